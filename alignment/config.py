@@ -1,0 +1,403 @@
+"""The settings of every kind of run, typed once: the command line and the web forms are drawn from them.
+
+Torch-free. Every field carries a title, one line of help, a unit where it has one, bounds, and the
+topic it is filed under; `advanced` fields are folded away until somebody asks for them.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["pretrain", "generate", "reward", "align", "evaluate"]
+DivergenceName = Literal["jensen_shannon", "reverse_kl", "forward_kl"]
+JudgeName = Literal["held_out_labels", "utility", "none"]
+
+
+def setting(
+    default: Any,  # noqa: ANN401 - a field of any type
+    title: str,
+    *,
+    help: str,  # noqa: A002 - the word of every command line
+    topic: str,
+    unit: str = "",
+    advanced: bool = False,
+    **bounds: float,
+) -> Any:  # noqa: ANN401 - pydantic's Field is typed so
+    """A field with everything a form and a `--help` need to show it."""
+    extra = {"unit": unit, "topic": topic, "advanced": advanced}
+    return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PretrainConfig(_Settings):
+    """A small causal language model trained from scratch on a generated corpus."""
+
+    documents: int = setting(
+        6000,
+        "Documents",
+        help="Instruction and answer pairs the grammar writes for training.",
+        topic="Corpus",
+        ge=100,
+        le=1_000_000,
+    )
+    layers: int = setting(
+        4, "Layers", help="Transformer blocks of the model.", topic="Model", ge=1, le=48
+    )
+    width: int = setting(
+        128, "Width", help="Size of the hidden states.", topic="Model", ge=16, le=4096
+    )
+    heads: int = setting(
+        4, "Heads", help="Attention heads; the width must divide by them.", topic="Model", ge=1, le=64
+    )
+    vocabulary: int = setting(
+        1024,
+        "Vocabulary",
+        help="Entries of the byte-level BPE tokenizer.",
+        topic="Model",
+        unit="tokens",
+        ge=300,
+        le=65536,
+    )
+    context: int = setting(
+        128,
+        "Context length",
+        help="Longest prompt and completion together.",
+        topic="Model",
+        unit="tokens",
+        ge=32,
+        le=8192,
+    )
+    steps: int = setting(
+        500, "Steps", help="Optimizer steps.", topic="Training", ge=1, le=1_000_000
+    )
+    batch: int = setting(
+        32, "Batch", help="Documents per step.", topic="Training", unit="documents", ge=1, le=4096
+    )
+    learning_rate: float = setting(
+        3e-3, "Learning rate", help="Peak of the cosine schedule.", topic="Training", gt=0, le=0.1
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "PretrainConfig":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} does not divide by {self.heads} heads")
+        return self
+
+
+class GenerateConfig(_Settings):
+    """Completions of a policy for the project's prompts, queued as compare tasks."""
+
+    prompts: int = setting(
+        256,
+        "Prompts",
+        help="How many of the project's prompts to answer.",
+        topic="New tasks",
+        unit="prompts",
+        ge=1,
+        le=100_000,
+    )
+    completions_per_prompt: int = setting(
+        2,
+        "Completions per prompt",
+        help="Each prompt's completions are paired into compare tasks.",
+        topic="New tasks",
+        unit="completions",
+        ge=2,
+        le=64,
+    )
+    labels_per_task: int = setting(
+        1,
+        "Labels per task",
+        help="How many different annotators answer each task.",
+        topic="New tasks",
+        unit="labels",
+        ge=1,
+        le=9,
+    )
+    max_new_tokens: int = setting(
+        48,
+        "Completion length limit",
+        help="A completion that reaches the limit is cut there.",
+        topic="New tasks",
+        unit="tokens",
+        ge=1,
+        le=4096,
+    )
+    temperature: float = setting(
+        1.0,
+        "Temperature",
+        help="Below 1 the model repeats its favourites; above 1 it wanders.",
+        topic="New tasks",
+        ge=0.1,
+        le=2.0,
+        advanced=True,
+    )
+
+
+class RewardConfig(_Settings):
+    """A Bradley-Terry reward model trained on the pairs of a snapshot."""
+
+    labels: Literal["train", "validation"] = setting(
+        "train",
+        "Labels used",
+        help="Prompts of this split; a judge is trained on validation, never on train.",
+        topic="Reward model",
+        advanced=True,
+    )
+    epochs: int = setting(
+        4, "Epochs", help="Passes over the training pairs.", topic="Reward model", ge=1, le=100
+    )
+    batch: int = setting(
+        32, "Batch", help="Pairs per step.", topic="Reward model", unit="pairs", ge=1, le=1024
+    )
+    learning_rate: float = setting(
+        1e-3, "Learning rate", help="Peak of the schedule.", topic="Reward model", gt=0, le=0.1
+    )
+    weight_decay: float = setting(
+        0.05,
+        "Weight decay",
+        help="Pull of the weights towards zero; more when labels are few.",
+        topic="Reward model",
+        ge=0,
+        le=10,
+        advanced=True,
+    )
+    held_out: float = setting(
+        0.2,
+        "Held-out share",
+        help="Share of the prompts whose pairs only measure accuracy.",
+        topic="Reward model",
+        ge=0.05,
+        le=0.5,
+        advanced=True,
+    )
+
+
+class AlignConfig(_Settings):
+    """f-DPG: bring the policy to the target p(x) ~ reference(x) exp(reward(x) / beta)."""
+
+    divergence: DivergenceName = setting(
+        "jensen_shannon",
+        "Divergence",
+        help="What is minimised between policy and target; Jensen-Shannon balances reward and "
+        "diversity, reverse KL seeks reward, forward KL covers the target.",
+        topic="Objective",
+    )
+    beta: float = setting(
+        0.5,
+        "Beta",
+        help="Reward per nat of distance from the reference; smaller means stronger alignment.",
+        topic="Objective",
+        unit="reward / nat",
+        gt=0,
+        le=100,
+    )
+    kl_budget: float = setting(
+        4.0,
+        "KL budget",
+        help="The round stops when the policy is this far from the reference.",
+        topic="Objective",
+        unit="nats",
+        gt=0,
+        le=1000,
+    )
+    steps: int = setting(
+        60, "Steps", help="Optimizer steps of the policy.", topic="Training", ge=1, le=100_000
+    )
+    prompts_per_step: int = setting(
+        16,
+        "Prompts per step",
+        help="Different prompts in one step.",
+        topic="Training",
+        unit="prompts",
+        ge=1,
+        le=4096,
+    )
+    completions_per_prompt: int = setting(
+        8,
+        "Completions per prompt",
+        help="Samples per prompt and step; the baseline needs at least two.",
+        topic="Training",
+        unit="completions",
+        ge=2,
+        le=1024,
+    )
+    learning_rate: float = setting(
+        3e-4, "Learning rate", help="Peak, after the warm-up.", topic="Training", gt=0, le=0.1
+    )
+    warmup: int = setting(
+        5,
+        "Warm-up",
+        help="Steps over which the learning rate rises to its peak.",
+        topic="Training",
+        unit="steps",
+        ge=0,
+        le=10_000,
+        advanced=True,
+    )
+    max_gradient_norm: float = setting(
+        1.0,
+        "Gradient clip",
+        help="Longest gradient applied; longer ones are scaled down.",
+        topic="Training",
+        gt=0,
+        le=1000,
+        advanced=True,
+    )
+    prompts: int = setting(
+        512,
+        "Training prompts",
+        help="How many prompts of the train split take part.",
+        topic="Sampling",
+        unit="prompts",
+        ge=1,
+        le=100_000,
+    )
+    max_new_tokens: int = setting(
+        48,
+        "Completion length limit",
+        help="A completion that reaches the limit is cut there.",
+        topic="Sampling",
+        unit="tokens",
+        ge=1,
+        le=4096,
+    )
+    reference_completions: int = setting(
+        8,
+        "Reference completions per prompt",
+        help="Drawn once from the reference, for the first estimate of each prompt's Z.",
+        topic="Sampling",
+        unit="completions",
+        ge=1,
+        le=1024,
+        advanced=True,
+    )
+    checkpoint_every: int = setting(
+        10,
+        "Checkpoint every",
+        help="Steps between checkpoints; a killed run loses at most these.",
+        topic="Safety",
+        unit="steps",
+        ge=1,
+        le=10_000,
+        advanced=True,
+    )
+    sample_every: int = setting(
+        20,
+        "Samples every",
+        help="Steps between the samples shown on the run page.",
+        topic="Safety",
+        unit="steps",
+        ge=1,
+        le=10_000,
+        advanced=True,
+    )
+    sample_prompts: int = setting(
+        8,
+        "Sample prompts",
+        help="How many fixed prompts the run page shows samples of.",
+        topic="Safety",
+        unit="prompts",
+        ge=0,
+        le=64,
+        advanced=True,
+    )
+
+
+class EvaluateConfig(_Settings):
+    """Policy against reference on held-out prompts, judged by someone who is not the reward."""
+
+    judge: JudgeName = setting(
+        "held_out_labels",
+        "Judge",
+        help="Who decides the win rate: a second reward model trained on labels of other prompts, "
+        "the simulated utility (demo projects), or nobody.",
+        topic="Evaluation",
+    )
+    prompts: int = setting(
+        256,
+        "Held-out prompts",
+        help="How many prompts of the test split are answered.",
+        topic="Evaluation",
+        unit="prompts",
+        ge=8,
+        le=100_000,
+    )
+    completions_per_prompt: int = setting(
+        4,
+        "Completions per prompt",
+        help="Answers of each model per held-out prompt.",
+        topic="Evaluation",
+        unit="completions",
+        ge=1,
+        le=64,
+    )
+    max_new_tokens: int = setting(
+        48,
+        "Completion length limit",
+        help="A completion that reaches the limit is cut there.",
+        topic="Evaluation",
+        unit="tokens",
+        ge=1,
+        le=4096,
+    )
+    beta: float = setting(
+        0.5,
+        "Beta",
+        help="Of the round that is evaluated; the target is defined by it.",
+        topic="Evaluation",
+        unit="reward / nat",
+        gt=0,
+        le=100,
+        advanced=True,
+    )
+    divergence: DivergenceName = setting(
+        "jensen_shannon",
+        "Divergence",
+        help="Of the round that is evaluated.",
+        topic="Evaluation",
+        advanced=True,
+    )
+
+
+CONFIGS: dict[Kind, type[_Settings]] = {
+    "pretrain": PretrainConfig,
+    "generate": GenerateConfig,
+    "reward": RewardConfig,
+    "align": AlignConfig,
+    "evaluate": EvaluateConfig,
+}
+
+
+class RunSpec(BaseModel):
+    """`config.json` of a run folder: all a trainer needs to know, and nothing of the web app.
+
+    `inputs` names files and folders by role, absolute or relative to the run folder:
+    generate: policy, prompts. reward: backbone, pairs. align: policy, reference, reward, prompts.
+    evaluate: policy, reference, reward, prompts and, for its judge, judge. pretrain: none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    run: int
+    epoch: int
+    seed: int = 0
+    threads: int | None = None
+    config: dict[str, Any]
+    inputs: Annotated[dict[str, str], Field(default_factory=dict)]
+    resume_from: str | None = None
+    cache: str | None = None  # folder for what may be kept between runs, by content hash
+
+    def settings(self) -> _Settings:
+        """The kind's own config; raises pydantic's ValidationError where it is wrong."""
+        return CONFIGS[self.kind].model_validate(self.config)
+
+    @classmethod
+    def load(cls, folder: Path) -> "RunSpec":
+        """Read `config.json` of a run folder."""
+        return cls.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))

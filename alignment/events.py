@@ -1,0 +1,105 @@
+"""What a run reports while it works: one JSON line per event, appended to `events.jsonl`.
+
+A long function of this library is a generator of these; whoever iterates it owns the loop.
+Events carry numbers, paths and short text, never tensors.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+SUMMARY = Mapping[str, object]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Ready(_Event):
+    """The trainer has loaded its inputs; `host` names what it computes on."""
+
+    type: Literal["ready"] = "ready"
+    total_steps: int
+    threads: int
+    device: str
+    resumed_step: int = 0
+    bit_exact: bool = True
+
+
+class PhaseStarted(_Event):
+    """A run moved on to its next phase."""
+
+    type: Literal["phase"] = "phase"
+    name: str
+
+
+class StepDone(_Event):
+    """One optimizer step (or one batch, for runs that train nothing) is over."""
+
+    type: Literal["step"] = "step"
+    step: int
+    total: int
+    metrics: Mapping[str, float]
+
+
+class SampleDrawn(_Event):
+    """A completion worth showing; `stage` is "before" (the reference) or "after" (the policy)."""
+
+    type: Literal["sample"] = "sample"
+    step: int
+    stage: Literal["before", "after"]
+    prompt_key: str
+    prompt: str
+    completion: str
+    reward: float | None = None
+
+
+class CheckpointSaved(_Event):
+    """The state after `step` is on disk, complete and verified by its manifest."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int
+    path: str
+    manifest_sha256: str
+    bytes: int
+
+
+class Finished(_Event):
+    """The run is over and `output/` is complete; last event of a run that succeeded."""
+
+    type: Literal["finished"] = "finished"
+    summary: SUMMARY
+
+
+class Stopped(_Event):
+    """The run ended because `control.json` asked it to; `saved` says whether a checkpoint was."""
+
+    type: Literal["stopped"] = "stopped"
+    step: int
+    saved: bool
+
+
+class Failed(_Event):
+    """The run ended on an error; `code` is a code of `alignment.errors` or "bug"."""
+
+    type: Literal["failed"] = "failed"
+    code: str
+    message: str
+
+
+Event = Annotated[
+    Ready | PhaseStarted | StepDone | SampleDrawn | CheckpointSaved | Finished | Stopped | Failed,
+    Field(discriminator="type"),
+]
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def parse_event(line: bytes | str) -> Event:
+    """Read one line of `events.jsonl`; raises pydantic's ValidationError when it is not an event."""
+    return _ADAPTER.validate_json(line)
+
+
+def dump_event(event: Event) -> bytes:
+    """The event as one whole JSON line."""
+    return event.model_dump_json().encode() + b"\n"
