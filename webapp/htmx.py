@@ -1,0 +1,27 @@
+"""Answer with a page or with one fragment of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+from django_htmx.middleware import HtmxDetails
+
+
+class HtmxRequest(HttpRequest):
+    """A request that went through django-htmx's middleware."""
+
+    htmx: HtmxDetails
+
+
+def render_page(
+    request: HtmxRequest, template: str, context: Mapping[str, Any], *, partial: str
+) -> HttpResponse:
+    """The whole page, or only `partial` of it when htmx asks for a fragment."""
+    htmx = request.htmx
+    fragment = htmx and not htmx.boosted and not htmx.history_restore_request
+    name = f"{template}#{partial}" if fragment else template
+    response = render(request, name, dict(context))
+    patch_vary_headers(response, ["HX-Request"])
+    return response

@@ -1,0 +1,181 @@
+"""Completions, the tasks that ask about them, who holds a task, and the labels."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from webapp.projects.models import Project, Prompt
+from webapp.registry.models import Artifact
+
+
+class Completion(models.Model):
+    """An answer to a prompt, by a model or a person."""
+
+    class Source(models.TextChoices):
+        MODEL = "model"
+        IMPORTED = "imported"
+        HUMAN = "human"
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="completions")
+    text = models.TextField(blank=True)
+    source = models.CharField(max_length=16, choices=Source)
+    model = models.ForeignKey(
+        Artifact, models.PROTECT, null=True, blank=True, related_name="completions"
+    )
+    run = models.ForeignKey(
+        "runs.Run", models.PROTECT, null=True, blank=True, related_name="completions"
+    )
+    sampling = models.JSONField(default=dict)  # temperature, limits
+    logps = models.FloatField(null=True)  # nats, of the sampler
+    rank = models.IntegerField(null=True)  # imported: 0 is the best of its prompt
+    key = models.CharField(max_length=80)  # names it for idempotent imports and publishes
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["prompt", "key"], name="completion_once")]
+
+
+class Task(models.Model):
+    """One question to annotators about one prompt; `taken` counts live leases and counted labels."""
+
+    class Kind(models.TextChoices):
+        COMPARE = "compare"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="tasks")
+    kind = models.CharField(max_length=16, choices=Kind, default=Kind.COMPARE)
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="tasks")
+    # The two answers of a compare task; which one stands left follows from flip and slot.
+    first = models.ForeignKey(Completion, models.CASCADE, related_name="+")
+    second = models.ForeignKey(Completion, models.CASCADE, related_name="+")
+    need = models.IntegerField(default=1)
+    taken = models.IntegerField(default=0)
+    done = models.IntegerField(default=0)
+    priority = models.IntegerField(default=100)  # smaller goes first
+    key = models.BigIntegerField()  # random: the order within a priority
+    flip = models.IntegerField()  # 0 or 1
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(done__lte=F("need")), name="task_done_in_need"),
+            models.CheckConstraint(condition=Q(taken__lte=F("need")), name="task_taken_in_need"),
+            models.CheckConstraint(condition=Q(done__gte=0, taken__gte=0), name="task_counts"),
+            models.UniqueConstraint(fields=["first", "second"], name="task_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["project", "priority", "key"],
+                name="task_open",
+                condition=Q(taken__lt=F("need")),
+            )
+        ]
+
+
+class Assignment(models.Model):
+    """One annotator's lease on one task."""
+
+    class State(models.TextChoices):
+        LEASED = "leased"
+        SUBMITTED = "submitted"
+        SKIPPED = "skipped"
+        EXPIRED = "expired"
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="assignments")
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="assignments"
+    )
+    slot = models.IntegerField()
+    state = models.CharField(max_length=16, choices=State, default=State.LEASED)
+    lease_until = models.DateTimeField()
+    skip_reason = models.CharField(max_length=32, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["task", "annotator"], name="assignment_once"),
+            models.UniqueConstraint(
+                fields=["task", "slot"],
+                name="one_holder_per_slot",
+                condition=Q(state__in=["leased", "submitted"]),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["lease_until"], name="assignment_leases", condition=Q(state="leased")
+            ),
+            models.Index(fields=["annotator", "state"], name="assignment_by_annotator"),
+        ]
+
+    @property
+    def left(self) -> Completion:
+        """The answer shown left: sides alternate by slot, from a balanced flip."""
+        return self.task.second if (self.task.flip + self.slot) % 2 else self.task.first
+
+    @property
+    def right(self) -> Completion:
+        """The answer shown right."""
+        return self.task.first if (self.task.flip + self.slot) % 2 else self.task.second
+
+
+class LabelQuerySet(models.QuerySet["Label"]):
+    """Labels by whether they still speak."""
+
+    def current(self) -> "LabelQuerySet":
+        """The newest revision of each answer, unless it was taken back."""
+        return self.filter(superseded=False, retracted=False)
+
+
+class Label(models.Model):
+    """An answer to a task; append-only: a change is a new revision."""
+
+    class Choice(models.IntegerChoices):
+        BOTH_BAD = 0
+        LEFT_MUCH = 1
+        LEFT = 2
+        LEFT_SLIGHTLY = 3
+        TIE = 4
+        RIGHT_SLIGHTLY = 5
+        RIGHT = 6
+        RIGHT_MUCH = 7
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="labels")
+    assignment = models.ForeignKey(Assignment, models.CASCADE, related_name="labels")
+    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="labels")
+    client_id = models.UUIDField()
+    choice = models.IntegerField(choices=Choice)
+    left = models.ForeignKey(Completion, models.PROTECT, related_name="+")
+    right = models.ForeignKey(Completion, models.PROTECT, related_name="+")
+    rationale = models.TextField(blank=True)
+    flags = models.JSONField(default=list)
+    visible_ms = models.IntegerField(null=True)
+    counted = models.BooleanField(default=False)
+    superseded = models.BooleanField(default=False)
+    retracted = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = LabelQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["annotator", "client_id"], name="label_once"),
+        ]
+
+    @property
+    def chosen(self) -> Completion | None:
+        """The preferred answer; None for a tie or both bad."""
+        if self.choice in (self.Choice.BOTH_BAD, self.Choice.TIE):
+            return None
+        return self.left if self.choice < self.Choice.TIE else self.right
+
+    @property
+    def rejected(self) -> Completion | None:
+        """The answer that lost; None for a tie or both bad."""
+        if (chosen := self.chosen) is None:
+            return None
+        return self.right if chosen.pk == self.left_id else self.left
+
+    @property
+    def strength(self) -> int:
+        """1 slightly, 2 better, 3 much better; 0 without a preference."""
+        return 0 if self.chosen is None else abs(self.choice - self.Choice.TIE)

@@ -1,0 +1,109 @@
+"""Projects, who works in them, and the prompts they are about."""
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import models
+from django.db.models.functions import Now
+
+from alignment.records import Message, PromptRecord
+
+
+class Role(models.TextChoices):
+    """What a member may do; each role includes the one before it."""
+
+    ANNOTATOR = "annotator"
+    RESEARCHER = "researcher"
+    ADMIN = "admin"
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    """Projects by who may see them."""
+
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> "ProjectQuerySet":
+        """Projects the user is a member of; a superuser is admin everywhere."""
+        if user.is_superuser:
+            return self
+        return self.filter(memberships__user=user)
+
+
+class Project(models.Model):
+    """One body of prompts, labels, models and rounds."""
+
+    name = models.CharField(max_length=120, unique=True)
+    guidelines = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A person's role in a project."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "user"], name="membership_once"),
+            models.CheckConstraint(
+                condition=models.Q(role__in=Role.values), name="membership_role"
+            ),
+        ]
+
+
+class Split(models.TextChoices):
+    """Which side of the line between learning and judging a prompt stands on."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class PromptQuerySet(models.QuerySet["Prompt"]):
+    """Prompts by their use."""
+
+    def of_split(self, split: str) -> "PromptQuerySet":
+        """Prompts of one split in a fixed order that says nothing about them."""
+        return self.filter(split=split).order_by("key")
+
+
+class Prompt(models.Model):
+    """A conversation that ends with the user's turn."""
+
+    class Source(models.TextChoices):
+        WRITTEN = "written", "written here"
+        IMPORTED = "imported"
+        GENERATED = "generated", "written by a program"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
+    key = models.CharField(max_length=64)  # alignment.records.prompt_key
+    messages = models.JSONField()  # [{"role": …, "content": …}, …]
+    split = models.CharField(max_length=16, choices=Split)  # alignment.records.split_of(key)
+    source = models.CharField(max_length=16, choices=Source)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="prompts"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = PromptQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "key"], name="prompt_once")]
+        indexes = [models.Index(fields=["project", "split", "key"], name="prompt_by_split")]
+
+    @property
+    def text(self) -> str:
+        """The last turn: what the user asks."""
+        return self.messages[-1]["content"]
+
+    def record(self) -> PromptRecord:
+        """The prompt as it crosses the seam to the trainer."""
+        turns = tuple(Message(**turn) for turn in self.messages)
+        return PromptRecord(key=self.key, messages=turns)

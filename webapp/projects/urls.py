@@ -1,0 +1,5 @@
+"""Addresses of home, projects and prompts."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,71 @@
+"""Artifacts: immutable stored folders, and what they were made from."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from webapp.projects.models import Project
+
+
+class ArtifactQuerySet(models.QuerySet["Artifact"]):
+    """Artifacts by type."""
+
+    def models(self) -> "ArtifactQuerySet":
+        """Model versions that can be a policy, newest first."""
+        return self.filter(type=Artifact.Type.MODEL).order_by("-pk")
+
+    def reward_models(self) -> "ArtifactQuerySet":
+        """Reward models, newest first."""
+        return self.filter(type=Artifact.Type.REWARD).order_by("-pk")
+
+
+class Artifact(models.Model):
+    """A stored folder, named by the hash of its manifest; a model version is one of type model."""
+
+    class Type(models.TextChoices):
+        MODEL = "model"
+        REWARD = "reward", "reward model"
+        SNAPSHOT = "snapshot"
+        COMPLETIONS = "completions"
+        SCORES = "scores"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="artifacts")
+    type = models.CharField(max_length=16, choices=Type)
+    name = models.CharField(max_length=120)
+    manifest_sha256 = models.CharField(max_length=64)
+    bytes = models.BigIntegerField()
+    producer = models.ForeignKey(
+        "runs.Run", models.PROTECT, null=True, blank=True, related_name="outputs"
+    )
+    summary = models.JSONField(default=dict)  # what its run said about it
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = ArtifactQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # A run publishes each of its outputs once, however often it is asked to.
+            models.UniqueConstraint(fields=["producer", "type"], name="artifact_once_per_run"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def path(self) -> Path:
+        """Where the folder lies: content-addressed, so two equal outputs share it."""
+        digest = self.manifest_sha256
+        return Path(settings.STORE) / "blobs" / "sha256" / digest[:2] / digest
+
+
+class ArtifactInput(models.Model):
+    """A run read an artifact in a role: the edges of the lineage graph."""
+
+    run = models.ForeignKey("runs.Run", models.CASCADE, related_name="inputs")
+    artifact = models.ForeignKey(Artifact, models.PROTECT, related_name="uses")
+    role = models.CharField(max_length=32)  # policy, reference, backbone, reward, judge, labels
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "role"], name="one_input_per_role")]

@@ -1,0 +1,245 @@
+"""Runs and all that is written down about them; the database is the truth, the broker a doorbell."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from webapp.projects.models import Project
+
+
+class State(models.TextChoices):
+    """Where a run stands; services and execution hold the only transitions."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    INTERRUPTED = "interrupted"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+LIVE = (State.STARTING, State.RUNNING, State.STOPPING)
+FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class Intent(models.TextChoices):
+    """What people want of a run; its supervisor reads it with every renewal."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class Worker(models.Model):
+    """A process that claims runs, and the machine it is on."""
+
+    name = models.CharField(max_length=120, unique=True)  # host:pid:start
+    host = models.CharField(max_length=120)
+    pid = models.IntegerField()
+    queue = models.CharField(max_length=32)
+    hardware = models.JSONField(default=dict)  # {"cores": …, "memory_gib": …, "gpus": [...]}
+    started_at = models.DateTimeField(db_default=Now())
+    last_seen = models.DateTimeField(db_default=Now())
+    draining = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    """Runs by what may happen to them next."""
+
+    def live(self) -> "RunQuerySet":
+        """Runs a worker holds or should hold."""
+        return self.filter(state__in=LIVE)
+
+    def claimable(self, queue: str) -> "RunQuerySet":
+        """Queued runs whose needs have all succeeded, the best first."""
+        waiting = RunNeed.objects.filter(run=models.OuterRef("pk")).exclude(
+            needs__state=State.SUCCEEDED
+        )
+        return (
+            self.filter(queue=queue, state=State.QUEUED, attempts__lt=F("max_attempts"))
+            .filter(Q(not_before__isnull=True) | Q(not_before__lte=Now()))
+            .filter(~models.Exists(waiting))
+            .order_by("priority", "created_at", "pk")
+        )
+
+
+class Run(models.Model):
+    """One queued computation."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
+    kind = models.CharField(max_length=16)  # a key of runs.kinds.RUN_KINDS
+    name = models.CharField(max_length=120)
+    config = models.JSONField()  # frozen; validated by the kind's config model
+    config_hash = models.CharField(max_length=64)
+    code_version = models.CharField(max_length=64, blank=True)
+    seed = models.BigIntegerField(default=0)
+
+    state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
+    reason = models.CharField(max_length=32, blank=True)  # a word: worker_lost, oom, nan, paused…
+    message = models.TextField(blank=True)  # a sentence for people: what happened, what to try
+    intent = models.CharField(max_length=8, choices=Intent, default=Intent.RUN)
+    priority = models.IntegerField(default=100)  # smaller goes first
+    queue = models.CharField(max_length=32, default="runs")
+
+    epoch = models.IntegerField(default=0)  # raised by each claim; fences every write
+    attempts = models.IntegerField(default=0)
+    max_attempts = models.IntegerField(default=3)
+    worker = models.ForeignKey(Worker, models.SET_NULL, null=True, blank=True, related_name="runs")
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    phase = models.CharField(max_length=64, blank=True)
+    step = models.IntegerField(default=0)
+    total_steps = models.IntegerField(default=0)
+    progress_at = models.DateTimeField(null=True, blank=True)
+    summary = models.JSONField(default=dict)  # of the Finished event
+    resume_from = models.ForeignKey(
+        "Checkpoint", models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="again")
+    idempotency_key = models.CharField(max_length=64)
+
+    not_before = models.DateTimeField(null=True, blank=True)
+    rung_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="runs"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=State.values), name="run_state"),
+            models.UniqueConstraint(fields=["project", "idempotency_key"], name="run_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["queue", "priority", "created_at"],
+                name="run_queue",
+                condition=Q(state="queued"),
+            ),
+            models.Index(
+                fields=["lease_until"],
+                name="run_leases",
+                condition=Q(state__in=["starting", "running", "stopping"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a worker holds it."""
+        return self.state in LIVE
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINAL
+
+    @property
+    def shown_state(self) -> str:
+        """The state in people's words: pausing, cancelling and paused are not states of their own."""
+        if self.state == State.STOPPING:
+            return "pausing" if self.intent == Intent.PAUSE else "cancelling"
+        if self.state == State.INTERRUPTED and self.reason == "paused":
+            return "paused"
+        return str(self.state)
+
+
+class RunNeed(models.Model):
+    """A run waits for another and reads its output in a role."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="needs")
+    needs = models.ForeignKey(Run, models.CASCADE, related_name="needed_by")
+    role = models.CharField(max_length=32)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "role"], name="one_need_per_role")]
+
+
+class RunEvent(models.Model):
+    """A change of state, append-only."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="events")
+    at = models.DateTimeField(db_default=Now())
+    actor = models.CharField(max_length=120)  # a username, a worker's name or "tend"
+    epoch = models.IntegerField()
+    from_state = models.CharField(max_length=16, blank=True)
+    to_state = models.CharField(max_length=16)
+    reason = models.CharField(max_length=32, blank=True)
+    message = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+
+class RunMetric(models.Model):
+    """One number of one step; after a resume the highest epoch of a step is shown."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="metrics")
+    key = models.CharField(max_length=64)
+    step = models.IntegerField()
+    epoch = models.IntegerField()
+    value = models.FloatField(null=True)  # null: not a finite number
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "key", "step", "epoch"], name="metric_once")
+        ]
+
+
+class RunSpool(models.Model):
+    """How far the supervisor has read a run's event file; commits together with what it read."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="spools")
+    epoch = models.IntegerField()
+    byte_offset = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "epoch"], name="spool_once")]
+
+
+class RunSample(models.Model):
+    """A completion shown on the run page: fixed prompts, before and after."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="samples")
+    epoch = models.IntegerField()
+    step = models.IntegerField()
+    stage = models.CharField(max_length=8)  # before, after
+    prompt_key = models.CharField(max_length=64)
+    prompt = models.TextField()
+    completion = models.TextField()
+    reward = models.FloatField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["run", "prompt_key", "step"], name="sample_by_prompt")]
+
+
+class Checkpoint(models.Model):
+    """A saved state of a run, private to it until published."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="checkpoints")
+    epoch = models.IntegerField()
+    step = models.IntegerField()
+    path = models.CharField(max_length=400)  # relative to settings.STORE
+    manifest_sha256 = models.CharField(max_length=64)
+    bytes = models.BigIntegerField()
+    deleted = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "epoch", "step"], name="checkpoint_once")
+        ]

@@ -1,0 +1,212 @@
+"""One file of settings; production values are the defaults wherever that is safe.
+
+Environment: ATTUNE_VAR (all state lives there), DATABASE_URL, REDIS_URL, ATTUNE_SECRET_KEY,
+ATTUNE_HOSTS (comma-separated), ATTUNE_HTTPS, ATTUNE_DEBUG, ATTUNE_THREADS.
+"""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+
+def env_bool(name: str, *, default: bool) -> bool:
+    """A yes/no variable; anything but 0, 1, true or false is an error."""
+    value = os.environ.get(name, str(default)).lower()
+    if value not in {"0", "1", "true", "false"}:
+        raise ImproperlyConfigured(f"{name} must be 0 or 1, not {value!r}.")
+    return value in {"1", "true"}
+
+
+def env_float(name: str, default: float) -> float:
+    """A number of seconds or a count."""
+    value = os.environ.get(name, str(default))
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a number, not {value!r}.") from error
+
+
+def secret_key(folder: Path) -> str:
+    """ATTUNE_SECRET_KEY, or one drawn at the first start and kept in a file only we can read."""
+    if value := os.environ.get("ATTUNE_SECRET_KEY"):
+        return value
+    path = folder / "secret_key"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_urlsafe(50))
+    return path.read_text()
+
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = Path(os.environ.get("ATTUNE_VAR", BASE_DIR / "var")).resolve()
+SECRET_KEY = secret_key(VAR)
+DEBUG = env_bool("ATTUNE_DEBUG", default=False)
+HTTPS = env_bool("ATTUNE_HTTPS", default=False)
+ALLOWED_HOSTS = os.environ.get("ATTUNE_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "template_partials",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "webapp.accounts",
+    "webapp.projects",
+    "webapp.registry",
+    "webapp.runs",
+    "webapp.labeling",
+    "webapp.datasets",
+    "webapp.rounds",
+    "webapp.demo",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "webapp.urls"
+WSGI_APPLICATION = "webapp.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "builtins": ["template_partials.templatetags.partials"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "webapp.projects.context.navigation",
+            ],
+        },
+    },
+]
+
+# SQLite: WAL with IMMEDIATE transactions is what keeps many writers from "database is locked".
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+}
+DATABASES = {
+    "default": dj_database_url.config(
+        default=f"sqlite:///{VAR / 'attune.sqlite3'}", conn_max_age=60, conn_health_checks=True
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_ADAPTER = "webapp.accounts.adapter.ClosedSignupAdapter"
+# Simulated annotators log in together from one address; people share addresses in offices.
+ACCOUNT_RATE_LIMITS = {"login": "120/m/ip", "login_failed": "10/m/ip,5/5m/key"}
+ALLAUTH_TRUSTED_PROXY_COUNT = 0
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache",
+    }
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "webapp" / "static"]
+if (UPLOT := BASE_DIR / "node_modules" / "uplot" / "dist").is_dir():
+    STATICFILES_DIRS.append(("uplot", UPLOT))
+WHITENOISE_USE_FINDERS = True
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+
+# The broker is a doorbell: it carries nothing that could be lost (runs/tasks.py).
+CELERY_BROKER_URL = os.environ.get(
+    "REDIS_URL", f"redis+socket://{VAR / 'broker.sock'}?virtual_host=0"
+)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 10}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
+
+# How long a worker owns a run without a sign of life, and how often it gives one (seconds).
+RUN_LEASE = env_float("ATTUNE_RUN_LEASE", 60)
+RUN_RENEW = env_float("ATTUNE_RUN_RENEW", 10)
+RUN_POLL = env_float("ATTUNE_RUN_POLL", 1)
+RUN_REAP = env_float("ATTUNE_RUN_REAP", 15)
+RUN_RING = env_float("ATTUNE_RUN_RING", 10)
+RUN_BACKOFF = env_float("ATTUNE_RUN_BACKOFF", 30)
+RUN_STOP_GRACE = env_float("ATTUNE_RUN_STOP_GRACE", 60)
+RUN_THREADS = int(env_float("ATTUNE_THREADS", os.cpu_count() or 1))
+RUN_QUEUE = "runs"
+TRAINER_COMMAND = [sys.executable, "-m", "alignment", "run"]
+STORE = VAR / "store"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+}

@@ -1,0 +1,14 @@
+"""All addresses; a project's pages live below /p/<project>/."""
+
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("accounts/", include("allauth.urls")),
+    path("", include("webapp.accounts.urls")),
+    path("", include("webapp.projects.urls")),
+    path("p/<int:project_id>/", include("webapp.labeling.urls")),
+    path("p/<int:project_id>/", include("webapp.datasets.urls")),
+    path("p/<int:project_id>/", include("webapp.registry.urls")),
+    path("p/<int:project_id>/", include("webapp.runs.urls")),
+    path("p/<int:project_id>/", include("webapp.rounds.urls")),
+]
