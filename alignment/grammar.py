@@ -247,7 +247,7 @@ TONES: Mapping[str, Tone] = {
             "Stop whining and {action}",
             "Even a fool can {action}",
             "Do not be lazy, {action}",
-            "You are too dumb to {action}",
+            "You are too slow to {action}",
             "Ugh, just {action}",
         ),
         closings=(

@@ -1,0 +1,224 @@
+"""The starter model: a small GPT-2 trained from scratch on the grammar's corpus, with its tokenizer."""
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from alignment import grammar
+from alignment.config import PretrainConfig, RunSpec
+from alignment.errors import DivergedError
+from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
+from alignment.folders import MANIFEST, committed, verify
+
+PAD, END = "<|pad|>", "<|end|>"
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}" + END + "{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+HELD_OUT = 256  # documents
+IGNORED = -100  # label of a position that is not learned
+WEIGHT_DECAY = 0.05
+WARMUP = 0.05  # share of the steps
+SUMMARY = "starter.json"
+
+
+@dataclass(frozen=True)
+class Document:
+    """Token ids of a conversation and its answer; the first `prompt` of them are not learned."""
+
+    ids: list[int]
+    prompt: int
+
+
+def pretrain(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
+    """Train the starter model into `folder/output`, or copy it from the cache where it is known."""
+    config = spec.settings()
+    assert isinstance(config, PretrainConfig)
+    yield Ready(total_steps=config.steps, threads=torch.get_num_threads(), device="cpu")
+    kept = Path(spec.cache) / f"starter-{fingerprint(config, spec.seed)}" if spec.cache else None
+    cached = kept is not None and kept.exists()
+    if kept is None or not kept.exists():
+        made = kept or folder / "output"
+        yield from _train(config, spec.seed, made)
+    if kept is not None:
+        _copy(kept, folder / "output")
+    summary = json.loads((folder / "output" / SUMMARY).read_text(encoding="utf-8"))
+    yield Finished(summary={**summary, "cached": cached})
+
+
+def fingerprint(config: PretrainConfig, seed: int) -> str:
+    """What decides the weights: the settings, the seed, this code and the libraries below it."""
+    sources = [Path(module).read_text(encoding="utf-8") for module in (grammar.__file__, __file__)]
+    versions = [torch.__version__, transformers.__version__]
+    parts = [config.model_dump_json(), str(seed), *versions, *sources]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def build_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer trained on the texts, with roles, an end and a chat template."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, END, *ROLES],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=list(ROLES),
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _train(config: PretrainConfig, seed: int, target: Path) -> Generator[Event, str | None, None]:
+    yield PhaseStarted(name="corpus")
+    torch.manual_seed(seed)
+    corpus = list(grammar.documents(seed, config.documents + HELD_OUT))
+    texts = [text for messages, answer in corpus for text in (messages[-1].content, answer)]
+    tokenizer = build_tokenizer(texts, config.vocabulary)
+    documents = [_document(tokenizer, messages[-1].content, answer) for messages, answer in corpus]
+    documents = [Document(d.ids[: config.context], d.prompt) for d in documents]
+    model = GPT2LMHeadModel(_architecture(config, tokenizer))
+    yield PhaseStarted(name="training")
+    loss = yield from _fit(model, config, documents[HELD_OUT:])
+    summary = {
+        "loss": loss,
+        "perplexity_heldout": math.exp(_held_out_loss(model, documents[:HELD_OUT])),
+        "parameters": model.num_parameters(),
+        "documents": config.documents,
+    }
+    with committed(target) as output:
+        model.save_pretrained(output)
+        tokenizer.save_pretrained(output)
+        (output / SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
+
+
+def _document(tokenizer: PreTrainedTokenizerFast, prompt: str, answer: str) -> Document:
+    turns = [{"role": "user", "content": prompt}]
+    before = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    prompt_ids = tokenizer(before, add_special_tokens=False)["input_ids"]
+    answer_ids = tokenizer(answer + END, add_special_tokens=False)["input_ids"]
+    return Document(prompt_ids + answer_ids, len(prompt_ids))
+
+
+def _architecture(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> GPT2Config:
+    return GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=config.context,
+        n_embd=config.width,
+        n_layer=config.layers,
+        n_head=config.heads,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=tokenizer.eos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _fit(
+    model: GPT2LMHeadModel, config: PretrainConfig, documents: list[Document]
+) -> Generator[Event, str | None, float]:
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _cosine(s, config.steps))
+    losses: list[float] = []
+    batches = _batches(documents, config.batch)
+    for step in range(1, config.steps + 1):
+        started = time.perf_counter()
+        losses.append(_step(model, optimizer, next(batches)))
+        if not math.isfinite(losses[-1]):
+            raise DivergedError(
+                f"The loss was {losses[-1]} at step {step}; try a lower learning rate."
+            )
+        rate = schedule.get_last_lr()[0]
+        schedule.step()
+        seconds = time.perf_counter() - started
+        metrics = {"loss": losses[-1], "lr": rate, "seconds/step": seconds}
+        yield StepDone(step=step, total=config.steps, metrics=metrics)
+    recent = losses[-20:]
+    return sum(recent) / len(recent)
+
+
+def _cosine(step: int, total: int) -> float:
+    """Linear warm-up, then half a cosine down to a twentieth of the peak."""
+    warmup = max(1, round(WARMUP * total))
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, total - warmup)
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _step(model: GPT2LMHeadModel, optimizer: torch.optim.Optimizer, batch: list[Document]) -> float:
+    loss = _loss(model, batch)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def _loss(model: GPT2LMHeadModel, batch: list[Document]) -> Tensor:
+    """Mean cross-entropy (nats) of the answers' tokens given what comes before them."""
+    length = max(len(document.ids) for document in batch)
+    ids = torch.full((len(batch), length), model.config.pad_token_id)
+    labels = torch.full((len(batch), length), IGNORED)
+    for row, document in enumerate(batch):
+        end = len(document.ids)
+        ids[row, :end] = torch.tensor(document.ids)
+        labels[row, document.prompt : end] = ids[row, document.prompt : end]
+    # Padding is on the right of a causal model, so no real position sees it: no mask is needed.
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    return torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED
+    )
+
+
+def _batches(documents: list[Document], size: int) -> Iterator[list[Document]]:
+    """Random batches for ever; documents of similar length share one, which saves padding."""
+    while True:
+        order = torch.randperm(len(documents)).tolist()
+        pool = 16 * size
+        blocks = [order[i : i + pool] for i in range(0, len(order), pool)]
+        batches = []
+        for block in blocks:
+            block.sort(key=lambda i: len(documents[i].ids))
+            batches += [block[i : i + size] for i in range(0, len(block), size)]
+        for position in torch.randperm(len(batches)).tolist():
+            yield [documents[i] for i in batches[position]]
+
+
+@torch.no_grad()
+def _held_out_loss(model: GPT2LMHeadModel, documents: list[Document]) -> float:
+    model.eval()
+    batches = [documents[i : i + 32] for i in range(0, len(documents), 32)]
+    return sum(_loss(model, batch).item() for batch in batches) / len(batches)
+
+
+def _copy(source: Path, target: Path) -> None:
+    verify(source)
+    with committed(target) as output:
+        for path in source.iterdir():
+            if path.name != MANIFEST:
+                shutil.copyfile(path, output / path.name)
