@@ -1,0 +1,82 @@
+"""How numbers, times and model output are shown."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django import template
+from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from webapp import markdown
+
+register = template.Library()
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """A relative time, the exact one on hover."""
+    if moment is None:
+        return "never"
+    exact = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, naturaltime(moment)
+    )
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: 42 s, 3 min 5 s, 2 h 10 min."""
+    if seconds is None:
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@register.filter
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with few significant digits; a dash where there is none."""
+    if value is None:
+        return "—"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+
+
+@register.filter
+def estimate(stored: Mapping[str, float] | None) -> str:
+    """A stored Estimate as value ± half its interval."""
+    if not stored or stored.get("value") is None:
+        return "—"
+    if stored.get("low") is None:
+        return "cannot be estimated"
+    half = (stored["high"] - stored["low"]) / 2
+    return f"{stored['value']:.2f} ± {half:.2f}"
+
+
+@register.filter
+def percent_estimate(stored: Mapping[str, float] | None) -> str:
+    """A stored Estimate of a share, in percent."""
+    if not stored or stored.get("low") is None:
+        return "—"
+    half = (stored["high"] - stored["low"]) / 2
+    return f"{100 * stored['value']:.0f} % ± {100 * half:.0f}"
+
+
+@register.filter
+def filesize(size: int) -> str:
+    """Bytes in the unit that reads best."""
+    value = float(size)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+@register.filter(is_safe=True)
+def rendered(text: str) -> SafeString:
+    """Model output as safe HTML."""
+    return markdown.render(text)
