@@ -4,9 +4,11 @@ Environment: ATTUNE_VAR (all state lives there), DATABASE_URL, REDIS_URL, ATTUNE
 ATTUNE_HOSTS (comma-separated), ATTUNE_HTTPS, ATTUNE_DEBUG, ATTUNE_THREADS.
 """
 
+import hashlib
 import os
 import secrets
 import sys
+import tempfile
 from pathlib import Path
 
 import dj_database_url
@@ -44,6 +46,15 @@ def secret_key(folder: Path) -> str:
     with os.fdopen(handle, "w") as file:
         file.write(secrets.token_urlsafe(50))
     return path.read_text()
+
+
+def broker_socket(folder: Path) -> Path:
+    """The broker's socket in the folder, or elsewhere when its path is too long for a socket."""
+    path = folder / "broker.sock"
+    if len(str(path)) < 100:
+        return path
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"attune-{name}.sock"
 
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -179,9 +190,8 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 
 # The broker is a doorbell: it carries nothing that could be lost (runs/tasks.py).
-CELERY_BROKER_URL = os.environ.get(
-    "REDIS_URL", f"redis+socket://{VAR / 'broker.sock'}?virtual_host=0"
-)
+BROKER_SOCKET = broker_socket(VAR)
+CELERY_BROKER_URL = os.environ.get("REDIS_URL", f"redis+socket://{BROKER_SOCKET}?virtual_host=0")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
