@@ -1,6 +1,13 @@
 """Addresses of rounds."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from webapp.rounds import views
 
 app_name = "rounds"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("rounds/", views.index, name="list"),
+    path("rounds/new/", views.launch, name="launch"),
+    path("rounds/<int:round_id>/", views.detail, name="detail"),
+    path("rounds/<int:round_id>/cancel/", views.cancel, name="cancel"),
+]
