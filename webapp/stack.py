@@ -18,6 +18,11 @@ from typing import Self
 
 import httpx
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import OutputWrapper
+
+from webapp.accounts.models import OneTimeLink, new_link
 
 GUARD = Path(__file__).with_name("guard.py")
 STOP_TIMEOUT = 20.0  # seconds; a worker saves its run first
@@ -112,6 +117,14 @@ class Stack:
                 end(self.programs.pop(name))
 
 
+class WebOnly(Stack):
+    """The web program alone, for looking at pages."""
+
+    def _start(self) -> None:
+        self.spawn("web", *web_command(self.port, self.threads))
+        self.wait_for("web", lambda: web_answers(self.url))
+
+
 def end(program: subprocess.Popen[bytes]) -> None:
     """Ask a guarded program to end; after the timeout, close its pipe and let the guard kill it."""
     if program.poll() is None:
@@ -196,3 +209,20 @@ def only_one(var: Path) -> Iterator[None]:
         except OSError as error:
             raise StackError(f"Attune already runs on {var}; end it first (Ctrl-C).") from error
         yield
+
+
+def prepare_database() -> None:
+    """Bring the database to this version, without a word."""
+    call_command("migrate", verbosity=0, interactive=False)
+    call_command("createcachetable", verbosity=0)
+
+
+def serve(stack: Stack, out: OutputWrapper) -> None:
+    """Say where the dashboard is and how to become its admin, then stay until something ends."""
+    out.write(f"\nAttune is on {stack.url} (Ctrl-C ends it)")
+    if not get_user_model().objects.filter(is_superuser=True).exists():
+        token = new_link(OneTimeLink.Purpose.SETUP)
+        out.write(f"Create the admin account (the link works once): {stack.url}/setup/{token}/")
+    while True:
+        stack.check()
+        stack.pause(1.0)
