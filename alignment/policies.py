@@ -1,0 +1,84 @@
+"""A policy: a causal language model with the tokenizer that speaks for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from alignment.errors import ConfigError, DataError
+from alignment.records import Message
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model in evaluation mode (no dropout, also while it is trained) and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    @classmethod
+    def load(cls, folder: Path) -> "Policy":
+        """Read a model folder in fp32, safetensors only; raises DataError where it is not one."""
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+            )
+        except OSError as error:
+            raise DataError(
+                f"{folder} does not hold a model that can be loaded: {error}"
+            ) from error
+        return cls(model.to(default_device()).eval(), tokenizer)
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer in the Hugging Face layout."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a completion."""
+        if self.tokenizer.eos_token_id is None:
+            raise ConfigError("The tokenizer has no end-of-text token; set its eos_token.")
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def context_length(self) -> int:
+        """Longest prompt and completion together, in tokens."""
+        config = self.model.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", self.tokenizer.model_max_length))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """The conversation as the model reads it, up to where its answer begins."""
+        turns = [message.model_dump() for message in messages]
+        if self.tokenizer.chat_template is None:
+            lines = [f"{turn['role'].capitalize()}: {turn['content']}\n" for turn in turns]
+            text, special = "".join(lines) + "Assistant:", True
+        else:
+            # A template writes its own special tokens.
+            text = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+            special = False
+        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The tokens as text, without special tokens."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def default_device() -> torch.device:
+    """The first GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

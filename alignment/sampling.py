@@ -1,0 +1,164 @@
+"""Completions of a policy, drawn with a key-value cache, with the log-probabilities they had.
+
+The probability of a completion is the product of its tokens' and of the end-of-text token's. One
+that is cut at the length limit has no end factor, so over all outcomes the probabilities sum to 1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from alignment.errors import DataError
+from alignment.policies import Policy
+
+FINISHED_SHARE = 1 / 8  # of the rows: from there on dropping them saves more than it costs
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Completions of one or more prompts; the rows of a prompt are contiguous."""
+
+    prompts: tuple[tuple[int, ...], ...]  # token ids, one prompt per row
+    tokens: Tensor  # (n, length) ids, right-padded, with the end-of-text token
+    mask: Tensor  # (n, length) bool: tokens that count
+    token_logps: Tensor  # (n, length) the sampler's log-probabilities, 0 where masked
+    truncated: Tensor  # (n,) bool: cut at the limit
+
+    @property
+    def logps(self) -> Tensor:
+        """(n,) log-probabilities (nats) of the completions: sums over tokens, never means."""
+        return self.token_logps.sum(1)
+
+    @property
+    def lengths(self) -> Tensor:
+        """(n,) counted tokens, with the end-of-text token."""
+        return self.mask.sum(1)
+
+    def completion_ids(self) -> list[list[int]]:
+        """Each row's counted tokens."""
+        rows = zip(self.tokens.tolist(), self.lengths.tolist(), strict=True)
+        return [ids[:length] for ids, length in rows]
+
+
+@torch.no_grad()
+def sample(
+    policy: Policy,
+    prompts: Sequence[Sequence[int]],
+    *,
+    completions: int,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    generator: torch.Generator,
+) -> Rollouts:
+    """Draw completions of every prompt; raises DataError where one does not fit the context.
+
+    The random numbers of a row do not depend on when other rows end.
+    """
+    _check_room(policy, prompts, max_new_tokens)
+    decoder = _Decoder(policy.model, prompts, completions, max_new_tokens)
+    rows = len(prompts) * completions
+    uniforms = torch.rand(rows, max_new_tokens, dtype=torch.float64, generator=generator)
+    uniforms = uniforms.to(policy.device)
+    tokens = torch.full((rows, max_new_tokens), policy.eos_id, device=policy.device)
+    mask = torch.zeros_like(tokens, dtype=torch.bool)
+    logps = torch.zeros_like(tokens, dtype=decoder.logits.dtype)
+    active = torch.arange(rows, device=policy.device)
+    running = torch.ones_like(active, dtype=torch.bool)
+    for step in range(max_new_tokens):
+        choice, logp = _choose(decoder.logits / temperature, uniforms[active, step])
+        tokens[active, step] = torch.where(running, choice, policy.eos_id)
+        logps[active, step] = torch.where(running, logp, 0.0)
+        mask[active, step] = running
+        running = running & (choice != policy.eos_id)
+        left = int(running.sum())  # the one host sync of a step
+        if left == 0 or step + 1 == max_new_tokens:
+            break
+        if left <= (1 - FINISHED_SHARE) * len(active):
+            decoder.keep(running)
+            choice, active = choice[running], active[running]
+            running = running[running]
+        decoder.advance(choice)
+    truncated = torch.zeros_like(mask[:, 0])
+    truncated[active] = running
+    length = step + 1
+    return Rollouts(
+        tuple(tuple(prompt) for prompt in prompts for _ in range(completions)),
+        tokens[:, :length],
+        mask[:, :length],
+        logps[:, :length],
+        truncated,
+    )
+
+
+class _Decoder:
+    """The cache of the rows that are still decoded, and the logits (rows, vocab) of their next token."""
+
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], copies: int, room: int
+    ) -> None:
+        """Run each prompt once, then share its cache among its completions."""
+        self.model = model
+        self.cache = DynamicCache(config=model.config)
+        device = next(model.parameters()).device
+        self.length = max(len(prompt) for prompt in prompts)
+        pads = torch.tensor([self.length - len(prompt) for prompt in prompts], device=device)
+        padded = [[0] * (self.length - len(prompt)) + list(prompt) for prompt in prompts]
+        columns = torch.arange(self.length + room, device=device)
+        self.mask = (columns >= pads[:, None]).long()
+        self.positions = self.length - 1 - pads  # of the last token read
+        positions = (columns[: self.length] - pads[:, None]).clamp(min=0)
+        self._forward(torch.tensor(padded, device=device), positions)
+        self.cache.batch_repeat_interleave(copies)
+        self.logits = self.logits.repeat_interleave(copies, 0)
+        self.mask = self.mask.repeat_interleave(copies, 0)
+        self.positions = self.positions.repeat_interleave(copies, 0)
+
+    def advance(self, tokens: Tensor) -> None:
+        """Read one more token (rows,) per row."""
+        self.length += 1
+        self.positions = self.positions + 1
+        self._forward(tokens[:, None], self.positions[:, None])
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget the rows that are False."""
+        self.cache.batch_select_indices(rows.nonzero()[:, 0])
+        self.mask, self.positions = self.mask[rows], self.positions[rows]
+
+    def _forward(self, ids: Tensor, positions: Tensor) -> None:
+        logits = self.model(
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=self.mask[:, : self.length],
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        self.logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _choose(logits: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """A token (rows,) of each row of logits (rows, vocab), and its log-probability.
+
+    Inverse of the distribution function at a uniform number: one random number per token, and
+    tokens of probability 0 are never drawn.
+    """
+    total = logits.logsumexp(-1, keepdim=True)
+    steps = (logits - total).exp().cumsum(-1, dtype=torch.float64)
+    wanted = uniforms[:, None] * steps[:, -1:]
+    token = torch.searchsorted(steps, wanted, right=True).clamp(max=logits.shape[-1] - 1)
+    return token[:, 0], (logits.gather(-1, token) - total)[:, 0]
+
+
+def _check_room(policy: Policy, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
+    room = policy.context_length - max_new_tokens
+    for prompt in prompts:
+        if not 0 < len(prompt) <= room:
+            start = policy.text(prompt)[:60]
+            raise DataError(
+                f"The prompt “{start}…” has {len(prompt)} tokens; a context of "
+                f"{policy.context_length} tokens leaves it {room} beside a completion of "
+                f"{max_new_tokens}. Shorten the prompt or the completion length limit."
+            )

@@ -1,0 +1,78 @@
+"""A tiny policy that every test of the engine can afford."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from alignment.policies import Policy
+
+WORDS = ["good", "bad", "day", "night", "sun", "rain", "please", "now", "a", "b"]
+PAD, END = "<|pad|>", "<|end|>"
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|> {{ message['content'] }} {% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def tiny_tokenizer(*, pad_is_end: bool = False) -> PreTrainedTokenizerFast:
+    """A word-level tokenizer of sixteen entries with a chat template."""
+    roles = ["<|system|>", "<|user|>", "<|assistant|>"]
+    vocabulary = {word: place for place, word in enumerate([PAD, END, *roles, "<unk>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=END if pad_is_end else PAD,
+        unk_token="<unk>",
+        extra_special_tokens=roles,
+        chat_template=TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def tiny_policy(*, vocabulary: int = 16, seed: int = 0, pad_is_end: bool = False) -> Policy:
+    """A random GPT-2 of two layers and width 16, with logits far from uniform."""
+    torch.manual_seed(seed)
+    tokenizer = tiny_tokenizer(pad_is_end=pad_is_end)
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=32,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        initializer_range=0.3,
+        bos_token_id=tokenizer.eos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Policy(GPT2LMHeadModel(config).eval(), tokenizer)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The machine's cores are shared, and sums must not depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return tiny_policy()
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(7)
+
+
+@pytest.fixture
+def policy_folder(policy: Policy, tmp_path: Path) -> Path:
+    folder = tmp_path / "policy"
+    policy.save(folder)
+    return folder

@@ -1,0 +1,110 @@
+"""Sampler and scorer agree, and probabilities sum to 1 over all outcomes."""
+
+import itertools
+
+import pytest
+import torch
+
+from alignment.errors import DataError
+from alignment.sampling import Rollouts, sample
+from alignment.scoring import completion_token_kls, completion_token_logps
+from tests.alignment.conftest import tiny_policy
+
+PROMPTS = [[3, 6], [3, 7, 8, 9, 10], [3, 11, 12]]
+
+
+def outcomes(prompts, *, vocabulary, length, eos):
+    """Every completion of every prompt: ended anywhere, or cut at the limit."""
+    others = [token for token in range(vocabulary) if token != eos]
+    ended = [(*start, eos) for n in range(length) for start in itertools.product(others, repeat=n)]
+    completions = [*ended, *itertools.product(others, repeat=length)]
+    rows = [(tuple(prompt), ids) for prompt in prompts for ids in completions]
+    tokens = torch.tensor([[*ids, *[eos] * (length - len(ids))] for _, ids in rows])
+    lengths = torch.tensor([len(ids) for _, ids in rows])
+    mask = torch.arange(length) < lengths[:, None]
+    cut = torch.tensor([eos not in ids for _, ids in rows])
+    return Rollouts(tuple(p for p, _ in rows), tokens, mask, torch.zeros(mask.shape), cut)
+
+
+def small_policy(**options):
+    policy = tiny_policy(vocabulary=5, **options)
+    policy.model.double()
+    return policy
+
+
+@pytest.mark.parametrize("pad_is_end", [False, True])
+def test_probabilities_sum_to_one_over_all_outcomes(pad_is_end):
+    policy = small_policy(pad_is_end=pad_is_end)
+    prompts = [[3, 2], [3, 2, 4, 0, 2], [2]]
+    rollouts = outcomes(prompts, vocabulary=5, length=4, eos=policy.eos_id)
+    logps = completion_token_logps(policy.model, rollouts).sum(1)
+    sums = logps.exp().view(len(prompts), -1).sum(1)
+    torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-12, rtol=0)
+
+
+def test_sampler_and_scorer_agree_per_token(policy, generator):
+    rollouts = sample(policy, PROMPTS, completions=6, max_new_tokens=9, generator=generator)
+    scored = completion_token_logps(policy.model, rollouts)
+    torch.testing.assert_close(scored, rollouts.token_logps, atol=2e-5, rtol=0)
+
+
+def test_they_agree_at_another_temperature(policy, generator):
+    drawn = sample(
+        policy, PROMPTS, completions=6, max_new_tokens=9, temperature=0.7, generator=generator
+    )
+    scored = completion_token_logps(policy.model, drawn, temperature=0.7)
+    torch.testing.assert_close(scored, drawn.token_logps, atol=2e-5, rtol=0)
+
+
+def test_samples_follow_the_scored_probabilities(generator):
+    policy = small_policy()
+    drawn = sample(policy, [[3, 2]], completions=20_000, max_new_tokens=2, generator=generator)
+    every = outcomes([[3, 2]], vocabulary=5, length=2, eos=policy.eos_id)
+    expected = completion_token_logps(policy.model, every).sum(1).exp()
+    pads = (0, 2 - drawn.tokens.shape[1])
+    tokens = torch.nn.functional.pad(drawn.tokens, pads, value=policy.eos_id)
+    counts = (tokens[:, None] == every.tokens).all(2).double().mean(0)
+    sigmas = (counts - expected).abs() / (expected * (1 - expected) / 20_000).sqrt().clamp(min=1e-9)
+    assert sigmas.max() < 4.5
+
+
+def test_a_completion_ends_with_eos_or_is_cut(policy, generator):
+    drawn = sample(policy, PROMPTS, completions=8, max_new_tokens=6, generator=generator)
+    ended = [ids[-1] == policy.eos_id for ids in drawn.completion_ids()]
+    assert drawn.truncated.tolist() == [not end for end in ended]
+    assert any(ended)
+    assert not all(ended)
+
+
+def test_rows_of_a_prompt_are_contiguous(policy, generator):
+    drawn = sample(policy, PROMPTS, completions=2, max_new_tokens=3, generator=generator)
+    assert [list(prompt) for prompt in drawn.prompts] == [p for p in PROMPTS for _ in range(2)]
+
+
+def test_the_same_generator_state_draws_the_same(policy):
+    runs = [
+        sample(
+            policy,
+            PROMPTS,
+            completions=4,
+            max_new_tokens=8,
+            generator=torch.Generator().manual_seed(3),
+        )
+        for _ in range(2)
+    ]
+    assert torch.equal(runs[0].token_logps, runs[1].token_logps)
+
+
+def test_a_prompt_that_leaves_no_room_is_named(policy, generator):
+    with pytest.raises(DataError, match=r"“good good.* has 30 tokens; a context of 32"):
+        sample(policy, [[6] * 30], completions=1, max_new_tokens=8, generator=generator)
+
+
+def test_token_kls_are_those_of_the_full_distributions(policy, generator):
+    reference = tiny_policy(seed=1)
+    drawn = sample(policy, [[3, 6]], completions=1, max_new_tokens=4, generator=generator)
+    kls = completion_token_kls(policy.model, reference.model, drawn)
+    ids = torch.tensor([[3, 6]])
+    p, a = (m.model(ids).logits[0, -1].log_softmax(-1) for m in (policy, reference))
+    torch.testing.assert_close(kls[0, 0], (p.exp() * (p - a)).sum())
+    assert (kls[drawn.mask] > 0).all()
