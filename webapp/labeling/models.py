@@ -4,7 +4,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
+from webapp.accounts.models import User
 from webapp.projects.models import Project, Prompt
 from webapp.registry.models import Artifact
 
@@ -36,6 +38,34 @@ class Completion(models.Model):
         constraints = [models.UniqueConstraint(fields=["prompt", "key"], name="completion_once")]
 
 
+class TaskQuerySet(models.QuerySet["Task"]):
+    """Tasks by who may still answer them."""
+
+    def open_for(self, project: Project, annotator: User) -> "TaskQuerySet":
+        """Tasks with a free place that this person neither holds, answered nor skipped, in order."""
+        mine = Assignment.objects.filter(task=models.OuterRef("pk"), annotator=annotator)
+        return (
+            self.filter(project=project, taken__lt=F("need"))
+            .filter(~models.Exists(mine.exclude(state=Assignment.State.EXPIRED)))
+            .order_by("priority", "key")
+        )
+
+    def of_state(self, state: str) -> "TaskQuerySet":
+        """Open: a place is free. Leased: somebody works on it. Done: every place is answered."""
+        conditions = {
+            "open": Q(taken__lt=F("need")),
+            "leased": Q(taken__gt=F("done")),
+            "done": Q(done=F("need")),
+        }
+        return self.filter(conditions[state]) if state in conditions else self
+
+    def listed(self) -> "TaskQuerySet":
+        """With what a row of the table shows, in the order in which they are handed out."""
+        skips = models.Count("assignments", filter=Q(assignments__state="skipped"))
+        ordered = self.select_related("prompt").order_by("priority", "key")
+        return ordered.annotate(leased=F("taken") - F("done"), skips=skips)
+
+
 class Task(models.Model):
     """One question to annotators about one prompt; `taken` counts live leases and counted labels."""
 
@@ -56,6 +86,8 @@ class Task(models.Model):
     flip = models.IntegerField()  # 0 or 1
     created_at = models.DateTimeField(db_default=Now())
 
+    objects = TaskQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(done__lte=F("need")), name="task_done_in_need"),
@@ -70,6 +102,22 @@ class Task(models.Model):
                 condition=Q(taken__lt=F("need")),
             )
         ]
+
+
+class AssignmentQuerySet(models.QuerySet["Assignment"]):
+    """Assignments by who holds them."""
+
+    def held_by(self, annotator: User) -> "AssignmentQuerySet":
+        """This person's leases, oldest first; an overdue one holds its place until it is expired."""
+        return self.filter(annotator=annotator, state=Assignment.State.LEASED).order_by("pk")
+
+    def overdue(self) -> "AssignmentQuerySet":
+        """Leases nobody extended in time."""
+        return self.filter(state=Assignment.State.LEASED, lease_until__lt=timezone.now())
+
+    def with_texts(self) -> "AssignmentQuerySet":
+        """Together with all that a card shows."""
+        return self.select_related("task__prompt", "task__first", "task__second")
 
 
 class Assignment(models.Model):
@@ -90,6 +138,8 @@ class Assignment(models.Model):
     lease_until = models.DateTimeField()
     skip_reason = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(db_default=Now())
+
+    objects = AssignmentQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -125,6 +175,44 @@ class LabelQuerySet(models.QuerySet["Label"]):
         """The newest revision of each answer, unless it was taken back."""
         return self.filter(superseded=False, retracted=False)
 
+    def of_project(self, project: Project) -> "LabelQuerySet":
+        """Labels of one project, newest first, with what a row of a table shows."""
+        related = self.select_related("annotator", "left", "right", "task__prompt")
+        return related.filter(task__project=project).order_by("-pk")
+
+    def disagreeing(self) -> "LabelQuerySet":
+        """Current labels of tasks about which somebody else decided differently."""
+        others = Label.objects.current().preferring().filter(task=models.OuterRef("task"))
+        return (
+            self.current()
+            .preferring()
+            .filter(models.Exists(others.exclude(preferred=models.OuterRef("preferred"))))
+        )
+
+    def standing(self, show: str) -> "LabelQuerySet":
+        """The labels of one view of the table: current, disagreement, extra or history."""
+        if show == "history":
+            return self.filter(Q(superseded=True) | Q(retracted=True))
+        if show == "disagreement":
+            return self.disagreeing()
+        return self.current().filter(counted=False) if show == "extra" else self.current()
+
+    def by(self, *, annotator: User | None, kind: str) -> "LabelQuerySet":
+        """Labels of one annotator (None: all), of people, simulated ones or everybody."""
+        labels = self.filter(annotator=annotator) if annotator else self
+        return labels.filter(annotator__simulated=kind == "simulated") if kind else labels
+
+    def preferring(self) -> "LabelQuerySet":
+        """With `preferred`: the id of the better answer, 0 for a tie, -1 for both bad."""
+        return self.annotate(
+            preferred=models.Case(
+                models.When(choice=Label.Choice.BOTH_BAD, then=-1),
+                models.When(choice=Label.Choice.TIE, then=0),
+                models.When(choice__lt=Label.Choice.TIE, then=F("left_id")),
+                default=F("right_id"),
+            )
+        )
+
 
 class Label(models.Model):
     """An answer to a task; append-only: a change is a new revision."""
@@ -159,6 +247,16 @@ class Label(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["annotator", "client_id"], name="label_once"),
+            models.UniqueConstraint(
+                fields=["assignment"],
+                name="one_current_label",
+                condition=Q(superseded=False, retracted=False),
+            ),
+            models.CheckConstraint(
+                condition=Q(counted=False) | Q(superseded=False, retracted=False),
+                name="label_counted_is_current",
+            ),
+            models.CheckConstraint(condition=Q(choice__range=(0, 7)), name="label_choice"),
         ]
 
     @property

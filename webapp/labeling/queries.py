@@ -1,0 +1,56 @@
+"""Counts of labelling, for pages."""
+
+from typing import NamedTuple
+
+from django.db.models import Count, F, Q
+from django.utils import timezone
+
+from webapp.accounts.models import User
+from webapp.labeling.models import Assignment, Label, Task
+from webapp.projects.models import Project
+
+WAITING_SHOWN = 1000  # counting stops here: a page needs no exact number beyond
+
+
+class Progress(NamedTuple):
+    """How far a project's tasks and labels are."""
+
+    tasks: int
+    open: int  # with a free place
+    leased: int  # somebody works on it
+    done: int  # every place answered
+    labels: int  # current, extras included
+    extras: int  # current, not counted
+    simulated: int  # current, by simulated annotators
+    annotators: int
+
+
+def waiting_for(project: Project, annotator: User) -> int:
+    """Tasks this person could answer now, those in their hands included; at most WAITING_SHOWN."""
+    held = Assignment.objects.held_by(annotator).filter(task__project=project).count()
+    return held + Task.objects.open_for(project, annotator)[:WAITING_SHOWN].count()
+
+
+def labelled_today(annotator: User, project: Project | None = None) -> int:
+    """Current labels this person gave since midnight UTC, in one project or all."""
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=midnight)
+    return (labels.filter(task__project=project) if project else labels).count()
+
+
+def progress(project: Project) -> Progress:
+    """The project's tasks by state and its current labels."""
+    tasks = project.tasks.aggregate(
+        tasks=Count("pk"),
+        open=Count("pk", filter=Q(taken__lt=F("need"))),
+        leased=Count("pk", filter=Q(taken__gt=F("done"))),
+        done=Count("pk", filter=Q(done=F("need"))),
+    )
+    labels = Label.objects.current().filter(task__project=project)
+    counts = labels.aggregate(
+        labels=Count("pk"),
+        extras=Count("pk", filter=Q(counted=False)),
+        simulated=Count("pk", filter=Q(annotator__simulated=True)),
+        annotators=Count("annotator", distinct=True),
+    )
+    return Progress(**tasks, **counts)

@@ -1,0 +1,101 @@
+"""Who gets which task: leases handed out, extended and given back, each in one short transaction.
+
+Locks are always taken in the order annotator, task, assignment; SQLite takes one lock for all
+when a transaction begins.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from itertools import count as counting
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from webapp.accounts.models import User
+from webapp.labeling.models import Assignment, AssignmentQuerySet, Task
+from webapp.projects.models import Project
+
+SHOWN = timedelta(minutes=10)
+AHEAD = timedelta(minutes=2)
+CARDS = 4  # the one that is shown and the three next ones
+BATCH = 50
+State = Assignment.State
+HOLDING = (State.LEASED, State.SUBMITTED)
+
+
+def claim(project: Project, annotator: User) -> Assignment | None:
+    """The task this person works on, or else the best open one; None when nothing is open."""
+    return next(iter(claim_page(project, annotator, count=1)), None)
+
+
+def claim_page(project: Project, annotator: User, count: int = CARDS) -> list[Assignment]:
+    """Up to `count` leases of this person: the ones already held, then the best open tasks."""
+    overdue = Assignment.objects.overdue().filter(task__project=project)
+    give_back(overdue.exclude(annotator=annotator))
+    with transaction.atomic():
+        # Two tabs of one person claim one after the other, so that they share their leases.
+        User.objects.select_for_update(no_key=True).get(pk=annotator.pk)
+        held = Assignment.objects.held_by(annotator).filter(task__project=project)
+        cards = list(held.with_texts()[:count])
+        while len(cards) < count and (task := _take_next(project, annotator)):
+            cards.append(_lease(task, annotator))
+        if cards:
+            extend(annotator, [card.pk for card in cards], shown=cards[0].pk)
+    return cards
+
+
+def extend(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:
+    """Prolong leases, the shown one's for longer; the ids of those this person still holds."""
+    held = Assignment.objects.held_by(annotator).filter(pk__in=ids)
+    ahead = timezone.now() + AHEAD
+    held.filter(lease_until__lt=ahead).update(lease_until=ahead)
+    held.filter(pk=shown).update(lease_until=timezone.now() + SHOWN)
+    return set(held.values_list("pk", flat=True))
+
+
+def give_back(overdue: AssignmentQuerySet) -> int:
+    """Expire leases and free their places; the number expired, at most a batch at a time."""
+    tasks = sorted(set(overdue.values_list("task", flat=True)[:BATCH]))
+    return sum(_give_back_of(task, overdue) for task in tasks)
+
+
+@transaction.atomic
+def _give_back_of(task_id: int, overdue: AssignmentQuerySet) -> int:
+    task = Task.objects.filter(pk=task_id)
+    task.select_for_update().get()
+    expired = overdue.filter(task=task_id).update(state=State.EXPIRED)
+    task.update(taken=F("taken") - expired)
+    return expired
+
+
+def _take_next(project: Project, annotator: User) -> Task | None:
+    """The best open task, with a place in it taken; its row stays locked."""
+    tasks = Task.objects.open_for(project, annotator).select_related("prompt", "first", "second")
+    task = tasks.select_for_update(skip_locked=True, of=("self",)).first()
+    return task if task and take_place(task) else None
+
+
+def take_place(task: Task) -> bool:
+    """Take one of the task's places, if one is free."""
+    free = Task.objects.filter(pk=task.pk, taken__lt=F("need"))
+    return bool(free.update(taken=F("taken") + 1))
+
+
+def _lease(task: Task, annotator: User) -> Assignment:
+    """A lease on a task whose place is taken; an expired one of the same person is used again."""
+    mine = Assignment.objects.filter(task=task, annotator=annotator).first()
+    assignment = mine or Assignment(task=task, annotator=annotator)
+    assignment.task = task
+    assignment.slot = free_slot(task, like=mine and mine.slot)
+    assignment.state = State.LEASED
+    assignment.lease_until = timezone.now() + AHEAD
+    assignment.save()
+    return assignment
+
+
+def free_slot(task: Task, *, like: int | None = None) -> int:
+    """The lowest slot nobody holds; `like` an earlier one, so that the sides stay the same."""
+    held = set(task.assignments.filter(state__in=HOLDING).values_list("slot", flat=True))
+    numbers = counting() if like is None else counting(like % 2, 2)
+    return next(slot for slot in numbers if slot not in held)

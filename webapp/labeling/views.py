@@ -1,0 +1,197 @@
+"""The label page, and the tables of tasks and labels."""
+
+from itertools import chain
+from typing import NamedTuple
+from uuid import uuid4
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_http_methods, require_safe
+
+from webapp.htmx import HtmxRequest, render_page
+from webapp.labeling import queries, queue, services
+from webapp.labeling.forms import (
+    FLAGS,
+    AssignmentForm,
+    CardsForm,
+    LabelFilter,
+    LabelForm,
+    SkipForm,
+    TaskFilter,
+    UndoForm,
+)
+from webapp.labeling.models import Assignment, Label
+from webapp.projects.access import project_for
+from webapp.projects.models import Project, Role
+
+ROWS = 50  # of a page of a table
+
+
+class Scale(NamedTuple):
+    """One button of the scale: the key, the words on it and the words for a screen reader."""
+
+    value: int
+    word: str
+    meaning: str
+
+
+SCALE = (
+    Scale(1, "much", "A is much better"),
+    Scale(2, "better", "A is better"),
+    Scale(3, "slightly", "A is slightly better"),
+    Scale(4, "tie", "Tie: equally good"),
+    Scale(5, "slightly", "B is slightly better"),
+    Scale(6, "better", "B is better"),
+    Scale(7, "much", "B is much better"),
+    Scale(0, "both bad", "Both are bad"),
+)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def label(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """Show the annotator's next pair; a POST first stores, undoes or skips the last one.
+
+    The same address serves programs: with `Accept: application/json` it answers the next card.
+    """
+    project = project_for(request.user, project_id, role=Role.ANNOTATOR)
+    first, refusal = None, ""
+    if request.method == "POST":
+        try:
+            first = _act(request, project)
+        except services.LabelingError as error:
+            refusal = str(error)
+    response = _answer(request, project, first, refusal)
+    patch_vary_headers(response, ["Accept", "HX-Request"])
+    return response
+
+
+def _act(request: HtmxRequest, project: Project) -> Assignment | None:
+    """Do what was posted; the assignment to show next when an undo says so."""
+    if "renew" in request.POST:
+        return None
+    if "undo" in request.POST:
+        undo = UndoForm(request.POST)
+        return (
+            services.undo_label(request.user, undo.cleaned_data["undo"])
+            if undo.is_valid()
+            else None
+        )
+    owner = {"annotator": request.user, "project": project}
+    if "skip" in request.POST:
+        data = _cleaned(SkipForm(request.POST, **owner))
+        services.skip(data["assignment"], data["skip"])
+    else:
+        services.submit_label(**_cleaned(LabelForm(request.POST, **owner)))
+    return None
+
+
+def _cleaned(form: AssignmentForm) -> dict[str, object]:
+    if not form.is_valid():
+        raise services.LabelingError(" ".join(chain.from_iterable(form.errors.values())))
+    return form.cleaned_data
+
+
+def _answer(
+    request: HtmxRequest, project: Project, first: Assignment | None, refusal: str
+) -> HttpResponse:
+    program = request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+    if refusal and (program or request.htmx):
+        return JsonResponse({"error": refusal}, status=409)
+    if program:
+        return _card(request, project, first)
+    if request.htmx:
+        return _fresh_cards(request, project, first)
+    if request.method == "POST" and not refusal:
+        return redirect("labeling:label", project.pk)
+    cards = queue.claim_page(project, request.user)
+    context = _context(request, project, cards) | {
+        "refusal": refusal,
+        "shown": cards[:1],
+        "client_id": uuid4(),
+    }
+    return render(request, "labeling/label.html", context)
+
+
+def _card(request: HttpRequest, project: Project, first: Assignment | None) -> JsonResponse:
+    """The next card for a program."""
+    card = first or queue.claim(project, request.user)
+    if card is None:
+        return JsonResponse({"assignment": None, "waiting": 0})
+    return JsonResponse(
+        {
+            "assignment": card.pk,
+            "prompt": card.task.prompt.text,
+            "messages": card.task.prompt.messages,
+            "left": card.left.text,
+            "right": card.right.text,
+            "waiting": queries.waiting_for(project, request.user),
+        }
+    )
+
+
+def _fresh_cards(request: HtmxRequest, project: Project, first: Assignment | None) -> HttpResponse:
+    """The cards that the page lacks, and which of its own are lost."""
+    form = CardsForm(request.POST)
+    form.is_valid()
+    cards = queue.claim_page(project, request.user)
+    if first:
+        cards = [first, *(card for card in cards if card.pk != first.pk)]
+    held = services.extend_leases(request.user, form.ids, shown=form.cleaned_data.get("shown"))
+    fresh = [card for card in cards if card.pk not in form.ids]
+    context = _context(request, project, fresh)
+    context |= {"undone": first, "lost": [pk for pk in form.ids if pk not in held]}
+    return render_page(request, "labeling/label.html", context, partial="cards")
+
+
+def _context(request: HttpRequest, project: Project, cards: list[Assignment]) -> dict[str, object]:
+    newest = Label.objects.current().of_project(project).filter(annotator=request.user).first()
+    return {
+        "project": project,
+        "cards": cards,
+        "scale": SCALE,
+        "flags": FLAGS,
+        "waiting": queries.waiting_for(project, request.user),
+        "most": queries.WAITING_SHOWN,
+        "today": queries.labelled_today(request.user, project),
+        "newest": newest,
+    }
+
+
+@login_required
+@require_safe
+def tasks(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The project's tasks, by how far they are."""
+    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    form = TaskFilter(request.GET)
+    form.is_valid()
+    found = project.tasks.of_state(form.cleaned_data.get("state", "")).listed()
+    context = {
+        "project": project,
+        "form": form,
+        "page": Paginator(found, ROWS).get_page(request.GET.get("page")),
+        "progress": queries.progress(project),
+    }
+    return render_page(request, "labeling/tasks.html", context, partial="rows")
+
+
+@login_required
+@require_safe
+def labels(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The project's labels, newest first."""
+    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    form = LabelFilter(request.GET, project=project)
+    form.is_valid()
+    chosen = form.cleaned_data
+    found = Label.objects.of_project(project).standing(chosen.get("show", ""))
+    found = found.by(annotator=chosen.get("annotator"), kind=chosen.get("by", ""))
+    context = {
+        "project": project,
+        "form": form,
+        "page": Paginator(found, ROWS).get_page(request.GET.get("page")),
+        "progress": queries.progress(project),
+    }
+    return render_page(request, "labeling/labels.html", context, partial="rows")
