@@ -1,0 +1,112 @@
+"""What a snapshot would hold: rows from labels and from imported ranks."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import groupby, permutations
+from operator import attrgetter
+
+from django.db.models import Count, Max, Q
+from django.utils.crypto import salted_hmac
+
+from webapp.datasets.snapshots import SnapshotRow
+from webapp.labeling.models import Completion, Label, LabelQuerySet
+from webapp.projects.models import Project, Prompt
+
+IMPORTED = "import"  # who ranked what came from a file
+
+
+def current_labels(project: Project, *, include_simulated: bool = True) -> LabelQuerySet:
+    """The newest revision of each answer in the project, oldest first."""
+    labels = Label.objects.current().filter(task__project=project).order_by("pk")
+    return labels if include_simulated else labels.filter(annotator__simulated=False)
+
+
+def ranked_completions(project: Project):  # noqa: ANN201 - Completion has no QuerySet of its own
+    """Imported answers that people put in an order, prompt by prompt."""
+    ranked = Completion.objects.filter(prompt__project=project, rank__isnull=False)
+    return ranked.order_by("prompt_id", "rank", "pk")
+
+
+def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]:
+    """One row per label; who gave it is a pseudonym."""
+    names = pseudonyms(project, labels.order_by().values_list("annotator", flat=True).distinct())
+    related = labels.select_related("task__prompt", "left", "right", "annotator")
+    for label in related.iterator(chunk_size=2000):
+        chosen, rejected = label.chosen, label.rejected
+        yield SnapshotRow(
+            **_prompt_columns(label.task.prompt),
+            label=label.pk,
+            left=label.left.text,
+            right=label.right.text,
+            chosen=chosen.text if chosen else None,
+            rejected=rejected.text if rejected else None,
+            choice=label.choice,
+            strength=label.strength,
+            annotator=names[label.annotator_id],
+            simulated=label.annotator.simulated,
+            counted=label.counted,
+            rationale=label.rationale,
+            visible_ms=label.visible_ms,
+            created_at=label.created_at,
+            source="label",
+        )
+
+
+def rank_rows(project: Project) -> Iterator[SnapshotRow]:
+    """One row per two answers of a prompt with different ranks; the better one stands left."""
+    ranked = ranked_completions(project).select_related("prompt").iterator(chunk_size=2000)
+    for _, answers in groupby(ranked, key=attrgetter("prompt_id")):
+        yield from _pairs_of_ranking(list(answers))
+
+
+def _pairs_of_ranking(answers: list[Completion]) -> Iterator[SnapshotRow]:
+    for better, worse in permutations(answers, 2):
+        if better.rank < worse.rank:
+            yield SnapshotRow(
+                **_prompt_columns(better.prompt),
+                left=better.text,
+                right=worse.text,
+                chosen=better.text,
+                rejected=worse.text,
+                strength=1,
+                annotator=IMPORTED,
+                created_at=max(better.created_at, worse.created_at),
+                source="rank",
+                group=better.prompt.key,
+            )
+
+
+def _prompt_columns(prompt: Prompt) -> dict[str, str]:
+    messages = json.dumps(prompt.messages, ensure_ascii=False)
+    return {"prompt_key": prompt.key, "split": prompt.split, "messages": messages}
+
+
+def pseudonyms(project: Project, annotators: Iterable[int]) -> dict[int, str]:
+    """Names a1, a2, … in the order of a keyed hash, which says nothing about who joined when."""
+    salt = f"snapshot annotators of project {project.pk}"
+    hashed = sorted(annotators, key=lambda pk: salted_hmac(salt, str(pk)).hexdigest())
+    return {pk: f"a{number}" for number, pk in enumerate(hashed, start=1)}
+
+
+def newest(project: Project) -> dict[str, int]:
+    """The last label and the last ranked answer there are, to tell later what is new."""
+    label = current_labels(project).aggregate(pk=Max("pk"))["pk"]
+    ranked = ranked_completions(project).aggregate(pk=Max("pk"))["pk"]
+    return {"label": label or 0, "ranked": ranked or 0}
+
+
+def unfrozen(project: Project) -> dict[str, int]:
+    """How many labels and ranked answers there are, and how many came after the last snapshot."""
+    last = project.snapshots.first()
+    seen = last.manifest["newest"] if last else defaultdict(int)
+    labels = current_labels(project).aggregate(
+        labels=Count("pk"),
+        new_labels=Count("pk", filter=Q(pk__gt=seen["label"])),
+        simulated=Count("pk", filter=Q(annotator__simulated=True)),
+        annotators=Count("annotator", distinct=True),
+    )
+    ranked = ranked_completions(project).aggregate(
+        ranked=Count("pk"), new_ranked=Count("pk", filter=Q(pk__gt=seen["ranked"]))
+    )
+    return labels | ranked

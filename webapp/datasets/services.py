@@ -1,0 +1,89 @@
+"""Freezing labels, so that what a model was trained on never changes."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import transaction
+
+from alignment.folders import committed, file_sha256
+from webapp.accounts.models import User
+from webapp.datasets import queries, snapshots
+from webapp.datasets.errors import SnapshotError
+from webapp.datasets.models import Snapshot
+from webapp.datasets.snapshots import SnapshotRow
+from webapp.projects.models import Project
+from webapp.registry.models import Artifact
+from webapp.registry.services import keep, store
+
+
+def freeze_snapshot(
+    project: Project,
+    *,
+    by: User | None = None,
+    include_simulated: bool = True,
+    include_ranks: bool = True,
+) -> Snapshot:
+    """Freeze the project's current labels and imported ranks; raises SnapshotError without any."""
+    included = {"include_simulated": include_simulated, "include_ranks": include_ranks}
+    newest = queries.newest(project)  # read first: what comes meanwhile counts as new next time
+    with _written(_rows(project, **included)) as folder:
+        counts = snapshots.count(folder)
+        if not counts["sources"]:
+            raise SnapshotError(
+                "There are no labels to freeze yet. Label some tasks, or import ranked answers."
+            )
+        sums = {snapshots.LABELS: file_sha256(folder / snapshots.LABELS)}
+        manifest = counts | {"filter": included, "newest": newest, "sha256": sums}
+        keep(folder)  # the slow part, before the transaction
+        return _record(project, folder, manifest, by)
+
+
+def _rows(
+    project: Project, *, include_simulated: bool, include_ranks: bool
+) -> Iterator[SnapshotRow]:
+    labels = queries.current_labels(project, include_simulated=include_simulated)
+    yield from queries.label_rows(labels, project)
+    if include_ranks:
+        yield from queries.rank_rows(project)
+
+
+@contextmanager
+def _written(rows: Iterator[SnapshotRow]) -> Iterator[Path]:
+    """A committed folder of the rows that lasts as long as the block."""
+    folder = Path(settings.STORE) / "incoming" / uuid4().hex
+    try:
+        with committed(folder) as aside:
+            snapshots.write(aside, rows)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@transaction.atomic
+def _record(
+    project: Project, folder: Path, manifest: dict[str, object], by: User | None
+) -> Snapshot:
+    Project.objects.select_for_update().get(pk=project.pk)  # one number at a time
+    last = project.snapshots.first()
+    number = last.number + 1 if last else 1
+    artifact = store(
+        folder,
+        project=project,
+        type=Artifact.Type.SNAPSHOT,
+        name=f"Snapshot {number}",
+        summary={name: manifest[name] for name in ("splits", "sources", "pairs", "choices")},
+    )
+    return Snapshot.objects.create(
+        project=project,
+        number=number,
+        artifact=artifact,
+        labels=manifest["sources"].get("label", 0),
+        pairs=sum(manifest["pairs"].values()),
+        annotators=len(manifest["annotators"]),
+        manifest=manifest,
+        created_by=by,
+    )

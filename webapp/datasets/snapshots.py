@@ -1,0 +1,131 @@
+"""The format of a snapshot: one Parquet file with every label, ties and contradictions included.
+
+A snapshot keeps what people said; what a trainer may use of it (`pairs_of`) is decided on reading.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from alignment.folders import verify
+from alignment.records import Message, PairRecord, PromptRecord, Split
+from webapp.registry.models import Artifact
+
+LABELS = "labels.parquet"
+ROWS_PER_GROUP = 10_000
+SCHEMA = pa.schema(
+    [
+        pa.field("label", pa.int64()),  # null: not a label of this dashboard
+        pa.field("prompt_key", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("messages", pa.string(), nullable=False),  # JSON
+        pa.field("left", pa.string(), nullable=False),
+        pa.field("right", pa.string(), nullable=False),
+        pa.field("chosen", pa.string()),  # null: a tie or both bad
+        pa.field("rejected", pa.string()),
+        pa.field("choice", pa.int8()),  # labeling.Label.Choice; null: a rank
+        pa.field("strength", pa.int8(), nullable=False),
+        pa.field("annotator", pa.string(), nullable=False),  # a pseudonym
+        pa.field("simulated", pa.bool_(), nullable=False),
+        pa.field("counted", pa.bool_(), nullable=False),
+        pa.field("rationale", pa.string(), nullable=False),
+        pa.field("visible_ms", pa.int64()),
+        pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("source", pa.string(), nullable=False),  # label, rank
+        pa.field("group", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SnapshotRow:
+    """One label, or one pair of an imported ranking; the fields are the columns of SCHEMA."""
+
+    prompt_key: str
+    split: str
+    messages: str
+    left: str
+    right: str
+    chosen: str | None
+    rejected: str | None
+    strength: int
+    annotator: str
+    created_at: datetime
+    source: str
+    label: int | None = None
+    choice: int | None = None
+    simulated: bool = False
+    counted: bool = False
+    rationale: str = ""
+    visible_ms: int | None = None
+    group: str = ""
+
+
+def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
+    """Write the rows into the folder, a group at a time; the file written."""
+    path = folder / LABELS
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as file:
+        dicts = (asdict(row) for row in rows)
+        while group := list(islice(dicts, ROWS_PER_GROUP)):
+            file.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
+    return path
+
+
+def read(folder: Path, *, split: str | None = None, limit: int | None = None) -> Iterator[dict]:
+    """The rows of a snapshot's folder as dicts in the order they were written."""
+    data = ds.dataset(folder / LABELS, schema=SCHEMA)
+    wanted = None if split is None else ds.field("split") == split
+    if limit is not None:
+        yield from data.head(limit, filter=wanted).to_pylist()
+        return
+    for batch in data.to_batches(filter=wanted, batch_size=ROWS_PER_GROUP):
+        yield from batch.to_pylist()
+
+
+def count(folder: Path) -> dict[str, dict[str, int]]:
+    """How many rows of each kind the file holds: `pairs` by split, `choices` and `annotators` of labels."""
+    names = ["split", "source", "choice", "annotator", "simulated", "chosen", "rejected"]
+    rows = pq.read_table(folder / LABELS, columns=names)
+    labels = rows.filter(pc.field("source") == "label")
+    preferences = rows.filter(pc.field("chosen") != pc.field("rejected"))  # null is neither
+    return {
+        "splits": _tally(rows["split"]),
+        "sources": _tally(rows["source"]),
+        "pairs": _tally(preferences["split"]),
+        "choices": _tally(labels["choice"]),
+        "annotators": _tally(labels["annotator"]),
+        "simulated": _tally(labels["simulated"]),
+    }
+
+
+def _tally(column: pa.ChunkedArray) -> dict[str, int]:
+    counted = column.value_counts().to_pylist()
+    return {str(row["values"]): row["counts"] for row in counted}
+
+
+def pairs_of(snapshot_artifact: Artifact, split: Split) -> Iterator[PairRecord]:
+    """The preferences of one split; ties and both-bad make none, contradictory ones are kept.
+
+    Raises CheckpointError where the folder is not what was frozen.
+    """
+    verify(snapshot_artifact.path)
+    for row in read(snapshot_artifact.path, split=split):
+        if row["chosen"] is None or row["chosen"] == row["rejected"]:
+            continue
+        turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
+        yield PairRecord(
+            prompt=PromptRecord(key=row["prompt_key"], messages=turns),
+            chosen=row["chosen"],
+            rejected=row["rejected"],
+            strength=row["strength"],
+            annotator=row["annotator"],
+            group=row["group"],
+        )
