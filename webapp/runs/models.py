@@ -175,6 +175,7 @@ class RunEvent(models.Model):
     at = models.DateTimeField(db_default=Now())
     actor = models.CharField(max_length=120)  # a username, a worker's name or "tend"
     epoch = models.IntegerField()
+    step = models.IntegerField(default=0)  # where the run stood: what a message can name
     from_state = models.CharField(max_length=16, blank=True)
     to_state = models.CharField(max_length=16)
     reason = models.CharField(max_length=32, blank=True)

@@ -1,0 +1,64 @@
+"""What every test stands on: state of its own, and real programs where a test needs them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+
+from tests.factories import a_project, a_user
+from tests.stack import Stack
+from webapp.celery import app as celery_app
+
+STAND_IN = Path(__file__).parent / "stand_in.py"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory, worker_id="master"):
+    """A test database that other processes can open too."""
+    database = django_settings.DATABASES["default"]
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def var(settings, tmp_path_factory):
+    """State of this test's own, short times, and a broker that is not there."""
+    folder = tmp_path_factory.mktemp("var")
+    settings.VAR, settings.STORE = folder, folder / "store"
+    settings.BROKER_SOCKET = folder / "broker.sock"
+    settings.RUN_POLL, settings.RUN_RENEW, settings.RUN_STOP_GRACE = 0.05, 0.2, 3
+    settings.RUN_THREADS = 1
+    ring_at(f"redis+socket://{settings.BROKER_SOCKET}?virtual_host=0")
+    return folder
+
+
+@pytest.fixture
+def project(db):
+    return a_project()
+
+
+@pytest.fixture
+def researcher(project):
+    return a_user(project, username="rita")
+
+
+@pytest.fixture
+def stand_in(settings):
+    """A trainer of a few lines instead of the real one; `run.config` says nothing to it."""
+    settings.TRAINER_COMMAND = [sys.executable, "-I", str(STAND_IN)]
+    return settings
+
+
+@pytest.fixture
+def stack(transactional_db, var):
+    """Real programs on this test's database and VAR; a test starts those it needs."""
+    with Stack(var) as programs:
+        ring_at(programs.broker_url)
+        yield programs
+
+
+def ring_at(url: str) -> None:
+    """Point this process's doorbell somewhere else."""
+    celery_app.close()
+    celery_app.conf.broker_url = celery_app.conf.broker_write_url = url

@@ -1,0 +1,84 @@
+"""Rows to test with, each with the least that makes it real."""
+
+import json
+from itertools import count
+from pathlib import Path
+
+from alignment.folders import committed
+from alignment.records import Message, prompt_key, split_of
+from webapp.accounts.models import User
+from webapp.projects.models import Membership, Project, Prompt, Role
+from webapp.registry.models import Artifact
+from webapp.registry.services import store
+from webapp.runs.kinds import RUN_KINDS
+from webapp.runs.models import Run, Worker
+from webapp.runs.services import start_run
+
+NUMBER = count(1)
+
+
+def a_project(**columns):
+    return Project.objects.create(**{"name": f"Project {next(NUMBER)}"} | columns)
+
+
+def a_user(project=None, role=Role.RESEARCHER, **columns):
+    """A person, with a role in the project if there is one."""
+    user = User.objects.create_user(**{"username": f"user{next(NUMBER)}"} | columns)
+    if project is not None:
+        Membership.objects.create(project=project, user=user, role=role)
+    return user
+
+
+def a_prompt(project, text=None, **columns):
+    text = text or f"Question {next(NUMBER)}?"
+    key = prompt_key([Message(role="user", content=text)])
+    return Prompt.objects.create(
+        **{
+            "project": project,
+            "key": key,
+            "messages": [{"role": "user", "content": text}],
+            "split": split_of(key),
+            "source": Prompt.Source.WRITTEN,
+        }
+        | columns
+    )
+
+
+def some_prompts(project, number, **columns):
+    return [a_prompt(project, **columns) for _ in range(number)]
+
+
+def an_artifact(project, folder: Path, type=Artifact.Type.MODEL, **columns):
+    """A stored folder with one small file that no other artifact has."""
+    made = folder / f"made-{next(NUMBER)}"
+    with committed(made) as aside:
+        (aside / "weights.json").write_text(json.dumps({"number": next(NUMBER)}))
+    return store(made, project=project, type=type, **{"name": made.name} | columns)
+
+
+def a_run(project, kind="pretrain", config=None, **columns):
+    """A queued run, as a person would start it."""
+    return start_run(
+        project,
+        kind=kind,
+        config=RUN_KINDS[kind].config(**config or {}),
+        **{"name": f"{kind} {next(NUMBER)}", "key": f"key-{next(NUMBER)}"} | columns,
+    )
+
+
+def a_worker(**columns):
+    name = f"host:{next(NUMBER)}:0"
+    return Worker.objects.create(
+        **{"name": name, "host": "host", "pid": 1, "queue": "runs"} | columns
+    )
+
+
+def again(row):
+    """The row as the database has it now."""
+    return type(row).objects.get(pk=row.pk)
+
+
+def run_at(run: Run, **columns):
+    """The run, put where a test needs it."""
+    Run.objects.filter(pk=run.pk).update(**columns)
+    return again(run)

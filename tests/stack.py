@@ -1,0 +1,149 @@
+"""Real programs for a test: broker, workers, tend and web, on a VAR and a database of its own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from django.db import connection
+
+from webapp import stack as programs
+
+ROOT = Path(__file__).parent.parent
+TIMES = {"LEASE": "3", "RENEW": "0.3", "POLL": "0.1", "REAP": "0.3", "RING": "0.3"} | {
+    "BACKOFF": "0",
+    "STOP_GRACE": "3",
+}
+PATIENCE = 60.0  # seconds; two cores are shared by many
+
+
+class Stack:
+    """Starts programs by name, kills them, and ends them all at the end."""
+
+    def __init__(self, var: Path) -> None:
+        self.var = var
+        self.socket = var / "broker.sock"
+        self.broker_url = f"redis+socket://{self.socket}?virtual_host=0"
+        self.port = programs.free_port(0)
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.settings = "webapp.settings"
+
+    def __enter__(self) -> "Stack":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in list(self.running):
+            self.kill(name)
+
+    @property
+    def url(self) -> str:
+        """Where the web program answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every program: this VAR, this database, short times."""
+        database = connection.settings_dict
+        urls = {"REDIS_URL": self.broker_url}
+        if connection.vendor == "sqlite":
+            urls["DATABASE_URL"] = f"sqlite:///{database['NAME']}"
+        else:
+            user = f"{database['USER']}:{database['PASSWORD']}"
+            place = f"{database['HOST']}:{database['PORT']}/{database['NAME']}"
+            urls["DATABASE_URL"] = f"postgres://{user}@{place}"
+        times = {f"ATTUNE_RUN_{name}": value for name, value in TIMES.items()}
+        return (
+            os.environ
+            | urls
+            | times
+            | {
+                "ATTUNE_VAR": str(self.var),
+                "ATTUNE_THREADS": "1",
+                "DJANGO_SETTINGS_MODULE": self.settings,
+            }
+        )
+
+    def stand_in(self) -> "Stack":
+        """Use the stand-in trainer in programs started from now on."""
+        self.settings = "tests.stand_in_settings"
+        return self
+
+    def broker(self) -> "Stack":
+        """A Redis of the test's own."""
+        command = programs.broker_command()
+        command[command.index("--unixsocket") + 1] = str(self.socket)
+        command[command.index("--dir") + 1] = str(self.var)
+        self.start("broker", *command)
+        return self.until(self.socket.exists)
+
+    def worker(self, name: str = "worker") -> "Stack":
+        """A Celery worker for runs."""
+        return self.start(name, *programs.worker_command())
+
+    def tend(self) -> "Stack":
+        """The janitor."""
+        return self.start("tend", sys.executable, "manage.py", "tend")
+
+    def web(self) -> "Stack":
+        """gunicorn, ready to answer."""
+        self.start("web", *programs.web_command(self.port, 4))
+        return self.until(lambda: programs.web_answers(self.url))
+
+    def start(self, name: str, *command: str) -> "Stack":
+        """Start a program in a process group of its own; it logs to VAR/<name>.log."""
+        with (self.var / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Signal a program's whole group, and wait until it is gone."""
+        program = self.running.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, number)
+        program.wait(PATIENCE)
+
+    def terminate(self, name: str) -> None:
+        """Ask a program to end, as a deploy does, and wait until it has."""
+        program = self.running.pop(name)
+        program.terminate()
+        program.wait(PATIENCE)
+
+    def until(self, condition: Callable[[], object]) -> "Stack":
+        """Wait for a condition; the logs say why when it does not come."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"It did not come to pass.\n{self.logs()}")
+            time.sleep(0.05)
+        return self
+
+    def manage(self, *arguments: str, **options: object) -> str:
+        """What a management command printed."""
+        command = [sys.executable, "manage.py", *arguments]
+        result = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            **options,
+        )
+        return result.stdout
+
+    def logs(self) -> str:
+        """The ends of all logs."""
+        logs = [*self.var.glob("*.log"), *self.var.glob("store/runs/*/*/stdout.log")]
+        return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in logs)

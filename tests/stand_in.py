@@ -1,0 +1,95 @@
+"""A trainer without a model: does what the seed of its config.json says, in events and folders.
+
+0 finish after ten steps; 1 run until told to stop; 2 be killed; 3 fail; 4 end without a word;
+5 ignore everybody; 6 one checkpoint, then be killed; 7 finish slowly.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from alignment import folders
+from alignment.config import RunSpec
+from alignment.events import (
+    CheckpointSaved,
+    Failed,
+    Finished,
+    PhaseStarted,
+    Ready,
+    SampleDrawn,
+    StepDone,
+    Stopped,
+    dump_event,
+)
+
+FOLDER = Path(sys.argv[1])
+SPEC = RunSpec.load(FOLDER)
+FINISH, WAIT, DIE, FAIL, SILENT, DEAF, DIE_LATER, SLOW = range(8)
+STEPS = 10
+
+
+def say(event):
+    with (FOLDER / "events.jsonl").open("ab") as lines:
+        lines.write(dump_event(event))
+
+
+def save(step):
+    target = FOLDER / f"ckpt-{step:06d}"
+    with folders.committed(target) as aside:
+        (aside / "state.json").write_text(json.dumps({"step": step}))
+    sha = folders.manifest_sha256(target)
+    say(CheckpointSaved(step=step, path=target.name, manifest_sha256=sha, bytes=1))
+
+
+def asked():
+    control = FOLDER / "control.json"
+    return json.loads(control.read_text())["stop"] if control.exists() else ""
+
+
+def obey(step):
+    if stop := asked():
+        if stop == "save":
+            save(step)
+        say(Stopped(step=step, saved=stop == "save"))
+        sys.exit(0)
+
+
+def finish():
+    with folders.committed(FOLDER / "output") as aside:
+        (aside / "model.json").write_text(json.dumps({"run": SPEC.run}))
+    say(Finished(summary={"loss": 0.5}))
+    sys.exit(0)
+
+
+def main():
+    start = json.loads(Path(SPEC.resume_from, "state.json").read_text()) if SPEC.resume_from else {}
+    step = start.get("step", 0)
+    say(Ready(total_steps=STEPS, threads=1, device="cpu", resumed_step=step))
+    say(PhaseStarted(name="training"))
+    say(SampleDrawn(step=0, stage="before", prompt_key="k", prompt="Hi?", completion="Ho."))
+    while step < STEPS or SPEC.seed in (WAIT, DEAF):
+        step += 1
+        say(StepDone(step=step, total=STEPS, metrics={"loss": 1 / step, "odd": float("nan")}))
+        if step % 5 == 0 and SPEC.seed in (FINISH, DIE_LATER, SLOW):
+            save(step)
+        if SPEC.seed == DIE or (SPEC.seed == DIE_LATER and step == 7):
+            os.kill(os.getpid(), 9)
+        if SPEC.seed == FAIL:
+            say(
+                Failed(code="nan", message="The loss was nan at step 1; try a lower learning rate.")
+            )
+            sys.exit(3)
+        if SPEC.seed == SILENT:
+            sys.exit("nothing to say")
+        if SPEC.seed != DEAF:
+            obey(step)
+        if SPEC.seed in (WAIT, DEAF, SLOW):
+            time.sleep(0.1)
+    finish()
+
+
+main()

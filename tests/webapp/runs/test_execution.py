@@ -1,0 +1,115 @@
+"""From claimed to settled, with a stand-in for the trainer (tests/stand_in.py)."""
+
+from itertools import pairwise
+
+import pytest
+from django.db.models import F
+
+from alignment.events import StepDone
+from tests.factories import a_run, a_worker, again, run_at
+from webapp.runs import execution
+from webapp.runs.errors import LostLease
+from webapp.runs.models import Run, RunMetric, RunSpool
+from webapp.runs.spool import Batch
+
+FINISH, WAIT, DIE, FAIL, SILENT, DEAF, DIE_LATER = range(7)
+STEP = Batch(0, 10, (StepDone(step=3, total=10, metrics={"loss": 0.5}),))
+
+
+@pytest.fixture
+def claimed(project):
+    a_run(project)
+    return execution.claim("runs", a_worker())
+
+
+def executed(project, seed):
+    run = a_run(project, seed=seed)
+    execution.execute(execution.claim("runs", a_worker()))
+    return again(run)
+
+
+def history(run):
+    return list(run.events.values_list("from_state", "to_state"))
+
+
+def test_a_finished_run_has_gone_through_its_states_in_order(project, stand_in):
+    run = executed(project, FINISH)
+    states = ["", "queued", "starting", "running", "succeeded"]
+    assert history(run) == list(pairwise(states))
+
+
+def test_a_succeeded_run_publishes_what_it_made(project, stand_in):
+    run = executed(project, FINISH)
+    artifact = run.outputs.get()
+    assert (artifact.type, artifact.summary) == ("model", {"loss": 0.5})
+    assert (artifact.path / "model.json").exists()
+
+
+def test_metrics_are_complete_and_odd_numbers_become_null(project, stand_in):
+    run = executed(project, FINISH)
+    losses = run.metrics.filter(key="loss").order_by("step").values_list("step", "value")
+    assert list(losses) == [(step, 1 / step) for step in range(1, 11)]
+    assert set(run.metrics.filter(key="odd").values_list("value", flat=True)) == {None}
+
+
+def test_a_trainer_that_fails_leaves_its_word_and_sentence(project, stand_in):
+    run = executed(project, FAIL)
+    assert (run.state, run.reason) == ("failed", "nan")
+    assert "lower learning rate" in run.message
+
+
+def test_a_trainer_that_ends_without_a_word_has_failed(project, stand_in):
+    run = executed(project, SILENT)
+    assert (run.state, run.reason) == ("failed", "code")
+
+
+def test_a_killed_trainer_is_an_interruption_not_a_failure(project, stand_in):
+    run = executed(project, DIE)
+    assert (run.state, run.reason) == ("interrupted", "trainer_lost")
+
+
+def test_a_claim_raises_the_epoch_and_the_attempts(claimed):
+    assert (claimed.state, claimed.epoch, claimed.attempts) == ("starting", 1, 1)
+
+
+def test_a_claimed_run_cannot_be_claimed_again(claimed):
+    assert execution.claim("runs", a_worker()) is None
+
+
+def test_the_smaller_priority_is_claimed_first(project):
+    a_run(project, priority=5)
+    urgent = a_run(project, priority=1)
+    assert execution.claim("runs", a_worker()).pk == urgent.pk
+
+
+def test_a_run_waits_for_what_it_needs(project):
+    first = a_run(project)
+    a_run(project, needs={"after": first}, priority=1)
+    assert execution.claim("runs", a_worker()).pk == first.pk
+    assert execution.claim("runs", a_worker()) is None
+
+
+def test_a_batch_moves_the_run_on(claimed):
+    execution.record(claimed, STEP)
+    assert (again(claimed).step, RunMetric.objects.get().value) == (3, 0.5)
+
+
+def test_a_batch_that_was_stored_is_not_stored_twice(claimed):
+    for _ in range(2):
+        execution.record(claimed, STEP)
+    assert RunSpool.objects.get().byte_offset == 10
+    assert RunMetric.objects.count() == 1
+
+
+def test_a_worker_past_its_epoch_writes_nothing(claimed):
+    Run.objects.filter(pk=claimed.pk).update(epoch=F("epoch") + 1)
+    with pytest.raises(LostLease):
+        execution.record(claimed, STEP)
+    assert not RunMetric.objects.exists()
+    assert again(claimed).step == 0
+
+
+def test_a_worker_past_its_epoch_settles_nothing(claimed, stand_in, var):
+    run_at(claimed, epoch=2)
+    execution.execute(claimed)
+    assert (again(claimed).state, claimed.outputs.count()) == ("starting", 0)

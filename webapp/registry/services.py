@@ -1,0 +1,60 @@
+"""Storing folders as artifacts: content-addressed, each output of a run once."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from alignment.folders import manifest_sha256, size, verify
+from webapp.projects.models import Project
+from webapp.registry.models import Artifact
+from webapp.runs.models import Run
+
+
+def store(
+    folder: Path,
+    *,
+    project: Project,
+    type: str,
+    name: str,
+    producer: Run | None = None,
+    summary: Mapping[str, object] | None = None,
+) -> Artifact:
+    """Keep a committed folder and record it; a producer's output of a type is recorded once."""
+    kept = keep(folder)
+    columns = {
+        "project": project,
+        "name": name[:120],
+        "manifest_sha256": kept.name,
+        "bytes": size(kept),
+        "summary": dict(summary or {}),
+    }
+    if producer is None:
+        return Artifact.objects.create(type=type, **columns)
+    made, _ = Artifact.objects.get_or_create(producer=producer, type=type, defaults=columns)
+    return made
+
+
+def keep(folder: Path) -> Path:
+    """The folder's place in the store, filled if it is new; raises CheckpointError for a damaged one."""
+    target = Artifact(manifest_sha256=manifest_sha256(folder)).path
+    if target.is_dir():
+        return target
+    verify(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".tmp-{uuid4().hex}")
+    shutil.copytree(folder, aside, copy_function=_link)
+    try:
+        aside.rename(target)
+    except OSError:  # somebody stored the same content at the same time
+        shutil.rmtree(aside)
+    return target
+
+
+def _link(source: str, target: str) -> None:
+    """The same file at a second place, where the file system can; else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

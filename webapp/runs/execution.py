@@ -1,0 +1,307 @@
+"""Claiming a run and driving it to the end of an epoch; every write is fenced by that epoch.
+
+Called by the task; nothing here enqueues.
+"""
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from errno import ENOSPC
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+
+from alignment.errors import AlignmentError
+from alignment.events import (
+    CheckpointSaved,
+    Event,
+    Finished,
+    PhaseStarted,
+    Ready,
+    SampleDrawn,
+    StepDone,
+)
+from webapp.errors import Refusal
+from webapp.registry.services import keep
+from webapp.runs import supervisor
+from webapp.runs.errors import LostLease
+from webapp.runs.folders import folder_of, forget_deleted, prepare
+from webapp.runs.kinds import RUN_KINDS
+from webapp.runs.models import (
+    LIVE,
+    Checkpoint,
+    Intent,
+    Run,
+    RunMetric,
+    RunQuerySet,
+    RunSample,
+    RunSpool,
+    State,
+    Worker,
+)
+from webapp.runs.spool import Batch
+from webapp.runs.supervisor import Outcome, Trainer
+from webapp.runs.transitions import Change, lease_end, move, note
+from webapp.runs.verdict import DISK_IS_FULL, Verdict, judge
+
+BEST = 8  # candidates a claim tries: racing workers fall through to the next
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class Wanted(NamedTuple):
+    """What people want of a run by now, and whether its worker is being shut down."""
+
+    intent: str
+    draining: bool
+
+
+def claim(queue: str, worker: Worker) -> Run | None:
+    """Take the best queued run of a queue for this worker; None when there is none to take."""
+    change = Change((State.QUEUED,), State.STARTING, worker.name)
+    for candidate in list(Run.objects.claimable(queue)[:BEST]):
+        claimable = Run.objects.claimable(queue).filter(pk=candidate.pk).order_by()
+        with transaction.atomic():
+            won = claimable.update(
+                state=State.STARTING,
+                reason="",
+                message="",
+                epoch=F("epoch") + 1,
+                attempts=F("attempts") + 1,
+                worker=worker,
+                lease_until=lease_end(),
+                started_at=Coalesce("started_at", Now()),
+            )
+            if won:
+                note(candidate, change, State.QUEUED)
+        if won:
+            return Run.objects.select_related("worker").get(pk=candidate.pk)
+    return None
+
+
+def execute(run: Run) -> None:
+    """Drive a claimed run to the end of this epoch, or to the loss of its lease."""
+    try:
+        try:
+            folder = prepare(run)
+        except (Refusal, AlignmentError, OSError) as error:
+            conclude(run, _unprepared(error))
+            return
+        with supervisor.launch(folder) as trainer, shutdown_noticed() as shutdown:
+            drive(run, trainer, shutdown)
+            outcome = trainer.outcome()
+            _stored(trainer, lambda: finish(run, outcome))
+    except LostLease:
+        logger.warning("run %s: epoch %s is no longer ours", run.pk, run.epoch)
+
+
+def drive(run: Run, trainer: Trainer, shutdown: threading.Event) -> None:
+    """Store what the trainer reports and pass on what people want, until it ends."""
+    renewed = -math.inf
+    while (batch := trainer.next_batch()) is not None:
+        due = time.monotonic() - renewed > settings.RUN_RENEW
+        if due or batch.events:
+            wanted = _stored(trainer, lambda batch=batch: record(run, batch))
+            trainer.confirm(batch)
+            renewed = time.monotonic()
+        else:
+            wanted = _stored(trainer, lambda: look(run))
+        trainer.obey(wish(run, wanted, shutdown=shutdown.is_set()))
+    if trainer.fence.fired.is_set():
+        raise LostLease(run.pk)
+
+
+def wish(run: Run, wanted: Wanted, *, shutdown: bool) -> str:
+    """What to ask of the trainer: "save" and stop, stop "now", or nothing."""
+    saves = RUN_KINDS[run.kind].saves
+    if wanted.intent == Intent.CANCEL:
+        return "now"
+    if wanted.intent == Intent.PAUSE or wanted.draining or shutdown:
+        return "save" if saves else "now"
+    return ""
+
+
+def look(run: Run) -> Wanted:
+    """Read what is wanted of the run without writing; raises LostLease."""
+    row = _mine(run).values_list("intent", "worker__draining").first()
+    if row is None:
+        raise LostLease(run.pk)
+    return Wanted(row[0], bool(row[1]))
+
+
+@transaction.atomic
+def record(run: Run, batch: Batch) -> Wanted:
+    """Store a batch of events and renew the lease; raises LostLease when the epoch is not ours.
+
+    The fenced update comes first: it locks the row, so that no reaper comes between.
+    """
+    if not _mine(run).update(lease_until=lease_end(), **_progress(batch)):
+        raise LostLease(run.pk)
+    if batch.end > batch.start and _first_time(run, batch):
+        if batch.of(Ready):
+            move(run, Change((State.STARTING,), State.RUNNING, str(run.worker)))
+        _import(run, batch)
+    return look(run)
+
+
+def finish(run: Run, outcome: Outcome) -> None:
+    """End the epoch by how its trainer ended; raises LostLease."""
+    try:
+        output = keep(folder_of(run) / "output") if isinstance(outcome.last, Finished) else None
+    except AlignmentError as error:
+        text = f"The run's output is damaged: {error}"
+        conclude(run, Verdict(State.FAILED, error.code, text))
+    else:
+        settle(run, outcome, output)
+
+
+@transaction.atomic
+def settle(run: Run, outcome: Outcome, output: Path | None) -> None:
+    """Write the verdict; a success publishes its output in the same transaction, or not at all."""
+    if not _mine(run).update(lease_until=lease_end()):
+        raise LostLease(run.pk)
+    verdict = judge(outcome, look(run).intent, run.pk)
+    if verdict.to == State.SUCCEEDED:
+        run.summary = dict(outcome.last.summary)
+        Run.objects.filter(pk=run.pk).update(summary=run.summary)
+        RUN_KINDS[run.kind].publish(run, output)
+    conclude(run, verdict)
+
+
+def conclude(run: Run, verdict: Verdict) -> None:
+    """Write the verdict on a run of ours; raises LostLease."""
+    change = Change(LIVE, verdict.to, str(run.worker), verdict.reason, verdict.message)
+    resume = Checkpoint.objects.filter(run=run, deleted=False).order_by("-step", "-epoch").first()
+    columns: dict[str, object] = {"resume_from": resume}
+    if verdict.reason == "shutdown":  # nobody's fault: not one of the run's attempts
+        columns["attempts"] = F("attempts") - 1
+    if not move(run, change, only=Q(epoch=run.epoch), **columns):
+        raise LostLease(run.pk)
+
+
+@contextmanager
+def shutdown_noticed() -> Iterator[threading.Event]:
+    """An event set by SIGTERM, where this is a process's main thread; else never set."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: flag.set())
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _mine(run: Run) -> RunQuerySet:
+    return Run.objects.live().filter(pk=run.pk, epoch=run.epoch)
+
+
+def _stored(trainer: Trainer, write: Callable[[], T]) -> T:
+    """Retry a write while the database is away, until the fence says that the lease may be gone."""
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("The database is away, trying again: %s", error)
+            connection.close()
+            if trainer.fence.fired.wait(settings.RUN_POLL):
+                raise LostLease from error
+
+
+def _unprepared(error: Exception) -> Verdict:
+    if isinstance(error, Refusal):
+        return Verdict(State.FAILED, "data", str(error))
+    if isinstance(error, AlignmentError):
+        return Verdict(State.FAILED, error.code, str(error))
+    if isinstance(error, OSError) and error.errno == ENOSPC:
+        return Verdict(State.INTERRUPTED, "disk_full", DISK_IS_FULL)
+    raise error
+
+
+def _progress(batch: Batch) -> dict[str, object]:
+    """The columns of the run that a batch moves on."""
+    columns: dict[str, object] = {}
+    for event in batch.events:
+        match event:
+            case Ready(total_steps=total, resumed_step=step):
+                columns |= {"total_steps": total, "step": step, "progress_at": Now()}
+            case PhaseStarted(name=name):
+                columns |= {"phase": name[:64], "progress_at": Now()}
+            case StepDone(step=step, total=total):
+                columns |= {"step": step, "total_steps": total, "progress_at": Now()}
+    return columns
+
+
+def _first_time(run: Run, batch: Batch) -> bool:
+    """Move the spool on; false when this batch was stored before (a commit whose answer was lost)."""
+    spool, _ = RunSpool.objects.get_or_create(run=run, epoch=run.epoch)
+    here = RunSpool.objects.filter(pk=spool.pk, byte_offset=batch.start)
+    return bool(here.update(byte_offset=batch.end))
+
+
+def _import(run: Run, batch: Batch) -> None:
+    RunMetric.objects.bulk_create(
+        _metrics(run, batch.of(StepDone)),
+        update_conflicts=True,
+        unique_fields=["run", "key", "step", "epoch"],
+        update_fields=["value"],
+    )
+    RunSample.objects.bulk_create(_sample(run, event) for event in batch.of(SampleDrawn))
+    for event in batch.of(CheckpointSaved):
+        _import_checkpoint(run, event)
+
+
+def _metrics(run: Run, events: list[Event]) -> list[RunMetric]:
+    """One row per key and step, the last one said; what is not a finite number becomes null."""
+    rows = {
+        (key[:64], event.step): value if math.isfinite(value) else None
+        for event in events
+        for key, value in event.metrics.items()
+    }
+    return [
+        RunMetric(run=run, key=key, step=step, epoch=run.epoch, value=value)
+        for (key, step), value in rows.items()
+    ]
+
+
+def _sample(run: Run, event: SampleDrawn) -> RunSample:
+    reward = event.reward if event.reward is not None and math.isfinite(event.reward) else None
+    return RunSample(
+        run=run,
+        epoch=run.epoch,
+        step=event.step,
+        stage=event.stage,
+        prompt_key=event.prompt_key,
+        prompt=event.prompt,
+        completion=event.completion,
+        reward=reward,
+    )
+
+
+def _import_checkpoint(run: Run, event: CheckpointSaved) -> None:
+    """A checkpoint further than any before shows that the run gets on: its attempts start again."""
+    known = Checkpoint.objects.filter(run=run)
+    if not known.filter(step__gte=event.step).exists():
+        Run.objects.filter(pk=run.pk).update(attempts=0)
+    folder = folder_of(run) / Path(event.path).name  # only ever below the run's own folder
+    known.update_or_create(
+        run=run,
+        epoch=run.epoch,
+        step=event.step,
+        defaults={
+            "path": str(folder.relative_to(settings.STORE)),
+            "manifest_sha256": event.manifest_sha256,
+            "bytes": event.bytes,
+        },
+    )
+    forget_deleted(run)

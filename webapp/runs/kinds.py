@@ -1,0 +1,217 @@
+"""What each kind of run reads and makes: one row per kind."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from django.db.models import Case, Exists, OuterRef, Value, When
+from pydantic import BaseModel
+
+from alignment.config import (
+    AlignConfig,
+    EvaluateConfig,
+    GenerateConfig,
+    PretrainConfig,
+    RewardConfig,
+)
+from alignment.records import CompletionRecord, read_jsonl, write_jsonl
+from webapp.datasets.snapshots import pairs_of
+from webapp.labeling.models import Completion
+from webapp.labeling.services import create_compare_tasks
+from webapp.projects.models import PromptQuerySet, Split
+from webapp.registry.models import Artifact, ArtifactInput, ArtifactQuerySet
+from webapp.registry.services import store
+from webapp.runs.errors import RunError
+from webapp.runs.models import Run
+
+MODEL, REWARD, SNAPSHOT, SCORES = (
+    Artifact.Type.MODEL,
+    Artifact.Type.REWARD,
+    Artifact.Type.SNAPSHOT,
+    Artifact.Type.SCORES,
+)
+ROLE_TYPES = {
+    "policy": MODEL,
+    "reference": MODEL,
+    "backbone": MODEL,
+    "reward": REWARD,
+    "judge": REWARD,
+    "labels": SNAPSHOT,
+}
+LABELS = "labels"  # becomes the file of pairs, not a folder of the trainer's
+PUBLISH_BATCH = 500
+
+
+class RunKind(NamedTuple):
+    """A kind's settings, the roles it reads, how its inputs are written and its output published."""
+
+    config: type[BaseModel]
+    roles: Callable[[BaseModel], tuple[str, ...]]
+    prepare: Callable[[Run, Path], dict[str, str]]  # fills a folder; paths by role for RunSpec
+    publish: Callable[[Run, Path], None]  # in the transaction that says it succeeded
+    saves: bool  # whether asking it to save keeps its work
+
+
+def prepare_generate(run: Run, folder: Path) -> dict[str, str]:
+    """The policy, and the train prompts to answer: those it has not answered yet come first."""
+    config = GenerateConfig.model_validate(run.config)
+    models = resolved(run)
+    answered = Completion.objects.filter(prompt=OuterRef("pk"), model__in=_same_content(run))
+    prompts = (
+        run.project.prompts.of_split(Split.TRAIN)
+        .annotate(answered=Case(When(Exists(answered), then=Value(1)), default=Value(0)))
+        .order_by("answered", "key")
+    )
+    return models | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
+
+
+def prepare_reward(run: Run, folder: Path) -> dict[str, str]:
+    """The backbone, and the snapshot's pairs of the split that the settings name."""
+    config = RewardConfig.model_validate(run.config)
+    models = resolved(run)
+    snapshot = run.inputs.select_related("artifact").get(role=LABELS).artifact
+    if not write_jsonl(folder / "pairs.jsonl", pairs_of(snapshot, config.labels)):
+        raise RunError(
+            f"The snapshot has no usable pairs in its {config.labels} split; collect more labels."
+        )
+    return models | {"pairs": str(Path(folder.name) / "pairs.jsonl")}
+
+
+def prepare_align(run: Run, folder: Path) -> dict[str, str]:
+    """The three models, and the prompts of the train split."""
+    config = AlignConfig.model_validate(run.config)
+    prompts = run.project.prompts.of_split(Split.TRAIN)
+    return resolved(run) | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
+
+
+def prepare_evaluate(run: Run, folder: Path) -> dict[str, str]:
+    """The models and the judge, and prompts of the test split, which nothing is trained on."""
+    config = EvaluateConfig.model_validate(run.config)
+    prompts = run.project.prompts.of_split(Split.TEST)
+    return resolved(run) | {"prompts": write_prompts(folder, prompts, config.prompts, least=8)}
+
+
+def prepare_nothing(run: Run, folder: Path) -> dict[str, str]:
+    """A run that reads nothing of the project's."""
+    return {}
+
+
+def publish_artifact(type: str) -> Callable[[Run, Path], None]:
+    """The publish of a kind whose output folder is an artifact."""
+
+    def publish(run: Run, output: Path) -> None:
+        store(
+            output,
+            project=run.project,
+            type=type,
+            name=run.name,
+            producer=run,
+            summary=run.summary,
+        )
+
+    return publish
+
+
+def publish_completions(run: Run, output: Path) -> None:
+    """Completions as rows, and compare tasks of each prompt's; a second time changes nothing."""
+    config = GenerateConfig.model_validate(run.config)
+    publish_artifact(Artifact.Type.COMPLETIONS)(run, output)
+    made = read_jsonl(output / "completions.jsonl", CompletionRecord)
+    rows = list(_completions(run, config, made))
+    Completion.objects.bulk_create(rows, batch_size=PUBLISH_BATCH, ignore_conflicts=True)
+    stored = Completion.objects.filter(run=run).select_related("prompt").order_by("prompt", "pk")
+    create_compare_tasks(run.project, pairs_to_ask(stored), need=config.labels_per_task)
+
+
+def pairs_to_ask(completions: Iterable[Completion]) -> list[tuple[Completion, Completion]]:
+    """Disjoint pairs of different texts among the completions of each prompt, in their order."""
+    waiting: dict[int, Completion] = {}
+    pairs = []
+    for completion in completions:
+        other = waiting.get(completion.prompt_id)
+        if other is None:
+            waiting[completion.prompt_id] = completion
+        elif other.text != completion.text:
+            pairs.append((waiting.pop(completion.prompt_id), completion))
+    return pairs
+
+
+def write_prompts(folder: Path, prompts: PromptQuerySet, count: int, *, least: int) -> str:
+    """Write the first prompts as JSON lines; the path for RunSpec. Raises RunError when too few."""
+    records = (prompt.record() for prompt in prompts[:count].iterator())
+    written = write_jsonl(folder / "prompts.jsonl", records)
+    if written < least:
+        raise RunError(f"This run needs at least {least} prompts and found {written}; add prompts.")
+    return str(Path(folder.name) / "prompts.jsonl")
+
+
+def resolved(run: Run) -> dict[str, str]:
+    """Folders of the models a run reads, by role; outputs of needed runs become its inputs."""
+    for need in run.needs.select_related("needs").filter(role__in=ROLE_TYPES):
+        made = need.needs.outputs.filter(type=ROLE_TYPES[need.role]).first()
+        if made is None:
+            raise RunError(f"“{need.needs.name}” has not made what this run needs as {need.role}.")
+        ArtifactInput.objects.get_or_create(run=run, role=need.role, defaults={"artifact": made})
+    inputs = run.inputs.select_related("artifact").exclude(role=LABELS)
+    return {row.role: str(row.artifact.path) for row in inputs}
+
+
+RUN_KINDS: dict[str, RunKind] = {
+    "pretrain": RunKind(
+        PretrainConfig, lambda _: (), prepare_nothing, publish_artifact(MODEL), saves=False
+    ),
+    "generate": RunKind(
+        GenerateConfig, lambda _: ("policy",), prepare_generate, publish_completions, saves=False
+    ),
+    "reward": RunKind(
+        RewardConfig,
+        lambda _: ("backbone", LABELS),
+        prepare_reward,
+        publish_artifact(REWARD),
+        saves=False,
+    ),
+    "align": RunKind(
+        AlignConfig,
+        lambda _: ("policy", "reference", "reward"),
+        prepare_align,
+        publish_artifact(MODEL),
+        saves=True,
+    ),
+    "evaluate": RunKind(
+        EvaluateConfig,
+        lambda config: (
+            ("policy", "reference", "reward", "judge")
+            if config.judge == "held_out_labels"
+            else ("policy", "reference", "reward")
+        ),
+        prepare_evaluate,
+        publish_artifact(SCORES),
+        saves=False,
+    ),
+}
+
+
+def _same_content(run: Run) -> ArtifactQuerySet:
+    policy = run.inputs.select_related("artifact").get(role="policy").artifact
+    return Artifact.objects.filter(manifest_sha256=policy.manifest_sha256)
+
+
+def _completions(
+    run: Run, config: GenerateConfig, made: Iterable[CompletionRecord]
+) -> Iterator[Completion]:
+    policy = run.inputs.get(role="policy").artifact_id
+    sampling = config.model_dump(include={"temperature", "max_new_tokens"})
+    prompts = dict(run.project.prompts.values_list("key", "pk"))
+    for number, record in enumerate(made):
+        if (prompt := prompts.get(record.prompt_key)) is None:
+            continue  # deleted while the run worked
+        yield Completion(
+            prompt_id=prompt,
+            text=record.text,
+            source=Completion.Source.MODEL,
+            model_id=policy,
+            run=run,
+            sampling=sampling,
+            logps=record.logps,
+            key=f"run-{run.pk}-{number}",
+        )

@@ -1,0 +1,74 @@
+"""`manage.py tend`: keep the queue going; one per installation is enough, several are harmless."""
+
+import logging
+import os
+import sys
+import threading
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, connection
+
+from webapp.runs import tend
+
+logger = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    """Tend until told to stop."""
+
+    requires_system_checks: list[str] = []  # it serves no page
+    help = "Take runs back from dead workers, queue them again and ring for what waits."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """One option."""
+        parser.add_argument("--once", action="store_true", help="one turn, then exit")
+
+    def handle(self, *, once: bool, **_: object) -> None:
+        """Turn after turn, each duty at its own pace."""
+        if once:
+            tend.tend()
+            tend.ring_queues()
+            return
+        over = end_of_stdin() if os.environ.get("ATTUNE_EXIT_WITH_STDIN") == "1" else None
+        run_duties([(tend.tend, settings.RUN_REAP), (tend.ring_queues, settings.RUN_RING)], over)
+
+
+def run_duties(
+    duties: list[tuple[Callable[[], object], float]], over: threading.Event | None
+) -> None:
+    """Call each duty every so many seconds until the event is set."""
+    over = over or threading.Event()
+    due = [0.0] * len(duties)
+    while True:
+        for index, (duty, every) in enumerate(duties):
+            if time.monotonic() >= due[index]:
+                attempt(duty)
+                due[index] = time.monotonic() + every
+        if over.wait(max(0.05, min(due) - time.monotonic())):
+            return
+
+
+def attempt(duty: Callable[[], object]) -> None:
+    """A duty that outlives a database that is away: the next turn does what this one could not."""
+    try:
+        duty()
+    except DatabaseError:
+        logger.exception("The database refused; trying again at the next turn.")
+        connection.close()
+
+
+def end_of_stdin() -> threading.Event:
+    """Set when whoever started us has closed our standard input, as its death does."""
+    over = threading.Event()
+
+    def wait() -> None:
+        while sys.stdin.buffer.read(4096):
+            continue
+        over.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return over

@@ -1,0 +1,211 @@
+"""What people do to runs; called by views, and the only place that enqueues on their behalf."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache, partial
+from types import MappingProxyType
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Q
+from pydantic import BaseModel, ValidationError
+
+from webapp.projects.models import Project
+from webapp.registry.models import Artifact, ArtifactInput
+from webapp.runs import tasks
+from webapp.runs.errors import RunError
+from webapp.runs.kinds import RUN_KINDS, RunKind
+from webapp.runs.models import Intent, Run, RunNeed, State
+from webapp.runs.transitions import Change, move, note
+
+NOTHING: Mapping[str, object] = MappingProxyType({})
+WORKING = (State.STARTING, State.RUNNING)
+
+
+@transaction.atomic
+def start_run(  # noqa: PLR0913 - a run's row has this many parts
+    project: Project,
+    *,
+    kind: str,
+    name: str,
+    config: BaseModel,
+    seed: int = 0,
+    inputs: Mapping[str, Artifact] = NOTHING,
+    needs: Mapping[str, Run] = NOTHING,
+    key: str,
+    created_by: AbstractBaseUser | None = None,
+    priority: int = 100,
+    not_before: datetime | None = None,
+    parent: Run | None = None,
+) -> Run:
+    """Queue a run once per key; it waits for the runs it needs. Raises RunError."""
+    row = _kind(kind)
+    settled = _settings(row, config)
+    _check_roles(row, settled, project, inputs, needs)
+    dump = settled.model_dump(mode="json")
+    run, created = Run.objects.get_or_create(
+        project=project,
+        idempotency_key=key,
+        defaults={
+            "kind": kind,
+            "name": name[:120],
+            "config": dump,
+            "config_hash": sha256(json.dumps(dump, sort_keys=True).encode()),
+            "code_version": code_version(),
+            "seed": seed,
+            "priority": priority,
+            "queue": settings.RUN_QUEUE,
+            "not_before": not_before,
+            "parent": parent,
+            "created_by": created_by,
+        },
+    )
+    if created:
+        ArtifactInput.objects.bulk_create(
+            ArtifactInput(run=run, artifact=artifact, role=role)
+            for role, artifact in inputs.items()
+        )
+        RunNeed.objects.bulk_create(
+            RunNeed(run=run, needs=needed, role=role) for role, needed in needs.items()
+        )
+        note(run, Change((), State.QUEUED, actor_name(created_by)), "")
+        transaction.on_commit(partial(tasks.send_ring, run.queue))
+    return run
+
+
+def cancel_run(run: Run, *, by: AbstractBaseUser) -> Run:
+    """Cancel: at once when nobody works on it, else as soon as its trainer has ended."""
+    actor = actor_name(by)
+    idle = Change(
+        (State.QUEUED, State.INTERRUPTED),
+        State.CANCELLED,
+        actor,
+        "cancelled",
+        f"Cancelled by {actor}.",
+    )
+    live = Change((*WORKING, State.STOPPING), State.STOPPING, actor, "cancelled")
+    wanted = Q(intent__in=[Intent.RUN, Intent.PAUSE])
+    if move(run, idle, intent=Intent.CANCEL) or move(run, live, only=wanted, intent=Intent.CANCEL):
+        return refreshed(run)
+    return _refuse_unless(run, (State.STOPPING, State.CANCELLED), "it cannot be cancelled any more")
+
+
+def pause_run(run: Run, *, by: AbstractBaseUser) -> Run:
+    """Pause: a queued run is held at once, a live one saves and stops."""
+    actor = actor_name(by)
+    held = Change((State.QUEUED,), State.INTERRUPTED, actor, "paused", f"Held by {actor}.")
+    if move(run, held):
+        return refreshed(run)
+    if not _kind(run.kind).saves:
+        raise RunError(
+            f"A run of kind “{run.kind}” is short and cannot save half of its work. "
+            "Let it finish, or cancel it."
+        )
+    stop = Change(WORKING, State.STOPPING, actor, "paused")
+    if move(run, stop, intent=Intent.PAUSE):
+        return refreshed(run)
+    return _refuse_unless(run, (State.STOPPING, State.INTERRUPTED), "there is nothing to pause")
+
+
+def resume_run(run: Run, *, by: AbstractBaseUser) -> Run:
+    """Queue a paused or interrupted run again, with all its attempts; it goes on where it was saved."""
+    actor = actor_name(by)
+    change = Change((State.INTERRUPTED,), State.QUEUED, actor, "resumed")
+    if move(run, change, intent=Intent.RUN, attempts=0, not_before=None):
+        transaction.on_commit(partial(tasks.send_ring, run.queue))
+        return refreshed(run)
+    working = (State.QUEUED, *WORKING)
+    return _refuse_unless(run, working, "only a paused or interrupted run can be resumed")
+
+
+def retry_run(run: Run, *, by: AbstractBaseUser) -> Run:
+    """The same again as a new run, once this one is over; it reads the newest runs it needs."""
+    run = refreshed(run)
+    if not run.is_final:
+        raise RunError("This run is not over yet; cancel it first, or resume it.")
+    needs = {need.role: newest(need.needs) for need in run.needs.select_related("needs")}
+    given = run.inputs.select_related("artifact").exclude(role__in=needs)
+    return start_run(
+        run.project,
+        kind=run.kind,
+        name=run.name,
+        config=_kind(run.kind).config.model_validate(run.config),
+        seed=run.seed,
+        inputs={row.role: row.artifact for row in given},
+        needs=needs,
+        key=f"again-{run.pk}",
+        created_by=by,
+        priority=run.priority,
+        parent=run,
+    )
+
+
+def newest(run: Run) -> Run:
+    """The last retry of a run; the run itself when there was none."""
+    while (again := run.again.order_by("-pk").first()) is not None:
+        run = again
+    return run
+
+
+def refreshed(run: Run) -> Run:
+    """The run as the database has it now."""
+    return Run.objects.get(pk=run.pk)
+
+
+def actor_name(user: AbstractBaseUser | None) -> str:
+    """How the history calls who did it."""
+    return user.get_username() if user else "attune"
+
+
+def sha256(content: bytes) -> str:
+    """Hexadecimal digest."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@cache
+def code_version() -> str:
+    """Digest of the trainer's sources: equal digests mean equal programs."""
+    sources = sorted((settings.BASE_DIR / "alignment").rglob("*.py"))
+    return sha256(b"\0".join(path.read_bytes() for path in sources))[:16]
+
+
+def _kind(kind: str) -> RunKind:
+    try:
+        return RUN_KINDS[kind]
+    except KeyError as error:
+        raise RunError(f"There is no kind of run called “{kind}”.") from error
+
+
+def _settings(row: RunKind, config: BaseModel) -> BaseModel:
+    try:
+        return row.config.model_validate(config.model_dump())
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise RunError(f"{field}: {first['msg']}.") from error
+
+
+def _check_roles(
+    row: RunKind,
+    config: BaseModel,
+    project: Project,
+    inputs: Mapping[str, Artifact],
+    needs: Mapping[str, Run],
+) -> None:
+    for role in row.roles(config):
+        if role not in inputs and role not in needs:
+            raise RunError(f"This run needs to be told its {role}.")
+    for given in (*inputs.values(), *needs.values()):
+        if given.project_id != project.pk:
+            raise RunError(f"“{given.name}” belongs to another project.")
+
+
+def _refuse_unless(run: Run, fine: tuple[State, ...], why: str) -> Run:
+    """The run when somebody else was first with the same wish; else the refusal."""
+    now = refreshed(run)
+    if now.state in fine:
+        return now
+    raise RunError(f"The run is {now.shown_state}: {why}.")

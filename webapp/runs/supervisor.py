@@ -1,0 +1,180 @@
+"""A trainer in a process of its own: started, listened to, told to stop, and never left behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from alignment.events import Failed, Finished, Stopped
+from webapp.runs import launcher
+from webapp.runs.spool import Batch, read_batch
+
+SECRET = re.compile(r"DATABASE_URL|REDIS_URL|SECRET|TOKEN|PASSWORD|CREDENTIAL|DJANGO_|CELERY_")
+KILL_AFTER = 1 / 6  # of the grace, between SIGTERM and SIGKILL
+FENCE = 0.75  # of the lease: by then the trainer is dead, whatever the database does
+
+Last = Finished | Stopped | Failed
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trainer ended: its exit status (negative: a signal), its last word, what it was asked."""
+
+    returncode: int
+    last: Last | None
+    asked: str  # "", "save" or "now"
+    forced: bool  # we sent the signal
+
+
+class Trainer:
+    """A running trainer: its events, its obedience, its end."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+        self.process = process
+        self.folder = folder
+        self.offset = 0
+        self.asked = ""
+        self.asked_at = 0.0
+        self.forced = False
+        self.last: Last | None = None
+        self.fence = Fence(process)
+
+    def next_batch(self) -> Batch | None:
+        """What it reported since the confirmed offset, after at most one poll; None at its end."""
+        gone = self.process.poll() is not None  # asked first: what it wrote last is in the file
+        batch = read_batch(self.folder / "events.jsonl", self.offset)
+        if batch.events or batch.end > batch.start:
+            return batch
+        if gone:
+            return None
+        self._wait(settings.RUN_POLL)
+        return batch
+
+    def confirm(self, batch: Batch) -> None:
+        """The batch is stored: read on behind it, and hold the fence back."""
+        self.offset = batch.end
+        for event in batch.of(Finished, Stopped, Failed):
+            self.last = event
+        self.fence.renew()
+
+    def obey(self, wish: str) -> None:
+        """Pass a wish on ("save" or "now"); a trainer that does not end in time is ended."""
+        if wish and wish != self.asked:
+            self._ask(wish)
+        if not self.asked:
+            return
+        waited = time.monotonic() - self.asked_at
+        if waited > settings.RUN_STOP_GRACE * (1 + KILL_AFTER):
+            self._signal(signal.SIGKILL)
+        elif waited > settings.RUN_STOP_GRACE:
+            self._signal(signal.SIGTERM)
+
+    def outcome(self) -> Outcome:
+        """How it ended, once it and all it started are gone."""
+        signal_group(self.process, signal.SIGKILL)
+        return Outcome(self.process.wait(), self.last, self.asked, self.forced)
+
+    def _ask(self, wish: str) -> None:
+        aside = self.folder / ".control.json"
+        aside.write_text(json.dumps({"stop": wish}))
+        aside.replace(self.folder / "control.json")
+        self.asked_at = self.asked_at or time.monotonic()
+        self.asked = wish
+
+    def _signal(self, number: signal.Signals) -> None:
+        self.forced = True
+        signal_group(self.process, number)
+
+    def _wait(self, seconds: float) -> None:
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+
+
+class Fence:
+    """Kills the trainer when no renewal succeeded for most of a lease, by the monotonic clock.
+
+    A thread, because a write that hangs in the database must not keep the trainer alive.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self.process = process
+        self.fired = threading.Event()
+        self._done = threading.Event()
+        self.renew()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def renew(self) -> None:
+        """A renewal succeeded now."""
+        self._deadline = time.monotonic() + FENCE * settings.RUN_LEASE
+
+    def close(self) -> None:
+        """The trainer is over: nothing to watch."""
+        self._done.set()
+
+    def _watch(self) -> None:
+        while (left := self._deadline - time.monotonic()) > 0:
+            if self._done.wait(left):
+                return
+        self.fired.set()
+        signal_group(self.process, signal.SIGKILL)
+
+
+@contextmanager
+def launch(folder: Path) -> Iterator[Trainer]:
+    """Run the trainer on a prepared folder; when the block ends, so has the process and its group."""
+    with (folder / "stdout.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 - the command of settings.TRAINER_COMMAND
+            _command(folder),
+            stdin=subprocess.PIPE,  # held open: it reaches its end when we die, on any system
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment(),
+            start_new_session=True,
+        )
+    trainer = Trainer(process, folder)
+    try:
+        yield trainer
+    finally:
+        trainer.fence.close()
+        signal_group(process, signal.SIGKILL)
+        process.wait()
+        process.stdin.close()
+
+
+def environment() -> dict[str, str]:
+    """The worker's environment without its secrets, offline, with our packages on the path."""
+    kept = {name: value for name, value in os.environ.items() if not SECRET.search(name)}
+    path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
+    return kept | {
+        "PYTHONPATH": path,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "HF_HUB_OFFLINE": "1",
+        "ATTUNE_EXIT_WITH_STDIN": "1",
+    }
+
+
+def signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    """Signal the trainer and all it started; its group may outlive it."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):  # macOS says "not permitted" of zombies
+        return
+
+
+def _command(folder: Path) -> list[str]:
+    # -I -S: the launcher needs nothing but the standard library, and starts in 10 ms.
+    start = [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid())]
+    return [*start, *settings.TRAINER_COMMAND, str(folder)]

@@ -1,0 +1,77 @@
+"""The doorbell: a message says only that a queue has work; losing or doubling one changes nothing."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from celery import shared_task
+from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.worker.consumer import Consumer
+from django.conf import settings
+from django.db import DatabaseError, connection
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from webapp.runs import execution, workers
+from webapp.runs.models import Run
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="runs.ring", expires=60, ignore_result=True)
+def ring(queue: str) -> None:
+    """Claim the best queued run, then drive it; a late or repeated ring finds nothing to claim."""
+    worker = workers.register(queue)
+    if worker.draining or (run := execution.claim(queue, worker)) is None:
+        return
+    try:
+        execution.execute(run)
+    finally:
+        if Run.objects.claimable(queue).exists():
+            send_ring(queue)
+
+
+def send_ring(queue: str) -> bool:
+    """Ring; whether the broker took it. When it is away, `manage.py tend` rings later."""
+    try:
+        ring.apply_async((queue,), queue=queue, retry=False)
+    except (OperationalError, RedisError, OSError) as error:
+        logger.warning("Could not ring %s, tend will: %s", queue, error)
+        return False
+    return True
+
+
+@worker_init.connect
+def on_init(**_: object) -> None:
+    """Name the worker before its pool inherits the name."""
+    workers.name_this_worker()
+
+
+@worker_ready.connect
+def on_ready(sender: Consumer, **_: object) -> None:
+    """Register, and say from now on that the worker is alive, also while it is idle."""
+    queues = sender.app.amqp.queues.consume_from
+    workers.register(next(iter(queues)))
+    sender.timer.call_repeatedly(settings.RUN_RENEW, _in_own_connection, (workers.seen,))
+
+
+@worker_shutting_down.connect
+def on_shutting_down(**_: object) -> None:
+    """Drain. In a thread: a signal handler may have interrupted a query of this one."""
+    threading.Thread(target=_in_own_connection, args=(workers.drain,)).start()
+
+
+@worker_shutdown.connect
+def on_shutdown(**_: object) -> None:
+    """Deregister."""
+    _in_own_connection(workers.deregister)
+
+
+def _in_own_connection(write: Callable[[], None]) -> None:
+    """Write and hang up, so that no pool process inherits an open connection."""
+    try:
+        write()
+    except DatabaseError:
+        logger.exception("The worker's row could not be written.")
+    finally:
+        connection.close()

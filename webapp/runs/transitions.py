@@ -1,0 +1,66 @@
+"""Changes of a run's state: compare-and-set, each with its event row."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import DateTimeField, ExpressionWrapper, Q
+from django.db.models.functions import Now
+
+from webapp.runs.models import FINAL, LIVE, Run, RunEvent, State
+
+
+@dataclass(frozen=True)
+class Change:
+    """A move to a state, allowed from some; reason is a word, message a sentence for people."""
+
+    sources: tuple[State, ...]
+    to: State
+    actor: str
+    reason: str = ""
+    message: str = ""
+
+
+@transaction.atomic
+def move(run: Run, change: Change, *, only: Q | None = None, **columns: object) -> bool:
+    """Make the change if the run stands where it may start; whether it did."""
+    columns |= {"state": change.to, "reason": change.reason, "message": change.message}
+    if change.to in FINAL:
+        columns["ended_at"] = Now()
+    if change.to not in LIVE:
+        columns["lease_until"] = None
+    for source in change.sources:
+        standing = Run.objects.filter(only or Q(), pk=run.pk, state=source)
+        if standing.update(**columns):
+            note(run, change, source)
+            return True
+    return False
+
+
+def note(run: Run, change: Change, source: State | str) -> None:
+    """Append the event row of a change that was made."""
+    epoch, step = Run.objects.values_list("epoch", "step").get(pk=run.pk)
+    RunEvent.objects.create(
+        run_id=run.pk,
+        actor=change.actor,
+        epoch=epoch,
+        step=step,
+        from_state=source,
+        to_state=change.to,
+        reason=change.reason,
+        message=change.message,
+    )
+
+
+def after(seconds: float) -> ExpressionWrapper:
+    """A time by the database's clock, so that no machine's skew can steal a lease."""
+    return ExpressionWrapper(
+        Now() + timedelta(seconds=seconds),
+        output_field=DateTimeField(),
+    )
+
+
+def lease_end() -> ExpressionWrapper:
+    """Until when a run is its worker's if it renews now."""
+    return after(settings.RUN_LEASE)

@@ -1,0 +1,70 @@
+"""What a trainer's end means for its run: one table, no database."""
+
+import signal
+from typing import NamedTuple
+
+from alignment.events import Failed, Finished, Stopped
+from webapp.runs.models import Intent, State
+from webapp.runs.supervisor import Outcome
+
+DISK_FULL = "No space left on device"
+DISK_IS_FULL = "The disk is full. Free some space; the run goes on by itself."
+ADVICE = {
+    "oom": "Try a smaller batch or shorter completions.",
+    "nan": "Try a lower learning rate.",
+}
+
+
+class Verdict(NamedTuple):
+    """The state a run ends this epoch in, with a word and a sentence why."""
+
+    to: State
+    reason: str
+    message: str
+
+
+def judge(outcome: Outcome, intent: str, run_id: int) -> Verdict:
+    """Weigh what the trainer said last against what people want of the run by now."""
+    if intent == Intent.CANCEL:
+        return Verdict(State.CANCELLED, "cancelled", "Cancelled before it was over.")
+    match outcome.last:
+        case Finished() if outcome.returncode == 0:
+            return Verdict(State.SUCCEEDED, "", "")
+        case Failed() as failed:
+            return _failed(failed, run_id)
+    if outcome.asked:
+        return _stopped(outcome, intent)
+    if outcome.returncode < 0:
+        return _killed(outcome.returncode)
+    text = f"The trainer ended with status {outcome.returncode} and no word why; see its log."
+    return Verdict(State.FAILED, "code", text)
+
+
+def _failed(failed: Failed, run_id: int) -> Verdict:
+    if DISK_FULL in failed.message:
+        return Verdict(State.INTERRUPTED, "disk_full", DISK_IS_FULL)
+    if failed.code == "bug":
+        return Verdict(State.FAILED, "code", f"Unexpected error; see the log of run {run_id}.")
+    return Verdict(State.FAILED, failed.code[:32], failed.message or ADVICE.get(failed.code, ""))
+
+
+def _stopped(outcome: Outcome, intent: str) -> Verdict:
+    saved = isinstance(outcome.last, Stopped) and outcome.last.saved
+    if intent != Intent.PAUSE:
+        text = "Its worker was shut down; it goes on when a worker is back."
+        return Verdict(State.INTERRUPTED, "shutdown", text)
+    if saved:
+        text = f"Paused after step {outcome.last.step}; resume goes on from there."
+        return Verdict(State.INTERRUPTED, "paused", text)
+    text = (
+        "Stopped, but the last steps could not be saved; resume goes on from an earlier checkpoint."
+    )
+    return Verdict(State.INTERRUPTED, "pause_save_failed", text)
+
+
+def _killed(returncode: int) -> Verdict:
+    name = signal.Signals(-returncode).name
+    text = f"The trainer was killed by {name}"
+    if -returncode == signal.SIGKILL:
+        text += ", as the system does when memory runs out"
+    return Verdict(State.INTERRUPTED, "trainer_lost", f"{text}; it is tried again.")

@@ -1,0 +1,67 @@
+"""Who executes runs: each worker's row, and what its machine has."""
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import time
+
+from django.db.models.functions import Now
+
+from webapp.runs.models import Worker
+
+NAME = "ATTUNE_WORKER"  # in the environment, so that pool processes share their worker's row
+GPU_FACTS = ("name", "memory.total", "memory.free", "driver_version", "uuid")
+
+
+def name_this_worker() -> str:
+    """Choose the worker's name before its pool starts: host, process id and start."""
+    os.environ[NAME] = f"{socket.gethostname()}:{os.getpid()}:{int(time.time())}"
+    return os.environ[NAME]
+
+
+def register(queue: str) -> Worker:
+    """This worker's row, made on first use and seen now."""
+    host, pid, _ = (os.environ.get(NAME) or name_this_worker()).rsplit(":", 2)
+    worker, _ = Worker.objects.get_or_create(
+        name=os.environ[NAME],
+        defaults={"host": host, "pid": int(pid), "queue": queue, "hardware": hardware()},
+    )
+    return worker
+
+
+def seen() -> None:
+    """Say that this worker is alive."""
+    Worker.objects.filter(name=os.environ[NAME]).update(last_seen=Now())
+
+
+def drain() -> None:
+    """This worker takes no more runs, and asks the one it has to save and stop."""
+    Worker.objects.filter(name=os.environ[NAME]).update(draining=True, last_seen=Now())
+
+
+def deregister() -> None:
+    """Remove this worker's row: it is gone."""
+    Worker.objects.filter(name=os.environ[NAME]).delete()
+
+
+def hardware() -> dict[str, object]:
+    """Cores, memory and GPUs of this machine."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(pages / 2**30, 1),
+        "platform": platform.platform(terse=True),
+        "gpus": gpus(),
+    }
+
+
+def gpus() -> list[dict[str, str]]:
+    """What nvidia-smi lists, memory in MiB; nothing where there is no such program."""
+    if (program := shutil.which("nvidia-smi")) is None:
+        return []
+    query = [program, f"--query-gpu={','.join(GPU_FACTS)}", "--format=csv,noheader,nounits"]
+    result = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603 - a fixed program
+    rows = result.stdout.splitlines() if result.returncode == 0 else []
+    return [dict(zip(GPU_FACTS, row.split(", "), strict=False)) for row in rows]
