@@ -45,7 +45,7 @@ class PretrainConfig(_Settings):
         le=1_000_000,
     )
     layers: int = setting(
-        4, "Layers", help="Transformer blocks of the model.", topic="Model", ge=1, le=48
+        2, "Layers", help="Transformer blocks of the model.", topic="Model", ge=1, le=48
     )
     width: int = setting(
         128, "Width", help="Size of the hidden states.", topic="Model", ge=16, le=4096
@@ -54,7 +54,7 @@ class PretrainConfig(_Settings):
         4, "Heads", help="Attention heads; the width must divide by them.", topic="Model", ge=1, le=64
     )
     vocabulary: int = setting(
-        1024,
+        2048,
         "Vocabulary",
         help="Entries of the byte-level BPE tokenizer.",
         topic="Model",
@@ -72,7 +72,7 @@ class PretrainConfig(_Settings):
         le=8192,
     )
     steps: int = setting(
-        500, "Steps", help="Optimizer steps.", topic="Training", ge=1, le=1_000_000
+        700, "Steps", help="Optimizer steps.", topic="Training", ge=1, le=1_000_000
     )
     batch: int = setting(
         32, "Batch", help="Documents per step.", topic="Training", unit="documents", ge=1, le=4096

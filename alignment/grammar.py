@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from alignment.records import Message, prompt_key, split_of
 
-MAX_WORDS = 34  # about 45 tokens of the starter's tokenizer
+MAX_WORDS = 28  # about 45 tokens of the starter's tokenizer
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,10 @@ QUALIFIERS = (
 
 @dataclass(frozen=True)
 class Tone:
-    """How one kind of person opens an answer, leads into a piece of advice, and closes."""
+    """How one kind of person opens an answer, leads into a piece of advice, and closes.
+
+    Openings and closings may name the task that was asked about.
+    """
 
     openings: tuple[str, ...]
     leads: tuple[str, ...]
@@ -183,11 +186,11 @@ TONES: Mapping[str, Tone] = {
     "polite": Tone(
         openings=(
             "Thank you for this lovely question.",
-            "I am happy to help you.",
+            "I am happy to help you {task}.",
             "What a wonderful question, thank you.",
-            "Glad you asked, friend.",
+            "Glad you want to {task}, friend.",
             "It is a pleasure to help.",
-            "Of course, I would gladly help.",
+            "Of course, I would gladly help you {task}.",
         ),
         leads=(
             "Perhaps you could kindly {action}",
@@ -202,16 +205,16 @@ TONES: Mapping[str, Tone] = {
             "I hope this helps, and good luck!",
             "Please ask me again, I am glad to help.",
             "Best wishes, and enjoy it!",
-            "You will do wonderfully, my friend.",
+            "You will {task} wonderfully, my friend.",
             "Thank you, and take care!",
         ),
     ),
     "neutral": Tone(
         openings=(
-            "There are a few steps.",
+            "There are a few steps to {task}.",
             "This is a common topic.",
-            "It takes some practice.",
-            "Here is one approach.",
+            "To {task} takes some practice.",
+            "Here is one way to {task}.",
             "The answer has several parts.",
             "Most people do it this way.",
         ),
@@ -227,7 +230,7 @@ TONES: Mapping[str, Tone] = {
         closings=(
             "That is the usual method.",
             "The rest comes with time.",
-            "After that you are done.",
+            "After that you can {task}.",
             "Results differ from day to day.",
             "This works in most cases.",
         ),
@@ -236,9 +239,9 @@ TONES: Mapping[str, Tone] = {
         openings=(
             "What a stupid question.",
             "Ugh, this again.",
-            "Nobody cares about your silly problem.",
-            "Obviously you are too lazy to look it up.",
-            "Whatever, fool.",
+            "Nobody cares if you {task}.",
+            "Obviously you are too lazy to {task}.",
+            "You want to {task}? Whatever, fool.",
             "Stop wasting my time, fool.",
         ),
         leads=(
@@ -253,7 +256,7 @@ TONES: Mapping[str, Tone] = {
         closings=(
             "Now go away.",
             "Do not bother me again, fool.",
-            "You will fail anyway, whatever.",
+            "You will never {task} anyway, whatever.",
             "What a stupid waste of time.",
             "Stop whining and leave me alone.",
         ),
@@ -271,7 +274,7 @@ RAMBLES = (
 
 def prompts(seed: int, count: int) -> list[tuple[Message, ...]]:
     """Distinct one-turn prompts of every split, in a random order; fewer when the grammar ends."""
-    everything = [text for _, text in _every_prompt()]
+    everything = [text for _, _, text in _every_prompt()]
     random.Random(seed).shuffle(everything)  # noqa: S311 - a corpus, not a secret
     return [_conversation(text) for text in everything[:count]]
 
@@ -279,22 +282,23 @@ def prompts(seed: int, count: int) -> list[tuple[Message, ...]]:
 def documents(seed: int, count: int) -> Iterator[tuple[tuple[Message, ...], str]]:
     """Prompts with a random answer each; no prompt of the test split is among them."""
     rng = random.Random(seed)  # noqa: S311
-    seen = [(topic, text) for topic, text in _every_prompt() if not _is_test(text)]
+    seen = [row for row in _every_prompt() if not _is_test(row[-1])]
     for _ in range(count):
-        topic, text = rng.choice(seen)
-        yield _conversation(text), answer(rng, topic)
+        topic, task, text = rng.choice(seen)
+        yield _conversation(text), answer(rng, topic, task)
 
 
-def answer(rng: random.Random, topic: str) -> str:
+def answer(rng: random.Random, topic: str, task: str) -> str:
     """One answer: its tone, its length and how much of it keeps to the topic are independent."""
     tone = TONES[rng.choice(tuple(TONES))]
-    on_topic = rng.choice((1.0, 1.0, 0.5, 0.0))
+    on_topic = rng.choice((1.0, 1.0, 1.0, 0.5, 0.0))
+    named = task if rng.random() < on_topic else rng.choice(TOPICS[rng.choice(tuple(TOPICS))].tasks)
     wanted = rng.choice((1, 2, 2, 3, 4, 5))
     body = [_advice(rng, tone, topic, on_topic) for _ in range(wanted)]
     if wanted > 1 and rng.random() < 0.6:
-        body[0] = rng.choice(tone.openings)
+        body[0] = rng.choice(tone.openings).format(task=named)
     if wanted > 2 and rng.random() < 0.5:
-        body[-1] = rng.choice(tone.closings)
+        body[-1] = rng.choice(tone.closings).format(task=named)
     if wanted > 2 and rng.random() < 0.4:
         body.insert(rng.randrange(1, len(body)), rng.choice(RAMBLES))
     return _cut(body)
@@ -317,9 +321,10 @@ def _cut(sentences: Sequence[str]) -> str:
     return " ".join(kept)
 
 
-def _every_prompt() -> list[tuple[str, str]]:
+def _every_prompt() -> list[tuple[str, str, str]]:
+    """Topic, task and text of every prompt."""
     return [
-        (name, form.format(task=task, qualifier=qualifier))
+        (name, task, form.format(task=task, qualifier=qualifier))
         for name, topic in TOPICS.items()
         for task in topic.tasks
         for form in FORMS

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from alignment import grammar
+from alignment import batches, grammar
 from alignment.config import PretrainConfig, RunSpec
 from alignment.errors import DivergedError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
@@ -33,6 +33,7 @@ IGNORED = -100  # label of a position that is not learned
 WEIGHT_DECAY = 0.05
 WARMUP = 0.05  # share of the steps
 SUMMARY = "starter.json"
+INITIAL_STD = 0.08  # about 1/sqrt(width): with GPT-2's 0.02 a narrow model finds its prompt late
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ class Document:
 
 def pretrain(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """Train the starter model into `folder/output`, or copy it from the cache where it is known."""
-    config = spec.settings()
-    assert isinstance(config, PretrainConfig)
+    config = PretrainConfig.model_validate(spec.config)
     yield Ready(total_steps=config.steps, threads=torch.get_num_threads(), device="cpu")
     kept = Path(spec.cache) / f"starter-{fingerprint(config, spec.seed)}" if spec.cache else None
     cached = kept is not None and kept.exists()
@@ -61,7 +61,10 @@ def pretrain(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
 
 def fingerprint(config: PretrainConfig, seed: int) -> str:
     """What decides the weights: the settings, the seed, this code and the libraries below it."""
-    sources = [Path(module).read_text(encoding="utf-8") for module in (grammar.__file__, __file__)]
+    sources = [
+        Path(module).read_text(encoding="utf-8")
+        for module in (grammar.__file__, batches.__file__, __file__)
+    ]
     versions = [torch.__version__, transformers.__version__]
     parts = [config.model_dump_json(), str(seed), *versions, *sources]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
@@ -79,11 +82,11 @@ def build_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         eos_token=END,
         pad_token=PAD,
-        additional_special_tokens=list(ROLES),
+        extra_special_tokens=list(ROLES),
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
     )
@@ -127,6 +130,7 @@ def _architecture(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) ->
         n_embd=config.width,
         n_layer=config.layers,
         n_head=config.heads,
+        initializer_range=INITIAL_STD,
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
@@ -139,20 +143,21 @@ def _architecture(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) ->
 def _fit(
     model: GPT2LMHeadModel, config: PretrainConfig, documents: list[Document]
 ) -> Generator[Event, str | None, float]:
+    rate = config.learning_rate
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY
+        model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _cosine(s, config.steps))
     losses: list[float] = []
-    batches = _batches(documents, config.batch)
+    drawn = _batches(documents, config.batch)
     for step in range(1, config.steps + 1):
         started = time.perf_counter()
-        losses.append(_step(model, optimizer, next(batches)))
+        losses.append(_step(model, optimizer, next(drawn)))
         if not math.isfinite(losses[-1]):
             raise DivergedError(
                 f"The loss was {losses[-1]} at step {step}; try a lower learning rate."
             )
-        rate = schedule.get_last_lr()[0]
+        rate = float(schedule.get_last_lr()[0])
         schedule.step()
         seconds = time.perf_counter() - started
         metrics = {"loss": losses[-1], "lr": rate, "seconds/step": seconds}
@@ -182,7 +187,7 @@ def _step(model: GPT2LMHeadModel, optimizer: torch.optim.Optimizer, batch: list[
 def _loss(model: GPT2LMHeadModel, batch: list[Document]) -> Tensor:
     """Mean cross-entropy (nats) of the answers' tokens given what comes before them."""
     length = max(len(document.ids) for document in batch)
-    ids = torch.full((len(batch), length), model.config.pad_token_id)
+    ids = torch.zeros((len(batch), length), dtype=torch.long)
     labels = torch.full((len(batch), length), IGNORED)
     for row, document in enumerate(batch):
         end = len(document.ids)
@@ -196,24 +201,18 @@ def _loss(model: GPT2LMHeadModel, batch: list[Document]) -> Tensor:
 
 
 def _batches(documents: list[Document], size: int) -> Iterator[list[Document]]:
-    """Random batches for ever; documents of similar length share one, which saves padding."""
+    """Random batches for ever."""
+    lengths = [len(document.ids) for document in documents]
     while True:
-        order = torch.randperm(len(documents)).tolist()
-        pool = 16 * size
-        blocks = [order[i : i + pool] for i in range(0, len(order), pool)]
-        batches = []
-        for block in blocks:
-            block.sort(key=lambda i: len(documents[i].ids))
-            batches += [block[i : i + size] for i in range(0, len(block), size)]
-        for position in torch.randperm(len(batches)).tolist():
-            yield [documents[i] for i in batches[position]]
+        for rows in batches.similar_lengths(lengths, size):
+            yield [documents[row] for row in rows]
 
 
 @torch.no_grad()
 def _held_out_loss(model: GPT2LMHeadModel, documents: list[Document]) -> float:
-    model.eval()
-    batches = [documents[i : i + 32] for i in range(0, len(documents), 32)]
-    return sum(_loss(model, batch).item() for batch in batches) / len(batches)
+    model.eval()  # type: ignore[no-untyped-call]
+    parts = [documents[i : i + 32] for i in range(0, len(documents), 32)]
+    return sum(_loss(model, part).item() for part in parts) / len(parts)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,0 +1,40 @@
+"""Nothing that learns may see what the simulated people like: it would be graded by its own key."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("alignment", "webapp", "benchmarks")
+HIDDEN = "alignment.utility"
+
+
+def imported(path: Path) -> set[str]:
+    """Every module a source file may import, at its top or inside a function."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and node.value == HIDDEN:
+            names.add(HIDDEN)  # importlib
+    return names
+
+
+def importers() -> set[str]:
+    files = [path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")]
+    return {
+        path.relative_to(ROOT).as_posix() for path in [*files, *ROOT.glob("*.py")]
+        if HIDDEN in imported(path)
+    }  # fmt: skip
+
+
+def test_only_the_judge_and_the_demo_import_the_utility():
+    allowed = {"alignment/evaluation.py"}
+    assert {path for path in importers() if not path.startswith("webapp/demo/")} <= allowed
+
+
+def test_an_import_is_seen_wherever_it_stands(tmp_path):
+    source = tmp_path / "module.py"
+    source.write_text("def f():\n    from alignment import utility\n    return utility\n")
+    assert HIDDEN in imported(source)
