@@ -1,13 +1,26 @@
 """Pages of rounds: the list, the launch form, one round."""
 
+from uuid import uuid4
+
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from webapp.htmx import HtmxRequest
+from webapp.errors import Refusal
+from webapp.htmx import HtmxRequest, render_page
 from webapp.projects.access import project_for
-from webapp.projects.models import Role
+from webapp.projects.models import Project, Role
+from webapp.rounds import plans, queries, services
+from webapp.rounds.config import PRESETS
+from webapp.rounds.forms import RoundForm
+from webapp.rounds.models import Round
+from webapp.runs.described import described
+
+PAGE = 50
+SAMPLES = 10
 
 
 @login_required
@@ -15,25 +28,80 @@ from webapp.projects.models import Role
 def index(request: HtmxRequest, project_id: int) -> HttpResponse:
     """All rounds of the project, newest first."""
     project = project_for(request.user, project_id, role=Role.RESEARCHER)
-    context = {"project": project, "rounds": project.rounds.all()[:50]}
+    page = Paginator(project.rounds.all(), PAGE).get_page(request.GET.get("page"))
+    context = {
+        "project": project,
+        "page": page,
+        "standings": queries.standings(page.object_list),
+        "missing": queries.missing_for_round(project),
+    }
     return render(request, "rounds/list.html", context)
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def launch(request: HtmxRequest, project_id: int) -> HttpResponse:
-    """The form of a new round."""
+    """The form of a new round; a changed form asks here for the sentence that sums it up."""
     project = project_for(request.user, project_id, role=Role.RESEARCHER)
-    return render(request, "rounds/list.html", {"project": project})
+    plan = plans.plan_from(project, request.GET)
+    if request.method == "POST":
+        form = RoundForm(request.POST, project=project, start=plan.config)
+        if form.is_valid() and (made := start_from(request, project, form)) is not None:
+            return redirect("rounds:detail", project.pk, made.pk)
+    elif request.htmx:
+        form = RoundForm(request.GET, project=project, start=plan.config)
+    else:
+        form = RoundForm(initial=plan.initial(uuid4()), project=project, start=plan.config)
+    context = {
+        "project": project,
+        "form": form,
+        "plan": plan,
+        "presets": PRESETS,
+        "outlook": plans.outlook(form, plan),
+        "missing": queries.missing_for_round(project),
+    }
+    return render_page(request, "rounds/launch.html", context, partial="outlook")
+
+
+def start_from(request: HtmxRequest, project: Project, form: RoundForm) -> Round | None:
+    """Start what the form describes; a refusal is told in the form."""
+    chosen = form.cleaned_data
+    try:
+        return services.start_round(
+            project,
+            snapshot=chosen["snapshot"],
+            policy=chosen["policy"],
+            config=form.config,
+            key=str(chosen["key"]),
+            created_by=request.user,
+        )
+    except Refusal as refusal:
+        form.add_error(None, str(refusal))
+        return None
 
 
 @login_required
 @require_GET
 def detail(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse:
-    """One round."""
+    """One round: its chain while it works, its results afterwards."""
     project = project_for(request.user, project_id, role=Role.RESEARCHER)
-    row = get_object_or_404(project.rounds, pk=round_id)
-    return render(request, "rounds/list.html", {"project": project, "rounds": [row]})
+    standing = queries.standing(
+        get_object_or_404(queries.with_parts(project.rounds.all()), pk=round_id)
+    )
+    order = request.GET.get("order", "gain")
+    found = queries.changes(standing.round, worst_first=order == "loss")
+    context = {
+        "project": project,
+        "standing": standing,
+        "measures": queries.measures(standing.summary),
+        "settings": [(part, described(part.run.kind, part.run.config)) for part in standing.parts],
+        "page": Paginator(found, SAMPLES).get_page(request.GET.get("page")),
+        "order": order,
+    }
+    response = render_page(request, "rounds/detail.html", context, partial="live")
+    if request.htmx and request.GET.get("seen") != standing.stamp:
+        response["HX-Refresh"] = "true"  # results have come: the whole page is another one
+    return response
 
 
 @login_required
@@ -42,4 +110,8 @@ def cancel(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse
     """Cancel what is left of a round."""
     project = project_for(request.user, project_id, role=Role.RESEARCHER)
     row = get_object_or_404(project.rounds, pk=round_id)
+    try:
+        services.cancel_round(row, by=request.user)
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
     return redirect("rounds:detail", project.pk, row.pk)

@@ -1,0 +1,57 @@
+"""A project that is ready for a round: prompts of both splits, a model and frozen labels."""
+
+import pytest
+
+from tests.factories import a_prompt, a_user, an_artifact
+from webapp.datasets.models import Snapshot
+from webapp.projects.models import Role, Split
+from webapp.registry.models import Artifact
+from webapp.rounds.config import PRESETS
+from webapp.rounds.services import start_round
+
+PAIRS = {"train": 40, "validation": 9, "test": 10}
+
+
+@pytest.fixture
+def prompts(project):
+    train = [a_prompt(project, split=Split.TRAIN) for _ in range(2)]
+    return train + [a_prompt(project, split=Split.TEST) for _ in range(8)]
+
+
+@pytest.fixture
+def policy(project, var):
+    return an_artifact(project, var, name="starter")
+
+
+@pytest.fixture
+def snapshot(project, var):
+    return a_snapshot(project, var)
+
+
+def a_snapshot(project, folder, pairs=PAIRS):
+    number = project.snapshots.count() + 1
+    return Snapshot.objects.create(
+        project=project,
+        number=number,
+        artifact=an_artifact(project, folder, type=Artifact.Type.SNAPSHOT, name=f"S{number}"),
+        labels=70,
+        pairs=sum(pairs.values()),
+        annotators=2,
+        manifest={"pairs": pairs},
+    )
+
+
+@pytest.fixture
+def ready(project, prompts, policy, snapshot):
+    """All that a round needs, as `start_round` takes it."""
+    return {"snapshot": snapshot, "policy": policy, "config": PRESETS["quick"].config}
+
+
+@pytest.fixture
+def a_round(project, ready, researcher):
+    return start_round(project, **ready, key="first", created_by=researcher)
+
+
+@pytest.fixture
+def annotator(project):
+    return a_user(project, role=Role.ANNOTATOR)

@@ -1,0 +1,115 @@
+import pytest
+
+from tests.factories import a_project, a_user, again, an_artifact, run_at
+from tests.webapp.rounds.conftest import a_snapshot
+from webapp.rounds.config import PRESETS, RoundConfig
+from webapp.rounds.services import RoundError, cancel_round, start_round
+from webapp.runs.models import State
+
+
+def chain(made):
+    """Each part's kind, what it needs and what it reads, by role."""
+    return {
+        part.part: (
+            part.run.kind,
+            {need.role: need.needs.parts.get().part for need in part.run.needs.all()},
+            {row.role: row.artifact.name for row in part.run.inputs.all()},
+        )
+        for part in made.parts.all()
+    }
+
+
+def test_a_round_is_five_runs_each_naming_what_it_needs(a_round):
+    learning = {"backbone": "starter", "labels": "S1"}
+    assert chain(a_round) == {
+        "reward": ("reward", {}, learning),
+        "judge": ("reward", {}, learning),
+        "align": ("align", {"reward": "reward"}, {"policy": "starter", "reference": "starter"}),
+        "evaluate": (
+            "evaluate",
+            {"policy": "align", "reward": "reward", "judge": "judge"},
+            {"reference": "starter"},
+        ),
+        "generate": ("generate", {"policy": "align"}, {}),
+    }
+
+
+def test_the_judge_learns_from_other_labels_than_the_reward(a_round):
+    labels = {part.part: part.run.config.get("labels") for part in a_round.parts.all()}
+    assert (labels["reward"], labels["judge"]) == ("train", "validation")
+
+
+@pytest.mark.parametrize("judge", ["utility", "none"])
+def test_only_held_out_labels_need_a_judge_of_their_own(project, ready, judge):
+    config = RoundConfig.model_validate({"evaluate": {"judge": judge}})
+    made = start_round(project, **ready | {"config": config}, key="k")
+    assert "judge" not in chain(made)
+    assert chain(made)["evaluate"][1] == {"policy": "align", "reward": "reward"}
+
+
+def test_the_evaluation_measures_against_the_target_that_was_aimed_at(project, ready):
+    aim = {"beta": 0.2, "divergence": "reverse_kl"}
+    config = RoundConfig.model_validate({"align": aim})
+    made = start_round(project, **ready | {"config": config}, key="k")
+    told = made.parts.get(part="evaluate").run.config
+    assert {name: told[name] for name in aim} == aim
+
+
+def test_the_same_key_starts_one_round(project, ready, a_round):
+    assert start_round(project, **ready, key="first") == a_round
+    assert project.runs.count() == 5
+
+
+def test_another_key_starts_the_next_round(project, ready, a_round):
+    assert start_round(project, **ready, key="second").number == a_round.number + 1
+
+
+def test_the_seed_reaches_every_run(project, ready):
+    config = PRESETS["quick"].config.model_copy(update={"seed": 7})
+    made = start_round(project, **ready | {"config": config}, key="k")
+    assert set(made.runs.values_list("seed", flat=True)) == {7}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ({"train": 15, "validation": 9}, "15 usable pairs in the train split"),
+        ({"train": 40, "validation": 7}, "choose another judge"),
+        ({}, "Collect more labels"),
+    ],
+)
+def test_too_few_pairs_are_refused_with_a_way_out(project, ready, var, pairs, words):
+    with pytest.raises(RoundError, match=words):
+        start_round(project, **ready | {"snapshot": a_snapshot(project, var, pairs)}, key="k")
+    assert not project.runs.exists()
+
+
+def test_few_validation_pairs_matter_only_to_a_judge_of_them(project, ready, var):
+    few = a_snapshot(project, var, {"train": 16})
+    config = RoundConfig.model_validate({"evaluate": {"judge": "none"}})
+    assert start_round(project, **ready | {"snapshot": few, "config": config}, key="k").number == 1
+
+
+def test_a_project_without_test_prompts_cannot_be_evaluated(project, ready):
+    project.prompts.filter(split="test").first().delete()
+    with pytest.raises(RoundError, match="7 prompts in the test split"):
+        start_round(project, **ready, key="k")
+
+
+def test_a_model_of_another_project_is_refused(project, ready, var):
+    foreign = an_artifact(a_project(), var)
+    with pytest.raises(RoundError, match="belong to this project"):
+        start_round(project, **ready | {"policy": foreign}, key="k")
+
+
+def test_cancelling_a_round_cancels_what_is_not_over(a_round, researcher):
+    done = run_at(a_round.parts.get(part="reward").run, state=State.SUCCEEDED)
+    assert cancel_round(a_round, by=researcher) == 4
+    assert again(done).state == State.SUCCEEDED
+    assert a_round.runs.filter(state=State.CANCELLED).count() == 4
+
+
+def test_a_round_that_is_over_cannot_be_cancelled(a_round):
+    a_round.runs.update(state=State.SUCCEEDED)
+    with pytest.raises(RoundError, match="over already"):
+        cancel_round(a_round, by=a_user())

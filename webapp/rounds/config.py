@@ -1,0 +1,67 @@
+"""The settings of a whole round, and three sets of them to start from."""
+
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from alignment.config import AlignConfig, EvaluateConfig, GenerateConfig, RewardConfig
+
+
+class RoundConfig(BaseModel):
+    """Everything the runs of a round are told; frozen into the round's row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reward: RewardConfig = RewardConfig()
+    align: AlignConfig = AlignConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    generate: GenerateConfig = GenerateConfig()
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @property
+    def judge(self) -> RewardConfig:
+        """The judge is a reward model too, but of other labels than the one that is optimised."""
+        return self.reward.model_copy(update={"labels": "validation"})
+
+    @property
+    def evaluation(self) -> EvaluateConfig:
+        """The evaluation measures the distance to the target that the alignment aimed at."""
+        target = {"beta": self.align.beta, "divergence": self.align.divergence}
+        return self.evaluate.model_copy(update=target)
+
+
+class Preset(NamedTuple):
+    """A set of values under a name that says what it is good for."""
+
+    title: str
+    help: str
+    config: RoundConfig
+
+
+PRESETS: dict[str, Preset] = {
+    "quick": Preset(
+        "Quick",
+        "A first look within minutes: few steps, wide intervals.",
+        RoundConfig(
+            reward=RewardConfig(epochs=2),
+            align=AlignConfig(
+                steps=20, completions_per_prompt=4, prompts=128, reference_completions=4, warmup=2
+            ),
+            evaluate=EvaluateConfig(prompts=64, completions_per_prompt=2),
+            generate=GenerateConfig(prompts=64),
+        ),
+    ),
+    "balanced": Preset("Balanced", "Sound numbers from an hour's labels.", RoundConfig()),
+    "thorough": Preset(
+        "Thorough",
+        "More steps at a lower rate, narrower intervals, more new tasks.",
+        RoundConfig(
+            reward=RewardConfig(epochs=6),
+            align=AlignConfig(
+                steps=200, prompts_per_step=32, learning_rate=1.5e-4, prompts=2048, warmup=10
+            ),
+            evaluate=EvaluateConfig(prompts=1024, completions_per_prompt=8),
+            generate=GenerateConfig(prompts=1024),
+        ),
+    ),
+}

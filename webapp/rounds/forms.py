@@ -1,0 +1,100 @@
+"""The launch form of a round, drawn from its settings."""
+
+from typing import Any
+
+from django import forms
+from pydantic import ValidationError
+
+from webapp.projects.models import Project
+from webapp.rounds.config import RoundConfig
+from webapp.runs.forms import Topic, add_errors, drawn_fields, topics_of, values_of
+
+# Settings of a part that follow from the round, so that nobody is asked twice.
+FIXED = {"reward": ("labels",), "align": (), "evaluate": ("beta", "divergence"), "generate": ()}
+JUDGE_HELP = (
+    "Who decides the win rate; never the reward model that was optimised. A second reward model "
+    "learns from the labels of other prompts."
+)
+
+
+class RoundForm(forms.Form):
+    """What a round starts from, and the settings of all its runs."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput)
+    snapshot = forms.ModelChoiceField(
+        None, empty_label=None, help_text="The frozen labels that the reward model learns from."
+    )
+    policy = forms.ModelChoiceField(
+        None,
+        label="Start model",
+        empty_label=None,
+        help_text="The model to align; its start is also the reference it is measured against.",
+    )
+    seed = forms.IntegerField(
+        min_value=0, max_value=2**31 - 1, help_text="The same seed repeats the round."
+    )
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - as Django's forms
+        project: Project,
+        start: RoundConfig,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["snapshot"].queryset = project.snapshots.all()
+        self.fields["policy"].queryset = project.artifacts.models()
+        self.fields["seed"].initial = start.seed
+        for section, fixed in FIXED.items():
+            self.fields |= drawn_fields(section, getattr(start, section), without=fixed)
+        self._offer_judges(simulated=has_simulated_people(project))
+
+    def _offer_judges(self, *, simulated: bool) -> None:
+        judge = self.fields["evaluate-judge"]
+        judge.help_text = JUDGE_HELP
+        if not simulated:
+            judge.choices = [choice for choice in judge.choices if choice[0] != "utility"]
+
+    def clean(self) -> dict[str, Any]:
+        """Let each part's config judge its values, then look at what only makes sense together."""
+        cleaned = super().clean()
+        if self.errors:
+            return cleaned
+        for section in FIXED:
+            self._check(section)
+        if not self.errors:
+            self.config = self._round_config()
+        return cleaned
+
+    def _check(self, section: str) -> None:
+        try:
+            RoundConfig.model_validate({section: values_of(self, section)})
+        except ValidationError as error:
+            add_errors(self, error)
+        if section == "align":
+            self._check_steps(values_of(self, "align"))
+
+    def _check_steps(self, align: dict[str, Any]) -> None:
+        if align["prompts_per_step"] > align["prompts"]:
+            self.add_error(
+                "align-prompts_per_step",
+                f"A step cannot use more prompts than take part: {align['prompts']}.",
+            )
+        if align["warmup"] > align["steps"]:
+            self.add_error(
+                "align-warmup",
+                f"The warm-up is longer than the {align['steps']} steps of training.",
+            )
+
+    def _round_config(self) -> RoundConfig:
+        sections = {section: values_of(self, section) for section in FIXED}
+        return RoundConfig.model_validate(sections | {"seed": self.cleaned_data["seed"]})
+
+    def topics(self) -> list[Topic]:
+        """The drawn fields by topic."""
+        return topics_of(self)
+
+
+def has_simulated_people(project: Project) -> bool:
+    """Whether somebody in the project is simulated, so that their utility is known."""
+    return project.memberships.filter(user__simulated=True).exists()

@@ -1,0 +1,140 @@
+"""What a launch form starts from, and what it says will happen."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.utils import timezone
+from pydantic import ValidationError
+
+from webapp.datasets.models import Snapshot
+from webapp.projects.models import Project, Split
+from webapp.projects.templatetags.display import duration
+from webapp.registry.models import Artifact
+from webapp.rounds import queries
+from webapp.rounds.config import PRESETS, RoundConfig
+from webapp.rounds.forms import RoundForm
+from webapp.rounds.models import Round, RoundRun
+from webapp.rounds.services import snapshot_pairs
+from webapp.runs.forms import CHOICE_LABELS
+from webapp.runs.models import Worker
+
+DEFAULT = "balanced"
+ONLINE = timedelta(minutes=2)  # a worker unseen for longer is taken for gone
+
+
+class Plan(NamedTuple):
+    """Where a launch form starts: a preset, or an earlier round to repeat."""
+
+    project: Project
+    preset: str
+    again: Round | None
+    config: RoundConfig
+    policy: Artifact | None
+    snapshot: Snapshot | None
+
+    def initial(self, key: UUID) -> dict[str, Any]:
+        """Values of the fields that are not settings."""
+        return {"key": key, "policy": self.policy, "snapshot": self.snapshot}
+
+
+def plan_from(project: Project, query: Mapping[str, str]) -> Plan:
+    """The plan an address asks for: ?preset=, ?from=<round>, ?policy= or ?snapshot=."""
+    again = chosen(project.rounds, query.get("from"))
+    preset = query.get("preset", "" if again else DEFAULT)
+    config = PRESETS[preset].config if preset in PRESETS else PRESETS[DEFAULT].config
+    policy = chosen(project.artifacts.models(), query.get("policy"))
+    if again is not None and preset not in PRESETS:
+        config = config_of(again)
+    if policy is None and again is not None:
+        policy = next_policy(again)
+    return Plan(
+        project,
+        preset,
+        again,
+        config,
+        policy or project.artifacts.models().first(),
+        chosen(project.snapshots, query.get("snapshot")) or project.snapshots.first(),
+    )
+
+
+def chosen(rows: Any, pk: str | None) -> Any:  # noqa: ANN401 - any manager, its row
+    """The row that an address names, if it is one of these."""
+    return rows.filter(pk=pk).first() if pk and pk.isdecimal() else None
+
+
+def config_of(row: Round) -> RoundConfig:
+    """A round's settings; the defaults where a later version no longer knows them."""
+    try:
+        return RoundConfig.model_validate(row.config)
+    except ValidationError:
+        return RoundConfig()
+
+
+def next_policy(row: Round) -> Artifact:
+    """What to align next: the round's own policy if it was better, else what it started from."""
+    standing = queries.standing(row)
+    if standing.verdict is None or standing.verdict.state != "better":
+        return row.policy
+    made = Artifact.objects.models().filter(
+        producer__parts__round=row, producer__parts__part=RoundRun.Part.ALIGN
+    )
+    return made.first() or row.policy
+
+
+def outlook(form: RoundForm, plan: Plan) -> list[str]:
+    """What will happen if the form is sent as it is, in sentences."""
+    if form.is_bound:
+        if not form.is_valid():
+            return ["Some settings have to be mended before the round can start."]
+        config, data = form.config, form.cleaned_data
+        return what_happens(plan.project, config, data["snapshot"], data["policy"])
+    if plan.snapshot is None or plan.policy is None:
+        return []
+    return what_happens(plan.project, plan.config, plan.snapshot, plan.policy)
+
+
+def what_happens(
+    project: Project, config: RoundConfig, snapshot: Snapshot, policy: Artifact
+) -> list[str]:
+    """The parts of the round in one sentence, then how long and where."""
+    align = config.align
+    samples = align.prompts_per_step * align.completions_per_prompt
+    held_out = min(config.evaluate.prompts, project.prompts.of_split(Split.TEST).count())
+    asked = min(config.generate.prompts, project.prompts.of_split(Split.TRAIN).count())
+    return [
+        f"Learns a reward model from the {snapshot_pairs(snapshot, Split.TRAIN)} training pairs of "
+        f"{snapshot}; aligns {policy} to it in {align.steps} steps of {samples} completions by "
+        f"{CHOICE_LABELS[align.divergence]} at beta {align.beta:g}, at most {align.kl_budget:g} "
+        f"nats away; compares both on {held_out} held-out prompts, {judging(config, snapshot)}; "
+        f"then asks annotators about new completions of {asked} prompts.",
+        f"{how_long(project)} {where()}",
+    ]
+
+
+def judging(config: RoundConfig, snapshot: Snapshot) -> str:
+    """Who decides, in the words of the sentence."""
+    return {
+        "held_out_labels": "judged by a second reward model of "
+        f"{snapshot_pairs(snapshot, Split.VALIDATION)} other pairs",
+        "utility": "judged by the simulated utility",
+        "none": "judged by nobody",
+    }[config.evaluate.judge]
+
+
+def how_long(project: Project) -> str:
+    """What the last finished round took; the only honest forecast there is."""
+    for row in queries.standings(project.rounds.all()[:10]):
+        if row.state == "succeeded" and row.seconds is not None:
+            return f"{row.round} took {duration(row.seconds)}."
+    return "No round has finished yet, so nobody knows how long it takes."
+
+
+def where() -> str:
+    """Which machines are there to do it."""
+    seen = Worker.objects.filter(draining=False, last_seen__gte=timezone.now() - ONLINE)
+    hosts = sorted({worker.host for worker in seen})
+    if not hosts:
+        return "No worker is running: the round waits until one is started."
+    return f"It runs on {', '.join(hosts)}."

@@ -1,0 +1,206 @@
+"""What pages show about rounds: where each stands, what it found, what is missing for the next."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from django.db.models import QuerySet
+
+from alignment.records import ScoredSample, read_jsonl
+from webapp.projects.models import Project
+from webapp.registry.models import Artifact
+from webapp.rounds.models import Round, RoundRun
+from webapp.rounds.verdicts import Verdict, verdict
+from webapp.runs.forms import CHOICE_LABELS
+from webapp.runs.models import State
+
+Part = RoundRun.Part
+
+
+class Standing(NamedTuple):
+    """A round, where it stands and, once evaluated, what it found."""
+
+    round: Round
+    parts: list[RoundRun]
+    state: str
+    now: RoundRun | None  # the part that is at work, or the one that stopped the round
+    progress: float  # share of the chain, 0 to 1
+    verdict: Verdict | None
+    summary: Mapping[str, object]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more."""
+        return all(part.run.is_final for part in self.parts)
+
+    @property
+    def percent(self) -> int:
+        """The progress as a whole number."""
+        return round(100 * self.progress)
+
+    @property
+    def stamp(self) -> str:
+        """Changes when the page has something new to show beyond its chain."""
+        return f"{'over' if self.is_final else 'on'}-{'judged' if self.verdict else 'open'}"
+
+    @property
+    def divergence(self) -> str:
+        """The divergence in people's words."""
+        return CHOICE_LABELS.get(self.round.config["align"]["divergence"], "")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long its runs worked, all together."""
+        spans = [
+            (part.run.ended_at - part.run.started_at).total_seconds()
+            for part in self.parts
+            if part.run.started_at and part.run.ended_at
+        ]
+        return sum(spans) if spans else None
+
+
+def with_parts(rounds: QuerySet[Round]) -> QuerySet[Round]:
+    """Rounds with all that a standing reads, in a few queries for any number of them."""
+    related = rounds.select_related("project", "snapshot__artifact", "policy", "created_by")
+    return related.prefetch_related("parts__run")
+
+
+def standings(rounds: QuerySet[Round]) -> list[Standing]:
+    """Where each of these rounds stands."""
+    return [standing(row) for row in with_parts(rounds)]
+
+
+def standing(row: Round) -> Standing:
+    """Where a round stands, derived from its runs."""
+    order = list(Part)
+    parts = sorted(row.parts.all(), key=lambda part: order.index(Part(part.part)))
+    summary = next((part.run.summary for part in parts if is_evaluated(part)), {})
+    found = verdict(summary) if summary else None
+    state = state_of(parts)
+    return Standing(row, parts, state, part_now(parts), progress_of(parts), found, summary)
+
+
+def is_evaluated(part: RoundRun) -> bool:
+    """Whether this is the evaluation, and it is done."""
+    return part.part == Part.EVALUATE and part.run.state == State.SUCCEEDED
+
+
+def state_of(parts: Iterable[RoundRun]) -> str:
+    """A chain is as bad as its worst run, and at work from its first start to its last end."""
+    states = {part.run.shown_state for part in parts}
+    for worst in ("failed", "cancelling", "paused", "interrupted", "pausing", "cancelled"):
+        if worst in states:
+            return worst
+    if states <= {"succeeded"}:
+        return "succeeded"
+    return "queued" if states <= {"queued"} else "running"
+
+
+def part_now(parts: list[RoundRun]) -> RoundRun | None:
+    """The part to look at: what failed, else what is live, else what comes next."""
+    for state in ("failed", "running", "starting", "stopping", "interrupted", "queued"):
+        for part in parts:
+            if part.run.state == state:
+                return part
+    return None
+
+
+def progress_of(parts: list[RoundRun]) -> float:
+    """The share of the chain that is done, each part counting the same."""
+    done = [
+        1.0 if part.run.state == State.SUCCEEDED else part.run.step / (part.run.total_steps or 1)
+        for part in parts
+    ]
+    return sum(done) / max(1, len(done))
+
+
+class Measure(NamedTuple):
+    """One number of an evaluation, and what it means."""
+
+    title: str
+    estimate: Mapping[str, object] | None
+    meaning: str
+
+
+MEASURES = (
+    ("win_rate", "Win rate", "Share of comparisons with the reference that the policy wins."),
+    ("utility_gain", "Judge's gain", "Mean change of the judge's score."),
+    ("reward_gain", "Reward gain", "Mean change of the reward that was optimised."),
+    ("kl_reference", "KL to the reference", "How far the policy went from where it started."),
+    ("divergence", "Divergence to the target", "What the training minimised; zero at the target."),
+    ("log_z", "log Z", "Log of the target's normaliser; the most that beta times it can gain."),
+    ("alignment_gap", "Alignment gap", "Reward that is still missing to the optimal policy."),
+    ("ess_fraction", "Effective samples", "Share of samples that carry these estimates."),
+    ("distinct_2_ratio", "Variety kept", "Distinct word pairs, relative to the reference."),
+    ("length_before", "Length before", "Mean length of the reference's answers."),
+    ("length_after", "Length after", "Mean length of the policy's answers."),
+)
+
+
+def measures(summary: Mapping[str, object]) -> list[Measure]:
+    """The numbers of an evaluation that are Estimates, in a fixed order."""
+    return [
+        Measure(title, summary[key], meaning)
+        for key, title, meaning in MEASURES
+        if isinstance(summary.get(key), Mapping)
+    ]
+
+
+class Missing(NamedTuple):
+    """What a project lacks before it can start a round, and where to get it."""
+
+    text: str
+    url: str  # a URL name that takes the project
+    query: str
+    action: str
+
+
+def missing_for_round(project: Project) -> Missing | None:
+    """The first thing that stands between a project and a round, if any."""
+    if not project.prompts.exists():
+        return Missing("A round answers prompts; there are none yet.", "prompts", "", "Add prompts")
+    if not project.artifacts.models().exists():
+        text = "There is no model to align yet."
+        return Missing(text, "runs:start", "?kind=pretrain", "Train the starter model")
+    if project.snapshots.exists():
+        return None
+    if project.tasks.filter(labels__isnull=False).exists():
+        text = (
+            "The labels have to be frozen into a snapshot first, so that the result can be traced."
+        )
+        return Missing(text, "datasets:snapshots", "", "Freeze a snapshot")
+    if project.tasks.exists():
+        return Missing("No answers are labelled yet.", "labeling:label", "", "Label answers")
+    text = "There are no answers to compare yet: let the model write some."
+    return Missing(text, "runs:start", "?kind=generate", "Answer prompts")
+
+
+class Change(NamedTuple):
+    """One held-out prompt before and after, and by how much its judge (or reward) moved."""
+
+    sample: ScoredSample
+    by: str  # judge or reward
+    before: float
+    after: float
+
+    @property
+    def change(self) -> float:
+        """What was gained."""
+        return self.after - self.before
+
+
+def changes(row: Round, *, worst_first: bool = False) -> list[Change]:
+    """The evaluation's samples by what they gained; empty while there is no evaluation."""
+    scores = Artifact.objects.filter(
+        producer__parts__round=row, producer__parts__part=Part.EVALUATE, type=Artifact.Type.SCORES
+    ).first()
+    if scores is None or not (path := scores.path / "samples.jsonl").is_file():
+        return []
+    found = [change_of(sample) for sample in read_jsonl(path, ScoredSample)]
+    return sorted(found, key=lambda change: change.change, reverse=not worst_first)
+
+
+def change_of(sample: ScoredSample) -> Change:
+    """What the judge saw, or the reward model where nobody judged."""
+    if sample.judge_before is None or sample.judge_after is None:
+        return Change(sample, "reward", sample.reward_before, sample.reward_after)
+    return Change(sample, "judge", sample.judge_before, sample.judge_after)

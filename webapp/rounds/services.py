@@ -1,0 +1,148 @@
+"""What changes rounds."""
+
+from django.db import transaction
+from django.db.models import Max
+
+from webapp.accounts.models import User
+from webapp.datasets.models import Snapshot
+from webapp.errors import Refusal
+from webapp.projects.models import Project, Split
+from webapp.registry.models import Artifact
+from webapp.rounds.config import RoundConfig
+from webapp.rounds.models import Round, RoundRun
+from webapp.runs.models import FINAL, Run
+from webapp.runs.services import cancel_run, start_run
+
+Part = RoundRun.Part
+FEWEST_PAIRS = {Split.TRAIN: 16, Split.VALIDATION: 8}
+FEWEST_PROMPTS = {Split.TRAIN: 1, Split.TEST: 8}
+MADE = {Part.ALIGN: "Aligned model"}  # what a run makes is called like the run
+
+
+class RoundError(Refusal):
+    """A round cannot start, or is over."""
+
+
+@transaction.atomic
+def start_round(
+    project: Project,
+    *,
+    snapshot: Snapshot,
+    policy: Artifact,
+    config: RoundConfig,
+    key: str,
+    created_by: User | None = None,
+) -> Round:
+    """Make a round and all its runs at once, each naming whose outputs it needs.
+
+    Idempotent by key. Raises RoundError where the labels or prompts cannot carry a round.
+    """
+    Project.objects.select_for_update().get(pk=project.pk)  # numbers are drawn one at a time
+    if (known := project.rounds.filter(idempotency_key=key).first()) is not None:
+        return known
+    refuse_hopeless(project, snapshot, policy, config)
+    last = project.rounds.aggregate(last=Max("number"))["last"] or 0
+    made = Round.objects.create(
+        project=project,
+        number=last + 1,
+        snapshot=snapshot,
+        policy=policy,
+        config=config.model_dump(mode="json"),
+        idempotency_key=key,
+        created_by=created_by,
+    )
+    start_chain(made, config)
+    return made
+
+
+def refuse_hopeless(
+    project: Project, snapshot: Snapshot, policy: Artifact, config: RoundConfig
+) -> None:
+    """Say before anything starts what would only fail later."""
+    if snapshot.project_id != project.pk or policy.project_id != project.pk:
+        raise RoundError("The snapshot and the start model must belong to this project.")
+    judged = config.evaluate.judge == "held_out_labels"
+    for split in (Split.TRAIN, Split.VALIDATION)[: 1 + judged]:
+        refuse_few_pairs(snapshot, split)
+    for split, fewest in FEWEST_PROMPTS.items():
+        if (found := project.prompts.of_split(split).count()) < fewest:
+            raise RoundError(
+                f"The project has {found} prompts in the {split} split; a round needs at least "
+                f"{fewest}. Add prompts: one in five becomes a test prompt."
+            )
+
+
+def refuse_few_pairs(snapshot: Snapshot, split: Split) -> None:
+    """Refuse a snapshot that cannot carry a reward model, or a judge."""
+    found, fewest = snapshot_pairs(snapshot, split), FEWEST_PAIRS[split]
+    if found >= fewest:
+        return
+    way_out = {
+        Split.TRAIN: "Collect more labels, then freeze a new snapshot.",
+        Split.VALIDATION: "Collect more labels (one prompt in ten is for the judge), or choose "
+        "another judge.",
+    }[split]
+    raise RoundError(
+        f"{snapshot} has {found} usable pairs in the {split} split; at least {fewest} are needed. "
+        f"{way_out}"
+    )
+
+
+def snapshot_pairs(snapshot: Snapshot, split: str) -> int:
+    """The usable pairs of one split in a snapshot."""
+    return snapshot.manifest.get("pairs", {}).get(split, 0)
+
+
+def start_chain(made: Round, config: RoundConfig) -> None:
+    """The runs of a round: reward model, judge, alignment, evaluation, new completions."""
+    policy, labels = made.policy, made.snapshot.artifact
+    learning = {"backbone": policy, "labels": labels}
+    reward = start_part(made, Part.REWARD, "reward", config.reward, inputs=learning)
+    judges = {}
+    if config.evaluate.judge == "held_out_labels":
+        judges["judge"] = start_part(made, Part.JUDGE, "reward", config.judge, inputs=learning)
+    align = start_part(
+        made,
+        Part.ALIGN,
+        "align",
+        config.align,
+        inputs={"policy": policy, "reference": policy},
+        needs={"reward": reward},
+    )
+    start_part(
+        made,
+        Part.EVALUATE,
+        "evaluate",
+        config.evaluation,
+        inputs={"reference": policy},
+        needs={"policy": align, "reward": reward} | judges,
+    )
+    start_part(made, Part.GENERATE, "generate", config.generate, needs={"policy": align})
+
+
+def start_part(made: Round, part: Part, kind: str, config: object, **edges: object) -> Run:
+    """Queue one run of a round and remember its part."""
+    seed = made.config["seed"]
+    run = start_run(
+        made.project,
+        kind=kind,
+        name=f"{made} · {MADE.get(part, part.label)}",
+        config=config,
+        seed=seed,
+        key=f"round-{made.pk}-{part}",
+        created_by=made.created_by,
+        **edges,
+    )
+    RoundRun.objects.create(round=made, run=run, part=part)
+    return run
+
+
+@transaction.atomic
+def cancel_round(made: Round, *, by: User) -> int:
+    """Cancel every run of the round that is not over; how many there were."""
+    waiting = list(made.runs.exclude(state__in=FINAL).order_by("-pk"))
+    if not waiting:
+        raise RoundError(f"{made} is over already.")
+    for run in waiting:  # the last first, so that nothing starts in between
+        cancel_run(run, by=by)
+    return len(waiting)

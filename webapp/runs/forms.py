@@ -1,0 +1,168 @@
+"""Forms drawn from the settings of `alignment.config`: no field is typed twice."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le
+from django import forms
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from alignment.config import CONFIGS, Kind
+from webapp.projects.models import Project
+from webapp.registry.models import Artifact
+
+CHOICE_LABELS = {
+    "jensen_shannon": "Jensen-Shannon",
+    "reverse_kl": "Reverse KL",
+    "forward_kl": "Forward KL",
+    "held_out_labels": "A second reward model, of held-out labels",
+    "utility": "The simulated utility",
+    "none": "Nobody",
+    "train": "Training prompts",
+    "validation": "Validation prompts",
+}
+
+
+class Topic(NamedTuple):
+    """Fields that belong together; `more` are folded away."""
+
+    title: str
+    fields: list[forms.BoundField]
+    more: list[forms.BoundField]
+
+    @property
+    def wrong(self) -> bool:
+        """Whether something in here has to be mended."""
+        return any(field.errors for field in self.fields + self.more)
+
+    @property
+    def wrong_below(self) -> bool:
+        """Whether something in the folded part has to be mended."""
+        return any(field.errors for field in self.more)
+
+
+def drawn_fields(
+    section: str, config: BaseModel, *, without: Iterable[str] = ()
+) -> dict[str, forms.Field]:
+    """One form field per setting, named `section-setting`, filled with the config's values."""
+    return {
+        f"{section}-{name}": drawn_field(info, getattr(config, name))
+        for name, info in type(config).model_fields.items()
+        if name not in without
+    }
+
+
+def drawn_field(info: FieldInfo, value: object) -> forms.Field:
+    """The form field of one setting, with its title, help, unit, bounds and choices."""
+    extra: Mapping[str, Any] = info.json_schema_extra  # type: ignore[assignment]
+    kind, bounds = field_kind(info)
+    field = kind(
+        label=info.title,
+        help_text=f"{info.description} {bounds_in_words(info)}".strip(),
+        initial=value,
+        **bounds,
+    )
+    field.unit, field.topic, field.advanced = extra["unit"], extra["topic"], extra["advanced"]
+    if kind is forms.FloatField:
+        field.widget.attrs["step"] = "any"
+    return field
+
+
+def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
+    """The class of a setting's form field and what limits it; an open bound is left to pydantic."""
+    if get_origin(info.annotation) is Literal:
+        choices = [(name, CHOICE_LABELS[name]) for name in get_args(info.annotation)]
+        return forms.ChoiceField, {"choices": choices}
+    limits = {"min_value": limit(info, Ge), "max_value": limit(info, Le)}
+    return forms.IntegerField if info.annotation is int else forms.FloatField, limits
+
+
+def limit(info: FieldInfo, kind: type[Ge | Gt | Le]) -> float | None:
+    """The setting's bound of this kind, if it has one."""
+    found = [vars_of(rule) for rule in info.metadata if isinstance(rule, kind)]
+    return found[0] if found else None
+
+
+def vars_of(rule: Ge | Gt | Le) -> Any:  # noqa: ANN401 - whatever the config compares with
+    """The number in a bound."""
+    return getattr(rule, type(rule).__name__.lower())
+
+
+def bounds_in_words(info: FieldInfo) -> str:
+    """What may be entered, as the last sentence of a field's help."""
+    high = limit(info, Le)
+    if (low := limit(info, Ge)) is not None:
+        return f"From {low:,} to {high:,}."
+    if (above := limit(info, Gt)) is not None:
+        return f"Above {above:,}, at most {high:,}."
+    return ""
+
+
+def topics_of(form: forms.Form) -> list[Topic]:
+    """The drawn fields of a form by topic, in the order of the configs."""
+    topics: dict[str, Topic] = {}
+    for field in form:
+        if (title := getattr(field.field, "topic", None)) is not None:
+            topic = topics.setdefault(title, Topic(title, [], []))
+            (topic.more if field.field.advanced else topic.fields).append(field)
+    return list(topics.values())
+
+
+def values_of(form: forms.Form, section: str) -> dict[str, Any]:
+    """The cleaned values of one section, by setting."""
+    prefix = f"{section}-"
+    return {
+        name.removeprefix(prefix): value
+        for name, value in form.cleaned_data.items()
+        if name.startswith(prefix)
+    }
+
+
+def add_errors(form: forms.Form, error: ValidationError, *, section: str = "") -> None:
+    """Put what a config refused beside the fields it is about."""
+    for problem in error.errors():
+        name = "-".join(str(part) for part in (section, *problem["loc"]) if part)
+        text = problem["msg"].removeprefix("Value error, ")
+        form.add_error(name if name in form.fields else None, f"{text[0].upper()}{text[1:]}.")
+
+
+class RunForm(forms.Form):
+    """A single run: the starter model, or new completions of a model."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput)
+    name = forms.CharField(max_length=120, help_text="How lists call the run and what it makes.")
+    seed = forms.IntegerField(
+        initial=0, min_value=0, max_value=2**31 - 1, help_text="The same seed repeats the run."
+    )
+
+    def __init__(self, *args: Any, kind: Kind, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.kind = kind
+        if kind == "generate":
+            self.fields["policy"] = forms.ModelChoiceField(
+                project.artifacts.models(),
+                label="Model",
+                empty_label=None,
+                help_text="Whose completions the annotators will compare.",
+            )
+        self.fields |= drawn_fields(kind, CONFIGS[kind]())
+
+    def clean(self) -> dict[str, Any]:
+        """Let the config itself judge the values."""
+        cleaned = super().clean()
+        if not self.errors:
+            try:
+                self.config = CONFIGS[self.kind].model_validate(values_of(self, self.kind))
+            except ValidationError as error:
+                add_errors(self, error, section=self.kind)
+        return cleaned
+
+    def topics(self) -> list[Topic]:
+        """The drawn fields by topic."""
+        return topics_of(self)
+
+    def inputs(self) -> dict[str, Artifact]:
+        """What the run reads, by role."""
+        policy = self.cleaned_data.get("policy")
+        return {"policy": policy} if policy else {}
