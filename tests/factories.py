@@ -7,6 +7,8 @@ from pathlib import Path
 from alignment.folders import committed
 from alignment.records import Message, prompt_key, split_of
 from webapp.accounts.models import User
+from webapp.labeling.models import Completion, Task
+from webapp.labeling.services import create_compare_tasks
 from webapp.projects.models import Membership, Project, Prompt, Role
 from webapp.registry.models import Artifact
 from webapp.registry.services import store
@@ -46,6 +48,27 @@ def a_prompt(project, text=None, **columns):
 
 def some_prompts(project, number, **columns):
     return [a_prompt(project, **columns) for _ in range(number)]
+
+
+def a_completion(prompt, text=None, **columns):
+    number = next(NUMBER)
+    return Completion.objects.create(
+        **{
+            "prompt": prompt,
+            "text": text or f"Answer {number}.",
+            "source": Completion.Source.IMPORTED,
+            "key": f"key-{number}",
+        }
+        | columns
+    )
+
+
+def some_tasks(project, number=1, *, need=1, texts=(None, None)):
+    """Compare tasks, each about two new answers to a new prompt."""
+    prompts = some_prompts(project, number)
+    pairs = [tuple(a_completion(prompt, text) for text in texts) for prompt in prompts]
+    create_compare_tasks(project, pairs, need=need)
+    return list(Task.objects.filter(prompt__in=prompts).order_by("key"))
 
 
 def an_artifact(project, folder: Path, type=Artifact.Type.MODEL, **columns):

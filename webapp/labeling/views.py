@@ -143,6 +143,8 @@ def _fresh_cards(request: HtmxRequest, project: Project, first: Assignment | Non
     held = services.extend_leases(request.user, form.ids, shown=form.cleaned_data.get("shown"))
     fresh = [card for card in cards if card.pk not in form.ids]
     context = _context(request, project, fresh)
+    if first:
+        held.add(first.pk)
     context |= {"undone": first, "lost": [pk for pk in form.ids if pk not in held]}
     return render_page(request, "labeling/label.html", context, partial="cards")
 

@@ -1,0 +1,16 @@
+"""Annotators of one project."""
+
+import pytest
+
+from tests.factories import a_user
+from webapp.projects.models import Role
+
+
+@pytest.fixture
+def ana(project):
+    return a_user(project, role=Role.ANNOTATOR, username="ana")
+
+
+@pytest.fixture
+def ben(project):
+    return a_user(project, role=Role.ANNOTATOR, username="ben")

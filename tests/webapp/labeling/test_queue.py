@@ -1,0 +1,115 @@
+"""Who gets which task."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from tests.factories import a_project, again, some_tasks
+from tests.webapp.labeling.acts import overdue, queries_of
+from webapp.labeling import queue, services
+from webapp.labeling.models import Assignment, Task
+
+STATE = Assignment.State
+
+
+def test_a_claim_takes_the_first_task_by_priority_then_key(project, ana):
+    tasks = some_tasks(project, 3)
+    urgent = max(tasks, key=lambda task: task.key)
+    Task.objects.filter(pk=urgent.pk).update(priority=1)
+    assert queue.claim(project, ana).task == urgent
+    services.skip(queue.claim(project, ana))
+    assert queue.claim(project, ana).task == tasks[0]
+
+
+def test_a_claim_answers_the_lease_already_held(project, ana):
+    some_tasks(project, 2)
+    assert queue.claim(project, ana) == queue.claim(project, ana)
+
+
+def test_two_people_never_get_one_task_that_needs_one_label(project, ana, ben):
+    some_tasks(project, 1)
+    assert queue.claim(project, ana)
+    assert queue.claim(project, ben) is None
+
+
+def test_a_task_that_needs_two_labels_shows_each_person_other_sides(project, ana, ben):
+    some_tasks(project, 1, need=2)
+    hers, his = queue.claim(project, ana), queue.claim(project, ben)
+    assert (hers.left, hers.right) == (his.right, his.left)
+
+
+def test_tasks_of_another_project_are_not_claimed(project, ana):
+    some_tasks(a_project())
+    assert queue.claim(project, ana) is None
+
+
+def test_a_page_holds_the_shown_card_longer_than_the_next_ones(project, ana):
+    some_tasks(project, 9)
+    shown, *ahead = queue.claim_page(project, ana)
+    assert len(ahead) == 3
+    left = [again(card).lease_until - timezone.now() for card in (shown, *ahead)]
+    assert left[0] > timedelta(minutes=9)
+    assert all(timedelta(minutes=1) < each <= timedelta(minutes=2) for each in left[1:])
+
+
+def test_two_tabs_share_one_set_of_leases(project, ana):
+    some_tasks(project, 9)
+    assert queue.claim_page(project, ana) == queue.claim_page(project, ana)
+
+
+def test_a_lease_nobody_extended_goes_to_the_next_person(project, ana, ben):
+    some_tasks(project, 1)
+    lost = overdue(queue.claim(project, ana))
+    assert queue.claim(project, ben).task == lost.task
+    assert again(lost).state == STATE.EXPIRED
+
+
+def test_an_expired_task_comes_back_to_the_same_person_with_the_same_sides(project, ana, ben):
+    some_tasks(project, 1, need=2)
+    first = overdue(queue.claim(project, ana))
+    queue.claim(project, ben)
+    services.expire_leases()
+    again_hers = queue.claim(project, ana)
+    assert again_hers.pk == first.pk
+    assert again_hers.left == first.left
+
+
+def test_my_own_overdue_lease_is_still_mine_until_somebody_needs_it(project, ana):
+    some_tasks(project, 1)
+    mine = overdue(queue.claim(project, ana))
+    assert queue.claim(project, ana) == mine
+    assert again(mine).lease_until > timezone.now()
+
+
+def test_extending_says_which_leases_are_still_held(project, ana, ben):
+    some_tasks(project, 2)
+    kept, lost = queue.claim_page(project, ana)
+    overdue(lost)
+    queue.claim(project, ben)
+    assert services.extend_leases(ana, [kept.pk, lost.pk], shown=kept.pk) == {kept.pk}
+
+
+def test_nobody_extends_the_lease_of_somebody_else(project, ana, ben):
+    some_tasks(project, 1)
+    hers = overdue(queue.claim(project, ana))
+    assert services.extend_leases(ben, [hers.pk]) == set()
+    assert again(hers).lease_until == hers.lease_until
+
+
+def test_expiring_frees_the_places_of_all_projects(project, ana):
+    for each in (project, a_project()):
+        some_tasks(each, 2)
+        for card in queue.claim_page(each, ana):
+            overdue(card)
+    assert services.expire_leases() == 4
+    assert set(Task.objects.values_list("taken", flat=True)) == {0}
+
+
+def test_a_claim_takes_a_constant_number_of_queries(project, ana, django_assert_num_queries):
+    some_tasks(project, 3)
+    queue.claim(project, ana)
+    Task.objects.update(need=5)
+    few = queries_of(lambda: queue.claim(project, ana))
+    some_tasks(project, 60)
+    with django_assert_num_queries(few):
+        queue.claim(project, ana)

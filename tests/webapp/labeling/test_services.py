@@ -1,0 +1,179 @@
+"""Tasks queued; labels stored, revised, taken back; pairs skipped."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.factories import a_completion, a_project, a_prompt, again, an_artifact, some_tasks
+from tests.webapp.labeling.acts import overdue, queries_of
+from webapp.labeling import queue
+from webapp.labeling.models import Assignment, Label, Task
+from webapp.labeling.services import (
+    LabelingError,
+    create_compare_tasks,
+    expire_leases,
+    skip,
+    submit_label,
+    undo_label,
+)
+
+STATE = Assignment.State
+CLIENT = uuid4()
+
+
+@pytest.fixture
+def leased(project, ana):
+    some_tasks(project, 1)
+    return queue.claim(project, ana)
+
+
+def submit(assignment, choice=2, **fields):
+    return submit_label(assignment, **{"client_id": uuid4(), "choice": choice} | fields)
+
+
+def counts(task):
+    task = again(task)
+    return task.taken, task.done
+
+
+def test_pairs_become_tasks_that_need_as_many_labels_as_asked(project):
+    (task,) = some_tasks(project, 1, need=3)
+    assert (task.need, task.taken, task.done) == (3, 0, 0)
+
+
+def test_equal_texts_are_not_compared(project):
+    assert some_tasks(project, 1, texts=("Same.", "Same.\n")) == []
+
+
+def test_a_pair_is_queued_once_in_whichever_order_it_comes(project):
+    prompt = a_prompt(project)
+    pair = (a_completion(prompt), a_completion(prompt))
+    assert create_compare_tasks(project, [pair, pair[::-1]], need=1) == 1
+    assert create_compare_tasks(project, [pair[::-1]], need=1) == 0
+
+
+def test_answers_to_different_prompts_are_refused(project):
+    pair = (a_completion(a_prompt(project)), a_completion(a_prompt(project)))
+    with pytest.raises(LabelingError, match="same prompt"):
+        create_compare_tasks(project, [pair], need=1)
+
+
+def test_each_model_stands_left_in_half_of_its_tasks(project, ana, tmp_path):
+    old, new = an_artifact(project, tmp_path), an_artifact(project, tmp_path)
+    prompts = [a_prompt(project) for _ in range(16)]
+    pairs = [(a_completion(p, model=old), a_completion(p, model=new)) for p in prompts]
+    create_compare_tasks(project, [pair[:: (-1) ** n] for n, pair in enumerate(pairs)], need=1)
+    cards = queue.claim_page(project, ana, count=16)
+    assert sum(card.left.model == old for card in cards) == 8
+
+
+def test_a_label_stores_what_was_shown_and_chosen(leased):
+    label = submit(leased, choice=3, rationale="Kinder.", flags=["false"], visible_ms=1200)
+    assert (label.left, label.right, label.choice) == (leased.left, leased.right, 3)
+    assert (label.rationale, label.flags, label.visible_ms) == ("Kinder.", ["false"], 1200)
+    assert label.counted
+    assert counts(leased.task) == (1, 1)
+
+
+def test_a_replayed_submit_stores_one_label(leased):
+    for _ in range(2):
+        submit(leased, client_id=CLIENT)
+    assert Label.objects.count() == again(leased.task).done == 1
+
+
+def test_a_second_answer_is_a_revision_that_speaks_alone(leased):
+    submit(leased, choice=1)
+    newest = submit(leased, choice=7)
+    assert Label.objects.current().get() == newest
+    assert newest.counted
+    assert counts(leased.task) == (1, 1)
+
+
+def test_a_late_answer_counts_while_its_place_is_free(leased):
+    overdue(leased)
+    expire_leases()
+    assert submit(leased).counted
+    assert counts(leased.task) == (1, 1)
+
+
+def test_a_late_answer_is_kept_as_an_extra_when_the_place_is_taken(leased, ben):
+    overdue(leased)
+    his = queue.claim(leased.task.project, ben)
+    assert not submit(leased).counted
+    assert submit(his).counted
+    assert counts(leased.task) == (1, 1)
+
+
+def test_who_gave_an_extra_is_not_asked_again(leased, ana, ben):
+    overdue(leased)
+    his = queue.claim(leased.task.project, ben)
+    submit(leased)
+    skip(his)
+    assert queue.claim(leased.task.project, ana) is None
+
+
+def test_undo_takes_the_label_back_and_leases_the_same_sides_again(leased, ana):
+    label = submit(leased)
+    back = undo_label(ana, label.client_id)
+    assert (back, back.left, back.state) == (leased, leased.left, STATE.LEASED)
+    assert again(label).retracted
+    assert counts(leased.task) == (1, 0)
+
+
+def test_an_undone_pair_is_answered_anew(leased, ana):
+    undo_label(ana, submit(leased).client_id)
+    assert submit(leased, choice=6).counted
+    assert Label.objects.current().get().choice == 6
+    assert counts(leased.task) == (1, 1)
+
+
+def test_undoing_twice_changes_nothing_more(leased, ana):
+    label = submit(leased)
+    undo_label(ana, label.client_id)
+    assert undo_label(ana, label.client_id) is None
+    assert counts(leased.task) == (1, 0)
+
+
+def test_nobody_undoes_the_label_of_somebody_else(leased, ben):
+    assert undo_label(ben, submit(leased).client_id) is None
+    assert counts(leased.task) == (1, 1)
+
+
+def test_undoing_an_extra_takes_no_place(leased, ana, ben):
+    overdue(leased)
+    queue.claim(leased.task.project, ben)
+    back = undo_label(ana, submit(leased).client_id)
+    assert back.state == STATE.EXPIRED
+    assert counts(leased.task) == (1, 0)
+
+
+def test_a_skipped_pair_goes_to_somebody_else_and_never_comes_back(leased, ana, ben):
+    skip(leased, "skipped")
+    assert queue.claim(leased.task.project, ana) is None
+    assert queue.claim(leased.task.project, ben).task == leased.task
+
+
+def test_skipping_twice_gives_the_place_back_once(leased):
+    skip(leased)
+    skip(leased)
+    assert counts(leased.task) == (0, 0)
+
+
+def test_an_answered_pair_is_not_skipped(leased):
+    submit(leased)
+    with pytest.raises(LabelingError, match="undo"):
+        skip(leased)
+
+
+def test_a_submit_takes_a_constant_number_of_queries(project, ana, django_assert_num_queries):
+    some_tasks(project, 30)
+    few = queries_of(lambda: submit(queue.claim(project, ana)))
+    for _ in range(20):
+        submit(queue.claim(project, ana))
+    with django_assert_num_queries(few):
+        submit(queue.claim(project, ana))
+
+
+def test_another_projects_tasks_stay_apart(project):
+    some_tasks(project), some_tasks(a_project())
+    assert Task.objects.filter(project=project).count() == 1

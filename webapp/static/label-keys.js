@@ -1,0 +1,44 @@
+// Keys of the label page. None fires while somebody types, or behind an open sheet.
+const $ = (id) => document.getElementById(id);
+const TYPING = "textarea, select, [contenteditable], input:not([type=checkbox], [type=radio])";
+
+function open(id, field) {
+  const fold = $(id);
+  fold.open = !fold.open || !fold.contains(document.activeElement);
+  if (fold.open) fold.querySelector(field).focus();
+}
+
+// Both answers scroll together when the keyboard is in neither.
+function scroll(step) {
+  for (const side of document.querySelectorAll("article:not([hidden]) .answer")) side.scrollBy(0, step * side.clientHeight);
+}
+
+export function listen({ decide, undo, skip }) {
+  const keys = {
+    u: undo,
+    x: skip,
+    f: () => open("flags", "input"),
+    w: () => open("why", "textarea"),
+    g: () => $("guidelines").togglePopover(),
+    "?": () => $("keys").togglePopover(),
+    j: () => scroll(0.5),
+    k: () => scroll(-0.5),
+  };
+  for (const choice of "01234567") keys[choice] = () => decide(choice);
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (event.target.closest(TYPING)) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    // Keyboards on which digits need Shift still have the digit row.
+    const digit = /^Digit([0-7])$/.exec(event.code)?.[1];
+    const key = !event.shiftKey && digit ? digit : event.key.toLowerCase();
+    const sheet = document.querySelector(":popover-open");
+    if (event.repeat && !"jk".includes(key)) return;
+    if (!keys[key] || (sheet && key !== "g" && key !== "?")) return;
+    event.preventDefault();
+    keys[key]();
+  });
+}
