@@ -21,15 +21,21 @@ def django_db_modify_db_settings(tmp_path_factory, worker_id="master"):
         database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
 
 
+@pytest.fixture(scope="session")
+def broker_socket(tmp_path_factory):
+    """Where this process rings; a broker listens there while a stack test runs one."""
+    socket = tmp_path_factory.mktemp("broker") / "broker.sock"
+    celery_app.conf.broker_url = f"redis+socket://{socket}?virtual_host=0"
+    return socket
+
+
 @pytest.fixture(autouse=True)
-def var(settings, tmp_path_factory):
+def var(settings, tmp_path_factory, broker_socket):
     """State of this test's own, short times, and a broker that is not there."""
     folder = tmp_path_factory.mktemp("var")
     settings.VAR, settings.STORE = folder, folder / "store"
-    settings.BROKER_SOCKET = folder / "broker.sock"
     settings.RUN_POLL, settings.RUN_RENEW, settings.RUN_STOP_GRACE = 0.05, 0.2, 3
     settings.RUN_THREADS = 1
-    ring_at(f"redis+socket://{settings.BROKER_SOCKET}?virtual_host=0")
     return folder
 
 
@@ -51,14 +57,7 @@ def stand_in(settings):
 
 
 @pytest.fixture
-def stack(transactional_db, var):
+def stack(transactional_db, var, broker_socket):
     """Real programs on this test's database and VAR; a test starts those it needs."""
-    with Stack(var) as programs:
-        ring_at(programs.broker_url)
+    with Stack(var, broker_socket) as programs:
         yield programs
-
-
-def ring_at(url: str) -> None:
-    """Point this process's doorbell somewhere else."""
-    celery_app.close()
-    celery_app.conf.broker_url = celery_app.conf.broker_write_url = url

@@ -24,9 +24,9 @@ PATIENCE = 60.0  # seconds; two cores are shared by many
 class Stack:
     """Starts programs by name, kills them, and ends them all at the end."""
 
-    def __init__(self, var: Path) -> None:
+    def __init__(self, var: Path, socket: Path) -> None:
         self.var = var
-        self.socket = var / "broker.sock"
+        self.socket = socket
         self.broker_url = f"redis+socket://{self.socket}?virtual_host=0"
         self.port = programs.free_port(0)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
@@ -38,6 +38,7 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         for name in list(self.running):
             self.kill(name)
+        self.socket.unlink(missing_ok=True)
 
     @property
     def url(self) -> str:
@@ -63,6 +64,7 @@ class Stack:
             | {
                 "ATTUNE_VAR": str(self.var),
                 "ATTUNE_THREADS": "1",
+                "CELERY_SKIP_CHECKS": "1",  # they load every page of the web program
                 "DJANGO_SETTINGS_MODULE": self.settings,
             }
         )

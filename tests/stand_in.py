@@ -26,8 +26,6 @@ from alignment.events import (
     dump_event,
 )
 
-FOLDER = Path(sys.argv[1])
-SPEC = RunSpec.load(FOLDER)
 FINISH, WAIT, DIE, FAIL, SILENT, DEAF, DIE_LATER, SLOW = range(8)
 STEPS = 10
 
@@ -92,4 +90,7 @@ def main():
     finish()
 
 
-main()
+if __name__ == "__main__":
+    FOLDER = Path(sys.argv[1])
+    SPEC = RunSpec.load(FOLDER)
+    main()

@@ -7,12 +7,12 @@ from django.db.models import F
 
 from alignment.events import StepDone
 from tests.factories import a_run, a_worker, again, run_at
+from tests.stand_in import DIE, FAIL, FINISH, SILENT
 from webapp.runs import execution
 from webapp.runs.errors import LostLease
 from webapp.runs.models import Run, RunMetric, RunSpool
 from webapp.runs.spool import Batch
 
-FINISH, WAIT, DIE, FAIL, SILENT, DEAF, DIE_LATER = range(7)
 STEP = Batch(0, 10, (StepDone(step=3, total=10, metrics={"loss": 0.5}),))
 
 
