@@ -3,12 +3,16 @@
 import json
 from itertools import count
 from pathlib import Path
+from uuid import uuid4
+
+from django.utils import timezone
 
 from alignment.folders import committed
 from alignment.records import Message, prompt_key, split_of
 from webapp.accounts.models import User
-from webapp.labeling.models import Completion, Task
-from webapp.labeling.services import create_compare_tasks
+from webapp.labeling.models import Assignment, Completion, Task
+from webapp.labeling.queue import free_slot, take_place
+from webapp.labeling.services import create_compare_tasks, submit_label
 from webapp.projects.models import Membership, Project, Prompt, Role
 from webapp.registry.models import Artifact
 from webapp.registry.services import store
@@ -69,6 +73,21 @@ def some_tasks(project, number=1, *, need=1, texts=(None, None)):
     pairs = [tuple(a_completion(prompt, text) for text in texts) for prompt in prompts]
     create_compare_tasks(project, pairs, need=need)
     return list(Task.objects.filter(prompt__in=prompts).order_by("key"))
+
+
+def a_label(task, choice=2, *, annotator=None, **columns):
+    """An answer to the task by somebody who claims it."""
+    annotator = annotator or a_user(task.project, Role.ANNOTATOR)
+    take_place(task)
+    assignment = Assignment.objects.create(
+        task=task, annotator=annotator, slot=free_slot(task), lease_until=timezone.now()
+    )
+    return submit_label(assignment, client_id=uuid4(), choice=choice, **columns)
+
+
+def a_ranking(prompt, *ranks):
+    """Imported answers with these ranks, 0 for the best."""
+    return [a_completion(prompt, rank=rank) for rank in ranks]
 
 
 def an_artifact(project, folder: Path, type=Artifact.Type.MODEL, **columns):
