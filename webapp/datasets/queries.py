@@ -1,17 +1,19 @@
-"""What a snapshot would hold: rows from labels and from imported ranks."""
+"""What a snapshot would hold, from labels and imported ranks, and what one holds."""
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import groupby, permutations
 from operator import attrgetter
+from typing import Any, NamedTuple
 
 from django.db.models import Count, Max, Q
 from django.utils.crypto import salted_hmac
 
-from webapp.datasets.snapshots import SnapshotRow
+from webapp.datasets.models import Snapshot
+from webapp.datasets.snapshots import SnapshotRow, read
 from webapp.labeling.models import Completion, Label, LabelQuerySet
-from webapp.projects.models import Project, Prompt
+from webapp.projects.models import Project, Prompt, Split
 
 IMPORTED = "import"  # who ranked what came from a file
 
@@ -110,3 +112,54 @@ def unfrozen(project: Project) -> dict[str, int]:
         ranked=Count("pk"), new_ranked=Count("pk", filter=Q(pk__gt=seen["ranked"]))
     )
     return labels | ranked
+
+
+class SplitCount(NamedTuple):
+    """How much of a snapshot one split holds."""
+
+    split: str
+    rows: int
+    pairs: int
+
+
+def splits(snapshot: Snapshot) -> list[SplitCount]:
+    """Rows and usable pairs of each split."""
+    rows, pairs = snapshot.manifest["splits"], snapshot.manifest["pairs"]
+    return [SplitCount(name, rows.get(name, 0), pairs.get(name, 0)) for name in Split.values]
+
+
+def choices_in_words(snapshot: Snapshot) -> list[tuple[str, int]]:
+    """How often each answer was given, in the order of the scale."""
+    counted = snapshot.manifest["choices"]
+    return [(choice.label, counted.get(str(choice.value), 0)) for choice in Label.Choice]
+
+
+class FirstRow(NamedTuple):
+    """A row of a snapshot as its page shows it."""
+
+    prompt: str
+    left: str
+    right: str
+    answer: str
+    annotator: str
+    simulated: bool
+    split: str
+
+
+def first_rows(snapshot: Snapshot, limit: int) -> list[FirstRow]:
+    """The first rows of the stored file; none where the folder was removed from the store."""
+    folder = snapshot.artifact.path
+    return [_shown(row) for row in read(folder, limit=limit)] if folder.is_dir() else []
+
+
+def _shown(row: dict[str, Any]) -> FirstRow:
+    ranked = row["choice"] is None
+    return FirstRow(
+        prompt=json.loads(row["messages"])[-1]["content"],
+        left=row["left"],
+        right=row["right"],
+        answer="Left ranked above right" if ranked else Label.Choice(row["choice"]).label,
+        annotator=row["annotator"],
+        simulated=row["simulated"],
+        split=row["split"],
+    )

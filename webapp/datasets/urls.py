@@ -1,6 +1,11 @@
 """Addresses of datasets."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from webapp.datasets import views
 
 app_name = "datasets"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("snapshots/", views.index, name="snapshots"),
+    path("snapshots/<int:snapshot_id>/", views.detail, name="snapshot"),
+]

@@ -73,6 +73,15 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
         """Prompts of one split in a fixed order that says nothing about them."""
         return self.filter(split=split).order_by("key")
 
+    def saying(self, words: str) -> "PromptQuerySet":
+        """Prompts with these words in their first or second turn (the first may be a system's)."""
+        first = models.Q(messages__0__content__icontains=words)
+        return self.filter(first | models.Q(messages__1__content__icontains=words))
+
+    def alike(self, text: str) -> "PromptQuerySet":
+        """One-turn prompts of the same words in capitals or small letters."""
+        return self.filter(messages__0__content__iexact=text, messages__0__role="user")
+
 
 class Prompt(models.Model):
     """A conversation that ends with the user's turn."""

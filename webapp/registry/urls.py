@@ -1,6 +1,11 @@
 """Addresses of registry."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from webapp.registry import views
 
 app_name = "registry"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("models/", views.index, name="models"),
+    path("models/<int:artifact_id>/", views.detail, name="model"),
+]

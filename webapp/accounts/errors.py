@@ -1,0 +1,7 @@
+"""What the accounts app refuses."""
+
+from webapp.errors import Refusal
+
+
+class AccountError(Refusal):
+    """An account cannot be made or a membership changed as asked; the message says why."""

@@ -1,0 +1,7 @@
+"""What the projects app refuses."""
+
+from webapp.errors import Refusal
+
+
+class PromptError(Refusal):
+    """A prompt cannot be added as it is; the message says why."""

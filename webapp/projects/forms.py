@@ -1,0 +1,84 @@
+"""Forms of projects and prompts."""
+
+from typing import Any
+
+from django import forms
+
+from alignment.records import Message
+from webapp.projects.models import Project, Split
+
+STARTER_GUIDELINES = """Prefer the answer that a polite, well-informed friend would give.
+
+- It stays on the question.
+- It is kind, and does not lecture.
+- It is as short as it can be while still useful.
+"""
+LONGEST_PROMPT = 20_000  # characters
+LONGEST_GUIDELINES = 50_000
+
+
+class ProjectForm(forms.ModelForm):
+    """A new project, with something to start from if wanted."""
+
+    starter_prompts = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Fill it with 800 generated prompts",
+        help_text="Simple questions about everyday topics, enough to try the whole loop.",
+    )
+
+    class Meta:
+        model = Project
+        fields = ["name", "guidelines"]
+        help_texts = {
+            "name": "What the answers should become, such as “Helpful answers”.",
+            "guidelines": "What annotators look at when they compare two answers. Markdown works.",
+        }
+        widgets = {"guidelines": forms.Textarea(attrs={"rows": 7})}
+
+
+class GuidelinesForm(forms.Form):
+    """What annotators are asked to look at."""
+
+    guidelines = forms.CharField(
+        required=False,
+        max_length=LONGEST_GUIDELINES,
+        widget=forms.Textarea(attrs={"rows": 12}),
+        help_text="Annotators open this with the key g. Markdown works.",
+    )
+
+
+class PromptForm(forms.Form):
+    """One prompt of a single turn, new to its project."""
+
+    text = forms.CharField(
+        label="Prompt",
+        max_length=LONGEST_PROMPT,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="What somebody would ask the model, in their words.",
+    )
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.project = project
+
+    def clean_text(self) -> str:
+        """The text with plain line ends; one that is there already is refused kindly."""
+        text = self.cleaned_data["text"].replace("\r\n", "\n")
+        if (there := self.project.prompts.alike(text).first()) is not None:
+            raise forms.ValidationError(
+                "Already there: “%(text)s”. Ask it differently, or write another one.",
+                params={"text": there.text[:80]},
+            )
+        return text
+
+    def messages(self) -> tuple[Message, ...]:
+        """The prompt as a conversation."""
+        return (Message(role="user", content=self.cleaned_data["text"]),)
+
+
+class PromptSearch(forms.Form):
+    """What the list of prompts is narrowed to."""
+
+    q = forms.CharField(required=False, label="Search")
+    split = forms.ChoiceField(required=False, choices=[("", "all"), *Split.choices])

@@ -1,0 +1,244 @@
+"""What the home pages show: the loop, its next step, and the state of the house."""
+
+import shutil
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+from django.urls import reverse
+from django.utils import timezone
+
+from webapp.datasets.queries import unfrozen
+from webapp.labeling.models import Completion, Task
+from webapp.projects.models import Membership, Project, Prompt
+from webapp.registry.models import Artifact
+from webapp.rounds.queries import Standing, standing, with_parts
+from webapp.runs.models import Run, State, Worker
+
+FEWEST_PAIRS = 16  # a round refuses a snapshot with fewer
+ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
+SEEN = timedelta(seconds=60)  # a worker that said nothing for longer is not counted
+RECENT = timedelta(days=7)
+
+
+class Facts(NamedTuple):
+    """Where a project stands, as far as its next step depends on it."""
+
+    prompts: int
+    waiting: int  # tasks with a free place
+    labels: int
+    new_labels: int
+    new_ranked: int
+    model: Artifact | None
+    reward: Artifact | None
+    snapshot: Mapping[str, object] | None  # pk, number, pairs, created_at, rounds
+    round: Standing | None
+    making: Run | None  # a run under way that will give tasks or a model, outside a round
+
+
+class Step(NamedTuple):
+    """The one thing to do next: at which node of the loop, in words, and where."""
+
+    node: str
+    action: str
+    url: str
+
+
+class Node(NamedTuple):
+    """One station of the loop."""
+
+    name: str
+    title: str
+    state: str  # succeeded, running, failed, … or empty while it has not begun
+    value: str
+    note: str
+    at: datetime | None
+    url: str
+    next: Step | None  # only the node whose turn it is
+
+
+def facts(project: Project) -> Facts:
+    """Everything the loop shows, read once."""
+    counts = unfrozen(project)
+    last_round = with_parts(project.rounds.all()).first()
+    under_way = project.runs.filter(parts__isnull=True, kind__in=["pretrain", "generate"])
+    return Facts(
+        prompts=project.prompts.count(),
+        waiting=project.tasks.filter(taken__lt=F("need")).count(),
+        labels=counts["labels"],
+        new_labels=counts["new_labels"],
+        new_ranked=counts["new_ranked"],
+        model=project.artifacts.models().first(),
+        reward=project.artifacts.reward_models().first(),
+        snapshot=project.snapshots.annotate(used=Count("rounds")).first(),
+        round=standing(last_round) if last_round else None,
+        making=under_way.exclude(
+            state__in=[State.SUCCEEDED, State.FAILED, State.CANCELLED]
+        ).first(),
+    )
+
+
+def next_step(project: Project, now: Facts) -> Step:
+    """What moves the loop on, decided by the first thing that is missing or ready."""
+    for rule in (_finish_what_runs, _feed_the_trainer, _get_tasks_answered):
+        if (step := rule(project, now)) is not None:
+            return step
+    return _get_tasks(project, now)
+
+
+def _finish_what_runs(project: Project, now: Facts) -> Step | None:
+    if not now.prompts:
+        return Step("labels", "Add prompts", reverse("prompts", args=[project.pk]))
+    if now.round and now.round.state != "succeeded":
+        stuck = now.round.state in ("failed", "cancelled", "interrupted", "paused")
+        action = "See why the round stopped" if stuck else "Watch the round"
+        return Step(
+            "round", action, reverse("rounds:detail", args=[project.pk, now.round.round.pk])
+        )
+    if now.making:
+        return Step(
+            "tasks", "Watch the run", reverse("runs:detail", args=[project.pk, now.making.pk])
+        )
+    return None
+
+
+def _feed_the_trainer(project: Project, now: Facts) -> Step | None:
+    unused = now.snapshot and not now.snapshot.used and now.snapshot.pairs >= FEWEST_PAIRS
+    if unused and now.model:
+        return Step("round", "Start a round", reverse("rounds:launch", args=[project.pk]))
+    enough = FEWEST_PAIRS if not now.waiting else ENOUGH_LABELS
+    if not unused and (now.new_labels >= enough or now.new_ranked):
+        return Step(
+            "snapshot", "Freeze a snapshot", reverse("datasets:snapshots", args=[project.pk])
+        )
+    return None
+
+
+def _get_tasks_answered(project: Project, now: Facts) -> Step | None:
+    if not now.waiting:
+        return None
+    return Step("labels", "Continue labelling", reverse("labeling:label", args=[project.pk]))
+
+
+def _get_tasks(project: Project, now: Facts) -> Step:
+    start = reverse("runs:start", args=[project.pk])
+    if now.model is None:
+        return Step("tasks", "Train the starter model", f"{start}?kind=pretrain")
+    return Step("tasks", "Answer prompts", f"{start}?kind=generate&model={now.model.pk}")
+
+
+def loop(project: Project, now: Facts) -> list[Node]:
+    """The five stations in order, one of them with the next step."""
+    step = next_step(project, now)
+    nodes = [_labels(project, now), _snapshot(project, now), _reward(project, now)]
+    nodes += [_round(project, now), _tasks(project, now)]
+    return [node._replace(next=step if node.name == step.node else None) for node in nodes]
+
+
+def _labels(project: Project, now: Facts) -> Node:
+    value = f"{now.new_labels:,} new"
+    note = f"{now.labels:,} in all, {now.prompts:,} prompts"
+    url = reverse("labeling:labels", args=[project.pk])
+    return Node("labels", "Labels since the last snapshot", "", value, note, None, url, None)
+
+
+def _snapshot(project: Project, now: Facts) -> Node:
+    title, last = "Snapshot", now.snapshot
+    if last is None:
+        return Node(
+            "snapshot", title, "", "None yet", "freezes labels for training", None, "", None
+        )
+    url = reverse("datasets:snapshot", args=[project.pk, last.pk])
+    note = f"{last.pairs:,} pairs"
+    return Node("snapshot", title, "", f"No. {last.number}", note, last.created_at, url, None)
+
+
+def _reward(project: Project, now: Facts) -> Node:
+    title, last = "Reward model", now.reward
+    if last is None:
+        return Node("reward", title, "", "None yet", "a round trains it", None, "", None)
+    accuracy = last.summary.get("accuracy") or {}
+    share = accuracy.get("value")
+    value = "Trained" if share is None else f"{100 * share:.0f} % right"
+    url = reverse("registry:model", args=[project.pk, last.pk])
+    return Node("reward", title, "", value, "on held-out pairs", last.created_at, url, None)
+
+
+def _round(project: Project, now: Facts) -> Node:
+    if now.round is None:
+        return Node("round", "Round", "", "None yet", "aligns the model", None, "", None)
+    row = now.round.round
+    url = reverse("rounds:detail", args=[project.pk, row.pk])
+    note = now.round.verdict.badge if now.round.verdict else f"{now.round.percent} % done"
+    return Node(
+        "round", "Round", now.round.state, f"No. {row.number}", note, row.created_at, url, None
+    )
+
+
+def _tasks(project: Project, now: Facts) -> Node:
+    value = f"{now.waiting:,} waiting"
+    note = f"answers by {now.model.name}" if now.model else "needs a model to write answers"
+    state = now.making.shown_state if now.making else ""
+    url = reverse("labeling:tasks", args=[project.pk])
+    return Node("tasks", "New tasks", state, value, note, None, url, None)
+
+
+class House(NamedTuple):
+    """What an admin looks after."""
+
+    people: Mapping[str, int]
+    simulated: int
+    free_bytes: int
+    stored_bytes: int
+    workers: list[Worker]
+    failures: list[Run]
+
+    @property
+    def members(self) -> int:
+        """All of them, simulated ones too."""
+        return sum(self.people.values())
+
+
+def house(project: Project) -> House:
+    """People by role, disk, workers seen lately, and the runs that failed in the last week."""
+    members = project.memberships.values("role").annotate(n=Count("pk")).values_list("role", "n")
+    failed = project.runs.filter(state=State.FAILED, ended_at__gte=timezone.now() - RECENT)
+    return House(
+        people=dict(members.order_by()),
+        simulated=project.memberships.filter(user__simulated=True).count(),
+        free_bytes=shutil.disk_usage(settings.VAR).free,
+        stored_bytes=project.artifacts.aggregate(total=Sum("bytes"))["total"] or 0,
+        workers=list(Worker.objects.filter(last_seen__gte=timezone.now() - SEEN)),
+        failures=list(failed[:5]),
+    )
+
+
+def projects_with_counts(projects: QuerySet[Project], user_id: int) -> QuerySet[Project]:
+    """Projects with the viewer's role, waiting tasks and prompts, in one query."""
+    mine = Membership.objects.filter(project=OuterRef("pk"), user=user_id).values("role")
+    open_tasks = Task.objects.filter(taken__lt=F("need"))
+    return projects.annotate(
+        my_role=Subquery(mine[:1]),
+        waiting=_count(open_tasks, "project"),
+        prompt_count=_count(Prompt.objects.all(), "project"),
+    )
+
+
+def searched_prompts(project: Project, *, text: str = "", split: str = "") -> QuerySet[Prompt]:
+    """The project's prompts, newest first, narrowed by words and split, with their answers counted."""
+    prompts = project.prompts.order_by("-pk").select_related("author")
+    if text:
+        prompts = prompts.saying(text)
+    if split:
+        prompts = prompts.filter(split=split)
+    return prompts.annotate(answers=_count(Completion.objects.all(), "prompt"))
+
+
+def _count(rows: QuerySet, column: str) -> Coalesce:
+    """The number of rows that point at the outer row by this column."""
+    grouped = rows.filter(**{column: OuterRef("pk")}).order_by().values(column)
+    counted = grouped.annotate(n=Count("pk")).values("n")
+    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)

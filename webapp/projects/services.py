@@ -1,0 +1,76 @@
+"""Projects and their prompts."""
+
+from collections.abc import Iterable, Sequence
+
+from django.db import transaction
+
+from alignment import grammar
+from alignment.records import Message, prompt_key, split_of
+from webapp.accounts.models import User
+from webapp.projects.models import Membership, Project, Prompt, Role
+
+BATCH = 500  # rows per INSERT, and keys per query: SQLite bounds both
+STARTER_PROMPTS = 800
+STARTER_SEED = 1
+
+
+@transaction.atomic
+def create_project(
+    name: str, *, by: User, guidelines: str = "", starter_prompts: bool = False
+) -> Project:
+    """A new project with its creator as admin, and with generated prompts to try it if wanted."""
+    project = Project.objects.create(name=name, guidelines=guidelines)
+    Membership.objects.create(project=project, user=by, role=Role.ADMIN)
+    if starter_prompts:
+        prompts = grammar.prompts(STARTER_SEED, STARTER_PROMPTS)
+        add_prompts(project, prompts, source=Prompt.Source.GENERATED)
+    return project
+
+
+def add_prompt(
+    project: Project, messages: Sequence[Message], *, source: str, author: User | None = None
+) -> tuple[Prompt, bool]:
+    """The prompt of this conversation, and whether it is new."""
+    new = _row(project, messages, source, author)
+    defaults = {"messages": new.messages, "split": new.split, "source": source, "author": author}
+    return Prompt.objects.get_or_create(project=project, key=new.key, defaults=defaults)
+
+
+@transaction.atomic
+def add_prompts(
+    project: Project, conversations: Iterable[Sequence[Message]], *, source: str
+) -> int:
+    """Add the conversations that are not there yet; the number added."""
+    Project.objects.select_for_update().get(pk=project.pk)  # one bulk at a time: the count is right
+    rows = {row.key: row for row in (_row(project, turns, source) for turns in conversations)}
+    known = _known(project, list(rows))
+    new = [row for key, row in rows.items() if key not in known]
+    Prompt.objects.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
+    return len(new)
+
+
+def save_guidelines(project: Project, text: str) -> None:
+    """Replace what annotators are asked to look at."""
+    Project.objects.filter(pk=project.pk).update(guidelines=text)
+
+
+def _known(project: Project, keys: Sequence[str]) -> set[str]:
+    known: set[str] = set()
+    for start in range(0, len(keys), BATCH):
+        there = project.prompts.filter(key__in=keys[start : start + BATCH])
+        known.update(there.values_list("key", flat=True))
+    return known
+
+
+def _row(
+    project: Project, messages: Sequence[Message], source: str, author: User | None = None
+) -> Prompt:
+    key = prompt_key(messages)
+    return Prompt(
+        project=project,
+        key=key,
+        messages=[message.model_dump() for message in messages],
+        split=split_of(key),
+        source=source,
+        author=author,
+    )

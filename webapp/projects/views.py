@@ -1,0 +1,156 @@
+"""The home pages, the prompts and the members of a project."""
+
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, user_passes_test
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from webapp.accounts.errors import AccountError
+from webapp.accounts.forms import AddMemberForm, RoleForm
+from webapp.accounts.models import User
+from webapp.accounts.services import add_member, change_role, new_password, remove_member
+from webapp.htmx import HtmxRequest, render_page
+from webapp.labeling.queries import labelled_today, waiting_for
+from webapp.projects import queries, services
+from webapp.projects.access import INCLUDED, project_for, role_in
+from webapp.projects.forms import (
+    STARTER_GUIDELINES,
+    GuidelinesForm,
+    ProjectForm,
+    PromptForm,
+    PromptSearch,
+)
+from webapp.projects.models import Project, Prompt, Role
+
+ROWS = 50  # of a page of a table
+
+
+@login_required
+@require_GET
+def home(request: HtmxRequest) -> HttpResponse:
+    """The viewer's projects; straight to the only one, or to a first one for the admin."""
+    mine = Project.objects.visible_to(request.user)
+    first_two = list(mine[:2])
+    if len(first_two) == 1:
+        return redirect("project", first_two[0].pk)
+    if not first_two and request.user.is_superuser:
+        return redirect("new_project")
+    counted = queries.projects_with_counts(mine, request.user.pk)
+    page = Paginator(counted, ROWS).get_page(request.GET.get("page"))
+    return render(request, "projects/home.html", {"page": page})
+
+
+@login_required
+@user_passes_test(lambda user: user.is_superuser)
+@require_http_methods(["GET", "POST"])
+def new_project(request: HtmxRequest) -> HttpResponse:
+    """The form of a new project; only a superuser makes one."""
+    form = ProjectForm(request.POST or None, initial={"guidelines": STARTER_GUIDELINES})
+    if form.is_valid():
+        project = services.create_project(**form.cleaned_data, by=request.user)
+        return redirect("project", project.pk)
+    first = not Project.objects.exists()
+    return render(request, "projects/new.html", {"form": form, "first": first})
+
+
+@login_required
+@require_GET
+def project(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """A project's home: what this person can do next, by their role."""
+    here = project_for(request.user, project_id)
+    role = role_in(request.user, here)
+    context = {
+        "project": here,
+        "waiting": waiting_for(here, request.user),
+        "today": labelled_today(request.user, here),
+    }
+    if role in INCLUDED[Role.RESEARCHER]:
+        facts = queries.facts(here)
+        context |= {"facts": facts, "loop": queries.loop(here, facts)}
+    if role in INCLUDED[Role.ADMIN]:
+        context["house"] = queries.house(here)
+    return render(request, "projects/project.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def prompts(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The list of prompts and the form of a new one."""
+    here = project_for(request.user, project_id)
+    form = PromptForm(request.POST or None, project=here)
+    if form.is_valid():
+        author = {"source": Prompt.Source.WRITTEN, "author": request.user}
+        services.add_prompt(here, form.messages(), **author)
+        messages.success(request, "The prompt is in.")
+        return redirect("prompts", here.pk)
+    search = PromptSearch(request.GET)
+    narrowed = search.cleaned_data if search.is_valid() else {"q": "", "split": ""}
+    found = queries.searched_prompts(here, text=narrowed["q"], split=narrowed["split"])
+    page = Paginator(found, ROWS).get_page(request.GET.get("page"))
+    context = {"project": here, "form": form, "search": search, "page": page}
+    context["kept"] = urlencode({name: value for name, value in narrowed.items() if value}) + "&"
+    return render_page(request, "projects/prompts.html", context, partial="rows")
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def guidelines(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The form of the guidelines."""
+    here = project_for(request.user, project_id, role=Role.ADMIN)
+    form = GuidelinesForm(request.POST or None, initial={"guidelines": here.guidelines})
+    if form.is_valid():
+        services.save_guidelines(here, form.cleaned_data["guidelines"])
+        messages.success(request, "The guidelines are saved.")
+        return redirect("prompts", here.pk)
+    return render(request, "projects/guidelines.html", {"project": here, "form": form})
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def members(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The members and the form of a new one; a new account's password is shown this once."""
+    here = project_for(request.user, project_id, role=Role.ADMIN)
+    form = AddMemberForm(request.POST or None)
+    added = _add(here, form) if form.is_valid() else None
+    people = here.memberships.select_related("user").order_by("user__username")
+    page = Paginator(people, ROWS).get_page(request.GET.get("page"))
+    context = {"project": here, "form": form, "page": page, "roles": Role.choices, "added": added}
+    return render(request, "projects/members.html", context)
+
+
+def _add(here: Project, form: AddMemberForm) -> dict[str, str] | None:
+    """What to tell about the new member; None where the form now says why there is none."""
+    name, role = form.cleaned_data["username"], form.cleaned_data["role"]
+    is_new = not User.objects.filter(username=name).exists()
+    password = new_password() if is_new else None
+    try:
+        add_member(here, name, role, password)
+    except AccountError as refusal:
+        form.add_error("username", str(refusal))
+        return None
+    return {"username": name, "password": password or ""}
+
+
+@login_required
+@require_POST
+def member(request: HtmxRequest, project_id: int, membership_id: int) -> HttpResponse:
+    """Change a member's role, or remove them."""
+    here = project_for(request.user, project_id, role=Role.ADMIN)
+    row = get_object_or_404(here.memberships.select_related("user"), pk=membership_id)
+    form = RoleForm(request.POST)
+    try:
+        if "remove" in request.POST:
+            remove_member(row)
+            messages.success(request, f"{row.user.shown_name} is no longer a member.")
+        elif form.is_valid():
+            change_role(row, form.cleaned_data["role"])
+            messages.success(request, f"{row.user.shown_name} is now {form.cleaned_data['role']}.")
+    except AccountError as refusal:
+        messages.error(request, str(refusal))
+    return redirect("members", here.pk)

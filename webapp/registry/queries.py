@@ -1,0 +1,82 @@
+"""Lineage: what an artifact was made from, and what was made from it."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from django.db.models import Count, QuerySet
+
+from webapp.projects.models import Project
+from webapp.registry.models import Artifact, ArtifactInput
+
+DEEPEST = 12  # generations shown of a lineage
+
+
+class Ancestor(NamedTuple):
+    """An artifact that another was made from, in its role, with its own ancestors."""
+
+    role: str
+    artifact: Artifact
+    parents: list["Ancestor"]
+
+
+def listed(project: Project) -> QuerySet[Artifact]:
+    """Models and reward models, newest first, with what a row shows."""
+    kinds = [Artifact.Type.MODEL, Artifact.Type.REWARD]
+    rows = project.artifacts.filter(type__in=kinds).select_related("producer").order_by("-pk")
+    return rows.annotate(used=Count("uses")).prefetch_related("producer__parts__round")
+
+
+def ancestors(artifact: Artifact) -> list[Ancestor]:
+    """What the artifact was made from, generation by generation: one query each."""
+    edges: dict[int, list[ArtifactInput]] = defaultdict(list)
+    wanted = _producers([artifact])
+    for _ in range(DEEPEST):
+        rows = ArtifactInput.objects.filter(run__in=wanted - edges.keys()).order_by("pk")
+        found = list(rows.select_related("artifact__snapshot"))
+        if not found:
+            break
+        for edge in found:
+            edges[edge.run_id].append(edge)
+        wanted = _producers(edge.artifact for edge in found)
+    return _tree(artifact, edges, DEEPEST)
+
+
+def _producers(artifacts: Iterable[Artifact]) -> set[int]:
+    return {artifact.producer_id for artifact in artifacts if artifact.producer_id is not None}
+
+
+def _tree(artifact: Artifact, edges: dict[int, list[ArtifactInput]], depth: int) -> list[Ancestor]:
+    if depth == 0 or artifact.producer_id is None:
+        return []
+    return [
+        Ancestor(edge.role, edge.artifact, _tree(edge.artifact, edges, depth - 1))
+        for edge in edges.get(artifact.producer_id, [])
+    ]
+
+
+def uses(artifact: Artifact) -> QuerySet[ArtifactInput]:
+    """The runs that read the artifact, newest first, with what they made."""
+    rows = artifact.uses.select_related("run").order_by("-run")
+    return rows.prefetch_related("run__outputs__snapshot", "run__parts__round")
+
+
+class Number(NamedTuple):
+    """One entry of a summary in words; `estimate` has an interval, `value` has none."""
+
+    name: str
+    estimate: dict[str, Any] | None
+    value: object
+
+
+def numbers(artifact: Artifact) -> list[Number]:
+    """What the run that made the artifact said about it, in its order."""
+    return [
+        Number(key.replace("_", " ").capitalize(), *_measured(value))
+        for key, value in artifact.summary.items()
+        if not isinstance(value, list)
+    ]
+
+
+def _measured(value: object) -> tuple[dict[str, Any] | None, object]:
+    return (value, None) if isinstance(value, dict) else (None, value)
