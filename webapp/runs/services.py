@@ -73,6 +73,7 @@ def start_run(  # noqa: PLR0913 - a run's row has this many parts
         )
         note(run, Change((), State.QUEUED, actor_name(created_by)), "")
         transaction.on_commit(partial(tasks.send_ring, run.queue))
+        run.refresh_from_db()  # its times are the database's
     return run
 
 

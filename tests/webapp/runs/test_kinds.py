@@ -1,0 +1,151 @@
+"""What each kind of run reads from the project and leaves in it."""
+
+import pytest
+
+from alignment.config import RunSpec
+from alignment.folders import committed
+from alignment.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
+from tests.factories import a_run, a_worker, again, an_artifact, run_at, some_prompts
+from webapp.labeling.models import Completion, Task
+from webapp.runs import execution, folders
+from webapp.runs.errors import RunError
+from webapp.runs.kinds import RUN_KINDS, pairs_to_ask
+from webapp.runs.models import Checkpoint, Run, RunEvent
+
+
+@pytest.fixture
+def generating(project, models):
+    config = {"prompts": 4, "labels_per_task": 2}
+    a_run(project, "generate", config, inputs={"policy": models["policy"]})
+    return execution.claim("runs", a_worker())
+
+
+def prepared(run):
+    """The prompts and the spec of a claimed run's folder."""
+    folder = folders.prepare(run)
+    return list(read_jsonl(folder / "inputs" / "prompts.jsonl", PromptRecord)), RunSpec.load(folder)
+
+
+def written(run, folder, texts):
+    """An output folder with these completions of each of the run's prompts."""
+    prompts, _ = prepared(run)
+    with committed(folder / "output") as aside:
+        records = (
+            CompletionRecord(prompt_key=p.key, text=text, logps=-1.0, tokens=3, truncated=False)
+            for p in prompts
+            for text in texts
+        )
+        write_jsonl(aside / "completions.jsonl", records)
+    return folder / "output"
+
+
+def claimed_epoch(run, **columns):
+    run_at(run, state="queued", **columns)
+    return execution.claim("runs", a_worker())
+
+
+def test_a_generate_run_answers_train_prompts_only(generating, project):
+    prompts, spec = prepared(generating)
+    train = list(project.prompts.of_split("train").values_list("key", flat=True))
+    assert [prompt.key for prompt in prompts] == train[:4]
+    assert spec.inputs["policy"] == str(generating.inputs.get().artifact.path)
+
+
+def test_prompts_without_an_answer_of_the_policy_come_first(generating, project, models):
+    answered = project.prompts.of_split("train")[0]
+    Completion.objects.create(
+        prompt=answered, text="a", source="model", model=models["policy"], key="k"
+    )
+    assert answered.key not in [prompt.key for prompt in prepared(generating)[0]]
+
+
+def test_an_evaluation_sees_test_prompts_only(project, models):
+    a_run(project, "evaluate", {"judge": "none"}, inputs=models)
+    prompts, _ = prepared(execution.claim("runs", a_worker()))
+    assert {prompt.key for prompt in prompts} == set(
+        project.prompts.of_split("test").values_list("key", flat=True)
+    )
+
+
+def test_too_few_test_prompts_are_refused_with_a_number(project, models):
+    project.prompts.of_split("test").delete()
+    a_run(project, "evaluate", {"judge": "none"}, inputs=models)
+    with pytest.raises(RunError, match="at least 8 prompts and found 0"):
+        folders.prepare(execution.claim("runs", a_worker()))
+
+
+def test_a_run_that_cannot_be_prepared_fails_with_the_reason(project, models):
+    project.prompts.all().delete()
+    run = a_run(project, "align", inputs=models)
+    execution.execute(execution.claim("runs", a_worker()))
+    assert (again(run).state, again(run).reason) == ("failed", "data")
+
+
+def test_outputs_of_needed_runs_become_inputs(project, models, tmp_path):
+    first = a_run(project)
+    made = an_artifact(project, tmp_path, producer=first)
+    run = a_run(project, "generate", needs={"policy": first})
+    run_at(first, state="succeeded")
+    _, spec = prepared(execution.claim("runs", a_worker()))
+    assert spec.inputs["policy"] == str(made.path)
+    assert run.inputs.get().artifact == made
+
+
+def test_completions_become_rows_and_tasks(generating, tmp_path):
+    output = written(generating, tmp_path, ["yes", "no"])
+    RUN_KINDS["generate"].publish(generating, output)
+    assert (Completion.objects.count(), Task.objects.count()) == (8, 4)
+    assert {task.need for task in Task.objects.all()} == {2}
+    assert Completion.objects.first().sampling == {"temperature": 1.0, "max_new_tokens": 48}
+
+
+def test_publishing_twice_changes_nothing(generating, tmp_path):
+    output = written(generating, tmp_path, ["yes", "no"])
+    for _ in range(2):
+        RUN_KINDS["generate"].publish(generating, output)
+    assert (Completion.objects.count(), Task.objects.count()) == (8, 4)
+    assert generating.outputs.get().type == "completions"
+
+
+def test_equal_answers_are_not_compared():
+    texts = ["a", "a", "b", "c", "c"]
+    answers = [Completion(prompt_id=1, text=text) for text in texts]
+    assert [(x.text, y.text) for x, y in pairs_to_ask(answers)] == [("a", "b")]
+
+
+def test_a_later_epoch_sees_the_prompts_of_the_first(generating, project):
+    before, _ = prepared(generating)
+    some_prompts(project, 5, split="train")
+    later, spec = prepared(claimed_epoch(generating))
+    assert later == before
+    assert spec.epoch == 2
+
+
+def saved(run, step):
+    """A checkpoint of this epoch with its row."""
+    target = folders.folder_of(run) / f"ckpt-{step:06d}"
+    with committed(target) as aside:
+        (aside / "state.json").write_text(str(step))
+    path = str(target.relative_to(folders.folder_of(run).parents[2]))
+    return Checkpoint.objects.create(
+        run=run, epoch=run.epoch, step=step, path=path, manifest_sha256="", bytes=1
+    )
+
+
+def test_a_later_epoch_starts_from_the_newest_checkpoint(generating):
+    prepared(generating)
+    saved(generating, 5)
+    newest = saved(generating, 10)
+    _, spec = prepared(claimed_epoch(generating))
+    assert spec.resume_from.endswith("e1/ckpt-000010")
+    assert Run.objects.get(pk=generating.pk).resume_from == newest
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_reported(generating):
+    prepared(generating)
+    saved(generating, 5)
+    saved(generating, 10)
+    (folders.folder_of(generating) / "ckpt-000010" / "state.json").write_text("11")
+    _, spec = prepared(claimed_epoch(generating))
+    assert spec.resume_from.endswith("e1/ckpt-000005")
+    assert "step 10 is damaged" in RunEvent.objects.get(reason="checkpoint").message

@@ -1,0 +1,171 @@
+"""What the pages of runs read: curves, samples, logs, and why a run waits."""
+
+from collections.abc import Collection
+from functools import reduce
+from operator import or_
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db.models import Avg, Count, F, Max, Min, Q, QuerySet
+from django.db.models.functions import Now
+
+from webapp.runs.folders import folder_of
+from webapp.runs.models import Run, RunSample, State, Worker
+from webapp.runs.transitions import after
+
+BUCKETS = 500  # points a line, at most
+LOG_TAIL = 256 * 1024  # bytes
+RECENT_STEPS = 50
+
+
+class Point(NamedTuple):
+    """One bucket of a curve: its last step, mean, least and greatest value, and how many."""
+
+    step: int
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class LogPart(NamedTuple):
+    """A piece of a log, with the byte offsets it stands between."""
+
+    text: str
+    start: int
+    end: int
+
+
+class SamplePair(NamedTuple):
+    """What was answered to a prompt first and last."""
+
+    prompt: str
+    before: RunSample | None
+    after: RunSample | None
+
+    @property
+    def sides(self) -> tuple[tuple[str, RunSample | None], ...]:
+        """Both answers under their titles."""
+        return (("Before", self.before), ("After", self.after))
+
+
+def metric_series(
+    run: Run,
+    keys: Collection[str] | None = None,
+    *,
+    after_step: int | None = None,
+    buckets: int = BUCKETS,
+) -> dict[str, list[Point]]:
+    """Curves by metric; after a resume what was done again is shown once, as it was done last.
+
+    A bucket is a power of two of steps wide and starts at a multiple of that, so that points stay
+    where they are as more arrive.
+    """
+    rows = run.metrics.filter(shown_epochs(run))
+    width = bucket_width(rows.aggregate(last=Max("step"))["last"] or 0, buckets)
+    if keys is not None:
+        rows = rows.filter(key__in=keys)
+    if after_step is not None:
+        rows = rows.filter(step__gt=after_step)
+    grouped = (
+        rows.annotate(bucket=F("step") / width)
+        .values("key", "bucket")
+        .annotate(
+            last=Max("step"), mean=Avg("value"), low=Min("value"), high=Max("value"), n=Count("pk")
+        )
+        .order_by("key", "bucket")
+    )
+    series: dict[str, list[Point]] = {}
+    for row in grouped:
+        point = Point(row["last"], row["mean"], row["low"], row["high"], row["n"])
+        series.setdefault(row["key"], []).append(point)
+    return series
+
+
+def shown_epochs(run: Run) -> Q:
+    """Metrics that no later epoch has done again: of each epoch, the steps before the next ones' first."""
+    firsts = run.metrics.values("epoch").annotate(first=Min("step")).order_by("-epoch")
+    shown, redone = [Q(epoch__isnull=True)], None
+    for row in firsts:
+        here = Q(epoch=row["epoch"])
+        shown.append(here if redone is None else here & Q(step__lt=redone))
+        redone = row["first"] if redone is None else min(redone, row["first"])
+    return reduce(or_, shown)
+
+
+def bucket_width(last_step: int, buckets: int) -> int:
+    """The least power of two of steps that needs no more than this many buckets up to a step."""
+    width = 1
+    while last_step // width >= buckets:
+        width *= 2
+    return width
+
+
+def samples(run: Run) -> list[SamplePair]:
+    """Each sampled prompt with its first and its newest answer, in the order they were first drawn."""
+    pairs: dict[str, SamplePair] = {}
+    for sample in run.samples.order_by("epoch", "step", "pk"):
+        known = pairs.get(sample.prompt_key, SamplePair(sample.prompt, None, None))
+        if sample.stage == "before":
+            pairs[sample.prompt_key] = known._replace(before=sample)
+        else:
+            pairs[sample.prompt_key] = known._replace(after=sample)
+    return list(pairs.values())
+
+
+def log_tail(run: Run, limit: int = LOG_TAIL, offset: int | None = None) -> LogPart:
+    """The end of the trainer's log, or the piece from an offset on; empty before there is one."""
+    path = folder_of(run) / "stdout.log"
+    if not path.exists():
+        return LogPart("", 0, 0)
+    with path.open("rb") as log:
+        size = path.stat().st_size
+        start = max(0, size - limit) if offset is None else min(offset, size)
+        log.seek(start)
+        text = log.read(limit)
+    return LogPart(text.decode(errors="replace"), start, start + len(text))
+
+
+def eta_seconds(run: Run) -> float | None:
+    """How long the steps left will take at the pace of the last ones; None while that is unknown."""
+    if not run.is_live or run.total_steps <= run.step:
+        return None
+    recent = run.metrics.filter(epoch=run.epoch, step__gt=run.step - RECENT_STEPS)
+    span = recent.aggregate(first=Min("step"), last=Max("step"), began=Min("at"), ended=Max("at"))
+    if span["first"] is None or span["first"] == span["last"]:
+        return None
+    seconds = (span["ended"] - span["began"]).total_seconds()
+    pace = seconds / (span["last"] - span["first"])
+    return pace * (run.total_steps - run.step) or None
+
+
+def waiting_reason(run: Run) -> str:
+    """Why a queued run has not started, as a short phrase; empty when it is not queued."""
+    if run.state != State.QUEUED:
+        return ""
+    unmet = run.needs.exclude(needs__state=State.SUCCEEDED)
+    if names := list(unmet.values_list("needs__name", flat=True)):
+        return f"waits for {' and '.join(names)}"
+    if Run.objects.filter(pk=run.pk, not_before__gt=Now()).exists():
+        return f"is tried again at {run.not_before:%H:%M:%S} UTC"
+    if not live_workers(run.queue).exists():
+        return "no worker is running"
+    if ahead := _ahead(run):
+        return f"{ahead} {'run' if ahead == 1 else 'runs'} ahead"
+    return "starts in a moment"
+
+
+def live_workers(queue: str) -> QuerySet[Worker]:
+    """Workers of a queue that were heard of within a lease and take runs."""
+    heard = Q(last_seen__gt=after(-settings.RUN_LEASE))
+    return Worker.objects.filter(heard, queue=queue, draining=False)
+
+
+def _ahead(run: Run) -> int:
+    """Runs that go first: those that are worked on, and those before it in the queue."""
+    mine = Run.objects.filter(pk=run.pk)
+    # In the database: SQLite compares times as text, and ours has more digits than its own.
+    earlier = Q(created_at__lt=mine.values("created_at"), priority=run.priority)
+    earlier |= Q(priority__lt=run.priority)
+    queued = Run.objects.claimable(run.queue).filter(earlier).count()
+    return queued + Run.objects.live().filter(queue=run.queue).count()
