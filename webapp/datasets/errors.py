@@ -5,3 +5,7 @@ from webapp.errors import Refusal
 
 class SnapshotError(Refusal):
     """There is nothing to freeze; the message says what to do first."""
+
+
+class ImportRefusal(Refusal):
+    """A file cannot be imported as it is; the message names the lines."""

@@ -7,7 +7,7 @@ from itertools import groupby, permutations
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils.crypto import salted_hmac
 
 from webapp.datasets.models import Snapshot
@@ -24,9 +24,14 @@ def current_labels(project: Project, *, include_simulated: bool = True) -> Label
     return labels if include_simulated else labels.filter(annotator__simulated=False)
 
 
-def ranked_completions(project: Project):  # noqa: ANN201 - Completion has no QuerySet of its own
+def imported_completions(project: Project) -> QuerySet[Completion]:
+    """Answers that came from files."""
+    return Completion.objects.filter(prompt__project=project, source=Completion.Source.IMPORTED)
+
+
+def ranked_completions(project: Project) -> QuerySet[Completion]:
     """Imported answers that people put in an order, prompt by prompt."""
-    ranked = Completion.objects.filter(prompt__project=project, rank__isnull=False)
+    ranked = imported_completions(project).filter(rank__isnull=False)
     return ranked.order_by("prompt_id", "rank", "pk")
 
 
@@ -63,8 +68,10 @@ def rank_rows(project: Project) -> Iterator[SnapshotRow]:
 
 
 def _pairs_of_ranking(answers: list[Completion]) -> Iterator[SnapshotRow]:
+    """Ranks compare within one ranking: two files may rank different answers to one prompt."""
     for better, worse in permutations(answers, 2):
-        if better.rank < worse.rank:
+        together = better.sampling.get("ranking") == worse.sampling.get("ranking")
+        if together and better.rank < worse.rank:
             yield SnapshotRow(
                 **_prompt_columns(better.prompt),
                 left=better.text,

@@ -28,7 +28,7 @@ class Completion(models.Model):
     run = models.ForeignKey(
         "runs.Run", models.PROTECT, null=True, blank=True, related_name="completions"
     )
-    sampling = models.JSONField(default=dict)  # temperature, limits
+    sampling = models.JSONField(default=dict)  # temperature, limits; imported: which ranking
     logps = models.FloatField(null=True)  # nats, of the sampler
     rank = models.IntegerField(null=True)  # imported: 0 is the best of its prompt
     key = models.CharField(max_length=80)  # names it for idempotent imports and publishes
