@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
@@ -24,7 +25,7 @@ class Policy:
         """Read a model folder in fp32, safetensors only; raises DataError where it is not one."""
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(
+            model: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -68,15 +69,15 @@ class Policy:
             text, special = "".join(lines) + "Assistant:", True
         else:
             # A template writes its own special tokens.
-            text = self.tokenizer.apply_chat_template(
+            rendered = self.tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True
             )
-            special = False
+            text, special = str(rendered), False
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
 
     def text(self, ids: Sequence[int]) -> str:
         """The tokens as text, without special tokens."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 def default_device() -> torch.device:

@@ -110,7 +110,7 @@ class _Decoder:
         self.mask = (columns >= pads[:, None]).long()
         self.positions = self.length - 1 - pads  # of the last token read
         positions = (columns[: self.length] - pads[:, None]).clamp(min=0)
-        self._forward(torch.tensor(padded, device=device), positions)
+        self.logits = self._forward(torch.tensor(padded, device=device), positions)
         self.cache.batch_repeat_interleave(copies)
         self.logits = self.logits.repeat_interleave(copies, 0)
         self.mask = self.mask.repeat_interleave(copies, 0)
@@ -120,15 +120,15 @@ class _Decoder:
         """Read one more token (rows,) per row."""
         self.length += 1
         self.positions = self.positions + 1
-        self._forward(tokens[:, None], self.positions[:, None])
+        self.logits = self._forward(tokens[:, None], self.positions[:, None])
 
     def keep(self, rows: Tensor) -> None:
         """Forget the rows that are False."""
         self.cache.batch_select_indices(rows.nonzero()[:, 0])
         self.mask, self.positions = self.mask[rows], self.positions[rows]
 
-    def _forward(self, ids: Tensor, positions: Tensor) -> None:
-        logits = self.model(
+    def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
+        logits: Tensor = self.model(
             input_ids=ids,
             position_ids=positions,
             attention_mask=self.mask[:, : self.length],
@@ -136,7 +136,7 @@ class _Decoder:
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        self.logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _choose(logits: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:

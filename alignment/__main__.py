@@ -1,0 +1,175 @@
+"""The trainer: `python -m alignment run FOLDER` computes what a run folder describes.
+
+Reads `config.json`, appends one JSON line per event to `events.jsonl`, obeys `control.json`.
+Exit status: 0 done or stopped as asked, 3 failed for a reason that is in the last event, 1 a bug.
+"""
+
+import argparse
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import ValidationError
+
+from alignment.config import CONFIGS, Kind, RunSpec
+from alignment.errors import AlignmentError, ConfigError
+from alignment.events import Event, Failed, dump_event
+from alignment.folders import MANIFEST
+from alignment.trainer import drive
+
+FAILED, BUG, ORPHANED = 3, 1, 130  # exit statuses
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and do what it says; the exit status."""
+    options = parser().parse_args(arguments)
+    if options.command == "fields":
+        print("\n".join(field_lines(options.kind)))
+        return 0
+    if os.environ.get("ATTUNE_EXIT_WITH_STDIN") == "1":
+        threading.Thread(target=_exit_with_stdin, daemon=True).start()
+    return run(options.folder)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, with a line per kind of run."""
+    kinds = "\n".join(f"  {kind:10} {_first_line(config)}" for kind, config in CONFIGS.items())
+    top = argparse.ArgumentParser(
+        prog="python -m alignment",
+        description="Compute a run from its folder, with no web app.",
+        epilog=f"kinds of run:\n{kinds}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("run", help="compute the run that FOLDER/config.json describes")
+    command.add_argument("folder", type=Path)
+    command = commands.add_parser("fields", help="list the settings of a kind of run")
+    command.add_argument("kind", choices=list(CONFIGS))
+    return top
+
+
+def field_lines(kind: Kind) -> list[str]:
+    """Each setting of a kind: name, default, bounds, unit, what it does."""
+    schema = CONFIGS[kind].model_json_schema()
+    lines = [_first_line(CONFIGS[kind])]
+    for name, field in schema["properties"].items():
+        unit = f" {field['unit']}" if field.get("unit") else ""
+        lines.append(f"\n{name} = {field['default']}{unit}   ({_bounds(field)})")
+        lines.append(f"    {field['title']}: {field['description']}")
+    return lines
+
+
+def run(folder: Path) -> int:
+    """Compute the run of a folder, writing its events as they come; the exit status."""
+    try:
+        with (folder / "events.jsonl").open("ab") as lines:
+            return _run(folder, lines)
+    except FileNotFoundError:
+        print(f"{folder} is not a folder.", file=sys.stderr)
+        return FAILED
+
+
+def _run(folder: Path, lines: BinaryIO) -> int:
+    show = _display() if sys.stdout.isatty() else _silent
+
+    def say(event: Event) -> None:
+        lines.write(dump_event(event))
+        lines.flush()
+        show(event)
+
+    try:
+        spec = _read(folder)
+        _prepare(spec, folder)
+        for event in drive(spec, folder):
+            say(event)
+    except AlignmentError as error:
+        print(f"{error.code}: {error}", file=sys.stderr)
+        say(Failed(code=error.code, message=str(error)))
+        return FAILED
+    except Exception as error:  # a bug: its traceback goes to the log, its name to the run
+        traceback.print_exc()
+        say(Failed(code="bug", message=f"{type(error).__name__}: {error}"))
+        return BUG
+    return 0
+
+
+def _read(folder: Path) -> RunSpec:
+    try:
+        spec = RunSpec.load(folder)
+        spec.settings()
+    except FileNotFoundError as error:
+        raise ConfigError("The run folder has no config.json.") from error
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("config.json is wrong. " + "; ".join(wrong)) from error
+    return spec
+
+
+def _prepare(spec: RunSpec, folder: Path) -> None:
+    """Threads, seed and determinism: the process's own switches, set here and nowhere else."""
+    import torch  # noqa: PLC0415 - help and refusals need not wait for it
+
+    threads = spec.threads
+    if spec.resume_from and (folder / spec.resume_from / MANIFEST).exists():
+        from alignment.checkpoints import threads_of  # noqa: PLC0415 - loads transformers
+
+        threads = threads_of(folder / spec.resume_from)
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(spec.seed)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)  # noqa: FBT003 - torch's signature
+
+
+def _display() -> Callable[[Event], None]:
+    """A progress line for whoever runs this by hand."""
+    from rich.progress import Progress  # noqa: PLC0415 - only a terminal needs it
+
+    progress = Progress()
+    task = progress.add_task("starting", total=None)
+    progress.start()
+
+    def show(event: Event) -> None:
+        match event.type:
+            case "phase":
+                progress.update(task, description=event.name)
+            case "step":
+                line = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
+                progress.update(task, completed=event.step, total=event.total)
+                progress.console.print(f"step {event.step}: {line}", highlight=False)
+            case "finished" | "stopped" | "failed":
+                progress.stop()
+                progress.console.print(event.model_dump())
+
+    return show
+
+
+def _silent(event: Event) -> None:
+    """A supervisor reads `events.jsonl`; its log needs no second copy."""
+
+
+def _exit_with_stdin() -> None:
+    """End at once when whoever started this closes our input, or dies."""
+    while sys.stdin.buffer.read(1024):
+        pass
+    os._exit(ORPHANED)
+
+
+def _first_line(config: type) -> str:
+    return (config.__doc__ or "").strip().splitlines()[0]
+
+
+def _bounds(field: dict[str, object]) -> str:
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))  # type: ignore[call-overload]
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    return ", ".join(f"{sign} {field[name]}" for name, sign in signs.items() if name in field)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""f-divergences D_f(policy || target) and the pseudo-rewards that minimise them.
+
+t = policy / target, u = log t. D_f = E_target[f(t)] + f'(inf) policy(target = 0), f convex, f(1) = 0.
+Its gradient is E_policy[f'(t) grad log policy] (Go et al., 2023, theorem 1), so the pseudo-reward is
+rho(u) = -(f'(e^u) - f'(1)): 0 where policy = target, and finite or not at u = inf as f'(inf) is.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LOG2 = math.log(2)
+FAR = 700.0  # nats: e^700 is still a double
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """One f, with forms in u that are stable wherever they are finite.
+
+    `term` is e^-u f(e^u) + c (1 - e^-u), whose mean over the policy is D_f for any c, as both the
+    policy and the target sum to 1. c = f(0) where that is finite: then samples far below the target
+    add at most a logarithm or a root instead of their whole weight p / policy.
+    """
+
+    f: Callable[[Tensor], Tensor]
+    pseudo_reward: Callable[[Tensor], Tensor]  # rho(u)
+    term: Callable[[Tensor], Tensor]
+    limit: float  # f'(inf): the cost of a unit of policy where the target has no mass
+
+    def divergence(self, policy: Tensor, target: Tensor) -> Tensor:
+        """D_f of probability tensors over the last dimension; differentiable in the policy."""
+        assert policy.shape == target.shape
+        seen = target > 0
+        inside = torch.where(seen, target, 1.0)
+        # x * f(policy / x) with both at 1 is 0: where the target has no mass only `limit` counts.
+        terms = inside * self.f(torch.where(seen, policy, 1.0) / inside)
+        outside = torch.where(seen, 0.0, policy).sum(-1)
+        return terms.sum(-1) + (outside * self.limit if (outside > 0).any() else outside)
+
+    def terms(self, u: Tensor) -> Tensor:
+        """Per sample of the policy an unbiased estimate of D_f(policy || target), in fp64."""
+        return self.term(u.to(torch.float64))
+
+
+def alpha(order: float) -> Divergence:
+    """The alpha divergence (Cressie-Read); within 1e-6 of 1 or 0 it is reverse or forward KL."""
+    if abs(order - 1) < 1e-6:
+        return DIVERGENCES["reverse_kl"]
+    if abs(order) < 1e-6:
+        return DIVERGENCES["forward_kl"]
+    return Divergence(
+        lambda t: (t**order - order * t + order - 1) / (order * (order - 1)),
+        lambda u: -torch.expm1((order - 1) * u) / (order - 1),
+        lambda u: torch.expm1((order - 1) * u) / (order * (order - 1)),
+        limit=1 / (1 - order) if order < 1 else math.inf,
+    )
+
+
+def _jensen_shannon(t: Tensor) -> Tensor:
+    return 0.5 * (torch.xlogy(t, t) - (1 + t) * torch.log((1 + t) / 2))
+
+
+def _jensen_shannon_term(u: Tensor) -> Tensor:
+    u = u.clamp(-FAR, FAR)
+    return 0.5 * (u - (1 + torch.exp(-u)) * F.softplus(u)) + LOG2
+
+
+def _forward_kl_term(u: Tensor) -> Tensor:
+    u = u.clamp(-FAR, FAR)
+    return 1 - torch.exp(-u) * (1 + u)
+
+
+DIVERGENCES: dict[str, Divergence] = {
+    "forward_kl": Divergence(  # KL(target || policy)
+        lambda t: -t.log(), lambda u: torch.expm1(-u), _forward_kl_term, limit=0.0
+    ),
+    "reverse_kl": Divergence(  # KL(policy || target)
+        lambda t: torch.xlogy(t, t), lambda u: -u, lambda u: u, limit=math.inf
+    ),
+    "total_variation": Divergence(
+        lambda t: 0.5 * (t - 1).abs(),
+        lambda u: -0.5 * u.sign(),
+        lambda u: -torch.expm1(-u.clamp(min=0)),
+        limit=0.5,
+    ),
+    "jensen_shannon": Divergence(
+        _jensen_shannon,
+        lambda u: 0.5 * (F.softplus(-u) - LOG2),
+        _jensen_shannon_term,
+        limit=0.5 * LOG2,
+    ),
+    "squared_hellinger": Divergence(
+        lambda t: 0.5 * (t.sqrt() - 1) ** 2,
+        lambda u: 0.5 * torch.expm1(-u / 2),
+        lambda u: -torch.expm1(-u / 2),
+        limit=0.5,
+    ),
+    "pearson_chi2": Divergence(  # chi2(policy || target)
+        lambda t: (t - 1) ** 2, lambda u: -2 * torch.expm1(u), torch.expm1, limit=math.inf
+    ),
+    "neyman_chi2": Divergence(  # chi2(target || policy)
+        lambda t: (1 - t) ** 2 / t,
+        lambda u: torch.expm1(-2 * u),
+        lambda u: torch.expm1(-u) ** 2,
+        limit=1.0,
+    ),
+    "jeffreys": Divergence(
+        lambda t: (t - 1) * t.log(),
+        lambda u: torch.expm1(-u) - u,
+        lambda u: -torch.expm1(-u) * u,
+        limit=math.inf,
+    ),
+    "le_cam": Divergence(
+        lambda t: (t - 1) ** 2 / (t + 1),
+        lambda u: 4 * torch.sigmoid(-u) ** 2 - 1,
+        lambda u: 2 * torch.tanh(u / 2),
+        limit=1.0,
+    ),
+}

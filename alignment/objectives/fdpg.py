@@ -1,0 +1,435 @@
+"""f-DPG: bring a policy to p(x|c) ~ reference(x|c) exp(reward / beta) by minimising an f-divergence.
+
+Go et al., "Aligning Language Models with Preferences through f-divergence Minimization" (ICML 2023).
+Departures: 1. Z_c is estimated per prompt, from the reference's completions and from earlier steps;
+this step's samples enter it after the step, so the gradient is unbiased given the estimate.
+2. The baseline is the mean pseudo-reward of the same prompt's other completions.
+3. The sampler's log-probabilities serve as log policy in u: the weights are the same, and their
+largest distance from the scorer's is a metric of every step.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from alignment import checkpoints
+from alignment.config import AlignConfig, RunSpec
+from alignment.divergences import DIVERGENCES, Divergence
+from alignment.errors import DataError, DivergedError, OutOfMemoryError
+from alignment.estimators import ZCache, ess_fraction, estimate, paired_estimate
+from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
+from alignment.folders import committed
+from alignment.policies import Policy
+from alignment.records import PromptRecord, read_jsonl
+from alignment.reward import RewardModel
+from alignment.sampling import Rollouts, sample
+from alignment.scoring import (
+    batches,
+    completion_logits,
+    completion_token_kls,
+    completion_token_logps,
+    token_logps,
+)
+from alignment.targets import reward_target
+
+Reward = Callable[[Policy, Rollouts], Tensor]
+Progress = Generator[Event, str | None, None]
+
+PROMPTS_AT_ONCE = 64  # of the reference phase
+MEASURED_PROMPTS, MEASURED_COMPLETIONS = 64, 4  # of the final KL
+SMOOTHING = 0.5  # weight of the newest KL estimate
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a run aligns: prompts, where it starts from, and what it is drawn to."""
+
+    prompts: Sequence[PromptRecord]
+    start: Path  # folder of the policy
+    reference: Policy
+    reward: Reward
+    config: AlignConfig
+    seed: int = 0
+    ids: list[list[int]] = field(init=False)  # of the prompts' tokens
+
+    def __post_init__(self) -> None:
+        if not self.prompts:
+            raise DataError("There is no prompt to train on; add prompts to the train split.")
+        ids = [self.reference.prompt_ids(prompt.messages) for prompt in self.prompts]
+        object.__setattr__(self, "ids", ids)
+        self.reference.model.requires_grad_(requires_grad=False)
+
+
+@dataclass
+class State:
+    """Everything that decides the next step; a checkpoint holds all of it."""
+
+    policy: Policy
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    z: ZCache
+    reference_rewards: list[float]  # means per prompt, of the prompts prepared so far
+    step: int = 0
+    kl: float = 0.0  # smoothed estimate of KL(policy || reference), nats
+    over_budget: bool = False
+    measured: dict[str, Tensor] = field(default_factory=dict)  # last weights seen within the budget
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Completions with what the target says of them; all but the rollouts have shape (n,)."""
+
+    rollouts: Rollouts
+    rewards: Tensor
+    reference_logps: Tensor
+    log_weights: Tensor  # log P - log sampler, fp64
+
+
+def align(spec: RunSpec, folder: Path) -> Progress:
+    """Run of kind align: train `inputs["policy"]` against `inputs["reference"]` and `["reward"]`."""
+    config = AlignConfig.model_validate(spec.config)
+    inputs = {role: folder / path for role, path in spec.inputs.items()}
+    problem = Problem(
+        prompts=list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts],
+        start=inputs["policy"],
+        reference=Policy.load(inputs["reference"]),
+        reward=RewardModel.load(inputs["reward"]).score,
+        config=config,
+        seed=spec.seed,
+    )
+    yield from tune(problem, folder, folder / spec.resume_from if spec.resume_from else None)
+
+
+def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress:
+    """Train from the start or from a checkpoint; the aligned policy becomes `folder/output`.
+
+    "save" sent in answer to a PhaseStarted or a StepDone saves a checkpoint and ends the run.
+    """
+    started = time.perf_counter()
+    state, bit_exact = restore(problem, resume) if resume else (begin(problem), True)
+    config = problem.config
+    yield Ready(
+        total_steps=config.steps,
+        threads=torch.get_num_threads(),
+        device=str(state.policy.device),
+        resumed_step=state.step,
+        bit_exact=bit_exact,
+    )
+    if resume is None:
+        yield from draw_samples(problem, problem.reference, 0, "before")
+    while (done := len(state.reference_rewards)) < len(problem.prompts):
+        phase = f"reference completions: {done} of {len(problem.prompts)} prompts"
+        if (yield PhaseStarted(name=phase)) == "save":
+            yield save(state, folder)
+            return
+        prepare(problem, state)
+    yield PhaseStarted(name="training")
+    while state.step < config.steps and not state.over_budget:
+        metrics = guarded_step(problem, state)
+        asked = yield StepDone(step=state.step, total=config.steps, metrics=metrics)
+        if asked == "save" or state.step % config.checkpoint_every == 0:
+            yield save(state, folder)
+        if asked == "save":
+            return
+        if state.step % config.sample_every == 0 and state.step < config.steps:
+            yield from draw_samples(problem, state.policy, state.step, "after")
+    yield PhaseStarted(name="measuring the result")
+    summary = choose_result(problem, state)
+    yield from draw_samples(problem, state.policy, state.step, "after")
+    with committed(folder / "output") as output:
+        state.policy.save(output)
+    yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
+
+
+def begin(problem: Problem) -> State:
+    """The state before anything was drawn."""
+    policy = Policy.load(problem.start)
+    generator = torch.Generator().manual_seed(problem.seed)
+    return State(policy, adam(policy, problem.config), generator, ZCache(), [])
+
+
+def restore(problem: Problem, checkpoint: Path) -> tuple[State, bool]:
+    """The state of a checkpoint, and whether this machine will continue it bit by bit."""
+    tensors, facts = checkpoints.load(checkpoint)
+    policy = Policy.load(checkpoint / checkpoints.POLICY)
+    optimizer = adam(policy, problem.config)
+    checkpoints.restore_optimizer(optimizer, checkpoints.below("optimizer", tensors))
+    generator = torch.Generator()
+    generator.set_state(tensors["generator"])
+    measured = checkpoints.below("measured", tensors)
+    state = State(
+        policy,
+        optimizer,
+        generator,
+        ZCache(facts["z"]),
+        facts["reference_rewards"],
+        step=facts["step"],
+        kl=facts["kl"],
+        over_budget=facts["over_budget"],
+        measured={name: tensor.to(policy.device) for name, tensor in measured.items()},
+    )
+    return state, facts["machine"] == checkpoints.machine()
+
+
+def save(state: State, folder: Path) -> Event:
+    """Commit a checkpoint of the state below the run folder."""
+    tensors = {
+        "generator": state.generator.get_state(),
+        **checkpoints.named("optimizer", checkpoints.optimizer_tensors(state.optimizer)),
+        **checkpoints.named("measured", state.measured),
+    }
+    facts: dict[str, Any] = {
+        "z": state.z.state_dict(),
+        "reference_rewards": state.reference_rewards,
+        "kl": state.kl,
+        "over_budget": state.over_budget,
+    }
+    return checkpoints.save(folder, state.step, state.policy, tensors, facts)
+
+
+def adam(policy: Policy, config: AlignConfig) -> torch.optim.Optimizer:
+    """AdamW without decay: the target says how far from the reference the policy belongs."""
+    parameters = policy.model.parameters()
+    return torch.optim.AdamW(
+        parameters, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0
+    )
+
+
+def prepare(problem: Problem, state: State) -> None:
+    """Draw the reference completions of the next prompts: their first estimates of Z."""
+    config, done = problem.config, len(state.reference_rewards)
+    chosen = range(done, min(done + PROMPTS_AT_ONCE, len(problem.prompts)))
+    rollouts = sample(
+        problem.reference,
+        [problem.ids[place] for place in chosen],
+        completions=config.reference_completions,
+        max_new_tokens=config.max_new_tokens,
+        generator=state.generator,
+    )
+    scored = score(problem, rollouts, reference_logps=rollouts.logps)
+    learn_z(problem, state.z, chosen, scored.log_weights)
+    means = scored.rewards.view(len(chosen), -1).mean(1)
+    state.reference_rewards += means.tolist()
+
+
+def score(problem: Problem, rollouts: Rollouts, reference_logps: Tensor | None = None) -> Scored:
+    """Rewards, reference and target of completions that were drawn at temperature 1."""
+    if reference_logps is None:
+        with torch.no_grad():
+            reference_logps = completion_token_logps(problem.reference.model, rollouts).sum(1)
+    rewards = problem.reward(problem.reference, rollouts)
+    if rewards.isnan().any() or rewards.isposinf().any():
+        raise DivergedError(
+            "The reward of a completion was not a number; train the reward model again with a "
+            "lower learning rate."
+        )
+    target = reward_target(reference_logps.double(), rewards.double(), problem.config.beta)
+    return Scored(rollouts, rewards, reference_logps, target - rollouts.logps.double())
+
+
+def learn_z(problem: Problem, z: ZCache, chosen: Sequence[int], log_weights: Tensor) -> None:
+    """Add these prompts' samples to their estimates of Z; log_weights has shape (n,)."""
+    for place, weights in zip(chosen, log_weights.view(len(chosen), -1).cpu(), strict=True):
+        z.update(problem.prompts[place].key, weights)
+
+
+def guarded_step(problem: Problem, state: State) -> dict[str, float]:
+    """`train_step`, with a full GPU told in words that help."""
+    try:
+        return train_step(problem, state)
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"The device ran out of memory at step {state.step + 1}; try fewer completions per "
+            "prompt, fewer prompts per step or a smaller completion length limit."
+        ) from error
+
+
+def train_step(problem: Problem, state: State) -> dict[str, float]:
+    """Draw, score, and move the policy once; the metrics of the step."""
+    started = time.perf_counter()
+    config = problem.config
+    chosen = prompts_of_step(problem, state.step)
+    rollouts = sample(
+        state.policy,
+        [problem.ids[place] for place in chosen],
+        completions=config.completions_per_prompt,
+        max_new_tokens=config.max_new_tokens,
+        generator=state.generator,
+    )
+    scored = score(problem, rollouts)
+    log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in chosen])
+    u = log_z.to(scored.log_weights)[:, None] - scored.log_weights.view(len(chosen), -1)
+    known = (log_z != -math.inf).to(u.device)  # of the others no sample with P > 0 was ever seen
+    rho = DIVERGENCES[config.divergence].pseudo_reward(u).where(known[:, None], 0.0)
+    watch_budget(state, scored, config)
+    rate = config.learning_rate * min(1.0, (state.step + 1) / max(1, config.warmup))
+    loss, norm, mismatch = update(state, rollouts, advantages(rho), rate, config)
+    learn_z(problem, state.z, chosen, scored.log_weights)
+    state.step += 1
+    return {
+        "loss": loss,
+        "grad/norm": norm,
+        "logp/mismatch": mismatch,
+        "lr": rate,
+        "baseline/mean": rho.mean().item(),
+        "logz/mean": log_z[known.cpu()].mean().item(),
+        "prompts/skipped": float((~known).sum()),
+        **described(scored, u, DIVERGENCES[config.divergence], known),
+        "seconds/step": time.perf_counter() - started,
+    }
+
+
+def advantages(rho: Tensor) -> Tensor:
+    """Pseudo-rewards (prompts, n) less the mean of the same prompt's other ones; shape (prompts * n,)."""
+    count = rho.shape[1]
+    others = (rho.sum(1, keepdim=True) - rho) / (count - 1)
+    return (rho - others).flatten()
+
+
+def surrogate(logps: Tensor, weights: Tensor) -> Tensor:
+    """-mean(weights * log policy): with advantages as weights its gradient is that of D_f."""
+    assert logps.shape == weights.shape
+    return -(weights.detach() * logps).mean()
+
+
+def update(
+    state: State, rollouts: Rollouts, weights: Tensor, rate: float, config: AlignConfig
+) -> tuple[float, float, float]:
+    """One optimizer step; the loss, the gradient's norm, the sampler's distance from the scorer."""
+    model = state.policy.model
+    state.optimizer.zero_grad()
+    loss = torch.zeros((), device=weights.device, dtype=weights.dtype)
+    mismatch = torch.zeros((), device=weights.device)
+    for batch in batches(rollouts):
+        logps = token_logps(completion_logits(model, batch), batch)
+        share = len(batch.rows) / len(weights)
+        part = surrogate(logps.sum(1), weights[batch.rows].to(logps.dtype)) * share
+        part.backward()  # type: ignore[no-untyped-call]
+        loss += part.detach()
+        sampled = rollouts.token_logps[batch.rows, : logps.shape[1]]
+        mismatch = torch.maximum(mismatch, (logps.detach() - sampled).abs().max())
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm).item()
+    if not (math.isfinite(norm) and math.isfinite(loss.item())):
+        raise DivergedError(
+            f"The loss was {loss.item()} and its gradient {norm} at step {state.step + 1}; try a "
+            "lower learning rate or a larger beta."
+        )
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.step()
+    return loss.item(), norm, mismatch.item()
+
+
+def watch_budget(state: State, scored: Scored, config: AlignConfig) -> None:
+    """Estimate KL(policy || reference) from the step's own samples; keep the weights while within."""
+    excess = scored.rollouts.logps - scored.reference_logps
+    means = excess.view(-1, config.completions_per_prompt).mean(1)
+    newest = means.mean().item()
+    error = means.std().item() / math.sqrt(len(means)) if len(means) > 1 else 0.0
+    state.kl = newest if state.step == 0 else state.kl + SMOOTHING * (newest - state.kl)
+    # Smoothed, the estimate lags behind a policy that runs away; the newest one does not.
+    state.over_budget = max(state.kl, newest) + error > config.kl_budget
+    if not state.over_budget:
+        weights = state.policy.model.named_parameters()
+        state.measured = {name: weight.detach().clone() for name, weight in weights}
+
+
+def described(scored: Scored, u: Tensor, divergence: Divergence, known: Tensor) -> dict[str, float]:
+    """The metrics that need nothing but the step's samples."""
+    rollouts = scored.rollouts
+    return {
+        "reward/mean": scored.rewards.mean().item(),
+        "reward/std": scored.rewards.std().item(),
+        "kl/reference": (rollouts.logps - scored.reference_logps).mean().item(),
+        "divergence/target": divergence.terms(u[known]).mean().item(),
+        "ess/fraction": ess_fraction(scored.log_weights.view(u.shape)).mean().item(),
+        "length/mean": rollouts.lengths.double().mean().item(),
+        "length/truncated": rollouts.truncated.double().mean().item(),
+        "entropy/mean": -(rollouts.token_logps.sum() / rollouts.mask.sum()).item(),
+    }
+
+
+def prompts_of_step(problem: Problem, step: int) -> list[int]:
+    """Numbers of the step's prompts: one seeded permutation of all after another."""
+    count = len(problem.prompts)
+    size = min(problem.config.prompts_per_step, count)
+    first = step * size
+    orders = {
+        lap: torch.randperm(
+            count, generator=torch.Generator().manual_seed(problem.seed * 1_000_003 + lap)
+        ).tolist()
+        for lap in {first // count, (first + size - 1) // count}
+    }
+    return [orders[place // count][place % count] for place in range(first, first + size)]
+
+
+def draw_samples(
+    problem: Problem, policy: Policy, step: int, stage: Literal["before", "after"]
+) -> Iterator[SampleDrawn]:
+    """One completion of each fixed prompt, always from the same random numbers."""
+    shown = problem.prompts[: problem.config.sample_prompts]
+    if not shown:
+        return
+    rollouts = sample(
+        policy,
+        problem.ids[: len(shown)],
+        completions=1,
+        max_new_tokens=problem.config.max_new_tokens,
+        generator=torch.Generator().manual_seed(problem.seed + 1),
+    )
+    rewards = problem.reward(policy, rollouts).tolist()
+    for prompt, ids, reward in zip(shown, rollouts.completion_ids(), rewards, strict=True):
+        yield SampleDrawn(
+            step=step,
+            stage=stage,
+            prompt_key=prompt.key,
+            prompt=prompt.text,
+            completion=policy.text(ids),
+            reward=reward,
+        )
+
+
+def choose_result(problem: Problem, state: State) -> dict[str, Any]:
+    """Leave the newest policy within the KL budget in the state; its measurements.
+
+    Candidates: the newest weights, the last ones a step saw within the budget, the start.
+    """
+    stopped = state.over_budget
+    if stopped or measure(problem, state)["kl_reference"]["value"] > problem.config.kl_budget:
+        state.policy.model.load_state_dict(state.measured, strict=False)
+        stopped = True
+    found = measure(problem, state)
+    if found["kl_reference"]["value"] > problem.config.kl_budget:
+        state.policy.model.load_state_dict(Policy.load(problem.start).model.state_dict())
+        found = measure(problem, state)
+    steps = {"steps": state.step, "stopped_by": "kl_budget" if stopped else "steps"}
+    return {**steps, **found}
+
+
+def measure(problem: Problem, state: State) -> dict[str, Any]:
+    """KL to the reference (Rao-Blackwell) and reward, from fresh completions of training prompts."""
+    places = range(min(MEASURED_PROMPTS, len(problem.prompts)))
+    rollouts = sample(
+        state.policy,
+        [problem.ids[place] for place in places],
+        completions=MEASURED_COMPLETIONS,
+        max_new_tokens=problem.config.max_new_tokens,
+        generator=torch.Generator().manual_seed(problem.seed + 2),
+    )
+    kls = completion_token_kls(state.policy.model, problem.reference.model, rollouts).sum(1)
+    rewards = problem.reward(state.policy, rollouts)
+    kl, reward = (t.view(len(places), -1).mean(1).tolist() for t in (kls, rewards))
+    before = state.reference_rewards[: len(places)]
+    return {
+        "kl_reference": estimate(kl, "nats").model_dump(),
+        "reward": estimate(reward).model_dump(),
+        "reward_gain": paired_estimate(before, reward).model_dump(),
+        "divergence": problem.config.divergence,
+        "beta": problem.config.beta,
+    }

@@ -1,0 +1,66 @@
+"""Which function computes each kind of run, and how a kind is driven from a run folder.
+
+Torch-free until a run is asked for: a kind imports only what it needs.
+"""
+
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+
+from alignment.config import Kind, RunSpec
+from alignment.errors import ConfigError
+from alignment.events import CheckpointSaved, Event, Finished, Stopped
+
+Runner = Callable[[RunSpec, Path], Generator[Event, str | None, None]]
+
+RUNNERS: Mapping[Kind, str] = {
+    "pretrain": "alignment.starter:pretrain",
+    "generate": "alignment.generation:generate",
+    "reward": "alignment.reward:train",
+    "align": "alignment.objectives.fdpg:align",
+    "evaluate": "alignment.evaluation:evaluate",
+}
+
+
+def runner(kind: Kind) -> Runner:
+    """The function of a kind; its module is imported now."""
+    module, name = RUNNERS[kind].split(":")
+    found: Runner = getattr(import_module(module), name)
+    return found
+
+
+def wanted(folder: Path) -> str:
+    """What `control.json` asks for: "", "save" or "now"; raises ConfigError where it is nonsense."""
+    try:
+        wish = json.loads((folder / "control.json").read_text(encoding="utf-8"))["stop"]
+    except FileNotFoundError:
+        return ""
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError('control.json must read {"stop": "now"} or {"stop": "save"}.') from error
+    if wish not in ("now", "save"):
+        raise ConfigError(f'control.json asks to stop "{wish}"; it must be "now" or "save".')
+    return str(wish)
+
+
+def drive(spec: RunSpec, folder: Path) -> Iterator[Event]:
+    """The events of a run that obeys its `control.json`, closed by Finished or Stopped.
+
+    A kind that cannot be saved goes on to its end when it is asked to save.
+    """
+    with closing(runner(spec.kind)(spec, folder)) as events:
+        event, step, saved, wish = next(events), 0, False, ""
+        while True:
+            yield event
+            step = getattr(event, "step", step)
+            saved = isinstance(event, CheckpointSaved)
+            wish = wanted(folder)
+            if wish == "now" and not isinstance(event, Finished):
+                break
+            try:
+                event = events.send("save" if wish == "save" else None)
+            except StopIteration:
+                break
+    if not isinstance(event, Finished):
+        yield Stopped(step=step, saved=saved and wish == "save")

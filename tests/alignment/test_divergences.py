@@ -1,0 +1,141 @@
+"""Every divergence: zero at equality, exact gradients, honest estimates."""
+
+import math
+
+import pytest
+import torch
+
+from alignment.config import DivergenceName
+from alignment.divergences import DIVERGENCES, alpha
+from alignment.objectives.fdpg import advantages, surrogate
+from alignment.scoring import completion_token_logps
+from tests.alignment.conftest import tiny_policy
+from tests.alignment.test_sampling import outcomes
+
+ROWS = [*DIVERGENCES.items(), *((f"alpha({a})", alpha(a)) for a in (-1.0, 0.5, 0.75, 2.0))]
+TABLE = pytest.mark.parametrize("divergence", [d for _, d in ROWS], ids=[n for n, _ in ROWS])
+HARD = pytest.mark.parametrize("name", [n for n, d in DIVERGENCES.items() if d.limit < math.inf])
+LOG_P = torch.tensor([-0.3, 0.9, -1.2, 0.4, 0.1], dtype=torch.float64)
+
+
+@pytest.fixture
+def logits():
+    return torch.tensor([0.2, -0.5, 0.7, 0.0, -1.1], dtype=torch.float64, requires_grad=True)
+
+
+@TABLE
+def test_divergence_and_pseudo_reward_vanish_at_equality(divergence):
+    p = LOG_P.softmax(0)
+    assert divergence.divergence(p, p).abs() < 1e-15
+    assert divergence.pseudo_reward(torch.zeros(1)).item() == pytest.approx(0)
+
+
+@TABLE
+def test_pseudo_reward_is_the_centred_derivative_of_f(divergence):
+    u = torch.tensor([-2.0, -0.7, 0.4, 1.5], dtype=torch.float64)
+    t = torch.cat([u.exp(), torch.ones(1)]).requires_grad_()
+    (slopes,) = torch.autograd.grad(divergence.f(t).sum(), t)
+    middle = 0 if divergence is DIVERGENCES["total_variation"] else slopes[-1]  # its kink
+    torch.testing.assert_close(divergence.pseudo_reward(u), middle - slopes[:-1])
+
+
+@TABLE
+def test_loss_has_the_exact_gradient_on_a_categorical(divergence, logits):
+    target = LOG_P.softmax(0)
+    exact = divergence.divergence(logits.softmax(0), target)
+    (expected,) = torch.autograd.grad(exact, logits)
+    logps = logits.log_softmax(0)
+    rho = divergence.pseudo_reward(logps.detach() - target.log())
+    loss = surrogate(logps, len(rho) * logps.detach().exp() * rho)  # its mean over 5 outcomes
+    (found,) = torch.autograd.grad(loss, logits)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+
+
+@HARD
+def test_gradient_is_exact_where_the_target_has_no_mass(name, logits):
+    divergence = DIVERGENCES[name]
+    log_target = torch.where(torch.arange(5) == 2, -torch.inf, LOG_P).log_softmax(0)
+    exact = divergence.divergence(logits.softmax(0), log_target.exp())
+    (expected,) = torch.autograd.grad(exact, logits)
+    logps = logits.log_softmax(0)
+    rho = divergence.pseudo_reward(logps.detach() - log_target)
+    (found,) = torch.autograd.grad(surrogate(logps, 5 * logps.detach().exp() * rho), logits)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+
+
+@TABLE
+def test_loss_has_the_exact_gradient_on_a_language_model(divergence):
+    policy = tiny_policy(vocabulary=4)
+    model = policy.model.double()
+    every = outcomes([[3, 2]], vocabulary=4, length=3, eos=policy.eos_id)
+    rewards = torch.linspace(-1, 1, len(every.prompts), dtype=torch.float64).cos()
+    target = (completion_token_logps(model, every).sum(1).detach() / 2 + 3 * rewards).log_softmax(0)
+    logps = completion_token_logps(model, every).sum(1)
+    divergence.divergence(logps.exp(), target.exp()).backward()
+    expected = [weight.grad.clone() for weight in model.parameters()]
+    model.zero_grad()
+    logps = completion_token_logps(model, every).sum(1)
+    rho = divergence.pseudo_reward(logps.detach() - target)
+    surrogate(logps, len(rho) * logps.detach().exp() * rho).backward()
+    for weight, wanted in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(weight.grad, wanted, atol=1e-10, rtol=1e-10)
+
+
+@TABLE
+def test_leave_one_out_baseline_leaves_the_gradient_unbiased(divergence, logits):
+    """Over all ordered pairs of samples the loss's expected gradient is the divergence's."""
+    target = LOG_P.softmax(0)
+    (expected,) = torch.autograd.grad(divergence.divergence(logits.softmax(0), target), logits)
+    logps = logits.log_softmax(0)
+    rho = divergence.pseudo_reward(logps.detach() - target.log())
+    pairs = torch.cartesian_prod(torch.arange(5), torch.arange(5))
+    chance = logps.detach().exp()[pairs].prod(1, keepdim=True)
+    weights = advantages(rho[pairs]).view(25, 2) * chance * 25
+    (found,) = torch.autograd.grad(surrogate(logps[pairs], weights), logits)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+
+
+@TABLE
+def test_terms_average_to_the_divergence(divergence):
+    policy, target = torch.tensor([0.5, 0.3, 0.2]).double(), torch.tensor([0.2, 0.2, 0.6]).double()
+    terms = divergence.terms(policy.log() - target.log())
+    expected = divergence.divergence(policy, target)
+    torch.testing.assert_close((policy * terms).sum(), expected)
+
+
+@HARD
+def test_terms_count_mass_where_the_target_has_none(name):
+    divergence = DIVERGENCES[name]
+    policy, target = torch.tensor([0.6, 0.4]).double(), torch.tensor([1.0, 0.0]).double()
+    terms = divergence.terms(policy.log() - target.log())
+    expected = divergence.divergence(policy, target)
+    torch.testing.assert_close((policy * terms).sum(), expected)
+
+
+def test_known_values():
+    p, q = torch.tensor([1.0, 0.0]).double(), torch.tensor([0.5, 0.5]).double()
+    assert DIVERGENCES["reverse_kl"].divergence(p, q).item() == pytest.approx(math.log(2))
+    assert DIVERGENCES["total_variation"].divergence(p, q).item() == pytest.approx(0.5)
+    disjoint = DIVERGENCES["jensen_shannon"].divergence(p, p.flip(0)).item()
+    assert disjoint == pytest.approx(math.log(2))
+    assert DIVERGENCES["reverse_kl"].divergence(p, p.flip(0)).item() == math.inf
+
+
+def test_terms_of_bounded_divergences_do_not_run_away():
+    u = torch.tensor([-1e5, -50.0, -1.0, 0.0, 50.0, 1e5, torch.inf])
+    terms = DIVERGENCES["jensen_shannon"].terms(u)
+    assert terms[2:].tolist() == pytest.approx([-0.38925, 0, *3 * [math.log(2)]], abs=1e-4)
+    assert terms[1].item() == pytest.approx(math.log(2) - 0.5 - 25)
+    assert terms.isfinite().all()
+
+
+def test_alpha_meets_its_namesakes():
+    assert alpha(1.0) is DIVERGENCES["reverse_kl"]
+    assert alpha(1e-9) is DIVERGENCES["forward_kl"]
+    u = torch.linspace(-1, 1, 5)
+    hellinger = DIVERGENCES["squared_hellinger"].pseudo_reward(u)
+    torch.testing.assert_close(alpha(0.5).pseudo_reward(u), 4 * hellinger)
+
+
+def test_every_divergence_of_the_form_is_in_the_table():
+    assert set(DivergenceName.__args__) <= set(DIVERGENCES)

@@ -1,0 +1,210 @@
+"""The f-DPG loop on a tiny policy with a rule as its reward."""
+
+import pytest
+import torch
+
+from alignment.config import AlignConfig
+from alignment.divergences import DIVERGENCES
+from alignment.errors import DataError, DivergedError
+from alignment.events import CheckpointSaved, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
+from alignment.objectives.fdpg import Problem, prompts_of_step, tune
+from alignment.policies import Policy
+from alignment.records import Message, PromptRecord, prompt_key
+from alignment.scoring import completion_token_logps
+from tests.alignment.test_sampling import outcomes
+
+SMALL = {
+    "steps": 8,
+    "prompts_per_step": 4,
+    "completions_per_prompt": 8,
+    "reference_completions": 4,
+    "max_new_tokens": 6,
+    "learning_rate": 3e-3,
+    "warmup": 2,
+    "checkpoint_every": 4,
+    "sample_every": 4,
+    "sample_prompts": 2,
+    "kl_budget": 50,
+}
+
+
+def records(count):
+    words = ["good", "bad", "day", "night", "sun", "rain", "please", "now"]
+    texts = [f"{words[i % 8]} {words[i // 8]}" for i in range(count)]
+    rows = [(Message(role="user", content=text),) for text in texts]
+    return [PromptRecord(key=prompt_key(row), messages=row) for row in rows]
+
+
+def says_sun(policy, rollouts):
+    """The share of a completion's tokens that are "sun"."""
+    sun = policy.tokenizer.convert_tokens_to_ids("sun")
+    found = (rollouts.tokens == sun) & rollouts.mask
+    return found.sum(1) / rollouts.lengths
+
+
+@pytest.fixture
+def problem(policy_folder):
+    def make(count=6, reward=says_sun, **settings):
+        config = AlignConfig(**{**SMALL, **settings})
+        reference = Policy.load(policy_folder)
+        return Problem(records(count), policy_folder, reference, reward, config, seed=5)
+
+    return make
+
+
+def of(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def weights(folder):
+    return Policy.load(folder).model.state_dict()
+
+
+@torch.no_grad()
+def exact_divergence(problem, folder):
+    """D_f(policy || target) over all outcomes, mean over prompts."""
+    every = outcomes(problem.ids, vocabulary=16, length=2, eos=problem.reference.eos_id)
+
+    def logps(policy):
+        scored = completion_token_logps(policy.model, every).sum(1)
+        return scored.double().view(len(problem.ids), -1)
+
+    rewards = problem.reward(problem.reference, every).view(len(problem.ids), -1)
+    target = logps(problem.reference) + rewards / problem.config.beta
+    divergence = DIVERGENCES[problem.config.divergence]
+    found = divergence.divergence(logps(Policy.load(folder)).exp(), target.softmax(1))
+    return found.mean().item()
+
+
+@pytest.mark.parametrize("name", ["jensen_shannon", "reverse_kl", "forward_kl"])
+def test_training_brings_the_policy_to_the_target(problem, tmp_path, name):
+    one = problem(divergence=name, steps=60, beta=0.2, max_new_tokens=2, kl_budget=999)
+    list(tune(one, tmp_path))
+    before, after = exact_divergence(one, one.start), exact_divergence(one, tmp_path / "output")
+    assert after < 0.4 * before
+
+
+def test_the_reward_rises(problem, tmp_path):
+    events = list(tune(problem(steps=40, beta=0.1, kl_budget=999), tmp_path))
+    rewards = [event.metrics["reward/mean"] for event in of(events, StepDone)]
+    assert sum(rewards[-5:]) > 1.5 * sum(rewards[:5])
+
+
+def test_a_run_reports_in_order(problem, tmp_path):
+    events = list(tune(problem(), tmp_path))
+    kinds = [type(event) for event in events if not isinstance(event, StepDone)]
+    before, after = [SampleDrawn] * 2, [SampleDrawn] * 2
+    phases, saved = [PhaseStarted] * 2, [CheckpointSaved]
+    end = [*saved, PhaseStarted, *after, Finished]
+    assert kinds == [Ready, *before, *phases, *saved, *after, *end]
+
+
+def test_the_result_is_a_policy_that_loads(problem, tmp_path):
+    list(tune(problem(), tmp_path))
+    result, start = weights(tmp_path / "output"), weights(problem().start)
+    assert any(not torch.equal(result[name], start[name]) for name in result)
+
+
+def test_metrics_name_everything_the_charts_draw(problem, tmp_path):
+    metrics = of(list(tune(problem(steps=1), tmp_path)), StepDone)[0].metrics
+    wanted = """loss reward/mean reward/std kl/reference divergence/target logz/mean ess/fraction
+        length/mean length/truncated entropy/mean grad/norm lr logp/mismatch seconds/step
+        baseline/mean prompts/skipped"""
+    assert set(metrics) == set(wanted.split())
+    assert metrics["logp/mismatch"] < 1e-4
+    assert metrics["kl/reference"] == pytest.approx(0, abs=1e-4)
+
+
+def test_training_stops_within_the_kl_budget(problem, tmp_path):
+    one = problem(count=16, steps=60, beta=0.05, kl_budget=0.5, divergence="reverse_kl")
+    events = list(tune(one, tmp_path))
+    summary = events[-1].summary
+    assert len(of(events, StepDone)) < 60
+    assert summary["stopped_by"] == "kl_budget"
+    assert 0.05 < summary["kl_reference"]["value"] <= 0.5
+
+
+def test_the_summary_measures_the_result_on_prompts(problem, tmp_path):
+    summary = list(tune(problem(count=16, steps=30, beta=0.1), tmp_path))[-1].summary
+    assert summary["reward_gain"]["low"] > 0
+    assert summary["reward_gain"]["n"] == 16
+    assert summary["stopped_by"] == "steps"
+
+
+def paused(problem, folder, step):
+    """Drive a run up to this step, then ask it to save."""
+    run = tune(problem, folder)
+    event = next(run)
+    while not (isinstance(event, StepDone) and event.step == step):
+        event = next(run)
+    saved = run.send("save")
+    assert list(run) == []
+    return folder / saved.path
+
+
+@pytest.mark.parametrize("step", [3, 4, 8])
+def test_a_saved_run_continues_bit_by_bit(problem, tmp_path, step):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    list(tune(problem(), whole))
+    events = list(tune(problem(), parts, resume=paused(problem(), parts, step)))
+    assert events[0].resumed_step == step
+    assert events[0].bit_exact
+    first, second = weights(whole / "output"), weights(parts / "output")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_saved_among_its_reference_completions_continues(problem, tmp_path, monkeypatch):
+    monkeypatch.setattr("alignment.objectives.fdpg.PROMPTS_AT_ONCE", 4)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    list(tune(problem(), whole))
+    run = tune(problem(), parts)
+    phases = (event for event in run if isinstance(event, PhaseStarted))
+    assert [next(phases).name, next(phases).name][1].endswith("4 of 6 prompts")
+    list(tune(problem(), parts, resume=parts / run.send("save").path))
+    first, second = weights(whole / "output"), weights(parts / "output")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_last_two_checkpoints_are_kept(problem, tmp_path):
+    list(tune(problem(checkpoint_every=2), tmp_path))
+    assert sorted(p.name for p in tmp_path.glob("ckpt-*")) == ["ckpt-000006", "ckpt-000008"]
+
+
+def test_a_loss_that_is_not_a_number_says_what_to_try(problem, tmp_path):
+    one = problem()
+    run = tune(one, tmp_path)
+    while next(run) != PhaseStarted(name="training"):
+        pass
+    one.reference.model.transformer.ln_f.bias.fill_(float("nan"))
+    with pytest.raises(DivergedError, match="at step 1; try a lower learning rate"):
+        next(run)
+
+
+def test_a_reward_that_is_not_a_number_is_named(problem, tmp_path):
+    with pytest.raises(DivergedError, match="reward of a completion was not a number"):
+        list(tune(problem(reward=lambda p, rollouts: rollouts.logps * float("nan")), tmp_path))
+
+
+def test_prompts_whose_target_was_never_seen_are_skipped(problem, tmp_path):
+    def never(policy, rollouts):
+        return torch.where(says_sun(policy, rollouts) >= 0, -torch.inf, 0.0)
+
+    one = problem(reward=never, steps=1)
+    before = {name: w.clone() for name, w in weights(one.start).items()}
+    metrics = of(list(tune(one, tmp_path)), StepDone)[0].metrics
+    assert metrics["prompts/skipped"] == 4
+    after = weights(tmp_path / "output")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_no_prompts_is_a_refusal(problem):
+    with pytest.raises(DataError, match="no prompt"):
+        problem(count=0)
+
+
+def test_every_prompt_comes_once_per_lap_in_a_seeded_order(problem):
+    one = problem(count=6, prompts_per_step=4)
+    steps = [prompts_of_step(one, step) for step in range(3)]
+    laps = [place for step in steps for place in step]
+    assert sorted(laps[:6]) == sorted(laps[6:]) == list(range(6))
+    assert laps[:6] != laps[6:]
