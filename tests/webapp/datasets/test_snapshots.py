@@ -1,0 +1,199 @@
+from collections import Counter
+from uuid import uuid4
+
+import pyarrow.parquet as pq
+import pytest
+
+from alignment.errors import CheckpointError
+from alignment.records import split_of
+from tests.factories import a_label, a_project, a_prompt, a_ranking, a_user, some_tasks
+from webapp.datasets.errors import SnapshotError
+from webapp.datasets.models import Snapshot
+from webapp.datasets.queries import unfrozen
+from webapp.datasets.services import freeze_snapshot
+from webapp.datasets.snapshots import LABELS, SCHEMA, pairs_of, read
+from webapp.labeling.models import Label
+from webapp.labeling.services import submit_label, undo_label
+from webapp.projects.models import Role, Split
+
+CHOICES = Label.Choice
+
+
+@pytest.fixture
+def task(project):
+    return some_tasks(project, need=9)[0]
+
+
+def pairs(snapshot):
+    return [pair for split in Split.values for pair in pairs_of(snapshot.artifact, split)]
+
+
+def rows(snapshot):
+    return list(read(snapshot.artifact.path))
+
+
+def test_every_choice_is_kept_and_only_preferences_become_pairs(project, task):
+    for choice in CHOICES:
+        a_label(task, choice)
+    snapshot = freeze_snapshot(project)
+    assert sorted(row["choice"] for row in rows(snapshot)) == list(range(8))
+    assert snapshot.labels == 8
+    assert snapshot.pairs == len(pairs(snapshot)) == 6
+    assert Counter(pair.strength for pair in pairs(snapshot)) == {1: 2, 2: 2, 3: 2}
+
+
+def test_the_pair_says_which_text_won(project, task):
+    label = a_label(task, CHOICES.RIGHT_MUCH)
+    (pair,) = pairs(freeze_snapshot(project))
+    assert (pair.chosen, pair.rejected) == (label.right.text, label.left.text)
+    assert (pair.strength, pair.prompt) == (3, task.prompt.record())
+
+
+def test_contradicting_labels_are_both_kept(project, task):
+    a_label(task, CHOICES.LEFT)
+    a_label(task, CHOICES.RIGHT)
+    texts = [{pair.chosen, pair.rejected} for pair in pairs(freeze_snapshot(project))]
+    assert texts == [{task.first.text, task.second.text}] * 2
+
+
+def test_an_answer_preferred_to_the_same_text_is_no_pair(project):
+    prompt = a_prompt(project)
+    for number, answer in enumerate(a_ranking(prompt, 0, 1)):
+        answer.text = "The same."
+        answer.key = f"same-{number}"
+        answer.save()
+    snapshot = freeze_snapshot(project)
+    assert (len(rows(snapshot)), snapshot.pairs, pairs(snapshot)) == (1, 0, [])
+
+
+def test_pairs_come_from_one_split_only(project):
+    for task in some_tasks(project, 30):
+        a_label(task)
+    artifact = freeze_snapshot(project).artifact
+    found = {split: [pair.prompt.key for pair in pairs_of(artifact, split)] for split in Split}
+    assert all(split_of(key) == split for split, keys in found.items() for key in keys)
+    assert sum(map(len, found.values())) == 30
+
+
+def test_a_revision_replaces_and_a_retraction_removes(project, task):
+    revised, retracted = a_label(task), a_label(task)
+    submit_label(revised.assignment, client_id=uuid4(), choice=CHOICES.TIE)
+    undo_label(retracted.annotator, retracted.client_id)
+    (row,) = rows(freeze_snapshot(project))
+    assert row["choice"] == CHOICES.TIE
+
+
+def test_ranks_become_every_ordered_pair_of_different_ranks(project):
+    prompt = a_prompt(project)
+    best, second, also_second, last = a_ranking(prompt, 0, 1, 1, 2)
+    found = {(pair.chosen, pair.rejected) for pair in pairs(freeze_snapshot(project))}
+    expected = [(best, second), (best, also_second), (best, last)]
+    expected += [(second, last), (also_second, last)]
+    assert found == {(better.text, worse.text) for better, worse in expected}
+
+
+def test_pairs_of_one_ranking_share_their_group(project):
+    one, other = a_prompt(project), a_prompt(project)
+    a_ranking(one, 0, 1, 2)
+    a_ranking(other, 0, 1)
+    groups = Counter(pair.group for pair in pairs(freeze_snapshot(project)))
+    assert groups == {one.key: 3, other.key: 1}
+
+
+def test_ranks_and_simulated_labels_can_be_left_out(project, task):
+    a_ranking(task.prompt, 0, 1)
+    a_label(task, annotator=a_user(project, Role.ANNOTATOR, simulated=True))
+    person = a_label(task)
+    snapshot = freeze_snapshot(project, include_simulated=False, include_ranks=False)
+    assert [row["label"] for row in rows(snapshot)] == [person.pk]
+    assert snapshot.manifest["filter"] == {"include_simulated": False, "include_ranks": False}
+
+
+def test_annotators_have_pseudonyms_only(project, task):
+    for name in ("zoe", "adam", "mia"):
+        a_label(task, annotator=a_user(project, username=name))
+    snapshot = freeze_snapshot(project)
+    assert {row["annotator"] for row in rows(snapshot)} == {"a1", "a2", "a3"}
+    assert snapshot.annotators == 3
+    assert b"zoe" not in (snapshot.artifact.path / LABELS).read_bytes()
+
+
+def test_one_annotator_has_one_pseudonym(project):
+    ana = a_user(project)
+    for task in some_tasks(project, 3):
+        a_label(task, annotator=ana)
+    assert {row["annotator"] for row in rows(freeze_snapshot(project))} == {"a1"}
+
+
+def test_the_manifest_counts_what_is_in_the_file(project, task):
+    a_ranking(task.prompt, 0, 1)
+    for choice in (CHOICES.LEFT, CHOICES.LEFT, CHOICES.BOTH_BAD):
+        a_label(task, choice)
+    manifest = freeze_snapshot(project).manifest
+    assert manifest["choices"] == {"2": 2, "0": 1}
+    assert manifest["sources"] == {"label": 3, "rank": 1}
+    assert manifest["pairs"] == {task.prompt.split: 3}
+
+
+def test_a_snapshot_does_not_change_when_labels_do(project, task):
+    label = a_label(task)
+    snapshot = freeze_snapshot(project)
+    before = pairs(snapshot)
+    undo_label(label.annotator, label.client_id)
+    a_label(task, CHOICES.RIGHT)
+    assert pairs(Snapshot.objects.get(pk=snapshot.pk)) == before
+
+
+def test_a_tampered_snapshot_is_not_read(project, task):
+    a_label(task)
+    snapshot = freeze_snapshot(project)
+    with (snapshot.artifact.path / LABELS).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(CheckpointError):
+        pairs(snapshot)
+
+
+def test_the_same_labels_frozen_twice_are_stored_once(project, task):
+    a_label(task)
+    first, second = freeze_snapshot(project), freeze_snapshot(project)
+    assert (first.number, second.number) == (1, 2)
+    assert first.artifact.path == second.artifact.path
+
+
+def test_nothing_to_freeze_is_refused_and_leaves_nothing(project, var):
+    with pytest.raises(SnapshotError, match="Label some tasks"):
+        freeze_snapshot(project)
+    assert not Snapshot.objects.exists()
+    assert [path for path in (var / "store").rglob("*") if path.is_file()] == []
+
+
+def test_other_projects_labels_stay_out(project, task):
+    a_label(task)
+    for foreign in some_tasks(a_project(), 2):
+        a_label(foreign)
+    assert freeze_snapshot(project).labels == 1
+
+
+def test_what_is_new_is_counted_from_the_last_snapshot(project, task):
+    a_label(task)
+    freeze_snapshot(project)
+    a_label(task)
+    a_ranking(task.prompt, 0, 1)
+    counts = unfrozen(project)
+    assert (counts["labels"], counts["new_labels"], counts["new_ranked"]) == (2, 1, 2)
+
+
+def test_the_file_has_the_documented_columns(project, task):
+    a_label(task, rationale="Kinder.", visible_ms=1200)
+    path = freeze_snapshot(project).artifact.path / LABELS
+    assert pq.read_schema(path).equals(SCHEMA)
+    (row,) = pq.read_table(path).to_pylist()
+    assert (row["rationale"], row["visible_ms"], row["counted"]) == ("Kinder.", 1200, True)
+
+
+def test_freezing_takes_a_constant_number_of_queries(project, task, django_assert_max_num_queries):
+    for other in some_tasks(project, 12):
+        a_label(other)
+        a_ranking(other.prompt, 0, 1, 2)
+    with django_assert_max_num_queries(16):
+        freeze_snapshot(project)
