@@ -11,6 +11,7 @@ export const counts = () => cards.dataset;
 export const ids = () => [...cards.children].map((card) => card.dataset.assignment);
 
 export function say(words) {
+  $("messages").replaceChildren();
   notice.textContent = words;
   notice.hidden = !words;
 }

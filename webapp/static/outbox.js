@@ -66,7 +66,9 @@ export function openOutbox({ form, extra, onAnswer, onChange, onRefusal }) {
     if (sending || blocked) return;
     if (keys().length) return flush();
     const response = await post({ renew: 1 }).catch(() => null);
-    if (response?.ok && !response.redirected) onAnswer(await response.text());
+    if (!response?.ok || response.redirected) return;
+    onAnswer(await response.text());
+    onChange(state());
   }
 
   addEventListener("online", () => { clearTimeout(timer); flush(); });
