@@ -113,10 +113,11 @@ class RewardModel:
         if not same_tokens(policy, self.trunk):
             prompts = [[Message(role="user", content=policy.text(ids))] for ids in rollouts.prompts]
             return self.score_texts(prompts, [policy.text(ids) for ids in completions])
-        rows = zip(rollouts.prompts, completions, strict=True)
-        ended = ([i for i in ids if i != policy.eos_id] for _, ids in rows)
-        joined = zip(rollouts.prompts, ended, strict=True)
-        return self.score_ids([self.join(prompt, ids)[0] for prompt, ids in joined])
+        # People see no special tokens, so none but the end is read.
+        special = set(policy.tokenizer.all_special_ids)
+        seen = [[token for token in ids if token not in special] for ids in completions]
+        rows = zip(rollouts.prompts, seen, strict=True)
+        return self.score_ids([self.join(prompt, ids)[0] for prompt, ids in rows])
 
     def read(self, prompt: Sequence[Message], text: str) -> tuple[list[int], bool]:
         """Token ids of prompt, completion and end, and whether they were cut to the context."""

@@ -38,3 +38,14 @@ def test_an_import_is_seen_wherever_it_stands(tmp_path):
     source = tmp_path / "module.py"
     source.write_text("def f():\n    from alignment import utility\n    return utility\n")
     assert HIDDEN in imported(source)
+
+
+def test_the_evaluation_shows_the_utility_to_its_judge_only():
+    tree = ast.parse((ROOT / "alignment/evaluation.py").read_text(encoding="utf-8"))
+    readers = [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and any(isinstance(n, ast.Name) and n.id == "utility" for n in ast.walk(node))
+    ]
+    assert readers == ["utility_judge"]
