@@ -1,11 +1,9 @@
 """What a launch form starts from, and what it says will happen."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.utils import timezone
 from pydantic import ValidationError
 
 from webapp.datasets.models import Snapshot
@@ -18,10 +16,9 @@ from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
 from webapp.rounds.services import snapshot_pairs
 from webapp.runs.forms import CHOICE_LABELS
-from webapp.runs.models import Worker
+from webapp.runs.waiting import live_workers
 
 DEFAULT = "balanced"
-ONLINE = timedelta(minutes=2)  # a worker unseen for longer is taken for gone
 
 
 class Plan(NamedTuple):
@@ -133,8 +130,7 @@ def how_long(project: Project) -> str:
 
 def where() -> str:
     """Which machines are there to do it."""
-    seen = Worker.objects.filter(draining=False, last_seen__gte=timezone.now() - ONLINE)
-    hosts = sorted({worker.host for worker in seen})
+    hosts = sorted({worker.host for worker in live_workers()})
     if not hosts:
         return "No worker is running: the round waits until one is started."
     return f"It runs on {', '.join(hosts)}."

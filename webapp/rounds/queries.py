@@ -11,6 +11,7 @@ from webapp.registry.models import Artifact
 from webapp.rounds.models import Round, RoundRun
 from webapp.rounds.verdicts import Verdict, verdict
 from webapp.runs.forms import CHOICE_LABELS
+from webapp.runs.missing import Missing, missing_for_answers
 from webapp.runs.models import State
 
 Part = RoundRun.Part
@@ -50,11 +51,7 @@ class Standing(NamedTuple):
     @property
     def seconds(self) -> float | None:
         """How long its runs worked, all together."""
-        spans = [
-            (part.run.ended_at - part.run.started_at).total_seconds()
-            for part in self.parts
-            if part.run.started_at and part.run.ended_at
-        ]
+        spans = [part.run.seconds for part in self.parts if part.run.seconds is not None]
         return sum(spans) if spans else None
 
 
@@ -145,22 +142,10 @@ def measures(summary: Mapping[str, object]) -> list[Measure]:
     ]
 
 
-class Missing(NamedTuple):
-    """What a project lacks before it can start a round, and where to get it."""
-
-    text: str
-    url: str  # a URL name that takes the project
-    query: str
-    action: str
-
-
 def missing_for_round(project: Project) -> Missing | None:
     """The first thing that stands between a project and a round, if any."""
-    if not project.prompts.exists():
-        return Missing("A round answers prompts; there are none yet.", "prompts", "", "Add prompts")
-    if not project.artifacts.models().exists():
-        text = "There is no model to align yet."
-        return Missing(text, "runs:start", "?kind=pretrain", "Train the starter model")
+    if (missing := missing_for_answers(project)) is not None:
+        return missing
     if project.snapshots.exists():
         return None
     if project.tasks.filter(labels__isnull=False).exists():

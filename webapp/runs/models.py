@@ -148,6 +148,13 @@ class Run(models.Model):
         return self.state in FINAL
 
     @property
+    def seconds(self) -> float | None:
+        """How long it worked, from its first start to its end."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+    @property
     def shown_state(self) -> str:
         """The state in people's words: pausing, cancelling and paused are not states of their own."""
         if self.state == State.STOPPING:

@@ -1,17 +1,14 @@
-"""What the pages of runs read: curves, samples, logs, and why a run waits."""
+"""What the pages of runs read: curves, samples, logs, and how long is left."""
 
 from collections.abc import Collection
 from functools import reduce
 from operator import or_
 from typing import NamedTuple
 
-from django.conf import settings
-from django.db.models import Avg, Count, F, Max, Min, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Avg, Count, F, Max, Min, Q
 
 from webapp.runs.folders import folder_of
-from webapp.runs.models import Run, RunSample, State, Worker
-from webapp.runs.transitions import after
+from webapp.runs.models import Run, RunSample
 
 BUCKETS = 500  # points a line, at most
 LOG_TAIL = 256 * 1024  # bytes
@@ -137,35 +134,3 @@ def eta_seconds(run: Run) -> float | None:
     seconds = (span["ended"] - span["began"]).total_seconds()
     pace = seconds / (span["last"] - span["first"])
     return pace * (run.total_steps - run.step) or None
-
-
-def waiting_reason(run: Run) -> str:
-    """Why a queued run has not started, as a short phrase; empty when it is not queued."""
-    if run.state != State.QUEUED:
-        return ""
-    unmet = run.needs.exclude(needs__state=State.SUCCEEDED)
-    if names := list(unmet.values_list("needs__name", flat=True)):
-        return f"waits for {' and '.join(names)}"
-    if Run.objects.filter(pk=run.pk, not_before__gt=Now()).exists():
-        return f"is tried again at {run.not_before:%H:%M:%S} UTC"
-    if not live_workers(run.queue).exists():
-        return "no worker is running"
-    if ahead := _ahead(run):
-        return f"{ahead} {'run' if ahead == 1 else 'runs'} ahead"
-    return "starts in a moment"
-
-
-def live_workers(queue: str) -> QuerySet[Worker]:
-    """Workers of a queue that were heard of within a lease and take runs."""
-    heard = Q(last_seen__gt=after(-settings.RUN_LEASE))
-    return Worker.objects.filter(heard, queue=queue, draining=False)
-
-
-def _ahead(run: Run) -> int:
-    """Runs that go first: those that are worked on, and those before it in the queue."""
-    mine = Run.objects.filter(pk=run.pk)
-    # In the database: SQLite compares times as text, and ours has more digits than its own.
-    earlier = Q(created_at__lt=mine.values("created_at"), priority=run.priority)
-    earlier |= Q(priority__lt=run.priority)
-    queued = Run.objects.claimable(run.queue).filter(earlier).count()
-    return queued + Run.objects.live().filter(queue=run.queue).count()

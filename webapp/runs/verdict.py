@@ -28,7 +28,7 @@ def judge(outcome: Outcome, intent: str, run_id: int) -> Verdict:
     if intent == Intent.CANCEL:
         return Verdict(State.CANCELLED, "cancelled", "Cancelled before it was over.")
     match outcome.last:
-        case Finished() if outcome.returncode == 0:
+        case Finished():  # said once the output is complete: whatever came after does not matter
             return Verdict(State.SUCCEEDED, "", "")
         case Failed() as failed:
             return _failed(failed, run_id)
@@ -67,4 +67,4 @@ def _killed(returncode: int) -> Verdict:
     text = f"The trainer was killed by {name}"
     if -returncode == signal.SIGKILL:
         text += ", as the system does when memory runs out"
-    return Verdict(State.INTERRUPTED, "trainer_lost", f"{text}; it is tried again.")
+    return Verdict(State.INTERRUPTED, "trainer_lost", f"{text}.")

@@ -1,56 +1,228 @@
-"""Pages of runs: the queue, the start form, one run with its curves."""
+"""Pages of runs: the queue, the start form, one run with its curves, log and history."""
 
+import csv
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import uuid4
+
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse, JsonResponse
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from webapp.htmx import HtmxRequest
+from webapp.errors import Refusal
+from webapp.htmx import HtmxRequest, render_page
 from webapp.projects.access import project_for
-from webapp.projects.models import Role
+from webapp.projects.models import Project, Role
+from webapp.runs import queries, waiting
+from webapp.runs.actions import ACTIONS, actions_for
+from webapp.runs.charts import charts_for
+from webapp.runs.described import described
+from webapp.runs.forms import RunForm
+from webapp.runs.missing import missing_for_answers
+from webapp.runs.models import FINAL, Run, Worker
+from webapp.runs.services import start_run
+
+PAGE = 50
+TABLE = 100  # rows of a curve's table; its CSV has all
+EVERY = 10**9  # more steps than a run has: no two fall into one bucket
+
+
+class Kind(NamedTuple):
+    """A run that a person may start on its own."""
+
+    title: str
+    lead: str
+    name: str  # suggested
+    opened: str  # the topics that are not folded, by their place
+
+
+KINDS = {
+    "pretrain": Kind(
+        "Train the starter model",
+        "A small language model from scratch, of a corpus that a grammar writes; minutes on a laptop.",
+        "Starter",
+        "012",
+    ),
+    "generate": Kind(
+        "Answer prompts",
+        "A model answers the project's training prompts; pairs of its answers become tasks.",
+        "Answers",
+        "0",
+    ),
+}
+
+
+MISSING = {"pretrain": lambda _: None, "generate": missing_for_answers}
 
 
 @login_required
 @require_GET
 def index(request: HtmxRequest, project_id: int) -> HttpResponse:
-    """All runs of the project."""
+    """The queue with the reason each run waits, the workers, and what has finished."""
     project = project_for(request.user, project_id, role=Role.RESEARCHER)
-    return render(request, "runs/list.html", {"project": project, "runs": project.runs.all()[:50]})
+    done = project.runs.filter(state__in=FINAL).order_by("-ended_at", "-pk")
+    context = {
+        "project": project,
+        "queue": waiting.queue(project),
+        "workers": Worker.objects.order_by("host", "pk"),
+        "page": Paginator(done, PAGE).get_page(request.GET.get("page")),
+        "has_model": project.artifacts.models().exists(),
+    }
+    return render_page(request, "runs/list.html", context, partial="queue")
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def start(request: HtmxRequest, project_id: int) -> HttpResponse:
-    """The form of a single run."""
+    """The form of a single run: ?kind=pretrain, or ?kind=generate with ?model=."""
     project = project_for(request.user, project_id, role=Role.RESEARCHER)
-    return render(request, "runs/list.html", {"project": project})
+    kind = request.GET.get("kind", "pretrain")
+    if kind not in KINDS:
+        raise Http404
+    initial = {"key": uuid4(), "name": KINDS[kind].name, "policy": request.GET.get("model")}
+    form = RunForm(request.POST or None, initial=initial, kind=kind, project=project)
+    if form.is_valid() and (run := start_from(request, project, form)) is not None:
+        return redirect("runs:detail", project.pk, run.pk)
+    context = {
+        "project": project,
+        "form": form,
+        "kind": KINDS[kind],
+        "missing": MISSING[kind](project),
+    }
+    return render(request, "runs/start.html", context)
+
+
+def start_from(request: HtmxRequest, project: Project, form: RunForm) -> Run | None:
+    """Start what the form describes; a refusal is told in the form."""
+    try:
+        return start_run(
+            project,
+            kind=form.kind,
+            name=form.cleaned_data["name"],
+            config=form.config,
+            seed=form.cleaned_data["seed"],
+            inputs=form.inputs(),
+            key=str(form.cleaned_data["key"]),
+            created_by=request.user,
+        )
+    except Refusal as refusal:
+        form.add_error(None, str(refusal))
+        return None
 
 
 @login_required
 @require_GET
 def detail(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
-    """One run."""
+    """One run; while it is not over its state refreshes itself."""
+    run = run_for(request, project_id, run_id, with_history)
+    context = {"project": run.project, "run": run, "actions": actions_for(run).items()}
+    context |= {"eta": queries.eta_seconds(run), "reason": waiting.waiting_reason(run)}
+    if not request.htmx or request.htmx.history_restore_request:
+        context |= evidence(run)
+    response = render_page(request, "runs/detail.html", context, partial="live")
+    if request.htmx and run.is_final:
+        response["HX-Refresh"] = "true"  # results have come: the whole page is another one
+    return response
+
+
+def with_history(runs: QuerySet[Run]) -> QuerySet[Run]:
+    """Runs with all that their page names."""
+    related = runs.select_related("worker", "created_by", "parent")
+    return related.prefetch_related(
+        "events",
+        "checkpoints",
+        "needs__needs",
+        "parts__round",
+        "inputs__artifact__snapshot",
+        "outputs__snapshot",
+    )
+
+
+def run_for(
+    request: HtmxRequest,
+    project_id: int,
+    run_id: int,
+    related: Callable[[QuerySet[Run]], QuerySet[Run]] = lambda runs: runs,
+) -> Run:
+    """The run, if the person may see it; otherwise it is not found."""
     project = project_for(request.user, project_id, role=Role.RESEARCHER)
-    run = get_object_or_404(project.runs, pk=run_id)
-    return render(request, "runs/list.html", {"project": project, "runs": [run]})
+    return get_object_or_404(related(project.runs.all()), pk=run_id)
+
+
+def evidence(run: Run) -> dict[str, object]:
+    """What the page shows below the state: curves, samples, settings, log."""
+    series = queries.metric_series(run, buckets=TABLE)
+    main, more = charts_for(series, live=not run.is_final)
+    return {
+        "charts": [(chart, series.get(chart.key, [])) for chart in main],
+        "more_charts": [(chart, series.get(chart.key, [])) for chart in more],
+        "samples": queries.samples(run),
+        "settings": described(run.kind, run.config),
+        "log": queries.log_tail(run).text,
+    }
 
 
 @login_required
 @require_GET
 def metrics(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
-    """The run's curves as JSON."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
-    run = get_object_or_404(project.runs, pk=run_id)
-    return JsonResponse({"run": run.pk})
+    """Curves as JSON, with ?after= only what is newer, unless the run was taken up again."""
+    run = run_for(request, project_id, run_id)
+    known = (
+        request.GET.get("epoch", "") == str(run.epoch) and request.GET.get("after", "").isdecimal()
+    )
+    series = queries.metric_series(run, after_step=int(request.GET["after"]) if known else None)
+    answer = {
+        "step": run.step,
+        "epoch": run.epoch,
+        "final": run.is_final,
+        "reset": not known,
+        "series": {key: [list(point) for point in points] for key, points in series.items()},
+    }
+    return JsonResponse(answer)
 
 
-metrics_csv = log = metrics
+@login_required
+@require_GET
+def metrics_csv(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
+    """Every number of a run, or of ?key=, as a file."""
+    run = run_for(request, project_id, run_id)
+    keys = request.GET.getlist("key") or None
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.csv"'
+    rows = csv.writer(response)
+    rows.writerow(["step", "metric", "value"])
+    for key, points in queries.metric_series(run, keys, buckets=EVERY).items():
+        rows.writerows([point.step, key, point.value] for point in points)
+    return response
+
+
+@login_required
+@require_GET
+def log(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
+    """The end of the log for the page, or as a file."""
+    run = run_for(request, project_id, run_id)
+    text = queries.log_tail(run).text
+    if request.htmx:
+        context = {"project": run.project, "run": run, "log": text}
+        return render(request, "runs/detail.html#log", context)
+    response = HttpResponse(text, content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.log"'
+    return response
 
 
 @login_required
 @require_POST
 def act(request: HtmxRequest, project_id: int, run_id: int, action: str) -> HttpResponse:
-    """Change what is wanted of a run."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
-    run = get_object_or_404(project.runs, pk=run_id)
-    return redirect("runs:detail", project.pk, run.pk)
+    """Cancel, pause, resume or try again; what is not possible is said."""
+    run = run_for(request, project_id, run_id)
+    if action not in ACTIONS:
+        raise Http404
+    try:
+        run = ACTIONS[action].service(run, by=request.user)
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    return redirect("runs:detail", run.project_id, run.pk)

@@ -12,9 +12,9 @@ from webapp.runs.queries import (
     log_tail,
     metric_series,
     samples,
-    waiting_reason,
 )
 from webapp.runs.transitions import after
+from webapp.runs.waiting import waiting_reason
 
 
 @pytest.fixture

@@ -1,0 +1,311 @@
+import csv
+import io
+
+import pytest
+from django.urls import reverse
+from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
+
+from tests.factories import (
+    a_project,
+    a_prompt,
+    a_run,
+    a_user,
+    a_worker,
+    again,
+    an_artifact,
+    run_at,
+    some_prompts,
+)  # fmt: skip
+from webapp.projects.models import Role
+from webapp.runs.folders import folder_of
+from webapp.runs.models import Checkpoint, Run, RunMetric, RunSample, State
+
+HTMX = {"HX-Request": "true"}
+KEY = "7b1c7a4e-51a5-4a0b-8f1d-4f8e3a5b9c10"
+TINY = {
+    "key": KEY, "name": "Tiny", "seed": 3, "pretrain-documents": 100, "pretrain-layers": 1,
+    "pretrain-width": 16, "pretrain-heads": 2, "pretrain-vocabulary": 300, "pretrain-context": 32,
+    "pretrain-steps": 2, "pretrain-batch": 4, "pretrain-learning_rate": 0.001,
+}  # fmt: skip
+
+
+@pytest.fixture
+def rita(client, researcher):
+    client.force_login(researcher)
+    return client
+
+
+@pytest.fixture
+def run(project):
+    return a_run(project, name="The run")
+
+
+def address(name, run, *more):
+    return reverse(f"runs:{name}", args=[run.project_id, run.pk, *more])
+
+
+def record(run, **values):
+    """One value of each step from 1, under its metric's key."""
+    rows = [
+        RunMetric(run=run, key=key, step=step, epoch=run.epoch, value=value)
+        for key, line in values.items()
+        for step, value in enumerate(line, start=1)
+    ]
+    RunMetric.objects.bulk_create(rows)
+    return run_at(run, step=max(len(line) for line in values.values()))
+
+
+@pytest.mark.parametrize("name", ["detail", "metrics", "metrics_csv", "log"])
+def test_a_run_of_another_project_is_not_found(rita, db, name):
+    foreign = a_run(a_project())
+    assert rita.get(address(name, foreign)).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["list", "start"])
+def test_an_annotator_does_not_find_the_pages_of_runs(client, project, name):
+    client.force_login(a_user(project, role=Role.ANNOTATOR))
+    assert client.get(reverse(f"runs:{name}", args=[project.pk])).status_code == 404
+
+
+def test_nobody_acts_on_a_run_of_another_project(rita, db):
+    foreign = a_run(a_project())
+    assert rita.post(address("act", foreign, "cancel")).status_code == 404
+    assert again(foreign).state == State.QUEUED
+
+
+def test_an_unknown_action_is_not_found(rita, run):
+    assert rita.post(address("act", run, "explode")).status_code == 404
+
+
+def test_acting_needs_a_post(rita, run):
+    assert rita.get(address("act", run, "cancel")).status_code == 405
+
+
+def test_an_empty_list_leads_to_the_starter_model(rita, project):
+    answer = rita.get(reverse("runs:list", args=[project.pk]))
+    assertContains(answer, "Train the starter model")
+    assertContains(answer, "No worker has been seen")
+
+
+def test_the_list_says_why_each_run_waits(rita, project, run):
+    a_run(project, needs={"after": run})
+    answer = rita.get(reverse("runs:list", args=[project.pk]))
+    assertContains(answer, "no worker is running")
+    assertContains(answer, "waits for The run")
+
+
+def test_the_list_shows_workers_with_their_hardware(rita, project):
+    gpus = [{"name": "A100"}]
+    a_worker(host="gpu-2", hardware={"cores": 32, "memory_gib": 251.5, "gpus": gpus})
+    answer = rita.get(reverse("runs:list", args=[project.pk]))
+    assertContains(answer, "32 cores, 252 GiB, A100")
+
+
+def test_a_poll_of_the_queue_gets_only_the_queue(rita, project, run):
+    answer = rita.get(reverse("runs:list", args=[project.pk]), headers=HTMX)
+    assertContains(answer, "The run")
+    assertNotContains(answer, "<html")
+
+
+def test_the_list_takes_the_same_queries_for_any_number_of_runs(
+    rita, project, run, django_assert_num_queries, django_assert_max_num_queries
+):
+    url = reverse("runs:list", args=[project.pk])
+    run_at(a_run(project), state=State.SUCCEEDED)
+    with django_assert_max_num_queries(25) as first:
+        rita.get(url)
+    for _ in range(4):
+        a_run(project, needs={"after": run})
+        run_at(a_run(project), state=State.SUCCEEDED)
+    with django_assert_num_queries(len(first)):
+        rita.get(url)
+
+
+def test_finished_runs_come_in_pages(rita, project, run):
+    Run.objects.bulk_create(
+        Run(project=project, kind="pretrain", name=f"n{number}", config={}, config_hash="",
+            state=State.SUCCEEDED, idempotency_key=f"k{number}")
+        for number in range(51)
+    )  # fmt: skip
+    url = reverse("runs:list", args=[project.pk])
+    assertContains(rita.get(url), "Page 1 of 2")
+    assertContains(rita.get(f"{url}?page=2"), ">n0<")
+
+
+def test_training_a_starter_by_the_form(rita, project):
+    url = reverse("runs:start", args=[project.pk])
+    answer = rita.post(f"{url}?kind=pretrain", TINY)
+    made = Run.objects.get()
+    assertRedirects(answer, address("detail", made))
+    assert (made.kind, made.config["steps"], made.seed) == ("pretrain", 2, 3)
+
+
+def test_sending_the_form_twice_starts_one_run(rita, project):
+    url = reverse("runs:start", args=[project.pk])
+    for _ in range(2):
+        rita.post(f"{url}?kind=pretrain", TINY)
+    assert Run.objects.count() == 1
+
+
+def test_what_a_config_refuses_as_a_whole_is_said_in_the_form(rita, project):
+    url = reverse("runs:start", args=[project.pk])
+    answer = rita.post(f"{url}?kind=pretrain", TINY | {"pretrain-heads": 3})
+    assertContains(answer, "Width 16 does not divide by 3 heads.")
+    assert not Run.objects.exists()
+
+
+def test_only_starter_and_answers_are_started_alone(rita, project):
+    url = reverse("runs:start", args=[project.pk])
+    assert rita.get(f"{url}?kind=align").status_code == 404
+
+
+def test_the_answers_of_the_model_that_was_chosen(rita, project, var):
+    some_prompts(project, 2, split="train")
+    first, _ = an_artifact(project, var, name="one"), an_artifact(project, var, name="two")
+    url = f"{reverse('runs:start', args=[project.pk])}?kind=generate&model={first.pk}"
+    assertContains(rita.get(url), f'<option value="{first.pk}" selected>')
+    config = {"prompts": 1, "completions_per_prompt": 2, "labels_per_task": 1,
+              "max_new_tokens": 8, "temperature": 1}  # fmt: skip
+    sent = {f"generate-{name}": value for name, value in config.items()}
+    rita.post(url, sent | {"key": KEY, "name": "Answers", "seed": 0, "policy": first.pk})
+    assert Run.objects.get().inputs.get(role="policy").artifact == first
+
+
+def test_without_prompts_there_is_nothing_to_answer(rita, project):
+    url = reverse("runs:start", args=[project.pk])
+    assertContains(rita.get(f"{url}?kind=generate"), "no prompts to answer")
+    a_prompt(project, split="train")
+    assertContains(rita.get(f"{url}?kind=generate"), "There is no model yet")
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.INTERRUPTED])
+def test_a_run_that_is_not_over_refreshes_itself(rita, run, state):
+    run_at(run, state=state)
+    assertContains(rita.get(address("detail", run)), 'hx-trigger="every 2s"')
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
+def test_polling_ends_with_the_run(rita, run, state):
+    run_at(run, state=state)
+    assertNotContains(rita.get(address("detail", run)), "hx-trigger")
+    poll = rita.get(address("detail", run), headers=HTMX)
+    assertNotContains(poll, "hx-trigger")
+    assert poll.headers["HX-Refresh"] == "true"
+
+
+def test_a_poll_gets_only_the_state(rita, run):
+    poll = rita.get(address("detail", run), headers=HTMX)
+    assertContains(poll, "no worker is running")
+    assertNotContains(poll, "<html")
+    assert "HX-Refresh" not in poll.headers
+
+
+@pytest.mark.parametrize(
+    ("state", "titles"),
+    [
+        (State.QUEUED, {"Pause", "Cancel"}),
+        (State.RUNNING, {"Cancel"}),
+        (State.INTERRUPTED, {"Resume", "Cancel"}),
+        (State.FAILED, {"Try again"}),
+        (State.SUCCEEDED, set()),
+    ],
+)
+def test_the_buttons_are_those_that_make_sense(rita, run, state, titles):
+    run_at(run, state=state)
+    shown = rita.get(address("detail", run)).content.decode()
+    every = {"Pause", "Cancel", "Resume", "Try again"}
+    assert {title for title in every if f">{title}</button>" in shown} == titles
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "after"),
+    [
+        (State.QUEUED, "cancel", State.CANCELLED),
+        (State.QUEUED, "pause", State.INTERRUPTED),
+        (State.INTERRUPTED, "resume", State.QUEUED),
+        (State.RUNNING, "cancel", State.STOPPING),
+    ],
+)
+def test_a_button_does_what_it_says(rita, run, before, action, after):
+    run_at(run, state=before)
+    assertRedirects(rita.post(address("act", run, action)), address("detail", run))
+    assert again(run).state == after
+
+
+def test_trying_again_leads_to_the_new_run(rita, run):
+    run_at(run, state=State.FAILED)
+    answer = rita.post(address("act", run, "retry"))
+    assertRedirects(answer, address("detail", run.again.get()))
+
+
+def test_what_is_refused_is_said(rita, run):
+    run_at(run, state=State.SUCCEEDED)
+    answer = rita.post(address("act", run, "resume"), follow=True)
+    assertContains(answer, "only a paused or interrupted run can be resumed")
+
+
+def test_a_failed_run_says_what_to_try(rita, run):
+    run_at(run, state=State.FAILED, message="The loss was nan at step 12; try a lower rate.")
+    assertContains(rita.get(address("detail", run)), "try a lower rate")
+
+
+def test_the_page_shows_what_the_run_was_told_and_made_of(rita, project, run, var):
+    Checkpoint.objects.create(
+        run=run, epoch=1, step=7, path="x", manifest_sha256="ab" * 32, bytes=9
+    )
+    an_artifact(project, var, name="The starter", producer=run)
+    answer = rita.get(address("detail", run))
+    for words in ("Context length", "The starter", "abababababababab", run.config_hash):
+        assertContains(answer, words)
+
+
+def test_samples_stand_side_by_side_and_run_nothing(rita, run):
+    place = {"run": run, "epoch": 1, "prompt_key": "k", "prompt": "Why?"}
+    RunSample.objects.create(**place, step=0, stage="before", completion="<img src=x onerror=a()>")
+    RunSample.objects.create(**place, step=9, stage="after", completion="**Because.**", reward=1.5)
+    answer = rita.get(address("detail", run))
+    assertContains(answer, "<strong>Because.</strong>")
+    assertNotContains(answer, "<img")
+
+
+def test_curves_have_a_table_that_needs_no_script(rita, run):
+    record(run, loss=[3.25, 2.125])
+    assertContains(rita.get(address("detail", run)), '<td class="num">2.125</td>', html=True)
+
+
+def test_metrics_come_whole_first_then_only_what_is_new(rita, run):
+    run = record(run_at(run, epoch=1, state=State.RUNNING), loss=[3.0, 2.0, 1.0])
+    whole = rita.get(address("metrics", run)).json()
+    assert [point[:2] for point in whole["series"]["loss"]] == [[1, 3.0], [2, 2.0], [3, 1.0]]
+    assert (whole["step"], whole["reset"], whole["final"]) == (3, True, False)
+    more = rita.get(address("metrics", run), {"after": 2, "epoch": 1}).json()
+    assert [point[:2] for point in more["series"]["loss"]] == [[3, 1.0]]
+    assert more["reset"] is False
+
+
+def test_a_run_that_was_taken_up_again_sends_its_curves_anew(rita, run):
+    run = record(run_at(run, epoch=1), loss=[3.0, 2.0])
+    run_at(run, epoch=2)
+    answer = rita.get(address("metrics", run), {"after": 2, "epoch": 1}).json()
+    assert answer["reset"]
+    assert len(answer["series"]["loss"]) == 2
+
+
+def test_the_csv_has_every_number(rita, run):
+    record(run, loss=[3.0, 2.0], lr=[0.1, 0.2])
+    text = rita.get(address("metrics_csv", run)).content.decode()
+    assert list(csv.reader(io.StringIO(text)))[1:3] == [["1", "loss", "3.0"], ["2", "loss", "2.0"]]
+    only = rita.get(address("metrics_csv", run), {"key": "lr"}).content.decode()
+    assert "loss" not in only
+    assert "2,lr,0.2" in only
+
+
+def test_the_log_is_shown_and_can_be_downloaded(rita, run):
+    folder = folder_of(run)
+    folder.mkdir(parents=True)
+    (folder / "stdout.log").write_text("<b>hello</b>")
+    assertContains(rita.get(address("detail", run)), "&lt;b&gt;hello&lt;/b&gt;")
+    assert rita.get(address("log", run)).content == b"<b>hello</b>"
+    assertContains(rita.get(address("log", run), headers=HTMX), "hx-trigger")
+    run_at(run, state=State.SUCCEEDED)
+    assertNotContains(rita.get(address("log", run), headers=HTMX), "hx-trigger")

@@ -1,0 +1,50 @@
+"""What a person may do to a run, by the state it is in."""
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from webapp.runs import services
+from webapp.runs.kinds import RUN_KINDS
+from webapp.runs.models import FINAL, Intent, Run, State
+
+
+class Action(NamedTuple):
+    """A button: what it says, what it calls, where it makes sense."""
+
+    title: str
+    help: str
+    service: Callable[..., Run]
+    states: Collection[State]
+    danger: bool = False
+
+
+WORKING = (State.STARTING, State.RUNNING)
+ACTIONS = {
+    "resume": Action(
+        "Resume", "Go on from the last checkpoint.", services.resume_run, (State.INTERRUPTED,)
+    ),
+    "pause": Action("Pause", "Save, then stop.", services.pause_run, (State.QUEUED, *WORKING)),
+    "retry": Action(
+        "Try again",
+        "Queue a new run with the same settings.",
+        services.retry_run,
+        (State.FAILED, State.CANCELLED),
+    ),
+    "cancel": Action(
+        "Cancel",
+        "Stop without a result.",
+        services.cancel_run,
+        (State.QUEUED, State.INTERRUPTED, State.STOPPING, *WORKING),
+        danger=True,
+    ),
+}
+
+
+def actions_for(run: Run) -> dict[str, Action]:
+    """The actions that make sense for this run now."""
+    possible = {name: action for name, action in ACTIONS.items() if run.state in action.states}
+    if run.intent == Intent.CANCEL and run.state not in FINAL:
+        possible.pop("cancel", None)
+    if run.state in WORKING and not RUN_KINDS[run.kind].saves:
+        possible.pop("pause", None)
+    return possible

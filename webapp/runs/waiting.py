@@ -1,0 +1,91 @@
+"""The queue as people see it: what is in it, and why each run has not started."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
+from django.db.models.functions import Now
+
+from webapp.projects.models import Project
+from webapp.runs.models import FINAL, LIVE, Run, RunNeed, State, Worker
+from webapp.runs.transitions import after
+
+
+class Waiting(NamedTuple):
+    """A run that is not over, and why it has not started; no reason when it has."""
+
+    run: Run
+    reason: str
+
+
+def queue(project: Project) -> list[Waiting]:
+    """The project's runs that are not over: those at work first, then by their turn."""
+    at_work = Case(
+        When(state__in=LIVE, then=Value(0)), default=Value(1), output_field=IntegerField()
+    )
+    rows = project.runs.exclude(state__in=FINAL).select_related("worker")
+    runs = list(rows.order_by(at_work, "priority", "created_at", "pk"))
+    reasons = waiting_reasons(runs)
+    return [Waiting(run, reasons.get(run.pk, run.message)) for run in runs]
+
+
+def waiting_reason(run: Run) -> str:
+    """Why a queued run has not started, as a short phrase; empty when it is not queued."""
+    return waiting_reasons([run]).get(run.pk, "")
+
+
+def waiting_reasons(runs: Iterable[Run]) -> dict[int, str]:
+    """The same for many runs in the same few queries; only queued ones have one."""
+    queued = [run for run in runs if run.state == State.QUEUED]
+    if not queued:
+        return {}
+    unmet, later = unmet_needs(queued), put_off(queued)
+    lines = {name: places(name) for name in {run.queue for run in queued}}
+    served = set(live_workers().values_list("queue", flat=True))
+    reasons = {}
+    for run in queued:
+        if names := unmet.get(run.pk):
+            reasons[run.pk] = f"waits for {' and '.join(names)}"
+        elif run.pk in later:
+            reasons[run.pk] = f"is tried again at {run.not_before:%H:%M:%S} UTC"
+        elif run.queue not in served:
+            reasons[run.pk] = "no worker is running"
+        else:
+            reasons[run.pk] = place_in_words(lines[run.queue].get(run.pk, 0))
+    return reasons
+
+
+def unmet_needs(runs: Collection[Run]) -> dict[int, list[str]]:
+    """Names of the runs that each of these still waits for."""
+    rows = RunNeed.objects.filter(run__in=runs).exclude(needs__state=State.SUCCEEDED)
+    unmet: dict[int, list[str]] = defaultdict(list)
+    for run, name in rows.order_by("pk").values_list("run_id", "needs__name"):
+        unmet[run].append(name)
+    return unmet
+
+
+def put_off(runs: Collection[Run]) -> set[int]:
+    """Those that may not start yet, by the database's clock."""
+    later = Run.objects.filter(pk__in=[run.pk for run in runs], not_before__gt=Now())
+    return set(later.values_list("pk", flat=True))
+
+
+def places(queue_name: str) -> dict[int, int]:
+    """How many runs go before each claimable one: those at work, and those ahead in the queue."""
+    at_work = Run.objects.live().filter(queue=queue_name).count()
+    line = Run.objects.claimable(queue_name).values_list("pk", flat=True)
+    return {run: at_work + place for place, run in enumerate(line)}
+
+
+def place_in_words(ahead: int) -> str:
+    """A place in the queue as a phrase."""
+    if not ahead:
+        return "starts in a moment"
+    return f"{ahead} {'run' if ahead == 1 else 'runs'} ahead"
+
+
+def live_workers() -> QuerySet[Worker]:
+    """Workers that were heard of within a lease and take runs."""
+    return Worker.objects.filter(Q(last_seen__gt=after(-settings.RUN_LEASE)), draining=False)
