@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,10 +76,12 @@ class Stack:
         return self
 
     def broker(self) -> "Stack":
-        """A Redis of the test's own."""
+        """A Redis of the test's own, empty."""
         command = programs.broker_command()
         command[command.index("--unixsocket") + 1] = str(self.socket)
         command[command.index("--dir") + 1] = str(self.var)
+        self.socket.unlink(missing_ok=True)
+        shutil.rmtree(self.var / "appendonlydir", ignore_errors=True)
         self.start("broker", *command)
         return self.until(self.socket.exists)
 

@@ -148,6 +148,25 @@ def test_a_run_started_without_a_broker_waits_for_tend(stack, lab):
     stack.stand_in().broker().worker().tend().until(in_state(run, "succeeded"))
 
 
+def test_a_broker_that_lost_everything_loses_nothing(machine, lab):
+    first = a_run(lab, seed=WAIT)
+    machine.until(in_state(first, "running"))
+    waiting = [a_run(lab, seed=FINISH) for _ in range(3)]
+    machine.kill("broker")
+    machine.broker()
+    cancel_run(first, by=a_user())
+    for run in waiting:
+        machine.until(in_state(run, "succeeded"))
+
+
+def test_an_idle_worker_takes_the_run_that_a_busy_one_leaves(machine, lab):
+    first = a_run(lab, seed=WAIT)
+    machine.until(in_state(first, "running"))
+    second = a_run(lab, seed=FINISH)
+    machine.worker("second").until(in_state(second, "succeeded"))
+    assert again(first).worker != again(second).worker
+
+
 def test_a_chain_runs_in_order_and_ends_with_its_first_failure(machine, lab):
     first = a_run(lab, seed=3)
     second = a_run(lab, needs={"after": first})

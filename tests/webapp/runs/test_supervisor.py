@@ -1,0 +1,136 @@
+"""The trainer's process: reading it, stopping it, and not leaving it behind."""
+
+import json
+import signal
+import sys
+
+import pytest
+
+from alignment.config import RunSpec
+from alignment.events import Failed, Finished, StepDone, Stopped, dump_event
+from tests.stand_in import DEAF, WAIT
+from webapp.runs import supervisor
+from webapp.runs.spool import read_batch
+from webapp.runs.supervisor import Outcome
+from webapp.runs.verdict import judge
+
+DONE, STOPPED = Finished(summary={}), Stopped(step=3, saved=True)
+STEP = dump_event(StepDone(step=1, total=2, metrics={}))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run folder for the stand-in, which behaves by its seed."""
+
+    def made(seed):
+        spec = RunSpec(kind="align", run=1, epoch=1, seed=seed, config={})
+        (tmp_path / "config.json").write_text(spec.model_dump_json())
+        return tmp_path
+
+    return made
+
+
+def drained(trainer, wish=""):
+    """Read and obey until the trainer ends; how it ended."""
+    while (batch := trainer.next_batch()) is not None:
+        trainer.confirm(batch)
+        trainer.obey(wish)
+    return trainer.outcome()
+
+
+@pytest.mark.parametrize(("wish", "saved"), [("save", True), ("now", False)])
+def test_a_trainer_stops_as_it_is_asked(folder, stand_in, wish, saved):
+    with supervisor.launch(folder(WAIT)) as trainer:
+        outcome = drained(trainer, wish)
+    assert (outcome.last.saved, outcome.returncode, outcome.asked) == (saved, 0, wish)
+    assert json.loads((trainer.folder / "control.json").read_text()) == {"stop": wish}
+
+
+def test_a_trainer_that_does_not_listen_is_ended(folder, stand_in):
+    stand_in.RUN_STOP_GRACE = 0.3
+    with supervisor.launch(folder(DEAF)) as trainer:
+        outcome = drained(trainer, "save")
+    assert (outcome.returncode, outcome.forced) == (-signal.SIGTERM, True)
+
+
+def test_without_a_renewal_the_fence_kills_the_trainer(folder, stand_in):
+    stand_in.RUN_LEASE = 0.4
+    with supervisor.launch(folder(WAIT)) as trainer:
+        assert trainer.fence.fired.wait(10)
+        assert trainer.process.wait(10) == -signal.SIGKILL
+
+
+def test_leaving_the_block_ends_the_trainer(folder, stand_in):
+    with supervisor.launch(folder(WAIT)) as trainer:
+        assert trainer.process.poll() is None
+    assert trainer.process.returncode == -signal.SIGKILL
+
+
+def test_all_that_the_trainer_prints_is_logged(folder, settings):
+    settings.TRAINER_COMMAND = [sys.executable, "-c", "import sys; print(1); sys.exit('two')"]
+    with supervisor.launch(folder(WAIT)) as trainer:
+        drained(trainer)
+    assert (trainer.folder / "stdout.log").read_text() == "1\ntwo\n"
+
+
+def test_secrets_stay_out_of_the_trainers_environment(monkeypatch):
+    for name in ("DATABASE_URL", "ATTUNE_SECRET_KEY", "HF_TOKEN", "SOME_PASSWORD"):
+        monkeypatch.setenv(name, "canary")
+    assert "canary" not in supervisor.environment().values()
+
+
+def test_half_a_line_waits_for_the_rest(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(STEP + STEP[:10])
+    batch = read_batch(path, 0)
+    assert (len(batch.events), batch.end) == (1, len(STEP))
+
+
+def test_a_line_that_is_no_event_is_skipped(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"nonsense\n" + STEP)
+    assert len(read_batch(path, 0).events) == 1
+
+
+def test_a_line_longer_than_a_batch_is_read_whole(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(dump_event(Finished(summary={"text": "x" * 200_000})))
+    assert len(read_batch(path, 0).events) == 1
+
+
+def test_many_lines_are_read_in_batches(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(STEP * 5000)
+    first = read_batch(path, 0)
+    assert 0 < len(first.events) < 5000
+    assert read_batch(path, first.end).start == first.end
+
+
+@pytest.mark.parametrize(
+    ("outcome", "intent", "state", "reason"),
+    [
+        (Outcome(0, DONE, "", forced=False), "run", "succeeded", ""),
+        (Outcome(0, DONE, "save", forced=False), "pause", "succeeded", ""),
+        (Outcome(0, DONE, "now", forced=False), "cancel", "cancelled", "cancelled"),
+        (Outcome(-9, None, "now", forced=True), "cancel", "cancelled", "cancelled"),
+        (Outcome(0, STOPPED, "save", forced=False), "pause", "interrupted", "paused"),
+        (Outcome(-15, None, "save", forced=True), "pause", "interrupted", "pause_save_failed"),
+        (Outcome(0, STOPPED, "save", forced=False), "run", "interrupted", "shutdown"),
+        (Outcome(-9, None, "", forced=False), "run", "interrupted", "trainer_lost"),
+        (Outcome(-9, DONE, "", forced=False), "run", "interrupted", "trainer_lost"),
+        (Outcome(1, None, "", forced=False), "run", "failed", "code"),
+        (Outcome(0, None, "", forced=False), "run", "failed", "code"),
+        (Outcome(3, Failed(code="oom", message="m"), "", forced=False), "run", "failed", "oom"),
+        (Outcome(1, Failed(code="bug", message="m"), "", forced=False), "run", "failed", "code"),
+        (
+            Outcome(1, Failed(code="bug", message="[Errno 28] No space left on device"), "", forced=False),
+            "run",
+            "interrupted",
+            "disk_full",
+        ),
+    ],
+)  # fmt: skip
+def test_how_a_trainer_ended_says_where_its_run_stands(outcome, intent, state, reason):
+    verdict = judge(outcome, intent, 7)
+    assert (verdict.to, verdict.reason) == (state, reason)
+    assert verdict.message or state == "succeeded"
