@@ -218,14 +218,14 @@ class Label(models.Model):
     """An answer to a task; append-only: a change is a new revision."""
 
     class Choice(models.IntegerChoices):
-        BOTH_BAD = 0
-        LEFT_MUCH = 1
-        LEFT = 2
-        LEFT_SLIGHTLY = 3
-        TIE = 4
-        RIGHT_SLIGHTLY = 5
-        RIGHT = 6
-        RIGHT_MUCH = 7
+        BOTH_BAD = 0, "both bad"
+        LEFT_MUCH = 1, "A much better"
+        LEFT = 2, "A better"
+        LEFT_SLIGHTLY = 3, "A slightly better"
+        TIE = 4, "tie"
+        RIGHT_SLIGHTLY = 5, "B slightly better"
+        RIGHT = 6, "B better"
+        RIGHT_MUCH = 7, "B much better"
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="labels")
     assignment = models.ForeignKey(Assignment, models.CASCADE, related_name="labels")

@@ -1,11 +1,12 @@
 """The label page, and the tables of tasks and labels."""
 
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
@@ -171,12 +172,7 @@ def tasks(request: HtmxRequest, project_id: int) -> HttpResponse:
     form = TaskFilter(request.GET)
     form.is_valid()
     found = project.tasks.of_state(form.cleaned_data.get("state", "")).listed()
-    context = {
-        "project": project,
-        "form": form,
-        "page": Paginator(found, ROWS).get_page(request.GET.get("page")),
-        "progress": queries.progress(project),
-    }
+    context = _table(request, project, found) | {"form": form}
     return render_page(request, "labeling/tasks.html", context, partial="rows")
 
 
@@ -190,10 +186,18 @@ def labels(request: HtmxRequest, project_id: int) -> HttpResponse:
     chosen = form.cleaned_data
     found = Label.objects.of_project(project).standing(chosen.get("show", ""))
     found = found.by(annotator=chosen.get("annotator"), kind=chosen.get("by", ""))
-    context = {
+    context = _table(request, project, found) | {"form": form}
+    return render_page(request, "labeling/labels.html", context, partial="rows")
+
+
+def _table(request: HttpRequest, project: Project, found: QuerySet[Any]) -> dict[str, object]:
+    """One page of rows, what its links keep of the address, and the counts above it."""
+    kept = request.GET.copy()
+    kept.pop("page", None)
+    return {
         "project": project,
-        "form": form,
         "page": Paginator(found, ROWS).get_page(request.GET.get("page")),
+        "query": f"{kept.urlencode()}&" if kept else "",
+        "filtered": any(kept.values()),
         "progress": queries.progress(project),
     }
-    return render_page(request, "labeling/labels.html", context, partial="rows")
