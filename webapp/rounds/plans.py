@@ -44,8 +44,8 @@ def plan_from(project: Project, query: Mapping[str, str]) -> Plan:
     policy = chosen(project.artifacts.models(), query.get("policy"))
     if again is not None and preset not in PRESETS:
         config = config_of(again)
-    if policy is None and again is not None:
-        policy = next_policy(again)
+    if policy is None and (last := again or project.rounds.first()) is not None:
+        policy = next_policy(last)
     return Plan(
         project,
         preset,

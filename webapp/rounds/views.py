@@ -18,6 +18,7 @@ from webapp.rounds.config import PRESETS
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round
 from webapp.runs.described import described
+from webapp.runs.queries import eta_seconds
 
 PAGE = 50
 SAMPLES = 10
@@ -88,11 +89,13 @@ def detail(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse
     standing = queries.standing(
         get_object_or_404(queries.with_parts(project.rounds.all()), pk=round_id)
     )
-    order = request.GET.get("order", "gain")
+    order = "loss" if request.GET.get("order") == "loss" else "gain"
     found = queries.changes(standing.round, worst_first=order == "loss")
     context = {
         "project": project,
         "standing": standing,
+        "keep": f"order={order}&",
+        "eta": eta_seconds(standing.now.run) if standing.now else None,
         "measures": queries.measures(standing.summary),
         "settings": [(part, described(part.run.kind, part.run.config)) for part in standing.parts],
         "page": Paginator(found, SAMPLES).get_page(request.GET.get("page")),

@@ -15,6 +15,8 @@ class Chart(NamedTuple):
 CHARTS = (
     Chart("loss", "Loss", "loss"),
     Chart("reward/mean", "Reward", "mean reward"),
+    Chart("reward/before", "Reward of the reference", "mean reward"),
+    Chart("reward/after", "Reward of the policy", "mean reward"),
     Chart("kl/reference", "Distance from the reference", "KL (nats)"),
     Chart("divergence/target", "Divergence to the target", "divergence"),
     Chart("logz/mean", "log Z", "log Z (nats)"),
@@ -28,6 +30,8 @@ MORE_CHARTS = (
     Chart("length/truncated", "Cut at the length limit", "share of completions"),
     Chart("entropy/mean", "Entropy", "nats / token"),
     Chart("grad/norm", "Gradient norm", "norm"),
+    Chart("baseline/mean", "Baseline", "mean pseudo-reward"),
+    Chart("prompts/skipped", "Prompts without an estimate of Z", "prompts"),
     Chart("lr", "Learning rate", "rate"),
     Chart("seconds/step", "Time per step", "seconds"),
     Chart("logp/mismatch", "Sampler and scorer apart", "nats / token"),

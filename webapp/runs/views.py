@@ -69,6 +69,7 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
         "project": project,
         "queue": waiting.queue(project),
         "workers": Worker.objects.order_by("host", "pk"),
+        "live": set(waiting.live_workers().values_list("pk", flat=True)),
         "page": Paginator(done, PAGE).get_page(request.GET.get("page")),
         "has_model": project.artifacts.models().exists(),
     }
@@ -180,7 +181,7 @@ def metrics(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
         "epoch": run.epoch,
         "final": run.is_final,
         "reset": not known,
-        "series": {key: [list(point) for point in points] for key, points in series.items()},
+        "series": {key: [point[:4] for point in points] for key, points in series.items()},
     }
     return JsonResponse(answer)
 
