@@ -210,6 +210,7 @@ class LabelQuerySet(models.QuerySet["Label"]):
                 models.When(choice=Label.Choice.TIE, then=0),
                 models.When(choice__lt=Label.Choice.TIE, then=F("left_id")),
                 default=F("right_id"),
+                output_field=models.BigIntegerField(),
             )
         )
 

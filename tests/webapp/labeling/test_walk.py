@@ -1,0 +1,101 @@
+"""Whatever people do, in whatever order, no task is lost and none is answered too often."""
+
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+from django.db.models import Count, F, Q
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from tests.factories import a_user, some_tasks
+from tests.webapp.labeling.acts import overdue
+from webapp.labeling import queue
+from webapp.labeling.models import Assignment, Label, Task
+from webapp.labeling.services import LabelingError, expire_leases, skip, submit_label, undo_label
+
+STATE = Assignment.State
+PEOPLE = 3
+
+
+def claims(project, person, number):
+    queue.claim_page(project, person, count=1 + number)
+
+
+def submits(project, person, number):
+    if card := any_of(person, number):
+        submit_label(card, client_id=uuid4(), choice=number)
+
+
+def repeats(project, person, number):
+    if label := Label.objects.filter(annotator=person).order_by("pk").last():
+        submit_label(label.assignment, client_id=label.client_id, choice=number)
+
+
+def skips(project, person, number):
+    card = any_of(person, number)
+    if card and card.state == STATE.SUBMITTED:
+        with pytest.raises(LabelingError):
+            skip(card)
+    elif card:
+        skip(card)
+
+
+def undoes(project, person, number):
+    if label := Label.objects.filter(annotator=person).order_by("pk").last():
+        undo_label(person, label.client_id)
+
+
+def falls_silent(project, person, number):
+    for card in Assignment.objects.held_by(person):
+        overdue(card)
+
+
+def is_expired(project, person, number):
+    expire_leases()
+
+
+def any_of(person, number):
+    """One of the person's assignments, in whatever state, also a long lost one."""
+    cards = list(person.assignments.order_by("pk"))
+    return cards[number % len(cards)] if cards else None
+
+
+ACTS = [claims, submits, submits, repeats, skips, undoes, falls_silent, is_expired]
+STEP = some.tuples(some.sampled_from(ACTS), some.integers(0, PEOPLE - 1), some.integers(0, 7))
+
+
+@pytest.mark.parametrize("need", [1, 2])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=some.lists(STEP, min_size=10, max_size=40))
+def test_any_walk_keeps_the_counts_and_leaves_every_task_finishable(project, need, steps):
+    with transaction.atomic():
+        some_tasks(project, 3, need=need)
+        people = [a_user(project) for _ in range(PEOPLE)]
+        for act, person, number in steps:
+            act(project, people[person], number)
+            check_counts()
+        finish(project, need)
+        transaction.set_rollback(True)
+
+
+def check_counts():
+    leased = Count("assignments", filter=Q(assignments__state=STATE.LEASED), distinct=True)
+    counted = Count("labels", filter=Q(labels__counted=True), distinct=True)
+    for task in Task.objects.annotate(leased=leased, counted=counted):
+        assert task.done == task.counted
+        assert task.taken == task.leased + task.counted <= task.need
+
+
+def finish(project, need):
+    """Everybody leaves; as many new people as a task needs come and answer what is open."""
+    for card in Assignment.objects.filter(state=STATE.LEASED):
+        overdue(card)
+    expire_leases()
+    for _ in range(need):
+        person = a_user(project)
+        while card := queue.claim(project, person):
+            assert submit_label(card, client_id=uuid4(), choice=2).counted
+    assert not Task.objects.exclude(done=F("need"), taken=F("need")).exists()
