@@ -165,7 +165,7 @@ def _shown(row: dict[str, Any]) -> FirstRow:
         prompt=json.loads(row["messages"])[-1]["content"],
         left=row["left"],
         right=row["right"],
-        answer="Left ranked above right" if ranked else Label.Choice(row["choice"]).label,
+        answer="A ranked above B" if ranked else Label.Choice(row["choice"]).label,
         annotator=row["annotator"],
         simulated=row["simulated"],
         split=row["split"],

@@ -33,8 +33,9 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
             return redirect("datasets:snapshots", project.pk)
         messages.success(request, f"{made} is frozen: it will never change.")
         return redirect("datasets:snapshot", project.pk, made.pk)
-    listed = project.snapshots.select_related("artifact", "created_by")
-    page = Paginator(listed.annotate(used=Count("rounds")), ROWS).get_page(request.GET.get("page"))
+    listed = project.snapshots.annotate(used=Count("rounds")).order_by("-number")
+    rows = listed.select_related("created_by")
+    page = Paginator(rows, ROWS).get_page(request.GET.get("page"))
     context = {"project": project, "form": form, "page": page, "now": queries.unfrozen(project)}
     return render(request, "datasets/snapshots.html", context)
 

@@ -11,16 +11,18 @@ from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
+from webapp.datasets.models import Snapshot
 from webapp.datasets.queries import unfrozen
 from webapp.labeling.models import Completion, Task
-from webapp.projects.models import Membership, Project, Prompt
+from webapp.projects.models import Membership, Project, Prompt, Split
 from webapp.registry.models import Artifact
 from webapp.rounds.queries import Standing, standing, with_parts
+from webapp.rounds.services import FEWEST_PAIRS, snapshot_pairs
 from webapp.runs.models import Run, State, Worker
+from webapp.runs.waiting import live_workers
 
-FEWEST_PAIRS = 16  # a round refuses a snapshot with fewer
+FEWEST_LABELS = 32  # new labels worth a snapshot: with fewer a round is refused
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
-SEEN = timedelta(seconds=60)  # a worker that said nothing for longer is not counted
 RECENT = timedelta(days=7)
 
 
@@ -34,7 +36,7 @@ class Facts(NamedTuple):
     new_ranked: int
     model: Artifact | None
     reward: Artifact | None
-    snapshot: Mapping[str, object] | None  # pk, number, pairs, created_at, rounds
+    snapshot: Snapshot | None  # with `used`, the number of its rounds
     round: Standing | None
     making: Run | None  # a run under way that will give tasks or a model, outside a round
 
@@ -73,7 +75,7 @@ def facts(project: Project) -> Facts:
         new_ranked=counts["new_ranked"],
         model=project.artifacts.models().first(),
         reward=project.artifacts.reward_models().first(),
-        snapshot=project.snapshots.annotate(used=Count("rounds")).first(),
+        snapshot=project.snapshots.annotate(used=Count("rounds")).order_by("-number").first(),
         round=standing(last_round) if last_round else None,
         making=under_way.exclude(
             state__in=[State.SUCCEEDED, State.FAILED, State.CANCELLED]
@@ -106,15 +108,25 @@ def _finish_what_runs(project: Project, now: Facts) -> Step | None:
 
 
 def _feed_the_trainer(project: Project, now: Facts) -> Step | None:
-    unused = now.snapshot and not now.snapshot.used and now.snapshot.pairs >= FEWEST_PAIRS
-    if unused and now.model:
+    ready = now.snapshot and not now.snapshot.used and _can_train(now.snapshot)
+    if ready and now.model:
         return Step("round", "Start a round", reverse("rounds:launch", args=[project.pk]))
-    enough = FEWEST_PAIRS if not now.waiting else ENOUGH_LABELS
-    if not unused and (now.new_labels >= enough or now.new_ranked):
-        return Step(
-            "snapshot", "Freeze a snapshot", reverse("datasets:snapshots", args=[project.pk])
-        )
+    if not ready and _worth_freezing(now):
+        url = reverse("datasets:snapshots", args=[project.pk])
+        return Step("snapshot", "Freeze a snapshot", url)
     return None
+
+
+def _can_train(snapshot: Snapshot) -> bool:
+    return snapshot_pairs(snapshot, Split.TRAIN) >= FEWEST_PAIRS[Split.TRAIN]
+
+
+def _worth_freezing(now: Facts) -> bool:
+    """Whether what is new makes a snapshot to train on; one that was too small does not count."""
+    too_small = now.snapshot and not now.snapshot.used
+    labels = now.labels if too_small else now.new_labels
+    enough = ENOUGH_LABELS if now.waiting else FEWEST_LABELS
+    return bool(now.new_ranked or (now.new_labels and labels >= enough))
 
 
 def _get_tasks_answered(project: Project, now: Facts) -> Step | None:
@@ -211,7 +223,7 @@ def house(project: Project) -> House:
         simulated=project.memberships.filter(user__simulated=True).count(),
         free_bytes=shutil.disk_usage(settings.VAR).free,
         stored_bytes=project.artifacts.aggregate(total=Sum("bytes"))["total"] or 0,
-        workers=list(Worker.objects.filter(last_seen__gte=timezone.now() - SEEN)),
+        workers=list(live_workers()),
         failures=list(failed[:5]),
     )
 

@@ -3,9 +3,9 @@
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, user_passes_test
+from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -46,10 +46,11 @@ def home(request: HtmxRequest) -> HttpResponse:
 
 
 @login_required
-@user_passes_test(lambda user: user.is_superuser)
 @require_http_methods(["GET", "POST"])
 def new_project(request: HtmxRequest) -> HttpResponse:
     """The form of a new project; only a superuser makes one."""
+    if not request.user.is_superuser:
+        raise Http404
     form = ProjectForm(request.POST or None, initial={"guidelines": STARTER_GUIDELINES})
     if form.is_valid():
         project = services.create_project(**form.cleaned_data, by=request.user)
