@@ -155,7 +155,7 @@ def _silent(event: Event) -> None:
 
 def _exit_with_stdin() -> None:
     """End at once when whoever started this closes our input, or dies."""
-    while sys.stdin.buffer.read(1024):
+    while os.read(sys.stdin.fileno(), 1024):  # not sys.stdin: its lock would outlive main()
         pass
     os._exit(ORPHANED)
 

@@ -53,6 +53,8 @@ def _stopped(outcome: Outcome, intent: str) -> Verdict:
     if intent != Intent.PAUSE:
         text = "Its worker was shut down; it goes on when a worker is back."
         return Verdict(State.INTERRUPTED, "shutdown", text)
+    if not outcome.began:
+        return Verdict(State.INTERRUPTED, "paused", "Paused before it had begun.")
     if saved:
         text = f"Paused after step {outcome.last.step}; resume goes on from there."
         return Verdict(State.INTERRUPTED, "paused", text)

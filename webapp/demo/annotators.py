@@ -1,0 +1,78 @@
+"""Simulated annotators: HTTP clients with logins of their own, on the endpoints of the browser.
+
+They are marked as simulated in the data and on the pages. Only they and the final judge read the
+hidden utility. People can label at the same time.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from alignment.utility import SimulatedAnnotator
+
+JSON = {"Accept": "application/json"}
+
+
+@dataclass(frozen=True)
+class Login:
+    """How one simulated annotator signs in, and the seed of their taste and noise."""
+
+    username: str
+    password: str
+    seed: int
+
+
+class AnnotatorError(Exception):
+    """The web program did not let an annotator in."""
+
+
+def label_all(
+    url: str, project_id: int, logins: Sequence[Login], on_label: Callable[[], None]
+) -> int:
+    """Answer tasks side by side until none is left for anyone; the number of labels given."""
+    with ThreadPoolExecutor(len(logins)) as people:
+        given = people.map(lambda login: _label(url, project_id, login, on_label), logins)
+        return sum(given)
+
+
+def _label(url: str, project_id: int, login: Login, on_label: Callable[[], None]) -> int:
+    person = SimulatedAnnotator(login.seed)
+    page = f"/p/{project_id}/label/"
+    given = 0
+    with httpx.Client(base_url=url, timeout=60) as client:
+        _sign_in(client, login)
+        card = _card(client.get(page, headers=JSON))
+        while card["assignment"] is not None:
+            choice = person.choose(card["prompt"], card["left"], card["right"])
+            answer = {
+                "assignment": card["assignment"],
+                "choice": choice,
+                "client_id": str(uuid4()),
+                "csrfmiddlewaretoken": client.cookies["csrftoken"],
+            }
+            card = _card(client.post(page, data=answer, headers=JSON))
+            given += 1
+            on_label()
+    return given
+
+
+def _sign_in(client: httpx.Client, login: Login) -> None:
+    client.get("/accounts/login/").raise_for_status()
+    form = {
+        "login": login.username,
+        "password": login.password,
+        "csrfmiddlewaretoken": client.cookies["csrftoken"],
+    }
+    response = client.post("/accounts/login/", data=form)
+    if "sessionid" not in client.cookies:
+        raise AnnotatorError(f"{login.username} could not sign in ({response.status_code}).")
+
+
+def _card(response: httpx.Response) -> dict[str, Any]:
+    response.raise_for_status()
+    card: dict[str, Any] = response.json()
+    return card

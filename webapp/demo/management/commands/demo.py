@@ -1,0 +1,42 @@
+"""`manage.py demo`: the whole loop on this machine, then an address to look at it."""
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from webapp.demo.progress import TerminalReporter
+from webapp.demo.scenario import Demo, DemoError, figures
+from webapp.stack import Stack, StackError, only_one, prepare_database, serve
+
+
+class Command(BaseCommand):
+    """Start everything, play the loop, and stay up (or stop, with --once)."""
+
+    help = "Play the whole loop through the real parts, then keep the dashboard up."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """--once and --port."""
+        parser.add_argument(
+            "--once", action="store_true", help="stop everything at the end and print JSON"
+        )
+        parser.add_argument("--port", type=int, default=8000, help="first port to try")
+
+    def handle(self, *, once: bool, port: int, **_options: Any) -> None:  # noqa: ANN401
+        """Play the demo; Ctrl-C ends all it started."""
+        try:
+            with only_one(Path(settings.VAR)):
+                prepare_database()
+                with Stack(port) as stack, TerminalReporter() as reporter:
+                    result = figures(Demo(stack, reporter).play())
+                    if not once:
+                        reporter.close()
+                        serve(stack, self.stdout)
+            self.stdout.write(json.dumps(result))
+        except (DemoError, StackError) as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            self.stdout.write("Stopped.")
