@@ -86,11 +86,17 @@ class Demo:
         """The small language model everything starts from."""
         self.reporter.step("Starter model, from scratch")
         run = self.run(
-            project, "pretrain", lambda key: start_run(
-                project, kind="pretrain", name="Starter model", config=PretrainConfig(),
-                seed=SEED, key=key,
+            project,
+            "pretrain",
+            lambda key: start_run(
+                project,
+                kind="pretrain",
+                name="Starter model",
+                config=PretrainConfig(),
+                seed=SEED,
+                key=key,
             ),
-        )  # fmt: skip
+        )
         model = run.outputs.get(type=Artifact.Type.MODEL)
         self.reporter.done(f"{run.summary['parameters']:,} parameters")
         return model
@@ -98,12 +104,19 @@ class Demo:
     def completions(self, project: Project, model: Artifact) -> None:
         """Two answers to each prompt, queued as compare tasks."""
         self.reporter.step("Completions of the starter model")
-        self.run(
-            project, "generate", lambda key: start_run(
-                project, kind="generate", name="First completions",
-                config=GenerateConfig(prompts=640), seed=SEED, inputs={"policy": model}, key=key,
+        run = self.run(
+            project,
+            "generate",
+            lambda key: start_run(
+                project,
+                kind="generate",
+                name="First completions",
+                config=GenerateConfig(prompts=640),
+                seed=SEED,
+                inputs={"policy": model},
+                key=key,
             ),
-        )  # fmt: skip
+        )
         self.reporter.done(f"{Task.objects.filter(first__run=run).count()} compare tasks")
 
     def labels(self, project: Project) -> Snapshot:
