@@ -31,10 +31,10 @@ def folder(tmp_path):
 
 
 def drained(trainer, wish=""):
-    """Read and obey until the trainer ends; how it ended."""
+    """Read until the trainer ends, and say what is wanted once it has begun; how it ended."""
     while (batch := trainer.next_batch()) is not None:
         trainer.confirm(batch)
-        trainer.obey(wish)
+        trainer.obey(wish if trainer.offset else "")
     return trainer.outcome()
 
 
@@ -51,6 +51,14 @@ def test_a_trainer_that_does_not_listen_is_ended(folder, stand_in):
     with supervisor.launch(folder(DEAF)) as trainer:
         outcome = drained(trainer, "save")
     assert (outcome.returncode, outcome.forced) == (-signal.SIGTERM, True)
+
+
+def test_a_trainer_that_has_not_begun_is_ended_at_once(folder, settings):
+    settings.TRAINER_COMMAND = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with supervisor.launch(folder(WAIT)) as trainer:
+        trainer.obey("save")
+        outcome = trainer.outcome()
+    assert (outcome.forced, outcome.began) == (True, False)
 
 
 def test_without_a_renewal_the_fence_kills_the_trainer(folder, stand_in):
@@ -115,9 +123,10 @@ def test_many_lines_are_read_in_batches(tmp_path):
         (Outcome(-9, None, "now", forced=True), "cancel", "cancelled", "cancelled"),
         (Outcome(0, STOPPED, "save", forced=False), "pause", "interrupted", "paused"),
         (Outcome(-15, None, "save", forced=True), "pause", "interrupted", "pause_save_failed"),
+        (Outcome(-15, None, "save", forced=True, began=False), "pause", "interrupted", "paused"),
         (Outcome(0, STOPPED, "save", forced=False), "run", "interrupted", "shutdown"),
         (Outcome(-9, None, "", forced=False), "run", "interrupted", "trainer_lost"),
-        (Outcome(-9, DONE, "", forced=False), "run", "interrupted", "trainer_lost"),
+        (Outcome(-9, DONE, "", forced=False), "run", "succeeded", ""),
         (Outcome(1, None, "", forced=False), "run", "failed", "code"),
         (Outcome(0, None, "", forced=False), "run", "failed", "code"),
         (Outcome(3, Failed(code="oom", message="m"), "", forced=False), "run", "failed", "oom"),
