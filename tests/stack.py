@@ -19,7 +19,7 @@ TIMES = {"LEASE": "3", "RENEW": "0.3", "POLL": "0.1", "REAP": "0.3", "RING": "0.
     "BACKOFF": "0",
     "STOP_GRACE": "3",
 }
-PATIENCE = 60.0  # seconds; two cores are shared by many
+PATIENCE = 120.0  # seconds; two cores are shared by many
 
 
 class Stack:

@@ -34,6 +34,7 @@ class Outcome:
     last: Last | None
     asked: str  # "", "save" or "now"
     forced: bool  # we sent the signal
+    began: bool = True  # it reported something
 
 
 class Trainer:
@@ -68,7 +69,10 @@ class Trainer:
         self.fence.renew()
 
     def obey(self, wish: str) -> None:
-        """Pass a wish on ("save" or "now"); a trainer that does not end in time is ended."""
+        """Pass a wish on ("save" or "now"); a trainer that does not end in time is ended.
+
+        One that has not begun has nothing to save and reads no wishes yet: it is ended at once.
+        """
         if wish and wish != self.asked:
             self._ask(wish)
         if not self.asked:
@@ -76,13 +80,19 @@ class Trainer:
         waited = time.monotonic() - self.asked_at
         if waited > settings.RUN_STOP_GRACE * (1 + KILL_AFTER):
             self._signal(signal.SIGKILL)
-        elif waited > settings.RUN_STOP_GRACE:
+        elif waited > settings.RUN_STOP_GRACE or not self.offset:
             self._signal(signal.SIGTERM)
 
     def outcome(self) -> Outcome:
         """How it ended, once it and all it started are gone."""
         signal_group(self.process, signal.SIGKILL)
-        return Outcome(self.process.wait(), self.last, self.asked, self.forced)
+        return Outcome(
+            returncode=self.process.wait(),
+            last=self.last,
+            asked=self.asked,
+            forced=self.forced,
+            began=self.offset > 0,
+        )
 
     def _ask(self, wish: str) -> None:
         aside = self.folder / ".control.json"

@@ -1,17 +1,23 @@
 """From claimed to settled, with a stand-in for the trainer (tests/stand_in.py)."""
 
+import sqlite3
+import threading
 from itertools import pairwise
 
 import pytest
+from django.db import connection
 from django.db.models import F
 
-from alignment.events import StepDone
+from alignment.events import Finished, StepDone
+from alignment.folders import committed
 from tests.factories import a_run, a_worker, again, run_at
 from tests.stand_in import DIE, FAIL, FINISH, SILENT
-from webapp.runs import execution
+from webapp.runs import execution, supervisor
 from webapp.runs.errors import LostLease
+from webapp.runs.folders import folder_of, prepare
 from webapp.runs.models import Run, RunMetric, RunSpool
 from webapp.runs.spool import Batch
+from webapp.runs.supervisor import Outcome
 
 STEP = Batch(0, 10, (StepDone(step=3, total=10, metrics={"loss": 0.5}),))
 
@@ -113,3 +119,42 @@ def test_a_worker_past_its_epoch_settles_nothing(claimed, stand_in, var):
     run_at(claimed, epoch=2)
     execution.execute(claimed)
     assert (again(claimed).state, claimed.outputs.count()) == ("starting", 0)
+
+
+def test_a_finished_zombie_publishes_nothing(claimed, stand_in):
+    folder = folder_of(claimed)
+    with committed(folder / "output") as aside:
+        (aside / "model.json").write_text("{}")
+    run_at(claimed, epoch=2)
+    outcome = Outcome(0, Finished(summary={}), "", forced=False)
+    with pytest.raises(LostLease):
+        execution.finish(claimed, outcome)
+    assert (again(claimed).state, claimed.outputs.count()) == ("starting", 0)
+
+
+def test_a_damaged_output_is_not_published(claimed, stand_in):
+    folder = folder_of(claimed)
+    with committed(folder / "output") as aside:
+        (aside / "model.json").write_text("{}")
+    (folder / "output" / "model.json").write_text("[]")
+    execution.finish(claimed, Outcome(0, Finished(summary={}), "", forced=False))
+    assert (again(claimed).reason, claimed.outputs.count()) == ("checkpoint", 0)
+
+
+def test_a_shutdown_saves_what_can_be_saved(project, models):
+    draining = execution.Wanted("run", draining=True)
+    runs = [a_run(project, "align", inputs=models), a_run(project)]
+    assert [execution.wish(run, draining, shutdown=False) for run in runs] == ["save", "now"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="locks the file of SQLite")
+def test_a_database_that_is_locked_is_waited_for(claimed, stand_in):
+    folder = prepare(claimed)
+    connection.cursor().execute("PRAGMA busy_timeout = 100")
+    lock = sqlite3.connect(connection.settings_dict["NAME"], check_same_thread=False)
+    lock.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.5, lock.rollback).start()
+    with supervisor.launch(folder) as trainer:
+        execution._stored(trainer, lambda: execution.record(claimed, STEP))
+    assert again(claimed).step == 3

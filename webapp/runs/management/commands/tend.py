@@ -66,7 +66,7 @@ def end_of_stdin() -> threading.Event:
     over = threading.Event()
 
     def wait() -> None:
-        while sys.stdin.buffer.read(4096):
+        while os.read(sys.stdin.fileno(), 1024):  # not sys.stdin: its lock would outlive us
             continue
         over.set()
 
