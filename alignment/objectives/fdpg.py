@@ -21,7 +21,7 @@ from torch import Tensor
 from alignment import checkpoints
 from alignment.config import AlignConfig, RunSpec
 from alignment.divergences import DIVERGENCES, Divergence
-from alignment.errors import DataError, DivergedError, OutOfMemoryError
+from alignment.errors import ConfigError, DataError, DivergedError, OutOfMemoryError
 from alignment.estimators import ZCache, ess_fraction, estimate, paired_estimate
 from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
 from alignment.folders import committed
@@ -41,6 +41,7 @@ from alignment.targets import reward_target
 Reward = Callable[[Policy, Rollouts], Tensor]
 Progress = Generator[Event, str | None, None]
 
+ROLES = ("policy", "reference", "reward", "prompts")
 PROMPTS_AT_ONCE = 64  # of the reference phase
 MEASURED_PROMPTS, MEASURED_COMPLETIONS = 64, 4  # of the final KL
 SMOOTHING = 0.5  # weight of the newest KL estimate
@@ -94,7 +95,7 @@ class Scored:
 def align(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind align: train `inputs["policy"]` against `inputs["reference"]` and `["reward"]`."""
     config = AlignConfig.model_validate(spec.config)
-    inputs = {role: folder / path for role, path in spec.inputs.items()}
+    inputs = spec_inputs(spec, folder)
     problem = Problem(
         prompts=list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts],
         start=inputs["policy"],
@@ -104,6 +105,14 @@ def align(spec: RunSpec, folder: Path) -> Progress:
         seed=spec.seed,
     )
     yield from tune(problem, folder, folder / spec.resume_from if spec.resume_from else None)
+
+
+def spec_inputs(spec: RunSpec, folder: Path) -> dict[str, Path]:
+    """Where each input is; raises ConfigError naming those that are missing."""
+    missing = [role for role in ROLES if role not in spec.inputs]
+    if missing:
+        raise ConfigError(f"The run names no {' and no '.join(missing)} among its inputs.")
+    return {role: folder / path for role, path in spec.inputs.items()}
 
 
 def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress:

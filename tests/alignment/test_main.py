@@ -1,0 +1,224 @@
+"""The trainer as a program: run folders in, events and outputs out, obedience in between."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from alignment.__main__ import field_lines, main
+from alignment.config import CONFIGS, RunSpec
+from alignment.errors import ConfigError
+from alignment.events import (
+    CheckpointSaved,
+    Failed,
+    Finished,
+    PhaseStarted,
+    Ready,
+    StepDone,
+    Stopped,
+    parse_event,
+)
+from alignment.folders import verify
+from alignment.policies import Policy
+from alignment.records import write_jsonl
+from alignment.reward import RewardModel
+from alignment.trainer import RUNNERS, drive, runner
+from tests.alignment.test_fdpg import SMALL, records, weights
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def inputs(policy_folder, tmp_path):
+    torch.manual_seed(1)
+    model = RewardModel.fresh(policy_folder)
+    (tmp_path / "reward").mkdir()
+    model.save(tmp_path / "reward")
+    write_jsonl(tmp_path / "prompts.jsonl", records(6))
+    roles = {"policy": policy_folder, "reference": policy_folder}
+    roles |= {"reward": tmp_path / "reward", "prompts": tmp_path / "prompts.jsonl"}
+    return {role: str(path) for role, path in roles.items()}
+
+
+@pytest.fixture
+def run_folder(inputs, tmp_path):
+    def make(name="run", *, resume_from=None, **settings):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        spec = RunSpec(
+            kind="align",
+            run=1,
+            epoch=1,
+            seed=3,
+            threads=1,
+            config=SMALL | settings,
+            inputs=inputs,
+            resume_from=resume_from,
+        )
+        (folder / "config.json").write_text(spec.model_dump_json())
+        return folder
+
+    return make
+
+
+def start(folder, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "alignment", "run", folder],
+        stdin=subprocess.PIPE,
+        cwd=ROOT,
+        env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"} | environment,
+    )
+
+
+def events(folder):
+    path = folder / "events.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [parse_event(line) for line in lines if line.endswith(b"\n")]
+
+
+def wait_for(folder, wanted, process):
+    deadline = time.monotonic() + 60
+    while not any(wanted(event) for event in events(folder)):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ask(folder, wish):
+    (folder / "control.json").write_text(json.dumps({"stop": wish}))
+
+
+def driven(folder):
+    return list(drive(RunSpec.load(folder), folder))
+
+
+def test_a_folder_is_computed_from_end_to_end(run_folder):
+    folder = run_folder()
+    process = start(folder)
+    assert process.wait(timeout=60) == 0
+    found = events(folder)
+    assert isinstance(found[0], Ready)
+    assert [event.step for event in found if isinstance(event, StepDone)] == [*range(1, 9)]
+    assert isinstance(found[-1], Finished)
+    assert verify(folder / "output")
+    assert Policy.load(folder / "output").text([10]) == "sun"
+
+
+def test_a_killed_run_continues_bit_by_bit(run_folder):
+    whole = run_folder("whole", steps=20, checkpoint_every=2)
+    driven(whole)
+    killed = run_folder("killed", steps=20, checkpoint_every=2)
+    process = start(killed)
+    wait_for(killed, lambda e: isinstance(e, CheckpointSaved) and e.step >= 4, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    newest = max(killed.glob("ckpt-*"))
+    resumed = run_folder("again", steps=20, checkpoint_every=2, resume_from=str(newest))
+    ready = driven(resumed)[0]
+    assert ready.resumed_step >= 4
+    assert ready.bit_exact
+    first, second = weights(whole / "output"), weights(resumed / "output")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_trainer_ends_with_whoever_started_it(run_folder):
+    folder = run_folder(steps=100_000)
+    process = start(folder, ATTUNE_EXIT_WITH_STDIN="1")
+    wait_for(folder, lambda event: isinstance(event, StepDone), process)
+    process.stdin.close()
+    assert process.wait(timeout=10) == 130
+
+
+def test_stop_now_ends_without_a_checkpoint(run_folder):
+    folder = run_folder()
+    ask(folder, "now")
+    assert [type(event) for event in driven(folder)] == [Ready, Stopped]
+    assert not list(folder.glob("ckpt-*"))
+
+
+def test_stop_and_save_ends_with_a_checkpoint(run_folder):
+    folder = run_folder()
+    seen = []
+    for event in drive(RunSpec.load(folder), folder):
+        seen.append(event)
+        if isinstance(event, StepDone) and event.step == 3:
+            ask(folder, "save")
+    assert isinstance(seen[-2], CheckpointSaved)
+    assert seen[-1] == Stopped(step=3, saved=True)
+    assert verify(folder / seen[-2].path)
+
+
+def test_a_stop_that_comes_too_late_leaves_the_run_finished(run_folder):
+    folder = run_folder(sample_prompts=0)
+    for event in drive(RunSpec.load(folder), folder):
+        last = event
+        if event == PhaseStarted(name="measuring the result"):
+            ask(folder, "save")
+    assert isinstance(last, Finished)
+
+
+def test_a_wrong_setting_is_named(run_folder, capsys):
+    folder = run_folder(beta=-1)
+    assert main(["run", str(folder)]) == 3
+    (failed,) = events(folder)
+    assert failed.code == "config"
+    assert "beta: Input should be greater than 0" in failed.message
+    assert failed.message in capsys.readouterr().err
+
+
+def test_a_missing_input_is_named(run_folder, inputs):
+    del inputs["reward"]
+    folder = run_folder()
+    with pytest.raises(ConfigError, match="reward"):
+        driven(folder)
+
+
+def test_a_folder_without_config_is_refused(tmp_path):
+    assert main(["run", str(tmp_path)]) == 3
+    assert events(tmp_path)[0].message == "The run folder has no config.json."
+
+
+def test_an_unreadable_checkpoint_is_not_resumed(run_folder):
+    folder = run_folder(resume_from="ckpt-000004")
+    (folder / "ckpt-000004").mkdir()
+    assert main(["run", str(folder)]) == 3
+    assert events(folder)[-1].code == "checkpoint"
+
+
+def stumble(spec, folder):
+    yield Ready(total_steps=1, threads=1, device="cpu")
+    raise KeyError("a bug")
+
+
+def test_a_bug_is_reported_as_one(run_folder, monkeypatch, capsys):
+    monkeypatch.setitem(RUNNERS, "align", f"{__name__}:stumble")
+    folder = run_folder()
+    assert main(["run", str(folder)]) == 1
+    assert events(folder)[-1] == Failed(code="bug", message="KeyError: 'a bug'")
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_kind_has_a_function_and_a_list_of_its_settings(kind):
+    assert callable(runner(kind))
+    lines = "\n".join(field_lines(kind))
+    assert all(f"\n{name} = " in lines for name in CONFIGS[kind].model_fields)
+
+
+def test_help_names_every_kind(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert all(f"  {kind} " in text for kind in CONFIGS)
+
+
+def test_help_does_not_wait_for_torch():
+    script = "import sys, alignment.__main__; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
+    assert done.stdout.split() == [b"False"]
