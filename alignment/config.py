@@ -18,7 +18,7 @@ def setting(
     default: Any,  # noqa: ANN401 - a field of any type
     title: str,
     *,
-    help: str,  # noqa: A002 - the word of every command line
+    help: str,
     topic: str,
     unit: str = "",
     advanced: bool = False,
@@ -51,7 +51,12 @@ class PretrainConfig(_Settings):
         128, "Width", help="Size of the hidden states.", topic="Model", ge=16, le=4096
     )
     heads: int = setting(
-        4, "Heads", help="Attention heads; the width must divide by them.", topic="Model", ge=1, le=64
+        4,
+        "Heads",
+        help="Attention heads; the width must divide by them.",
+        topic="Model",
+        ge=1,
+        le=64,
     )
     vocabulary: int = setting(
         2048,
@@ -149,13 +154,18 @@ class RewardConfig(_Settings):
         advanced=True,
     )
     epochs: int = setting(
-        4, "Epochs", help="Passes over the training pairs.", topic="Reward model", ge=1, le=100
+        3, "Epochs", help="Passes over the training pairs.", topic="Reward model", ge=1, le=100
     )
     batch: int = setting(
         32, "Batch", help="Pairs per step.", topic="Reward model", unit="pairs", ge=1, le=1024
     )
     learning_rate: float = setting(
-        1e-3, "Learning rate", help="Peak of the schedule.", topic="Reward model", gt=0, le=0.1
+        3e-4,
+        "Learning rate",
+        help="Peak of the schedule, of all but the head.",
+        topic="Reward model",
+        gt=0,
+        le=0.1,
     )
     weight_decay: float = setting(
         0.05,

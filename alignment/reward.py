@@ -1,7 +1,8 @@
 """Reward models: a scalar head on a causal backbone, fitted to pairs by Bradley and Terry's model.
 
-A completion is read as annotators saw it: its text, then the end token, also where generation was
-cut at its length limit. So the score of a text and that of the rollout it came from are the same.
+A completion is read as annotators saw it: its text without special tokens, up to its last token,
+where a language model knows most of what it has read (it never learned to read its own end token).
+So the score of a text and that of the rollout it came from are the same.
 """
 
 import json
@@ -31,6 +32,7 @@ MIN_PAIRS = 8
 SCORED_AT_ONCE = 64  # sequences
 PROMPT_SHARE = 4  # a prompt that is too long keeps at least this fraction of the context
 WARMUP = 0.1  # share of the steps
+HEAD_RATE = 10  # of the trunk's: the head starts at zero and has to move first
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class RewardModel:
             raise DataError(f"{folder} does not hold a model that can be read: {error}") from error
         width = model.config.get_text_config().hidden_size
         head = nn.Linear(width, 1, bias=False)
-        nn.init.normal_(head.weight, std=1 / math.sqrt(width))
+        nn.init.zeros_(head.weight)
         trunk = Policy(model.to(default_device()).eval(), tokenizer)
         return cls(trunk, head.to(trunk.device))
 
@@ -113,25 +115,24 @@ class RewardModel:
         if not same_tokens(policy, self.trunk):
             prompts = [[Message(role="user", content=policy.text(ids))] for ids in rollouts.prompts]
             return self.score_texts(prompts, [policy.text(ids) for ids in completions])
-        # People see no special tokens, so none but the end is read.
         special = set(policy.tokenizer.all_special_ids)
         seen = [[token for token in ids if token not in special] for ids in completions]
         rows = zip(rollouts.prompts, seen, strict=True)
         return self.score_ids([self.join(prompt, ids)[0] for prompt, ids in rows])
 
     def read(self, prompt: Sequence[Message], text: str) -> tuple[list[int], bool]:
-        """Token ids of prompt, completion and end, and whether they were cut to the context."""
+        """Token ids of prompt and completion, and whether they were cut to the context."""
         completion = self.trunk.tokenizer(text, add_special_tokens=False)["input_ids"]
         return self.join(self.trunk.prompt_ids(prompt), completion)
 
     def join(self, prompt: Sequence[int], completion: Sequence[int]) -> tuple[list[int], bool]:
-        """Cut a long completion on its right and a long prompt on its left, then add the end."""
+        """Prompt and completion in one, the first cut on its left, the second on its right to fit."""
         context = self.trunk.context_length
-        room = context - 1 - min(len(prompt), context // PROMPT_SHARE)
+        room = context - min(len(prompt), context // PROMPT_SHARE)
         kept = completion[:room]
-        start = max(0, len(prompt) + len(kept) + 1 - context)
+        start = max(0, len(prompt) + len(kept) - context)
         cut = start > 0 or len(kept) < len(completion)
-        return [*prompt[start:], *kept, self.trunk.eos_id], cut
+        return [*prompt[start:], *kept], cut
 
 
 @dataclass(frozen=True)
@@ -235,9 +236,11 @@ def _examples(model: RewardModel, pairs: Sequence[PairRecord]) -> list[Example]:
 def _fit(
     model: RewardModel, config: RewardConfig, examples: Sequence[Example], total: int
 ) -> Generator[Event, str | None, None]:
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    groups = [
+        {"params": list(model.trunk.model.parameters()), "lr": config.learning_rate},
+        {"params": list(model.head.parameters()), "lr": HEAD_RATE * config.learning_rate},
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _linear(step, total))
     lengths = [example.length for example in examples]
     epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))

@@ -114,20 +114,15 @@ COMMON = frozenset(
 FULL, LONG = 8, 20  # words: shorter is thin, longer rambles
 
 SIDE = 0.25  # standard deviation of a person's pull to one side, in units of utility
-NOISE = 0.6  # scale of the logistic noise, in units of utility
-STEPS = (0.3, 1.1, 2.3)  # how much better is slightly better, better, much better
-BOTH_BAD = -2.2  # utility below which both completions are refused
+NOISE = 0.8  # scale of the logistic noise, in units of utility
+STEPS = (0.3, 1.3, 2.8)  # how much better is slightly better, better, much better
+BOTH_BAD = -2.6  # utility below which both completions are refused
 
 
 def utility(prompt: str, completion: str) -> float:
     """How much the simulated people like a completion: manners + topic + length - repetition."""
     words = _words(completion)
-    return (
-        1.5 * _manners(words)
-        + 1.5 * _topicality(prompt, words)
-        + _length(words)
-        - _repetition(words)
-    )
+    return 2.2 * _manners(words) + _topicality(prompt, words) + _length(words) - _repetition(words)
 
 
 class SimulatedAnnotator:

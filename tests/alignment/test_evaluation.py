@@ -40,7 +40,9 @@ def folder(tmp_path_factory, prompts):
     tiny_policy(seed=1).save(folder / "other")
     torch.manual_seed(2)
     (folder / "reward").mkdir()
-    RewardModel.fresh(folder / "reference").save(folder / "reward")
+    reward = RewardModel.fresh(folder / "reference")
+    torch.nn.init.normal_(reward.head.weight, std=0.1)
+    reward.save(folder / "reward")
     write_jsonl(folder / "prompts.jsonl", prompts)
     return folder
 

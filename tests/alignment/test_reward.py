@@ -131,8 +131,7 @@ def test_a_long_prompt_keeps_its_end_and_a_long_completion_its_start(model):
     assert cut
     assert len(ids) == 32
     assert ids[:8] == list(range(92, 100))
-    assert ids[8:31] == list(range(200, 223))
-    assert ids[31] == model.trunk.eos_id
+    assert ids[8:] == list(range(200, 224))
 
 
 @pytest.mark.parametrize(
