@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from alignment.config import CONFIGS
+from webapp.projects.templatetags.display import number
 from webapp.runs.forms import CHOICE_LABELS
 
 
@@ -25,3 +26,37 @@ def described(kind: str, config: Mapping[str, object]) -> list[Setting]:
         unit = field.json_schema_extra["unit"] if field else ""
         rows.append(Setting(field.title if field else name, shown, unit))
     return rows
+
+
+class Finding(NamedTuple):
+    """One entry of a run's summary; an Estimate has its interval, anything else is just a value."""
+
+    title: str
+    estimate: Mapping[str, object] | None
+    value: str
+
+
+def findings(summary: Mapping[str, object]) -> tuple[list[Finding], list[Finding]]:
+    """What a run reported at its end: its Estimates, and the rest."""
+    rows = [
+        Finding(title_of(name), entry, "")
+        if isinstance(entry, Mapping)
+        else Finding(title_of(name), None, in_words(entry))
+        for name, entry in summary.items()
+    ]
+    return [row for row in rows if row.estimate], [row for row in rows if not row.estimate]
+
+
+def in_words(entry: object) -> str:
+    """A value of a summary as it is read."""
+    if entry is None:
+        return "—"
+    if isinstance(entry, bool):
+        return "yes" if entry else "no"
+    return number(entry, 4) if isinstance(entry, float) else str(entry)
+
+
+def title_of(name: str) -> str:
+    """A summary's key as a title."""
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]

@@ -20,7 +20,7 @@ from webapp.projects.models import Project, Role
 from webapp.runs import queries, waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.charts import charts_for
-from webapp.runs.described import described
+from webapp.runs.described import described, findings
 from webapp.runs.forms import RunForm
 from webapp.runs.missing import missing_for_answers
 from webapp.runs.models import FINAL, Run, Worker
@@ -158,9 +158,12 @@ def evidence(run: Run) -> dict[str, object]:
     """What the page shows below the state: curves, samples, settings, log."""
     series = queries.metric_series(run, buckets=TABLE)
     main, more = charts_for(series, live=not run.is_final)
+    estimates, facts = findings(run.summary)
     return {
         "charts": [(chart, series.get(chart.key, [])) for chart in main],
         "more_charts": [(chart, series.get(chart.key, [])) for chart in more],
+        "estimates": estimates,
+        "facts": facts,
         "samples": queries.samples(run),
         "settings": described(run.kind, run.config),
         "log": queries.log_tail(run).text,

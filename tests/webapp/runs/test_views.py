@@ -259,6 +259,14 @@ def test_the_page_shows_what_the_run_was_told_and_made_of(rita, project, run, va
         assertContains(answer, words)
 
 
+def test_a_finished_run_shows_what_it_found(rita, run):
+    accuracy = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 40, "unit": "share"}
+    run_at(run, state=State.SUCCEEDED, summary={"accuracy": accuracy, "cached": True})
+    answer = rita.get(address("detail", run))
+    assertContains(answer, "0.80 ± 0.10")
+    assertContains(answer, '<dt>Cached</dt><dd class="num">yes</dd>', html=True)
+
+
 def test_samples_stand_side_by_side_and_run_nothing(rita, run):
     place = {"run": run, "epoch": 1, "prompt_key": "k", "prompt": "Why?"}
     RunSample.objects.create(**place, step=0, stage="before", completion="<img src=x onerror=a()>")

@@ -1,0 +1,95 @@
+"""A round as a researcher starts and watches it: real browser, real programs, a tiny real model."""
+
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from tests.factories import a_project, a_ranking, a_run, a_user, again, some_prompts
+from webapp.datasets.services import freeze_snapshot
+from webapp.labeling.models import Task
+from webapp.rounds.models import Round
+
+pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.timeout(420)]
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+PASSWORD = "long-enough-to-type"  # of a test
+PATIENCE = 240_000  # ms; five trainers start one after another on a shared machine
+STARTER = {"documents": 100, "layers": 1, "width": 16, "heads": 2, "vocabulary": 400, "steps": 3}
+TINY = {
+    "reward-epochs": 1, "align-steps": 2, "align-prompts_per_step": 2,
+    "align-completions_per_prompt": 2, "align-prompts": 4, "align-max_new_tokens": 8,
+    "align-warmup": 1, "align-reference_completions": 2, "align-sample_every": 1,
+    "align-sample_prompts": 2, "evaluate-prompts": 8, "evaluate-completions_per_prompt": 2,
+    "evaluate-max_new_tokens": 8, "generate-prompts": 4, "generate-max_new_tokens": 8,
+}  # fmt: skip
+
+
+@pytest.fixture
+def machine(stack):
+    return stack.broker().worker().tend().web()
+
+
+@pytest.fixture
+def lab(transactional_db):
+    """A project with ranked answers, frozen, and prompts held out for the test."""
+    lab = a_project(name="Lab")
+    ranked = some_prompts(lab, 20, split="train") + some_prompts(lab, 8, split="validation")
+    for prompt in ranked:
+        a_ranking(prompt, 0, 1)
+    some_prompts(lab, 8, split="test")
+    return lab
+
+
+@pytest.fixture
+def signed_in(machine, lab, browser_page):
+    a_user(lab, username="rita", password=PASSWORD)
+    browser_page.goto(f"{machine.url}/accounts/login/")
+    browser_page.get_by_label("Username").fill("rita")
+    browser_page.get_by_label("Password").fill(PASSWORD)
+    browser_page.get_by_role("button", name="Sign in").click()
+    browser_page.wait_for_url(lambda url: "login" not in url)
+    return browser_page
+
+
+def violations(page):
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found]
+
+
+def is_over(run):
+    return lambda: again(run).is_final
+
+
+def fill(page, values):
+    """Unfold every topic, then type the values as a person would."""
+    for fold in page.locator("form.launch details").all():
+        fold.evaluate("fold => { fold.open = true; }")
+    for name, value in values.items():
+        page.locator(f"[name={name}]").fill(str(value))
+
+
+def test_a_researcher_launches_a_round_and_watches_it_to_its_results(machine, lab, signed_in):
+    starter = a_run(lab, "pretrain", STARTER, name="Starter")
+    machine.until(is_over(starter))
+    freeze_snapshot(lab)
+    page = signed_in
+    page.goto(machine.url + reverse("rounds:list", args=[lab.pk]))
+    page.get_by_role("link", name="Start a round").click()
+    page.get_by_role("link", name="Quick").click()
+    fill(page, TINY)
+    expect(page.locator("#outlook")).to_contain_text("in 2 steps of 4 completions")
+    page.get_by_role("button", name="Start the round").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Round 1")
+    expect(page.get_by_role("heading", name="Numbers")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("held-out prompts judged by a second reward model")).to_be_visible()
+    made = Round.objects.get()
+    machine.until(lambda: not made.runs.exclude(state="succeeded").exists())
+    expect(page.locator("#live[hx-trigger]")).to_have_count(0, timeout=PATIENCE)
+    assert Task.objects.filter(project=lab).exists()
+    assert violations(page) == []
+    page.get_by_role("link", name="Alignment", exact=True).click()
+    expect(page.locator("figure[data-key='loss'] canvas")).to_be_visible()
+    expect(page.get_by_role("heading", name="Samples")).to_be_visible()
+    assert violations(page) == []
