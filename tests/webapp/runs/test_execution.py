@@ -1,5 +1,6 @@
 """From claimed to settled, with a stand-in for the trainer (tests/stand_in.py)."""
 
+import multiprocessing
 import sqlite3
 import threading
 from itertools import pairwise
@@ -10,7 +11,7 @@ from django.db.models import F
 
 from alignment.events import Finished, StepDone
 from alignment.folders import committed
-from tests.factories import a_run, a_worker, again, run_at
+from tests.factories import a_project, a_run, a_worker, again, run_at
 from tests.stand_in import DIE, FAIL, FINISH, SILENT
 from webapp.runs import execution, supervisor
 from webapp.runs.errors import LostLease
@@ -19,6 +20,7 @@ from webapp.runs.models import Run, RunMetric, RunSpool
 from webapp.runs.spool import Batch
 from webapp.runs.supervisor import Outcome
 
+FORK = multiprocessing.get_context("fork")
 STEP = Batch(0, 10, (StepDone(step=3, total=10, metrics={"loss": 0.5}),))
 
 
@@ -145,6 +147,27 @@ def test_a_shutdown_saves_what_can_be_saved(project, models):
     draining = execution.Wanted("run", draining=True)
     runs = [a_run(project, "align", inputs=models), a_run(project)]
     assert [execution.wish(run, draining, shutdown=False) for run in runs] == ["save", "now"]
+
+
+def race(worker, start, won):
+    """Claim until nothing is left; what was won."""
+    start.wait()
+    while (run := execution.claim("runs", worker)) is not None:
+        won.put(run.pk)
+    connection.close()
+    won.put(None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_eight_racing_processes_win_each_claim_once():
+    project, racers = a_project(), FORK.Barrier(8)
+    runs = [a_run(project) for _ in range(20)]
+    won, workers = FORK.SimpleQueue(), [a_worker() for _ in range(8)]
+    connection.close()  # not shared with the forks
+    for worker in workers:
+        FORK.Process(target=race, args=(worker, racers, won)).start()
+    said = [won.get() for _ in range(20 + 8)]
+    assert sorted(pk for pk in said if pk) == [run.pk for run in runs]
 
 
 @pytest.mark.django_db(transaction=True)

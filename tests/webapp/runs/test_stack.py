@@ -3,24 +3,17 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.factories import a_project, a_run, a_user, again
-from tests.stack import ROOT
 from tests.stand_in import DIE, DIE_LATER, FINISH, SLOW, WAIT
 from webapp.runs.models import Worker
 from webapp.runs.services import cancel_run, pause_run, resume_run
 from webapp.runs.tasks import send_ring
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
-RACE = """
-import django; django.setup()
-from webapp.runs import execution, workers
-print(getattr(execution.claim("runs", workers.register("runs")), "pk", None))
-"""
 
 
 @pytest.fixture
@@ -58,17 +51,6 @@ def test_a_duplicate_ring_does_nothing(machine, lab):
     last = a_run(lab, seed=FINISH)
     machine.until(in_state(last, "succeeded"))
     assert (again(run).epoch, run.outputs.count()) == (1, 1)
-
-
-def test_eight_racing_processes_win_one_claim(stack, lab):
-    run = a_run(lab)
-    command = [sys.executable, "-c", RACE]
-    racers = [
-        subprocess.Popen(command, env=stack.environment, cwd=ROOT, stdout=subprocess.PIPE)
-        for _ in range(8)
-    ]
-    said = [racer.communicate()[0].decode().strip() for racer in racers]
-    assert sorted(said) == sorted([str(run.pk)] + ["None"] * 7)
 
 
 def test_cancel_while_running_ends_cancelled(machine, lab):
