@@ -151,9 +151,8 @@ class Assignment(models.Model):
             ),
         ]
         indexes = [
-            models.Index(
-                fields=["lease_until"], name="assignment_leases", condition=Q(state="leased")
-            ),
+            # Not partial: SQLite cannot match a bound parameter with an index's condition.
+            models.Index(fields=["state", "lease_until"], name="assignment_by_lease"),
             models.Index(fields=["annotator", "state"], name="assignment_by_annotator"),
         ]
 

@@ -31,8 +31,7 @@ def claim(project: Project, annotator: User) -> Assignment | None:
 
 def claim_page(project: Project, annotator: User, count: int = CARDS) -> list[Assignment]:
     """Up to `count` leases of this person: the ones already held, then the best open tasks."""
-    overdue = Assignment.objects.overdue().filter(task__project=project)
-    give_back(overdue.exclude(annotator=annotator))
+    give_back(Assignment.objects.overdue().exclude(annotator=annotator))
     with transaction.atomic():
         # Two tabs of one person claim one after the other, so that they share their leases.
         User.objects.select_for_update(no_key=True).get(pk=annotator.pk)
