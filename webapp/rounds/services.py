@@ -10,8 +10,8 @@ from webapp.projects.models import Project, Split
 from webapp.registry.models import Artifact
 from webapp.rounds.config import RoundConfig
 from webapp.rounds.models import Round, RoundRun
-from webapp.runs.models import FINAL, Run
-from webapp.runs.services import cancel_run, start_run
+from webapp.runs.models import FINAL, Run, State
+from webapp.runs.services import cancel_run, retry_run, start_run
 
 Part = RoundRun.Part
 FEWEST_PAIRS = {Split.TRAIN: 16, Split.VALIDATION: 8}
@@ -146,3 +146,19 @@ def cancel_round(made: Round, *, by: User) -> int:
     for run in waiting:  # the last first, so that nothing starts in between
         cancel_run(run, by=by)
     return len(waiting)
+
+
+@transaction.atomic
+def retry_round(made: Round, *, by: User) -> int:
+    """Queue what failed or was cancelled once more, on what had succeeded; how many runs."""
+    if made.runs.exclude(state__in=FINAL).exists():
+        raise RoundError(f"{made} is still at work; wait for its end, or cancel it.")
+    order = {part: place for place, part in enumerate(Part)}
+    rows = made.parts.select_related("run").exclude(run__state=State.SUCCEEDED)
+    broken = sorted(rows, key=lambda row: order[Part(row.part)])
+    if not broken:
+        raise RoundError(f"Everything in {made} succeeded.")
+    for row in broken:  # in the order of the chain, so that each finds the new runs it needs
+        row.run = retry_run(row.run, by=by)
+        row.save(update_fields=["run"])
+    return len(broken)

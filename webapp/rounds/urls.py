@@ -10,4 +10,5 @@ urlpatterns: list[URLPattern] = [
     path("rounds/new/", views.launch, name="launch"),
     path("rounds/<int:round_id>/", views.detail, name="detail"),
     path("rounds/<int:round_id>/cancel/", views.cancel, name="cancel"),
+    path("rounds/<int:round_id>/retry/", views.retry, name="retry"),
 ]

@@ -1,5 +1,6 @@
 """Pages of rounds: the list, the launch form, one round."""
 
+from collections.abc import Callable
 from uuid import uuid4
 
 from django.contrib import messages
@@ -111,10 +112,24 @@ def detail(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse
 @require_POST
 def cancel(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse:
     """Cancel what is left of a round."""
+    return act(request, project_id, round_id, services.cancel_round)
+
+
+@login_required
+@require_POST
+def retry(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse:
+    """Queue what failed once more."""
+    return act(request, project_id, round_id, services.retry_round)
+
+
+def act(
+    request: HtmxRequest, project_id: int, round_id: int, service: Callable[..., int]
+) -> HttpResponse:
+    """Do something to a round; what is not possible is said on its page."""
     project = project_for(request.user, project_id, role=Role.RESEARCHER)
     row = get_object_or_404(project.rounds, pk=round_id)
     try:
-        services.cancel_round(row, by=request.user)
+        service(row, by=request.user)
     except Refusal as refusal:
         messages.error(request, str(refusal))
     return redirect("rounds:detail", project.pk, row.pk)

@@ -39,7 +39,7 @@ function draw(figure, columns) {
 function extend(figure, rows, reset) {
   const known = charts.get(figure);
   const columns = known && !reset ? known.columns : [[], [], [], []];
-  const body = figure.querySelector("tbody");
+  const body = figure.querySelector("details tbody");
   if (reset) body.replaceChildren();
   const last = columns[0].at(-1) ?? -1;
   for (const row of rows.filter(([step]) => step > last)) {

@@ -3,7 +3,7 @@ import pytest
 from tests.factories import a_project, a_user, again, an_artifact, run_at
 from tests.webapp.rounds.conftest import a_snapshot
 from webapp.rounds.config import PRESETS, RoundConfig
-from webapp.rounds.services import RoundError, cancel_round, start_round
+from webapp.rounds.services import RoundError, cancel_round, retry_round, start_round
 from webapp.runs.models import State
 
 
@@ -113,3 +113,39 @@ def test_a_round_that_is_over_cannot_be_cancelled(a_round):
     a_round.runs.update(state=State.SUCCEEDED)
     with pytest.raises(RoundError, match="over already"):
         cancel_round(a_round, by=a_user())
+
+
+@pytest.fixture
+def broken(a_round):
+    """The round after its alignment failed and took the rest with it."""
+    a_round.runs.filter(kind="reward").update(state=State.SUCCEEDED)
+    a_round.runs.filter(kind="align").update(state=State.FAILED)
+    a_round.runs.filter(kind__in=["evaluate", "generate"]).update(state=State.CANCELLED)
+    return a_round
+
+
+def test_trying_a_round_again_makes_only_the_broken_parts_anew(broken, researcher):
+    whole = chain(broken)
+    kept = broken.parts.get(part="reward").run
+    assert retry_round(broken, by=researcher) == 3
+    assert broken.parts.get(part="reward").run == kept
+    assert chain(broken).keys() == whole.keys()
+    assert set(broken.runs.exclude(kind="reward").values_list("state", flat=True)) == {"queued"}
+
+
+def test_the_new_parts_need_each_other_and_not_the_broken_ones(broken, researcher):
+    retry_round(broken, by=researcher)
+    runs = {row.part: row.run for row in broken.parts.all()}
+    needs = {need.role: need.needs for need in runs["evaluate"].needs.all()}
+    assert needs == {"policy": runs["align"], "reward": runs["reward"], "judge": runs["judge"]}
+
+
+def test_a_round_at_work_is_not_tried_again(a_round, researcher):
+    with pytest.raises(RoundError, match="still at work"):
+        retry_round(a_round, by=researcher)
+
+
+def test_a_round_that_succeeded_has_nothing_to_try_again(a_round, researcher):
+    a_round.runs.update(state=State.SUCCEEDED)
+    with pytest.raises(RoundError, match="Everything in Round 1 succeeded"):
+        retry_round(a_round, by=researcher)

@@ -4,7 +4,7 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 
 from alignment.folders import committed
 from alignment.records import Message, PromptRecord, ScoredSample, write_jsonl
-from tests.factories import a_prompt, a_user, an_artifact, run_at
+from tests.factories import a_project, a_prompt, a_user, an_artifact, run_at
 from tests.webapp.rounds.test_forms import sent
 from tests.webapp.rounds.test_verdicts import summary
 from webapp.registry.models import Artifact
@@ -65,17 +65,18 @@ def test_an_annotator_does_not_find_the_pages_of_rounds(client, project, annotat
     assert client.get(reverse(f"rounds:{name}", args=[project.pk])).status_code == 404
 
 
-def test_a_round_of_another_project_is_not_found(rita, page, a_round, db):
-    outsider = a_user(a_run_project := a_round.project.__class__.objects.create(name="Other"))
-    rita.force_login(outsider)
-    assert rita.get(page).status_code == 404
-    borrowed = reverse("rounds:detail", args=[a_run_project.pk, a_round.pk])
-    assert rita.get(borrowed).status_code == 404
+def test_a_round_of_another_project_is_not_found(client, page, a_round):
+    other = a_project()
+    client.force_login(a_user(other))
+    assert client.get(page).status_code == 404
+    borrowed = reverse("rounds:detail", args=[other.pk, a_round.pk])
+    assert client.get(borrowed).status_code == 404
 
 
-def test_cancelling_needs_a_researcher(client, project, a_round, annotator):
+@pytest.mark.parametrize("name", ["cancel", "retry"])
+def test_changing_a_round_needs_a_researcher(client, project, a_round, annotator, name):
     client.force_login(annotator)
-    url = reverse("rounds:cancel", args=[project.pk, a_round.pk])
+    url = reverse(f"rounds:{name}", args=[project.pk, a_round.pk])
     assert client.post(url).status_code == 404
     assert a_round.runs.filter(state=State.QUEUED).count() == 5
 
@@ -91,7 +92,7 @@ def test_a_visitor_is_asked_to_log_in(client, project):
 def test_the_empty_list_names_the_first_missing_thing(rita, project):
     url = reverse("rounds:list", args=[project.pk])
     assertContains(rita.get(url), "Add prompts")
-    a_prompt(project)
+    a_prompt(project, split="train")
     assertContains(rita.get(url), "Train the starter model")
 
 
@@ -234,3 +235,10 @@ def test_cancelling_what_is_over_is_refused_in_words(rita, project, a_round):
     a_round.runs.update(state=State.SUCCEEDED)
     url = reverse("rounds:cancel", args=[project.pk, a_round.pk])
     assertContains(rita.post(url, follow=True), "over already")
+
+
+def test_a_failed_round_can_be_tried_again_from_its_page(rita, page, project, a_round):
+    a_round.runs.update(state=State.FAILED)
+    assertContains(rita.get(page), "Try the rest again")
+    assertRedirects(rita.post(reverse("rounds:retry", args=[project.pk, a_round.pk])), page)
+    assert a_round.runs.filter(state=State.QUEUED).count() == 5

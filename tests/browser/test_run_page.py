@@ -1,0 +1,59 @@
+"""What a run's page does by itself while somebody looks: curves that grow, and an end to it."""
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from tests.factories import a_run, a_user, run_at
+from webapp.runs.models import RunMetric, State
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def running(project):
+    run = run_at(a_run(project), state=State.RUNNING, epoch=1, total_steps=10)
+    return report(run, 1, 3.0)
+
+
+@pytest.fixture
+def page(live_server, project, client, context, browser_page, running):
+    client.force_login(a_user(project))
+    name = settings.SESSION_COOKIE_NAME
+    cookie = {"name": name, "value": client.cookies[name].value, "url": live_server.url}
+    context.add_cookies([cookie])
+    browser_page.goto(live_server.url + reverse("runs:detail", args=[project.pk, running.pk]))
+    return browser_page
+
+
+def report(run, step, loss):
+    RunMetric.objects.create(run=run, key="loss", step=step, epoch=run.epoch, value=loss)
+    return run_at(run, step=step)
+
+
+def rows(page):
+    return page.locator("figure[data-key=loss] details tbody tr")
+
+
+def test_a_curve_grows_while_the_run_works(page, running):
+    expect(rows(page)).to_have_count(1)
+    report(running, 2, 2.0)
+    expect(rows(page)).to_have_count(2)
+    expect(page.locator("figure[data-key=loss] canvas")).to_be_visible()
+    expect(page.get_by_text("Step 2 of 10")).to_be_visible()
+
+
+def test_a_run_that_begins_again_draws_its_curve_anew(page, running):
+    report(running, 2, 2.0)
+    expect(rows(page)).to_have_count(2)
+    report(run_at(running, epoch=2), 1, 5.0)
+    expect(rows(page).first).to_contain_text("5")
+    expect(rows(page)).to_have_count(1)
+
+
+def test_the_page_comes_to_rest_when_the_run_is_over(page, running):
+    expect(page.locator("#live")).to_have_attribute("hx-trigger", "every 2s")
+    run_at(running, state=State.SUCCEEDED, summary={"loss": 3.0})
+    expect(page.get_by_role("heading", name="Result")).to_be_visible()
+    assert page.locator("[hx-trigger]").count() == 0
