@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from alignment.events import Finished, StepDone
+from alignment.events import Finished, SampleDrawn, StepDone
 from alignment.folders import committed
 from tests.factories import a_project, a_run, a_worker, again, run_at
 from tests.stand_in import DIE, FAIL, FINISH, SILENT
@@ -21,7 +21,8 @@ from webapp.runs.spool import Batch
 from webapp.runs.supervisor import Outcome
 
 FORK = multiprocessing.get_context("fork")
-STEP = Batch(0, 10, (StepDone(step=3, total=10, metrics={"loss": 0.5}),))
+SAMPLE = SampleDrawn(step=3, stage="after", prompt_key="k", prompt="Hi?", completion="Ho.")
+STEP = Batch(0, 10, (StepDone(step=3, total=10, metrics={"loss": 0.5}), SAMPLE))
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_a_batch_that_was_stored_is_not_stored_twice(claimed):
     for _ in range(2):
         execution.record(claimed, STEP)
     assert RunSpool.objects.get().byte_offset == 10
-    assert RunMetric.objects.count() == 1
+    assert (RunMetric.objects.count(), claimed.samples.count()) == (1, 1)
 
 
 def test_a_worker_past_its_epoch_writes_nothing(claimed):
