@@ -66,7 +66,8 @@ def field_lines(kind: Kind) -> list[str]:
 def run(folder: Path) -> int:
     """Compute the run of a folder, writing its events as they come; the exit status."""
     try:
-        with (folder / "events.jsonl").open("ab") as lines:
+        with (folder / "events.jsonl").open("ab+") as lines:
+            _end_torn_line(lines)
             return _run(folder, lines)
     except FileNotFoundError:
         print(f"{folder} is not a folder.", file=sys.stderr)
@@ -97,6 +98,14 @@ def _run(folder: Path, lines: BinaryIO) -> int:
     return 0
 
 
+def _end_torn_line(lines: BinaryIO) -> None:
+    """Close what an earlier process was writing when it died, so that the next line stays whole."""
+    if lines.tell():
+        lines.seek(-1, os.SEEK_END)
+        if lines.read(1) != b"\n":
+            lines.write(b"\n")
+
+
 def _read(folder: Path) -> RunSpec:
     try:
         spec = RunSpec.load(folder)
@@ -111,6 +120,7 @@ def _read(folder: Path) -> RunSpec:
 
 def _prepare(spec: RunSpec, folder: Path) -> None:
     """Threads, seed and determinism: the process's own switches, set here and nowhere else."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # our events tell more
     import torch  # noqa: PLC0415 - help and refusals need not wait for it
 
     threads = spec.threads

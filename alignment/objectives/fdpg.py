@@ -159,6 +159,11 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
 def begin(problem: Problem) -> State:
     """The state before anything was drawn."""
     policy = Policy.load(problem.start)
+    if policy.tokenizer.get_vocab() != problem.reference.tokenizer.get_vocab():
+        raise ConfigError(
+            "The policy and the reference have different tokenizers; take the model that the "
+            "policy was trained from as the reference."
+        )
     generator = torch.Generator().manual_seed(problem.seed)
     return State(policy, adam(policy, problem.config), generator, ZCache(), [])
 

@@ -1,16 +1,19 @@
 """The f-DPG loop on a tiny policy with a rule as its reward."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from alignment.config import AlignConfig
 from alignment.divergences import DIVERGENCES
-from alignment.errors import DataError, DivergedError
+from alignment.errors import ConfigError, DataError, DivergedError
 from alignment.events import CheckpointSaved, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
 from alignment.objectives.fdpg import Problem, prompts_of_step, tune
 from alignment.policies import Policy
 from alignment.records import Message, PromptRecord, prompt_key
 from alignment.scoring import completion_token_logps
+from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_sampling import outcomes
 
 SMALL = {
@@ -200,6 +203,15 @@ def test_prompts_whose_target_was_never_seen_are_skipped(problem, tmp_path):
 def test_no_prompts_is_a_refusal(problem):
     with pytest.raises(DataError, match="no prompt"):
         problem(count=0)
+
+
+def test_a_policy_that_reads_text_differently_is_refused(problem, tmp_path):
+    other = tiny_policy()
+    other.tokenizer.add_tokens(["snow"])
+    other.save(tmp_path / "other")
+    one = replace(problem(), start=tmp_path / "other")
+    with pytest.raises(ConfigError, match="different tokenizers"):
+        next(tune(one, tmp_path))
 
 
 def test_every_prompt_comes_once_per_lap_in_a_seeded_order(problem):

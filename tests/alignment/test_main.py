@@ -13,13 +13,14 @@ import torch
 
 from alignment.__main__ import field_lines, main
 from alignment.config import CONFIGS, RunSpec
-from alignment.errors import ConfigError
+from alignment.errors import CheckpointError, ConfigError
 from alignment.events import (
     CheckpointSaved,
     Failed,
     Finished,
     PhaseStarted,
     Ready,
+    SampleDrawn,
     StepDone,
     Stopped,
     parse_event,
@@ -38,6 +39,7 @@ ROOT = Path(__file__).parents[2]
 def inputs(policy_folder, tmp_path):
     torch.manual_seed(1)
     model = RewardModel.fresh(policy_folder)
+    torch.nn.init.normal_(model.head.weight)
     (tmp_path / "reward").mkdir()
     model.save(tmp_path / "reward")
     write_jsonl(tmp_path / "prompts.jsonl", records(6))
@@ -106,6 +108,7 @@ def test_a_folder_is_computed_from_end_to_end(run_folder):
     assert isinstance(found[0], Ready)
     assert [event.step for event in found if isinstance(event, StepDone)] == [*range(1, 9)]
     assert isinstance(found[-1], Finished)
+    assert any(abs(event.reward) > 0.1 for event in found if isinstance(event, SampleDrawn))
     assert verify(folder / "output")
     assert Policy.load(folder / "output").text([10]) == "sun"
 
@@ -184,11 +187,31 @@ def test_a_folder_without_config_is_refused(tmp_path):
     assert events(tmp_path)[0].message == "The run folder has no config.json."
 
 
+def test_a_line_torn_by_a_crash_spoils_no_other(tmp_path):
+    (tmp_path / "events.jsonl").write_bytes(b'{"type": "st')
+    main(["run", str(tmp_path)])
+    torn, whole = (tmp_path / "events.jsonl").read_bytes().splitlines()
+    assert torn == b'{"type": "st'
+    assert parse_event(whole).code == "config"
+
+
 def test_an_unreadable_checkpoint_is_not_resumed(run_folder):
     folder = run_folder(resume_from="ckpt-000004")
     (folder / "ckpt-000004").mkdir()
     assert main(["run", str(folder)]) == 3
     assert events(folder)[-1].code == "checkpoint"
+
+
+def test_a_checkpoint_with_a_changed_byte_is_not_resumed(run_folder):
+    folder = run_folder()
+    driven(folder)
+    path = folder / "ckpt-000004" / "state.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    again = run_folder("again", resume_from=str(path.parent))
+    with pytest.raises(CheckpointError, match="does not match its checksum"):
+        driven(again)
 
 
 def stumble(spec, folder):
