@@ -198,7 +198,7 @@ class AlignConfig(_Settings):
         topic="Objective",
     )
     beta: float = setting(
-        0.5,
+        0.35,
         "Beta",
         help="Reward per nat of distance from the reference; smaller means stronger alignment.",
         topic="Objective",
@@ -216,7 +216,7 @@ class AlignConfig(_Settings):
         le=1000,
     )
     steps: int = setting(
-        60, "Steps", help="Optimizer steps of the policy.", topic="Training", ge=1, le=100_000
+        40, "Steps", help="Optimizer steps of the policy.", topic="Training", ge=1, le=100_000
     )
     prompts_per_step: int = setting(
         16,
@@ -237,7 +237,7 @@ class AlignConfig(_Settings):
         le=1024,
     )
     learning_rate: float = setting(
-        3e-4, "Learning rate", help="Peak, after the warm-up.", topic="Training", gt=0, le=0.1
+        5e-4, "Learning rate", help="Peak, after the warm-up.", topic="Training", gt=0, le=0.1
     )
     warmup: int = setting(
         5,
@@ -356,7 +356,7 @@ class EvaluateConfig(_Settings):
         le=4096,
     )
     beta: float = setting(
-        0.5,
+        0.35,
         "Beta",
         help="Of the round that is evaluated; the target is defined by it.",
         topic="Evaluation",

@@ -61,6 +61,13 @@ def grouped_interval(
     return estimate([sum(row) / len(row) for row in members.values()], unit)
 
 
+def clipped(share: Estimate) -> Estimate:
+    """A share with its interval cut to what a share can be: it covers as often as before."""
+    if share.low is None or share.high is None:
+        return share
+    return share.model_copy(update={"low": max(0.0, share.low), "high": min(1.0, share.high)})
+
+
 def paired_estimate(before: Sequence[float], after: Sequence[float], unit: str = "") -> Estimate:
     """The mean difference after - before over prompts, with its paired t interval."""
     return estimate([b - a for a, b in zip(before, after, strict=True)], unit)

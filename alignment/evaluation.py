@@ -9,22 +9,27 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import torch
-from scipy.special import stdtrit
 from torch import Tensor
 
 from alignment.config import EvaluateConfig, RunSpec
 from alignment.divergences import DIVERGENCES
+from alignment.diversity import diversity
 from alignment.errors import ConfigError, DataError
-from alignment.estimators import CONFIDENCE, ess_fraction, estimate, log_mean_exp, paired_estimate
+from alignment.estimators import (
+    clipped,
+    ess_fraction,
+    estimate,
+    log_mean_exp,
+    paired_estimate,
+)
 from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
 from alignment.folders import committed
 from alignment.policies import Policy
-from alignment.records import Estimate, PromptRecord, ScoredSample, read_jsonl, write_jsonl
+from alignment.records import PromptRecord, ScoredSample, read_jsonl, write_jsonl
 from alignment.reward import RewardModel
 from alignment.sampling import Rollouts, sample
 from alignment.scoring import completion_token_kls, completion_token_logps
@@ -34,8 +39,8 @@ from alignment.utility import utility
 BATCH = 32  # prompts
 TARGET_PROMPTS, TARGET_COMPLETIONS, TARGET_BATCH = 32, 64, 4  # for log Z and what needs it
 LEAST_ESS, LEAST_SAMPLES = 0.10, 20.0  # effective share and number of samples that log Z needs
-GROUPS = 20  # of prompts, for the jackknife of corpus-wide numbers
 SHOWN = 8  # prompts whose samples are events
+SHARES = {"win_rate", "truncated_before", "truncated_after", "ess_fraction"}
 UNITS = {"kl_reference": "nats", "log_z": "nats", "length": "tokens"}
 
 Judge = Callable[[Sequence[PromptRecord], Sequence[str]], Tensor]
@@ -290,6 +295,8 @@ def scores(found: Findings) -> dict[str, object]:
         if f"{name}_before" in columns:
             before, after = columns[f"{name}_before"], columns[f"{name}_after"]
             numbers[f"{name}_gain"] = paired_estimate(before, after)
+    for name in SHARES & set(numbers):
+        numbers[name] = clipped(numbers[name])
     numbers |= diversity(found.tokens)
     if not estimable(numbers["ess_fraction"].value):
         for name in ("log_z", "divergence", "alignment_gap", "ess_fraction"):
@@ -300,48 +307,6 @@ def scores(found: Findings) -> dict[str, object]:
 def estimable(ess: float) -> bool:
     """Whether the weights are even enough for log Z: see LEAST_ESS and LEAST_SAMPLES."""
     return ess >= max(LEAST_ESS, LEAST_SAMPLES / TARGET_COMPLETIONS)
-
-
-def diversity(tokens: Sequence[tuple[list[int], list[int]]]) -> dict[str, Estimate]:
-    """distinct-2 of both models and its ratio, with jackknife intervals over groups of prompts."""
-    whole = distinct_2(tokens)
-    groups = min(GROUPS, len(tokens))
-    parts = [
-        distinct_2([row for place, row in enumerate(tokens) if place % groups != left_out])
-        for left_out in range(groups)
-    ]
-    names = ("distinct_2_before", "distinct_2_after", "distinct_2_ratio")
-    columns = zip(*parts, strict=True)
-    return {
-        name: jackknife(value, column, len(tokens))
-        for name, value, column in zip(names, whole, columns, strict=True)
-    }
-
-
-def distinct_2(tokens: Sequence[tuple[list[int], list[int]]]) -> tuple[float, float, float]:
-    """Different bigrams per bigram, before and after, and their ratio, at equal numbers of tokens.
-
-    Where one model wrote more for a prompt, what it wrote beyond the other's count is left out.
-    """
-    sides: tuple[set[tuple[int, int]], set[tuple[int, int]]] = (set(), set())
-    total = 0
-    for rows in tokens:
-        length = min(len(row) for row in rows)
-        total += max(0, length - 1)
-        for seen, row in zip(sides, rows, strict=True):
-            seen.update(pairwise(row[:length]))
-    before, after = (len(seen) / max(1, total) for seen in sides)
-    return before, after, after / before if before else 1.0
-
-
-def jackknife(value: float, parts: Sequence[float], prompts: int) -> Estimate:
-    """A number of the whole corpus with a t interval from leaving out each group of prompts."""
-    groups = len(parts)
-    if groups < 2:
-        return Estimate(value=value, low=None, high=None, n=prompts)
-    spread = torch.tensor(parts, dtype=torch.float64).var(correction=0).item()
-    half = float(stdtrit(groups - 1, (1 + CONFIDENCE) / 2)) * math.sqrt((groups - 1) * spread)
-    return Estimate(value=value, low=value - half, high=value + half, n=prompts)
 
 
 def _unit(name: str) -> str:

@@ -10,18 +10,19 @@ import math
 import time
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from alignment.batches import similar_lengths
 from alignment.config import RewardConfig, RunSpec
 from alignment.errors import DataError, DivergedError
-from alignment.estimators import grouped_interval
+from alignment.estimators import clipped, grouped_interval
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.folders import committed
 from alignment.policies import Policy, default_device
@@ -112,7 +113,7 @@ class RewardModel:
     def score(self, policy: Policy, rollouts: Rollouts) -> Tensor:
         """(n,) rewards of a policy's completions; as text where its tokenizer is another one."""
         completions = rollouts.completion_ids()
-        if not same_tokens(policy, self.trunk):
+        if not same_tokens(policy.tokenizer, self.trunk.tokenizer):
             prompts = [[Message(role="user", content=policy.text(ids))] for ids in rollouts.prompts]
             return self.score_texts(prompts, [policy.text(ids) for ids in completions])
         special = set(policy.tokenizer.all_special_ids)
@@ -206,9 +207,9 @@ def divided(pairs: Sequence[PairRecord], share: float) -> tuple[list[PairRecord]
     return fitted, held
 
 
-def same_tokens(left: Policy, right: Policy) -> bool:
-    """Whether token ids and prompts mean the same to both."""
-    one, other = left.tokenizer, right.tokenizer
+@lru_cache(maxsize=8)
+def same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
+    """Whether token ids and prompts mean the same to both; asked at every step, so remembered."""
     same_template = one.chat_template == other.chat_template
     return same_template and (one is other or one.get_vocab() == other.get_vocab())
 
@@ -293,7 +294,7 @@ def _measures(model: RewardModel, examples: Sequence[Example]) -> dict[str, obje
     groups = [example.prompt_key for example in examples]
     right = (margins > 0).double() + 0.5 * (margins == 0).double()
     return {
-        "accuracy": grouped_interval(right.tolist(), groups).model_dump(),
+        "accuracy": clipped(grouped_interval(right.tolist(), groups)).model_dump(),
         "nll": grouped_interval(
             (-F.logsigmoid(margins)).tolist(), groups, unit="nats"
         ).model_dump(),
