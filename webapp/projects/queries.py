@@ -132,7 +132,7 @@ def _worth_freezing(now: Facts) -> bool:
 def _get_tasks_answered(project: Project, now: Facts) -> Step | None:
     if not now.waiting:
         return None
-    return Step("labels", "Continue labelling", reverse("labeling:label", args=[project.pk]))
+    return Step("labels", "Label answers", reverse("labeling:label", args=[project.pk]))
 
 
 def _get_tasks(project: Project, now: Facts) -> Step:
@@ -151,10 +151,10 @@ def loop(project: Project, now: Facts) -> list[Node]:
 
 
 def _labels(project: Project, now: Facts) -> Node:
-    value = f"{now.new_labels:,} new"
-    note = f"{now.labels:,} in all, {now.prompts:,} prompts"
+    value = f"{now.new_labels:,}"
+    note = f"since the last snapshot; {now.labels:,} in all"
     url = reverse("labeling:labels", args=[project.pk])
-    return Node("labels", "Labels since the last snapshot", "", value, note, None, url, None)
+    return Node("labels", "New labels", "", value, note, None, url, None)
 
 
 def _snapshot(project: Project, now: Facts) -> Node:

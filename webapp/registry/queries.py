@@ -62,21 +62,35 @@ def uses(artifact: Artifact) -> QuerySet[ArtifactInput]:
 
 
 class Number(NamedTuple):
-    """One entry of a summary in words; `estimate` has an interval, `value` has none."""
+    """One entry of a summary in words: an estimate with its interval, or a plain value."""
 
     name: str
     estimate: dict[str, Any] | None
-    value: object
+    value: str
+
+
+SPELLED = {"kl": "KL", "nll": "NLL", "z": "Z"}
 
 
 def numbers(artifact: Artifact) -> list[Number]:
     """What the run that made the artifact said about it, in its order."""
     return [
-        Number(key.replace("_", " ").capitalize(), *_measured(value))
+        Number(_words(key), value, "")
+        if isinstance(value, dict)
+        else Number(_words(key), None, _plain(value))
         for key, value in artifact.summary.items()
         if not isinstance(value, list)
     ]
 
 
-def _measured(value: object) -> tuple[dict[str, Any] | None, object]:
-    return (value, None) if isinstance(value, dict) else (None, value)
+def _words(key: str) -> str:
+    words = " ".join(SPELLED.get(word, word) for word in key.split("_"))
+    return words[:1].upper() + words[1:]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

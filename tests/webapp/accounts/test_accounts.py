@@ -144,3 +144,16 @@ def test_signing_out_takes_a_post(project, researcher, client):
 def test_nobody_signs_up_by_themselves(db, client):
     client.post(reverse("account_signup"), FORM)
     assert not User.objects.exists()
+
+
+def test_a_member_changes_the_password_they_were_given(project, client):
+    add_member(project, "mia", Role.ANNOTATOR, PASSWORD)
+    client.login(username="mia", password=PASSWORD)
+    url, new = reverse("account_change_password"), "another horse battery"
+    assertContains(client.get(url), "Change your password")
+    client.post(url, {"oldpassword": PASSWORD, "password1": new, "password2": new})
+    assert client.login(username="mia", password=new)
+
+
+def test_pages_of_accounts_stand_in_our_frame(db, client):
+    assertContains(client.get(reverse("account_signup")), 'class="brand"')

@@ -82,7 +82,7 @@ def test_a_model_without_tasks_answers_prompts(project, prompts, model):
 
 def test_waiting_tasks_are_labelled(project, prompts, model):
     some_tasks(project)
-    assert step(project) == ("labels", "Continue labelling")
+    assert step(project) == ("labels", "Label answers")
 
 
 def test_enough_labels_are_frozen(project, prompts, model):
@@ -98,7 +98,7 @@ def test_few_labels_need_more_tasks(project, prompts, model):
 def test_enough_labels_wait_while_tasks_do(project, prompts, model):
     labelled(project, FEWEST_LABELS)
     some_tasks(project)
-    assert step(project) == ("labels", "Continue labelling")
+    assert step(project) == ("labels", "Label answers")
 
 
 def test_imported_rankings_are_frozen(project, prompts, model):
@@ -136,7 +136,7 @@ def test_a_round_that_stopped_is_looked_at(project, started, state):
 def test_a_finished_round_leads_to_its_new_tasks(project, started):
     started.runs.update(state=State.SUCCEEDED)
     some_tasks(project)
-    assert step(project) == ("labels", "Continue labelling")
+    assert step(project) == ("labels", "Label answers")
 
 
 def test_a_used_snapshot_waits_for_new_labels(project, started):

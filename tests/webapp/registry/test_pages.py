@@ -126,3 +126,12 @@ def test_models_come_in_pages_at_a_constant_cost(
     with django_assert_max_num_queries(10):
         response = inside.get(url)
     assert len(response.context["page"]) == 50
+
+
+def test_whole_numbers_shares_and_flags_are_spelled_out(project, inside, var):
+    summary = {"kl_reference": ACCURACY, "steps": 12000, "loss": 2.123456, "cached": False}
+    model = an_artifact(project, var, summary=summary)
+    numbers = {
+        number.name: number.value for number in inside.get(page_of(model)).context["numbers"]
+    }
+    assert numbers == {"KL reference": "", "Steps": "12,000", "Loss": "2.123", "Cached": "no"}
