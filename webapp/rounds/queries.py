@@ -127,7 +127,7 @@ MEASURES = (
     ("log_z", "log Z", "Log of the target's normaliser; the most that beta times it can gain."),
     ("alignment_gap", "Alignment gap", "Reward that is still missing to the optimal policy."),
     ("ess_fraction", "Effective samples", "Share of samples that carry these estimates."),
-    ("distinct_2_ratio", "Variety kept", "Distinct word pairs, relative to the reference."),
+    ("distinct_2_ratio", "Variety kept", "Distinct pairs of tokens, relative to the reference."),
     ("length_before", "Length before", "Mean length of the reference's answers."),
     ("length_after", "Length after", "Mean length of the policy's answers."),
 )

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from webapp.projects.templatetags.display import percent_estimate
 
-LOST_DIVERSITY = 0.7  # share of the reference's distinct word pairs below which we warn
+LOST_DIVERSITY = 0.7  # share of the reference's distinct pairs of tokens below which we warn
 LONGER = 1.5  # answers this many times as long as the reference's may have won by length
 JUDGES = {
     "held_out_labels": "a second reward model of held-out labels",
@@ -89,8 +89,8 @@ def cautions(summary: Summary, state: str) -> list[str]:
     found = []
     if (variety := value_of(summary, "distinct_2_ratio")) is not None and variety < LOST_DIVERSITY:
         found.append(
-            f"The answers lost variety: {100 * variety:.0f} % of the reference's distinct word "
-            "pairs are left. A larger beta or forward KL keeps more of them."
+            f"The answers lost variety: {100 * variety:.0f} % of the reference's distinct "
+            "pairs of tokens are left. A larger beta or forward KL keeps more of them."
         )
     before, after = value_of(summary, "length_before"), value_of(summary, "length_after")
     if state == "better" and before and after and after > LONGER * before:

@@ -63,7 +63,8 @@ def drawn_field(info: FieldInfo, value: object) -> forms.Field:
         initial=value,
         **bounds,
     )
-    field.unit, field.topic, field.advanced = extra["unit"], extra["topic"], extra["advanced"]
+    field.topic, field.advanced = extra["topic"], extra["advanced"]
+    field.unit = "" if extra["unit"] in info.title.lower() else extra["unit"]  # said once
     if kind is forms.FloatField:
         field.widget.attrs["step"] = "any"
     return field

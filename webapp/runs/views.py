@@ -37,7 +37,7 @@ class Kind(NamedTuple):
     title: str
     lead: str
     name: str  # suggested
-    opened: str  # the topics that are not folded, by their place
+    opened: str  # the topics that are not folded
 
 
 KINDS = {
@@ -45,13 +45,13 @@ KINDS = {
         "Train the starter model",
         "A small language model from scratch, of a corpus that a grammar writes; minutes on a laptop.",
         "Starter",
-        "012",
+        "Corpus Model Training",
     ),
     "generate": Kind(
         "Answer prompts",
         "A model answers the project's training prompts; pairs of its answers become tasks.",
         "Answers",
-        "0",
+        "New tasks",
     ),
 }
 

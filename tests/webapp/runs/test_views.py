@@ -90,8 +90,8 @@ def test_an_empty_list_leads_to_the_starter_model(rita, project):
 def test_the_list_says_why_each_run_waits(rita, project, run):
     a_run(project, needs={"after": run})
     answer = rita.get(reverse("runs:list", args=[project.pk]))
-    assertContains(answer, "no worker is running")
-    assertContains(answer, "waits for The run")
+    assertContains(answer, "No worker is running")
+    assertContains(answer, "Waits for The run")
 
 
 def test_the_list_shows_workers_with_their_hardware(rita, project):
@@ -195,7 +195,7 @@ def test_polling_ends_with_the_run(rita, run, state):
 
 def test_a_poll_gets_only_the_state(rita, run):
     poll = rita.get(address("detail", run), headers=HTMX)
-    assertContains(poll, "no worker is running")
+    assertContains(poll, "No worker is running")
     assertNotContains(poll, "<html")
     assert "HX-Refresh" not in poll.headers
 
