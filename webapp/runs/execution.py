@@ -94,7 +94,7 @@ def execute(run: Run) -> None:
         try:
             folder = prepare(run)
         except (Refusal, AlignmentError, OSError) as error:
-            conclude(run, _unprepared(error))
+            conclude(run, _excuse(error))
             return
         with supervisor.launch(folder) as trainer, shutdown_noticed() as shutdown:
             drive(run, trainer, shutdown)
@@ -160,6 +160,8 @@ def finish(run: Run, outcome: Outcome) -> None:
     except AlignmentError as error:
         text = f"The run's output is damaged: {error}"
         conclude(run, Verdict(State.FAILED, error.code, text))
+    except OSError as error:
+        conclude(run, _excuse(error))
     else:
         settle(run, outcome, output)
 
@@ -218,7 +220,8 @@ def _stored(trainer: Trainer, write: Callable[[], T]) -> T:
                 raise LostLease from error
 
 
-def _unprepared(error: Exception) -> Verdict:
+def _excuse(error: Exception) -> Verdict:
+    """What people are told of an error around the trainer; a bug is raised again."""
     if isinstance(error, Refusal):
         return Verdict(State.FAILED, "data", str(error))
     if isinstance(error, AlignmentError):

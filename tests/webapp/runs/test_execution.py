@@ -1,8 +1,8 @@
 """From claimed to settled, with a stand-in for the trainer (tests/stand_in.py)."""
 
 import multiprocessing
-import sqlite3
 import threading
+from errno import ENOSPC
 from itertools import pairwise
 
 import pytest
@@ -144,6 +144,13 @@ def test_a_damaged_output_is_not_published(claimed, stand_in):
     assert (again(claimed).reason, claimed.outputs.count()) == ("checkpoint", 0)
 
 
+def test_a_full_disk_interrupts_and_a_bug_is_raised():
+    verdict = execution._excuse(OSError(ENOSPC, "No space left on device"))
+    assert (verdict.to, verdict.reason) == ("interrupted", "disk_full")
+    with pytest.raises(PermissionError):
+        execution._excuse(PermissionError())
+
+
 def test_a_shutdown_saves_what_can_be_saved(project, models):
     draining = execution.Wanted("run", draining=True)
     runs = [a_run(project, "align", inputs=models), a_run(project)]
@@ -171,14 +178,23 @@ def test_eight_racing_processes_win_each_claim_once():
     assert sorted(pk for pk in said if pk) == [run.pk for run in runs]
 
 
+def take_the_database_away():
+    """Lock the file for half a second, or end our connection to the server."""
+    other = connection.copy()
+    other.inc_thread_sharing()
+    if connection.vendor == "sqlite":
+        connection.cursor().execute("PRAGMA busy_timeout = 100")
+        other.cursor().execute("BEGIN IMMEDIATE")
+        threading.Timer(0.5, other.close).start()
+    else:
+        pid = connection.connection.info.backend_pid
+        other.cursor().execute("SELECT pg_terminate_backend(%s)", [pid])
+        other.close()
+
+
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="locks the file of SQLite")
-def test_a_database_that_is_locked_is_waited_for(claimed, stand_in):
-    folder = prepare(claimed)
-    connection.cursor().execute("PRAGMA busy_timeout = 100")
-    lock = sqlite3.connect(connection.settings_dict["NAME"], check_same_thread=False)
-    lock.execute("BEGIN IMMEDIATE")
-    threading.Timer(0.5, lock.rollback).start()
-    with supervisor.launch(folder) as trainer:
+def test_a_database_that_is_away_is_waited_for(claimed, stand_in):
+    with supervisor.launch(prepare(claimed)) as trainer:
+        take_the_database_away()
         execution._stored(trainer, lambda: execution.record(claimed, STEP))
     assert again(claimed).step == 3
