@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.factories import a_user, some_tasks
 from tests.webapp.labeling.acts import overdue
 from webapp.labeling import queue
-from webapp.labeling.models import Assignment, Label, Task
+from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.projects.models import Role
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -87,6 +87,46 @@ def test_undo_by_key_brings_the_same_pair_back_at_once(page):
     saved(page)
     assert choices() == "72"
     assert Label.objects.filter(retracted=True).count() == 2
+
+
+def test_the_last_answer_can_be_undone_when_nothing_is_left(page):
+    press(page, "4" * 20)
+    expect(page.get_by_text("Nothing to label now")).to_be_visible()
+    page.keyboard.press("u")
+    press(page, "2")
+    saved(page)
+    assert choices() == "4" * 19 + "2"
+
+
+def test_both_answers_scroll_together_until_told_otherwise(page, project):
+    Completion.objects.update(text=LONG * 3)
+    page.reload()
+    page.wait_for_selector("#dock[data-ready]")
+    left, right = shown(page).locator(".answer").all()
+    left.evaluate("(side) => { side.scrollTop = 200 }")
+    expect(right).to_have_js_property("scrollTop", 200)
+    press(page, "s")
+    right.evaluate("(side) => { side.scrollTop = 90 }")
+    press(page, "j")
+    assert (
+        left.evaluate("(side) => side.scrollTop") - right.evaluate("(side) => side.scrollTop")
+        == 110
+    )
+
+
+def test_labelling_works_without_scripts(chromium, project, address):
+    some_tasks(project, 1)
+    page = chromium.new_context(java_script_enabled=False).new_page()
+    page.goto(address)
+    page.locator("[name=login]").fill("ana")
+    page.locator("[name=password]").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="B is better").click()
+    expect(page.get_by_text("Nothing to label now")).to_be_visible()
+    assert choices() == "6"
+    page.get_by_role("button", name="Undo").click()
+    expect(shown(page)).to_be_visible()
+    page.context.close()
 
 
 def test_undo_after_a_reload_takes_back_the_last_answer(page):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from django import forms
+from django.db.models import Exists, OuterRef
 
 from webapp.accounts.models import User
 from webapp.labeling.models import Assignment, Label
@@ -108,5 +109,5 @@ class LabelFilter(forms.Form):
 
     def __init__(self, data: Mapping[str, object], *, project: Project) -> None:
         super().__init__(data)
-        people = User.objects.filter(labels__task__project=project)
-        self.fields["annotator"].queryset = people.distinct().order_by("username")
+        given = Label.objects.filter(annotator=OuterRef("pk"), task__project=project)
+        self.fields["annotator"].queryset = User.objects.filter(Exists(given)).order_by("username")

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from webapp.accounts.models import User
@@ -61,9 +61,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def listed(self) -> "TaskQuerySet":
         """With what a row of the table shows, in the order in which they are handed out."""
-        skips = models.Count("assignments", filter=Q(assignments__state="skipped"))
+        skipped = Assignment.objects.filter(task=models.OuterRef("pk"), state="skipped")
+        counted = skipped.order_by().values("task").annotate(number=models.Count("pk"))
         ordered = self.select_related("prompt").order_by("priority", "key")
-        return ordered.annotate(leased=F("taken") - F("done"), skips=skips)
+        return ordered.annotate(
+            leased=F("taken") - F("done"),
+            skips=Coalesce(models.Subquery(counted.values("number")), 0),
+        )
 
 
 class Task(models.Model):

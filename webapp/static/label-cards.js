@@ -82,7 +82,7 @@ export function receive(html, busy) {
 // A lease is gone: another card takes its place, unless something was typed that would be lost.
 function lose(card) {
   if (!card || (card === shown() && rationale.value)) return;
-  if (card === shown()) say("That pair went to somebody else while you were away. Here is another one.");
+  if (card === shown()) say("That pair was answered or given to somebody else while you were away. Here is another one.");
   card.remove();
 }
 

@@ -8,9 +8,25 @@ function open(id, field) {
   if (fold.open) fold.querySelector(field).focus();
 }
 
-// Both answers scroll together when the keyboard is in neither.
+const answers = () => [...document.querySelectorAll("article:not([hidden]) .answer")];
+const moved = new WeakMap(); // where a side was put by us, so that its scroll event is not taken for a person's
+let together = true;
+
+function put(side, top) {
+  side.scrollTop = top;
+  moved.set(side, side.scrollTop);
+}
+
 function scroll(step) {
-  for (const side of document.querySelectorAll("article:not([hidden]) .answer")) side.scrollBy(0, step * side.clientHeight);
+  for (const side of answers()) put(side, side.scrollTop + step * side.clientHeight);
+}
+
+// Equal heights of text stand side by side; a side at its end waits for the longer one.
+function follow({ target }) {
+  if (moved.get(target) === target.scrollTop) return;
+  moved.delete(target);
+  const sides = together ? answers() : [];
+  if (sides.includes(target)) for (const side of sides) if (side !== target) put(side, target.scrollTop);
 }
 
 export function listen({ decide, undo, skip }) {
@@ -23,9 +39,11 @@ export function listen({ decide, undo, skip }) {
     "?": () => $("keys").togglePopover(),
     j: () => scroll(0.5),
     k: () => scroll(-0.5),
+    s: () => { together = !together; },
   };
   for (const choice of "01234567") keys[choice] = () => decide(choice);
 
+  document.addEventListener("scroll", follow, { capture: true, passive: true });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (event.target.closest(TYPING)) {

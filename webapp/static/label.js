@@ -63,7 +63,7 @@ function tally({ count, failing, blocked }) {
   $("waiting").textContent = Number(waiting) >= 1000 ? "1000+" : Math.max(0, waiting - more);
   $("undo").disabled = !history.length && !more && !last;
   $("saved").textContent = blocked || failing ? `${count} unsent` : count ? "saving…" : "saved ✓";
-  if (blocked) cards.say("You are signed out. Sign in again on this page's address: your answers are kept in this browser and will be sent.");
+  if (blocked) cards.say("You seem to be signed out. Your answers are kept in this browser: reload this page and sign in to send them.");
   cards.settle(count === 0);
 }
 
