@@ -17,7 +17,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from alignment import batches, grammar
 from alignment.config import PretrainConfig, RunSpec
-from alignment.errors import DivergedError
+from alignment.errors import CheckpointError, DivergedError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.folders import MANIFEST, committed, verify
 
@@ -49,10 +49,9 @@ def pretrain(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     config = PretrainConfig.model_validate(spec.config)
     yield Ready(total_steps=config.steps, threads=torch.get_num_threads(), device="cpu")
     kept = Path(spec.cache) / f"starter-{fingerprint(config, spec.seed)}" if spec.cache else None
-    cached = kept is not None and kept.exists()
-    if kept is None or not kept.exists():
-        made = kept or folder / "output"
-        yield from _train(config, spec.seed, made)
+    cached = kept is not None and _intact(kept)
+    if not cached:
+        yield from _train(config, spec.seed, kept or folder / "output")
     if kept is not None:
         _copy(kept, folder / "output")
     summary = json.loads((folder / "output" / SUMMARY).read_text(encoding="utf-8"))
@@ -215,8 +214,16 @@ def _held_out_loss(model: GPT2LMHeadModel, documents: list[Document]) -> float:
     return sum(_loss(model, part).item() for part in parts) / len(parts)
 
 
+def _intact(folder: Path) -> bool:
+    """Whether the cache holds the folder, unharmed; one that is not is trained again."""
+    try:
+        verify(folder)
+    except CheckpointError:
+        return False
+    return True
+
+
 def _copy(source: Path, target: Path) -> None:
-    verify(source)
     with committed(target) as output:
         for path in source.iterdir():
             if path.name != MANIFEST:

@@ -69,6 +69,15 @@ def test_a_known_starter_comes_from_the_cache(tmp_path):
     assert weights[0] == weights[1]
 
 
+def test_a_damaged_cache_is_trained_again(tmp_path):
+    cache = tmp_path / "cache"
+    run(tmp_path / "one", cache=str(cache))
+    (weights,) = cache.rglob("model.safetensors")
+    weights.write_bytes(b"half a file")
+    assert run(tmp_path / "two", cache=str(cache))[-1].summary["cached"] is False
+    assert load_file(tmp_path / "two/output/model.safetensors")
+
+
 def test_another_seed_is_another_starter(tmp_path):
     cache = str(tmp_path / "cache")
     run(tmp_path / "one", cache=cache)
