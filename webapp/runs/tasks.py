@@ -18,7 +18,7 @@ from webapp.runs.models import Run
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="runs.ring", expires=60, ignore_result=True)
+@shared_task(expires=60, ignore_result=True)
 def ring(queue: str) -> None:
     """Claim the best queued run, then drive it; a late or repeated ring finds nothing to claim."""
     worker = workers.register(queue)
