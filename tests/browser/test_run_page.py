@@ -57,3 +57,24 @@ def test_the_page_comes_to_rest_when_the_run_is_over(page, running):
     run_at(running, state=State.SUCCEEDED, summary={"loss": 3.0})
     expect(page.get_by_role("heading", name="Result")).to_be_visible()
     assert page.locator("[hx-trigger]").count() == 0
+
+
+def polled(page):
+    """Wait until the page has asked again and shown the answer."""
+    page.evaluate("document.querySelector('#live, #queue').dataset.old = '1'")
+    expect(page.locator("[data-old]")).to_have_count(0, timeout=20_000)
+
+
+def test_a_refresh_leaves_the_keyboard_where_it_is(page):
+    page.locator("#act-cancel").focus()
+    polled(page)
+    expect(page.locator("#act-cancel")).to_be_focused()
+
+
+def test_a_refresh_leaves_a_table_scrolled_where_it_is(page, live_server, project):
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(live_server.url + reverse("runs:list", args=[project.pk]))
+    page.evaluate("document.querySelector('#queue-table').scrollLeft = 40")
+    polled(page)
+    assert page.evaluate("document.querySelector('#queue-table').scrollLeft") == 40
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
