@@ -15,7 +15,7 @@ from alignment.errors import DataError
 
 R = TypeVar("R", bound=BaseModel)
 Split = Literal["train", "validation", "test"]
-SPLIT_SHARES: Mapping[Split, int] = {"train": 70, "validation": 10, "test": 20}  # percent
+SPLIT_SHARES: Mapping[Split, int] = {"train": 60, "validation": 20, "test": 20}  # percent
 
 
 class _Record(BaseModel):

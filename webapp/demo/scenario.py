@@ -34,7 +34,7 @@ GUIDELINES = """Prefer the answer that a polite, well-informed friend would give
 - It is kind, and does not lecture.
 - It is as short as it can be while still useful.
 """
-PROMPTS = 800
+PROMPTS = 900
 ANNOTATORS = 6
 SEED = 7
 
@@ -111,7 +111,7 @@ class Demo:
                 project,
                 kind="generate",
                 name="First completions",
-                config=GenerateConfig(prompts=640),
+                config=GenerateConfig(prompts=720),
                 seed=SEED,
                 inputs={"policy": model},
                 key=key,

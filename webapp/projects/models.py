@@ -73,6 +73,10 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
         """Prompts of one split in a fixed order that says nothing about them."""
         return self.filter(split=split).order_by("key")
 
+    def for_labels(self) -> "PromptQuerySet":
+        """Prompts people may label: what a judge measures with is in no label."""
+        return self.exclude(split=Split.TEST)
+
     def saying(self, words: str) -> "PromptQuerySet":
         """Prompts with these words in their first or second turn (the first may be a system's)."""
         first = models.Q(messages__0__content__icontains=words)

@@ -53,12 +53,12 @@ class RunKind(NamedTuple):
 
 
 def prepare_generate(run: Run, folder: Path) -> dict[str, str]:
-    """The policy, and the train prompts to answer: those it has not answered yet come first."""
+    """The policy, and the prompts to answer: those it has not answered yet come first."""
     config = GenerateConfig.model_validate(run.config)
     models = resolved(run)
     answered = Completion.objects.filter(prompt=OuterRef("pk"), model__in=_same_content(run))
     prompts = (
-        run.project.prompts.of_split(Split.TRAIN)
+        run.project.prompts.for_labels()
         .annotate(answered=Case(When(Exists(answered), then=Value(1)), default=Value(0)))
         .order_by("answered", "key")
     )

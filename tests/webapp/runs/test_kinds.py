@@ -44,15 +44,22 @@ def claimed_epoch(run, **columns):
     return execution.claim("runs", a_worker())
 
 
-def test_a_generate_run_answers_train_prompts_only(generating, project):
-    prompts, spec = prepared(generating)
-    train = list(project.prompts.of_split("train").values_list("key", flat=True))
-    assert [prompt.key for prompt in prompts] == train[:4]
+def test_a_generate_run_leaves_test_prompts_alone(project, models):
+    config = {"prompts": 1000}
+    a_run(project, "generate", config, inputs={"policy": models["policy"]})
+    prompts, _ = prepared(execution.claim("runs", a_worker()))
+    kept = project.prompts.exclude(split="test").order_by("key").values_list("key", flat=True)
+    assert [prompt.key for prompt in prompts] == list(kept)
+    assert len(kept) < project.prompts.count()
+
+
+def test_a_generate_run_reads_its_policy(generating):
+    _, spec = prepared(generating)
     assert spec.inputs["policy"] == str(generating.inputs.get().artifact.path)
 
 
 def test_prompts_without_an_answer_of_the_policy_come_first(generating, project, models):
-    answered = project.prompts.of_split("train")[0]
+    answered = project.prompts.for_labels().order_by("key")[0]
     Completion.objects.create(
         prompt=answered, text="a", source="model", model=models["policy"], key="k"
     )
