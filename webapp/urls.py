@@ -2,7 +2,10 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from webapp.accounts.views import forgotten
+
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("accounts/password/reset/", forgotten),  # before allauth, which would send mail
     path("accounts/", include("allauth.urls")),
     path("", include("webapp.accounts.urls")),
     path("", include("webapp.projects.urls")),

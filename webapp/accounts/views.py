@@ -1,11 +1,11 @@
-"""The page behind the one-time link that makes the first admin."""
+"""The page behind the one-time link that makes the first admin, and that of a lost password."""
 
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods
 
 from webapp.accounts import services
 from webapp.accounts.errors import AccountError
@@ -32,3 +32,9 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "accounts/setup.html", {"spent": True}, status=410)
     login(request, user, backend=MODEL_BACKEND)
     return redirect("home")
+
+
+@require_GET
+def forgotten(request: HttpRequest) -> HttpResponse:
+    """What to do about a lost password; nothing is mailed."""
+    return render(request, "accounts/forgotten.html")

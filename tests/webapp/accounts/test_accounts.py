@@ -157,3 +157,10 @@ def test_a_member_changes_the_password_they_were_given(project, client):
 
 def test_pages_of_accounts_stand_in_our_frame(db, client):
     assertContains(client.get(reverse("account_signup")), 'class="brand"')
+
+
+def test_a_lost_password_is_not_mailed(db, client, mailoutbox):
+    url = reverse("account_reset_password")
+    assertContains(client.get(url), "changepassword")
+    assert client.post(url, {"email": "mia@example.org"}).status_code == 405
+    assert not mailoutbox
