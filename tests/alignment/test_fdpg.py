@@ -9,7 +9,14 @@ from alignment.config import AlignConfig
 from alignment.divergences import DIVERGENCES
 from alignment.errors import ConfigError, DataError, DivergedError
 from alignment.events import CheckpointSaved, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
-from alignment.objectives.fdpg import Problem, prompts_of_step, tune
+from alignment.objectives.fdpg import (
+    Problem,
+    begin,
+    prepare,
+    prompts_of_step,
+    train_step,
+    tune,
+)
 from alignment.policies import Policy
 from alignment.records import Message, PromptRecord, prompt_key
 from alignment.scoring import completion_token_logps
@@ -116,6 +123,34 @@ def test_metrics_name_everything_the_charts_draw(problem, tmp_path):
     assert set(metrics) == set(wanted.split())
     assert metrics["logp/mismatch"] < 1e-4
     assert metrics["kl/reference"] == pytest.approx(0, abs=1e-4)
+
+
+def test_a_step_s_own_samples_enter_z_after_the_step(problem):
+    one = problem()
+    state = begin(one)
+    prepare(one, state)
+    chosen = [one.prompts[place].key for place in prompts_of_step(one, 0)]
+    before = [state.z.log_z(key) for key in chosen]
+    metrics = train_step(one, state)
+    assert metrics["logz/mean"] == pytest.approx(sum(before) / 4, abs=1e-6)
+    assert all(state.z.state_dict()[key][1] == 4 + 8 for key in chosen)
+
+
+def test_the_learning_rate_rises_to_its_peak(problem, tmp_path):
+    events = of(list(tune(problem(warmup=4), tmp_path)), StepDone)
+    rates = [event.metrics["lr"] / 3e-3 for event in events]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+
+
+def test_a_policy_past_its_budget_is_still_past_it_after_a_pause(problem, tmp_path):
+    settings = {"beta": 0.05, "kl_budget": 1e-6, "divergence": "reverse_kl"}
+    whole = list(tune(problem(**settings), tmp_path / "whole"))
+    (tmp_path / "parts").mkdir()
+    last = len(of(whole, StepDone))
+    folder = paused(problem(**settings), tmp_path / "parts", last)
+    events = list(tune(problem(**settings), tmp_path / "parts", resume=folder))
+    assert not of(events, StepDone)
+    assert events[-1].summary["stopped_by"] == "kl_budget"
 
 
 def test_training_stops_within_the_kl_budget(problem, tmp_path):

@@ -1,0 +1,77 @@
+"""Model folders in and out, and prompts as the model reads them."""
+
+import pytest
+import torch
+from transformers import GPT2Config
+
+from alignment.errors import ConfigError, DataError
+from alignment.policies import Policy
+from alignment.records import Message
+from tests.alignment.conftest import tiny_policy, tiny_tokenizer
+
+TALK = [Message(role="system", content="good day"), Message(role="user", content="please now")]
+
+
+def test_a_saved_policy_is_the_same_policy(policy, policy_folder):
+    again = Policy.load(policy_folder)
+    first, second = policy.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert again.prompt_ids(TALK) == policy.prompt_ids(TALK)
+
+
+def test_a_loaded_policy_has_no_dropout(policy_folder):
+    model = Policy.load(policy_folder).model
+    ids = torch.tensor([[3, 6, 7]])
+    assert not model.training
+    assert torch.equal(model(ids).logits, model(ids).logits)
+
+
+def test_a_faster_activation_is_the_same_function(policy, policy_folder):
+    ids = torch.tensor([[3, 6, 7, 12]])
+    fast = Policy.load(policy_folder).model(ids).logits
+    torch.testing.assert_close(fast, policy.model(ids).logits)
+
+
+def test_a_prompt_ends_where_the_answer_begins(policy):
+    words = policy.tokenizer.convert_ids_to_tokens(policy.prompt_ids(TALK))
+    expected = "<|system|> good day <|user|> please now <|assistant|>"
+    assert words == expected.split()
+
+
+def test_a_tokenizer_without_template_gets_a_plain_conversation(policy):
+    policy.tokenizer.chat_template = None
+    ids = policy.prompt_ids([Message(role="user", content="good\nday")])
+    expected = policy.tokenizer("User: good\nday\nAssistant:")["input_ids"]
+    assert ids == expected
+
+
+def test_text_leaves_special_tokens_out(policy):
+    assert policy.text([10, 11, policy.eos_id]) == "sun rain"
+
+
+def test_context_and_end_are_known(policy):
+    assert (policy.context_length, policy.eos_id) == (32, 1)
+
+
+def test_a_tokenizer_without_an_end_is_refused(policy):
+    policy.tokenizer.eos_token = None
+    with pytest.raises(ConfigError, match="end-of-text"):
+        _ = policy.eos_id
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(DataError, match="does not hold a model"):
+        Policy.load(tmp_path)
+
+
+def test_weights_that_are_not_safetensors_are_refused(tmp_path):
+    tiny_tokenizer().save_pretrained(tmp_path)
+    GPT2Config(vocab_size=16, n_embd=16, n_layer=1, n_head=2).save_pretrained(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"a pickle, which could run code")
+    with pytest.raises(DataError, match="does not hold a model"):
+        Policy.load(tmp_path)
+
+
+def test_pad_may_be_the_end_token():
+    policy = tiny_policy(pad_is_end=True)
+    assert policy.tokenizer.pad_token_id == policy.eos_id
