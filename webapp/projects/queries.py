@@ -21,7 +21,7 @@ from webapp.rounds.services import FEWEST_PAIRS, snapshot_pairs
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import live_workers
 
-FEWEST_LABELS = 32  # new labels worth a snapshot: with fewer a round is refused
+FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
 RECENT = timedelta(days=7)
 
