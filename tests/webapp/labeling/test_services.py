@@ -60,9 +60,11 @@ def test_answers_to_different_prompts_are_refused(project):
 
 def test_each_model_stands_left_in_half_of_its_tasks(project, ana, tmp_path):
     old, new = an_artifact(project, tmp_path), an_artifact(project, tmp_path)
-    prompts = [a_prompt(project) for _ in range(16)]
-    pairs = [(a_completion(p, model=old), a_completion(p, model=new)) for p in prompts]
-    create_compare_tasks(project, [pair[:: (-1) ** n] for n, pair in enumerate(pairs)], need=1)
+    pairs = []
+    for number in range(16):  # either model may have answered first
+        prompt, models = a_prompt(project), (old, new)[:: (-1) ** number]
+        pairs.append([a_completion(prompt, model=model) for model in models])
+    create_compare_tasks(project, pairs, need=1)
     cards = queue.claim_page(project, ana, count=16)
     assert sum(card.left.model == old for card in cards) == 8
 
@@ -144,6 +146,15 @@ def test_undoing_an_extra_takes_no_place(leased, ana, ben):
     queue.claim(leased.task.project, ben)
     back = undo_label(ana, submit(leased).client_id)
     assert back.state == STATE.EXPIRED
+    assert counts(leased.task) == (1, 0)
+
+
+def test_undoing_an_extra_takes_a_place_that_has_become_free(leased, ana, ben):
+    overdue(leased)
+    his = queue.claim(leased.task.project, ben)
+    late = submit(leased)
+    skip(his)
+    assert undo_label(ana, late.client_id).state == STATE.LEASED
     assert counts(leased.task) == (1, 0)
 
 

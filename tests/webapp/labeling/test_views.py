@@ -129,6 +129,15 @@ def test_undo_shows_the_same_pair_first(annotator, url, project, ana):
     assert not Label.objects.current().exists()
 
 
+def test_an_undone_extra_stays_on_the_page(annotator, url, project, leased, ben):
+    overdue(leased)
+    queue.claim(project, ben)
+    late = answer(leased)
+    annotator.post(url, late)
+    undo = {"undo": late["client_id"], "have": leased.pk}
+    assertContains(annotator.post(url, undo, headers=FRAGMENT), 'data-lost=""')
+
+
 def test_csrf_is_checked(ana, url, leased):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(ana)
