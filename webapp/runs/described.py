@@ -22,10 +22,16 @@ def described(kind: str, config: Mapping[str, object]) -> list[Setting]:
     rows = []
     for name, value in config.items():
         field = fields.get(name)
-        shown = CHOICE_LABELS.get(value, value) if isinstance(value, str) else f"{value:g}"
         unit = field.json_schema_extra["unit"] if field else ""
-        rows.append(Setting(field.title if field else name, shown, unit))
+        rows.append(Setting(field.title if field else name, setting_in_words(value), unit))
     return rows
+
+
+def setting_in_words(value: object) -> str:
+    """A setting's value as it is read."""
+    if isinstance(value, str):
+        return CHOICE_LABELS.get(value, value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 class Finding(NamedTuple):

@@ -1,0 +1,27 @@
+from alignment.config import CONFIGS
+from webapp.runs.described import described, findings
+
+
+def test_settings_are_shown_under_their_titles_with_units():
+    rows = described("align", {"divergence": "reverse_kl", "beta": 0.05, "steps": 1_000_000})
+    assert [tuple(row) for row in rows] == [
+        ("Divergence", "Reverse KL", ""),
+        ("Beta", "0.05", "reward / nat"),
+        ("Steps", "1,000,000", ""),
+    ]
+
+
+def test_every_setting_of_every_kind_can_be_shown():
+    for kind, config in CONFIGS.items():
+        assert len(described(kind, config().model_dump(mode="json"))) == len(config.model_fields)
+
+
+def test_a_setting_that_is_no_longer_known_keeps_its_name():
+    assert described("align", {"gone": 3})[0].title == "gone"
+
+
+def test_findings_are_estimates_and_plain_facts():
+    accuracy = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 40, "unit": ""}
+    estimates, facts = findings({"accuracy": accuracy, "pairs_train": 12, "note": None})
+    assert [row.title for row in estimates] == ["Accuracy"]
+    assert [(row.title, row.value) for row in facts] == [("Pairs train", "12"), ("Note", "—")]
