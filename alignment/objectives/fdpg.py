@@ -44,7 +44,6 @@ Progress = Generator[Event, str | None, None]
 ROLES = ("policy", "reference", "reward", "prompts")
 PROMPTS_AT_ONCE = 64  # of the reference phase
 MEASURED_PROMPTS, MEASURED_COMPLETIONS = 64, 4  # of the final KL
-SMOOTHING = 0.5  # weight of the newest KL estimate
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,6 @@ class State:
     z: ZCache
     reference_rewards: list[float]  # means per prompt, of the prompts prepared so far
     step: int = 0
-    kl: float = 0.0  # smoothed estimate of KL(policy || reference), nats
     over_budget: bool = False
     measured: dict[str, Tensor] = field(default_factory=dict)  # last weights seen within the budget
 
@@ -184,7 +182,6 @@ def restore(problem: Problem, checkpoint: Path) -> tuple[State, bool]:
         ZCache(facts["z"]),
         facts["reference_rewards"],
         step=facts["step"],
-        kl=facts["kl"],
         over_budget=facts["over_budget"],
         measured={name: tensor.to(policy.device) for name, tensor in measured.items()},
     )
@@ -201,7 +198,6 @@ def save(state: State, folder: Path) -> Event:
     facts: dict[str, Any] = {
         "z": state.z.state_dict(),
         "reference_rewards": state.reference_rewards,
-        "kl": state.kl,
         "over_budget": state.over_budget,
     }
     return checkpoints.save(folder, state.step, state.policy, tensors, facts)
@@ -281,7 +277,7 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
     u = log_z.to(scored.log_weights)[:, None] - scored.log_weights.view(len(chosen), -1)
     known = (log_z != -math.inf).to(u.device)  # of the others no sample with P > 0 was ever seen
     rho = DIVERGENCES[config.divergence].pseudo_reward(u).where(known[:, None], 0.0)
-    watch_budget(state, scored, config)
+    watch_budget(problem, state, scored)
     rate = config.learning_rate * min(1.0, (state.step + 1) / max(1, config.warmup))
     loss, norm, mismatch = update(state, rollouts, advantages(rho), rate, config)
     learn_z(problem, state.z, chosen, scored.log_weights)
@@ -340,18 +336,28 @@ def update(
     return loss.item(), norm, mismatch.item()
 
 
-def watch_budget(state: State, scored: Scored, config: AlignConfig) -> None:
-    """Estimate KL(policy || reference) from the step's own samples; keep the weights while within."""
-    excess = scored.rollouts.logps - scored.reference_logps
-    means = excess.view(-1, config.completions_per_prompt).mean(1)
-    newest = means.mean().item()
-    error = means.std().item() / math.sqrt(len(means)) if len(means) > 1 else 0.0
-    state.kl = newest if state.step == 0 else state.kl + SMOOTHING * (newest - state.kl)
-    # Smoothed, the estimate lags behind a policy that runs away; the newest one does not.
-    state.over_budget = max(state.kl, newest) + error > config.kl_budget
+def watch_budget(problem: Problem, state: State, scored: Scored) -> None:
+    """Keep the weights while KL(policy || reference) is within its budget; else note that it is not.
+
+    The log-ratios of the step's samples are free but noisy; near the budget the exact KL of every
+    token decides, at the price of two forwards.
+    """
+    budget, rollouts = problem.config.kl_budget, scored.rollouts
+    mean, error = prompt_mean(rollouts.logps - scored.reference_logps, problem)
+    if mean + 2 * error > budget:
+        kls = completion_token_kls(state.policy.model, problem.reference.model, rollouts)
+        mean, error = prompt_mean(kls.sum(1), problem)
+        state.over_budget = mean + error > budget
     if not state.over_budget:
         weights = state.policy.model.named_parameters()
         state.measured = {name: weight.detach().clone() for name, weight in weights}
+
+
+def prompt_mean(values: Tensor, problem: Problem) -> tuple[float, float]:
+    """Mean of a step's values (n,) and its standard error, from the means of the prompts."""
+    means = values.view(-1, problem.config.completions_per_prompt).mean(1)
+    error = means.std().item() / math.sqrt(len(means)) if len(means) > 1 else 0.0
+    return means.mean().item(), error
 
 
 def described(scored: Scored, u: Tensor, divergence: Divergence, known: Tensor) -> dict[str, float]:
