@@ -95,6 +95,11 @@ def test_leave_one_out_baseline_leaves_the_gradient_unbiased(divergence, logits)
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
 
 
+def test_the_baseline_is_the_mean_of_the_same_prompt_s_other_samples():
+    rho = torch.tensor([[1.0, 2.0, 6.0], [0.0, 0.0, 3.0]])
+    assert advantages(rho).tolist() == [-3.0, -1.5, 4.5, -1.5, -1.5, 3.0]
+
+
 @TABLE
 def test_terms_average_to_the_divergence(divergence):
     policy, target = torch.tensor([0.5, 0.3, 0.2]).double(), torch.tensor([0.2, 0.2, 0.6]).double()
