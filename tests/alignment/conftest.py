@@ -52,7 +52,7 @@ def tiny_policy(*, vocabulary: int = 16, seed: int = 0, pad_is_end: bool = False
     return Policy(GPT2LMHeadModel(config).eval(), tokenizer)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """The machine's cores are shared, and sums must not depend on how many there are."""
     threads = torch.get_num_threads()
