@@ -4,6 +4,7 @@ TORCH_INDEX ?=
 ARGS ?=
 REQUIRE ?=
 BIN := .venv/bin
+ON_POSTGRES := db and not browser and not prove and not gpu
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
@@ -13,6 +14,7 @@ help:
 	@echo "make demo          the whole loop on this machine; ARGS=\"--once\" stops when it is done"
 	@echo "make run           start Attune on http://127.0.0.1:8000 (ARGS=\"--port N\")"
 	@echo "make test          install what the tests need and run them; REQUIRE=all allows no skips"
+	@echo "make prove         the long proofs: killed and resumed runs, faults under load"
 	@echo "make lint fmt      check, or rewrite, the style of the code"
 	@echo "make screenshots   pictures of every page into docs/screenshots"
 
@@ -27,7 +29,9 @@ run: setup
 	@$(BIN)/python manage.py stack $(ARGS)
 
 test: setup-dev
-	REQUIRE=$(REQUIRE) $(BIN)/python -m pytest $(ARGS)
+	REQUIRE=$(REQUIRE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+	REQUIRE=$(REQUIRE) OMP_NUM_THREADS=1 $(BIN)/python -m tests.postgres \
+	  $(BIN)/python -m pytest -n 2 -m "$(ON_POSTGRES)" $(ARGS)
 
 prove: setup-dev
 	$(BIN)/python -m pytest -m prove --timeout 1800 $(ARGS)

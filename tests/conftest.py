@@ -1,20 +1,56 @@
 """What every test stands on: state of its own, and real programs where a test needs them."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
 
+from tests import postgres
 from tests.factories import a_project, a_user
 from tests.stack import Stack
 from webapp.celery import app as celery_app
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
+ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows
+not_run: dict[str, int] = {}  # tests skipped, by reason
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark what touches rows, so that `-m db` runs it on another database."""
+    for item in items:
+        if ROWS & set(item.fixturenames) or item.get_closest_marker("django_db"):
+            item.add_marker(pytest.mark.db)
+
+
+def pytest_runtest_logreport(report):
+    """Count the tests that this machine cannot run."""
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        not_run[reason] = not_run.get(reason, 0) + 1
+
+
+def pytest_sessionfinish(session):
+    """With REQUIRE=all a part that could not be run is a failure."""
+    if not_run and os.environ.get("REQUIRE") == "all" and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    """One line that says what could not be run here."""
+    engine = (
+        "SQLite" if "sqlite3" in django_settings.DATABASES["default"]["ENGINE"] else "PostgreSQL"
+    )
+    parts = [f"{reason} ({number})" for reason, number in not_run.items()]
+    if engine == "SQLite" and postgres.binaries() is None:
+        parts.append(f"PostgreSQL: {postgres.NOT_INSTALLED}")
+    terminalreporter.write_line(f"On {engine}. Not run: {'; '.join(parts) or 'nothing'}.")
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory, worker_id="master"):
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, tmp_path_factory):
     """A test database that other processes can open too."""
     database = django_settings.DATABASES["default"]
     if database["ENGINE"] == "django.db.backends.sqlite3":
