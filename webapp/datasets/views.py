@@ -12,8 +12,7 @@ from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.forms import FreezeForm
 from webapp.htmx import HtmxRequest
-from webapp.projects.access import project_for
-from webapp.projects.models import Role
+from webapp.projects.access import Action, project_for
 
 ROWS = 50  # of a page of a table
 FIRST_ROWS = 20  # shown of a snapshot
@@ -23,7 +22,7 @@ FIRST_ROWS = 20  # shown of a snapshot
 @require_http_methods(["GET", "POST"])
 def index(request: HtmxRequest, project_id: int) -> HttpResponse:
     """All snapshots, what the next one would hold, and the button that freezes it."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=Action.FREEZE)
     form = FreezeForm(request.POST or None)
     if form.is_valid():
         try:
@@ -44,7 +43,7 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
 @require_GET
 def detail(request: HtmxRequest, project_id: int, snapshot_id: int) -> HttpResponse:
     """One snapshot: what is in it, its hashes, and what was made from it."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=Action.SEE_DATA)
     related = project.snapshots.select_related("artifact", "created_by")
     snapshot = get_object_or_404(related, pk=snapshot_id)
     context = {

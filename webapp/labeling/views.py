@@ -25,8 +25,8 @@ from webapp.labeling.forms import (
     UndoForm,
 )
 from webapp.labeling.models import Assignment, Label
-from webapp.projects.access import project_for
-from webapp.projects.models import Project, Role
+from webapp.projects.access import Action, project_for
+from webapp.projects.models import Project
 
 ROWS = 50  # of a page of a table
 
@@ -58,7 +58,7 @@ def label(request: HtmxRequest, project_id: int) -> HttpResponse:
 
     The same address serves programs: with `Accept: application/json` it answers the next card.
     """
-    project = project_for(request.user, project_id, role=Role.ANNOTATOR)
+    project = project_for(request.user, project_id, can=Action.LABEL)
     first, refusal = None, ""
     if request.method == "POST":
         try:
@@ -168,7 +168,7 @@ def _context(request: HttpRequest, project: Project, cards: list[Assignment]) ->
 @require_safe
 def tasks(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The project's tasks, by how far they are."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=Action.SEE_DATA)
     form = TaskFilter(request.GET)
     form.is_valid()
     found = project.tasks.of_state(form.cleaned_data.get("state", "")).listed()
@@ -180,7 +180,7 @@ def tasks(request: HtmxRequest, project_id: int) -> HttpResponse:
 @require_safe
 def labels(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The project's labels, newest first."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=Action.SEE_DATA)
     form = LabelFilter(request.GET, project=project)
     form.is_valid()
     chosen = form.cleaned_data

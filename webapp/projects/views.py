@@ -17,7 +17,7 @@ from webapp.accounts.services import add_member, change_role, new_password, remo
 from webapp.htmx import HtmxRequest, render_page
 from webapp.labeling.queries import labelled_today, waiting_for
 from webapp.projects import queries, services
-from webapp.projects.access import INCLUDED, project_for, role_in
+from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.forms import (
     STARTER_GUIDELINES,
     GuidelinesForm,
@@ -63,17 +63,17 @@ def new_project(request: HtmxRequest) -> HttpResponse:
 @require_GET
 def project(request: HtmxRequest, project_id: int) -> HttpResponse:
     """A project's home: what this person can do next, by their role."""
-    here = project_for(request.user, project_id)
+    here = project_for(request.user, project_id, can=Action.SEE_PROJECT)
     role = role_in(request.user, here)
     context = {
         "project": here,
         "waiting": waiting_for(here, request.user),
         "today": labelled_today(request.user, here),
     }
-    if role in INCLUDED[Role.RESEARCHER]:
+    if may(role, Action.SEE_ROUNDS):
         facts = queries.facts(here)
         context |= {"facts": facts, "loop": queries.loop(here, facts)}
-    if role in INCLUDED[Role.ADMIN]:
+    if may(role, Action.MANAGE_MEMBERS):
         context["house"] = queries.house(here)
     return render(request, "projects/project.html", context)
 
@@ -82,7 +82,7 @@ def project(request: HtmxRequest, project_id: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def prompts(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The list of prompts and the form of a new one."""
-    here = project_for(request.user, project_id)
+    here = project_for(request.user, project_id, can=Action.WRITE_PROMPTS)
     form = PromptForm(request.POST or None, project=here)
     if form.is_valid():
         author = {"source": Prompt.Source.WRITTEN, "author": request.user}
@@ -102,7 +102,7 @@ def prompts(request: HtmxRequest, project_id: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def guidelines(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The form of the guidelines."""
-    here = project_for(request.user, project_id, role=Role.ADMIN)
+    here = project_for(request.user, project_id, can=Action.EDIT_GUIDELINES)
     form = GuidelinesForm(request.POST or None, initial={"guidelines": here.guidelines})
     if form.is_valid():
         services.save_guidelines(here, form.cleaned_data["guidelines"])
@@ -116,7 +116,7 @@ def guidelines(request: HtmxRequest, project_id: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def members(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The members and the form of a new one; a new account's password is shown this once."""
-    here = project_for(request.user, project_id, role=Role.ADMIN)
+    here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     form = AddMemberForm(request.POST or None)
     added = _add(here, form) if form.is_valid() else None
     people = here.memberships.select_related("user").order_by("user__username")
@@ -142,7 +142,7 @@ def _add(here: Project, form: AddMemberForm) -> dict[str, str] | None:
 @require_POST
 def member(request: HtmxRequest, project_id: int, membership_id: int) -> HttpResponse:
     """Change a member's role, or remove them."""
-    here = project_for(request.user, project_id, role=Role.ADMIN)
+    here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     row = get_object_or_404(here.memberships.select_related("user"), pk=membership_id)
     form = RoleForm(request.POST)
     try:

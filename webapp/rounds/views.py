@@ -12,8 +12,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from webapp.errors import Refusal
 from webapp.htmx import HtmxRequest, render_page
-from webapp.projects.access import project_for
-from webapp.projects.models import Project, Role
+from webapp.projects.access import Action, project_for
+from webapp.projects.models import Project
 from webapp.rounds import plans, queries, services
 from webapp.rounds.config import PRESETS
 from webapp.rounds.forms import RoundForm
@@ -29,7 +29,7 @@ SAMPLES = 10
 @require_GET
 def index(request: HtmxRequest, project_id: int) -> HttpResponse:
     """All rounds of the project, newest first."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
     page = Paginator(project.rounds.all(), PAGE).get_page(request.GET.get("page"))
     context = {
         "project": project,
@@ -44,7 +44,7 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def launch(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The form of a new round; a changed form asks here for the sentence that sums it up."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=Action.START_ROUNDS)
     plan = plans.plan_from(project, request.GET)
     if request.method == "POST":
         form = RoundForm(request.POST, project=project, start=plan.config)
@@ -86,7 +86,7 @@ def start_from(request: HtmxRequest, project: Project, form: RoundForm) -> Round
 @require_GET
 def detail(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse:
     """One round: its chain while it works, its results afterwards."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
     standing = queries.standing(
         get_object_or_404(queries.with_parts(project.rounds.all()), pk=round_id)
     )
@@ -126,7 +126,7 @@ def act(
     request: HtmxRequest, project_id: int, round_id: int, service: Callable[..., int]
 ) -> HttpResponse:
     """Do something to a round; what is not possible is said on its page."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=Action.START_ROUNDS)
     row = get_object_or_404(project.rounds, pk=round_id)
     try:
         service(row, by=request.user)

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from webapp.errors import Refusal
 from webapp.htmx import HtmxRequest, render_page
-from webapp.projects.access import project_for
-from webapp.projects.models import Project, Role
+from webapp.projects.access import Action, project_for
+from webapp.projects.models import Project
 from webapp.runs import queries, waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.charts import charts_for
@@ -63,7 +63,7 @@ MISSING = {"pretrain": lambda _: None, "generate": missing_for_answers}
 @require_GET
 def index(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The queue with the reason each run waits, the workers, and what has finished."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=Action.SEE_RUNS)
     done = project.runs.filter(state__in=FINAL).order_by("-ended_at", "-pk")
     context = {
         "project": project,
@@ -80,7 +80,7 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def start(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The form of a single run: ?kind=pretrain, or ?kind=generate with ?model=."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=Action.START_RUNS)
     kind = request.GET.get("kind", "pretrain")
     if kind not in KINDS:
         raise Http404
@@ -148,9 +148,11 @@ def run_for(
     project_id: int,
     run_id: int,
     related: Callable[[QuerySet[Run]], QuerySet[Run]] = lambda runs: runs,
+    *,
+    can: Action = Action.SEE_RUNS,
 ) -> Run:
     """The run, if the person may see it; otherwise it is not found."""
-    project = project_for(request.user, project_id, role=Role.RESEARCHER)
+    project = project_for(request.user, project_id, can=can)
     return get_object_or_404(related(project.runs.all()), pk=run_id)
 
 
@@ -222,7 +224,7 @@ def log(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
 @require_POST
 def act(request: HtmxRequest, project_id: int, run_id: int, action: str) -> HttpResponse:
     """Cancel, pause, resume or try again; what is not possible is said."""
-    run = run_for(request, project_id, run_id)
+    run = run_for(request, project_id, run_id, can=Action.START_RUNS)
     if action not in ACTIONS:
         raise Http404
     try:
