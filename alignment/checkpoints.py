@@ -3,7 +3,6 @@
 import json
 import platform
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from alignment.events import CheckpointSaved
-from alignment.folders import committed, manifest_sha256, size, verify
+from alignment.folders import committed, discard, manifest_sha256, size, verify
 from alignment.policies import Policy
 
 KEPT = 2
@@ -96,4 +95,4 @@ def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _prune(run_folder: Path) -> None:
     found = sorted(path for path in run_folder.iterdir() if NAME.fullmatch(path.name))
     for old in found[:-KEPT]:
-        shutil.rmtree(old)
+        discard(old)

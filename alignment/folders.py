@@ -37,11 +37,18 @@ def committed(target: Path) -> Iterator[Path]:
         yield aside
         _seal(aside)
         if target.exists():
-            shutil.rmtree(target)
+            discard(target)
         aside.rename(target)
         _sync(target.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder so that, whenever this is cut short, it is not seen half removed."""
+    aside = folder.with_name(f".tmp-{folder.name}-{os.getpid()}-gone")
+    folder.rename(aside)
+    shutil.rmtree(aside)
 
 
 def manifest_sha256(folder: Path) -> str:

@@ -32,6 +32,7 @@ class Stack:
         self.port = programs.free_port(0)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.settings = "webapp.settings"
+        self.times = TIMES
 
     def __enter__(self) -> "Stack":
         return self
@@ -57,7 +58,7 @@ class Stack:
             user = f"{database['USER']}:{database['PASSWORD']}"
             place = f"{database['HOST']}:{database['PORT']}/{database['NAME']}"
             urls["DATABASE_URL"] = f"postgres://{user}@{place}"
-        times = {f"ATTUNE_RUN_{name}": value for name, value in TIMES.items()}
+        times = {f"ATTUNE_RUN_{name}": value for name, value in self.times.items()}
         return (
             os.environ
             | urls
@@ -118,6 +119,14 @@ class Stack:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, number)
         program.wait(PATIENCE)
+
+    def freeze(self, name: str) -> None:
+        """Stop a program's whole group where it stands."""
+        os.killpg(self.running[name].pid, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen program go on."""
+        os.killpg(self.running[name].pid, signal.SIGCONT)
 
     def terminate(self, name: str) -> None:
         """Ask a program to end, as a deploy does, and wait until it has."""

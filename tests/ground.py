@@ -1,0 +1,55 @@
+"""Where a program that is no pytest test stands: a VAR and a database of its own, gone at its end.
+
+The choice is made by the command line's `--database`, before Django reads its settings.
+"""
+
+import atexit
+import os
+import signal
+import sys
+import tempfile
+from argparse import ArgumentParser
+from contextlib import ExitStack
+from pathlib import Path
+
+import django
+from django.apps import apps
+from django.conf import settings
+from django.core.management import call_command
+
+from tests import postgres
+from tests.stack import Stack
+
+ENGINES = ("sqlite", "postgresql")
+
+
+def database_option() -> ArgumentParser:
+    """The option, to be a parent of a program's own."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--database", choices=ENGINES, default="sqlite", help="engine to stand on")
+    return parser
+
+
+def stand() -> None:
+    """Make VAR and database and set Django up; inside pytest they are there already."""
+    if apps.ready:
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the end is a tidy one
+    kept = ExitStack()
+    atexit.register(kept.close)
+    var = kept.enter_context(
+        tempfile.TemporaryDirectory(prefix="attune-", ignore_cleanup_errors=True)
+    )
+    os.environ |= {"ATTUNE_VAR": var, "DJANGO_SETTINGS_MODULE": "webapp.settings"}
+    if database_option().parse_known_args()[0].database == "postgresql":
+        os.environ["DATABASE_URL"] = kept.enter_context(postgres.server(options="")).url
+    else:
+        os.environ["DATABASE_URL"] = f"sqlite:///{var}/attune.sqlite3"
+    django.setup()
+    call_command("migrate", verbosity=0)
+    call_command("createcachetable", verbosity=0)
+
+
+def stack() -> Stack:
+    """Real programs on this ground."""
+    return Stack(Path(settings.VAR), settings.BROKER_SOCKET)

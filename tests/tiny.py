@@ -1,0 +1,72 @@
+"""A tiny model's way from a corpus to an alignment, by the real trainer."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alignment.folders import committed, file_sha256
+from alignment.grammar import prompts
+from tests.factories import a_project, a_prompt, a_run, again
+from tests.stack import Stack
+from webapp.datasets.snapshots import SnapshotRow, write
+from webapp.projects.models import Project
+from webapp.registry.models import Artifact
+from webapp.registry.services import store
+from webapp.runs.models import Run
+
+TINY = {"documents": 100, "layers": 1, "width": 16, "heads": 2, "vocabulary": 400, "steps": 3}
+SHORT = {"max_new_tokens": 4, "completions_per_prompt": 2}
+LONG = {"warmup": 0, "kl_budget": 1000.0, "sample_every": 50}
+ALIGN = SHORT | LONG | {"prompts": 8, "prompts_per_step": 4, "reference_completions": 2}
+
+
+def a_lab(count: int = 60) -> Project:
+    """A project with prompts in every split."""
+    project = a_project()
+    for (message,) in prompts(seed=1, count=count):
+        a_prompt(project, message.content)
+    return project
+
+
+def some_labels(lab: Project, folder: Path) -> Artifact:
+    """A snapshot in which the longer answer always wins."""
+    rows = [
+        SnapshotRow(
+            prompt_key=prompt.key,
+            split=prompt.split,
+            messages=json.dumps(prompt.messages),
+            left="Yes, with pleasure.",
+            right="No.",
+            chosen="Yes, with pleasure.",
+            rejected="No.",
+            strength=2,
+            annotator="a1",
+            created_at=datetime.now(UTC),
+            source="label",
+        )
+        for prompt in lab.prompts.order_by("key")
+    ]
+    with committed(folder / "snapshot") as aside:
+        write(aside, rows)
+    return store(folder / "snapshot", project=lab, type=Artifact.Type.SNAPSHOT, name="Snapshot 1")
+
+
+def ended(machine: Stack, run: Run, state: str = "succeeded") -> Run:
+    """The run once it is over, which it should be in this state."""
+    machine.until(lambda: again(run).is_final)
+    assert again(run).state == state, f"{again(run).message}\n{machine.logs()}"
+    return again(run)
+
+
+def prepared(machine: Stack, lab: Project, labels: Artifact) -> dict[str, Artifact]:
+    """A tiny policy and a reward model for it, as inputs of what comes next."""
+    starter = ended(machine, a_run(lab, "pretrain", TINY))
+    policy = starter.outputs.get()
+    inputs = {"backbone": policy, "labels": labels}
+    reward = ended(machine, a_run(lab, "reward", {"epochs": 1}, inputs=inputs))
+    return {"policy": policy, "reference": policy, "reward": reward.outputs.get()}
+
+
+def weights(run: Run) -> str:
+    """SHA-256 of the model that the run made."""
+    return file_sha256(run.outputs.get().path / "model.safetensors")
