@@ -10,7 +10,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["pretrain", "generate", "reward", "align", "evaluate"]
-DivergenceName = Literal["jensen_shannon", "reverse_kl", "forward_kl"]
+DivergenceName = Literal[
+    "jensen_shannon",
+    "reverse_kl",
+    "forward_kl",
+    "total_variation",
+    "squared_hellinger",
+    "le_cam",
+    "jeffreys",
+    "pearson_chi2",
+    "neyman_chi2",
+    "alpha",
+]
 JudgeName = Literal["held_out_labels", "utility", "none"]
 
 
@@ -197,6 +208,16 @@ class AlignConfig(_Settings):
         "diversity, reverse KL seeks reward, forward KL covers the target.",
         topic="Objective",
     )
+    alpha: float = setting(
+        0.5,
+        "Order",
+        help="Of the alpha divergence, and read by it alone: 0 is forward KL, 1/2 four times "
+        "Hellinger's, 1 reverse KL.",
+        topic="Objective",
+        ge=-3,
+        le=3,
+        advanced=True,
+    )
     beta: float = setting(
         0.35,
         "Beta",
@@ -370,6 +391,15 @@ class EvaluateConfig(_Settings):
         "Divergence",
         help="Of the round that is evaluated.",
         topic="Evaluation",
+        advanced=True,
+    )
+    alpha: float = setting(
+        0.5,
+        "Order",
+        help="Of the round's alpha divergence.",
+        topic="Evaluation",
+        ge=-3,
+        le=3,
         advanced=True,
     )
 

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alignment.config import AlignConfig, EvaluateConfig
+
 LOG2 = math.log(2)
 FAR = 700.0  # nats: e^700 is still a double
 
@@ -58,6 +60,11 @@ def alpha(order: float) -> Divergence:
         lambda u: torch.expm1((order - 1) * u) / (order * (order - 1)),
         limit=1 / (1 - order) if order < 1 else math.inf,
     )
+
+
+def divergence_of(config: AlignConfig | EvaluateConfig) -> Divergence:
+    """The divergence that a run's settings name."""
+    return alpha(config.alpha) if config.divergence == "alpha" else DIVERGENCES[config.divergence]
 
 
 def _jensen_shannon(t: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from alignment.config import EvaluateConfig, RunSpec
-from alignment.divergences import DIVERGENCES
+from alignment.divergences import divergence_of
 from alignment.diversity import diversity
 from alignment.errors import ConfigError, DataError
 from alignment.estimators import (
@@ -280,7 +280,7 @@ def weigh(
     log_z = log_mean_exp(log_weights)[:, None]
     u = log_z - log_weights
     found.add("log_z", log_z)
-    found.add("divergence", DIVERGENCES[config.divergence].terms(u))
+    found.add("divergence", divergence_of(config).terms(u))
     found.add("alignment_gap", config.beta * u)
     found.add("ess_fraction", ess_fraction(log_weights)[:, None])
     ess = ess_fraction(log_weights).mean().item()

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from alignment import checkpoints
 from alignment.config import AlignConfig, RunSpec
-from alignment.divergences import DIVERGENCES, Divergence
+from alignment.divergences import Divergence, divergence_of
 from alignment.errors import ConfigError, DataError, DivergedError, OutOfMemoryError
 from alignment.estimators import ZCache, ess_fraction, estimate, paired_estimate
 from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
@@ -276,7 +276,8 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
     log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in chosen])
     u = log_z.to(scored.log_weights)[:, None] - scored.log_weights.view(len(chosen), -1)
     known = (log_z != -math.inf).to(u.device)  # of the others no sample with P > 0 was ever seen
-    rho = DIVERGENCES[config.divergence].pseudo_reward(u).where(known[:, None], 0.0)
+    divergence = divergence_of(config)
+    rho = divergence.pseudo_reward(u).where(known[:, None], 0.0)
     watch_budget(problem, state, scored)
     rate = config.learning_rate * min(1.0, (state.step + 1) / max(1, config.warmup))
     loss, norm, mismatch = update(state, rollouts, advantages(rho), rate, config)
@@ -290,7 +291,7 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
         "baseline/mean": rho.mean().item(),
         "logz/mean": log_z[known.cpu()].mean().item(),
         "prompts/skipped": float((~known).sum()),
-        **described(scored, u, DIVERGENCES[config.divergence], known),
+        **described(scored, u, divergence, known),
         "seconds/step": time.perf_counter() - started,
     }
 

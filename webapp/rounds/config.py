@@ -26,7 +26,7 @@ class RoundConfig(BaseModel):
     @property
     def evaluation(self) -> EvaluateConfig:
         """The evaluation measures the distance to the target that the alignment aimed at."""
-        target = {"beta": self.align.beta, "divergence": self.align.divergence}
+        target = self.align.model_dump(include={"beta", "divergence", "alpha"})
         return self.evaluate.model_copy(update=target)
 
 

@@ -10,7 +10,7 @@ from webapp.rounds.config import RoundConfig
 from webapp.runs.forms import Topic, add_errors, drawn_fields, topics_of, values_of
 
 # Settings of a part that follow from the round, so that nobody is asked twice.
-FIXED = {"reward": ("labels",), "align": (), "evaluate": ("beta", "divergence"), "generate": ()}
+FIXED = {"reward": ("labels",), "align": (), "evaluate": ("beta", "divergence", "alpha"), "generate": ()}
 JUDGE_HELP = (
     "Who decides the win rate; never the reward model that was optimised. A second reward model "
     "learns from the labels of other prompts."

@@ -2,6 +2,7 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
+from alignment.config import DivergenceName
 from alignment.folders import committed
 from alignment.records import Message, PromptRecord, ScoredSample, write_jsonl
 from tests.factories import a_project, a_prompt, a_user, an_artifact, run_at
@@ -129,6 +130,14 @@ def test_launching_by_the_form_starts_the_round(rita, project, ready, launch):
     made = Round.objects.get()
     assertRedirects(answer, reverse("rounds:detail", args=[project.pk, made.pk]))
     assert made.config["align"]["steps"] == 20
+
+
+@pytest.mark.parametrize("name", DivergenceName.__args__)
+def test_every_divergence_is_launched_by_the_form(rita, project, ready, launch, name):
+    rita.post(launch, posted(project, ready, **{"align-divergence": name, "align-alpha": "0.75"}))
+    runs = {part.part: part.run.config for part in Round.objects.get().parts.all()}
+    told = [(config["divergence"], config["alpha"]) for config in (runs["align"], runs["evaluate"])]
+    assert told == [(name, 0.75)] * 2
 
 
 def test_sending_the_form_twice_starts_one_round(rita, project, ready, launch):
