@@ -120,8 +120,10 @@ def _read(folder: Path) -> RunSpec:
 
 def _prepare(spec: RunSpec, folder: Path) -> None:
     """Threads, seed and determinism: the process's own switches, set here and nowhere else."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # our events tell more
     import torch  # noqa: PLC0415 - help and refusals need not wait for it
+    from transformers.utils import logging  # noqa: PLC0415
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # our events tell more
 
     threads = spec.threads
     if spec.resume_from and (folder / spec.resume_from / MANIFEST).exists():

@@ -4,12 +4,13 @@ Torch-free. Every field carries a title, one line of help, a unit where it has o
 topic it is filed under; `advanced` fields are folded away until somebody asks for them.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["pretrain", "generate", "reward", "align", "evaluate"]
+Kind = Literal["pretrain", "import", "generate", "reward", "align", "evaluate"]
 DivergenceName = Literal[
     "jensen_shannon",
     "reverse_kl",
@@ -23,6 +24,10 @@ DivergenceName = Literal[
     "alpha",
 ]
 JudgeName = Literal["held_out_labels", "utility", "none"]
+SourceName = Literal["hub", "folder", "upload"]
+TemplateName = Literal["own", "chatml", "plain"]
+HUB_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
 
 
 def setting(
@@ -33,10 +38,10 @@ def setting(
     topic: str,
     unit: str = "",
     advanced: bool = False,
-    **bounds: float,
+    **bounds: Any,  # noqa: ANN401 - numbers, as pydantic takes them
 ) -> Any:  # noqa: ANN401 - pydantic's Field is typed so
     """A field with everything a form and a `--help` need to show it."""
-    extra = {"unit": unit, "topic": topic, "advanced": advanced}
+    extra: dict[str, Any] = {"unit": unit, "topic": topic, "advanced": advanced}
     return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
 
 
@@ -101,6 +106,55 @@ class PretrainConfig(_Settings):
     def _heads_divide_width(self) -> "PretrainConfig":
         if self.width % self.heads:
             raise ValueError(f"width {self.width} does not divide by {self.heads} heads")
+        return self
+
+
+class ImportConfig(_Settings):
+    """Somebody's own model, or a LoRA adapter of a known one: fetched, checked, tried and kept."""
+
+    source: SourceName = setting(
+        "folder",
+        "Source",
+        help="The Hugging Face Hub, a folder that an admin allows, or an upload.",
+        topic="Model",
+    )
+    name: str = setting(
+        "",
+        "Name at its source",
+        help="Owner and name on the Hub; elsewhere only for people.",
+        topic="Model",
+        max_length=200,
+    )
+    revision: str = setting(
+        "main",
+        "Revision",
+        help="A branch, tag or commit of the Hub; what it stood for is kept as a commit.",
+        topic="Model",
+        max_length=100,
+    )
+    template: TemplateName = setting(
+        "own",
+        "Chat template",
+        help="How a conversation becomes the text that the model reads.",
+        topic="Model",
+    )
+    limit_gib: float = setting(
+        20.0,
+        "Largest size",
+        help="A model with larger files is refused.",
+        topic="Model",
+        unit="GiB",
+        gt=0,
+        le=10_000,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _names_on_the_hub(self) -> "ImportConfig":
+        if self.source == "hub" and not HUB_NAME.fullmatch(self.name):
+            raise ValueError(f"“{self.name}” is not a name on the Hub; write owner/name")
+        if not REVISION.fullmatch(self.revision):
+            raise ValueError(f"“{self.revision}” is not a revision")
         return self
 
 
@@ -406,6 +460,7 @@ class EvaluateConfig(_Settings):
 
 CONFIGS: dict[Kind, type[_Settings]] = {
     "pretrain": PretrainConfig,
+    "import": ImportConfig,
     "generate": GenerateConfig,
     "reward": RewardConfig,
     "align": AlignConfig,
@@ -418,7 +473,8 @@ class RunSpec(BaseModel):
 
     `inputs` names files and folders by role, absolute or relative to the run folder:
     generate: policy, prompts. reward: backbone, pairs. align: policy, reference, reward, prompts.
-    evaluate: policy, reference, reward, prompts and, for its judge, judge. pretrain: none.
+    evaluate: policy, reference, reward, prompts and, for its judge, judge. pretrain: none. import:
+    source and the root it may not leave, or none for the Hub; base for an adapter.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -129,6 +129,7 @@ def _architecture(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) ->
         n_embd=config.width,
         n_layer=config.layers,
         n_head=config.heads,
+        activation_function="gelu_pytorch_tanh",  # GPT-2's own, in one fused operation
         initializer_range=INITIAL_STD,
         resid_pdrop=0.0,
         embd_pdrop=0.0,
