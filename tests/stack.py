@@ -90,6 +90,10 @@ class Stack:
         """A Celery worker for runs."""
         return self.start(name, *programs.worker_command())
 
+    def short_worker(self, name: str = "worker-short") -> "Stack":
+        """A Celery worker for jobs."""
+        return self.start(name, *programs.worker_command("short"))
+
     def tend(self) -> "Stack":
         """The janitor."""
         return self.start("tend", sys.executable, "manage.py", "tend")

@@ -84,6 +84,7 @@ INSTALLED_APPS = [
     "webapp.labeling",
     "webapp.datasets",
     "webapp.rounds",
+    "webapp.jobs",
     "webapp.demo",
 ]
 
@@ -172,6 +173,14 @@ if (UPLOT := BASE_DIR / "node_modules" / "uplot" / "dist").is_dir():
     STATICFILES_DIRS.append(("uplot", UPLOT))
 WHITENOISE_USE_FINDERS = True
 
+# A file larger than this is dropped while it arrives; unpacked it may not be larger either.
+IMPORT_LIMIT = int(1e6 * env_float("ATTUNE_IMPORT_LIMIT_MB", 200))
+FILE_UPLOAD_HANDLERS = [
+    "webapp.datasets.uploads.LimitedUpload",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
+
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -215,6 +224,11 @@ RUN_BACKOFF = env_float("ATTUNE_RUN_BACKOFF", 30)
 RUN_STOP_GRACE = env_float("ATTUNE_RUN_STOP_GRACE", 60)
 RUN_THREADS = int(env_float("ATTUNE_THREADS", os.cpu_count() or 1))
 RUN_QUEUE = "runs"
+
+# Short work for a person who waits for it, on a worker of its own (jobs/).
+JOB_QUEUE = "short"
+JOB_LEASE = env_float("ATTUNE_JOB_LEASE", 120)
+JOB_RENEW = env_float("ATTUNE_JOB_RENEW", 1)
 TRAINER_COMMAND = [sys.executable, "-m", "alignment", "run"]
 STORE = VAR / "store"
 

@@ -1,4 +1,4 @@
-"""All programs of one machine, started and stopped together: broker, web, worker, tend."""
+"""All programs of one machine, started and stopped together: broker, web, workers, tend."""
 
 import contextlib
 import fcntl
@@ -72,6 +72,7 @@ class Stack:
             self.spawn("broker", *broker_command())
             self.wait_for("broker", broker_accepts)
         self.spawn("worker", *worker_command())
+        self.spawn("worker-short", *worker_command(settings.JOB_QUEUE))
         self.spawn("tend", sys.executable, "manage.py", "tend")
         self.spawn("web", *web_command(self.port, self.threads))
         self.wait_for("web", lambda: web_answers(self.url))
@@ -112,7 +113,7 @@ class Stack:
 
     def stop(self) -> None:
         """End all programs, the broker last, and wait until they are gone."""
-        for name in ("web", "tend", "worker", "broker"):
+        for name in ("web", "tend", "worker-short", "worker", "broker"):
             if name in self.programs:
                 end(self.programs.pop(name))
 
@@ -179,10 +180,10 @@ def web_command(port: int, threads: int) -> list[str]:
     ]  # fmt: skip
 
 
-def worker_command() -> list[str]:
-    """One Celery process that runs one run at a time."""
+def worker_command(queue: str = settings.RUN_QUEUE) -> list[str]:
+    """One Celery process that does one thing of a queue at a time."""
     return [
-        sys.executable, "-m", "celery", "-A", "webapp", "worker", "-Q", settings.RUN_QUEUE,
+        sys.executable, "-m", "celery", "-A", "webapp", "worker", "-Q", queue,
         "-c", "1", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO",
     ]  # fmt: skip
 

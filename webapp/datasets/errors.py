@@ -9,3 +9,7 @@ class SnapshotError(Refusal):
 
 class ImportRefusal(Refusal):
     """A file cannot be imported as it is; the message names the lines."""
+
+
+class ExportRefusal(Refusal):
+    """A snapshot does not fit what was asked for; the message says what does."""

@@ -66,18 +66,45 @@ def parse(lines: Iterable[Line], format: str) -> list[ImportedPrompt]:
     """Every prompt of a file; raises ImportRefusal naming the lines that are not one."""
     found: list[ImportedPrompt] = []
     bad: list[str] = []
-    for number, content in lines:
-        try:
-            prompt = FORMATS[format](_json(content))
-        except BadRow as error:
-            bad.append(f"line {number}: {error}")
+    for number, row in rows_of(lines, format):
+        if isinstance(row, BadRow):
+            bad.append(f"line {number}: {row}")
         else:
-            found += [prompt] if prompt else []
+            found.append(row)
     if bad:
         raise ImportRefusal(_reasons(bad))
     if not found:
         raise ImportRefusal("The file has no rows to import.")
     return found
+
+
+def rows_of(lines: Iterable[Line], format: str) -> Iterator[tuple[int, ImportedPrompt | BadRow]]:
+    """Each line's number with its prompt, or with what is wrong with it; deleted ones are left out."""
+    first: dict[str, tuple[int, str]] = {}
+    for number, content in lines:
+        try:
+            prompt = row_of(content, format)
+            _check_keys(prompt, number, first)
+        except BadRow as error:
+            yield number, error
+        else:
+            if prompt:
+                yield number, prompt
+
+
+def row_of(content: bytes, format: str) -> ImportedPrompt | None:
+    """The prompt of one line, None where it was deleted; raises BadRow."""
+    return FORMATS[format](_json(content))
+
+
+def _check_keys(
+    prompt: ImportedPrompt | None, number: int, first: dict[str, tuple[int, str]]
+) -> None:
+    """The same answer may come twice, but not two answers under one name."""
+    for answer in prompt.answers if prompt else ():
+        line, text = first.setdefault(answer.key, (number, answer.text))
+        if text != answer.text:
+            raise BadRow(f"the reply {answer.key} is in line {line} too, with other words")
 
 
 def _reasons(bad: list[str]) -> str:

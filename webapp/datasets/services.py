@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -45,6 +46,7 @@ def freeze_snapshot(
             )
         sums = {snapshots.LABELS: file_sha256(folder / snapshots.LABELS)}
         manifest = counts | {"filter": included, "newest": newest, "sha256": sums}
+        manifest["guidelines_sha256"] = sha256(project.guidelines.encode()).hexdigest()
         keep(folder)  # the slow part, before the transaction
         return _record(project, folder, manifest, by)
 

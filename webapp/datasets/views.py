@@ -1,4 +1,6 @@
-"""Pages of snapshots: the list with its freeze button, and one snapshot."""
+"""Pages of snapshots, and of files that come in and go out."""
+
+from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -6,12 +8,14 @@ from django.core.paginator import Paginator
 from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from webapp.datasets import queries, services
+from webapp.datasets import imports, queries, services
 from webapp.datasets.errors import SnapshotError
-from webapp.datasets.forms import FreezeForm
+from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm
 from webapp.htmx import HtmxRequest
+from webapp.jobs.models import State
+from webapp.jobs.services import start_job
 from webapp.projects.access import Action, project_for
 
 ROWS = 50  # of a page of a table
@@ -56,3 +60,52 @@ def detail(request: HtmxRequest, project_id: int, snapshot_id: int) -> HttpRespo
         "rows": queries.first_rows(snapshot, FIRST_ROWS),
     }
     return render(request, "datasets/snapshot.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def import_(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The form that takes a file to look at, and the files that were looked at before."""
+    project = project_for(request.user, project_id, can=Action.IMPORT_DATA)
+    too_large = getattr(request, "upload_too_large", False)
+    form = ImportForm(request.POST or None, request.FILES or None, too_large=too_large)
+    if form.is_valid():
+        file = form.cleaned_data["file"]
+        upload = imports.keep_upload(file)
+        payload = {"upload": upload, "name": file.name, "format": form.cleaned_data["format"]}
+        job = start_job(project, kind="preview", payload=payload, key=upload, by=request.user)
+        return redirect("jobs:detail", project.pk, job.pk)
+    made = project.jobs.filter(kind__in=("preview", "import")).select_related("created_by")
+    page = Paginator(made, ROWS).get_page(request.GET.get("page"))
+    context = {"project": project, "form": form, "page": page}
+    return render(request, "datasets/import.html", context)
+
+
+@login_required
+@require_POST
+def confirm(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
+    """Take in a file that was looked at and has no bad lines; a second click finds the same import."""
+    project = project_for(request.user, project_id, can=Action.IMPORT_DATA)
+    seen = project.jobs.filter(kind="preview", state=State.DONE, result__refused=0)
+    preview = get_object_or_404(seen, pk=job_id)
+    payload = preview.payload | {"format": preview.result["format"]}
+    key = f"import-{preview.pk}"
+    job = start_job(project, kind="import", payload=payload, key=key, by=request.user)
+    return redirect("jobs:detail", project.pk, job.pk)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def export(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The form that asks who will read the export, and the exports made before."""
+    project = project_for(request.user, project_id, can=Action.EXPORT_DATA)
+    initial = {"key": uuid4(), "snapshot": request.GET.get("snapshot")}
+    form = ExportForm(request.POST or None, initial=initial, project=project)
+    if form.is_valid():
+        key = str(form.cleaned_data["key"])
+        job = start_job(project, kind="export", payload=form.payload(), key=key, by=request.user)
+        return redirect("jobs:detail", project.pk, job.pk)
+    made = project.jobs.filter(kind="export").select_related("created_by")
+    page = Paginator(made, ROWS).get_page(request.GET.get("page"))
+    context = {"project": project, "form": form, "page": page}
+    return render(request, "datasets/export.html", context)

@@ -51,6 +51,8 @@ def on_init(**_: object) -> None:
 def on_ready(sender: Consumer, **_: object) -> None:
     """Register, and say from now on that the worker is alive, also while it is idle."""
     queues = sender.app.amqp.queues.consume_from
+    if settings.JOB_QUEUE in queues:
+        return  # it takes no runs
     workers.register(next(iter(queues)))
     sender.timer.call_repeatedly(settings.RUN_RENEW, _in_own_connection, (workers.seen,))
 

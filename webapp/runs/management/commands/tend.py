@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
+from webapp.jobs import tend as jobs
 from webapp.runs import tend
 
 logger = logging.getLogger(__name__)
@@ -30,21 +31,31 @@ class Command(BaseCommand):
     def handle(self, *, once: bool, **_: object) -> None:
         """Turn after turn, each duty at its own pace."""
         if once:
-            tend.tend()
-            tend.ring_queues()
+            for duty, _every in duties():
+                duty()
             return
         over = end_of_stdin() if os.environ.get("ATTUNE_EXIT_WITH_STDIN") == "1" else None
-        run_duties([(tend.tend, settings.RUN_REAP), (tend.ring_queues, settings.RUN_RING)], over)
+        run_duties(duties(), over)
+
+
+def duties() -> list[tuple[Callable[[], object], float]]:
+    """What there is to do, and every how many seconds."""
+    return [
+        (tend.tend, settings.RUN_REAP),
+        (jobs.tend, settings.RUN_REAP),
+        (tend.ring_queues, settings.RUN_RING),
+        (jobs.ring_jobs, settings.RUN_RING),
+    ]
 
 
 def run_duties(
-    duties: list[tuple[Callable[[], object], float]], over: threading.Event | None
+    todo: list[tuple[Callable[[], object], float]], over: threading.Event | None
 ) -> None:
     """Call each duty every so many seconds until the event is set."""
     over = over or threading.Event()
-    due = [0.0] * len(duties)
+    due = [0.0] * len(todo)
     while True:
-        for index, (duty, every) in enumerate(duties):
+        for index, (duty, every) in enumerate(todo):
             if time.monotonic() >= due[index]:
                 attempt(duty)
                 due[index] = time.monotonic() + every

@@ -1,0 +1,178 @@
+"""Claiming, doing and ending jobs."""
+
+import pytest
+from django.core.management import call_command
+
+from tests.factories import again
+from webapp.datasets.errors import ImportRefusal
+from webapp.jobs import execution, tend
+from webapp.jobs.errors import JobError, LostJob
+from webapp.jobs.kinds import JOB_KINDS
+from webapp.jobs.models import Job, State
+from webapp.jobs.services import cancel_job, start_job
+from webapp.jobs.tasks import work
+from webapp.projects.models import Prompt
+from webapp.runs.transitions import after
+
+
+def put(job, **columns):
+    Job.objects.filter(pk=job.pk).update(**columns)
+    return again(job)
+
+
+@pytest.fixture
+def taken(job):
+    """The job as the worker that claimed it holds it."""
+    return execution.claim(job.pk)
+
+
+@pytest.fixture
+def kind(monkeypatch):
+    """Make previews do something else."""
+
+    def become(steps):
+        monkeypatch.setitem(JOB_KINDS, "preview", JOB_KINDS["preview"]._replace(work=steps))
+
+    return become
+
+
+def test_a_message_gets_the_job_done(job):
+    work(job.pk)
+    job = again(job)
+    assert (job.state, job.result["prompts"], job.progress) == (State.DONE, 2, job.total)
+
+
+def test_a_doubled_message_does_nothing(job):
+    assert execution.claim(job.pk) is not None
+    assert execution.claim(job.pk) is None
+    work(job.pk)
+    assert again(job).state == State.WORKING
+
+
+def test_a_late_message_does_not_do_it_again(job):
+    work(job.pk)
+    work(job.pk)
+    assert again(job).attempts == 1
+
+
+def test_the_same_key_is_the_same_job(project, job):
+    assert start_job(project, kind="preview", payload={}, key=job.key) == job
+
+
+def test_a_job_whose_worker_went_silent_is_taken_over(taken):
+    put(taken, lease_until=after(-1))
+    assert execution.claim(taken.pk).attempts == 2
+
+
+def test_a_worker_that_lost_its_job_stores_nothing(taken):
+    put(taken, lease_until=after(-1))
+    execution.claim(taken.pk)
+    with pytest.raises(LostJob):
+        execution.renew(taken, 1, 2)
+    with pytest.raises(LostJob):
+        execution.conclude(taken, lambda: {"late": True})
+    assert again(taken).result == {}
+
+
+def test_progress_is_stored_and_keeps_the_lease(taken):
+    put(taken, lease_until=after(-1))
+    execution.renew(taken, 3, 9)
+    stored = again(taken)
+    assert (stored.progress, stored.total) == (3, 9)
+    assert not Job.objects.silent().exists()
+
+
+def test_a_cancelled_job_stops_at_its_next_step(taken, kind, settings):
+    settings.JOB_RENEW = 0
+    steps = []
+
+    def count(_job):
+        for step in range(5):
+            steps.append(step)
+            if step == 2:
+                cancel_job(taken)
+            yield step, 5
+        return dict
+
+    kind(count)
+    execution.execute(taken)
+    assert (steps, again(taken).state) == ([0, 1, 2], State.CANCELLED)
+
+
+def test_a_job_that_is_over_cannot_be_cancelled(job):
+    work(job.pk)
+    with pytest.raises(JobError, match="over already"):
+        cancel_job(job)
+
+
+def test_a_cancelled_job_is_not_begun(job):
+    cancel_job(job)
+    work(job.pk)
+    assert again(job).state == State.CANCELLED
+
+
+def test_a_refusal_is_what_the_job_says(taken, kind):
+    def refuse(_job):
+        yield 0, 1
+        raise ImportRefusal("Mend line 3.")
+
+    kind(refuse)
+    execution.execute(taken)
+    assert (again(taken).state, again(taken).message) == (State.FAILED, "Mend line 3.")
+
+
+def test_a_bug_reaches_the_log_and_only_a_sentence_the_page(taken, kind):
+    def stumble(_job):
+        yield 0, 1
+        raise KeyError("secret detail")
+
+    kind(stumble)
+    with pytest.raises(KeyError):
+        execution.execute(taken)
+    assert again(taken).state == State.FAILED
+    assert "secret" not in again(taken).message
+
+
+def test_a_last_step_that_fails_leaves_neither_rows_nor_done(taken, project, kind):
+    def half(job):
+        yield 0, 1
+
+        def finish():
+            job.project.prompts.create(key="k", messages=[], split="train", source="imported")
+            raise ImportRefusal("No.")
+
+        return finish
+
+    kind(half)
+    execution.execute(taken)
+    assert again(taken).state == State.FAILED
+    assert not Prompt.objects.exists()
+
+
+def test_tend_sends_what_waits_once_in_a_while(job, monkeypatch):
+    sent = []
+    monkeypatch.setattr(tend, "send_work", lambda pk: not sent.append(pk))
+    assert (tend.ring_jobs(), tend.ring_jobs(), sent) == (1, 0, [job.pk])
+
+
+def test_tend_leaves_alone_what_somebody_works_on(taken, monkeypatch):
+    monkeypatch.setattr(tend, "send_work", lambda pk: True)
+    assert tend.ring_jobs() == 0
+    put(taken, lease_until=after(-1))
+    assert tend.ring_jobs() == 1
+
+
+def test_a_job_that_kills_its_workers_is_given_up(taken):
+    put(taken, attempts=3, lease_until=after(-1))
+    call_command("tend", once=True)
+    assert again(taken).state == State.FAILED
+    assert "died 3 times" in again(taken).message
+
+
+def test_jobs_are_forgotten_with_their_files_after_a_month(job, var):
+    work(job.pk)
+    assert tend.forget_jobs() == 0
+    put(job, ended_at=after(-31 * 86400))
+    assert tend.forget_jobs() == 1
+    assert not Job.objects.exists()
+    assert [path for path in (var / "store").rglob("*") if path.is_file()] == []

@@ -1,0 +1,100 @@
+"""Doing a job: claimed by one worker, its progress stored under its lease, its end stored once."""
+
+import logging
+import math
+import shutil
+import time
+from contextlib import closing
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import ExpressionWrapper, F
+from django.db.models.functions import Coalesce, Now
+
+from alignment.errors import AlignmentError
+from webapp.errors import Refusal
+from webapp.jobs.errors import LostJob
+from webapp.jobs.kinds import JOB_KINDS
+from webapp.jobs.models import Job, JobQuerySet, State
+from webapp.jobs.work import Finish
+from webapp.runs.transitions import after
+
+logger = logging.getLogger(__name__)
+
+
+def claim(job_id: int) -> Job | None:
+    """Take the job if nobody works on it; a doubled message takes nothing."""
+    free = Job.objects.claimable().filter(pk=job_id)
+    for attempts in free.values_list("attempts", flat=True):
+        taken = free.filter(attempts=attempts).update(
+            state=State.WORKING,
+            attempts=attempts + 1,
+            lease_until=lease_end(),
+            started_at=Coalesce("started_at", Now()),
+        )
+        if taken:
+            return Job.objects.select_related("project", "created_by").get(pk=job_id)
+    return None
+
+
+def execute(job: Job) -> None:
+    """Work on a claimed job to its end, or until it is no longer ours."""
+    try:
+        _work(job)
+    except LostJob:
+        logger.warning("job %s: attempt %s is no longer ours", job.pk, job.attempts)
+        shutil.rmtree(job.folder, ignore_errors=True)
+    except (Refusal, AlignmentError) as refusal:
+        _fail(job, str(refusal))
+    except OSError as error:
+        logger.exception("job %s", job.pk)
+        _fail(job, f"A file could not be read or written: {error.strerror or error}.")
+    except Exception:
+        _fail(job, f"Unexpected error; the worker's log says more about job {job.pk}.")
+        raise
+
+
+def _work(job: Job) -> None:
+    with closing(JOB_KINDS[job.kind].work(job)) as steps:
+        renewed = -math.inf
+        while True:
+            try:
+                done, total = next(steps)
+            except StopIteration as end:
+                conclude(job, end.value)
+                return
+            if time.monotonic() - renewed > settings.JOB_RENEW:
+                renew(job, done, total)
+                renewed = time.monotonic()
+
+
+def renew(job: Job, done: int, total: int) -> None:
+    """Store progress and keep the lease; raises LostJob."""
+    if not _mine(job).update(progress=done, total=total, lease_until=lease_end()):
+        raise LostJob(job.pk)
+
+
+@transaction.atomic
+def conclude(job: Job, finish: Finish) -> None:
+    """Take the last step and say that the job is done, both or neither; raises LostJob.
+
+    The fenced update comes first: it locks the row, so that nobody cancels between.
+    """
+    if not _mine(job).update(state=State.DONE, lease_until=None, ended_at=Now()):
+        raise LostJob(job.pk)
+    Job.objects.filter(pk=job.pk).update(result=dict(finish()), progress=F("total"))
+
+
+def _fail(job: Job, message: str) -> None:
+    shutil.rmtree(job.folder, ignore_errors=True)
+    _mine(job).update(state=State.FAILED, message=message, lease_until=None, ended_at=Now())
+
+
+def _mine(job: Job) -> JobQuerySet:
+    """The job as long as this attempt has it."""
+    return Job.objects.filter(pk=job.pk, attempts=job.attempts, state=State.WORKING)
+
+
+def lease_end() -> ExpressionWrapper:
+    """Until when a job is its worker's if it renews now, by the database's clock."""
+    return after(settings.JOB_LEASE)

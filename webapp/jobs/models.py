@@ -1,0 +1,95 @@
+"""Jobs: short background work for a person who waits for it, such as an import or an export."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from webapp.projects.models import Project
+
+
+class State(models.TextChoices):
+    """Where a job stands; services and execution hold the only transitions."""
+
+    QUEUED = "queued"
+    WORKING = "working"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL = (State.DONE, State.FAILED, State.CANCELLED)
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """Jobs by what may happen to them next."""
+
+    def silent(self) -> "JobQuerySet":
+        """Jobs whose worker let its lease run out, by the database's clock."""
+        return self.filter(state=State.WORKING, lease_until__lt=Now())
+
+    def claimable(self) -> "JobQuerySet":
+        """Jobs that nobody works on and that were not lost too often."""
+        waiting = Q(state=State.QUEUED) | Q(state=State.WORKING, lease_until__lt=Now())
+        return self.filter(waiting, attempts__lt=F("max_attempts"))
+
+
+class Job(models.Model):
+    """One piece of background work; its row is the truth, a message only says that it is there."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="jobs")
+    kind = models.CharField(max_length=16)  # a key of jobs.kinds.JOB_KINDS
+    state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
+    progress = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    payload = models.JSONField(default=dict)  # what to do
+    result = models.JSONField(default=dict)  # what came of it
+    message = models.TextField(blank=True)  # a sentence for people when it failed
+    key = models.CharField(max_length=64, unique=True)  # the same key is the same job
+
+    attempts = models.IntegerField(default=0)  # raised by each claim; fences every write
+    max_attempts = models.IntegerField(default=3)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    rung_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="jobs"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=State.values), name="job_state")
+        ]
+        indexes = [models.Index(fields=["state", "lease_until"], name="job_by_lease")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINAL
+
+    @property
+    def shown_state(self) -> str:
+        """The state in the words of runs, whose colours it has."""
+        return {"working": "running", "done": "succeeded"}.get(self.state, str(self.state))
+
+    @property
+    def folder(self) -> Path:
+        """Where this attempt keeps its files; another one has a folder of its own."""
+        return Path(settings.STORE) / "jobs" / str(self.pk) / f"a{self.attempts}"
+
+    @property
+    def file(self) -> Path | None:
+        """The file that a finished job offers, while it is kept."""
+        name = self.result.get("file", "")
+        path = self.folder / name
+        return path if name and path.is_file() else None

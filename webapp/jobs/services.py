@@ -1,0 +1,34 @@
+"""What people do to jobs."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from webapp.accounts.models import User
+from webapp.jobs import tasks
+from webapp.jobs.errors import JobError
+from webapp.jobs.models import Job, State
+from webapp.projects.models import Project
+
+
+@transaction.atomic
+def start_job(
+    project: Project, *, kind: str, payload: Mapping[str, Any], key: str, by: User | None = None
+) -> Job:
+    """Queue a job once per key."""
+    columns = {"project": project, "kind": kind, "payload": dict(payload), "created_by": by}
+    job, created = Job.objects.get_or_create(key=key, defaults=columns)
+    if created:
+        transaction.on_commit(partial(tasks.send_work, job.pk))
+        job.refresh_from_db()  # its times are the database's
+    return job
+
+
+def cancel_job(job: Job) -> None:
+    """Cancel a job that is not over; its worker notices when it next says how far it is."""
+    open_ = Job.objects.filter(pk=job.pk, state__in=(State.QUEUED, State.WORKING))
+    if not open_.update(state=State.CANCELLED, lease_until=None, ended_at=Now()):
+        raise JobError("It is over already; there is nothing to cancel.")

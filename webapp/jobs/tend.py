@@ -1,0 +1,63 @@
+"""The janitor of jobs: tells workers again what waits, ends what keeps dying, drops what is old."""
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from webapp.jobs.models import FINAL, Job, State
+from webapp.jobs.tasks import send_work
+from webapp.runs.transitions import after
+
+KEEP = timedelta(days=30)
+LOST = (
+    "Its worker died {attempts} times over it, and it is not tried again. If memory ran out, try a "
+    "smaller file; the worker's log says more."
+)
+
+
+def tend() -> None:
+    """One turn of everything but the bell."""
+    fail_lost_jobs()
+    forget_jobs()
+
+
+def ring_jobs() -> int:
+    """Send what waits or was left by a dead worker; how many were sent."""
+    return sum(send_work(pk) for pk in _waiting() if _due(pk))
+
+
+def fail_lost_jobs() -> int:
+    """End jobs that took their workers down too often; how many."""
+    lost = Job.objects.silent().filter(attempts__gte=F("max_attempts"))
+    return sum(_give_up(job) for job in lost)
+
+
+def forget_jobs() -> int:
+    """Drop jobs that ended a month ago, with their files; how many."""
+    old = list(Job.objects.filter(state__in=FINAL, ended_at__lt=Now() - KEEP))
+    for job in old:
+        shutil.rmtree(job.folder.parent, ignore_errors=True)
+        for name in filter(None, [job.payload.get("upload")]):
+            (Path(settings.STORE) / "uploads" / name).unlink(missing_ok=True)
+        job.delete()
+    return len(old)
+
+
+def _waiting() -> list[int]:
+    return list(Job.objects.claimable().order_by("pk").values_list("pk", flat=True))
+
+
+def _due(pk: int) -> bool:
+    """Whether somebody should send it: several tenders share the bell by its time of last use."""
+    quiet = Q(rung_at__isnull=True) | Q(rung_at__lt=after(-0.9 * settings.RUN_RING))
+    return bool(Job.objects.claimable().filter(quiet, pk=pk).update(rung_at=Now()))
+
+
+def _give_up(job: Job) -> bool:
+    still = Job.objects.silent().filter(pk=job.pk, attempts=job.attempts)
+    text = LOST.format(attempts=job.attempts)
+    return bool(still.update(state=State.FAILED, message=text, lease_until=None, ended_at=Now()))

@@ -1,0 +1,12 @@
+"""Addresses of jobs."""
+
+from django.urls import URLPattern, path
+
+from webapp.jobs import views
+
+app_name = "jobs"
+urlpatterns: list[URLPattern] = [
+    path("jobs/<int:job_id>/", views.detail, name="detail"),
+    path("jobs/<int:job_id>/cancel/", views.cancel, name="cancel"),
+    path("jobs/<int:job_id>/file/", views.download, name="download"),
+]

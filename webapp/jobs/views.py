@@ -1,0 +1,63 @@
+"""The page of a job, which follows it to its end, and the file it made."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import FileResponse, Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_GET, require_POST
+
+from webapp.htmx import HtmxRequest, render_page
+from webapp.jobs.errors import JobError
+from webapp.jobs.kinds import JOB_KINDS
+from webapp.jobs.models import Job
+from webapp.jobs.services import cancel_job
+from webapp.projects.access import project_for
+
+
+def job_for(request: HtmxRequest, project_id: int, job_id: int) -> Job:
+    """The job, if the person may see it; otherwise it is not found."""
+    jobs = Job.objects.filter(project=project_id).select_related("created_by")
+    job = get_object_or_404(jobs, pk=job_id)
+    job.project = project_for(request.user, project_id, can=JOB_KINDS[job.kind].can)
+    return job
+
+
+@login_required
+@require_GET
+def detail(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
+    """One job: how far it is, then what came of it."""
+    job = job_for(request, project_id, job_id)
+    kind = JOB_KINDS[job.kind]
+    context = {
+        "project": job.project,
+        "job": job,
+        "kind": kind,
+        "outcome": f"jobs/{kind.template}.html",
+    }
+    response = render_page(request, "jobs/detail.html", context, partial="job")
+    if request.htmx and job.is_final:
+        response["HX-Refresh"] = "true"  # what came of it is there: the whole page is another one
+    return response
+
+
+@login_required
+@require_POST
+def cancel(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
+    """Cancel what is not over yet."""
+    job = job_for(request, project_id, job_id)
+    try:
+        cancel_job(job)
+    except JobError as refusal:
+        messages.error(request, str(refusal))
+    return redirect("jobs:detail", project_id, job.pk)
+
+
+@login_required
+@require_GET
+def download(request: HtmxRequest, project_id: int, job_id: int) -> FileResponse:
+    """The file a finished job made."""
+    job = job_for(request, project_id, job_id)
+    if (path := job.file) is None:
+        raise Http404
+    kind = "application/zip"
+    return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type=kind)
