@@ -2,11 +2,10 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from webapp.accounts.views import forgotten
+from webapp.accounts.urls import sign_in
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("accounts/password/reset/", forgotten),  # before allauth, which would send mail
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include(sign_in)),
     path("", include("webapp.accounts.urls")),
     path("", include("webapp.projects.urls")),
     path("p/<int:project_id>/", include("webapp.labeling.urls")),
@@ -14,5 +13,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("p/<int:project_id>/", include("webapp.registry.urls")),
     path("p/<int:project_id>/", include("webapp.runs.urls")),
     path("p/<int:project_id>/", include("webapp.rounds.urls")),
-    path("p/<int:project_id>/", include("webapp.jobs.urls")),
 ]

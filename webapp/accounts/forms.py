@@ -7,29 +7,46 @@ from webapp.accounts.models import User
 from webapp.projects.models import Role
 
 
-class FirstAdminForm(BaseUserCreationForm):
-    """The name and password of the first admin."""
+class AccountForm(BaseUserCreationForm):
+    """The name and password of a new account."""
 
     class Meta(BaseUserCreationForm.Meta):
         model = User
 
 
-class AddMemberForm(forms.Form):
-    """Who joins a project, and what they may do."""
+class InviteForm(forms.Form):
+    """What an invited person may do, and a note that tells their invitation from others."""
 
-    username = forms.RegexField(
-        r"^[\w.@+-]+$",
-        label="Username",
-        max_length=150,
-        help_text="Somebody with an account here, or a new name: then an account is made.",
-        error_messages={"invalid": "Letters, digits and @ . + - _ only."},
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
-    )
     role = forms.ChoiceField(
         choices=Role,
         initial=Role.ANNOTATOR,
         help_text="Annotators label and write prompts; researchers also train; admins also manage.",
     )
+    note = forms.CharField(
+        required=False,
+        max_length=200,
+        label="Note (optional)",
+        help_text="Who it is for; only admins see it.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class AddMemberForm(forms.Form):
+    """Somebody who has an account here, and what they may do."""
+
+    username = forms.CharField(
+        label="Username",
+        max_length=150,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
+    )
+    role = forms.ChoiceField(choices=Role, initial=Role.ANNOTATOR)
+
+    def clean_username(self) -> str:
+        """The name of an account that can sign in."""
+        name = self.cleaned_data["username"]
+        if not User.objects.filter(username=name, is_active=True).exists():
+            raise forms.ValidationError("Nobody has this name here; invite them instead.")
+        return name
 
 
 class RoleForm(forms.Form):

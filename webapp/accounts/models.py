@@ -4,31 +4,49 @@ import hashlib
 import secrets
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from webapp.projects.models import Project, Role
+
+SESSION_SALT = "webapp.accounts.session"
 
 
 class User(AbstractUser):
     """A person, or a simulated annotator marked as one."""
 
     simulated = models.BooleanField(default=False)
+    sessions_ended = models.IntegerField(default=0)  # how often all sessions were ended at once
 
     @property
     def shown_name(self) -> str:
         """How pages call this person."""
         return self.get_full_name() or self.username
 
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        # Django's own, with one more part: a session from before a deactivation stays dead after it.
+        value = f"{self.password}:{self.sessions_ended}"
+        return salted_hmac(SESSION_SALT, value, secret=secret, algorithm="sha256").hexdigest()
+
 
 class OneTimeLinkQuerySet(models.QuerySet["OneTimeLink"]):
     """Links by what can still be done with them."""
 
-    def usable(self, token: str) -> "OneTimeLinkQuerySet":
-        """The unused, unexpired link this token opens, if any."""
-        return self.filter(
-            token_sha256=sha256(token), used_at__isnull=True, expires_at__gt=timezone.now()
-        )
+    def pending(self) -> "OneTimeLinkQuerySet":
+        """Links that still work, newest first."""
+        return self.filter(used_at__isnull=True, expires_at__gt=timezone.now()).order_by("-pk")
+
+    def opened_by(self, token: str, purpose: str) -> "OneTimeLinkQuerySet":
+        """The link for this purpose that the token opens, if it still works."""
+        return self.pending().filter(token_sha256=sha256(token), purpose=purpose)
+
+    def invitations(self, project: Project) -> "OneTimeLinkQuerySet":
+        """Invitations to a project that nobody has used yet."""
+        return self.pending().filter(purpose=OneTimeLink.Purpose.INVITE, project=project)
 
 
 class OneTimeLink(models.Model):
@@ -36,12 +54,25 @@ class OneTimeLink(models.Model):
 
     class Purpose(models.TextChoices):
         SETUP = "setup", "create the first admin"
+        INVITE = "invite", "join a project"
+        RESET = "reset", "choose a new password"
 
     purpose = models.CharField(max_length=16, choices=Purpose)
     token_sha256 = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="links_made"
+    )
+    # Of an invitation: where to, as what, and for whom in the admin's words.
+    project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="+")
+    role = models.CharField(max_length=16, choices=Role, blank=True)
+    note = models.CharField(max_length=200, blank=True)
+    # Whose password is chosen anew, or who came by the invitation.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="links"
+    )
 
     objects = OneTimeLinkQuerySet.as_manager()
 
@@ -51,10 +82,13 @@ def sha256(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def new_link(purpose: str, *, valid: timedelta = timedelta(days=2)) -> str:
+def new_link(purpose: str, *, valid: timedelta = timedelta(days=2), **columns: object) -> str:
     """Store a new link and return its token, which is shown once and never again."""
     token = secrets.token_urlsafe(32)
     OneTimeLink.objects.create(
-        purpose=purpose, token_sha256=sha256(token), expires_at=timezone.now() + valid
+        purpose=purpose,
+        token_sha256=sha256(token),
+        expires_at=timezone.now() + valid,
+        **columns,
     )
     return token

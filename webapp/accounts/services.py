@@ -1,22 +1,13 @@
-"""Accounts and memberships: the first admin, new members, roles."""
-
-import secrets
+"""Accounts and memberships: new members, roles, who may no longer work here."""
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models import F
 
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User
+from webapp.labeling import queue
+from webapp.labeling.models import Assignment
 from webapp.projects.models import Membership, Project, Role
-
-
-@transaction.atomic
-def create_first_admin(token: str, *, username: str, password: str) -> User:
-    """Use up a setup link and create the superuser; raises AccountError when it is used or expired."""
-    link = OneTimeLink.objects.usable(token).filter(purpose=OneTimeLink.Purpose.SETUP)
-    if not link.update(used_at=timezone.now()):
-        raise AccountError("This link was used already, or it has expired.")
-    return User.objects.create_superuser(username, password=password)
 
 
 @transaction.atomic
@@ -30,11 +21,16 @@ def add_member(
     user = User.objects.filter(username=username).first()
     if user is None:
         user = User.objects.create_user(username, password=password, simulated=simulated)
+    return join(project, user, role)
+
+
+def join(project: Project, user: User, role: str) -> Membership:
+    """Give somebody a role in a project; raises AccountError for a member."""
     membership, created = Membership.objects.get_or_create(
         project=project, user=user, defaults={"role": Role(role)}
     )
     if not created:
-        raise AccountError(f"{username} is a member already.")
+        raise AccountError(f"{user.shown_name} is a member already.")
     return membership
 
 
@@ -50,19 +46,59 @@ def remove_member(membership: Membership) -> None:
     """Take a person out of the project; their labels stay. AccountError for the last admin."""
     _keep_an_admin(membership, None)
     membership.delete()
+    held = Assignment.objects.held_by(membership.user)
+    queue.give_back_all(held.filter(task__project=membership.project_id))
 
 
-def new_password() -> str:
-    """A password to hand over once."""
-    return secrets.token_urlsafe(12)
+@transaction.atomic
+def deactivate(user: User, *, by: User) -> None:
+    """End somebody's sessions for good and give their tasks back; their labels stay.
+
+    Raises AccountError for oneself, for a project's last admin, and for whom `by` does not manage.
+    """
+    if user == by:
+        raise AccountError("You cannot deactivate yourself.")
+    must_manage(by, user)
+    for membership in user.memberships.all():
+        _keep_an_admin(membership, None)
+    off = {"is_active": False, "sessions_ended": F("sessions_ended") + 1}
+    User.objects.filter(pk=user.pk).update(**off)
+    OneTimeLink.objects.pending().filter(created_by=user).delete()
+    queue.give_back_all(Assignment.objects.held_by(user))
+
+
+def reactivate(user: User, *, by: User) -> None:
+    """Let somebody sign in again, with the password they had."""
+    must_manage(by, user)
+    User.objects.filter(pk=user.pk).update(is_active=True)
+
+
+def manages(actor: User, user: User) -> bool:
+    """Whether everything this account opens is managed by the actor: it is theirs to decide about."""
+    if actor.is_superuser:
+        return actor.is_active
+    if user.is_superuser or not actor.is_active:
+        return False
+    theirs = set(user.memberships.values_list("project", flat=True))
+    managed = actor.memberships.filter(role=Role.ADMIN).values_list("project", flat=True)
+    return theirs <= set(managed)
+
+
+def must_manage(actor: User, user: User) -> None:
+    """Raise AccountError where the actor may not decide about the whole account."""
+    if not manages(actor, user):
+        raise AccountError(
+            f"{user.shown_name} also belongs to what you do not manage; ask whoever runs Attune."
+        )
 
 
 def _keep_an_admin(membership: Membership, role: str | None) -> None:
     admins = Membership.objects.select_for_update().filter(
-        project=membership.project_id, role=Role.ADMIN
+        project=membership.project_id, role=Role.ADMIN, user__is_active=True
     )
     others = [admin for admin in admins if admin.pk != membership.pk]
     if membership.role == Role.ADMIN and role != Role.ADMIN and not others:
         raise AccountError(
-            f"{membership.user.shown_name} is the project's only admin; make somebody else admin first."
+            f"{membership.user.shown_name} is the only admin of {membership.project};"
+            " make somebody else admin first."
         )

@@ -1,8 +1,22 @@
-"""Addresses of accounts."""
+"""Addresses of accounts: ours, and those of allauth that a closed installation needs."""
 
+from allauth.account import views as allauth
 from django.urls import URLPattern, path
 
 from webapp.accounts import views
 
 app_name = "accounts"
-urlpatterns: list[URLPattern] = [path("setup/<str:token>/", views.setup, name="setup")]
+urlpatterns: list[URLPattern] = [
+    path("setup/<str:token>/", views.setup, name="setup"),
+    path("join/<str:token>/", views.invitation, name="invitation"),
+    path("reset/<str:token>/", views.reset, name="reset"),
+]
+# Nobody signs up and nothing is mailed, so these are all; allauth wants the names without ours.
+sign_in: list[URLPattern] = [
+    path("login/", allauth.login, name="account_login"),
+    path("logout/", allauth.logout, name="account_logout"),
+    path("inactive/", allauth.account_inactive, name="account_inactive"),
+    path("password/change/", allauth.password_change, name="account_change_password"),
+    path("password/set/", allauth.password_set, name="account_set_password"),
+    path("password/reset/", views.forgotten, name="account_reset_password"),
+]

@@ -1,18 +1,22 @@
-"""The page behind the one-time link that makes the first admin, and that of a lost password."""
+"""The pages behind one-time links, and that of a lost password."""
 
+from django.contrib import messages
 from django.contrib.auth import login
+from django.contrib.auth.forms import SetPasswordForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
 
-from webapp.accounts import services
+from webapp.accounts import links
 from webapp.accounts.errors import AccountError
-from webapp.accounts.forms import FirstAdminForm
+from webapp.accounts.forms import AccountForm
 from webapp.accounts.models import OneTimeLink
+from webapp.projects.models import Membership
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+Purpose = OneTimeLink.Purpose
 
 
 @never_cache
@@ -20,18 +24,76 @@ MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 @require_http_methods(["GET", "POST"])
 def setup(request: HttpRequest, token: str) -> HttpResponse:
     """Make the first admin and sign them in; a used or expired link says what to do."""
-    if not OneTimeLink.objects.usable(token).exists():
-        return render(request, "accounts/setup.html", {"spent": True}, status=410)
-    form = FirstAdminForm(request.POST or None)
+    if not OneTimeLink.objects.opened_by(token, Purpose.SETUP).exists():
+        return _spent(request, Purpose.SETUP)
+    form = AccountForm(request.POST or None)
     if not form.is_valid():
         return render(request, "accounts/setup.html", {"form": form})
-    name, password = form.cleaned_data["username"], form.cleaned_data["password1"]
     try:
-        user = services.create_first_admin(token, username=name, password=password)
+        user = links.create_first_admin(token, **_account(form))
     except AccountError:
-        return render(request, "accounts/setup.html", {"spent": True}, status=410)
+        return _spent(request, Purpose.SETUP)
     login(request, user, backend=MODEL_BACKEND)
     return redirect("home")
+
+
+@never_cache
+@sensitive_post_parameters()
+@require_http_methods(["GET", "POST"])
+def invitation(request: HttpRequest, token: str) -> HttpResponse:
+    """Let an invited person make an account, or join with the one they are signed in with."""
+    found = OneTimeLink.objects.opened_by(token, Purpose.INVITE).select_related("project")
+    if (link := found.first()) is None:
+        return _spent(request, Purpose.INVITE)
+    known = request.user.is_authenticated
+    form = None if known else AccountForm(request.POST or None)
+    if request.method == "GET" or (form and not form.is_valid()):
+        return render(request, "accounts/invitation.html", {"form": form, "link": link})
+    try:
+        joined = _accept(request, token, form)
+    except AccountError as refusal:
+        context = {"form": form, "link": link, "refusal": refusal}
+        return render(request, "accounts/invitation.html", context)
+    return redirect("project", joined.project_id)
+
+
+def _accept(request: HttpRequest, token: str, form: AccountForm | None) -> Membership:
+    if form is None:
+        return links.accept(token, request.user)
+    joined = links.accept_as_new(token, **_account(form))
+    login(request, joined.user, backend=MODEL_BACKEND)
+    return joined
+
+
+@never_cache
+@sensitive_post_parameters()
+@require_http_methods(["GET", "POST"])
+def reset(request: HttpRequest, token: str) -> HttpResponse:
+    """Let a person whose admin made this link choose a new password, and sign them in."""
+    link = links.open_reset(token)
+    if link is None:
+        return _spent(request, Purpose.RESET)
+    form = SetPasswordForm(link.user, request.POST or None)
+    if not form.is_valid():
+        return render(request, "accounts/reset.html", {"form": form, "link": link})
+    try:
+        user = links.reset_password(token, form.cleaned_data["new_password1"])
+    except AccountError:
+        return _spent(request, Purpose.RESET)
+    login(request, user, backend=MODEL_BACKEND)
+    messages.success(request, "Your new password is set.")
+    return redirect("home")
+
+
+def _account(form: AccountForm) -> dict[str, str]:
+    return {
+        "username": form.cleaned_data["username"],
+        "password": form.cleaned_data["password1"],
+    }
+
+
+def _spent(request: HttpRequest, purpose: str) -> HttpResponse:
+    return render(request, "accounts/spent.html", {"purpose": purpose}, status=410)
 
 
 @require_GET

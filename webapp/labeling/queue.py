@@ -59,6 +59,14 @@ def give_back(overdue: AssignmentQuerySet) -> int:
     return sum(_give_back_of(task, overdue) for task in tasks)
 
 
+def give_back_all(held: AssignmentQuerySet) -> int:
+    """Expire all of these leases, however many; their number."""
+    total = 0
+    while expired := give_back(held):
+        total += expired
+    return total
+
+
 @transaction.atomic
 def _give_back_of(task_id: int, overdue: AssignmentQuerySet) -> int:
     task = Task.objects.filter(pk=task_id)

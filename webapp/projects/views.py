@@ -1,4 +1,4 @@
-"""The home pages, the prompts and the members of a project."""
+"""The home pages and the prompts of a project."""
 
 from urllib.parse import urlencode
 
@@ -6,14 +6,9 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
 
-from webapp.accounts.errors import AccountError
-from webapp.accounts.forms import AddMemberForm, RoleForm
-from webapp.accounts.models import User
-from webapp.accounts.services import add_member, change_role, new_password, remove_member
 from webapp.htmx import HtmxRequest, render_page
 from webapp.labeling.queries import labelled_today, waiting_for
 from webapp.projects import queries, services
@@ -25,7 +20,7 @@ from webapp.projects.forms import (
     PromptForm,
     PromptSearch,
 )
-from webapp.projects.models import Project, Prompt, Role
+from webapp.projects.models import Project, Prompt
 
 ROWS = 50  # of a page of a table
 
@@ -109,49 +104,3 @@ def guidelines(request: HtmxRequest, project_id: int) -> HttpResponse:
         messages.success(request, "The guidelines are saved.")
         return redirect("prompts", here.pk)
     return render(request, "projects/guidelines.html", {"project": here, "form": form})
-
-
-@login_required
-@never_cache
-@require_http_methods(["GET", "POST"])
-def members(request: HtmxRequest, project_id: int) -> HttpResponse:
-    """The members and the form of a new one; a new account's password is shown this once."""
-    here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
-    form = AddMemberForm(request.POST or None)
-    added = _add(here, form) if form.is_valid() else None
-    people = here.memberships.select_related("user").order_by("user__username")
-    page = Paginator(people, ROWS).get_page(request.GET.get("page"))
-    context = {"project": here, "form": form, "page": page, "roles": Role.choices, "added": added}
-    return render(request, "projects/members.html", context)
-
-
-def _add(here: Project, form: AddMemberForm) -> dict[str, str] | None:
-    """What to tell about the new member; None where the form now says why there is none."""
-    name, role = form.cleaned_data["username"], form.cleaned_data["role"]
-    is_new = not User.objects.filter(username=name).exists()
-    password = new_password() if is_new else None
-    try:
-        add_member(here, name, role, password)
-    except AccountError as refusal:
-        form.add_error("username", str(refusal))
-        return None
-    return {"username": name, "password": password or ""}
-
-
-@login_required
-@require_POST
-def member(request: HtmxRequest, project_id: int, membership_id: int) -> HttpResponse:
-    """Change a member's role, or remove them."""
-    here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
-    row = get_object_or_404(here.memberships.select_related("user"), pk=membership_id)
-    form = RoleForm(request.POST)
-    try:
-        if "remove" in request.POST:
-            remove_member(row)
-            messages.success(request, f"{row.user.shown_name} is no longer a member.")
-        elif form.is_valid():
-            change_role(row, form.cleaned_data["role"])
-            messages.success(request, f"{row.user.shown_name} is now {form.cleaned_data['role']}.")
-    except AccountError as refusal:
-        messages.error(request, str(refusal))
-    return redirect("members", here.pk)

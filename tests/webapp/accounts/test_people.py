@@ -1,0 +1,262 @@
+"""Invitations, lost passwords, deactivation: what each link and each act does, and to whom it may."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
+
+from tests.factories import a_label, a_project, a_user, again, some_tasks
+from webapp.accounts import links, services
+from webapp.accounts.errors import AccountError
+from webapp.accounts.models import OneTimeLink, User
+from webapp.labeling import queue
+from webapp.projects.models import Role
+
+PASSWORD, OTHER = "correct horse battery", "another horse battery"
+NEW = {"username": "mia", "password1": PASSWORD, "password2": PASSWORD}
+NEW_PASSWORD = {"new_password1": OTHER, "new_password2": OTHER}
+
+
+@pytest.fixture
+def admin(project):
+    return a_user(project, Role.ADMIN, username="ada")
+
+
+@pytest.fixture
+def ada(client, admin):
+    client.force_login(admin)
+    return client
+
+
+@pytest.fixture
+def ana(project):
+    return a_user(project, Role.ANNOTATOR, username="ana", password=PASSWORD)
+
+
+@pytest.fixture
+def browser(ana):
+    """Another browser, in which ana is signed in."""
+    browser = Client()
+    browser.force_login(ana)
+    return browser
+
+
+def shown_link(response):
+    return re.search(r"http://testserver(/\w+/[\w-]+/)", response.content.decode())[1]
+
+
+def invitation(project, by, role=Role.ANNOTATOR):
+    return reverse("accounts:invitation", args=[links.invite(project, role, by=by)])
+
+
+def reset(ana, admin):
+    return reverse("accounts:reset", args=[links.reset_link(ana, by=admin)])
+
+
+def member(project, user):
+    return reverse("member", args=[project.pk, project.memberships.get(user=user).pk])
+
+
+def expire_links():
+    OneTimeLink.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def test_an_invited_person_chooses_a_name_and_lands_in_the_project(project, ada):
+    form = {"role": "researcher", "note": "The new one"}
+    url = shown_link(ada.post(reverse("invite", args=[project.pk]), form))
+    response = Client().post(url, NEW, follow=True)
+    assertRedirects(response, reverse("project", args=[project.pk]))
+    assert response.context["user"].username == "mia"
+    assert project.memberships.get(user__username="mia").role == Role.RESEARCHER
+
+
+def test_an_invitation_is_shown_once_and_waits_on_the_page(project, ada):
+    made = ada.post(reverse("invite", args=[project.pk]), {"role": "annotator", "note": "For Bo"})
+    page = ada.get(reverse("members", args=[project.pk]))
+    assertContains(page, "For Bo")
+    assertNotContains(page, shown_link(made))
+
+
+def test_an_invitation_works_once(project, admin, client):
+    url = invitation(project, admin)
+    client.post(url, NEW)
+    again = Client().post(url, NEW | {"username": "bo"})
+    assertContains(again, "used already", status_code=410)
+    assert not User.objects.filter(username="bo").exists()
+
+
+def test_of_two_who_open_an_invitation_at_once_one_joins(project, admin):
+    token = links.invite(project, Role.ANNOTATOR, by=admin)
+    links.accept_as_new(token, username="mia", password=PASSWORD)
+    with pytest.raises(AccountError, match="used already"):
+        links.accept_as_new(token, username="bo", password=PASSWORD)
+
+
+def test_an_invitation_ends_after_seven_days(project, admin, client):
+    url = invitation(project, admin)
+    left = OneTimeLink.objects.get().expires_at - timezone.now()
+    assert timedelta(days=6.9) < left <= timedelta(days=7)
+    expire_links()
+    assert client.post(url, NEW).status_code == 410
+    assert not User.objects.filter(username="mia").exists()
+
+
+def test_a_withdrawn_invitation_does_nothing(project, admin, ada):
+    url = invitation(project, admin)
+    link = OneTimeLink.objects.get()
+    ada.post(reverse("withdraw", args=[project.pk, link.pk]))
+    assert Client().post(url, NEW).status_code == 410
+
+
+def test_nobody_withdraws_an_invitation_to_another_project(project, ada):
+    other = a_project()
+    invitation(other, a_user(other, Role.ADMIN))
+    response = ada.post(reverse("withdraw", args=[project.pk, OneTimeLink.objects.get().pk]))
+    assert response.status_code == 404
+    assert OneTimeLink.objects.exists()
+
+
+def test_a_refused_name_keeps_the_invitation(project, admin, ana, client):
+    url = invitation(project, admin)
+    assertContains(client.post(url, NEW | {"username": "ana"}), "already exists")
+    assert client.post(url, NEW).status_code == 302
+
+
+def test_somebody_with_an_account_joins_with_it(admin, browser, ana):
+    other = a_project()
+    url = invitation(other, admin, Role.RESEARCHER)
+    assertContains(browser.get(url), "Join as ana")
+    assertRedirects(browser.post(url), reverse("project", args=[other.pk]))
+    assert other.memberships.get(user=ana).role == Role.RESEARCHER
+
+
+def test_a_member_who_opens_an_invitation_leaves_it_to_others(project, admin, browser, client):
+    url = invitation(project, admin)
+    assertContains(browser.post(url), "a member already")
+    assert client.post(url, NEW).status_code == 302
+
+
+def test_a_link_of_one_kind_does_nothing_of_another(project, admin, ana, client):
+    token = links.invite(project, Role.ADMIN, by=admin)
+    for name in ("setup", "reset"):
+        assert client.post(reverse(f"accounts:{name}", args=[token]), NEW).status_code == 410
+    assert not User.objects.filter(is_superuser=True).exists()
+
+
+def test_a_lost_password_is_replaced_by_a_link(project, ada, ana, browser):
+    membership = project.memberships.get(user=ana)
+    url = shown_link(ada.post(reverse("reset", args=[project.pk, membership.pk])))
+    response = Client().post(url, NEW_PASSWORD, follow=True)
+    assertContains(response, "Your new password is set")
+    assert Client().login(username="ana", password=OTHER)
+    assert browser.get("/").status_code == 302  # its session has ended
+    assert Client().post(url, NEW_PASSWORD).status_code == 410
+
+
+def test_a_new_reset_link_replaces_the_one_before(ana, admin, client):
+    first, second = reset(ana, admin), reset(ana, admin)
+    assert client.get(first).status_code == 410
+    assert client.get(second).status_code == 200
+
+
+def test_a_weak_new_password_keeps_the_link(ana, admin, client):
+    url = reset(ana, admin)
+    weak = {"new_password1": "ana", "new_password2": "ana"}
+    assertContains(client.post(url, weak), "too short")
+    assert client.post(url, NEW_PASSWORD).status_code == 302
+
+
+def test_a_reset_link_ends_when_its_maker_no_longer_manages_the_account(ana, admin, client):
+    url = reset(ana, admin)
+    a_project().memberships.create(user=ana, role=Role.ANNOTATOR)
+    assert client.post(url, NEW_PASSWORD).status_code == 410
+    assert again(ana).check_password(PASSWORD)
+
+
+def test_who_also_works_elsewhere_is_not_one_admins_to_decide_about(project, ana, admin):
+    a_project().memberships.create(user=ana, role=Role.ANNOTATOR)
+    for act in (links.reset_link, services.deactivate, services.reactivate):
+        with pytest.raises(AccountError, match="whoever runs Attune"):
+            act(ana, by=admin)
+    services.deactivate(ana, by=User.objects.create_superuser("root"))
+    assert not again(ana).is_active
+
+
+def test_no_project_admin_decides_about_a_superuser(project, admin):
+    root = User.objects.create_superuser("root")
+    project.memberships.create(user=root, role=Role.ADMIN)
+    with pytest.raises(AccountError):
+        links.reset_link(root, by=admin)
+
+
+def test_deactivation_ends_sessions_and_gives_tasks_back_but_keeps_labels(
+    project, ada, ana, browser
+):
+    first, second = some_tasks(project, 2)
+    a_label(first, annotator=ana)
+    queue.claim(project, ana)
+    ada.post(member(project, ana), {"act": "deactivate"})
+    assert browser.get("/").status_code == 302
+    assert (again(first).done, again(second).taken) == (1, 0)
+    assert ana.labels.count() == 1
+
+
+def test_a_deactivated_person_is_told_so_at_sign_in(project, admin, ana, client):
+    services.deactivate(ana, by=admin)
+    form = {"login": "ana", "password": PASSWORD}
+    assertContains(client.post(reverse("account_login"), form, follow=True), "is deactivated")
+    assert not client.login(username="ana", password=PASSWORD)
+
+
+def test_reactivation_lets_them_sign_in_but_revives_no_session(project, ada, admin, ana, browser):
+    services.deactivate(ana, by=admin)
+    ada.post(member(project, ana), {"act": "reactivate"})
+    assert browser.get("/").status_code == 302
+    assert browser.login(username="ana", password=PASSWORD)
+
+
+def test_the_links_of_a_deactivated_admin_end(project, admin, client):
+    bob = a_user(project, Role.ADMIN)
+    url = invitation(project, bob)
+    services.deactivate(bob, by=admin)
+    assert client.post(url, NEW).status_code == 410
+
+
+def test_nobody_deactivates_themselves_or_the_last_active_admin(project, admin):
+    with pytest.raises(AccountError, match="yourself"):
+        services.deactivate(admin, by=admin)
+    with pytest.raises(AccountError, match="only admin"):
+        services.deactivate(admin, by=User.objects.create_superuser("root"))
+    assert again(admin).is_active
+
+
+def test_a_deactivated_admin_does_not_count_as_one(project, admin):
+    bob = a_user(project, Role.ADMIN)
+    services.deactivate(bob, by=admin)
+    with pytest.raises(AccountError, match="only admin"):
+        services.change_role(project.memberships.get(user=admin), Role.RESEARCHER)
+
+
+def test_who_leaves_a_project_gives_its_tasks_back(project, ana):
+    (task,) = some_tasks(project, 1)
+    queue.claim(project, ana)
+    services.remove_member(project.memberships.get(user=ana))
+    assert again(task).taken == 0
+
+
+def test_changing_the_own_password_ends_the_other_sessions(ana, browser, client):
+    client.force_login(ana)
+    form = {"oldpassword": PASSWORD, "password1": OTHER, "password2": OTHER}
+    client.post(reverse("account_change_password"), form)
+    project = reverse("project", args=[ana.memberships.get().project_id])
+    assert client.get(project).status_code == 200
+    assert browser.get(project).status_code == 302
+
+
+@pytest.mark.parametrize("act", ["", "promote"])
+def test_an_unknown_act_does_not_exist(project, ada, ana, act):
+    assert ada.post(member(project, ana), {"act": act, "role": "admin"}).status_code == 404

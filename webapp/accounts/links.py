@@ -1,0 +1,92 @@
+"""What one-time links do: make the first admin, bring people into a project, set a password anew."""
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from webapp.accounts.errors import AccountError
+from webapp.accounts.models import OneTimeLink, User, new_link
+from webapp.accounts.services import join, manages, must_manage
+from webapp.projects.models import Membership, Project, Role
+
+INVITATION = timedelta(days=7)
+RESET = timedelta(days=2)
+SPENT = "This link was used already, or it has expired."
+Purpose = OneTimeLink.Purpose
+
+
+@transaction.atomic
+def create_first_admin(token: str, *, username: str, password: str) -> User:
+    """Use up a setup link and create the superuser; raises AccountError when it is used or expired."""
+    _use(token, Purpose.SETUP)
+    return User.objects.create_superuser(username, password=password)
+
+
+def invite(project: Project, role: str, *, by: User, note: str = "") -> str:
+    """The token of a new invitation; whoever opens it chooses a name and a password."""
+    columns = {"project": project, "role": Role(role), "note": note, "created_by": by}
+    return new_link(Purpose.INVITE, valid=INVITATION, **columns)
+
+
+@transaction.atomic
+def accept_as_new(token: str, *, username: str, password: str) -> Membership:
+    """Use up an invitation and make the account it is for; AccountError when it no longer works."""
+    link = _use(token, Purpose.INVITE)
+    user = User.objects.create_user(username, password=password)
+    return _enter(link, user)
+
+
+@transaction.atomic
+def accept(token: str, user: User) -> Membership:
+    """Use up an invitation for somebody who has an account; AccountError for a member."""
+    return _enter(_use(token, Purpose.INVITE), user)
+
+
+def withdraw(link: OneTimeLink) -> None:
+    """Let a link that nobody has used work no longer."""
+    OneTimeLink.objects.filter(pk=link.pk, used_at__isnull=True).delete()
+
+
+@transaction.atomic
+def reset_link(user: User, *, by: User) -> str:
+    """The token of a link that lets this person choose a new password; earlier ones stop working.
+
+    Raises AccountError where `by` may not decide about the whole account.
+    """
+    must_manage(by, user)
+    OneTimeLink.objects.pending().filter(purpose=Purpose.RESET, user=user).delete()
+    return new_link(Purpose.RESET, valid=RESET, user=user, created_by=by)
+
+
+def open_reset(token: str) -> OneTimeLink | None:
+    """The link that sets a password anew, while its maker may still decide about the account."""
+    found = OneTimeLink.objects.opened_by(token, Purpose.RESET)
+    link = found.select_related("user", "created_by").first()
+    allowed = link and link.user.is_active and manages(link.created_by, link.user)
+    return link if allowed else None
+
+
+@transaction.atomic
+def reset_password(token: str, password: str) -> User:
+    """Use up a reset link; every session of the person ends. AccountError when it no longer works."""
+    link = open_reset(token)
+    if link is None:
+        raise AccountError(SPENT)
+    _use(token, Purpose.RESET)
+    link.user.set_password(password)
+    link.user.save(update_fields=["password"])
+    return link.user
+
+
+def _use(token: str, purpose: str) -> OneTimeLink:
+    found = OneTimeLink.objects.opened_by(token, purpose)
+    link = found.select_related("project").first()
+    if link is None or not found.update(used_at=timezone.now()):
+        raise AccountError(SPENT)
+    return link
+
+
+def _enter(link: OneTimeLink, user: User) -> Membership:
+    OneTimeLink.objects.filter(pk=link.pk).update(user=user)
+    return join(link.project, user, link.role)

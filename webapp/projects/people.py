@@ -1,0 +1,151 @@
+"""The page of a project's members: invitations, roles, lost passwords, deactivation."""
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from webapp.accounts import links, services
+from webapp.accounts.errors import AccountError
+from webapp.accounts.forms import AddMemberForm, InviteForm, RoleForm
+from webapp.accounts.models import OneTimeLink
+from webapp.htmx import HtmxRequest
+from webapp.projects.access import Action, project_for
+from webapp.projects.models import Membership, Project, Role
+
+ROWS = 50  # of a page of a table
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def members(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The members and what invites or adds one."""
+    here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
+    adding = AddMemberForm(request.POST or None)
+    if adding.is_valid():
+        try:
+            added = services.add_member(here, **adding.cleaned_data, password=None)
+        except AccountError as refusal:
+            adding.add_error("username", str(refusal))
+        else:
+            messages.success(request, f"{added.user.shown_name} is a member now.")
+            return redirect("members", here.pk)
+    return _page(request, here, adding=adding)
+
+
+def _page(request: HtmxRequest, here: Project, **extra: object) -> HttpResponse:
+    """The members page, with a form that was refused or a link that is shown this once."""
+    people = here.memberships.select_related("user").order_by("user__username")
+    context = {
+        "project": here,
+        "page": Paginator(people, ROWS).get_page(request.GET.get("page")),
+        "roles": Role.choices,
+        "invitations": OneTimeLink.objects.invitations(here).select_related("created_by")[:ROWS],
+        "inviting": InviteForm(),
+        "adding": AddMemberForm(),
+    }
+    return render(request, "projects/members.html", context | extra)
+
+
+@login_required
+@never_cache
+@require_POST
+def invite(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """Make an invitation; the answer is the only page that ever shows its link."""
+    here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
+    form = InviteForm(request.POST)
+    if not form.is_valid():
+        return _page(request, here, inviting=form)
+    token = links.invite(here, **form.cleaned_data, by=request.user)
+    words = f"Send this link to the new {form.cleaned_data['role']}; it works once, for seven days"
+    return _page(request, here, made=_made(request, "invitation", token), made_words=words)
+
+
+@login_required
+@require_POST
+def withdraw(request: HtmxRequest, project_id: int, link_id: int) -> HttpResponse:
+    """Let an invitation work no longer."""
+    here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
+    links.withdraw(get_object_or_404(OneTimeLink.objects.invitations(here), pk=link_id))
+    messages.success(request, "The invitation is withdrawn: its link no longer works.")
+    return redirect("members", here.pk)
+
+
+@login_required
+@never_cache
+@require_POST
+def reset(request: HtmxRequest, project_id: int, membership_id: int) -> HttpResponse:
+    """Make a link with which a member chooses a new password; this answer alone shows it."""
+    here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
+    person = _member(here, membership_id).user
+    try:
+        token = links.reset_link(person, by=request.user)
+    except AccountError as refusal:
+        messages.error(request, str(refusal))
+        return redirect("members", here.pk)
+    words = (
+        f"Send {person.shown_name} this link to choose a new password; it works once, for two days"
+    )
+    return _page(request, here, made=_made(request, "reset", token), made_words=words)
+
+
+@login_required
+@require_POST
+def member(request: HtmxRequest, project_id: int, membership_id: int) -> HttpResponse:
+    """Change a member's role, remove them, or end and restore what their account may do."""
+    here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
+    row = _member(here, membership_id)
+    if (act := ACTS.get(request.POST.get("act", ""))) is None:
+        raise Http404
+    try:
+        if said := act(row, request):
+            messages.success(request, said)
+    except AccountError as refusal:
+        messages.error(request, str(refusal))
+    return redirect("members", here.pk)
+
+
+def _change_role(row: Membership, request: HtmxRequest) -> str:
+    form = RoleForm(request.POST)
+    if not form.is_valid():
+        return ""
+    services.change_role(row, form.cleaned_data["role"])
+    return f"{row.user.shown_name} is now {form.cleaned_data['role']}."
+
+
+def _remove(row: Membership, _request: HtmxRequest) -> str:
+    services.remove_member(row)
+    return f"{row.user.shown_name} is no longer a member."
+
+
+def _deactivate(row: Membership, request: HtmxRequest) -> str:
+    services.deactivate(row.user, by=request.user)
+    return f"{row.user.shown_name} can no longer sign in. Their labels stay."
+
+
+def _reactivate(row: Membership, request: HtmxRequest) -> str:
+    services.reactivate(row.user, by=request.user)
+    return f"{row.user.shown_name} can sign in again, with the password they had."
+
+
+ACTS: dict[str, Callable[[Membership, HtmxRequest], str]] = {
+    "role": _change_role,
+    "remove": _remove,
+    "deactivate": _deactivate,
+    "reactivate": _reactivate,
+}
+
+
+def _member(here: Project, membership_id: int) -> Membership:
+    return get_object_or_404(here.memberships.select_related("user"), pk=membership_id)
+
+
+def _made(request: HtmxRequest, name: str, token: str) -> str:
+    return request.build_absolute_uri(reverse(f"accounts:{name}", args=[token]))
