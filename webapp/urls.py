@@ -13,4 +13,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("p/<int:project_id>/", include("webapp.registry.urls")),
     path("p/<int:project_id>/", include("webapp.runs.urls")),
     path("p/<int:project_id>/", include("webapp.rounds.urls")),
+    path("p/<int:project_id>/", include("webapp.jobs.urls")),
 ]
