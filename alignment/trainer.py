@@ -17,6 +17,7 @@ Runner = Callable[[RunSpec, Path], Generator[Event, str | None, None]]
 
 RUNNERS: Mapping[Kind, str] = {
     "pretrain": "alignment.starter:pretrain",
+    "import": "alignment.importing:add",
     "generate": "alignment.generation:generate",
     "reward": "alignment.reward:train",
     "align": "alignment.objectives.fdpg:align",

@@ -43,12 +43,13 @@ class Finding(NamedTuple):
 
 
 def findings(summary: Mapping[str, object]) -> tuple[list[Finding], list[Finding]]:
-    """What a run reported at its end: its Estimates, and the rest."""
+    """What a run reported at its end: its Estimates, and the rest but for tables of numbers."""
     rows = [
         Finding(title_of(name), entry, "")
         if isinstance(entry, Mapping)
         else Finding(title_of(name), None, in_words(entry))
         for name, entry in summary.items()
+        if not isinstance(entry, Mapping) or "value" in entry
     ]
     return [row for row in rows if row.estimate], [row for row in rows if not row.estimate]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MaxLen
 from django import forms
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -28,6 +28,12 @@ CHOICE_LABELS = {
     "none": "Nobody",
     "train": "Training prompts",
     "validation": "Validation prompts",
+    "hub": "The Hugging Face Hub",
+    "folder": "An allowed folder",
+    "upload": "An upload",
+    "own": "The model's own",
+    "chatml": "ChatML",
+    "plain": "Plain: “User: … Assistant:”",
 }
 
 
@@ -82,19 +88,23 @@ def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
     if get_origin(info.annotation) is Literal:
         choices = [(name, CHOICE_LABELS[name]) for name in get_args(info.annotation)]
         return forms.ChoiceField, {"choices": choices}
+    if info.annotation is str:
+        return forms.CharField, {"max_length": limit(info, MaxLen)}
     limits = {"min_value": limit(info, Ge), "max_value": limit(info, Le)}
     return forms.IntegerField if info.annotation is int else forms.FloatField, limits
 
 
-def limit(info: FieldInfo, kind: type[Ge | Gt | Le]) -> float | None:
+def limit(info: FieldInfo, kind: type[Ge | Gt | Le | MaxLen]) -> float | None:
     """The setting's bound of this kind, if it has one."""
     found = [vars_of(rule) for rule in info.metadata if isinstance(rule, kind)]
     return found[0] if found else None
 
 
-def vars_of(rule: Ge | Gt | Le) -> Any:  # noqa: ANN401 - whatever the config compares with
+def vars_of(rule: Ge | Gt | Le | MaxLen) -> Any:  # noqa: ANN401 - whatever the config compares with
     """The number in a bound."""
-    return getattr(rule, type(rule).__name__.lower())
+    return (
+        rule.max_length if isinstance(rule, MaxLen) else getattr(rule, type(rule).__name__.lower())
+    )
 
 
 def bounds_in_words(info: FieldInfo) -> str:
@@ -104,6 +114,8 @@ def bounds_in_words(info: FieldInfo) -> str:
         return f"From {low:,} to {high:,}."
     if (above := limit(info, Gt)) is not None:
         return f"Above {above:,}, at most {high:,}."
+    if (longest := limit(info, MaxLen)) is not None:
+        return f"From 0 to {longest:,} characters."
     return ""
 
 
