@@ -67,8 +67,8 @@ def detail(request: HtmxRequest, project_id: int, snapshot_id: int) -> HttpRespo
 def import_(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The form that takes a file to look at, and the files that were looked at before."""
     project = project_for(request.user, project_id, can=Action.IMPORT_DATA)
-    too_large = getattr(request, "upload_too_large", False)
-    form = ImportForm(request.POST or None, request.FILES or None, too_large=too_large)
+    data, files = request.POST or None, request.FILES or None  # read before it is known
+    form = ImportForm(data, files, too_large=getattr(request, "upload_too_large", False))
     if form.is_valid():
         file = form.cleaned_data["file"]
         upload = imports.keep_upload(file)

@@ -1,0 +1,245 @@
+"""Exports: what is in the folder, and that the same snapshot gives the same bytes."""
+
+import io
+import json
+import zipfile
+from uuid import uuid4
+
+import datasets
+import pyarrow.parquet as pq
+import pytest
+from django.urls import reverse
+from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
+
+from alignment.folders import verify
+from alignment.records import Message, prompt_key, split_of
+from tests.factories import a_completion, a_label, a_project, a_prompt, a_ranking, some_tasks
+from webapp.datasets.exports import CONSUMERS, TEXT_FORMS, export, write_folder
+from webapp.datasets.services import freeze_snapshot
+from webapp.jobs.models import Job, State
+from webapp.jobs.services import start_job
+from webapp.jobs.tasks import work
+from webapp.labeling.models import Label, Task
+from webapp.labeling.services import create_compare_tasks
+from webapp.projects.models import Split
+
+CHOICES = Label.Choice
+
+
+@pytest.fixture
+def snapshot(project):
+    """Thirty labelled prompts in all splits, a ranking, and answers that make no pair."""
+    for task in some_tasks(project, 30):
+        a_label(task, CHOICES.LEFT_MUCH)
+    a_ranking(a_prompt(project), 0, 1, 2)
+    for choice in (CHOICES.TIE, CHOICES.BOTH_BAD):
+        a_label(some_tasks(project)[0], choice)
+    twice = a_prompt(project)
+    for rank in (0, 1):
+        a_completion(twice, "The same.", rank=rank)
+    return freeze_snapshot(project)
+
+
+def written(snapshot, folder, text="conversational"):
+    for _ in write_folder(folder, snapshot, "trl_preference", text):
+        continue
+    return folder
+
+
+def rows(folder):
+    paths = sorted((folder / "preference").glob("*.jsonl"))
+    return {path.stem: [json.loads(line) for line in path.open()] for path in paths}
+
+
+@pytest.fixture
+def folder(snapshot, tmp_path):
+    return written(snapshot, tmp_path / "out")
+
+
+def test_every_pair_is_there_and_ties_are_not(folder, snapshot):
+    found = [row for split in rows(folder).values() for row in split]
+    assert len(found) == snapshot.pairs == 33
+    assert all(row["chosen"] != row["rejected"] for row in found)
+
+
+def test_a_row_is_a_prompt_with_a_better_and_a_worse_answer(folder, project):
+    texts = {
+        text for pair in Task.objects.values_list("first__text", "second__text") for text in pair
+    }
+    row = rows(folder)["train"][0]
+    assert row["prompt"][0]["role"] == "user"
+    assert [turn["role"] for turn in row["chosen"] + row["rejected"]] == ["assistant"] * 2
+    assert {row["chosen"][0]["content"], row["rejected"][0]["content"]} <= texts
+    assert (row["strength"], row["annotator"][0]) == (3, "a")
+
+
+def test_no_prompt_is_in_two_splits(folder):
+    found = {name: {row["prompt_key"] for row in split} for name, split in rows(folder).items()}
+    assert set(found) == set(Split.values)
+    for name, keys in found.items():
+        assert {split_of(key) for key in keys} == {name}
+
+
+def test_pairs_of_one_ranking_keep_their_group(folder):
+    groups = [row["group"] for split in rows(folder).values() for row in split if row["group"]]
+    assert (len(groups), len(set(groups))) == (3, 1)
+
+
+def test_json_lines_and_parquet_hold_the_same(folder):
+    for name, lines in rows(folder).items():
+        assert pq.read_table(folder / "preference" / f"{name}.parquet").to_pylist() == lines
+
+
+def test_plain_text_has_strings(snapshot, tmp_path):
+    row = rows(written(snapshot, tmp_path / "out", "plain"))["train"][0]
+    assert {type(row[name]) for name in ("prompt", "chosen", "rejected")} == {str}
+
+
+def conversation(project):
+    """A labelled prompt of three turns."""
+    turns = [Message(role="user", content="Hi."), Message(role="assistant", content="Hello.")]
+    turns.append(Message(role="user", content="Why?"))
+    dumped = [turn.model_dump() for turn in turns]
+    prompt = a_prompt(project, key=prompt_key(turns), messages=dumped, split="train")
+    create_compare_tasks(project, [(a_completion(prompt), a_completion(prompt))], need=1)
+    a_label(prompt.tasks.get())
+    return dumped
+
+
+def test_a_conversation_stays_whole(project, tmp_path):
+    turns = conversation(project)
+    folder = written(freeze_snapshot(project), tmp_path / "out")
+    assert rows(folder)["train"][0]["prompt"] == turns
+
+
+def an_export(snapshot, text="conversational", consumer="trl_preference"):
+    payload = {"snapshot": snapshot.pk, "consumer": consumer, "text": text, "name": "out"}
+    job = start_job(snapshot.project, kind="export", payload=payload, key=uuid4().hex)
+    work(job.pk)
+    return Job.objects.get(pk=job.pk)
+
+
+def test_plain_text_refuses_conversations_in_words(project):
+    conversation(project)
+    job = an_export(freeze_snapshot(project), "plain")
+    assert (job.state, "lists of messages" in job.message) == (State.FAILED, True)
+    assert not job.folder.exists()
+
+
+def test_a_snapshot_without_pairs_is_refused_in_words(project):
+    a_label(some_tasks(project)[0], CHOICES.TIE)
+    assert "no pairs" in an_export(freeze_snapshot(project)).message
+
+
+@pytest.mark.parametrize("text", TEXT_FORMS)
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_the_same_snapshot_gives_the_same_bytes(snapshot, consumer, text):
+    first, second = (an_export(snapshot, text, consumer) for _ in range(2))
+    assert first.file.read_bytes() == second.file.read_bytes()
+    assert first.result["sha256"] == second.result["sha256"]
+
+
+def test_the_manifest_has_the_hash_of_every_file(folder):
+    verify(folder)
+    listed = json.loads((folder / "MANIFEST.json").read_text())["files"]
+    assert {row["path"] for row in listed} >= {"README.md", "preference/train.parquet"}
+
+
+@pytest.mark.parametrize("text", TEXT_FORMS)
+def test_the_datasets_library_opens_the_folder(snapshot, tmp_path, text):
+    folder = written(snapshot, tmp_path / "out", text)
+    for name in ((), ("preference",)):
+        opened = datasets.load_dataset(str(folder), *name, cache_dir=str(tmp_path / "cache"))
+        assert {split: list(part) for split, part in opened.items()} == rows(folder)
+
+
+def test_the_card_counts_and_names_nobody(snapshot, folder, project):
+    card = (folder / "README.md").read_text()
+    counts = {name: len(split) for name, split in rows(folder).items()}
+    assert all(f"| {name} | {number} |" in card for name, number in counts.items())
+    assert snapshot.artifact.manifest_sha256 in card
+    assert snapshot.manifest["guidelines_sha256"] in card
+    assert "license: unknown" in card
+    assert not [
+        name for name in Label.objects.values_list("annotator__username", flat=True) if name in card
+    ]
+
+
+def test_progress_counts_pairs(snapshot, project, monkeypatch):
+    monkeypatch.setattr("webapp.datasets.exports.ROWS_PER_GROUP", 5)
+    payload = {
+        "snapshot": snapshot.pk,
+        "consumer": "trl_preference",
+        "text": "plain",
+        "name": "out",
+    }
+    steps = list(export(start_job(project, kind="export", payload=payload, key="k")))
+    assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+    assert steps[-1] == (snapshot.pairs, snapshot.pairs)
+
+
+@pytest.fixture
+def url(project):
+    return reverse("datasets:export", args=[project.pk])
+
+
+def test_without_a_snapshot_the_page_says_what_to_do(as_admin, url):
+    assertContains(as_admin.get(url), "No snapshot with pairs yet")
+
+
+def choice(snapshot, **changed):
+    return (
+        {"key": uuid4(), "snapshot": snapshot.pk, "consumer": "trl_preference"}
+        | {"text": "plain"}
+        | changed
+    )
+
+
+def test_an_admin_exports_and_downloads(as_admin, url, snapshot, admin):
+    posted = choice(snapshot)
+    response = as_admin.post(url, posted)
+    job = Job.objects.get()
+    page = reverse("jobs:detail", args=[snapshot.project_id, job.pk])
+    assertRedirects(response, page)
+    assertRedirects(as_admin.post(url, posted), page)  # a second click finds the same job
+    work(job.pk)
+    assertContains(as_admin.get(page), "Download")
+    file = as_admin.get(reverse("jobs:download", args=[snapshot.project_id, job.pk]))
+    assert file["Content-Disposition"] == (
+        'attachment; filename="snapshot-1-trl-preference-plain.zip"'
+    )
+    assert file["X-Content-Type-Options"] == "nosniff"
+    names = zipfile.ZipFile(io.BytesIO(b"".join(file.streaming_content))).namelist()
+    assert "snapshot-1-trl-preference-plain/README.md" in names
+
+
+def test_a_file_that_is_gone_is_said_to_be(as_admin, snapshot):
+    job = an_export(snapshot)
+    job.file.unlink()
+    page = as_admin.get(reverse("jobs:detail", args=[snapshot.project_id, job.pk]))
+    assertContains(page, "not kept any more")
+    assertNotContains(page, "Download")
+
+
+def test_another_projects_snapshot_cannot_be_exported(as_admin, url, snapshot):
+    other = a_project()
+    a_label(some_tasks(other)[0])
+    response = as_admin.post(url, choice(freeze_snapshot(other)))
+    assertContains(response, "Select a valid choice")
+    assert not Job.objects.exists()
+
+
+def test_only_admins_export(client, project, researcher, url):
+    client.force_login(researcher)
+    assert client.get(url).status_code == client.post(url).status_code == 404
+
+
+def test_exports_come_in_pages_at_a_constant_cost(
+    as_admin, url, project, admin, django_assert_max_num_queries
+):
+    for number in range(51):
+        start_job(
+            project, kind="export", payload={"name": f"e{number}"}, key=f"k{number}", by=admin
+        )
+    with django_assert_max_num_queries(12):
+        assert len(as_admin.get(url).context["page"]) == 50

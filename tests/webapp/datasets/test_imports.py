@@ -1,0 +1,272 @@
+"""Files that people bring: looked at first, refused by line, taken in as a whole."""
+
+import gzip
+import io
+import json
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
+
+from tests.factories import a_project, a_prompt, a_user
+from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.importers import FORMATS, LONGEST_LINE, lines_of, parse
+from webapp.datasets.imports import Bounded, guess
+from webapp.jobs.models import Job, State
+from webapp.jobs.services import start_job
+from webapp.jobs.tasks import work
+from webapp.labeling.models import Completion
+from webapp.projects.models import Prompt, Role
+
+
+def tree(name="t1", text="How do magnets work?", answers=("It is physics.", "Two poles.")):
+    """An Open-Assistant tree whose answers are ranked in their order."""
+    replies = [
+        {"message_id": f"{name}-{rank}", "role": "assistant", "text": answer, "rank": rank}
+        for rank, answer in enumerate(answers)
+    ]
+    prompt = {"role": "prompter", "text": text, "replies": replies}
+    return json.dumps({"message_tree_id": name, "prompt": prompt})
+
+
+@pytest.fixture
+def url(project):
+    return reverse("datasets:import", args=[project.pk])
+
+
+@pytest.fixture
+def looked_at(as_admin, url):
+    """Choose a file on the page and let the worker look at it; the job."""
+
+    def look(file, format="guess"):
+        response = as_admin.post(url, {"file": file, "format": format})
+        job = Job.objects.get(kind="preview")
+        assertRedirects(response, page_of(job))
+        work(job.pk)
+        return Job.objects.get(pk=job.pk)
+
+    return look
+
+
+def page_of(job):
+    return reverse("jobs:detail", args=[job.project_id, job.pk])
+
+
+def taken_in(client, preview):
+    client.post(reverse("datasets:confirm", args=[preview.project_id, preview.pk]))
+    job = Job.objects.get(kind="import")
+    work(job.pk)
+    return Job.objects.get(pk=job.pk)
+
+
+def test_a_file_is_looked_at_before_anything_is_taken_in(as_admin, looked_at, jsonl, project):
+    a_prompt(project, "Why?")
+    seen = looked_at(jsonl(tree(), tree("t2", "Why?", ()), name="trees.jsonl")).result
+    assert (seen["format"], seen["rows"], seen["new"], seen["answers"]) == ("oasst", 2, 1, 2)
+    assert project.prompts.count() == 1
+    assertContains(as_admin.get(page_of(Job.objects.get())), "trees.jsonl")
+
+
+def test_the_first_rows_are_shown_and_cannot_run(as_admin, looked_at, jsonl):
+    job = looked_at(jsonl(tree(text="**Why** <script>alert(1)</script>?")))
+    response = as_admin.get(page_of(job))
+    assertContains(response, "<strong>Why</strong>")
+    assertContains(response, "It is physics.")
+    assertNotContains(response, "<script>alert")
+
+
+def test_a_confirmed_file_is_taken_in_once(as_admin, looked_at, jsonl, project, var):
+    preview = looked_at(jsonl(tree(), '{"x": 1}', tree()), "oasst")
+    assert preview.result["refused"] == 1
+    Job.objects.all().delete()
+    preview = looked_at(jsonl(tree(), tree()))
+    job = taken_in(as_admin, preview)
+    assert (job.state, job.result["prompts"], job.result["completions"]) == (State.DONE, 1, 2)
+    assertContains(as_admin.get(page_of(job)), "1 prompt and 2 answers are new, of 2 rows read")
+    assert Completion.objects.get(rank=0).text == "It is physics."
+    as_admin.post(reverse("datasets:confirm", args=[project.pk, preview.pk]))
+    assert Job.objects.filter(kind="import").count() == 1
+
+
+def test_a_file_taken_in_is_not_kept(
+    as_admin, looked_at, jsonl, var, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        taken_in(as_admin, looked_at(jsonl('"Why?"')))
+    assert list((var / "store" / "uploads").iterdir()) == []
+
+
+def test_bad_lines_are_named_and_keep_the_whole_file_out(as_admin, looked_at, jsonl, project):
+    job = looked_at(jsonl('"Why?"', '""', "{", '"How?"'))
+    assert job.result["refusals"] == ["line 2: a message is empty", "line 3: not JSON"]
+    response = as_admin.get(page_of(job))
+    assertContains(response, "line 3: not JSON")
+    assertNotContains(response, "/confirm/")
+    confirm = reverse("datasets:confirm", args=[project.pk, job.pk])
+    assert as_admin.post(confirm).status_code == 404
+    assert not Prompt.objects.exists()
+
+
+def test_only_the_first_bad_lines_are_listed_but_all_are_counted(as_admin, looked_at, jsonl):
+    job = looked_at(jsonl(*["{"] * 70))
+    assert (job.result["refused"], len(job.result["refusals"])) == (70, 50)
+    assertContains(as_admin.get(page_of(job)), "first 50 of 70")
+
+
+@pytest.mark.parametrize(
+    ("content", "rows", "refusal"),
+    [
+        (b'\xef\xbb\xbf"Why?"', 1, ""),  # a byte order mark
+        (b'"Why?"\r\n"How?"\r\n', 2, ""),
+        (b'"Why?"\n\n\n"How?"', 2, ""),
+        (b'"caf\xe9?"', 0, "line 1: not UTF-8 text"),
+        ('"Why?"\n'.encode("utf-16"), 0, "line 1: not UTF-8 text"),
+        (b'"a\\u0000b"', 0, "line 1: a message contains a NUL character"),
+        (b'\x00\x00"Why?"', 0, "line 1: not JSON"),
+        (b'"' + b"x" * LONGEST_LINE + b'"', 0, "line 1: longer than 1,000,000 bytes"),
+        (b'"' + b"x" * (LONGEST_LINE - 2) + b'"', 1, ""),
+        (gzip.compress(b'"Why?"'), 1, ""),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+def test_odd_files_are_read_or_refused_by_line(looked_at, jsonl, content, rows, refusal):
+    result = looked_at(jsonl(content)).result
+    assert (result["rows"], result["refusals"][:1]) == (rows, [refusal] if refusal else [])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\n \n", "no rows"),
+        (gzip.compress(b'"Why?"' * 100)[:20], "damaged or cut short"),
+        (gzip.compress(b"")[:3], "damaged or cut short"),
+        (b"\x1f\x8bnot gzip at all", "damaged or cut short"),
+    ],
+)
+def test_files_that_are_none_are_refused_as_a_whole(as_admin, looked_at, jsonl, content, message):
+    job = looked_at(jsonl(content))
+    assert job.state == State.FAILED
+    assertContains(as_admin.get(page_of(job)), message)
+
+
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(looked_at, jsonl, settings):
+    settings.IMPORT_LIMIT = 10_000
+    assert "larger than" in looked_at(jsonl(gzip.compress(b'"Why?"\n' * 10_000))).message
+
+
+def test_two_answers_under_one_name_are_refused_by_line(looked_at, jsonl):
+    job = looked_at(jsonl(tree(), tree(answers=("Other words.",))))
+    assert job.result["refusals"] == ["line 2: the reply t1-0 is in line 1 too, with other words"]
+
+
+def test_a_file_that_is_too_large_is_refused_and_not_kept(as_admin, url, jsonl, settings, var):
+    settings.IMPORT_LIMIT = 1_000_000
+    response = as_admin.post(url, {"file": jsonl(b'"Why?"\n' * 200_000), "format": "guess"})
+    assertContains(response, "The file is larger than 1 MB")
+    assert not Job.objects.exists()
+    assert not (var / "store" / "uploads").exists()
+
+
+@pytest.mark.parametrize(("posted", "words"), [({}, "Choose a file first"), (b"", "is empty")])
+def test_no_file_and_an_empty_file_are_refused(as_admin, url, posted, words):
+    file = {"file": SimpleUploadedFile("empty.jsonl", posted)} if posted == b"" else {}
+    assertContains(as_admin.post(url, file | {"format": "guess"}), words)
+
+
+def test_a_name_full_of_tricks_is_only_shown(as_admin, url, jsonl, var):
+    as_admin.post(url, {"file": jsonl('"Why?"', name="../../<b>etc.jsonl"), "format": "guess"})
+    assert [path.parent.name for path in var.rglob("*") if path.is_file()] == ["uploads"]
+    assertNotContains(as_admin.get(url), "<b>etc")
+
+
+def test_only_admins_import(client, project, researcher, url, looked_at, jsonl):
+    job = looked_at(jsonl('"Why?"'))
+    confirm = reverse("datasets:confirm", args=[project.pk, job.pk])
+    for person in (researcher, a_user(a_project(), Role.ADMIN)):
+        client.force_login(person)
+        for address in (url, confirm):
+            assert client.post(address).status_code == 404
+    assert client.get(url).status_code == 404
+
+
+def test_files_come_in_pages_at_a_constant_cost(
+    as_admin, url, project, admin, django_assert_max_num_queries
+):
+    for number in range(51):
+        payload = {"name": f"f{number}"}
+        start_job(project, kind="preview", payload=payload, key=f"k{number}", by=admin)
+    with django_assert_max_num_queries(12):
+        assert len(as_admin.get(url).context["page"]) == 50
+
+
+@pytest.mark.parametrize(
+    ("line", "format"), [(tree(), "oasst"), ('{"prompt": "Why?"}', "prompts"), ("[]", "prompts")]
+)
+def test_the_format_is_found_out(line, format):
+    assert guess(list(lines_of(io.BytesIO(line.encode())))) == format
+
+
+def test_an_endless_line_is_not_read_past_the_bound():
+    file = io.BytesIO(b"x" * 10_000_000)
+    with pytest.raises(ImportRefusal):
+        list(lines_of(Bounded(file, 2_000_000)))
+    assert file.tell() < 4_000_000
+
+
+# Anything JSON can say, with the names that importers look for among its keys.
+NAMES = ["prompt", "messages", "role", "content", "text", "replies", "rank", "message_id"]
+NAMES += ["message_tree_id", "deleted"]
+WORDS = ["prompter", "assistant", "user", "system", "\x00", "\ud800", " ", "x" * 81]
+leaves = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(WORDS)
+)
+anything = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(NAMES) | st.text(), inner, max_size=6)
+    ),
+    max_leaves=20,
+)
+replies = st.lists(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, anything))
+    | st.fixed_dictionaries(
+        {
+            "role": st.just("assistant"),
+            "text": st.just("Hi.") | anything,
+            "rank": st.just(0) | anything,
+            "message_id": st.sampled_from(["a", "b"]) | anything,
+            "deleted": anything,
+        }
+    ),
+    max_size=4,
+)
+trees = st.fixed_dictionaries(
+    {
+        "message_tree_id": st.just("t") | anything,
+        "prompt": st.fixed_dictionaries(
+            {
+                "role": st.just("prompter") | anything,
+                "text": st.just("Why?") | anything,
+                "replies": replies | anything,
+                "deleted": anything,
+            }
+        ),
+    }
+)
+lines = st.binary(max_size=200) | (anything | trees).map(lambda row: json.dumps(row).encode())
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@given(content=st.lists(lines, max_size=4).map(b"\n".join))
+def test_whatever_a_file_holds_it_is_rows_or_a_refusal(format, content):
+    try:
+        found = parse(lines_of(io.BytesIO(content)), format)
+    except ImportRefusal:
+        return
+    for row in found:
+        texts = [turn.content for turn in row.messages] + [answer.text for answer in row.answers]
+        assert all(text.strip() and "\x00" not in text and text.encode() for text in texts)
