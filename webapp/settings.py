@@ -1,7 +1,8 @@
 """One file of settings; production values are the defaults wherever that is safe.
 
 Environment: ATTUNE_VAR (all state lives there), DATABASE_URL, REDIS_URL, ATTUNE_SECRET_KEY,
-ATTUNE_HOSTS (comma-separated), ATTUNE_HTTPS, ATTUNE_DEBUG, ATTUNE_THREADS.
+ATTUNE_HOSTS (comma-separated), ATTUNE_HTTPS, ATTUNE_DEBUG, ATTUNE_THREADS, ATTUNE_MODEL_FOLDERS
+(separated like PATH), ATTUNE_MODEL_GIB, ATTUNE_HUB.
 """
 
 import hashlib
@@ -231,6 +232,11 @@ JOB_LEASE = env_float("ATTUNE_JOB_LEASE", 120)
 JOB_RENEW = env_float("ATTUNE_JOB_RENEW", 1)
 TRAINER_COMMAND = [sys.executable, "-m", "alignment", "run"]
 STORE = VAR / "store"
+
+# Models from outside: which folders of the worker may be added, and how large a model may be.
+MODEL_FOLDERS = list(filter(None, os.environ.get("ATTUNE_MODEL_FOLDERS", "").split(os.pathsep)))
+MODEL_GIB = env_float("ATTUNE_MODEL_GIB", 20)
+HUB = env_bool("ATTUNE_HUB", default=True)
 
 LOGGING = {
     "version": 1,

@@ -69,7 +69,20 @@ class Number(NamedTuple):
     value: str
 
 
+ELSEWHERE = {"memory", "bytes"}  # of a summary: they have their own place on the page
 SPELLED = {"kl": "KL", "nll": "NLL", "z": "Z"}
+
+
+class Needed(NamedTuple):
+    """Memory that a kind of run takes with a model."""
+
+    kind: str
+    bytes: int
+
+
+def memory(artifact: Artifact) -> list[Needed]:
+    """The memory each kind of run takes, where it was estimated when the model was added."""
+    return [Needed(kind, size) for kind, size in artifact.summary.get("memory", {}).items()]
 
 
 def numbers(artifact: Artifact) -> list[Number]:
@@ -79,7 +92,7 @@ def numbers(artifact: Artifact) -> list[Number]:
         if isinstance(value, dict)
         else Number(_words(key), None, _plain(value))
         for key, value in artifact.summary.items()
-        if not isinstance(value, list)
+        if not isinstance(value, list) and key not in ELSEWHERE
     ]
 
 

@@ -7,5 +7,6 @@ from webapp.registry import views
 app_name = "registry"
 urlpatterns: list[URLPattern] = [
     path("models/", views.index, name="models"),
+    path("models/add/", views.add, name="add"),
     path("models/<int:artifact_id>/", views.detail, name="model"),
 ]

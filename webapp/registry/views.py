@@ -1,15 +1,29 @@
-"""Pages of models: the list, and one model with its lineage."""
+"""Pages of models: the list, adding one, and one model with its lineage."""
 
+from collections.abc import Mapping
+from uuid import uuid4
+
+from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.core.paginator import Paginator
-from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_GET, require_http_methods
 
+from webapp.errors import Refusal
 from webapp.htmx import HtmxRequest
-from webapp.projects.access import Action, project_for
+from webapp.projects.access import Action, may, project_for, role_in
+from webapp.projects.models import Project
 from webapp.registry import queries
+from webapp.registry.adding import add_model
+from webapp.registry.forms import FORMS, AddForm
+from webapp.registry.sources import SOURCES, Source
+from webapp.runs.models import Run
 
+FORM_BYTES = 1 << 20  # of a request beside its files
 ROWS = 50  # of a page of a table
 
 
@@ -22,6 +36,68 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
     return render(request, "registry/models.html", {"project": project, "page": page})
 
 
+@csrf_exempt  # csrf_protect follows once it is known who sends so much: it reads the whole body
+@login_required
+@require_http_methods(["GET", "POST"])
+def add(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The forms that add a model: ?source=hub, folder or upload, for those who may use it."""
+    project = project_for(request.user, project_id, can=Action.ADD_MODELS)
+    role = role_in(request.user, project)
+    offered = {name: source for name, source in SOURCES.items() if may(role, source.needs)}
+    chosen = request.GET.get("source", "hub")
+    if chosen not in offered:
+        raise Http404
+    if request.method == "POST" and too_large(request):
+        messages.error(request, f"A model may have at most {settings.MODEL_GIB:g} GiB.")
+        return redirect(request.get_full_path())
+    request.upload_handlers = [TemporaryFileUploadHandler(request)]  # others limit other uploads
+    return _add(request, project, offered, chosen)
+
+
+def too_large(request: HtmxRequest) -> bool:
+    """Whether more is coming than a model may have; asked before it is read."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    return not length.isdecimal() or int(length) > settings.MODEL_GIB * 2**30 + FORM_BYTES
+
+
+@csrf_protect
+def _add(
+    request: HtmxRequest, project: Project, offered: Mapping[str, Source], chosen: str
+) -> HttpResponse:
+    form = FORMS[chosen](
+        request.POST or None, request.FILES or None, initial={"key": uuid4()}, project=project
+    )
+    if form.is_valid() and (run := add_from(request, project, form)) is not None:
+        return redirect("runs:detail", project.pk, run.pk)
+    context = {
+        "project": project,
+        "form": form,
+        "sources": offered,
+        "chosen": chosen,
+        "hub": settings.HUB,
+        "limit": settings.MODEL_GIB,
+    }
+    return render(request, "registry/add.html", context)
+
+
+def add_from(request: HtmxRequest, project: Project, form: AddForm) -> Run | None:
+    """Queue what the form describes; a refusal is told in the form."""
+    asked = form.cleaned_data
+    try:
+        return add_model(
+            project,
+            name=asked["name"],
+            config=form.config,
+            base=asked["base"],
+            files=asked.get("files", ()),
+            key=str(asked["key"]),
+            by=request.user,
+        )
+    except Refusal as refusal:
+        form.add_error(None, str(refusal))
+        return None
+
+
 @login_required
 @require_GET
 def detail(request: HtmxRequest, project_id: int, artifact_id: int) -> HttpResponse:
@@ -32,6 +108,7 @@ def detail(request: HtmxRequest, project_id: int, artifact_id: int) -> HttpRespo
         "project": project,
         "model": model,
         "numbers": queries.numbers(model),
+        "memory": queries.memory(model),
         "ancestors": queries.ancestors(model),
         "uses": queries.uses(model)[:ROWS],
     }

@@ -1,9 +1,11 @@
 """What each kind of run reads and makes: one row per kind."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from django.db import transaction
 from django.db.models import Case, Exists, OuterRef, Value, When
 from pydantic import BaseModel
 
@@ -11,6 +13,7 @@ from alignment.config import (
     AlignConfig,
     EvaluateConfig,
     GenerateConfig,
+    ImportConfig,
     PretrainConfig,
     RewardConfig,
 )
@@ -19,6 +22,7 @@ from webapp.datasets.snapshots import pairs_of
 from webapp.labeling.models import Completion
 from webapp.labeling.services import create_compare_tasks
 from webapp.projects.models import PromptQuerySet, Split
+from webapp.registry import sources
 from webapp.registry.models import Artifact, ArtifactInput, ArtifactQuerySet
 from webapp.registry.services import store
 from webapp.runs.errors import RunError
@@ -34,6 +38,7 @@ ROLE_TYPES = {
     "policy": MODEL,
     "reference": MODEL,
     "backbone": MODEL,
+    "base": MODEL,
     "reward": REWARD,
     "judge": REWARD,
     "labels": SNAPSHOT,
@@ -91,6 +96,19 @@ def prepare_evaluate(run: Run, folder: Path) -> dict[str, str]:
     return resolved(run) | {"prompts": write_prompts(folder, prompts, config.prompts, least=8)}
 
 
+def prepare_import(run: Run, folder: Path) -> dict[str, str]:
+    """Where the model comes from, and the base of an adapter."""
+    config = ImportConfig.model_validate(run.config)
+    return resolved(run) | sources.trainer_inputs(config, first_key(run))
+
+
+def first_key(run: Run) -> str:
+    """The key of the run that this one repeats, however often that was: its upload lies there."""
+    while run.parent is not None:
+        run = run.parent
+    return run.idempotency_key
+
+
 def prepare_nothing(run: Run, folder: Path) -> dict[str, str]:
     """A run that reads nothing of the project's."""
     return {}
@@ -110,6 +128,12 @@ def publish_artifact(type: str) -> Callable[[Run, Path], None]:
         )
 
     return publish
+
+
+def publish_import(run: Run, output: Path) -> None:
+    """The model; its upload is not needed any more."""
+    publish_artifact(MODEL)(run, output)
+    transaction.on_commit(partial(sources.forget_upload, first_key(run)))
 
 
 def publish_completions(run: Run, output: Path) -> None:
@@ -160,6 +184,7 @@ RUN_KINDS: dict[str, RunKind] = {
     "pretrain": RunKind(
         PretrainConfig, lambda _: (), prepare_nothing, publish_artifact(MODEL), saves=False
     ),
+    "import": RunKind(ImportConfig, lambda _: (), prepare_import, publish_import, saves=False),
     "generate": RunKind(
         GenerateConfig, lambda _: ("policy",), prepare_generate, publish_completions, saves=False
     ),

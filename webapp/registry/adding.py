@@ -1,0 +1,54 @@
+"""Adding models: a run of the trainer fetches, checks and tries them."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from pydantic import BaseModel
+
+from webapp.accounts.models import User
+from webapp.projects.models import Project
+from webapp.registry import sources
+from webapp.registry.models import Artifact
+from webapp.runs.models import FINAL, Run
+from webapp.runs.services import start_run
+
+KEPT_FOR = (
+    86_400  # seconds that the files of an upload outlive their run, so that it can be retried
+)
+
+
+def add_model(  # noqa: PLR0913 - what the form asks, each once
+    project: Project,
+    *,
+    name: str,
+    config: BaseModel,
+    base: Artifact | None = None,
+    files: Sequence[UploadedFile] = (),
+    key: str,
+    by: User,
+) -> Run:
+    """Queue the run that adds a model, once per key. Raises RunError."""
+    if files and not project.runs.filter(idempotency_key=key).exists():
+        sweep_uploads()
+        sources.keep_upload(key, files)
+    return start_run(
+        project,
+        kind="import",
+        name=name,
+        config=config,
+        inputs={"base": base} if base else {},
+        key=key,
+        created_by=by,
+    )
+
+
+def sweep_uploads() -> None:
+    """Remove what failed runs have left for longer than a day."""
+    for folder in (Path(settings.STORE) / "uploads").glob("*"):
+        old = time.time() - folder.stat().st_mtime > KEPT_FOR
+        waiting = Run.objects.filter(idempotency_key=folder.name).exclude(state__in=FINAL)
+        if old and not waiting.exists():
+            sources.forget_upload(folder.name)

@@ -1,0 +1,157 @@
+"""Forms that add a model, one per source."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.template.defaultfilters import filesizeformat
+from pydantic import ValidationError
+
+from alignment.archives import is_archive
+from alignment.config import ImportConfig
+from alignment.errors import DataError
+from alignment.modelfiles import MOST_FILES, safe_name, wanted
+from webapp.projects.models import Project
+from webapp.registry.sources import model_folders
+from webapp.runs.forms import add_errors, drawn_field
+
+TEMPLATE_HELP = (
+    "How a conversation becomes the text that the model reads. Choose “plain” for a model that was "
+    "trained on text alone; ChatML needs a tokenizer that knows it."
+)
+
+
+class AddForm(forms.Form):
+    """What every added model is asked."""
+
+    source = ""
+    key = forms.UUIDField(widget=forms.HiddenInput)
+    name = forms.CharField(max_length=120, help_text="How lists call the model here.")
+    base = forms.ModelChoiceField(
+        None,
+        required=False,
+        label="Base model",
+        empty_label="none: it is a whole model",
+        help_text="Only for a LoRA adapter: the model it was trained on. The two become one full "
+        "model.",
+    )
+
+    field_order = ("key", "name", "folder", "files", "revision", "template", "base")
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.fields["base"].queryset = project.artifacts.models()
+        template = drawn_field(ImportConfig.model_fields["template"], "own")
+        template.help_text = TEMPLATE_HELP
+        self.fields["template"] = template
+        self.order_fields(self.field_order)
+
+    def clean(self) -> dict[str, Any]:
+        """Let the config itself judge the values."""
+        cleaned = super().clean()
+        if self.errors:
+            return cleaned
+        values = {"source": self.source, "template": cleaned["template"], **self.place(cleaned)}
+        try:
+            self.config = ImportConfig(limit_gib=settings.MODEL_GIB, **values)
+        except ValidationError as error:
+            add_errors(self, error)
+        return cleaned
+
+    def place(self, cleaned: Mapping[str, Any]) -> dict[str, str]:
+        """The settings that say where the model is."""
+        raise NotImplementedError
+
+
+class HubForm(AddForm):
+    """A model of the Hub."""
+
+    source = "hub"
+    repository = forms.CharField(
+        label="Name on the Hub", max_length=200, help_text="Such as HuggingFaceTB/SmolLM2-135M."
+    )
+    revision = forms.CharField(
+        max_length=100,
+        initial="main",
+        help_text="A commit, branch or tag. Whatever it is, the commit is stored with the model.",
+    )
+    field_order = ("key", "repository", "revision", "name", "template", "base")
+
+    def place(self, cleaned: Mapping[str, Any]) -> dict[str, str]:
+        """The name on the Hub and the revision."""
+        return {"name": cleaned["repository"], "revision": cleaned["revision"]}
+
+
+class FolderForm(AddForm):
+    """A folder on the worker's disk; only those found below the allowed roots can be chosen."""
+
+    source = "folder"
+    folder = forms.ChoiceField(help_text="Folders with a config.json below the allowed ones.")
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, project=project, **kwargs)
+        names = [folder.name for folder in model_folders()]
+        self.fields["folder"].choices = [(name, name) for name in names]
+
+    def place(self, cleaned: Mapping[str, Any]) -> dict[str, str]:
+        """The folder's shown name; its path is looked up when the run starts."""
+        return {"name": cleaned["folder"]}
+
+
+class FilesInput(forms.ClearableFileInput):
+    """A control for several files."""
+
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """The files of a model, or one archive of them."""
+
+    widget = FilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:  # noqa: ANN401
+        """Every file with a name that can be stored; raises ValidationError naming one that has none."""
+        files = [super(FilesField, self).clean(one, initial) for one in data or [None]]
+        if len(files) > MOST_FILES:
+            raise forms.ValidationError(f"At most {MOST_FILES} files.")
+        if (together := sum(file.size for file in files)) > settings.MODEL_GIB * 2**30:
+            size = filesizeformat(together)
+            raise forms.ValidationError(
+                f"{size} are more than the {settings.MODEL_GIB:g} GiB allowed here."
+            )
+        return _fine(files)
+
+
+def _fine(files: list[UploadedFile]) -> list[UploadedFile]:
+    """The files of a model among these; refused before anything is stored."""
+    kept = []
+    for file in files:
+        try:
+            if is_archive(safe_name(file.name)) or wanted(file.name):
+                kept.append(file)
+        except DataError as error:
+            raise forms.ValidationError(str(error)) from error
+    if not kept:
+        raise forms.ValidationError("None of these files belongs to a model.")
+    if len({file.name for file in kept}) < len(kept):
+        raise forms.ValidationError("Two of the files have the same name.")
+    return kept
+
+
+class UploadForm(AddForm):
+    """Files from a browser."""
+
+    source = "upload"
+    files = FilesField(
+        help_text="One .zip or .tar of the model's folder, or its files: config.json, safetensors, "
+        "tokenizer."
+    )
+
+    def place(self, cleaned: Mapping[str, Any]) -> dict[str, str]:
+        """The first file's name, for people."""
+        return {"name": cleaned["files"][0].name}
+
+
+FORMS: dict[str, type[AddForm]] = {form.source: form for form in (HubForm, FolderForm, UploadForm)}
