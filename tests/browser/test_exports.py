@@ -1,0 +1,117 @@
+"""Files in and out as an admin moves them: a real browser, a real short worker, real readers."""
+
+import json
+import math
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from tests.factories import a_label, a_project, a_ranking, a_user, some_prompts, some_tasks
+from webapp.datasets.services import freeze_snapshot
+from webapp.projects.models import Role
+
+pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.timeout(240)]
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+READER = Path(__file__).with_name("read_with_trl.py")
+PASSWORD = "long-enough-to-type"  # of a test
+PATIENCE = 60_000  # ms
+
+
+@pytest.fixture
+def lab(transactional_db):
+    return a_project(name="Lab")
+
+
+@pytest.fixture
+def machine(stack):
+    return stack.broker().short_worker().web()
+
+
+@pytest.fixture
+def page(machine, lab, browser_page):
+    """An admin's browser, signed in."""
+    a_user(lab, Role.ADMIN, username="ada", password=PASSWORD)
+    browser_page.goto(f"{machine.url}/accounts/login/")
+    browser_page.get_by_label("Username").fill("ada")
+    browser_page.get_by_label("Password").fill(PASSWORD)
+    browser_page.get_by_role("button", name="Sign in").click()
+    browser_page.wait_for_url(lambda url: "login" not in url)
+    return browser_page
+
+
+def violations(page):
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found]
+
+
+def read_with_trl(folder, out):
+    """What TRL's trainers say after two steps on an export, in a process of their own."""
+    command = [sys.executable, str(READER), str(folder), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("text", ["Lists of messages", "Plain text"])
+def test_an_export_is_fetched_opened_and_trained_on(page, machine, lab, tmp_path, text):
+    for task in some_tasks(lab, 12):
+        a_label(task)
+    for prompt in some_prompts(lab, 4):
+        a_ranking(prompt, 0, 1, 2)
+    snapshot = freeze_snapshot(lab)
+    page.goto(machine.url + reverse("labeling:labels", args=[lab.pk]))
+    page.get_by_role("link", name="Export").click()
+    page.get_by_label("Texts as").select_option(label=text)
+    assert violations(page) == []
+    page.get_by_role("button", name="Export", exact=True).click()
+    link = page.get_by_role("link", name="Download")
+    expect(link).to_be_visible(timeout=PATIENCE)
+    assert violations(page) == []
+    with page.expect_download() as download:
+        link.click()
+    zipfile.ZipFile(download.value.path()).extractall(tmp_path)
+    said = read_with_trl(tmp_path / Path(download.value.suggested_filename).stem, tmp_path)
+    assert sum(said["rows"].values()) == snapshot.pairs == 24
+    assert all(math.isfinite(loss) for name in ("dpo", "reward") for loss in said[name])
+    assert (len(said["dpo"]), len(said["reward"])) == (2, 2)
+
+
+def test_a_file_is_mended_looked_at_and_taken_in(page, machine, lab, tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('"Why is the sky blue?"\n{\n')
+    page.goto(machine.url + reverse("datasets:import", args=[lab.pk]))
+    assert violations(page) == []
+    page.get_by_label("File", exact=True).set_input_files(file)
+    page.get_by_role("button", name="Look at the file").click()
+    expect(page.get_by_text("line 2: not JSON")).to_be_visible(timeout=PATIENCE)
+    assert violations(page) == []
+    file.write_text('"Why is the sky blue?"\n"How do magnets work?"\n')
+    page.get_by_role("link", name="Choose a file again").click()
+    page.get_by_label("File", exact=True).set_input_files(file)
+    page.get_by_role("button", name="Look at the file").click()
+    expect(page.get_by_text("How do magnets work?")).to_be_visible(timeout=PATIENCE)
+    assert violations(page) == []
+    assert not lab.prompts.exists()
+    page.get_by_role("button", name="Import 2 rows").click()
+    expect(page.get_by_text("2 prompts and 0 answers are new")).to_be_visible(timeout=PATIENCE)
+    assert lab.prompts.count() == 2
+
+
+def test_a_job_outlives_its_worker(page, machine, lab, tmp_path):
+    """The worker is away when the job is asked for; tend tells the next one."""
+    machine.kill("worker-short")
+    machine.kill("broker")
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('"Why is the sky blue?"\n')
+    page.goto(machine.url + reverse("datasets:import", args=[lab.pk]))
+    page.get_by_label("File", exact=True).set_input_files(file)
+    page.get_by_role("button", name="Look at the file").click()
+    expect(page.get_by_text("when the worker for short jobs is free")).to_be_visible()
+    machine.broker().short_worker().tend()
+    expect(page.get_by_role("button", name="Import 1 row")).to_be_visible(timeout=PATIENCE)
