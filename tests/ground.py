@@ -10,17 +10,15 @@ import sys
 import tempfile
 from argparse import ArgumentParser
 from contextlib import ExitStack
-from pathlib import Path
 
 import django
 from django.apps import apps
-from django.conf import settings
 from django.core.management import call_command
 
 from tests import postgres
-from tests.stack import Stack
 
 ENGINES = ("sqlite", "postgresql")
+_servers: list[postgres.Server] = []
 
 
 def database_option() -> ArgumentParser:
@@ -42,7 +40,8 @@ def stand() -> None:
     )
     os.environ |= {"ATTUNE_VAR": var, "DJANGO_SETTINGS_MODULE": "webapp.settings"}
     if database_option().parse_known_args()[0].database == "postgresql":
-        os.environ["DATABASE_URL"] = kept.enter_context(postgres.server(options="")).url
+        _servers.append(kept.enter_context(postgres.server(options="")))
+        os.environ["DATABASE_URL"] = _servers[0].url
     else:
         os.environ["DATABASE_URL"] = f"sqlite:///{var}/attune.sqlite3"
     django.setup()
@@ -50,6 +49,6 @@ def stand() -> None:
     call_command("createcachetable", verbosity=0)
 
 
-def stack() -> Stack:
-    """Real programs on this ground."""
-    return Stack(Path(settings.VAR), settings.BROKER_SOCKET)
+def database_pids() -> list[int]:
+    """The first process of each database server that was started here."""
+    return [server.pid for server in _servers]

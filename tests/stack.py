@@ -117,12 +117,13 @@ class Stack:
             )
         return self
 
-    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+    def kill(self, name: str, number: int = signal.SIGKILL) -> "Stack":
         """Signal a program's whole group, and wait until it is gone."""
         program = self.running.pop(name)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, number)
         program.wait(PATIENCE)
+        return self
 
     def freeze(self, name: str) -> None:
         """Stop a program's whole group where it stands."""

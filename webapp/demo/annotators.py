@@ -44,7 +44,7 @@ def _label(url: str, project_id: int, login: Login, on_label: Callable[[], None]
     page = f"/p/{project_id}/label/"
     given = 0
     with httpx.Client(base_url=url, timeout=60) as client:
-        _sign_in(client, login)
+        sign_in(client, login)
         card = _card(client.get(page, headers=JSON))
         while card["assignment"] is not None:
             choice = person.choose(card["prompt"], card["left"], card["right"])
@@ -60,7 +60,8 @@ def _label(url: str, project_id: int, login: Login, on_label: Callable[[], None]
     return given
 
 
-def _sign_in(client: httpx.Client, login: Login) -> None:
+def sign_in(client: httpx.Client, login: Login) -> None:
+    """Give the client the session of this login; raises AnnotatorError."""
     client.get("/accounts/login/").raise_for_status()
     form = {
         "login": login.username,
