@@ -8,5 +8,6 @@ app_name = "registry"
 urlpatterns: list[URLPattern] = [
     path("models/", views.index, name="models"),
     path("models/add/", views.add, name="add"),
+    path("models/upload/", views.upload, name="upload"),
     path("models/<int:artifact_id>/", views.detail, name="model"),
 ]

@@ -1,6 +1,5 @@
 """Pages of models: the list, adding one, and one model with its lineage."""
 
-from collections.abc import Mapping
 from uuid import uuid4
 
 from django.conf import settings
@@ -20,7 +19,7 @@ from webapp.projects.models import Project
 from webapp.registry import queries
 from webapp.registry.adding import add_model
 from webapp.registry.forms import FORMS, AddForm
-from webapp.registry.sources import SOURCES, Source
+from webapp.registry.sources import SOURCES
 from webapp.runs.models import Run
 
 FORM_BYTES = 1 << 20  # of a request beside its files
@@ -36,22 +35,28 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
     return render(request, "registry/models.html", {"project": project, "page": page})
 
 
-@csrf_exempt  # csrf_protect follows once it is known who sends so much: it reads the whole body
 @login_required
 @require_http_methods(["GET", "POST"])
 def add(request: HtmxRequest, project_id: int) -> HttpResponse:
-    """The forms that add a model: ?source=hub, folder or upload, for those who may use it."""
+    """The form that adds a model of the Hub, or with ?source=folder of an allowed folder."""
     project = project_for(request.user, project_id, can=Action.ADD_MODELS)
-    role = role_in(request.user, project)
-    offered = {name: source for name, source in SOURCES.items() if may(role, source.needs)}
     chosen = request.GET.get("source", "hub")
-    if chosen not in offered:
+    if chosen not in ("hub", "folder"):
         raise Http404
+    return _form_page(request, project, chosen)
+
+
+@csrf_exempt  # csrf_protect follows once it is known who sends so much: it reads the whole body
+@login_required
+@require_http_methods(["GET", "POST"])
+def upload(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The form that uploads a model."""
+    project = project_for(request.user, project_id, can=Action.UPLOAD_MODELS)
     if request.method == "POST" and too_large(request):
         messages.error(request, f"A model may have at most {settings.MODEL_GIB:g} GiB.")
-        return redirect(request.get_full_path())
+        return redirect("registry:upload", project.pk)
     request.upload_handlers = [TemporaryFileUploadHandler(request)]  # others limit other uploads
-    return _add(request, project, offered, chosen)
+    return csrf_protect(_form_page)(request, project, "upload")
 
 
 def too_large(request: HtmxRequest) -> bool:
@@ -60,19 +65,17 @@ def too_large(request: HtmxRequest) -> bool:
     return not length.isdecimal() or int(length) > settings.MODEL_GIB * 2**30 + FORM_BYTES
 
 
-@csrf_protect
-def _add(
-    request: HtmxRequest, project: Project, offered: Mapping[str, Source], chosen: str
-) -> HttpResponse:
+def _form_page(request: HtmxRequest, project: Project, chosen: str) -> HttpResponse:
     form = FORMS[chosen](
         request.POST or None, request.FILES or None, initial={"key": uuid4()}, project=project
     )
     if form.is_valid() and (run := add_from(request, project, form)) is not None:
         return redirect("runs:detail", project.pk, run.pk)
+    role = role_in(request.user, project)
     context = {
         "project": project,
         "form": form,
-        "sources": offered,
+        "sources": {name: source for name, source in SOURCES.items() if may(role, source.needs)},
         "chosen": chosen,
         "hub": settings.HUB,
         "limit": settings.MODEL_GIB,

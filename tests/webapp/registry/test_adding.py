@@ -27,6 +27,11 @@ def url(project):
 
 
 @pytest.fixture
+def uploads(project):
+    return reverse("registry:upload", args=[project.pk])
+
+
+@pytest.fixture
 def inside(client, researcher):
     client.force_login(researcher)
     return client
@@ -60,10 +65,14 @@ def test_annotators_cannot_add_models(project, client, url):
     assert client.get(url).status_code == client.post(url).status_code == 404
 
 
-def test_only_admins_are_offered_an_upload(inside, url):
-    assertNotContains(inside.get(url), "source=upload")
+def test_only_admins_are_offered_an_upload(inside, url, uploads):
+    assertNotContains(inside.get(url), uploads)
     assert inside.get(url, {"source": "upload"}).status_code == 404
-    assert inside.post(f"{url}?source=upload", asked(files=upload())).status_code == 404
+    assert inside.post(uploads, asked(files=upload())).status_code == 404
+
+
+def test_an_admin_is_offered_an_upload(admin, url, uploads):
+    assertContains(admin.get(url), uploads)
 
 
 def test_a_name_on_the_hub_becomes_a_run(project, inside, url):
@@ -133,37 +142,37 @@ def test_a_folder_that_went_away_fails_the_run_in_words(inside, url, root):
         folders.prepare(claimed())
 
 
-def test_uploaded_files_wait_for_their_run(project, admin, url):
-    admin.post(f"{url}?source=upload", asked(files=[upload(), upload("merges.txt", b"a b")]))
+def test_uploaded_files_wait_for_their_run(project, admin, uploads):
+    admin.post(uploads, asked(files=[upload(), upload("merges.txt", b"a b")]))
     folder = sources.upload_folder(project.runs.get().idempotency_key)
     assert RunSpec.load(folders.prepare(claimed())).inputs == {"source": str(folder)}
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "merges.txt"]
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "modeling_own.py", "a b.json", "x.h5"])
-def test_a_file_that_may_run_code_is_refused_by_name(project, admin, url, name):
-    assertContains(admin.post(f"{url}?source=upload", asked(files=[upload(name)])), name)
+def test_a_file_that_may_run_code_is_refused_by_name(project, admin, uploads, name):
+    assertContains(admin.post(uploads, asked(files=[upload(name)])), name)
     assert not project.runs.exists()
 
 
-def test_an_upload_past_the_limit_is_not_read(project, admin, url, settings):
+def test_an_upload_past_the_limit_is_not_read(project, admin, uploads, settings):
     settings.MODEL_GIB = 1e-9
     body = io.BytesIO(b"x" * (2 << 20))
-    response = admin.post(f"{url}?source=upload", asked(files=[body]), follow=True)
+    response = admin.post(uploads, asked(files=[body]), follow=True)
     assertContains(response, "A model may have at most")
     assert not project.runs.exists()
 
 
-def test_files_past_the_limit_are_refused_beside_their_field(project, admin, url, settings):
+def test_files_past_the_limit_are_refused_beside_their_field(project, admin, uploads, settings):
     settings.MODEL_GIB = 1e-9
-    response = admin.post(f"{url}?source=upload", asked(files=[upload()]))
+    response = admin.post(uploads, asked(files=[upload()]))
     assertContains(response, "GiB allowed here")
 
 
-def test_an_upload_needs_a_token_like_every_form(project, url):
+def test_an_upload_needs_a_token_like_every_form(project, uploads):
     client = Client(enforce_csrf_checks=True)
     client.force_login(a_user(project, Role.ADMIN))
-    assert client.post(f"{url}?source=upload", asked(files=[upload()])).status_code == 403
+    assert client.post(uploads, asked(files=[upload()])).status_code == 403
     assert not project.runs.exists()
 
 
