@@ -1,0 +1,82 @@
+"""What every answer carries against hostile pages and texts, and that nothing is done unasked."""
+
+import logging
+
+import pytest
+from django.conf import settings
+from django.test import override_settings
+
+from tests.webapp.addresses import a_world, addresses, client_with, session_of
+from webapp.accounts.models import User
+
+POLICY = {
+    "default-src 'self'",
+    "img-src 'self' data:",
+    "object-src 'none'",
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+    "form-action 'self'",
+}
+
+
+@pytest.fixture
+def world(db, var, caplog):
+    caplog.set_level(logging.CRITICAL, "django")  # refusals are what is wanted
+    return a_world(var)
+
+
+@pytest.fixture
+def session(world):
+    return session_of(User.objects.create_superuser("root", password="long enough"))
+
+
+def lacking(response):
+    """What an answer should carry and does not."""
+    stated = {part.strip() for part in response.get("Content-Security-Policy", "").split(";")}
+    wanted = {
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    return sorted(POLICY - stated) + [name for name in wanted if response.get(name) != wanted[name]]
+
+
+def test_every_answer_carries_the_whole_set_of_headers(world, session):
+    paths = [world.path(address) for address in addresses()] + ["/nothing/here/", "/p/0/"]
+    answers = [client_with(who).get(path) for path in paths for who in (session, None)]
+    assert len(answers) == 2 * len(paths)
+    assert [(each.request["PATH_INFO"], lacking(each)) for each in answers if lacking(each)] == []
+
+
+def test_nothing_is_changed_without_a_token(world, session):
+    client = client_with(session, enforce_csrf_checks=True)
+    for address in addresses():
+        path = world.path(address)
+        assert (address.name, client.post(path).status_code) == (address.name, 403)
+        for method in (client.put, client.patch, client.delete):
+            assert method(path).status_code in (403, 405)
+
+
+def test_a_token_of_another_origin_changes_nothing(world, session):
+    client = client_with(session, enforce_csrf_checks=True)
+    token = client.get("/accounts/password/change/").cookies[settings.CSRF_COOKIE_NAME].value
+    posted = {"csrfmiddlewaretoken": token, "role": "annotator"}
+    path = world.path(next(each for each in addresses() if each.name == "invite"))
+    assert client.post(path, posted).status_code == 200
+    foreign = client.post(path, posted, headers={"Origin": "https://evil.example"})
+    assert foreign.status_code == 403
+
+
+def test_cookies_stay_in_the_browser_and_on_https(world):
+    assert settings.SESSION_COOKIE_HTTPONLY
+    with override_settings(SESSION_COOKIE_SECURE=True, CSRF_COOKIE_SECURE=True):
+        cookies = client_with(None).get("/accounts/login/").cookies
+    assert cookies["csrftoken"]["secure"]
+    assert cookies["csrftoken"]["samesite"] == "Lax"
+
+
+def test_the_pages_of_a_one_time_link_are_not_kept(world):
+    for address in addresses():
+        if address.name.startswith("accounts:"):
+            assert "no-store" in client_with(None).get(world.path(address))["Cache-Control"]

@@ -1,0 +1,200 @@
+"""Who may do what, tried out: every address by every method and person."""
+
+import logging
+from enum import Enum
+
+import pytest
+from django.db import connection, transaction
+from django.urls import reverse
+
+from tests.factories import a_user
+from tests.webapp.addresses import a_world, addresses, client_with, session_of
+from webapp.accounts.models import User
+from webapp.projects.access import LEAST, Action, may
+from webapp.projects.models import Role
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+PLAIN, FRAGMENT, JSON = {}, {"HX-Request": "true"}, {"Accept": "application/json"}
+SAFE = {"GET", "HEAD", "OPTIONS"}
+OUTSIDERS = ("anonymous", "deactivated")
+
+
+class Gate(Enum):
+    """Who may open an address that belongs to no project."""
+
+    ANYBODY = "anybody"
+    SIGNED_IN = "whoever is signed in"
+    SUPERUSER = "superusers"
+
+
+# What each address asks for; one without a row fails the first test below.
+ROWS = {
+    "account_login": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
+    "account_logout": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
+    "account_inactive": {"GET": Gate.ANYBODY},
+    "account_change_password": {"GET": Gate.SIGNED_IN, "POST": Gate.SIGNED_IN},
+    "account_set_password": {"GET": Gate.SIGNED_IN, "POST": Gate.SIGNED_IN},
+    "account_reset_password": {"GET": Gate.ANYBODY},
+    "accounts:setup": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
+    "accounts:invitation": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
+    "accounts:reset": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
+    "home": {"GET": Gate.SIGNED_IN},
+    "new_project": {"GET": Gate.SUPERUSER, "POST": Gate.SUPERUSER},
+    "project": {"GET": Action.SEE_PROJECT},
+    "prompts": {"GET": Action.WRITE_PROMPTS, "POST": Action.WRITE_PROMPTS},
+    "guidelines": {"GET": Action.EDIT_GUIDELINES, "POST": Action.EDIT_GUIDELINES},
+    "members": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
+    "invite": {"POST": Action.MANAGE_MEMBERS},
+    "withdraw": {"POST": Action.MANAGE_MEMBERS},
+    "member": {"POST": Action.MANAGE_MEMBERS},
+    "reset": {"POST": Action.MANAGE_MEMBERS},
+    "labeling:label": {"GET": Action.LABEL, "POST": Action.LABEL},
+    "labeling:tasks": {"GET": Action.SEE_DATA},
+    "labeling:labels": {"GET": Action.SEE_DATA},
+    "datasets:snapshots": {"GET": Action.FREEZE, "POST": Action.FREEZE},
+    "datasets:snapshot": {"GET": Action.SEE_DATA},
+    "datasets:import": {"GET": Action.IMPORT_DATA, "POST": Action.IMPORT_DATA},
+    "datasets:confirm": {"POST": Action.IMPORT_DATA},
+    "datasets:export": {"GET": Action.EXPORT_DATA, "POST": Action.EXPORT_DATA},
+    "jobs:detail": {"GET": Action.EXPORT_DATA},
+    "jobs:cancel": {"POST": Action.EXPORT_DATA},
+    "jobs:download": {"GET": Action.EXPORT_DATA},
+    "registry:models": {"GET": Action.SEE_MODELS},
+    "registry:add": {"GET": Action.ADD_MODELS, "POST": Action.ADD_MODELS},
+    "registry:upload": {"GET": Action.UPLOAD_MODELS, "POST": Action.UPLOAD_MODELS},
+    "registry:model": {"GET": Action.SEE_MODELS},
+    "rounds:list": {"GET": Action.SEE_ROUNDS},
+    "rounds:launch": {"GET": Action.START_ROUNDS, "POST": Action.START_ROUNDS},
+    "rounds:detail": {"GET": Action.SEE_ROUNDS},
+    "rounds:cancel": {"POST": Action.START_ROUNDS},
+    "rounds:retry": {"POST": Action.START_ROUNDS},
+    "runs:list": {"GET": Action.SEE_RUNS},
+    "runs:start": {"GET": Action.START_RUNS, "POST": Action.START_RUNS},
+    "runs:detail": {"GET": Action.SEE_RUNS},
+    "runs:metrics": {"GET": Action.SEE_RUNS},
+    "runs:metrics_csv": {"GET": Action.SEE_RUNS},
+    "runs:log": {"GET": Action.SEE_RUNS},
+    "runs:act": {"POST": Action.START_RUNS},
+}
+POSTED = {"invite": {"role": "annotator"}, "member": {"act": "role", "role": "annotator"}}
+COUNTER = '"cache"'  # how often somebody tried, whatever came of it
+# A look at the label page leases the pairs it shows.
+LEASES = {"labeling:label": ("labeling_task", "labeling_assignment", "accounts_user")}
+
+
+@pytest.fixture
+def world(db, var, caplog):
+    caplog.set_level(logging.CRITICAL, "django.request")  # refusals are what is wanted
+    return a_world(var)
+
+
+@pytest.fixture
+def sessions(world, var):
+    """A session of a person of every kind; the stranger is an admin, but elsewhere."""
+    people = dict(world.people)
+    people["stranger"] = a_world(var).people["admin"]
+    people["superuser"] = User.objects.create_superuser("root", password="long enough to be one")
+    people["deactivated"] = a_user(world.project, Role.ADMIN)
+    sessions = {name: session_of(person) for name, person in people.items()}
+    User.objects.filter(pk=people["deactivated"].pk).update(is_active=False)
+    return sessions | {"anonymous": None}
+
+
+def test_every_address_has_a_row():
+    assert {address.name for address in addresses()} == set(ROWS)
+
+
+def test_every_action_is_asked_for_somewhere():
+    assert {*LEAST} == {*Action}
+    assert {*Action} <= {gate for row in ROWS.values() for gate in row.values()}
+
+
+def test_nobody_gets_further_than_the_table(world, sessions):
+    """Each cell in a transaction of its own, which is taken back."""
+    wrong, cells = [], 0
+    for address in addresses():
+        for method in METHODS:
+            for way in ways(address.name, method):
+                for person, session in sessions.items():
+                    cells += 1
+                    answer = ask(address, method, world.path(address), session, way)
+                    if fault := fault_of(address.name, method, person, *answer):
+                        wrong.append(f"{method} {address.name} {way} by {person}: {fault}")
+    print(f"{cells} cells, {len(wrong)} violations")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_rows_of_another_project_are_not_found_in_ones_own(world, var):
+    """The address names my project and somebody else's row."""
+    foreign, session = a_world(var), session_of(world.people["admin"])
+    for address in addresses():
+        theirs = address.parts - {"project_id", "action"}
+        if "project_id" not in address.parts or not theirs:
+            continue
+        parts = foreign.parts | foreign.own.get(address.name, {})
+        path = address.of(parts | {"project_id": world.project.pk})
+        for method in ROWS[address.name]:
+            status, _, writes = ask(address, method, path, session, PLAIN)
+            assert (address.name, status, writes) == (address.name, 404, [])
+
+
+def ways(name, method):
+    """How a request may ask for its answer: one address serves programs too."""
+    if method not in ("GET", "POST"):
+        return [PLAIN]
+    return [PLAIN, FRAGMENT, JSON] if name == "labeling:label" else [PLAIN, FRAGMENT]
+
+
+def ask(address, method, path, session, way):
+    """Status, where it sends, and what was written."""
+    writes = []
+
+    def note(execute, sql, params, many, context):
+        if sql.startswith(("INSERT", "UPDATE", "DELETE")) and COUNTER not in sql:
+            writes.append(sql)
+        return execute(sql, params, many, context)
+
+    with transaction.atomic(), connection.execute_wrapper(note):
+        data = POSTED.get(address.name, {}) if method == "POST" else {}
+        response = getattr(client_with(session), method.lower())(path, data, headers=way)
+        b"".join(response)  # a file is sent to its end
+        transaction.set_rollback(True)
+    return response.status_code, response.headers.get("Location", ""), writes
+
+
+def fault_of(name, method, person, status, location, writes):
+    """What is wrong with an answer; empty when all is well."""
+    sent_away = status == 302 and location.startswith(reverse("account_login") + "?next=")
+    gate = ROWS[name].get(method)
+    if status >= 500:
+        return f"answers {status}"
+    if gate and passes(person, gate):
+        unasked = [sql for sql in writes if not any(table in sql for table in LEASES.get(name, ()))]
+        if method in SAFE and unasked:
+            return f"a look writes: {unasked[0][:80]}"
+        return f"is kept out ({status})" if sent_away or status in (403, 404, 405) else ""
+    if writes:
+        return f"writes: {writes[0][:80]}"
+    if gate is None:
+        return (
+            ""
+            if status == 405 or sent_away or status == 404 or is_harmless(name, method)
+            else status
+        )
+    expected = sent_away if person in OUTSIDERS else status == 404
+    return "" if expected else f"answers {status}"
+
+
+def is_harmless(name, method):
+    """HEAD is GET without its body; allauth's forms take PUT for POST and show themselves."""
+    return (method == "HEAD" and "GET" in ROWS[name]) or name.startswith("account_")
+
+
+def passes(person, gate):
+    if gate is Gate.ANYBODY:
+        return True
+    if person in OUTSIDERS:
+        return False
+    if gate is Gate.SIGNED_IN or person == "superuser":
+        return True
+    return isinstance(gate, Action) and person in set(Role) and may(Role(person), gate)
