@@ -171,6 +171,7 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
         "pairs_train": len(fitted),
         "pairs_heldout": len(held),
         "prompts_heldout": len({pair.prompt.key for pair in held}),
+        "pairs_contradicted": contradicted(pairs),
         "pairs_cut": sum(example.cut for example in examples + judged),
         "center": model.center,
         "scale": model.scale,
@@ -195,15 +196,27 @@ def usable(records: Iterable[PairRecord]) -> list[PairRecord]:
     return pairs
 
 
+def contradicted(pairs: Sequence[PairRecord]) -> int:
+    """How many pairs another label says the opposite of."""
+    said = {(pair.prompt.key, pair.chosen, pair.rejected) for pair in pairs}
+    return sum((pair.prompt.key, pair.rejected, pair.chosen) in said for pair in pairs)
+
+
 def divided(pairs: Sequence[PairRecord], share: float) -> tuple[list[PairRecord], list[PairRecord]]:
-    """Pairs to fit and pairs held out, by prompt; raises DataError where either would be empty."""
-    held = [pair for pair in pairs if _place(pair.prompt.key) < share]
-    fitted = [pair for pair in pairs if _place(pair.prompt.key) >= share]
-    if not held or not fitted:
+    """Pairs to fit and pairs held out, by prompt; raises DataError where there is but one prompt.
+
+    A prompt's own hash decides, so that new labels move no prompt across; where by chance that
+    leaves a side empty, the prompt nearest to the border crosses it.
+    """
+    places = sorted({_place(pair.prompt.key) for pair in pairs})
+    if len(places) < 2:
         raise DataError(
-            f"The {len(pairs)} pairs are about too few prompts to hold out {share:.0%} of them. "
-            "Label comparisons of more prompts, or change the held-out share."
+            "All pairs are about one prompt, so none can be held out to measure accuracy. Label "
+            "comparisons of more prompts."
         )
+    border = min(max(share, places[1]), places[-1])
+    held = [pair for pair in pairs if _place(pair.prompt.key) < border]
+    fitted = [pair for pair in pairs if _place(pair.prompt.key) >= border]
     return fitted, held
 
 

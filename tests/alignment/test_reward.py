@@ -139,13 +139,26 @@ def test_a_long_prompt_keeps_its_end_and_a_long_completion_its_start(model):
     [
         (slice(0, 7), "at least 8"),
         ([0] * 9, "same pair"),
-        ([0, 1, 2] * 4, "too few prompts"),
     ],
 )
 def test_too_little_to_learn_from_is_refused(tmp_path, pairs, chosen, message):
     some = pairs[chosen] if isinstance(chosen, slice) else [pairs[i] for i in chosen]
     with pytest.raises(DataError, match=message):
         run(tmp_path, some)
+
+
+def test_pairs_about_one_prompt_cannot_be_held_out(tmp_path):
+    with pytest.raises(DataError, match="one prompt"):
+        run(tmp_path, [pair("sun", "good", "bad " * n) for n in range(1, 10)])
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_both_sides_of_few_prompts_have_one(share):
+    pairs = [pair(word, "good", "bad") for word in ("sun", "rain", "day")]
+    fitted, held = divided(pairs, share)
+    assert fitted
+    assert held
+    assert len(fitted) + len(held) == 3
 
 
 def test_pairs_of_equal_texts_say_nothing(tmp_path):
