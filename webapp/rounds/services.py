@@ -79,7 +79,7 @@ def refuse_few_pairs(snapshot: Snapshot, split: Split) -> None:
         return
     way_out = {
         Split.TRAIN: "Collect more labels, then freeze a new snapshot.",
-        Split.VALIDATION: "Collect more labels (one prompt in ten is for the judge), or choose "
+        Split.VALIDATION: "Collect more labels (one prompt in five is for the judge), or choose "
         "another judge.",
     }[split]
     raise RoundError(
