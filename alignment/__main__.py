@@ -1,7 +1,8 @@
 """The trainer: `python -m alignment run FOLDER` computes what a run folder describes.
 
 Reads `config.json`, appends one JSON line per event to `events.jsonl`, obeys `control.json`.
-Exit status: 0 done or stopped as asked, 3 failed for a reason that is in the last event, 1 a bug.
+Exit status: 0 done or stopped as asked, 3 failed for a reason that is in the last event, 1 a bug,
+4 the disk is full.
 """
 
 import argparse
@@ -10,13 +11,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from errno import ENOSPC
 from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
 
 from alignment.config import CONFIGS, Kind, RunSpec
-from alignment.errors import AlignmentError, ConfigError
+from alignment.errors import FULL_DISK, AlignmentError, ConfigError, explained
 from alignment.events import Event, Failed, dump_event
 from alignment.folders import MANIFEST
 from alignment.trainer import drive
@@ -69,7 +71,11 @@ def run(folder: Path) -> int:
         with (folder / "events.jsonl").open("ab+") as lines:
             _end_torn_line(lines)
             return _run(folder, lines)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno == ENOSPC:  # there may be no room to say so
+            return FULL_DISK
+        if not isinstance(error, FileNotFoundError):
+            raise
         print(f"{folder} is not a folder.", file=sys.stderr)
         return FAILED
 
@@ -87,14 +93,16 @@ def _run(folder: Path, lines: BinaryIO) -> int:
         _prepare(spec, folder)
         for event in drive(spec, folder):
             say(event)
-    except AlignmentError as error:
-        print(f"{error.code}: {error}", file=sys.stderr)
-        say(Failed(code=error.code, message=str(error)))
+    except Exception as error:  # its traceback goes to the log, what is known of it to the run
+        known = error if isinstance(error, AlignmentError) else explained(error)
+        if known is not error:
+            traceback.print_exc()
+        if known is None:
+            say(Failed(code="bug", message=f"{type(error).__name__}: {error}"))
+            return BUG
+        print(f"{known.code}: {known}", file=sys.stderr)
+        say(Failed(code=known.code, message=str(known)))
         return FAILED
-    except Exception as error:  # a bug: its traceback goes to the log, its name to the run
-        traceback.print_exc()
-        say(Failed(code="bug", message=f"{type(error).__name__}: {error}"))
-        return BUG
     return 0
 
 

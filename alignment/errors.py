@@ -35,3 +35,19 @@ class CheckpointError(AlignmentError):
     """A stored folder is incomplete or does not match its manifest."""
 
     code = "checkpoint"
+
+
+FULL_DISK = (
+    4  # exit status of a trainer whose disk is full: it may be unable to write its last event
+)
+_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+def explained(error: Exception) -> AlignmentError | None:
+    """What a person can do about a foreign error; None where it is a bug."""
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return OutOfMemoryError(
+            "The machine ran out of memory; try a smaller batch, fewer completions at once or a "
+            "smaller completion length limit."
+        )
+    return None

@@ -8,12 +8,14 @@ import json
 import os
 import sys
 import time
+from errno import ENOSPC
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from alignment import folders
 from alignment.config import RunSpec
+from alignment.errors import FULL_DISK
 from alignment.events import (
     CheckpointSaved,
     Failed,
@@ -93,4 +95,7 @@ def main():
 if __name__ == "__main__":
     FOLDER = Path(sys.argv[1])
     SPEC = RunSpec.load(FOLDER)
-    main()
+    try:
+        main()
+    except OSError as error:
+        sys.exit(FULL_DISK if error.errno == ENOSPC else f"{error}")

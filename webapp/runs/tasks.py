@@ -2,18 +2,21 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer import Consumer
 from django.conf import settings
+from django.core.cache import cache
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from webapp.runs import execution, workers
 from webapp.runs.models import Run
+
+BELL_REMEMBERED = 3  # rings; tend tries each time while something waits
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +40,21 @@ def send_ring(queue: str) -> bool:
         ring.apply_async((queue,), queue=queue, retry=False)
     except (OperationalError, RedisError, OSError) as error:
         logger.warning("Could not ring %s, tend will: %s", queue, error)
+        cache.set(_silence(queue), value=True, timeout=BELL_REMEMBERED * settings.RUN_RING)
         return False
+    if silent_bells([queue]):
+        cache.delete(_silence(queue))
     return True
+
+
+def silent_bells(queues: Collection[str]) -> set[str]:
+    """The queues that could not be rung when it was last tried: their broker is away."""
+    silent = cache.get_many([_silence(queue) for queue in queues])
+    return {queue for queue in queues if _silence(queue) in silent}
+
+
+def _silence(queue: str) -> str:
+    return f"silent-bell-{queue}"
 
 
 @worker_init.connect

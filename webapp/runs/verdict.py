@@ -3,6 +3,7 @@
 import signal
 from typing import NamedTuple
 
+from alignment.errors import FULL_DISK
 from alignment.events import Failed, Finished, Stopped
 from webapp.runs.models import Intent, State
 from webapp.runs.supervisor import Outcome
@@ -32,6 +33,8 @@ def judge(outcome: Outcome, intent: str, run_id: int) -> Verdict:
             return Verdict(State.SUCCEEDED, "", "")
         case Failed() as failed:
             return _failed(failed, run_id)
+    if outcome.returncode == FULL_DISK:
+        return Verdict(State.INTERRUPTED, "disk_full", DISK_IS_FULL)
     if outcome.asked:
         return _stopped(outcome, intent)
     if outcome.returncode < 0:

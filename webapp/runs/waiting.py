@@ -9,6 +9,7 @@ from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
 from webapp.projects.models import Project
+from webapp.runs import tasks
 from webapp.runs.models import FINAL, LIVE, Run, RunNeed, State, Worker
 from webapp.runs.transitions import after
 
@@ -44,12 +45,15 @@ def waiting_reasons(runs: Iterable[Run]) -> dict[int, str]:
     unmet, later = unmet_needs(queued), put_off(queued)
     lines = {name: places(name) for name in {run.queue for run in queued}}
     served = set(live_workers().values_list("queue", flat=True))
+    silent = tasks.silent_bells(lines)
     reasons = {}
     for run in queued:
         if names := unmet.get(run.pk):
             reasons[run.pk] = f"waits for {' and '.join(names)}"
         elif run.pk in later:
             reasons[run.pk] = f"is tried again at {run.not_before:%H:%M:%S} UTC"
+        elif run.queue in silent:
+            reasons[run.pk] = "the broker is away; it starts when the broker is back"
         elif run.queue not in served:
             reasons[run.pk] = "no worker is running"
         else:

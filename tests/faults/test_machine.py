@@ -1,0 +1,130 @@
+"""What a machine lacks: memory, disk, a broker."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from alignment.__main__ import main
+from alignment.config import RunSpec
+from alignment.errors import FULL_DISK
+from alignment.events import PhaseStarted, Ready, parse_event
+from alignment.trainer import RUNNERS
+from tests.factories import a_run, a_worker, again, run_at
+from tests.stack import ROOT
+from tests.stand_in import FINISH
+from webapp.runs import execution, tend
+from webapp.runs.supervisor import Outcome
+from webapp.runs.tasks import send_ring
+from webapp.runs.verdict import judge
+from webapp.runs.waiting import waiting_reason
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return described(tmp_path)
+
+
+def described(folder):
+    """The folder, as one of a pretrain run."""
+    spec = RunSpec(kind="pretrain", run=1, epoch=1, threads=1, config={})
+    (folder / "config.json").write_text(spec.model_dump_json())
+    return folder
+
+
+def ask_for_too_much(spec, folder):
+    yield Ready(total_steps=1, threads=1, device="cpu")
+    torch.empty(1 << 60, dtype=torch.uint8)
+
+
+def fill_the_list(spec, folder):
+    yield Ready(total_steps=1, threads=1, device="cpu")
+    bytearray(1 << 62)
+
+
+def fill_the_gpu(spec, folder):
+    yield Ready(total_steps=1, threads=1, device="cpu")
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+@pytest.mark.parametrize("greedy", [ask_for_too_much, fill_the_list, fill_the_gpu])
+def test_too_little_memory_is_said_with_what_to_try(folder, monkeypatch, greedy):
+    monkeypatch.setitem(RUNNERS, "pretrain", f"{__name__}:{greedy.__name__}")
+    assert main(["run", str(folder)]) == 3
+    failed = parse_event((folder / "events.jsonl").read_bytes().splitlines()[-1])
+    assert failed.code == "oom"
+    assert "smaller batch" in failed.message
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("full disk: only root can mount a small one")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def talk(spec, folder):
+    yield Ready(total_steps=1, threads=1, device="cpu")
+    for _ in range(1000):
+        yield PhaseStarted(name="x" * 10_000)
+
+
+def test_a_trainer_on_a_full_disk_says_so_by_its_status(small_disk):
+    folder = described(small_disk)
+    script = (
+        "import sys; from alignment import __main__, trainer; "
+        "trainer.RUNNERS['pretrain'] = 'tests.faults.test_machine:talk'; "
+        "sys.exit(__main__.main(['run', sys.argv[1]]))"
+    )
+    with (folder / "stdout.log").open("wb") as log:
+        done = subprocess.run(
+            [sys.executable, "-c", script, folder], cwd=ROOT, stdout=log, stderr=log
+        )
+    assert done.returncode == FULL_DISK
+    verdict = judge(Outcome(done.returncode, None, "", forced=False), "run", 1)
+    assert (verdict.to, verdict.reason) == ("interrupted", "disk_full")
+
+
+def test_a_run_on_a_full_disk_goes_on_when_there_is_room(
+    project, stand_in, small_disk, monkeypatch
+):
+    monkeypatch.setattr(tend, "DISK_RESERVE", 0)
+    stand_in.STORE = small_disk / "store"
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * (MIB - 8192))
+    run = a_run(project, seed=FINISH)
+    execute(run)
+    assert (again(run).state, again(run).reason) == ("interrupted", "disk_full")
+    assert "Free some space" in again(run).message
+    filler.unlink()
+    tend.requeue()
+    execute(run_at(run, not_before=None))
+    assert again(run).state == "succeeded"
+
+
+def execute(run):
+    execution.execute(execution.claim(run.queue, a_worker()))
+
+
+def test_a_run_says_that_the_broker_is_away(project):
+    run = a_run(project)
+    assert not send_ring(run.queue)
+    assert "the broker is away" in waiting_reason(run)
+
+
+@pytest.mark.stack
+def test_a_run_says_no_more_of_a_broker_that_is_back(stack, transactional_db, project):
+    run = a_run(project)
+    send_ring(run.queue)
+    stack.broker()
+    assert send_ring(run.queue)
+    assert waiting_reason(run) == "no worker is running"
