@@ -1,0 +1,258 @@
+"""Backups: whole while people label, refused when a byte is wrong, and never half restored."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from tests.factories import a_label, a_project, a_user, an_artifact, some_tasks
+from webapp.backups import BackupError, back_up, restore
+from webapp.datasets.services import freeze_snapshot
+from webapp.labeling import queue
+from webapp.labeling.models import Label
+from webapp.labeling.services import submit_label
+from webapp.projects.models import Role
+from webapp.stack import only_one
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+ROOT = Path(__file__).parents[2]
+TABLES = ["labeling", "registry", "datasets", "projects", "accounts"]
+
+
+@pytest.fixture
+def lab(transactional_db):
+    """A project with labels, a snapshot of them and a model."""
+    lab = a_project(name="Lab")
+    for task in some_tasks(lab, 3):
+        a_label(task)
+    freeze_snapshot(lab)
+    return lab
+
+
+@pytest.fixture
+def file(lab, tmp_path):
+    path = tmp_path / "attune.tar"
+    back_up(path)
+    return path
+
+
+class Place:
+    """Another installation: a VAR and a database of its own."""
+
+    def __init__(self, var, database):
+        self.var = var
+        self.environment = os.environ | {"ATTUNE_VAR": str(var), "DATABASE_URL": database}
+
+    def manage(self, *arguments, check=True):
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=check
+        )
+
+    def rows(self):
+        return json.loads(self.manage("dumpdata", *TABLES).stdout)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    var, name = tmp_path / "elsewhere", f"restored_{uuid4().hex[:8]}"
+    if connection.vendor == "sqlite":
+        yield Place(var, f"sqlite:///{var / 'attune.sqlite3'}")
+        return
+    here = connection.settings_dict
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    login = f"{here['USER']}:{here['PASSWORD']}@{here['HOST']}:{here['PORT']}"
+    yield Place(var, f"postgres://{login}/{name}")
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def rows_here(tmp_path):
+    path = tmp_path / "here.json"
+    call_command("dumpdata", *TABLES, output=str(path))
+    return json.loads(path.read_text())
+
+
+def artifacts_of(place):
+    """The folders in its store, and those its rows name."""
+    stored = {path.name for path in place.var.glob("store/blobs/sha256/*/*")}
+    named = [row["fields"] for row in place.rows() if row["model"] == "registry.artifact"]
+    return stored, {fields["manifest_sha256"] for fields in named}
+
+
+def test_a_restored_backup_has_every_row_and_artifact(lab, tmp_path, elsewhere):
+    an_artifact(lab, tmp_path)
+    back_up(tmp_path / "attune.tar")
+    said = elsewhere.manage("restore", str(tmp_path / "attune.tar")).stdout
+    assert "3 labels, 2 artifacts" in said
+    assert elsewhere.rows() == rows_here(tmp_path)
+    stored, named = artifacts_of(elsewhere)
+    assert stored == named
+    assert len(stored) == 2
+
+
+@pytest.fixture
+def busy(lab, tmp_path):
+    """Somebody who labels, and freezes snapshots, until they are told to stop."""
+    ana = a_user(lab, Role.ANNOTATOR)
+    some_tasks(lab, 400)
+    stop, begun = threading.Event(), threading.Event()
+
+    def label():
+        try:
+            while not stop.is_set() and (held := queue.claim(lab, ana)) is not None:
+                submit_label(held, client_id=uuid4(), choice=2)
+                freeze_snapshot(lab)
+                begun.set()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=label)
+    thread.start()
+    assert begun.wait(60)
+    yield lab
+    stop.set()
+    thread.join(60)
+
+
+def test_a_backup_made_while_people_label_is_consistent(busy, tmp_path, elsewhere):
+    before = Label.objects.count()
+    back_up(tmp_path / "attune.tar")
+    while Label.objects.count() < before + 5:  # they were not kept waiting for ever
+        continue
+    elsewhere.manage("restore", str(tmp_path / "attune.tar"))
+    rows = elsewhere.rows()
+    labels = [row["fields"] for row in rows if row["model"] == "labeling.label"]
+    tasks = [row["fields"] for row in rows if row["model"] == "labeling.task"]
+    assert len(labels) >= before
+    assert sum(task["done"] for task in tasks) == sum(label["counted"] for label in labels)
+    stored, named = artifacts_of(elsewhere)
+    assert named <= stored
+
+
+def spoil(path, name):
+    """Flip one byte in the middle of one file of the tar."""
+    with tarfile.open(path) as tar:
+        member = tar.getmember(name)
+    content = bytearray(path.read_bytes())
+    content[member.offset_data + member.size // 2] ^= 1
+    path.write_bytes(content)
+
+
+def names_in(path):
+    with tarfile.open(path) as tar:
+        return tar.getnames()
+
+
+def test_one_wrong_byte_in_any_file_is_found_before_anything_changes(file, settings, tmp_path):
+    sound = file.read_bytes()
+    before = rows_here(tmp_path)
+    for name in names_in(file):
+        file.write_bytes(sound)
+        spoil(file, name)
+        with pytest.raises(BackupError):
+            restore(file, force=True)
+    assert rows_here(tmp_path) == before
+    assert not list(settings.STORE.glob(".restore-*"))
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.3, 0.9])
+def test_a_file_cut_short_is_refused(file, kept):
+    content = file.read_bytes()
+    file.write_bytes(content[: kept if isinstance(kept, int) else int(kept * len(content))])
+    with pytest.raises(BackupError, match=r"no backup, or was cut short|is damaged"):
+        restore(file, force=True)
+
+
+def test_a_missing_file_is_refused(lab, tmp_path):
+    with pytest.raises(CommandError, match="no backup"):
+        call_command("restore", str(tmp_path / "none.tar"), force=True)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "blobs/../../outside"])
+def test_a_file_that_would_land_elsewhere_is_refused(file, name, tmp_path):
+    with tarfile.open(file, "a") as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    with pytest.raises(BackupError, match="outside"):
+        restore(file, force=True)
+
+
+def test_a_link_is_refused(file):
+    entry = tarfile.TarInfo("blobs/link")
+    entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    with tarfile.open(file, "a") as tar:
+        tar.addfile(entry)
+    with pytest.raises(BackupError, match="blobs/link"):
+        restore(file, force=True)
+
+
+def test_existing_data_is_replaced_only_by_force(file, lab, tmp_path, elsewhere):
+    elsewhere.manage("restore", str(file))
+    kept = elsewhere.rows()
+    a_label(some_tasks(lab)[0])
+    back_up(tmp_path / "later.tar")
+    refused = elsewhere.manage("restore", str(tmp_path / "later.tar"), check=False)
+    assert (refused.returncode, elsewhere.rows()) == (1, kept)
+    assert "--force" in refused.stderr
+    elsewhere.manage("restore", str(tmp_path / "later.tar"), "--force")
+    assert elsewhere.rows() == rows_here(tmp_path)
+    if connection.vendor == "sqlite":
+        assert (elsewhere.var / "attune.sqlite3.before-restore").is_file()
+
+
+def test_a_running_installation_is_not_restored_over(file, settings):
+    with only_one(Path(settings.VAR)), pytest.raises(CommandError, match="already runs"):
+        call_command("restore", str(file), force=True)
+
+
+def test_the_secret_key_is_left_out_unless_asked_for(file, lab, settings, tmp_path, elsewhere):
+    (settings.VAR / "secret_key").write_text("very secret")
+    assert "secret_key" not in names_in(file)
+    back_up(tmp_path / "with.tar", with_secret=True)
+    elsewhere.manage("restore", str(tmp_path / "with.tar"))
+    assert (elsewhere.var / "secret_key").read_text() == "very secret"
+    assert (elsewhere.var / "secret_key").stat().st_mode & 0o077 == 0
+
+
+def test_only_its_owner_can_read_a_backup(file):
+    assert file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("damaged", ["weights.json", "MANIFEST.json"])
+def test_a_damaged_artifact_is_named_and_leaves_no_half_backup(lab, tmp_path, damaged):
+    artifact = an_artifact(lab, tmp_path, name="Careful")
+    (artifact.path / damaged).write_text("changed")
+    with pytest.raises(CommandError, match="Careful"):
+        call_command("backup", str(tmp_path / "attune.tar"))
+    assert not list(tmp_path.glob("*attune.tar*"))
+
+
+def test_an_older_backup_is_not_written_over(file):
+    before = file.read_bytes()
+    with pytest.raises(CommandError, match="there already"):
+        call_command("backup", str(file))
+    assert file.read_bytes() == before
+
+
+def test_a_backup_of_a_newer_version_is_refused(lab, tmp_path, monkeypatch):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO django_migrations (app, name, applied) "
+            "VALUES ('labeling', '9999_later', CURRENT_TIMESTAMP)"
+        )
+    try:
+        back_up(tmp_path / "attune.tar")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM django_migrations WHERE name = '9999_later'")
+    with pytest.raises(BackupError, match="newer version"):
+        restore(tmp_path / "attune.tar", force=True)
