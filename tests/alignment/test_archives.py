@@ -1,0 +1,141 @@
+"""Archives of models: counted, measured, without links, into one flat folder."""
+
+import io
+import stat
+import struct
+import tarfile
+import zipfile
+
+import pytest
+
+from alignment.archives import unpack
+from alignment.errors import DataError
+
+GIB = 2**30
+
+
+def packed(folder, archive, top="tiny/"):
+    """The folder as a zip or a tar."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as bundle:
+            for path in folder.iterdir():
+                bundle.write(path, top + path.name)
+    else:
+        with tarfile.open(archive, "w:gz") as bundle:
+            bundle.add(folder, top)
+    return archive
+
+
+def zip_with(path, name, content=b"{}", mode=0o644):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = (stat.S_IFREG | mode if mode < 0o10000 else mode) << 16
+        info.compress_type = zipfile.ZIP_DEFLATED
+        bundle.writestr(info, content)
+    return path
+
+
+BAD_NAMES = ["../evil.json", "/evil.json", "tiny/../../evil.json", "a/b/evil.json", "..\\evil.json"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
+    target = tmp_path / "in" / "side"
+    target.mkdir(parents=True)
+    with pytest.raises(DataError, match=r"evil\.json"):
+        unpack(zip_with(tmp_path / "a.zip", name), target, GIB)
+    assert not list(tmp_path.rglob("evil.json"))
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path):
+    archive = zip_with(tmp_path / "a.zip", "merges.txt", b"/etc/passwd", stat.S_IFLNK | 0o777)
+    with pytest.raises(DataError, match=r"merges\.txt.*link"):
+        unpack(archive, tmp_path, GIB)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_a_link_or_device_in_a_tar_is_refused(tmp_path, kind):
+    info = tarfile.TarInfo("merges.txt")
+    info.type, info.linkname = kind, "/etc/passwd"
+    with tarfile.open(tmp_path / "a.tar", "w") as bundle:
+        bundle.addfile(info)
+    with pytest.raises(DataError, match=r"merges\.txt"):
+        unpack(tmp_path / "a.tar", tmp_path, GIB)
+    assert not (tmp_path / "merges.txt").exists()
+
+
+def test_a_bomb_is_stopped_long_before_its_end(tmp_path):
+    archive = zip_with(tmp_path / "a.zip", "bomb.json", bytes(64 << 20))
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DataError, match=r"bomb\.json unpacks to more"):
+        unpack(archive, tmp_path / "in", GIB)
+    assert (tmp_path / "in" / "bomb.json").stat().st_size <= 16 << 20
+
+
+def test_a_zip_that_lies_about_its_sizes_is_stopped_or_damaged(tmp_path):
+    archive = zip_with(tmp_path / "a.zip", "lie.json", bytes(4 << 20))
+    content = archive.read_bytes().replace(struct.pack("<I", 4 << 20), struct.pack("<I", 10))
+    archive.write_bytes(content)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DataError):
+        unpack(archive, tmp_path / "in", 1 << 20)
+
+
+def test_code_in_an_archive_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"modeling_own\.py is code"):
+        unpack(zip_with(tmp_path / "a.zip", "tiny/modeling_own.py"), tmp_path, GIB)
+
+
+def test_what_a_desktop_adds_is_left_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        for name in (
+            "__MACOSX/._config.json",
+            "tiny/.DS_Store",
+            "tiny/README.md",
+            "tiny/vocab.txt",
+        ):
+            bundle.writestr(name, "x")
+    (tmp_path / "in").mkdir()
+    unpack(tmp_path / "a.zip", tmp_path / "in", GIB)
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["vocab.txt"]
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar"])
+def test_too_many_files_are_refused(tmp_path, name):
+    (tmp_path / "many").mkdir()
+    for number in range(201):
+        (tmp_path / "many" / f"{number}.json").write_text("{}")
+    archive = packed(tmp_path / "many", tmp_path / name)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DataError, match="more than 200 files"):
+        unpack(archive, tmp_path / "in", GIB)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
+def test_a_damaged_archive_is_told_so(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04" + b"\x1f" * 400)
+    with pytest.raises(DataError, match="is damaged"):
+        unpack(tmp_path / name, tmp_path, GIB)
+
+
+def test_zip_members_are_read_in_turn(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        for name in ("tiny/a.json", "b.txt"):
+            bundle.writestr(name, name)
+    (tmp_path / "in").mkdir()
+    unpack(tmp_path / "a.zip", tmp_path / "in", GIB)
+    assert {path.name: path.read_text() for path in (tmp_path / "in").iterdir()} == {
+        "a.json": "tiny/a.json", "b.txt": "b.txt",
+    }  # fmt: skip
+
+
+def test_a_name_that_comes_twice_is_refused(tmp_path):
+    buffer = io.BytesIO(b"{}")
+    with tarfile.open(tmp_path / "a.tar", "w") as bundle:
+        for name in ("config.json", "tiny/config.json"):
+            info = tarfile.TarInfo(name)
+            info.size = 2
+            bundle.addfile(info, io.BytesIO(buffer.getvalue()))
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DataError, match=r"config\.json comes twice"):
+        unpack(tmp_path / "a.tar", tmp_path / "in", GIB)
