@@ -6,7 +6,7 @@ topic it is filed under; `advanced` fields are folded away until somebody asks f
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -24,6 +24,8 @@ DivergenceName = Literal[
     "alpha",
 ]
 JudgeName = Literal["held_out_labels", "utility", "none"]
+RuleName = Literal["no_rule", "contains", "matches", "words", "similarity"]
+UNBOUNDED: tuple[DivergenceName, ...] = ("reverse_kl", "jeffreys", "pearson_chi2")  # f'(inf) = inf
 SourceName = Literal["hub", "folder", "upload"]
 TemplateName = Literal["own", "chatml", "plain"]
 HUB_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
@@ -290,6 +292,86 @@ class AlignConfig(_Settings):
         gt=0,
         le=1000,
     )
+    reward_weight: float = setting(
+        1.0,
+        "Weight of the reward model",
+        help="In the reward; 0 leaves it to the rule, the constraints and the wished means.",
+        topic="Target",
+        ge=0,
+        le=100,
+        advanced=True,
+    )
+    rule: RuleName = setting(
+        "no_rule",
+        "Rule",
+        help="A reward beside the reward model's: whether a phrase or a pattern occurs, how many "
+        "words there are, or the TF-IDF cosine to the nearest example.",
+        topic="Target",
+    )
+    rule_text: str = setting(
+        "",
+        "Text of the rule",
+        help="The phrase, the regular expression, or examples separated by bars: |.",
+        topic="Target",
+        max_length=2000,
+    )
+    rule_weight: float = setting(
+        1.0,
+        "Weight of the rule",
+        help="In the reward; below 0 what the rule finds is avoided.",
+        topic="Target",
+        ge=-100,
+        le=100,
+        advanced=True,
+    )
+    must_contain: str = setting(
+        "",
+        "Must contain",
+        help="Completions without this phrase are not in the target.",
+        topic="Target",
+        max_length=200,
+    )
+    must_match: str = setting(
+        "",
+        "Must match",
+        help="Completions in which this regular expression is not found are not in the target.",
+        topic="Target",
+        max_length=200,
+        advanced=True,
+    )
+    soften: float = setting(
+        0.0,
+        "Softness",
+        help="Weight left to a completion that breaks a constraint; 0 makes constraints hard.",
+        topic="Target",
+        ge=0,
+        le=0.9,
+        advanced=True,
+    )
+    share_of: str = setting(
+        "",
+        "Phrase with a share",
+        help="A phrase that a given share of the completions should contain.",
+        topic="Target",
+        max_length=200,
+    )
+    share: float = setting(
+        0.5,
+        "Its share",
+        help="The wished share of completions with the phrase above.",
+        topic="Target",
+        gt=0,
+        le=0.999,
+    )
+    length_mean: float = setting(
+        0.0,
+        "Mean length",
+        help="The wished mean length of completions; 0 wishes for none.",
+        topic="Target",
+        unit="tokens",
+        ge=0,
+        le=4096,
+    )
     steps: int = setting(
         40, "Steps", help="Optimizer steps of the policy.", topic="Training", ge=1, le=100_000
     )
@@ -391,6 +473,40 @@ class AlignConfig(_Settings):
         le=64,
         advanced=True,
     )
+
+    @property
+    def plain(self) -> bool:
+        """Whether the target is the reference tilted by the reward model alone."""
+        parts = (self.must_contain, self.must_match, self.share_of, self.length_mean)
+        return self.rule == "no_rule" and self.reward_weight == 1 and not any(parts)
+
+    @property
+    def hard(self) -> bool:
+        """Whether completions are forbidden altogether."""
+        return self.soften == 0 and bool(self.must_contain or self.must_match)
+
+    @model_validator(mode="after")
+    def _rules_can_be_read(self) -> "AlignConfig":
+        if self.rule not in ("no_rule", "words") and not self.rule_text.strip():
+            raise ValueError("the rule has no text")
+        patterns = [self.must_match, self.rule_text if self.rule == "matches" else ""]
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"“{pattern}” is no regular expression: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _divergence_allows_the_target(self) -> "AlignConfig":
+        above = self.divergence == "alpha" and self.alpha > 1 - 1e-6
+        if self.hard and (self.divergence in UNBOUNDED or above):
+            finite = [name for name in get_args(DivergenceName) if name not in UNBOUNDED]
+            raise ValueError(
+                f"{self.divergence} is infinite wherever the policy may break a hard constraint; "
+                f"soften it, or take {', '.join(finite[:-1])} or alpha of an order below 1"
+            )
+        return self
 
 
 class EvaluateConfig(_Settings):

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from alignment.config import EvaluateConfig, RunSpec
+from alignment.config import AlignConfig, EvaluateConfig, RunSpec
 from alignment.divergences import divergence_of
 from alignment.diversity import diversity
 from alignment.errors import ConfigError, DataError
@@ -33,7 +33,7 @@ from alignment.records import PromptRecord, ScoredSample, read_jsonl, write_json
 from alignment.reward import RewardModel
 from alignment.sampling import Rollouts, sample
 from alignment.scoring import completion_token_kls, completion_token_logps
-from alignment.targets import reward_target
+from alignment.targets import Target, load_target, target_of
 from alignment.utility import utility
 
 BATCH = 32  # prompts
@@ -56,6 +56,8 @@ class Players:
     reference: Policy
     reward: RewardModel
     judge: Judge | None
+    target: Target  # what the policy was aimed at
+    lambdas: list[float]
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,16 @@ def load_players(spec: RunSpec, folder: Path, config: EvaluateConfig) -> Players
         "utility": lambda: utility_judge,
         "none": lambda: None,
     }
+    reward = RewardModel.load(at["reward"])
+    plain = AlignConfig(beta=config.beta), list[float]()
+    aimed, lambdas = load_target(at["policy"]) or plain
     return Players(
         policy=Policy.load(at["policy"]),
         reference=Policy.load(at["reference"]),
-        reward=RewardModel.load(at["reward"]),
+        reward=reward,
         judge=judges[config.judge](),
+        target=target_of(aimed, reward.score),
+        lambdas=lambdas,
     )
 
 
@@ -274,14 +281,15 @@ def weigh(
     )
     with torch.no_grad():
         reference = completion_token_logps(players.reference.model, rollouts).sum(1).double()
-    rewards = players.reward.score(policy, rollouts).double()
-    target = reward_target(reference, rewards, config.beta)
+    values = players.target.values(policy, rollouts)
+    target = players.target.log_scores(reference, values, players.lambdas)
     log_weights = (target - rollouts.logps.double()).view(len(prompts), -1)
     log_z = log_mean_exp(log_weights)[:, None]
     u = log_z - log_weights
     found.add("log_z", log_z)
     found.add("divergence", divergence_of(config).terms(u))
-    found.add("alignment_gap", config.beta * u)
+    if not players.target.hard:  # else one completion that breaks a constraint makes it infinite
+        found.add("alignment_gap", players.target.beta * u)
     found.add("ess_fraction", ess_fraction(log_weights)[:, None])
     ess = ess_fraction(log_weights).mean().item()
     return {"ess/fraction": ess, "seconds/step": time.perf_counter() - started}
@@ -299,7 +307,8 @@ def scores(found: Findings) -> dict[str, object]:
         numbers[name] = clipped(numbers[name])
     numbers |= diversity(found.tokens)
     if not estimable(numbers["ess_fraction"].value):
-        for name in ("log_z", "divergence", "alignment_gap", "ess_fraction"):
+        unknown = {"log_z", "divergence", "alignment_gap", "ess_fraction"}
+        for name in unknown & set(numbers):
             numbers[name] = numbers[name].model_copy(update={"low": None, "high": None})
     return {name: number.model_dump() for name, number in numbers.items()}
 

@@ -1,9 +1,169 @@
-"""Targets: unnormalised distributions that a policy is brought to, as log-scores that add up."""
+"""Targets: unnormalised distributions that a policy is brought to, as energies that add up.
 
+    log P(x|c) = log a(x|c) + r(x, c) / beta + sum_j log b_j(x, c) + lambda . phi(x, c)
+
+a is the reference, r a reward (RLHF), b_j in {0, 1} constraints, hard or softened, and phi features
+whose means under the target are wished for (Khalifa et al., 2021); `moments` fits their lambda.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
 from torch import Tensor
+
+from alignment.config import AlignConfig
+from alignment.policies import Policy
+from alignment.rules import RULES, Rule, contains, matches
+from alignment.sampling import Rollouts
+
+Scorer = Callable[[Policy, Rollouts], Tensor]  # (n,), one number per completion
+
+FILE = "target.json"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A feature, and the mean that it should have under the target, over prompts."""
+
+    name: str
+    feature: Scorer
+    mean: float
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a target needs to know of n completions, in fp64."""
+
+    rewards: Tensor  # (n,)
+    satisfied: Tensor  # (n, constraints), 0 or 1
+    features: Tensor  # (n, wishes)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The parts of log P beside the reference; with `soften` = 0 the constraints are hard."""
+
+    reward: Scorer
+    beta: float
+    constraints: tuple[Scorer, ...] = ()
+    soften: float = 0.0
+    wishes: tuple[Wish, ...] = ()
+
+    def values(self, policy: Policy, rollouts: Rollouts) -> Values:
+        """Ask every part about the completions."""
+
+        def columns(scorers: Sequence[Scorer]) -> Tensor:
+            found = [score(policy, rollouts).double() for score in scorers]
+            return torch.stack(found, 1) if found else torch.zeros(len(rollouts.prompts), 0)
+
+        rewards = self.reward(policy, rollouts).double()
+        device = rewards.device
+        features = columns([wish.feature for wish in self.wishes])
+        return Values(rewards, columns(self.constraints).to(device), features.double().to(device))
+
+    def log_scores(
+        self, reference_logps: Tensor, values: Values, lambdas: Sequence[float]
+    ) -> Tensor:
+        """(n,) log P in fp64; -inf where a hard constraint is not met."""
+        found = reward_target(reference_logps.double(), values.rewards, self.beta)
+        if self.constraints:
+            found = found + constraint_energy(values.satisfied, self.soften)
+        if self.wishes:
+            found = found + moment_energy(values.features, lambdas)
+        return found
+
+    @property
+    def hard(self) -> bool:
+        """Whether P may be 0."""
+        return bool(self.constraints) and self.soften == 0
 
 
 def reward_target(reference_logps: Tensor, rewards: Tensor, beta: float) -> Tensor:
-    """log P(x|c) = log a(x|c) + r(x, c) / beta, shape (n,): the optimum of RLHF with KL weight beta."""
+    """log a(x|c) + r(x, c) / beta, shape (n,): the optimum of RLHF with KL weight beta."""
     assert reference_logps.shape == rewards.shape
     return reference_logps + rewards / beta
+
+
+def constraint_energy(satisfied: Tensor, soften: float) -> Tensor:
+    """(n,) sums over constraints (n, k) of log b, or of log(soften + (1 - soften) b)."""
+    return torch.log(soften + (1 - soften) * satisfied).sum(1)
+
+
+def moment_energy(features: Tensor, lambdas: Sequence[float]) -> Tensor:
+    """(n,) lambda . phi of features (n, k)."""
+    assert features.shape[1] == len(lambdas)
+    return features @ features.new_tensor(lambdas)
+
+
+def of_texts(rule: Rule) -> Scorer:
+    """A rule asked about the completions' texts."""
+
+    def score(policy: Policy, rollouts: Rollouts) -> Tensor:
+        texts = [policy.text(ids).strip() for ids in rollouts.completion_ids()]
+        return rule(texts).to(rollouts.tokens.device)
+
+    return score
+
+
+def weighted(parts: Sequence[tuple[float, Scorer]]) -> Scorer:
+    """The weighted sum of scorers; those of weight 0 are not asked."""
+    asked = [(weight, score) for weight, score in parts if weight]
+
+    def total(policy: Policy, rollouts: Rollouts) -> Tensor:
+        zero = torch.zeros(len(rollouts.prompts), device=rollouts.tokens.device)
+        return sum((weight * score(policy, rollouts) for weight, score in asked), zero)
+
+    return total
+
+
+def length(policy: Policy, rollouts: Rollouts) -> Tensor:
+    """(n,) tokens of the completions, with the end-of-text token."""
+    return rollouts.lengths.double()
+
+
+def target_of(config: AlignConfig, reward: Scorer) -> Target:
+    """The target that a run's settings describe, with this as its reward model."""
+    required = [contains(config.must_contain)] if config.must_contain else []
+    required += [matches(config.must_match)] if config.must_match else []
+    wishes = []
+    if config.share_of:
+        phrase = of_texts(contains(config.share_of))
+        wishes.append(Wish("phrase", phrase, config.share))
+    if config.length_mean:
+        wishes.append(Wish("length", length, config.length_mean))
+    return Target(
+        reward=reward_of(config, reward),
+        beta=config.beta,
+        constraints=tuple(of_texts(rule) for rule in required),
+        soften=config.soften,
+        wishes=tuple(wishes),
+    )
+
+
+def reward_of(config: AlignConfig, reward: Scorer) -> Scorer:
+    """The reward model with the rule of the settings, each by its weight."""
+    if config.rule == "no_rule" and config.reward_weight == 1:
+        return reward  # in its own precision
+    parts = [(config.reward_weight, reward)]
+    if config.rule != "no_rule":
+        parts.append((config.rule_weight, of_texts(RULES[config.rule](config.rule_text))))
+    return weighted(parts)
+
+
+def save_target(config: AlignConfig, lambdas: Sequence[float], folder: Path) -> None:
+    """Write beside a policy what it was aimed at beyond a reward model, so that others can measure it."""
+    if config.plain:
+        return
+    stored = {"config": config.model_dump(), "lambdas": list(lambdas)}
+    (folder / FILE).write_text(json.dumps(stored, indent=1), encoding="utf-8")
+
+
+def load_target(folder: Path) -> tuple[AlignConfig, list[float]] | None:
+    """What `save_target` wrote beside a policy, if it did."""
+    if not (folder / FILE).exists():
+        return None
+    stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    return AlignConfig.model_validate(stored["config"]), stored["lambdas"]

@@ -1,4 +1,4 @@
-"""f-DPG: bring a policy to p(x|c) ~ reference(x|c) exp(reward / beta) by minimising an f-divergence.
+"""f-DPG: bring a policy to the target p(x|c) of `targets` by minimising an f-divergence.
 
 Go et al., "Aligning Language Models with Preferences through f-divergence Minimization" (ICML 2023).
 Departures: 1. Z_c is estimated per prompt, from the reference's completions and from earlier steps;
@@ -10,7 +10,7 @@ largest distance from the scorer's is a metric of every step.
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from alignment.errors import ConfigError, DataError, DivergedError, OutOfMemoryE
 from alignment.estimators import ZCache, ess_fraction, estimate, paired_estimate
 from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
 from alignment.folders import committed
+from alignment.moments import fit_moments
 from alignment.policies import Policy
 from alignment.records import PromptRecord, read_jsonl
 from alignment.reward import RewardModel
@@ -36,9 +37,8 @@ from alignment.scoring import (
     completion_token_logps,
     token_logps,
 )
-from alignment.targets import reward_target
+from alignment.targets import Scorer, Target, Values, save_target, target_of
 
-Reward = Callable[[Policy, Rollouts], Tensor]
 Progress = Generator[Event, str | None, None]
 
 ROLES = ("policy", "reference", "reward", "prompts")
@@ -53,16 +53,18 @@ class Problem:
     prompts: Sequence[PromptRecord]
     start: Path  # folder of the policy
     reference: Policy
-    reward: Reward
+    reward: Scorer
     config: AlignConfig
     seed: int = 0
     ids: list[list[int]] = field(init=False)  # of the prompts' tokens
+    target: Target = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.prompts:
             raise DataError("There is no prompt to train on; add prompts to the train split.")
         ids = [self.reference.prompt_ids(prompt.messages) for prompt in self.prompts]
         object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "target", target_of(self.config, self.reward))
         self.reference.model.requires_grad_(requires_grad=False)
 
 
@@ -78,6 +80,15 @@ class State:
     step: int = 0
     over_budget: bool = False
     measured: dict[str, Tensor] = field(default_factory=dict)  # last weights seen within the budget
+    seen: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # of the reference, until lambda is fitted
+    fit: dict[str, Any] = field(default_factory=dict)  # lambda and how sure it is, once fitted
+
+    @property
+    def lambdas(self) -> list[float]:
+        """Of the target's wished means; empty where there are none."""
+        return [row["lambda"] for row in self.fit.get("wishes", [])]
 
 
 @dataclass(frozen=True)
@@ -85,29 +96,40 @@ class Scored:
     """Completions with what the target says of them; all but the rollouts have shape (n,)."""
 
     rollouts: Rollouts
-    rewards: Tensor
+    values: Values
     reference_logps: Tensor
     log_weights: Tensor  # log P - log sampler, fp64
+
+    @property
+    def rewards(self) -> Tensor:
+        """(n,) the reward model's and the rule's, weighted."""
+        return self.values.rewards
 
 
 def align(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind align: train `inputs["policy"]` against `inputs["reference"]` and `["reward"]`."""
     config = AlignConfig.model_validate(spec.config)
-    inputs = spec_inputs(spec, folder)
+    inputs = spec_inputs(spec, folder, config)
     problem = Problem(
         prompts=list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts],
         start=inputs["policy"],
         reference=Policy.load(inputs["reference"]),
-        reward=RewardModel.load(inputs["reward"]).score,
+        reward=RewardModel.load(inputs["reward"]).score if config.reward_weight else no_reward,
         config=config,
         seed=spec.seed,
     )
     yield from tune(problem, folder, folder / spec.resume_from if spec.resume_from else None)
 
 
-def spec_inputs(spec: RunSpec, folder: Path) -> dict[str, Path]:
+def no_reward(policy: Policy, rollouts: Rollouts) -> Tensor:
+    """(n,) zeros, where the target is made of constraints and wished means alone."""
+    return torch.zeros(len(rollouts.prompts), device=rollouts.tokens.device)
+
+
+def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, Path]:
     """Where each input is; raises ConfigError naming those that are missing."""
-    missing = [role for role in ROLES if role not in spec.inputs]
+    needed = ROLES if config.reward_weight else [role for role in ROLES if role != "reward"]
+    missing = [role for role in needed if role not in spec.inputs]
     if missing:
         raise ConfigError(f"The run names no {' and no '.join(missing)} among its inputs.")
     return {role: folder / path for role, path in spec.inputs.items()}
@@ -151,6 +173,7 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     yield from draw_samples(problem, state.policy, state.step, "after")
     with committed(folder / "output") as output:
         state.policy.save(output)
+        save_target(config, state.lambdas, output)
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
 
 
@@ -175,6 +198,7 @@ def restore(problem: Problem, checkpoint: Path) -> tuple[State, bool]:
     generator = torch.Generator()
     generator.set_state(tensors["generator"])
     measured = checkpoints.below("measured", tensors)
+    seen = checkpoints.below("seen", tensors)
     state = State(
         policy,
         optimizer,
@@ -184,6 +208,8 @@ def restore(problem: Problem, checkpoint: Path) -> tuple[State, bool]:
         step=facts["step"],
         over_budget=facts["over_budget"],
         measured={name: tensor.to(policy.device) for name, tensor in measured.items()},
+        seen=seen,
+        fit=facts["fit"],
     )
     return state, facts["machine"] == checkpoints.machine()
 
@@ -194,11 +220,13 @@ def save(state: State, folder: Path) -> Event:
         "generator": state.generator.get_state(),
         **checkpoints.named("optimizer", checkpoints.optimizer_tensors(state.optimizer)),
         **checkpoints.named("measured", state.measured),
+        **checkpoints.named("seen", state.seen),
     }
     facts: dict[str, Any] = {
         "z": state.z.state_dict(),
         "reference_rewards": state.reference_rewards,
         "over_budget": state.over_budget,
+        "fit": state.fit,
     }
     return checkpoints.save(folder, state.step, state.policy, tensors, facts)
 
@@ -222,25 +250,75 @@ def prepare(problem: Problem, state: State) -> None:
         max_new_tokens=config.max_new_tokens,
         generator=state.generator,
     )
-    scored = score(problem, rollouts, reference_logps=rollouts.logps)
-    learn_z(problem, state.z, chosen, scored.log_weights)
+    without = [0.0] * len(problem.target.wishes)  # as lambda is fitted to these completions
+    scored = score(problem, rollouts, without, reference_logps=rollouts.logps)
     means = scored.rewards.view(len(chosen), -1).mean(1)
     state.reference_rewards += means.tolist()
+    if problem.target.wishes:
+        keep_for_fit(problem, state, scored)
+    else:
+        learn_z(problem, state.z, chosen, scored.log_weights)
 
 
-def score(problem: Problem, rollouts: Rollouts, reference_logps: Tensor | None = None) -> Scored:
+def keep_for_fit(problem: Problem, state: State, scored: Scored) -> None:
+    """Add a batch of the reference's completions; the last one fits lambda and learns every Z."""
+    n = problem.config.reference_completions
+    added = {
+        "log_weights": scored.log_weights.view(-1, n),
+        "features": scored.values.features.view(-1, n, len(problem.target.wishes)),
+    }
+    for name, rows in added.items():
+        state.seen[name] = torch.cat(
+            [*([state.seen[name]] if name in state.seen else []), rows.cpu()]
+        )
+    if len(state.reference_rewards) == len(problem.prompts):
+        state.fit = fitted(problem, **state.seen)
+        tilts = state.seen["features"] @ torch.tensor(state.lambdas, dtype=torch.float64)
+        everyone = range(len(problem.prompts))
+        learn_z(problem, state.z, everyone, (state.seen["log_weights"] + tilts).flatten())
+        state.seen = {}
+
+
+def fitted(problem: Problem, log_weights: Tensor, features: Tensor) -> dict[str, Any]:
+    """Lambda of every wished mean, with what it achieves on the reference's completions."""
+    wishes = problem.target.wishes
+    fit = fit_moments(
+        log_weights,
+        features,
+        [wish.mean for wish in wishes],
+        [wish.name for wish in wishes],
+        torch.Generator().manual_seed(problem.seed),
+    )
+    columns = (fit.lambdas, fit.low, fit.high, fit.achieved)
+    rows = zip(wishes, *(column.tolist() for column in columns), strict=True)
+    names = ("lambda", "low", "high", "achieved")
+    return {
+        "ess_fraction": fit.ess,
+        "wishes": [
+            {"name": wish.name, "wished": wish.mean, **dict(zip(names, row, strict=True))}
+            for wish, *row in rows
+        ],
+    }
+
+
+def score(
+    problem: Problem,
+    rollouts: Rollouts,
+    lambdas: Sequence[float],
+    reference_logps: Tensor | None = None,
+) -> Scored:
     """Rewards, reference and target of completions that were drawn at temperature 1."""
     if reference_logps is None:
         with torch.no_grad():
             reference_logps = completion_token_logps(problem.reference.model, rollouts).sum(1)
-    rewards = problem.reward(problem.reference, rollouts)
-    if rewards.isnan().any() or rewards.isposinf().any():
+    values = problem.target.values(problem.reference, rollouts)
+    if values.rewards.isnan().any() or values.rewards.isposinf().any():
         raise DivergedError(
             "The reward of a completion was not a number; train the reward model again with a "
             "lower learning rate."
         )
-    target = reward_target(reference_logps.double(), rewards.double(), problem.config.beta)
-    return Scored(rollouts, rewards, reference_logps, target - rollouts.logps.double())
+    log_scores = problem.target.log_scores(reference_logps, values, lambdas)
+    return Scored(rollouts, values, reference_logps, log_scores - rollouts.logps.double())
 
 
 def learn_z(problem: Problem, z: ZCache, chosen: Sequence[int], log_weights: Tensor) -> None:
@@ -272,7 +350,7 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
         max_new_tokens=config.max_new_tokens,
         generator=state.generator,
     )
-    scored = score(problem, rollouts)
+    scored = score(problem, rollouts, state.lambdas)
     log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in chosen])
     u = log_z.to(scored.log_weights)[:, None] - scored.log_weights.view(len(chosen), -1)
     known = (log_z != -math.inf).to(u.device)  # of the others no sample with P > 0 was ever seen
@@ -292,6 +370,7 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
         "logz/mean": log_z[known.cpu()].mean().item(),
         "prompts/skipped": float((~known).sum()),
         **described(scored, u, divergence, known),
+        **{name: values.mean().item() for name, values in parts(problem.target, scored.values)},
         "seconds/step": time.perf_counter() - started,
     }
 
@@ -376,6 +455,14 @@ def described(scored: Scored, u: Tensor, divergence: Divergence, known: Tensor) 
     }
 
 
+def parts(target: Target, values: Values) -> Iterator[tuple[str, Tensor]]:
+    """What the target asks beside the reward: (n,) constraints met, features with a wished mean."""
+    if target.constraints:
+        yield "constraints/met", values.satisfied.prod(1)
+    for wish, column in zip(target.wishes, values.features.T, strict=True):
+        yield f"feature/{wish.name}", column
+
+
 def prompts_of_step(problem: Problem, step: int) -> list[int]:
     """Numbers of the step's prompts: one seeded permutation of all after another."""
     count = len(problem.prompts)
@@ -404,7 +491,7 @@ def draw_samples(
         max_new_tokens=problem.config.max_new_tokens,
         generator=torch.Generator().manual_seed(problem.seed + 1),
     )
-    rewards = problem.reward(policy, rollouts).tolist()
+    rewards = problem.target.reward(policy, rollouts).tolist()
     for prompt, ids, reward in zip(shown, rollouts.completion_ids(), rewards, strict=True):
         yield SampleDrawn(
             step=step,
@@ -444,8 +531,8 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
         generator=torch.Generator().manual_seed(problem.seed + 2),
     )
     kls = completion_token_kls(state.policy.model, problem.reference.model, rollouts).sum(1)
-    rewards = problem.reward(state.policy, rollouts)
-    kl, reward = (t.view(len(places), -1).mean(1).tolist() for t in (kls, rewards))
+    values = problem.target.values(state.policy, rollouts)
+    kl, reward = (t.view(len(places), -1).mean(1).tolist() for t in (kls, values.rewards))
     before = state.reference_rewards[: len(places)]
     return {
         "kl_reference": estimate(kl, "nats").model_dump(),
@@ -453,4 +540,9 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
         "reward_gain": paired_estimate(before, reward).model_dump(),
         "divergence": problem.config.divergence,
         "beta": problem.config.beta,
+        **{
+            name: estimate(column.view(len(places), -1).mean(1).tolist()).model_dump()
+            for name, column in parts(problem.target, values)
+        },
+        **({"fit": state.fit} if state.fit else {}),
     }

@@ -23,6 +23,11 @@ CHOICE_LABELS = {
     "pearson_chi2": "Pearson chi-squared",
     "neyman_chi2": "Neyman chi-squared",
     "alpha": "Alpha, of the order below",
+    "no_rule": "No rule",
+    "contains": "A phrase occurs",
+    "matches": "A pattern occurs",
+    "words": "Number of words",
+    "similarity": "Similarity to examples",
     "held_out_labels": "A second reward model, of held-out labels",
     "utility": "The simulated utility",
     "none": "Nobody",
@@ -89,7 +94,8 @@ def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
         choices = [(name, CHOICE_LABELS[name]) for name in get_args(info.annotation)]
         return forms.ChoiceField, {"choices": choices}
     if info.annotation is str:
-        return forms.CharField, {"max_length": limit(info, MaxLen)}
+        # The config says where an empty text is no answer.
+        return forms.CharField, {"max_length": limit(info, MaxLen), "required": False}
     limits = {"min_value": limit(info, Ge), "max_value": limit(info, Le)}
     return forms.IntegerField if info.annotation is int else forms.FloatField, limits
 

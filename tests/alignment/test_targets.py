@@ -1,0 +1,190 @@
+"""Targets add up, and what cannot go together is refused before anything runs."""
+
+import math
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from alignment.config import UNBOUNDED, AlignConfig, RunSpec
+from alignment.divergences import DIVERGENCES
+from alignment.evaluation import evaluate
+from alignment.objectives.fdpg import Problem, align, tune
+from alignment.policies import Policy
+from alignment.records import write_jsonl
+from alignment.reward import RewardModel
+from alignment.rules import contains
+from alignment.scoring import completion_token_logps
+from alignment.targets import load_target, of_texts, save_target, target_of, weighted
+from tests.alignment.test_fdpg import SMALL, records, says_sun, weights
+from tests.alignment.test_sampling import outcomes
+
+SUN = {"must_contain": "sun"}
+
+
+@pytest.fixture
+def everything(policy):
+    """All completions of two tokens of one prompt, and which of them say "sun"."""
+    every = outcomes([[3, 6]], vocabulary=16, length=2, eos=policy.eos_id)
+    sun = policy.tokenizer.convert_tokens_to_ids("sun")
+    return every, ((every.tokens == sun) & every.mask).any(1).double()
+
+
+def energies(policy, rollouts, lambdas=(), **settings):
+    target = target_of(AlignConfig(**settings), says_sun)
+    zero = torch.zeros(len(rollouts.prompts))
+    return target.log_scores(zero, target.values(policy, rollouts), lambdas)
+
+
+def test_a_hard_constraint_leaves_nothing_where_it_is_broken(policy, everything):
+    every, sun = everything
+    found = energies(policy, every, **SUN, reward_weight=0)
+    assert found.exp().tolist() == sun.tolist()
+
+
+def test_a_softened_constraint_leaves_its_share(policy, everything):
+    every, sun = everything
+    found = energies(policy, every, **SUN, soften=0.1, reward_weight=0)
+    torch.testing.assert_close(found.exp(), 0.1 + 0.9 * sun)
+
+
+def test_every_energy_adds_to_the_others(policy, everything):
+    every, _ = everything
+    alone = [
+        energies(policy, every, beta=0.5),
+        energies(policy, every, reward_weight=0, rule="words", rule_weight=-2, beta=0.5),
+        energies(policy, every, reward_weight=0, must_match="^good", soften=0.2),
+        energies(policy, every, (0.3,), reward_weight=0, length_mean=1.5),
+    ]
+    together = energies(
+        policy,
+        every,
+        (0.3,),
+        beta=0.5,
+        rule="words",
+        rule_weight=-2,
+        must_match="^good",
+        soften=0.2,
+        length_mean=1.5,
+    )
+    assert all(part.std() > 0 for part in alone)
+    torch.testing.assert_close(together, sum(alone))
+
+
+def test_a_reward_of_weight_zero_is_not_asked(policy, everything):
+    total = weighted([(0.0, lambda *_: 1 / 0), (3.0, says_sun)])
+    torch.testing.assert_close(total(policy, everything[0]), 3 * says_sun(policy, everything[0]))
+
+
+def test_what_a_policy_was_aimed_at_is_kept_beside_it(tmp_path):
+    config = AlignConfig(**SUN)
+    save_target(config, [0.1, -2 / 3], tmp_path)
+    assert load_target(tmp_path) == (config, [0.1, -2 / 3])
+
+
+def test_a_plain_target_needs_no_file(tmp_path):
+    save_target(AlignConfig(), [], tmp_path)
+    assert load_target(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_an_infinite_divergence_is_refused_with_a_hard_constraint(name):
+    with pytest.raises(ValidationError, match="soften it, or take jensen_shannon, forward_kl"):
+        AlignConfig(divergence=name, **SUN)
+    assert AlignConfig(divergence=name, soften=0.1, **SUN).soften == 0.1
+
+
+def test_alpha_is_refused_from_order_one_on():
+    assert AlignConfig(divergence="alpha", alpha=0.9, **SUN).alpha == 0.9
+    with pytest.raises(ValidationError, match="alpha is infinite"):
+        AlignConfig(divergence="alpha", alpha=1.0, **SUN)
+
+
+def test_the_refused_ones_are_those_of_infinite_cost():
+    assert set(UNBOUNDED) == {n for n, d in DIVERGENCES.items() if d.limit == math.inf}
+
+
+def test_patterns_and_rules_are_checked_before_a_run():
+    with pytest.raises(ValidationError, match="no regular expression"):
+        AlignConfig(must_match="(")
+    with pytest.raises(ValidationError, match="no text"):
+        AlignConfig(rule="contains")
+
+
+def aligned(policy_folder, folder, **settings):
+    """A run without a reward model, by the trainer's own way in."""
+    write_jsonl(folder / "prompts.jsonl", records(6))
+    inputs = {"policy": str(policy_folder), "reference": str(policy_folder)}
+    spec = RunSpec(
+        kind="align",
+        run=1,
+        epoch=1,
+        config=SMALL | {"reward_weight": 0, "kl_budget": 999} | settings,
+        inputs={**inputs, "prompts": "prompts.jsonl"},
+    )
+    return list(align(spec, folder))
+
+
+def test_a_policy_learns_a_hard_constraint(policy_folder, tmp_path):
+    settings = {"steps": 60, "reference_completions": 64, "must_contain": "sun"}
+    events = aligned(policy_folder, tmp_path, **settings)
+    met = [e.metrics["constraints/met"] for e in events if e.type == "step"]
+    assert sum(met[-10:]) / 10 > 0.3 + sum(met[:10]) / 10
+    assert events[-1].summary["constraints/met"]["value"] > 0.5
+
+
+@torch.no_grad()
+def share_of_sun(folder):
+    """The exact chance that a completion of two tokens has the phrase, mean over prompts."""
+    policy = Policy.load(folder)
+    ids = [policy.prompt_ids(record.messages) for record in records(6)]
+    every = outcomes(ids, vocabulary=16, length=2, eos=policy.eos_id)
+    said = of_texts(contains("sun"))(policy, every)
+    return (completion_token_logps(policy.model, every).sum(1).exp() * said).sum().item() / 6
+
+
+def test_a_policy_reaches_a_wished_mean(policy_folder, tmp_path):
+    settings = {"divergence": "reverse_kl", "max_new_tokens": 2, "reference_completions": 256}
+    settings |= {"steps": 120, "share_of": "sun", "share": 0.3}
+    summary = aligned(policy_folder, tmp_path, **settings)[-1].summary
+    (wish,) = summary["fit"]["wishes"]
+    assert wish["achieved"] == pytest.approx(0.3)
+    assert wish["low"] < wish["lambda"] < wish["high"]
+    assert load_target(tmp_path / "output")[1] == [wish["lambda"]]
+    assert share_of_sun(policy_folder) < 0.05
+    assert share_of_sun(tmp_path / "output") == pytest.approx(0.3, abs=0.08)
+    assert "feature/phrase" in summary
+
+
+def test_lambda_survives_a_pause(policy_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("alignment.objectives.fdpg.PROMPTS_AT_ONCE", 4)
+    config = AlignConfig(**SMALL | {"reference_completions": 32}, rule="words", length_mean=5)
+    reference = Policy.load(policy_folder)
+    problem = Problem(records(6), policy_folder, reference, says_sun, config, seed=5)
+    list(tune(problem, tmp_path / "whole"))
+    run = tune(problem, tmp_path / "parts")
+    phases = (event for event in run if event.type == "phase")
+    assert [next(phases).name, next(phases).name][1].endswith("4 of 6 prompts")
+    saved = tmp_path / "parts" / run.send("save").path
+    list(tune(problem, tmp_path / "parts", resume=saved))
+    first, second = weights(tmp_path / "whole/output"), weights(tmp_path / "parts/output")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_an_evaluation_measures_the_target_that_was_aimed_at(policy_folder, tmp_path):
+    """An evaluation reads the target beside the policy: a hard constraint leaves no gap in nats."""
+    aligned(policy_folder, tmp_path, steps=1, reference_completions=64, must_contain="sun")
+    RewardModel.fresh(policy_folder).save(ensured(tmp_path / "reward"))
+    write_jsonl(tmp_path / "prompts.jsonl", records(8))
+    inputs = {"policy": "output", "reference": str(policy_folder), "reward": "reward"}
+    inputs |= {"prompts": "prompts.jsonl"}
+    config = {"max_new_tokens": 6, "judge": "none"}
+    spec = RunSpec(kind="evaluate", run=1, epoch=1, config=config, inputs=inputs)
+    summary = list(evaluate(spec, tmp_path))[-1].summary
+    assert "alignment_gap" not in summary
+    assert 0 < summary["log_z"]["value"] / math.log(0.1) < 2
+
+
+def ensured(folder):
+    folder.mkdir()
+    return folder
