@@ -97,13 +97,13 @@ CONSUMERS: Mapping[str, Consumer] = {
 TEXT_FORMS: Mapping[str, TextForm] = {
     "conversational": TextForm(
         "Lists of messages",
-        "The trainer's chat template is applied; prompts of several turns stay whole.",
+        "the trainer's chat template is applied; prompts of several turns stay whole.",
         _schema(TURNS),
         conversational,
     ),
     "plain": TextForm(
         "Plain text",
-        "For models without a chat template; only prompts of one turn.",
+        "for models without a chat template; only prompts of one turn.",
         _schema(pa.string()),
         plain,
     ),

@@ -36,7 +36,7 @@ GUESS_LINES = 50
 GZIP = b"\x1f\x8b"
 STEP = 200  # lines between two words about progress
 REFUSALS = 50  # kept for the page
-FIRST = 10  # rows shown before they are taken in
+FIRST = 5  # rows shown before they are taken in
 SHOWN = 600  # characters of a text
 
 
@@ -50,11 +50,11 @@ class FileFormat(NamedTuple):
 TITLES = {
     "prompts": FileFormat(
         "Prompts",
-        "One a line: a JSON string, {“prompt”: …} or {“messages”: […]}.",
+        "one a line: a JSON string, {“prompt”: …} or {“messages”: […]}.",
     ),
     "oasst": FileFormat(
         "Open-Assistant trees",
-        "A prompt with its answers; people's ranks become pairs.",
+        "a prompt with its answers; people's ranks become pairs.",
     ),
 }
 

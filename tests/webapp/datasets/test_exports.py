@@ -229,6 +229,13 @@ def test_another_projects_snapshot_cannot_be_exported(as_admin, url, snapshot):
     assert not Job.objects.exists()
 
 
+def test_a_snapshots_page_leads_to_its_export(as_admin, snapshot, project, url):
+    page = reverse("datasets:snapshot", args=[project.pk, snapshot.pk])
+    link = f"{url}?snapshot={snapshot.pk}"
+    assertContains(as_admin.get(page), link)
+    assertContains(as_admin.get(link), f'<option value="{snapshot.pk}" selected>')
+
+
 def test_only_admins_export(client, project, researcher, url):
     client.force_login(researcher)
     assert client.get(url).status_code == client.post(url).status_code == 404

@@ -110,6 +110,11 @@ def test_bad_lines_are_named_and_keep_the_whole_file_out(as_admin, looked_at, js
     assert not Prompt.objects.exists()
 
 
+def test_a_file_with_bad_lines_is_listed_as_refused(as_admin, looked_at, jsonl, url):
+    looked_at(jsonl("{"))
+    assertContains(as_admin.get(url), ">refused<")
+
+
 def test_only_the_first_bad_lines_are_listed_but_all_are_counted(as_admin, looked_at, jsonl):
     job = looked_at(jsonl(*["{"] * 70))
     assert (job.result["refused"], len(job.result["refusals"])) == (70, 50)
