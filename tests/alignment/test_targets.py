@@ -159,7 +159,11 @@ def test_a_policy_reaches_a_wished_mean(policy_folder, tmp_path):
 def test_lambda_survives_a_pause(policy_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("alignment.objectives.fdpg.PROMPTS_AT_ONCE", 4)
     config = AlignConfig(
-        **SMALL | {"reference_completions": 64}, rule="words", share_of="sun", share=0.3
+        **SMALL | {"reference_completions": 64},
+        rule="words",
+        rule_weight=0.1,
+        share_of="sun",
+        share=0.3,
     )
     reference = Policy.load(policy_folder)
     problem = Problem(records(6), policy_folder, reference, says_sun, config, seed=5)
