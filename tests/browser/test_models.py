@@ -77,7 +77,7 @@ def test_an_uploaded_model_goes_through_a_whole_round(stack, lab, page, archive)
     expect(page.get_by_text("GPT2LMHeadModel")).to_be_visible(timeout=PATIENCE)
     model = Artifact.objects.get(type="model")
     page.goto(stack.url + reverse("registry:model", args=[lab.pk, model.pk]))
-    expect(page.get_by_text("Memory to align")).to_be_visible()
+    expect(page.get_by_text("To align it")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("link", name="Start a round").click()
     fill(page, TINY)

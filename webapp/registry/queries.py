@@ -8,6 +8,7 @@ from django.db.models import Count, QuerySet
 
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactInput
+from webapp.runs.models import FINAL, Run
 
 DEEPEST = 12  # generations shown of a lineage
 
@@ -74,15 +75,28 @@ SPELLED = {"kl": "KL", "nll": "NLL", "z": "Z"}
 
 
 class Needed(NamedTuple):
-    """Memory that a kind of run takes with a model."""
+    """Memory that a use of a model takes."""
 
-    kind: str
+    use: str
     bytes: int
 
 
+USES = {
+    "generate": "to answer prompts",
+    "reward": "to train a reward model",
+    "align": "to align it",
+    "evaluate": "to evaluate it",
+}
+
+
 def memory(artifact: Artifact) -> list[Needed]:
-    """The memory each kind of run takes, where it was estimated when the model was added."""
-    return [Needed(kind, size) for kind, size in artifact.summary.get("memory", {}).items()]
+    """The memory each use takes, where it was estimated when the model was added."""
+    return [Needed(USES[kind], size) for kind, size in artifact.summary.get("memory", {}).items()]
+
+
+def coming(project: Project) -> QuerySet[Run]:
+    """Models that are being added, the newest first."""
+    return project.runs.filter(kind="import").exclude(state__in=FINAL)
 
 
 def numbers(artifact: Artifact) -> list[Number]:

@@ -32,7 +32,8 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
     """All models and reward models of the project, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_MODELS)
     page = Paginator(queries.listed(project), ROWS).get_page(request.GET.get("page"))
-    return render(request, "registry/models.html", {"project": project, "page": page})
+    context = {"project": project, "page": page, "coming": queries.coming(project)[:ROWS]}
+    return render(request, "registry/models.html", context)
 
 
 @login_required

@@ -10,7 +10,12 @@ from webapp.rounds.config import RoundConfig
 from webapp.runs.forms import Topic, add_errors, drawn_fields, topics_of, values_of
 
 # Settings of a part that follow from the round, so that nobody is asked twice.
-FIXED = {"reward": ("labels",), "align": (), "evaluate": ("beta", "divergence", "alpha"), "generate": ()}
+FIXED = {
+    "reward": ("labels",),
+    "align": (),
+    "evaluate": ("beta", "divergence", "alpha"),
+    "generate": (),
+}
 JUDGE_HELP = (
     "Who decides the win rate; never the reward model that was optimised. A second reward model "
     "learns from the labels of other prompts."
@@ -30,6 +35,13 @@ class RoundForm(forms.Form):
         empty_label=None,
         help_text="The model to align; its start is also the reference it is measured against.",
     )
+    backbone = forms.ModelChoiceField(
+        None,
+        required=False,
+        label="Reward model starts from",
+        empty_label="the start model",
+        help_text="Another model, such as a larger one, may learn the labels better.",
+    )
     seed = forms.IntegerField(
         min_value=0, max_value=2**31 - 1, help_text="The same seed repeats the round."
     )
@@ -43,7 +55,8 @@ class RoundForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.fields["snapshot"].queryset = project.snapshots.all()
-        self.fields["policy"].queryset = project.artifacts.models()
+        for role in ("policy", "backbone"):
+            self.fields[role].queryset = project.artifacts.models()
         self.fields["seed"].initial = start.seed
         for section, fixed in FIXED.items():
             self.fields |= drawn_fields(section, getattr(start, section), without=fixed)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from webapp.datasets.models import Snapshot
 from webapp.projects.models import Project, Split
-from webapp.projects.templatetags.display import duration
+from webapp.projects.templatetags.display import duration, filesize
 from webapp.registry.models import Artifact
 from webapp.rounds import queries
 from webapp.rounds.config import PRESETS, RoundConfig
@@ -33,7 +33,9 @@ class Plan(NamedTuple):
 
     def initial(self, key: UUID) -> dict[str, Any]:
         """Values of the fields that are not settings."""
-        return {"key": key, "policy": self.policy, "snapshot": self.snapshot}
+        backbone = queries.own_backbone(self.again) if self.again else None
+        start = {"policy": self.policy, "snapshot": self.snapshot, "backbone": backbone}
+        return {"key": key} | start
 
 
 def plan_from(project: Project, query: Mapping[str, str]) -> Plan:
@@ -106,7 +108,7 @@ def what_happens(
         f"{CHOICE_LABELS[align.divergence]} at beta {align.beta:g}, at most {align.kl_budget:g} "
         f"nats away; compares both on {held_out} held-out prompts, {judging(config, snapshot)}; "
         f"then asks annotators about new completions of {asked} prompts.",
-        f"{how_long(project)} {where()}",
+        f"{how_long(project)} {where()}{how_much(policy)}",
     ]
 
 
@@ -126,6 +128,12 @@ def how_long(project: Project) -> str:
         if row.state == "succeeded" and row.seconds is not None:
             return f"{row.round} took {duration(row.seconds)}."
     return "No round has finished yet, so nobody knows how long it takes."
+
+
+def how_much(policy: Artifact) -> str:
+    """The memory that the round's largest run takes, where it is known for its start model."""
+    needed = policy.summary.get("memory")
+    return f" It needs about {filesize(max(needed.values()))} of memory." if needed else ""
 
 
 def where() -> str:

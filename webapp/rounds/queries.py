@@ -55,6 +55,12 @@ class Standing(NamedTuple):
         return sum(spans) if spans else None
 
 
+def own_backbone(row: Round) -> Artifact | None:
+    """What its reward model started from, where that was not the round's policy."""
+    used = Artifact.objects.filter(uses__role="backbone", uses__run__parts__round=row)
+    return used.exclude(pk=row.policy_id).first()
+
+
 def with_parts(rounds: QuerySet[Round]) -> QuerySet[Round]:
     """Rounds with all that a standing reads, in a few queries for any number of them."""
     related = rounds.select_related("project", "snapshot__artifact", "policy", "created_by")

@@ -24,18 +24,19 @@ class RoundError(Refusal):
 
 
 @transaction.atomic
-def start_round(
+def start_round(  # noqa: PLR0913 - what a round starts from, each once
     project: Project,
     *,
     snapshot: Snapshot,
     policy: Artifact,
     config: RoundConfig,
     key: str,
+    backbone: Artifact | None = None,
     created_by: User | None = None,
 ) -> Round:
     """Make a round and all its runs at once, each naming whose outputs it needs.
 
-    Idempotent by key. Raises RoundError where the labels or prompts cannot carry a round.
+    Reward model and judge start from the backbone, or from the policy. Idempotent by key. Raises RoundError where the labels or prompts cannot carry a round.
     """
     Project.objects.select_for_update().get(pk=project.pk)  # numbers are drawn one at a time
     if (known := project.rounds.filter(idempotency_key=key).first()) is not None:
@@ -51,7 +52,7 @@ def start_round(
         idempotency_key=key,
         created_by=created_by,
     )
-    start_chain(made, config)
+    start_chain(made, config, backbone or policy)
     return made
 
 
@@ -93,10 +94,10 @@ def snapshot_pairs(snapshot: Snapshot, split: str) -> int:
     return snapshot.manifest.get("pairs", {}).get(split, 0)
 
 
-def start_chain(made: Round, config: RoundConfig) -> None:
+def start_chain(made: Round, config: RoundConfig, backbone: Artifact) -> None:
     """The runs of a round: reward model, judge, alignment, evaluation, new completions."""
     policy, labels = made.policy, made.snapshot.artifact
-    learning = {"backbone": policy, "labels": labels}
+    learning = {"backbone": backbone, "labels": labels}
     reward = start_part(made, Part.REWARD, "reward", config.reward, inputs=learning)
     judges = {}
     if config.evaluate.judge == "held_out_labels":

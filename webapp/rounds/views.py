@@ -73,6 +73,7 @@ def start_from(request: HtmxRequest, project: Project, form: RoundForm) -> Round
             project,
             snapshot=chosen["snapshot"],
             policy=chosen["policy"],
+            backbone=chosen["backbone"],
             config=form.config,
             key=str(chosen["key"]),
             created_by=request.user,

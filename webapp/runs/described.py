@@ -60,6 +60,8 @@ def in_words(entry: object) -> str:
         return "—"
     if isinstance(entry, bool):
         return "yes" if entry else "no"
+    if isinstance(entry, int):
+        return f"{entry:,}"
     return number(entry, 4) if isinstance(entry, float) else str(entry)
 
 

@@ -226,6 +226,15 @@ def test_an_upload_outlives_its_run_by_a_day(uploaded, state, old, kept):
 def test_a_models_page_shows_its_memory_by_kind_of_run(project, inside, tmp_path):
     model = an_artifact(project, tmp_path, summary={"memory": {"align": 3_200_000_000}})
     page = inside.get(reverse("registry:model", args=[project.pk, model.pk]))
-    assertContains(page, "Memory to align")
+    assertContains(page, "To align it")
     assertContains(page, "about 3.2 GB")
     assert model.type == Artifact.Type.MODEL
+
+
+def test_models_on_their_way_are_told_above_the_list(project, inside):
+    run = a_run(project, "import", name="Coming")
+    run_at(run, phase="fetching: 1 of 3 MB")
+    run_at(a_run(project, "import", name="Broken"), state="failed")
+    page = inside.get(reverse("registry:models", args=[project.pk]))
+    assertContains(page, "(fetching: 1 of 3 MB)")
+    assertNotContains(page, "Broken")

@@ -123,7 +123,7 @@ def test_models_come_in_pages_at_a_constant_cost(
 ):
     for number in range(51):
         made_from(project, var, f"Model {number}")
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         response = inside.get(url)
     assert len(response.context["page"]) == 50
 

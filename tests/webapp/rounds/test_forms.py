@@ -16,7 +16,8 @@ SETTINGS = [
 def sent(project, ready, **changes):
     """The bound form as a browser sends it untouched, but for the changes."""
     blank = RoundForm(project=project, start=ready["config"])
-    data = {name: field.initial for name, field in blank.fields.items()}
+    filled = {name: field.initial for name, field in blank.fields.items()}
+    data = {name: value for name, value in filled.items() if value is not None}
     start = {"key": "7b1c7a4e-51a5-4a0b-8f1d-4f8e3a5b9c10", "seed": 0}
     start |= {"snapshot": ready["snapshot"].pk, "policy": ready["policy"].pk}
     return RoundForm(data | start | changes, project=project, start=ready["config"])

@@ -2,7 +2,9 @@ import pytest
 
 from tests.factories import a_project, a_user, again, an_artifact, run_at
 from tests.webapp.rounds.conftest import a_snapshot
+from webapp.registry.models import ArtifactInput
 from webapp.rounds.config import PRESETS, RoundConfig
+from webapp.rounds.queries import own_backbone
 from webapp.rounds.services import RoundError, cancel_round, retry_round, start_round
 from webapp.runs.models import State
 
@@ -149,3 +151,16 @@ def test_a_round_that_succeeded_has_nothing_to_try_again(a_round, researcher):
     a_round.runs.update(state=State.SUCCEEDED)
     with pytest.raises(RoundError, match="Everything in Round 1 succeeded"):
         retry_round(a_round, by=researcher)
+
+
+def test_reward_model_and_judge_may_start_from_another_model(project, ready, var):
+    larger = an_artifact(project, var, name="larger")
+    made = start_round(project, **ready, backbone=larger, key="other")
+    backbones = ArtifactInput.objects.filter(run__parts__round=made, role="backbone")
+    assert {row.artifact for row in backbones} == {larger}
+    assert backbones.count() == 2
+    assert own_backbone(made) == larger
+
+
+def test_a_round_that_learns_from_its_policy_has_no_backbone_of_its_own(a_round):
+    assert own_backbone(a_round) is None

@@ -184,6 +184,22 @@ def test_the_form_says_what_will_happen(rita, ready, launch):
     assertContains(answer, "No worker is running")
 
 
+def test_the_memory_of_an_added_model_is_told_before_the_round(rita, project, ready, launch, var):
+    needed = {"align": 6_100_000_000, "reward": 9_200_000_000}
+    model = an_artifact(project, var, summary={"memory": needed})
+    response = rita.get(launch, {"policy": model.pk})
+    assertContains(response, "about 9.2 GB of memory")
+
+
+def test_the_reward_model_starts_from_the_chosen_backbone(rita, project, ready, launch, var):
+    larger = an_artifact(project, var, name="larger")
+    rita.post(launch, posted(project, ready, backbone=larger.pk))
+    reward = part(project.rounds.get(), "reward")
+    assert reward.inputs.get(role="backbone").artifact == larger
+    again = rita.get(launch, {"from": project.rounds.get().pk})
+    assert again.context["form"].initial["backbone"] == larger
+
+
 def test_a_changed_form_gets_only_its_new_sentence(rita, project, ready, launch):
     answer = rita.get(launch, posted(project, ready, **{"align-steps": "44"}), headers=HTMX)
     assertContains(answer, "in 44 steps")
