@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ Progress = Generator[Event, str | None, Mapping[str, object]]
 STEPS = 4  # collect, check, load, try
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 DEEPEST = 512  # layers
+AHEAD = 1e-5  # of the largest logit: more than rounding
+UNLIMITED = 1_000_000_000  # tokens; tokenizers write 1e30 where a model has no limit
 FEWEST = 0.5  # share of the described weights that the files must hold; ties may halve nothing more
 TRIED = (Message(role="user", content="Hello"),)
 CHATML = (
@@ -308,6 +310,18 @@ def try_out(policy: Policy) -> None:
         )
     if not rollouts.token_logps.isfinite().all():
         raise DataError("The model answers with what is not a number; its weights are damaged.")
+    if looks_ahead(policy, prompt):
+        raise DataError(
+            "What the model says of a word depends on the words after it; it is no causal model."
+        )
+
+
+@torch.no_grad()
+def looks_ahead(policy: Policy, prompt: Sequence[int]) -> bool:
+    """Whether another last token changes what is predicted before it."""
+    ids = torch.tensor([[*prompt, 0], [*prompt, policy.eos_id or 1]], device=policy.device)
+    one, other = policy.model(input_ids=ids, use_cache=False).logits[:, : len(prompt)]
+    return bool((one - other).abs().max() > AHEAD * max(1.0, float(one.abs().max())))
 
 
 def described(policy: Policy) -> dict[str, object]:
@@ -316,7 +330,7 @@ def described(policy: Policy) -> dict[str, object]:
     return {
         "parameters": shape.parameters,
         "layers": shape.layers,
-        "context_length": shape.context,
+        "context_length": shape.context if shape.context < UNLIMITED else "without a limit",
         "vocabulary": len(policy.tokenizer),
         "architecture": type(policy.model).__name__,
         "chat_template": policy.tokenizer.chat_template is not None,

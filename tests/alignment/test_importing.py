@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import struct
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, BertLMHeadModel
 
 from alignment.config import RunSpec
 from alignment.errors import ConfigError, DataError, OutOfMemoryError
@@ -23,7 +25,8 @@ from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_archives import packed
 
-GIB = 2**30
+SMALL = {"vocab_size": 16, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMALL |= {"intermediate_size": 32, "num_key_value_heads": 1, "max_position_embeddings": 64}
 
 
 @pytest.fixture
@@ -218,6 +221,12 @@ def of_damaged_numbers(folder):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
+def reading_both_ways(folder):
+    names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+    config = BertConfig(**{name: SMALL[name] for name in names}, intermediate_size=32)
+    BertLMHeadModel(config).save_pretrained(folder)
+
+
 def with_a_looping_template(folder):
     (folder / "chat_template.jinja").write_text("{{ messages.nothing.at.all() }}")
 
@@ -253,6 +262,7 @@ HOSTILE = [
     (with_a_broken_tokenizer, "tokenizer cannot be loaded"),
     (lacking_a_layer, "transformer.h.1.attn.c_attn.weight"),
     (of_damaged_numbers, "not a number"),
+    (reading_both_ways, "no causal model"),
     (with_a_looping_template, "chat template does not work"),
 ]
 
@@ -423,3 +433,29 @@ def test_an_adapters_settings_import_nothing(model, adapter, add, tmp_path, monk
     named = {"base_model_class": "X", "parent_library": "sprung"}
     edit(adapter[0] / "adapter_config.json", auto_mapping=named, megatron_core="sprung")
     assert isinstance(add(adapter[0], base=model)[-1], Finished)
+
+
+# Architectures
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3_text", "mixtral", "phi3"])
+def test_shards_in_bfloat16_of_other_architectures_are_added(model, add, kind):
+    tokens = {"bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
+    config = AutoConfig.for_model(kind, **SMALL, **tokens)
+    shutil.rmtree(model)
+    tiny_policy().tokenizer.save_pretrained(model)
+    AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(
+        model, max_shard_size="3KB"
+    )
+    assert len(list(model.glob("model-*-of-*.safetensors"))) > 1
+    summary = add(model)[-1].summary
+    assert (summary["layers"], summary["dtype"]) == (2, "bfloat16")
+
+
+def test_a_model_that_no_cache_can_hold_is_refused(model, add):
+    shutil.rmtree(model)
+    tiny_policy().tokenizer.save_pretrained(model)
+    config = AutoConfig.for_model("mamba", vocab_size=16, hidden_size=16, num_hidden_layers=2)
+    AutoModelForCausalLM.from_config(config).save_pretrained(model)
+    with pytest.raises(DataError, match="cannot answer a prompt"):
+        add(model)
