@@ -34,7 +34,12 @@ test: setup-dev
 	  $(BIN)/python -m pytest -n 2 -m "$(ON_POSTGRES)" $(ARGS)
 
 prove: setup-dev
-	$(BIN)/python -m pytest -m prove --timeout 1800 $(ARGS)
+	$(BIN)/python -m pytest -m prove --timeout 1800 $(ARGS) || [ $$? -eq 5 ]  # 5: none is marked
+	$(BIN)/python -m tests.faults.resume
+	$(BIN)/python -m tests.faults.chaos --minutes 5
+	$(BIN)/python -m tests.faults.chaos --minutes 5 --database postgresql
+	@for part in client_id places epoch; do \
+	  ! $(BIN)/python -m tests.faults.chaos --minutes 1 --every 3 --seed 1 --without $$part || exit 1; done
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -25,15 +25,16 @@ from django.conf import settings
 from django.db import connection
 
 from tests import ground
-from tests.factories import a_project, a_run, a_user, some_tasks
+from tests.factories import a_project, a_run, a_user, again, some_tasks
 from tests.faults.ledger import Ledger, broken
 from tests.stack import Stack
-from tests.stand_in import DIE_LATER, FAIL, FINISH, SLOW
+from tests.stand_in import DIE_LATER, FAIL, FINISH, SLOW, WAIT
 from tests.unprotected import ENVIRONMENT, PROTECTIONS
 from webapp.demo.annotators import JSON, AnnotatorError, Login, sign_in
 from webapp.labeling.models import Label
 from webapp.projects.models import Project, Role
 from webapp.runs.models import FINAL, Run
+from webapp.runs.services import cancel_run
 from webapp.runs.tasks import send_ring
 
 LABELS_PER_SECOND = 30  # tasks enough for the fastest machine we know
@@ -122,11 +123,27 @@ def kill_trainer(stack: Stack) -> None:
             os.kill(int(pid), signal.SIGKILL)
 
 
-def freeze(stack: Stack, name: str) -> None:
-    """A worker sleeps for two leases, as on a closed laptop, and wakes up."""
-    stack.freeze(name)
-    time.sleep(2 * float(stack.times["LEASE"]))  # the fault itself
-    stack.thaw(name)
+def freeze(stack: Stack) -> None:
+    """A worker falls asleep over a run, as on a closed laptop, and wakes when another has it."""
+    run = a_run(Project.objects.get(), seed=WAIT, priority=1)
+    if until(lambda: again(run).step >= 2):
+        pid = again(run).worker.pid
+        name = next(name for name, program in stack.running.items() if program.pid == pid)
+        stack.freeze(name)
+        until(lambda: again(run).epoch == 2 and again(run).step >= 2)
+        stack.thaw(name)
+        until(
+            lambda: f"run {run.pk}: epoch 1" in (stack.var / f"{name}.log").read_text(), seconds=3
+        )
+    cancel_run(run, by=a_user())
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    """Wait for something that other faults may prevent; whether it came."""
+    end = time.monotonic() + seconds
+    while not (came := condition()) and time.monotonic() < end:
+        threading.Event().wait(0.1)
+    return came
 
 
 def double_ring(_: Stack) -> None:
@@ -144,8 +161,7 @@ FAULTS: dict[str, Callable[[Stack], None]] = {
     "kill trainer": kill_trainer,
     "end web": lambda stack: kill(stack, "web", signal.SIGTERM),
     "end left": lambda stack: kill(stack, "left", signal.SIGTERM),
-    "freeze left": lambda stack: freeze(stack, "left"),
-    "freeze right": lambda stack: freeze(stack, "right"),
+    "freeze a worker": freeze,
     "ring": double_ring,
 }
 
@@ -167,8 +183,7 @@ def disturb(stack: Stack, chance: random.Random, seconds: float, every: float) -
 def settle(stack: Stack) -> float:
     """Quiet: wait until every run is over; seconds it took."""
     started = time.monotonic()
-    while Run.objects.exclude(state__in=FINAL).exists() and time.monotonic() - started < QUIET:
-        threading.Event().wait(0.2)
+    until(lambda: not Run.objects.exclude(state__in=FINAL).exists(), QUIET)
     return round(time.monotonic() - started, 1)
 
 
