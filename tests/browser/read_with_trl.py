@@ -1,6 +1,6 @@
-"""Read an export as its readers do: `python read_with_trl.py FOLDER OUT` trains two steps with TRL.
+"""Read exports as their readers do: `python read_with_trl.py OUT FOLDER …` trains two steps with TRL.
 
-Prints one JSON object: the rows of each split, and the losses of DPO and of a reward model.
+Prints a JSON object a line: the rows of each split, and the losses of DPO and of a reward model.
 """
 
 import json
@@ -48,8 +48,8 @@ def losses(trainer):
     return [row["loss"] for row in trainer.state.log_history if "loss" in row]
 
 
-def main(folder, out):
-    torch.set_num_threads(1)
+def read(folder, out):
+    """Open the folder, and train on it."""
     opened = load_dataset(folder, "preference", cache_dir=f"{out}/cache")
     words = tokenizer(opened["train"])
     config = GPT2Config(
@@ -70,7 +70,13 @@ def main(folder, out):
         **common,
     )
     counts = {name: len(split) for name, split in opened.items()}
-    print(json.dumps({"rows": counts, "dpo": losses(dpo), "reward": losses(reward)}))
+    return {"rows": counts, "dpo": losses(dpo), "reward": losses(reward)}
+
+
+def main(out, *folders):
+    torch.set_num_threads(1)
+    for number, folder in enumerate(folders):
+        print(json.dumps(read(folder, f"{out}/{number}")), flush=True)
 
 
 if __name__ == "__main__":

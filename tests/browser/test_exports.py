@@ -12,6 +12,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from tests.factories import a_label, a_project, a_ranking, a_user, some_prompts, some_tasks
+from webapp.datasets.exports import TEXT_FORMS
 from webapp.datasets.services import freeze_snapshot
 from webapp.projects.models import Role
 
@@ -50,22 +51,17 @@ def violations(page):
     return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found]
 
 
-def read_with_trl(folder, out):
-    """What TRL's trainers say after two steps on an export, in a process of their own."""
-    command = [sys.executable, str(READER), str(folder), str(out)]
+def read_with_trl(folders, out):
+    """What TRL's trainers say after two steps on each export, in a process of their own."""
+    command = [sys.executable, str(READER), str(out), *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"rows"')]
 
 
-@pytest.mark.parametrize("text", ["Lists of messages", "Plain text"])
-def test_an_export_is_fetched_opened_and_trained_on(page, machine, lab, tmp_path, text):
-    for task in some_tasks(lab, 12):
-        a_label(task)
-    for prompt in some_prompts(lab, 4):
-        a_ranking(prompt, 0, 1, 2)
-    snapshot = freeze_snapshot(lab)
-    page.goto(machine.url + reverse("labeling:labels", args=[lab.pk]))
+def exported(page, text, into):
+    """Export as an admin does, fetch the file and unpack it; its folder."""
+    page.get_by_role("link", name="Data", exact=True).click()
     page.get_by_role("link", name="Export").click()
     page.get_by_label("Texts as").select_option(label=text)
     assert violations(page) == []
@@ -75,11 +71,24 @@ def test_an_export_is_fetched_opened_and_trained_on(page, machine, lab, tmp_path
     assert violations(page) == []
     with page.expect_download() as download:
         link.click()
-    zipfile.ZipFile(download.value.path()).extractall(tmp_path)
-    said = read_with_trl(tmp_path / Path(download.value.suggested_filename).stem, tmp_path)
-    assert sum(said["rows"].values()) == snapshot.pairs == 24
-    assert all(math.isfinite(loss) for name in ("dpo", "reward") for loss in said[name])
-    assert (len(said["dpo"]), len(said["reward"])) == (2, 2)
+    zipfile.ZipFile(download.value.path()).extractall(into)
+    return into / Path(download.value.suggested_filename).stem
+
+
+def test_exports_are_fetched_opened_and_trained_on(page, machine, lab, tmp_path):
+    for task in some_tasks(lab, 12):
+        a_label(task)
+    for prompt in some_prompts(lab, 4):
+        a_ranking(prompt, 0, 1, 2)
+    snapshot = freeze_snapshot(lab)
+    page.goto(machine.url + reverse("project", args=[lab.pk]))
+    texts = [form.title for form in TEXT_FORMS.values()]
+    folders = [exported(page, text, tmp_path) for text in texts]
+    said = read_with_trl(folders, tmp_path)
+    assert [sum(one["rows"].values()) for one in said] == [snapshot.pairs] * len(texts)
+    for losses in [one[name] for one in said for name in ("dpo", "reward")]:
+        assert len(losses) == 2
+        assert all(math.isfinite(loss) for loss in losses)
 
 
 def test_a_file_is_mended_looked_at_and_taken_in(page, machine, lab, tmp_path):

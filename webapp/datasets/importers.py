@@ -192,8 +192,10 @@ def _text(value: Any, what: str) -> str:  # noqa: ANN401
         raise BadRow(f"{what} is not text")
     if "\x00" in value:
         raise BadRow(f"{what} contains a NUL character")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise BadRow(f"{what} contains half a character (a lone surrogate)")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadRow(f"{what} contains half a character (a lone surrogate)") from error
     if not (text := value.replace("\r\n", "\n").strip()):
         raise BadRow(f"{what} is empty")
     return text
