@@ -1,0 +1,26 @@
+"""A machine that slept, and a web program that was killed: by real programs."""
+
+import pytest
+
+from tests.factories import a_run, again
+from tests.faults.resume import freeze_between_transactions
+from tests.stand_in import WAIT
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+
+
+def test_a_machine_that_slept_comes_back_fenced_and_its_run_says_so(
+    stack, transactional_db, project
+):
+    stack.stand_in().broker().worker().tend()
+    run = a_run(project, seed=WAIT)
+    stack.until(lambda: again(run).step >= 1)
+    freeze_between_transactions(stack, "worker")
+    lost = run.events.filter(to_state="interrupted")
+    stack.until(lost.exists)
+    stored = run.metrics.count()
+    stack.thaw("worker")
+    log = stack.var / "worker.log"
+    stack.until(lambda: f"run {run.pk}: epoch 1 is no longer ours" in log.read_text())
+    assert "its machine slept" in lost.get().message
+    assert run.metrics.filter(epoch=1).count() == stored
