@@ -24,6 +24,8 @@ DivergenceName = Literal[
     "alpha",
 ]
 JudgeName = Literal["held_out_labels", "utility", "none"]
+EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
+ServedName = Literal["as_trained", "int8"]
 RuleName = Literal["no_rule", "contains", "matches", "words", "similarity"]
 UNBOUNDED: tuple[DivergenceName, ...] = ("reverse_kl", "jeffreys", "pearson_chi2")  # f'(inf) = inf
 SourceName = Literal["hub", "folder", "upload"]
@@ -292,6 +294,54 @@ class AlignConfig(_Settings):
         gt=0,
         le=1000,
     )
+    estimator: EstimatorName = setting(
+        "score",
+        "Estimator",
+        help="Of the gradient: the score's with a baseline, a surrogate that needs no weights for "
+        "old samples, or for reverse KL the exact KL of every next token, which is less noisy.",
+        topic="Objective",
+        advanced=True,
+    )
+    weight_limit: float = setting(
+        0.0,
+        "Limit of importance weights",
+        help="Larger weights of old samples are cut to it, at the price of a bias; 0 cuts none.",
+        topic="Objective",
+        ge=0,
+        le=1e6,
+        advanced=True,
+    )
+    pseudo_reward_limit: float = setting(
+        0.0,
+        "Limit of pseudo-rewards",
+        help="Larger ones are cut to it, at the price of a bias; 0 cuts none.",
+        topic="Objective",
+        ge=0,
+        le=1e6,
+        advanced=True,
+    )
+    inference_weight: float = setting(
+        0.0,
+        "Weight of the deployed model",
+        help="Of a second divergence, between the target and the policy as it will be served.",
+        topic="Deployment",
+        ge=0,
+        le=100,
+    )
+    inference_temperature: float = setting(
+        1.0,
+        "Temperature when deployed",
+        help="At which the served policy will draw its completions.",
+        topic="Deployment",
+        ge=0.1,
+        le=2.0,
+    )
+    inference_weights: ServedName = setting(
+        "as_trained",
+        "Weights when deployed",
+        help="As they are trained, or rounded to INT8 with one scale per output channel.",
+        topic="Deployment",
+    )
     reward_weight: float = setting(
         1.0,
         "Weight of the reward model",
@@ -374,6 +424,15 @@ class AlignConfig(_Settings):
     )
     steps: int = setting(
         40, "Steps", help="Optimizer steps of the policy.", topic="Training", ge=1, le=100_000
+    )
+    updates_per_step: int = setting(
+        1,
+        "Updates per step",
+        help="Optimizer updates from one step's samples; from the second on they are old.",
+        topic="Training",
+        ge=1,
+        le=64,
+        advanced=True,
     )
     prompts_per_step: int = setting(
         16,
@@ -495,6 +554,17 @@ class AlignConfig(_Settings):
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"“{pattern}” is no regular expression: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _estimator_fits(self) -> "AlignConfig":
+        reverse = self.divergence == "reverse_kl" or (
+            self.divergence == "alpha" and abs(self.alpha - 1) < 1e-6
+        )
+        if self.estimator == "rao_blackwell" and not (reverse and self.updates_per_step == 1):
+            raise ValueError(
+                "the Rao-Blackwell estimator is for reverse KL with one update per step"
+            )
         return self
 
     @model_validator(mode="after")

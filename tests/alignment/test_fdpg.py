@@ -95,6 +95,35 @@ def test_training_brings_the_policy_to_the_target(problem, tmp_path, name):
     assert after < 0.4 * before
 
 
+OPTIONS = {
+    "surrogate": {"estimator": "surrogate"},
+    "rao_blackwell": {"estimator": "rao_blackwell", "divergence": "reverse_kl"},
+    "old_samples": {"updates_per_step": 3, "weight_limit": 3, "pseudo_reward_limit": 2},
+    "deployed": {"inference_weight": 1, "inference_temperature": 0.8, "inference_weights": "int8"},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_brings_the_policy_to_the_target(problem, tmp_path, name):
+    one = problem(steps=60, beta=0.2, max_new_tokens=2, kl_budget=999, **OPTIONS[name])
+    list(tune(one, tmp_path))
+    before, after = exact_divergence(one, one.start), exact_divergence(one, tmp_path / "output")
+    assert after < 0.4 * before
+
+
+def test_options_show_their_metrics(problem, tmp_path):
+    settings = OPTIONS["old_samples"] | OPTIONS["deployed"] | {"pseudo_reward_limit": 0.01}
+    metrics = of(list(tune(problem(**settings, steps=4), tmp_path)), StepDone)[-1].metrics
+    assert 0 < metrics["rho/clipped"] <= 1
+    assert 0 <= metrics["weights/truncated"] < 1
+    assert {"inference/reward", "inference/divergence"} < set(metrics)
+
+
+def test_the_less_noisy_estimator_is_for_reverse_kl_alone():
+    with pytest.raises(ValueError, match="Rao-Blackwell estimator is for reverse KL"):
+        AlignConfig(estimator="rao_blackwell")
+
+
 def test_the_reward_rises(problem, tmp_path):
     events = list(tune(problem(steps=40, beta=0.1, kl_budget=999), tmp_path))
     rewards = [event.metrics["reward/mean"] for event in of(events, StepDone)]
