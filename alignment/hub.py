@@ -32,7 +32,7 @@ def fetch(name: str, revision: str, target: Path, limit: int) -> Generator[Event
 
     Raises DataError where there is no such model, or no way to the Hub.
     """
-    if os.environ.get(ALLOWED, "1") == "0":
+    if os.environ.get(ALLOWED, "1").lower() in {"0", "false"}:
         raise DataError("Models of the Hub are switched off here; add a folder or an upload.")
     target.mkdir()
     said = target.with_name("hub.jsonl")

@@ -1,5 +1,6 @@
 """Adding models: a run of the trainer fetches, checks and tries them."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,8 +32,9 @@ def add_model(  # noqa: PLR0913 - what the form asks, each once
     by: User,
 ) -> Run:
     """Queue the run that adds a model, once per key. Raises RunError."""
+    sweep_uploads()
+    sweep_incoming()
     if files and not project.runs.filter(idempotency_key=key).exists():
-        sweep_uploads()
         sources.keep_upload(key, files)
     return start_run(
         project,
@@ -52,3 +54,11 @@ def sweep_uploads() -> None:
         waiting = Run.objects.filter(idempotency_key=folder.name).exclude(state__in=FINAL)
         if old and not waiting.exists():
             sources.forget_upload(folder.name)
+
+
+def sweep_incoming() -> None:
+    """Remove the half of a model that a killed trainer has left in its run's folder."""
+    for folder in Path(settings.STORE).glob("runs/*/e*/incoming"):
+        run, epoch = folder.parents[1].name, folder.parent.name.removeprefix("e")
+        if not Run.objects.live().filter(pk=run, epoch=epoch).exists():
+            shutil.rmtree(folder, ignore_errors=True)

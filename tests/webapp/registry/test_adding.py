@@ -15,7 +15,7 @@ from alignment.config import ImportConfig, RunSpec
 from tests.factories import a_project, a_run, a_user, a_worker, an_artifact, run_at
 from webapp.projects.models import Role
 from webapp.registry import sources
-from webapp.registry.adding import sweep_uploads
+from webapp.registry.adding import sweep_incoming, sweep_uploads
 from webapp.registry.models import Artifact
 from webapp.runs import execution, folders
 from webapp.runs.services import retry_run
@@ -238,3 +238,12 @@ def test_models_on_their_way_are_told_above_the_list(project, inside):
     page = inside.get(reverse("registry:models", args=[project.pk]))
     assertContains(page, "(fetching: 1 of 3 MB)")
     assertNotContains(page, "Broken")
+
+
+def test_what_a_killed_trainer_left_is_removed_but_not_what_comes_in_now(project):
+    run = run_at(a_run(project, "import"), state="running", epoch=2)
+    left, coming = (folders.folder_of(run, epoch) / "incoming" for epoch in (1, 2))
+    for folder in (left, coming):
+        folder.mkdir(parents=True)
+    sweep_incoming()
+    assert (left.exists(), coming.exists()) == (False, True)
