@@ -9,14 +9,9 @@ from alignment.config import AlignConfig, DivergenceName
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError, DataError, DivergedError
 from alignment.events import CheckpointSaved, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
-from alignment.objectives.fdpg import (
-    Problem,
-    begin,
-    prepare,
-    prompts_of_step,
-    train_step,
-    tune,
-)
+from alignment.objectives.fdpg import tune
+from alignment.objectives.problem import Problem, begin, prepare
+from alignment.objectives.steps import prompts_of_step, train_step
 from alignment.policies import Policy
 from alignment.records import Message, PromptRecord, prompt_key
 from alignment.scoring import completion_token_logps
@@ -222,7 +217,7 @@ def test_a_saved_run_continues_bit_by_bit(problem, tmp_path, step):
 
 
 def test_a_run_saved_among_its_reference_completions_continues(problem, tmp_path, monkeypatch):
-    monkeypatch.setattr("alignment.objectives.fdpg.PROMPTS_AT_ONCE", 4)
+    monkeypatch.setattr("alignment.objectives.problem.PROMPTS_AT_ONCE", 4)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     list(tune(problem(), whole))
     run = tune(problem(), parts)

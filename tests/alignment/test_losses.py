@@ -7,7 +7,6 @@ import torch
 
 from alignment.config import AlignConfig
 from alignment.divergences import DIVERGENCES
-from alignment.objectives.fdpg import Drawn, Problem, Scored, Term, backward, begin, terms_of
 from alignment.objectives.losses import (
     advantages,
     importance,
@@ -16,6 +15,8 @@ from alignment.objectives.losses import (
     score_loss,
     surrogate_loss,
 )
+from alignment.objectives.problem import Problem, Scored, begin
+from alignment.objectives.steps import Drawn, Term, backward, terms_of
 from alignment.quantisation import int8_weights
 from alignment.sampling import Rollouts
 from alignment.scoring import completion_token_logps

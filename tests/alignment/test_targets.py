@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from alignment.config import UNBOUNDED, AlignConfig, RunSpec
 from alignment.divergences import DIVERGENCES
 from alignment.evaluation import evaluate
-from alignment.objectives.fdpg import Problem, align, tune
+from alignment.objectives.fdpg import align, tune
+from alignment.objectives.problem import Problem
 from alignment.policies import Policy
 from alignment.records import write_jsonl
 from alignment.reward import RewardModel
@@ -157,7 +158,7 @@ def test_a_policy_reaches_a_wished_mean(policy_folder, tmp_path):
 
 
 def test_lambda_survives_a_pause(policy_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("alignment.objectives.fdpg.PROMPTS_AT_ONCE", 4)
+    monkeypatch.setattr("alignment.objectives.problem.PROMPTS_AT_ONCE", 4)
     config = AlignConfig(
         **SMALL | {"reference_completions": 64},
         rule="words",

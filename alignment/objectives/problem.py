@@ -1,0 +1,235 @@
+"""What a run of f-DPG is about, the state that decides its next step, and how both begin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alignment import checkpoints
+from alignment.config import AlignConfig
+from alignment.errors import ConfigError, DataError, DivergedError
+from alignment.estimators import ZCache
+from alignment.events import Event
+from alignment.moments import fit_moments
+from alignment.policies import Policy
+from alignment.records import PromptRecord
+from alignment.sampling import Rollouts, sample
+from alignment.scoring import (
+    completion_token_logps,
+)
+from alignment.targets import Scorer, Target, Values, target_of
+
+PROMPTS_AT_ONCE = 64  # of the reference phase
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a run aligns: prompts, where it starts from, and what it is drawn to."""
+
+    prompts: Sequence[PromptRecord]
+    start: Path  # folder of the policy
+    reference: Policy
+    reward: Scorer
+    config: AlignConfig
+    seed: int = 0
+    ids: list[list[int]] = field(init=False)  # of the prompts' tokens
+    target: Target = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.prompts:
+            raise DataError("There is no prompt to train on; add prompts to the train split.")
+        ids = [self.reference.prompt_ids(prompt.messages) for prompt in self.prompts]
+        object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "target", target_of(self.config, self.reward))
+        self.reference.model.requires_grad_(requires_grad=False)
+
+
+@dataclass
+class State:
+    """Everything that decides the next step; a checkpoint holds all of it."""
+
+    policy: Policy
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    z: ZCache
+    reference_rewards: list[float]  # means per prompt, of the prompts prepared so far
+    step: int = 0
+    over_budget: bool = False
+    measured: dict[str, Tensor] = field(default_factory=dict)  # last weights seen within the budget
+    seen: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # of the reference, until lambda is fitted
+    fit: dict[str, Any] = field(default_factory=dict)  # lambda and how sure it is, once fitted
+
+    @property
+    def lambdas(self) -> list[float]:
+        """Of the target's wished means; empty where there are none."""
+        return [row["lambda"] for row in self.fit.get("wishes", [])]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Completions with what the target says of them; all but the rollouts have shape (n,)."""
+
+    rollouts: Rollouts
+    values: Values
+    reference_logps: Tensor
+    log_weights: Tensor  # log P - log sampler, fp64
+
+    @property
+    def rewards(self) -> Tensor:
+        """(n,) the reward model's and the rule's, weighted."""
+        return self.values.rewards
+
+
+def begin(problem: Problem) -> State:
+    """The state before anything was drawn."""
+    policy = Policy.load(problem.start)
+    if policy.tokenizer.get_vocab() != problem.reference.tokenizer.get_vocab():
+        raise ConfigError(
+            "The policy and the reference have different tokenizers; take the model that the "
+            "policy was trained from as the reference."
+        )
+    generator = torch.Generator().manual_seed(problem.seed)
+    return State(policy, adam(policy, problem.config), generator, ZCache(), [])
+
+
+def restore(problem: Problem, checkpoint: Path) -> tuple[State, bool]:
+    """The state of a checkpoint, and whether this machine will continue it bit by bit."""
+    tensors, facts = checkpoints.load(checkpoint)
+    policy = Policy.load(checkpoint / checkpoints.POLICY)
+    optimizer = adam(policy, problem.config)
+    checkpoints.restore_optimizer(optimizer, checkpoints.below("optimizer", tensors))
+    generator = torch.Generator()
+    generator.set_state(tensors["generator"])
+    measured = checkpoints.below("measured", tensors)
+    seen = checkpoints.below("seen", tensors)
+    state = State(
+        policy,
+        optimizer,
+        generator,
+        ZCache(facts["z"]),
+        facts["reference_rewards"],
+        step=facts["step"],
+        over_budget=facts["over_budget"],
+        measured={name: tensor.to(policy.device) for name, tensor in measured.items()},
+        seen=seen,
+        fit=facts["fit"],
+    )
+    return state, facts["machine"] == checkpoints.machine()
+
+
+def save(state: State, folder: Path) -> Event:
+    """Commit a checkpoint of the state below the run folder."""
+    tensors = {
+        "generator": state.generator.get_state(),
+        **checkpoints.named("optimizer", checkpoints.optimizer_tensors(state.optimizer)),
+        **checkpoints.named("measured", state.measured),
+        **checkpoints.named("seen", state.seen),
+    }
+    facts: dict[str, Any] = {
+        "z": state.z.state_dict(),
+        "reference_rewards": state.reference_rewards,
+        "over_budget": state.over_budget,
+        "fit": state.fit,
+    }
+    return checkpoints.save(folder, state.step, state.policy, tensors, facts)
+
+
+def adam(policy: Policy, config: AlignConfig) -> torch.optim.Optimizer:
+    """AdamW without decay: the target says how far from the reference the policy belongs."""
+    parameters = policy.model.parameters()
+    return torch.optim.AdamW(
+        parameters, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0
+    )
+
+
+def prepare(problem: Problem, state: State) -> None:
+    """Draw the reference completions of the next prompts: their first estimates of Z."""
+    config, done = problem.config, len(state.reference_rewards)
+    chosen = range(done, min(done + PROMPTS_AT_ONCE, len(problem.prompts)))
+    rollouts = sample(
+        problem.reference,
+        [problem.ids[place] for place in chosen],
+        completions=config.reference_completions,
+        max_new_tokens=config.max_new_tokens,
+        generator=state.generator,
+    )
+    without = [0.0] * len(problem.target.wishes)  # as lambda is fitted to these completions
+    scored = score(problem, rollouts, without, reference_logps=rollouts.logps)
+    means = scored.rewards.view(len(chosen), -1).mean(1)
+    state.reference_rewards += means.tolist()
+    if problem.target.wishes:
+        keep_for_fit(problem, state, scored)
+    else:
+        learn_z(problem, state.z, chosen, scored.log_weights)
+
+
+def keep_for_fit(problem: Problem, state: State, scored: Scored) -> None:
+    """Add a batch of the reference's completions; the last one fits lambda and learns every Z."""
+    n = problem.config.reference_completions
+    added = {
+        "log_weights": scored.log_weights.view(-1, n),
+        "features": scored.values.features.view(-1, n, len(problem.target.wishes)),
+    }
+    for name, rows in added.items():
+        state.seen[name] = torch.cat(
+            [*([state.seen[name]] if name in state.seen else []), rows.cpu()]
+        )
+    if len(state.reference_rewards) == len(problem.prompts):
+        state.fit = fitted(problem, **state.seen)
+        tilts = state.seen["features"] @ torch.tensor(state.lambdas, dtype=torch.float64)
+        everyone = range(len(problem.prompts))
+        learn_z(problem, state.z, everyone, (state.seen["log_weights"] + tilts).flatten())
+        state.seen = {}
+
+
+def fitted(problem: Problem, log_weights: Tensor, features: Tensor) -> dict[str, Any]:
+    """Lambda of every wished mean, with what it achieves on the reference's completions."""
+    wishes = problem.target.wishes
+    fit = fit_moments(
+        log_weights,
+        features,
+        [wish.mean for wish in wishes],
+        [wish.name for wish in wishes],
+        torch.Generator().manual_seed(problem.seed),
+    )
+    columns = (fit.lambdas, fit.low, fit.high, fit.achieved)
+    rows = zip(wishes, *(column.tolist() for column in columns), strict=True)
+    names = ("lambda", "low", "high", "achieved")
+    return {
+        "ess_fraction": fit.ess,
+        "wishes": [
+            {"name": wish.name, "wished": wish.mean, **dict(zip(names, row, strict=True))}
+            for wish, *row in rows
+        ],
+    }
+
+
+def score(
+    problem: Problem,
+    rollouts: Rollouts,
+    lambdas: Sequence[float],
+    reference_logps: Tensor | None = None,
+) -> Scored:
+    """Rewards, reference and target of completions that were drawn at temperature 1."""
+    if reference_logps is None:
+        with torch.no_grad():
+            reference_logps = completion_token_logps(problem.reference.model, rollouts).sum(1)
+    values = problem.target.values(problem.reference, rollouts)
+    if values.rewards.isnan().any() or values.rewards.isposinf().any():
+        raise DivergedError(
+            "The reward of a completion was not a number; train the reward model again with a "
+            "lower learning rate."
+        )
+    log_scores = problem.target.log_scores(reference_logps, values, lambdas)
+    return Scored(rollouts, values, reference_logps, log_scores - rollouts.logps.double())
+
+
+def learn_z(problem: Problem, z: ZCache, chosen: Sequence[int], log_weights: Tensor) -> None:
+    """Add these prompts' samples to their estimates of Z; log_weights has shape (n,)."""
+    for place, weights in zip(chosen, log_weights.view(len(chosen), -1).cpu(), strict=True):
+        z.update(problem.prompts[place].key, weights)
