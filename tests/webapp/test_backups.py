@@ -15,6 +15,7 @@ from django.db import connection
 
 from tests.factories import a_label, a_project, a_user, an_artifact, some_tasks
 from webapp.backups import BackupError, back_up, restore
+from webapp.database_copies import ENGINES
 from webapp.datasets.services import freeze_snapshot
 from webapp.labeling import queue
 from webapp.labeling.models import Label
@@ -137,6 +138,18 @@ def test_a_backup_made_while_people_label_is_consistent(busy, tmp_path, elsewher
     assert sum(task["done"] for task in tasks) == sum(label["counted"] for label in labels)
     stored, named = artifacts_of(elsewhere)
     assert named <= stored
+
+
+def test_an_artifact_stored_just_before_the_copy_is_in_it(lab, tmp_path, monkeypatch):
+    engine, made = ENGINES[connection.vendor], []
+
+    def dump(target):
+        made.append(an_artifact(lab, tmp_path).manifest_sha256)
+        engine.dump(target)
+
+    monkeypatch.setitem(ENGINES, connection.vendor, engine._replace(dump=dump))
+    back_up(tmp_path / "attune.tar")
+    assert f"blobs/{made[0]}/weights.json" in names_in(tmp_path / "attune.tar")
 
 
 def spoil(path, name):

@@ -137,6 +137,7 @@ def test_the_same_snapshot_gives_the_same_bytes(snapshot, consumer, text):
     first, second = (an_export(snapshot, text, consumer) for _ in range(2))
     assert first.file.read_bytes() == second.file.read_bytes()
     assert first.result["sha256"] == second.result["sha256"]
+    assert {entry.date_time[0] for entry in zipfile.ZipFile(first.file).infolist()} == {1980}
 
 
 def test_the_manifest_has_the_hash_of_every_file(folder):

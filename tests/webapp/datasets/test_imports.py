@@ -110,6 +110,14 @@ def test_bad_lines_are_named_and_keep_the_whole_file_out(as_admin, looked_at, js
     assert not Prompt.objects.exists()
 
 
+def test_an_import_refuses_bad_lines_by_itself(looked_at, jsonl, project):
+    payload = looked_at(jsonl('"Why?"', "{")).payload | {"format": "prompts"}
+    work(start_job(project, kind="import", payload=payload, key="unseen").pk)
+    job = Job.objects.get(kind="import")
+    assert (job.state, job.message) == (State.FAILED, "Nothing was imported: line 2: not JSON.")
+    assert not Prompt.objects.exists()
+
+
 def test_a_file_with_bad_lines_is_listed_as_refused(as_admin, looked_at, jsonl, url):
     looked_at(jsonl("{"))
     assertContains(as_admin.get(url), ">refused<")
