@@ -1,7 +1,7 @@
 """Pictures of every page, and what axe finds on them: `python -m tests.screenshots [--out DIR]`.
 
 Works on a copy of the database of a finished demo, so that nothing of it changes. A second, empty
-project shows the empty states; runs put into each state in the copy show the others.
+project shows the empty states; runs, rounds and jobs put into each state in the copy show the others.
 """
 
 import argparse
@@ -13,17 +13,31 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SIZES = {"wide": (1280, 800), "phone": (360, 740)}
 SCHEMES = ("light", "dark")
+LISTS = (
+    "project", "labeling:label", "prompts", "guidelines", "labeling:tasks", "labeling:labels",
+    "datasets:snapshots", "datasets:import", "datasets:export", "rounds:list", "rounds:launch",
+    "registry:models", "registry:add", "runs:list", "members",
+)  # fmt: skip
+MESSAGES = {
+    "queued": "",
+    "running": "",
+    "failed": "The loss was nan at step 12; try a lower learning rate.",
+    "interrupted": "The worker stopped answering; another one takes the run up.",
+    "cancelled": "",
+}
+SIGNED_OUT = ("login", "setup", "invitation", "reset")
 
 
 @contextmanager
 def copied_var() -> Iterator[Path]:
-    """A temporary VAR with a consistent copy of the demo's database; blobs are shared by a link."""
+    """A temporary VAR with a consistent copy of the demo's database; the store is shared by a link."""
     source = Path(os.environ.get("ATTUNE_VAR", ROOT / "var"))
     with tempfile.TemporaryDirectory(prefix="attune-shots-") as name:
         var = Path(name)
@@ -34,12 +48,12 @@ def copied_var() -> Iterator[Path]:
         yield var
 
 
-def prepare() -> tuple[str, dict[str, str]]:
-    """An admin's session, and the address of every page by name."""
+def an_admins_session() -> str:
+    """The key of a session of a new admin of everything."""
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.sessions.backends.db import SessionStore
 
-    from webapp.accounts.models import OneTimeLink, User, new_link
+    from webapp.accounts.models import User
 
     admin = User.objects.create_superuser("shots", password=None, first_name="Robin")
     session = SessionStore()
@@ -47,12 +61,11 @@ def prepare() -> tuple[str, dict[str, str]]:
     session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
     session[HASH_SESSION_KEY] = admin.get_session_auth_hash()
     session.save()
-    token = new_link(OneTimeLink.Purpose.SETUP)
-    return session.session_key, {"setup": f"/setup/{token}/", **addresses()}
+    return session.session_key
 
 
 def addresses() -> dict[str, str]:
-    """Every page of the demo's project and of an empty one, and a run in every state."""
+    """Every page of the demo's project and of an empty one, by the name of its picture."""
     from django.urls import reverse
 
     from webapp.projects.models import Project
@@ -60,12 +73,8 @@ def addresses() -> dict[str, str]:
     full = Project.objects.order_by("pk").first()
     empty = Project.objects.create(name="An empty project")
     pages = {"login": "/accounts/login/", "home": "/", "missing": "/p/0/"}
-    lists = [
-        "project", "labeling:label", "prompts", "labeling:tasks", "labeling:labels",
-        "datasets:snapshots", "rounds:list", "rounds:launch", "registry:models", "runs:list",
-        "members",
-    ]  # fmt: skip
-    for name in lists:
+    pages["new-project"] = reverse("new_project")
+    for name in LISTS:
         pages[name.replace(":", "-")] = reverse(name, args=[full.pk])
         pages[f"empty-{name.replace(':', '-')}"] = reverse(name, args=[empty.pk])
     for name, row in {
@@ -76,29 +85,23 @@ def addresses() -> dict[str, str]:
         pages[name.replace(":", "-")] = reverse(name, args=[full.pk, row.pk])
     for run in full.runs.all():
         pages[f"run-{run.kind}"] = reverse("runs:detail", args=[full.pk, run.pk])
-    return pages | states(full)
+    for kind in ("pretrain", "generate"):
+        pages[f"start-{kind}"] = reverse("runs:start", args=[full.pk]) + f"?kind={kind}"
+    return pages | run_states(full) | round_states(full) | job_states(full) | links(full)
 
 
-def states(project: object) -> dict[str, str]:
-    """Copies of the alignment run and of its round, put into each state."""
+def run_states(project: object) -> dict[str, str]:
+    """Copies of the alignment run, put into each state a third of the way."""
     from django.urls import reverse
 
-    from webapp.rounds.models import Round
     from webapp.runs.models import Run
 
     pages = {}
-    messages = {
-        "queued": "",
-        "running": "",
-        "failed": "The loss was nan at step 12; try a lower learning rate.",
-        "interrupted": "The worker stopped answering; another one takes the run up.",
-        "cancelled": "",
-    }
     source = Run.objects.filter(project=project, kind="align").first()
-    metrics = list(source.metrics.filter(step__lte=20))
-    for number, (state, message) in enumerate(messages.items()):
+    metrics = list(source.metrics.filter(step__lte=source.total_steps // 3))
+    for state, message in MESSAGES.items():
         run = Run.objects.get(pk=source.pk)
-        run.pk, run.state, run.message, run.step = None, state, message, 20
+        run.pk, run.state, run.message, run.step = None, state, message, run.total_steps // 3
         run.idempotency_key, run.ended_at, run.summary = f"shots-{state}", None, {}
         run.save()
         for metric in metrics:
@@ -106,48 +109,57 @@ def states(project: object) -> dict[str, str]:
         if state != "queued":
             run.metrics.bulk_create(metrics)
         pages[f"run-{state}"] = reverse("runs:detail", args=[project.pk, run.pk])
-        old = Round.objects.filter(project=project).order_by("number").first()
-        parts = [part for part in old.parts.all() if part.part in {"reward", "align"}]
-        old.pk, old.number, old.idempotency_key = None, 100 + number, f"shots-{state}"
-        old.save()
-        for part in parts:
-            part.pk, part.round = None, old
-            part.run = run if part.part == "align" else part.run
-            part.save()
-        pages[f"round-{state}"] = reverse("rounds:detail", args=[project.pk, old.pk])
     return pages
 
 
-def shoot(url: str, session: str, pages: dict[str, str], out: Path) -> list[str]:
-    """Take every picture; what axe or the layout says against a page."""
-    from playwright.sync_api import sync_playwright
+def round_states(project: object) -> dict[str, str]:
+    """Rounds whose alignment is one of the runs of `run_states`."""
+    from django.urls import reverse
 
-    findings = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+    from webapp.rounds.models import Round, RoundRun
+    from webapp.runs.models import Run
+
+    pages = {}
+    for number, state in enumerate(MESSAGES, start=100):
+        made = Round.objects.filter(project=project).order_by("number").first()
+        reward = made.parts.get(part="reward").run
+        made.pk, made.number, made.idempotency_key = None, number, f"shots-{state}"
+        made.save()
+        align = Run.objects.get(idempotency_key=f"shots-{state}")
+        RoundRun.objects.create(round=made, run=reward, part="reward")
+        RoundRun.objects.create(round=made, run=align, part="align")
+        pages[f"round-{state}"] = reverse("rounds:detail", args=[project.pk, made.pk])
+    return pages
+
+
+def job_states(project: object) -> dict[str, str]:
+    """An export in each state."""
+    from django.urls import reverse
+
+    from webapp.jobs.models import Job
+
+    pages = {}
+    for state in ("queued", "working", "failed", "cancelled"):
+        job = Job.objects.create(
+            project=project,
+            kind="export",
+            state=state,
+            progress=40,
+            total=100,
+            key=f"shots-{state}",
+            message="The disk is full. Free some space and try again." * (state == "failed"),
         )
-        for size, (width, height) in SIZES.items():
-            for scheme in SCHEMES:
-                context = browser.new_context(
-                    viewport={"width": width, "height": height}, color_scheme=scheme
-                )
-                context.add_cookies([{"name": "sessionid", "value": session, "url": url}])
-                page = context.new_page()
-                page.on("pageerror", lambda error: findings.append(f"script: {error}"))
-                for name, address in pages.items():
-                    if name in {"login", "setup"}:
-                        context.clear_cookies()
-                    page.goto(url + address, wait_until="load")
-                    page.wait_for_function("document.readyState === 'complete'")
-                    if name.startswith(("run-", "round")):
-                        page.wait_for_timeout(600)
-                    page.screenshot(path=out / f"{name}-{size}-{scheme}.png", full_page=True)
-                    findings += [f"{name} {size} {scheme}: {text}" for text in examine(page)]
-                    context.add_cookies([{"name": "sessionid", "value": session, "url": url}])
-                context.close()
-        browser.close()
-    return findings
+        pages[f"job-{state}"] = reverse("jobs:detail", args=[project.pk, job.pk])
+    return pages
+
+
+def links(project: object) -> dict[str, str]:
+    """The pages behind one-time links."""
+    from django.urls import reverse
+
+    from webapp.accounts.models import OneTimeLink, new_link
+
+    return {"setup": reverse("accounts:setup", args=[new_link(OneTimeLink.Purpose.SETUP)])}
 
 
 def examine(page: object) -> list[str]:
@@ -162,26 +174,52 @@ def examine(page: object) -> list[str]:
     return found
 
 
+def shoot(browser: object, url: str, session: str, pages: dict[str, str], out: Path) -> list[str]:
+    """Take every picture; what axe, a script or the layout says against a page."""
+    findings: list[str] = []
+    for (size, (width, height)), scheme in product(SIZES.items(), SCHEMES):
+        viewport = {"width": width, "height": height}
+        context = browser.new_context(viewport=viewport, color_scheme=scheme)
+        page = context.new_page()
+        page.on("pageerror", lambda error: findings.append(f"script: {error}"))
+        for name, address in pages.items():
+            context.clear_cookies()
+            if name not in SIGNED_OUT:
+                context.add_cookies([{"name": "sessionid", "value": session, "url": url}])
+            page.goto(url + address, wait_until="load")
+            if page.locator("figure:not([hidden]) [data-plot]").count():
+                page.locator(".uplot canvas").first.wait_for()
+            page.screenshot(path=out / f"{name}-{size}-{scheme}.png", full_page=True)
+            findings.extend(f"{name} {size} {scheme}: {text}" for text in examine(page))
+        context.close()
+    return findings
+
+
 def main() -> int:
     """Take the pictures; exit 1 where something was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
-    parser.add_argument("--only", help="pages whose name contains this")
+    parser.add_argument("--only", default="", help="pages whose name contains this")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with copied_var() as var:
         os.environ |= {"ATTUNE_VAR": str(var), "DJANGO_SETTINGS_MODULE": "webapp.settings"}
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
         import django
+        from playwright.sync_api import sync_playwright
 
         django.setup()
-        from webapp.stack import WebOnly
+        from webapp.stack import WebOnly, prepare_database
 
-        session, pages = prepare()
-        if options.only:
-            pages = {name: path for name, path in pages.items() if options.only in name}
-        with WebOnly() as stack:
-            findings = shoot(stack.url, session, pages, options.out)
+        prepare_database()
+        session = an_admins_session()
+        pages = {name: path for name, path in addresses().items() if options.only in name}
+        with WebOnly() as stack, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            )
+            findings = shoot(browser, stack.url, session, pages, options.out)
+            browser.close()
     sys.stdout.write("\n".join([*findings, f"{len(pages)} pages, {len(findings)} findings"]) + "\n")
     return 1 if findings else 0
 

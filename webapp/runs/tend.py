@@ -95,7 +95,9 @@ def _requeue(run: Run) -> bool:
     if run.attempts >= run.max_attempts:
         change = Change((State.INTERRUPTED,), State.FAILED, ACTOR, "poison", _epitaph(run))
         return move(run, change, only=Q(epoch=run.epoch))
-    change = Change((State.INTERRUPTED,), State.QUEUED, ACTOR, run.reason, f"{run.message} It is tried again.")
+    change = Change(
+        (State.INTERRUPTED,), State.QUEUED, ACTOR, run.reason, f"{run.message} It is tried again."
+    )
     pause = 0.0 if run.reason == "shutdown" else backoff(run.attempts)
     only = Q(epoch=run.epoch, reason=run.reason)
     return move(run, change, only=only, intent=Intent.RUN, not_before=after(pause))
