@@ -188,7 +188,7 @@ def shoot(browser: object, url: str, session: str, pages: dict[str, str], out: P
                 context.add_cookies([{"name": "sessionid", "value": session, "url": url}])
             page.goto(url + address, wait_until="load")
             if page.locator("figure:not([hidden]) [data-plot]").count():
-                page.locator(".uplot canvas").first.wait_for()
+                page.locator(".uplot canvas").first.wait_for(state="attached")
             page.screenshot(path=out / f"{name}-{size}-{scheme}.png", full_page=True)
             findings.extend(f"{name} {size} {scheme}: {text}" for text in examine(page))
         context.close()
