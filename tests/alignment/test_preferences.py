@@ -1,0 +1,184 @@
+"""Losses on pairs and thumbs: their optimum, and the same numbers as TRL's on the same batch."""
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import GPT2Config, GPT2ForSequenceClassification
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    KTOConfig,
+    KTOTrainer,
+    RewardConfig,
+    RewardTrainer,
+)
+
+from alignment.divergences import DIVERGENCES, alpha
+from alignment.likelihoods import bradley_terry_nll
+from alignment.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
+from tests.alignment.conftest import tiny_policy
+
+REWARDS = torch.tensor([1.0, -0.4, 0.3, 0.0, -1.3], dtype=torch.float64)
+REFERENCE = torch.tensor([0.3, -1.0, 0.2, 0.8, 0.1], dtype=torch.float64).log_softmax(0)
+CASES = [("reverse_kl", 1.0), ("forward_kl", 1.0), ("jensen_shannon", 1.0)]
+CASES += [("squared_hellinger", 1.0), ("alpha", 0.3), ("alpha", -1.0)]
+
+
+def slope(name, order):
+    """f' by its pseudo-reward; the score of Jensen and Shannon is of twice the divergence."""
+    f = alpha(order) if name == "alpha" else DIVERGENCES[name]
+    scale = 2 if name == "jensen_shannon" else 1
+    return lambda u: -scale * f.pseudo_reward(u)
+
+
+def optimum(derivative, beta):
+    """u of the policy that maximises E[r] - beta D_f: f'(e^u) = (r - a) / beta, a by bisection."""
+
+    def ratios(shift):
+        low, high = torch.full_like(REWARDS, -40), torch.full_like(REWARDS, 40)
+        for _ in range(200):
+            middle = (low + high) / 2
+            less = derivative(middle) < (REWARDS - shift) / beta
+            low, high = torch.where(less, middle, low), torch.where(less, high, middle)
+        return low
+
+    low, high = -50.0, 50.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        mass = (REFERENCE + ratios(middle)).exp().sum()
+        low, high = (middle, high) if mass > 1 else (low, middle)
+    return ratios(middle)
+
+
+@pytest.mark.parametrize(("name", "order"), CASES)
+def test_the_best_policy_s_scores_differ_as_the_rewards_do(name, order):
+    u = optimum(slope(name, order), beta=0.7)
+    assert (REFERENCE + u).exp().sum().item() == pytest.approx(1)
+    scores = 0.7 * score_of(name, order)(u)
+    torch.testing.assert_close(scores - scores[0], REWARDS - REWARDS[0], atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "order"), CASES)
+def test_the_loss_rests_where_labels_follow_those_rewards(name, order):
+    """Over all pairs, labelled as often as Bradley and Terry say, the optimum has no gradient."""
+    u = optimum(slope(name, order), beta=0.7).requires_grad_()
+    chosen, rejected = torch.cartesian_prod(torch.arange(5), torch.arange(5)).T
+    often = torch.sigmoid(REWARDS[chosen] - REWARDS[rejected])
+    losses = f_dpo_losses(u[chosen], u[rejected], score_of(name, order), 0.7)
+    (gradient,) = torch.autograd.grad((often * losses).sum(), u)
+    assert gradient.abs().max() < 1e-9
+
+
+def test_ipo_by_hand():
+    chosen, rejected = torch.tensor([1.0, 6.0]), torch.tensor([0.0, 1.0])
+    assert ipo_losses(chosen, rejected, 0.1).tolist() == [16.0, 0.0]
+
+
+def test_kto_wants_good_ones_above_and_bad_ones_below_the_rest():
+    ratios, good = torch.tensor([3.0, 3.0]), torch.tensor([True, False])
+    losses = kto_losses(ratios, good, torch.tensor(-1.0), 0.5)
+    expected = torch.sigmoid(torch.tensor([-1.5, 1.5]))
+    torch.testing.assert_close(losses, expected)
+
+
+# TRL's trainers on a tiny model, and our losses on the very tokens that they read.
+
+
+QUIET = {
+    "per_device_train_batch_size": 4,
+    "report_to": [],
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+}
+PAIRS = {
+    "prompt": ["sun day", "rain", "good night now", "a b"],
+    "chosen": [" good sun", " rain", " please a b", " day"],
+    "rejected": [" bad", " night night rain", " now", " sun b a"],
+}
+
+
+def ratios(model, reference, ids, mask):
+    """(n,) log-ratios of the tokens that the mask keeps."""
+    each = []
+    for one in (model, reference):
+        logps = one(ids).logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+        each.append((logps * mask[:, 1:]).sum(1))
+    return each[0] - each[1]
+
+
+TRL_NAMES = {"reverse_kl": "reverse_kl", "forward_kl": "forward_kl"}
+TRL_NAMES |= {"jensen_shannon": "js_divergence", "alpha": "alpha_divergence"}
+
+
+@pytest.mark.parametrize("name", TRL_NAMES)
+def test_f_dpo_is_trl_s(tmp_path, name):
+    policy, reference = tiny_policy(seed=1), tiny_policy(seed=2)
+    args = DPOConfig(
+        str(tmp_path),
+        beta=0.3,
+        f_divergence_type=TRL_NAMES[name],
+        f_alpha_divergence_coef=0.4,
+        **QUIET,
+    )
+    trainer = DPOTrainer(
+        policy.model,
+        reference.model,
+        args,
+        train_dataset=Dataset.from_dict(PAIRS),
+        processing_class=policy.tokenizer,
+    )
+    batch = next(iter(trainer.get_train_dataloader()))
+    expected = trainer.compute_loss(trainer.model.eval(), batch)
+    u = ratios(policy.model, reference.model, batch["input_ids"], batch["completion_mask"])
+    found = f_dpo_losses(*u.chunk(2), score_of(name, 0.4), 0.3).mean()
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+
+
+def test_kto_is_trl_s(tmp_path):
+    policy, reference = tiny_policy(seed=1), tiny_policy(seed=2)
+    rows = {"prompt": PAIRS["prompt"], "completion": PAIRS["chosen"], "label": [True, False] * 2}
+    trainer = KTOTrainer(
+        policy.model,
+        reference.model,
+        KTOConfig(str(tmp_path), beta=0.3, **QUIET),
+        train_dataset=Dataset.from_dict(rows),
+        processing_class=policy.tokenizer,
+    )
+    batch = next(iter(trainer.get_train_dataloader()))
+    expected = trainer.compute_loss(trainer.model.eval(), batch)
+    models = policy.model, reference.model
+    u = ratios(*models, batch["input_ids"], batch["completion_mask"])
+    kl = ratios(*models, batch["KL_input_ids"], batch["KL_completion_mask"]).mean()
+    good = torch.as_tensor(batch["label"], dtype=torch.bool)
+    torch.testing.assert_close(kto_losses(u, good, kl, 0.3).mean(), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_the_reward_model_s_loss_is_trl_s(tmp_path):
+    tokenizer = tiny_policy().tokenizer
+    torch.manual_seed(3)
+    shape = GPT2Config(
+        vocab_size=16,
+        n_positions=32,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        num_labels=1,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = GPT2ForSequenceClassification(shape).eval()
+    trainer = RewardTrainer(
+        model,
+        RewardConfig(str(tmp_path), **QUIET),
+        train_dataset=Dataset.from_dict(PAIRS),
+        processing_class=tokenizer,
+    )
+    batch = next(iter(trainer.get_train_dataloader()))
+    expected = trainer.compute_loss(model.eval(), dict(batch))
+    chosen, rejected = (
+        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+        .logits[:, 0]
+        .chunk(2)
+    )
+    found = bradley_terry_nll(chosen - rejected).mean()
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
