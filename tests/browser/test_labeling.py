@@ -213,9 +213,13 @@ def test_a_typed_reason_survives_a_reload(page):
 def test_a_skipped_pair_gives_way_to_the_next(page):
     first = assignment(page)
     press(page, "x")
-    assert assignment(page) != first
+    expect(page.get_by_role("dialog", name="Why skip this pair?")).to_be_visible()
+    page.keyboard.press("4")
     saved(page)
-    assert Assignment.objects.get(pk=first).state == Assignment.State.SKIPPED
+    assert assignment(page) != first
+    skipped = Assignment.objects.get(pk=first)
+    assert (skipped.state, skipped.skip_reason) == (Assignment.State.SKIPPED, "upsetting")
+    assert choices() == ""
 
 
 def test_flags_go_with_the_deciding_key(page):

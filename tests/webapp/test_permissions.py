@@ -49,6 +49,7 @@ ROWS = {
     "member": {"POST": Action.MANAGE_MEMBERS},
     "reset": {"POST": Action.MANAGE_MEMBERS},
     "labeling:label": {"GET": Action.LABEL, "POST": Action.LABEL},
+    "labeling:draft": {"POST": Action.LABEL},
     "labeling:tasks": {"GET": Action.SEE_DATA},
     "labeling:labels": {"GET": Action.SEE_DATA},
     "datasets:snapshots": {"GET": Action.FREEZE, "POST": Action.FREEZE},

@@ -6,7 +6,7 @@ from django import forms
 from django.db.models import Exists, OuterRef
 
 from webapp.accounts.models import User
-from webapp.labeling.models import Assignment, Label
+from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.projects.models import Project
 
 FLAGS = {
@@ -15,7 +15,6 @@ FLAGS = {
     "refuses": "Refuses",
     "off_topic": "Off topic",
 }
-SKIP_REASONS = {"skipped": "Skipped"}
 
 
 class AssignmentForm(forms.Form):
@@ -34,7 +33,21 @@ class AssignmentForm(forms.Form):
         self.fields["assignment"].queryset = mine
 
 
-class LabelForm(AssignmentForm):
+class DraftForm(AssignmentForm):
+    """What somebody has written about a pair so far."""
+
+    rationale = forms.CharField(required=False, max_length=10_000)
+    flags = forms.MultipleChoiceField(choices=FLAGS, required=False)
+    at = forms.IntegerField(required=False, min_value=0)  # ms since 1970, by the browser
+
+    @property
+    def draft(self) -> dict[str, object]:
+        """The draft as an assignment keeps it; empty when nothing was written."""
+        names = ("rationale", "flags")
+        return {name: self.cleaned_data[name] for name in names if self.cleaned_data[name]}
+
+
+class LabelForm(DraftForm):
     """An answer to a compare task."""
 
     client_id = forms.UUIDField()
@@ -43,12 +56,10 @@ class LabelForm(AssignmentForm):
         coerce=int,
         error_messages={"required": "Choose an answer first: nothing was stored."},
     )
-    rationale = forms.CharField(required=False, max_length=10_000)
-    flags = forms.MultipleChoiceField(choices=FLAGS, required=False)
     visible_ms = forms.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
 
 
-class SkipForm(AssignmentForm):
+class SkipForm(DraftForm):
     """A pair the annotator does not want to answer."""
 
     skip = forms.ChoiceField(choices=SKIP_REASONS)
@@ -81,6 +92,7 @@ class TaskFilter(forms.Form):
             ("open", "Open"),
             ("leased", "In somebody's hands"),
             ("done", "Done"),
+            ("skipped", "Skipped by three"),
         ],
         required=False,
     )

@@ -3,12 +3,21 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from webapp.accounts.models import User
 from webapp.projects.models import Project, Prompt
 from webapp.registry.models import Artifact
+
+SKIP_REASONS = {
+    "unclear": "The question is unclear",
+    "too_long": "Too long",
+    "language": "In a language I do not read",
+    "upsetting": "Upsetting",
+    "other": "Something else",
+}
+ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
 
 
 class Completion(models.Model):
@@ -38,36 +47,42 @@ class Completion(models.Model):
         constraints = [models.UniqueConstraint(fields=["prompt", "key"], name="completion_once")]
 
 
+OPEN = Q(taken__lt=F("need"), skips__lt=ENOUGH_SKIPS)
+STATES = {
+    "open": OPEN,  # a place is free
+    "leased": Q(taken__gt=F("done")),  # somebody works on it
+    "done": Q(done=F("need")),  # every place is answered
+    "skipped": Q(taken__lt=F("need"), skips__gte=ENOUGH_SKIPS),  # nobody is asked any more
+}
+
+
 class TaskQuerySet(models.QuerySet["Task"]):
     """Tasks by who may still answer them."""
+
+    def open(self) -> "TaskQuerySet":
+        """Tasks with a free place, unless too many people skipped them."""
+        return self.filter(OPEN)
 
     def open_for(self, project: Project, annotator: User) -> "TaskQuerySet":
         """Tasks with a free place that this person neither holds, answered nor skipped, in order."""
         mine = Assignment.objects.filter(task=models.OuterRef("pk"), annotator=annotator)
         return (
-            self.filter(project=project, taken__lt=F("need"))
+            self.filter(project=project)
+            .open()
             .filter(~models.Exists(mine.exclude(state=Assignment.State.EXPIRED)))
             .order_by("priority", "key")
         )
 
     def of_state(self, state: str) -> "TaskQuerySet":
-        """Open: a place is free. Leased: somebody works on it. Done: every place is answered."""
-        conditions = {
-            "open": Q(taken__lt=F("need")),
-            "leased": Q(taken__gt=F("done")),
-            "done": Q(done=F("need")),
-        }
-        return self.filter(conditions[state]) if state in conditions else self
+        """Tasks of one of STATES; any other word means all."""
+        return self.filter(STATES[state]) if state in STATES else self
 
     def listed(self) -> "TaskQuerySet":
         """With what a row of the table shows, in the order in which they are handed out."""
-        skipped = Assignment.objects.filter(task=models.OuterRef("pk"), state="skipped")
-        counted = skipped.order_by().values("task").annotate(number=models.Count("pk"))
-        ordered = self.select_related("prompt").order_by("priority", "key")
-        return ordered.annotate(
-            leased=F("taken") - F("done"),
-            skips=Coalesce(models.Subquery(counted.values("number")), 0),
-        )
+        skipped = Assignment.objects.filter(state=Assignment.State.SKIPPED).order_by("pk")
+        reasons = models.Prefetch("assignments", queryset=skipped, to_attr="skipped")
+        ordered = self.select_related("prompt").prefetch_related(reasons)
+        return ordered.annotate(leased=F("taken") - F("done")).order_by("priority", "key")
 
 
 class Task(models.Model):
@@ -85,6 +100,7 @@ class Task(models.Model):
     need = models.IntegerField(default=1)
     taken = models.IntegerField(default=0)
     done = models.IntegerField(default=0)
+    skips = models.IntegerField(default=0)  # assignments that are skipped
     priority = models.IntegerField(default=100)  # smaller goes first
     key = models.BigIntegerField()  # random: the order within a priority
     flip = models.IntegerField()  # 0 or 1
@@ -106,6 +122,11 @@ class Task(models.Model):
                 condition=Q(taken__lt=F("need")),
             )
         ]
+
+    @property
+    def held_back(self) -> bool:
+        """Whether nobody is asked any more: it waits for the researcher."""
+        return self.skips >= ENOUGH_SKIPS and self.taken < self.need
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
@@ -141,6 +162,7 @@ class Assignment(models.Model):
     state = models.CharField(max_length=16, choices=State, default=State.LEASED)
     lease_until = models.DateTimeField()
     skip_reason = models.CharField(max_length=32, blank=True)
+    draft = models.JSONField(default=dict)  # rationale, flags, at (ms): what no answer holds yet
     created_at = models.DateTimeField(db_default=Now())
 
     objects = AssignmentQuerySet.as_manager()
@@ -159,6 +181,11 @@ class Assignment(models.Model):
             models.Index(fields=["state", "lease_until"], name="assignment_by_lease"),
             models.Index(fields=["annotator", "state"], name="assignment_by_annotator"),
         ]
+
+    @property
+    def reason(self) -> str:
+        """Why it was skipped, in words."""
+        return SKIP_REASONS.get(self.skip_reason, "No reason given")
 
     @property
     def left(self) -> Completion:

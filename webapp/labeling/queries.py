@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from webapp.accounts.models import User
-from webapp.labeling.models import Assignment, Label, Task
+from webapp.labeling.models import STATES, Assignment, Label, Task
 from webapp.projects.models import Project
 
 WAITING_SHOWN = 1000  # counting stops here: a page needs no exact number beyond
@@ -19,6 +19,7 @@ class Progress(NamedTuple):
     open: int  # with a free place
     leased: int  # somebody works on it
     done: int  # every place answered
+    skipped: int  # by so many that nobody is asked any more
     labels: int  # current, extras included
     extras: int  # current, not counted
     simulated: int  # current, by simulated annotators
@@ -28,7 +29,8 @@ class Progress(NamedTuple):
 def waiting_for(project: Project, annotator: User) -> int:
     """Tasks this person could answer now, those in their hands included; at most WAITING_SHOWN."""
     held = Assignment.objects.held_by(annotator).filter(task__project=project).count()
-    return held + Task.objects.open_for(project, annotator)[:WAITING_SHOWN].count()
+    open_ = Task.objects.open_for(project, annotator).order_by()  # counted in any order
+    return held + open_[:WAITING_SHOWN].count()
 
 
 def labelled_today(annotator: User, project: Project | None = None) -> int:
@@ -42,9 +44,7 @@ def progress(project: Project) -> Progress:
     """The project's tasks by state and its current labels."""
     tasks = project.tasks.aggregate(
         tasks=Count("pk"),
-        open=Count("pk", filter=Q(taken__lt=F("need"))),
-        leased=Count("pk", filter=Q(taken__gt=F("done"))),
-        done=Count("pk", filter=Q(done=F("need"))),
+        **{state: Count("pk", filter=condition) for state, condition in STATES.items()},
     )
     labels = Label.objects.current().filter(task__project=project)
     counts = labels.aggregate(

@@ -125,8 +125,11 @@ def _answer(assignment: Assignment) -> bool:
     counts = assignment.state == State.LEASED or queue.take_place(assignment.task)
     if assignment.state != State.LEASED:
         assignment.slot = queue.free_slot(assignment.task, like=assignment.slot)
+    if assignment.state == State.SKIPPED:
+        Task.objects.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
     assignment.state = State.SUBMITTED
-    assignment.save(update_fields=["state", "slot"])
+    assignment.draft = {}
+    assignment.save(update_fields=["state", "slot", "draft"])
     if counts:
         Task.objects.filter(pk=assignment.task_id).update(done=F("done") + 1)
     return counts
@@ -155,21 +158,36 @@ def undo_label(annotator: User, client_id: UUID) -> Assignment | None:
     holds = counted or queue.take_place(assignment.task)
     assignment.state = State.LEASED if holds else State.EXPIRED
     assignment.lease_until = timezone.now() + queue.SHOWN
-    assignment.save(update_fields=["state", "lease_until"])
+    assignment.draft = {"rationale": label.rationale, "flags": label.flags}
+    assignment.save(update_fields=["state", "lease_until", "draft"])
     return assignment
 
 
 @transaction.atomic
-def skip(assignment: Assignment, reason: str = "") -> None:
-    """Give a task back and never show it to this person again."""
+def save_draft(assignment: Assignment, draft: dict[str, object], *, at: int | None = None) -> None:
+    """Keep what somebody wrote until `at` (ms since 1970), unless a newer draft or an answer is there."""
+    known = Assignment.objects.select_for_update().get(pk=assignment.pk)
+    now = int(1000 * timezone.now().timestamp())
+    at = now if at is None else min(at, now)  # a clock that is ahead wins nothing
+    if known.state != State.SUBMITTED and at >= known.draft.get("at", 0):
+        Assignment.objects.filter(pk=known.pk).update(draft=draft | {"at": at})
+
+
+@transaction.atomic
+def skip(assignment: Assignment, reason: str = "", draft: dict[str, object] | None = None) -> None:
+    """Give a task back, keep what was written, and never show it to this person again."""
     assignment = _locked(assignment)
     if assignment.state == State.SUBMITTED:
         raise LabelingError("You have already answered this pair; undo the answer to skip it.")
+    task = Task.objects.filter(pk=assignment.task_id)
     if assignment.state == State.LEASED:
-        Task.objects.filter(pk=assignment.task_id).update(taken=F("taken") - 1)
+        task.update(taken=F("taken") - 1)
+    if assignment.state != State.SKIPPED:
+        task.update(skips=F("skips") + 1)
     assignment.state = State.SKIPPED
     assignment.skip_reason = reason
-    assignment.save(update_fields=["state", "skip_reason"])
+    assignment.draft = draft or assignment.draft
+    assignment.save(update_fields=["state", "skip_reason", "draft"])
 
 
 def extend_leases(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:

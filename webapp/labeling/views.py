@@ -1,7 +1,7 @@
 """The label page, and the tables of tasks and labels."""
 
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from django.contrib.auth.decorators import login_required
@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.htmx import HtmxRequest, render_page
 from webapp.labeling import queries, queue, services
@@ -18,17 +18,19 @@ from webapp.labeling.forms import (
     FLAGS,
     AssignmentForm,
     CardsForm,
+    DraftForm,
     LabelFilter,
     LabelForm,
     SkipForm,
     TaskFilter,
     UndoForm,
 )
-from webapp.labeling.models import Assignment, Label
+from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 
 ROWS = 50  # of a page of a table
+Checked = TypeVar("Checked", bound=AssignmentForm)
 
 
 class Scale(NamedTuple):
@@ -83,17 +85,19 @@ def _act(request: HtmxRequest, project: Project) -> Assignment | None:
         )
     owner = {"annotator": request.user, "project": project}
     if "skip" in request.POST:
-        data = _cleaned(SkipForm(request.POST, **owner))
-        services.skip(data["assignment"], data["skip"])
+        form = _checked(SkipForm(request.POST, **owner))
+        services.skip(form.cleaned_data["assignment"], form.cleaned_data["skip"], form.draft)
     else:
-        services.submit_label(**_cleaned(LabelForm(request.POST, **owner)))
+        fields = _checked(LabelForm(request.POST, **owner)).cleaned_data
+        services.submit_label(**{name: fields[name] for name in fields.keys() - {"at"}})
     return None
 
 
-def _cleaned(form: AssignmentForm) -> dict[str, object]:
+def _checked(form: Checked) -> Checked:
+    """The form, if it is valid; raises LabelingError with what it says otherwise."""
     if not form.is_valid():
         raise services.LabelingError(" ".join(chain.from_iterable(form.errors.values())))
-    return form.cleaned_data
+    return form
 
 
 def _answer(
@@ -157,11 +161,26 @@ def _context(request: HttpRequest, project: Project, cards: list[Assignment]) ->
         "cards": cards,
         "scale": SCALE,
         "flags": FLAGS,
+        "reasons": SKIP_REASONS,
         "waiting": queries.waiting_for(project, request.user),
         "most": queries.WAITING_SHOWN,
         "today": queries.labelled_today(request.user, project),
         "newest": newest,
     }
+
+
+@login_required
+@require_POST
+def draft(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """Keep what is being written about a pair; a page asks this after a pause and when it is left."""
+    project = project_for(request.user, project_id, can=Action.LABEL)
+    try:
+        form = _checked(DraftForm(request.POST, annotator=request.user, project=project))
+    except services.LabelingError as refusal:
+        return JsonResponse({"error": str(refusal)}, status=409)
+    fields = form.cleaned_data
+    services.save_draft(fields["assignment"], form.draft, at=fields["at"])
+    return HttpResponse(status=204)
 
 
 @login_required

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
@@ -69,7 +69,7 @@ def facts(project: Project) -> Facts:
     under_way = project.runs.filter(parts__isnull=True, kind__in=["pretrain", "generate"])
     return Facts(
         prompts=project.prompts.count(),
-        waiting=project.tasks.filter(taken__lt=F("need")).count(),
+        waiting=project.tasks.open().count(),
         labels=counts["labels"],
         new_labels=counts["new_labels"],
         new_ranked=counts["new_ranked"],
@@ -231,10 +231,9 @@ def house(project: Project) -> House:
 def projects_with_counts(projects: QuerySet[Project], user_id: int) -> QuerySet[Project]:
     """Projects with the viewer's role, waiting tasks and prompts, in one query."""
     mine = Membership.objects.filter(project=OuterRef("pk"), user=user_id).values("role")
-    open_tasks = Task.objects.filter(taken__lt=F("need"))
     return projects.annotate(
         my_role=Subquery(mine[:1]),
-        waiting=_count(open_tasks, "project"),
+        waiting=_count(Task.objects.open(), "project"),
         prompt_count=_count(Prompt.objects.all(), "project"),
     )
 

@@ -1,9 +1,9 @@
 // The cards in the page: one is shown, the next ones wait hidden behind it.
+import * as put from "./label-answer.js";
+
 const $ = (id) => document.getElementById(id);
-const [cards, dock, rationale, notice] = [$("cards"), $("dock"), $("rationale"), $("label-notice")];
-const clock = { seen: 0, since: 0 };
-const draftOf = (id) => `attune:draft:${id}`;
-const boxes = () => [...dock.querySelectorAll("[name=flags]")];
+const [cards, dock, notice] = [$("cards"), $("dock"), $("label-notice")];
+const AWAY = "That pair was answered or given to somebody else while you were away. Here is another one.";
 const cardOf = (id) => cards.querySelector(`article[data-assignment="${Number(id)}"]`);
 
 export const shown = () => cards.querySelector("article:not([hidden])");
@@ -16,30 +16,11 @@ export function say(words) {
   notice.hidden = !words;
 }
 
-// Visible time only: the clock stands while the tab is hidden.
-export function look(visible) {
-  if (clock.since) clock.seen += performance.now() - clock.since;
-  clock.since = visible ? performance.now() : 0;
-}
-
-// What the person has put in for the shown card.
-export function answer() {
-  look(!document.hidden);
-  const flags = boxes().filter((box) => box.checked).map((box) => box.value);
-  const { assignment } = shown().dataset;
-  return { assignment, rationale: rationale.value, flags, visible_ms: Math.round(clock.seen) };
-}
-
 // Bring a card to the front, with what was put in for it before.
-export function show(card, before = {}) {
-  const { assignment } = card.dataset;
+function show(card, before) {
   for (const other of cards.children) other.hidden = other !== card;
-  dock.elements.assignment.value = assignment;
-  rationale.value = before.rationale ?? localStorage.getItem(draftOf(assignment)) ?? "";
-  if (rationale.value) $("why").open = true;
-  for (const box of boxes()) box.checked = before.flags?.includes(box.value) ?? false;
+  put.begin(card, before);
   if ($("view-b").checked) $("view-a").checked = true;
-  Object.assign(clock, { seen: 0, since: document.hidden ? 0 : performance.now() });
 }
 
 export function putBack(card, before) {
@@ -57,7 +38,7 @@ export function settle(idle) {
 
 export function take(card) {
   const focused = [...card.querySelectorAll("[tabindex]")].indexOf(document.activeElement);
-  localStorage.removeItem(draftOf(card.dataset.assignment));
+  put.forget(card.dataset.assignment);
   card.remove();
   settle(false);
   shown()?.querySelectorAll("[tabindex]")[focused]?.focus({ preventScroll: true });
@@ -69,7 +50,7 @@ export function receive(html, busy) {
   if (!fresh) return;
   const { waiting, today, last, lost, undone } = fresh.dataset;
   Object.assign(cards.dataset, { waiting, today, last });
-  for (const id of lost.split(",").filter((each) => each && !busy.has(each))) lose(cardOf(id));
+  for (const id of lost.split(",").filter((each) => each && !busy.has(each))) lose(id, AWAY);
   for (const card of [...fresh.children]) {
     const id = card.dataset.assignment;
     if (busy.has(id) || cardOf(id)) continue;
@@ -79,10 +60,11 @@ export function receive(html, busy) {
   }
 }
 
-// A lease is gone: another card takes its place, unless something was typed that would be lost.
-function lose(card) {
-  if (!card || (card === shown() && rationale.value)) return;
-  if (card === shown()) say("That pair was answered or given to somebody else while you were away. Here is another one.");
+// A lease is gone: another card takes its place, unless something was put in that would be lost.
+export function lose(id, why) {
+  const card = cardOf(id);
+  if (!card || (card === shown() && put.typed())) return;
+  if (card === shown()) say(why);
   card.remove();
 }
 
@@ -92,6 +74,3 @@ export function begin(busy) {
   if (cards.firstElementChild) show(cards.firstElementChild);
   else settle(busy.size === 0);
 }
-
-rationale.addEventListener("input", () => localStorage.setItem(draftOf(shown().dataset.assignment), rationale.value));
-document.addEventListener("visibilitychange", () => look(!document.hidden));

@@ -55,7 +55,9 @@ export function listen({ decide, undo, skip }) {
     const key = !event.shiftKey && digit ? digit : event.key.toLowerCase();
     const sheet = document.querySelector(":popover-open");
     if (event.repeat && !"jk".includes(key)) return;
-    if (!keys[key] || (sheet && key !== "g" && key !== "?")) return;
+    const press = sheet?.querySelector(`[data-key="${CSS.escape(key)}"]`);
+    if (press) return press.click();
+    if (!keys[key] || (sheet && !"g?x".includes(key))) return;
     event.preventDefault();
     keys[key]();
   });

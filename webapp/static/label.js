@@ -1,4 +1,5 @@
 // The label page: a key decides, the next card is already here, the answer is saved behind it.
+import { answer } from "./label-answer.js";
 import * as cards from "./label-cards.js";
 import { listen } from "./label-keys.js";
 import { openOutbox } from "./outbox.js";
@@ -7,7 +8,7 @@ const $ = (id) => document.getElementById(id);
 const dock = $("dock");
 const history = []; // answered on this page, newest last: { card, fields }
 const KEPT = 50;
-const outbox = openOutbox({ form: dock, extra: present, onAnswer: receive, onChange: tally, onRefusal: cards.say });
+const outbox = openOutbox({ form: dock, extra: present, onAnswer: receive, onChange: tally, onRefusal: cards.say, onForeign: foreign });
 
 const onTheirWay = () => outbox.pending().map((fields) => fields.assignment).filter(Boolean);
 const unsaved = () => outbox.pending().filter((fields) => "choice" in fields);
@@ -32,7 +33,7 @@ function uuid() {
 function decide(choice) {
   const card = cards.shown();
   if (!card) return;
-  const fields = { ...cards.answer(), client_id: uuid(), choice };
+  const fields = { ...answer(), client_id: uuid(), choice };
   history.push({ card, fields });
   if (history.length > KEPT) history.shift();
   cards.say("");
@@ -40,11 +41,21 @@ function decide(choice) {
   outbox.add(fields);
 }
 
-function skip() {
+function skip(reason) {
   const card = cards.shown();
+  $("skip").hidePopover();
   if (!card) return;
+  const { assignment, rationale, flags } = answer();
+  cards.say("");
   cards.take(card);
-  outbox.add({ assignment: card.dataset.assignment, skip: "skipped" });
+  outbox.add({ assignment, rationale, flags, skip: reason });
+}
+
+// Another tab of the same person answered or skipped a pair that is here too.
+function foreign({ assignment, choice, skip: skipped }) {
+  if (choice === undefined && skipped === undefined) return;
+  cards.lose(assignment, "You decided about that pair in another tab. Here is another one.");
+  cards.settle(false);
 }
 
 function undo() {
@@ -70,9 +81,9 @@ function tally({ count, failing, blocked }) {
 dock.addEventListener("submit", (event) => {
   event.preventDefault();
   const { name, value } = event.submitter;
-  ({ choice: () => decide(value), undo, skip })[name]?.();
+  ({ choice: () => decide(value), undo, skip: () => skip(value) })[name]?.();
 });
-listen({ decide, undo, skip });
+listen({ decide, undo, skip: () => cards.shown() && $("skip").togglePopover() });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) outbox.renew(); });
 setInterval(() => { if (!document.hidden) outbox.renew(); }, 60_000);
 

@@ -2,7 +2,7 @@
 // again and again while the network or the server is away. Every answer has an id, so a repeat is harmless.
 const BACKOFF = [1, 2, 4, 8, 15, 30]; // seconds
 
-export function openOutbox({ form, extra, onAnswer, onChange, onRefusal }) {
+export function openOutbox({ form, extra, onAnswer, onChange, onRefusal, onForeign }) {
   const prefix = `attune:${form.dataset.user}:${new URL(form.action).pathname}:`;
   let sending = false;
   let failures = 0;
@@ -33,7 +33,9 @@ export function openOutbox({ form, extra, onAnswer, onChange, onRefusal }) {
 
   // Whether the entry is settled: stored, or refused in words.
   async function settle(key) {
-    const response = await post(JSON.parse(localStorage.getItem(key)));
+    const text = localStorage.getItem(key);
+    if (!text) return; // another tab has sent it
+    const response = await post(JSON.parse(text));
     if (response.status === 409) onRefusal((await response.json()).error);
     else if (response.redirected || (response.status >= 400 && response.status < 500)) blocked = true;
     else if (!response.ok) throw new Error(`answer ${response.status}`);
@@ -71,6 +73,12 @@ export function openOutbox({ form, extra, onAnswer, onChange, onRefusal }) {
     onChange(state());
   }
 
+  // The other tabs of this person share the entries, and the cards they are about.
+  addEventListener("storage", ({ key, newValue }) => {
+    if (!key?.startsWith(prefix)) return;
+    if (newValue) onForeign(JSON.parse(newValue));
+    onChange(state());
+  });
   addEventListener("online", () => { clearTimeout(timer); flush(); });
   return { add, flush, pending, renew };
 }

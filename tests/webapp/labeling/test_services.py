@@ -4,7 +4,15 @@ from uuid import uuid4
 
 import pytest
 
-from tests.factories import a_completion, a_project, a_prompt, again, an_artifact, some_tasks
+from tests.factories import (
+    a_completion,
+    a_project,
+    a_prompt,
+    a_user,
+    again,
+    an_artifact,
+    some_tasks,
+)
 from tests.webapp.labeling.acts import overdue, queries_of
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Label, Task
@@ -12,6 +20,7 @@ from webapp.labeling.services import (
     LabelingError,
     create_compare_tasks,
     expire_leases,
+    save_draft,
     skip,
     submit_label,
     undo_label,
@@ -159,9 +168,67 @@ def test_undoing_an_extra_takes_a_place_that_has_become_free(leased, ana, ben):
 
 
 def test_a_skipped_pair_goes_to_somebody_else_and_never_comes_back(leased, ana, ben):
-    skip(leased, "skipped")
+    skip(leased, "unclear")
     assert queue.claim(leased.task.project, ana) is None
     assert queue.claim(leased.task.project, ben).task == leased.task
+
+
+def test_what_three_people_skipped_is_not_handed_out_any_more(leased, project):
+    skip(leased)
+    skip(queue.claim(project, a_user(project)))
+    third = queue.claim(project, a_user(project))
+    skip(third)
+    assert queue.claim(project, a_user(project)) is None
+    assert again(leased.task).held_back
+
+
+def test_one_person_skipping_thrice_is_one_skip(leased):
+    for _ in range(3):
+        skip(leased)
+    assert again(leased.task).skips == 1
+
+
+def test_who_answers_after_all_takes_the_skip_back(leased):
+    skip(leased)
+    assert submit(leased).counted
+    assert again(leased.task).skips == 0
+
+
+def test_a_skip_keeps_what_was_written(leased):
+    save_draft(leased, {"rationale": "Half"})
+    skip(leased, "unclear")
+    assert again(leased).draft["rationale"] == "Half"
+
+
+def test_a_newer_draft_replaces_an_older_one_and_not_the_other_way_round(leased):
+    save_draft(leased, {"rationale": "new"}, at=2_000)
+    save_draft(leased, {"rationale": "old"}, at=1_000)
+    assert again(leased).draft == {"rationale": "new", "at": 2_000}
+
+
+def test_a_clock_that_is_ahead_does_not_silence_the_others(leased):
+    save_draft(leased, {"rationale": "from tomorrow"}, at=10**15)
+    save_draft(leased, {"rationale": "from now"})
+    assert again(leased).draft["rationale"] == "from now"
+
+
+def test_an_answer_ends_the_draft_and_a_late_one_does_not_come_back(leased):
+    save_draft(leased, {"rationale": "Half"})
+    submit(leased, rationale="Whole")
+    save_draft(leased, {"rationale": "Half"})
+    assert again(leased).draft == {}
+
+
+def test_undo_gives_the_words_back(leased, ana):
+    label = submit(leased, rationale="Whole", flags=["false"])
+    assert undo_label(ana, label.client_id).draft == {"rationale": "Whole", "flags": ["false"]}
+
+
+def test_a_lease_comes_back_with_its_draft(leased, ana, project):
+    save_draft(leased, {"rationale": "Half"})
+    overdue(leased)
+    expire_leases()
+    assert queue.claim(project, ana).draft["rationale"] == "Half"
 
 
 def test_skipping_twice_gives_the_place_back_once(leased):

@@ -12,7 +12,7 @@ from tests.factories import a_project, a_user, again, an_artifact, some_tasks
 from tests.webapp.labeling.acts import overdue, queries_of
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Completion, Label, Task
-from webapp.labeling.services import submit_label
+from webapp.labeling.services import skip, submit_label
 from webapp.projects.models import Role
 
 FRAGMENT = {"HX-Request": "true"}
@@ -116,8 +116,33 @@ def test_a_pair_of_somebody_else_is_refused(annotator, url, project, ben):
 
 
 def test_a_skip_gives_the_pair_back(annotator, url, leased):
-    annotator.post(url, {"assignment": leased.pk, "skip": "skipped"})
+    annotator.post(url, {"assignment": leased.pk, "skip": "too_long"})
     assert again(leased).state == Assignment.State.SKIPPED
+
+
+def test_a_skip_needs_a_reason_of_the_list(annotator, url, leased):
+    data = {"assignment": leased.pk, "skip": "bored"}
+    assert annotator.post(url, data, headers=JSON).status_code == 409
+    assert again(leased).state == Assignment.State.LEASED
+
+
+@pytest.fixture
+def drafts(project):
+    return reverse("labeling:draft", args=[project.pk])
+
+
+def test_a_draft_is_kept_and_comes_with_the_card(annotator, url, drafts, leased):
+    data = {"assignment": leased.pk, "rationale": 'Say "why"', "flags": ["false"]}
+    assert annotator.post(drafts, data).status_code == 204
+    response = annotator.get(url)
+    assertContains(response, 'data-rationale="Say &quot;why&quot;" data-flags="false"')
+    assertContains(response, "Say &quot;why&quot;</textarea>")
+
+
+def test_nobody_writes_on_the_pair_of_somebody_else(annotator, drafts, project, ben):
+    his = queue.claim(project, ben)
+    assert annotator.post(drafts, {"assignment": his.pk, "rationale": "x"}).status_code == 409
+    assert again(his).draft == {}
 
 
 def test_undo_shows_the_same_pair_first(annotator, url, project, ana):
@@ -213,6 +238,16 @@ def test_tasks_are_filtered_by_state(rita, lists, project, ana, tasks):
     response = rita.get(lists["tasks"], {"state": "done"})
     assertContains(response, "1 of 1", count=1)
     assertNotContains(response, "0 of 1")
+
+
+def test_tasks_three_people_skipped_are_listed_with_their_reasons(rita, lists, project, tasks):
+    for reason in ("unclear", "upsetting", "other"):
+        skip(queue.claim(project, a_user(project)), reason)
+    assertContains(rita.get(lists["tasks"]), "1 task three people skipped")
+    response = rita.get(lists["tasks"], {"state": "skipped"})
+    assertContains(response, tasks[0].prompt.text)
+    assertContains(response, "Upsetting")
+    assertNotContains(response, tasks[1].prompt.text)
 
 
 def test_without_tasks_the_page_leads_to_runs(rita, lists, project):
