@@ -147,6 +147,7 @@ def job_states(project: object) -> dict[str, str]:
             progress=40,
             total=100,
             key=f"shots-{state}",
+            payload={"name": "attune-snapshot-1.zip"},
             message="The disk is full. Free some space and try again." * (state == "failed"),
         )
         pages[f"job-{state}"] = reverse("jobs:detail", args=[project.pk, job.pk])
