@@ -50,6 +50,7 @@ class Hub(BaseHTTPRequestHandler):
             self.answer({"id": "owner/tiny", "sha": COMMIT, "siblings": siblings})
 
     def send_file(self, name):
+        self.server.gate.wait()
         content = self.server.files[name]
         tag = hashlib.sha256(content).hexdigest()
         self.answer(content, ETag=f'"{tag}"', **{"X-Repo-Commit": COMMIT})
@@ -80,13 +81,15 @@ def hub(policy_folder, monkeypatch, tmp_path):
         "modeling_own.py": b"import os",
         "README.md": b"#",
     }
-    server.asked, server.headers_seen = [], []
+    server.asked, server.headers_seen, server.gate = [], [], threading.Event()
+    server.gate.set()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # as the trainer is started
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     yield server
+    server.gate.set()
     server.shutdown()
     server.server_close()
 
@@ -106,6 +109,7 @@ def test_a_branch_is_fetched_and_its_commit_kept(hub, add, policy_folder, tmp_pa
     summary = add()[-1].summary
     assert (summary["hub_name"], summary["revision"]) == ("owner/tiny", COMMIT)
     kept = tmp_path / "run" / "output"
+    assert sum("main" in path for path in hub.asked) == 1  # a branch may move meanwhile
     name = "model.safetensors"
     assert file_sha256(kept / name) == file_sha256(policy_folder / name)
 
@@ -124,6 +128,7 @@ def test_what_has_come_is_told_while_it_comes(hub, add):
 
 
 def test_a_wish_to_stop_ends_the_fetching(hub, tmp_path):
+    hub.gate.clear()  # no file ever comes
     folder = tmp_path / "run"
     folder.mkdir()
     config = {"source": "hub", "name": "owner/tiny"}

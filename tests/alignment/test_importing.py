@@ -13,6 +13,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, BertLMHeadModel
 
+from alignment.adapters import MEANT, settings_of
 from alignment.config import RunSpec
 from alignment.errors import ConfigError, DataError, OutOfMemoryError
 from alignment.events import Finished, PhaseStarted
@@ -227,6 +228,12 @@ def reading_both_ways(folder):
     BertLMHeadModel(config).save_pretrained(folder)
 
 
+def with_more_tokens_than_the_model_knows(folder):
+    tokenizer = tiny_policy().tokenizer
+    tokenizer.add_tokens([f"more{number}" for number in range(5)])
+    tokenizer.save_pretrained(folder)
+
+
 def with_a_looping_template(folder):
     (folder / "chat_template.jinja").write_text("{{ messages.nothing.at.all() }}")
 
@@ -262,6 +269,7 @@ HOSTILE = [
     (with_a_broken_tokenizer, "tokenizer cannot be loaded"),
     (lacking_a_layer, "transformer.h.1.attn.c_attn.weight"),
     (of_damaged_numbers, "not a number"),
+    (with_more_tokens_than_the_model_knows, "The tokenizer has 21 tokens"),
     (reading_both_ways, "no causal model"),
     (with_a_looping_template, "chat template does not work"),
 ]
@@ -425,6 +433,20 @@ def test_an_adapter_that_means_something_else_is_refused(model, adapter, add, ch
     edit(adapter[0] / "adapter_config.json", **changes)
     with pytest.raises(DataError):
         add(adapter[0], base=model)
+
+
+def test_an_adapter_that_lacks_a_layer_is_refused(model, adapter, add):
+    path = adapter[0] / "adapter_model.safetensors"
+    tensors = load_file(path)
+    tensors.pop(min(tensors))
+    save_file(tensors, path)
+    with pytest.raises(DataError, match="does not fit"):
+        add(adapter[0], base=model)
+
+
+def test_only_settings_that_say_what_the_weights_mean_are_read(adapter):
+    edit(adapter[0] / "adapter_config.json", megatron_core="sprung", init_lora_weights="pissa")
+    assert set(settings_of(adapter[0])) <= MEANT
 
 
 def test_an_adapters_settings_import_nothing(model, adapter, add, tmp_path, monkeypatch):
