@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["pretrain", "import", "generate", "reward", "align", "evaluate"]
+Kind = Literal["pretrain", "import", "sft", "prefer", "generate", "reward", "align", "evaluate"]
 DivergenceName = Literal[
     "jensen_shannon",
     "reverse_kl",
@@ -27,6 +27,15 @@ JudgeName = Literal["held_out_labels", "utility", "none"]
 EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
 ServedName = Literal["as_trained", "int8"]
 RuleName = Literal["no_rule", "contains", "matches", "words", "similarity"]
+PreferenceName = Literal["f_dpo", "ipo", "kto"]
+PromptTemplateName = Literal["own", "alpaca", "custom"]
+OFFLINE: tuple[DivergenceName, ...] = (  # f'(0) = -inf: labels decide the policy's ratios alone
+    "reverse_kl",
+    "forward_kl",
+    "jensen_shannon",
+    "squared_hellinger",
+    "alpha",
+)
 UNBOUNDED: tuple[DivergenceName, ...] = ("reverse_kl", "jeffreys", "pearson_chi2")  # f'(inf) = inf
 SourceName = Literal["hub", "folder", "upload"]
 TemplateName = Literal["own", "chatml", "plain"]
@@ -159,6 +168,125 @@ class ImportConfig(_Settings):
             raise ValueError(f"“{self.name}” is not a name on the Hub; write owner/name")
         if not REVISION.fullmatch(self.revision):
             raise ValueError(f"“{self.revision}” is not a revision")
+        return self
+
+
+class SftConfig(_Settings):
+    """Supervised fine-tuning: a policy imitates completions, with no loss on their prompts."""
+
+    prompt_template: PromptTemplateName = setting(
+        "own",
+        "Prompt template",
+        help="How a prompt is written before the model: by its own chat template, as Alpaca does, "
+        "or as below; the model keeps it.",
+        topic="Imitation",
+    )
+    custom_template: str = setting(
+        "",
+        "Custom template",
+        help="Text with {prompt} where the last turn stands, up to where the answer begins.",
+        topic="Imitation",
+        max_length=2000,
+        advanced=True,
+    )
+    labels: Literal["train", "validation"] = setting(
+        "train",
+        "Labels used",
+        help="Prompts of this split, where pairs are imitated.",
+        topic="Imitation",
+        advanced=True,
+    )
+    epochs: int = setting(
+        3, "Epochs", help="Passes over the completions.", topic="Imitation", ge=1, le=100
+    )
+    batch: int = setting(
+        32, "Batch", help="Examples per step.", topic="Imitation", unit="completions", ge=1, le=1024
+    )
+    learning_rate: float = setting(
+        3e-4, "Learning rate", help="Peak of the schedule.", topic="Imitation", gt=0, le=0.1
+    )
+    held_out: float = setting(
+        0.2,
+        "Held-out share",
+        help="Share of the prompts whose completions only measure the result.",
+        topic="Imitation",
+        ge=0.05,
+        le=0.5,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _template_has_a_place(self) -> "SftConfig":
+        if self.prompt_template == "custom" and self.custom_template.count("{prompt}") != 1:
+            raise ValueError("the custom template needs {prompt} once")
+        return self
+
+
+class PreferConfig(_Settings):
+    """A policy trained on pairs directly, without a reward model: f-DPO, IPO or KTO."""
+
+    loss: PreferenceName = setting(
+        "f_dpo",
+        "Loss",
+        help="f-DPO is DPO for reverse KL; IPO bounds the margin; KTO reads a pair as two thumbs.",
+        topic="Preferences",
+    )
+    divergence: DivergenceName = setting(
+        "reverse_kl",
+        "Divergence",
+        help="From the reference, which f-DPO keeps small.",
+        topic="Preferences",
+    )
+    alpha: float = setting(
+        0.5,
+        "Order",
+        help="Of the alpha divergence, and read by it alone; at most 1.",
+        topic="Preferences",
+        ge=-3,
+        le=1,
+        advanced=True,
+    )
+    beta: float = setting(
+        0.1,
+        "Beta",
+        help="Pull to the reference; smaller means farther from it.",
+        topic="Preferences",
+        gt=0,
+        le=100,
+    )
+    labels: Literal["train", "validation"] = setting(
+        "train",
+        "Labels used",
+        help="Prompts of this split.",
+        topic="Preferences",
+        advanced=True,
+    )
+    epochs: int = setting(
+        1, "Epochs", help="Passes over the pairs.", topic="Preferences", ge=1, le=100
+    )
+    batch: int = setting(
+        32, "Batch", help="Examples per step.", topic="Preferences", unit="pairs", ge=1, le=1024
+    )
+    learning_rate: float = setting(
+        1e-4, "Learning rate", help="Peak of the schedule.", topic="Preferences", gt=0, le=0.1
+    )
+    held_out: float = setting(
+        0.2,
+        "Held-out share",
+        help="Share of the prompts whose pairs only measure the result.",
+        topic="Preferences",
+        ge=0.05,
+        le=0.5,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _labels_decide_the_policy(self) -> "PreferConfig":
+        if self.loss == "f_dpo" and self.divergence not in OFFLINE:
+            raise ValueError(
+                f"with {self.divergence} pairs do not decide the policy, as its f'(0) is finite or "
+                f"its loss unknown; take {', '.join(OFFLINE)}"
+            )
         return self
 
 
@@ -647,6 +775,8 @@ class EvaluateConfig(_Settings):
 CONFIGS: dict[Kind, type[_Settings]] = {
     "pretrain": PretrainConfig,
     "import": ImportConfig,
+    "sft": SftConfig,
+    "prefer": PreferConfig,
     "generate": GenerateConfig,
     "reward": RewardConfig,
     "align": AlignConfig,
@@ -659,6 +789,7 @@ class RunSpec(BaseModel):
 
     `inputs` names files and folders by role, absolute or relative to the run folder:
     generate: policy, prompts. reward: backbone, pairs. align: policy, reference, reward, prompts.
+    sft: policy, and demonstrations or pairs. prefer: policy, reference, pairs.
     evaluate: policy, reference, reward, prompts and, for its judge, judge. pretrain: none. import:
     source and the root it may not leave, or none for the Hub; base for an adapter.
     """

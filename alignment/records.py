@@ -52,6 +52,13 @@ class PairRecord(_Record):
     group: str = ""  # pairs of one ranking share it
 
 
+class DemonstrationRecord(_Record):
+    """An answer worth imitating, by a person or chosen by one."""
+
+    prompt: PromptRecord
+    completion: str
+
+
 class CompletionRecord(_Record):
     """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at."""
 

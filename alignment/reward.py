@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +27,10 @@ from alignment.estimators import clipped, grouped_interval
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.folders import committed
 from alignment.policies import Policy, default_device
-from alignment.records import Message, PairRecord, read_jsonl
+from alignment.records import DemonstrationRecord, Message, PairRecord, read_jsonl
 from alignment.sampling import Rollouts
+
+Labelled = TypeVar("Labelled", PairRecord, DemonstrationRecord)
 
 MIN_PAIRS = 8
 SCORED_AT_ONCE = 64  # sequences
@@ -202,7 +205,7 @@ def contradicted(pairs: Sequence[PairRecord]) -> int:
     return sum((pair.prompt.key, pair.rejected, pair.chosen) in said for pair in pairs)
 
 
-def divided(pairs: Sequence[PairRecord], share: float) -> tuple[list[PairRecord], list[PairRecord]]:
+def divided(pairs: Sequence[Labelled], share: float) -> tuple[list[Labelled], list[Labelled]]:
     """Pairs to fit and pairs held out, by prompt; raises DataError where there is but one prompt.
 
     A prompt's own hash decides, so that new labels move no prompt across; where by chance that

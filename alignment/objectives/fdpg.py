@@ -24,7 +24,7 @@ from alignment.folders import committed
 from alignment.objectives.problem import Problem, State, begin, prepare, restore, save
 from alignment.objectives.steps import guarded_step, parts
 from alignment.policies import Policy
-from alignment.records import PromptRecord, read_jsonl
+from alignment.records import Estimate, PromptRecord, read_jsonl
 from alignment.reward import RewardModel
 from alignment.sampling import Rollouts, sample
 from alignment.scoring import (
@@ -173,8 +173,22 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
         "divergence": problem.config.divergence,
         "beta": problem.config.beta,
         **{
-            name: estimate(column.view(len(places), -1).mean(1).tolist()).model_dump()
+            name.replace("/", "_"): estimate(
+                column.view(len(places), -1).mean(1).tolist()
+            ).model_dump()
             for name, column in parts(problem.target, values)
         },
-        **({"fit": state.fit} if state.fit else {}),
+        **fit_summary(state),
     }
+
+
+def fit_summary(state: State) -> dict[str, Any]:
+    """Lambda of every wished mean with its interval, and what it achieved on the reference."""
+    found: dict[str, Any] = {}
+    for row in state.fit.get("wishes", []):
+        name, count = row["name"], len(state.reference_rewards)
+        found[f"lambda_{name}"] = Estimate(
+            value=row["lambda"], low=row["low"], high=row["high"], n=count
+        ).model_dump()
+        found[f"wished_{name}"], found[f"achieved_{name}"] = row["wished"], row["achieved"]
+    return found | ({"fit_ess_fraction": state.fit["ess_fraction"]} if found else {})

@@ -131,7 +131,7 @@ def test_a_policy_learns_a_hard_constraint(policy_folder, tmp_path):
     events = aligned(policy_folder, tmp_path, **settings)
     met = [e.metrics["constraints/met"] for e in events if e.type == "step"]
     assert sum(met[-10:]) / 10 > 0.3 + sum(met[:10]) / 10
-    assert events[-1].summary["constraints/met"]["value"] > 0.5
+    assert events[-1].summary["constraints_met"]["value"] > 0.5
 
 
 @torch.no_grad()
@@ -148,13 +148,13 @@ def test_a_policy_reaches_a_wished_mean(policy_folder, tmp_path):
     settings = {"divergence": "reverse_kl", "max_new_tokens": 2, "reference_completions": 256}
     settings |= {"steps": 120, "share_of": "sun", "share": 0.3}
     summary = aligned(policy_folder, tmp_path, **settings)[-1].summary
-    (wish,) = summary["fit"]["wishes"]
-    assert wish["achieved"] == pytest.approx(0.3)
-    assert wish["low"] < wish["lambda"] < wish["high"]
-    assert load_target(tmp_path / "output")[1] == [wish["lambda"]]
+    fit = summary["lambda_phrase"]
+    assert summary["achieved_phrase"] == pytest.approx(0.3)
+    assert fit["low"] < fit["value"] < fit["high"]
+    assert load_target(tmp_path / "output")[1] == [fit["value"]]
     assert share_of_sun(policy_folder) < 0.05
     assert share_of_sun(tmp_path / "output") == pytest.approx(0.3, abs=0.08)
-    assert "feature/phrase" in summary
+    assert "feature_phrase" in summary
 
 
 def test_lambda_survives_a_pause(policy_folder, tmp_path, monkeypatch):

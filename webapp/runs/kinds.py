@@ -14,8 +14,10 @@ from alignment.config import (
     EvaluateConfig,
     GenerateConfig,
     ImportConfig,
+    PreferConfig,
     PretrainConfig,
     RewardConfig,
+    SftConfig,
 )
 from alignment.records import CompletionRecord, read_jsonl, write_jsonl
 from webapp.datasets.snapshots import pairs_of
@@ -70,9 +72,9 @@ def prepare_generate(run: Run, folder: Path) -> dict[str, str]:
     return models | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
 
 
-def prepare_reward(run: Run, folder: Path) -> dict[str, str]:
-    """The backbone, and the snapshot's pairs of the split that the settings name."""
-    config = RewardConfig.model_validate(run.config)
+def prepare_pairs(run: Run, folder: Path) -> dict[str, str]:
+    """The models, and the snapshot's pairs of the split that the settings name."""
+    config = RUN_KINDS[run.kind].config.model_validate(run.config)
     models = resolved(run)
     snapshot = run.inputs.select_related("artifact").get(role=LABELS).artifact
     if not write_jsonl(folder / "pairs.jsonl", pairs_of(snapshot, config.labels)):
@@ -185,13 +187,27 @@ RUN_KINDS: dict[str, RunKind] = {
         PretrainConfig, lambda _: (), prepare_nothing, publish_artifact(MODEL), saves=False
     ),
     "import": RunKind(ImportConfig, lambda _: (), prepare_import, publish_import, saves=False),
+    "sft": RunKind(
+        SftConfig,
+        lambda _: ("policy", LABELS),
+        prepare_pairs,
+        publish_artifact(MODEL),
+        saves=False,
+    ),
+    "prefer": RunKind(
+        PreferConfig,
+        lambda _: ("policy", "reference", LABELS),
+        prepare_pairs,
+        publish_artifact(MODEL),
+        saves=False,
+    ),
     "generate": RunKind(
         GenerateConfig, lambda _: ("policy",), prepare_generate, publish_completions, saves=False
     ),
     "reward": RunKind(
         RewardConfig,
         lambda _: ("backbone", LABELS),
-        prepare_reward,
+        prepare_pairs,
         publish_artifact(REWARD),
         saves=False,
     ),

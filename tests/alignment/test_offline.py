@@ -1,0 +1,172 @@
+"""Policies from pairs and from demonstrations, by the trainer's own way in."""
+
+from itertools import product
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from alignment.config import CONFIGS, OFFLINE, PreferConfig, RunSpec, SftConfig
+from alignment.divergences import DIVERGENCES
+from alignment.errors import ConfigError, DataError
+from alignment.objectives.offline import imitation_step, losses, mismatched, pairs_of, scored
+from alignment.policies import Policy
+from alignment.records import DemonstrationRecord, Message, write_jsonl
+from alignment.scoring import completion_token_logps
+from alignment.texts import rollouts_of, written
+from alignment.trainer import runner
+from tests.alignment.conftest import tiny_policy
+from tests.alignment.test_reward import pair
+
+WORDS = ["day", "night", "sun", "rain"]
+QUICK = {"batch": 8, "held_out": 0.3, "learning_rate": 5e-3}
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Answers with "good" are better than those with "bad"."""
+    prompts = [" ".join(pick) for pick in product(WORDS, repeat=2)]
+    return [pair(p, f"{w} good", f"{w} bad {w}") for p, w in product(prompts, WORDS[:2])]
+
+
+@pytest.fixture
+def run(policy_folder, tmp_path, pairs):
+    def start(kind, records=pairs, **config):
+        name = "demonstrations" if isinstance(records[0], DemonstrationRecord) else "pairs"
+        write_jsonl(tmp_path / "rows.jsonl", records)
+        inputs = {"policy": str(policy_folder), "reference": str(policy_folder)}
+        inputs[name] = "rows.jsonl"
+        spec = RunSpec(kind=kind, run=1, epoch=1, config=QUICK | config, inputs=inputs)
+        return list(runner(kind)(spec, tmp_path))
+
+    return start
+
+
+METHODS = [{"loss": "ipo"}, {"loss": "kto"}, *({"divergence": name} for name in OFFLINE)]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_labels_teach_the_policy(run, method):
+    events = run("prefer", epochs=6, **method)
+    accuracy = events[-1].summary["accuracy"]
+    assert accuracy["value"] > 0.9
+    assert accuracy["n"] < events[-1].summary["pairs_heldout"]
+
+
+def test_the_result_prefers_what_was_chosen(run, tmp_path, policy):
+    run("prefer", epochs=4)
+    after = Policy.load(tmp_path / "output")
+    prompt = (Message(role="user", content="sun a"),)
+    rows = [written(policy, prompt, text) for text in ("day good", "day bad day")]
+    before, now = (scored(one, rows) for one in (policy, after))
+    assert now[0] - now[1] > before[0] - before[1] + 1
+
+
+def test_steps_and_totals_agree(run):
+    events = run("prefer", epochs=2)
+    steps = [event for event in events if event.type == "step"]
+    assert events[0].total_steps == steps[-1].total == len(steps)
+    assert steps[0].metrics["preference/margin"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [*DIVERGENCES])
+def test_divergences_that_labels_cannot_serve_are_refused(name):
+    if name in OFFLINE:
+        assert PreferConfig(divergence=name).divergence == name
+    else:
+        with pytest.raises(ValidationError, match="take reverse_kl, forward_kl"):
+            PreferConfig(divergence=name)
+
+
+def test_every_loss_of_a_pair_by_hand(policy):
+    u, v, kl = torch.tensor([2.0]), torch.tensor([-1.0]), torch.tensor(0.5)
+    found = {n: losses(u, v, kl, PreferConfig(loss=n)).item() for n in ("f_dpo", "ipo", "kto")}
+    kto = (torch.sigmoid(torch.tensor([-0.15, -0.15]))).mean().item()
+    assert found == pytest.approx({"f_dpo": 0.554355, "ipo": 4.0, "kto": kto}, rel=1e-5)
+
+
+def test_the_reference_is_asked_once_and_right(policy, pairs):
+    (one, *_) = pairs_of(policy, pairs[:3])
+    logps = completion_token_logps(policy.model, rollouts_of(policy, [one.chosen]))
+    assert one.chosen_reference == pytest.approx(logps.sum().item(), abs=1e-5)
+    assert one.chosen.completion[-1] == policy.eos_id
+
+
+def test_mismatched_completions_are_those_of_other_prompts(policy, pairs):
+    other = tiny_policy(seed=3)
+    some = pairs_of(policy, pairs[:12:4])
+    rows = [
+        written(policy, pairs[(i + 4) % 12].prompt.messages, pairs[i].chosen) for i in (0, 4, 8)
+    ]
+    expected = (scored(other, rows) - scored(policy, rows)).mean()
+    torch.testing.assert_close(mismatched(other, policy, some), expected)
+
+
+def demonstrations(pairs):
+    return [DemonstrationRecord(prompt=p.prompt, completion=p.chosen) for p in pairs]
+
+
+def test_imitation_raises_the_likelihood_of_held_out_completions(run, pairs):
+    before = run("sft", demonstrations(pairs), epochs=1, learning_rate=1e-9)[-1].summary["nll"]
+    after = run("sft", demonstrations(pairs), epochs=8)[-1].summary["nll"]
+    assert after["high"] < before["low"]
+
+
+def test_the_chosen_sides_of_pairs_are_imitated_each_once(run, pairs):
+    summary = run("sft", [*pairs, pairs[0]], epochs=1)[-1].summary
+    assert summary["demonstrations_train"] + summary["demonstrations_heldout"] == len(pairs)
+
+
+def test_only_completions_count(policy):
+    """The gradient is that of the completions' log-probabilities alone, by a plain forward."""
+    rows = [written(policy, (Message(role="user", content="sun rain"),), "good day")]
+    policy.model.requires_grad_(True)
+    loss, _ = imitation_step(policy, rows)([0])
+    ids = torch.tensor([[*rows[0].prompt, *rows[0].completion]])
+    logps = policy.model(ids).logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[0, :, 0]
+    torch.testing.assert_close(loss, -logps[len(rows[0].prompt) - 1 :].mean())
+
+
+def test_a_template_stays_with_the_model(run, pairs, tmp_path):
+    template = 'now "please"\n{prompt}\nb'
+    run("sft", demonstrations(pairs), epochs=1, prompt_template="custom", custom_template=template)
+    policy = Policy.load(tmp_path / "output")
+    ids = policy.prompt_ids([Message(role="user", content="sun's day")])
+    rendered = policy.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "sun's day"}], tokenize=False, add_generation_prompt=True
+    )
+    assert rendered == template.replace("{prompt}", "sun's day")
+    assert policy.text(ids).startswith("now")
+
+
+def test_a_template_without_a_place_is_refused():
+    with pytest.raises(ValidationError, match="once"):
+        SftConfig(prompt_template="custom", custom_template="Answer:")
+
+
+def test_nothing_to_imitate_is_a_refusal(run, pairs):
+    empty = [DemonstrationRecord(prompt=pairs[0].prompt, completion=" ")]
+    with pytest.raises(DataError, match="0 completions"):
+        run("sft", empty)
+
+
+def test_a_foreign_reference_is_refused(run, tmp_path, policy_folder, pairs):
+    other = tiny_policy()
+    other.tokenizer.add_tokens(["snow"])
+    other.save(tmp_path / "other")
+    write_jsonl(tmp_path / "rows.jsonl", pairs)
+    inputs = {"policy": str(policy_folder), "reference": "other", "pairs": "rows.jsonl"}
+    spec = RunSpec(kind="prefer", run=1, epoch=1, config={}, inputs=inputs)
+    with pytest.raises(ConfigError, match="different tokenizers"):
+        list(runner("prefer")(spec, tmp_path))
+
+
+def test_a_long_prompt_and_completion_are_cut_to_the_context(policy):
+    row = written(policy, (Message(role="user", content="sun " * 60),), "day " * 60)
+    assert row.cut
+    assert row.length == policy.context_length
+    assert len(row.prompt) == policy.context_length // 4
+
+
+def test_both_kinds_are_kinds_of_run():
+    assert {"sft", "prefer"} <= set(CONFIGS)
