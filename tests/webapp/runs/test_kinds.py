@@ -4,8 +4,15 @@ import pytest
 
 from alignment.config import RunSpec
 from alignment.folders import committed
-from alignment.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
+from alignment.records import (
+    CompletionRecord,
+    PairRecord,
+    PromptRecord,
+    read_jsonl,
+    write_jsonl,
+)
 from tests.factories import a_run, a_worker, again, an_artifact, run_at, some_prompts
+from tests.tiny import some_labels
 from webapp.labeling.models import Completion, Task
 from webapp.runs import execution, folders
 from webapp.runs.errors import RunError
@@ -156,3 +163,14 @@ def test_a_damaged_checkpoint_is_passed_over_and_reported(generating):
     _, spec = prepared(claimed_epoch(generating))
     assert spec.resume_from.endswith("e1/ckpt-000005")
     assert "step 10 is damaged" in RunEvent.objects.get(reason="checkpoint").message
+
+
+@pytest.mark.parametrize("kind", ["sft", "prefer"])
+def test_runs_on_pairs_read_the_training_split_of_a_snapshot(project, models, tmp_path, kind):
+    roles = RUN_KINDS[kind].roles(RUN_KINDS[kind].config())
+    have = models | {"labels": some_labels(project, tmp_path)}
+    a_run(project, kind, {}, inputs={role: have[role] for role in roles})
+    folder = folders.prepare(execution.claim("runs", a_worker()))
+    spec = RunSpec.load(folder)
+    assert set(spec.inputs) == {*roles, "pairs"} - {"labels"}
+    assert len(list(read_jsonl(folder / spec.inputs["pairs"], PairRecord))) == 10
