@@ -147,6 +147,13 @@ def test_an_annotator_by_hand():
     assert sure.neg().exp().tolist() == pytest.approx([0.9, 0.1])
 
 
+def test_the_priors_by_hand():
+    zero, usual = torch.zeros(1), torch.tensor([math.log(0.05 / 0.95)])
+    at = annotator_prior(zero, zero, usual), annotator_prior(zero + 0.7, zero, usual)
+    more = annotator_prior(zero, zero + 0.5, usual), annotator_prior(zero, zero, usual + 1)
+    assert [value.item() for value in at + more] == pytest.approx([0, 0.5, 0.5, 0.5])
+
+
 @pytest.fixture(scope="module")
 def crowd():
     """The same 300 pairs seen by twelve annotators, careless to sharp; one likes the left."""

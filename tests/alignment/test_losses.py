@@ -1,6 +1,7 @@
 """Every estimator of the gradient against autograd of the divergence, over all outcomes."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,10 +17,10 @@ from alignment.objectives.losses import (
     surrogate_loss,
 )
 from alignment.objectives.problem import Problem, Scored, begin
-from alignment.objectives.steps import Drawn, Term, backward, terms_of
+from alignment.objectives.steps import Drawn, Term, backward, loss_weights, terms_of
 from alignment.quantisation import int8_weights
 from alignment.sampling import Rollouts
-from alignment.scoring import completion_token_logps
+from alignment.scoring import batches, completion_token_logps
 from alignment.targets import Values
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_divergences import HARD, LOG_P, TABLE
@@ -201,6 +202,17 @@ def test_a_step_has_the_exact_gradient_on_a_language_model(tiny, tmp_path, name,
     expected = exact_on_model(policy, rollouts, drawn, divergence)
     backward(problem, state, drawn, old=True)
     close(gradients(policy.model), expected)
+
+
+def test_fresh_samples_weigh_by_their_advantage(tiny):
+    policy, rollouts = tiny
+    drawn = all_outcomes(policy, rollouts, some_energies(rollouts, zeros=False), Term())
+    config = AlignConfig(divergence="reverse_kl")
+    drawn = replace(drawn, rho=-drawn.u)
+    for batch in batches(drawn.scored.rollouts, tokens=20):
+        logps = torch.zeros(batch.mask.shape, dtype=torch.float64)
+        weights, *_ = loss_weights(config, drawn, batch, logps, old=False)
+        torch.testing.assert_close(weights, advantages(-drawn.u)[batch.rows])
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])

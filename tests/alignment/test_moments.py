@@ -35,6 +35,13 @@ def test_the_interval_is_as_wide_as_theory_says():
     assert found.low < found.lambdas < found.high
 
 
+def test_the_interval_knows_that_prompts_differ():
+    shares = [0.05, 0.5] * 10
+    found = fit(torch.cat([binary(share) for share in shares]), [0.4])
+    of_samples = 1.96 / math.sqrt(20 * 1000 * 0.25 * 0.75)
+    assert found.high.item() - found.low.item() > 5 * of_samples
+
+
 def test_samples_count_by_their_weights():
     weights = torch.full((1, 1000), math.log(4), dtype=torch.float64)
     weights[:, 200:] = 0.0  # a share of 0.2, four times as likely: 0.5

@@ -10,7 +10,7 @@ from alignment.config import UNBOUNDED, AlignConfig, RunSpec
 from alignment.divergences import DIVERGENCES
 from alignment.evaluation import evaluate
 from alignment.objectives.fdpg import align, tune
-from alignment.objectives.problem import Problem
+from alignment.objectives.problem import Problem, begin, prepare
 from alignment.policies import Policy
 from alignment.records import write_jsonl
 from alignment.reward import RewardModel
@@ -155,6 +155,20 @@ def test_a_policy_reaches_a_wished_mean(policy_folder, tmp_path):
     assert share_of_sun(policy_folder) < 0.05
     assert share_of_sun(tmp_path / "output") == pytest.approx(0.3, abs=0.08)
     assert "feature_phrase" in summary
+
+
+def test_z_is_that_of_the_fitted_target(policy_folder):
+    """Z_c = 1 + share_c (e^lambda - 1), and share_c e^lambda / Z_c is the wished mean on average."""
+    settings = {"reference_completions": 128, "share_of": "sun", "share": 0.3, "reward_weight": 0}
+    reference = Policy.load(policy_folder)
+    config = AlignConfig(**SMALL | settings)
+    problem = Problem(records(6), policy_folder, reference, says_sun, config, seed=5)
+    state = begin(problem)
+    prepare(problem, state)
+    grown = math.exp(state.lambdas[0])
+    z = [math.exp(state.z.log_z(record.key)) for record in problem.prompts]
+    met = [(one - 1) / (grown - 1) * grown / one for one in z]
+    assert sum(met) / 6 == pytest.approx(0.3)
 
 
 def test_lambda_survives_a_pause(policy_folder, tmp_path, monkeypatch):
