@@ -44,10 +44,10 @@ ROWS = {
     "prompts": {"GET": Action.WRITE_PROMPTS, "POST": Action.WRITE_PROMPTS},
     "guidelines": {"GET": Action.EDIT_GUIDELINES, "POST": Action.EDIT_GUIDELINES},
     "members": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
-    "invite": {"POST": Action.MANAGE_MEMBERS},
+    "invite": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "withdraw": {"POST": Action.MANAGE_MEMBERS},
     "member": {"POST": Action.MANAGE_MEMBERS},
-    "reset": {"POST": Action.MANAGE_MEMBERS},
+    "reset": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "labeling:label": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:draft": {"POST": Action.LABEL},
     "labeling:tasks": {"GET": Action.SEE_DATA},
@@ -108,6 +108,21 @@ def test_every_address_has_a_row():
 def test_every_action_is_asked_for_somewhere():
     assert {*LEAST} == {*Action}
     assert {*Action} <= {gate for row in ROWS.values() for gate in row.values()}
+
+
+def actions_of(role):
+    return {action for action in Action if LEAST[action] is role}
+
+
+def test_annotators_only_label_and_write_and_only_admins_manage():
+    assert actions_of(Role.ANNOTATOR) == {Action.SEE_PROJECT, Action.LABEL, Action.WRITE_PROMPTS}
+    assert actions_of(Role.ADMIN) == {
+        Action.EDIT_GUIDELINES,
+        Action.MANAGE_MEMBERS,
+        Action.UPLOAD_MODELS,
+        Action.IMPORT_DATA,
+        Action.EXPORT_DATA,
+    }
 
 
 def test_nobody_gets_further_than_the_table(world, sessions):

@@ -56,10 +56,12 @@ def _page(request: HtmxRequest, here: Project, **extra: object) -> HttpResponse:
 
 @login_required
 @never_cache
-@require_POST
+@require_http_methods(["GET", "POST"])
 def invite(request: HtmxRequest, project_id: int) -> HttpResponse:
     """Make an invitation; the answer is the only page that ever shows its link."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
+    if request.method == "GET":
+        return redirect("members", here.pk)  # the page was left and its address opened again
     form = InviteForm(request.POST)
     if not form.is_valid():
         return _page(request, here, inviting=form)
@@ -80,11 +82,13 @@ def withdraw(request: HtmxRequest, project_id: int, link_id: int) -> HttpRespons
 
 @login_required
 @never_cache
-@require_POST
+@require_http_methods(["GET", "POST"])
 def reset(request: HtmxRequest, project_id: int, membership_id: int) -> HttpResponse:
     """Make a link with which a member chooses a new password; this answer alone shows it."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     person = _member(here, membership_id).user
+    if request.method == "GET":
+        return redirect("members", here.pk)
     try:
         token = links.reset_link(person, by=request.user)
     except AccountError as refusal:

@@ -1,4 +1,5 @@
-// What every page needs: the theme switch, and open menus that close on Escape or a click elsewhere.
+// What every page needs: the theme switch, open menus that close on Escape or a click elsewhere, and
+// a navigation that shows where one is although it is wider than a phone.
 const root = document.documentElement;
 
 document.addEventListener("click", (event) => {
@@ -17,3 +18,5 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   for (const menu of document.querySelectorAll("details.switcher[open]")) menu.open = false;
 });
+
+document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
