@@ -56,7 +56,9 @@ def manifest_sha256(folder: Path) -> str:
     try:
         return file_sha256(folder / MANIFEST)
     except FileNotFoundError as error:
-        raise CheckpointError(f"{folder.name} has no {MANIFEST}: it was never completed.") from error
+        raise CheckpointError(
+            f"{folder.name} has no {MANIFEST}: it was never completed."
+        ) from error
 
 
 def size(folder: Path) -> int:
