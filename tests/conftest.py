@@ -72,6 +72,7 @@ def var(settings, tmp_path_factory, broker_socket):
     settings.VAR, settings.STORE = folder, folder / "store"
     settings.RUN_POLL, settings.RUN_RENEW, settings.RUN_STOP_GRACE = 0.05, 0.2, 3
     settings.RUN_THREADS = 1
+    settings.PASSWORD_HASHERS = ["tests.hashers.QuickHasher"]
     return folder
 
 

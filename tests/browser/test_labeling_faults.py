@@ -40,6 +40,7 @@ def plain(chromium, address):
     page.locator("[name=login]").fill("ana")
     page.locator("[name=password]").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "login" not in url)
     yield page
     context.close()
 

@@ -72,6 +72,7 @@ def upload(page, stack, lab, archive):
     expect(page.get_by_role("heading", level=1)).to_have_text("Mine")
 
 
+@pytest.mark.prove
 def test_an_uploaded_model_goes_through_a_whole_round(stack, lab, page, archive):
     upload(page, stack, lab, archive)
     expect(page.get_by_text("GPT2LMHeadModel")).to_be_visible(timeout=PATIENCE)
@@ -93,6 +94,6 @@ def test_a_model_that_brings_code_is_refused_on_its_page(stack, lab, page, archi
     folder = archive.with_suffix("")
     (folder / "modeling_mine.py").write_text("import os")
     upload(page, stack, lab, zipped(folder))
-    refusal = page.get_by_text("modeling_mine.py is code")
+    refusal = page.get_by_role("region", name="State").get_by_text("modeling_mine.py is code")
     expect(refusal).to_be_visible(timeout=PATIENCE)
     assert not Artifact.objects.filter(type="model").exists()

@@ -9,6 +9,8 @@ from django.test import override_settings
 from tests.webapp.addresses import a_world, addresses, client_with, session_of
 from webapp.accounts.models import User
 
+pytestmark = pytest.mark.once
+
 POLICY = {
     "default-src 'self'",
     "img-src 'self' data:",

@@ -13,6 +13,8 @@ from webapp.accounts.models import User
 from webapp.projects.access import LEAST, Action, may
 from webapp.projects.models import Role
 
+pytestmark = pytest.mark.once
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PLAIN, FRAGMENT, JSON = {}, {"HX-Request": "true"}, {"Accept": "application/json"}
 SAFE = {"GET", "HEAD", "OPTIONS"}

@@ -7,7 +7,7 @@ from tests.tiny import ALIGN, SHORT, a_lab, ended, prepared, some_labels, weight
 from webapp.labeling.models import Task
 from webapp.runs.queries import metric_series
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def models(machine, lab, tmp_path):
     return prepared(machine, lab, some_labels(lab, tmp_path))
 
 
+@pytest.mark.prove
 def test_a_whole_chain_leaves_a_model_scores_and_tasks(machine, lab, models):
     align = a_run(lab, "align", ALIGN | {"steps": 3}, inputs=models)
     judged = {"prompts": 8, "judge": "none"} | SHORT
