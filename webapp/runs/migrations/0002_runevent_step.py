@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runs', '0001_initial'),
+        ("runs", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='runevent',
-            name='step',
+            model_name="runevent",
+            name="step",
             field=models.IntegerField(default=0),
         ),
     ]
