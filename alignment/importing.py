@@ -21,7 +21,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment import archives, hub, memory
 from alignment.adapters import is_adapter, merged
-from alignment.config import ImportConfig, RunSpec, TemplateName
+from alignment.config import ImportConfig, RunSpec
+from alignment.config.models import TemplateName
 from alignment.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.folders import committed, size

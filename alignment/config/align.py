@@ -1,0 +1,336 @@
+"""Settings of alignment runs: the target, the divergence, the loop."""
+
+import re
+from typing import Literal, get_args
+
+from pydantic import model_validator
+
+from alignment.config.divergences import UNBOUNDED, DivergenceName
+from alignment.config.fields import Settings, setting
+
+EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
+ServedName = Literal["as_trained", "int8"]
+RuleName = Literal["no_rule", "contains", "matches", "words", "similarity"]
+
+
+class AlignConfig(Settings):
+    """f-DPG: bring the policy to the target p(x) ~ reference(x) exp(reward(x) / beta)."""
+
+    divergence: DivergenceName = setting(
+        "jensen_shannon",
+        "Divergence",
+        help="What is minimised between policy and target; Jensen-Shannon balances reward and "
+        "diversity, reverse KL seeks reward, forward KL covers the target.",
+        topic="Objective",
+    )
+    alpha: float = setting(
+        0.5,
+        "Order",
+        help="Of the alpha divergence, and read by it alone: 0 is forward KL, 1/2 four times "
+        "Hellinger's, 1 reverse KL.",
+        topic="Objective",
+        ge=-3,
+        le=3,
+        advanced=True,
+    )
+    beta: float = setting(
+        0.35,
+        "Beta",
+        help="Reward per nat of distance from the reference; smaller means stronger alignment.",
+        topic="Objective",
+        unit="reward / nat",
+        gt=0,
+        le=100,
+    )
+    kl_budget: float = setting(
+        4.0,
+        "KL budget",
+        help="The round stops when the policy is this far from the reference.",
+        topic="Objective",
+        unit="nats",
+        gt=0,
+        le=1000,
+    )
+    estimator: EstimatorName = setting(
+        "score",
+        "Estimator",
+        help="Of the gradient: the score's with a baseline, a surrogate that needs no weights for "
+        "old samples, or for reverse KL the exact KL of every next token, which is less noisy.",
+        topic="Objective",
+        advanced=True,
+    )
+    weight_limit: float = setting(
+        0.0,
+        "Limit of importance weights",
+        help="Larger weights of old samples are cut to it, at the price of a bias; 0 cuts none.",
+        topic="Objective",
+        ge=0,
+        le=1e6,
+        advanced=True,
+    )
+    pseudo_reward_limit: float = setting(
+        0.0,
+        "Limit of pseudo-rewards",
+        help="Larger ones are cut to it, at the price of a bias; 0 cuts none.",
+        topic="Objective",
+        ge=0,
+        le=1e6,
+        advanced=True,
+    )
+    inference_weight: float = setting(
+        0.0,
+        "Weight of the deployed model",
+        help="Of a second divergence, between the target and the policy as it will be served.",
+        topic="Deployment",
+        ge=0,
+        le=100,
+    )
+    inference_temperature: float = setting(
+        1.0,
+        "Temperature when deployed",
+        help="At which the served policy will draw its completions.",
+        topic="Deployment",
+        ge=0.1,
+        le=2.0,
+    )
+    inference_weights: ServedName = setting(
+        "as_trained",
+        "Weights when deployed",
+        help="As they are trained, or rounded to INT8 with one scale per output channel.",
+        topic="Deployment",
+    )
+    reward_weight: float = setting(
+        1.0,
+        "Weight of the reward model",
+        help="In the reward; 0 leaves it to the rule, the constraints and the wished means.",
+        topic="Target",
+        ge=0,
+        le=100,
+        advanced=True,
+    )
+    rule: RuleName = setting(
+        "no_rule",
+        "Rule",
+        help="A reward beside the reward model's: whether a phrase or a pattern occurs, how many "
+        "words there are, or the TF-IDF cosine to the nearest example.",
+        topic="Target",
+    )
+    rule_text: str = setting(
+        "",
+        "Text of the rule",
+        help="The phrase, the regular expression, or examples separated by bars: |.",
+        topic="Target",
+        max_length=2000,
+    )
+    rule_weight: float = setting(
+        1.0,
+        "Weight of the rule",
+        help="In the reward; below 0 what the rule finds is avoided.",
+        topic="Target",
+        ge=-100,
+        le=100,
+        advanced=True,
+    )
+    must_contain: str = setting(
+        "",
+        "Must contain",
+        help="Completions without this phrase are not in the target.",
+        topic="Target",
+        max_length=200,
+    )
+    must_match: str = setting(
+        "",
+        "Must match",
+        help="Completions in which this regular expression is not found are not in the target.",
+        topic="Target",
+        max_length=200,
+        advanced=True,
+    )
+    soften: float = setting(
+        0.0,
+        "Softness",
+        help="Weight left to a completion that breaks a constraint; 0 makes constraints hard.",
+        topic="Target",
+        ge=0,
+        le=0.9,
+        advanced=True,
+    )
+    share_of: str = setting(
+        "",
+        "Phrase with a share",
+        help="A phrase that a given share of the completions should contain.",
+        topic="Target",
+        max_length=200,
+    )
+    share: float = setting(
+        0.5,
+        "Its share",
+        help="The wished share of completions with the phrase above.",
+        topic="Target",
+        gt=0,
+        le=0.999,
+    )
+    length_mean: float = setting(
+        0.0,
+        "Mean length",
+        help="The wished mean length of completions; 0 wishes for none.",
+        topic="Target",
+        unit="tokens",
+        ge=0,
+        le=4096,
+    )
+    steps: int = setting(
+        40, "Steps", help="Optimizer steps of the policy.", topic="Training", ge=1, le=100_000
+    )
+    updates_per_step: int = setting(
+        1,
+        "Updates per step",
+        help="Optimizer updates from one step's samples; from the second on they are old.",
+        topic="Training",
+        ge=1,
+        le=64,
+        advanced=True,
+    )
+    prompts_per_step: int = setting(
+        16,
+        "Prompts per step",
+        help="Different prompts in one step.",
+        topic="Training",
+        unit="prompts",
+        ge=1,
+        le=4096,
+    )
+    completions_per_prompt: int = setting(
+        8,
+        "Completions per prompt",
+        help="Samples per prompt and step; the baseline needs at least two.",
+        topic="Training",
+        unit="completions",
+        ge=2,
+        le=1024,
+    )
+    learning_rate: float = setting(
+        5e-4, "Learning rate", help="Peak, after the warm-up.", topic="Training", gt=0, le=0.1
+    )
+    warmup: int = setting(
+        5,
+        "Warm-up",
+        help="Steps over which the learning rate rises to its peak.",
+        topic="Training",
+        unit="steps",
+        ge=0,
+        le=10_000,
+        advanced=True,
+    )
+    max_gradient_norm: float = setting(
+        1.0,
+        "Gradient clip",
+        help="Longest gradient applied; longer ones are scaled down.",
+        topic="Training",
+        gt=0,
+        le=1000,
+        advanced=True,
+    )
+    prompts: int = setting(
+        512,
+        "Training prompts",
+        help="How many prompts of the train split take part.",
+        topic="Sampling",
+        unit="prompts",
+        ge=1,
+        le=100_000,
+    )
+    max_new_tokens: int = setting(
+        48,
+        "Completion length limit",
+        help="A completion that reaches the limit is cut there.",
+        topic="Sampling",
+        unit="tokens",
+        ge=1,
+        le=4096,
+    )
+    reference_completions: int = setting(
+        8,
+        "Reference completions per prompt",
+        help="Drawn once from the reference, for the first estimate of each prompt's Z.",
+        topic="Sampling",
+        unit="completions",
+        ge=1,
+        le=1024,
+        advanced=True,
+    )
+    checkpoint_every: int = setting(
+        10,
+        "Checkpoint every",
+        help="Steps between checkpoints; a killed run loses at most these.",
+        topic="Safety",
+        unit="steps",
+        ge=1,
+        le=10_000,
+        advanced=True,
+    )
+    sample_every: int = setting(
+        20,
+        "Samples every",
+        help="Steps between the samples shown on the run page.",
+        topic="Safety",
+        unit="steps",
+        ge=1,
+        le=10_000,
+        advanced=True,
+    )
+    sample_prompts: int = setting(
+        8,
+        "Sample prompts",
+        help="How many fixed prompts the run page shows samples of.",
+        topic="Safety",
+        unit="prompts",
+        ge=0,
+        le=64,
+        advanced=True,
+    )
+
+    @property
+    def plain(self) -> bool:
+        """Whether the target is the reference tilted by the reward model alone."""
+        parts = (self.must_contain, self.must_match, self.share_of, self.length_mean)
+        return self.rule == "no_rule" and self.reward_weight == 1 and not any(parts)
+
+    @property
+    def hard(self) -> bool:
+        """Whether completions are forbidden altogether."""
+        return self.soften == 0 and bool(self.must_contain or self.must_match)
+
+    @model_validator(mode="after")
+    def _rules_can_be_read(self) -> "AlignConfig":
+        if self.rule not in ("no_rule", "words") and not self.rule_text.strip():
+            raise ValueError("the rule has no text")
+        patterns = [self.must_match, self.rule_text if self.rule == "matches" else ""]
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"“{pattern}” is no regular expression: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _estimator_fits(self) -> "AlignConfig":
+        reverse = self.divergence == "reverse_kl" or (
+            self.divergence == "alpha" and abs(self.alpha - 1) < 1e-6
+        )
+        if self.estimator == "rao_blackwell" and not (reverse and self.updates_per_step == 1):
+            raise ValueError(
+                "the Rao-Blackwell estimator is for reverse KL with one update per step"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _divergence_allows_the_target(self) -> "AlignConfig":
+        above = self.divergence == "alpha" and self.alpha > 1 - 1e-6
+        if self.hard and (self.divergence in UNBOUNDED or above):
+            finite = [name for name in get_args(DivergenceName) if name not in UNBOUNDED]
+            raise ValueError(
+                f"{self.divergence} is infinite wherever the policy may break a hard constraint; "
+                f"soften it, or take {', '.join(finite[:-1])} or alpha of an order below 1"
+            )
+        return self

@@ -1,0 +1,60 @@
+"""Every kind of run with its settings, and the file that describes one run."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from alignment.config.align import AlignConfig
+from alignment.config.evaluate import EvaluateConfig
+from alignment.config.fields import Settings
+from alignment.config.generate import GenerateConfig
+from alignment.config.models import ImportConfig, PretrainConfig
+from alignment.config.offline import PreferConfig, SftConfig
+from alignment.config.reward import RewardConfig
+
+Kind = Literal["pretrain", "import", "sft", "prefer", "generate", "reward", "align", "evaluate"]
+
+
+CONFIGS: dict[Kind, type[Settings]] = {
+    "pretrain": PretrainConfig,
+    "import": ImportConfig,
+    "sft": SftConfig,
+    "prefer": PreferConfig,
+    "generate": GenerateConfig,
+    "reward": RewardConfig,
+    "align": AlignConfig,
+    "evaluate": EvaluateConfig,
+}
+
+
+class RunSpec(BaseModel):
+    """`config.json` of a run folder: all a trainer needs to know, and nothing of the web app.
+
+    `inputs` names files and folders by role, absolute or relative to the run folder:
+    generate: policy, prompts. reward: backbone, pairs. align: policy, reference, reward, prompts.
+    sft: policy, and demonstrations or pairs. prefer: policy, reference, pairs.
+    evaluate: policy, reference, reward, prompts and, for its judge, judge. pretrain: none. import:
+    source and the root it may not leave, or none for the Hub; base for an adapter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    run: int
+    epoch: int
+    seed: int = 0
+    threads: int | None = None
+    config: dict[str, Any]
+    inputs: Annotated[dict[str, str], Field(default_factory=dict)]
+    resume_from: str | None = None
+    cache: str | None = None  # folder for what may be kept between runs, by content hash
+
+    def settings(self) -> Settings:
+        """The kind's own config; raises pydantic's ValidationError where it is wrong."""
+        return CONFIGS[self.kind].model_validate(self.config)
+
+    @classmethod
+    def load(cls, folder: Path) -> "RunSpec":
+        """Read `config.json` of a run folder."""
+        return cls.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
