@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from pydantic import model_validator
 
 from alignment.config.divergences import UNBOUNDED, DivergenceName
-from alignment.config.fields import Settings, setting
+from alignment.config.fields import ConflictError, Settings, setting
 
 EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
 ServedName = Literal["as_trained", "int8"]
@@ -31,7 +31,7 @@ class AlignConfig(Settings):
         topic="Objective",
         ge=-3,
         le=3,
-        advanced=True,
+        when={"divergence": ("alpha",)},
     )
     beta: float = setting(
         0.35,
@@ -121,6 +121,7 @@ class AlignConfig(Settings):
         help="The phrase, the regular expression, or examples separated by bars: |.",
         topic="Target",
         max_length=2000,
+        when={"rule": ("contains", "matches", "similarity")},
     )
     rule_weight: float = setting(
         1.0,
@@ -129,7 +130,7 @@ class AlignConfig(Settings):
         topic="Target",
         ge=-100,
         le=100,
-        advanced=True,
+        when={"rule": ("contains", "matches", "words", "similarity")},
     )
     must_contain: str = setting(
         "",
@@ -304,13 +305,16 @@ class AlignConfig(Settings):
     @model_validator(mode="after")
     def _rules_can_be_read(self) -> "AlignConfig":
         if self.rule not in ("no_rule", "words") and not self.rule_text.strip():
-            raise ValueError("the rule has no text")
-        patterns = [self.must_match, self.rule_text if self.rule == "matches" else ""]
-        for pattern in patterns:
+            raise ConflictError("rule_text", "the rule has no text")
+        patterns = {"must_match": self.must_match}
+        if self.rule == "matches":
+            patterns["rule_text"] = self.rule_text
+        for name, pattern in patterns.items():
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"“{pattern}” is no regular expression: {error}") from error
+                message = f"“{pattern}” is no regular expression: {error}"
+                raise ConflictError(name, message) from error
         return self
 
     @model_validator(mode="after")
@@ -319,8 +323,9 @@ class AlignConfig(Settings):
             self.divergence == "alpha" and abs(self.alpha - 1) < 1e-6
         )
         if self.estimator == "rao_blackwell" and not (reverse and self.updates_per_step == 1):
-            raise ValueError(
-                "the Rao-Blackwell estimator is for reverse KL with one update per step"
+            raise ConflictError(
+                "estimator",
+                "the Rao-Blackwell estimator is for reverse KL with one update per step",
             )
         return self
 
@@ -329,8 +334,9 @@ class AlignConfig(Settings):
         above = self.divergence == "alpha" and self.alpha > 1 - 1e-6
         if self.hard and (self.divergence in UNBOUNDED or above):
             finite = [name for name in get_args(DivergenceName) if name not in UNBOUNDED]
-            raise ValueError(
+            raise ConflictError(
+                "divergence",
                 f"{self.divergence} is infinite wherever the policy may break a hard constraint; "
-                f"soften it, or take {', '.join(finite[:-1])} or alpha of an order below 1"
+                f"soften it, or take {', '.join(finite[:-1])} or alpha of an order below 1",
             )
         return self

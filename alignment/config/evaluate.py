@@ -70,4 +70,5 @@ class EvaluateConfig(Settings):
         ge=-3,
         le=3,
         advanced=True,
+        when={"divergence": ("alpha",)},
     )

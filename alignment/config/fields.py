@@ -1,11 +1,23 @@
 """What a setting is: everything a form and a `--help` need to show it."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+ALWAYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
-def setting(
+
+class ConflictError(ValueError):
+    """Settings that do not go together; `setting` is the one to change first."""
+
+    def __init__(self, setting: str, message: str) -> None:
+        super().__init__(message)
+        self.setting = setting
+
+
+def setting(  # noqa: PLR0913 - a setting has this many parts
     default: Any,  # noqa: ANN401 - a field of any type
     title: str,
     *,
@@ -13,10 +25,15 @@ def setting(
     topic: str,
     unit: str = "",
     advanced: bool = False,
+    when: Mapping[str, tuple[str, ...]] = ALWAYS,
     **bounds: Any,  # noqa: ANN401 - numbers, as pydantic takes them
 ) -> Any:  # noqa: ANN401 - pydantic's Field is typed so
-    """A field with everything a form and a `--help` need to show it."""
-    extra: dict[str, Any] = {"unit": unit, "topic": topic, "advanced": advanced}
+    """A field with everything a form and a `--help` need to show it.
+
+    `when` names choices that it is read for: {"divergence": ("alpha",)}; all of them must be made.
+    """
+    choices = {name: list(values) for name, values in when.items()}
+    extra: dict[str, Any] = {"unit": unit, "topic": topic, "advanced": advanced, "when": choices}
     return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
 
 

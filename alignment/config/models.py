@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from alignment.config.fields import Settings, setting
+from alignment.config.fields import ConflictError, Settings, setting
 
 SourceName = Literal["hub", "folder", "upload"]
 TemplateName = Literal["own", "chatml", "plain"]
@@ -69,7 +69,9 @@ class PretrainConfig(Settings):
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "PretrainConfig":
         if self.width % self.heads:
-            raise ValueError(f"width {self.width} does not divide by {self.heads} heads")
+            raise ConflictError(
+                "heads", f"width {self.width} does not divide by {self.heads} heads"
+            )
         return self
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from alignment.config.divergences import OFFLINE, DivergenceName
-from alignment.config.fields import Settings, setting
+from alignment.config.fields import ConflictError, Settings, setting
 
 PreferenceName = Literal["f_dpo", "ipo", "kto"]
 PromptTemplateName = Literal["own", "alpaca", "custom"]
@@ -27,7 +27,7 @@ class SftConfig(Settings):
         help="Text with {prompt} where the last turn stands, up to where the answer begins.",
         topic="Imitation",
         max_length=2000,
-        advanced=True,
+        when={"prompt_template": ("custom",)},
     )
     labels: Literal["train", "validation"] = setting(
         "train",
@@ -58,7 +58,7 @@ class SftConfig(Settings):
     @model_validator(mode="after")
     def _template_has_a_place(self) -> "SftConfig":
         if self.prompt_template == "custom" and self.custom_template.count("{prompt}") != 1:
-            raise ValueError("the custom template needs {prompt} once")
+            raise ConflictError("custom_template", "the custom template needs {prompt} once")
         return self
 
 
@@ -76,6 +76,7 @@ class PreferConfig(Settings):
         "Divergence",
         help="From the reference, which f-DPO keeps small.",
         topic="Preferences",
+        when={"loss": ("f_dpo",)},
     )
     alpha: float = setting(
         0.5,
@@ -84,7 +85,7 @@ class PreferConfig(Settings):
         topic="Preferences",
         ge=-3,
         le=1,
-        advanced=True,
+        when={"loss": ("f_dpo",), "divergence": ("alpha",)},
     )
     beta: float = setting(
         0.1,
@@ -123,8 +124,9 @@ class PreferConfig(Settings):
     @model_validator(mode="after")
     def _labels_decide_the_policy(self) -> "PreferConfig":
         if self.loss == "f_dpo" and self.divergence not in OFFLINE:
-            raise ValueError(
+            raise ConflictError(
+                "divergence",
                 f"with {self.divergence} pairs do not decide the policy, as its f'(0) is finite or "
-                f"its loss unknown; take {', '.join(OFFLINE)}"
+                f"its loss unknown; take {', '.join(OFFLINE)}",
             )
         return self

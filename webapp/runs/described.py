@@ -31,6 +31,8 @@ def setting_in_words(value: object) -> str:
     """A setting's value as it is read."""
     if isinstance(value, str):
         return CHOICE_LABELS.get(value, value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 

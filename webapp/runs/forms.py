@@ -1,5 +1,6 @@
 """Forms drawn from the settings of `alignment.config`: no field is typed twice."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
@@ -75,13 +76,13 @@ def drawn_fields(
 ) -> dict[str, forms.Field]:
     """One form field per setting, named `section-setting`, filled with the config's values."""
     return {
-        f"{section}-{name}": drawn_field(info, getattr(config, name))
+        f"{section}-{name}": drawn_field(info, getattr(config, name), section=section)
         for name, info in type(config).model_fields.items()
         if name not in without
     }
 
 
-def drawn_field(info: FieldInfo, value: object) -> forms.Field:
+def drawn_field(info: FieldInfo, value: object, *, section: str = "") -> forms.Field:
     """The form field of one setting, with its title, help, unit, bounds and choices."""
     extra: Mapping[str, Any] = info.json_schema_extra  # type: ignore[assignment]
     kind, bounds = field_kind(info)
@@ -93,6 +94,7 @@ def drawn_field(info: FieldInfo, value: object) -> forms.Field:
     )
     field.topic, field.advanced = extra["topic"], extra["advanced"]
     field.unit = "" if extra["unit"] in info.title.lower() else extra["unit"]  # said once
+    field.when = json.dumps({f"{section}-{name}": asked for name, asked in extra["when"].items()})
     if kind is forms.FloatField:
         field.widget.attrs["step"] = "any"
     return field
@@ -103,6 +105,8 @@ def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
     if get_origin(info.annotation) is Literal:
         choices = [(name, CHOICE_LABELS[name]) for name in get_args(info.annotation)]
         return forms.ChoiceField, {"choices": choices}
+    if info.annotation is bool:
+        return forms.BooleanField, {"required": False}
     if info.annotation is str:
         # The config says where an empty text is no answer.
         return forms.CharField, {"max_length": limit(info, MaxLen), "required": False}
@@ -158,7 +162,8 @@ def values_of(form: forms.Form, section: str) -> dict[str, Any]:
 def add_errors(form: forms.Form, error: ValidationError, *, section: str = "") -> None:
     """Put what a config refused beside the fields it is about."""
     for problem in error.errors():
-        name = "-".join(str(part) for part in (section, *problem["loc"]) if part)
+        place = getattr(problem.get("ctx", {}).get("error"), "setting", "")
+        name = "-".join(str(part) for part in (section, *problem["loc"], place) if part)
         text = problem["msg"].removeprefix("Value error, ")
         form.add_error(name if name in form.fields else None, f"{text[0].upper()}{text[1:]}.")
 

@@ -1,0 +1,71 @@
+"""Form fields drawn from settings."""
+
+from typing import Literal
+
+import pytest
+from django import forms
+from pydantic import ValidationError, model_validator
+
+from alignment.config import CONFIGS, AlignConfig
+from alignment.config.fields import ConflictError, Settings, setting
+from webapp.runs.described import setting_in_words
+from webapp.runs.forms import add_errors, drawn_fields
+
+
+class Small(Settings):
+    """Settings with one of everything that a form draws in its own way."""
+
+    judge: Literal["none", "utility"] = setting("none", "Judge", help="Who decides.", topic="A")
+    sharp: bool = setting(False, "Sharp", help="Whether it cuts.", topic="A")
+    depth: int = setting(
+        1, "Depth", help="How far.", topic="A", ge=1, le=9, when={"judge": ("utility",)}
+    )
+
+    @model_validator(mode="after")
+    def _sharp_is_shallow(self) -> "Small":
+        if self.sharp and self.depth > 2:
+            raise ConflictError("depth", "what is sharp is shallow")
+        return self
+
+
+class SmallForm(forms.Form):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.fields |= drawn_fields("small", Small())
+
+
+def test_a_setting_says_which_choices_read_it():
+    fields = drawn_fields("small", Small())
+    assert fields["small-depth"].when == '{"small-judge": ["utility"]}'
+    assert fields["small-judge"].when == "{}"
+
+
+def test_a_setting_that_is_on_or_off_is_a_box_that_need_not_be_ticked():
+    form = SmallForm({"small-judge": "none", "small-depth": 1})
+    assert form.is_valid()
+    assert form.cleaned_data["small-sharp"] is False
+    assert setting_in_words(value=True) == "yes"
+
+
+def test_a_conflict_is_said_beside_the_setting_to_change():
+    form = SmallForm({"small-judge": "none", "small-sharp": "on", "small-depth": 3})
+    assert form.is_valid()
+    with pytest.raises(ValidationError) as refusal:
+        Small(sharp=True, depth=3)
+    add_errors(form, refusal.value, section="small")
+    assert form.errors == {"small-depth": ["What is sharp is shallow."]}
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_what_a_setting_is_read_for_can_be_chosen(kind):
+    fields = drawn_fields(kind, CONFIGS[kind].model_construct())
+    for info in CONFIGS[kind].model_fields.values():
+        for name, values in info.json_schema_extra["when"].items():
+            choices = getattr(fields[f"{kind}-{name}"], "choices", [("true", ""), ("false", "")])
+            assert set(values) < {value for value, _ in choices}
+
+
+def test_an_impossible_divergence_is_refused_at_the_divergence():
+    with pytest.raises(ValidationError) as refusal:
+        AlignConfig(divergence="reverse_kl", must_contain="please")
+    assert refusal.value.errors()[0]["ctx"]["error"].setting == "divergence"
