@@ -22,7 +22,7 @@ RUNNERS: Mapping[Kind, str] = {
     "prefer": "alignment.objectives.offline:prefer",
     "generate": "alignment.generation:generate",
     "reward": "alignment.reward:train",
-    "align": "alignment.objectives.fdpg:align",
+    "align": "alignment.objectives.loop:align",
     "evaluate": "alignment.evaluation:evaluate",
 }
 

@@ -24,7 +24,7 @@ from alignment.scoring import batches, completion_token_logps
 from alignment.targets import Values
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_divergences import HARD, LOG_P, TABLE
-from tests.alignment.test_fdpg import records, says_sun
+from tests.alignment.test_loop import records, says_sun
 from tests.alignment.test_sampling import outcomes
 
 LOG_Q = torch.tensor([0.3, 0.1, -0.4, 0.0, 0.5], dtype=torch.float64).log_softmax(0)

@@ -30,7 +30,7 @@ from alignment.policies import Policy
 from alignment.records import write_jsonl
 from alignment.reward import RewardModel
 from alignment.trainer import RUNNERS, drive, runner
-from tests.alignment.test_fdpg import SMALL, records, weights
+from tests.alignment.test_loop import SMALL, records, weights
 
 ROOT = Path(__file__).parents[2]
 

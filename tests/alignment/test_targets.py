@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from alignment.config import UNBOUNDED, AlignConfig, RunSpec
 from alignment.divergences import DIVERGENCES
 from alignment.evaluation import evaluate
-from alignment.objectives.fdpg import align, tune
+from alignment.objectives.loop import align, tune
 from alignment.objectives.problem import Problem, begin, prepare
 from alignment.policies import Policy
 from alignment.records import write_jsonl
@@ -17,7 +17,7 @@ from alignment.reward import RewardModel
 from alignment.rules import contains
 from alignment.scoring import completion_token_logps
 from alignment.targets import load_target, of_texts, save_target, target_of, weighted
-from tests.alignment.test_fdpg import SMALL, records, says_sun, weights
+from tests.alignment.test_loop import SMALL, records, says_sun, weights
 from tests.alignment.test_sampling import outcomes
 
 SUN = {"must_contain": "sun"}

@@ -9,7 +9,7 @@ from alignment.config import AlignConfig, DivergenceName
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError, DataError, DivergedError
 from alignment.events import CheckpointSaved, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
-from alignment.objectives.fdpg import tune
+from alignment.objectives.loop import tune
 from alignment.objectives.problem import Problem, begin, prepare
 from alignment.objectives.steps import prompts_of_step, train_step
 from alignment.policies import Policy
