@@ -13,8 +13,8 @@ ServedName = Literal["as_trained", "int8"]
 RuleName = Literal["no_rule", "contains", "matches", "words", "similarity"]
 
 
-class AlignConfig(Settings):
-    """f-DPG: bring the policy to the target p(x) ~ reference(x) exp(reward(x) / beta)."""
+class OneDivergence(Settings):
+    """What sets an alignment run apart from a population, whose agents minimise one each."""
 
     divergence: DivergenceName = setting(
         "jensen_shannon",
@@ -23,6 +23,11 @@ class AlignConfig(Settings):
         "diversity, reverse KL seeks reward, forward KL covers the target.",
         topic="Objective",
     )
+
+
+class TargetedSettings(Settings):
+    """Target, loop and safety of every run that brings policies to a target."""
+
     alpha: float = setting(
         0.5,
         "Order",
@@ -303,7 +308,7 @@ class AlignConfig(Settings):
         return self.soften == 0 and bool(self.must_contain or self.must_match)
 
     @model_validator(mode="after")
-    def _rules_can_be_read(self) -> "AlignConfig":
+    def _rules_can_be_read(self) -> "TargetedSettings":
         if self.rule not in ("no_rule", "words") and not self.rule_text.strip():
             raise ConflictError("rule_text", "the rule has no text")
         patterns = {"must_match": self.must_match}
@@ -316,6 +321,21 @@ class AlignConfig(Settings):
                 message = f"“{pattern}” is no regular expression: {error}"
                 raise ConflictError(name, message) from error
         return self
+
+    def infinite(self, divergence: DivergenceName) -> str:
+        """Why a divergence is infinite with this target; empty where it is not."""
+        above = divergence == "alpha" and self.alpha > 1 - 1e-6
+        if not self.hard or (divergence not in UNBOUNDED and not above):
+            return ""
+        finite = [name for name in get_args(DivergenceName) if name not in UNBOUNDED]
+        return (
+            f"{divergence} is infinite wherever the policy may break a hard constraint; "
+            f"soften it, or take {', '.join(finite[:-1])} or alpha of an order below 1"
+        )
+
+
+class AlignConfig(TargetedSettings, OneDivergence):  # in this order the divergence comes first
+    """f-DPG: bring the policy to the target p(x) ~ reference(x) exp(reward(x) / beta)."""
 
     @model_validator(mode="after")
     def _estimator_fits(self) -> "AlignConfig":
@@ -331,12 +351,6 @@ class AlignConfig(Settings):
 
     @model_validator(mode="after")
     def _divergence_allows_the_target(self) -> "AlignConfig":
-        above = self.divergence == "alpha" and self.alpha > 1 - 1e-6
-        if self.hard and (self.divergence in UNBOUNDED or above):
-            finite = [name for name in get_args(DivergenceName) if name not in UNBOUNDED]
-            raise ConflictError(
-                "divergence",
-                f"{self.divergence} is infinite wherever the policy may break a hard constraint; "
-                f"soften it, or take {', '.join(finite[:-1])} or alpha of an order below 1",
-            )
+        if reason := self.infinite(self.divergence):
+            raise ConflictError("divergence", reason)
         return self
