@@ -86,8 +86,12 @@ class Scored:
 
 
 def begin(problem: Problem) -> State:
-    """The state before anything was drawn."""
-    policy = Policy.load(problem.start)
+    """The state before anything was drawn, of the policy that the problem starts from."""
+    return fresh(problem, Policy.load(problem.start))
+
+
+def fresh(problem: Problem, policy: Policy) -> State:
+    """The state before anything was drawn; raises ConfigError for a foreign tokenizer."""
     if policy.tokenizer.get_vocab() != problem.reference.tokenizer.get_vocab():
         raise ConfigError(
             "The policy and the reference have different tokenizers; take the model that the "

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from alignment.policies import Policy
+from alignment.toy import random_gpt2
 
 WORDS = ["good", "bad", "day", "night", "sun", "rain", "please", "now", "a", "b"]
 PAD, END = "<|pad|>", "<|end|>"
@@ -36,20 +37,8 @@ def tiny_tokenizer(*, pad_is_end: bool = False) -> PreTrainedTokenizerFast:
 
 def tiny_policy(*, vocabulary: int = 16, seed: int = 0, pad_is_end: bool = False) -> Policy:
     """A random GPT-2 of two layers and width 16, with logits far from uniform."""
-    torch.manual_seed(seed)
     tokenizer = tiny_tokenizer(pad_is_end=pad_is_end)
-    config = GPT2Config(
-        vocab_size=vocabulary,
-        n_positions=32,
-        n_embd=16,
-        n_layer=2,
-        n_head=2,
-        initializer_range=0.3,
-        bos_token_id=tokenizer.eos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return Policy(GPT2LMHeadModel(config).eval(), tokenizer)
+    return Policy(random_gpt2(tokenizer, vocabulary=vocabulary, seed=seed), tokenizer)
 
 
 @pytest.fixture(autouse=True, scope="session")

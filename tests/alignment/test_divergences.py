@@ -9,8 +9,8 @@ from alignment.config import DivergenceName
 from alignment.divergences import DIVERGENCES, alpha
 from alignment.objectives.losses import advantages, score_loss
 from alignment.scoring import completion_token_logps
+from alignment.toy import outcomes
 from tests.alignment.conftest import tiny_policy
-from tests.alignment.test_sampling import outcomes
 
 ALPHAS = (-1.0, -0.5, 0.25, 0.5, 0.75, 1.5, 2.0)
 ROWS = [*DIVERGENCES.items(), *((f"alpha({a})", alpha(a)) for a in ALPHAS)]

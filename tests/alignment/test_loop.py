@@ -15,8 +15,8 @@ from alignment.objectives.steps import prompts_of_step, train_step
 from alignment.policies import Policy
 from alignment.records import Message, PromptRecord, prompt_key
 from alignment.scoring import completion_token_logps
+from alignment.toy import outcomes
 from tests.alignment.conftest import tiny_policy
-from tests.alignment.test_sampling import outcomes
 
 SMALL = {
     "steps": 8,

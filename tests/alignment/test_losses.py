@@ -22,10 +22,10 @@ from alignment.quantisation import int8_weights
 from alignment.sampling import Rollouts
 from alignment.scoring import batches, completion_token_logps
 from alignment.targets import Values
+from alignment.toy import outcomes
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_divergences import HARD, LOG_P, TABLE
 from tests.alignment.test_loop import records, says_sun
-from tests.alignment.test_sampling import outcomes
 
 LOG_Q = torch.tensor([0.3, 0.1, -0.4, 0.0, 0.5], dtype=torch.float64).log_softmax(0)
 

@@ -1,29 +1,15 @@
 """Sampler and scorer agree, and probabilities sum to 1 over all outcomes."""
 
-import itertools
-
 import pytest
 import torch
 
 from alignment.errors import DataError
-from alignment.sampling import Rollouts, sample
+from alignment.sampling import sample
 from alignment.scoring import completion_token_kls, completion_token_logps
+from alignment.toy import outcomes
 from tests.alignment.conftest import tiny_policy
 
 PROMPTS = [[3, 6], [3, 7, 8, 9, 10], [3, 11, 12]]
-
-
-def outcomes(prompts, *, vocabulary, length, eos):
-    """Every completion of every prompt: ended anywhere, or cut at the limit."""
-    others = [token for token in range(vocabulary) if token != eos]
-    ended = [(*start, eos) for n in range(length) for start in itertools.product(others, repeat=n)]
-    completions = [*ended, *itertools.product(others, repeat=length)]
-    rows = [(tuple(prompt), ids) for prompt in prompts for ids in completions]
-    tokens = torch.tensor([[*ids, *[eos] * (length - len(ids))] for _, ids in rows])
-    lengths = torch.tensor([len(ids) for _, ids in rows])
-    mask = torch.arange(length) < lengths[:, None]
-    cut = torch.tensor([eos not in ids for _, ids in rows])
-    return Rollouts(tuple(p for p, _ in rows), tokens, mask, torch.zeros(mask.shape), cut)
 
 
 def small_policy(**options):

@@ -17,8 +17,8 @@ from alignment.reward import RewardModel
 from alignment.rules import contains
 from alignment.scoring import completion_token_logps
 from alignment.targets import load_target, of_texts, save_target, target_of, weighted
+from alignment.toy import outcomes
 from tests.alignment.test_loop import SMALL, records, says_sun, weights
-from tests.alignment.test_sampling import outcomes
 
 SUN = {"must_contain": "sun"}
 
