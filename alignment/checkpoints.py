@@ -23,14 +23,18 @@ TENSORS, FACTS, POLICY = "state.safetensors", "state.json", "policy"
 def save(
     run_folder: Path,
     step: int,
-    policy: Policy,
+    policies: Mapping[str, Policy],
     tensors: Mapping[str, Tensor],
     facts: Mapping[str, Any],
 ) -> CheckpointSaved:
-    """Commit `ckpt-<step>` below the run folder and drop all but the newest two; path is relative."""
+    """Commit `ckpt-<step>` below the run folder and drop all but the newest two; path is relative.
+
+    Every policy becomes a folder of its name.
+    """
     target = run_folder / f"ckpt-{step:06d}"
     with committed(target) as folder:
-        policy.save(folder / POLICY)
+        for name, policy in policies.items():
+            policy.save(folder / name)
         # Clones, as safetensors refuses tensors that share memory.
         save_file({name: t.detach().cpu().clone() for name, t in tensors.items()}, folder / TENSORS)
         (folder / FACTS).write_text(json.dumps({**facts, "step": step, "machine": machine()}))

@@ -37,6 +37,17 @@ class Rollouts:
         """(n,) counted tokens, with the end-of-text token."""
         return self.mask.sum(1)
 
+    def rows(self, picked: Tensor) -> "Rollouts":
+        """The rows of these numbers, in their order."""
+        places = picked.tolist()
+        return Rollouts(
+            tuple(self.prompts[place] for place in places),
+            self.tokens[picked],
+            self.mask[picked],
+            self.token_logps[picked],
+            self.truncated[picked],
+        )
+
     def completion_ids(self) -> list[list[int]]:
         """Each row's counted tokens."""
         rows = zip(self.tokens.tolist(), self.lengths.tolist(), strict=True)

@@ -41,6 +41,10 @@ class Values:
     satisfied: Tensor  # (n, constraints), 0 or 1
     features: Tensor  # (n, wishes)
 
+    def rows(self, picked: Tensor) -> "Values":
+        """Of the completions of these numbers."""
+        return Values(self.rewards[picked], self.satisfied[picked], self.features[picked])
+
 
 @dataclass(frozen=True)
 class Target:

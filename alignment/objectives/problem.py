@@ -1,6 +1,6 @@
 """What a run of f-DPG is about, the state that decides its next step, and how both begin."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,20 @@ class Scored:
         """(n,) the reward model's and the rule's, weighted."""
         return self.values.rewards
 
+    @property
+    def log_scores(self) -> Tensor:
+        """(n,) log P, fp64."""
+        return self.log_weights + self.rollouts.logps.double()
+
+    def rows(self, picked: Tensor) -> "Scored":
+        """The completions of these numbers."""
+        return Scored(
+            self.rollouts.rows(picked),
+            self.values.rows(picked),
+            self.reference_logps[picked],
+            self.log_weights[picked],
+        )
+
 
 def begin(problem: Problem) -> State:
     """The state before anything was drawn, of the policy that the problem starts from."""
@@ -103,44 +117,61 @@ def fresh(problem: Problem, policy: Policy) -> State:
 
 def restore(problem: Problem, checkpoint: Path) -> tuple[State, bool]:
     """The state of a checkpoint, and whether this machine will continue it bit by bit."""
+    states, bit_exact = restore_all({checkpoints.POLICY: problem}, checkpoint)
+    return states[checkpoints.POLICY], bit_exact
+
+
+def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict[str, State], bool]:
+    """The states that `save_all` saved, by name; what they shared they share again."""
     tensors, facts = checkpoints.load(checkpoint)
-    policy = Policy.load(checkpoint / checkpoints.POLICY)
-    optimizer = adam(policy, problem.config)
-    checkpoints.restore_optimizer(optimizer, checkpoints.below("optimizer", tensors))
     generator = torch.Generator()
     generator.set_state(tensors["generator"])
-    measured = checkpoints.below("measured", tensors)
-    seen = checkpoints.below("seen", tensors)
-    state = State(
-        policy,
-        optimizer,
-        generator,
-        ZCache(facts["z"]),
-        facts["reference_rewards"],
-        step=facts["step"],
-        over_budget=facts["over_budget"],
-        measured={name: tensor.to(policy.device) for name, tensor in measured.items()},
-        seen=seen,
-        fit=facts["fit"],
-    )
-    return state, facts["machine"] == checkpoints.machine()
+    z, seen = ZCache(facts["z"]), checkpoints.below("seen", tensors)
+    states = {}
+    for name, problem in problems.items():
+        policy = Policy.load(checkpoint / name)
+        optimizer = adam(policy, problem.config)
+        checkpoints.restore_optimizer(optimizer, checkpoints.below(f"optimizer/{name}", tensors))
+        measured = checkpoints.below(f"measured/{name}", tensors)
+        states[name] = State(
+            policy,
+            optimizer,
+            generator,
+            z,
+            facts["reference_rewards"],
+            step=facts["step"],
+            over_budget=facts["over_budget"][name],
+            measured={key: tensor.to(policy.device) for key, tensor in measured.items()},
+            seen=seen,
+            fit=facts["fit"],
+        )
+    return states, facts["machine"] == checkpoints.machine()
 
 
 def save(state: State, folder: Path) -> Event:
     """Commit a checkpoint of the state below the run folder."""
+    return save_all({checkpoints.POLICY: state}, folder)
+
+
+def save_all(states: Mapping[str, State], folder: Path) -> Event:
+    """Commit one checkpoint of states that share all but their policies and optimizers."""
+    shared = next(iter(states.values()))
     tensors = {
-        "generator": state.generator.get_state(),
-        **checkpoints.named("optimizer", checkpoints.optimizer_tensors(state.optimizer)),
-        **checkpoints.named("measured", state.measured),
-        **checkpoints.named("seen", state.seen),
+        "generator": shared.generator.get_state(),
+        **checkpoints.named("seen", shared.seen),
     }
+    for name, state in states.items():
+        optimizer = checkpoints.optimizer_tensors(state.optimizer)
+        tensors |= checkpoints.named(f"optimizer/{name}", optimizer)
+        tensors |= checkpoints.named(f"measured/{name}", state.measured)
     facts: dict[str, Any] = {
-        "z": state.z.state_dict(),
-        "reference_rewards": state.reference_rewards,
-        "over_budget": state.over_budget,
-        "fit": state.fit,
+        "z": shared.z.state_dict(),
+        "reference_rewards": shared.reference_rewards,
+        "over_budget": {name: state.over_budget for name, state in states.items()},
+        "fit": shared.fit,
     }
-    return checkpoints.save(folder, state.step, state.policy, tensors, facts)
+    policies = {name: state.policy for name, state in states.items()}
+    return checkpoints.save(folder, shared.step, policies, tensors, facts)
 
 
 def adam(policy: Policy, config: AlignConfig) -> torch.optim.Optimizer:
@@ -184,11 +215,11 @@ def keep_for_fit(problem: Problem, state: State, scored: Scored) -> None:
             [*([state.seen[name]] if name in state.seen else []), rows.cpu()]
         )
     if len(state.reference_rewards) == len(problem.prompts):
-        state.fit = fitted(problem, **state.seen)
+        state.fit.update(fitted(problem, **state.seen))
         tilts = state.seen["features"] @ torch.tensor(state.lambdas, dtype=torch.float64)
         everyone = range(len(problem.prompts))
         learn_z(problem, state.z, everyone, (state.seen["log_weights"] + tilts).flatten())
-        state.seen = {}
+        state.seen.clear()
 
 
 def fitted(problem: Problem, log_weights: Tensor, features: Tensor) -> dict[str, Any]:

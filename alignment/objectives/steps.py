@@ -86,8 +86,8 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
     config = problem.config
     chosen = prompts_of_step(problem, state.step)
     drawn = [draw(problem, state, chosen, term) for term in terms_of(config)]
-    watch_budget(problem, state, drawn[0].scored)
-    rate = config.learning_rate * min(1.0, (state.step + 1) / max(1, config.warmup))
+    watch_budget(problem, state, drawn[0].scored, len(chosen))
+    rate = rate_at(config, state.step)
     moved = [update(problem, state, drawn, rate, old=k > 0) for k in range(config.updates_per_step)]
     for term in drawn:
         learn_z(problem, state.z, chosen, term.scored.log_weights)
@@ -145,11 +145,24 @@ def update(
     problem: Problem, state: State, drawn: Sequence[Drawn], rate: float, *, old: bool
 ) -> dict[str, float]:
     """One optimizer update; `old` says that the policy has moved since the samples were drawn."""
-    model, config = state.policy.model, problem.config
+    config = problem.config
     state.optimizer.zero_grad()
     parts = [backward(problem, state, term, old=old) for term in drawn]
     loss = sum(part.loss.item() for part in parts)
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm).item()
+    norm = descend(config, state, loss, rate)
+    train = parts[0]
+    metrics = {"loss": loss, "grad/norm": norm, "logp/mismatch": train.mismatch.item()}
+    if config.pseudo_reward_limit:
+        metrics["rho/clipped"] = train.clipped.item()
+    if config.weight_limit:
+        metrics["weights/truncated"] = train.truncated.item()
+    return metrics
+
+
+def descend(config: AlignConfig, state: State, loss: float, rate: float) -> float:
+    """Step along the gradient that the parameters hold; its norm before it was clipped."""
+    parameters = state.policy.model.parameters()
+    norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm).item()
     if not (math.isfinite(norm) and math.isfinite(loss)):
         raise DivergedError(
             f"The loss was {loss} and its gradient {norm} at step {state.step + 1}; try a "
@@ -158,13 +171,12 @@ def update(
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
-    train = parts[0]
-    metrics = {"loss": loss, "grad/norm": norm, "logp/mismatch": train.mismatch.item()}
-    if config.pseudo_reward_limit:
-        metrics["rho/clipped"] = train.clipped.item()
-    if config.weight_limit:
-        metrics["weights/truncated"] = train.truncated.item()
-    return metrics
+    return norm
+
+
+def rate_at(config: AlignConfig, step: int) -> float:
+    """The learning rate of a step, counted from 0: it rises to its peak."""
+    return config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup))
 
 
 def backward(problem: Problem, state: State, drawn: Drawn, *, old: bool) -> Part:
@@ -237,26 +249,26 @@ def deployed(drawn: Sequence[Drawn], divergence: Divergence) -> dict[str, float]
     }
 
 
-def watch_budget(problem: Problem, state: State, scored: Scored) -> None:
+def watch_budget(problem: Problem, state: State, scored: Scored, prompts: int) -> None:
     """Keep the weights while KL(policy || reference) is within its budget; else note that it is not.
 
     The log-ratios of the step's samples are free but noisy; near the budget the exact KL of every
     token decides, at the price of two forwards.
     """
     budget, rollouts = problem.config.kl_budget, scored.rollouts
-    mean, error = prompt_mean(rollouts.logps - scored.reference_logps, problem)
+    mean, error = prompt_mean(rollouts.logps - scored.reference_logps, prompts)
     if mean + 2 * error > budget:
         kls = completion_token_kls(state.policy.model, problem.reference.model, rollouts)
-        mean, error = prompt_mean(kls.sum(1), problem)
+        mean, error = prompt_mean(kls.sum(1), prompts)
         state.over_budget = mean + error > budget
     if not state.over_budget:
         weights = state.policy.model.named_parameters()
         state.measured = {name: weight.detach().clone() for name, weight in weights}
 
 
-def prompt_mean(values: Tensor, problem: Problem) -> tuple[float, float]:
+def prompt_mean(values: Tensor, prompts: int) -> tuple[float, float]:
     """Mean of a step's values (n,) and its standard error, from the means of the prompts."""
-    means = values.view(-1, problem.config.completions_per_prompt).mean(1)
+    means = values.view(prompts, -1).mean(1)
     error = means.std().item() / math.sqrt(len(means)) if len(means) > 1 else 0.0
     return means.mean().item(), error
 

@@ -44,7 +44,7 @@ def write_until_killed(folder: Path, policy: Policy) -> None:
     """One checkpoint after another."""
     for step in count(1):
         tensors = {"optimizer/0.exp_avg": torch.full((1 << 18,), float(step))}
-        checkpoints.save(folder, step, policy, tensors, {"kl": 0.0})
+        checkpoints.save(folder, step, {"policy": policy}, tensors, {"kl": 0.0})
 
 
 def kill_one(folder: Path, policy: Policy, after: float) -> None:
