@@ -19,7 +19,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 document.addEventListener("htmx:beforeSwap", (event) => {
   for (const box of event.target.querySelectorAll(".scroll[id]")) scrolled.set(box.id, box.scrollLeft);
 });
-document.addEventListener("htmx:afterSettle", (event) => {
+document.addEventListener("htmx:afterSwap", (event) => {
   if (event.target.matches(".log")) showEnd(event.target);
   for (const box of event.target.querySelectorAll(".scroll[id]")) {
     box.scrollLeft = scrolled.get(box.id) ?? 0;
