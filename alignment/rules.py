@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from torch import Tensor
 
 Rule = Callable[[Sequence[str]], Tensor]  # texts to (n,) numbers in fp64
@@ -32,6 +31,11 @@ def similarity(examples: str) -> Rule:
 
     Words are hashed, so those that no example has count too: they make a text less similar.
     """
+    from sklearn.feature_extraction.text import (  # noqa: PLC0415 - a second at the start of every run
+        HashingVectorizer,
+        TfidfTransformer,
+    )
+
     lines = [line for line in re.split(r"[\n|]", examples) if line.strip()]
     counts = HashingVectorizer(
         n_features=2**18,
