@@ -4,6 +4,8 @@ TORCH_INDEX ?=
 ARGS ?=
 REQUIRE ?=
 BIN := .venv/bin
+# Half of the tests wait for programs they started, so two cores carry four processes.
+PARALLEL := -n 4 --dist worksteal
 ON_POSTGRES := db and not browser and not once and not prove and not gpu
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -29,9 +31,9 @@ run: setup
 	@$(BIN)/python manage.py stack $(ARGS)
 
 test: setup-dev
-	REQUIRE=$(REQUIRE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+	REQUIRE=$(REQUIRE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 	REQUIRE=$(REQUIRE) OMP_NUM_THREADS=1 $(BIN)/python -m tests.postgres \
-	  $(BIN)/python -m pytest -n 2 -m "$(ON_POSTGRES)" $(ARGS)
+	  $(BIN)/python -m pytest $(PARALLEL) -m "$(ON_POSTGRES)" $(ARGS)
 
 prove: setup-dev
 	$(BIN)/python -m pytest -m prove --timeout 1800 $(ARGS)
