@@ -40,7 +40,7 @@ prove: setup-dev
 	$(BIN)/python -m tests.faults.resume
 	$(BIN)/python -m tests.faults.chaos --minutes 5
 	$(BIN)/python -m tests.faults.chaos --minutes 5 --database postgresql
-	@for part in client_id places epoch; do \
+	@for part in client_id places epoch immediate; do \
 	  ! $(BIN)/python -m tests.faults.chaos --minutes 1 --every 3 --seed 1 --without $$part || exit 1; done
 
 lint: setup-dev

@@ -41,10 +41,18 @@ def places() -> None:
     queue.take_place = lambda task: task.taken < task.need
 
 
+def immediate() -> None:
+    """A transaction of SQLite's asks for its lock when it first writes: too late to wait for it."""
+    from django.db import connection
+
+    connection.settings_dict["OPTIONS"]["transaction_mode"] = "DEFERRED"
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "epoch": epoch,
     "client_id": client_id,
     "places": places,
+    "immediate": immediate,
 }
 
 

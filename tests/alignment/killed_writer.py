@@ -1,24 +1,29 @@
 """Kill a writer of checkpoints at random moments, then load all it left.
 
 `python -m tests.alignment.killed_writer KILLS SEED` prints one JSON line: the kills, those that tore
-a write, the checkpoints found, and those that do not load.
+a write, the checkpoints found, and those that do not load. `--in-place` takes the protection away:
+then every file is written where it is read.
 """
 
 import json
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers.utils import logging
 
-from alignment import checkpoints
+from alignment import checkpoints, folders
 from alignment.errors import CheckpointError
 from alignment.policies import Policy
 from tests.alignment.conftest import tiny_tokenizer
@@ -47,6 +52,14 @@ def write_until_killed(folder: Path, policy: Policy) -> None:
         checkpoints.save(folder, step, {"policy": policy}, tensors, {"kl": 0.0})
 
 
+@contextmanager
+def in_place(target: Path) -> Iterator[Path]:
+    """What `committed` would be without its care: the folder is there from the first byte."""
+    target.mkdir(parents=True)
+    yield target
+    folders._seal(target)
+
+
 def kill_one(folder: Path, policy: Policy, after: float) -> None:
     """Fork a writer and kill it after so many seconds."""
     if not (writer := os.fork()):
@@ -61,14 +74,23 @@ def unloadable(checkpoint: Path) -> bool:
     try:
         tensors, facts = checkpoints.load(checkpoint)
         load_file(checkpoint / checkpoints.POLICY / "model.safetensors")
-    except (CheckpointError, OSError, ValueError):
+    except (CheckpointError, SafetensorError, OSError, ValueError):
         return True
     return bool((tensors["optimizer/0.exp_avg"] != facts["step"]).any())
 
 
-def main(kills: int, seed: int) -> None:
+def main() -> None:
     """All kills, each in a folder of its own."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("kills", type=int)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--in-place", action="store_true")
+    options = parser.parse_args()
+    kills, seed = options.kills, options.seed
+    if options.in_place:
+        checkpoints.committed = in_place
     torch.set_num_threads(1)
+    logging.disable_progress_bar()
     chance, policy = random.Random(seed), a_policy(tiny_tokenizer())
     found, torn = [], 0
     with tempfile.TemporaryDirectory(prefix="attune-") as ground:
@@ -83,4 +105,4 @@ def main(kills: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main()

@@ -87,10 +87,16 @@ class Person:
                 if response is not None:
                     response.raise_for_status()
                 return response
-            except BUSY:
-                self.ledger.count("requests_failed")
+            except BUSY as error:
+                self.ledger.count(told(error))
                 if over.wait(0.2):
                     return None
+
+
+def told(error: Exception) -> str:
+    """A program that was killed leaves its requests without an answer; one that errs gives it."""
+    erred = isinstance(error, httpx.HTTPStatusError) and error.response.is_server_error
+    return "server_errors" if erred else "requests_failed"
 
 
 def queue_runs(project: Project, ledger: Ledger, over: threading.Event, seed: int) -> None:

@@ -49,6 +49,7 @@ def broken(ledger: Ledger) -> dict[str, int]:
         "outputs_wrong": outputs.filter(Q(state=State.SUCCEEDED) & ~Q(made=1)).count()
         + outputs.exclude(state=State.SUCCEEDED).filter(made__gt=0).count(),
         "zombie_writes": zombie_writes(),
+        "server_errors": ledger.counts["server_errors"],
     }
 
 
