@@ -10,6 +10,7 @@ from django.utils import timezone
 from alignment.folders import committed
 from alignment.records import Message, prompt_key, split_of
 from webapp.accounts.models import User
+from webapp.datasets.models import Snapshot
 from webapp.labeling.models import Assignment, Completion, Task
 from webapp.labeling.queue import free_slot, take_place
 from webapp.labeling.services import create_compare_tasks, submit_label
@@ -21,6 +22,7 @@ from webapp.runs.models import Run, Worker
 from webapp.runs.services import start_run
 
 NUMBER = count(1)
+PAIRS = {"train": 40, "validation": 9, "test": 10}  # of a snapshot, by split
 
 
 def a_project(**columns):
@@ -96,6 +98,20 @@ def an_artifact(project, folder: Path, type=Artifact.Type.MODEL, **columns):
     with committed(made) as aside:
         (aside / "weights.json").write_text(json.dumps({"number": next(NUMBER)}))
     return store(made, project=project, type=type, **{"name": made.name} | columns)
+
+
+def a_snapshot(project, folder, pairs=PAIRS):
+    """A snapshot that says it holds so many pairs of each split."""
+    number = project.snapshots.count() + 1
+    return Snapshot.objects.create(
+        project=project,
+        number=number,
+        artifact=an_artifact(project, folder, type=Artifact.Type.SNAPSHOT, name=f"S{number}"),
+        labels=70,
+        pairs=sum(pairs.values()),
+        annotators=2,
+        manifest={"pairs": pairs},
+    )
 
 
 def a_run(project, kind="pretrain", config=None, **columns):

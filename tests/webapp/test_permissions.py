@@ -72,6 +72,7 @@ ROWS = {
     "rounds:cancel": {"POST": Action.START_ROUNDS},
     "rounds:retry": {"POST": Action.START_ROUNDS},
     "runs:list": {"GET": Action.SEE_RUNS},
+    "runs:choose": {"GET": Action.START_RUNS},
     "runs:start": {"GET": Action.START_RUNS, "POST": Action.START_RUNS},
     "runs:detail": {"GET": Action.SEE_RUNS},
     "runs:metrics": {"GET": Action.SEE_RUNS},

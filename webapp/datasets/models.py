@@ -31,3 +31,7 @@ class Snapshot(models.Model):
 
     def __str__(self) -> str:
         return f"Snapshot {self.number}"
+
+    def pairs_in(self, split: str) -> int:
+        """How many usable pairs one split has."""
+        return self.manifest.get("pairs", {}).get(split, 0)

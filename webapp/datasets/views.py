@@ -17,6 +17,7 @@ from webapp.htmx import HtmxRequest
 from webapp.jobs.models import State
 from webapp.jobs.services import start_job
 from webapp.projects.access import Action, project_for
+from webapp.runs.startable import uses_of
 
 ROWS = 50  # of a page of a table
 FIRST_ROWS = 20  # shown of a snapshot
@@ -58,6 +59,7 @@ def detail(request: HtmxRequest, project_id: int, snapshot_id: int) -> HttpRespo
         "rounds": snapshot.rounds.all(),
         "uses": snapshot.artifact.uses.select_related("run").order_by("-run"),
         "rows": queries.first_rows(snapshot, FIRST_ROWS),
+        "start": uses_of(snapshot.artifact),
     }
     return render(request, "datasets/snapshot.html", context)
 

@@ -17,8 +17,8 @@ from webapp.labeling.models import Completion, Task
 from webapp.projects.models import Membership, Project, Prompt, Split
 from webapp.registry.models import Artifact
 from webapp.rounds.queries import Standing, standing, with_parts
-from webapp.rounds.services import FEWEST_PAIRS, snapshot_pairs
 from webapp.runs.models import Run, State, Worker
+from webapp.runs.refusals import FEWEST_PAIRS
 from webapp.runs.waiting import live_workers
 
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
@@ -118,7 +118,7 @@ def _feed_the_trainer(project: Project, now: Facts) -> Step | None:
 
 
 def _can_train(snapshot: Snapshot) -> bool:
-    return snapshot_pairs(snapshot, Split.TRAIN) >= FEWEST_PAIRS[Split.TRAIN]
+    return snapshot.pairs_in(Split.TRAIN) >= FEWEST_PAIRS[Split.TRAIN]
 
 
 def _worth_freezing(now: Facts) -> bool:
@@ -139,7 +139,7 @@ def _get_tasks(project: Project, now: Facts) -> Step:
     start = reverse("runs:start", args=[project.pk])
     if now.model is None:
         return Step("tasks", "Train the starter model", f"{start}?kind=pretrain")
-    return Step("tasks", "Answer prompts", f"{start}?kind=generate&model={now.model.pk}")
+    return Step("tasks", "Answer prompts", f"{start}?kind=generate&policy={now.model.pk}")
 
 
 def loop(project: Project, now: Facts) -> list[Node]:

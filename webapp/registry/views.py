@@ -21,6 +21,7 @@ from webapp.registry.adding import add_model
 from webapp.registry.forms import FORMS, AddForm
 from webapp.registry.sources import SOURCES
 from webapp.runs.models import Run
+from webapp.runs.startable import uses_of
 
 FORM_BYTES = 1 << 20  # of a request beside its files
 ROWS = 50  # of a page of a table
@@ -115,5 +116,6 @@ def detail(request: HtmxRequest, project_id: int, artifact_id: int) -> HttpRespo
         "memory": queries.memory(model),
         "ancestors": queries.ancestors(model),
         "uses": queries.uses(model)[:ROWS],
+        "start": uses_of(model),
     }
     return render(request, "registry/model.html", context)

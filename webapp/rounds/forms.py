@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from webapp.projects.models import Project
 from webapp.rounds.config import RoundConfig
 from webapp.runs.forms import Topic, add_errors, drawn_fields, topics_of, values_of
+from webapp.runs.refusals import steps_refused
+from webapp.runs.start_form import offer_judges
 
 # Settings of a part that follow from the round, so that nobody is asked twice.
 FIXED = {
@@ -60,13 +62,8 @@ class RoundForm(forms.Form):
         self.fields["seed"].initial = start.seed
         for section, fixed in FIXED.items():
             self.fields |= drawn_fields(section, getattr(start, section), without=fixed)
-        self._offer_judges(simulated=has_simulated_people(project))
-
-    def _offer_judges(self, *, simulated: bool) -> None:
-        judge = self.fields["evaluate-judge"]
-        judge.help_text = JUDGE_HELP
-        if not simulated:
-            judge.choices = [choice for choice in judge.choices if choice[0] != "utility"]
+        self.fields["evaluate-judge"].help_text = JUDGE_HELP
+        offer_judges(self, project)
 
     def clean(self) -> dict[str, Any]:
         """Let each part's config judge its values, then look at what only makes sense together."""
@@ -77,6 +74,8 @@ class RoundForm(forms.Form):
             self._check(section)
         if not self.errors:
             self.config = self._round_config()
+            for setting, text in steps_refused(self.config.align):
+                self.add_error(f"align-{setting}", text)
         return cleaned
 
     def _check(self, section: str) -> None:
@@ -84,20 +83,6 @@ class RoundForm(forms.Form):
             RoundConfig.model_validate({section: values_of(self, section)})
         except ValidationError as error:
             add_errors(self, error)
-        if section == "align":
-            self._check_steps(values_of(self, "align"))
-
-    def _check_steps(self, align: dict[str, Any]) -> None:
-        if align["prompts_per_step"] > align["prompts"]:
-            self.add_error(
-                "align-prompts_per_step",
-                f"A step cannot use more prompts than take part: {align['prompts']}.",
-            )
-        if align["warmup"] > align["steps"]:
-            self.add_error(
-                "align-warmup",
-                f"The warm-up is longer than the {align['steps']} steps of training.",
-            )
 
     def _round_config(self) -> RoundConfig:
         sections = {section: values_of(self, section) for section in FIXED}
@@ -106,8 +91,3 @@ class RoundForm(forms.Form):
     def topics(self) -> list[Topic]:
         """The drawn fields by topic."""
         return topics_of(self)
-
-
-def has_simulated_people(project: Project) -> bool:
-    """Whether somebody in the project is simulated, so that their utility is known."""
-    return project.memberships.filter(user__simulated=True).exists()

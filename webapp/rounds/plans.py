@@ -8,15 +8,14 @@ from pydantic import ValidationError
 
 from webapp.datasets.models import Snapshot
 from webapp.projects.models import Project, Split
-from webapp.projects.templatetags.display import duration, filesize
+from webapp.projects.templatetags.display import duration
 from webapp.registry.models import Artifact
 from webapp.rounds import queries
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
-from webapp.rounds.services import snapshot_pairs
 from webapp.runs.forms import CHOICE_LABELS
-from webapp.runs.waiting import live_workers
+from webapp.runs.outlook import memory_in_words, where
 
 DEFAULT = "balanced"
 
@@ -103,12 +102,12 @@ def what_happens(
     held_out = min(config.evaluate.prompts, project.prompts.of_split(Split.TEST).count())
     asked = min(config.generate.prompts, project.prompts.of_split(Split.TRAIN).count())
     return [
-        f"Learns a reward model from the {snapshot_pairs(snapshot, Split.TRAIN)} training pairs of "
+        f"Learns a reward model from the {snapshot.pairs_in(Split.TRAIN)} training pairs of "
         f"{snapshot}; aligns {policy} to it in {align.steps} steps of {samples} completions by "
         f"{CHOICE_LABELS[align.divergence]} at beta {align.beta:g}, at most {align.kl_budget:g} "
         f"nats away; compares both on {held_out} held-out prompts, {judging(config, snapshot)}; "
         f"then asks annotators about new completions of {asked} prompts.",
-        f"{how_long(project)} {where()}{how_much(policy)}",
+        f"{how_long(project)} {where()}{memory_in_words(policy)}",
     ]
 
 
@@ -116,7 +115,7 @@ def judging(config: RoundConfig, snapshot: Snapshot) -> str:
     """Who decides, in the words of the sentence."""
     return {
         "held_out_labels": "judged by a second reward model of "
-        f"{snapshot_pairs(snapshot, Split.VALIDATION)} other pairs",
+        f"{snapshot.pairs_in(Split.VALIDATION)} other pairs",
         "utility": "judged by the simulated utility",
         "none": "judged by nobody",
     }[config.evaluate.judge]
@@ -128,17 +127,3 @@ def how_long(project: Project) -> str:
         if row.state == "succeeded" and row.seconds is not None:
             return f"{row.round} took {duration(row.seconds)}."
     return "No round has finished yet, so nobody knows how long it takes."
-
-
-def how_much(policy: Artifact) -> str:
-    """The memory that the round's largest run takes, where it is known for its start model."""
-    needed = policy.summary.get("memory")
-    return f" It needs about {filesize(max(needed.values()))} of memory." if needed else ""
-
-
-def where() -> str:
-    """Which machines are there to do it."""
-    hosts = sorted({worker.host for worker in live_workers()})
-    if not hosts:
-        return "No worker is running: the round waits until one is started."
-    return f"It runs on {', '.join(hosts)}."

@@ -11,7 +11,7 @@ from webapp.registry.models import Artifact
 from webapp.rounds.models import Round, RoundRun
 from webapp.rounds.verdicts import Verdict, verdict
 from webapp.runs.forms import CHOICE_LABELS
-from webapp.runs.missing import Missing, missing_for_answers
+from webapp.runs.missing import Missing, missing_for, missing_labels
 from webapp.runs.models import State
 
 Part = RoundRun.Part
@@ -150,19 +150,7 @@ def measures(summary: Mapping[str, object]) -> list[Measure]:
 
 def missing_for_round(project: Project) -> Missing | None:
     """The first thing that stands between a project and a round, if any."""
-    if (missing := missing_for_answers(project)) is not None:
-        return missing
-    if project.snapshots.exists():
-        return None
-    if project.tasks.filter(labels__isnull=False).exists():
-        text = (
-            "The labels have to be frozen into a snapshot first, so that the result can be traced."
-        )
-        return Missing(text, "datasets:snapshots", "", "Freeze a snapshot")
-    if project.tasks.exists():
-        return Missing("No answers are labelled yet.", "labeling:label", "", "Label answers")
-    text = "There are no answers to compare yet: let the model write some."
-    return Missing(text, "runs:start", "?kind=generate", "Answer prompts")
+    return missing_for("generate", project) or missing_labels(project)
 
 
 class Change(NamedTuple):

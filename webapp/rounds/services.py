@@ -11,11 +11,12 @@ from webapp.registry.models import Artifact
 from webapp.rounds.config import RoundConfig
 from webapp.rounds.models import Round, RoundRun
 from webapp.runs.models import FINAL, Run, State
+from webapp.runs.refusals import few_pairs_in_words
 from webapp.runs.services import cancel_run, retry_run, start_run
+from webapp.runs.startable import FEWEST_HELD_OUT
 
 Part = RoundRun.Part
-FEWEST_PAIRS = {Split.TRAIN: 16, Split.VALIDATION: 8}
-FEWEST_PROMPTS = {Split.TRAIN: 1, Split.TEST: 8}
+FEWEST_PROMPTS = {Split.TRAIN: 1, Split.TEST: FEWEST_HELD_OUT}
 MADE = {Part.ALIGN: "Aligned model"}  # what a run makes is called like the run
 
 
@@ -75,23 +76,8 @@ def refuse_hopeless(
 
 def refuse_few_pairs(snapshot: Snapshot, split: Split) -> None:
     """Refuse a snapshot that cannot carry a reward model, or a judge."""
-    found, fewest = snapshot_pairs(snapshot, split), FEWEST_PAIRS[split]
-    if found >= fewest:
-        return
-    way_out = {
-        Split.TRAIN: "Collect more labels, then freeze a new snapshot.",
-        Split.VALIDATION: "Collect more labels (one prompt in five is for the judge), or choose "
-        "another judge.",
-    }[split]
-    raise RoundError(
-        f"{snapshot} has {found} usable pairs in the {split} split; at least {fewest} are needed. "
-        f"{way_out}"
-    )
-
-
-def snapshot_pairs(snapshot: Snapshot, split: str) -> int:
-    """The usable pairs of one split in a snapshot."""
-    return snapshot.manifest.get("pairs", {}).get(split, 0)
+    if text := few_pairs_in_words(snapshot, split):
+        raise RoundError(text)
 
 
 def start_chain(made: Round, config: RoundConfig, backbone: Artifact) -> None:

@@ -9,10 +9,6 @@ from django import forms
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from alignment.config import CONFIGS, Kind
-from webapp.projects.models import Project
-from webapp.registry.models import Artifact
-
 CHOICE_LABELS = {
     "jensen_shannon": "Jensen-Shannon",
     "reverse_kl": "Reverse KL",
@@ -166,44 +162,3 @@ def add_errors(form: forms.Form, error: ValidationError, *, section: str = "") -
         name = "-".join(str(part) for part in (section, *problem["loc"], place) if part)
         text = problem["msg"].removeprefix("Value error, ")
         form.add_error(name if name in form.fields else None, f"{text[0].upper()}{text[1:]}.")
-
-
-class RunForm(forms.Form):
-    """A single run: the starter model, or new completions of a model."""
-
-    key = forms.UUIDField(widget=forms.HiddenInput)
-    name = forms.CharField(max_length=120, help_text="How lists call the run and what it makes.")
-    seed = forms.IntegerField(
-        initial=0, min_value=0, max_value=2**31 - 1, help_text="The same seed repeats the run."
-    )
-
-    def __init__(self, *args: Any, kind: Kind, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self.kind = kind
-        if kind == "generate":
-            self.fields["policy"] = forms.ModelChoiceField(
-                project.artifacts.models(),
-                label="Model",
-                empty_label=None,
-                help_text="Whose completions the annotators will compare.",
-            )
-        self.fields |= drawn_fields(kind, CONFIGS[kind]())
-
-    def clean(self) -> dict[str, Any]:
-        """Let the config itself judge the values."""
-        cleaned = super().clean()
-        if not self.errors:
-            try:
-                self.config = CONFIGS[self.kind].model_validate(values_of(self, self.kind))
-            except ValidationError as error:
-                add_errors(self, error, section=self.kind)
-        return cleaned
-
-    def topics(self) -> list[Topic]:
-        """The drawn fields by topic."""
-        return topics_of(self)
-
-    def inputs(self) -> dict[str, Artifact]:
-        """What the run reads, by role."""
-        policy = self.cleaned_data.get("policy")
-        return {"policy": policy} if policy else {}

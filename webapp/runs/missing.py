@@ -1,8 +1,14 @@
 """What a project lacks before something can start, and where to get it."""
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from django.db.models import Count
+
 from webapp.projects.models import Project, Split
+from webapp.registry.models import Artifact
+from webapp.runs.kinds import ROLE_TYPES
+from webapp.runs.startable import STARTABLE, asked_roles
 
 
 class Missing(NamedTuple):
@@ -14,11 +20,90 @@ class Missing(NamedTuple):
     action: str
 
 
-def missing_for_answers(project: Project) -> Missing | None:
-    """What keeps a model from answering the project's prompts, if anything."""
-    if not project.prompts.of_split(Split.TRAIN).exists():
+class Stock(NamedTuple):
+    """What a project has for runs to read."""
+
+    prompts: Mapping[str, int]  # by split
+    artifacts: Mapping[str, int]  # by type
+
+
+class Need(NamedTuple):
+    """One thing a run reads, and what to do where there is none."""
+
+    words: str
+    missing: Missing | None
+
+
+def stock_of(project: Project) -> Stock:
+    """Counted in two queries."""
+    prompts = project.prompts.values_list("split").annotate(n=Count("pk")).order_by()
+    artifacts = project.artifacts.values_list("type").annotate(n=Count("pk")).order_by()
+    return Stock(dict(prompts), dict(artifacts))
+
+
+def needs_of(kind: str, project: Project, stock: Stock) -> list[Need]:
+    """What a kind of run needs of the project, in the order in which it comes to be."""
+    return [*_needed_prompts(kind, stock), *_needed_artifacts(kind, project, stock)]
+
+
+def missing_for(kind: str, project: Project) -> Missing | None:
+    """What keeps a run of this kind from starting, if anything."""
+    needs = needs_of(kind, project, stock_of(project))
+    return next((need.missing for need in needs if need.missing), None)
+
+
+def missing_labels(project: Project) -> Missing | None:
+    """What stands between a project and frozen labels, if anything."""
+    if project.snapshots.exists():
+        return None
+    if project.tasks.filter(labels__isnull=False).exists():
+        text = (
+            "The labels have to be frozen into a snapshot first, so that the result can be traced."
+        )
+        return Missing(text, "datasets:snapshots", "", "Freeze a snapshot")
+    if project.tasks.exists():
+        return Missing("No answers are labelled yet.", "labeling:label", "", "Label answers")
+    text = "There are no answers to compare yet: let the model write some."
+    return Missing(text, "runs:start", "?kind=generate", "Answer prompts")
+
+
+def _needed_prompts(kind: str, stock: Stock) -> Iterator[Need]:
+    if (needed := STARTABLE[kind].prompts) is None:
+        return
+    split, least = needed
+    found = stock.prompts.get(split, 0)
+    missing = None if found >= least else _too_few(split, least, found)
+    yield Need("held-out prompts" if split == Split.TEST else "prompts", missing)
+
+
+def _too_few(split: Split, least: int, found: int) -> Missing:
+    if split != Split.TEST:
         return Missing("There are no prompts to answer yet.", "prompts", "", "Add prompts")
-    if not project.artifacts.models().exists():
-        text = "There is no model yet."
-        return Missing(text, "runs:start", "?kind=pretrain", "Train the starter model")
-    return None
+    text = (
+        f"{found} prompts are held out for tests, and at least {least} are needed. Add prompts: one "
+        "in five becomes a test prompt."
+    )
+    return Missing(text, "prompts", "", "Add prompts")
+
+
+def _needed_artifacts(kind: str, project: Project, stock: Stock) -> Iterator[Need]:
+    for type in dict.fromkeys(ROLE_TYPES[role] for role in asked_roles(kind)):
+        words, missing = ARTIFACTS[type]
+        yield Need(words, None if stock.artifacts.get(type) else missing(project))
+
+
+def _no_model(_: Project) -> Missing:
+    text = "There is no model yet."
+    return Missing(text, "runs:start", "?kind=pretrain", "Train the starter model")
+
+
+def _no_reward(_: Project) -> Missing:
+    text = "There is no reward model yet; it learns from frozen labels what people prefer."
+    return Missing(text, "runs:start", "?kind=reward", "Train a reward model")
+
+
+ARTIFACTS = {
+    Artifact.Type.MODEL: ("a model", _no_model),
+    Artifact.Type.REWARD: ("a reward model", _no_reward),
+    Artifact.Type.SNAPSHOT: ("a snapshot", missing_labels),
+}

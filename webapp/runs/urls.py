@@ -7,6 +7,7 @@ from webapp.runs import views
 app_name = "runs"
 urlpatterns: list[URLPattern] = [
     path("runs/", views.index, name="list"),
+    path("runs/new/", views.choose, name="choose"),
     path("runs/start/", views.start, name="start"),
     path("runs/<int:run_id>/", views.detail, name="detail"),
     path("runs/<int:run_id>/metrics/", views.metrics, name="metrics"),

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Callable
-from typing import NamedTuple
 from uuid import uuid4
 
 from django.contrib import messages
@@ -21,42 +20,17 @@ from webapp.runs import queries, waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.charts import charts_for
 from webapp.runs.described import described, findings
-from webapp.runs.forms import RunForm
-from webapp.runs.missing import missing_for_answers
+from webapp.runs.missing import missing_for
 from webapp.runs.models import FINAL, Run, Worker
+from webapp.runs.outlook import outlook
+from webapp.runs.proposals import offers, proposed
 from webapp.runs.services import start_run
+from webapp.runs.start_form import StartForm
+from webapp.runs.startable import STARTABLE
 
 PAGE = 50
 TABLE = 100  # rows of a curve's table; its CSV has all
 EVERY = 10**9  # more steps than a run has: no two fall into one bucket
-
-
-class Kind(NamedTuple):
-    """A run that a person may start on its own."""
-
-    title: str
-    lead: str
-    name: str  # suggested
-    opened: str  # the topics that are not folded
-
-
-KINDS = {
-    "pretrain": Kind(
-        "Train the starter model",
-        "A small language model from scratch, of a corpus that a grammar writes; minutes on a laptop.",
-        "Starter",
-        "Corpus Model Training",
-    ),
-    "generate": Kind(
-        "Answer prompts",
-        "A model answers the project's training prompts; pairs of its answers become tasks.",
-        "Answers",
-        "New tasks",
-    ),
-}
-
-
-MISSING = {"pretrain": lambda _: None, "generate": missing_for_answers}
 
 
 @login_required
@@ -77,27 +51,45 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 
 @login_required
+@require_GET
+def choose(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """A card for every kind of run that can be started: what it does, reads and makes."""
+    project = project_for(request.user, project_id, can=Action.START_RUNS)
+    return render(request, "runs/choose.html", {"project": project, "groups": offers(project)})
+
+
+@login_required
 @require_http_methods(["GET", "POST"])
 def start(request: HtmxRequest, project_id: int) -> HttpResponse:
-    """The form of a single run: ?kind=pretrain, or ?kind=generate with ?model=."""
+    """The form of a run of ?kind=, with ?<role>= what it reads; a changed form asks for its outlook."""
     project = project_for(request.user, project_id, can=Action.START_RUNS)
-    kind = request.GET.get("kind", "pretrain")
-    if kind not in KINDS:
+    if (kind := request.GET.get("kind", "")) not in STARTABLE:
         raise Http404
-    initial = {"key": uuid4(), "name": KINDS[kind].name, "policy": request.GET.get("model")}
-    form = RunForm(request.POST or None, initial=initial, kind=kind, project=project)
-    if form.is_valid() and (run := start_from(request, project, form)) is not None:
+    proposal = proposed(kind, project, request.GET)
+    sent = request.GET if request.htmx and request.method == "GET" else request.POST
+    form = StartForm(
+        sent or None,
+        initial=proposal.initial | {"key": uuid4(), "name": STARTABLE[kind].name},
+        kind=kind,
+        project=project,
+        start=proposal.config,
+    )
+    posted = request.method == "POST" and form.is_valid()
+    if posted and (run := start_from(request, project, form)) is not None:
         return redirect("runs:detail", project.pk, run.pk)
+    missing = missing_for(kind, project)
     context = {
         "project": project,
         "form": form,
-        "kind": KINDS[kind],
-        "missing": MISSING[kind](project),
+        "kind": kind,
+        "row": STARTABLE[kind],
+        "missing": missing,
+        "outlook": [] if missing else outlook(form),
     }
-    return render(request, "runs/start.html", context)
+    return render_page(request, "runs/start.html", context, partial="outlook")
 
 
-def start_from(request: HtmxRequest, project: Project, form: RunForm) -> Run | None:
+def start_from(request: HtmxRequest, project: Project, form: StartForm) -> Run | None:
     """Start what the form describes; a refusal is told in the form."""
     try:
         return start_run(
@@ -106,7 +98,7 @@ def start_from(request: HtmxRequest, project: Project, form: RunForm) -> Run | N
             name=form.cleaned_data["name"],
             config=form.config,
             seed=form.cleaned_data["seed"],
-            inputs=form.inputs(),
+            inputs=form.inputs,
             key=str(form.cleaned_data["key"]),
             created_by=request.user,
         )

@@ -105,7 +105,7 @@ def test_a_policy_offers_a_round_and_answers(project, inside, lineage):
     policy, reward = lineage[-1], lineage[-2]
     response = inside.get(page_of(policy))
     assertContains(response, f"?policy={policy.pk}")
-    assertContains(response, f"?kind=generate&amp;model={policy.pk}")
+    assertContains(response, f"?kind=generate&amp;policy={policy.pk}")
     assertNotContains(inside.get(page_of(reward)), "Answer prompts")
 
 

@@ -2,14 +2,10 @@
 
 import pytest
 
-from tests.factories import a_prompt, a_user, an_artifact
-from webapp.datasets.models import Snapshot
+from tests.factories import a_prompt, a_snapshot, a_user, an_artifact
 from webapp.projects.models import Role, Split
-from webapp.registry.models import Artifact
 from webapp.rounds.config import PRESETS
 from webapp.rounds.services import start_round
-
-PAIRS = {"train": 40, "validation": 9, "test": 10}
 
 
 @pytest.fixture
@@ -26,19 +22,6 @@ def policy(project, var):
 @pytest.fixture
 def snapshot(project, var):
     return a_snapshot(project, var)
-
-
-def a_snapshot(project, folder, pairs=PAIRS):
-    number = project.snapshots.count() + 1
-    return Snapshot.objects.create(
-        project=project,
-        number=number,
-        artifact=an_artifact(project, folder, type=Artifact.Type.SNAPSHOT, name=f"S{number}"),
-        labels=70,
-        pairs=sum(pairs.values()),
-        annotators=2,
-        manifest={"pairs": pairs},
-    )
 
 
 @pytest.fixture

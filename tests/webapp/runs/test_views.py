@@ -7,26 +7,18 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 
 from tests.factories import (
     a_project,
-    a_prompt,
     a_run,
     a_user,
     a_worker,
     again,
     an_artifact,
     run_at,
-    some_prompts,
 )  # fmt: skip
 from webapp.projects.models import Role
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Checkpoint, Run, RunMetric, RunSample, State
 
 HTMX = {"HX-Request": "true"}
-KEY = "7b1c7a4e-51a5-4a0b-8f1d-4f8e3a5b9c10"
-TINY = {
-    "key": KEY, "name": "Tiny", "seed": 3, "pretrain-documents": 100, "pretrain-layers": 1,
-    "pretrain-width": 16, "pretrain-heads": 2, "pretrain-vocabulary": 300, "pretrain-context": 32,
-    "pretrain-steps": 2, "pretrain-batch": 4, "pretrain-learning_rate": 0.001,
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -61,10 +53,9 @@ def test_a_run_of_another_project_is_not_found(rita, db, name):
     assert rita.get(address(name, foreign)).status_code == 404
 
 
-@pytest.mark.parametrize("name", ["list", "start"])
-def test_an_annotator_does_not_find_the_pages_of_runs(client, project, name):
+def test_an_annotator_does_not_find_the_runs(client, project):
     client.force_login(a_user(project, role=Role.ANNOTATOR))
-    assert client.get(reverse(f"runs:{name}", args=[project.pk])).status_code == 404
+    assert client.get(reverse("runs:list", args=[project.pk])).status_code == 404
 
 
 def test_nobody_acts_on_a_run_of_another_project(rita, db):
@@ -130,52 +121,6 @@ def test_finished_runs_come_in_pages(rita, project, run):
     url = reverse("runs:list", args=[project.pk])
     assertContains(rita.get(url), "Page 1 of 2")
     assertContains(rita.get(f"{url}?page=2"), ">n0<")
-
-
-def test_training_a_starter_by_the_form(rita, project):
-    url = reverse("runs:start", args=[project.pk])
-    answer = rita.post(f"{url}?kind=pretrain", TINY)
-    made = Run.objects.get()
-    assertRedirects(answer, address("detail", made))
-    assert (made.kind, made.config["steps"], made.seed) == ("pretrain", 2, 3)
-
-
-def test_sending_the_form_twice_starts_one_run(rita, project):
-    url = reverse("runs:start", args=[project.pk])
-    for _ in range(2):
-        rita.post(f"{url}?kind=pretrain", TINY)
-    assert Run.objects.count() == 1
-
-
-def test_what_a_config_refuses_as_a_whole_is_said_in_the_form(rita, project):
-    url = reverse("runs:start", args=[project.pk])
-    answer = rita.post(f"{url}?kind=pretrain", TINY | {"pretrain-heads": 3})
-    assertContains(answer, "Width 16 does not divide by 3 heads.")
-    assert not Run.objects.exists()
-
-
-def test_only_starter_and_answers_are_started_alone(rita, project):
-    url = reverse("runs:start", args=[project.pk])
-    assert rita.get(f"{url}?kind=align").status_code == 404
-
-
-def test_the_answers_of_the_model_that_was_chosen(rita, project, var):
-    some_prompts(project, 2, split="train")
-    first, _ = an_artifact(project, var, name="one"), an_artifact(project, var, name="two")
-    url = f"{reverse('runs:start', args=[project.pk])}?kind=generate&model={first.pk}"
-    assertContains(rita.get(url), f'<option value="{first.pk}" selected>')
-    config = {"prompts": 1, "completions_per_prompt": 2, "labels_per_task": 1,
-              "max_new_tokens": 8, "temperature": 1}  # fmt: skip
-    sent = {f"generate-{name}": value for name, value in config.items()}
-    rita.post(url, sent | {"key": KEY, "name": "Answers", "seed": 0, "policy": first.pk})
-    assert Run.objects.get().inputs.get(role="policy").artifact == first
-
-
-def test_without_prompts_there_is_nothing_to_answer(rita, project):
-    url = reverse("runs:start", args=[project.pk])
-    assertContains(rita.get(f"{url}?kind=generate"), "no prompts to answer")
-    a_prompt(project, split="train")
-    assertContains(rita.get(f"{url}?kind=generate"), "There is no model yet")
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.INTERRUPTED])

@@ -1,0 +1,311 @@
+"""Any kind of run, from the page that offers it to its row."""
+
+import pytest
+from django.urls import reverse
+from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
+
+from tests.factories import (
+    a_project,
+    a_prompt,
+    a_run,
+    a_snapshot,
+    a_user,
+    a_worker,
+    an_artifact,
+    run_at,
+    some_prompts,
+)
+from webapp.projects.models import Role, Split
+from webapp.registry.models import Artifact, ArtifactInput
+from webapp.runs.kinds import RUN_KINDS
+from webapp.runs.models import Run
+from webapp.runs.proposals import proposed
+from webapp.runs.start_form import StartForm
+from webapp.runs.startable import ROLES, STARTABLE, asked_roles, uses_of
+
+HTMX = {"HX-Request": "true"}
+KEY = "7b1c7a4e-51a5-4a0b-8f1d-4f8e3a5b9c10"
+REWARD = Artifact.Type.REWARD
+
+
+@pytest.fixture
+def rita(client, researcher):
+    client.force_login(researcher)
+    return client
+
+
+def a_reward(project, folder, labels, **columns):
+    """A reward model that learned from the labels of this split."""
+    row = {"type": REWARD, "producer": a_run(project), **columns}
+    Run.objects.filter(pk=row["producer"].pk).update(config={"labels": labels})
+    return an_artifact(project, folder, **row)
+
+
+@pytest.fixture
+def stocked(project, var):
+    """A project with one of everything that a run may read."""
+    some_prompts(project, 3, split=Split.TRAIN)
+    some_prompts(project, 8, split=Split.TEST)
+    return {
+        "policy": an_artifact(project, var, name="Starter"),
+        "other": an_artifact(project, var, name="Other"),
+        "labels": a_snapshot(project, var).artifact,
+        "reward": a_reward(project, var, "train", name="Reward A"),
+        "judge": a_reward(project, var, "validation", name="Judge A"),
+    }
+
+
+def address(project, kind, more=""):
+    return f"{reverse('runs:start', args=[project.pk])}?kind={kind}{more}"
+
+
+def filled(project, kind, **changes):
+    """The values of a form as a browser sends it untouched, but for the changes."""
+    proposal = proposed(kind, project, {})
+    form = StartForm(initial=proposal.initial, kind=kind, project=project, start=proposal.config)
+    values = {field.html_name: field.value() for field in form}
+    sent = {name: value for name, value in values.items() if value is not None}
+    return sent | {"key": KEY, "name": "Mine"} | changes
+
+
+def error_at(answer, field):
+    return answer.context["form"].errors.get(field, [""])[0]
+
+
+def test_every_kind_can_be_started_but_for_models_that_come_from_outside():
+    assert set(STARTABLE) == set(RUN_KINDS) - {"import"}
+
+
+def test_every_role_is_asked_for_in_words():
+    for kind in STARTABLE:
+        for role, words in asked_roles(kind).items():
+            assert role in ROLES
+            assert words.help.endswith(".")
+
+
+@pytest.mark.parametrize("kind", STARTABLE)
+def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind):
+    changes = {"reference": stocked["policy"].pk} if kind == "evaluate" else {}
+    answer = rita.post(address(project, kind), filled(project, kind, **changes))
+    assert answer.status_code == 302, answer.context["form"].errors
+    run = Run.objects.get(kind=kind, name="Mine")
+    assertRedirects(answer, reverse("runs:detail", args=[project.pk, run.pk]))
+    roles = RUN_KINDS[kind].roles(RUN_KINDS[kind].config(**run.config))
+    assert set(run.inputs.values_list("role", flat=True)) == set(roles)
+
+
+@pytest.mark.parametrize("kind", STARTABLE)
+def test_the_page_shows_every_setting_and_what_will_happen(rita, project, stocked, kind):
+    answer = rita.get(address(project, kind))
+    for name in (
+        *asked_roles(kind),
+        *(f"{kind}-{name}" for name in RUN_KINDS[kind].config.model_fields),
+    ):
+        assertContains(answer, f'name="{name}"')
+    assertContains(answer, 'id="outlook"')
+    assertNotContains(answer, "Something is missing")
+
+
+@pytest.mark.parametrize("kind", set(STARTABLE) - {"pretrain"})
+def test_in_an_empty_project_the_page_leads_to_what_comes_first(rita, project, kind):
+    answer = rita.get(address(project, kind))
+    assertContains(answer, "Something is missing")
+    assertNotContains(answer, '<form method="post" class="stack launch"')
+
+
+@pytest.mark.parametrize(
+    ("kind", "has", "action"),
+    [
+        ("generate", ["prompt"], "Train the starter model"),
+        ("sft", ["model"], "Answer prompts"),
+        ("reward", ["model", "task"], "Answer prompts"),
+        ("align", ["model", "prompt"], "Train a reward model"),
+        ("evaluate", ["model", "prompt"], "Add prompts"),
+    ],
+)
+def test_the_next_step_is_named_with_a_link(rita, project, var, kind, has, action):
+    if "prompt" in has:
+        a_prompt(project, split=Split.TRAIN)
+    if "model" in has:
+        an_artifact(project, var)
+    assertContains(rita.get(address(project, kind)), f">{action}</a>")
+
+
+def test_the_offers_say_what_is_missing(rita, project, var):
+    an_artifact(project, var)
+    answer = rita.get(reverse("runs:choose", args=[project.pk]))
+    for row in STARTABLE.values():
+        assertContains(answer, row.title)
+    assertContains(answer, "<strong>a snapshot</strong>")
+    assertNotContains(answer, "<strong>a model</strong>")
+
+
+def test_the_offers_take_few_queries(rita, project, stocked, django_assert_max_num_queries):
+    with django_assert_max_num_queries(12):
+        rita.get(reverse("runs:choose", args=[project.pk]))
+
+
+def test_an_annotator_starts_nothing(client, project, stocked):
+    client.force_login(a_user(project, role=Role.ANNOTATOR))
+    assert client.get(reverse("runs:choose", args=[project.pk])).status_code == 404
+    sent = filled(project, "pretrain")
+    assert client.post(address(project, "pretrain"), sent).status_code == 404
+    assert not Run.objects.filter(name="Mine").exists()
+
+
+def test_somebody_elses_project_starts_nothing(rita, db):
+    foreign = a_project()
+    assert rita.post(address(foreign, "pretrain"), {}).status_code == 404
+    assert rita.get(reverse("runs:choose", args=[foreign.pk])).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["import", "dream", ""])
+def test_other_kinds_are_not_found(rita, project, kind):
+    assert rita.get(address(project, kind)).status_code == 404
+
+
+def test_artifacts_of_other_projects_are_no_choice(rita, project, stocked, var):
+    foreign = an_artifact(a_project(), var)
+    answer = rita.post(address(project, "generate"), filled(project, "generate", policy=foreign.pk))
+    assert "valid choice" in error_at(answer, "policy")
+
+
+def test_sending_the_form_twice_starts_one_run(rita, project):
+    for _ in range(2):
+        rita.post(address(project, "pretrain"), filled(project, "pretrain"))
+    assert Run.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "field", "words"),
+    [
+        ("pretrain", {"pretrain-heads": 3}, "pretrain-heads", "Width 128 does not divide"),
+        ("align", {"align-prompts": 4}, "align-prompts_per_step", "more prompts than take part"),
+        ("align", {"align-steps": 1}, "align-warmup", "longer than the 1 steps"),
+        ("align", {"align-divergence": "reverse_kl", "align-must_contain": "x"},
+         "align-divergence", "hard constraint"),
+        ("prefer", {"prefer-divergence": "total_variation"}, "prefer-divergence", "do not decide"),
+        ("sft", {"sft-prompt_template": "custom"}, "sft-custom_template", "needs {prompt} once"),
+        ("evaluate", {}, "reference", "choose it here"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_beside_its_field_and_nothing_typed_is_lost(
+    rita, project, stocked, kind, changes, field, words
+):
+    answer = rita.post(address(project, kind), filled(project, kind, seed=77, **changes))
+    assert words in error_at(answer, field)
+    assertContains(answer, 'value="77"')
+    assert not Run.objects.filter(name="Mine").exists()
+
+
+def test_a_model_is_not_compared_with_itself(rita, project, stocked):
+    same = stocked["policy"].pk
+    sent = filled(project, "evaluate", policy=same, reference=same)
+    answer = rita.post(address(project, "evaluate"), sent)
+    assert "nothing to compare" in error_at(answer, "reference")
+
+
+def test_labels_that_are_too_few_are_refused(rita, project, stocked, var):
+    few = a_snapshot(project, var, pairs={"train": 3, "validation": 9})
+    answer = rita.post(
+        address(project, "reward"), filled(project, "reward", labels=few.artifact.pk)
+    )
+    assert "3 usable pairs in the train split" in error_at(answer, "labels")
+
+
+@pytest.mark.parametrize(
+    ("judge", "words"), [("reward", "another reward model"), ("like it", "labels of other prompts")]
+)
+def test_a_judge_knows_other_labels_than_the_reward_model(
+    rita, project, stocked, var, judge, words
+):
+    other = {"reward": stocked["reward"], "like it": a_reward(project, var, "train")}[judge]
+    changes = {"reference": stocked["other"].pk, "judge": other.pk, "policy": stocked["policy"].pk}
+    changes["reward"] = stocked["reward"].pk
+    sent = filled(project, "evaluate", **changes)
+    assert words in error_at(rita.post(address(project, "evaluate"), sent), "judge")
+
+
+def test_without_a_judge_of_other_labels_nobody_judges(rita, project, stocked):
+    stocked["judge"].delete()
+    answer = rita.get(address(project, "evaluate"))
+    assert answer.context["form"]["evaluate-judge"].value() == "none"
+
+
+def test_an_evaluation_is_filled_from_the_run_that_made_the_model(rita, project, stocked, var):
+    run = a_run(project, "pretrain")
+    Run.objects.filter(pk=run.pk).update(config={"beta": 0.7, "divergence": "le_cam"})
+    for role in ("reward", "policy"):
+        ArtifactInput.objects.create(run=run, artifact=stocked[role], role=role)
+    made = an_artifact(project, var, producer=run)
+    form = rita.get(address(project, "evaluate", f"&policy={made.pk}")).context["form"]
+    shown = {name: form[name].value() for name in ("policy", "reference", "reward", "judge")}
+    assert shown == {
+        "policy": made.pk,
+        "reference": stocked["policy"].pk,
+        "reward": stocked["reward"].pk,
+        "judge": stocked["judge"].pk,
+    }
+    assert (form["evaluate-beta"].value(), form["evaluate-divergence"].value()) == (0.7, "le_cam")
+
+
+def test_a_reference_that_nobody_names_is_the_start_model(rita, project, stocked):
+    sent = filled(project, "prefer", policy=stocked["policy"].pk)
+    rita.post(address(project, "prefer"), sent)
+    run = Run.objects.get(name="Mine")
+    assert run.inputs.get(role="reference").artifact == stocked["policy"]
+
+
+def test_an_address_names_inputs_and_settings(rita, project, stocked):
+    more = f"&backbone={stocked['policy'].pk}&reward-labels=validation"
+    form = rita.get(address(project, "reward", more)).context["form"]
+    assert form["backbone"].value() == stocked["policy"].pk
+    assert form["reward-labels"].value() == "validation"
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        ("pretrain", {}, "2 layers of width 128"),
+        ("sft", {}, "40 train pairs of Snapshot 1, which it sees 3 times"),
+        ("prefer", {"prefer-loss": "ipo"}, "by IPO at beta 0.1"),
+        ("prefer", {}, "by f-DPO (Reverse KL)"),
+        ("reward", {"reward-labels": "validation"}, "the 9 validation pairs"),
+        ("align", {"align-steps": 7}, "in 7 steps of 128 completions"),
+        ("generate", {"generate-labels_per_task": 2}, "a task for 2 annotators"),
+    ],
+)
+def test_a_changed_form_is_summed_up_in_a_sentence(rita, project, stocked, kind, changes, words):
+    sent = filled(project, kind, **changes)
+    answer = rita.get(address(project, kind), sent | {"kind": kind}, headers=HTMX)
+    assertContains(answer, words)
+    assertNotContains(answer, "<html")
+
+
+def test_the_sentence_tells_time_place_and_memory_where_they_are_known(rita, project, stocked, var):
+    a_worker(host="gpu-2")
+    run_at(
+        a_run(project, "generate", name="Earlier", inputs={"policy": stocked["policy"]}),
+        state="succeeded",
+        started_at="2026-01-01T10:00Z",
+        ended_at="2026-01-01T10:03Z",
+    )
+    stocked["policy"].summary = {"memory": {"generate": 3_000_000_000}}
+    stocked["policy"].save()
+    tuned = a_run(project, "pretrain")
+    ArtifactInput.objects.create(run=tuned, artifact=stocked["policy"], role="policy")
+    child = an_artifact(project, var, producer=tuned)
+    answer = rita.get(address(project, "generate", f"&policy={child.pk}"))
+    for words in ("Earlier took 3 min 0 s", "It runs on gpu-2", "about 3.0 GB of memory"):
+        assertContains(answer, words)
+
+
+def test_what_an_artifact_can_be_used_for(project, stocked):
+    assert [use.query for use in uses_of(stocked["judge"])] == [
+        f"?kind={kind}&reward={stocked['judge'].pk}" for kind in ("align", "evaluate")
+    ]
+    labels = {use.query for use in uses_of(stocked["labels"])}
+    assert labels == {
+        f"?kind={kind}&labels={stocked['labels'].pk}" for kind in ("sft", "prefer", "reward")
+    }
+    assert len(uses_of(stocked["policy"])) == 6

@@ -1,0 +1,185 @@
+"""What a run will do if its form is sent as it is, in sentences, before anybody waits for it."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from alignment.config import (
+    AlignConfig,
+    EvaluateConfig,
+    GenerateConfig,
+    PreferConfig,
+    PretrainConfig,
+    RewardConfig,
+    SftConfig,
+)
+from webapp.projects.models import Project, Split
+from webapp.projects.templatetags.display import duration, filesize
+from webapp.registry.models import Artifact
+from webapp.runs.forms import CHOICE_LABELS
+from webapp.runs.models import State
+from webapp.runs.refusals import Asked
+from webapp.runs.start_form import StartForm
+from webapp.runs.waiting import live_workers
+
+GENERATIONS = 12  # looked back for an estimate of memory
+
+
+def outlook(form: StartForm) -> list[str]:
+    """The sentences of a form as it is filled in, sent or not."""
+    form = form if form.is_bound else as_it_would_be_sent(form)
+    if not form.is_valid():
+        return ["Something has to be mended or chosen before the run can start."]
+    asked = Asked(form.config, form.inputs)
+    words = WORDS.get(form.kind, what_it_makes)(asked, form.project)
+    facts = f"{how_long(form.kind, form.project)} {where()}"
+    policy = form.inputs.get("policy") or form.inputs.get("backbone")
+    return [words, facts + (memory_in_words(policy, form.kind) if policy else "")]
+
+
+def as_it_would_be_sent(form: StartForm) -> StartForm:
+    """The same form, filled in by nobody."""
+    data = {field.html_name: field.value() for field in form if field.value() is not None}
+    return StartForm(data, kind=form.kind, project=form.project)
+
+
+def how_long(kind: str, project: Project) -> str:
+    """What the last finished run of the kind took; the only honest forecast there is."""
+    last = project.runs.filter(kind=kind, state=State.SUCCEEDED).order_by("-ended_at").first()
+    if last is None or last.seconds is None:
+        return "No run of this kind has finished yet, so nobody knows how long it takes."
+    return f"{last.name} took {duration(last.seconds)}."
+
+
+def where() -> str:
+    """Which machines are there to do it."""
+    hosts = sorted({worker.host for worker in live_workers()})
+    if not hosts:
+        return "No worker is running: it waits until one is started."
+    return f"It runs on {', '.join(hosts)}."
+
+
+def memory_in_words(model: Artifact, kind: str = "") -> str:
+    """The memory that a kind of run takes with a model, or the most that any takes; where known."""
+    needed = known_memory(model)
+    size = needed.get(kind) if kind else max(needed.values(), default=None)
+    return f" It needs about {filesize(size)} of memory." if size else ""
+
+
+def known_memory(model: Artifact) -> dict[str, int]:
+    """The estimates made when a model was added; those of the model it was trained from hold for it."""
+    for earlier in islice(trained_from(model), GENERATIONS):
+        if needed := earlier.summary.get("memory"):
+            return needed
+    return {}
+
+
+def trained_from(model: Artifact | None) -> Iterator[Artifact]:
+    """A model, then the start of the run that made it, and so on."""
+    while model is not None:
+        yield model
+        made = model.producer
+        edge = (
+            made.inputs.filter(role="policy").select_related("artifact").first() if made else None
+        )
+        model = edge.artifact if edge else None
+
+
+def what_it_makes(asked: Asked, project: Project) -> str:
+    """For a kind without words of its own: what is read."""
+    read = " and ".join(str(artifact) for artifact in dict.fromkeys(asked.inputs.values()))
+    return f"Works with {read}." if read else "Reads nothing of the project's."
+
+
+def pretrain(asked: Asked, project: Project) -> str:
+    config: PretrainConfig = asked.config
+    return (
+        f"Trains a model of {config.layers} layers of width {config.width} from scratch, in "
+        f"{config.steps:,} steps on {config.documents:,} generated documents."
+    )
+
+
+def sft(asked: Asked, project: Project) -> str:
+    config: SftConfig = asked.config
+    return (
+        f"{asked.inputs['policy']} learns to imitate the preferred answers in {pairs(asked)}, which "
+        f"it sees {times(config.epochs)}; {100 * config.held_out:.0f} % of the prompts only measure."
+    )
+
+
+def prefer(asked: Asked, project: Project) -> str:
+    config: PreferConfig = asked.config
+    how = CHOICE_LABELS[config.loss]
+    if config.loss == "f_dpo":
+        how += f" ({CHOICE_LABELS[config.divergence]})"
+    return (
+        f"Trains {asked.inputs['policy']} on {pairs(asked)} by {how} at beta {config.beta:g}, seeing "
+        f"them {times(config.epochs)}; {asked.inputs['reference']} is what it is kept close to."
+    )
+
+
+def reward(asked: Asked, project: Project) -> str:
+    config: RewardConfig = asked.config
+    return (
+        f"Learns from {pairs(asked)}, seen {times(config.epochs)}, to give answers a score, starting "
+        f"from {asked.inputs['backbone']}; {100 * config.held_out:.0f} % of the prompts only measure "
+        "how often it agrees with people."
+    )
+
+
+def align(asked: Asked, project: Project) -> str:
+    config: AlignConfig = asked.config
+    samples = config.prompts_per_step * config.completions_per_prompt
+    return (
+        f"Aligns {asked.inputs['policy']} to {asked.inputs['reward']} in {config.steps} steps of "
+        f"{samples} completions by {CHOICE_LABELS[config.divergence]} at beta {config.beta:g}, at "
+        f"most {config.kl_budget:g} nats from {asked.inputs['reference']}."
+    )
+
+
+def evaluate(asked: Asked, project: Project) -> str:
+    config: EvaluateConfig = asked.config
+    held_out = min(config.prompts, project.prompts.of_split(Split.TEST).count())
+    judges = {
+        "held_out_labels": f"by {asked.inputs.get('judge')}",
+        "utility": "by the simulated utility",
+        "none": "by nobody",
+    }
+    return (
+        f"Compares {asked.inputs['policy']} with {asked.inputs['reference']} on {held_out} held-out "
+        f"prompts, {config.completions_per_prompt} answers each, judged {judges[config.judge]}; "
+        f"measures the gain of {asked.inputs['reward']} too."
+    )
+
+
+def generate(asked: Asked, project: Project) -> str:
+    config: GenerateConfig = asked.config
+    answered = min(config.prompts, project.prompts.for_labels().count())
+    return (
+        f"{asked.inputs['policy']} answers {answered} prompts with {config.completions_per_prompt} "
+        f"completions each; every pair becomes a task for {config.labels_per_task} annotator"
+        f"{'s' if config.labels_per_task > 1 else ''}."
+    )
+
+
+def pairs(asked: Asked) -> str:
+    """The pairs that are learned from."""
+    snapshot = asked.inputs["labels"].snapshot
+    return (
+        f"the {snapshot.pairs_in(asked.config.labels):,} {asked.config.labels} pairs of {snapshot}"
+    )
+
+
+def times(number: int) -> str:
+    """How often, in words where they are shorter."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+WORDS: dict[str, Callable[[Asked, Project], str]] = {
+    "pretrain": pretrain,
+    "sft": sft,
+    "prefer": prefer,
+    "reward": reward,
+    "align": align,
+    "evaluate": evaluate,
+    "generate": generate,
+}

@@ -1,0 +1,95 @@
+"""What cannot work together in one run, said before it starts: pairs of a field and a sentence."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from webapp.datasets.models import Snapshot
+from webapp.projects.models import Split
+from webapp.registry.models import Artifact
+
+Refusals = Iterator[tuple[str, str]]
+FEWEST_PAIRS = {Split.TRAIN: 16, Split.VALIDATION: 8}  # of a snapshot, to learn from
+WAY_OUT = {
+    Split.TRAIN: "Collect more labels, then freeze a new snapshot.",
+    Split.VALIDATION: "Collect more labels (one prompt in five is for the judge), or choose "
+    "another judge.",
+}
+
+
+class Asked(NamedTuple):
+    """A run as somebody wants it: its settings, and the artifacts it reads by role."""
+
+    config: BaseModel
+    inputs: Mapping[str, Artifact]
+
+
+def refusals(asked: Asked, *, section: str) -> Refusals:
+    """All that speaks against a run; settings are named `section-setting`, artifacts by role."""
+    for setting, text in steps_refused(asked.config):
+        yield f"{section}-{setting}", text
+    for check in CHECKS:
+        yield from check(asked)
+
+
+def steps_refused(config: BaseModel) -> Refusals:
+    """Numbers of steps and prompts that contradict each other, in settings that have both."""
+    if "prompts_per_step" not in type(config).model_fields:
+        return
+    if config.prompts_per_step > config.prompts:
+        text = f"A step cannot use more prompts than take part: {config.prompts}."
+        yield "prompts_per_step", text
+    if config.warmup > config.steps:
+        text = f"The warm-up is longer than the {config.steps} steps of training."
+        yield "warmup", text
+
+
+def few_pairs(asked: Asked) -> Refusals:
+    """Labels that are too few to learn from."""
+    labels = asked.inputs.get("labels")
+    if labels and (text := few_pairs_in_words(labels.snapshot, asked.config.labels)):
+        yield "labels", text
+
+
+def few_pairs_in_words(snapshot: Snapshot, split: str) -> str:
+    """Why a snapshot cannot be learned from; empty where it can."""
+    found, fewest = snapshot.pairs_in(split), FEWEST_PAIRS[Split(split)]
+    if found >= fewest:
+        return ""
+    return (
+        f"{snapshot} has {found} usable pairs in the {split} split; at least {fewest} are needed. "
+        f"{WAY_OUT[Split(split)]}"
+    )
+
+
+def same_model(asked: Asked) -> Refusals:
+    """A comparison of a model with itself."""
+    given = asked.inputs
+    if "judge" not in type(asked.config).model_fields or "policy" not in given:
+        return
+    if given["policy"] == given.get("reference"):
+        yield "reference", "Model and reference are the same; there is nothing to compare."
+
+
+def partial_judge(asked: Asked) -> Refusals:
+    """A judge that knows the labels which were optimised."""
+    judge, reward = asked.inputs.get("judge"), asked.inputs.get("reward")
+    if judge is None or reward is None:
+        return
+    if judge == reward:
+        yield "judge", "The judge must be another reward model than the one that was optimised."
+    elif (split := split_of(judge)) and split == split_of(reward):
+        yield (
+            "judge",
+            f"It learned from the {split} labels, as the reward model did; a judge needs labels of "
+            "other prompts. Train one with “Labels used” on the validation prompts.",
+        )
+
+
+def split_of(reward: Artifact) -> str:
+    """Which labels a reward model learned from; empty where nobody knows."""
+    return reward.producer.config.get("labels", "") if reward.producer else ""
+
+
+CHECKS: tuple[Callable[[Asked], Refusals], ...] = (few_pairs, same_model, partial_judge)

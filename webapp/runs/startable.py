@@ -1,0 +1,148 @@
+"""The kinds of run that a person may start alone: what each does, reads and makes, in people's words."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from webapp.projects.models import Split
+from webapp.registry.models import Artifact
+from webapp.runs.kinds import ROLE_TYPES, RUN_KINDS
+
+FEWEST_HELD_OUT = 8  # prompts an evaluation needs
+ITSELF = "the start model itself"
+
+
+class Role(NamedTuple):
+    """How a form asks for one input of a run."""
+
+    title: str
+    help: str
+    empty: str = ""  # the choice of none, where that is one
+
+
+ROLES = {
+    "policy": Role("Start model", "It stays as it is; the run makes a new model from it."),
+    "reference": Role("Reference", "What the new model is kept close to.", ITSELF),
+    "backbone": Role("Reward model starts from", "A language model; it learns to give a score."),
+    "reward": Role("Reward model", "Whose score the answers should raise."),
+    "judge": Role(
+        "Judge model",
+        "A reward model of other labels than the first, read where labels decide; train one on the "
+        "validation labels.",
+        "none",
+    ),
+    "labels": Role("Snapshot", "The frozen labels that are learned from."),
+}
+NOTHING_ELSE: Mapping[str, Role] = MappingProxyType({})
+
+
+class Startable(NamedTuple):
+    """A kind of run as the pages offer it."""
+
+    group: str
+    title: str
+    lead: str
+    makes: str
+    name: str  # suggested
+    opened: str  # the topics that are not folded
+    prompts: tuple[Split, int] | None = None  # how many of a split it needs
+    roles: Mapping[str, Role] = NOTHING_ELSE  # where they are asked for in other words
+
+
+GROUPS = {
+    "model": "A model to begin with",
+    "align": "Align it to labels",
+    "look": "See what it does",
+}
+STARTABLE: dict[str, Startable] = {
+    "pretrain": Startable(
+        "model",
+        "Train the starter model",
+        "A small language model from scratch, of a corpus that a grammar writes; minutes on a laptop.",
+        "a model",
+        "Starter",
+        "Corpus Model Training",
+    ),
+    "sft": Startable(
+        "model",
+        "Fine-tune on answers",
+        "A model imitates the answers that people preferred (SFT): a good start for whatever follows.",
+        "a model",
+        "Fine-tuned model",
+        "Imitation",
+    ),
+    "prefer": Startable(
+        "align",
+        "Train on preferences",
+        "Pairs move a model directly, without a reward model and without sampling: f-DPO, IPO or KTO.",
+        "a model",
+        "Preferred model",
+        "Preferences",
+    ),
+    "reward": Startable(
+        "align",
+        "Train a reward model",
+        "It learns from labels to give every answer a score; alignment and evaluation need one.",
+        "a reward model",
+        "Reward model",
+        "Reward model",
+    ),
+    "align": Startable(
+        "align",
+        "Align a model",
+        "The model answers, a reward model scores, and the answers it should give become likelier.",
+        "a model",
+        "Aligned model",
+        "Objective",
+        (Split.TRAIN, 1),
+    ),
+    "evaluate": Startable(
+        "look",
+        "Evaluate a model",
+        "A model against its reference on held-out prompts, judged by somebody who was not optimised.",
+        "a verdict with intervals",
+        "Evaluation",
+        "Evaluation",
+        (Split.TEST, FEWEST_HELD_OUT),
+        {
+            "policy": Role("Model", "The model to judge."),
+            "reference": Role(
+                "Reference", "What it is compared with: where it started from.", "choose a model"
+            ),
+            "reward": Role("Reward model", "The one that was optimised; its gain is measured too."),
+        },
+    ),
+    "generate": Startable(
+        "look",
+        "Answer prompts",
+        "A model answers the project's training prompts; pairs of its answers become tasks.",
+        "answers and tasks to label",
+        "Answers",
+        "New tasks",
+        (Split.TRAIN, 1),
+        {"policy": Role("Model", "Whose completions the annotators will compare.")},
+    ),
+}
+
+
+def asked_roles(kind: str) -> dict[str, Role]:
+    """What the form of a kind asks for, by role."""
+    row = RUN_KINDS[kind]
+    return {role: STARTABLE[kind].roles.get(role, ROLES[role]) for role in row.roles(row.config())}
+
+
+class Use(NamedTuple):
+    """A run that an artifact may be given to."""
+
+    title: str
+    query: str  # of the start page
+
+
+def uses_of(artifact: Artifact) -> list[Use]:
+    """What can be started from an artifact: it takes the first role of its type."""
+    found = []
+    for kind, row in STARTABLE.items():
+        fitting = [role for role in asked_roles(kind) if ROLE_TYPES[role] == artifact.type]
+        if fitting:
+            found.append(Use(row.title, f"?kind={kind}&{fitting[0]}={artifact.pk}"))
+    return found
