@@ -1,6 +1,7 @@
 """The trainer: `python -m alignment run FOLDER` computes what a run folder describes.
 
-Reads `config.json`, appends one JSON line per event to `events.jsonl`, obeys `control.json`.
+Reads `config.json`, appends one JSON line per event to `events.jsonl`, obeys `control.json`. The
+commands of `options` make such a folder first, and print where the result is.
 Exit status: 0 done or stopped as asked, 3 failed for a reason that is in the last event, 1 a bug,
 4 the disk is full.
 """
@@ -10,43 +11,57 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from errno import ENOSPC
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from alignment.config import CONFIGS, Kind, RunSpec
+from alignment.commands import left_out, near, prepared, share_completions
+from alignment.config import CONFIGS, RunSpec
 from alignment.errors import FULL_DISK, AlignmentError, ConfigError, explained
 from alignment.events import Event, Failed, dump_event
 from alignment.folders import MANIFEST
+from alignment.options import add_commands, field_lines, known_options
 from alignment.trainer import drive
 
-FAILED, BUG, ORPHANED = 3, 1, 130  # exit statuses
+FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and do what it says; the exit status."""
-    options = parser().parse_args(arguments)
-    if options.command == "fields":
-        print("\n".join(field_lines(options.kind)))
+    options = vars(parsed(arguments))
+    command = options.pop("command")
+    if command == "fields":
+        print("\n".join(field_lines(options["kind"])))
         return 0
-    if os.environ.get("ATTUNE_EXIT_WITH_STDIN") == "1":
-        threading.Thread(target=_exit_with_stdin, daemon=True).start()
-    return run(options.folder)
+    if command == "run":
+        if os.environ.get("ATTUNE_EXIT_WITH_STDIN") == "1":
+            threading.Thread(target=_exit_with_stdin, daemon=True).start()
+        return run(options["folder"])
+    return start(command, options)
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line says; ends the program where an option is unknown, naming the nearest."""
+    top = parser()
+    options, unknown = top.parse_known_args(arguments)
+    if unknown:
+        known = known_options(options.command)
+        top.error(f"there is no {unknown[0]}{near(unknown[0].split('=')[0], known)}")
+    return options
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line, with a line per kind of run."""
-    kinds = "\n".join(f"  {kind:10} {_first_line(config)}" for kind, config in CONFIGS.items())
+    """The command line, with a command per kind of run."""
     top = argparse.ArgumentParser(
         prog="python -m alignment",
-        description="Compute a run from its folder, with no web app.",
-        epilog=f"kinds of run:\n{kinds}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Train and align language models from files, with no web app.",
+        epilog="Each command explains all its options: python -m alignment align --help",
     )
-    commands = top.add_subparsers(dest="command", required=True)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_commands(commands)
     command = commands.add_parser("run", help="compute the run that FOLDER/config.json describes")
     command.add_argument("folder", type=Path)
     command = commands.add_parser("fields", help="list the settings of a kind of run")
@@ -54,15 +69,25 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def field_lines(kind: Kind) -> list[str]:
-    """Each setting of a kind: name, default, bounds, unit, what it does."""
-    schema = CONFIGS[kind].model_json_schema()
-    lines = [_first_line(CONFIGS[kind])]
-    for name, field in schema["properties"].items():
-        unit = f" {field['unit']}" if field.get("unit") else ""
-        lines.append(f"\n{name} = {field['default']}{unit}   ({_bounds(field)})")
-        lines.append(f"    {field['title']}: {field['description']}")
-    return lines
+def start(command: str, options: Mapping[str, Any]) -> int:
+    """Make the run folder of a command and compute it; the exit status."""
+    try:
+        folder = prepared(command, options)
+    except AlignmentError as error:
+        print(f"{error.code}: {error}", file=sys.stderr)
+        return FAILED
+    if note := left_out(folder):
+        print(note, file=sys.stderr)
+    try:
+        status = run(folder)
+    except KeyboardInterrupt:
+        print(f"\nStopped; go on with --output {folder} --resume.", file=sys.stderr)
+        return STOPPED
+    if (folder / "output").exists():
+        if command == "generate":
+            share_completions(folder)
+        print(folder / "output")
+    return status
 
 
 def run(folder: Path) -> int:
@@ -177,18 +202,7 @@ def _exit_with_stdin() -> None:
     """End at once when whoever started this closes our input, or dies."""
     while os.read(sys.stdin.fileno(), 1024):  # not sys.stdin: its lock would outlive main()
         pass
-    os._exit(ORPHANED)
-
-
-def _first_line(config: type) -> str:
-    return (config.__doc__ or "").strip().splitlines()[0]
-
-
-def _bounds(field: dict[str, object]) -> str:
-    if "enum" in field:
-        return " | ".join(map(str, field["enum"]))  # type: ignore[call-overload]
-    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
-    return ", ".join(f"{sign} {field[name]}" for name, sign in signs.items() if name in field)
+    os._exit(STOPPED)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,14 @@ class DemonstrationRecord(_Record):
     completion: str
 
 
+class ThumbRecord(_Record):
+    """A completion that somebody liked, or did not."""
+
+    prompt: PromptRecord
+    completion: str
+    good: bool
+
+
 class CompletionRecord(_Record):
     """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at."""
 

@@ -18,7 +18,7 @@ Runner = Callable[[RunSpec, Path], Generator[Event, str | None, None]]
 RUNNERS: Mapping[Kind, str] = {
     "pretrain": "alignment.starter:pretrain",
     "import": "alignment.importing:add",
-    "sft": "alignment.objectives.offline:imitate",
+    "sft": "alignment.objectives.imitation:imitate",
     "prefer": "alignment.objectives.offline:prefer",
     "generate": "alignment.generation:generate",
     "reward": "alignment.reward:train",

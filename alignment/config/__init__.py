@@ -11,11 +11,12 @@ from alignment.config.generate import GenerateConfig
 from alignment.config.models import ImportConfig, PretrainConfig
 from alignment.config.offline import PreferConfig, SftConfig
 from alignment.config.reward import RewardConfig
-from alignment.config.runs import CONFIGS, Kind, RunSpec
+from alignment.config.runs import CONFIGS, READS, Kind, RunSpec
 
 __all__ = [
     "CONFIGS",
     "OFFLINE",
+    "READS",
     "UNBOUNDED",
     "AlignConfig",
     "DivergenceName",

@@ -25,15 +25,18 @@ def setting(  # noqa: PLR0913 - a setting has this many parts
     topic: str,
     unit: str = "",
     advanced: bool = False,
+    dashboard: bool = False,
     when: Mapping[str, tuple[str, ...]] = ALWAYS,
     **bounds: Any,  # noqa: ANN401 - numbers, as pydantic takes them
 ) -> Any:  # noqa: ANN401 - pydantic's Field is typed so
     """A field with everything a form and a `--help` need to show it.
 
     `when` names choices that it is read for: {"divergence": ("alpha",)}; all of them must be made.
+    `dashboard` says that only the web app reads it, since it is about what is stored there.
     """
     choices = {name: list(values) for name, values in when.items()}
-    extra: dict[str, Any] = {"unit": unit, "topic": topic, "advanced": advanced, "when": choices}
+    extra: dict[str, Any] = {"unit": unit, "topic": topic, "advanced": advanced}
+    extra |= {"dashboard": dashboard, "when": choices}
     return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
 
 

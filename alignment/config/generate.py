@@ -32,6 +32,7 @@ class GenerateConfig(Settings):
         unit="labels",
         ge=1,
         le=9,
+        dashboard=True,
     )
     max_new_tokens: int = setting(
         48,

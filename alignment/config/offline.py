@@ -35,6 +35,7 @@ class SftConfig(Settings):
         help="Prompts of this split, where pairs are imitated.",
         topic="Imitation",
         advanced=True,
+        dashboard=True,
     )
     epochs: int = setting(
         3, "Epochs", help="Passes over the completions.", topic="Imitation", ge=1, le=100
@@ -101,6 +102,7 @@ class PreferConfig(Settings):
         help="Prompts of this split.",
         topic="Preferences",
         advanced=True,
+        dashboard=True,
     )
     epochs: int = setting(
         1, "Epochs", help="Passes over the pairs.", topic="Preferences", ge=1, le=100

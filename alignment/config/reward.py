@@ -14,6 +14,7 @@ class RewardConfig(Settings):
         help="Prompts of this split; a judge is trained on validation, never on train.",
         topic="Reward model",
         advanced=True,
+        dashboard=True,
     )
     epochs: int = setting(
         3, "Epochs", help="Passes over the training pairs.", topic="Reward model", ge=1, le=100

@@ -1,7 +1,7 @@
 """Every kind of run with its settings, and the file that describes one run."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,14 +28,29 @@ CONFIGS: dict[Kind, type[Settings]] = {
 }
 
 
+class Reads(NamedTuple):
+    """The roles of a kind's inputs: one of each group is needed, the others may be given."""
+
+    needed: tuple[tuple[str, ...], ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+READS: dict[Kind, Reads] = {
+    "pretrain": Reads(),
+    "import": Reads(optional=("source", "root", "base")),  # source may not leave root; no Hub's is
+    "sft": Reads((("policy",), ("demonstrations", "pairs"))),
+    "prefer": Reads((("policy",), ("reference",), ("pairs", "thumbs"))),
+    "generate": Reads((("policy",), ("prompts",))),
+    "reward": Reads((("backbone",), ("pairs",))),
+    "align": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
+    "evaluate": Reads((("policy",), ("reference",), ("reward",), ("prompts",)), ("judge",)),
+}
+
+
 class RunSpec(BaseModel):
     """`config.json` of a run folder: all a trainer needs to know, and nothing of the web app.
 
-    `inputs` names files and folders by role, absolute or relative to the run folder:
-    generate: policy, prompts. reward: backbone, pairs. align: policy, reference, reward, prompts.
-    sft: policy, and demonstrations or pairs. prefer: policy, reference, pairs.
-    evaluate: policy, reference, reward, prompts and, for its judge, judge. pretrain: none. import:
-    source and the root it may not leave, or none for the Hub; base for an adapter.
+    `inputs` names files and folders by role (`READS`), absolute or relative to the run folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

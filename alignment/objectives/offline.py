@@ -1,13 +1,9 @@
-"""Objectives on completions that are there already: preferences of pairs, and imitation.
+"""Objectives on labels that are there already: the losses of `preferences` on pairs and thumbs.
 
-`prefer` brings a policy to what labels say by the losses of `preferences`; the frozen reference's
-log-probabilities are computed once. `imitate` (supervised fine-tuning) raises the likelihood of
-completions, and only theirs: the prompt's tokens add nothing to the loss.
+The frozen reference's log-probabilities are computed once.
 """
 
-import math
-import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,27 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alignment.batches import similar_lengths
-from alignment.config import PreferConfig, RunSpec, SftConfig
-from alignment.errors import ConfigError, DataError, DivergedError
+from alignment.config import PreferConfig, RunSpec
+from alignment.errors import ConfigError, DataError
 from alignment.estimators import clipped, grouped_interval
-from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
+from alignment.events import Finished, PhaseStarted
 from alignment.folders import committed
+from alignment.objectives.fitting import SCORED_AT_ONCE, Progress, StepLoss, fit, ready, scored
 from alignment.policies import Policy
 from alignment.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
-from alignment.records import DemonstrationRecord, PairRecord, read_jsonl
-from alignment.reward import divided, usable
+from alignment.records import PairRecord, ThumbRecord, read_jsonl
+from alignment.reward.labels import divided, usable
 from alignment.scoring import completion_token_logps
 from alignment.texts import Written, rollouts_of, written
-
-Progress = Generator[Event, str | None, None]
-StepLoss = Callable[[Sequence[int]], tuple[Tensor, dict[str, float]]]
-
-SCORED_AT_ONCE = 64  # completions
-WARMUP = 0.1  # share of the steps
-MIN_DEMONSTRATIONS = 2
-ALPACA = "### Instruction:\n{prompt}\n\n### Response:\n"
-PLACE = "{prompt}"
 
 
 @dataclass(frozen=True)
@@ -54,16 +41,28 @@ class Pair:
         return max(self.chosen.length, self.rejected.length)
 
 
+@dataclass(frozen=True)
+class Thumb:
+    """A completion that was liked or not, with the reference's log-probability of it."""
+
+    key: str
+    row: Written
+    reference: float
+    good: bool
+
+
 def prefer(spec: RunSpec, folder: Path) -> Progress:
-    """Run of kind prefer: train `policy` against `reference` on `pairs`; writes `folder/output`."""
+    """Run of kind prefer: train `policy` against `reference` on `pairs`, or on `thumbs`."""
     config = PreferConfig.model_validate(spec.config)
     torch.manual_seed(spec.seed)
+    yield from (prefer_thumbs if "thumbs" in spec.inputs else prefer_pairs)(spec, folder, config)
+
+
+def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
+    """Of two completions one was preferred; writes `folder/output`."""
     records = usable(read_jsonl(folder / spec.inputs["pairs"], PairRecord))
     fitted, held = divided(records, config.held_out)
-    policy = Policy.load(folder / spec.inputs["policy"])
-    reference = Policy.load(folder / spec.inputs["reference"])
-    if policy.tokenizer.get_vocab() != reference.tokenizer.get_vocab():
-        raise ConfigError("The policy and the reference have different tokenizers; take one model.")
+    policy, reference = models_of(spec, folder)
     yield ready(policy, len(fitted), config)
     yield PhaseStarted(name="scoring by the reference")
     pairs, judged = pairs_of(reference, fitted), pairs_of(reference, held)
@@ -83,94 +82,40 @@ def prefer(spec: RunSpec, folder: Path) -> Progress:
     yield Finished(summary=summary)
 
 
-def imitate(spec: RunSpec, folder: Path) -> Progress:
-    """Run of kind sft: train `policy` on `demonstrations`, or on the chosen sides of `pairs`."""
-    config = SftConfig.model_validate(spec.config)
-    torch.manual_seed(spec.seed)
-    records = demonstrations(spec, folder)
+def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
+    """Single completions were liked or not, which KTO alone reads; writes `folder/output`."""
+    if config.loss != "kto":
+        raise ConfigError("Thumbs are read by KTO alone; set the loss to kto, or give pairs.")
+    records = list(read_jsonl(folder / spec.inputs["thumbs"], ThumbRecord))
+    if {record.good for record in records} != {True, False}:
+        raise DataError("KTO needs completions that were liked and others that were not.")
     fitted, held = divided(records, config.held_out)
-    policy = with_template(Policy.load(folder / spec.inputs["policy"]), config)
+    policy, reference = models_of(spec, folder)
     yield ready(policy, len(fitted), config)
-    rows = [written(policy, record.prompt.messages, record.completion) for record in fitted]
-    yield from fit(policy, config, [row.length for row in rows], imitation_step(policy, rows))
+    yield PhaseStarted(name="scoring by the reference")
+    thumbs, judged = thumbs_of(reference, fitted), thumbs_of(reference, held)
+    loss = thumb_step(policy, reference, thumbs, config)
+    yield from fit(policy, config, [thumb.row.length for thumb in thumbs], loss)
     yield PhaseStarted(name="measuring")
-    judged = [written(policy, record.prompt.messages, record.completion) for record in held]
-    nll = -scored(policy, judged) / torch.tensor([len(row.completion) for row in judged])
-    keys = [record.prompt.key for record in held]
     summary = {
-        "nll": grouped_interval(nll.tolist(), keys, unit="nats / token").model_dump(),
-        "demonstrations_train": len(rows),
-        "demonstrations_heldout": len(judged),
-        "demonstrations_cut": sum(row.cut for row in rows + judged),
+        **thumb_measures(policy, reference, judged, config),
+        "thumbs_train": len(thumbs),
+        "thumbs_heldout": len(judged),
+        "thumbs_cut": sum(thumb.row.cut for thumb in thumbs + judged),
+        "loss": config.loss,
+        "beta": config.beta,
     }
     with committed(folder / "output") as output:
         policy.save(output)
     yield Finished(summary=summary)
 
 
-def demonstrations(spec: RunSpec, folder: Path) -> list[DemonstrationRecord]:
-    """What is imitated, each once; raises DataError where there is too little of it."""
-    if "demonstrations" in spec.inputs:
-        path = folder / spec.inputs["demonstrations"]
-        found = list(read_jsonl(path, DemonstrationRecord))
-    else:
-        pairs = read_jsonl(folder / spec.inputs["pairs"], PairRecord)
-        found = [DemonstrationRecord(prompt=p.prompt, completion=p.chosen) for p in pairs]
-    kept = {(row.prompt.key, row.completion): row for row in found if row.completion.strip()}
-    if len(kept) < MIN_DEMONSTRATIONS:
-        raise DataError(f"There are {len(kept)} completions to imitate; collect more.")
-    return list(kept.values())
-
-
-def with_template(policy: Policy, config: SftConfig) -> Policy:
-    """The policy, reading prompts by the settings' template; it is saved with the tokenizer."""
-    text = {"own": "", "alpaca": ALPACA, "custom": config.custom_template}[config.prompt_template]
-    if text:
-        before, after = (repr(part) for part in text.split(PLACE))
-        said = "{{ messages[-1]['content'] }}"
-        policy.tokenizer.chat_template = "{{ " + before + " }}" + said + "{{ " + after + " }}"
-    return policy
-
-
-def ready(policy: Policy, count: int, config: PreferConfig | SftConfig) -> Ready:
-    """The first event, with the steps to come."""
-    total = config.epochs * math.ceil(count / config.batch)
-    return Ready(total_steps=total, threads=torch.get_num_threads(), device=str(policy.device))
-
-
-def fit(
-    policy: Policy, config: PreferConfig | SftConfig, lengths: Sequence[int], loss_of: StepLoss
-) -> Progress:
-    """Epochs of optimizer steps over batches of examples of similar length."""
-    yield PhaseStarted(name="training")
-    optimizer = torch.optim.AdamW(
-        policy.model.parameters(), lr=config.learning_rate, weight_decay=0.0
-    )
-    total = config.epochs * math.ceil(len(lengths) / config.batch)
-    epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
-    for step, batch in enumerate((batch for epoch in epochs for batch in epoch), start=1):
-        started = time.perf_counter()
-        rate = config.learning_rate * schedule(step, total)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss, metrics = loss_of(batch)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0).item()
-        if not (math.isfinite(norm) and math.isfinite(loss.item())):
-            raise DivergedError(
-                f"The loss was {loss.item()} at step {step}; try a lower learning rate."
-            )
-        optimizer.step()
-        metrics |= {"loss": loss.item(), "grad/norm": norm, "lr": rate}
-        metrics["seconds/step"] = time.perf_counter() - started
-        yield StepDone(step=step, total=total, metrics=metrics)
-
-
-def schedule(step: int, total: int) -> float:
-    """Warm-up, then down to zero, as a share of the peak; steps count from 1."""
-    warmup = max(1, round(WARMUP * total))
-    return min(step / warmup, (total - step + 1) / max(1, total - warmup + 1))
+def models_of(spec: RunSpec, folder: Path) -> tuple[Policy, Policy]:
+    """Policy and reference; raises ConfigError where they read different tokens."""
+    policy, reference = (Policy.load(folder / spec.inputs[r]) for r in ("policy", "reference"))
+    if policy.tokenizer.get_vocab() != reference.tokenizer.get_vocab():
+        raise ConfigError("The policy and the reference have different tokenizers; take one model.")
+    return policy, reference
 
 
 def pairs_of(reference: Policy, records: Sequence[PairRecord]) -> list[Pair]:
@@ -182,13 +127,14 @@ def pairs_of(reference: Policy, records: Sequence[PairRecord]) -> list[Pair]:
     return [Pair(*row) for row in zip(keys, chosen, rejected, *known, strict=True)]
 
 
-@torch.no_grad()
-def scored(policy: Policy, rows: Sequence[Written]) -> Tensor:
-    """(n,) log-probabilities of completions, summed over tokens."""
-    starts = range(0, len(rows), SCORED_AT_ONCE)
-    parts = [rows[start : start + SCORED_AT_ONCE] for start in starts]
-    found = [completion_token_logps(policy.model, rollouts_of(policy, p)).sum(1) for p in parts]
-    return torch.cat(found).cpu()
+def thumbs_of(reference: Policy, records: Sequence[ThumbRecord]) -> list[Thumb]:
+    """The thumbs as tokens, with the log-probabilities that the reference gives them."""
+    rows = [written(reference, r.prompt.messages, r.completion) for r in records]
+    known = scored(reference, rows).tolist()
+    return [
+        Thumb(record.prompt.key, row, logps, record.good)
+        for record, row, logps in zip(records, rows, known, strict=True)
+    ]
 
 
 def ratios(policy: Policy, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
@@ -208,7 +154,8 @@ def preference_step(
     def step(batch: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
         some = [pairs[place] for place in batch]
         chosen, rejected = ratios(policy, some)
-        kl = mismatched(policy, reference, some) if config.loss == "kto" else chosen.new_zeros(())
+        rows = [pair.chosen for pair in some]
+        kl = mismatched(policy, reference, rows) if config.loss == "kto" else chosen.new_zeros(())
         loss = losses(chosen, rejected, kl, config).mean()
         margin = (chosen - rejected).detach()
         return loss, {
@@ -235,27 +182,40 @@ def losses(chosen: Tensor, rejected: Tensor, kl: Tensor, config: PreferConfig) -
     return f_dpo_losses(chosen, rejected, score_of(config.divergence, config.alpha), config.beta)
 
 
-def mismatched(policy: Policy, reference: Policy, pairs: Sequence[Pair]) -> Tensor:
-    """() mean log-ratio of each chosen completion beside the next pair's prompt."""
-    others = [*pairs[1:], pairs[0]]
+def mismatched(policy: Policy, reference: Policy, answers: Sequence[Written]) -> Tensor:
+    """() mean log-ratio of each completion beside the next one's prompt."""
     rows = []
-    for pair, other in zip(pairs, others, strict=True):
-        room = policy.context_length - len(other.chosen.prompt)
-        kept = pair.chosen.completion[:room]
-        rows.append(Written(other.chosen.prompt, kept, cut=len(kept) < len(pair.chosen.completion)))
+    for answer, other in zip(answers, [*answers[1:], answers[0]], strict=True):
+        kept = answer.completion[: policy.context_length - len(other.prompt)]
+        rows.append(Written(other.prompt, kept, cut=len(kept) < len(answer.completion)))
     return (scored(policy, rows) - scored(reference, rows)).mean().to(policy.device)
 
 
-def imitation_step(policy: Policy, rows: Sequence[Written]) -> StepLoss:
-    """The mean negative log-likelihood per token of a batch of completions."""
+def thumb_step(
+    policy: Policy, reference: Policy, thumbs: Sequence[Thumb], config: PreferConfig
+) -> StepLoss:
+    """The loss of a batch of thumbs."""
 
     def step(batch: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
-        rollouts = rollouts_of(policy, [rows[place] for place in batch])
-        logps = completion_token_logps(policy.model, rollouts)
-        loss = -logps.sum() / rollouts.mask.sum()
-        return loss, {"nll/token": loss.item()}
+        some = [thumbs[place] for place in batch]
+        kl = mismatched(policy, reference, [thumb.row for thumb in some])
+        ratios, good = thumb_ratios(policy, some)
+        loss = kto_losses(ratios, good, kl, config.beta).mean()
+        right = (ratios.detach() > kl) == good
+        return loss, {
+            "preference/accuracy": right.float().mean().item(),
+            "kl/mismatched": kl.item(),
+        }
 
     return step
+
+
+def thumb_ratios(policy: Policy, thumbs: Sequence[Thumb]) -> tuple[Tensor, Tensor]:
+    """(n,) log-ratios of the completions, with gradient, and which of them were liked."""
+    rows = rollouts_of(policy, [thumb.row for thumb in thumbs])
+    logps = completion_token_logps(policy.model, rows).sum(1)
+    known = logps.new_tensor([thumb.reference for thumb in thumbs])
+    return logps - known, torch.tensor([thumb.good for thumb in thumbs], device=logps.device)
 
 
 @torch.no_grad()
@@ -270,4 +230,23 @@ def measures(policy: Policy, pairs: Sequence[Pair], config: PreferConfig) -> dic
     return {
         "accuracy": clipped(grouped_interval(right.tolist(), keys)).model_dump(),
         "nll": grouped_interval(nll.tolist(), keys, unit="nats").model_dump(),
+    }
+
+
+@torch.no_grad()
+def thumb_measures(
+    policy: Policy, reference: Policy, thumbs: Sequence[Thumb], config: PreferConfig
+) -> dict[str, Any]:
+    """How often a held-out completion is on its side of the mean log-ratio, and the loss."""
+    kl = mismatched(policy, reference, [thumb.row for thumb in thumbs])
+    starts = range(0, len(thumbs), SCORED_AT_ONCE)
+    each = [thumb_ratios(policy, thumbs[start : start + SCORED_AT_ONCE]) for start in starts]
+    ratios, good = (torch.cat(side) for side in zip(*each, strict=True))
+    keys = [thumb.key for thumb in thumbs]
+    right = ((ratios > kl) == good).double()
+    return {
+        "accuracy": clipped(grouped_interval(right.tolist(), keys)).model_dump(),
+        "kto": grouped_interval(
+            kto_losses(ratios, good, kl, config.beta).tolist(), keys
+        ).model_dump(),
     }

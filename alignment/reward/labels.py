@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from alignment.errors import DataError
-from alignment.records import DemonstrationRecord, PairRecord
+from alignment.records import DemonstrationRecord, PairRecord, ThumbRecord
 
-Labelled = TypeVar("Labelled", PairRecord, DemonstrationRecord)
+Labelled = TypeVar("Labelled", PairRecord, DemonstrationRecord, ThumbRecord)
 
 MIN_PAIRS = 8
 

@@ -9,9 +9,12 @@ from pydantic import ValidationError
 from alignment.config import CONFIGS, OFFLINE, PreferConfig, RunSpec, SftConfig
 from alignment.divergences import DIVERGENCES
 from alignment.errors import ConfigError, DataError
-from alignment.objectives.offline import imitation_step, losses, mismatched, pairs_of, scored
+from alignment.objectives.fitting import scored
+from alignment.objectives.imitation import imitation_step
+from alignment.objectives.offline import losses, mismatched, pairs_of, thumb_step, thumbs_of
 from alignment.policies import Policy
-from alignment.records import DemonstrationRecord, Message, write_jsonl
+from alignment.preferences import kto_losses
+from alignment.records import DemonstrationRecord, Message, ThumbRecord, write_jsonl
 from alignment.scoring import completion_token_logps
 from alignment.texts import rollouts_of, written
 from alignment.trainer import runner
@@ -32,7 +35,8 @@ def pairs():
 @pytest.fixture
 def run(policy_folder, tmp_path, pairs):
     def start(kind, records=pairs, **config):
-        name = "demonstrations" if isinstance(records[0], DemonstrationRecord) else "pairs"
+        names = {DemonstrationRecord: "demonstrations", ThumbRecord: "thumbs"}
+        name = names.get(type(records[0]), "pairs")
         write_jsonl(tmp_path / "rows.jsonl", records)
         inputs = {"policy": str(policy_folder), "reference": str(policy_folder)}
         inputs[name] = "rows.jsonl"
@@ -94,11 +98,46 @@ def test_the_reference_is_asked_once_and_right(policy, pairs):
 
 def test_mismatched_completions_are_those_of_other_prompts(policy, pairs):
     other, places = tiny_policy(seed=3), [0, 5, 10]
-    some = pairs_of(policy, [pairs[place] for place in places])
+    some = [one.chosen for one in pairs_of(policy, [pairs[place] for place in places])]
     nexts = zip(places, [5, 10, 0], strict=True)
     rows = [written(policy, pairs[j].prompt.messages, pairs[i].chosen) for i, j in nexts]
     expected = (scored(other, rows) - scored(policy, rows)).mean()
     torch.testing.assert_close(mismatched(other, policy, some), expected)
+
+
+@pytest.fixture(scope="module")
+def thumbs(pairs):
+    """One of each pair's sides, liked where it was chosen."""
+    liked = [ThumbRecord(prompt=p.prompt, completion=p.chosen, good=True) for p in pairs[::2]]
+    sides = [ThumbRecord(prompt=p.prompt, completion=p.rejected, good=False) for p in pairs[1::2]]
+    return liked + sides
+
+
+def test_thumbs_teach_the_policy(run, thumbs):
+    events = run("prefer", thumbs, loss="kto", epochs=6)
+    summary = events[-1].summary
+    assert summary["accuracy"]["value"] > 0.9
+    assert summary["thumbs_train"] + summary["thumbs_heldout"] == len(thumbs)
+    before = run("prefer", thumbs, loss="kto", epochs=1, learning_rate=1e-9)[-1].summary
+    assert summary["kto"]["high"] < before["kto"]["low"]
+
+
+def test_the_loss_of_thumbs_is_that_of_their_log_ratios(policy, thumbs):
+    other, config = tiny_policy(seed=3), PreferConfig(loss="kto", beta=0.3)
+    some = thumbs_of(policy, [thumbs[0], thumbs[-1], thumbs[3]])
+    rows = [thumb.row for thumb in some]
+    kl = mismatched(other, policy, rows)
+    ratios, good = scored(other, rows) - scored(policy, rows), torch.tensor([True, False, True])
+    loss, metrics = thumb_step(other, policy, some, config)([0, 1, 2])
+    torch.testing.assert_close(loss, kto_losses(ratios, good, kl, 0.3).mean())
+    assert metrics["kl/mismatched"] == pytest.approx(kl.item())
+
+
+def test_thumbs_are_for_kto_and_of_both_kinds(run, thumbs):
+    with pytest.raises(ConfigError, match="KTO alone"):
+        run("prefer", thumbs)
+    with pytest.raises(DataError, match="liked and others that were not"):
+        run("prefer", thumbs[:4], loss="kto")
 
 
 def demonstrations(pairs):

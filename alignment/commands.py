@@ -1,0 +1,179 @@
+"""A run from the command line: its settings and files become a run folder, which `run` computes.
+
+    python -m alignment sft --policy FOLDER --demonstrations FILE.jsonl --epochs 2 --output FOLDER
+
+Torch-free. A YAML file holds the options by the same names; a key may have underscores or dashes.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from difflib import get_close_matches
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from alignment.config import CONFIGS, READS, Kind, RunSpec
+from alignment.errors import ConfigError, DataError
+from alignment.folders import MANIFEST
+from alignment.options import COMMANDS, OF_A_RUN, ROLES, flag, own_name, roles_of, settings_of
+from alignment.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
+from alignment.trl_rows import completion_rows
+
+TRAINS = ("prefer", "align")  # their reference is where the policy starts, unless another is named
+
+
+def prepared(command: str, given: Mapping[str, Any]) -> Path:
+    """A run folder with `config.json` and inputs as our records; raises ConfigError, DataError."""
+    kind = COMMANDS[command]
+    options = from_yaml(kind, given.get("config")) | dict(given)
+    if options.get("resume"):
+        return resumed(kind, options)
+    config, inputs = validated(kind, options), inputs_of(kind, options)
+    folder = Path(options["output"]) if "output" in options else new_folder(command)
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty; name another --output, or --resume its run.")
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        (folder / "inputs").mkdir(parents=True)
+        files = {role: placed(role, path, folder) for role, path in inputs.items()}
+        spec = RunSpec(
+            kind=kind, run=0, epoch=0, config=config, inputs=files, **of_the_run(options)
+        )
+        store(spec, folder)
+        undo.pop_all()
+    return folder
+
+
+def resumed(kind: Kind, options: Mapping[str, Any]) -> Path:
+    """The folder of a run to go on with, from its newest checkpoint; raises ConfigError."""
+    folder = Path(options.get("output", "."))
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"There is no run in {folder}; say with --output which run to resume.")
+    spec = RunSpec.load(folder)
+    if spec.kind != kind:
+        raise ConfigError(f"The run in {folder} is of kind {spec.kind}.")
+    if (folder / "output" / MANIFEST).exists():
+        raise ConfigError(f"The run in {folder} is finished: see {folder / 'output'}.")
+    before = {own_name(kind, name): value for name, value in spec.config.items()}
+    for name, value in validated(kind, before | dict(options)).items():
+        if value != spec.config[name]:
+            raise ConfigError(
+                f"The run in {folder} began with {flag(own_name(kind, name))} {spec.config[name]}; "
+                "begin a new run to change it."
+            )
+    saved = sorted(path.parent.name for path in folder.glob(f"ckpt-*/{MANIFEST}"))
+    (folder / "control.json").unlink(missing_ok=True)
+    store(spec.model_copy(update={"resume_from": saved[-1] if saved else None}), folder)
+    return folder
+
+
+def share_completions(folder: Path) -> None:
+    """Write what a generate run drew as rows that other commands and TRL read."""
+    prompts = read_jsonl(folder / "inputs" / "prompts.jsonl", PromptRecord)
+    drawn = read_jsonl(folder / "output" / "completions.jsonl", CompletionRecord)
+    with (folder / "completions.jsonl").open("w", encoding="utf-8") as lines:
+        for row in completion_rows(prompts, drawn):
+            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def left_out(folder: Path) -> str:
+    """A sentence about prompts that do not take part; empty where all of them do."""
+    spec = RunSpec.load(folder)
+    if "prompts" not in spec.inputs or "prompts" not in spec.config:
+        return ""
+    with (folder / spec.inputs["prompts"]).open(encoding="utf-8") as lines:
+        rows, used = sum(1 for _ in lines), int(spec.config["prompts"])
+    option = flag(own_name(spec.kind, "prompts"))
+    return f"The first {used} of {rows} prompts take part; {option} changes it." * (rows > used)
+
+
+def from_yaml(kind: Kind, path: str | None) -> dict[str, Any]:
+    """The options in a file; raises ConfigError where one of them is unknown."""
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} holds no options; write one on a line, as in “epochs: 2”.")
+    options = {str(name).replace("-", "_"): value for name, value in found.items()}
+    known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN]
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"{path}: there is no “{name}”{near(name, known)}.")
+    return options
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant, as the end of a sentence."""
+    found = get_close_matches(name, list(known), n=1)
+    return f"; did you mean “{found[0]}”?" if found else ""
+
+
+def validated(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a kind, defaults included; raises ConfigError naming each wrong option."""
+    names = {own_name(kind, name): name for name in CONFIGS[kind].model_fields}
+    values = {names[name]: value for name, value in options.items() if name in names}
+    try:
+        return CONFIGS[kind].model_validate(values).model_dump(mode="json")
+    except ValidationError as error:
+        wrong = []
+        for problem in error.errors():
+            name = ".".join(flag(own_name(kind, str(part))) for part in problem["loc"])
+            choices = settings_of(kind).get(name[2:].replace("-", "_"), {}).get("enum", [])
+            hint = near(str(problem["input"]), choices)
+            wrong.append(
+                f"{name}: {problem['msg'].removeprefix('Value error, ')}{hint}".lstrip(": ")
+            )
+        raise ConfigError("; ".join(wrong)) from error
+
+
+def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Seed and threads, where they are given; raises ConfigError."""
+    try:
+        return {name: int(options[name]) for name in ("seed", "threads") if name in options}
+    except (TypeError, ValueError) as error:
+        raise ConfigError("--seed and --threads are whole numbers.") from error
+
+
+def inputs_of(kind: Kind, options: Mapping[str, Any]) -> dict[str, Path]:
+    """Where each input is, by role; raises ConfigError where one is missing."""
+    found = {role: Path(str(options[role])) for role in roles_of(kind) if role in options}
+    if kind in TRAINS and "policy" in found:
+        found.setdefault("reference", found["policy"])
+    for group in READS[kind].needed:
+        if not found.keys() & set(group):
+            raise ConfigError(f"Say with {' or '.join(map(flag, group))} what to work on.")
+    return found
+
+
+def placed(role: str, path: Path, folder: Path) -> str:
+    """The path of an input for RunSpec: of a model, or of rows turned into records."""
+    if (rows := ROLES[role].rows) is None:
+        result = path / "output"
+        path = result if (result / MANIFEST).is_file() else path
+        if not path.is_dir():
+            raise DataError(f"{flag(role)}: {path} is not a folder.")
+        return str(path.resolve())
+    try:
+        write_jsonl(folder / "inputs" / f"{role}.jsonl", rows(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{flag(role)}: {path} cannot be read: {error}") from error
+    return f"inputs/{role}.jsonl"
+
+
+def store(spec: RunSpec, folder: Path) -> None:
+    """Write `config.json`."""
+    (folder / "config.json").write_text(spec.model_dump_json(indent=1), encoding="utf-8")
+
+
+def new_folder(command: str) -> Path:
+    """A folder that is not there yet."""
+    numbered = (Path("runs") / f"{command}-{number}" for number in count(1))
+    return next(path for path in numbered if not path.exists())

@@ -1,0 +1,87 @@
+"""Imitation (supervised fine-tuning): raise the likelihood of completions, and only theirs.
+
+The prompt's tokens add nothing to the loss.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from alignment.config import RunSpec, SftConfig
+from alignment.errors import DataError
+from alignment.estimators import grouped_interval
+from alignment.events import Finished, PhaseStarted
+from alignment.folders import committed
+from alignment.objectives.fitting import Progress, StepLoss, fit, ready, scored
+from alignment.policies import Policy
+from alignment.records import DemonstrationRecord, PairRecord, read_jsonl
+from alignment.reward.labels import divided
+from alignment.scoring import completion_token_logps
+from alignment.texts import Written, rollouts_of, written
+
+MIN_DEMONSTRATIONS = 2
+ALPACA = "### Instruction:\n{prompt}\n\n### Response:\n"
+PLACE = "{prompt}"
+
+
+def imitate(spec: RunSpec, folder: Path) -> Progress:
+    """Run of kind sft: train `policy` on `demonstrations`, or on the chosen sides of `pairs`."""
+    config = SftConfig.model_validate(spec.config)
+    torch.manual_seed(spec.seed)
+    records = demonstrations(spec, folder)
+    fitted, held = divided(records, config.held_out)
+    policy = with_template(Policy.load(folder / spec.inputs["policy"]), config)
+    yield ready(policy, len(fitted), config)
+    rows = [written(policy, record.prompt.messages, record.completion) for record in fitted]
+    yield from fit(policy, config, [row.length for row in rows], imitation_step(policy, rows))
+    yield PhaseStarted(name="measuring")
+    judged = [written(policy, record.prompt.messages, record.completion) for record in held]
+    nll = -scored(policy, judged) / torch.tensor([len(row.completion) for row in judged])
+    keys = [record.prompt.key for record in held]
+    summary = {
+        "nll": grouped_interval(nll.tolist(), keys, unit="nats / token").model_dump(),
+        "demonstrations_train": len(rows),
+        "demonstrations_heldout": len(judged),
+        "demonstrations_cut": sum(row.cut for row in rows + judged),
+    }
+    with committed(folder / "output") as output:
+        policy.save(output)
+    yield Finished(summary=summary)
+
+
+def demonstrations(spec: RunSpec, folder: Path) -> list[DemonstrationRecord]:
+    """What is imitated, each once; raises DataError where there is too little of it."""
+    if "demonstrations" in spec.inputs:
+        path = folder / spec.inputs["demonstrations"]
+        found = list(read_jsonl(path, DemonstrationRecord))
+    else:
+        pairs = read_jsonl(folder / spec.inputs["pairs"], PairRecord)
+        found = [DemonstrationRecord(prompt=p.prompt, completion=p.chosen) for p in pairs]
+    kept = {(row.prompt.key, row.completion): row for row in found if row.completion.strip()}
+    if len(kept) < MIN_DEMONSTRATIONS:
+        raise DataError(f"There are {len(kept)} completions to imitate; collect more.")
+    return list(kept.values())
+
+
+def with_template(policy: Policy, config: SftConfig) -> Policy:
+    """The policy, reading prompts by the settings' template; it is saved with the tokenizer."""
+    text = {"own": "", "alpaca": ALPACA, "custom": config.custom_template}[config.prompt_template]
+    if text:
+        before, after = (repr(part) for part in text.split(PLACE))
+        said = "{{ messages[-1]['content'] }}"
+        policy.tokenizer.chat_template = "{{ " + before + " }}" + said + "{{ " + after + " }}"
+    return policy
+
+
+def imitation_step(policy: Policy, rows: Sequence[Written]) -> StepLoss:
+    """The mean negative log-likelihood per token of a batch of completions."""
+
+    def step(batch: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
+        rollouts = rollouts_of(policy, [rows[place] for place in batch])
+        logps = completion_token_logps(policy.model, rollouts)
+        loss = -logps.sum() / rollouts.mask.sum()
+        return loss, {"nll/token": loss.item()}
+
+    return step

@@ -1,0 +1,154 @@
+"""The options of the command line, drawn from the settings of each kind of run and from what it reads.
+
+Torch-free. An option is called as its setting is, with dashes; a setting that is called as an input is
+has the name in `RENAMED`.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from alignment import trl_rows
+from alignment.config import CONFIGS, READS, Kind
+
+Schema = Mapping[str, Any]
+
+COMMANDS: Mapping[str, Kind] = {
+    "train-starter" if kind == "pretrain" else kind: kind for kind in CONFIGS if kind != "import"
+}
+RENAMED = {"prompts": "max_prompts", "judge": "judged_by"}
+OF_A_RUN: Mapping[str, tuple[str, str]] = {
+    "config": ("FILE.yaml", "inputs and settings by name; options given beside it count more"),
+    "output": ("FOLDER", "of the run: its result is FOLDER/output (default: a new one in runs/)"),
+    "seed": ("N", "the same seed repeats the run (default: 0)"),
+    "threads": ("N", "of the CPU (default: torch's choice)"),
+}
+
+
+class Role(NamedTuple):
+    """What an input is, and how its rows become ours; a model's folder has no rows."""
+
+    help: str
+    rows: Callable[[Path], Iterator[BaseModel]] | None = None
+
+
+ROLES: Mapping[str, Role] = {
+    "policy": Role("the model that is trained, or that answers"),
+    "reference": Role("the model to stay near, or to compare with; in training the policy itself"),
+    "reward": Role("a reward model"),
+    "judge": Role("a second reward model, of labels that nothing was trained on"),
+    "backbone": Role("the model that the reward model starts from"),
+    "prompts": Role("rows with a prompt", trl_rows.prompts),
+    "pairs": Role("rows with chosen and rejected, and a prompt or none", trl_rows.pairs),
+    "demonstrations": Role("rows with prompt and completion", trl_rows.demonstrations),
+    "thumbs": Role("rows with prompt, completion and label", trl_rows.thumbs),
+}
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add a command for every kind of run that starts from files."""
+    for command, kind in COMMANDS.items():
+        about = first_line(CONFIGS[kind])
+        parser = commands.add_parser(
+            command,
+            help=about,
+            description=about,
+            usage=f"%(prog)s {_usage(kind)}[--output FOLDER] [--config FILE.yaml] [--SETTING VALUE …]",
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
+        inputs = parser.add_argument_group("inputs")
+        for role in roles_of(kind):
+            inputs.add_argument(flag(role), metavar=_file(role), help=ROLES[role].help)
+        run = parser.add_argument_group("run")
+        for name, (metavar, about) in OF_A_RUN.items():
+            run.add_argument(flag(name), metavar=metavar, help=about)
+        run.add_argument("--resume", action="store_true", help="go on with the run in --output")
+        _add_settings(parser, kind)
+
+
+def _add_settings(parser: argparse.ArgumentParser, kind: Kind) -> None:
+    topics: dict[str, argparse._ArgumentGroup] = {}
+    for name, field in settings_of(kind).items():
+        title = field["topic"].lower()
+        if title not in topics:
+            topics[title] = parser.add_argument_group(title)
+        about = f"{field['title']}: {field['description']} {in_words(field)}".replace("%", "%%")
+        topics[title].add_argument(flag(name), metavar="VALUE", help=about)
+
+
+def flag(name: str) -> str:
+    """How an input or a setting is called on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def settings_of(kind: Kind) -> dict[str, Schema]:
+    """The schemas of a kind's settings by their names here; not those that the web app alone reads."""
+    fields = CONFIGS[kind].model_json_schema()["properties"].items()
+    return {own_name(kind, name): field for name, field in fields if not field["dashboard"]}
+
+
+def own_name(kind: Kind, setting: str) -> str:
+    """How a setting of a kind is called here."""
+    return RENAMED[setting] if setting in roles_of(kind) else setting
+
+
+def roles_of(kind: Kind) -> list[str]:
+    """The roles of a kind's inputs."""
+    needed, optional = READS[kind]
+    return [role for group in (*needed, optional) for role in group]
+
+
+def known_options(command: str) -> list[str]:
+    """All options of a command."""
+    kind = COMMANDS.get(command)
+    names = [*roles_of(kind), *OF_A_RUN, "resume", *settings_of(kind)] if kind else []
+    return [flag(name) for name in names]
+
+
+def field_lines(kind: Kind) -> list[str]:
+    """Each setting of a kind: name, default, bounds, unit, what it does."""
+    lines = [first_line(CONFIGS[kind])]
+    for name, field in CONFIGS[kind].model_json_schema()["properties"].items():
+        unit = f" {field['unit']}" if field.get("unit") else ""
+        lines.append(f"\n{name} = {field['default']}{unit}   ({bounds(field)})")
+        lines.append(f"    {field['title']}: {field['description']}")
+    return lines
+
+
+def first_line(config: type) -> str:
+    """What a kind of run does."""
+    return (config.__doc__ or "").strip().splitlines()[0]
+
+
+def in_words(field: Schema) -> str:
+    """Default, unit and bounds of a setting, and the choices that it is read for."""
+    default = "empty" if field["default"] == "" else field["default"]
+    when = [f"{name} {' or '.join(values)}" for name, values in field["when"].items()]
+    parts = [
+        f"default: {default} {field['unit']}".strip(),
+        bounds(field),
+        f"read for {' and '.join(when)}" if when else "",
+    ]
+    return f"({'; '.join(filter(None, parts))})"
+
+
+def bounds(field: Schema) -> str:
+    """The values that a setting may have."""
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    found = [f"{sign} {field[name]}" for name, sign in signs.items() if name in field]
+    return ", ".join(found) or f"≤ {field.get('maxLength', 'any number of')} characters"
+
+
+def _usage(kind: Kind) -> str:
+    groups = [" | ".join(f"{flag(r)} {_file(r)}" for r in group) for group in READS[kind].needed]
+    return "".join(f"({group}) " if "|" in group else f"{group} " for group in groups)
+
+
+def _file(role: str) -> str:
+    return "FILE.jsonl" if ROLES[role].rows else "FOLDER"

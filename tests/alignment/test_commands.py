@@ -1,0 +1,256 @@
+"""The command line: from files in TRL's formats to models, by the same settings as everywhere."""
+
+import json
+
+import pytest
+
+from alignment.__main__ import main
+from alignment.config import CONFIGS, READS, RunSpec
+from alignment.events import CheckpointSaved, Finished, Ready, parse_event
+from alignment.folders import verify
+from alignment.options import COMMANDS, OF_A_RUN, ROLES, roles_of, settings_of
+from alignment.policies import Policy
+from alignment.records import PromptRecord, read_jsonl
+from tests.alignment.test_loop import SMALL
+
+WORDS = ["day", "night", "sun", "rain"]
+ASKED = [f"{one} {other}" for one in WORDS for other in WORDS]
+ALIGN = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """A file of rows, one for each prompt."""
+
+    def write(name, row_of):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("\n".join(json.dumps(row_of(prompt)) for prompt in ASKED))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def prompts(rows):
+    return rows("prompts", lambda prompt: {"prompt": prompt})
+
+
+@pytest.fixture
+def pairs(rows):
+    return rows("pairs", lambda p: {"prompt": p, "chosen": "good good", "rejected": "bad"})
+
+
+@pytest.fixture
+def call(tmp_path, capsys):
+    """Run a command; the lines of what it printed, and its run folder's events."""
+
+    def call(command, *options, status=0, output="run"):
+        folder = tmp_path / output
+        assert main([command, *map(str, options), "--output", str(folder)]) == status
+        path = folder / "events.jsonl"
+        found = path.read_bytes().splitlines() if path.exists() else []
+        return capsys.readouterr(), [parse_event(line) for line in found]
+
+    return call
+
+
+def test_a_starter_is_trained_from_nothing(call, tmp_path):
+    tiny = {"documents": 100, "layers": 1, "width": 16, "heads": 2, "vocabulary": 400, "steps": 2}
+    shown, events = call("train-starter", *(f"--{name}={value}" for name, value in tiny.items()))
+    assert shown.out.splitlines() == [str(tmp_path / "run" / "output")]
+    assert isinstance(events[-1], Finished)
+    assert Policy.load(tmp_path / "run" / "output").context_length == 128
+
+
+def test_a_policy_imitates_a_file(call, rows, policy_folder):
+    file = rows("demos", lambda p: {"prompt": p, "completion": "good"})
+    _, events = call("sft", "--policy", policy_folder, "--demonstrations", file, "--epochs", 1)
+    summary = events[-1].summary
+    assert summary["demonstrations_train"] + summary["demonstrations_heldout"] == len(ASKED)
+
+
+def test_a_policy_learns_preferences(call, pairs, policy_folder, tmp_path):
+    _, events = call("prefer", "--policy", policy_folder, "--pairs", pairs, "--loss", "ipo")
+    assert events[-1].summary["loss"] == "ipo"
+    spec = RunSpec.load(tmp_path / "run")
+    assert spec.inputs["reference"] == spec.inputs["policy"] == str(policy_folder)
+
+
+def test_a_policy_learns_from_thumbs(call, rows, policy_folder):
+    row = {"completion": "good"}
+    file = rows("thumbs", lambda p: row | {"prompt": p, "label": p < "rain"})
+    _, events = call("prefer", "--policy", policy_folder, "--thumbs", file, "--loss", "kto")
+    assert events[-1].summary["thumbs_train"] > 0
+
+
+def test_from_a_reward_model_to_an_aligned_policy_and_its_evaluation(
+    call, pairs, prompts, policy_folder, tmp_path
+):
+    call("reward", "--backbone", policy_folder, "--pairs", pairs, "--epochs", 1, output="reward")
+    models = ["--policy", policy_folder, "--reward", tmp_path / "reward", "--prompts", prompts]
+    shown, events = call(
+        "align", *models, *ALIGN, "--max-prompts", 4, "--seed", 3, output="aligned"
+    )
+    assert shown.err == "The first 4 of 16 prompts take part; --max-prompts changes it.\n"
+    assert isinstance(events[-1], Finished)
+    assert RunSpec.load(tmp_path / "aligned").seed == 3
+    models[1] = tmp_path / "aligned"
+    judge = ["--reference", policy_folder, "--judged-by", "none", "--max-new-tokens", 6]
+    _, events = call("evaluate", *models, *judge, output="scores")
+    assert events[-1].summary["kl_reference"]["n"] == len(ASKED)
+
+
+def test_completions_come_with_their_prompts(call, prompts, policy_folder, tmp_path):
+    call("generate", "--policy", policy_folder, "--prompts", prompts, "--max-new-tokens", 4)
+    lines = (tmp_path / "run" / "completions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["prompt"][0]["content"] for line in lines[::2]] == ASKED
+    assert verify(tmp_path / "run" / "output")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_every_setting_and_input(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    kind = COMMANDS[command]
+    for name, field in settings_of(kind).items():
+        parts = [f"--{name.replace('_', '-')} VALUE {field['title']}: {field['description']} ("]
+        parts += [field["unit"], *field.get("enum", []), str(field["default"])]
+        assert [part for part in parts if part not in text] == []
+    assert all(f"--{role} F" in text for role in roles_of(kind))
+
+
+def test_only_what_the_web_app_stores_has_no_option():
+    for command, kind in COMMANDS.items():
+        hidden = len(CONFIGS[kind].model_fields) - len(settings_of(kind))
+        assert hidden == {"generate": 1, "sft": 1, "prefer": 1, "reward": 1}.get(command, 0)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_no_option_is_called_as_another_is(kind):
+    assert kind in READS
+    if kind != "import":
+        names = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, "resume", "help"]
+        assert len(set(names)) == len(names)
+        assert set(roles_of(kind)) <= set(ROLES)
+
+
+@pytest.fixture
+def yaml(tmp_path):
+    def write(text):
+        (tmp_path / "options.yaml").write_text(text)
+        return ["--config", tmp_path / "options.yaml"]
+
+    return write
+
+
+def test_a_yaml_file_holds_inputs_and_settings_and_options_count_more(
+    call, yaml, pairs, policy_folder, tmp_path
+):
+    text = f"policy: {policy_folder}\npairs: {pairs}\nlearning-rate: 1e-4\nbeta: 0.5\nseed: 4\n"
+    call("prefer", *yaml(text), "--beta", "0.25")
+    spec = RunSpec.load(tmp_path / "run")
+    assert (spec.config["learning_rate"], spec.config["beta"], spec.seed) == (1e-4, 0.25, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("lerning_rate: 1", "there is no “lerning_rate”; did you mean “learning_rate”?"),
+        ("labels: train", "there is no “labels”."),
+        ("- beta", "holds no options"),
+        ("beta: [", "cannot be read"),
+        ("beta: 0", "--beta: Input should be greater than 0"),
+        ("seed: x", "--seed and --threads are whole numbers"),
+    ],
+)
+def test_a_wrong_file_of_options_is_refused(
+    call, yaml, text, reason, policy_folder, pairs, tmp_path
+):
+    models = ["--policy", policy_folder, "--pairs", pairs]
+    shown, _ = call("prefer", *yaml(text), *models, status=3)
+    assert reason in shown.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--divergence", "revers_kl"], "did you mean “reverse_kl”?"),
+        (["--divergence", "pearson_chi2"], "with pearson_chi2 pairs do not decide the policy"),
+        (["--beta", "much", "--epochs", "0"], "; --epochs: Input should be greater than or equal"),
+        ([], "Say with --pairs or --thumbs what to work on."),
+        (["--pairs", "gone.jsonl"], "--pairs: gone.jsonl cannot be read"),
+        (["--pairs", "", "--reference", "nowhere"], "--reference: nowhere is not a folder."),
+    ],
+)
+def test_a_wrong_option_is_refused(call, options, reason, policy_folder, tmp_path):
+    shown, _ = call("prefer", "--policy", policy_folder, *options, status=3)
+    assert reason in shown.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_option_names_the_nearest(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["align", "--learning_rate=1"])
+    assert (
+        "there is no --learning_rate=1; did you mean “--learning-rate”?" in capsys.readouterr().err
+    )
+
+
+def test_a_wrong_row_is_refused_by_its_line(call, policy_folder, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "sun"}\n{"text": "sun"}\n')
+    options = ["--policy", policy_folder, "--prompts", tmp_path / "rows.jsonl"]
+    shown, _ = call("generate", *options, status=3)
+    assert shown.err.startswith("data: rows.jsonl, line 2: there is no “prompt”")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_in_use_is_left_alone(call, prompts, policy_folder, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    shown, _ = call("generate", "--policy", policy_folder, "--prompts", prompts, status=3)
+    assert "is not empty" in shown.err
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_without_an_output_runs_are_numbered(prompts, policy_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = ["--policy", str(policy_folder), "--prompts", prompts, "--max-new-tokens", "1"]
+    for number in (1, 2):
+        assert main(["generate", *options]) == 0
+        assert capsys.readouterr().out == f"runs/generate-{number}/output\n"
+
+
+def test_a_run_is_resumed_from_its_newest_checkpoint(call, prompts, policy_folder, tmp_path):
+    rule = ["--reward-weight", 0, "--rule", "contains", "--rule-text", "sun"]
+    models = ["--policy", policy_folder, "--prompts", prompts, *ALIGN, *rule]
+    _, whole = call("align", *models, output="whole")
+    _, events = call("align", *models)
+    saved = [event.path for event in events if isinstance(event, CheckpointSaved)]
+    for path in (tmp_path / "run" / "output").iterdir():
+        path.unlink()
+    (tmp_path / "run" / "output").rmdir()
+    (tmp_path / "run" / "control.json").write_text('{"stop": "now"}')
+    shown, _ = call("align", "--resume", "--beta", 9, status=3)
+    assert "began with --beta 0.35; begin a new run" in shown.err
+    _, events = call("align", "--resume")
+    ready = [event for event in events if isinstance(event, Ready)][-1]
+    assert saved[-1] == f"ckpt-{ready.resumed_step:06d}"
+    assert events[-1].summary["reward"] == whole[-1].summary["reward"]
+    shown, _ = call("align", "--resume", status=3)
+    assert "is finished" in shown.err
+    shown, _ = call("sft", "--resume", status=3)
+    assert "is of kind align" in shown.err
+
+
+def test_there_must_be_a_run_to_resume(call):
+    shown, _ = call("align", "--resume", status=3)
+    assert "There is no run in" in shown.err
+
+
+def test_prompts_are_stored_as_records(call, prompts, policy_folder, tmp_path):
+    call("generate", "--policy", policy_folder, "--prompts", prompts, "--max-new-tokens", 1)
+    stored = read_jsonl(tmp_path / "run" / "inputs" / "prompts.jsonl", PromptRecord)
+    assert [record.text for record in stored] == ASKED

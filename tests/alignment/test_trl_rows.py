@@ -1,0 +1,145 @@
+"""Rows of TRL's formats, typed as its documentation shows them, read as ours."""
+
+import json
+
+import pytest
+
+from alignment import trl_rows
+from alignment.errors import DataError
+from alignment.records import CompletionRecord, Message, PromptRecord, prompt_key
+
+SKY, BLUE, GREEN = "What color is the sky?", "It is blue.", "It is green."
+ASKED = [{"role": "user", "content": SKY}]
+SAID = [{"role": "assistant", "content": BLUE}]
+WRONG = [{"role": "assistant", "content": GREEN}]
+TURNS = (Message(role="user", content=SKY),)
+PROMPT = PromptRecord(key=prompt_key(TURNS), messages=TURNS)
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    *ASKED,
+    *SAID,
+    {"role": "user", "content": "Why?"},
+]
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(reader, *rows):
+        path = tmp_path / "rows.jsonl"
+        lines = (row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows)
+        path.write_bytes(b"\n".join(lines))
+        return list(reader(path))
+
+    return read
+
+
+@pytest.mark.parametrize("row", [{"prompt": SKY}, {"prompt": ASKED}, SKY], ids=str)
+def test_prompts_alone(read, row):
+    assert read(trl_rows.prompts, row) == [PROMPT]
+
+
+def test_a_conversation_stays_whole(read):
+    (prompt,) = read(trl_rows.prompts, {"prompt": TALK})
+    assert [turn.model_dump() for turn in prompt.messages] == TALK
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": SKY, "completion": f" {BLUE}\n"},
+        {"prompt": ASKED, "completion": SAID},
+        {"messages": ASKED + SAID},
+    ],
+    ids=str,
+)
+def test_prompts_with_completions(read, row):
+    (record,) = read(trl_rows.demonstrations, row)
+    assert (record.prompt, record.completion) == (PROMPT, BLUE)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": SKY, "chosen": " " + BLUE, "rejected": " " + GREEN},
+        {"prompt": ASKED, "chosen": SAID, "rejected": WRONG},
+        {"chosen": ASKED + SAID, "rejected": ASKED + WRONG},
+    ],
+    ids=str,
+)
+def test_preferences(read, row):
+    (record,) = read(trl_rows.pairs, row)
+    assert (record.prompt, record.chosen, record.rejected) == (PROMPT, BLUE, GREEN)
+    assert record.strength == 1
+
+
+def test_texts_share_whole_words_as_their_prompt(read):
+    (record,) = read(
+        trl_rows.pairs, {"chosen": "The sky is blue.", "rejected": "The sky is black."}
+    )
+    assert (record.prompt.text, record.chosen, record.rejected) == ("The sky is", "blue.", "black.")
+
+
+def test_what_our_exports_say_of_a_pair_is_kept(read):
+    row = {"prompt": SKY, "chosen": BLUE, "rejected": GREEN, "strength": 3, "annotator": "a1"}
+    (record,) = read(trl_rows.pairs, row | {"group": "g", "prompt_key": "ignored"})
+    assert (record.strength, record.annotator, record.group) == (3, "a1", "g")
+
+
+@pytest.mark.parametrize(
+    ("row", "good"),
+    [
+        ({"prompt": SKY, "completion": BLUE, "label": True}, True),
+        ({"prompt": ASKED, "completion": SAID, "label": False}, False),
+    ],
+    ids=str,
+)
+def test_thumbs(read, row, good):
+    (record,) = read(trl_rows.thumbs, row)
+    assert (record.prompt, record.completion, record.good) == (PROMPT, BLUE, good)
+
+
+REFUSED = [
+    (trl_rows.prompts, {"text": "Once"}, "no “prompt”, and “text” holds a whole text"),
+    (trl_rows.prompts, {"instruction": SKY}, "no “prompt” among its columns: instruction"),
+    (trl_rows.prompts, {}, "columns: none"),
+    (trl_rows.prompts, {"prompt": ASKED + SAID}, "does not end with the user's turn"),
+    (trl_rows.prompts, {"prompt": []}, "does not end with the user's turn"),
+    (trl_rows.prompts, {"prompt": 3}, "“prompt” is neither text nor a list of messages"),
+    (trl_rows.prompts, {"prompt": " "}, "“prompt” has a turn without text"),
+    (trl_rows.prompts, {"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "without text"),
+    (trl_rows.prompts, {"prompt": [{"role": "tool", "content": "x"}]}, "a turn of role “tool”"),
+    (trl_rows.prompts, {"prompt": ["x"]}, "a turn of role “None”"),
+    (trl_rows.prompts, [SKY], "not a JSON object"),
+    (trl_rows.prompts, b'{"prompt": ', "not JSON: Expecting value at column 11"),
+    (trl_rows.pairs, SKY, "not a JSON object"),
+    (trl_rows.pairs, {"prompt": SKY, "chosen": BLUE}, "no “rejected” among"),
+    (trl_rows.pairs, {"chosen": BLUE, "rejected": WRONG}, "not of the same form"),
+    (trl_rows.pairs, {"chosen": "Yes", "rejected": "No"}, "begin differently"),
+    (trl_rows.pairs, {"chosen": TALK + SAID, "rejected": ASKED}, "begin differently"),
+    (trl_rows.pairs, {"chosen": ASKED + SAID, "rejected": ASKED}, "turn of the assistant, not of nobody"),
+    (trl_rows.pairs, {"prompt": SKY, "chosen": BLUE, "rejected": GREEN, "strength": 9}, "“strength”: "),
+    (trl_rows.demonstrations, {"messages": ASKED}, "does not end with the user's turn"),
+    (trl_rows.demonstrations, {"prompt": SKY, "completion": SAID + ASKED}, "assistant, user"),
+    (trl_rows.demonstrations, {"prompt": SKY, "completions": ["a"], "labels": [True]}, "steps of a"),
+    (trl_rows.thumbs, {"prompt": SKY, "completion": BLUE, "label": 1}, "must be true or false"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reader", "row", "reason"), REFUSED, ids=lambda part: str(part)[:50])
+def test_a_row_that_is_not_of_the_format_is_refused_by_its_line(read, reader, row, reason):
+    good = {"prompt": SKY, "completion": BLUE, "chosen": BLUE, "rejected": GREEN, "label": True}
+    with pytest.raises(DataError, match=r"^rows\.jsonl, line 3: ") as refusal:
+        read(reader, good, b"", row, good)
+    assert reason in str(refusal.value)
+
+
+def test_completions_are_written_as_they_can_be_read(read):
+    drawn = CompletionRecord(
+        prompt_key=PROMPT.key, text=BLUE, logps=-2.5, tokens=4, truncated=False
+    )
+    (row,) = trl_rows.completion_rows([PROMPT], [drawn])
+    assert row == {
+        "prompt": ASKED, "completion": SAID, "logps": -2.5, "tokens": 4, "truncated": False
+    }  # fmt: skip
+    (record,) = read(trl_rows.demonstrations, row)
+    assert (record.prompt, record.completion) == (PROMPT, BLUE)
