@@ -8,6 +8,7 @@ from pydantic import model_validator
 from alignment.config.divergences import UNBOUNDED, DivergenceName
 from alignment.config.fields import ConflictError, Settings, setting
 
+ObjectiveName = Literal["fdpg"]
 EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
 ServedName = Literal["as_trained", "int8"]
 RuleName = Literal["no_rule", "contains", "matches", "words", "similarity"]
@@ -16,6 +17,12 @@ RuleName = Literal["no_rule", "contains", "matches", "words", "similarity"]
 class OneDivergence(Settings):
     """What sets an alignment run apart from a population, whose agents minimise one each."""
 
+    objective: ObjectiveName = setting(
+        "fdpg",
+        "Objective",
+        help="f-DPG minimises a divergence from the target.",
+        topic="Objective",
+    )
     divergence: DivergenceName = setting(
         "jensen_shannon",
         "Divergence",

@@ -1,6 +1,7 @@
-"""f-DPG: bring a policy to the target p(x|c) of `targets` by minimising an f-divergence.
+"""The on-policy loop: draw completions, score them, move the policy by an objective's loss.
 
-Go et al., "Aligning Language Models with Preferences through f-divergence Minimization" (ICML 2023).
+f-DPG brings the policy to the target p(x|c) of `targets` by minimising an f-divergence: Go et al.,
+"Aligning Language Models with Preferences through f-divergence Minimization" (ICML 2023).
 Departures: 1. Z_c is estimated per prompt, from the reference's completions and from earlier steps;
 this step's samples enter it after the step, so the gradient is unbiased given the estimate.
 2. The baseline is the mean pseudo-reward of the same prompt's other completions.

@@ -1,4 +1,4 @@
-"""What a run of f-DPG is about, the state that decides its next step, and how both begin."""
+"""What an on-policy run is about, the state that decides its next step, and how both begin."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,12 +72,17 @@ class State:
 
 @dataclass(frozen=True)
 class Scored:
-    """Completions with what the target says of them; all but the rollouts have shape (n,)."""
+    """Completions with what the target says of them."""
 
     rollouts: Rollouts
     values: Values
-    reference_logps: Tensor
-    log_weights: Tensor  # log P - log sampler, fp64
+    reference_token_logps: Tensor  # (n, length), 0 where masked
+    log_weights: Tensor  # (n,) log P - log sampler, fp64
+
+    @property
+    def reference_logps(self) -> Tensor:
+        """(n,) log-probabilities of the completions under the reference."""
+        return self.reference_token_logps.sum(1)
 
     @property
     def rewards(self) -> Tensor:
@@ -94,7 +99,7 @@ class Scored:
         return Scored(
             self.rollouts.rows(picked),
             self.values.rows(picked),
-            self.reference_logps[picked],
+            self.reference_token_logps[picked],
             self.log_weights[picked],
         )
 
@@ -194,7 +199,7 @@ def prepare(problem: Problem, state: State) -> None:
         generator=state.generator,
     )
     without = [0.0] * len(problem.target.wishes)  # as lambda is fitted to these completions
-    scored = score(problem, rollouts, without, reference_logps=rollouts.logps)
+    scored = score(problem, rollouts, without, token_logps=rollouts.token_logps)
     means = scored.rewards.view(len(chosen), -1).mean(1)
     state.reference_rewards += means.tolist()
     if problem.target.wishes:
@@ -248,20 +253,20 @@ def score(
     problem: Problem,
     rollouts: Rollouts,
     lambdas: Sequence[float],
-    reference_logps: Tensor | None = None,
+    token_logps: Tensor | None = None,
 ) -> Scored:
-    """Rewards, reference and target of completions that were drawn at temperature 1."""
-    if reference_logps is None:
+    """Rewards, reference and target of completions; `token_logps` are the reference's, if known."""
+    if token_logps is None:
         with torch.no_grad():
-            reference_logps = completion_token_logps(problem.reference.model, rollouts).sum(1)
+            token_logps = completion_token_logps(problem.reference.model, rollouts)
     values = problem.target.values(problem.reference, rollouts)
     if values.rewards.isnan().any() or values.rewards.isposinf().any():
         raise DivergedError(
             "The reward of a completion was not a number; train the reward model again with a "
             "lower learning rate."
         )
-    log_scores = problem.target.log_scores(reference_logps, values, lambdas)
-    return Scored(rollouts, values, reference_logps, log_scores - rollouts.logps.double())
+    log_scores = problem.target.log_scores(token_logps.sum(1), values, lambdas)
+    return Scored(rollouts, values, token_logps, log_scores - rollouts.logps.double())
 
 
 def learn_z(problem: Problem, z: ZCache, chosen: Sequence[int], log_weights: Tensor) -> None:

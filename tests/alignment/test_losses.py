@@ -1,13 +1,13 @@
 """Every estimator of the gradient against autograd of the divergence, over all outcomes."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 
 from alignment.config import AlignConfig
 from alignment.divergences import DIVERGENCES
+from alignment.objectives.divergence import divergence_loss, fdpg
 from alignment.objectives.losses import (
     advantages,
     importance,
@@ -17,7 +17,8 @@ from alignment.objectives.losses import (
     surrogate_loss,
 )
 from alignment.objectives.problem import Problem, Scored, begin
-from alignment.objectives.steps import Drawn, Term, backward, loss_weights, terms_of
+from alignment.objectives.samples import Drawn, Pass, Term, terms_of
+from alignment.objectives.steps import backward
 from alignment.quantisation import int8_weights
 from alignment.sampling import Rollouts
 from alignment.scoring import batches, completion_token_logps
@@ -152,18 +153,23 @@ def some_energies(rollouts, *, zeros):
 
 
 def all_outcomes(policy, rollouts, energies, term):
-    """Every outcome once, as if drawn from a uniform sampler; no baseline, as each knows the others."""
+    """Every outcome once, as if drawn from a uniform sampler."""
     n = len(rollouts.prompts)
     logps = torch.zeros(rollouts.mask.shape, dtype=torch.float64)
     logps[:, 0] = -math.log(n)
     drawn = Rollouts(rollouts.prompts, rollouts.tokens, rollouts.mask, logps, rollouts.truncated)
-    reference = completion_token_logps(policy.model, rollouts).sum(1).detach()
-    weights = reference + energies - drawn.logps
-    log_z = (reference + energies).logsumexp(0, keepdim=True)
+    reference = completion_token_logps(policy.model, rollouts).detach()
+    weights = reference.sum(1) + energies - drawn.logps
+    log_z = (reference.sum(1) + energies).logsumexp(0, keepdim=True)
     values = Values(energies, torch.zeros(n, 0), torch.zeros(n, 0))
-    u = log_z - weights[None]
     scored = Scored(drawn, values, reference, weights)
-    return Drawn(term, scored, log_z, torch.tensor([True]), u, torch.zeros_like(u))
+    return Drawn(term, scored, log_z, torch.tensor([True]), log_z - weights[None])
+
+
+def without_baseline(problem, state, drawn):
+    """Add the gradient of f-DPG's loss, as each of all outcomes knows the others."""
+    rated = divergence_loss(problem, drawn, torch.zeros_like(drawn.u).flatten(), {})
+    return backward(state, drawn, rated, old=True)
 
 
 def loop(policy, folder, **settings):
@@ -200,19 +206,22 @@ def test_a_step_has_the_exact_gradient_on_a_language_model(tiny, tmp_path, name,
     energies = some_energies(rollouts, zeros=zeros)
     drawn = all_outcomes(policy, rollouts, energies, Term())
     expected = exact_on_model(policy, rollouts, drawn, divergence)
-    backward(problem, state, drawn, old=True)
+    without_baseline(problem, state, drawn)
     close(gradients(policy.model), expected)
 
 
-def test_fresh_samples_weigh_by_their_advantage(tiny):
+def test_fresh_samples_weigh_by_their_advantage(tiny, tmp_path):
     policy, rollouts = tiny
+    problem, state = loop(policy, tmp_path, divergence="reverse_kl")
     drawn = all_outcomes(policy, rollouts, some_energies(rollouts, zeros=False), Term())
-    config = AlignConfig(divergence="reverse_kl")
-    drawn = replace(drawn, rho=-drawn.u)
+    expected = advantages(-drawn.u)
+    rated = fdpg(problem, state, drawn)
     for batch in batches(drawn.scored.rollouts, tokens=20):
-        logps = torch.zeros(batch.mask.shape, dtype=torch.float64)
-        weights, *_ = loss_weights(config, drawn, batch, logps, old=False)
-        torch.testing.assert_close(weights, advantages(-drawn.u)[batch.rows])
+        logps = torch.zeros(batch.mask.shape, dtype=torch.float64, requires_grad=True)
+        loss, _ = rated.loss(Pass(batch, logps[..., None], logps, logps - logps.detach()))
+        (found,) = torch.autograd.grad(loss, logps)
+        weights = -len(batch.rows) * found[:, 0]
+        torch.testing.assert_close(weights, expected[batch.rows], atol=1e-12, rtol=1e-12)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
@@ -225,7 +234,7 @@ def test_the_deployed_policy_has_its_own_exact_gradient(tiny, tmp_path, temperat
     drawn = all_outcomes(policy, rollouts, energies, term)
     with int8_weights(policy.model):
         expected = exact_on_model(policy, rollouts, drawn, divergence, temperature)
-    backward(problem, state, drawn, old=True)
+    without_baseline(problem, state, drawn)
     close(gradients(policy.model), expected)
 
 
@@ -236,7 +245,7 @@ def test_at_temperature_one_both_terms_are_one_plus_omega_divergences(tiny, tmp_
     divergence = DIVERGENCES["jensen_shannon"]
     for term in terms_of(problem.config):
         drawn = all_outcomes(policy, rollouts, energies, term)
-        backward(problem, state, drawn, old=True)
+        without_baseline(problem, state, drawn)
     found = gradients(policy.model)
     expected = exact_on_model(policy, rollouts, drawn, divergence)
     close(found, [1.6 * gradient for gradient in expected])

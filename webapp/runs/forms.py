@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 CHOICE_LABELS = {
+    "fdpg": "f-DPG",
     "jensen_shannon": "Jensen-Shannon",
     "reverse_kl": "Reverse KL",
     "forward_kl": "Forward KL",

@@ -1,0 +1,72 @@
+"""f-DPG: the loss whose gradient is that of D_f(policy || p), by one of three estimators."""
+
+import torch
+from torch import Tensor
+
+from alignment.config import AlignConfig
+from alignment.divergences import divergence_of
+from alignment.objectives.losses import (
+    importance,
+    leave_one_out,
+    limited,
+    rao_blackwell_loss,
+    score_loss,
+)
+from alignment.objectives.problem import Problem, State
+from alignment.objectives.samples import Drawn, Loss, Pass, Rated
+from alignment.scoring import completion_logits
+
+
+def fdpg(problem: Problem, state: State, drawn: Drawn) -> Rated:
+    """Pseudo-rewards, with the mean of the same prompt's other completions as the baseline.
+
+    The baseline stays that of the samples when they were drawn: it need not know the new policy.
+    """
+    rho, _ = pseudo_rewards(problem.config, drawn.u, drawn.known[:, None])
+    baseline = leave_one_out(rho).flatten()
+    return divergence_loss(problem, drawn, baseline, {"baseline/mean": rho.mean().item()})
+
+
+def divergence_loss(
+    problem: Problem, drawn: Drawn, baseline: Tensor, metrics: dict[str, float]
+) -> Rated:
+    """The loss with a given baseline (n,)."""
+    config, known = problem.config, drawn.known_rows
+
+    def loss(done: Pass) -> Loss:
+        rows = done.batch.rows
+        if config.estimator == "rao_blackwell":
+            return Loss(less_noisy_loss(problem, drawn, baseline, done))
+        shift = done.shift.detach().double().sum(1)
+        rho, clipped = pseudo_rewards(config, drawn.u.flatten()[rows] + shift, known[rows])
+        cut = {"rho/clipped": clipped.double().mean()} if config.pseudo_reward_limit else {}
+        weights = rho
+        if config.estimator == "score":
+            ratios, truncated = importance(shift, config.weight_limit)
+            weights = ratios * (rho - baseline[rows])
+            if config.weight_limit:
+                cut["weights/truncated"] = truncated.double().mean()
+        return Loss(score_loss(done.logps.sum(1), weights.to(done.logps.dtype)), cut)
+
+    return Rated(loss, metrics)
+
+
+def pseudo_rewards(config: AlignConfig, u: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """rho(u) within its limit, 0 where the prompt is not known; and which were cut."""
+    rho = divergence_of(config).pseudo_reward(u).where(known, 0.0)
+    return limited(rho, config.pseudo_reward_limit)
+
+
+def less_noisy_loss(problem: Problem, drawn: Drawn, baseline: Tensor, done: Pass) -> Tensor:
+    """The Rao-Blackwell loss of a batch, with the same baseline as the score's."""
+    batch, scored = done.batch, drawn.scored
+    rows = batch.rows
+    with torch.no_grad():
+        reference = completion_logits(problem.reference.model, batch).log_softmax(-1)
+    chances = done.logits.log_softmax(-1)
+    kls = (chances.exp() * (chances - reference)).sum(-1).gather(1, batch.places)
+    kls = kls.masked_fill(~batch.mask, 0.0)
+    known = drawn.known_rows[rows].to(kls.dtype)
+    energies = scored.rollouts.logps.double() - scored.reference_logps.double() - drawn.u.flatten()
+    returns = (energies - baseline)[rows].to(kls.dtype)
+    return rao_blackwell_loss(done.logps * known[:, None], kls * known[:, None], returns * known)

@@ -1,0 +1,101 @@
+"""A step's completions, and what an objective makes of them."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from alignment.config import AlignConfig
+from alignment.objectives.problem import Problem, Scored, State, score
+from alignment.policies import Policy
+from alignment.quantisation import int8_weights
+from alignment.sampling import sample
+from alignment.scoring import Batch
+
+
+@dataclass(frozen=True)
+class Term:
+    """A way in which the policy is used, and how much its divergence from the target weighs."""
+
+    weight: float = 1.0
+    temperature: float = 1.0
+    int8: bool = False
+
+    def used(self, policy: Policy) -> AbstractContextManager[None]:
+        """The policy's weights as they are in this use."""
+        return int8_weights(policy.model) if self.int8 else nullcontext()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A step's completions of one term, prompt after prompt; u = log sampler - log p."""
+
+    term: Term
+    scored: Scored
+    log_z: Tensor  # (prompts,)
+    known: Tensor  # (prompts,) bool: some sample with P > 0 was seen
+    u: Tensor  # (prompts, n)
+
+    @property
+    def known_rows(self) -> Tensor:
+        """(prompts * n,) bool, of the completions."""
+        return self.known.repeat_interleave(self.u.shape[1])
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward of the policy over a batch of a step's completions."""
+
+    batch: Batch
+    logits: Tensor  # (b, keep, vocab)
+    logps: Tensor  # (b, length) of the completions' tokens, with gradient
+    shift: Tensor  # (b, length) log policy - log sampler; exactly 0, with gradient, where fresh
+
+
+class Loss(NamedTuple):
+    """The loss of a batch as a mean over its rows, and means over rows for the metrics."""
+
+    value: Tensor
+    metrics: Mapping[str, Tensor] = {}
+
+
+class Rated(NamedTuple):
+    """An objective's verdict on a step's completions: their loss, and metrics of them as drawn."""
+
+    loss: Callable[[Pass], Loss]
+    metrics: Mapping[str, float] = {}
+
+
+def terms_of(config: AlignConfig) -> list[Term]:
+    """The divergence in training and, where it has a weight, that of the deployed policy."""
+    served = Term(
+        config.inference_weight, config.inference_temperature, config.inference_weights == "int8"
+    )
+    return [Term(), *([served] if served.weight else [])]
+
+
+def draw(problem: Problem, state: State, chosen: Sequence[int], term: Term) -> Drawn:
+    """Completions of the chosen prompts as the term's policy answers them."""
+    with term.used(state.policy):
+        rollouts = sample(
+            state.policy,
+            [problem.ids[place] for place in chosen],
+            completions=problem.config.completions_per_prompt,
+            max_new_tokens=problem.config.max_new_tokens,
+            temperature=term.temperature,
+            generator=state.generator,
+        )
+    return placed(problem, state, chosen, score(problem, rollouts, state.lambdas), term)
+
+
+def placed(
+    problem: Problem, state: State, chosen: Sequence[int], scored: Scored, term: Term
+) -> Drawn:
+    """Scored completions beside the present estimates of their prompts' Z."""
+    log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in chosen])
+    u = log_z.to(scored.log_weights)[:, None] - scored.log_weights.view(len(chosen), -1)
+    return Drawn(term, scored, log_z, (log_z != -math.inf).to(u.device), u)
