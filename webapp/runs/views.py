@@ -63,7 +63,9 @@ def choose(request: HtmxRequest, project_id: int) -> HttpResponse:
 def start(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The form of a run of ?kind=, with ?<role>= what it reads; a changed form asks for its outlook."""
     project = project_for(request.user, project_id, can=Action.START_RUNS)
-    if (kind := request.GET.get("kind", "")) not in STARTABLE:
+    if not (kind := request.GET.get("kind", "")):
+        return redirect("runs:choose", project.pk)
+    if kind not in STARTABLE:
         raise Http404
     proposal = proposed(kind, project, request.GET)
     sent = request.GET if request.htmx and request.method == "GET" else request.POST

@@ -159,9 +159,14 @@ def test_somebody_elses_project_starts_nothing(rita, db):
     assert rita.get(reverse("runs:choose", args=[foreign.pk])).status_code == 404
 
 
-@pytest.mark.parametrize("kind", ["import", "dream", ""])
+@pytest.mark.parametrize("kind", ["import", "dream"])
 def test_other_kinds_are_not_found(rita, project, kind):
     assert rita.get(address(project, kind)).status_code == 404
+
+
+def test_without_a_kind_one_is_chosen_first(rita, project):
+    answer = rita.get(reverse("runs:start", args=[project.pk]))
+    assertRedirects(answer, reverse("runs:choose", args=[project.pk]))
 
 
 def test_artifacts_of_other_projects_are_no_choice(rita, project, stocked, var):
