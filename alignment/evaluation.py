@@ -129,14 +129,15 @@ def load_players(spec: RunSpec, folder: Path, config: EvaluateConfig) -> Players
         "none": lambda: None,
     }
     reward = RewardModel.load(at["reward"])
+    reference = Policy.load(at["reference"])
     plain = AlignConfig(beta=config.beta), list[float]()
     aimed, lambdas = load_target(at["policy"]) or plain
     return Players(
         policy=Policy.load(at["policy"]),
-        reference=Policy.load(at["reference"]),
+        reference=reference,
         reward=reward,
         judge=judges[config.judge](),
-        target=target_of(aimed, reward.score),
+        target=target_of(aimed, reward.score, reference),
         lambdas=lambdas,
     )
 

@@ -1,10 +1,15 @@
-"""Rules: numbers that a completion's text has without any model, as rewards, constraints, features."""
+"""Rules: numbers that a completion's text has without a model of rewards, as rewards, constraints, features."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
+
+from alignment.config.rules import examples_of
+from alignment.policies import Policy
+
+TOKENS = 2048  # padded tokens of one forward
 
 Rule = Callable[[Sequence[str]], Tensor]  # texts to (n,) numbers in fp64
 
@@ -21,7 +26,7 @@ def matches(pattern: str) -> Rule:
     return lambda texts: _numbers(compiled.search(text) is not None for text in texts)
 
 
-def words(_: str = "") -> Rule:
+def words() -> Rule:
     """How many words there are, counted as runs of characters between spaces."""
     return lambda texts: _numbers(len(text.split()) for text in texts)
 
@@ -36,7 +41,7 @@ def similarity(examples: str) -> Rule:
         TfidfTransformer,
     )
 
-    lines = [line for line in re.split(r"[\n|]", examples) if line.strip()]
+    lines = examples_of(examples)
     counts = HashingVectorizer(
         n_features=2**18,
         norm=None,
@@ -54,11 +59,44 @@ def similarity(examples: str) -> Rule:
     return score
 
 
-RULES: dict[str, Callable[[str], Rule]] = {
-    "contains": contains,
-    "matches": matches,
-    "words": words,
-    "similarity": similarity,
+def embedding_similarity(examples: str, reference: Policy) -> Rule:
+    """The largest cosine, in [-1, 1], of a text's embedding to one of the examples'; 0 without text."""
+    known = embeddings(reference, examples_of(examples))
+    return lambda texts: (embeddings(reference, texts) @ known.T).amax(1)
+
+
+@torch.no_grad()
+def embeddings(policy: Policy, texts: Sequence[str]) -> Tensor:
+    """(n, width) last hidden states averaged over a text's tokens, of norm 1; 0 where there are none."""
+    limit = policy.context_length
+    rows = [policy.tokenizer(text, add_special_tokens=False)["input_ids"][:limit] for text in texts]
+    order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
+    size = max(1, TOKENS // max(1, len(rows[order[0]])))  # of the longest
+    parts = [
+        _mean_states(policy, [rows[row] for row in order[start : start + size]])
+        for start in range(0, len(order), size)
+    ]
+    return torch.nn.functional.normalize(torch.cat(parts)[torch.tensor(order).argsort()], dim=1)
+
+
+def _mean_states(policy: Policy, rows: Sequence[list[int]]) -> Tensor:
+    """(n, width) last hidden states of rows of token ids, averaged over each row, in fp64."""
+    longest = max(1, *(len(ids) for ids in rows))
+    padded = torch.tensor([ids + [0] * (longest - len(ids)) for ids in rows], device=policy.device)
+    counts = torch.tensor([len(ids) for ids in rows], device=policy.device)[:, None]
+    # Padding is on the right of a causal model: what comes before does not see it.
+    states = policy.model(padded, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
+    inside = torch.arange(longest, device=policy.device) < counts
+    total: Tensor = (states * inside[..., None]).double().sum(1)
+    return (total / counts.clamp(min=1)).cpu()
+
+
+RULES: dict[str, Callable[[str, Policy], Rule]] = {
+    "contains": lambda text, _: contains(text),
+    "matches": lambda text, _: matches(text),
+    "words": lambda _, __: words(),
+    "similarity": lambda text, _: similarity(text),
+    "embedding_similarity": embedding_similarity,
 }
 
 

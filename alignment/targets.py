@@ -128,7 +128,7 @@ def length(policy: Policy, rollouts: Rollouts) -> Tensor:
     return rollouts.lengths.double()
 
 
-def target_of(config: AlignConfig, reward: Scorer) -> Target:
+def target_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Target:
     """The target that a run's settings describe, with this as its reward model."""
     required = [contains(config.must_contain)] if config.must_contain else []
     required += [matches(config.must_match)] if config.must_match else []
@@ -139,7 +139,7 @@ def target_of(config: AlignConfig, reward: Scorer) -> Target:
     if config.length_mean:
         wishes.append(Wish("length", length, config.length_mean))
     return Target(
-        reward=reward_of(config, reward),
+        reward=reward_of(config, reward, reference),
         beta=config.beta,
         constraints=tuple(of_texts(rule) for rule in required),
         soften=config.soften,
@@ -147,14 +147,14 @@ def target_of(config: AlignConfig, reward: Scorer) -> Target:
     )
 
 
-def reward_of(config: AlignConfig, reward: Scorer) -> Scorer:
-    """The reward model with the rule of the settings, each by its weight."""
-    if config.rule == "no_rule" and config.reward_weight == 1:
+def reward_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Scorer:
+    """The reward model with the rules of the settings, each by its weight."""
+    if config.reward_weight == 1 and not config.rules:
         return reward  # in its own precision
-    parts = [(config.reward_weight, reward)]
-    if config.rule != "no_rule":
-        parts.append((config.rule_weight, of_texts(RULES[config.rule](config.rule_text))))
-    return weighted(parts)
+    rules = [
+        (rule.weight, of_texts(RULES[rule.name](rule.text, reference))) for rule in config.rules
+    ]
+    return weighted([(config.reward_weight, reward), *rules])
 
 
 def save_target(config: AlignConfig, lambdas: Sequence[float], folder: Path) -> None:

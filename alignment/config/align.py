@@ -1,17 +1,24 @@
 """Settings of alignment runs: the target, the divergence, the loop."""
 
-import re
+from collections.abc import Callable
 from typing import Literal, get_args
 
 from pydantic import model_validator
 
 from alignment.config.divergences import UNBOUNDED, DivergenceName
 from alignment.config.fields import ConflictError, Settings, setting
+from alignment.config.rules import (
+    RULED,
+    WORDED,
+    RuleName,
+    WeightedRule,
+    check_pattern,
+    rules_of,
+)
 
 ObjectiveName = Literal["fdpg"]
 EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
 ServedName = Literal["as_trained", "int8"]
-RuleName = Literal["no_rule", "contains", "matches", "words", "similarity"]
 
 
 class OneDivergence(Settings):
@@ -124,7 +131,8 @@ class TargetedSettings(Settings):
         "no_rule",
         "Rule",
         help="A reward beside the reward model's: whether a phrase or a pattern occurs, how many "
-        "words there are, or the TF-IDF cosine to the nearest example.",
+        "words there are, or the cosine to the nearest example, by TF-IDF or by the reference's own "
+        "embeddings.",
         topic="Target",
     )
     rule_text: str = setting(
@@ -133,7 +141,7 @@ class TargetedSettings(Settings):
         help="The phrase, the regular expression, or examples separated by bars: |.",
         topic="Target",
         max_length=2000,
-        when={"rule": ("contains", "matches", "similarity")},
+        when={"rule": WORDED},
     )
     rule_weight: float = setting(
         1.0,
@@ -142,7 +150,17 @@ class TargetedSettings(Settings):
         topic="Target",
         ge=-100,
         le=100,
-        when={"rule": ("contains", "matches", "words", "similarity")},
+        when={"rule": RULED},
+    )
+    more_rules: str = setting(
+        "",
+        "Further rules",
+        help="Added to the reward, parted by semicolons: a weight, a rule and its text each, as in "
+        "“2 contains please; -0.1 words”. The rules are contains, matches, words, similarity and "
+        "embedding_similarity.",
+        topic="Target",
+        max_length=2000,
+        advanced=True,
     )
     must_contain: str = setting(
         "",
@@ -304,10 +322,21 @@ class TargetedSettings(Settings):
     )
 
     @property
+    def rules(self) -> list[WeightedRule]:
+        """The rules in the reward that weigh something."""
+        first = WeightedRule(self.rule_weight, self.rule, self.rule_text)
+        written = [*([first] if self.rule != "no_rule" else []), *rules_of(self.more_rules)]
+        return [rule for rule in written if rule.weight]
+
+    @property
     def plain(self) -> bool:
         """Whether the target is the reference tilted by the reward model alone."""
-        parts = (self.must_contain, self.must_match, self.share_of, self.length_mean)
-        return self.rule == "no_rule" and self.reward_weight == 1 and not any(parts)
+        return self.reward_weight == 1 and not self.rules and not self.demands
+
+    @property
+    def demands(self) -> bool:
+        """Whether there are constraints or wished means."""
+        return any((self.must_contain, self.must_match, self.share_of, self.length_mean))
 
     @property
     def hard(self) -> bool:
@@ -316,17 +345,40 @@ class TargetedSettings(Settings):
 
     @model_validator(mode="after")
     def _rules_can_be_read(self) -> "TargetedSettings":
-        if self.rule not in ("no_rule", "words") and not self.rule_text.strip():
-            raise ConflictError("rule_text", "the rule has no text")
-        patterns = {"must_match": self.must_match}
-        if self.rule == "matches":
-            patterns["rule_text"] = self.rule_text
-        for name, pattern in patterns.items():
+        first = WeightedRule(self.rule_weight, self.rule, self.rule_text)
+        checks: dict[str, Callable[[], object]] = {
+            "rule_text": first.check,
+            "more_rules": lambda: rules_of(self.more_rules),
+            "must_match": lambda: check_pattern(self.must_match),
+        }
+        for name, check in checks.items():
             try:
-                re.compile(pattern)
-            except re.error as error:
-                message = f"“{pattern}” is no regular expression: {error}"
-                raise ConflictError(name, message) from error
+                check()
+            except ValueError as error:
+                raise ConflictError(name, str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _target_can_be_met(self) -> "TargetedSettings":
+        if not (self.reward_weight or self.rules or self.demands):
+            raise ConflictError(
+                "reward_weight",
+                "the target is the reference itself: give the reward model or a rule a weight, or "
+                "set a constraint or a wished mean",
+            )
+        if self.length_mean and not 1 < self.length_mean < self.max_new_tokens:
+            raise ConflictError(
+                "length_mean",
+                f"the mean length must be above 1 and below the completion length limit of "
+                f"{self.max_new_tokens} tokens",
+            )
+        phrase = self.share_of.casefold()
+        if phrase and self.hard and phrase in self.must_contain.casefold():
+            raise ConflictError(
+                "share_of",
+                f"every completion that must contain “{self.must_contain}” contains "
+                f"“{self.share_of}”, so its share is 1",
+            )
         return self
 
     def infinite(self, divergence: DivergenceName) -> str:

@@ -43,7 +43,7 @@ class Problem:
             raise DataError("There is no prompt to train on; add prompts to the train split.")
         ids = [self.reference.prompt_ids(prompt.messages) for prompt in self.prompts]
         object.__setattr__(self, "ids", ids)
-        object.__setattr__(self, "target", target_of(self.config, self.reward))
+        object.__setattr__(self, "target", target_of(self.config, self.reward, self.reference))
         self.reference.model.requires_grad_(requires_grad=False)
 
 

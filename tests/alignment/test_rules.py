@@ -1,8 +1,9 @@
 """Rules of texts, each by values that can be checked by hand."""
 
 import pytest
+import torch
 
-from alignment.rules import contains, matches, similarity, words
+from alignment.rules import contains, embedding_similarity, embeddings, matches, similarity, words
 
 
 def test_a_phrase_is_found_in_any_case():
@@ -30,3 +31,26 @@ def test_words_that_no_example_has_make_a_text_less_similar():
 def test_a_rare_word_weighs_more_than_one_that_every_example_has():
     (common, rare) = similarity("the sun|the rain|the wind")(["the", "wind"])
     assert rare > common > 0
+
+
+def test_an_embedding_is_the_mean_of_the_last_hidden_states(policy):
+    text = "sun rain now"
+    ids = torch.tensor([policy.tokenizer(text)["input_ids"]])
+    mean = policy.model.transformer(ids).last_hidden_state[0].double().mean(0)
+    found = embeddings(policy, ["day", text, "", "good day please now a b"])
+    torch.testing.assert_close(found[1], mean / mean.norm(), atol=1e-6, rtol=0)
+    assert found[2].abs().max() == 0
+
+
+def test_embeddings_do_not_depend_on_their_batch(policy, monkeypatch):
+    texts = ["sun", "rain now good", "b a b a b", "day night"]
+    together = embeddings(policy, texts)
+    monkeypatch.setattr("alignment.rules.TOKENS", 5)
+    torch.testing.assert_close(embeddings(policy, texts), together, atol=1e-6, rtol=0)
+
+
+def test_the_nearest_embedding_counts(policy):
+    known = embeddings(policy, ["sun rain", "night", "good bad"])
+    found = embedding_similarity("sun rain | night", policy)(["night", "good bad", ""])
+    nearest = torch.max(known[2] @ known[0], known[2] @ known[1])
+    assert found.tolist() == pytest.approx([1, nearest.item(), 0], abs=1e-6)

@@ -8,13 +8,14 @@ from pydantic import ValidationError
 
 from alignment.config import UNBOUNDED, AlignConfig, RunSpec
 from alignment.divergences import DIVERGENCES
+from alignment.errors import DataError
 from alignment.evaluation import evaluate
 from alignment.objectives.loop import align, tune
 from alignment.objectives.problem import Problem, begin, prepare
 from alignment.policies import Policy
 from alignment.records import write_jsonl
 from alignment.reward import RewardModel
-from alignment.rules import contains
+from alignment.rules import contains, embedding_similarity
 from alignment.scoring import completion_token_logps
 from alignment.targets import load_target, of_texts, save_target, target_of, weighted
 from alignment.toy import outcomes
@@ -32,7 +33,7 @@ def everything(policy):
 
 
 def energies(policy, rollouts, lambdas=(), **settings):
-    target = target_of(AlignConfig(**settings), says_sun)
+    target = target_of(AlignConfig(**settings), says_sun, policy)
     zero = torch.zeros(len(rollouts.prompts))
     return target.log_scores(zero, target.values(policy, rollouts), lambdas)
 
@@ -77,6 +78,16 @@ def test_a_reward_of_weight_zero_is_not_asked(policy, everything):
     torch.testing.assert_close(total(policy, everything[0]), 3 * says_sun(policy, everything[0]))
 
 
+def test_rules_of_any_number_add_up(policy, everything):
+    every, sun = everything
+    more = {"more_rules": "2 contains sun; -0.5 words; 3 embedding_similarity sun rain"}
+    found = energies(policy, every, reward_weight=0, rule="words", beta=1, **more)
+    texts = [policy.text(ids) for ids in every.completion_ids()]
+    cosines = embedding_similarity("sun rain", policy)(texts)
+    counts = torch.tensor([len(text.split()) for text in texts])
+    torch.testing.assert_close(found, 2 * sun + 0.5 * counts + 3 * cosines)
+
+
 def test_what_a_policy_was_aimed_at_is_kept_beside_it(tmp_path):
     config = AlignConfig(**SUN)
     save_target(config, [0.1, -2 / 3], tmp_path)
@@ -105,15 +116,28 @@ def test_the_refused_ones_are_those_of_infinite_cost():
     assert set(UNBOUNDED) == {n for n, d in DIVERGENCES.items() if d.limit == math.inf}
 
 
-def test_patterns_and_rules_are_checked_before_a_run():
-    with pytest.raises(ValidationError, match="no regular expression"):
-        AlignConfig(must_match="(")
-    with pytest.raises(ValidationError, match="no text"):
-        AlignConfig(rule="contains")
+REFUSED = {
+    "no regular expression": {"must_match": "("},
+    "no text": {"rule": "contains"},
+    "no example": {"rule": "similarity", "rule_text": " | "},
+    "“lots words” is not a weight": {"more_rules": "2 contains sun; lots words"},
+    "one of contains, matches": {"more_rules": "1 praise sun"},
+    "“matches” has no text": {"more_rules": "1 matches"},
+    "above 1 and below the completion length limit of 6": {"length_mean": 6, "max_new_tokens": 6},
+    "the target is the reference itself": {"reward_weight": 0, "more_rules": "0 words"},
+    "so its share is 1": {"must_contain": "The Sun", "share_of": "sun"},
+}
 
 
-def aligned(policy_folder, folder, **settings):
-    """A run without a reward model, by the trainer's own way in."""
+@pytest.mark.parametrize("reason", REFUSED)
+def test_a_target_that_cannot_be_is_refused_with_the_settings(reason):
+    with pytest.raises(ValidationError, match=reason):
+        AlignConfig(**REFUSED[reason])
+
+
+def aligned(policy_folder, folder, seen=None, **settings):
+    """A run without a reward model, by the trainer's own way in; its events, also as they come."""
+    seen = [] if seen is None else seen
     write_jsonl(folder / "prompts.jsonl", records(6))
     inputs = {"policy": str(policy_folder), "reference": str(policy_folder)}
     spec = RunSpec(
@@ -123,7 +147,9 @@ def aligned(policy_folder, folder, **settings):
         config=SMALL | {"reward_weight": 0, "kl_budget": 999} | settings,
         inputs={**inputs, "prompts": "prompts.jsonl"},
     )
-    return list(align(spec, folder))
+    for event in align(spec, folder):
+        seen.append(event)
+    return seen
 
 
 def test_a_policy_learns_a_hard_constraint(policy_folder, tmp_path):
@@ -132,6 +158,29 @@ def test_a_policy_learns_a_hard_constraint(policy_folder, tmp_path):
     met = [e.metrics["constraints/met"] for e in events if e.type == "step"]
     assert sum(met[-10:]) / 10 > 0.3 + sum(met[:10]) / 10
     assert events[-1].summary["constraints_met"]["value"] > 0.5
+
+
+OUT_OF_REACH = {
+    "No reference completion has the feature “phrase”": {"share_of": "snow"},
+    "outside what the reference completions allow": {
+        "length_mean": 1.1,
+        "reference_completions": 2,
+    },
+    "too few to fit": {"length_mean": 5.75, "reference_completions": 4},
+    "No reference completion meets the constraints": {"must_contain": "snow", "length_mean": 3},
+}
+
+
+@pytest.mark.parametrize("reason", OUT_OF_REACH)
+def test_wished_means_out_of_reach_end_the_run_before_its_first_step(
+    policy_folder, tmp_path, reason
+):
+    settings = {"reference_completions": 32} | OUT_OF_REACH[reason]
+    events = []
+    with pytest.raises(DataError, match=reason):
+        aligned(policy_folder, tmp_path, seen=events, **settings)
+    assert "phase" in {event.type for event in events}
+    assert "step" not in {event.type for event in events}
 
 
 @torch.no_grad()
