@@ -8,7 +8,14 @@ from uuid import uuid4
 from django.utils import timezone
 
 from alignment.folders import committed
-from alignment.records import Message, prompt_key, split_of
+from alignment.records import (
+    Message,
+    PromptRecord,
+    ScoredSample,
+    prompt_key,
+    split_of,
+    write_jsonl,
+)
 from webapp.accounts.models import User
 from webapp.datasets.models import Snapshot
 from webapp.labeling.models import Assignment, Completion, Task
@@ -121,6 +128,33 @@ def a_run(project, kind="pretrain", config=None, **columns):
         kind=kind,
         config=RUN_KINDS[kind].config(**config or {}),
         **{"name": f"{kind} {next(NUMBER)}", "key": f"key-{next(NUMBER)}"} | columns,
+    )
+
+
+def some_scores(run, folder: Path):
+    """What an evaluation leaves: two prompts, one of which gained more."""
+    samples = [_scored("small", 0.1), _scored("large", 3.0)]
+    with committed(folder / "scores") as aside:
+        write_jsonl(aside / "samples.jsonl", samples)
+    return store(
+        folder / "scores",
+        project=run.project,
+        type=Artifact.Type.SCORES,
+        name="scores",
+        producer=run,
+    )
+
+
+def _scored(text, gain):
+    turn = Message(role="user", content=f"A {text} one")
+    return ScoredSample(
+        prompt=PromptRecord(key=text, messages=(turn,)),
+        before="<script>alert(1)</script> old",
+        after="<script>alert(1)</script> new",
+        reward_before=0.0,
+        reward_after=0.0,
+        judge_before=1.0,
+        judge_after=1.0 + gain,
     )
 
 

@@ -5,14 +5,13 @@ from typing import NamedTuple
 
 from django.db.models import QuerySet
 
-from alignment.records import ScoredSample, read_jsonl
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact
 from webapp.rounds.models import Round, RoundRun
-from webapp.rounds.verdicts import Verdict, verdict
+from webapp.runs.evaluations import Verdict, verdict
 from webapp.runs.forms import CHOICE_LABELS
 from webapp.runs.missing import Missing, missing_for, missing_labels
-from webapp.runs.models import State
+from webapp.runs.models import Run, State
 
 Part = RoundRun.Part
 
@@ -27,6 +26,11 @@ class Standing(NamedTuple):
     progress: float  # share of the chain, 0 to 1
     verdict: Verdict | None
     summary: Mapping[str, object]
+
+    @property
+    def evaluation(self) -> Run | None:
+        """The run that evaluates it."""
+        return next((part.run for part in self.parts if part.part == Part.EVALUATE), None)
 
     @property
     def is_final(self) -> bool:
@@ -116,70 +120,6 @@ def progress_of(parts: list[RoundRun]) -> float:
     return sum(done) / max(1, len(done))
 
 
-class Measure(NamedTuple):
-    """One number of an evaluation, and what it means."""
-
-    title: str
-    estimate: Mapping[str, object] | None
-    meaning: str
-
-
-MEASURES = (
-    ("win_rate", "Win rate", "Share of comparisons with the reference that the policy wins."),
-    ("utility_gain", "Judge's gain", "Mean change of the judge's score."),
-    ("reward_gain", "Reward gain", "Mean change of the reward that was optimised."),
-    ("kl_reference", "KL to the reference", "How far the policy went from where it started."),
-    ("divergence", "Divergence to the target", "What the training minimised; zero at the target."),
-    ("log_z", "log Z", "Log of the target's normaliser; the most that beta times it can gain."),
-    ("alignment_gap", "Alignment gap", "Reward that is still missing to the optimal policy."),
-    ("ess_fraction", "Effective samples", "Share of samples that carry these estimates."),
-    ("distinct_2_ratio", "Variety kept", "Distinct pairs of tokens, relative to the reference."),
-    ("length_before", "Length before", "Mean length of the reference's answers."),
-    ("length_after", "Length after", "Mean length of the policy's answers."),
-)
-
-
-def measures(summary: Mapping[str, object]) -> list[Measure]:
-    """The numbers of an evaluation that are Estimates, in a fixed order."""
-    return [
-        Measure(title, summary[key], meaning)
-        for key, title, meaning in MEASURES
-        if isinstance(summary.get(key), Mapping)
-    ]
-
-
 def missing_for_round(project: Project) -> Missing | None:
     """The first thing that stands between a project and a round, if any."""
     return missing_for("generate", project) or missing_labels(project)
-
-
-class Change(NamedTuple):
-    """One held-out prompt before and after, and by how much its judge (or reward) moved."""
-
-    sample: ScoredSample
-    by: str  # judge or reward
-    before: float
-    after: float
-
-    @property
-    def change(self) -> float:
-        """What was gained."""
-        return self.after - self.before
-
-
-def changes(row: Round, *, worst_first: bool = False) -> list[Change]:
-    """The evaluation's samples by what they gained; empty while there is no evaluation."""
-    scores = Artifact.objects.filter(
-        producer__parts__round=row, producer__parts__part=Part.EVALUATE, type=Artifact.Type.SCORES
-    ).first()
-    if scores is None or not (path := scores.path / "samples.jsonl").is_file():
-        return []
-    found = [change_of(sample) for sample in read_jsonl(path, ScoredSample)]
-    return sorted(found, key=lambda change: change.change, reverse=not worst_first)
-
-
-def change_of(sample: ScoredSample) -> Change:
-    """What the judge saw, or the reward model where nobody judged."""
-    if sample.judge_before is None or sample.judge_after is None:
-        return Change(sample, "reward", sample.reward_before, sample.reward_after)
-    return Change(sample, "judge", sample.judge_before, sample.judge_after)

@@ -19,10 +19,10 @@ from webapp.rounds.config import PRESETS
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round
 from webapp.runs.described import described
+from webapp.runs.measures import evaluation_of
 from webapp.runs.queries import eta_seconds
 
 PAGE = 50
-SAMPLES = 10
 
 
 @login_required
@@ -91,17 +91,12 @@ def detail(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse
     standing = queries.standing(
         get_object_or_404(queries.with_parts(project.rounds.all()), pk=round_id)
     )
-    order = "loss" if request.GET.get("order") == "loss" else "gain"
-    found = queries.changes(standing.round, worst_first=order == "loss")
     context = {
         "project": project,
         "standing": standing,
-        "keep": f"order={order}&",
         "eta": eta_seconds(standing.now.run) if standing.now else None,
-        "measures": queries.measures(standing.summary),
+        "evaluation": evaluation_of(standing.evaluation, request.GET),
         "settings": [(part, described(part.run.kind, part.run.config)) for part in standing.parts],
-        "page": Paginator(found, SAMPLES).get_page(request.GET.get("page")),
-        "order": order,
     }
     response = render_page(request, "rounds/detail.html", context, partial="live")
     if request.htmx and request.GET.get("seen") != standing.stamp:

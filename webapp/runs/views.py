@@ -20,6 +20,7 @@ from webapp.runs import queries, waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.charts import charts_for
 from webapp.runs.described import described, findings
+from webapp.runs.measures import evaluation_of
 from webapp.runs.missing import missing_for
 from webapp.runs.models import FINAL, Run, Worker
 from webapp.runs.outlook import outlook
@@ -117,7 +118,7 @@ def detail(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
     context = {"project": run.project, "run": run, "actions": actions_for(run).items()}
     context |= {"eta": queries.eta_seconds(run), "reason": waiting.waiting_reason(run)}
     if not request.htmx or request.htmx.history_restore_request:
-        context |= evidence(run)
+        context |= evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
     response = render_page(request, "runs/detail.html", context, partial="live")
     if request.htmx and run.is_final:
         response["HX-Refresh"] = "true"  # results have come: the whole page is another one

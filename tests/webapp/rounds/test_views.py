@@ -3,13 +3,9 @@ from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from alignment.config import DivergenceName
-from alignment.folders import committed
-from alignment.records import Message, PromptRecord, ScoredSample, write_jsonl
-from tests.factories import a_project, a_prompt, a_user, an_artifact, run_at
+from tests.factories import a_project, a_prompt, a_user, an_artifact, run_at, some_scores
 from tests.webapp.rounds.test_forms import sent
-from tests.webapp.rounds.test_verdicts import summary
-from webapp.registry.models import Artifact
-from webapp.registry.services import store
+from tests.webapp.runs.test_evaluations import summary
 from webapp.rounds.models import Round
 from webapp.rounds.services import start_round
 from webapp.runs.models import State
@@ -45,19 +41,8 @@ def evaluated(made, folder, **found):
     """The round as it is once its evaluation has come out."""
     made.runs.update(state=State.SUCCEEDED)
     run = run_at(part(made, "evaluate"), summary=summary(**found))
-    with committed(folder / "scores") as aside:
-        write_jsonl(aside / "samples.jsonl", [scored("small", 0.1), scored("large", 3.0)])
-    store(folder / "scores", project=made.project, type=Artifact.Type.SCORES, name="scores",
-          producer=run)  # fmt: skip
+    some_scores(run, folder)
     return made
-
-
-def scored(text, gain):
-    return ScoredSample(
-        prompt=PromptRecord(key=text, messages=(Message(role="user", content=f"A {text} one"),)),
-        before="<script>alert(1)</script> old", after="new", reward_before=0.0, reward_after=0.0,
-        judge_before=1.0, judge_after=1.0 + gain,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["list", "launch"])

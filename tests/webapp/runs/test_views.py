@@ -13,7 +13,9 @@ from tests.factories import (
     again,
     an_artifact,
     run_at,
-)  # fmt: skip
+    some_scores,
+)
+from tests.webapp.runs.test_evaluations import summary
 from webapp.projects.models import Role
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Checkpoint, Run, RunMetric, RunSample, State
@@ -262,3 +264,25 @@ def test_the_log_is_shown_and_can_be_downloaded(rita, run):
     assertContains(rita.get(address("log", run), headers=HTMX), "hx-trigger")
     run_at(run, state=State.SUCCEEDED)
     assertNotContains(rita.get(address("log", run), headers=HTMX), "hx-trigger")
+
+
+@pytest.fixture
+def evaluation(project, run, var):
+    """A finished evaluation outside any round."""
+    run_at(run, kind="evaluate", config={"judge": "none"}, state=State.SUCCEEDED, summary=summary())
+    some_scores(run, var)
+    return again(run)
+
+
+def test_an_evaluation_tells_its_verdict_its_numbers_and_its_samples(rita, evaluation):
+    text = rita.get(address("detail", evaluation)).content.decode()
+    assert "it wins 71 % ± 4 of 154 held-out prompts" in text
+    assert "<del>old</del><ins>new</ins>" in text
+    assert text.index("A large one") < text.index("A small one")
+    worst = rita.get(address("detail", evaluation), {"order": "loss"}).content.decode()
+    assert worst.index("A small one") < worst.index("A large one")
+
+
+def test_an_evaluation_that_failed_has_no_verdict(rita, evaluation):
+    run_at(evaluation, state=State.FAILED)
+    assertNotContains(rita.get(address("detail", evaluation)), "held-out prompts")

@@ -8,7 +8,7 @@ from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from webapp import markdown
+from webapp import diffs, markdown
 
 register = template.Library()
 
@@ -80,3 +80,9 @@ def filesize(size: int) -> str:
 def rendered(text: str) -> SafeString:
     """Model output as safe HTML."""
     return markdown.render(text)
+
+
+@register.simple_tag
+def word_diff(before: str, after: str) -> SafeString:
+    """What changed between two answers, word by word."""
+    return diffs.word_diff(before, after)

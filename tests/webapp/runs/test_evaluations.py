@@ -1,6 +1,6 @@
 import pytest
 
-from webapp.rounds.verdicts import verdict
+from webapp.runs.evaluations import verdict
 
 
 def estimate(value, half=0.05, n=154):
