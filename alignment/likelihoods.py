@@ -46,14 +46,16 @@ def rao_kupper_nll(margins: Tensor, outcomes: Tensor, tie: Tensor) -> Tensor:
     return -torch.where(outcomes > 0, left, torch.where(outcomes < 0, right, tied))
 
 
-def plackett_luce_nll(scores: Tensor, mask: Tensor) -> Tensor:
-    """(n,) of rankings: scores (n, k) best first, mask (n, k) of the places that are taken.
+def plackett_luce_nll(scores: Tensor, ranks: Tensor, mask: Tensor) -> Tensor:
+    """(n,) of rankings: scores and ranks (n, k), 0 the best, mask (n, k) of the places that are taken.
 
-    The product over places of e^score / sum of e^score of what is left (Luce, 1959; Plackett, 1975).
+    The product over completions of e^score / sum of e^score of it and of what ranks below (Luce,
+    1959; Plackett, 1975). Between equal ranks nothing is said: neither is in the other's sum.
     """
-    assert scores.shape == mask.shape
-    seen = scores.masked_fill(~mask, -torch.inf)
-    left = seen.flip(-1).logcumsumexp(-1).flip(-1)
+    assert scores.shape == ranks.shape == mask.shape
+    below = (ranks[:, None, :] > ranks[:, :, None]) & mask[:, None, :]
+    rivals = below | torch.eye(scores.shape[1], dtype=torch.bool, device=scores.device)
+    left = scores[:, None, :].masked_fill(~rivals, -torch.inf).logsumexp(-1)
     return (left - scores).masked_fill(~mask, 0.0).sum(-1)
 
 
@@ -79,17 +81,14 @@ def rising(free: Tensor) -> Tensor:
     return torch.cat([free[:1], free[:1] + F.softplus(free[1:]).cumsum(0)])
 
 
-def annotators_nll(
-    margins: Tensor, left_won: Tensor, scales: Tensor, sides: Tensor, lapses: Tensor
-) -> Tensor:
-    """(n,) of pairs seen by annotators of unequal care; all but margins and labels are per label too.
+def lapsed_nll(losses: Tensor, lapses: Tensor, outcomes: int) -> Tensor:
+    """(n,) of labels whose annotators do not look at a share `lapses` of them, and choose blindly.
 
-    P(left) = sigma(scale margin + side) (1 - lapse) + lapse / 2: how sharply they see, which side
-    they like without looking, how often they do not look.
+    P = (1 - lapse) e^-loss + lapse / outcomes. How sharply somebody sees and which side they like
+    without looking are in the losses: they are of the margin scale * margin + side.
     """
-    signs = torch.where(left_won, 1.0, -1.0)
-    looked = F.logsigmoid(signs * (scales * margins + sides)) + torch.log1p(-lapses)
-    return -torch.logaddexp(looked, torch.log(lapses / 2))
+    assert losses.shape == lapses.shape
+    return -torch.logaddexp(torch.log1p(-lapses) - losses, torch.log(lapses / outcomes))
 
 
 def annotator_prior(log_scales: Tensor, sides: Tensor, lapse_logits: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Policy:
             raise DataError(
                 f"{folder} does not hold a model that can be loaded: {error}"
             ) from error
-        _fuse_activations(model)
+        fuse_activations(model)
         return cls(model.to(default_device()).eval(), tokenizer)
 
     def save(self, folder: Path) -> None:
@@ -82,7 +82,7 @@ class Policy:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
-def _fuse_activations(model: PreTrainedModel) -> None:
+def fuse_activations(model: PreTrainedModel) -> None:
     """GPT-2's own tanh GELU passes over memory eight times; torch's, the same function, once."""
     for module in model.modules():
         for name, child in module.named_children():

@@ -5,15 +5,25 @@ Torch-free: the web app writes and reads them, the trainer does too.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from alignment.errors import DataError
 
 R = TypeVar("R", bound=BaseModel)
+T = TypeVar("T")
 Split = Literal["train", "validation", "test"]
 SPLIT_SHARES: Mapping[Split, int] = {"train": 60, "validation": 20, "test": 20}  # percent
 
@@ -44,12 +54,90 @@ class PromptRecord(_Record):
 class PairRecord(_Record):
     """A preference: `chosen` is better than `rejected` as an answer to the prompt."""
 
+    kind: Literal["pair"] = "pair"
     prompt: PromptRecord
     chosen: str
     rejected: str
     strength: int = Field(default=1, ge=1, le=3)  # 1 slightly, 2 better, 3 much better
     annotator: str = ""
+    left_won: bool | None = None  # whether `chosen` stood left; None where no sides were shown
     group: str = ""  # pairs of one ranking share it
+
+
+class TieRecord(_Record):
+    """No preference: the answers are equally good, or both are bad."""
+
+    kind: Literal["tie"] = "tie"
+    prompt: PromptRecord
+    left: str
+    right: str
+    both_bad: bool = False
+    annotator: str = ""
+
+
+class RankingRecord(_Record):
+    """Answers with their ranks, 0 for the best; nothing is said between answers of one rank."""
+
+    kind: Literal["ranking"] = "ranking"
+    prompt: PromptRecord
+    completions: tuple[str, ...] = Field(min_length=2)
+    ranks: tuple[Annotated[int, Field(ge=0)], ...]
+    annotator: str = ""
+
+    @model_validator(mode="after")
+    def _each_has_a_rank(self) -> "RankingRecord":
+        if len(self.ranks) != len(self.completions):
+            raise ValueError("there must be one rank for each completion")
+        return self
+
+
+class ThumbRecord(_Record):
+    """An answer that was found good or bad by itself."""
+
+    kind: Literal["thumb"] = "thumb"
+    prompt: PromptRecord
+    completion: str
+    good: bool
+    annotator: str = ""
+
+
+class RatingRecord(_Record):
+    """A mark for one answer, from 1, the worst, to `levels`."""
+
+    kind: Literal["rating"] = "rating"
+    prompt: PromptRecord
+    completion: str
+    rating: int = Field(ge=1)
+    levels: int = Field(default=5, ge=2, le=100)
+    annotator: str = ""
+
+    @model_validator(mode="after")
+    def _within_its_scale(self) -> "RatingRecord":
+        if self.rating > self.levels:
+            raise ValueError(f"a rating of {self.rating} on a scale to {self.levels}")
+        return self
+
+
+def _kind(row: Any) -> str:  # noqa: ANN401 - whatever a line holds
+    found = row.get("kind", "pair") if isinstance(row, dict) else getattr(row, "kind", None)
+    return str(found)
+
+
+LabelRecord = PairRecord | TieRecord | RankingRecord | ThumbRecord | RatingRecord
+_LABELS: TypeAdapter[LabelRecord] = TypeAdapter(
+    Annotated[
+        Annotated[PairRecord, Tag("pair")]
+        | Annotated[TieRecord, Tag("tie")]
+        | Annotated[RankingRecord, Tag("ranking")]
+        | Annotated[ThumbRecord, Tag("thumb")]
+        | Annotated[RatingRecord, Tag("rating")],
+        Discriminator(
+            _kind,
+            custom_error_type="label",
+            custom_error_message="the kind is none of pair, tie, ranking, thumb and rating",
+        ),
+    ]
+)
 
 
 class DemonstrationRecord(_Record):
@@ -57,14 +145,6 @@ class DemonstrationRecord(_Record):
 
     prompt: PromptRecord
     completion: str
-
-
-class ThumbRecord(_Record):
-    """A completion that somebody liked, or did not."""
-
-    prompt: PromptRecord
-    completion: str
-    good: bool
 
 
 class CompletionRecord(_Record):
@@ -127,10 +207,19 @@ def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:
 
 def read_jsonl(path: Path, record: type[R]) -> Iterator[R]:
     """The records of a file, in order; raises DataError naming the first line that is not one."""
+    return _parsed(path, record.model_validate_json)
+
+
+def read_labels(path: Path) -> Iterator[LabelRecord]:
+    """Labels of every `kind`, "pair" where a line has none; raises DataError as `read_jsonl`."""
+    return _parsed(path, _LABELS.validate_json)
+
+
+def _parsed(path: Path, parse: Callable[[str], T]) -> Iterator[T]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                yield record.model_validate_json(line)
+                yield parse(line)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
                 raise DataError(f"{path.name}, line {number}: {reason}.") from error

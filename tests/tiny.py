@@ -28,21 +28,24 @@ def a_lab(count: int = 60) -> Project:
     return project
 
 
-def some_labels(lab: Project, folder: Path) -> Artifact:
-    """A snapshot in which the longer answer always wins."""
+def some_labels(lab: Project, folder: Path, **columns: object) -> Artifact:
+    """A snapshot in which the longer answer always wins, but for other columns."""
     rows = [
         SnapshotRow(
-            prompt_key=prompt.key,
-            split=prompt.split,
-            messages=json.dumps(prompt.messages),
-            left="Yes, with pleasure.",
-            right="No.",
-            chosen="Yes, with pleasure.",
-            rejected="No.",
-            strength=2,
-            annotator="a1",
-            created_at=datetime.now(UTC),
-            source="label",
+            **{
+                "prompt_key": prompt.key,
+                "split": prompt.split,
+                "messages": json.dumps(prompt.messages),
+                "left": "Yes, with pleasure.",
+                "right": "No.",
+                "chosen": "Yes, with pleasure.",
+                "rejected": "No.",
+                "strength": 2,
+                "annotator": "a1",
+                "created_at": datetime.now(UTC),
+                "source": "label",
+            }
+            | columns
         )
         for prompt in lab.prompts.order_by("key")
     ]

@@ -2,11 +2,19 @@
 
 from typing import Literal
 
-from alignment.config.fields import Settings, setting
+from pydantic import model_validator
+
+from alignment.config.fields import ConflictError, Settings, setting
+
+StrengthName = Literal["ignore", "weigh"]
+TiesName = Literal["drop", "davidson", "rao_kupper"]
+AnnotatorsName = Literal["ignore", "reliability"]
+RankingsName = Literal["pairs", "plackett_luce"]
+PoolingName = Literal["mean", "cls"]
 
 
 class RewardConfig(Settings):
-    """A Bradley-Terry reward model trained on the pairs of a snapshot."""
+    """A reward model trained on the labels of a snapshot, each kind by its own likelihood."""
 
     labels: Literal["train", "validation"] = setting(
         "train",
@@ -16,11 +24,38 @@ class RewardConfig(Settings):
         advanced=True,
         dashboard=True,
     )
+    ties: TiesName = setting(
+        "davidson",
+        "Ties",
+        help="Left out, or used: Davidson's model gives ties a strength of their own, Rao and "
+        "Kupper's a margin that annotators cannot see. “Both bad” is a tie too.",
+        topic="Labels",
+    )
+    strength: StrengthName = setting(
+        "ignore",
+        "Strength of a preference",
+        help="Ignored, or a weight: “much better” then counts as three labels.",
+        topic="Labels",
+    )
+    annotators: AnnotatorsName = setting(
+        "ignore",
+        "Annotators",
+        help="Their differences ignored, or fitted along: how sharply each one sees, which side "
+        "they favour, how often they choose blindly.",
+        topic="Labels",
+    )
+    rankings: RankingsName = setting(
+        "plackett_luce",
+        "Rankings",
+        help="Of three answers and more: as one label by Plackett and Luce's model, or as pairs.",
+        topic="Labels",
+        advanced=True,
+    )
     epochs: int = setting(
-        3, "Epochs", help="Passes over the training pairs.", topic="Reward model", ge=1, le=100
+        3, "Epochs", help="Passes over the training labels.", topic="Reward model", ge=1, le=100
     )
     batch: int = setting(
-        32, "Batch", help="Pairs per step.", topic="Reward model", unit="pairs", ge=1, le=1024
+        32, "Batch", help="Labels per step.", topic="Reward model", unit="labels", ge=1, le=1024
     )
     learning_rate: float = setting(
         3e-4,
@@ -42,9 +77,43 @@ class RewardConfig(Settings):
     held_out: float = setting(
         0.2,
         "Held-out share",
-        help="Share of the prompts whose pairs only measure accuracy.",
+        help="Share of the prompts whose labels only measure accuracy.",
         topic="Reward model",
         ge=0.05,
         le=0.5,
         advanced=True,
     )
+    pooling: PoolingName = setting(
+        "mean",
+        "Masked backbones",
+        help="How a model that reads both ways, such as BERT, is read: on average, or at its first "
+        "token. Others are read at the last.",
+        topic="Reward model",
+        advanced=True,
+    )
+    heads: int = setting(
+        1,
+        "Heads",
+        help="Several form an ensemble on one backbone, each with other weights of the prompts; "
+        "where they disagree, labels have said little.",
+        topic="Ensemble",
+        ge=1,
+        le=64,
+        advanced=True,
+    )
+    caution: float = setting(
+        0.0,
+        "Caution",
+        help="So many deviations among the heads are taken off their mean: a lower bound.",
+        topic="Ensemble",
+        unit="deviations",
+        ge=0,
+        le=10,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _caution_needs_heads(self) -> "RewardConfig":
+        if self.caution and self.heads == 1:
+            raise ConflictError("heads", "one head cannot disagree; caution needs several")
+        return self

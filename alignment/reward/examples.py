@@ -1,41 +1,45 @@
-"""Labels as token ids, and the margins of rewards that a model gives them."""
+"""Labels as token ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from alignment.records import PairRecord
+from alignment.records import LabelRecord
+from alignment.reward.labels import texts_of
 from alignment.reward.model import RewardModel
 
 
 @dataclass(frozen=True)
 class Example:
-    """A pair as token ids, prompts included."""
+    """A label with its completions as token ids, prompts included, in the order of `texts_of`."""
 
-    prompt_key: str
-    chosen: list[int]
-    rejected: list[int]
-    cut: bool  # one of the two did not fit the context
+    label: LabelRecord
+    texts: tuple[list[int], ...]
+    cut: bool  # one of them did not fit the context
+
+    @property
+    def prompt_key(self) -> str:
+        """Identifies the prompt."""
+        return self.label.prompt.key
 
     @property
     def length(self) -> int:
-        """Tokens of the longer sequence."""
-        return max(len(self.chosen), len(self.rejected))
+        """Tokens of the longest sequence."""
+        return max(map(len, self.texts))
 
 
-def examples_of(model: RewardModel, pairs: Sequence[PairRecord]) -> list[Example]:
-    """Each pair as the model reads it."""
+def examples_of(model: RewardModel, labels: Sequence[LabelRecord]) -> list[Example]:
+    """Each label as the model reads it."""
     examples = []
-    for pair in pairs:
-        chosen, chosen_cut = model.read(pair.prompt.messages, pair.chosen)
-        rejected, rejected_cut = model.read(pair.prompt.messages, pair.rejected)
-        examples.append(Example(pair.prompt.key, chosen, rejected, chosen_cut or rejected_cut))
+    for label in labels:
+        read = [model.read(label.prompt.messages, text) for text in texts_of(label)]
+        examples.append(
+            Example(label, tuple(ids for ids, _ in read), cut=any(cut for _, cut in read))
+        )
     return examples
 
 
-def margins(model: RewardModel, batch: Sequence[Example]) -> Tensor:
-    """(pairs,) r(chosen) - r(rejected) in nats: the log-odds of the label."""
-    scores = model.raw([e.chosen for e in batch] + [e.rejected for e in batch])
-    chosen, rejected = scores.chunk(2)
-    return chosen - rejected
+def scored(model: RewardModel, examples: Sequence[Example]) -> Tensor:
+    """(texts, heads) raw scores of all completions of the labels, one label after another."""
+    return model.raw([ids for example in examples for ids in example.texts])

@@ -1,68 +1,99 @@
-"""A reward model: a scalar head on a causal backbone.
+"""A reward model: a scalar head, or several, on a causal or masked backbone.
 
-A completion is read as annotators saw it: its text without special tokens, up to its last token,
-where a language model knows most of what it has read (it never learned to read its own end token).
-So the score of a text and that of the rollout it came from are the same.
+A completion is read as annotators saw it: its text without special tokens. A causal backbone is read
+at its last token, where a language model knows most of what it has read (it never learned to read
+its own end token); so the score of a text and that of the rollout it came from are the same. A
+masked backbone, which reads both ways, gets prompt and completion between its own marks, and is
+read at the first mark or on average.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from alignment.config.reward import PoolingName
 from alignment.errors import DataError
-from alignment.policies import Policy, default_device
+from alignment.policies import Policy, default_device, fuse_activations
 from alignment.records import Message
 from alignment.sampling import Rollouts
 
-SCORED_AT_ONCE = 64  # sequences
+TOKENS = 2048  # padded tokens of one forward
 PROMPT_SHARE = 4  # a prompt that is too long keeps at least this fraction of the context
+AHEAD = 1e-5  # of the largest hidden state: more than rounding
 
 
 @dataclass(frozen=True)
 class RewardModel:
-    """r(prompt, completion): the last hidden state through a linear head, centred and scaled."""
+    """r(prompt, completion): a hidden state through linear heads, each centred, scaled in common."""
 
     trunk: Policy  # its model has no language-model head
     head: nn.Linear
-    center: float = 0.0
+    pooling: PoolingName | None = None  # None: a causal backbone, read at its last token
+    center: tuple[float, ...] = (0.0,)  # one per head
     scale: float = 1.0
+    caution: float = 0.0  # deviations among heads that are taken off their mean
 
     @classmethod
-    def fresh(cls, folder: Path) -> "RewardModel":
-        """An untrained head on a stored model, in fp32; only safetensors are read."""
+    def fresh(cls, folder: Path, *, heads: int = 1, pooling: PoolingName = "mean") -> "RewardModel":
+        """An untrained head on a stored model, in fp32; only safetensors are read.
+
+        One head starts at zero, several at random: they differ most where no label reaches.
+        Raises DataError where the folder holds no model, or one that needs both halves of a pair.
+        """
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = AutoModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
             )
-        except OSError as error:
+            model: Any = AutoModel.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+            )
+        except (OSError, ValueError) as error:
             raise DataError(f"{folder} does not hold a model that can be read: {error}") from error
-        width = model.config.get_text_config().hidden_size
-        head = nn.Linear(width, 1, bias=False)
-        nn.init.zeros_(head.weight)
+        if model.config.is_encoder_decoder:
+            raise DataError(
+                f"{folder} holds an encoder with a decoder; a reward model needs one of them."
+            )
+        fuse_activations(model)
         trunk = Policy(model.to(default_device()).eval(), tokenizer)
-        return cls(trunk, head.to(trunk.device))
+        width = model.config.get_text_config().hidden_size
+        head = nn.Linear(width, heads, bias=False)
+        nn.init.normal_(head.weight, std=0.0 if heads == 1 else width**-0.5)
+        both = pooling if reads_both_ways(trunk) else None
+        return cls(trunk, head.to(trunk.device), both, center=(0.0,) * heads)
 
     @classmethod
     def load(cls, folder: Path) -> "RewardModel":
         """Read what `save` wrote, ready to score."""
-        model = cls.fresh(folder)
-        model.head.load_state_dict(load_file(folder / "head.safetensors"))
         stored = json.loads((folder / "reward.json").read_text(encoding="utf-8"))
-        return replace(model, center=stored["center"], scale=stored["scale"])
+        pooling = stored["pooling"]
+        model = cls.fresh(folder, heads=len(stored["center"]), pooling=pooling or "mean")
+        model.head.load_state_dict(load_file(folder / "head.safetensors"))
+        return replace(
+            model,
+            pooling=pooling,
+            center=tuple(stored["center"]),
+            scale=stored["scale"],
+            caution=stored["caution"],
+        )
 
     def save(self, folder: Path) -> None:
-        """Write trunk, tokenizer, head and scale into an existing folder."""
+        """Write trunk, tokenizer, heads and scale into an existing folder."""
         self.trunk.save(folder)
         save_file(self.head.state_dict(), folder / "head.safetensors")
-        stored = json.dumps({"center": self.center, "scale": self.scale})
+        names = ("pooling", "center", "scale", "caution")
+        stored = json.dumps({name: getattr(self, name) for name in names})
         (folder / "reward.json").write_text(stored, encoding="utf-8")
 
     def parameters(self) -> list[nn.Parameter]:
@@ -70,29 +101,41 @@ class RewardModel:
         return [*self.trunk.model.parameters(), *self.head.parameters()]
 
     def raw(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        """(n,) head outputs at the sequences' last tokens, not centred, with gradient."""
-        lengths = torch.tensor([len(ids) for ids in sequences], device=self.trunk.device)
-        width = int(lengths.max())
-        padded = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in sequences])
-        # Padding is on the right of a causal model, so no real position sees it.
-        hidden = self.trunk.model(
-            input_ids=padded.to(self.trunk.device),
-            attention_mask=torch.ones_like(padded, device=self.trunk.device),
-            use_cache=False,
-        ).last_hidden_state
-        last = hidden[torch.arange(len(sequences), device=hidden.device), lengths - 1]
-        scores: Tensor = self.head(last)
-        return scores[:, 0]
+        """(n, heads) head outputs, not centred, with gradient; forwards of about equal lengths."""
+        parts, rows = [], []
+        for batch in of_about_equal_length(sequences):
+            parts.append(self._read([sequences[row] for row in batch]))
+            rows += batch
+        return torch.cat(parts)[torch.tensor(rows, device=self.trunk.device).argsort()]
+
+    def _read(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        device = self.trunk.device
+        width = max(map(len, sequences))
+        pad = int(self.trunk.tokenizer.pad_token_id or 0)
+        ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in sequences]).to(device)
+        lengths = torch.tensor([len(row) for row in sequences], device=device)
+        real = torch.arange(width, device=device) < lengths[:, None]
+        # Padding is on the right: no real token of a causal model sees it, and a mask of ones takes
+        # the attention path without a mask. A masked model needs to be told, where there is any.
+        padded = self.pooling is not None and min(map(len, sequences)) < width
+        mask = real.long() if padded else torch.ones_like(ids)
+        arguments = {} if self.pooling else {"use_cache": False}
+        states = self.trunk.model(input_ids=ids, attention_mask=mask, **arguments).last_hidden_state
+        scores: Tensor = self.head(pooled(states, real, lengths, self.pooling))
+        return scores
 
     @torch.no_grad()
+    def heads_of(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """(n, heads) rewards of whole sequences, in standard deviations of their mean over heads."""
+        return self.standard(self.raw(sequences))
+
+    def standard(self, raw: Tensor) -> Tensor:
+        """Head outputs (n, heads), centred and scaled."""
+        return (raw - raw.new_tensor(self.center)) / self.scale
+
     def score_ids(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        """(n,) rewards of whole sequences, in standard deviations over the training completions."""
-        scores = torch.empty(len(sequences), device=self.trunk.device)
-        order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
-        for start in range(0, len(order), SCORED_AT_ONCE):
-            rows = order[start : start + SCORED_AT_ONCE]
-            scores[rows] = self.raw([sequences[row] for row in rows])
-        return (scores - self.center) / self.scale
+        """(n,) rewards: the heads' mean, less `caution` times their deviation from each other."""
+        return cautious(self.heads_of(sequences), self.caution)
 
     def score_texts(self, prompts: Sequence[Sequence[Message]], texts: Sequence[str]) -> Tensor:
         """(n,) rewards of completions given as text, one prompt each."""
@@ -117,12 +160,63 @@ class RewardModel:
 
     def join(self, prompt: Sequence[int], completion: Sequence[int]) -> tuple[list[int], bool]:
         """Prompt and completion in one, the first cut on its left, the second on its right to fit."""
-        context = self.trunk.context_length
+        first, last = self._marks()
+        if self.pooling is not None:
+            prompt = [token for token in prompt if token not in (*first, *last)]
+        context = self.context_length - len(first) - 2 * len(last)
         room = context - min(len(prompt), context // PROMPT_SHARE)
         kept = completion[:room]
         start = max(0, len(prompt) + len(kept) - context)
         cut = start > 0 or len(kept) < len(completion)
-        return [*prompt[start:], *kept], cut
+        return [*first, *prompt[start:], *last, *kept, *last], cut
+
+    @property
+    def context_length(self) -> int:
+        """Longest sequence: some masked models count more positions than they can use."""
+        limit = self.trunk.context_length
+        return min(limit, self.trunk.tokenizer.model_max_length) if self.pooling else limit
+
+    def _marks(self) -> tuple[list[int], list[int]]:
+        """What a masked backbone expects first, and after each of the two texts."""
+        tokenizer = self.trunk.tokenizer
+        ids = (tokenizer.cls_token_id, tokenizer.sep_token_id) if self.pooling else (None, None)
+        first, last = ([] if one is None else [int(one)] for one in ids)
+        return first, last
+
+
+def pooled(states: Tensor, real: Tensor, lengths: Tensor, pooling: PoolingName | None) -> Tensor:
+    """(n, width) one state of each row of states (n, length, width), of its real tokens only."""
+    if pooling == "cls":
+        return states[:, 0]
+    if pooling == "mean":
+        return (states * real[:, :, None]).sum(1) / lengths[:, None]
+    return states[torch.arange(len(states), device=states.device), lengths - 1]
+
+
+def cautious(heads: Tensor, caution: float) -> Tensor:
+    """(n,) from (n, heads): a lower confidence bound of the reward, its mean where `caution` is 0."""
+    return heads.mean(1) - caution * heads.std(1, correction=0)
+
+
+def of_about_equal_length(sequences: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Rows by length, the longest first, in batches of at most about TOKENS padded tokens."""
+    order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]), reverse=True)
+    while order:
+        size = max(1, TOKENS // max(1, len(sequences[order[0]])))
+        yield order[:size]
+        order = order[size:]
+
+
+@torch.no_grad()
+def reads_both_ways(trunk: Policy) -> bool:
+    """Whether another last token changes the states before it: a masked model, such as BERT."""
+    special = set(trunk.tokenizer.all_special_ids)
+    count = int(trunk.model.config.get_text_config().vocab_size)
+    known = [token for token in range(min(count, len(special) + 3)) if token not in special]
+    ids = torch.tensor([[known[0], known[0]], [known[0], known[-1]]], device=trunk.device)
+    model: PreTrainedModel = trunk.model
+    one, other = model(input_ids=ids).last_hidden_state[:, 0]
+    return bool((one - other).abs().max() > AHEAD * max(1.0, float(one.abs().max())))
 
 
 @lru_cache(maxsize=8)

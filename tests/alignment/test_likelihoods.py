@@ -12,9 +12,9 @@ from scipy.stats import spearmanr
 
 from alignment.likelihoods import (
     annotator_prior,
-    annotators_nll,
     bradley_terry_nll,
     davidson_nll,
+    lapsed_nll,
     plackett_luce_nll,
     rao_kupper_nll,
     ratings_nll,
@@ -92,17 +92,30 @@ def test_far_margins_stay_finite():
         assert nll(far, torch.ones(2), TIE.float()).isfinite().all()
 
 
+def strict(count, places):
+    """Ranks and mask of full rankings without equal ranks."""
+    return torch.arange(places).expand(count, -1), torch.ones(count, places, dtype=torch.bool)
+
+
 def test_rankings_of_all_orders_sum_to_one():
     scores = torch.tensor([0.3, -1.0, 2.0, 0.0])
     orders = torch.tensor(list(permutations(range(4))))
-    losses = plackett_luce_nll(scores[orders], torch.ones(24, 4, dtype=torch.bool))
+    losses = plackett_luce_nll(scores[orders], *strict(24, 4))
     assert losses.neg().exp().sum().item() == pytest.approx(1)
 
 
 def test_a_ranking_of_two_is_a_pair_whatever_fills_the_row():
     scores = torch.tensor([[0.3, -1.0, 99.0]])
-    loss = plackett_luce_nll(scores, torch.tensor([[True, True, False]]))
+    loss = plackett_luce_nll(scores, torch.arange(3)[None], torch.tensor([[True, True, False]]))
     torch.testing.assert_close(loss, bradley_terry_nll(torch.tensor([1.3])))
+
+
+def test_equal_ranks_say_nothing_of_each_other():
+    """Two firsts that each beat the third: sigma(1.3) sigma(0.3), whatever they are to each other."""
+    scores, ranks = torch.tensor([[0.3, -0.7, -1.0]]), torch.tensor([[0, 0, 1]])
+    loss = plackett_luce_nll(scores, ranks, torch.ones(1, 3, dtype=torch.bool))
+    expected = bradley_terry_nll(torch.tensor([1.3])) + bradley_terry_nll(torch.tensor([0.3]))
+    torch.testing.assert_close(loss, expected)
 
 
 def test_plackett_luce_is_choix_s():
@@ -110,8 +123,7 @@ def test_plackett_luce_is_choix_s():
     truth = torch.linspace(1, -1, 5, dtype=torch.float64)
     noise = -torch.log(-torch.log(torch.rand(60, 5, generator=draws, dtype=torch.float64)))
     orders = (truth + noise).argsort(1, descending=True)
-    mask = torch.ones(60, 5, dtype=torch.bool)
-    (found,) = fitted(lambda r: plackett_luce_nll(r[orders], mask).sum(), 5)
+    (found,) = fitted(lambda r: plackett_luce_nll(r[orders], *strict(60, 5)).sum(), 5)
     expected = torch.from_numpy(choix.opt_rankings(5, orders.tolist(), tol=1e-12))
     torch.testing.assert_close(found - found.mean(), expected - expected.mean(), atol=1e-6, rtol=0)
 
@@ -139,11 +151,10 @@ def test_ratings_have_finite_gradients_at_the_ends():
 
 def test_an_annotator_by_hand():
     one = torch.ones(2)
-    losses = annotators_nll(
-        torch.tensor([1.0, 1.0]), torch.tensor([True, False]), 2 * one, -2 * one, 0.2 * one
-    )
+    signs = torch.tensor([1.0, -1.0])
+    losses = lapsed_nll(bradley_terry_nll(signs * (2 * one - 2)), 0.2 * one, 2)
     assert losses.neg().exp().tolist() == pytest.approx([0.5, 0.5])
-    sure = annotators_nll(50 * one, torch.tensor([True, False]), one, 0 * one, 0.2 * one)
+    sure = lapsed_nll(bradley_terry_nll(50 * signs), 0.2 * one, 2)
     assert sure.neg().exp().tolist() == pytest.approx([0.9, 0.1])
 
 
@@ -178,7 +189,9 @@ def careful(crowd):
     def loss(worth, log_scales, sides, lapses):
         margins = worth[left] - worth[right]
         rates = torch.sigmoid(lapses - 3)[who]
-        each = annotators_nll(margins, won, log_scales.exp()[who], sides[who], rates)
+        signs = torch.where(won, 1.0, -1.0)
+        seen = signs * (log_scales.exp()[who] * margins + sides[who])
+        each = lapsed_nll(bradley_terry_nll(seen), rates, 2)
         return each.sum() + annotator_prior(log_scales, sides, lapses - 3) + (worth**2).sum() / 2
 
     return fitted(loss, 30, 12, 12, 12)

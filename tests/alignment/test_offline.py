@@ -19,7 +19,7 @@ from alignment.scoring import completion_token_logps
 from alignment.texts import rollouts_of, written
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
-from tests.alignment.test_reward import pair
+from tests.alignment.rewarding import a_pair as pair
 
 WORDS = ["day", "night", "sun", "rain"]
 QUICK = {"batch": 8, "held_out": 0.3, "learning_rate": 5e-3}

@@ -1,23 +1,17 @@
+import math
 from itertools import product
 
 import pytest
 import torch
 
-from alignment.config import RunSpec
-from alignment.errors import DataError
+from alignment.errors import DataError, DivergedError
 from alignment.policies import Policy
-from alignment.records import Message, PairRecord, PromptRecord, prompt_key, write_jsonl
-from alignment.reward import RewardModel, divided, train
+from alignment.records import Message
+from alignment.reward import RewardModel, divided
+from alignment.reward.fitting import diverged
 from alignment.sampling import sample
 from tests.alignment.conftest import tiny_policy
-
-SETTINGS = {"epochs": 12, "batch": 16, "learning_rate": 0.01, "held_out": 0.3}
-
-
-def pair(prompt, chosen, rejected):
-    messages = (Message(role="user", content=prompt),)
-    record = PromptRecord(key=prompt_key(messages), messages=messages)
-    return PairRecord(prompt=record, chosen=chosen, rejected=rejected)
+from tests.alignment.rewarding import a_pair, run
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +20,9 @@ def pairs():
     words = ["day", "night", "sun", "rain", "a", "b"]
     prompts = [" ".join(pick) for pick in product(words, repeat=2)]
     return [
-        pair(prompt, f"{word} good", f"{word} bad {word}")
+        a_pair(prompt, f"{word} good", f"{word} bad {word}")
         for prompt, word in product(prompts, words[:3])
     ]
-
-
-def run(folder, pairs, **settings):
-    folder.mkdir(exist_ok=True)
-    tiny_policy().save(folder / "backbone")
-    write_jsonl(folder / "pairs.jsonl", pairs)
-    inputs = {"backbone": "backbone", "pairs": "pairs.jsonl"}
-    config = {**SETTINGS, **settings}
-    return list(train(RunSpec(kind="reward", run=1, epoch=1, config=config, inputs=inputs), folder))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +51,7 @@ def test_the_interval_is_over_held_out_prompts(trained):
 def test_random_labels_are_not_learned(tmp_path, pairs):
     coin = torch.Generator().manual_seed(0)
     random = [
-        p if torch.rand(1, generator=coin) < 0.5 else pair(p.prompt.text, p.rejected, p.chosen)
+        p if torch.rand(1, generator=coin) < 0.5 else a_pair(p.prompt.text, p.rejected, p.chosen)
         for p in pairs
     ]
     accuracy = run(tmp_path, random, epochs=2)[-1].summary["accuracy"]
@@ -120,10 +105,12 @@ def test_a_score_does_not_depend_on_its_batch(model):
 
 
 def test_long_texts_are_cut_and_counted(tmp_path):
-    long = [pair(f"{'sun ' * 40}{word} {word}", "good " * 60, "bad " * 60) for word in "ab"]
-    short = [pair(f"{a} {b}", "good", "bad") for a, b in product(["sun", "day", "rain"], repeat=2)]
+    long = [a_pair(f"{'sun ' * 40}{word} {word}", "good " * 60, "bad " * 60) for word in "ab"]
+    short = [
+        a_pair(f"{a} {b}", "good", "bad") for a, b in product(["sun", "day", "rain"], repeat=2)
+    ]
     summary = run(tmp_path, short + long, epochs=1)[-1].summary
-    assert summary["pairs_cut"] == 2
+    assert summary["labels_cut"] == 2
 
 
 def test_a_long_prompt_keeps_its_end_and_a_long_completion_its_start(model):
@@ -138,7 +125,7 @@ def test_a_long_prompt_keeps_its_end_and_a_long_completion_its_start(model):
     ("chosen", "message"),
     [
         (slice(0, 7), "at least 8"),
-        ([0] * 9, "same pair"),
+        ([0] * 9, "same completions"),
     ],
 )
 def test_too_little_to_learn_from_is_refused(tmp_path, pairs, chosen, message):
@@ -149,12 +136,12 @@ def test_too_little_to_learn_from_is_refused(tmp_path, pairs, chosen, message):
 
 def test_pairs_about_one_prompt_cannot_be_held_out(tmp_path):
     with pytest.raises(DataError, match="one prompt"):
-        run(tmp_path, [pair("sun", "good", "bad " * n) for n in range(1, 10)])
+        run(tmp_path, [a_pair("sun", "good", "bad " * n) for n in range(1, 10)])
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_both_sides_of_few_prompts_have_one(share):
-    pairs = [pair(word, "good", "bad") for word in ("sun", "rain", "day")]
+    pairs = [a_pair(word, "good", "bad") for word in ("sun", "rain", "day")]
     fitted, held = divided(pairs, share)
     assert fitted
     assert held
@@ -162,5 +149,15 @@ def test_both_sides_of_few_prompts_have_one(share):
 
 
 def test_pairs_of_equal_texts_say_nothing(tmp_path):
-    with pytest.raises(DataError, match="0 pairs with different"):
-        run(tmp_path, [pair(word, "good", "good ") for word in ("sun", "rain")] * 10)
+    with pytest.raises(DataError, match="0 labels"):
+        run(tmp_path, [a_pair(word, "good", "good ") for word in ("sun", "rain")] * 10)
+
+
+def test_a_damaged_backbone_is_told_from_too_fast_a_learner(tmp_path, pairs):
+    policy = tiny_policy()
+    policy.model.transformer.wte.weight.data[6] = torch.nan
+    policy.save(tmp_path / "damaged")
+    with pytest.raises(DivergedError, match=r"nan at step 1 of .* backbone itself"):
+        run(tmp_path, pairs, backbone=tmp_path / "damaged")
+    assert "lower learning rate" in diverged(math.inf, 2, 40)
+    assert not (tmp_path / "output").exists()

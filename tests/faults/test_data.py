@@ -56,7 +56,7 @@ def run(folder, kind, config, inputs):
 def test_an_empty_or_one_label_snapshot_is_refused_before_training(trained, number):
     (failed,) = trained(some_pairs(number))
     assert failed.code == "data"
-    assert f"{number} pairs" in failed.message
+    assert f"{number} labels" in failed.message
     assert "Label more" in failed.message
 
 

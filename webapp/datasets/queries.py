@@ -82,7 +82,7 @@ def _pairs_of_ranking(answers: list[Completion]) -> Iterator[SnapshotRow]:
                 annotator=IMPORTED,
                 created_at=max(better.created_at, worse.created_at),
                 source="rank",
-                group=better.prompt.key,
+                group=better.sampling.get("ranking") or better.prompt.key,
             )
 
 

@@ -16,7 +16,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from alignment.folders import verify
-from alignment.records import Message, PairRecord, PromptRecord, Split
+from alignment.records import Message, PairRecord, PromptRecord, Split, TieRecord
+from webapp.labeling.models import Label
 from webapp.registry.models import Artifact
 
 LABELS = "labels.parquet"
@@ -111,21 +112,43 @@ def _tally(column: pa.ChunkedArray) -> dict[str, int]:
     return {str(row["values"]): row["counts"] for row in counted}
 
 
-def pairs_of(snapshot_artifact: Artifact, split: Split) -> Iterator[PairRecord]:
-    """The preferences of one split; ties and both-bad make none, contradictory ones are kept.
+def labels_of(snapshot_artifact: Artifact, split: Split) -> Iterator[PairRecord | TieRecord]:
+    """What people said in one split, ties and both-bad included; contradictory labels are kept.
 
     Raises CheckpointError where the folder is not what was frozen.
     """
     verify(snapshot_artifact.path)
     for row in read(snapshot_artifact.path, split=split):
-        if row["chosen"] is None or row["chosen"] == row["rejected"]:
-            continue
         turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
-        yield PairRecord(
-            prompt=PromptRecord(key=row["prompt_key"], messages=turns),
-            chosen=row["chosen"],
-            rejected=row["rejected"],
-            strength=row["strength"],
-            annotator=row["annotator"],
-            group=row["group"],
-        )
+        prompt = PromptRecord(key=row["prompt_key"], messages=turns)
+        yield _tie(row, prompt) if row["chosen"] is None else _pair(row, prompt)
+
+
+def pairs_of(snapshot_artifact: Artifact, split: Split) -> Iterator[PairRecord]:
+    """The preferences of one split between different texts. Raises as `labels_of`."""
+    for label in labels_of(snapshot_artifact, split):
+        if isinstance(label, PairRecord) and label.chosen != label.rejected:
+            yield label
+
+
+def _pair(row: dict, prompt: PromptRecord) -> PairRecord:
+    shown = row["source"] == "label"  # ranks have no sides
+    return PairRecord(
+        prompt=prompt,
+        chosen=row["chosen"],
+        rejected=row["rejected"],
+        strength=row["strength"],
+        annotator=row["annotator"],
+        left_won=row["chosen"] == row["left"] if shown else None,
+        group=row["group"],
+    )
+
+
+def _tie(row: dict, prompt: PromptRecord) -> TieRecord:
+    return TieRecord(
+        prompt=prompt,
+        left=row["left"],
+        right=row["right"],
+        both_bad=row["choice"] == Label.Choice.BOTH_BAD,
+        annotator=row["annotator"],
+    )

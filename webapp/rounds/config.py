@@ -20,8 +20,11 @@ class RoundConfig(BaseModel):
 
     @property
     def judge(self) -> RewardConfig:
-        """The judge is a reward model too, but of other labels than the one that is optimised."""
-        return self.reward.model_copy(update={"labels": "validation"})
+        """The judge is a reward model too, but of other labels than the one that is optimised.
+
+        Caution is for what is optimised; a judge says what it thinks.
+        """
+        return self.reward.model_copy(update={"labels": "validation", "caution": 0.0})
 
     @property
     def evaluation(self) -> EvaluateConfig:

@@ -20,7 +20,7 @@ from alignment.config import (
     SftConfig,
 )
 from alignment.records import CompletionRecord, read_jsonl, write_jsonl
-from webapp.datasets.snapshots import pairs_of
+from webapp.datasets.snapshots import labels_of, pairs_of
 from webapp.labeling.models import Completion
 from webapp.labeling.services import create_compare_tasks
 from webapp.projects.models import PromptQuerySet, Split
@@ -72,16 +72,22 @@ def prepare_generate(run: Run, folder: Path) -> dict[str, str]:
     return models | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
 
 
-def prepare_pairs(run: Run, folder: Path) -> dict[str, str]:
-    """The models, and the snapshot's pairs of the split that the settings name."""
-    config = RUN_KINDS[run.kind].config.model_validate(run.config)
-    models = resolved(run)
-    snapshot = run.inputs.select_related("artifact").get(role=LABELS).artifact
-    if not write_jsonl(folder / "pairs.jsonl", pairs_of(snapshot, config.labels)):
-        raise RunError(
-            f"The snapshot has no usable pairs in its {config.labels} split; collect more labels."
-        )
-    return models | {"pairs": str(Path(folder.name) / "pairs.jsonl")}
+def prepare_labels(
+    read: Callable[[Artifact, Split], Iterable[BaseModel]], what: str
+) -> Callable[[Run, Path], dict[str, str]]:
+    """The prepare of a kind that reads labels of the split that its settings name, and models."""
+
+    def prepare(run: Run, folder: Path) -> dict[str, str]:
+        config = RUN_KINDS[run.kind].config.model_validate(run.config)
+        models = resolved(run)
+        snapshot = run.inputs.select_related("artifact").get(role=LABELS).artifact
+        if not write_jsonl(folder / "pairs.jsonl", read(snapshot, config.labels)):
+            raise RunError(
+                f"The snapshot has no {what} in its {config.labels} split; collect more labels."
+            )
+        return models | {"pairs": str(Path(folder.name) / "pairs.jsonl")}
+
+    return prepare
 
 
 def prepare_align(run: Run, folder: Path) -> dict[str, str]:
@@ -190,14 +196,14 @@ RUN_KINDS: dict[str, RunKind] = {
     "sft": RunKind(
         SftConfig,
         lambda _: ("policy", LABELS),
-        prepare_pairs,
+        prepare_labels(pairs_of, "usable pairs"),
         publish_artifact(MODEL),
         saves=False,
     ),
     "prefer": RunKind(
         PreferConfig,
         lambda _: ("policy", "reference", LABELS),
-        prepare_pairs,
+        prepare_labels(pairs_of, "usable pairs"),
         publish_artifact(MODEL),
         saves=False,
     ),
@@ -207,7 +213,7 @@ RUN_KINDS: dict[str, RunKind] = {
     "reward": RunKind(
         RewardConfig,
         lambda _: ("backbone", LABELS),
-        prepare_pairs,
+        prepare_labels(labels_of, "labels"),
         publish_artifact(REWARD),
         saves=False,
     ),

@@ -11,7 +11,7 @@ from webapp.datasets.errors import SnapshotError
 from webapp.datasets.models import Snapshot
 from webapp.datasets.queries import unfrozen
 from webapp.datasets.services import freeze_snapshot
-from webapp.datasets.snapshots import LABELS, SCHEMA, pairs_of, read
+from webapp.datasets.snapshots import LABELS, SCHEMA, labels_of, pairs_of, read
 from webapp.labeling.models import Label
 from webapp.labeling.services import submit_label, undo_label
 from webapp.projects.models import Role, Split
@@ -47,6 +47,38 @@ def test_the_pair_says_which_text_won(project, task):
     (pair,) = pairs(freeze_snapshot(project))
     assert (pair.chosen, pair.rejected) == (label.right.text, label.left.text)
     assert (pair.strength, pair.prompt) == (3, task.prompt.record())
+
+
+def labels(snapshot):
+    return [label for split in Split.values for label in labels_of(snapshot.artifact, split)]
+
+
+def test_a_trainer_may_read_ties_too(project, task):
+    for choice in (CHOICES.TIE, CHOICES.BOTH_BAD, CHOICES.LEFT):
+        a_label(task, choice)
+    tie, bad, pair = labels(freeze_snapshot(project))
+    assert [(one.kind, one.both_bad) for one in (tie, bad)] == [("tie", False), ("tie", True)]
+    assert {tie.left, tie.right} == {task.first.text, task.second.text}
+    assert len({tie.annotator, bad.annotator, pair.annotator}) == 3
+    assert pair.kind == "pair"
+
+
+def test_a_label_knows_which_side_won_and_a_rank_has_none(project, task):
+    label = a_label(task, CHOICES.LEFT)
+    a_label(task, CHOICES.RIGHT)
+    a_ranking(a_prompt(project), 0, 1)
+    left, right, rank = pairs(freeze_snapshot(project))
+    assert left.chosen == label.left.text
+    assert [pair.left_won for pair in (left, right, rank)] == [True, False, None]
+
+
+def test_two_rankings_of_a_prompt_are_told_apart(project):
+    prompt = a_prompt(project)
+    for answer in a_ranking(prompt, 0, 1):
+        answer.sampling = {"ranking": "tree"}
+        answer.save()
+    a_ranking(prompt, 0, 1)
+    assert {pair.group for pair in pairs(freeze_snapshot(project))} == {"tree", prompt.key}
 
 
 def test_contradicting_labels_are_both_kept(project, task):

@@ -9,6 +9,7 @@ from alignment.records import (
     PairRecord,
     PromptRecord,
     read_jsonl,
+    read_labels,
     write_jsonl,
 )
 from tests.factories import a_run, a_worker, again, an_artifact, run_at, some_prompts
@@ -174,3 +175,16 @@ def test_runs_on_pairs_read_the_training_split_of_a_snapshot(project, models, tm
     spec = RunSpec.load(folder)
     assert set(spec.inputs) == {*roles, "pairs"} - {"labels"}
     assert len(list(read_jsonl(folder / spec.inputs["pairs"], PairRecord))) == 10
+
+
+def test_a_reward_run_reads_ties_that_other_runs_do_not(project, models, tmp_path):
+    labels = some_labels(project, tmp_path, choice=4, chosen=None, rejected=None)
+    have = models | {"backbone": models["policy"], "labels": labels}
+    for kind in ("reward", "sft"):
+        roles = RUN_KINDS[kind].roles(RUN_KINDS[kind].config())
+        a_run(project, kind, {}, inputs={role: have[role] for role in roles})
+    folder = folders.prepare(execution.claim("runs", a_worker()))
+    read = list(read_labels(folder / RunSpec.load(folder).inputs["pairs"]))
+    assert [label.kind for label in read] == ["tie"] * 10
+    with pytest.raises(RunError, match="no usable pairs"):
+        folders.prepare(execution.claim("runs", a_worker()))

@@ -1,0 +1,122 @@
+"""Fitting a reward model to labels: the sum of one likelihood per kind, by AdamW."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from alignment.batches import similar_lengths
+from alignment.config import RewardConfig
+from alignment.errors import DivergedError
+from alignment.records import PairRecord, RankingRecord
+from alignment.reward.examples import Example, scored
+from alignment.reward.model import RewardModel
+from alignment.reward.observation import Observation
+
+WARMUP = 0.1  # share of the steps
+HEAD_RATE = 10  # of the trunk's: the head starts near zero and has to move first
+OBSERVATION_RATE = 0.05  # of numbers of order 1, which have to get there within few steps
+
+
+def steps_of(config: RewardConfig, labels: int) -> int:
+    """How many steps a fit to so many labels takes."""
+    return config.epochs * math.ceil(labels / config.batch)
+
+
+def fit(
+    model: RewardModel, observation: Observation, examples: Sequence[Example]
+) -> Iterator[dict[str, float]]:
+    """Train in place; the metrics of each step. Raises DivergedError. Uses torch's RNG."""
+    config = observation.config
+    total = steps_of(config, len(examples))
+    draws = resampled(examples, model.head.out_features).to(model.trunk.device)
+    optimizer = optimizer_of(model, observation)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _linear(step, total))
+    lengths = [example.length for example in examples]
+    epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
+    batches = (batch for epoch in epochs for batch in epoch)
+    for step, rows in enumerate(batches, start=1):
+        started = time.perf_counter()
+        rate = float(schedule.get_last_lr()[0])
+        batch = [examples[row] for row in rows]
+        scores = scored(model, batch)
+        loss = loss_of(observation, scores, batch, draws[rows]) + observation.prior() / len(lengths)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        metrics = read_off(loss.detach(), scores.detach(), batch)
+        if not math.isfinite(metrics["loss"]):
+            raise DivergedError(diverged(metrics["loss"], step, total))
+        yield metrics | {"lr": rate, "seconds/step": time.perf_counter() - started}
+
+
+def diverged(loss: float, step: int, total: int) -> str:
+    """What can be done about a loss that is no number: before the first step nothing was learned."""
+    way_out = (
+        "The backbone itself gives no finite scores; take another one."
+        if step == 1
+        else "Try a lower learning rate."
+    )
+    return f"The loss was {loss} at step {step} of {total}. {way_out}"
+
+
+def loss_of(
+    observation: Observation, scores: Tensor, batch: Sequence[Example], draws: Tensor
+) -> Tensor:
+    """The mean over labels and heads of their negative log-likelihoods, each by its weight."""
+    weights = observation.weights(batch)[:, None] * draws
+    return (weights * observation.nll(scores, batch)).mean()
+
+
+def resampled(examples: Sequence[Example], heads: int) -> Tensor:
+    """(labels, heads) weights: 1 for one head, else exponential draws, common to a prompt's labels.
+
+    The Bayesian bootstrap (Rubin, 1981): each head learns from a population of its own.
+    """
+    if heads == 1:
+        return torch.ones(len(examples), 1)
+    places: dict[str, int] = {}
+    for example in examples:
+        places.setdefault(example.prompt_key, len(places))
+    draws = -torch.rand(len(places), heads).clamp(min=1e-12).log()
+    return draws[[places[example.prompt_key] for example in examples]]
+
+
+def optimizer_of(model: RewardModel, observation: Observation) -> torch.optim.Optimizer:
+    """AdamW with a rate for each part; priors, not decay, hold what the labels are seen through."""
+    config = observation.config
+    groups = [
+        {"params": list(model.trunk.model.parameters()), "lr": config.learning_rate},
+        {"params": list(model.head.parameters()), "lr": HEAD_RATE * config.learning_rate},
+        {"params": list(observation.parameters()), "lr": OBSERVATION_RATE, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+
+
+def read_off(loss: Tensor, scores: Tensor, batch: Sequence[Example]) -> dict[str, float]:
+    """A step's metrics, with one wait for the device; a ranking's best and worst are a pair."""
+    ends = [0]
+    rows = []
+    for example in batch:
+        ends.append(ends[-1] + len(example.texts))
+        if isinstance(example.label, PairRecord | RankingRecord):
+            rows.append((ends[-2], ends[-1] - 1))
+    if not rows:
+        return {"loss": loss.item()}
+    best, worst = scores.mean(1)[torch.tensor(rows, device=scores.device)].unbind(1)
+    margins = best - worst
+    values = torch.stack([loss, (margins > 0).float().mean(), -F.logsigmoid(margins).mean()])
+    return dict(
+        zip(("loss", "preference/accuracy", "preference/nll"), values.tolist(), strict=True)
+    )
+
+
+def _linear(step: int, total: int) -> float:
+    """Warm-up, then down to zero, as a share of the peak."""
+    warmup = max(1, round(WARMUP * total))
+    return min((step + 1) / warmup, (total - step) / max(1, total - warmup))
