@@ -12,8 +12,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from errno import ENOSPC
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from pydantic import ValidationError
@@ -24,7 +26,7 @@ from alignment.errors import FULL_DISK, AlignmentError, ConfigError, explained
 from alignment.events import Event, Failed, dump_event
 from alignment.folders import MANIFEST
 from alignment.options import add_commands, field_lines, known_options
-from alignment.trainer import drive
+from alignment.trainer import TOGETHER, drive
 
 FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
 
@@ -92,6 +94,8 @@ def start(command: str, options: Mapping[str, Any]) -> int:
 
 def run(folder: Path) -> int:
     """Compute the run of a folder, writing its events as they come; the exit status."""
+    if os.environ.get("RANK", "0") != "0":
+        return _assist(folder)
     try:
         with (folder / "events.jsonl").open("ab+") as lines:
             _end_torn_line(lines)
@@ -116,8 +120,9 @@ def _run(folder: Path, lines: BinaryIO) -> int:
     try:
         spec = _read(folder)
         _prepare(spec, folder)
-        for event in drive(spec, folder):
-            say(event)
+        with _together(spec):
+            for event in drive(spec, folder):
+                say(event)
     except Exception as error:  # its traceback goes to the log, what is known of it to the run
         known = error if isinstance(error, AlignmentError) else explained(error)
         if known is not error:
@@ -129,6 +134,32 @@ def _run(folder: Path, lines: BinaryIO) -> int:
         say(Failed(code=known.code, message=str(known)))
         return FAILED
     return 0
+
+
+def _assist(folder: Path) -> int:
+    """Compute beside the first process, which alone writes; ours goes aside. The exit status."""
+    try:
+        spec = _read(folder)
+        if spec.kind not in TOGETHER:
+            return 0
+        _prepare(spec, folder)
+        inputs = {role: str((folder / path).absolute()) for role, path in spec.inputs.items()}
+        saved = str((folder / spec.resume_from).absolute()) if spec.resume_from else None
+        spec = spec.model_copy(update={"inputs": inputs, "resume_from": saved})
+        with TemporaryDirectory() as aside, _together(spec):
+            for _ in drive(spec, Path(aside)):
+                pass
+    except AlignmentError as error:
+        print(f"{error.code}: {error}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def _together(spec: RunSpec) -> AbstractContextManager[object]:
+    """Among the processes that torchrun started, where the run is of a kind that shares its rows."""
+    from alignment.distributed import joined  # noqa: PLC0415 - loads torch
+
+    return joined() if spec.kind in TOGETHER else nullcontext()
 
 
 def _end_torn_line(lines: BinaryIO) -> None:

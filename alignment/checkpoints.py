@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from alignment.distributed import world
 from alignment.events import CheckpointSaved
 from alignment.folders import committed, discard, manifest_sha256, size, verify
 from alignment.policies import Policy
@@ -35,6 +36,8 @@ def save(
     with committed(target) as folder:
         for name, policy in policies.items():
             policy.save(folder / name)
+        if world().rank:  # the first process has the same tensors
+            tensors = {}
         # Clones, as safetensors refuses tensors that share memory.
         save_file({name: t.detach().cpu().clone() for name, t in tensors.items()}, folder / TENSORS)
         (folder / FACTS).write_text(json.dumps({**facts, "step": step, "machine": machine()}))

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.activations import NewGELUActivation
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from alignment.distributed import world
 from alignment.errors import ConfigError, DataError
 from alignment.records import Message
 
@@ -41,7 +42,9 @@ class Policy:
         return cls(model.to(default_device()).eval(), tokenizer)
 
     def save(self, folder: Path) -> None:
-        """Write model and tokenizer in the Hugging Face layout."""
+        """Write model and tokenizer in the Hugging Face layout; of several processes, the first does."""
+        if world().rank:
+            return
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 

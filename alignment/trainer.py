@@ -26,6 +26,8 @@ RUNNERS: Mapping[Kind, str] = {
     "evaluate": "alignment.evaluation:evaluate",
 }
 
+TOGETHER: frozenset[Kind] = frozenset(("sft", "prefer"))  # whose rows several processes can share
+
 
 def runner(kind: Kind) -> Runner:
     """The function of a kind; its module is imported now."""
@@ -52,13 +54,15 @@ def drive(spec: RunSpec, folder: Path) -> Iterator[Event]:
 
     A kind that cannot be saved goes on to its end when it is asked to save.
     """
+    from alignment.distributed import agreed  # noqa: PLC0415 - loads torch
+
     with closing(runner(spec.kind)(spec, folder)) as events:
         event, step, saved, wish = next(events), 0, False, ""
         while True:
             yield event
             step = getattr(event, "step", step)
             saved = isinstance(event, CheckpointSaved)
-            wish = wanted(folder)
+            wish = agreed(wanted(folder))
             if wish == "now" and not isinstance(event, Finished):
                 break
             try:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from alignment.batches import similar_lengths
 from alignment.config import PreferConfig, SftConfig
+from alignment.distributed import all_sums, reduce_gradients
 from alignment.errors import DivergedError
 from alignment.events import Event, PhaseStarted, Ready, StepDone
 from alignment.policies import Policy
@@ -16,7 +17,7 @@ from alignment.scoring import completion_token_logps
 from alignment.texts import Written, rollouts_of
 
 Progress = Generator[Event, str | None, None]
-StepLoss = Callable[[Sequence[int]], tuple[Tensor, dict[str, float]]]
+StepLoss = Callable[[Sequence[int]], tuple[Tensor, dict[str, float]]]  # what our rows add to both
 
 SCORED_AT_ONCE = 64  # completions
 WARMUP = 0.1  # share of the steps
@@ -46,14 +47,15 @@ def fit(
         loss, metrics = loss_of(batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        reduce_gradients(policy.model.parameters())
         norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0).item()
-        if not (math.isfinite(norm) and math.isfinite(loss.item())):
+        metrics = all_sums({**metrics, "loss": loss.item()})
+        if not (math.isfinite(norm) and math.isfinite(metrics["loss"])):
             raise DivergedError(
-                f"The loss was {loss.item()} at step {step}; try a lower learning rate."
+                f"The loss was {metrics['loss']} at step {step}; try a lower learning rate."
             )
         optimizer.step()
-        metrics |= {"loss": loss.item(), "grad/norm": norm, "lr": rate}
-        metrics["seconds/step"] = time.perf_counter() - started
+        metrics |= {"grad/norm": norm, "lr": rate, "seconds/step": time.perf_counter() - started}
         yield StepDone(step=step, total=total, metrics=metrics)
 
 

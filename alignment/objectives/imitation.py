@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from alignment.config import RunSpec, SftConfig
+from alignment.distributed import shard
 from alignment.errors import DataError
 from alignment.estimators import grouped_interval
 from alignment.events import Finished, PhaseStarted
@@ -79,9 +80,11 @@ def imitation_step(policy: Policy, rows: Sequence[Written]) -> StepLoss:
     """The mean negative log-likelihood per token of a batch of completions."""
 
     def step(batch: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
-        rollouts = rollouts_of(policy, [rows[place] for place in batch])
+        mine, share = shard(batch)
+        rollouts = rollouts_of(policy, [rows[place] for place in mine])
         logps = completion_token_logps(policy.model, rollouts)
-        loss = -logps.sum() / rollouts.mask.sum()
+        tokens = sum(len(rows[place].completion) for place in batch)
+        loss = -logps.sum() * (share > 0) / tokens
         return loss, {"nll/token": loss.item()}
 
     return step

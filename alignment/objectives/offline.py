@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from alignment.config import PreferConfig, RunSpec
+from alignment.distributed import all_sum, shard
 from alignment.errors import ConfigError, DataError
 from alignment.estimators import clipped, grouped_interval
 from alignment.events import Finished, PhaseStarted
@@ -152,17 +153,17 @@ def preference_step(
     """The loss of a batch of pairs."""
 
     def step(batch: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
-        some = [pairs[place] for place in batch]
-        chosen, rejected = ratios(policy, some)
-        rows = [pair.chosen for pair in some]
+        rows = [pairs[place].chosen for place in batch]
+        mine, share = shard(batch)
+        chosen, rejected = ratios(policy, [pairs[place] for place in mine])
         kl = mismatched(policy, reference, rows) if config.loss == "kto" else chosen.new_zeros(())
-        loss = losses(chosen, rejected, kl, config).mean()
+        loss = share * losses(chosen, rejected, kl, config).mean()
         margin = (chosen - rejected).detach()
         return loss, {
-            "preference/accuracy": (margin > 0).float().mean().item(),
-            "preference/margin": config.beta * margin.mean().item(),
-            "ratio/chosen": chosen.detach().mean().item(),
-            "ratio/rejected": rejected.detach().mean().item(),
+            "preference/accuracy": share * (margin > 0).float().mean().item(),
+            "preference/margin": share * config.beta * margin.mean().item(),
+            "ratio/chosen": share * chosen.detach().mean().item(),
+            "ratio/rejected": share * rejected.detach().mean().item(),
         }
 
     return step
@@ -188,7 +189,9 @@ def mismatched(policy: Policy, reference: Policy, answers: Sequence[Written]) ->
     for answer, other in zip(answers, [*answers[1:], answers[0]], strict=True):
         kept = answer.completion[: policy.context_length - len(other.prompt)]
         rows.append(Written(other.prompt, kept, cut=len(kept) < len(answer.completion)))
-    return (scored(policy, rows) - scored(reference, rows)).mean().to(policy.device)
+    mine, share = shard(rows)
+    found = share * (scored(policy, mine) - scored(reference, mine)).mean()
+    return all_sum(found.to(policy.device))
 
 
 def thumb_step(
@@ -197,15 +200,12 @@ def thumb_step(
     """The loss of a batch of thumbs."""
 
     def step(batch: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
-        some = [thumbs[place] for place in batch]
-        kl = mismatched(policy, reference, [thumb.row for thumb in some])
-        ratios, good = thumb_ratios(policy, some)
-        loss = kto_losses(ratios, good, kl, config.beta).mean()
-        right = (ratios.detach() > kl) == good
-        return loss, {
-            "preference/accuracy": right.float().mean().item(),
-            "kl/mismatched": kl.item(),
-        }
+        kl = mismatched(policy, reference, [thumbs[place].row for place in batch])
+        mine, share = shard(batch)
+        ratios, good = thumb_ratios(policy, [thumbs[place] for place in mine])
+        loss = share * kto_losses(ratios, good, kl, config.beta).mean()
+        right = ((ratios.detach() > kl) == good).float().mean().item()
+        return loss, {"preference/accuracy": share * right, "kl/mismatched": share * kl.item()}
 
     return step
 

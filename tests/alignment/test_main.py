@@ -239,10 +239,7 @@ def test_help_names_every_kind(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     text = capsys.readouterr().out
-    assert all(
-        f"\n    {command} " in text.replace("\n    train-starter\n", "\n    train-starter ")
-        for command in COMMANDS
-    )
+    assert set(COMMANDS) <= set(text.split())
 
 
 def test_help_does_not_wait_for_torch():
