@@ -1,15 +1,16 @@
 // Settings that only some choices read are hidden until such a choice is made, and so is a topic of
 // which nothing is left. Without this script all of them are shown. A field with an error stays.
-function chosen(form, name) {
+function isMade(form, [name, values]) {
   const control = form.elements[name];
-  if (!control || control.closest(".field").hidden) return null;
-  return control.type === "checkbox" ? String(control.checked) : control.value;
+  if (!control) return true; // this form does not ask for it
+  const value = control.type === "checkbox" ? String(control.checked) : control.value;
+  return !control.closest(".field").hidden && values.includes(value);
 }
 
 function arrange(form) {
   for (const field of form.querySelectorAll(".field[data-when]")) {
-    const asked = Object.entries(JSON.parse(field.dataset.when));
-    const read = asked.every(([name, values]) => values.includes(chosen(form, name)));
+    const choices = Object.entries(JSON.parse(field.dataset.when));
+    const read = choices.every((choice) => isMade(form, choice));
     field.hidden = !read && !field.matches(".wrong");
   }
   for (const fold of form.querySelectorAll("details")) {

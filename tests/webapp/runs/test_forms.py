@@ -61,7 +61,9 @@ def test_what_a_setting_is_read_for_can_be_chosen(kind):
     fields = drawn_fields(kind, CONFIGS[kind].model_construct())
     for info in CONFIGS[kind].model_fields.values():
         for name, values in info.json_schema_extra["when"].items():
-            choices = getattr(fields[f"{kind}-{name}"], "choices", [("true", ""), ("false", "")])
+            if (asked := fields.get(f"{kind}-{name}")) is None:
+                continue  # another form of these settings asks for it
+            choices = getattr(asked, "choices", [("true", ""), ("false", "")])
             assert set(values) < {value for value, _ in choices}
 
 

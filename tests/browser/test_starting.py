@@ -1,0 +1,187 @@
+"""Any kind of run, started from its form in a browser and computed by the real programs."""
+
+from typing import get_args
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from alignment.config import CONFIGS, AlignConfig, PreferConfig
+from alignment.folders import committed
+from tests.alignment.conftest import tiny_policy
+from tests.browser.test_rounds import PASSWORD, PATIENCE, STARTER, violations
+from tests.factories import a_completion, a_project, a_snapshot, a_user, an_artifact, some_prompts
+from webapp.datasets.services import freeze_snapshot
+from webapp.projects.models import Split
+from webapp.registry.models import Artifact
+from webapp.registry.services import store
+from webapp.runs.models import Run
+from webapp.runs.startable import STARTABLE
+
+pytestmark = pytest.mark.browser
+QUICK = {
+    "epochs": 1, "batch": 8, "prompts": 8, "completions_per_prompt": 2, "max_new_tokens": 8,
+    "steps": 2, "warmup": 1, "prompts_per_step": 4, "reference_completions": 2, "sample_every": 1,
+    "sample_prompts": 2, "labels_per_task": 1, "learning_rate": "0.001",
+}  # fmt: skip
+AMONG = {"train": 20, "validation": 10, "test": 8}  # prompts
+
+
+def visit(page, url, project, kind, more=""):
+    page.goto(f"{url}{reverse('runs:start', args=[project.pk])}?kind={kind}{more}")
+
+
+def unfold(page):
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+
+
+@pytest.fixture
+def stocked(project, var):
+    """What every form needs to be shown."""
+    some_prompts(project, 1, split=Split.TRAIN)
+    some_prompts(project, 8, split=Split.TEST)
+    an_artifact(project, var)
+    an_artifact(project, var, type=Artifact.Type.REWARD)
+    a_snapshot(project, var)
+    return project
+
+
+@pytest.fixture
+def visitor(live_server, stocked, client, context):
+    """The cookies of a researcher."""
+    client.force_login(a_user(stocked))
+    name = settings.SESSION_COOKIE_NAME
+    cookie = {"name": name, "value": client.cookies[name].value, "url": live_server.url}
+    context.add_cookies([cookie])
+    return context
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_setting_is_shown_where_a_choice_reads_it(live_server, stocked, visitor):
+    page = visitor.new_page()
+    visit(page, live_server.url, stocked, "prefer")
+    unfold(page)
+    divergence, order = page.get_by_label("Divergence"), page.get_by_label("Order")
+    expect(divergence).to_be_visible()
+    expect(order).to_be_hidden()
+    divergence.select_option("alpha")
+    expect(order).to_be_visible()
+    page.get_by_label("Loss").select_option("ipo")
+    expect(divergence).to_be_hidden()
+    expect(order).to_be_hidden()
+    expect(page.locator("#outlook")).to_contain_text("by IPO")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_javascript_every_setting_is_there_and_the_run_starts(
+    live_server, stocked, visitor, chromium
+):
+    plain = chromium.new_context(java_script_enabled=False, storage_state=visitor.storage_state())
+    page = plain.new_page()
+    visit(page, live_server.url, stocked, "prefer")
+    assert page.locator("[data-when]").count() == page.locator("[data-when]:not([hidden])").count()
+    page.get_by_role("button", name="Train on preferences").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Preferred model")
+    plain.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_pages_that_start_runs_are_open_to_everybody(live_server, stocked, visitor):
+    page = visitor.new_page()
+    page.goto(live_server.url + reverse("runs:choose", args=[stocked.pk]))
+    found = {"choose": violations(page)}
+    for kind in STARTABLE:
+        visit(page, live_server.url, stocked, kind)
+        unfold(page)
+        found[kind] = violations(page)
+    assert not {name: faults for name, faults in found.items() if faults}
+
+
+@pytest.fixture
+def machine(stack):
+    return stack.broker().worker().tend().web()
+
+
+@pytest.fixture
+def lab(transactional_db):
+    """Ranked answers of prompts in every split, frozen."""
+    lab = a_project(name="Lab")
+    for split, number in AMONG.items():
+        for place, prompt in enumerate(some_prompts(lab, number, split=split)):
+            for rank, text in enumerate((f"good day {'a ' * place}", "bad night")):
+                a_completion(prompt, text, rank=rank)
+    freeze_snapshot(lab)
+    return lab
+
+
+@pytest.fixture
+def bench(machine, lab, browser_page):
+    """A researcher in front of a browser, signed in at the real web program."""
+    a_user(lab, username="rita", password=PASSWORD)
+    browser_page.goto(f"{machine.url}/accounts/login/")
+    browser_page.get_by_label("Username").fill("rita")
+    browser_page.get_by_label("Password").fill(PASSWORD)
+    browser_page.get_by_role("button", name="Sign in").click()
+    browser_page.wait_for_url(lambda url: "login" not in url)
+    return browser_page
+
+
+def launch(page, machine, lab, kind, *, values=None, **choices):
+    """Fill in the form as a person would, start the run, and wait for its end."""
+    visit(page, machine.url, lab, kind)
+    unfold(page)
+    for name, value in choices.items():
+        page.locator(f"[name={name.replace('__', '-')}]").select_option(value)
+    names = CONFIGS[kind].model_fields
+    for name, value in (values or QUICK).items():
+        if name in names and (box := page.locator(f"[name={kind}-{name}]")).is_visible():
+            box.fill(str(value))
+    page.get_by_role("button", name=STARTABLE[kind].title).click()
+    expect(page.locator("#live [data-state=succeeded]")).to_be_visible(timeout=PATIENCE)
+    run = Run.objects.filter(project=lab, kind=kind).first()
+    print(f"{kind} {choices}: {run.state} in {run.seconds:.1f} s; {key_numbers(run.summary)}")
+    return run
+
+
+def key_numbers(summary):
+    """The first estimates of a summary, for whoever reads the log of the proof."""
+    found = {
+        name: row["value"]
+        for name, row in summary.items()
+        if isinstance(row, dict) and "value" in row
+    }
+    return ", ".join(f"{name} {value:.3f}" for name, value in list(found.items())[:3])
+
+
+@pytest.mark.stack
+def test_a_model_is_trained_on_preferences_from_its_form(machine, lab, bench, tmp_path):
+    with committed(tmp_path / "tiny") as aside:
+        tiny_policy().save(aside)
+    store(tmp_path / "tiny", project=lab, type=Artifact.Type.MODEL, name="Tiny")
+    run = launch(bench, machine, lab, "prefer", prefer__loss="ipo")
+    assert (run.config["loss"], run.outputs.get().type) == ("ipo", Artifact.Type.MODEL)
+    bench.goto(machine.url + reverse("registry:model", args=[lab.pk, run.outputs.get().pk]))
+    for use in ("Start a round", "Answer prompts", "Evaluate a model"):
+        expect(bench.get_by_role("link", name=use)).to_be_visible()
+
+
+@pytest.mark.prove
+@pytest.mark.stack
+@pytest.mark.timeout(1800)
+def test_every_objective_is_started_from_its_form(machine, lab, bench):
+    def start(kind, **more):
+        return launch(bench, machine, lab, kind, **more)
+
+    start("pretrain", values=STARTER)
+    start("sft")
+    for loss in get_args(PreferConfig.model_fields["loss"].annotation):
+        start("prefer", prefer__loss=loss)
+    start("reward")
+    reward = Artifact.objects.get(type=Artifact.Type.REWARD)
+    for objective in get_args(AlignConfig.model_fields["objective"].annotation):
+        start("align", align__objective=objective, reward=str(reward.pk))
+    start("reward", reward__labels="validation")
+    start("evaluate")
+    start("generate")
+    assert {run.kind for run in Run.objects.filter(state="succeeded")} == set(STARTABLE)
