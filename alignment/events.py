@@ -53,6 +53,7 @@ class SampleDrawn(_Event):
     prompt: str
     completion: str
     reward: float | None = None
+    agent: str = ""  # of a population
 
 
 class CheckpointSaved(_Event):

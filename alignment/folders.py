@@ -92,7 +92,8 @@ def _seal(folder: Path) -> None:
 
 def _files(folder: Path) -> list[str]:
     paths = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(str(p.relative_to(folder).as_posix()) for p in paths if p.name != MANIFEST)
+    own = folder / MANIFEST
+    return sorted(str(p.relative_to(folder).as_posix()) for p in paths if p != own)
 
 
 def _sync(path: Path) -> None:

@@ -23,6 +23,7 @@ RUNNERS: Mapping[Kind, str] = {
     "generate": "alignment.generation:generate",
     "reward": "alignment.reward:train",
     "align": "alignment.objectives.loop:align",
+    "population": "alignment.objectives.population:align",
     "evaluate": "alignment.evaluation:evaluate",
 }
 

@@ -10,6 +10,7 @@ from alignment.config.evaluate import EvaluateConfig
 from alignment.config.generate import GenerateConfig
 from alignment.config.models import ImportConfig, PretrainConfig
 from alignment.config.offline import PreferConfig, SftConfig
+from alignment.config.population import PopulationConfig
 from alignment.config.reward import RewardConfig
 from alignment.config.runs import CONFIGS, READS, Kind, RunSpec
 
@@ -24,6 +25,7 @@ __all__ = [
     "GenerateConfig",
     "ImportConfig",
     "Kind",
+    "PopulationConfig",
     "PreferConfig",
     "PretrainConfig",
     "RewardConfig",

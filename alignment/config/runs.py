@@ -11,9 +11,20 @@ from alignment.config.fields import Settings
 from alignment.config.generate import GenerateConfig
 from alignment.config.models import ImportConfig, PretrainConfig
 from alignment.config.offline import PreferConfig, SftConfig
+from alignment.config.population import PopulationConfig
 from alignment.config.reward import RewardConfig
 
-Kind = Literal["pretrain", "import", "sft", "prefer", "generate", "reward", "align", "evaluate"]
+Kind = Literal[
+    "pretrain",
+    "import",
+    "sft",
+    "prefer",
+    "generate",
+    "reward",
+    "align",
+    "population",
+    "evaluate",
+]
 
 
 CONFIGS: dict[Kind, type[Settings]] = {
@@ -24,6 +35,7 @@ CONFIGS: dict[Kind, type[Settings]] = {
     "generate": GenerateConfig,
     "reward": RewardConfig,
     "align": AlignConfig,
+    "population": PopulationConfig,
     "evaluate": EvaluateConfig,
 }
 

@@ -9,6 +9,7 @@ this step's samples enter it after the step, so the gradient is unbiased given t
 largest distance from the scorer's is a metric of every step.
 """
 
+import math
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -18,11 +19,21 @@ import torch
 from torch import Tensor
 
 from alignment.config import AlignConfig, RunSpec
+from alignment.divergences import divergence_of
 from alignment.errors import ConfigError
 from alignment.estimators import estimate, paired_estimate
 from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
 from alignment.folders import committed
-from alignment.objectives.problem import Problem, State, begin, prepare, restore, save
+from alignment.objectives.problem import (
+    Problem,
+    Scored,
+    State,
+    begin,
+    prepare,
+    restore,
+    save,
+    score,
+)
 from alignment.objectives.steps import guarded_step, parts
 from alignment.policies import Policy
 from alignment.records import Estimate, PromptRecord, read_jsonl
@@ -41,9 +52,14 @@ MEASURED_PROMPTS, MEASURED_COMPLETIONS = 64, 4  # of the final KL
 
 def align(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind align: train `inputs["policy"]` against `inputs["reference"]` and `["reward"]`."""
-    config = AlignConfig.model_validate(spec.config)
+    problem = read_problem(spec, folder, AlignConfig.model_validate(spec.config))
+    yield from tune(problem, folder, folder / spec.resume_from if spec.resume_from else None)
+
+
+def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
+    """What a run folder's inputs and these settings say; raises ConfigError where some are missing."""
     inputs = spec_inputs(spec, folder, config)
-    problem = Problem(
+    return Problem(
         prompts=list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts],
         start=inputs["policy"],
         reference=Policy.load(inputs["reference"]),
@@ -51,7 +67,6 @@ def align(spec: RunSpec, folder: Path) -> Progress:
         config=config,
         seed=spec.seed,
     )
-    yield from tune(problem, folder, folder / spec.resume_from if spec.resume_from else None)
 
 
 def no_reward(policy: Policy, rollouts: Rollouts) -> Tensor:
@@ -85,12 +100,9 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     )
     if resume is None:
         yield from draw_samples(problem, problem.reference, 0, "before")
-    while (done := len(state.reference_rewards)) < len(problem.prompts):
-        phase = f"reference completions: {done} of {len(problem.prompts)} prompts"
-        if (yield PhaseStarted(name=phase)) == "save":
-            yield save(state, folder)
-            return
-        prepare(problem, state)
+    if (yield from ask_reference(problem, state)) == "save":
+        yield save(state, folder)
+        return
     yield PhaseStarted(name="training")
     while state.step < config.steps and not state.over_budget:
         metrics = guarded_step(problem, state)
@@ -108,6 +120,16 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
         state.policy.save(output)
         save_target(config, state.lambdas, output)
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
+
+
+def ask_reference(problem: Problem, state: State) -> Generator[Event, str | None, str | None]:
+    """The reference's completions of all prompts, batch by batch; "save" if that was asked meanwhile."""
+    while (done := len(state.reference_rewards)) < len(problem.prompts):
+        phase = f"reference completions: {done} of {len(problem.prompts)} prompts"
+        if (yield PhaseStarted(name=phase)) == "save":
+            return "save"
+        prepare(problem, state)
+    return None
 
 
 def draw_samples(
@@ -164,23 +186,35 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
         generator=torch.Generator().manual_seed(problem.seed + 2),
     )
     kls = completion_token_kls(state.policy.model, problem.reference.model, rollouts).sum(1)
-    values = problem.target.values(state.policy, rollouts)
-    kl, reward = (t.view(len(places), -1).mean(1).tolist() for t in (kls, values.rewards))
+    scored = score(problem, rollouts, state.lambdas)
+    kl, reward = (t.view(len(places), -1).mean(1).tolist() for t in (kls, scored.rewards))
     before = state.reference_rewards[: len(places)]
     return {
         "kl_reference": estimate(kl, "nats").model_dump(),
         "reward": estimate(reward).model_dump(),
         "reward_gain": paired_estimate(before, reward).model_dump(),
+        **distance(problem, state, scored),
         "divergence": problem.config.divergence,
         "beta": problem.config.beta,
         **{
             name.replace("/", "_"): estimate(
                 column.view(len(places), -1).mean(1).tolist()
             ).model_dump()
-            for name, column in parts(problem.target, values)
+            for name, column in parts(problem.target, scored.values)
         },
         **fit_summary(state),
     }
+
+
+def distance(problem: Problem, state: State, scored: Scored) -> dict[str, Any]:
+    """D_f(policy || target) given the estimates of Z, over those of the first prompts that have one."""
+    places = range(len(scored.rewards) // MEASURED_COMPLETIONS)
+    log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in places])
+    u = log_z.double()[:, None] - scored.log_weights.cpu().view(len(places), -1)
+    terms = divergence_of(problem.config).terms(u[log_z != -math.inf])
+    return (
+        {"divergence_target": estimate(terms.mean(1).tolist()).model_dump()} if len(terms) else {}
+    )
 
 
 def fit_summary(state: State) -> dict[str, Any]:
