@@ -1,7 +1,7 @@
 """Settings of alignment runs: the target, the divergence, the loop."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import model_validator
 
@@ -19,6 +19,20 @@ from alignment.config.rules import (
 ObjectiveName = Literal["fdpg"]
 EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
 ServedName = Literal["as_trained", "int8"]
+
+
+def order(*, of: str) -> Any:  # noqa: ANN401 - as `setting`
+    """The order of the alpha divergence, read where it is chosen in the setting of this name."""
+    return setting(
+        0.5,
+        "Order",
+        help="Of the alpha divergence, and read by it alone: 0 is forward KL, 1/2 four times "
+        "Hellinger's, 1 reverse KL.",
+        topic="Objective",
+        ge=-3,
+        le=3,
+        when={of: ("alpha",)},
+    )
 
 
 class OneDivergence(Settings):
@@ -42,16 +56,7 @@ class OneDivergence(Settings):
 class TargetedSettings(Settings):
     """Target, loop and safety of every run that brings policies to a target."""
 
-    alpha: float = setting(
-        0.5,
-        "Order",
-        help="Of the alpha divergence, and read by it alone: 0 is forward KL, 1/2 four times "
-        "Hellinger's, 1 reverse KL.",
-        topic="Objective",
-        ge=-3,
-        le=3,
-        when={"divergence": ("alpha",)},
-    )
+    alpha: float = order(of="divergence")
     beta: float = setting(
         0.35,
         "Beta",

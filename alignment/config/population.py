@@ -4,7 +4,7 @@ from collections import Counter
 
 from pydantic import model_validator
 
-from alignment.config.align import AlignConfig, TargetedSettings
+from alignment.config.align import AlignConfig, TargetedSettings, order
 from alignment.config.divergences import DivergenceName
 from alignment.config.fields import ConflictError, Settings, setting
 
@@ -28,6 +28,7 @@ class SeveralDivergences(Settings):
 class PopulationConfig(TargetedSettings, SeveralDivergences):
     """f-DPG of several divergences at once: every agent learns from every agent's completions."""
 
+    alpha: float = order(of="divergences")
     completions_per_prompt: int = setting(
         12,
         "Completions per prompt",

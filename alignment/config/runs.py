@@ -55,6 +55,7 @@ READS: dict[Kind, Reads] = {
     "generate": Reads((("policy",), ("prompts",))),
     "reward": Reads((("backbone",), ("pairs",))),
     "align": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
+    "population": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
     "evaluate": Reads((("policy",), ("reference",), ("reward",), ("prompts",)), ("judge",)),
 }
 

@@ -52,6 +52,22 @@ def test_a_run_that_begins_again_draws_its_curve_anew(page, running):
     expect(rows(page)).to_have_count(1)
 
 
+def test_a_population_draws_a_curve_of_every_agent(page, running):
+    for agent, value in (("reverse_kl", 0.5), ("le_cam", 0.25)):
+        key = f"kl/reference@{agent}"
+        RunMetric.objects.create(run=running, key=key, step=1, epoch=1, value=value)
+    page.reload()
+    figure = page.locator("figure[data-key='kl/reference']")
+    expect(figure.locator(".u-series")).to_have_count(3)
+    expect(figure.locator(".u-series").nth(2)).to_be_visible()
+    key = "kl/reference@le_cam"
+    RunMetric.objects.create(run=running, key=key, step=2, epoch=1, value=0.125)
+    report(running, 2, 2.0)
+    expect(figure.locator("details tbody tr").nth(1).locator("td")).to_have_text(
+        ["2", "0.125", "—"]
+    )
+
+
 def test_the_page_comes_to_rest_when_the_run_is_over(page, running):
     expect(page.locator("#live")).to_have_attribute("hx-trigger", "every 2s")
     run_at(running, state=State.SUCCEEDED, summary={"loss": 3.0})

@@ -47,7 +47,9 @@ class Artifact(models.Model):
     class Meta:
         constraints = [
             # A run publishes each of its outputs once, however often it is asked to.
-            models.UniqueConstraint(fields=["producer", "type"], name="artifact_once_per_run"),
+            models.UniqueConstraint(
+                fields=["producer", "type", "name"], name="artifact_once_per_run"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -21,18 +21,18 @@ def store(
     producer: Run | None = None,
     summary: Mapping[str, object] | None = None,
 ) -> Artifact:
-    """Keep a committed folder and record it; a producer's output of a type is recorded once."""
+    """Keep a committed folder and record it; a producer's output of a type and name is recorded once."""
     kept = keep(folder)
     columns = {
         "project": project,
-        "name": name[:120],
         "manifest_sha256": kept.name,
         "bytes": size(kept),
         "summary": dict(summary or {}),
     }
+    named = {"type": type, "name": name[:120]}
     if producer is None:
-        return Artifact.objects.create(type=type, **columns)
-    made, _ = Artifact.objects.get_or_create(producer=producer, type=type, defaults=columns)
+        return Artifact.objects.create(**named, **columns)
+    made, _ = Artifact.objects.get_or_create(producer=producer, **named, defaults=columns)
     return made
 
 

@@ -1,13 +1,16 @@
 """Which curves a run's page draws, and in which words and units."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
+
+from webapp.runs.described import agent_title
+from webapp.runs.queries import Point
 
 
 class Chart(NamedTuple):
-    """One curve over steps."""
+    """One curve over steps, or one of each agent."""
 
-    key: str  # of the metric
+    key: str  # of the metric, before the agent's name: kl/reference, kl/reference@forward_kl
     title: str
     axis: str  # with its unit
 
@@ -21,6 +24,7 @@ CHARTS = (
     Chart("divergence/target", "Divergence to the target", "divergence"),
     Chart("logz/mean", "log Z", "log Z (nats)"),
     Chart("ess/fraction", "Effective samples", "share of samples"),
+    Chart("weights/ess", "Effective samples of the pool", "share of samples"),
     Chart("preference/accuracy", "Accuracy", "share of pairs"),
     Chart("preference/nll", "Negative log-likelihood", "nats / pair"),
 )
@@ -40,7 +44,25 @@ MORE_CHARTS = (
 
 def charts_for(keys: Collection[str], *, live: bool) -> tuple[list[Chart], list[Chart]]:
     """The main curves and the others; a live run has room for those that are still to come."""
-    main = [chart for chart in CHARTS if live or chart.key in keys]
-    more = [chart for chart in MORE_CHARTS if live or chart.key in keys]
+    drawn = {key.partition("@")[0] for key in keys}
+    main = [chart for chart in CHARTS if live or chart.key in drawn]
+    more = [chart for chart in MORE_CHARTS if live or chart.key in drawn]
     known = {chart.key for chart in CHARTS + MORE_CHARTS}
-    return main, more + [Chart(key, key, key) for key in sorted(set(keys) - known)]
+    return main, more + [Chart(key, key, key) for key in sorted(drawn - known)]
+
+
+class Table(NamedTuple):
+    """A chart in numbers: a column per curve, a row per step; empty before there are any."""
+
+    keys: list[str]
+    titles: list[str]
+    rows: list[tuple[int, list[float | None]]]
+
+
+def table_of(chart: Chart, series: Mapping[str, Sequence[Point]]) -> Table:
+    """The curves of a chart side by side."""
+    keys = [key for key in series if key.partition("@")[0] == chart.key] or [chart.key]
+    titles = [agent_title(key.partition("@")[2]) or chart.axis for key in keys]
+    columns = [{point.step: point.value for point in series.get(key, [])} for key in keys]
+    steps = sorted(set().union(*columns))
+    return Table(keys, titles, [(step, [row.get(step) for row in columns]) for step in steps])

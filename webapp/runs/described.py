@@ -1,7 +1,7 @@
 """Stored settings in people's words, for pages that show what a run was told."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alignment.config import CONFIGS
 from webapp.projects.templatetags.display import number
@@ -31,9 +31,42 @@ def setting_in_words(value: object) -> str:
     """A setting's value as it is read."""
     if isinstance(value, str):
         return CHOICE_LABELS.get(value, value)
+    if isinstance(value, list | tuple):
+        return ", ".join(agent_title(name) for name in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def agent_title(name: str) -> str:
+    """What an agent of a population is called: after its divergence."""
+    return CHOICE_LABELS.get(name, name).partition(",")[0]
+
+
+class Agent(NamedTuple):
+    """What a population's run says of one agent; all but the title are stored Estimates."""
+
+    title: str
+    reward: Mapping[str, object]
+    gain: Mapping[str, object]
+    kl: Mapping[str, object]
+    divergence: Mapping[str, object] | None  # where some target was seen
+    stopped: bool  # by its KL budget
+
+
+def agents(summary: Mapping[str, Any]) -> list[Agent]:
+    """The agents of a population, in the order of its settings; none for other runs."""
+    return [
+        Agent(
+            agent_title(name),
+            found["reward"],
+            found["reward_gain"],
+            found["kl_reference"],
+            found.get("divergence_target"),
+            found["stopped_by"] == "kl_budget",
+        )
+        for name, found in summary.get("agents", {}).items()
+    ]
 
 
 class Finding(NamedTuple):

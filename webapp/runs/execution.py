@@ -288,6 +288,7 @@ def _sample(run: Run, event: SampleDrawn) -> RunSample:
         prompt=event.prompt,
         completion=event.completion,
         reward=reward,
+        agent=event.agent,
     )
 
 

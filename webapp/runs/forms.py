@@ -110,9 +110,11 @@ def drawn_field(info: FieldInfo, value: object, *, section: str = "") -> forms.F
 
 def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
     """The class of a setting's form field and what limits it; an open bound is left to pydantic."""
+    if get_origin(info.annotation) is tuple:
+        boxes = {"choices": choices_of(get_args(info.annotation)[0])}
+        return forms.MultipleChoiceField, boxes | {"widget": forms.CheckboxSelectMultiple}
     if get_origin(info.annotation) is Literal:
-        choices = [(name, CHOICE_LABELS[name]) for name in get_args(info.annotation)]
-        return forms.ChoiceField, {"choices": choices}
+        return forms.ChoiceField, {"choices": choices_of(info.annotation)}
     if info.annotation is bool:
         return forms.BooleanField, {"required": False}
     if info.annotation is str:
@@ -120,6 +122,11 @@ def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
         return forms.CharField, {"max_length": limit(info, MaxLen), "required": False}
     limits = {"min_value": limit(info, Ge), "max_value": limit(info, Le)}
     return forms.IntegerField if info.annotation is int else forms.FloatField, limits
+
+
+def choices_of(names: object) -> list[tuple[str, str]]:
+    """The names of a Literal with their labels."""
+    return [(name, CHOICE_LABELS[name]) for name in get_args(names)]
 
 
 def limit(info: FieldInfo, kind: type[Ge | Gt | Le | MaxLen]) -> float | None:

@@ -14,6 +14,7 @@ from alignment.config import (
     EvaluateConfig,
     GenerateConfig,
     ImportConfig,
+    PopulationConfig,
     PreferConfig,
     PretrainConfig,
     RewardConfig,
@@ -27,6 +28,7 @@ from webapp.projects.models import PromptQuerySet, Split
 from webapp.registry import sources
 from webapp.registry.models import Artifact, ArtifactInput, ArtifactQuerySet
 from webapp.registry.services import store
+from webapp.runs.described import agent_title
 from webapp.runs.errors import RunError
 from webapp.runs.models import Run
 
@@ -92,7 +94,7 @@ def prepare_labels(
 
 def prepare_align(run: Run, folder: Path) -> dict[str, str]:
     """The three models, and the prompts of the train split."""
-    config = AlignConfig.model_validate(run.config)
+    config = RUN_KINDS[run.kind].config.model_validate(run.config)
     prompts = run.project.prompts.of_split(Split.TRAIN)
     return resolved(run) | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
 
@@ -142,6 +144,19 @@ def publish_import(run: Run, output: Path) -> None:
     """The model; its upload is not needed any more."""
     publish_artifact(MODEL)(run, output)
     transaction.on_commit(partial(sources.forget_upload, first_key(run)))
+
+
+def publish_population(run: Run, output: Path) -> None:
+    """One model version per agent; each is a folder with a manifest of its own."""
+    for agent, summary in run.summary["agents"].items():
+        store(
+            output / agent,
+            project=run.project,
+            type=MODEL,
+            name=f"{run.name}: {agent_title(agent)}",
+            producer=run,
+            summary=summary,
+        )
 
 
 def publish_completions(run: Run, output: Path) -> None:
@@ -222,6 +237,13 @@ RUN_KINDS: dict[str, RunKind] = {
         lambda _: ("policy", "reference", "reward"),
         prepare_align,
         publish_artifact(MODEL),
+        saves=True,
+    ),
+    "population": RunKind(
+        PopulationConfig,
+        lambda _: ("policy", "reference", "reward"),
+        prepare_align,
+        publish_population,
         saves=True,
     ),
     "evaluate": RunKind(

@@ -230,6 +230,7 @@ class RunSample(models.Model):
     prompt = models.TextField()
     completion = models.TextField()
     reward = models.FloatField(null=True)
+    agent = models.CharField(max_length=32, default="", blank=True)  # of a population
 
     class Meta:
         indexes = [models.Index(fields=["run", "prompt_key", "step"], name="sample_by_prompt")]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from django.db.models import Avg, Count, F, Max, Min, Q
 
+from webapp.runs.described import agent_title
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Run, RunSample
 
@@ -34,9 +35,10 @@ class LogPart(NamedTuple):
 
 
 class SamplePair(NamedTuple):
-    """What was answered to a prompt first and last."""
+    """What was answered to a prompt first and last; by which agent, where there are several."""
 
     prompt: str
+    agent: str
     before: RunSample | None
     after: RunSample | None
 
@@ -100,13 +102,11 @@ def bucket_width(last_step: int, buckets: int) -> int:
 
 def samples(run: Run) -> list[SamplePair]:
     """Each sampled prompt with its first and its newest answer, in the order they were first drawn."""
-    pairs: dict[str, SamplePair] = {}
+    pairs: dict[tuple[str, str], SamplePair] = {}
     for sample in run.samples.order_by("epoch", "step", "pk"):
-        known = pairs.get(sample.prompt_key, SamplePair(sample.prompt, None, None))
-        if sample.stage == "before":
-            pairs[sample.prompt_key] = known._replace(before=sample)
-        else:
-            pairs[sample.prompt_key] = known._replace(after=sample)
+        key = (sample.prompt_key, sample.agent)
+        known = pairs.get(key, SamplePair(sample.prompt, agent_title(sample.agent), None, None))
+        pairs[key] = known._replace(**{sample.stage: sample})
     return list(pairs.values())
 
 

@@ -18,8 +18,8 @@ from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.runs import queries, waiting
 from webapp.runs.actions import ACTIONS, actions_for
-from webapp.runs.charts import charts_for
-from webapp.runs.described import described, findings
+from webapp.runs.charts import charts_for, table_of
+from webapp.runs.described import agent_title, agents, described, findings
 from webapp.runs.measures import evaluation_of
 from webapp.runs.missing import missing_for
 from webapp.runs.models import FINAL, Run, Worker
@@ -157,8 +157,10 @@ def evidence(run: Run) -> dict[str, object]:
     main, more = charts_for(series, live=not run.is_final)
     estimates, facts = findings(run.summary)
     return {
-        "charts": [(chart, series.get(chart.key, [])) for chart in main],
-        "more_charts": [(chart, series.get(chart.key, [])) for chart in more],
+        "charts": [(chart, table_of(chart, series)) for chart in main],
+        "more_charts": [(chart, table_of(chart, series)) for chart in more],
+        "agent_titles": {name: agent_title(name) for name in run.config.get("divergences", [])},
+        "agents": agents(run.summary),
         "estimates": estimates,
         "facts": facts,
         "samples": queries.samples(run),

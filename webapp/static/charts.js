@@ -3,6 +3,8 @@ const PAUSE = 2000; // ms between two looks at a live run
 const section = document.querySelector("[data-charts]");
 const probe = document.createElement("span");
 const charts = new Map();
+const titles = JSON.parse(document.getElementById("agent-titles")?.textContent ?? "{}");
+const HUES = ["--accent", "--curve-2", "--curve-3", "--curve-4", "--curve-5"]; // then again, dashed
 
 function colour(token) {
   probe.style.color = `var(${token})`;
@@ -17,44 +19,94 @@ function axes(figure) {
   ];
 }
 
-function draw(figure, columns) {
-  const name = figure.dataset.axis;
+// One curve has a band from the lowest to the highest value of what a point stands for.
+function curves(figure, keys, short) {
+  const points = { show: short };
+  if (keys.length === 1) {
+    return [
+      { label: figure.dataset.axis, stroke: () => colour("--accent"), width: 2, spanGaps: false, points },
+      { label: "Lowest", points: { show: false }, stroke: "transparent" },
+      { label: "Highest", points: { show: false }, stroke: "transparent" },
+    ];
+  }
+  return keys.map((key, index) => ({
+    label: titleOf(figure, key),
+    stroke: () => colour(HUES[index % HUES.length]),
+    dash: index < HUES.length ? [] : [6, 4],
+    width: 2,
+    points,
+  }));
+}
+
+function titleOf(figure, key) {
+  const agent = key.split("@")[1];
+  return agent ? titles[agent] ?? agent : figure.dataset.axis;
+}
+
+function draw(figure, keys, columns) {
   const options = {
     width: figure.querySelector("[data-plot]").clientWidth,
     height: 240,
     scales: { x: { time: false } },
     axes: axes(figure),
     cursor: { drag: { x: true, y: false } },
-    series: [
-      { label: "Step" },
-      { label: name, stroke: () => colour("--accent"), width: 2, spanGaps: false, points: { show: columns[0].length < 3 } },
-      { label: "Lowest", points: { show: false }, stroke: "transparent" },
-      { label: "Highest", points: { show: false }, stroke: "transparent" },
-    ],
-    bands: [{ series: [3, 2], fill: () => colour("--accent-soft") }],
+    series: [{ label: "Step" }, ...curves(figure, keys, columns[0].length < 3)],
+    bands: keys.length === 1 ? [{ series: [3, 2], fill: () => colour("--accent-soft") }] : [],
   };
+  figure.classList.toggle("many", keys.length > 1);
   return new uPlot(options, columns, figure.querySelector("[data-plot]"));
 }
 
-function extend(figure, rows, reset) {
+// What is new, step by step: the value of every curve, and for a single one its lowest and highest.
+function rowsAfter(last, keys, series) {
+  const rows = new Map();
+  keys.forEach((key, index) => {
+    for (const [step, value, ...ends] of series[key] ?? []) {
+      if (step <= last) continue;
+      if (!rows.has(step)) rows.set(step, keys.map(() => null));
+      rows.get(step)[index] = value;
+      if (keys.length === 1) rows.get(step).push(...ends);
+    }
+  });
+  return [...rows].sort(([one], [other]) => one - other).map(([step, values]) => [step, ...values]);
+}
+
+function numbers(body, row) {
+  const line = body.insertRow();
+  for (const value of row) {
+    const cell = line.insertCell();
+    cell.className = "num";
+    cell.textContent = value === null ? "—" : Number(value.toPrecision(5));
+  }
+}
+
+function headed(figure, keys) {
+  const line = figure.querySelector("details thead tr");
+  const cells = ["Step", ...keys.map((key) => titleOf(figure, key))].map((title) => {
+    const cell = document.createElement("th");
+    Object.assign(cell, { scope: "col", className: "num", textContent: title });
+    return cell;
+  });
+  line.replaceChildren(...cells);
+}
+
+function extend(figure, series, reset) {
   const known = charts.get(figure);
-  const columns = known && !reset ? known.columns : [[], [], [], []];
+  const keys = known?.keys ?? Object.keys(series).filter((key) => key.split("@")[0] === figure.dataset.key);
+  if (!keys.length) return;
+  const width = keys.length === 1 ? 4 : keys.length + 1;
+  const columns = known && !reset ? known.columns : Array.from({ length: width }, () => []);
   const body = figure.querySelector("details tbody");
   if (reset) body.replaceChildren();
-  const last = columns[0].at(-1) ?? -1;
-  for (const row of rows.filter(([step]) => step > last)) {
+  if (!known) headed(figure, keys);
+  for (const row of rowsAfter(columns[0].at(-1) ?? -1, keys, series)) {
     row.forEach((value, index) => columns[index].push(value));
-    const line = body.insertRow();
-    for (const value of row.slice(0, 2)) {
-      const cell = line.insertCell();
-      cell.className = "num";
-      cell.textContent = value === null ? "—" : Number(value.toPrecision(5));
-    }
+    numbers(body, row.slice(0, keys.length + 1));
   }
   if (!columns[0].length) return;
   figure.hidden = false;
   if (known) known.plot.setData(columns);
-  charts.set(figure, { columns, plot: known ? known.plot : draw(figure, columns) });
+  charts.set(figure, { keys, columns, plot: known ? known.plot : draw(figure, keys, columns) });
 }
 
 async function look(after, epoch) {
@@ -65,7 +117,7 @@ async function look(after, epoch) {
       address.search = new URLSearchParams(after === null ? {} : { after, epoch });
       const answer = await (await fetch(address, { headers: { Accept: "application/json" } })).json();
       for (const figure of section.querySelectorAll("figure[data-key]")) {
-        extend(figure, answer.series[figure.dataset.key] ?? [], answer.reset);
+        extend(figure, answer.series, answer.reset);
       }
       next = { after: answer.step, epoch: answer.epoch };
       if (answer.final) return;

@@ -1,10 +1,12 @@
 // Settings that only some choices read are hidden until such a choice is made, and so is a topic of
 // which nothing is left. Without this script all of them are shown. A field with an error stays.
 function isMade(form, [name, values]) {
-  const control = form.elements[name];
-  if (!control) return true; // this form does not ask for it
-  const value = control.type === "checkbox" ? String(control.checked) : control.value;
-  return !control.closest(".field").hidden && values.includes(value);
+  const controls = [...form.querySelectorAll(`[name="${name}"]`)];
+  if (!controls.length) return true; // this form does not ask for it
+  if (controls[0].closest(".field").hidden) return false;
+  if (controls.length > 1) return controls.some((box) => box.checked && values.includes(box.value));
+  const [control] = controls;
+  return values.includes(control.type === "checkbox" ? String(control.checked) : control.value);
 }
 
 function arrange(form) {

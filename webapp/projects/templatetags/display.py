@@ -1,5 +1,6 @@
 """How numbers, times and model output are shown."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -47,13 +48,14 @@ def number(value: float | None, digits: int = 3) -> str:
 
 @register.filter
 def estimate(stored: Mapping[str, float] | None) -> str:
-    """A stored Estimate as value ± half its interval."""
+    """A stored Estimate as value ± half its interval, to a digit in which that shows."""
     if not stored or stored.get("value") is None:
         return "—"
     if stored.get("low") is None:
         return "cannot be estimated"
     half = (stored["high"] - stored["low"]) / 2
-    return f"{stored['value']:.2f} ± {half:.2f}"
+    digits = 2 if half == 0 else min(6, max(2, -math.floor(math.log10(half))))
+    return f"{stored['value']:.{digits}f} ± {half:.{digits}f}"
 
 
 @register.filter
