@@ -24,7 +24,11 @@ from alignment.options import COMMANDS, OF_A_RUN, ROLES, flag, own_name, roles_o
 from alignment.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
 from alignment.trl_rows import completion_rows
 
-TRAINS = ("prefer", "align", "population")  # their reference is where the policy starts, unless another is named
+TRAINS = (
+    "prefer",
+    "align",
+    "population",
+)  # their reference is where the policy starts, unless another is named
 
 
 def prepared(command: str, given: Mapping[str, Any]) -> Path:

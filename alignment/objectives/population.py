@@ -21,6 +21,7 @@ from alignment.errors import OutOfMemoryError
 from alignment.estimators import ess_fraction
 from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
 from alignment.folders import committed
+from alignment.objectives.divergence import pseudo_rewards
 from alignment.objectives.loop import (
     Progress,
     ask_reference,
@@ -44,7 +45,6 @@ from alignment.objectives.steps import (
     described,
     parts,
     prompts_of_step,
-    pseudo_rewards,
     rate_at,
     watch_budget,
 )

@@ -7,6 +7,7 @@ from alignment.config import (
     AlignConfig,
     EvaluateConfig,
     GenerateConfig,
+    PopulationConfig,
     PreferConfig,
     PretrainConfig,
     RewardConfig,
@@ -15,6 +16,7 @@ from alignment.config import (
 from webapp.projects.models import Project, Split
 from webapp.projects.templatetags.display import duration, filesize
 from webapp.registry.models import Artifact
+from webapp.runs.described import setting_in_words
 from webapp.runs.forms import CHOICE_LABELS
 from webapp.runs.models import State
 from webapp.runs.refusals import Asked
@@ -136,6 +138,17 @@ def align(asked: Asked, project: Project) -> str:
     )
 
 
+def population(asked: Asked, project: Project) -> str:
+    config: PopulationConfig = asked.config
+    samples = config.prompts_per_step * config.completions_per_prompt
+    return (
+        f"Aligns {len(config.divergences)} copies of {asked.inputs['policy']} to "
+        f"{asked.inputs['reward']} in {config.steps} steps of {samples} completions that all of them "
+        f"share, by {setting_in_words(config.divergences)} at beta {config.beta:g}, each at most "
+        f"{config.kl_budget:g} nats from {asked.inputs['reference']}."
+    )
+
+
 def evaluate(asked: Asked, project: Project) -> str:
     config: EvaluateConfig = asked.config
     held_out = min(config.prompts, project.prompts.of_split(Split.TEST).count())
@@ -180,6 +193,7 @@ WORDS: dict[str, Callable[[Asked, Project], str]] = {
     "prefer": prefer,
     "reward": reward,
     "align": align,
+    "population": population,
     "evaluate": evaluate,
     "generate": generate,
 }

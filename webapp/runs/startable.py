@@ -96,6 +96,16 @@ STARTABLE: dict[str, Startable] = {
         "Objective",
         (Split.TRAIN, 1),
     ),
+    "population": Startable(
+        "align",
+        "Align a population",
+        "Several divergences at once, a model of each; they learn from each other's answers, so that "
+        "all of them cost about half of what they would alone.",
+        "a model of each divergence",
+        "Population",
+        "Objective",
+        (Split.TRAIN, 1),
+    ),
     "evaluate": Startable(
         "look",
         "Evaluate a model",

@@ -33,7 +33,7 @@ def test_equal_settings_have_equal_hashes(project):
 
 
 def test_settings_of_another_kind_are_refused(project):
-    with pytest.raises(RunError, match="divergence"):
+    with pytest.raises(RunError, match="objective"):
         start_run(project, kind="pretrain", name="", config=AlignConfig(), key="k")
 
 
