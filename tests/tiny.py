@@ -4,8 +4,12 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
+
 from alignment.folders import committed, file_sha256
 from alignment.grammar import prompts
+from alignment.reward.model import RewardModel
+from tests.alignment.conftest import tiny_policy
 from tests.factories import a_project, a_prompt, a_run, again
 from tests.stack import Stack
 from webapp.datasets.snapshots import SnapshotRow, write
@@ -68,6 +72,21 @@ def prepared(machine: Stack, lab: Project, labels: Artifact) -> dict[str, Artifa
     inputs = {"backbone": policy, "labels": labels}
     reward = ended(machine, a_run(lab, "reward", {"epochs": 1}, inputs=inputs))
     return {"policy": policy, "reference": policy, "reward": reward.outputs.get()}
+
+
+def stored_models(lab: Project, folder: Path) -> dict[str, Artifact]:
+    """The same without training: random weights, for tests that need any model."""
+    with committed(folder / "policy") as aside:
+        tiny_policy().save(aside)
+    reward = RewardModel.fresh(folder / "policy")
+    torch.nn.init.normal_(reward.head.weight)
+    with committed(folder / "reward") as aside:
+        reward.save(aside)
+    policy, reward = (
+        store(folder / name, project=lab, type=kind, name=name)
+        for name, kind in (("policy", Artifact.Type.MODEL), ("reward", Artifact.Type.REWARD))
+    )
+    return {"policy": policy, "reference": policy, "reward": reward}
 
 
 def weights(run: Run) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.factories import a_run, again
-from tests.tiny import ALIGN, SHORT, a_lab, ended, prepared, some_labels, weights
+from tests.tiny import ALIGN, SHORT, a_lab, ended, prepared, some_labels, stored_models, weights
 from webapp.labeling.models import Task
 from webapp.runs.queries import metric_series
 
@@ -21,13 +21,9 @@ def machine(stack):
     return stack.broker().worker().tend()
 
 
-@pytest.fixture
-def models(machine, lab, tmp_path):
-    return prepared(machine, lab, some_labels(lab, tmp_path))
-
-
 @pytest.mark.prove
-def test_a_whole_chain_leaves_a_model_scores_and_tasks(machine, lab, models):
+def test_a_whole_chain_leaves_a_model_scores_and_tasks(machine, lab, tmp_path):
+    models = prepared(machine, lab, some_labels(lab, tmp_path))
     align = a_run(lab, "align", ALIGN | {"steps": 3}, inputs=models)
     judged = {"prompts": 8, "judge": "none"} | SHORT
     needs = {"policy": align}
@@ -42,7 +38,8 @@ def test_a_whole_chain_leaves_a_model_scores_and_tasks(machine, lab, models):
     assert 0 < Task.objects.count() <= 5
 
 
-def test_a_killed_worker_changes_no_weight(machine, lab, models):
+def test_a_killed_worker_changes_no_weight(machine, lab, tmp_path):
+    models = stored_models(lab, tmp_path)
     settings = ALIGN | {"steps": 30, "checkpoint_every": 5}
     straight = ended(machine, a_run(lab, "align", settings, inputs=models, seed=7))
     killed = a_run(lab, "align", settings, inputs=models, seed=7)
