@@ -23,7 +23,7 @@ SCHEMES = ("light", "dark")
 LISTS = (
     "project", "labeling:label", "prompts", "guidelines", "labeling:tasks", "labeling:labels",
     "datasets:snapshots", "datasets:import", "datasets:export", "rounds:list", "rounds:launch",
-    "registry:models", "registry:add", "runs:list", "members",
+    "registry:models", "registry:add", "runs:list", "runs:choose", "members",
 )  # fmt: skip
 MESSAGES = {
     "queued": "",
@@ -84,10 +84,46 @@ def addresses() -> dict[str, str]:
     }.items():
         pages[name.replace(":", "-")] = reverse(name, args=[full.pk, row.pk])
     for run in full.runs.all():
-        pages[f"run-{run.kind}"] = reverse("runs:detail", args=[full.pk, run.pk])
-    for kind in ("pretrain", "generate"):
-        pages[f"start-{kind}"] = reverse("runs:start", args=[full.pk]) + f"?kind={kind}"
+        how = "".join(
+            f"-{run.config[name]}" for name in ("objective", "loss") if name in run.config
+        )
+        pages[f"run-{run.kind}{how}"] = reverse("runs:detail", args=[full.pk, run.pk])
+    pages |= start_pages(full, empty)
     return pages | run_states(full) | round_states(full) | job_states(full) | links(full)
+
+
+def start_pages(project: object, empty: object) -> dict[str, str]:
+    """The forms of all kinds of run: as they come, all unfolded, without what they need, refused."""
+    from django.urls import reverse
+
+    from webapp.runs.startable import STARTABLE
+
+    pages = {}
+    for kind in STARTABLE:
+        address = reverse("runs:start", args=[project.pk]) + f"?kind={kind}"
+        pages |= {f"start-{kind}": address, f"unfolded-{kind}": address}
+    pages["unfolded-round"] = reverse("rounds:launch", args=[project.pk])
+    pages["refused-align"] = reverse("runs:start", args=[project.pk]) + "?kind=align"
+    pages["empty-start-align"] = reverse("runs:start", args=[empty.pk]) + "?kind=align"
+    return pages
+
+
+def unfold(page: object) -> None:
+    """Open every fold of the page."""
+    page.evaluate(
+        "for (const fold of document.querySelectorAll('details.fold, form details')) fold.open = true"
+    )
+
+
+def refuse(page: object) -> None:
+    """Send settings that contradict each other."""
+    unfold(page)
+    page.locator("[name=align-prompts_per_step]").fill("1000")
+    page.locator("form.launch button.primary").click()
+    page.locator(".field.wrong").wait_for()
+
+
+ACTS = {"unfolded": unfold, "refused": refuse}  # by how the name of a picture begins
 
 
 def run_states(project: object) -> dict[str, str]:
@@ -188,6 +224,8 @@ def shoot(browser: object, url: str, session: str, pages: dict[str, str], out: P
             if name not in SIGNED_OUT:
                 context.add_cookies([{"name": "sessionid", "value": session, "url": url}])
             page.goto(url + address, wait_until="load")
+            if (act := ACTS.get(name.split("-")[0])) is not None:
+                act(page)
             if page.locator("figure:not([hidden]) [data-plot]").count():
                 page.locator(".uplot canvas").first.wait_for(state="attached")
             page.screenshot(path=out / f"{name}-{size}-{scheme}.png", full_page=True)

@@ -25,6 +25,7 @@ QUICK = {
     "steps": 2, "warmup": 1, "prompts_per_step": 4, "reference_completions": 2, "sample_every": 1,
     "sample_prompts": 2, "labels_per_task": 1, "learning_rate": "0.001",
 }  # fmt: skip
+KEY_NUMBERS = ("nll", "accuracy", "win_rate", "reward_gain", "kl_reference")
 AMONG = {"train": 20, "validation": 10, "test": 8}  # prompts
 
 
@@ -145,13 +146,9 @@ def launch(page, machine, lab, kind, *, values=None, **choices):
 
 
 def key_numbers(summary):
-    """The first estimates of a summary, for whoever reads the log of the proof."""
-    found = {
-        name: row["value"]
-        for name, row in summary.items()
-        if isinstance(row, dict) and "value" in row
-    }
-    return ", ".join(f"{name} {value:.3f}" for name, value in list(found.items())[:3])
+    """What a run found, for whoever reads the log of the proof."""
+    rows = {name: row for name, row in summary.items() if isinstance(row, dict)}
+    return ", ".join(f"{name} {rows[name]['value']:.3f}" for name in KEY_NUMBERS if name in rows)
 
 
 @pytest.mark.stack
@@ -181,6 +178,7 @@ def test_every_objective_is_started_from_its_form(machine, lab, bench):
     reward = Artifact.objects.get(type=Artifact.Type.REWARD)
     for objective in get_args(AlignConfig.model_fields["objective"].annotation):
         start("align", align__objective=objective, reward=str(reward.pk))
+    start("population", reward=str(reward.pk))
     start("reward", reward__labels="validation")
     start("evaluate")
     start("generate")

@@ -146,22 +146,29 @@ def bounds_in_words(info: FieldInfo) -> str:
     """What may be entered, as the last sentence of a field's help."""
     high = limit(info, Le)
     if (low := limit(info, Ge)) is not None:
-        return f"From {low:,} to {high:,}."
+        return f"From {shown(low)} to {shown(high)}."
     if (above := limit(info, Gt)) is not None:
-        return f"Above {above:,}, at most {high:,}."
+        return f"Above {shown(above)}, at most {shown(high)}."
     if (longest := limit(info, MaxLen)) is not None:
         return f"From 0 to {longest:,} characters."
     return ""
 
 
+def shown(bound: float) -> str:
+    """A bound without the point of a whole number."""
+    return f"{int(bound):,}" if bound == int(bound) else f"{bound:,}"
+
+
 def topics_of(form: forms.Form) -> list[Topic]:
-    """The drawn fields of a form by topic, in the order of the configs."""
+    """The drawn fields of a form by topic, in the order of the configs; nothing is folded twice."""
     topics: dict[str, Topic] = {}
     for field in form:
         if (title := getattr(field.field, "topic", None)) is not None:
             topic = topics.setdefault(title, Topic(title, [], []))
             (topic.more if field.field.advanced else topic.fields).append(field)
-    return list(topics.values())
+    return [
+        topic if topic.fields else Topic(topic.title, topic.more, []) for topic in topics.values()
+    ]
 
 
 def values_of(form: forms.Form, section: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The form that starts a run of any kind, drawn from its settings and from what it reads."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from webapp.registry.models import Artifact, ArtifactQuerySet
 from webapp.runs.forms import Topic, add_errors, drawn_fields, topics_of, values_of
 from webapp.runs.kinds import ROLE_TYPES, RUN_KINDS
 from webapp.runs.refusals import Asked, refusals, split_of
-from webapp.runs.startable import ITSELF, Role, asked_roles
+from webapp.runs.startable import ITSELF, Role, asked_roles, read_when
 
 
 class ArtifactField(forms.ModelChoiceField):
@@ -64,6 +65,7 @@ class StartForm(forms.Form):
             if ROLE_TYPES[role] == Artifact.Type.SNAPSHOT:
                 fitting = fitting.filter(snapshot__isnull=False)
             self.fields[role] = artifact_field(words, fitting)
+            self.fields[role].when = json.dumps(read_when(kind, role))
         self.fields |= drawn_fields(kind, start or CONFIGS[kind]())
         if "evaluate-judge" in self.fields:
             offer_judges(self, project)

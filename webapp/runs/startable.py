@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args, get_origin
 
 from webapp.projects.models import Split
 from webapp.registry.models import Artifact
@@ -125,7 +125,7 @@ STARTABLE: dict[str, Startable] = {
     "generate": Startable(
         "look",
         "Answer prompts",
-        "A model answers the project's training prompts; pairs of its answers become tasks.",
+        "A model answers the project's prompts; pairs of its answers become tasks for annotators.",
         "answers and tasks to label",
         "Answers",
         "New tasks",
@@ -136,9 +136,32 @@ STARTABLE: dict[str, Startable] = {
 
 
 def asked_roles(kind: str) -> dict[str, Role]:
-    """What the form of a kind asks for, by role."""
+    """What the form of a kind asks for, by role; some of it only where a choice reads it."""
+    by_choice = roles_by_choice(kind).values()
+    roles = dict.fromkeys(role for rows in by_choice for row in rows.values() for role in row)
+    return {role: STARTABLE[kind].roles.get(role, ROLES[role]) for role in roles}
+
+
+def roles_by_choice(kind: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    """What a run reads with each value of each choice, all else being the default."""
     row = RUN_KINDS[kind]
-    return {role: STARTABLE[kind].roles.get(role, ROLES[role]) for role in row.roles(row.config())}
+    default = row.config()
+    found = {"": {"": row.roles(default)}}
+    for name, info in row.config.model_fields.items():
+        if get_origin(info.annotation) is Literal:
+            values = get_args(info.annotation)
+            found[name] = {v: row.roles(default.model_copy(update={name: v})) for v in values}
+    return found
+
+
+def read_when(kind: str, role: str) -> dict[str, list[str]]:
+    """The choices that make a run read a role, as settings have them; empty where all do."""
+    found = {
+        f"{kind}-{name}": [value for value, roles in rows.items() if role in roles]
+        for name, rows in roles_by_choice(kind).items()
+        if not all(role in roles for roles in rows.values())
+    }
+    return {name: values for name, values in found.items() if values}
 
 
 class Use(NamedTuple):

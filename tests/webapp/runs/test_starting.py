@@ -21,7 +21,7 @@ from webapp.runs.kinds import RUN_KINDS
 from webapp.runs.models import Run
 from webapp.runs.proposals import proposed
 from webapp.runs.start_form import StartForm
-from webapp.runs.startable import ROLES, STARTABLE, asked_roles, uses_of
+from webapp.runs.startable import ROLES, STARTABLE, asked_roles, read_when, uses_of
 
 HTMX = {"HX-Request": "true"}
 KEY = "7b1c7a4e-51a5-4a0b-8f1d-4f8e3a5b9c10"
@@ -303,6 +303,11 @@ def test_the_sentence_tells_time_place_and_memory_where_they_are_known(rita, pro
     answer = rita.get(address(project, "generate", f"&policy={child.pk}"))
     for words in ("Earlier took 3 min 0 s", "It runs on gpu-2", "about 3.0 GB of memory"):
         assertContains(answer, words)
+
+
+def test_a_judge_is_asked_for_only_where_labels_decide():
+    assert read_when("evaluate", "judge") == {"evaluate-judge": ["held_out_labels"]}
+    assert read_when("evaluate", "policy") == {}
 
 
 def test_what_an_artifact_can_be_used_for(project, stocked):
