@@ -52,7 +52,7 @@ READS: dict[Kind, Reads] = {
     "import": Reads(optional=("source", "root", "base")),  # source may not leave root; no Hub's is
     "sft": Reads((("policy",), ("demonstrations", "pairs"))),
     "prefer": Reads((("policy",), ("reference",), ("pairs", "thumbs"))),
-    "generate": Reads((("policy",), ("prompts",))),
+    "generate": Reads((("prompts",),), ("policy",)),
     "reward": Reads((("backbone",), ("pairs",))),
     "align": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
     "population": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
