@@ -54,7 +54,9 @@ READS: dict[Kind, Reads] = {
     "prefer": Reads((("policy",), ("reference",), ("pairs", "thumbs"))),
     "generate": Reads((("prompts",),), ("policy",)),
     "reward": Reads((("backbone",), ("pairs",))),
-    "align": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
+    "align": Reads(
+        (("policy",), ("reference",), ("prompts",)), ("reward", "demonstrations", "pairs")
+    ),
     "population": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
     "evaluate": Reads((("policy",), ("reference",), ("reward",), ("prompts",)), ("judge",)),
 }
