@@ -22,7 +22,7 @@ SIZES = {"wide": (1280, 800), "phone": (360, 740)}
 SCHEMES = ("light", "dark")
 LISTS = (
     "project", "labeling:label", "prompts", "guidelines", "labeling:tasks", "labeling:labels",
-    "datasets:snapshots", "datasets:import", "datasets:export", "rounds:list", "rounds:launch",
+    "datasets:snapshots", "datasets:import", "datasets:export", "rounds:list", "rounds:launch", "rounds:compare",
     "registry:models", "registry:add", "runs:list", "runs:choose", "members",
 )  # fmt: skip
 MESSAGES = {
@@ -165,6 +165,12 @@ def round_states(project: object) -> dict[str, str]:
         RoundRun.objects.create(round=made, run=reward, part="reward")
         RoundRun.objects.create(round=made, run=align, part="align")
         pages[f"round-{state}"] = reverse("rounds:detail", args=[project.pk, made.pk])
+    rows = Round.objects.filter(project=project).order_by("number")[:3]
+    pages["compared-rounds"] = (
+        reverse("rounds:compare", args=[project.pk])
+        + "?"
+        + "&".join(f"round={row.pk}" for row in rows)
+    )
     return pages
 
 

@@ -67,6 +67,7 @@ ROWS = {
     "registry:upload": {"GET": Action.UPLOAD_MODELS, "POST": Action.UPLOAD_MODELS},
     "registry:model": {"GET": Action.SEE_MODELS},
     "rounds:list": {"GET": Action.SEE_ROUNDS},
+    "rounds:compare": {"GET": Action.SEE_ROUNDS},
     "rounds:launch": {"GET": Action.START_ROUNDS, "POST": Action.START_ROUNDS},
     "rounds:detail": {"GET": Action.SEE_ROUNDS},
     "rounds:cancel": {"POST": Action.START_ROUNDS},

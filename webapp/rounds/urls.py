@@ -7,6 +7,7 @@ from webapp.rounds import views
 app_name = "rounds"
 urlpatterns: list[URLPattern] = [
     path("rounds/", views.index, name="list"),
+    path("rounds/compare/", views.compare, name="compare"),
     path("rounds/new/", views.launch, name="launch"),
     path("rounds/<int:round_id>/", views.detail, name="detail"),
     path("rounds/<int:round_id>/cancel/", views.cancel, name="cancel"),

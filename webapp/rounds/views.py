@@ -15,6 +15,7 @@ from webapp.htmx import HtmxRequest, render_page
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rounds import plans, queries, services
+from webapp.rounds.comparison import MOST, compared
 from webapp.rounds.config import PRESETS
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round
@@ -38,6 +39,17 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
         "missing": queries.missing_for_round(project),
     }
     return render(request, "rounds/list.html", context)
+
+
+@login_required
+@require_GET
+def compare(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The rounds that ?round= names, side by side."""
+    project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
+    asked = [int(pk) for pk in request.GET.getlist("round") if pk.isdecimal()][:MOST]
+    rows = queries.standings(project.rounds.filter(pk__in=asked).order_by("number"))
+    context = {"project": project, "comparison": compared(rows) if len(rows) > 1 else None}
+    return render(request, "rounds/compare.html", context)
 
 
 @login_required

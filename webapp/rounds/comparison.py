@@ -1,0 +1,72 @@
+"""Rounds side by side: what they found, and the settings in which they differ."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from alignment.config import CONFIGS
+from webapp.rounds.queries import Standing
+from webapp.runs.described import setting_in_words
+from webapp.runs.measures import MEASURES
+
+MOST = 6  # rounds that a page has room for
+PARTS = {
+    "reward": "reward model",
+    "align": "alignment",
+    "evaluate": "evaluation",
+    "generate": "new completions",
+}
+
+
+class Row(NamedTuple):
+    """One line: what it is about, and what each round has there."""
+
+    title: str
+    note: str
+    cells: list[Any]
+
+
+class Comparison(NamedTuple):
+    """Rounds in the order of their numbers, a column each."""
+
+    standings: list[Standing]
+    numbers: list[Row]  # cells are Estimates, or None
+    settings: list[Row]  # cells are words; only where they differ
+
+
+def compared(standings: Sequence[Standing]) -> Comparison:
+    """The rounds side by side."""
+    return Comparison(list(standings), list(_numbers(standings)), list(_settings(standings)))
+
+
+def _numbers(standings: Sequence[Standing]) -> Iterator[Row]:
+    for key, title, meaning in MEASURES:
+        found = [standing.summary.get(key) for standing in standings]
+        cells = [entry if isinstance(entry, Mapping) else None for entry in found]
+        if any(cells):
+            yield Row(title, meaning, cells)
+
+
+def _settings(standings: Sequence[Standing]) -> Iterator[Row]:
+    rounds = [standing.round for standing in standings]
+    yield from _where_they_differ("Labels", "", [str(row.snapshot) for row in rounds])
+    yield from _where_they_differ("Start model", "", [str(row.policy) for row in rounds])
+    yield from _where_they_differ("Seed", "", [str(row.config["seed"]) for row in rounds])
+    for part, note in PARTS.items():
+        configs = [row.config[part] for row in rounds]
+        for name in dict.fromkeys(name for config in configs for name in config):
+            cells = [_shown(config, name) for config in configs]
+            yield from _where_they_differ(_title(part, name), note, cells)
+
+
+def _where_they_differ(title: str, note: str, cells: list[str]) -> Iterator[Row]:
+    if len(set(cells)) > 1:
+        yield Row(title, note, cells)
+
+
+def _title(part: str, name: str) -> str:
+    field = CONFIGS[part].model_fields.get(name)
+    return field.title if field else name
+
+
+def _shown(config: Mapping[str, Any], name: str) -> str:
+    return setting_in_words(config[name]) if name in config else "—"
