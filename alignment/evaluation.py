@@ -89,7 +89,7 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     prompts = list(read_jsonl(folder / spec.inputs["prompts"], PromptRecord))[: config.prompts]
     if not prompts:
         raise DataError("There is no held-out prompt; add prompts to the test split.")
-    players = load_players(spec, folder, config)
+    players = load_players(spec, folder, config, prompts)
     generator = torch.Generator().manual_seed(spec.seed)
     compared = math.ceil(len(prompts) / BATCH)
     some = prompts[:TARGET_PROMPTS]
@@ -115,7 +115,9 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     yield Finished(summary=summary)
 
 
-def load_players(spec: RunSpec, folder: Path, config: EvaluateConfig) -> Players:
+def load_players(
+    spec: RunSpec, folder: Path, config: EvaluateConfig, prompts: Sequence[PromptRecord]
+) -> Players:
     """Read the models of a run; raises ConfigError where the judge is missing."""
     at = {role: folder / path for role, path in spec.inputs.items()}
     if config.judge == "held_out_labels" and "judge" not in at:
@@ -128,8 +130,9 @@ def load_players(spec: RunSpec, folder: Path, config: EvaluateConfig) -> Players
         "utility": lambda: utility_judge,
         "none": lambda: None,
     }
-    reward = RewardModel.load(at["reward"])
     reference = Policy.load(at["reference"])
+    turns = [prompt.messages for prompt in prompts]
+    reward = RewardModel.load(at["reward"]).knowing(reference, turns)
     plain = AlignConfig(beta=config.beta), list[float]()
     aimed, lambdas = load_target(at["policy"]) or plain
     return Players(

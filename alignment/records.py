@@ -148,15 +148,12 @@ class DemonstrationRecord(_Record):
 
 
 class CompletionRecord(_Record):
-    """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at.
-
-    None stands where a server did not tell.
-    """
+    """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at."""
 
     prompt_key: str
     text: str
-    logps: float | None
-    tokens: int | None
+    logps: float
+    tokens: int
     truncated: bool  # cut at the length limit: no end-of-text token
 
 

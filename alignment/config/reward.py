@@ -11,6 +11,8 @@ TiesName = Literal["drop", "davidson", "rao_kupper"]
 AnnotatorsName = Literal["ignore", "reliability"]
 RankingsName = Literal["pairs", "plackett_luce"]
 PoolingName = Literal["mean", "cls"]
+CentringName = Literal["labelled", "reference"]
+CurveName = Literal["skip", "measure"]
 
 
 class RewardConfig(Settings):
@@ -111,6 +113,38 @@ class RewardConfig(Settings):
         le=10,
         advanced=True,
     )
+    centring: CentringName = setting(
+        "labelled",
+        "Zero and unit",
+        help="Mean and deviation of the reward are 0 and 1 on labelled completions, or on samples "
+        "of the reference for labelled prompts.",
+        topic="Reward model",
+        advanced=True,
+    )
+    learning_curve: CurveName = setting(
+        "skip",
+        "Learning curve",
+        help="Fits to a quarter and to half of the labels show whether more of them would help.",
+        topic="Checks",
+        advanced=True,
+    )
+    folds: int = setting(
+        0,
+        "Folds",
+        help="Of a cross-validation by prompt: so many more fits, each measured on the prompts that "
+        "it has not seen; 0 makes none.",
+        topic="Checks",
+        unit="fits",
+        ge=0,
+        le=20,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _folds_leave_labels(self) -> "RewardConfig":
+        if self.folds == 1:
+            raise ConflictError("folds", "one fold leaves no labels to learn from; take 0, or 2")
+        return self
 
     @model_validator(mode="after")
     def _caution_needs_heads(self) -> "RewardConfig":

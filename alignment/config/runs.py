@@ -52,11 +52,9 @@ READS: dict[Kind, Reads] = {
     "import": Reads(optional=("source", "root", "base")),  # source may not leave root; no Hub's is
     "sft": Reads((("policy",), ("demonstrations", "pairs"))),
     "prefer": Reads((("policy",), ("reference",), ("pairs", "thumbs"))),
-    "generate": Reads((("prompts",),), ("policy",)),
-    "reward": Reads((("backbone",), ("pairs",))),
-    "align": Reads(
-        (("policy",), ("reference",), ("prompts",)), ("reward", "demonstrations", "pairs")
-    ),
+    "generate": Reads((("policy",), ("prompts",))),
+    "reward": Reads((("backbone",), ("pairs",)), ("reference",)),
+    "align": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
     "population": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
     "evaluate": Reads((("policy",), ("reference",), ("reward",), ("prompts",)), ("judge",)),
 }

@@ -24,7 +24,6 @@ from alignment.errors import ConfigError
 from alignment.estimators import estimate, paired_estimate
 from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
 from alignment.folders import committed
-from alignment.objectives.imitation import demonstrations
 from alignment.objectives.problem import (
     Problem,
     Scored,
@@ -44,7 +43,6 @@ from alignment.scoring import (
     completion_token_kls,
 )
 from alignment.targets import save_target
-from alignment.texts import Written, written
 
 Progress = Generator[Event, str | None, None]
 
@@ -61,22 +59,20 @@ def align(spec: RunSpec, folder: Path) -> Progress:
 def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
     """What a run folder's inputs and these settings say; raises ConfigError where some are missing."""
     inputs = spec_inputs(spec, folder, config)
+    prompts = list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts]
     reference = Policy.load(inputs["reference"])
+    reward = no_reward
+    if config.reward_weight:
+        turns = [prompt.messages for prompt in prompts]
+        reward = RewardModel.load(inputs["reward"]).knowing(reference, turns).score
     return Problem(
-        prompts=list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts],
+        prompts=prompts,
         start=inputs["policy"],
         reference=reference,
-        demonstrations=texts(spec, folder, reference) if config.demonstration_weight else (),
-        reward=RewardModel.load(inputs["reward"]).score if config.reward_weight else no_reward,
+        reward=reward,
         config=config,
         seed=spec.seed,
     )
-
-
-def texts(spec: RunSpec, folder: Path, reference: Policy) -> list[Written]:
-    """What the run imitates beside its objective: demonstrations, or the chosen sides of pairs."""
-    rows = demonstrations(spec, folder)
-    return [written(reference, row.prompt.messages, row.completion) for row in rows]
 
 
 def no_reward(policy: Policy, rollouts: Rollouts) -> Tensor:
@@ -88,8 +84,6 @@ def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, P
     """Where each input is; raises ConfigError naming those that are missing."""
     needed = ROLES if config.reward_weight else [role for role in ROLES if role != "reward"]
     missing = [role for role in needed if role not in spec.inputs]
-    if config.demonstration_weight and not {"demonstrations", "pairs"} & spec.inputs.keys():
-        missing.append("demonstrations")
     if missing:
         raise ConfigError(f"The run names no {' and no '.join(missing)} among its inputs.")
     return {role: folder / path for role, path in spec.inputs.items()}
@@ -206,8 +200,7 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
         "reward": estimate(reward).model_dump(),
         "reward_gain": paired_estimate(before, reward).model_dump(),
         **distance(problem, state, scored),
-        "objective": problem.config.objective,
-        "divergence": problem.config.minimised,
+        "divergence": problem.config.divergence,
         "beta": problem.config.beta,
         **{
             name.replace("/", "_"): estimate(

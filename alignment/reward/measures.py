@@ -1,7 +1,7 @@
 """How well a reward model tells labels it was not fitted to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -33,9 +33,17 @@ class Told:
         """(pairs,) 1 where the model agrees, a half where it cannot tell."""
         return (self.margins > 0).double() + 0.5 * (self.margins == 0).double()
 
-    def accuracy(self) -> Estimate:
-        """The share of the pairs that the model tells as people did."""
-        return clipped(grouped_interval(self.right.tolist(), self.prompts))
+    def accuracy(self, rows: Sequence[int] | None = None) -> Estimate:
+        """The share of the pairs, or of some of them, that the model tells as people did."""
+        right, prompts = self.right.tolist(), self.prompts
+        rows = range(len(right)) if rows is None else rows
+        told = [right[row] for row in rows], [prompts[row] for row in rows]
+        return clipped(grouped_interval(*told))
+
+    def nll(self) -> Estimate:
+        """How many nats a pair costs by Bradley and Terry's model."""
+        losses = -F.logsigmoid(self.margins)
+        return grouped_interval(losses.tolist(), self.prompts, unit="nats")
 
 
 def told(scores: Tensor, examples: Sequence[Example]) -> Told:
@@ -55,30 +63,30 @@ def told(scores: Tensor, examples: Sequence[Example]) -> Told:
     return Told(pairs, torch.tensor(margins, dtype=torch.float64), lengths)
 
 
-def standardised(model: RewardModel, examples: Sequence[Example]) -> RewardModel:
-    """The model with mean 0 and deviation 1 on these completions: beta means the same everywhere."""
-    with torch.no_grad():
-        raw = scored(model, examples)
-    scale = max(raw.mean(1).std().item(), 1e-6)
-    return replace(model, center=tuple(raw.mean(0).tolist()), scale=scale)
+def together(parts: Sequence[Told]) -> Told:
+    """What several models told, each of labels of its own."""
+    return Told(
+        [pair for part in parts for pair in part.pairs],
+        torch.cat([part.margins for part in parts]),
+        [both for part in parts for both in part.lengths],
+    )
 
 
 @torch.no_grad()
 def measures(
     model: RewardModel, observation: Observation, examples: Sequence[Example]
-) -> dict[str, object]:
-    """How held-out labels are told, with intervals over prompts."""
+) -> tuple[Told, dict[str, object]]:
+    """How held-out labels are told, and that in numbers with intervals over prompts."""
     scores = scored(model, examples)
     found = told(scores, examples)
+    summary: dict[str, object] = {}
+    if found.pairs:
+        summary |= {"accuracy": found.accuracy().model_dump(), "nll": found.nll().model_dump()}
     losses = observation.nll(scores, examples).mean(1)
     groups = [example.prompt_key for example in examples]
-    nll = grouped_interval(losses.tolist(), groups, unit="nats")
-    summary: dict[str, object] = {"nll_labels": nll.model_dump()}
-    if found.pairs:
-        nll = grouped_interval((-F.logsigmoid(found.margins)).tolist(), found.prompts, unit="nats")
-        summary = {"accuracy": found.accuracy().model_dump(), "nll": nll.model_dump()} | summary
+    summary["nll_labels"] = grouped_interval(losses.tolist(), groups, unit="nats").model_dump()
     if len(model.center) > 1:
         spread = model.standard(scores).std(1, correction=0)
         each = [example.prompt_key for example in examples for _ in example.texts]
         summary["disagreement"] = grouped_interval(spread.tolist(), each).model_dump()
-    return summary
+    return found, summary

@@ -8,8 +8,8 @@ read at the first mark or on average.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class RewardModel:
     center: tuple[float, ...] = (0.0,)  # one per head
     scale: float = 1.0
     caution: float = 0.0  # deviations among heads that are taken off their mean
+    temperature: float = 1.0  # labels follow sigma(scale * difference of rewards / temperature)
+    asked: Mapping[tuple[int, ...], Sequence[Message]] = field(default_factory=dict)  # see knowing
 
     @classmethod
     def fresh(cls, folder: Path, *, heads: int = 1, pooling: PoolingName = "mean") -> "RewardModel":
@@ -86,13 +88,14 @@ class RewardModel:
             center=tuple(stored["center"]),
             scale=stored["scale"],
             caution=stored["caution"],
+            temperature=stored["temperature"],
         )
 
     def save(self, folder: Path) -> None:
         """Write trunk, tokenizer, heads and scale into an existing folder."""
         self.trunk.save(folder)
         save_file(self.head.state_dict(), folder / "head.safetensors")
-        names = ("pooling", "center", "scale", "caution")
+        names = ("pooling", "center", "scale", "caution", "temperature")
         stored = json.dumps({name: getattr(self, name) for name in names})
         (folder / "reward.json").write_text(stored, encoding="utf-8")
 
@@ -142,11 +145,23 @@ class RewardModel:
         pairs = zip(prompts, texts, strict=True)
         return self.score_ids([self.read(prompt, text)[0] for prompt, text in pairs])
 
+    def knowing(self, policy: Policy, prompts: Sequence[Sequence[Message]]) -> "RewardModel":
+        """The same model that knows these conversations by the tokens a policy reads them as."""
+        if same_tokens(policy.tokenizer, self.trunk.tokenizer):
+            return self
+        return replace(self, asked={tuple(policy.prompt_ids(turns)): turns for turns in prompts})
+
     def score(self, policy: Policy, rollouts: Rollouts) -> Tensor:
-        """(n,) rewards of a policy's completions; as text where its tokenizer is another one."""
+        """(n,) rewards of a policy's completions; as text where its tokenizer is another one.
+
+        A prompt that it was not told of by `knowing` is read as one turn of the user's.
+        """
         completions = rollouts.completion_ids()
         if not same_tokens(policy.tokenizer, self.trunk.tokenizer):
-            prompts = [[Message(role="user", content=policy.text(ids))] for ids in rollouts.prompts]
+            prompts = [
+                self.asked.get(ids) or [Message(role="user", content=policy.text(ids))]
+                for ids in rollouts.prompts
+            ]
             return self.score_texts(prompts, [policy.text(ids) for ids in completions])
         special = set(policy.tokenizer.all_special_ids)
         seen = [[token for token in ids if token not in special] for ids in completions]

@@ -1,22 +1,27 @@
-"""A run that makes a reward model of labels."""
+"""A run that makes a reward model of labels, and says how far it can be trusted."""
 
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import torch
 
 from alignment.config import RewardConfig, RunSpec
-from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
+from alignment.events import Event, Finished, PhaseStarted, Ready
 from alignment.folders import committed
+from alignment.policies import default_device
 from alignment.records import LabelRecord, read_labels
-from alignment.reward.examples import examples_of
-from alignment.reward.fitting import fit, steps_of
+from alignment.reward.buckets import accuracy_by
+from alignment.reward.calibration import calibration, temperature_of
+from alignment.reward.centring import reference_texts, standardised
+from alignment.reward.fitting import steps_of
 from alignment.reward.labels import contradicted, divided, learnable, pairs_in
-from alignment.reward.measures import measures, standardised
+from alignment.reward.learning import Learned, Learner, Trial
+from alignment.reward.measures import measures
 from alignment.reward.model import RewardModel
-from alignment.reward.observation import Observation
+from alignment.reward.validation import trials, validated
 
 PLURALS = {"tie": "ties", "ranking": "rankings", "thumb": "thumbs", "rating": "ratings"}
 
@@ -24,43 +29,53 @@ PLURALS = {"tie": "ties", "ranking": "rankings", "thumb": "thumbs", "rating": "r
 def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """Fit a reward model to the labels in `pairs` from `backbone`; writes `folder/output`."""
     config = RewardConfig.model_validate(spec.config)
-    torch.manual_seed(spec.seed)
     labels = learnable(read_labels(folder / spec.inputs["pairs"]), config)
-    fitted, held = divided(labels, config.held_out)
+    own = Trial("training", *divided(labels, config.held_out))
+    more = trials(config, own.fitted, own.held)
+    total = sum(steps_of(config, len(trial.fitted)) for trial in (own, *more))
     backbone = folder / spec.inputs["backbone"]
-    model = RewardModel.fresh(backbone, heads=config.heads, pooling=config.pooling)
-    observation = Observation(config, labels).to(model.trunk.device)
-    total = steps_of(config, len(fitted))
-    device = str(model.trunk.device)
-    yield Ready(total_steps=total, threads=torch.get_num_threads(), device=device)
-    examples, judged = examples_of(model, fitted), examples_of(model, held)
-    yield PhaseStarted(name="training")
-    for step, metrics in enumerate(fit(model, observation, examples), start=1):
-        yield StepDone(step=step, total=total, metrics=metrics)
+    learner = Learner(backbone, config, labels, spec.seed, count(1), total)
+    yield Ready(total_steps=total, threads=torch.get_num_threads(), device=str(default_device()))
+    yield PhaseStarted(name=own.name)
+    learned = yield from learner.learn(own)
     yield PhaseStarted(name="measuring")
-    model = replace(standardised(model, examples), caution=config.caution)
-    summary = {
-        **measures(model, observation, judged),
-        **counts(fitted, held),
-        "labels_cut": sum(example.cut for example in examples + judged),
-        "center": sum(model.center) / len(model.center),
-        "scale": model.scale,
-    }
+    model = finished(learned, own.fitted, spec, folder)
+    found, summary = measures(model, learned.observation, learned.held)
+    summary |= yield from validated(learner, more, own, found)
+    summary |= counts(own)
+    summary["labels_cut"] = sum(example.cut for example in learned.fitted + learned.held)
+    summary |= {"center": sum(model.center) / len(model.center), "scale": model.scale}
+    if found.pairs:
+        summary |= {**calibration(found), "accuracy_by": accuracy_by(found, labels)}
+        model = replace(model, temperature=temperature_of(found.margins))
     if config.annotators == "reliability":
-        summary["annotators"] = observation.reliabilities(fitted)
+        summary["annotators"] = learned.observation.reliabilities(own.fitted)
     with committed(folder / "output") as output:
         model.save(output)
     yield Finished(summary=summary)
 
 
-def counts(fitted: Sequence[LabelRecord], held: Sequence[LabelRecord]) -> dict[str, int]:
+def finished(
+    learned: Learned, labels: Sequence[LabelRecord], spec: RunSpec, folder: Path
+) -> RewardModel:
+    """The model with its zero, its unit and its caution."""
+    config = learned.observation.config
+    if config.centring == "labelled":
+        texts = [ids for example in learned.fitted for ids in example.texts]
+    else:
+        role = "reference" if "reference" in spec.inputs else "backbone"
+        texts = reference_texts(learned.model, folder / spec.inputs[role], labels, spec.seed)
+    return replace(standardised(learned.model, texts), caution=config.caution)
+
+
+def counts(own: Trial) -> dict[str, int]:
     """How many labels there were; kinds other than pairs only where there are any."""
-    train, heldout = pairs_in(fitted), pairs_in(held)
-    kinds = Counter[str](label.kind for label in fitted)
+    fitted, held = pairs_in(own.fitted), pairs_in(own.held)
+    kinds = Counter[str](label.kind for label in own.fitted)
     return {
-        "pairs_train": len(train),
-        "pairs_heldout": len(heldout),
+        "pairs_train": len(fitted),
+        "pairs_heldout": len(held),
         **{f"{plural}_train": kinds[kind] for kind, plural in PLURALS.items() if kinds[kind]},
-        "prompts_heldout": len({label.prompt.key for label in held}),
-        "pairs_contradicted": contradicted(train + heldout),
+        "prompts_heldout": len({label.prompt.key for label in own.held}),
+        "pairs_contradicted": contradicted(fitted + held),
     }

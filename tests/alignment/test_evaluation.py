@@ -125,7 +125,7 @@ def test_without_a_judge_nobody_wins(folder):
 def test_a_missing_judge_is_refused(folder):
     spec = RunSpec(kind="evaluate", run=1, epoch=1, config={})
     with pytest.raises(ConfigError, match="none was given"):
-        evaluation.load_players(spec, folder, EvaluateConfig())
+        evaluation.load_players(spec, folder, EvaluateConfig(), [])
 
 
 def test_the_output_folder_holds_scores_and_samples(against_other, folder, prompts):

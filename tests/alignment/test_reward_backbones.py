@@ -17,6 +17,7 @@ from transformers import (
 
 from alignment.errors import DataError
 from alignment.policies import Policy
+from alignment.records import Message
 from alignment.reward import RewardModel
 from alignment.reward.model import reads_both_ways
 from alignment.sampling import sample
@@ -109,13 +110,17 @@ def test_a_rule_is_learned_by_a_masked_backbone(tmp_path, bert, pooling):
     assert good > bad + 1
 
 
-def test_a_policy_s_completions_are_scored_as_text(bert, policy, generator):
-    model = opened(bert)
-    ids = [policy.prompt_ids(a_prompt("sun day").messages)]
+def test_a_policy_s_completions_are_scored_in_their_conversation(bert, policy, generator):
+    said = ("user", "sun"), ("assistant", "day"), ("user", "night")
+    turns = tuple(Message(role=role, content=content) for role, content in said)
+    ids = [policy.prompt_ids(turns)]
     rollouts = sample(policy, ids, completions=3, max_new_tokens=4, generator=generator)
     texts = [policy.text(row) for row in rollouts.completion_ids()]
-    expected = model.score_texts([a_prompt("sun day").messages] * 3, texts)
-    torch.testing.assert_close(model.score(policy, rollouts), expected)
+    model = opened(bert)
+    expected = model.score_texts([turns] * 3, texts)
+    found = model.knowing(policy, [turns]).score(policy, rollouts)
+    torch.testing.assert_close(found, expected)
+    assert (model.score(policy, rollouts) - expected).abs().max() > 1e-3  # as one turn
 
 
 def test_positions_that_a_model_counts_but_cannot_use_are_not_used(tmp_path):

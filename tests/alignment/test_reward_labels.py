@@ -135,7 +135,9 @@ def rankings(count):
 
 @pytest.mark.parametrize("model", ["plackett_luce", "pairs"])
 def test_an_order_is_learned_from_rankings(tmp_path, model):
-    summary = run(tmp_path, rankings(60), rankings=model, **QUICK)[-1].summary
+    summary = run(
+        tmp_path, rankings(60), rankings=model, **QUICK | {"epochs": 3, "learning_rate": 6e-3}
+    )[-1].summary
     assert summary["pairs_train"] + summary["pairs_heldout"] == 360
     assert summary.get("rankings_train", 0) == (
         0 if model == "pairs" else summary["pairs_train"] / 6

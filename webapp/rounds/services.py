@@ -84,6 +84,8 @@ def start_chain(made: Round, config: RoundConfig, backbone: Artifact) -> None:
     """The runs of a round: reward model, judge, alignment, evaluation, new completions."""
     policy, labels = made.policy, made.snapshot.artifact
     learning = {"backbone": backbone, "labels": labels}
+    if config.reward.centring == "reference":
+        learning["reference"] = policy
     reward = start_part(made, Part.REWARD, "reward", config.reward, inputs=learning)
     judges = {}
     if config.evaluate.judge == "held_out_labels":

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from alignment.config import CONFIGS
-from webapp.projects.templatetags.display import number
+from webapp.projects.templatetags.display import estimate, number
 from webapp.runs.forms import CHOICE_LABELS
 
 
@@ -84,15 +84,38 @@ def findings(summary: Mapping[str, object]) -> tuple[list[Finding], list[Finding
         if isinstance(entry, Mapping)
         else Finding(title_of(name), None, in_words(entry))
         for name, entry in summary.items()
-        if not isinstance(entry, Mapping) or "value" in entry
+        if not isinstance(entry, list) and (not isinstance(entry, Mapping) or "value" in entry)
     ]
     return [row for row in rows if row.estimate], [row for row in rows if not row.estimate]
+
+
+class Table(NamedTuple):
+    """Rows that a run reported under one title."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
+def tables(summary: Mapping[str, Any]) -> list[Table]:
+    """The lists in a run's summary, whose rows have the same columns."""
+    return [
+        Table(
+            title_of(name),
+            [title_of(column) for column in rows[0]],
+            [[in_words(value) for value in row.values()] for row in rows],
+        )
+        for name, rows in summary.items()
+        if isinstance(rows, list) and rows and isinstance(rows[0], Mapping)
+    ]
 
 
 def in_words(entry: object) -> str:
     """A value of a summary as it is read."""
     if entry is None:
         return "—"
+    if isinstance(entry, Mapping):
+        return estimate(entry)
     if isinstance(entry, bool):
         return "yes" if entry else "no"
     if isinstance(entry, int):

@@ -10,12 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 CHOICE_LABELS = {
-    "fdpg": "f-DPG, of any divergence",
-    "rloo": "RLOO",
-    "grpo": "GRPO",
-    "ppo": "PPO",
-    "reward": "The reward",
-    "loss": "The loss, by k3",
+    "fdpg": "f-DPG",
     "jensen_shannon": "Jensen-Shannon",
     "reverse_kl": "Reverse KL",
     "forward_kl": "Forward KL",
@@ -57,9 +52,10 @@ CHOICE_LABELS = {
     "plackett_luce": "Plackett and Luce",
     "mean": "The average",
     "cls": "The first token",
-    "sampler": "Our sampler",
-    "vllm": "vLLM",
-    "server": "A server",
+    "labelled": "Labelled completions",
+    "reference": "Samples of the reference",
+    "skip": "No",
+    "measure": "Yes",
     "hub": "The Hugging Face Hub",
     "folder": "An allowed folder",
     "upload": "An upload",

@@ -86,6 +86,11 @@ STARTABLE: dict[str, Startable] = {
         "a reward model",
         "Reward model",
         "Reward model",
+        roles={
+            "reference": Role(
+                "Reference", "Read where its samples give the reward its zero and unit.", "none"
+            )
+        },
     ),
     "align": Startable(
         "align",
@@ -130,13 +135,7 @@ STARTABLE: dict[str, Startable] = {
         "Answers",
         "New tasks",
         (Split.TRAIN, 1),
-        {
-            "policy": Role(
-                "Model",
-                "Whose completions the annotators will compare.",
-                "none, as a server answers with its own",
-            )
-        },
+        {"policy": Role("Model", "Whose completions the annotators will compare.")},
     ),
 }
 

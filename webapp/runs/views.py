@@ -19,7 +19,7 @@ from webapp.projects.models import Project
 from webapp.runs import queries, waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.charts import charts_for, table_of
-from webapp.runs.described import agent_title, agents, described, findings
+from webapp.runs.described import agent_title, agents, described, findings, tables
 from webapp.runs.measures import evaluation_of
 from webapp.runs.missing import missing_for
 from webapp.runs.models import FINAL, Run, Worker
@@ -163,6 +163,7 @@ def evidence(run: Run) -> dict[str, object]:
         "agents": agents(run.summary),
         "estimates": estimates,
         "facts": facts,
+        "tables": tables(run.summary),
         "samples": queries.samples(run),
         "settings": described(run.kind, run.config),
         "log": queries.log_tail(run).text,

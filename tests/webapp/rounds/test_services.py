@@ -41,6 +41,21 @@ def test_the_judge_learns_from_other_labels_than_the_reward(a_round):
     assert (labels["reward"], labels["judge"]) == ("train", "validation")
 
 
+def test_reward_and_judge_may_be_centred_on_the_start_model_s_samples(project, ready):
+    config = RoundConfig.model_validate({"reward": {"centring": "reference"}})
+    found = chain(start_round(project, **ready | {"config": config}, key="k"))
+    learning = {"backbone": "starter", "labels": "S1", "reference": "starter"}
+    assert found["reward"] == found["judge"] == ("reward", {}, learning)
+
+
+def test_caution_is_for_what_is_optimised_and_not_for_its_judge(project, ready):
+    config = RoundConfig.model_validate({"reward": {"heads": 4, "caution": 1.0}})
+    made = start_round(project, **ready | {"config": config}, key="k")
+    told = {part.part: part.run.config for part in made.parts.all()}
+    assert (told["reward"]["caution"], told["judge"]["caution"]) == (1.0, 0.0)
+    assert told["judge"]["heads"] == 4
+
+
 @pytest.mark.parametrize("judge", ["utility", "none"])
 def test_only_held_out_labels_need_a_judge_of_their_own(project, ready, judge):
     config = RoundConfig.model_validate({"evaluate": {"judge": judge}})

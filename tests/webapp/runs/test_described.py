@@ -1,5 +1,5 @@
 from alignment.config import CONFIGS
-from webapp.runs.described import described, findings
+from webapp.runs.described import described, findings, tables
 
 
 def test_settings_are_shown_under_their_titles_with_units():
@@ -25,3 +25,16 @@ def test_findings_are_estimates_and_plain_facts():
     estimates, facts = findings({"accuracy": accuracy, "pairs_train": 12, "note": None})
     assert [row.title for row in estimates] == ["Accuracy"]
     assert [(row.title, row.value) for row in facts] == [("Pairs train", "12"), ("Note", "—")]
+
+
+def test_lists_of_a_summary_become_tables():
+    share = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 40, "unit": ""}
+    rows = [{"of": "over 9 tokens", "pairs": 1200, "accuracy": share}]
+    summary = {"accuracy_by": rows, "center": 0.5, "none": []}
+    (table,) = tables(summary)
+    assert table == (
+        "Accuracy by",
+        ["Of", "Pairs", "Accuracy"],
+        [["over 9 tokens", "1,200", "0.80 ± 0.10"]],
+    )
+    assert [row.title for rows in findings(summary) for row in rows] == ["Center"]

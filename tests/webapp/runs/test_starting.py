@@ -68,19 +68,6 @@ def filled(project, kind, **changes):
     return sent | {"key": KEY, "name": "Mine"} | changes
 
 
-def test_a_server_answers_without_a_model_of_ours(rita, project, stocked):
-    settings = {"engine": "server", "server_url": "http://models:8000/v1", "server_model": "big"}
-    changes = {f"generate-{name}": value for name, value in settings.items()}
-    answer = rita.post(address(project, "generate"), filled(project, "generate", **changes))
-    assert answer.status_code == 302, answer.context["form"].errors
-    run = Run.objects.get(kind="generate", name="Mine")
-    assert (run.config["server_model"], run.inputs.count()) == ("big", 0)
-    sent = filled(project, "generate", **changes | {"policy": "", "kind": "generate"})
-    assertContains(
-        rita.get(address(project, "generate"), sent, headers=HTMX), "big answers 3 prompts"
-    )
-
-
 def error_at(answer, field):
     return answer.context["form"].errors.get(field, [""])[0]
 
@@ -270,6 +257,15 @@ def test_an_evaluation_is_filled_from_the_run_that_made_the_model(rita, project,
 def test_a_reference_that_nobody_names_is_the_start_model(rita, project, stocked):
     sent = filled(project, "prefer", policy=stocked["policy"].pk)
     rita.post(address(project, "prefer"), sent)
+    run = Run.objects.get(name="Mine")
+    assert run.inputs.get(role="reference").artifact == stocked["policy"]
+
+
+def test_a_reward_model_asks_for_a_reference_where_its_samples_are_the_zero(rita, project, stocked):
+    sent = filled(project, "reward") | {"reward-centring": "reference"}
+    answer = rita.post(address(project, "reward"), sent)
+    assertContains(answer, "These settings need one")
+    rita.post(address(project, "reward"), sent | {"reference": stocked["policy"].pk})
     run = Run.objects.get(name="Mine")
     assert run.inputs.get(role="reference").artifact == stocked["policy"]
 

@@ -1,0 +1,80 @@
+"""Where a reward of 0 is and how much a reward of 1: by labelled completions, or by the reference's."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from alignment.errors import DataError
+from alignment.policies import Policy
+from alignment.records import LabelRecord, PromptRecord
+from alignment.reward.labels import texts_of
+from alignment.reward.model import RewardModel
+from alignment.sampling import sample
+
+PROMPTS, COMPLETIONS = 64, 4  # of the reference
+BATCH = 16  # prompts
+USUAL = 0.95  # share of the labelled completions that the reference's may be as long as
+
+
+@torch.no_grad()
+def standardised(model: RewardModel, sequences: Sequence[Sequence[int]]) -> RewardModel:
+    """The model with mean 0 and deviation 1 on these texts: beta means the same everywhere."""
+    raw = model.raw(sequences)
+    scale = max(raw.mean(1).std().item(), 1e-6)
+    return replace(model, center=tuple(raw.mean(0).tolist()), scale=scale)
+
+
+def reference_texts(
+    model: RewardModel, folder: Path, labels: Sequence[LabelRecord], seed: int
+) -> list[list[int]]:
+    """Completions that the model in `folder` draws for labelled prompts, as `model` reads them.
+
+    They end, or are cut where most labelled completions have ended. Raises DataError where the model
+    draws none, or the prompts leave it no room.
+    """
+    reference = Policy.load(folder)
+    limit = usual_length(reference, labels)
+    known = {label.prompt.key: label.prompt for label in labels}
+    room = reference.context_length - limit
+    asked = [prompt for _, prompt in sorted(known.items()) if _tokens(reference, prompt) <= room]
+    if not asked:
+        raise DataError(
+            "No labelled prompt leaves the reference room to answer it; take labelled completions "
+            "for the zero of the reward."
+        )
+    generator = torch.Generator().manual_seed(seed)
+    read = []
+    for prompt, text in drawn(reference, asked[:PROMPTS], limit, generator):
+        read.append(model.read(prompt.messages, text)[0])
+    return read
+
+
+def drawn(
+    reference: Policy, prompts: Sequence[PromptRecord], limit: int, generator: torch.Generator
+) -> Iterator[tuple[PromptRecord, str]]:
+    """Each prompt with each of its completions."""
+    for start in range(0, len(prompts), BATCH):
+        batch = prompts[start : start + BATCH]
+        rollouts = sample(
+            reference,
+            [reference.prompt_ids(prompt.messages) for prompt in batch],
+            completions=COMPLETIONS,
+            max_new_tokens=limit,
+            generator=generator,
+        )
+        for row, ids in enumerate(rollouts.completion_ids()):
+            yield batch[row // COMPLETIONS], reference.text(ids).strip()
+
+
+def usual_length(reference: Policy, labels: Sequence[LabelRecord]) -> int:
+    """Tokens that all but the longest labelled completions have, at most half of the context."""
+    texts = {text for label in labels for text in texts_of(label)}
+    tokens = sorted(len(ids) for ids in reference.tokenizer(list(texts))["input_ids"])
+    usual = tokens[min(len(tokens) - 1, int(USUAL * len(tokens)))] + 1  # with the end token
+    return min(usual, reference.context_length // 2)
+
+
+def _tokens(reference: Policy, prompt: PromptRecord) -> int:
+    return len(reference.prompt_ids(prompt.messages))

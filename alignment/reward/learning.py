@@ -1,0 +1,57 @@
+"""One fit of a fresh model to some of the labels of a run."""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from alignment.config import RewardConfig
+from alignment.events import StepDone
+from alignment.records import LabelRecord
+from alignment.reward.examples import Example, examples_of
+from alignment.reward.fitting import fit
+from alignment.reward.model import RewardModel
+from alignment.reward.observation import Observation
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Labels to fit a model to, and labels to measure it by."""
+
+    name: str
+    fitted: list[LabelRecord]
+    held: list[LabelRecord]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A fitted model, what its labels were seen through, and its trial's labels as it reads them."""
+
+    model: RewardModel
+    observation: Observation
+    fitted: list[Example]
+    held: list[Example]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What all fits of a run have in common; `steps` numbers them through."""
+
+    backbone: Path
+    config: RewardConfig
+    labels: Sequence[LabelRecord]
+    seed: int
+    steps: Iterator[int]
+    total: int
+
+    def learn(self, trial: Trial) -> Generator[StepDone, str | None, Learned]:
+        """Fit a fresh model, the same at every start."""
+        torch.manual_seed(self.seed)
+        config = self.config
+        model = RewardModel.fresh(self.backbone, heads=config.heads, pooling=config.pooling)
+        observation = Observation(config, self.labels).to(model.trunk.device)
+        fitted, held = examples_of(model, trial.fitted), examples_of(model, trial.held)
+        for metrics in fit(model, observation, fitted):
+            yield StepDone(step=next(self.steps), total=self.total, metrics=metrics)
+        return Learned(model, observation, fitted, held)

@@ -1,0 +1,77 @@
+"""More fits than one: accuracy by the number of labels, and cross-validation over all prompts."""
+
+from collections.abc import Generator, Sequence
+
+from alignment.config import RewardConfig
+from alignment.events import Event, PhaseStarted, StepDone
+from alignment.records import LabelRecord
+from alignment.reward.labels import L, place
+from alignment.reward.learning import Learner, Trial
+from alignment.reward.measures import Told, measures, together
+
+SHARES = (0.25, 0.5)  # of the labels, besides all of them
+CURVE, FOLDS = "learning curve", "cross-validation"
+Fits = Generator[Event, str | None, dict[str, object]]
+
+
+def trials(
+    config: RewardConfig, fitted: Sequence[LabelRecord], held: Sequence[LabelRecord]
+) -> list[Trial]:
+    """The fits that the settings ask for besides the run's own."""
+    shares = SHARES if config.learning_curve == "measure" else ()
+    curve = [Trial(CURVE, first(fitted, share), list(held)) for share in shares]
+    return curve + folds([*fitted, *held], config.folds)
+
+
+def first(labels: Sequence[L], share: float) -> list[L]:
+    """The labels of as many prompts as it takes to have this share of them; at least one prompt's."""
+    order = sorted(labels, key=lambda label: place(label.prompt.key))
+    last = place(order[max(0, round(share * len(order)) - 1)].prompt.key)
+    return [label for label in order if place(label.prompt.key) <= last]
+
+
+def folds(labels: Sequence[LabelRecord], count: int) -> list[Trial]:
+    """Each prompt held out once, in `count` fits or as many as there are prompts."""
+    keys = sorted({label.prompt.key for label in labels}, key=place)
+    numbers = {key: at % min(count, len(keys)) for at, key in enumerate(keys)} if count else {}
+    return [
+        Trial(
+            FOLDS,
+            [label for label in labels if numbers[label.prompt.key] != fold],
+            [label for label in labels if numbers[label.prompt.key] == fold],
+        )
+        for fold in sorted(set(numbers.values()))
+    ]
+
+
+def validated(learner: Learner, more: Sequence[Trial], own: Trial, found: Told) -> Fits:
+    """What further fits say, beside the run's own and what that told."""
+    told: dict[str, list[tuple[Trial, Told]]] = {CURVE: [], FOLDS: []}
+    for trial in more:
+        if not told[trial.name]:
+            yield PhaseStarted(name=trial.name)
+        told[trial.name].append((trial, (yield from quietly(learner, trial))))
+    summary: dict[str, object] = {}
+    if told[CURVE] and found.pairs:
+        summary["learning_curve"] = [
+            {"labels": len(trial.fitted), "accuracy": seen.accuracy().model_dump()}
+            for trial, seen in [*told[CURVE], (own, found)]
+        ]
+    if told[FOLDS] and (every := together([seen for _, seen in told[FOLDS]])).pairs:
+        summary["accuracy_crossvalidated"] = every.accuracy().model_dump()
+        summary["nll_crossvalidated"] = every.nll().model_dump()
+    return summary
+
+
+def quietly(learner: Learner, trial: Trial) -> Generator[Event, str | None, Told]:
+    """One more fit, whose curves would only be in the way of the run's own."""
+    fitting = learner.learn(trial)
+    try:
+        while True:
+            step = next(fitting)
+            speed = {"seconds/step": step.metrics["seconds/step"]}
+            yield StepDone(step=step.step, total=step.total, metrics=speed)
+    except StopIteration as ended:
+        learned = ended.value
+    found, _ = measures(learned.model, learned.observation, learned.held)
+    return found
