@@ -64,7 +64,8 @@ def alpha(order: float) -> Divergence:
 
 def divergence_of(config: AlignConfig | EvaluateConfig) -> Divergence:
     """The divergence that a run's settings name."""
-    return alpha(config.alpha) if config.divergence == "alpha" else DIVERGENCES[config.divergence]
+    name = config.minimised if isinstance(config, AlignConfig) else config.divergence
+    return alpha(config.alpha) if name == "alpha" else DIVERGENCES[name]
 
 
 def _jensen_shannon(t: Tensor) -> Tensor:

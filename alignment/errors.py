@@ -31,6 +31,12 @@ class OutOfMemoryError(AlignmentError):
     code = "oom"
 
 
+class ServerError(AlignmentError):
+    """Another program's server did not answer, or not as agreed."""
+
+    code = "server"
+
+
 class CheckpointError(AlignmentError):
     """A stored folder is incomplete or does not match its manifest."""
 

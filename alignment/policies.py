@@ -68,21 +68,24 @@ class Policy:
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The conversation as the model reads it, up to where its answer begins."""
-        turns = [message.model_dump() for message in messages]
-        if self.tokenizer.chat_template is None:
-            lines = [f"{turn['role'].capitalize()}: {turn['content']}\n" for turn in turns]
-            text, special = "".join(lines) + "Assistant:", True
-        else:
-            # A template writes its own special tokens.
-            rendered = self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
-            )
-            text, special = str(rendered), False
-        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        return prompt_ids(self.tokenizer, messages)
 
     def text(self, ids: Sequence[int]) -> str:
         """The tokens as text, without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """The conversation as a model with this tokenizer reads it, up to where its answer begins."""
+    turns = [message.model_dump() for message in messages]
+    if tokenizer.chat_template is None:
+        lines = [f"{turn['role'].capitalize()}: {turn['content']}\n" for turn in turns]
+        text, special = "".join(lines) + "Assistant:", True
+    else:
+        # A template writes its own special tokens.
+        rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        text, special = str(rendered), False
+    return list(tokenizer(text, add_special_tokens=special)["input_ids"])
 
 
 def fuse_activations(model: PreTrainedModel) -> None:

@@ -148,12 +148,15 @@ class DemonstrationRecord(_Record):
 
 
 class CompletionRecord(_Record):
-    """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at."""
+    """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at.
+
+    None stands where a server did not tell.
+    """
 
     prompt_key: str
     text: str
-    logps: float
-    tokens: int
+    logps: float | None
+    tokens: int | None
     truncated: bool  # cut at the length limit: no end-of-text token
 
 

@@ -6,7 +6,8 @@ from typing import Any, Literal, get_args
 from pydantic import model_validator
 
 from alignment.config.divergences import UNBOUNDED, DivergenceName
-from alignment.config.fields import ConflictError, Settings, setting
+from alignment.config.fields import ConflictError, Settings, narrowed, setting
+from alignment.config.objectives import FDPG, ObjectiveName, PolicyGradientSettings
 from alignment.config.rules import (
     RULED,
     WORDED,
@@ -16,7 +17,6 @@ from alignment.config.rules import (
     rules_of,
 )
 
-ObjectiveName = Literal["fdpg"]
 EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
 ServedName = Literal["as_trained", "int8"]
 
@@ -41,7 +41,8 @@ class OneDivergence(Settings):
     objective: ObjectiveName = setting(
         "fdpg",
         "Objective",
-        help="f-DPG minimises a divergence from the target.",
+        help="f-DPG minimises any divergence from the target. RLOO, GRPO and PPO, as known from "
+        "elsewhere, raise the reward less beta times the KL: reverse KL from the same target.",
         topic="Objective",
     )
     divergence: DivergenceName = setting(
@@ -50,6 +51,7 @@ class OneDivergence(Settings):
         help="What is minimised between policy and target; Jensen-Shannon balances reward and "
         "diversity, reverse KL seeks reward, forward KL covers the target.",
         topic="Objective",
+        when=FDPG,
     )
 
 
@@ -398,8 +400,36 @@ class TargetedSettings(Settings):
         )
 
 
-class AlignConfig(TargetedSettings, OneDivergence):  # in this order the divergence comes first
-    """f-DPG: bring the policy to the target p(x) ~ reference(x) exp(reward(x) / beta)."""
+# In this order the objective comes first.
+class AlignConfig(PolicyGradientSettings, TargetedSettings, OneDivergence):
+    """Bring a policy to the target p(x) ~ reference(x) exp(reward(x) / beta) by its own completions."""
+
+    alpha: float = narrowed(TargetedSettings, "alpha", **FDPG)
+    estimator: EstimatorName = narrowed(TargetedSettings, "estimator", **FDPG)
+    weight_limit: float = narrowed(TargetedSettings, "weight_limit", **FDPG)
+    pseudo_reward_limit: float = narrowed(TargetedSettings, "pseudo_reward_limit", **FDPG)
+    inference_weight: float = narrowed(TargetedSettings, "inference_weight", **FDPG)
+    inference_temperature: float = narrowed(TargetedSettings, "inference_temperature", **FDPG)
+    inference_weights: ServedName = narrowed(TargetedSettings, "inference_weights", **FDPG)
+
+    @property
+    def minimised(self) -> DivergenceName:
+        """The divergence from the target that the objective makes small."""
+        return self.divergence if self.objective == "fdpg" else "reverse_kl"
+
+    @model_validator(mode="after")
+    def _objective_reads_what_was_changed(self) -> "AlignConfig":
+        for name, info in type(self).model_fields.items():
+            extra: Any = info.json_schema_extra
+            readers = extra["when"].get("objective", [self.objective])
+            if self.objective not in readers and getattr(self, name) != info.default:
+                raise ConflictError(
+                    name,
+                    f"{self.objective} does not read “{info.title}”, {' and '.join(readers)} "
+                    f"{'does' if len(readers) == 1 else 'do'}; leave it at {info.default}, or "
+                    "take another objective",
+                )
+        return self
 
     @model_validator(mode="after")
     def _estimator_fits(self) -> "AlignConfig":
@@ -414,7 +444,13 @@ class AlignConfig(TargetedSettings, OneDivergence):  # in this order the diverge
         return self
 
     @model_validator(mode="after")
-    def _divergence_allows_the_target(self) -> "AlignConfig":
-        if reason := self.infinite(self.divergence):
+    def _objective_allows_the_target(self) -> "AlignConfig":
+        if self.objective != "fdpg" and self.hard:
+            raise ConflictError(
+                "objective",
+                f"to {self.objective} a broken hard constraint is a reward of minus infinity; "
+                "soften the constraint, or take fdpg with a divergence such as jensen_shannon",
+            )
+        if reason := self.infinite(self.minimised):
             raise ConflictError("divergence", reason)
         return self

@@ -1,6 +1,7 @@
 """What a setting is: everything a form and a `--help` need to show it."""
 
 from collections.abc import Mapping
+from copy import copy
 from types import MappingProxyType
 from typing import Any
 
@@ -42,3 +43,12 @@ def setting(  # noqa: PLR0913 - a setting has this many parts
 
 class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def narrowed(config: type[Settings], name: str, **when: tuple[str, ...]) -> Any:  # noqa: ANN401
+    """A setting as another class has it, read only for these choices as well."""
+    field = copy(config.model_fields[name])
+    extra: Any = field.json_schema_extra
+    asked = {choice: list(values) for choice, values in when.items()}
+    field.json_schema_extra = extra | {"when": extra["when"] | asked}
+    return field

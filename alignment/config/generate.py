@@ -1,15 +1,22 @@
 """Settings of runs that answer prompts."""
 
-from alignment.config.fields import Settings, setting
+from typing import Literal
+
+from pydantic import model_validator
+
+from alignment.config.fields import ConflictError, Settings, setting
+
+EngineName = Literal["sampler", "vllm", "server"]
+SERVED = {"engine": ("server",)}
 
 
 class GenerateConfig(Settings):
-    """Completions of a policy for the project's prompts, queued as compare tasks."""
+    """Completions of a policy for prompts; in the dashboard they become compare tasks."""
 
     prompts: int = setting(
         256,
         "Prompts",
-        help="How many of the project's prompts to answer.",
+        help="How many prompts to answer.",
         topic="New tasks",
         unit="prompts",
         ge=1,
@@ -52,3 +59,36 @@ class GenerateConfig(Settings):
         le=2.0,
         advanced=True,
     )
+    engine: EngineName = setting(
+        "sampler",
+        "Engine",
+        help="Who draws the completions: our sampler, vLLM where it is installed, or a server that "
+        "speaks OpenAI's protocol, with a model of its own.",
+        topic="New tasks",
+        advanced=True,
+    )
+    server_url: str = setting(
+        "",
+        "Address of the server",
+        help="With its path, as in https://host:8000/v1; an admin allows hosts.",
+        topic="New tasks",
+        max_length=500,
+        advanced=True,
+        when=SERVED,
+    )
+    server_model: str = setting(
+        "",
+        "Model of the server",
+        help="How the server calls it.",
+        topic="New tasks",
+        max_length=200,
+        advanced=True,
+        when=SERVED,
+    )
+
+    @model_validator(mode="after")
+    def _a_server_has_an_address(self) -> "GenerateConfig":
+        for name in ("server_url", "server_model"):
+            if self.engine == "server" and not getattr(self, name).strip():
+                raise ConflictError(name, "a server needs an address and the name of a model")
+        return self

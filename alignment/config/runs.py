@@ -52,9 +52,11 @@ READS: dict[Kind, Reads] = {
     "import": Reads(optional=("source", "root", "base")),  # source may not leave root; no Hub's is
     "sft": Reads((("policy",), ("demonstrations", "pairs"))),
     "prefer": Reads((("policy",), ("reference",), ("pairs", "thumbs"))),
-    "generate": Reads((("policy",), ("prompts",))),
+    "generate": Reads((("prompts",),), ("policy",)),
     "reward": Reads((("backbone",), ("pairs",)), ("reference",)),
-    "align": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
+    "align": Reads(
+        (("policy",), ("reference",), ("prompts",)), ("reward", "demonstrations", "pairs")
+    ),
     "population": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
     "evaluate": Reads((("policy",), ("reference",), ("reward",), ("prompts",)), ("judge",)),
 }

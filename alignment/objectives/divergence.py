@@ -5,9 +5,9 @@ from torch import Tensor
 
 from alignment.config import AlignConfig
 from alignment.divergences import divergence_of
+from alignment.objectives.advantages import leave_one_out
 from alignment.objectives.losses import (
     importance,
-    leave_one_out,
     limited,
     rao_blackwell_loss,
     score_loss,

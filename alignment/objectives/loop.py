@@ -24,6 +24,7 @@ from alignment.errors import ConfigError
 from alignment.estimators import estimate, paired_estimate
 from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
 from alignment.folders import committed
+from alignment.objectives.imitation import demonstrations
 from alignment.objectives.problem import (
     Problem,
     Scored,
@@ -43,6 +44,7 @@ from alignment.scoring import (
     completion_token_kls,
 )
 from alignment.targets import save_target
+from alignment.texts import Written, written
 
 Progress = Generator[Event, str | None, None]
 
@@ -69,10 +71,17 @@ def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
         prompts=prompts,
         start=inputs["policy"],
         reference=reference,
+        demonstrations=texts(spec, folder, reference) if config.demonstration_weight else (),
         reward=reward,
         config=config,
         seed=spec.seed,
     )
+
+
+def texts(spec: RunSpec, folder: Path, reference: Policy) -> list[Written]:
+    """What the run imitates beside its objective: demonstrations, or the chosen sides of pairs."""
+    rows = demonstrations(spec, folder)
+    return [written(reference, row.prompt.messages, row.completion) for row in rows]
 
 
 def no_reward(policy: Policy, rollouts: Rollouts) -> Tensor:
@@ -84,6 +93,8 @@ def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, P
     """Where each input is; raises ConfigError naming those that are missing."""
     needed = ROLES if config.reward_weight else [role for role in ROLES if role != "reward"]
     missing = [role for role in needed if role not in spec.inputs]
+    if config.demonstration_weight and not {"demonstrations", "pairs"} & spec.inputs.keys():
+        missing.append("demonstrations")
     if missing:
         raise ConfigError(f"The run names no {' and no '.join(missing)} among its inputs.")
     return {role: folder / path for role, path in spec.inputs.items()}
@@ -200,7 +211,8 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
         "reward": estimate(reward).model_dump(),
         "reward_gain": paired_estimate(before, reward).model_dump(),
         **distance(problem, state, scored),
-        "divergence": problem.config.divergence,
+        "objective": problem.config.objective,
+        "divergence": problem.config.minimised,
         "beta": problem.config.beta,
         **{
             name.replace("/", "_"): estimate(

@@ -9,19 +9,21 @@ With rho = -(f'(e^u) - f'(1)), u = log policy - log p, and samples of a sampler 
 Go et al., 2023, theorem 1, for the first. The second is trajectory balance generalised to f; only its
 gradient is needed, and where p = 0 that is G'(inf) grad log policy though G is infinite there. The
 third follows Amini et al., 2025: E[sum_t grad KL_t + KL_t grad log policy(x_<t)].
+
+RLOO, GRPO and PPO share the clipped ratio of Schulman et al., "Proximal Policy Optimization
+Algorithms" (2017), equation 7. With r = policy / sampler, of a completion or of a token, and advantages A,
+
+    clipped      -min(r A, clip(r, 1 - c, 1 + c) A)        at r = 1 its gradient is -A grad log policy
+    k3           e^-d - 1 + d, d = log policy - log reference    an estimate of KL, never negative
+    value        max((V - R)^2, (clip(V, V_old - c, V_old + c) - R)^2) / 2
+
+k3 (Schulman, 2020) as GRPO's penalty (Shao et al., 2024, equation 4): its value estimates
+KL(policy || reference), but its gradient on policy, -(reference / policy) grad log policy, is that of
+KL(reference || policy) of the next token.
 """
 
+import torch
 from torch import Tensor
-
-
-def leave_one_out(rho: Tensor) -> Tensor:
-    """Mean pseudo-reward (prompts, n) of the same prompt's other completions."""
-    return (rho.sum(1, keepdim=True) - rho) / (rho.shape[1] - 1)
-
-
-def advantages(rho: Tensor) -> Tensor:
-    """Pseudo-rewards (prompts, n) less those of the same prompt's others; shape (prompts * n,)."""
-    return (rho - leave_one_out(rho)).flatten()
 
 
 def score_loss(logps: Tensor, weights: Tensor) -> Tensor:
@@ -58,3 +60,24 @@ def limited(rho: Tensor, limit: float) -> tuple[Tensor, Tensor]:
     """Pseudo-rewards within +-limit, and which of them were not; 0 limits none."""
     cut = rho.abs() > limit if limit else rho.isnan()
     return rho.clamp(-limit, limit) if limit else rho, cut
+
+
+def clipped_losses(shift: Tensor, advantages: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+    """Losses of ratios e^shift, shift = log policy - log sampler, and which of them the clip stops."""
+    assert shift.shape == advantages.shape
+    ratios = shift.exp()
+    plain, bounded = ratios * advantages, ratios.clamp(1 - clip, 1 + clip) * advantages
+    return -torch.minimum(plain, bounded), bounded < plain
+
+
+def k3(logps: Tensor, reference_logps: Tensor) -> Tensor:
+    """Penalties e^-d - 1 + d of each token, d = log policy - log reference."""
+    distance = logps - reference_logps
+    return torch.expm1(-distance) + distance
+
+
+def value_losses(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> Tensor:
+    """Half the squared distance of each value from its return, no less where the value moved far."""
+    assert values.shape == old_values.shape == returns.shape
+    near = old_values + (values - old_values).clamp(-clip, clip)
+    return torch.maximum((values - returns) ** 2, (near - returns) ** 2) / 2

@@ -14,6 +14,7 @@ from alignment.errors import ConfigError, DataError, DivergedError
 from alignment.estimators import ZCache
 from alignment.events import Event
 from alignment.moments import fit_moments
+from alignment.objectives.values import ValueHead
 from alignment.policies import Policy
 from alignment.records import PromptRecord
 from alignment.sampling import Rollouts, sample
@@ -21,6 +22,7 @@ from alignment.scoring import (
     completion_token_logps,
 )
 from alignment.targets import Scorer, Target, Values, target_of
+from alignment.texts import Written
 
 PROMPTS_AT_ONCE = 64  # of the reference phase
 
@@ -35,6 +37,7 @@ class Problem:
     reward: Scorer
     config: AlignConfig
     seed: int = 0
+    demonstrations: Sequence[Written] = ()  # texts whose likelihood every update raises
     ids: list[list[int]] = field(init=False)  # of the prompts' tokens
     target: Target = field(init=False)
 
@@ -63,6 +66,7 @@ class State:
         default_factory=dict
     )  # of the reference, until lambda is fitted
     fit: dict[str, Any] = field(default_factory=dict)  # lambda and how sure it is, once fitted
+    value_head: ValueHead | None = None  # PPO's
 
     @property
     def lambdas(self) -> list[float]:
@@ -117,7 +121,16 @@ def fresh(problem: Problem, policy: Policy) -> State:
             "policy was trained from as the reference."
         )
     generator = torch.Generator().manual_seed(problem.seed)
-    return State(policy, adam(policy, problem.config), generator, ZCache(), [])
+    head = value_head(problem, policy)
+    optimizer = adam(policy, head, problem.config)
+    return State(policy, optimizer, generator, ZCache(), [], value_head=head)
+
+
+def value_head(problem: Problem, policy: Policy) -> ValueHead | None:
+    """A value head that has learned nothing, for the objective that has one."""
+    if problem.config.objective != "ppo":
+        return None
+    return ValueHead.of(policy.model, problem.config.value_weight, problem.seed)
 
 
 def restore(problem: Problem, checkpoint: Path) -> tuple[State, bool]:
@@ -135,7 +148,10 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
     states = {}
     for name, problem in problems.items():
         policy = Policy.load(checkpoint / name)
-        optimizer = adam(policy, problem.config)
+        head = value_head(problem, policy)
+        if head is not None:
+            head.load_state_dict(checkpoints.below(f"value_head/{name}", tensors))
+        optimizer = adam(policy, head, problem.config)
         checkpoints.restore_optimizer(optimizer, checkpoints.below(f"optimizer/{name}", tensors))
         measured = checkpoints.below(f"measured/{name}", tensors)
         states[name] = State(
@@ -149,6 +165,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
             measured={key: tensor.to(policy.device) for key, tensor in measured.items()},
             seen=seen,
             fit=facts["fit"],
+            value_head=head,
         )
     return states, facts["machine"] == checkpoints.machine()
 
@@ -169,6 +186,8 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
         optimizer = checkpoints.optimizer_tensors(state.optimizer)
         tensors |= checkpoints.named(f"optimizer/{name}", optimizer)
         tensors |= checkpoints.named(f"measured/{name}", state.measured)
+        if state.value_head is not None:
+            tensors |= checkpoints.named(f"value_head/{name}", state.value_head.state_dict())
     facts: dict[str, Any] = {
         "z": shared.z.state_dict(),
         "reference_rewards": shared.reference_rewards,
@@ -179,12 +198,16 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
     return checkpoints.save(folder, shared.step, policies, tensors, facts)
 
 
-def adam(policy: Policy, config: AlignConfig) -> torch.optim.Optimizer:
-    """AdamW without decay: the target says how far from the reference the policy belongs."""
-    parameters = policy.model.parameters()
-    return torch.optim.AdamW(
-        parameters, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0
-    )
+def adam(policy: Policy, head: ValueHead | None, config: AlignConfig) -> torch.optim.Optimizer:
+    """AdamW without decay: the target says how far from the reference the policy belongs.
+
+    `pace` of a group is its learning rate as a share of the policy's.
+    """
+    groups: list[dict[str, Any]] = [{"params": list(policy.model.parameters()), "pace": 1.0}]
+    if head is not None:
+        pace = config.value_learning_rate / config.learning_rate
+        groups.append({"params": list(head.parameters()), "pace": pace})
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
 
 
 def prepare(problem: Problem, state: State) -> None:

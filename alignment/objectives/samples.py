@@ -54,6 +54,7 @@ class Pass:
     logits: Tensor  # (b, keep, vocab)
     logps: Tensor  # (b, length) of the completions' tokens, with gradient
     shift: Tensor  # (b, length) log policy - log sampler; exactly 0, with gradient, where fresh
+    values: Tensor | None = None  # (b, length) with gradient, where there is a value head
 
 
 class Loss(NamedTuple):

@@ -12,10 +12,14 @@ from alignment.config import AlignConfig
 from alignment.divergences import Divergence, divergence_of
 from alignment.errors import DivergedError, OutOfMemoryError
 from alignment.estimators import ess_fraction
+from alignment.objectives.demonstrations import imitate
+from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, Scored, State, learn_z
 from alignment.objectives.samples import Drawn, Pass, Rated, draw, terms_of
 from alignment.objectives.table import OBJECTIVES
+from alignment.objectives.values import values_at, watched
 from alignment.scoring import (
+    Batch,
     batches,
     completion_logits,
     completion_token_kls,
@@ -54,9 +58,7 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
     rate = rate_at(config, state.step)
     rated = [OBJECTIVES[config.objective](problem, state, one) for one in drawn]
     lessons = list(zip(drawn, rated, strict=True))
-    moved = [
-        update(problem, state, lessons, rate, old=k > 0) for k in range(config.updates_per_step)
-    ]
+    moved = [update(problem, state, lessons, rate, k) for k in range(config.updates_per_step)]
     for term in drawn:
         learn_z(problem, state.z, chosen, term.scored.log_weights)
     state.step += 1
@@ -76,22 +78,20 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
 
 
 def update(
-    problem: Problem,
-    state: State,
-    lessons: Sequence[tuple[Drawn, Rated]],
-    rate: float,
-    *,
-    old: bool,
+    problem: Problem, state: State, lessons: Sequence[tuple[Drawn, Rated]], rate: float, turn: int
 ) -> dict[str, float]:
-    """One optimizer update; `old` says that the policy has moved since the samples were drawn."""
+    """One optimizer update; from the second turn on the policy has moved since it drew the samples."""
     config = problem.config
     state.optimizer.zero_grad()
-    parts = [backward(state, drawn, rated, old=old) for drawn, rated in lessons]
+    parts = [backward(state, drawn, rated, old=turn > 0) for drawn, rated in lessons]
     loss = sum(part.loss.item() for part in parts)
+    means = {name: mean.item() for name, mean in parts[0].means.items()}
+    if config.demonstration_weight:
+        nll = imitate(problem, state, state.step * config.updates_per_step + turn)
+        means["nll/demonstrations"] = nll
+        loss += config.demonstration_weight * nll
     norm = descend(config, state, loss, rate)
-    train = parts[0]
-    means = {name: mean.item() for name, mean in train.means.items()}
-    return {"loss": loss, "grad/norm": norm, "logp/mismatch": train.mismatch.item(), **means}
+    return {"loss": loss, "grad/norm": norm, "logp/mismatch": parts[0].mismatch.item(), **means}
 
 
 def descend(config: AlignConfig, state: State, loss: float, rate: float) -> float:
@@ -103,8 +103,10 @@ def descend(config: AlignConfig, state: State, loss: float, rate: float) -> floa
             f"The loss was {loss} and its gradient {norm} at step {state.step + 1}; try a "
             "lower learning rate or a larger beta."
         )
+    if state.value_head is not None:
+        torch.nn.utils.clip_grad_norm_(state.value_head.parameters(), config.max_gradient_norm)
     for group in state.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["pace"]
     state.optimizer.step()
     return norm
 
@@ -122,17 +124,27 @@ def backward(state: State, drawn: Drawn, rated: Rated, *, old: bool) -> Part:
     with term.used(state.policy):
         for batch in batches(rollouts):
             share = len(batch.rows) / len(rollouts.prompts)
-            logits = completion_logits(state.policy.model, batch) / term.temperature
-            logps = token_logps(logits, batch)
-            sampled = rollouts.token_logps[batch.rows, : logps.shape[1]]
-            shift = logps - (sampled if old else logps.detach())
-            loss, metrics = rated.loss(Pass(batch, logits, logps, shift))
+            sampled = rollouts.token_logps[batch.rows, : batch.mask.shape[1]]
+            done = forward(state, batch, term.temperature, None if not old else sampled)
+            loss, metrics = rated.loss(done)
             (term.weight * share * loss).backward()  # type: ignore[no-untyped-call]
             part.loss = part.loss + term.weight * share * loss.detach()
-            part.mismatch = torch.maximum(part.mismatch, (logps.detach() - sampled).abs().max())
+            distance = (done.logps.detach() - sampled).abs().max()
+            part.mismatch = torch.maximum(part.mismatch, distance)
             for name, mean in metrics.items():
                 part.means[name] = part.means.get(name, zero) + share * mean
     return part
+
+
+def forward(state: State, batch: Batch, temperature: float, sampled: Tensor | None) -> Pass:
+    """The policy's forward over a batch; `sampled` (b, length) where another policy has drawn it."""
+    model, head = state.policy.model, state.value_head
+    with watched(model, head) as states:
+        logits = completion_logits(model, batch) / temperature
+    logps = token_logps(logits, batch)
+    shift = logps - (logps.detach() if sampled is None else sampled)
+    values = values_at(head, states[0], batch) if head is not None else None
+    return Pass(batch, logits, logps, shift, values)
 
 
 def deployed(drawn: Sequence[Drawn], divergence: Divergence) -> dict[str, float]:
@@ -195,14 +207,6 @@ def parts(target: Target, values: Values) -> Iterator[tuple[str, Tensor]]:
 
 
 def prompts_of_step(problem: Problem, step: int) -> list[int]:
-    """Numbers of the step's prompts: one seeded permutation of all after another."""
-    count = len(problem.prompts)
-    size = min(problem.config.prompts_per_step, count)
-    first = step * size
-    orders = {
-        lap: torch.randperm(
-            count, generator=torch.Generator().manual_seed(problem.seed * 1_000_003 + lap)
-        ).tolist()
-        for lap in {first // count, (first + size - 1) // count}
-    }
-    return [orders[place // count][place % count] for place in range(first, first + size)]
+    """Numbers of the step's prompts."""
+    size = problem.config.prompts_per_step
+    return places_of_turn(step, size, len(problem.prompts), problem.seed)

@@ -2,8 +2,15 @@
 
 from collections.abc import Callable, Mapping
 
+from alignment.config.objectives import ObjectiveName
 from alignment.objectives.divergence import fdpg
+from alignment.objectives.policy_gradients import grpo, ppo, rloo
 from alignment.objectives.problem import Problem, State
 from alignment.objectives.samples import Drawn, Rated
 
-OBJECTIVES: Mapping[str, Callable[[Problem, State, Drawn], Rated]] = {"fdpg": fdpg}
+OBJECTIVES: Mapping[ObjectiveName, Callable[[Problem, State, Drawn], Rated]] = {
+    "fdpg": fdpg,
+    "rloo": rloo,
+    "grpo": grpo,
+    "ppo": ppo,
+}

@@ -7,7 +7,8 @@ import torch
 
 from alignment.config import DivergenceName
 from alignment.divergences import DIVERGENCES, alpha
-from alignment.objectives.losses import advantages, score_loss
+from alignment.objectives.advantages import advantages
+from alignment.objectives.losses import score_loss
 from alignment.scoring import completion_token_logps
 from alignment.toy import outcomes
 from tests.alignment.conftest import tiny_policy

@@ -1,7 +1,11 @@
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+
 import pytest
 
 from alignment.config import RunSpec
-from alignment.errors import DataError
+from alignment.errors import ConfigError, DataError
 from alignment.events import StepDone
 from alignment.generation import generate
 from alignment.records import (
@@ -79,3 +83,53 @@ def test_no_prompts_is_refused(run, prompts, tmp_path):
     )
     with pytest.raises(DataError, match="no prompts"):
         list(generate(spec, tmp_path))
+
+
+def test_a_policy_must_be_named(prompts, tmp_path):
+    write_jsonl(tmp_path / "prompts.jsonl", prompts)
+    inputs = {"prompts": "prompts.jsonl"}
+    spec = RunSpec(kind="generate", run=1, epoch=1, config={}, inputs=inputs)
+    with pytest.raises(ConfigError, match="names no policy"):
+        list(generate(spec, tmp_path))
+
+
+def test_vllm_is_refused_where_it_is_not_installed(run, monkeypatch):
+    monkeypatch.setattr("alignment.engines.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="vLLM is not installed here"):
+        run(engine="vllm")
+
+
+class VllmLLM:
+    """vLLM's way in, as its documentation has it, with our tiny policy's first tokens."""
+
+    def __init__(self, **settings):
+        self.settings = settings
+
+    def generate(self, prompts, params, *, use_tqdm):
+        VllmLLM.asked = (self.settings, prompts, params)
+        made = [
+            SimpleNamespace(
+                text=f" sun {n}",
+                token_ids=[10, n, 1],
+                cumulative_logprob=-0.5 * n,
+                finish_reason="length" if n else "stop",
+            )
+            for n in range(params["n"])
+        ]
+        return [SimpleNamespace(outputs=made) for _ in prompts]
+
+
+def test_vllm_is_asked_with_the_same_settings(run, prompts, policy, policy_folder, monkeypatch):
+    stand_in = ModuleType("vllm")
+    stand_in.LLM, stand_in.SamplingParams = VllmLLM, dict
+    stand_in.__spec__ = ModuleSpec("vllm", None)
+    monkeypatch.setitem(sys.modules, "vllm", stand_in)
+    _, records = run(engine="vllm", completions_per_prompt=3, temperature=0.5)
+    settings, asked, params = VllmLLM.asked
+    assert settings["model"] == str(policy_folder)
+    assert settings["logprobs_mode"] == "processed_logprobs"
+    assert (params["temperature"], params["max_tokens"], params["logprobs"]) == (0.5, 8, 0)
+    ids = [policy.prompt_ids(prompt.messages) for prompt in prompts]
+    assert asked == [{"prompt_token_ids": row} for row in ids]
+    found = [(record.text, record.logps, record.tokens, record.truncated) for record in records[:2]]
+    assert found == [("sun 0", 0.0, 3, False), ("sun 1", -0.5, 3, True)]

@@ -9,12 +9,15 @@ from alignment.config import AlignConfig, DivergenceName
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError, DataError, DivergedError
 from alignment.events import CheckpointSaved, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
+from alignment.objectives.demonstrations import imitate
+from alignment.objectives.laps import places_of_turn
 from alignment.objectives.loop import tune
 from alignment.objectives.problem import Problem, begin, prepare
 from alignment.objectives.steps import prompts_of_step, train_step
 from alignment.policies import Policy
 from alignment.records import Message, PromptRecord, prompt_key
 from alignment.scoring import completion_token_logps
+from alignment.texts import rollouts_of, written
 from alignment.toy import outcomes
 from tests.alignment.conftest import tiny_policy
 
@@ -104,6 +107,69 @@ def test_every_option_brings_the_policy_to_the_target(problem, tmp_path, name):
     list(tune(one, tmp_path))
     before, after = exact_divergence(one, one.start), exact_divergence(one, tmp_path / "output")
     assert after < 0.4 * before
+
+
+OTHERS = {
+    "rloo": {"objective": "rloo", "updates_per_step": 2},
+    "grpo": {"objective": "grpo"},
+    "ppo": {"objective": "ppo", "updates_per_step": 2},
+}
+FEW = {
+    "steps": 20,
+    "prompts_per_step": 6,
+    "completions_per_prompt": 32,
+    "max_new_tokens": 2,
+    "learning_rate": 5e-3,
+    "beta": 0.2,
+    "kl_budget": 999,
+    "sample_prompts": 0,
+    "checkpoint_every": 1000,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_objective_brings_the_policy_to_the_same_target(problem, tmp_path, name):
+    one = problem(**FEW, **OTHERS[name])
+    events = of(list(tune(one, tmp_path)), StepDone)
+    rewards = [event.metrics["reward/mean"] for event in events]
+    assert sum(rewards[-5:]) > 3 * sum(rewards[:5])
+    before, after = exact_divergence(one, one.start), exact_divergence(one, tmp_path / "output")
+    assert after < 0.4 * before
+
+
+def texts_of(one, completion="sun rain"):
+    """Demonstrations beside a problem: the same answer to every prompt."""
+    rows = [written(one.reference, prompt.messages, completion) for prompt in one.prompts]
+    return replace(one, demonstrations=rows)
+
+
+@torch.no_grad()
+def nll(policy, rows):
+    """The mean negative log-likelihood per token of texts."""
+    rollouts = rollouts_of(policy, rows)
+    return -(completion_token_logps(policy.model, rollouts).sum() / rollouts.mask.sum()).item()
+
+
+def test_demonstrations_become_likelier_beside_any_objective(problem, tmp_path):
+    one = texts_of(problem(**FEW | {"steps": 6}, demonstration_weight=1.0))
+    events = of(list(tune(one, tmp_path)), StepDone)
+    told = [event.metrics["nll/demonstrations"] for event in events]
+    assert told[0] == pytest.approx(nll(one.reference, one.demonstrations), rel=1e-5)
+    assert nll(Policy.load(tmp_path / "output"), one.demonstrations) < 0.8 * told[0]
+
+
+def test_their_gradient_is_that_of_their_weighted_likelihood(problem):
+    one = texts_of(problem(demonstration_weight=0.5, demonstrations_per_update=4))
+    state = begin(one)
+    imitate(one, state, turn=2)
+    found = [weight.grad.clone() for weight in state.policy.model.parameters()]
+    state.policy.model.zero_grad()
+    rows = [one.demonstrations[place] for place in places_of_turn(2, 4, 6, one.seed)]
+    rollouts = rollouts_of(state.policy, rows)
+    logps = completion_token_logps(state.policy.model, rollouts)
+    (-0.5 * logps.sum() / rollouts.mask.sum()).backward()
+    for one_, weight in zip(found, state.policy.model.parameters(), strict=True):
+        torch.testing.assert_close(one_, weight.grad)
 
 
 def test_options_show_their_metrics(problem, tmp_path):
@@ -207,13 +273,29 @@ def paused(problem, folder, step):
 
 @pytest.mark.parametrize("step", [3, 4, 8])
 def test_a_saved_run_continues_bit_by_bit(problem, tmp_path, step):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    list(tune(problem(), whole))
-    events = list(tune(problem(), parts, resume=paused(problem(), parts, step)))
-    assert events[0].resumed_step == step
-    assert events[0].bit_exact
+    continues(problem(), tmp_path, step)
+
+
+def continues(one, folder, step):
+    """A run that is saved after this step and taken up again ends as if nothing had happened."""
+    whole, parts = folder / "whole", folder / "parts"
+    events = list(tune(one, whole))
+    resumed = list(tune(one, parts, resume=paused(one, parts, step)))
+    assert resumed[0].resumed_step == step
+    assert resumed[0].bit_exact
     first, second = weights(whole / "output"), weights(parts / "output")
     assert all(torch.equal(first[name], second[name]) for name in first)
+    for told in of(resumed, StepDone):
+        (expected,) = (e for e in of(events, StepDone) if e.step == told.step)
+        drop = {"seconds/step"}
+        assert {k: v for k, v in told.metrics.items() if k not in drop} == {
+            k: v for k, v in expected.metrics.items() if k not in drop
+        }
+
+
+def test_a_saved_ppo_continues_with_its_value_head_and_its_texts(problem, tmp_path):
+    ppo = OTHERS["ppo"] | {"demonstration_weight": 0.1, "demonstrations_per_update": 4}
+    continues(texts_of(problem(**ppo, steps=6, sample_prompts=0)), tmp_path, 3)
 
 
 def test_a_run_saved_among_its_reference_completions_continues(problem, tmp_path, monkeypatch):

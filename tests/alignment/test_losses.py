@@ -7,9 +7,9 @@ import torch
 
 from alignment.config import AlignConfig
 from alignment.divergences import DIVERGENCES
+from alignment.objectives.advantages import advantages
 from alignment.objectives.divergence import divergence_loss, fdpg
 from alignment.objectives.losses import (
-    advantages,
     importance,
     limited,
     rao_blackwell_loss,

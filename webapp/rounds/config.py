@@ -29,8 +29,8 @@ class RoundConfig(BaseModel):
     @property
     def evaluation(self) -> EvaluateConfig:
         """The evaluation measures the distance to the target that the alignment aimed at."""
-        target = self.align.model_dump(include={"beta", "divergence", "alpha"})
-        return self.evaluate.model_copy(update=target)
+        target = self.align.model_dump(include={"beta", "alpha"})
+        return self.evaluate.model_copy(update={**target, "divergence": self.align.minimised})
 
 
 class Preset(NamedTuple):

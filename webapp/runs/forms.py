@@ -10,7 +10,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 CHOICE_LABELS = {
-    "fdpg": "f-DPG",
+    "fdpg": "f-DPG, of any divergence",
+    "rloo": "RLOO",
+    "grpo": "GRPO",
+    "ppo": "PPO",
+    "reward": "The reward",
+    "loss": "The loss, by k3",
     "jensen_shannon": "Jensen-Shannon",
     "reverse_kl": "Reverse KL",
     "forward_kl": "Forward KL",
@@ -52,6 +57,9 @@ CHOICE_LABELS = {
     "plackett_luce": "Plackett and Luce",
     "mean": "The average",
     "cls": "The first token",
+    "sampler": "Our sampler",
+    "vllm": "vLLM",
+    "server": "A server",
     "labelled": "Labelled completions",
     "reference": "Samples of the reference",
     "skip": "No",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Case, Exists, OuterRef, Value, When
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from pydantic import BaseModel
 
 from alignment.config import (
@@ -26,7 +26,7 @@ from webapp.labeling.models import Completion
 from webapp.labeling.services import create_compare_tasks
 from webapp.projects.models import PromptQuerySet, Split
 from webapp.registry import sources
-from webapp.registry.models import Artifact, ArtifactInput, ArtifactQuerySet
+from webapp.registry.models import Artifact, ArtifactInput
 from webapp.registry.services import store
 from webapp.runs.described import agent_title
 from webapp.runs.errors import RunError
@@ -65,7 +65,7 @@ def prepare_generate(run: Run, folder: Path) -> dict[str, str]:
     """The policy, and the prompts to answer: those it has not answered yet come first."""
     config = GenerateConfig.model_validate(run.config)
     models = resolved(run)
-    answered = Completion.objects.filter(prompt=OuterRef("pk"), model__in=_same_content(run))
+    answered = Completion.objects.filter(_same_model(run, config), prompt=OuterRef("pk"))
     prompts = (
         run.project.prompts.for_labels()
         .annotate(answered=Case(When(Exists(answered), then=Value(1)), default=Value(0)))
@@ -223,7 +223,11 @@ RUN_KINDS: dict[str, RunKind] = {
         saves=False,
     ),
     "generate": RunKind(
-        GenerateConfig, lambda _: ("policy",), prepare_generate, publish_completions, saves=False
+        GenerateConfig,
+        lambda config: () if config.engine == "server" else ("policy",),
+        prepare_generate,
+        publish_completions,
+        saves=False,
     ),
     "reward": RunKind(
         RewardConfig,
@@ -264,16 +268,21 @@ RUN_KINDS: dict[str, RunKind] = {
 }
 
 
-def _same_content(run: Run) -> ArtifactQuerySet:
+def _same_model(run: Run, config: GenerateConfig) -> Q:
+    """Completions of a model with the same content, or of the same name on a server."""
+    if config.engine == "server":
+        return Q(sampling__server_model=config.server_model)
     policy = run.inputs.select_related("artifact").get(role="policy").artifact
-    return Artifact.objects.filter(manifest_sha256=policy.manifest_sha256)
+    return Q(model__in=Artifact.objects.filter(manifest_sha256=policy.manifest_sha256))
 
 
 def _completions(
     run: Run, config: GenerateConfig, made: Iterable[CompletionRecord]
 ) -> Iterator[Completion]:
-    policy = run.inputs.get(role="policy").artifact_id
+    policy = run.inputs.filter(role="policy").values_list("artifact", flat=True).first()
     sampling = config.model_dump(include={"temperature", "max_new_tokens"})
+    if config.engine == "server":
+        sampling["server_model"] = config.server_model
     prompts = dict(run.project.prompts.values_list("key", "pk"))
     for number, record in enumerate(made):
         if (prompt := prompts.get(record.prompt_key)) is None:

@@ -168,7 +168,7 @@ def generate(asked: Asked, project: Project) -> str:
     config: GenerateConfig = asked.config
     answered = min(config.prompts, project.prompts.for_labels().count())
     return (
-        f"{asked.inputs['policy']} answers {answered} prompts with {config.completions_per_prompt} "
+        f"{asked.inputs.get('policy', config.server_model)} answers {answered} prompts with {config.completions_per_prompt} "
         f"completions each; every pair becomes a task for {config.labels_per_task} annotator"
         f"{'s' if config.labels_per_task > 1 else ''}."
     )

@@ -135,7 +135,13 @@ STARTABLE: dict[str, Startable] = {
         "Answers",
         "New tasks",
         (Split.TRAIN, 1),
-        {"policy": Role("Model", "Whose completions the annotators will compare.")},
+        {
+            "policy": Role(
+                "Model",
+                "Whose completions the annotators will compare.",
+                "none, as a server answers with its own",
+            )
+        },
     ),
 }
 

@@ -74,6 +74,31 @@ def test_prompts_without_an_answer_of_the_policy_come_first(generating, project,
     assert answered.key not in [prompt.key for prompt in prepared(generating)[0]]
 
 
+SERVED = {"engine": "server", "server_url": "http://models:8000/v1", "server_model": "big"}
+
+
+def test_completions_of_a_server_have_no_model_and_need_no_log_probabilities(project, models, var):
+    a_run(project, "generate", {"prompts": 4} | SERVED)
+    run = execution.claim("runs", a_worker())
+    prompts, spec = prepared(run)
+    assert spec.inputs.keys() == {"prompts"}
+    with committed(var / "output") as aside:
+        records = (
+            CompletionRecord(prompt_key=p.key, text=text, logps=None, tokens=None, truncated=False)
+            for p in prompts
+            for text in ("a", "b")
+        )
+        write_jsonl(aside / "completions.jsonl", records)
+    RUN_KINDS["generate"].publish(run, var / "output")
+    stored = Completion.objects.filter(run=run)
+    assert set(stored.values_list("model", "logps")) == {(None, None)}
+    assert {row.sampling["server_model"] for row in stored} == {"big"}
+    assert Task.objects.count() == len(prompts) == 4
+    a_run(project, "generate", {"prompts": 4} | SERVED)
+    later, _ = prepared(execution.claim("runs", a_worker()))
+    assert not {p.key for p in later} & {p.key for p in prompts}
+
+
 def test_an_evaluation_sees_test_prompts_only(project, models):
     a_run(project, "evaluate", {"judge": "none"}, inputs=models)
     prompts, _ = prepared(execution.claim("runs", a_worker()))

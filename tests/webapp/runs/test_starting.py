@@ -68,6 +68,19 @@ def filled(project, kind, **changes):
     return sent | {"key": KEY, "name": "Mine"} | changes
 
 
+def test_a_server_answers_without_a_model_of_ours(rita, project, stocked):
+    settings = {"engine": "server", "server_url": "http://models:8000/v1", "server_model": "big"}
+    changes = {f"generate-{name}": value for name, value in settings.items()}
+    answer = rita.post(address(project, "generate"), filled(project, "generate", **changes))
+    assert answer.status_code == 302, answer.context["form"].errors
+    run = Run.objects.get(kind="generate", name="Mine")
+    assert (run.config["server_model"], run.inputs.count()) == ("big", 0)
+    sent = filled(project, "generate", **changes | {"policy": "", "kind": "generate"})
+    assertContains(
+        rita.get(address(project, "generate"), sent, headers=HTMX), "big answers 3 prompts"
+    )
+
+
 def error_at(answer, field):
     return answer.context["form"].errors.get(field, [""])[0]
 

@@ -1,0 +1,123 @@
+"""Who draws completions: one row per engine, all with the same settings."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from alignment.config import GenerateConfig, RunSpec
+from alignment.errors import ConfigError
+from alignment.policies import Policy, prompt_ids
+from alignment.records import CompletionRecord, PromptRecord
+from alignment.sampling import sample
+from alignment.servers import Server
+
+Draw = Callable[[Sequence[PromptRecord]], list[list[CompletionRecord]]]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`draw` gives each prompt `completions_per_prompt` completions, others every time."""
+
+    device: str
+    draw: Draw
+
+
+def sampler(spec: RunSpec, folder: Path) -> Engine:
+    """Our own: a key-value cache, the prompt read once for all its completions."""
+    config, policy = (
+        GenerateConfig.model_validate(spec.config),
+        Policy.load(policy_folder(spec, folder)),
+    )
+    generator = torch.Generator().manual_seed(spec.seed)
+
+    def draw(prompts: Sequence[PromptRecord]) -> list[list[CompletionRecord]]:
+        rollouts = sample(
+            policy,
+            [policy.prompt_ids(prompt.messages) for prompt in prompts],
+            completions=config.completions_per_prompt,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            generator=generator,
+        )
+        keys = [prompt.key for prompt in prompts for _ in range(config.completions_per_prompt)]
+        columns = (rollouts.logps, rollouts.lengths, rollouts.truncated)
+        numbers = zip(*(column.tolist() for column in columns), strict=True)
+        texts = [policy.text(ids).strip() for ids in rollouts.completion_ids()]
+        records = [
+            CompletionRecord(prompt_key=key, text=text, logps=logps, tokens=tokens, truncated=cut)
+            for key, text, (logps, tokens, cut) in zip(keys, texts, numbers, strict=True)
+        ]
+        size = config.completions_per_prompt
+        return [records[i : i + size] for i in range(0, len(records), size)]
+
+    return Engine(str(policy.device), draw)
+
+
+def vllm(spec: RunSpec, folder: Path) -> Engine:
+    """vLLM in this process; raises ConfigError where it is not installed."""
+    if find_spec("vllm") is None:
+        raise ConfigError(
+            "vLLM is not installed here; install it on the worker, or take our sampler."
+        )
+    from vllm import LLM, SamplingParams  # noqa: PLC0415 - optional, and loads for a minute
+
+    config, path = GenerateConfig.model_validate(spec.config), policy_folder(spec, folder)
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    model = LLM(
+        model=str(path),
+        dtype="float32",  # as the policies of all other runs
+        seed=spec.seed,
+        trust_remote_code=False,
+        logprobs_mode="processed_logprobs",  # at the temperature, as our sampler's are
+    )
+    asked = SamplingParams(
+        n=config.completions_per_prompt,
+        temperature=config.temperature,
+        max_tokens=config.max_new_tokens,
+        logprobs=0,  # of the drawn tokens alone
+    )
+
+    def draw(prompts: Sequence[PromptRecord]) -> list[list[CompletionRecord]]:
+        ids = [{"prompt_token_ids": prompt_ids(tokenizer, prompt.messages)} for prompt in prompts]
+        found = model.generate(ids, asked, use_tqdm=False)
+        return [
+            [_of_vllm(prompt.key, made) for made in request.outputs]
+            for prompt, request in zip(prompts, found, strict=True)
+        ]
+
+    return Engine("vllm", draw)
+
+
+def _of_vllm(key: str, made: Any) -> CompletionRecord:  # noqa: ANN401 - a CompletionOutput
+    return CompletionRecord(
+        prompt_key=key,
+        text=made.text.strip(),
+        logps=made.cumulative_logprob,
+        tokens=len(made.token_ids),
+        truncated=made.finish_reason == "length",
+    )
+
+
+def server(spec: RunSpec, folder: Path) -> Engine:
+    """A server that speaks OpenAI's protocol, with a model and a chat template of its own."""
+    config = GenerateConfig.model_validate(spec.config)
+    return Engine("server", Server(config, spec.seed).draw)
+
+
+def policy_folder(spec: RunSpec, folder: Path) -> Path:
+    """Where the policy that answers is; raises ConfigError where none is named."""
+    if "policy" not in spec.inputs:
+        raise ConfigError("The run names no policy among its inputs; say which model answers.")
+    return folder / spec.inputs["policy"]
+
+
+ENGINES: Mapping[str, Callable[[RunSpec, Path], Engine]] = {
+    "sampler": sampler,
+    "vllm": vllm,
+    "server": server,
+}

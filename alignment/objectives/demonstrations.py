@@ -1,0 +1,29 @@
+"""A term that keeps a policy able to write given texts: PPO-ptx (Ouyang et al., 2022, equation 2).
+
+Added to an update's loss: -weight * mean over tokens of log policy(text | prompt).
+"""
+
+import torch
+
+from alignment.objectives.laps import places_of_turn
+from alignment.objectives.problem import Problem, State
+from alignment.scoring import batches, completion_logits, token_logps
+from alignment.texts import rollouts_of
+
+
+def imitate(problem: Problem, state: State, turn: int) -> float:
+    """Add the gradient of the term to the policy's; the texts' loss per token, without its weight.
+
+    `turn` counts updates: every text comes once before any comes again.
+    """
+    config, texts = problem.config, problem.demonstrations
+    places = places_of_turn(turn, config.demonstrations_per_update, len(texts), problem.seed)
+    rollouts = rollouts_of(state.policy, [texts[place] for place in places])
+    tokens = rollouts.mask.sum()
+    total = torch.zeros((), device=tokens.device)
+    for batch in batches(rollouts):
+        logps = token_logps(completion_logits(state.policy.model, batch), batch)
+        loss = -logps.sum() / tokens
+        (config.demonstration_weight * loss).backward()  # type: ignore[no-untyped-call]
+        total = total + loss.detach()
+    return total.item()

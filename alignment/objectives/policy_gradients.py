@@ -1,0 +1,122 @@
+"""RLOO, GRPO and PPO: raise E[r] - beta KL(policy || reference), whose optimum is the target p.
+
+The reward is that of the whole target, beta (log P - log reference): a softened constraint and a
+wished mean count as they do in f-DPG. Departures: 1. A completion counts with the probability of its
+end; one that was cut at the length limit is a whole outcome. 2. Ratios are taken to the sampler's own
+log-probabilities; while the policy is the sampler they are 1 exactly. 3. PPO divides its KL in the
+loss by the advantages' deviation, as it does the advantages, so that beta keeps its unit.
+"""
+
+import torch
+from torch import Tensor
+
+from alignment.config import AlignConfig
+from alignment.objectives.advantages import advantages, generalised, group_normalised, whitened
+from alignment.objectives.losses import clipped_losses, k3, value_losses
+from alignment.objectives.problem import Problem, Scored, State
+from alignment.objectives.samples import Drawn, Loss, Pass, Rated
+from alignment.objectives.values import completion_values
+
+
+def rloo(problem: Problem, state: State, drawn: Drawn) -> Rated:
+    """REINFORCE with the leave-one-out baseline, KL in the reward (Ahmadian et al., 2024).
+
+    Sample by sample beta times reverse-KL f-DPG; later updates clip the completion's ratio.
+    """
+    config = problem.config
+    weights = advantages(config.beta * drawn.scored.log_weights.view(drawn.u.shape))
+
+    def loss(done: Pass) -> Loss:
+        shift = done.shift.sum(1)
+        losses, cut = clipped_losses(shift, weights[done.batch.rows].to(shift.dtype), config.clip)
+        return Loss(losses.mean(), {"ratio/clipped": cut.double().mean()})
+
+    return Rated(loss, {"advantage/std": weights.std().item()})
+
+
+def grpo(problem: Problem, state: State, drawn: Drawn) -> Rated:
+    """Rewards normalised among a prompt's completions, each token's ratio clipped (Shao et al., 2024)."""
+    config, scored = problem.config, drawn.scored
+    rewards = energies(config, scored)
+    if config.kl_in == "reward":
+        rewards = config.beta * scored.log_weights
+    weights = group_normalised(rewards.view(drawn.u.shape), scale=config.group_scaling)
+
+    def loss(done: Pass) -> Loss:
+        batch = done.batch
+        worth = weights[batch.rows, None].to(done.logps.dtype).expand_as(done.shift)
+        losses, metrics = token_losses(config, scored, done, worth, config.beta)
+        lengths = batch.mask.sum(1) if config.group_scaling else config.max_new_tokens
+        return Loss((losses.sum(1) / lengths).mean(), metrics)
+
+    return Rated(loss, {"advantage/std": weights.std().item()})
+
+
+def ppo(problem: Problem, state: State, drawn: Drawn) -> Rated:
+    """Each token's ratio clipped, its advantage by a learned value (Schulman et al., 2017).
+
+    The loss is a mean over the step's tokens, the value's loss with it.
+    """
+    config, scored = problem.config, drawn.scored
+    head, mask = state.value_head, scored.rollouts.mask
+    assert head is not None
+    old = completion_values(state.policy.model, head, scored.rollouts)
+    rewards = token_rewards(config, scored).to(old.dtype)
+    gains = generalised(rewards, old, mask, config.discount, config.gae_lambda)
+    returns = gains + old
+    weights, spread = whitened(gains, mask)
+    per_row = len(mask) / mask.sum()  # of a mean over rows makes one over tokens
+
+    def loss(done: Pass) -> Loss:
+        rows, length = done.batch.rows, done.logps.shape[1]
+        assert done.values is not None
+        worth = weights[rows, :length].to(done.logps.dtype)
+        losses, metrics = token_losses(config, scored, done, worth, config.beta / spread)
+        before, wanted = old[rows, :length], returns[rows, :length]
+        missed = value_losses(done.values, before, wanted, config.value_clip)
+        missed = missed.masked_fill(~done.batch.mask, 0.0)
+        metrics["value/loss"] = per_row * missed.detach().sum(1).mean()
+        return Loss(per_row * (losses + missed).sum(1).mean(), metrics)
+
+    values = {
+        "value/mean": old[mask].mean().item(),
+        "value/explained": explained(gains, returns, mask),
+    }
+    return Rated(loss, {"advantage/std": spread.item(), **values})
+
+
+def explained(gains: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """The share of the returns' variance that the values foresaw, at most 1."""
+    left, whole = gains[mask].var(unbiased=False), returns[mask].var(unbiased=False)
+    return 1 - (left / whole.clamp(min=1e-12)).item()
+
+
+def energies(config: AlignConfig, scored: Scored) -> Tensor:
+    """(n,) beta (log P - log reference): the reward, and what else the target asks in its unit."""
+    return config.beta * (scored.log_scores - scored.reference_logps.double())
+
+
+def token_rewards(config: AlignConfig, scored: Scored) -> Tensor:
+    """(n, length) rewards of tokens: the KL's share of each unless it is in the loss, r at the last."""
+    rollouts = scored.rollouts
+    found = torch.zeros(rollouts.mask.shape, dtype=torch.float64, device=rollouts.mask.device)
+    if config.kl_in == "reward":
+        found -= config.beta * (rollouts.token_logps - scored.reference_token_logps).double()
+    last = rollouts.lengths[:, None] - 1
+    return found.scatter_add(1, last, energies(config, scored)[:, None])
+
+
+def token_losses(
+    config: AlignConfig, scored: Scored, done: Pass, worth: Tensor, penalty: Tensor | float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(b, length) clipped losses of tokens, with k3 by its penalty if the KL is in the loss; metrics."""
+    mask, length = done.batch.mask, done.logps.shape[1]
+    counted = mask.sum(1)
+    losses, cut = clipped_losses(done.shift, worth, config.clip)
+    metrics = {"ratio/clipped": ((cut & mask).sum(1) / counted).double().mean()}
+    if config.kl_in == "loss":
+        reference = scored.reference_token_logps[done.batch.rows, :length]
+        distance = k3(done.logps, reference).masked_fill(~mask, 0.0)
+        losses = losses + penalty * distance
+        metrics["kl/k3"] = distance.detach().sum(1).double().mean()
+    return losses.masked_fill(~mask, 0.0), metrics
