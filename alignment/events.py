@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from alignment.records import Receipts
+
 SUMMARY = Mapping[str, object]
 
 
@@ -25,6 +27,13 @@ class Ready(_Event):
     device: str
     resumed_step: int = 0
     bit_exact: bool = True
+
+
+class Checked(_Event):
+    """The run's own gradient was computed on a toy; how exact it is there."""
+
+    type: Literal["checked"] = "checked"
+    receipts: Receipts
 
 
 class PhaseStarted(_Event):
@@ -90,7 +99,15 @@ class Failed(_Event):
 
 
 Event = Annotated[
-    Ready | PhaseStarted | StepDone | SampleDrawn | CheckpointSaved | Finished | Stopped | Failed,
+    Ready
+    | Checked
+    | PhaseStarted
+    | StepDone
+    | SampleDrawn
+    | CheckpointSaved
+    | Finished
+    | Stopped
+    | Failed,
     Field(discriminator="type"),
 ]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)

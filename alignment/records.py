@@ -24,6 +24,7 @@ from alignment.errors import DataError
 
 R = TypeVar("R", bound=BaseModel)
 T = TypeVar("T")
+EXACT = 1e-10  # relative: far above what fp64 rounds away, far below what a wrong formula gives
 Split = Literal["train", "validation", "test"]
 SPLIT_SHARES: Mapping[Split, int] = {"train": 60, "validation": 20, "test": 20}  # percent
 
@@ -180,6 +181,47 @@ class Estimate(_Record):
     high: float | None
     n: int
     unit: str = ""
+
+
+class Receipts(_Record):
+    """What a run was checked for: exactness on a toy, and its log-prob contract over its steps."""
+
+    gradient: float | None  # its error, relative to its largest entry; None: of no divergence
+    total: float  # largest distance from 1 of the sum of all completions' probabilities
+    mismatch: float | None = None  # nats per token, largest, between the run's sampler and scorer
+    tolerance: float = 1e-3  # for `mismatch`
+
+    @property
+    def exact(self) -> bool:
+        """Whether the toy found nothing wrong."""
+        return (self.gradient is None or self.gradient <= EXACT) and self.total <= EXACT
+
+    @property
+    def agree(self) -> bool:
+        """Whether sampler and scorer spoke of the same distribution."""
+        return self.mismatch is None or self.mismatch <= self.tolerance
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing speaks against the run."""
+        return self.exact and self.agree
+
+    @property
+    def sentences(self) -> str:
+        """What was found, for people."""
+        kind = "on a toy with this run's divergence, target and estimator"
+        said = []
+        if self.gradient is not None:
+            off = f"the gradient is off by {self.gradient:.0e} of its size {kind}"
+            right = self.gradient <= EXACT
+            said.append(f"Exact to {self.gradient:.0e} {kind}" if right else f"Not exact: {off}")
+        sums = f"probabilities sum to 1 within {self.total:.0e}"
+        said.append(sums if self.total <= EXACT else f"not normalised: {sums} only")
+        if self.mismatch is not None:
+            verb = "agree to" if self.agree else "do not agree: they differ by"
+            said.append(f"sampler and scorer {verb} {self.mismatch:.0e}")
+        text = "; ".join(said)
+        return f"{text[0].upper()}{text[1:]}."
 
 
 def prompt_key(messages: Iterable[Message]) -> str:

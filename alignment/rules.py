@@ -85,9 +85,14 @@ def _mean_states(policy: Policy, rows: Sequence[list[int]]) -> Tensor:
     padded = torch.tensor([ids + [0] * (longest - len(ids)) for ids in rows], device=policy.device)
     counts = torch.tensor([len(ids) for ids in rows], device=policy.device)[:, None]
     # Padding is on the right of a causal model: what comes before does not see it.
-    states = policy.model(padded, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
+    found = policy.model(
+        padded,
+        attention_mask=torch.ones_like(padded),
+        output_hidden_states=True,
+        logits_to_keep=1,
+    )
     inside = torch.arange(longest, device=policy.device) < counts
-    total: Tensor = (states * inside[..., None]).double().sum(1)
+    total: Tensor = (found.hidden_states[-1] * inside[..., None]).double().sum(1)
     return (total / counts.clamp(min=1)).cpu()
 
 

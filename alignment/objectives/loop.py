@@ -22,7 +22,15 @@ from alignment.config import AlignConfig, RunSpec
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError
 from alignment.estimators import estimate, paired_estimate
-from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
+from alignment.events import (
+    Checked,
+    Event,
+    Finished,
+    PhaseStarted,
+    Ready,
+    SampleDrawn,
+    StepDone,
+)
 from alignment.folders import committed
 from alignment.objectives.imitation import demonstrations
 from alignment.objectives.problem import (
@@ -37,6 +45,7 @@ from alignment.objectives.problem import (
 )
 from alignment.objectives.steps import guarded_step, parts
 from alignment.policies import Policy
+from alignment.receipts import receipts, with_contract
 from alignment.records import Estimate, PromptRecord, read_jsonl
 from alignment.reward import RewardModel
 from alignment.sampling import Rollouts, sample
@@ -115,6 +124,7 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
         resumed_step=state.step,
         bit_exact=bit_exact,
     )
+    yield Checked(receipts=receipts(config))
     if resume is None:
         yield from draw_samples(problem, problem.reference, 0, "before")
     if (yield from ask_reference(problem, state)) == "save":
@@ -136,6 +146,7 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     with committed(folder / "output") as output:
         state.policy.save(output)
         save_target(config, state.lambdas, output)
+    summary["receipts"] = with_contract(receipts(config), state).model_dump()
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
 
 

@@ -61,6 +61,7 @@ class State:
     reference_rewards: list[float]  # means per prompt, of the prompts prepared so far
     step: int = 0
     over_budget: bool = False
+    mismatch: float = 0.0  # nats per token, largest so far between sampler and scorer
     measured: dict[str, Tensor] = field(default_factory=dict)  # last weights seen within the budget
     seen: dict[str, Tensor] = field(
         default_factory=dict
@@ -162,6 +163,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
             facts["reference_rewards"],
             step=facts["step"],
             over_budget=facts["over_budget"][name],
+            mismatch=facts["mismatch"][name],
             measured={key: tensor.to(policy.device) for key, tensor in measured.items()},
             seen=seen,
             fit=facts["fit"],
@@ -192,6 +194,7 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
         "z": shared.z.state_dict(),
         "reference_rewards": shared.reference_rewards,
         "over_budget": {name: state.over_budget for name, state in states.items()},
+        "mismatch": {name: state.mismatch for name, state in states.items()},
         "fit": shared.fit,
     }
     policies = {name: state.policy for name, state in states.items()}

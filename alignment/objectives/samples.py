@@ -97,6 +97,7 @@ def placed(
     problem: Problem, state: State, chosen: Sequence[int], scored: Scored, term: Term
 ) -> Drawn:
     """Scored completions beside the present estimates of their prompts' Z."""
-    log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in chosen])
+    found = [state.z.log_z(problem.prompts[place].key) for place in chosen]
+    log_z = torch.tensor(found, dtype=torch.float64)
     u = log_z.to(scored.log_weights)[:, None] - scored.log_weights.view(len(chosen), -1)
     return Drawn(term, scored, log_z, (log_z != -math.inf).to(u.device), u)

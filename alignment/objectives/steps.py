@@ -62,6 +62,7 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
     for term in drawn:
         learn_z(problem, state.z, chosen, term.scored.log_weights)
     state.step += 1
+    state.mismatch = max(state.mismatch, moved[0]["logp/mismatch"])
     train = drawn[0]
     return {
         **moved[-1],

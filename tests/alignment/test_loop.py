@@ -8,7 +8,15 @@ import torch
 from alignment.config import AlignConfig, DivergenceName
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError, DataError, DivergedError
-from alignment.events import CheckpointSaved, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
+from alignment.events import (
+    Checked,
+    CheckpointSaved,
+    Finished,
+    PhaseStarted,
+    Ready,
+    SampleDrawn,
+    StepDone,
+)
 from alignment.objectives.demonstrations import imitate
 from alignment.objectives.laps import places_of_turn
 from alignment.objectives.loop import tune
@@ -197,7 +205,7 @@ def test_a_run_reports_in_order(problem, tmp_path):
     before, after = [SampleDrawn] * 2, [SampleDrawn] * 2
     phases, saved = [PhaseStarted] * 2, [CheckpointSaved]
     end = [*saved, PhaseStarted, *after, Finished]
-    assert kinds == [Ready, *before, *phases, *saved, *after, *end]
+    assert kinds == [Ready, Checked, *before, *phases, *saved, *after, *end]
 
 
 def test_the_result_is_a_policy_that_loads(problem, tmp_path):

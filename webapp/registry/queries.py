@@ -70,7 +70,7 @@ class Number(NamedTuple):
     value: str
 
 
-ELSEWHERE = {"memory", "bytes"}  # of a summary: they have their own place on the page
+ELSEWHERE = {"memory", "bytes", "receipts"}  # of a summary: they have their own place on the page
 SPELLED = {"kl": "KL", "nll": "NLL", "z": "Z"}
 
 

@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 from django.db.models import QuerySet
 
+from alignment.records import Receipts
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact
 from webapp.rounds.models import Round, RoundRun
+from webapp.runs.described import receipts_of
 from webapp.runs.evaluations import Verdict, verdict
 from webapp.runs.forms import CHOICE_LABELS
 from webapp.runs.missing import Missing, missing_for, missing_labels
@@ -51,6 +53,13 @@ class Standing(NamedTuple):
     def divergence(self) -> str:
         """The divergence in people's words."""
         return CHOICE_LABELS.get(self.round.config["align"]["divergence"], "")
+
+    @property
+    def receipts(self) -> Receipts | None:
+        """What its alignment was checked for."""
+        return next(
+            (receipts_of(part.run.summary) for part in self.parts if part.part == Part.ALIGN), None
+        )
 
     @property
     def seconds(self) -> float | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from alignment.config import CONFIGS
+from alignment.records import Receipts
 from webapp.projects.templatetags.display import estimate, number
 from webapp.runs.forms import CHOICE_LABELS
 
@@ -108,6 +109,12 @@ def tables(summary: Mapping[str, Any]) -> list[Table]:
         for name, rows in summary.items()
         if isinstance(rows, list) and rows and isinstance(rows[0], Mapping)
     ]
+
+
+def receipts_of(summary: Mapping[str, object]) -> Receipts | None:
+    """What a run was checked for, where its kind is checked."""
+    found = summary.get("receipts")
+    return Receipts.model_validate(found) if found else None
 
 
 def in_words(entry: object) -> str:

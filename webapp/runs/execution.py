@@ -21,6 +21,7 @@ from django.db.models.functions import Coalesce, Now
 
 from alignment.errors import AlignmentError
 from alignment.events import (
+    Checked,
     CheckpointSaved,
     Event,
     Finished,
@@ -238,6 +239,8 @@ def _progress(batch: Batch) -> dict[str, object]:
         match event:
             case Ready(total_steps=total, resumed_step=step):
                 columns |= {"total_steps": total, "step": step, "progress_at": Now()}
+            case Checked(receipts=receipts):
+                columns["summary"] = {"receipts": receipts.model_dump()}
             case PhaseStarted(name=name):
                 columns |= {"phase": name[:64], "progress_at": Now()}
             case StepDone(step=step, total=total):

@@ -19,7 +19,7 @@ from webapp.projects.models import Project
 from webapp.runs import queries, waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.charts import charts_for, table_of
-from webapp.runs.described import agent_title, agents, described, findings, tables
+from webapp.runs.described import agent_title, agents, described, findings, receipts_of, tables
 from webapp.runs.measures import evaluation_of
 from webapp.runs.missing import missing_for
 from webapp.runs.models import FINAL, Run, Worker
@@ -117,6 +117,7 @@ def detail(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
     run = run_for(request, project_id, run_id, with_history)
     context = {"project": run.project, "run": run, "actions": actions_for(run).items()}
     context |= {"eta": queries.eta_seconds(run), "reason": waiting.waiting_reason(run)}
+    context["receipts"] = receipts_of(run.summary)
     if not request.htmx or request.htmx.history_restore_request:
         context |= evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
     response = render_page(request, "runs/detail.html", context, partial="live")

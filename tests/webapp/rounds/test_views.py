@@ -45,6 +45,13 @@ def evaluated(made, folder, **found):
     return made
 
 
+def test_results_tell_the_alignment_s_receipts(rita, a_round, page, var):
+    evaluated(a_round, var)
+    found = {"gradient": 2e-15, "total": 1e-16, "mismatch": 0.5}
+    run_at(part(a_round, "align"), summary={"receipts": found})
+    assertContains(rita.get(page), "sampler and scorer do not agree: they differ by 5e-01")
+
+
 @pytest.mark.parametrize("name", ["list", "launch"])
 def test_an_annotator_does_not_find_the_pages_of_rounds(client, project, annotator, name):
     client.force_login(annotator)

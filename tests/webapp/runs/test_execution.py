@@ -9,8 +9,9 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from alignment.events import Finished, SampleDrawn, StepDone
+from alignment.events import Checked, Finished, SampleDrawn, StepDone
 from alignment.folders import committed
+from alignment.records import Receipts
 from tests.factories import a_project, a_run, a_worker, again, run_at
 from tests.stand_in import DIE, FAIL, FINISH, SILENT
 from webapp.runs import execution, supervisor
@@ -21,6 +22,7 @@ from webapp.runs.spool import Batch
 from webapp.runs.supervisor import Outcome
 
 FORK = multiprocessing.get_context("fork")
+CHECKED = Checked(receipts=Receipts(gradient=1e-15, total=0))
 SAMPLE = SampleDrawn(step=3, stage="after", prompt_key="k", prompt="Hi?", completion="Ho.")
 STEP = Batch(0, 10, (StepDone(step=3, total=10, metrics={"loss": 0.5}), SAMPLE))
 
@@ -52,6 +54,11 @@ def test_a_succeeded_run_publishes_what_it_made(project, stand_in):
     artifact = run.outputs.get()
     assert (artifact.type, artifact.summary) == ("model", {"loss": 0.5})
     assert (artifact.path / "model.json").exists()
+
+
+def test_receipts_are_stored_before_the_run_ends(claimed):
+    execution.record(claimed, Batch(0, 10, (CHECKED,)))
+    assert again(claimed).summary["receipts"]["gradient"] == 1e-15
 
 
 def test_metrics_are_complete_and_odd_numbers_become_null(project, stand_in):

@@ -214,6 +214,27 @@ def test_a_finished_run_shows_what_it_found(rita, run):
     assertContains(answer, '<dt>Cached</dt><dd class="num">yes</dd>', html=True)
 
 
+RECEIPTS = {"gradient": 3e-15, "total": 1e-16, "mismatch": 2e-6}
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.SUCCEEDED, State.FAILED])
+def test_receipts_are_one_line_in_green(rita, run, state):
+    run_at(run, state=state, summary={"receipts": RECEIPTS})
+    answer = rita.get(address("detail", run))
+    assertContains(answer, "Exact to 3e-15 on a toy", count=1)
+    assertContains(answer, "sampler and scorer agree to 2e-06")
+    assertContains(answer, 'data-kind="success"')
+    assertNotContains(answer, "Do not trust")
+
+
+@pytest.mark.parametrize("wrong", [{"gradient": 0.3}, {"total": 0.5}, {"mismatch": 0.2}])
+def test_receipts_turn_red(rita, run, wrong):
+    run_at(run, state=State.RUNNING, summary={"receipts": RECEIPTS | wrong})
+    answer = rita.get(address("detail", run), headers=HTMX)
+    assertContains(answer, "Do not trust this result")
+    assertContains(answer, 'data-kind="error"')
+
+
 def test_samples_stand_side_by_side_and_run_nothing(rita, run):
     place = {"run": run, "epoch": 1, "prompt_key": "k", "prompt": "Why?"}
     RunSample.objects.create(**place, step=0, stage="before", completion="<img src=x onerror=a()>")
