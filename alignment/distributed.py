@@ -97,14 +97,14 @@ def gathered(rows: Tensor) -> Tensor:
     return torch.cat([part[: int(shape[0])] for part, shape in zip(parts, shapes, strict=True)])
 
 
-def reduce_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Sum the gradients over all processes, in place.
+def reduce_gradients(groups: Iterable[Iterable[torch.nn.Parameter]]) -> None:
+    """Sum the gradients of all groups of an optimizer's parameters over all processes, in place.
 
     The one place where gradients travel, bucket by bucket: whoever wants them smaller begins here.
     """
     if world().size == 1:
         return
-    for bucket in _buckets([p for p in parameters if p.requires_grad]):
+    for bucket in _buckets([p for group in groups for p in group if p.requires_grad]):
         grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in bucket]
         flat = torch.cat([grad.flatten() for grad in grads])
         dist.all_reduce(flat)

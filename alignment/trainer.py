@@ -27,7 +27,9 @@ RUNNERS: Mapping[Kind, str] = {
     "evaluate": "alignment.evaluation:evaluate",
 }
 
-TOGETHER: frozenset[Kind] = frozenset(("sft", "prefer"))  # whose rows several processes can share
+TOGETHER: frozenset[Kind] = frozenset(
+    ("sft", "prefer", "reward")
+)  # whose rows several processes can share
 
 
 def runner(kind: Kind) -> Runner:

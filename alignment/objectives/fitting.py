@@ -47,7 +47,7 @@ def fit(
         loss, metrics = loss_of(batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        reduce_gradients(policy.model.parameters())
+        reduce_gradients([policy.model.parameters()])
         norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0).item()
         metrics = all_sums({**metrics, "loss": loss.item()})
         if not (math.isfinite(norm) and math.isfinite(metrics["loss"])):

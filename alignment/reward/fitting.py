@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from alignment.batches import similar_lengths
 from alignment.config import RewardConfig
+from alignment.distributed import all_sum, gathered, reduce_gradients, shard
 from alignment.errors import DivergedError
 from alignment.records import PairRecord, RankingRecord
 from alignment.reward.examples import Example, scored
@@ -41,15 +42,19 @@ def fit(
     for step, rows in enumerate(batches, start=1):
         started = time.perf_counter()
         rate = float(schedule.get_last_lr()[0])
-        batch = [examples[row] for row in rows]
+        mine, share = shard(rows)
+        batch = [examples[row] for row in mine]
         scores = scored(model, batch)
-        loss = loss_of(observation, scores, batch, draws[rows]) + observation.prior() / len(lengths)
+        likelihood = loss_of(observation, scores, batch, draws[mine])
+        loss = share * (likelihood + observation.prior() / len(lengths))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        reduce_gradients(group["params"] for group in optimizer.param_groups)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        metrics = read_off(loss.detach(), scores.detach(), batch)
+        everyones = gathered(scores.detach()[: len(scores) if share else 0])
+        metrics = read_off(all_sum(loss.detach()), everyones, [examples[row] for row in rows])
         if not math.isfinite(metrics["loss"]):
             raise DivergedError(diverged(metrics["loss"], step, total))
         yield metrics | {"lr": rate, "seconds/step": time.perf_counter() - started}

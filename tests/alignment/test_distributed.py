@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from alignment.__main__ import run
 from alignment.config import RunSpec
@@ -18,11 +19,11 @@ from alignment.folders import verify
 from alignment.policies import Policy
 from alignment.records import DemonstrationRecord, ThumbRecord, write_jsonl
 from tests.alignment.conftest import tiny_policy
-from tests.alignment.test_reward import pair
+from tests.alignment.rewarding import a_pair
 
 ROOT = Path(__file__).parents[2]
 WORDS = ["day", "night", "sun", "rain"]
-PAIRS = [pair(" ".join(pick), f"{pick[0]} good", "bad") for pick in product(WORDS, repeat=2)]
+PAIRS = [a_pair(" ".join(pick), f"{pick[0]} good", "bad") for pick in product(WORDS, repeat=2)]
 LIKED = [(p.prompt, p.chosen if n % 3 else p.rejected, bool(n % 3)) for n, p in enumerate(PAIRS)]
 ROWS = {
     "pairs": PAIRS,
@@ -34,6 +35,7 @@ RUNS = {  # with batches of odd sizes, and last ones of too few rows for two pro
     "pairs": ("prefer", "pairs", {"batch": 3, "divergence": "jensen_shannon"}),
     "kto": ("prefer", "pairs", {"batch": 3, "loss": "kto"}),
     "thumbs": ("prefer", "thumbs", {"batch": 3, "loss": "kto"}),
+    "reward": ("reward", "pairs", {"batch": 3, "heads": 2}),
 }
 
 
@@ -102,6 +104,11 @@ def test_every_loss_and_metric_is_that_of_one_process(folders, name):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_result_is_that_of_one_process(folders, name):
+    if name == "reward":
+        files = (folders[size][name] / "output" / "head.safetensors" for size in (1, 2))
+        one, two = (load_file(file) for file in files)
+        torch.testing.assert_close(two, one, atol=1e-4, rtol=0)
+        return
     start = folders[1][name].parent / "policy"
     paths = (start, folders[1][name] / "output", folders[2][name] / "output")
     ids = torch.arange(16)[None]
