@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from errno import ENOSPC
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from alignment.commands import left_out, near, prepared, share_completions
+from alignment.commands import begun, left_out, near, prepared, share_completions
 from alignment.config import CONFIGS, RunSpec
 from alignment.errors import FULL_DISK, AlignmentError, ConfigError, explained
 from alignment.events import Event, Failed, dump_event
@@ -85,6 +86,8 @@ def start(command: str, options: Mapping[str, Any]) -> int:
     except KeyboardInterrupt:
         print(f"\nStopped; go on with --output {folder} --resume.", file=sys.stderr)
         return STOPPED
+    if status == FAILED and not begun(folder):
+        rmtree(folder)
     if (folder / "output").exists():
         if command == "generate":
             share_completions(folder)

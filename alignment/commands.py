@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from alignment.config import CONFIGS, READS, Kind, RunSpec
 from alignment.errors import ConfigError, DataError
 from alignment.folders import MANIFEST
-from alignment.options import COMMANDS, OF_A_RUN, ROLES, flag, own_name, roles_of, settings_of
+from alignment.options import COMMANDS, OF_A_RUN, flag, own_name, role_of, roles_of, settings_of
 from alignment.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
 from alignment.trl_rows import completion_rows
 
@@ -44,7 +44,7 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "inputs").mkdir(parents=True)
-        files = {role: placed(role, path, folder) for role, path in inputs.items()}
+        files = {role: placed(kind, role, path, folder) for role, path in inputs.items()}
         spec = RunSpec(
             kind=kind, run=0, epoch=0, config=config, inputs=files, **of_the_run(options)
         )
@@ -83,6 +83,11 @@ def share_completions(folder: Path) -> None:
     with (folder / "completions.jsonl").open("w", encoding="utf-8") as lines:
         for row in completion_rows(prompts, drawn):
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def begun(folder: Path) -> bool:
+    """Whether a run has got past its refusals: it was ready to compute."""
+    return b'{"type":"ready"' in (folder / "events.jsonl").read_bytes()
 
 
 def left_out(folder: Path) -> str:
@@ -157,9 +162,9 @@ def inputs_of(kind: Kind, options: Mapping[str, Any]) -> dict[str, Path]:
     return found
 
 
-def placed(role: str, path: Path, folder: Path) -> str:
+def placed(kind: Kind, role: str, path: Path, folder: Path) -> str:
     """The path of an input for RunSpec: of a model, or of rows turned into records."""
-    if (rows := ROLES[role].rows) is None:
+    if (rows := role_of(kind, role).rows) is None:
         result = path / "output"
         path = result if (result / MANIFEST).is_file() else path
         if not path.is_dir():

@@ -46,6 +46,13 @@ ROLES: Mapping[str, Role] = {
     "demonstrations": Role("rows with prompt and completion", trl_rows.demonstrations),
     "thumbs": Role("rows with prompt, completion and label", trl_rows.thumbs),
 }
+OF_REWARD: Mapping[str, Role] = {
+    "pairs": Role(
+        "rows with chosen and rejected; with completion and label, or rating; with completions and "
+        "ranks",
+        trl_rows.labels,
+    )
+}
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -62,7 +69,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         )
         inputs = parser.add_argument_group("inputs")
         for role in roles_of(kind):
-            inputs.add_argument(flag(role), metavar=_file(role), help=ROLES[role].help)
+            about = role_of(kind, role).help
+            inputs.add_argument(flag(role), metavar=_file(role), help=about)
         run = parser.add_argument_group("run")
         for name, (metavar, about) in OF_A_RUN.items():
             run.add_argument(flag(name), metavar=metavar, help=about)
@@ -94,6 +102,11 @@ def settings_of(kind: Kind) -> dict[str, Schema]:
 def own_name(kind: Kind, setting: str) -> str:
     """How a setting of a kind is called here."""
     return RENAMED[setting] if setting in roles_of(kind) else setting
+
+
+def role_of(kind: Kind, role: str) -> Role:
+    """What an input of a kind is; reward models learn from every kind of label."""
+    return OF_REWARD.get(role, ROLES[role]) if kind == "reward" else ROLES[role]
 
 
 def roles_of(kind: Kind) -> list[str]:

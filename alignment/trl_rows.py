@@ -1,8 +1,8 @@
 """JSON lines in TRL's dataset formats, read as our records: plain text and lists of messages.
 
 Torch-free. Plain text becomes a user's turn and an answer without the spaces around it, since the
-model's chat template writes what stands between them. Columns that a format does not have are ignored,
-but for `strength`, `annotator` and `group` of a pair, which our own exports carry.
+model's chat template writes what stands between them. TRL has no format for rankings and ratings; ours
+follow it. Other columns are ignored, but for those of a label that our own exports carry.
 """
 
 import json
@@ -16,9 +16,12 @@ from alignment.errors import DataError
 from alignment.records import (
     CompletionRecord,
     DemonstrationRecord,
+    LabelRecord,
     Message,
     PairRecord,
     PromptRecord,
+    RankingRecord,
+    RatingRecord,
     ThumbRecord,
     prompt_key,
 )
@@ -28,7 +31,6 @@ Row = Mapping[str, Any]
 Turns = tuple[Message, ...]
 
 ROLES = ("system", "user", "assistant")
-ABOUT_A_PAIR = ("strength", "annotator", "group")
 OTHER_FORMATS = {
     "text": "a whole text, in which nothing says where the completion begins",
     "completions": "steps of a solution with a label each",
@@ -55,6 +57,11 @@ def thumbs(path: Path) -> Iterator[ThumbRecord]:
     return _read(path, thumb_of)
 
 
+def labels(path: Path) -> Iterator[LabelRecord]:
+    """Rows of all kinds of label: pairs, thumbs, rankings and ratings; raises DataError."""
+    return _read(path, label_of)
+
+
 def prompt_of(row: Row | str) -> PromptRecord:
     """A prompt, as text or as a conversation that ends with the user's turn."""
     return asked(turns(row if isinstance(row, str) else column(row, "prompt"), "prompt"))
@@ -73,7 +80,35 @@ def thumb_of(row: Row) -> ThumbRecord:
     label = column(row, "label")
     if not isinstance(label, bool):
         raise ValueError("“label” must be true or false")
-    return ThumbRecord(**answered(row), good=label)
+    return ThumbRecord(**answered(row), good=label, **about(row, "annotator"))
+
+
+def rating_of(row: Row) -> RatingRecord:
+    """A completion with a mark from 1 to `levels`, which is 5 where no row says more."""
+    return RatingRecord(**answered(row), rating=row["rating"], **about(row, "levels", "annotator"))
+
+
+def ranking_of(row: Row) -> RankingRecord:
+    """Completions of a prompt with their ranks, 0 for the best."""
+    completions = column(row, "completions")
+    if not isinstance(completions, list):
+        raise ValueError("“completions” is not a list")
+    texts = tuple(answer(turns(one, "completions"), "completions") for one in completions)
+    prompt = asked(turns(column(row, "prompt"), "prompt"))
+    found = about(row, "annotator")
+    return RankingRecord(prompt=prompt, completions=texts, ranks=row["ranks"], **found)
+
+
+def label_of(row: Row) -> LabelRecord:
+    """A label of the kind that its columns say."""
+    kinds: dict[str, Callable[[Row], LabelRecord]]
+    kinds = {"ranks": ranking_of, "rating": rating_of, "label": thumb_of}
+    return next((read for name, read in kinds.items() if name in row), pair_of)(row)
+
+
+def about(row: Row, *names: str) -> dict[str, Any]:
+    """What a row says beside its texts."""
+    return {name: row[name] for name in names if row.get(name) is not None}
 
 
 def answered(row: Row) -> dict[str, Any]:
@@ -95,7 +130,7 @@ def pair_of(row: Row) -> PairRecord:
         prompt=asked(turns(prompt, "prompt")),
         chosen=answer(turns(chosen, "chosen"), "chosen"),
         rejected=answer(turns(rejected, "rejected"), "rejected"),
-        **{name: row[name] for name in ABOUT_A_PAIR if row.get(name) is not None},
+        **about(row, "strength", "annotator", "group"),
     )
 
 

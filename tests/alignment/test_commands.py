@@ -100,6 +100,21 @@ def test_from_a_reward_model_to_an_aligned_policy_and_its_evaluation(
     assert events[-1].summary["kl_reference"]["n"] == len(ASKED)
 
 
+def test_a_reward_model_learns_from_every_kind_of_label(call, rows, policy_folder):
+    file = rows(
+        "ratings", lambda p: {"prompt": p, "completion": "good", "rating": 1 + (p < "rain")}
+    )
+    models = ["--backbone", policy_folder, "--pairs", file]
+    _, events = call("reward", *models, "--epochs", 1)
+    assert events[-1].summary["ratings_train"] > 0
+
+
+def test_a_run_that_is_refused_leaves_no_folder(call, prompts, policy_folder, tmp_path):
+    shown, _ = call("align", "--policy", policy_folder, "--prompts", prompts, status=3)
+    assert "names no reward among its inputs" in shown.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_completions_come_with_their_prompts(call, prompts, policy_folder, tmp_path):
     call("generate", "--policy", policy_folder, "--prompts", prompts, "--max-new-tokens", 4)
     lines = (tmp_path / "run" / "completions.jsonl").read_text().splitlines()

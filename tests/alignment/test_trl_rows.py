@@ -98,7 +98,25 @@ def test_thumbs(read, row, good):
     assert (record.prompt, record.completion, record.good) == (PROMPT, BLUE, good)
 
 
+def test_labels_of_all_kinds_in_one_file(read):
+    rows = [
+        {"prompt": SKY, "chosen": BLUE, "rejected": GREEN},
+        {"prompt": SKY, "completion": BLUE, "label": True, "annotator": "a1"},
+        {"prompt": ASKED, "completion": SAID, "rating": 4, "levels": 7},
+        {"prompt": SKY, "completions": [BLUE, WRONG], "ranks": [0, 1], "annotator": "a1"},
+    ]
+    found = read(trl_rows.labels, *rows)
+    assert [label.kind for label in found] == ["pair", "thumb", "rating", "ranking"]
+    assert (found[1].good, found[1].annotator) == (True, "a1")
+    assert (found[2].rating, found[2].levels, found[2].completion) == (4, 7, BLUE)
+    assert (found[3].completions, found[3].ranks) == ((BLUE, GREEN), (0, 1))
+
+
 REFUSED = [
+    (trl_rows.labels, {"prompt": SKY, "completion": BLUE, "rating": 6}, "a rating of 6 on a scale"),
+    (trl_rows.labels, {"prompt": SKY, "completions": [BLUE], "ranks": [0, 1]}, "“completions”: "),
+    (trl_rows.labels, {"prompt": SKY, "completions": BLUE, "ranks": [0]}, "is not a list"),
+    (trl_rows.labels, {"prompt": SKY, "completion": BLUE}, "no “chosen” among"),
     (trl_rows.prompts, {"text": "Once"}, "no “prompt”, and “text” holds a whole text"),
     (trl_rows.prompts, {"instruction": SKY}, "no “prompt” among its columns: instruction"),
     (trl_rows.prompts, {}, "columns: none"),
