@@ -128,19 +128,27 @@ def near(name: str, known: Iterable[str]) -> str:
 def validated(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a kind, defaults included; raises ConfigError naming each wrong option."""
     names = {own_name(kind, name): name for name in CONFIGS[kind].model_fields}
-    values = {names[name]: value for name, value in options.items() if name in names}
+    lists = {name for name, field in settings_of(kind).items() if field["type"] == "array"}
+    values = {
+        names[name]: value.split(",") if name in lists and isinstance(value, str) else value
+        for name, value in options.items()
+        if name in names
+    }
     try:
         return CONFIGS[kind].model_validate(values).model_dump(mode="json")
     except ValidationError as error:
-        wrong = []
-        for problem in error.errors():
-            name = ".".join(flag(own_name(kind, str(part))) for part in problem["loc"])
-            choices = settings_of(kind).get(name[2:].replace("-", "_"), {}).get("enum", [])
-            hint = near(str(problem["input"]), choices)
-            wrong.append(
-                f"{name}: {problem['msg'].removeprefix('Value error, ')}{hint}".lstrip(": ")
-            )
-        raise ConfigError("; ".join(wrong)) from error
+        raise ConfigError("; ".join(wrong(kind, problem) for problem in error.errors())) from error
+
+
+def wrong(kind: Kind, problem: Mapping[str, Any]) -> str:
+    """What pydantic says of an option, with the choice that was probably meant."""
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return said
+    name = own_name(kind, str(problem["loc"][0]))
+    field = settings_of(kind).get(name, {})
+    choices = field.get("items", field).get("enum", [])
+    return f"{flag(name)}: {said}{near(str(problem['input']), choices)}"
 
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -139,7 +139,11 @@ def first_line(config: type) -> str:
 
 def in_words(field: Schema) -> str:
     """Default, unit and bounds of a setting, and the choices that it is read for."""
-    default = "empty" if field["default"] == "" else field["default"]
+    default = field["default"]
+    if field["type"] == "array":
+        default = ",".join(default)
+    elif default == "":
+        default = "empty"
     when = [f"{name} {' or '.join(values)}" for name, values in field["when"].items()]
     parts = [
         f"default: {default} {field['unit']}".strip(),
@@ -150,7 +154,11 @@ def in_words(field: Schema) -> str:
 
 
 def bounds(field: Schema) -> str:
-    """The values that a setting may have."""
+    """The values that a setting may have; of a list, with commas between them."""
+    if field["type"] == "array":
+        return (
+            f"{field['minItems']} to {field['maxItems']}, with commas, of {bounds(field['items'])}"
+        )
     if "enum" in field:
         return " | ".join(map(str, field["enum"]))
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}

@@ -131,7 +131,9 @@ def test_help_explains_every_setting_and_input(command, capsys, monkeypatch):
     kind = COMMANDS[command]
     for name, field in settings_of(kind).items():
         parts = [f"--{name.replace('_', '-')} VALUE {field['title']}: {field['description']} ("]
-        parts += [field["unit"], *field.get("enum", []), str(field["default"])]
+        default = field["default"]
+        default = ",".join(default) if isinstance(default, list) else default
+        parts += [field["unit"], *field.get("items", field).get("enum", []), str(default)]
         assert [part for part in parts if part not in text] == []
     assert all(f"--{role} F" in text for role in roles_of(kind))
 
@@ -204,6 +206,15 @@ def test_a_wrong_option_is_refused(call, options, reason, policy_folder, tmp_pat
     shown, _ = call("prefer", "--policy", policy_folder, *options, status=3)
     assert reason in shown.err
     assert not (tmp_path / "run").exists()
+
+
+def test_several_choices_are_given_with_commas(call, policy_folder):
+    models = ["--policy", policy_folder, "--divergences"]
+    shown, _ = call("population", *models, "le_cam,revers_kl", status=3)
+    assert shown.err.startswith("config: --divergences: Input should be")
+    assert "did you mean “reverse_kl”?" in shown.err
+    shown, _ = call("population", *models, "le_cam,reverse_kl", status=3)
+    assert "Say with --prompts" in shown.err
 
 
 def test_an_unknown_option_names_the_nearest(capsys):

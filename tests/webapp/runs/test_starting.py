@@ -75,10 +75,9 @@ def test_a_server_answers_without_a_model_of_ours(rita, project, stocked):
     assert answer.status_code == 302, answer.context["form"].errors
     run = Run.objects.get(kind="generate", name="Mine")
     assert (run.config["server_model"], run.inputs.count()) == ("big", 0)
-    sent = filled(project, "generate", **changes | {"policy": "", "kind": "generate"})
-    assertContains(
-        rita.get(address(project, "generate"), sent, headers=HTMX), "big answers 3 prompts"
-    )
+    sent = filled(project, "generate", **changes) | {"policy": "", "kind": "generate"}
+    words = "big answers 3 prompts"
+    assertContains(rita.get(address(project, "generate"), sent, headers=HTMX), words)
 
 
 def error_at(answer, field):
