@@ -11,7 +11,7 @@ from webapp.registry.models import Artifact, ArtifactQuerySet
 from webapp.runs.kinds import ROLE_TYPES
 from webapp.runs.missing import Missing, Need, needs_of, stock_of
 from webapp.runs.refusals import split_of
-from webapp.runs.startable import GROUPS, ITSELF, STARTABLE, Startable, asked_roles
+from webapp.runs.startable import GROUPS, STARTABLE, Startable, asked_roles
 
 AIM = ("beta", "divergence", "alpha")  # settings of an alignment that its evaluation is about
 
@@ -53,7 +53,7 @@ def proposed(kind: str, project: Project, query: Mapping[str, str]) -> Proposal:
     if kind == "evaluate":
         return evaluation(project, rows, chosen)
     for role, words in asked_roles(kind).items():
-        if chosen[role] is None and words.empty != ITSELF:
+        if chosen[role] is None and (role == "policy" or not words.empty):
             chosen[role] = rows.filter(type=ROLE_TYPES[role]).first()
     return Proposal(chosen, with_settings(kind, query))
 
