@@ -14,7 +14,7 @@ from webapp.rounds import queries
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
-from webapp.runs.forms import CHOICE_LABELS
+from webapp.runs.described import aim_in_words
 from webapp.runs.outlook import memory_in_words, where
 
 DEFAULT = "balanced"
@@ -104,7 +104,7 @@ def what_happens(
     return [
         f"Learns a reward model from the {snapshot.pairs_in(Split.TRAIN)} training pairs of "
         f"{snapshot}; aligns {policy} to it in {align.steps} steps of {samples} completions by "
-        f"{CHOICE_LABELS[align.divergence]} at beta {align.beta:g}, at most {align.kl_budget:g} "
+        f"{aim_in_words(align.model_dump())} at beta {align.beta:g}, at most {align.kl_budget:g} "
         f"nats away; compares both on {held_out} held-out prompts, {judging(config, snapshot)}; "
         f"then asks annotators about new completions of {asked} prompts.",
         f"{how_long(project)} {where()}{memory_in_words(policy)}",

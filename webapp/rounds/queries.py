@@ -9,9 +9,8 @@ from alignment.records import Receipts
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact
 from webapp.rounds.models import Round, RoundRun
-from webapp.runs.described import receipts_of
+from webapp.runs.described import aim_in_words, receipts_of
 from webapp.runs.evaluations import Verdict, verdict
-from webapp.runs.forms import CHOICE_LABELS
 from webapp.runs.missing import Missing, missing_for, missing_labels
 from webapp.runs.models import Run, State
 
@@ -51,8 +50,8 @@ class Standing(NamedTuple):
 
     @property
     def divergence(self) -> str:
-        """The divergence in people's words."""
-        return CHOICE_LABELS.get(self.round.config["align"]["divergence"], "")
+        """What the alignment minimises, in people's words."""
+        return aim_in_words(self.round.config["align"])
 
     @property
     def receipts(self) -> Receipts | None:

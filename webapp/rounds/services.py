@@ -90,12 +90,13 @@ def start_chain(made: Round, config: RoundConfig, backbone: Artifact) -> None:
     judges = {}
     if config.evaluate.judge == "held_out_labels":
         judges["judge"] = start_part(made, Part.JUDGE, "reward", config.judge, inputs=learning)
+    imitated = {"labels": labels} if config.align.demonstration_weight else {}
     align = start_part(
         made,
         Part.ALIGN,
         "align",
         config.align,
-        inputs={"policy": policy, "reference": policy},
+        inputs={"policy": policy, "reference": policy} | imitated,
         needs={"reward": reward},
     )
     start_part(

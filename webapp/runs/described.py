@@ -39,6 +39,12 @@ def setting_in_words(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
+def aim_in_words(config: Mapping[str, Any]) -> str:
+    """What an alignment minimises by its settings, as sentences name it."""
+    objective = config.get("objective", "fdpg")
+    return CHOICE_LABELS.get(config["divergence"] if objective == "fdpg" else objective, "")
+
+
 def agent_title(name: str) -> str:
     """What an agent of a population is called: after its divergence."""
     return CHOICE_LABELS.get(name, name).partition(",")[0]

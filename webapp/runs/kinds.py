@@ -49,6 +49,7 @@ ROLE_TYPES = {
 }
 LABELS = "labels"  # becomes the file of pairs, not a folder of the trainer's
 PUBLISH_BATCH = 500
+Reader = Callable[[Artifact, Split], Iterable[BaseModel]]  # of a snapshot's labels
 
 
 class RunKind(NamedTuple):
@@ -74,29 +75,34 @@ def prepare_generate(run: Run, folder: Path) -> dict[str, str]:
     return models | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
 
 
-def prepare_labels(
-    read: Callable[[Artifact, Split], Iterable[BaseModel]], what: str
-) -> Callable[[Run, Path], dict[str, str]]:
+def prepare_labels(read: Reader) -> Callable[[Run, Path], dict[str, str]]:
     """The prepare of a kind that reads labels of the split that its settings name, and models."""
 
     def prepare(run: Run, folder: Path) -> dict[str, str]:
         config = RUN_KINDS[run.kind].config.model_validate(run.config)
         models = resolved(run)
-        snapshot = run.inputs.select_related("artifact").get(role=LABELS).artifact
-        if not write_jsonl(folder / "pairs.jsonl", read(snapshot, config.labels)):
-            raise RunError(
-                f"The snapshot has no {what} in its {config.labels} split; collect more labels."
-            )
-        return models | {"pairs": str(Path(folder.name) / "pairs.jsonl")}
+        labels = run.inputs.select_related("artifact").get(role=LABELS)
+        return models | write_labels(folder, read, labels, config.labels)
 
     return prepare
 
 
+def write_labels(folder: Path, read: Reader, labels: ArtifactInput, split: Split) -> dict[str, str]:
+    """Write a snapshot's labels of one split as JSON lines; the path for RunSpec."""
+    if not write_jsonl(folder / "pairs.jsonl", read(labels.artifact, split)):
+        raise RunError(
+            f"The snapshot has no usable labels in its {split} split; collect more labels."
+        )
+    return {"pairs": str(Path(folder.name) / "pairs.jsonl")}
+
+
 def prepare_align(run: Run, folder: Path) -> dict[str, str]:
-    """The three models, and the prompts of the train split."""
+    """The three models, the prompts of the train split, and pairs of it where they are imitated."""
     config = RUN_KINDS[run.kind].config.model_validate(run.config)
     prompts = run.project.prompts.of_split(Split.TRAIN)
-    return resolved(run) | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
+    read = resolved(run) | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
+    labels = run.inputs.select_related("artifact").filter(role=LABELS).first()
+    return read if labels is None else read | write_labels(folder, pairs_of, labels, Split.TRAIN)
 
 
 def prepare_evaluate(run: Run, folder: Path) -> dict[str, str]:
@@ -211,14 +217,14 @@ RUN_KINDS: dict[str, RunKind] = {
     "sft": RunKind(
         SftConfig,
         lambda _: ("policy", LABELS),
-        prepare_labels(pairs_of, "usable pairs"),
+        prepare_labels(pairs_of),
         publish_artifact(MODEL),
         saves=False,
     ),
     "prefer": RunKind(
         PreferConfig,
         lambda _: ("policy", "reference", LABELS),
-        prepare_labels(pairs_of, "usable pairs"),
+        prepare_labels(pairs_of),
         publish_artifact(MODEL),
         saves=False,
     ),
@@ -236,13 +242,17 @@ RUN_KINDS: dict[str, RunKind] = {
             if config.centring == "reference"
             else ("backbone", LABELS)
         ),
-        prepare_labels(labels_of, "labels"),
+        prepare_labels(labels_of),
         publish_artifact(REWARD),
         saves=False,
     ),
     "align": RunKind(
         AlignConfig,
-        lambda _: ("policy", "reference", "reward"),
+        lambda config: (
+            ("policy", "reference", "reward", LABELS)
+            if config.demonstration_weight
+            else ("policy", "reference", "reward")
+        ),
         prepare_align,
         publish_artifact(MODEL),
         saves=True,

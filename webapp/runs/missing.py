@@ -8,7 +8,7 @@ from django.db.models import Count
 from webapp.projects.models import Project, Split
 from webapp.registry.models import Artifact
 from webapp.runs.kinds import ROLE_TYPES
-from webapp.runs.startable import STARTABLE, asked_roles
+from webapp.runs.startable import STARTABLE, needed_roles
 
 
 class Missing(NamedTuple):
@@ -87,7 +87,7 @@ def _too_few(split: Split, least: int, found: int) -> Missing:
 
 
 def _needed_artifacts(kind: str, project: Project, stock: Stock) -> Iterator[Need]:
-    for type in dict.fromkeys(ROLE_TYPES[role] for role in asked_roles(kind)):
+    for type in dict.fromkeys(ROLE_TYPES[role] for role in needed_roles(kind)):
         words, missing = ARTIFACTS[type]
         yield Need(words, None if stock.artifacts.get(type) else missing(project))
 

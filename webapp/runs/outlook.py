@@ -16,7 +16,7 @@ from alignment.config import (
 from webapp.projects.models import Project, Split
 from webapp.projects.templatetags.display import duration, filesize
 from webapp.registry.models import Artifact
-from webapp.runs.described import setting_in_words
+from webapp.runs.described import aim_in_words, setting_in_words
 from webapp.runs.forms import CHOICE_LABELS
 from webapp.runs.models import State
 from webapp.runs.refusals import Asked
@@ -131,9 +131,10 @@ def reward(asked: Asked, project: Project) -> str:
 def align(asked: Asked, project: Project) -> str:
     config: AlignConfig = asked.config
     samples = config.prompts_per_step * config.completions_per_prompt
+    aim = aim_in_words(config.model_dump())
     return (
         f"Aligns {asked.inputs['policy']} to {asked.inputs['reward']} in {config.steps} steps of "
-        f"{samples} completions by {CHOICE_LABELS[config.divergence]} at beta {config.beta:g}, at "
+        f"{samples} completions by {aim} at beta {config.beta:g}, at "
         f"most {config.kl_budget:g} nats from {asked.inputs['reference']}."
     )
 

@@ -92,6 +92,8 @@ def evaluation(
         simulated = project.memberships.filter(user__simulated=True).exists()
         config = config.model_copy(update={"judge": "utility" if simulated else "none"})
     aim = {name: made.config[name] for name in AIM if made and name in made.config}
+    if made and made.config.get("objective", "fdpg") != "fdpg":
+        aim["divergence"] = "reverse_kl"
     return Proposal(initial, config.model_copy(update=aim))
 
 

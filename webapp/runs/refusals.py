@@ -48,7 +48,8 @@ def steps_refused(config: BaseModel) -> Refusals:
 def few_pairs(asked: Asked) -> Refusals:
     """Labels that are too few to learn from."""
     labels = asked.inputs.get("labels")
-    if labels and (text := few_pairs_in_words(labels.snapshot, asked.config.labels)):
+    split = getattr(asked.config, "labels", Split.TRAIN)
+    if labels and (text := few_pairs_in_words(labels.snapshot, split)):
         yield "labels", text
 
 

@@ -46,7 +46,7 @@ class Startable(NamedTuple):
     name: str  # suggested
     opened: str  # the topics that are not folded
     prompts: tuple[Split, int] | None = None  # how many of a split it needs
-    roles: Mapping[str, Role] = NOTHING_ELSE  # where they are asked for in other words
+    roles: Mapping[str, Role] = NOTHING_ELSE  # asked for in other words, or only by some settings
 
 
 GROUPS = {
@@ -100,6 +100,13 @@ STARTABLE: dict[str, Startable] = {
         "Aligned model",
         "Objective",
         (Split.TRAIN, 1),
+        {
+            "labels": Role(
+                "Demonstrations",
+                "A snapshot; its preferred answers are imitated by the weight of demonstrations.",
+                "none, as their weight is 0",
+            )
+        },
     ),
     "population": Startable(
         "align",
@@ -147,10 +154,15 @@ STARTABLE: dict[str, Startable] = {
 
 
 def asked_roles(kind: str) -> dict[str, Role]:
-    """What the form of a kind asks for, by role; some of it only where a choice reads it."""
+    """What the form of a kind asks for, by role; some of it only where a setting reads it."""
+    own = STARTABLE[kind].roles
+    return {role: own.get(role, ROLES[role]) for role in dict.fromkeys((*needed_roles(kind), *own))}
+
+
+def needed_roles(kind: str) -> list[str]:
+    """What a kind reads for some choice, all else being the default."""
     by_choice = roles_by_choice(kind).values()
-    roles = dict.fromkeys(role for rows in by_choice for row in rows.values() for role in row)
-    return {role: STARTABLE[kind].roles.get(role, ROLES[role]) for role in roles}
+    return list(dict.fromkeys(role for rows in by_choice for row in rows.values() for role in row))
 
 
 def roles_by_choice(kind: str) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -186,7 +198,7 @@ def uses_of(artifact: Artifact) -> list[Use]:
     """What can be started from an artifact: it takes the first role of its type."""
     found = []
     for kind, row in STARTABLE.items():
-        fitting = [role for role in asked_roles(kind) if ROLE_TYPES[role] == artifact.type]
+        fitting = [role for role in needed_roles(kind) if ROLE_TYPES[role] == artifact.type]
         if fitting:
             found.append(Use(row.title, f"?kind={kind}&{fitting[0]}={artifact.pk}"))
     return found

@@ -72,6 +72,19 @@ def test_the_evaluation_measures_against_the_target_that_was_aimed_at(project, r
     assert {name: told[name] for name in aim} == aim
 
 
+def test_an_evaluation_after_ppo_measures_reverse_kl(project, ready):
+    config = RoundConfig.model_validate({"align": {"objective": "ppo"}})
+    made = start_round(project, **ready | {"config": config}, key="k")
+    assert made.parts.get(part="evaluate").run.config["divergence"] == "reverse_kl"
+
+
+def test_demonstrations_with_a_weight_are_the_round_s_own_labels(project, ready):
+    config = RoundConfig.model_validate({"align": {"demonstration_weight": 0.5}})
+    made = start_round(project, **ready | {"config": config}, key="k")
+    read = {"policy": "starter", "reference": "starter", "labels": "S1"}
+    assert chain(made)["align"] == ("align", {"reward": "reward"}, read)
+
+
 def test_the_same_key_starts_one_round(project, ready, a_round):
     assert start_round(project, **ready, key="first") == a_round
     assert project.runs.count() == 5

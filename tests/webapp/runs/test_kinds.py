@@ -99,6 +99,18 @@ def test_completions_of_a_server_have_no_model_and_need_no_log_probabilities(pro
     assert not {p.key for p in later} & {p.key for p in prompts}
 
 
+def test_an_alignment_with_demonstrations_reads_the_pairs_of_training_prompts(
+    project, models, tmp_path
+):
+    labels = some_labels(project, tmp_path)
+    a_run(project, "align", {"demonstration_weight": 0.5}, inputs=models | {"labels": labels})
+    folder = folders.prepare(execution.claim("runs", a_worker()))
+    prompts = list(read_jsonl(folder / "inputs" / "prompts.jsonl", PromptRecord))
+    pairs = list(read_jsonl(folder / RunSpec.load(folder).inputs["pairs"], PairRecord))
+    assert {pair.prompt.key for pair in pairs} <= {prompt.key for prompt in prompts}
+    assert {pair.chosen for pair in pairs} == {"Yes, with pleasure."}
+
+
 def test_an_evaluation_sees_test_prompts_only(project, models):
     a_run(project, "evaluate", {"judge": "none"}, inputs=models)
     prompts, _ = prepared(execution.claim("runs", a_worker()))
@@ -211,5 +223,5 @@ def test_a_reward_run_reads_ties_that_other_runs_do_not(project, models, tmp_pat
     folder = folders.prepare(execution.claim("runs", a_worker()))
     read = list(read_labels(folder / RunSpec.load(folder).inputs["pairs"]))
     assert [label.kind for label in read] == ["tie"] * 10
-    with pytest.raises(RunError, match="no usable pairs"):
+    with pytest.raises(RunError, match="no usable labels"):
         folders.prepare(execution.claim("runs", a_worker()))

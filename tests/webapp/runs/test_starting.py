@@ -80,6 +80,27 @@ def test_a_server_answers_without_a_model_of_ours(rita, project, stocked):
     assertContains(rita.get(address(project, "generate"), sent, headers=HTMX), words)
 
 
+def test_demonstrations_are_read_where_they_have_a_weight(rita, project, stocked):
+    changes = {"align-demonstration_weight": 0.5, "labels": stocked["labels"].pk}
+    answer = rita.post(address(project, "align"), filled(project, "align", **changes))
+    assert answer.status_code == 302, answer.context["form"].errors
+    run = Run.objects.get(kind="align", name="Mine")
+    assert run.inputs.get(role="labels").artifact == stocked["labels"]
+
+
+def test_a_weight_without_demonstrations_is_refused_where_they_are_chosen(rita, project, stocked):
+    sent = filled(project, "align", **{"align-demonstration_weight": 0.5, "labels": ""})
+    assert "need one" in error_at(rita.post(address(project, "align"), sent), "labels")
+
+
+def test_a_setting_of_another_objective_is_refused_beside_it(rita, project, stocked):
+    sent = filled(project, "align", **{"align-objective": "ppo", "align-estimator": "surrogate"})
+    assert (
+        "ppo does not read"
+        in error_at(rita.post(address(project, "align"), sent), "align-estimator").lower()
+    )
+
+
 def error_at(answer, field):
     return answer.context["form"].errors.get(field, [""])[0]
 
@@ -297,7 +318,8 @@ def test_an_address_names_inputs_and_settings(rita, project, stocked):
         ("prefer", {"prefer-loss": "ipo"}, "by IPO at beta 0.1"),
         ("prefer", {}, "by f-DPO (Reverse KL)"),
         ("reward", {"reward-labels": "validation"}, "the 9 validation pairs"),
-        ("align", {"align-steps": 7}, "in 7 steps of 128 completions"),
+        ("align", {"align-steps": 7}, "in 7 steps of 128 completions by Jensen-Shannon at"),
+        ("align", {"align-objective": "ppo"}, "128 completions by PPO at"),
         ("generate", {"generate-labels_per_task": 2}, "a task for 2 annotators"),
     ],
 )
