@@ -7,18 +7,19 @@ estimator and all parts of its target. Beside it stands automatic differentiatio
 definition, over all outcomes. The toy has other texts and rewards than the run, and other weights.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations_with_replacement
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from alignment.config import AlignConfig
 from alignment.divergences import divergence_of
-from alignment.objectives.problem import Problem, State, learn_z, score
+from alignment.objectives.pool import Pool, lesson, log_mixture
+from alignment.objectives.problem import Problem, Scored, State, learn_z, score
 from alignment.objectives.samples import Drawn, Term, placed, terms_of
 from alignment.objectives.steps import backward
 from alignment.objectives.table import OBJECTIVES
@@ -34,12 +35,49 @@ LAMBDAS = (0.7, -0.4)  # of its features
 OF_DIVERGENCE = ("fdpg", "rloo")  # objectives whose gradient is that of a divergence
 
 
+def sign(weight: float) -> float:
+    """1, 0 or -1: beside the toy's beta any other weight says nothing more."""
+    return float((weight > 0) - (weight < 0))
+
+
+class Toy(NamedTuple):
+    """A run's settings on the toy, with the exact Z in its estimate, and every outcome beside it."""
+
+    problem: Problem
+    state: State
+    every: Listing
+
+    @classmethod
+    def of(cls, config: AlignConfig) -> "Toy":
+        """The toy of settings that `on_the_toy` made."""
+        problem = toy_problem(config, words=WORDS)
+        state = toy_state(problem, toy_policy(WORDS, seed=1))
+        lambdas = LAMBDAS[: len(problem.target.wishes)]
+        state.fit["wishes"] = [{"lambda": value} for value in lambdas]
+        every = listing(problem, lambdas)
+        learn_exact_z(problem, state, every)
+        return cls(problem, state, every)
+
+    @torch.no_grad()
+    def scored_by(self, sampler: Policy, term: Term) -> tuple[Scored, Tensor]:
+        """Every outcome scored as a sampler's, and its log-probabilities (prompts, outcomes)."""
+        rollouts = self.every.rollouts
+        logps = completion_token_logps(sampler.model, rollouts, temperature=term.temperature)
+        scored = score(self.problem, replace(rollouts, token_logps=logps), self.state.lambdas)
+        return scored, logps.sum(1).view_as(self.every.log_scores)
+
+
 def receipts(config: AlignConfig) -> Receipts:
     """The exactness of these settings' gradient, and of the sum of all probabilities, on the toy.
 
     Limits of weights and of pseudo-rewards, which bias the gradient on purpose, are left out.
     """
     return _receipts(on_the_toy(config))
+
+
+def pool_receipts(config: AlignConfig) -> Receipts:
+    """The same for an agent that learns from a pool of its own and another agent's completions."""
+    return _pool_receipts(on_the_toy(config))
 
 
 def with_contract(checked: Receipts, state: State) -> Receipts:
@@ -63,8 +101,8 @@ def worst(found: Iterable[Receipts]) -> Receipts:
 
 
 def on_the_toy(config: AlignConfig) -> AlignConfig:
-    """What of the settings decides the gradient, with texts that the toy can write."""
-    kept = ("objective", "divergence", "alpha", "estimator", "beta", "reward_weight", "soften")
+    """What of the settings decides the gradient, with texts that the toy can write, in moderate sizes."""
+    kept = ("objective", "divergence", "alpha", "estimator", "soften")
     served = ("inference_weight", "inference_temperature", "inference_weights")
     said: dict[str, Any] = {
         "must_contain": "a",
@@ -72,10 +110,12 @@ def on_the_toy(config: AlignConfig) -> AlignConfig:
         "share_of": "b a",
         "length_mean": 1.5,
     }
-    rules = [f"{rule.weight} {rule.name} {'a' if rule.text else ''}" for rule in config.rules]
+    rules = [f"{sign(rule.weight)} {rule.name} {'a' if rule.text else ''}" for rule in config.rules]
     return AlignConfig(
         **{name: getattr(config, name) for name in kept + served},
         **{name: value for name, value in said.items() if getattr(config, name)},
+        beta=0.5,
+        reward_weight=sign(config.reward_weight),
         more_rules=";".join(rules),
         updates_per_step=min(2, config.updates_per_step),
         max_new_tokens=LENGTH,
@@ -84,21 +124,17 @@ def on_the_toy(config: AlignConfig) -> AlignConfig:
 
 @cache
 def _receipts(config: AlignConfig) -> Receipts:
-    problem = toy_problem(config, words=WORDS)
-    state = toy_state(problem, toy_policy(WORDS, seed=1))
-    every = listing(problem, LAMBDAS[: len(problem.target.wishes)])
-    state.fit["wishes"] = [{"lambda": value} for value in LAMBDAS[: len(problem.target.wishes)]]
-    learn_exact_z(problem, state, every)
-    totals = [
-        (every.log_policy(state.policy, temperature=term.temperature).exp().sum(1) - 1).abs().max()
-        for term in terms_of(config)
-    ]
-    return Receipts(
-        gradient=gradient_error(problem, state, every)
-        if config.objective in OF_DIVERGENCE
-        else None,
-        total=largest(totals),
-    )
+    toy = Toy.of(config)
+    known = config.objective in OF_DIVERGENCE
+    return Receipts(gradient=gradient_error(toy) if known else None, total=distance_from_one(toy))
+
+
+@cache
+def _pool_receipts(config: AlignConfig) -> Receipts:
+    toy = Toy.of(config)
+    known = config.estimator == "score"  # the surrogate's gradient is another where samples are old
+    error = relative(pooled_gradient(toy), exact_gradient(toy)) if known else None
+    return Receipts(gradient=error, total=distance_from_one(toy))
 
 
 def learn_exact_z(problem: Problem, state: State, every: Listing) -> None:
@@ -110,66 +146,94 @@ def learn_exact_z(problem: Problem, state: State, every: Listing) -> None:
     learn_z(problem, state.z, range(len(problem.prompts)), weights)
 
 
-def gradient_error(problem: Problem, state: State, every: Listing) -> float:
-    """Largest distance of the expected gradient from the exact one, relative to its largest entry."""
-    config = problem.config
-    policies = [(state.policy, False)]
+def distance_from_one(toy: Toy) -> float:
+    """How far the probabilities of all completions sum from 1, for any prompt and use of the policy."""
+    found = []
+    for term in terms_of(toy.problem.config):
+        with torch.no_grad(), term.used(toy.state.policy):
+            logps = toy.every.log_policy(toy.state.policy, temperature=term.temperature)
+        found.append((logps.exp().sum(1) - 1).abs().max())
+    return largest(found)
+
+
+def gradient_error(toy: Toy) -> float:
+    """Relative distance of the expected gradient from the exact one, of new and of old samples."""
+    config, exact = toy.problem.config, exact_gradient(toy)
+    errors = [relative(expected_gradient(toy, toy.state.policy, old=False), exact)]
     weighed = config.objective == "fdpg" and config.estimator == "score"
-    if config.updates_per_step > 1 and weighed:  # samples of another policy
-        policies.append((problem.reference, True))
-    exact = exact_gradient(problem, state, every)
-    scale = max(entry.abs().max() for entry in exact)
-    errors = [
-        (one - other).abs().max() / scale
-        for sampler, old in policies
-        for one, other in zip(
-            expected_gradient(problem, state, every, sampler, old=old), exact, strict=True
-        )
-    ]
-    return largest(errors)
+    if config.updates_per_step > 1 and weighed:
+        errors.append(relative(expected_gradient(toy, toy.problem.reference, old=True), exact))
+    return max(errors)
 
 
-def exact_gradient(problem: Problem, state: State, every: Listing) -> list[Tensor]:
+def exact_gradient(toy: Toy) -> list[Tensor]:
     """Of every term's D_f summed over the prompts, by automatic differentiation of its definition."""
-    state.policy.model.zero_grad()
-    config = problem.config
+    policy, config = toy.state.policy, toy.problem.config
+    policy.model.zero_grad()
     unit = config.beta if config.objective == "rloo" else 1.0  # its reward is beta times log P
+    divergence = divergence_of(config)
     for term in terms_of(config):
-        with term.used(state.policy):
-            divergence = every.divergence(
-                state.policy, divergence_of(config), temperature=term.temperature
-            )
-            (unit * term.weight * divergence.sum()).backward()  # type: ignore[no-untyped-call]
-    return _gradients(state.policy)
+        with term.used(policy):
+            found = toy.every.divergence(policy, divergence, temperature=term.temperature)
+            (unit * term.weight * found.sum()).backward()  # type: ignore[no-untyped-call]
+    return _gradients(policy)
 
 
-def expected_gradient(
-    problem: Problem, state: State, every: Listing, sampler: Policy, *, old: bool
-) -> list[Tensor]:
+def expected_gradient(toy: Toy, sampler: Policy, *, old: bool) -> list[Tensor]:
     """The mean over all draws of what a step adds to the gradient, summed over the prompts."""
+    problem, state, _ = toy
     state.policy.model.zero_grad()
     for term in terms_of(problem.config):
-        for drawn in draws(problem, state, every, sampler, term):
+        for drawn in draws(toy, sampler, term):
             rated = OBJECTIVES[problem.config.objective](problem, state, drawn)
             backward(state, drawn, rated, old=old)
     return _gradients(state.policy)
 
 
-def draws(
-    problem: Problem, state: State, every: Listing, sampler: Policy, term: Term
-) -> Iterator[Drawn]:
+def draws(toy: Toy, sampler: Policy, term: Term) -> Iterator[Drawn]:
     """Every pair of completions of every prompt, its chance a factor of the term's weight."""
-    with torch.no_grad(), term.used(sampler):
-        logps = completion_token_logps(sampler.model, every.rollouts, temperature=term.temperature)
-    scored = score(problem, replace(every.rollouts, token_logps=logps), state.lambdas)
-    chances = logps.sum(1).exp()
-    prompts, count = every.log_scores.shape
+    with term.used(sampler):
+        scored, logps = toy.scored_by(sampler, term)
+    prompts, count = logps.shape
     for place in range(prompts):
-        for pair in combinations_with_replacement(range(place * count, (place + 1) * count), 2):
+        for pair in combinations_with_replacement(range(count), 2):
             rows = torch.tensor(pair)
-            orders = len(set(pair))
-            weight = term.weight * orders * chances[rows].prod().item()
-            yield placed(problem, state, [place], scored.rows(rows), replace(term, weight=weight))
+            chance = logps[place, rows].sum().exp().item()
+            weight = term.weight * len(set(pair)) * chance  # in either order
+            used = replace(term, weight=weight)
+            picked = scored.rows(rows + place * count)
+            yield placed(toy.problem, toy.state, [place], picked, used)
+
+
+def pooled_gradient(toy: Toy) -> list[Tensor]:
+    """The mean, over all pools of two completions by each of two agents, of the first one's gradient."""
+    problem, state, every = toy
+    agents = [state.policy, toy_policy(WORDS, seed=2)]
+    logps = torch.stack([toy.scored_by(agent, Term())[1] for agent in agents])
+    scored = toy.scored_by(state.policy, Term())[0]
+    owners = torch.tensor([0, 0, 1, 1])
+    count = logps.shape[2]
+    picks = torch.cartesian_prod(*[torch.arange(count)] * len(owners))  # (pools, 4)
+    factors = torch.zeros_like(logps[0])
+    for place, record in enumerate(problem.prompts):
+        chances = logps[owners, place, picks].sum(1).exp()
+        rows = picks.flatten()
+        log_z = torch.full((len(picks),), state.z.log_z(record.key), dtype=torch.float64)
+        pool = Pool(scored.rows(rows + place * count), owners, log_z, log_z.isfinite())
+        own = logps[:, place, rows]
+        mixture = log_mixture(own, pool.log_shares)
+        found, _ = lesson(problem.config, pool, torch.arange(len(rows)), own[0], mixture)
+        factors[place].index_add_(0, rows, found * pool.of_rows(chances) / len(owners))
+    state.policy.model.zero_grad()
+    (-(factors * every.log_policy(state.policy)).sum()).backward()  # type: ignore[no-untyped-call]
+    return _gradients(state.policy)
+
+
+def relative(found: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
+    """Largest distance between gradients, relative to the largest entry of the exact one."""
+    scale = max(entry.abs().max() for entry in exact)
+    pairs = zip(found, exact, strict=True)
+    return largest([(one - other).abs().max() / scale for one, other in pairs])
 
 
 def largest(errors: Iterable[Tensor]) -> float:

@@ -15,6 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from alignment.config import AlignConfig
+from alignment.estimators import ess_fraction
+from alignment.objectives.divergence import pseudo_rewards
+from alignment.objectives.losses import importance
 from alignment.objectives.problem import Scored
 from alignment.sampling import Rollouts
 from alignment.scoring import TOKENS
@@ -107,3 +111,26 @@ def held_out_mean(values: Tensor, owners: Tensor) -> Tensor:
     own = (values @ (ones / counts))[:, owners]  # mean over the agent that drew each
     size = counts[owners]
     return values.mean(1, keepdim=True) + size / len(owners) * (own - values) / (size - 1)
+
+
+def lesson(
+    config: AlignConfig, pool: Pool, rows: Tensor, logps: Tensor, mixture: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What each row's log-probability is multiplied by in an agent's loss, and facts about it.
+
+    `logps` are the agent's and `mixture` the pool's log-probabilities of whole prompts' rows.
+    """
+    count = len(pool.owners)
+    log_weights = logps.double() - mixture
+    u = logps.double() - pool.scored.log_scores[rows] + pool.of_rows(pool.log_z)[rows]
+    rho, clipped = pseudo_rewards(config, u, pool.of_rows(pool.known)[rows])
+    facts = {"weights/ess": ess_fraction(log_weights.view(-1, count)).mean()}
+    if config.pseudo_reward_limit:
+        facts["rho/clipped"] = clipped.double().mean()
+    if config.estimator == "surrogate":
+        return rho, facts
+    weights, truncated = importance(log_weights, config.weight_limit)
+    if config.weight_limit:
+        facts["weights/truncated"] = truncated.double().mean()
+    baseline = held_out_mean((weights * rho).view(-1, count), pool.owners).flatten()
+    return weights * (rho - baseline), facts

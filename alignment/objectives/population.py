@@ -15,13 +15,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from alignment.config import AlignConfig, PopulationConfig, RunSpec
+from alignment.config import PopulationConfig, RunSpec
 from alignment.divergences import divergence_of
 from alignment.errors import OutOfMemoryError
-from alignment.estimators import ess_fraction
-from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
+from alignment.events import (
+    Checked,
+    Event,
+    Finished,
+    PhaseStarted,
+    Ready,
+    SampleDrawn,
+    StepDone,
+)
 from alignment.folders import committed
-from alignment.objectives.divergence import pseudo_rewards
 from alignment.objectives.loop import (
     Progress,
     ask_reference,
@@ -29,8 +35,8 @@ from alignment.objectives.loop import (
     draw_samples,
     read_problem,
 )
-from alignment.objectives.losses import importance, score_loss
-from alignment.objectives.pool import Pool, gathered, held_out_mean, log_mixture, shares
+from alignment.objectives.losses import score_loss
+from alignment.objectives.pool import Pool, gathered, lesson, log_mixture, shares
 from alignment.objectives.problem import (
     Problem,
     State,
@@ -48,6 +54,7 @@ from alignment.objectives.steps import (
     rate_at,
     watch_budget,
 )
+from alignment.receipts import pool_receipts, with_contract, worst
 from alignment.sampling import sample
 from alignment.scoring import completion_token_logps
 from alignment.targets import save_target
@@ -105,6 +112,8 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
         resumed_step=lead.state.step,
         bit_exact=bit_exact,
     )
+    checked = worst(pool_receipts(agent.problem.config) for agent in agents)
+    yield Checked(receipts=checked)
     if resume is None:
         yield from samples_of(agents, "before")
     if (yield from ask_reference(lead.problem, lead.state)) == "save":
@@ -117,8 +126,14 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
     found = {agent.name: choose_result(agent.problem, agent.state) for agent in agents}
     yield from samples_of(agents, "after")
     save_results(agents, folder)
-    seconds = time.perf_counter() - started
-    yield Finished(summary={"agents": found, "steps": lead.state.step, "seconds": seconds})
+    yield Finished(
+        summary={
+            "agents": found,
+            "steps": lead.state.step,
+            "receipts": worst(with_contract(checked, agent.state) for agent in agents).model_dump(),
+            "seconds": time.perf_counter() - started,
+        }
+    )
 
 
 def train(agents: Sequence[Agent], folder: Path) -> Generator[Event, str | None, str | None]:
@@ -186,6 +201,8 @@ def train_step(agents: Sequence[Agent]) -> dict[str, float]:
     rate = rate_at(problem.config, state.step)
     mixture, moved = update(active, pool, rate)
     mismatch = max(facts[MISMATCH] for facts in moved)
+    for agent, facts in zip(active, moved, strict=True):
+        agent.state.mismatch = max(agent.state.mismatch, facts[MISMATCH])
     for _ in range(1, problem.config.updates_per_step):  # of now old samples
         moved = update(active, pool, rate, mixture)[1]
     learn_z(problem, state.z, chosen, pool.scored.log_scores - mixture)
@@ -270,29 +287,6 @@ def learn(
         fact[MISMATCH] = (one.detach() - rollouts.token_logps)[own].abs().max()
         facts.append(fact)
     return mixture, facts
-
-
-def lesson(
-    config: AlignConfig, pool: Pool, rows: Tensor, logps: Tensor, mixture: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """What each row's log-probability is multiplied by in an agent's loss, and facts about it.
-
-    `logps` are the agent's and `mixture` the pool's log-probabilities of whole prompts' rows.
-    """
-    count = len(pool.owners)
-    log_weights = logps.double() - mixture
-    u = logps.double() - pool.scored.log_scores[rows] + pool.of_rows(pool.log_z)[rows]
-    rho, clipped = pseudo_rewards(config, u, pool.of_rows(pool.known)[rows])
-    facts = {"weights/ess": ess_fraction(log_weights.view(-1, count)).mean()}
-    if config.pseudo_reward_limit:
-        facts["rho/clipped"] = clipped.double().mean()
-    if config.estimator == "surrogate":
-        return rho, facts
-    weights, truncated = importance(log_weights, config.weight_limit)
-    if config.weight_limit:
-        facts["weights/truncated"] = truncated.double().mean()
-    baseline = held_out_mean((weights * rho).view(-1, count), pool.owners).flatten()
-    return weights * (rho - baseline), facts
 
 
 def together(parts: Sequence[tuple[float, dict[str, Tensor]]]) -> dict[str, float]:

@@ -8,21 +8,21 @@ import torch
 
 from alignment.config import DivergenceName, PopulationConfig
 from alignment.divergences import divergence_of
-from alignment.events import CheckpointSaved, Finished, PhaseStarted, SampleDrawn, StepDone
+from alignment.events import Checked, CheckpointSaved, Finished, PhaseStarted, SampleDrawn, StepDone
 from alignment.folders import verify
-from alignment.objectives.pool import Pool, gathered, held_out_mean, shares
+from alignment.objectives.pool import Pool, gathered, held_out_mean, lesson, shares
 from alignment.objectives.population import (
     Agent,
     begin_all,
     draw,
     learn,
-    lesson,
     train_step,
     tune,
 )
 from alignment.objectives.problem import Problem, Scored, prepare
 from alignment.objectives.steps import prompts_of_step
 from alignment.policies import Policy
+from alignment.records import Receipts
 from alignment.sampling import sample
 from alignment.scoring import completion_token_logps
 from alignment.targets import Values
@@ -235,7 +235,7 @@ def test_a_run_reports_in_order_and_by_agent(problems, tmp_path):
     events = list(tune(problems(), tmp_path))
     kinds = [type(event) for event in events[1:] if not isinstance(event, StepDone)]
     six, phases, saved = [SampleDrawn] * 6, [PhaseStarted] * 2, [CheckpointSaved]
-    assert kinds == [*six, *phases, *saved, *six, *saved, PhaseStarted, *six, Finished]
+    assert kinds == [Checked, *six, *phases, *saved, *six, *saved, PhaseStarted, *six, Finished]
     assert {event.agent for event in of(events, SampleDrawn)} == set(TRIO)
 
 
@@ -248,6 +248,8 @@ def test_every_result_is_a_folder_that_verifies(problems, tmp_path):
 def test_the_summary_measures_every_agent(problems, tmp_path):
     summary = list(tune(problems(count=16, steps=20, beta=0.1), tmp_path))[-1].summary
     assert list(summary["agents"]) == list(TRIO)
+    assert Receipts.model_validate(summary["receipts"]).good
+    assert 0 < summary["receipts"]["mismatch"] < 1e-4
     for found in summary["agents"].values():
         assert found["reward_gain"]["low"] > 0
         assert 0 <= found["divergence_target"]["value"] < 5

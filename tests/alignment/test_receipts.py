@@ -10,7 +10,7 @@ from alignment import receipts as module
 from alignment.config import AlignConfig
 from alignment.events import Checked, StepDone
 from alignment.objectives.loop import tune
-from alignment.receipts import receipts, with_contract, worst
+from alignment.receipts import pool_receipts, receipts, with_contract, worst
 from alignment.records import Receipts
 from alignment.toy import toy_policy, toy_problem, toy_state
 from tests.alignment.test_divergences import BOUNDED, EVERY, id_of
@@ -49,9 +49,12 @@ def problem(tmp_path):
 @pytest.fixture
 def anew():
     """Receipts that are computed now, and forgotten afterwards."""
-    module._receipts.cache_clear()
+    found = (module._receipts, module._pool_receipts)
+    for cached in found:
+        cached.cache_clear()
     yield
-    module._receipts.cache_clear()
+    for cached in found:
+        cached.cache_clear()
 
 
 @pytest.mark.parametrize("row", EVERY, ids=id_of)
@@ -76,6 +79,30 @@ def test_an_objective_that_follows_no_divergence_has_no_gradient_to_compare(name
     found = receipts(AlignConfig(objective=name))
     assert found.gradient is None
     assert found.sentences == f"Probabilities sum to 1 within {found.total:.0e}."
+
+
+POOLED = [{}, {"divergence": "forward_kl", **TARGETS["hard"]}, {"divergence": "pearson_chi2"}]
+
+
+@pytest.mark.parametrize("row", POOLED, ids=str)
+def test_an_agent_of_a_population_is_exact(row):
+    found = pool_receipts(AlignConfig(**row))
+    assert found.gradient < 1e-12
+    assert found.good
+
+
+def test_a_pool_whose_baseline_is_biased_is_red(anew, monkeypatch):
+    def plain_mean(values, owners):
+        return values.mean(1, keepdim=True).expand_as(values)
+
+    monkeypatch.setattr("alignment.objectives.pool.held_out_mean", plain_mean)
+    assert pool_receipts(AlignConfig()).gradient > 1e-3
+
+
+def test_extreme_settings_stay_exact():
+    extreme = {"beta": 1e-3, "more_rules": "100 words", "inference_weight": 100}
+    extreme |= {"inference_temperature": 0.1, "divergence": "alpha", "alpha": -3}
+    assert receipts(AlignConfig(**extreme)).gradient < 1e-12
 
 
 def drop_z(problem, state, chosen, scored, term):
