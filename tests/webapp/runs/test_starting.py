@@ -296,7 +296,7 @@ def test_a_reference_that_nobody_names_is_the_start_model(rita, project, stocked
 
 def test_a_reward_model_asks_for_a_reference_where_its_samples_are_the_zero(rita, project, stocked):
     sent = filled(project, "reward") | {"reward-centring": "reference"}
-    answer = rita.post(address(project, "reward"), sent)
+    answer = rita.post(address(project, "reward"), sent | {"reference": ""})
     assertContains(answer, "These settings need one")
     rita.post(address(project, "reward"), sent | {"reference": stocked["policy"].pk})
     run = Run.objects.get(name="Mine")
