@@ -1,29 +1,21 @@
 """Somebody's own model: fetched or copied, checked, loaded once, tried, and kept as it came.
 
-Runs in the trainer, which has neither the database nor its credentials. What is loaded was checked
-before by `modelfiles`: no pickle, no code, no links. An adapter is merged into its base.
+Runs in the trainer, which has neither the database nor its credentials. An adapter is merged into
+its base.
 """
 
-import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from jinja2 import TemplateError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from alignment import archives, hub, memory
+from alignment import archives, hub
 from alignment.adapters import is_adapter, merged
 from alignment.config import ImportConfig, RunSpec
-from alignment.config.models import TemplateName
-from alignment.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
+from alignment.errors import DataError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.folders import committed, size
 from alignment.modelfiles import (
@@ -35,23 +27,11 @@ from alignment.modelfiles import (
     wanted,
 )
 from alignment.policies import Policy, default_device
-from alignment.records import Message
-from alignment.sampling import sample
+from alignment.trying import apply_template, check_description, described, load, refusing, try_out
 
 Progress = Generator[Event, str | None, Mapping[str, object]]
 
 STEPS = 4  # collect, check, load, try
-VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-DEEPEST = 512  # layers
-AHEAD = 1e-5  # of the largest logit: more than rounding
-UNLIMITED = 1_000_000_000  # tokens; tokenizers write 1e30 where a model has no limit
-FEWEST = 0.5  # share of the described weights that the files must hold; ties may halve nothing more
-TRIED = (Message(role="user", content="Hello"),)
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 
@@ -203,176 +183,3 @@ def copy_plain(source: Path, target: Path, room: int) -> int:
         if os.fstat(opened.fileno()).st_size > room:
             raise DataError(f"With {target.name} the model is larger than is allowed here.")
         return archives.copy(opened, target, room)
-
-
-def check_description(folder: Path, tensors: Tensors) -> None:
-    """Whether config.json describes a causal language model that these files hold."""
-    config = read_object(folder / "config.json")
-    kind = str(config.get("model_type"))
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise DataError(
-            f"config.json says “{printable(kind)}”, which is no causal language model known here."
-        )
-    if config.get("quantization_config"):
-        raise DataError("config.json says the weights are quantised; add the full-precision model.")
-    if not any((folder / name).is_file() for name in VOCABULARIES):
-        raise DataError(f"There is no tokenizer: none of {', '.join(VOCABULARIES)}.")
-    if not tensors.elements:
-        raise DataError("There is no model.safetensors, nor shards of it.")
-    _drop_paths(folder / "tokenizer_config.json")
-    with refusing("config.json cannot be understood"):
-        parameters = described_parameters(folder)
-    if tensors.elements < FEWEST * parameters:
-        raise DataError(
-            f"config.json describes {parameters:,} weights; the files hold {tensors.elements:,}."
-        )
-    refuse_too_large(parameters)
-
-
-def described_parameters(folder: Path) -> int:
-    """How many weights config.json describes, without making them."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
-    if layers > DEEPEST:
-        raise DataError(f"config.json describes {layers:,} layers.")
-    with torch.device("meta"):
-        auto: Any = AutoModelForCausalLM  # untyped
-        model = auto.from_config(config, trust_remote_code=False)
-    return int(model.num_parameters())
-
-
-def refuse_too_large(parameters: int) -> None:
-    """Say before loading what the machine would only answer with an end."""
-    needed = memory.FLOAT * parameters
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there:
-        raise OutOfMemoryError(
-            f"The weights alone take {needed / 1e9:.0f} GB in fp32, and this machine has "
-            f"{there / 1e9:.0f} GB of memory."
-        )
-
-
-def load(folder: Path) -> Policy:
-    """Model and tokenizer of checked files; raises DataError for what does not fit together."""
-    with refusing("The tokenizer cannot be loaded"):
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    with refusing("The model cannot be loaded"):
-        auto: Any = AutoModelForCausalLM  # its type says nothing of the second value
-        model, info = auto.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    if missing := sorted(info["missing_keys"]):
-        raise DataError(
-            f"The files lack {len(missing)} of the model's weights, “{printable(missing[0])}” first."
-        )
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise DataError(
-            f"The tokenizer has {len(tokenizer):,} tokens and the model knows {rows:,}; they do not "
-            "belong together."
-        )
-    return Policy(model.to(default_device()).eval(), tokenizer)
-
-
-def apply_template(tokenizer: PreTrainedTokenizerBase, template: TemplateName) -> None:
-    """Set the chosen chat template; raises ConfigError where the model cannot use it."""
-    if template == "own" and tokenizer.chat_template is None:
-        raise ConfigError(
-            "The model has no chat template. Add it again and choose one: “plain” for a model that "
-            "was trained on text alone."
-        )
-    if template == "plain":
-        tokenizer.chat_template = None  # what policies.Policy then writes is the plain form
-    if template == "chatml":
-        known = tokenizer.get_vocab()
-        if lacking := [token for token in CHATML_TOKENS if token not in known]:
-            raise ConfigError(f"The tokenizer does not know {lacking[0]}; ChatML needs it.")
-        tokenizer.chat_template, tokenizer.eos_token = CHATML, CHATML_TOKENS[1]
-
-
-def try_out(policy: Policy) -> None:
-    """Let the model answer once; raises DataError where it cannot."""
-    with refusing("The chat template does not work", TemplateError):
-        prompt = policy.prompt_ids(TRIED)
-    with refusing("The model cannot answer a prompt"):
-        rollouts = sample(
-            policy,
-            [prompt],
-            completions=2,
-            max_new_tokens=4,
-            generator=torch.Generator().manual_seed(0),
-        )
-    if not rollouts.token_logps.isfinite().all():
-        raise DataError("The model answers with what is not a number; its weights are damaged.")
-    if looks_ahead(policy, prompt):
-        raise DataError(
-            "What the model says of a word depends on the words after it; it is no causal model."
-        )
-
-
-@torch.no_grad()
-def looks_ahead(policy: Policy, prompt: Sequence[int]) -> bool:
-    """Whether another last token changes what is predicted before it."""
-    ids = torch.tensor([[*prompt, 0], [*prompt, policy.eos_id or 1]], device=policy.device)
-    one, other = policy.model(input_ids=ids, use_cache=False).logits[:, : len(prompt)]
-    return bool((one - other).abs().max() > AHEAD * max(1.0, float(one.abs().max())))
-
-
-def described(policy: Policy) -> dict[str, object]:
-    """What a card says about a model."""
-    shape = shape_of(policy)
-    return {
-        "parameters": shape.parameters,
-        "layers": shape.layers,
-        "context_length": shape.context if shape.context < UNLIMITED else "without a limit",
-        "vocabulary": len(policy.tokenizer),
-        "architecture": type(policy.model).__name__,
-        "chat_template": policy.tokenizer.chat_template is not None,
-        "memory": dict(memory.needed(shape)),
-    }
-
-
-def shape_of(policy: Policy) -> memory.Shape:
-    """What decides the model's memory, from its configuration."""
-    config: Any = policy.model.config.get_text_config()
-    heads = int(getattr(config, "num_attention_heads", 1))
-    head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-    return memory.Shape(
-        parameters=int(policy.model.num_parameters()),
-        layers=int(config.num_hidden_layers),
-        width=int(config.hidden_size),
-        heads=heads,
-        key_width=head_width * int(getattr(config, "num_key_value_heads", None) or heads),
-        vocabulary=int(config.vocab_size),
-        context=policy.context_length,
-    )
-
-
-@contextmanager
-def refusing(what: str, kind: type[Exception] = Exception) -> Iterator[None]:
-    """Tell a foreign loader's error as a refusal: whatever it is, the files are why it was raised."""
-    try:
-        yield
-    except (AlignmentError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except kind as error:
-        reason = printable(str(error).partition("\n")[0])
-        raise DataError(f"{what}: {type(error).__name__}: {reason}") from error
-
-
-def _drop_paths(path: Path) -> None:
-    """Forget where files lay on somebody's machine: a tokenizer may open what such a key names."""
-    if path.is_file():
-        kept = {key: value for key, value in read_object(path).items() if not _is_path(key)}
-        path.write_text(json.dumps(kept, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-def _is_path(key: str) -> bool:
-    return key.endswith(("_file", "_files", "name_or_path"))

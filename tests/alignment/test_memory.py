@@ -1,7 +1,7 @@
 """How much memory each kind of run needs, by hand."""
 
 from alignment import memory
-from alignment.importing import described
+from alignment.trying import described
 from tests.alignment.conftest import tiny_policy
 
 
