@@ -115,6 +115,9 @@ def drawn_field(info: FieldInfo, value: object, *, section: str = "") -> forms.F
     field.topic, field.advanced = extra["topic"], extra["advanced"]
     field.unit = "" if extra["unit"] in info.title.lower() else extra["unit"]  # said once
     field.when = json.dumps({f"{section}-{name}": asked for name, asked in extra["when"].items()})
+    field.untouched = info.default  # what it stays at where nothing reads it
+    if extra["when"]:
+        field.required = False  # it is not sent while it is hidden
     if kind is forms.FloatField:
         field.widget.attrs["step"] = "any"
     return field
@@ -184,13 +187,25 @@ def topics_of(form: forms.Form) -> list[Topic]:
 
 
 def values_of(form: forms.Form, section: str) -> dict[str, Any]:
-    """The cleaned values of one section, by setting."""
+    """The cleaned values of one section, by setting; what nothing reads and nobody sent is untouched."""
     prefix = f"{section}-"
     return {
         name.removeprefix(prefix): value
+        if name in form.data or is_read(form, name)
+        else form.fields[name].untouched
         for name, value in form.cleaned_data.items()
         if name.startswith(prefix)
     }
+
+
+def is_read(form: forms.Form, name: str) -> bool:
+    """Whether the choices that were made read this field."""
+    for choice, values in json.loads(form.fields[name].when).items():
+        made = form.cleaned_data.get(choice)
+        chosen = {str(one).lower() for one in (made if isinstance(made, list) else [made])}
+        if choice in form.fields and not (chosen & set(values) and is_read(form, choice)):
+            return False
+    return True
 
 
 def add_errors(form: forms.Form, error: ValidationError, *, section: str = "") -> None:

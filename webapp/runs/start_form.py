@@ -59,16 +59,22 @@ class StartForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.kind, self.project = kind, project
-        rows = project.artifacts.select_related("snapshot", "producer").order_by("-pk")
-        for role, words in asked_roles(kind).items():
-            fitting = rows.filter(type=ROLE_TYPES[role])
-            if ROLE_TYPES[role] == Artifact.Type.SNAPSHOT:
-                fitting = fitting.filter(snapshot__isnull=False)
-            self.fields[role] = artifact_field(words, fitting)
-            self.fields[role].when = json.dumps(read_when(kind, role))
         self.fields |= drawn_fields(kind, start or CONFIGS[kind]())
+        self.fields |= {role: self._role_field(role) for role in asked_roles(kind)}
         if "evaluate-judge" in self.fields:
             offer_judges(self, project)
+
+    def _role_field(self, role: str) -> ArtifactField:
+        words, type = asked_roles(self.kind)[role], ROLE_TYPES[role]
+        rows = self.project.artifacts.select_related("snapshot", "producer").order_by("-pk")
+        fitting = rows.filter(type=type)
+        if type == Artifact.Type.SNAPSHOT:
+            fitting = fitting.filter(snapshot__isnull=False)
+        field = artifact_field(words, fitting)
+        field.when = json.dumps(read_when(self.kind, role))
+        if words.topic:
+            field.topic, field.advanced = words.topic, False
+        return field
 
     def clean(self) -> dict[str, Any]:
         """Let the config itself judge the values, then look at what only makes sense together."""
@@ -99,8 +105,8 @@ class StartForm(forms.Form):
         return given
 
     def reads(self) -> list[forms.BoundField]:
-        """The fields of what the run reads."""
-        return [self[role] for role in asked_roles(self.kind)]
+        """The fields of what the run reads, at the head of the form."""
+        return [self[role] for role, words in asked_roles(self.kind).items() if not words.topic]
 
     def topics(self) -> list[Topic]:
         """The drawn fields by topic."""

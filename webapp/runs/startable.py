@@ -18,6 +18,7 @@ class Role(NamedTuple):
     title: str
     help: str
     empty: str = ""  # the choice of none, where that is one
+    topic: str = ""  # of the settings it stands with; none is the head of the form
 
 
 ROLES = {
@@ -95,7 +96,8 @@ STARTABLE: dict[str, Startable] = {
     "align": Startable(
         "align",
         "Align a model",
-        "The model answers, a reward model scores, and the answers it should give become likelier.",
+        "The model answers, a reward model scores, and better answers become likelier: f-DPG of any "
+        "divergence, RLOO, GRPO or PPO.",
         "a model",
         "Aligned model",
         "Objective",
@@ -103,8 +105,10 @@ STARTABLE: dict[str, Startable] = {
         {
             "labels": Role(
                 "Demonstrations",
-                "A snapshot; its preferred answers are imitated by the weight of demonstrations.",
-                "none, as their weight is 0",
+                "A snapshot whose preferred answers the policy stays able to write; read where "
+                "demonstrations have a weight.",
+                "none",
+                "Demonstrations",
             )
         },
     ),
@@ -154,15 +158,15 @@ STARTABLE: dict[str, Startable] = {
 
 
 def asked_roles(kind: str) -> dict[str, Role]:
-    """What the form of a kind asks for, by role; some of it only where a setting reads it."""
-    own = STARTABLE[kind].roles
-    return {role: own.get(role, ROLES[role]) for role in dict.fromkeys((*needed_roles(kind), *own))}
+    """What the form of a kind asks for, by role; some of it only where a choice reads it."""
+    by_choice, words = roles_by_choice(kind).values(), STARTABLE[kind].roles
+    roles = dict.fromkeys(role for rows in by_choice for row in rows.values() for role in row)
+    return {role: words.get(role, ROLES.get(role)) for role in roles | dict.fromkeys(words)}
 
 
-def needed_roles(kind: str) -> list[str]:
-    """What a kind reads for some choice, all else being the default."""
-    by_choice = roles_by_choice(kind).values()
-    return list(dict.fromkeys(role for rows in by_choice for row in rows.values() for role in row))
+def needed_roles(kind: str) -> tuple[str, ...]:
+    """What a run of the default settings reads."""
+    return RUN_KINDS[kind].roles(RUN_KINDS[kind].config())
 
 
 def roles_by_choice(kind: str) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -195,7 +199,7 @@ class Use(NamedTuple):
 
 
 def uses_of(artifact: Artifact) -> list[Use]:
-    """What can be started from an artifact: it takes the first role of its type."""
+    """What can be started from an artifact: it takes the first role of its type that is needed."""
     found = []
     for kind, row in STARTABLE.items():
         fitting = [role for role in needed_roles(kind) if ROLE_TYPES[role] == artifact.type]

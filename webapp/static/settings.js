@@ -1,5 +1,5 @@
-// Settings that only some choices read are hidden until such a choice is made, and so is a topic of
-// which nothing is left. Without this script all of them are shown. A field with an error stays.
+// Settings that only some choices read are hidden and not sent until such a choice is made, and so is
+// a topic of which nothing is left. Without this script all are shown. A field with an error stays.
 function isMade(form, [name, values]) {
   const controls = [...form.querySelectorAll(`[name="${name}"]`)];
   if (!controls.length) return true; // this form does not ask for it
@@ -14,6 +14,9 @@ function arrange(form) {
     const choices = Object.entries(JSON.parse(field.dataset.when));
     const read = choices.every((choice) => isMade(form, choice));
     field.hidden = !read && !field.matches(".wrong");
+    for (const control of field.querySelectorAll("input, select, textarea")) {
+      control.disabled = field.hidden; // not sent
+    }
   }
   for (const fold of form.querySelectorAll("details")) {
     fold.hidden = !fold.querySelector(".field:not([hidden])");

@@ -287,6 +287,15 @@ def test_an_evaluation_is_filled_from_the_run_that_made_the_model(rita, project,
     assert (form["evaluate-beta"].value(), form["evaluate-divergence"].value()) == (0.7, "le_cam")
 
 
+def test_the_evaluation_of_another_objective_is_about_reverse_kl(rita, project, stocked, var):
+    run = a_run(project, "pretrain")
+    settings = {"objective": "ppo", "divergence": "jensen_shannon"}
+    Run.objects.filter(pk=run.pk).update(config=settings)
+    made = an_artifact(project, var, producer=run)
+    form = rita.get(address(project, "evaluate", f"&policy={made.pk}")).context["form"]
+    assert form["evaluate-divergence"].value() == "reverse_kl"
+
+
 def test_a_reference_that_nobody_names_is_the_start_model(rita, project, stocked):
     sent = filled(project, "prefer", policy=stocked["policy"].pk)
     rita.post(address(project, "prefer"), sent)
@@ -351,6 +360,22 @@ def test_the_sentence_tells_time_place_and_memory_where_they_are_known(rita, pro
 def test_a_judge_is_asked_for_only_where_labels_decide():
     assert read_when("evaluate", "judge") == {"evaluate-judge": ["held_out_labels"]}
     assert read_when("evaluate", "policy") == {}
+
+
+def test_what_the_objective_does_not_read_need_not_be_sent(rita, project, stocked):
+    sent = filled(project, "align", **{"align-objective": "ppo"})
+    unread = {"align-divergence", "align-estimator", "align-group_scaling"}
+    answer = rita.post(address(project, "align"), {name: sent[name] for name in set(sent) - unread})
+    assert answer.status_code == 302, answer.context["form"].errors
+    assert Run.objects.get(name="Mine").config["group_scaling"] is True
+
+
+@pytest.mark.parametrize("objective", ["fdpg", "rloo", "grpo", "ppo"])
+def test_each_objective_is_summed_up_by_its_name(rita, project, stocked, objective):
+    sent = {"align-objective": objective, "kind": "align"}
+    answer = rita.get(address(project, "align"), filled(project, "align") | sent, headers=HTMX)
+    name = "Jensen-Shannon" if objective == "fdpg" else objective.upper()
+    assertContains(answer, f"128 completions by {name} at beta")
 
 
 def test_what_an_artifact_can_be_used_for(project, stocked):
