@@ -139,6 +139,7 @@ def launch(page, machine, lab, kind, *, values=None, **choices):
         if name in names and (box := page.locator(f"[name={kind}-{name}]")).is_visible():
             box.fill(str(value))
     page.get_by_role("button", name=STARTABLE[kind].title).click()
+    expect(page.locator(".error")).to_have_count(0)
     expect(page.locator("#live [data-state=succeeded]")).to_be_visible(timeout=PATIENCE)
     run = Run.objects.filter(project=lab, kind=kind).first()
     print(f"{kind} {choices}: {run.state} in {run.seconds:.1f} s; {key_numbers(run.summary)}")
@@ -178,7 +179,8 @@ def test_every_objective_is_started_from_its_form(machine, lab, bench):
     reward = Artifact.objects.get(type=Artifact.Type.REWARD)
     for objective in get_args(AlignConfig.model_fields["objective"].annotation):
         start("align", align__objective=objective, reward=str(reward.pk))
-    start("population", reward=str(reward.pk))
+    shared = QUICK | {"completions_per_prompt": 6}  # by three agents
+    start("population", values=shared, reward=str(reward.pk))
     start("reward", reward__labels="validation")
     start("evaluate")
     start("generate")

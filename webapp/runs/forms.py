@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, MaxLen
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from django import forms
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -71,6 +71,9 @@ CHOICE_LABELS = {
     "chatml": "ChatML",
     "plain": "Plain: “User: … Assistant:”",
 }
+
+
+BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", MinLen: "min_length", MaxLen: "max_length"}
 
 
 class Topic(NamedTuple):
@@ -144,21 +147,16 @@ def choices_of(names: object) -> list[tuple[str, str]]:
     return [(name, CHOICE_LABELS[name]) for name in get_args(names)]
 
 
-def limit(info: FieldInfo, kind: type[Ge | Gt | Le | MaxLen]) -> float | None:
+def limit(info: FieldInfo, kind: type[Ge | Gt | Le | MinLen | MaxLen]) -> float | None:
     """The setting's bound of this kind, if it has one."""
-    found = [vars_of(rule) for rule in info.metadata if isinstance(rule, kind)]
+    found = [getattr(rule, BOUNDS[kind]) for rule in info.metadata if isinstance(rule, kind)]
     return found[0] if found else None
-
-
-def vars_of(rule: Ge | Gt | Le | MaxLen) -> Any:  # noqa: ANN401 - whatever the config compares with
-    """The number in a bound."""
-    return (
-        rule.max_length if isinstance(rule, MaxLen) else getattr(rule, type(rule).__name__.lower())
-    )
 
 
 def bounds_in_words(info: FieldInfo) -> str:
     """What may be entered, as the last sentence of a field's help."""
+    if get_origin(info.annotation) is tuple:
+        return f"From {limit(info, MinLen)} to {limit(info, MaxLen)} of them."
     high = limit(info, Le)
     if (low := limit(info, Ge)) is not None:
         return f"From {shown(low)} to {shown(high)}."

@@ -13,7 +13,7 @@ from webapp.registry.models import Artifact, ArtifactQuerySet
 from webapp.runs.forms import Topic, add_errors, drawn_fields, topics_of, values_of
 from webapp.runs.kinds import ROLE_TYPES, RUN_KINDS
 from webapp.runs.refusals import Asked, refusals, split_of
-from webapp.runs.startable import ITSELF, Role, asked_roles, read_when
+from webapp.runs.startable import ITSELF, STARTABLE, Role, asked_roles, read_when
 
 
 class ArtifactField(forms.ModelChoiceField):
@@ -59,7 +59,8 @@ class StartForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.kind, self.project = kind, project
-        self.fields |= drawn_fields(kind, start or CONFIGS[kind]())
+        fixed = STARTABLE[kind].fixed
+        self.fields |= drawn_fields(kind, start or CONFIGS[kind](), without=fixed)
         self.fields |= {role: self._role_field(role) for role in asked_roles(kind)}
         if "evaluate-judge" in self.fields:
             offer_judges(self, project)
@@ -73,7 +74,7 @@ class StartForm(forms.Form):
         field = artifact_field(words, fitting)
         field.when = json.dumps(read_when(self.kind, role))
         if words.topic:
-            field.topic, field.advanced = words.topic, False
+            field.topic, field.advanced = words.topic, True
         return field
 
     def clean(self) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Startable(NamedTuple):
     opened: str  # the topics that are not folded
     prompts: tuple[Split, int] | None = None  # how many of a split it needs
     roles: Mapping[str, Role] = NOTHING_ELSE  # asked for in other words, or only by some settings
+    fixed: tuple[str, ...] = ()  # settings that are not asked for
 
 
 GROUPS = {
@@ -121,6 +122,7 @@ STARTABLE: dict[str, Startable] = {
         "Population",
         "Objective",
         (Split.TRAIN, 1),
+        fixed=("inference_weight", "inference_temperature", "inference_weights"),
     ),
     "evaluate": Startable(
         "look",

@@ -71,3 +71,9 @@ def test_an_impossible_divergence_is_refused_at_the_divergence():
     with pytest.raises(ValidationError) as refusal:
         AlignConfig(divergence="reverse_kl", must_contain="please")
     assert refusal.value.errors()[0]["ctx"]["error"].setting == "divergence"
+
+
+def test_bounds_are_told_as_people_write_them():
+    fields = drawn_fields("population", CONFIGS["population"]())
+    assert fields["population-divergences"].help_text.endswith("From 2 to 10 of them.")
+    assert fields["population-weight_limit"].help_text.endswith("From 0 to 1,000,000.")
