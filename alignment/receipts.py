@@ -161,7 +161,7 @@ def gradient_error(toy: Toy) -> float:
     config, exact = toy.problem.config, exact_gradient(toy)
     errors = [relative(expected_gradient(toy, toy.state.policy, old=False), exact)]
     weighed = config.objective == "fdpg" and config.estimator == "score"
-    if config.updates_per_step > 1 and weighed:
+    if (config.updates_per_step > 1 or config.replay_share) and weighed:
         errors.append(relative(expected_gradient(toy, toy.problem.reference, old=True), exact))
     return max(errors)
 

@@ -436,10 +436,11 @@ class AlignConfig(PolicyGradientSettings, TargetedSettings, OneDivergence):
         reverse = self.divergence == "reverse_kl" or (
             self.divergence == "alpha" and abs(self.alpha - 1) < 1e-6
         )
-        if self.estimator == "rao_blackwell" and not (reverse and self.updates_per_step == 1):
+        once = self.updates_per_step == 1 and not self.replay_share
+        if self.estimator == "rao_blackwell" and not (reverse and once):
             raise ConflictError(
                 "estimator",
-                "the Rao-Blackwell estimator is for reverse KL with one update per step",
+                "the Rao-Blackwell estimator is for reverse KL with one update per step and no replay",
             )
         return self
 

@@ -110,3 +110,23 @@ class PolicyGradientSettings(Settings):
         le=4096,
         advanced=True,
     )
+    replay_share: float = setting(
+        0.0,
+        "Share of replay",
+        help="Of a step's prompts, those whose completions are of earlier steps: they cost no "
+        "sampling, but the policy has moved since; 0 keeps none.",
+        topic="Replay",
+        ge=0,
+        le=0.9,
+        advanced=True,
+    )
+    replay_steps: int = setting(
+        4,
+        "Steps kept",
+        help="How many of the last steps' completions may be replayed.",
+        topic="Replay",
+        unit="steps",
+        ge=1,
+        le=1000,
+        advanced=True,
+    )

@@ -39,10 +39,9 @@ from alignment.objectives.problem import (
     State,
     begin,
     prepare,
-    restore,
-    save,
     score,
 )
+from alignment.objectives.saving import restore, save
 from alignment.objectives.steps import guarded_step, parts
 from alignment.policies import Policy
 from alignment.receipts import receipts, with_contract

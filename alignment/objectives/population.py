@@ -42,10 +42,9 @@ from alignment.objectives.problem import (
     State,
     begin,
     learn_z,
-    restore_all,
-    save_all,
     score,
 )
+from alignment.objectives.saving import restore_all, save_all
 from alignment.objectives.steps import (
     descend,
     described,

@@ -1,18 +1,16 @@
 """What an on-policy run is about, the state that decides its next step, and how both begin."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from alignment import checkpoints
 from alignment.config import AlignConfig
 from alignment.errors import ConfigError, DataError, DivergedError
 from alignment.estimators import ZCache
-from alignment.events import Event
 from alignment.moments import fit_moments
 from alignment.objectives.values import ValueHead
 from alignment.policies import Policy
@@ -68,6 +66,7 @@ class State:
     )  # of the reference, until lambda is fitted
     fit: dict[str, Any] = field(default_factory=dict)  # lambda and how sure it is, once fitted
     value_head: ValueHead | None = None  # PPO's
+    replay: list["Kept"] = field(default_factory=list)  # of the last steps, the oldest first
 
     @property
     def lambdas(self) -> list[float]:
@@ -109,6 +108,13 @@ class Scored:
         )
 
 
+class Kept(NamedTuple):
+    """A step's completions: the numbers of its prompts, and as many completions of each."""
+
+    places: tuple[int, ...]
+    scored: Scored
+
+
 def begin(problem: Problem) -> State:
     """The state before anything was drawn, of the policy that the problem starts from."""
     return fresh(problem, Policy.load(problem.start))
@@ -132,73 +138,6 @@ def value_head(problem: Problem, policy: Policy) -> ValueHead | None:
     if problem.config.objective != "ppo":
         return None
     return ValueHead.of(policy.model, problem.config.value_weight, problem.seed)
-
-
-def restore(problem: Problem, checkpoint: Path) -> tuple[State, bool]:
-    """The state of a checkpoint, and whether this machine will continue it bit by bit."""
-    states, bit_exact = restore_all({checkpoints.POLICY: problem}, checkpoint)
-    return states[checkpoints.POLICY], bit_exact
-
-
-def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict[str, State], bool]:
-    """The states that `save_all` saved, by name; what they shared they share again."""
-    tensors, facts = checkpoints.load(checkpoint)
-    generator = torch.Generator()
-    generator.set_state(tensors["generator"])
-    z, seen = ZCache(facts["z"]), checkpoints.below("seen", tensors)
-    states = {}
-    for name, problem in problems.items():
-        policy = Policy.load(checkpoint / name)
-        head = value_head(problem, policy)
-        if head is not None:
-            head.load_state_dict(checkpoints.below(f"value_head/{name}", tensors))
-        optimizer = adam(policy, head, problem.config)
-        checkpoints.restore_optimizer(optimizer, checkpoints.below(f"optimizer/{name}", tensors))
-        measured = checkpoints.below(f"measured/{name}", tensors)
-        states[name] = State(
-            policy,
-            optimizer,
-            generator,
-            z,
-            facts["reference_rewards"],
-            step=facts["step"],
-            over_budget=facts["over_budget"][name],
-            mismatch=facts["mismatch"][name],
-            measured={key: tensor.to(policy.device) for key, tensor in measured.items()},
-            seen=seen,
-            fit=facts["fit"],
-            value_head=head,
-        )
-    return states, facts["machine"] == checkpoints.machine()
-
-
-def save(state: State, folder: Path) -> Event:
-    """Commit a checkpoint of the state below the run folder."""
-    return save_all({checkpoints.POLICY: state}, folder)
-
-
-def save_all(states: Mapping[str, State], folder: Path) -> Event:
-    """Commit one checkpoint of states that share all but their policies and optimizers."""
-    shared = next(iter(states.values()))
-    tensors = {
-        "generator": shared.generator.get_state(),
-        **checkpoints.named("seen", shared.seen),
-    }
-    for name, state in states.items():
-        optimizer = checkpoints.optimizer_tensors(state.optimizer)
-        tensors |= checkpoints.named(f"optimizer/{name}", optimizer)
-        tensors |= checkpoints.named(f"measured/{name}", state.measured)
-        if state.value_head is not None:
-            tensors |= checkpoints.named(f"value_head/{name}", state.value_head.state_dict())
-    facts: dict[str, Any] = {
-        "z": shared.z.state_dict(),
-        "reference_rewards": shared.reference_rewards,
-        "over_budget": {name: state.over_budget for name, state in states.items()},
-        "mismatch": {name: state.mismatch for name, state in states.items()},
-        "fit": shared.fit,
-    }
-    policies = {name: state.policy for name, state in states.items()}
-    return checkpoints.save(folder, shared.step, policies, tensors, facts)
 
 
 def adam(policy: Policy, head: ValueHead | None, config: AlignConfig) -> torch.optim.Optimizer:

@@ -39,6 +39,7 @@ class Drawn:
     log_z: Tensor  # (prompts,)
     known: Tensor  # (prompts,) bool: some sample with P > 0 was seen
     u: Tensor  # (prompts, n)
+    fresh: int  # completions, the first ones, that the policy of this step has drawn
 
     @property
     def known_rows(self) -> Tensor:
@@ -53,7 +54,7 @@ class Pass:
     batch: Batch
     logits: Tensor  # (b, keep, vocab)
     logps: Tensor  # (b, length) of the completions' tokens, with gradient
-    shift: Tensor  # (b, length) log policy - log sampler; exactly 0, with gradient, where fresh
+    shift: Tensor  # (b, length) log policy - log sampler, with gradient; exactly 0 where fresh
     values: Tensor | None = None  # (b, length) with gradient, where there is a value head
 
 
@@ -100,4 +101,4 @@ def placed(
     found = [state.z.log_z(problem.prompts[place].key) for place in chosen]
     log_z = torch.tensor(found, dtype=torch.float64)
     u = log_z.to(scored.log_weights)[:, None] - scored.log_weights.view(len(chosen), -1)
-    return Drawn(term, scored, log_z, (log_z != -math.inf).to(u.device), u)
+    return Drawn(term, scored, log_z, (log_z != -math.inf).to(u.device), u, u.numel())

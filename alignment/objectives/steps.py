@@ -15,6 +15,7 @@ from alignment.estimators import ess_fraction
 from alignment.objectives.demonstrations import imitate
 from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, Scored, State, learn_z
+from alignment.objectives.replay import mixed, remember, replayed
 from alignment.objectives.samples import Drawn, Pass, Rated, draw, terms_of
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import values_at, watched
@@ -35,6 +36,7 @@ class Part:
     loss: Tensor
     mismatch: Tensor  # largest distance of the sampler's log-probabilities from the scorer's
     means: dict[str, Tensor] = field(default_factory=dict)  # over the completions, for the metrics
+    shifts: list[Tensor] = field(default_factory=list)  # log policy - log sampler, where not fresh
 
 
 def guarded_step(problem: Problem, state: State) -> dict[str, float]:
@@ -56,11 +58,13 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
     drawn = [draw(problem, state, chosen, term) for term in terms_of(config)]
     watch_budget(problem, state, drawn[0].scored, len(chosen))
     rate = rate_at(config, state.step)
-    rated = [OBJECTIVES[config.objective](problem, state, one) for one in drawn]
-    lessons = list(zip(drawn, rated, strict=True))
+    learned = [mixed(problem, state, drawn[0], chosen), *drawn[1:]] if state.replay else drawn
+    rated = [OBJECTIVES[config.objective](problem, state, one) for one in learned]
+    lessons = list(zip(learned, rated, strict=True))
     moved = [update(problem, state, lessons, rate, k) for k in range(config.updates_per_step)]
     for term in drawn:
         learn_z(problem, state.z, chosen, term.scored.log_weights)
+    remember(config, state, chosen, drawn[0].scored)
     state.step += 1
     state.mismatch = max(state.mismatch, moved[0]["logp/mismatch"])
     train = drawn[0]
@@ -87,6 +91,8 @@ def update(
     parts = [backward(state, drawn, rated, old=turn > 0) for drawn, rated in lessons]
     loss = sum(part.loss.item() for part in parts)
     means = {name: mean.item() for name, mean in parts[0].means.items()}
+    if parts[0].shifts:
+        means["weights/ess"] = ess_fraction(torch.cat(parts[0].shifts)).item()
     if config.demonstration_weight:
         nll = imitate(problem, state, state.step * config.updates_per_step + turn)
         means["nll/demonstrations"] = nll
@@ -118,32 +124,35 @@ def rate_at(config: AlignConfig, step: int) -> float:
 
 
 def backward(state: State, drawn: Drawn, rated: Rated, *, old: bool) -> Part:
-    """Add the gradient of one term's loss, batch by batch."""
+    """Add the gradient of one term's loss, batch by batch; `old` says that no completion is fresh."""
     rollouts, term = drawn.scored.rollouts, drawn.term
+    rows, fresh = len(rollouts.prompts), 0 if old else drawn.fresh
     zero = torch.zeros((), device=drawn.u.device, dtype=torch.float64)
     part = Part(zero, zero.float())
     with term.used(state.policy):
         for batch in batches(rollouts):
-            share = len(batch.rows) / len(rollouts.prompts)
+            share = len(batch.rows) / rows
             sampled = rollouts.token_logps[batch.rows, : batch.mask.shape[1]]
-            done = forward(state, batch, term.temperature, None if not old else sampled)
+            new = batch.rows < fresh
+            done = forward(state, batch, term.temperature, sampled, new)
             loss, metrics = rated.loss(done)
             (term.weight * share * loss).backward()  # type: ignore[no-untyped-call]
             part.loss = part.loss + term.weight * share * loss.detach()
-            distance = (done.logps.detach() - sampled).abs().max()
-            part.mismatch = torch.maximum(part.mismatch, distance)
+            distance = (done.logps.detach() - sampled).abs() * new[:, None]
+            part.mismatch = torch.maximum(part.mismatch, distance.max())
+            part.shifts += [done.shift.detach().double().sum(1)[~new]] if fresh < rows else []
             for name, mean in metrics.items():
                 part.means[name] = part.means.get(name, zero) + share * mean
     return part
 
 
-def forward(state: State, batch: Batch, temperature: float, sampled: Tensor | None) -> Pass:
-    """The policy's forward over a batch; `sampled` (b, length) where another policy has drawn it."""
+def forward(state: State, batch: Batch, temperature: float, sampled: Tensor, new: Tensor) -> Pass:
+    """The policy's forward over a batch: its sampler's logps (b, length), and (b,) which it is itself."""
     model, head = state.policy.model, state.value_head
     with watched(model, head) as states:
         logits = completion_logits(model, batch) / temperature
     logps = token_logps(logits, batch)
-    shift = logps - (logps.detach() if sampled is None else sampled)
+    shift = logps - torch.where(new[:, None], logps.detach(), sampled)
     values = values_at(head, states[0], batch) if head is not None else None
     return Pass(batch, logits, logps, shift, values)
 
@@ -208,6 +217,6 @@ def parts(target: Target, values: Values) -> Iterator[tuple[str, Tensor]]:
 
 
 def prompts_of_step(problem: Problem, step: int) -> list[int]:
-    """Numbers of the step's prompts."""
-    size = problem.config.prompts_per_step
+    """Numbers of the prompts that the step draws completions of."""
+    size = problem.config.prompts_per_step - replayed(problem.config)
     return places_of_turn(step, size, len(problem.prompts), problem.seed)

@@ -60,6 +60,12 @@ def says_sun(policy, rollouts):
 
 @pytest.fixture
 def problem(policy_folder):
+    return problems(policy_folder)
+
+
+def problems(policy_folder):
+    """Makes a problem about the policy of a folder, with these settings."""
+
     def make(count=6, reward=says_sun, **settings):
         config = AlignConfig(**{**SMALL, **settings})
         reference = Policy.load(policy_folder)

@@ -163,7 +163,7 @@ def all_outcomes(policy, rollouts, energies, term):
     log_z = (reference.sum(1) + energies).logsumexp(0, keepdim=True)
     values = Values(energies, torch.zeros(n, 0), torch.zeros(n, 0))
     scored = Scored(drawn, values, reference, weights)
-    return Drawn(term, scored, log_z, torch.tensor([True]), log_z - weights[None])
+    return Drawn(term, scored, log_z, torch.tensor([True]), log_z - weights[None], n)
 
 
 def without_baseline(problem, state, drawn):

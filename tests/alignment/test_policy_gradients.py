@@ -43,6 +43,12 @@ def worths(problem, state, drawn, shift=0.0):
     return -found, batch, metrics
 
 
+def fresh(drawn, batch):
+    """The sampler's log-probabilities of a batch that the policy itself has drawn."""
+    sampled = drawn.scored.rollouts.token_logps[batch.rows, : batch.mask.shape[1]]
+    return sampled, torch.ones(len(batch.rows), dtype=torch.bool)
+
+
 def gradient(problem, state, drawn):
     """That of a step's first update, by parameter of the policy."""
     state.policy.model.zero_grad()
@@ -205,7 +211,7 @@ def test_a_kl_in_the_loss_pulls_back_to_the_reference():
     same = draw(problem, near, [0, 1], Term())
     rated = OBJECTIVES["grpo"](problem, near, same)
     (batch,) = batches(same.scored.rollouts)
-    assert rated.loss(forward(near, batch, 1.0, None)).metrics["kl/k3"] < 1e-20
+    assert rated.loss(forward(near, batch, 1.0, *fresh(same, batch))).metrics["kl/k3"] < 1e-20
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
@@ -214,7 +220,7 @@ def test_the_value_moves_the_policy_by_its_weight_alone(weight):
     torch.nn.init.normal_(state.value_head.outer.weight)
     _, _, drawn = toy("rloo")
     (batch,) = batches(drawn.scored.rollouts)
-    values = forward(state, batch, 1.0, None).values
+    values = forward(state, batch, 1.0, *fresh(drawn, batch)).values
     values.sum().backward()
     trunk = [weight.grad for weight in state.policy.model.parameters()]
     moved = sum(0 if grad is None else grad.abs().sum() for grad in trunk)

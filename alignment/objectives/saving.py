@@ -1,0 +1,97 @@
+"""A run's state in a checkpoint, and out of it again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alignment import checkpoints
+from alignment.estimators import ZCache
+from alignment.events import Event
+from alignment.objectives import replay
+from alignment.objectives.problem import Problem, State, adam, value_head
+from alignment.policies import Policy
+
+
+def save(state: State, folder: Path) -> Event:
+    """Commit a checkpoint of the state below the run folder."""
+    return save_all({checkpoints.POLICY: state}, folder)
+
+
+def save_all(states: Mapping[str, State], folder: Path) -> Event:
+    """Commit one checkpoint of states that share all but their policies and optimizers."""
+    shared = next(iter(states.values()))
+    tensors = {
+        "generator": shared.generator.get_state(),
+        **checkpoints.named("seen", shared.seen),
+    }
+    for name, state in states.items():
+        tensors |= tensors_of(name, state)
+    facts: dict[str, Any] = {
+        "z": shared.z.state_dict(),
+        "reference_rewards": shared.reference_rewards,
+        "over_budget": {name: state.over_budget for name, state in states.items()},
+        "mismatch": {name: state.mismatch for name, state in states.items()},
+        "replay": {name: [kept.places for kept in state.replay] for name, state in states.items()},
+        "fit": shared.fit,
+    }
+    policies = {name: state.policy for name, state in states.items()}
+    return checkpoints.save(folder, shared.step, policies, tensors, facts)
+
+
+def tensors_of(name: str, state: State) -> dict[str, Tensor]:
+    """What a policy of this name has for itself."""
+    optimizer = checkpoints.optimizer_tensors(state.optimizer)
+    tensors = checkpoints.named(f"optimizer/{name}", optimizer)
+    tensors |= checkpoints.named(f"measured/{name}", state.measured)
+    if state.value_head is not None:
+        tensors |= checkpoints.named(f"value_head/{name}", state.value_head.state_dict())
+    for number, kept in enumerate(state.replay):
+        tensors |= checkpoints.named(f"replay/{name}/{number}", replay.tensors_of(kept.scored))
+    return tensors
+
+
+def restore(problem: Problem, checkpoint: Path) -> tuple[State, bool]:
+    """The state of a checkpoint, and whether this machine will continue it bit by bit."""
+    states, bit_exact = restore_all({checkpoints.POLICY: problem}, checkpoint)
+    return states[checkpoints.POLICY], bit_exact
+
+
+def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict[str, State], bool]:
+    """The states that `save_all` saved, by name; what they shared they share again."""
+    tensors, facts = checkpoints.load(checkpoint)
+    generator = torch.Generator()
+    generator.set_state(tensors["generator"])
+    z, seen = ZCache(facts["z"]), checkpoints.below("seen", tensors)
+    states = {}
+    for name, problem in problems.items():
+        policy = Policy.load(checkpoint / name)
+        head = value_head(problem, policy)
+        if head is not None:
+            head.load_state_dict(checkpoints.below(f"value_head/{name}", tensors))
+        optimizer = adam(policy, head, problem.config)
+        checkpoints.restore_optimizer(optimizer, checkpoints.below(f"optimizer/{name}", tensors))
+        measured = checkpoints.below(f"measured/{name}", tensors)
+        states[name] = State(
+            policy,
+            optimizer,
+            generator,
+            z,
+            facts["reference_rewards"],
+            step=facts["step"],
+            over_budget=facts["over_budget"][name],
+            mismatch=facts["mismatch"][name],
+            measured={key: tensor.to(policy.device) for key, tensor in measured.items()},
+            seen=seen,
+            fit=facts["fit"],
+            value_head=head,
+            replay=[
+                replay.restored(
+                    problem, places, checkpoints.below(f"replay/{name}/{number}", tensors)
+                )
+                for number, places in enumerate(facts["replay"][name])
+            ],
+        )
+    return states, facts["machine"] == checkpoints.machine()
