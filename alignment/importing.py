@@ -27,7 +27,17 @@ from alignment.modelfiles import (
     wanted,
 )
 from alignment.policies import Policy, default_device
-from alignment.trying import apply_template, check_description, described, load, refusing, try_out
+from alignment.trying import (
+    apply_template,
+    check_description,
+    described,
+    described_encoder,
+    is_masked,
+    load,
+    refusing,
+    try_out,
+    try_reading,
+)
 
 Progress = Generator[Event, str | None, Mapping[str, object]]
 
@@ -61,26 +71,31 @@ def done(step: int) -> StepDone:
 
 
 def add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) -> Progress:
-    """A whole model, kept byte for byte but for a chosen chat template."""
+    """A whole model, kept byte for byte but for a chosen chat template; an encoder has none.
+
+    An encoder such as BERT can be the backbone of a reward model, and no policy.
+    """
     if "base" in spec.inputs:
         raise DataError("These files are a whole model, not an adapter; choose no base model.")
     template = ImportConfig.model_validate(spec.config).template
     check_description(incoming, tensors)
     yield done(2)
     yield PhaseStarted(name="loading")
-    policy = load(incoming)
-    apply_template(policy.tokenizer, template)
+    policy, masked = load(incoming), is_masked(incoming)
+    if not masked:
+        apply_template(policy.tokenizer, template)
     yield done(3)
     yield PhaseStarted(name="trying")
-    try_out(policy)
+    (try_reading if masked else try_out)(policy)
     with committed(folder / "output") as output:
         for path in incoming.iterdir():
             path.rename(output / path.name)
-        if template != "own":
+        if template != "own" and not masked:
             (output / "chat_template.jinja").unlink(missing_ok=True)
             policy.tokenizer.save_pretrained(output)
     stored = sorted(DTYPES.get(name, name.lower()) for name in tensors.dtypes)
-    return {**described(policy), "dtype": ", ".join(stored)}
+    card = described_encoder(policy) if masked else described(policy)
+    return {**card, "dtype": ", ".join(stored)}
 
 
 def add_adapter(spec: RunSpec, folder: Path, incoming: Path) -> Progress:

@@ -12,8 +12,11 @@ from typing import Any
 
 import torch
 from jinja2 import TemplateError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment import memory
@@ -34,16 +37,18 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+UNREAD = "pooler."  # of encoders, which reward models read without it
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 
 
 def check_description(folder: Path, tensors: Tensors) -> None:
-    """Whether config.json describes a causal language model that these files hold."""
+    """Whether config.json describes a causal or a masked language model that these files hold."""
     config = read_object(folder / "config.json")
     kind = str(config.get("model_type"))
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not is_masked(folder):
         raise DataError(
-            f"config.json says “{printable(kind)}”, which is no causal language model known here."
+            f"config.json says “{printable(kind)}”, which is no causal and no masked language model "
+            "known here."
         )
     if config.get("quantization_config"):
         raise DataError("config.json says the weights are quantised; add the full-precision model.")
@@ -61,6 +66,18 @@ def check_description(folder: Path, tensors: Tensors) -> None:
     refuse_too_large(parameters)
 
 
+def is_masked(folder: Path) -> bool:
+    """Whether config.json describes an encoder such as BERT: it reads both ways and cannot write."""
+    config = read_object(folder / "config.json")
+    writes = config.get("is_decoder") or config.get("is_encoder_decoder")
+    return config.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not writes
+
+
+def auto_class(folder: Path) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
+    """What loads the model: with its head where it writes, without where it only reads."""
+    return AutoModel if is_masked(folder) else AutoModelForCausalLM
+
+
 def described_parameters(folder: Path) -> int:
     """How many weights config.json describes, without making them."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -68,8 +85,7 @@ def described_parameters(folder: Path) -> int:
     if layers > DEEPEST:
         raise DataError(f"config.json describes {layers:,} layers.")
     with torch.device("meta"):
-        auto: Any = AutoModelForCausalLM  # untyped
-        model = auto.from_config(config, trust_remote_code=False)
+        model = auto_class(folder).from_config(config, trust_remote_code=False)
     return int(model.num_parameters())
 
 
@@ -91,8 +107,7 @@ def load(folder: Path) -> Policy:
             folder, local_files_only=True, trust_remote_code=False
         )
     with refusing("The model cannot be loaded"):
-        auto: Any = AutoModelForCausalLM  # its type says nothing of the second value
-        model, info = auto.from_pretrained(
+        model, info = auto_class(folder).from_pretrained(
             folder,
             local_files_only=True,
             trust_remote_code=False,
@@ -100,7 +115,7 @@ def load(folder: Path) -> Policy:
             dtype=torch.float32,
             output_loading_info=True,
         )
-    if missing := sorted(info["missing_keys"]):
+    if missing := sorted(key for key in info["missing_keys"] if not key.startswith(UNREAD)):
         raise DataError(
             f"The files lack {len(missing)} of the model's weights, “{printable(missing[0])}” first."
         )
@@ -150,6 +165,16 @@ def try_out(policy: Policy) -> None:
 
 
 @torch.no_grad()
+def try_reading(policy: Policy) -> None:
+    """Let an encoder read once; raises DataError where it cannot."""
+    with refusing("The model cannot read a prompt"):
+        ids = torch.tensor([policy.prompt_ids(TRIED)], device=policy.device)
+        states = policy.model(input_ids=ids).last_hidden_state
+    if not states.isfinite().all():
+        raise DataError("The model reads what is not a number; its weights are damaged.")
+
+
+@torch.no_grad()
 def looks_ahead(policy: Policy, prompt: Sequence[int]) -> bool:
     """Whether another last token changes what is predicted before it."""
     ids = torch.tensor([[*prompt, 0], [*prompt, policy.eos_id or 1]], device=policy.device)
@@ -169,6 +194,13 @@ def described(policy: Policy) -> dict[str, object]:
         "chat_template": policy.tokenizer.chat_template is not None,
         "memory": dict(memory.needed(shape)),
     }
+
+
+def described_encoder(policy: Policy) -> dict[str, object]:
+    """What a card says about a model that only reads."""
+    card = described(policy)
+    reward = memory.needed(shape_of(policy))["reward"]
+    return card | {"encoder": True, "memory": {"reward": reward}}
 
 
 def shape_of(policy: Policy) -> memory.Shape:

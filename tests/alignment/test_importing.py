@@ -11,7 +11,15 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, BertLMHeadModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    BertConfig,
+    BertForMaskedLM,
+    BertLMHeadModel,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+)
 
 from alignment.adapters import MEANT, settings_of
 from alignment.config import RunSpec
@@ -21,6 +29,7 @@ from alignment.folders import file_sha256, verify
 from alignment.modelfiles import check_folder
 from alignment.policies import Policy
 from alignment.records import Message
+from alignment.reward import RewardModel
 from alignment.trainer import drive
 from alignment.trying import refuse_too_large
 from tests.alignment.conftest import tiny_policy
@@ -223,9 +232,15 @@ def of_damaged_numbers(folder):
 
 
 def reading_both_ways(folder):
+    """A model of a kind that writes, set to read ahead."""
+    config = Gemma3TextConfig(**SMALL, head_dim=8, use_bidirectional_attention=True)
+    Gemma3ForCausalLM(config).save_pretrained(folder)
+
+
+def an_encoder(folder, kind=BertForMaskedLM, **changes):
     names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
-    config = BertConfig(**{name: SMALL[name] for name in names}, intermediate_size=32)
-    BertLMHeadModel(config).save_pretrained(folder)
+    config = BertConfig(**{name: SMALL[name] for name in names}, intermediate_size=32, **changes)
+    kind(config).save_pretrained(folder)
 
 
 def with_more_tokens_than_the_model_knows(folder):
@@ -283,6 +298,31 @@ def test_what_is_not_fine_is_refused_by_name(model, add, output, spoil, words):
     assert words in str(refused.value)
     assert not output.exists()
     assert not (model.parent / "sprung").exists()
+
+
+@pytest.mark.parametrize("template", ["own", "plain"])
+def test_an_encoder_is_kept_for_reward_models(model, add, output, template):
+    an_encoder(model)
+    summary = add(model, template=template)[-1].summary
+    assert (summary["encoder"], summary["architecture"]) == (True, "BertModel")
+    assert set(summary["memory"]) == {"reward"}
+    assert file_sha256(output / "model.safetensors") == file_sha256(model / "model.safetensors")
+    assert RewardModel.fresh(output).pooling == "mean"
+
+
+def test_a_decoder_of_an_encoder_s_kind_is_a_policy(model, add):
+    an_encoder(model, BertLMHeadModel, is_decoder=True)
+    assert "encoder" not in add(model)[-1].summary
+
+
+def test_a_damaged_encoder_is_refused(model, add, output):
+    an_encoder(model)
+    weights = load_file(model / "model.safetensors")
+    weights["bert.embeddings.word_embeddings.weight"] *= float("nan")
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DataError, match="not a number"):
+        add(model)
+    assert not output.exists()
 
 
 def test_the_trap_of_these_tests_works(tmp_path):
