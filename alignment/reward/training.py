@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from alignment.config import RewardConfig, RunSpec
+from alignment.errors import ConfigError
 from alignment.events import Event, Finished, PhaseStarted, Ready
 from alignment.folders import committed
 from alignment.policies import default_device
@@ -64,6 +65,8 @@ def finished(
         texts = [ids for example in learned.fitted for ids in example.texts]
     else:
         role = "reference" if "reference" in spec.inputs else "backbone"
+        if role == "backbone" and learned.model.pooling is not None:
+            raise ConfigError("The backbone is an encoder and draws no samples; name a reference.")
         texts = reference_texts(learned.model, folder / spec.inputs[role], labels, spec.seed)
     return replace(standardised(learned.model, texts), caution=config.caution)
 

@@ -15,7 +15,7 @@ from transformers import (
     T5Model,
 )
 
-from alignment.errors import DataError
+from alignment.errors import ConfigError, DataError
 from alignment.policies import Policy
 from alignment.records import Message
 from alignment.reward import RewardModel
@@ -134,6 +134,12 @@ def test_positions_that_a_model_counts_but_cannot_use_are_not_used(tmp_path):
     scores = model.score_texts(prompts, ["good " * 40, "bad"])
     assert model.context_length == 32
     assert scores.isfinite().all()
+
+
+def test_an_encoder_draws_no_samples_to_be_centred_on(tmp_path, bert):
+    pairs = [a_pair(f"{word} a", "good", "bad") for word in WORDS]
+    with pytest.raises(ConfigError, match="name a reference"):
+        run(tmp_path, pairs, backbone=bert, epochs=1, centring="reference")
 
 
 def test_an_encoder_with_a_decoder_is_refused(tmp_path):

@@ -16,6 +16,11 @@ class ArtifactQuerySet(models.QuerySet["Artifact"]):
         """Model versions that can be a policy, newest first."""
         return self.filter(type=Artifact.Type.MODEL).order_by("-pk")
 
+    def backbones(self) -> "ArtifactQuerySet":
+        """What a reward model can start from, newest first: models, and encoders too."""
+        kinds = (Artifact.Type.MODEL, Artifact.Type.ENCODER)
+        return self.filter(type__in=kinds).order_by("-pk")
+
     def reward_models(self) -> "ArtifactQuerySet":
         """Reward models, newest first."""
         return self.filter(type=Artifact.Type.REWARD).order_by("-pk")
@@ -26,6 +31,7 @@ class Artifact(models.Model):
 
     class Type(models.TextChoices):
         MODEL = "model"
+        ENCODER = "encoder"  # reads both ways, as BERT does: a reward model's backbone, no policy
         REWARD = "reward", "reward model"
         SNAPSHOT = "snapshot"
         COMPLETIONS = "completions"

@@ -22,8 +22,8 @@ class Ancestor(NamedTuple):
 
 
 def listed(project: Project) -> QuerySet[Artifact]:
-    """Models and reward models, newest first, with what a row shows."""
-    kinds = [Artifact.Type.MODEL, Artifact.Type.REWARD]
+    """Models, encoders and reward models, newest first, with what a row shows."""
+    kinds = [Artifact.Type.MODEL, Artifact.Type.ENCODER, Artifact.Type.REWARD]
     rows = project.artifacts.filter(type__in=kinds).select_related("producer").order_by("-pk")
     return rows.annotate(used=Count("uses")).prefetch_related("producer__parts__round")
 
@@ -70,7 +70,12 @@ class Number(NamedTuple):
     value: str
 
 
-ELSEWHERE = {"memory", "bytes", "receipts"}  # of a summary: they have their own place on the page
+ELSEWHERE = {
+    "memory",
+    "bytes",
+    "receipts",
+    "encoder",
+}  # of a summary: they have their own place on the page
 SPELLED = {"kl": "KL", "nll": "NLL", "z": "Z"}
 
 

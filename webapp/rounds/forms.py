@@ -42,7 +42,7 @@ class RoundForm(forms.Form):
         required=False,
         label="Reward model starts from",
         empty_label="the start model",
-        help_text="Another model, such as a larger one, may learn the labels better.",
+        help_text="Another model, such as a larger one or an encoder, may learn the labels better.",
     )
     seed = forms.IntegerField(
         min_value=0, max_value=2**31 - 1, help_text="The same seed repeats the round."
@@ -57,8 +57,8 @@ class RoundForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.fields["snapshot"].queryset = project.snapshots.all()
-        for role in ("policy", "backbone"):
-            self.fields[role].queryset = project.artifacts.models()
+        self.fields["policy"].queryset = project.artifacts.models()
+        self.fields["backbone"].queryset = project.artifacts.backbones()
         self.fields["seed"].initial = start.seed
         for section, fixed in FIXED.items():
             self.fields |= drawn_fields(section, getattr(start, section), without=fixed)

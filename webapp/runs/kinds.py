@@ -32,20 +32,21 @@ from webapp.runs.described import agent_title
 from webapp.runs.errors import RunError
 from webapp.runs.models import Run
 
-MODEL, REWARD, SNAPSHOT, SCORES = (
+MODEL, ENCODER, REWARD, SNAPSHOT, SCORES = (
     Artifact.Type.MODEL,
+    Artifact.Type.ENCODER,
     Artifact.Type.REWARD,
     Artifact.Type.SNAPSHOT,
     Artifact.Type.SCORES,
 )
 ROLE_TYPES = {
-    "policy": MODEL,
-    "reference": MODEL,
-    "backbone": MODEL,
-    "base": MODEL,
-    "reward": REWARD,
-    "judge": REWARD,
-    "labels": SNAPSHOT,
+    "policy": (MODEL,),
+    "reference": (MODEL,),
+    "backbone": (MODEL, ENCODER),
+    "base": (MODEL,),
+    "reward": (REWARD,),
+    "judge": (REWARD,),
+    "labels": (SNAPSHOT,),
 }
 LABELS = "labels"  # becomes the file of pairs, not a folder of the trainer's
 PUBLISH_BATCH = 500
@@ -147,8 +148,8 @@ def publish_artifact(type: str) -> Callable[[Run, Path], None]:
 
 
 def publish_import(run: Run, output: Path) -> None:
-    """The model; its upload is not needed any more."""
-    publish_artifact(MODEL)(run, output)
+    """The model or encoder; its upload is not needed any more."""
+    publish_artifact(ENCODER if run.summary.get("encoder") else MODEL)(run, output)
     transaction.on_commit(partial(sources.forget_upload, first_key(run)))
 
 
@@ -201,7 +202,7 @@ def write_prompts(folder: Path, prompts: PromptQuerySet, count: int, *, least: i
 def resolved(run: Run) -> dict[str, str]:
     """Folders of the models a run reads, by role; outputs of needed runs become its inputs."""
     for need in run.needs.select_related("needs").filter(role__in=ROLE_TYPES):
-        made = need.needs.outputs.filter(type=ROLE_TYPES[need.role]).first()
+        made = need.needs.outputs.filter(type__in=ROLE_TYPES[need.role]).first()
         if made is None:
             raise RunError(f"“{need.needs.name}” has not made what this run needs as {need.role}.")
         ArtifactInput.objects.get_or_create(run=run, role=need.role, defaults={"artifact": made})

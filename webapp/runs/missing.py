@@ -87,9 +87,10 @@ def _too_few(split: Split, least: int, found: int) -> Missing:
 
 
 def _needed_artifacts(kind: str, project: Project, stock: Stock) -> Iterator[Need]:
-    for type in dict.fromkeys(ROLE_TYPES[role] for role in needed_roles(kind)):
-        words, missing = ARTIFACTS[type]
-        yield Need(words, None if stock.artifacts.get(type) else missing(project))
+    for types in dict.fromkeys(ROLE_TYPES[role] for role in needed_roles(kind)):
+        words, missing = ARTIFACTS[types[0]]
+        there = any(stock.artifacts.get(type) for type in types)
+        yield Need(words, None if there else missing(project))
 
 
 def _no_model(_: Project) -> Missing:

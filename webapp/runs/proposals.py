@@ -54,14 +54,14 @@ def proposed(kind: str, project: Project, query: Mapping[str, str]) -> Proposal:
         return evaluation(project, rows, chosen)
     for role, words in asked_roles(kind).items():
         if chosen[role] is None and (role == "policy" or not words.empty):
-            chosen[role] = rows.filter(type=ROLE_TYPES[role]).first()
+            chosen[role] = rows.filter(type=ROLE_TYPES[role][0]).first()
     return Proposal(chosen, with_settings(kind, query))
 
 
 def named(role: str, rows: ArtifactQuerySet, query: Mapping[str, str]) -> Artifact | None:
     """The artifact that an address names for a role, if it can be one."""
     pk = query.get(role, "")
-    return rows.filter(type=ROLE_TYPES[role], pk=pk).first() if pk.isdecimal() else None
+    return rows.filter(type__in=ROLE_TYPES[role], pk=pk).first() if pk.isdecimal() else None
 
 
 def with_settings(kind: str, query: Mapping[str, str]) -> BaseModel:

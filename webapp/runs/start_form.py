@@ -66,10 +66,10 @@ class StartForm(forms.Form):
             offer_judges(self, project)
 
     def _role_field(self, role: str) -> ArtifactField:
-        words, type = asked_roles(self.kind)[role], ROLE_TYPES[role]
+        words, types = asked_roles(self.kind)[role], ROLE_TYPES[role]
         rows = self.project.artifacts.select_related("snapshot", "producer").order_by("-pk")
-        fitting = rows.filter(type=type)
-        if type == Artifact.Type.SNAPSHOT:
+        fitting = rows.filter(type__in=types)
+        if Artifact.Type.SNAPSHOT in types:
             fitting = fitting.filter(snapshot__isnull=False)
         field = artifact_field(words, fitting)
         field.when = json.dumps(read_when(self.kind, role))

@@ -24,7 +24,9 @@ class Role(NamedTuple):
 ROLES = {
     "policy": Role("Start model", "It stays as it is; the run makes a new model from it."),
     "reference": Role("Reference", "What the new model is kept close to.", ITSELF),
-    "backbone": Role("Reward model starts from", "A language model; it learns to give a score."),
+    "backbone": Role(
+        "Reward model starts from", "A language model or an encoder; it learns to give a score."
+    ),
     "reward": Role("Reward model", "Whose score the answers should raise."),
     "judge": Role(
         "Judge model",
@@ -204,7 +206,7 @@ def uses_of(artifact: Artifact) -> list[Use]:
     """What can be started from an artifact: it takes the first role of its type that is needed."""
     found = []
     for kind, row in STARTABLE.items():
-        fitting = [role for role in needed_roles(kind) if ROLE_TYPES[role] == artifact.type]
+        fitting = [role for role in needed_roles(kind) if artifact.type in ROLE_TYPES[role]]
         if fitting:
             found.append(Use(row.title, f"?kind={kind}&{fitting[0]}={artifact.pk}"))
     return found

@@ -46,6 +46,16 @@ def lineage(project, var):
     return snapshot, starter, reward, policy
 
 
+def test_an_encoder_is_offered_to_reward_models_alone(project, inside, var):
+    encoder = an_artifact(project, var, type=Artifact.Type.ENCODER, name="A BERT")
+    page = inside.get(page_of(encoder))
+    assertContains(page, "no policy")
+    assert [use.title for use in page.context["start"]] == ["Train a reward model"]
+    assertNotContains(page, "Start a round")
+    assert encoder in project.artifacts.backbones()
+    assert encoder not in project.artifacts.models()
+
+
 def test_annotators_have_no_models_page(project, client, url, lineage):
     client.force_login(a_user(project, Role.ANNOTATOR))
     assert client.get(url).status_code == client.get(page_of(lineage[1])).status_code == 404

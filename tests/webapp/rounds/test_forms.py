@@ -93,3 +93,10 @@ def test_the_topics_hold_every_drawn_field_once(project, ready):
     form = sent(project, ready)
     shown = [field.name for topic in form.topics() for field in topic.fields + topic.more]
     assert sorted(shown) == sorted(name for name in form.fields if "-" in name)
+
+
+def test_an_encoder_may_carry_the_reward_model_and_no_policy(project, ready, var):
+    encoder = an_artifact(project, var, type="encoder")
+    form = RoundForm(project=project, start=RoundConfig())
+    assert encoder in form.fields["backbone"].queryset
+    assert encoder not in form.fields["policy"].queryset

@@ -214,6 +214,15 @@ def test_runs_on_pairs_read_the_training_split_of_a_snapshot(project, models, tm
     assert len(list(read_jsonl(folder / spec.inputs["pairs"], PairRecord))) == 10
 
 
+@pytest.mark.parametrize(("facts", "type"), [({}, "model"), ({"encoder": True}, "encoder")])
+def test_what_is_brought_in_is_a_model_or_an_encoder(project, tmp_path, facts, type):
+    run = run_at(a_run(project, "import", {"name": "x"}), summary=facts)
+    with committed(tmp_path / "output") as aside:
+        (aside / "config.json").write_text("{}")
+    RUN_KINDS["import"].publish(run, tmp_path / "output")
+    assert run.outputs.get().type == type
+
+
 def test_a_reward_run_reads_ties_that_other_runs_do_not(project, models, tmp_path):
     labels = some_labels(project, tmp_path, choice=4, chosen=None, rejected=None)
     have = models | {"backbone": models["policy"], "labels": labels}
