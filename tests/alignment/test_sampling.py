@@ -1,5 +1,7 @@
 """Sampler and scorer agree, and probabilities sum to 1 over all outcomes."""
 
+import math
+
 import pytest
 import torch
 
@@ -26,6 +28,24 @@ def test_probabilities_sum_to_one_over_all_outcomes(pad_is_end):
     logps = completion_token_logps(policy.model, rollouts).sum(1)
     sums = logps.exp().view(len(prompts), -1).sum(1)
     torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("pad_is_end", [False, True])
+def test_the_sampler_s_own_probabilities_sum_to_one_behind_padding(pad_is_end, generator):
+    """Prompts of unequal length are padded on the left; each has seven outcomes of up to two tokens."""
+    policy = tiny_policy(vocabulary=3, pad_is_end=pad_is_end)
+    policy.model.double()
+    prompts = [[2], [2, 0, 2, 2, 0], [2, 2]]
+    drawn = sample(policy, prompts, completions=6000, max_new_tokens=2, generator=generator)
+    seen: dict = {}
+    rows = zip(drawn.prompts, drawn.completion_ids(), drawn.logps.tolist(), strict=True)
+    for prompt, ids, logp in rows:
+        seen.setdefault(prompt, {})[tuple(ids)] = logp
+    assert [len(outcomes) for outcomes in seen.values()] == [7, 7, 7]
+    sums = [sum(math.exp(logp) for logp in outcomes.values()) for outcomes in seen.values()]
+    assert sums == pytest.approx([1, 1, 1], abs=1e-12)
+    scored = completion_token_logps(policy.model, drawn)
+    torch.testing.assert_close(scored, drawn.token_logps, atol=1e-12, rtol=0)
 
 
 def test_sampler_and_scorer_agree_per_token(policy, generator):
