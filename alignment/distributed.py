@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 T = TypeVar("T")
 
@@ -100,11 +101,13 @@ def gathered(rows: Tensor) -> Tensor:
 def reduce_gradients(groups: Iterable[Iterable[torch.nn.Parameter]]) -> None:
     """Sum the gradients of all groups of an optimizer's parameters over all processes, in place.
 
-    The one place where gradients travel, bucket by bucket: whoever wants them smaller begins here.
+    A model held in parts has seen to its own. The one place where gradients travel, bucket by bucket: whoever wants them smaller begins here.
     """
     if world().size == 1:
         return
-    for bucket in _buckets([p for group in groups for p in group if p.requires_grad]):
+    for bucket in _buckets(
+        [p for group in groups for p in group if p.requires_grad and not isinstance(p, DTensor)]
+    ):
         grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in bucket]
         flat = torch.cat([grad.flatten() for grad in grads])
         dist.all_reduce(flat)
@@ -112,6 +115,12 @@ def reduce_gradients(groups: Iterable[Iterable[torch.nn.Parameter]]) -> None:
             bucket, torch.split(flat, [g.numel() for g in grads]), strict=True
         ):
             parameter.grad = part.view_as(parameter)
+
+
+def clip(parameters: Iterable[torch.nn.Parameter], longest: float) -> float:
+    """Scale the gradient down to a length, in place; the length it had."""
+    norm = torch.nn.utils.clip_grad_norm_(parameters, longest)
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
 def _buckets(parameters: Sequence[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:

@@ -13,6 +13,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from alignment.distributed import world
 from alignment.errors import ConfigError, DataError
 from alignment.records import Message
+from alignment.sharding import whole
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class Policy:
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer in the Hugging Face layout; of several processes, the first does."""
+        weights = whole(self.model)
         if world().rank:
             return
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(folder, state_dict=weights)
         self.tokenizer.save_pretrained(folder)
 
     @property

@@ -1,5 +1,6 @@
 """Log-probabilities of given completions under a model: one forward, completion positions only."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignment.sampling import Rollouts
+from alignment.sharding import is_spread
 
 TOKENS = 2048  # padded tokens of one forward
 
@@ -59,7 +61,8 @@ def completion_token_logps(
     """(n, length) log-probabilities of the completions' tokens under the model, 0 where masked."""
     width = rollouts.tokens.shape[1]
     rows, parts = [], []
-    for batch in batches(rollouts):
+    tokens = sys.maxsize if is_spread(model) else TOKENS
+    for batch in batches(rollouts, tokens):
         logps = token_logps(completion_logits(model, batch) / temperature, batch)
         parts.append(torch.nn.functional.pad(logps, (0, width - logps.shape[1])))
         rows.append(batch.rows)

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from alignment.batches import similar_lengths
 from alignment.config import PreferConfig, SftConfig
-from alignment.distributed import all_sums, reduce_gradients
+from alignment.distributed import all_sums, clip, reduce_gradients
 from alignment.errors import DivergedError
 from alignment.events import Event, PhaseStarted, Ready, StepDone
 from alignment.policies import Policy
 from alignment.scoring import completion_token_logps
+from alignment.sharding import spread
 from alignment.texts import Written, rollouts_of
 
 Progress = Generator[Event, str | None, None]
@@ -34,6 +35,7 @@ def fit(
 ) -> Progress:
     """Epochs of optimizer steps over batches of examples of similar length."""
     yield PhaseStarted(name="training")
+    spread(policy.model)
     optimizer = torch.optim.AdamW(
         policy.model.parameters(), lr=config.learning_rate, weight_decay=0.0
     )
@@ -48,7 +50,7 @@ def fit(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         reduce_gradients([policy.model.parameters()])
-        norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0).item()
+        norm = clip(policy.model.parameters(), 1.0)
         metrics = all_sums({**metrics, "loss": loss.item()})
         if not (math.isfinite(norm) and math.isfinite(metrics["loss"])):
             raise DivergedError(

@@ -190,8 +190,12 @@ def mismatched(policy: Policy, reference: Policy, answers: Sequence[Written]) ->
         kept = answer.completion[: policy.context_length - len(other.prompt)]
         rows.append(Written(other.prompt, kept, cut=len(kept) < len(answer.completion)))
     mine, share = shard(rows)
-    found = share * (scored(policy, mine) - scored(reference, mine)).mean()
-    return all_sum(found.to(policy.device))
+    with torch.no_grad():
+        ours, theirs = (
+            completion_token_logps(one.model, rollouts_of(one, mine)).sum(1)
+            for one in (policy, reference)
+        )
+    return all_sum(share * (ours - theirs).mean())
 
 
 def thumb_step(

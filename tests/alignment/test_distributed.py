@@ -36,6 +36,8 @@ RUNS = {  # with batches of odd sizes, and last ones of too few rows for two pro
     "kto": ("prefer", "pairs", {"batch": 3, "loss": "kto"}),
     "thumbs": ("prefer", "thumbs", {"batch": 3, "loss": "kto"}),
     "reward": ("reward", "pairs", {"batch": 3, "heads": 2}),
+    "fsdp-imitation": ("sft", "demonstrations", {"batch": 3}),
+    "fsdp-kto": ("prefer", "pairs", {"batch": 3, "loss": "kto"}),
 }
 
 
