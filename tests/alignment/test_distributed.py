@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 
@@ -60,7 +61,9 @@ def folders(tmp_path_factory):
     for size in (1, 2):
         found[size] = {name: made(top, f"{name}-{size}", *RUNS[name]) for name in RUNS}
     assert [run(folder) for folder in found[1].values()] == [0] * len(RUNS)
-    in_two(found[2].values())
+    stopped = made(top, "stopped", *RUNS["pairs"])
+    (stopped / "control.json").write_text('{"stop": "now"}')
+    in_two([*found[2].values(), stopped])
     return found
 
 
@@ -82,16 +85,23 @@ def made(top, name, kind, rows, settings):
 
 def in_two(folders):
     """Compute the runs in two processes, as torchrun starts them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "tests.alignment.several", *map(str, folders)]
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in folders]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        ports = [probe.getsockname()[1] for probe in probes]
+    tasks = [f"{port}={folder}" for port, folder in zip(ports, folders, strict=True)]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    command = [sys.executable, "-m", "tests.alignment.several", *tasks]
     started = [
         subprocess.Popen(command, cwd=ROOT, env=os.environ | shared | {"RANK": rank})
         for rank in ("0", "1")
     ]
-    assert [process.wait(timeout=100) for process in started] == [0, 0]
+    try:
+        assert [process.wait(timeout=100) for process in started] == [0, 0]
+    finally:
+        for process in started:
+            process.kill()
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -130,6 +140,11 @@ def test_only_the_first_process_writes(folders, name):
         "output",
     ]
     assert verify(folder / "output")
+
+
+def test_all_processes_stop_where_the_first_was_asked_to(folders):
+    found = events(folders[2]["pairs"].parent / "stopped")
+    assert [event.type for event in found] == ["ready", "stopped"]
 
 
 def test_one_process_has_all_rows():
