@@ -8,6 +8,7 @@ Exit status: 0 done or stopped as asked, 3 failed for a reason that is in the la
 
 import argparse
 import os
+import subprocess
 import sys
 import threading
 import traceback
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from alignment.commands import begun, left_out, near, prepared, share_completions
+from alignment.commands import begun, left_out, near, prepared, processes_of, share_completions
 from alignment.config import CONFIGS, RunSpec
 from alignment.errors import FULL_DISK, AlignmentError, ConfigError, explained
 from alignment.events import Event, Failed, dump_event
@@ -75,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
 def start(command: str, options: Mapping[str, Any]) -> int:
     """Make the run folder of a command and compute it; the exit status."""
     try:
+        processes = processes_of(command, options)
         folder = prepared(command, options)
     except AlignmentError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
@@ -82,7 +84,7 @@ def start(command: str, options: Mapping[str, Any]) -> int:
     if note := left_out(folder):
         print(note, file=sys.stderr)
     try:
-        status = run(folder)
+        status = run(folder) if processes == 1 else run_in(folder, processes)
     except KeyboardInterrupt:
         print(f"\nStopped; go on with --output {folder} --resume.", file=sys.stderr)
         return STOPPED
@@ -110,6 +112,13 @@ def run(folder: Path) -> int:
             raise
         print(f"{folder} is not a folder.", file=sys.stderr)
         return FAILED
+
+
+def run_in(folder: Path, processes: int) -> int:
+    """Let torchrun compute the run of a folder in several processes; the exit status."""
+    program = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, "-m", *program, "-m", "alignment", "run", str(folder)]
+    return subprocess.call(command)  # noqa: S603 - ourselves
 
 
 def _run(folder: Path, lines: BinaryIO) -> int:

@@ -6,6 +6,7 @@ Torch-free. A YAML file holds the options by the same names; a key may have unde
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -153,10 +154,25 @@ def wrong(kind: Kind, problem: Mapping[str, Any]) -> str:
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
     """Seed and threads, where they are given; raises ConfigError."""
+    return {name: whole(options, name) for name in ("seed", "threads") if name in options}
+
+
+def processes_of(command: str, given: Mapping[str, Any]) -> int:
+    """How many processes share the rows of a command's run; raises ConfigError."""
+    options = from_yaml(COMMANDS[command], given.get("config")) | dict(given)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError(
+            "torchrun starts “run FOLDER”; here, --processes says how many there are."
+        )
+    return max(1, whole(options, "processes")) if "processes" in options else 1
+
+
+def whole(options: Mapping[str, Any], name: str) -> int:
+    """An option as a whole number; raises ConfigError."""
     try:
-        return {name: int(options[name]) for name in ("seed", "threads") if name in options}
+        return int(options[name])
     except (TypeError, ValueError) as error:
-        raise ConfigError("--seed and --threads are whole numbers.") from error
+        raise ConfigError(f"{flag(name)} is a whole number.") from error
 
 
 def inputs_of(kind: Kind, options: Mapping[str, Any]) -> dict[str, Path]:

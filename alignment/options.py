@@ -25,6 +25,7 @@ OF_A_RUN: Mapping[str, tuple[str, str]] = {
     "output": ("FOLDER", "of the run: its result is FOLDER/output (default: a new one in runs/)"),
     "seed": ("N", "the same seed repeats the run (default: 0)"),
     "threads": ("N", "of the CPU (default: torch's choice)"),
+    "processes": ("N", "that share the rows of a run, one per GPU (default: 1)"),
 }
 
 

@@ -2,7 +2,7 @@
 
 Environment: ATTUNE_VAR (all state lives there), DATABASE_URL, REDIS_URL, ATTUNE_SECRET_KEY,
 ATTUNE_HOSTS (comma-separated), ATTUNE_HTTPS, ATTUNE_DEBUG, ATTUNE_THREADS, ATTUNE_MODEL_FOLDERS
-(separated like PATH), ATTUNE_MODEL_GIB, ATTUNE_HUB.
+(separated like PATH), ATTUNE_MODEL_GIB, ATTUNE_HUB, ATTUNE_GPUS.
 """
 
 import hashlib
@@ -230,7 +230,9 @@ RUN_QUEUE = "runs"
 JOB_QUEUE = "short"
 JOB_LEASE = env_float("ATTUNE_JOB_LEASE", 120)
 JOB_RENEW = env_float("ATTUNE_JOB_RENEW", 1)
-TRAINER_COMMAND = [sys.executable, "-m", "alignment", "run"]
+GPUS = int(env_float("ATTUNE_GPUS", 1))  # of this worker's machine that a run shares
+TORCHRUN = ["torch.distributed.run", "--standalone", f"--nproc-per-node={GPUS}", "-m"]
+TRAINER_COMMAND = [sys.executable, "-m", *(TORCHRUN if GPUS > 1 else ()), "alignment", "run"]
 STORE = VAR / "store"
 
 # Models from outside: which folders of the worker may be added, and how large a model may be.

@@ -179,7 +179,7 @@ def test_a_yaml_file_holds_inputs_and_settings_and_options_count_more(
         ("- beta", "holds no options"),
         ("beta: [", "cannot be read"),
         ("beta: 0", "--beta: Input should be greater than 0"),
-        ("seed: x", "--seed and --threads are whole numbers"),
+        ("seed: x", "--seed is a whole number"),
     ],
 )
 def test_a_wrong_file_of_options_is_refused(
@@ -269,6 +269,12 @@ def test_a_run_is_resumed_from_its_newest_checkpoint(call, prompts, policy_folde
     assert "is finished" in shown.err
     shown, _ = call("sft", "--resume", status=3)
     assert "is of kind align" in shown.err
+
+
+def test_torchrun_starts_run_folders_alone(call, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    shown, _ = call("sft", status=3)
+    assert "--processes says how many" in shown.err
 
 
 def test_there_must_be_a_run_to_resume(call):
