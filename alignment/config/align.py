@@ -445,6 +445,15 @@ class AlignConfig(PolicyGradientSettings, TargetedSettings, OneDivergence):
         return self
 
     @model_validator(mode="after")
+    def _adapter_can_be_served(self) -> "AlignConfig":
+        if self.lora_rank and self.inference_weight and self.inference_weights == "int8":
+            raise ConflictError(
+                "lora_rank",
+                "a LoRA adapter is not rounded with its model; train all weights (rank 0) for INT8",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _objective_allows_the_target(self) -> "AlignConfig":
         if self.objective != "fdpg" and self.hard:
             raise ConflictError(

@@ -130,3 +130,13 @@ class PolicyGradientSettings(Settings):
         le=1000,
         advanced=True,
     )
+    lora_rank: int = setting(
+        0,
+        "LoRA rank",
+        help="Of two thin matrices that are trained beside each layer, which stays as it is; 0 "
+        "trains all weights. The result is a whole model again.",
+        topic="Computation",
+        ge=0,
+        le=1024,
+        advanced=True,
+    )

@@ -32,6 +32,7 @@ from alignment.events import (
     StepDone,
 )
 from alignment.folders import committed
+from alignment.lora import forget, load_trained, merged, shared
 from alignment.objectives.imitation import demonstrations
 from alignment.objectives.problem import (
     Problem,
@@ -71,6 +72,8 @@ def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
     inputs = spec_inputs(spec, folder, config)
     prompts = list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts]
     reference = Policy.load(inputs["reference"])
+    if config.lora_rank and inputs["reference"].resolve() == inputs["policy"].resolve():
+        reference = shared(reference)
     reward = no_reward
     if config.reward_weight:
         turns = [prompt.messages for prompt in prompts]
@@ -143,7 +146,8 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     summary = choose_result(problem, state)
     yield from draw_samples(problem, state.policy, state.step, "after")
     with committed(folder / "output") as output:
-        state.policy.save(output)
+        adapter = state.adapter
+        (merged(state.policy, adapter) if adapter else state.policy).save(output)
         save_target(config, state.lambdas, output)
     summary["receipts"] = with_contract(receipts(config), state).model_dump()
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
@@ -192,14 +196,22 @@ def choose_result(problem: Problem, state: State) -> dict[str, Any]:
     """
     stopped = state.over_budget
     if stopped or measure(problem, state)["kl_reference"]["value"] > problem.config.kl_budget:
-        state.policy.model.load_state_dict(state.measured, strict=False)
+        load_trained(state.policy.model, state.measured)
         stopped = True
     found = measure(problem, state)
     if found["kl_reference"]["value"] > problem.config.kl_budget:
-        state.policy.model.load_state_dict(Policy.load(problem.start).model.state_dict())
+        back_to_start(problem, state)
         found = measure(problem, state)
     steps = {"steps": state.step, "stopped_by": "kl_budget" if stopped else "steps"}
     return {**steps, **found}
+
+
+def back_to_start(problem: Problem, state: State) -> None:
+    """Undo all training."""
+    if state.adapter is not None:
+        forget(state.policy.model)
+    else:
+        state.policy.model.load_state_dict(Policy.load(problem.start).model.state_dict())
 
 
 def measure(problem: Problem, state: State) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from peft import PeftModel
 from torch import Tensor
 
 from alignment.config import AlignConfig
 from alignment.errors import ConfigError, DataError, DivergedError
 from alignment.estimators import ZCache
+from alignment.lora import WithoutAdapter, adapted, trained
 from alignment.moments import fit_moments
 from alignment.objectives.values import ValueHead
 from alignment.policies import Policy
@@ -66,6 +68,7 @@ class State:
     )  # of the reference, until lambda is fitted
     fit: dict[str, Any] = field(default_factory=dict)  # lambda and how sure it is, once fitted
     value_head: ValueHead | None = None  # PPO's
+    adapter: PeftModel | None = None  # of LoRA
     replay: list["Kept"] = field(default_factory=list)  # of the last steps, the oldest first
 
     @property
@@ -117,10 +120,20 @@ class Kept(NamedTuple):
 
 def begin(problem: Problem) -> State:
     """The state before anything was drawn, of the policy that the problem starts from."""
-    return fresh(problem, Policy.load(problem.start))
+    return fresh(problem, *starting_policy(problem))
 
 
-def fresh(problem: Problem, policy: Policy) -> State:
+def starting_policy(problem: Problem) -> tuple[Policy, PeftModel | None]:
+    """The policy to train; with LoRA the handle of its adapter, beside the reference where it can be."""
+    if not (rank := problem.config.lora_rank):
+        return Policy.load(problem.start), None
+    one_model = isinstance(problem.reference.model, WithoutAdapter)
+    return adapted(
+        problem.reference if one_model else Policy.load(problem.start), rank, problem.seed
+    )
+
+
+def fresh(problem: Problem, policy: Policy, adapter: PeftModel | None = None) -> State:
     """The state before anything was drawn; raises ConfigError for a foreign tokenizer."""
     if policy.tokenizer.get_vocab() != problem.reference.tokenizer.get_vocab():
         raise ConfigError(
@@ -130,7 +143,7 @@ def fresh(problem: Problem, policy: Policy) -> State:
     generator = torch.Generator().manual_seed(problem.seed)
     head = value_head(problem, policy)
     optimizer = adam(policy, head, problem.config)
-    return State(policy, optimizer, generator, ZCache(), [], value_head=head)
+    return State(policy, optimizer, generator, ZCache(), [], value_head=head, adapter=adapter)
 
 
 def value_head(problem: Problem, policy: Policy) -> ValueHead | None:
@@ -145,7 +158,8 @@ def adam(policy: Policy, head: ValueHead | None, config: AlignConfig) -> torch.o
 
     `pace` of a group is its learning rate as a share of the policy's.
     """
-    groups: list[dict[str, Any]] = [{"params": list(policy.model.parameters()), "pace": 1.0}]
+    weights = list(trained(policy.model).values())
+    groups: list[dict[str, Any]] = [{"params": weights, "pace": 1.0}]
     if head is not None:
         pace = config.value_learning_rate / config.learning_rate
         groups.append({"params": list(head.parameters()), "pace": pace})

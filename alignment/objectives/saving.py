@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor
 
 from alignment import checkpoints
 from alignment.estimators import ZCache
 from alignment.events import Event
+from alignment.lora import load_trained, trained
 from alignment.objectives import replay
-from alignment.objectives.problem import Problem, State, adam, value_head
+from alignment.objectives.problem import Problem, State, adam, starting_policy, value_head
 from alignment.policies import Policy
 
 
@@ -37,7 +39,7 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
         "replay": {name: [kept.places for kept in state.replay] for name, state in states.items()},
         "fit": shared.fit,
     }
-    policies = {name: state.policy for name, state in states.items()}
+    policies = {name: state.policy for name, state in states.items() if state.adapter is None}
     return checkpoints.save(folder, shared.step, policies, tensors, facts)
 
 
@@ -46,11 +48,24 @@ def tensors_of(name: str, state: State) -> dict[str, Tensor]:
     optimizer = checkpoints.optimizer_tensors(state.optimizer)
     tensors = checkpoints.named(f"optimizer/{name}", optimizer)
     tensors |= checkpoints.named(f"measured/{name}", state.measured)
+    if state.adapter is not None:
+        tensors |= checkpoints.named(f"adapter/{name}", trained(state.policy.model))
     if state.value_head is not None:
         tensors |= checkpoints.named(f"value_head/{name}", state.value_head.state_dict())
     for number, kept in enumerate(state.replay):
         tensors |= checkpoints.named(f"replay/{name}/{number}", replay.tensors_of(kept.scored))
     return tensors
+
+
+def restored_policy(
+    problem: Problem, folder: Path, tensors: Mapping[str, Tensor]
+) -> tuple[Policy, PeftModel | None]:
+    """The policy of a checkpoint: whole, or what it started from with its adapter."""
+    if not problem.config.lora_rank:
+        return Policy.load(folder), None
+    policy, adapter = starting_policy(problem)
+    load_trained(policy.model, checkpoints.below(f"adapter/{folder.name}", tensors))
+    return policy, adapter
 
 
 def restore(problem: Problem, checkpoint: Path) -> tuple[State, bool]:
@@ -67,7 +82,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
     z, seen = ZCache(facts["z"]), checkpoints.below("seen", tensors)
     states = {}
     for name, problem in problems.items():
-        policy = Policy.load(checkpoint / name)
+        policy, adapter = restored_policy(problem, checkpoint / name, tensors)
         head = value_head(problem, policy)
         if head is not None:
             head.load_state_dict(checkpoints.below(f"value_head/{name}", tensors))
@@ -87,6 +102,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
             seen=seen,
             fit=facts["fit"],
             value_head=head,
+            adapter=adapter,
             replay=[
                 replay.restored(
                     problem, places, checkpoints.below(f"replay/{name}/{number}", tensors)

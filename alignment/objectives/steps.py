@@ -12,6 +12,7 @@ from alignment.config import AlignConfig
 from alignment.divergences import Divergence, divergence_of
 from alignment.errors import DivergedError, OutOfMemoryError
 from alignment.estimators import ess_fraction
+from alignment.lora import trained
 from alignment.objectives.demonstrations import imitate
 from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, Scored, State, learn_z
@@ -182,8 +183,8 @@ def watch_budget(problem: Problem, state: State, scored: Scored, prompts: int) -
         mean, error = prompt_mean(kls.sum(1), prompts)
         state.over_budget = mean + error > budget
     if not state.over_budget:
-        weights = state.policy.model.named_parameters()
-        state.measured = {name: weight.detach().clone() for name, weight in weights}
+        weights = trained(state.policy.model)
+        state.measured = {name: weight.detach().clone() for name, weight in weights.items()}
 
 
 def prompt_mean(values: Tensor, prompts: int) -> tuple[float, float]:

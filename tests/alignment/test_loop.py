@@ -287,14 +287,14 @@ def paused(problem, folder, step):
 
 @pytest.mark.parametrize("step", [3, 4, 8])
 def test_a_saved_run_continues_bit_by_bit(problem, tmp_path, step):
-    continues(problem(), tmp_path, step)
+    continues(problem, tmp_path, step)
 
 
-def continues(one, folder, step):
+def continues(make, folder, step):
     """A run that is saved after this step and taken up again ends as if nothing had happened."""
     whole, parts = folder / "whole", folder / "parts"
-    events = list(tune(one, whole))
-    resumed = list(tune(one, parts, resume=paused(one, parts, step)))
+    events = list(tune(make(), whole))
+    resumed = list(tune(make(), parts, resume=paused(make(), parts, step)))
     assert resumed[0].resumed_step == step
     assert resumed[0].bit_exact
     first, second = weights(whole / "output"), weights(parts / "output")
@@ -309,7 +309,7 @@ def continues(one, folder, step):
 
 def test_a_saved_ppo_continues_with_its_value_head_and_its_texts(problem, tmp_path):
     ppo = OTHERS["ppo"] | {"demonstration_weight": 0.1, "demonstrations_per_update": 4}
-    continues(texts_of(problem(**ppo, steps=6, sample_prompts=0)), tmp_path, 3)
+    continues(lambda: texts_of(problem(**ppo, steps=6, sample_prompts=0)), tmp_path, 3)
 
 
 def test_a_run_saved_among_its_reference_completions_continues(problem, tmp_path, monkeypatch):

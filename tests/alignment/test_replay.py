@@ -120,7 +120,7 @@ def test_a_run_with_replay_learns_from_half_the_samples(problem, tmp_path):
 @pytest.mark.parametrize("objective", ["fdpg", "ppo"])
 def test_a_saved_run_continues_with_what_it_kept(problem, tmp_path, objective):
     settings = {"objective": objective, "sample_prompts": 0, "steps": 6, "updates_per_step": 2}
-    continues(problem(**settings, **REPLAY), tmp_path, 3)
+    continues(lambda: problem(**settings, **REPLAY), tmp_path, 3)
 
 
 def test_the_less_noisy_estimator_has_no_use_for_old_samples():

@@ -1,0 +1,156 @@
+"""LoRA: thin matrices beside frozen layers, one model for policy and reference, a whole result."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from alignment.config import AlignConfig, RunSpec
+from alignment.events import StepDone
+from alignment.lora import adapted, merged, shared, trained
+from alignment.objectives.loop import choose_result, read_problem, tune
+from alignment.objectives.problem import begin, prepare
+from alignment.objectives.steps import train_step
+from alignment.policies import Policy
+from alignment.records import write_jsonl
+from alignment.scoring import completion_token_logps
+from alignment.toy import outcomes
+from tests.alignment.conftest import tiny_policy
+from tests.alignment.test_loop import (
+    FEW,
+    continues,
+    exact_divergence,
+    of,
+    paused,
+    problems,
+    records,
+)
+
+RANK = {"lora_rank": 4}
+
+
+@pytest.fixture
+def problem(policy_folder):
+    """Makes a problem whose policy and reference are one model."""
+
+    def make(**settings):
+        one = problems(policy_folder)(**RANK, **settings)
+        return replace(one, reference=shared(one.reference))
+
+    return make
+
+
+@torch.no_grad()
+def logps(policy):
+    every = outcomes([[3, 6], [3, 7]], vocabulary=16, length=2, eos=policy.eos_id)
+    return completion_token_logps(policy.model, every)
+
+
+def some_adapter(policy):
+    """An adapter that has learned something."""
+    policy, handle = adapted(policy, 4, seed=0)
+    for name, weight in trained(policy.model).items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    return policy, handle
+
+
+def test_a_new_adapter_adds_nothing_and_alone_is_trained(policy):
+    before = logps(policy)
+    found, _ = adapted(policy, 4, seed=0)
+    torch.testing.assert_close(logps(found), before, atol=0, rtol=0)
+    names = trained(found.model)
+    assert names
+    assert all("lora_" in name for name in names)
+    assert {weight.shape[0] for name, weight in names.items() if "lora_A" in name} == {4}
+
+
+def test_merged_it_says_what_the_adapter_said(policy, tmp_path):
+    before = logps(policy)
+    found, handle = some_adapter(policy)
+    expected = logps(found)
+    assert (expected - before).abs().max() > 0.1
+    merged(found, handle).save(tmp_path / "whole")
+    whole = Policy.load(tmp_path / "whole")
+    torch.testing.assert_close(logps(whole), expected, atol=1e-5, rtol=0)
+    assert set(whole.model.state_dict()) == set(tiny_policy().model.state_dict())
+
+
+def test_the_reference_is_the_same_model_with_its_adapter_off(policy):
+    reference = shared(policy)
+    before = logps(reference)
+    found, _ = some_adapter(reference)
+    torch.testing.assert_close(logps(reference), before, atol=0, rtol=0)
+    assert (logps(found) - before).abs().max() > 0.1
+    assert all(weight.requires_grad for weight in trained(found.model).values())
+    places = {weight.data_ptr() for weight in reference.model.parameters()}
+    assert {weight.data_ptr() for weight in found.model.parameters()} == places
+
+
+def test_a_run_learns_by_its_adapter_and_makes_a_whole_model(problem, tmp_path):
+    one = problem(**FEW | {"objective": "rloo", "beta": 0.05, "learning_rate": 1e-2, "steps": 25})
+    before = exact_divergence(one, one.start)
+    rewards = [e.metrics["reward/mean"] for e in of(list(tune(one, tmp_path)), StepDone)]
+    assert sum(rewards[-5:]) > 3 * sum(rewards[:5])
+    fresh = replace(one, reference=Policy.load(one.start))  # the shared one has the adapter merged
+    assert exact_divergence(fresh, tmp_path / "output") < 0.6 * before
+
+
+def test_a_checkpoint_holds_the_adapter_alone(problem, tmp_path):
+    folder = paused(problem(sample_prompts=0), tmp_path, 2)
+    assert not (folder / "policy").exists()
+    names = set(load_file(folder / "state.safetensors"))
+    kept = [name for name in names if name.startswith(("adapter/", "measured/"))]
+    assert kept
+    assert all("lora_" in name for name in kept)
+
+
+def test_a_saved_run_continues_bit_by_bit(policy_folder, tmp_path):
+    def make():
+        one = problems(policy_folder)(**RANK, sample_prompts=0, steps=6)
+        return replace(one, reference=shared(one.reference))
+
+    continues(make, tmp_path, 3)
+
+
+def test_past_its_budget_it_goes_back_to_the_start(problem):
+    one = problem(kl_budget=1e-9, sample_prompts=0)
+    state = begin(one)
+    prepare(one, state)
+    train_step(one, state)
+    state.measured = {name: weight.clone() for name, weight in trained(state.policy.model).items()}
+    before = logps(one.reference)
+    assert (logps(state.policy) - before).abs().max() > 0
+    assert choose_result(one, state)["stopped_by"] == "kl_budget"
+    torch.testing.assert_close(logps(state.policy), before, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_one_artifact_for_both_is_loaded_once(policy_folder, tmp_path, same):
+    (tmp_path / "other").mkdir()
+    Policy.load(policy_folder).save(tmp_path / "other")
+    write_jsonl(tmp_path / "prompts.jsonl", records(2))
+    reference = policy_folder if same else tmp_path / "other"
+    inputs = {
+        "policy": policy_folder,
+        "reference": reference,
+        "prompts": tmp_path / "prompts.jsonl",
+    }
+    config = AlignConfig(**RANK, reward_weight=0, rule="words")
+    told = {
+        "config": json.loads(config.model_dump_json()),
+        "inputs": {k: str(v) for k, v in inputs.items()},
+    }
+    one = read_problem(RunSpec(kind="align", run=1, epoch=1, **told), tmp_path, config)
+    state = begin(one)
+    places = {weight.data_ptr() for weight in one.reference.model.parameters()}
+    mine = {weight.data_ptr() for weight in state.policy.model.parameters()}
+    assert bool(places & mine) is same
+
+
+def test_an_adapter_is_not_served_in_int8():
+    with pytest.raises(ValidationError, match="train all weights"):
+        AlignConfig(lora_rank=4, inference_weight=1, inference_weights="int8")
