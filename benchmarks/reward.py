@@ -1,0 +1,262 @@
+"""Reward models on real rankings: ours against TRL's RewardTrainer, in pairs a second and in accuracy.
+
+Both start from the same GPT-2 with the same tokens, batch, epochs, precision and threads, in turn. Each
+prompt is held out once, in one of the folds. A third arm is ours on whole rankings instead of pairs.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from datasets import Dataset
+from transformers import (
+    AutoModelForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    TrainerCallback,
+)
+from transformers.utils import logging
+from trl import RewardConfig as TrlConfig
+from trl import RewardTrainer
+
+from alignment.config import RewardConfig
+from alignment.estimators import paired_estimate
+from alignment.records import LabelRecord, PromptRecord, RankingRecord, prompt_key
+from alignment.reward.examples import examples_of
+from alignment.reward.fitting import fit, steps_of
+from alignment.reward.labels import apart
+from alignment.reward.measures import Told, measures, together
+from alignment.reward.model import RewardModel
+from alignment.reward.observation import Observation
+from alignment.reward.validation import folds
+from alignment.starter import build_tokenizer
+from webapp.datasets.importers import lines_of, parse
+
+TREES = Path("../shared/data/oasst_en_100_tree.jsonl")
+CONTEXT, VOCABULARY = 512, 2048
+WARMUP = 0.1  # as ours
+DRAWS = 10_000  # of a bootstrap
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one trainer did in one fold."""
+
+    pairs_per_second: float
+    told: Told
+
+
+def rankings(path: Path) -> list[RankingRecord]:
+    """The answers to each prompt in the order people gave them."""
+    with path.open("rb") as file:
+        prompts = parse(lines_of(file), "oasst")
+    found = []
+    for prompt in prompts:
+        ranked = sorted(
+            (answer for answer in prompt.answers if answer.rank is not None),
+            key=lambda answer: (answer.rank, answer.key),
+        )
+        if len({answer.rank for answer in ranked}) > 1:
+            record = PromptRecord(key=prompt_key(prompt.messages), messages=prompt.messages)
+            texts, ranks = zip(*((answer.text, answer.rank) for answer in ranked), strict=True)
+            found.append(RankingRecord(prompt=record, completions=texts, ranks=ranks))
+    return found
+
+
+def backbone(folder: Path, size: tuple[int, int], labels: Sequence[RankingRecord]) -> None:
+    """A random GPT-2 with a tokenizer of these texts."""
+    texts = [text for label in labels for text in (label.prompt.text, *label.completions)]
+    tokenizer = build_tokenizer(texts, VOCABULARY)
+    layers, width = size
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=CONTEXT,
+        n_embd=width,
+        n_layer=layers,
+        n_head=max(1, width // 32),
+        bos_token_id=tokenizer.eos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def pairs_of(labels: Sequence[LabelRecord]) -> list[LabelRecord]:
+    """Every ordered pair that the rankings say."""
+    return [pair for label in labels for pair in apart(label)]
+
+
+def ours(
+    folder: Path, config: RewardConfig, fitted: Sequence[LabelRecord], held: Sequence[LabelRecord]
+) -> Arm:
+    """Our reward model, timed from its first step to its last."""
+    torch.manual_seed(0)
+    model = RewardModel.fresh(folder)
+    observation = Observation(config, fitted)
+    examples, judged = examples_of(model, fitted), examples_of(model, held)
+    started = time.perf_counter()
+    for _ in fit(model, observation, examples):
+        pass
+    seconds = time.perf_counter() - started
+    return Arm(
+        config.epochs * len(pairs_of(fitted)) / seconds, measures(model, observation, judged)[0]
+    )
+
+
+class Clock(TrainerCallback):
+    """When the first step began and the last one ended."""
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.started = getattr(self, "started", time.perf_counter())
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.ended = time.perf_counter()
+
+
+def trls(
+    folder: Path, config: RewardConfig, fitted: Sequence[LabelRecord], held: Sequence[LabelRecord]
+) -> Arm:
+    """TRL's, on the same tokens; it is timed alike and measured by the same code."""
+    reading = RewardModel.fresh(folder)
+    rows = [example.texts for example in examples_of(reading, fitted)]
+    dataset = Dataset.from_dict(
+        {"chosen_ids": [row[0] for row in rows], "rejected_ids": [row[1] for row in rows]}
+    )
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, dtype=torch.float32
+    )
+    clock = Clock()
+    with TemporaryDirectory() as output:
+        arguments = TrlConfig(
+            output,
+            per_device_train_batch_size=config.batch,
+            num_train_epochs=config.epochs,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            warmup_steps=math.ceil(WARMUP * steps_of(config, len(fitted))),
+            lr_scheduler_type="linear",
+            max_grad_norm=1.0,
+            max_length=CONTEXT,
+            gradient_checkpointing=False,
+            bf16=False,
+            use_cpu=True,
+            logging_strategy="no",
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            seed=0,
+        )
+        trainer = RewardTrainer(
+            model,
+            arguments,
+            train_dataset=dataset,
+            processing_class=reading.trunk.tokenizer,
+            callbacks=[clock],
+        )
+        trainer.train()
+    with torch.no_grad():
+        reading.trunk.model.load_state_dict(model.transformer.state_dict())
+        reading.head.weight.copy_(model.score.weight)
+    judged = examples_of(reading, held)
+    found = measures(reading, Observation(config, held), judged)[0]
+    return Arm(config.epochs * len(fitted) / (clock.ended - clock.started), found)
+
+
+def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """The geometric mean of ratios with its 95 % bootstrap interval over blocks."""
+    logs = torch.tensor(ratios, dtype=torch.float64).log()
+    draws = torch.randint(len(logs), (DRAWS, len(logs)), generator=torch.Generator().manual_seed(0))
+    low, high = logs[draws].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    return logs.mean().exp().item(), low.exp().item(), high.exp().item()
+
+
+def gap(mine: Told, other: Told) -> dict[str, object]:
+    """Accuracy of one less that of the other, paired by prompt."""
+    sides = []
+    for told in (mine, other):
+        rows = sorted(zip(told.prompts, told.right.tolist(), strict=True))
+        by_prompt = groupby(rows, key=lambda row: row[0])
+        sides.append({key: [right for _, right in group] for key, group in by_prompt})
+    means = [{key: sum(rows) / len(rows) for key, rows in side.items()} for side in sides]
+    keys = sorted(means[0])
+    return paired_estimate(
+        [means[1][key] for key in keys], [means[0][key] for key in keys]
+    ).model_dump()
+
+
+def blocks(
+    options: argparse.Namespace, labels: Sequence[RankingRecord], folder: Path
+) -> Iterator[dict[str, Arm]]:
+    """Every fold, the three arms one after another; who begins changes from fold to fold."""
+    pairs = RewardConfig(
+        ties="drop",
+        rankings="pairs",
+        epochs=options.epochs,
+        batch=options.batch,
+        learning_rate=options.learning_rate,
+    )
+    # As many pairs a step as the others have, on average.
+    size = max(1, round(options.batch * len(labels) / len(pairs_of(labels))))
+    ranked = pairs.model_copy(update={"rankings": "plackett_luce", "batch": size})
+    for number, trial in enumerate(folds(labels, options.folds)):
+        fitted, held = pairs_of(trial.fitted), pairs_of(trial.held)
+        arms = {
+            "ours": lambda: ours(folder, pairs, fitted, held),  # noqa: B023 - called at once
+            "trl": lambda: trls(folder, pairs, fitted, held),  # noqa: B023
+            "rankings": lambda: ours(folder, ranked, trial.fitted, held),  # noqa: B023
+        }
+        names = list(arms)[:: 1 if number % 2 else -1]
+        block = {name: arms[name]() for name in names}
+        speeds = {name: f"{arm.pairs_per_second:.1f}" for name, arm in sorted(block.items())}
+        print(f"fold {number + 1} of {options.folds}, pairs a second: {speeds}", flush=True)
+        yield block
+
+
+def main() -> None:
+    """Run the folds and print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size", default="2x128", help="layers x width (default: the starter's)")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=16, help="pairs a step")
+    parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--folds", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    if not TREES.exists():
+        sys.exit(f"{TREES} is not there: 100 message trees of Open-Assistant are what this reads.")
+    torch.set_num_threads(options.threads)
+    logging.disable_progress_bar()
+    labels = rankings(TREES)
+    layers, width = map(int, options.size.split("x"))
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        backbone(folder, (layers, width), labels)
+        found = list(blocks(options, labels, folder))
+    result: dict[str, object] = dict(vars(options)) | {"pairs": len(pairs_of(labels))}
+    told = {}
+    for name, suffix in (("ours", ""), ("trl", "_trl"), ("rankings", "_rankings")):
+        told[name] = together([block[name].told for block in found])
+        result[f"accuracy{suffix}"] = told[name].accuracy().model_dump()
+        speeds = [block[name].pairs_per_second for block in found]
+        result[f"pairs_per_second{suffix}"] = sum(speeds) / len(speeds)
+    result["accuracy_gap"] = gap(told["ours"], told["trl"])
+    for name, against in (("vs_trl", "ours"), ("rankings_vs_trl", "rankings")):
+        ratios = [b[against].pairs_per_second / b["trl"].pairs_per_second for b in found]
+        value, low, high = interval(ratios)
+        result[name] = {"value": value, "low": low, "high": high, "n": len(ratios)}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
