@@ -8,6 +8,7 @@ from django.db.models import Count, QuerySet
 
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactInput
+from webapp.runs.described import in_words, title_of
 from webapp.runs.models import FINAL, Run
 
 DEEPEST = 12  # generations shown of a lineage
@@ -76,7 +77,6 @@ ELSEWHERE = {
     "receipts",
     "encoder",
 }  # of a summary: they have their own place on the page
-SPELLED = {"kl": "KL", "nll": "NLL", "z": "Z"}
 
 
 class Needed(NamedTuple):
@@ -107,22 +107,9 @@ def coming(project: Project) -> QuerySet[Run]:
 def numbers(artifact: Artifact) -> list[Number]:
     """What the run that made the artifact said about it, in its order."""
     return [
-        Number(_words(key), value, "")
+        Number(title_of(key), value, "")
         if isinstance(value, dict)
-        else Number(_words(key), None, _plain(value))
+        else Number(title_of(key), None, in_words(value))
         for key, value in artifact.summary.items()
         if not isinstance(value, list) and key not in ELSEWHERE
     ]
-
-
-def _words(key: str) -> str:
-    words = " ".join(SPELLED.get(word, word) for word in key.split("_"))
-    return words[:1].upper() + words[1:]
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

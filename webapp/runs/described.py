@@ -8,6 +8,8 @@ from alignment.records import Receipts
 from webapp.projects.templatetags.display import estimate, number
 from webapp.runs.forms import CHOICE_LABELS
 
+SPELLED = {"kl": "KL", "nll": "NLL", "z": "Z"}  # parts of a summary's keys
+
 
 class Setting(NamedTuple):
     """One setting of a run as it is shown."""
@@ -133,10 +135,13 @@ def in_words(entry: object) -> str:
         return "yes" if entry else "no"
     if isinstance(entry, int):
         return f"{entry:,}"
+    if isinstance(entry, str):
+        return CHOICE_LABELS.get(entry, entry)
     return number(entry, 4) if isinstance(entry, float) else str(entry)
 
 
 def title_of(name: str) -> str:
     """A summary's key as a title."""
-    words = name.replace("_", " ").strip()
+    parts = name.replace("/", "_").split("_")
+    words = " ".join(SPELLED.get(part, part) for part in parts).strip()
     return words[:1].upper() + words[1:]

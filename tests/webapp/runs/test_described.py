@@ -38,3 +38,13 @@ def test_lists_of_a_summary_become_tables():
         [["over 9 tokens", "1,200", "0.80 ± 0.10"]],
     )
     assert [row.title for rows in findings(summary) for row in rows] == ["Center"]
+
+
+def test_what_a_run_found_is_told_in_words():
+    summary = {"divergence": "jensen_shannon", "length/mean": 21.5, "kl_limit": 4}
+    _, facts = findings(summary)
+    assert [(row.title, row.value) for row in facts] == [
+        ("Divergence", "Jensen-Shannon"),
+        ("Length mean", "21.5"),
+        ("KL limit", "4"),
+    ]
