@@ -98,6 +98,13 @@ def fuse_activations(model: PreTrainedModel) -> None:
                 setattr(module, name, torch.nn.GELU(approximate="tanh"))
 
 
+def output_layer(model: PreTrainedModel) -> torch.nn.Linear:
+    """The layer that turns the last hidden states into logits."""
+    found = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    assert isinstance(found, torch.nn.Linear)
+    return found
+
+
 def default_device() -> torch.device:
     """The first GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from alignment.computation import computes_in_bf16
 from alignment.config import AlignConfig
 from alignment.divergences import divergence_of
 from alignment.objectives.pool import Pool, lesson, log_mixture
@@ -82,7 +83,8 @@ def pool_receipts(config: AlignConfig) -> Receipts:
 
 def with_contract(checked: Receipts, state: State) -> Receipts:
     """Receipts with how far the sampler's log-probabilities were from the scorer's in any step."""
-    precise = torch.finfo(state.policy.model.dtype).eps < 1e-6
+    model = state.policy.model
+    precise = torch.finfo(model.dtype).eps < 1e-6 and not computes_in_bf16(model)
     tolerance = Receipts.model_fields["tolerance"].default if precise else COARSE
     return checked.model_copy(update={"mismatch": state.mismatch, "tolerance": tolerance})
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from alignment.computation import check_device, set_up
 from alignment.config import AlignConfig, RunSpec
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError
@@ -72,8 +73,10 @@ def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
     inputs = spec_inputs(spec, folder, config)
     prompts = list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts]
     reference = Policy.load(inputs["reference"])
+    check_device(config, reference.device)
     if config.lora_rank and inputs["reference"].resolve() == inputs["policy"].resolve():
         reference = shared(reference)
+    set_up(reference, config, backward=False)
     reward = no_reward
     if config.reward_weight:
         turns = [prompt.messages for prompt in prompts]

@@ -9,6 +9,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
+from alignment.computation import set_up
 from alignment.config import AlignConfig
 from alignment.errors import ConfigError, DataError, DivergedError
 from alignment.estimators import ZCache
@@ -125,12 +126,13 @@ def begin(problem: Problem) -> State:
 
 def starting_policy(problem: Problem) -> tuple[Policy, PeftModel | None]:
     """The policy to train; with LoRA the handle of its adapter, beside the reference where it can be."""
-    if not (rank := problem.config.lora_rank):
-        return Policy.load(problem.start), None
+    config = problem.config
+    if not config.lora_rank:
+        return set_up(Policy.load(problem.start), config, backward=True), None
     one_model = isinstance(problem.reference.model, WithoutAdapter)
-    return adapted(
-        problem.reference if one_model else Policy.load(problem.start), rank, problem.seed
-    )
+    base = problem.reference if one_model else Policy.load(problem.start)
+    policy, adapter = adapted(base, config.lora_rank, problem.seed)
+    return set_up(policy, config, backward=True), adapter
 
 
 def fresh(problem: Problem, policy: Policy, adapter: PeftModel | None = None) -> State:

@@ -9,6 +9,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from alignment import checkpoints
+from alignment.computation import set_up
 from alignment.estimators import ZCache
 from alignment.events import Event
 from alignment.lora import load_trained, trained
@@ -62,7 +63,7 @@ def restored_policy(
 ) -> tuple[Policy, PeftModel | None]:
     """The policy of a checkpoint: whole, or what it started from with its adapter."""
     if not problem.config.lora_rank:
-        return Policy.load(folder), None
+        return set_up(Policy.load(folder), problem.config, backward=True), None
     policy, adapter = starting_policy(problem)
     load_trained(policy.model, checkpoints.below(f"adapter/{folder.name}", tensors))
     return policy, adapter

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from alignment.policies import output_layer
 from alignment.sampling import Rollouts
 from alignment.scoring import Batch, batches, completion_logits
 
@@ -40,13 +41,6 @@ class ValueHead(nn.Module):
         states = (fixed + self.trunk_weight * (states - fixed)).to(self.outer.weight.dtype)
         found: Tensor = self.outer(torch.tanh(self.inner(states)))
         return found[..., 0]
-
-
-def output_layer(model: PreTrainedModel) -> nn.Linear:
-    """The layer that turns the last hidden states into logits."""
-    found = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    assert isinstance(found, nn.Linear)
-    return found
 
 
 def watched(model: PreTrainedModel, head: ValueHead | None) -> AbstractContextManager[list[Tensor]]:

@@ -1,6 +1,7 @@
 """RLOO, GRPO and PPO: their parts by hand, their gradients against exact ones, their refusals."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -228,6 +229,16 @@ def test_the_value_moves_the_policy_by_its_weight_alone(weight):
     assert state.value_head.inner.weight.grad.abs().sum() > 0
     before = completion_values(state.policy.model, state.value_head, drawn.scored.rollouts)
     torch.testing.assert_close(before[batch.rows], values)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_small_forwards_add_up_to_the_gradient_of_a_large_one(objective, monkeypatch):
+    problem, state, drawn = toy(objective)
+    expected = gradient(problem, state, drawn)
+    small = partial(batches, tokens=12)
+    assert len(list(small(drawn.scored.rollouts))) > 3
+    monkeypatch.setattr("alignment.objectives.steps.batches", small)
+    close(gradient(problem, state, drawn), expected)
 
 
 CONFLICTS = [

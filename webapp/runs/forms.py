@@ -14,6 +14,8 @@ CHOICE_LABELS = {
     "rloo": "RLOO",
     "grpo": "GRPO",
     "ppo": "PPO",
+    "fp32": "fp32",
+    "bf16": "bf16",
     "reward": "The reward",
     "loss": "The loss, by k3",
     "jensen_shannon": "Jensen-Shannon",
