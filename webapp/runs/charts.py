@@ -24,7 +24,7 @@ CHARTS = (
     Chart("divergence/target", "Divergence to the target", "divergence"),
     Chart("logz/mean", "log Z", "log Z (nats)"),
     Chart("ess/fraction", "Effective samples", "share of samples"),
-    Chart("weights/ess", "Effective samples of the pool", "share of samples"),
+    Chart("weights/ess", "Effective old or shared samples", "share of samples"),
     Chart("preference/accuracy", "Accuracy", "share of pairs"),
     Chart("preference/nll", "Negative log-likelihood", "nats / pair"),
 )
@@ -40,6 +40,15 @@ MORE_CHARTS = (
     Chart("seconds/step", "Time per step", "seconds"),
     Chart("logp/mismatch", "Sampler and scorer apart", "nats / token"),
 )
+SOME_CHARTS = (  # of some settings alone, so that a live run leaves no room for them
+    Chart("advantage/std", "Spread of the advantages", "reward"),
+    Chart("ratio/clipped", "Stopped by the clip", "share of ratios"),
+    Chart("kl/k3", "KL in the loss", "k3 (nats)"),
+    Chart("value/loss", "Loss of the value", "half squared reward"),
+    Chart("value/mean", "Value", "mean reward to come"),
+    Chart("value/explained", "Explained by the value", "share of variance"),
+    Chart("nll/demonstrations", "Loss of the demonstrations", "nats / token"),
+)
 
 
 def charts_for(keys: Collection[str], *, live: bool) -> tuple[list[Chart], list[Chart]]:
@@ -47,7 +56,8 @@ def charts_for(keys: Collection[str], *, live: bool) -> tuple[list[Chart], list[
     drawn = {key.partition("@")[0] for key in keys}
     main = [chart for chart in CHARTS if live or chart.key in drawn]
     more = [chart for chart in MORE_CHARTS if live or chart.key in drawn]
-    known = {chart.key for chart in CHARTS + MORE_CHARTS}
+    more += [chart for chart in SOME_CHARTS if chart.key in drawn]
+    known = {chart.key for chart in CHARTS + MORE_CHARTS + SOME_CHARTS}
     return main, more + [Chart(key, key, key) for key in sorted(drawn - known)]
 
 

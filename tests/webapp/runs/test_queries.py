@@ -4,6 +4,7 @@ import pytest
 from django.db.models.functions import Now
 
 from tests.factories import a_run, a_worker, run_at
+from webapp.runs.charts import charts_for
 from webapp.runs.folders import folder_of
 from webapp.runs.models import RunMetric, RunSample
 from webapp.runs.queries import (
@@ -134,3 +135,11 @@ def test_a_queued_run_counts_those_ahead(project, run):
 
 def test_a_run_that_is_put_off_says_until_when(run):
     assert waiting_reason(run_at(run, not_before=after(60))).startswith("is tried again at ")
+
+
+def test_a_live_run_leaves_room_for_common_curves_alone():
+    _, more = charts_for(["value/explained"], live=True)
+    titles = [chart.title for chart in more]
+    assert "Explained by the value" in titles
+    assert "Learning rate" in titles
+    assert "Stopped by the clip" not in titles
