@@ -81,7 +81,8 @@ class TargetedSettings(Settings):
         "score",
         "Estimator",
         help="Of the gradient: the score's with a baseline, a surrogate that needs no weights for "
-        "old samples, or for reverse KL the exact KL of every next token, which is less noisy.",
+        "old samples, or for reverse KL the exact KL of every next token: about as noisy while the "
+        "target is far, noisier near it.",
         topic="Objective",
         advanced=True,
     )

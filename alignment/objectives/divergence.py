@@ -36,7 +36,7 @@ def divergence_loss(
     def loss(done: Pass) -> Loss:
         rows = done.batch.rows
         if config.estimator == "rao_blackwell":
-            return Loss(less_noisy_loss(problem, drawn, baseline, done))
+            return Loss(token_kl_loss(problem, drawn, baseline, done))
         shift = done.shift.detach().double().sum(1)
         rho, clipped = pseudo_rewards(config, drawn.u.flatten()[rows] + shift, known[rows])
         cut = {"rho/clipped": clipped.double().mean()} if config.pseudo_reward_limit else {}
@@ -57,7 +57,7 @@ def pseudo_rewards(config: AlignConfig, u: Tensor, known: Tensor) -> tuple[Tenso
     return limited(rho, config.pseudo_reward_limit)
 
 
-def less_noisy_loss(problem: Problem, drawn: Drawn, baseline: Tensor, done: Pass) -> Tensor:
+def token_kl_loss(problem: Problem, drawn: Drawn, baseline: Tensor, done: Pass) -> Tensor:
     """The Rao-Blackwell loss of a batch, with the same baseline as the score's."""
     batch, scored = done.batch, drawn.scored
     rows = batch.rows

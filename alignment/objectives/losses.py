@@ -38,7 +38,7 @@ def surrogate_loss(logps: Tensor, rho: Tensor) -> Tensor:
 
 
 def rao_blackwell_loss(token_logps: Tensor, token_kls: Tensor, returns: Tensor) -> Tensor:
-    """Has the gradient of KL(policy || p), less noisy than the score's; tokens (n, length).
+    """Has the gradient of KL(policy || p), without the sampled log-ratio; tokens (n, length).
 
     `token_kls` is KL(policy || reference) of the next token at every place, with gradient; `returns`
     (n,) is log P - log reference less anything that does not depend on the completion.

@@ -194,7 +194,7 @@ def test_options_show_their_metrics(problem, tmp_path):
     assert {"inference/reward", "inference/divergence"} < set(metrics)
 
 
-def test_the_less_noisy_estimator_is_for_reverse_kl_alone():
+def test_the_rao_blackwell_estimator_is_for_reverse_kl_alone():
     with pytest.raises(ValueError, match="Rao-Blackwell estimator is for reverse KL"):
         AlignConfig(estimator="rao_blackwell")
 

@@ -123,6 +123,6 @@ def test_a_saved_run_continues_with_what_it_kept(problem, tmp_path, objective):
     continues(lambda: problem(**settings, **REPLAY), tmp_path, 3)
 
 
-def test_the_less_noisy_estimator_has_no_use_for_old_samples():
+def test_the_rao_blackwell_estimator_has_no_use_for_old_samples():
     with pytest.raises(ValidationError, match="no replay"):
         AlignConfig(estimator="rao_blackwell", divergence="reverse_kl", replay_share=0.5)
