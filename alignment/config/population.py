@@ -18,7 +18,7 @@ class SeveralDivergences(Settings):
         ("jensen_shannon", "reverse_kl", "forward_kl"),
         "Divergences",
         help="One agent each: policies that start alike and learn from each other's completions, "
-        "at about half the cost of runs of their own.",
+        "at less cost than runs of their own.",
         topic="Objective",
         min_length=2,
         max_length=10,

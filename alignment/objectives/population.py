@@ -81,8 +81,12 @@ def align(spec: RunSpec, folder: Path) -> Progress:
 
 
 def begin_all(problems: Mapping[str, Problem]) -> list[Agent]:
-    """Every agent before anything was drawn; they share what they know of the target."""
-    states = {name: begin(problem) for name, problem in problems.items()}
+    """Every agent before anything was drawn."""
+    return sharing(problems, {name: begin(problem) for name, problem in problems.items()})
+
+
+def sharing(problems: Mapping[str, Problem], states: Mapping[str, State]) -> list[Agent]:
+    """Agents of fresh states, which from here on share what they know of the target."""
     lead = next(iter(states.values()))
     for state in states.values():
         state.generator, state.z, state.seen, state.fit = (

@@ -119,7 +119,7 @@ STARTABLE: dict[str, Startable] = {
         "align",
         "Align a population",
         "Several divergences at once, a model of each; they learn from each other's answers, so that "
-        "all of them cost about half of what they would alone.",
+        "all of them cost less than they would alone.",
         "a model of each divergence",
         "Population",
         "Objective",

@@ -1,0 +1,197 @@
+"""How near to the target after as many samples: the product's loop against CDPG as published.
+
+The peer follows Korbak et al. (2022), generalised to f as Go et al. (2023): a running Z of each prompt, of
+its own samples and this step's too; the mean of the last 1,024 pseudo-rewards, of all prompts, as the
+baseline; one update per batch. Optimizer, warm-up, clip, prompts and batch are ours. Samples that ours
+spends on Z_c count as its own. Each arm takes, per divergence and target, the best of the same five
+learning rates on seeds of their own; other seeds then compare the arms.
+"""
+
+import argparse
+import json
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from statistics import geometric_mean
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from alignment.config import AlignConfig
+from alignment.divergences import DIVERGENCES, divergence_of
+from alignment.errors import DivergedError
+from alignment.estimators import ZCache
+from alignment.objectives.losses import score_loss
+from alignment.objectives.problem import Problem, State, learn_z, prepare, score
+from alignment.objectives.steps import descend, prompts_of_step, rate_at, train_step
+from alignment.sampling import sample
+from alignment.scoring import completion_token_logps
+from alignment.toy import listing, toy_problem, toy_state
+from benchmarks.intervals import geometric_ratio
+
+TARGETS: Mapping[str, dict[str, object]] = {
+    "mild": {"beta": 1.0},
+    "strong": {"beta": 0.25},
+    "hard": {"beta": 1.0, "must_contain": "b"},
+}
+RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+ASKED = ("a", "b b a", "c d", "d a c")
+FRESH = 4  # prompts of a step that are sampled
+BATCH = {"completions_per_prompt": 4, "reference_completions": 8, "max_new_tokens": 3}
+REPLAY = {"prompts_per_step": 40, "replay_share": 0.9, "replay_steps": 1000, "weight_limit": 5}
+CONTROL = ("jensen_shannon",)  # where ours is measured without replay too
+CHOOSING = 1  # seeds of the choice of rates, below those of the comparison
+WINDOW = 1024
+Run = Callable[[AlignConfig, int, int], float]
+
+
+def ours(config: AlignConfig, seed: int, samples: int) -> float:
+    """The exact divergence left by the product's loop, over that of the reference."""
+    problem = toy_problem(config, prompts=ASKED, seed=seed)
+    state = toy_state(problem)
+    prepare(problem, state)
+    spent = len(ASKED) * config.reference_completions
+    for _ in range((samples - spent) // (FRESH * config.completions_per_prompt)):
+        train_step(problem, state)
+    return left(problem, state)
+
+
+def peer(config: AlignConfig, seed: int, samples: int) -> float:
+    """The exact divergence left by CDPG, over that of the reference."""
+    problem = toy_problem(config, prompts=ASKED, seed=seed)
+    state, z, window = toy_state(problem), ZCache(), deque[float](maxlen=WINDOW)
+    for _ in range(samples // (FRESH * config.completions_per_prompt)):
+        published_step(problem, state, z, window)
+    return left(problem, state)
+
+
+def published_step(problem: Problem, state: State, z: ZCache, window: deque[float]) -> None:
+    """Sample, add to the running Z, and follow pseudo-rewards less the mean of the last ones."""
+    config, chosen = problem.config, prompts_of_step(problem, state.step)
+    rollouts = sample(
+        state.policy,
+        [problem.ids[place] for place in chosen],
+        completions=config.completions_per_prompt,
+        max_new_tokens=config.max_new_tokens,
+        generator=state.generator,
+    )
+    log_weights = score(problem, rollouts, ()).log_weights
+    learn_z(problem, z, chosen, log_weights)
+    found = [z.log_z(problem.prompts[place].key) for place in chosen]
+    log_z = torch.tensor(found, dtype=torch.float64).repeat_interleave(
+        config.completions_per_prompt
+    )
+    known = log_z != -math.inf
+    rho = divergence_of(config).pseudo_reward(log_z - log_weights)
+    baseline = mean(list(window) or rho[known].tolist())
+    window.extend(rho[known].tolist())
+    advantages = (rho - baseline).where(known, torch.zeros_like(rho))
+    follow(state, config, completion_token_logps(state.policy.model, rollouts).sum(1), advantages)
+
+
+def follow(state: State, config: AlignConfig, logps: Tensor, advantages: Tensor) -> None:
+    """One update by the product's optimizer."""
+    state.optimizer.zero_grad()
+    loss = score_loss(logps, advantages.to(logps.dtype))
+    loss.backward()  # type: ignore[no-untyped-call]
+    descend(config, state, loss.item(), rate_at(config, state.step))
+    state.step += 1
+
+
+def mean(values: Sequence[float]) -> float:
+    """0 where there are none."""
+    return sum(values) / len(values) if values else 0.0
+
+
+@torch.no_grad()
+def left(problem: Problem, state: State) -> float:
+    """D_f of the policy over that of the reference, means over prompts, exactly."""
+    divergence, every = divergence_of(problem.config), listing(problem)
+    after = every.divergence(state.policy, divergence).mean().item()
+    return after / every.divergence(problem.reference, divergence).mean().item()
+
+
+ARMS: Mapping[str, tuple[Run, dict[str, object]]] = {
+    "ours": (ours, REPLAY),
+    "without_replay": (ours, {"prompts_per_step": FRESH}),
+    "peer": (peer, {"prompts_per_step": FRESH}),
+}
+
+
+def config_of(arm: str, name: str, target: str, rate: float) -> AlignConfig:
+    """The settings of one arm; raises pydantic's ValidationError for what is refused."""
+    settings = {**BATCH, **TARGETS[target], **ARMS[arm][1]}
+    return AlignConfig.model_validate(
+        settings | {"divergence": name, "learning_rate": rate, "kl_budget": 1000, "steps": 100_000}
+    )
+
+
+def best_rate(arm: str, name: str, target: str, samples: int) -> float:
+    """The rate that leaves least on the seeds of the choice; one that diverges is out."""
+
+    def remains(rate: float) -> float:
+        config = config_of(arm, name, target, rate)
+        try:
+            return geometric_mean(ARMS[arm][0](config, -k, samples) for k in range(1, CHOOSING + 1))
+        except DivergedError:
+            return math.inf
+
+    return min(RATES, key=remains)
+
+
+def compared(names: Sequence[str], seeds: int, samples: int) -> dict[str, object]:
+    """What ours leaves over what the peer leaves, by divergence: all targets it is not refused for."""
+    rates: dict[str, float] = {}
+
+    def remains(arm: str, name: str) -> list[float]:
+        found = []
+        for target in allowed(name):
+            rate = rates[f"{arm}/{name}/{target}"] = best_rate(arm, name, target, samples)
+            config = config_of(arm, name, target, rate)
+            found += [ARMS[arm][0](config, seed, samples) for seed in range(seeds)]
+        return found
+
+    ratios, peers = {}, {}
+    for name in names:
+        peers[name] = remains("peer", name)
+        ratios[name] = geometric_ratio(remains("ours", name), peers[name])
+    control = {
+        name: geometric_ratio(remains("without_replay", name), peers[name])
+        for name in CONTROL
+        if name in names
+    }
+    return {
+        "remaining_ratio": ratios,
+        "geometric_mean": geometric_mean([row["value"] for row in ratios.values()]),
+        "without_replay": control,
+        "rates": rates,
+    }
+
+
+def allowed(name: str) -> list[str]:
+    """The targets that a divergence is not refused for."""
+    found = []
+    for target in TARGETS:
+        try:
+            config_of("peer", name, target, RATES[0])
+        except ValidationError:
+            continue
+        found.append(target)
+    return found
+
+
+def main() -> None:
+    """Compare the arms and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--divergences", default=",".join(DIVERGENCES), help="with commas between")
+    parser.add_argument("--seeds", type=int, default=10, help="of the comparison, of every target")
+    parser.add_argument("--samples", type=int, default=1600, help="of every run")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = compared(options.divergences.split(","), options.seeds, options.samples)
+    print(json.dumps(found | {"seeds": options.seeds, "samples": options.samples}))
+
+
+if __name__ == "__main__":
+    main()
