@@ -19,7 +19,7 @@ from alignment.errors import ConfigError, DataError
 from alignment.policies import Policy
 from alignment.records import Message
 from alignment.reward import RewardModel
-from alignment.reward.model import reads_both_ways
+from alignment.reward.model import pooled, reads_both_ways
 from alignment.sampling import sample
 from tests.alignment.conftest import WORDS, tiny_policy
 from tests.alignment.rewarding import a_pair, a_prompt, run
@@ -79,6 +79,16 @@ def test_a_score_does_not_depend_on_its_batch(bert, pooling):
     alone = torch.cat([model.score_texts(prompts[:1], [text]) for text in texts])
     torch.testing.assert_close(model.score_texts(prompts, texts), alone, atol=1e-5, rtol=0)
     assert alone.std() > 0.1
+
+
+def test_each_way_of_reading_takes_the_state_it_says():
+    states = torch.tensor([[[1.0], [3.0], [8.0]], [[2.0], [4.0], [9.0]]])
+    lengths = torch.tensor([2, 3])
+    real = torch.arange(3) < lengths[:, None]
+    found = {
+        way: pooled(states, real, lengths, way)[:, 0].tolist() for way in (None, "cls", "mean")
+    }
+    assert found == {None: [3, 9], "cls": [1, 2], "mean": [2, 5]}
 
 
 def test_prompt_and_completion_stand_between_marks(bert):

@@ -61,10 +61,10 @@ def test_each_half_gets_the_other_half_s_temperature():
 
 
 def test_the_calibration_error_by_hand():
-    """Three of four were right at a chance of 0.8, two of two at 0.95."""
-    one, other = math.log(0.8 / 0.2), math.log(0.95 / 0.05)
+    """Three of four were right at a chance of 0.81, two of two at 0.86, which is the next bin."""
+    one, other = math.log(0.81 / 0.19), math.log(0.86 / 0.14)
     margins = torch.tensor([one, one, one, -one, other, other], dtype=torch.float64)
-    expected = (4 * abs(0.75 - 0.8) + 2 * abs(1 - 0.95)) / 6
+    expected = (4 * abs(0.75 - 0.81) + 2 * abs(1 - 0.86)) / 6
     assert calibration_error(margins) == pytest.approx(expected)
 
 

@@ -81,6 +81,12 @@ def test_each_head_has_its_own_weights_of_prompts(model, pairs):
     assert (resampled(examples, 1) == 1).all()
 
 
+def test_several_heads_start_from_different_weights_and_one_from_zero(policy_folder):
+    several = RewardModel.fresh(policy_folder, heads=3).head.weight
+    assert RewardModel.fresh(policy_folder).head.weight.abs().max() == 0
+    assert several.std(0).min() > 0
+
+
 def test_one_head_cannot_be_cautious():
     with pytest.raises(ValidationError, match="one head cannot disagree"):
         RewardConfig(caution=1.0)

@@ -1,6 +1,7 @@
 """Every kind of label through a whole reward run."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from alignment.config import RewardConfig
 from alignment.errors import DataError
 from alignment.records import RankingRecord, RatingRecord, ThumbRecord, TieRecord, read_labels
 from alignment.reward import RewardModel
+from alignment.reward.examples import Example
 from alignment.reward.labels import learnable, ranked
+from alignment.reward.observation import Observation
 from tests.alignment.conftest import WORDS
 from tests.alignment.rewarding import a_pair, a_prompt, run
 
@@ -117,6 +120,21 @@ def test_annotators_are_ranked_as_they_are(tmp_path):
     assert spearmanr([row["scale"] for row in rows], SCALES).statistic >= 0.9
     assert max(rows, key=lambda row: row["left"])["annotator"] == "a3"
     assert sum(row["labels"] for row in rows) == summary["pairs_train"]
+
+
+@pytest.mark.parametrize(("ties", "outcomes"), [("drop", 2), ("davidson", 3)])
+def test_a_label_of_an_annotator_by_hand(ties, outcomes):
+    """A margin of 1 seen twice as sharply, the chosen one on the side that is liked less."""
+    label = a_pair("sun", "good", "bad", left_won=False, annotator="a")
+    observation = Observation(RewardConfig(annotators="reliability", ties=ties), [label])
+    for name, value in (("log_scales", math.log(2)), ("sides", 0.5), ("lapse_logits", 0.0)):
+        getattr(observation, name).data.fill_(value)
+    example = Example(label, ([1], [2]), cut=False)
+    (loss,) = observation.nll(torch.tensor([[1.0], [0.0]]), [example])[0]
+    seen = 2 * 1.0 - 0.5
+    rest = 0.0 if ties == "drop" else math.exp(-seen / 2)  # of a tie, as nu is 1
+    chance = 1 / (1 + math.exp(-seen) + rest)
+    assert loss.neg().exp().item() == pytest.approx(chance / 2 + 1 / 2 / outcomes)
 
 
 def test_nothing_is_said_of_annotators_whose_differences_are_ignored(tmp_path):
