@@ -16,7 +16,7 @@ help:
 	@echo "make demo          the whole loop on this machine; ARGS=\"--once\" stops when it is done"
 	@echo "make run           start Attune on http://127.0.0.1:8000 (ARGS=\"--port N\")"
 	@echo "make test          install what the tests need and run them; REQUIRE=all allows no skips"
-	@echo "make prove         the long proofs: killed and resumed runs, faults under load"
+	@echo "make prove         the long proofs: killed and resumed runs, faults under load, convergence"
 	@echo "make lint fmt      check, or rewrite, the style of the code"
 	@echo "make screenshots   pictures of every page into docs/screenshots"
 
@@ -42,6 +42,7 @@ prove: setup-dev
 	$(BIN)/python -m tests.faults.chaos --minutes 5 --database postgresql
 	@for part in client_id places epoch immediate; do \
 	  ! $(BIN)/python -m tests.faults.chaos --minutes 1 --every 3 --seed 1 --without $$part || exit 1; done
+	$(BIN)/python -m tests.prove.convergence
 
 lint: setup-dev
 	$(BIN)/ruff check .
