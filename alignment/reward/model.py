@@ -78,7 +78,7 @@ class RewardModel:
     @classmethod
     def load(cls, folder: Path) -> "RewardModel":
         """Read what `save` wrote, ready to score."""
-        stored = json.loads((folder / "reward.json").read_text(encoding="utf-8"))
+        stored = _stored(folder)
         pooling = stored["pooling"]
         model = cls.fresh(folder, heads=len(stored["center"]), pooling=pooling or "mean")
         model.head.load_state_dict(load_file(folder / "head.safetensors"))
@@ -197,6 +197,14 @@ class RewardModel:
         ids = (tokenizer.cls_token_id, tokenizer.sep_token_id) if self.pooling else (None, None)
         first, last = ([] if one is None else [int(one)] for one in ids)
         return first, last
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    """What `reward.json` says; models of one causal head were once stored with less."""
+    stored = json.loads((folder / "reward.json").read_text(encoding="utf-8"))
+    if isinstance(stored["center"], float):
+        stored["center"] = [stored["center"]]
+    return {"pooling": None, "caution": 0.0, "temperature": 1.0} | stored
 
 
 def pooled(states: Tensor, real: Tensor, lengths: Tensor, pooling: PoolingName | None) -> Tensor:

@@ -1,4 +1,6 @@
+import json
 import math
+import shutil
 from itertools import product
 
 import pytest
@@ -161,3 +163,12 @@ def test_a_damaged_backbone_is_told_from_too_fast_a_learner(tmp_path, pairs):
         run(tmp_path, pairs, backbone=tmp_path / "damaged")
     assert "lower learning rate" in diverged(math.inf, 2, 40)
     assert not (tmp_path / "output").exists()
+
+
+def test_a_model_stored_with_less_still_scores_alike(trained, model, tmp_path):
+    folder = tmp_path / "older"
+    shutil.copytree(trained[1], folder)
+    older = {"center": model.center[0], "scale": model.scale}
+    (folder / "reward.json").write_text(json.dumps(older))
+    scores = [each.score_ids([[5, 6, 7]]) for each in (RewardModel.load(folder), model)]
+    assert torch.equal(*scores)
