@@ -201,7 +201,7 @@ class RewardModel:
 
 def _stored(folder: Path) -> dict[str, Any]:
     """What `reward.json` says; models of one causal head were once stored with less."""
-    stored = json.loads((folder / "reward.json").read_text(encoding="utf-8"))
+    stored: dict[str, Any] = json.loads((folder / "reward.json").read_text(encoding="utf-8"))
     if isinstance(stored["center"], float):
         stored["center"] = [stored["center"]]
     return {"pooling": None, "caution": 0.0, "temperature": 1.0} | stored
