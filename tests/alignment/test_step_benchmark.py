@@ -1,0 +1,62 @@
+"""The benchmark of a step at a size that takes seconds."""
+
+import pytest
+import torch
+
+from alignment.policies import Policy
+from alignment.sampling import sample
+from benchmarks import floor, scenes, step
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    return scenes.fixed(scenes.Size(1, 32), tmp_path_factory.mktemp("model"))
+
+
+def test_the_floor_computes_what_the_model_does(scene):
+    policy = Policy.load(scene.model)
+    prompts = [[5, 6], [7, 8, 9, 10, 11]]
+    lengths = torch.tensor([3, 1, 4, 2])
+    network = floor.Network.of(policy.model.state_dict(), 1, 1)
+    drawn = floor.generate(network, prompts, 2, lengths)
+    assert drawn.tokens.shape == (4, 4)
+    for batch in floor.batches(prompts, 2, drawn.tokens, lengths):
+        logps = floor.completion_logps(network, batch)
+        torch.testing.assert_close(logps, drawn.logps[batch.rows].sum(1), atol=1e-4, rtol=0)
+        for row, logp in zip(batch.rows.tolist(), logps, strict=True):
+            ids = prompts[row // 2] + drawn.tokens[row, : lengths[row]].tolist()
+            found = policy.model(torch.tensor([ids[:-1]])).logits[0].log_softmax(-1)
+            each = found.gather(1, torch.tensor(ids[1:])[:, None])[-lengths[row] :]
+            torch.testing.assert_close(logp, each.sum(), atol=1e-4, rtol=0)
+
+
+def test_the_floor_moves_its_policy(scene):
+    weights = Policy.load(scene.model).model.state_dict()
+    moved = floor.Floor(weights, 1, 1, 1e-3)
+    moved.step([[5, 6], [7, 8]], torch.tensor([2, 3, 2, 3]), step.reward, 0.05)
+    assert not torch.equal(moved.policy.tokens, moved.reference.tokens)
+
+
+def test_steps_are_timed_against_the_floor_and_positions_are_counted(scene):
+    pairs = step.against_floor(scene, scenes.Size(1, 32), pairs=2)
+    assert len(pairs) == 2
+    assert all(seconds > 0 for pair in pairs for seconds in pair)
+    assert step.pass_closeness(scene) >= 0.98
+
+
+def test_generate_draws_what_the_policy_would(scene):
+    policy = Policy.load(scene.model)
+    generator = torch.Generator().manual_seed(1)
+    options = {"completions": 2, "max_new_tokens": 3, "generator": generator}
+    theirs = step.generated(policy, [[5, 6], [7, 8, 9]], **options)
+    ours = sample(policy, [[5, 6], [7, 8, 9]], **options)
+    assert theirs.prompts == ours.prompts
+    assert theirs.tokens.shape == ours.tokens.shape
+    assert bool(theirs.mask.all())
+    assert bool(theirs.truncated.all())
+
+
+def test_a_ratio_is_of_medians_within_its_interval():
+    found = step.ratio([(2.0, 1.0), (3.0, 1.5), (8.0, 4.0)])
+    assert found["value"] == 2.0
+    assert found["low"] <= 2.0 <= found["high"]
