@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from alignment.caching import keep, repeat
 from alignment.errors import DataError
 from alignment.policies import Policy
-
-FINISHED_SHARE = 1 / 8  # of the rows: from there on dropping them saves more than it costs
 
 
 @dataclass(frozen=True)
@@ -74,33 +73,26 @@ def sample(
     uniforms = torch.rand(rows, max_new_tokens, dtype=torch.float64, generator=generator)
     uniforms = uniforms.to(policy.device)
     tokens = torch.full((rows, max_new_tokens), policy.eos_id, device=policy.device)
-    mask = torch.zeros_like(tokens, dtype=torch.bool)
-    logps = torch.zeros_like(tokens, dtype=decoder.logits.dtype)
-    active = torch.arange(rows, device=policy.device)
-    running = torch.ones_like(active, dtype=torch.bool)
+    logps = torch.zeros(tokens.shape, device=policy.device, dtype=decoder.logits.dtype)
+    active = torch.arange(rows, device=policy.device)  # which rows the decoder's are
     for step in range(max_new_tokens):
-        choice, logp = _choose(decoder.logits / temperature, uniforms[active, step])
-        tokens[active, step] = torch.where(running, choice, policy.eos_id)
-        logps[active, step] = torch.where(running, logp, 0.0)
-        mask[active, step] = running
-        running = running & (choice != policy.eos_id)
-        left = int(running.sum())  # the one host sync of a step
-        if left == 0 or step + 1 == max_new_tokens:
+        choice, logp = _choose(decoder.logits, temperature, uniforms[active, step])
+        tokens[active, step], logps[active, step] = choice, logp
+        running = (choice != policy.eos_id).cpu()  # the one host sync of a step
+        if step + 1 == max_new_tokens or not running.any():
             break
-        if left <= (1 - FINISHED_SHARE) * len(active):
-            decoder.keep(running)
-            choice, active = choice[running], active[running]
-            running = running[running]
+        if not running.all():
+            kept = decoder.keep(running)
+            choice, active = choice[kept], active[kept]
         decoder.advance(choice)
-    truncated = torch.zeros_like(mask[:, 0])
-    truncated[active] = running
-    length = step + 1
+    tokens, logps = tokens[:, : step + 1], logps[:, : step + 1]
+    ends = tokens == policy.eos_id  # the first of a row, and what it was filled with
     return Rollouts(
         tuple(tuple(prompt) for prompt in prompts for _ in range(completions)),
-        tokens[:, :length],
-        mask[:, :length],
-        logps[:, :length],
-        truncated,
+        tokens,
+        mask=(ends.cumsum(1) - ends.long()) == 0,
+        token_logps=logps,
+        truncated=~ends.any(1),
     )
 
 
@@ -122,7 +114,7 @@ class _Decoder:
         self.positions = self.length - 1 - pads  # of the last token read
         positions = (columns[: self.length] - pads[:, None]).clamp(min=0)
         self.logits = self._forward(torch.tensor(padded, device=device), positions)
-        self.cache.batch_repeat_interleave(copies)
+        repeat(self.cache, len(prompts), copies, room)
         self.logits = self.logits.repeat_interleave(copies, 0)
         self.mask = self.mask.repeat_interleave(copies, 0)
         self.positions = self.positions.repeat_interleave(copies, 0)
@@ -133,10 +125,11 @@ class _Decoder:
         self.positions = self.positions + 1
         self.logits = self._forward(tokens[:, None], self.positions[:, None])
 
-    def keep(self, rows: Tensor) -> None:
-        """Forget the rows that are False."""
-        self.cache.batch_select_indices(rows.nonzero()[:, 0])
-        self.mask, self.positions = self.mask[rows], self.positions[rows]
+    def keep(self, rows: Tensor) -> Tensor:
+        """Forget the rows that are False; which of the former ones the rows are now."""
+        kept = keep(self.cache, rows, self.mask.device)
+        self.mask, self.positions = self.mask[kept], self.positions[kept]
+        return kept
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         logits: Tensor = self.model(
@@ -150,14 +143,15 @@ class _Decoder:
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _choose(logits: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+def _choose(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     """A token (rows,) of each row of logits (rows, vocab), and its log-probability.
 
     Inverse of the distribution function at a uniform number: one random number per token, and
     tokens of probability 0 are never drawn.
     """
+    logits = logits / temperature if temperature != 1 else logits
     total = logits.logsumexp(-1, keepdim=True)
-    steps = (logits - total).exp().cumsum(-1, dtype=torch.float64)
+    steps = (logits - total).exp_().cumsum(-1, dtype=torch.float64)
     wanted = uniforms[:, None] * steps[:, -1:]
     token = torch.searchsorted(steps, wanted, right=True).clamp(max=logits.shape[-1] - 1)
     return token[:, 0], (logits.gather(-1, token) - total)[:, 0]
