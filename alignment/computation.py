@@ -16,6 +16,7 @@ from alignment.config import AlignConfig
 from alignment.errors import ConfigError
 from alignment.lora import WithoutAdapter
 from alignment.policies import Policy, output_layer
+from alignment.prefix import read_whole
 
 Forward = Callable[..., Any]
 
@@ -83,6 +84,7 @@ def recompute(model: PreTrainedModel) -> None:
                 block.training = False
 
     replace_forward(model, forward)
+    read_whole(model)
 
 
 def compiled(model: PreTrainedModel, backend: str | Forward = "inductor") -> None:
@@ -94,6 +96,7 @@ def compiled(model: PreTrainedModel, backend: str | Forward = "inductor") -> Non
         return (plain if arguments.get("use_cache") else fast)(*inputs, **arguments)
 
     replace_forward(model, forward)
+    read_whole(model)
 
 
 def replace_forward(module: torch.nn.Module, forward: Forward) -> None:

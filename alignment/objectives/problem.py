@@ -165,7 +165,9 @@ def adam(policy: Policy, head: ValueHead | None, config: AlignConfig) -> torch.o
     if head is not None:
         pace = config.value_learning_rate / config.learning_rate
         groups.append({"params": list(head.parameters()), "pace": pace})
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
+    )
 
 
 def prepare(problem: Problem, state: State) -> None:

@@ -22,9 +22,9 @@ from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import values_at, watched
 from alignment.scoring import (
     Batch,
-    batches,
     completion_logits,
     completion_token_kls,
+    shared_batches,
     token_logps,
 )
 from alignment.targets import Target, Values
@@ -131,7 +131,7 @@ def backward(state: State, drawn: Drawn, rated: Rated, *, old: bool) -> Part:
     zero = torch.zeros((), device=drawn.u.device, dtype=torch.float64)
     part = Part(zero, zero.float())
     with term.used(state.policy):
-        for batch in batches(rollouts):
+        for batch in shared_batches(state.policy.model, rollouts):
             share = len(batch.rows) / rows
             sampled = rollouts.token_logps[batch.rows, : batch.mask.shape[1]]
             new = batch.rows < fresh
@@ -151,10 +151,10 @@ def forward(state: State, batch: Batch, temperature: float, sampled: Tensor, new
     """The policy's forward over a batch: its sampler's logps (b, length), and (b,) which it is itself."""
     model, head = state.policy.model, state.value_head
     with watched(model, head) as states:
-        logits = completion_logits(model, batch) / temperature
+        logits = completion_logits(model, batch, temperature)
     logps = token_logps(logits, batch)
     shift = logps - torch.where(new[:, None], logps.detach(), sampled)
-    values = values_at(head, states[0], batch) if head is not None else None
+    values = values_at(head, states[-1], batch) if head is not None else None
     return Pass(batch, logits, logps, shift, values)
 
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from alignment.policies import output_layer
 from alignment.sampling import Rollouts
-from alignment.scoring import Batch, batches, completion_logits
+from alignment.scoring import Batch, completion_logits, shared_batches
 
 
 class ValueHead(nn.Module):
@@ -75,9 +75,9 @@ def completion_values(model: PreTrainedModel, head: ValueHead, rollouts: Rollout
     found = torch.zeros(
         rollouts.mask.shape, device=rollouts.mask.device, dtype=head.outer.weight.dtype
     )
-    for batch in batches(rollouts):
+    for batch in shared_batches(model, rollouts):
         with last_states(model) as states:
             completion_logits(model, batch)
         length = batch.mask.shape[1]
-        found[batch.rows, :length] = values_at(head, states[0], batch)
+        found[batch.rows, :length] = values_at(head, states[-1], batch)
     return found

@@ -1,7 +1,6 @@
 """RLOO, GRPO and PPO: their parts by hand, their gradients against exact ones, their refusals."""
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from alignment.objectives.samples import Pass, Term, draw
 from alignment.objectives.steps import backward, forward
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import ValueHead, completion_values
-from alignment.scoring import batches, completion_token_logps
+from alignment.scoring import batches, completion_token_logps, shared_batches
 from alignment.toy import listing, toy_policy, toy_problem, toy_state
 
 SMALL = {"max_new_tokens": 3, "completions_per_prompt": 4, "beta": 0.3}
@@ -235,9 +234,8 @@ def test_the_value_moves_the_policy_by_its_weight_alone(weight):
 def test_small_forwards_add_up_to_the_gradient_of_a_large_one(objective, monkeypatch):
     problem, state, drawn = toy(objective)
     expected = gradient(problem, state, drawn)
-    small = partial(batches, tokens=12)
-    assert len(list(small(drawn.scored.rollouts))) > 3
-    monkeypatch.setattr("alignment.objectives.steps.batches", small)
+    monkeypatch.setattr("alignment.scoring.budget", lambda device: 3)
+    assert len(list(shared_batches(state.policy.model, drawn.scored.rollouts))) > 3
     close(gradient(problem, state, drawn), expected)
 
 

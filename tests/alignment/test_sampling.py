@@ -7,7 +7,13 @@ import torch
 
 from alignment.errors import DataError
 from alignment.sampling import sample
-from alignment.scoring import completion_token_kls, completion_token_logps
+from alignment.scoring import (
+    batches,
+    completion_logits,
+    completion_token_kls,
+    completion_token_logps,
+    token_logps,
+)
 from alignment.toy import outcomes
 from tests.alignment.conftest import tiny_policy
 
@@ -114,3 +120,15 @@ def test_token_kls_are_those_of_the_full_distributions(policy, generator):
     p, a = (m.model(ids).logits[0, -1].log_softmax(-1) for m in (policy, reference))
     torch.testing.assert_close(kls[0, 0], (p.exp() * (p - a)).sum())
     assert (kls[drawn.mask] > 0).all()
+
+
+def test_the_gradient_of_token_logps_is_that_of_a_log_softmax(policy, generator):
+    drawn = sample(policy, PROMPTS, completions=6, max_new_tokens=9, generator=generator)
+    for batch in batches(drawn):
+        logits = completion_logits(policy.model, batch).detach().double().requires_grad_()
+        weights = torch.randn(batch.mask.shape, dtype=torch.float64, generator=generator)
+        rows = torch.arange(len(batch.rows))[:, None]
+        plain = logits.log_softmax(-1)[rows, batch.places, batch.targets] * batch.mask
+        (expected,) = torch.autograd.grad((weights * plain).sum(), logits)
+        (found,) = torch.autograd.grad((weights * token_logps(logits, batch)).sum(), logits)
+        torch.testing.assert_close(found, expected)
