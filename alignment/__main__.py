@@ -22,12 +22,20 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from alignment.commands import begun, left_out, near, prepared, processes_of, share_completions
-from alignment.config import CONFIGS, RunSpec
+from alignment.commands import (
+    begun,
+    left_out,
+    near,
+    prepared,
+    processes_of,
+    settled,
+    share_completions,
+)
+from alignment.config import CONFIGS, AlignConfig, RunSpec
 from alignment.errors import FULL_DISK, AlignmentError, ConfigError, explained
 from alignment.events import Event, Failed, dump_event
 from alignment.folders import MANIFEST
-from alignment.options import add_commands, field_lines, known_options
+from alignment.options import RECEIPTS, add_commands, add_receipts, field_lines, known_options
 from alignment.trainer import TOGETHER, drive
 
 FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
@@ -44,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("ATTUNE_EXIT_WITH_STDIN") == "1":
             threading.Thread(target=_exit_with_stdin, daemon=True).start()
         return run(options["folder"])
+    if command == RECEIPTS:
+        return check(options)
     return start(command, options)
 
 
@@ -66,11 +76,27 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_commands(commands)
+    add_receipts(commands)
     command = commands.add_parser("run", help="compute the run that FOLDER/config.json describes")
     command.add_argument("folder", type=Path)
     command = commands.add_parser("fields", help="list the settings of a kind of run")
     command.add_argument("kind", choices=list(CONFIGS))
     return top
+
+
+def check(options: Mapping[str, Any]) -> int:
+    """Print the receipts of an alignment's settings, in words and as JSON; the exit status."""
+    try:
+        config = AlignConfig.model_validate(settled("align", options))
+    except AlignmentError as error:
+        print(f"{error.code}: {error}", file=sys.stderr)
+        return FAILED
+    from alignment.receipts import receipts  # noqa: PLC0415 - help and refusals need no torch
+
+    found = receipts(config)
+    print(found.sentences)
+    print(found.model_dump_json())
+    return 0 if found.good else FAILED
 
 
 def start(command: str, options: Mapping[str, Any]) -> int:

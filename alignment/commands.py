@@ -54,6 +54,11 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     return folder
 
 
+def settled(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a kind from a file and options; raises ConfigError."""
+    return validated(kind, from_yaml(kind, given.get("config")) | dict(given))
+
+
 def resumed(kind: Kind, options: Mapping[str, Any]) -> Path:
     """The folder of a run to go on with, from its newest checkpoint; raises ConfigError."""
     folder = Path(options.get("output", "."))

@@ -19,6 +19,7 @@ Schema = Mapping[str, Any]
 COMMANDS: Mapping[str, Kind] = {
     "train-starter" if kind == "pretrain" else kind: kind for kind in CONFIGS if kind != "import"
 }
+RECEIPTS = "receipts"
 RENAMED = {"prompts": "max_prompts", "judge": "judged_by"}
 OF_A_RUN: Mapping[str, tuple[str, str]] = {
     "config": ("FILE.yaml", "inputs and settings by name; options given beside it count more"),
@@ -79,6 +80,21 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         _add_settings(parser, kind)
 
 
+def add_receipts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command that checks the settings of an alignment without a model."""
+    about = "check the gradient of an alignment's settings, exactly, on a toy; in seconds"
+    parser = commands.add_parser(
+        RECEIPTS,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        usage="%(prog)s [--config FILE.yaml] [--SETTING VALUE …]",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE.yaml", help=OF_A_RUN["config"][1])
+    _add_settings(parser, "align")
+
+
 def _add_settings(parser: argparse.ArgumentParser, kind: Kind) -> None:
     topics: dict[str, argparse._ArgumentGroup] = {}
     for name, field in settings_of(kind).items():
@@ -118,7 +134,7 @@ def roles_of(kind: Kind) -> list[str]:
 
 def known_options(command: str) -> list[str]:
     """All options of a command."""
-    kind = COMMANDS.get(command)
+    kind = "align" if command == RECEIPTS else COMMANDS.get(command)
     names = [*roles_of(kind), *OF_A_RUN, "resume", *settings_of(kind)] if kind else []
     return [flag(name) for name in names]
 

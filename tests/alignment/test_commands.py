@@ -286,3 +286,16 @@ def test_prompts_are_stored_as_records(call, prompts, policy_folder, tmp_path):
     call("generate", "--policy", policy_folder, "--prompts", prompts, "--max-new-tokens", 1)
     stored = read_jsonl(tmp_path / "run" / "inputs" / "prompts.jsonl", PromptRecord)
     assert [record.text for record in stored] == ASKED
+
+
+def test_receipts_check_the_settings_that_are_given(capsys, tmp_path):
+    (tmp_path / "settings.yaml").write_text("divergence: forward_kl\nbeta: 0.5")
+    assert main(["receipts", "--config", str(tmp_path / "settings.yaml"), "--soften=0.1"]) == 0
+    words, figures = capsys.readouterr().out.splitlines()
+    assert words.startswith("Exact to")
+    assert 0 <= json.loads(figures)["gradient"] < 1e-12
+
+
+def test_receipts_refuse_what_a_run_would_refuse(capsys):
+    assert main(["receipts", "--divergence=reverse_kl", "--must-contain=please"]) != 0
+    assert "may break a hard constraint" in capsys.readouterr().err
