@@ -68,7 +68,7 @@ class Network(NamedTuple):
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (n, vocabulary) of last hidden states (n, width)."""
-        return norm(x, self.last_norm) @ self.tokens.T
+        return (norm(x, self.last_norm) @ self.tokens.T).float()
 
 
 class Drawn(NamedTuple):
@@ -108,7 +108,9 @@ def generate(  # noqa: PLR0915 - one straight line, to be read from top to botto
     causal = (columns[:width] <= columns[:width, None]) & seen[:, None, None, :width]
     causal |= torch.eye(width, dtype=torch.bool)  # a padding sees itself, else it would be nan
     depth = policy.tokens.shape[1] // policy.heads
-    cache = torch.empty(len(policy.blocks), 2, rows, policy.heads, width + room, depth)
+    autocast = torch.is_autocast_enabled(policy.tokens.device.type)
+    dtype = torch.get_autocast_dtype(policy.tokens.device.type) if autocast else None
+    cache = torch.empty(len(policy.blocks), 2, rows, policy.heads, width + room, depth, dtype=dtype)
     x = policy.tokens[ids] + policy.places[(columns[:width] - pads).clamp(min=0)]
     for block, (keys, values) in zip(policy.blocks, cache, strict=True):
         q, k, v = block.project(x, policy.heads)

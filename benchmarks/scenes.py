@@ -33,6 +33,7 @@ class Size:
 
 
 SIZES = {"4x128": Size(4, 128), "6x256": Size(6, 256)}
+LARGE = {"tiny": Size(1, 32), "124m": Size(12, 768), "355m": Size(24, 1024)}  # of `benchmarks.gpu`
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import torch
 
 from alignment.policies import Policy
 from alignment.sampling import sample
-from benchmarks import floor, scenes, step
+from benchmarks import floor, gpu, scenes, step
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +60,9 @@ def test_a_ratio_is_of_medians_within_its_interval():
     found = step.ratio([(2.0, 1.0), (3.0, 1.5), (8.0, 4.0)])
     assert found["value"] == 2.0
     assert found["low"] <= 2.0 <= found["high"]
+
+
+def test_a_large_model_s_variants_run_where_they_can(scene):
+    found = gpu.variant(scene, gpu.VARIANTS["lora_checkpointing"], steps=1)
+    assert found["tokens_per_s"] > 0
+    assert torch.cuda.is_available() or gpu.variant(scene, {"compile": True}, 1) == "not run"
