@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
+from hypothesis import settings as hypothesis_settings
 
 from tests import postgres
 from tests.factories import a_project, a_user
 from tests.stack import Stack
 from webapp.celery import app as celery_app
+
+# How long an example takes says how busy the machine is: pytest's own limit is enough.
+hypothesis_settings.register_profile("unhurried", deadline=None)
+hypothesis_settings.load_profile("unhurried")
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows

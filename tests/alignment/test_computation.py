@@ -131,6 +131,7 @@ def test_an_adapter_learns_through_recomputed_activations(policy):
         torch.testing.assert_close(one, other, atol=0, rtol=0)
 
 
+@pytest.mark.prove
 @torch.no_grad()
 def test_compiled_forwards_give_the_same_log_probabilities_and_decoding_is_none(policy, generator):
     graphs = []

@@ -181,6 +181,7 @@ def test_no_weight_is_above_the_inverse_of_one_s_share(problems):
 # Runs.
 
 
+@pytest.mark.prove
 def test_every_agent_comes_to_the_target(problems, tmp_path):
     names = ("jensen_shannon", "reverse_kl", "forward_kl", "pearson_chi2")
     found = problems(
