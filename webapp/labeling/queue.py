@@ -13,6 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from webapp.accounts.models import User
+from webapp.deadlocks import again_after_deadlock
 from webapp.labeling.models import Assignment, AssignmentQuerySet, Task
 from webapp.projects.models import Project
 
@@ -29,6 +30,7 @@ def claim(project: Project, annotator: User) -> Assignment | None:
     return next(iter(claim_page(project, annotator, count=1)), None)
 
 
+@again_after_deadlock
 def claim_page(project: Project, annotator: User, count: int = CARDS) -> list[Assignment]:
     """Up to `count` leases of this person: the ones already held, then the best open tasks."""
     give_back(Assignment.objects.overdue().exclude(annotator=annotator))
@@ -67,6 +69,7 @@ def give_back_all(held: AssignmentQuerySet) -> int:
     return total
 
 
+@again_after_deadlock
 @transaction.atomic
 def _give_back_of(task_id: int, overdue: AssignmentQuerySet) -> int:
     task = Task.objects.filter(pk=task_id)

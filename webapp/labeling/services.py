@@ -10,6 +10,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from webapp.accounts.models import User
+from webapp.deadlocks import again_after_deadlock
 from webapp.errors import Refusal
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Completion, Label, Task
@@ -78,6 +79,7 @@ def _flip(
     return bit if models[0] <= models[1] else 1 - bit
 
 
+@again_after_deadlock
 @transaction.atomic
 def submit_label(
     assignment: Assignment,
@@ -142,6 +144,7 @@ def _supersede(assignment: Assignment) -> bool:
     return spoke.counted
 
 
+@again_after_deadlock
 @transaction.atomic
 def undo_label(annotator: User, client_id: UUID) -> Assignment | None:
     """Take a label back and lease its task to the same person again; None if it is not current."""
@@ -163,6 +166,7 @@ def undo_label(annotator: User, client_id: UUID) -> Assignment | None:
     return assignment
 
 
+@again_after_deadlock
 @transaction.atomic
 def save_draft(assignment: Assignment, draft: dict[str, object], *, at: int | None = None) -> None:
     """Keep what somebody wrote until `at` (ms since 1970), unless a newer draft or an answer is there."""
@@ -173,6 +177,7 @@ def save_draft(assignment: Assignment, draft: dict[str, object], *, at: int | No
         Assignment.objects.filter(pk=known.pk).update(draft=draft | {"at": at})
 
 
+@again_after_deadlock
 @transaction.atomic
 def skip(assignment: Assignment, reason: str = "", draft: dict[str, object] | None = None) -> None:
     """Give a task back, keep what was written, and never show it to this person again."""

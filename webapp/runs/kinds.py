@@ -155,14 +155,14 @@ def publish_import(run: Run, output: Path) -> None:
 
 def publish_population(run: Run, output: Path) -> None:
     """One model version per agent; each is a folder with a manifest of its own."""
-    for agent, summary in run.summary["agents"].items():
+    for agent in run.config["divergences"]:  # PostgreSQL keeps no order of an object's names
         store(
             output / agent,
             project=run.project,
             type=MODEL,
             name=f"{run.name}: {agent_title(agent)}",
             producer=run,
-            summary=summary,
+            summary=run.summary["agents"][agent],
         )
 
 
