@@ -8,7 +8,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from tests.alignment.conftest import tiny_policy
-from tests.browser.test_rounds import PASSWORD, PATIENCE, TINY, fill, violations
+from tests.browser.test_rounds import PASSWORD, PATIENCE, TINY, fill, sign_in, violations
 from tests.factories import a_completion, a_project, a_user, some_prompts
 from webapp.datasets.services import freeze_snapshot
 from webapp.projects.models import Role
@@ -36,12 +36,7 @@ def page(stack, lab, browser_page):
     """An admin's browser, signed in."""
     stack.broker().worker().tend().web()
     a_user(lab, Role.ADMIN, username="ada", password=PASSWORD)
-    browser_page.goto(f"{stack.url}/accounts/login/")
-    browser_page.get_by_label("Username").fill("ada")
-    browser_page.get_by_label("Password").fill(PASSWORD)
-    browser_page.get_by_role("button", name="Sign in").click()
-    browser_page.wait_for_url(lambda url: "login" not in url)
-    return browser_page
+    return sign_in(browser_page, stack.url, "ada")
 
 
 @pytest.fixture

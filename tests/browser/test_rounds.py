@@ -41,15 +41,20 @@ def lab(transactional_db):
     return lab
 
 
+def sign_in(page, url, username):
+    """Type name and password at the real web program, and wait to be let in."""
+    page.goto(f"{url}/accounts/login/")
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda address: "login" not in address)
+    return page
+
+
 @pytest.fixture
 def signed_in(machine, lab, browser_page):
     a_user(lab, username="rita", password=PASSWORD)
-    browser_page.goto(f"{machine.url}/accounts/login/")
-    browser_page.get_by_label("Username").fill("rita")
-    browser_page.get_by_label("Password").fill(PASSWORD)
-    browser_page.get_by_role("button", name="Sign in").click()
-    browser_page.wait_for_url(lambda url: "login" not in url)
-    return browser_page
+    return sign_in(browser_page, machine.url, "rita")
 
 
 def violations(page):

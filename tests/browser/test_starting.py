@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from alignment.config import CONFIGS, AlignConfig, PreferConfig
 from alignment.folders import committed
 from tests.alignment.conftest import tiny_policy
-from tests.browser.test_rounds import PASSWORD, PATIENCE, STARTER, violations
+from tests.browser.test_rounds import PASSWORD, PATIENCE, STARTER, sign_in, violations
 from tests.factories import a_completion, a_project, a_snapshot, a_user, an_artifact, some_prompts
 from webapp.datasets.services import freeze_snapshot
 from webapp.projects.models import Split
@@ -120,12 +120,7 @@ def lab(transactional_db):
 def bench(machine, lab, browser_page):
     """A researcher in front of a browser, signed in at the real web program."""
     a_user(lab, username="rita", password=PASSWORD)
-    browser_page.goto(f"{machine.url}/accounts/login/")
-    browser_page.get_by_label("Username").fill("rita")
-    browser_page.get_by_label("Password").fill(PASSWORD)
-    browser_page.get_by_role("button", name="Sign in").click()
-    browser_page.wait_for_url(lambda url: "login" not in url)
-    return browser_page
+    return sign_in(browser_page, machine.url, "rita")
 
 
 def launch(page, machine, lab, kind, *, values=None, **choices):
