@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from alignment.folders import verify
@@ -22,6 +21,7 @@ from webapp.registry.models import Artifact
 
 LABELS = "labels.parquet"
 ROWS_PER_GROUP = 10_000
+ROWS_PER_BATCH = 1_000  # a page shows the first few, and should not wait for more
 SCHEMA = pa.schema(
     [
         pa.field("label", pa.int64()),  # null: not a label of this dashboard
@@ -82,21 +82,22 @@ def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
 
 def read(folder: Path, *, split: str | None = None, limit: int | None = None) -> Iterator[dict]:
     """The rows of a snapshot's folder as dicts in the order they were written."""
-    data = ds.dataset(folder / LABELS, schema=SCHEMA)
-    wanted = None if split is None else ds.field("split") == split
-    if limit is not None:
-        yield from data.head(limit, filter=wanted).to_pylist()
-        return
-    for batch in data.to_batches(filter=wanted, batch_size=ROWS_PER_GROUP):
-        yield from batch.to_pylist()
+    yield from islice(_read(folder / LABELS, split), limit)
+
+
+def _read(path: Path, split: str | None) -> Iterator[dict]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=ROWS_PER_BATCH):
+            wanted = batch if split is None else batch.filter(pc.equal(batch["split"], split))
+            yield from wanted.to_pylist()
 
 
 def count(folder: Path) -> dict[str, dict[str, int]]:
     """How many rows of each kind the file holds: `pairs` by split, `choices` and `annotators` of labels."""
     names = ["split", "source", "choice", "annotator", "simulated", "chosen", "rejected"]
     rows = pq.read_table(folder / LABELS, columns=names)
-    labels = rows.filter(pc.field("source") == "label")
-    preferences = rows.filter(pc.field("chosen") != pc.field("rejected"))  # null is neither
+    labels = rows.filter(pc.equal(rows["source"], "label"))
+    preferences = rows.filter(pc.not_equal(rows["chosen"], rows["rejected"]))  # null is neither
     return {
         "splits": _tally(rows["split"]),
         "sources": _tally(rows["source"]),
