@@ -6,7 +6,8 @@ REQUIRE ?=
 BIN := .venv/bin
 # Half of the tests wait for programs they started, so two cores carry four processes.
 PARALLEL := -n 4 --dist worksteal
-ON_POSTGRES := db and not browser and not once and not prove and not gpu
+# What touches rows is in tests/webapp; the rest needs no second database.
+ON_POSTGRES := tests/webapp -m "db and not browser and not once and not prove and not gpu"
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
@@ -33,7 +34,7 @@ run: setup
 test: setup-dev
 	REQUIRE=$(REQUIRE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 	REQUIRE=$(REQUIRE) OMP_NUM_THREADS=1 $(BIN)/python -m tests.postgres \
-	  $(BIN)/python -m pytest $(PARALLEL) -m "$(ON_POSTGRES)" $(ARGS)
+	  $(BIN)/python -m pytest $(PARALLEL) $(ON_POSTGRES) $(ARGS)
 
 prove: setup-dev
 	$(BIN)/python -m pytest -m prove --timeout 1800 $(ARGS)

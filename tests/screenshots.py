@@ -254,15 +254,14 @@ def main() -> int:
         from playwright.sync_api import sync_playwright
 
         django.setup()
+        from tests.browser.conftest import CHROMIUM
         from webapp.stack import WebOnly, prepare_database
 
         prepare_database()
         session = an_admins_session()
         pages = {name: path for name, path in addresses().items() if options.only in name}
         with WebOnly() as stack, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-            )
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             findings = shoot(browser, stack.url, session, pages, options.out)
             browser.close()
     sys.stdout.write("\n".join([*findings, f"{len(pages)} pages, {len(findings)} findings"]) + "\n")

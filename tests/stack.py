@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from webapp import stack as programs
 
@@ -128,6 +128,22 @@ class Stack:
     def freeze(self, name: str) -> None:
         """Stop a program's whole group where it stands."""
         os.killpg(self.running[name].pid, signal.SIGSTOP)
+
+    def freeze_between_transactions(self, name: str) -> None:
+        """Freeze where no transaction is open: one that is would hold up all writers of SQLite."""
+        while True:
+            self.freeze(name)
+            try:
+                with connection.cursor() as cursor:
+                    if connection.vendor == "sqlite":
+                        cursor.execute("PRAGMA busy_timeout = 200")
+                        cursor.execute("BEGIN IMMEDIATE")
+                        cursor.execute("ROLLBACK")
+                return
+            except DatabaseError:
+                self.thaw(name)
+            finally:
+                connection.close()
 
     def thaw(self, name: str) -> None:
         """Let a frozen program go on."""

@@ -1,18 +1,14 @@
 """A tiny model's way from a corpus to an alignment, by the real trainer."""
 
-import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from alignment.folders import committed, file_sha256
-from alignment.grammar import prompts
 from alignment.reward.model import RewardModel
 from tests.alignment.conftest import tiny_policy
-from tests.factories import a_project, a_prompt, a_run, again
+from tests.factories import a_run, again
 from tests.stack import Stack
-from webapp.datasets.snapshots import SnapshotRow, write
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact
 from webapp.registry.services import store
@@ -22,40 +18,6 @@ TINY = {"documents": 100, "layers": 1, "width": 16, "heads": 2, "vocabulary": 40
 SHORT = {"max_new_tokens": 4, "completions_per_prompt": 2}
 LONG = {"warmup": 0, "kl_budget": 1000.0, "sample_every": 50}
 ALIGN = SHORT | LONG | {"prompts": 8, "prompts_per_step": 4, "reference_completions": 2}
-
-
-def a_lab(count: int = 60) -> Project:
-    """A project with prompts in every split."""
-    project = a_project()
-    for (message,) in prompts(seed=1, count=count):
-        a_prompt(project, message.content)
-    return project
-
-
-def some_labels(lab: Project, folder: Path, **columns: object) -> Artifact:
-    """A snapshot in which the longer answer always wins, but for other columns."""
-    rows = [
-        SnapshotRow(
-            **{
-                "prompt_key": prompt.key,
-                "split": prompt.split,
-                "messages": json.dumps(prompt.messages),
-                "left": "Yes, with pleasure.",
-                "right": "No.",
-                "chosen": "Yes, with pleasure.",
-                "rejected": "No.",
-                "strength": 2,
-                "annotator": "a1",
-                "created_at": datetime.now(UTC),
-                "source": "label",
-            }
-            | columns
-        )
-        for prompt in lab.prompts.order_by("key")
-    ]
-    with committed(folder / "snapshot") as aside:
-        write(aside, rows)
-    return store(folder / "snapshot", project=lab, type=Artifact.Type.SNAPSHOT, name="Snapshot 1")
 
 
 def ended(machine: Stack, run: Run, state: str = "succeeded") -> Run:

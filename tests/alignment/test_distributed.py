@@ -22,6 +22,7 @@ from alignment.records import DemonstrationRecord, ThumbRecord, write_jsonl
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_pair
 
+pytestmark = pytest.mark.prove
 ROOT = Path(__file__).parents[2]
 WORDS = ["day", "night", "sun", "rain"]
 PAIRS = [a_pair(" ".join(pick), f"{pick[0]} good", "bad") for pick in product(WORDS, repeat=2)]

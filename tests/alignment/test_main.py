@@ -103,8 +103,7 @@ def driven(folder):
 
 def test_a_folder_is_computed_from_end_to_end(run_folder):
     folder = run_folder()
-    process = start(folder)
-    assert process.wait(timeout=60) == 0
+    assert main(["run", str(folder)]) == 0
     found = events(folder)
     assert isinstance(found[0], Ready)
     assert [event.step for event in found if isinstance(event, StepDone)] == [*range(1, 9)]

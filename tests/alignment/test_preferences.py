@@ -24,6 +24,9 @@ CASES = [("reverse_kl", 1.0), ("forward_kl", 1.0), ("jensen_shannon", 1.0)]
 CASES += [("squared_hellinger", 1.0), ("alpha", 0.3), ("alpha", -1.0)]
 
 
+HALVINGS = 60  # of an interval of 100: what is left is less than float64 tells apart
+
+
 def slope(name, order):
     """f' by its pseudo-reward; the score of Jensen and Shannon is of twice the divergence."""
     f = alpha(order) if name == "alpha" else DIVERGENCES[name]
@@ -36,14 +39,14 @@ def optimum(derivative, beta):
 
     def ratios(shift):
         low, high = torch.full_like(REWARDS, -40), torch.full_like(REWARDS, 40)
-        for _ in range(200):
+        for _ in range(HALVINGS):
             middle = (low + high) / 2
             less = derivative(middle) < (REWARDS - shift) / beta
             low, high = torch.where(less, middle, low), torch.where(less, high, middle)
         return low
 
     low, high = -50.0, 50.0
-    for _ in range(200):
+    for _ in range(HALVINGS):
         middle = (low + high) / 2
         mass = (REFERENCE + ratios(middle)).exp().sum()
         low, high = (middle, high) if mass > 1 else (low, middle)

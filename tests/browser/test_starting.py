@@ -147,6 +147,7 @@ def key_numbers(summary):
     return ", ".join(f"{name} {rows[name]['value']:.3f}" for name in KEY_NUMBERS if name in rows)
 
 
+@pytest.mark.prove
 @pytest.mark.stack
 def test_a_model_is_trained_on_preferences_from_its_form(machine, lab, bench, tmp_path):
     with committed(tmp_path / "tiny") as aside:

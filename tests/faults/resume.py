@@ -15,13 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, connection
 
 from tests import ground
 from tests.factories import a_run, a_user, again
+from tests.labs import a_lab, some_labels
 from tests.stack import ROOT, TIMES, Stack
 from tests.stand_in import WAIT
-from tests.tiny import ALIGN, a_lab, ended, prepared, some_labels, weights
+from tests.tiny import ALIGN, ended, prepared, weights
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact
 from webapp.runs.models import Run, State
@@ -90,7 +90,7 @@ def freeze_one(machine: Stack, lab: Project) -> int:
     machine.until(lambda: again(run).step >= 2)
     pid = again(run).worker.pid
     name = next(name for name, program in machine.running.items() if program.pid == pid)
-    freeze_between_transactions(machine, name)
+    machine.freeze_between_transactions(name)
     machine.until(lambda: again(run).epoch == 2 and again(run).step >= 2)
     before = written(run)
     log = machine.var / f"{name}.log"
@@ -102,23 +102,6 @@ def freeze_one(machine: Stack, lab: Project) -> int:
     cancel_run(run, by=a_user())
     machine.until(lambda: again(run).state == State.CANCELLED)
     return fresh
-
-
-def freeze_between_transactions(machine: Stack, name: str) -> None:
-    """Freeze where no transaction is open: one that is would hold up all writers of SQLite."""
-    while True:
-        machine.freeze(name)
-        try:
-            with connection.cursor() as cursor:
-                if connection.vendor == "sqlite":
-                    cursor.execute("PRAGMA busy_timeout = 200")
-                    cursor.execute("BEGIN IMMEDIATE")
-                    cursor.execute("ROLLBACK")
-            return
-        except DatabaseError:
-            machine.thaw(name)
-        finally:
-            connection.close()
 
 
 def written(run: Run) -> int:

@@ -1,4 +1,4 @@
-"""What a machine lacks: memory, disk, a broker."""
+"""What a machine lacks: memory, disk."""
 
 import os
 import subprocess
@@ -10,16 +10,14 @@ import torch
 from alignment.__main__ import main
 from alignment.config import RunSpec
 from alignment.errors import FULL_DISK
-from alignment.events import PhaseStarted, Ready, parse_event
+from alignment.events import Ready, parse_event
 from alignment.trainer import RUNNERS
 from tests.factories import a_run, a_worker, again, run_at
 from tests.stack import ROOT
 from tests.stand_in import FINISH
 from webapp.runs import execution, tend
 from webapp.runs.supervisor import Outcome
-from webapp.runs.tasks import send_ring
 from webapp.runs.verdict import judge
-from webapp.runs.waiting import waiting_reason
 
 MIB = 1 << 20
 
@@ -72,17 +70,11 @@ def small_disk(tmp_path):
     subprocess.run(["umount", disk], check=True)
 
 
-def talk(spec, folder):
-    yield Ready(total_steps=1, threads=1, device="cpu")
-    for _ in range(1000):
-        yield PhaseStarted(name="x" * 10_000)
-
-
 def test_a_trainer_on_a_full_disk_says_so_by_its_status(small_disk):
     folder = described(small_disk)
     script = (
         "import sys; from alignment import __main__, trainer; "
-        "trainer.RUNNERS['pretrain'] = 'tests.faults.test_machine:talk'; "
+        "trainer.RUNNERS['pretrain'] = 'tests.faults.talkative:talk'; "
         "sys.exit(__main__.main(['run', sys.argv[1]]))"
     )
     with (folder / "stdout.log").open("wb") as log:
@@ -113,18 +105,3 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(
 
 def execute(run):
     execution.execute(execution.claim(run.queue, a_worker()))
-
-
-def test_a_run_says_that_the_broker_is_away(project):
-    run = a_run(project)
-    assert not send_ring(run.queue)
-    assert "the broker is away" in waiting_reason(run)
-
-
-@pytest.mark.stack
-def test_a_run_says_no_more_of_a_broker_that_is_back(stack, transactional_db, project):
-    run = a_run(project)
-    send_ring(run.queue)
-    stack.broker()
-    assert send_ring(run.queue)
-    assert waiting_reason(run) == "no worker is running"

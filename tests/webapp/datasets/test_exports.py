@@ -23,6 +23,7 @@ from webapp.labeling.models import Label, Task
 from webapp.labeling.services import create_compare_tasks
 from webapp.projects.models import Split
 
+pytestmark = pytest.mark.once  # files made of rows, wherever the rows come from
 CHOICES = Label.Choice
 
 

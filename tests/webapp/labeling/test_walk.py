@@ -67,7 +67,7 @@ STEP = some.tuples(some.sampled_from(ACTS), some.integers(0, PEOPLE - 1), some.i
 
 @pytest.mark.parametrize("need", [1, 2])
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=some.lists(STEP, min_size=10, max_size=40))
 def test_any_walk_keeps_the_counts_and_leaves_every_task_finishable(project, need, steps):

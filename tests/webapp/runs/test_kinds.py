@@ -13,7 +13,7 @@ from alignment.records import (
     write_jsonl,
 )
 from tests.factories import a_run, a_worker, again, an_artifact, run_at, some_prompts
-from tests.tiny import some_labels
+from tests.labs import some_labels
 from webapp.labeling.models import Completion, Task
 from webapp.runs import execution, folders
 from webapp.runs.errors import RunError

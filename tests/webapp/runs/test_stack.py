@@ -43,6 +43,7 @@ def test_a_started_run_is_rung_for_executed_and_published(machine, lab):
     assert run.outputs.get().path.is_dir()
 
 
+@pytest.mark.once
 def test_a_duplicate_ring_does_nothing(machine, lab):
     run = a_run(lab, seed=FINISH)
     machine.until(in_state(run, "succeeded"))
@@ -53,6 +54,7 @@ def test_a_duplicate_ring_does_nothing(machine, lab):
     assert (again(run).epoch, run.outputs.count()) == (1, 1)
 
 
+@pytest.mark.once
 def test_cancel_while_running_ends_cancelled(machine, lab):
     run = a_run(lab, seed=WAIT)
     machine.until(in_state(run, "running"))
@@ -61,6 +63,7 @@ def test_cancel_while_running_ends_cancelled(machine, lab):
     assert (trainer_of(run), run.outputs.count()) == ([], 0)
 
 
+@pytest.mark.once
 def test_a_paused_run_goes_on_where_it_was_saved(machine, lab, models):
     run = a_run(lab, "align", seed=SLOW, inputs=models)
     machine.until(lambda: again(run).step >= 2)
@@ -82,6 +85,7 @@ def test_a_killed_trainer_is_lost_and_its_run_queued_again(machine, lab):
     assert run.events.filter(to_state="interrupted").get().reason == "trainer_lost"
 
 
+@pytest.mark.once
 def test_what_keeps_dying_stops_after_three_attempts(machine, lab):
     run = a_run(lab, seed=DIE)
     machine.until(in_state(run, "failed"))
@@ -90,6 +94,7 @@ def test_what_keeps_dying_stops_after_three_attempts(machine, lab):
     assert "at step 1, 1, 1" in run.message
 
 
+@pytest.mark.once
 def test_progress_between_deaths_is_not_poison(machine, lab):
     run = a_run(lab, seed=DIE_LATER)
     machine.until(in_state(run, "failed", "succeeded"))
@@ -118,18 +123,21 @@ def test_a_shut_down_worker_hands_its_run_over_at_once(stack, lab):
     assert again(run).attempts == 1
 
 
+@pytest.mark.once
 def test_a_worker_that_left_leaves_no_row(stack, transactional_db):
     stack.broker().worker().until(Worker.objects.exists)
     stack.terminate("worker")
     assert not Worker.objects.exists()
 
 
+@pytest.mark.once
 def test_a_run_started_without_a_broker_waits_for_tend(stack, lab):
     run = a_run(lab, seed=FINISH)
     assert again(run).state == "queued"
     stack.stand_in().broker().worker().tend().until(in_state(run, "succeeded"))
 
 
+@pytest.mark.once
 def test_a_broker_that_lost_everything_loses_nothing(machine, lab):
     first = a_run(lab, seed=WAIT)
     machine.until(in_state(first, "running"))
@@ -158,6 +166,7 @@ def test_a_chain_runs_in_order_and_ends_with_its_first_failure(machine, lab):
     assert first.name in again(second).message
 
 
+@pytest.mark.once
 def test_tend_ends_when_its_pipe_closes(stack, transactional_db, monkeypatch):
     monkeypatch.setenv("ATTUNE_EXIT_WITH_STDIN", "1")
     tend = stack.tend().running["tend"]
@@ -165,6 +174,7 @@ def test_tend_ends_when_its_pipe_closes(stack, transactional_db, monkeypatch):
     assert tend.wait(30) == 0
 
 
+@pytest.mark.once
 def test_the_trainer_knows_no_secrets(machine, lab, monkeypatch):
     run = a_run(lab, seed=WAIT)
     machine.until(in_state(run, "running"))

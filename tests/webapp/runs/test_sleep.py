@@ -3,7 +3,6 @@
 import pytest
 
 from tests.factories import a_run, again
-from tests.faults.resume import freeze_between_transactions
 from tests.stand_in import WAIT
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -15,7 +14,7 @@ def test_a_machine_that_slept_comes_back_fenced_and_its_run_says_so(
     stack.stand_in().broker().worker().tend()
     run = a_run(project, seed=WAIT)
     stack.until(lambda: again(run).step >= 1)
-    freeze_between_transactions(stack, "worker")
+    stack.freeze_between_transactions("worker")
     lost = run.events.filter(to_state="interrupted")
     stack.until(lost.exists)
     stored = run.metrics.count()

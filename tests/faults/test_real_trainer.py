@@ -3,7 +3,8 @@
 import pytest
 
 from tests.factories import a_run, again
-from tests.tiny import ALIGN, SHORT, a_lab, ended, prepared, some_labels, stored_models, weights
+from tests.labs import a_lab, some_labels
+from tests.tiny import ALIGN, SHORT, ended, prepared, stored_models, weights
 from webapp.labeling.models import Task
 from webapp.runs.queries import metric_series
 
