@@ -13,6 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from alignment.caching import keep, repeat
 from alignment.errors import DataError
+from alignment.gpt2 import reader_of
 from alignment.policies import Policy
 
 
@@ -103,7 +104,7 @@ class _Decoder:
         self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], copies: int, room: int
     ) -> None:
         """Run each prompt once, then share its cache among its completions."""
-        self.model = model
+        self.model, self.reader = model, reader_of(model)
         self.cache = DynamicCache(config=model.config)
         device = next(model.parameters()).device
         self.length = max(len(prompt) for prompt in prompts)
@@ -118,17 +119,24 @@ class _Decoder:
         self.logits = self.logits.repeat_interleave(copies, 0)
         self.mask = self.mask.repeat_interleave(copies, 0)
         self.positions = self.positions.repeat_interleave(copies, 0)
+        self.hidden = _hiding(self.mask, model.dtype) if pads.any() else None
 
     def advance(self, tokens: Tensor) -> None:
         """Read one more token (rows,) per row."""
         self.length += 1
         self.positions = self.positions + 1
-        self.logits = self._forward(tokens[:, None], self.positions[:, None])
+        if self.reader is None:
+            self.logits = self._forward(tokens[:, None], self.positions[:, None])
+            return
+        hidden = None if self.hidden is None else self.hidden[..., : self.length]
+        logits = self.reader.read(tokens, self.positions, hidden, self.cache.layers)
+        self.logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def keep(self, rows: Tensor) -> Tensor:
         """Forget the rows that are False; which of the former ones the rows are now."""
         kept = keep(self.cache, rows, self.mask.device)
         self.mask, self.positions = self.mask[kept], self.positions[kept]
+        self.hidden = None if self.hidden is None else self.hidden[kept]
         return kept
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
@@ -143,6 +151,12 @@ class _Decoder:
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
+def _hiding(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What attention adds to its scores (rows, 1, 1, length): minus infinity where there is padding."""
+    zeros = torch.zeros_like(mask, dtype=dtype)
+    return zeros.masked_fill_(mask == 0, -torch.inf)[:, None, None]
+
+
 def _choose(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     """A token (rows,) of each row of logits (rows, vocab), and its log-probability.
 
@@ -150,11 +164,13 @@ def _choose(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tenso
     tokens of probability 0 are never drawn.
     """
     logits = logits / temperature if temperature != 1 else logits
-    total = logits.logsumexp(-1, keepdim=True)
-    steps = (logits - total).exp_().cumsum(-1, dtype=torch.float64)
-    wanted = uniforms[:, None] * steps[:, -1:]
+    largest = logits.amax(-1, keepdim=True)
+    steps = (logits - largest).exp_().cumsum(-1, dtype=torch.float64)
+    total = steps[:, -1:]
+    wanted = uniforms[:, None] * total
     token = torch.searchsorted(steps, wanted, right=True).clamp(max=logits.shape[-1] - 1)
-    return token[:, 0], (logits.gather(-1, token) - total)[:, 0]
+    logp = logits.gather(-1, token) - largest - total.log()
+    return token[:, 0], logp[:, 0].to(logits.dtype)
 
 
 def _check_room(policy: Policy, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:

@@ -1,0 +1,87 @@
+"""Decoding by GPT-2's own equations: what transformers computes, and only where it is GPT-2 alone."""
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from alignment import gpt2, sampling
+from alignment.computation import in_bf16
+from alignment.gpt2 import reader_of
+from alignment.lora import shared
+from alignment.quantisation import int8_weights
+from alignment.sampling import sample
+from tests.alignment.conftest import tiny_policy
+
+RAGGED = [[3, 6], [3, 7, 8, 9, 10], [3, 11, 12]]
+EVEN = [[3, 6, 7], [3, 9, 8]]
+
+
+def drawn(policy, prompts):
+    generator = torch.Generator().manual_seed(4)
+    return sample(policy, prompts, completions=8, max_new_tokens=9, generator=generator)
+
+
+@pytest.mark.parametrize("prompts", [RAGGED, EVEN])
+def test_tokens_and_probabilities_are_those_of_transformers(policy, prompts, monkeypatch):
+    read, calls = gpt2.Reader.read, []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return read(*arguments)
+
+    monkeypatch.setattr(gpt2.Reader, "read", counted)
+    fast = drawn(policy, prompts)
+    assert len(calls) == 8
+    assert len({len(ids) for ids in fast.completion_ids()}) > 1  # rows end at different times
+    monkeypatch.setattr(sampling, "reader_of", lambda model: None)
+    slow = drawn(policy, prompts)
+    assert len(calls) == 8
+    assert torch.equal(fast.tokens, slow.tokens)
+    torch.testing.assert_close(fast.token_logps, slow.token_logps, atol=1e-5, rtol=0)
+
+
+def test_rounded_weights_are_read_as_they_are(policy):
+    plain = drawn(policy, RAGGED)
+    with int8_weights(policy.model):
+        rounded = drawn(policy, RAGGED)
+    assert not torch.equal(plain.token_logps, rounded.token_logps)
+
+
+def listened_to(policy):
+    policy.model.transformer.h[0].mlp.register_forward_hook(lambda *_: None)
+    return policy
+
+
+def in_half(policy):
+    in_bf16(policy.model)
+    return policy
+
+
+def training(policy):
+    policy.model.train()
+    return policy
+
+
+@pytest.mark.parametrize("changed", [listened_to, in_half, training])
+def test_a_model_that_is_more_than_gpt_2_reads_for_itself(policy, changed):
+    assert reader_of(policy.model) is not None
+    assert reader_of(changed(policy).model) is None
+
+
+def test_an_adapter_is_not_left_out():
+    assert reader_of(shared(tiny_policy()).model) is None
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"scale_attn_by_inverse_layer_idx": True},
+        {"reorder_and_upcast_attn": True},
+        {"scale_attn_weights": False},
+        {"add_cross_attention": True},
+    ],
+)
+def test_variants_of_gpt_2_read_for_themselves(setting):
+    plain = {"vocab_size": 16, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 8}
+    assert reader_of(GPT2LMHeadModel(GPT2Config(**plain)).eval()) is not None
+    assert reader_of(GPT2LMHeadModel(GPT2Config(**plain, **setting)).eval()) is None
