@@ -8,6 +8,7 @@ their gradients are those of one process. In one process nothing here does anyth
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -27,10 +28,23 @@ class World(NamedTuple):
     size: int
 
 
+_apart: ContextVar[bool] = ContextVar("apart", default=False)
+
+
 def world() -> World:
     """This process among those of its run."""
-    joined = dist.is_available() and dist.is_initialized()
+    joined = dist.is_available() and dist.is_initialized() and not _apart.get()
     return World(dist.get_rank(), dist.get_world_size()) if joined else World(0, 1)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Compute as if there were no other process: what is too small to share."""
+    token = _apart.set(True)
+    try:
+        yield
+    finally:
+        _apart.reset(token)
 
 
 @contextmanager
@@ -53,9 +67,16 @@ def shard(rows: Sequence[T]) -> tuple[Sequence[T], float]:
 
     Nobody gets no rows, as all processes have to take part in whatever they do with theirs.
     """
+    mine = own(len(rows))
+    if not mine:
+        return rows[:1], 0.0
+    return rows[mine.start : mine.stop], len(mine) / len(rows)
+
+
+def own(count: int) -> range:
+    """Which of so many rows, or groups of rows, are this process's; possibly none."""
     rank, size = world()
-    first, last = rank * len(rows) // size, (rank + 1) * len(rows) // size
-    return (rows[first:last], (last - first) / len(rows)) if last > first else (rows[:1], 0.0)
+    return range(rank * count // size, (rank + 1) * count // size)
 
 
 def all_sum(value: Tensor) -> Tensor:
@@ -63,6 +84,14 @@ def all_sum(value: Tensor) -> Tensor:
     if world().size > 1:
         value = value.detach().clone()
         dist.all_reduce(value)
+    return value
+
+
+def all_max(value: Tensor) -> Tensor:
+    """The largest over all processes."""
+    if world().size > 1:
+        value = value.detach().clone()
+        dist.all_reduce(value, dist.ReduceOp.MAX)
     return value
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from alignment.computation import computes_in_bf16
 from alignment.config import AlignConfig
+from alignment.distributed import apart
 from alignment.divergences import divergence_of
 from alignment.objectives.pool import Pool, lesson, log_mixture
 from alignment.objectives.problem import Problem, Scored, State, learn_z, score
@@ -73,12 +74,14 @@ def receipts(config: AlignConfig) -> Receipts:
 
     Limits of weights and of pseudo-rewards, which bias the gradient on purpose, are left out.
     """
-    return _receipts(on_the_toy(config))
+    with apart():
+        return _receipts(on_the_toy(config))
 
 
 def pool_receipts(config: AlignConfig) -> Receipts:
     """The same for an agent that learns from a pool of its own and another agent's completions."""
-    return _pool_receipts(on_the_toy(config))
+    with apart():
+        return _pool_receipts(on_the_toy(config))
 
 
 def with_contract(checked: Receipts, state: State) -> Receipts:

@@ -4,7 +4,7 @@ The probability of a completion is the product of its tokens' and of the end-of-
 that is cut at the length limit has no end factor, so over all outcomes the probabilities sum to 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from alignment.caching import keep, repeat
+from alignment.distributed import gathered, own, world
 from alignment.errors import DataError
 from alignment.gpt2 import reader_of
 from alignment.policies import Policy
@@ -66,35 +67,74 @@ def sample(
 ) -> Rollouts:
     """Draw completions of every prompt; raises DataError where one does not fit the context.
 
-    The random numbers of a row do not depend on when other rows end.
+    The random numbers of a row do not depend on when other rows end. Of several processes, each draws
+    completions of its own prompts, and all have all of them.
     """
     _check_room(policy, prompts, max_new_tokens)
-    decoder = _Decoder(policy.model, prompts, completions, max_new_tokens)
     rows = len(prompts) * completions
     uniforms = torch.rand(rows, max_new_tokens, dtype=torch.float64, generator=generator)
-    uniforms = uniforms.to(policy.device)
-    tokens = torch.full((rows, max_new_tokens), policy.eos_id, device=policy.device)
-    logps = torch.zeros(tokens.shape, device=policy.device, dtype=decoder.logits.dtype)
+    mine = own(len(prompts))
+    tokens, logps = _draw(
+        policy,
+        prompts[mine.start : mine.stop],
+        completions,
+        temperature,
+        uniforms[mine.start * completions : mine.stop * completions].to(policy.device),
+    )
+    tokens, logps = gathered(tokens), gathered(logps)
+    ends = tokens == policy.eos_id  # the first of a row, and what it was filled with
+    mask = (ends.cumsum(1) - ends.long()) == 0
+    longest = int(mask.sum(1).max())
+    return Rollouts(
+        tuple(tuple(prompt) for prompt in prompts for _ in range(completions)),
+        tokens[:, :longest],
+        mask[:, :longest],
+        token_logps=logps[:, :longest],
+        truncated=~ends.any(1),
+    )
+
+
+def _draw(
+    policy: Policy,
+    prompts: Sequence[Sequence[int]],
+    completions: int,
+    temperature: float,
+    uniforms: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Tokens and their log-probabilities, both (rows, limit) as the uniform numbers are.
+
+    Behind a completion's end come more ends, of log-probability 0.
+    """
+    rows, limit = uniforms.shape
+    tokens = torch.full((rows, limit), policy.eos_id, device=policy.device)
+    dtype = torch.promote_types(next(policy.model.parameters()).dtype, torch.float32)
+    logps = torch.zeros(tokens.shape, device=policy.device, dtype=dtype)
+    if not rows:
+        return tokens, logps
+    decoder = _Decoder(policy.model, prompts, completions, limit)
     active = torch.arange(rows, device=policy.device)  # which rows the decoder's are
-    for step in range(max_new_tokens):
+    for step in range(limit):
         choice, logp = _choose(decoder.logits, temperature, uniforms[active, step])
         tokens[active, step], logps[active, step] = choice, logp
         running = (choice != policy.eos_id).cpu()  # the one host sync of a step
-        if step + 1 == max_new_tokens or not running.any():
+        if step + 1 == limit or not running.any():
             break
         if not running.all():
             kept = decoder.keep(running)
             choice, active = choice[kept], active[kept]
         decoder.advance(choice)
-    tokens, logps = tokens[:, : step + 1], logps[:, : step + 1]
-    ends = tokens == policy.eos_id  # the first of a row, and what it was filled with
-    return Rollouts(
-        tuple(tuple(prompt) for prompt in prompts for _ in range(completions)),
-        tokens,
-        mask=(ends.cumsum(1) - ends.long()) == 0,
-        token_logps=logps,
-        truncated=~ends.any(1),
-    )
+    return tokens, logps
+
+
+def together(rollouts: Rollouts, compute: Callable[[Rollouts], Tensor]) -> Tensor:
+    """What a function says of every row (n, ...), of which each process asks about its own."""
+    if world().size == 1:
+        return compute(rollouts)
+    mine = own(len(rollouts.prompts))
+    picked = torch.tensor(
+        list(mine) or [0], device=rollouts.tokens.device
+    )  # nobody asks about nothing
+    return gathered(compute(rollouts.rows(picked))[: len(mine)])
 
 
 class _Decoder:

@@ -29,7 +29,7 @@ RUNNERS: Mapping[Kind, str] = {
 }
 
 TOGETHER: frozenset[Kind] = frozenset(
-    ("sft", "prefer", "reward")
+    ("sft", "prefer", "reward", "align")
 )  # whose rows several processes can share
 
 

@@ -5,6 +5,7 @@ Added to an update's loss: -weight * mean over tokens of log policy(text | promp
 
 import torch
 
+from alignment.distributed import all_sum, own
 from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, State
 from alignment.scoring import batches, completion_logits, token_logps
@@ -21,9 +22,11 @@ def imitate(problem: Problem, state: State, turn: int) -> float:
     rollouts = rollouts_of(state.policy, [texts[place] for place in places])
     tokens = rollouts.mask.sum()
     total = torch.zeros((), device=tokens.device)
-    for batch in batches(rollouts):
+    mine = own(len(places))
+    own_rows = rollouts.rows(torch.arange(mine.start, mine.stop, device=tokens.device))
+    for batch in batches(own_rows):
         logps = token_logps(completion_logits(state.policy.model, batch), batch)
         loss = -logps.sum() / tokens
         (config.demonstration_weight * loss).backward()  # type: ignore[no-untyped-call]
         total = total + loss.detach()
-    return total.item()
+    return all_sum(total).item()

@@ -10,6 +10,7 @@ largest distance from the scorer's is a metric of every step.
 """
 
 import math
+import os
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from alignment.computation import check_device, set_up
 from alignment.config import AlignConfig, RunSpec
+from alignment.distributed import world
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError
 from alignment.estimators import estimate, paired_estimate
@@ -43,16 +45,15 @@ from alignment.objectives.problem import (
     prepare,
     score,
 )
+from alignment.objectives.replay import replayed
 from alignment.objectives.saving import restore, save
-from alignment.objectives.steps import guarded_step, parts
+from alignment.objectives.steps import guarded_step, parts, token_kls
 from alignment.policies import Policy
 from alignment.receipts import receipts, with_contract
 from alignment.records import Estimate, PromptRecord, read_jsonl
 from alignment.reward import RewardModel
 from alignment.sampling import Rollouts, sample
-from alignment.scoring import (
-    completion_token_kls,
-)
+from alignment.sharding import SHARDING
 from alignment.targets import save_target
 from alignment.texts import Written, written
 
@@ -120,6 +121,7 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     "save" sent in answer to a PhaseStarted or a StepDone saves a checkpoint and ends the run.
     """
     started = time.perf_counter()
+    check_processes(problem.config)
     state, bit_exact = restore(problem, resume) if resume else (begin(problem), True)
     config = problem.config
     yield Ready(
@@ -154,6 +156,18 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
         save_target(config, state.lambdas, output)
     summary["receipts"] = with_contract(receipts(config), state).model_dump()
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
+
+
+def check_processes(config: AlignConfig) -> None:
+    """Raise ConfigError where several processes cannot share a step."""
+    size = world().size
+    if size > 1 and config.prompts_per_step - replayed(config) < size:
+        raise ConfigError(
+            f"Each of the {size} processes needs a prompt of its own in every step; ask for more prompts "
+            "per step, or fewer processes."
+        )
+    if size > 1 and os.environ.get(SHARDING):
+        raise ConfigError(f"An alignment keeps a whole model in every process; unset {SHARDING}.")
 
 
 def ask_reference(problem: Problem, state: State) -> Generator[Event, str | None, str | None]:
@@ -227,7 +241,7 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
         max_new_tokens=problem.config.max_new_tokens,
         generator=torch.Generator().manual_seed(problem.seed + 2),
     )
-    kls = completion_token_kls(state.policy.model, problem.reference.model, rollouts).sum(1)
+    kls = token_kls(problem, state, rollouts).sum(1)
     scored = score(problem, rollouts, state.lambdas)
     kl, reward = (t.view(len(places), -1).mean(1).tolist() for t in (kls, scored.rewards))
     before = state.reference_rewards[: len(places)]

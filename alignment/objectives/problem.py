@@ -18,7 +18,7 @@ from alignment.moments import fit_moments
 from alignment.objectives.values import ValueHead
 from alignment.policies import Policy
 from alignment.records import PromptRecord
-from alignment.sampling import Rollouts, sample
+from alignment.sampling import Rollouts, sample, together
 from alignment.scoring import (
     completion_token_logps,
 )
@@ -241,8 +241,10 @@ def score(
     """Rewards, reference and target of completions; `token_logps` are the reference's, if known."""
     if token_logps is None:
         with torch.no_grad():
-            token_logps = completion_token_logps(problem.reference.model, rollouts)
-    values = problem.target.values(problem.reference, rollouts)
+            token_logps = together(
+                rollouts, lambda part: completion_token_logps(problem.reference.model, part)
+            )
+    values = asked(problem, rollouts)
     if values.rewards.isnan().any() or values.rewards.isposinf().any():
         raise DivergedError(
             "The reward of a completion was not a number; train the reward model again with a "
@@ -250,6 +252,18 @@ def score(
         )
     log_scores = problem.target.log_scores(token_logps.sum(1), values, lambdas)
     return Scored(rollouts, values, token_logps, log_scores - rollouts.logps.double())
+
+
+def asked(problem: Problem, rollouts: Rollouts) -> Values:
+    """What the target needs to know of completions."""
+    target = problem.target
+
+    def table(part: Rollouts) -> Tensor:
+        found = target.values(problem.reference, part)
+        return torch.cat([found.rewards[:, None], found.satisfied, found.features], 1)
+
+    found, wishes = together(rollouts, table), 1 + len(target.constraints)
+    return Values(found[:, 0], found[:, 1:wishes], found[:, wishes:])
 
 
 def learn_z(problem: Problem, z: ZCache, chosen: Sequence[int], log_weights: Tensor) -> None:

@@ -3,12 +3,14 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from alignment.config import AlignConfig
+from alignment.distributed import all_max, all_sum, gathered, own, reduce_gradients, world
 from alignment.divergences import Divergence, divergence_of
 from alignment.errors import DivergedError, OutOfMemoryError
 from alignment.estimators import ess_fraction
@@ -20,6 +22,7 @@ from alignment.objectives.replay import mixed, remember, replayed
 from alignment.objectives.samples import Drawn, Pass, Rated, draw, terms_of
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import values_at, watched
+from alignment.sampling import Rollouts, together
 from alignment.scoring import (
     Batch,
     completion_logits,
@@ -104,6 +107,7 @@ def update(
 
 def descend(config: AlignConfig, state: State, loss: float, rate: float) -> float:
     """Step along the gradient that the parameters hold; its norm before it was clipped."""
+    reduce_gradients(group["params"] for group in state.optimizer.param_groups)
     parameters = state.policy.model.parameters()
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm).item()
     if not (math.isfinite(norm) and math.isfinite(loss)):
@@ -131,7 +135,7 @@ def backward(state: State, drawn: Drawn, rated: Rated, *, old: bool) -> Part:
     zero = torch.zeros((), device=drawn.u.device, dtype=torch.float64)
     part = Part(zero, zero.float())
     with term.used(state.policy):
-        for batch in shared_batches(state.policy.model, rollouts):
+        for batch in own_batches(state.policy.model, drawn):
             share = len(batch.rows) / rows
             sampled = rollouts.token_logps[batch.rows, : batch.mask.shape[1]]
             new = batch.rows < fresh
@@ -144,7 +148,29 @@ def backward(state: State, drawn: Drawn, rated: Rated, *, old: bool) -> Part:
             part.shifts += [done.shift.detach().double().sum(1)[~new]] if fresh < rows else []
             for name, mean in metrics.items():
                 part.means[name] = part.means.get(name, zero) + share * mean
-    return part
+    return met(part, mixed=fresh < rows)
+
+
+def own_batches(model: PreTrainedModel, drawn: Drawn) -> Iterator[Batch]:
+    """Batches of the completions of this process's prompts, numbered among all."""
+    rollouts, (prompts, completions) = drawn.scored.rollouts, drawn.u.shape
+    if world().size == 1:
+        yield from shared_batches(model, rollouts)
+        return
+    mine = own(prompts)
+    device = rollouts.tokens.device
+    picked = torch.arange(mine.start * completions, mine.stop * completions, device=device)
+    for batch in shared_batches(model, rollouts.rows(picked)):
+        yield replace(batch, rows=picked[batch.rows])
+
+
+def met(part: Part, *, mixed: bool) -> Part:
+    """The parts of all processes as one; `mixed` says that some completions are not fresh."""
+    if world().size == 1:
+        return part
+    means = {name: all_sum(mean) for name, mean in sorted(part.means.items())}
+    shifts = [gathered(torch.cat(part.shifts))] if mixed else []
+    return Part(all_sum(part.loss), all_max(part.mismatch), means, shifts)
 
 
 def forward(state: State, batch: Batch, temperature: float, sampled: Tensor, new: Tensor) -> Pass:
@@ -179,12 +205,18 @@ def watch_budget(problem: Problem, state: State, scored: Scored, prompts: int) -
     budget, rollouts = problem.config.kl_budget, scored.rollouts
     mean, error = prompt_mean(rollouts.logps - scored.reference_logps, prompts)
     if mean + 2 * error > budget:
-        kls = completion_token_kls(state.policy.model, problem.reference.model, rollouts)
+        kls = token_kls(problem, state, rollouts)
         mean, error = prompt_mean(kls.sum(1), prompts)
         state.over_budget = mean + error > budget
     if not state.over_budget:
         weights = trained(state.policy.model)
         state.measured = {name: weight.detach().clone() for name, weight in weights.items()}
+
+
+def token_kls(problem: Problem, state: State, rollouts: Rollouts) -> Tensor:
+    """(n, length) KL(policy || reference) in nats of every token's distribution."""
+    models = state.policy.model, problem.reference.model
+    return together(rollouts, lambda part: completion_token_kls(*models, part))
 
 
 def prompt_mean(values: Tensor, prompts: int) -> tuple[float, float]:

@@ -18,7 +18,11 @@ from alignment.distributed import shard
 from alignment.events import Finished, Ready, StepDone, parse_event
 from alignment.folders import verify
 from alignment.policies import Policy
-from alignment.records import DemonstrationRecord, ThumbRecord, write_jsonl
+from alignment.records import (
+    DemonstrationRecord,
+    ThumbRecord,
+    write_jsonl,
+)
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_pair
 
@@ -31,6 +35,21 @@ ROWS = {
     "pairs": PAIRS,
     "demonstrations": [DemonstrationRecord(prompt=p, completion=c) for p, c, _ in LIKED],
     "thumbs": [ThumbRecord(prompt=p, completion=c, good=good) for p, c, good in LIKED],
+    "prompts": [pair.prompt for pair in PAIRS],
+}
+SMALL = {"learning_rate": 1e-2, "epochs": 1, "held_out": 0.3}
+DRAWN = {
+    "steps": 4,
+    "prompts_per_step": 3,
+    "completions_per_prompt": 4,
+    "reference_completions": 3,
+    "max_new_tokens": 5,
+    "learning_rate": 2e-3,
+    "beta": 0.3,
+    "kl_budget": 999,
+    "checkpoint_every": 100,
+    "reward_weight": 0,
+    "more_rules": "1 contains sun; 1 contains day; 0.5 contains rain",
 }
 RUNS = {  # with batches of odd sizes, and last ones of too few rows for two processes
     "imitation": ("sft", "demonstrations", {"batch": 3}),
@@ -38,6 +57,9 @@ RUNS = {  # with batches of odd sizes, and last ones of too few rows for two pro
     "kto": ("prefer", "pairs", {"batch": 3, "loss": "kto"}),
     "thumbs": ("prefer", "thumbs", {"batch": 3, "loss": "kto"}),
     "reward": ("reward", "pairs", {"batch": 3, "heads": 2}),
+    "fdpg": ("align", "prompts", DRAWN | {"divergence": "jensen_shannon"}),
+    "replay": ("align", "prompts", DRAWN | {"replay_share": 0.34, "updates_per_step": 2}),
+    "ptx": ("align", "prompts", DRAWN | {"objective": "ppo", "demonstration_weight": 0.5}),
     "fsdp-imitation": ("sft", "demonstrations", {"batch": 3}),
     "fsdp-kto": ("prefer", "pairs", {"batch": 3, "loss": "kto"}),
 }
@@ -64,11 +86,14 @@ def folders(tmp_path_factory):
     assert [run(folder) for folder in found[1].values()] == [0] * len(RUNS)
     stopped = made(top, "stopped", *RUNS["pairs"])
     (stopped / "control.json").write_text('{"stop": "now"}')
+    few = made(top, "few", "align", "prompts", DRAWN | {"prompts_per_step": 1})
     in_two([*found[2].values(), stopped])
+    in_two([few], status=3)
     return found
 
 
 def made(top, name, kind, rows, settings):
+    more = ("demonstrations",) if settings.get("demonstration_weight") else ()
     inputs = dict.fromkeys(("policy", "reference", "backbone"), "../policy")
     spec = RunSpec(
         kind=kind,
@@ -76,15 +101,15 @@ def made(top, name, kind, rows, settings):
         epoch=1,
         seed=3,
         threads=1,
-        config={"learning_rate": 1e-2, "epochs": 1, "held_out": 0.3} | settings,
-        inputs=inputs | {rows: f"../{rows}.jsonl"},
+        config=settings if kind == "align" else SMALL | settings,
+        inputs=inputs | {name: f"../{name}.jsonl" for name in {rows, *more}},
     )
     (top / name).mkdir()
     (top / name / "config.json").write_text(spec.model_dump_json())
     return top / name
 
 
-def in_two(folders):
+def in_two(folders, status=0):
     """Compute the runs in two processes, as torchrun starts them."""
     with ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in folders]
@@ -99,7 +124,7 @@ def in_two(folders):
         for rank in ("0", "1")
     ]
     try:
-        assert [process.wait(timeout=100) for process in started] == [0, 0]
+        assert [process.wait(timeout=100) for process in started] == [status, status]
     finally:
         for process in started:
             process.kill()
@@ -109,9 +134,12 @@ def in_two(folders):
 def test_every_loss_and_metric_is_that_of_one_process(folders, name):
     one, two = (steps(folders[size][name]) for size in (1, 2))
     assert len(one) == len(two) > 2
+    # Adam makes rounding errors of the first gradients as large as gradients: 0.1 % behind the first.
     for alone, together in zip(one, two, strict=True):
+        loose = {"rel": 1e-5 if alone is one[0] else 1e-3, "abs": 1e-5}
         expected = {k: v for k, v in alone.metrics.items() if k != "seconds/step"}
-        assert {k: together.metrics[k] for k in expected} == pytest.approx(expected, abs=1e-5)
+        assert together.metrics["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+        assert {k: together.metrics[k] for k in expected} == pytest.approx(expected, **loose)
     assert abs(one[-1].metrics["loss"] - one[0].metrics["loss"]) > 1e-3
 
 
@@ -146,6 +174,11 @@ def test_only_the_first_process_writes(folders, name):
 def test_all_processes_stop_where_the_first_was_asked_to(folders):
     found = events(folders[2]["pairs"].parent / "stopped")
     assert [event.type for event in found] == ["ready", "stopped"]
+
+
+def test_a_step_needs_a_prompt_for_every_process(folders, tmp_path):
+    found = events(folders[2]["fdpg"].parent / "few")
+    assert found[-1].message.startswith("Each of the 2 processes needs a prompt of its own")
 
 
 def test_one_process_has_all_rows():
