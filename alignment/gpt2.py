@@ -1,8 +1,8 @@
-"""GPT-2 reading one more token per row: its own equations, without what transformers does around them.
+"""GPT-2 reading on: its own equations, without what transformers does around them.
 
-Decoding is many small operations, and on small models transformers spends more time on finding out
-which ones than on computing them. So one token per row is read here, by the model's own weights. Only
-a model that is GPT-2 and nothing more (no adapter, no hook, no other precision) is read so.
+A step is many small operations, and on small models transformers spends as much time on finding out
+which ones as on computing them. So completions are read here, by the model's own weights. Only a model
+that is GPT-2 and nothing more (no adapter, no hook, no other precision) is read so.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GPT2LMHeadModel, PreTrainedModel
+from transformers import DynamicCache, GPT2LMHeadModel, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
 from transformers.pytorch_utils import Conv1D
 
-from alignment.caching import RoomyLayer
 from alignment.policies import output_layer
 
 
@@ -27,7 +27,7 @@ class Norm(NamedTuple):
     eps: float
 
     def __call__(self, states: Tensor) -> Tensor:
-        """The normalised states (rows, width)."""
+        """The normalised states (..., width)."""
         return F.layer_norm(states, states.shape[-1:], *self)
 
 
@@ -38,8 +38,9 @@ class Affine(NamedTuple):
     bias: Tensor
 
     def __call__(self, states: Tensor) -> Tensor:
-        """(rows, outer) of states (rows, inner)."""
-        return torch.addmm(self.bias, states, self.weight)
+        """(..., outer) of states (..., inner)."""
+        found = torch.addmm(self.bias, states.view(-1, states.shape[-1]), self.weight)
+        return found.view(*states.shape[:-1], -1)
 
 
 class Block(NamedTuple):
@@ -67,14 +68,19 @@ class Block(NamedTuple):
             affine_of(inner.c_proj),
         )
 
-    def read(self, states: Tensor, heads: int, layer: RoomyLayer, hidden: Tensor | None) -> Tensor:
-        """States (rows, width) after this block, which remembers them in its layer of the cache."""
-        rows, width = states.shape
-        projected = self.project(self.norm_1(states)).view(rows, 3, heads, 1, width // heads)
-        query, key, value = projected.unbind(1)
-        keys, values = layer.update(key, value)
-        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=hidden)
-        states = self.mix(mixed.reshape(rows, width)).add_(states)
+    def read(
+        self, states: Tensor, heads: int, layer: DynamicLayer | None, hidden: Tensor | None
+    ) -> Tensor:
+        """States (rows, length, width) after this block, which keeps them in its layer of a cache."""
+        rows, length, width = states.shape
+        projected = self.project(self.norm_1(states)).view(rows, length, 3, heads, width // heads)
+        query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
+        if layer is not None:
+            key, value = layer.update(key, value)
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=hidden, is_causal=layer is None
+        )
+        states = self.mix(mixed.transpose(1, 2).reshape(states.shape)).add_(states)
         return self.narrow(self.activation(self.widen(self.norm_2(states)))).add_(states)
 
 
@@ -92,22 +98,26 @@ class Reader(NamedTuple):
         self,
         ids: Tensor,
         positions: Tensor,
-        hidden: Tensor | None,
-        layers: Sequence[Any],
+        hidden: Tensor | None = None,
+        cache: DynamicCache | None = None,
+        *,
+        keep: int,
     ) -> Tensor:
-        """Logits (rows, vocab) behind one more token of each row.
+        """Logits (rows, keep, vocab) behind the last tokens of each row.
 
         Args:
-            ids: (rows,) tokens.
-            positions: (rows,) where they stand in their row, from 0.
-            hidden: (rows, 1, 1, length) what attention adds to the scores of the cache's tokens, these
-                included: minus infinity for padding; None where there is none.
-            layers: the cache's, RoomyLayers, which these tokens are written to.
+            ids: (rows, length) tokens.
+            positions: (rows or 1, length) where they stand in their row, from 0.
+            hidden: (rows, 1, length, cached + length) what attention adds to its scores: minus infinity
+                where a token does not look; None where one that follows a cache looks everywhere.
+            cache: what was read before, which these tokens are written to; without one, rows begin here.
+            keep: of how many tokens of a row, the last ones, logits are wanted.
         """
         states = F.embedding(ids, self.tokens) + F.embedding(positions, self.places)
+        layers: Sequence[Any] = cache.layers if cache is not None else [None] * len(self.blocks)
         for block, layer in zip(self.blocks, layers, strict=True):
             states = block.read(states, self.heads, layer, hidden)
-        return F.linear(self.norm(states), self.head)
+        return F.linear(self.norm(states[:, -keep:]), self.head)
 
 
 def reader_of(model: PreTrainedModel) -> Reader | None:
@@ -123,6 +133,19 @@ def reader_of(model: PreTrainedModel) -> Reader | None:
         output_layer(model).weight,
         model.config.n_head,
     )
+
+
+def hiding(seen: Tensor, length: int, dtype: torch.dtype) -> Tensor:
+    """What attention adds to its scores (rows, 1, length, width): minus infinity where not to look.
+
+    The last tokens, so many, look at themselves and at what is before them; none looks where `seen`
+    (rows, width) is 0.
+    """
+    width = seen.shape[1]
+    looks = torch.ones(length, width, dtype=torch.bool, device=seen.device).tril(width - length)
+    looks = looks & seen[:, None, None].bool()
+    zeros = torch.zeros(looks.shape, dtype=dtype, device=seen.device)
+    return zeros.masked_fill_(~looks, -torch.inf)
 
 
 def norm_of(module: nn.LayerNorm) -> Norm:

@@ -14,7 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 from alignment.caching import keep, repeat
 from alignment.distributed import gathered, own, world
 from alignment.errors import DataError
-from alignment.gpt2 import reader_of
+from alignment.gpt2 import hiding, reader_of
 from alignment.policies import Policy
 
 
@@ -159,7 +159,7 @@ class _Decoder:
         self.logits = self.logits.repeat_interleave(copies, 0)
         self.mask = self.mask.repeat_interleave(copies, 0)
         self.positions = self.positions.repeat_interleave(copies, 0)
-        self.hidden = _hiding(self.mask, model.dtype) if pads.any() else None
+        self.hidden = hiding(self.mask, 1, model.dtype) if pads.any() else None
 
     def advance(self, tokens: Tensor) -> None:
         """Read one more token (rows,) per row."""
@@ -169,7 +169,8 @@ class _Decoder:
             self.logits = self._forward(tokens[:, None], self.positions[:, None])
             return
         hidden = None if self.hidden is None else self.hidden[..., : self.length]
-        logits = self.reader.read(tokens, self.positions, hidden, self.cache.layers)
+        places = self.positions[:, None]
+        logits = self.reader.read(tokens[:, None], places, hidden, self.cache, keep=1)[:, 0]
         self.logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def keep(self, rows: Tensor) -> Tensor:
@@ -189,12 +190,6 @@ class _Decoder:
             logits_to_keep=1,
         ).logits[:, -1]
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _hiding(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """What attention adds to its scores (rows, 1, 1, length): minus infinity where there is padding."""
-    zeros = torch.zeros_like(mask, dtype=dtype)
-    return zeros.masked_fill_(mask == 0, -torch.inf)[:, None, None]
 
 
 def _choose(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor, Tensor]:

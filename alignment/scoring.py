@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
+from alignment.gpt2 import Reader, hiding, reader_of
 from alignment.prefix import Prefix, can_share
 from alignment.sampling import Rollouts
 from alignment.sharding import is_spread
@@ -155,14 +156,30 @@ def completion_token_kls(
 
 def completion_logits(model: PreTrainedModel, batch: Batch, temperature: float = 1.0) -> Tensor:
     """(b, keep, vocab) logits, in fp32 or better, from the first place that predicts a target."""
-    # Padding is on the right of a causal model: no token that counts sees it, and a mask of ones
-    # takes the attention path without a mask.
-    read: dict[str, Any] = {"use_cache": False, "attention_mask": torch.ones_like(batch.ids)}
+    before: dict[str, Any] | None = None
     if batch.prefix is not None and batch.owners is not None:
-        read = batch.prefix.before(model, batch.ids, batch.owners)
-    logits: Tensor = model(input_ids=batch.ids, logits_to_keep=batch.keep, **read).logits
+        before = batch.prefix.before(model, batch.ids, batch.owners)
+    reader = reader_of(model)
+    if reader is not None:
+        logits = _read(reader, batch, before)
+    else:
+        # Padding is on the right of a causal model: no token that counts sees it, and a mask of
+        # ones takes the attention path without a mask.
+        alone = {"use_cache": False, "attention_mask": torch.ones_like(batch.ids)}
+        asked = before or alone
+        logits = model(input_ids=batch.ids, logits_to_keep=batch.keep, **asked).logits
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits if temperature == 1 else logits / temperature
+
+
+def _read(reader: Reader, batch: Batch, before: Mapping[str, Any] | None) -> Tensor:
+    """The logits of a GPT-2, which is told what stands before the batch as its model would be."""
+    if before is None:
+        columns = torch.arange(batch.ids.shape[1], device=batch.ids.device)[None]
+        return reader.read(batch.ids, columns, keep=batch.keep)
+    hidden = hiding(before["attention_mask"], batch.ids.shape[1], reader.tokens.dtype)
+    places, cache = before["position_ids"], before["past_key_values"]
+    return reader.read(batch.ids, places, hidden, cache, keep=batch.keep)
 
 
 def token_logps(logits: Tensor, batch: Batch) -> Tensor:

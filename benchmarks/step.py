@@ -20,10 +20,12 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import GPT2Model
 from transformers.utils import logging
 
 from alignment.config import AlignConfig
+from alignment.gpt2 import Reader
 from alignment.lora import shared
 from alignment.objectives import samples
 from alignment.objectives.problem import Problem, State, begin, prepare
@@ -185,11 +187,11 @@ def generated(
 
 
 def pass_closeness(scene: Scene) -> float:
-    """Least over actual positions at the first block's input, of a policy's and a reference's step."""
+    """Least over actual positions that are read, of a policy's and a reference's step."""
     ours = Ours.on(scene)
     least = actual = 0
     for _ in range(3):
-        with counted(ours) as pushed:
+        with counted() as pushed:
             ours.step()
         completions = ours.lengths[-1]
         prompts = torch.tensor([len(prompt) for prompt in ours.prompts()])
@@ -200,19 +202,22 @@ def pass_closeness(scene: Scene) -> float:
 
 
 @contextmanager
-def counted(ours: Ours) -> Iterator[list[int]]:
-    """Positions that enter the first block of the two models; those to be differentiated thrice."""
+def counted() -> Iterator[list[int]]:
+    """Positions that are read, by transformers or by ours; those to be differentiated count thrice."""
     pushed: list[int] = []
 
-    def count(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        passes = 3 if torch.is_grad_enabled() else 1
-        pushed.append(passes * inputs[0].shape[0] * inputs[0].shape[1])
+    def counting(read: Callable[..., object]) -> Callable[..., object]:
+        def counted(model: object, ids: Tensor, *rest: object, **options: object) -> object:
+            pushed.append((3 if torch.is_grad_enabled() else 1) * ids.numel())
+            return read(model, ids, *rest, **options)
 
-    models = (ours.state.policy.model, ours.problem.reference.model)
-    hooks = [model.transformer.h[0].register_forward_pre_hook(count) for model in models]
-    yield pushed
-    for hook in hooks:
-        hook.remove()
+        return counted
+
+    with (
+        patch.object(GPT2Model, "forward", counting(GPT2Model.forward)),
+        patch.object(Reader, "read", counting(Reader.read)),
+    ):
+        yield pushed
 
 
 def ratio(pairs: Pairs) -> dict[str, float]:

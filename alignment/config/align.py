@@ -71,7 +71,7 @@ class TargetedSettings(Settings):
     kl_budget: float = setting(
         4.0,
         "KL budget",
-        help="The round stops when the policy is this far from the reference.",
+        help="Training stops when the policy is this far from the reference.",
         topic="Objective",
         unit="nats",
         gt=0,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from alignment import gpt2, sampling
+from alignment import gpt2, sampling, scoring
 from alignment.computation import in_bf16
 from alignment.gpt2 import reader_of
 from alignment.lora import shared
@@ -25,9 +25,9 @@ def drawn(policy, prompts):
 def test_tokens_and_probabilities_are_those_of_transformers(policy, prompts, monkeypatch):
     read, calls = gpt2.Reader.read, []
 
-    def counted(*arguments):
+    def counted(*arguments, **options):
         calls.append(arguments)
-        return read(*arguments)
+        return read(*arguments, **options)
 
     monkeypatch.setattr(gpt2.Reader, "read", counted)
     fast = drawn(policy, prompts)
@@ -85,3 +85,27 @@ def test_variants_of_gpt_2_read_for_themselves(setting):
     plain = {"vocab_size": 16, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 8}
     assert reader_of(GPT2LMHeadModel(GPT2Config(**plain)).eval()) is not None
     assert reader_of(GPT2LMHeadModel(GPT2Config(**plain, **setting)).eval()) is None
+
+
+@pytest.mark.parametrize("prompts", [RAGGED, EVEN])
+def test_scores_and_their_gradient_are_those_of_transformers(policy, prompts, monkeypatch):
+    rollouts = drawn(policy, prompts)
+    fast = scored(policy, rollouts)
+    monkeypatch.setattr(scoring, "reader_of", lambda model: None)
+    slow = scored(policy, rollouts)
+    for mine, theirs in zip(fast, slow, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+
+
+def scored(policy, rollouts):
+    """Log-probabilities one by one and with prompts read once, and the gradient of either's sum."""
+    found = []
+    for batches in (scoring.batches(rollouts), scoring.shared_batches(policy.model, rollouts)):
+        policy.model.zero_grad()
+        logps = torch.zeros_like(rollouts.token_logps)
+        for batch in batches:
+            part = scoring.token_logps(scoring.completion_logits(policy.model, batch), batch)
+            logps[batch.rows, : part.shape[1]] = part.detach()
+            part.sum().backward()
+        found += [logps, *(weight.grad.clone() for weight in policy.model.parameters())]
+    return found
