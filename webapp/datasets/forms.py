@@ -25,12 +25,11 @@ class ImportForm(forms.Form):
 
     file = forms.FileField(
         max_length=200,
-        help_text="JSON lines, also packed by gzip. Drop it here, or choose it.",
+        help_text="JSON lines, gzipped or not. Drop it here, or choose it.",
         error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
     )
     format = forms.ChoiceField(
-        choices=[(GUESS, "Find out by itself")]
-        + [(name, format.title) for name, format in TITLES.items()],
+        choices=[(GUESS, "Detect it")] + [(name, format.title) for name, format in TITLES.items()],
         help_text=" ".join(f"{format.title}: {format.help}" for format in TITLES.values()),
     )
 

@@ -50,7 +50,7 @@ class FileFormat(NamedTuple):
 TITLES = {
     "prompts": FileFormat(
         "Prompts",
-        "one a line: a JSON string, {“prompt”: …} or {“messages”: […]}.",
+        'one a line: a JSON string, {"prompt": …} or {"messages": […]}.',
     ),
     "oasst": FileFormat(
         "Open-Assistant trees",

@@ -9,6 +9,36 @@ from webapp.projects.templatetags.display import estimate, number
 from webapp.runs.forms import CHOICE_LABELS
 
 SPELLED = {"kl": "KL", "nll": "NLL", "z": "Z"}  # parts of a summary's keys
+TITLES = {  # of the keys that do not read as one
+    "accuracy_by": "Accuracy by agreement and length",
+    "center": "Center of the rewards",
+    "demonstrations_cut": "Demonstrations cut to the context",
+    "demonstrations_heldout": "Held-out demonstrations",
+    "demonstrations_train": "Demonstrations to train on",
+    "divergence_target": "Divergence to the target",
+    "diversity/distinct": "Completions unlike the prompt's others",
+    "ece": "Calibration error",
+    "ece_calibrated": "Calibration error after scaling",
+    "kl_reference": "KL to the reference (nats)",
+    "labels_cut": "Labels cut to the context",
+    "length/mean": "Mean length (tokens)",
+    "length/truncated": "Cut at the length limit",
+    "logps/known": "With log-probabilities",
+    "nll": "Held-out loss (nats)",
+    "nll_calibrated": "Held-out loss after scaling (nats)",
+    "nll_labels": "Held-out loss of all labels (nats)",
+    "pairs_contradicted": "Pairs that contradict others",
+    "pairs_cut": "Pairs cut to the context",
+    "pairs_heldout": "Held-out pairs",
+    "pairs_train": "Pairs to train on",
+    "perplexity_heldout": "Held-out perplexity",
+    "prompts_heldout": "Held-out prompts",
+    "scale": "Spread of the rewards",
+    "seconds": "Time in the trainer (s)",
+    "temperature": "Calibration temperature",
+    "ties_train": "Ties to train on",
+}
+SHARES = {"length/truncated", "logps/known", "diversity/distinct", "ece", "ece_calibrated"}
 
 
 class Setting(NamedTuple):
@@ -91,7 +121,7 @@ def findings(summary: Mapping[str, object]) -> tuple[list[Finding], list[Finding
     rows = [
         Finding(title_of(name), entry, "")
         if isinstance(entry, Mapping)
-        else Finding(title_of(name), None, in_words(entry))
+        else Finding(title_of(name), None, share(entry) if name in SHARES else in_words(entry))
         for name, entry in summary.items()
         if not isinstance(entry, list) and (not isinstance(entry, Mapping) or "value" in entry)
     ]
@@ -125,6 +155,11 @@ def receipts_of(summary: Mapping[str, object]) -> Receipts | None:
     return Receipts.model_validate(found) if found else None
 
 
+def share(entry: object) -> str:
+    """A number between 0 and 1 as it is read."""
+    return f"{100 * entry:.1f} %" if isinstance(entry, float) else in_words(entry)
+
+
 def in_words(entry: object) -> str:
     """A value of a summary as it is read."""
     if entry is None:
@@ -142,6 +177,8 @@ def in_words(entry: object) -> str:
 
 def title_of(name: str) -> str:
     """A summary's key as a title."""
+    if name in TITLES:
+        return TITLES[name]
     parts = name.replace("/", "_").split("_")
     words = " ".join(SPELLED.get(part, part) for part in parts).strip()
     return words[:1].upper() + words[1:]

@@ -49,7 +49,7 @@ def how_long(kind: str, project: Project) -> str:
     last = project.runs.filter(kind=kind, state=State.SUCCEEDED).order_by("-ended_at").first()
     if last is None or last.seconds is None:
         return "No run of this kind has finished yet, so nobody knows how long it takes."
-    return f"{last.name} took {duration(last.seconds)}."
+    return f"The last one of this kind ({last.name}) took {duration(last.seconds)}."
 
 
 def where() -> str:
@@ -104,7 +104,8 @@ def sft(asked: Asked, project: Project) -> str:
     config: SftConfig = asked.config
     return (
         f"{asked.inputs['policy']} learns to imitate the preferred answers in {pairs(asked)}, which "
-        f"it sees {times(config.epochs)}; {100 * config.held_out:.0f} % of the prompts only measure."
+        f"it sees {times(config.epochs)}, but for {100 * config.held_out:.0f} % of the prompts, which "
+        "only measure."
     )
 
 
@@ -115,7 +116,8 @@ def prefer(asked: Asked, project: Project) -> str:
         how += f" ({CHOICE_LABELS[config.divergence]})"
     return (
         f"Trains {asked.inputs['policy']} on {pairs(asked)} by {how} at beta {config.beta:g}, seeing "
-        f"them {times(config.epochs)}; {asked.inputs['reference']} is what it is kept close to."
+        f"them {times(config.epochs)}, but for {100 * config.held_out:.0f} % of the prompts, which only "
+        f"measure; {asked.inputs['reference']} is what it is kept close to."
     )
 
 
@@ -123,8 +125,8 @@ def reward(asked: Asked, project: Project) -> str:
     config: RewardConfig = asked.config
     return (
         f"Learns from {pairs(asked)}, seen {times(config.epochs)}, to give answers a score, starting "
-        f"from {asked.inputs['backbone']}; {100 * config.held_out:.0f} % of the prompts only measure "
-        "how often it agrees with people."
+        f"from {asked.inputs['backbone']}; but for {100 * config.held_out:.0f} % of the prompts, which "
+        "only measure how often it agrees with people."
     )
 
 
@@ -152,7 +154,8 @@ def population(asked: Asked, project: Project) -> str:
 
 def evaluate(asked: Asked, project: Project) -> str:
     config: EvaluateConfig = asked.config
-    held_out = min(config.prompts, project.prompts.of_split(Split.TEST).count())
+    there = project.prompts.of_split(Split.TEST).count()
+    held_out = f"all {there}" if there <= config.prompts else f"{config.prompts}"
     judges = {
         "held_out_labels": f"by {asked.inputs.get('judge')}",
         "utility": "by the simulated utility",

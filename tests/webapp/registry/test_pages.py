@@ -124,7 +124,7 @@ def test_a_models_card_shows_what_its_run_measured(project, inside, var):
     model = an_artifact(project, var, Artifact.Type.REWARD, summary=summary)
     response = inside.get(page_of(model))
     assertContains(response, "0.83 ± 0.05")
-    assertContains(response, "Pairs train")
+    assertContains(response, "Pairs to train on")
     assertContains(response, "&lt;script&gt;")
 
 
@@ -144,4 +144,9 @@ def test_whole_numbers_shares_and_flags_are_spelled_out(project, inside, var):
     numbers = {
         number.name: number.value for number in inside.get(page_of(model)).context["numbers"]
     }
-    assert numbers == {"KL reference": "", "Steps": "12,000", "Loss": "2.123", "Cached": "no"}
+    assert numbers == {
+        "KL to the reference (nats)": "",
+        "Steps": "12,000",
+        "Loss": "2.123",
+        "Cached": "no",
+    }

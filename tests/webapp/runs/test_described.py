@@ -24,7 +24,7 @@ def test_findings_are_estimates_and_plain_facts():
     accuracy = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 40, "unit": ""}
     estimates, facts = findings({"accuracy": accuracy, "pairs_train": 12, "note": None})
     assert [row.title for row in estimates] == ["Accuracy"]
-    assert [(row.title, row.value) for row in facts] == [("Pairs train", "12"), ("Note", "—")]
+    assert [(row.title, row.value) for row in facts] == [("Pairs to train on", "12"), ("Note", "—")]
 
 
 def test_lists_of_a_summary_become_tables():
@@ -33,11 +33,16 @@ def test_lists_of_a_summary_become_tables():
     summary = {"accuracy_by": rows, "center": 0.5, "none": []}
     (table,) = tables(summary)
     assert table == (
-        "Accuracy by",
+        "Accuracy by agreement and length",
         ["Of", "Pairs", "Accuracy"],
         [["over 9 tokens", "1,200", "0.80 ± 0.10"]],
     )
-    assert [row.title for rows in findings(summary) for row in rows] == ["Center"]
+    assert [row.title for rows in findings(summary) for row in rows] == ["Center of the rewards"]
+
+
+def test_a_share_is_told_in_percent():
+    _, facts = findings({"length/truncated": 0.0021, "logps/known": 1.0})
+    assert [row.value for row in facts] == ["0.2 %", "100.0 %"]
 
 
 def test_what_a_run_found_is_told_in_words():
@@ -45,6 +50,6 @@ def test_what_a_run_found_is_told_in_words():
     _, facts = findings(summary)
     assert [(row.title, row.value) for row in facts] == [
         ("Divergence", "Jensen-Shannon"),
-        ("Length mean", "21.5"),
+        ("Mean length (tokens)", "21.5"),
         ("KL limit", "4"),
     ]

@@ -352,7 +352,7 @@ def test_the_sentence_tells_time_place_and_memory_where_they_are_known(rita, pro
     ArtifactInput.objects.create(run=tuned, artifact=stocked["policy"], role="policy")
     child = an_artifact(project, var, producer=tuned)
     answer = rita.get(address(project, "generate", f"&policy={child.pk}"))
-    for words in ("Earlier took 3 min 0 s", "It runs on gpu-2", "about 3.0 GB of memory"):
+    for words in ("(Earlier) took 3 min 0 s", "It runs on gpu-2", "about 3.0 GB of memory"):
         assertContains(answer, words)
 
 
