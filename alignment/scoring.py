@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,6 +133,30 @@ def completion_token_logps(
         parts.append(torch.nn.functional.pad(logps, (0, width - logps.shape[1])))
         rows.append(batch.rows)
     return torch.cat(parts)[torch.cat(rows).argsort()]
+
+
+def logps_to_learn_from(
+    model: PreTrainedModel, rollouts: Rollouts
+) -> tuple[Tensor, Callable[[], None]]:
+    """`completion_token_logps` with gradient, and what to call once gradients were taken.
+
+    Prompts are read once for all their completions, where the model can do that; the call hands on to
+    the weights what the completions have left there.
+    """
+    prompts = list(dict.fromkeys(rollouts.prompts))
+    if len(prompts) == len(rollouts.prompts) or not can_share(model):
+        return completion_token_logps(model, rollouts), _nothing
+    prefix, width = Prefix(prompts, rollouts.tokens.device), rollouts.tokens.shape[1]
+    rows, parts = [], []
+    for batch in _continued(rollouts, prompts, prefix):
+        logps = token_logps(completion_logits(model, batch), batch)
+        parts.append(torch.nn.functional.pad(logps, (0, width - logps.shape[1])))
+        rows.append(batch.rows)
+    return torch.cat(parts)[torch.cat(rows).argsort()], prefix.backward
+
+
+def _nothing() -> None:
+    """There is nothing left to do."""
 
 
 @torch.no_grad()

@@ -55,7 +55,7 @@ from alignment.objectives.steps import (
 )
 from alignment.receipts import pool_receipts, with_contract, worst
 from alignment.sampling import sample
-from alignment.scoring import completion_token_logps
+from alignment.scoring import logps_to_learn_from
 from alignment.targets import save_target
 
 MISMATCH = "logp/mismatch"
@@ -276,16 +276,20 @@ def learn(
     All agents' forwards come before the first backward, as the weights of each need all of them.
     """
     rollouts = pool.scored.rollouts.rows(rows)
-    logps = [completion_token_logps(agent.state.policy.model, rollouts) for agent in agents]
+    read = [logps_to_learn_from(agent.state.policy.model, rollouts) for agent in agents]
     if mixture is None:
-        totals = torch.stack([one.detach().sum(1).double() for one in logps])
+        totals = torch.stack([one.detach().sum(1).double() for one, _ in read])
         mixture = log_mixture(totals, pool.log_shares)
     facts = []
     for place, agent in enumerate(agents):
-        one, own = logps[place], pool.owners.repeat(len(rows) // len(pool.owners)) == place
+        (one, hand_on), own = (
+            read[place],
+            pool.owners.repeat(len(rows) // len(pool.owners)) == place,
+        )
         weights, fact = lesson(agent.problem.config, pool, rows, one.detach().sum(1), mixture)
         loss = score_loss(one.sum(1), weights.to(one.dtype))
         (loss * len(rows) / len(pool.scored.log_weights)).backward()  # type: ignore[no-untyped-call]
+        hand_on()
         fact["loss"] = loss.detach()
         fact[MISMATCH] = (one.detach() - rollouts.token_logps)[own].abs().max()
         facts.append(fact)
