@@ -282,10 +282,8 @@ def learn(
         mixture = log_mixture(totals, pool.log_shares)
     facts = []
     for place, agent in enumerate(agents):
-        (one, hand_on), own = (
-            read[place],
-            pool.owners.repeat(len(rows) // len(pool.owners)) == place,
-        )
+        one, hand_on = read[place]
+        own = pool.owners.repeat(len(rows) // len(pool.owners)) == place
         weights, fact = lesson(agent.problem.config, pool, rows, one.detach().sum(1), mixture)
         loss = score_loss(one.sum(1), weights.to(one.dtype))
         (loss * len(rows) / len(pool.scored.log_weights)).backward()  # type: ignore[no-untyped-call]

@@ -52,7 +52,7 @@ LOG_Z = 0.4  # an estimate: not the truth
 def toy_agents(*names):
     """Two agents with policies of their own, and all outcomes of the first prompt."""
     config = PopulationConfig(divergences=names, max_new_tokens=2, completions_per_prompt=4, beta=2)
-    first = toy_problem(config.agent(names[0]), words=1, prompts=("a",))
+    first = toy_problem(config.agent(names[0]), words=1, prompts=("a a",))
     agents = []
     for seed, name in enumerate(names, start=1):
         problem = replace(first, config=config.agent(name))
