@@ -138,12 +138,13 @@ def reader_of(model: PreTrainedModel) -> Reader | None:
 def hiding(seen: Tensor, length: int, dtype: torch.dtype) -> Tensor:
     """What attention adds to its scores (rows, 1, length, width): minus infinity where not to look.
 
-    The last tokens, so many, look at themselves and at what is before them; none looks where `seen`
+    The last tokens, so many, look at themselves and at what is before them, but not where `seen`
     (rows, width) is 0.
     """
     width = seen.shape[1]
-    looks = torch.ones(length, width, dtype=torch.bool, device=seen.device).tril(width - length)
-    looks = looks & seen[:, None, None].bool()
+    upto = torch.ones(length, width, dtype=torch.bool, device=seen.device).tril(width - length)
+    itself = upto.triu(width - length)  # so that padding looks somewhere, else it would be nan
+    looks = upto & seen[:, None, None].bool() | itself
     zeros = torch.zeros(looks.shape, dtype=dtype, device=seen.device)
     return zeros.masked_fill_(~looks, -torch.inf)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from alignment.caching import plain_layers
+from alignment.gpt2 import hiding, reader_of
 from alignment.sharding import is_spread
 
 WHOLE = "reads_whole_sequences"
@@ -54,14 +55,19 @@ class Prefix:
 
     def _read(self, model: PreTrainedModel) -> list[tuple[Tensor, Tensor]]:
         cache = DynamicCache(config=model.config)
-        model(
-            input_ids=self.ids,
-            attention_mask=self.seen,
-            position_ids=self.positions.clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        positions, reader = self.positions.clamp(min=0), reader_of(model)
+        if reader is not None:
+            hidden = hiding(self.seen, self.width, reader.tokens.dtype)
+            reader.read(self.ids, positions, hidden, cache, keep=1)
+        else:
+            model(
+                input_ids=self.ids,
+                attention_mask=self.seen,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         layers = plain_layers(cache)
         assert len(layers) == len(cache.layers)
         return [(self._leaf(layer.keys), self._leaf(layer.values)) for layer in layers]

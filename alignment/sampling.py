@@ -154,24 +154,19 @@ class _Decoder:
         self.mask = (columns >= pads[:, None]).long()
         self.positions = self.length - 1 - pads  # of the last token read
         positions = (columns[: self.length] - pads[:, None]).clamp(min=0)
+        self.hidden = self._hiding(self.mask[:, : self.length], self.length)
         self.logits = self._forward(torch.tensor(padded, device=device), positions)
         repeat(self.cache, len(prompts), copies, room)
         self.logits = self.logits.repeat_interleave(copies, 0)
         self.mask = self.mask.repeat_interleave(copies, 0)
         self.positions = self.positions.repeat_interleave(copies, 0)
-        self.hidden = hiding(self.mask, 1, model.dtype) if pads.any() else None
+        self.hidden = self._hiding(self.mask, 1) if pads.any() else None
 
     def advance(self, tokens: Tensor) -> None:
         """Read one more token (rows,) per row."""
         self.length += 1
         self.positions = self.positions + 1
-        if self.reader is None:
-            self.logits = self._forward(tokens[:, None], self.positions[:, None])
-            return
-        hidden = None if self.hidden is None else self.hidden[..., : self.length]
-        places = self.positions[:, None]
-        logits = self.reader.read(tokens[:, None], places, hidden, self.cache, keep=1)[:, 0]
-        self.logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        self.logits = self._forward(tokens[:, None], self.positions[:, None])
 
     def keep(self, rows: Tensor) -> Tensor:
         """Forget the rows that are False; which of the former ones the rows are now."""
@@ -180,15 +175,24 @@ class _Decoder:
         self.hidden = None if self.hidden is None else self.hidden[kept]
         return kept
 
+    def _hiding(self, seen: Tensor, tokens: int) -> Tensor | None:
+        """What hides padding from so many tokens at once, where the reader has to be told."""
+        return None if self.reader is None else hiding(seen, tokens, self.reader.tokens.dtype)
+
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        logits: Tensor = self.model(
-            input_ids=ids,
-            position_ids=positions,
-            attention_mask=self.mask[:, : self.length],
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+        """Logits (rows, vocab) behind the last of some more tokens (rows, tokens)."""
+        if self.reader is not None:
+            hidden = None if self.hidden is None else self.hidden[..., : self.length]
+            logits = self.reader.read(ids, positions, hidden, self.cache, keep=1)[:, -1]
+        else:
+            logits = self.model(
+                input_ids=ids,
+                position_ids=positions,
+                attention_mask=self.mask[:, : self.length],
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
