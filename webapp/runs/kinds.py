@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import Case, Exists, OuterRef, Q, Value, When
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from alignment.config import (
     AlignConfig,
@@ -63,9 +63,21 @@ class RunKind(NamedTuple):
     saves: bool  # whether asking it to save keeps its work
 
 
+def config_of(run: Run) -> Any:  # noqa: ANN401 - of the run's kind
+    """A run's settings; raises RunError where they are not those of this version."""
+    try:
+        return RUN_KINDS[run.kind].config.model_validate(run.config)
+    except ValidationError as error:
+        names = ", ".join(".".join(map(str, row["loc"])) or "together" for row in error.errors())
+        raise RunError(
+            f"This run was set up by another version of Attune, whose settings differ ({names}); "
+            "start a new one from the form."
+        ) from error
+
+
 def prepare_generate(run: Run, folder: Path) -> dict[str, str]:
     """The policy, and the prompts to answer: those it has not answered yet come first."""
-    config = GenerateConfig.model_validate(run.config)
+    config = config_of(run)
     models = resolved(run)
     answered = Completion.objects.filter(_same_model(run, config), prompt=OuterRef("pk"))
     prompts = (
@@ -80,7 +92,7 @@ def prepare_labels(read: Reader) -> Callable[[Run, Path], dict[str, str]]:
     """The prepare of a kind that reads labels of the split that its settings name, and models."""
 
     def prepare(run: Run, folder: Path) -> dict[str, str]:
-        config = RUN_KINDS[run.kind].config.model_validate(run.config)
+        config = config_of(run)
         models = resolved(run)
         labels = run.inputs.select_related("artifact").get(role=LABELS)
         return models | write_labels(folder, read, labels, config.labels)
@@ -99,7 +111,7 @@ def write_labels(folder: Path, read: Reader, labels: ArtifactInput, split: Split
 
 def prepare_align(run: Run, folder: Path) -> dict[str, str]:
     """The three models, the prompts of the train split, and pairs of it where they are imitated."""
-    config = RUN_KINDS[run.kind].config.model_validate(run.config)
+    config = config_of(run)
     prompts = run.project.prompts.of_split(Split.TRAIN)
     read = resolved(run) | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
     labels = run.inputs.select_related("artifact").filter(role=LABELS).first()
@@ -108,14 +120,14 @@ def prepare_align(run: Run, folder: Path) -> dict[str, str]:
 
 def prepare_evaluate(run: Run, folder: Path) -> dict[str, str]:
     """The models and the judge, and prompts of the test split, which nothing is trained on."""
-    config = EvaluateConfig.model_validate(run.config)
+    config = config_of(run)
     prompts = run.project.prompts.of_split(Split.TEST)
     return resolved(run) | {"prompts": write_prompts(folder, prompts, config.prompts, least=8)}
 
 
 def prepare_import(run: Run, folder: Path) -> dict[str, str]:
     """Where the model comes from, and the base of an adapter."""
-    config = ImportConfig.model_validate(run.config)
+    config = config_of(run)
     return resolved(run) | sources.trainer_inputs(config, first_key(run))
 
 
@@ -168,7 +180,7 @@ def publish_population(run: Run, output: Path) -> None:
 
 def publish_completions(run: Run, output: Path) -> None:
     """Completions as rows, and compare tasks of each prompt's; a second time changes nothing."""
-    config = GenerateConfig.model_validate(run.config)
+    config = config_of(run)
     publish_artifact(Artifact.Type.COMPLETIONS)(run, output)
     made = read_jsonl(output / "completions.jsonl", CompletionRecord)
     rows = list(_completions(run, config, made))

@@ -17,7 +17,7 @@ from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactInput
 from webapp.runs import tasks
 from webapp.runs.errors import RunError
-from webapp.runs.kinds import RUN_KINDS, RunKind
+from webapp.runs.kinds import RUN_KINDS, RunKind, config_of
 from webapp.runs.models import Intent, Run, RunNeed, State
 from webapp.runs.transitions import Change, move, note
 
@@ -133,7 +133,7 @@ def retry_run(run: Run, *, by: AbstractBaseUser) -> Run:
         run.project,
         kind=run.kind,
         name=run.name,
-        config=_kind(run.kind).config.model_validate(run.config),
+        config=config_of(run),
         seed=run.seed,
         inputs={row.role: row.artifact for row in given},
         needs=needs,

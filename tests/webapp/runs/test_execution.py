@@ -15,9 +15,10 @@ from alignment.records import Receipts
 from tests.factories import a_project, a_run, a_worker, again, run_at
 from tests.stand_in import DIE, FAIL, FINISH, SILENT
 from webapp.runs import execution, supervisor
-from webapp.runs.errors import LostLease
+from webapp.runs.errors import LostLease, RunError
 from webapp.runs.folders import folder_of, prepare
 from webapp.runs.models import Run, RunMetric, RunSpool
+from webapp.runs.services import retry_run
 from webapp.runs.spool import Batch
 from webapp.runs.supervisor import Outcome
 
@@ -156,6 +157,16 @@ def test_a_full_disk_interrupts_and_a_bug_is_raised():
     assert (verdict.to, verdict.reason) == ("interrupted", "disk_full")
     with pytest.raises(PermissionError):
         execution._excuse(PermissionError())
+
+
+def test_settings_of_another_version_are_refused_once_and_by_name(project, models, stand_in):
+    run = a_run(project, "align", inputs=models)
+    Run.objects.filter(pk=run.pk).update(config=run.config | {"gone": 1})
+    execution.execute(execution.claim(run.queue, a_worker()))
+    assert (again(run).state, again(run).attempts) == ("failed", 1)
+    assert "another version of Attune, whose settings differ (gone)" in again(run).message
+    with pytest.raises(RunError, match="start a new one"):
+        retry_run(again(run), by=None)
 
 
 def test_a_shutdown_saves_what_can_be_saved(project, models):
