@@ -32,6 +32,8 @@ MORE_CHARTS = (
     Chart("reward/std", "Spread of the reward", "standard deviation"),
     Chart("length/mean", "Length", "tokens"),
     Chart("length/truncated", "Cut at the length limit", "share of completions"),
+    Chart("diversity/distinct", "Unlike the prompt's other answers", "share of completions"),
+    Chart("logps/known", "With log-probabilities", "share of completions"),
     Chart("entropy/mean", "Entropy", "nats / token"),
     Chart("grad/norm", "Gradient norm", "norm"),
     Chart("baseline/mean", "Baseline", "mean pseudo-reward"),

@@ -16,7 +16,7 @@ TITLES = {  # of the keys that do not read as one
     "demonstrations_heldout": "Held-out demonstrations",
     "demonstrations_train": "Demonstrations to train on",
     "divergence_target": "Divergence to the target",
-    "diversity/distinct": "Completions unlike the prompt's others",
+    "diversity/distinct": "Unlike the prompt's other answers",
     "ece": "Calibration error",
     "ece_calibrated": "Calibration error after scaling",
     "kl_reference": "KL to the reference (nats)",
