@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import DynamicCache, GPT2LMHeadModel, PreTrainedModel
+from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
 from transformers.pytorch_utils import Conv1D
 
 from alignment.policies import output_layer
+
+PARTS = {GPT2LMHeadModel, GPT2Model, GPT2Block, GPT2Attention, GPT2MLP, Conv1D}
+PARTS |= {nn.ModuleList, nn.Embedding, nn.Linear, nn.LayerNorm, nn.Dropout}
 
 
 class Norm(NamedTuple):
@@ -159,26 +162,22 @@ def affine_of(module: Conv1D) -> Affine:
     return Affine(module.weight, module.bias)
 
 
-PARTS = {GPT2LMHeadModel, GPT2Model, GPT2Block, GPT2Attention, GPT2MLP, Conv1D}
-PARTS |= {nn.ModuleList, nn.Embedding, nn.Linear, nn.LayerNorm, nn.Dropout}
-
-
 def _is_plain(model: PreTrainedModel) -> bool:
     """Whether each part is GPT-2's own, computes as usual, and nobody listens to it."""
-    config = model.config
-    if type(model) is not GPT2LMHeadModel or model.training:
-        return False
-    if config.reorder_and_upcast_attn or config.scale_attn_by_inverse_layer_idx:
+    if type(model) is not GPT2LMHeadModel or model.training or _is_variant(model.config):
         return False
     body: Any = model.transformer
     activations = {block.mlp.act for block in body.h}
-    parts = [part for part in model.modules() if part not in activations]
-    return (
-        config.scale_attn_weights
-        and not config.add_cross_attention
-        and all(type(part) in PARTS for part in parts)
-        and not any(_is_changed(part) for part in model.modules())
+    return all(
+        (type(part) in PARTS or part in activations) and not _is_changed(part)
+        for part in model.modules()
     )
+
+
+def _is_variant(config: GPT2Config) -> bool:
+    """Whether attention is another than that of the paper."""
+    usual = config.scale_attn_weights and not config.scale_attn_by_inverse_layer_idx
+    return not usual or config.reorder_and_upcast_attn or config.add_cross_attention
 
 
 def _is_changed(module: nn.Module) -> bool:

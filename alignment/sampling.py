@@ -126,7 +126,7 @@ def _draw(
     return tokens, logps
 
 
-def together(rollouts: Rollouts, compute: Callable[[Rollouts], Tensor]) -> Tensor:
+def parted(rollouts: Rollouts, compute: Callable[[Rollouts], Tensor]) -> Tensor:
     """What a function says of every row (n, ...), of which each process asks about its own."""
     if world().size == 1:
         return compute(rollouts)

@@ -18,7 +18,7 @@ from alignment.moments import fit_moments
 from alignment.objectives.values import ValueHead
 from alignment.policies import Policy
 from alignment.records import PromptRecord
-from alignment.sampling import Rollouts, sample, together
+from alignment.sampling import Rollouts, parted, sample
 from alignment.scoring import (
     completion_token_logps,
 )
@@ -241,7 +241,7 @@ def score(
     """Rewards, reference and target of completions; `token_logps` are the reference's, if known."""
     if token_logps is None:
         with torch.no_grad():
-            token_logps = together(
+            token_logps = parted(
                 rollouts, lambda part: completion_token_logps(problem.reference.model, part)
             )
     values = asked(problem, rollouts)
@@ -262,7 +262,7 @@ def asked(problem: Problem, rollouts: Rollouts) -> Values:
         found = target.values(problem.reference, part)
         return torch.cat([found.rewards[:, None], found.satisfied, found.features], 1)
 
-    found, wishes = together(rollouts, table), 1 + len(target.constraints)
+    found, wishes = parted(rollouts, table), 1 + len(target.constraints)
     return Values(found[:, 0], found[:, 1:wishes], found[:, wishes:])
 
 

@@ -22,7 +22,7 @@ from alignment.objectives.replay import mixed, remember, replayed
 from alignment.objectives.samples import Drawn, Pass, Rated, draw, terms_of
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import values_at, watched
-from alignment.sampling import Rollouts, together
+from alignment.sampling import Rollouts, parted
 from alignment.scoring import (
     Batch,
     completion_logits,
@@ -216,7 +216,7 @@ def watch_budget(problem: Problem, state: State, scored: Scored, prompts: int) -
 def token_kls(problem: Problem, state: State, rollouts: Rollouts) -> Tensor:
     """(n, length) KL(policy || reference) in nats of every token's distribution."""
     models = state.policy.model, problem.reference.model
-    return together(rollouts, lambda part: completion_token_kls(*models, part))
+    return parted(rollouts, lambda part: completion_token_kls(*models, part))
 
 
 def prompt_mean(values: Tensor, prompts: int) -> tuple[float, float]:
