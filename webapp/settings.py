@@ -133,8 +133,13 @@ DATABASES = {
         default=f"sqlite:///{VAR / 'attune.sqlite3'}", conn_max_age=60, conn_health_checks=True
     )
 }
+RUN_LEASE = env_float("ATTUNE_RUN_LEASE", 60)  # s that a worker owns a run without a sign of life
+# A program that sleeps in a transaction would keep its rows, and with them whoever takes runs back.
+POSTGRES_OPTIONS = f"-c idle_in_transaction_session_timeout={RUN_LEASE * 1000:.0f}"  # ms
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
+else:
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", POSTGRES_OPTIONS)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
@@ -215,8 +220,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 
-# How long a worker owns a run without a sign of life, and how often it gives one (seconds).
-RUN_LEASE = env_float("ATTUNE_RUN_LEASE", 60)
+# How often a worker gives a sign of life, and what else takes turns (seconds).
 RUN_RENEW = env_float("ATTUNE_RUN_RENEW", 10)
 RUN_POLL = env_float("ATTUNE_RUN_POLL", 1)
 RUN_REAP = env_float("ATTUNE_RUN_REAP", 15)
