@@ -23,7 +23,7 @@ from alignment.divergences import divergence_of
 from alignment.objectives.pool import Pool, lesson, log_mixture
 from alignment.objectives.problem import Problem, Scored, State, learn_z, score
 from alignment.objectives.samples import Drawn, Term, placed, terms_of
-from alignment.objectives.steps import backward
+from alignment.objectives.steps import Lesson, backward
 from alignment.objectives.table import OBJECTIVES
 from alignment.policies import Policy
 from alignment.records import Receipts
@@ -190,8 +190,9 @@ def expected_gradient(toy: Toy, sampler: Policy, *, old: bool) -> list[Tensor]:
     state.policy.model.zero_grad()
     for term in terms_of(problem.config):
         for drawn in draws(toy, sampler, term):
-            rated = OBJECTIVES[problem.config.objective](problem, state, drawn)
-            backward(state, drawn, rated, old=old)
+            learned = replace(drawn, fresh=0) if old else drawn
+            rated = OBJECTIVES[problem.config.objective](problem, state, learned)
+            backward(state, Lesson(learned, rated))
     return _gradients(state.policy)
 
 

@@ -3,16 +3,22 @@
 The peer follows Korbak et al. (2022), generalised to f as Go et al. (2023): a running Z of each prompt, of
 its own samples and this step's too; the mean of the last 1,024 pseudo-rewards, of all prompts, as the
 baseline; one update per batch. Optimizer, warm-up, clip, prompts and batch are ours. Samples that ours
-spends on Z_c count as its own. Each arm takes, per divergence and target, the best of the same five
+spends on Z_c count as its own; it takes four updates a step, each from the step's samples and others of
+earlier steps. Each arm takes, per divergence and target, the best of the same five
 learning rates on seeds of their own; other seeds then compare the arms.
 """
 
 import argparse
 import json
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from statistics import geometric_mean
+from typing import NamedTuple
 
 import torch
 from pydantic import ValidationError
@@ -39,9 +45,10 @@ RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 ASKED = ("a", "b b a", "c d", "d a c")
 FRESH = 4  # prompts of a step that are sampled
 BATCH = {"completions_per_prompt": 4, "reference_completions": 8, "max_new_tokens": 3}
-REPLAY = {"prompts_per_step": 40, "replay_share": 0.9, "replay_steps": 1000, "weight_limit": 5}
+REPLAY = {"prompts_per_step": 40, "replay_share": 0.9, "replay_steps": 1000}
+REPLAY |= {"weight_limit": 5, "updates_per_step": 4}
 CONTROL = ("jensen_shannon",)  # where ours is measured without replay too
-CHOOSING = 1  # seeds of the choice of rates, below those of the comparison
+CHOOSING = 3  # seeds of the choice of rates, below those of the comparison
 WINDOW = 1024
 Run = Callable[[AlignConfig, int, int], float]
 
@@ -140,11 +147,20 @@ def best_rate(arm: str, name: str, target: str, samples: int) -> float:
     return min(RATES, key=remains)
 
 
-def compared(names: Sequence[str], seeds: int, samples: int) -> dict[str, object]:
-    """What ours leaves over what the peer leaves, by divergence: all targets it is not refused for."""
+class Compared(NamedTuple):
+    """One divergence, over all targets it is not refused for."""
+
+    ratio: dict[str, float]  # what ours leaves over what the peer leaves
+    control: dict[str, float]  # the same without replay, where that is asked for
+    rates: dict[str, float]  # by arm and target
+
+
+def compared(name: str, seeds: int, samples: int) -> Compared:
+    """Run all arms of a divergence, each at its best rate."""
+    torch.set_num_threads(1)
     rates: dict[str, float] = {}
 
-    def remains(arm: str, name: str) -> list[float]:
+    def remains(arm: str) -> list[float]:
         found = []
         for target in allowed(name):
             rate = rates[f"{arm}/{name}/{target}"] = best_rate(arm, name, target, samples)
@@ -152,20 +168,24 @@ def compared(names: Sequence[str], seeds: int, samples: int) -> dict[str, object
             found += [ARMS[arm][0](config, seed, samples) for seed in range(seeds)]
         return found
 
-    ratios, peers = {}, {}
-    for name in names:
-        peers[name] = remains("peer", name)
-        ratios[name] = geometric_ratio(remains("ours", name), peers[name])
-    control = {
-        name: geometric_ratio(remains("without_replay", name), peers[name])
-        for name in CONTROL
-        if name in names
-    }
+    peers = remains("peer")
+    control = geometric_ratio(remains("without_replay"), peers) if name in CONTROL else {}
+    return Compared(geometric_ratio(remains("ours"), peers), control, rates)
+
+
+def report(names: Sequence[str], seeds: int, samples: int, processes: int) -> dict[str, object]:
+    """All of the divergences, so many of them at once."""
+    found: dict[str, Compared] = {}
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        done = pool.map(partial(compared, seeds=seeds, samples=samples), names)
+        for name, row in zip(names, done, strict=True):
+            found[name] = row
+            print(name, row.ratio, file=sys.stderr, flush=True)
     return {
-        "remaining_ratio": ratios,
-        "geometric_mean": geometric_mean([row["value"] for row in ratios.values()]),
-        "without_replay": control,
-        "rates": rates,
+        "remaining_ratio": {name: row.ratio for name, row in found.items()},
+        "geometric_mean": geometric_mean([row.ratio["value"] for row in found.values()]),
+        "without_replay": {name: row.control for name, row in found.items() if row.control},
+        "rates": {place: rate for row in found.values() for place, rate in row.rates.items()},
     }
 
 
@@ -187,9 +207,10 @@ def main() -> None:
     parser.add_argument("--divergences", default=",".join(DIVERGENCES), help="with commas between")
     parser.add_argument("--seeds", type=int, default=10, help="of the comparison, of every target")
     parser.add_argument("--samples", type=int, default=1600, help="of every run")
+    parser.add_argument("--processes", type=int, default=1, help="divergences run at once")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    found = compared(options.divergences.split(","), options.seeds, options.samples)
+    names = options.divergences.split(",")
+    found = report(names, options.seeds, options.samples, options.processes)
     print(json.dumps(found | {"seeds": options.seeds, "samples": options.samples}))
 
 

@@ -224,7 +224,8 @@ class TargetedSettings(Settings):
     updates_per_step: int = setting(
         1,
         "Updates per step",
-        help="Optimizer updates from one step's samples; from the second on they are old.",
+        help="Optimizer updates from one step's samples; from the second on they are old, and with "
+        "replay stand beside others of earlier steps.",
         topic="Training",
         ge=1,
         le=64,

@@ -2,6 +2,7 @@
 
 leave-one-out        A_i = R_i - mean of the prompt's other R_j         Kool et al., 2019; RLOO:
                                                                         Ahmadian et al., 2024
+    of old samples   the mean is self-normalised: sum_j w_j R_j / sum_j w_j, w = policy / sampler
 group-normalised     A_i = (R_i - mean R) / (std R)                     GRPO: Shao et al., 2024
 generalised (GAE)    A_t = sum_k (discount trace)^k delta_t+k,          Schulman et al., 2016
                      delta_t = r_t + discount V_t+1 - V_t
@@ -10,12 +11,28 @@ generalised (GAE)    A_t = sum_k (discount trace)^k delta_t+k,          Schulman
 import torch
 from torch import Tensor
 
+LEAST_WEIGHT = 1e-9  # of the others, as a share of all; below it they say nothing
 LEAST_SPREAD = 1e-4  # added to a standard deviation: equal rewards divide nothing by zero
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:
     """(prompts, n) mean reward of the same prompt's other completions."""
     return (rewards.sum(1, keepdim=True) - rewards) / (rewards.shape[1] - 1)
+
+
+def weighted_leave_one_out(values: Tensor, weights: Tensor, owners: Tensor) -> Tensor:
+    """(groups, n) weighted mean value of the same owner's other completions, of all its groups.
+
+    `values` and `weights` are (groups, n), `owners` (groups,) numbers of prompts. 0 where the others
+    weigh next to nothing beside the completion itself.
+    """
+    assert values.shape == weights.shape
+    same = (owners[:, None] == owners).to(weights.dtype)
+    total = (same @ weights.sum(1))[:, None]
+    worth = (same @ (weights * values).sum(1))[:, None]
+    others = total - weights
+    means = (worth - weights * values) / others
+    return means.where(others > LEAST_WEIGHT * total, 0.0)
 
 
 def advantages(rewards: Tensor) -> Tensor:

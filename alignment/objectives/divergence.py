@@ -5,7 +5,7 @@ from torch import Tensor
 
 from alignment.config import AlignConfig
 from alignment.divergences import divergence_of
-from alignment.objectives.advantages import leave_one_out
+from alignment.objectives.advantages import weighted_leave_one_out
 from alignment.objectives.losses import (
     importance,
     limited,
@@ -14,17 +14,38 @@ from alignment.objectives.losses import (
 )
 from alignment.objectives.problem import Problem, State
 from alignment.objectives.samples import Drawn, Loss, Pass, Rated
-from alignment.scoring import completion_logits
+from alignment.sampling import Rollouts, parted
+from alignment.scoring import completion_logits, completion_token_logps
 
 
 def fdpg(problem: Problem, state: State, drawn: Drawn) -> Rated:
     """Pseudo-rewards, with the mean of the same prompt's other completions as the baseline.
 
-    The baseline stays that of the samples when they were drawn: it need not know the new policy.
+    Old samples have the baseline of the policy as it is now: at the target it is 0 with the
+    pseudo-rewards, and what they add to the gradient ends, however noisy it was when they were drawn.
     """
-    rho, _ = pseudo_rewards(problem.config, drawn.u, drawn.known[:, None])
-    baseline = leave_one_out(rho).flatten()
-    return divergence_loss(problem, drawn, baseline, {"baseline/mean": rho.mean().item()})
+    config = problem.config
+    shift = shifts(state, drawn) if config.estimator == "score" else torch.zeros_like(drawn.u)
+    rho, _ = pseudo_rewards(config, drawn.u + shift, drawn.known[:, None])
+    weights, _ = importance(shift, config.weight_limit)
+    baseline = weighted_leave_one_out(rho, weights, drawn.owners).flatten()
+    return divergence_loss(problem, drawn, baseline, {"baseline/mean": baseline.mean().item()})
+
+
+@torch.no_grad()
+def shifts(state: State, drawn: Drawn) -> Tensor:
+    """(prompts, n) log policy - log sampler, exactly 0 where fresh."""
+    found, term = torch.zeros_like(drawn.u).flatten(), drawn.term
+    if drawn.fresh == len(found):
+        return found.view_as(drawn.u)
+
+    def asked(part: Rollouts) -> Tensor:
+        return completion_token_logps(state.policy.model, part, temperature=term.temperature)
+
+    old = drawn.scored.rollouts.rows(torch.arange(drawn.fresh, len(found), device=found.device))
+    with term.used(state.policy):
+        found[drawn.fresh :] = (parted(old, asked) - old.token_logps).double().sum(1)
+    return found.view_as(drawn.u)
 
 
 def divergence_loss(

@@ -25,7 +25,7 @@ def replayed(config: AlignConfig) -> int:
 
 
 def mixed(problem: Problem, state: State, drawn: Drawn, chosen: Sequence[int]) -> Drawn:
-    """A step's completions, then those of earlier ones: all of a prompt's, each at most once."""
+    """A step's completions, then some of earlier ones: all of a prompt's, each at most once."""
     groups = [(kept, place) for kept in state.replay for place in range(len(kept.places))]
     order = torch.randperm(len(groups), generator=state.generator).tolist()
     picked = [groups[number] for number in order[: replayed(problem.config)]]

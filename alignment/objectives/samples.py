@@ -39,7 +39,8 @@ class Drawn:
     log_z: Tensor  # (prompts,)
     known: Tensor  # (prompts,) bool: some sample with P > 0 was seen
     u: Tensor  # (prompts, n)
-    fresh: int  # completions, the first ones, that the policy of this step has drawn
+    owners: Tensor  # (prompts,) their numbers; one may come several times
+    fresh: int  # completions, the first ones, that the policy has drawn as it is now
 
     @property
     def known_rows(self) -> Tensor:
@@ -101,4 +102,5 @@ def placed(
     found = [state.z.log_z(problem.prompts[place].key) for place in chosen]
     log_z = torch.tensor(found, dtype=torch.float64)
     u = log_z.to(scored.log_weights)[:, None] - scored.log_weights.view(len(chosen), -1)
-    return Drawn(term, scored, log_z, (log_z != -math.inf).to(u.device), u, u.numel())
+    owners = torch.tensor(list(chosen), device=u.device)
+    return Drawn(term, scored, log_z, (log_z != -math.inf).to(u.device), u, owners, u.numel())

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,6 +32,13 @@ from alignment.scoring import (
     token_logps,
 )
 from alignment.targets import Target, Values
+
+
+class Lesson(NamedTuple):
+    """Completions to learn from, and the objective's verdict on them."""
+
+    drawn: Drawn
+    rated: Rated
 
 
 @dataclass
@@ -62,10 +70,11 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
     drawn = [draw(problem, state, chosen, term) for term in terms_of(config)]
     watch_budget(problem, state, drawn[0].scored, len(chosen))
     rate = rate_at(config, state.step)
-    learned = [mixed(problem, state, drawn[0], chosen), *drawn[1:]] if state.replay else drawn
-    rated = [OBJECTIVES[config.objective](problem, state, one) for one in learned]
-    lessons = list(zip(learned, rated, strict=True))
-    moved = [update(problem, state, lessons, rate, k) for k in range(config.updates_per_step)]
+    first = lessons = lessons_of(problem, state, chosen, drawn)
+    moved = [update(problem, state, lessons, rate, 0)]
+    for turn in range(1, config.updates_per_step):
+        lessons = grown_old(problem, state, chosen, lessons, drawn)
+        moved.append(update(problem, state, lessons, rate, turn))
     for term in drawn:
         learn_z(problem, state.z, chosen, term.scored.log_weights)
     remember(config, state, chosen, drawn[0].scored)
@@ -76,7 +85,7 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
         **moved[-1],
         "logp/mismatch": moved[0]["logp/mismatch"],  # later ones have moved away on purpose
         "lr": rate,
-        **rated[0].metrics,
+        **first[0].rated.metrics,
         "logz/mean": train.log_z[train.known.cpu()].mean().item(),
         "prompts/skipped": float((~train.known).sum()),
         **described(train.scored, train.u, divergence_of(config), train.known),
@@ -86,13 +95,35 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
     }
 
 
+def lessons_of(
+    problem: Problem, state: State, chosen: Sequence[int], drawn: Sequence[Drawn]
+) -> list[Lesson]:
+    """What an update learns from: every term's completions, the first one's among those of earlier steps."""
+    whole = [mixed(problem, state, drawn[0], chosen), *drawn[1:]] if state.replay else drawn
+    judge = OBJECTIVES[problem.config.objective]
+    return [Lesson(one, judge(problem, state, one)) for one in whole]
+
+
+def grown_old(
+    problem: Problem,
+    state: State,
+    chosen: Sequence[int],
+    lessons: Sequence[Lesson],
+    drawn: Sequence[Drawn],
+) -> list[Lesson]:
+    """The next update's lessons: nothing is fresh any more, and others of earlier steps are mixed in."""
+    if state.replay:
+        return lessons_of(problem, state, chosen, [replace(one, fresh=0) for one in drawn])
+    return [lesson._replace(drawn=replace(lesson.drawn, fresh=0)) for lesson in lessons]
+
+
 def update(
-    problem: Problem, state: State, lessons: Sequence[tuple[Drawn, Rated]], rate: float, turn: int
+    problem: Problem, state: State, lessons: Sequence[Lesson], rate: float, turn: int
 ) -> dict[str, float]:
-    """One optimizer update; from the second turn on the policy has moved since it drew the samples."""
+    """One optimizer update, the step's first for turn 0."""
     config = problem.config
     state.optimizer.zero_grad()
-    parts = [backward(state, drawn, rated, old=turn > 0) for drawn, rated in lessons]
+    parts = [backward(state, lesson) for lesson in lessons]
     loss = sum(part.loss.item() for part in parts)
     means = {name: mean.item() for name, mean in parts[0].means.items()}
     if parts[0].shifts:
@@ -128,10 +159,11 @@ def rate_at(config: AlignConfig, step: int) -> float:
     return config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup))
 
 
-def backward(state: State, drawn: Drawn, rated: Rated, *, old: bool) -> Part:
-    """Add the gradient of one term's loss, batch by batch; `old` says that no completion is fresh."""
+def backward(state: State, lesson: Lesson) -> Part:
+    """Add the gradient of one term's loss, batch by batch."""
+    drawn, rated = lesson
     rollouts, term = drawn.scored.rollouts, drawn.term
-    rows, fresh = len(rollouts.prompts), 0 if old else drawn.fresh
+    rows, fresh = len(rollouts.prompts), drawn.fresh
     zero = torch.zeros((), device=drawn.u.device, dtype=torch.float64)
     part = Part(zero, zero.float())
     with term.used(state.policy):

@@ -1,6 +1,7 @@
 """Every estimator of the gradient against autograd of the divergence, over all outcomes."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from alignment.objectives.losses import (
 )
 from alignment.objectives.problem import Problem, Scored, begin
 from alignment.objectives.samples import Drawn, Pass, Term, terms_of
-from alignment.objectives.steps import backward
+from alignment.objectives.steps import Lesson, backward
 from alignment.quantisation import int8_weights
 from alignment.sampling import Rollouts
 from alignment.scoring import batches, completion_token_logps
@@ -163,13 +164,14 @@ def all_outcomes(policy, rollouts, energies, term):
     log_z = (reference.sum(1) + energies).logsumexp(0, keepdim=True)
     values = Values(energies, torch.zeros(n, 0), torch.zeros(n, 0))
     scored = Scored(drawn, values, reference, weights)
-    return Drawn(term, scored, log_z, torch.tensor([True]), log_z - weights[None], n)
+    known, owners = torch.tensor([True]), torch.tensor([0])
+    return Drawn(term, scored, log_z, known, log_z - weights[None], owners, fresh=0)
 
 
 def without_baseline(problem, state, drawn):
     """Add the gradient of f-DPG's loss, as each of all outcomes knows the others."""
     rated = divergence_loss(problem, drawn, torch.zeros_like(drawn.u).flatten(), {})
-    return backward(state, drawn, rated, old=True)
+    return backward(state, Lesson(drawn, rated))
 
 
 def loop(policy, folder, **settings):
@@ -210,6 +212,7 @@ def test_fresh_samples_weigh_by_their_advantage(tiny, tmp_path):
     policy, rollouts = tiny
     problem, state = loop(policy, tmp_path, divergence="reverse_kl")
     drawn = all_outcomes(policy, rollouts, some_energies(rollouts, zeros=False), Term())
+    drawn = replace(drawn, fresh=drawn.u.numel())
     expected = advantages(-drawn.u)
     rated = fdpg(problem, state, drawn)
     for batch in batches(drawn.scored.rollouts, tokens=20):

@@ -12,7 +12,7 @@ from alignment.objectives.losses import clipped_losses, k3, value_losses
 from alignment.objectives.policy_gradients import token_rewards
 from alignment.objectives.problem import prepare, score
 from alignment.objectives.samples import Pass, Term, draw
-from alignment.objectives.steps import backward, forward
+from alignment.objectives.steps import Lesson, backward, forward
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import ValueHead, completion_values
 from alignment.scoring import batches, completion_token_logps, shared_batches
@@ -52,7 +52,8 @@ def fresh(drawn, batch):
 def gradient(problem, state, drawn):
     """That of a step's first update, by parameter of the policy."""
     state.policy.model.zero_grad()
-    backward(state, drawn, OBJECTIVES[problem.config.objective](problem, state, drawn), old=False)
+    rated = OBJECTIVES[problem.config.objective](problem, state, drawn)
+    backward(state, Lesson(drawn, rated))
     return [weight.grad.clone() for weight in state.policy.model.parameters()]
 
 

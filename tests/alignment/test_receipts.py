@@ -113,8 +113,8 @@ def drop_z(problem, state, chosen, scored, term):
 placed = module.placed
 BROKEN = {
     "the baseline knows its own completion": (
-        "alignment.objectives.divergence.leave_one_out",
-        lambda rho: rho.mean(1, keepdim=True).expand_as(rho),
+        "alignment.objectives.divergence.weighted_leave_one_out",
+        lambda rho, weights, owners: rho.mean(1, keepdim=True).expand_as(rho),
         {},
     ),
     "Z is left out": ("alignment.receipts.placed", drop_z, {}),

@@ -1,19 +1,23 @@
 """What earlier steps drew, beside what this one draws: its weights, its gradient, its share."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 from pydantic import ValidationError
 
 from alignment.config import AlignConfig
+from alignment.config.divergences import DivergenceName
 from alignment.events import StepDone
+from alignment.objectives.advantages import weighted_leave_one_out
 from alignment.objectives.loop import tune
 from alignment.objectives.problem import prepare
 from alignment.objectives.replay import joined, mixed, remember
 from alignment.objectives.samples import Term, draw, placed
-from alignment.objectives.steps import backward, train_step
+from alignment.objectives.steps import Lesson, backward, grown_old, lessons_of, train_step
 from alignment.objectives.table import OBJECTIVES
+from alignment.scoring import completion_token_logps
 from alignment.toy import toy_policy, toy_problem, toy_state
 from tests.alignment.test_loop import FEW, continues, exact_divergence, of, problems
 
@@ -78,10 +82,10 @@ def test_completions_of_other_lengths_are_padded_alike():
     assert whole.rollouts.completion_ids()[1:] == long.rollouts.completion_ids()
 
 
-def gradient(one, state, drawn, *, old):
+def gradient(one, state, drawn):
     state.policy.model.zero_grad()
     rated = OBJECTIVES[one.config.objective](one, state, drawn)
-    backward(state, drawn, rated, old=old)
+    backward(state, Lesson(drawn, rated))
     return [weight.grad.clone() for weight in state.policy.model.parameters()]
 
 
@@ -99,12 +103,54 @@ def test_each_half_has_the_gradient_it_has_alone(changed):
     remember(one.config, state, [1], before.scored)
     state.policy = now
     drawn = draw(one, state, [0], Term())
-    whole = gradient(one, state, mixed(one, state, drawn, [0]), old=False)
-    fresh = gradient(one, state, drawn, old=False)
-    old = gradient(one, state, before, old=True)
+    whole = gradient(one, state, mixed(one, state, drawn, [0]))
+    fresh = gradient(one, state, drawn)
+    old = gradient(one, state, replace(before, fresh=0))
     for found, first, second in zip(whole, fresh, old, strict=True):
         assert second.abs().max() > 0
         torch.testing.assert_close(found, (first + second) / 2, atol=1e-12, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", get_args(DivergenceName))
+def test_at_the_target_old_samples_pull_nowhere(name):
+    """Each completion's part is 0 there, not only their mean: what was noise when drawn is gone."""
+    one, state = toy(divergence=name, replay_share=0.0)
+    target, state.policy = state.policy, toy_policy(seed=2)
+    old = draw(one, state, [0, 1], Term())
+    state.policy = target
+    logps = completion_token_logps(target.model, old.scored.rollouts).sum(1).detach()
+    u = (old.scored.rollouts.logps - logps).view(old.u.shape)  # as if p were this policy
+    for wrong in (1e-9, 1.0):  # also with a wrong Z; total variation asks for the sign of u
+        found = gradient(one, state, replace(old, u=u + wrong, fresh=0))
+        assert max(weight.abs().max() for weight in found) < 1e-8
+
+
+def test_a_prompt_that_comes_twice_has_one_baseline():
+    values = torch.tensor([[1.0, 2.0], [3.0, 5.0], [7.0, 11.0]])
+    weights = torch.tensor([[1.0, 2.0], [1.0, 1.0], [1.0, 3.0]])
+    found = weighted_leave_one_out(values, weights, torch.tensor([4, 9, 4]))
+    expected = [[(4 + 7 + 33) / 6, (1 + 7 + 33) / 5], [5, 3], [(1 + 4 + 33) / 6, (1 + 4 + 7) / 4]]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_others_that_weigh_nothing_are_no_baseline():
+    weights = torch.tensor([[1e30, 1e-12]], dtype=torch.float64)
+    found = weighted_leave_one_out(torch.tensor([[1.0, 5.0]]).double(), weights, torch.tensor([0]))
+    assert found.tolist() == [[0.0, 1.0]]
+
+
+def test_every_update_replays_others():
+    one, state = toy(updates_per_step=2)
+    for place in (0, 1):
+        remember(one.config, state, [place], draw(one, state, [place], Term()).scored)
+    drawn, seen = [draw(one, state, [0], Term())], set()
+    lessons = lessons_of(one, state, [0], drawn)
+    assert lessons[0].drawn.fresh == 4
+    for _ in range(20):
+        lessons = grown_old(one, state, [0], lessons, drawn)
+        assert (lessons[0].drawn.fresh, lessons[0].drawn.u.shape) == (0, (2, 4))
+        seen.add(lessons[0].drawn.scored.rollouts.prompts[4:])
+    assert len(seen) == 2
 
 
 def test_a_run_with_replay_learns_from_half_the_samples(problem, tmp_path):
