@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from alignment.caching import plain_layers
-from alignment.gpt2 import hiding, reader_of
+from alignment.gpt2 import Reader, hiding, reader_of
 from alignment.sharding import is_spread
 
 WHOLE = "reads_whole_sequences"
@@ -28,8 +28,15 @@ class Prefix:
         self.lengths = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
         self.positions = torch.arange(-self.width, 0, device=device) + self.lengths[:, None]
         self.seen = (self.positions >= 0).long()
+        self._readers: dict[PreTrainedModel, Reader | None] = {}
         self._states: dict[PreTrainedModel, list[tuple[Tensor, Tensor]]] = {}
         self._leaves: list[tuple[Tensor, Tensor]] = []
+
+    def reader(self, model: PreTrainedModel) -> Reader | None:
+        """`reader_of`, asked once, as the model stays what it is while these prompts are read."""
+        if model not in self._readers:
+            self._readers[model] = reader_of(model)
+        return self._readers[model]
 
     def before(self, model: PreTrainedModel, ids: Tensor, owners: Tensor) -> dict[str, Any]:
         """What to tell a model that goes on to ids (b, length) from these rows (b,) of the prompts."""
@@ -55,7 +62,7 @@ class Prefix:
 
     def _read(self, model: PreTrainedModel) -> list[tuple[Tensor, Tensor]]:
         cache = DynamicCache(config=model.config)
-        positions, reader = self.positions.clamp(min=0), reader_of(model)
+        positions, reader = self.positions.clamp(min=0), self.reader(model)
         if reader is not None:
             hidden = hiding(self.seen, self.width, reader.tokens.dtype)
             reader.read(self.ids, positions, hidden, cache, keep=1)

@@ -17,6 +17,8 @@ from alignment.errors import DataError
 from alignment.gpt2 import hiding, reader_of
 from alignment.policies import Policy
 
+FULL = 0.9  # share of a cache's rows that still run: to make room costs more than the others do
+
 
 @dataclass(frozen=True)
 class Rollouts:
@@ -113,15 +115,19 @@ def _draw(
         return tokens, logps
     decoder = _Decoder(policy.model, prompts, completions, limit)
     active = torch.arange(rows, device=policy.device)  # which rows the decoder's are
+    ended = torch.zeros_like(active, dtype=torch.bool)
     for step in range(limit):
         choice, logp = _choose(decoder.logits, temperature, uniforms[active, step])
-        tokens[active, step], logps[active, step] = choice, logp
-        running = (choice != policy.eos_id).cpu()  # the one host sync of a step
-        if step + 1 == limit or not running.any():
+        choice = choice.masked_fill_(ended, policy.eos_id)
+        tokens[active, step], logps[active, step] = choice, logp.masked_fill_(ended, 0.0)
+        ended = choice == policy.eos_id
+        running = ~ended.cpu()  # the one host sync of a step
+        left = int(running.sum())
+        if step + 1 == limit or not left:
             break
-        if not running.all():
+        if left <= FULL * len(active):
             kept = decoder.keep(running)
-            choice, active = choice[kept], active[kept]
+            choice, active, ended = choice[kept], active[kept], ended[:left].zero_()
         decoder.advance(choice)
     return tokens, logps
 

@@ -183,7 +183,7 @@ def completion_logits(model: PreTrainedModel, batch: Batch, temperature: float =
     before: dict[str, Any] | None = None
     if batch.prefix is not None and batch.owners is not None:
         before = batch.prefix.before(model, batch.ids, batch.owners)
-    reader = reader_of(model)
+    reader = reader_of(model) if batch.prefix is None else batch.prefix.reader(model)
     if reader is not None:
         logits = _read(reader, batch, before)
     else:
