@@ -15,6 +15,7 @@ from alignment.distributed import world
 from alignment.events import CheckpointSaved
 from alignment.folders import committed, discard, manifest_sha256, size, verify
 from alignment.policies import Policy
+from alignment.sharding import full, parted_like
 
 KEPT = 2
 NAME = re.compile(r"ckpt-\d{6,}")
@@ -75,15 +76,16 @@ def cpu_type() -> str:
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state by parameter number: `0.exp_avg`, `0.step`, ..."""
     state = optimizer.state_dict()["state"]
-    return {f"{number}.{name}": t for number, row in state.items() for name, t in row.items()}
+    return {f"{number}.{name}": full(t) for number, row in state.items() for name, t in row.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of `optimizer_tensors`."""
+    parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, name = key.split(".", 1)
-        state.setdefault(int(number), {})[name] = tensor
+        state.setdefault(int(number), {})[name] = parted_like(parameters[int(number)], tensor)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

@@ -9,7 +9,6 @@ from transformers import DynamicCache, PreTrainedModel
 
 from alignment.caching import plain_layers
 from alignment.gpt2 import Reader, hiding, reader_of
-from alignment.sharding import is_spread
 
 WHOLE = "reads_whole_sequences"
 
@@ -90,7 +89,7 @@ class Prefix:
 
 def can_share(model: PreTrainedModel) -> bool:
     """Whether the model can go on from a cached prompt as if it had read it with what follows."""
-    if WHOLE in vars(model) or is_spread(model):
+    if WHOLE in vars(model):
         return False
     cache = DynamicCache(config=model.config)
     return len(plain_layers(cache)) == len(cache.layers)

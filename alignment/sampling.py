@@ -16,6 +16,7 @@ from alignment.distributed import gathered, own, world
 from alignment.errors import DataError
 from alignment.gpt2 import hiding, reader_of
 from alignment.policies import Policy
+from alignment.sharding import held_whole
 
 FULL = 0.9  # share of a cache's rows that still run: to make room costs more than the others do
 
@@ -76,13 +77,14 @@ def sample(
     rows = len(prompts) * completions
     uniforms = torch.rand(rows, max_new_tokens, dtype=torch.float64, generator=generator)
     mine = own(len(prompts))
-    tokens, logps = _draw(
-        policy,
-        prompts[mine.start : mine.stop],
-        completions,
-        temperature,
-        uniforms[mine.start * completions : mine.stop * completions].to(policy.device),
-    )
+    with held_whole(policy.model):
+        tokens, logps = _draw(
+            policy,
+            prompts[mine.start : mine.stop],
+            completions,
+            temperature,
+            uniforms[mine.start * completions : mine.stop * completions].to(policy.device),
+        )
     tokens, logps = gathered(tokens), gathered(logps)
     ends = tokens == policy.eos_id  # the first of a row, and what it was filled with
     mask = (ends.cumsum(1) - ends.long()) == 0

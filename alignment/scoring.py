@@ -68,8 +68,12 @@ def batches(rollouts: Rollouts, tokens: int = 0) -> Iterator[Batch]:
 def shared_batches(model: PreTrainedModel, rollouts: Rollouts) -> Iterator[Batch]:
     """Batches whose prompts are read once for all their completions, where the model can do that.
 
-    A batch's gradient has to be taken before the next one is asked for.
+    A batch's gradient has to be taken before the next one is asked for. Of a model that is held in parts
+    there is one batch.
     """
+    if is_spread(model):
+        yield from batches(rollouts, sys.maxsize)
+        return
     prompts = sorted(set(rollouts.prompts), key=len)
     if len(prompts) == len(rollouts.prompts) or not can_share(model):
         yield from batches(rollouts)
@@ -122,10 +126,8 @@ def completion_token_logps(
     """(n, length) log-probabilities of the completions' tokens under the model, 0 where masked."""
     width = rollouts.tokens.shape[1]
     rows, parts = [], []
-    if is_spread(model):
-        found = batches(rollouts, sys.maxsize)
-    elif torch.is_grad_enabled():  # whoever wants gradients takes them of all batches at once
-        found = batches(rollouts)
+    if torch.is_grad_enabled() and not is_spread(model):
+        found = batches(rollouts)  # whoever wants gradients takes them of all batches at once
     else:
         found = shared_batches(model, rollouts)
     for batch in found:

@@ -5,10 +5,10 @@ Added to an update's loss: -weight * mean over tokens of log policy(text | promp
 
 import torch
 
-from alignment.distributed import all_sum, own
+from alignment.distributed import all_sum, shard
 from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, State
-from alignment.scoring import batches, completion_logits, token_logps
+from alignment.scoring import completion_logits, shared_batches, token_logps
 from alignment.texts import rollouts_of
 
 
@@ -19,14 +19,13 @@ def imitate(problem: Problem, state: State, turn: int) -> float:
     """
     config, texts = problem.config, problem.demonstrations
     places = places_of_turn(turn, config.demonstrations_per_update, len(texts), problem.seed)
-    rollouts = rollouts_of(state.policy, [texts[place] for place in places])
-    tokens = rollouts.mask.sum()
-    total = torch.zeros((), device=tokens.device)
-    mine = own(len(places))
-    own_rows = rollouts.rows(torch.arange(mine.start, mine.stop, device=tokens.device))
-    for batch in batches(own_rows):
-        logps = token_logps(completion_logits(state.policy.model, batch), batch)
-        loss = -logps.sum() / tokens
+    model = state.policy.model
+    mine, share = shard(places)
+    tokens = sum(len(texts[place].completion) for place in places)
+    total = torch.zeros((), device=state.policy.device)
+    for batch in shared_batches(model, rollouts_of(state.policy, [texts[place] for place in mine])):
+        logps = token_logps(completion_logits(model, batch), batch)
+        loss = -logps.sum() * (share > 0) / tokens
         (config.demonstration_weight * loss).backward()  # type: ignore[no-untyped-call]
         total = total + loss.detach()
     return all_sum(total).item()

@@ -53,7 +53,7 @@ from alignment.receipts import receipts, with_contract
 from alignment.records import Estimate, PromptRecord, read_jsonl
 from alignment.reward import RewardModel
 from alignment.sampling import Rollouts, sample
-from alignment.sharding import SHARDING
+from alignment.sharding import SHARDING, load_whole
 from alignment.targets import save_target
 from alignment.texts import Written, written
 
@@ -166,8 +166,12 @@ def check_processes(config: AlignConfig) -> None:
             f"Each of the {size} processes needs a prompt of its own in every step; ask for more prompts "
             "per step, or fewer processes."
         )
-    if size > 1 and os.environ.get(SHARDING):
-        raise ConfigError(f"An alignment keeps a whole model in every process; unset {SHARDING}.")
+    if size == 1 or not os.environ.get(SHARDING):
+        return
+    if config.lora_rank or (config.inference_weight and config.inference_weights == "int8"):
+        raise ConfigError(
+            f"An adapter, or weights that are rounded, need a whole model in every process; unset {SHARDING}."
+        )
 
 
 def ask_reference(problem: Problem, state: State) -> Generator[Event, str | None, str | None]:
@@ -228,7 +232,7 @@ def back_to_start(problem: Problem, state: State) -> None:
     if state.adapter is not None:
         forget(state.policy.model)
     else:
-        state.policy.model.load_state_dict(Policy.load(problem.start).model.state_dict())
+        load_whole(state.policy.model, Policy.load(problem.start).model.state_dict())
 
 
 def measure(problem: Problem, state: State) -> dict[str, Any]:

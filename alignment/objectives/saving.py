@@ -9,13 +9,20 @@ from peft import PeftModel
 from torch import Tensor
 
 from alignment import checkpoints
-from alignment.computation import set_up
 from alignment.estimators import ZCache
 from alignment.events import Event
 from alignment.lora import load_trained, trained
 from alignment.objectives import replay
-from alignment.objectives.problem import Problem, State, adam, starting_policy, value_head
+from alignment.objectives.problem import (
+    Problem,
+    State,
+    adam,
+    starting_policy,
+    value_head,
+    whole_policy,
+)
 from alignment.policies import Policy
+from alignment.sharding import full, parted_like
 
 
 def save(state: State, folder: Path) -> Event:
@@ -48,7 +55,8 @@ def tensors_of(name: str, state: State) -> dict[str, Tensor]:
     """What a policy of this name has for itself."""
     optimizer = checkpoints.optimizer_tensors(state.optimizer)
     tensors = checkpoints.named(f"optimizer/{name}", optimizer)
-    tensors |= checkpoints.named(f"measured/{name}", state.measured)
+    measured = {key: full(tensor) for key, tensor in state.measured.items()}
+    tensors |= checkpoints.named(f"measured/{name}", measured)
     if state.adapter is not None:
         tensors |= checkpoints.named(f"adapter/{name}", trained(state.policy.model))
     if state.value_head is not None:
@@ -63,7 +71,7 @@ def restored_policy(
 ) -> tuple[Policy, PeftModel | None]:
     """The policy of a checkpoint: whole, or what it started from with its adapter."""
     if not problem.config.lora_rank:
-        return set_up(Policy.load(folder), problem.config, backward=True), None
+        return whole_policy(folder, problem.config), None
     policy, adapter = starting_policy(problem)
     load_trained(policy.model, checkpoints.below(f"adapter/{folder.name}", tensors))
     return policy, adapter
@@ -90,6 +98,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
         optimizer = adam(policy, head, problem.config)
         checkpoints.restore_optimizer(optimizer, checkpoints.below(f"optimizer/{name}", tensors))
         measured = checkpoints.below(f"measured/{name}", tensors)
+        weights = trained(policy.model)
         states[name] = State(
             policy,
             optimizer,
@@ -99,7 +108,10 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
             step=facts["step"],
             over_budget=facts["over_budget"][name],
             mismatch=facts["mismatch"][name],
-            measured={key: tensor.to(policy.device) for key, tensor in measured.items()},
+            measured={
+                key: parted_like(weights[key], tensor.to(policy.device))
+                for key, tensor in measured.items()
+            },
             seen=seen,
             fit=facts["fit"],
             value_head=head,

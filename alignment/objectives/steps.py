@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignment.config import AlignConfig
-from alignment.distributed import all_max, all_sum, gathered, own, reduce_gradients, world
+from alignment.distributed import all_max, all_sum, clip, gathered, own, reduce_gradients, world
 from alignment.divergences import Divergence, divergence_of
 from alignment.errors import DivergedError, OutOfMemoryError
 from alignment.estimators import ess_fraction
@@ -139,15 +139,14 @@ def update(
 def descend(config: AlignConfig, state: State, loss: float, rate: float) -> float:
     """Step along the gradient that the parameters hold; its norm before it was clipped."""
     reduce_gradients(group["params"] for group in state.optimizer.param_groups)
-    parameters = state.policy.model.parameters()
-    norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm).item()
+    norm = clip(state.policy.model.parameters(), config.max_gradient_norm)
     if not (math.isfinite(norm) and math.isfinite(loss)):
         raise DivergedError(
             f"The loss was {loss} and its gradient {norm} at step {state.step + 1}; try a "
             "lower learning rate or a larger beta."
         )
     if state.value_head is not None:
-        torch.nn.utils.clip_grad_norm_(state.value_head.parameters(), config.max_gradient_norm)
+        clip(state.value_head.parameters(), config.max_gradient_norm)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["pace"]
     state.optimizer.step()

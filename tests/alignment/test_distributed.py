@@ -1,5 +1,6 @@
 """Two real processes compute what one does, on the same rows."""
 
+import json
 import os
 import socket
 import subprocess
@@ -60,6 +61,8 @@ RUNS = {  # with batches of odd sizes, and last ones of too few rows for two pro
     "fdpg": ("align", "prompts", DRAWN | {"divergence": "jensen_shannon"}),
     "replay": ("align", "prompts", DRAWN | {"replay_share": 0.34, "updates_per_step": 2}),
     "ptx": ("align", "prompts", DRAWN | {"objective": "ppo", "demonstration_weight": 0.5}),
+    "fsdp-fdpg": ("align", "prompts", DRAWN | {"replay_share": 0.34, "updates_per_step": 2}),
+    "fsdp-ppo": ("align", "prompts", DRAWN | {"objective": "ppo", "demonstration_weight": 0.5}),
     "fsdp-imitation": ("sft", "demonstrations", {"batch": 3}),
     "fsdp-kto": ("prefer", "pairs", {"batch": 3, "loss": "kto"}),
 }
@@ -89,10 +92,27 @@ def folders(tmp_path_factory):
     few = made(top, "few", "align", "prompts", DRAWN | {"prompts_per_step": 1})
     in_two([*found[2].values(), stopped])
     in_two([few], status=3)
+    wrong = made(top, "fsdp-wrong", "align", "prompts", DRAWN | {"lora_rank": 2})
+    in_two([wrong], status=3)
     return found
 
 
-def made(top, name, kind, rows, settings):
+@pytest.fixture(scope="module")
+def resumed(folders):
+    """A run whose model was in parts, taken up from its checkpoint by two processes and by one."""
+    top = folders[1]["fdpg"].parent
+    saving = DRAWN | {"checkpoint_every": 2}
+    in_two([made(top, "fsdp-saved", "align", "prompts", saving)])
+    start = {"resume_from": "../fsdp-saved/ckpt-000002"}
+    together, alone = (
+        made(top, name, "align", "prompts", saving, **start) for name in ("fsdp-resumed", "alone")
+    )
+    in_two([together])
+    assert run(alone) == 0
+    return together, alone
+
+
+def made(top, name, kind, rows, settings, **facts):
     more = ("demonstrations",) if settings.get("demonstration_weight") else ()
     inputs = dict.fromkeys(("policy", "reference", "backbone"), "../policy")
     spec = RunSpec(
@@ -103,6 +123,7 @@ def made(top, name, kind, rows, settings):
         threads=1,
         config=settings if kind == "align" else SMALL | settings,
         inputs=inputs | {name: f"../{name}.jsonl" for name in {rows, *more}},
+        **facts,
     )
     (top / name).mkdir()
     (top / name / "config.json").write_text(spec.model_dump_json())
@@ -110,21 +131,34 @@ def made(top, name, kind, rows, settings):
 
 
 def in_two(folders, status=0):
-    """Compute the runs in two processes, as torchrun starts them."""
+    """Compute the runs in two processes."""
+    ports = free_ports(len(folders))
+    tasks = [f"{port}={folder}" for port, folder in zip(ports, folders, strict=True)]
+    statuses, _ = two_processes("several", *tasks)
+    assert statuses == [status, status]
+
+
+def free_ports(count):
     with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in folders]
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
-        ports = [probe.getsockname()[1] for probe in probes]
-    tasks = [f"{port}={folder}" for port, folder in zip(ports, folders, strict=True)]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    command = [sys.executable, "-m", "tests.alignment.several", *tasks]
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def two_processes(module, *arguments, **variables):
+    """The statuses of two processes, started as torchrun does, and what they printed."""
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", **variables}
+    command = [sys.executable, "-m", f"tests.alignment.{module}", *arguments]
     started = [
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | shared | {"RANK": rank})
+        subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | shared | {"RANK": rank}, stdout=subprocess.PIPE
+        )
         for rank in ("0", "1")
     ]
     try:
-        assert [process.wait(timeout=100) for process in started] == [status, status]
+        printed = [process.communicate(timeout=100)[0] for process in started]
+        return [process.returncode for process in started], printed
     finally:
         for process in started:
             process.kill()
@@ -169,6 +203,38 @@ def test_only_the_first_process_writes(folders, name):
         "output",
     ]
     assert verify(folder / "output")
+
+
+def test_a_model_in_parts_is_whole_only_where_it_draws():
+    statuses, printed = two_processes("parts", MASTER_PORT=str(free_ports(1)[0]))
+    assert statuses == [0, 0]
+    assert json.loads(printed[0]) == pytest.approx([0.5, 1, 0.5], abs=0.05)
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["together", "alone"])
+def test_a_checkpoint_of_a_model_in_parts_continues_in_any_number_of_processes(
+    folders, resumed, place
+):
+    found = [event.step for event in steps(resumed[place])]
+    assert found == [3, 4]
+    ids = torch.arange(16)[None]
+    paths = (folders[1]["fdpg"] / "output", resumed[place] / "output")
+    one, two = (Policy.load(path).model(ids).logits for path in paths)
+    torch.testing.assert_close(two, one, atol=1e-4, rtol=0)
+
+
+def test_a_model_in_parts_goes_back_to_where_it_started(folders):
+    top = folders[1]["fdpg"].parent
+    budget = made(top, "fsdp-budget", "align", "prompts", DRAWN | {"kl_budget": 1e-9})
+    in_two([budget])
+    assert events(budget)[-1].summary["stopped_by"] == "kl_budget"
+    start, found = (Policy.load(path).model for path in (top / "policy", budget / "output"))
+    assert all(map(torch.equal, start.parameters(), found.parameters()))
+
+
+def test_an_adapter_needs_a_whole_model(folders):
+    found = events(folders[2]["fdpg"].parent / "fsdp-wrong")
+    assert "unset ATTUNE_SHARDING" in found[-1].message
 
 
 def test_all_processes_stop_where_the_first_was_asked_to(folders):
