@@ -46,6 +46,9 @@ ROLES: Mapping[str, Role] = {
     "prompts": Role("rows with a prompt", trl_rows.prompts),
     "pairs": Role("rows with chosen and rejected, and a prompt or none", trl_rows.pairs),
     "demonstrations": Role("rows with prompt and completion", trl_rows.demonstrations),
+    "completions": Role(
+        "rows with prompt and completion, generated before by any model", trl_rows.stored
+    ),
     "thumbs": Role("rows with prompt, completion and label", trl_rows.thumbs),
 }
 OF_REWARD: Mapping[str, Role] = {

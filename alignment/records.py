@@ -148,6 +148,14 @@ class DemonstrationRecord(_Record):
     completion: str
 
 
+class StoredRecord(_Record):
+    """An answer of any model, which may be empty; one that was cut has no end."""
+
+    prompt: PromptRecord
+    completion: str
+    truncated: bool = False
+
+
 class CompletionRecord(_Record):
     """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at.
 

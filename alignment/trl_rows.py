@@ -22,6 +22,7 @@ from alignment.records import (
     PromptRecord,
     RankingRecord,
     RatingRecord,
+    StoredRecord,
     ThumbRecord,
     prompt_key,
 )
@@ -52,6 +53,11 @@ def pairs(path: Path) -> Iterator[PairRecord]:
     return _read(path, pair_of)
 
 
+def stored(path: Path) -> Iterator[StoredRecord]:
+    """Rows of `prompt` and `completion`, `truncated` where it was cut; raises DataError."""
+    return _read(path, stored_of)
+
+
 def thumbs(path: Path) -> Iterator[ThumbRecord]:
     """Rows of `prompt`, `completion` and a `label` that is true or false; raises DataError."""
     return _read(path, thumb_of)
@@ -73,6 +79,17 @@ def demonstration_of(row: Row) -> DemonstrationRecord:
         *before, last = turns(row["messages"], "messages")
         return DemonstrationRecord(prompt=asked(before), completion=answer([last], "messages"))
     return DemonstrationRecord(**answered(row))
+
+
+def stored_of(row: Row) -> StoredRecord:
+    """An answer of any model; one without a word is an answer too."""
+    said = column(row, "completion")
+    silent = said in ("", [{"role": "assistant", "content": ""}])
+    return StoredRecord(
+        prompt=asked(turns(column(row, "prompt"), "prompt")),
+        completion="" if silent else answer(turns(said, "completion"), "completion"),
+        **about(row, "truncated"),
+    )
 
 
 def thumb_of(row: Row) -> ThumbRecord:

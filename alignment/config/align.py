@@ -447,6 +447,21 @@ class AlignConfig(PolicyGradientSettings, TargetedSettings, OneDivergence):
         return self
 
     @model_validator(mode="after")
+    def _stored_completions_can_be_read(self) -> "AlignConfig":
+        if self.stored_share and self.estimator != "surrogate":
+            raise ConflictError(
+                "estimator",
+                f"the {self.estimator} estimator needs the log-probabilities that samples were drawn at, "
+                "and nobody is sure of those of stored completions; take the surrogate, or a share of 0",
+            )
+        if self.stored_share + self.replay_share > 0.9:
+            raise ConflictError(
+                "stored_share",
+                "a tenth of a step's prompts at least has to be answered anew; lower one of the shares",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _adapter_can_be_served(self) -> "AlignConfig":
         if self.lora_rank and self.inference_weight and self.inference_weights == "int8":
             raise ConflictError(

@@ -131,6 +131,18 @@ class PolicyGradientSettings(Settings):
         le=1000,
         advanced=True,
     )
+    stored_share: float = setting(
+        0.0,
+        "Share of stored completions",
+        help="Of a step's prompts, those whose completions any model has generated before: they cost "
+        "no sampling. How likely that model found them is not known for sure, so the surrogate alone "
+        "learns from them; 0 reads none.",
+        topic="Replay",
+        ge=0,
+        le=0.9,
+        when=FDPG,
+        advanced=True,
+    )
     lora_rank: int = setting(
         0,
         "LoRA rank",

@@ -55,7 +55,8 @@ READS: dict[Kind, Reads] = {
     "generate": Reads((("prompts",),), ("policy",)),
     "reward": Reads((("backbone",), ("pairs",)), ("reference",)),
     "align": Reads(
-        (("policy",), ("reference",), ("prompts",)), ("reward", "demonstrations", "pairs")
+        (("policy",), ("reference",), ("prompts",)),
+        ("reward", "demonstrations", "pairs", "completions"),
     ),
     "population": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
     "evaluate": Reads((("policy",), ("reference",), ("reward",), ("prompts",)), ("judge",)),

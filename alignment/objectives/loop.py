@@ -45,9 +45,10 @@ from alignment.objectives.problem import (
     prepare,
     score,
 )
-from alignment.objectives.replay import replayed
+from alignment.objectives.replay import answered_anew
 from alignment.objectives.saving import restore, save
 from alignment.objectives.steps import guarded_step, parts, token_kls
+from alignment.objectives.stored import groups, stored
 from alignment.policies import Policy
 from alignment.receipts import receipts, with_contract
 from alignment.records import Estimate, PromptRecord, read_jsonl
@@ -87,6 +88,9 @@ def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
         start=inputs["policy"],
         reference=reference,
         demonstrations=texts(spec, folder, reference) if config.demonstration_weight else (),
+        stored=stored(inputs["completions"], reference, prompts, config)
+        if config.stored_share
+        else (),
         reward=reward,
         config=config,
         seed=spec.seed,
@@ -110,6 +114,8 @@ def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, P
     missing = [role for role in needed if role not in spec.inputs]
     if config.demonstration_weight and not {"demonstrations", "pairs"} & spec.inputs.keys():
         missing.append("demonstrations")
+    if config.stored_share and "completions" not in spec.inputs:
+        missing.append("completions")
     if missing:
         raise ConfigError(f"The run names no {' and no '.join(missing)} among its inputs.")
     return {role: folder / path for role, path in spec.inputs.items()}
@@ -161,7 +167,7 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
 def check_processes(config: AlignConfig) -> None:
     """Raise ConfigError where several processes cannot share a step."""
     size = world().size
-    if size > 1 and config.prompts_per_step - replayed(config) < size:
+    if size > 1 and answered_anew(config) < size:
         raise ConfigError(
             f"Each of the {size} processes needs a prompt of its own in every step; ask for more prompts "
             "per step, or fewer processes."
@@ -175,12 +181,18 @@ def check_processes(config: AlignConfig) -> None:
 
 
 def ask_reference(problem: Problem, state: State) -> Generator[Event, str | None, str | None]:
-    """The reference's completions of all prompts, batch by batch; "save" if that was asked meanwhile."""
+    """What training needs to know first: "save" if that was asked meanwhile.
+
+    The reference's completions of all prompts, batch by batch, then what it says of stored ones.
+    """
     while (done := len(state.reference_rewards)) < len(problem.prompts):
         phase = f"reference completions: {done} of {len(problem.prompts)} prompts"
         if (yield PhaseStarted(name=phase)) == "save":
             return "save"
         prepare(problem, state)
+    if problem.stored:
+        yield PhaseStarted(name="scoring stored completions")
+        state.stored = groups(problem, state)
     return None
 
 
@@ -224,7 +236,8 @@ def choose_result(problem: Problem, state: State) -> dict[str, Any]:
         back_to_start(problem, state)
         found = measure(problem, state)
     steps = {"steps": state.step, "stopped_by": "kl_budget" if stopped else "steps"}
-    return {**steps, **found}
+    read = {"stored_completions": len(problem.stored)} if problem.stored else {}
+    return {**steps, **read, **found}
 
 
 def back_to_start(problem: Problem, state: State) -> None:

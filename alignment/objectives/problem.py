@@ -40,6 +40,7 @@ class Problem:
     config: AlignConfig
     seed: int = 0
     demonstrations: Sequence[Written] = ()  # texts whose likelihood every update raises
+    stored: Sequence["Stored"] = ()  # completions that others drew, in whole groups of a prompt
     ids: list[list[int]] = field(init=False)  # of the prompts' tokens
     target: Target = field(init=False)
 
@@ -72,6 +73,7 @@ class State:
     value_head: ValueHead | None = None  # PPO's
     adapter: PeftModel | None = None  # of LoRA
     replay: list["Kept"] = field(default_factory=list)  # of the last steps, the oldest first
+    stored: list["Kept"] = field(default_factory=list)  # what others drew; of the inputs, not saved
 
     @property
     def lambdas(self) -> list[float]:
@@ -111,6 +113,13 @@ class Scored:
             self.reference_token_logps[picked],
             self.log_weights[picked],
         )
+
+
+class Stored(NamedTuple):
+    """A completion that was there before the run, and the number of its prompt."""
+
+    place: int
+    text: Written
 
 
 class Kept(NamedTuple):

@@ -24,17 +24,39 @@ def replayed(config: AlignConfig) -> int:
     return min(round(config.replay_share * config.prompts_per_step), config.prompts_per_step - 1)
 
 
+def others(config: AlignConfig) -> int:
+    """How many of a step's prompts are those whose completions were there before the run."""
+    most = config.prompts_per_step - 1 - replayed(config)
+    return min(round(config.stored_share * config.prompts_per_step), most)
+
+
+def answered_anew(config: AlignConfig) -> int:
+    """How many of a step's prompts the policy answers."""
+    return config.prompts_per_step - replayed(config) - others(config)
+
+
 def mixed(problem: Problem, state: State, drawn: Drawn, chosen: Sequence[int]) -> Drawn:
-    """A step's completions, then some of earlier ones: all of a prompt's, each at most once."""
-    groups = [(kept, place) for kept in state.replay for place in range(len(kept.places))]
-    order = torch.randperm(len(groups), generator=state.generator).tolist()
-    picked = [groups[number] for number in order[: replayed(problem.config)]]
+    """A step's completions, then some of earlier ones and of others' (groups of a prompt, at most once)."""
+    config = problem.config
+    picked = [
+        *some(state.replay, replayed(config), state.generator),
+        *some(state.stored, others(config), state.generator),
+    ]
     if not picked:
         return drawn
     parts = [drawn.scored, *(group_of(kept, place) for kept, place in picked)]
     places = [*chosen, *(kept.places[place] for kept, place in picked)]
     whole = placed(problem, state, places, joined(parts), drawn.term)
     return replace(whole, fresh=drawn.fresh)
+
+
+def some(rows: Sequence[Kept], count: int, generator: torch.Generator) -> list[tuple[Kept, int]]:
+    """So many groups of one prompt's completions, where there are as many: what holds each, and where."""
+    groups = [(kept, place) for kept in rows for place in range(len(kept.places))]
+    if not groups or not count:
+        return []
+    order = torch.randperm(len(groups), generator=generator).tolist()
+    return [groups[number] for number in order[:count]]
 
 
 def remember(config: AlignConfig, state: State, chosen: Sequence[int], scored: Scored) -> None:

@@ -19,7 +19,7 @@ from alignment.lora import trained
 from alignment.objectives.demonstrations import imitate
 from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, Scored, State, learn_z
-from alignment.objectives.replay import mixed, remember, replayed
+from alignment.objectives.replay import answered_anew, mixed, remember
 from alignment.objectives.samples import Drawn, Pass, Rated, draw, terms_of
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import values_at, watched
@@ -99,7 +99,7 @@ def lessons_of(
     problem: Problem, state: State, chosen: Sequence[int], drawn: Sequence[Drawn]
 ) -> list[Lesson]:
     """What an update learns from: every term's completions, the first one's among those of earlier steps."""
-    whole = [mixed(problem, state, drawn[0], chosen), *drawn[1:]] if state.replay else drawn
+    whole = [mixed(problem, state, drawn[0], chosen), *drawn[1:]]
     judge = OBJECTIVES[problem.config.objective]
     return [Lesson(one, judge(problem, state, one)) for one in whole]
 
@@ -112,7 +112,7 @@ def grown_old(
     drawn: Sequence[Drawn],
 ) -> list[Lesson]:
     """The next update's lessons: nothing is fresh any more, and others of earlier steps are mixed in."""
-    if state.replay:
+    if state.replay or state.stored:
         return lessons_of(problem, state, chosen, [replace(one, fresh=0) for one in drawn])
     return [lesson._replace(drawn=replace(lesson.drawn, fresh=0)) for lesson in lessons]
 
@@ -126,7 +126,7 @@ def update(
     parts = [backward(state, lesson) for lesson in lessons]
     loss = sum(part.loss.item() for part in parts)
     means = {name: mean.item() for name, mean in parts[0].means.items()}
-    if parts[0].shifts:
+    if parts[0].shifts and not state.stored:  # of whom no weights are known
         means["weights/ess"] = ess_fraction(torch.cat(parts[0].shifts)).item()
     if config.demonstration_weight:
         nll = imitate(problem, state, state.step * config.updates_per_step + turn)
@@ -282,5 +282,4 @@ def parts(target: Target, values: Values) -> Iterator[tuple[str, Tensor]]:
 
 def prompts_of_step(problem: Problem, step: int) -> list[int]:
     """Numbers of the prompts that the step draws completions of."""
-    size = problem.config.prompts_per_step - replayed(problem.config)
-    return places_of_turn(step, size, len(problem.prompts), problem.seed)
+    return places_of_turn(step, answered_anew(problem.config), len(problem.prompts), problem.seed)

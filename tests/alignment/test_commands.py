@@ -100,6 +100,19 @@ def test_from_a_reward_model_to_an_aligned_policy_and_its_evaluation(
     assert events[-1].summary["kl_reference"]["n"] == len(ASKED)
 
 
+def test_what_was_generated_is_learned_from(call, prompts, policy_folder, tmp_path):
+    files = ["--policy", policy_folder, "--prompts", prompts]
+    size = ["--completions-per-prompt", 8, "--max-new-tokens", 6]
+    call("generate", *files, *size, output="answers")
+    stored = ["--completions", tmp_path / "answers" / "completions.jsonl", "--stored-share", 0.5]
+    rule = ["--reward-weight", 0, "--rule", "contains", "--rule-text", "sun"]
+    asked = [*files, *stored, *rule, *ALIGN, "--completions-per-prompt", 2]
+    shown, _ = call("align", *asked, status=3, output="refused")
+    assert "take the surrogate" in shown.err
+    _, events = call("align", *asked, "--estimator", "surrogate", output="aligned")
+    assert events[-1].summary["stored_completions"] >= 2
+
+
 def test_a_reward_model_learns_from_every_kind_of_label(call, rows, policy_folder):
     file = rows(
         "ratings", lambda p: {"prompt": p, "completion": "good", "rating": 1 + (p < "rain")}

@@ -14,7 +14,7 @@ from webapp.runs.start_form import offer_judges
 # Settings of a part that follow from the round, so that nobody is asked twice.
 FIXED = {
     "reward": ("labels",),
-    "align": (),
+    "align": ("stored_share",),
     "evaluate": ("beta", "divergence", "alpha"),
     "generate": (),
 }

@@ -35,6 +35,7 @@ TITLES = {  # of the keys that do not read as one
     "prompts_heldout": "Held-out prompts",
     "scale": "Spread of the rewards",
     "seconds": "Time in the trainer (s)",
+    "stored_completions": "Stored completions read",
     "temperature": "Calibration temperature",
     "ties_train": "Ties to train on",
 }

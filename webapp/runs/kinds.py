@@ -20,7 +20,7 @@ from alignment.config import (
     RewardConfig,
     SftConfig,
 )
-from alignment.records import CompletionRecord, read_jsonl, write_jsonl
+from alignment.records import CompletionRecord, StoredRecord, read_jsonl, write_jsonl
 from webapp.datasets.snapshots import labels_of, pairs_of
 from webapp.labeling.models import Completion
 from webapp.labeling.services import create_compare_tasks
@@ -47,8 +47,10 @@ ROLE_TYPES = {
     "reward": (REWARD,),
     "judge": (REWARD,),
     "labels": (SNAPSHOT,),
+    "completions": (Artifact.Type.COMPLETIONS,),
 }
 LABELS = "labels"  # becomes the file of pairs, not a folder of the trainer's
+STORED = "completions"  # becomes a file of texts
 PUBLISH_BATCH = 500
 Reader = Callable[[Artifact, Split], Iterable[BaseModel]]  # of a snapshot's labels
 
@@ -109,13 +111,39 @@ def write_labels(folder: Path, read: Reader, labels: ArtifactInput, split: Split
     return {"pairs": str(Path(folder.name) / "pairs.jsonl")}
 
 
+def roles_of_align(config: Any) -> tuple[str, ...]:  # noqa: ANN401 - an AlignConfig
+    """Three models, and what else the settings learn from."""
+    labels = (LABELS,) if config.demonstration_weight else ()
+    stored = (STORED,) if config.stored_share else ()
+    return ("policy", "reference", "reward", *labels, *stored)
+
+
 def prepare_align(run: Run, folder: Path) -> dict[str, str]:
-    """The three models, the prompts of the train split, and pairs of it where they are imitated."""
+    """The three models, the prompts of the train split, and what of it is imitated or stored."""
     config = config_of(run)
     prompts = run.project.prompts.of_split(Split.TRAIN)
     read = resolved(run) | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
-    labels = run.inputs.select_related("artifact").filter(role=LABELS).first()
-    return read if labels is None else read | write_labels(folder, pairs_of, labels, Split.TRAIN)
+    inputs = {row.role: row for row in run.inputs.select_related("artifact")}
+    if LABELS in inputs:
+        read |= write_labels(folder, pairs_of, inputs[LABELS], Split.TRAIN)
+    if STORED in inputs:
+        read |= {STORED: write_stored(folder, prompts, inputs[STORED].artifact)}
+    return read
+
+
+def write_stored(folder: Path, prompts: PromptQuerySet, completions: Artifact) -> str:
+    """Write the completions of these prompts as JSON lines; the path for RunSpec."""
+    asked = {prompt.key: prompt.record() for prompt in prompts.iterator()}
+    rows = (
+        StoredRecord(prompt=asked[made.prompt_key], completion=made.text, truncated=made.truncated)
+        for made in read_jsonl(completions.path / "completions.jsonl", CompletionRecord)
+        if made.prompt_key in asked
+    )
+    if not write_jsonl(folder / "stored.jsonl", rows):
+        raise RunError(
+            f"“{completions}” holds no answer to a training prompt; choose others, or generate some."
+        )
+    return str(Path(folder.name) / "stored.jsonl")
 
 
 def prepare_evaluate(run: Run, folder: Path) -> dict[str, str]:
@@ -261,11 +289,7 @@ RUN_KINDS: dict[str, RunKind] = {
     ),
     "align": RunKind(
         AlignConfig,
-        lambda config: (
-            ("policy", "reference", "reward", LABELS)
-            if config.demonstration_weight
-            else ("policy", "reference", "reward")
-        ),
+        roles_of_align,
         prepare_align,
         publish_artifact(MODEL),
         saves=True,

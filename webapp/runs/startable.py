@@ -35,6 +35,13 @@ ROLES = {
         "none",
     ),
     "labels": Role("Snapshot", "The frozen labels that are learned from."),
+    "completions": Role(
+        "Stored completions",
+        "Answers that were generated before, by any model or server; read where stored completions "
+        "have a share.",
+        "none",
+        "Replay",
+    ),
 }
 NOTHING_ELSE: Mapping[str, Role] = MappingProxyType({})
 
@@ -112,7 +119,8 @@ STARTABLE: dict[str, Startable] = {
                 "demonstrations have a weight.",
                 "none",
                 "Demonstrations",
-            )
+            ),
+            "completions": ROLES["completions"],
         },
     ),
     "population": Startable(

@@ -8,6 +8,7 @@ from alignment.records import (
     CompletionRecord,
     PairRecord,
     PromptRecord,
+    StoredRecord,
     read_jsonl,
     read_labels,
     write_jsonl,
@@ -109,6 +110,31 @@ def test_an_alignment_with_demonstrations_reads_the_pairs_of_training_prompts(
     pairs = list(read_jsonl(folder / RunSpec.load(folder).inputs["pairs"], PairRecord))
     assert {pair.prompt.key for pair in pairs} <= {prompt.key for prompt in prompts}
     assert {pair.chosen for pair in pairs} == {"Yes, with pleasure."}
+
+
+def test_an_alignment_reads_stored_answers_to_its_training_prompts(project, models, var):
+    asked = [*project.prompts.of_split("train")[:2], project.prompts.of_split("test").first()]
+    answers = an_artifact(project, var, type="completions", name="Answers")
+    rows = [
+        CompletionRecord(prompt_key=p.key, text=text, logps=None, tokens=None, truncated=not text)
+        for p, text in zip(asked, ("whole", "", "hidden"), strict=True)
+    ]
+    write_jsonl(answers.path / "completions.jsonl", rows)
+    settings = {"estimator": "surrogate", "stored_share": 0.5}
+    a_run(project, "align", settings, inputs=models | {"completions": answers})
+    folder = folders.prepare(execution.claim("runs", a_worker()))
+    found = read_jsonl(folder / RunSpec.load(folder).inputs["completions"], StoredRecord)
+    facts = [(row.prompt.key, row.completion, row.truncated) for row in found]
+    assert facts == [(asked[0].key, "whole", False), (asked[1].key, "", True)]
+
+
+def test_stored_answers_that_help_no_training_prompt_are_refused(project, models, var):
+    answers = an_artifact(project, var, type="completions", name="Answers")
+    write_jsonl(answers.path / "completions.jsonl", [])
+    settings = {"estimator": "surrogate", "stored_share": 0.5}
+    a_run(project, "align", settings, inputs=models | {"completions": answers})
+    with pytest.raises(RunError, match="holds no answer to a training prompt"):
+        folders.prepare(execution.claim("runs", a_worker()))
 
 
 def test_an_evaluation_sees_test_prompts_only(project, models):

@@ -88,6 +88,18 @@ def test_demonstrations_are_read_where_they_have_a_weight(rita, project, stocked
     assert run.inputs.get(role="labels").artifact == stocked["labels"]
 
 
+def test_stored_completions_are_read_where_they_have_a_share(rita, project, stocked, var):
+    answers = an_artifact(project, var, type=Artifact.Type.COMPLETIONS, name="Answers")
+    changes = {"align-stored_share": 0.5, "completions": answers.pk}
+    refused = rita.post(address(project, "align"), filled(project, "align", **changes))
+    assert "take the surrogate" in error_at(refused, "align-estimator")
+    changes["align-estimator"] = "surrogate"
+    sent = filled(project, "align", **changes | {"completions": ""})
+    assert "need one" in error_at(rita.post(address(project, "align"), sent), "completions")
+    rita.post(address(project, "align"), filled(project, "align", **changes))
+    assert Run.objects.get(kind="align").inputs.get(role="completions").artifact == answers
+
+
 def test_a_weight_without_demonstrations_is_refused_where_they_are_chosen(rita, project, stocked):
     sent = filled(project, "align", **{"align-demonstration_weight": 0.5, "labels": ""})
     assert "need one" in error_at(rita.post(address(project, "align"), sent), "labels")

@@ -1,0 +1,66 @@
+"""Completions that were there before a run, of any model: learned from beside those it draws.
+
+Nothing sure is known of how likely their sampler found them: a server may not tell, a text may have been
+drawn as other tokens, and of equal texts only one was kept. So they get no weights, they teach nobody Z,
+and only the surrogate learns from them, whose minimum is the target whoever drew the samples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from alignment.config import AlignConfig
+from alignment.errors import DataError
+from alignment.objectives.problem import Kept, Problem, State, Stored, score
+from alignment.policies import Policy
+from alignment.records import PromptRecord, StoredRecord, read_jsonl
+from alignment.texts import rollouts_of, written
+
+
+def stored(
+    path: Path, policy: Policy, prompts: Sequence[PromptRecord], config: AlignConfig
+) -> list[Stored]:
+    """The stored completions that the policy might have drawn: of these prompts, whole and short enough.
+
+    Raises DataError where no prompt has as many as a step takes of one.
+    """
+    places = {prompt.key: place for place, prompt in enumerate(prompts)}
+    by_prompt: dict[int, list[Stored]] = {}
+    for record in read_jsonl(path, StoredRecord):
+        if (place := places.get(record.prompt.key)) is not None and not record.truncated:
+            text = written(policy, record.prompt.messages, record.completion)
+            if not text.cut and len(text.completion) <= config.max_new_tokens:
+                by_prompt.setdefault(place, []).append(Stored(place, text))
+    size = config.completions_per_prompt
+    found = [
+        one for rows in by_prompt.values() for one in rows[: len(rows) // size * size]
+    ]  # in whole groups
+    if not found:
+        raise DataError(
+            f"No prompt has {size} stored completions that end within {config.max_new_tokens} tokens; ask for "
+            "fewer completions per prompt, allow longer ones, or generate more."
+        )
+    return found
+
+
+def groups(problem: Problem, state: State) -> list[Kept]:
+    """The stored completions, as many of a prompt as a step draws, scored by the run's target.
+
+    The reference stands for their unknown sampler: the surrogate's u does not depend on it.
+    """
+    policy, size = problem.reference, problem.config.completions_per_prompt
+    rollouts = rollouts_of(policy, [one.text for one in problem.stored])
+    scored = score(problem, rollouts, state.lambdas)
+    drawn = replace(rollouts, token_logps=scored.reference_token_logps)
+    weights = scored.log_scores - scored.reference_logps.double()
+    scored = replace(scored, rollouts=drawn, log_weights=weights)
+    starts = range(0, len(problem.stored), size)
+    return [
+        Kept(
+            (problem.stored[start].place,),
+            scored.rows(torch.arange(start, start + size, device=policy.device)),
+        )
+        for start in starts
+    ]
