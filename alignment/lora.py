@@ -49,6 +49,11 @@ def trained(model: nn.Module) -> dict[str, Tensor]:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
+def size_of(model: PreTrainedModel) -> int:
+    """How many weights a policy has once its adapter, if it has one, is merged into the others."""
+    return sum(weight.numel() for name, weight in model.named_parameters() if "lora_" not in name)
+
+
 def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Give these parameters their values."""
     model.load_state_dict(dict(weights), strict=False)

@@ -15,6 +15,7 @@ from alignment.errors import DataError
 from alignment.estimators import grouped_interval
 from alignment.events import Finished, PhaseStarted
 from alignment.folders import committed
+from alignment.lora import size_of
 from alignment.objectives.fitting import Progress, StepLoss, fit, ready, scored
 from alignment.policies import Policy
 from alignment.records import DemonstrationRecord, PairRecord, read_jsonl
@@ -46,6 +47,7 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
         "demonstrations_train": len(rows),
         "demonstrations_heldout": len(judged),
         "demonstrations_cut": sum(row.cut for row in rows + judged),
+        "parameters": size_of(policy.model),
     }
     with committed(folder / "output") as output:
         policy.save(output)

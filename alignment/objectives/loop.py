@@ -35,7 +35,7 @@ from alignment.events import (
     StepDone,
 )
 from alignment.folders import committed
-from alignment.lora import forget, load_trained, merged, shared
+from alignment.lora import forget, load_trained, merged, shared, size_of
 from alignment.objectives.imitation import demonstrations
 from alignment.objectives.problem import (
     Problem,
@@ -237,7 +237,7 @@ def choose_result(problem: Problem, state: State) -> dict[str, Any]:
         found = measure(problem, state)
     steps = {"steps": state.step, "stopped_by": "kl_budget" if stopped else "steps"}
     read = {"stored_completions": len(problem.stored)} if problem.stored else {}
-    return {**steps, **read, **found}
+    return {**steps, **read, **found, "parameters": size_of(state.policy.model)}
 
 
 def back_to_start(problem: Problem, state: State) -> None:

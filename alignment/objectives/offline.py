@@ -17,6 +17,7 @@ from alignment.errors import ConfigError, DataError
 from alignment.estimators import clipped, grouped_interval
 from alignment.events import Finished, PhaseStarted
 from alignment.folders import committed
+from alignment.lora import size_of
 from alignment.objectives.fitting import SCORED_AT_ONCE, Progress, StepLoss, fit, ready, scored
 from alignment.policies import Policy
 from alignment.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
@@ -77,6 +78,7 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
         "pairs_cut": sum(side.cut for p in pairs + judged for side in (p.chosen, p.rejected)),
         "loss": config.loss,
         "beta": config.beta,
+        "parameters": size_of(policy.model),
     }
     with committed(folder / "output") as output:
         policy.save(output)
@@ -105,6 +107,7 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
         "thumbs_cut": sum(thumb.row.cut for thumb in thumbs + judged),
         "loss": config.loss,
         "beta": config.beta,
+        "parameters": size_of(policy.model),
     }
     with committed(folder / "output") as output:
         policy.save(output)

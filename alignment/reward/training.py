@@ -45,6 +45,7 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     summary |= yield from validated(learner, more, own, found)
     summary |= counts(own)
     summary["labels_cut"] = sum(example.cut for example in learned.fitted + learned.held)
+    summary["parameters"] = sum(weight.numel() for weight in model.parameters())
     summary |= {"center": sum(model.center) / len(model.center), "scale": model.scale}
     if found.pairs:
         summary |= {**calibration(found), "accuracy_by": accuracy_by(found, labels)}

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from alignment.config import AlignConfig, RunSpec
 from alignment.events import StepDone
-from alignment.lora import adapted, merged, shared, trained
+from alignment.lora import adapted, merged, shared, size_of, trained
 from alignment.objectives.loop import choose_result, read_problem, tune
 from alignment.objectives.problem import begin, prepare
 from alignment.objectives.steps import train_step
@@ -41,6 +41,13 @@ def problem(policy_folder):
         return replace(one, reference=shared(one.reference))
 
     return make
+
+
+def test_an_adapter_is_no_part_of_the_size_of_the_model_it_becomes_part_of():
+    policy, handle = adapted(tiny_policy(), 4, seed=0)
+    plain = tiny_policy().model.num_parameters()
+    assert size_of(policy.model) == plain < policy.model.num_parameters()
+    assert size_of(merged(policy, handle).model) == plain
 
 
 @torch.no_grad()

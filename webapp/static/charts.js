@@ -43,6 +43,11 @@ function titleOf(figure, key) {
   return agent ? titles[agent] ?? agent : figure.dataset.axis;
 }
 
+// The legend tells the newest values while nothing is pointed at.
+function restingOnTheLast(plot) {
+  if (plot.cursor.idx == null) plot.setLegend({ idx: plot.data[0].length - 1 }, false);
+}
+
 function draw(figure, keys, columns) {
   const options = {
     width: figure.querySelector("[data-plot]").clientWidth,
@@ -50,11 +55,14 @@ function draw(figure, keys, columns) {
     scales: { x: { time: false } },
     axes: axes(figure),
     cursor: { drag: { x: true, y: false } },
+    hooks: { setCursor: [restingOnTheLast], setData: [restingOnTheLast] },
     series: [{ label: "Step" }, ...curves(figure, keys, columns[0].length < 3)],
     bands: keys.length === 1 ? [{ series: [3, 2], fill: () => colour("--accent-soft") }] : [],
   };
   figure.classList.toggle("many", keys.length > 1);
-  return new uPlot(options, columns, figure.querySelector("[data-plot]"));
+  const plot = new uPlot(options, columns, figure.querySelector("[data-plot]"));
+  restingOnTheLast(plot);
+  return plot;
 }
 
 // What is new, step by step: the value of every curve, and for a single one its lowest and highest.
