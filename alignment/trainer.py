@@ -29,7 +29,7 @@ RUNNERS: Mapping[Kind, str] = {
 }
 
 TOGETHER: frozenset[Kind] = frozenset(
-    ("sft", "prefer", "reward", "align")
+    ("sft", "prefer", "reward", "align", "population")
 )  # whose rows several processes can share
 
 

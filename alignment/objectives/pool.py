@@ -47,18 +47,18 @@ class Pool:
         """Numbers of the rows that this agent drew."""
         return (self.owners == agent).repeat(len(self.known)).nonzero()[:, 0]
 
-    def groups(self, tokens: int = TOKENS) -> Iterator[Tensor]:
-        """Rows of whole prompts, as many as fit into about this many padded tokens."""
+    def groups(self, prompts: range, tokens: int = TOKENS) -> Iterator[Tensor]:
+        """Rows of these prompts, whole ones, as many as fit into about this many padded tokens."""
         size, rollouts = len(self.owners), self.scored.rollouts
         longest = rollouts.lengths.view(-1, size).amax(1).tolist()
-        first = widest = 0
-        for place, length in enumerate(longest):
-            width = len(rollouts.prompts[size * place]) + length
+        first, widest = prompts.start, 0
+        for place in prompts:
+            width = len(rollouts.prompts[size * place]) + longest[place]
             if place > first and max(widest, width) * size * (place + 1 - first) > tokens:
                 yield torch.arange(size * first, size * place, device=self.owners.device)
                 first, widest = place, 0
             widest = max(widest, width)
-        yield torch.arange(size * first, size * len(longest), device=self.owners.device)
+        yield torch.arange(size * first, size * prompts.stop, device=self.owners.device)
 
 
 def shares(total: int, agents: int) -> list[int]:

@@ -6,6 +6,7 @@ averages to it whoever drew. Given the estimate of Z_c every agent's gradient is
 """
 
 import math
+import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +16,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from alignment.config import PopulationConfig, RunSpec
+from alignment.config import AlignConfig, PopulationConfig, RunSpec
+from alignment.distributed import all_max, all_sum, own, world
+from alignment.distributed import gathered as rows_of_all
 from alignment.divergences import divergence_of
-from alignment.errors import OutOfMemoryError
+from alignment.errors import ConfigError, OutOfMemoryError
 from alignment.events import (
     Checked,
     Event,
@@ -31,6 +34,7 @@ from alignment.folders import committed
 from alignment.objectives.loop import (
     Progress,
     ask_reference,
+    check_processes,
     choose_result,
     draw_samples,
     read_problem,
@@ -56,6 +60,7 @@ from alignment.objectives.steps import (
 from alignment.receipts import pool_receipts, with_contract, worst
 from alignment.sampling import sample
 from alignment.scoring import logps_to_learn_from
+from alignment.sharding import SHARDING
 from alignment.targets import save_target
 
 MISMATCH = "logp/mismatch"
@@ -102,6 +107,7 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
     "save" sent in answer to a PhaseStarted or a StepDone saves a checkpoint and ends the run.
     """
     started = time.perf_counter()
+    check_together(next(iter(problems.values())).config)
     if resume:
         states, bit_exact = restore_all(problems, resume)
         agents = [Agent(name, problems[name], state) for name, state in states.items()]
@@ -137,6 +143,13 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
             "seconds": time.perf_counter() - started,
         }
     )
+
+
+def check_together(config: AlignConfig) -> None:
+    """Raise ConfigError where several processes cannot share a step of a population."""
+    check_processes(config)
+    if world().size > 1 and os.environ.get(SHARDING):
+        raise ConfigError(f"A population keeps whole models in every process; unset {SHARDING}.")
 
 
 def train(agents: Sequence[Agent], folder: Path) -> Generator[Event, str | None, str | None]:
@@ -199,8 +212,8 @@ def train_step(agents: Sequence[Agent]) -> dict[str, float]:
     chosen, active = prompts_of_step(problem, state.step), learning(agents)
     pool = draw(active, chosen)
     for place, agent in enumerate(active):
-        own = pool.scored.rows(pool.own(place))
-        watch_budget(agent.problem, agent.state, own, len(chosen))
+        scored = pool.scored.rows(pool.own(place))
+        watch_budget(agent.problem, agent.state, scored, len(chosen))
     rate = rate_at(problem.config, state.step)
     mixture, moved = update(active, pool, rate)
     mismatch = max(facts[MISMATCH] for facts in moved)
@@ -257,15 +270,16 @@ def update(
     """
     for agent in agents:
         agent.state.optimizer.zero_grad()
-    found, groups = torch.zeros_like(pool.scored.log_weights), []
-    for rows in pool.groups():
+    count, found, groups = len(pool.scored.log_weights), [], []
+    for rows in pool.groups(own(len(pool.known))):
         known = None if mixture is None else mixture[rows]
-        found[rows], facts = learn(agents, pool, rows, known)
-        groups.append((len(rows) / len(found), facts))
+        mixed, facts = learn(agents, pool, rows, known)
+        found.append(mixed)
+        groups.append((len(rows) / count, facts))
     metrics = [together([(share, facts[k]) for share, facts in groups]) for k in range(len(agents))]
     for agent, row in zip(agents, metrics, strict=True):
         row["grad/norm"] = descend(agent.problem.config, agent.state, row["loss"], rate)
-    return found, metrics
+    return rows_of_all(torch.cat(found)), metrics
 
 
 def learn(
@@ -283,24 +297,28 @@ def learn(
     facts = []
     for place, agent in enumerate(agents):
         one, hand_on = read[place]
-        own = pool.owners.repeat(len(rows) // len(pool.owners)) == place
+        drawn = pool.owners.repeat(len(rows) // len(pool.owners)) == place
         weights, fact = lesson(agent.problem.config, pool, rows, one.detach().sum(1), mixture)
         loss = score_loss(one.sum(1), weights.to(one.dtype))
         (loss * len(rows) / len(pool.scored.log_weights)).backward()  # type: ignore[no-untyped-call]
         hand_on()
         fact["loss"] = loss.detach()
-        fact[MISMATCH] = (one.detach() - rollouts.token_logps)[own].abs().max()
+        fact[MISMATCH] = (one.detach() - rollouts.token_logps)[drawn].abs().max()
         facts.append(fact)
     return mixture, facts
 
 
 def together(parts: Sequence[tuple[float, dict[str, Tensor]]]) -> dict[str, float]:
-    """The facts of groups of prompts as those of the step: means by their shares, the largest mismatch."""
+    """The facts of groups of prompts as those of the step: means by their shares, the largest mismatch.
+
+    The groups are this process's own; the step's facts are over those of all.
+    """
     found = {}
-    for name in parts[0][1]:
+    for name in sorted(parts[0][1]):
         values = torch.stack([facts[name].double() for _, facts in parts])
         shares = values.new_tensor([share for share, _ in parts])
-        found[name] = (values.max() if name == MISMATCH else values @ shares).item()
+        largest = name == MISMATCH
+        found[name] = (all_max(values.max()) if largest else all_sum(values @ shares)).item()
     return found
 
 

@@ -158,11 +158,11 @@ def test_groups_hold_whole_prompts_and_no_more_than_fits(problems):
     prepare(agents[0].problem, agents[0].state)
     pool = draw(agents, [0, 1, 2, 3])
     widest = len(agents[0].problem.ids[0]) + 6  # tokens of the longest prompt and completion
-    groups = [rows.tolist() for rows in pool.groups(tokens=2 * 9 * widest)]
+    groups = [rows.tolist() for rows in pool.groups(range(4), tokens=2 * 9 * widest)]
     assert [row for rows in groups for row in rows] == list(range(36))
     assert all(len(rows) % 9 == 0 for rows in groups)
     assert 2 <= len(groups) < 4
-    assert len(list(pool.groups(tokens=1))) == 4
+    assert len(list(pool.groups(range(4), tokens=1))) == 4
 
 
 def test_no_weight_is_above_the_inverse_of_one_s_share(problems):
