@@ -232,3 +232,20 @@ def test_home_costs_the_same_however_much_there_is(
         a_worker()
     with django_assert_max_num_queries(30):
         client.get(reverse("project", args=[project.pk]))
+
+
+EMPTY = ("labeling:labels", "labeling:tasks", "datasets:snapshots", "runs:list", "rounds:compare")
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_empty_page_says_the_same_next_step_as_home(client, researcher, project, name):
+    client.force_login(researcher)
+
+    def offered():
+        found = step(project)[1]
+        assertContains(client.get(reverse(name, args=[project.pk])), f">{found}</a>")
+        return found
+
+    assert offered() == "Add prompts"
+    some_prompts(project, 2, split=Split.TRAIN)
+    assert offered() == "Train the starter model"
