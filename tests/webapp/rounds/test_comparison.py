@@ -62,7 +62,7 @@ def test_rounds_of_another_project_are_left_out(client, project, two):
     other = a_project()
     client.force_login(a_user(other))
     answer = client.get(address(other, two))
-    assertContains(answer, "Tick two rounds or more")
+    assertContains(answer, "A comparison needs two rounds")
     assertNotContains(answer, "0.71")
 
 
