@@ -23,6 +23,8 @@ from alignment.objectives.problem import Scored
 from alignment.sampling import Rollouts
 from alignment.scoring import TOKENS
 
+AT_ONCE = 2 * TOKENS  # padded tokens of a group: every agent reads its prompts anew for each
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -47,7 +49,7 @@ class Pool:
         """Numbers of the rows that this agent drew."""
         return (self.owners == agent).repeat(len(self.known)).nonzero()[:, 0]
 
-    def groups(self, prompts: range, tokens: int = TOKENS) -> Iterator[Tensor]:
+    def groups(self, prompts: range, tokens: int = AT_ONCE) -> Iterator[Tensor]:
         """Rows of these prompts, whole ones, as many as fit into about this many padded tokens."""
         size, rollouts = len(self.owners), self.scored.rollouts
         longest = rollouts.lengths.view(-1, size).amax(1).tolist()
