@@ -4,8 +4,8 @@ The peer follows Korbak et al. (2022), generalised to f as Go et al. (2023): a r
 its own samples and this step's too; the mean of the last 1,024 pseudo-rewards, of all prompts, as the
 baseline; one update per batch. Optimizer, warm-up, clip, prompts and batch are ours. Samples that ours
 spends on Z_c count as its own; it takes four updates a step, each from the step's samples and others of
-earlier steps. Each arm takes, per divergence and target, the best of the same five
-learning rates on seeds of their own; other seeds then compare the arms.
+earlier steps. Each arm takes, per divergence and target, the best of the same five learning rates on seeds
+of their own; other seeds then compare the arms.
 """
 
 import argparse

@@ -68,7 +68,7 @@ def shares(total: int, agents: int) -> list[int]:
     return [total // agents + (place < total % agents) for place in range(agents)]
 
 
-def gathered(parts: Sequence[Rollouts], prompts: int) -> Rollouts:
+def pooled(parts: Sequence[Rollouts], prompts: int) -> Rollouts:
     """One pool of the agents' completions of the same prompts, prompt after prompt."""
     length = max(part.tokens.shape[1] for part in parts)
 

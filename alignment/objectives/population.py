@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from alignment.config import AlignConfig, PopulationConfig, RunSpec
-from alignment.distributed import all_max, all_sum, own, world
-from alignment.distributed import gathered as rows_of_all
+from alignment.distributed import all_max, all_sum, gathered, own, world
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError, OutOfMemoryError
 from alignment.events import (
@@ -40,7 +39,7 @@ from alignment.objectives.loop import (
     read_problem,
 )
 from alignment.objectives.losses import score_loss
-from alignment.objectives.pool import Pool, gathered, lesson, log_mixture, shares
+from alignment.objectives.pool import Pool, lesson, log_mixture, pooled, shares
 from alignment.objectives.problem import (
     Problem,
     State,
@@ -253,7 +252,7 @@ def draw(agents: Sequence[Agent], chosen: Sequence[int]) -> Pool:
         )
         for agent, count in zip(agents, counts, strict=True)
     ]
-    scored = score(problem, gathered(parts, len(chosen)), state.lambdas)
+    scored = score(problem, pooled(parts, len(chosen)), state.lambdas)
     device = scored.log_weights.device
     log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in chosen])
     log_z = log_z.to(device, torch.float64)
@@ -279,7 +278,7 @@ def update(
     metrics = [together([(share, facts[k]) for share, facts in groups]) for k in range(len(agents))]
     for agent, row in zip(agents, metrics, strict=True):
         row["grad/norm"] = descend(agent.problem.config, agent.state, row["loss"], rate)
-    return rows_of_all(torch.cat(found)), metrics
+    return gathered(torch.cat(found)), metrics
 
 
 def learn(

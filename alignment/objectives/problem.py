@@ -138,14 +138,14 @@ def starting_policy(problem: Problem) -> tuple[Policy, PeftModel | None]:
     """The policy to train; with LoRA the handle of its adapter, beside the reference where it can be."""
     config = problem.config
     if not config.lora_rank:
-        return whole_policy(problem.start, config), None
+        return fully_tuned(problem.start, config), None
     one_model = isinstance(problem.reference.model, WithoutAdapter)
     base = problem.reference if one_model else Policy.load(problem.start)
     policy, adapter = adapted(base, config.lora_rank, problem.seed)
     return set_up(policy, config, backward=True), adapter
 
 
-def whole_policy(folder: Path, config: AlignConfig) -> Policy:
+def fully_tuned(folder: Path, config: AlignConfig) -> Policy:
     """A policy of a model folder, all of whose weights are trained."""
     policy = set_up(Policy.load(folder), config, backward=True)
     spread(policy.model)

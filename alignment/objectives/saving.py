@@ -17,9 +17,9 @@ from alignment.objectives.problem import (
     Problem,
     State,
     adam,
+    fully_tuned,
     starting_policy,
     value_head,
-    whole_policy,
 )
 from alignment.policies import Policy
 from alignment.sharding import full, parted_like
@@ -71,7 +71,7 @@ def restored_policy(
 ) -> tuple[Policy, PeftModel | None]:
     """The policy of a checkpoint: whole, or what it started from with its adapter."""
     if not problem.config.lora_rank:
-        return whole_policy(folder, problem.config), None
+        return fully_tuned(folder, problem.config), None
     policy, adapter = starting_policy(problem)
     load_trained(policy.model, checkpoints.below(f"adapter/{folder.name}", tensors))
     return policy, adapter

@@ -34,9 +34,10 @@ def stored(
             if not text.cut and len(text.completion) <= config.max_new_tokens:
                 by_prompt.setdefault(place, []).append(Stored(place, text))
     size = config.completions_per_prompt
-    found = [
-        one for rows in by_prompt.values() for one in rows[: len(rows) // size * size]
-    ]  # in whole groups
+    whole = (
+        rows[: len(rows) // size * size] for rows in by_prompt.values()
+    )  # groups of a step's size
+    found = [one for rows in whole for one in rows]
     if not found:
         raise DataError(
             f"No prompt has {size} stored completions that end within {config.max_new_tokens} tokens; ask for "

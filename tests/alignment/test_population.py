@@ -10,7 +10,7 @@ from alignment.config import DivergenceName, PopulationConfig
 from alignment.divergences import divergence_of
 from alignment.events import Checked, CheckpointSaved, Finished, PhaseStarted, SampleDrawn, StepDone
 from alignment.folders import verify
-from alignment.objectives.pool import Pool, gathered, held_out_mean, lesson, shares
+from alignment.objectives.pool import Pool, held_out_mean, lesson, pooled, shares
 from alignment.objectives.population import (
     Agent,
     begin_all,
@@ -144,7 +144,7 @@ def test_a_pool_keeps_every_completion_with_its_prompt(policy, generator):
         sample(policy, prompts, completions=n, max_new_tokens=limit, generator=generator)
         for n, limit in ((3, 5), (2, 9))
     ]
-    pool = gathered(parts, 2)
+    pool = pooled(parts, 2)
     assert pool.prompts == tuple(tuple(prompts[place]) for place in (0, 1) for _ in range(5))
     order = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (0, 3), (0, 4), (0, 5), (1, 2), (1, 3)]
     for row, (part, place) in enumerate(order):
