@@ -86,7 +86,7 @@ def _mean_states(policy: Policy, rows: Sequence[list[int]]) -> Tensor:
     counts = torch.tensor([len(ids) for ids in rows], device=policy.device)[:, None]
     # Padding is on the right of a causal model: what comes before does not see it.
     found = policy.model(
-        padded,
+        input_ids=padded,
         attention_mask=torch.ones_like(padded),
         output_hidden_states=True,
         logits_to_keep=1,

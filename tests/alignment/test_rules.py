@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from alignment.lora import shared
 from alignment.rules import contains, embedding_similarity, embeddings, matches, similarity, words
 
 
@@ -47,6 +48,12 @@ def test_embeddings_do_not_depend_on_their_batch(policy, monkeypatch):
     together = embeddings(policy, texts)
     monkeypatch.setattr("alignment.rules.TOKENS", 5)
     torch.testing.assert_close(embeddings(policy, texts), together, atol=1e-6, rtol=0)
+
+
+def test_a_reference_that_shares_the_policy_s_model_can_be_asked(policy):
+    """Under LoRA it is the model without its adapter."""
+    texts = ["sun rain", "night"]
+    torch.testing.assert_close(embeddings(shared(policy), texts), embeddings(policy, texts))
 
 
 def test_the_nearest_embedding_counts(policy):
