@@ -62,7 +62,7 @@ def recompute(model: PreTrainedModel) -> None:
     """Keep only each block's input for the backward, which computes the rest again.
 
     transformers does so in training mode alone, which would also mean dropout and no key-value cache;
-    so only the blocks are in it, and only in a forward that a backward may follow.
+    so only the blocks are in it, only in a forward that a backward may follow, and without dropout.
     """
     try:
         model.activation_checkpointing_enable({"use_reentrant": False})
@@ -72,6 +72,8 @@ def recompute(model: PreTrainedModel) -> None:
         ) from error
     plain: Forward = model.forward
     blocks = [block for block in model.modules() if isinstance(block, GradientCheckpointingLayer)]
+    for block in blocks:
+        without_dropout(block)
 
     def forward(*inputs: Any, **arguments: Any) -> Any:  # noqa: ANN401 - as the model's own
         wanted = torch.is_grad_enabled() and not arguments.get("use_cache")
@@ -85,6 +87,16 @@ def recompute(model: PreTrainedModel) -> None:
 
     replace_forward(model, forward)
     read_whole(model)
+
+
+def without_dropout(block: torch.nn.Module) -> None:
+    """Let a block drop nothing in training mode, where it asks the function and not a module of its own.
+
+    Blocks keep the rate under a name that says so, beside those of its modules, which stay in evaluation mode.
+    """
+    for name, value in vars(block).items():
+        if "drop" in name and isinstance(value, float):
+            setattr(block, name, 0.0)
 
 
 def compiled(model: PreTrainedModel, backend: str | Forward = "inductor") -> None:

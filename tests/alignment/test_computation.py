@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from pydantic import ValidationError
+from transformers import OPTConfig, OPTForCausalLM
 
 from alignment.computation import (
     check_device,
@@ -189,3 +190,23 @@ def test_a_model_is_set_up_once(policy):
     assert not computes_in_bf16(both.model)
     set_up(replace(both, model=both.model.base), config, backward=True)
     assert computes_in_bf16(both.model)
+
+
+def test_recomputing_drops_nothing_where_a_block_asks_the_function_itself(generator):
+    """OPT's blocks have no module for their dropout, and are in training mode while they recompute."""
+    config = OPTConfig(
+        vocab_size=16,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        ffn_dim=32,
+        word_embed_proj_dim=32,
+        max_position_embeddings=32,
+        dropout=0.5,
+        attention_dropout=0.5,
+    )
+    policy = replace(tiny_policy(), model=OPTForCausalLM(config).eval())
+    before = every_logp(policy)
+    recompute(policy.model)
+    torch.testing.assert_close(every_logp(policy), before)
+    assert before.requires_grad
