@@ -6,9 +6,11 @@ Bradley and Terry's model of a label does not see (Wang et al., 2024, theorem 1)
 
     -log sigma(beta (s(u_chosen) - s(u_rejected))),  s = f'(e^u) up to a constant
 
-Departures: IPO's margin is a sum over tokens, as its paper writes it, not a mean.
+Departures: IPO's margin is a sum over tokens, as its paper writes it, not a mean; an exponential goes on
+along its tangent beyond e^30, where its gradient could not be told from infinity.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -16,12 +18,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Score = Callable[[Tensor], Tensor]
+STEEP = 30.0  # exponent
+
+
+def expm1(exponent: Tensor) -> Tensor:
+    """e^x - 1, and its tangent at STEEP beyond that."""
+    inside = torch.expm1(exponent.clamp(max=STEEP))
+    return torch.where(
+        exponent > STEEP, math.expm1(STEEP) + math.exp(STEEP) * (exponent - STEEP), inside
+    )
+
 
 SCORES: dict[str, Score] = {
     "reverse_kl": lambda u: u,  # DPO
-    "forward_kl": lambda u: -torch.exp(-u),
+    "forward_kl": lambda u: -expm1(-u),
     "jensen_shannon": F.logsigmoid,  # of twice the Jensen-Shannon divergence
-    "squared_hellinger": lambda u: -0.5 * torch.exp(-u / 2),
+    "squared_hellinger": lambda u: -0.5 * expm1(-u / 2),
 }
 
 
@@ -31,7 +43,7 @@ def score_of(divergence: str, alpha: float) -> Score:
         return SCORES[divergence]
     if abs(alpha - 1) < 1e-6:
         return SCORES["reverse_kl"]
-    return lambda u: -torch.exp((alpha - 1) * u) / (1 - alpha)
+    return lambda u: -expm1((alpha - 1) * u) / (1 - alpha)
 
 
 def f_dpo_losses(chosen: Tensor, rejected: Tensor, score: Score, beta: float) -> Tensor:

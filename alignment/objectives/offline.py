@@ -3,7 +3,7 @@
 The frozen reference's log-probabilities are computed once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,9 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
     if config.loss != "kto":
         raise ConfigError("Thumbs are read by KTO alone; set the loss to kto, or give pairs.")
     records = list(read_jsonl(folder / spec.inputs["thumbs"], ThumbRecord))
-    if {record.good for record in records} != {True, False}:
-        raise DataError("KTO needs completions that were liked and others that were not.")
     fitted, held = divided(records, config.held_out)
+    if {record.good for record in fitted} != {True, False}:
+        raise DataError("KTO needs completions that were liked and others that were not.")
     policy, reference = models_of(spec, folder)
     yield ready(policy, len(fitted), config)
     yield PhaseStarted(name="scoring by the reference")
@@ -117,8 +117,7 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
 def models_of(spec: RunSpec, folder: Path) -> tuple[Policy, Policy]:
     """Policy and reference; raises ConfigError where they read different tokens."""
     policy, reference = (Policy.load(folder / spec.inputs[r]) for r in ("policy", "reference"))
-    if policy.tokenizer.get_vocab() != reference.tokenizer.get_vocab():
-        raise ConfigError("The policy and the reference have different tokenizers; take one model.")
+    policy.check_prompts(reference)
     return policy, reference
 
 
@@ -187,11 +186,10 @@ def losses(chosen: Tensor, rejected: Tensor, kl: Tensor, config: PreferConfig) -
 
 
 def mismatched(policy: Policy, reference: Policy, answers: Sequence[Written]) -> Tensor:
-    """() mean log-ratio of each completion beside the next one's prompt."""
-    rows = []
-    for answer, other in zip(answers, [*answers[1:], answers[0]], strict=True):
-        kept = answer.completion[: policy.context_length - len(other.prompt)]
-        rows.append(Written(other.prompt, kept, cut=len(kept) < len(answer.completion)))
+    """() mean log-ratio of each completion beside the next other prompt; 0 where there is one prompt."""
+    rows = list(beside_others(answers, policy.context_length))
+    if not rows:
+        return torch.zeros((), device=policy.device)
     mine, share = shard(rows)
     with torch.no_grad():
         ours, theirs = (
@@ -199,6 +197,16 @@ def mismatched(policy: Policy, reference: Policy, answers: Sequence[Written]) ->
             for one in (policy, reference)
         )
     return all_sum(share * (ours - theirs).mean())
+
+
+def beside_others(answers: Sequence[Written], context_length: int) -> Iterator[Written]:
+    """Each completion beside the next prompt that it was not written for, cut to the context."""
+    for place, answer in enumerate(answers):
+        following = (*answers[place + 1 :], *answers[:place])
+        other = next((one.prompt for one in following if one.prompt != answer.prompt), None)
+        if other is not None:
+            kept = answer.completion[: context_length - len(other)]
+            yield Written(other, kept, cut=len(kept) < len(answer.completion))
 
 
 def thumb_step(
@@ -227,13 +235,14 @@ def thumb_ratios(policy: Policy, thumbs: Sequence[Thumb]) -> tuple[Tensor, Tenso
 
 @torch.no_grad()
 def measures(policy: Policy, pairs: Sequence[Pair], config: PreferConfig) -> dict[str, Any]:
-    """How often the held-out labels' winner gained more, and their loss, over prompts."""
+    """How often the held-out labels' winner gained more, and the loss of the rewards that the policy implies."""
     starts = range(0, len(pairs), SCORED_AT_ONCE)
     each = [ratios(policy, pairs[start : start + SCORED_AT_ONCE]) for start in starts]
     chosen, rejected = (torch.cat(side) for side in zip(*each, strict=True))
     keys = [pair.key for pair in pairs]
     right = (chosen > rejected).double() + 0.5 * (chosen == rejected).double()
-    nll = f_dpo_losses(chosen, rejected, score_of("reverse_kl", 1.0), config.beta)
+    implied = config.divergence if config.loss == "f_dpo" else "reverse_kl"
+    nll = f_dpo_losses(chosen, rejected, score_of(implied, config.alpha), config.beta)
     return {
         "accuracy": clipped(grouped_interval(right.tolist(), keys)).model_dump(),
         "nll": grouped_interval(nll.tolist(), keys, unit="nats").model_dump(),

@@ -185,3 +185,14 @@ def test_the_reward_model_s_loss_is_trl_s(tmp_path):
     )
     found = bradley_terry_nll(chosen - rejected).mean()
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "order"), [*CASES, ("alpha", -3.0)])
+def test_far_log_ratios_leave_finite_gradients(name, order):
+    """In fp32 e^-u of a rejected completion overflows early; its pair is right and has no loss."""
+    u = torch.tensor([[3.0, -400.0], [-400.0, 3.0], [0.0, -25.0]], requires_grad=True)
+    losses = f_dpo_losses(u[:, 0], u[:, 1], score_of(name, order), beta=0.1)
+    losses.sum().backward()
+    assert losses.isfinite().all()
+    assert u.grad.isfinite().all()
+    assert u.grad[1, 0] < 0 < u.grad[1, 1]  # where the order is wrong, it is learned
