@@ -61,7 +61,14 @@ def threads_of(folder: Path) -> int:
 
 def machine() -> dict[str, Any]:
     """What two runs must share for their weights to agree bit by bit."""
-    return {"threads": torch.get_num_threads(), "torch": torch.__version__, "cpu": cpu_type()}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    return {
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "cpu": cpu_type(),
+        "gpu": gpu,
+        "processes": world().size,
+    }
 
 
 def cpu_type() -> str:

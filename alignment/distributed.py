@@ -5,6 +5,7 @@ numbers; only rows are parted among them. Losses are divided by counts over all 
 their gradients are those of one process. In one process nothing here does anything.
 """
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -148,8 +149,16 @@ def reduce_gradients(groups: Iterable[Iterable[torch.nn.Parameter]]) -> None:
 
 def clip(parameters: Iterable[torch.nn.Parameter], longest: float) -> float:
     """Scale the gradient down to a length, in place; the length it had."""
-    norm = torch.nn.utils.clip_grad_norm_(parameters, longest)
-    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+    rows = list(parameters)
+    kinds = [[p for p in rows if isinstance(p, DTensor) is parted] for parted in (False, True)]
+    if all(kinds):  # some weights in parts and some whole, which no operation takes together
+        norm = math.hypot(*(clip(kind, math.inf) for kind in kinds))
+        for parameter in rows:
+            if parameter.grad is not None:
+                parameter.grad.mul_(min(1.0, longest / (norm + 1e-6)))
+        return norm
+    found = torch.nn.utils.clip_grad_norm_(rows, longest)
+    return float(found.full_tensor() if isinstance(found, DTensor) else found)
 
 
 def _buckets(parameters: Sequence[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:

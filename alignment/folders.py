@@ -87,6 +87,8 @@ def _seal(folder: Path) -> None:
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"files": rows}, indent=1))
     _sync(manifest)
+    for inner in (path for path in folder.rglob("*") if path.is_dir()):
+        _sync(inner)
     _sync(folder)
 
 

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from alignment.batches import similar_lengths
 from alignment.config import RewardConfig
-from alignment.distributed import all_sum, gathered, reduce_gradients, shard
+from alignment.distributed import all_sum, clip, gathered, reduce_gradients, shard
 from alignment.errors import DivergedError
 from alignment.records import PairRecord, RankingRecord
 from alignment.reward.examples import Example, scored
 from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
+from alignment.sharding import spread
 
 WARMUP = 0.1  # share of the steps
 HEAD_RATE = 10  # of the trunk's: the head starts near zero and has to move first
@@ -33,6 +34,7 @@ def fit(
     """Train in place; the metrics of each step. Raises DivergedError. Uses torch's RNG."""
     config = observation.config
     total = steps_of(config, len(examples))
+    spread(model.trunk.model)
     draws = resampled(examples, model.head.out_features).to(model.trunk.device)
     optimizer = optimizer_of(model, observation)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _linear(step, total))
@@ -50,7 +52,7 @@ def fit(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         reduce_gradients(group["params"] for group in optimizer.param_groups)
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        clip(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         everyones = gathered(scores.detach()[: len(scores) if share else 0])
@@ -110,15 +112,24 @@ def read_off(loss: Tensor, scores: Tensor, batch: Sequence[Example]) -> dict[str
     for example in batch:
         ends.append(ends[-1] + len(example.texts))
         if isinstance(example.label, PairRecord | RankingRecord):
-            rows.append((ends[-2], ends[-1] - 1))
+            best, worst = extremes(example.label)
+            rows.append((ends[-2] + best, ends[-2] + worst))
     if not rows:
         return {"loss": loss.item()}
-    best, worst = scores.mean(1)[torch.tensor(rows, device=scores.device)].unbind(1)
-    margins = best - worst
+    left, right = scores.mean(1)[torch.tensor(rows, device=scores.device)].unbind(1)
+    margins = left - right
     values = torch.stack([loss, (margins > 0).float().mean(), -F.logsigmoid(margins).mean()])
     return dict(
         zip(("loss", "preference/accuracy", "preference/nll"), values.tolist(), strict=True)
     )
+
+
+def extremes(label: PairRecord | RankingRecord) -> tuple[int, int]:
+    """Which of a label's texts is the best, and which the worst."""
+    if isinstance(label, PairRecord):
+        return 0, 1
+    places = range(len(label.ranks))
+    return min(places, key=label.ranks.__getitem__), max(places, key=label.ranks.__getitem__)
 
 
 def _linear(step: int, total: int) -> float:

@@ -21,9 +21,10 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 
 from alignment.config.reward import PoolingName
 from alignment.errors import DataError
-from alignment.policies import Policy, default_device, fuse_activations
+from alignment.policies import Policy, answer_ids, default_device, fuse_activations
 from alignment.records import Message
 from alignment.sampling import Rollouts
+from alignment.sharding import is_spread
 
 TOKENS = 2048  # padded tokens of one forward
 PROMPT_SHARE = 4  # a prompt that is too long keeps at least this fraction of the context
@@ -104,7 +105,12 @@ class RewardModel:
         return [*self.trunk.model.parameters(), *self.head.parameters()]
 
     def raw(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        """(n, heads) head outputs, not centred, with gradient; forwards of about equal lengths."""
+        """(n, heads) head outputs, not centred, with gradient; forwards of about equal lengths.
+
+        With gradient there is one forward of a model that is held in parts, as each process has other rows.
+        """
+        if torch.is_grad_enabled() and is_spread(self.trunk.model):
+            return self._read(sequences)
         parts, rows = [], []
         for batch in of_about_equal_length(sequences):
             parts.append(self._read([sequences[row] for row in batch]))
@@ -149,7 +155,8 @@ class RewardModel:
         """The same model that knows these conversations by the tokens a policy reads them as."""
         if same_tokens(policy.tokenizer, self.trunk.tokenizer):
             return self
-        return replace(self, asked={tuple(policy.prompt_ids(turns)): turns for turns in prompts})
+        asked = {tuple(policy.prompt_ids(turns)): turns for turns in prompts}
+        return replace(self, asked={**self.asked, **asked})
 
     def score(self, policy: Policy, rollouts: Rollouts) -> Tensor:
         """(n,) rewards of a policy's completions; as text where its tokenizer is another one.
@@ -170,7 +177,7 @@ class RewardModel:
 
     def read(self, prompt: Sequence[Message], text: str) -> tuple[list[int], bool]:
         """Token ids of prompt and completion, and whether they were cut to the context."""
-        completion = self.trunk.tokenizer(text, add_special_tokens=False)["input_ids"]
+        completion = answer_ids(self.trunk.tokenizer, text)
         return self.join(self.trunk.prompt_ids(prompt), completion)
 
     def join(self, prompt: Sequence[int], completion: Sequence[int]) -> tuple[list[int], bool]:

@@ -1,5 +1,6 @@
 """Ensembles: several heads on one backbone, their mean, their disagreement and the caution it calls for."""
 
+import math
 from itertools import permutations, product
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 from pydantic import ValidationError
 
 from alignment.config import RewardConfig
+from alignment.records import RankingRecord
 from alignment.reward import RewardModel
-from alignment.reward.examples import examples_of
-from alignment.reward.fitting import resampled
+from alignment.reward.examples import Example, examples_of
+from alignment.reward.fitting import read_off, resampled
 from alignment.reward.labels import divided
 from alignment.reward.model import cautious
 from tests.alignment.conftest import WORDS
@@ -90,3 +92,12 @@ def test_several_heads_start_from_different_weights_and_one_from_zero(policy_fol
 def test_one_head_cannot_be_cautious():
     with pytest.raises(ValidationError, match="one head cannot disagree"):
         RewardConfig(caution=1.0)
+
+
+def test_a_ranking_s_metrics_are_of_its_best_and_its_worst():
+    prompt = a_pair("sun", "good", "bad").prompt
+    ranking = RankingRecord(prompt=prompt, completions=("b", "c", "a"), ranks=(1, 2, 0))
+    example = Example(ranking, ([3], [4], [5]), cut=False)
+    found = read_off(torch.tensor(0.5), torch.tensor([[0.0], [9.0], [2.0]]), [example])
+    assert found["preference/accuracy"] == 0
+    assert found["preference/nll"] == pytest.approx(math.log1p(math.exp(7)))
