@@ -6,6 +6,7 @@ Torch-free. Names are reduced to one safe basename; what the archive says of its
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -39,7 +40,13 @@ def unpack(archive: Path, target: Path, limit: int) -> None:
             if flat is None or not wanted(flat):
                 continue
             room -= copy(source, target / safe_name(flat), room)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+    ) as error:
         raise DataError(f"{archive.name} is damaged: {error}") from error
 
 

@@ -1,16 +1,18 @@
-"""How varied two models' answers are: a number of the whole corpus, with a jackknife over prompts."""
+"""How varied models' answers are: of the whole corpus with a jackknife over prompts, and by prompt."""
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from sacrebleu.metrics.bleu import BLEU
 from scipy.special import stdtrit
 
 from alignment.estimators import CONFIDENCE
 from alignment.records import Estimate
 
 GROUPS = 20  # of prompts
+ALIKE = 8  # completions of a prompt that self-BLEU compares
 
 
 def diversity(tokens: Sequence[tuple[list[int], list[int]]]) -> dict[str, Estimate]:
@@ -53,3 +55,21 @@ def jackknife(value: float, parts: Sequence[float], prompts: int) -> Estimate:
     spread = torch.tensor(parts, dtype=torch.float64).var(correction=0).item()
     half = float(stdtrit(groups - 1, (1 + CONFIDENCE) / 2)) * math.sqrt((groups - 1) * spread)
     return Estimate(value=value, low=value - half, high=value + half, n=prompts)
+
+
+def self_bleu(texts: Sequence[Sequence[str]]) -> list[float]:
+    """Per prompt, how alike its completions are: the mean BLEU, in [0, 1], of each beside the others.
+
+    (Zhu et al., 2018.) Of the first few completions of a prompt, of which there must be two; a completion
+    without a word is like no other.
+    """
+    metric = BLEU(effective_order=True)
+    found = []
+    for row in texts:
+        some = row[:ALIKE]
+        scores = [
+            metric.sentence_score(text, [*some[:place], *some[place + 1 :]]).score / 100
+            for place, text in enumerate(some)
+        ]
+        found.append(sum(scores) / len(scores))
+    return found

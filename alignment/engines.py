@@ -67,7 +67,7 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
     from vllm import LLM, SamplingParams  # noqa: PLC0415 - optional, and loads for a minute
 
     config, path = GenerateConfig.model_validate(spec.config), policy_folder(spec, folder)
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     model = LLM(
         model=str(path),
         dtype="float32",  # as the policies of all other runs

@@ -10,6 +10,8 @@ from torch import Tensor
 from alignment.records import Estimate
 
 CONFIDENCE = 0.95
+FEWEST_TAIL = 5  # values that a Pareto law is fitted to
+PRIOR_VALUES = 10  # that its prior counts as
 
 
 class ZCache:
@@ -82,6 +84,33 @@ def ess_fraction(log_weights: Tensor) -> Tensor:
     """(sum w)^2 / (n sum w^2) over the last dimension, in (0, 1]; 0 where all weights are 0."""
     effective = 2 * log_weights.logsumexp(-1) - (2 * log_weights).logsumexp(-1)
     return torch.nan_to_num(effective.exp() / log_weights.shape[-1])
+
+
+def pareto_shape(log_weights: Tensor) -> float:
+    """How heavy the tail of some weights (n,) is: k of the generalised Pareto law of the largest ones.
+
+    Above 0.7 a mean of so many weights cannot be trusted (Vehtari et al., 2024, "Pareto smoothed importance
+    sampling"). The fit is Zhang and Stephens' (2009), with the prior of ten values at 1/2 of the former;
+    the tail holds min(n / 5, 3 sqrt(n)) values. 0 where these are all alike; nan for fewer than five.
+    """
+    values = log_weights.double().sort().values
+    weights = (values - values[-1]).exp()
+    count = len(weights)
+    size = math.ceil(min(count / 5, 3 * math.sqrt(count)))
+    if size < FEWEST_TAIL:
+        return math.nan
+    tail = weights[-size:] - weights[-size - 1]
+    quartile = tail[max(0, int(size / 4 + 0.5) - 1)]
+    if quartile <= 0:
+        return 0.0
+    grid = 30 + int(math.sqrt(size))
+    steps = torch.arange(1, grid + 1, dtype=torch.float64) - 0.5
+    rates = 1 / tail[-1] + (1 - (grid / steps).sqrt()) / (3 * quartile)
+    shapes = torch.log1p(-rates[:, None] * tail).mean(1)
+    likelihoods = size * ((-rates / shapes).log() - shapes - 1)
+    rate = rates @ likelihoods.softmax(0)
+    shape = torch.log1p(-rate * tail).mean().item()
+    return (size * shape + PRIOR_VALUES * 0.5) / (size + PRIOR_VALUES)
 
 
 def _logaddexp(a: float, b: float) -> float:

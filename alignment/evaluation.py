@@ -1,13 +1,15 @@
 """Policy against reference on held-out prompts: reward, distance, diversity and a judge's verdict.
 
 The prompt is the unit of every interval. log Z, and what needs it, is estimated from many
-completions of the final policy for some of the prompts, weighted by target / policy.
+completions of the final policy for some of the prompts, weighted by target / policy. The target is the
+one that the policy says it was aimed at; where it was trained for a deployment too, the policy as it
+will be served is measured beside it.
 """
 
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,8 +18,8 @@ import torch
 from torch import Tensor
 
 from alignment.config import AlignConfig, EvaluateConfig, RunSpec
-from alignment.divergences import divergence_of
-from alignment.diversity import diversity
+from alignment.divergences import DIVERGENCES, divergence_of
+from alignment.diversity import diversity, self_bleu
 from alignment.errors import ConfigError, DataError
 from alignment.estimators import (
     clipped,
@@ -25,26 +27,54 @@ from alignment.estimators import (
     estimate,
     log_mean_exp,
     paired_estimate,
+    pareto_shape,
 )
 from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
 from alignment.folders import committed
+from alignment.objectives.loop import no_reward
+from alignment.objectives.samples import Term, terms_of
 from alignment.policies import Policy
+from alignment.receipts import receipts
 from alignment.records import PromptRecord, ScoredSample, read_jsonl, write_jsonl
 from alignment.reward import RewardModel
 from alignment.sampling import Rollouts, sample
-from alignment.scoring import completion_token_kls, completion_token_logps
-from alignment.targets import Target, load_target, target_of
+from alignment.scoring import (
+    completion_token_entropies,
+    completion_token_kls,
+    completion_token_logps,
+)
+from alignment.targets import Target, Values, load_target, parts, target_of
 from alignment.utility import utility
 
 BATCH = 32  # prompts
 TARGET_PROMPTS, TARGET_COMPLETIONS, TARGET_BATCH = 32, 64, 4  # for log Z and what needs it
 LEAST_ESS, LEAST_SAMPLES = 0.10, 20.0  # effective share and number of samples that log Z needs
+NEARLY = 0.9  # share of the prompts that must have them
 SHOWN = 8  # prompts whose samples are events
-SHARES = {"win_rate", "truncated_before", "truncated_after", "ess_fraction"}
-UNITS = {"kl_reference": "nats", "log_z": "nats", "length": "tokens"}
+SHARES = ("win_rate", "truncated", "ess_fraction", "constraints_met", "self_bleu")
+UNITS = {
+    "kl_reference": "nats",
+    "log_z": "nats",
+    "elbo": "nats",
+    "entropy": "nats",
+    "target_reverse_kl": "nats",
+    "target_forward_kl": "nats",
+    "length": "tokens",
+}
+BESIDE = ("reverse_kl", "forward_kl", "total_variation", "jensen_shannon")  # whatever was trained
+NEED_WEIGHTS = (
+    "log_z",
+    "divergence",
+    "elbo",
+    "alignment_gap",
+    "ess_fraction",
+    "pareto_shape",
+    *(f"target_{name}" for name in BESIDE),
+)
 
 Judge = Callable[[Sequence[PromptRecord], Sequence[str]], Tensor]
-Stage = Literal["before", "after"]
+Stage = Literal["before", "after", "served"]
+WIN_RATES: Mapping[str, Stage] = {"win_rate": "after", "win_rate_served": "served"}
 Progress = Generator[Event, str | None, None]
 
 
@@ -54,10 +84,27 @@ class Players:
 
     policy: Policy
     reference: Policy
-    reward: RewardModel
     judge: Judge | None
-    target: Target  # what the policy was aimed at
+    aim: AlignConfig  # what the policy was aimed at
+    target: Target
     lambdas: list[float]
+
+    @property
+    def sides(self) -> dict[Stage, tuple[Policy, Term]]:
+        """Who answers, and how it is used."""
+        own, *served = terms_of(self.aim)
+        found: dict[Stage, tuple[Policy, Term]] = {
+            "before": (self.reference, own),
+            "after": (self.policy, own),
+        }
+        if served:
+            found["served"] = (self.policy, served[0])
+        return found
+
+    @property
+    def rewarded(self) -> bool:
+        """Whether there is a reward in the target."""
+        return bool(self.aim.reward_weight or self.aim.rules)
 
 
 @dataclass(frozen=True)
@@ -66,8 +113,13 @@ class Answers:
 
     rollouts: Rollouts
     texts: list[list[str]]
-    rewards: Tensor
+    values: Values
     verdicts: Tensor | None
+
+    @property
+    def rewards(self) -> Tensor:
+        """The target's reward: 0 where it has none."""
+        return self.values.rewards.view(len(self.texts), -1).cpu()
 
 
 @dataclass
@@ -77,6 +129,7 @@ class Findings:
     columns: dict[str, list[float]] = field(default_factory=dict)
     tokens: list[tuple[list[int], list[int]]] = field(default_factory=list)
     samples: list[ScoredSample] = field(default_factory=list)
+    mismatch: float = 0.0  # nats per token, largest between sampler and scorer
 
     def add(self, name: str, values: Tensor) -> None:
         """Append the means over completions of values (prompts, completions)."""
@@ -108,7 +161,15 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
         start = (step - compared - 1) * TARGET_BATCH
         metrics = weigh(players, some[start : start + TARGET_BATCH], config, generator, found)
         yield StepDone(step=step, total=total, metrics=metrics)
-    summary = {**scores(found), "judge": config.judge}
+    aim = players.aim
+    known = receipts(aim).model_copy(update={"mismatch": found.mismatch})
+    summary = {
+        **scores(found),
+        "judge": config.judge,
+        "beta": aim.beta,
+        "divergence_name": aim.minimised,
+        "receipts": known.model_dump(),
+    }
     with committed(folder / "output") as output:
         (output / "scores.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
         write_jsonl(output / "samples.jsonl", found.samples)
@@ -130,19 +191,31 @@ def load_players(
         "utility": lambda: utility_judge,
         "none": lambda: None,
     }
-    reference = Policy.load(at["reference"])
-    turns = [prompt.messages for prompt in prompts]
-    reward = RewardModel.load(at["reward"]).knowing(reference, turns)
-    plain = AlignConfig(beta=config.beta), list[float]()
-    aimed, lambdas = load_target(at["policy"]) or plain
+    reference, policy = Policy.load(at["reference"]), Policy.load(at["policy"])
+    policy.check_tokens(reference)
+    aim, lambdas = load_target(at["policy"]) or (aim_of(config), [])
+    reward = no_reward
+    if aim.reward_weight:
+        if "reward" not in at:
+            raise ConfigError(
+                "The policy was aimed at a reward model's score; name the reward model."
+            )
+        turns = [prompt.messages for prompt in prompts]
+        model = RewardModel.load(at["reward"])
+        reward = model.knowing(reference, turns).knowing(policy, turns).score
     return Players(
-        policy=Policy.load(at["policy"]),
+        policy=policy,
         reference=reference,
-        reward=reward,
         judge=judges[config.judge](),
-        target=target_of(aimed, reward.score, reference),
+        aim=aim,
+        target=target_of(aim, reward, reference),
         lambdas=lambdas,
     )
+
+
+def aim_of(config: EvaluateConfig) -> AlignConfig:
+    """What a policy that does not say it was aimed at, by the evaluation's settings."""
+    return AlignConfig(beta=config.beta, divergence=config.divergence, alpha=config.alpha)
 
 
 def utility_judge(prompts: Sequence[PromptRecord], texts: Sequence[str]) -> Tensor:
@@ -165,19 +238,18 @@ def compare(
 ) -> dict[str, float]:
     """Let both models answer a batch of prompts and add what is seen; the batch's metrics."""
     started = time.perf_counter()
-    sides = {}
-    for side, model in (("before", players.reference), ("after", players.policy)):
-        sides[side] = answers = answered(players, model, prompts, config, generator)
-        found.add(f"reward_{side}", answers.rewards)
-        found.add(f"length_{side}", answers.rollouts.lengths.view_as(answers.rewards))
-        found.add(f"truncated_{side}", answers.rollouts.truncated.view_as(answers.rewards))
-        if answers.verdicts is not None:
-            found.add(f"utility_{side}", answers.verdicts)
+    sides: dict[Stage, Answers] = {}
+    for side, (model, term) in players.sides.items():
+        sides[side] = answers = answered(players, model, term, prompts, config, generator)
+        for name, values in described(players, model, term, answers):
+            found.add(f"{name}_{side}", values)
     before, after = sides["before"], sides["after"]
     kls = completion_token_kls(players.policy.model, players.reference.model, after.rollouts)
     found.add("kl_reference", kls.sum(1).view_as(after.rewards))
-    if before.verdicts is not None and after.verdicts is not None:
-        found.add("win_rate", wins(before.verdicts, after.verdicts))
+    for name, side in WIN_RATES.items():
+        verdicts = sides[side].verdicts if side in sides else None
+        if before.verdicts is not None and verdicts is not None:
+            found.add(name, wins(before.verdicts, verdicts))
     found.tokens += zip(words(before), words(after), strict=True)
     found.samples += sampled(prompts, before, after)
     return {
@@ -188,30 +260,65 @@ def compare(
     }
 
 
+def described(
+    players: Players, model: Policy, term: Term, answers: Answers
+) -> Iterator[tuple[str, Tensor]]:
+    """What is measured of one model's answers (prompts, completions)."""
+    rollouts, shape = answers.rollouts, answers.rewards.shape
+    if players.rewarded:
+        yield "reward", answers.rewards
+    for name, column in parts(players.target, answers.values):
+        yield name.replace("/", "_"), column.view(shape)
+    yield "length", rollouts.lengths.view(shape)
+    yield "truncated", rollouts.truncated.view(shape)
+    with term.used(model):
+        entropies = completion_token_entropies(model.model, rollouts, temperature=term.temperature)
+    yield "entropy", entropies.sum(1).view(shape)
+    if shape[1] > 1:
+        yield "self_bleu", torch.tensor(self_bleu(answers.texts))[:, None]
+    if answers.verdicts is not None:
+        yield "utility", answers.verdicts
+
+
 def answered(
     players: Players,
     model: Policy,
+    term: Term,
     prompts: Sequence[PromptRecord],
     config: EvaluateConfig,
     generator: torch.Generator,
 ) -> Answers:
-    """Completions of one model at temperature 1, with their rewards and the judge's verdicts."""
+    """Completions of one model in one use, with what the target and the judge say of them."""
     count = config.completions_per_prompt
-    rollouts = sample(
-        model,
-        [model.prompt_ids(prompt.messages) for prompt in prompts],
-        completions=count,
-        max_new_tokens=config.max_new_tokens,
-        generator=generator,
-    )
+    rollouts = drawn(model, term, prompts, count, config, generator)
     texts = [model.text(ids).strip() for ids in rollouts.completion_ids()]
-    rewards = players.reward.score(model, rollouts).view(-1, count).cpu()
+    values = players.target.values(model, rollouts)
     verdicts = None
     if players.judge is not None:
         asked = [prompt for prompt in prompts for _ in range(count)]
         verdicts = players.judge(asked, texts).view(-1, count).cpu()
     rows = [texts[i : i + count] for i in range(0, len(texts), count)]
-    return Answers(rollouts, rows, rewards, verdicts)
+    return Answers(rollouts, rows, values, verdicts)
+
+
+def drawn(
+    model: Policy,
+    term: Term,
+    prompts: Sequence[PromptRecord],
+    count: int,
+    config: EvaluateConfig,
+    generator: torch.Generator,
+) -> Rollouts:
+    """So many completions of each prompt by a model in one use."""
+    with term.used(model):
+        return sample(
+            model,
+            [model.prompt_ids(prompt.messages) for prompt in prompts],
+            completions=count,
+            max_new_tokens=config.max_new_tokens,
+            temperature=term.temperature,
+            generator=generator,
+        )
 
 
 def wins(before: Tensor, after: Tensor) -> Tensor:
@@ -247,7 +354,7 @@ def sampled(
 def shown(samples: Sequence[ScoredSample]) -> Iterator[SampleDrawn]:
     """Both answers of some prompts, as events."""
     for s in samples:
-        both: tuple[tuple[Stage, str, float], ...] = (
+        both: tuple[tuple[Literal["before", "after"], str, float], ...] = (
             ("before", s.before, s.reward_before),
             ("after", s.after, s.reward_after),
         )
@@ -269,57 +376,79 @@ def weigh(
     generator: torch.Generator,
     found: Findings,
 ) -> dict[str, float]:
-    """Compare the final policy with the target, on many of its completions of a few prompts.
-
-    With w = P / policy: Z = E[w], D_f from the same samples, and, as RLHF's objective J is
-    beta (E[log w]), the gap beta log Z - J = beta KL(policy || target).
-    """
+    """Compare the final policy with the target, on many of its completions of a few prompts."""
     started = time.perf_counter()
-    policy = players.policy
-    rollouts = sample(
-        policy,
-        [policy.prompt_ids(prompt.messages) for prompt in prompts],
-        completions=TARGET_COMPLETIONS,
-        max_new_tokens=config.max_new_tokens,
-        generator=generator,
-    )
+    _, *uses = players.sides.items()
+    ess = 0.0
+    for side, (policy, term) in uses:
+        rollouts = drawn(policy, term, prompts, TARGET_COMPLETIONS, config, generator)
+        with term.used(policy), torch.no_grad():
+            known = completion_token_logps(policy.model, rollouts, temperature=term.temperature)
+        found.mismatch = max(found.mismatch, (known - rollouts.token_logps).abs().max().item())
+        log_weights = weights_of(players, policy, rollouts).view(len(prompts), -1)
+        ending = "" if side == "after" else f"_{side}"
+        for name, values in distances(players, log_weights):
+            found.add(f"{name}{ending}", values)
+        if side == "after":
+            ess = ess_fraction(log_weights).mean().item()
+    return {"ess/fraction": ess, "seconds/step": time.perf_counter() - started}
+
+
+def weights_of(players: Players, policy: Policy, rollouts: Rollouts) -> Tensor:
+    """(n,) log of target / policy in fp64, of completions of the policy in its use."""
     with torch.no_grad():
         reference = completion_token_logps(players.reference.model, rollouts).sum(1).double()
     values = players.target.values(policy, rollouts)
     target = players.target.log_scores(reference, values, players.lambdas)
-    log_weights = (target - rollouts.logps.double()).view(len(prompts), -1)
+    return (target - rollouts.logps.double()).cpu()
+
+
+def distances(players: Players, log_weights: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """What log P / policy (prompts, n) of the policy's completions says of its way to the target.
+
+    With w = P / policy: Z = E[w], D_f from the same samples, and E[log w] <= E[log of the mean w] <= log Z.
+    As RLHF's objective J is beta E[log w], the gap beta log Z - J is beta KL(policy || target).
+    """
+    yield "ess_fraction", ess_fraction(log_weights)[:, None]
+    yield "pareto_shape", torch.tensor([pareto_shape(row) for row in log_weights])[:, None]
     log_z = log_mean_exp(log_weights)[:, None]
+    seen = log_z[:, 0] != -math.inf  # of the others no completion is in the target
+    log_z, log_weights = log_z[seen], log_weights[seen]
     u = log_z - log_weights
-    found.add("log_z", log_z)
-    found.add("divergence", divergence_of(config).terms(u))
-    if not players.target.hard:  # else one completion that breaks a constraint makes it infinite
-        found.add("alignment_gap", players.target.beta * u)
-    found.add("ess_fraction", ess_fraction(log_weights)[:, None])
-    ess = ess_fraction(log_weights).mean().item()
-    return {"ess/fraction": ess, "seconds/step": time.perf_counter() - started}
+    yield "log_z", log_z
+    yield "divergence", divergence_of(players.aim).terms(u)
+    infinite = {"reverse_kl"} if players.target.hard else set()  # by one broken constraint
+    for name in BESIDE:
+        if name not in infinite:
+            yield f"target_{name}", DIVERGENCES[name].terms(u)
+    if not infinite:
+        yield "elbo", log_weights
+        yield "alignment_gap", players.target.beta * u
 
 
 def scores(found: Findings) -> dict[str, object]:
     """Every number with its interval over prompts, as the summary holds it."""
     columns = found.columns
-    numbers = {name: estimate(column, _unit(name)) for name, column in columns.items()}
+    numbers = {name: estimate(column, _unit(name)) for name, column in columns.items() if column}
     for name in ("reward", "utility"):
         if f"{name}_before" in columns:
             before, after = columns[f"{name}_before"], columns[f"{name}_after"]
             numbers[f"{name}_gain"] = paired_estimate(before, after)
-    for name in SHARES & set(numbers):
-        numbers[name] = clipped(numbers[name])
+    for name in numbers:
+        if name.startswith(SHARES):
+            numbers[name] = clipped(numbers[name])
     numbers |= diversity(found.tokens)
-    if not estimable(numbers["ess_fraction"].value):
-        unknown = {"log_z", "divergence", "alignment_gap", "ess_fraction"}
-        for name in unknown & set(numbers):
-            numbers[name] = numbers[name].model_copy(update={"low": None, "high": None})
+    for ending in ("", "_served"):
+        if not estimable(columns.get(f"ess_fraction{ending}", [1.0])):
+            for name in (name + ending for name in NEED_WEIGHTS if name + ending in numbers):
+                numbers[name] = numbers[name].model_copy(update={"low": None, "high": None})
     return {name: number.model_dump() for name, number in numbers.items()}
 
 
-def estimable(ess: float) -> bool:
-    """Whether the weights are even enough for log Z: see LEAST_ESS and LEAST_SAMPLES."""
-    return ess >= max(LEAST_ESS, LEAST_SAMPLES / TARGET_COMPLETIONS)
+def estimable(ess: Sequence[float]) -> bool:
+    """Whether nearly every prompt's weights are even enough: see LEAST_ESS, LEAST_SAMPLES and NEARLY."""
+    least = max(LEAST_ESS, LEAST_SAMPLES / TARGET_COMPLETIONS)
+    return sum(fraction >= least for fraction in ess) >= NEARLY * len(ess)
 
 
 def _unit(name: str) -> str:

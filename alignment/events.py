@@ -4,10 +4,11 @@ A long function of this library is a generator of these; whoever iterates it own
 Events carry numbers, paths and short text, never tensors.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from alignment.records import Receipts
 
@@ -81,6 +82,11 @@ class Finished(_Event):
     type: Literal["finished"] = "finished"
     summary: SUMMARY
 
+    @field_validator("summary")
+    @classmethod
+    def _numbers_that_json_knows(cls, summary: SUMMARY) -> SUMMARY:
+        return {name: without_infinities(value) for name, value in summary.items()}
+
 
 class Stopped(_Event):
     """The run ended because `control.json` asked it to; `saved` says whether a checkpoint was."""
@@ -111,6 +117,15 @@ Event = Annotated[
     Field(discriminator="type"),
 ]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def without_infinities(value: object) -> object:
+    """Plain data with None for what is not a finite number: databases store no other JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: without_infinities(one) for name, one in value.items()}
+    return [without_infinities(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def parse_event(line: bytes | str) -> Event:

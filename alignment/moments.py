@@ -67,12 +67,12 @@ def fit_moments(
     draws = torch.stack(
         [_newton(*_redrawn(log_weights, features, generator), wanted)[0] for _ in range(RESAMPLES)]
     )
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - CONFIDENCE) / 2  # a draw in which a prompt has no weight at all says nothing
     return Fit(
         lambdas,
         _means(tilted, features).mean(0),
-        draws.quantile(tail, dim=0),
-        draws.quantile(1 - tail, dim=0),
+        draws.nanquantile(tail, dim=0),
+        draws.nanquantile(1 - tail, dim=0),
         ess,
     )
 

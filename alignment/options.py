@@ -50,6 +50,10 @@ ROLES: Mapping[str, Role] = {
         "rows with prompt and completion, generated before by any model", trl_rows.stored
     ),
     "thumbs": Role("rows with prompt, completion and label", trl_rows.thumbs),
+    "deployment": Role(
+        "rows with a prompt as the deployed model will be asked; else those of training",
+        trl_rows.prompts,
+    ),
 }
 OF_REWARD: Mapping[str, Role] = {
     "pairs": Role(

@@ -33,13 +33,18 @@ from alignment.toy import Listing, listing, toy_policy, toy_problem, toy_state
 WORDS, LENGTH = 2, 2  # of the toy: seven outcomes for a prompt, 28 pairs of them
 HUGE = 1e300
 COARSE = 0.1  # nats per token that half precision may lose between sampler and scorer
-LAMBDAS = (0.7, -0.4)  # of its features
+LAMBDAS = (0.7, -0.4, 0.3)  # of its features
 OF_DIVERGENCE = ("fdpg", "rloo")  # objectives whose gradient is that of a divergence
 
 
 def sign(weight: float) -> float:
     """1, 0 or -1: beside the toy's beta any other weight says nothing more."""
     return float((weight > 0) - (weight < 0))
+
+
+def learns_from_old(config: AlignConfig) -> bool:
+    """Whether updates learn from completions that an earlier policy drew."""
+    return config.updates_per_step > 1 or config.replay_share > 0
 
 
 class Toy(NamedTuple):
@@ -114,6 +119,7 @@ def on_the_toy(config: AlignConfig) -> AlignConfig:
         "must_match": "b",
         "share_of": "b a",
         "length_mean": 1.5,
+        "more_wishes": "0.5 matches b$",
     }
     rules = [f"{sign(rule.weight)} {rule.name} {'a' if rule.text else ''}" for rule in config.rules]
     return AlignConfig(
@@ -122,7 +128,7 @@ def on_the_toy(config: AlignConfig) -> AlignConfig:
         beta=0.5,
         reward_weight=sign(config.reward_weight),
         more_rules=";".join(rules),
-        updates_per_step=min(2, config.updates_per_step),
+        updates_per_step=2 if learns_from_old(config) else 1,
         max_new_tokens=LENGTH,
     )
 
@@ -166,7 +172,7 @@ def gradient_error(toy: Toy) -> float:
     config, exact = toy.problem.config, exact_gradient(toy)
     errors = [relative(expected_gradient(toy, toy.state.policy, old=False), exact)]
     weighed = config.objective == "fdpg" and config.estimator == "score"
-    if (config.updates_per_step > 1 or config.replay_share) and weighed:
+    if learns_from_old(config) and weighed:
         errors.append(relative(expected_gradient(toy, toy.problem.reference, old=True), exact))
     return max(errors)
 

@@ -82,7 +82,7 @@ class RankingRecord(_Record):
     kind: Literal["ranking"] = "ranking"
     prompt: PromptRecord
     completions: tuple[str, ...] = Field(min_length=2)
-    ranks: tuple[Annotated[int, Field(ge=0)], ...]
+    ranks: tuple[Annotated[int, Field(ge=0, le=10_000)], ...]
     annotator: str = ""
 
     @model_validator(mode="after")

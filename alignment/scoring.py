@@ -180,6 +180,24 @@ def completion_token_kls(
     return kls
 
 
+@torch.no_grad()
+def completion_token_entropies(
+    model: PreTrainedModel, rollouts: Rollouts, *, temperature: float = 1.0
+) -> Tensor:
+    """(n, length) entropy in nats of the next token at each place, 0 where masked.
+
+    Summed over a completion drawn from the model it is the Rao-Blackwell estimate of the entropy of all
+    its completions.
+    """
+    entropies = torch.zeros_like(rollouts.token_logps)
+    for batch in shared_batches(model, rollouts):
+        logps = completion_logits(model, batch, temperature).log_softmax(-1)
+        values = -(logps.exp() * logps).sum(-1).gather(1, batch.places)
+        length = values.shape[1]
+        entropies[batch.rows, :length] = values.masked_fill(~batch.mask, 0.0)
+    return entropies
+
+
 def completion_logits(model: PreTrainedModel, batch: Batch, temperature: float = 1.0) -> Tensor:
     """(b, keep, vocab) logits, in fp32 or better, from the first place that predicts a target."""
     before: dict[str, Any] | None = None

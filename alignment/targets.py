@@ -6,15 +6,19 @@ a is the reference, r a reward (RLHF), b_j in {0, 1} constraints, hard or soften
 whose means under the target are wished for (Khalifa et al., 2021); `moments` fits their lambda.
 """
 
-import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
 from alignment.config import AlignConfig
+from alignment.config.rules import WeightedRule
+from alignment.errors import DataError
 from alignment.policies import Policy
 from alignment.rules import RULES, Rule, contains, matches
 from alignment.sampling import Rollouts
@@ -22,6 +26,7 @@ from alignment.sampling import Rollouts
 Scorer = Callable[[Policy, Rollouts], Tensor]  # (n,), one number per completion
 
 FILE = "target.json"
+NAME_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,14 @@ class Target:
         return bool(self.constraints) and self.soften == 0
 
 
+def parts(target: Target, values: Values) -> Iterator[tuple[str, Tensor]]:
+    """What the target asks beside the reward: (n,) constraints met, features with a wished mean."""
+    if target.constraints:
+        yield "constraints/met", values.satisfied.prod(1)
+    for wish, column in zip(target.wishes, values.features.T, strict=True):
+        yield f"feature/{wish.name}", column
+
+
 def reward_target(reference_logps: Tensor, rewards: Tensor, beta: float) -> Tensor:
     """log a(x|c) + r(x, c) / beta, shape (n,): the optimum of RLHF with KL weight beta."""
     assert reference_logps.shape == rewards.shape
@@ -138,6 +151,9 @@ def target_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Target:
         wishes.append(Wish("phrase", phrase, config.share))
     if config.length_mean:
         wishes.append(Wish("length", length, config.length_mean))
+    for rule in config.wishes:
+        feature = of_texts(RULES[rule.name](rule.text, reference))
+        wishes.append(Wish(named(rule, {wish.name for wish in wishes}), feature, rule.weight))
     return Target(
         reward=reward_of(config, reward, reference),
         beta=config.beta,
@@ -145,6 +161,13 @@ def target_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Target:
         soften=config.soften,
         wishes=tuple(wishes),
     )
+
+
+def named(rule: WeightedRule, taken: Collection[str]) -> str:
+    """A short name of what a rule finds, unlike those that are taken, for metrics and files."""
+    words = re.sub(r"\W+", "_", f"{rule.name} {rule.text}".casefold()).strip("_")[:NAME_LENGTH]
+    numbers = (f"{words}_{number}" for number in count(2))
+    return next(name for name in chain([words], numbers) if name not in taken)
 
 
 def reward_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Scorer:
@@ -158,16 +181,25 @@ def reward_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Scorer:
 
 
 def save_target(config: AlignConfig, lambdas: Sequence[float], folder: Path) -> None:
-    """Write beside a policy what it was aimed at beyond a reward model, so that others can measure it."""
-    if config.plain:
-        return
-    stored = {"config": config.model_dump(), "lambdas": list(lambdas)}
-    (folder / FILE).write_text(json.dumps(stored, indent=1), encoding="utf-8")
+    """Write beside a policy what it was aimed at, so that an evaluation can measure it by that."""
+    stored = _Stored(config=config, lambdas=list(lambdas))
+    (folder / FILE).write_text(stored.model_dump_json(indent=1), encoding="utf-8")
 
 
 def load_target(folder: Path) -> tuple[AlignConfig, list[float]] | None:
     """What `save_target` wrote beside a policy, if it did."""
     if not (folder / FILE).exists():
         return None
-    stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    return AlignConfig.model_validate(stored["config"]), stored["lambdas"]
+    try:
+        stored = _Stored.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(
+            f"{FILE} beside the policy does not say what it was aimed at in a way that this version reads; "
+            "align it again, or take the file away and say it in the settings."
+        ) from error
+    return stored.config, stored.lambdas
+
+
+class _Stored(BaseModel):
+    config: AlignConfig
+    lambdas: list[float]

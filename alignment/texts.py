@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from alignment.policies import Policy
+from alignment.policies import Policy, answer_ids
 from alignment.records import Message
 from alignment.sampling import Rollouts
 
@@ -29,8 +29,7 @@ class Written:
 def written(policy: Policy, prompt: Sequence[Message], text: str) -> Written:
     """The tokens of a completion, the prompt cut on its left, the completion on its right to fit."""
     before = policy.prompt_ids(prompt)
-    ids = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
-    completion = [*ids, policy.eos_id]
+    completion = [*answer_ids(policy.tokenizer, text), policy.eos_id]
     context = policy.context_length
     kept = completion[: context - min(len(before), context // PROMPT_SHARE)]
     start = max(0, len(before) + len(kept) - context)

@@ -140,6 +140,8 @@ def pair_of(row: Row) -> PairRecord:
     if type(chosen) is not type(rejected):
         raise ValueError("“chosen” and “rejected” are not of the same form")
     prompt = row.get("prompt")
+    if prompt is None and not isinstance(chosen, str | list):
+        raise ValueError("“chosen” is neither text nor a list of messages")
     if prompt is None:
         common = shared(chosen, rejected)
         prompt, chosen, rejected = chosen[:common], chosen[common:], rejected[common:]
@@ -232,6 +234,8 @@ def _row(line: str, *, text: bool) -> object:
         row = json.loads(line.rstrip())
     except json.JSONDecodeError as error:
         raise ValueError(f"this is not JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise ValueError("its lists and objects are nested too deeply") from error
     if not isinstance(row, dict) and not (text and isinstance(row, str)):
         raise ValueError("this is not a JSON object")
     return row

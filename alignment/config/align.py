@@ -15,6 +15,7 @@ from alignment.config.rules import (
     WeightedRule,
     check_pattern,
     rules_of,
+    wishes_of,
 )
 
 EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
@@ -94,6 +95,7 @@ class TargetedSettings(Settings):
         ge=0,
         le=1e6,
         advanced=True,
+        when={"estimator": ("score",)},
     )
     pseudo_reward_limit: float = setting(
         0.0,
@@ -103,6 +105,7 @@ class TargetedSettings(Settings):
         ge=0,
         le=1e6,
         advanced=True,
+        when={"estimator": ("score", "surrogate")},
     )
     inference_weight: float = setting(
         0.0,
@@ -119,12 +122,14 @@ class TargetedSettings(Settings):
         topic="Deployment",
         ge=0.1,
         le=2.0,
+        beside=("inference_weight",),
     )
     inference_weights: ServedName = setting(
         "as_trained",
         "Weights when deployed",
         help="As they are trained, or rounded to INT8 with one scale per output channel.",
         topic="Deployment",
+        beside=("inference_weight",),
     )
     reward_weight: float = setting(
         1.0,
@@ -193,6 +198,7 @@ class TargetedSettings(Settings):
         ge=0,
         le=0.9,
         advanced=True,
+        beside=("must_contain", "must_match"),
     )
     share_of: str = setting(
         "",
@@ -208,6 +214,7 @@ class TargetedSettings(Settings):
         topic="Target",
         gt=0,
         le=0.999,
+        beside=("share_of",),
     )
     length_mean: float = setting(
         0.0,
@@ -217,6 +224,15 @@ class TargetedSettings(Settings):
         unit="tokens",
         ge=0,
         le=4096,
+    )
+    more_wishes: str = setting(
+        "",
+        "Further wished means",
+        help="Parted by semicolons: a mean, a rule and its text each, as in “0.5 contains she; 12 words”: "
+        "half of the completions contain “she”, and they have twelve words on average.",
+        topic="Target",
+        max_length=2000,
+        advanced=True,
     )
     steps: int = setting(
         40, "Steps", help="Optimizer steps of the policy.", topic="Training", ge=1, le=100_000
@@ -343,9 +359,15 @@ class TargetedSettings(Settings):
         return self.reward_weight == 1 and not self.rules and not self.demands
 
     @property
+    def wishes(self) -> list[WeightedRule]:
+        """The further wished means: of what each rule finds, its weight."""
+        return wishes_of(self.more_wishes)
+
+    @property
     def demands(self) -> bool:
         """Whether there are constraints or wished means."""
-        return any((self.must_contain, self.must_match, self.share_of, self.length_mean))
+        wished = (self.share_of, self.length_mean, self.wishes)
+        return any((self.must_contain, self.must_match, *wished))
 
     @property
     def hard(self) -> bool:
@@ -358,6 +380,7 @@ class TargetedSettings(Settings):
         checks: dict[str, Callable[[], object]] = {
             "rule_text": first.check,
             "more_rules": lambda: rules_of(self.more_rules),
+            "more_wishes": lambda: wishes_of(self.more_wishes),
             "must_match": lambda: check_pattern(self.must_match),
         }
         for name, check in checks.items():
@@ -418,20 +441,6 @@ class AlignConfig(PolicyGradientSettings, TargetedSettings, OneDivergence):
     def minimised(self) -> DivergenceName:
         """The divergence from the target that the objective makes small."""
         return self.divergence if self.objective == "fdpg" else "reverse_kl"
-
-    @model_validator(mode="after")
-    def _objective_reads_what_was_changed(self) -> "AlignConfig":
-        for name, info in type(self).model_fields.items():
-            extra: Any = info.json_schema_extra
-            readers = extra["when"].get("objective", [self.objective])
-            if self.objective not in readers and getattr(self, name) != info.default:
-                raise ConflictError(
-                    name,
-                    f"{self.objective} does not read “{info.title}”, {' and '.join(readers)} "
-                    f"{'does' if len(readers) == 1 else 'do'}; leave it at {info.default}, or "
-                    "take another objective",
-                )
-        return self
 
     @model_validator(mode="after")
     def _estimator_fits(self) -> "AlignConfig":

@@ -48,7 +48,7 @@ class EvaluateConfig(Settings):
     beta: float = setting(
         0.35,
         "Beta",
-        help="Of the round that is evaluated; the target is defined by it.",
+        help="Of the target, where the policy does not say itself what it was aimed at: aligned ones do.",
         topic="Evaluation",
         unit="reward / nat",
         gt=0,
@@ -58,14 +58,14 @@ class EvaluateConfig(Settings):
     divergence: DivergenceName = setting(
         "jensen_shannon",
         "Divergence",
-        help="Of the round that is evaluated.",
+        help="From the target, where the policy does not say itself which one was minimised.",
         topic="Evaluation",
         advanced=True,
     )
     alpha: float = setting(
         0.5,
         "Order",
-        help="Of the round's alpha divergence.",
+        help="Of the alpha divergence, where the policy does not say it itself.",
         topic="Evaluation",
         ge=-3,
         le=3,

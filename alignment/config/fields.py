@@ -1,11 +1,11 @@
 """What a setting is: everything a form and a `--help` need to show it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import copy
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ALWAYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
@@ -28,21 +28,62 @@ def setting(  # noqa: PLR0913 - a setting has this many parts
     advanced: bool = False,
     dashboard: bool = False,
     when: Mapping[str, tuple[str, ...]] = ALWAYS,
+    beside: tuple[str, ...] = (),
     **bounds: Any,  # noqa: ANN401 - numbers, as pydantic takes them
 ) -> Any:  # noqa: ANN401 - pydantic's Field is typed so
     """A field with everything a form and a `--help` need to show it.
 
     `when` names choices that it is read for: {"divergence": ("alpha",)}; all of them must be made.
+    `beside` names settings of which one at least must not be 0 or empty, else nothing reads it.
     `dashboard` says that only the web app reads it, since it is about what is stored there.
     """
     choices = {name: list(values) for name, values in when.items()}
     extra: dict[str, Any] = {"unit": unit, "topic": topic, "advanced": advanced}
-    extra |= {"dashboard": dashboard, "when": choices}
+    extra |= {"dashboard": dashboard, "when": choices, "beside": list(beside)}
     return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
 
 
 class Settings(BaseModel):
+    """Settings of a run; what was changed and is read by nothing is refused, not ignored."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="after")
+    def _nothing_is_changed_in_vain(self) -> Self:
+        for name, info in type(self).model_fields.items():
+            if getattr(self, name) != info.default and (reason := self.unread(name)):
+                raise ConflictError(
+                    name, f"{reason}; leave it at {info.default or 'nothing'}, or change that"
+                )
+        return self
+
+    def unread(self, name: str) -> str:
+        """Why nothing reads a setting; empty where something does."""
+        fields = type(self).model_fields
+        info = fields[name]
+        extra: Any = info.json_schema_extra
+        for choice, values in extra["when"].items():
+            if choice in fields and not self.chosen(choice) & set(values):
+                made = ", ".join(sorted(self.chosen(choice)))
+                takers = " and ".join(values)
+                return f"{made} does not read “{info.title}”, {takers} {do(values)}"
+            if choice in fields and (reason := self.unread(choice)):
+                return reason
+        beside = extra["beside"]
+        if beside and not any(getattr(self, other) for other in beside):
+            titles = " and ".join(f"“{fields[other].title}”" for other in beside)
+            return f"“{info.title}” says nothing without {titles}"
+        return ""
+
+    def chosen(self, choice: str) -> set[str]:
+        """The value of a choice as `when` writes it, or the values of one that takes several."""
+        made = getattr(self, choice)
+        return {str(one).lower() for one in (made if isinstance(made, tuple) else (made,))}
+
+
+def do(values: Collection[str]) -> str:
+    """The verb of so many."""
+    return "does" if len(values) == 1 else "do"
 
 
 def narrowed(config: type[Settings], name: str, **when: tuple[str, ...]) -> Any:  # noqa: ANN401

@@ -110,6 +110,7 @@ class PolicyGradientSettings(Settings):
         ge=1,
         le=4096,
         advanced=True,
+        beside=("demonstration_weight",),
     )
     replay_share: float = setting(
         0.0,
@@ -130,6 +131,7 @@ class PolicyGradientSettings(Settings):
         ge=1,
         le=1000,
         advanced=True,
+        beside=("replay_share",),
     )
     stored_share: float = setting(
         0.0,

@@ -24,7 +24,7 @@ class SftConfig(Settings):
     custom_template: str = setting(
         "",
         "Custom template",
-        help="Text with {prompt} where the last turn stands, up to where the answer begins.",
+        help="Text with {prompt} where a turn of the user's stands, up to where the answer begins.",
         topic="Imitation",
         max_length=2000,
         when={"prompt_template": ("custom",)},

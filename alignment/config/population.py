@@ -75,4 +75,6 @@ class PopulationConfig(TargetedSettings, SeveralDivergences):
     def agent(self, name: DivergenceName) -> AlignConfig:
         """The settings of one agent, as those of an alignment run."""
         shared = {field: getattr(self, field) for field in TargetedSettings.model_fields}
+        if name != "alpha":
+            del shared["alpha"]
         return AlignConfig(divergence=name, **shared)

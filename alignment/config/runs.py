@@ -56,10 +56,10 @@ READS: dict[Kind, Reads] = {
     "reward": Reads((("backbone",), ("pairs",)), ("reference",)),
     "align": Reads(
         (("policy",), ("reference",), ("prompts",)),
-        ("reward", "demonstrations", "pairs", "completions"),
+        ("reward", "demonstrations", "pairs", "completions", "deployment"),
     ),
     "population": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
-    "evaluate": Reads((("policy",), ("reference",), ("reward",), ("prompts",)), ("judge",)),
+    "evaluate": Reads((("policy",), ("reference",), ("prompts",)), ("reward", "judge")),
 }
 
 
@@ -74,7 +74,7 @@ class RunSpec(BaseModel):
     kind: Kind
     run: int
     epoch: int
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     threads: int | None = None
     config: dict[str, Any]
     inputs: Annotated[dict[str, str], Field(default_factory=dict)]

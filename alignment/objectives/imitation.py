@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from alignment.config import RunSpec, SftConfig
 from alignment.distributed import shard
@@ -72,10 +73,23 @@ def with_template(policy: Policy, config: SftConfig) -> Policy:
     """The policy, reading prompts by the settings' template; it is saved with the tokenizer."""
     text = {"own": "", "alpaca": ALPACA, "custom": config.custom_template}[config.prompt_template]
     if text:
-        before, after = (repr(part) for part in text.split(PLACE))
-        said = "{{ messages[-1]['content'] }}"
-        policy.tokenizer.chat_template = "{{ " + before + " }}" + said + "{{ " + after + " }}"
+        policy.tokenizer.chat_template = chat_template(policy.tokenizer, text)
     return policy
+
+
+def chat_template(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """Jinja that writes every turn of the user's as `text` says, and others as they are, in paragraphs."""
+    before, after = (repr(part) for part in text.split(PLACE))
+    begins = tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+    start = repr(tokenizer.bos_token if begins else "")
+    return (
+        f"{{{{ {start} }}}}"
+        "{% for turn in messages %}"
+        "{% if turn['role'] == 'user' %}"
+        f"{{{{ {before} }}}}{{{{ turn['content'] }}}}{{{{ {after} }}}}"
+        "{% else %}{{ turn['content'] }}{{ '\n\n' }}{% endif %}"
+        "{% endfor %}"
+    )
 
 
 def imitation_step(policy: Policy, rows: Sequence[Written]) -> StepLoss:

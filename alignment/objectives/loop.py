@@ -12,7 +12,7 @@ largest distance from the scorer's is a metric of every step.
 import math
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +47,7 @@ from alignment.objectives.problem import (
 )
 from alignment.objectives.replay import answered_anew
 from alignment.objectives.saving import restore, save
-from alignment.objectives.steps import guarded_step, parts, token_kls
+from alignment.objectives.steps import guarded_step, token_kls
 from alignment.objectives.stored import groups, stored
 from alignment.policies import Policy
 from alignment.receipts import receipts, with_contract
@@ -55,7 +55,7 @@ from alignment.records import Estimate, PromptRecord, read_jsonl
 from alignment.reward import RewardModel
 from alignment.sampling import Rollouts, sample
 from alignment.sharding import SHARDING, load_whole
-from alignment.targets import save_target
+from alignment.targets import parts, save_target
 from alignment.texts import Written, written
 
 Progress = Generator[Event, str | None, None]
@@ -74,6 +74,7 @@ def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
     """What a run folder's inputs and these settings say; raises ConfigError where some are missing."""
     inputs = spec_inputs(spec, folder, config)
     prompts = list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts]
+    deployment = deployment_prompts(inputs, config)
     reference = Policy.load(inputs["reference"])
     check_device(config, reference.device)
     if config.lora_rank and inputs["reference"].resolve() == inputs["policy"].resolve():
@@ -81,10 +82,11 @@ def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
     set_up(reference, config, backward=False)
     reward = no_reward
     if config.reward_weight:
-        turns = [prompt.messages for prompt in prompts]
+        turns = [prompt.messages for prompt in prompts + deployment]
         reward = RewardModel.load(inputs["reward"]).knowing(reference, turns).score
     return Problem(
-        prompts=prompts,
+        prompts=prompts + deployment,
+        deployment=len(deployment),
         start=inputs["policy"],
         reference=reference,
         demonstrations=texts(spec, folder, reference) if config.demonstration_weight else (),
@@ -95,6 +97,17 @@ def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
         config=config,
         seed=spec.seed,
     )
+
+
+def deployment_prompts(inputs: Mapping[str, Path], config: AlignConfig) -> list[PromptRecord]:
+    """What the deployed policy will be asked, where that is known; raises ConfigError where nobody asks it."""
+    if "deployment" not in inputs:
+        return []
+    if not config.inference_weight:
+        raise ConfigError(
+            "There are prompts of the deployment, and the deployed model has no weight; give it one."
+        )
+    return list(read_jsonl(inputs["deployment"], PromptRecord))[: config.prompts]
 
 
 def texts(spec: RunSpec, folder: Path, reference: Policy) -> list[Written]:
@@ -127,7 +140,7 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     "save" sent in answer to a PhaseStarted or a StepDone saves a checkpoint and ends the run.
     """
     started = time.perf_counter()
-    check_processes(problem.config)
+    check_processes(problem)
     state, bit_exact = restore(problem, resume) if resume else (begin(problem), True)
     config = problem.config
     yield Ready(
@@ -164,13 +177,14 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
 
 
-def check_processes(config: AlignConfig) -> None:
+def check_processes(problem: Problem) -> None:
     """Raise ConfigError where several processes cannot share a step."""
-    size = world().size
-    if size > 1 and answered_anew(config) < size:
+    size, config = world().size, problem.config
+    fewest = min(problem.trained, problem.deployment or problem.trained)
+    if size > 1 and min(answered_anew(config), fewest) < size:
         raise ConfigError(
-            f"Each of the {size} processes needs a prompt of its own in every step; ask for more prompts "
-            "per step, or fewer processes."
+            f"Each of the {size} processes needs a prompt of its own in every step; ask for more prompts, "
+            "and more of them per step, or fewer processes."
         )
     if size == 1 or not os.environ.get(SHARDING):
         return
@@ -200,7 +214,7 @@ def draw_samples(
     problem: Problem, policy: Policy, step: int, stage: Literal["before", "after"]
 ) -> Iterator[SampleDrawn]:
     """One completion of each fixed prompt, always from the same random numbers."""
-    shown = problem.prompts[: problem.config.sample_prompts]
+    shown = problem.prompts[: min(problem.config.sample_prompts, problem.trained)]
     if not shown:
         return
     rollouts = sample(
@@ -250,7 +264,7 @@ def back_to_start(problem: Problem, state: State) -> None:
 
 def measure(problem: Problem, state: State) -> dict[str, Any]:
     """KL to the reference (Rao-Blackwell) and reward, from fresh completions of training prompts."""
-    places = range(min(MEASURED_PROMPTS, len(problem.prompts)))
+    places = range(min(MEASURED_PROMPTS, problem.trained))
     rollouts = sample(
         state.policy,
         [problem.ids[place] for place in places],
@@ -276,7 +290,7 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
             ).model_dump()
             for name, column in parts(problem.target, scored.values)
         },
-        **fit_summary(state),
+        **fit_summary(problem, state),
     }
 
 
@@ -291,11 +305,11 @@ def distance(problem: Problem, state: State, scored: Scored) -> dict[str, Any]:
     )
 
 
-def fit_summary(state: State) -> dict[str, Any]:
+def fit_summary(problem: Problem, state: State) -> dict[str, Any]:
     """Lambda of every wished mean with its interval, and what it achieved on the reference."""
     found: dict[str, Any] = {}
     for row in state.fit.get("wishes", []):
-        name, count = row["name"], len(state.reference_rewards)
+        name, count = row["name"], problem.trained
         found[f"lambda_{name}"] = Estimate(
             value=row["lambda"], low=row["low"], high=row["high"], n=count
         ).model_dump()

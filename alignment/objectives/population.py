@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from alignment.config import AlignConfig, PopulationConfig, RunSpec
+from alignment.config import PopulationConfig, RunSpec
 from alignment.distributed import all_max, all_sum, gathered, own, world
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError, OutOfMemoryError
@@ -51,7 +51,6 @@ from alignment.objectives.saving import restore_all, save_all
 from alignment.objectives.steps import (
     descend,
     described,
-    parts,
     prompts_of_step,
     rate_at,
     watch_budget,
@@ -60,7 +59,7 @@ from alignment.receipts import pool_receipts, with_contract, worst
 from alignment.sampling import sample
 from alignment.scoring import logps_to_learn_from
 from alignment.sharding import SHARDING
-from alignment.targets import save_target
+from alignment.targets import parts, save_target
 
 MISMATCH = "logp/mismatch"
 
@@ -106,7 +105,7 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
     "save" sent in answer to a PhaseStarted or a StepDone saves a checkpoint and ends the run.
     """
     started = time.perf_counter()
-    check_together(next(iter(problems.values())).config)
+    check_together(next(iter(problems.values())))
     if resume:
         states, bit_exact = restore_all(problems, resume)
         agents = [Agent(name, problems[name], state) for name, state in states.items()]
@@ -144,9 +143,9 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
     )
 
 
-def check_together(config: AlignConfig) -> None:
+def check_together(problem: Problem) -> None:
     """Raise ConfigError where several processes cannot share a step of a population."""
-    check_processes(config)
+    check_processes(problem)
     if world().size > 1 and os.environ.get(SHARDING):
         raise ConfigError(f"A population keeps whole models in every process; unset {SHARDING}.")
 

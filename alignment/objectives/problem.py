@@ -11,7 +11,7 @@ from torch import Tensor
 
 from alignment.computation import set_up
 from alignment.config import AlignConfig
-from alignment.errors import ConfigError, DataError, DivergedError
+from alignment.errors import DataError, DivergedError
 from alignment.estimators import ZCache
 from alignment.lora import WithoutAdapter, adapted, trained
 from alignment.moments import fit_moments
@@ -31,7 +31,10 @@ PROMPTS_AT_ONCE = 64  # of the reference phase
 
 @dataclass(frozen=True)
 class Problem:
-    """What a run aligns: prompts, where it starts from, and what it is drawn to."""
+    """What a run aligns: prompts, where it starts from, and what it is drawn to.
+
+    The last `deployment` of the prompts are asked of the deployed policy alone, and then it is asked no others.
+    """
 
     prompts: Sequence[PromptRecord]
     start: Path  # folder of the policy
@@ -41,16 +44,22 @@ class Problem:
     seed: int = 0
     demonstrations: Sequence[Written] = ()  # texts whose likelihood every update raises
     stored: Sequence["Stored"] = ()  # completions that others drew, in whole groups of a prompt
+    deployment: int = 0
     ids: list[list[int]] = field(init=False)  # of the prompts' tokens
     target: Target = field(init=False)
 
     def __post_init__(self) -> None:
-        if not self.prompts:
+        if len(self.prompts) <= self.deployment:
             raise DataError("There is no prompt to train on; add prompts to the train split.")
         ids = [self.reference.prompt_ids(prompt.messages) for prompt in self.prompts]
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "target", target_of(self.config, self.reward, self.reference))
         self.reference.model.requires_grad_(requires_grad=False)
+
+    @property
+    def trained(self) -> int:
+        """How many prompts the divergence in training is about, the first ones."""
+        return len(self.prompts) - self.deployment
 
 
 @dataclass
@@ -154,11 +163,7 @@ def fully_tuned(folder: Path, config: AlignConfig) -> Policy:
 
 def fresh(problem: Problem, policy: Policy, adapter: PeftModel | None = None) -> State:
     """The state before anything was drawn; raises ConfigError for a foreign tokenizer."""
-    if policy.tokenizer.get_vocab() != problem.reference.tokenizer.get_vocab():
-        raise ConfigError(
-            "The policy and the reference have different tokenizers; take the model that the "
-            "policy was trained from as the reference."
-        )
+    policy.check_prompts(problem.reference)
     generator = torch.Generator().manual_seed(problem.seed)
     head = value_head(problem, policy)
     optimizer = adam(policy, head, problem.config)
@@ -220,7 +225,10 @@ def keep_for_fit(problem: Problem, state: State, scored: Scored) -> None:
             [*([state.seen[name]] if name in state.seen else []), rows.cpu()]
         )
     if len(state.reference_rewards) == len(problem.prompts):
-        state.fit.update(fitted(problem, **state.seen))
+        # The means are wished for over the training prompts.
+        state.fit.update(
+            fitted(problem, **{name: rows[: problem.trained] for name, rows in state.seen.items()})
+        )
         tilts = state.seen["features"] @ torch.tensor(state.lambdas, dtype=torch.float64)
         everyone = range(len(problem.prompts))
         learn_z(problem, state.z, everyone, (state.seen["log_weights"] + tilts).flatten())

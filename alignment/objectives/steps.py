@@ -31,7 +31,7 @@ from alignment.scoring import (
     shared_batches,
     token_logps,
 )
-from alignment.targets import Target, Values
+from alignment.targets import parts
 
 
 class Lesson(NamedTuple):
@@ -66,8 +66,11 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
     """Draw, score, and move the policy; the metrics of the step."""
     started = time.perf_counter()
     config = problem.config
-    chosen = prompts_of_step(problem, state.step)
-    drawn = [draw(problem, state, chosen, term) for term in terms_of(config)]
+    chosen, *_ = asked = prompts_of_terms(problem, state.step)
+    drawn = [
+        draw(problem, state, places, term)
+        for places, term in zip(asked, terms_of(config), strict=True)
+    ]
     watch_budget(problem, state, drawn[0].scored, len(chosen))
     rate = rate_at(config, state.step)
     first = lessons = lessons_of(problem, state, chosen, drawn)
@@ -75,8 +78,8 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
     for turn in range(1, config.updates_per_step):
         lessons = grown_old(problem, state, chosen, lessons, drawn)
         moved.append(update(problem, state, lessons, rate, turn))
-    for term in drawn:
-        learn_z(problem, state.z, chosen, term.scored.log_weights)
+    for places, one in zip(asked, drawn, strict=True):
+        learn_z(problem, state.z, places, one.scored.log_weights)
     remember(config, state, chosen, drawn[0].scored)
     state.step += 1
     state.mismatch = max(state.mismatch, moved[0]["logp/mismatch"])
@@ -132,8 +135,9 @@ def update(
         nll = imitate(problem, state, state.step * config.updates_per_step + turn)
         means["nll/demonstrations"] = nll
         loss += config.demonstration_weight * nll
+    mismatch = max(part.mismatch.item() for part in parts)
     norm = descend(config, state, loss, rate)
-    return {"loss": loss, "grad/norm": norm, "logp/mismatch": parts[0].mismatch.item(), **means}
+    return {"loss": loss, "grad/norm": norm, "logp/mismatch": mismatch, **means}
 
 
 def descend(config: AlignConfig, state: State, loss: float, rate: float) -> float:
@@ -272,14 +276,15 @@ def described(scored: Scored, u: Tensor, divergence: Divergence, known: Tensor) 
     }
 
 
-def parts(target: Target, values: Values) -> Iterator[tuple[str, Tensor]]:
-    """What the target asks beside the reward: (n,) constraints met, features with a wished mean."""
-    if target.constraints:
-        yield "constraints/met", values.satisfied.prod(1)
-    for wish, column in zip(target.wishes, values.features.T, strict=True):
-        yield f"feature/{wish.name}", column
-
-
 def prompts_of_step(problem: Problem, step: int) -> list[int]:
     """Numbers of the prompts that the step draws completions of."""
-    return places_of_turn(step, answered_anew(problem.config), len(problem.prompts), problem.seed)
+    return places_of_turn(step, answered_anew(problem.config), problem.trained, problem.seed)
+
+
+def prompts_of_terms(problem: Problem, step: int) -> list[list[int]]:
+    """The same for each term: the deployed policy has prompts of its own where some are known."""
+    chosen = prompts_of_step(problem, step)
+    size, seed = answered_anew(problem.config), problem.seed
+    served = places_of_turn(step, size, problem.deployment, seed) if problem.deployment else None
+    others = chosen if served is None else [problem.trained + place for place in served]
+    return [chosen, *[others for _ in terms_of(problem.config)[1:]]]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from alignment.errors import DataError
 from alignment.policies import Policy
@@ -18,18 +19,16 @@ BATCH = 16  # prompts
 USUAL = 0.95  # share of the labelled completions that the reference's may be as long as
 
 
-@torch.no_grad()
-def standardised(model: RewardModel, sequences: Sequence[Sequence[int]]) -> RewardModel:
-    """The model with mean 0 and deviation 1 on these texts: beta means the same everywhere."""
-    raw = model.raw(sequences)
+def standardised(model: RewardModel, raw: Tensor) -> RewardModel:
+    """The model with mean 0 and deviation 1 where its heads say raw (n, heads): beta means the same everywhere."""
     scale = max(raw.mean(1).std().item(), 1e-6)
     return replace(model, center=tuple(raw.mean(0).tolist()), scale=scale)
 
 
 def reference_texts(
     model: RewardModel, folder: Path, labels: Sequence[LabelRecord], seed: int
-) -> list[list[int]]:
-    """Completions that the model in `folder` draws for labelled prompts, as `model` reads them.
+) -> list[tuple[str, list[int]]]:
+    """Completions that the model in `folder` draws for labelled prompts, as `model` reads them, by prompt.
 
     They end, or are cut where most labelled completions have ended. Raises DataError where the model
     draws none, or the prompts leave it no room.
@@ -47,7 +46,7 @@ def reference_texts(
     generator = torch.Generator().manual_seed(seed)
     read = []
     for prompt, text in drawn(reference, asked[:PROMPTS], limit, generator):
-        read.append(model.read(prompt.messages, text)[0])
+        read.append((prompt.key, model.read(prompt.messages, text)[0]))
     return read
 
 

@@ -21,7 +21,8 @@ from alignment.reward.fitting import steps_of
 from alignment.reward.labels import contradicted, divided, learnable, pairs_in
 from alignment.reward.learning import Learned, Learner, Trial
 from alignment.reward.measures import measures
-from alignment.reward.model import RewardModel
+from alignment.reward.model import RewardModel, cautious
+from alignment.reward.tilt import ess_by_beta
 from alignment.reward.validation import trials, validated
 
 PLURALS = {"tie": "ties", "ranking": "rankings", "thumb": "thumbs", "rating": "ratings"}
@@ -40,13 +41,14 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     yield PhaseStarted(name=own.name)
     learned = yield from learner.learn(own)
     yield PhaseStarted(name="measuring")
-    model = finished(learned, own.fitted, spec, folder)
+    model, tilts = finished(learned, known_texts(learned, own.fitted, spec, folder))
     found, summary = measures(model, learned.observation, learned.held)
     summary |= yield from validated(learner, more, own, found)
     summary |= counts(own)
     summary["labels_cut"] = sum(example.cut for example in learned.fitted + learned.held)
     summary["parameters"] = sum(weight.numel() for weight in model.parameters())
     summary |= {"center": sum(model.center) / len(model.center), "scale": model.scale}
+    summary["ess_by_beta"] = tilts
     if found.pairs:
         summary |= {**calibration(found), "accuracy_by": accuracy_by(found, labels)}
         model = replace(model, temperature=temperature_of(found.margins))
@@ -57,19 +59,28 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     yield Finished(summary=summary)
 
 
+@torch.no_grad()
 def finished(
+    learned: Learned, texts: Sequence[tuple[str, list[int]]]
+) -> tuple[RewardModel, list[tuple[float, float]]]:
+    """The model with its zero, its unit and its caution, and how far it would tilt these texts at each beta."""
+    keys, sequences = zip(*texts, strict=True)
+    raw = learned.model.raw(sequences)
+    caution = learned.observation.config.caution
+    model = replace(standardised(learned.model, raw), caution=caution)
+    return model, ess_by_beta(cautious(model.standard(raw), caution), keys)
+
+
+def known_texts(
     learned: Learned, labels: Sequence[LabelRecord], spec: RunSpec, folder: Path
-) -> RewardModel:
-    """The model with its zero, its unit and its caution."""
-    config = learned.observation.config
-    if config.centring == "labelled":
-        texts = [ids for example in learned.fitted for ids in example.texts]
-    else:
-        role = "reference" if "reference" in spec.inputs else "backbone"
-        if role == "backbone" and learned.model.pooling is not None:
-            raise ConfigError("The backbone is an encoder and draws no samples; name a reference.")
-        texts = reference_texts(learned.model, folder / spec.inputs[role], labels, spec.seed)
-    return replace(standardised(learned.model, texts), caution=config.caution)
+) -> list[tuple[str, list[int]]]:
+    """Completions, by prompt, that give the reward its zero and its unit, as the model reads them."""
+    if learned.observation.config.centring == "labelled":
+        return [(one.prompt_key, ids) for one in learned.fitted for ids in one.texts]
+    role = "reference" if "reference" in spec.inputs else "backbone"
+    if role == "backbone" and learned.model.pooling is not None:
+        raise ConfigError("The backbone is an encoder and draws no samples; name a reference.")
+    return reference_texts(learned.model, folder / spec.inputs[role], labels, spec.seed)
 
 
 def counts(own: Trial) -> dict[str, int]:

@@ -302,7 +302,7 @@ def test_prompts_are_stored_as_records(call, prompts, policy_folder, tmp_path):
 
 
 def test_receipts_check_the_settings_that_are_given(capsys, tmp_path):
-    (tmp_path / "settings.yaml").write_text("divergence: forward_kl\nbeta: 0.5")
+    (tmp_path / "settings.yaml").write_text("divergence: forward_kl\nmust_contain: please")
     assert main(["receipts", "--config", str(tmp_path / "settings.yaml"), "--soften=0.1"]) == 0
     words, figures = capsys.readouterr().out.splitlines()
     assert words.startswith("Exact to")

@@ -1,6 +1,7 @@
 import pytest
+from sacrebleu import sentence_bleu
 
-from alignment.diversity import distinct_2, diversity, jackknife
+from alignment.diversity import distinct_2, diversity, jackknife, self_bleu
 
 
 def test_a_model_that_repeats_itself_is_less_diverse():
@@ -34,3 +35,24 @@ def test_the_jackknife_of_a_mean_is_its_t_interval():
 
 def test_one_prompt_has_no_interval():
     assert diversity([([1, 2, 3], [1, 2, 3])])["distinct_2_ratio"].low is None
+
+
+def test_answers_that_are_alike_have_a_self_bleu_of_one_and_strangers_none():
+    alike, strangers, some = (
+        ["we would be glad to help", "we would be glad to help"],
+        ["we would be glad to help", "nothing of that sort exists"],
+        ["we would be glad to help", "we would be sorry to help"],
+    )
+    found = self_bleu([alike, strangers, some, ["", ""]])
+    assert found[0] == pytest.approx(1)
+    assert found[1] < 0.1 < found[2] < 0.9
+    assert found[3] == 0
+
+
+def test_self_bleu_is_the_mean_of_each_answer_beside_the_others():
+    texts = ["a b c d e", "a b c x y", "q r s t u"]
+    scores = [
+        sentence_bleu(one, [t for t in texts if t != one], use_effective_order=True).score / 100
+        for one in texts
+    ]
+    assert self_bleu([texts]) == [pytest.approx(sum(scores) / 3)]

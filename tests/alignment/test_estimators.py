@@ -13,6 +13,7 @@ from alignment.estimators import (
     grouped_interval,
     log_mean_exp,
     paired_estimate,
+    pareto_shape,
 )
 
 
@@ -83,3 +84,21 @@ def test_intervals_cover_as_often_as_they_say(generator):
     found = [estimate(row) for row in draws.tolist()]
     covered = sum(e.low <= 0 <= e.high for e in found) / len(found)
     assert 0.93 < covered < 0.97
+
+
+@pytest.mark.parametrize("shape", [0.2, 0.6, 1.1])
+def test_the_pareto_shape_of_weights_is_found(generator, shape):
+    """Weights (1 - U)^-k have a Pareto tail of shape k; the prior pulls a little towards 1/2."""
+    uniform = torch.rand(1_000_000, generator=generator, dtype=torch.float64)
+    found = pareto_shape(-shape * torch.log1p(-uniform))
+    assert found == pytest.approx(shape, abs=0.1)
+
+
+def test_the_pareto_shape_does_not_depend_on_the_scale(generator):
+    log_weights = torch.randn(500, generator=generator, dtype=torch.float64)
+    assert pareto_shape(log_weights + 800) == pytest.approx(pareto_shape(log_weights))
+
+
+def test_equal_weights_have_no_tail_and_few_have_none_to_fit():
+    assert pareto_shape(torch.zeros(64)) == 0
+    assert math.isnan(pareto_shape(torch.zeros(20)))

@@ -1,12 +1,13 @@
 import json
+import math
 from itertools import product
 
 import pytest
 import torch
 
 from alignment import evaluation
-from alignment.config import EvaluateConfig, RunSpec
-from alignment.errors import ConfigError
+from alignment.config import AlignConfig, EvaluateConfig, RunSpec
+from alignment.errors import ConfigError, DataError
 from alignment.estimators import log_mean_exp
 from alignment.evaluation import estimable, evaluate, wins
 from alignment.events import SampleDrawn, StepDone
@@ -14,6 +15,7 @@ from alignment.policies import Policy
 from alignment.records import (
     Message,
     PromptRecord,
+    Receipts,
     ScoredSample,
     prompt_key,
     read_jsonl,
@@ -21,6 +23,8 @@ from alignment.records import (
 )
 from alignment.reward import RewardModel
 from alignment.sampling import sample
+from alignment.targets import load_target, save_target
+from alignment.texts import rollouts_of, written
 from tests.alignment.conftest import tiny_policy
 
 WORDS = ["good", "bad", "day", "night", "sun", "rain"]
@@ -47,10 +51,12 @@ def folder(tmp_path_factory, prompts):
     return folder
 
 
-def run(folder, *, policy="reference", judge="utility", **config):
+def run(folder, *, policy="reference", judge="utility", reward=True, **config):
     names = {"policy": policy, "reference": "reference", "reward": "reward", "judge": "reward"}
     if judge != "held_out_labels":
         del names["judge"]
+    if not reward:
+        del names["reward"]
     inputs = {role: str(folder / name) for role, name in names.items()}
     config = {"max_new_tokens": 6, "judge": judge, **config}
     spec = RunSpec(
@@ -73,6 +79,11 @@ def against_other(folder):
     return run(folder, policy="other", judge="held_out_labels")
 
 
+def numbers(summary):
+    """The values of the Estimates."""
+    return {k: e["value"] for k, e in summary.items() if isinstance(e, dict) and "low" in e}
+
+
 def covers(estimate, value):
     return estimate["low"] <= value <= estimate["high"]
 
@@ -86,8 +97,8 @@ def test_a_model_ties_with_itself(against_itself):
 
 
 def test_the_prompt_is_the_unit_of_every_interval(against_itself, prompts):
-    counts = {name: e["n"] for name, e in against_itself.items() if isinstance(e, dict)}
-    of_target = {"log_z", "divergence", "alignment_gap", "ess_fraction"}
+    counts = {name: e["n"] for name, e in against_itself.items() if name in numbers(against_itself)}
+    of_target = set(evaluation.NEED_WEIGHTS)
     assert {counts.pop(name) for name in of_target} == {evaluation.TARGET_PROMPTS}
     assert set(counts.values()) == {len(prompts)}
 
@@ -156,14 +167,23 @@ def test_log_z_agrees_with_the_references_own_samples(folder, prompts, against_i
 
 
 def test_the_gap_to_the_target_is_beta_times_log_z_less_the_objective(against_itself):
-    s = {name: e["value"] for name, e in against_itself.items() if isinstance(e, dict)}
-    assert 0 < s["alignment_gap"] < EvaluateConfig().beta * 3
-    assert 0 < s["divergence"] < 0.5
+    s = numbers(against_itself)
+    beta = EvaluateConfig().beta
+    # J = beta E[log P / policy], the lower bound of beta log Z; KL(policy || target) from the same samples.
+    assert s["alignment_gap"] == pytest.approx(beta * (s["log_z"] - s["elbo"]))
+    assert s["alignment_gap"] == pytest.approx(beta * s["target_reverse_kl"])
+    assert 0 < s["alignment_gap"] < beta * 3
+    assert 0 < s["divergence"] == s["target_jensen_shannon"] < 0.5
 
 
 @pytest.mark.parametrize(("ess", "known"), [(0.05, False), (0.2, False), (0.4, True)])
 def test_log_z_needs_a_tenth_of_the_samples_and_twenty(ess, known):
-    assert estimable(ess) is known
+    assert estimable([ess] * 32) is known
+
+
+def test_a_few_prompts_with_uneven_weights_are_let_pass():
+    assert estimable([0.5] * 29 + [0.02] * 3)
+    assert not estimable([0.9] * 16 + [0.02] * 16)  # which are even enough on average
 
 
 def test_what_cannot_be_estimated_has_no_interval(monkeypatch, folder):
@@ -176,3 +196,124 @@ def test_what_cannot_be_estimated_has_no_interval(monkeypatch, folder):
 
 def test_a_win_is_one_a_tie_half_and_a_loss_nothing():
     assert wins(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 2.0]])).tolist() == [[1, 0, 1, 0.5]]
+
+
+@pytest.fixture
+def aimed(folder, tmp_path):
+    """Evaluates the other policy as if it had been aimed at a target."""
+
+    def start(settings, lambdas=(), *, reward=True, **config):
+        save_target(AlignConfig(**settings), lambdas, folder / "other")
+        try:
+            return run(folder, policy="other", reward=reward, **config)[-1].summary
+        finally:
+            (folder / "other" / "target.json").unlink()
+
+    return start
+
+
+def test_a_policy_is_measured_by_what_it_was_aimed_at(aimed, against_other):
+    plain = against_other[-1].summary
+    other = aimed({"beta": 0.7, "divergence": "total_variation"}, judge="held_out_labels")
+    assert (other["beta"], other["divergence_name"]) == (0.7, "total_variation")
+    assert (plain["beta"], plain["divergence_name"]) == (0.35, "jensen_shannon")
+    assert other["divergence"]["value"] == other["target_total_variation"]["value"]
+    assert other["log_z"]["value"] != plain["log_z"]["value"]
+    assert other["reward_gain"] == plain["reward_gain"]
+
+
+def test_objectives_beside_f_dpg_minimise_reverse_kl(aimed):
+    found = aimed({"objective": "rloo"})
+    assert found["divergence_name"] == "reverse_kl"
+    assert found["divergence"]["value"] == found["target_reverse_kl"]["value"]
+
+
+def test_rules_are_part_of_the_reward(aimed):
+    """A reward of words alone is what the answers' texts say."""
+    found = aimed({"reward_weight": 0, "more_rules": "2 words"}, reward=False)
+    counted = found["reward_after"]["value"] / 2
+    assert 0 < counted < found["length_after"]["value"]
+
+
+def test_constraints_and_wished_means_are_measured(aimed):
+    target = {"reward_weight": 0, "must_contain": "sun", "soften": 0.2, "more_wishes": "3 words"}
+    found = aimed(target, [0.1], reward=False)
+    assert 0 < found["constraints_met_after"]["value"] < 1
+    assert {"feature_words_before", "feature_words_after"} <= set(found)
+    assert not {"reward_after", "reward_gain"} & set(found)
+    assert found["alignment_gap"]["value"] > 0
+
+
+def test_prompts_without_an_answer_in_the_target_are_left_out(aimed):
+    found = aimed({"reward_weight": 0, "must_contain": "good bad"}, reward=False)
+    assert found["log_z"]["n"] < found["ess_fraction"]["n"] == evaluation.TARGET_PROMPTS
+    assert found["log_z"]["low"] is None
+    assert all(math.isfinite(value) for value in numbers(found).values() if value is not None)
+
+
+def test_a_target_that_no_answer_meets_is_no_number(aimed):
+    found = aimed({"reward_weight": 0, "must_contain": "no such words"}, reward=False)
+    assert "log_z" not in found
+    assert found["constraints_met_after"]["value"] == 0
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_deployed_policy_is_measured_beside_the_trained_one(aimed):
+    served = {"inference_weight": 0.5, "inference_temperature": 0.3}
+    found = aimed(served)
+    assert found["entropy_served"]["high"] < found["entropy_after"]["low"]
+    assert found["divergence_served"]["value"] > 0
+    assert "win_rate_served" in found
+    same = aimed({"inference_weight": 0.5, "inference_weights": "int8"})
+    assert same["entropy_served"]["value"] == pytest.approx(same["entropy_after"]["value"], rel=0.1)
+
+
+def test_a_reward_that_was_aimed_at_has_to_be_named(aimed):
+    with pytest.raises(ConfigError, match="name the reward model"):
+        aimed({}, reward=False)
+
+
+def test_a_target_that_cannot_be_read_is_refused(folder, tmp_path):
+    (tmp_path / "target.json").write_text('{"config": {"beta": "much"}}')
+    with pytest.raises(DataError, match=r"target.json .* this version reads"):
+        load_target(tmp_path)
+
+
+def test_an_evaluation_keeps_its_receipts(against_itself):
+    found = Receipts.model_validate(against_itself["receipts"])
+    assert found.good
+    assert found.gradient < 1e-12
+    assert 0 < found.mismatch < 1e-4
+
+
+def test_models_of_other_tokens_are_not_compared(folder, tmp_path):
+    other = tiny_policy()
+    other.tokenizer.add_tokens(["snow"])
+    other.save(folder / "foreign")
+    with pytest.raises(ConfigError, match="different tokenizers"):
+        run(folder, policy="foreign")
+
+
+def test_a_reward_model_reads_prompts_of_both_templates(folder):
+    """A policy that was fine-tuned with another template gets rewards of the same conversations."""
+    policy = tiny_policy(seed=1)
+    policy.tokenizer.chat_template = "{{ 'now ' }}{{ messages[-1]['content'] }}{{ ' day' }}"
+    policy.save(folder / "templated")
+    spec = RunSpec(
+        kind="evaluate",
+        run=1,
+        epoch=1,
+        config={"judge": "none"},
+        inputs={
+            "policy": str(folder / "templated"),
+            "reference": str(folder / "reference"),
+            "reward": str(folder / "reward"),
+        },
+    )
+    turns = (Message(role="user", content="sun rain"),)
+    prompt = PromptRecord(key=prompt_key(turns), messages=turns)
+    players = evaluation.load_players(spec, folder, EvaluateConfig(judge="none"), [prompt])
+    rollouts = rollouts_of(players.policy, [written(players.policy, turns, "good")])
+    reward = RewardModel.load(folder / "reward")
+    expected = reward.score_texts([turns], ["good"])
+    torch.testing.assert_close(players.target.reward(players.policy, rollouts), expected)

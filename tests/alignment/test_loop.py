@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from alignment.config import AlignConfig, DivergenceName
+from alignment.config import AlignConfig, DivergenceName, RunSpec
+from alignment.distributed import World
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError, DataError, DivergedError
 from alignment.events import (
@@ -19,11 +20,11 @@ from alignment.events import (
 )
 from alignment.objectives.demonstrations import imitate
 from alignment.objectives.laps import places_of_turn
-from alignment.objectives.loop import tune
+from alignment.objectives.loop import check_processes, read_problem, tune
 from alignment.objectives.problem import Problem, begin, prepare
-from alignment.objectives.steps import prompts_of_step, train_step
+from alignment.objectives.steps import prompts_of_step, prompts_of_terms, train_step
 from alignment.policies import Policy
-from alignment.records import Message, PromptRecord, prompt_key
+from alignment.records import Message, PromptRecord, prompt_key, write_jsonl
 from alignment.scoring import completion_token_logps
 from alignment.texts import rollouts_of, written
 from alignment.toy import outcomes
@@ -385,3 +386,50 @@ def test_every_prompt_comes_once_per_lap_in_a_seeded_order(problem):
     laps = [place for step in steps for place in step]
     assert sorted(laps[:6]) == sorted(laps[6:]) == list(range(6))
     assert laps[:6] != laps[6:]
+
+
+SERVED = {"inference_weight": 0.7, "inference_temperature": 0.6}
+
+
+def test_the_deployed_policy_has_prompts_of_its_own(problem):
+    """The last prompts are those of the deployment: only the deployed term draws, and learns Z, there."""
+    one = replace(problem(count=10, **SERVED, prompts_per_step=3), deployment=4)
+    state = begin(one)
+    prepare(one, state)
+    known = {key: count for key, (_, count) in state.z.state_dict().items()}
+    assert set(known.values()) == {4}  # the reference answers all of them
+    seen = [set(prompts_of_terms(one, step)[term]) for term in (0, 1) for step in range(2)]
+    assert seen[0] | seen[1] == set(range(6))
+    assert all(places <= set(range(6, 10)) for places in seen[2:])
+    train_step(one, state)
+    grown = {key for key, (_, count) in state.z.state_dict().items() if count > known[key]}
+    assert grown == {one.prompts[place].key for place in seen[0] | seen[2]}
+    assert len(grown) == 6
+
+
+def test_without_prompts_of_the_deployment_both_terms_have_the_same(problem):
+    one = problem(**SERVED)
+    first, second = prompts_of_terms(one, 3)
+    assert first == second == prompts_of_step(one, 3)
+
+
+def test_prompts_of_a_deployment_without_weight_are_refused(policy_folder, tmp_path):
+    rows = records(4)
+    for name in ("prompts", "deployment"):
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    inputs = {"policy": str(policy_folder), "reference": str(policy_folder)}
+    inputs |= {name: f"{name}.jsonl" for name in ("prompts", "deployment")}
+    spec = RunSpec(kind="align", run=1, epoch=1, config={}, inputs=inputs)
+    target = {"reward_weight": 0, "more_rules": "1 words"}
+    found = read_problem(spec, tmp_path, AlignConfig(**target, **SERVED))
+    assert (len(found.prompts), found.trained, found.deployment) == (8, 4, 4)
+    with pytest.raises(ConfigError, match="the deployed model has no weight"):
+        read_problem(spec, tmp_path, AlignConfig(**target))
+
+
+def test_every_process_needs_a_prompt(problem, monkeypatch):
+    monkeypatch.setattr("alignment.objectives.loop.world", lambda: World(0, 3))
+    check_processes(problem(count=3))
+    for few in (problem(count=2), replace(problem(count=6, **SERVED), deployment=2)):
+        with pytest.raises(ConfigError, match="needs a prompt of its own"):
+            check_processes(few)

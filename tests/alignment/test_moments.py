@@ -90,3 +90,14 @@ def test_prompts_where_nothing_is_possible_take_no_part():
     weights[1] = -torch.inf
     found = fit(torch.cat([binary(0.2), binary(0.9)]), [0.5], weights)
     assert found.lambdas.item() == pytest.approx(math.log(4), abs=1e-8)
+
+
+def test_draws_in_which_a_prompt_has_no_weight_leave_an_interval(generator):
+    """Of few prompts samples are drawn again, and the only ones that count may not be among them."""
+    weights = torch.zeros(4, 200)
+    weights[0, 1:] = -torch.inf
+    features = (torch.rand(4, 200, 1, generator=generator) < 0.4).double()
+    features[0, 0] = 1
+    found = fit(features, [0.6], weights)
+    assert found.low.isfinite()
+    assert found.low < found.lambdas < found.high

@@ -1,17 +1,27 @@
 """Policies from pairs and from demonstrations, by the trainer's own way in."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
 from pydantic import ValidationError
+from tokenizers.processors import TemplateProcessing
 
 from alignment.config import CONFIGS, OFFLINE, PreferConfig, RunSpec, SftConfig
 from alignment.divergences import DIVERGENCES
 from alignment.errors import ConfigError, DataError
 from alignment.objectives.fitting import scored
-from alignment.objectives.imitation import imitation_step
-from alignment.objectives.offline import losses, mismatched, pairs_of, thumb_step, thumbs_of
+from alignment.objectives.imitation import imitation_step, with_template
+from alignment.objectives.offline import (
+    losses,
+    measures,
+    mismatched,
+    pairs_of,
+    ratios,
+    thumb_step,
+    thumbs_of,
+)
 from alignment.policies import Policy
 from alignment.preferences import kto_losses
 from alignment.records import DemonstrationRecord, Message, ThumbRecord, write_jsonl
@@ -133,6 +143,32 @@ def test_the_loss_of_thumbs_is_that_of_their_log_ratios(policy, thumbs):
     assert metrics["kl/mismatched"] == pytest.approx(kl.item())
 
 
+def test_a_completion_is_compared_beside_another_prompt(policy):
+    other = tiny_policy(seed=3)
+    asked = [("sun", "day"), ("sun", "night"), ("rain", "good")]
+    rows = [written(policy, (Message(role="user", content=c),), text) for c, text in asked]
+    swapped = [replace(rows[i], prompt=rows[j].prompt) for i, j in ((0, 2), (1, 2), (2, 0))]
+    expected = (scored(other, swapped) - scored(policy, swapped)).mean()
+    torch.testing.assert_close(mismatched(other, policy, rows), expected)
+    assert mismatched(other, policy, rows[:2]) == 0
+    assert mismatched(other, policy, rows[:1]) == 0
+
+
+@pytest.mark.parametrize("divergence", OFFLINE)
+def test_the_held_out_loss_is_of_the_divergence_that_was_trained(policy, pairs, divergence):
+    other = tiny_policy(seed=3)
+    some = pairs_of(policy, pairs[:6])
+    found = measures(other, some, config := PreferConfig(divergence=divergence, beta=0.7))
+    chosen, rejected = ratios(other, some)
+    expected = losses(chosen, rejected, torch.zeros(()), config)
+    keys = {pair.key for pair in some}
+    by_prompt = [
+        [x for x, p in zip(expected.tolist(), some, strict=True) if p.key == k] for k in keys
+    ]
+    means = [sum(row) / len(row) for row in by_prompt]
+    assert found["nll"]["value"] == pytest.approx(sum(means) / len(means), rel=1e-5)
+
+
 def test_thumbs_are_for_kto_and_of_both_kinds(run, thumbs):
     with pytest.raises(ConfigError, match="KTO alone"):
         run("prefer", thumbs)
@@ -175,6 +211,33 @@ def test_a_template_stays_with_the_model(run, pairs, tmp_path):
     )
     assert rendered == template.replace("{prompt}", "sun's day")
     assert policy.text(ids).startswith("now")
+
+
+def test_alpaca_s_template_writes_every_turn(policy):
+    """Typed from the prompt of Alpaca for instructions without input, but for its preamble."""
+    tokenizer = with_template(policy, SftConfig(prompt_template="alpaca")).tokenizer
+    said = [("system", "be good"), ("user", "sun"), ("assistant", "day"), ("user", "rain")]
+    turns = [{"role": role, "content": content} for role, content in said]
+    rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert rendered == (
+        "be good\n\n### Instruction:\nsun\n\n### Response:\nday\n\n"
+        "### Instruction:\nrain\n\n### Response:\n"
+    )
+
+
+def test_a_template_begins_as_the_tokenizer_begins(policy):
+    tokenizer = policy.tokenizer
+    tokenizer.chat_template = None
+    mark = tokenizer.eos_token
+    tokenizer.add_special_tokens({"bos_token": mark})
+    tokenizer._tokenizer.post_processor = TemplateProcessing(
+        single=f"{mark} $A", pair=f"{mark} $A $B", special_tokens=[(mark, tokenizer.eos_token_id)]
+    )
+    before = policy.prompt_ids([Message(role="user", content="sun")])
+    with_template(policy, SftConfig(prompt_template="custom", custom_template="{prompt} b"))
+    after = policy.prompt_ids([Message(role="user", content="sun")])
+    assert before[0] == after[0] == tokenizer.eos_token_id
+    assert tokenizer.eos_token_id not in after[1:]
 
 
 def test_a_template_without_a_place_is_refused():

@@ -5,8 +5,9 @@ import torch
 from transformers import GPT2Config
 
 from alignment.errors import ConfigError, DataError
-from alignment.policies import Policy
+from alignment.policies import Policy, answer_ids
 from alignment.records import Message
+from alignment.starter import build_tokenizer
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 
 TALK = [Message(role="system", content="good day"), Message(role="user", content="please now")]
@@ -75,3 +76,34 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path):
 def test_pad_may_be_the_end_token():
     policy = tiny_policy(pad_is_end=True)
     assert policy.tokenizer.pad_token_id == policy.eos_id
+
+
+def test_without_a_template_an_answer_begins_with_a_space():
+    """As byte-level models write it after "Assistant:"; what is learned is what would be drawn."""
+    tokenizer = build_tokenizer(["Assistant: good day", "good day Assistant:"], 400)
+    tokenizer.chat_template = None
+    ids = answer_ids(tokenizer, "good day")
+    assert tokenizer.decode(ids) == " good day"
+    before = tokenizer("Assistant:")["input_ids"]
+    assert before + ids == tokenizer("Assistant: good day")["input_ids"]
+    assert answer_ids(tokenizer, "") == []
+    tokenizer.chat_template = "{{ messages[-1]['content'] }}"
+    assert tokenizer.decode(answer_ids(tokenizer, "good day")) == "good day"
+
+
+def test_a_template_that_does_not_take_the_conversation_is_named(policy):
+    policy.tokenizer.chat_template = "{{ raise_exception('no system turn here') }}"
+    with pytest.raises(DataError, match="of system, user: no system turn here"):
+        policy.prompt_ids(TALK)
+
+
+def test_a_reference_must_read_the_same_tokens_and_prompts(policy):
+    other = tiny_policy()
+    policy.check_prompts(other)
+    other.tokenizer.chat_template = "{{ messages[-1]['content'] }}"
+    policy.check_tokens(other)
+    with pytest.raises(ConfigError, match="prompts by different templates"):
+        policy.check_prompts(other)
+    other.tokenizer.add_tokens(["snow"])
+    with pytest.raises(ConfigError, match="different tokenizers"):
+        policy.check_tokens(other)

@@ -196,7 +196,9 @@ def test_every_agent_comes_to_the_target(problems, tmp_path):
 
 @pytest.mark.parametrize("estimator", ["score", "surrogate"])
 def test_old_samples_bring_them_there_too(problems, tmp_path, estimator):
-    limits = {"weight_limit": 2.5, "pseudo_reward_limit": 2, "kl_budget": 999}
+    limits = {"pseudo_reward_limit": 2, "kl_budget": 999}
+    if estimator == "score":
+        limits["weight_limit"] = 2.5
     settings = {"steps": 20, "updates_per_step": 2, "beta": 0.2, "max_new_tokens": 2}
     found = problems(estimator=estimator, **limits, **settings)
     events = list(tune(found, tmp_path))

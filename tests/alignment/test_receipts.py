@@ -26,6 +26,7 @@ OPTIONS = {
     "surrogate": {"estimator": "surrogate"},
     "rao_blackwell": REVERSE,
     "old samples": {"updates_per_step": 8, "weight_limit": 1, "pseudo_reward_limit": 0.1},
+    "replay": {"replay_share": 0.5},
     "rloo": {"objective": "rloo", "updates_per_step": 2, "share_of": "please"},
     "deployed": {
         "inference_weight": 0.6,
@@ -127,6 +128,11 @@ BROKEN = {
         "alignment.objectives.divergence.importance",
         lambda shift, limit: (torch.ones_like(shift), shift.isnan()),
         {"updates_per_step": 2},
+    ),
+    "replayed samples have no weights": (
+        "alignment.objectives.divergence.importance",
+        lambda shift, limit: (torch.ones_like(shift), shift.isnan()),
+        {"replay_share": 0.5},
     ),
     "the constraint is ignored": (
         "alignment.objectives.divergence.pseudo_rewards",

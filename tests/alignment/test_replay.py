@@ -114,7 +114,7 @@ def test_each_half_has_the_gradient_it_has_alone(changed):
 @pytest.mark.parametrize("name", get_args(DivergenceName))
 def test_at_the_target_old_samples_pull_nowhere(name):
     """Each completion's part is 0 there, not only their mean: what was noise when drawn is gone."""
-    one, state = toy(divergence=name, replay_share=0.0)
+    one, state = toy(divergence=name, replay_share=0.0, replay_steps=4)
     target, state.policy = state.policy, toy_policy(seed=2)
     old = draw(one, state, [0, 1], Term())
     state.policy = target

@@ -153,7 +153,7 @@ def test_rewards_are_centred_on_the_reference_s_samples(tmp_path):
     run(tmp_path, LABELS, epochs=1, centring="reference", seed=3)
     model = RewardModel.load(tmp_path / "output")
     fitted, _ = divided(LABELS, 0.3)
-    texts = reference_texts(model, tmp_path / "backbone", fitted, seed=3)
+    texts = [ids for _, ids in reference_texts(model, tmp_path / "backbone", fitted, seed=3)]
     scores = model.score_ids(texts)
     assert len(texts) == 4 * len({label.prompt.key for label in fitted})
     assert scores.mean().item() == pytest.approx(0, abs=1e-4)

@@ -10,6 +10,7 @@ from alignment.sampling import sample
 from alignment.scoring import (
     batches,
     completion_logits,
+    completion_token_entropies,
     completion_token_kls,
     completion_token_logps,
     token_logps,
@@ -132,3 +133,12 @@ def test_the_gradient_of_token_logps_is_that_of_a_log_softmax(policy, generator)
         (expected,) = torch.autograd.grad((weights * plain).sum(), logits)
         (found,) = torch.autograd.grad((weights * token_logps(logits, batch)).sum(), logits)
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_token_entropies_sum_to_that_of_all_completions(policy, temperature):
+    every = outcomes([[3, 6]], vocabulary=16, length=2, eos=policy.eos_id)
+    logps = completion_token_logps(policy.model, every, temperature=temperature).sum(1).double()
+    found = completion_token_entropies(policy.model, every, temperature=temperature).sum(1).double()
+    expected = -(logps.exp() * logps).sum()
+    torch.testing.assert_close((logps.exp() * found).sum(), expected, atol=1e-5, rtol=0)

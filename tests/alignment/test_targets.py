@@ -1,6 +1,7 @@
 """Targets add up, and what cannot go together is refused before anything runs."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -94,9 +95,10 @@ def test_what_a_policy_was_aimed_at_is_kept_beside_it(tmp_path):
     assert load_target(tmp_path) == (config, [0.1, -2 / 3])
 
 
-def test_a_plain_target_needs_no_file(tmp_path):
-    save_target(AlignConfig(), [], tmp_path)
+def test_a_policy_that_was_never_aimed_says_nothing(tmp_path):
     assert load_target(tmp_path) is None
+    save_target(AlignConfig(), [], tmp_path)
+    assert load_target(tmp_path) == (AlignConfig(), [])
 
 
 @pytest.mark.parametrize("name", UNBOUNDED)
@@ -258,3 +260,38 @@ def test_an_evaluation_measures_the_target_that_was_aimed_at(policy_folder, tmp_
 def ensured(folder):
     folder.mkdir()
     return folder
+
+
+def test_further_wished_means_are_features_of_their_own_names(policy, everything):
+    every, sun = everything
+    wishes = "0.5 contains sun; 0.2 contains sun.; 1.5 words; 0.1 embedding_similarity sun rain"
+    config = AlignConfig(share_of="sun", more_wishes=wishes)
+    target = target_of(config, says_sun, policy)
+    names = [wish.name for wish in target.wishes]
+    assert names == [
+        "phrase",
+        "contains_sun",
+        "contains_sun_2",
+        "words",
+        "embedding_similarity_sun_rain",
+    ]
+    assert [wish.mean for wish in target.wishes] == [0.5, 0.5, 0.2, 1.5, 0.1]
+    features = target.values(policy, every).features
+    torch.testing.assert_close(features[:, 1], sun)
+    words = torch.tensor([len(policy.text(ids).split()) for ids in every.completion_ids()])
+    torch.testing.assert_close(features[:, 3], words.double())
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        ("1 contains sun", "“contains sun” must be above 0 and below 1"),
+        ("-2 embedding_similarity sun", "must be above -1 and below 1"),
+        ("0 words", "“words” must be above 0"),
+        ("few words", "is not a mean, one of"),
+        ("0.5 matches (", "no regular expression"),
+    ],
+)
+def test_a_mean_that_nothing_can_have_is_refused_with_the_settings(wish, reason):
+    with pytest.raises(ValidationError, match=re.escape(reason)):
+        AlignConfig(more_wishes=wish)

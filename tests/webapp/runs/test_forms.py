@@ -48,10 +48,10 @@ def test_a_setting_that_is_on_or_off_is_a_box_that_need_not_be_ticked():
 
 
 def test_a_conflict_is_said_beside_the_setting_to_change():
-    form = SmallForm({"small-judge": "none", "small-sharp": "on", "small-depth": 3})
+    form = SmallForm({"small-judge": "utility", "small-sharp": "on", "small-depth": 3})
     assert form.is_valid()
     with pytest.raises(ValidationError) as refusal:
-        Small(sharp=True, depth=3)
+        Small(judge="utility", sharp=True, depth=3)
     add_errors(form, refusal.value, section="small")
     assert form.errors == {"small-depth": ["What is sharp is shallow."]}
 

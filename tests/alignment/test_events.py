@@ -1,0 +1,18 @@
+"""Events as lines, and what databases can store of them."""
+
+import json
+import math
+
+from alignment.events import Finished, StepDone, dump_event, parse_event
+
+
+def test_a_summary_has_no_number_that_json_does_not_know():
+    rows = [(1.0, -math.inf)]
+    event = Finished(summary={"log_z": {"value": math.nan, "low": None}, "rows": rows, "n": 3})
+    assert event.summary == {"log_z": {"value": None, "low": None}, "rows": [[1.0, None]], "n": 3}
+    assert json.loads(dump_event(event))["summary"] == event.summary
+
+
+def test_a_metric_keeps_what_it_is():
+    event = StepDone(step=1, total=2, metrics={"loss": math.inf})
+    assert parse_event(dump_event(event)) == event

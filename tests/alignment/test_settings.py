@@ -1,0 +1,58 @@
+"""What was changed and is read by nothing is refused with a sentence, not ignored."""
+
+import pytest
+from pydantic import ValidationError
+
+from alignment.config import CONFIGS, AlignConfig, EvaluateConfig, PopulationConfig
+
+IN_VAIN = [
+    ("align", {"alpha": 0.7}, "jensen_shannon does not read “Order”, alpha does"),
+    ("align", {"weight_limit": 5, "estimator": "surrogate"}, "surrogate does not read “Limit of"),
+    (
+        "align",
+        {"pseudo_reward_limit": 5, "estimator": "rao_blackwell", "divergence": "reverse_kl"},
+        "rao_blackwell does not read “Limit of pseudo-rewards”, score and surrogate do",
+    ),
+    (
+        "align",
+        {"inference_temperature": 0.7},
+        "says nothing without “Weight of the deployed model”",
+    ),
+    ("align", {"inference_weights": "int8"}, "says nothing without “Weight of the deployed model”"),
+    ("align", {"soften": 0.1}, "says nothing without “Must contain” and “Must match”"),
+    ("align", {"share": 0.2}, "says nothing without “Phrase with a share”"),
+    ("align", {"rule_text": "sun"}, "no_rule does not read “Text of the rule”"),
+    ("align", {"replay_steps": 9}, "says nothing without “Share of replay”"),
+    ("align", {"demonstrations_per_update": 9}, "says nothing without “Weight of demonstrations”"),
+    ("align", {"objective": "rloo", "alpha": 0.7}, "does not read “Order”"),
+    ("population", {"alpha": 0.7}, "does not read “Order”, alpha does"),
+    ("prefer", {"loss": "ipo", "divergence": "forward_kl"}, "ipo does not read “Divergence”"),
+    ("sft", {"custom_template": "{prompt}"}, "own does not read “Custom template”, custom does"),
+    ("generate", {"server_model": "m"}, "sampler does not read “Model of the server”"),
+    ("evaluate", {"alpha": 0.7}, "does not read “Order”"),
+]
+
+
+@pytest.mark.parametrize(("kind", "changed", "reason"), IN_VAIN)
+def test_a_setting_that_nothing_reads_is_refused(kind, changed, reason):
+    with pytest.raises(ValidationError, match=reason) as refused:
+        CONFIGS[kind](**changed)
+    assert refused.value.errors()[0]["ctx"]["error"].setting in changed
+
+
+def test_what_is_read_is_taken():
+    assert AlignConfig(divergence="alpha", alpha=0.7).alpha == 0.7
+    assert AlignConfig(must_match="^a", soften=0.1).soften == 0.1
+    assert AlignConfig(inference_weight=1, inference_weights="int8").inference_weights == "int8"
+    assert EvaluateConfig(divergence="alpha", alpha=0.7).alpha == 0.7
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_defaults_are_never_in_vain(kind):
+    assert CONFIGS[kind]() == CONFIGS[kind]()
+
+
+def test_agents_get_the_order_only_where_they_read_it():
+    config = PopulationConfig(divergences=("alpha", "reverse_kl"), alpha=0.7)
+    assert config.agent("alpha").alpha == 0.7
+    assert config.agent("reverse_kl").divergence == "reverse_kl"
