@@ -63,6 +63,7 @@ class RunKind(NamedTuple):
     prepare: Callable[[Run, Path], dict[str, str]]  # fills a folder; paths by role for RunSpec
     publish: Callable[[Run, Path], None]  # in the transaction that says it succeeded
     saves: bool  # whether asking it to save keeps its work
+    spared: tuple[str, ...] = ()  # roles that some of its inputs make needless
 
 
 def config_of(run: Run) -> Any:  # noqa: ANN401 - of the run's kind
@@ -112,14 +113,19 @@ def write_labels(folder: Path, read: Reader, labels: ArtifactInput, split: Split
 
 
 def roles_of_align(config: Any) -> tuple[str, ...]:  # noqa: ANN401 - an AlignConfig
-    """Three models, and what else the settings learn from."""
+    """The models, and what else the settings learn from."""
     labels = (LABELS,) if config.demonstration_weight else ()
     stored = (STORED,) if config.stored_share else ()
-    return ("policy", "reference", "reward", *labels, *stored)
+    return (*roles_of_target(config), *labels, *stored)
+
+
+def roles_of_target(config: Any) -> tuple[str, ...]:  # noqa: ANN401 - an AlignConfig, or a population's
+    """The models; a reward model where it has a weight."""
+    return ("policy", "reference", *(("reward",) if config.reward_weight else ()))
 
 
 def prepare_align(run: Run, folder: Path) -> dict[str, str]:
-    """The three models, the prompts of the train split, and what of it is imitated or stored."""
+    """The models, the prompts of the train split, and what of it is imitated or stored."""
     config = config_of(run)
     prompts = run.project.prompts.of_split(Split.TRAIN)
     read = resolved(run) | {"prompts": write_prompts(folder, prompts, config.prompts, least=1)}
@@ -296,7 +302,7 @@ RUN_KINDS: dict[str, RunKind] = {
     ),
     "population": RunKind(
         PopulationConfig,
-        lambda _: ("policy", "reference", "reward"),
+        roles_of_target,
         prepare_align,
         publish_population,
         saves=True,
@@ -311,6 +317,7 @@ RUN_KINDS: dict[str, RunKind] = {
         prepare_evaluate,
         publish_artifact(SCORES),
         saves=False,
+        spared=("reward",),
     ),
 }
 

@@ -27,22 +27,78 @@ MEASURES = (
     ("reward_gain", "Reward gain", "Mean change of the reward that was optimised."),
     ("kl_reference", "KL to the reference", "How far the policy went from where it started."),
     ("divergence", "Divergence to the target", "What the training minimised; zero at the target."),
+    ("target_reverse_kl", "KL(policy, target)", "RLHF's distance to the target."),
+    (
+        "target_forward_kl",
+        "KL(target, policy)",
+        "Large where the policy misses answers it should give.",
+    ),
+    (
+        "target_total_variation",
+        "Total variation",
+        "Share of answers that differ from the target's.",
+    ),
+    ("target_jensen_shannon", "Jensen-Shannon", "From 0 at the target to 0.69 nats."),
     ("log_z", "log Z", "Log of the target's normaliser; the most that beta times it can gain."),
+    (
+        "elbo",
+        "Lower bound of log Z",
+        "Mean log weight; far below log Z the policy is far from the target.",
+    ),
     ("alignment_gap", "Alignment gap", "Reward that is still missing to the optimal policy."),
     ("ess_fraction", "Effective samples", "Share of samples that carry these estimates."),
+    (
+        "pareto_shape",
+        "Tail of the weights",
+        "Pareto's k; above 0.7 these estimates cannot be trusted.",
+    ),
     ("distinct_2_ratio", "Variety kept", "Distinct pairs of tokens, relative to the reference."),
+    ("self_bleu_before", "Self-BLEU before", "How alike the reference's answers to a prompt are."),
+    ("self_bleu_after", "Self-BLEU after", "How alike the policy's answers to a prompt are."),
+    ("entropy_before", "Entropy before", "Of the reference's answers."),
+    ("entropy_after", "Entropy after", "Of the policy's answers."),
+    ("constraints_met_before", "Constraints met before", "Share of the reference's answers."),
+    ("constraints_met_after", "Constraints met after", "Share of the policy's answers."),
     ("length_before", "Length before", "Mean length of the reference's answers."),
     ("length_after", "Length after", "Mean length of the policy's answers."),
 )
+FEATURE = "feature_"  # begins the name of a wished mean's
+SERVED = "_served"  # ends the name of what was measured of the policy as it will be served
 
 
 def measures(summary: Mapping[str, object]) -> list[Measure]:
-    """The numbers of an evaluation that are Estimates, in a fixed order."""
-    return [
-        Measure(title, summary[key], meaning)
+    """The numbers of an evaluation that are Estimates: known ones in a fixed order, then wished means and
+    what was measured of the deployed policy.
+    """
+    estimates = {
+        key: row for key, row in summary.items() if isinstance(row, Mapping) and "low" in row
+    }
+    known = [
+        Measure(title, estimates[key], meaning)
         for key, title, meaning in MEASURES
-        if isinstance(summary.get(key), Mapping)
+        if key in estimates
     ]
+    others = sorted(key for key in estimates if key.startswith(FEATURE) or key.endswith(SERVED))
+    return known + [Measure(titled(key), estimates[key], meant(key)) for key in others]
+
+
+def titled(key: str) -> str:
+    """The title of a number that has none of its own."""
+    base = key.removesuffix(SERVED)
+    titles = {
+        known.removesuffix("_after"): title.removesuffix(" after") for known, title, _ in MEASURES
+    }
+    title = titles.get(base) or base.removeprefix(FEATURE).replace("_", " ").capitalize()
+    return f"{title}, served" if key.endswith(SERVED) else title
+
+
+def meant(key: str) -> str:
+    """What such a number is of."""
+    return (
+        "Of the policy as it will be served."
+        if key.endswith(SERVED)
+        else "Mean of what was wished for."
+    )
 
 
 class Change(NamedTuple):

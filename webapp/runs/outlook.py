@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import islice
+from math import log
 
 from alignment.config import (
     AlignConfig,
@@ -23,6 +24,7 @@ from webapp.runs.refusals import Asked
 from webapp.runs.start_form import StartForm
 from webapp.runs.waiting import live_workers
 
+LEAST_ESS = 0.10  # effective share of answers, below which Jensen-Shannon loses its signal
 GENERATIONS = 12  # looked back for an estimate of memory
 
 
@@ -135,9 +137,37 @@ def align(asked: Asked, project: Project) -> str:
     samples = config.prompts_per_step * config.completions_per_prompt
     aim = aim_in_words(config.model_dump())
     return (
-        f"Aligns {asked.inputs['policy']} to {asked.inputs['reward']} in {config.steps} steps of "
+        f"Aligns {asked.inputs['policy']} to {goal(asked)} in {config.steps} steps of "
         f"{samples} completions by {aim} at beta {config.beta:g}, at "
-        f"most {config.kl_budget:g} nats from {asked.inputs['reference']}."
+        f"most {config.kl_budget:g} nats from {asked.inputs['reference']}.{tilt_in_words(asked)}"
+    )
+
+
+def goal(asked: Asked) -> str:
+    """What answers are drawn to."""
+    return str(asked.inputs.get("reward") or "its rules, constraints and wished means")
+
+
+def tilt_in_words(asked: Asked) -> str:
+    """How many answers carry the target at this beta, and what to do where they are few; where known.
+
+    Only of the reward model's own score: of a sum with rules the reward run knew nothing.
+    """
+    config, reward = asked.config, asked.inputs.get("reward")
+    known = dict(reward.summary.get("ess_by_beta") or []) if reward else {}
+    if not known or config.rules or config.demands:
+        return ""
+    share = known[min(known, key=lambda beta: abs(log(beta * config.reward_weight / config.beta)))]
+    said = (
+        f" At this beta {share:.0%} of the answers that gave the reward its zero carry the target"
+    )
+    if share >= LEAST_ESS:
+        return f"{said} (effective sample size)."
+    least = min((beta for beta, ess in known.items() if ess >= LEAST_ESS), default=max(known))
+    return (
+        f"{said} (effective sample size): few to learn from. Beta {least * config.reward_weight:.2g} leaves "
+        f"{LEAST_ESS:.0%}; reverse KL learns from few too, and a round at a larger beta first brings the model "
+        "nearer."
     )
 
 
@@ -146,9 +176,9 @@ def population(asked: Asked, project: Project) -> str:
     samples = config.prompts_per_step * config.completions_per_prompt
     return (
         f"Aligns {len(config.divergences)} copies of {asked.inputs['policy']} to "
-        f"{asked.inputs['reward']} in {config.steps} steps of {samples} completions that all of them "
+        f"{goal(asked)} in {config.steps} steps of {samples} completions that all of them "
         f"share, by {setting_in_words(config.divergences)} at beta {config.beta:g}, each at most "
-        f"{config.kl_budget:g} nats from {asked.inputs['reference']}."
+        f"{config.kl_budget:g} nats from {asked.inputs['reference']}.{tilt_in_words(asked)}"
     )
 
 
@@ -156,6 +186,7 @@ def evaluate(asked: Asked, project: Project) -> str:
     config: EvaluateConfig = asked.config
     there = project.prompts.of_split(Split.TEST).count()
     held_out = f"all {there}" if there <= config.prompts else f"{config.prompts}"
+    reward = asked.inputs.get("reward")
     judges = {
         "held_out_labels": f"by {asked.inputs.get('judge')}",
         "utility": "by the simulated utility",
@@ -163,8 +194,8 @@ def evaluate(asked: Asked, project: Project) -> str:
     }
     return (
         f"Compares {asked.inputs['policy']} with {asked.inputs['reference']} on {held_out} held-out "
-        f"prompts, {config.completions_per_prompt} answers each, judged {judges[config.judge]}; "
-        f"measures the gain of {asked.inputs['reward']} too."
+        f"prompts, {config.completions_per_prompt} answers each, judged {judges[config.judge]}"
+        f"{f'; measures the gain of {reward} too' if reward else ''}."
     )
 
 

@@ -13,6 +13,7 @@ from webapp.runs.missing import Missing, Need, needs_of, stock_of
 from webapp.runs.refusals import split_of
 from webapp.runs.startable import GROUPS, STARTABLE, Startable, asked_roles
 
+PROPOSED = ("policy", "reward")  # also where a run may do without one
 AIM = ("beta", "divergence", "alpha")  # settings of an alignment that its evaluation is about
 
 
@@ -53,7 +54,7 @@ def proposed(kind: str, project: Project, query: Mapping[str, str]) -> Proposal:
     if kind == "evaluate":
         return evaluation(project, rows, chosen)
     for role, words in asked_roles(kind).items():
-        if chosen[role] is None and (role == "policy" or not words.empty):
+        if chosen[role] is None and (role in PROPOSED or not words.empty):
             chosen[role] = rows.filter(type=ROLE_TYPES[role][0]).first()
     return Proposal(chosen, with_settings(kind, query))
 

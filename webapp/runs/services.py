@@ -197,7 +197,7 @@ def _check_roles(
     needs: Mapping[str, Run],
 ) -> None:
     for role in row.roles(config):
-        if role not in inputs and role not in needs:
+        if role not in inputs and role not in needs and role not in row.spared:
             raise RunError(f"This run needs to be told its {role}.")
     for given in (*inputs.values(), *needs.values()):
         if given.project_id != project.pk:

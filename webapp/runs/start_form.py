@@ -99,11 +99,18 @@ class StartForm(forms.Form):
             found = self.cleaned_data.get(role)
             if found is None and words[role].empty == ITSELF:
                 found = self.cleaned_data["policy"]
-            if found is None:
-                self.add_error(role, "These settings need one; choose it here.")
-            else:
+            if found is not None:
                 given[role] = found
+            elif reason := self._needed(role):
+                self.add_error(role, reason)
         return given
+
+    def _needed(self, role: str) -> str:
+        """Why the run cannot do without an input that is not given; empty where it can."""
+        if role not in RUN_KINDS[self.kind].spared:
+            return "These settings need one; choose it here."
+        aimed = rewarded(self.cleaned_data["policy"])
+        return "The model was aimed at a reward model's score; choose it here." if aimed else ""
 
     def reads(self) -> list[forms.BoundField]:
         """The fields of what the run reads, at the head of the form."""
@@ -112,6 +119,12 @@ class StartForm(forms.Form):
     def topics(self) -> list[Topic]:
         """The drawn fields by topic."""
         return topics_of(self)
+
+
+def rewarded(policy: Artifact) -> bool:
+    """Whether a reward model is part of what a model was aimed at; so it is where nobody knows."""
+    made = policy.producer
+    return made is None or bool(made.config.get("reward_weight", 1))
 
 
 def offer_judges(form: forms.Form, project: Project) -> None:

@@ -27,7 +27,11 @@ ROLES = {
     "backbone": Role(
         "Reward model starts from", "A language model or an encoder; it learns to give a score."
     ),
-    "reward": Role("Reward model", "Whose score the answers should raise."),
+    "reward": Role(
+        "Reward model",
+        "Whose score the answers should raise; read where it has a weight in the target.",
+        "none",
+    ),
     "judge": Role(
         "Judge model",
         "A reward model of other labels than the first, read where labels decide; train one on the "
@@ -147,7 +151,11 @@ STARTABLE: dict[str, Startable] = {
             "reference": Role(
                 "Reference", "What it is compared with: where it started from.", "choose a model"
             ),
-            "reward": Role("Reward model", "The one that was optimised; its gain is measured too."),
+            "reward": Role(
+                "Reward model",
+                "The one that was optimised; its gain is measured too.",
+                "none, as the model was aimed at none",
+            ),
         },
     ),
     "generate": Startable(

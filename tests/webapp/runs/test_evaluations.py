@@ -1,6 +1,7 @@
 import pytest
 
 from webapp.runs.evaluations import verdict
+from webapp.runs.measures import measures
 
 
 def estimate(value, half=0.05, n=154):
@@ -74,3 +75,29 @@ def test_much_longer_winners_are_a_caution():
 def test_an_ordinary_winner_needs_no_caution():
     sizes = {"length_before": estimate(10.0), "length_after": estimate(11.0)}
     assert verdict(summary(distinct_2_ratio=0.95, **sizes)).cautions == []
+
+
+def test_every_number_of_an_evaluation_is_shown_under_a_title():
+    found = measures(
+        summary(
+            divergence=estimate(0.2),
+            divergence_served=estimate(0.3),
+            win_rate_served=estimate(0.6),
+            feature_contains_she_after=estimate(0.5),
+            self_bleu_served=estimate(0.4),
+            beta=0.35,
+            receipts={"gradient": None},
+        )
+    )
+    titles = {measure.title: measure.estimate["value"] for measure in found}
+    assert titles == {
+        "Win rate": 0.71,
+        "Reward gain": 0.8,
+        "KL to the reference": 1.6,
+        "Divergence to the target": 0.2,
+        "Divergence to the target, served": 0.3,
+        "Win rate, served": 0.6,
+        "Contains she after": 0.5,
+        "Self-BLEU, served": 0.4,
+    }
+    assert found[-1].meaning == "Of the policy as it will be served."

@@ -398,3 +398,61 @@ def test_what_an_artifact_can_be_used_for(project, stocked):
         f"?kind={kind}&labels={stocked['labels'].pk}" for kind in ("sft", "prefer", "reward")
     }
     assert len(uses_of(stocked["policy"])) == 7
+
+
+RULED = {"align-reward_weight": 0, "align-more_rules": "1 words", "reward": ""}
+
+
+def test_a_target_of_rules_alone_needs_no_reward_model(rita, project, stocked):
+    refused = rita.post(address(project, "align"), filled(project, "align", reward=""))
+    assertContains(refused, "These settings need one")
+    sent = filled(project, "align", **RULED)
+    answer = rita.get(address(project, "align"), sent | {"kind": "align"}, headers=HTMX)
+    assertContains(answer, "to its rules, constraints and wished means in 40 steps")
+    rita.post(address(project, "align"), sent)
+    run = Run.objects.get(name="Mine")
+    assert sorted(run.inputs.values_list("role", flat=True)) == ["policy", "reference"]
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_an_evaluation_asks_for_the_reward_model_that_was_aimed_at(
+    rita, project, stocked, var, weight
+):
+    run = a_run(project, "pretrain")
+    Run.objects.filter(pk=run.pk).update(config={"reward_weight": weight})
+    made = an_artifact(project, var, producer=run)
+    models = {"policy": made.pk, "reference": stocked["policy"].pk, "reward": ""}
+    answer = rita.post(address(project, "evaluate"), filled(project, "evaluate", **models))
+    if weight:
+        assertContains(answer, "was aimed at a reward model&#x27;s score; choose it here")
+    else:
+        started = Run.objects.get(name="Mine")
+        assert "reward" not in started.inputs.values_list("role", flat=True)
+
+
+TILTS = [[0.1, 0.002], [0.2, 0.04], [0.3162, 0.14], [0.631, 0.6]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"align-beta": 0.3}, "At this beta 14% of the answers that gave the reward its zero"),
+        ({"align-beta": 0.21}, "4% of the answers"),
+        ({"align-beta": 0.21}, "Beta 0.32 leaves 10%; reverse KL learns from few too"),
+        ({"align-beta": 0.6, "align-reward_weight": 2}, "At this beta 14% of"),
+        ({"align-beta": 0.05, "align-reward_weight": 2}, "Beta 0.63 leaves 10%"),
+    ],
+)
+def test_the_form_says_how_many_answers_a_beta_leaves(rita, project, stocked, changes, words):
+    Artifact.objects.filter(pk=stocked["reward"].pk).update(summary={"ess_by_beta": TILTS})
+    sent = filled(project, "align", reward=stocked["reward"].pk, **changes)
+    answer = rita.get(address(project, "align"), sent | {"kind": "align"}, headers=HTMX)
+    assertContains(answer, words)
+
+
+def test_of_a_sum_with_rules_nothing_is_said(rita, project, stocked):
+    Artifact.objects.filter(pk=stocked["reward"].pk).update(summary={"ess_by_beta": TILTS})
+    rules = {"reward": stocked["reward"].pk, "align-more_rules": "1 words"}
+    sent = filled(project, "align", **rules)
+    answer = rita.get(address(project, "align"), sent | {"kind": "align"}, headers=HTMX)
+    assertNotContains(answer, "of the answers")
