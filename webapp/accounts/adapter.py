@@ -1,5 +1,7 @@
 """How allauth treats people here."""
 
+from typing import Any
+
 from allauth.account.adapter import DefaultAccountAdapter
 from django.http import HttpRequest
 
@@ -10,3 +12,15 @@ class ClosedSignupAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Never."""
         return False
+
+    def _get_login_attempts_cache_key(
+        self,
+        request: HttpRequest,
+        **credentials: Any,  # noqa: ANN401 - as allauth names them
+    ) -> str:
+        """Whose failures are counted together: of one name from one address.
+
+        Of the name alone, whoever guesses at somebody's password would lock that person out.
+        """
+        person = super()._get_login_attempts_cache_key(request, **credentials)
+        return f"{person}:{self.get_client_ip(request)}"

@@ -39,6 +39,8 @@ def change_role(membership: Membership, role: str) -> None:
     """Change what a member may do; raises AccountError for the project's last admin."""
     _keep_an_admin(membership, role)
     Membership.objects.filter(pk=membership.pk).update(role=Role(role))
+    if role != Role.ADMIN:
+        _take_back_invitations(membership)
 
 
 @transaction.atomic
@@ -46,6 +48,7 @@ def remove_member(membership: Membership) -> None:
     """Take a person out of the project; their labels stay. AccountError for the last admin."""
     _keep_an_admin(membership, None)
     membership.delete()
+    _take_back_invitations(membership)
     held = Assignment.objects.held_by(membership.user)
     queue.give_back_all(held.filter(task__project=membership.project_id))
 
@@ -90,6 +93,12 @@ def must_manage(actor: User, user: User) -> None:
         raise AccountError(
             f"{user.shown_name} also belongs to what you do not manage; ask whoever runs Attune."
         )
+
+
+def _take_back_invitations(membership: Membership) -> None:
+    """Who invites nobody any more has no invitation out, which might let themselves in again."""
+    links = OneTimeLink.objects.pending().filter(project=membership.project_id)
+    links.filter(created_by=membership.user_id).delete()
 
 
 def _keep_an_admin(membership: Membership, role: str | None) -> None:

@@ -112,6 +112,20 @@ def test_a_withdrawn_invitation_does_nothing(project, admin, ada):
     assert Client().post(url, NEW).status_code == 410
 
 
+@pytest.mark.parametrize("act", ["demoted", "removed"])
+def test_who_is_no_admin_any_more_has_no_invitation_out(project, admin, client, act):
+    """It might let themselves in again, as an admin."""
+    other = a_user(project, Role.ADMIN, username="eve")
+    kept, gone = (invitation(project, by, Role.ADMIN) for by in (admin, other))
+    membership = project.memberships.get(user=other)
+    if act == "demoted":
+        services.change_role(membership, Role.ANNOTATOR)
+    else:
+        services.remove_member(membership)
+    assert client.post(gone, NEW).status_code == 410
+    assert client.post(kept, NEW).status_code == 302
+
+
 def test_nobody_withdraws_an_invitation_to_another_project(project, ada):
     other = a_project()
     invitation(other, a_user(other, Role.ADMIN))
@@ -260,3 +274,15 @@ def test_changing_the_own_password_ends_the_other_sessions(ana, browser, client)
 @pytest.mark.parametrize("act", ["", "promote"])
 def test_an_unknown_act_does_not_exist(project, ada, ana, act):
     assert ada.post(member(project, ana), {"act": act, "role": "admin"}).status_code == 404
+
+
+def test_guessing_at_a_password_locks_nobody_out(db, client):
+    """Failures count by name and address: whoever owns the name signs in from where they are."""
+    a_user(a_project(), Role.ANNOTATOR, username="ana", password=PASSWORD)
+    url = reverse("account_login")
+    wrong, right = ({"login": "ana", "password": word} for word in ("guess", PASSWORD))
+    answers = [client.post(url, wrong, REMOTE_ADDR="10.0.0.9") for _ in range(6)]
+    assertContains(answers[-1], "Too many failed login attempts")
+    refused = client.post(url, right, REMOTE_ADDR="10.0.0.9")
+    assertContains(refused, "Too many failed login attempts")
+    assert Client().post(url, right, REMOTE_ADDR="10.0.0.1").status_code == 302
