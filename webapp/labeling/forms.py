@@ -74,7 +74,7 @@ class UndoForm(forms.Form):
 class CardsForm(forms.Form):
     """The cards a page already shows, so that only fresh ones are sent."""
 
-    have = forms.RegexField(r"^[0-9]+(,[0-9]+)*$", required=False, max_length=400)
+    have = forms.RegexField(r"^[0-9]{1,18}(,[0-9]{1,18})*$", required=False, max_length=400)
     shown = forms.IntegerField(required=False)
 
     @property

@@ -146,9 +146,15 @@ def _supersede(assignment: Assignment) -> bool:
 
 @again_after_deadlock
 @transaction.atomic
-def undo_label(annotator: User, client_id: UUID) -> Assignment | None:
-    """Take a label back and lease its task to the same person again; None if it is not current."""
-    label = Label.objects.current().filter(annotator=annotator, client_id=client_id).first()
+def undo_label(
+    annotator: User, client_id: UUID, *, project: Project | None = None
+) -> Assignment | None:
+    """Take a label back and lease its task to the same person again; None if it is not current.
+
+    With a project, only a label of it.
+    """
+    found = Label.objects.current().filter(annotator=annotator, client_id=client_id)
+    label = (found if project is None else found.filter(task__project=project)).first()
     if label is None:
         return None
     assignment = _locked(label.assignment)

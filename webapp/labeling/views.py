@@ -79,7 +79,7 @@ def _act(request: HtmxRequest, project: Project) -> Assignment | None:
     if "undo" in request.POST:
         undo = UndoForm(request.POST)
         return (
-            services.undo_label(request.user, undo.cleaned_data["undo"])
+            services.undo_label(request.user, undo.cleaned_data["undo"], project=project)
             if undo.is_valid()
             else None
         )

@@ -154,6 +154,23 @@ def test_undo_shows_the_same_pair_first(annotator, url, project, ana):
     assert not Label.objects.current().exists()
 
 
+def test_an_answer_is_taken_back_in_its_own_project_only(annotator, url, project, ana):
+    other = a_project()
+    other.memberships.create(user=ana, role=Role.ANNOTATOR)
+    some_tasks(other, 1)
+    data = answer(queue.claim(other, ana))
+    annotator.post(reverse("labeling:label", args=[other.pk]), data)
+    other.memberships.filter(user=ana).delete()
+    response = annotator.post(url, {"undo": data["client_id"]}, headers=FRAGMENT)
+    assertNotContains(response, "data-undone=")
+    assert Label.objects.current().filter(task__project=other).count() == 1
+
+
+def test_numbers_that_no_row_has_are_nonsense(annotator, url):
+    have = {"have": "9" * 30}
+    assert annotator.get(url, have, headers=FRAGMENT).status_code == 200
+
+
 def test_an_undone_extra_stays_on_the_page(annotator, url, project, leased, ben):
     overdue(leased)
     queue.claim(project, ben)
