@@ -7,11 +7,17 @@ from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 
 
 class LimitedUpload(FileUploadHandler):
-    """Drops a file past IMPORT_LIMIT while it arrives; the request then says `upload_too_large`."""
+    """Drops files past IMPORT_LIMIT together while they arrive; the request then says `upload_too_large`.
+
+    It drops every file of somebody who is not signed in: forms are read before a view looks who asks.
+    """
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         """Pass the bytes on, or drop the whole file."""
-        if start + len(raw_data) > settings.IMPORT_LIMIT:
+        known = self.request.user.is_authenticated
+        taken = getattr(self.request, "upload_bytes", 0) + len(raw_data)
+        self.request.upload_bytes = taken
+        if not known or taken > settings.IMPORT_LIMIT:
             self.request.upload_too_large = True
             raise SkipFile
         return raw_data

@@ -6,6 +6,10 @@ import json
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadhandler import (
+    MemoryFileUploadHandler,
+    TemporaryFileUploadHandler,
+)
 from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,6 +185,37 @@ def test_a_file_that_is_too_large_is_refused_and_not_kept(as_admin, url, jsonl, 
     assertContains(response, "The file is larger than 1 MB")
     assert not Job.objects.exists()
     assert not (var / "store" / "uploads").exists()
+
+
+def test_many_small_files_are_one_that_is_too_large(as_admin, url, jsonl, settings, monkeypatch):
+    settings.IMPORT_LIMIT = 1_000_000
+    kept = kept_bytes(monkeypatch)
+    files = {f"file{number}": jsonl(b'"Why?"\n' * 50_000) for number in range(9)}
+    as_admin.post(url, files | {"format": "guess"})
+    assert 0 < sum(kept) <= 1_000_000
+
+
+def test_who_is_not_signed_in_leaves_no_file(client, db, jsonl, monkeypatch):
+    """The form of the login page is read before anybody asks who sent it."""
+    kept = kept_bytes(monkeypatch)
+    sent = {"login": "x", "password": "x", "file": jsonl(b'"Why?"\n' * 500_000)}
+    assert client.post(reverse("account_login"), sent).status_code == 200
+    assert not kept
+
+
+def kept_bytes(monkeypatch):
+    """The sizes of what was written to memory or to disk of any upload."""
+    kept = []
+    for handler in (MemoryFileUploadHandler, TemporaryFileUploadHandler):
+        write = handler.receive_data_chunk
+
+        def counted(self, raw_data, start, write=write):
+            left = write(self, raw_data, start)
+            kept.append(len(raw_data) if left is None else 0)
+            return left
+
+        monkeypatch.setattr(handler, "receive_data_chunk", counted)
+    return kept
 
 
 @pytest.mark.parametrize(("posted", "words"), [({}, "Choose a file first"), (b"", "is empty")])
