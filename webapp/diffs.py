@@ -15,7 +15,9 @@ def word_diff(before: str, after: str) -> SafeString:
     old, new = PIECES.findall(before), PIECES.findall(after)
     if max(len(old), len(new)) > LONGEST:
         return format_html("<del>{}</del><ins>{}</ins>", before, after)
-    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    # Of long texts the matcher does not begin at words that are everywhere: a model that repeats itself
+    # would else take time by the cube of their number.
+    matcher = SequenceMatcher(None, old, new, autojunk=True)
     parts = [
         part
         for kind, i, j, k, m in matcher.get_opcodes()

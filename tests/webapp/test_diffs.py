@@ -1,3 +1,5 @@
+import sys
+
 from webapp.diffs import LONGEST, word_diff
 
 
@@ -20,3 +22,20 @@ def test_nothing_of_a_text_runs():
 def test_a_very_long_text_is_replaced_as_a_whole():
     long = "a " * (LONGEST + 1)
     assert word_diff(long, "b") == f"<del>{long}</del><ins>b</ins>"
+
+
+def test_a_model_that_repeats_itself_takes_no_more_time_than_another(monkeypatch):
+    """Steps of the matcher, counted: without care they go by the cube of the length."""
+    steps = []
+
+    def traced(frame, event, _):
+        steps.append(1)
+        return traced if len(steps) < 2_000_000 else None
+
+    before = sys.gettrace()
+    sys.settrace(traced)
+    try:
+        word_diff("a b " * 450, "a c " * 450)
+    finally:
+        sys.settrace(before)
+    assert len(steps) < 100_000
