@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
-from alignment.records import Receipts
+from alignment.records import Receipts, Text
 
 SUMMARY = Mapping[str, object]
 
@@ -61,7 +61,7 @@ class SampleDrawn(_Event):
     stage: Literal["before", "after"]
     prompt_key: str
     prompt: str
-    completion: str
+    completion: Text
     reward: float | None = None
     agent: str = ""  # of a population
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -27,6 +28,14 @@ T = TypeVar("T")
 EXACT = 1e-10  # relative: far above what fp64 rounds away, far below what a wrong formula gives
 Split = Literal["train", "validation", "test"]
 SPLIT_SHARES: Mapping[Split, int] = {"train": 60, "validation": 20, "test": 20}  # percent
+
+
+def without_nul(text: str) -> str:
+    """The text with a replacement sign for each NUL, which no database of ours stores."""
+    return text.replace("\0", "\ufffd")
+
+
+Text = Annotated[str, AfterValidator(without_nul)]  # what a model may have written
 
 
 class _Record(BaseModel):
@@ -163,7 +172,7 @@ class CompletionRecord(_Record):
     """
 
     prompt_key: str
-    text: str
+    text: Text
     logps: float | None
     tokens: int | None
     truncated: bool  # cut at the length limit: no end-of-text token
@@ -173,8 +182,8 @@ class ScoredSample(_Record):
     """One held-out prompt answered by the reference and by the policy, scored alike."""
 
     prompt: PromptRecord
-    before: str
-    after: str
+    before: Text
+    after: Text
     reward_before: float
     reward_after: float
     judge_before: float | None = None
