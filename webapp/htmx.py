@@ -25,3 +25,8 @@ def render_page(
     response = render(request, name, dict(context))
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def is_key(text: str) -> bool:
+    """Whether an address's text can be the key of a row: digits that a database's integers hold."""
+    return text.isdecimal() and int(text) < 2**63

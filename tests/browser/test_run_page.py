@@ -94,3 +94,29 @@ def test_a_refresh_leaves_a_table_scrolled_where_it_is(page, live_server, projec
     polled(page)
     assert page.evaluate("document.querySelector('#queue-table').scrollLeft") == 40
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_a_page_that_is_cut_off_says_so_until_it_is_not(page, running):
+    page.route("**/runs/*/", lambda route: route.abort())
+    expect(page.locator("#stale")).to_contain_text("what it shows may be old", timeout=10_000)
+    page.unroute("**/runs/*/")
+    report(running, 2, 2.0)
+    expect(page.get_by_text("Step 2 of 10")).to_be_visible(timeout=10_000)
+    expect(page.locator("#stale")).to_have_count(0)
+
+
+def test_whoever_was_signed_out_meanwhile_is_asked_to_sign_in(page, context):
+    context.clear_cookies()
+    expect(page.get_by_role("button", name="Sign In")).to_be_visible(timeout=10_000)
+    assert "/accounts/login/" in page.url
+
+
+def test_what_cannot_be_undone_is_asked_first(page, running):
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.locator("#act-cancel").click()
+    assert "What it has computed so far is lost" in asked[0]
+    assert run_at(running).state == State.RUNNING
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#act-cancel").click()
+    expect(page.locator("#live")).to_contain_text("cancelling")

@@ -26,6 +26,9 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return self.filter(memberships__user=user)
 
 
+LONGEST_PATTERN = 50_000  # bytes: SQLite's own limit
+
+
 class Project(models.Model):
     """One body of prompts, labels, models and rounds."""
 
@@ -83,7 +86,12 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
         return self.filter(first | models.Q(messages__1__content__icontains=words))
 
     def alike(self, text: str) -> "PromptQuerySet":
-        """One-turn prompts of the same words in capitals or small letters."""
+        """One-turn prompts of the same words in capitals or small letters; of a very long text none.
+
+        SQLite compares so only what it takes for a pattern.
+        """
+        if len(text.encode()) > LONGEST_PATTERN:
+            return self.none()
         return self.filter(messages__0__content__iexact=text, messages__0__role="user")
 
 

@@ -206,7 +206,8 @@ class House(NamedTuple):
     free_bytes: int
     stored_bytes: int
     workers: list[Worker]
-    failures: list[Run]
+    failed: int
+    failures: list[Run]  # the newest of them
 
     @property
     def members(self) -> int:
@@ -224,6 +225,7 @@ def house(project: Project) -> House:
         free_bytes=shutil.disk_usage(settings.VAR).free,
         stored_bytes=project.artifacts.aggregate(total=Sum("bytes"))["total"] or 0,
         workers=list(live_workers()),
+        failed=failed.count(),
         failures=list(failed[:5]),
     )
 

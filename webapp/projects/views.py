@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db import IntegrityError
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
@@ -48,8 +49,12 @@ def new_project(request: HtmxRequest) -> HttpResponse:
         raise Http404
     form = ProjectForm(request.POST or None, initial={"guidelines": STARTER_GUIDELINES})
     if form.is_valid():
-        project = services.create_project(**form.cleaned_data, by=request.user)
-        return redirect("project", project.pk)
+        try:
+            project = services.create_project(**form.cleaned_data, by=request.user)
+        except IntegrityError:  # it was sent twice at the same time
+            form.add_error("name", "There is a project of this name already.")
+        else:
+            return redirect("project", project.pk)
     first = not Project.objects.exists()
     return render(request, "projects/new.html", {"form": form, "first": first})
 

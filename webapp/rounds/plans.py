@@ -29,6 +29,7 @@ class Plan(NamedTuple):
     config: RoundConfig
     policy: Artifact | None
     snapshot: Snapshot | None
+    unknown: str = ""  # settings of the earlier round that this version does not take
 
     def initial(self, key: UUID) -> dict[str, Any]:
         """Values of the fields that are not settings."""
@@ -43,8 +44,9 @@ def plan_from(project: Project, query: Mapping[str, str]) -> Plan:
     preset = query.get("preset", "" if again else DEFAULT)
     config = PRESETS[preset].config if preset in PRESETS else PRESETS[DEFAULT].config
     policy = chosen(project.artifacts.models(), query.get("policy"))
+    unknown = ""
     if again is not None and preset not in PRESETS:
-        config = config_of(again)
+        config, unknown = config_of(again)
     if policy is None and (last := again or project.rounds.first()) is not None:
         policy = next_policy(last)
     return Plan(
@@ -54,6 +56,7 @@ def plan_from(project: Project, query: Mapping[str, str]) -> Plan:
         config,
         policy or project.artifacts.models().first(),
         chosen(project.snapshots, query.get("snapshot")) or project.snapshots.first(),
+        unknown,
     )
 
 
@@ -62,12 +65,13 @@ def chosen(rows: Any, pk: str | None) -> Any:  # noqa: ANN401 - any manager, its
     return rows.filter(pk=pk).first() if pk and pk.isdecimal() else None
 
 
-def config_of(row: Round) -> RoundConfig:
-    """A round's settings; the defaults where a later version no longer knows them."""
+def config_of(row: Round) -> tuple[RoundConfig, str]:
+    """A round's settings; the defaults, and which settings are why, where this version does not take them."""
     try:
-        return RoundConfig.model_validate(row.config)
-    except ValidationError:
-        return RoundConfig()
+        return RoundConfig.model_validate(row.config), ""
+    except ValidationError as error:
+        names = {".".join(map(str, wrong["loc"])) for wrong in error.errors()}
+        return RoundConfig(), ", ".join(sorted(names))
 
 
 def next_policy(row: Round) -> Artifact:
@@ -100,7 +104,7 @@ def what_happens(
     align = config.align
     samples = align.prompts_per_step * align.completions_per_prompt
     held_out = min(config.evaluate.prompts, project.prompts.of_split(Split.TEST).count())
-    asked = min(config.generate.prompts, project.prompts.of_split(Split.TRAIN).count())
+    asked = min(config.generate.prompts, project.prompts.for_labels().count())
     return [
         f"Learns a reward model from the {snapshot.pairs_in(Split.TRAIN)} training pairs of "
         f"{snapshot}; aligns {policy} to it in {align.steps} steps of {samples} completions by "

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from webapp.errors import Refusal
-from webapp.htmx import HtmxRequest, render_page
+from webapp.htmx import HtmxRequest, is_key, render_page
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rounds import plans, queries, services
@@ -46,7 +46,7 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
 def compare(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The rounds that ?round= names, side by side."""
     project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
-    asked = [int(pk) for pk in request.GET.getlist("round") if pk.isdecimal()][:MOST]
+    asked = [int(pk) for pk in request.GET.getlist("round") if is_key(pk)][:MOST]
     rows = queries.standings(project.rounds.filter(pk__in=asked).order_by("number"))
     context = {"project": project, "comparison": compared(rows) if len(rows) > 1 else None}
     return render(request, "rounds/compare.html", context)
@@ -60,10 +60,9 @@ def launch(request: HtmxRequest, project_id: int) -> HttpResponse:
     plan = plans.plan_from(project, request.GET)
     if request.method == "POST":
         form = RoundForm(request.POST, project=project, start=plan.config)
-        if form.is_valid() and (made := start_from(request, project, form)) is not None:
+        sent = not request.htmx and form.is_valid()  # htmx asks what would happen
+        if sent and (made := start_from(request, project, form)) is not None:
             return redirect("rounds:detail", project.pk, made.pk)
-    elif request.htmx:
-        form = RoundForm(request.GET, project=project, start=plan.config)
     else:
         form = RoundForm(initial=plan.initial(uuid4()), project=project, start=plan.config)
     context = {

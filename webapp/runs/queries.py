@@ -52,20 +52,18 @@ def metric_series(
     run: Run,
     keys: Collection[str] | None = None,
     *,
-    after_step: int | None = None,
+    since: int = 0,
     buckets: int = BUCKETS,
 ) -> dict[str, list[Point]]:
-    """Curves by metric; after a resume what was done again is shown once, as it was done last.
+    """Curves by metric from a step on; after a resume what was done again is shown once, as it was done last.
 
     A bucket is a power of two of steps wide and starts at a multiple of that, so that points stay
     where they are as more arrive.
     """
-    rows = run.metrics.filter(shown_epochs(run))
-    width = bucket_width(rows.aggregate(last=Max("step"))["last"] or 0, buckets)
+    width = width_of(run, buckets)
+    rows = run.metrics.filter(shown_epochs(run), step__gte=since)
     if keys is not None:
-        rows = rows.filter(key__in=keys)
-    if after_step is not None:
-        rows = rows.filter(step__gt=after_step)
+        rows = rows.filter(key__in=[key for key in keys if "\0" not in key])
     grouped = (
         rows.annotate(bucket=F("step") / width)
         .values("key", "bucket")
@@ -90,6 +88,12 @@ def shown_epochs(run: Run) -> Q:
         shown.append(here if redone is None else here & Q(step__lt=redone))
         redone = row["first"] if redone is None else min(redone, row["first"])
     return reduce(or_, shown)
+
+
+def width_of(run: Run, buckets: int = BUCKETS) -> int:
+    """How many steps a point of the run's curves stands for."""
+    last = run.metrics.filter(shown_epochs(run)).aggregate(last=Max("step"))["last"]
+    return bucket_width(last or 0, buckets)
 
 
 def bucket_width(last_step: int, buckets: int) -> int:

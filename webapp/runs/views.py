@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from webapp.errors import Refusal
-from webapp.htmx import HtmxRequest, render_page
+from webapp.htmx import HtmxRequest, is_key, render_page
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.runs import queries, waiting
@@ -69,15 +69,14 @@ def start(request: HtmxRequest, project_id: int) -> HttpResponse:
     if kind not in STARTABLE:
         raise Http404
     proposal = proposed(kind, project, request.GET)
-    sent = request.GET if request.htmx and request.method == "GET" else request.POST
     form = StartForm(
-        sent or None,
+        request.POST or None,
         initial=proposal.initial | {"key": uuid4(), "name": STARTABLE[kind].name},
         kind=kind,
         project=project,
         start=proposal.config,
     )
-    posted = request.method == "POST" and form.is_valid()
+    posted = request.method == "POST" and not request.htmx and form.is_valid()
     if posted and (run := start_from(request, project, form)) is not None:
         return redirect("runs:detail", project.pk, run.pk)
     missing = missing_for(kind, project)
@@ -174,17 +173,20 @@ def evidence(run: Run) -> dict[str, object]:
 @login_required
 @require_GET
 def metrics(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
-    """Curves as JSON, with ?after= only what is newer, unless the run was taken up again."""
+    """Curves as JSON; with ?after= only points that are new or were not whole, where the others still hold."""
     run = run_for(request, project_id, run_id)
-    known = (
-        request.GET.get("epoch", "") == str(run.epoch) and request.GET.get("after", "").isdecimal()
-    )
-    series = queries.metric_series(run, after_step=int(request.GET["after"]) if known else None)
+    asked, width = request.GET, queries.width_of(run)
+    same = (asked.get("epoch"), asked.get("width")) == (str(run.epoch), str(width))
+    known = same and is_key(asked.get("after", ""))
+    since = int(asked["after"]) // width * width if known else 0  # the last point may not be whole
+    series = queries.metric_series(run, since=since)
     answer = {
         "step": run.step,
         "epoch": run.epoch,
+        "width": width,
         "final": run.is_final,
         "reset": not known,
+        "since": since,
         "series": {key: [point[:4] for point in points] for key, points in series.items()},
     }
     return JsonResponse(answer)

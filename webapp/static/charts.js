@@ -65,12 +65,11 @@ function draw(figure, keys, columns) {
   return plot;
 }
 
-// What is new, step by step: the value of every curve, and for a single one its lowest and highest.
-function rowsAfter(last, keys, series) {
+// What came, step by step: the value of every curve, and for a single one its lowest and highest.
+function rowsOf(keys, series) {
   const rows = new Map();
   keys.forEach((key, index) => {
     for (const [step, value, ...ends] of series[key] ?? []) {
-      if (step <= last) continue;
       if (!rows.has(step)) rows.set(step, keys.map(() => null));
       rows.get(step)[index] = value;
       if (keys.length === 1) rows.get(step).push(...ends);
@@ -98,7 +97,15 @@ function headed(figure, keys) {
   line.replaceChildren(...cells);
 }
 
-function extend(figure, series, reset) {
+// Points from a step on come again, as they were not whole.
+function cut(columns, body, since) {
+  const kept = columns[0].findIndex((step) => step >= since);
+  if (kept < 0) return;
+  for (const column of columns) column.length = kept;
+  while (body.rows.length > kept) body.deleteRow(-1);
+}
+
+function extend(figure, { series, reset, since }) {
   const known = charts.get(figure);
   const keys = known?.keys ?? Object.keys(series).filter((key) => key.split("@")[0] === figure.dataset.key);
   if (!keys.length) return;
@@ -106,8 +113,9 @@ function extend(figure, series, reset) {
   const columns = known && !reset ? known.columns : Array.from({ length: width }, () => []);
   const body = figure.querySelector("details tbody");
   if (reset) body.replaceChildren();
+  else cut(columns, body, since);
   if (!known) headed(figure, keys);
-  for (const row of rowsAfter(columns[0].at(-1) ?? -1, keys, series)) {
+  for (const row of rowsOf(keys, series)) {
     row.forEach((value, index) => columns[index].push(value));
     numbers(body, row.slice(0, keys.length + 1));
   }
@@ -117,23 +125,23 @@ function extend(figure, series, reset) {
   charts.set(figure, { keys, columns, plot: known ? known.plot : draw(figure, keys, columns) });
 }
 
-async function look(after, epoch) {
-  let next = { after, epoch };
+async function look(known) {
+  let next = known;
   if (!document.hidden) {
     try {
       const address = new URL(section.dataset.charts, location.href);
-      address.search = new URLSearchParams(after === null ? {} : { after, epoch });
+      address.search = new URLSearchParams(known);
       const answer = await (await fetch(address, { headers: { Accept: "application/json" } })).json();
       for (const figure of section.querySelectorAll("figure[data-key]")) {
-        extend(figure, answer.series, answer.reset);
+        extend(figure, answer);
       }
-      next = { after: answer.step, epoch: answer.epoch };
+      next = { after: answer.step, epoch: answer.epoch, width: answer.width };
       if (answer.final) return;
     } catch (error) {
       console.warn("The curves could not be fetched; trying again.", error);
     }
   }
-  setTimeout(() => look(next.after, next.epoch), PAUSE);
+  setTimeout(() => look(next), PAUSE);
 }
 
 function repaint() {
@@ -150,5 +158,5 @@ if (section && window.uPlot) {
       plot.setSize({ width: figure.querySelector("[data-plot]").clientWidth, height: 240 });
     }
   }).observe(section);
-  look(null, null);
+  look({});
 }

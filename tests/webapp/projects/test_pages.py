@@ -5,6 +5,7 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 from tests.factories import a_completion, a_project, a_prompt, a_user, some_prompts, some_tasks
 from webapp.accounts.links import invite
 from webapp.accounts.models import User
+from webapp.projects.forms import ProjectForm
 from webapp.projects.models import Project, Prompt, Role
 
 HTMX = {"HX-Request": "true"}
@@ -254,3 +255,22 @@ def test_members_are_listed_at_a_constant_cost(
     client.force_login(admin)
     with django_assert_max_num_queries(10):
         client.get(reverse("members", args=[project.pk]))
+
+
+def test_a_very_long_prompt_is_no_error(client, project):
+    """17,000 signs of three bytes are more than SQLite takes for a pattern."""
+    client.force_login(a_user(project, Role.ADMIN))
+    url = reverse("prompts", args=[project.pk])
+    answer = client.post(url, {"text": "好" * 17_000})
+    assert answer.status_code == 302
+    assert project.prompts.count() == 1
+
+
+def test_a_project_that_is_sent_twice_at_once_is_made_once(client, db, monkeypatch):
+    client.force_login(User.objects.create_superuser("root", password="correct horse battery"))
+    form = {"name": "Twice", "guidelines": "g"}
+    client.post(reverse("new_project"), form)
+    monkeypatch.setattr(ProjectForm, "validate_unique", lambda self: None)
+    answer = client.post(reverse("new_project"), form)
+    assertContains(answer, "There is a project of this name already")
+    assert Project.objects.count() == 1

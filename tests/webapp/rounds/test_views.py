@@ -165,6 +165,20 @@ def test_again_repeats_the_settings_of_a_round(rita, project, ready, launch):
     assertContains(rita.get(f"{launch}?from={made.pk}"), 'name="align-steps" value="33"')
 
 
+def test_settings_that_this_version_does_not_take_are_named(rita, project, ready, launch):
+    rita.post(launch, posted(project, ready))
+    made = Round.objects.get()
+    made.config["align"]["soften"] = 0.5
+    made.save()
+    answer = rita.get(f"{launch}?from={made.pk}")
+    assertContains(answer, "was set up by another version of Attune, whose settings differ (align)")
+
+
+def test_a_number_that_no_round_has_is_no_error(rita, project):
+    url = reverse("rounds:compare", args=[project.pk])
+    assert rita.get(url, {"round": ["9" * 30, "1"]}).status_code == 200
+
+
 def test_again_goes_on_from_a_better_policy(rita, a_round, launch, var):
     evaluated(a_round, var)
     better = an_artifact(a_round.project, var, name="aligned", producer=part(a_round, "align"))
@@ -194,7 +208,7 @@ def test_the_reward_model_starts_from_the_chosen_backbone(rita, project, ready, 
 
 
 def test_a_changed_form_gets_only_its_new_sentence(rita, project, ready, launch):
-    answer = rita.get(launch, posted(project, ready, **{"align-steps": "44"}), headers=HTMX)
+    answer = rita.post(launch, posted(project, ready, **{"align-steps": "44"}), headers=HTMX)
     assertContains(answer, "in 44 steps")
     assertNotContains(answer, "<html")
 

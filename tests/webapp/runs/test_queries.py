@@ -72,8 +72,8 @@ def test_five_hundred_buckets_are_enough(last, width):
 def test_a_live_page_asks_only_for_what_is_new(run):
     measured(run, range(1, 5))
     measured(run, range(1, 5), key="reward/mean")
-    assert list(metric_series(run, ["loss"], after_step=3)) == ["loss"]
-    assert curve(run, after_step=3) == [(4, 104)]
+    assert list(metric_series(run, ["loss"], since=4)) == ["loss"]
+    assert curve(run, since=4) == [(4, 104)]
 
 
 def test_a_bucket_without_a_finite_number_is_a_gap(run):

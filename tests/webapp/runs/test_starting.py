@@ -77,7 +77,7 @@ def test_a_server_answers_without_a_model_of_ours(rita, project, stocked):
     assert (run.config["server_model"], run.inputs.count()) == ("big", 0)
     sent = filled(project, "generate", **changes) | {"policy": "", "kind": "generate"}
     words = "big answers 3 prompts"
-    assertContains(rita.get(address(project, "generate"), sent, headers=HTMX), words)
+    assertContains(rita.post(address(project, "generate"), sent, headers=HTMX), words)
 
 
 def test_demonstrations_are_read_where_they_have_a_weight(rita, project, stocked):
@@ -345,7 +345,7 @@ def test_an_address_names_inputs_and_settings(rita, project, stocked):
 )
 def test_a_changed_form_is_summed_up_in_a_sentence(rita, project, stocked, kind, changes, words):
     sent = filled(project, kind, **changes)
-    answer = rita.get(address(project, kind), sent | {"kind": kind}, headers=HTMX)
+    answer = rita.post(address(project, kind), sent, headers=HTMX)
     assertContains(answer, words)
     assertNotContains(answer, "<html")
 
@@ -384,7 +384,7 @@ def test_what_the_objective_does_not_read_need_not_be_sent(rita, project, stocke
 @pytest.mark.parametrize("objective", ["fdpg", "rloo", "grpo", "ppo"])
 def test_each_objective_is_summed_up_by_its_name(rita, project, stocked, objective):
     sent = {"align-objective": objective, "kind": "align"}
-    answer = rita.get(address(project, "align"), filled(project, "align") | sent, headers=HTMX)
+    answer = rita.post(address(project, "align"), filled(project, "align") | sent, headers=HTMX)
     name = "Jensen-Shannon" if objective == "fdpg" else objective.upper()
     assertContains(answer, f"128 completions by {name} at beta")
 
@@ -407,7 +407,7 @@ def test_a_target_of_rules_alone_needs_no_reward_model(rita, project, stocked):
     refused = rita.post(address(project, "align"), filled(project, "align", reward=""))
     assertContains(refused, "These settings need one")
     sent = filled(project, "align", **RULED)
-    answer = rita.get(address(project, "align"), sent | {"kind": "align"}, headers=HTMX)
+    answer = rita.post(address(project, "align"), sent, headers=HTMX)
     assertContains(answer, "to its rules, constraints and wished means in 40 steps")
     rita.post(address(project, "align"), sent)
     run = Run.objects.get(name="Mine")
@@ -446,7 +446,7 @@ TILTS = [[0.1, 0.002], [0.2, 0.04], [0.3162, 0.14], [0.631, 0.6]]
 def test_the_form_says_how_many_answers_a_beta_leaves(rita, project, stocked, changes, words):
     Artifact.objects.filter(pk=stocked["reward"].pk).update(summary={"ess_by_beta": TILTS})
     sent = filled(project, "align", reward=stocked["reward"].pk, **changes)
-    answer = rita.get(address(project, "align"), sent | {"kind": "align"}, headers=HTMX)
+    answer = rita.post(address(project, "align"), sent, headers=HTMX)
     assertContains(answer, words)
 
 
@@ -454,5 +454,5 @@ def test_of_a_sum_with_rules_nothing_is_said(rita, project, stocked):
     Artifact.objects.filter(pk=stocked["reward"].pk).update(summary={"ess_by_beta": TILTS})
     rules = {"reward": stocked["reward"].pk, "align-more_rules": "1 words"}
     sent = filled(project, "align", **rules)
-    answer = rita.get(address(project, "align"), sent | {"kind": "align"}, headers=HTMX)
+    answer = rita.post(address(project, "align"), sent, headers=HTMX)
     assertNotContains(answer, "of the answers")

@@ -254,15 +254,35 @@ def test_metrics_come_whole_first_then_only_what_is_new(rita, run):
     whole = rita.get(address("metrics", run)).json()
     assert [point[:2] for point in whole["series"]["loss"]] == [[1, 3.0], [2, 2.0], [3, 1.0]]
     assert (whole["step"], whole["reset"], whole["final"]) == (3, True, False)
-    more = rita.get(address("metrics", run), {"after": 2, "epoch": 1}).json()
+    known = {"after": 3, "epoch": 1, "width": whole["width"]}
+    more = rita.get(address("metrics", run), known).json()
     assert [point[:2] for point in more["series"]["loss"]] == [[3, 1.0]]
-    assert more["reset"] is False
+    assert (more["reset"], more["since"]) == (False, 3)
+
+
+def test_a_point_that_was_not_whole_is_sent_again(rita, run):
+    """Of buckets of two steps the last one held step 502 alone, and now holds 503 too."""
+    losses = [9.0] * 501 + [2.0, 1.0]
+    run = record(run_at(run, epoch=1, state=State.RUNNING), loss=losses)
+    known = {"after": 502, "epoch": 1, "width": 2}
+    answer = rita.get(address("metrics", run), known).json()
+    assert (answer["reset"], answer["since"], answer["width"]) == (False, 502, 2)
+    assert answer["series"]["loss"] == [[503, 1.5, 1.0, 2.0]]
+    wider = rita.get(address("metrics", run), known | {"width": 1}).json()
+    assert wider["reset"]
+
+
+@pytest.mark.parametrize("key", ["%00", "loss%00"])
+def test_a_key_that_no_metric_can_have_finds_none(rita, run, key):
+    record(run, loss=[3.0])
+    answer = rita.get(address("metrics_csv", run) + f"?key={key}")
+    assert answer.content.decode().splitlines() == ["step,metric,value"]
 
 
 def test_a_run_that_was_taken_up_again_sends_its_curves_anew(rita, run):
     run = record(run_at(run, epoch=1), loss=[3.0, 2.0])
     run_at(run, epoch=2)
-    answer = rita.get(address("metrics", run), {"after": 2, "epoch": 1}).json()
+    answer = rita.get(address("metrics", run), {"after": 2, "epoch": 1, "width": 1}).json()
     assert answer["reset"]
     assert len(answer["series"]["loss"]) == 2
 
