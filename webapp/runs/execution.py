@@ -97,7 +97,11 @@ def execute(run: Run) -> None:
         except (Refusal, AlignmentError, OSError) as error:
             conclude(run, _excuse(error))
             return
-        with supervisor.launch(folder) as trainer, shutdown_noticed() as shutdown:
+        server = run.config.get("engine") == "server"
+        with (
+            supervisor.launch(folder, asks_a_server=server) as trainer,
+            shutdown_noticed() as shutdown,
+        ):
             drive(run, trainer, shutdown)
             outcome = trainer.outcome()
             _stored(trainer, lambda: finish(run, outcome))

@@ -19,6 +19,7 @@ from alignment.events import Failed, Finished, Stopped
 from webapp.runs import launcher
 from webapp.runs.spool import Batch, read_batch
 
+SERVER_KEY = "ATTUNE_GENERATION_KEY"
 SECRET = re.compile(r"DATABASE_URL|REDIS_URL|SECRET|TOKEN|PASSWORD|CREDENTIAL|DJANGO_|CELERY_")
 KILL_AFTER = 1 / 6  # of the grace, between SIGTERM and SIGKILL
 FENCE = 0.75  # of the lease: by then the trainer is dead, whatever the database does
@@ -142,7 +143,7 @@ class Fence:
 
 
 @contextmanager
-def launch(folder: Path) -> Iterator[Trainer]:
+def launch(folder: Path, *, asks_a_server: bool = False) -> Iterator[Trainer]:
     """Run the trainer on a prepared folder; when the block ends, so has the process and its group."""
     with (folder / "stdout.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - the command of settings.TRAINER_COMMAND
@@ -151,7 +152,7 @@ def launch(folder: Path) -> Iterator[Trainer]:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=environment(),
+            env=environment(asks_a_server=asks_a_server),
             start_new_session=True,
         )
     trainer = Trainer(process, folder)
@@ -164,9 +165,14 @@ def launch(folder: Path) -> Iterator[Trainer]:
         process.stdin.close()
 
 
-def environment() -> dict[str, str]:
-    """The worker's environment without its secrets, offline, with our packages on the path."""
+def environment(*, asks_a_server: bool = False) -> dict[str, str]:
+    """The worker's environment without its secrets, offline, with our packages on the path.
+
+    Only who asks a server gets the key for it: other trainers load models that anybody may have made.
+    """
     kept = {name: value for name, value in os.environ.items() if not SECRET.search(name)}
+    if not asks_a_server:
+        kept.pop(SERVER_KEY, None)
     path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
     return kept | {
         "PYTHONPATH": path,

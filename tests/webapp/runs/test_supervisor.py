@@ -8,6 +8,7 @@ import pytest
 
 from alignment.config import RunSpec
 from alignment.events import Failed, Finished, StepDone, Stopped, dump_event
+from alignment.servers import KEY
 from tests.stand_in import DEAF, WAIT
 from webapp.runs import supervisor
 from webapp.runs.spool import read_batch
@@ -85,6 +86,12 @@ def test_secrets_stay_out_of_the_trainers_environment(monkeypatch):
     for name in ("DATABASE_URL", "ATTUNE_SECRET_KEY", "HF_TOKEN", "SOME_PASSWORD"):
         monkeypatch.setenv(name, "canary")
     assert "canary" not in supervisor.environment().values()
+
+
+def test_only_who_asks_a_server_gets_its_key(monkeypatch):
+    monkeypatch.setenv(KEY, "canary")
+    assert "canary" not in supervisor.environment().values()
+    assert supervisor.environment(asks_a_server=True)[KEY] == "canary"
 
 
 def test_half_a_line_waits_for_the_rest(tmp_path):
