@@ -57,8 +57,8 @@ ROLES: Mapping[str, Role] = {
 }
 OF_REWARD: Mapping[str, Role] = {
     "pairs": Role(
-        "rows with chosen and rejected; with completion and label, or rating; with completions and "
-        "ranks",
+        "rows with chosen and rejected; with left and right, a tie; with completion and label, or "
+        "rating; with completions and ranks",
         trl_rows.labels,
     )
 }

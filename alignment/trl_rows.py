@@ -24,6 +24,7 @@ from alignment.records import (
     RatingRecord,
     StoredRecord,
     ThumbRecord,
+    TieRecord,
     prompt_key,
 )
 
@@ -64,7 +65,7 @@ def thumbs(path: Path) -> Iterator[ThumbRecord]:
 
 
 def labels(path: Path) -> Iterator[LabelRecord]:
-    """Rows of all kinds of label: pairs, thumbs, rankings and ratings; raises DataError."""
+    """Rows of all kinds of label: pairs, ties, thumbs, rankings and ratings; raises DataError."""
     return _read(path, label_of)
 
 
@@ -116,10 +117,17 @@ def ranking_of(row: Row) -> RankingRecord:
     return RankingRecord(prompt=prompt, completions=texts, ranks=row["ranks"], **found)
 
 
+def tie_of(row: Row) -> TieRecord:
+    """Two completions of which neither was preferred; `both_bad` says that neither was good."""
+    left, right = (answer(turns(column(row, name), name), name) for name in ("left", "right"))
+    prompt = asked(turns(column(row, "prompt"), "prompt"))
+    return TieRecord(prompt=prompt, left=left, right=right, **about(row, "both_bad", "annotator"))
+
+
 def label_of(row: Row) -> LabelRecord:
     """A label of the kind that its columns say."""
     kinds: dict[str, Callable[[Row], LabelRecord]]
-    kinds = {"ranks": ranking_of, "rating": rating_of, "label": thumb_of}
+    kinds = {"ranks": ranking_of, "rating": rating_of, "label": thumb_of, "left": tie_of}
     return next((read for name, read in kinds.items() if name in row), pair_of)(row)
 
 
@@ -149,7 +157,7 @@ def pair_of(row: Row) -> PairRecord:
         prompt=asked(turns(prompt, "prompt")),
         chosen=answer(turns(chosen, "chosen"), "chosen"),
         rejected=answer(turns(rejected, "rejected"), "rejected"),
-        **about(row, "strength", "annotator", "group"),
+        **about(row, "strength", "annotator", "group", "left_won"),
     )
 
 

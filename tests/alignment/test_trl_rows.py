@@ -81,8 +81,10 @@ def test_texts_share_whole_words_as_their_prompt(read):
 
 def test_what_our_exports_say_of_a_pair_is_kept(read):
     row = {"prompt": SKY, "chosen": BLUE, "rejected": GREEN, "strength": 3, "annotator": "a1"}
-    (record,) = read(trl_rows.pairs, row | {"group": "g", "prompt_key": "ignored"})
+    more = {"group": "g", "left_won": False, "prompt_key": "ignored"}
+    (record,) = read(trl_rows.pairs, row | more)
     assert (record.strength, record.annotator, record.group) == (3, "a1", "g")
+    assert record.left_won is False
 
 
 @pytest.mark.parametrize(
@@ -104,12 +106,15 @@ def test_labels_of_all_kinds_in_one_file(read):
         {"prompt": SKY, "completion": BLUE, "label": True, "annotator": "a1"},
         {"prompt": ASKED, "completion": SAID, "rating": 4, "levels": 7},
         {"prompt": SKY, "completions": [BLUE, WRONG], "ranks": [0, 1], "annotator": "a1"},
+        {"prompt": SKY, "left": BLUE, "right": WRONG, "both_bad": True, "annotator": "a2"},
     ]
     found = read(trl_rows.labels, *rows)
-    assert [label.kind for label in found] == ["pair", "thumb", "rating", "ranking"]
+    assert [label.kind for label in found] == ["pair", "thumb", "rating", "ranking", "tie"]
     assert (found[1].good, found[1].annotator) == (True, "a1")
     assert (found[2].rating, found[2].levels, found[2].completion) == (4, 7, BLUE)
     assert (found[3].completions, found[3].ranks) == ((BLUE, GREEN), (0, 1))
+    tie = found[4]
+    assert (tie.left, tie.right, tie.both_bad, tie.annotator) == (BLUE, GREEN, True, "a2")
 
 
 REFUSED = [

@@ -32,6 +32,7 @@ ABOUT = [
     ("group", pa.string()),
     ("strength", pa.int8()),
     ("annotator", pa.string()),
+    ("left_won", pa.bool_()),
 ]
 
 Row = dict[str, Any]
@@ -80,6 +81,7 @@ def _about(pair: PairRecord) -> Row:
         "group": pair.group,
         "strength": pair.strength,
         "annotator": pair.annotator,
+        "left_won": pair.left_won,
     }
 
 
