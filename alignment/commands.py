@@ -19,8 +19,8 @@ import yaml
 from pydantic import ValidationError
 
 from alignment.config import CONFIGS, READS, Kind, RunSpec
-from alignment.errors import ConfigError, DataError
-from alignment.folders import MANIFEST
+from alignment.errors import CheckpointError, ConfigError, DataError
+from alignment.folders import MANIFEST, verify
 from alignment.options import COMMANDS, OF_A_RUN, flag, own_name, role_of, roles_of, settings_of
 from alignment.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
 from alignment.trl_rows import completion_rows
@@ -71,15 +71,29 @@ def resumed(kind: Kind, options: Mapping[str, Any]) -> Path:
         raise ConfigError(f"The run in {folder} is finished: see {folder / 'output'}.")
     before = {own_name(kind, name): value for name, value in spec.config.items()}
     for name, value in validated(kind, before | dict(options)).items():
-        if value != spec.config[name]:
+        if value != (known := spec.config.get(name, value)):
             raise ConfigError(
-                f"The run in {folder} began with {flag(own_name(kind, name))} {spec.config[name]}; "
+                f"The run in {folder} began with {flag(own_name(kind, name))} {known}; "
                 "begin a new run to change it."
             )
-    saved = sorted(path.parent.name for path in folder.glob(f"ckpt-*/{MANIFEST}"))
     (folder / "control.json").unlink(missing_ok=True)
-    store(spec.model_copy(update={"resume_from": saved[-1] if saved else None}), folder)
+    store(spec.model_copy(update={"resume_from": newest_checkpoint(folder)}), folder)
     return folder
+
+
+def newest_checkpoint(folder: Path) -> str | None:
+    """The name of a run's newest checkpoint that verifies; None where there is none."""
+    saved = sorted(path.parent for path in folder.glob(f"ckpt-*/{MANIFEST}"))
+    return next((path.name for path in reversed(saved) if is_whole(path)), None)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds what it should."""
+    try:
+        verify(checkpoint)
+    except CheckpointError:
+        return False
+    return True
 
 
 def share_completions(folder: Path) -> None:

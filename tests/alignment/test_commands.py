@@ -1,6 +1,7 @@
 """The command line: from files in TRL's formats to models, by the same settings as everywhere."""
 
 import json
+import shutil
 
 import pytest
 
@@ -268,6 +269,9 @@ def test_a_run_is_resumed_from_its_newest_checkpoint(call, prompts, policy_folde
     _, whole = call("align", *models, output="whole")
     _, events = call("align", *models)
     saved = [event.path for event in events if isinstance(event, CheckpointSaved)]
+    torn = tmp_path / "run" / "ckpt-000999"
+    shutil.copytree(tmp_path / "run" / saved[-1], torn)
+    (torn / "state.json").write_text("{}")
     for path in (tmp_path / "run" / "output").iterdir():
         path.unlink()
     (tmp_path / "run" / "output").rmdir()
