@@ -47,7 +47,7 @@ from alignment.targets import Target, Values, load_target, parts, target_of
 from alignment.utility import utility
 
 BATCH = 32  # prompts
-TARGET_PROMPTS, TARGET_COMPLETIONS, TARGET_BATCH = 32, 64, 4  # for log Z and what needs it
+TARGET_PROMPTS, TARGET_COMPLETIONS, TARGET_BATCH = 32, 128, 4  # for log Z and what needs it
 LEAST_ESS, LEAST_SAMPLES = 0.10, 20.0  # effective share and number of samples that log Z needs
 NEARLY = 0.9  # share of the prompts that must have them
 SHOWN = 8  # prompts whose samples are events

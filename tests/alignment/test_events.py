@@ -3,7 +3,8 @@
 import json
 import math
 
-from alignment.events import Finished, StepDone, dump_event, parse_event
+from alignment.events import Finished, SampleDrawn, StepDone, dump_event, parse_event
+from alignment.records import CompletionRecord
 
 
 def test_a_summary_has_no_number_that_json_does_not_know():
@@ -16,3 +17,10 @@ def test_a_summary_has_no_number_that_json_does_not_know():
 def test_a_metric_keeps_what_it_is():
     event = StepDone(step=1, total=2, metrics={"loss": math.inf})
     assert parse_event(dump_event(event)) == event
+
+
+def test_a_nul_that_a_model_wrote_is_replaced():
+    about = {"step": 1, "stage": "after", "prompt_key": "k", "prompt": "Why?"}
+    assert SampleDrawn(completion="a\0b", **about).completion == "a\ufffdb"
+    record = CompletionRecord(prompt_key="k", text="\0", logps=None, tokens=None, truncated=False)
+    assert record.text == "\ufffd"
