@@ -18,6 +18,7 @@ help:
 	@echo "make run           start Attune on http://127.0.0.1:8000 (ARGS=\"--port N\")"
 	@echo "make test          install what the tests need and run them; REQUIRE=all allows no skips"
 	@echo "make prove         the long proofs: killed and resumed runs, faults under load, convergence"
+	@echo "make bench         a benchmark by its name, ARGS=\"step --size 4x128\"; without one, their names"
 	@echo "make lint fmt      check, or rewrite, the style of the code"
 	@echo "make screenshots   pictures of every page into docs/screenshots"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 def main() -> None:
     """Run the module of that name as a program."""
-    here = Path(__file__).parent
-    names = sorted(path.stem for path in here.glob("*.py") if not path.stem.startswith("_"))
+    files = (path for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+    names = sorted(path.stem for path in files if "__main__" in path.read_text(encoding="utf-8"))
     if len(sys.argv) < 2 or sys.argv[1] not in names:
         sys.exit(f"python -m benchmarks {' | '.join(names)}")
     del sys.argv[0]

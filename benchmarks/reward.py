@@ -231,13 +231,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="pairs a step")
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--folds", type=int, default=10)
+    parser.add_argument("--trees", type=Path, default=TREES, help="message trees of Open-Assistant")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    if not TREES.exists():
-        sys.exit(f"{TREES} is not there: 100 message trees of Open-Assistant are what this reads.")
+    if not options.trees.exists():
+        sys.exit(
+            f"{options.trees} is not there: name a file of Open-Assistant's trees with --trees."
+        )
     torch.set_num_threads(options.threads)
     logging.disable_progress_bar()
-    labels = rankings(TREES)
+    labels = rankings(options.trees)
     layers, width = map(int, options.size.split("x"))
     with TemporaryDirectory() as place:
         folder = Path(place)
@@ -255,7 +258,7 @@ def main() -> None:
         ratios = [b[against].pairs_per_second / b["trl"].pairs_per_second for b in found]
         value, low, high = interval(ratios)
         result[name] = {"value": value, "low": low, "high": high, "n": len(ratios)}
-    print(json.dumps(result))
+    print(json.dumps(result, default=str))
 
 
 if __name__ == "__main__":
