@@ -223,8 +223,8 @@ def blocks(
         yield block
 
 
-def main() -> None:
-    """Run the folds and print one JSON object."""
+def asked() -> argparse.Namespace:
+    """The options of the command line; ends where there is nothing to read."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", default="2x128", help="layers x width (default: the starter's)")
     parser.add_argument("--epochs", type=int, default=3)
@@ -238,6 +238,12 @@ def main() -> None:
         sys.exit(
             f"{options.trees} is not there: name a file of Open-Assistant's trees with --trees."
         )
+    return options
+
+
+def main() -> None:
+    """Run the folds and print one JSON object."""
+    options = asked()
     torch.set_num_threads(options.threads)
     logging.disable_progress_bar()
     labels = rankings(options.trees)
