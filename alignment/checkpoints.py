@@ -54,9 +54,15 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return load_file(folder / TENSORS), json.loads((folder / FACTS).read_text())
 
 
+def facts_of(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself, without its tensors."""
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+    return facts
+
+
 def threads_of(folder: Path) -> int:
     """How many threads computed the checkpoint: sums depend on it."""
-    return int(json.loads((folder / FACTS).read_text())["machine"]["threads"])
+    return int(facts_of(folder)["machine"]["threads"])
 
 
 def machine() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from alignment.config import AlignConfig
+from alignment.config.computation import ComputationSettings
 from alignment.errors import ConfigError
 from alignment.lora import WithoutAdapter
 from alignment.policies import Policy, output_layer
@@ -21,7 +22,7 @@ from alignment.prefix import read_whole
 Forward = Callable[..., Any]
 
 
-def set_up(policy: Policy, config: AlignConfig, *, backward: bool) -> Policy:
+def set_up(policy: Policy, config: ComputationSettings, *, backward: bool) -> Policy:
     """The policy, computing as the settings say; raises ConfigError where it cannot.
 
     A model is set up once. A reference that shares a policy's model is set up with that.
@@ -33,7 +34,7 @@ def set_up(policy: Policy, config: AlignConfig, *, backward: bool) -> Policy:
         recompute(model)
     if config.precision == "bf16":
         in_bf16(model)
-    if config.compile:
+    if isinstance(config, AlignConfig) and config.compile:
         compiled(model)
     return policy
 

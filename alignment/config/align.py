@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import model_validator
 
+from alignment.config.computation import ComputationSettings
 from alignment.config.divergences import UNBOUNDED, DivergenceName
 from alignment.config.fields import ConflictError, Settings, narrowed, setting
 from alignment.config.objectives import FDPG, ObjectiveName, PolicyGradientSettings
@@ -426,7 +427,7 @@ class TargetedSettings(Settings):
 
 
 # In this order the objective comes first.
-class AlignConfig(PolicyGradientSettings, TargetedSettings, OneDivergence):
+class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings, OneDivergence):
     """Bring a policy to the target p(x) ~ reference(x) exp(reward(x) / beta) by its own completions."""
 
     alpha: float = narrowed(TargetedSettings, "alpha", **FDPG)
@@ -436,6 +437,15 @@ class AlignConfig(PolicyGradientSettings, TargetedSettings, OneDivergence):
     inference_weight: float = narrowed(TargetedSettings, "inference_weight", **FDPG)
     inference_temperature: float = narrowed(TargetedSettings, "inference_temperature", **FDPG)
     inference_weights: ServedName = narrowed(TargetedSettings, "inference_weights", **FDPG)
+    compile: bool = setting(
+        default=False,
+        title="Compile",
+        help="Fuses operations of scoring and learning, after a minute or so; refused where there is "
+        "no GPU.",
+        topic="Computation",
+        advanced=True,
+        when={"objective": ("fdpg", "rloo", "grpo")},
+    )
 
     @property
     def minimised(self) -> DivergenceName:

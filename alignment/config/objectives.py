@@ -6,7 +6,6 @@ from alignment.config.fields import Settings, setting
 
 ObjectiveName = Literal["fdpg", "rloo", "grpo", "ppo"]
 KlPlaceName = Literal["reward", "loss"]
-PrecisionName = Literal["fp32", "bf16"]
 
 FDPG = {"objective": ("fdpg",)}
 CLIPPED = {"objective": ("rloo", "grpo", "ppo")}
@@ -144,39 +143,4 @@ class PolicyGradientSettings(Settings):
         le=0.9,
         when=FDPG,
         advanced=True,
-    )
-    lora_rank: int = setting(
-        0,
-        "LoRA rank",
-        help="Of two thin matrices that are trained beside each layer, which stays as it is; 0 "
-        "trains all weights. The result is a whole model again.",
-        topic="Computation",
-        ge=0,
-        le=1024,
-        advanced=True,
-    )
-    precision: PrecisionName = setting(
-        "fp32",
-        "Precision",
-        help="Of the policy's and the reference's multiplications; logits, log-probabilities and the "
-        "weights themselves stay in fp32. bf16 saves time and memory on GPUs.",
-        topic="Computation",
-        advanced=True,
-    )
-    gradient_checkpointing: bool = setting(
-        default=False,
-        title="Gradient checkpointing",
-        help="Keeps only the input of every block for the backward pass and computes the rest again: "
-        "much less memory, a third more time to learn.",
-        topic="Computation",
-        advanced=True,
-    )
-    compile: bool = setting(
-        default=False,
-        title="Compile",
-        help="Fuses operations of scoring and learning, after a minute or so; refused where there is "
-        "no GPU.",
-        topic="Computation",
-        advanced=True,
-        when={"objective": ("fdpg", "rloo", "grpo")},
     )

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from alignment.config.computation import ComputationSettings
 from alignment.config.divergences import OFFLINE, DivergenceName
 from alignment.config.fields import ConflictError, Settings, setting
 
@@ -11,7 +12,22 @@ PreferenceName = Literal["f_dpo", "ipo", "kto"]
 PromptTemplateName = Literal["own", "alpaca", "custom"]
 
 
-class SftConfig(Settings):
+class Fitting(Settings):
+    """What every run has that learns from completions which are there already."""
+
+    checkpoint_every: int = setting(
+        100,
+        "Checkpoint every",
+        help="Steps between checkpoints; a killed run loses at most these.",
+        topic="Safety",
+        unit="steps",
+        ge=1,
+        le=10_000,
+        advanced=True,
+    )
+
+
+class SftConfig(ComputationSettings, Fitting):
     """Supervised fine-tuning: a policy imitates completions, with no loss on their prompts."""
 
     prompt_template: PromptTemplateName = setting(
@@ -63,7 +79,7 @@ class SftConfig(Settings):
         return self
 
 
-class PreferConfig(Settings):
+class PreferConfig(ComputationSettings, Fitting):
     """A policy trained on pairs directly, without a reward model: f-DPO, IPO or KTO."""
 
     loss: PreferenceName = setting(

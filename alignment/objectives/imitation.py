@@ -3,7 +3,7 @@
 The prompt's tokens add nothing to the loss.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +17,16 @@ from alignment.estimators import grouped_interval
 from alignment.events import Finished, PhaseStarted
 from alignment.folders import committed
 from alignment.lora import size_of
-from alignment.objectives.fitting import Progress, StepLoss, fit, ready, scored
+from alignment.objectives.fitting import (
+    Progress,
+    Run,
+    StepLoss,
+    Trainee,
+    fit,
+    in_parts,
+    ready,
+    scored,
+)
 from alignment.policies import Policy
 from alignment.records import DemonstrationRecord, PairRecord, read_jsonl
 from alignment.reward.labels import divided
@@ -35,10 +44,14 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
     torch.manual_seed(spec.seed)
     records = demonstrations(spec, folder)
     fitted, held = divided(records, config.held_out)
-    policy = with_template(Policy.load(folder / spec.inputs["policy"]), config)
-    yield ready(policy, len(fitted), config)
+    loaded = with_template(Policy.load(folder / spec.inputs["policy"]), config)
+    one, run = Trainee.of(loaded, config, spec.seed), Run.of(spec, folder)
+    policy = one.policy
+    yield ready(policy, len(fitted), config, run)
     rows = [written(policy, record.prompt.messages, record.completion) for record in fitted]
-    yield from fit(policy, config, [row.length for row in rows], imitation_step(policy, rows))
+    lengths, loss = [row.length for row in rows], imitation_step(policy, rows)
+    if (yield from fit(one, config, lengths, loss, run)) == "save":
+        return
     yield PhaseStarted(name="measuring")
     judged = [written(policy, record.prompt.messages, record.completion) for record in held]
     nll = -scored(policy, judged) / torch.tensor([len(row.completion) for row in judged])
@@ -51,7 +64,7 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
         "parameters": size_of(policy.model),
     }
     with committed(folder / "output") as output:
-        policy.save(output)
+        one.result.save(output)
     yield Finished(summary=summary)
 
 
@@ -95,12 +108,14 @@ def chat_template(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 def imitation_step(policy: Policy, rows: Sequence[Written]) -> StepLoss:
     """The mean negative log-likelihood per token of a batch of completions."""
 
-    def step(batch: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
+    def step(batch: Sequence[int]) -> Iterator[tuple[Tensor, dict[str, float]]]:
         mine, share = shard(batch)
-        rollouts = rollouts_of(policy, [rows[place] for place in mine])
-        logps = completion_token_logps(policy.model, rollouts)
         tokens = sum(len(rows[place].completion) for place in batch)
-        loss = -logps.sum() * (share > 0) / tokens
-        return loss, {"nll/token": loss.item()}
+        ours = [rows[place] for place in mine]
+        for part in in_parts(policy, [row.length for row in ours]):
+            rollouts = rollouts_of(policy, [ours[place] for place in part])
+            logps = completion_token_logps(policy.model, rollouts)
+            loss = -logps.sum() * (share > 0) / tokens
+            yield loss, {"nll/token": loss.item()}
 
     return step

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from alignment.computation import set_up
 from alignment.config import PreferConfig, RunSpec
 from alignment.distributed import all_sum, shard
 from alignment.errors import ConfigError, DataError
@@ -18,7 +19,17 @@ from alignment.estimators import clipped, grouped_interval
 from alignment.events import Finished, PhaseStarted
 from alignment.folders import committed
 from alignment.lora import size_of
-from alignment.objectives.fitting import SCORED_AT_ONCE, Progress, StepLoss, fit, ready, scored
+from alignment.objectives.fitting import (
+    SCORED_AT_ONCE,
+    Progress,
+    Run,
+    StepLoss,
+    Trainee,
+    fit,
+    in_parts,
+    ready,
+    scored,
+)
 from alignment.policies import Policy
 from alignment.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
 from alignment.records import PairRecord, ThumbRecord, read_jsonl
@@ -64,12 +75,15 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
     """Of two completions one was preferred; writes `folder/output`."""
     records = usable(read_jsonl(folder / spec.inputs["pairs"], PairRecord))
     fitted, held = divided(records, config.held_out)
-    policy, reference = models_of(spec, folder)
-    yield ready(policy, len(fitted), config)
+    one, reference = models_of(spec, folder, config)
+    policy, run = one.policy, Run.of(spec, folder)
+    yield ready(policy, len(fitted), config, run)
     yield PhaseStarted(name="scoring by the reference")
     pairs, judged = pairs_of(reference, fitted), pairs_of(reference, held)
     loss = preference_step(policy, reference, pairs, config)
-    yield from fit(policy, config, [pair.length for pair in pairs], loss)
+    lengths = [pair.length for pair in pairs]
+    if (yield from fit(one, config, lengths, loss, run)) == "save":
+        return
     yield PhaseStarted(name="measuring")
     summary = {
         **measures(policy, judged, config),
@@ -81,7 +95,7 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
         "parameters": size_of(policy.model),
     }
     with committed(folder / "output") as output:
-        policy.save(output)
+        one.result.save(output)
     yield Finished(summary=summary)
 
 
@@ -93,12 +107,15 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
     fitted, held = divided(records, config.held_out)
     if {record.good for record in fitted} != {True, False}:
         raise DataError("KTO needs completions that were liked and others that were not.")
-    policy, reference = models_of(spec, folder)
-    yield ready(policy, len(fitted), config)
+    one, reference = models_of(spec, folder, config)
+    policy, run = one.policy, Run.of(spec, folder)
+    yield ready(policy, len(fitted), config, run)
     yield PhaseStarted(name="scoring by the reference")
     thumbs, judged = thumbs_of(reference, fitted), thumbs_of(reference, held)
     loss = thumb_step(policy, reference, thumbs, config)
-    yield from fit(policy, config, [thumb.row.length for thumb in thumbs], loss)
+    lengths = [thumb.row.length for thumb in thumbs]
+    if (yield from fit(one, config, lengths, loss, run)) == "save":
+        return
     yield PhaseStarted(name="measuring")
     summary = {
         **thumb_measures(policy, reference, judged, config),
@@ -110,15 +127,16 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
         "parameters": size_of(policy.model),
     }
     with committed(folder / "output") as output:
-        policy.save(output)
+        one.result.save(output)
     yield Finished(summary=summary)
 
 
-def models_of(spec: RunSpec, folder: Path) -> tuple[Policy, Policy]:
+def models_of(spec: RunSpec, folder: Path, config: PreferConfig) -> tuple[Trainee, Policy]:
     """Policy and reference; raises ConfigError where they read different tokens."""
     policy, reference = (Policy.load(folder / spec.inputs[r]) for r in ("policy", "reference"))
     policy.check_prompts(reference)
-    return policy, reference
+    set_up(reference, config, backward=False)
+    return Trainee.of(policy, config, spec.seed), reference
 
 
 def pairs_of(reference: Policy, records: Sequence[PairRecord]) -> list[Pair]:
@@ -154,19 +172,26 @@ def preference_step(
 ) -> StepLoss:
     """The loss of a batch of pairs."""
 
-    def step(batch: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
-        rows = [pairs[place].chosen for place in batch]
+    def step(batch: Sequence[int]) -> Iterator[tuple[Tensor, dict[str, float]]]:
+        kl = torch.zeros((), device=policy.device)
+        if config.loss == "kto":
+            kl = mismatched(policy, reference, [pairs[place].chosen for place in batch])
         mine, share = shard(batch)
-        chosen, rejected = ratios(policy, [pairs[place] for place in mine])
-        kl = mismatched(policy, reference, rows) if config.loss == "kto" else chosen.new_zeros(())
-        loss = share * losses(chosen, rejected, kl, config).mean()
-        margin = (chosen - rejected).detach()
-        return loss, {
-            "preference/accuracy": share * (margin > 0).float().mean().item(),
-            "preference/margin": share * config.beta * margin.mean().item(),
-            "ratio/chosen": share * chosen.detach().mean().item(),
-            "ratio/rejected": share * rejected.detach().mean().item(),
-        }
+        ours = [pairs[place] for place in mine]
+        for part in in_parts(policy, [2 * pair.length for pair in ours]):
+            weight = share * len(part) / len(ours)
+            chosen, rejected = ratios(policy, [ours[place] for place in part])
+            loss = weight * losses(chosen, rejected, kl, config).mean()
+            margin = (chosen - rejected).detach()
+            yield (
+                loss,
+                {
+                    "preference/accuracy": weight * (margin > 0).float().mean().item(),
+                    "preference/margin": weight * config.beta * margin.mean().item(),
+                    "ratio/chosen": weight * chosen.detach().mean().item(),
+                    "ratio/rejected": weight * rejected.detach().mean().item(),
+                },
+            )
 
     return step
 
@@ -214,13 +239,16 @@ def thumb_step(
 ) -> StepLoss:
     """The loss of a batch of thumbs."""
 
-    def step(batch: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
+    def step(batch: Sequence[int]) -> Iterator[tuple[Tensor, dict[str, float]]]:
         kl = mismatched(policy, reference, [thumbs[place].row for place in batch])
         mine, share = shard(batch)
-        ratios, good = thumb_ratios(policy, [thumbs[place] for place in mine])
-        loss = share * kto_losses(ratios, good, kl, config.beta).mean()
-        right = ((ratios.detach() > kl) == good).float().mean().item()
-        return loss, {"preference/accuracy": share * right, "kl/mismatched": share * kl.item()}
+        ours = [thumbs[place] for place in mine]
+        for part in in_parts(policy, [thumb.row.length for thumb in ours]):
+            weight = share * len(part) / len(ours)
+            ratios, good = thumb_ratios(policy, [ours[place] for place in part])
+            loss = weight * kto_losses(ratios, good, kl, config.beta).mean()
+            right = ((ratios.detach() > kl) == good).float().mean().item()
+            yield loss, {"preference/accuracy": weight * right, "kl/mismatched": weight * kl.item()}
 
     return step
 

@@ -14,9 +14,9 @@ from alignment.distributed import all_sum, clip, gathered, reduce_gradients, sha
 from alignment.errors import DivergedError
 from alignment.records import PairRecord, RankingRecord
 from alignment.reward.examples import Example, scored
-from alignment.reward.model import RewardModel
+from alignment.reward.model import TOKENS, RewardModel
 from alignment.reward.observation import Observation
-from alignment.sharding import spread
+from alignment.sharding import is_spread, spread
 
 WARMUP = 0.1  # share of the steps
 HEAD_RATE = 10  # of the trunk's: the head starts near zero and has to move first
@@ -46,20 +46,56 @@ def fit(
         rate = float(schedule.get_last_lr()[0])
         mine, share = shard(rows)
         batch = [examples[row] for row in mine]
-        scores = scored(model, batch)
-        likelihood = loss_of(observation, scores, batch, draws[mine])
-        loss = share * (likelihood + observation.prior() / len(lengths))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        prior = share * observation.prior() / len(lengths)
+        loss, scores = backward(model, observation, batch, draws[mine], share, prior)
         reduce_gradients(group["params"] for group in optimizer.param_groups)
         clip(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        everyones = gathered(scores.detach()[: len(scores) if share else 0])
-        metrics = read_off(all_sum(loss.detach()), everyones, [examples[row] for row in rows])
+        everyones = gathered(scores[: len(scores) if share else 0])
+        metrics = read_off(all_sum(loss), everyones, [examples[row] for row in rows])
         if not math.isfinite(metrics["loss"]):
             raise DivergedError(diverged(metrics["loss"], step, total))
         yield metrics | {"lr": rate, "seconds/step": time.perf_counter() - started}
+
+
+def backward(
+    model: RewardModel,
+    observation: Observation,
+    batch: Sequence[Example],
+    draws: Tensor,
+    share: float,
+    prior: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Take the gradient of a batch's loss, part after part; the loss, and all scores (texts, heads).
+
+    The likelihoods' mean weighs `share`, draws are (labels, heads), and the prior is added once.
+    """
+    total, pieces = torch.zeros((), device=draws.device), dict[int, Tensor]()
+    for part in in_parts(model, batch):
+        some = [batch[place] for place in part]
+        scores = scored(model, some)
+        likelihood = loss_of(observation, scores, some, draws[part])
+        loss = share * likelihood * len(part) / len(batch) + prior
+        loss.backward()  # type: ignore[no-untyped-call]
+        total, prior = total + loss.detach(), torch.zeros_like(prior)
+        each = torch.split(scores.detach(), [len(example.texts) for example in some])
+        pieces |= dict(zip(part, each, strict=True))
+    return total, torch.cat([pieces[place] for place in range(len(batch))])
+
+
+def in_parts(model: RewardModel, batch: Sequence[Example]) -> Iterator[list[int]]:
+    """Places of labels of similar length, each group what one forward takes; of a model in parts all at once."""
+    if is_spread(model.trunk.model):
+        yield list(range(len(batch)))
+        return
+    tokens = [example.length * len(example.texts) for example in batch]
+    order = sorted(range(len(batch)), key=tokens.__getitem__)
+    while order:
+        size = max(1, TOKENS // max(1, tokens[order[-1]]))
+        rows, order = order[-size:], order[:-size]
+        yield rows
 
 
 def diverged(loss: float, step: int, total: int) -> str:

@@ -138,7 +138,7 @@ def test_the_loss_of_thumbs_is_that_of_their_log_ratios(policy, thumbs):
     rows = [thumb.row for thumb in some]
     kl = mismatched(other, policy, rows)
     ratios, good = scored(other, rows) - scored(policy, rows), torch.tensor([True, False, True])
-    loss, metrics = thumb_step(other, policy, some, config)([0, 1, 2])
+    ((loss, metrics),) = thumb_step(other, policy, some, config)([0, 1, 2])
     torch.testing.assert_close(loss, kto_losses(ratios, good, kl, 0.3).mean())
     assert metrics["kl/mismatched"] == pytest.approx(kl.item())
 
@@ -195,7 +195,7 @@ def test_only_completions_count(policy):
     """The gradient is that of the completions' log-probabilities alone, by a plain forward."""
     rows = [written(policy, (Message(role="user", content="sun rain"),), "good day")]
     policy.model.requires_grad_(True)
-    loss, _ = imitation_step(policy, rows)([0])
+    ((loss, _),) = imitation_step(policy, rows)([0])
     ids = torch.tensor([[*rows[0].prompt, *rows[0].completion]])
     logps = policy.model(ids).logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[0, :, 0]
     torch.testing.assert_close(loss, -logps[len(rows[0].prompt) - 1 :].mean())

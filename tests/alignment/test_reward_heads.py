@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from alignment.config import RewardConfig
 from alignment.records import RankingRecord
 from alignment.reward import RewardModel
-from alignment.reward.examples import Example, examples_of
-from alignment.reward.fitting import read_off, resampled
+from alignment.reward.examples import Example, examples_of, scored
+from alignment.reward.fitting import backward, in_parts, read_off, resampled
 from alignment.reward.labels import divided
 from alignment.reward.model import cautious
-from tests.alignment.conftest import WORDS
+from alignment.reward.observation import Observation
+from tests.alignment.conftest import WORDS, tiny_policy
 from tests.alignment.rewarding import a_pair, a_prompt, run
 
 
@@ -101,3 +102,31 @@ def test_a_ranking_s_metrics_are_of_its_best_and_its_worst():
     found = read_off(torch.tensor(0.5), torch.tensor([[0.0], [9.0], [2.0]]), [example])
     assert found["preference/accuracy"] == 0
     assert found["preference/nll"] == pytest.approx(math.log1p(math.exp(7)))
+
+
+def test_a_loss_in_parts_has_the_same_gradient_and_scores(tmp_path, pairs, monkeypatch):
+    tiny_policy().save(tmp_path)
+    torch.manual_seed(0)
+    model = RewardModel.fresh(tmp_path, heads=3)
+    config = RewardConfig(heads=3, annotators="reliability")
+    labels = [pair.model_copy(update={"annotator": f"a{n % 2}"}) for n, pair in enumerate(pairs)]
+    observation = Observation(config, labels)
+    examples = examples_of(model, labels[:9])
+    draws = torch.rand(9, 3)
+    weights = [*model.parameters(), *observation.parameters()]
+
+    def taken():
+        for weight in weights:
+            weight.grad = None
+        found = backward(model, observation, examples, draws, 0.5, observation.prior() / 7)
+        return found, [weight.grad.clone() for weight in weights if weight.grad is not None]
+
+    monkeypatch.setattr("alignment.reward.fitting.TOKENS", 10**6)
+    assert len(list(in_parts(model, examples))) == 1
+    whole, expected = taken()
+    monkeypatch.setattr("alignment.reward.fitting.TOKENS", 40)
+    assert len(list(in_parts(model, examples))) > 2
+    parts, found = taken()
+    torch.testing.assert_close(parts, whole)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(whole[1], scored(model, examples).detach())

@@ -266,14 +266,14 @@ RUN_KINDS: dict[str, RunKind] = {
         lambda _: ("policy", LABELS),
         prepare_labels(pairs_of),
         publish_artifact(MODEL),
-        saves=False,
+        saves=True,
     ),
     "prefer": RunKind(
         PreferConfig,
         lambda _: ("policy", "reference", LABELS),
         prepare_labels(pairs_of),
         publish_artifact(MODEL),
-        saves=False,
+        saves=True,
     ),
     "generate": RunKind(
         GenerateConfig,

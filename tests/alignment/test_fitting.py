@@ -1,0 +1,170 @@
+"""Learning from what is there already: in parts, with an adapter, across a pause."""
+
+import json
+from itertools import product
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from alignment.config import PreferConfig, RunSpec, SftConfig
+from alignment.errors import ConfigError
+from alignment.events import CheckpointSaved, Finished, Ready, StepDone
+from alignment.lora import trained
+from alignment.objectives.fitting import Trainee, backward, in_parts
+from alignment.objectives.imitation import imitation_step
+from alignment.objectives.offline import pairs_of, preference_step, thumb_step, thumbs_of
+from alignment.policies import Policy
+from alignment.records import DemonstrationRecord, ThumbRecord, write_jsonl
+from alignment.texts import written
+from alignment.trainer import runner
+from tests.alignment.conftest import tiny_policy
+from tests.alignment.rewarding import a_pair
+
+WORDS = ["day", "night", "sun", "rain"]
+PAIRS = [
+    a_pair(" ".join(pick), f"{pick[0]} good " * (1 + place % 3), "bad day night")
+    for place, pick in enumerate(product(WORDS, repeat=2))
+]
+SAID = [DemonstrationRecord(prompt=pair.prompt, completion=pair.chosen) for pair in PAIRS]
+QUICK = {"batch": 4, "epochs": 2, "held_out": 0.3, "learning_rate": 5e-3}
+KINDS = {"sft": ("demonstrations", SAID), "prefer": ("pairs", PAIRS)}
+
+
+@pytest.fixture
+def start(policy_folder, tmp_path):
+    """The generator of a run of this kind; its folder is tmp_path or one below it."""
+
+    def begin(kind, place=".", resume=None, **config):
+        folder = tmp_path / place
+        folder.mkdir(exist_ok=True)
+        name, rows = KINDS[kind]
+        write_jsonl(folder / "rows.jsonl", rows)
+        models = {"policy": str(policy_folder), "reference": str(policy_folder)}
+        inputs = models | {name: "rows.jsonl"}
+        told = QUICK | config
+        spec = RunSpec(
+            kind=kind, run=1, epoch=1, seed=4, config=told, inputs=inputs, resume_from=resume
+        )
+        return runner(kind)(spec, folder)
+
+    return begin
+
+
+def of(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def weights(folder):
+    return load_file(folder / "output" / "model.safetensors")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", [{}, {"lora_rank": 2}], ids=["whole", "LoRA"])
+def test_a_saved_run_continues_bit_by_bit(start, tmp_path, kind, how):
+    whole = list(start(kind, "whole", **how))
+    run, events = start(kind, **how), []
+    asked = None
+    while not of(events, CheckpointSaved):
+        events.append(run.send(asked))
+        asked = "save" if len(of(events, StepDone)) == 2 else None
+    with pytest.raises(StopIteration):
+        run.send(asked)
+    again = list(start(kind, resume=events[-1].path, **how))
+    (ready,) = of(again, Ready)
+    assert (ready.resumed_step, ready.bit_exact) == (2, True)
+    steps = [event.step for event in of(again, StepDone)]
+    assert steps == [event.step for event in of(whole, StepDone)][2:]
+    one, other = weights(tmp_path / "whole"), weights(tmp_path)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert of(again, Finished)[0].summary == of(whole, Finished)[0].summary
+
+
+def test_checkpoints_come_as_often_as_asked(start):
+    events = list(start("sft", checkpoint_every=2))
+    last = of(events, StepDone)[-1].step
+    assert [event.step for event in of(events, CheckpointSaved)] == list(range(2, last, 2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_adapter_learns_and_becomes_part_of_a_whole_model(start, tmp_path, policy, kind):
+    list(start(kind, lora_rank=4, epochs=4, learning_rate=2e-2))
+    after = Policy.load(tmp_path / "output")
+    assert not any("lora" in name for name in weights(tmp_path))
+    ids = torch.arange(16)[None]
+    assert (after.model(ids).logits - policy.model(ids).logits).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_precision_and_recomputing_are_offered_and_change_little(start, kind):
+    plain = of(start(kind, "plain"), StepDone)[0].metrics
+    how = {"precision": "bf16", "gradient_checkpointing": True}
+    found = of(start(kind, "other", **how), StepDone)[0].metrics
+    assert found["loss"] == pytest.approx(plain["loss"], rel=0.05)
+    assert found["grad/norm"] == pytest.approx(plain["grad/norm"], rel=0.1)
+    exact = of(start(kind, "exact", gradient_checkpointing=True), StepDone)[0].metrics
+    assert exact["grad/norm"] == pytest.approx(plain["grad/norm"], rel=1e-6)
+
+
+def thumbs():
+    rows = [(pair.prompt, pair.chosen, pair.rejected) for pair in PAIRS]
+    return [
+        ThumbRecord(prompt=prompt, completion=said if place % 2 else other, good=bool(place % 2))
+        for place, (prompt, said, other) in enumerate(rows)
+    ]
+
+
+def losses_of(policy, reference):
+    """Every loss that is taken in parts, of a policy."""
+    rows = [written(policy, row.prompt.messages, row.completion) for row in SAID]
+    pairs = pairs_of(reference, PAIRS)
+    kto = PreferConfig(loss="kto")
+    return {
+        "sft": imitation_step(policy, rows),
+        "f_dpo": preference_step(policy, reference, pairs, PreferConfig()),
+        "kto": preference_step(policy, reference, pairs, kto),
+        "thumbs": thumb_step(policy, reference, thumbs_of(reference, thumbs()), kto),
+    }
+
+
+@pytest.mark.parametrize("name", ["sft", "f_dpo", "kto", "thumbs"])
+def test_a_loss_in_parts_has_the_same_gradient_and_metrics(policy, monkeypatch, name):
+    other = tiny_policy(seed=3)
+    loss_of, places = losses_of(other, policy)[name], list(range(11))
+
+    def taken():
+        other.model.zero_grad()
+        metrics = backward(loss_of(places))
+        return metrics, [weight.grad.clone() for weight in trained(other.model).values()]
+
+    monkeypatch.setattr("alignment.objectives.fitting.budget", lambda device: 10**6)
+    assert len(list(loss_of(places))) == 1
+    whole, expected = taken()
+    monkeypatch.setattr("alignment.objectives.fitting.budget", lambda device: 20)
+    assert len(list(loss_of(places))) > 2
+    parts, found = taken()
+    assert parts == pytest.approx(whole, rel=1e-5, abs=1e-7)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_parts_hold_rows_of_similar_length_and_all_of_them(policy, monkeypatch):
+    monkeypatch.setattr("alignment.objectives.fitting.budget", lambda device: 10)
+    parts = list(in_parts(policy, [3, 9, 2, 50, 3]))
+    assert sorted(place for part in parts for place in part) == [0, 1, 2, 3, 4]
+    assert parts[0] == [3]
+    assert parts[-1] == [2, 0, 4]
+
+
+def test_an_adapter_is_not_held_in_parts(policy, monkeypatch):
+    monkeypatch.setenv("ATTUNE_SHARDING", "fsdp")
+    monkeypatch.setattr("alignment.objectives.fitting.world", lambda: type("W", (), {"size": 2}))
+    with pytest.raises(ConfigError, match="unset ATTUNE_SHARDING"):
+        Trainee.of(policy, SftConfig(lora_rank=2), seed=0)
+
+
+def test_a_checkpoint_of_an_adapter_holds_the_adapter_alone(start, tmp_path):
+    list(start("sft", lora_rank=2, checkpoint_every=2))
+    newest = sorted(tmp_path.glob("ckpt-*"))[-1]
+    assert not (newest / "policy").exists()
+    assert any(name.startswith("adapter/") for name in load_file(newest / "state.safetensors"))
+    assert json.loads((newest / "state.json").read_text())["step"] > 0
