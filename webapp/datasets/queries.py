@@ -37,6 +37,8 @@ def ranked_completions(project: Project) -> QuerySet[Completion]:
 
 def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]:
     """One row per label; who gave it is a pseudonym."""
+    newest = labels.order_by().aggregate(pk=Max("pk"))["pk"]
+    labels = labels.filter(pk__lte=newest or 0)  # what comes meanwhile may be by somebody new
     names = pseudonyms(project, labels.order_by().values_list("annotator", flat=True).distinct())
     related = labels.select_related("task__prompt", "left", "right", "annotator")
     for label in related.iterator(chunk_size=2000):
@@ -54,6 +56,7 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
             simulated=label.annotator.simulated,
             counted=label.counted,
             rationale=label.rationale,
+            flags=label.flags,
             visible_ms=label.visible_ms,
             created_at=label.created_at,
             source="label",

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from alignment.folders import committed, file_sha256
+from alignment.folders import committed, file_sha256, manifest_sha256
 from alignment.records import prompt_key
 from webapp.accounts.models import User
 from webapp.datasets import queries, snapshots
@@ -37,7 +37,10 @@ def freeze_snapshot(
     include_simulated: bool = True,
     include_ranks: bool = True,
 ) -> Snapshot:
-    """Freeze the project's current labels and imported ranks; raises SnapshotError without any."""
+    """Freeze the project's current labels and imported ranks; raises SnapshotError without any.
+
+    Where nothing has changed since the last snapshot, that one is returned.
+    """
     included = {"include_simulated": include_simulated, "include_ranks": include_ranks}
     newest = queries.newest(project)  # read first: what comes meanwhile counts as new next time
     with _written(_rows(project, **included)) as folder:
@@ -79,7 +82,10 @@ def _record(
     project: Project, folder: Path, manifest: dict[str, object], by: User | None
 ) -> Snapshot:
     Project.objects.select_for_update().get(pk=project.pk)  # one number at a time
-    last = project.snapshots.first()
+    last = project.snapshots.select_related("artifact").first()
+    same = last is not None and last.artifact.manifest_sha256 == manifest_sha256(folder)
+    if last is not None and same and last.manifest == manifest:
+        return last
     number = last.number + 1 if last else 1
     artifact = store(
         folder,

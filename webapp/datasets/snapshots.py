@@ -4,7 +4,7 @@ A snapshot keeps what people said; what a trainer may use of it (`pairs_of`) is 
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
@@ -38,6 +38,7 @@ SCHEMA = pa.schema(
         pa.field("simulated", pa.bool_(), nullable=False),
         pa.field("counted", pa.bool_(), nullable=False),
         pa.field("rationale", pa.string(), nullable=False),
+        pa.field("flags", pa.list_(pa.string()), nullable=False),
         pa.field("visible_ms", pa.int64()),
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("source", pa.string(), nullable=False),  # label, rank
@@ -66,6 +67,7 @@ class SnapshotRow:
     simulated: bool = False
     counted: bool = False
     rationale: str = ""
+    flags: Sequence[str] = ()
     visible_ms: int | None = None
     group: str = ""
 

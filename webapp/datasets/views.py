@@ -30,12 +30,16 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
     project = project_for(request.user, project_id, can=Action.FREEZE)
     form = FreezeForm(request.POST or None)
     if form.is_valid():
+        last = project.snapshots.first()
         try:
             made = services.freeze_snapshot(project, by=request.user, **form.cleaned_data)
         except SnapshotError as refusal:
             messages.error(request, str(refusal))
             return redirect("datasets:snapshots", project.pk)
-        messages.success(request, f"{made} is frozen: it will never change.")
+        if made == last:
+            messages.info(request, f"Nothing has changed since {made}.")
+        else:
+            messages.success(request, f"{made} is frozen: it will never change.")
         return redirect("datasets:snapshot", project.pk, made.pk)
     listed = project.snapshots.annotate(used=Count("rounds")).order_by("-number")
     rows = listed.select_related("created_by")

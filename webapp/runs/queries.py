@@ -2,8 +2,9 @@
 
 from collections.abc import Collection
 from functools import reduce
+from io import BytesIO
 from operator import or_
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from django.db.models import Avg, Count, F, Max, Min, Q
 
@@ -125,6 +126,12 @@ def log_tail(run: Run, limit: int = LOG_TAIL, offset: int | None = None) -> LogP
         log.seek(start)
         text = log.read(limit)
     return LogPart(text.decode(errors="replace"), start, start + len(text))
+
+
+def whole_log(run: Run) -> BinaryIO:
+    """The trainer's log of the run's newest epoch, as far as it is written."""
+    path = folder_of(run) / "stdout.log"
+    return path.open("rb") if path.exists() else BytesIO()
 
 
 def eta_seconds(run: Run) -> float | None:

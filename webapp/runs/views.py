@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -210,15 +210,17 @@ def metrics_csv(request: HtmxRequest, project_id: int, run_id: int) -> HttpRespo
 @login_required
 @require_GET
 def log(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
-    """The end of the log for the page, or as a file."""
+    """The end of the log for the page, or all of it as a file."""
     run = run_for(request, project_id, run_id)
-    text = queries.log_tail(run).text
     if request.htmx:
-        context = {"project": run.project, "run": run, "log": text}
+        context = {"project": run.project, "run": run, "log": queries.log_tail(run).text}
         return render(request, "runs/detail.html#log", context)
-    response = HttpResponse(text, content_type="text/plain; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.log"'
-    return response
+    return FileResponse(
+        queries.whole_log(run),
+        as_attachment=True,
+        filename=f"run-{run.pk}.log",
+        content_type="text/plain; charset=utf-8",
+    )
 
 
 @login_required

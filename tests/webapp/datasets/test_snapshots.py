@@ -185,11 +185,29 @@ def test_a_tampered_snapshot_is_not_read(project, task):
         pairs(snapshot)
 
 
-def test_the_same_labels_frozen_twice_are_stored_once(project, task):
+def test_where_nothing_has_changed_the_last_snapshot_is_the_answer(project, task):
+    """A button that was clicked twice freezes once."""
     a_label(task)
-    first, second = freeze_snapshot(project), freeze_snapshot(project)
+    first, again = freeze_snapshot(project), freeze_snapshot(project)
+    assert (first, Snapshot.objects.count()) == (again, 1)
+    a_label(task)
+    assert freeze_snapshot(project).number == 2
+
+
+def test_the_same_labels_under_other_guidelines_are_stored_once(project, task):
+    a_label(task)
+    first = freeze_snapshot(project)
+    project.guidelines = "Other ones."
+    second = freeze_snapshot(project)
     assert (first.number, second.number) == (1, 2)
     assert first.artifact.path == second.artifact.path
+
+
+def test_flags_are_kept(project, task):
+    label = a_label(task)
+    Label.objects.filter(pk=label.pk).update(flags=["unsafe", "factual"])
+    (row,) = rows(freeze_snapshot(project))
+    assert row["flags"] == ["unsafe", "factual"]
 
 
 def test_nothing_to_freeze_is_refused_and_leaves_nothing(project, var):

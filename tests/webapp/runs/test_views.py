@@ -299,9 +299,10 @@ def test_the_csv_has_every_number(rita, run):
 def test_the_log_is_shown_and_can_be_downloaded(rita, run):
     folder = folder_of(run)
     folder.mkdir(parents=True)
-    (folder / "stdout.log").write_text("<b>hello</b>")
+    text = "a line of the log\n" * 20_000 + "<b>hello</b>"
+    (folder / "stdout.log").write_text(text)
     assertContains(rita.get(address("detail", run)), "&lt;b&gt;hello&lt;/b&gt;")
-    assert rita.get(address("log", run)).content == b"<b>hello</b>"
+    assert rita.get(address("log", run)).getvalue().decode() == text  # and not only its end
     assertContains(rita.get(address("log", run), headers=HTMX), "hx-trigger")
     run_at(run, state=State.SUCCEEDED)
     assertNotContains(rita.get(address("log", run), headers=HTMX), "hx-trigger")
