@@ -18,6 +18,10 @@ from webapp.celery import app as celery_app
 hypothesis_settings.register_profile("unhurried", deadline=None)
 hypothesis_settings.load_profile("unhurried")
 
+# Tests start runs of kilobytes, on whatever is left of a disk.
+os.environ["ATTUNE_DISK_RESERVE_GIB"] = "0"
+django_settings.DISK_RESERVE_GIB = 0.0
+
 STAND_IN = Path(__file__).parent / "stand_in.py"
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows
 not_run: dict[str, int] = {}  # tests skipped, by reason

@@ -238,6 +238,7 @@ GPUS = int(env_float("ATTUNE_GPUS", 1))  # of this worker's machine that a run s
 TORCHRUN = ["torch.distributed.run", "--standalone", f"--nproc-per-node={GPUS}", "-m"]
 TRAINER_COMMAND = [sys.executable, "-m", *(TORCHRUN if GPUS > 1 else ()), "alignment", "run"]
 STORE = VAR / "store"
+DISK_RESERVE_GIB = env_float("ATTUNE_DISK_RESERVE_GIB", 1)  # that stay free whatever runs
 
 # Models from outside: which folders of the worker may be added, and how large a model may be.
 MODEL_FOLDERS = list(filter(None, os.environ.get("ATTUNE_MODEL_FOLDERS", "").split(os.pathsep)))

@@ -86,10 +86,7 @@ def test_a_trainer_on_a_full_disk_says_so_by_its_status(small_disk):
     assert (verdict.to, verdict.reason) == ("interrupted", "disk_full")
 
 
-def test_a_run_on_a_full_disk_goes_on_when_there_is_room(
-    project, stand_in, small_disk, monkeypatch
-):
-    monkeypatch.setattr(tend, "DISK_RESERVE", 0)
+def test_a_run_on_a_full_disk_goes_on_when_there_is_room(project, stand_in, small_disk):
     stand_in.STORE = small_disk / "store"
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * (MIB - 8192))

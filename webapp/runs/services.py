@@ -17,6 +17,7 @@ from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactInput
 from webapp.runs import tasks
 from webapp.runs.errors import RunError
+from webapp.runs.keeping import need_room
 from webapp.runs.kinds import RUN_KINDS, RunKind, config_of
 from webapp.runs.models import Intent, Run, RunNeed, State
 from webapp.runs.transitions import Change, move, note
@@ -42,6 +43,7 @@ def start_run(  # noqa: PLR0913 - a run's row has this many parts
     parent: Run | None = None,
 ) -> Run:
     """Queue a run once per key; it waits for the runs it needs. Raises RunError."""
+    need_room()
     row = _kind(kind)
     settled = _settings(row, config)
     _check_roles(row, settled, project, inputs, needs)

@@ -4,7 +4,6 @@ All changes are compare-and-set, so that several may tend at once and a missed t
 """
 
 import logging
-import shutil
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -13,13 +12,12 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from webapp.labeling.services import expire_leases
-from webapp.runs import tasks
+from webapp.runs import keeping, tasks
 from webapp.runs.models import Intent, Run, RunEvent, RunNeed, State, Worker
 from webapp.runs.transitions import Change, after, move
 
 ACTOR = "tend"
 AUTOMATIC = ("worker_lost", "trainer_lost", "shutdown", "disk_full")
-DISK_RESERVE = 5 << 30  # bytes free before a run that filled the disk goes on
 FORGET_WORKERS = timedelta(days=1)
 LOST = "Its worker went silent for {lease:.0f} s: it was stopped, lost the database, or its machine slept."
 
@@ -72,6 +70,8 @@ DUTIES: tuple[Callable[[], object], ...] = (
     cancel_stranded,
     expire_leases,
     forget_workers,
+    keeping.drop_old_checkpoints,
+    keeping.sweep,
 )
 
 
@@ -90,7 +90,7 @@ def _take_back(run: Run, expired: Q) -> bool:
 
 
 def _requeue(run: Run) -> bool:
-    if run.reason == "disk_full" and shutil.disk_usage(settings.STORE).free < DISK_RESERVE:
+    if run.reason == "disk_full" and keeping.free_bytes() < keeping.reserve():
         return False
     if run.attempts >= run.max_attempts:
         change = Change((State.INTERRUPTED,), State.FAILED, ACTOR, "poison", _epitaph(run))

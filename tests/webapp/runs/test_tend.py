@@ -82,13 +82,13 @@ def test_poison_names_the_steps_it_died_at(project):
     assert "at step 15, 15, 16" in again(run).message
 
 
-def test_a_full_disk_waits_for_space(project, settings, monkeypatch):
+def test_a_full_disk_waits_for_space(project, settings):
     settings.STORE.mkdir(parents=True)
     run = interrupted(project, "disk_full")
-    monkeypatch.setattr(tend, "DISK_RESERVE", 1 << 60)
+    settings.DISK_RESERVE_GIB = 1 << 30
     tend.requeue()
     assert again(run).state == "interrupted"
-    monkeypatch.setattr(tend, "DISK_RESERVE", 0)
+    settings.DISK_RESERVE_GIB = 0
     tend.requeue()
     assert again(run).state == "queued"
 

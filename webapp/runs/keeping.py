@@ -1,0 +1,88 @@
+"""What is kept on disk and for how long, and when there is too little room to begin."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db.models import Max
+
+from webapp.projects.templatetags.display import filesize
+from webapp.runs.errors import RunError
+from webapp.runs.models import FINAL, Checkpoint
+from webapp.runs.transitions import after
+
+KEPT = timedelta(days=7)  # checkpoints of a run that is over: its result is an artifact of its own
+TORN = timedelta(days=1)  # what was being written and never became whole
+PAUSE = timedelta(hours=1)  # between two looks through the folders
+BATCH = 100  # checkpoints of one turn
+ASIDE = ("blobs/sha256/*/.tmp-*", "runs/*/e*/.tmp-*", "incoming/*")
+GIB = 1 << 30
+
+
+def need_room() -> None:
+    """Raise RunError where a run might fill the disk: it needs two of the largest checkpoints at once."""
+    largest = Checkpoint.objects.aggregate(most=Max("bytes"))["most"] or 0
+    needed, free = 2 * largest + reserve(), free_bytes()
+    if free < needed:
+        raise RunError(
+            f"{filesize(free)} are free where models are kept, and a run may need {filesize(needed)}. Make room, "
+            "or let whoever runs Attune lower ATTUNE_DISK_RESERVE_GIB."
+        )
+
+
+def reserve() -> int:
+    """Bytes that stay free whatever runs."""
+    return int(settings.DISK_RESERVE_GIB * GIB)
+
+
+def free_bytes() -> int:
+    """Room on the disk that holds the store, which may not be there yet."""
+    place = Path(settings.STORE)
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def drop_old_checkpoints() -> int:
+    """Remove checkpoints of runs that were over long ago; how many."""
+    over = Checkpoint.objects.filter(deleted=False, run__state__in=FINAL)
+    old = over.filter(run__ended_at__lt=after(-KEPT.total_seconds()))
+    return sum(_drop(checkpoint) for checkpoint in old.order_by("pk")[:BATCH])
+
+
+def sweep() -> int:
+    """Remove what was torn a day ago, at most once an hour; how many."""
+    mark = Path(settings.STORE) / ".swept"
+    if not mark.parent.exists() or not _older(mark, PAUSE):
+        return 0
+    mark.touch()
+    torn = list(_torn())
+    for path in torn:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(torn)
+
+
+def _drop(checkpoint: Checkpoint) -> bool:
+    if not Checkpoint.objects.filter(pk=checkpoint.pk, deleted=False).update(deleted=True):
+        return False  # another janitor did
+    shutil.rmtree(Path(settings.STORE) / checkpoint.path, ignore_errors=True)
+    return True
+
+
+def _torn() -> Iterator[Path]:
+    for pattern in ASIDE:
+        for path in Path(settings.STORE).glob(pattern):
+            if path.is_dir() and _older(path, TORN):
+                yield path
+
+
+def _older(path: Path, age: timedelta) -> bool:
+    """Whether a path was changed so long ago; so was one that is not there."""
+    try:
+        changed = path.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return time.time() - changed > age.total_seconds()
