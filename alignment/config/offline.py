@@ -27,8 +27,8 @@ class Fitting(Settings):
     )
 
 
-class SftConfig(ComputationSettings, Fitting):
-    """Supervised fine-tuning: a policy imitates completions, with no loss on their prompts."""
+class Imitation(Settings):
+    """How completions are imitated."""
 
     prompt_template: PromptTemplateName = setting(
         "own",
@@ -73,14 +73,19 @@ class SftConfig(ComputationSettings, Fitting):
     )
 
     @model_validator(mode="after")
-    def _template_has_a_place(self) -> "SftConfig":
+    def _template_has_a_place(self) -> "Imitation":
         if self.prompt_template == "custom" and self.custom_template.count("{prompt}") != 1:
             raise ConflictError("custom_template", "the custom template needs {prompt} once")
         return self
 
 
-class PreferConfig(ComputationSettings, Fitting):
-    """A policy trained on pairs directly, without a reward model: f-DPO, IPO or KTO."""
+# In this order what is imitated comes first.
+class SftConfig(ComputationSettings, Fitting, Imitation):
+    """Supervised fine-tuning: a policy imitates completions, with no loss on their prompts."""
+
+
+class Preferences(Settings):
+    """What a policy learns from pairs, and how."""
 
     loss: PreferenceName = setting(
         "f_dpo",
@@ -140,7 +145,7 @@ class PreferConfig(ComputationSettings, Fitting):
     )
 
     @model_validator(mode="after")
-    def _labels_decide_the_policy(self) -> "PreferConfig":
+    def _labels_decide_the_policy(self) -> "Preferences":
         if self.loss == "f_dpo" and self.divergence not in OFFLINE:
             raise ConflictError(
                 "divergence",
@@ -148,3 +153,7 @@ class PreferConfig(ComputationSettings, Fitting):
                 f"its loss unknown; take {', '.join(OFFLINE)}",
             )
         return self
+
+
+class PreferConfig(ComputationSettings, Fitting, Preferences):
+    """A policy trained on pairs directly, without a reward model: f-DPO, IPO or KTO."""

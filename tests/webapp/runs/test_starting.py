@@ -436,11 +436,11 @@ TILTS = [[0.1, 0.002], [0.2, 0.04], [0.3162, 0.14], [0.631, 0.6]]
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"align-beta": 0.3}, "At this beta 14% of the answers that gave the reward its zero"),
-        ({"align-beta": 0.21}, "4% of the answers"),
-        ({"align-beta": 0.21}, "Beta 0.32 leaves 10%; reverse KL learns from few too"),
-        ({"align-beta": 0.6, "align-reward_weight": 2}, "At this beta 14% of"),
-        ({"align-beta": 0.05, "align-reward_weight": 2}, "Beta 0.63 leaves 10%"),
+        ({"align-beta": 0.3}, "At this beta 14 % of the answers that gave the reward its zero"),
+        ({"align-beta": 0.21}, "4 % of the answers"),
+        ({"align-beta": 0.21}, "Beta 0.32 leaves 10 %; reverse KL learns from few too"),
+        ({"align-beta": 0.6, "align-reward_weight": 2}, "At this beta 14 % of"),
+        ({"align-beta": 0.05, "align-reward_weight": 2}, "Beta 0.63 leaves 10 %"),
     ],
 )
 def test_the_form_says_how_many_answers_a_beta_leaves(rita, project, stocked, changes, words):
