@@ -67,8 +67,6 @@ NEED_WEIGHTS = (
     "divergence",
     "elbo",
     "alignment_gap",
-    "ess_fraction",
-    "pareto_shape",
     *(f"target_{name}" for name in BESIDE),
 )
 

@@ -98,7 +98,7 @@ def test_a_model_ties_with_itself(against_itself):
 
 def test_the_prompt_is_the_unit_of_every_interval(against_itself, prompts):
     counts = {name: e["n"] for name, e in against_itself.items() if name in numbers(against_itself)}
-    of_target = set(evaluation.NEED_WEIGHTS)
+    of_target = {*evaluation.NEED_WEIGHTS, "ess_fraction", "pareto_shape"}
     assert {counts.pop(name) for name in of_target} == {evaluation.TARGET_PROMPTS}
     assert set(counts.values()) == {len(prompts)}
 
@@ -191,6 +191,7 @@ def test_what_cannot_be_estimated_has_no_interval(monkeypatch, folder):
     summary = run(folder)[-1].summary
     assert summary["log_z"]["low"] is None
     assert summary["divergence"]["high"] is None
+    assert summary["ess_fraction"]["low"] is not None  # which says why
     assert summary["reward_after"]["low"] is not None
 
 
