@@ -208,6 +208,10 @@ class Receipts(_Record):
     mismatch: float | None = None  # nats per token, largest, between the run's sampler and scorer
     tolerance: float = 1e-3  # for `mismatch`
 
+    def store(self, folder: Path) -> None:
+        """Write them beside a result."""
+        (folder / "receipts.json").write_text(self.model_dump_json(indent=1), encoding="utf-8")
+
     @property
     def exact(self) -> bool:
         """Whether the toy found nothing wrong."""

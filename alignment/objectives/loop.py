@@ -51,7 +51,7 @@ from alignment.objectives.steps import guarded_step, token_kls
 from alignment.objectives.stored import groups, stored
 from alignment.policies import Policy
 from alignment.receipts import receipts, with_contract
-from alignment.records import Estimate, PromptRecord, read_jsonl
+from alignment.records import Estimate, PromptRecord, Receipts, read_jsonl
 from alignment.reward import RewardModel
 from alignment.sampling import Rollouts, sample
 from alignment.sharding import SHARDING, load_whole
@@ -169,12 +169,19 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     yield PhaseStarted(name="measuring the result")
     summary = choose_result(problem, state)
     yield from draw_samples(problem, state.policy, state.step, "after")
+    checked = with_contract(receipts(config), state)
+    save_result(problem, state, checked, folder)
+    summary["receipts"] = checked.model_dump()
+    yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
+
+
+def save_result(problem: Problem, state: State, checked: Receipts, folder: Path) -> None:
+    """Commit `output`: the whole policy, what it was aimed at, and its receipts."""
     with committed(folder / "output") as output:
         adapter = state.adapter
         (merged(state.policy, adapter) if adapter else state.policy).save(output)
-        save_target(config, state.lambdas, output)
-    summary["receipts"] = with_contract(receipts(config), state).model_dump()
-    yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
+        save_target(problem.config, state.lambdas, output)
+        checked.store(output)
 
 
 def check_processes(problem: Problem) -> None:

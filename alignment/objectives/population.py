@@ -56,6 +56,7 @@ from alignment.objectives.steps import (
     watch_budget,
 )
 from alignment.receipts import pool_receipts, with_contract, worst
+from alignment.records import Receipts
 from alignment.sampling import sample
 from alignment.scoring import logps_to_learn_from
 from alignment.sharding import SHARDING
@@ -132,12 +133,13 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
     yield PhaseStarted(name="measuring the results")
     found = {agent.name: choose_result(agent.problem, agent.state) for agent in agents}
     yield from samples_of(agents, "after")
-    save_results(agents, folder)
+    whole = worst(with_contract(checked, agent.state) for agent in agents)
+    save_results(agents, whole, folder)
     yield Finished(
         summary={
             "agents": found,
             "steps": lead.state.step,
-            "receipts": worst(with_contract(checked, agent.state) for agent in agents).model_dump(),
+            "receipts": whole.model_dump(),
             "seconds": time.perf_counter() - started,
         }
     )
@@ -165,13 +167,14 @@ def train(agents: Sequence[Agent], folder: Path) -> Generator[Event, str | None,
     return None
 
 
-def save_results(agents: Sequence[Agent], folder: Path) -> None:
-    """Commit `output`, in which every policy is a committed folder of its own."""
+def save_results(agents: Sequence[Agent], receipts: Receipts, folder: Path) -> None:
+    """Commit `output`, in which every policy is a committed folder of its own with all agents' receipts."""
     with committed(folder / "output") as output:
         for agent in agents:
             with committed(output / agent.name) as own:
                 agent.state.policy.save(own)
                 save_target(agent.problem.config, agent.state.lambdas, own)
+                receipts.store(own)
 
 
 def save(agents: Sequence[Agent], folder: Path) -> Event:

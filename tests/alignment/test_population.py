@@ -1,5 +1,6 @@
 """Several divergences from one pool: exact gradients, one draw, and runs that go on where they were."""
 
+import json
 from dataclasses import replace
 from itertools import product
 
@@ -188,10 +189,12 @@ def test_every_agent_comes_to_the_target(problems, tmp_path):
         divergences=names, completions_per_prompt=8, steps=60, beta=0.2, max_new_tokens=2,
         kl_budget=999,
     )  # fmt: skip
-    list(tune(found, tmp_path))
+    *_, last = tune(found, tmp_path)
     for name, problem in found.items():
         before = exact_divergence(problem, problem.start)
         assert exact_divergence(problem, tmp_path / "output" / name) < 0.4 * before
+        beside = (tmp_path / "output" / name / "receipts.json").read_text()
+        assert json.loads(beside) == last.summary["receipts"]
 
 
 @pytest.mark.parametrize("estimator", ["score", "surrogate"])

@@ -178,6 +178,8 @@ def test_a_run_keeps_its_receipts(problem, tmp_path):
     assert stored.model_copy(update={"mismatch": None}) == checked.receipts
     assert stored.mismatch == max(e.metrics["logp/mismatch"] for e in of(events, StepDone))
     assert stored.good
+    beside = (tmp_path / "output" / "receipts.json").read_text()
+    assert Receipts.model_validate_json(beside) == stored
 
 
 def test_the_largest_mismatch_survives_a_pause(problem, tmp_path):
