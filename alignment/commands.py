@@ -23,6 +23,7 @@ from alignment.errors import CheckpointError, ConfigError, DataError
 from alignment.folders import MANIFEST, verify
 from alignment.options import COMMANDS, OF_A_RUN, flag, own_name, role_of, roles_of, settings_of
 from alignment.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
+from alignment.trainer import TOGETHER
 from alignment.trl_rows import completion_rows
 
 TRAINS = (
@@ -183,7 +184,10 @@ def processes_of(command: str, given: Mapping[str, Any]) -> int:
         raise ConfigError(
             "torchrun starts “run FOLDER”; here, --processes says how many there are."
         )
-    return max(1, whole(options, "processes")) if "processes" in options else 1
+    count = max(1, whole(options, "processes")) if "processes" in options else 1
+    if count > 1 and COMMANDS[command] not in TOGETHER:
+        raise ConfigError(f"{command} computes in one process; leave --processes out.")
+    return count
 
 
 def whole(options: Mapping[str, Any], name: str) -> int:

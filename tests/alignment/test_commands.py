@@ -316,3 +316,8 @@ def test_receipts_check_the_settings_that_are_given(capsys, tmp_path):
 def test_receipts_refuse_what_a_run_would_refuse(capsys):
     assert main(["receipts", "--divergence=reverse_kl", "--must-contain=please"]) != 0
     assert "may break a hard constraint" in capsys.readouterr().err
+
+
+def test_several_processes_are_refused_where_one_would_compute_alone(call):
+    shown, _ = call("evaluate", "--processes", 2, status=3)
+    assert "evaluate computes in one process" in shown.err

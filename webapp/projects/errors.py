@@ -5,3 +5,7 @@ from webapp.errors import Refusal
 
 class PromptError(Refusal):
     """A prompt cannot be added as it is; the message says why."""
+
+
+class ProjectError(Refusal):
+    """A project cannot be changed as asked; the message says why."""

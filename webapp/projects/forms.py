@@ -38,8 +38,9 @@ class ProjectForm(forms.ModelForm):
 
 
 class GuidelinesForm(forms.Form):
-    """What annotators are asked to look at."""
+    """What annotators are asked to look at; `seen` says which text it was that somebody changed."""
 
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
     guidelines = forms.CharField(
         required=False,
         max_length=LONGEST_GUIDELINES,

@@ -1,12 +1,14 @@
 """Projects and their prompts."""
 
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 
 from django.db import transaction
 
 from alignment import grammar
 from alignment.records import Message, prompt_key, split_of
 from webapp.accounts.models import User
+from webapp.projects.errors import ProjectError
 from webapp.projects.models import Membership, Project, Prompt, Role
 
 BATCH = 500  # rows per INSERT, and keys per query: SQLite bounds both
@@ -49,9 +51,24 @@ def add_prompts(
     return len(new)
 
 
-def save_guidelines(project: Project, text: str) -> None:
-    """Replace what annotators are asked to look at."""
+@transaction.atomic
+def save_guidelines(project: Project, text: str, *, seen: str) -> None:
+    """Replace what annotators are asked to look at, if it still is the text that was `seen` (`mark_of`).
+
+    Raises ProjectError where somebody else has changed it meanwhile.
+    """
+    known = Project.objects.select_for_update().get(pk=project.pk)
+    if mark_of(known.guidelines) != seen and known.guidelines != text:
+        raise ProjectError(
+            "Somebody else changed the guidelines meanwhile: theirs stand below. Take over what you want to keep, "
+            "then save again."
+        )
     Project.objects.filter(pk=project.pk).update(guidelines=text)
+
+
+def mark_of(text: str) -> str:
+    """Tells one text from another."""
+    return sha256(text.encode()).hexdigest()
 
 
 def _known(project: Project, keys: Sequence[str]) -> set[str]:

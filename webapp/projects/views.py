@@ -14,6 +14,7 @@ from webapp.htmx import HtmxRequest, render_page
 from webapp.labeling.queries import labelled_today, waiting_for
 from webapp.projects import queries, services
 from webapp.projects.access import Action, may, project_for, role_in
+from webapp.projects.errors import ProjectError
 from webapp.projects.forms import (
     STARTER_GUIDELINES,
     GuidelinesForm,
@@ -103,9 +104,21 @@ def prompts(request: HtmxRequest, project_id: int) -> HttpResponse:
 def guidelines(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The form of the guidelines."""
     here = project_for(request.user, project_id, can=Action.EDIT_GUIDELINES)
-    form = GuidelinesForm(request.POST or None, initial={"guidelines": here.guidelines})
+    seen, theirs = services.mark_of(here.guidelines), ""
+    form = GuidelinesForm(
+        request.POST or None, initial={"guidelines": here.guidelines, "seen": seen}
+    )
     if form.is_valid():
-        services.save_guidelines(here, form.cleaned_data["guidelines"])
-        messages.success(request, "The guidelines are saved.")
-        return redirect("prompts", here.pk)
-    return render(request, "projects/guidelines.html", {"project": here, "form": form})
+        told = form.cleaned_data
+        try:
+            services.save_guidelines(here, told["guidelines"], seen=told["seen"])
+        except ProjectError as refusal:
+            form.data = form.data.copy()
+            form.data["seen"] = seen  # whoever saves again has read theirs
+            form.add_error(None, str(refusal))
+            theirs = here.guidelines
+        else:
+            messages.success(request, "The guidelines are saved.")
+            return redirect("prompts", here.pk)
+    context = {"project": here, "form": form, "theirs": theirs}
+    return render(request, "projects/guidelines.html", context)

@@ -7,6 +7,7 @@ from webapp.accounts.links import invite
 from webapp.accounts.models import User
 from webapp.projects.forms import ProjectForm
 from webapp.projects.models import Project, Prompt, Role
+from webapp.projects.services import mark_of
 
 HTMX = {"HX-Request": "true"}
 
@@ -182,7 +183,7 @@ def test_a_hostile_prompt_is_shown_as_text(project, annotator, client):
 
 def test_an_admin_edits_the_guidelines(project, admin, client):
     client.force_login(admin)
-    form = {"guidelines": "Be **kind**."}
+    form = {"guidelines": "Be **kind**.", "seen": mark_of(project.guidelines)}
     response = client.post(reverse("guidelines", args=[project.pk]), form, follow=True)
     assertContains(response, "<strong>kind</strong>")
 
@@ -274,3 +275,20 @@ def test_a_project_that_is_sent_twice_at_once_is_made_once(client, db, monkeypat
     answer = client.post(reverse("new_project"), form)
     assertContains(answer, "There is a project of this name already")
     assert Project.objects.count() == 1
+
+
+def test_two_who_edit_the_guidelines_lose_nothing(project, admin, client):
+    client.force_login(admin)
+    url = reverse("guidelines", args=[project.pk])
+    seen = client.get(url).context["form"]["seen"].value()
+    client.post(url, {"guidelines": "First.", "seen": seen})
+    answer = client.post(url, {"guidelines": "Second.", "seen": seen})
+    assertContains(answer, "Somebody else changed the guidelines meanwhile")
+    assertContains(answer, "First.")
+    assertContains(answer, "Second.")
+    project.refresh_from_db()
+    assert project.guidelines == "First."
+    again = {"guidelines": "Both.", "seen": answer.context["form"]["seen"].value()}
+    assertRedirects(client.post(url, again), reverse("prompts", args=[project.pk]))
+    project.refresh_from_db()
+    assert project.guidelines == "Both."
