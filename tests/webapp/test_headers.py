@@ -4,7 +4,8 @@ import logging
 
 import pytest
 from django.conf import settings
-from django.test import override_settings
+from django.test import Client, override_settings
+from pytest_django.asserts import assertContains
 
 from tests.webapp.addresses import a_world, addresses, client_with, session_of
 from webapp.accounts.models import User
@@ -82,3 +83,9 @@ def test_the_pages_of_a_one_time_link_are_not_kept(world):
     for address in addresses():
         if address.name.startswith("accounts:"):
             assert "no-store" in client_with(None).get(world.path(address))["Cache-Control"]
+
+
+def test_a_form_of_another_session_says_what_to_do(db):
+    strict = Client(enforce_csrf_checks=True)
+    answer = strict.post("/accounts/login/", {"login": "x", "password": "y"})
+    assertContains(answer, "Go back, reload the page, and send it again", status_code=403)
