@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 from alignment.errors import DataError
 
 KEPT = (".safetensors", ".json", ".txt", ".model", ".jinja")
+OURS = {
+    "target.json",
+    "receipts.json",
+}  # what our runs say of their results; of others nobody knows
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 FOREIGN = (".msgpack", ".h5", ".gguf", ".onnx", ".pb", ".tflite", ".keras")
 CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".exe", ".ipynb")
@@ -53,7 +57,7 @@ def wanted(name: str) -> bool:
         raise DataError(f"{name} is code. Models that need code of their own are not run here.")
     if suffix == ".safetensors":  # others of a folder say the same in another layout
         return WEIGHTS.fullmatch(name) is not None
-    return suffix in KEPT and not name.startswith(".")
+    return suffix in KEPT and not name.startswith(".") and name not in OURS
 
 
 def safe_name(name: str) -> str:

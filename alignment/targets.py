@@ -26,7 +26,7 @@ from alignment.sampling import Rollouts
 Scorer = Callable[[Policy, Rollouts], Tensor]  # (n,), one number per completion
 
 FILE = "target.json"
-NAME_LENGTH = 40
+NAME_LENGTH = 32
 
 
 @dataclass(frozen=True)

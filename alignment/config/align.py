@@ -355,11 +355,6 @@ class TargetedSettings(Settings):
         return [rule for rule in written if rule.weight]
 
     @property
-    def plain(self) -> bool:
-        """Whether the target is the reference tilted by the reward model alone."""
-        return self.reward_weight == 1 and not self.rules and not self.demands
-
-    @property
     def wishes(self) -> list[WeightedRule]:
         """The further wished means: of what each rule finds, its weight."""
         return wishes_of(self.more_wishes)

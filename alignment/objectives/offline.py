@@ -263,7 +263,7 @@ def thumb_ratios(policy: Policy, thumbs: Sequence[Thumb]) -> tuple[Tensor, Tenso
 
 @torch.no_grad()
 def measures(policy: Policy, pairs: Sequence[Pair], config: PreferConfig) -> dict[str, Any]:
-    """How often the held-out labels' winner gained more, and the loss of the rewards that the policy implies."""
+    """How often the held-out labels' winner gained more, and the loss of the policy's implied rewards."""
     starts = range(0, len(pairs), SCORED_AT_ONCE)
     each = [ratios(policy, pairs[start : start + SCORED_AT_ONCE]) for start in starts]
     chosen, rejected = (torch.cat(side) for side in zip(*each, strict=True))

@@ -20,7 +20,7 @@ USUAL = 0.95  # share of the labelled completions that the reference's may be as
 
 
 def standardised(model: RewardModel, raw: Tensor) -> RewardModel:
-    """The model with mean 0 and deviation 1 where its heads say raw (n, heads): beta means the same everywhere."""
+    """The model with mean 0 and deviation 1 over raw (n, heads): beta means the same everywhere."""
     scale = max(raw.mean(1).std().item(), 1e-6)
     return replace(model, center=tuple(raw.mean(0).tolist()), scale=scale)
 

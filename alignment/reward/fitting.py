@@ -86,7 +86,7 @@ def backward(
 
 
 def in_parts(model: RewardModel, batch: Sequence[Example]) -> Iterator[list[int]]:
-    """Places of labels of similar length, each group what one forward takes; of a model in parts all at once."""
+    """Places of labels of similar length, by forwards; all at once for a model that is held in parts."""
     if is_spread(model.trunk.model):
         yield list(range(len(batch)))
         return

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from alignment.errors import DataError
-from alignment.modelfiles import header_of
+from alignment.modelfiles import header_of, wanted
 
 
 def header(**rows):
@@ -35,3 +35,9 @@ def test_a_header_of_another_form_is_refused(tmp_path, row):
     path.write_bytes(header(weight=row) + b"0000")
     with pytest.raises(DataError, match="damaged header"):
         header_of(path)
+
+
+@pytest.mark.parametrize("name", ["target.json", "receipts.json"])
+def test_what_a_foreign_model_says_of_its_own_training_is_not_believed(name):
+    assert wanted("config.json")
+    assert not wanted(name)

@@ -60,8 +60,8 @@ def save_guidelines(project: Project, text: str, *, seen: str) -> None:
     known = Project.objects.select_for_update().get(pk=project.pk)
     if mark_of(known.guidelines) != seen and known.guidelines != text:
         raise ProjectError(
-            "Somebody else changed the guidelines meanwhile: theirs stand below. Take over what you want to keep, "
-            "then save again."
+            "Somebody else changed the guidelines meanwhile: theirs stand below. Take over what you "
+            "want to keep, then save again."
         )
     Project.objects.filter(pk=project.pk).update(guidelines=text)
 

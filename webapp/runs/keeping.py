@@ -28,8 +28,9 @@ def need_room() -> None:
     needed, free = 2 * largest + reserve(), free_bytes()
     if free < needed:
         raise RunError(
-            f"{filesize(free)} are free where models are kept, and a run may need {filesize(needed)}. Make room, "
-            "or let whoever runs Attune lower ATTUNE_DISK_RESERVE_GIB."
+            f"{filesize(free)} are free where models are kept, and a run may need "
+            f"{filesize(needed)}. Make room, or let whoever runs Attune lower "
+            "ATTUNE_DISK_RESERVE_GIB."
         )
 
 
