@@ -40,6 +40,7 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
     newest = labels.order_by().aggregate(pk=Max("pk"))["pk"]
     labels = labels.filter(pk__lte=newest or 0)  # what comes meanwhile may be by somebody new
     names = pseudonyms(project, labels.order_by().values_list("annotator", flat=True).distinct())
+    labels = labels.filter(annotator__in=names)  # a lower number may be committed later
     related = labels.select_related("task__prompt", "left", "right", "annotator")
     for label in related.iterator(chunk_size=2000):
         chosen, rejected = label.chosen, label.rejected

@@ -13,6 +13,7 @@ from webapp.accounts.models import User
 from webapp.projects.models import Project
 from webapp.registry import sources
 from webapp.registry.models import Artifact
+from webapp.runs.keeping import need_room
 from webapp.runs.models import FINAL, Run
 from webapp.runs.services import start_run
 
@@ -35,6 +36,7 @@ def add_model(  # noqa: PLR0913 - what the form asks, each once
     sweep_uploads()
     sweep_incoming()
     if files and not project.runs.filter(idempotency_key=key).exists():
+        need_room()
         sources.keep_upload(key, files)
     return start_run(
         project,

@@ -18,6 +18,7 @@ FIXED = {
     "evaluate": ("beta", "divergence", "alpha"),
     "generate": (),
 }
+WITHOUT_REWARD = "A round trains a reward model and follows it: give it a weight, or start an alignment by itself."
 JUDGE_HELP = (
     "Who decides the win rate; never the reward model that was optimised. A second reward model "
     "learns from the labels of other prompts."
@@ -74,6 +75,8 @@ class RoundForm(forms.Form):
             self._check(section)
         if not self.errors:
             self.config = self._round_config()
+            if not self.config.align.reward_weight:
+                self.add_error("align-reward_weight", WITHOUT_REWARD)
             for setting, text in steps_refused(self.config.align):
                 self.add_error(f"align-{setting}", text)
         return cleaned

@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from webapp.projects.templatetags.display import filesize
 from webapp.runs.errors import RunError
-from webapp.runs.models import FINAL, Checkpoint
+from webapp.runs.models import FINAL, Checkpoint, Run
 from webapp.runs.transitions import after
 
 KEPT = timedelta(days=7)  # checkpoints of a run that is over: its result is an artifact of its own
@@ -23,9 +23,8 @@ GIB = 1 << 30
 
 
 def need_room() -> None:
-    """Raise RunError where a run might fill the disk: it needs two of the largest checkpoints at once."""
-    largest = Checkpoint.objects.aggregate(most=Max("bytes"))["most"] or 0
-    needed, free = 2 * largest + reserve(), free_bytes()
+    """Raise RunError where a run might fill the disk, by the largest checkpoint that there is."""
+    needed, free = needed_bytes(Checkpoint.objects.filter(deleted=False)), free_bytes()
     if free < needed:
         raise RunError(
             f"{filesize(free)} are free where models are kept, and a run may need "
@@ -34,9 +33,15 @@ def need_room() -> None:
         )
 
 
-def reserve() -> int:
-    """Bytes that stay free whatever runs."""
-    return int(settings.DISK_RESERVE_GIB * GIB)
+def has_room(run: Run) -> bool:
+    """Whether a run that filled the disk would find room now for what it writes."""
+    return free_bytes() >= needed_bytes(run.checkpoints.all())
+
+
+def needed_bytes(checkpoints: QuerySet[Checkpoint]) -> int:
+    """Two of the largest at once, and what stays free whatever runs."""
+    largest = checkpoints.aggregate(most=Max("bytes"))["most"] or 0
+    return 2 * largest + int(settings.DISK_RESERVE_GIB * GIB)
 
 
 def free_bytes() -> int:

@@ -8,7 +8,7 @@ from django.db.models import Count
 from webapp.projects.models import Project, Split
 from webapp.registry.models import Artifact
 from webapp.runs.kinds import ROLE_TYPES
-from webapp.runs.startable import STARTABLE, needed_roles
+from webapp.runs.startable import STARTABLE, asked_roles, needed_roles
 
 
 class Missing(NamedTuple):
@@ -18,6 +18,7 @@ class Missing(NamedTuple):
     url: str  # a URL name that takes the project
     query: str
     action: str
+    spared: bool = False  # whether some settings do without it
 
 
 class Stock(NamedTuple):
@@ -47,9 +48,9 @@ def needs_of(kind: str, project: Project, stock: Stock) -> list[Need]:
 
 
 def missing_for(kind: str, project: Project) -> Missing | None:
-    """What keeps a run of this kind from starting, if anything."""
-    needs = needs_of(kind, project, stock_of(project))
-    return next((need.missing for need in needs if need.missing), None)
+    """What keeps a run of this kind from starting, if anything; last what some settings do without."""
+    found = [need.missing for need in needs_of(kind, project, stock_of(project)) if need.missing]
+    return min(found, key=lambda missing: missing.spared, default=None)
 
 
 def missing_labels(project: Project) -> Missing | None:
@@ -90,7 +91,9 @@ def _needed_artifacts(kind: str, project: Project, stock: Stock) -> Iterator[Nee
     for types in dict.fromkeys(ROLE_TYPES[role] for role in needed_roles(kind)):
         words, missing = ARTIFACTS[types[0]]
         there = any(stock.artifacts.get(type) for type in types)
-        yield Need(words, None if there else missing(project))
+        roles = (role for role in needed_roles(kind) if ROLE_TYPES[role] == types)
+        spared = all(asked_roles(kind)[role].empty for role in roles)
+        yield Need(words, None if there else missing(project)._replace(spared=spared))
 
 
 def _no_model(_: Project) -> Missing:

@@ -158,14 +158,14 @@ def tilt_in_words(asked: Asked) -> str:
     if not known or config.rules or config.demands:
         return ""
     share = known[min(known, key=lambda beta: abs(log(beta * config.reward_weight / config.beta)))]
-    said = f" At this beta {100 * share:.0f} % of the answers that gave the reward its zero carry the target"
+    said = f" At this beta about {100 * share:.0f} % of answers count (effective sample size)"
     if share >= LEAST_ESS:
-        return f"{said} (effective sample size)."
-    least = min((beta for beta, ess in known.items() if ess >= LEAST_ESS), default=max(known))
+        return f"{said}."
+    best = min((beta for beta, ess in known.items() if ess >= LEAST_ESS), default=max(known))
     return (
-        f"{said} (effective sample size): few to learn from. Beta {least * config.reward_weight:.2g} leaves "
-        f"{100 * LEAST_ESS:.0f} %; reverse KL learns from few too, and a round at a larger beta first brings the model "
-        "nearer."
+        f"{said}: few to learn from. Beta {best * config.reward_weight:.2g} leaves about "
+        f"{100 * known[best]:.0f} %; reverse KL learns from few too, and a round at a larger beta "
+        "first brings the model nearer."
     )
 
 

@@ -10,7 +10,7 @@ from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactQuerySet
 from webapp.runs.kinds import ROLE_TYPES
 from webapp.runs.missing import Missing, Need, needs_of, stock_of
-from webapp.runs.refusals import split_of
+from webapp.runs.refusals import rewarded, split_of
 from webapp.runs.startable import GROUPS, STARTABLE, Startable, asked_roles
 
 PROPOSED = ("policy", "reward")  # also where a run may do without one
@@ -84,7 +84,8 @@ def evaluation(
         {row.role: row.artifact for row in made.inputs.select_related("artifact")} if made else {}
     )
     rewards = list(rows.reward_models())
-    reward = chosen["reward"] or read.get("reward") or first_of(rewards, "train")
+    optimised = read.get("reward") or first_of(rewards, "train")
+    reward = chosen["reward"] or (optimised if policy is None or rewarded(policy) else None)
     judge = chosen["judge"] or first_of(rewards, "validation")
     reference = chosen["reference"] or read.get("reference") or read.get("policy")
     initial = {"policy": policy, "reference": reference, "reward": reward, "judge": judge}

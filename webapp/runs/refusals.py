@@ -88,6 +88,12 @@ def partial_judge(asked: Asked) -> Refusals:
         )
 
 
+def rewarded(policy: Artifact) -> bool:
+    """Whether a reward model is part of what a model was aimed at; so it is where nobody knows."""
+    made = policy.producer
+    return made is None or bool(made.config.get("reward_weight", 1))
+
+
 def split_of(reward: Artifact) -> str:
     """Which labels a reward model learned from; empty where nobody knows."""
     return reward.producer.config.get("labels", "") if reward.producer else ""

@@ -43,7 +43,6 @@ def start_run(  # noqa: PLR0913 - a run's row has this many parts
     parent: Run | None = None,
 ) -> Run:
     """Queue a run once per key; it waits for the runs it needs. Raises RunError."""
-    need_room()
     row = _kind(kind)
     settled = _settings(row, config)
     _check_roles(row, settled, project, inputs, needs)
@@ -66,6 +65,7 @@ def start_run(  # noqa: PLR0913 - a run's row has this many parts
         },
     )
     if created:
+        need_room()
         ArtifactInput.objects.bulk_create(
             ArtifactInput(run=run, artifact=artifact, role=role)
             for role, artifact in inputs.items()

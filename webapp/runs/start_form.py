@@ -12,7 +12,7 @@ from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactQuerySet
 from webapp.runs.forms import Topic, add_errors, drawn_fields, topics_of, values_of
 from webapp.runs.kinds import ROLE_TYPES, RUN_KINDS
-from webapp.runs.refusals import Asked, refusals, split_of
+from webapp.runs.refusals import Asked, refusals, rewarded, split_of
 from webapp.runs.startable import ITSELF, STARTABLE, Role, asked_roles, read_when
 
 
@@ -110,7 +110,11 @@ class StartForm(forms.Form):
         if role not in RUN_KINDS[self.kind].spared:
             return "These settings need one; choose it here."
         aimed = rewarded(self.cleaned_data["policy"])
-        return "The model was aimed at a reward model's score; choose it here." if aimed else ""
+        return (
+            "Choose the reward model whose score was optimised, or should be compared."
+            if aimed
+            else ""
+        )
 
     def reads(self) -> list[forms.BoundField]:
         """The fields of what the run reads, at the head of the form."""
@@ -119,12 +123,6 @@ class StartForm(forms.Form):
     def topics(self) -> list[Topic]:
         """The drawn fields by topic."""
         return topics_of(self)
-
-
-def rewarded(policy: Artifact) -> bool:
-    """Whether a reward model is part of what a model was aimed at; so it is where nobody knows."""
-    made = policy.producer
-    return made is None or bool(made.config.get("reward_weight", 1))
 
 
 def offer_judges(form: forms.Form, project: Project) -> None:

@@ -90,7 +90,7 @@ def _take_back(run: Run, expired: Q) -> bool:
 
 
 def _requeue(run: Run) -> bool:
-    if run.reason == "disk_full" and keeping.free_bytes() < keeping.reserve():
+    if run.reason == "disk_full" and not keeping.has_room(run):
         return False
     if run.attempts >= run.max_attempts:
         change = Change((State.INTERRUPTED,), State.FAILED, ACTOR, "poison", _epitaph(run))

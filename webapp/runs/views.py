@@ -86,7 +86,7 @@ def start(request: HtmxRequest, project_id: int) -> HttpResponse:
         "kind": kind,
         "row": STARTABLE[kind],
         "missing": missing,
-        "outlook": [] if missing else outlook(form),
+        "outlook": [] if missing and not missing.spared else outlook(form),
     }
     return render_page(request, "runs/start.html", context, partial="outlook")
 
@@ -177,8 +177,9 @@ def metrics(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
     run = run_for(request, project_id, run_id)
     asked, width = request.GET, queries.width_of(run)
     same = (asked.get("epoch"), asked.get("width")) == (str(run.epoch), str(width))
-    known = same and is_key(asked.get("after", ""))
-    since = int(asked["after"]) // width * width if known else 0  # the last point may not be whole
+    after = asked.get("after", "")
+    known = same and is_key(after) and int(after) <= run.step
+    since = int(after) // width * width if known else 0  # the last point may not be whole
     series = queries.metric_series(run, since=since)
     answer = {
         "step": run.step,

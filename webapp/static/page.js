@@ -29,9 +29,11 @@ document.addEventListener("submit", (event) => {
 
 const STALE = "This page could not be brought up to date; what it shows may be old. Is the connection there? Reload it to look again.";
 
-function tellStale(stale) {
+const silent = new Set(); // parts of the page, by id, whose last look failed
+
+function tellStale() {
   const there = document.getElementById("stale");
-  if (!stale) return there?.remove();
+  if (!silent.size) return there?.remove();
   if (there) return;
   const notice = Object.assign(document.createElement("p"), { id: "stale", className: "notice", textContent: STALE });
   notice.dataset.kind = "warning";
@@ -39,13 +41,19 @@ function tellStale(stale) {
 }
 
 for (const failed of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
-  document.addEventListener(failed, () => tellStale(true));
+  document.addEventListener(failed, (event) => {
+    silent.add(event.detail.elt.id);
+    tellStale();
+  });
 }
 document.addEventListener("htmx:beforeSwap", (event) => {
   // Whoever was signed out meanwhile would get the form of another page in the middle of this one.
   if (new URL(event.detail.xhr.responseURL || location.href).pathname.startsWith("/accounts/login")) {
     event.detail.shouldSwap = false;
-    location.reload();
+    if (event.detail.requestConfig.verb === "get") location.reload();
+    else document.dispatchEvent(new CustomEvent("htmx:sendError", { detail: event.detail })); // keep what was typed
   }
 });
-document.addEventListener("htmx:afterSwap", () => tellStale(false));
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.successful && silent.delete(event.detail.elt.id)) tellStale();
+});

@@ -424,7 +424,7 @@ def test_an_evaluation_asks_for_the_reward_model_that_was_aimed_at(
     models = {"policy": made.pk, "reference": stocked["policy"].pk, "reward": ""}
     answer = rita.post(address(project, "evaluate"), filled(project, "evaluate", **models))
     if weight:
-        assertContains(answer, "was aimed at a reward model&#x27;s score; choose it here")
+        assertContains(answer, "Choose the reward model whose score was optimised")
     else:
         started = Run.objects.get(name="Mine")
         assert "reward" not in started.inputs.values_list("role", flat=True)
@@ -436,11 +436,11 @@ TILTS = [[0.1, 0.002], [0.2, 0.04], [0.3162, 0.14], [0.631, 0.6]]
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"align-beta": 0.3}, "At this beta 14 % of the answers that gave the reward its zero"),
-        ({"align-beta": 0.21}, "4 % of the answers"),
-        ({"align-beta": 0.21}, "Beta 0.32 leaves 10 %; reverse KL learns from few too"),
-        ({"align-beta": 0.6, "align-reward_weight": 2}, "At this beta 14 % of"),
-        ({"align-beta": 0.05, "align-reward_weight": 2}, "Beta 0.63 leaves 10 %"),
+        ({"align-beta": 0.3}, "At this beta about 14 % of answers count (effective sample size)."),
+        ({"align-beta": 0.21}, "about 4 % of answers"),
+        ({"align-beta": 0.21}, "Beta 0.32 leaves about 14 %; reverse KL learns from few too"),
+        ({"align-beta": 0.6, "align-reward_weight": 2}, "At this beta about 14 % of"),
+        ({"align-beta": 0.05, "align-reward_weight": 2}, "Beta 0.63 leaves about 14 %"),
     ],
 )
 def test_the_form_says_how_many_answers_a_beta_leaves(rita, project, stocked, changes, words):
@@ -455,4 +455,4 @@ def test_of_a_sum_with_rules_nothing_is_said(rita, project, stocked):
     rules = {"reward": stocked["reward"].pk, "align-more_rules": "1 words"}
     sent = filled(project, "align", **rules)
     answer = rita.post(address(project, "align"), sent, headers=HTMX)
-    assertNotContains(answer, "of the answers")
+    assertNotContains(answer, "of answers count")
