@@ -72,7 +72,8 @@ def resumed(kind: Kind, options: Mapping[str, Any]) -> Path:
         raise ConfigError(f"The run in {folder} is finished: see {folder / 'output'}.")
     before = {own_name(kind, name): value for name, value in spec.config.items()}
     for name, value in validated(kind, before | dict(options)).items():
-        if value != (known := spec.config.get(name, value)):
+        usual = CONFIGS[kind].model_fields[name].default  # of a setting that is newer than the run
+        if value != (known := spec.config.get(name, usual)):
             raise ConfigError(
                 f"The run in {folder} began with {flag(own_name(kind, name))} {known}; "
                 "begin a new run to change it."
@@ -174,7 +175,10 @@ def wrong(kind: Kind, problem: Mapping[str, Any]) -> str:
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
     """Seed and threads, where they are given; raises ConfigError."""
-    return {name: whole(options, name) for name in ("seed", "threads") if name in options}
+    found = {name: whole(options, name) for name in ("seed", "threads") if name in options}
+    if not -(2**31) <= found.get("seed", 0) < 2**31:
+        raise ConfigError(f"{flag('seed')} is a whole number of 32 bits.")
+    return found
 
 
 def processes_of(command: str, given: Mapping[str, Any]) -> int:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alignment.config import AlignConfig, EvaluateConfig
+from alignment.config import AlignConfig
 
 LOG2 = math.log(2)
 FAR = 700.0  # nats: e^700 is still a double
@@ -62,9 +62,9 @@ def alpha(order: float) -> Divergence:
     )
 
 
-def divergence_of(config: AlignConfig | EvaluateConfig) -> Divergence:
+def divergence_of(config: AlignConfig) -> Divergence:
     """The divergence that a run's settings name."""
-    name = config.minimised if isinstance(config, AlignConfig) else config.divergence
+    name = config.minimised
     return alpha(config.alpha) if name == "alpha" else DIVERGENCES[name]
 
 

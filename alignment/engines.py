@@ -30,7 +30,7 @@ class Engine:
 def sampler(spec: RunSpec, folder: Path) -> Engine:
     """Our own: a key-value cache, the prompt read once for all its completions."""
     config, policy = (
-        GenerateConfig.model_validate(spec.config),
+        GenerateConfig.stored(spec.config),
         Policy.load(policy_folder(spec, folder)),
     )
     generator = torch.Generator().manual_seed(spec.seed)
@@ -66,7 +66,7 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
         )
     from vllm import LLM, SamplingParams  # noqa: PLC0415 - optional, and loads for a minute
 
-    config, path = GenerateConfig.model_validate(spec.config), policy_folder(spec, folder)
+    config, path = GenerateConfig.stored(spec.config), policy_folder(spec, folder)
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     model = LLM(
         model=str(path),
@@ -105,7 +105,7 @@ def _of_vllm(key: str, made: Any) -> CompletionRecord:  # noqa: ANN401 - a Compl
 
 def server(spec: RunSpec, folder: Path) -> Engine:
     """A server that speaks OpenAI's protocol, with a model and a chat template of its own."""
-    config = GenerateConfig.model_validate(spec.config)
+    config = GenerateConfig.stored(spec.config)
     return Engine("server", Server(config, spec.seed).draw)
 
 

@@ -91,14 +91,15 @@ def pareto_shape(log_weights: Tensor) -> float:
 
     Above 0.7 a mean of so many weights cannot be trusted (Vehtari et al., 2024, "Pareto smoothed importance
     sampling"). The fit is Zhang and Stephens' (2009), with the prior of ten values at 1/2 of the former;
-    the tail holds min(n / 5, 3 sqrt(n)) values. 0 where these are all alike; nan for fewer than five.
+    the tail holds min(n / 5, 3 sqrt(n)) of the values that are not 0. 0 where these are all alike; nan for
+    fewer than five.
     """
-    values = log_weights.double().sort().values
-    weights = (values - values[-1]).exp()
-    count = len(weights)
+    values = log_weights.double()[log_weights > -math.inf].sort().values
+    count = len(values)
     size = math.ceil(min(count / 5, 3 * math.sqrt(count)))
     if size < FEWEST_TAIL:
         return math.nan
+    weights = (values - values[-1]).exp()
     tail = weights[-size:] - weights[-size - 1]
     quartile = tail[max(0, int(size / 4 + 0.5) - 1)]
     if quartile <= 0:

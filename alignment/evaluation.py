@@ -29,7 +29,15 @@ from alignment.estimators import (
     paired_estimate,
     pareto_shape,
 )
-from alignment.events import Event, Finished, PhaseStarted, Ready, SampleDrawn, StepDone
+from alignment.events import (
+    Event,
+    Finished,
+    PhaseStarted,
+    Ready,
+    SampleDrawn,
+    StepDone,
+    without_infinities,
+)
 from alignment.folders import committed
 from alignment.objectives.loop import no_reward
 from alignment.objectives.samples import Term, terms_of
@@ -83,7 +91,8 @@ class Players:
     policy: Policy
     reference: Policy
     judge: Judge | None
-    aim: AlignConfig  # what the policy was aimed at
+    aimed: bool  # whether the policy says what it was aimed at
+    aim: AlignConfig  # what that was, or what the evaluation's settings take it for
     target: Target
     lambdas: list[float]
 
@@ -136,7 +145,7 @@ class Findings:
 
 def evaluate(spec: RunSpec, folder: Path) -> Progress:
     """Compare `policy` with `reference`; writes `output/scores.json` and `output/samples.jsonl`."""
-    config = EvaluateConfig.model_validate(spec.config)
+    config = EvaluateConfig.stored(spec.config)
     prompts = list(read_jsonl(folder / spec.inputs["prompts"], PromptRecord))[: config.prompts]
     if not prompts:
         raise DataError("There is no held-out prompt; add prompts to the test split.")
@@ -159,19 +168,27 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
         start = (step - compared - 1) * TARGET_BATCH
         metrics = weigh(players, some[start : start + TARGET_BATCH], config, generator, found)
         yield StepDone(step=step, total=total, metrics=metrics)
+    summary = told(players, config, found)
+    with committed(folder / "output") as output:
+        stored = json.dumps(without_infinities(summary), indent=1, allow_nan=False)
+        (output / "scores.json").write_text(stored, encoding="utf-8")
+        write_jsonl(output / "samples.jsonl", found.samples)
+    yield Finished(summary=summary)
+
+
+def told(players: Players, config: EvaluateConfig, found: Findings) -> dict[str, object]:
+    """The summary of a run: every number with its interval, by what it was measured, and how exactly."""
     aim = players.aim
     known = receipts(aim).model_copy(update={"mismatch": found.mismatch})
-    summary = {
+    if not players.aimed:  # no gradient of this divergence was ever followed
+        known = known.model_copy(update={"gradient": None})
+    return {
         **scores(found),
         "judge": config.judge,
         "beta": aim.beta,
         "divergence_name": aim.minimised,
         "receipts": known.model_dump(),
     }
-    with committed(folder / "output") as output:
-        (output / "scores.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        write_jsonl(output / "samples.jsonl", found.samples)
-    yield Finished(summary=summary)
 
 
 def load_players(
@@ -191,12 +208,13 @@ def load_players(
     }
     reference, policy = Policy.load(at["reference"]), Policy.load(at["policy"])
     policy.check_tokens(reference)
-    aim, lambdas = load_target(at["policy"]) or (aim_of(config), [])
+    known = load_target(at["policy"])
+    aim, lambdas = known or (aim_of(config), [])
     reward = no_reward
     if aim.reward_weight:
         if "reward" not in at:
             raise ConfigError(
-                "The policy was aimed at a reward model's score; name the reward model."
+                "The policy was aimed at a reward model's score, or does not say at what; name the reward model."
             )
         turns = [prompt.messages for prompt in prompts]
         model = RewardModel.load(at["reward"])
@@ -205,6 +223,7 @@ def load_players(
         policy=policy,
         reference=reference,
         judge=judges[config.judge](),
+        aimed=known is not None,
         aim=aim,
         target=target_of(aim, reward, reference),
         lambdas=lambdas,
@@ -213,7 +232,7 @@ def load_players(
 
 def aim_of(config: EvaluateConfig) -> AlignConfig:
     """What a policy that does not say it was aimed at, by the evaluation's settings."""
-    return AlignConfig(beta=config.beta, divergence=config.divergence, alpha=config.alpha)
+    return AlignConfig.stored(config.model_dump(include={"beta", "divergence", "alpha"}))
 
 
 def utility_judge(prompts: Sequence[PromptRecord], texts: Sequence[str]) -> Tensor:
@@ -250,9 +269,9 @@ def compare(
             found.add(name, wins(before.verdicts, verdicts))
     found.tokens += zip(words(before), words(after), strict=True)
     found.samples += sampled(prompts, before, after)
+    rewards = {"before": before.rewards, "after": after.rewards} if players.rewarded else {}
     return {
-        "reward/before": before.rewards.mean().item(),
-        "reward/after": after.rewards.mean().item(),
+        **{f"reward/{side}": values.mean().item() for side, values in rewards.items()},
         "kl/reference": kls.sum(1).mean().item(),
         "seconds/step": time.perf_counter() - started,
     }
@@ -408,7 +427,8 @@ def distances(players: Players, log_weights: Tensor) -> Iterator[tuple[str, Tens
     As RLHF's objective J is beta E[log w], the gap beta log Z - J is beta KL(policy || target).
     """
     yield "ess_fraction", ess_fraction(log_weights)[:, None]
-    yield "pareto_shape", torch.tensor([pareto_shape(row) for row in log_weights])[:, None]
+    shapes = torch.tensor([pareto_shape(row) for row in log_weights])
+    yield "pareto_shape", shapes[~shapes.isnan()][:, None]
     log_z = log_mean_exp(log_weights)[:, None]
     seen = log_z[:, 0] != -math.inf  # of the others no completion is in the target
     log_z, log_weights = log_z[seen], log_weights[seen]

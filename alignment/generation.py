@@ -20,7 +20,7 @@ ATTEMPTS = 4  # draws of a prompt before completions of equal text are accepted
 
 def generate(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """Answer the first `prompts` prompts; writes `folder/output/completions.jsonl`, in their order."""
-    config = GenerateConfig.model_validate(spec.config)
+    config = GenerateConfig.stored(spec.config)
     prompts = list(read_jsonl(folder / spec.inputs["prompts"], PromptRecord))[: config.prompts]
     if not prompts:
         raise DataError("There are no prompts to answer; add prompts to the project.")

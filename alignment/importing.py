@@ -47,7 +47,7 @@ DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float6
 
 def add(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """Make a model of this project from `inputs["source"]` or the Hub; writes `folder/output`."""
-    config = ImportConfig.model_validate(spec.config)
+    config = ImportConfig.stored(spec.config)
     yield Ready(total_steps=STEPS, threads=torch.get_num_threads(), device=str(default_device()))
     incoming = folder / "incoming"
     shutil.rmtree(incoming, ignore_errors=True)
@@ -77,7 +77,7 @@ def add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) -> 
     """
     if "base" in spec.inputs:
         raise DataError("These files are a whole model, not an adapter; choose no base model.")
-    template = ImportConfig.model_validate(spec.config).template
+    template = ImportConfig.stored(spec.config).template
     check_description(incoming, tensors)
     yield done(2)
     yield PhaseStarted(name="loading")

@@ -4,7 +4,9 @@ Torch-free. In bytes, for the default settings of the runs, all in fp32, as they
 parameters, of which AdamW keeps two moments beside weight and gradient:
 
     generate   4 P + cache
-    reward     16 P + activations of a batch of pairs
+    sft        16 P + activations
+    prefer     16 P + 4 P (reference) + activations
+    reward     16 P + activations
     align      16 P (policy) + 4 P (reference) + 4 P (reward model) + activations + cache
     evaluate   4 P each of policy, reference, reward model and judge + cache
 
@@ -17,12 +19,13 @@ holds keys and values. Estimates, within a factor of two; the program itself tak
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from alignment.config import AlignConfig, EvaluateConfig, GenerateConfig, RewardConfig
+from alignment.config import AlignConfig, EvaluateConfig, GenerateConfig
 
 FLOAT = 4  # bytes
 TRAINED = 4 * FLOAT  # of each parameter: weight, gradient, two moments
 TOKENS = 2048  # of one training step's forward
 SAMPLED_AT_ONCE = 32  # prompts
+WEIGHED_AT_ONCE = 512  # completions of an evaluation
 LOGITS = 3  # of them: raw, normalised, gradient
 
 
@@ -41,14 +44,16 @@ class Shape(NamedTuple):
 def needed(shape: Shape) -> Mapping[str, int]:
     """Bytes by kind of run."""
     weights = FLOAT * shape.parameters
-    batch = 2 * RewardConfig().batch
     align, asked, judged = AlignConfig(), GenerateConfig(), EvaluateConfig()
+    compared = SAMPLED_AT_ONCE * judged.completions_per_prompt
     drawn = align.prompts_per_step * align.completions_per_prompt
     return {
         "generate": weights + sampling(shape, SAMPLED_AT_ONCE * asked.completions_per_prompt),
-        "reward": TRAINED * shape.parameters + activations(shape, batch, usual_length(shape)),
+        "sft": TRAINED * shape.parameters + learning(shape),
+        "prefer": TRAINED * shape.parameters + weights + learning(shape),
+        "reward": TRAINED * shape.parameters + part(shape),
         "align": TRAINED * shape.parameters + 2 * weights + stepping(shape, drawn),
-        "evaluate": 4 * weights + sampling(shape, SAMPLED_AT_ONCE * judged.completions_per_prompt),
+        "evaluate": 4 * weights + sampling(shape, max(compared, WEIGHED_AT_ONCE)),
     }
 
 
@@ -72,7 +77,15 @@ def sampling(shape: Shape, rows: int) -> int:
 
 def stepping(shape: Shape, rows: int) -> int:
     """Bytes of one alignment step: first it samples, then it learns in forwards of TOKENS tokens."""
+    return max(sampling(shape, rows), learning(shape))
+
+
+def learning(shape: Shape) -> int:
+    """Bytes of one forward of TOKENS tokens that a backward follows, with its logits."""
+    return part(shape) + LOGITS * FLOAT * TOKENS * shape.vocabulary
+
+
+def part(shape: Shape) -> int:
+    """The same without logits: whoever learns takes a step's rows in parts of so many tokens."""
     length = usual_length(shape)
-    learning = activations(shape, max(1, TOKENS // length), length)
-    logits = LOGITS * FLOAT * TOKENS * shape.vocabulary
-    return max(sampling(shape, rows), learning + logits)
+    return activations(shape, max(1, TOKENS // length), length)

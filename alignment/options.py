@@ -173,6 +173,7 @@ def in_words(field: Schema) -> str:
         f"default: {default} {field['unit']}".strip(),
         bounds(field),
         f"read for {' and '.join(when)}" if when else "",
+        f"read with {' or '.join(field['beside'])}" if field["beside"] else "",
     ]
     return f"({'; '.join(filter(None, parts))})"
 

@@ -120,6 +120,18 @@ def budget(device: torch.device) -> int:
     return TOKENS_CPU if device.type == "cpu" else TOKENS
 
 
+def packed(sizes: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Places in groups of similar size, the largest first; of a group none but a lone one exceeds `most`.
+
+    A group is as large as its largest member times their number, as padding makes it.
+    """
+    order = sorted(range(len(sizes)), key=sizes.__getitem__)
+    while order:
+        count = max(1, most // max(1, sizes[order[-1]]))
+        group, order = order[-count:], order[:-count]
+        yield group
+
+
 def completion_token_logps(
     model: PreTrainedModel, rollouts: Rollouts, *, temperature: float = 1.0
 ) -> Tensor:

@@ -46,7 +46,7 @@ class Document:
 
 def pretrain(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """Train the starter model into `folder/output`, or copy it from the cache where it is known."""
-    config = PretrainConfig.model_validate(spec.config)
+    config = PretrainConfig.stored(spec.config)
     yield Ready(total_steps=config.steps, threads=torch.get_num_threads(), device="cpu")
     kept = Path(spec.cache) / f"starter-{fingerprint(config, spec.seed)}" if spec.cache else None
     cached = kept is not None and _intact(kept)

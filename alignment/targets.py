@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from alignment.config import AlignConfig
+from alignment.config.fields import STORED
 from alignment.config.rules import WeightedRule
 from alignment.errors import DataError
 from alignment.policies import Policy
@@ -191,7 +192,8 @@ def load_target(folder: Path) -> tuple[AlignConfig, list[float]] | None:
     if not (folder / FILE).exists():
         return None
     try:
-        stored = _Stored.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
+        text = (folder / FILE).read_text(encoding="utf-8")
+        stored = _Stored.model_validate_json(text, context=STORED)
     except ValueError as error:
         raise DataError(
             f"{FILE} beside the policy does not say what it was aimed at in a way that this version reads; "

@@ -5,8 +5,9 @@ from copy import copy
 from types import MappingProxyType
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+STORED: Mapping[str, bool] = MappingProxyType({"stored": True})  # context of a validation
 ALWAYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
@@ -48,13 +49,19 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def stored(cls, values: Mapping[str, Any]) -> Self:
+        """What was accepted once, by this version or an earlier one: what nothing reads is let pass."""
+        return cls.model_validate(values, context=STORED)
+
     @model_validator(mode="after")
-    def _nothing_is_changed_in_vain(self) -> Self:
-        for name, info in type(self).model_fields.items():
-            if getattr(self, name) != info.default and (reason := self.unread(name)):
-                raise ConflictError(
-                    name, f"{reason}; leave it at {info.default or 'nothing'}, or change that"
-                )
+    def _nothing_is_changed_in_vain(self, info: ValidationInfo) -> Self:
+        if info.context == STORED:
+            return self
+        for name, field in type(self).model_fields.items():
+            if getattr(self, name) != field.default and (reason := self.unread(name)):
+                usual = "nothing" if field.default == "" else field.default
+                raise ConflictError(name, f"{reason}; leave it at {usual}, or change that")
         return self
 
     def unread(self, name: str) -> str:

@@ -77,4 +77,4 @@ class PopulationConfig(TargetedSettings, SeveralDivergences):
         shared = {field: getattr(self, field) for field in TargetedSettings.model_fields}
         if name != "alpha":
             del shared["alpha"]
-        return AlignConfig(divergence=name, **shared)
+        return AlignConfig.stored({**shared, "divergence": name})

@@ -74,7 +74,7 @@ class RunSpec(BaseModel):
     kind: Kind
     run: int
     epoch: int
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Field(ge=-(2**31), lt=2**31)] = 0
     threads: int | None = None
     config: dict[str, Any]
     inputs: Annotated[dict[str, str], Field(default_factory=dict)]
@@ -83,7 +83,7 @@ class RunSpec(BaseModel):
 
     def settings(self) -> Settings:
         """The kind's own config; raises pydantic's ValidationError where it is wrong."""
-        return CONFIGS[self.kind].model_validate(self.config)
+        return CONFIGS[self.kind].stored(self.config)
 
     @classmethod
     def load(cls, folder: Path) -> "RunSpec":

@@ -20,7 +20,7 @@ from alignment.errors import ConfigError, DivergedError
 from alignment.events import Event, PhaseStarted, Ready, StepDone
 from alignment.lora import adapted, load_trained, merged, trained
 from alignment.policies import Policy
-from alignment.scoring import budget, completion_token_logps
+from alignment.scoring import budget, completion_token_logps, packed
 from alignment.sharding import SHARDING, is_spread, load_whole, spread
 from alignment.texts import Written, rollouts_of
 
@@ -143,12 +143,8 @@ def in_parts(policy: Policy, lengths: Sequence[int]) -> Iterator[list[int]]:
     """Places of rows of similar length, each group what one forward takes; of a model in parts all at once."""
     if is_spread(policy.model):
         yield list(range(len(lengths)))
-        return
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    while order:
-        size = max(1, budget(policy.device) // max(1, lengths[order[-1]]))
-        rows, order = order[-size:], order[:-size]
-        yield rows
+    else:
+        yield from packed(lengths, budget(policy.device))
 
 
 def save(one: Trainee, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> Event:

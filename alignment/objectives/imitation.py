@@ -40,7 +40,7 @@ PLACE = "{prompt}"
 
 def imitate(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind sft: train `policy` on `demonstrations`, or on the chosen sides of `pairs`."""
-    config = SftConfig.model_validate(spec.config)
+    config = SftConfig.stored(spec.config)
     torch.manual_seed(spec.seed)
     records = demonstrations(spec, folder)
     fitted, held = divided(records, config.held_out)

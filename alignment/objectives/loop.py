@@ -66,7 +66,7 @@ MEASURED_PROMPTS, MEASURED_COMPLETIONS = 64, 4  # of the final KL
 
 def align(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind align: train `inputs["policy"]` against `inputs["reference"]` and `["reward"]`."""
-    problem = read_problem(spec, folder, AlignConfig.model_validate(spec.config))
+    problem = read_problem(spec, folder, AlignConfig.stored(spec.config))
     yield from tune(problem, folder, folder / spec.resume_from if spec.resume_from else None)
 
 

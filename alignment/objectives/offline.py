@@ -66,7 +66,7 @@ class Thumb:
 
 def prefer(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind prefer: train `policy` against `reference` on `pairs`, or on `thumbs`."""
-    config = PreferConfig.model_validate(spec.config)
+    config = PreferConfig.stored(spec.config)
     torch.manual_seed(spec.seed)
     yield from (prefer_thumbs if "thumbs" in spec.inputs else prefer_pairs)(spec, folder, config)
 

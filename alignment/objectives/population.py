@@ -76,7 +76,7 @@ class Agent:
 
 def align(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind population: one aligned policy per divergence, in `output/<divergence>`."""
-    config = PopulationConfig.model_validate(spec.config)
+    config = PopulationConfig.stored(spec.config)
     first = read_problem(spec, folder, config.agent(config.divergences[0]))
     problems: dict[str, Problem] = {
         name: replace(first, config=config.agent(name)) for name in config.divergences

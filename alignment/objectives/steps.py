@@ -126,16 +126,16 @@ def update(
     """One optimizer update, the step's first for turn 0."""
     config = problem.config
     state.optimizer.zero_grad()
-    parts = [backward(state, lesson) for lesson in lessons]
-    loss = sum(part.loss.item() for part in parts)
-    means = {name: mean.item() for name, mean in parts[0].means.items()}
-    if parts[0].shifts and not state.stored:  # of whom no weights are known
-        means["weights/ess"] = ess_fraction(torch.cat(parts[0].shifts)).item()
+    added = [backward(state, lesson) for lesson in lessons]
+    loss = sum(part.loss.item() for part in added)
+    means = {name: mean.item() for name, mean in added[0].means.items()}
+    if added[0].shifts and not state.stored:  # of whom no weights are known
+        means["weights/ess"] = ess_fraction(torch.cat(added[0].shifts)).item()
     if config.demonstration_weight:
         nll = imitate(problem, state, state.step * config.updates_per_step + turn)
         means["nll/demonstrations"] = nll
         loss += config.demonstration_weight * nll
-    mismatch = max(part.mismatch.item() for part in parts)
+    mismatch = max(part.mismatch.item() for part in added)
     norm = descend(config, state, loss, rate)
     return {"loss": loss, "grad/norm": norm, "logp/mismatch": mismatch, **means}
 

@@ -16,6 +16,7 @@ from alignment.records import PairRecord, RankingRecord
 from alignment.reward.examples import Example, scored
 from alignment.reward.model import TOKENS, RewardModel
 from alignment.reward.observation import Observation
+from alignment.scoring import packed
 from alignment.sharding import is_spread, spread
 
 WARMUP = 0.1  # share of the steps
@@ -89,13 +90,8 @@ def in_parts(model: RewardModel, batch: Sequence[Example]) -> Iterator[list[int]
     """Places of labels of similar length, by forwards; all at once for a model that is held in parts."""
     if is_spread(model.trunk.model):
         yield list(range(len(batch)))
-        return
-    tokens = [example.length * len(example.texts) for example in batch]
-    order = sorted(range(len(batch)), key=tokens.__getitem__)
-    while order:
-        size = max(1, TOKENS // max(1, tokens[order[-1]]))
-        rows, order = order[-size:], order[:-size]
-        yield rows
+    else:
+        yield from packed([one.length * len(one.texts) for one in batch], TOKENS)
 
 
 def diverged(loss: float, step: int, total: int) -> str:

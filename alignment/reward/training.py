@@ -30,7 +30,7 @@ PLURALS = {"tie": "ties", "ranking": "rankings", "thumb": "thumbs", "rating": "r
 
 def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """Fit a reward model to the labels in `pairs` from `backbone`; writes `folder/output`."""
-    config = RewardConfig.model_validate(spec.config)
+    config = RewardConfig.stored(spec.config)
     labels = learnable(read_labels(folder / spec.inputs["pairs"]), config)
     own = Trial("training", *divided(labels, config.held_out))
     more = trials(config, own.fitted, own.held)

@@ -321,3 +321,9 @@ def test_receipts_refuse_what_a_run_would_refuse(capsys):
 def test_several_processes_are_refused_where_one_would_compute_alone(call):
     shown, _ = call("evaluate", "--processes", 2, status=3)
     assert "evaluate computes in one process" in shown.err
+
+
+@pytest.mark.parametrize("seed", [2**31, 10**20])
+def test_a_seed_that_torch_does_not_take_is_refused(call, seed):
+    shown, _ = call("train-starter", "--seed", seed, status=3)
+    assert "32 bits" in shown.err

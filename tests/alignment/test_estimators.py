@@ -102,3 +102,10 @@ def test_the_pareto_shape_does_not_depend_on_the_scale(generator):
 def test_equal_weights_have_no_tail_and_few_have_none_to_fit():
     assert pareto_shape(torch.zeros(64)) == 0
     assert math.isnan(pareto_shape(torch.zeros(20)))
+
+
+def test_weights_of_nothing_have_no_part_in_the_tail(generator):
+    some = torch.randn(100, generator=generator, dtype=torch.float64)
+    nothing = torch.full((300,), -math.inf, dtype=torch.float64)
+    assert pareto_shape(torch.cat([some, nothing])) == pareto_shape(some)
+    assert math.isnan(pareto_shape(nothing))

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from alignment.config import CONFIGS, AlignConfig, EvaluateConfig, PopulationConfig
+from alignment.config import CONFIGS, AlignConfig, EvaluateConfig, PopulationConfig, RunSpec
 
 IN_VAIN = [
     ("align", {"alpha": 0.7}, "jensen_shannon does not read “Order”, alpha does"),
@@ -56,3 +56,18 @@ def test_agents_get_the_order_only_where_they_read_it():
     config = PopulationConfig(divergences=("alpha", "reverse_kl"), alpha=0.7)
     assert config.agent("alpha").alpha == 0.7
     assert config.agent("reverse_kl").divergence == "reverse_kl"
+
+
+def test_what_was_stored_once_is_taken_although_nothing_reads_it():
+    """An earlier version let it pass; a run or a result of that time goes on."""
+    stored = AlignConfig.stored({"alpha": 0.7, "divergence": "reverse_kl", "share": 0.2})
+    assert (stored.alpha, stored.share) == (0.7, 0.2)
+    spec = RunSpec(kind="align", run=1, epoch=1, config={"soften": 0.3})
+    assert spec.settings().soften == 0.3
+    with pytest.raises(ValidationError, match="reverse_kl is infinite"):
+        AlignConfig.stored({"must_contain": "x", "divergence": "reverse_kl"})
+
+
+def test_a_default_that_is_nought_is_named_as_it_is():
+    with pytest.raises(ValidationError, match=r"leave it at 0\.0, or change that"):
+        AlignConfig(weight_limit=3, estimator="surrogate")

@@ -20,6 +20,7 @@ from alignment.config import (
     RewardConfig,
     SftConfig,
 )
+from alignment.config.fields import Settings
 from alignment.records import CompletionRecord, StoredRecord, read_jsonl, write_jsonl
 from webapp.datasets.snapshots import labels_of, pairs_of
 from webapp.labeling.models import Completion
@@ -58,7 +59,7 @@ Reader = Callable[[Artifact, Split], Iterable[BaseModel]]  # of a snapshot's lab
 class RunKind(NamedTuple):
     """A kind's settings, the roles it reads, how its inputs are written and its output published."""
 
-    config: type[BaseModel]
+    config: type[Settings]
     roles: Callable[[BaseModel], tuple[str, ...]]
     prepare: Callable[[Run, Path], dict[str, str]]  # fills a folder; paths by role for RunSpec
     publish: Callable[[Run, Path], None]  # in the transaction that says it succeeded
@@ -69,7 +70,7 @@ class RunKind(NamedTuple):
 def config_of(run: Run) -> Any:  # noqa: ANN401 - of the run's kind
     """A run's settings; raises RunError where they are not those of this version."""
     try:
-        return RUN_KINDS[run.kind].config.model_validate(run.config)
+        return RUN_KINDS[run.kind].config.stored(run.config)
     except ValidationError as error:
         names = ", ".join(".".join(map(str, row["loc"])) or "together" for row in error.errors())
         raise RunError(
