@@ -88,6 +88,8 @@ class Needed(NamedTuple):
 
 USES = {
     "generate": "to answer prompts",
+    "sft": "to fine-tune it",
+    "prefer": "to train it on preferences",
     "reward": "to train a reward model",
     "align": "to align it",
     "evaluate": "to evaluate it",

@@ -31,6 +31,11 @@ const STALE = "This page could not be brought up to date; what it shows may be o
 
 const silent = new Set(); // parts of the page, by id, whose last look failed
 
+// Who asked: an element that was swapped away meanwhile is not where the event is heard.
+function whose(event) {
+  return (event.detail.requestConfig?.elt ?? event.detail.elt).id;
+}
+
 function tellStale() {
   const there = document.getElementById("stale");
   if (!silent.size) return there?.remove();
@@ -42,7 +47,7 @@ function tellStale() {
 
 for (const failed of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(failed, (event) => {
-    silent.add(event.detail.elt.id);
+    silent.add(whose(event));
     tellStale();
   });
 }
@@ -55,5 +60,5 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
 });
 document.addEventListener("htmx:afterRequest", (event) => {
-  if (event.detail.successful && silent.delete(event.detail.elt.id)) tellStale();
+  if (event.detail.successful && silent.delete(whose(event))) tellStale();
 });

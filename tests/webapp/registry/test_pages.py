@@ -2,11 +2,12 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains
 
+from alignment.memory import Shape, needed
 from tests.factories import a_label, a_project, a_run, a_user, an_artifact, some_tasks
 from webapp.datasets.services import freeze_snapshot
 from webapp.projects.models import Role
 from webapp.registry.models import Artifact, ArtifactInput
-from webapp.registry.queries import ancestors
+from webapp.registry.queries import USES, ancestors
 
 ACCURACY = {"value": 0.83, "low": 0.78, "high": 0.88, "n": 90, "unit": ""}
 
@@ -150,3 +151,7 @@ def test_whole_numbers_shares_and_flags_are_spelled_out(project, inside, var):
         "Loss": "2.123",
         "Cached": "no",
     }
+
+
+def test_every_use_whose_memory_is_estimated_has_words():
+    assert set(needed(Shape(1, 1, 1, 1, 1, 1, 1))) == set(USES)
