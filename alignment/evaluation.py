@@ -39,7 +39,6 @@ from alignment.events import (
     without_infinities,
 )
 from alignment.folders import committed
-from alignment.objectives.loop import no_reward
 from alignment.objectives.samples import Term, terms_of
 from alignment.policies import Policy
 from alignment.receipts import receipts
@@ -51,7 +50,7 @@ from alignment.scoring import (
     completion_token_kls,
     completion_token_logps,
 )
-from alignment.targets import Target, Values, load_target, parts, target_of
+from alignment.targets import Target, Values, load_target, no_reward, parts, target_of
 from alignment.utility import utility
 
 BATCH = 32  # prompts
@@ -168,7 +167,7 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
         start = (step - compared - 1) * TARGET_BATCH
         metrics = weigh(players, some[start : start + TARGET_BATCH], config, generator, found)
         yield StepDone(step=step, total=total, metrics=metrics)
-    summary = told(players, config, found)
+    summary = summary_of(players, config, found)
     with committed(folder / "output") as output:
         stored = json.dumps(without_infinities(summary), indent=1, allow_nan=False)
         (output / "scores.json").write_text(stored, encoding="utf-8")
@@ -176,7 +175,7 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     yield Finished(summary=summary)
 
 
-def told(players: Players, config: EvaluateConfig, found: Findings) -> dict[str, object]:
+def summary_of(players: Players, config: EvaluateConfig, found: Findings) -> dict[str, object]:
     """The summary of a run: every number with its interval, by what it was measured, and how exactly."""
     aim = players.aim
     known = receipts(aim).model_copy(update={"mismatch": found.mismatch})

@@ -116,6 +116,11 @@ def moment_energy(features: Tensor, lambdas: Sequence[float]) -> Tensor:
     return features @ features.new_tensor(lambdas)
 
 
+def no_reward(policy: Policy, rollouts: Rollouts) -> Tensor:
+    """(n,) zeros, where the target is made of constraints and wished means alone."""
+    return torch.zeros(len(rollouts.prompts), device=rollouts.tokens.device)
+
+
 def of_texts(rule: Rule) -> Scorer:
     """A rule asked about the completions' texts."""
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import model_validator
 
-from alignment.config.computation import ComputationSettings
+from alignment.config.computation import ComputationSettings, saved_every
 from alignment.config.divergences import UNBOUNDED, DivergenceName
 from alignment.config.fields import ConflictError, Settings, narrowed, setting
 from alignment.config.objectives import FDPG, ObjectiveName, PolicyGradientSettings
@@ -316,16 +316,7 @@ class TargetedSettings(Settings):
         le=1024,
         advanced=True,
     )
-    checkpoint_every: int = setting(
-        10,
-        "Checkpoint every",
-        help="Steps between checkpoints; a killed run loses at most these.",
-        topic="Safety",
-        unit="steps",
-        ge=1,
-        le=10_000,
-        advanced=True,
-    )
+    checkpoint_every: int = saved_every(10)
     sample_every: int = setting(
         20,
         "Samples every",

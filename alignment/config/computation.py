@@ -1,10 +1,24 @@
 """Settings of how a policy is trained, whatever it learns."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from alignment.config.fields import Settings, setting
 
 PrecisionName = Literal["fp32", "bf16"]
+
+
+def saved_every(steps: int) -> Any:  # noqa: ANN401 - as `setting`
+    """How often a run saves what it needs to go on."""
+    return setting(
+        steps,
+        "Checkpoint every",
+        help="Steps between checkpoints; a killed run loses at most these.",
+        topic="Safety",
+        unit="steps",
+        ge=1,
+        le=10_000,
+        advanced=True,
+    )
 
 
 class ComputationSettings(Settings):

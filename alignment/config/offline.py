@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from alignment.config.computation import ComputationSettings
+from alignment.config.computation import ComputationSettings, saved_every
 from alignment.config.divergences import OFFLINE, DivergenceName
 from alignment.config.fields import ConflictError, Settings, setting
 
@@ -15,16 +15,7 @@ PromptTemplateName = Literal["own", "alpaca", "custom"]
 class Fitting(Settings):
     """What every run has that learns from completions which are there already."""
 
-    checkpoint_every: int = setting(
-        100,
-        "Checkpoint every",
-        help="Steps between checkpoints; a killed run loses at most these.",
-        topic="Safety",
-        unit="steps",
-        ge=1,
-        le=10_000,
-        advanced=True,
-    )
+    checkpoint_every: int = saved_every(100)
 
 
 class Imitation(Settings):

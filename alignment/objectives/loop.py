@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from alignment.computation import check_device, set_up
 from alignment.config import AlignConfig, RunSpec
@@ -53,9 +52,9 @@ from alignment.policies import Policy
 from alignment.receipts import receipts, with_contract
 from alignment.records import Estimate, PromptRecord, Receipts, read_jsonl
 from alignment.reward import RewardModel
-from alignment.sampling import Rollouts, sample
+from alignment.sampling import sample
 from alignment.sharding import SHARDING, load_whole
-from alignment.targets import parts, save_target
+from alignment.targets import no_reward, parts, save_target
 from alignment.texts import Written, written
 
 Progress = Generator[Event, str | None, None]
@@ -114,11 +113,6 @@ def texts(spec: RunSpec, folder: Path, reference: Policy) -> list[Written]:
     """What the run imitates beside its objective: demonstrations, or the chosen sides of pairs."""
     rows = demonstrations(spec, folder)
     return [written(reference, row.prompt.messages, row.completion) for row in rows]
-
-
-def no_reward(policy: Policy, rollouts: Rollouts) -> Tensor:
-    """(n,) zeros, where the target is made of constraints and wished means alone."""
-    return torch.zeros(len(rollouts.prompts), device=rollouts.tokens.device)
 
 
 def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, Path]:

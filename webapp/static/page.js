@@ -45,18 +45,20 @@ function tellStale() {
   document.getElementById("messages")?.append(notice);
 }
 
-for (const failed of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
-  document.addEventListener(failed, (event) => {
-    silent.add(whose(event));
-    tellStale();
-  });
+function failed(event) {
+  silent.add(whose(event));
+  tellStale();
+}
+
+for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(name, failed);
 }
 document.addEventListener("htmx:beforeSwap", (event) => {
   // Whoever was signed out meanwhile would get the form of another page in the middle of this one.
   if (new URL(event.detail.xhr.responseURL || location.href).pathname.startsWith("/accounts/login")) {
     event.detail.shouldSwap = false;
     if (event.detail.requestConfig.verb === "get") location.reload();
-    else document.dispatchEvent(new CustomEvent("htmx:sendError", { detail: event.detail })); // keep what was typed
+    else failed(event); // what was typed stays
   }
 });
 document.addEventListener("htmx:afterRequest", (event) => {
