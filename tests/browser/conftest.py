@@ -27,6 +27,14 @@ def chromium():
 
 
 @pytest.fixture
+def project(project):
+    """Tests press keys faster than anybody reads: what a look must take is tested by itself."""
+    project.min_visible_ms = 0
+    project.save()
+    return project
+
+
+@pytest.fixture
 def context(chromium):
     """A window of its own, in which nothing may go wrong unseen."""
     context = chromium.new_context(viewport={"width": 1280, "height": 800})

@@ -52,6 +52,7 @@ ROWS = {
     "reset": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "labeling:label": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:draft": {"POST": Action.LABEL},
+    "labeling:keys": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:tasks": {"GET": Action.SEE_DATA},
     "labeling:labels": {"GET": Action.SEE_DATA},
     "datasets:snapshots": {"GET": Action.FREEZE, "POST": Action.FREEZE},
@@ -82,6 +83,7 @@ ROWS = {
     "runs:act": {"POST": Action.START_RUNS},
 }
 POSTED = {"invite": {"role": "annotator"}, "member": {"act": "role", "role": "annotator"}}
+TOLD = ("labeling:label", "labeling:draft")
 COUNTER = '"cache"'  # how often somebody tried, whatever came of it
 # A look at the label page leases the pairs it shows.
 LEASES = {"labeling:label": ("labeling_task", "labeling_assignment", "accounts_user")}
@@ -138,7 +140,7 @@ def test_nobody_gets_further_than_the_table(world, sessions, method):
             for person, session in sessions.items():
                 cells += 1
                 answer = ask(address, method, world.path(address), session, way)
-                if fault := fault_of(address.name, method, person, *answer):
+                if fault := fault_of(address.name, method, way, person, *answer):
                     wrong.append(f"{method} {address.name} {way} by {person}: {fault}")
     print(f"{cells} cells, {len(wrong)} violations")
     assert not wrong, "\n".join(wrong)
@@ -182,9 +184,11 @@ def ask(address, method, path, session, way):
     return response.status_code, response.headers.get("Location", ""), writes
 
 
-def fault_of(name, method, person, status, location, writes):
+def fault_of(name, method, way, person, status, location, writes):
     """What is wrong with an answer; empty when all is well."""
     sent_away = status == 302 and location.startswith(reverse("account_login") + "?next=")
+    if name in TOLD and way != PLAIN:
+        sent_away = status == 401  # a script is told to sign in, not led to a page
     gate = ROWS[name].get(method)
     if status >= 500:
         return f"answers {status}"

@@ -21,6 +21,7 @@ class User(AbstractUser):
 
     simulated = models.BooleanField(default=False)
     sessions_ended = models.IntegerField(default=0)  # how often all sessions were ended at once
+    label_keys = models.JSONField(default=dict)  # labeling.keys: what this person has changed
 
     @property
     def shown_name(self) -> str:

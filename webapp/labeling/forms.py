@@ -6,9 +6,14 @@ from django import forms
 from django.db.models import Exists, OuterRef
 
 from webapp.accounts.models import User
+from webapp.labeling.keys import KEYS, clashes
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
+from webapp.labeling.services import Draft
+from webapp.longtext import LongText
 from webapp.projects.models import Project
 
+LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
+LONGEST_TIME = 2**31 - 1  # ms
 FLAGS = {
     "harmful": "Harmful",
     "false": "False",
@@ -36,15 +41,27 @@ class AssignmentForm(forms.Form):
 class DraftForm(AssignmentForm):
     """What somebody has written about a pair so far."""
 
-    rationale = forms.CharField(required=False, max_length=10_000)
+    rationale = LongText(limit=LONGEST_RATIONALE, strip=False, required=False)
     flags = forms.MultipleChoiceField(choices=FLAGS, required=False)
-    at = forms.IntegerField(required=False, min_value=0)  # ms since 1970, by the browser
+    base = forms.IntegerField(required=False, min_value=0)  # the draft's revision it goes on with
+    page = forms.CharField(required=False, max_length=40)  # the tab that wrote it
+    count = forms.IntegerField(required=False, min_value=0)  # of that tab's drafts
 
     @property
-    def draft(self) -> dict[str, object]:
-        """The draft as an assignment keeps it; empty when nothing was written."""
-        names = ("rationale", "flags")
-        return {name: self.cleaned_data[name] for name in names if self.cleaned_data[name]}
+    def draft(self) -> Draft:
+        """The draft as it was sent."""
+        return Draft(**{name: self.cleaned_data[name] for name in Draft._fields})
+
+
+class VisibleTime(forms.Field):
+    """How long a pair was seen, in ms; no answer is refused for a clock that tells nonsense."""
+
+    def clean(self, value: object) -> int | None:
+        """The number as far as a column holds it, or None."""
+        try:
+            return min(max(int(str(value)), 0), LONGEST_TIME)
+        except ValueError:
+            return None
 
 
 class LabelForm(DraftForm):
@@ -56,31 +73,63 @@ class LabelForm(DraftForm):
         coerce=int,
         error_messages={"required": "Choose an answer first: nothing was stored."},
     )
-    visible_ms = forms.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
+    visible_ms = VisibleTime()
 
 
 class SkipForm(DraftForm):
     """A pair the annotator does not want to answer."""
 
     skip = forms.ChoiceField(choices=SKIP_REASONS)
+    client_id = forms.UUIDField(required=False)
 
 
 class UndoForm(forms.Form):
-    """The answer to take back, by the id its page gave it."""
+    """The answer or the skip to take back, by the id its page gave it."""
 
     undo = forms.UUIDField()
+
+
+NUMBERS = r"^[0-9]{1,18}(,[0-9]{1,18})*$"
 
 
 class CardsForm(forms.Form):
     """The cards a page already shows, so that only fresh ones are sent."""
 
-    have = forms.RegexField(r"^[0-9]{1,18}(,[0-9]{1,18})*$", required=False, max_length=400)
+    have = forms.RegexField(NUMBERS, required=False, max_length=4000)
+    want = forms.RegexField(NUMBERS, required=False, max_length=400)  # to mend their answers
     shown = forms.IntegerField(required=False)
 
-    @property
-    def ids(self) -> list[int]:
-        """The assignments on the page; none where the field is empty or nonsense."""
-        return [int(pk) for pk in self.cleaned_data.get("have", "").split(",") if pk]
+    def numbers(self, name: str) -> list[int]:
+        """The assignments of a field; none where it is empty or nonsense."""
+        return [int(pk) for pk in self.cleaned_data.get(name, "").split(",") if pk]
+
+
+class KeysForm(forms.Form):
+    """Which keys act on the label page, for one person."""
+
+    off = forms.BooleanField(
+        required=False,
+        label="No single keys",
+        help_text="For speech input, or where keys are pressed by accident: buttons still work.",
+    )
+
+    def __init__(self, data: Mapping[str, object] | None, *, initial: Mapping[str, object]) -> None:
+        super().__init__(data, initial=initial)
+        for key in KEYS:
+            self.fields[key.action] = forms.CharField(label=key.words, max_length=1, required=False)
+            self.fields[key.action].widget.attrs |= {"autocomplete": "off", "size": 2}
+
+    def clean(self) -> dict[str, object]:
+        """No key may do two things."""
+        cleaned = super().clean() or {}
+        for action, key in clashes(self.chosen(cleaned)):
+            self.add_error(action, f"{key} already does something else.")
+        return cleaned
+
+    @staticmethod
+    def chosen(cleaned: Mapping[str, object]) -> dict[str, str]:
+        """The keys as they would be; an empty field is the usual one."""
+        return {key.action: str(cleaned.get(key.action) or key.usual).lower() for key in KEYS}
 
 
 class TaskFilter(forms.Form):

@@ -162,7 +162,12 @@ class Assignment(models.Model):
     state = models.CharField(max_length=16, choices=State, default=State.LEASED)
     lease_until = models.DateTimeField()
     skip_reason = models.CharField(max_length=32, blank=True)
-    draft = models.JSONField(default=dict)  # rationale, flags, at (ms): what no answer holds yet
+    skip_id = models.UUIDField(null=True)  # by the page, so that undo and repeats can name a skip
+    skipped_at = models.DateTimeField(null=True)
+    draft = models.JSONField(
+        default=dict
+    )  # rationale, flags; other: words that no answer took along
+    draft_revision = models.IntegerField(default=0)  # grows with each draft that is saved
     created_at = models.DateTimeField(db_default=Now())
 
     objects = AssignmentQuerySet.as_manager()
@@ -274,6 +279,7 @@ class Label(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     objects = LabelQuerySet.as_manager()
+    replaced: "Label | None" = None  # by submit_label: the answer whose place this one took
 
     class Meta:
         constraints = [

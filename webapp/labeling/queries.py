@@ -1,6 +1,7 @@
 """Counts of labelling, for pages."""
 
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db.models import Count, Q
 from django.utils import timezone
@@ -31,6 +32,22 @@ def waiting_for(project: Project, annotator: User) -> int:
     held = Assignment.objects.held_by(annotator).filter(task__project=project).count()
     open_ = Task.objects.open_for(project, annotator).order_by()  # counted in any order
     return held + open_[:WAITING_SHOWN].count()
+
+
+def newest_act(annotator: User, project: Project) -> UUID | None:
+    """What an undo would take back: the name of this person's last label or skip that stands."""
+    labels = Label.objects.current().filter(annotator=annotator, task__project=project)
+    skips = Assignment.objects.filter(
+        annotator=annotator,
+        task__project=project,
+        state=Assignment.State.SKIPPED,
+        skip_id__isnull=False,
+    )
+    acts = [
+        labels.order_by("-pk").values_list("created_at", "client_id").first(),
+        skips.order_by("-skipped_at").values_list("skipped_at", "skip_id").first(),
+    ]
+    return max((act for act in acts if act), default=(None, None))[1]
 
 
 def labelled_today(annotator: User, project: Project | None = None) -> int:

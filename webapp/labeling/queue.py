@@ -46,6 +46,14 @@ def claim_page(project: Project, annotator: User, count: int = CARDS) -> list[As
     return cards
 
 
+def cards_of(
+    annotator: User, ids: Collection[int], project: Project | None = None
+) -> list[Assignment]:
+    """These assignments of a person, in whatever state, so that an answer to them can be mended."""
+    mine = Assignment.objects.filter(annotator=annotator, pk__in=ids).with_texts().order_by("pk")
+    return list((mine if project is None else mine.filter(task__project=project))[:CARDS])
+
+
 def extend(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:
     """Prolong leases, the shown one's for longer; the ids of those this person still holds."""
     held = Assignment.objects.held_by(annotator).filter(pk__in=ids)

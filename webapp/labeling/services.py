@@ -2,11 +2,13 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from webapp.accounts.models import User
@@ -24,6 +26,39 @@ CHUNK = 500  # rows a statement
 
 class LabelingError(Refusal):
     """A label, skip or task that cannot be stored, and why."""
+
+
+class Draft(NamedTuple):
+    """What somebody has written about a pair, and what it goes on with.
+
+    `base` is the revision that its page knew, `page` the tab, `count` how often that tab had saved.
+    """
+
+    rationale: str = ""
+    flags: Sequence[str] = ()
+    base: int | None = None
+    page: str = ""
+    count: int | None = None
+
+    def stored(self) -> dict[str, object]:
+        """What of it an assignment keeps; nothing where nothing was written."""
+        return {name: value for name, value in self._asdict().items() if value and name != "base"}
+
+    def unseen(self, assignment: Assignment) -> str:
+        """Words about the pair that another page saved since this one looked, and that it lacks."""
+        there = assignment.draft
+        own = bool(self.page) and there.get("page") == self.page
+        known = self.base is None or self.base == assignment.draft_revision
+        words = str(there.get("rationale", ""))
+        return "" if own or known or words in self.rationale else words
+
+
+class DraftConflict(LabelingError):
+    """Another draft was saved since the one that this one goes on with; `there` is the assignment."""
+
+    def __init__(self, there: Assignment) -> None:
+        super().__init__("Other words about this pair were saved elsewhere meanwhile.")
+        self.there = there
 
 
 @transaction.atomic
@@ -92,13 +127,15 @@ def submit_label(
 ) -> Label:
     """Store an answer once; a late one counts if its task still has a free place, else it is extra.
 
-    A second answer to the same assignment is a revision: the newest one speaks.
+    A second answer to the same assignment is a revision: the newest one speaks, by the order in which
+    they come here.
     """
     assignment = _locked(assignment)
     stored = Label.objects.filter(annotator=assignment.annotator_id, client_id=client_id).first()
     if stored:
         return stored
-    return Label.objects.create(
+    replaced = _spoken(assignment)
+    label = Label.objects.create(
         task=assignment.task,
         assignment=assignment,
         annotator_id=assignment.annotator_id,
@@ -109,8 +146,15 @@ def submit_label(
         rationale=rationale,
         flags=list(flags),
         visible_ms=visible_ms,
-        counted=_answer(assignment),
+        counted=_answer(assignment, replaced),
     )
+    label.replaced = replaced
+    return label
+
+
+def _spoken(assignment: Assignment) -> Label | None:
+    """The answer that speaks for the pair so far."""
+    return assignment.labels.current().get() if assignment.state == State.SUBMITTED else None
 
 
 def _locked(assignment: Assignment) -> Assignment:
@@ -120,28 +164,32 @@ def _locked(assignment: Assignment) -> Assignment:
     return rows.get(pk=assignment.pk)
 
 
-def _answer(assignment: Assignment) -> bool:
+def _answer(assignment: Assignment, replaced: Label | None) -> bool:
     """Turn a lease into an answer; whether the answer counts."""
-    if assignment.state == State.SUBMITTED:
-        return _supersede(assignment)
+    if replaced:
+        assignment.labels.current().update(superseded=True, counted=False)
+        return replaced.counted
     counts = assignment.state == State.LEASED or queue.take_place(assignment.task)
     if assignment.state != State.LEASED:
         assignment.slot = queue.free_slot(assignment.task, like=assignment.slot)
     if assignment.state == State.SKIPPED:
         Task.objects.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
     assignment.state = State.SUBMITTED
-    assignment.draft = {}
+    assignment.draft = _other(assignment.draft)
     assignment.save(update_fields=["state", "slot", "draft"])
     if counts:
         Task.objects.filter(pk=assignment.task_id).update(done=F("done") + 1)
     return counts
 
 
-def _supersede(assignment: Assignment) -> bool:
-    """Silence the assignment's current label; whether it counted."""
-    spoke = assignment.labels.current().get()
-    assignment.labels.current().update(superseded=True, counted=False)
-    return spoke.counted
+def undo(annotator: User, client_id: UUID, *, project: Project | None = None) -> Assignment | None:
+    """Take back what this id names, a label or a skip, of the project if one is given.
+
+    None where nothing of that name stands.
+    """
+    return undo_label(annotator, client_id, project=project) or undo_skip(
+        annotator, client_id, project=project
+    )
 
 
 @again_after_deadlock
@@ -165,29 +213,98 @@ def undo_label(
     if counted:
         Task.objects.filter(pk=label.task_id).update(done=F("done") - 1)
     holds = counted or queue.take_place(assignment.task)
-    assignment.state = State.LEASED if holds else State.EXPIRED
-    assignment.lease_until = timezone.now() + queue.SHOWN
-    assignment.draft = {"rationale": label.rationale, "flags": label.flags}
-    assignment.save(update_fields=["state", "lease_until", "draft"])
+    other = _other(assignment.draft)
+    assignment.draft = {"rationale": label.rationale, "flags": label.flags} | other
+    _lease_again(assignment, holds=holds)
     return assignment
 
 
 @again_after_deadlock
 @transaction.atomic
-def save_draft(assignment: Assignment, draft: dict[str, object], *, at: int | None = None) -> None:
-    """Keep what somebody wrote until `at` (ms since 1970), unless a newer draft or an answer is there."""
-    known = Assignment.objects.select_for_update().get(pk=assignment.pk)
-    now = int(1000 * timezone.now().timestamp())
-    at = now if at is None else min(at, now)  # a clock that is ahead wins nothing
-    if known.state != State.SUBMITTED and at >= known.draft.get("at", 0):
-        Assignment.objects.filter(pk=known.pk).update(draft=draft | {"at": at})
+def undo_skip(
+    annotator: User, skip_id: UUID, *, project: Project | None = None
+) -> Assignment | None:
+    """Take a skip back and lease its task to the same person again; None if there is none."""
+    found = Assignment.objects.filter(annotator=annotator, skip_id=skip_id, state=State.SKIPPED)
+    skipped = (found if project is None else found.filter(task__project=project)).first()
+    assignment = skipped and _locked(skipped)
+    if assignment is None or assignment.state != State.SKIPPED:
+        return None
+    Task.objects.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
+    _lease_again(assignment, holds=queue.take_place(assignment.task))
+    return assignment
+
+
+def _lease_again(assignment: Assignment, *, holds: bool) -> None:
+    """Put a pair back into its person's hands; without a free place what they answer is an extra."""
+    if holds and assignment.state == State.SKIPPED:  # who has the slot by now keeps it
+        assignment.slot = queue.free_slot(assignment.task, like=assignment.slot)
+    assignment.state = State.LEASED if holds else State.EXPIRED
+    assignment.lease_until = timezone.now() + queue.SHOWN
+    assignment.save(update_fields=["state", "slot", "lease_until", "draft"])
 
 
 @again_after_deadlock
 @transaction.atomic
-def skip(assignment: Assignment, reason: str = "", draft: dict[str, object] | None = None) -> None:
-    """Give a task back, keep what was written, and never show it to this person again."""
+def save_draft(assignment: Assignment, draft: Draft) -> int:
+    """Keep what somebody has written so far, unless the pair is answered; the draft's revision now.
+
+    Raises DraftConflict where another page has saved words since that this one lacks. Nothing asks a
+    clock, as those of two devices differ: a page's own drafts are ordered by its count.
+    """
+    known = Assignment.objects.select_for_update().get(pk=assignment.pk)
+    if known.state == State.SUBMITTED or _is_overtaken(known.draft, draft):
+        return known.draft_revision
+    if draft.unseen(known):
+        raise DraftConflict(known)
+    known.draft = draft.stored() | _other(known.draft)
+    known.draft_revision += 1
+    known.save(update_fields=["draft", "draft_revision"])
+    return known.draft_revision
+
+
+def _other(draft: Mapping[str, object]) -> dict[str, object]:
+    """Words that were set aside: they stay beside whatever becomes of the pair."""
+    return {"other": draft["other"]} if "other" in draft else {}
+
+
+@transaction.atomic
+def set_aside(assignment: Assignment, draft: Draft) -> str:
+    """Keep beside the pair what another page wrote about it and this draft lacks; those words.
+
+    An answer or a skip with this draft then ends none of them unseen.
+    """
+    if not draft.unseen(assignment):
+        return ""
+    known = Assignment.objects.select_for_update().get(pk=assignment.pk)
+    if words := draft.unseen(known):
+        Assignment.objects.filter(pk=known.pk).update(draft={**known.draft, "other": words})
+    return words
+
+
+def _is_overtaken(there: Mapping[str, object], draft: Draft) -> bool:
+    """Whether a later draft of the same page came first, or this very one."""
+    if there.get("page", "") != draft.page or draft.count is None:
+        return False
+    return draft.count <= int(str(there.get("count", 0)))
+
+
+@again_after_deadlock
+@transaction.atomic
+def skip(
+    assignment: Assignment,
+    reason: str = "",
+    draft: Draft = Draft(),  # noqa: B008 - a constant
+    *,
+    skip_id: UUID | None = None,
+) -> None:
+    """Give a task back, keep what was written, and show it to this person only if they undo it.
+
+    A skip whose id came before changes nothing: it was sent again, perhaps after its undo.
+    """
     assignment = _locked(assignment)
+    if skip_id and assignment.skip_id == skip_id:
+        return
     if assignment.state == State.SUBMITTED:
         raise LabelingError("You have already answered this pair; undo the answer to skip it.")
     task = Task.objects.filter(pk=assignment.task_id)
@@ -196,9 +313,12 @@ def skip(assignment: Assignment, reason: str = "", draft: dict[str, object] | No
     if assignment.state != State.SKIPPED:
         task.update(skips=F("skips") + 1)
     assignment.state = State.SKIPPED
-    assignment.skip_reason = reason
-    assignment.draft = draft or assignment.draft
-    assignment.save(update_fields=["state", "skip_reason", "draft"])
+    assignment.skip_reason, assignment.skip_id = reason, skip_id
+    assignment.skipped_at = Now()
+    if draft.rationale or draft.flags:
+        assignment.draft = draft.stored() | _other(assignment.draft)
+    changed = ["state", "skip_reason", "skip_id", "skipped_at", "draft"]
+    assignment.save(update_fields=changed)
 
 
 def extend_leases(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:

@@ -7,6 +7,7 @@ from webapp.labeling import views
 app_name = "labeling"
 urlpatterns: list[URLPattern] = [
     path("label/", views.label, name="label"),
+    path("label/keys/", views.keys, name="keys"),
     path("label/draft/", views.draft, name="draft"),
     path("tasks/", views.tasks, name="tasks"),
     path("labels/", views.labels, name="labels"),

@@ -1,9 +1,11 @@
 """The label page, and the tables of tasks and labels."""
 
+import json
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -16,20 +18,25 @@ from webapp.htmx import HtmxRequest, render_page
 from webapp.labeling import queries, queue, services
 from webapp.labeling.forms import (
     FLAGS,
+    LONGEST_RATIONALE,
     AssignmentForm,
     CardsForm,
     DraftForm,
+    KeysForm,
     LabelFilter,
     LabelForm,
     SkipForm,
     TaskFilter,
     UndoForm,
 )
+from webapp.labeling.keys import KEYS, chosen_keys, keys_of, save_keys
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
+from webapp.labeling.scripts import in_words, is_program, is_script
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 
 ROWS = 50  # of a page of a table
+ANSWER = ("assignment", "client_id", "choice", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
 
 
@@ -39,6 +46,7 @@ class Scale(NamedTuple):
     value: int
     word: str
     meaning: str
+    key: str = ""
 
 
 SCALE = (
@@ -53,7 +61,15 @@ SCALE = (
 )
 
 
-@login_required
+class Done(NamedTuple):
+    """What came of a POST: the pair that an undo brought back, words for the person, a refusal."""
+
+    first: Assignment | None = None
+    notice: str = ""
+    refusal: str = ""
+
+
+@in_words
 @require_http_methods(["GET", "POST"])
 def label(request: HtmxRequest, project_id: int) -> HttpResponse:
     """Show the annotator's next pair; a POST first stores, undoes or skips the last one.
@@ -61,36 +77,59 @@ def label(request: HtmxRequest, project_id: int) -> HttpResponse:
     The same address serves programs: with `Accept: application/json` it answers the next card.
     """
     project = project_for(request.user, project_id, can=Action.LABEL)
-    first, refusal = None, ""
+    done = Done()
     if request.method == "POST":
         try:
-            first = _act(request, project)
+            done = _act(request, project)
         except services.LabelingError as error:
-            refusal = str(error)
-    response = _answer(request, project, first, refusal)
+            done = Done(refusal=str(error))
+    response = _answer(request, project, done)
     patch_vary_headers(response, ["Accept", "HX-Request"])
     return response
 
 
-def _act(request: HtmxRequest, project: Project) -> Assignment | None:
-    """Do what was posted; the assignment to show next when an undo says so."""
+def _act(request: HtmxRequest, project: Project) -> Done:
+    """Do what was posted."""
     if "renew" in request.POST:
-        return None
+        return Done()
     if "undo" in request.POST:
-        undo = UndoForm(request.POST)
-        return (
-            services.undo_label(request.user, undo.cleaned_data["undo"], project=project)
-            if undo.is_valid()
-            else None
-        )
+        return _undo(request, project)
     owner = {"annotator": request.user, "project": project}
     if "skip" in request.POST:
-        form = _checked(SkipForm(request.POST, **owner))
-        services.skip(form.cleaned_data["assignment"], form.cleaned_data["skip"], form.draft)
-    else:
-        fields = _checked(LabelForm(request.POST, **owner)).cleaned_data
-        services.submit_label(**{name: fields[name] for name in fields.keys() - {"at"}})
-    return None
+        return _skip(_checked(SkipForm(request.POST, **owner)))
+    form = _checked(LabelForm(request.POST, **owner))
+    fields = {name: form.cleaned_data[name] for name in ANSWER}
+    left_out = services.set_aside(fields["assignment"], form.draft)
+    return Done(notice=_notice(services.submit_label(**fields), left_out))
+
+
+def _undo(request: HtmxRequest, project: Project) -> Done:
+    form = UndoForm(request.POST)
+    if not form.is_valid():
+        return Done()
+    return Done(first=services.undo(request.user, form.cleaned_data["undo"], project=project))
+
+
+def _skip(form: SkipForm) -> Done:
+    fields = form.cleaned_data
+    services.set_aside(fields["assignment"], form.draft)
+    services.skip(fields["assignment"], fields["skip"], form.draft, skip_id=fields["client_id"])
+    return Done()
+
+
+def _notice(label: Label, left_out: str) -> str:
+    """What an answer took the place of, which its page may not have known."""
+    said = []
+    if label.replaced and label.replaced.choice != label.choice:
+        before = label.replaced.get_choice_display()
+        said.append(
+            f"You had answered that pair before, elsewhere: {before}. The newer answer speaks."
+        )
+    if left_out:
+        said.append(
+            f"Words saved elsewhere are not part of that answer: “{left_out}” Undo shows them."
+        )
+    return " ".join(said)
 
 
 def _checked(form: Checked) -> Checked:
@@ -100,25 +139,44 @@ def _checked(form: Checked) -> Checked:
     return form
 
 
-def _answer(
-    request: HtmxRequest, project: Project, first: Assignment | None, refusal: str
-) -> HttpResponse:
-    program = request.get_preferred_type(["text/html", "application/json"]) == "application/json"
-    if refusal and (program or request.htmx):
-        return JsonResponse({"error": refusal}, status=409)
-    if program:
-        return _card(request, project, first)
+def _answer(request: HtmxRequest, project: Project, done: Done) -> HttpResponse:
+    if done.refusal and is_script(request):
+        return JsonResponse({"kind": "refused", "error": done.refusal}, status=409)
+    if is_program(request):
+        return _card(request, project, done.first)
     if request.htmx:
-        return _fresh_cards(request, project, first)
-    if request.method == "POST" and not refusal:
+        return _fresh_cards(request, project, done)
+    if request.method == "POST" and not done.refusal:
+        if done.notice:
+            messages.info(request, done.notice)
         return redirect("labeling:label", project.pk)
     cards = queue.claim_page(project, request.user)
+    if done.refusal:
+        cards = _with_what_was_typed(request, project, cards)
     context = _context(request, project, cards) | {
-        "refusal": refusal,
+        "refusal": done.refusal,
         "shown": cards[:1],
         "client_id": uuid4(),
+        "keys_json": json.dumps(keys_of(request.user)),
     }
     return render(request, "labeling/label.html", context)
+
+
+def _with_what_was_typed(
+    request: HtmxRequest, project: Project, cards: list[Assignment]
+) -> list[Assignment]:
+    """The pair of a refused answer first, with the words and flags that came with it."""
+    form = DraftForm(request.POST, annotator=request.user, project=project)
+    form.is_valid()
+    refused = form.cleaned_data.get("assignment")
+    if refused is None:
+        return cards
+    mine = queue.cards_of(request.user, [refused.pk])[0]
+    mine.draft = {
+        "rationale": request.POST.get("rationale", ""),
+        "flags": request.POST.getlist("flags"),
+    }
+    return [mine, *(card for card in cards if card.pk != mine.pk)]
 
 
 def _card(request: HttpRequest, project: Project, first: Assignment | None) -> JsonResponse:
@@ -138,49 +196,88 @@ def _card(request: HttpRequest, project: Project, first: Assignment | None) -> J
     )
 
 
-def _fresh_cards(request: HtmxRequest, project: Project, first: Assignment | None) -> HttpResponse:
-    """The cards that the page lacks, and which of its own are lost."""
+def _fresh_cards(request: HtmxRequest, project: Project, done: Done) -> HttpResponse:
+    """The cards that the page lacks, which of its own are lost, and the receipt of what it sent."""
     form = CardsForm(request.POST)
     form.is_valid()
-    cards = queue.claim_page(project, request.user)
-    if first:
-        cards = [first, *(card for card in cards if card.pk != first.pk)]
-    held = services.extend_leases(request.user, form.ids, shown=form.cleaned_data.get("shown"))
-    fresh = [card for card in cards if card.pk not in form.ids]
-    context = _context(request, project, fresh)
-    if first:
-        held.add(first.pk)
-    context |= {"undone": first, "lost": [pk for pk in form.ids if pk not in held]}
+    have, first = form.numbers("have"), done.first
+    wanted = queue.cards_of(request.user, form.numbers("want"), project)
+    cards = [*([first] if first else []), *queue.claim_page(project, request.user), *wanted]
+    held = services.extend_leases(request.user, have, shown=form.cleaned_data.get("shown"))
+    held |= {first.pk} if first else set()
+    fresh = {card.pk: card for card in cards if card.pk not in have}
+    context = _context(request, project, list(fresh.values())) | {
+        "undone": first,
+        "lost": [pk for pk in have if pk not in held],
+        "notice": done.notice,
+        "receipt": _receipt(request),
+    }
     return render_page(request, "labeling/label.html", context, partial="cards")
 
 
+def _receipt(request: HttpRequest) -> str:
+    """What the page sent, by its own name: an answer without it is not ours, whatever its status."""
+    return request.POST.get("undo") or request.POST.get("client_id") or "renew"
+
+
 def _context(request: HttpRequest, project: Project, cards: list[Assignment]) -> dict[str, object]:
-    newest = Label.objects.current().of_project(project).filter(annotator=request.user).first()
+    keys = chosen_keys(request.user)
     return {
         "project": project,
         "cards": cards,
-        "scale": SCALE,
+        "scale": [step._replace(key=keys[f"choose-{step.value}"]) for step in SCALE],
         "flags": FLAGS,
         "reasons": SKIP_REASONS,
         "waiting": queries.waiting_for(project, request.user),
         "most": queries.WAITING_SHOWN,
         "today": queries.labelled_today(request.user, project),
-        "newest": newest,
+        "newest": queries.newest_act(request.user, project),
+        "keys": keys,
+        "keys_off": not keys_of(request.user),
+        "shortcuts": [(keys[key.action], key.words) for key in KEYS],
+        "longest_rationale": LONGEST_RATIONALE,
     }
 
 
-@login_required
+@in_words
 @require_POST
 def draft(request: HtmxRequest, project_id: int) -> HttpResponse:
     """Keep what is being written about a pair; a page asks this after a pause and when it is left."""
     project = project_for(request.user, project_id, can=Action.LABEL)
     try:
         form = _checked(DraftForm(request.POST, annotator=request.user, project=project))
+        revision = services.save_draft(form.cleaned_data["assignment"], form.draft)
+    except services.DraftConflict as conflict:
+        return JsonResponse(_conflict(conflict), status=409)
     except services.LabelingError as refusal:
-        return JsonResponse({"error": str(refusal)}, status=409)
-    fields = form.cleaned_data
-    services.save_draft(fields["assignment"], form.draft, at=fields["at"])
-    return HttpResponse(status=204)
+        return JsonResponse({"kind": "refused", "error": str(refusal)}, status=409)
+    return JsonResponse({"revision": revision})
+
+
+def _conflict(conflict: services.DraftConflict) -> dict[str, object]:
+    draft = conflict.there.draft
+    return {
+        "kind": "conflict",
+        "error": str(conflict),
+        "revision": conflict.there.draft_revision,
+        "rationale": draft.get("rationale", ""),
+        "flags": draft.get("flags", []),
+    }
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def keys(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """Which keys act on the label page, for this person everywhere."""
+    project = project_for(request.user, project_id, can=Action.LABEL)
+    off = {"off": request.user.label_keys.get("off", False)}
+    form = KeysForm(request.POST or None, initial=off | chosen_keys(request.user))
+    if form.is_valid():
+        chosen = form.cleaned_data
+        save_keys(request.user, form.chosen(chosen), off=chosen["off"])
+        messages.success(request, "Your keys are saved.")
+        return redirect("labeling:label", project.pk)
+    return render(request, "labeling/shortcuts.html", {"project": project, "form": form})
 
 
 @login_required

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 
 from alignment.records import Message
+from webapp.longtext import LongText
 from webapp.projects.models import Project, Split
 
 STARTER_GUIDELINES = """Prefer the answer that a polite, well-informed friend would give.
@@ -15,11 +16,18 @@ STARTER_GUIDELINES = """Prefer the answer that a polite, well-informed friend wo
 """
 LONGEST_PROMPT = 20_000  # characters
 LONGEST_GUIDELINES = 50_000
+LONGEST_LOOK = 60_000  # ms that a project may ask for before an answer
 
 
 class ProjectForm(forms.ModelForm):
     """A new project, with something to start from if wanted."""
 
+    guidelines = LongText(
+        limit=LONGEST_GUIDELINES,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 7}),
+        help_text="What annotators look at when they compare two answers. Markdown works.",
+    )
     starter_prompts = forms.BooleanField(
         required=False,
         initial=True,
@@ -32,29 +40,34 @@ class ProjectForm(forms.ModelForm):
         fields = ["name", "guidelines"]
         help_texts = {
             "name": "What the answers should become, such as “Helpful answers”.",
-            "guidelines": "What annotators look at when they compare two answers. Markdown works.",
         }
-        widgets = {"guidelines": forms.Textarea(attrs={"rows": 7})}
 
 
 class GuidelinesForm(forms.Form):
     """What annotators are asked to look at; `seen` says which text it was that somebody changed."""
 
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
-    guidelines = forms.CharField(
+    guidelines = LongText(
+        limit=LONGEST_GUIDELINES,
         required=False,
-        max_length=LONGEST_GUIDELINES,
         widget=forms.Textarea(attrs={"rows": 12}),
         help_text="Annotators open this with the key g. Markdown works.",
+    )
+    min_visible_ms = forms.IntegerField(
+        label="Shortest look at a pair (ms)",
+        required=False,
+        min_value=0,
+        max_value=LONGEST_LOOK,
+        help_text="A key pressed sooner answers nothing: it was meant for the pair before. 300 is usual.",
     )
 
 
 class PromptForm(forms.Form):
     """One prompt of a single turn, new to its project."""
 
-    text = forms.CharField(
+    text = LongText(
         label="Prompt",
-        max_length=LONGEST_PROMPT,
+        limit=LONGEST_PROMPT,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text="What somebody would ask the model, in their words.",
     )
@@ -64,8 +77,8 @@ class PromptForm(forms.Form):
         self.project = project
 
     def clean_text(self) -> str:
-        """The text with plain line ends; one that is there already is refused kindly."""
-        text = self.cleaned_data["text"].replace("\r\n", "\n")
+        """The text; one that is there already is refused kindly."""
+        text = self.cleaned_data["text"]
         if (there := self.project.prompts.alike(text).first()) is not None:
             raise forms.ValidationError(
                 "Already there: “%(text)s”. Ask it differently, or write another one.",

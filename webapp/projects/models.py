@@ -34,6 +34,7 @@ class Project(models.Model):
 
     name = models.CharField(max_length=120, unique=True)
     guidelines = models.TextField(blank=True)
+    min_visible_ms = models.IntegerField(default=300)  # that a pair is seen before it is answered
     created_at = models.DateTimeField(db_default=Now())
 
     objects = ProjectQuerySet.as_manager()

@@ -52,18 +52,24 @@ def add_prompts(
 
 
 @transaction.atomic
-def save_guidelines(project: Project, text: str, *, seen: str) -> None:
-    """Replace what annotators are asked to look at, if it still is the text that was `seen` (`mark_of`).
+def save_guidelines(
+    project: Project, guidelines: str, *, seen: str, min_visible_ms: int | None = None
+) -> None:
+    """Replace what annotators are asked to look at, if it still is the text that was `seen` (`mark_of`),
+    and how long they look at least, where that is given.
 
     Raises ProjectError where somebody else has changed it meanwhile.
     """
     known = Project.objects.select_for_update().get(pk=project.pk)
-    if mark_of(known.guidelines) != seen and known.guidelines != text:
+    if mark_of(known.guidelines) != seen and known.guidelines != guidelines:
         raise ProjectError(
             "Somebody else changed the guidelines meanwhile: theirs stand below. Take over what you "
             "want to keep, then save again."
         )
-    Project.objects.filter(pk=project.pk).update(guidelines=text)
+    known.guidelines = guidelines
+    if min_visible_ms is not None:
+        known.min_visible_ms = min_visible_ms
+    known.save(update_fields=["guidelines", "min_visible_ms"])
 
 
 def mark_of(text: str) -> str:

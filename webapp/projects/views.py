@@ -105,13 +105,11 @@ def guidelines(request: HtmxRequest, project_id: int) -> HttpResponse:
     """The form of the guidelines."""
     here = project_for(request.user, project_id, can=Action.EDIT_GUIDELINES)
     seen, theirs = services.mark_of(here.guidelines), ""
-    form = GuidelinesForm(
-        request.POST or None, initial={"guidelines": here.guidelines, "seen": seen}
-    )
+    there = {"guidelines": here.guidelines, "min_visible_ms": here.min_visible_ms, "seen": seen}
+    form = GuidelinesForm(request.POST or None, initial=there)
     if form.is_valid():
-        told = form.cleaned_data
         try:
-            services.save_guidelines(here, told["guidelines"], seen=told["seen"])
+            services.save_guidelines(here, **form.cleaned_data)
         except ProjectError as refusal:
             form.data = form.data.copy()
             form.data["seen"] = seen  # whoever saves again has read theirs

@@ -1,33 +1,39 @@
 // What the person puts in for the shown card besides the choice: a reason, flags, and visible time.
-import { openDrafts } from "./label-drafts.js";
+import { openDrafts, page } from "./label-drafts.js";
+import * as seen from "./label-seen.js";
 
 const $ = (id) => document.getElementById(id);
-const [dock, rationale] = [$("dock"), $("rationale")];
-const clock = { seen: 0, since: 0 };
+const [dock, rationale, other] = [$("dock"), $("rationale"), $("other")];
+let base = 0; // the draft's revision that the person goes on with
 const boxes = () => [...dock.querySelectorAll("[name=flags]")];
 const flags = () => boxes().filter((box) => box.checked).map((box) => box.value);
-const drafts = openDrafts({ form: dock, onForeign: adopt });
+const shownId = () => dock.elements.assignment.value;
 
+const drafts = openDrafts({ form: dock, onForeign: adopt, onConflict: differ, onReceived: goOn });
+
+export const { sync } = drafts;
 export const typed = () => Boolean(rationale.value || flags().length);
 export const forget = (id) => drafts.drop(id);
 
-// Visible time only: the clock stands while the tab is hidden.
-function look(visible) {
-  if (clock.since) clock.seen += performance.now() - clock.since;
-  clock.since = visible ? performance.now() : 0;
+// Why the answer cannot go as it is; "" where it can.
+export function wrong() {
+  const over = rationale.value.length - Number(rationale.dataset.limit ?? rationale.maxLength);
+  return over > 0 ? `The reason is ${over.toLocaleString("en")} characters too long. Shorten it, then choose again: nothing was sent.` : "";
 }
 
 export function answer() {
-  look(!document.hidden);
-  const assignment = dock.elements.assignment.value;
-  return { assignment, rationale: rationale.value, flags: flags(), visible_ms: Math.round(clock.seen) };
+  const assignment = shownId();
+  return { assignment, rationale: rationale.value, flags: flags(), base, page, visible_ms: seen.visible(assignment) };
 }
 
 // Begin with a card, and with what was put in for it before.
-export function begin(card, before = drafts.of(card)) {
+export function begin(card, before) {
   dock.elements.assignment.value = card.dataset.assignment;
-  fill(before);
-  Object.assign(clock, { seen: 0, since: document.hidden ? 0 : performance.now() });
+  const draft = before ?? drafts.of(card);
+  fill(draft);
+  base = Number(draft.base ?? card.dataset.revision);
+  showOther(draft.other ?? "");
+  seen.begin(card);
 }
 
 function fill(before) {
@@ -35,15 +41,69 @@ function fill(before) {
   for (const box of boxes()) box.checked = before.flags?.includes(box.value) ?? false;
   if (rationale.value) $("why").open = true;
   if (flags().length) $("flags").open = true;
+  rationale.dispatchEvent(new Event("refill", { bubbles: true })); // for the counter
+}
+
+// Words of another device or tab, beside the person's own.
+function showOther(words) {
+  other.hidden = !words;
+  other.querySelector("[data-words]").textContent = words;
+  if (words) $("why").open = true;
+}
+
+function settleOther(what) {
+  const words = other.querySelector("[data-words]").textContent;
+  if (what === "take") rationale.value = words;
+  if (what === "add") rationale.value = [rationale.value, words].filter(Boolean).join("\n\n");
+  showOther("");
+  rationale.focus();
+  written();
+}
+
+// The server has kept what is written here, as this revision.
+function goOn(id, revision) {
+  if (shownId() === id) base = revision;
 }
 
 // Another tab of the same person writes about the same pair.
 function adopt(id, draft) {
-  if (dock.elements.assignment.value === id && document.activeElement !== rationale) fill(draft);
+  if (shownId() !== id) return drafts.note(id, draft);
+  base = Math.max(base, draft.base ?? 0);
+  if (document.activeElement !== rationale) fill(draft);
+  else if (draft.rationale !== rationale.value && !rationale.value.startsWith(draft.rationale)) showOther(draft.rationale);
 }
 
-dock.addEventListener("input", ({ target }) => {
-  const { assignment, ...written } = answer();
-  if (assignment && target.matches("[name=rationale], [name=flags]")) drafts.keep(assignment, written);
+// The server has other words than those that this page went on with.
+function differ(id, there) {
+  if (shownId() !== id) return;
+  base = there.revision;
+  if (there.rationale && !rationale.value.includes(there.rationale)) showOther(there.rationale);
+  else written();
+}
+
+// Whether the browser keeps it; where not, the server does, after a pause.
+function written() {
+  const { assignment, visible_ms, ...draft } = answer();
+  if (!assignment) return;
+  draft.other = other.hidden ? "" : other.querySelector("[data-words]").textContent;
+  drafts.note(assignment, draft);
+  drafts.keep(assignment, draft);
+}
+
+// A flag that is put back where it was.
+export function setFlag(value, checked) {
+  const box = boxes().find((each) => each.value === value);
+  box.checked = checked;
+  written();
+}
+
+export const onFlag = (tell) => dock.addEventListener("change", ({ target }) => {
+  if (target.matches("[name=flags]")) tell(shownId(), target.value, target.checked);
 });
-document.addEventListener("visibilitychange", () => look(!document.hidden));
+
+dock.addEventListener("input", ({ target }) => {
+  if (target.matches("[name=rationale], [name=flags]")) written();
+});
+other.addEventListener("click", ({ target }) => {
+  if (target.dataset.other) settleOther(target.dataset.other);
+});

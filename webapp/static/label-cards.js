@@ -1,10 +1,11 @@
 // The cards in the page: one is shown, the next ones wait hidden behind it.
 import * as put from "./label-answer.js";
+import * as seen from "./label-seen.js";
 
 const $ = (id) => document.getElementById(id);
 const [cards, dock, notice] = [$("cards"), $("dock"), $("label-notice")];
 const AWAY = "That pair was answered or given to somebody else while you were away. Here is another one.";
-const cardOf = (id) => cards.querySelector(`article[data-assignment="${Number(id)}"]`);
+export const cardOf = (id) => cards.querySelector(`article[data-assignment="${Number(id)}"]`);
 
 export const shown = () => cards.querySelector("article:not([hidden])");
 export const counts = () => cards.dataset;
@@ -19,37 +20,45 @@ export function say(words) {
 // Bring a card to the front, with what was put in for it before.
 function show(card, before) {
   for (const other of cards.children) other.hidden = other !== card;
-  put.begin(card, before);
   if ($("view-b").checked) $("view-a").checked = true;
+  put.begin(card, before);
 }
 
 export function putBack(card, before) {
   cards.prepend(card);
+  seen.known(card.dataset.assignment);
   show(card, before);
 }
 
-// Show the next card if none is shown; the keyboard stays in the same region.
-export function settle(idle) {
+// Show the next card if none is shown; the keyboard stays in the same region. Without one, say why.
+export function settle({ count, failing, trouble }) {
   const next = cards.firstElementChild;
   if (!shown() && next) show(next);
+  if (!next) seen.leave();
   dock.toggleAttribute("data-empty", !next);
-  $("nothing").hidden = Boolean(next) || !idle;
+  const stuck = failing || !navigator.onLine;
+  $("nothing").hidden = Boolean(next || count || stuck);
+  $("fetching").hidden = Boolean(next || !count || stuck);
+  $("stuck").hidden = Boolean(next || !stuck);
+  $("stuck").querySelector("h2").textContent = trouble?.status ? "Nothing more to show until then" : "No network, nothing more to show";
+  $("stuck").querySelector("[data-unsent]").textContent = count ? `${count} unsent, kept in this browser.` : "";
 }
 
-export function take(card) {
+// The card is done with here: its answer is kept.
+export function take(card, state) {
   const focused = [...card.querySelectorAll("[tabindex]")].indexOf(document.activeElement);
   put.forget(card.dataset.assignment);
   card.remove();
-  settle(false);
+  settle(state);
   shown()?.querySelectorAll("[tabindex]")[focused]?.focus({ preventScroll: true });
 }
 
 // The server's answer: counts, cards that are lost, fresh ones. `busy`: answers still on their way.
 export function receive(html, busy) {
-  const fresh = new DOMParser().parseFromString(html, "text/html").getElementById("cards");
-  if (!fresh) return;
-  const { waiting, today, last, lost, undone } = fresh.dataset;
+  const fresh = html.getElementById("cards");
+  const { waiting, today, last, lost, undone, notice: told } = fresh.dataset;
   Object.assign(cards.dataset, { waiting, today, last });
+  if (told) say(told);
   for (const id of lost.split(",").filter((each) => each && !busy.has(each))) lose(id, AWAY);
   for (const card of [...fresh.children]) {
     const id = card.dataset.assignment;
@@ -69,8 +78,8 @@ export function lose(id, why) {
 }
 
 // At the start the server's first card is shown, unless its answer is still on its way.
-export function begin(busy) {
+export function begin(busy, state) {
   for (const id of busy) cardOf(id)?.remove();
   if (cards.firstElementChild) show(cards.firstElementChild);
-  else settle(busy.size === 0);
+  else settle(state);
 }

@@ -1,66 +1,103 @@
-// What is being written about a pair: kept in this browser at once, by the server after a pause and
-// when the page is left. The newer one speaks; ours goes when an answer carries it away, or a page later
-// than the server's receipt: the page that asked at the same moment may not know of it yet.
-const PAUSE = 1000; // ms
+// What is being written about a pair: kept in this browser at once, by the server after a pause and when the
+// page is left. A draft says which revision of the server's it goes on with; where another device has saved
+// other words since, neither is dropped: ours stay in the box, theirs are shown beside it. No clock decides.
+import { tokenOf } from "./csrf.js";
+import * as store from "./store.js";
 
-export function openDrafts({ form, onForeign }) {
+const PAUSE = 1000; // ms
+const RETRY = 15_000; // ms
+const same = (one, other) => (one.rationale ?? "") === (other.rationale ?? "") && String(one.flags ?? []) === String(other.flags ?? []);
+
+// This tab, also after a reload: what it sent itself is no other's.
+export const page = (() => {
+  try {
+    sessionStorage["attune:tab"] ??= String(crypto.getRandomValues(new Uint32Array(2)));
+    return sessionStorage["attune:tab"];
+  } catch {
+    return String(crypto.getRandomValues(new Uint32Array(2)));
+  }
+})();
+
+export function openDrafts({ form, onForeign, onConflict, onReceived }) {
   const prefix = `attune:draft:${form.dataset.user}:${new URL(form.action).pathname}:`;
-  const keys = () => Object.keys(localStorage).filter((key) => key.startsWith(prefix));
-  const read = (key) => JSON.parse(localStorage.getItem(key));
-  const write = (key, draft) => localStorage.setItem(key, JSON.stringify(draft));
+  const keys = () => store.keys(prefix);
   let timer = 0;
 
+  const cardOf = (id) => document.querySelector(`article[data-assignment="${Number(id)}"]`);
+  const idOf = (key) => key.slice(prefix.length);
+  const stored = (card) => ({
+    rationale: card.dataset.rationale,
+    flags: card.dataset.flags.split(",").filter(Boolean),
+    revision: Number(card.dataset.revision),
+  });
+
+  // What to show for a card: ours if it goes on with what the server has or nobody wrote there, and what
+  // the server has beside it where both wrote.
   function of(card) {
-    const { assignment, rationale, flags, at } = card.dataset;
-    const here = read(prefix + assignment);
-    return here && here.at >= Number(at) ? here : { rationale, flags: flags.split(",") };
+    const [here, there] = [store.object(prefix + card.dataset.assignment), stored(card)];
+    const other = card.dataset.other ?? "";
+    if (!here || (here.received && here.base <= there.revision)) return { ...there, base: there.revision, other };
+    const apart = here.base !== there.revision && !here.rationale.includes(there.rationale);
+    return { ...here, other: here.other || (apart ? there.rationale : other) };
   }
 
   // The card carries its draft too: it may leave the front and come back.
-  function note(key, { rationale, flags, at }) {
-    const card = document.querySelector(`article[data-assignment="${Number(key.slice(prefix.length))}"]`);
-    if (card && at >= Number(card.dataset.at)) Object.assign(card.dataset, { rationale, flags: flags.join(","), at });
+  function note(id, { rationale, flags, base }) {
+    const card = cardOf(id);
+    if (card) Object.assign(card.dataset, { rationale, flags: flags.join(","), revision: base });
   }
 
-  function keep(id, { rationale, flags }) {
-    const draft = { rationale, flags, at: Date.now() };
-    write(prefix + id, draft);
-    note(prefix + id, draft);
+  function keep(id, { rationale, flags, base, other }) {
+    const count = (store.object(prefix + id)?.count ?? 0) + 1;
+    store.write(prefix + id, JSON.stringify({ rationale, flags, base, other, count }));
     clearTimeout(timer);
     timer = setTimeout(sync, PAUSE);
   }
 
-  async function send(key) {
-    const draft = read(key);
-    if (!draft || draft.received) return;
-    const body = new FormData();
-    const fields = { assignment: key.slice(prefix.length), rationale: draft.rationale, at: draft.at };
-    for (const [name, value] of Object.entries(fields)) body.append(name, value);
-    for (const flag of draft.flags) body.append("flags", flag);
-    body.append("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value);
-    const { status } = await fetch(form.dataset.drafts, { method: "POST", body, keepalive: true });
-    const settled = status === 204 || status === 409;
-    if (settled && read(key)?.at === draft.at) write(key, { ...draft, received: true });
+  function received(key, draft, revision) {
+    const now = store.object(key);
+    if (!now) return;
+    const whole = now.count === draft.count;
+    const kept = store.write(key, JSON.stringify({ ...now, base: revision, received: whole }));
+    if (whole && !kept) store.remove(key); // the server has it: nothing would be lost with the page
+    note(idOf(key), { ...now, base: revision });
+    onReceived(idOf(key), revision);
   }
 
-  // One that does not arrive stays here for the next occasion.
-  function sync() {
+  async function send(key) {
+    const draft = store.object(key);
+    if (!draft?.flags || draft.received) return;
+    const body = new FormData();
+    const { rationale, base = "", count } = draft;
+    const fields = { assignment: idOf(key), rationale, base, count, page, as: form.dataset.user };
+    for (const [name, value] of Object.entries(fields)) body.append(name, value);
+    for (const flag of draft.flags) body.append("flags", flag);
+    body.append("csrfmiddlewaretoken", tokenOf(form));
+    const headers = { "HX-Request": "true" };
+    const response = await fetch(form.dataset.drafts, { method: "POST", body, headers, keepalive: true });
+    const told = await response.json();
+    if (response.ok && Number.isInteger(told.revision)) return received(key, draft, told.revision);
+    if (told.kind !== "conflict") throw new Error(told.kind);
+    if (same(told, draft)) return received(key, draft, told.revision);
+    onConflict(idOf(key), told);
+  }
+
+  // One that does not arrive stays here and is sent again.
+  async function sync() {
     clearTimeout(timer);
-    return Promise.allSettled(keys().map(send));
+    const sent = await Promise.allSettled(keys().map(send));
+    if (sent.some(({ status }) => status === "rejected")) timer = setTimeout(sync, RETRY);
   }
 
   for (const key of keys()) {
-    note(key, read(key));
-    if (read(key).received) localStorage.removeItem(key);
+    const draft = store.object(key);
+    if (!draft?.flags || (draft.received && !cardOf(idOf(key)))) store.remove(key);
   }
-  sync();
   addEventListener("pagehide", sync);
   addEventListener("online", sync);
-  addEventListener("storage", ({ key, newValue }) => {
-    const draft = key?.startsWith(prefix) && JSON.parse(newValue);
-    if (!draft || draft.received) return;
-    note(key, draft);
-    onForeign(key.slice(prefix.length), draft);
+  addEventListener("storage", ({ key }) => {
+    const draft = key?.startsWith(prefix) && store.object(key);
+    if (draft && !draft.received) onForeign(idOf(key), draft);
   });
-  return { keep, of, drop: (id) => localStorage.removeItem(prefix + id) };
+  return { keep, of, note, sync, drop: (id) => store.remove(prefix + id) };
 }

@@ -1,6 +1,10 @@
-// Keys of the label page. None fires while somebody types, or behind an open sheet.
+// Keys of the label page. None fires while somebody types, or behind an open sheet. The character decides
+// where it is one of ours; only where it is none, as on a Cyrillic or Greek keyboard, the place of the key.
 const $ = (id) => document.getElementById(id);
 const TYPING = "textarea, select, [contenteditable], input:not([type=checkbox], [type=radio])";
+const REPEATING = new Set(["down", "up"]);
+const ON_SHEETS = new Set(["guidelines", "help", "skip"]); // what opened one closes it
+const NAMELESS = new Set(["Unidentified", "Process", "Dead"]); // keys of which no character is told
 
 function open(id, field) {
   const fold = $(id);
@@ -29,36 +33,67 @@ function follow({ target }) {
   if (sides.includes(target)) for (const side of sides) if (side !== target) put(side, target.scrollTop);
 }
 
-export function listen({ decide, undo, skip }) {
-  const keys = {
-    u: undo,
-    x: skip,
-    f: () => open("flags", "input"),
-    w: () => open("why", "textarea"),
-    g: () => $("guidelines").togglePopover(),
-    "?": () => $("keys").togglePopover(),
-    j: () => scroll(0.5),
-    k: () => scroll(-0.5),
-    s: () => { together = !together; },
+// The character that a key has at its place on a keyboard with Latin letters.
+function characterAt({ code, shiftKey }) {
+  if (code === "Slash" && shiftKey) return "?";
+  return /^Key([A-Z])$/.exec(code)?.[1].toLowerCase() ?? "";
+}
+
+// The one of `ours` (character → action) that was pressed, or "".
+export function keyOf(event, ours) {
+  const digit = /^Digit([0-9])$/.exec(event.code)?.[1];
+  if (digit && !event.shiftKey && digit in ours) return digit;
+  const key = event.key.toLowerCase();
+  if (key in ours) return key;
+  const place = [...key].length === 1 || NAMELESS.has(event.key) ? characterAt(event) : "";
+  return place in ours ? place : "";
+}
+
+// Keys of another sheet's buttons are digits: they count by place too.
+function press(sheet, event) {
+  const buttons = [...(sheet?.querySelectorAll("[data-key]") ?? [])];
+  const byKey = Object.fromEntries(buttons.map((button) => [button.dataset.key, button]));
+  const key = keyOf(event, byKey);
+  byKey[key]?.click();
+  return Boolean(key);
+}
+
+export function listen({ chosen, decide, repeat, undo, skip }) {
+  const acts = {
+    undo,
+    skip,
+    flags: () => open("flags", "input"),
+    why: () => open("why", "textarea"),
+    guidelines: () => $("guidelines").togglePopover(),
+    help: () => $("keys").togglePopover(),
+    down: () => scroll(0.5),
+    up: () => scroll(-0.5),
+    together: () => { together = !together; },
   };
-  for (const choice of "01234567") keys[choice] = () => decide(choice);
+  for (const choice of "01234567") acts[`choose-${choice}`] = () => decide(choice);
+  const ours = Object.fromEntries(Object.entries(chosen).map(([action, key]) => [key, action]));
 
   document.addEventListener("scroll", follow, { capture: true, passive: true });
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    if (event.target.closest(TYPING)) {
+    if (event.isComposing) return;
+    const typing = event.target.closest(TYPING);
+    if (typing?.id === "rationale" && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      if (!event.repeat) repeat();
+      return;
+    }
+    // A held Enter presses a focused button again and again.
+    if (event.repeat && event.key === "Enter" && event.target.closest("button, summary")) event.preventDefault();
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (typing) {
       if (event.key === "Escape") event.target.blur();
       return;
     }
-    // Keyboards on which digits need Shift still have the digit row.
-    const digit = /^Digit([0-7])$/.exec(event.code)?.[1];
-    const key = !event.shiftKey && digit ? digit : event.key.toLowerCase();
     const sheet = document.querySelector(":popover-open");
-    if (event.repeat && !"jk".includes(key)) return;
-    const press = sheet?.querySelector(`[data-key="${CSS.escape(key)}"]`);
-    if (press) return press.click();
-    if (!keys[key] || (sheet && !"g?x".includes(key))) return;
+    if (!event.repeat && press(sheet, event)) return event.preventDefault();
+    const action = ours[keyOf(event, ours)];
+    if (!action || (sheet && !ON_SHEETS.has(action)) || (event.repeat && !REPEATING.has(action))) return;
     event.preventDefault();
-    keys[key]();
+    acts[action]();
   });
 }

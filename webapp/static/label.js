@@ -1,26 +1,38 @@
-// The label page: a key decides, the next card is already here, the answer is saved behind it.
-import { answer } from "./label-answer.js";
+// The label page: a key decides, the next card is already here, the answer is saved behind it. A card leaves
+// only when its answer is safe: kept by this browser, or else stored by the server.
+import * as delivery from "./delivery.js";
+import * as put from "./label-answer.js";
 import * as cards from "./label-cards.js";
 import { listen } from "./label-keys.js";
+import * as seen from "./label-seen.js";
 import { openOutbox } from "./outbox.js";
 
 const $ = (id) => document.getElementById(id);
 const dock = $("dock");
-const history = []; // answered on this page, newest last: { card, fields }
+const leastSeen = Number(dock.dataset.minVisible);
+const history = []; // what was done on this page, newest last: {card, fields}, or {flag, assignment, checked}
 const KEPT = 50;
-const outbox = openOutbox({ form: dock, extra: present, onAnswer: receive, onChange: tally, onRefusal: cards.say, onForeign: foreign });
+const HINT = 2500; // ms
+let last = null; // the choice made last, for Ctrl+Enter
+let held = null; // fields of an answer that is safe nowhere yet: its card stays
+const outbox = openOutbox({ form: dock, extra: present, onAnswer: receive, onChange: tally, onStored: release, onForeign: foreign });
 
-const onTheirWay = () => outbox.pending().map((fields) => fields.assignment).filter(Boolean);
+const refusedIds = () => outbox.refused().map(({ fields }) => fields.assignment);
+// A refused answer is not on its way: its card may be shown, to mend it.
+const onTheirWay = () => outbox.entries().filter((entry) => !entry.refusal).map(({ fields }) => fields.assignment).filter(Boolean);
 const unsaved = () => outbox.pending().filter((fields) => "choice" in fields);
 
-// What the server must know to send only fresh cards: those here, and those on their way to it.
+// What the server must know to send only fresh cards: those here, those on their way, those to be mended.
 function present() {
-  const have = [...new Set([...cards.ids(), ...onTheirWay()])].join(",");
-  return { have, shown: cards.shown()?.dataset.assignment ?? "" };
+  const have = [...new Set([...cards.ids(), ...onTheirWay()])].slice(0, 200).join(",");
+  const want = [...new Set(refusedIds())].filter((id) => id && !cards.cardOf(id)).slice(0, 4).join(",");
+  return { have, want, shown: cards.shown()?.dataset.assignment ?? "" };
 }
 
 function receive(html) {
-  cards.receive(html, new Set(onTheirWay()));
+  const busy = new Set(onTheirWay());
+  if (held) busy.delete(held.assignment);
+  cards.receive(html, busy);
 }
 
 // crypto.randomUUID is missing where the page is not served over HTTPS or from this machine.
@@ -30,64 +42,145 @@ function uuid() {
   return crypto.randomUUID?.() ?? template.replace(/[018]/g, digit);
 }
 
+// A quiet word that goes by itself.
+let hinting = 0;
+function hint(words) {
+  clearTimeout(hinting);
+  $("hint").textContent = words;
+  hinting = setTimeout(() => { $("hint").textContent = ""; }, HINT);
+}
+
+function remember(act) {
+  history.push(act);
+  if (history.length > KEPT) history.shift();
+}
+
+// Send what was done about a card; the card goes if that is safe, and stays until it is.
+function finish(card, fields) {
+  const mended = outbox.refused().filter((entry) => entry.fields.assignment === fields.assignment);
+  if (mended.length) outbox.drop(mended);
+  remember({ card, fields });
+  cards.say("");
+  if (outbox.add(fields)) return cards.take(card, outbox.state());
+  held = fields;
+  cards.say("This browser keeps nothing (its storage is full or refused), so the pair stays until the server has stored your answer.");
+}
+
+// The server has stored it.
+function release({ client_id: id, assignment }) {
+  if (!held || held.client_id !== id) return;
+  held = null;
+  cards.say("");
+  const card = cards.cardOf(assignment);
+  if (card) cards.take(card, outbox.state());
+}
+
 function decide(choice) {
   const card = cards.shown();
   if (!card) return;
-  const fields = { ...answer(), client_id: uuid(), choice };
-  history.push({ card, fields });
-  if (history.length > KEPT) history.shift();
-  cards.say("");
-  cards.take(card);
-  outbox.add(fields);
+  last = choice;
+  if (held) return hint("still being stored: nothing more was answered");
+  const unseen = seen.missing(card.dataset.assignment, leastSeen);
+  if (unseen) return hint(unseen);
+  const wrong = put.wrong();
+  if (wrong) return cards.say(wrong);
+  finish(card, { ...put.answer(), client_id: uuid(), choice });
+}
+
+function repeat() {
+  if (last === null) return hint("Choose once with a key or a button first");
+  decide(last);
 }
 
 function skip(reason) {
   const card = cards.shown();
   $("skip").hidePopover();
-  if (!card) return;
-  const { assignment, rationale, flags } = answer();
-  cards.say("");
-  cards.take(card);
-  outbox.add({ assignment, rationale, flags, skip: reason });
+  if (!card || held) return;
+  const wrong = put.wrong();
+  if (wrong) return cards.say(wrong);
+  const { visible_ms: _, ...written } = put.answer();
+  finish(card, { ...written, client_id: uuid(), skip: reason });
 }
 
 // Another tab of the same person answered or skipped a pair that is here too.
 function foreign({ assignment, choice, skip: skipped }) {
   if (choice === undefined && skipped === undefined) return;
   cards.lose(assignment, "You decided about that pair in another tab. Here is another one.");
-  cards.settle(false);
+  cards.settle(outbox.state());
 }
 
+// Take back what was done last: an answer, a skip, or a flag of the shown card.
 function undo() {
-  const last = history.pop();
-  const id = last?.fields.client_id ?? unsaved().at(-1)?.client_id ?? cards.counts().last;
+  if (held) return hint("still being stored");
+  const act = history.pop();
+  if (act?.flag) return undoFlag(act);
+  const waiting = outbox.pending().filter((fields) => fields.client_id).at(-1);
+  const id = act?.fields.client_id ?? waiting?.client_id ?? cards.counts().last;
   if (!id) return;
+  if (!act && outbox.refused().some(({ fields }) => fields.client_id === id)) return mend();
   cards.counts().last = "";
-  if (last) cards.putBack(last.card, last.fields);
-  outbox.add({ undo: id, assignment: last?.fields.assignment ?? "" });
+  if (act) cards.putBack(act.card, act.fields);
+  if (!outbox.withdraw(id)) outbox.add({ undo: id, assignment: act?.fields.assignment ?? "" });
 }
 
-function tally({ count, failing, blocked }) {
-  const { waiting, today, last } = cards.counts();
+function undoFlag({ flag, assignment, checked }) {
+  if (cards.shown()?.dataset.assignment !== assignment) return undo();
+  put.setFlag(flag, !checked);
+  tally(outbox.state());
+}
+
+function tally(state) {
+  if (held && state.refused.some(({ fields }) => fields.client_id === held.client_id)) held = null; // to be mended
+  const { waiting, today, last: newest } = cards.counts();
   const more = unsaved().length;
   $("today").textContent = Number(today) + more;
   $("waiting").textContent = Number(waiting) >= 1000 ? "1000+" : Math.max(0, waiting - more);
-  $("undo").disabled = !history.length && !more && !last;
-  $("saved").textContent = blocked || failing ? `${count} unsent` : count ? "saving…" : "saved ✓";
-  if (blocked) cards.say("You seem to be signed out. Your answers are kept in this browser: reload this page and sign in to send them.");
-  cards.settle(count === 0);
+  $("undo").disabled = !history.length && !state.count && !newest;
+  $("saved").textContent = state.failing || state.refused.length || !navigator.onLine && state.count
+    ? `${state.count} unsent` : state.count ? "saving…" : "saved ✓";
+  delivery.show(state);
+  cards.settle(state);
 }
 
+// Bring the pair of a refused answer back with what was put in for it, from the server if need be.
+async function mend() {
+  const [{ fields }] = outbox.refused();
+  const here = () => cards.cardOf(fields.assignment) ?? history.find((act) => act.card?.dataset.assignment === fields.assignment)?.card;
+  if (!here()) await outbox.renew();
+  if (here()) return cards.putBack(here(), fields);
+  cards.say("The pair of that answer cannot be shown any more. Download the answer to keep its words.");
+}
+
+function discard() {
+  const refused = outbox.refused();
+  if (confirm(`Discard ${refused.length} refused for good? Download them first if in doubt.`)) outbox.drop(refused);
+}
+
+dock.addEventListener("click", (event) => {
+  // The second click of a double click was not meant for the next pair.
+  if (event.detail > 1 && event.target.closest("[name=choice]")) {
+    event.preventDefault();
+    hint("too quick: nothing was answered");
+  }
+}, true);
 dock.addEventListener("submit", (event) => {
   event.preventDefault();
   const { name, value } = event.submitter;
   ({ choice: () => decide(value), undo, skip: () => skip(value) })[name]?.();
 });
-listen({ decide, undo, skip: () => cards.shown() && $("skip").togglePopover() });
+put.onFlag((assignment, flag, checked) => {
+  remember({ flag, assignment, checked });
+  $("undo").disabled = false;
+});
+delivery.listen({ again: outbox.again, mend, download: () => delivery.download(outbox.entries()), discard });
+const openSkip = () => { if (cards.shown() && !held) $("skip").togglePopover(); };
+listen({ chosen: JSON.parse(dock.dataset.keys), decide, repeat, undo, skip: openSkip });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) outbox.renew(); });
+addEventListener("offline", () => tally(outbox.state()));
+addEventListener("online", () => tally(outbox.state()));
 setInterval(() => { if (!document.hidden) outbox.renew(); }, 60_000);
 
-const busy = new Set(onTheirWay()); // answered before a reload, not yet stored
-cards.begin(busy);
-if (outbox.pending().length) outbox.flush();
+cards.begin(new Set(onTheirWay()), outbox.state()); // answered before a reload, not yet stored
+put.sync();
+if (outbox.pending().length) outbox.again();
 dock.dataset.ready = "";

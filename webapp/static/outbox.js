@@ -1,84 +1,175 @@
-// Answers on their way to the server: kept in this browser until the server has them, sent in order,
-// again and again while the network or the server is away. Every answer has an id, so a repeat is harmless.
-const BACKOFF = [1, 2, 4, 8, 15, 30]; // seconds
+// Answers on their way to the server: kept in this browser until the server has acknowledged them by their
+// own id, sent in the order in which they were given (by a counter: clocks are set back), again and again
+// while the network or the server is away. What the server refuses stays, with the reason, until its
+// person has mended or discarded it. Every answer has an id, so a repeat is harmless.
+import { tokenOf } from "./csrf.js";
+import * as store from "./store.js";
 
-export function openOutbox({ form, extra, onAnswer, onChange, onRefusal, onForeign }) {
+const BACKOFF = [1, 2, 4, 8, 15, 30]; // seconds
+const LONGEST_WAIT = 300; // seconds, whatever a server asks for
+const AGAIN = new Set([408, 425, 429]); // and all from 500 on: what helps is to wait
+const CLOSED = new Set([401, 403, 404, 410]); // all further answers would meet the same
+const WORDS = {
+  0: "No answer from the server: is the connection there?",
+  200: "Something between this page and the server answered in its place: a sign-in of the network, perhaps.",
+  401: "You seem to be signed out. Sign in again, in this tab or another.",
+  403: "The server did not take it from this page. Reload the page; you may have signed in or out in another tab.",
+  404: "This project is not open to you any more.",
+  408: "The connection was too slow.",
+  413: "It is too long for the server, or for something on the way to it. Shorten the reason and send it again.",
+  429: "The server has too much to do and asks to wait.",
+};
+const wordsFor = (status) => WORDS[status] ?? (status >= 500
+  ? `The server could not store it now (${status}).`
+  : `The server did not accept it (${status}).`);
+const nameOf = (fields) => fields.undo ?? fields.client_id;
+
+// What came of a request: {status, words, stored, html, wait}.
+async function outcomeOf(request, name) {
+  const response = await request.catch(() => null);
+  if (!response) return { status: 0, words: WORDS[0] };
+  const text = await response.text().catch(() => "");
+  if (response.redirected && new URL(response.url).pathname.startsWith("/accounts/")) return { status: 401, words: WORDS[401] };
+  if (response.ok) {
+    const html = new DOMParser().parseFromString(text, "text/html");
+    const stored = html.getElementById("cards")?.dataset.receipt === name;
+    return stored ? { stored, html } : { status: 200, words: WORDS[200] };
+  }
+  let told = {};
+  try { told = JSON.parse(text) ?? {}; } catch { /* a page of somebody else's */ }
+  const wait = Number(response.headers.get("Retry-After"));
+  return { status: response.status, words: told.error ?? wordsFor(response.status), kind: told.kind, wait };
+}
+
+export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeign }) {
   const prefix = `attune:${form.dataset.user}:${new URL(form.action).pathname}:`;
   let sending = false;
   let failures = 0;
-  let blocked = false;
+  let trouble = null; // why nothing can be sent now: {status, words, kind}
   let timer = 0;
   let counter = 0;
 
+  const number = (key) => parseInt(key.slice(prefix.length), 10);
   // One entry a key: two tabs never overwrite each other's.
-  const keys = () => Object.keys(localStorage).filter((key) => key.startsWith(prefix)).sort();
-  const pending = () => keys().map((key) => JSON.parse(localStorage.getItem(key)));
-  const state = () => ({ count: keys().length, failing: failures > 0, blocked });
+  const keys = () => store.keys(prefix).filter((key) => number(key)).sort((a, b) => number(a) - number(b) || (a < b ? -1 : 1));
+  const entryOf = (key) => {
+    const entry = store.object(key);
+    return entry && (entry.fields ? entry : { fields: entry }); // so were they kept once
+  };
+  const entries = () => keys().map((key) => ({ key, ...entryOf(key) })).filter((entry) => entry.fields);
+  const pending = () => entries().map((entry) => entry.fields);
+  const refused = () => entries().filter((entry) => entry.refusal);
+  const state = () => ({ count: entries().length, failing: failures > 0, trouble, refused: refused(), sending });
 
-  function add(fields) {
-    counter += 1;
-    localStorage.setItem(`${prefix}${Date.now()}:${String(counter).padStart(6, "0")}`, JSON.stringify(fields));
-    flush();
-    onChange(state());
+  // The first that may go: nothing about a pair overtakes an answer to it that was refused.
+  function next() {
+    const stuck = new Set(refused().map((entry) => entry.fields.assignment));
+    return entries().find((entry) => !entry.refusal && !stuck.has(entry.fields.assignment));
   }
 
-  async function post(fields) {
+  // Whether the entry is safe in this browser; where it is not, the page must stay until it is stored.
+  function add(fields) {
+    counter = Math.max(counter, ...keys().map(number)) + 1;
+    const name = `${String(counter).padStart(15, "0")}:${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+    const kept = store.write(prefix + name, JSON.stringify({ fields }));
+    queueMicrotask(flush); // the page shows the next card first
+    onChange(state());
+    return kept;
+  }
+
+  function post(fields) {
     const body = new FormData();
-    for (const [name, value] of Object.entries({ ...fields, ...extra() })) {
-      for (const item of [value].flat()) body.append(name, item);
+    const all = { ...fields, ...extra(), as: form.dataset.user, csrfmiddlewaretoken: tokenOf(form) };
+    for (const [name, value] of Object.entries(all)) {
+      for (const item of [value].flat()) body.append(name, item ?? "");
     }
-    body.append("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value);
     return fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
   }
 
-  // Whether the entry is settled: stored, or refused in words.
-  async function settle(key) {
-    const text = localStorage.getItem(key);
-    if (!text) return; // another tab has sent it
-    const response = await post(JSON.parse(text));
-    if (response.status === 409) onRefusal((await response.json()).error);
-    else if (response.redirected || (response.status >= 400 && response.status < 500)) blocked = true;
-    else if (!response.ok) throw new Error(`answer ${response.status}`);
-    if (blocked) return;
-    localStorage.removeItem(key);
-    failures = 0;
-    if (response.ok) onAnswer(await response.text());
+  // Whether the next one may be tried.
+  async function deliver({ key, fields }) {
+    const outcome = await outcomeOf(post(fields), nameOf(fields));
+    if (outcome.stored) {
+      store.remove(key);
+      [failures, trouble] = [0, null];
+      onStored(fields);
+      onAnswer(outcome.html);
+      return true;
+    }
+    const { status } = outcome;
+    if (status >= 400 && status < 500 && !AGAIN.has(status) && !CLOSED.has(status)) {
+      const refusal = { status, words: outcome.words };
+      if (store.read(key)) store.write(key, JSON.stringify({ fields, refusal }));
+      return true;
+    }
+    stop(outcome);
+    return false;
+  }
+
+  // Later, by ourselves: soon where waiting helps, each minute where a person must do something.
+  function stop({ status, words, kind, wait }) {
+    if (trouble?.kind !== "deactivated") trouble = { status, words, kind };
+    const pause = CLOSED.has(status) ? 60 : BACKOFF[Math.min(failures, BACKOFF.length - 1)];
+    failures += 1;
+    timer = setTimeout(flush, 1000 * Math.min(Math.max(wait || 0, pause), LONGEST_WAIT));
   }
 
   async function flush() {
-    if (sending || blocked) return;
-    sending = true;
+    if (sending) return;
     clearTimeout(timer);
+    sending = true;
     try {
-      for (let key = keys()[0]; key && !blocked; key = keys()[0]) {
-        await settle(key);
+      for (let entry = next(); entry; entry = next()) {
+        const goOn = await deliver(entry);
         onChange(state());
+        if (!goOn) break;
       }
-    } catch {
-      timer = setTimeout(flush, 1000 * BACKOFF[Math.min(failures, BACKOFF.length - 1)]);
-      failures += 1;
     } finally {
       sending = false;
       onChange(state());
     }
   }
 
+  // What was refused is tried once more too.
+  function again() {
+    for (const { key, fields } of refused()) store.write(key, JSON.stringify({ fields }));
+    return flush();
+  }
+
   // Prolong the leases of the cards on the page and fetch new ones; an answer on its way does both.
   async function renew() {
-    if (sending || blocked) return;
-    if (keys().length) return flush();
-    const response = await post({ renew: 1 }).catch(() => null);
-    if (!response?.ok || response.redirected) return;
-    onAnswer(await response.text());
+    if (sending) return;
+    if (next()) return flush();
+    const outcome = await outcomeOf(post({ renew: 1 }), "renew");
+    if (!outcome.stored) return;
+    [failures, trouble] = [0, null];
+    onAnswer(outcome.html);
     onChange(state());
+  }
+
+  // Take back what the server has refused, so certainly does not hold; whether it was there.
+  function withdraw(id) {
+    const entry = refused().find(({ fields }) => fields.client_id === id);
+    if (entry) drop([entry]);
+    return Boolean(entry);
+  }
+
+  function drop(some) {
+    for (const { key } of some) store.remove(key);
+    onChange(state());
+    queueMicrotask(flush);
   }
 
   // The other tabs of this person share the entries, and the cards they are about.
   addEventListener("storage", ({ key, newValue }) => {
     if (!key?.startsWith(prefix)) return;
-    if (newValue) onForeign(JSON.parse(newValue));
+    const entry = newValue && entryOf(key);
+    if (entry && !entry.refusal) onForeign(entry.fields);
     onChange(state());
   });
-  addEventListener("online", () => { clearTimeout(timer); flush(); });
-  return { add, flush, pending, renew };
+  addEventListener("online", flush);
+  addEventListener("beforeunload", (event) => {
+    if (store.fragile()) event.preventDefault(); // not kept anywhere yet
+  });
+  return { add, flush, again, pending, refused, renew, withdraw, drop, state, entries };
 }

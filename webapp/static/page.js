@@ -1,6 +1,9 @@
 // What every page needs: the theme switch, open menus that close on Escape or a click elsewhere, a
 // navigation that shows where one is although it is wider than a phone, a question before what cannot be
 // undone, and a word where a part of the page could not be brought up to date.
+import "./limits.js";
+import * as store from "./store.js";
+
 const root = document.documentElement;
 
 document.addEventListener("click", (event) => {
@@ -8,7 +11,7 @@ document.addEventListener("click", (event) => {
     const dark = getComputedStyle(root).colorScheme === "dark" ||
       (!root.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
     root.dataset.theme = dark ? "light" : "dark";
-    localStorage.setItem("theme", root.dataset.theme);
+    store.write("theme", root.dataset.theme);
   }
   for (const menu of document.querySelectorAll("details.switcher[open]")) {
     if (!menu.contains(event.target)) menu.open = false;

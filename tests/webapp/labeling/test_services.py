@@ -17,12 +17,16 @@ from tests.webapp.labeling.acts import overdue, queries_of
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.labeling.services import (
+    Draft,
+    DraftConflict,
     LabelingError,
     create_compare_tasks,
     expire_leases,
     save_draft,
+    set_aside,
     skip,
     submit_label,
+    undo,
     undo_label,
 )
 
@@ -195,27 +199,98 @@ def test_who_answers_after_all_takes_the_skip_back(leased):
 
 
 def test_a_skip_keeps_what_was_written(leased):
-    save_draft(leased, {"rationale": "Half"})
+    save_draft(leased, Draft("Half"))
     skip(leased, "unclear")
     assert again(leased).draft["rationale"] == "Half"
 
 
-def test_a_newer_draft_replaces_an_older_one_and_not_the_other_way_round(leased):
-    save_draft(leased, {"rationale": "new"}, at=2_000)
-    save_draft(leased, {"rationale": "old"}, at=1_000)
-    assert again(leased).draft == {"rationale": "new", "at": 2_000}
+def test_drafts_of_one_page_are_ordered_by_its_own_count(leased):
+    save_draft(leased, Draft("newer", base=0, page="tab", count=2))
+    save_draft(leased, Draft("older", base=0, page="tab", count=1))
+    assert again(leased).draft["rationale"] == "newer"
 
 
-def test_a_clock_that_is_ahead_does_not_silence_the_others(leased):
-    save_draft(leased, {"rationale": "from tomorrow"}, at=10**15)
-    save_draft(leased, {"rationale": "from now"})
-    assert again(leased).draft["rationale"] == "from now"
+def test_who_goes_on_with_the_newest_draft_is_not_silenced(leased):
+    revision = save_draft(leased, Draft("first", base=0, page="desk", count=9))
+    save_draft(leased, Draft("first, then more", base=revision, page="phone", count=1))
+    assert again(leased).draft["rationale"] == "first, then more"
+
+
+def test_words_that_a_page_has_not_seen_are_told_and_not_replaced(leased):
+    save_draft(leased, Draft("from the desk", base=0, page="desk", count=1))
+    with pytest.raises(DraftConflict) as conflict:
+        save_draft(leased, Draft("from the phone", base=0, page="phone", count=1))
+    assert conflict.value.there.draft["rationale"] == "from the desk"
+    assert again(leased).draft["rationale"] == "from the desk"
+
+
+def test_words_that_an_answer_has_not_seen_stay_beside_it(leased, ana):
+    save_draft(leased, Draft("from the desk", base=0, page="desk", count=1))
+    answer = Draft("from the phone", base=0, page="phone")
+    assert set_aside(again(leased), answer) == "from the desk"
+    label = submit(leased, rationale=answer.rationale)
+    assert undo_label(ana, label.client_id).draft["other"] == "from the desk"
+
+
+def test_words_that_an_answer_goes_on_with_are_part_of_it(leased):
+    save_draft(leased, Draft("Half", base=0, page="tab", count=1))
+    assert set_aside(again(leased), Draft("Half a thought", base=0, page="tab")) == ""
+    assert set_aside(again(leased), Draft("Half a thought", base=0, page="other")) == ""
+
+
+def test_a_second_answer_knows_what_it_replaced(leased):
+    assert submit(leased, choice=1).replaced is None
+    assert submit(leased, choice=7).replaced.choice == 1
+
+
+def test_undo_takes_a_skip_back(leased, ana):
+    name = uuid4()
+    skip(leased, "unclear", Draft("Half"), skip_id=name)
+    back = undo(ana, name)
+    assert (back, back.state, back.draft["rationale"]) == (leased, STATE.LEASED, "Half")
+    assert counts(leased.task) == (1, 0)
+    assert again(leased.task).skips == 0
+
+
+def test_an_undone_skip_keeps_its_sides(project, ana):
+    some_tasks(project, 1, need=3)
+    held = queue.claim(project, ana)
+    left, name = held.left, uuid4()
+    skip(held, skip_id=name)
+    for _ in range(2):
+        queue.claim(project, a_user(project))
+    assert undo(ana, name).left == left
+
+
+def test_an_undone_skip_whose_place_is_taken_is_an_extra(leased, ana, ben):
+    name = uuid4()
+    skip(leased, skip_id=name)
+    queue.claim(leased.task.project, ben)
+    back = undo(ana, name)
+    assert back.state == STATE.EXPIRED
+    assert not submit(back).counted
+
+
+def test_a_skip_that_comes_again_after_its_undo_changes_nothing(leased, ana):
+    name = uuid4()
+    skip(leased, skip_id=name)
+    undo(ana, name)
+    skip(leased, skip_id=name)
+    assert again(leased).state == STATE.LEASED
+    assert undo(ana, name) is None
+
+
+def test_nobody_undoes_the_skip_of_somebody_else(leased, ben):
+    name = uuid4()
+    skip(leased, skip_id=name)
+    assert undo(ben, name) is None
+    assert again(leased).state == STATE.SKIPPED
 
 
 def test_an_answer_ends_the_draft_and_a_late_one_does_not_come_back(leased):
-    save_draft(leased, {"rationale": "Half"})
+    save_draft(leased, Draft("Half"))
     submit(leased, rationale="Whole")
-    save_draft(leased, {"rationale": "Half"})
+    save_draft(leased, Draft("Half"))
     assert again(leased).draft == {}
 
 
@@ -225,7 +300,7 @@ def test_undo_gives_the_words_back(leased, ana):
 
 
 def test_a_lease_comes_back_with_its_draft(leased, ana, project):
-    save_draft(leased, {"rationale": "Half"})
+    save_draft(leased, Draft("Half"))
     overdue(leased)
     expire_leases()
     assert queue.claim(project, ana).draft["rationale"] == "Half"

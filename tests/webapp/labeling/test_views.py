@@ -133,7 +133,7 @@ def drafts(project):
 
 def test_a_draft_is_kept_and_comes_with_the_card(annotator, url, drafts, leased):
     data = {"assignment": leased.pk, "rationale": 'Say "why"', "flags": ["false"]}
-    assert annotator.post(drafts, data).status_code == 204
+    assert annotator.post(drafts, data).json() == {"revision": 1}
     response = annotator.get(url)
     assertContains(response, 'data-rationale="Say &quot;why&quot;" data-flags="false"')
     assertContains(response, "Say &quot;why&quot;</textarea>")

@@ -12,7 +12,7 @@ from tests.factories import a_user, some_tasks
 from tests.webapp.labeling.acts import overdue
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Label, Task
-from webapp.labeling.services import LabelingError, expire_leases, skip, submit_label, undo_label
+from webapp.labeling.services import LabelingError, expire_leases, skip, submit_label, undo
 
 STATE = Assignment.State
 PEOPLE = 3
@@ -38,12 +38,17 @@ def skips(project, person, number):
         with pytest.raises(LabelingError):
             skip(card)
     elif card:
-        skip(card)
+        skip(card, skip_id=uuid4())
 
 
 def undoes(project, person, number):
     if label := Label.objects.filter(annotator=person).order_by("pk").last():
-        undo_label(person, label.client_id)
+        undo(person, label.client_id)
+
+
+def undoes_a_skip(project, person, number):
+    if skipped := person.assignments.filter(skip_id__isnull=False).order_by("skipped_at").last():
+        undo(person, skipped.skip_id)
 
 
 def falls_silent(project, person, number):
@@ -61,7 +66,7 @@ def any_of(person, number):
     return cards[number % len(cards)] if cards else None
 
 
-ACTS = [claims, submits, submits, repeats, skips, undoes, falls_silent, is_expired]
+ACTS = [claims, submits, submits, repeats, skips, undoes, undoes_a_skip, falls_silent, is_expired]
 STEP = some.tuples(some.sampled_from(ACTS), some.integers(0, PEOPLE - 1), some.integers(0, 7))
 
 

@@ -1,0 +1,74 @@
+"""Refusals for the label page's script and for programs: why nothing was stored, as JSON.
+
+A page in a browser is led to the sign-in form; a script that is led there would take its page for an
+answer, and could not tell a person what to do.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, JsonResponse
+from django.views import csrf
+
+from webapp.accounts.models import User
+from webapp.htmx import HtmxRequest
+
+View = Callable[..., HttpResponse]
+WORDS = {
+    "signed_out": "You are signed out. Sign in again, in this tab or another.",
+    "deactivated": "Your account was deactivated. An admin of your project can let you in again.",
+    "other_person": "Somebody else is signed in in this browser now.",
+    "stale": "This page is older than your sign-in. Reload it: what you gave is kept in this browser.",
+    "not_yours": "This project is not open to you any more: your membership ended, or it was removed.",
+}
+
+
+def is_script(request: HtmxRequest) -> bool:
+    """Whether a script or a program asks, and no person's address bar."""
+    return bool(request.htmx) or is_program(request)
+
+
+def is_program(request: HtmxRequest) -> bool:
+    """Whether the answer should be JSON."""
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+def in_words(view: View) -> View:
+    """Let whoever is signed in see the view, and tell scripts in words why they may not."""
+    page = login_required(view)
+
+    @wraps(view)
+    def answer(request: HtmxRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if not is_script(request):
+            return page(request, *args, **kwargs)
+        expected = request.session.get(SESSION_KEY)  # read before the session is found to be dead
+        if not request.user.is_authenticated:
+            return refusal("deactivated" if _is_off(expected) else "signed_out", status=401)
+        if request.POST.get("as", str(request.user.pk)) != str(request.user.pk):
+            return refusal("other_person", status=403)
+        try:
+            return view(request, *args, **kwargs)
+        except Http404:
+            return refusal("not_yours", status=404)
+
+    return answer
+
+
+def csrf_failure(request: HtmxRequest, reason: str = "") -> HttpResponse:
+    """Whose cookie does not fit the page: a script is told, a person sees a page that says what to do."""
+    if not is_script(request):
+        return csrf.csrf_failure(request, reason)
+    if request.user.is_authenticated:
+        return refusal("stale", status=403)
+    return refusal("signed_out", status=401)
+
+
+def refusal(kind: str, *, status: int) -> JsonResponse:
+    """One of WORDS."""
+    return JsonResponse({"kind": kind, "error": WORDS[kind]}, status=status)
+
+
+def _is_off(person: str | None) -> bool:
+    return person is not None and User.objects.filter(pk=person, is_active=False).exists()

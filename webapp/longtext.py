@@ -1,0 +1,42 @@
+"""Long texts of people, counted as their browser counts them, so that no limit surprises anybody.
+
+A browser sends a line break as two characters and counts it as one; of a character outside the basic
+plane (an emoji) it counts two where Python counts one.
+"""
+
+from django import forms
+from django.core.validators import MaxLengthValidator
+
+
+def length(text: str) -> int:
+    """How long a browser says the text is: UTF-16 units, a line break being one."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+class LengthValidator(MaxLengthValidator):
+    """Refuses what is too long by how much, so that it can be shortened."""
+
+    message = (
+        "This text has %(show_value)d characters, and at most %(limit_value)d are kept. "
+        "Shorten it: nothing was stored."
+    )
+
+    def clean(self, text: str) -> int:
+        """The number that is compared."""
+        return length(text)
+
+
+class LongText(forms.CharField):
+    """A text of several lines as its person typed it, with plain line breaks."""
+
+    widget = forms.Textarea
+
+    def __init__(self, *, limit: int, **options: object) -> None:
+        super().__init__(**options)
+        self.limit = limit
+        self.validators.append(LengthValidator(limit))
+        self.widget.attrs.setdefault("maxlength", limit)  # where no script counts
+
+    def to_python(self, value: object) -> str:
+        """The text with line breaks as the browser shows them."""
+        return super().to_python(value).replace("\r\n", "\n").replace("\r", "\n")
