@@ -1,7 +1,7 @@
-"""Refusals for the label page's script and for programs: why nothing was stored, as JSON.
+"""Refusals of the label page: why nothing was stored, in words, and nothing of it lost.
 
-A page in a browser is led to the sign-in form; a script that is led there would take its page for an
-answer, and could not tell a person what to do.
+A script or a program is told in JSON: led to the sign-in form it would take that page for an answer,
+and could not tell a person what to do. A person without scripts gets the words back that they sent.
 """
 
 from collections.abc import Callable
@@ -10,16 +10,20 @@ from functools import wraps
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
 from django.views import csrf
 
 from webapp.accounts.models import User
 from webapp.htmx import HtmxRequest
 
+TEXTS = ("rationale", "text", "guidelines")  # of forms of this site, long enough to be missed
 View = Callable[..., HttpResponse]
 WORDS = {
     "signed_out": "You are signed out. Sign in again, in this tab or another.",
     "deactivated": "Your account was deactivated. An admin of your project can let you in again.",
     "other_person": "Somebody else is signed in in this browser now.",
+    "unsure": "You may have signed in or out since the page was opened, or cookies are off.",
     "stale": "This page is older than your sign-in. Reload it: what you gave is kept in this browser.",
     "not_yours": "This project is not open to you any more: your membership ended, or it was removed.",
 }
@@ -42,7 +46,7 @@ def in_words(view: View) -> View:
     @wraps(view)
     def answer(request: HtmxRequest, *args: object, **kwargs: object) -> HttpResponse:
         if not is_script(request):
-            return page(request, *args, **kwargs)
+            return _page(page, request, *args, **kwargs)
         expected = request.session.get(SESSION_KEY)  # read before the session is found to be dead
         if not request.user.is_authenticated:
             return refusal("deactivated" if _is_off(expected) else "signed_out", status=401)
@@ -56,10 +60,37 @@ def in_words(view: View) -> View:
     return answer
 
 
+def _page(page: View, request: HtmxRequest, *args: object, **kwargs: object) -> HttpResponse:
+    """The page, or, for an answer with words that nobody may give here any more, its words."""
+    if not request.POST.get("rationale"):
+        return page(request, *args, **kwargs)
+    if not request.user.is_authenticated:
+        return not_stored(request, "signed_out", status=401)
+    try:
+        return page(request, *args, **kwargs)
+    except Http404:
+        return not_stored(request, "not_yours", status=404)
+
+
+def not_stored(request: HtmxRequest, kind: str, *, status: int) -> HttpResponse:
+    """A page that gives back the long texts of a form."""
+    texts = [request.POST.get(name, "") for name in TEXTS]
+    signs_in = {"where": f"{reverse('account_login')}?next={request.path}", "action": "Sign in"}
+    leaves = {"where": reverse("home"), "action": "Go home"}
+    context = {"why": WORDS[kind], "words": "\n\n".join(filter(None, texts))}
+    context |= signs_in if kind == "signed_out" else leaves
+    return render(request, "labeling/not_stored.html", context, status=status)
+
+
 def csrf_failure(request: HtmxRequest, reason: str = "") -> HttpResponse:
     """Whose cookie does not fit the page: a script is told, a person sees a page that says what to do."""
     if not is_script(request):
-        return csrf.csrf_failure(request, reason)
+        written = any(request.POST.get(name) for name in TEXTS)
+        return (
+            not_stored(request, "unsure", status=403)
+            if written
+            else csrf.csrf_failure(request, reason)
+        )
     if request.user.is_authenticated:
         return refusal("stale", status=403)
     return refusal("signed_out", status=401)

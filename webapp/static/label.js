@@ -1,5 +1,6 @@
 // The label page: a key decides, the next card is already here, the answer is saved behind it. A card leaves
 // only when its answer is safe: kept by this browser, or else stored by the server.
+import { download } from "./answers-file.js";
 import * as delivery from "./delivery.js";
 import * as put from "./label-answer.js";
 import * as cards from "./label-cards.js";
@@ -172,7 +173,7 @@ put.onFlag((assignment, flag, checked) => {
   remember({ flag, assignment, checked });
   $("undo").disabled = false;
 });
-delivery.listen({ again: outbox.again, mend, download: () => delivery.download(outbox.entries()), discard });
+delivery.listen({ again: outbox.again, mend, download: () => download(outbox.entries()), discard });
 const openSkip = () => { if (cards.shown() && !held) $("skip").togglePopover(); };
 listen({ chosen: JSON.parse(dock.dataset.keys), decide, repeat, undo, skip: openSkip });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) outbox.renew(); });

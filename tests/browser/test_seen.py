@@ -1,0 +1,172 @@
+"""An answer needs a pair that was seen: by a clock that stands while nobody looks."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_labeling import (
+    address,
+    ana,
+    assignment,
+    choices,
+    page,
+    press,
+    saved,
+    shown,
+)
+from webapp.labeling.models import Label
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+__all__ = ["address", "ana", "page"]  # fixtures
+LOOK = 300  # ms
+HIDE = "Object.defineProperty(document, 'hidden', { value: %s, configurable: true });"
+CHANGED = "document.dispatchEvent(new Event('visibilitychange'))"
+
+
+@pytest.fixture
+def reader(project, page):
+    """The label page of a project as it is by default, with a clock that the test moves."""
+    project.min_visible_ms = LOOK
+    project.save()
+    page.clock.install()
+    page.reload()
+    page.wait_for_selector("#dock[data-ready]")
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))  # the first pair was seen for a second
+    return page
+
+
+def look(page, ms=LOOK):
+    page.clock.run_for(ms)
+
+
+def hint(page):
+    return page.locator("#hint")
+
+
+def too_quick(page):
+    expect(hint(page)).to_contain_text("too quick")
+
+
+def better(page):
+    return page.get_by_role("button", name="A is better")
+
+
+def unsent_or_stored(page):
+    saved(page)
+    return choices()
+
+
+def test_a_project_asks_for_a_look_of_300_ms_by_default(reader):
+    press(reader, "2")
+    look(reader, LOOK - 1)
+    press(reader, "3")
+    too_quick(reader)
+    look(reader, 1)
+    press(reader, "4")
+    assert unsent_or_stored(reader) == "24"
+
+
+def test_a_press_that_came_too_early_is_not_carried_over(reader):
+    press(reader, "23")
+    too_quick(reader)
+    second = assignment(reader)
+    look(reader, 10 * LOOK)
+    assert assignment(reader) == second
+    assert unsent_or_stored(reader) == "2"
+
+
+def test_three_taps_at_once_answer_one_pair(reader):
+    better(reader).evaluate("(button) => { for (let i = 0; i < 3; i++) button.click() }")
+    too_quick(reader)
+    assert unsent_or_stored(reader) == "2"
+
+
+def test_the_second_click_of_a_double_click_never_answers(page):
+    better(page).dblclick()
+    too_quick(page)
+    assert unsent_or_stored(page) == "2"
+
+
+@pytest.mark.parametrize("key", ["Enter", "2"])
+def test_a_held_key_answers_once(page, key):
+    better(page).focus()
+    for _ in range(5):
+        page.keyboard.down(key)
+    page.keyboard.up(key)
+    assert unsent_or_stored(page) == "2"
+
+
+def test_time_while_the_page_is_hidden_is_no_look(reader):
+    press(reader, "2")
+    reader.evaluate(HIDE % "true" + CHANGED)
+    look(reader, 60_000)
+    press(reader, "3")
+    too_quick(reader)
+    reader.evaluate(HIDE % "false" + CHANGED)
+    look(reader)
+    press(reader, "4")
+    assert unsent_or_stored(reader) == "24"
+
+
+def test_looks_at_a_pair_add_up(reader):
+    press(reader, "2")
+    second = assignment(reader)
+    look(reader, LOOK // 2)
+    press(reader, "u")  # the first pair lies in front of it for a while
+    press(reader, "5")
+    assert assignment(reader) == second
+    look(reader, LOOK // 2)
+    press(reader, "6")
+    assert unsent_or_stored(reader) == "56"
+
+
+def test_a_pair_that_undo_brings_back_counts_at_once(reader):
+    press(reader, "2u7")
+    assert unsent_or_stored(reader) == "7"
+
+
+def test_a_pair_that_was_read_before_a_reload_counts_at_once(reader):
+    press(reader, "2")
+    look(reader)
+    reader.reload()
+    reader.wait_for_selector("#dock[data-ready]")
+    press(reader, "3")
+    assert unsent_or_stored(reader) == "23"
+
+
+def test_the_time_is_stored_whatever_it_is(reader):
+    press(reader, "2")
+    look(reader, 4321)
+    press(reader, "3")
+    saved(reader)
+    first, second = Label.objects.order_by("pk")
+    assert first.visible_ms >= LOOK
+    assert 4321 <= second.visible_ms < 5000
+
+
+def test_on_a_phone_b_must_have_been_seen(reader):
+    reader.set_viewport_size({"width": 360, "height": 740})
+    look(reader, 5000)
+    press(reader, "2")
+    look(reader, 5000)
+    press(reader, "2")
+    expect(hint(reader)).to_contain_text("Look at B first")
+    reader.locator(".views").get_by_text("B", exact=True).click()
+    expect(shown(reader).locator("[data-side=right]")).to_be_visible()
+    look(reader)
+    press(reader, "3")
+    assert unsent_or_stored(reader) == "23"
+
+
+def test_in_a_low_window_b_must_have_been_scrolled_to(reader):
+    reader.set_viewport_size({"width": 360, "height": 300})
+    reader.locator("#view-both").check(force=True)
+    press(reader, "2")
+    shown(reader).locator(".asked").evaluate("(prompt) => prompt.scrollIntoView()")
+    look(reader, 5000)
+    press(reader, "3")
+    expect(hint(reader)).to_contain_text("Look at B first")
+    shown(reader).locator("[data-side=right]").evaluate("(side) => side.scrollIntoView()")
+    reader.wait_for_timeout(100)
+    look(reader)
+    press(reader, "4")
+    assert unsent_or_stored(reader) == "24"
