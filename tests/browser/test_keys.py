@@ -104,7 +104,7 @@ def tap(page, code, key):
 def test_a_lone_cyrillic_letter_undoes(page):
     first = assignment(page)
     press(page, "2")
-    tap(page, "KeyU", "г")
+    tap(page, "KeyU", "г")  # noqa: RUF001
     assert assignment(page) == first
 
 
