@@ -2,15 +2,16 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import EADDRINUSE
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -21,29 +22,30 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import OutputWrapper
+from django.db import DatabaseError
 
 from webapp.accounts.models import OneTimeLink, new_link
+from webapp.machine.health import HEALTH
+from webapp.machine.keeper import Keeper, StackError
 
-GUARD = Path(__file__).with_name("guard.py")
-STOP_TIMEOUT = 20.0  # seconds; a worker saves its run first
-START_TIMEOUT = 30.0
+PORT = 8000  # unless another is named
+START_TIMEOUT = 30.0  # seconds
+NO_FILE = "broker-keeps-nothing.rdb"  # a broker reads its file even where it writes none
 
-
-class StackError(Exception):
-    """A program did not start, or ended by itself; the message names its log."""
+logger = logging.getLogger(__name__)
 
 
 class Stack:
     """The programs, as a context manager: entering starts them, leaving ends them all.
 
-    `port` 0 takes a free one. State lives in settings.VAR, logs in VAR/logs.
+    What ends in between is started again. `port` 0 takes a free one. State lives in settings.VAR,
+    logs in VAR/logs.
     """
 
     def __init__(self, port: int = 0, *, threads: int = 8) -> None:
         self.port = free_port(port)
         self.threads = threads
-        self.logs = Path(settings.VAR) / "logs"
-        self.programs: dict[str, subprocess.Popen[bytes]] = {}
+        self.keeper = Keeper(Path(settings.VAR))
 
     @property
     def url(self) -> str:
@@ -51,9 +53,9 @@ class Stack:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        self.logs.mkdir(parents=True, exist_ok=True)
         try:
             self._start()
+            self.keeper.keep()
         except BaseException:
             self.stop()
             raise
@@ -69,74 +71,43 @@ class Stack:
 
     def _start(self) -> None:
         if "REDIS_URL" not in os.environ:
-            self.spawn("broker", *broker_command())
+            forget_broker_files(Path(settings.VAR))
+            self.keeper.start("broker", *broker_command())
             self.wait_for("broker", broker_accepts)
-        self.spawn("worker", *worker_command())
-        self.spawn("worker-short", *worker_command(settings.JOB_QUEUE))
-        self.spawn("tend", sys.executable, "manage.py", "tend")
-        self.spawn("web", *web_command(self.port, self.threads))
+        self.keeper.start("worker", *worker_command())
+        self.keeper.start("worker-short", *worker_command(settings.JOB_QUEUE))
+        self.keeper.start("tend", sys.executable, "manage.py", "tend")
+        self.keeper.start("web", *web_command(self.port, self.threads))
         self.wait_for("web", lambda: web_answers(self.url))
-
-    def spawn(self, name: str, *command: str) -> subprocess.Popen[bytes]:
-        """Start a program that ends when we do; its output goes to VAR/logs/<name>.log."""
-        with (self.logs / f"{name}.log").open("ab") as log:
-            program = subprocess.Popen(  # noqa: S603 - our own programs
-                [sys.executable, str(GUARD), *command],
-                cwd=settings.BASE_DIR,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
-            )
-        self.programs[name] = program
-        return program
 
     def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
         """Wait until a program is ready; raises StackError when it ends or takes too long."""
         deadline = time.monotonic() + START_TIMEOUT
         while not ready():
-            self.check()
+            self.keeper.expect()
             if time.monotonic() > deadline:
-                raise StackError(f"{name} did not start; see {self.logs / name}.log")
+                raise StackError(f"{name} did not start; see {self.keeper.kept[name].log}")
             self.pause(0.1)
 
     def pause(self, seconds: float) -> None:
-        """Let time pass, but not beyond the end of a program."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            next(iter(self.programs.values())).wait(seconds)
+        """Let time pass, but not beyond the end of everything."""
+        self.keeper.pause(seconds)
 
     def check(self) -> None:
-        """Raise StackError when a program has ended by itself."""
-        for name, program in self.programs.items():
-            if program.poll() is not None:
-                raise StackError(f"{name} ended by itself; see {self.logs / name}.log")
+        """Raise StackError when there is nothing left to keep."""
+        self.keeper.check()
 
     def stop(self) -> None:
         """End all programs, the broker last, and wait until they are gone."""
-        for name in ("web", "tend", "worker-short", "worker", "broker"):
-            if name in self.programs:
-                end(self.programs.pop(name))
+        self.keeper.stop(("web", "tend", "worker-short", "worker", "broker"))
 
 
 class WebOnly(Stack):
     """The web program alone, for looking at pages."""
 
     def _start(self) -> None:
-        self.spawn("web", *web_command(self.port, self.threads))
+        self.keeper.start("web", *web_command(self.port, self.threads))
         self.wait_for("web", lambda: web_answers(self.url))
-
-
-def end(program: subprocess.Popen[bytes]) -> None:
-    """Ask a guarded program to end; after the timeout, close its pipe and let the guard kill it."""
-    if program.poll() is None:
-        program.send_signal(signal.SIGTERM)
-    try:
-        program.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        program.kill()
-        program.wait()
-    if program.stdin:
-        program.stdin.close()
 
 
 def broker_accepts() -> bool:
@@ -146,9 +117,9 @@ def broker_accepts() -> bool:
 
 
 def web_answers(url: str) -> bool:
-    """Whether the web program serves its sign-in page."""
+    """Whether the web program is there and reads its database, whatever its hosts and proxies."""
     try:
-        return httpx.get(f"{url}/accounts/login/", timeout=5).is_success
+        return httpx.get(f"{url}{HEALTH}", timeout=5, trust_env=False).is_success
     except httpx.TransportError:
         return False
 
@@ -158,9 +129,17 @@ def broker_command() -> list[str]:
     found = shutil.which("valkey-server") or shutil.which("redis-server") or bundled_broker()
     return [
         found, "--port", "0", "--unixsocket", str(settings.BROKER_SOCKET), "--unixsocketperm", "700",
-        "--dir", str(settings.VAR), "--appendonly", "yes", "--maxmemory-policy", "noeviction",
-        "--daemonize", "no",
+        "--dir", str(settings.VAR), "--dbfilename", NO_FILE, "--save", "", "--appendonly", "no",
+        "--maxmemory-policy", "noeviction", "--daemonize", "no",
     ]  # fmt: skip
+
+
+def forget_broker_files(var: Path) -> None:
+    """Remove what brokers of earlier versions have kept there: another broker may not read it."""
+    shutil.rmtree(var / "appendonlydir", ignore_errors=True)
+    for name in ("dump.rdb", "appendonly.aof", NO_FILE):
+        with contextlib.suppress(OSError):
+            (var / name).unlink(missing_ok=True)
 
 
 def bundled_broker() -> str:
@@ -189,15 +168,27 @@ def worker_command(queue: str = settings.RUN_QUEUE) -> list[str]:
 
 
 def free_port(wanted: int) -> int:
-    """The wanted port, or the next free one above it; 0 takes any."""
-    for port in range(wanted, wanted + 50) if wanted else [0]:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise StackError(f'No free port from {wanted} to {wanted + 49}; try ARGS="--port N".')
+    """The wanted port, if the web can have it, or any for 0; raises StackError.
+
+    It is asked for as gunicorn binds, or what a stop leaves in TIME-WAIT would seem to hold it.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except (OSError, OverflowError) as error:
+            raise StackError(_refused(wanted, error)) from error
+        return int(probe.getsockname()[1])
+
+
+def _refused(port: int, error: Exception) -> str:
+    """Why a port cannot be had. Another is never taken instead: bookmarks and proxies know it."""
+    if getattr(error, "errno", None) == EADDRINUSE:
+        return (
+            f"Port {port} is taken by another program, perhaps by another Attune or by one that "
+            f'is still ending. End that one, or choose another port: ARGS="--port {port + 1}".'
+        )
+    return f"Port {port} cannot be used ({error}); choose one from 1024 to 65535."
 
 
 @contextmanager
@@ -219,11 +210,42 @@ def prepare_database() -> None:
 
 
 def serve(stack: Stack, out: OutputWrapper) -> None:
-    """Say where the dashboard is and how to become its admin, then stay until something ends."""
-    out.write(f"\nAttune is on {stack.url} (Ctrl-C ends it)")
-    if not get_user_model().objects.filter(is_superuser=True).exists():
-        token = new_link(OneTimeLink.Purpose.SETUP)
-        out.write(f"Create the admin account (the link works once): {stack.url}/setup/{token}/")
+    """Say where the dashboard is and how to become its admin, then stay until all is to end."""
+    say(out, f"\nAttune is on {stack.url} (Ctrl-C ends it)")
+    if (link := setup_link(stack)) is not None:
+        say(out, f"Create the admin account (the link works once): {link}")
     while True:
         stack.check()
         stack.pause(1.0)
+
+
+def setup_link(stack: Stack) -> str | None:
+    """The link that makes the first admin, while there is none and the disk takes a row."""
+    try:
+        if get_user_model().objects.filter(is_superuser=True).exists():
+            return None
+        return f"{stack.url}/setup/{new_link(OneTimeLink.Purpose.SETUP)}/"
+    except DatabaseError:
+        logger.exception("No link could be made; later: manage.py setup_link")
+        return None
+
+
+def say(out: OutputWrapper, text: str) -> None:
+    """A line for whoever listens; that nobody does any more ends nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        out.write(text)
+        out.flush()
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the block as Ctrl-C does, unless they are ignored (nohup)."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [number for number, action in before.items() if action != signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])

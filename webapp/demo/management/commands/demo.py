@@ -10,7 +10,16 @@ from django.core.management.base import BaseCommand, CommandError
 
 from webapp.demo.progress import TerminalReporter
 from webapp.demo.scenario import Demo, DemoError, figures
-from webapp.stack import Stack, StackError, only_one, prepare_database, serve
+from webapp.stack import (
+    PORT,
+    Stack,
+    StackError,
+    ended_by_signals,
+    only_one,
+    prepare_database,
+    say,
+    serve,
+)
 
 
 class Command(BaseCommand):
@@ -23,12 +32,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--once", action="store_true", help="stop everything at the end and print JSON"
         )
-        parser.add_argument("--port", type=int, default=8000, help="first port to try")
+        parser.add_argument(
+            "--port", type=int, default=PORT, help="where the dashboard is to answer"
+        )
 
     def handle(self, *, once: bool, port: int, **_options: Any) -> None:  # noqa: ANN401
         """Play the demo; Ctrl-C ends all it started."""
         try:
-            with only_one(Path(settings.VAR)):
+            with ended_by_signals(), only_one(Path(settings.VAR)):
                 prepare_database()
                 with Stack(port) as stack, TerminalReporter() as reporter:
                     result = figures(Demo(stack, reporter).play())
@@ -39,4 +50,4 @@ class Command(BaseCommand):
         except (DemoError, StackError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            self.stdout.write("Stopped.")
+            say(self.stdout, "Stopped.")

@@ -7,7 +7,16 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from webapp.stack import Stack, StackError, only_one, prepare_database, serve
+from webapp.stack import (
+    PORT,
+    Stack,
+    StackError,
+    ended_by_signals,
+    only_one,
+    prepare_database,
+    say,
+    serve,
+)
 
 
 class Command(BaseCommand):
@@ -17,16 +26,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """--port."""
-        parser.add_argument("--port", type=int, default=8000, help="first port to try")
+        parser.add_argument(
+            "--port", type=int, default=PORT, help="where the dashboard is to answer"
+        )
 
     def handle(self, *, port: int, **_options: Any) -> None:  # noqa: ANN401
-        """Serve until Ctrl-C, or until a program ends by itself."""
+        """Serve until Ctrl-C; what ends in between is started again."""
         try:
-            with only_one(Path(settings.VAR)):
+            with ended_by_signals(), only_one(Path(settings.VAR)):
                 prepare_database()
                 with Stack(port) as stack:
                     serve(stack, self.stdout)
         except StackError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            self.stdout.write("Stopped.")
+            say(self.stdout, "Stopped.")

@@ -1,0 +1,80 @@
+"""The broker keeps nothing, so that whichever one is found next starts beside what others left."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import redis
+
+from webapp import stack
+
+OWN = shutil.which("redis-server") or shutil.which("valkey-server")
+SERVERS = {"bundled": stack.bundled_broker(), "the machine's own": OWN}
+
+
+@pytest.fixture
+def started(settings, monkeypatch, tmp_path_factory):
+    """Start a broker on this VAR as a stack does, with the server of this name; a connection to it."""
+    running = []
+    settings.BROKER_SOCKET = tmp_path_factory.mktemp("socket") / "broker.sock"
+
+    def start(name):
+        if SERVERS[name] is None:
+            pytest.skip("broker: no server of the machine's own")
+        monkeypatch.setattr(stack.shutil, "which", lambda _: SERVERS[name])
+        stack.forget_broker_files(settings.VAR)
+        with (Path(settings.VAR) / "broker.log").open("ab") as log:
+            running.append(subprocess.Popen(stack.broker_command(), stdout=log, stderr=log))
+        while not stack.broker_accepts():
+            assert running[-1].poll() is None, (Path(settings.VAR) / "broker.log").read_text()
+        return redis.Redis(unix_socket_path=str(settings.BROKER_SOCKET))
+
+    yield start
+    for broker in running:
+        broker.kill()
+        broker.wait()
+
+
+def left_behind(folder, server):
+    """What a broker that keeps all it is told leaves in a folder: an append-only file and a dump."""
+    socket = folder / "other.sock"
+    command = [server, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
+    broker = subprocess.Popen([*command, "--appendonly", "yes"], stdout=subprocess.DEVNULL)
+    while not socket.exists():
+        assert broker.poll() is None
+    with redis.Redis(unix_socket_path=str(socket)) as told:
+        told.set("kept", "x" * 1000)
+        told.save()
+    broker.kill()
+    broker.wait()
+    assert (folder / "appendonlydir").is_dir()
+    assert (folder / "dump.rdb").is_file()
+
+
+@pytest.mark.parametrize("before", SERVERS)
+@pytest.mark.parametrize("after", SERVERS)
+def test_a_broker_starts_beside_what_another_left(started, var, before, after):
+    if SERVERS[before] is None:
+        pytest.skip("broker: no server of the machine's own")
+    left_behind(var, SERVERS[before])
+    assert started(after).dbsize() == 0
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_broker_starts_beside_files_that_no_broker_can_read(started, var, server):
+    (var / "appendonlydir").mkdir()
+    for name in ("appendonlydir/appendonly.aof.manifest", "dump.rdb", "appendonly.aof"):
+        (var / name).write_bytes(os.urandom(200))
+    assert started(server).ping()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_broker_keeps_nothing(started, var, server):
+    broker = started(server)
+    broker.set("told", "x")
+    before = {path.name for path in var.iterdir()}
+    broker.shutdown()
+    assert {path.name for path in var.iterdir()} == before == {"broker.log"}
+    assert started(server).dbsize() == 0

@@ -1,0 +1,72 @@
+"""Telling a full disk from a bug.
+
+Full is whatever a person mends by making room: no blocks, no inodes, no quota left.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+FULL = (ENOSPC, EDQUOT)
+POSTGRES_FULL = "53100"  # disk_full
+# SQLite's primary codes: the first is said by a write, the others by a disk that may be full.
+SQLITE_FULL = 13
+SQLITE_PERHAPS = (8, 10, 14)  # read-only (no room for its index), I/O error, cannot open
+PROBE = b"\0" * (64 << 10)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether this error, or one that led to it, came of a full disk."""
+    return any(_says_full(cause) for cause in _causes(error))
+
+
+def has_no_room(*folders: Path) -> bool:
+    """Whether a small file cannot be written in one of these folders: by default all we write in."""
+    return any(_refuses(folder) for folder in folders or _ours())
+
+
+def said() -> str:
+    """What people are told, with how much is free where it is least."""
+    return "The disk of the machine that serves Attune is full."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _says_full(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    if getattr(error, "sqlstate", None) == POSTGRES_FULL:
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return False
+    primary = code & 0xFF
+    return primary == SQLITE_FULL or (primary in SQLITE_PERHAPS and has_no_room())
+
+
+def _ours() -> list[Path]:
+    places = [Path(settings.VAR), Path(settings.STORE), Path(tempfile.gettempdir())]
+    if connection.vendor == "sqlite":
+        places.append(Path(connection.settings_dict["NAME"]).parent)
+    return list(dict.fromkeys(place for place in places if place.is_dir()))
+
+
+def _refuses(folder: Path) -> bool:
+    """Whether a file of a few blocks is refused: asked by writing one, as quotas show nowhere else."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".room-") as probe:
+            probe.write(PROBE)
+            probe.flush()
+    except OSError as error:
+        return error.errno in FULL
+    return False
