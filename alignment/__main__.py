@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from errno import ENOSPC
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -132,7 +132,7 @@ def run(folder: Path) -> int:
             _end_torn_line(lines)
             return _run(folder, lines)
     except OSError as error:
-        if error.errno == ENOSPC:  # there may be no room to say so
+        if error.errno in (ENOSPC, EDQUOT):  # there may be no room to say so
             return FULL_DISK
         if not isinstance(error, FileNotFoundError):
             raise

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -120,3 +121,16 @@ def stack(transactional_db, var, broker_socket):
     """Real programs on this test's database and VAR; a test starts those it needs."""
     with Stack(var, broker_socket) as programs:
         yield programs
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one MiB and a hundred files."""
+    if os.geteuid() != 0:
+        pytest.skip("full disk: only root can mount a small one")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    limits = "size=1m,nr_inodes=100"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", limits, "tmpfs", disk], check=True)
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)

@@ -15,3 +15,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("p/<int:project_id>/", include("webapp.rounds.urls")),
     path("p/<int:project_id>/", include("webapp.jobs.urls")),
 ]
+handler500 = "webapp.machine.full.broken"

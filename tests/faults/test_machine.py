@@ -1,6 +1,5 @@
 """What a machine lacks: memory, disk."""
 
-import os
 import subprocess
 import sys
 
@@ -56,18 +55,6 @@ def test_too_little_memory_is_said_with_what_to_try(folder, monkeypatch, greedy)
     failed = parse_event((folder / "events.jsonl").read_bytes().splitlines()[-1])
     assert failed.code == "oom"
     assert "smaller batch" in failed.message
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of one MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("full disk: only root can mount a small one")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_a_trainer_on_a_full_disk_says_so_by_its_status(small_disk):

@@ -100,9 +100,13 @@ def keep_upload(file: UploadedFile) -> str:
     name = uuid4().hex
     path = upload_path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as kept:
-        for chunk in file.chunks():
-            kept.write(chunk)
+    try:
+        with path.open("wb") as kept:
+            for chunk in file.chunks():
+                kept.write(chunk)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return name
 
 

@@ -7,7 +7,8 @@ import time
 from contextlib import closing
 
 from django.conf import settings
-from django.db import transaction
+from django.db import Error as DatabaseError
+from django.db import connection, transaction
 from django.db.models import ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Now
 
@@ -17,7 +18,10 @@ from webapp.jobs.errors import LostJob
 from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, JobQuerySet, State
 from webapp.jobs.work import Finish
+from webapp.machine import disk
 from webapp.runs.transitions import after
+
+WAITS = "The disk is full. Free some space; this goes on by itself."
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +35,7 @@ def claim(job_id: int) -> Job | None:
             attempts=attempts + 1,
             lease_until=lease_end(),
             started_at=Coalesce("started_at", Now()),
+            message="",
         )
         if taken:
             return Job.objects.select_related("project", "created_by").get(pk=job_id)
@@ -46,12 +51,15 @@ def execute(job: Job) -> None:
         shutil.rmtree(job.folder, ignore_errors=True)
     except (Refusal, AlignmentError) as refusal:
         _fail(job, str(refusal))
-    except OSError as error:
-        logger.exception("job %s", job.pk)
-        _fail(job, f"A file could not be read or written: {error.strerror or error}.")
-    except Exception:
-        _fail(job, f"Unexpected error; the worker's log says more about job {job.pk}.")
-        raise
+    except Exception as error:
+        if disk.is_full(error):
+            _wait(job, error)
+        elif isinstance(error, OSError):
+            logger.exception("job %s", job.pk)
+            _fail(job, f"A file could not be read or written: {error.strerror or error}.")
+        else:
+            _fail(job, f"Unexpected error; the worker's log says more about job {job.pk}.")
+            raise
 
 
 def _work(job: Job) -> None:
@@ -88,6 +96,24 @@ def conclude(job: Job, finish: Finish) -> None:
 def _fail(job: Job, message: str) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)
     _mine(job).update(state=State.FAILED, message=message, lease_until=None, ended_at=Now())
+
+
+def _wait(job: Job, error: Exception) -> None:
+    """Give the job back, as if it had not been tried: it is done when there is room.
+
+    To say so may need room as well: it is tried for as long as the job is ours.
+    """
+    logger.warning("job %s waits for room: %s", job.pk, error)
+    shutil.rmtree(job.folder, ignore_errors=True)
+    given_back = {"state": State.QUEUED, "attempts": F("attempts") - 1, "lease_until": None}
+    end = time.monotonic() + settings.JOB_LEASE
+    while time.monotonic() < end:
+        try:
+            _mine(job).update(message=WAITS, rung_at=Now(), **given_back)
+            return
+        except DatabaseError:
+            connection.close()
+            time.sleep(settings.RUN_POLL)
 
 
 def _mine(job: Job) -> JobQuerySet:

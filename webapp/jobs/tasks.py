@@ -8,6 +8,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from webapp.jobs import execution
+from webapp.machine import disk
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 @shared_task(name="jobs.work", acks_late=True, ignore_result=True)
 def work(job_id: int) -> None:
     """Do the job, unless somebody does it or has done it."""
+    if disk.has_no_room():
+        return  # tend says it again: what is claimed now is lost
     if (job := execution.claim(job_id)) is not None:
         execution.execute(job)
 

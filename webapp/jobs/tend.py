@@ -1,6 +1,7 @@
 """The janitor of jobs: tells workers again what waits, ends what keeps dying, drops what is old."""
 
 import shutil
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,8 +22,8 @@ LOST = (
 
 def tend() -> None:
     """One turn of everything but the bell."""
-    fail_lost_jobs()
-    forget_jobs()
+    for duty in DUTIES:
+        duty()
 
 
 def ring_jobs() -> int:
@@ -45,6 +46,9 @@ def forget_jobs() -> int:
             (Path(settings.STORE) / "uploads" / name).unlink(missing_ok=True)
         job.delete()
     return len(old)
+
+
+DUTIES: tuple[Callable[[], object], ...] = (fail_lost_jobs, forget_jobs)
 
 
 def _waiting() -> list[int]:

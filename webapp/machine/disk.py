@@ -16,6 +16,10 @@ POSTGRES_FULL = "53100"  # disk_full
 # SQLite's primary codes: the first is said by a write, the others by a disk that may be full.
 SQLITE_FULL = 13
 SQLITE_PERHAPS = (8, 10, 14)  # read-only (no room for its index), I/O error, cannot open
+SAID = (
+    "The disk of the machine that serves Attune is full: pages can be read, but nothing can be "
+    "stored until somebody makes room there."
+)
 PROBE = b"\0" * (64 << 10)
 
 
@@ -24,14 +28,14 @@ def is_full(error: BaseException) -> bool:
     return any(_says_full(cause) for cause in _causes(error))
 
 
-def has_no_room(*folders: Path) -> bool:
-    """Whether a small file cannot be written in one of these folders: by default all we write in."""
-    return any(_refuses(folder) for folder in folders or _ours())
+def has_no_room() -> bool:
+    """Whether a small file cannot be written in one of the folders that hold what is stored."""
+    return any(_refuses(folder) for folder in _stores())
 
 
-def said() -> str:
-    """What people are told, with how much is free where it is least."""
-    return "The disk of the machine that serves Attune is full."
+def is_in_need() -> bool:
+    """Whether that, or the folder of passing files, has no room: a program may not even start."""
+    return has_no_room() or _refuses(Path(tempfile.gettempdir()))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -51,11 +55,11 @@ def _says_full(error: BaseException) -> bool:
     if code is None:
         return False
     primary = code & 0xFF
-    return primary == SQLITE_FULL or (primary in SQLITE_PERHAPS and has_no_room())
+    return primary == SQLITE_FULL or (primary in SQLITE_PERHAPS and is_in_need())
 
 
-def _ours() -> list[Path]:
-    places = [Path(settings.VAR), Path(settings.STORE), Path(tempfile.gettempdir())]
+def _stores() -> list[Path]:
+    places = [Path(settings.VAR), Path(settings.STORE)]
     if connection.vendor == "sqlite":
         places.append(Path(connection.settings_dict["NAME"]).parent)
     return list(dict.fromkeys(place for place in places if place.is_dir()))

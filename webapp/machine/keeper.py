@@ -179,7 +179,7 @@ class Keeper:
     def _note_end(self, kept: Kept, how: str) -> None:
         kept.note_end(how)
         logger.warning("%s ended (%s); see %s", kept.name, how, kept.log)
-        if kept.loops and disk.has_no_room():
+        if kept.loops and disk.is_in_need():
             kept.soon = LOOPS - 1  # no fault of its own: tried on until there is room
             kept.ended = f"{how}; the disk is full"
             kept.due = time.monotonic() + pause_after(kept.soon)

@@ -1,7 +1,6 @@
 """Adding models: a run of the trainer fetches, checks and tries them."""
 
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,12 +13,8 @@ from webapp.projects.models import Project
 from webapp.registry import sources
 from webapp.registry.models import Artifact
 from webapp.runs.keeping import need_room
-from webapp.runs.models import FINAL, Run
+from webapp.runs.models import Run
 from webapp.runs.services import start_run
-
-KEPT_FOR = (
-    86_400  # seconds that the files of an upload outlive their run, so that it can be retried
-)
 
 
 def add_model(  # noqa: PLR0913 - what the form asks, each once
@@ -33,7 +28,6 @@ def add_model(  # noqa: PLR0913 - what the form asks, each once
     by: User,
 ) -> Run:
     """Queue the run that adds a model, once per key. Raises RunError."""
-    sweep_uploads()
     sweep_incoming()
     if files and not project.runs.filter(idempotency_key=key).exists():
         need_room()
@@ -47,15 +41,6 @@ def add_model(  # noqa: PLR0913 - what the form asks, each once
         key=key,
         created_by=by,
     )
-
-
-def sweep_uploads() -> None:
-    """Remove what failed runs have left for longer than a day."""
-    for folder in (Path(settings.STORE) / "uploads").glob("*"):
-        old = time.time() - folder.stat().st_mtime > KEPT_FOR
-        waiting = Run.objects.filter(idempotency_key=folder.name).exclude(state__in=FINAL)
-        if old and not waiting.exists():
-            sources.forget_upload(folder.name)
 
 
 def sweep_incoming() -> None:

@@ -44,11 +44,13 @@ def keep(folder: Path) -> Path:
     verify(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".tmp-{uuid4().hex}")
-    shutil.copytree(folder, aside, copy_function=_link)
     try:
+        shutil.copytree(folder, aside, copy_function=_link)
         aside.rename(target)
-    except OSError:  # somebody stored the same content at the same time
-        shutil.rmtree(aside)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        if not target.is_dir():  # else somebody stored the same content at the same time
+            raise
     return target
 
 

@@ -116,10 +116,14 @@ def keep_upload(key: str, files: Iterable[UploadedFile]) -> None:
     folder = upload_folder(key)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for file in files:
-        with (folder / safe_name(file.name)).open("xb") as kept:
-            for chunk in file.chunks():
-                kept.write(chunk)
+    try:
+        for file in files:
+            with (folder / safe_name(file.name)).open("xb") as kept:
+                for chunk in file.chunks():
+                    kept.write(chunk)
+    except BaseException:
+        forget_upload(key)
+        raise
 
 
 def forget_upload(key: str) -> None:

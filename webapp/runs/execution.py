@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from errno import ENOSPC
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -31,6 +30,7 @@ from alignment.events import (
     StepDone,
 )
 from webapp.errors import Refusal
+from webapp.machine import disk
 from webapp.registry.services import keep
 from webapp.runs import supervisor
 from webapp.runs.errors import LostLease
@@ -189,7 +189,7 @@ def conclude(run: Run, verdict: Verdict) -> None:
     change = Change(LIVE, verdict.to, str(run.worker), verdict.reason, verdict.message)
     resume = Checkpoint.objects.filter(run=run, deleted=False).order_by("-step", "-epoch").first()
     columns: dict[str, object] = {"resume_from": resume}
-    if verdict.reason == "shutdown":  # nobody's fault: not one of the run's attempts
+    if verdict.reason in ("shutdown", "disk_full"):  # not one of the run's attempts
         columns["attempts"] = F("attempts") - 1
     if not move(run, change, only=Q(epoch=run.epoch), **columns):
         raise LostLease(run.pk)
@@ -231,7 +231,7 @@ def _excuse(error: Exception) -> Verdict:
         return Verdict(State.FAILED, "data", str(error))
     if isinstance(error, AlignmentError):
         return Verdict(State.FAILED, error.code, str(error))
-    if isinstance(error, OSError) and error.errno == ENOSPC:
+    if disk.is_full(error):
         return Verdict(State.INTERRUPTED, "disk_full", DISK_IS_FULL)
     raise error
 

@@ -3,12 +3,15 @@
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.db.models import Max, QuerySet
 
+from webapp.jobs.models import Job
+from webapp.machine import disk
 from webapp.projects.templatetags.display import filesize
 from webapp.runs.errors import RunError
 from webapp.runs.models import FINAL, Checkpoint, Run
@@ -35,7 +38,7 @@ def need_room() -> None:
 
 def has_room(run: Run) -> bool:
     """Whether a run that filled the disk would find room now for what it writes."""
-    return free_bytes() >= needed_bytes(run.checkpoints.all())
+    return free_bytes() >= needed_bytes(run.checkpoints.all()) and not disk.has_no_room()
 
 
 def needed_bytes(checkpoints: QuerySet[Checkpoint]) -> int:
@@ -64,11 +67,20 @@ def sweep() -> int:
     mark = Path(settings.STORE) / ".swept"
     if not mark.parent.exists() or not _older(mark, PAUSE):
         return 0
-    mark.touch()
-    torn = list(_torn())
+    with suppress(OSError):  # a full disk is the last reason not to sweep
+        mark.touch()
+    torn = [*_torn(), *_left_uploads()]
     for path in torn:
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
     return len(torn)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, as far as it goes."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _drop(checkpoint: Checkpoint) -> bool:
@@ -83,6 +95,15 @@ def _torn() -> Iterator[Path]:
         for path in Path(settings.STORE).glob(pattern):
             if path.is_dir() and _older(path, TORN):
                 yield path
+
+
+def _left_uploads() -> Iterator[Path]:
+    """What was uploaded a day ago for a job or a run that does not wait for it (any more)."""
+    for path in (Path(settings.STORE) / "uploads").glob("*"):
+        jobs = Job.objects.filter(payload__upload=path.name)
+        runs = Run.objects.filter(idempotency_key=path.name).exclude(state__in=FINAL)
+        if _older(path, TORN) and not jobs.exists() and not runs.exists():
+            yield path
 
 
 def _older(path: Path, age: timedelta) -> bool:

@@ -3,16 +3,19 @@
 import logging
 import threading
 from collections.abc import Callable, Collection
+from functools import partial
 
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer import Consumer
 from django.conf import settings
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseError
+from django.db import connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from webapp.machine import disk
 from webapp.runs import execution, workers
 from webapp.runs.models import Run
 
@@ -24,6 +27,8 @@ logger = logging.getLogger(__name__)
 @shared_task(expires=60, ignore_result=True)
 def ring(queue: str) -> None:
     """Claim the best queued run, then drive it; a late or repeated ring finds nothing to claim."""
+    if disk.has_no_room():
+        return  # tend rings again: what is claimed now is lost
     worker = workers.register(queue)
     if worker.draining or (run := execution.claim(queue, worker)) is None:
         return
@@ -69,8 +74,9 @@ def on_ready(sender: Consumer, **_: object) -> None:
     queues = sender.app.amqp.queues.consume_from
     if settings.JOB_QUEUE in queues:
         return  # it takes no runs
-    workers.register(next(iter(queues)))
-    sender.timer.call_repeatedly(settings.RUN_RENEW, _in_own_connection, (workers.seen,))
+    sign = partial(_in_own_connection, partial(workers.seen, next(iter(queues))))
+    sign()
+    sender.timer.call_repeatedly(settings.RUN_RENEW, sign)
 
 
 @worker_shutting_down.connect
@@ -89,7 +95,7 @@ def _in_own_connection(write: Callable[[], None]) -> None:
     """Write and hang up, so that no pool process inherits an open connection."""
     try:
         write()
-    except DatabaseError:
-        logger.exception("The worker's row could not be written.")
+    except DatabaseError as error:
+        logger.warning("The worker's row could not be written: %s", error)
     finally:
         connection.close()

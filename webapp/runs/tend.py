@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from webapp.labeling.services import expire_leases
+from webapp.machine import disk
 from webapp.runs import keeping, tasks
 from webapp.runs.models import Intent, Run, RunEvent, RunNeed, State, Worker
 from webapp.runs.transitions import Change, after, move
@@ -91,6 +92,8 @@ def _take_back(run: Run, expired: Q) -> bool:
 
 def _requeue(run: Run) -> bool:
     if run.reason == "disk_full" and not keeping.has_room(run):
+        return False
+    if disk.has_no_room():  # another attempt would be lost for nothing
         return False
     if run.attempts >= run.max_attempts:
         change = Change((State.INTERRUPTED,), State.FAILED, ACTOR, "poison", _epitaph(run))

@@ -8,7 +8,7 @@ from alignment.events import Failed, Finished, Stopped
 from webapp.runs.models import Intent, State
 from webapp.runs.supervisor import Outcome
 
-DISK_FULL = "No space left on device"
+DISK_FULL = ("No space left on device", "Disk quota exceeded")
 DISK_IS_FULL = "The disk is full. Free some space; the run goes on by itself."
 ADVICE = {
     "oom": "Try a smaller batch or shorter completions.",
@@ -44,7 +44,7 @@ def judge(outcome: Outcome, intent: str, run_id: int) -> Verdict:
 
 
 def _failed(failed: Failed, run_id: int) -> Verdict:
-    if DISK_FULL in failed.message:
+    if any(words in failed.message for words in DISK_FULL):
         return Verdict(State.INTERRUPTED, "disk_full", DISK_IS_FULL)
     if failed.code == "bug":
         return Verdict(State.FAILED, "code", f"Unexpected error; see the log of run {run_id}.")

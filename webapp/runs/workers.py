@@ -31,9 +31,10 @@ def register(queue: str) -> Worker:
     return worker
 
 
-def seen() -> None:
-    """Say that this worker is alive."""
-    Worker.objects.filter(name=os.environ[NAME]).update(last_seen=Now())
+def seen(queue: str) -> None:
+    """Say that this worker of a queue is alive, for the first time or again."""
+    if not Worker.objects.filter(name=os.environ[NAME]).update(last_seen=Now()):
+        register(queue)
 
 
 def drain() -> None:

@@ -119,7 +119,7 @@ def test_only_a_web_that_loops_ends_all(keeper):
 
 def test_a_web_that_a_full_disk_keeps_down_ends_nothing(keeper, monkeypatch):
     full = [True]
-    monkeypatch.setattr(module.disk, "has_no_room", lambda: full[0])
+    monkeypatch.setattr(module.disk, "is_in_need", lambda: full[0])
     keeper.start("web", *PYTHON, GONE)
     keeper.keep()
     until(lambda: keeper.kept["web"].restarts > LOOPS)

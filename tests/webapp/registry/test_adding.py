@@ -15,9 +15,9 @@ from alignment.config import ImportConfig, RunSpec
 from tests.factories import a_project, a_run, a_user, a_worker, an_artifact, run_at
 from webapp.projects.models import Role
 from webapp.registry import sources
-from webapp.registry.adding import sweep_incoming, sweep_uploads
+from webapp.registry.adding import sweep_incoming
 from webapp.registry.models import Artifact
-from webapp.runs import execution, folders
+from webapp.runs import execution, folders, keeping
 from webapp.runs.services import retry_run
 
 
@@ -219,7 +219,7 @@ def test_an_upload_outlives_its_run_by_a_day(uploaded, state, old, kept):
     folder = sources.upload_folder(uploaded.idempotency_key)
     if old:
         age(folder)
-    sweep_uploads()
+    keeping.sweep()
     assert folder.exists() == kept
 
 

@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseError
+from django.db import connection
 
 from webapp.jobs import tend as jobs
+from webapp.machine import disk
 from webapp.runs import tend
 
 logger = logging.getLogger(__name__)
@@ -41,8 +43,7 @@ class Command(BaseCommand):
 def duties() -> list[tuple[Callable[[], object], float]]:
     """What there is to do, and every how many seconds."""
     return [
-        (tend.tend, settings.RUN_REAP),
-        (jobs.tend, settings.RUN_REAP),
+        *((duty, settings.RUN_REAP) for duty in (*tend.DUTIES, *jobs.DUTIES)),
         (tend.ring_queues, settings.RUN_RING),
         (jobs.ring_jobs, settings.RUN_RING),
     ]
@@ -64,11 +65,14 @@ def run_duties(
 
 
 def attempt(duty: Callable[[], object]) -> None:
-    """A duty that outlives a database that is away: the next turn does what this one could not."""
+    """A duty that outlives a lost database and a full disk: the next turn does what this could not."""
     try:
         duty()
-    except DatabaseError:
-        logger.exception("The database refused; trying again at the next turn.")
+    except (DatabaseError, OSError) as error:
+        if disk.is_full(error):
+            logger.warning("The disk is full; trying again at the next turn: %s", error)
+        else:
+            logger.exception("Not now; trying again at the next turn.")
         connection.close()
 
 

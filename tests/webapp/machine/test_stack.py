@@ -1,0 +1,237 @@
+"""`manage.py stack` itself: how it starts, under which settings, and what ends it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from django.conf import settings
+
+from tests import postgres
+from webapp import stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+PATIENCE = 90  # seconds; two cores are shared by many
+# Every variable of docs/operations.md about serving a team, and a proxy that answers nobody.
+TEAM = {
+    "ATTUNE_HTTPS": "1",
+    "ATTUNE_HOSTS": "attune.example,www.attune.example",
+    "ATTUNE_PROXIES": "1",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "ALL_PROXY": "http://127.0.0.1:9",
+}
+PROXIED = {
+    "Host": "attune.example",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-For": "203.0.113.7",
+}
+
+
+class Started:
+    """A stack in a process of its own."""
+
+    def __init__(self, var, *arguments, command="stack", stdout=None, **environment):
+        self.out = var / "out.txt"
+        with self.out.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", command, *arguments],
+                cwd=settings.BASE_DIR,
+                env=clean() | {"ATTUNE_VAR": str(var), "ATTUNE_THREADS": "1"} | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout or out,
+                stderr=out,
+                start_new_session=True,
+            )
+        self.seen = []
+
+    def said(self):
+        return self.out.read_text()
+
+    def until(self, words):
+        """Wait until it says so; the processes that it has by then."""
+        end = time.monotonic() + PATIENCE
+        while words not in self.said():
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < end, self.said()
+            time.sleep(0.05)
+        self.seen = psutil.Process(self.process.pid).children(recursive=True)
+        return self
+
+    def left(self):
+        """What is left of it when it has ended."""
+        self.process.wait(PATIENCE)
+        return psutil.wait_procs(self.seen, timeout=15)[1]
+
+
+def clean():
+    """Our environment without what a test run sets."""
+    ours = ("ATTUNE_", "DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+@contextmanager
+def started(var, *arguments, **options):
+    """A stack that is gone at the end whatever happens."""
+    run = Started(var, *arguments, **options)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.seen = psutil.Process(run.process.pid).children(recursive=True)
+            run.process.send_signal(signal.SIGINT)
+        run.left()
+
+
+@pytest.fixture
+def port():
+    return stack.free_port(0)
+
+
+def sign_in(client, name, password):
+    """Post the form as a browser behind an HTTPS proxy does."""
+    page = client.get("/accounts/login/")
+    assert page.status_code == 200
+    token = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    return client.post(
+        "/accounts/login/",
+        data={"login": name, "password": password, "csrfmiddlewaretoken": token},
+        headers={
+            "Origin": "https://attune.example",
+            "Referer": "https://attune.example/accounts/login/",
+            "Cookie": cookies,  # for HTTPS alone: httpx sends it over HTTP to nobody
+        },
+    )
+
+
+def behind_a_proxy(port):
+    return httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", headers=PROXIED, trust_env=False, timeout=20
+    )
+
+
+def make_admin(client, run):
+    """Make the admin by the link that the stack printed."""
+    link = run.said().split("(the link works once): ")[1].split()[0]
+    path = link[link.index("/setup/") :]
+    page = client.get(path)
+    token = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+    words = {"username": "ada", "password1": "glad-tidings-9", "password2": "glad-tidings-9"}
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    return client.post(
+        path,
+        data=words | {"csrfmiddlewaretoken": token},
+        headers={"Origin": "https://attune.example", "Cookie": cookies},
+    )
+
+
+def test_the_settings_of_a_team_start_and_a_proxy_reaches_them(var, port):
+    with started(var, "--port", str(port), **TEAM) as run, behind_a_proxy(port) as client:
+        run.until("(the link works once)")
+        plain = client.get("/accounts/login/", headers={"X-Forwarded-Proto": "http"})
+        assert plain.status_code == 301
+        assert plain.headers["Location"].startswith("https://attune.example/")
+        assert client.get("/accounts/login/", headers={"Host": "x.example"}).status_code == 400
+        assert client.get("/healthz").status_code == 404  # for this machine alone
+        assert make_admin(client, run).status_code == 302
+        client.cookies.clear()
+        assert sign_in(client, "ada", "glad-tidings-9").headers["Location"] == "/"
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("name", sorted(TEAM))
+def test_each_setting_of_a_team_starts_alone(var, port, name):
+    with started(var, "--port", str(port), **{name: TEAM[name]}) as run:
+        run.until(f"Attune is on http://127.0.0.1:{port}")
+
+
+@pytest.mark.prove
+def test_a_team_on_servers_of_its_own_starts(var, port, tmp_path_factory):
+    if postgres.binaries() is None:
+        pytest.skip("PostgreSQL: no server installed")
+    folder = tmp_path_factory.mktemp("redis")
+    command = stack.broker_command()
+    command[command.index("--unixsocket") + 1] = str(folder / "own.sock")
+    own = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    urls = {"REDIS_URL": f"redis+socket://{folder}/own.sock?virtual_host=0"}
+    try:
+        with postgres.server() as server:
+            urls["DATABASE_URL"] = server.url
+            with started(var, "--port", str(port), **TEAM, **urls) as run:
+                run.until("Attune is on")
+                assert not (var / "broker.sock").exists()
+    finally:
+        own.kill()
+        own.wait()
+
+
+PROVED = [
+    pytest.param(number, marks=pytest.mark.prove) for number in (signal.SIGINT, signal.SIGTERM)
+]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, *PROVED])
+def test_a_signal_ends_every_program(var, port, number):
+    with started(var, "--port", str(port)) as run:
+        run.until("Attune is on")
+        assert len(run.seen) >= 10  # five guards, five programs
+        run.process.send_signal(number)
+        assert not run.left()
+        assert run.process.returncode == 0
+
+
+def test_a_reader_that_went_away_ends_nothing_and_the_address_stays(var, port):
+    """What `stack | head` does; then a restart finds its port though sockets are in TIME-WAIT."""
+    reading, writing = os.pipe()
+    with started(var, "--port", str(port), stdout=writing) as run:
+        os.close(reading)
+        os.close(writing)
+        end = time.monotonic() + PATIENCE
+        while not stack.web_answers(f"http://127.0.0.1:{port}"):
+            assert time.monotonic() < end, run.said()
+        with socket.create_connection(("127.0.0.1", port)):  # a browser that stays open
+            run.seen = psutil.Process(run.process.pid).children(recursive=True)
+            run.process.send_signal(signal.SIGINT)
+            assert not run.left()
+    assert in_time_wait(port)
+    with started(var, "--port", str(port)) as again:
+        again.until(f"Attune is on http://127.0.0.1:{port}")
+
+
+def in_time_wait(port):
+    """Whether the machine still remembers a connection to this port."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(
+        line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "06" for line in lines
+    )
+
+
+@pytest.mark.parametrize("command", ["stack", "demo"])
+def test_a_port_that_is_taken_is_refused_in_words(var, port, command):
+    with closing(socket.create_server(("127.0.0.1", port))):
+        run = Started(var, "--port", str(port), command=command)
+        assert run.process.wait(PATIENCE) == 1
+    assert f"Port {port} is taken by another program" in run.said()
+    assert "choose another port" in run.said()
+    assert "Attune is on" not in run.said()
+
+
+def test_another_port_is_never_taken_instead(port):
+    holder = socket.create_server(("127.0.0.1", port))
+    with closing(holder), pytest.raises(stack.StackError, match="taken"):
+        stack.free_port(port)
+    assert stack.free_port(port) == port
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_is_none_is_refused_in_words(port):
+    with pytest.raises(stack.StackError, match="choose one from"):
+        stack.free_port(port)
