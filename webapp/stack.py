@@ -239,13 +239,16 @@ def say(out: OutputWrapper, text: str) -> None:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the block as Ctrl-C does, unless they are ignored (nohup)."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    heard = [number for number, action in before.items() if action != signal.SIG_IGN]
-    for number in heard:
-        signal.signal(number, signal.default_int_handler)
+    """SIGTERM and a closed terminal end the block as Ctrl-C does; under nohup the terminal may close.
+
+    Ctrl-C is heard even where a script's `&` has it ignored: it is how whoever started us ends us.
+    """
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in heard}
     try:
         yield
     finally:
-        for number in heard:
-            signal.signal(number, before[number])
+        for number, action in before.items():
+            signal.signal(number, action)

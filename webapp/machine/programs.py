@@ -39,6 +39,13 @@ class Report(NamedTuple):
         return self.state == "looping"
 
     @property
+    def words(self) -> str:
+        """The state as people say it."""
+        return {"waiting": "starts again", "looping": "ends again and again"}.get(
+            self.state, self.state
+        )
+
+    @property
     def shown_state(self) -> str:
         """The state in the words of runs, whose colours it has."""
         return {"waiting": "queued", "looping": "failed"}.get(self.state, self.state)

@@ -14,6 +14,8 @@ from django.utils import timezone
 from webapp.datasets.models import Snapshot
 from webapp.datasets.queries import unfrozen
 from webapp.labeling.models import Completion, Task
+from webapp.machine import disk, programs
+from webapp.machine.programs import Report
 from webapp.projects.models import Membership, Project, Prompt, Split
 from webapp.registry.models import Artifact
 from webapp.rounds.queries import Standing, standing, with_parts
@@ -208,6 +210,8 @@ class House(NamedTuple):
     workers: list[Worker]
     failed: int
     failures: list[Run]  # the newest of them
+    programs: list[Report]  # that the keeper of this machine keeps
+    full: bool  # whether the disk takes nothing more
 
     @property
     def members(self) -> int:
@@ -216,7 +220,7 @@ class House(NamedTuple):
 
 
 def house(project: Project) -> House:
-    """People by role, disk, workers seen lately, and the runs that failed in the last week."""
+    """People by role, disk, workers and programs, and the runs that failed in the last week."""
     members = project.memberships.values("role").annotate(n=Count("pk")).values_list("role", "n")
     failed = project.runs.filter(state=State.FAILED, ended_at__gte=timezone.now() - RECENT)
     return House(
@@ -227,6 +231,8 @@ def house(project: Project) -> House:
         workers=list(live_workers()),
         failed=failed.count(),
         failures=list(failed[:5]),
+        programs=programs.read(),
+        full=disk.has_no_room(),
     )
 
 

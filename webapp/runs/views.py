@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from webapp.errors import Refusal
 from webapp.htmx import HtmxRequest, is_key, render_page
+from webapp.machine import programs
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.runs import queries, waiting
@@ -45,6 +46,7 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
         "queue": waiting.queue(project),
         "workers": Worker.objects.order_by("host", "pk"),
         "live": set(waiting.live_workers().values_list("pk", flat=True)),
+        "programs": programs.read(),
         "page": Paginator(done, PAGE).get_page(request.GET.get("page")),
         "has_model": project.artifacts.models().exists(),
     }

@@ -1,0 +1,94 @@
+"""What an admin and a researcher see of the programs of the machine."""
+
+import time
+
+import pytest
+from django.urls import reverse
+from pytest_django.asserts import assertContains, assertNotContains
+
+from tests.factories import a_user
+from webapp.machine import programs
+from webapp.machine.programs import Report
+from webapp.projects.models import Role
+
+pytestmark = pytest.mark.once
+PAGES = ("project", "runs:list")
+
+
+def report(name, state, restarts=0, ended=""):
+    return Report(name, state, time.time(), restarts, ended, f"/var/attune/logs/{name}.log")
+
+
+@pytest.fixture
+def told(var, monkeypatch):
+    """Say how programs do, as a keeper does."""
+
+    def tell(*reports):
+        place = var / "programs.json"
+        monkeypatch.setenv(programs.PLACE, str(place))
+        programs.write(place, reports)
+
+    return tell
+
+
+@pytest.fixture
+def page(client, project):
+    def get(name):
+        client.force_login(a_user(project, Role.ADMIN))
+        return client.get(reverse(name, args=[project.pk]))
+
+    return get
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_programs_are_shown_with_how_often_and_where_they_log(page, told, name):
+    told(report("web", "running"), report("tend", "waiting", 3, "signal SIGKILL"))
+    shown = page(name)
+    for words in ("running", "starts again", "signal SIGKILL", "/var/attune/logs/tend.log"):
+        assertContains(shown, words)
+    assertNotContains(shown, 'role="alert"')
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_program_that_loops_is_a_notice(page, told, name):
+    told(report("worker", "looping", 4, "exit status 1"))
+    shown = page(name)
+    assertContains(shown, "ends again and again")
+    assertContains(shown, "4\n      times")
+    assertContains(shown, "/var/attune/logs/worker.log")
+    assertContains(shown, 'role="alert"')
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_web_that_nobody_keeps_says_so(page, monkeypatch, name):
+    monkeypatch.delenv(programs.PLACE, raising=False)
+    assertContains(page(name), "Nobody keeps this web program")
+
+
+def test_what_was_said_before_is_written_over_whole(told, var):
+    told(*[report(f"program-{number}", "running") for number in range(20)])
+    told(report("web", "running"))
+    assert [row.name for row in programs.read()] == ["web"]
+
+
+def test_a_disk_that_is_full_takes_new_words_in_the_old_place(told, small_disk, monkeypatch):
+    place = small_disk / "programs.json"
+    monkeypatch.setenv(programs.PLACE, str(place))
+    programs.write(place, [report("web", "running")])
+    with (small_disk / "filler").open("wb") as filler, pytest.raises(OSError, match="No space"):
+        filler.write(b"x" * (2 << 20))
+        filler.flush()
+    programs.write(place, [report("web", "waiting"), report("tend", "looping")])
+    assert [row.state for row in programs.read()] == ["waiting", "looping"]
+
+
+def test_an_admin_is_told_that_the_disk_is_full(page, small_disk, settings):
+    settings.STORE = small_disk
+    (small_disk / "filler").touch()
+    with (
+        (small_disk / "filler").open("wb", buffering=0) as filler,
+        pytest.raises(OSError, match="No"),
+    ):
+        while True:
+            filler.write(b"x" * 4096)
+    assertContains(page("project"), "The disk is full")
