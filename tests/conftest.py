@@ -2,7 +2,6 @@
 
 import gc
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from django.conf import settings as django_settings
 from hypothesis import settings as hypothesis_settings
 
-from tests import postgres
+from tests import disks, postgres
 from tests.factories import a_project, a_user
 from tests.stack import Stack
 from webapp.celery import app as celery_app
@@ -128,9 +127,5 @@ def small_disk(tmp_path):
     """A file system of one MiB and a hundred files."""
     if os.geteuid() != 0:
         pytest.skip("full disk: only root can mount a small one")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    limits = "size=1m,nr_inodes=100"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", limits, "tmpfs", disk], check=True)
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    with disks.mounted(tmp_path / "disk", "size=1m,nr_inodes=100") as disk:
+        yield disk

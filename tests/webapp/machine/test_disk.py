@@ -1,6 +1,5 @@
 """A full disk, of every kind, is said as what it is: 507 in words, and never "something broke"."""
 
-import contextlib
 import errno
 import os
 import sqlite3
@@ -16,6 +15,7 @@ from django.db import DatabaseError, connection, utils
 from django.urls import reverse
 
 from alignment.folders import committed
+from tests.disks import empty, fill
 from tests.factories import a_run, a_user, again, run_at, some_tasks
 from webapp.datasets.imports import keep_upload, upload_path
 from webapp.jobs import execution as jobs
@@ -75,18 +75,8 @@ def test_a_disk_without_blocks_or_without_inodes_has_no_room(small_disk, setting
     assert not disk.has_no_room()
     fill(small_disk, lack)
     assert disk.has_no_room()
-    for path in small_disk.iterdir():
-        path.unlink()
+    empty(small_disk)
     assert not disk.has_no_room()
-
-
-def fill(folder, lack="blocks"):
-    """Leave no blocks, or no inodes, on the disk of this folder."""
-    with contextlib.suppress(OSError):
-        for number in range(10_000):
-            with (folder / f"filler-{number}").open("wb") as file:
-                if lack == "blocks":
-                    file.write(b"x" * (1 << 20))
 
 
 @pytest.mark.parametrize("lack", ["blocks", "inodes"])
@@ -316,8 +306,7 @@ def test_a_run_that_waits_for_room_keeps_its_attempts(project, small_disk, setti
     for _ in range(5):
         tend.requeue()
     assert (again(run).state, again(run).attempts) == ("interrupted", 2)
-    for path in small_disk.iterdir():
-        path.unlink()
+    empty(small_disk)
     tend.requeue()
     assert again(run).state == "queued"
 

@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains
 
+from tests.disks import fill
 from tests.factories import a_user
 from webapp.machine import programs
 from webapp.machine.programs import Report
@@ -75,20 +76,12 @@ def test_a_disk_that_is_full_takes_new_words_in_the_old_place(told, small_disk, 
     place = small_disk / "programs.json"
     monkeypatch.setenv(programs.PLACE, str(place))
     programs.write(place, [report("web", "running")])
-    with (small_disk / "filler").open("wb") as filler, pytest.raises(OSError, match="No space"):
-        filler.write(b"x" * (2 << 20))
-        filler.flush()
+    fill(small_disk)
     programs.write(place, [report("web", "waiting"), report("tend", "looping")])
     assert [row.state for row in programs.read()] == ["waiting", "looping"]
 
 
 def test_an_admin_is_told_that_the_disk_is_full(page, small_disk, settings):
     settings.STORE = small_disk
-    (small_disk / "filler").touch()
-    with (
-        (small_disk / "filler").open("wb", buffering=0) as filler,
-        pytest.raises(OSError, match="No"),
-    ):
-        while True:
-            filler.write(b"x" * 4096)
+    fill(small_disk)
     assertContains(page("project"), "The disk is full")
