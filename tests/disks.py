@@ -9,7 +9,7 @@ from pathlib import Path
 @contextmanager
 def mounted(place: Path, limits: str) -> Iterator[Path]:
     """A file system of its own at a new folder, gone at the end."""
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", limits, "tmpfs", place], check=True)
     try:
         yield place

@@ -48,11 +48,19 @@ def immediate() -> None:
     connection.settings_dict["OPTIONS"]["transaction_mode"] = "DEFERRED"
 
 
+def keeper() -> None:
+    """What ends is not started again."""
+    from webapp.machine.keeper import Keeper
+
+    Keeper.keep = lambda _: None
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "epoch": epoch,
     "client_id": client_id,
     "places": places,
     "immediate": immediate,
+    "keeper": keeper,
 }
 
 

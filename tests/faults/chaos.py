@@ -18,85 +18,28 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from uuid import uuid4
 
-import httpx
 from django.conf import settings
 from django.db import connection
 
 from tests import ground
 from tests.factories import a_project, a_run, a_user, again, some_tasks
+from tests.faults import keeper
 from tests.faults.ledger import Ledger, broken
+from tests.faults.people import Person
 from tests.stack import Stack
 from tests.stand_in import DIE_LATER, FAIL, FINISH, SLOW, WAIT
 from tests.unprotected import ENVIRONMENT, PROTECTIONS
-from webapp.demo.annotators import JSON, AnnotatorError, Login, sign_in
 from webapp.labeling.models import Label
-from webapp.projects.models import Project, Role
+from webapp.projects.models import Project
 from webapp.runs.models import FINAL, Run
 from webapp.runs.services import cancel_run
 from webapp.runs.tasks import send_ring
 
 LABELS_PER_SECOND = 30  # tasks enough for the fastest machine we know
-REPLAYED = 0.1
 RUN_EVERY = 3.0  # seconds
 QUIET = 120.0  # seconds until what is not over is called stuck
 KINDS = (FINISH, SLOW, SLOW, SLOW, DIE_LATER, FAIL)
-BUSY = (httpx.TransportError, httpx.HTTPStatusError, AnnotatorError, KeyError)
-
-
-class Person:
-    """An annotator who sends an answer again until it is acknowledged."""
-
-    def __init__(self, stack: Stack, project: Project, ledger: Ledger, seed: int) -> None:
-        self.login = Login(f"person-{seed}", uuid4().hex, seed)
-        a_user(project, Role.ANNOTATOR, username=self.login.username, password=self.login.password)
-        self.stack, self.ledger, self.chance = stack, ledger, random.Random(seed)
-        self.page = f"/p/{project.pk}/label/"
-
-    def work(self, over: threading.Event) -> None:
-        """Label until it is over."""
-        with httpx.Client(base_url=self.stack.url, timeout=30) as client:
-            self.insist(over, lambda: sign_in(client, self.login))
-            while not over.is_set():
-                card = self.insist(over, lambda: client.get(self.page, headers=JSON))
-                if card and (assignment := card.json()["assignment"]):
-                    self.answer(client, assignment, over)
-
-    def answer(self, client: httpx.Client, assignment: int, over: threading.Event) -> None:
-        """Store an answer, sometimes twice; acknowledged ones go into the ledger."""
-        key = uuid4()
-        form = {
-            "assignment": assignment,
-            "choice": self.chance.randint(0, 7),
-            "client_id": str(key),
-            "csrfmiddlewaretoken": client.cookies["csrftoken"],
-        }
-        self.ledger.add("sent", key)
-        for _ in range(2 if self.chance.random() < REPLAYED else 1):
-            if self.insist(over, lambda: client.post(self.page, data=form, headers=JSON)):
-                self.ledger.add("stored", key)
-
-    def insist(
-        self, over: threading.Event, act: Callable[[], httpx.Response]
-    ) -> httpx.Response | None:
-        """Try until it works; None when it is over before."""
-        while True:
-            try:
-                response = act()
-                if response is not None:
-                    response.raise_for_status()
-                return response
-            except BUSY as error:
-                self.ledger.count(told(error))
-                if over.wait(0.2):
-                    return None
-
-
-def told(error: Exception) -> str:
-    """A program that was killed leaves its requests without an answer; one that errs gives it."""
-    erred = isinstance(error, httpx.HTTPStatusError) and error.response.is_server_error
-    return "server_errors" if erred else "requests_failed"
 
 
 def queue_runs(project: Project, ledger: Ledger, over: threading.Event, seed: int) -> None:
@@ -202,7 +145,7 @@ def storm(options: object) -> dict[str, object]:
     with Stack(Path(settings.VAR), settings.BROKER_SOCKET) as stack:
         stack.settings = "tests.chaos_settings"
         stack.broker().web().worker("left").worker("right").tend()
-        people = [Person(stack, project, ledger, seed) for seed in range(options.annotators)]
+        people = [Person(stack.url, project, ledger, seed) for seed in range(options.annotators)]
         over = threading.Event()
         with ThreadPoolExecutor(options.annotators + 1) as pool:
             work = [pool.submit(person.work, over) for person in people]
@@ -229,6 +172,12 @@ def storm(options: object) -> dict[str, object]:
 def main() -> int:
     """Parse, disturb, print the figures; 0 when every promise was kept."""
     parser = ArgumentParser(parents=[ground.database_option()], description=__doc__)
+    parser.add_argument(
+        "--part",
+        choices=("storm", "keeper"),
+        default="storm",
+        help="storm: the harness starts again what it kills; keeper: `manage.py stack` does",
+    )
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
     parser.add_argument("--annotators", type=int, default=6)
@@ -237,7 +186,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.without:
         os.environ[ENVIRONMENT] = options.without
-    figures = storm(options)
+    figures = storm(options) if options.part == "storm" else keeper.part(options)
     print(json.dumps(vars(options) | figures))
     return 1 if any(figures["broken"].values()) else 0
 

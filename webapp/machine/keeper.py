@@ -201,9 +201,10 @@ def pause_after(soon: int) -> float:
 
 
 def in_words(status: int) -> str:
-    """How a program ended."""
-    if status < 0:
-        return f"signal {signal.Signals(-status).name}"
+    """How a program ended; its guard passes a signal on as 256 less its number."""
+    number = -status if status < 0 else 256 - status
+    if number in iter(signal.Signals):
+        return f"signal {signal.Signals(number).name}"
     return f"exit status {status}"
 
 

@@ -83,6 +83,7 @@ def test_a_killed_program_is_started_again_and_never_runs_twice(kept, victim):
     assert not alive
     assert reports(kept)["other"]["state"] == "running"
     assert reports(kept)["other"]["restarts"] == 1
+    assert reports(kept)["other"]["ended"] == "signal SIGKILL"
 
 
 def test_a_program_that_ends_takes_no_other_down(kept):
