@@ -2,6 +2,7 @@
 PYTHON ?= python3
 TORCH_INDEX ?=
 ARGS ?=
+PART ?=
 REQUIRE ?=
 BIN := .venv/bin
 # Half of the tests wait for programs they started, so two cores carry four processes.
@@ -17,7 +18,7 @@ help:
 	@echo "make demo          the whole loop on this machine; ARGS=\"--once\" stops when it is done"
 	@echo "make run           start Attune on http://127.0.0.1:8000 (ARGS=\"--port N\")"
 	@echo "make test          install what the tests need and run them; REQUIRE=all allows no skips"
-	@echo "make prove         the long proofs: killed and resumed runs, faults under load, convergence"
+	@echo "make prove         names the long proofs; PART=NAME runs one of them"
 	@echo "make bench         a benchmark by its name, ARGS=\"step --size 4x128\"; without one, their names"
 	@echo "make lint fmt      check, or rewrite, the style of the code"
 	@echo "make screenshots   pictures of every page into docs/screenshots"
@@ -38,13 +39,7 @@ test: setup-dev
 	  $(BIN)/python -m pytest $(PARALLEL) $(ON_POSTGRES) $(ARGS)
 
 prove: setup-dev
-	$(BIN)/python -m pytest -m prove --timeout 1800 $(ARGS)
-	$(BIN)/python -m tests.faults.resume
-	$(BIN)/python -m tests.faults.chaos --minutes 5
-	$(BIN)/python -m tests.faults.chaos --minutes 5 --database postgresql
-	@for part in client_id places epoch immediate; do \
-	  ! $(BIN)/python -m tests.faults.chaos --minutes 1 --every 3 --seed 1 --without $$part || exit 1; done
-	$(BIN)/python -m tests.prove.convergence
+	@$(BIN)/python -m tests.prove $(PART) $(if $(ARGS),-- $(ARGS))
 
 lint: setup-dev
 	$(BIN)/ruff check .

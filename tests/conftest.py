@@ -25,14 +25,18 @@ django_settings.DISK_RESERVE_GIB = 0.0
 STAND_IN = Path(__file__).parent / "stand_in.py"
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows
 not_run: dict[str, int] = {}  # tests skipped, by reason
+not_there: dict[str, int] = {}  # tests of data that is not part of the repository, by reason
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark what touches rows, so that `-m db` runs it on another database."""
+    """Mark what touches rows, so that `-m db` runs it on another database, and what needs foreign data."""
     for item in items:
         if ROWS & set(item.fixturenames) or item.get_closest_marker("django_db"):
             item.add_marker(pytest.mark.db)
+        if "shared_data" in item.fixturenames:
+            item.add_marker(pytest.mark.foreign)
 
 
 def pytest_collection():
@@ -47,10 +51,11 @@ def pytest_collection_finish():
 
 
 def pytest_runtest_logreport(report):
-    """Count the tests that this machine cannot run."""
+    """Count the tests that this machine cannot run, and apart those whose data is not here."""
     if report.skipped and isinstance(report.longrepr, tuple):
         reason = str(report.longrepr[2]).removeprefix("Skipped: ")
-        not_run[reason] = not_run.get(reason, 0) + 1
+        counted = not_there if "foreign" in report.keywords else not_run
+        counted[reason] = counted.get(reason, 0) + 1
 
 
 def pytest_sessionfinish(session):
@@ -64,10 +69,18 @@ def pytest_terminal_summary(terminalreporter):
     engine = (
         "SQLite" if "sqlite3" in django_settings.DATABASES["default"]["ENGINE"] else "PostgreSQL"
     )
-    parts = [f"{reason} ({number})" for reason, number in not_run.items()]
+    parts = counted(not_run)
     if engine == "SQLite" and postgres.binaries() is None:
         parts.append(f"PostgreSQL: {postgres.NOT_INSTALLED}")
-    terminalreporter.write_line(f"On {engine}. Not run: {'; '.join(parts) or 'nothing'}.")
+    foreign = (
+        f" Foreign data that is not here: {'; '.join(counted(not_there))}." if not_there else ""
+    )
+    terminalreporter.write_line(f"On {engine}. Not run: {'; '.join(parts) or 'nothing'}.{foreign}")
+
+
+def counted(reasons):
+    """Reasons with how many tests each has kept from running."""
+    return [f"{reason} ({number})" for reason, number in reasons.items()]
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +109,18 @@ def var(settings, tmp_path_factory, broker_socket):
     settings.PASSWORD_HASHERS = ["tests.hashers.QuickHasher"]
     settings.WHITENOISE_AUTOREFRESH = True  # else every client of a test reads every static file
     return folder
+
+
+@pytest.fixture
+def shared_data():
+    """A file of foreign data by its name: it lies beside the repository, or the test is left out."""
+
+    def path(name):
+        if not (SHARED / name).is_file():
+            pytest.skip(name)
+        return SHARED / name
+
+    return path
 
 
 @pytest.fixture

@@ -80,14 +80,22 @@ class Machine:
             raise RuntimeError("The stack did not start.")
 
     def guard(self, name: str) -> psutil.Process:
-        """The guard of a program; raises IndexError where it does not run now."""
-        log = f"{settings.VAR}/logs/{name}.log"
-        guards = psutil.Process(self.process.pid).children()
-        return next(guard for guard in guards if log in guard.cmdline())
+        """The guard of a program that runs."""
+        return self.program(name).parent()
 
     def program(self, name: str) -> psutil.Process:
-        """A program itself."""
-        return self.guard(name).children()[0]
+        """A program itself, as soon as it runs."""
+        if not until(lambda: self._programs(name), GOES_ON_IN):
+            raise RuntimeError(f"{name} does not run.")
+        return self._programs(name)[0]
+
+    def _programs(self, name: str) -> list[psutil.Process]:
+        log = f"{settings.VAR}/logs/{name}.log"
+        try:
+            guards = psutil.Process(self.process.pid).children()
+            return [guard.children()[0] for guard in guards if log in guard.cmdline()]
+        except (psutil.Error, IndexError):  # one has just ended or begun
+            return []
 
     def left(self) -> list[str]:
         """What still runs of all that the stack ever started."""
@@ -229,23 +237,18 @@ def suffer(machine: Machine, project: Project, session: str, name: str) -> dict[
     until(lambda: again(run).step >= 2, GOES_ON_IN)
     job = a_job(machine, project)
     begun = time.monotonic()
-    answered: list[float] = []
-    watch = threading.Thread(
-        target=lambda: answered.append(first_answer(machine, session, project))
-    )
-    fault = threading.Thread(target=lambda: FAULTS[name](machine))
-    fault.start()
-    threading.Event().wait(1)  # the fault is there
-    watch.start()
-    fault.join()
-    watch.join()
+    with ThreadPoolExecutor(1) as beside:
+        fault = beside.submit(FAULTS[name], machine)
+        threading.Event().wait(1)  # the fault is there
+        answered = first_answer(machine, session, project)
+        fault.result()
     over = time.monotonic()
     goes_on = until(lambda: again(run).state == "succeeded", GOES_ON_IN)
     ran = time.monotonic() - over
     done = until(lambda: again(job).state == State.DONE, GOES_ON_IN)
     connection.close()
     return {
-        "dashboard_s": round(answered[0] + 1, 1),
+        "dashboard_s": round(answered + 1, 1),
         "run_goes_on_s": round(ran, 1) if goes_on else None,
         "job_done": done,
         "fault_s": round(over - begun, 1),

@@ -4,16 +4,20 @@ They are marked as simulated in the data and on the pages. Only they and the fin
 hidden utility. People can label at the same time.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
 
 from alignment.utility import SimulatedAnnotator
 
+PATIENCE = 120.0  # seconds for a web program that is started again
+RETRY = 0.5
+T = TypeVar("T")
 JSON = {"Accept": "application/json"}
 
 
@@ -44,8 +48,8 @@ def _label(url: str, project_id: int, login: Login, on_label: Callable[[], None]
     page = f"/p/{project_id}/label/"
     given = 0
     with httpx.Client(base_url=url, timeout=60) as client:
-        sign_in(client, login)
-        card = _card(client.get(page, headers=JSON))
+        _insist(lambda: sign_in(client, login))
+        card = _insist(lambda: _card(client.get(page, headers=JSON)))
         while card["assignment"] is not None:
             choice = person.choose(card["prompt"], card["left"], card["right"])
             answer = {
@@ -54,10 +58,23 @@ def _label(url: str, project_id: int, login: Login, on_label: Callable[[], None]
                 "client_id": str(uuid4()),
                 "csrfmiddlewaretoken": client.cookies["csrftoken"],
             }
-            card = _card(client.post(page, data=answer, headers=JSON))
+            card = _insist(lambda form=answer: _card(client.post(page, data=form, headers=JSON)))
             given += 1
             on_label()
     return given
+
+
+def _insist(act: Callable[[], T]) -> T:
+    """Try again while the web program is away or has no room: an answer sent twice is stored once."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return act()
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            ours = isinstance(error, httpx.HTTPStatusError) and not error.response.is_server_error
+            if ours or time.monotonic() > end:
+                raise
+            time.sleep(RETRY)
 
 
 def sign_in(client: httpx.Client, login: Login) -> None:

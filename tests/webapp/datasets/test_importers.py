@@ -1,6 +1,5 @@
 import io
 import json
-from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,7 +11,7 @@ from webapp.datasets.services import freeze_snapshot, import_prompts
 from webapp.labeling.models import Completion
 from webapp.projects.models import Project, Prompt
 
-REAL = Path(__file__).parents[4] / "shared" / "data" / "oasst_en_100_tree.jsonl"
+REAL = "oasst_en_100_tree.jsonl"
 
 
 def reply(number, rank, text="An answer.", **fields):
@@ -216,7 +215,6 @@ def test_a_prompt_that_is_there_keeps_its_author(project, researcher):
     assert project.prompts.get().author == researcher
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="the Open-Assistant sample is not on this machine")
-def test_the_open_assistant_sample_gives_the_pairs_its_ranks_imply(project):
-    import_file(project, REAL)
+def test_the_open_assistant_sample_gives_the_pairs_its_ranks_imply(project, shared_data):
+    import_file(project, shared_data(REAL))
     assert (project.prompts.count(), freeze_snapshot(project).pairs) == (100, 438)

@@ -1,0 +1,112 @@
+"""The long proofs in parts of at most 45 minutes on two cores, each of them by its name."""
+
+import sys
+from typing import NamedTuple
+
+PYTEST = ("-m", "pytest", "-m", "prove", "--timeout", "1800")
+STORM = ("-m", "tests.faults.chaos")
+KEEPER = (*STORM, "--part", "keeper")
+SHORT = ("--minutes", "1", "--every", "3", "--seed", "1")
+CONVERGENCE = ("-m", "tests.prove.convergence", "--target")
+POSTGRES = ("-m", "tests.postgres", sys.executable)
+
+
+class Command(NamedTuple):
+    """Arguments of Python, and whether they are to fail: then a protection was taken away."""
+
+    arguments: tuple[str, ...]
+    must_fail: bool = False
+
+
+class Part(NamedTuple):
+    """What a part shows, about how long it takes, and what it runs.
+
+    `tests` are the folders and files whose tests marked `prove` are its own: the longest name wins.
+    """
+
+    title: str
+    minutes: int
+    tests: tuple[str, ...] = ()
+    commands: tuple[Command, ...] = ()
+
+
+def without(name: str) -> Command:
+    """A storm with a protection taken away, which must break a promise."""
+    return Command((*STORM, *SHORT, "--without", name), must_fail=True)
+
+
+PARTS: dict[str, Part] = {
+    "labels": Part("no answer is lost, whatever refuses it", 10, ("tests/webapp/labeling",)),
+    "texts": Part(
+        "what is shown is what was written", 15, ("tests/webapp", "tests/webapp/datasets")
+    ),
+    "machine": Part(
+        "every documented way of serving starts, and ends", 5, ("tests/webapp/machine",)
+    ),
+    "browser": Part("whole ways through the pages, in Chromium", 15, ("tests/browser",)),
+    "alignment": Part("every objective and option learns", 25, ("tests/alignment",)),
+    "processes": Part(
+        "several processes are one",
+        25,
+        ("tests/alignment/test_distributed.py", "tests/alignment/test_torchrun.py"),
+    ),
+    "resume": Part(
+        "killed, paused and frozen runs end as if nothing had happened",
+        20,
+        ("tests/faults",),
+        (Command(("-m", "tests.faults.resume")),),
+    ),
+    "chaos": Part(
+        "people label while programs die; with a protection taken away it shows",
+        25,
+        (),
+        (
+            Command((*STORM, "--minutes", "5")),
+            Command((*STORM, "--minutes", "5", "--database", "postgresql")),
+            *map(without, ("client_id", "places", "epoch", "immediate")),
+        ),
+    ),
+    "keeper": Part(
+        "`manage.py stack` outlives killed programs and a full disk by itself",
+        10,
+        (),
+        (
+            Command(KEEPER),
+            Command((*KEEPER, "--database", "postgresql")),
+            Command((*KEEPER, "--without", "keeper"), must_fail=True),
+        ),
+    ),
+    **{
+        f"convergence-{target}": Part(
+            f"every divergence comes to a target: {words}",
+            45,
+            (),
+            (Command((*CONVERGENCE, target)),),
+        )
+        for target, words in {
+            "reward": "a reward",
+            "hard": "a hard constraint",
+            "moment": "wished means",
+            "hybrid": "all at once",
+        }.items()
+    },
+}
+
+
+def part_of(test: str) -> str:
+    """The part whose own this test is, by its path."""
+    mine = {path: name for name, part in PARTS.items() for path in part.tests}
+    found = [path for path in mine if test == path or test.startswith(f"{path}/")]
+    return mine[max(found, key=len)] if found else ""
+
+
+def commands(name: str) -> list[Command]:
+    """All that a part runs, its tests first."""
+    part = PARTS[name]
+    if not part.tests:
+        return list(part.commands)
+    others = [path for other, one in PARTS.items() if other != name for path in one.tests]
+    below = [path for path in others if any(path.startswith(f"{own}/") for own in part.tests)]
+    below = [path for path in below if part_of(path) != name]
+    ignored = [f"--ignore={path}" for path in below]
+    return [Command((*PYTEST, *part.tests, *ignored)), *part.commands]
