@@ -25,6 +25,7 @@ from django.core.management.base import OutputWrapper
 from django.db import DatabaseError
 
 from webapp.accounts.models import OneTimeLink, new_link
+from webapp.machine import disk
 from webapp.machine.health import HEALTH
 from webapp.machine.keeper import Keeper, StackError
 
@@ -204,9 +205,16 @@ def only_one(var: Path) -> Iterator[None]:
 
 
 def prepare_database() -> None:
-    """Bring the database to this version, without a word."""
-    call_command("migrate", verbosity=0, interactive=False)
-    call_command("createcachetable", verbosity=0)
+    """Bring the database to this version, without a word; raises StackError on a full disk."""
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("createcachetable", verbosity=0)
+    except DatabaseError as error:
+        if not disk.is_full(error):
+            raise
+        raise StackError(
+            f"The disk of {settings.VAR} is full. Make room, and start again."
+        ) from error
 
 
 def serve(stack: Stack, out: OutputWrapper) -> None:

@@ -23,7 +23,7 @@ from webapp.machine.programs import Report
 
 GUARD = Path(__file__).parents[1] / "guard.py"
 TURN = 0.2  # seconds between two looks
-LASTS = 30.0  # seconds; what ends earlier than that after its start ended soon
+LASTS = 15.0  # seconds; what ends earlier than that after its start ended soon
 LOOPS = 5  # soon, so many times in a row
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 STOP_TIMEOUT = 20.0  # seconds; a worker saves its run first

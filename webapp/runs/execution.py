@@ -107,6 +107,8 @@ def execute(run: Run) -> None:
             _stored(trainer, lambda: finish(run, outcome))
     except LostLease:
         logger.warning("run %s: epoch %s is no longer ours", run.pk, run.epoch)
+    except OSError as error:
+        conclude(run, _excuse(error))
 
 
 def drive(run: Run, trainer: Trainer, shutdown: threading.Event) -> None:
