@@ -233,8 +233,8 @@ def setup_link(stack: Stack) -> str | None:
         if get_user_model().objects.filter(is_superuser=True).exists():
             return None
         return f"{stack.url}/setup/{new_link(OneTimeLink.Purpose.SETUP)}/"
-    except DatabaseError:
-        logger.exception("No link could be made; later: manage.py setup_link")
+    except DatabaseError as error:
+        logger.warning("No link for the first admin yet (%s); later: manage.py setup_link", error)
         return None
 
 
