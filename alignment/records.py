@@ -5,7 +5,7 @@ Torch-free: the web app writes and reads them, the trainer does too.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -259,6 +259,17 @@ def split_of(key: str) -> Split:
             return split
         percentile -= share
     raise AssertionError("the shares of SPLIT_SHARES add up to 100")
+
+
+def split_of_prompt(messages: Sequence[Message]) -> Split:
+    """The split of a conversation: that of its opening, so that no later turn leaks across.
+
+    Spaces around the words of the opening do not count.
+    """
+    asked = [place for place, turn in enumerate(messages) if turn.role == "user"]
+    opening = messages[: asked[0] + 1] if asked else messages
+    words = [(turn, turn.content.replace("\r\n", "\n").strip() or turn.content) for turn in opening]
+    return split_of(prompt_key(Message(role=turn.role, content=text) for turn, text in words))
 
 
 def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:

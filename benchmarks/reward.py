@@ -38,7 +38,8 @@ from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
 from alignment.reward.validation import folds
 from alignment.starter import build_tokenizer
-from webapp.datasets.importers import lines_of, parse
+from webapp.datasets.imports.json_lines import rows_of
+from webapp.datasets.imports.reading import read_rows
 
 TREES = Path("../shared/data/oasst_en_100_tree.jsonl")
 CONTEXT, VOCABULARY = 512, 2048
@@ -55,13 +56,13 @@ class Arm:
 
 
 def rankings(path: Path) -> list[RankingRecord]:
-    """The answers to each prompt in the order people gave them."""
+    """The answers to each first turn in the order people gave them."""
     with path.open("rb") as file:
-        prompts = parse(lines_of(file), "oasst")
+        prompts = read_rows(rows_of(file), "oasst").prompts.values()
     found = []
-    for prompt in prompts:
+    for prompt in (one for one in prompts if len(one.messages) == 1):
         ranked = sorted(
-            (answer for answer in prompt.answers if answer.rank is not None),
+            (answer for answer in prompt.answers.values() if answer.rank is not None),
             key=lambda answer: (answer.rank, answer.key),
         )
         if len({answer.rank for answer in ranked}) > 1:

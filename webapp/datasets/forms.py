@@ -1,5 +1,6 @@
 """Forms of datasets."""
 
+import json
 from typing import Any
 
 from django import forms
@@ -7,7 +8,9 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 
 from webapp.datasets.exports import CONSUMERS, TEXT_FORMS, name_of
-from webapp.datasets.imports import GUESS, TITLES
+from webapp.datasets.imports.formats import FORMATS, GUESS
+from webapp.datasets.intake import PAIRS, Become
+from webapp.jobs.models import Job
 from webapp.projects.models import Project
 
 
@@ -17,7 +20,9 @@ class FreezeForm(forms.Form):
     include_simulated = forms.BooleanField(
         required=False, initial=True, label="Labels by simulated annotators"
     )
-    include_ranks = forms.BooleanField(required=False, initial=True, label="Imported rankings")
+    include_ranks = forms.BooleanField(
+        required=False, initial=True, label="Imported rankings and preferences"
+    )
 
 
 class ImportForm(forms.Form):
@@ -25,12 +30,14 @@ class ImportForm(forms.Form):
 
     file = forms.FileField(
         max_length=200,
-        help_text="JSON lines, gzipped or not. Drop it here, or choose it.",
+        help_text="JSON lines, a JSON array, CSV, TSV, Parquet or a zip of them, packed or not. "
+        "Drop it here, or choose it.",
         error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
     )
     format = forms.ChoiceField(
-        choices=[(GUESS, "Detect it")] + [(name, format.title) for name, format in TITLES.items()],
-        help_text=" ".join(f"{format.title}: {format.help}" for format in TITLES.values()),
+        choices=[(GUESS, "Detect them")] + [(name, known.title) for name, known in FORMATS.items()],
+        label="Its rows",
+        help_text="Each row is read as what its columns say. The docs list the columns that are known.",
     )
 
     def __init__(self, *args: Any, too_large: bool = False, **kwargs: Any) -> None:  # noqa: ANN401
@@ -52,6 +59,61 @@ def too_large_sentence() -> str:
         f"The file is larger than {settings.IMPORT_LIMIT / 1e6:,.0f} MB. Pack it with gzip or split "
         "it into parts; prompts that come twice are taken in once."
     )
+
+
+class TakeForm(forms.Form):
+    """What the rows of a file that was looked at become."""
+
+    become = forms.ChoiceField(label="What the rows become", choices=Become.choices)
+    need = forms.IntegerField(
+        label="Labels per task", min_value=1, max_value=20, initial=1, required=False
+    )
+    pairs = forms.IntegerField(
+        label="Pairs per prompt",
+        min_value=0,
+        max_value=10_000,
+        initial=PAIRS,
+        required=False,
+        help_text="At most so many; 0 means all.",
+    )
+    leave_out = forms.BooleanField(required=False)
+
+    def __init__(self, *args: Any, found: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.found = found
+        offered = becomes(found)
+        self.fields["become"].choices = [(one.value, one.label) for one in offered]
+        self.fields["become"].initial = offered[-1].value
+        for name in ("need", "pairs"):
+            self.fields[name].when = json.dumps({"become": [Become.TASKS]})
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse bad rows unless somebody chose to leave them out; fill in what was left empty."""
+        chosen = super().clean()
+        if self.found.get("refused") and not chosen.get("leave_out"):
+            raise forms.ValidationError("The file has bad rows: mend them, or leave them out.")
+        initial = {"need": 1, "pairs": PAIRS}
+        return chosen | {name: initial[name] for name in initial if chosen.get(name) is None}
+
+
+def take_form(job: Job) -> TakeForm | None:
+    """The form of a file that was looked at; none where no row of it can be read."""
+    return TakeForm(found=job.result) if job.result.get("rows") else None
+
+
+def becomes(found: dict[str, Any]) -> list[Become]:
+    """What a file's rows can become; the last one is what they are most.
+
+    Files looked at before there was a choice say only how many answers they hold.
+    """
+    offered = [Become.PROMPTS]
+    if found.get("answers"):
+        offered.append(Become.ANSWERS)
+    if found.get("compared"):
+        offered.append(Become.TASKS)
+    if found.get("judged", found.get("answers")):
+        offered.append(Become.PREFERENCES)
+    return offered
 
 
 class ExportForm(forms.Form):

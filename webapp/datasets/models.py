@@ -1,9 +1,10 @@
-"""Snapshots: labels frozen for training."""
+"""Snapshots: labels frozen for training. Preferences: what files say of two answers."""
 
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from webapp.labeling.models import Completion
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact
 
@@ -35,3 +36,34 @@ class Snapshot(models.Model):
     def pairs_in(self, split: str) -> int:
         """How many usable pairs one split has."""
         return self.manifest.get("pairs", {}).get(split, 0)
+
+
+class PreferenceQuerySet(models.QuerySet["Preference"]):
+    """Imported preferences by their project."""
+
+    def of_project(self, project: Project) -> "PreferenceQuerySet":
+        """All of a project, in the order in which they came."""
+        return self.filter(better__prompt__project=project).order_by("pk")
+
+
+class Preference(models.Model):
+    """A file says that one answer is better than another; it does not say which stood left."""
+
+    better = models.ForeignKey(Completion, models.CASCADE, related_name="+")
+    worse = models.ForeignKey(Completion, models.CASCADE, related_name="+")
+    group = models.CharField(max_length=80, blank=True)  # pairs of one ranking share it
+    strength = models.IntegerField(default=1)
+    number = models.IntegerField(default=0)  # how often the file said the same before
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects = PreferenceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["better", "worse", "group", "strength", "number"], name="preference_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(strength__range=(1, 3)), name="preference_strength"
+            ),
+        ]

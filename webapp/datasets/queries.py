@@ -7,10 +7,10 @@ from itertools import groupby, permutations
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, F, Func, Max, Q, QuerySet, Subquery
 from django.utils.crypto import salted_hmac
 
-from webapp.datasets.models import Snapshot
+from webapp.datasets.models import Preference, Snapshot
 from webapp.datasets.snapshots import SnapshotRow, read
 from webapp.labeling.models import Completion, Label, LabelQuerySet
 from webapp.projects.models import Project, Prompt, Split
@@ -61,6 +61,7 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
             visible_ms=label.visible_ms,
             created_at=label.created_at,
             source="label",
+            imported=label.imported,
         )
 
 
@@ -87,7 +88,28 @@ def _pairs_of_ranking(answers: list[Completion]) -> Iterator[SnapshotRow]:
                 created_at=max(better.created_at, worse.created_at),
                 source="rank",
                 group=better.sampling.get("ranking") or better.prompt.key,
+                imported=True,
             )
+
+
+def preference_rows(project: Project) -> Iterator[SnapshotRow]:
+    """One row per imported preference; the better answer stands left."""
+    related = Preference.objects.of_project(project).select_related("better__prompt", "worse")
+    for preference in related.iterator(chunk_size=2000):
+        better, worse = preference.better, preference.worse
+        yield SnapshotRow(
+            **_prompt_columns(better.prompt),
+            left=better.text,
+            right=worse.text,
+            chosen=better.text,
+            rejected=worse.text,
+            strength=preference.strength,
+            annotator=IMPORTED,
+            created_at=preference.created_at,
+            source="rank",
+            group=preference.group,
+            imported=True,
+        )
 
 
 def _prompt_columns(prompt: Prompt) -> dict[str, str]:
@@ -103,10 +125,16 @@ def pseudonyms(project: Project, annotators: Iterable[int]) -> dict[int, str]:
 
 
 def newest(project: Project) -> dict[str, int]:
-    """The last label and the last ranked answer there are, to tell later what is new."""
-    label = current_labels(project).aggregate(pk=Max("pk"))["pk"]
-    ranked = ranked_completions(project).aggregate(pk=Max("pk"))["pk"]
-    return {"label": label or 0, "ranked": ranked or 0}
+    """The last label, ranked answer and preference there are, to tell later what is new."""
+    rows = {
+        "label": current_labels(project),
+        "ranked": ranked_completions(project),
+        "preference": Preference.objects.of_project(project),
+    }
+    last = {name: found.aggregate(pk=Max("pk"))["pk"] or 0 for name, found in rows.items()}
+    if not last["preference"]:  # snapshots from before there were any say nothing of them
+        del last["preference"]
+    return last
 
 
 def unfrozen(project: Project) -> dict[str, int]:
@@ -119,10 +147,20 @@ def unfrozen(project: Project) -> dict[str, int]:
         simulated=Count("pk", filter=Q(annotator__simulated=True)),
         annotators=Count("annotator", distinct=True),
     )
-    ranked = ranked_completions(project).aggregate(
-        ranked=Count("pk"), new_ranked=Count("pk", filter=Q(pk__gt=seen["ranked"]))
-    )
-    return labels | ranked
+    ranked, preferences = ranked_completions(project), Preference.objects.of_project(project)
+    brought = {
+        "ranked": ranked,
+        "new_ranked": ranked.filter(pk__gt=seen["ranked"]),
+        "preferences": preferences,
+        "new_preferences": preferences.filter(pk__gt=seen.get("preference", 0)),
+    }
+    counts = {name: _number_of(rows) for name, rows in brought.items()}
+    return labels | Project.objects.filter(pk=project.pk).values(**counts).get()
+
+
+def _number_of(rows: QuerySet) -> Subquery:
+    """How many rows there are, as a part of another query."""
+    return Subquery(rows.order_by().annotate(n=Func(F("pk"), function="COUNT")).values("n"))
 
 
 class SplitCount(NamedTuple):

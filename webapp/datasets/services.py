@@ -1,33 +1,24 @@
-"""Freezing labels, so that what a model was trained on never changes; taking in files."""
+"""Freezing labels, so that what a model was trained on never changes."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from alignment.folders import committed, file_sha256, manifest_sha256
-from alignment.records import prompt_key
 from webapp.accounts.models import User
 from webapp.datasets import queries, snapshots
 from webapp.datasets.errors import SnapshotError
-from webapp.datasets.importers import ImportedAnswer, ImportedPrompt
 from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import SnapshotRow
-from webapp.labeling.models import Completion
-from webapp.projects.models import Project, Prompt
-from webapp.projects.services import add_prompts
+from webapp.projects.models import Project
 from webapp.registry.models import Artifact
 from webapp.registry.services import keep, store
-
-BATCH = 500  # rows per INSERT
 
 
 def freeze_snapshot(
@@ -63,6 +54,7 @@ def _rows(
     yield from queries.label_rows(labels, project)
     if include_ranks:
         yield from queries.rank_rows(project)
+        yield from queries.preference_rows(project)
 
 
 @contextmanager
@@ -103,41 +95,4 @@ def _record(
         annotators=len(manifest["annotators"]),
         manifest=manifest,
         created_by=by,
-    )
-
-
-class Added(NamedTuple):
-    """What an import brought that was not there yet."""
-
-    prompts: int
-    completions: int
-
-
-@transaction.atomic
-def import_prompts(project: Project, rows: Sequence[ImportedPrompt]) -> Added:
-    """Add prompts with their answers; what is there already stays as it is."""
-    conversations = [row.messages for row in rows]
-    prompts = add_prompts(project, conversations, source=Prompt.Source.IMPORTED)
-    ids = dict(project.prompts.values_list("key", "pk"))
-    there = set(queries.imported_completions(project).values_list("prompt_id", "key"))
-    new: dict[tuple[int, str], Completion] = {}
-    now = timezone.now()  # one value costs less than a function of the database's in each row
-    for row in rows:
-        prompt_id = ids[prompt_key(row.messages)]
-        for answer in row.answers:
-            if (prompt_id, answer.key) not in there:
-                new.setdefault((prompt_id, answer.key), _completion(prompt_id, answer, now))
-    Completion.objects.bulk_create(new.values(), batch_size=BATCH)
-    return Added(prompts, len(new))
-
-
-def _completion(prompt_id: int, answer: ImportedAnswer, now: datetime) -> Completion:
-    return Completion(
-        prompt_id=prompt_id,
-        text=answer.text,
-        source=Completion.Source.IMPORTED,
-        sampling={"ranking": answer.ranking},
-        rank=answer.rank,
-        key=answer.key,
-        created_at=now,
     )

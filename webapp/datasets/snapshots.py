@@ -43,6 +43,7 @@ SCHEMA = pa.schema(
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("source", pa.string(), nullable=False),  # label, rank
         pa.field("group", pa.string(), nullable=False),
+        pa.field("imported", pa.bool_(), nullable=False),  # older snapshots lack it
     ]
 )
 
@@ -70,6 +71,7 @@ class SnapshotRow:
     flags: Sequence[str] = ()
     visible_ms: int | None = None
     group: str = ""
+    imported: bool = False
 
 
 def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:

@@ -6,13 +6,14 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from webapp.datasets import imports, queries, services
+from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
-from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm
+from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
+from webapp.datasets.imports.jobs import keep_upload
 from webapp.htmx import HtmxRequest
 from webapp.jobs.models import State
 from webapp.jobs.services import start_job
@@ -77,7 +78,7 @@ def import_(request: HtmxRequest, project_id: int) -> HttpResponse:
     form = ImportForm(data, files, too_large=getattr(request, "upload_too_large", False))
     if form.is_valid():
         file = form.cleaned_data["file"]
-        upload = imports.keep_upload(file)
+        upload = keep_upload(file)
         payload = {"upload": upload, "name": file.name, "format": form.cleaned_data["format"]}
         job = start_job(project, kind="preview", payload=payload, key=upload, by=request.user)
         return redirect("jobs:detail", project.pk, job.pk)
@@ -90,11 +91,18 @@ def import_(request: HtmxRequest, project_id: int) -> HttpResponse:
 @login_required
 @require_POST
 def confirm(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
-    """Take in a file that was looked at and has no bad lines; a second click finds the same import."""
+    """Take in a file that was looked at; a second click finds the same import."""
     project = project_for(request.user, project_id, can=Action.IMPORT_DATA)
-    seen = project.jobs.filter(kind="preview", state=State.DONE, result__refused=0)
+    seen = project.jobs.filter(kind="preview", state=State.DONE)
     preview = get_object_or_404(seen, pk=job_id)
-    payload = preview.payload | {"format": preview.result["format"]}
+    if not preview.result.get("rows", 1):
+        raise Http404
+    form = TakeForm(request.POST, found=preview.result)
+    if not form.is_valid():
+        for errors in form.errors.values():
+            messages.error(request, " ".join(errors))
+        return redirect("jobs:detail", project.pk, preview.pk)
+    payload = preview.payload | form.cleaned_data
     key = f"import-{preview.pk}"
     job = start_job(project, kind="import", payload=payload, key=key, by=request.user)
     return redirect("jobs:detail", project.pk, job.pk)

@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from webapp.datasets import exports, imports
+from django.forms import Form
+
+from webapp.datasets import exports
+from webapp.datasets.forms import take_form
+from webapp.datasets.imports import jobs as imports
 from webapp.jobs.models import Job
 from webapp.jobs.work import Work
 from webapp.projects.access import Action
@@ -18,12 +22,19 @@ class JobKind(NamedTuple):
     page: str  # URL name
     template: str
     work: Callable[[Job], Work]
+    form: Callable[[Job], Form | None] = lambda job: None  # what its result asks for
 
 
 IMPORT, EXPORT = Action.IMPORT_DATA, Action.EXPORT_DATA
 JOB_KINDS = {
     "preview": JobKind(
-        "Look before you import", "files", IMPORT, "datasets:import", "preview", imports.preview
+        "Look before you import",
+        "files",
+        IMPORT,
+        "datasets:import",
+        "preview",
+        imports.preview,
+        take_form,
     ),
     "import": JobKind(
         "Import", "files", IMPORT, "datasets:import", "imported", imports.import_file

@@ -1,5 +1,7 @@
 """The page of a job, which follows it to its end, and the file it made."""
 
+import mimetypes
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import FileResponse, Http404, HttpResponse
@@ -9,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from webapp.htmx import HtmxRequest, render_page
 from webapp.jobs.errors import JobError
 from webapp.jobs.kinds import JOB_KINDS
-from webapp.jobs.models import Job
+from webapp.jobs.models import Job, State
 from webapp.jobs.services import cancel_job
 from webapp.projects.access import project_for
 
@@ -33,6 +35,7 @@ def detail(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
         "job": job,
         "kind": kind,
         "outcome": f"jobs/{kind.template}.html",
+        "form": kind.form(job) if job.state == State.DONE else None,
     }
     response = render_page(request, "jobs/detail.html", context, partial="job")
     if request.htmx and job.is_final:
@@ -59,5 +62,5 @@ def download(request: HtmxRequest, project_id: int, job_id: int) -> FileResponse
     job = job_for(request, project_id, job_id)
     if (path := job.file) is None:
         raise Http404
-    kind = "application/zip"
+    kind = mimetypes.guess_type(path.name)[0]
     return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type=kind)

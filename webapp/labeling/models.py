@@ -274,6 +274,7 @@ class Label(models.Model):
     flags = models.JSONField(default=list)
     visible_ms = models.IntegerField(null=True)
     counted = models.BooleanField(default=False)
+    imported = models.BooleanField(default=False)  # given elsewhere, by whom the file calls so
     superseded = models.BooleanField(default=False)
     retracted = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())

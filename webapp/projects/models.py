@@ -107,7 +107,7 @@ class Prompt(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
     key = models.CharField(max_length=64)  # alignment.records.prompt_key
     messages = models.JSONField()  # [{"role": …, "content": …}, …]
-    split = models.CharField(max_length=16, choices=Split)  # alignment.records.split_of(key)
+    split = models.CharField(max_length=16, choices=Split)  # alignment.records.split_of_prompt
     source = models.CharField(max_length=16, choices=Source)
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="prompts"

@@ -6,7 +6,7 @@ from hashlib import sha256
 from django.db import transaction
 
 from alignment import grammar
-from alignment.records import Message, prompt_key, split_of
+from alignment.records import Message, prompt_key, split_of_prompt
 from webapp.accounts.models import User
 from webapp.projects.errors import ProjectError
 from webapp.projects.models import Membership, Project, Prompt, Role
@@ -93,7 +93,7 @@ def _row(
         project=project,
         key=key,
         messages=[message.model_dump() for message in messages],
-        split=split_of(key),
+        split=split_of_prompt(messages),
         source=source,
         author=author,
     )

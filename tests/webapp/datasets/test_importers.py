@@ -5,9 +5,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.factories import a_project, a_prompt
-from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.importers import LONGEST_LINE, lines_of, parse
-from webapp.datasets.services import freeze_snapshot, import_prompts
+from webapp.datasets.imports.json_lines import LONGEST_LINE, rows_of
+from webapp.datasets.imports.oasst import DELETED
+from webapp.datasets.imports.reading import read_rows
+from webapp.datasets.intake import Become, Plan, take_in
+from webapp.datasets.services import freeze_snapshot
 from webapp.labeling.models import Completion
 from webapp.projects.models import Project, Prompt
 
@@ -28,8 +30,23 @@ def tree(*replies, text="How do magnets work?", name="t1", **fields):
     )
 
 
+def reading(*lines, format="oasst"):
+    return read_rows(rows_of(io.BytesIO("\n".join(lines).encode())), format)
+
+
 def read(*lines, format="oasst"):
-    return parse(lines_of(io.BytesIO("\n".join(lines).encode())), format)
+    """The prompts of these lines, none of which is refused."""
+    found = reading(*lines, format=format)
+    assert found.refusals == []
+    return list(found.prompts.values())
+
+
+def answers_of(prompt):
+    return list(prompt.answers.values())
+
+
+def taken(project, *lines, become=Become.PREFERENCES, **options):
+    return take_in(project, reading(*lines, format="guess"), Plan(become, **options))
 
 
 @pytest.fixture
@@ -51,25 +68,20 @@ def import_file(project, path, *options, format="oasst"):
 def test_a_tree_is_its_prompt_with_ranked_answers():
     (row,) = read(tree(reply(1, 1, "It is physics."), reply(2, 0, "Two poles attract.")))
     assert row.messages[0].content == "How do magnets work?"
-    assert [(answer.key, answer.rank) for answer in row.answers] == [("m1", 1), ("m2", 0)]
+    assert [(answer.key, answer.rank) for answer in answers_of(row)] == [("m1", 1), ("m2", 0)]
 
 
-def test_later_turns_of_a_tree_are_left_out():
-    follow_up = {"message_id": "m9", "role": "prompter", "text": "Why?", "replies": []}
-    (row,) = read(tree(reply(1, 0, replies=[follow_up])))
-    assert [answer.key for answer in row.answers] == ["m1"]
-
-
-def test_deleted_messages_are_left_out():
-    rows = read(tree(deleted=True), tree(reply(1, 0), reply(2, 1, deleted=True)))
-    assert [[answer.key for answer in row.answers] for row in rows] == [["m1"]]
+def test_deleted_messages_are_left_out_and_told():
+    found = reading(tree(deleted=True), tree(reply(1, 0), reply(2, 1, deleted=True)))
+    assert [list(prompt.answers) for prompt in found.prompts.values()] == [["m1"]]
+    assert found.left_out == {DELETED: 2}
 
 
 @pytest.mark.parametrize(
     "line",
     [
         '"Hello?"',
-        '{"prompt": " Hello? "}',
+        '{"prompt": "Hello?"}',
         '{"messages": [{"role": "user", "content": "Hello?"}]}',
         '{"prompt": [{"role": "user", "content": "Hello?"}], "chosen": []}',
     ],
@@ -85,7 +97,7 @@ def test_a_prompt_may_be_written_in_four_ways(line):
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
         ("17", "not a string"),
-        ("{}", "neither"),
+        ("{}", "no “prompt”"),
         ('""', "empty"),
         ('" \\n "', "empty"),
         ('"a\\u0000b"', "NUL"),
@@ -98,8 +110,11 @@ def test_a_prompt_may_be_written_in_four_ways(line):
     ],
 )
 def test_a_bad_prompt_is_refused_by_its_line(line, reason):
-    with pytest.raises(ImportRefusal, match=f"line 3: .*{reason}"):
-        read('"Fine?"', "", line, '"Fine too?"', format="prompts")
+    found = reading('"Fine?"', "", line, '"Fine too?"', format="prompts")
+    (said,) = found.refusals
+    assert said.startswith("line 3: ")
+    assert reason in said
+    assert len(found.prompts) == 2
 
 
 @pytest.mark.parametrize(
@@ -108,7 +123,7 @@ def test_a_bad_prompt_is_refused_by_its_line(line, reason):
         ("[]", "not an Open-Assistant"),
         ('{"prompt": {"role": "assistant", "text": "hi"}}', "not an Open-Assistant"),
         (tree(text=""), "the prompt is empty"),
-        (tree(reply(1, 0, "")), "a reply is empty"),
+        (tree(reply(1, 0, "")), "a reply (m1) is empty"),
         (tree(reply(1, -1)), "rank"),
         (tree(reply(1, "first")), "rank"),
         (tree(reply(1, True)), "rank"),
@@ -119,23 +134,14 @@ def test_a_bad_prompt_is_refused_by_its_line(line, reason):
     ],
 )
 def test_a_bad_tree_is_refused_by_its_line(line, reason):
-    with pytest.raises(ImportRefusal, match=f"line 2: .*{reason}"):
-        read(tree(), line)
-
-
-def test_bytes_that_are_not_utf8_are_refused():
-    with pytest.raises(ImportRefusal, match="line 1: not UTF-8"):
-        parse(lines_of(io.BytesIO(b'"\xff"\n')), "prompts")
+    (said,) = reading(tree(), line).refusals
+    assert said.startswith("line 2: ")
+    assert reason in said
 
 
 def test_every_bad_line_is_named():
-    with pytest.raises(ImportRefusal, match=r"line 1: .*line 3: "):
-        read("1", '"fine"', "2", format="prompts")
-
-
-def test_an_empty_file_is_refused():
-    with pytest.raises(ImportRefusal, match="no rows"):
-        read("", format="prompts")
+    said = reading("1", '"fine"', "2", format="prompts").refusals
+    assert [line.partition(":")[0] for line in said] == ["line 1", "line 3"]
 
 
 def test_an_import_stores_prompts_and_ranked_answers(project, file):
@@ -160,13 +166,20 @@ def test_one_bad_line_keeps_the_whole_file_out(project, file):
     assert not Completion.objects.exists()
 
 
+def test_a_bad_line_can_be_left_out_and_is_listed(project, file, tmp_path):
+    path, listed = file(tree(reply(1, 0)), "{"), tmp_path / "bad.txt"
+    import_file(project, path, "--leave-bad-rows-out", "--bad-rows", str(listed))
+    assert Completion.objects.count() == 1
+    assert listed.read_text().startswith("line 2: not JSON")
+
+
 def test_an_import_that_breaks_midway_leaves_nothing(project, monkeypatch):
     def fail(*_args, **_options):
         raise OSError("disk full")
 
     monkeypatch.setattr(Completion.objects, "bulk_create", fail)
     with pytest.raises(OSError, match="disk full"):
-        import_prompts(project, read(tree(reply(1, 0))))
+        taken(project, tree(reply(1, 0)))
     assert not Prompt.objects.exists()
 
 
@@ -204,17 +217,17 @@ def test_the_same_prompt_may_be_in_two_projects(project, file):
 def test_ranks_of_two_rankings_of_one_prompt_are_not_compared(project):
     one = tree(reply(1, 0, "a"), reply(2, 1, "b"))
     other = tree(reply(3, 0, "c"), reply(4, 1, "d"), name="t2")
-    import_prompts(project, read(one, other))
+    taken(project, one, other)
     assert freeze_snapshot(project).pairs == 2
 
 
 def test_a_prompt_that_is_there_keeps_its_author(project, researcher):
     a_prompt(project, "How do magnets work?", author=researcher)
-    added = import_prompts(project, read(tree(reply(1, 0))))
+    added = taken(project, tree(reply(1, 0)))
     assert (added.prompts, added.completions) == (0, 1)
     assert project.prompts.get().author == researcher
 
 
 def test_the_open_assistant_sample_gives_the_pairs_its_ranks_imply(project, shared_data):
     import_file(project, shared_data(REAL))
-    assert (project.prompts.count(), freeze_snapshot(project).pairs) == (100, 438)
+    assert (project.prompts.count(), freeze_snapshot(project).pairs) == (480, 754)

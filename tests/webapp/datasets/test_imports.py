@@ -17,8 +17,10 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 
 from tests.factories import a_project, a_prompt, a_user
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.importers import FORMATS, LONGEST_LINE, lines_of, parse
-from webapp.datasets.imports import Bounded, guess
+from webapp.datasets.imports.formats import FORMATS, GUESS
+from webapp.datasets.imports.json_lines import LONGEST_LINE, lines_of, rows_of
+from webapp.datasets.imports.reading import read_rows
+from webapp.datasets.imports.streams import Bounded
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.jobs.tasks import work
@@ -59,8 +61,9 @@ def page_of(job):
     return reverse("jobs:detail", args=[job.project_id, job.pk])
 
 
-def taken_in(client, preview):
-    client.post(reverse("datasets:confirm", args=[preview.project_id, preview.pk]))
+def taken_in(client, preview, become="preferences", **options):
+    chosen = {"become": become} | options
+    client.post(reverse("datasets:confirm", args=[preview.project_id, preview.pk]), chosen)
     job = Job.objects.get(kind="import")
     work(job.pk)
     return Job.objects.get(pk=job.pk)
@@ -99,32 +102,44 @@ def test_a_file_taken_in_is_not_kept(
     as_admin, looked_at, jsonl, var, django_capture_on_commit_callbacks
 ):
     with django_capture_on_commit_callbacks(execute=True):
-        taken_in(as_admin, looked_at(jsonl('"Why?"')))
+        taken_in(as_admin, looked_at(jsonl('"Why?"')), "prompts")
     assert list((var / "store" / "uploads").iterdir()) == []
 
 
 def test_bad_lines_are_named_and_keep_the_whole_file_out(as_admin, looked_at, jsonl, project):
     job = looked_at(jsonl('"Why?"', '""', "{", '"How?"'))
-    assert job.result["refusals"] == ["line 2: a message is empty", "line 3: not JSON"]
-    response = as_admin.get(page_of(job))
-    assertContains(response, "line 3: not JSON")
-    assertNotContains(response, "/confirm/")
+    assert [line.partition(" at")[0] for line in job.result["refusals"]] == [
+        "line 2: a message is empty",
+        "line 3: not JSON: Expecting property name enclosed in double quotes",
+    ]
+    assertContains(as_admin.get(page_of(job)), "line 3: not JSON")
     confirm = reverse("datasets:confirm", args=[project.pk, job.pk])
-    assert as_admin.post(confirm).status_code == 404
+    response = as_admin.post(confirm, {"become": "prompts"}, follow=True)
+    assertContains(response, "mend them, or leave them out")
     assert not Prompt.objects.exists()
 
 
-def test_an_import_refuses_bad_lines_by_itself(looked_at, jsonl, project):
-    payload = looked_at(jsonl('"Why?"', "{")).payload | {"format": "prompts"}
-    work(start_job(project, kind="import", payload=payload, key="unseen").pk)
-    job = Job.objects.get(kind="import")
-    assert (job.state, job.message) == (State.FAILED, "Nothing was imported: line 2: not JSON.")
-    assert not Prompt.objects.exists()
+def test_bad_rows_are_left_out_where_somebody_chose_so(as_admin, looked_at, jsonl, project):
+    job = looked_at(jsonl('"Why?"', '""', "{", '"How?"', *["["] * 60))
+    assertContains(as_admin.get(page_of(job)), "Leave 62 bad rows out")
+    taken = taken_in(as_admin, job, "prompts", leave_out="on")
+    assert (taken.result["prompts"], taken.result["refused"]) == (2, 62)
+    response = as_admin.get(reverse("jobs:download", args=[project.pk, taken.pk]))
+    lines = b"".join(response.streaming_content).decode().splitlines()
+    assert response["Content-Type"] == "text/plain"
+    assert (len(lines), lines[0]) == (62, "line 2: a message is empty")
+
+
+def test_a_file_of_bad_rows_only_cannot_be_taken_in(as_admin, looked_at, jsonl, project):
+    job = looked_at(jsonl("{", "["))
+    assertNotContains(as_admin.get(page_of(job)), "/confirm/")
+    confirm = reverse("datasets:confirm", args=[project.pk, job.pk])
+    assert as_admin.post(confirm, {"become": "prompts", "leave_out": "on"}).status_code == 404
 
 
 def test_a_file_with_bad_lines_is_listed_as_refused(as_admin, looked_at, jsonl, url):
     looked_at(jsonl("{"))
-    assertContains(as_admin.get(url), ">refused<")
+    assertContains(as_admin.get(url), ">bad rows<")
 
 
 def test_only_the_first_bad_lines_are_listed_but_all_are_counted(as_admin, looked_at, jsonl):
@@ -140,9 +155,7 @@ def test_only_the_first_bad_lines_are_listed_but_all_are_counted(as_admin, looke
         (b'"Why?"\r\n"How?"\r\n', 2, ""),
         (b'"Why?"\n\n\n"How?"', 2, ""),
         (b'"caf\xe9?"', 0, "line 1: not UTF-8 text"),
-        ('"Why?"\n'.encode("utf-16"), 0, "line 1: not UTF-8 text"),
         (b'"a\\u0000b"', 0, "line 1: a message contains a NUL character"),
-        (b'\x00\x00"Why?"', 0, "line 1: not JSON"),
         (b'"' + b"x" * LONGEST_LINE + b'"', 0, "line 1: longer than 1,000,000 bytes"),
         (b'"' + b"x" * (LONGEST_LINE - 2) + b'"', 1, ""),
         (gzip.compress(b'"Why?"', mtime=0), 1, ""),
@@ -161,6 +174,8 @@ def test_odd_files_are_read_or_refused_by_line(looked_at, jsonl, content, rows, 
         (gzip.compress(b'"Why?"' * 100, mtime=0)[:20], "damaged or cut short"),
         (gzip.compress(b"", mtime=0)[:3], "damaged or cut short"),
         (b"\x1f\x8bnot gzip at all", "damaged or cut short"),
+        ('"Why?"\n'.encode("utf-16"), "UTF-16 text"),
+        (b'\x00\x00"Why?"', "not text"),
     ],
 )
 def test_files_that_are_none_are_refused_as_a_whole(as_admin, looked_at, jsonl, content, message):
@@ -250,17 +265,10 @@ def test_files_come_in_pages_at_a_constant_cost(
         assert len(as_admin.get(url).context["page"]) == 50
 
 
-@pytest.mark.parametrize(
-    ("line", "format"), [(tree(), "oasst"), ('{"prompt": "Why?"}', "prompts"), ("[]", "prompts")]
-)
-def test_the_format_is_found_out(line, format):
-    assert guess(list(lines_of(io.BytesIO(line.encode())))) == format
-
-
 def test_an_endless_line_is_not_read_past_the_bound():
     file = io.BytesIO(b"x" * 10_000_000)
     with pytest.raises(ImportRefusal):
-        list(lines_of(Bounded(file, 2_000_000)))
+        list(lines_of(io.BufferedReader(Bounded(file, 2_000_000))))
     assert file.tell() < 4_000_000
 
 
@@ -308,13 +316,11 @@ trees = st.fixed_dictionaries(
 lines = st.binary(max_size=200) | (anything | trees).map(lambda row: json.dumps(row).encode())
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", [GUESS, *FORMATS])
 @given(content=st.lists(lines, max_size=4).map(b"\n".join))
 def test_whatever_a_file_holds_it_is_rows_or_a_refusal(format, content):
-    try:
-        found = parse(lines_of(io.BytesIO(content)), format)
-    except ImportRefusal:
-        return
-    for row in found:
-        texts = [turn.content for turn in row.messages] + [answer.text for answer in row.answers]
+    found = read_rows(rows_of(io.BytesIO(content)), format)
+    for prompt in found.prompts.values():
+        texts = [turn.content for turn in prompt.messages]
+        texts += [answer.text for answer in prompt.answers.values()]
         assert all(text.strip() and "\x00" not in text and text.encode() for text in texts)

@@ -1,53 +1,145 @@
-"""`manage.py import_feedback PROJECT FILE --format oasst|prompts`: take in prompts and ranked answers."""
+"""`manage.py import_feedback PROJECT FILE`: take in prompts, answers, tasks, preferences and labels."""
 
-import gzip
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, TextIO
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.db.models import Q
 
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.importers import FORMATS, lines_of, parse
-from webapp.datasets.services import import_prompts
+from webapp.datasets.forms import becomes
+from webapp.datasets.imports.formats import FORMATS, GUESS
+from webapp.datasets.imports.jobs import summary, told
+from webapp.datasets.imports.reading import Reading, read
+from webapp.datasets.intake import PAIRS, Become, Plan, outlook, take_in
 from webapp.projects.models import Project
 
 
 class Command(BaseCommand):
-    """Import a file as a whole or not at all; a second time it adds nothing."""
+    """Import a file as a whole or, where bad rows may be left out, but for those; twice adds nothing."""
 
-    help = "Import prompts, or prompts with ranked answers, into a project."
+    help = "Import prompts, answers, and what was said of them, into a project."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The project, the file and how to read it."""
+        """The project, the file, how to read it and what its rows become."""
         parser.add_argument("project", help="name or number of the project")
         parser.add_argument(
-            "file", type=Path, help="a JSONL file, gzip-compressed if it ends in .gz"
+            "file",
+            type=Path,
+            help="JSON lines, a JSON array, CSV, TSV, Parquet or a zip of them, packed or not",
         )
-        parser.add_argument("--format", choices=sorted(FORMATS), required=True)
+        known = [GUESS, *sorted(FORMATS)]
+        parser.add_argument("--format", choices=known, default=GUESS, help="what its rows are")
+        parser.add_argument(
+            "--as",
+            dest="become",
+            choices=Become.values,
+            help="what the rows become; without it, what they hold most of, but no tasks",
+        )
+        parser.add_argument("--labels-per-task", type=int, default=1, help="default: 1")
+        parser.add_argument(
+            "--pairs-per-prompt", type=int, default=PAIRS, help=f"at most; default {PAIRS}, 0: all"
+        )
+        parser.add_argument("--leave-bad-rows-out", action="store_true", help="import the others")
+        parser.add_argument("--bad-rows", type=Path, help="a file for the list of all bad rows")
+        parser.add_argument("--dry-run", action="store_true", help="say what would come of it")
         parser.add_argument("--create", action="store_true", help="make the project if it is new")
 
     def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 - Django's signature
-        """Read all, then write all."""
+        """Read all, say what is in it, then write all."""
+        file: Path = options["file"]
         try:
-            with _opened(options["file"]) as file:
-                rows = parse(lines_of(file), options["format"])
-        except (OSError, EOFError) as error:
-            raise CommandError(f"{options['file']} cannot be read: {error}") from error
+            reading = self._read(file, options)
+            self._take_in(reading, options)
+        except OSError as error:
+            raise CommandError(f"{file} cannot be read: {error}") from error
         except ImportRefusal as refusal:
-            raise CommandError(f"{options['file'].name}: {refusal}") from refusal
+            raise CommandError(f"{file.name}: {refusal}") from refusal
+
+    def _read(self, file: Path, options: dict[str, Any]) -> Reading:
+        with self._bad_rows(options) as bad:
+            reading = _whole(file, options["format"], bad)
+        found = summary(reading)
+        kinds = ", ".join(f"{number} of “{title}”" for title, number in found["formats"])
+        self._say(f"{file.name} is {found['what']}; rows: {kinds or 'none that can be read'}.")
+        self._list("Columns that are not used (and in how many rows)", told(reading.unused))
+        self._list("Left out", found["left_out"])
+        self._list("How it was understood", found["notes"])
+        if reading.refused and not options["leave_bad_rows_out"]:
+            raise ImportRefusal(_reasons(reading))
+        if reading.refused:
+            self._say(f"Bad rows left out: {reading.refused}.")
+        return reading
+
+    @contextmanager
+    def _bad_rows(self, options: dict[str, Any]) -> Iterator[TextIO | None]:
+        """Where the list of bad rows goes: a file, or the errors where they are left out."""
+        if options["bad_rows"]:
+            with options["bad_rows"].open("w", encoding="utf-8") as file:
+                yield file
+        else:
+            yield self.stderr if options["leave_bad_rows_out"] else None
+
+    def _take_in(self, reading: Reading, options: dict[str, Any]) -> None:
+        if not reading.rows:
+            raise ImportRefusal("No row of it can be read, so nothing was imported.")
+        plan = _plan(reading, options)
         with transaction.atomic():
             project = _project(options["project"], create=options["create"])
-            added = import_prompts(project, rows)
-        self.stdout.write(
-            f"{project}: {added.prompts} prompts and {added.completions} answers added "
-            f"({len(rows)} rows read)."
+            coming = outlook(project, reading)
+            added = take_in(project, reading, plan)
+            if options["dry_run"]:
+                transaction.set_rollback(True)
+        verb = "would be added" if options["dry_run"] else "added"
+        self._list("Not taken in", told(added.left_out))
+        self._say(
+            f"{project}: {added.prompts} prompts and {added.completions} answers {verb}, "
+            f"{added.tasks} tasks, {added.preferences} preferences, {added.labels} labels "
+            f"({reading.rows} rows read, {coming['prompts']} prompts in them)."
         )
 
+    def _list(self, title: str, counted: Iterable[tuple[str, int]]) -> None:
+        if lines := [f"  {number} {name}" for name, number in counted]:
+            self._say("\n".join([f"{title}:", *lines]))
 
-def _opened(path: Path) -> BinaryIO:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+
+
+def _whole(file: Path, format: str, bad: TextIO | None) -> Reading:
+    steps = read(file, format, limit=settings.IMPORT_LIMIT, refusals=bad)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def _plan(reading: Reading, options: dict[str, Any]) -> Plan:
+    """What was asked for, or what the file holds most of; tasks are made only when asked for."""
+    found = {"answers": any(one.answers for one in reading.prompts.values()), "compared": 0}
+    offered = becomes(found | {"judged": summary(reading)["judged"]})
+    become = Become(options["become"]) if options["become"] else offered[-1]
+    need, pairs = options["labels_per_task"], options["pairs_per_prompt"]
+    if need < 1 or pairs < 0:
+        raise CommandError(
+            "A task needs at least one label, and a prompt no negative number of pairs."
+        )
+    return Plan(become, need, pairs)
+
+
+def _reasons(reading: Reading) -> str:
+    shown = "; ".join(reading.refusals)
+    more = reading.refused - len(reading.refusals)
+    also = f"; and {more} more" if more else ""
+    return (
+        f"Nothing was imported. Mend these rows, or leave them out with --leave-bad-rows-out: "
+        f"{shown}{also}."
+    )
 
 
 def _project(name: str, *, create: bool) -> Project:

@@ -1,0 +1,84 @@
+"""Our own exports, read back: labels with their sides and strengths, and pairs of rankings.
+
+Consumer: another dashboard, or this one. Recognised by `prompt_key` and `left_won` beside `chosen` and
+`rejected`. Loses what an export does not hold: ties, reasons, flags, times, and who was simulated.
+"""
+
+from typing import Any
+
+from alignment.records import prompt_key
+from webapp.datasets.imports.oasst import LONGEST_KEY
+from webapp.datasets.imports.rows import (
+    BadRow,
+    Columns,
+    Found,
+    ImportedAnswer,
+    ImportedLabel,
+    ImportedPair,
+    ImportedPrompt,
+    Turns,
+    content_key,
+)
+from webapp.datasets.imports.texts import asked, conversation_of, said, text_of
+
+COLUMNS = {
+    "prompt", "chosen", "rejected", "prompt_key", "group", "strength", "annotator", "left_won"
+}  # fmt: skip
+
+
+def fits(row: object) -> bool:
+    """Whether an export of ours wrote it."""
+    return isinstance(row, dict) and row.keys() >= COLUMNS
+
+
+def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
+    """Add a prompt, two answers and what was said of them; the columns that were used."""
+    if not fits(row):
+        raise BadRow(f"not a row of our exports, which have: {', '.join(sorted(COLUMNS))}")
+    turns = _turns(row["prompt"], found)
+    if row["prompt_key"] != prompt_key(turns):
+        raise BadRow("“prompt_key” is of another prompt; leave that column out if you changed one")
+    chosen, rejected = (_answer(row[name], name, found) for name in ("chosen", "rejected"))
+    if chosen.key == rejected.key:
+        raise BadRow("“chosen” and “rejected” are the same")
+    labels, pairs = _said(row, chosen.key, rejected.key)
+    found.prompts.append(ImportedPrompt(turns, (chosen, rejected), pairs, labels))
+    return COLUMNS
+
+
+def _turns(value: object, found: Found) -> Turns:
+    """The prompt as the export wrote it: its text is never a transcript."""
+    if isinstance(value, str):
+        return (said("user", text_of(value, "the prompt", blank=bool(value))),)
+    return asked(conversation_of(value, "a message", found))
+
+
+def _answer(value: object, name: str, found: Found) -> ImportedAnswer:
+    """One side; it may be without words, since somebody judged it so."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        found.unused.update(f"{name}[].{key}" for key in value[0].keys() - {"role", "content"})
+        if value[0].get("role") != "assistant":
+            raise BadRow(f"“{name}” is not the assistant's")
+        value = value[0].get("content")
+    text = text_of(value, f"“{name}”", blank=True)
+    return ImportedAnswer(content_key(text), text)
+
+
+def _said(
+    row: Columns, better: str, worse: str
+) -> tuple[tuple[ImportedLabel, ...], tuple[ImportedPair, ...]]:
+    strength = row["strength"]
+    if type(strength) is not int or not 1 <= strength <= 3:
+        raise BadRow("“strength” is not 1, 2 or 3")
+    annotator, group = (_name(row[name] or "", name) for name in ("annotator", "group"))
+    if isinstance(row["left_won"], bool):
+        return (ImportedLabel(annotator, better, worse, strength, row["left_won"]),), ()
+    if row["left_won"] is not None:
+        raise BadRow("“left_won” is not true, false or null")
+    return (), (ImportedPair(better, worse, group, strength),)
+
+
+def _name(value: object, name: str) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_KEY:
+        raise BadRow(f"“{name}” is no text of at most {LONGEST_KEY} characters")
+    return text_of(value, f"“{name}”", blank=True)

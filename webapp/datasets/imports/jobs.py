@@ -1,0 +1,149 @@
+"""Files kept aside, looked at, and taken in as a whole when somebody says so."""
+
+from collections import Counter
+from collections.abc import Generator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+
+from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.imports.formats import FORMATS
+from webapp.datasets.imports.reading import PromptFound, Reading, read
+from webapp.datasets.intake import Become, Plan, judgements, outlook, take_in
+from webapp.jobs.models import Job
+from webapp.jobs.work import Work
+
+FIRST = 5  # prompts shown before they are taken in
+SHOWN = 600  # characters of a text
+LONGEST_NAME = 80  # characters of a column's
+TOLD = 50  # columns
+LIST = "bad-rows.txt"
+
+
+def keep_upload(file: UploadedFile) -> str:
+    """Store a file aside; the name under which it is kept says nothing about it."""
+    name = uuid4().hex
+    path = upload_path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("wb") as kept:
+            for chunk in file.chunks():
+                kept.write(chunk)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return name
+
+
+def upload_path(name: str) -> Path:
+    """Where a file kept aside lies."""
+    return Path(settings.STORE) / "uploads" / name
+
+
+def preview(job: Job) -> Work:
+    """Look at a file: what it is, what it brings, and everything of it that it does not bring."""
+    reading, bad = yield from _read(job)
+    result = summary(reading) | outlook(job.project, reading) | bad
+    return lambda: result
+
+
+def import_file(job: Job) -> Work:
+    """Take in a file as a whole, or all of it but its bad rows where somebody chose so."""
+    reading, bad = yield from _read(job)
+    if reading.refused and not job.payload.get("leave_out"):
+        raise ImportRefusal(f"Nothing was imported: {reading.refusals[0]}.")
+    return partial(_take_in, job, reading, bad)
+
+
+def _read(job: Job) -> Generator[tuple[int, int], None, tuple[Reading, dict[str, str]]]:
+    """What the job's file holds; the list of its bad rows becomes the job's file."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    path = job.folder / LIST
+    with path.open("w", encoding="utf-8") as bad:
+        source, format = upload_path(job.payload["upload"]), job.payload["format"]
+        reading = yield from read(source, format, limit=settings.IMPORT_LIMIT, refusals=bad)
+    if reading.refused:
+        return reading, {"file": path.name}
+    path.unlink()
+    job.folder.rmdir()
+    return reading, {}
+
+
+def _take_in(job: Job, reading: Reading, bad: dict[str, str]) -> dict[str, Any]:
+    plan = plan_of(job.payload)
+    added = take_in(job.project, reading, plan)
+    path = upload_path(job.payload["upload"])
+    transaction.on_commit(partial(path.unlink, missing_ok=True))
+    left_out = reading.left_out + added.left_out
+    brought = {
+        name: getattr(added, name)
+        for name in ("prompts", "completions", "tasks", "preferences", "labels")
+    }
+    return summary(reading) | brought | {"left_out": told(left_out), "become": plan.become} | bad
+
+
+def plan_of(payload: Mapping[str, Any]) -> Plan:
+    """What somebody chose; jobs from before there was a choice take what a file says of its answers."""
+    chosen = {name: payload[name] for name in ("need", "pairs") if name in payload}
+    return Plan(Become(payload.get("become", Become.PREFERENCES)), **chosen)
+
+
+def summary(reading: Reading) -> dict[str, Any]:
+    """What a file is and holds, as JSON for its page."""
+    formats = reading.formats.most_common()
+    return {
+        "what": reading.title,
+        "format": formats[0][0] if formats else "",
+        "formats": [[FORMATS[name].title, number] for name, number in formats],
+        "rows": reading.rows,
+        "refused": reading.refused,
+        "refusals": [_plain(line, SHOWN) for line in reading.refusals],
+        "unused": told(reading.unused, TOLD),
+        "more_unused": max(0, len(reading.unused) - TOLD),
+        "left_out": told(reading.left_out),
+        "notes": told(reading.notes),
+        "judged": judgements(reading),
+        "first": [_shown(found) for found in list(reading.prompts.values())[:FIRST]],
+    }
+
+
+def told(counted: Counter[str], most: int | None = None) -> list[list[Any]]:
+    """What was counted, the most first, in words that every database can hold."""
+    return [[_plain(name, LONGEST_NAME), n] for name, n in counted.most_common(most) if n]
+
+
+def _plain(text: str, most: int) -> str:
+    short = text if len(text) <= most else f"{text[:most]}…"
+    return short.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def _shown(found: PromptFound) -> dict[str, Any]:
+    answer, word = _best(found)
+    return {
+        "prompt": found.messages[-1].content[:SHOWN],
+        "turns": len(found.messages),
+        "answers": len(found.answers),
+        "shown": answer[:SHOWN],
+        "word": word,
+    }
+
+
+def _best(found: PromptFound) -> tuple[str, str]:
+    """An answer to show, and what is known of it: nobody is called the best unless somebody said so."""
+    answers = list(found.answers.values())
+    ranked = [answer for answer in answers if answer.rank is not None]
+    said = [(p.better, p.worse) for p in [*found.pairs, *found.labels]]
+    if ranked and found.ranked():
+        best = min(ranked, key=lambda answer: answer.rank or 0)
+        return best.text, f"Ranked best of {len(ranked)} answers"
+    if len(said) == 1 and len(answers) == 2:
+        return found.answers[said[0][0]].text, "Preferred of 2 answers"
+    if not answers:
+        return "", ""
+    several = f"The first of {len(answers)} answers, which are in no order"
+    return answers[0].text, several if len(answers) > 1 else "Its answer"

@@ -1,0 +1,111 @@
+"""JSON lines: a value a line. Every bad line is one bad row, and the next one is read."""
+
+import ast
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+from webapp.datasets.imports.rows import BadRow
+
+LONGEST_LINE = 1_000_000  # bytes
+LONGEST_REPR = 10_000  # characters that are looked at for Python's way of writing
+BOM = b"\xef\xbb\xbf"
+
+
+class Line(NamedTuple):
+    """A line of a file with its number, cut behind LONGEST_LINE bytes."""
+
+    number: int
+    content: bytes
+
+
+class Row(NamedTuple):
+    """A row of a file: where it stands, and its value or why it has none."""
+
+    place: str
+    value: Any  # whatever the file holds, or a BadRow
+
+
+def lines_of(file: BinaryIO) -> Iterator[Line]:
+    """The lines that are not blank; an endless one is never held in memory."""
+    number = 0
+    while content := file.readline(LONGEST_LINE + 2):
+        number += 1
+        rest = content
+        while not rest.endswith(b"\n") and (rest := file.readline(LONGEST_LINE)):
+            continue
+        if content.strip():
+            yield Line(number, content.removeprefix(BOM) if number == 1 else content)
+
+
+def rows_of(file: BinaryIO) -> Iterator[Row]:
+    """The value of each line that is not blank."""
+    for number, content in lines_of(file):
+        yield Row(f"line {number}", value_of(content))
+
+
+def value_of(content: bytes) -> Any:  # noqa: ANN401 - whatever the line holds
+    """The value of a line, or what is wrong with it."""
+    try:
+        return _value(content)
+    except BadRow as error:
+        return error
+
+
+def _value(content: bytes) -> Any:  # noqa: ANN401
+    if len(content.rstrip(b"\r\n")) > LONGEST_LINE:
+        raise BadRow(f"longer than {LONGEST_LINE:,} bytes")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise BadRow("not UTF-8 text") from error
+    decoder = Decoder()
+    try:
+        value, end = decoder.raw_decode(text.strip())
+        if end < len(text.strip()):
+            raise BadRow("not JSON: more follows after its end; write one value a line")
+    except RecursionError as error:
+        raise BadRow("not JSON: nested too deeply") from error
+    except ValueError as error:
+        if isinstance(error, BadRow):
+            raise
+        raise BadRow(_reason(text, error)) from error
+    return decoder.checked(value)
+
+
+class Decoder(json.JSONDecoder):
+    """JSON in which no column comes twice, since the first one would be lost."""
+
+    def __init__(self) -> None:
+        super().__init__(object_pairs_hook=self._unique)
+        self.twice: list[str] = []
+
+    def _unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        row = dict(pairs)
+        if len(row) < len(pairs):
+            names = [name for name, _ in pairs]
+            self.twice.append(next(name for name in names if names.count(name) > 1))
+        return row
+
+    def checked(self, value: Any) -> Any:  # noqa: ANN401
+        """The value just decoded; raises BadRow where a column came twice."""
+        if self.twice:
+            name, self.twice = self.twice[0], []
+            raise BadRow(f"the column “{name[:40]}” is in it twice")
+        return value
+
+
+def _reason(text: str, error: ValueError) -> str:
+    """Why a line is not JSON, in words that say what to do."""
+    if not isinstance(error, json.JSONDecodeError):
+        return "not JSON: a number in it is too long"
+    if text.lstrip()[:2] in ("{'", "['") and len(text) <= LONGEST_REPR and _is_repr(text):
+        return "not JSON but Python's way of writing it; write it with json.dumps"
+    return f"not JSON: {error.msg} at character {error.pos + 1}"
+
+
+def _is_repr(text: str) -> bool:
+    try:
+        return isinstance(ast.literal_eval(text.strip()), dict | list)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False

@@ -1,0 +1,66 @@
+"""Prompts, one a row: text, or a conversation that ends with the user's turn.
+
+Consumers: anything that writes prompts. Recognised by a column `prompt`, `messages`, `instruction` or
+`question`, or by rows that are text or lists of messages. Loses: every other column.
+"""
+
+from typing import Any
+
+from webapp.datasets.imports.rows import BadRow, Columns, Found, ImportedPrompt, Turns
+from webapp.datasets.imports.texts import asked, conversation_of, said, text_of
+
+ASKING = ("prompt", "messages", "instruction", "question")
+SYSTEM = ("system", "system_prompt")
+JOINED = "instructions with an “input”, joined by a blank line"
+
+
+def fits(row: object) -> bool:
+    """Whether it holds a prompt."""
+    return isinstance(row, str | list) or bool(asking(row))
+
+
+def asking(row: object) -> str:
+    """The column that holds the prompt; nothing where there is none."""
+    there = row if isinstance(row, dict) else {}
+    return next((name for name in ASKING if there.get(name) is not None), "")
+
+
+def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
+    """Add its prompt, and the answer where a conversation ends with one; the columns that were used."""
+    if isinstance(row, dict):
+        turns, used = turns_of(row, found)
+    else:
+        turns, used = conversation_of(row, "a message", found), set()
+    found.prompts.append(ImportedPrompt(asked(turns)))
+    return used
+
+
+def turns_of(row: Columns, found: Found) -> tuple[Turns, set[str]]:
+    """The conversation of a row, and the columns that hold it."""
+    name = asking(row)
+    if not name:
+        raise BadRow(f"no “prompt” or “messages” in it; its columns: {named(row)}")
+    turns = conversation_of(row[name], "a message", found)
+    used = {name}
+    if name == "instruction" and isinstance(row.get("input"), str):
+        used.add("input")
+        if row["input"].strip():
+            found.notes[JOINED] += 1
+            more = text_of(row["input"], "“input”")
+            turns = (*turns[:-1], said("user", f"{turns[-1].content}\n\n{more}"))
+    return _with_system(row, turns, used), used
+
+
+def _with_system(row: Columns, turns: Turns, used: set[str]) -> Turns:
+    name = next((name for name in SYSTEM if isinstance(row.get(name), str)), None)
+    if name is None or any(turn.role == "system" for turn in turns):
+        return turns
+    used.add(name)
+    words = row[name]
+    return (said("system", text_of(words, f"“{name}”")), *turns) if words.strip() else turns
+
+
+def named(row: object) -> str:
+    """The first columns of a row, for a sentence."""
+    names = [str(name)[:40] for name in row][:8] if isinstance(row, dict) else []
+    return ", ".join(names) or "none"

@@ -1,0 +1,157 @@
+"""All rows of a file put together: what it brings by prompt, and a word for everything that it does not."""
+
+from collections import Counter
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import TextIO
+
+from alignment.records import prompt_key
+from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.imports.files import opened
+from webapp.datasets.imports.formats import GUESS, row_of
+from webapp.datasets.imports.json_lines import Row
+from webapp.datasets.imports.rows import (
+    BadRow,
+    Found,
+    ImportedAnswer,
+    ImportedLabel,
+    ImportedPair,
+    ImportedPrompt,
+    Turns,
+    content_key,
+)
+
+STEP = 200  # rows between two words about progress
+REFUSALS = 50  # kept for the page
+MOST_PROMPTS = 1_000_000
+MOST_NAMES = 200  # of columns that are told one by one
+OTHERS = "other columns"
+AGAIN = "answers that stand in the file twice, taken once"
+RANKED_TWICE = "answers whose rank was given twice, and differently; the first counts"
+
+
+@dataclass
+class PromptFound:
+    """A prompt with all that the file's rows hold about it."""
+
+    messages: Turns
+    answers: dict[str, ImportedAnswer] = field(default_factory=dict)
+    pairs: list[ImportedPair] = field(default_factory=list)
+    labels: list[ImportedLabel] = field(default_factory=list)
+
+    def ranked(self) -> int:
+        """How many pairs the ranks of its answers imply."""
+        ranked = [answer for answer in self.answers.values() if answer.rank is not None]
+        return sum(a.rank != b.rank and a.ranking == b.ranking for a, b in combinations(ranked, 2))
+
+
+@dataclass
+class Reading:
+    """What was found in a file."""
+
+    title: str = ""  # what the file is
+    rows: int = 0
+    formats: Counter[str] = field(default_factory=Counter)  # how its rows were read
+    prompts: dict[str, PromptFound] = field(default_factory=dict)  # by key
+    refused: int = 0
+    refusals: list[str] = field(default_factory=list)  # the first ones
+    unused: Counter[str] = field(default_factory=Counter)  # columns, and in how many rows
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    named: dict[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # answers with names of their own
+
+    def add(self, place: str, name: str, found: Found) -> list[str]:
+        """Take in a row, or nothing of it; what of it is refused, and why."""
+        bad = list(found.bad)
+        for prompt in found.prompts:
+            answers = []
+            for answer in prompt.answers:
+                if reason := self._clash(answer, place):
+                    bad.append(reason)
+                else:
+                    answers.append(answer)
+            self._merge(prompt, answers)
+        self.rows += 1
+        self.formats[name] += 1
+        self.left_out += found.left_out
+        self.notes += found.notes
+        for column, number in found.unused.items():
+            known = column in self.unused or len(self.unused) < MOST_NAMES
+            self.unused[column if known else OTHERS] += number
+        return bad
+
+    def _clash(self, answer: ImportedAnswer, place: str) -> str:
+        """The same answer may come twice, but not two answers under one name."""
+        said = content_key(answer.text)
+        if answer.key == said:
+            return ""
+        first, text = self.named.setdefault(answer.key, (place, said))
+        return "" if text == said else f"the reply {answer.key} is in {first} too, with other words"
+
+    def _merge(self, prompt: ImportedPrompt, answers: list[ImportedAnswer]) -> None:
+        key = prompt_key(prompt.messages)
+        known = self.prompts.setdefault(key, PromptFound(prompt.messages))
+        if len(self.prompts) > MOST_PROMPTS:
+            raise ImportRefusal(f"The file holds more than {MOST_PROMPTS:,} prompts. Split it.")
+        there = {answer.key for answer in answers}
+        for answer in answers:
+            first = known.answers.setdefault(answer.key, answer)
+            if first is not answer and not prompt.labels and not prompt.pairs:
+                self.left_out[AGAIN] += 1
+                self.left_out[RANKED_TWICE] += (first.rank, first.ranking) != _rank_of(answer)
+        known.pairs += [pair for pair in prompt.pairs if {pair.better, pair.worse} <= there]
+        known.labels += prompt.labels
+
+    def refuse(self, place: str, reason: str, into: TextIO | None) -> None:
+        """Count what cannot be read; the first reasons are kept, all of them go into the list."""
+        self.refused += 1
+        line = f"{place}: {reason}"
+        if len(self.refusals) < REFUSALS:
+            self.refusals.append(line)
+        if into is not None:
+            into.write(line.encode(errors="replace").decode() + "\n")
+
+
+def _rank_of(answer: ImportedAnswer) -> tuple[int | None, str]:
+    return answer.rank, answer.ranking
+
+
+def read(
+    path: Path, format: str, *, limit: int, refusals: TextIO | None = None
+) -> Generator[tuple[int, int], None, Reading]:
+    """Read a file, saying how many of its bytes are done; raises ImportRefusal."""
+    size = path.stat().st_size
+    with opened(path, limit) as file:
+        reading = Reading(file.title, left_out=file.beside)
+        for count, row in enumerate(file.rows):
+            _take(reading, row, format, refusals)
+            if count % STEP == 0:
+                yield min(file.packed.tell(), size), size
+    yield size, size
+    if not reading.rows and not reading.refused:
+        raise ImportRefusal("The file has no rows to import.")
+    return reading
+
+
+def read_rows(rows: Iterable[Row], format: str = GUESS) -> Reading:
+    """What rows hold, wherever they come from."""
+    reading = Reading()
+    for row in rows:
+        _take(reading, row, format, None)
+    return reading
+
+
+def _take(reading: Reading, row: Row, format: str, refusals: TextIO | None) -> None:
+    try:
+        if isinstance(row.value, BadRow):
+            raise row.value
+        name, found = row_of(row.value, format)
+        bad = reading.add(row.place, name, found)
+    except BadRow as error:
+        bad = [str(error)]
+    for reason in bad:
+        reading.refuse(row.place, reason, refusals)

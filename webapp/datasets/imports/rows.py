@@ -1,0 +1,74 @@
+"""What a row of a file becomes, and what of it does not."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from alignment.records import Message
+
+Turns = tuple[Message, ...]
+Columns = Mapping[str, Any]
+
+
+class BadRow(ValueError):
+    """A row, or a part of one, that cannot be imported; the message says why, without its place."""
+
+
+@dataclass(frozen=True)
+class ImportedAnswer:
+    """An answer under a key that names it for ever; rank 0 is the best of its ranking."""
+
+    key: str
+    text: str
+    rank: int | None = None
+    ranking: str = ""  # ranks compare within one ranking only
+    about: Columns = field(default_factory=dict, compare=False)  # who wrote it, what it scored
+
+
+@dataclass(frozen=True)
+class ImportedPair:
+    """One answer was preferred to another, by their keys; nobody knows which stood left."""
+
+    better: str
+    worse: str
+    group: str = ""  # pairs of one ranking share it
+    strength: int = 1
+
+
+@dataclass(frozen=True)
+class ImportedLabel:
+    """Somebody's preference, with the sides as they saw them."""
+
+    annotator: str  # a pseudonym
+    better: str
+    worse: str
+    strength: int
+    left_won: bool
+
+
+@dataclass(frozen=True)
+class ImportedPrompt:
+    """A prompt of a file with the answers that came along, and what was said of them."""
+
+    messages: Turns
+    answers: tuple[ImportedAnswer, ...] = ()
+    pairs: tuple[ImportedPair, ...] = ()
+    labels: tuple[ImportedLabel, ...] = ()
+
+
+@dataclass
+class Found:
+    """What one row holds: its prompts, and every part of it that goes no further, with why."""
+
+    prompts: list[ImportedPrompt] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)  # parts that cannot be read
+    left_out: Counter[str] = field(default_factory=Counter)  # readable parts that are not taken
+    notes: Counter[str] = field(default_factory=Counter)  # how something was understood
+    unused: Counter[str] = field(default_factory=Counter)  # columns nothing is made of
+
+
+def content_key(text: str) -> str:
+    """The name of an answer that has none: the same words to the same prompt are one answer."""
+    return f"sha256:{sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,65 @@
+"""Bytes of a file: unpacked where they are packed, never past a bound."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from webapp.datasets.errors import ImportRefusal
+
+HEAD = 1 << 20  # bytes that can be looked at before they are read: more than the longest line
+DAMAGED = "The compressed file is damaged or cut short. Pack it again, or choose it unpacked."
+BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException, OSError)
+
+
+def _zstd(file: BinaryIO) -> BinaryIO:
+    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+
+
+PACKED: Mapping[bytes, Callable[[BinaryIO], Any]] = {  # by how the bytes begin
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\x28\xb5\x2f\xfd": _zstd,
+}
+
+
+class Bounded(io.RawIOBase):
+    """A file that refuses to be read past so many bytes, whatever its packed size promised."""
+
+    def __init__(self, file: BinaryIO, limit: int) -> None:
+        super().__init__()
+        self.file, self.left, self.limit = file, limit, limit
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+        """Fill the buffer; raises ImportRefusal past the bound, and where the packing is damaged."""
+        try:
+            content = self.file.read(len(buffer))
+        except BROKEN as error:
+            raise ImportRefusal(DAMAGED) from error
+        self.left -= len(content)
+        if self.left < 0:
+            raise ImportRefusal(too_large(self.limit))
+        buffer[: len(content)] = content
+        return len(content)
+
+
+def too_large(limit: int) -> str:
+    """What to do about a file that unpacks to too much."""
+    return f"Unpacked, the file is larger than {limit / 1e6:,.0f} MB. Split it."
+
+
+def unpacked(file: io.BufferedReader, limit: int) -> io.BufferedReader:
+    """The content of a file that may be packed, bounded."""
+    head = file.peek(8)
+    opener = next((PACKED[magic] for magic in PACKED if head.startswith(magic)), None)
+    return io.BufferedReader(Bounded(opener(file) if opener else file, limit), HEAD)

@@ -1,0 +1,91 @@
+"""Tables of text: CSV and TSV with a first row that names the columns.
+
+An empty cell is a missing value, since a table cannot say which of the two it is.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.imports.answers import LISTS, SIDE, TALKS
+from webapp.datasets.imports.json_lines import LONGEST_LINE, Row
+from webapp.datasets.imports.prompts import ASKING
+from webapp.datasets.imports.rows import BadRow
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+KNOWN = {*ASKING, *TALKS, "chosen", "rejected"}
+NESTED = {*LISTS, *TALKS, "messages", "models", "scores", "ranks"}  # JSON in a cell
+MOST_COLUMNS = 10_000
+csv.field_size_limit(LONGEST_LINE)
+
+
+def separator_of(first: bytes) -> str:
+    """What stands between the columns of a first row that names some we know; nothing otherwise."""
+    line = first.decode(errors="replace").strip()
+    known = {separator: _known(line, separator) for separator in SEPARATORS}
+    best = max(known, key=lambda separator: known[separator])
+    return best if known[best] else ""
+
+
+def _known(line: str, separator: str) -> int:
+    try:
+        header = next(csv.reader([line], delimiter=separator, strict=True), [])
+    except csv.Error:
+        return 0
+    names = [name.strip() for name in header]
+    return sum(name in KNOWN or bool(SIDE.fullmatch(name)) for name in names)
+
+
+def rows_of(file: BinaryIO, separator: str) -> Iterator[Row]:
+    """Each row of the table as an object; rows are counted as a spreadsheet does."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")  # cells keep their line ends
+    table = csv.reader(text, delimiter=separator, strict=True)
+    number = 1
+    try:
+        header = _header(next(table, []))
+        for number, cells in enumerate(table, start=2):
+            if cells:
+                yield Row(f"row {number}", _row(header, cells))
+    except csv.Error as error:
+        raise ImportRefusal(
+            f"The table is damaged at row {number + 1} ({error}): a quotation mark opens or closes in the "
+            "wrong place, and what follows cannot be told apart."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ImportRefusal(
+            "The table is not UTF-8 text. Save it as “CSV UTF-8”, as spreadsheets call it."
+        ) from error
+    finally:
+        text.detach()
+
+
+def _header(cells: list[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    if len(names) > MOST_COLUMNS:
+        raise ImportRefusal(f"The table has more than {MOST_COLUMNS:,} columns.")
+    twice = next((name for name in names if names.count(name) > 1 and name), None)
+    if twice is not None:
+        raise ImportRefusal(f"The table has two columns “{twice[:40]}”. Rename one of them.")
+    return names
+
+
+def _row(header: list[str], cells: list[str]) -> dict[str, Any] | BadRow:
+    if len(cells) != len(header):
+        return BadRow(f"{len(cells)} cells, where the first row names {len(header)} columns")
+    named = zip(header, cells, strict=True)
+    return {name or "(no name)": _cell(name, cell) for name, cell in named if cell}
+
+
+def _cell(name: str, cell: str) -> Any:  # noqa: ANN401 - text, or the JSON in it
+    """The text of a cell, or the list in it where its column holds lists or messages."""
+    if cell[:1] not in "[{" or not (name in NESTED or '"role"' in cell or '"from"' in cell):
+        return cell
+    try:
+        value = json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+    messages = isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    return value if name in NESTED or messages else cell

@@ -1,0 +1,281 @@
+"""Taking in what a file held: prompts, answers, tasks about them, and what was said of them.
+
+Everything is idempotent: an answer is known by its own name or by its words, a label by its content.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from django.db import models, transaction
+from django.utils import timezone
+
+from alignment.records import Message, prompt_key, split_of_prompt
+from webapp.datasets import standins
+from webapp.datasets.imports.reading import Reading
+from webapp.datasets.imports.rows import ImportedAnswer, ImportedPair, content_key
+from webapp.datasets.models import Preference
+from webapp.labeling.models import Completion
+from webapp.labeling.services import create_compare_tasks
+from webapp.projects.models import Project, Prompt, Split
+from webapp.projects.services import add_prompts
+
+T = TypeVar("T")
+BATCH = 500  # rows per INSERT, and keys per query
+PAIRS = 6  # of one prompt: all pairs of four answers
+ANSWERS = "answers, since only prompts were asked for"
+JUDGED = "preferences and labels, since they were not asked for"
+TEST = "prompts with answers that are kept for testing, of which no tasks are made"
+ALIKE = "pairs of answers that look the same or were asked about before"
+OTHER_WORDS = "answers that are here under the same name with other words; these stay"
+OTHER_RANK = "answers that are here with another rank, which stays"
+
+
+class Become(models.TextChoices):
+    """What the rows of a file become."""
+
+    PROMPTS = "prompts", "Prompts only"
+    ANSWERS = "answers", "Prompts and answers"
+    TASKS = "tasks", "Prompts and answers, and tasks to label them"
+    PREFERENCES = "preferences", "Prompts and answers, and what the file says of them"
+
+
+class Plan(NamedTuple):
+    """What the rows of a file become: for tasks, with how many labels and pairs of each prompt."""
+
+    become: Become
+    need: int = 1
+    pairs: int = PAIRS  # 0: all
+
+
+@dataclass
+class Added:
+    """What an import brought that was not there yet, and what of the file it did not take."""
+
+    prompts: int = 0
+    completions: int = 0
+    tasks: int = 0
+    preferences: int = 0
+    labels: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+Answers = dict[tuple[str, str], Completion]  # by the keys of prompt and answer
+
+
+@transaction.atomic
+def take_in(project: Project, reading: Reading, plan: Plan) -> Added:
+    """Add what a file brings; what is there already stays as it is."""
+    added = Added()
+    ids = _prompts(project, reading, added)
+    if plan.become == Become.PROMPTS:
+        added.left_out[ANSWERS] += sum(len(found.answers) for found in reading.prompts.values())
+    else:
+        judged = plan.become == Become.PREFERENCES
+        answers = _answers(ids, reading, added, ranked=judged)
+        if plan.become == Become.TASKS:
+            _tasks(project, reading, answers, plan, added)
+        if judged:
+            added.preferences = _preferences(project, reading, answers)
+            _labels(project, reading, answers, added)
+    if plan.become != Become.PREFERENCES:
+        added.left_out[JUDGED] += judgements(reading)
+    added.left_out = +added.left_out
+    return added
+
+
+def judgements(reading: Reading) -> int:
+    """How many preferences and labels a file holds."""
+    found = reading.prompts.values()
+    return sum(one.ranked() + len(one.pairs) + len(one.labels) for one in found)
+
+
+def _prompts(project: Project, reading: Reading, added: Added) -> dict[str, int]:
+    """Add the prompts that are new; the row of each key of the file."""
+    aliases = dict(_stored_trimmed(project, reading))
+    turns = [found.messages for key, found in reading.prompts.items() if key not in aliases]
+    added.prompts = add_prompts(project, turns, source=Prompt.Source.IMPORTED)
+    ids = dict(project.prompts.values_list("key", "pk"))
+    return {key: ids[aliases.get(key, key)] for key in reading.prompts}
+
+
+def _stored_trimmed(project: Project, reading: Reading) -> Iterator[tuple[str, str]]:
+    """Prompts that an earlier version stored without the spaces at their ends, by the answers they have."""
+    trimmed = {}
+    for key, found in reading.prompts.items():
+        names = {name for name, a in found.answers.items() if name != content_key(a.text)}
+        if names and (other := _trimmed_key(found.messages)) != key:
+            trimmed[key] = other, names
+    known = Completion.objects.filter(prompt__project=project)
+    for some in _batches([other for other, _ in trimmed.values()]):
+        there = set(known.filter(prompt__key__in=some).values_list("prompt__key", "key"))
+        for key, (other, names) in trimmed.items():
+            if any((other, name) in there for name in names):
+                yield key, other
+
+
+def _trimmed_key(messages: Sequence[Message]) -> str:
+    turns = [(turn.role, turn.content.replace("\r\n", "\n").strip()) for turn in messages]
+    return prompt_key(Message(role=role, content=text or " ") for role, text in turns)
+
+
+def _answers(ids: dict[str, int], reading: Reading, added: Added, *, ranked: bool) -> Answers:
+    """Add the answers that are new; the row of each answer of the file."""
+    named, worded = _known_answers(ids.values())
+    found: Answers = {}
+    new: dict[tuple[int, str], Completion] = {}
+    ranks: list[Completion] = []
+    for prompt_key_, prompt in reading.prompts.items():
+        prompt_id = ids[prompt_key_]
+        for key, answer in prompt.answers.items():
+            known = named.get((prompt_id, key)) or new.get((prompt_id, key))
+            if known is None and key == content_key(answer.text):
+                known = worded.get((prompt_id, key))
+            if known is None:
+                known = new[prompt_id, key] = _completion(prompt_id, answer, ranked=ranked)
+            elif known.pk and ranked:
+                ranks += _rank(known, answer, added)
+            added.left_out[OTHER_WORDS] += known.text != answer.text
+            found[prompt_key_, key] = known
+    Completion.objects.bulk_create(new.values(), batch_size=BATCH)
+    Completion.objects.bulk_update(ranks, ["rank", "sampling"], batch_size=BATCH)
+    added.completions = len(new)
+    return found
+
+
+def _known_answers(
+    prompts: Iterable[int],
+) -> tuple[dict[tuple[int, str], Completion], dict[tuple[int, str], Completion]]:
+    """The answers that are there, by their prompt and name, and by their prompt and words."""
+    named, worded = {}, {}
+    for some in _batches(list(prompts)):
+        for completion in Completion.objects.filter(prompt__in=some).order_by("pk"):
+            named[completion.prompt_id, completion.key] = completion
+            worded.setdefault((completion.prompt_id, content_key(completion.text)), completion)
+    return named, worded
+
+
+def _completion(prompt_id: int, answer: ImportedAnswer, *, ranked: bool) -> Completion:
+    ranking = {"ranking": answer.ranking} if answer.ranking else {}
+    return Completion(
+        prompt_id=prompt_id,
+        text=answer.text,
+        source=Completion.Source.IMPORTED,
+        sampling=dict(answer.about) | ranking,
+        rank=answer.rank if ranked else None,
+        key=answer.key,
+        created_at=timezone.now(),
+    )
+
+
+def _rank(known: Completion, answer: ImportedAnswer, added: Added) -> list[Completion]:
+    """An answer that is there without a rank gets the file's."""
+    if answer.rank is None or known.rank == answer.rank:
+        return []
+    if known.rank is not None:
+        added.left_out[OTHER_RANK] += 1
+        return []
+    known.rank = answer.rank
+    known.sampling = {**known.sampling, "ranking": answer.ranking}
+    return [known]
+
+
+def _tasks(project: Project, reading: Reading, answers: Answers, plan: Plan, added: Added) -> None:
+    """Queue pairs of the file's answers, but none about a prompt that is kept for testing."""
+    asked = set(project.prompts.for_labels().values_list("pk", flat=True))
+    pairs: list[tuple[Completion, Completion]] = []
+    for key, found in reading.prompts.items():
+        rows = list({answers[key, name].pk: answers[key, name] for name in found.answers}.values())
+        if len(rows) > 1 and rows[0].prompt_id not in asked:
+            added.left_out[TEST] += 1
+        elif len(rows) > 1:
+            pairs += some_pairs(rows, plan.pairs)
+    added.tasks = create_compare_tasks(project, pairs, need=plan.need)
+    added.left_out[ALIKE] += len(pairs) - added.tasks
+
+
+def some_pairs(rows: Sequence[T], most: int) -> list[tuple[T, T]]:
+    """At most so many pairs (0: all), in which each row comes as often as any other, or nearly."""
+    return list(islice(_around(rows), most or None))
+
+
+def _around(rows: Sequence[T]) -> Iterator[tuple[T, T]]:
+    """All pairs, neighbours on a circle first."""
+    size = len(rows)
+    for step in range(1, size // 2 + 1):
+        for place in range(size // 2 if 2 * step == size else size):
+            yield rows[place], rows[(place + step) % size]
+
+
+def how_many_pairs(answers: int, most: int) -> int:
+    """How many pairs `some_pairs` gives."""
+    all_ = answers * (answers - 1) // 2
+    return min(all_, most) if most else all_
+
+
+def _preferences(project: Project, reading: Reading, answers: Answers) -> int:
+    """Store the pairs that a file says of its answers; the number of new ones."""
+    said: Counter[tuple] = Counter()
+    rows: list[Preference] = []
+    for key, found in reading.prompts.items():
+        for pair in found.pairs:
+            row = _preference(pair, answers[key, pair.better], answers[key, pair.worse])
+            about = (row.better_id, row.worse_id, row.group, row.strength)
+            row.number = said[about]
+            said[about] += 1
+            rows.append(row)
+    there = Preference.objects.of_project(project)
+    before = there.count()
+    Preference.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
+    return there.count() - before
+
+
+def _preference(pair: ImportedPair, better: Completion, worse: Completion) -> Preference:
+    return Preference(
+        better=better,
+        worse=worse,
+        group=pair.group,
+        strength=pair.strength,
+        created_at=timezone.now(),
+    )
+
+
+def _labels(project: Project, reading: Reading, answers: Answers, added: Added) -> None:
+    """Store the labels that a file holds, each by somebody who stands for its annotator."""
+    given = [
+        standins.Given(label, key, answers[key, label.better], answers[key, label.worse])
+        for key, found in reading.prompts.items()
+        for label in found.labels
+    ]
+    added.labels, here = standins.store_labels(project, given)
+    added.left_out[standins.HERE] += here
+
+
+def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(rows), BATCH):
+        yield rows[start : start + BATCH]
+
+
+def outlook(project: Project, reading: Reading) -> dict[str, int]:
+    """What taking a file in would bring, in numbers."""
+    there = dict(project.prompts.values_list("key", "split"))
+    found = reading.prompts
+    counts = Counter(
+        prompts=len(found),
+        new=sum(key not in there for key in found),
+        answers=sum(len(one.answers) for one in found.values()),
+        preferences=sum(one.ranked() + len(one.pairs) for one in found.values()),
+        labels=sum(len(one.labels) for one in found.values()),
+        annotators=len({label.annotator for one in found.values() for label in one.labels}),
+    )
+    several = [(key, one) for key, one in found.items() if len(one.answers) > 1]
+    for key, one in several:
+        kept = (there.get(key) or split_of_prompt(one.messages)) == Split.TEST
+        counts["tested"] += kept
+        counts["compared"] += not kept
+        counts["some_pairs"] += 0 if kept else how_many_pairs(len(one.answers), PAIRS)
+        counts["all_pairs"] += 0 if kept else how_many_pairs(len(one.answers), 0)
+    names = ("tested", "compared", "some_pairs", "all_pairs")
+    return dict(counts) | {name: counts[name] for name in names}

@@ -1,0 +1,215 @@
+"""Labels given elsewhere: each by somebody who cannot sign in and stands for a file's annotator."""
+
+import secrets
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import count as counting
+from typing import NamedTuple
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from django.contrib.auth.hashers import make_password
+from django.utils import timezone
+
+from webapp.accounts.models import User
+from webapp.datasets.imports.rows import ImportedLabel, content_key
+from webapp.labeling.models import Assignment, Completion, Label, Task
+from webapp.labeling.queue import HOLDING
+from webapp.projects.models import Project
+
+BATCH = 500
+UNNAMED = "unnamed"
+HERE = "labels that people gave here in the same words"
+
+
+class Given(NamedTuple):
+    """A label of a file, its prompt's key, and the rows of its answers."""
+
+    label: ImportedLabel
+    prompt_key: str
+    better: Completion
+    worse: Completion
+
+    @property
+    def sides(self) -> tuple[Completion, Completion]:
+        """What stood left and what stood right."""
+        pair = (self.better, self.worse)
+        return pair if self.label.left_won else pair[::-1]
+
+    @property
+    def choice(self) -> int:
+        """The answer on the scale of seven."""
+        strength = self.label.strength
+        return Label.Choice.TIE + (-strength if self.label.left_won else strength)
+
+
+def store_labels(project: Project, given: Sequence[Given]) -> tuple[int, int]:
+    """Store each label once; how many are new, and how many people gave here."""
+    people = _stand_ins(project, {one.label.annotator for one in given})
+    named = _named(given, people)
+    known = _known(people.values())
+    new = [
+        (one, name) for one, name in named if (people[one.label.annotator].pk, name) not in known
+    ]
+    fresh = _not_given_here(new)
+    board = _Board(project, [one for one, _ in fresh])
+    for one, name in fresh:
+        board.place(one, people[one.label.annotator], name)
+    board.store()
+    return len(fresh), len(new) - len(fresh)
+
+
+def _stand_ins(project: Project, pseudonyms: set[str]) -> dict[str, User]:
+    """Who stands for each pseudonym: nobody can sign in as them, and no form gives such a name."""
+    names = {pseudonym: f"imported:{project.pk}:{pseudonym or UNNAMED}" for pseudonym in pseudonyms}
+    rows = [
+        User(
+            username=username,
+            first_name=pseudonym or UNNAMED,
+            is_active=False,
+            password=make_password(None),
+        )
+        for pseudonym, username in names.items()
+    ]
+    User.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
+    prefix = f"imported:{project.pk}:"
+    there = {user.username: user for user in User.objects.filter(username__startswith=prefix)}
+    return {pseudonym: there[username] for pseudonym, username in names.items()}
+
+
+def _named(given: Sequence[Given], people: dict[str, User]) -> list[tuple[Given, UUID]]:
+    """Each label with a name made of its content, and of how often it came before."""
+    said: Counter[tuple[str, ...]] = Counter()
+    named = []
+    for one in given:
+        texts = [content_key(side.text) for side in one.sides]
+        content = (one.prompt_key, one.label.annotator, *texts, str(int(one.choice)))
+        name = uuid5(NAMESPACE_URL, "\n".join((*content, str(said[content]))))
+        said[content] += 1
+        named.append((one, name))
+    return named
+
+
+def _known(people: Sequence[User]) -> set[tuple[int, UUID]]:
+    theirs = Label.objects.filter(annotator__in=[person.pk for person in people])
+    return set(theirs.values_list("annotator", "client_id"))
+
+
+def _not_given_here(new: list[tuple[Given, UUID]]) -> list[tuple[Given, UUID]]:
+    """Those that no label says which was given here: our own export may come back to where it was made."""
+    prompts = sorted({one.better.prompt_id for one, _ in new})
+    here: Counter[tuple[int, str, str, int]] = Counter()
+    for start in range(0, len(prompts), BATCH):
+        labels = Label.objects.current().filter(
+            imported=False, task__prompt__in=prompts[start : start + BATCH]
+        )
+        columns = ("task__prompt", "left__text", "right__text", "choice")
+        for prompt, left, right, choice in labels.values_list(*columns).iterator(2000):
+            here[prompt, content_key(left), content_key(right), choice] += 1
+    fresh = []
+    for one, name in new:
+        left, right = (content_key(side.text) for side in one.sides)
+        about = (one.better.prompt_id, left, right, int(one.choice))
+        if here[about] > 0:
+            here[about] -= 1
+        else:
+            fresh.append((one, name))
+    return fresh
+
+
+class _Board:
+    """The tasks that labels are about, with who has answered them and in which place."""
+
+    def __init__(self, project: Project, given: Sequence[Given]) -> None:
+        self.project = project
+        self.tasks: dict[tuple[int, int], Task] = {}
+        self.held: dict[tuple[int, int], set[int]] = defaultdict(set)  # slots
+        self.answered: set[tuple[tuple[int, int], int]] = set()  # by whom
+        self.copies: dict[tuple[int, int], Completion] = {}
+        self.labels: list[Label] = []
+        prompts = sorted({one.better.prompt_id for one in given})
+        for start in range(0, len(prompts), BATCH):
+            self._load(prompts[start : start + BATCH])
+
+    def _load(self, prompts: Sequence[int]) -> None:
+        tasks = Task.objects.filter(project=self.project, prompt__in=prompts).order_by("pk")
+        for task in tasks.select_for_update():
+            self.tasks[task.first_id, task.second_id] = task
+        known = Assignment.objects.filter(task__project=self.project, task__prompt__in=prompts)
+        columns = ("task__first", "task__second", "annotator", "slot", "state")
+        for first, second, annotator, slot, state in known.values_list(*columns):
+            self.answered.add(((first, second), annotator))
+            if state in HOLDING:
+                self.held[first, second].add(slot)
+
+    def place(self, one: Given, person: User, name: UUID) -> None:
+        """Give a label a place in the task about its pair; the same person's next one in a task of its own."""
+        left, right = one.sides
+        for copy in counting():
+            right_ = self._copy(right, copy)
+            pair = (min(left.pk, right_.pk), max(left.pk, right_.pk))
+            if (pair, person.pk) not in self.answered:
+                break
+        self.answered.add((pair, person.pk))
+        task = self.tasks.get(pair) or self._task(pair, left, right_)
+        task.need = max(task.need, task.taken + 1)
+        task.taken, task.done = task.taken + 1, task.done + 1
+        odd = (left.pk == task.second_id) != bool(task.flip % 2)
+        slot = next(s for s in counting(int(odd), 2) if s not in self.held[pair])
+        self.held[pair].add(slot)
+        assignment = Assignment(
+            task=task,
+            annotator=person,
+            slot=slot,
+            state=Assignment.State.SUBMITTED,
+            lease_until=timezone.now(),
+        )
+        self.labels.append(
+            Label(
+                task=task,
+                assignment=assignment,
+                annotator=person,
+                client_id=name,
+                choice=one.choice,
+                left=left,
+                right=right_,
+                counted=True,
+                imported=True,
+            )
+        )
+
+    def _copy(self, answer: Completion, number: int) -> Completion:
+        """The answer again under another name, so that a second task can ask about it."""
+        if number == 0:
+            return answer
+        if (answer.pk, number) not in self.copies:
+            columns = {"text": answer.text, "source": answer.source, "sampling": answer.sampling}
+            self.copies[answer.pk, number], _ = Completion.objects.get_or_create(
+                prompt_id=answer.prompt_id,
+                key=f"{content_key(answer.text)}#{number}",
+                defaults=columns,
+            )
+        return self.copies[answer.pk, number]
+
+    def _task(self, pair: tuple[int, int], left: Completion, right: Completion) -> Task:
+        first, second = (left, right) if left.pk == pair[0] else (right, left)
+        self.tasks[pair] = Task(
+            project=self.project,
+            prompt_id=left.prompt_id,
+            first=first,
+            second=second,
+            need=0,
+            key=secrets.randbits(62),
+            flip=int(left.pk != pair[0]),  # the first label's sides are those of place 0
+        )
+        return self.tasks[pair]
+
+    def store(self) -> None:
+        """Write all of it."""
+        touched = {id(label.task): label.task for label in self.labels}.values()
+        there = [task for task in touched if task.pk]
+        Task.objects.bulk_create([task for task in touched if not task.pk], batch_size=BATCH)
+        Task.objects.bulk_update(there, ["need", "taken", "done"], batch_size=BATCH)
+        Assignment.objects.bulk_create(
+            [label.assignment for label in self.labels], batch_size=BATCH
+        )
+        Label.objects.bulk_create(self.labels, batch_size=BATCH)
