@@ -38,5 +38,6 @@ class LongText(forms.CharField):
         self.widget.attrs.setdefault("maxlength", limit)  # where no script counts
 
     def to_python(self, value: object) -> str:
-        """The text with line breaks as the browser shows them."""
-        return super().to_python(value).replace("\r\n", "\n").replace("\r", "\n")
+        """The text with line breaks as the browser shows them; nothing where there is nothing to see."""
+        text = super().to_python(value).replace("\r\n", "\n").replace("\r", "\n")
+        return text if text.strip() else ""

@@ -19,11 +19,11 @@ def browser_length(text):
 def test_what_a_browser_sends_is_counted_as_it_shows_it(text):
     sent = text.replace("\n", "\r\n")
     field = LongText(limit=max(1, browser_length(text)), strip=False, required=False)
-    assert field.clean(sent) == text
+    assert field.clean(sent) == (text if text.strip() else "")
     assert length(text) == browser_length(text)
 
 
-@given(TEXTS.filter(lambda text: browser_length(text) > 1))
+@given(TEXTS.filter(lambda text: text.strip() and browser_length(text) > 1))
 def test_one_character_more_than_the_limit_is_refused(text):
     with pytest.raises(forms.ValidationError, match=f"{browser_length(text)} characters"):
         LongText(limit=browser_length(text) - 1, strip=False).clean(text)

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from alignment.records import Message, prompt_key, split_of_prompt
 from webapp.datasets import standins
+from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import Reading
 from webapp.datasets.imports.rows import ImportedAnswer, ImportedPair, content_key
 from webapp.datasets.models import Preference
@@ -24,6 +25,7 @@ from webapp.projects.services import add_prompts
 
 T = TypeVar("T")
 BATCH = 500  # rows per INSERT, and keys per query
+MOST_TASKS = 500_000
 PAIRS = 6  # of one prompt: all pairs of four answers
 ANSWERS = "answers, since only prompts were asked for"
 JUDGED = "preferences and labels, since they were not asked for"
@@ -191,7 +193,12 @@ def _tasks(project: Project, reading: Reading, answers: Answers, plan: Plan, add
         if len(rows) > 1 and rows[0].prompt_id not in asked:
             added.left_out[TEST] += 1
         elif len(rows) > 1:
-            pairs += some_pairs(rows, plan.pairs)
+            pairs += some_pairs(rows, min(plan.pairs or MOST_TASKS + 1, MOST_TASKS + 1))
+    if len(pairs) > MOST_TASKS:
+        raise ImportRefusal(
+            f"That would be {len(pairs):,} tasks, and {MOST_TASKS:,} are the most at once: ask for "
+            "fewer pairs of each prompt, or split the file."
+        )
     added.tasks = create_compare_tasks(project, pairs, need=plan.need)
     added.left_out[ALIKE] += len(pairs) - added.tasks
 

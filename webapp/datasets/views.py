@@ -5,7 +5,7 @@ from uuid import uuid4
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -104,6 +104,11 @@ def confirm(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
         return redirect("jobs:detail", project.pk, preview.pk)
     payload = preview.payload | form.cleaned_data
     key = f"import-{preview.pk}"
+    failed = Q(key=key) | Q(key__startswith=f"{key}-"), Q(state__in=(State.FAILED, State.CANCELLED))
+    if again := project.jobs.filter(
+        *failed
+    ).count():  # the file is still there, and may be tried again
+        key = f"{key}-{again}"
     job = start_job(project, kind="import", payload=payload, key=key, by=request.user)
     return redirect("jobs:detail", project.pk, job.pk)
 

@@ -67,6 +67,7 @@ class PromptForm(forms.Form):
 
     text = LongText(
         label="Prompt",
+        strip=False,
         limit=LONGEST_PROMPT,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text="What somebody would ask the model, in their words.",
@@ -77,9 +78,10 @@ class PromptForm(forms.Form):
         self.project = project
 
     def clean_text(self) -> str:
-        """The text; one that is there already is refused kindly."""
+        """The text; one that is there already is refused kindly, spaces at its ends aside."""
         text = self.cleaned_data["text"]
-        if (there := self.project.prompts.alike(text).first()) is not None:
+        alike = self.project.prompts.alike(text) | self.project.prompts.alike(text.strip())
+        if (there := alike.first()) is not None:
             raise forms.ValidationError(
                 "Already there: “%(text)s”. Ask it differently, or write another one.",
                 params={"text": there.text[:80]},

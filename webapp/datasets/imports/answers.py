@@ -22,7 +22,7 @@ from webapp.datasets.imports.rows import (
     Turns,
     content_key,
 )
-from webapp.datasets.imports.texts import asked, conversation_of, text_of
+from webapp.datasets.imports.texts import asked, conversation_of, said, text_of
 
 LISTS = ("responses", "completions", "answers", "outputs", "generations", "candidates")
 SINGLE = ("completion", "response", "answer", "output")
@@ -34,8 +34,10 @@ TALKS = ("conversation_a", "conversation_b")
 FACTS = ("models", "scores", "ratings", "generation_models")  # of each answer of a list
 WINNERS = {"model_a": 0, "a": 0, "model_b": 1, "b": 1}
 LONGEST_FACT = 500  # characters
+MISSING = "answers that are null"
 NO_WINNER = "ties, of which no pair is made"
 MOST_ANSWERS = 1000  # of one row
+MOST_RANKED = 100  # answers of one ranking
 MOST_RANK = 10_000
 
 
@@ -61,8 +63,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     else:
         answers = []
         for what, item, about in _items(row, used):
-            if item is not None:
-                _add(answers, item, turns, what, found, about)
+            _add(answers, item, turns, what, found, about)
     pairs = _ranked(row, answers, used) or _won(row, answers, used, found)
     there = tuple(answer for answer in answers if answer is not None)
     found.prompts.append(ImportedPrompt(asked(turns), there, pairs))
@@ -91,7 +92,8 @@ def _items(row: Columns, used: set[str]) -> Iterator[tuple[str, Any, dict[str, A
     if not (name := _list(row)):
         for column in _columns(row):
             used.add(column)
-            yield column, row[column], _beside(row, column, used)
+            if row[column] is not None:
+                yield column, row[column], _beside(row, column, used)
         return
     used.add(name)
     if len(row[name]) > MOST_ANSWERS:
@@ -123,6 +125,10 @@ def _add(
     about: Columns,
 ) -> None:
     """Keep an answer, or its place and what is wrong with it."""
+    if item is None:
+        answers.append(None)
+        found.left_out[MISSING] += 1
+        return
     try:
         answers.append(answer_of(item, turns, what, found, about))
     except BadRow as error:
@@ -150,7 +156,7 @@ def answer_of(
 
 def last_of(messages: list[Any], turns: Turns, what: str, found: Found) -> str:
     """The assistant's turn after the prompt, whether or not the prompt comes again before it."""
-    *before, last = conversation_of(messages, what, found)
+    *before, last = conversation_of(messages, what, found) or (said("system", "-"),)
     if last.role != "assistant":
         raise BadRow(f"{what} does not end with the assistant's turn")
     if before and tuple(before) != turns[-len(before) :]:
@@ -199,10 +205,15 @@ def _ranked(
     row: Columns, answers: list[ImportedAnswer | None], used: set[str]
 ) -> tuple[ImportedPair, ...]:
     """The pairs that `ranks` beside a list of answers imply."""
-    ranks = row.get("ranks")
-    if not _list(row) or not isinstance(ranks, list):
+    ranks = row.get("ranks") if _list(row) else None
+    if isinstance(ranks, list):
+        used.add("ranks")
+    else:
+        ranks = _own_ranks(row)
+    if not any(rank is not None for rank in ranks):
         return ()
-    used.add("ranks")
+    if len(ranks) > MOST_RANKED:
+        raise BadRow(f"more than {MOST_RANKED} answers in one ranking")
     if len(ranks) != len(answers):
         raise BadRow("there is not one rank for each answer")
     placed = [
@@ -217,6 +228,12 @@ def _ranked(
         for worse, below in placed
         if rank < below and better != worse
     )
+
+
+def _own_ranks(row: Columns) -> list[Any]:
+    """The ranks that stand in the objects of a list of answers."""
+    items = row.get(_list(row), [])
+    return [item.get("rank") if isinstance(item, dict) else None for item in items]
 
 
 def _won(

@@ -142,7 +142,9 @@ def _zip(packed: BinaryIO, limit: int) -> Opened:
     rows = chain.from_iterable(_member(archive, member, spent) for member in chosen)
     names = {member.filename for member in chosen}
     beside = Counter({NEITHER: sum(member.filename not in names for member in members)})
-    return Opened(f"a zip of {len(chosen)} files with rows", rows, packed, +beside)
+    return Opened(
+        f"a zip with {len(chosen)} file{'s' * (len(chosen) > 1)} of rows", rows, packed, +beside
+    )
 
 
 class _Spent:

@@ -27,6 +27,7 @@ AROUND = (
 )
 LONGEST_OBJECT = 16_000_000  # characters of one object around the rows
 CHUNK = 1 << 16
+NUMBER = 32  # characters: a number near the edge may go on
 SPACE = " \t\r\n"
 
 
@@ -88,7 +89,7 @@ class Scanner:
         size = CHUNK
         while True:
             value, end = self._decoded()
-            if end and (end < len(self.text) or self.ended):  # a number at the edge may go on
+            if end and (end < len(self.text) - NUMBER or self.ended):
                 self.at = end
                 return self._checked(value)
             if len(self.text) - self.at > self.longest:

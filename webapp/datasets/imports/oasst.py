@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alignment.records import Message
-from webapp.datasets.imports.answers import kept, rank_of
+from webapp.datasets.imports.answers import MOST_ANSWERS, kept, rank_of
 from webapp.datasets.imports.rows import BadRow, Found, ImportedAnswer, ImportedPrompt, Turns
 from webapp.datasets.imports.texts import said, text_of
 
@@ -75,6 +75,8 @@ def _replies(message: dict, found: Found) -> list[Any]:
     replies = message.get("replies", [])
     if not isinstance(replies, list):
         raise BadRow("“replies” is not a list")
+    if len(replies) > MOST_ANSWERS:
+        raise BadRow(f"more than {MOST_ANSWERS:,} replies to one message")
     return [reply for reply in replies if not _deleted(reply, found)]
 
 

@@ -14,7 +14,7 @@ from webapp.datasets.imports.json_lines import Row
 from webapp.datasets.imports.streams import too_large
 
 MAGIC = b"PAR1"
-BATCH = 64  # rows
+FEWEST, BATCH = 16, 64  # rows
 HELD = 64_000_000  # bytes of a batch, at most about this
 DAMAGED = "The Parquet file is damaged or cut short. Write it again, or choose JSON lines."
 BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError, ValueError, OverflowError)
@@ -32,7 +32,7 @@ def _rows(file: BinaryIO, limit: int) -> Iterator[Row]:
         table = pq.ParquetFile(file)
     metadata = table.metadata
     largest = _largest(metadata, limit)
-    batch = max(1, min(BATCH, HELD // max(1, largest)))
+    batch = max(FEWEST, min(BATCH, HELD // max(1, largest)))
     batches = table.iter_batches(batch_size=batch)
     number, left = 0, limit
     while True:

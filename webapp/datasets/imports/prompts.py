@@ -42,7 +42,7 @@ def turns_of(row: Columns, found: Found) -> tuple[Turns, set[str]]:
         raise BadRow(f"no “prompt” or “messages” in it; its columns: {named(row)}")
     turns = conversation_of(row[name], "a message", found)
     used = {name}
-    if name == "instruction" and isinstance(row.get("input"), str):
+    if name == "instruction" and turns and isinstance(row.get("input"), str):
         used.add("input")
         if row["input"].strip():
             found.notes[JOINED] += 1

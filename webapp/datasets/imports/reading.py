@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from itertools import combinations
+from math import comb
 from pathlib import Path
 from typing import TextIO
 
@@ -25,9 +25,12 @@ from webapp.datasets.imports.rows import (
 
 STEP = 200  # rows between two words about progress
 REFUSALS = 50  # kept for the page
-MOST_PROMPTS = 1_000_000
+MOST_PROMPTS = 500_000
+MOST_ANSWERS = 2_000_000
 MOST_NAMES = 200  # of columns that are told one by one
 OTHERS = "other columns"
+ASKED_AGAIN = "prompts that stand in the file twice, taken once"
+SAID_AGAIN = "preferences that stand in the file again; each of them counts"
 AGAIN = "answers that stand in the file twice, taken once"
 RANKED_TWICE = "answers whose rank was given twice, and differently; the first counts"
 
@@ -40,11 +43,14 @@ class PromptFound:
     answers: dict[str, ImportedAnswer] = field(default_factory=dict)
     pairs: list[ImportedPair] = field(default_factory=list)
     labels: list[ImportedLabel] = field(default_factory=list)
+    said: set[ImportedPair] = field(default_factory=set)  # the pairs, to find those that come again
 
     def ranked(self) -> int:
         """How many pairs the ranks of its answers imply."""
         ranked = [answer for answer in self.answers.values() if answer.rank is not None]
-        return sum(a.rank != b.rank and a.ranking == b.ranking for a, b in combinations(ranked, 2))
+        together = Counter(answer.ranking for answer in ranked)
+        equal = Counter((answer.ranking, answer.rank) for answer in ranked)
+        return sum(comb(n, 2) for n in together.values()) - sum(comb(n, 2) for n in equal.values())
 
 
 @dataclass
@@ -53,6 +59,7 @@ class Reading:
 
     title: str = ""  # what the file is
     rows: int = 0
+    answers: int = 0  # read, those that came twice included
     formats: Counter[str] = field(default_factory=Counter)  # how its rows were read
     prompts: dict[str, PromptFound] = field(default_factory=dict)  # by key
     refused: int = 0
@@ -77,8 +84,8 @@ class Reading:
             self._merge(prompt, answers)
         self.rows += 1
         self.formats[name] += 1
-        self.left_out += found.left_out
-        self.notes += found.notes
+        self.left_out.update(found.left_out)
+        self.notes.update(found.notes)
         for column, number in found.unused.items():
             known = column in self.unused or len(self.unused) < MOST_NAMES
             self.unused[column if known else OTHERS] += number
@@ -94,16 +101,24 @@ class Reading:
 
     def _merge(self, prompt: ImportedPrompt, answers: list[ImportedAnswer]) -> None:
         key = prompt_key(prompt.messages)
+        _count(self.left_out, ASKED_AGAIN, key in self.prompts and not prompt.answers)
         known = self.prompts.setdefault(key, PromptFound(prompt.messages))
-        if len(self.prompts) > MOST_PROMPTS:
-            raise ImportRefusal(f"The file holds more than {MOST_PROMPTS:,} prompts. Split it.")
+        self.answers += len(answers)
+        if len(self.prompts) > MOST_PROMPTS or self.answers > MOST_ANSWERS:
+            raise ImportRefusal(
+                f"The file holds more than {MOST_PROMPTS:,} prompts or {MOST_ANSWERS:,} answers. Split it."
+            )
         there = {answer.key for answer in answers}
         for answer in answers:
             first = known.answers.setdefault(answer.key, answer)
             if first is not answer and not prompt.labels and not prompt.pairs:
                 self.left_out[AGAIN] += 1
-                self.left_out[RANKED_TWICE] += (first.rank, first.ranking) != _rank_of(answer)
-        known.pairs += [pair for pair in prompt.pairs if {pair.better, pair.worse} <= there]
+                _count(self.left_out, RANKED_TWICE, _rank_of(first) != _rank_of(answer))
+        for pair in prompt.pairs:
+            if {pair.better, pair.worse} <= there:
+                _count(self.notes, SAID_AGAIN, pair in known.said)
+                known.said.add(pair)
+                known.pairs.append(pair)
         known.labels += prompt.labels
 
     def refuse(self, place: str, reason: str, into: TextIO | None) -> None:
@@ -114,6 +129,11 @@ class Reading:
             self.refusals.append(line)
         if into is not None:
             into.write(line.encode(errors="replace").decode() + "\n")
+
+
+def _count(counted: Counter[str], what: str, happened: object) -> None:
+    if happened:
+        counted[what] += 1
 
 
 def _rank_of(answer: ImportedAnswer) -> tuple[int | None, str]:

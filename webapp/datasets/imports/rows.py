@@ -16,7 +16,7 @@ class BadRow(ValueError):
     """A row, or a part of one, that cannot be imported; the message says why, without its place."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImportedAnswer:
     """An answer under a key that names it for ever; rank 0 is the best of its ranking."""
 
@@ -27,7 +27,7 @@ class ImportedAnswer:
     about: Columns = field(default_factory=dict, compare=False)  # who wrote it, what it scored
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImportedPair:
     """One answer was preferred to another, by their keys; nobody knows which stood left."""
 
@@ -37,7 +37,7 @@ class ImportedPair:
     strength: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImportedLabel:
     """Somebody's preference, with the sides as they saw them."""
 
@@ -48,7 +48,7 @@ class ImportedLabel:
     left_won: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImportedPrompt:
     """A prompt of a file with the answers that came along, and what was said of them."""
 

@@ -17,6 +17,7 @@ ROLES = {
     "gpt": "assistant",
 }
 SPOKEN = ("role", "from"), ("content", "value")  # two ways to write a turn
+LONGEST_TEXT = 1_000_000  # characters
 TRANSCRIPT = re.compile(r"\n\n(Human|Assistant):")
 EMPTY_SYSTEM = "empty system messages, which say nothing"
 AS_TURNS = "texts of “Human:” and “Assistant:” are read as conversations"
@@ -26,6 +27,8 @@ def text_of(value: object, what: str, *, blank: bool = False) -> str:
     """The very text, if a database can hold it and, unless `blank`, something in it can be seen."""
     if not isinstance(value, str):
         raise BadRow(f"{what} is not text")
+    if len(value) > LONGEST_TEXT:
+        raise BadRow(f"{what} is longer than {LONGEST_TEXT:,} characters")
     if "\x00" in value:
         raise BadRow(f"{what} contains a NUL character")
     try:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Every label so far was given here."""
 
-    dependencies = [("labeling", "0005_drafts_and_skips")]
+    dependencies = [("labeling", "0006_revisions_and_skips")]
 
     operations = [
         migrations.AddField(

@@ -1,0 +1,469 @@
+"""Rows of other tools, typed after their documented columns: what they become, and what of them does not."""
+
+import json
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from alignment.records import Message, prompt_key
+from webapp.datasets.imports.answers import MISSING, NO_WINNER
+from webapp.datasets.imports.formats import FORMATS, GUESS, row_of
+from webapp.datasets.imports.json_lines import Row
+from webapp.datasets.imports.oasst import DELETED, UNRANKED
+from webapp.datasets.imports.preferences import COMMON, SAME
+from webapp.datasets.imports.prompts import JOINED
+from webapp.datasets.imports.reading import AGAIN, ASKED_AGAIN, OTHERS, SAID_AGAIN, read_rows
+from webapp.datasets.imports.rows import BadRow, Found, content_key
+from webapp.datasets.imports.texts import AS_TURNS
+
+
+def read(*rows, format=GUESS):
+    """What rows hold."""
+    return read_rows((Row(f"row {n}", row) for n, row in enumerate(rows, start=1)), format)
+
+
+def the_prompt(reading):
+    assert reading.refusals == []
+    (prompt,) = reading.prompts.values()
+    return prompt
+
+
+def said(role, content):
+    return {"role": role, "content": content}
+
+
+def turns(prompt):
+    return [(turn.role, turn.content) for turn in prompt.messages]
+
+
+def texts(prompt):
+    return [answer.text for answer in prompt.answers.values()]
+
+
+def abouts(prompt):
+    return [dict(answer.about) for answer in prompt.answers.values()]
+
+
+def preferred(prompt):
+    """The pairs of texts, the better one first."""
+    return [(prompt.answers[p.better].text, prompt.answers[p.worse].text) for p in prompt.pairs]
+
+
+def test_a_preference_with_its_prompt_apart():
+    prompt = the_prompt(read({"prompt": "Why?", "chosen": "Because.", "rejected": "No."}))
+    assert (turns(prompt), texts(prompt)) == ([("user", "Why?")], ["Because.", "No."])
+    assert preferred(prompt) == [("Because.", "No.")]
+
+
+def test_a_preference_that_both_sides_begin_with():
+    row = {
+        "chosen": [said("user", "Why?"), said("assistant", "Because.")],
+        "rejected": [said("user", "Why?"), said("assistant", "No.")],
+    }
+    prompt = the_prompt(read(row))
+    assert (turns(prompt), preferred(prompt)) == ([("user", "Why?")], [("Because.", "No.")])
+    reading = read({"chosen": "The sky is blue.", "rejected": "The sky is green."})
+    assert turns(the_prompt(reading)) == [("user", "The sky is ")]
+    assert reading.notes == {COMMON: 1}  # said, since it is a guess
+
+
+def test_a_transcript_of_hh_rlhf_is_read_as_turns():
+    begin = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Two\n\nlines?\n\nAssistant:"
+    reading = read({"chosen": f"{begin} Yes. ", "rejected": f"{begin} No."})
+    prompt = the_prompt(reading)
+    assert turns(prompt) == [("user", "Hi"), ("assistant", "Hello."), ("user", "Two\n\nlines?")]
+    assert preferred(prompt) == [("Yes. ", "No.")]
+    assert reading.notes == {AS_TURNS: 2}
+
+
+def test_a_transcript_may_stand_apart_from_its_answers():
+    prompt = the_prompt(
+        read({"prompt": "\n\nHuman: Hi\n\nAssistant:", "chosen": " Hello.", "rejected": " Go."})
+    )
+    assert (turns(prompt), texts(prompt)) == ([("user", "Hi")], [" Hello.", " Go."])
+
+
+def test_transcripts_that_part_early_are_refused_by_name():
+    row = {
+        "chosen": "\n\nHuman: Hi\n\nAssistant: A\n\nHuman: B\n\nAssistant: C",
+        "rejected": "\n\nHuman: Hi\n\nAssistant: D",
+    }
+    assert read(row).refusals == ["row 1: “chosen” and “rejected” part before their last turn"]
+
+
+def test_a_binarized_row_of_ultrafeedback():
+    row = {
+        "prompt": "Why?",
+        "prompt_id": "0a1b",
+        "chosen": [said("user", "Why?"), said("assistant", "Because.")],
+        "rejected": [said("user", "Why?"), said("assistant", "No.")],
+        "messages": [said("user", "Why?"), said("assistant", "Because.")],
+        "score_chosen": 8.5,
+        "score_rejected": 2.0,
+    }
+    reading = read(row)
+    prompt = the_prompt(reading)
+    assert preferred(prompt) == [("Because.", "No.")]
+    assert abouts(prompt) == [{"score": 8.5}, {"score": 2.0}]
+    assert set(reading.unused) == {"prompt_id", "messages"}
+
+
+def test_a_row_of_ultrafeedback():
+    completion = {
+        "model": "alpaca-7b",
+        "response": "Because.",
+        "overall_score": 7.5,
+        "critique": "Short.",
+        "annotations": {"honesty": {"Rating": "4"}},
+        "fine-grained_score": None,
+    }
+    other = completion | {"model": "gpt-4", "response": "It is so."}
+    row = {
+        "source": "evol_instruct",
+        "instruction": "Why?",
+        "models": ["alpaca-7b", "gpt-4"],
+        "completions": [completion, other],
+        "correct_answers": ["None"],
+    }
+    reading = read(row)
+    prompt = the_prompt(reading)
+    assert (turns(prompt), texts(prompt)) == ([("user", "Why?")], ["Because.", "It is so."])
+    expected = {"model": "alpaca-7b", "overall_score": 7.5, "critique": "Short."}
+    assert abouts(prompt)[0] == expected
+    assert prompt.pairs == []  # scores are kept, not made preferences
+    unused = {"source": 1, "correct_answers": 1, "completions[].annotations": 2}
+    assert reading.unused == unused
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"answer_a": "x", "answer_b": "y"},
+        {"response_a": "x", "response_b": "y"},
+        {"response_1": "x", "response_2": "y"},
+        {"output_1": "x", "output_2": "y"},
+        {"completion_a": "x", "completion_b": "y"},
+        {"response0": "x", "response1": "y"},
+        {"responses": ["x", "y"]},
+        {"completions": [{"text": "x"}, {"content": "y"}]},
+        {"answers": [{"answer": "x"}, {"response": "y"}]},
+        {"outputs": [[said("assistant", "x")], [said("assistant", "y")]]},
+        {"answer_a": [said("assistant", "x")], "answer_b": said("assistant", "y")},
+        {"response_a": [said("user", "Why?"), said("assistant", "x")], "response_b": "y"},
+    ],
+    ids=lambda columns: "-".join(columns),
+)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"prompt": "Why?"},
+        {"prompt": [said("user", "Why?")]},
+        {"messages": [said("user", "Why?")]},
+        {"instruction": "Why?", "input": ""},
+        {"question": "Why?"},
+    ],
+    ids=lambda columns: "-".join(columns),
+)
+def test_prompts_and_answers_go_by_many_names(asked, columns):
+    reading = read(asked | columns)
+    prompt = the_prompt(reading)
+    assert (turns(prompt), texts(prompt)) == ([("user", "Why?")], ["x", "y"])
+    assert not reading.unused
+
+
+def test_what_is_known_of_an_answer_is_kept_with_it():
+    sides = {"answer_a": "x", "answer_b": "y", "model_a": "m1", "score_b": 2}
+    prompt = the_prompt(read({"prompt": "Why?"} | sides))
+    assert abouts(prompt) == [{"model": "m1"}, {"score": 2}]
+    lists = {"responses": ["x", "y"], "models": ["m1", "m2"], "scores": [0.5, None]}
+    prompt = the_prompt(read({"prompt": "Why?"} | lists))
+    assert abouts(prompt) == [{"model": "m1", "score": 0.5}, {"model": "m2"}]
+
+
+def test_an_instruction_with_an_input_is_one_prompt():
+    reading = read({"instruction": "Sum.", "input": "1 2", "output": "3"})
+    prompt = the_prompt(reading)
+    assert (turns(prompt), texts(prompt)) == ([("user", "Sum.\n\n1 2")], ["3"])
+    assert reading.notes == {JOINED: 1}
+
+
+def test_a_system_prompt_beside_the_question_comes_first():
+    prompt = the_prompt(read({"system_prompt": "Be kind.", "question": "Why?", "response": "So."}))
+    assert turns(prompt) == [("system", "Be kind."), ("user", "Why?")]
+
+
+def test_messages_that_end_with_the_answer_hold_one():
+    row = {"messages": [said("system", ""), said("user", "Why?"), said("assistant", "So.")]}
+    reading = read(row)
+    assert texts(the_prompt(reading)) == ["So."]
+    assert sum(reading.left_out.values()) == 1  # the empty system message
+
+
+def test_two_conversations_of_an_arena():
+    row = {
+        "model_a": "m1",
+        "model_b": "m2",
+        "winner": "model_b",
+        "judge": "judge_1",
+        "conversation_a": [said("user", "Why?"), said("assistant", "x")],
+        "conversation_b": [said("user", "Why?"), said("assistant", "y")],
+    }
+    reading = read(row)
+    prompt = the_prompt(reading)
+    assert (preferred(prompt), abouts(prompt)) == ([("y", "x")], [{"model": "m1"}, {"model": "m2"}])
+    assert reading.unused == {"judge": 1}
+    tie = read(row | {"winner": "tie (bothbad)"})
+    assert (the_prompt(tie).pairs, tie.left_out) == ([], {NO_WINNER: 1})
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"completions": ["x", "y", "z"], "ranks": [1, 0, 1]},
+        {"answers": [{"text": t, "rank": r} for t, r in (("x", 2.0), ("y", 1.0), ("z", 2.0))]},
+    ],
+)
+def test_ranks_are_pairs_of_one_group(columns):
+    prompt = the_prompt(read({"prompt": "Why?"} | columns))
+    assert sorted(preferred(prompt)) == [("y", "x"), ("y", "z")]
+    assert len({pair.group for pair in prompt.pairs} - {""}) == 1
+
+
+def tree(*replies, **fields):
+    root = {"message_id": "t", "role": "prompter", "text": "Why?", "replies": list(replies)}
+    return {"message_tree_id": "t", "tree_state": "ready", "prompt": root | fields}
+
+
+def reply(name, rank, *replies, **fields):
+    row = {"message_id": name, "role": "assistant", "text": f"I am {name}.", "rank": rank}
+    return row | {"replies": list(replies), "lang": "en"} | fields
+
+
+def follow_up(name, *replies):
+    return {"message_id": name, "role": "prompter", "text": f"And {name}?", "replies": [*replies]}
+
+
+def test_every_turn_of_a_tree_is_read():
+    later = follow_up("q", reply("c", 1), reply("d", 0))
+    reading = read(tree(reply("a", 0, later), reply("b", 1)))
+    first, second = reading.prompts.values()
+    assert (list(first.answers), list(second.answers)) == (["a", "b"], ["c", "d"])
+    assert turns(second) == [("user", "Why?"), ("assistant", "I am a."), ("user", "And q?")]
+    assert (first.ranked(), second.ranked()) == (1, 1)
+    assert reading.unused == {"tree_state": 1, "message: lang": 4}
+
+
+def test_answers_without_a_rank_are_in_no_order():
+    reading = read(tree(reply("a", None), reply("b", None)))
+    assert (the_prompt(reading).ranked(), reading.notes[UNRANKED]) == (0, 2)
+
+
+@pytest.mark.parametrize("rank", [0, 0.0, 3.0])
+def test_a_rank_is_a_whole_number_however_written(rank):
+    assert the_prompt(read(tree(reply("a", rank)))).answers["a"].rank == rank
+
+
+@pytest.mark.parametrize("rank", [1.5, math.nan, math.inf, -1, "first", True, 10**400])
+def test_any_other_rank_is_refused_by_name(rank):
+    (refusal,) = read(tree(reply("a", rank))).refusals
+    assert "rank is not a whole number" in refusal
+
+
+def test_a_bad_reply_costs_the_reply_and_what_follows_it():
+    later = follow_up("q", reply("c", 0))
+    reading = read(tree(reply("a", 0, later, text=" "), reply("b", 1), reply("d", 2)))
+    assert reading.refusals == ["row 1: a reply (a) is empty"]
+    (prompt,) = reading.prompts.values()
+    assert list(prompt.answers) == ["b", "d"]
+
+
+def test_all_that_comes_twice_or_not_at_all_is_told():
+    pair = {"prompt": "Why?", "chosen": "x", "rejected": "y"}
+    same = {"prompt": "How?", "chosen": "x", "rejected": "x"}
+    reading = read(
+        pair, pair, same, {"prompt": "Why?"}, {"prompt": "Why?", "responses": ["x", None]}
+    )
+    assert reading.left_out == {SAME: 1, ASKED_AGAIN: 1, AGAIN: 1, MISSING: 1}
+    assert reading.notes == {SAID_AGAIN: 1}
+
+
+def test_deleted_messages_are_left_out_with_their_number():
+    gone = reply("a", 0, deleted=True)
+    assert read(tree(gone, reply("b", 1)), tree(deleted=True)).left_out == {DELETED: 2}
+
+
+def test_an_answer_may_not_come_twice_with_other_words():
+    reading = read(tree(reply("a", 0)), tree(reply("a", 0, text="Else.")))
+    assert reading.refusals == ["row 2: the reply a is in row 1 too, with other words"]
+
+
+def exported(**columns):
+    """A row as our own export writes it."""
+    key = prompt_key([Message(role="user", content="Why?")])
+    row = {"prompt": "Why?", "chosen": "x", "rejected": "y", "prompt_key": key, "group": ""}
+    return row | {"strength": 3, "annotator": "a1", "left_won": False} | columns
+
+
+def test_our_own_export_holds_labels():
+    prompt = the_prompt(read(exported()))
+    (label,) = prompt.labels
+    assert (label.annotator, label.strength, label.left_won) == ("a1", 3, False)
+    ranked = the_prompt(read(exported(left_won=None, annotator="import", group="t1", strength=1)))
+    assert (ranked.labels, ranked.pairs[0].group) == ([], "t1")
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"prompt": "How?"}, "of another prompt"),
+        ({"strength": 4}, "strength"),
+        ({"strength": True}, "strength"),
+        ({"left_won": 1}, "left_won"),
+        ({"annotator": 7}, "annotator"),
+        ({"group": "g" * 81}, "group"),
+        ({"chosen": "y"}, "the same"),
+        ({"chosen": [said("user", "x")]}, "not the assistant's"),
+    ],
+)
+def test_an_export_that_was_changed_is_refused(columns, reason):
+    (refusal,) = read(exported(**columns)).refusals
+    assert reason in refusal
+
+
+def test_a_label_may_be_about_an_answer_without_words():
+    assert texts(the_prompt(read(exported(rejected="")))) == ["x", ""]
+    assert read({"prompt": "Why?", "chosen": "x", "rejected": ""}).refused == 1
+
+
+TEXTS = [
+    "  a  ",
+    "a\r\nb",
+    "\ta\n",
+    "\u00a0a\u00a0",
+    "e\u0301",
+    "\ufeffa",
+    "a\u2028b",
+    "ﬁ",
+    "1969. A",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_are_kept_byte_for_byte(text):
+    for row in ({"prompt": text, "responses": [text]}, tree(reply("a", 0, text=text), text=text)):
+        prompt = the_prompt(read(json.loads(json.dumps(row))))
+        assert (turns(prompt)[0][1], texts(prompt)) == (text, [text])
+
+
+def test_so_many_columns_are_counted_but_not_all_named():
+    reading = read({"prompt": "Why?"} | {f"c{n}": n for n in range(5_000)})
+    assert sum(reading.unused.values()) == 5_000
+    assert len(reading.unused) == 201
+    assert reading.unused[OTHERS] == 4_800
+
+
+NAMES = [
+    *("prompt", "messages", "instruction", "input", "question", "system", "chosen", "rejected"),
+    *("responses", "completions", "answers", "answer_a", "answer_b", "response_1", "output"),
+    *(
+        "conversation_a",
+        "conversation_b",
+        "winner",
+        "ranks",
+        "models",
+        "scores",
+        "results",
+        "outputs",
+    ),
+    *("prompt_key", "group", "strength", "annotator", "left_won", "message_tree_id", "message_id"),
+    *(
+        "role",
+        "content",
+        "from",
+        "value",
+        "text",
+        "replies",
+        "rank",
+        "deleted",
+        "model",
+        "sampling_config",
+    ),
+]
+WORDS = [
+    "user",
+    "assistant",
+    "system",
+    "prompter",
+    "\x00",
+    "\ud800",
+    " ",
+    "",
+    "model_a",
+    "\n\nHuman: a",
+]
+leaves = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(WORDS)
+)
+messages = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "system"]), "content": st.text(max_size=5)}
+    ),
+    max_size=3,
+)
+anything = st.recursive(
+    leaves | messages,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner, max_size=6)
+    ),
+    max_leaves=20,
+)
+rows = anything | st.dictionaries(
+    st.sampled_from(NAMES), anything | messages | st.lists(st.text(max_size=3), max_size=4)
+)
+
+
+def everything_named(row, format):
+    """A row is refused, or each of its columns is used or named."""
+    try:
+        name, found = row_of(row, format)
+    except BadRow:
+        return
+    used = FORMATS[name].read(row, Found())
+    if isinstance(row, dict):
+        there = {key for key, value in row.items() if value is not None}
+        assert there <= used | set(found.unused)
+    assert found.prompts or found.bad or found.left_out
+
+
+@pytest.mark.parametrize("format", [GUESS, *FORMATS])
+@given(row=rows)
+@example(row={"prompt": "a", "outputs": [[{"role": "system", "content": ""}]]})
+@example(row={"instruction": [{"role": "system", "content": " "}], "input": "b"})
+def test_every_column_is_used_or_named_and_every_row_told(format, row):
+    everything_named(row, format)
+
+
+@pytest.mark.parametrize("format", [GUESS, *FORMATS])
+@given(row=rows)
+def test_what_a_row_becomes_can_be_stored(format, row):
+    reading = read(row, format=format)
+    assert reading.rows + reading.refused >= 1
+    for prompt in reading.prompts.values():
+        assert prompt.messages[-1].role == "user"
+        for key, answer in prompt.answers.items():
+            assert "\0" not in answer.text
+            assert len(key) <= 80
+            assert answer.text.encode()
+            assert json.loads(json.dumps(dict(answer.about), allow_nan=False)) == answer.about
+        for pair in prompt.pairs:
+            assert {pair.better, pair.worse} <= set(prompt.answers)
+
+
+@given(text=st.text(min_size=1).filter(lambda text: text.strip() and "\0" not in text))
+def test_any_text_is_the_same_answer(text):
+    prompt = the_prompt(read({"prompt": "Why?", "responses": [text]}))
+    assert texts(prompt) == [text]
+    assert list(prompt.answers) == [content_key(text)]
