@@ -1,0 +1,327 @@
+"""What rows become: answers, tasks to label, preferences; and that twice adds nothing."""
+
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignment.records import Message, prompt_key, split_of, split_of_prompt
+from tests.factories import a_completion, a_prompt, a_user
+from tests.faults.ledger import miscounted
+from webapp.datasets.imports.json_lines import Row
+from webapp.datasets.imports.reading import read_rows
+from webapp.datasets.intake import (
+    ALIKE,
+    ANSWERS,
+    JUDGED,
+    OTHER_RANK,
+    OTHER_WORDS,
+    TEST,
+    Become,
+    Plan,
+    how_many_pairs,
+    outlook,
+    some_pairs,
+    take_in,
+)
+from webapp.datasets.models import Preference
+from webapp.datasets.services import freeze_snapshot
+from webapp.datasets.snapshots import read
+from webapp.labeling import queue
+from webapp.labeling.models import Completion, Task
+from webapp.projects.models import Project, Role
+
+
+def held(*rows):
+    return read_rows(Row(f"row {n}", row) for n, row in enumerate(rows, start=1))
+
+
+def taken(project, *rows, become=Become.PREFERENCES, **options):
+    return take_in(project, held(*rows), Plan(become, **options))
+
+
+def asked_in(split, start=0):
+    """A question whose prompt is in this split."""
+    texts = (f"Question {start + n}?" for n in range(1000))
+    return next(
+        text
+        for text in texts
+        if split_of(prompt_key([Message(role="user", content=text)])) == split
+    )
+
+
+WHY = asked_in("train")
+
+
+def several(*answers, prompt=WHY):
+    return {"prompt": prompt, "responses": list(answers)}
+
+
+def reply(name, rank=None, text=None, *replies):
+    row = {"message_id": name, "role": "assistant", "text": text or f"I am {name}."}
+    return row | {"rank": rank, "replies": list(replies)}
+
+
+def tree(*replies, text=WHY):
+    root = {"message_id": "t", "role": "prompter", "text": text, "replies": list(replies)}
+    return {"message_tree_id": "t", "prompt": root}
+
+
+def test_a_teams_own_answers_can_be_labelled(project):
+    added = taken(project, several("x", "y"), become=Become.TASKS, need=2)
+    assert (added.prompts, added.completions, added.tasks) == (1, 2, 1)
+    card = queue.claim(project, a_user(project, Role.ANNOTATOR))
+    assert {card.left.text, card.right.text} == {"x", "y"}
+    assert (card.task.need, miscounted()) == (2, 0)
+
+
+def test_tasks_are_made_once(project):
+    for tasks in (1, 0):
+        assert taken(project, several("x", "y"), become=Become.TASKS).tasks == tasks
+    assert (Completion.objects.count(), Task.objects.count()) == (2, 1)
+
+
+def test_no_task_is_made_of_what_is_kept_for_testing(project):
+    row = several("x", "y", prompt=asked_in("test"))
+    assert outlook(project, held(row))["tested"] == 1
+    added = taken(project, row, become=Become.TASKS)
+    assert (added.tasks, added.completions, added.left_out) == (0, 2, {TEST: 1})
+
+
+def test_a_prompt_that_is_there_keeps_its_split(project):
+    a_prompt(project, WHY, split="test")
+    assert taken(project, several("x", "y"), become=Become.TASKS).left_out == {TEST: 1}
+
+
+def test_pairs_of_many_answers_are_capped_and_spread(project):
+    added = taken(project, several(*"abcdefgh"), become=Become.TASKS, pairs=8)
+    times = [
+        Task.objects.filter(first=c).count() + Task.objects.filter(second=c).count()
+        for c in Completion.objects.all()
+    ]
+    assert (added.tasks, set(times)) == (8, {2})
+    assert outlook(project, held(several(*"abcdefgh")))["all_pairs"] == 28
+
+
+@given(size=st.integers(0, 40), most=st.integers(0, 900))
+def test_pairs_are_distinct_even_and_as_many_as_said(size, most):
+    pairs = some_pairs(range(size), most)
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs) == how_many_pairs(size, most)
+    if pairs:
+        times = [sum(row in pair for pair in pairs) for row in range(size)]
+        assert max(times) - min(times) <= 2
+
+
+def test_sides_of_new_tasks_are_balanced(project):
+    rows = [several("x", "y", prompt=asked_in("train", 1000 * n)) for n in range(40)]
+    taken(project, *rows, become=Become.TASKS)
+    assert Task.objects.filter(flip=1).count() == 20
+
+
+def test_prompts_only_say_what_they_leave(project):
+    added = taken(
+        project, several("x", "y"), tree(reply("a", 0), reply("b", 1)), become=Become.PROMPTS
+    )
+    assert (added.prompts, added.completions) == (1, 0)
+    assert added.left_out == {ANSWERS: 4, JUDGED: 1}
+
+
+def test_answers_only_take_no_preference(project):
+    rows = [{"prompt": WHY, "chosen": "x", "rejected": "y"}, tree(reply("a", 0), reply("b", 1))]
+    added = taken(project, *rows, become=Become.ANSWERS)
+    assert (added.completions, added.left_out) == (4, {JUDGED: 2})
+    assert not Completion.objects.filter(rank__isnull=False).exists()
+    assert not Preference.objects.exists()
+
+
+def test_what_was_left_can_be_taken_later(project):
+    row, pair = tree(reply("a", 0), reply("b", 1)), {"prompt": WHY, "chosen": "x", "rejected": "y"}
+    taken(project, row, pair, become=Become.PROMPTS)
+    taken(project, row, pair, become=Become.ANSWERS)
+    assert taken(project, row, pair).completions == 0
+    assert freeze_snapshot(project).pairs == 2
+
+
+def test_preferences_reach_a_snapshot_with_their_group_and_no_sides(project):
+    ranks = {"prompt": WHY, "completions": ["x", "y", "z"], "ranks": [0, 1, 2]}
+    added = taken(project, ranks, {"prompt": "How?", "chosen": "x", "rejected": "y"})
+    rows = list(read(freeze_snapshot(project).artifact.path))
+    assert (added.preferences, len(rows)) == (4, 4)
+    assert {(row["source"], row["annotator"], row["imported"]) for row in rows} == {
+        ("rank", "import", True)
+    }
+    assert len({row["group"] for row in rows}) == 2
+
+
+def test_a_preference_said_twice_counts_twice_but_is_imported_once(project):
+    pair = {"prompt": WHY, "chosen": "x", "rejected": "y"}
+    for new in (2, 0):
+        assert taken(project, pair, pair).preferences == new
+    against = pair | {"chosen": "y", "rejected": "x"}
+    assert taken(project, pair, against).preferences == 1
+
+
+def test_one_answer_may_be_in_many_preferences(project):
+    rows = [
+        {"prompt": WHY, "chosen": better, "rejected": worse} for better, worse in ("ab", "ac", "ca")
+    ]
+    added = taken(project, *rows)
+    assert (added.completions, added.preferences) == (3, 3)
+
+
+def test_an_answer_that_is_there_is_found_by_its_words(project):
+    there = a_completion(a_prompt(project, WHY), "x")
+    assert taken(project, several("x", "y"), become=Become.TASKS).completions == 1
+    assert there.pk in Task.objects.values_list("first", flat=True)
+
+
+def test_what_is_known_of_an_answer_is_stored_with_it(project):
+    taken(project, {"prompt": WHY, "answer_a": "x", "model_a": "m1"}, tree(reply("a", 0)))
+    assert Completion.objects.get(text="x").sampling == {"model": "m1"}
+    assert Completion.objects.get(key="a").sampling == {"ranking": "t"}
+
+
+def test_a_file_that_an_earlier_version_trimmed_is_not_doubled(project):
+    prompt = a_prompt(project, "Why?\nSo?")
+    a_completion(prompt, "I am a.", key="a", rank=0, sampling={"ranking": "t"})
+    a_completion(prompt, "I am b.", key="b", rank=1, sampling={"ranking": "t"})
+    row = tree(reply("a", 0, " I am a."), reply("b", 1), text=" Why?\r\nSo? ")
+    added = taken(project, row)
+    assert (added.prompts, added.completions, added.left_out) == (0, 0, {OTHER_WORDS: 1})
+    assert freeze_snapshot(project).pairs == 1
+
+
+def test_prompts_that_differ_in_spaces_are_two_in_one_split(project):
+    taken(project, {"prompt": WHY}, {"prompt": f" {WHY}\r\n"}, become=Become.PROMPTS)
+    assert set(project.prompts.values_list("split", flat=True)) == {"train"}
+    assert project.prompts.count() == 2
+
+
+def test_a_rank_that_is_there_stays(project):
+    taken(project, tree(reply("a", 0), reply("b", 1)))
+    assert taken(project, tree(reply("a", 1), reply("b", 1))).left_out == {OTHER_RANK: 1}
+
+
+def test_answers_that_look_the_same_make_no_task_and_are_told(project):
+    assert taken(project, several("x", "x "), become=Become.TASKS).left_out == {ALIKE: 1}
+
+
+def test_no_turn_of_a_tree_leaves_the_split_of_its_root(project):
+    trees = []
+    for number in range(60):
+        later = {"message_id": f"q{number}", "role": "prompter", "text": "And?", "replies": []}
+        row = tree(reply(f"a{number}", 0, None, later), text=f" Question {number}?")
+        trees.append(row | {"message_tree_id": f"t{number}"})
+    taken(project, *trees)
+    by_root = {}
+    for prompt in project.prompts.all():
+        by_root.setdefault(prompt.messages[0]["content"], set()).add(prompt.split)
+    assert {len(splits) for splits in by_root.values()} == {1}
+    assert {split for splits in by_root.values() for split in splits} == {
+        "train",
+        "validation",
+        "test",
+    }
+    assert project.prompts.count() == 120
+
+
+@given(text=st.text(min_size=1))
+def test_the_split_of_one_turn_is_that_of_its_key(text):
+    turn = Message(role="user", content=text.replace("\r\n", "\n").strip() or "x")
+    assert split_of_prompt([turn]) == split_of(prompt_key([turn]))
+    later = [turn, Message(role="assistant", content=text), Message(role="user", content=text)]
+    assert split_of_prompt(later) == split_of_prompt([turn])
+
+
+ODD = [
+    "  a  ",
+    "a\r\nb\r\n",
+    "\ta\n",
+    "\u00a0a\u00a0",
+    "e\u0301",
+    "\ufeffa",
+    "a\u2028b\u2029",
+    "ﬁ",
+    "\x0ba\x1f",
+]
+
+
+def test_texts_survive_the_database_and_a_snapshot_byte_for_byte(project):
+    rows = [
+        {"prompt": odd + " Why?\r\n", "chosen": odd, "rejected": f"{odd}!", "n": n}
+        for n, odd in enumerate(ODD)
+    ]
+    taken(project, *rows)
+    stored = list(read(freeze_snapshot(project).artifact.path))
+    found = {(json.loads(r["messages"])[0]["content"], r["chosen"], r["rejected"]) for r in stored}
+    assert found == {(row["prompt"], row["chosen"], row["rejected"]) for row in rows}
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(*rows):
+        path = tmp_path / "rows.jsonl"
+        path.write_text(
+            "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows)
+        )
+        return path
+
+    return write
+
+
+def command(project, path, *options):
+    out, err = io.StringIO(), io.StringIO()
+    call_command("import_feedback", str(project), str(path), *options, stdout=out, stderr=err)
+    return out.getvalue(), err.getvalue()
+
+
+def test_the_command_names_what_it_does_not_use_and_may_only_look(project, file):
+    path = file({"prompt": WHY, "chosen": "x", "rejected": "y", "margin": 2}, several("x", "y"))
+    said, _ = command(project, path, "--dry-run")
+    assert "1 margin" in said
+    assert "Columns that are not used" in said
+    assert "1 prompts and 2 answers would be added" in said
+    assert not project.prompts.exists()
+
+
+def test_the_command_makes_tasks_when_asked(project, file):
+    path = file(several("x", "y", "z"))
+    said, _ = command(
+        project, path, "--as", "tasks", "--labels-per-task", "3", "--pairs-per-prompt", "2"
+    )
+    assert "2 tasks" in said
+    assert set(Task.objects.values_list("need", flat=True)) == {3}
+
+
+def test_the_command_leaves_bad_rows_out_and_lists_them(project, file):
+    path = file({"prompt": WHY}, "{\n", {"prompt": " "}, tree(reply("a", 1.5), reply("b", 0.0)))
+    with pytest.raises(CommandError, match="--leave-bad-rows-out"):
+        command(project, path)
+    assert not project.prompts.exists()
+    said, errors = command(project, path, "--leave-bad-rows-out")
+    assert "Bad rows left out: 3" in said
+    assert [line.partition(":")[0] for line in errors.splitlines()] == [
+        "line 2",
+        "line 3",
+        "line 4",
+    ]
+    assert list(Completion.objects.values_list("key", flat=True)) == ["b"]
+
+
+def test_a_dry_run_makes_no_project(db, file):
+    command("Fresh", file({"prompt": WHY}), "--dry-run", "--create")
+    assert not Project.objects.exists()
+
+
+def test_a_prompt_typed_here_keeps_its_spaces(client, project):
+    client.force_login(a_user(project, Role.RESEARCHER))
+    url = reverse("prompts", args=[project.pk])
+    client.post(url, {"text": "  indented\r\ncode \r\n"})
+    assert project.prompts.get().text == "  indented\ncode \n"
+    client.post(url, {"text": " \r\n "})
+    client.post(url, {"text": "  Indented\ncode \n"})
+    assert project.prompts.count() == 1

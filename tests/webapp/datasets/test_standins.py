@@ -1,0 +1,247 @@
+"""Our own exports read back: the same pairs, sides and strengths, by people who cannot sign in."""
+
+from collections import Counter
+from uuid import uuid4
+
+import pytest
+from django.urls import reverse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pytest_django.asserts import assertContains
+
+from tests.factories import (
+    a_completion,
+    a_label,
+    a_project,
+    a_prompt,
+    a_ranking,
+    a_user,
+    some_tasks,
+)
+from tests.faults.ledger import miscounted
+from webapp.accounts.models import User
+from webapp.datasets.exports import TEXT_FORMS, write_folder, zipped
+from webapp.datasets.imports.formats import GUESS
+from webapp.datasets.imports.reading import read
+from webapp.datasets.intake import Become, Plan, take_in
+from webapp.datasets.services import freeze_snapshot
+from webapp.datasets.snapshots import labels_of
+from webapp.datasets.standins import HERE
+from webapp.labeling.models import Label, Task
+from webapp.labeling.services import create_compare_tasks
+from webapp.projects.models import Role, Split
+
+FORMS = list(TEXT_FORMS)
+
+
+def exported(project, folder, text="conversational"):
+    """The zip of an export of what the project holds now."""
+    folder = folder / f"out-{uuid4().hex[:8]}"
+    for _ in write_folder(folder, freeze_snapshot(project), "trl_preference", text):
+        continue
+    return zipped(folder)
+
+
+def held(path):
+    steps = read(path, GUESS, limit=10_000_000)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def brought(project, path):
+    reading = held(path)
+    assert reading.refusals == []
+    return take_in(project, reading, Plan(Become.PREFERENCES))
+
+
+def pairs_of(project):
+    """All pairs of a project, as often as there are, with how many people gave each kind."""
+    artifact = freeze_snapshot(project).artifact
+    pairs = [pair for split in Split.values for pair in labels_of(artifact, split)]
+    said = Counter(
+        (p.prompt.key, p.chosen, p.rejected, p.strength, p.left_won, p.group)
+        for p in pairs
+        if p.kind == "pair" and p.chosen != p.rejected
+    )
+    people = Counter(p.annotator for p in pairs if p.kind == "pair" and p.left_won is not None)
+    return said, sorted(people.values())
+
+
+def labelled(project, number=6):
+    """Tasks answered by two people, once with each strength and side."""
+    people = [a_user(project, Role.ANNOTATOR) for _ in range(2)]
+    for place, task in enumerate(some_tasks(project, number, need=2)):
+        for turn, person in enumerate(people):
+            choice = [1, 2, 3, 5, 6, 7][(place + turn) % 6]
+            a_label(task, choice, annotator=person)
+    return people
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_an_export_comes_back_as_the_same_pairs(project, tmp_path, text):
+    labelled(project)
+    a_ranking(a_prompt(project), 0, 1, 1, 2)
+    into = a_project()
+    path = exported(project, tmp_path, text)
+    added = brought(into, path)
+    assert (added.labels, added.preferences, miscounted()) == (12, 5, 0)
+    assert pairs_of(into) == pairs_of(project)
+    keys = [dict(p.prompts.values_list("key", "split")) for p in (project, into)]
+    assert keys[0] == keys[1]
+    assert exported(into, tmp_path, text).exists()
+
+
+def test_a_second_import_of_an_export_adds_nothing(project, tmp_path):
+    labelled(project)
+    into, path = a_project(), exported(project, tmp_path)
+    brought(into, path)
+    before = Label.objects.count(), Task.objects.count(), User.objects.count()
+    assert brought(into, path).labels == 0
+    assert before == (Label.objects.count(), Task.objects.count(), User.objects.count())
+
+
+def test_an_export_adds_nothing_where_it_was_made(project, tmp_path):
+    labelled(project)
+    added = brought(project, exported(project, tmp_path))
+    assert (added.prompts, added.completions, added.labels) == (0, 0, 0)
+    assert added.left_out == {HERE: 12}
+
+
+def test_labels_of_several_people_share_a_task_with_their_sides(project, tmp_path):
+    labelled(project, 1)
+    into = a_project()
+    brought(into, exported(project, tmp_path))
+    (task,) = into.tasks.all()
+    assert (task.need, task.taken, task.done) == (2, 2, 2)
+    for label in task.labels.all():
+        assert (label.assignment.left, label.assignment.right) == (label.left, label.right)
+        assert (label.counted, label.imported) == (True, True)
+
+
+def test_two_labels_of_one_person_about_equal_words_are_both_kept(project, tmp_path):
+    prompt, ann = a_prompt(project), a_user(project, Role.ANNOTATOR)
+    for _ in range(2):
+        pair = a_completion(prompt, "x"), a_completion(prompt, "y")
+        create_compare_tasks(project, [pair], need=1)
+    for task, choice in zip(project.tasks.order_by("pk"), (1, 7), strict=True):
+        a_label(task, choice, annotator=ann)
+    into = a_project()
+    path = exported(project, tmp_path)
+    assert (brought(into, path).labels, into.tasks.count(), miscounted()) == (2, 2, 0)
+    assert pairs_of(into) == pairs_of(project)
+    assert brought(into, path).labels == 0
+
+
+def test_a_label_takes_a_free_place_of_a_task_that_is_there(project, tmp_path):
+    labelled(project, 1)
+    into, path = a_project(), exported(project, tmp_path)
+    take_in(into, held(path), Plan(Become.TASKS, need=3))
+    if not into.tasks.exists():  # its prompt is kept for testing
+        pair = list(into.prompts.get().completions.all())
+        create_compare_tasks(into, [pair], need=3)
+    brought(into, path)
+    task = into.tasks.get()
+    assert (task.need, task.taken, task.done, miscounted()) == (3, 2, 2, 0)
+
+
+def test_who_stands_in_cannot_sign_in_and_is_no_member(project, tmp_path):
+    labelled(project)
+    into = a_project()
+    brought(into, exported(project, tmp_path))
+    people = User.objects.filter(labels__task__project=into).distinct()
+    assert {person.shown_name for person in people} == {"a1", "a2"}
+    for person in people:
+        assert not person.is_active
+        assert not person.has_usable_password()
+        assert not person.memberships.exists()
+
+
+def test_a_name_in_a_file_is_never_a_persons_account(project, tmp_path):
+    into, victims = a_project(), [a_user(username=name) for name in ("a1", "a2")]
+    labelled(project, 1)
+    brought(into, exported(project, tmp_path))
+    assert not any(victim.labels.exists() for victim in victims)
+
+
+def test_pseudonyms_of_two_projects_are_two_people(project, tmp_path):
+    labelled(project, 1)
+    path = exported(project, tmp_path)
+    brought(a_project(), path)
+    brought(a_project(), path)
+    assert User.objects.filter(first_name="a1").count() == 2
+
+
+def test_imported_labels_are_marked_in_the_table(client, project, tmp_path):
+    labelled(project, 1)
+    into = a_project()
+    brought(into, exported(project, tmp_path))
+    client.force_login(a_user(into, Role.RESEARCHER))
+    assertContains(client.get(reverse("labeling:labels", args=[into.pk])), "imported</span>")
+
+
+TEXT = st.text(max_size=6).map(lambda text: text.replace("\0", "")) | st.sampled_from(
+    ["", " ", "a ", " a", "a\r\n", "\u2028", "\u00a0", "e\u0301", "\n\nHuman: a"]
+)
+QUESTION = (TEXT | st.just("\n\nHuman: Hi\n\nAssistant:")).filter(str.strip)
+ACTS = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # prompt
+        TEXT,
+        TEXT,
+        st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), min_size=1, max_size=3),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def played(project, questions, acts):
+    """Labels of three people about answers of any words."""
+    people = [a_user(project, Role.ANNOTATOR) for _ in range(3)]
+    prompts = [a_prompt(project, question) for question in dict.fromkeys(questions)]
+    for number, left, right, labels in acts:
+        prompt = prompts[number % len(prompts)]
+        pair = [a_completion(prompt, text) for text in (left or "-", right or "-")]
+        for completion, text in zip(pair, (left, right), strict=True):
+            type(completion).objects.filter(pk=completion.pk).update(text=text)
+        create_compare_tasks(project, [pair], need=3)
+        task = Task.objects.filter(first=min(c.pk for c in pair)).first()
+        for person, choice in dict(labels).items() if task else ():
+            a_label(task, choice, annotator=people[person])
+
+
+@pytest.mark.once
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", FORMS)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(questions=st.lists(QUESTION, min_size=1, max_size=3), acts=ACTS)
+def test_whatever_was_said_comes_back(tmp_path, text, questions, acts):
+    comes_back(tmp_path, text, questions, acts)
+
+
+@pytest.mark.prove
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", FORMS)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(questions=st.lists(QUESTION, min_size=1, max_size=3), acts=ACTS)
+def test_whatever_was_said_comes_back_of_many(tmp_path, text, questions, acts):
+    comes_back(tmp_path, text, questions, acts)
+
+
+def comes_back(tmp_path, text, questions, acts):
+    """Export, import, freeze: the same pairs; and a second import adds nothing."""
+    project, into = a_project(), a_project()
+    played(project, questions, acts)
+    if not any(label.chosen for label in Label.objects.filter(task__project=project)):
+        return
+    if freeze_snapshot(project).pairs == 0:
+        return
+    path = exported(project, tmp_path, text)
+    brought(into, path)
+    assert pairs_of(into)[0] == pairs_of(project)[0]
+    assert miscounted() == 0
+    added = brought(into, path)
+    assert (added.prompts, added.completions, added.labels, added.preferences) == (0, 0, 0, 0)
