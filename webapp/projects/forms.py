@@ -79,7 +79,7 @@ class PromptForm(forms.Form):
 
     def clean_text(self) -> str:
         """The text; one that is there already is refused kindly, spaces at its ends aside."""
-        text = self.cleaned_data["text"]
+        text = self.cleaned_data["text"].rstrip()  # nobody means the lines after the last word
         alike = self.project.prompts.alike(text) | self.project.prompts.alike(text.strip())
         if (there := alike.first()) is not None:
             raise forms.ValidationError(

@@ -317,11 +317,11 @@ def test_a_dry_run_makes_no_project(db, file):
     assert not Project.objects.exists()
 
 
-def test_a_prompt_typed_here_keeps_its_spaces(client, project):
+def test_a_prompt_typed_here_keeps_its_indentation(client, project):
     client.force_login(a_user(project, Role.RESEARCHER))
     url = reverse("prompts", args=[project.pk])
     client.post(url, {"text": "  indented\r\ncode \r\n"})
-    assert project.prompts.get().text == "  indented\ncode \n"
+    assert project.prompts.get().text == "  indented\ncode"
     client.post(url, {"text": " \r\n "})
     client.post(url, {"text": "  Indented\ncode \n"})
     assert project.prompts.count() == 1

@@ -96,8 +96,7 @@ def _text(file: io.BufferedReader, head: bytes) -> tuple[str, Iterator[Row]]:
     value = json_lines.value_of(first)
     named = isinstance(value, str) and value in tables.KNOWN  # one column, its name quoted
     if (named or isinstance(value, BadRow)) and (separator := tables.separator_of(first)):
-        between = tables.SEPARATORS[separator]
-        return f"a table with {between} between its columns", tables.rows_of(file, separator)
+        return tables.SEPARATORS[separator], tables.rows_of(file, separator)
     begins = first[:1]
     if begins in (b"[", b"{") and json_documents.begins(head, value):
         title = "a JSON array" if begins == b"[" else "a JSON document"

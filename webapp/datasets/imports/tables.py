@@ -15,7 +15,7 @@ from webapp.datasets.imports.json_lines import LONGEST_LINE, Row
 from webapp.datasets.imports.prompts import ASKING
 from webapp.datasets.imports.rows import BadRow
 
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+SEPARATORS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV"}
 KNOWN = {*ASKING, *TALKS, "chosen", "rejected"}
 NESTED = {*LISTS, *TALKS, "messages", "models", "scores", "ranks"}  # JSON in a cell
 MOST_COLUMNS = 10_000
