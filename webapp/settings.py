@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "csp",
     "webapp.accounts",
     "webapp.projects",
+    "webapp.rendering",
     "webapp.registry",
     "webapp.runs",
     "webapp.labeling",

@@ -22,6 +22,7 @@ class User(AbstractUser):
     simulated = models.BooleanField(default=False)
     sessions_ended = models.IntegerField(default=0)  # how often all sessions were ended at once
     label_keys = models.JSONField(default=dict)  # labeling.keys: what this person has changed
+    raw_view = models.BooleanField(default=False)  # prefers texts as they were written
 
     @property
     def shown_name(self) -> str:

@@ -34,6 +34,11 @@ def join(project: Project, user: User, role: str) -> Membership:
     return membership
 
 
+def prefer_raw_view(user: User, *, raw: bool) -> None:
+    """Keep whether this person sees texts as they were written."""
+    User.objects.filter(pk=user.pk).update(raw_view=raw)
+
+
 @transaction.atomic
 def change_role(membership: Membership, role: str) -> None:
     """Change what a member may do; raises AccountError for the project's last admin."""

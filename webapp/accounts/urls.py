@@ -9,6 +9,7 @@ app_name = "accounts"
 urlpatterns: list[URLPattern] = [
     path("setup/<str:token>/", views.setup, name="setup"),
     path("join/<str:token>/", views.invitation, name="invitation"),
+    path("preferences/raw/", views.raw_view, name="raw_view"),
     path("reset/<str:token>/", views.reset, name="reset"),
 ]
 # Nobody signs up and nothing is mailed, so these are all; allauth wants the names without ours.

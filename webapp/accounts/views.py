@@ -2,14 +2,15 @@
 
 from django.contrib import messages
 from django.contrib.auth import login
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import SetPasswordForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from webapp.accounts import links
+from webapp.accounts import links, services
 from webapp.accounts.errors import AccountError
 from webapp.accounts.forms import AccountForm
 from webapp.accounts.models import OneTimeLink
@@ -100,3 +101,11 @@ def _spent(request: HttpRequest, purpose: str) -> HttpResponse:
 def forgotten(request: HttpRequest) -> HttpResponse:
     """What to do about a lost password; nothing is mailed."""
     return render(request, "accounts/forgotten.html")
+
+
+@login_required
+@require_POST
+def raw_view(request: HttpRequest) -> HttpResponse:
+    """Keep which view of texts this person prefers."""
+    services.prefer_raw_view(request.user, raw=request.POST.get("raw") == "1")
+    return HttpResponse(status=204)

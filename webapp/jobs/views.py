@@ -14,6 +14,7 @@ from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import cancel_job
 from webapp.projects.access import project_for
+from webapp.rendering.services import rendered
 
 
 def job_for(request: HtmxRequest, project_id: int, job_id: int) -> Job:
@@ -22,6 +23,12 @@ def job_for(request: HtmxRequest, project_id: int, job_id: int) -> Job:
     job = get_object_or_404(jobs, pk=job_id)
     job.project = project_for(request.user, project_id, can=JOB_KINDS[job.kind].can)
     return job
+
+
+def previewed(job: Job) -> list[str]:
+    """The texts of the rows that an import shows before it takes them in."""
+    rows = (job.result or {}).get("first", [])
+    return [text for row in rows for text in (row.get("prompt"), row.get("shown")) if text]
 
 
 @login_required
@@ -36,6 +43,7 @@ def detail(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
         "kind": kind,
         "outcome": f"jobs/{kind.template}.html",
         "form": kind.form(job) if job.state == State.DONE else None,
+        "renderings": rendered(previewed(job)),
     }
     response = render_page(request, "jobs/detail.html", context, partial="job")
     if request.htmx and job.is_final:

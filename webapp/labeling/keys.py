@@ -30,6 +30,8 @@ KEYS = (
     Key("down", "j", "Scroll both answers down"),
     Key("up", "k", "Scroll both answers up"),
     Key("together", "s", "Scroll both answers together, or each by itself"),
+    Key("raw", "r", "The texts as they were written, or rendered; kept for you"),
+    Key("context", "c", "Fold earlier turns, or show them"),
     Key("guidelines", "g", "Guidelines"),
     Key("help", "?", "These keys"),
 )

@@ -1,5 +1,6 @@
 """Counts of labelling, for pages."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
@@ -25,6 +26,13 @@ class Progress(NamedTuple):
     extras: int  # current, not counted
     simulated: int  # current, by simulated annotators
     annotators: int
+
+
+def texts_of(cards: Iterable[Assignment]) -> Iterator[str]:
+    """All that these cards show."""
+    for card in cards:
+        yield from (turn["content"] for turn in card.task.prompt.messages)
+        yield from (card.left.text, card.right.text)
 
 
 def waiting_for(project: Project, annotator: User) -> int:

@@ -34,6 +34,7 @@ from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.scripts import in_words, is_program, is_script
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
+from webapp.rendering.services import rendered
 
 ROWS = 50  # of a page of a table
 ANSWER = ("assignment", "client_id", "choice", "rationale", "flags", "visible_ms")
@@ -225,6 +226,7 @@ def _context(request: HttpRequest, project: Project, cards: list[Assignment]) ->
     return {
         "project": project,
         "cards": cards,
+        "renderings": rendered([*queries.texts_of(cards), project.guidelines]),
         "scale": [step._replace(key=keys[f"choose-{step.value}"]) for step in SCALE],
         "flags": FLAGS,
         "reasons": SKIP_REASONS,
@@ -303,10 +305,12 @@ def labels(request: HtmxRequest, project_id: int) -> HttpResponse:
     found = Label.objects.of_project(project).standing(chosen.get("show", ""))
     found = found.by(annotator=chosen.get("annotator"), kind=chosen.get("by", ""))
     context = _table(request, project, found) | {"form": form}
+    answers = [answer.text for row in context["page"] for answer in (row.left, row.right)]
+    context["renderings"] = rendered(answers)
     return render_page(request, "labeling/labels.html", context, partial="rows")
 
 
-def _table(request: HttpRequest, project: Project, found: QuerySet[Any]) -> dict[str, object]:
+def _table(request: HttpRequest, project: Project, found: QuerySet[Any]) -> dict[str, Any]:
     """One page of rows, what its links keep of the address, and the counts above it."""
     kept = request.GET.copy()
     kept.pop("page", None)

@@ -14,6 +14,7 @@ from webapp.errors import Refusal
 from webapp.htmx import HtmxRequest, is_key, render_page
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
+from webapp.rendering.services import rendered
 from webapp.rounds import plans, queries, services
 from webapp.rounds.comparison import MOST, compared
 from webapp.rounds.config import PRESETS
@@ -102,11 +103,13 @@ def detail(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse
     standing = queries.standing(
         get_object_or_404(queries.with_parts(project.rounds.all()), pk=round_id)
     )
+    evaluation = evaluation_of(standing.evaluation, request.GET)
     context = {
         "project": project,
         "standing": standing,
         "eta": eta_seconds(standing.now.run) if standing.now else None,
-        "evaluation": evaluation_of(standing.evaluation, request.GET),
+        "evaluation": evaluation,
+        "renderings": rendered(evaluation.texts if evaluation else []),
         "settings": [(part, described(part.run.kind, part.run.config)) for part in standing.parts],
     }
     response = render_page(request, "rounds/detail.html", context, partial="live")

@@ -145,6 +145,11 @@ class Evaluation(NamedTuple):
         """What the addresses of other pages keep."""
         return f"order={self.order}&"
 
+    @property
+    def texts(self) -> list[str]:
+        """All completions of the page's samples."""
+        return [text for each in self.page for text in (each.sample.before, each.sample.after)]
+
 
 def evaluation_of(run: Run | None, query: Mapping[str, str]) -> Evaluation | None:
     """What an evaluation found, with a page of its samples in the order asked for; None before its end."""

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 from django.contrib import messages
@@ -17,11 +18,12 @@ from webapp.htmx import HtmxRequest, is_key, render_page
 from webapp.machine import programs
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
+from webapp.rendering.services import rendered
 from webapp.runs import queries, waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.charts import charts_for, table_of
 from webapp.runs.described import agent_title, agents, described, findings, receipts_of, tables
-from webapp.runs.measures import evaluation_of
+from webapp.runs.measures import Evaluation, evaluation_of
 from webapp.runs.missing import missing_for
 from webapp.runs.models import FINAL, Run, Worker
 from webapp.runs.outlook import outlook
@@ -116,11 +118,13 @@ def start_from(request: HtmxRequest, project: Project, form: StartForm) -> Run |
 def detail(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
     """One run; while it is not over its state refreshes itself."""
     run = run_for(request, project_id, run_id, with_history)
-    context = {"project": run.project, "run": run, "actions": actions_for(run).items()}
+    context: dict[str, Any] = {"project": run.project, "run": run}
+    context["actions"] = actions_for(run).items()
     context |= {"eta": queries.eta_seconds(run), "reason": waiting.waiting_reason(run)}
     context["receipts"] = receipts_of(run.summary)
     if not request.htmx or request.htmx.history_restore_request:
         context |= evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
+        context["renderings"] = rendered(texts_of(context["samples"], context["evaluation"]))
     response = render_page(request, "runs/detail.html", context, partial="live")
     if request.htmx and run.is_final:
         response["HX-Refresh"] = "true"  # results have come: the whole page is another one
@@ -151,6 +155,12 @@ def run_for(
     """The run, if the person may see it; otherwise it is not found."""
     project = project_for(request.user, project_id, can=can)
     return get_object_or_404(related(project.runs.all()), pk=run_id)
+
+
+def texts_of(samples: list[queries.SamplePair], evaluation: Evaluation | None) -> list[str]:
+    """All completions that the page shows."""
+    drawn = [sample.completion for pair in samples for _, sample in pair.sides if sample]
+    return drawn + (evaluation.texts if evaluation else [])
 
 
 def evidence(run: Run) -> dict[str, object]:

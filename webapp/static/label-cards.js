@@ -1,6 +1,7 @@
 // The cards in the page: one is shown, the next ones wait hidden behind it.
 import * as put from "./label-answer.js";
 import * as seen from "./label-seen.js";
+import { arrange } from "./label-views.js";
 
 const $ = (id) => document.getElementById(id);
 const [cards, dock, notice] = [$("cards"), $("dock"), $("label-notice")];
@@ -20,6 +21,7 @@ export function say(words) {
 // Bring a card to the front, with what was put in for it before.
 function show(card, before) {
   for (const other of cards.children) other.hidden = other !== card;
+  arrange(card);
   if ($("view-b").checked) $("view-a").checked = true;
   put.begin(card, before);
 }

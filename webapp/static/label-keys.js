@@ -1,5 +1,7 @@
 // Keys of the label page. None fires while somebody types, or behind an open sheet. The character decides
 // where it is one of ours; only where it is none, as on a Cyrillic or Greek keyboard, the place of the key.
+import { toggleContext, toggleRaw } from "./label-views.js";
+
 const $ = (id) => document.getElementById(id);
 const TYPING = "textarea, select, [contenteditable], input:not([type=checkbox], [type=radio])";
 const REPEATING = new Set(["down", "up"]);
@@ -69,6 +71,8 @@ export function listen({ chosen, decide, repeat, undo, skip }) {
     down: () => scroll(0.5),
     up: () => scroll(-0.5),
     together: () => { together = !together; },
+    raw: toggleRaw,
+    context: toggleContext,
   };
   for (const choice of "01234567") acts[`choose-${choice}`] = () => decide(choice);
   const ours = Object.fromEntries(Object.entries(chosen).map(([action, key]) => [key, action]));

@@ -1,4 +1,4 @@
-"""How numbers, times and model output are shown."""
+"""How numbers, times and differences are shown."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from webapp import diffs, markdown
+from webapp import diffs
 
 register = template.Library()
 
@@ -82,12 +82,6 @@ def filesize(size: int) -> str:
             return f"{value:.0f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
-
-
-@register.filter(is_safe=True)
-def rendered(text: str) -> SafeString:
-    """Model output as safe HTML."""
-    return markdown.render(text)
 
 
 @register.simple_tag

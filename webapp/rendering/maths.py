@@ -1,0 +1,200 @@
+r"""Maths: TeX between `\(…\)`, `\[…\]`, `$$…$$` and, by a careful rule, `$…$`, as MathML.
+
+A pair of single `$` is maths only where all of this holds, so that prices and variables are text:
+the first stands behind neither a letter, a digit, a `\` nor another `$`; the last before neither a
+letter nor a digit; between them, on one line, no white space at the ends and no other `$`; and what is
+between is one letter, or holds `^`, `_` or a command (`\pi`), or is letters, digits and operators with both
+among them, no word of three letters, and no digit first unless there is a `=` too. `$5 and $6` never is.
+
+Formulas are untrusted: no macros, bounded length and depth, and of what the converter makes only the
+elements and attributes below are kept. A formula that would lose a letter, a digit or a sign, or that the
+converter does not know, is shown as written.
+"""
+
+import re
+from collections import Counter
+from functools import lru_cache
+from html import escape, unescape
+from unicodedata import normalize
+from xml.etree.ElementTree import Element
+
+from latex2mathml.converter import Converter
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+
+LONGEST = 2000  # characters of a formula
+DEPTH = 25  # braces within braces
+ENDS = {r"\(": r"\)", r"\[": r"\]", "$$": "$$", "$": "$"}
+DEFINES = re.compile(
+    r"\\(?:[gex]?def|let|(?:re|provide)?new|renew|provide|Declare|verb|href|url|style|class)"
+)
+NUMBERED = re.compile(r"\\(begin|end)\{(align|equation|gather|alignat|multline)\}")
+COMMENT = re.compile(r"(?<!\\)%")
+UNSEEN = re.compile(
+    r"\\(?:begin|end)\s*\{[a-zA-Z]+\*?\}(?:\{[lcr|\s]*\})?|\\(?:left|right)\s*\.|\\[a-zA-Z]+|\\."
+)
+COUNTED = re.compile(r"[^\W_]|[=+<>!?;:,/*]")
+VARIABLE = LETTER = re.compile("[A-Za-z]")
+PLAIN = re.compile(r"[A-Za-z0-9=+<>()|,/*.!' -]*[A-Za-z0-9)|!']")
+WORD = re.compile("[A-Za-z]{3}")
+POWER = re.compile(r"\\|^[^ ]*[=^]")
+OPERATOR = re.compile(r"[=+<>()|/-]")
+COMMAND = re.compile(r"[\^_]|\\[A-Za-z]")
+TAGS = {
+    "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mfrac", "msqrt", "mroot", "msub", "msup",
+    "msubsup", "munder", "mover", "munderover", "mtable", "mtr", "mtd", "mstyle", "menclose",
+}  # fmt: skip
+YES_OR_NO = re.compile("true|false")
+LENGTH = re.compile(r"[0-3](?:\.\d{1,4})?em")
+ATTRIBUTES = {
+    "display": re.compile("block"),
+    "displaystyle": YES_OR_NO,
+    "scriptlevel": re.compile("[0-2]"),
+    "stretchy": YES_OR_NO,
+    "fence": YES_OR_NO,
+    "separator": YES_OR_NO,
+    "accent": YES_OR_NO,
+    "movablelimits": YES_OR_NO,
+    "form": re.compile("prefix|infix|postfix"),
+    "minsize": LENGTH,
+    "maxsize": LENGTH,
+    "width": LENGTH,
+    "linethickness": re.compile("0(?:pt|em)?"),
+    "mathvariant": re.compile("normal"),
+}
+# What MathML's core lacks, as classes of our own.
+CLASSES = {
+    ("columnalign", "left"): "l",
+    ("columnalign", "right"): "r",
+    ("notation", "box"): "box",
+    ("notation", "updiagonalstrike"): "strike",
+    ("notation", "downdiagonalstrike"): "strike",
+    ("mathvariant", "bold"): "b",
+    ("mathvariant", "bold-italic"): "b",
+}
+
+
+def inline(state: StateInline, silent: bool) -> bool:
+    """A formula in a line; one that cannot be converted is one piece of text."""
+    start = state.pos
+    opener = _opener(state.src, start)
+    if opener is None:
+        return False
+    limit = min(state.posMax, start + LONGEST)
+    end = state.src.find(ENDS[opener], start + len(opener), limit)
+    if end < 0:
+        return False
+    tex, after = state.src[start + len(opener) : end], end + len(ENDS[opener])
+    if not tex.strip() or (opener == "$" and not _careful(state.src, start, tex, after)):
+        return False
+    made = mathml(tex, block=opener in {r"\[", "$$"})
+    token = state.push("maths" if made else "text", "", 0)
+    token.content, token.info = state.src[start:after], made
+    state.pos = after
+    return True
+
+
+def _opener(text: str, pos: int) -> str | None:
+    """What opens a formula here."""
+    return next((each for each in ENDS if text.startswith(each, pos)), None)
+
+
+def _careful(text: str, start: int, tex: str, after: int) -> bool:
+    """Whether a pair of single dollars is maths, by the rule above."""
+    before, behind = text[start - 1 : start], text[after : after + 1]
+    if before.isalnum() or before in {"\\", "$"} or behind.isalnum() or behind == "$":
+        return False
+    if tex != tex.strip() or "\n" in tex:
+        return False
+    if COMMAND.search(tex):
+        return not tex[0].isdigit() or bool(POWER.search(tex))
+    return bool(VARIABLE.fullmatch(tex)) or _formula(tex)
+
+
+def _formula(tex: str) -> bool:
+    """Whether it is letters, digits and operators, and neither words nor a price."""
+    if not PLAIN.fullmatch(tex) or WORD.search(tex) or tex.count("(") != tex.count(")"):
+        return False
+    priced = tex[0].isdigit() and "=" not in tex
+    return bool(LETTER.search(tex) and OPERATOR.search(tex)) and not priced
+
+
+def block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A formula on lines of its own, whatever its lines begin with, up to a blank one."""
+    begin = state.bMarks[start] + state.tShift[start]
+    opener = state.src[begin : begin + 2]
+    if opener not in {r"\[", "$$"} or state.is_code_block(start):
+        return False
+    line = start
+    while not state.src[begin : state.eMarks[line]][2:].rstrip().endswith(ENDS[opener]):
+        line += 1
+        if line >= end or state.isEmpty(line) or state.eMarks[line] - begin > LONGEST:
+            return False
+        if state.sCount[line] < state.blkIndent:
+            return False
+    source = state.getLines(start, line + 1, state.blkIndent, False).strip()
+    made = mathml(source[2:-2], block=True)
+    if not made or ENDS[opener] in source[2:-2]:
+        return False
+    if not silent:
+        state.line = line + 1
+        token = state.push("maths", "", 0)
+        token.content, token.info, token.block = source, made, True
+    return True
+
+
+@lru_cache(maxsize=256)
+def mathml(tex: str, *, block: bool = False) -> str:
+    """The formula as MathML of which nothing runs, loads or hides; empty where that cannot be."""
+    if len(tex) > LONGEST or _depth(tex) > DEPTH or DEFINES.search(tex):
+        return ""
+    plain = NUMBERED.sub(r"\\\1{\2*}", COMMENT.sub(r"\\%", tex))
+    try:
+        tree = Converter(display="block" if block else "inline").convert_to_element(plain)
+        made = "".join(_clean(tree, tex))
+    except Exception:
+        return ""
+    return made if _faithful(plain, "".join(map(_text, tree.iter()))) else ""
+
+
+def _depth(tex: str) -> int:
+    deepest = depth = 0
+    for brace in re.findall(r"[{}]|\\left|\\begin|\\right|\\end", tex):
+        depth += 1 if brace in {"{", r"\left", r"\begin"} else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+class UnknownElementError(ValueError):
+    """The converter made something that is not shown."""
+
+
+def _clean(element: Element, tex: str = "") -> list[str]:
+    """The element anew, of known tags, attributes and escaped text alone."""
+    if element.tag not in TAGS:
+        raise UnknownElementError(element.tag)
+    tag = "mrow" if element.tag == "menclose" else element.tag
+    kept = [
+        f' {name}="{value}"'
+        for name, value in element.attrib.items()
+        if name in ATTRIBUTES and ATTRIBUTES[name].fullmatch(value)
+    ]
+    if named := " ".join(filter(None, map(CLASSES.get, element.attrib.items()))):
+        kept.append(f' class="{named}"')
+    if tex:
+        kept.append(f' alttext="{escape(tex)}"')
+    inner = [part for child in element for part in _clean(child)]
+    return [f"<{tag}{''.join(kept)}>", escape(_text(element)), *inner, f"</{tag}>"]
+
+
+def _text(element: Element) -> str:
+    return unescape(element.text or "")
+
+
+def _faithful(tex: str, shown: str) -> bool:
+    """Whether every letter, digit and sign of the source is shown, and no digit that is not there."""
+    if "\\" in shown:
+        return False  # a command that the converter does not know
+    wanted = Counter(COUNTED.findall(normalize("NFKC", UNSEEN.sub(" ", tex))))
+    there = Counter(COUNTED.findall(normalize("NFKC", shown)))
+    return not wanted - there and not any(sign.isdigit() for sign in there - wanted)

@@ -1,0 +1,71 @@
+"""Text as it was written: every character in its place, those that are not seen made visible."""
+
+import re
+from collections.abc import Iterator
+from html import escape
+from itertools import count
+
+PART = 8000  # characters that are laid out together, in a text that is longer
+MARKS = 1000  # that one text gets; beyond, spaces have none and controls are written as a code
+# Never seen, or seen elsewhere than they stand: controls, fillers, tags, what changes the direction.
+HIDDEN = (
+    "\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f"
+    "\\u200b\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb\\ud800-\\udfff"
+    "\\U0001d173-\\U0001d17a\\U000e0000-\\U000e0fff"
+)
+# Seen in what they join, and alone not at all.
+JOINER = "\\u200c\\u200d\\u200e\\u200f\\ufe00-\\ufe0f"
+FLAG = "\\U0001f3f4[\\U000e0061-\\U000e007a\\U000e0030-\\U000e0039]+\\U000e007f"
+WORDLESS = "\\x00-\\x7f\\xa0"
+SUSPECT = re.compile(f"{FLAG}|([{HIDDEN}])")
+UNSEEN = re.compile(
+    f"(?P<flag>{FLAG})|(?P<control>[{HIDDEN}]|(?:(?<=[{WORDLESS}])|^)[{JOINER}]+|[{JOINER}]+(?=[{WORDLESS}]|$))"
+    "|(?P<space>[ \\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\t]+$|[ ]{2,}|\\t+|[\\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000])",
+    re.MULTILINE,
+)
+
+
+def hidden(text: str) -> str:
+    """The first character that nobody would see, by its code; empty where there is none."""
+    found = next((each[1] for each in SUSPECT.finditer(text) if each[1] and each[1] != "\r"), "")
+    return f"U+{ord(found):04X}" if found else ""
+
+
+def written(text: str) -> str:
+    """The text as HTML that shows it as it is."""
+    number = count()
+
+    def mark(found: re.Match[str]) -> str:
+        room = next(number) < MARKS
+        if found["control"]:
+            return _controls(found[0], room=room)
+        return f"<i class=s>{found[0]}</i>" if room and not found["flag"] else found[0]
+
+    return "".join(f"<pre dir=auto>\n{UNSEEN.sub(mark, part)}</pre>" for part in _parts(text))
+
+
+def _controls(text: str, *, room: bool) -> str:
+    """Each character as its code, with itself beside it while there is room."""
+    if not room:
+        return "".join(f"[U+{ord(each):04X}]" for each in text)
+    return "".join(f"<i class=u data-c={ord(each):04X}>{_itself(each)}</i>" for each in text)
+
+
+def _itself(character: str) -> str:
+    """What a page can hold of it."""
+    if character == "\r":
+        return "&#13;"  # a page's own reader would make it a line break
+    return "\ufffd" if character == "\0" or "\ud800" <= character <= "\udfff" else character
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The text, escaped, in parts that end with a line."""
+    safe = escape(text, quote=False)
+    start = 0
+    while len(safe) - start > 2 * PART:
+        end = safe.find("\n", start + PART)
+        if end < 0:
+            break
+        yield safe[start : end + 1]
+        start = end + 1
+    yield safe[start:]
