@@ -164,9 +164,9 @@ class Writer:
 
     def _fence(self, token: Token) -> None:
         self.markers.update(token.markup * 2)
-        if token.info.strip():
+        if info := token.info.strip(" \t"):
             self.parts.append("<div class=lang>")
-            self._say(token.info.strip())
+            self._say(info)
             self.parts.append("</div>")
         self.shown.append("\n")
         self._code(token.content, (token.info.split() or [""])[0])

@@ -85,7 +85,7 @@ def inline(state: StateInline, silent: bool) -> bool:
     if end < 0:
         return False
     tex, after = state.src[start + len(opener) : end], end + len(ENDS[opener])
-    if not tex.strip() or (opener == "$" and not _careful(state.src, start, tex, after)):
+    if not _is_formula(state.src, start, tex, after):
         return False
     made = mathml(tex, block=opener in {r"\[", "$$"})
     token = state.push("maths" if made else "text", "", 0)
@@ -99,10 +99,21 @@ def _opener(text: str, pos: int) -> str | None:
     return next((each for each in ENDS if text.startswith(each, pos)), None)
 
 
+def _is_formula(text: str, start: int, tex: str, after: int) -> bool:
+    """Whether what stands between the two ends may be one."""
+    if not tex.strip():
+        return False
+    if text[start] != "$":
+        return True
+    if "$" in {text[start - 1 : start], text[after : after + 1]} or "$" in tex:
+        return False
+    return text[start + 1] == "$" or _careful(text, start, tex, after)
+
+
 def _careful(text: str, start: int, tex: str, after: int) -> bool:
     """Whether a pair of single dollars is maths, by the rule above."""
     before, behind = text[start - 1 : start], text[after : after + 1]
-    if before.isalnum() or before in {"\\", "$"} or behind.isalnum() or behind == "$":
+    if before.isalnum() or before == "\\" or behind.isalnum():
         return False
     if tex != tex.strip() or "\n" in tex:
         return False
@@ -126,13 +137,13 @@ def block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if opener not in {r"\[", "$$"} or state.is_code_block(start):
         return False
     line = start
-    while not state.src[begin : state.eMarks[line]][2:].rstrip().endswith(ENDS[opener]):
+    while not state.src[begin : state.eMarks[line]][2:].rstrip(" \t").endswith(ENDS[opener]):
         line += 1
         if line >= end or state.isEmpty(line) or state.eMarks[line] - begin > LONGEST:
             return False
         if state.sCount[line] < state.blkIndent:
             return False
-    source = state.getLines(start, line + 1, state.blkIndent, False).strip()
+    source = state.getLines(start, line + 1, state.blkIndent, False).strip(" \t\n")
     made = mathml(source[2:-2], block=True)
     if not made or ENDS[opener] in source[2:-2]:
         return False

@@ -13,7 +13,7 @@ It departs from CommonMark wherever that takes away what is not a marker of some
 import re
 
 from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock, code, heading, paragraph
+from markdown_it.rules_block import StateBlock, code, heading
 from markdown_it.rules_inline import StateInline, backtick
 from markdown_it.rules_inline.state_inline import Delimiter
 
@@ -25,6 +25,8 @@ INLINES = ["text", "escape", "backticks", "strikethrough", "emphasis", "link", "
 MEANING = re.compile(r"[\\`*~\[<$]")  # the characters at which something can begin
 RUN = re.compile(r"\*+|~+")
 ESCAPE = re.compile(r"\\[!-/:-@\[-`{-~]")
+BEGINS = re.compile(r"[#>*+\-`~|$\\\d_]")  # what a block can begin with
+TABLE = re.compile(r"[|:-]")
 HASHES = re.compile(r"#+[ \t]*")
 BEFORE = re.compile(r"[\s(\[{\"'“‘«‹„¡¿—–:,;>|*~$-]|[^\x00-\x7f]")  # a word can begin after it
 FIRST = re.compile(r"[\w\"'“‘«‹„¡¿(\[{`$\\<#@&+*~]|[^\x00-\x7f]")
@@ -39,19 +41,41 @@ def block_of(state: StateBlock) -> str:
 
 def whole_paragraph(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """A paragraph with all its white space."""
-    paragraph(state, start, end, silent)
-    state.tokens[-2].content = block_of(state).rstrip("\n")
+    enclosing, state.parentType = state.parentType, "paragraph"
+    line = start + 1
+    while line < state.lineMax and not state.isEmpty(line) and not _stops(state, line):
+        line += 1
+    state.parentType, state.line = enclosing, line
+    state.push("paragraph_open", "p", 1).map = [start, line]
+    inner = state.push("inline", "", 0)
+    inner.map, inner.children = [start, line], []
+    inner.content = block_of(state).rstrip("\n")
+    state.push("paragraph_close", "p", -1)
     return True
 
 
+def _stops(state: StateBlock, line: int) -> bool:
+    """Whether another block begins here; most lines begin with what no block begins with."""
+    if not BEGINS.match(state.src, state.bMarks[line] + state.tShift[line]):
+        below = line + 1
+        if below >= state.lineMax or not TABLE.match(
+            state.src, state.bMarks[below] + state.tShift[below]
+        ):
+            return False
+    if state.sCount[line] - state.blkIndent > 3 or state.sCount[line] < 0:
+        return False  # continues the paragraph, indented or without the `>` of its quote
+    rules = state.md.block.ruler.getRules("paragraph")
+    return any(rule(state, line, state.lineMax, True) for rule in rules)
+
+
 def whole_heading(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A heading with the `#` that close it."""
-    if not heading(state, start, end, silent):
+    """A heading with the `#` that close it; one without words is text."""
+    begin = state.bMarks[start] + state.tShift[start]
+    words = HASHES.sub("", state.src[begin : state.eMarks[start]], count=1)
+    if not words.strip() or not heading(state, start, end, silent):
         return False
     if not silent:
-        begin = state.bMarks[start] + state.tShift[start]
-        line = state.src[begin : state.eMarks[start]]
-        state.tokens[-2].content = HASHES.sub("", line, count=1)
+        state.tokens[-2].content = words
     return True
 
 

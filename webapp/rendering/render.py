@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from hashlib import sha256
+from html import unescape
 from typing import NamedTuple
 from unicodedata import normalize
 
@@ -14,6 +15,7 @@ from webapp.rendering.written import hidden
 VERSION = 1  # of what is made of a text: one more whenever that changes
 NEWLINE = re.compile(r"\r\n?")
 NOT_WORDS = re.compile(r"[\W_]+")
+SPACES = re.compile(r"[ \t\n]+")
 TAG = re.compile(r"<[^>]*>")
 ALIKE = re.compile(
     r"[\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]+"
@@ -59,12 +61,12 @@ def loss(source: str, writer: Writer) -> str:
         return BLANK
     if NOT_WORDS.sub("", source) != NOT_WORDS.sub("", shown):
         return LOST
-    was, is_ = Counter("".join(source.split())), Counter("".join(shown.split()))
+    was, is_ = Counter(SPACES.sub("", source)), Counter(SPACES.sub("", shown))
     return LOST if is_ - was or (was - is_) - writer.markers else ""
 
 
 def look(html: str, text: str) -> str:
     """A digest of how it looks; alike for two texts that a person cannot tell apart."""
-    seen = TAG.sub(lambda tag: tag[0].split(" ")[0], html) if html else text
+    seen = unescape(TAG.sub(lambda tag: tag[0].split(" ")[0], html)) if html else text
     # Where a line breaks is seen, how many spaces there are is not.
     return sha256(ALIKE.sub("", normalize("NFKC", seen)).encode("utf-8", "replace")).hexdigest()

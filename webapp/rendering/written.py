@@ -19,7 +19,7 @@ FLAG = "\\U0001f3f4[\\U000e0061-\\U000e007a\\U000e0030-\\U000e0039]+\\U000e007f"
 WORDLESS = "\\x00-\\x7f\\xa0"
 SUSPECT = re.compile(f"{FLAG}|([{HIDDEN}])")
 UNSEEN = re.compile(
-    f"(?P<flag>{FLAG})|(?P<control>[{HIDDEN}]|(?:(?<=[{WORDLESS}])|^)[{JOINER}]+|[{JOINER}]+(?=[{WORDLESS}]|$))"
+    f"(?P<flag>{FLAG})|(?P<control>[{HIDDEN}]|(?:(?<=[{WORDLESS}])|^)(?!\ufe0f\u20e3)[{JOINER}]+)"
     "|(?P<space>[ \\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\t]+$|[ ]{2,}|\\t+|[\\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000])",
     re.MULTILINE,
 )

@@ -1,0 +1,208 @@
+"""What is judged is what was written: nothing of a text is lost where it is rendered."""
+
+import re
+from html import unescape
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.webapp.rendering.oracle import text_of, unshown
+from tests.webapp.rendering.texts import DATA, MISSING, made_up, real
+from webapp.rendering.render import render
+from webapp.rendering.written import written
+
+SHARE = 0.05  # of real texts that may be shown as written by themselves
+here = pytest.mark.skipif(not DATA.is_dir(), reason=MISSING)
+
+
+def faults(texts):
+    """Texts of which something is lost, and how many were shown as written by themselves."""
+    found, raw = [], 0
+    for text in texts:
+        made = render(text)
+        raw += not made.html
+        fault = unshown(text, made.html) if made.html else ""
+        if fault or text_of(written(text)) != text:
+            found.append((text, fault or "the raw view is another text"))
+    return found, raw
+
+
+def seen(text):
+    """The text of its rendering, without the elements."""
+    return unescape(re.sub("<[^>]*>", "", re.sub("</(p|pre)>(?=<)", "\n", render(text).html)))
+
+
+def test_every_character_of_made_up_texts_appears_in_order():
+    assert faults(map(made_up, range(600)))[0] == []
+
+
+@pytest.mark.prove
+def test_every_character_of_twenty_thousand_texts_appears_in_order():
+    assert faults(map(made_up, range(20_000)))[0] == []
+
+
+@here
+def test_every_character_of_real_texts_appears_in_order():
+    found, raw = faults(texts := real()[::8])
+    assert found == []
+    assert raw <= SHARE * len(texts)
+
+
+@here
+@pytest.mark.prove
+def test_every_character_of_all_real_texts_appears_in_order():
+    found, raw = faults(texts := real())
+    print(f"{raw} of {len(texts)} shown as written by themselves")
+    assert len(texts) > 2000
+    assert found == []
+    assert raw <= SHARE * len(texts)
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0")))
+def test_the_raw_view_is_the_text_whatever_it_holds(text):
+    assert text_of(written(text)) == text
+
+
+@settings(max_examples=40)
+@given(st.lists(st.from_regex(r"[ \t]*[a-z,.]+([ \t]{1,4}[a-z,.]+){0,3}[ \t]*", fullmatch=True)))
+def test_indentation_and_spaces_within_lines_stay(lines):
+    text = "\n".join(lines)
+    if text.strip():
+        assert seen(text).split("\n") == text.split("\n")
+
+
+PLAIN = [
+    "__init__", "a*b*c", "C:\\_x", "&lt;b&gt;", "2*3*4", "snake_case and _private_", "*.py *.js", "**/*.py and **/*.js",
+    "two  spaces", "f(*args, **kwargs)", "[1]: https://e.org", "[a][b]", "![alt](https://e.org/i.png)", "<tag>", "<!-- c -->",
+    "a <b>b</b>", "#tag", "C# and F#", "\\*not\\*", "a\\\nb", "a  \nb", "___", "$5 and $6", "x\n===", "Foo\n-", "*", "https://e.org/a_b_c*d*e",
+    "&nbsp;&#65;", "1\\. a", "~x~ and ~~~~", "2**3**4", "char *p, *q;",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_what_is_no_markup_is_shown_to_the_letter(text):
+    made = render(text)
+    shown = seen(text) if made.html else text_of(written(text))
+    assert shown == text
+    assert not re.search("<(em|strong|del|code|a|h1|img|b|ul|math)\\b", made.html)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("1969. Apollo 11 landed", ["1969."]),
+        ("1. a\n3. b\n7. c", ["1.", "3.", "7."]),
+        ("7) x\n7) y", ["7)", "7)"]),
+        ("01. a\n02. b", ["01.", "02."]),
+        ("0. a", ["0."]),
+        ("1. a\n\n   5. b\n2. c", ["1.", "5.", "2."]),
+        ("> 4. a\n>\n> 9. b", ["4.", "9."]),
+        ("999999999. a", ["999999999."]),
+    ],
+)
+def test_lists_keep_the_numbers_that_were_written(text, numbers):
+    assert re.findall('<span class="n">([^<]*)</span>', render(text).html) == numbers
+    assert unshown(text, render(text).html) == ""
+
+
+@pytest.mark.parametrize("depth", [2, 9, 19])
+@pytest.mark.parametrize("mark", ["> ", "- ", ">", "1. "])
+def test_nesting_is_kept(mark, depth):
+    text = mark * depth + "deep"
+    made = render(text).html
+    assert len(re.findall("<(?:blockquote|li)\\b", made)) == depth
+    assert unshown(text, made) == ""
+
+
+@pytest.mark.parametrize("depth", [21, 60, 5000])
+@pytest.mark.parametrize("mark", [">", "> ", "- ", "1. ", "* - "])
+def test_nesting_that_is_not_rendered_is_shown_as_written(mark, depth):
+    made = render(mark * depth + "deep")
+    assert made.html == ""
+    assert made.why
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "- ", "---", "```", "> ", "\u200b", " ", "\n\n", "\u00a0", "#", "***"]
+)
+def test_a_text_of_which_nothing_would_be_seen_says_so(text):
+    made = render(text)
+    assert made.html == "" or seen(text).strip()
+    assert made.html or made.why
+
+
+UNSEEN = [
+    "\u202e",
+    "\u2066",
+    "\u200b",
+    "\ufeff",
+    "\x0c",
+    "\x00",
+    "\x85",
+    "\u2028",
+    "\U000e0041",
+    "\u3164",
+    "\xad",
+]
+
+
+@pytest.mark.parametrize("character", UNSEEN)
+def test_characters_that_are_not_seen_are_marked(character):
+    made = render(f"pay{character}load")
+    assert f"U+{ord(character):04X}" in made.why
+    assert f"data-c={ord(character):04X}>" in written(f"pay{character}load")
+
+
+def test_joined_emoji_flags_and_letters_are_no_secret():
+    for text in (
+        "👩‍👩‍👧 ❤️",
+        "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "می‌خواهم",
+    ):
+        assert render(text).html
+        assert "class=u" not in written(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("* a", "- a"), ("***\nx", "---\nx"), ("a b", "a  b"), ("a b", "a\u00a0b"), ("ab", "a\u200bb"), ("a", "a\n"),
+        ("a\nb", "a\r\nb"), ("*a*", "*a* "), ("é", "e\u0301"), ("# a", "#  a"), ("```\na\n```", "~~~\na\n~~~"),
+    ],
+)  # fmt: skip
+def test_texts_that_look_alike_have_one_look(one, other):
+    if one != other:
+        assert (
+            bool(render(one).html) != bool(render(other).html)
+            or render(one).look == render(other).look
+        )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("&lt;b&gt;", "<b>"), ("**a**", "a"), ("1. a", "2. a"), ("a", "b"), ("\\*", "*x")],
+)
+def test_texts_that_look_different_have_not(one, other):
+    assert render(one).look != render(other).look
+
+
+def test_paragraphs_have_a_direction_of_their_own():
+    made = render("שלום.\n\n- world\n\n| a | ב |\n|-|-|\n| c | ד |\n\n# כן").html
+    assert len(re.findall('dir="auto"', made)) == len(re.findall("<(?:p|li|th|td|h1)\\b", made))
+    assert written("שלום.").startswith("<pre dir=auto>")
+
+
+def test_code_keeps_its_language_and_all_it_holds():
+    made = render('```python title="x"\n\n  def f(a):  # c\n\treturn "*a*"\n```').html
+    assert 'python title="x"' in unescape(made)
+    assert '<span class="k">def</span>' in made
+    assert (
+        unescape(re.sub("<[^>]*>", "", made.split("<pre>")[1]))
+        == '\n  def f(a):  # c\n\treturn "*a*"'
+    )
+
+
+def test_a_table_whose_rows_are_longer_than_its_head_is_shown_as_written():
+    assert render("|a|b|\n|-|-|\n|1|2|").html
+    assert render("|a|b|\n|-|-|\n|1|2|3|").why
