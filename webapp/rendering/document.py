@@ -10,8 +10,10 @@ from markdown_it.token import Token
 from webapp.rendering import maths
 from webapp.rendering.bounds import ELEMENTS
 from webapp.rendering.colours import WHOLE, coloured
+from webapp.rendering.pieces import PIECE, parts, pieces, weight
 
 PART = 8000  # characters of HTML that are laid out together, in a text that is longer
+PIECE_OPEN = "<span class=piece>"
 DIRECTED = "dir=auto"
 BLOCKS = {
     "paragraph_open": f"<p {DIRECTED}>",
@@ -65,6 +67,7 @@ class Writer:
         self.shown: list[str] = []
         self.markers: Counter[str] = Counter()
         self.coloured = 0
+        self.weighs: int | None = None  # of the piece that is written, in a long line
         self.numbers: list[int] = []  # the next number of each open list
 
     def html(self, tokens: list[Token]) -> str:
@@ -91,16 +94,42 @@ class Writer:
         self.shown.append(text)
 
     def _inline(self, token: Token) -> None:
+        self.weighs = 0 if weight(token.content) > 2 * PIECE else None
+        self.parts.append("" if self.weighs is None else PIECE_OPEN)
         for child in token.children or []:
+            self._make_room(child)
             if (writes := getattr(self, f"_{child.type}", None)) is not None:
                 writes(child)
             else:
                 self.parts.append(SPANS[child.type])
                 self.markers.update(child.markup)
+        self.parts.append("" if self.weighs is None else "</span>")
+        self.weighs = None
         self.shown.append("\n")
 
+    def _make_room(self, token: Token) -> None:
+        """Begin a new piece of a long line before what is not within another element."""
+        if self.weighs is None:
+            return
+        weighs = len(token.info) + weight(token.content)
+        if token.type != "text" and not token.level and token.nesting >= 0:
+            self._cut(weighs)
+        elif token.type != "text" or token.level:
+            self.weighs += weighs
+
+    def _cut(self, weighs: int) -> None:
+        if self.weighs and self.weighs + weighs > PIECE:
+            self.parts.append(f"</span>{PIECE_OPEN}")
+            self.weighs = 0
+        self.weighs = (self.weighs or 0) + weighs
+
     def _text(self, token: Token) -> None:
-        self._say(token.content)
+        if self.weighs is None or token.level:
+            self._say(token.content)
+            return
+        for part in parts(token.content):
+            self._cut(weight(part))
+            self._say(part)
 
     def _code_inline(self, token: Token) -> None:
         self.parts.append("<code>")
@@ -176,11 +205,11 @@ class Writer:
 
     def _code(self, code: str, language: str) -> None:
         self.parts.append("<pre><code>")
-        pieces = None
+        tokens = None
         if language and self.coloured + len(code) <= WHOLE:
             self.coloured += len(code)
-            pieces = coloured(code.rstrip("\n"), language)
-        for kind, text in pieces or [("", code.rstrip("\n"))]:
+            tokens = coloured(code.rstrip("\n"), language)
+        for kind, text in tokens or _plain(code.rstrip("\n")):
             self.parts.append(f"<span class={kind}>" if kind else "")
             self._say(text)
             self.parts.append("</span>" if kind else "")
@@ -203,6 +232,13 @@ class Writer:
     def _lines_of(self, token: Token) -> str:
         first, last = token.map or (0, 0)
         return "\n".join(self.lines[first:last])
+
+
+def _plain(code: str) -> list[tuple[str, str]]:
+    """Code without colours, in pieces where it is long."""
+    if weight(code) <= 2 * PIECE:
+        return [("", code)]
+    return [("piece", each) for each in pieces(code)]
 
 
 def _tag(token: Token) -> str:

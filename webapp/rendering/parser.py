@@ -11,11 +11,13 @@ It departs from CommonMark wherever that takes away what is not a marker of some
 """
 
 import re
+from collections.abc import Iterator
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock, code, heading
 from markdown_it.rules_inline import StateInline, backtick
 from markdown_it.rules_inline.state_inline import Delimiter
+from markdown_it.token import Token
 
 from webapp.rendering import links, maths
 
@@ -27,10 +29,25 @@ RUN = re.compile(r"\*+|~+")
 ESCAPE = re.compile(r"\\[!-/:-@\[-`{-~]")
 BEGINS = re.compile(r"[#>*+\-`~|$\\\d_]")  # what a block can begin with
 TABLE = re.compile(r"[|:-]")
+MARKUP = re.compile(r"[\\`*~\[<$]|^[ \t]*[#>*+\-`~|$\\\d_:]|^(?: {4}| {0,3}\t)", re.MULTILINE)
+BLANK = re.compile(r"(?:^[ \t]*\n)+|^[ \t]+\Z", re.MULTILINE)
 HASHES = re.compile(r"#+[ \t]*")
 BEFORE = re.compile(r"[\s(\[{\"'“‘«‹„¡¿—–:,;>|*~$-]|[^\x00-\x7f]")  # a word can begin after it
 FIRST = re.compile(r"[\w\"'“‘«‹„¡¿(\[{`$\\<#@&+*~]|[^\x00-\x7f]")
 AFTER = re.compile(r"[\s)\]}\"'”’»›.,;:!?…—–<|*~$-]|[^\x00-\x7f]")
+
+
+def read(text: str) -> list[Token]:
+    """The text's tokens; one without any character that could be markup is paragraphs."""
+    return PARSER.parse(text, {}) if MARKUP.search(text) else list(_paragraphs(text))
+
+
+def _paragraphs(text: str) -> Iterator[Token]:
+    for words in filter(None, (each.strip("\n") for each in BLANK.split(text))):
+        yield Token("paragraph_open", "p", 1)
+        child = Token("text", "", 0, content=words)
+        yield Token("inline", "", 0, content=words, children=[child], level=1)
+        yield Token("paragraph_close", "p", -1)
 
 
 def block_of(state: StateBlock) -> str:

@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from webapp.rendering.bounds import TOO_MUCH, beyond
 from webapp.rendering.document import Writer, too_many
-from webapp.rendering.parser import PARSER
+from webapp.rendering.parser import read
 from webapp.rendering.written import hidden
 
 VERSION = 1  # of what is made of a text: one more whenever that changes
@@ -40,7 +40,7 @@ def render(text: str) -> Rendered:
     if why := _unrendered(plain):
         return Rendered("", why, look("", text))
     writer = Writer(plain)
-    html = writer.html(PARSER.parse(plain, {}))
+    html = writer.html(read(plain))
     why = TOO_MUCH if too_many(html) else loss(plain, writer)
     return Rendered("" if why else html, why, look("" if why else html, text))
 

@@ -1,11 +1,11 @@
 """Text as it was written: every character in its place, those that are not seen made visible."""
 
 import re
-from collections.abc import Iterator
 from html import escape
 from itertools import count
 
-PART = 8000  # characters that are laid out together, in a text that is longer
+from webapp.rendering.pieces import pieces
+
 MARKS = 1000  # that one text gets; beyond, spaces have none and controls are written as a code
 # Never seen, or seen elsewhere than they stand: controls, fillers, tags, what changes the direction.
 HIDDEN = (
@@ -41,7 +41,11 @@ def written(text: str) -> str:
             return _controls(found[0], room=room)
         return f"<i class=s>{found[0]}</i>" if room and not found["flag"] else found[0]
 
-    return "".join(f"<pre dir=auto>\n{UNSEEN.sub(mark, part)}</pre>" for part in _parts(text))
+    made = (
+        f"<pre dir=auto>\n{UNSEEN.sub(mark, escape(part, quote=False))}</pre>"
+        for part in pieces(text)
+    )
+    return "".join(made)
 
 
 def _controls(text: str, *, room: bool) -> str:
@@ -56,16 +60,3 @@ def _itself(character: str) -> str:
     if character == "\r":
         return "&#13;"  # a page's own reader would make it a line break
     return "\ufffd" if character == "\0" or "\ud800" <= character <= "\udfff" else character
-
-
-def _parts(text: str) -> Iterator[str]:
-    """The text, escaped, in parts that end with a line."""
-    safe = escape(text, quote=False)
-    start = 0
-    while len(safe) - start > 2 * PART:
-        end = safe.find("\n", start + PART)
-        if end < 0:
-            break
-        yield safe[start : end + 1]
-        start = end + 1
-    yield safe[start:]

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from tests.webapp.rendering.oracle import text_of, unshown
 from tests.webapp.rendering.texts import DATA, MISSING, made_up, real
+from webapp.rendering.document import Writer
+from webapp.rendering.parser import MARKUP, PARSER, read
 from webapp.rendering.render import render
 from webapp.rendering.written import written
 
@@ -201,6 +203,22 @@ def test_code_keeps_its_language_and_all_it_holds():
         unescape(re.sub("<[^>]*>", "", made.split("<pre>")[1]))
         == '\n  def f(a):  # c\n\treturn "*a*"'
     )
+
+
+@pytest.mark.parametrize("join", [" ", "\n", "\n\n", ""])
+@pytest.mark.parametrize("word", ["word", "*word*", "שלום", "\\(x\\)", "`a`"])
+def test_a_long_text_in_pieces_is_the_same_text(word, join):
+    text = join.join([word] * 3000)
+    made = render(text).html
+    assert made == "" or unshown(text, made) == ""
+    assert made == "" or 'class="piece"' in made or 'class="part"' in made
+    assert text_of(written(text)) == text
+
+
+@given(st.text(st.sampled_from("ab .\n\t"), max_size=30))
+def test_text_without_markup_is_read_as_the_parser_would(text):
+    if text.strip() and not MARKUP.search(text):
+        assert Writer(text).html(read(text)) == Writer(text).html(PARSER.parse(text, {}))
 
 
 def test_a_table_whose_rows_are_longer_than_its_head_is_shown_as_written():
