@@ -23,12 +23,12 @@ function remember() {
 
 const shown = () => cards.querySelector("article:not([hidden])");
 
-// Bring a card into the views this person chose; two answers that look alike stay as they were written.
+// Bring a card into the views this person chose.
 export function arrange(card) {
   const button = card.querySelector("[data-raw-switch]");
   if (!button) return;
   button.setAttribute("aria-pressed", raw);
-  card.classList.toggle("as-written", raw || "alike" in card.dataset);
+  card.classList.toggle("as-written", raw);
   const earlier = card.querySelector(".earlier");
   if (earlier) earlier.open = !folded;
 }

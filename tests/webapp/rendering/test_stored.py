@@ -110,7 +110,7 @@ def test_both_views_are_in_the_page(project, ana, client):
 def test_two_answers_that_look_alike_but_differ_are_shown_as_written(project, ana, client):
     some_tasks(project, 1, texts=("* a", "- a"))
     page = client.get(reverse("labeling:label", args=[project.pk])).content.decode()
-    assert "as-written" in page
+    assert "data-alike" in page
     assert "look alike but differ" in page
 
 
