@@ -33,7 +33,7 @@ export function putBack(card, before) {
 }
 
 // Show the next card if none is shown; the keyboard stays in the same region. Without one, say why.
-export function settle({ count, failing, trouble }) {
+export function settle({ count = 0, failing = false, trouble = null } = {}) {
   const next = cards.firstElementChild;
   if (!shown() && next) show(next);
   if (!next) seen.leave();
