@@ -299,8 +299,9 @@ def test_nothing_is_claimed_while_it_would_be_lost(job, project, small_disk, set
     assert (again(job).state, again(run).state) == ("queued", "queued")
 
 
-def test_a_run_that_waits_for_room_keeps_its_attempts(project, small_disk, settings):
-    run = run_at(a_run(project), state="interrupted", reason="disk_full", attempts=2)
+@pytest.mark.parametrize("reason", ["disk_full", "worker_lost"])
+def test_a_run_that_waits_for_room_keeps_its_attempts(project, small_disk, settings, reason):
+    run = run_at(a_run(project), state="interrupted", reason=reason, attempts=2)
     settings.VAR = settings.STORE = small_disk
     fill(small_disk)
     for _ in range(5):

@@ -13,6 +13,8 @@ import psutil
 import pytest
 from django.conf import settings
 
+from tests import disks
+from webapp.guard import Log
 from webapp.machine import keeper as module
 from webapp.machine import programs
 from webapp.machine.keeper import LOOPS, Keeper, StackError, pause_after
@@ -167,9 +169,21 @@ def test_a_lost_folder_of_logs_is_made_again(kept):
 
 def test_a_log_that_cannot_be_written_stops_nothing(var, keeper):
     (var / "logs").write_text("a file where the folder is to be")
-    keeper.start("other", *PYTHON, PAIR)
-    until(lambda: len(family(keeper, "other")) == 3)
+    talks = "import pathlib, sys, time\nfor n in range(10**6):\n  print(n, flush=True)\n  "
+    talks += "pathlib.Path(sys.argv[1]).write_text(str(n))\n  time.sleep(0.01)"
+    keeper.start("other", *PYTHON, talks, str(var / "said"))
+    until(lambda: (var / "said").exists() and (var / "said").read_text() > "3")
     keeper.check()
+
+
+def test_a_log_on_a_full_disk_says_what_it_lost_when_there_is_room(small_disk):
+    log = Log(small_disk / "web.log")
+    disks.fill(small_disk)
+    log.write(b"lost\n" * 4000)
+    disks.empty(small_disk)
+    log.write(b"kept\n")
+    said = (small_disk / "web.log").read_text()
+    assert "bytes could not be logged here]\nkept\n" in said
 
 
 def test_a_stopped_program_ends_with_the_others(kept, monkeypatch):

@@ -197,6 +197,7 @@ def test_a_reader_that_went_away_ends_nothing_and_the_address_stays(var, port):
         end = time.monotonic() + PATIENCE
         while not stack.web_answers(f"http://127.0.0.1:{port}"):
             assert time.monotonic() < end, run.said()
+        assert keeps(run, "tend")
         with socket.create_connection(("127.0.0.1", port)):  # a browser that stays open
             run.seen = psutil.Process(run.process.pid).children(recursive=True)
             run.process.send_signal(signal.SIGINT)
@@ -204,6 +205,20 @@ def test_a_reader_that_went_away_ends_nothing_and_the_address_stays(var, port):
     assert in_time_wait(port)
     with started(var, "--port", str(port)) as again:
         again.until(f"Attune is on http://127.0.0.1:{port}")
+
+
+def keeps(run, name):
+    """Whether a program of the stack is started again when it is killed."""
+    stack_ = psutil.Process(run.process.pid)
+    guard = next(guard for guard in stack_.children() if f"{name}.log" in str(guard.cmdline()))
+    guard.children()[0].kill()
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and run.process.poll() is None:
+        guards = [each for each in stack_.children() if each.status() != psutil.STATUS_ZOMBIE]
+        if any(f"{name}.log" in str(each.cmdline()) and each != guard for each in guards):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def in_time_wait(port):
