@@ -188,23 +188,49 @@ def test_a_signal_ends_every_program(var, port, number):
         assert run.process.returncode == 0
 
 
-def test_a_reader_that_went_away_ends_nothing_and_the_address_stays(var, port):
-    """What `stack | head` does; then a restart finds its port though sockets are in TIME-WAIT."""
+def test_a_reader_that_went_away_ends_nothing(var, port):
+    """What `stack | head` does: the next line finds nobody who reads it."""
     reading, writing = os.pipe()
     with started(var, "--port", str(port), stdout=writing) as run:
         os.close(reading)
         os.close(writing)
-        end = time.monotonic() + PATIENCE
-        while not stack.web_answers(f"http://127.0.0.1:{port}"):
-            assert time.monotonic() < end, run.said()
+        answers(run, port)
         assert keeps(run, "tend")
+
+
+@pytest.mark.prove
+def test_a_restart_keeps_its_address(var, port):
+    with started(var, "--port", str(port)) as run:
+        run.until("Attune is on")
         with socket.create_connection(("127.0.0.1", port)):  # a browser that stays open
-            run.seen = psutil.Process(run.process.pid).children(recursive=True)
             run.process.send_signal(signal.SIGINT)
             assert not run.left()
     assert in_time_wait(port)
     with started(var, "--port", str(port)) as again:
         again.until(f"Attune is on http://127.0.0.1:{port}")
+
+
+def test_what_a_stop_leaves_in_time_wait_does_not_hold_a_port(port):
+    with closing(stack_like(port)) as server:
+        browser = socket.create_connection(("127.0.0.1", port))
+        server.accept()[0].close()  # the server ends first, so its side waits
+        assert browser.recv(1) == b""
+        browser.close()
+    assert in_time_wait(port)
+    assert stack.free_port(port) == port
+
+
+def stack_like(port):
+    """A server that binds as gunicorn does."""
+    return socket.create_server(("127.0.0.1", port))
+
+
+def answers(run, port):
+    """Wait until the web of this stack answers."""
+    end = time.monotonic() + PATIENCE
+    while not stack.web_answers(f"http://127.0.0.1:{port}"):
+        assert time.monotonic() < end, run.said()
+        time.sleep(0.05)
 
 
 def keeps(run, name):
