@@ -9,7 +9,6 @@ import hashlib
 import os
 import secrets
 import sys
-import tempfile
 from pathlib import Path
 
 import dj_database_url
@@ -50,12 +49,15 @@ def secret_key(folder: Path) -> str:
 
 
 def broker_socket(folder: Path) -> Path:
-    """The broker's socket in the folder, or elsewhere when its path is too long for a socket."""
+    """The broker's socket in the folder, or elsewhere when its path is too long for a socket.
+
+    All programs find the same one, whatever TMPDIR each of them was given.
+    """
     path = folder / "broker.sock"
     if len(str(path)) < 100:
         return path
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"attune-{name}.sock"
+    return Path("/tmp") / f"attune-{name}.sock"  # noqa: S108 - its name is the folder's hash
 
 
 BASE_DIR = Path(__file__).resolve().parent.parent

@@ -3,12 +3,14 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 import redis
 
 from webapp import stack
+from webapp.settings import broker_socket
 
 OWN = shutil.which("redis-server") or shutil.which("valkey-server")
 SERVERS = {"bundled": stack.bundled_broker(), "the machine's own": OWN}
@@ -68,6 +70,18 @@ def test_a_broker_starts_beside_files_that_no_broker_can_read(started, var, serv
     for name in ("appendonlydir/appendonly.aof.manifest", "dump.rdb", "appendonly.aof"):
         (var / name).write_bytes(os.urandom(200))
     assert started(server).ping()
+
+
+@pytest.mark.parametrize("length", [10, 90, 4000])
+def test_every_program_finds_the_same_socket_whatever_its_tmpdir(monkeypatch, tmp_path, length):
+    folder = Path("/") / ("v" * length)
+    found = set()
+    for place in ("one", "other"):
+        (tmp_path / place).mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / place))
+        found.add(broker_socket(folder))
+    assert len(found) == 1
+    assert len(str(found.pop())) < 104  # what a socket's path may hold, on any system
 
 
 @pytest.mark.parametrize("server", SERVERS)
