@@ -1,6 +1,7 @@
 """`manage.py stack` itself: how it starts, under which settings, and what ends it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ TEAM = {
     "http_proxy": "http://127.0.0.1:9",
     "ALL_PROXY": "http://127.0.0.1:9",
 }
+SERVERS = {"DATABASE_URL", "REDIS_URL"}  # of its own, in a proof below
 PROXIED = {
     "Host": "attune.example",
     "X-Forwarded-Proto": "https",
@@ -144,6 +146,13 @@ def test_the_settings_of_a_team_start_and_a_proxy_reaches_them(var, port):
         assert make_admin(client, run).status_code == 302
         client.cookies.clear()
         assert sign_in(client, "ada", "glad-tidings-9").headers["Location"] == "/"
+
+
+def test_every_documented_way_of_serving_is_started_here():
+    text = (settings.BASE_DIR / "docs" / "operations.md").read_text()
+    section = text.split("## Serving a team")[1].split("\n## ")[0]
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE))
+    assert documented == {name for name in TEAM if name.startswith("ATTUNE_")} | SERVERS
 
 
 @pytest.mark.prove
