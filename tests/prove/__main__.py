@@ -14,7 +14,7 @@ NOTHING_COLLECTED = 5  # pytest's exit status
 
 def listed() -> str:
     """The parts, what each shows and about how long it takes."""
-    rows = (f"  {name:20} {part.minutes:3} min  {part.title}" for name, part in PARTS.items())
+    rows = (f"  {name:12} {part.minutes:3} min  {part.title}" for name, part in PARTS.items())
     return "\n".join(["make prove PART=… runs one of", *rows])
 
 

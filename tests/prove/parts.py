@@ -1,14 +1,11 @@
 """The long proofs in parts of at most 45 minutes on two cores, each of them by its name."""
 
-import sys
 from typing import NamedTuple
 
 PYTEST = ("-m", "pytest", "-m", "prove", "--timeout", "1800")
 STORM = ("-m", "tests.faults.chaos")
 KEEPER = (*STORM, "--part", "keeper")
 SHORT = ("--minutes", "1", "--every", "3", "--seed", "1")
-CONVERGENCE = ("-m", "tests.prove.convergence", "--target")
-POSTGRES = ("-m", "tests.postgres", sys.executable)
 
 
 class Command(NamedTuple):
@@ -76,20 +73,12 @@ PARTS: dict[str, Part] = {
             Command((*KEEPER, "--without", "keeper"), must_fail=True),
         ),
     ),
-    **{
-        f"convergence-{target}": Part(
-            f"every divergence comes to a target: {words}",
-            45,
-            (),
-            (Command((*CONVERGENCE, target)),),
-        )
-        for target, words in {
-            "reward": "a reward",
-            "hard": "a hard constraint",
-            "moment": "wished means",
-            "hybrid": "all at once",
-        }.items()
-    },
+    "convergence": Part(
+        "every divergence comes to every target, by the real loop",
+        35,
+        (),
+        (Command(("-m", "tests.prove.convergence")),),
+    ),
 }
 
 
