@@ -127,9 +127,9 @@ def web_worker(machine: Machine) -> None:
     machine.program("web").children()[0].kill()
 
 
-def guard(machine: Machine) -> None:
-    """SIGKILL for the guard of a worker instead of the worker."""
-    machine.guard("worker").kill()
+def guard(name: str) -> Callable[[Machine], None]:
+    """A fault: SIGKILL for the guard of a program instead of the program."""
+    return lambda machine: machine.guard(name).kill()
 
 
 def another_broker(machine: Machine) -> None:
@@ -162,7 +162,8 @@ FAULTS: dict[str, Callable[[Machine], None]] = {
     "kill broker": program("broker"),
     "another broker": another_broker,
     "kill worker": program("worker"),
-    "kill a worker's guard": guard,
+    "kill a worker's guard": guard("worker"),
+    "kill the web's guard": guard("web"),
     "kill worker-short": program("worker-short"),
     "kill tend": program("tend"),
     "kill web": program("web"),
