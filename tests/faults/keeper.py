@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -85,17 +85,16 @@ class Machine:
 
     def program(self, name: str) -> psutil.Process:
         """A program itself, as soon as it runs."""
-        if not until(lambda: self._programs(name), GOES_ON_IN):
-            raise RuntimeError(f"{name} does not run.")
-        return self._programs(name)[0]
+        found: list[psutil.Process] = []
+        until(lambda: found.extend(self._programs(name)) or found, GOES_ON_IN)
+        return found[0]
 
-    def _programs(self, name: str) -> list[psutil.Process]:
+    def _programs(self, name: str) -> Iterator[psutil.Process]:
         log = f"{settings.VAR}/logs/{name}.log"
-        try:
-            guards = psutil.Process(self.process.pid).children()
-            return [guard.children()[0] for guard in guards if log in guard.cmdline()]
-        except (psutil.Error, IndexError):  # one has just ended or begun
-            return []
+        for guard in psutil.Process(self.process.pid).children():
+            with suppress(psutil.Error):  # it has just ended
+                if log in guard.cmdline():
+                    yield from guard.children()[:1]
 
     def left(self) -> list[str]:
         """What still runs of all that the stack ever started."""
