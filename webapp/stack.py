@@ -220,6 +220,8 @@ def prepare_database() -> None:
 def serve(stack: Stack, out: OutputWrapper) -> None:
     """Say where the dashboard is and how to become its admin, then stay until all is to end."""
     say(out, f"\nAttune is on {stack.url} (Ctrl-C ends it)")
+    if (outside := address(stack)) != stack.url:
+        say(out, f"People reach it at {outside}, through your proxy")
     if (link := setup_link(stack)) is not None:
         say(out, f"Create the admin account (the link works once): {link}")
     while True:
@@ -232,10 +234,18 @@ def setup_link(stack: Stack) -> str | None:
     try:
         if get_user_model().objects.filter(is_superuser=True).exists():
             return None
-        return f"{stack.url}/setup/{new_link(OneTimeLink.Purpose.SETUP)}/"
+        return f"{address(stack)}/setup/{new_link(OneTimeLink.Purpose.SETUP)}/"
     except DatabaseError as error:
         logger.warning("No link for the first admin yet (%s); later: manage.py setup_link", error)
         return None
+
+
+def address(stack: Stack) -> str:
+    """Where people reach it: by the first of its names where it answers to no other or to HTTPS."""
+    hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS]
+    if not settings.HTTPS and {"127.0.0.1", "*"} & set(hosts):
+        return stack.url
+    return f"{'https' if settings.HTTPS else 'http'}://{hosts[0]}"
 
 
 def say(out: OutputWrapper, text: str) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import psutil
@@ -123,6 +124,7 @@ def behind_a_proxy(port):
 def make_admin(client, run):
     """Make the admin by the link that the stack printed."""
     link = run.said().split("(the link works once): ")[1].split()[0]
+    assert link.startswith("https://attune.example/setup/")  # what a person can open
     path = link[link.index("/setup/") :]
     page = client.get(path)
     token = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
@@ -146,6 +148,21 @@ def test_the_settings_of_a_team_start_and_a_proxy_reaches_them(var, port):
         assert make_admin(client, run).status_code == 302
         client.cookies.clear()
         assert sign_in(client, "ada", "glad-tidings-9").headers["Location"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "https", "reached"),
+    [
+        (["localhost", "127.0.0.1", "[::1]"], False, "http://127.0.0.1:8000"),
+        (["attune.example", "127.0.0.1"], False, "http://127.0.0.1:8000"),
+        (["attune.example"], False, "http://attune.example"),
+        ([".attune.example"], True, "https://attune.example"),
+        (["attune.example", "127.0.0.1"], True, "https://attune.example"),
+    ],
+)
+def test_the_address_that_is_told_can_be_opened(settings, hosts, https, reached):
+    settings.ALLOWED_HOSTS, settings.HTTPS = hosts, https
+    assert stack.address(SimpleNamespace(url="http://127.0.0.1:8000")) == reached
 
 
 def test_every_documented_way_of_serving_is_started_here():
