@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 import zipfile
@@ -110,6 +111,32 @@ def test_a_file_is_mended_looked_at_and_taken_in(page, machine, lab, tmp_path):
     page.get_by_role("button", name="Import 2 rows").click()
     expect(page.get_by_text("2 prompts and 0 answers are new")).to_be_visible(timeout=PATIENCE)
     assert lab.prompts.count() == 2
+
+
+def test_a_teams_own_answers_are_labelled_and_bad_rows_left_out(page, machine, lab, tmp_path):
+    file = tmp_path / "answers.csv"
+    rows = [f"Why {number}?,First {number}.,Second {number}.,us" for number in range(12)]
+    file.write_text("\n".join(["prompt,answer_a,answer_b,team", *rows, "Cut short,One."]))
+    page.goto(machine.url + reverse("datasets:import", args=[lab.pk]))
+    page.get_by_label("File", exact=True).set_input_files(file)
+    page.get_by_role("button", name="Look at the file").click()
+    expect(page.get_by_text("row 14: 2 cells")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("listitem").filter(has_text="team")).to_be_visible()
+    assert violations(page) == []
+    with page.expect_download() as download:
+        page.get_by_role("link", name="The whole list").click()
+    assert Path(download.value.path()).read_text().startswith("row 14: 2 cells")
+    become = page.get_by_label("What the rows become")
+    become.select_option(label="Prompts only")
+    expect(page.get_by_label("Labels per task")).to_be_hidden()
+    become.select_option(label="Prompts and answers, and tasks to label them")
+    page.get_by_label("Labels per task").fill("2")
+    page.get_by_role("button", name="Leave 1 bad row out").click()
+    expect(page.get_by_text("12 prompts and 24 answers are new")).to_be_visible(timeout=PATIENCE)
+    assert violations(page) == []
+    page.get_by_role("link", name="Label them").click()
+    expect(page.get_by_text(re.compile(r"^First \d+\.$")).first).to_be_visible()
+    assert set(lab.tasks.values_list("need", flat=True)) == {2}
 
 
 def test_a_job_outlives_its_worker(page, machine, lab, tmp_path):
