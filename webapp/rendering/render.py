@@ -38,11 +38,16 @@ def render(text: str) -> Rendered:
         return Rendered("", "", "")
     plain = NEWLINE.sub("\n", text)
     if why := _unrendered(plain):
-        return Rendered("", why, look("", text))
+        return as_written(text, why)
     writer = Writer(plain)
     html = writer.html(read(plain))
     why = TOO_MUCH if too_many(html) else loss(plain, writer)
-    return Rendered("" if why else html, why, look("" if why else html, text))
+    return as_written(text, why) if why else Rendered(html, "", look(html, text))
+
+
+def as_written(text: str, why: str) -> Rendered:
+    """The text in its raw view alone, for this reason."""
+    return Rendered("", why, look("", text))
 
 
 def _unrendered(text: str) -> str:

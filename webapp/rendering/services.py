@@ -3,24 +3,36 @@
 import logging
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from itertools import accumulate
 
 from django.db import DatabaseError, transaction
 
 from webapp.rendering.models import Rendering
-from webapp.rendering.render import VERSION, Rendered, render
+from webapp.rendering.render import VERSION, Rendered, as_written, render
 
 log = logging.getLogger(__name__)
-AT_ONCE = 500  # digests of one query
+KEYS = 500  # digests of one query
+AT_ONCE = 2_000_000  # characters that one page renders: a second or two
+LATER = "this page holds more new texts than are rendered at once; open it again"
 
 
 def rendered(texts: Iterable[str]) -> dict[str, Rendered]:
     """How each text is shown, in one look-up; what nobody has seen yet is rendered and stored."""
     digests = {text: digest(text) for text in texts}
     known = _stored(sorted(set(digests.values())))
-    missing = {each: render(text) for text, each in digests.items() if text and each not in known}
-    _store(missing)
-    found = known | missing
-    return {text: found[each] if text else render(text) for text, each in digests.items()}
+    missing = [text for text, each in digests.items() if each not in known]
+    now = _up_to(AT_ONCE, missing)
+    made = {text: render(text) for text in missing[:now]}
+    _store({digests[text]: each for text, each in made.items() if text})
+    later = {text: as_written(text, LATER) for text in missing[now:]}
+    found = {text: known[each] for text, each in digests.items() if each in known}
+    return found | made | later
+
+
+def _up_to(room: int, texts: list[str]) -> int:
+    """How many of these texts have so many characters together; the first has room in any case."""
+    lengths = accumulate(map(len, texts))
+    return sum(length <= room for length in lengths) or len(texts[:1])
 
 
 def digest(text: str) -> str:
@@ -30,8 +42,8 @@ def digest(text: str) -> str:
 
 def _stored(digests: list[str]) -> dict[str, Rendered]:
     found: dict[str, Rendered] = {}
-    for start in range(0, len(digests), AT_ONCE):
-        rows = Rendering.objects.of(digests[start : start + AT_ONCE])
+    for start in range(0, len(digests), KEYS):
+        rows = Rendering.objects.of(digests[start : start + KEYS])
         for key, *columns in rows.values_list("digest", "html", "why", "look"):
             found[key] = Rendered(*columns)
     return found

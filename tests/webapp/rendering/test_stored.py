@@ -48,6 +48,16 @@ def test_any_number_of_texts_is_one_look_up(db, django_assert_num_queries):
         rendered([])
 
 
+def test_a_page_of_many_long_new_texts_renders_some_and_says_so(db, monkeypatch):
+    monkeypatch.setattr(services, "AT_ONCE", 25)
+    texts = ["*a* " + "x" * 8, "*b* " + "x" * 8, "*c* " + "x" * 8]
+    first = rendered(texts)
+    assert [bool(first[text].html) for text in texts] == [True, True, False]
+    assert "open it again" in first[texts[2]].why
+    assert rendered(texts)[texts[2]].html
+    assert rendered(["y" * 99])["y" * 99].html
+
+
 def test_two_pages_that_render_the_same_text_at_once_store_one(db, monkeypatch):
     monkeypatch.setattr(services, "_stored", lambda digests: {})  # neither saw the other's
     rendered(["a"])
