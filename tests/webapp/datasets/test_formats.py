@@ -182,6 +182,13 @@ def test_what_is_known_of_an_answer_is_kept_with_it():
     assert abouts(prompt) == [{"model": "m1", "score": 0.5}, {"model": "m2"}]
 
 
+@pytest.mark.parametrize("fact", [math.nan, math.inf, 10**30, "x" * 501, {"a": 1}, [1]])
+def test_what_cannot_be_stored_with_an_answer_is_named(fact):
+    reading = read({"prompt": "Why?", "completions": [{"text": "x", "fact": fact, "by": "a\0"}]})
+    assert abouts(the_prompt(reading)) == [{"by": "a\ufffd"}]
+    assert reading.unused == {"completions[].fact": 1}
+
+
 def test_an_instruction_with_an_input_is_one_prompt():
     reading = read({"instruction": "Sum.", "input": "1 2", "output": "3"})
     prompt = the_prompt(reading)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django.asserts import assertContains
 
+from alignment.records import Message, prompt_key
 from tests.factories import (
     a_completion,
     a_label,
@@ -22,7 +23,8 @@ from tests.faults.ledger import miscounted
 from webapp.accounts.models import User
 from webapp.datasets.exports import TEXT_FORMS, write_folder, zipped
 from webapp.datasets.imports.formats import GUESS
-from webapp.datasets.imports.reading import read
+from webapp.datasets.imports.json_lines import Row
+from webapp.datasets.imports.reading import read, read_rows
 from webapp.datasets.intake import Become, Plan, take_in
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import labels_of
@@ -111,14 +113,39 @@ def test_an_export_adds_nothing_where_it_was_made(project, tmp_path):
 
 
 def test_labels_of_several_people_share_a_task_with_their_sides(project, tmp_path):
-    labelled(project, 1)
+    labelled(project)
     into = a_project()
     brought(into, exported(project, tmp_path))
-    (task,) = into.tasks.all()
-    assert (task.need, task.taken, task.done) == (2, 2, 2)
-    for label in task.labels.all():
+    assert set(into.tasks.values_list("need", "taken", "done")) == {(2, 2, 2)}
+    for label in Label.objects.filter(task__project=into):
         assert (label.assignment.left, label.assignment.right) == (label.left, label.right)
         assert (label.counted, label.imported) == (True, True)
+
+
+def row(**columns):
+    """A row as our own export writes it."""
+    key = prompt_key([Message(role="user", content="Why?")])
+    known = {"prompt": "Why?", "chosen": "x", "rejected": "y", "prompt_key": key, "group": ""}
+    return known | {"strength": 3, "annotator": "a1", "left_won": True} | columns
+
+
+def stored(project, *rows):
+    reading = read_rows(Row(f"row {number}", one) for number, one in enumerate(rows))
+    assert reading.refusals == []
+    return take_in(project, reading, Plan(Become.PREFERENCES))
+
+
+def test_people_who_saw_the_same_sides_hold_places_of_those_sides(project):
+    stored(project, *[row(annotator=f"a{n}", left_won=n % 3 > 0) for n in range(6)])
+    assert (project.tasks.get().need, miscounted()) == (6, 0)
+    for label in Label.objects.all():
+        assert (label.assignment.left, label.assignment.right) == (label.left, label.right)
+        assert label.chosen.text == "x"
+
+
+def test_a_pair_without_sides_keeps_its_strength_and_group(project):
+    stored(project, row(left_won=None, annotator="import", group="t1"))
+    assert list(pairs_of(project)[0]) == [(row()["prompt_key"], "x", "y", 3, None, "t1")]
 
 
 def test_two_labels_of_one_person_about_equal_words_are_both_kept(project, tmp_path):
