@@ -137,6 +137,27 @@ def test_a_file_of_bad_rows_only_cannot_be_taken_in(as_admin, looked_at, jsonl, 
     assert as_admin.post(confirm, {"become": "prompts", "leave_out": "on"}).status_code == 404
 
 
+def test_an_import_refuses_bad_lines_by_itself(looked_at, jsonl, project):
+    payload = looked_at(jsonl('"Why?"', "{")).payload | {"format": "prompts"}
+    work(start_job(project, kind="import", payload=payload, key="unseen").pk)
+    job = Job.objects.get(kind="import")
+    assert job.state == State.FAILED
+    assert job.message.startswith("Nothing was imported: line 2: not JSON")
+    assert not Prompt.objects.exists()
+
+
+def test_an_import_that_failed_may_be_asked_for_again(as_admin, looked_at, jsonl, project):
+    preview = looked_at(jsonl('"Why?"'))
+    confirm = reverse("datasets:confirm", args=[project.pk, preview.pk])
+    imports = Job.objects.filter(kind="import")
+    for number in (1, 1):
+        as_admin.post(confirm, {"become": "prompts"})
+        assert imports.count() == number
+    imports.update(state=State.FAILED)
+    as_admin.post(confirm, {"become": "prompts"})
+    assert imports.count() == 2
+
+
 def test_a_file_with_bad_lines_is_listed_as_refused(as_admin, looked_at, jsonl, url):
     looked_at(jsonl("{"))
     assertContains(as_admin.get(url), ">bad rows<")
