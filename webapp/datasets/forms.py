@@ -37,7 +37,7 @@ class ImportForm(forms.Form):
     format = forms.ChoiceField(
         choices=[(GUESS, "Detect them")] + [(name, known.title) for name, known in FORMATS.items()],
         label="Its rows",
-        help_text="Each row is read as what its columns say; docs/data.md lists the columns that are known.",
+        help_text="Each row is read as what its columns say.",
     )
 
     def __init__(self, *args: Any, too_large: bool = False, **kwargs: Any) -> None:  # noqa: ANN401

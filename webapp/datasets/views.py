@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
+from webapp.datasets.imports.formats import FORMATS
 from webapp.datasets.imports.jobs import keep_upload
 from webapp.htmx import HtmxRequest
 from webapp.jobs.models import State
@@ -84,7 +85,7 @@ def import_(request: HtmxRequest, project_id: int) -> HttpResponse:
         return redirect("jobs:detail", project.pk, job.pk)
     made = project.jobs.filter(kind__in=("preview", "import")).select_related("created_by")
     page = Paginator(made, ROWS).get_page(request.GET.get("page"))
-    context = {"project": project, "form": form, "page": page}
+    context = {"project": project, "form": form, "page": page, "formats": FORMATS.values()}
     return render(request, "datasets/import.html", context)
 
 

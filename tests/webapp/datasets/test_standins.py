@@ -243,7 +243,7 @@ def played(project, questions, acts):
 @pytest.mark.once
 @pytest.mark.django_db
 @pytest.mark.parametrize("text", FORMS)
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(questions=st.lists(QUESTION, min_size=1, max_size=3), acts=ACTS)
 def test_whatever_was_said_comes_back(tmp_path, text, questions, acts):
     comes_back(tmp_path, text, questions, acts)

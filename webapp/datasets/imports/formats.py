@@ -39,7 +39,8 @@ FORMATS: Mapping[str, Format] = {  # recognised in this order
     ),
     "preferences": Format(
         "Preferences",
-        "chosen and rejected, with a prompt, or both beginning with it (TRL, HH-RLHF, UltraFeedback binarized).",
+        "chosen and rejected, with a prompt, or both beginning with it, as in TRL, HH-RLHF and "
+        "UltraFeedback binarized.",
         preferences.fits,
         preferences.read,
     ),
@@ -76,9 +77,5 @@ def row_of(row: object, format: str) -> tuple[str, Found]:
     found = Found()
     used = FORMATS[name].read(row, found)
     if isinstance(row, dict):
-        found.unused.update(_shown(key) for key in row.keys() - used if row[key] is not None)
+        found.unused.update(str(key) for key in row.keys() - used if row[key] is not None)
     return name, found
-
-
-def _shown(name: object) -> str:
-    return str(name)
