@@ -15,11 +15,16 @@ from webapp.rendering.written import hidden
 VERSION = 1  # of what is made of a text: one more whenever that changes
 NEWLINE = re.compile(r"\r\n?")
 NOT_WORDS = re.compile(r"[\W_]+")
-SPACES = re.compile(r"[ \t\n]+")
 TAG = re.compile(r"<[^>]*>")
-ALIKE = re.compile(
-    r"[\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]+"
+INVISIBLE = (
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff"
 )
+NOT_SEEN = re.compile(f"[{INVISIBLE}]+")
+SEEN = re.compile(rf"[^\s{INVISIBLE}]")
+GAP = re.compile(r"\s+")
+END = re.compile(r"(\s+)(</(?:p|li|div|h\d|td|th|code)>)?")
+WITHOUT_SPACE = str.maketrans("", "", " \t\n")
 BLANK = "nothing of it can be seen"
 LOST = "rendering would hide a part of it"
 
@@ -54,7 +59,7 @@ def _unrendered(text: str) -> str:
     """Why a text is shown as written whatever its markup is."""
     if character := hidden(text):
         return f"it holds a character that is not seen ({character})"
-    if not ALIKE.sub("", text):
+    if not SEEN.search(text):
         return BLANK
     return beyond(text)
 
@@ -62,16 +67,25 @@ def _unrendered(text: str) -> str:
 def loss(source: str, writer: Writer) -> str:
     """Why what was written is not all shown: words in order, every sign but the markers of what is shown."""
     shown = "".join(writer.shown)
-    if not ALIKE.sub("", shown):
+    was, is_ = source.translate(WITHOUT_SPACE), shown.translate(WITHOUT_SPACE)
+    if not SEEN.search(shown):
         return BLANK
-    if NOT_WORDS.sub("", source) != NOT_WORDS.sub("", shown):
+    if was == is_:
+        return ""
+    if NOT_WORDS.sub("", was) != NOT_WORDS.sub("", is_):
         return LOST
-    was, is_ = Counter(SPACES.sub("", source)), Counter(SPACES.sub("", shown))
-    return LOST if is_ - was or (was - is_) - writer.markers else ""
+    there, wanted = Counter(is_), Counter(was)
+    return LOST if there - wanted or (wanted - there) - writer.markers else ""
 
 
 def look(html: str, text: str) -> str:
     """A digest of how it looks; alike for two texts that a person cannot tell apart."""
-    seen = unescape(TAG.sub(lambda tag: tag[0].split(" ")[0], html)) if html else text
-    # Where a line breaks is seen, how many spaces there are is not.
-    return sha256(ALIKE.sub("", normalize("NFKC", seen)).encode("utf-8", "replace")).hexdigest()
+    if html:
+        html = END.sub(lambda gap: gap[2] or gap[1], html)
+        seen = unescape(TAG.sub(lambda tag: tag[0].split(" ")[0], html))
+    else:
+        seen = text
+    seen = NOT_SEEN.sub("", normalize("NFKC", seen))
+    # Where a line breaks is seen; how many spaces there are, and which, is not.
+    alike = GAP.sub(lambda gap: "\n" if "\n" in gap[0] else " ", seen).strip()
+    return sha256(alike.encode("utf-8", "replace")).hexdigest()

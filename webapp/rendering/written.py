@@ -19,10 +19,13 @@ FLAG = "\\U0001f3f4[\\U000e0061-\\U000e007a\\U000e0030-\\U000e0039]+\\U000e007f"
 WORDLESS = "\\x00-\\x7f\\xa0"
 SUSPECT = re.compile(f"{FLAG}|([{HIDDEN}])")
 UNSEEN = re.compile(
-    f"(?P<flag>{FLAG})|(?P<control>[{HIDDEN}]|(?:(?<=[{WORDLESS}])|^)(?!\ufe0f\u20e3)[{JOINER}]+)"
-    "|(?P<space>[ \\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\t]+$|[ ]{2,}|\\t+|[\\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000])",
+    f"(?P<flag>{FLAG})|(?P<control>(?!\r\n)[{HIDDEN}]|(?:(?<=[{WORDLESS}])|^)(?!\ufe0f\u20e3)[{JOINER}]+)"
+    "|\r(?=\n)|(?P<space>[ \\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\t]+$|[ ]{2,}|\\t+|[\\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000])",
     re.MULTILINE,
 )
+ODD = re.compile(f"[{HIDDEN}{JOINER}\\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\t]")
+SPACES = re.compile(" {2,}| $", re.MULTILINE)
+FLAGGED = re.compile(FLAG)
 
 
 def hidden(text: str) -> str:
@@ -37,15 +40,21 @@ def written(text: str) -> str:
 
     def mark(found: re.Match[str]) -> str:
         room = next(number) < MARKS
-        if found["control"]:
+        if found.re is UNSEEN and found["control"]:
             return _controls(found[0], room=room)
-        return f"<i class=s>{found[0]}</i>" if room and not found["flag"] else found[0]
+        return _space(found[0]) if room and not FLAGGED.match(found[0]) else found[0]
 
-    made = (
-        f"<pre dir=auto>\n{UNSEEN.sub(mark, escape(part, quote=False))}</pre>"
-        for part in pieces(text)
-    )
-    return "".join(made)
+    # Most texts hold spaces alone, which are found in a tenth of the time.
+    unseen = UNSEEN if ODD.search(text) else SPACES
+    made = (unseen.sub(mark, escape(part, quote=False)) for part in pieces(text))
+    return "".join(f"<pre dir=auto>\n{part}</pre>" for part in made)
+
+
+def _space(text: str) -> str:
+    """White space that would not be noticed: more than one, at a line's end, or of another kind."""
+    if text == "\r":
+        return "<i class=r>&#13;</i>"
+    return f"<i class=s>{text}</i>"
 
 
 def _controls(text: str, *, room: bool) -> str:

@@ -1,6 +1,7 @@
 """What is judged is what was written: nothing of a text is lost where it is rendered."""
 
 import re
+from collections import Counter
 from html import unescape
 
 import pytest
@@ -11,7 +12,7 @@ from tests.webapp.rendering.oracle import text_of, unshown
 from tests.webapp.rendering.texts import DATA, MISSING, made_up, real
 from webapp.rendering.document import Writer
 from webapp.rendering.parser import MARKUP, PARSER, read
-from webapp.rendering.render import render
+from webapp.rendering.render import BLANK, LOST, loss, render
 from webapp.rendering.written import written
 
 SHARE = 0.05  # of real texts that may be shown as written by themselves
@@ -77,17 +78,41 @@ def test_indentation_and_spaces_within_lines_stay(lines):
 PLAIN = [
     "__init__", "a*b*c", "C:\\_x", "&lt;b&gt;", "2*3*4", "snake_case and _private_", "*.py *.js", "**/*.py and **/*.js",
     "two  spaces", "f(*args, **kwargs)", "[1]: https://e.org", "[a][b]", "![alt](https://e.org/i.png)", "<tag>", "<!-- c -->",
-    "a <b>b</b>", "#tag", "C# and F#", "\\*not\\*", "a\\\nb", "a  \nb", "___", "$5 and $6", "x\n===", "Foo\n-", "*", "https://e.org/a_b_c*d*e",
+    "a <b>b</b>", "#tag", "C# and F#", "\\*not\\*", "a\\\nb", "a  \nb", "$5 and $6", "x\n===", "Foo\n-", "x*y* z", "src/*.py*", "a*b* c**d** e", "https://e.org/a_b_c*d*e",
     "&nbsp;&#65;", "1\\. a", "~x~ and ~~~~", "2**3**4", "char *p, *q;",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", PLAIN)
-def test_what_is_no_markup_is_shown_to_the_letter(text):
-    made = render(text)
-    shown = seen(text) if made.html else text_of(written(text))
-    assert shown == text
-    assert not re.search("<(em|strong|del|code|a|h1|img|b|ul|math)\\b", made.html)
+def test_what_is_no_markup_is_rendered_to_the_letter(text):
+    made = render(text).html
+    assert seen(text) == text
+    assert not re.search("<(em|strong|del|code|a|h1|img|b|ul|math)\\b", made)
+
+
+def test_what_a_rendering_would_lose_is_noticed():
+    """The last look at a rendering, whatever its parser did."""
+    assert loss_of("a b", "a b") == ""
+    assert loss_of("**a** b", "a b", "****") == ""
+    assert [loss_of(*each) for each in LOSSES] == [LOST] * len(LOSSES)
+    assert loss_of("*", "", "*") == BLANK
+
+
+LOSSES = [
+    ("a b", "b a"),
+    ("a! b", "a b"),
+    ("**a** b", "a b", "**"),
+    ("a b", "a"),
+    ("a", "a!"),
+    ("1. a", "a", "."),
+    ("a\u00a0", "a"),
+]
+
+
+def loss_of(source, shown, markers=""):
+    writer = Writer(source)
+    writer.shown, writer.markers = [shown], Counter(markers)
+    return loss(source, writer)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +208,16 @@ def test_texts_that_look_alike_have_one_look(one, other):
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("&lt;b&gt;", "<b>"), ("**a**", "a"), ("1. a", "2. a"), ("a", "b"), ("\\*", "*x")],
+    [
+        ("&lt;b&gt;", "<b>"),
+        ("**a**", "a"),
+        ("1. a", "2. a"),
+        ("a", "b"),
+        ("ab", "a b"),
+        ("a\nb", "a b"),
+        ("*a* b", "*a*, b"),
+        ("\\*", "*x"),
+    ],
 )
 def test_texts_that_look_different_have_not(one, other):
     assert render(one).look != render(other).look
