@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("datasets", "0001_initial"),
-        ("labeling", "0008_label_imported"),
+        ("labeling", "0007_label_imported"),
     ]
 
     operations = [
