@@ -13,8 +13,10 @@ converter does not know, is shown as written.
 
 import re
 from collections import Counter
+from collections.abc import MutableMapping
 from functools import lru_cache
 from html import escape, unescape
+from typing import Any
 from unicodedata import normalize
 from xml.etree.ElementTree import Element
 
@@ -23,6 +25,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
 LONGEST = 2000  # characters of a formula
+WHOLE = 30_000  # of all formulas of one text, those that come to nothing too
 DEPTH = 25  # braces within braces
 ENDS = {r"\(": r"\)", r"\[": r"\]", "$$": "$$", "$": "$"}
 DEFINES = re.compile(
@@ -87,7 +90,7 @@ def inline(state: StateInline, silent: bool) -> bool:
     tex, after = state.src[start + len(opener) : end], end + len(ENDS[opener])
     if not _is_formula(state.src, start, tex, after):
         return False
-    made = mathml(tex, block=opener in {r"\[", "$$"})
+    made = mathml(tex, block=opener in {r"\[", "$$"}) if _room(state.env, tex) else ""
     token = state.push("maths" if made else "text", "", 0)
     token.content, token.info = state.src[start:after], made
     state.pos = after
@@ -137,21 +140,33 @@ def block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if opener not in {r"\[", "$$"} or state.is_code_block(start):
         return False
     line = start
-    while not state.src[begin : state.eMarks[line]][2:].rstrip(" \t").endswith(ENDS[opener]):
+    while not _ends(state, begin + 2, line, ENDS[opener]):
         line += 1
         if line >= end or state.isEmpty(line) or state.eMarks[line] - begin > LONGEST:
             return False
         if state.sCount[line] < state.blkIndent:
             return False
     source = state.getLines(start, line + 1, state.blkIndent, False).strip(" \t\n")
-    made = mathml(source[2:-2], block=True)
-    if not made or ENDS[opener] in source[2:-2]:
+    tex = source[2:-2]
+    if ENDS[opener] in tex or not _room(state.env, tex) or not (made := mathml(tex, block=True)):
         return False
     if not silent:
         state.line = line + 1
         token = state.push("maths", "", 0)
         token.content, token.info, token.block = source, made, True
     return True
+
+
+def _ends(state: StateBlock, inner: int, line: int, closer: str) -> bool:
+    """Whether a line ends with what closes the formula whose inside begins there."""
+    last = state.skipSpacesBack(state.eMarks[line], inner) - len(closer)
+    return last >= inner and state.src.startswith(closer, last)
+
+
+def _room(env: MutableMapping[str, Any], tex: str) -> bool:
+    """Whether this text may have one more formula converted; each costs time by its length."""
+    env["tex"] = env.get("tex", 0) + len(tex)
+    return env["tex"] <= WHOLE
 
 
 @lru_cache(maxsize=256)

@@ -40,6 +40,8 @@ WIDE = {
     "letters and stars": "a*" * 4000 + "b" * 100_000,
     "formulas": "\\(" + "\\(x" * 3000,
     "dollars": "$a" * 3900,
+    "formulas that end late": "]`# a\n$$" * 875,
+    "other formulas that come to nothing": "".join(f"$$ {n} \\foo\n" for n in range(3900)),
     "many formulas": "\\(x_1^2+\\frac{1}{2}\\) " * 3000,
 }  # fmt: skip
 
