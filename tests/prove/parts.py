@@ -33,7 +33,11 @@ def without(name: str) -> Command:
 
 
 PARTS: dict[str, Part] = {
-    "labels": Part("no answer is lost, whatever refuses it", 10, ("tests/webapp/labeling",)),
+    "labels": Part(
+        "no answer is lost, whatever refuses it",
+        10,
+        ("tests/webapp/labeling", "tests/browser/test_answers.py"),
+    ),
     "texts": Part(
         "what is shown is what was written", 15, ("tests/webapp", "tests/webapp/datasets")
     ),
