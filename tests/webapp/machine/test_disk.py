@@ -17,7 +17,7 @@ from django.urls import reverse
 from alignment.folders import committed
 from tests.disks import empty, fill
 from tests.factories import a_run, a_user, again, run_at, some_tasks
-from webapp.datasets.imports import keep_upload, upload_path
+from webapp.datasets.imports.jobs import keep_upload, upload_path
 from webapp.jobs import execution as jobs
 from webapp.jobs import tasks
 from webapp.jobs.models import Job
