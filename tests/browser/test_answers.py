@@ -477,3 +477,222 @@ def test_undo_after_a_reload_takes_back_a_skip_that_came_last(page):
     press(page, "u")
     expect(page.locator(f"article:not([hidden])[data-assignment='{second}']")).to_be_visible()
     assert choices() == "2"
+
+
+BROKEN = {
+    "all": ["setItem", "getItem", "removeItem"],
+    "set and remove": ["setItem", "removeItem"],
+    "get": ["getItem"],
+    "remove": ["removeItem"],
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_whatever_a_storage_refuses_every_answer_is_stored_once(page, context, broken):
+    names = json.dumps(BROKEN[broken])
+    throws = "Storage.prototype[name] = () => { throw new DOMException('no') }"
+    context.add_init_script(f"for (const name of {names}) {throws}")
+    reload(page)
+    for key in "236":
+        first = assignment(page)
+        press(page, key)
+        expect(page.locator(f"article[data-assignment='{first}']")).to_have_count(0)
+    saved(page)
+    assert choices() == "236"
+
+
+def test_a_storage_that_becomes_full_keeps_what_it_had(page, context):
+    context.set_offline(True)
+    paste(page, "precious")
+    press(page, ["Escape", "2"])
+    page.evaluate(f"() => {{ {FULL} }}")
+    answered_by(context, 413)
+    context.set_offline(False)
+    told(page, "too long")
+    page.on("dialog", lambda dialog: dialog.accept())
+    reload(page)
+    assert [fields["rationale"] for fields in unsent(page)] == ["precious"]
+
+
+def test_a_storage_that_another_tab_clears_loses_no_answer(page, context, address):
+    other = context.new_page()
+    other.goto(address)
+    other.wait_for_selector("#dock[data-ready]")
+    context.set_offline(True)
+    press(page, "23")
+    other.evaluate("localStorage.clear()")
+    expect(page.locator("#saved")).to_have_text("2 unsent")
+    context.set_offline(False)
+    saved(page)
+    assert choices() == "23"
+
+
+def test_what_undo_takes_back_from_a_refusal_survives_a_reload(page, context):
+    answered_by(context, 413)
+    paste(page, "precious")
+    press(page, ["Escape", "2"])
+    told(page, "too long")
+    press(page, "u")
+    reload(page)
+    expect(page.locator("#rationale")).to_have_value("precious")
+
+
+def test_mending_goes_on_with_the_newest_words(page, context):
+    answered_by(context, 413)
+    paste(page, "precious")
+    press(page, ["Escape", "2"])
+    told(page, "too long")
+    page.get_by_role("button", name="Mend it").click()
+    page.locator("#rationale").fill("precious, shorter")
+    reload(page)
+    told(page, "too long")
+    page.get_by_role("button", name="Mend it").click()
+    expect(page.locator("#rationale")).to_have_value("precious, shorter")
+
+
+def drafted(page, words):
+    with page.expect_response(lambda answer: "/draft/" in answer.url and answer.ok):
+        page.locator("#rationale").press_sequentially(words)
+    return Assignment.objects.get(pk=assignment(page)).draft["rationale"]
+
+
+@pytest.mark.parametrize("between", [FULL, "localStorage.clear()"])
+def test_drafts_go_on_whatever_becomes_of_the_storage(page, between):
+    press(page, "w")
+    assert drafted(page, "first") == "first"
+    page.evaluate(f"() => {{ {between} }}")
+    assert drafted(page, ", more") == "first, more"
+
+
+def test_words_shown_beside_an_answer_come_back_with_its_undo(page, slow_device):
+    page.clock.install()
+    press(page, "w")
+    press(slow_device, "w")
+    write(page, "from the desk")
+    write(slow_device, "from the phone")
+    expect(slow_device.locator("#other")).to_contain_text("from the desk")
+    press(slow_device, ["Escape", "2"])
+    expect(slow_device.locator("#label-notice")).to_contain_text("from the desk")
+    saved(slow_device)
+    reload(slow_device)
+    press(slow_device, "u")
+    expect(slow_device.locator("#other")).to_contain_text("from the desk")
+
+
+def test_flags_of_another_device_are_taken_over(page, slow_device):
+    page.clock.install()
+    page.locator("#flags summary").click()
+    with page.expect_response(lambda answer: "/draft/" in answer.url):
+        page.get_by_label("Harmful").check()
+        page.clock.run_for(1100)
+    slow_device.locator("#flags summary").click()
+    with slow_device.expect_response(lambda answer: "/draft/" in answer.url and answer.ok):
+        slow_device.get_by_label("False").check()
+        slow_device.clock.run_for(1100)
+        slow_device.clock.run_for(1100)
+    expect(slow_device.get_by_label("Harmful")).to_be_checked()
+    press(slow_device, "2")
+    saved(slow_device)
+    assert sorted(Label.objects.get().flags) == ["false", "harmful"]
+
+
+def test_another_tab_never_replaces_words_in_the_box(page, context, address):
+    second = context.new_page()
+    second.goto(address)
+    second.wait_for_selector("#dock[data-ready]")
+    press(second, "w")
+    paste(page, "from A")
+    press(page, ["Escape"])
+    second.locator("#rationale").fill("from B")
+    expect(page.locator("#other")).to_contain_text("from B")
+    expect(page.locator("#rationale")).to_have_value("from A")
+
+
+def test_words_added_while_an_answer_is_stored_keep_the_pair(page, context):
+    context.add_init_script(FULL)
+    reload(page)
+    answered_by(context, 503)
+    paste(page, "first")
+    press(page, ["Escape", "2"])
+    expect(page.locator("#label-notice")).to_contain_text("keeps nothing")
+    first = assignment(page)
+    paste(page, " and a second thought")
+    press(page, ["Escape"])
+    reached(context)
+    again_now(page)
+    expect(page.locator("#label-notice")).to_contain_text("choose again to add it")
+    assert assignment(page) == first
+    press(page, "2")
+    saved(page)
+    assert Label.objects.current().get().rationale == "first and a second thought"
+
+
+@pytest.mark.parametrize("left", ["5", '"abc"', "true", '{"fields": "x"}', "{", "[]"])
+def test_what_cannot_be_read_in_the_storage_stops_nothing(page, left, ana, project):
+    place = f"attune:{ana.pk}:/p/{project.pk}/label/:000000000000001:1"
+    draft = f"attune:draft:{ana.pk}:/p/{project.pk}/label/:{assignment(page)}"
+    page.evaluate(
+        "([a, b, text]) => { localStorage[a] = text; localStorage[b] = text }", [place, draft, left]
+    )
+    reload(page)
+    press(page, "2")
+    saved(page)
+    assert choices() == "2"
+
+
+def test_undo_twice_after_a_reload_takes_back_two_unsent_answers(page, context):
+    answered_by(context, 503)
+    press(page, "23")
+    expect(page.locator("#saved")).to_have_text("2 unsent")
+    reload(page)
+    press(page, "u")
+    press(page, "u")
+    reached(context)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    saved(page)
+    assert choices() == ""
+
+
+def test_undo_in_a_second_tab_takes_back_what_was_done_last(page, context, address):
+    press(page, "2")
+    saved(page)
+    second = context.new_page()
+    second.goto(address)
+    second.wait_for_selector("#dock[data-ready]")
+    press(page, "6")
+    saved(page)
+    press(second, "u")
+    saved(second)
+    assert choices() == "2"
+
+
+def test_a_flag_set_before_a_reload_is_what_undo_takes_back(page):
+    press(page, "2")
+    press(page, "f")
+    page.keyboard.press("Space")
+    saved(page)
+    reload(page)
+    expect(page.locator("[name=flags]:checked")).to_have_count(1)
+    press(page, "u")
+    expect(page.locator("[name=flags]:checked")).to_have_count(0)
+    assert choices() == "2"
+
+
+@pytest.mark.parametrize("error", [{"code": 7}, None, 5, ""])
+def test_a_foreign_reason_is_said_in_our_words(page, context, error):
+    answered_by(context, 418, json={"error": error}, body=None)
+    press(page, "2")
+    told(page, "The server did not accept it (418).")
+
+
+def test_a_server_that_never_answers_is_asked_again(page, context):
+    page.clock.install()
+    reload(page)
+    context.route("**/label/", lambda route: None)
+    press(page, "2")
+    page.clock.fast_forward(61_000)
+    told(page, "No answer from the server")
+    reached(context)
+    page.clock.fast_forward(61_000)
+    saved(page)
+    assert choices() == "2"

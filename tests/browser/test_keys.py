@@ -93,6 +93,30 @@ def test_what_is_no_shortcut_anywhere_does_nothing(page):
     assert actions(page, nothing) == [""] * 4
 
 
+def test_a_character_of_ones_own_comes_before_a_digit_by_its_place(page):
+    ours = {"é": "undo", "2": "choose-2"}
+    pressed = "async ([event, ours]) => (await import('/static/label-keys.js')).keyOf(event, ours)"
+    assert page.evaluate(pressed, [event("Digit2", "é"), ours]) == "é"
+    assert page.evaluate(pressed, [event("Digit2", '"'), ours]) == "2"
+
+
+def test_alt_gr_types_characters_and_presses_no_place(page):
+    pressed = """async (init) => {
+      const { keyOf } = await import("/static/label-keys.js");
+      return keyOf(new KeyboardEvent("keydown", { ...init, modifierAltGraph: true }), { 7: "x", r: "y", "?": "z" });
+    }"""
+    assert page.evaluate(pressed, {"code": "Digit7", "key": "{"}) == ""
+    assert page.evaluate(pressed, {"code": "KeyR", "key": "¶"}) == ""
+    assert page.evaluate(pressed, {"code": "KeyW", "key": "?"}) == "?"
+
+
+def test_digits_of_a_numpad_in_other_numerals_count_by_place(page):
+    assert actions(page, [event("Numpad1", "\u0661"), event("Digit7", "\u0667")]) == [
+        "choose-1",
+        "choose-7",
+    ]
+
+
 def tap(page, code, key):
     """A key of another layout, which the test's own keyboard does not have."""
     page.evaluate(
@@ -173,3 +197,12 @@ def test_keys_can_be_switched_off_for_one_person(keys_page):
     keys_page.get_by_role("button", name="A is better").click()
     saved(keys_page)
     assert choices() == "2"
+
+
+def test_switched_off_means_off_on_the_sheets_too(keys_page):
+    keys_page.get_by_label("No single keys").check()
+    save(keys_page)
+    first = assignment(keys_page)
+    keys_page.get_by_role("button", name="Skip").click()
+    keys_page.keyboard.press("2")
+    assert assignment(keys_page) == first

@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_labeling import (
+    LONG,
     address,
     ana,
     assignment,
@@ -13,7 +14,7 @@ from tests.browser.test_labeling import (
     saved,
     shown,
 )
-from webapp.labeling.models import Label
+from webapp.labeling.models import Completion, Label
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 __all__ = ["address", "ana", "page"]  # fixtures
@@ -158,6 +159,10 @@ def test_on_a_phone_b_must_have_been_seen(reader):
 
 
 def test_in_a_low_window_b_must_have_been_scrolled_to(reader):
+    Completion.objects.update(text=LONG)
+    reader.reload()
+    reader.wait_for_selector("#dock[data-ready]")
+    look(reader)
     reader.set_viewport_size({"width": 360, "height": 300})
     reader.locator("#view-both").check(force=True)
     press(reader, "2")
@@ -170,3 +175,64 @@ def test_in_a_low_window_b_must_have_been_scrolled_to(reader):
     look(reader)
     press(reader, "4")
     assert unsent_or_stored(reader) == "24"
+
+
+def test_a_press_that_was_too_quick_is_not_the_last_choice(reader):
+    press(reader, "27")
+    too_quick(reader)
+    look(reader)
+    press(reader, "w")
+    reader.keyboard.type("why")
+    reader.keyboard.press("Control+Enter")
+    assert unsent_or_stored(reader) == "22"
+
+
+@pytest.mark.parametrize("left", ["{}", "5", '"x"', '{"shown": "a"}', "{"])
+def test_nonsense_about_an_earlier_look_stops_nothing(reader, left):
+    key = f"attune:seen:{assignment(reader)}"
+    reader.evaluate("([key, text]) => { sessionStorage[key] = text }", [key, left])
+    reader.evaluate(
+        "addEventListener('pagehide', (event) => event.stopImmediatePropagation(), true)"
+    )
+    reader.reload()
+    reader.wait_for_selector("#dock[data-ready]")
+    look(reader)
+    press(reader, "2")
+    assert unsent_or_stored(reader) == "2"
+
+
+SEEN = """() => [...document.querySelectorAll("article:not([hidden]) [data-side]")].map((text) => {
+  const { left, top, width, height } = text.getBoundingClientRect();
+  let seen = 0;
+  for (let y = Math.max(0, top); y < Math.min(innerHeight, top + height); y += 2) {
+    if (text.contains(document.elementFromPoint(left + width / 2, y))) seen += 2;
+  }
+  return seen;
+})"""
+
+
+@pytest.mark.parametrize(
+    "size", [(360, 740), (360, 640), (360, 560), (1366, 625), (1280, 540), (640, 360)]
+)
+def test_no_pair_counts_as_seen_while_an_answer_has_no_line_on_the_screen(page, project, size):
+    """Whatever else is open: folds, many turns, a panel."""
+    Completion.objects.update(text=LONG * 3)
+    turns = [{"role": role, "content": LONG} for role in ("system", "user", "assistant", "user")]
+    project.prompts.update(messages=turns)
+    project.min_visible_ms = LOOK
+    project.save()
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.reload()
+    page.wait_for_selector("#dock[data-ready]")
+    if size[0] < 768:
+        page.locator("#view-both").check(force=True)
+    for fold in ("why", "flags"):
+        page.locator(f"#{fold} summary").click()
+    page.wait_for_timeout(2 * LOOK)
+    page.evaluate("document.activeElement.blur()")
+    lines = page.evaluate(SEEN)
+    press(page, "5")
+    if min(lines) < 30:
+        expect(hint(page)).to_contain_text("nothing was answered")
+    else:
+        assert unsent_or_stored(page) == "5"

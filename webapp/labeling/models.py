@@ -163,7 +163,10 @@ class Assignment(models.Model):
     lease_until = models.DateTimeField()
     skip_reason = models.CharField(max_length=32, blank=True)
     skip_id = models.UUIDField(null=True)  # by the page, so that undo and repeats can name a skip
-    skipped_at = models.DateTimeField(null=True)
+    skip_after = models.BigIntegerField(
+        default=0
+    )  # the person's newest label then: no clock orders acts
+    skip_order = models.IntegerField(default=0)  # the person's skips, counted
     draft = models.JSONField(
         default=dict
     )  # rationale, flags; other: words that no answer took along

@@ -51,11 +51,9 @@ def newest_act(annotator: User, project: Project) -> UUID | None:
         state=Assignment.State.SKIPPED,
         skip_id__isnull=False,
     )
-    acts = [
-        labels.order_by("-pk").values_list("created_at", "client_id").first(),
-        skips.order_by("-skipped_at").values_list("skipped_at", "skip_id").first(),
-    ]
-    return max((act for act in acts if act), default=(None, None))[1]
+    label = labels.order_by("-pk").values_list("pk", "client_id").first() or (0, None)
+    skipped = skips.order_by("-skip_order").values_list("skip_after", "skip_id").first()
+    return skipped[1] if skipped and skipped[0] >= label[0] else label[1]
 
 
 def labelled_today(annotator: User, project: Project | None = None) -> int:

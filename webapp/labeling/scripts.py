@@ -21,7 +21,8 @@ TEXTS = ("rationale", "text", "guidelines")  # of forms of this site, long enoug
 View = Callable[..., HttpResponse]
 WORDS = {
     "signed_out": "You are signed out. Sign in again, in this tab or another.",
-    "deactivated": "Your account was deactivated. An admin of your project can let you in again.",
+    "deactivated": "Your account was deactivated. An admin of your project can let you in again; "
+    "then sign in.",
     "other_person": "Somebody else is signed in in this browser now.",
     "unsure": "You may have signed in or out since the page was opened, or cookies are off.",
     "stale": "This page is older than your sign-in. Reload it: what you gave is kept in this browser.",
@@ -62,23 +63,25 @@ def in_words(view: View) -> View:
 
 def _page(page: View, request: HtmxRequest, *args: object, **kwargs: object) -> HttpResponse:
     """The page, or, for an answer with words that nobody may give here any more, its words."""
-    if not request.POST.get("rationale"):
+    if not any(request.POST.get(name) for name in ("rationale", "flags", "choice")):
         return page(request, *args, **kwargs)
     if not request.user.is_authenticated:
-        return not_stored(request, "signed_out", status=401)
+        return not_stored(request, WORDS["signed_out"], status=401, to_sign_in=True)
     try:
         return page(request, *args, **kwargs)
     except Http404:
-        return not_stored(request, "not_yours", status=404)
+        return not_stored(request, WORDS["not_yours"], status=404)
 
 
-def not_stored(request: HtmxRequest, kind: str, *, status: int) -> HttpResponse:
-    """A page that gives back the long texts of a form."""
+def not_stored(
+    request: HtmxRequest, why: str, *, status: int, to_sign_in: bool = False
+) -> HttpResponse:
+    """A page that says why, and gives back the long texts of a form."""
     texts = [request.POST.get(name, "") for name in TEXTS]
     signs_in = {"where": f"{reverse('account_login')}?next={request.path}", "action": "Sign in"}
     leaves = {"where": reverse("home"), "action": "Go home"}
-    context = {"why": WORDS[kind], "words": "\n\n".join(filter(None, texts))}
-    context |= signs_in if kind == "signed_out" else leaves
+    context = {"why": why, "words": "\n\n".join(filter(None, texts))}
+    context |= signs_in if to_sign_in else leaves
     return render(request, "labeling/not_stored.html", context, status=status)
 
 
@@ -87,7 +90,7 @@ def csrf_failure(request: HtmxRequest, reason: str = "") -> HttpResponse:
     if not is_script(request):
         written = any(request.POST.get(name) for name in TEXTS)
         return (
-            not_stored(request, "unsure", status=403)
+            not_stored(request, WORDS["unsure"], status=403)
             if written
             else csrf.csrf_failure(request, reason)
         )

@@ -7,8 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models import F, Max
 from django.utils import timezone
 
 from webapp.accounts.models import User
@@ -45,12 +44,15 @@ class Draft(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value and name != "base"}
 
     def unseen(self, assignment: Assignment) -> str:
-        """Words about the pair that another page saved since this one looked, and that it lacks."""
+        """What another page saved about the pair since this one looked, and that it lacks, as words."""
         there = assignment.draft
         own = bool(self.page) and there.get("page") == self.page
-        known = self.base is None or self.base == assignment.draft_revision
+        if own or self.base is None or self.base == assignment.draft_revision:
+            return ""
         words = str(there.get("rationale", ""))
-        return "" if own or known or words in self.rationale else words
+        flags = [flag for flag in there.get("flags", []) if flag not in self.flags]
+        said = ["" if words in self.rationale else words, flags and f"Flags: {', '.join(flags)}."]
+        return " ".join(filter(None, said))
 
 
 class DraftConflict(LabelingError):
@@ -210,6 +212,8 @@ def undo_label(
     counted = bool(retracted.filter(counted=True))
     if not retracted.update(retracted=True, counted=False):
         return None
+    if _restore(assignment, label, counted=counted):
+        return assignment
     if counted:
         Task.objects.filter(pk=label.task_id).update(done=F("done") - 1)
     holds = counted or queue.take_place(assignment.task)
@@ -217,6 +221,16 @@ def undo_label(
     assignment.draft = {"rationale": label.rationale, "flags": label.flags} | other
     _lease_again(assignment, holds=holds)
     return assignment
+
+
+def _restore(assignment: Assignment, label: Label, *, counted: bool) -> bool:
+    """Let the answer speak again whose place this one had taken; whether there was one."""
+    before = assignment.labels.filter(superseded=True, retracted=False, pk__lt=label.pk)
+    newest = before.order_by("-pk").first()
+    if newest is None:
+        return False
+    Label.objects.filter(pk=newest.pk).update(superseded=False, counted=counted)
+    return True
 
 
 @again_after_deadlock
@@ -314,11 +328,18 @@ def skip(
         task.update(skips=F("skips") + 1)
     assignment.state = State.SKIPPED
     assignment.skip_reason, assignment.skip_id = reason, skip_id
-    assignment.skipped_at = Now()
+    assignment.skip_after, assignment.skip_order = _next_act(assignment.annotator_id)
     if draft.rationale or draft.flags:
         assignment.draft = draft.stored() | _other(assignment.draft)
-    changed = ["state", "skip_reason", "skip_id", "skipped_at", "draft"]
+    changed = ["state", "skip_reason", "skip_id", "skip_after", "skip_order", "draft"]
     assignment.save(update_fields=changed)
+
+
+def _next_act(annotator_id: int) -> tuple[int, int]:
+    """Where a skip stands among what its person did: the newest label so far, and its own number."""
+    newest = Label.objects.filter(annotator=annotator_id).aggregate(newest=Max("pk"))["newest"]
+    skips = Assignment.objects.filter(annotator=annotator_id).aggregate(last=Max("skip_order"))
+    return newest or 0, (skips["last"] or 0) + 1
 
 
 def extend_leases(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:

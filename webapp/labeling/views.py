@@ -31,7 +31,7 @@ from webapp.labeling.forms import (
 )
 from webapp.labeling.keys import KEYS, chosen_keys, keys_of, save_keys
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
-from webapp.labeling.scripts import in_words, is_program, is_script
+from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
@@ -101,14 +101,36 @@ def _act(request: HtmxRequest, project: Project) -> Done:
     form = _checked(LabelForm(request.POST, **owner))
     fields = {name: form.cleaned_data[name] for name in ANSWER}
     left_out = services.set_aside(fields["assignment"], form.draft)
-    return Done(notice=_notice(services.submit_label(**fields), left_out))
+    label = services.submit_label(**fields)
+    if not _is_stored(label, fields):
+        raise services.LabelingError(
+            "Another answer came from this page under the same name, so this one was not stored: "
+            "choose again."
+        )
+    return Done(notice=_notice(label, left_out))
+
+
+def _is_stored(label: Label, fields: dict[str, Any]) -> bool:
+    """Whether the label says what was sent: an earlier one of the same name may say something else."""
+    same = ("choice", "rationale", "flags")
+    return label.assignment_id == fields["assignment"].pk and all(
+        getattr(label, name) == fields[name] for name in same
+    )
 
 
 def _undo(request: HtmxRequest, project: Project) -> Done:
     form = UndoForm(request.POST)
     if not form.is_valid():
         return Done()
+    _keep_what_was_typed(request, project)
     return Done(first=services.undo(request.user, form.cleaned_data["undo"], project=project))
+
+
+def _keep_what_was_typed(request: HtmxRequest, project: Project) -> None:
+    """Without scripts the words about the shown pair come with the press of another button."""
+    typed = DraftForm(request.POST, annotator=request.user, project=project)
+    if typed.is_valid() and (typed.draft.rationale or typed.draft.flags):
+        services.save_draft(typed.cleaned_data["assignment"], typed.draft)
 
 
 def _skip(form: SkipForm) -> Done:
@@ -153,7 +175,10 @@ def _answer(request: HtmxRequest, project: Project, done: Done) -> HttpResponse:
         return redirect("labeling:label", project.pk)
     cards = queue.claim_page(project, request.user)
     if done.refusal:
-        cards = _with_what_was_typed(request, project, cards)
+        found = _with_what_was_typed(request, project, cards)
+        if found is None:
+            return not_stored(request, done.refusal, status=409)
+        cards = found
     context = _context(request, project, cards) | {
         "refusal": done.refusal,
         "shown": cards[:1],
@@ -165,13 +190,16 @@ def _answer(request: HtmxRequest, project: Project, done: Done) -> HttpResponse:
 
 def _with_what_was_typed(
     request: HtmxRequest, project: Project, cards: list[Assignment]
-) -> list[Assignment]:
-    """The pair of a refused answer first, with the words and flags that came with it."""
+) -> list[Assignment] | None:
+    """The pair of a refused answer first, with the words and flags that came with it.
+
+    None where that pair cannot be shown to this person and there are words to give back.
+    """
     form = DraftForm(request.POST, annotator=request.user, project=project)
     form.is_valid()
     refused = form.cleaned_data.get("assignment")
     if refused is None:
-        return cards
+        return None if request.POST.get("rationale") else cards
     mine = queue.cards_of(request.user, [refused.pk])[0]
     mine.draft = {
         "rationale": request.POST.get("rationale", ""),

@@ -6,11 +6,12 @@ const panel = $("delivery");
 const line = panel.querySelector("[data-words]");
 const button = (what) => panel.querySelector(`[data-do="${what}"]`);
 
-function words({ count, refused, trouble, failing }) {
+function words({ count, refused, trouble, failing, fragile }) {
   const said = [];
   for (const each of new Set(refused.map((entry) => entry.refusal.words))) said.push(`Not accepted, and kept here: ${each}`);
   const waiting = count - refused.length;
-  if (failing && trouble && waiting) said.push(`${trouble.words} ${counted(waiting)} kept in this browser and sent again by themselves.`);
+  const where = fragile ? "kept in this page alone, so leave it open," : "kept in this browser";
+  if (failing && trouble && waiting) said.push(`${trouble.words} ${counted(waiting)} ${where} and sent again by themselves.`);
   return said.join(" ");
 }
 

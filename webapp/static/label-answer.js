@@ -5,15 +5,20 @@ import * as seen from "./label-seen.js";
 const $ = (id) => document.getElementById(id);
 const [dock, rationale, other] = [$("dock"), $("rationale"), $("other")];
 let base = 0; // the draft's revision that the person goes on with
+let beside = 0; // the revision of the words beside the box
 const boxes = () => [...dock.querySelectorAll("[name=flags]")];
 const flags = () => boxes().filter((box) => box.checked).map((box) => box.value);
 const shownId = () => dock.elements.assignment.value;
 
-const drafts = openDrafts({ form: dock, onForeign: adopt, onConflict: differ, onReceived: goOn });
+const drafts = openDrafts({ form: dock, onForeign: adopt, onConflict: differ, onReceived: goOn, onCleared: written });
 
 export const { sync } = drafts;
 export const typed = () => Boolean(rationale.value || flags().length);
 export const forget = (id) => drafts.drop(id);
+export const kept = (id) => drafts.at(id);
+
+// Whether the person has put in something else since.
+export const changed = (fields) => rationale.value !== fields.rationale || String(flags()) !== String(fields.flags);
 
 // Why the answer cannot go as it is; "" where it can.
 export function wrong() {
@@ -32,8 +37,10 @@ export function begin(card, before) {
   const draft = before ?? drafts.of(card);
   fill(draft);
   base = Number(draft.base ?? card.dataset.revision);
+  beside = base;
   showOther(draft.other ?? "");
   seen.begin(card);
+  if (before) written(); // its answer is taken back: the words are a draft again
 }
 
 function fill(before) {
@@ -55,6 +62,7 @@ function settleOther(what) {
   const words = other.querySelector("[data-words]").textContent;
   if (what === "take") rationale.value = words;
   if (what === "add") rationale.value = [rationale.value, words].filter(Boolean).join("\n\n");
+  base = Math.max(base, beside);
   showOther("");
   rationale.focus();
   written();
@@ -68,17 +76,24 @@ function goOn(id, revision) {
 // Another tab of the same person writes about the same pair.
 function adopt(id, draft) {
   if (shownId() !== id) return drafts.note(id, draft);
+  if (rationale.value.includes(draft.rationale) && typed()) return;
+  if (!draft.rationale.includes(rationale.value)) return showOther(draft.rationale);
   base = Math.max(base, draft.base ?? 0);
   if (document.activeElement !== rationale) fill(draft);
-  else if (draft.rationale !== rationale.value && !rationale.value.startsWith(draft.rationale)) showOther(draft.rationale);
+  else if (draft.rationale !== rationale.value) showOther(draft.rationale);
+  if (draft.other) showOther(draft.other);
 }
 
 // The server has other words than those that this page went on with.
 function differ(id, there) {
   if (shownId() !== id) return;
-  base = there.revision;
-  if (there.rationale && !rationale.value.includes(there.rationale)) showOther(there.rationale);
-  else written();
+  for (const box of boxes()) box.checked ||= there.flags.includes(box.value);
+  if (flags().length) $("flags").open = true;
+  beside = there.revision;
+  // Until the person has settled it, an answer leaves those words beside the pair.
+  if (!rationale.value.includes(there.rationale)) return showOther(there.rationale);
+  base = beside;
+  written();
 }
 
 // Whether the browser keeps it; where not, the server does, after a pause.

@@ -6,23 +6,21 @@ import * as store from "./store.js";
 
 const PAUSE = 1000; // ms
 const RETRY = 15_000; // ms
+let count = 0; // of this page's drafts
 const same = (one, other) => (one.rationale ?? "") === (other.rationale ?? "") && String(one.flags ?? []) === String(other.flags ?? []);
 
-// This tab, also after a reload: what it sent itself is no other's.
-export const page = (() => {
-  try {
-    sessionStorage["attune:tab"] ??= String(crypto.getRandomValues(new Uint32Array(2)));
-    return sessionStorage["attune:tab"];
-  } catch {
-    return String(crypto.getRandomValues(new Uint32Array(2)));
-  }
-})();
+// This page, by a name of its own: what it sent itself is no other's.
+export const page = String(crypto.getRandomValues(new Uint32Array(2)));
 
-export function openDrafts({ form, onForeign, onConflict, onReceived }) {
+export function openDrafts({ form, onForeign, onConflict, onReceived, onCleared }) {
   const prefix = `attune:draft:${form.dataset.user}:${new URL(form.action).pathname}:`;
   const keys = () => store.keys(prefix);
   let timer = 0;
 
+  const draftAt = (key) => {
+    const draft = store.object(key);
+    return typeof draft?.rationale === "string" && Array.isArray(draft.flags) ? draft : null;
+  };
   const cardOf = (id) => document.querySelector(`article[data-assignment="${Number(id)}"]`);
   const idOf = (key) => key.slice(prefix.length);
   const stored = (card) => ({
@@ -34,7 +32,7 @@ export function openDrafts({ form, onForeign, onConflict, onReceived }) {
   // What to show for a card: ours if it goes on with what the server has or nobody wrote there, and what
   // the server has beside it where both wrote.
   function of(card) {
-    const [here, there] = [store.object(prefix + card.dataset.assignment), stored(card)];
+    const [here, there] = [draftAt(prefix + card.dataset.assignment), stored(card)];
     const other = card.dataset.other ?? "";
     if (!here || (here.received && here.base <= there.revision)) return { ...there, base: there.revision, other };
     const apart = here.base !== there.revision && !here.rationale.includes(there.rationale);
@@ -48,14 +46,14 @@ export function openDrafts({ form, onForeign, onConflict, onReceived }) {
   }
 
   function keep(id, { rationale, flags, base, other }) {
-    const count = (store.object(prefix + id)?.count ?? 0) + 1;
+    count += 1;
     store.write(prefix + id, JSON.stringify({ rationale, flags, base, other, count }));
     clearTimeout(timer);
     timer = setTimeout(sync, PAUSE);
   }
 
   function received(key, draft, revision) {
-    const now = store.object(key);
+    const now = draftAt(key);
     if (!now) return;
     const whole = now.count === draft.count;
     const kept = store.write(key, JSON.stringify({ ...now, base: revision, received: whole }));
@@ -65,11 +63,11 @@ export function openDrafts({ form, onForeign, onConflict, onReceived }) {
   }
 
   async function send(key) {
-    const draft = store.object(key);
-    if (!draft?.flags || draft.received) return;
+    const draft = draftAt(key);
+    if (!draft || draft.received) return;
     const body = new FormData();
-    const { rationale, base = "", count } = draft;
-    const fields = { assignment: idOf(key), rationale, base, count, page, as: form.dataset.user };
+    const { rationale, base = "" } = draft;
+    const fields = { assignment: idOf(key), rationale, base, count: draft.count, page, as: form.dataset.user };
     for (const [name, value] of Object.entries(fields)) body.append(name, value);
     for (const flag of draft.flags) body.append("flags", flag);
     body.append("csrfmiddlewaretoken", tokenOf(form));
@@ -90,14 +88,15 @@ export function openDrafts({ form, onForeign, onConflict, onReceived }) {
   }
 
   for (const key of keys()) {
-    const draft = store.object(key);
-    if (!draft?.flags || (draft.received && !cardOf(idOf(key)))) store.remove(key);
+    const draft = draftAt(key);
+    if (!draft || (draft.received && !cardOf(idOf(key)))) store.remove(key);
   }
   addEventListener("pagehide", sync);
   addEventListener("online", sync);
   addEventListener("storage", ({ key }) => {
-    const draft = key?.startsWith(prefix) && store.object(key);
+    if (key === null) return onCleared();
+    const draft = key.startsWith(prefix) && draftAt(key);
     if (draft && !draft.received) onForeign(idOf(key), draft);
   });
-  return { keep, of, note, sync, drop: (id) => store.remove(prefix + id) };
+  return { keep, of, note, sync, at: (id) => draftAt(prefix + id), drop: (id) => store.remove(prefix + id) };
 }

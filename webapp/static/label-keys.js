@@ -38,17 +38,19 @@ function follow({ target }) {
 // The character that a key has at its place on a keyboard with Latin letters.
 function characterAt({ code, shiftKey }) {
   if (code === "Slash" && shiftKey) return "?";
+  const digit = /^(?:Digit|Numpad)([0-9])$/.exec(code)?.[1];
+  if (digit) return shiftKey ? "" : digit;
   return /^Key([A-Z])$/.exec(code)?.[1].toLowerCase() ?? "";
 }
 
 // The one of `ours` (character → action) that was pressed, or "".
 export function keyOf(event, ours) {
-  const digit = /^Digit([0-9])$/.exec(event.code)?.[1];
-  if (digit && !event.shiftKey && digit in ours) return digit;
   const key = event.key.toLowerCase();
-  if (key in ours) return key;
-  const place = [...key].length === 1 || NAMELESS.has(event.key) ? characterAt(event) : "";
-  return place in ours ? place : "";
+  if (Object.hasOwn(ours, key)) return key;
+  const told = [...key].length === 1 || NAMELESS.has(event.key);
+  if (!told || event.getModifierState?.("AltGraph")) return "";
+  const place = characterAt(event);
+  return Object.hasOwn(ours, place) ? place : "";
 }
 
 // Keys of another sheet's buttons are digits: they count by place too.
@@ -94,6 +96,7 @@ export function listen({ chosen, decide, repeat, undo, skip }) {
       return;
     }
     const sheet = document.querySelector(":popover-open");
+    if (!Object.keys(ours).length) return; // switched off
     if (!event.repeat && press(sheet, event)) return event.preventDefault();
     const action = ours[keyOf(event, ours)];
     if (!action || (sheet && !ON_SHEETS.has(action)) || (event.repeat && !REPEATING.has(action))) return;

@@ -11,7 +11,8 @@ import { openOutbox } from "./outbox.js";
 const $ = (id) => document.getElementById(id);
 const dock = $("dock");
 const leastSeen = Number(dock.dataset.minVisible);
-const history = []; // what was done on this page, newest last: {card, fields}, or {flag, assignment, checked}
+const FLAGS = "attune:flags";
+const history = keptFlags(); // what was done on this page, newest last: {card, fields}, or {flag, assignment, checked}
 const KEPT = 50;
 const HINT = 2500; // ms
 let last = null; // the choice made last, for Ctrl+Enter
@@ -54,6 +55,23 @@ function hint(words) {
 function remember(act) {
   history.push(act);
   if (history.length > KEPT) history.shift();
+  keepFlags();
+}
+
+// Flags set since the last answer are undone after a reload too; the answer itself the server knows.
+function keepFlags() {
+  const since = history.slice(history.findLastIndex((act) => !act.flag) + 1);
+  try {
+    sessionStorage.setItem(FLAGS, JSON.stringify(since));
+  } catch { /* they are undone by hand */ }
+}
+
+function keptFlags() {
+  try {
+    return [JSON.parse(sessionStorage.getItem(FLAGS))].flat().filter((act) => act?.flag);
+  } catch {
+    return [];
+  }
 }
 
 // Send what was done about a card; the card goes if that is safe, and stays until it is.
@@ -70,19 +88,20 @@ function finish(card, fields) {
 // The server has stored it.
 function release({ client_id: id, assignment }) {
   if (!held || held.client_id !== id) return;
-  held = null;
-  cards.say("");
   const card = cards.cardOf(assignment);
-  if (card) cards.take(card, outbox.state());
+  const more = card && card === cards.shown() && put.changed(held);
+  held = null;
+  cards.say(more ? "Your answer is stored. What you put in since is not part of it: choose again to add it." : "");
+  if (card && !more) cards.take(card, outbox.state());
 }
 
 function decide(choice) {
   const card = cards.shown();
   if (!card) return;
-  last = choice;
   if (held) return hint("still being stored: nothing more was answered");
   const unseen = seen.missing(card.dataset.assignment, leastSeen);
   if (unseen) return hint(unseen);
+  last = choice;
   const wrong = put.wrong();
   if (wrong) return cards.say(wrong);
   finish(card, { ...put.answer(), client_id: uuid(), choice });
@@ -104,8 +123,9 @@ function skip(reason) {
 }
 
 // Another tab of the same person answered or skipped a pair that is here too.
-function foreign({ assignment, choice, skip: skipped }) {
+function foreign({ assignment, choice, skip: skipped, client_id: id }) {
   if (choice === undefined && skipped === undefined) return;
+  cards.counts().last = id;
   cards.lose(assignment, "You decided about that pair in another tab. Here is another one.");
   cards.settle(outbox.state());
 }
@@ -115,9 +135,10 @@ function undo() {
   if (held) return hint("still being stored");
   const act = history.pop();
   if (act?.flag) return undoFlag(act);
-  const waiting = outbox.pending().filter((fields) => fields.client_id).at(-1);
+  const undone = new Set(outbox.pending().map((fields) => fields.undo).filter(Boolean));
+  const waiting = outbox.pending().filter((fields) => fields.client_id && !undone.has(fields.client_id)).at(-1);
   const id = act?.fields.client_id ?? waiting?.client_id ?? cards.counts().last;
-  if (!id) return;
+  if (!id) return hint(undone.size ? "still being undone: press again in a moment" : "nothing to undo");
   if (!act && outbox.refused().some(({ fields }) => fields.client_id === id)) return mend();
   cards.counts().last = "";
   if (act) cards.putBack(act.card, act.fields);
@@ -127,6 +148,7 @@ function undo() {
 function undoFlag({ flag, assignment, checked }) {
   if (cards.shown()?.dataset.assignment !== assignment) return undo();
   put.setFlag(flag, !checked);
+  keepFlags();
   tally(outbox.state());
 }
 
@@ -137,7 +159,7 @@ function tally(state) {
   $("today").textContent = Number(today) + more;
   $("waiting").textContent = Number(waiting) >= 1000 ? "1000+" : Math.max(0, waiting - more);
   $("undo").disabled = !history.length && !state.count && !newest;
-  $("saved").textContent = state.failing || state.refused.length || !navigator.onLine && state.count
+  $("saved").textContent = state.count && (state.failing || state.refused.length || !navigator.onLine)
     ? `${state.count} unsent` : state.count ? "saving…" : "saved ✓";
   delivery.show(state);
   cards.settle(state);
@@ -148,7 +170,7 @@ async function mend() {
   const [{ fields }] = outbox.refused();
   const here = () => cards.cardOf(fields.assignment) ?? history.find((act) => act.card?.dataset.assignment === fields.assignment)?.card;
   if (!here()) await outbox.renew();
-  if (here()) return cards.putBack(here(), fields);
+  if (here()) return cards.putBack(here(), { ...fields, ...put.kept(fields.assignment) });
   cards.say("The pair of that answer cannot be shown any more. Download the answer to keep its words.");
 }
 

@@ -7,6 +7,7 @@ import * as store from "./store.js";
 
 const BACKOFF = [1, 2, 4, 8, 15, 30]; // seconds
 const LONGEST_WAIT = 300; // seconds, whatever a server asks for
+const PATIENCE = 60_000; // ms for one answer of the server
 const AGAIN = new Set([408, 425, 429]); // and all from 500 on: what helps is to wait
 const CLOSED = new Set([401, 403, 404, 410]); // all further answers would meet the same
 const WORDS = {
@@ -38,7 +39,8 @@ async function outcomeOf(request, name) {
   let told = {};
   try { told = JSON.parse(text) ?? {}; } catch { /* a page of somebody else's */ }
   const wait = Number(response.headers.get("Retry-After"));
-  return { status: response.status, words: told.error ?? wordsFor(response.status), kind: told.kind, wait };
+  const said = typeof told.error === "string" && told.error;
+  return { status: response.status, words: said || wordsFor(response.status), kind: told.kind, wait };
 }
 
 export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeign }) {
@@ -48,18 +50,28 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
   let trouble = null; // why nothing can be sent now: {status, words, kind}
   let timer = 0;
   let counter = 0;
+  const mine = new Map(); // what this page gave and has not sent, should somebody clear the storage
 
   const number = (key) => parseInt(key.slice(prefix.length), 10);
   // One entry a key: two tabs never overwrite each other's.
   const keys = () => store.keys(prefix).filter((key) => number(key)).sort((a, b) => number(a) - number(b) || (a < b ? -1 : 1));
   const entryOf = (key) => {
     const entry = store.object(key);
-    return entry && (entry.fields ? entry : { fields: entry }); // so were they kept once
+    const fields = entry?.fields ?? entry; // so were they kept once
+    return fields && typeof fields === "object" ? { ...entry, fields } : null;
   };
   const entries = () => keys().map((key) => ({ key, ...entryOf(key) })).filter((entry) => entry.fields);
+  const put = (key, entry) => {
+    mine.set(key, JSON.stringify(entry));
+    return store.write(key, mine.get(key));
+  };
+  const take = (key) => {
+    mine.delete(key);
+    store.remove(key);
+  };
   const pending = () => entries().map((entry) => entry.fields);
   const refused = () => entries().filter((entry) => entry.refusal);
-  const state = () => ({ count: entries().length, failing: failures > 0, trouble, refused: refused(), sending });
+  const state = () => ({ count: entries().length, failing: failures > 0, trouble, refused: refused(), fragile: store.fragile() });
 
   // The first that may go: nothing about a pair overtakes an answer to it that was refused.
   function next() {
@@ -71,7 +83,7 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
   function add(fields) {
     counter = Math.max(counter, ...keys().map(number)) + 1;
     const name = `${String(counter).padStart(15, "0")}:${crypto.getRandomValues(new Uint32Array(1))[0]}`;
-    const kept = store.write(prefix + name, JSON.stringify({ fields }));
+    const kept = put(prefix + name, { fields });
     queueMicrotask(flush); // the page shows the next card first
     onChange(state());
     return kept;
@@ -83,14 +95,15 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
     for (const [name, value] of Object.entries(all)) {
       for (const item of [value].flat()) body.append(name, item ?? "");
     }
-    return fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+    const signal = AbortSignal.timeout(PATIENCE); // a repeat is harmless
+    return fetch(form.action, { method: "POST", body, signal, headers: { "HX-Request": "true" } });
   }
 
   // Whether the next one may be tried.
   async function deliver({ key, fields }) {
     const outcome = await outcomeOf(post(fields), nameOf(fields));
     if (outcome.stored) {
-      store.remove(key);
+      take(key);
       [failures, trouble] = [0, null];
       onStored(fields);
       onAnswer(outcome.html);
@@ -99,7 +112,8 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
     const { status } = outcome;
     if (status >= 400 && status < 500 && !AGAIN.has(status) && !CLOSED.has(status)) {
       const refusal = { status, words: outcome.words };
-      if (store.read(key)) store.write(key, JSON.stringify({ fields, refusal }));
+      if (store.read(key)) put(key, { fields, refusal });
+      [failures, trouble] = [0, null];
       return true;
     }
     stop(outcome);
@@ -108,7 +122,9 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
 
   // Later, by ourselves: soon where waiting helps, each minute where a person must do something.
   function stop({ status, words, kind, wait }) {
-    if (trouble?.kind !== "deactivated") trouble = { status, words, kind };
+    // A deactivated person's session is gone after the first answer that says so.
+    const known = trouble?.kind === "deactivated" && kind === "signed_out";
+    if (!known) trouble = { status, words, kind };
     const pause = CLOSED.has(status) ? 60 : BACKOFF[Math.min(failures, BACKOFF.length - 1)];
     failures += 1;
     timer = setTimeout(flush, 1000 * Math.min(Math.max(wait || 0, pause), LONGEST_WAIT));
@@ -132,7 +148,7 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
 
   // What was refused is tried once more too.
   function again() {
-    for (const { key, fields } of refused()) store.write(key, JSON.stringify({ fields }));
+    for (const { key, fields } of refused()) put(key, { fields });
     return flush();
   }
 
@@ -155,14 +171,16 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
   }
 
   function drop(some) {
-    for (const { key } of some) store.remove(key);
+    for (const { key } of some) take(key);
     onChange(state());
     queueMicrotask(flush);
   }
 
   // The other tabs of this person share the entries, and the cards they are about.
   addEventListener("storage", ({ key, newValue }) => {
-    if (!key?.startsWith(prefix)) return;
+    if (key === null) for (const [name, text] of mine) store.write(name, text); // somebody cleared it
+    else if (!key.startsWith(prefix)) return;
+    else if (newValue === null) mine.delete(key); // another tab has sent it
     const entry = newValue && entryOf(key);
     if (entry && !entry.refusal) onForeign(entry.fields);
     onChange(state());

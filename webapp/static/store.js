@@ -1,48 +1,52 @@
 // What is kept in this browser: in its storage, or where that is full, refused or switched off, in this
-// page alone. `write` says which, so that nobody takes for safe what goes with the page.
-const here = new Map();
+// page alone. `write` says which, so that nobody takes for safe what goes with the page. Any call of a
+// storage may throw, or do nothing; an older text stays where a newer one finds no room.
+const here = new Map(); // what this page knows better than the storage: a text, or null for none
 
-function storage() {
+function attempt(act) {
   try {
-    return window.localStorage; // a browser may refuse even the look
+    return act(window.localStorage); // a browser may refuse even the look
   } catch {
     return null;
   }
 }
 
+const stored = (key) => attempt((storage) => storage.getItem(key)) ?? null;
+
 export function write(key, text) {
-  try {
-    window.localStorage.setItem(key, text);
-    here.delete(key);
-    return true;
-  } catch {
-    remove(key); // an older text of that name must not speak later
-    here.set(key, text);
-    return false;
-  }
+  attempt((storage) => storage.setItem(key, text));
+  const kept = stored(key) === text;
+  if (kept) here.delete(key);
+  else here.set(key, text);
+  return kept;
 }
 
 export function read(key) {
-  return here.get(key) ?? storage()?.getItem(key) ?? null;
+  return here.has(key) ? here.get(key) : stored(key);
 }
 
 export function remove(key) {
-  here.delete(key);
-  storage()?.removeItem(key);
+  attempt((storage) => storage.removeItem(key));
+  if (stored(key) === null) here.delete(key);
+  else here.set(key, null);
 }
 
 export function keys(prefix) {
-  const names = [...Object.keys(storage() ?? {}), ...here.keys()];
-  return names.filter((name) => name.startsWith(prefix));
+  const names = new Set([...(attempt(Object.keys) ?? []), ...here.keys()]);
+  return [...names].filter((name) => name.startsWith(prefix) && read(name) !== null);
 }
 
-// Whether something would be gone with this page.
-export const fragile = () => here.size > 0;
+// Whether words or answers would be gone with this page.
+export function fragile() {
+  return [...here].some(([key, text]) => key.startsWith("attune:") && text !== null &&
+    (stored(key) === null || key.startsWith("attune:draft:")));
+}
 
 // The object under a key; null where there is none, or nothing that can be read.
 export function object(key) {
   try {
-    return JSON.parse(read(key));
+    const found = JSON.parse(read(key));
+    return found && typeof found === "object" && !Array.isArray(found) ? found : null;
   } catch {
     return null;
   }

@@ -174,3 +174,42 @@ def test_keys_go_back_to_the_usual_ones(annotator, project, ana):
     annotator.post(page, {"undo": ""})
     assert keys_of(again(ana)) == {key.action: key.usual for key in KEYS}
     assert again(ana).label_keys == {"off": False, "keys": {}}
+
+
+def test_another_answer_under_the_same_name_is_refused_with_its_words(annotator, url, leased):
+    data = answer(leased)
+    annotator.post(url, data)
+    again_ = data | {"choice": 6, "rationale": WORDS}
+    assert annotator.post(url, again_, headers=FRAGMENT).status_code == 409
+    response = annotator.post(url, again_)
+    given_back(response)
+    assert (
+        str(data["client_id"])
+        not in response.content.decode().split('id="dock"')[1].split("scale")[0]
+    )
+    assert annotator.post(url, data, headers=FRAGMENT).status_code == 200
+
+
+def test_without_scripts_words_stay_with_their_pair_when_another_button_is_pressed(
+    annotator, url, project, ana, leased
+):
+    given = answer(leased)
+    annotator.post(url, given)
+    shown = queue.claim(project, ana)
+    annotator.post(url, {"undo": given["client_id"], "assignment": shown.pk, "rationale": WORDS})
+    assert again(shown).draft["rationale"] == WORDS
+
+
+def test_without_scripts_words_about_a_pair_that_is_not_ones_own_come_back(
+    annotator, url, project, ben
+):
+    given_back(annotator.post(url, answer(queue.claim(project, ben), rationale=WORDS)))
+
+
+@pytest.mark.parametrize("fields", [{"choice": 2}, {"flags": "false"}])
+def test_without_scripts_who_was_signed_out_is_told_that_nothing_was_stored(
+    client, url, leased, fields
+):
+    client.logout()
+    response = client.post(url, {"assignment": leased.pk} | fields)
+    assertContains(response, "This was not stored", status_code=401)

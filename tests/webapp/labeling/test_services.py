@@ -1,8 +1,10 @@
 """Tasks queued; labels stored, revised, taken back; pairs skipped."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from tests.factories import (
     a_completion,
@@ -16,6 +18,7 @@ from tests.factories import (
 from tests.webapp.labeling.acts import overdue, queries_of
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Label, Task
+from webapp.labeling.queries import newest_act
 from webapp.labeling.services import (
     Draft,
     DraftConflict,
@@ -330,3 +333,35 @@ def test_a_submit_takes_a_constant_number_of_queries(project, ana, django_assert
 def test_another_projects_tasks_stay_apart(project):
     some_tasks(project), some_tasks(a_project())
     assert Task.objects.filter(project=project).count() == 1
+
+
+def test_undoing_a_second_answer_lets_the_first_speak_again(leased, ana):
+    first = submit(leased, choice=2)
+    second = submit(leased, choice=6)
+    assert undo_label(ana, second.client_id) == leased
+    assert Label.objects.current().get() == first
+    assert again(first).counted
+    assert counts(leased.task) == (1, 1)
+
+
+def test_what_was_done_last_is_told_by_no_clock(project, ana):
+    some_tasks(project, 3)
+    first = submit(queue.claim(project, ana))
+    second = submit(queue.claim(project, ana))
+    name = uuid4()
+    skip(queue.claim(project, ana), skip_id=name)
+    assert newest_act(ana, project) == name
+    undo(ana, name)
+    assert newest_act(ana, project) == second.client_id
+    Label.objects.update(created_at=timezone.now() + timedelta(hours=1))
+    skip(queue.claim(project, ana), skip_id=(again_skipped := uuid4()))
+    assert newest_act(ana, project) == again_skipped
+    undo(ana, again_skipped)
+    undo(ana, second.client_id)
+    assert newest_act(ana, project) == first.client_id
+
+
+def test_flags_that_an_answer_has_not_seen_stay_beside_it(leased):
+    save_draft(leased, Draft(flags=["harmful"], base=0, page="desk", count=1))
+    assert set_aside(again(leased), Draft(base=0, page="phone")) == "Flags: harmful."
+    assert set_aside(again(leased), Draft(flags=["harmful"], base=0, page="phone")) == ""

@@ -47,7 +47,7 @@ def undoes(project, person, number):
 
 
 def undoes_a_skip(project, person, number):
-    if skipped := person.assignments.filter(skip_id__isnull=False).order_by("skipped_at").last():
+    if skipped := person.assignments.filter(skip_id__isnull=False).order_by("skip_order").last():
         undo(person, skipped.skip_id)
 
 
