@@ -7,6 +7,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from tests.factories import a_user, some_tasks
+from tests.webapp.addresses import session_of
 from tests.webapp.labeling.acts import overdue
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Completion, Label, Task
@@ -29,11 +30,13 @@ def address(live_server, project, ana):
 
 
 @pytest.fixture
-def page(project, browser_page, address):
-    """The label page with 20 pairs waiting, signed in by keyboard only."""
+def page(project, context, browser_page, address, ana):
+    """The label page with 20 pairs waiting; its person is signed in."""
     some_tasks(project, 20, texts=(LONG, "Short."))
+    origin = address.split("/p/")[0]
+    context.add_cookies([{"name": "sessionid", "value": session_of(ana), "url": origin}])
     browser_page.goto(address)
-    sign_in(browser_page)
+    browser_page.wait_for_selector("#dock[data-ready]")
     return browser_page
 
 
@@ -68,7 +71,10 @@ def choices():
     return "".join(str(label.choice) for label in Label.objects.current().order_by("pk"))
 
 
-def test_twenty_pairs_are_labelled_by_keyboard_alone(page):
+def test_twenty_pairs_are_labelled_by_keyboard_alone(page, context, address):
+    context.clear_cookies()
+    page.goto(address)
+    sign_in(page)
     pressed = "12345670" * 2 + "4177"
     press(page, pressed)
     expect(page.get_by_text("Nothing to label now")).to_be_visible()

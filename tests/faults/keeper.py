@@ -35,7 +35,7 @@ from tests.stack import ROOT, TIMES
 from tests.stand_in import SLOW
 from webapp import stack
 from webapp.accounts.models import User
-from webapp.datasets.imports import keep_upload
+from webapp.datasets.imports.jobs import keep_upload
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.labeling.models import Label
