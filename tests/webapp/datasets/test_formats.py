@@ -4,15 +4,15 @@ import json
 import math
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alignment.records import Message, prompt_key
-from webapp.datasets.imports.answers import MISSING, NO_WINNER
+from webapp.datasets.imports.answers import EQUAL, HALF, MISSING, TIED, UNKNOWN, WHOLE
 from webapp.datasets.imports.formats import FORMATS, GUESS, row_of
 from webapp.datasets.imports.json_lines import Row
 from webapp.datasets.imports.oasst import DELETED, UNRANKED
-from webapp.datasets.imports.preferences import COMMON, SAME
+from webapp.datasets.imports.preferences import COMMON, REPEATED, SAME
 from webapp.datasets.imports.prompts import JOINED
 from webapp.datasets.imports.reading import AGAIN, ASKED_AGAIN, OTHERS, SAID_AGAIN, read_rows
 from webapp.datasets.imports.rows import BadRow, Found, content_key
@@ -222,7 +222,7 @@ def test_two_conversations_of_an_arena():
     assert (preferred(prompt), abouts(prompt)) == ([("y", "x")], [{"model": "m1"}, {"model": "m2"}])
     assert reading.unused == {"judge": 1}
     tie = read(row | {"winner": "tie (bothbad)"})
-    assert (the_prompt(tie).pairs, tie.left_out) == ([], {NO_WINNER: 1})
+    assert (the_prompt(tie).pairs, tie.left_out) == ([], {TIED: 1})
 
 
 @pytest.mark.parametrize(
@@ -474,3 +474,161 @@ def test_any_text_is_the_same_answer(text):
     prompt = the_prompt(read({"prompt": "Why?", "responses": [text]}))
     assert texts(prompt) == [text]
     assert list(prompt.answers) == [content_key(text)]
+
+
+COLUMNS = st.tuples(
+    st.sampled_from(["answer_", "answer", "response_", "response", "completion_", "output_"]),
+    st.sampled_from(["ab", "cd", "01", "12", "ax", ["2", "10"], ["09", "10"]]),
+)
+
+
+@given(COLUMNS, st.integers(0, 1), st.sampled_from(["", "model_", "{}", "UP"]), st.randoms())
+def test_a_winner_is_the_answer_of_its_side_wherever_the_columns_stand(
+    columns, place, written, random
+):
+    stem, sides = columns
+    side = sides[place]
+    winner = {"": side, "model_": f"model_{side}", "{}": stem + side, "UP": side.upper()}[written]
+    row = {"prompt": "q", f"{stem}{sides[0]}": "x", f"{stem}{sides[1]}": "y", "winner": winner}
+    names = list(row)
+    random.shuffle(names)
+    reading = read({name: row[name] for name in names})
+    assert preferred(the_prompt(reading)) == [("xy"[place], "yx"[place])]
+    assert not reading.left_out
+
+
+@pytest.mark.parametrize("winner", [1, 1.0, "1", "response_1", "Response_1", " 1 ", "01"])
+def test_a_winner_may_be_a_number_or_a_column(winner):
+    row = {"prompt": "q", "response_2": "y", "response_1": "x", "winner": winner}
+    assert preferred(the_prompt(read(row))) == [("x", "y")]
+
+
+@pytest.mark.parametrize("winner", ["c", "model_c", "1", 1, 0, "answer", "gpt-4", "a>b", True])
+def test_a_winner_that_names_neither_answer_is_no_tie(winner):
+    reading = read({"prompt": "q", "answer_a": "x", "answer_b": "y", "winner": winner})
+    assert the_prompt(reading).pairs == []
+    assert reading.left_out == {UNKNOWN + str(winner): 1}
+
+
+@pytest.mark.parametrize("winner", ["a", "b", "model_a"])
+def test_columns_of_other_sides_are_not_won_by_their_place(winner):
+    reading = read({"prompt": "q", "answer_c": "x", "answer_d": "y", "winner": winner})
+    assert (the_prompt(reading).pairs, list(reading.left_out)) == ([], [UNKNOWN + winner])
+
+
+@pytest.mark.parametrize("winner", ["tie", "Tie", "tie (bothbad)", "both", "draw", "equal"])
+def test_a_tie_is_what_is_called_one(winner):
+    reading = read({"prompt": "q", "answer_a": "x", "answer_b": "y", "winner": winner})
+    assert reading.left_out == {TIED: 1}
+
+
+def test_so_many_unknown_winners_are_counted_but_not_all_named():
+    row = {"prompt": "q", "answer_a": "x", "answer_b": "y"}
+    left_out = read(*[row | {"winner": f"model number {n}"} for n in range(500)]).left_out
+    assert sum(n for name, n in left_out.items() if name.startswith(UNKNOWN)) == 500
+    assert len(left_out) < 50
+
+
+SPOKEN = [
+    *("answer_a", "answer_b", "answer_c", "response_1", "response_2", "response_10", "responses"),
+    *("completion", "winner", "ranks", "model_a", "score_1", "answer_a_score", "system", "chosen"),
+    *("rejected", "instruction", "question", "answer", "models"),
+]
+CELLS = ["x", "y", "a", "1", "model_b", None, ["x", "y"], [0, 1], {"text": "z", "rank": 1}]
+
+
+@settings(max_examples=300)
+@given(
+    row=st.dictionaries(st.sampled_from(SPOKEN), st.sampled_from(CELLS), min_size=3),
+    order=st.randoms(),
+)
+def test_the_order_of_columns_never_changes_what_is_read(row, order):
+    names = ["prompt", *row]
+    row["prompt"] = "q"
+    order.shuffle(names)
+    first, second = read(dict(sorted(row.items()))), read({name: row[name] for name in names})
+    assert first == second
+    for one, two in zip(first.prompts.values(), second.prompts.values(), strict=True):
+        assert list(one.answers) == list(two.answers)
+        assert abouts(one) == abouts(two)
+
+
+def test_a_decision_between_equal_answers_is_told():
+    talk = [said("user", "Why?"), said("assistant", "x")]
+    arena = {"conversation_a": talk, "conversation_b": talk, "winner": "model_a"}
+    sides = {"prompt": "q", "answer_a": "x", "answer_b": "x", "winner": "b"}
+    ranks = {"prompt": "q", "responses": ["x", "x", "y"], "ranks": [0, 1, 2]}
+    for row in (arena, sides, ranks):
+        assert read(row).left_out[EQUAL] == 1
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"answer_a": "x", "answer_b": None},
+        {"response_2": None, "response_1": "x"},
+        {"responses": ["x", None]},
+        {"responses": None},
+        {"completion": None},
+        {"chosen": "x", "rejected": None},
+    ],
+)
+def test_an_answer_that_is_missing_is_told(columns):
+    reading = read({"prompt": "q"} | columns)
+    assert len(reading.prompts) == 1
+    assert reading.left_out == {MISSING: 1}
+
+
+def test_a_winner_over_a_missing_answer_is_told():
+    reading = read({"prompt": "q", "answer_a": "x", "answer_b": None, "winner": "a"})
+    assert reading.left_out == {MISSING: 1, HALF: 1}
+
+
+@pytest.mark.parametrize("name", ["responses", "completions", "answers", "outputs"])
+def test_a_list_that_is_text_is_a_list_or_a_bad_row(name):
+    assert texts(the_prompt(read({"prompt": "q", name: '["x", "y"]'}))) == ["x", "y"]
+    for text in ("['x', 'y']", "['x' 'y']"):
+        (refusal,) = read({"prompt": "q", name: text}).refusals
+        assert "Python's way" in refusal
+    (refusal,) = read({"prompt": "q", name: "gold"}).refusals
+    assert f"“{name}” is not a list" in refusal
+
+
+def test_a_plural_is_no_side():
+    reading = read({"prompt": "q", "completion": "x", "answers": "gold", "outputs": "o"})
+    assert texts(the_prompt(reading)) == ["x"]
+    assert set(reading.unused) == {"answers", "outputs"}
+
+
+BEGIN = "\n\nHuman: Hi\n\nAssistant:"
+
+
+@pytest.mark.parametrize("prompt", [BEGIN, "Hi", [said("user", "Hi")]])
+@pytest.mark.parametrize("names", [("chosen", "rejected"), ("answer_a", "answer_b")])
+def test_a_transcript_that_begins_with_its_prompt_is_its_last_turn(prompt, names):
+    row = {"prompt": prompt, names[0]: f"{BEGIN} x", names[1]: f"{BEGIN} y"}
+    reading = read(row)
+    assert (turns(the_prompt(reading)), texts(the_prompt(reading))) == (
+        [("user", "Hi")],
+        ["x", "y"],
+    )
+    assert reading.notes[AS_TURNS]
+
+
+def test_a_transcript_that_goes_on_after_its_prompt_brings_the_turns_between():
+    begin = f"{BEGIN} Yes?\n\nHuman: And?\n\nAssistant:"
+    prompt = the_prompt(read({"prompt": BEGIN, "chosen": f"{begin} x", "rejected": f"{begin} y"}))
+    assert turns(prompt) == [("user", "Hi"), ("assistant", "Yes?"), ("user", "And?")]
+    assert preferred(prompt) == [("x", "y")]
+
+
+def test_a_transcript_of_other_turns_is_kept_and_said():
+    row = {"prompt": "Else?", "chosen": f"{BEGIN} x", "rejected": "y"}
+    reading = read(row)
+    assert texts(the_prompt(reading)) == [f"{BEGIN} x", "y"]
+    assert reading.notes == {WHOLE: 1}
+
+
+def test_answers_that_repeat_the_prompt_are_said():
+    reading = read({"prompt": "Hi you", "chosen": "Hi you: x", "rejected": "Hi you: y"})
+    assert reading.notes == {REPEATED: 1}

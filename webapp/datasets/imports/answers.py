@@ -5,13 +5,16 @@ Consumers: UltraFeedback and other generated sets (`completions`), Alpaca (`outp
 columns beside a prompt. Loses: columns it names, and long or nested facts about an answer.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from math import isfinite
 from typing import Any
 
 from webapp.datasets.imports import prompts
+from webapp.datasets.imports.json_lines import is_repr
 from webapp.datasets.imports.rows import (
     BadRow,
     Columns,
@@ -22,20 +25,36 @@ from webapp.datasets.imports.rows import (
     Turns,
     content_key,
 )
-from webapp.datasets.imports.texts import asked, conversation_of, said, text_of
+from webapp.datasets.imports.texts import asked, conversation_of, said, text_of, transcript_of
 
 LISTS = ("responses", "completions", "answers", "outputs", "generations", "candidates")
 SINGLE = ("completion", "response", "answer", "output")
 TEXTS = ("text", "content", "response", "completion", "output", "answer", "value", "generation")
-SIDE = re.compile(
-    r"(answer|response|completion|output|reply|generation|candidate)_?([a-z]|\d{1,2})"
-)
+STEMS = "answer|response|completion|output|reply|generation|candidate"
+SIDE = re.compile(rf"({STEMS})(?:_|(?!s))([a-z]|\d{{1,2}})")  # but no plural, as “answers” is
+WINNER = re.compile(rf"(?:(?:{STEMS}|conversation|model|assistant)[_ ]?)?([a-z]|\d{{1,2}})")
 TALKS = ("conversation_a", "conversation_b")
 FACTS = ("models", "scores", "ratings", "generation_models")  # of each answer of a list
-WINNERS = {"model_a": 0, "a": 0, "model_b": 1, "b": 1}
+TIES = {
+    "tie",
+    "ties",
+    "tied",
+    "tie (bothbad)",
+    "tie_bothbad",
+    "both",
+    "bothbad",
+    "both_bad",
+    "both bad",
+}
+TIES |= {"both good", "both_good", "draw", "equal", "same", "neither", "none"}
 LONGEST_FACT = 500  # characters
-MISSING = "answers that are null"
-NO_WINNER = "ties, of which no pair is made"
+MISSING = "answers that are missing (null, or an empty cell)"
+TIED = "ties, of which no pair is made"
+HALF = "winners of two answers of which one is missing or bad"
+EQUAL = "decisions between two equal answers, which say nothing"
+UNKNOWN = "winners that name neither answer: "  # and what they are
+LONGEST_WINNER = 20  # characters that are told
+WHOLE = "answers of “Human:” and “Assistant:” that do not begin with their prompt, kept as they are"
 MOST_ANSWERS = 1000  # of one row
 MOST_RANKED = 100  # answers of one ranking
 MOST_RANK = 10_000
@@ -47,7 +66,8 @@ def fits(row: object) -> bool:
         return False
     if all(isinstance(row.get(name), list) for name in TALKS):
         return True
-    return bool(prompts.asking(row)) and bool(_columns(row) or _list(row) or _ends_answered(row))
+    answered = _columns(row) or _list(row) or _text_list(row) or _ends_answered(row)
+    return bool(prompts.asking(row)) and bool(answered)
 
 
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
@@ -56,6 +76,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
         raise BadRow(f"no prompt with answers in it; its columns: {prompts.named(row)}")
     if all(isinstance(row.get(name), list) for name in TALKS):
         return _read_talks(row, found)
+    row = _listed(row)
     turns, used = prompts.turns_of(row, found)
     if _ends_answered(row) and not _columns(row) and not _list(row):
         answers = [ImportedAnswer(content_key(turns[-1].content), turns[-1].content)]
@@ -64,20 +85,52 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
         answers = []
         for what, item, about in _items(row, used):
             _add(answers, item, turns, what, found, about)
-    pairs = _ranked(row, answers, used) or _won(row, answers, used, found)
+    sides = [] if _list(row) else _columns(row)
+    pairs = _ranked(row, answers, used, found) or _won(row, answers, sides, used, found)
     there = tuple(answer for answer in answers if answer is not None)
     found.prompts.append(ImportedPrompt(asked(turns), there, pairs))
     return used
 
 
 def _columns(row: Columns) -> list[str]:
-    """The columns that hold one answer each, in their order."""
-    sides = [name for name in row if isinstance(name, str) and SIDE.fullmatch(name)]
+    """The columns that hold one answer each, in the order of their sides, wherever they stand."""
+    sides = sorted((name for name in row if side_of(name)), key=lambda name: (side_of(name), name))
     return sides or [name for name in SINGLE if isinstance(row.get(name), str | list | dict)][:1]
+
+
+def side_of(name: object) -> str:
+    """The side that a column is of, `a` or `1`, so that sides can be sorted; nothing for any other column."""
+    found = SIDE.fullmatch(name) if isinstance(name, str) else None
+    return _key_of(found) if found else ""
+
+
+def is_answer(name: object) -> bool:
+    """Whether a column holds an answer, or several."""
+    return bool(side_of(name)) or name in {*LISTS, *SINGLE, "chosen", "rejected"}
 
 
 def _list(row: Columns) -> str:
     return next((name for name in LISTS if isinstance(row.get(name), list)), "")
+
+
+def _text_list(row: Columns) -> str:
+    """The column of a list that holds text instead."""
+    return next((name for name in LISTS if isinstance(row.get(name), str)), "")
+
+
+def _listed(row: Columns) -> Columns:
+    """The row with its list of answers, where the list was written as JSON text."""
+    name = "" if _list(row) else _text_list(row)
+    if not name:
+        return row
+    with suppress(ValueError, RecursionError):
+        if isinstance(value := json.loads(row[name]), list):
+            return {**row, name: value}
+    if _columns(row) or _ends_answered(row):
+        return row
+    if row[name].lstrip()[:1] == "[" and is_repr(row[name]):
+        raise BadRow(f"“{name}” is not a list but Python's way of writing one: use json.dumps")
+    raise BadRow(f"“{name}” is not a list: write it as JSON, or give each answer a column")
 
 
 def _ends_answered(row: Columns) -> bool:
@@ -92,8 +145,7 @@ def _items(row: Columns, used: set[str]) -> Iterator[tuple[str, Any, dict[str, A
     if not (name := _list(row)):
         for column in _columns(row):
             used.add(column)
-            if row[column] is not None:
-                yield column, row[column], _beside(row, column, used)
+            yield column, row[column], _beside(row, column, used)
         return
     used.add(name)
     if len(row[name]) > MOST_ANSWERS:
@@ -150,8 +202,25 @@ def answer_of(
     if isinstance(item, dict | list):
         text = last_of(item if isinstance(item, list) else [item], turns, what, found)
     else:
-        text = text_of(item, what)
+        text = _after(text_of(item, what), turns, found)
     return ImportedAnswer(content_key(text), text, about=kept(facts, what, found))
+
+
+def _after(text: str, turns: Turns, found: Found) -> str:
+    """The last turn of a transcript that begins with the prompt; any other text as it is."""
+    heard = Found()
+    try:
+        talk = transcript_of(text, "a turn", heard)
+    except BadRow:
+        return text
+    if not talk:
+        return text
+    *before, last = talk
+    if last.role != "assistant" or not before or tuple(before) != turns[-len(before) :]:
+        found.notes[WHOLE] += 1
+        return text
+    found.notes.update(heard.notes)
+    return last.content
 
 
 def last_of(messages: list[Any], turns: Turns, what: str, found: Found) -> str:
@@ -202,7 +271,7 @@ def rank_of(value: object) -> int:
 
 
 def _ranked(
-    row: Columns, answers: list[ImportedAnswer | None], used: set[str]
+    row: Columns, answers: list[ImportedAnswer | None], used: set[str], found: Found
 ) -> tuple[ImportedPair, ...]:
     """The pairs that `ranks` beside a list of answers imply."""
     ranks = row.get("ranks") if _list(row) else None
@@ -222,12 +291,9 @@ def _ranked(
         if answer is not None and rank is not None
     ]
     pair = partial(ImportedPair, group=content_key(repr(sorted(placed))))
-    return tuple(
-        pair(better, worse)
-        for better, rank in placed
-        for worse, below in placed
-        if rank < below and better != worse
-    )
+    ordered = [(one, two) for one, rank in placed for two, below in placed if rank < below]
+    found.left_out[EQUAL] += sum(better == worse for better, worse in ordered)
+    return tuple(pair(better, worse) for better, worse in ordered if better != worse)
 
 
 def _own_ranks(row: Columns) -> list[Any]:
@@ -237,18 +303,50 @@ def _own_ranks(row: Columns) -> list[Any]:
 
 
 def _won(
-    row: Columns, answers: list[ImportedAnswer | None], used: set[str], found: Found
+    row: Columns,
+    answers: list[ImportedAnswer | None],
+    columns: Sequence[str],
+    used: set[str],
+    found: Found,
 ) -> tuple[ImportedPair, ...]:
-    """The pair that a `winner` of two sides decides."""
-    winner = row.get("winner")
-    if not isinstance(winner, str) or len(answers) != 2 or _list(row):
+    """The pair that a `winner` of two sides decides, or why it decides none."""
+    winner = _written(row.get("winner"))
+    if not winner or len(answers) != 2 or len(columns) != 2:
         return ()
     used.add("winner")
-    if winner not in WINNERS or None in answers:
-        found.left_out[NO_WINNER] += winner not in WINNERS
+    place = _place(winner, columns)
+    if place is None or None in answers:
+        told = str(row["winner"]).strip()[:LONGEST_WINNER]
+        unknown = TIED if winner in TIES else UNKNOWN + told
+        found.left_out[unknown if place is None else HALF] += 1
         return ()
-    better, worse = answers if WINNERS[winner] == 0 else reversed(answers)
-    return (ImportedPair(better.key, worse.key),) if better.key != worse.key else ()
+    better, worse = answers[place], answers[1 - place]
+    if better.key == worse.key:
+        found.left_out[EQUAL] += 1
+        return ()
+    return (ImportedPair(better.key, worse.key),)
+
+
+def _written(winner: object) -> str:
+    """A winner as text, however it is written; nothing where there is none."""
+    if isinstance(winner, float) and winner.is_integer():
+        winner = int(winner)
+    known = isinstance(winner, str | int) or (isinstance(winner, float) and isfinite(winner))
+    return str(winner).strip().casefold() if known else ""
+
+
+def _place(winner: str, columns: Sequence[str]) -> int | None:
+    """Which of the columns a winner names: by the column's name, or by its side."""
+    if winner in columns:
+        return columns.index(winner)
+    found = WINNER.fullmatch(winner)
+    sides = [_key_of(WINNER.fullmatch(column)) for column in columns]
+    side = _key_of(found)
+    return sides.index(side) if sides.count(side) == 1 else None
+
+
+def _key_of(found: re.Match[str] | None) -> str:
+    return found.group(found.lastindex).lstrip("0").rjust(2, "0") if found else "none"
 
 
 def _read_talks(row: Columns, found: Found) -> set[str]:
@@ -263,7 +361,7 @@ def _read_talks(row: Columns, found: Found) -> set[str]:
         about = {"model": row.get(f"model_{name[-1]}")}
         used.update({f"model_{name[-1]}"} & row.keys())
         _add(answers, row[name][-1:], turns, name, found, about)
-    pairs = _won(row, answers, used, found)
+    pairs = _won(row, answers, TALKS, used, found)
     there = tuple(answer for answer in answers if answer is not None)
     found.prompts.append(ImportedPrompt(turns, there, pairs))
     return used

@@ -77,5 +77,9 @@ def row_of(row: object, format: str) -> tuple[str, Found]:
     found = Found()
     used = FORMATS[name].read(row, found)
     if isinstance(row, dict):
+        if not any(prompt.answers for prompt in found.prompts):
+            gone = [key for key in row.keys() - used if row[key] is None and answers.is_answer(key)]
+            found.left_out[answers.MISSING] += len(gone)
         found.unused.update(str(key) for key in row.keys() - used if row[key] is not None)
+    found.left_out, found.notes = +found.left_out, +found.notes
     return name, found

@@ -99,13 +99,14 @@ def _reason(text: str, error: ValueError) -> str:
     """Why a line is not JSON, in words that say what to do."""
     if not isinstance(error, json.JSONDecodeError):
         return "not JSON: a number in it is too long"
-    if text.lstrip()[:2] in ("{'", "['") and len(text) <= LONGEST_REPR and _is_repr(text):
+    if text.lstrip()[:2] in ("{'", "['") and is_repr(text):
         return "not JSON but Python's way of writing it; write it with json.dumps"
     return f"not JSON: {error.msg} at character {error.pos + 1}"
 
 
-def _is_repr(text: str) -> bool:
+def is_repr(text: str) -> bool:
+    """Whether a text, unless it is long, is a list or an object as Python writes it."""
     try:
-        return isinstance(ast.literal_eval(text.strip()), dict | list)
+        return len(text) <= LONGEST_REPR and isinstance(ast.literal_eval(text.strip()), dict | list)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return False

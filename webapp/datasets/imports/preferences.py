@@ -4,6 +4,7 @@ Consumers: TRL's preference sets, HH-RLHF (`Human:` and `Assistant:` in one text
 binarized (lists of messages). Recognised by the two columns. Loses: columns it names.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from alignment.trl_rows import shared
@@ -23,6 +24,7 @@ from webapp.datasets.imports.texts import asked, conversation_of, said, text_of,
 SIDES = ("chosen", "rejected")
 COMMON = "prompts are what “chosen” and “rejected” both begin with"
 SAME = "pairs of two equal answers, which say nothing"
+REPEATED = "preferences of which both sides begin with the words of their prompt, kept as they are"
 FACTS = ("model", "score", "rating")
 
 
@@ -56,20 +58,22 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
 
 def _answers_to(turns: Turns, row: Columns, found: Found) -> tuple[Turns, list[str]]:
     """The two answers to a prompt that stands apart; whole conversations may say more of it."""
-    before = [_before(row[name], name, found) for name in SIDES]
-    if before[0] and before[0] == before[1] and before[0][-len(turns) :] == turns:
-        turns = before[0]
-    texts = [
-        text_of(row[name], name)
-        if isinstance(row[name], str)
-        else answers.answer_of(row[name], turns, name, Found()).text
-        for name in SIDES
-    ]
+    before, other = (_before(row[name], name) for name in SIDES)
+    size = len(turns)
+    if before and before == other and turns in (before[-size:], before[:size]):
+        turns = before
+    texts = [answers.answer_of(row[name], turns, name, found).text for name in SIDES]
+    found.notes[REPEATED] += all(text.startswith(turns[-1].content) for text in texts)
     return turns, texts
 
 
-def _before(side: object, name: str, found: Found) -> Turns:
-    return conversation_of(side, name, found)[:-1] if isinstance(side, list) else ()
+def _before(side: object, name: str) -> Turns:
+    """What a whole conversation says before its answer; nothing where it is none."""
+    if isinstance(side, list):
+        return conversation_of(side, name, Found())[:-1]
+    with suppress(BadRow):
+        return (transcript_of(side, name, Found()) or ())[:-1] if isinstance(side, str) else ()
+    return ()
 
 
 def _apart(row: Columns, found: Found) -> tuple[Turns, list[str]]:

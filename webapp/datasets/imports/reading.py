@@ -29,6 +29,8 @@ MOST_PROMPTS = 500_000
 MOST_ANSWERS = 2_000_000
 MOST_NAMES = 200  # of columns that are told one by one
 OTHERS = "other columns"
+MOST_KINDS = 30  # of what is left out, told one by one
+OTHER_ONES = ": others"
 ASKED_AGAIN = "prompts that stand in the file twice, taken once"
 SAID_AGAIN = "preferences that stand in the file again; each of them counts"
 AGAIN = "answers that stand in the file twice, taken once"
@@ -84,7 +86,9 @@ class Reading:
             self._merge(prompt, answers)
         self.rows += 1
         self.formats[name] += 1
-        self.left_out.update(found.left_out)
+        for what, number in found.left_out.items():
+            known = what in self.left_out or len(self.left_out) < MOST_KINDS
+            self.left_out[what if known else what.partition(": ")[0] + OTHER_ONES] += number
         self.notes.update(found.notes)
         for column, number in found.unused.items():
             known = column in self.unused or len(self.unused) < MOST_NAMES
