@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 from django.db.models import Count, F, Func, Max, Q, QuerySet, Subquery
 from django.utils.crypto import salted_hmac
 
+from webapp.datasets import standins
 from webapp.datasets.models import Preference, Snapshot
 from webapp.datasets.snapshots import SnapshotRow, read
 from webapp.labeling.models import Completion, Label, LabelQuerySet
 from webapp.projects.models import Project, Prompt, Split
 
+HASH_DIGITS = 10  # two of a thousand annotators share a name once in two million projects
 IMPORTED = "import"  # who ranked what came from a file
 
 
@@ -118,10 +120,13 @@ def _prompt_columns(prompt: Prompt) -> dict[str, str]:
 
 
 def pseudonyms(project: Project, annotators: Iterable[int]) -> dict[int, str]:
-    """Names a1, a2, … in the order of a keyed hash, which says nothing about who joined when."""
-    salt = f"snapshot annotators of project {project.pk}"
-    hashed = sorted(annotators, key=lambda pk: salted_hmac(salt, str(pk)).hexdigest())
-    return {pk: f"a{number}" for number, pk in enumerate(hashed, start=1)}
+    """Names by a keyed hash, which say nothing about who joined when: always the same in a project.
+
+    Whoever stands in for a name of a file keeps that name, so that files that went round are not doubled.
+    """
+    salt = f"snapshot annotators of project {project.pk} of {project.created_at.timestamp()}"
+    names = {pk: f"a{salted_hmac(salt, str(pk)).hexdigest()[:HASH_DIGITS]}" for pk in annotators}
+    return names | standins.names_in_files(project, names)
 
 
 def newest(project: Project) -> dict[str, int]:

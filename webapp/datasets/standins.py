@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import count as counting
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -60,7 +60,8 @@ def store_labels(project: Project, given: Sequence[Given]) -> tuple[int, int]:
 
 def _stand_ins(project: Project, pseudonyms: set[str]) -> dict[str, User]:
     """Who stands for each pseudonym: nobody can sign in as them, and no form gives such a name."""
-    names = {pseudonym: f"imported:{project.pk}:{pseudonym or UNNAMED}" for pseudonym in pseudonyms}
+    prefix = _prefix(project)
+    names = {pseudonym: f"{prefix}{pseudonym or UNNAMED}" for pseudonym in pseudonyms}
     rows = [
         User(
             username=username,
@@ -71,9 +72,20 @@ def _stand_ins(project: Project, pseudonyms: set[str]) -> dict[str, User]:
         for pseudonym, username in names.items()
     ]
     User.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
-    prefix = f"imported:{project.pk}:"
     there = {user.username: user for user in User.objects.filter(username__startswith=prefix)}
     return {pseudonym: there[username] for pseudonym, username in names.items()}
+
+
+def names_in_files(project: Project, people: Collection[int]) -> dict[int, str]:
+    """Those of these accounts that stand for somebody of a file, with the name they have there."""
+    prefix = _prefix(project)
+    theirs = User.objects.filter(username__startswith=prefix, is_active=False)
+    usernames = theirs.values_list("pk", "username")
+    return {pk: name.removeprefix(prefix) for pk, name in usernames if pk in people}
+
+
+def _prefix(project: Project) -> str:
+    return f"imported:{project.pk}:"
 
 
 def _named(given: Sequence[Given], people: dict[str, User]) -> list[tuple[Given, UUID]]:

@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ from alignment.records import split_of
 from tests.factories import a_label, a_project, a_prompt, a_ranking, a_user, some_tasks
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.models import Snapshot
-from webapp.datasets.queries import unfrozen
+from webapp.datasets.queries import pseudonyms, unfrozen
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import LABELS, SCHEMA, labels_of, pairs_of, read
 from webapp.labeling.models import Label
@@ -145,7 +146,9 @@ def test_annotators_have_pseudonyms_only(project, task):
     for name in ("zoe", "adam", "mia"):
         a_label(task, annotator=a_user(project, username=name))
     snapshot = freeze_snapshot(project)
-    assert {row["annotator"] for row in rows(snapshot)} == {"a1", "a2", "a3"}
+    names = {row["annotator"] for row in rows(snapshot)}
+    assert len(names) == 3
+    assert all(re.fullmatch(r"a[0-9a-f]{10}", name) for name in names)
     assert snapshot.annotators == 3
     assert b"zoe" not in (snapshot.artifact.path / LABELS).read_bytes()
 
@@ -154,7 +157,18 @@ def test_one_annotator_has_one_pseudonym(project):
     ana = a_user(project)
     for task in some_tasks(project, 3):
         a_label(task, annotator=ana)
-    assert {row["annotator"] for row in rows(freeze_snapshot(project))} == {"a1"}
+    assert len({row["annotator"] for row in rows(freeze_snapshot(project))}) == 1
+
+
+def test_a_pseudonym_stays_when_others_come_and_differs_between_projects(project):
+    people, names = [a_user(project) for _ in range(9)], {}
+    for number, task in enumerate(some_tasks(project, 9)):
+        a_label(task, annotator=people[number])
+        now = pseudonyms(project, [person.pk for person in people[: number + 1]])
+        assert names.items() <= now.items()
+        names = now
+    assert len({*names.values()}) == 9
+    assert not {*names.values()} & {*pseudonyms(a_project(), names).values()}
 
 
 def test_the_manifest_counts_what_is_in_the_file(project, task):

@@ -26,6 +26,7 @@ from webapp.datasets.imports.formats import GUESS
 from webapp.datasets.imports.json_lines import Row
 from webapp.datasets.imports.reading import read, read_rows
 from webapp.datasets.intake import Become, Plan, take_in
+from webapp.datasets.queries import pseudonyms
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import labels_of
 from webapp.datasets.standins import HERE
@@ -57,6 +58,12 @@ def brought(project, path):
     reading = held(path)
     assert reading.refusals == []
     return take_in(project, reading, Plan(Become.PREFERENCES))
+
+
+def names_of(project):
+    """The pseudonyms of all who labelled in a project."""
+    people = Label.objects.filter(task__project=project).values_list("annotator", flat=True)
+    return {*pseudonyms(project, people).values()}
 
 
 def pairs_of(project):
@@ -179,7 +186,7 @@ def test_who_stands_in_cannot_sign_in_and_is_no_member(project, tmp_path):
     into = a_project()
     brought(into, exported(project, tmp_path))
     people = User.objects.filter(labels__task__project=into).distinct()
-    assert {person.shown_name for person in people} == {"a1", "a2"}
+    assert {person.shown_name for person in people} == names_of(project)
     for person in people:
         assert not person.is_active
         assert not person.has_usable_password()
@@ -187,8 +194,8 @@ def test_who_stands_in_cannot_sign_in_and_is_no_member(project, tmp_path):
 
 
 def test_a_name_in_a_file_is_never_a_persons_account(project, tmp_path):
-    into, victims = a_project(), [a_user(username=name) for name in ("a1", "a2")]
     labelled(project, 1)
+    into, victims = a_project(), [a_user(username=name) for name in names_of(project)]
     brought(into, exported(project, tmp_path))
     assert not any(victim.labels.exists() for victim in victims)
 
@@ -198,7 +205,42 @@ def test_pseudonyms_of_two_projects_are_two_people(project, tmp_path):
     path = exported(project, tmp_path)
     brought(a_project(), path)
     brought(a_project(), path)
-    assert User.objects.filter(first_name="a1").count() == 2
+    for name in names_of(project):
+        assert User.objects.filter(first_name=name).count() == 2
+
+
+def test_exports_before_and_after_somebody_new_labels_bring_each_label_once(project, tmp_path):
+    people = [a_user(project, Role.ANNOTATOR) for _ in range(6)]
+    into, tasks, paths = a_project(), some_tasks(project, 3, need=6), []
+    for person in people:
+        for task in tasks:
+            a_label(task, 1, annotator=person)
+        paths.append(exported(project, tmp_path))
+    for path in paths:
+        brought(into, path)
+    assert Label.objects.filter(task__project=into).count() == 18
+    assert pairs_of(into) == pairs_of(project)
+
+
+def test_people_of_two_projects_stay_apart_in_a_third(project, tmp_path):
+    into, other = a_project(), a_project()
+    for one in (project, other):
+        labelled(one, 2)
+        brought(into, exported(one, tmp_path))
+    people = User.objects.filter(labels__task__project=into).distinct()
+    assert {person.shown_name for person in people} == names_of(project) | names_of(other)
+    assert people.count() == 4
+
+
+def test_labels_that_went_round_through_another_project_are_the_same(project, tmp_path):
+    labelled(project)
+    middle, last = a_project(), a_project()
+    first = exported(project, tmp_path)
+    brought(middle, first)
+    second = exported(middle, tmp_path)
+    assert brought(last, first).labels == 12
+    assert brought(last, second).labels == 0
+    assert brought(project, second).labels == 0
 
 
 def test_imported_labels_are_marked_in_the_table(client, project, tmp_path):
