@@ -3,10 +3,10 @@
 Everything is idempotent: an answer is known by its own name or by its words, a label by its content.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import combinations, islice
 from typing import NamedTuple, TypeVar
 
 from django.db import models, transaction
@@ -24,13 +24,16 @@ from webapp.projects.models import Project, Prompt, Split
 from webapp.projects.services import add_prompts
 
 T = TypeVar("T")
+W = TypeVar("W", Completion, ImportedAnswer)
 BATCH = 500  # rows per INSERT, and keys per query
 MOST_TASKS = 500_000
 PAIRS = 6  # of one prompt: all pairs of four answers
 ANSWERS = "answers, since only prompts were asked for"
 JUDGED = "preferences and labels, since they were not asked for"
 TEST = "prompts with answers that are kept for testing, of which no tasks are made"
-ALIKE = "pairs of answers that look the same or were asked about before"
+ALIKE = "answers that look like another one to their prompt, of which no tasks are made"
+ALONE = "prompts with fewer than two answers, of which no tasks are made"
+ASKED = "pairs of answers that were asked about before"
 OTHER_WORDS = "answers that are here under the same name with other words; these stay"
 OTHER_RANK = "answers that are here with another rank, which stays"
 
@@ -80,7 +83,7 @@ def take_in(project: Project, reading: Reading, plan: Plan) -> Added:
         if plan.become == Become.TASKS:
             _tasks(project, reading, answers, plan, added)
         if judged:
-            added.preferences = _preferences(project, reading, answers)
+            added.preferences += _preferences(project, reading, answers)
             _labels(project, reading, answers, added)
     if plan.become != Become.PREFERENCES:
         added.left_out[JUDGED] += judgements(reading)
@@ -141,10 +144,29 @@ def _answers(ids: dict[str, int], reading: Reading, added: Added, *, ranked: boo
                 ranks += _rank(known, answer, added)
             added.left_out[OTHER_WORDS] += known.text != answer.text
             found[prompt_key_, key] = known
+    if ranked:
+        fresh = {id(row) for row in (*new.values(), *ranks)}
+        added.preferences += sum(
+            _ranked_pairs([found[name, key] for key in prompt.answers], fresh)
+            for name, prompt in reading.prompts.items()
+        )
     Completion.objects.bulk_create(new.values(), batch_size=BATCH)
     Completion.objects.bulk_update(ranks, ["rank", "sampling"], batch_size=BATCH)
     added.completions = len(new)
     return found
+
+
+def _ranked_pairs(rows: Sequence[Completion], fresh: set[int]) -> int:
+    """How many pairs the ranks imply of which one answer got its rank just now."""
+    together = defaultdict(list)
+    for row in rows:
+        if row.rank is not None:
+            together[row.sampling.get("ranking", "")].append(row)
+    return sum(
+        one.rank != two.rank and (id(one) in fresh or id(two) in fresh)
+        for ranking in together.values()
+        for one, two in combinations(ranking, 2)
+    )
 
 
 def _known_answers(
@@ -189,7 +211,10 @@ def _tasks(project: Project, reading: Reading, answers: Answers, plan: Plan, add
     asked = set(project.prompts.for_labels().values_list("pk", flat=True))
     pairs: list[tuple[Completion, Completion]] = []
     for key, found in reading.prompts.items():
-        rows = list({answers[key, name].pk: answers[key, name] for name in found.answers}.values())
+        there = {answers[key, name].pk: answers[key, name] for name in found.answers}.values()
+        rows = distinct(there)
+        added.left_out[ALIKE] += len(there) - len(rows)
+        added.left_out[ALONE] += len(there) < 2
         if len(rows) > 1 and rows[0].prompt_id not in asked:
             added.left_out[TEST] += 1
         elif len(rows) > 1:
@@ -200,7 +225,15 @@ def _tasks(project: Project, reading: Reading, answers: Answers, plan: Plan, add
             "fewer pairs of each prompt, or split the file."
         )
     added.tasks = create_compare_tasks(project, pairs, need=plan.need)
-    added.left_out[ALIKE] += len(pairs) - added.tasks
+    added.left_out[ASKED] += len(pairs) - added.tasks
+
+
+def distinct(answers: Iterable[W]) -> list[W]:
+    """Those that people can tell apart: of answers that differ in spaces at their ends, the first."""
+    seen: dict[str, W] = {}
+    for answer in answers:
+        seen.setdefault(answer.text.strip(), answer)
+    return list(seen.values())
 
 
 def some_pairs(rows: Sequence[T], most: int) -> list[tuple[T, T]]:
@@ -277,12 +310,13 @@ def outlook(project: Project, reading: Reading) -> dict[str, int]:
         labels=sum(len(one.labels) for one in found.values()),
         annotators=len({label.annotator for one in found.values() for label in one.labels}),
     )
-    several = [(key, one) for key, one in found.items() if len(one.answers) > 1]
-    for key, one in several:
-        kept = (there.get(key) or split_of_prompt(one.messages)) == Split.TEST
+    counts["alone"] = sum(len(one.answers) < 2 for one in found.values())
+    sizes = {key: len(distinct(one.answers.values())) for key, one in found.items()}
+    for key, size in ((key, size) for key, size in sizes.items() if size > 1):
+        kept = (there.get(key) or split_of_prompt(found[key].messages)) == Split.TEST
         counts["tested"] += kept
         counts["compared"] += not kept
-        counts["some_pairs"] += 0 if kept else how_many_pairs(len(one.answers), PAIRS)
-        counts["all_pairs"] += 0 if kept else how_many_pairs(len(one.answers), 0)
+        counts["some_pairs"] += 0 if kept else how_many_pairs(size, PAIRS)
+        counts["all_pairs"] += 0 if kept else how_many_pairs(size, 0)
     names = ("tested", "compared", "some_pairs", "all_pairs")
     return dict(counts) | {name: counts[name] for name in names}

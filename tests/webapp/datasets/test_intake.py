@@ -6,7 +6,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignment.records import Message, prompt_key, split_of, split_of_prompt
@@ -16,7 +16,9 @@ from webapp.datasets.imports.json_lines import Row
 from webapp.datasets.imports.reading import read_rows
 from webapp.datasets.intake import (
     ALIKE,
+    ALONE,
     ANSWERS,
+    ASKED,
     JUDGED,
     OTHER_RANK,
     OTHER_WORDS,
@@ -208,6 +210,53 @@ def test_a_rank_that_is_there_stays(project):
 
 def test_answers_that_look_the_same_make_no_task_and_are_told(project):
     assert taken(project, several("x", "x "), become=Become.TASKS).left_out == {ALIKE: 1}
+
+
+@pytest.mark.once
+@pytest.mark.django_db
+@settings(max_examples=25, deadline=None)
+@given(
+    prompts=st.lists(
+        st.lists(st.sampled_from(["x", " x", "x\n", "y", "z", "z ", "w"]), max_size=7),
+        min_size=1,
+        max_size=4,
+    ),
+    most=st.sampled_from([0, 6]),
+)
+def test_the_preview_promises_the_tasks_that_are_made(prompts, most):
+    project = Project.objects.create(name="promised")
+    rows = [several(*some, prompt=f"Question {n}?") for n, some in enumerate(prompts)]
+    coming = outlook(project, held(*rows))
+    added = taken(project, *rows, become=Become.TASKS, pairs=most)
+    assert added.tasks == coming["some_pairs" if most else "all_pairs"]
+    assert added.left_out[ALONE] == coming["alone"]
+    project.delete()
+
+
+def test_pairs_that_were_asked_about_and_prompts_of_one_answer_are_told(project):
+    rows = several("x", "y"), several("x", prompt="One?")
+    assert taken(project, *rows, become=Become.TASKS).left_out == {ALONE: 1}
+    assert taken(project, *rows, become=Become.TASKS).left_out == {ALONE: 1, ASKED: 1}
+
+
+RANKS = [
+    {"prompt": WHY, "responses": [*"xyz"], "ranks": [0, 1, 1]},
+    tree(reply("a", 0), reply("b", 1), reply("c", 1), reply("d", 2)),
+]
+
+
+@pytest.mark.parametrize("row", RANKS, ids=["ranks", "tree"])
+def test_ranks_are_counted_as_the_preferences_that_the_preview_promised(project, row):
+    coming = outlook(project, held(row))["preferences"]
+    taken(project, row, become=Become.ANSWERS)
+    assert taken(project, row).preferences == coming > 0
+    assert taken(project, row).preferences == 0
+    assert freeze_snapshot(project).pairs == coming
+
+
+def test_a_ranking_that_grows_counts_its_new_pairs(project):
+    assert taken(project, tree(reply("a", 0), reply("b", 1))).preferences == 1
+    assert taken(project, tree(reply("a", 0), reply("b", 1), reply("c", 2))).preferences == 2
 
 
 def test_no_turn_of_a_tree_leaves_the_split_of_its_root(project):
