@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import lzma
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.imports.answers import MISSING
 from webapp.datasets.imports.formats import GUESS
 from webapp.datasets.imports.json_lines import LONGEST_LINE
 from webapp.datasets.imports.reading import read
@@ -304,3 +306,165 @@ def test_real_files_are_read_or_named():
     assert set(counts.values()) == {100}
     with pytest.raises(ImportRefusal, match="plain text"):
         whole(DATA / "tinyshakespeare.txt")
+
+
+GOOD = b'{"prompt": "b", "chosen": "x", "rejected": "y"}\n'
+FIRST = [
+    b'{"prompt": "a", "prompt": "c"}',
+    b'{"prompt": "a"} {"prompt": "c"}',
+    b'{"prompt": "caf\xe9"}',
+    b'{"prompt": "' + b"x" * (LONGEST_LINE + 9) + b'"}',
+    b'{"prompt": "' + b"x" * (2 * LONGEST_LINE) + b'"}',
+    b'{"prompt": "' + b"x" * (2 * LONGEST_LINE),
+    b'{"prompt": "a"',
+    b'{"prompt": ',
+    b"{",
+    b"{'prompt': 'a'}",
+    b'[{"role": "user", "content": "a"}',
+    b'[{"role": "user", "content": "a"',
+    b'[{"role": "user", "role": "user"}]',
+    b'["a", "b"] x',
+    b'{"n": ' + b"1" * 5_000 + b"}",
+    b'"a" "b"',
+    b"what is this?",
+]
+
+
+@pytest.mark.parametrize("line", FIRST, ids=lambda line: repr(line[:30]))
+@pytest.mark.parametrize("rest", [GOOD * 3, GOOD + b"oops\n" + GOOD], ids=["good", "bad"])
+def test_a_bad_first_line_costs_only_itself(look, line, rest):
+    reading = look(line + b"\n" + rest)
+    bad = [refusal.partition(":")[0] for refusal in reading.refusals]
+    assert bad == ["line 1", *["line 3"] * (b"oops" in rest)]
+    assert reading.rows == rest.count(GOOD)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+@pytest.mark.parametrize("line", FIRST[:-1], ids=lambda line: repr(line[:30]))
+def test_a_bad_line_of_message_lists_costs_only_itself(look, line, place):
+    good = b'[{"role": "user", "content": "b"}]'
+    lines = [good] * 3
+    lines.insert(place, line)
+    reading = look(b"\n".join(lines))
+    assert [refusal.partition(":")[0] for refusal in reading.refusals] == [f"line {place + 1}"]
+
+
+def test_a_long_document_on_one_line_is_one(look):
+    rows = [{"prompt": f"{n} " + "x" * 3000} for n in range(1000)]
+    for document in (rows, {"data": rows}):
+        assert len(look(json.dumps(document) + "\n").prompts) == 1000
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"train_dot_csv": "prompt\na", "test_dot_json": '[{"prompt": "b"}]'},
+        {"d_dot_jsonl": '"a"', "d_dot_csv": "prompt\nb"},
+        {"d_dot_jsonl": '"a"', "d_dot_parquet": parquet(prompt=["b"])},
+        {"a_dot_csv": "prompt\na", "b_dot_jsonl_dot_gz": gzip.compress(b'"b"\n')},
+        {"prompts_dot_txt": LINES},
+        {"rows": PRETTY, "config_dot_json": '{\n"a": 1\n}', "info_dot_json": '{"a": 1}'},
+        {"x__data": "n\tprompt\n1\ta\n2\tb\n", "LICENSE": "[x] All\n1969\nrights reserved"},
+    ],
+    ids=lambda members: "-".join(members),
+)
+def test_files_in_a_zip_are_known_by_what_is_in_them(look, members):
+    assert asked(look(zipped(**members))) == ["a", "b"]
+
+
+def test_each_file_in_a_zip_that_is_not_read_is_named_with_why(look):
+    others = {"README_dot_md": "# Read", "p_dot_png": b"\x89PNG", "MANIFEST_dot_json": '{"a": {}}'}
+    reading = look(zipped(x_dot_jsonl=LINES, **others))
+    told = " ".join(reading.left_out)
+    for words in ("“README.md” in the zip is not read: plain text", "“p.png”", "a picture"):
+        assert words in told
+    assert "“MANIFEST.json”" in told
+
+
+def test_a_damaged_file_of_rows_in_a_zip_is_not_passed_over(look):
+    for bad in (parquet(prompt=["a"])[:-9], gzip.compress(LINES * 99)[:-9], b'prompt,n\n"a,1\n'):
+        with pytest.raises(ImportRefusal, match="damaged"):
+            look(zipped(a_dot_jsonl=LINES, b_dot_x=bad))
+
+
+def tar(content):
+    into = io.BytesIO()
+    with tarfile.open(fileobj=into, mode="w") as archive:
+        member = tarfile.TarInfo("rows.jsonl")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return into.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (tar(LINES), "a tar archive"),
+        (gzip.compress(tar(LINES)), "a tar archive"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr': '<f8'}" + bytes(80), "NumPy"),
+        (bytes(4000), "not text"),
+        (b"\x01\x00\x00\x00" * 99, "not text"),
+        ("größer".encode("utf-16-be") * 9, "UTF-16"),
+    ],
+    ids=["tar", "tar.gz", "npy", "zeros", "numbers", "utf-16-be"],
+)
+def test_zeros_are_not_taken_for_wide_text(look, content, words):
+    with pytest.raises(ImportRefusal, match=words):
+        look(content)
+
+
+ANSWERED = [("a", "x", "y"), ("b", "x", "y")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("hint", ["", "sep={}", "SEP={}", '"sep={}"'])
+@pytest.mark.parametrize("change", [str.lower, str.title, str.upper])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_table_is_read_however_it_is_written(look, end, separator, hint, change, mark):
+    rows = [tuple(map(change, ("prompt", "chosen", "rejected"))), *ANSWERED]
+    text = "".join(separator.join(row) + end for row in rows)
+    reading = look(mark + (hint.format(separator) + end if hint else "") + text)
+    assert asked(reading) == ["a", "b"]
+    assert [len(prompt.pairs) for prompt in reading.prompts.values()] == [1, 1]
+
+
+def test_columns_in_capitals_are_named_as_in_the_file(look):
+    reading = look("Prompt,Answer_A,ANSWER_B,Winner,My Note\na,x,y,A,hm\n")
+    (prompt,) = reading.prompts.values()
+    assert (len(prompt.answers), len(prompt.pairs)) == (2, 1)
+    assert reading.unused == {"My Note": 1}
+    assert look('{"Prompt": "a", "Note": 1, "CHOSEN": "x", "Rejected": "y"}').unused == {"Note": 1}
+    assert "columns: Title, Note" in look('{"Title": "a", "Note": 1}').refusals[0]
+
+
+def test_a_cell_that_is_too_long_is_one_bad_row(look):
+    reading = look("prompt,n\n" + "x" * (LONGEST_LINE + 9) + ",1\nb,2\n")
+    assert (len(reading.prompts), reading.refused) == (1, 1)
+    assert "longer than 1,000,000 characters" in reading.refusals[0]
+
+
+def test_a_cell_that_is_far_too_long_is_told_by_its_size(look):
+    with pytest.raises(ImportRefusal, match="more than 16,000,000 characters at row 2"):
+        look("prompt,n\n" + "x" * 16_000_009 + ",1\nb,2\n")
+
+
+@pytest.mark.parametrize(
+    "columns", ["answer_a,answer_b", "response_1,response_2", "chosen,rejected"]
+)
+def test_an_empty_cell_is_a_missing_answer(look, columns):
+    reading = look(f"prompt,{columns}\nq,x,\n")
+    assert reading.left_out == {MISSING: 1}
+
+
+def test_messages_as_python_writes_them_are_a_bad_row_of_a_table(look):
+    talk = "[{'content': 'a', 'role': 'user'}, {'content': 'x', 'role': 'assistant'}]"
+    reading = look(f'chosen,rejected\n"{talk}","{talk}"\n')
+    assert "as Python writes them" in reading.refusals[0]
+
+
+def test_a_list_of_bad_rows_that_cannot_be_written_is_said_so(project, tmp_path):
+    path, there = tmp_path / "rows.jsonl", tmp_path / "no" / "list"
+    path.write_bytes(LINES)
+    with pytest.raises(CommandError, match=r"no/list cannot be written"):
+        call_command("import_feedback", str(project), str(path), bad_rows=there)

@@ -1,6 +1,7 @@
 """What a file is, whatever it is called, and its rows; files that are none are named for what they are."""
 
 import io
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -10,18 +11,21 @@ from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.errors import ImportRefusal, NoRows
 from webapp.datasets.imports import json_documents, json_lines, parquet, tables
+from webapp.datasets.imports.formats import GUESS, row_of
 from webapp.datasets.imports.json_lines import BOM, Row
 from webapp.datasets.imports.rows import BadRow
-from webapp.datasets.imports.streams import DAMAGED, HEAD, Bounded, unpacked
+from webapp.datasets.imports.streams import DAMAGED, HEAD, Bounded, Rejoined, unpacked
 
 SNIFFED = 4096
 LINES = 50  # of text without a value among them are no JSON lines
 ZIP = b"PK\x03\x04"
 MOST_MEMBERS = 1000
-ROWS_IN = ("jsonl", "ndjson", "csv", "tsv", "parquet")
-NEITHER = "files in the zip without rows"
+MOST_TOLD = 15  # of them that are not read, one by one
+TAR = slice(257, 262)
+NO_KNOWN = "no row of a known kind"
+OTHER_MEMBERS = "other files in the zip that are not read"
 
 WHAT_TO_DO = "Choose JSON lines, a JSON array, CSV, TSV, Parquet, or a zip of them."
 BEGINNINGS = {
@@ -31,6 +35,9 @@ BEGINNINGS = {
     b"SQLite format 3": "a SQLite database. Export its table as CSV",
     b"\xff\xfe": "UTF-16 text. Save it as UTF-8",
     b"\xfe\xff": "UTF-16 text. Save it as UTF-8",
+    b"\x93NUMPY": "a NumPy array. Write its rows as JSON lines",
+    b"\x80\x04\x95": "a Python pickle. Write its rows as JSON lines",
+    b"\x89HDF": "an HDF5 file. Write its rows as JSON lines",
     b"ARROW1": "an Arrow file. Save it as Parquet",
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",
@@ -74,7 +81,7 @@ def _content(file: io.BufferedReader, limit: int) -> tuple[str, Iterator[Row]]:
     if head.startswith(parquet.MAGIC):
         return "Parquet", parquet.rows_of(file, limit)
     if head.startswith(ZIP):
-        raise ImportRefusal(f"A zip within another file is not read. Unpack it once. {WHAT_TO_DO}")
+        raise NoRows(f"A zip within another file is not read. Unpack it once. {WHAT_TO_DO}")
     _refuse_others(head)
     return _text(file, head.removeprefix(BOM))
 
@@ -83,26 +90,48 @@ def _refuse_others(head: bytes) -> None:
     known = head.removeprefix(BOM).lstrip().lower()
     for beginning, what in BEGINNINGS.items():
         if head.startswith(beginning) or known.startswith(beginning.lower()):
-            raise ImportRefusal(f"The file is {what}. {WHAT_TO_DO}")
+            raise NoRows(f"The file is {what}. {WHAT_TO_DO}")
+    if head[TAR] == b"ustar":
+        raise NoRows(f"The file is a tar archive. Unpack it, or pack it as zip. {WHAT_TO_DO}")
     if b"\0" in (start := head[:SNIFFED]):
-        wide = max(start[::2].count(0), start[1::2].count(0)) > len(start) // 4
-        what = "UTF-16 text. Save it as UTF-8" if wide and len(start) > 3 else "not text"
-        raise ImportRefusal(f"The file is {what}. {WHAT_TO_DO}")
+        what = "UTF-16 text. Save it as UTF-8" if _is_wide(start) else "not text"
+        raise NoRows(f"The file is {what}. {WHAT_TO_DO}")
+
+
+def _is_wide(start: bytes) -> bool:
+    """Whether every other byte is zero, as in UTF-16, rather than any of them."""
+    few, many = sorted((start[::2].count(0), start[1::2].count(0)))
+    return len(start) > 3 and many > len(start) // 4 and few * 10 < many
 
 
 def _text(file: io.BufferedReader, head: bytes) -> tuple[str, Iterator[Row]]:
     """A table, a document or lines: decided by how the text begins."""
+    if (hint := tables.HINT.match(head)) and tables.knows(head[hint.end() :], hint.group(1)):
+        file.read(file.peek(HEAD).index(head[: hint.end()]) + hint.end())
+        separator = hint.group(1).decode()
+        return tables.SEPARATORS[separator], tables.rows_of(file, separator)
     first = head.lstrip().partition(b"\n")[0]
     value = json_lines.value_of(first)
-    named = isinstance(value, str) and value in tables.KNOWN  # one column, its name quoted
+    named = isinstance(value, str) and value.lower() in tables.KNOWN  # one column, its name quoted
     if (named or isinstance(value, BadRow)) and (separator := tables.separator_of(first)):
         return tables.SEPARATORS[separator], tables.rows_of(file, separator)
     begins = first[:1]
-    if begins in (b"[", b"{") and json_documents.begins(head, value):
-        title = "a JSON array" if begins == b"[" else "a JSON document"
+    if begins in (b"[", b"{"):
+        return _json(file, head, value)
+    if first and begins != b'"' and not _any_value(head):
+        raise NoRows(_plain(first))
+    return "JSON lines", json_lines.rows_of(file)
+
+
+def _json(file: io.BufferedReader, head: bytes, value: object) -> tuple[str, Iterator[Row]]:
+    """A document or lines; a first line longer than what was looked at is read to its end first."""
+    if len(head) > json_lines.LONGEST_LINE and b"\n" not in head.strip():
+        seen = file.readline(json_documents.LONGEST_OBJECT) + file.readline(HEAD)
+        file = io.BufferedReader(Rejoined(seen, file), HEAD)
+        head = seen.removeprefix(BOM)
+    if json_documents.begins(head, value):
+        title = "a JSON array" if head.lstrip()[:1] == b"[" else "a JSON document"
         return title, json_documents.rows_of(file)
-    if first and begins not in (b"[", b"{", b'"') and not _any_value(head):
-        raise ImportRefusal(_plain(first))
     return "JSON lines", json_lines.rows_of(file)
 
 
@@ -134,16 +163,16 @@ def _zip(packed: BinaryIO, limit: int) -> Opened:
             raise ImportRefusal(f"The file is {what}. {WHAT_TO_DO}")
     if len(members) > MOST_MEMBERS:
         raise ImportRefusal(f"The zip holds more than {MOST_MEMBERS:,} files.")
-    chosen = _with_rows(members)
+    chosen, beside = _with_rows(archive, members, limit)
     if not chosen:
-        raise ImportRefusal(f"No file in the zip holds rows. {WHAT_TO_DO}")
+        told = "; ".join(list(beside)[:3])
+        raise ImportRefusal(
+            f"No file in the zip holds rows ({told or 'it is empty'}). {WHAT_TO_DO}"
+        )
     spent = _Spent(limit)
     rows = chain.from_iterable(_member(archive, member, spent) for member in chosen)
-    names = {member.filename for member in chosen}
-    beside = Counter({NEITHER: sum(member.filename not in names for member in members)})
-    return Opened(
-        f"a zip with {len(chosen)} file{'s' * (len(chosen) > 1)} of rows", rows, packed, +beside
-    )
+    title = f"a zip with {len(chosen)} file{'s' * (len(chosen) > 1)} of rows"
+    return Opened(title, rows, packed, beside)
 
 
 class _Spent:
@@ -153,29 +182,81 @@ class _Spent:
         self.left = limit
 
 
-def _with_rows(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
-    """The files to read: of one name with several endings the first in ROWS_IN; JSON if nothing else."""
-    paths = {member: PurePosixPath(member.filename) for member in members}
-    seen = {
-        m: p for m, p in paths.items() if not p.name.startswith(".") and p.parts[0] != "__MACOSX"
-    }
-    named: dict[PurePosixPath, zipfile.ZipInfo] = {}
-    for ending in ROWS_IN:
-        for member, path in seen.items():
-            if path.suffix.lower() == f".{ending}":
-                named.setdefault(path.with_suffix(""), member)
-    found = list(named.values())
-    return found or [member for member, path in seen.items() if path.suffix.lower() == ".json"]
+def _with_rows(
+    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], limit: int
+) -> tuple[list[zipfile.ZipInfo], Counter[str]]:
+    """The files to read, whatever they are called, and why each other one is not."""
+    kinds = {member: _sniffed(archive, member, limit) for member in members}
+    ours = {_stem(member) for member, kind in kinds.items() if kind == OURS}
+    chosen, beside = [], Counter()
+    for member, kind in kinds.items():
+        reason = "" if kind in READ else kind
+        if kind == "Parquet" and _stem(member) in ours:
+            reason = "the same rows as the JSON lines of its name"
+        if not reason:
+            chosen.append(member)
+        else:
+            name = PurePosixPath(member.filename).name[:40]
+            known = len(beside) < MOST_TOLD
+            beside[f"“{name}” in the zip is not read: {reason}" if known else OTHER_MEMBERS] += 1
+    return chosen, beside
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, spent: _Spent) -> Iterator[Row]:
+OURS, ROWS = "our own export", "rows"
+READ = {OURS, ROWS, "Parquet"}
+
+
+def _stem(member: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(member.filename).with_suffix("")
+
+
+def _sniffed(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> str:
+    """Which of READ a file is, by its first rows, or why it is none."""
+    path = PurePosixPath(member.filename)
+    if path.name.startswith(".") or path.parts[0] == "__MACOSX":
+        return "hidden"
+    try:
+        title, rows = _content(_unzipped(archive, member, limit)[0], limit)
+        if title == "Parquet" or "JSON" not in title:
+            return "Parquet" if title == "Parquet" else ROWS
+        return _kind([row.value for row in islice(rows, LINES)])
+    except NoRows as error:
+        return re.split(r"[.:,]", str(error).removeprefix("The file is "))[0]
+
+
+def _kind(values: list[object]) -> str:
+    """Whether values are rows: one object among them that is one, or half of them, if they are texts."""
+    known = [(value, name) for value in values if (name := _format_of(value))]
+    if any(name == "exported" for _, name in known):
+        return OURS
+    objects = any(isinstance(value, dict) for value, _ in known)
+    return ROWS if objects or 2 * len(known) > len(values) else NO_KNOWN
+
+
+def _format_of(value: object) -> str:
+    try:
+        return "" if isinstance(value, BadRow) else row_of(value, GUESS)[0]
+    except BadRow:
+        return ""
+
+
+def _unzipped(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int
+) -> tuple[io.BufferedReader, Bounded]:
+    """The content of a file in the zip, which may be packed once more, bounded."""
     name = PurePosixPath(member.filename).name
     try:
         file = archive.open(member)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise ImportRefusal(f"“{name}” in the zip cannot be unpacked: {error}.") from error
-    bounded = Bounded(_Unzipped(file), spent.left)
-    _, rows = _content(io.BufferedReader(bounded, HEAD), spent.left)
+    content = unpacked(io.BufferedReader(Bounded(_Unzipped(file), limit), HEAD), limit)
+    return content, content.raw
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, spent: _Spent) -> Iterator[Row]:
+    name = PurePosixPath(member.filename).name
+    file, bounded = _unzipped(archive, member, spent.left)
+    _, rows = _content(file, spent.left)
     for place, value in rows:
         yield Row(f"{name}, {place}", value)
     spent.left = bounded.left

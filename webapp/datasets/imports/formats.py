@@ -1,10 +1,11 @@
 """The kinds of row that are known: each is a module that says how it is recognised and reads it."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from webapp.datasets.imports import answers, exported, oasst, preferences, prompts, sampled
-from webapp.datasets.imports.rows import BadRow, Found
+from webapp.datasets.imports.rows import BadRow, Columns, Found
 
 GUESS = "guess"
 
@@ -60,26 +61,47 @@ FORMATS: Mapping[str, Format] = {  # recognised in this order
 
 
 def format_of(row: object) -> str:
-    """The first format that knows such a row; raises BadRow."""
-    for name, known in FORMATS.items():
-        if known.fits(row):
-            return name
-    if isinstance(row, dict):
-        raise BadRow(
-            f"no “prompt”, “messages” or “chosen” in it; its columns: {prompts.named(row)}"
-        )
-    raise BadRow("not a string, and not an object with a prompt")
+    """The first format that knows such a row; nothing where none does."""
+    return next((name for name, known in FORMATS.items() if known.fits(row)), "")
 
 
 def row_of(row: object, format: str) -> tuple[str, Found]:
     """What one row becomes, and the format it was read in; raises BadRow."""
-    name = format_of(row) if format == GUESS else format
-    found = Found()
-    used = FORMATS[name].read(row, found)
-    if isinstance(row, dict):
-        if not any(prompt.answers for prompt in found.prompts):
-            gone = [key for key in row.keys() - used if row[key] is None and answers.is_answer(key)]
-            found.left_out[answers.MISSING] += len(gone)
-        found.unused.update(str(key) for key in row.keys() - used if row[key] is not None)
+    written = _written(row)
+    small = {name: row[key] for name, key in written.items()} if isinstance(row, dict) else row
+    name = format_of(small) if format == GUESS else format
+    if not name:
+        raise BadRow(_unknown(row))
+    found, known = Found(), FORMATS[name]
+    used = known.read(small if known.fits(small) else row, found)  # names as they are, if refused
+    if isinstance(small, dict):
+        rest = {key for key in small.keys() - used if small[key] is not None}
+        found.unused.update(str(written[key]) for key in rest)
+        _count_missing(small, small.keys() - used - rest, found)
     found.left_out, found.notes = +found.left_out, +found.notes
     return name, found
+
+
+def _written(row: object) -> dict[Any, Any]:
+    """Each column in small letters, with its name in the file; as it is where two would be one."""
+    keys = list(row) if isinstance(row, dict) else []
+    if all(not isinstance(key, str) or key.islower() for key in keys):
+        return dict(zip(keys, keys, strict=True))
+    times = Counter(str(key).lower() for key in keys)
+    return {_small(key) if times[str(key).lower()] == 1 else key: key for key in keys}
+
+
+def _small(key: object) -> object:
+    return key.lower() if isinstance(key, str) else key
+
+
+def _count_missing(row: Columns, empty: Collection[str], found: Found) -> None:
+    """Answers that a row has columns for but nothing in them, unless others hold its answers."""
+    if not any(prompt.answers for prompt in found.prompts):
+        found.left_out[answers.MISSING] += sum(answers.is_answer(name) for name in empty)
+
+
+def _unknown(row: object) -> str:
+    if isinstance(row, dict):
+        return f"no “prompt”, “messages” or “chosen” in it; its columns: {prompts.named(row)}"
+    return "not a string, and not an object with a prompt"

@@ -7,10 +7,11 @@ alters no text; only an object around rows is held whole.
 import codecs
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, BinaryIO
 
-from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.imports.json_lines import LONGEST_LINE, Decoder, Row
+from webapp.datasets.errors import ImportRefusal, NoRows
+from webapp.datasets.imports.json_lines import LONGEST_LINE, Decoder, Row, value_of
 from webapp.datasets.imports.prompts import ASKING, named
 from webapp.datasets.imports.rows import BadRow
 
@@ -25,6 +26,7 @@ AROUND = (
     "records",
     "train",
 )
+LINES = 50  # that are looked at behind a first one that cannot be read
 LONGEST_OBJECT = 16_000_000  # characters of one object around the rows
 CHUNK = 1 << 16
 NUMBER = 32  # characters: a number near the edge may go on
@@ -36,6 +38,8 @@ def begins(head: bytes, line: Any) -> bool:  # noqa: ANN401
     text = head.decode(errors="replace").strip("\ufeff" + SPACE)
     if not isinstance(line, BadRow):
         return "\n" not in text and _holds_rows(line)
+    if _parts_at_lines(text):
+        return False
     if text[:1] == "[" and text[1:].lstrip(SPACE)[:1] in ("[", "{", '"', ""):
         return "\n" in text or len(text) > 2  # lines of lists are whole, or bad one by one
     try:
@@ -47,6 +51,22 @@ def begins(head: bytes, line: Any) -> bool:  # noqa: ANN401
     except (RecursionError, ValueError):
         return False
     return text[end:].lstrip(SPACE)[:1] in ("", "{", "[")
+
+
+def _parts_at_lines(text: str) -> bool:
+    """Whether no value goes on past the first line, and a later line is a whole one."""
+    first, _, rest = text.partition("\n")
+    second = len(text) - len(rest.lstrip(SPACE))
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except json.JSONDecodeError as error:
+        end = error.pos
+    except (RecursionError, ValueError):
+        end = len(first)
+    if not rest or end > second:
+        return False
+    lines = islice((line for line in rest.split("\n") if line.strip()), LINES)
+    return any(isinstance(value_of(line.encode()), dict | list | str) for line in lines)
 
 
 def _holds_rows(value: object) -> bool:
@@ -192,7 +212,7 @@ def around(document: Any) -> list[Any]:  # noqa: ANN401
         outer = {key: value for key, value in document.items() if key != name}
         return [_within(outer, inner) for inner in document[name]]
     if not any(other in document for other in (*ASKING, "chosen", "conversation_a")):
-        raise ImportRefusal(
+        raise NoRows(
             f"The file is one JSON object without rows: it holds {named(document)}. Put the rows in "
             "a list, or write one a line."
         )

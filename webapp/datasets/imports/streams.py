@@ -53,6 +53,24 @@ class Bounded(io.RawIOBase):
         return len(content)
 
 
+class Rejoined(io.RawIOBase):
+    """A file of which some was read already, from its beginning."""
+
+    def __init__(self, seen: bytes, file: BinaryIO) -> None:
+        super().__init__()
+        self.seen, self.file = io.BytesIO(seen), file
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+        """Fill the buffer from what was read, then from the file."""
+        content = self.seen.read(len(buffer)) or self.file.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+
 def too_large(limit: int) -> str:
     """What to do about a file that unpacks to too much."""
     return f"Unpacked, the file is larger than {limit / 1e6:,.0f} MB. Split it."

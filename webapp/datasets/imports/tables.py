@@ -6,12 +6,13 @@ An empty cell is a missing value, since a table cannot say which of the two it i
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.imports.answers import LISTS, SIDE, TALKS
-from webapp.datasets.imports.json_lines import LONGEST_LINE, Row
+from webapp.datasets.imports.answers import LISTS, TALKS, is_answer, side_of
+from webapp.datasets.imports.json_lines import Row, is_repr
 from webapp.datasets.imports.prompts import ASKING
 from webapp.datasets.imports.rows import BadRow
 
@@ -19,15 +20,24 @@ SEPARATORS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV"}
 KNOWN = {*ASKING, *TALKS, "chosen", "rejected"}
 NESTED = {*LISTS, *TALKS, "messages", "models", "scores", "ranks"}  # JSON in a cell
 MOST_COLUMNS = 10_000
-csv.field_size_limit(LONGEST_LINE)
+LONGEST_CELL = 16_000_000  # characters
+HINT = re.compile(rb'\s*"?sep=([,;\t])"?[ ]*(?:\r\n?|\n)', re.IGNORECASE)  # what spreadsheets write
+TURNS = re.compile(r"\[\s*\{\s*'(role|content|from|value)'")
+csv.field_size_limit(LONGEST_CELL)
 
 
 def separator_of(first: bytes) -> str:
     """What stands between the columns of a first row that names some we know; nothing otherwise."""
-    line = first.decode(errors="replace").strip()
+    line = re.split("\r|\n", first.decode(errors="replace").strip())[0]
     known = {separator: _known(line, separator) for separator in SEPARATORS}
     best = max(known, key=lambda separator: known[separator])
     return best if known[best] else ""
+
+
+def knows(head: bytes, separator: bytes) -> bool:
+    """Whether a first row, with this between its columns, names some we know."""
+    line = re.split("\r|\n", head.decode(errors="replace").strip())[0]
+    return _known(line, separator.decode()) > 0
 
 
 def _known(line: str, separator: str) -> int:
@@ -35,8 +45,8 @@ def _known(line: str, separator: str) -> int:
         header = next(csv.reader([line], delimiter=separator, strict=True), [])
     except csv.Error:
         return 0
-    names = [name.strip() for name in header]
-    return sum(name in KNOWN or bool(SIDE.fullmatch(name)) for name in names)
+    names = [name.strip().lower() for name in header]
+    return sum(name in KNOWN or bool(side_of(name)) for name in names)
 
 
 def rows_of(file: BinaryIO, separator: str) -> Iterator[Row]:
@@ -50,6 +60,11 @@ def rows_of(file: BinaryIO, separator: str) -> Iterator[Row]:
             if cells:
                 yield Row(f"row {number}", _row(header, cells))
     except csv.Error as error:
+        if "field limit" in str(error):
+            raise ImportRefusal(
+                f"The table has a cell of more than {LONGEST_CELL:,} characters at row {number + 1}, or a "
+                "quotation mark there never closes. Shorten or mend it."
+            ) from error
         raise ImportRefusal(
             f"The table is damaged at row {number + 1} ({error}): a quotation mark opens or closes in the "
             "wrong place, and what follows cannot be told apart."
@@ -75,17 +90,25 @@ def _header(cells: list[str]) -> list[str]:
 def _row(header: list[str], cells: list[str]) -> dict[str, Any] | BadRow:
     if len(cells) != len(header):
         return BadRow(f"{len(cells)} cells, where the first row names {len(header)} columns")
-    named = zip(header, cells, strict=True)
-    return {name or "(no name)": _cell(name, cell) for name, cell in named if cell}
+    named = [(name, _cell(name.lower(), cell)) for name, cell in zip(header, cells, strict=True)]
+    bad = next((value for _, value in named if isinstance(value, BadRow)), None)
+    there = {
+        name or "(no name)": value
+        for name, value in named
+        if value is not None or is_answer(name.lower())  # a missing answer is told
+    }
+    return bad or there
 
 
 def _cell(name: str, cell: str) -> Any:  # noqa: ANN401 - text, or the JSON in it
     """The text of a cell, or the list in it where its column holds lists or messages."""
+    if TURNS.match(cell) and is_repr(cell):
+        return BadRow(f"“{name[:40]}” holds messages as Python writes them: use json.dumps")
     if cell[:1] not in "[{" or not (name in NESTED or '"role"' in cell or '"from"' in cell):
-        return cell
+        return cell or None
     try:
         value = json.loads(cell)
     except (ValueError, RecursionError):
-        return cell
+        return cell or None
     messages = isinstance(value, list) and all(isinstance(one, dict) for one in value)
     return value if name in NESTED or messages else cell

@@ -78,8 +78,14 @@ class Command(BaseCommand):
     @contextmanager
     def _bad_rows(self, options: dict[str, Any]) -> Iterator[TextIO | None]:
         """Where the list of bad rows goes: a file, or the errors where they are left out."""
-        if options["bad_rows"]:
-            with options["bad_rows"].open("w", encoding="utf-8") as file:
+        if path := options["bad_rows"]:
+            try:
+                file = path.open("w", encoding="utf-8")
+            except OSError as error:
+                raise CommandError(
+                    f"The list {path} cannot be written: {error.strerror}"
+                ) from error
+            with file:
                 yield file
         else:
             yield self.stderr if options["leave_bad_rows_out"] else None
