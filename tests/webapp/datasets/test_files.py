@@ -349,6 +349,14 @@ def test_a_bad_line_of_message_lists_costs_only_itself(look, line, place):
     assert [refusal.partition(":")[0] for refusal in reading.refusals] == [f"line {place + 1}"]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
+@pytest.mark.parametrize("size", [LONGEST_LINE - 13, LONGEST_LINE - 12, 17_000_000])
+def test_a_first_line_of_any_length_is_told_by_its_length(look, size, mark):
+    reading = look(mark + b'{"prompt": "' + b"x" * size + b'"}\n' + GOOD)
+    assert reading.rows == 1 + (size < LONGEST_LINE - 13)
+    assert reading.refusals == ["line 1: longer than 1,000,000 bytes"]
+
+
 def test_a_long_document_on_one_line_is_one(look):
     rows = [{"prompt": f"{n} " + "x" * 3000} for n in range(1000)]
     for document in (rows, {"data": rows}):

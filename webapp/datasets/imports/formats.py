@@ -68,7 +68,7 @@ def format_of(row: object) -> str:
 def row_of(row: object, format: str) -> tuple[str, Found]:
     """What one row becomes, and the format it was read in; raises BadRow."""
     written = _written(row)
-    small = {name: row[key] for name, key in written.items()} if isinstance(row, dict) else row
+    small = {name: row[key] for name, key in written.items()} if written else row
     name = format_of(small) if format == GUESS else format
     if not name:
         raise BadRow(_unknown(row))
@@ -76,17 +76,17 @@ def row_of(row: object, format: str) -> tuple[str, Found]:
     used = known.read(small if known.fits(small) else row, found)  # names as they are, if refused
     if isinstance(small, dict):
         rest = {key for key in small.keys() - used if small[key] is not None}
-        found.unused.update(str(written[key]) for key in rest)
+        found.unused.update(str(written.get(key, key)) for key in rest)
         _count_missing(small, small.keys() - used - rest, found)
     found.left_out, found.notes = +found.left_out, +found.notes
     return name, found
 
 
 def _written(row: object) -> dict[Any, Any]:
-    """Each column in small letters, with its name in the file; as it is where two would be one."""
+    """Each column in small letters, unless two would be one, with its name in the file; or nothing."""
     keys = list(row) if isinstance(row, dict) else []
     if all(not isinstance(key, str) or key.islower() for key in keys):
-        return dict(zip(keys, keys, strict=True))
+        return {}
     times = Counter(str(key).lower() for key in keys)
     return {_small(key) if times[str(key).lower()] == 1 else key: key for key in keys}
 

@@ -47,10 +47,10 @@ def begins(head: bytes, line: Any) -> bool:  # noqa: ANN401
     except json.JSONDecodeError as error:
         # A first line that breaks by itself is a bad line; one that goes on below is a document.
         cut = error.pos >= len(text) - 64 or error.msg.startswith("Unterminated")
-        return len(head) > LONGEST_LINE and cut
+        return LONGEST_LINE < len(head) <= LONGEST_OBJECT and cut
     except (RecursionError, ValueError):
         return False
-    return text[end:].lstrip(SPACE)[:1] in ("", "{", "[")
+    return end <= LONGEST_OBJECT and text[end:].lstrip(SPACE)[:1] in ("", "{", "[")
 
 
 def _parts_at_lines(text: str) -> bool:

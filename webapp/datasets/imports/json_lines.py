@@ -13,7 +13,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Line(NamedTuple):
-    """A line of a file with its number, cut behind LONGEST_LINE bytes."""
+    """A line of a file with its number, cut a little behind LONGEST_LINE bytes."""
 
     number: int
     content: bytes
@@ -29,7 +29,7 @@ class Row(NamedTuple):
 def lines_of(file: BinaryIO) -> Iterator[Line]:
     """The lines that are not blank; an endless one is never held in memory."""
     number = 0
-    while content := file.readline(LONGEST_LINE + 2):
+    while content := file.readline(LONGEST_LINE + len(BOM) + 2):
         number += 1
         rest = content
         while not rest.endswith(b"\n") and (rest := file.readline(LONGEST_LINE)):
