@@ -10,8 +10,9 @@ TARGET = re.compile(
     r"\([ \n]{0,9}(<[^<>\n]*>|[^\s()<>]+(?:\([^\s()<>]*\)[^\s()<>]*){0,9})"
     r"(?:[ \n]{1,9}(?:\"[^\"]*\"|'[^']*'))?[ \n]{0,9}\)"
 )
-SAFE = re.compile(r"https://[^\s<>]+|mailto:[^\s<>]+@[^\s<>]+", re.IGNORECASE)
-AUTO = re.compile(r"<(https://[^\s<>]+|mailto:[^\s<>]+@[^\s<>]+)>", re.IGNORECASE)
+ADDRESS = r"https://[^\s<>]+|mailto:[^\s<>@]+@[^\s<>]+"  # read in one way alone
+SAFE = re.compile(ADDRESS, re.IGNORECASE)
+AUTO = re.compile(f"<({ADDRESS})>", re.IGNORECASE)
 PLAIN_HOST = re.compile(r"[\x21-\x7e]*")
 
 

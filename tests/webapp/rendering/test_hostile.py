@@ -42,6 +42,9 @@ WIDE = {
     "dollars": "$a" * 3900,
     "formulas that end late": "]`# a\n$$" * 875,
     "other formulas that come to nothing": "".join(f"$$ {n} \\foo\n" for n in range(3900)),
+    "mail without end": "<mailto:" + "@" * LONG,
+    "mail that is none": ("<mailto:" + "a@" * 2000) * 40,
+    "mail in a link": "[a](mailto:" + "@" * LONG + "<)",
     "many formulas": "\\(x_1^2+\\frac{1}{2}\\) " * 3000,
 }  # fmt: skip
 
