@@ -46,8 +46,7 @@ ATTRIBUTES = {
     "th": DIR | CLASS,
     **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6", "p"), DIR),
     **dict.fromkeys(("div", "pre", "span"), CLASS),
-    **dict.fromkeys(maths.TAGS, CLASS | set(maths.ATTRIBUTES)),
-    "math": {"alttext", "class", "display"},
+    **maths.ALLOWED,
 }
 SAFE = nh3.Cleaner(
     tags=HTML | maths.TAGS,

@@ -13,16 +13,21 @@ converter does not know, is shown as written.
 
 import re
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from functools import lru_cache
 from html import escape, unescape
 from typing import Any
 from unicodedata import normalize
 from xml.etree.ElementTree import Element
 
+import nh3
+from latex2mathml.commands import CONVERSION_MAP, MATRICES
 from latex2mathml.converter import Converter
+from latex2mathml.symbols_parser import convert_symbol
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
+
+from webapp.rendering.written import HIDDEN, JOINER, hidden
 
 LONGEST = 2000  # characters of a formula
 WHOLE = 30_000  # of all formulas of one text, those that come to nothing too
@@ -31,12 +36,33 @@ ENDS = {r"\(": r"\)", r"\[": r"\]", "$$": "$$", "$": "$"}
 DEFINES = re.compile(
     r"\\(?:[gex]?def|let|(?:re|provide)?new|renew|provide|Declare|verb|href|url|style|class)"
 )
-NUMBERED = re.compile(r"\\(begin|end)\{(align|equation|gather|alignat|multline)\}")
 COMMENT = re.compile(r"(?<!\\)%")
-UNSEEN = re.compile(
-    r"\\(?:begin|end)\s*\{[a-zA-Z]+\*?\}(?:\{[lcr|\s]*\})?|\\(?:left|right)\s*\.|\\[a-zA-Z]+|\\."
+# What the converter makes tables of, and which others are the same.
+TABLES = {
+    "matrix", "pmatrix", "bmatrix", "Bmatrix", "vmatrix", "Vmatrix", "smallmatrix", "array", "cases",
+    "split", "align*",
+}  # fmt: skip
+ALIKE = {
+    **dict.fromkeys(("align", "aligned", "flalign", "alignat", "alignedat"), "align*"),
+    **dict.fromkeys(("gather", "gathered", "multline", "multlined"), "matrix"),
+    "eqnarray": "array",
+    "dcases": "cases",
+}
+ENVIRONMENT = re.compile(
+    r"\\(begin|end)\s*\{([a-zA-Z]+)(\*?)\}(?:(?:(?<=at\})|(?<=at\*\}))\s*\{\d\})?"
 )
-COUNTED = re.compile(r"[^\W_]|[=+<>!?;:,/*]")
+# What the converter takes for the alignment of columns, where it is none.
+COLUMNS = r"\\begin\{array\}\s*\{[lcr|\s]*\}"
+NO_COLUMNS = re.compile(
+    rf"(?!{COLUMNS})\\begin\{{(?:array\}}|[^}}]*\}}\s*(?:\[|\{{(?!\s*\}})[lcr|\s]*\}}))"
+)
+UNSEEN = re.compile(
+    rf"{COLUMNS}|\\(?:begin|end)\s*\{{[a-zA-Z]+\*?\}}|\\(?:left|right)\s*\.|\\[a-zA-Z]+|\\."
+)
+SYMBOL = re.compile(r"(?<!\\)(?:\\\\)*(?:(\\not)\s*)?(\\[a-zA-Z]+)")
+COUNTED = re.compile(r"[^\W_]|[=+<>!?;:,/*()-]")
+MARK = re.compile("<[^>]*>")
+VISIBLE = re.compile(rf"[^\s{HIDDEN}{JOINER}]")
 VARIABLE = LETTER = re.compile("[A-Za-z]")
 PLAIN = re.compile(r"[A-Za-z0-9=+<>()|,/*.!' -]*[A-Za-z0-9)|!']")
 WORD = re.compile("[A-Za-z]{3}")
@@ -65,6 +91,12 @@ ATTRIBUTES = {
     "linethickness": re.compile("0(?:pt|em)?"),
     "mathvariant": re.compile("normal"),
 }
+TOKENS = {"mi", "mn", "mo", "mtext", "mspace"}  # hold text alone
+NUMBER_OF = {
+    **dict.fromkeys(("mfrac", "mroot", "msub", "msup", "munder", "mover"), 2),
+    **dict.fromkeys(("msubsup", "munderover"), 3),
+}
+NOT_SHOWN = {"linebreak", "mathbackground"}  # lines and rules
 # What MathML's core lacks, as classes of our own.
 CLASSES = {
     ("columnalign", "left"): "l",
@@ -75,6 +107,13 @@ CLASSES = {
     ("mathvariant", "bold"): "b",
     ("mathvariant", "bold-italic"): "b",
 }
+STRUCTURES = {*CONVERSION_MAP, *MATRICES}
+# What a page keeps of a formula.
+ALLOWED: dict[str, set[str]] = {
+    **{tag: {"class", *ATTRIBUTES} for tag in TAGS},
+    "math": {"alttext", "class", "display"},
+}
+KEEP = nh3.Cleaner(tags=TAGS, attributes=ALLOWED, link_rel=None)
 
 
 def inline(state: StateInline, silent: bool) -> bool:
@@ -174,13 +213,27 @@ def mathml(tex: str, *, block: bool = False) -> str:
     """The formula as MathML of which nothing runs, loads or hides; empty where that cannot be."""
     if len(tex) > LONGEST or _depth(tex) > DEPTH or DEFINES.search(tex):
         return ""
-    plain = NUMBERED.sub(r"\\\1{\2*}", COMMENT.sub(r"\\%", tex))
     try:
+        plain = ENVIRONMENT.sub(_alike, COMMENT.sub(r"\\%", tex))
         tree = Converter(display="block" if block else "inline").convert_to_element(plain)
-        made = "".join(_clean(tree, tex))
+        made = KEEP.clean("".join(_clean(tree, tex)))
     except Exception:
         return ""
-    return made if _faithful(plain, "".join(map(_text, tree.iter()))) else ""
+    shown = unescape(MARK.sub("", made))
+    kept = shown == "".join(map(_text, tree.iter()))  # by a browser's own reader
+    return made if kept and _faithful(plain, shown) else ""
+
+
+def _alike(found: re.Match[str]) -> str:
+    """How an environment begins or ends, by a name that the converter knows."""
+    name = found[2] + found[3]
+    if found[2] == "equation":
+        return "{" if found[1] == "begin" else "}"
+    known = ALIKE.get(found[2], name)
+    if known not in TABLES:
+        raise UnknownElementError(name)
+    columns = "{rcl}" if found[1] == "begin" and found[2] == "eqnarray" else ""
+    return f"\\{found[1]}{{{known}}}{columns}"
 
 
 def _depth(tex: str) -> int:
@@ -197,13 +250,11 @@ class UnknownElementError(ValueError):
 
 def _clean(element: Element, tex: str = "") -> list[str]:
     """The element anew, of known tags, attributes and escaped text alone."""
-    if element.tag not in TAGS:
-        raise UnknownElementError(element.tag)
-    tag = "mrow" if element.tag == "menclose" else element.tag
+    tag = _tag(element)
     kept = [
         f' {name}="{value}"'
         for name, value in element.attrib.items()
-        if name in ATTRIBUTES and ATTRIBUTES[name].fullmatch(value)
+        if tag == element.tag and name in ATTRIBUTES and ATTRIBUTES[name].fullmatch(value)
     ]
     if named := " ".join(filter(None, map(CLASSES.get, element.attrib.items()))):
         kept.append(f' class="{named}"')
@@ -213,14 +264,42 @@ def _clean(element: Element, tex: str = "") -> list[str]:
     return [f"<{tag}{''.join(kept)}>", escape(_text(element)), *inner, f"</{tag}>"]
 
 
+def _tag(element: Element) -> str:
+    """As what it is shown; a page drops what a token holds beside text, so such a one is a row."""
+    number = len(element)
+    known = element.tag in TAGS and not NOT_SHOWN & set(element.attrib)
+    if not known or number != NUMBER_OF.get(element.tag, number):
+        raise UnknownElementError(element.tag)
+    if element.tag in TOKENS and number:
+        if element.text:
+            raise UnknownElementError(element.tag)
+        return "mrow"
+    return "mrow" if element.tag == "menclose" else element.tag
+
+
 def _text(element: Element) -> str:
     return unescape(element.text or "")
 
 
 def _faithful(tex: str, shown: str) -> bool:
     """Whether every letter, digit and sign of the source is shown, and no digit that is not there."""
-    if "\\" in shown:
-        return False  # a command that the converter does not know
-    wanted = Counter(COUNTED.findall(normalize("NFKC", UNSEEN.sub(" ", tex))))
-    there = Counter(COUNTED.findall(normalize("NFKC", shown)))
-    return not wanted - there and not any(sign.isdigit() for sign in there - wanted)
+    if "\\" in shown or hidden(shown) or not VISIBLE.search(shown) or NO_COLUMNS.search(tex):
+        return False  # a command that the converter does not know, or nothing to be seen
+    if shown.count("&") > tex.count(r"\&"):
+        return False  # columns of a table that is none
+    wanted = Counter(COUNTED.findall(_signs(UNSEEN.sub(" ", tex))))
+    there = Counter(COUNTED.findall(_signs(shown)))
+    if wanted - there or any(sign.isdigit() for sign in there - wanted):
+        return False
+    return not Counter(_symbols(tex)) - Counter(shown)
+
+
+def _signs(text: str) -> str:
+    return normalize("NFKC", text).replace("\u2212", "-")
+
+
+def _symbols(tex: str) -> Iterator[str]:
+    """The characters that commands alone stand for."""
+    for not_, command in SYMBOL.findall(tex):
+        if not not_ and command not in STRUCTURES and (code := convert_symbol(command)):
+            yield chr(int(code, 16))

@@ -12,7 +12,7 @@ from webapp.rendering.document import Writer, too_many
 from webapp.rendering.parser import read
 from webapp.rendering.written import hidden
 
-VERSION = 1  # of what is made of a text: one more whenever that changes
+VERSION = 2  # of what is made of a text: one more whenever that changes
 NEWLINE = re.compile(r"\r\n?")
 NOT_WORDS = re.compile(r"[\W_]+")
 TAG = re.compile(r"<[^>]*>")
