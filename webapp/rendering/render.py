@@ -9,6 +9,7 @@ from unicodedata import normalize
 
 from webapp.rendering.bounds import TOO_MUCH, beyond
 from webapp.rendering.document import Writer, too_many
+from webapp.rendering.maths import TOKENS
 from webapp.rendering.parser import read
 from webapp.rendering.written import hidden
 
@@ -24,6 +25,11 @@ NOT_SEEN = re.compile(f"[{INVISIBLE}]+")
 SEEN = re.compile(rf"[^\s{INVISIBLE}]")
 GAP = re.compile(r"\s+")
 END = re.compile(r"(\s+)(</(?:p|li|div|h\d|td|th|code)>)?")
+FORMULA = re.compile(r"<math\b.*?</math>", re.DOTALL)
+PART = re.compile(r'<(/?)(\w+)((?: [\w-]+(?:="[^"]*")?)*)>|([^<]+)')
+MARKED = re.compile(r' (?:class="(?:box|strike|b)"|display="block")')
+ROWS = TOKENS | {"math", "mrow", "mstyle", "msqrt", "mtd"}  # what they hold, side by side
+RUNS_ON = re.compile(r"</(strong|em|del|code)>(\s*)<\1>")
 WITHOUT_SPACE = str.maketrans("", "", " \t\n")
 BLANK = "nothing of it can be seen"
 LOST = "rendering would hide a part of it"
@@ -81,6 +87,7 @@ def loss(source: str, writer: Writer) -> str:
 def look(html: str, text: str) -> str:
     """A digest of how it looks; alike for two texts that a person cannot tell apart."""
     if html:
+        html = RUNS_ON.sub(r"\2", FORMULA.sub(_shape, html))
         html = END.sub(lambda gap: gap[2] or gap[1], html)
         seen = unescape(TAG.sub(lambda tag: tag[0].split(" ")[0], html))
     else:
@@ -89,3 +96,25 @@ def look(html: str, text: str) -> str:
     # Where a line breaks is seen; how many spaces there are, and which, is not.
     alike = GAP.sub(lambda gap: "\n" if "\n" in gap[0] else " ", seen).strip()
     return sha256(alike.encode("utf-8", "replace")).hexdigest()
+
+
+def _shape(formula: re.Match[str]) -> str:
+    """A formula's text, and what stands on, under or in what; not how it was put together."""
+    open_: list[tuple[str, list[str]]] = [("", [])]
+    for closes, tag, attributes, text in PART.findall(formula[0]):
+        if text:
+            open_[-1][1].append(text)
+        elif not closes:
+            open_.append((f"<{tag}{''.join(MARKED.findall(attributes))}>", []))
+        else:
+            mark, held = open_.pop()
+            open_[-1][1].append(_held(tag, mark, held))
+    return "".join(open_[0][1])
+
+
+def _held(tag: str, mark: str, held: list[str]) -> str:
+    inner = ("" if tag in ROWS else "<>").join(held)
+    if tag == "mspace":
+        return " "
+    plain = tag in ROWS and tag != "msqrt" and mark == f"<{tag}>"
+    return inner if plain else f"{mark}{inner}</{tag}>"

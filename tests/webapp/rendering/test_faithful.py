@@ -196,6 +196,10 @@ def test_joined_emoji_flags_and_letters_are_no_secret():
     [
         ("* a", "- a"), ("***\nx", "---\nx"), ("a b", "a  b"), ("a b", "a\u00a0b"), ("ab", "a\u200bb"), ("a", "a\n"),
         ("a\nb", "a\r\nb"), ("*a*", "*a* "), ("é", "e\u0301"), ("# a", "#  a"), ("```\na\n```", "~~~\na\n~~~"),
+        ("$x^2$", "$x^{2}$"), (r"\(\frac12\)", r"\(\frac{1}{2}\)"), (r"\(a+b\)", r"\({a+b}\)"), (r"\(12\)", r"\({1}2\)"),
+        (r"\(x\)", r"\(\mathord{x}\)"), (r"\(\sqrt{ab}\)", r"\(\sqrt{{a}b}\)"), (r"\(\le\)", r"\(\leq\)"),
+        (r"\(x_{12}\)", r"\(x_{{1}2}\)"), (r"\[a\]", "$$a$$"), (r"\(\displaystyle a+b\)", r"\(a+b\)"), (r"\[\dfrac12\]", r"\[\frac12\]"),
+        ("**a** **b**", "**a b**"), ("*a* *b*", "*a b*"), ("~~a~~ ~~b~~", "~~a b~~"), ("`a` `b`", "`a b`"), ("**a**\n**b**", "**a\nb**"),
     ],
 )  # fmt: skip
 def test_texts_that_look_alike_have_one_look(one, other):
@@ -216,6 +220,19 @@ def test_texts_that_look_alike_have_one_look(one, other):
         ("ab", "a b"),
         ("a\nb", "a b"),
         ("*a* b", "*a*, b"),
+        ("**a** b", "**a b**"),
+        ("**a** *b*", "**a b**"),
+        (r"\(\frac{1}{12}\)", r"\(\frac{11}{2}\)"),
+        (r"\(\sqrt{a}b\)", r"\(\sqrt{ab}\)"),
+        (r"\(\sqrt{a}\)", r"\(a\)"),
+        (r"\(x^{12}\)", r"\(x^12\)"),
+        (r"\(\boxed{a}\)", r"\(a\)"),
+        (r"\(\cancel{a}\)", r"\(a\)"),
+        (r"\(\mathbf{ab}\)", r"\(ab\)"),
+        (r"\(a\quad b\)", r"\(ab\)"),
+        (r"\(x_a\)", r"\(x^a\)"),
+        (r"\[a\]", r"\(a\)"),
+        (r"\begin{matrix}a&b\end{matrix}", r"\begin{matrix}ab\end{matrix}"),
         ("\\*", "*x"),
     ],
 )
@@ -258,3 +275,24 @@ def test_text_without_markup_is_read_as_the_parser_would(text):
 def test_a_table_whose_rows_are_longer_than_its_head_is_shown_as_written():
     assert render("|a|b|\n|-|-|\n|1|2|").html
     assert render("|a|b|\n|-|-|\n|1|2|3|").why
+
+
+GROUPS = st.recursive(
+    st.sampled_from(["x", "12", "+", r"\pi", "=", "a"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map("".join),
+        inner.map("{{{}}}".format),
+        st.tuples(inner, inner).map(lambda each: rf"\frac{{{each[0]}}}{{{each[1]}}}"),
+        inner.map(r"\sqrt{{{}}}".format),
+        st.tuples(inner, inner).map(lambda each: rf"{{{each[0]}}}^{{{each[1]}}}"),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(GROUPS, GROUPS)
+def test_braces_that_only_group_are_not_seen_in_a_formula(one, other):
+    plain, grouped = render(rf"\({one} {other}\)"), render(rf"\({{{one}}}{{{{{other}}}}}\)")
+    assert "<math" in plain.html
+    assert plain.look == grouped.look
