@@ -17,9 +17,16 @@ HIDDEN = (
 JOINER = "\\u200c\\u200d\\u200e\\u200f\\ufe00-\\ufe0f"
 FLAG = "\\U0001f3f4[\\U000e0061-\\U000e007a\\U000e0030-\\U000e0039]+\\U000e007f"
 WORDLESS = "\\x00-\\x7f\\xa0"
-SUSPECT = re.compile(f"{FLAG}|([{HIDDEN}])")
+# Letters and digits of scripts that join nothing: Latin, Greek, Cyrillic, Armenian, Georgian, of East Asia.
+ALONE = (
+    "0-9A-Za-z_\\xaa\\xb5\\xba\\xc0-\\xd6\\xd8-\\xf6\\xf8-\\u0373\\u0376-\\u058f\\u10a0-\\u11ff\\u1d00-\\u1fff"
+    "\\u2c60-\\u2c7f\\u3041-\\u3096\\u30a1-\\u30fa\\u3400-\\u9fff\\ua640-\\ua69f\\ua720-\\ua7ff\\uab30-\\uab6f"
+    "\\uac00-\\ud7a3\\uff10-\\uff19\\uff21-\\uff3a\\uff41-\\uff5a"
+)
+WITHIN = f"(?<=[{ALONE}])[{JOINER}]+(?=[{ALONE}])"
+SUSPECT = re.compile(f"{FLAG}|([{HIDDEN}]|{WITHIN})")
 UNSEEN = re.compile(
-    f"(?P<flag>{FLAG})|(?P<control>(?!\r\n)[{HIDDEN}]|(?:(?<=[{WORDLESS}])|^)(?!\ufe0f\u20e3)[{JOINER}]+)"
+    f"(?P<flag>{FLAG})|(?P<control>(?!\r\n)[{HIDDEN}]|(?:(?<=[{WORDLESS}])|^)(?!\ufe0f\u20e3)[{JOINER}]+|{WITHIN})"
     "|\r(?=\n)|(?P<space>[ \\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000\\t]+$|[ ]{2,}|\\t+|[\\xa0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000])",
     re.MULTILINE,
 )
@@ -31,7 +38,7 @@ FLAGGED = re.compile(FLAG)
 def hidden(text: str) -> str:
     """The first character that nobody would see, by its code; empty where there is none."""
     found = next((each[1] for each in SUSPECT.finditer(text) if each[1] and each[1] != "\r"), "")
-    return f"U+{ord(found):04X}" if found else ""
+    return f"U+{ord(found[0]):04X}" if found else ""
 
 
 def written(text: str) -> str:

@@ -181,11 +181,53 @@ def test_characters_that_are_not_seen_are_marked(character):
     assert f"data-c={ord(character):04X}>" in written(f"pay{character}load")
 
 
+JOINERS = [
+    "\u200d",
+    "\u200c",
+    "\u200e",
+    "\u200f",
+    "\ufe0f",
+    "\ufe00",
+    "\u200d\u200d",
+    "\u200c\ufe0f",
+]
+
+
+@pytest.mark.parametrize("joiner", JOINERS)
+@pytest.mark.parametrize(
+    "between",
+    [
+        "yl",
+        "5a",
+        "_x",
+        "él",
+        "ßt",
+        "αβ",
+        "пр",
+        "字字",
+        "のカ",
+        "한국",
+        "aп",
+        "e\u0301a",
+        "\uff21\uff11",
+    ],
+)
+def test_joiners_between_letters_that_join_nothing_are_marked(joiner, between):
+    text = f"{between[:-1]}{joiner}{between[-1]}"
+    assert f"U+{ord(joiner[0]):04X}" in render(text).why
+    assert f"data-c={ord(joiner[0]):04X}>" in written(text)
+    assert f"U+{ord(joiner[0]):04X}" in render(f"`{text}` and more").why
+
+
 def test_joined_emoji_flags_and_letters_are_no_secret():
     for text in (
         "👩‍👩‍👧 ❤️",
         "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
         "می‌خواهم",
+        "1️⃣ 2️⃣a #️⃣",
+        "क्‍ष ක්‍ර",
+        "a שלום\u200e (abc)",
+        "ok ✔️a",
     ):
         assert render(text).html
         assert "class=u" not in written(text)
