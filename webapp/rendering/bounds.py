@@ -23,6 +23,22 @@ TOO_DEEP = f"its lists or quotes are deeper than is rendered ({LEVELS} levels)"
 TOO_WIDE = f"its tables are larger than is rendered ({COLUMNS} columns, {CELLS:,} cells)"
 
 
+class TooMuchError(ValueError):
+    """More elements than one rendering may hold, found while it is made."""
+
+
+def elements(html: str) -> int:
+    """How many elements a browser makes of it."""
+    return html.count("<") - html.count("</")
+
+
+def within(number: int) -> int:
+    """So many elements, where one rendering may hold them."""
+    if number > ELEMENTS:
+        raise TooMuchError
+    return number
+
+
 def beyond(text: str) -> str:
     """Why a text is not rendered; empty where it can be."""
     marks = INLINE.findall(text)

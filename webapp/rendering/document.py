@@ -8,7 +8,7 @@ import nh3
 from markdown_it.token import Token
 
 from webapp.rendering import maths
-from webapp.rendering.bounds import ELEMENTS
+from webapp.rendering.bounds import elements, within
 from webapp.rendering.colours import WHOLE, coloured
 from webapp.rendering.pieces import PIECE, parts, pieces, weight
 
@@ -68,16 +68,27 @@ class Writer:
         self.coloured = 0
         self.weighs: int | None = None  # of the piece that is written, in a long line
         self.numbers: list[int] = []  # the next number of each open list
+        self.elements = self.counted = 0  # elements in so many of the parts
 
     def html(self, tokens: list[Token]) -> str:
         """All of it, clean."""
         blocks: list[str] = []
         for token in tokens:
             self._block(token)
+            self._count()
             if token.level == 0 and token.nesting <= 0:
                 blocks.append("".join(self.parts))
                 self.parts.clear()
-        return SAFE.clean("".join(_in_parts(blocks)))
+                self.counted = 0
+        made = SAFE.clean("".join(_in_parts(blocks)))
+        within(elements(made))
+        return made
+
+    def _count(self) -> None:
+        """Go no further than a rendering may hold."""
+        new = "".join(self.parts[self.counted :])
+        self.elements = within(self.elements + elements(new))
+        self.counted = len(self.parts)
 
     def _block(self, token: Token) -> None:
         writes = getattr(self, f"_{token.type}", None)
@@ -102,6 +113,7 @@ class Writer:
             else:
                 self.parts.append(SPANS[child.type])
                 self.markers.update(child.markup)
+            self._count()
         self.parts.append("" if self.weighs is None else "</span>")
         self.weighs = None
         self.shown.append("\n")
@@ -256,13 +268,3 @@ def _in_parts(blocks: list[str]) -> list[str]:
         parts.append(block)
         size += len(block)
     return [*parts, "</div>"]
-
-
-def elements(html: str) -> int:
-    """How many elements a browser makes of it."""
-    return html.count("<") - html.count("</")
-
-
-def too_many(html: str) -> bool:
-    """Whether it is more than a browser lays out at once."""
-    return elements(html) > ELEMENTS

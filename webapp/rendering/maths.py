@@ -27,6 +27,7 @@ from latex2mathml.symbols_parser import convert_symbol
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
+from webapp.rendering.bounds import elements, within
 from webapp.rendering.written import HIDDEN, JOINER, hidden
 
 LONGEST = 2000  # characters of a formula
@@ -129,7 +130,7 @@ def inline(state: StateInline, silent: bool) -> bool:
     tex, after = state.src[start + len(opener) : end], end + len(ENDS[opener])
     if not _is_formula(state.src, start, tex, after):
         return False
-    made = mathml(tex, block=opener in {r"\[", "$$"}) if _room(state.env, tex) else ""
+    made = _made(state.env, tex, block=opener in {r"\[", "$$"})
     token = state.push("maths" if made else "text", "", 0)
     token.content, token.info = state.src[start:after], made
     state.pos = after
@@ -187,7 +188,7 @@ def block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
             return False
     source = state.getLines(start, line + 1, state.blkIndent, False).strip(" \t\n")
     tex = source[2:-2]
-    if ENDS[opener] in tex or not _room(state.env, tex) or not (made := mathml(tex, block=True)):
+    if ENDS[opener] in tex or not (made := _made(state.env, tex, block=True)):
         return False
     if not silent:
         state.line = line + 1
@@ -202,10 +203,12 @@ def _ends(state: StateBlock, inner: int, line: int, closer: str) -> bool:
     return last >= inner and state.src.startswith(closer, last)
 
 
-def _room(env: MutableMapping[str, Any], tex: str) -> bool:
-    """Whether this text may have one more formula converted; each costs time by its length."""
+def _made(env: MutableMapping[str, Any], tex: str, *, block: bool) -> str:
+    """The formula, while this text may have one more converted; each costs time by its length."""
     env["tex"] = env.get("tex", 0) + len(tex)
-    return env["tex"] <= WHOLE
+    made = mathml(tex, block=block) if env["tex"] <= WHOLE else ""
+    env["elements"] = within(env.get("elements", 0) + elements(made))
+    return made
 
 
 @lru_cache(maxsize=256)

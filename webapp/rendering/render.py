@@ -7,8 +7,8 @@ from html import unescape
 from typing import NamedTuple
 from unicodedata import normalize
 
-from webapp.rendering.bounds import TOO_MUCH, beyond
-from webapp.rendering.document import Writer, too_many
+from webapp.rendering.bounds import TOO_MUCH, TooMuchError, beyond
+from webapp.rendering.document import Writer
 from webapp.rendering.maths import TOKENS
 from webapp.rendering.parser import read
 from webapp.rendering.written import hidden
@@ -51,8 +51,11 @@ def render(text: str) -> Rendered:
     if why := _unrendered(plain):
         return as_written(text, why)
     writer = Writer(plain)
-    html = writer.html(read(plain))
-    why = TOO_MUCH if too_many(html) else loss(plain, writer)
+    try:
+        html = writer.html(read(plain))
+    except TooMuchError:
+        return as_written(text, TOO_MUCH)
+    why = loss(plain, writer)
     return as_written(text, why) if why else Rendered(html, "", look(html, text))
 
 

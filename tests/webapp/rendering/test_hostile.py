@@ -9,10 +9,12 @@ import pytest
 
 from tests.webapp.rendering.texts import STARTS, WORDS, made_up
 from webapp.diffs import word_diff
-from webapp.rendering.bounds import ELEMENTS
+from webapp.rendering import document
+from webapp.rendering.bounds import ELEMENTS, TOO_MUCH, TooMuchError, elements
 from webapp.rendering.colours import LANGUAGES, LINE, LONGEST, coloured
-from webapp.rendering.document import elements
+from webapp.rendering.document import Writer
 from webapp.rendering.maths import mathml
+from webapp.rendering.parser import read
 from webapp.rendering.render import render
 from webapp.rendering.written import MARKS, written
 
@@ -87,6 +89,29 @@ def test_markers_in_turn_take_time_by_their_length(seed):
 @pytest.mark.parametrize("seed", range(20, 1000))
 def test_any_markers_in_turn_take_time_by_their_length(seed):
     test_markers_in_turn_take_time_by_their_length(seed)
+
+
+PARTS = {
+    "formulas": " ".join(rf"\(x_{{{n}}}{'+a' * 900}\)" for n in range(15)),
+    "formulas as blocks": "\n\n".join(f"$$\n{n}{'+{a}' * 400}\n$$" for n in range(15)),
+    "words": "**a** `b` " * 2500,
+    "lists": "- a\n" * 4100,
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_writing_ends_where_elements_are_too_many(name, monkeypatch):
+    written_to = []
+    monkeypatch.setattr(document, "SAFE", written_to)  # the last that is done to a text
+    with pytest.raises(TooMuchError):
+        Writer(PARTS[name]).html(read(PARTS[name]))
+    assert render(PARTS[name]).why == TOO_MUCH
+    assert spent(lambda: render(PARTS[name])) < SLOWEST / 2
+
+
+def test_a_hundred_long_formulas_take_little_time():
+    text = " ".join(rf"\({n}+{'x_1+{a}' * 270}\)" for n in range(100))
+    assert spent(lambda: render(text)) < SLOWEST / 2
 
 
 def test_prose_is_rendered_however_long_it_is():
