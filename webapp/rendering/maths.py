@@ -1,10 +1,11 @@
 r"""Maths: TeX between `\(…\)`, `\[…\]`, `$$…$$` and, by a careful rule, `$…$`, as MathML.
 
 A pair of single `$` is maths only where all of this holds, so that prices and variables are text:
-the first stands behind neither a letter, a digit, a `\` nor another `$`; the last before neither a
-letter nor a digit; between them, on one line, no white space at the ends and no other `$`; and what is
+the first stands behind neither a letter, a digit, a `\`, another `$` nor any of `+*?)]}.|^/`; the last
+before neither a letter, a digit nor any of `({_`; what is between begins with none of `|,)_]};:.!?"'`; between them, on one line, no white space at the ends and no other `$`; and what is
 between is one letter, or holds `^`, `_` or a command (`\pi`), or is letters, digits and operators with both
 among them, no word of three letters, and no digit first unless there is a `=` too. `$5 and $6` never is.
+`$$…$$` within a line is not maths where it begins or ends so, nor with spaces inside its ends and a word.
 
 Formulas are untrusted: no macros, bounded length and depth, and of what the converter makes only the
 elements and attributes below are kept. A formula that would lose a letter, a digit or a sign, or that the
@@ -64,6 +65,10 @@ SYMBOL = re.compile(r"(?<!\\)(?:\\\\)*(?:(\\not)\s*)?(\\[a-zA-Z]+)")
 COUNTED = re.compile(r"[^\W_]|[=+<>!?;:,/*()-]")
 MARK = re.compile("<[^>]*>")
 VISIBLE = re.compile(rf"[^\s{HIDDEN}{JOINER}]")
+NEVER_BEFORE = "+*?)]}.|^/"  # a dollar that opens: it ends a pattern, or a path
+NEVER_FIRST, NEVER_LAST = "|,)_]};:.!?\"'", "|,(_"
+SET = re.compile(r"\\[A-Za-z]+\*?(?:\{[A-Za-z ]*\})?")
+BARE = re.compile("[A-Za-z]{2,}")  # a word that no command sets
 VARIABLE = LETTER = re.compile("[A-Za-z]")
 PLAIN = re.compile(r"[A-Za-z0-9=+<>()|,/*.!' -]*[A-Za-z0-9)|!']")
 WORD = re.compile("[A-Za-z]{3}")
@@ -148,9 +153,15 @@ def _is_formula(text: str, start: int, tex: str, after: int) -> bool:
         return False
     if text[start] != "$":
         return True
-    if "$" in {text[start - 1 : start], text[after : after + 1]} or "$" in tex:
+    before, behind = text[start - 1 : start], text[after : after + 1]
+    if "$" in {before, behind} or "$" in tex or (before and before in NEVER_BEFORE):
         return False
-    return text[start + 1] == "$" or _careful(text, start, tex, after)
+    if tex.lstrip()[0] in NEVER_FIRST or tex[-1] in NEVER_LAST or (behind and behind in "({_"):
+        return False
+    if text[start + 1] == "$":
+        apart = tex[0].isspace() or tex[-1].isspace()
+        return before != "=" and not (apart and BARE.search(SET.sub(" ", tex)))
+    return _careful(text, start, tex, after)
 
 
 def _careful(text: str, start: int, tex: str, after: int) -> bool:

@@ -24,11 +24,18 @@ FORMULAS = [
     "$E=mc^2$",
     "$2x=4$",
     "costs $x$ or so",
+    "($x$)",
+    "so $$x = 1$$ holds",
+    "so $$ x = 1 $$ holds",
+    r"so $$ x = \text{all of it} $$ holds",
 ]
 PROSE = [
     "$5 and $6", "$5-$6", "between $5 and 6$", "$HOME/$PATH", "$HOME and $PATH", "echo $A_$B", "$foo_bar,$baz", "A$AP_Rocky$",
     "$x = $y;", "US$ 5 and A$ 6", "$ 5 $", "$5/month$", "\\$x$", "`$x$`", "`\\(x\\)`", "$1$", "$$", "$$$$", "($5(US$)",
     "\\(unclosed", "\\[ \\]", "$100k_a$", "~$5 ~$6", "$a b$c", "cost is $5x or $6x",
+    "/^[a-z]+$|^[0-9]+$/", "re.match('^(a+)$|^(b+)$', s)", "Price: $$ for A and $$ for B", "pid=$$ and log.$$", "($_,$_)", "^\\d*$|^x_1$",
+    "[$_]{$_}", "$(ls)$(id)", "$(ls)_$(id)", "/tmp/$$.log and /tmp/$$.err", "kill $$; echo $$", "a.$$.b_$$", "(pid $$), child ($$)", "^$|^x$",
+    "the $$ or $$ kind", "^[ab]?$,^x^$",
 ]  # fmt: skip
 
 
