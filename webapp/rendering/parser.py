@@ -33,7 +33,9 @@ MARKUP = re.compile(r"[\\`*~\[<$]|^[ \t]*[#>*+\-`~|$\\\d_:]|^(?: {4}| {0,3}\t)",
 BLANK = re.compile(r"(?:^[ \t]*\n)+|^[ \t]+\Z", re.MULTILINE)
 HASHES = re.compile(r"#+[ \t]*")
 BEFORE = re.compile(r"[\s(\[{\"'“‘«‹„¡¿—–:,;>|*~$-]|[^\x00-\x7f]")  # a word can begin after it
-FIRST = re.compile(r"[\w\"'“‘«‹„¡¿(\[{`$\\<#@&+*~]|[^\x00-\x7f]")
+FIRST = re.compile(r"~~\S|[^\W_]|[\"'“‘«‹„¡¿(\[{`$\\<#@&+*]|[^\x00-\x7f]")
+ENDING = re.compile(r"\*+\.[A-Za-z]")  # of a file, behind a glob
+WITHIN = re.compile(r"\*[^\s*]{1,200}(?=\*[^\s*]{1,200}\*)")  # up to the second of three in a word
 AFTER = re.compile(r"[\s)\]}\"'”’»›.,;:!?…—–<|*~$-]|[^\x00-\x7f]")
 
 
@@ -141,9 +143,15 @@ def _edges(state: StateInline, start: int, end: int) -> tuple[bool, bool]:
     """Whether a run of markers can open, and whether it can close."""
     before = state.src[start - 1] if start else "\n"
     after = state.src[end] if end < len(state.src) else "\n"
-    opens = bool(BEFORE.match(before) and FIRST.match(after))
+    opens = bool(BEFORE.match(before) and FIRST.match(state.src, end))
     closes = not before.isspace() and before not in "/(" and bool(AFTER.match(after))
-    return opens, closes
+    return opens, closes and not ENDING.match(state.src, start)
+
+
+def _globs(state: StateInline, start: int, end: int) -> bool:
+    """Whether a star begins a word with two more, the second of which ends nothing."""
+    found = WITHIN.match(state.src, start, state.posMax) if end == start + 1 else None
+    return found is not None and not _edges(state, found.end(), found.end() + 1)[1]
 
 
 def emphasis(state: StateInline, silent: bool) -> bool:
@@ -154,6 +162,7 @@ def emphasis(state: StateInline, silent: bool) -> bool:
     run, start, end = found[0], found.start(), found.end()
     state.pos = end
     opens, closes = _edges(state, start, end)
+    opens = opens and not _globs(state, start, end)
     crossed = run[0] == "~" and len(run) != 2
     if crossed or len(run) > 3 or not (opens or closes):
         state.append_pending(run)

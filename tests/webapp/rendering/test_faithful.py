@@ -80,6 +80,7 @@ PLAIN = [
     "two  spaces", "f(*args, **kwargs)", "[1]: https://e.org", "[a][b]", "![alt](https://e.org/i.png)", "<tag>", "<!-- c -->",
     "a <b>b</b>", "#tag", "C# and F#", "\\*not\\*", "a\\\nb", "a  \nb", "$5 and $6", "x\n===", "Foo\n-", "x*y* z", "src/*.py*", "a*b* c**d** e", "https://e.org/a_b_c*d*e",
     "&nbsp;&#65;", "1\\. a", "~x~ and ~~~~", "2**3**4", "char *p, *q;",
+    "*foo*.txt", "rm -rf *~ *.bak*", "*foo*bar*", "*_test* *_spec*", "cp *foo*.txt *bar*.md", "ls *a-b*c*", "*f(a*b)*", "**foo**.md",
 ]  # fmt: skip
 
 
