@@ -1,20 +1,27 @@
 """Code with its colours, of known languages and in bounded time."""
 
+import re
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from pygments import lex
-from pygments.lexer import Lexer
+from pygments.lexer import Lexer, RegexLexer, RegexLexerMeta
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Token
 
 LONGEST = 6000  # characters of one block that is coloured
-WHOLE = 40_000  # of all blocks of one text
-LINE = 500  # of one line: lexers look ahead within it
+WHOLE = 12_000  # of all blocks of one text
+LINE = 500  # of one line
+AHEAD = 120  # that a rule looks ahead
+FAR = 2000  # where it begins with a sign of its own, as comments and strings do
+SIGN = re.compile(r"\(?\\?[-\"'`/<#%*{;!@&|~=+:,>]")
 LANGUAGES = {
     "bash", "c", "cpp", "csharp", "css", "diff", "dockerfile", "go", "haskell", "html", "ini", "java",
     "javascript", "json", "kotlin", "lua", "makefile", "matlab", "perl", "php", "powershell", "python",
     "r", "ruby", "rust", "scala", "sql", "swift", "toml", "typescript", "xml", "yaml",
 }  # fmt: skip
+WHOLE_RULES = {"html"}
 NAMES = {
     "c#": "csharp", "c++": "cpp", "cs": "csharp", "js": "javascript", "jsx": "javascript",
     "golang": "go", "hs": "haskell", "kt": "kotlin", "py": "python", "python3": "python",
@@ -56,9 +63,21 @@ def coloured(code: str, language: str) -> list[tuple[str, str]] | None:
     return pieces if "".join(text for _, text in pieces) == code else None
 
 
+class Bounded(RegexLexerMeta):
+    """Lexers of which no rule reads the same text again from each of its places."""
+
+    def _process_regex(self, regex: object, rflags: int, state: str) -> Callable[..., Any]:
+        match = super()._process_regex(regex, rflags, state)
+        ahead = FAR if SIGN.match(match.__self__.pattern) else AHEAD
+        return lambda text, pos, end=None: match(text, pos, pos + ahead)
+
+
 @cache
 def _lexer(name: str) -> Lexer:
-    return get_lexer_by_name(name, stripnl=False, ensurenl=False)
+    lexer = get_lexer_by_name(name, stripnl=False, ensurenl=False)
+    if name in WHOLE_RULES or not isinstance(lexer, RegexLexer):
+        return lexer
+    return Bounded(type(lexer).__name__, (type(lexer),), {})(**lexer.options)
 
 
 @cache

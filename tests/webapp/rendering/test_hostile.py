@@ -134,6 +134,29 @@ def lexed(language, pieces):
         assert spent(lambda line=line: coloured((line * 20)[:LONGEST], language)) < SLOWEST
 
 
+HOSTILE = [
+    "x" + "\n" * 5900 + "x", ("a " * 240 + "\n") * 12, ("\tA" * 240 + "\n") * 12, "A\n" * 2900, "/*x" * 160 + "\n", "a" + "\n" * 5900,
+    ("\r" * 480 + "\n") * 12, ("a<" * 240 + "\n") * 12, ("\"" * 480 + "\n") * 12,
+]  # fmt: skip
+
+
+def colours_of(language, codes):
+    for code in codes:
+        text = f"```{language}\n{(code * 40)[: LONGEST - 9]}\n```\n" * 6
+        assert spent(lambda text=text: render(text)) < SLOWEST
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_colours_of_a_whole_text_are_bounded(language):
+    colours_of(language, HOSTILE[:2])
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_colours_of_a_whole_text_are_bounded_whatever_its_code(language):
+    colours_of(language, HOSTILE)
+
+
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
 def test_no_lexer_takes_long(language):
     lexed(language, PIECES[::7])
