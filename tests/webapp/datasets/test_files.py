@@ -7,7 +7,6 @@ import json
 import lzma
 import tarfile
 import zipfile
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +23,6 @@ from webapp.datasets.imports.reading import read
 
 NAMED = {"ids": lambda value: repr(value)[:40] if isinstance(value, str) else "bytes"}
 LIMIT = 50_000_000
-DATA = Path(__file__).parents[4] / "shared" / "data"
 pytestmark = pytest.mark.once
 
 
@@ -296,16 +294,16 @@ def test_a_damaged_file_is_refused_in_words_by_the_command_too(project, tmp_path
         call_command("import_feedback", str(project), str(path))
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the Open-Assistant sample is not on this machine")
-def test_real_files_are_read_or_named():
-    found = {path.name: whole(path) for path in DATA.glob("oasst*")}
+def test_real_files_are_read_or_named(shared_data):
+    text = shared_data("tinyshakespeare.txt")
+    found = {path.name: whole(path) for path in text.parent.glob("oasst*")}
     assert {reading.refused for reading in found.values()} == {0}
     counts = {name: len(reading.prompts) for name, reading in found.items()}
     assert counts.pop("oasst_en_100_tree.jsonl") == 480
     assert counts.pop("oasst_prompts_en_250.jsonl") == 250
     assert set(counts.values()) == {100}
     with pytest.raises(ImportRefusal, match="plain text"):
-        whole(DATA / "tinyshakespeare.txt")
+        whole(text)
 
 
 GOOD = b'{"prompt": "b", "chosen": "x", "rejected": "y"}\n'

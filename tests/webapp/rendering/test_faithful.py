@@ -52,6 +52,7 @@ def test_every_character_of_a_sample_of_real_texts_appears_in_order():
     assert raw <= SHARE * len(texts)
 
 
+@pytest.mark.foreign
 @pytest.mark.skipif(not DATA.is_dir(), reason=MISSING)
 @pytest.mark.prove
 def test_every_character_of_all_real_texts_appears_in_order():
