@@ -39,6 +39,19 @@ def look(page, ms=LOOK):
     page.clock.run_for(ms)
 
 
+def scroll_to(element):
+    """Scroll to it, until the page has heard of that: a browser says so only when it paints next.
+
+    Observers are told after scroll events, and no clock of a test moves them.
+    """
+    element.evaluate(
+        """(element) => new Promise((told) => {
+          element.scrollIntoView();
+          new IntersectionObserver(told).observe(element);
+        })"""
+    )
+
+
 def hint(page):
     return page.locator("#hint")
 
@@ -166,12 +179,11 @@ def test_in_a_low_window_b_must_have_been_scrolled_to(reader):
     reader.set_viewport_size({"width": 360, "height": 300})
     reader.locator("#view-both").check(force=True)
     press(reader, "2")
-    shown(reader).locator(".asked").evaluate("(prompt) => prompt.scrollIntoView()")
+    scroll_to(shown(reader).locator(".asked"))
     look(reader, 5000)
     press(reader, "3")
     expect(hint(reader)).to_contain_text("Look at B first")
-    shown(reader).locator("[data-side=right]").evaluate("(side) => side.scrollIntoView()")
-    reader.wait_for_timeout(100)
+    scroll_to(shown(reader).locator("[data-side=right]"))
     look(reader)
     press(reader, "4")
     assert unsent_or_stored(reader) == "24"
@@ -214,22 +226,31 @@ SEEN = """() => [...document.querySelectorAll("article:not([hidden]) [data-side]
 @pytest.mark.parametrize(
     "size", [(360, 740), (360, 640), (360, 560), (1366, 625), (1280, 540), (640, 360)]
 )
-def test_no_pair_counts_as_seen_while_an_answer_has_no_line_on_the_screen(page, project, size):
+def test_no_pair_counts_as_seen_while_an_answer_has_no_line_on_the_screen(
+    page, project, address, size
+):
     """Whatever else is open: folds, many turns, a panel."""
+    page.goto(address.split("/p/")[0])
+    page.evaluate("sessionStorage.clear()")  # what was seen of the first pair so far
     Completion.objects.update(text=LONG * 3)
     turns = [{"role": role, "content": LONG} for role in ("system", "user", "assistant", "user")]
     project.prompts.update(messages=turns)
     project.min_visible_ms = LOOK
     project.save()
     page.set_viewport_size({"width": size[0], "height": size[1]})
-    page.reload()
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))  # nothing is seen before all is open
+    page.goto(address)
     page.wait_for_selector("#dock[data-ready]")
     if size[0] < 768:
         page.locator("#view-both").check(force=True)
     for fold in ("why", "flags"):
         page.locator(f"#{fold} summary").click()
-    page.wait_for_timeout(2 * LOOK)
     page.evaluate("document.activeElement.blur()")
+    page.evaluate(
+        "() => new Promise((told) => new IntersectionObserver(told).observe(document.body))"
+    )
+    look(page, 2 * LOOK)
     lines = page.evaluate(SEEN)
     press(page, "5")
     if min(lines) < 30:
