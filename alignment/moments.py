@@ -8,6 +8,7 @@ al., 2021). With weighted samples of every prompt c, lambda minimises the convex
 whose gradient is the achieved mean less mu, and whose Hessian the mean covariance of phi.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,14 @@ from torch import Tensor
 from alignment.errors import DataError
 from alignment.estimators import CONFIDENCE, ess_fraction
 
-STEPS = 100
-CLOSE = 1e-10  # of the achieved mean to mu, in ranges of the feature
-FAR = 60.0  # nats between the ends of a feature's range: no finite lambda is being approached
+STEPS = 200
+CLOSE = 1e-8  # of the achieved mean to mu, in ranges of the feature; one step on it is far below
+NOTHING = 1e-14  # the same where fp64 tells no more
+LEVEL = 1e-13  # of a loss: smaller differences are rounding
+RANK = 1e-13  # of singular values: smaller ones are rounding
+SAME = 1e-9  # of a mean that every sample has to the wished one, as a share of it
+STRIDE = 8.0  # nats, the farthest that one step moves a prompt's samples apart
+FAR = 60.0  # nats between the ends of a prompt's tilts: no finite lambda is being approached
 LEAST_ESS, LEAST_SAMPLES = 0.10, 20.0
 RESAMPLES = 100
 FEW_PROMPTS = 10  # with fewer than these the bootstrap draws their samples anew, not them
@@ -56,7 +62,7 @@ def fit_moments(
     log_weights, features = log_weights[possible].double(), features[possible].double()
     wanted = torch.tensor(means, dtype=torch.float64)
     _check_reach(log_weights, features, wanted, names)
-    lambdas, converged = _newton(log_weights, features, wanted)
+    lambdas, converged = _solved(log_weights, features, wanted)
     if not converged:
         raise DataError(
             f"No weights give {' and '.join(names)} the wished means together, though each alone "
@@ -65,7 +71,7 @@ def fit_moments(
     tilted = log_weights + features @ lambdas
     ess = _effective(tilted)
     draws = torch.stack(
-        [_newton(*_redrawn(log_weights, features, generator), wanted)[0] for _ in range(RESAMPLES)]
+        [_solved(*_redrawn(log_weights, features, generator), wanted)[0] for _ in range(RESAMPLES)]
     )
     tail = (1 - CONFIDENCE) / 2  # a draw in which a prompt has no weight at all says nothing
     return Fit(
@@ -85,50 +91,105 @@ def _check_reach(
     least = features.masked_fill(~seen, torch.inf).amin(1).mean(0)
     most = features.masked_fill(~seen, -torch.inf).amax(1).mean(0)
     for k, name in enumerate(names):
-        low, high = least[k].item(), most[k].item()
+        low, high, mean = least[k].item(), most[k].item(), wanted[k].item()
         if not features[..., k][seen[..., 0]].any():
             raise DataError(f"No reference completion has the feature “{name}”. {MORE}")
-        if not low < wanted[k] < high:
+        always = math.isclose(low, high, rel_tol=SAME) and math.isclose(low, mean, rel_tol=SAME)
+        if not (low < mean < high or always):
             raise DataError(
-                f"The mean {wanted[k]:g} of “{name}” is outside what the reference completions "
+                f"The mean {mean:g} of “{name}” is outside what the reference completions "
                 f"allow: above {low:.4g} and below {high:.4g}. {MORE}"
             )
 
 
-def _newton(log_weights: Tensor, features: Tensor, wanted: Tensor) -> tuple[Tensor, bool]:
-    """lambda (k,), and whether the means are met; steps are halved until the loss falls."""
-    ranges = (features.amax((0, 1)) - features.amin((0, 1))).clamp(min=1e-12)
-    lambdas = torch.zeros_like(wanted)
-    loss = _loss(lambdas, log_weights, features, wanted)
+def _solved(log_weights: Tensor, features: Tensor, wanted: Tensor) -> tuple[Tensor, bool]:
+    """lambda (k,), and whether the means are met; nan where a prompt's samples have no weight.
+
+    What a prompt's samples have in common changes none of its weights, and is taken off first: the
+    numbers left are as exact as the samples differ, whatever the scale and the place of a feature.
+    """
+    seen = (log_weights > -torch.inf)[..., None]
+    if not seen.any(1).all():
+        return torch.full_like(wanted, math.nan), False
+    low = features.masked_fill(~seen, torch.inf).amin(1, keepdim=True)
+    high = features.masked_fill(~seen, -torch.inf).amax(1, keepdim=True)
+    ranges = (high - low).amax((0, 1))
+    ranges = ranges.where(ranges > 0, 1.0)
+    scaled = ((features - low) / ranges).where(seen, 0.0)
+    lambdas, left = _newton(log_weights, scaled, (wanted - low.mean((0, 1))) / ranges)
+    return lambdas / ranges, left < CLOSE
+
+
+def _newton(log_weights: Tensor, features: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
+    """lambda (k,) of features of range 1, and how far the achieved means are from the wanted ones.
+
+    Steps are halved until the loss falls; where it is level to rounding, until the means come closer.
+    """
+    at = _point(torch.zeros_like(wanted), log_weights, features, wanted)
     for _ in range(STEPS):
-        tilted = log_weights + features @ lambdas
-        gradient = _means(tilted, features).mean(0) - wanted
-        if (gradient.abs() / ranges).max() < CLOSE:
-            return lambdas, True
-        step = _direction(tilted, features, gradient, ranges)
-        size = 1.0
-        while (new := _loss(lambdas + size * step, log_weights, features, wanted)) > loss:
-            size /= 2
-            if size < 1e-9:  # no number lies lower: as close as fp64 can tell
-                return lambdas, bool((gradient.abs() / ranges).max() < CLOSE**0.5)
-        lambdas, loss = lambdas + size * step, new
-        if (lambdas.abs() * ranges).max() > FAR:
+        if at.left < NOTHING:
             break
-    return lambdas.clamp(-FAR / ranges, FAR / ranges), False
+        step = _direction(at, features)
+        size, new = min(1.0, STRIDE / max(_spread(features @ step, log_weights), NOTHING)), at
+        while size > 1e-9 and not new.better(at):
+            new = _point(at.lambdas + size * step, log_weights, features, wanted)
+            size /= 2
+        if not new.better(at):  # as close as fp64 can tell
+            break
+        at = new
+        spread = _spread(features @ at.lambdas, log_weights)
+        if spread > FAR:
+            return at.lambdas * (FAR / spread), math.inf
+    return at.lambdas, at.left
 
 
-def _direction(tilted: Tensor, features: Tensor, gradient: Tensor, ranges: Tensor) -> Tensor:
-    """Newton's step on features scaled to the same range, with a trace of damping."""
-    chances = tilted.softmax(1)
-    centred = (features - _means(tilted, features)[:, None]) / ranges
-    hessian = torch.einsum("cn,cni,cnj->ij", chances, centred, centred) / len(tilted)
-    damped = hessian + 1e-10 * torch.eye(len(gradient), dtype=torch.float64)
-    step: Tensor = torch.linalg.solve(damped, gradient / ranges)
-    return -step / ranges
+@dataclass(frozen=True)
+class _Point:
+    """A lambda, its loss, and the gradient there."""
+
+    lambdas: Tensor
+    loss: float
+    tilted: Tensor  # (prompts, n)
+    gradient: Tensor  # (k,)
+
+    @property
+    def left(self) -> float:
+        """How far the achieved means are from the wanted ones."""
+        return self.gradient.abs().max().item()
+
+    def better(self, other: "_Point") -> bool:
+        """Whether this one is closer to the least loss."""
+        level = LEVEL * (1 + abs(other.loss))
+        if self.loss > other.loss + level:
+            return False
+        return self.loss < other.loss - level or self.left < other.left
 
 
-def _loss(lambdas: Tensor, log_weights: Tensor, features: Tensor, wanted: Tensor) -> Tensor:
-    return (log_weights + features @ lambdas).logsumexp(1).mean() - lambdas @ wanted
+def _point(lambdas: Tensor, log_weights: Tensor, features: Tensor, wanted: Tensor) -> _Point:
+    tilted = log_weights + features @ lambdas
+    loss = tilted.logsumexp(1).mean() - lambdas @ wanted
+    return _Point(lambdas, loss.item(), tilted, _means(tilted, features).mean(0) - wanted)
+
+
+def _direction(at: _Point, features: Tensor) -> Tensor:
+    """Newton's step; along directions in which no prompt's samples differ there is none.
+
+    The Hessian's root is parted, not the Hessian: nearly collinear features keep all their digits.
+    """
+    chances = at.tilted.softmax(1)[..., None]
+    root = (chances / len(chances)).sqrt() * (features - _means(at.tilted, features)[:, None])
+    _, sizes, axes = torch.linalg.svd(root.flatten(0, 1), full_matrices=False)
+    kept = sizes > RANK * sizes[0]
+    along = (axes @ at.gradient)[kept] / sizes[kept] ** 2
+    step: Tensor = -axes[kept].T @ along
+    return step
+
+
+def _spread(tilts: Tensor, log_weights: Tensor) -> float:
+    """The widest distance, in nats, between the tilts (prompts, n) of a prompt's samples."""
+    seen = log_weights > -torch.inf
+    high = tilts.masked_fill(~seen, -torch.inf).amax(1)
+    return (high - tilts.masked_fill(~seen, torch.inf).amin(1)).amax().item()
 
 
 def _means(tilted: Tensor, features: Tensor) -> Tensor:
@@ -137,11 +198,11 @@ def _means(tilted: Tensor, features: Tensor) -> Tensor:
 
 
 def _effective(tilted: Tensor) -> float:
-    """The effective share of the samples beyond the one that each prompt needs."""
-    count = tilted.shape[1]
-    spare = (count * ess_fraction(tilted) - 1).clamp(min=0)
-    share = spare.mean().item() / max(1, count - 1)
-    if share < LEAST_ESS or spare.sum() < LEAST_SAMPLES:
+    """The effective share of the samples, beyond the one that each further prompt needs."""
+    prompts, count = tilted.shape
+    spare = (count * ess_fraction(tilted)).sum().item() - (prompts - 1)
+    share = spare / (prompts * count - (prompts - 1))
+    if share < LEAST_ESS or spare < LEAST_SAMPLES:
         raise DataError(
             f"Under the wished means {share:.1%} of the reference completions carry the weight: "
             f"too few to fit them. {MORE}"

@@ -1,11 +1,16 @@
 """Lambda against closed forms, and what cannot be fitted."""
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 import torch
+from torch import Tensor
 
+from alignment import moments
 from alignment.errors import DataError
+from alignment.estimators import ess_fraction
 from alignment.moments import fit_moments
 
 
@@ -101,3 +106,100 @@ def test_draws_in_which_a_prompt_has_no_weight_leave_an_interval(generator):
     found = fit(features, [0.6], weights)
     assert found.low.isfinite()
     assert found.low < found.lambdas < found.high
+
+
+class Feasible(NamedTuple):
+    """Samples, and means that a known lambda gives them."""
+
+    log_weights: Tensor
+    features: Tensor
+    means: Tensor
+
+
+def of_kind(kind: str, draws: Tensor, rand: Tensor) -> Tensor:
+    """Features (prompts, n, k) of a kind, from normal draws and uniform ones of that shape."""
+    first = draws[..., :1]
+    return {
+        "normal": draws,
+        "heavy": draws**3,
+        "binary": (rand < rand[:1, :1]).double(),
+        "counts": (40 * rand).floor(),
+        "scales": draws * 10 ** (12 * rand[0, 0] - 6) + 10 ** (6 * rand[0, 1] - 3),
+        "tiny": 0.5 + draws * 10 ** (-9 * rand[0, 0]),
+        "far apart": draws + 100 * draws[:, :1],
+        "collinear": torch.cat([draws, draws.sum(-1, keepdim=True), -first], -1),
+        "nearly collinear": torch.cat([draws, first + 10 ** (-8 * rand[0, 0, 0]) * rand], -1),
+        "constant": torch.cat([draws, 0 * first + 12, 0 * first + draws[:, :1, :1].abs()], -1),
+        "many": torch.cat([draws.roll(turn, 1) ** (1 + turn % 3) for turn in range(12)], -1),
+    }[kind]
+
+
+KINDS = [
+    "normal", "heavy", "binary", "counts", "scales", "tiny",
+    "far apart", "collinear", "nearly collinear", "constant", "many",
+]  # fmt: skip
+
+
+def feasible(kind: str, seed: int) -> Iterator[Feasible]:
+    """Fits that can be made: |lambda . phi| <= 5 nats, enough effective samples."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+    while True:
+        prompts, count, k = (
+            int(low + size * uniform(1)) for low, size in ((1, 40), (8, 190), (1, 3))
+        )
+        draws = torch.randn(prompts, count, k, generator=generator, dtype=torch.float64)
+        features = of_kind(kind, draws, uniform(prompts, count, k))
+        weights = 2 * uniform(1) * torch.randn(prompts, count, generator=generator).double()
+        weights[uniform(prompts, count) < 0.4 * uniform(1) * (uniform(1) < 0.5)] = -torch.inf
+        weights[1:][uniform(prompts - 1) < 0.3 * (uniform(1) < 0.5)] = -torch.inf
+        seen = weights > -torch.inf
+        features[~seen] *= 1e9  # what has no weight counts for nothing
+        possible = seen.any(1)
+        tilts = features @ torch.randn(features.shape[-1], generator=generator).double()
+        tilts -= tilts.where(seen, 0.0).mean(1, keepdim=True)
+        tilted = weights + tilts * 5 * uniform(1) / tilts[seen].abs().max()
+        kept = (count * ess_fraction(tilted[possible]) - 1).sum()
+        if kept > 20 and kept > 0.1 * possible.sum() * (count - 1) and features[seen].any(0).all():
+            chances = tilted[possible].softmax(1)[..., None]
+            yield Feasible(weights, features, (chances * features[possible]).sum(1).mean(0))
+
+
+def check_feasible(kind: str, count: int) -> None:
+    for seed, one in zip(range(count), feasible(kind, KINDS.index(kind)), strict=False):
+        names = [f"feature {k}" for k in range(len(one.means))]
+        generator = torch.Generator().manual_seed(seed)
+        found = fit_moments(one.log_weights, one.features, one.means.tolist(), names, generator)
+        missed = (found.achieved - one.means).abs()
+        assert (missed <= 1e-6 * one.means.abs().clamp(min=1)).all(), (seed, missed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_means_that_some_lambda_gives_are_met(kind, monkeypatch):
+    monkeypatch.setattr(moments, "RESAMPLES", 1)
+    check_feasible(kind, 8)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("kind", KINDS)
+def test_means_that_some_lambda_gives_are_always_met(kind, monkeypatch):
+    monkeypatch.setattr(moments, "RESAMPLES", 1)
+    check_feasible(kind, 200)
+
+
+def test_a_mean_that_every_completion_has_is_met():
+    lengths = torch.full((1, 100, 1), 12.0)
+    found = fit(torch.cat([lengths, binary(0.2, 100)], -1), [12.0, 0.5])
+    assert found.achieved.tolist() == pytest.approx([12, 0.5])
+    assert found.lambdas[0] == 0
+
+
+def test_a_feature_of_a_completion_without_weight_does_not_matter():
+    features = binary(0.2)
+    features[0, -1] = 1e12
+    weights = torch.zeros(1, 1000)
+    weights[0, -1] = -torch.inf
+    assert fit(features, [0.5], weights).achieved.item() == pytest.approx(0.5, abs=1e-12)
