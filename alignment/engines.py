@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from alignment.config import GenerateConfig, RunSpec
+from alignment.conversations import named_ends
 from alignment.errors import ConfigError
 from alignment.policies import Policy, prompt_ids
 from alignment.records import CompletionRecord, PromptRecord
@@ -80,6 +83,7 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
         temperature=config.temperature,
         max_tokens=config.max_new_tokens,
         logprobs=0,  # of the drawn tokens alone
+        stop_token_ids=ends_in(path, tokenizer),
     )
 
     def draw(prompts: Sequence[PromptRecord]) -> list[list[CompletionRecord]]:
@@ -91,6 +95,17 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
         ]
 
     return Engine("vllm", draw)
+
+
+def ends_in(folder: Path, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens with which a stored model ends an answer, as `Policy.ends` says of one that is loaded."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if (folder / GENERATION_CONFIG_NAME).is_file():
+        generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    else:
+        generation = GenerationConfig.from_model_config(config)
+    size = int(config.get_text_config().vocab_size)
+    return list(named_ends(tokenizer, generation.eos_token_id, size))
 
 
 def _of_vllm(key: str, made: Any) -> CompletionRecord:  # noqa: ANN401 - a CompletionOutput

@@ -75,6 +75,7 @@ class WithoutAdapter(nn.Module):
         super().__init__()
         self.base = base
         self.config = base.config
+        self.generation_config = base.generation_config
 
     def forward(self, **arguments: Any) -> Any:  # noqa: ANN401 - as the model's own
         with switched_off(self.base):

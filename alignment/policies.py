@@ -1,16 +1,16 @@
 """A policy: a causal language model with the tokenizer that speaks for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.activations import NewGELUActivation
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from alignment.conversations import named_ends, rendered
 from alignment.distributed import world
 from alignment.errors import ConfigError, DataError
 from alignment.records import Message
@@ -56,11 +56,27 @@ class Policy:
         self.tokenizer.save_pretrained(folder)
 
     @property
-    def eos_id(self) -> int:
-        """The token that ends a completion."""
-        if self.tokenizer.eos_token_id is None:
-            raise ConfigError("The tokenizer has no end-of-text token; set its eos_token.")
-        return int(self.tokenizer.eos_token_id)
+    def ends(self) -> tuple[int, ...]:
+        """Every token that ends an answer, the one that closes an answer of somebody's first."""
+        found = self.named_ends
+        if not found:
+            raise ConfigError(
+                "No end-of-text token is known: the chat template closes an answer with none, the tokenizer "
+                "has no eos_token, and generation_config.json no eos_token_id. Set the eos_token."
+            )
+        return tuple(found)
+
+    @property
+    def turn_end(self) -> int:
+        """The token that closes an answer of somebody's: the template's own where it has one."""
+        return self.ends[0]
+
+    @property
+    def named_ends(self) -> dict[int, list[str]]:
+        """The tokens that end an answer, each with all that say so."""
+        told = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        size = int(self.model.config.get_text_config().vocab_size)
+        return named_ends(self.tokenizer, told, size)
 
     @property
     def context_length(self) -> int:
@@ -89,19 +105,29 @@ class Policy:
                 "The policy and the reference write prompts by different templates; take a model that was "
                 "fine-tuned with the policy's as the reference, or the policy itself."
             )
+        if set(self.ends) != set(reference.ends):
+            raise ConfigError(
+                "The policy and the reference end an answer with different tokens "
+                f"({self.names(self.ends)}; {reference.names(reference.ends)}); take a model that was "
+                "fine-tuned with the policy's as the reference, or let the generation_config.json of both "
+                "name the same ones."
+            )
+
+    def names(self, ids: Sequence[int]) -> str:
+        """Tokens as the tokenizer writes them."""
+        return ", ".join(map(str, self.tokenizer.convert_ids_to_tokens(list(ids))))
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The conversation as the model reads it, up to where its answer begins."""
         return prompt_ids(self.tokenizer, messages)
 
     def text(self, ids: Sequence[int]) -> str:
-        """The tokens as text, without special tokens."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+        """The tokens as text, without special tokens and without the token that ends them."""
+        return str(self.tokenizer.decode(self.without_end(ids), skip_special_tokens=True))
 
-
-def roles_in(turns: Sequence[Mapping[str, str]]) -> str:
-    """Who speaks in a conversation, in turn."""
-    return ", ".join(turn["role"] for turn in turns)
+    def without_end(self, ids: Sequence[int]) -> list[int]:
+        """The tokens without the one that ends them, if one does."""
+        return list(ids[:-1] if ids and ids[-1] in self.named_ends else ids)
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
@@ -112,16 +138,7 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) 
         text, special = "".join(lines) + TURN, True
     else:
         # A template writes its own special tokens.
-        try:
-            rendered = tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
-            )
-        except TemplateError as error:
-            reason = str(error).partition("\n")[0]
-            raise DataError(
-                f"The model's chat template does not work for a conversation of {roles_in(turns)}: {reason}"
-            ) from error
-        text, special = str(rendered), False
+        text, special = rendered(tokenizer, turns, generation=True), False
     return list(tokenizer(text, add_special_tokens=special)["input_ids"])
 
 

@@ -1,7 +1,8 @@
 """Completions of a policy, drawn with a key-value cache, with the log-probabilities they had.
 
-The probability of a completion is the product of its tokens' and of the end-of-text token's. One
-that is cut at the length limit has no end factor, so over all outcomes the probabilities sum to 1.
+The probability of a completion is the product of its tokens' and of the token's that ends it: of several
+that can, each makes an outcome of its own. One that is cut at the length limit has no end factor, so over
+all outcomes the probabilities sum to 1.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ class Rollouts:
     """Completions of one or more prompts; the rows of a prompt are contiguous."""
 
     prompts: tuple[tuple[int, ...], ...]  # token ids, one prompt per row
-    tokens: Tensor  # (n, length) ids, right-padded, with the end-of-text token
+    tokens: Tensor  # (n, length) ids, right-padded, with the token that ends them
     mask: Tensor  # (n, length) bool: tokens that count
     token_logps: Tensor  # (n, length) the sampler's log-probabilities, 0 where masked
     truncated: Tensor  # (n,) bool: cut at the limit
@@ -38,7 +39,7 @@ class Rollouts:
 
     @property
     def lengths(self) -> Tensor:
-        """(n,) counted tokens, with the end-of-text token."""
+        """(n,) counted tokens, with the one that ends them."""
         return self.mask.sum(1)
 
     def rows(self, picked: Tensor) -> "Rollouts":
@@ -86,7 +87,8 @@ def sample(
             uniforms[mine.start * completions : mine.stop * completions].to(policy.device),
         )
     tokens, logps = gathered(tokens), gathered(logps)
-    ends = tokens == policy.eos_id  # the first of a row, and what it was filled with
+    # The first of a row, and what it was filled with.
+    ends = torch.isin(tokens, torch.tensor(policy.ends, device=policy.device))
     mask = (ends.cumsum(1) - ends.long()) == 0
     longest = int(mask.sum(1).max())
     return Rollouts(
@@ -110,7 +112,8 @@ def _draw(
     Behind a completion's end come more ends, of log-probability 0.
     """
     rows, limit = uniforms.shape
-    tokens = torch.full((rows, limit), policy.eos_id, device=policy.device)
+    ends = torch.tensor(policy.ends, device=policy.device)
+    tokens = torch.full((rows, limit), policy.turn_end, device=policy.device)
     dtype = torch.promote_types(next(policy.model.parameters()).dtype, torch.float32)
     logps = torch.zeros(tokens.shape, device=policy.device, dtype=dtype)
     if not rows:
@@ -120,9 +123,9 @@ def _draw(
     ended = torch.zeros_like(active, dtype=torch.bool)
     for step in range(limit):
         choice, logp = _choose(decoder.logits, temperature, uniforms[active, step])
-        choice = choice.masked_fill_(ended, policy.eos_id)
+        choice = choice.masked_fill_(ended, policy.turn_end)
         tokens[active, step], logps[active, step] = choice, logp.masked_fill_(ended, 0.0)
-        ended = choice == policy.eos_id
+        ended = torch.isin(choice, ends)
         running = ~ended.cpu()  # the one host sync of a step
         left = int(running.sum())
         if step + 1 == limit or not left:

@@ -29,7 +29,7 @@ class Written:
 def written(policy: Policy, prompt: Sequence[Message], text: str) -> Written:
     """The tokens of a completion, the prompt cut on its left, the completion on its right to fit."""
     before = policy.prompt_ids(prompt)
-    completion = [*answer_ids(policy.tokenizer, text), policy.eos_id]
+    completion = [*answer_ids(policy.tokenizer, text), policy.turn_end]
     context = policy.context_length
     kept = completion[: context - min(len(before), context // PROMPT_SHARE)]
     start = max(0, len(before) + len(kept) - context)
@@ -41,10 +41,11 @@ def rollouts_of(policy: Policy, rows: Sequence[Written]) -> Rollouts:
     """The rows as rollouts; their sampler is nobody, so its log-probabilities are 0."""
     width = max(len(row.completion) for row in rows)
     device = policy.device
-    ids = [[*row.completion, *[policy.eos_id] * (width - len(row.completion))] for row in rows]
+    fill, ends = policy.turn_end, policy.ends
+    ids = [[*row.completion, *[fill] * (width - len(row.completion))] for row in rows]
     lengths = torch.tensor([len(row.completion) for row in rows], device=device)
     mask = torch.arange(width, device=device) < lengths[:, None]
-    ended = torch.tensor([row.completion[-1] == policy.eos_id for row in rows], device=device)
+    ended = torch.tensor([row.completion[-1] in ends for row in rows], device=device)
     tokens = torch.tensor(ids, device=device)
     zeros = torch.zeros(mask.shape, device=device)
     return Rollouts(tuple(row.prompt for row in rows), tokens, mask, zeros, ~ended)

@@ -95,7 +95,7 @@ def listing(problem: Problem, lambdas: Sequence[float] = ()) -> Listing:
         problem.ids,
         vocabulary=reference.model.config.vocab_size,
         length=problem.config.max_new_tokens,
-        eos=reference.eos_id,
+        ends=reference.ends,
     )
     with torch.no_grad():
         logps = completion_token_logps(reference.model, rollouts).sum(1).double()
@@ -106,17 +106,19 @@ def listing(problem: Problem, lambdas: Sequence[float] = ()) -> Listing:
 
 
 def outcomes(
-    prompts: Sequence[Sequence[int]], *, vocabulary: int, length: int, eos: int
+    prompts: Sequence[Sequence[int]], *, vocabulary: int, length: int, ends: Sequence[int]
 ) -> Rollouts:
-    """Every completion of every prompt: ended anywhere, or cut at the limit of `length` tokens."""
-    others = [token for token in range(vocabulary) if token != eos]
-    ended = [(*start, eos) for n in range(length) for start in product(others, repeat=n)]
+    """Every completion of every prompt: ended anywhere by any end, or cut at the limit of `length` tokens."""
+    known = set(range(vocabulary)) & set(ends)
+    others = [token for token in range(vocabulary) if token not in known]
+    starts = [start for n in range(length) for start in product(others, repeat=n)]
+    ended = [(*start, end) for start in starts for end in sorted(known)]
     completions = [*ended, *product(others, repeat=length)]
     rows = [(tuple(prompt), ids) for prompt in prompts for ids in completions]
-    tokens = torch.tensor([[*ids, *[eos] * (length - len(ids))] for _, ids in rows])
+    tokens = torch.tensor([[*ids, *[ends[0]] * (length - len(ids))] for _, ids in rows])
     lengths = torch.tensor([len(ids) for _, ids in rows])
     mask = torch.arange(length) < lengths[:, None]
-    cut = torch.tensor([eos not in ids for _, ids in rows])
+    cut = torch.tensor([ids[-1] not in known for _, ids in rows])
     return Rollouts(tuple(p for p, _ in rows), tokens, mask, torch.zeros(mask.shape), cut)
 
 

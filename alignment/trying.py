@@ -175,7 +175,7 @@ def try_reading(policy: Policy) -> None:
 @torch.no_grad()
 def looks_ahead(policy: Policy, prompt: Sequence[int]) -> bool:
     """Whether another last token changes what is predicted before it."""
-    ids = torch.tensor([[*prompt, 0], [*prompt, policy.eos_id or 1]], device=policy.device)
+    ids = torch.tensor([[*prompt, 0], [*prompt, policy.turn_end or 1]], device=policy.device)
     one, other = policy.model(input_ids=ids, use_cache=False).logits[:, : len(prompt)]
     return bool((one - other).abs().max() > AHEAD * max(1.0, float(one.abs().max())))
 

@@ -171,14 +171,15 @@ def generated(
         top_k=0,
         num_return_sequences=completions,
         max_new_tokens=max_new_tokens,
-        eos_token_id=policy.eos_id,
-        pad_token_id=policy.eos_id,
+        eos_token_id=list(policy.ends),
+        pad_token_id=policy.turn_end,
         output_logits=True,
         return_dict_in_generate=True,
     )
     tokens = found.sequences[:, width:]
-    ended = (tokens == policy.eos_id).cumsum(1)
-    mask = (ended == 0) | ((ended == 1) & (tokens == policy.eos_id))
+    ends = torch.isin(tokens, torch.tensor(policy.ends))
+    ended = ends.cumsum(1)
+    mask = ended - ends.long() == 0
     logits = torch.stack(found.logits, 1)
     logps = logits.gather(2, tokens.clamp(max=logits.shape[2] - 1)[..., None])[..., 0]
     logps = (logps - logits.logsumexp(-1)).masked_fill(~mask, 0.0)

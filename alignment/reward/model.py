@@ -171,7 +171,7 @@ class RewardModel:
             ]
             return self.score_texts(prompts, [policy.text(ids) for ids in completions])
         special = set(policy.tokenizer.all_special_ids)
-        seen = [[token for token in ids if token not in special] for ids in completions]
+        seen = [[t for t in policy.without_end(ids) if t not in special] for ids in completions]
         rows = zip(rollouts.prompts, seen, strict=True)
         return self.score_ids([self.join(prompt, ids)[0] for prompt, ids in rows])
 

@@ -45,7 +45,7 @@ def problem(policy_folder):
 
 
 def every_logp(policy):
-    every = outcomes([[3, 6], [3, 7]], vocabulary=16, length=2, eos=policy.eos_id)
+    every = outcomes([[3, 6], [3, 7]], vocabulary=16, length=2, ends=policy.ends)
     return completion_token_logps(policy.model, every)
 
 

@@ -395,7 +395,7 @@ def test_chatml_ends_answers_with_its_own_token(tmp_path, add, output):
     policy.save(folder)
     add(folder, template="chatml")
     kept = Policy.load(output)
-    assert kept.tokenizer.convert_ids_to_tokens(kept.eos_id) == "<|im_end|>"
+    assert kept.tokenizer.convert_ids_to_tokens(kept.turn_end) == "<|im_end|>"
     assert "<|im_start|>" in kept.tokenizer.chat_template
 
 

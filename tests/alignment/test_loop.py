@@ -88,7 +88,7 @@ def weights(folder):
 @torch.no_grad()
 def exact_divergence(problem, folder):
     """D_f(policy || target) over all outcomes, mean over prompts."""
-    every = outcomes(problem.ids, vocabulary=16, length=2, eos=problem.reference.eos_id)
+    every = outcomes(problem.ids, vocabulary=16, length=2, ends=problem.reference.ends)
 
     def logps(policy):
         scored = completion_token_logps(policy.model, every).sum(1)

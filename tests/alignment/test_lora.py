@@ -52,7 +52,7 @@ def test_an_adapter_is_no_part_of_the_size_of_the_model_it_becomes_part_of():
 
 @torch.no_grad()
 def logps(policy):
-    every = outcomes([[3, 6], [3, 7]], vocabulary=16, length=2, eos=policy.eos_id)
+    every = outcomes([[3, 6], [3, 7]], vocabulary=16, length=2, ends=policy.ends)
     return completion_token_logps(policy.model, every)
 
 

@@ -129,7 +129,7 @@ def test_weights_and_pseudo_rewards_are_cut_where_asked():
 def tiny():
     policy = tiny_policy(vocabulary=4)
     policy.model.double()
-    return policy, outcomes([[3, 2]], vocabulary=4, length=3, eos=policy.eos_id)
+    return policy, outcomes([[3, 2]], vocabulary=4, length=3, ends=policy.ends)
 
 
 def gradients(model):
@@ -254,7 +254,7 @@ def test_at_temperature_one_both_terms_are_one_plus_omega_divergences(tiny, tmp_
 def test_the_rao_blackwell_loss_has_the_exact_gradient_of_reverse_kl(length):
     policy = tiny_policy(vocabulary=4)
     model, reference = policy.model.double(), tiny_policy(vocabulary=4, seed=1).model.double()
-    every = outcomes([[3, 2]], vocabulary=4, length=length, eos=policy.eos_id)
+    every = outcomes([[3, 2]], vocabulary=4, length=length, ends=policy.ends)
     energies = some_energies(every, zeros=False)
     base = completion_token_logps(reference, every).sum(1).detach()
     logps = completion_token_logps(model, every)

@@ -103,7 +103,7 @@ def test_the_reference_is_asked_once_and_right(policy, pairs):
     (one, *_) = pairs_of(policy, pairs[:3])
     logps = completion_token_logps(policy.model, rollouts_of(policy, [one.chosen]))
     assert one.chosen_reference == pytest.approx(logps.sum().item(), abs=1e-5)
-    assert one.chosen.completion[-1] == policy.eos_id
+    assert one.chosen.completion[-1] == policy.turn_end
 
 
 def test_mismatched_completions_are_those_of_other_prompts(policy, pairs):

@@ -47,17 +47,17 @@ def test_a_tokenizer_without_template_gets_a_plain_conversation(policy):
 
 
 def test_text_leaves_special_tokens_out(policy):
-    assert policy.text([10, 11, policy.eos_id]) == "sun rain"
+    assert policy.text([10, 11, policy.turn_end]) == "sun rain"
 
 
 def test_context_and_end_are_known(policy):
-    assert (policy.context_length, policy.eos_id) == (32, 1)
+    assert (policy.context_length, policy.turn_end) == (32, 1)
 
 
-def test_a_tokenizer_without_an_end_is_refused(policy):
-    policy.tokenizer.eos_token = None
+def test_a_model_that_names_no_end_is_refused(policy):
+    policy.tokenizer.eos_token = policy.model.generation_config.eos_token_id = None
     with pytest.raises(ConfigError, match="end-of-text"):
-        _ = policy.eos_id
+        _ = policy.ends
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
@@ -75,7 +75,7 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path):
 
 def test_pad_may_be_the_end_token():
     policy = tiny_policy(pad_is_end=True)
-    assert policy.tokenizer.pad_token_id == policy.eos_id
+    assert policy.tokenizer.pad_token_id == policy.turn_end
 
 
 def test_without_a_template_an_answer_begins_with_a_space():

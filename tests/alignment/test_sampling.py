@@ -31,7 +31,7 @@ def small_policy(**options):
 def test_probabilities_sum_to_one_over_all_outcomes(pad_is_end):
     policy = small_policy(pad_is_end=pad_is_end)
     prompts = [[3, 2], [3, 2, 4, 0, 2], [2]]
-    rollouts = outcomes(prompts, vocabulary=5, length=4, eos=policy.eos_id)
+    rollouts = outcomes(prompts, vocabulary=5, length=4, ends=policy.ends)
     logps = completion_token_logps(policy.model, rollouts).sum(1)
     sums = logps.exp().view(len(prompts), -1).sum(1)
     torch.testing.assert_close(sums, torch.ones_like(sums), atol=1e-12, rtol=0)
@@ -72,10 +72,10 @@ def test_they_agree_at_another_temperature(policy, generator):
 def test_samples_follow_the_scored_probabilities(generator):
     policy = small_policy()
     drawn = sample(policy, [[3, 2]], completions=20_000, max_new_tokens=2, generator=generator)
-    every = outcomes([[3, 2]], vocabulary=5, length=2, eos=policy.eos_id)
+    every = outcomes([[3, 2]], vocabulary=5, length=2, ends=policy.ends)
     expected = completion_token_logps(policy.model, every).sum(1).exp()
     pads = (0, 2 - drawn.tokens.shape[1])
-    tokens = torch.nn.functional.pad(drawn.tokens, pads, value=policy.eos_id)
+    tokens = torch.nn.functional.pad(drawn.tokens, pads, value=policy.turn_end)
     counts = (tokens[:, None] == every.tokens).all(2).double().mean(0)
     sigmas = (counts - expected).abs() / (expected * (1 - expected) / 20_000).sqrt().clamp(min=1e-9)
     assert sigmas.max() < 4.5
@@ -83,7 +83,7 @@ def test_samples_follow_the_scored_probabilities(generator):
 
 def test_a_completion_ends_with_eos_or_is_cut(policy, generator):
     drawn = sample(policy, PROMPTS, completions=8, max_new_tokens=6, generator=generator)
-    ended = [ids[-1] == policy.eos_id for ids in drawn.completion_ids()]
+    ended = [ids[-1] == policy.turn_end for ids in drawn.completion_ids()]
     assert drawn.truncated.tolist() == [not end for end in ended]
     assert any(ended)
     assert not all(ended)
@@ -137,7 +137,7 @@ def test_the_gradient_of_token_logps_is_that_of_a_log_softmax(policy, generator)
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_token_entropies_sum_to_that_of_all_completions(policy, temperature):
-    every = outcomes([[3, 6]], vocabulary=16, length=2, eos=policy.eos_id)
+    every = outcomes([[3, 6]], vocabulary=16, length=2, ends=policy.ends)
     logps = completion_token_logps(policy.model, every, temperature=temperature).sum(1).double()
     found = completion_token_entropies(policy.model, every, temperature=temperature).sum(1).double()
     expected = -(logps.exp() * logps).sum()

@@ -28,7 +28,7 @@ SUN = {"must_contain": "sun"}
 @pytest.fixture
 def everything(policy):
     """All completions of two tokens of one prompt, and which of them say "sun"."""
-    every = outcomes([[3, 6]], vocabulary=16, length=2, eos=policy.eos_id)
+    every = outcomes([[3, 6]], vocabulary=16, length=2, ends=policy.ends)
     sun = policy.tokenizer.convert_tokens_to_ids("sun")
     return every, ((every.tokens == sun) & every.mask).any(1).double()
 
@@ -190,7 +190,7 @@ def share_of_sun(folder):
     """The exact chance that a completion of two tokens has the phrase, mean over prompts."""
     policy = Policy.load(folder)
     ids = [policy.prompt_ids(record.messages) for record in records(6)]
-    every = outcomes(ids, vocabulary=16, length=2, eos=policy.eos_id)
+    every = outcomes(ids, vocabulary=16, length=2, ends=policy.ends)
     said = of_texts(contains("sun"))(policy, every)
     return (completion_token_logps(policy.model, every).sum(1).exp() * said).sum().item() / 6
 
