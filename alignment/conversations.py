@@ -1,21 +1,305 @@
-"""How a conversation becomes tokens, and how it ends."""
+"""How a conversation becomes tokens, and how it ends.
 
+A prompt is what serving reads: the chat template with its generation prompt, or the plain form, where a model
+without a template answers after "Assistant:". An answer from outside is learned from as the conversation the
+template writes with it, tokenised in one and divided where the prompt ends, up to and with the token that
+ends the turn. All content is text: only the template writes control tokens.
+"""
+
+import re
+import string
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from alignment.control_tokens import Renamed, controls, marked, partner, renamed
 from alignment.errors import DataError
+from alignment.records import Message
 
+TURN = "Assistant:"  # after which a model without a template answers
 SOUGHT = "qzanswerzq"  # no template changes such an answer unless it changes every one
 ASKED = "qzquestionzq"
+OPENED = re.compile(r"[<\[][^\s<>\[\]/][^<>\[\]]*[>\]]\s*\Z")  # a mark that opens what follows it
+CONTEXT = 8  # letters, at most, of what stands before an answer that decide how it is tokenised
+
+Turns = tuple[tuple[str, str], ...]  # roles and contents
 
 
-def roles_in(turns: Sequence[Mapping[str, str]]) -> str:
-    """Who speaks in a conversation, in turn."""
-    return ", ".join(turn["role"] for turn in turns)
+class Answered(NamedTuple):
+    """A conversation with an answer, as tokens; whether its last one is the template's own turn end."""
+
+    prompt: list[int]
+    completion: list[int]
+    closed: bool
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a chat template writes around an answer, found by an answer that nobody gives."""
+
+    behind: str | None  # the answer; None where the template does not write it, or takes none
+    closing: str  # what of it closes the turn, up to and with a control token; "" without one
+    opened: str = ""  # the end of the generation prompt, where it is left out before an answer
+    opens: str = ""  # the mark with which the generation prompt opens a thought
+    alone: bool = False  # it writes no question before an answer
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Writes conversations and reads them as tokens, by a renamed tokenizer where texts hold control tokens."""
+
+    tokenizer: PreTrainedTokenizerBase
+    renamed: Renamed | None = None
+
+    def write(self, turns: Turns, *, generation: bool) -> str:
+        """A conversation as the template or the plain form writes it."""
+        said = [{"role": role, "content": content} for role, content in turns]
+        if self.renamed is None:
+            return written_out(self.tokenizer, said, generation=generation)
+        said, signs = marked(self.renamed.controls, said)
+        text = self.renamed.named(written_out(self.tokenizer, said, generation=generation))
+        for sign, token in signs.items():
+            text = text.replace(sign, token)
+        return text
+
+    def read(self, text: str) -> list[int]:
+        """Its tokens, none added."""
+        if self.renamed is not None:
+            return self.renamed.tokenizer.encode(text, add_special_tokens=False).ids
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def named(self, text: str) -> str:
+        """What the template says, in this reader's names."""
+        return self.renamed.named(text) if self.renamed else text
+
+    def said(self, answer: str) -> str:
+        """What an answer says, in this reader's names."""
+        return self.renamed.said("assistant", answer) if self.renamed else answer
+
+
+class Asked(NamedTuple):
+    """A prompt as serving reads it."""
+
+    ids: tuple[int, ...]
+    beginning: int  # how many of them the tokenizer puts before every text
+    reader: Reader
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """The conversation as a model with this tokenizer reads it, up to where its answer begins."""
+    return list(asked(tokenizer, turns_of(messages)).ids)
+
+
+def answered(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str
+) -> Answered:
+    """A conversation that somebody answered; raises DataError where the template does not write answers."""
+    turns = turns_of(messages)
+    prompt = asked(tokenizer, turns)
+    found = joined(prompt.reader, prompt, turns, answer)
+    whole = (*turns, ("assistant", answer))
+    if prompt.reader.renamed is None and misread(
+        tokenizer, whole, [*found.prompt, *found.completion]
+    ):
+        found = joined(Reader(tokenizer, renamed(tokenizer)), prompt, turns, answer)
+    return found
+
+
+def read_otherwise(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> bool:
+    """Whether a server that takes control tokens in a text for what they say reads other tokens."""
+    known = controls(tokenizer)
+    return any(known.held(message.role, message.content) for message in messages)
+
+
+def answer_text(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], after: Sequence[int] = ()
+) -> str:
+    """Tokens as the text that was written behind these of a prompt, without special tokens.
+
+    What stands before decides whether a first space is shown.
+    """
+    special = set(tokenizer.all_special_ids)
+    kept = [token for token in ids if token not in special]
+    before = list(after[-CONTEXT:])
+    if not before or joins_words(tokenizer):
+        return decoded(tokenizer, kept)
+    start, whole = decoded(tokenizer, before), decoded(tokenizer, [*before, *kept])
+    return whole[len(start) :] if whole.startswith(start) else decoded(tokenizer, kept)
+
+
+def turns_of(messages: Sequence[Message]) -> Turns:
+    """Roles and contents."""
+    return tuple((message.role, message.content) for message in messages)
+
+
+def asked(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> Asked:
+    """A prompt; the answers of one follow each other, so the last ones are remembered."""
+    return _asked(tokenizer, str(tokenizer.chat_template), turns)
+
+
+@lru_cache(maxsize=256)
+def _asked(
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    turns: Turns,
+) -> Asked:
+    reader = Reader(tokenizer)
+    text = reader.write(turns, generation=True)
+    ids = reader.read(text)
+    if misread(tokenizer, turns, ids, generation=True):
+        reader = Reader(tokenizer, renamed(tokenizer))
+        ids = reader.read(reader.write(turns, generation=True))
+    before = beginning(tokenizer, text)
+    return Asked((*before, *ids), len(before), reader)
+
+
+def beginning(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """What the tokenizer puts before a text in the plain form; a template writes its own."""
+    if tokenizer.chat_template is not None:
+        return []
+    found = tokenizer(text, return_special_tokens_mask=True)
+    mask = found["special_tokens_mask"]
+    return list(found["input_ids"][: mask.index(0)])
+
+
+def misread(
+    tokenizer: PreTrainedTokenizerBase,
+    turns: Turns,
+    ids: Sequence[int],
+    *,
+    generation: bool = False,
+) -> bool:
+    """Whether tokens of a conversation may hold control tokens that its texts wrote."""
+    known = controls(tokenizer)
+    if known.unknown and any(known.unknown in content for _, content in turns):
+        return True
+    roles = tuple(role for role, _ in turns)
+    found = [token for token in ids if token in known.ids]
+    if found == meant(tokenizer, str(tokenizer.chat_template), roles, generation):
+        return False
+    readable = hasattr(tokenizer, "backend_tokenizer")
+    return readable or any(known.held(role, content) for role, content in turns)
+
+
+@lru_cache(maxsize=1024)
+def meant(
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    roles: tuple[str, ...],
+    generation: bool,  # noqa: FBT001
+) -> list[int]:
+    """The control tokens that the template writes for a conversation of these speakers."""
+    known = controls(tokenizer)
+    turns = tuple((role, SOUGHT if role == "assistant" else ASKED) for role in roles)
+    text = Reader(tokenizer).write(turns, generation=generation)
+    found: Any = tokenizer.convert_tokens_to_ids(known.pattern.findall(text))
+    return [token for token in found if token in known.ids]
+
+
+def joined(reader: Reader, prompt: Asked, turns: Turns, answer: str) -> Answered:
+    """The conversation as this reader reads it."""
+    start = reader.write(turns, generation=True)
+    body = answered_text(reader, turns, start, answer)
+    kept = common(reader, start, body)
+    before = list(prompt.ids)
+    if kept < len(start):
+        before = [*before[: prompt.beginning], *reader.read(start[:kept])]
+    whole = [*before[: prompt.beginning], *reader.read(body)]
+    closed = bool(form_of(reader.tokenizer).closing)
+    if whole[: len(before)] == before:
+        return Answered(before, whole[len(before) :], closed)
+    return Answered(*parted(reader, before, start[:kept], body[kept:], whole), closed)
+
+
+def answered_text(reader: Reader, turns: Turns, start: str, answer: str) -> str:
+    """The conversation up to the end of the answer's turn.
+
+    It is what the template writes, unless that leaves out a part of the answer, or the answer goes on with the
+    thought that the generation prompt opened: then it is the prompt with the answer.
+    """
+    form, said = form_of(reader.tokenizer), reader.said(answer)
+    if reader.tokenizer.chat_template is None:
+        return reader.write((*turns, ("assistant", answer)), generation=False)
+    if form.behind is None:
+        raise DataError(
+            "The model's chat template does not write an answer as it was given, so nothing can be learned "
+            "from it; add the model again with another template."
+        )
+    closes = partner(form.opens) if form.opens else ""
+    goes_on = bool(closes) and closes in answer and form.opens not in answer.partition(closes)[0]
+    if not (goes_on or form.alone):
+        body = without_behind(reader, turns, answer)
+        if squeezed(said) in squeezed(body):
+            return body + reader.named(form.closing)
+    if form.opens and answer.lstrip().startswith(form.opens):
+        said = reader.said(answer.lstrip().removeprefix(form.opens)).removeprefix("\n")
+    return start + said + reader.named(form.closing)
+
+
+def without_behind(reader: Reader, turns: Turns, answer: str) -> str:
+    """What the template writes of an answered conversation, without what comes behind the answer."""
+    whole = reader.write((*turns, ("assistant", answer)), generation=False)
+    behind = reader.named(form_of(reader.tokenizer).behind or "")
+    if not whole.endswith(behind):  # of a longer conversation it may be another
+        sought = reader.write((*turns, ("assistant", SOUGHT)), generation=False)
+        behind = sought.rpartition(SOUGHT)[2]
+    return whole[: len(whole) - len(behind)]
+
+
+def common(reader: Reader, start: str, body: str) -> int:
+    """How many letters of a prompt the conversation with the answer begins with, at a place known before."""
+    form = form_of(reader.tokenizer)
+    opened, opens = (reader.named(part) for part in (form.opened, form.opens))
+    for kept in (start, start.removesuffix(opened), start.rstrip().removesuffix(opens)):
+        if body.startswith(kept):
+            return len(kept)
+    return alike(start, body)
+
+
+def parted(
+    reader: Reader, before: list[int], start: str, rest: str, whole: list[int]
+) -> tuple[list[int], list[int]]:
+    """Prompt and completion where a token of the whole crosses the border between the two.
+
+    The prompt's stay as serving has them, and the rest becomes tokens that say the same behind them, cut off
+    something that it makes no common token with; where nothing is, tokens before it are learned with it.
+    """
+    says = decoded(reader.tokenizer, whole)
+    if joins_words(reader.tokenizer):
+        return before, reader.read(rest)
+    for context in ("", start[-CONTEXT:], *string.punctuation, *string.digits):
+        first, both = reader.read(context), reader.read(context + rest)
+        found = both[len(first) :]
+        if both[: len(first)] == first and decoded(reader.tokenizer, [*before, *found]) == says:
+            return before, found
+    kept = alike(before, whole)
+    return whole[:kept], whole[kept:]
+
+
+def decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """All that the tokens say."""
+    return str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+
+def joins_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether what is decoded has spaces that are no part of it, between any two words."""
+    decoder = getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None)
+    return decoder is None or type(decoder).__name__ == "WordPiece"
+
+
+def alike(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many of their first items are the same."""
+    return sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False)))
+
+
+def squeezed(text: str) -> str:
+    """A text without its gaps."""
+    return "".join(text.split())
 
 
 def named_ends(
@@ -41,47 +325,73 @@ def named_ends(
 
 def turn_end(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """The control token with which the template closes an answer, if it closes it with one."""
-    token = closing(tokenizer).lstrip()
+    token = form_of(tokenizer).closing.lstrip()
     known: Any = tokenizer.convert_tokens_to_ids(token) if token else None
     return None if known is None else int(known)
 
 
-def closing(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What the template writes behind an answer, up to and with the control token that ends the turn.
-
-    Empty where there is no template, or none that ends a turn with a token.
-    """
-    return _written_behind(tokenizer)[1]
-
-
-def behind_an_answer(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """What the template writes behind the last answer; None where it does not write the answer."""
-    return _written_behind(tokenizer)[0]
-
-
-def _written_behind(tokenizer: PreTrainedTokenizerBase) -> tuple[str | None, str]:
+def form_of(tokenizer: PreTrainedTokenizerBase) -> Form:
+    """What the tokenizer's template writes around answers; nothing where there is none."""
     if tokenizer.chat_template is None:
-        return None, ""
-    return _found_behind(tokenizer, str(tokenizer.chat_template), len(tokenizer))
+        return Form("", "")
+    return _form_of(tokenizer, str(tokenizer.chat_template), len(tokenizer))
 
 
 @lru_cache(maxsize=32)
-def _found_behind(
+def _form_of(
     tokenizer: PreTrainedTokenizerBase,
     template: str,
     size: int,
-) -> tuple[str | None, str]:
-    turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": SOUGHT}]
+) -> Form:
+    question = ("user", ASKED)
+    reader = Reader(tokenizer)
     try:
-        _, found, behind = rendered(tokenizer, turns, generation=False).rpartition(SOUGHT)
+        start = reader.write((question,), generation=True)
+        whole = reader.write((question, ("assistant", SOUGHT)), generation=False)
     except DataError:  # told where a conversation that is needed cannot be written
-        return None, ""
+        return Form(None, "")
+    before, found, behind = whole.rpartition(SOUGHT)
     if not found:
-        return None, ""
+        return Form(None, "")
+    same = alike(start, before)
+    mark = OPENED.search(start)
+    return Form(
+        behind,
+        closing_of(tokenizer, behind),
+        opened=start[same:],
+        opens=mark[0].rstrip() if mark else "",
+        alone=ASKED not in before,
+    )
+
+
+def closing_of(tokenizer: PreTrainedTokenizerBase, behind: str) -> str:
+    """What of a text closes a turn, up to and with the control token it begins with; "" without one."""
     gap = len(behind) - len(behind.lstrip())
     tokens = [token.content for token in tokenizer.added_tokens_decoder.values()]
     first = [token for token in tokens if token.strip() and behind.startswith(token, gap)]
-    return behind, behind[: gap + len(max(first, key=len))] if first else ""
+    return behind[: gap + len(max(first, key=len))] if first else ""
+
+
+def written_out(
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, str]], *, generation: bool
+) -> str:
+    """A conversation by the template or in the plain form, up to where an answer begins or with it."""
+    if tokenizer.chat_template is not None:
+        return rendered(tokenizer, turns, generation=generation)
+    if generation:
+        return "".join(map(line, turns)) + TURN
+    *before, last = turns
+    return "".join(map(line, before)) + TURN + spaced(last["content"])
+
+
+def line(turn: Mapping[str, str]) -> str:
+    """A turn in the plain form."""
+    return f"{turn['role'].capitalize()}: {turn['content']}\n"
+
+
+def spaced(text: str) -> str:
+    """An answer in the plain form: a space stands before it, as in all text, unless it has its own."""
+    return text if not text or text[0].isspace() else f" {text}"
 
 
 def rendered(
@@ -95,7 +405,7 @@ def rendered(
             )
         )
     except TemplateError as error:
-        reason = str(error).partition("\n")[0]
+        reason, speakers = str(error).partition("\n")[0], ", ".join(t["role"] for t in turns)
         raise DataError(
-            f"The model's chat template does not work for a conversation of {roles_in(turns)}: {reason}"
+            f"The model's chat template does not work for a conversation of {speakers}: {reason}"
         ) from error

@@ -12,12 +12,13 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from alignment.config import GenerateConfig, RunSpec
-from alignment.conversations import named_ends
+from alignment.conversations import named_ends, prompt_ids
 from alignment.errors import ConfigError
-from alignment.policies import Policy, prompt_ids
+from alignment.policies import Policy
 from alignment.records import CompletionRecord, PromptRecord
 from alignment.sampling import sample
 from alignment.servers import Server
+from alignment.texts import drawn_texts
 
 Draw = Callable[[Sequence[PromptRecord]], list[list[CompletionRecord]]]
 
@@ -50,7 +51,7 @@ def sampler(spec: RunSpec, folder: Path) -> Engine:
         keys = [prompt.key for prompt in prompts for _ in range(config.completions_per_prompt)]
         columns = (rollouts.logps, rollouts.lengths, rollouts.truncated)
         numbers = zip(*(column.tolist() for column in columns), strict=True)
-        texts = [policy.text(ids).strip() for ids in rollouts.completion_ids()]
+        texts = drawn_texts(policy, rollouts)
         records = [
             CompletionRecord(prompt_key=key, text=text, logps=logps, tokens=tokens, truncated=cut)
             for key, text, (logps, tokens, cut) in zip(keys, texts, numbers, strict=True)
@@ -111,7 +112,7 @@ def ends_in(folder: Path, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 def _of_vllm(key: str, made: Any) -> CompletionRecord:  # noqa: ANN401 - a CompletionOutput
     return CompletionRecord(
         prompt_key=key,
-        text=made.text.strip(),
+        text=made.text,
         logps=made.cumulative_logprob,
         tokens=len(made.token_ids),
         truncated=made.finish_reason == "length",

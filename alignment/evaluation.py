@@ -51,6 +51,7 @@ from alignment.scoring import (
     completion_token_logps,
 )
 from alignment.targets import Target, Values, load_target, no_reward, parts, target_of
+from alignment.texts import drawn_texts
 from alignment.utility import utility
 
 BATCH = 32  # prompts
@@ -307,7 +308,7 @@ def answered(
     """Completions of one model in one use, with what the target and the judge say of them."""
     count = config.completions_per_prompt
     rollouts = drawn(model, term, prompts, count, config, generator)
-    texts = [model.text(ids).strip() for ids in rollouts.completion_ids()]
+    texts = drawn_texts(model, rollouts)
     values = players.target.values(model, rollouts)
     verdicts = None
     if players.judge is not None:

@@ -57,8 +57,8 @@ def answers(
 
 
 def _distinct(row: Sequence[CompletionRecord]) -> list[CompletionRecord]:
-    """The first completion of each text, in the order drawn."""
-    return list({record.text: record for record in reversed(row)}.values())[::-1]
+    """The first completion of each text, in the order drawn; gaps around it make no other one."""
+    return list({record.text.strip(): record for record in reversed(row)}.values())[::-1]
 
 
 def _repeated(row: Sequence[CompletionRecord]) -> list[CompletionRecord]:

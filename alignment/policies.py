@@ -10,13 +10,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.activations import NewGELUActivation
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from alignment.conversations import named_ends, rendered
+from alignment import conversations
 from alignment.distributed import world
 from alignment.errors import ConfigError, DataError
 from alignment.records import Message
 from alignment.sharding import whole
-
-TURN = "Assistant:"  # after which a model without a template answers
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Policy:
         """The tokens that end an answer, each with all that say so."""
         told = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
         size = int(self.model.config.get_text_config().vocab_size)
-        return named_ends(self.tokenizer, told, size)
+        return conversations.named_ends(self.tokenizer, told, size)
 
     @property
     def context_length(self) -> int:
@@ -119,40 +117,21 @@ class Policy:
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The conversation as the model reads it, up to where its answer begins."""
-        return prompt_ids(self.tokenizer, messages)
+        return conversations.prompt_ids(self.tokenizer, messages)
 
-    def text(self, ids: Sequence[int]) -> str:
-        """The tokens as text, without special tokens and without the token that ends them."""
-        return str(self.tokenizer.decode(self.without_end(ids), skip_special_tokens=True))
+    def answered(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
+        """Prompt and completion of a conversation that somebody answered, up to and with its end."""
+        found = conversations.answered(self.tokenizer, messages, answer)
+        end = [] if found.closed else [self.turn_end]
+        return found.prompt, [*found.completion, *end]
+
+    def text(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
+        """Tokens as the text that is written behind those of a prompt, without special ones and the end."""
+        return conversations.answer_text(self.tokenizer, self.without_end(ids), after)
 
     def without_end(self, ids: Sequence[int]) -> list[int]:
         """The tokens without the one that ends them, if one does."""
         return list(ids[:-1] if ids and ids[-1] in self.named_ends else ids)
-
-
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
-    """The conversation as a model with this tokenizer reads it, up to where its answer begins."""
-    turns = [message.model_dump() for message in messages]
-    if tokenizer.chat_template is None:
-        lines = [f"{turn['role'].capitalize()}: {turn['content']}\n" for turn in turns]
-        text, special = "".join(lines) + TURN, True
-    else:
-        # A template writes its own special tokens.
-        text, special = rendered(tokenizer, turns, generation=True), False
-    return list(tokenizer(text, add_special_tokens=special)["input_ids"])
-
-
-def answer_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """An answer as a model with this tokenizer writes it after `prompt_ids`, without an end token.
-
-    Without a template a space stands before it, as in all text of that form.
-    """
-    if tokenizer.chat_template is not None or not text:
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    before, whole = (
-        tokenizer(said, add_special_tokens=False)["input_ids"] for said in (TURN, f"{TURN} {text}")
-    )
-    return list(whole[len(before) :])
 
 
 def fuse_activations(model: PreTrainedModel) -> None:

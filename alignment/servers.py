@@ -150,7 +150,7 @@ def record_of(prompt: PromptRecord, found: _Answer) -> CompletionRecord:
     tokens = found.usage.completion_tokens if found.usage else len(told) if told else None
     return CompletionRecord(
         prompt_key=prompt.key,
-        text=(choice.message.content or "").strip(),
+        text=choice.message.content or "",
         logps=sum(token.logprob for token in told) if told else None,
         tokens=tokens,
         truncated=choice.finish_reason == "length",

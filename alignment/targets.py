@@ -23,6 +23,7 @@ from alignment.errors import DataError
 from alignment.policies import Policy
 from alignment.rules import RULES, Rule, contains, matches
 from alignment.sampling import Rollouts
+from alignment.texts import drawn_texts
 
 Scorer = Callable[[Policy, Rollouts], Tensor]  # (n,), one number per completion
 
@@ -125,7 +126,7 @@ def of_texts(rule: Rule) -> Scorer:
     """A rule asked about the completions' texts."""
 
     def score(policy: Policy, rollouts: Rollouts) -> Tensor:
-        texts = [policy.text(ids).strip() for ids in rollouts.completion_ids()]
+        texts = [text.strip() for text in drawn_texts(policy, rollouts)]
         return rule(texts).to(rollouts.tokens.device)
 
     return score

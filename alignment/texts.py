@@ -1,11 +1,11 @@
-"""Completions that somebody wrote, as if a policy had drawn them: rows that can be scored."""
+"""Completions that somebody wrote as if a policy had drawn them, and what a policy drew as texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from alignment.policies import Policy, answer_ids
+from alignment.policies import Policy
 from alignment.records import Message
 from alignment.sampling import Rollouts
 
@@ -28,8 +28,7 @@ class Written:
 
 def written(policy: Policy, prompt: Sequence[Message], text: str) -> Written:
     """The tokens of a completion, the prompt cut on its left, the completion on its right to fit."""
-    before = policy.prompt_ids(prompt)
-    completion = [*answer_ids(policy.tokenizer, text), policy.turn_end]
+    before, completion = policy.answered(prompt, text)
     context = policy.context_length
     kept = completion[: context - min(len(before), context // PROMPT_SHARE)]
     start = max(0, len(before) + len(kept) - context)
@@ -49,3 +48,9 @@ def rollouts_of(policy: Policy, rows: Sequence[Written]) -> Rollouts:
     tokens = torch.tensor(ids, device=device)
     zeros = torch.zeros(mask.shape, device=device)
     return Rollouts(tuple(row.prompt for row in rows), tokens, mask, zeros, ~ended)
+
+
+def drawn_texts(policy: Policy, rollouts: Rollouts) -> list[str]:
+    """The completions as the policy wrote them, byte for byte."""
+    rows = zip(rollouts.completion_ids(), rollouts.prompts, strict=True)
+    return [policy.text(ids, prompt) for ids, prompt in rows]

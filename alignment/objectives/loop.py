@@ -55,7 +55,7 @@ from alignment.reward import RewardModel
 from alignment.sampling import sample
 from alignment.sharding import SHARDING, load_whole
 from alignment.targets import no_reward, parts, save_target
-from alignment.texts import Written, written
+from alignment.texts import Written, drawn_texts, written
 
 Progress = Generator[Event, str | None, None]
 
@@ -226,13 +226,13 @@ def draw_samples(
         generator=torch.Generator().manual_seed(problem.seed + 1),
     )
     rewards = problem.target.reward(policy, rollouts).tolist()
-    for prompt, ids, reward in zip(shown, rollouts.completion_ids(), rewards, strict=True):
+    for prompt, text, reward in zip(shown, drawn_texts(policy, rollouts), rewards, strict=True):
         yield SampleDrawn(
             step=step,
             stage=stage,
             prompt_key=prompt.key,
             prompt=prompt.text,
-            completion=policy.text(ids),
+            completion=text,
             reward=reward,
         )
 

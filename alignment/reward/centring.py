@@ -13,6 +13,7 @@ from alignment.records import LabelRecord, PromptRecord
 from alignment.reward.labels import texts_of
 from alignment.reward.model import RewardModel
 from alignment.sampling import sample
+from alignment.texts import drawn_texts
 
 PROMPTS, COMPLETIONS = 64, 4  # of the reference
 BATCH = 16  # prompts
@@ -63,8 +64,8 @@ def drawn(
             max_new_tokens=limit,
             generator=generator,
         )
-        for row, ids in enumerate(rollouts.completion_ids()):
-            yield batch[row // COMPLETIONS], reference.text(ids).strip()
+        for row, text in enumerate(drawn_texts(reference, rollouts)):
+            yield batch[row // COMPLETIONS], text
 
 
 def usual_length(reference: Policy, labels: Sequence[LabelRecord]) -> int:

@@ -19,9 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from alignment import conversations
 from alignment.config.reward import PoolingName
 from alignment.errors import DataError
-from alignment.policies import Policy, answer_ids, default_device, fuse_activations
+from alignment.policies import Policy, default_device, fuse_activations
 from alignment.records import Message
 from alignment.sampling import Rollouts
 from alignment.sharding import is_spread
@@ -153,32 +154,38 @@ class RewardModel:
 
     def knowing(self, policy: Policy, prompts: Sequence[Sequence[Message]]) -> "RewardModel":
         """The same model that knows these conversations by the tokens a policy reads them as."""
-        if same_tokens(policy.tokenizer, self.trunk.tokenizer):
-            return self
         asked = {tuple(policy.prompt_ids(turns)): turns for turns in prompts}
         return replace(self, asked={**self.asked, **asked})
 
     def score(self, policy: Policy, rollouts: Rollouts) -> Tensor:
-        """(n,) rewards of a policy's completions; as text where its tokenizer is another one.
+        """(n,) rewards of a policy's completions: those of their texts, with whatever tokens they were drawn.
 
-        A prompt that it was not told of by `knowing` is read as one turn of the user's.
+        A prompt that it was not told of by `knowing` is taken as its tokens, or read as one turn of the
+        user's where the policy has another tokenizer.
         """
-        completions = rollouts.completion_ids()
-        if not same_tokens(policy.tokenizer, self.trunk.tokenizer):
-            prompts = [
-                self.asked.get(ids) or [Message(role="user", content=policy.text(ids))]
-                for ids in rollouts.prompts
-            ]
-            return self.score_texts(prompts, [policy.text(ids) for ids in completions])
-        special = set(policy.tokenizer.all_special_ids)
-        seen = [[t for t in policy.without_end(ids) if t not in special] for ids in completions]
-        rows = zip(rollouts.prompts, seen, strict=True)
-        return self.score_ids([self.join(prompt, ids)[0] for prompt, ids in rows])
+        alike = same_tokens(policy.tokenizer, self.trunk.tokenizer)
+        rows = zip(rollouts.prompts, rollouts.completion_ids(), strict=True)
+        return self.score_ids(
+            [self._drawn(policy, prompt, ids, alike=alike) for prompt, ids in rows]
+        )
+
+    def _drawn(
+        self, policy: Policy, prompt: tuple[int, ...], ids: Sequence[int], *, alike: bool
+    ) -> list[int]:
+        """Token ids of a prompt and of a policy's completion."""
+        turns, text = self.asked.get(prompt), policy.text(ids, prompt)
+        if turns is None and alike:
+            special = set(policy.tokenizer.all_special_ids)
+            seen = [token for token in policy.without_end(ids) if token not in special]
+            return self.join(prompt, seen)[0]
+        turns = turns or [Message(role="user", content=policy.text(prompt))]
+        return self.read(turns, text)[0]
 
     def read(self, prompt: Sequence[Message], text: str) -> tuple[list[int], bool]:
         """Token ids of prompt and completion, and whether they were cut to the context."""
-        completion = answer_ids(self.trunk.tokenizer, text)
-        return self.join(self.trunk.prompt_ids(prompt), completion)
+        found = conversations.answered(self.trunk.tokenizer, prompt, text)
+        completion = found.completion[:-1] if found.closed else found.completion
+        return self.join(found.prompt, completion)
 
     def join(self, prompt: Sequence[int], completion: Sequence[int]) -> tuple[list[int], bool]:
         """Prompt and completion in one, the first cut on its left, the second on its right to fit."""

@@ -132,4 +132,5 @@ def test_vllm_is_asked_with_the_same_settings(run, prompts, policy, policy_folde
     ids = [policy.prompt_ids(prompt.messages) for prompt in prompts]
     assert asked == [{"prompt_token_ids": row} for row in ids]
     found = [(record.text, record.logps, record.tokens, record.truncated) for record in records[:2]]
-    assert found == [("sun 0", 0.0, 3, False), ("sun 1", -0.5, 3, True)]
+    assert found == [(" sun 0", 0.0, 3, False), (" sun 1", -0.5, 3, True)]
+    assert params["stop_token_ids"] == list(policy.ends)

@@ -4,8 +4,9 @@ import pytest
 import torch
 from transformers import GPT2Config
 
+from alignment.conversations import answered
 from alignment.errors import ConfigError, DataError
-from alignment.policies import Policy, answer_ids
+from alignment.policies import Policy
 from alignment.records import Message
 from alignment.starter import build_tokenizer
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
@@ -81,14 +82,16 @@ def test_pad_may_be_the_end_token():
 def test_without_a_template_an_answer_begins_with_a_space():
     """As byte-level models write it after "Assistant:"; what is learned is what would be drawn."""
     tokenizer = build_tokenizer(["Assistant: good day", "good day Assistant:"], 400)
+    asked = [Message(role="user", content="good")]
     tokenizer.chat_template = None
-    ids = answer_ids(tokenizer, "good day")
-    assert tokenizer.decode(ids) == " good day"
-    before = tokenizer("Assistant:")["input_ids"]
-    assert before + ids == tokenizer("Assistant: good day")["input_ids"]
-    assert answer_ids(tokenizer, "") == []
+    for answer in ("good day", " good day"):
+        prompt, ids, closed = answered(tokenizer, asked, answer)
+        assert (tokenizer.decode(ids), closed) == (" good day", False)
+        whole = tokenizer("User: good\nAssistant: good day")["input_ids"]
+        assert prompt + ids == whole
+    assert answered(tokenizer, asked, "").completion == []
     tokenizer.chat_template = "{{ messages[-1]['content'] }}"
-    assert tokenizer.decode(answer_ids(tokenizer, "good day")) == "good day"
+    assert tokenizer.decode(answered(tokenizer, asked, "good day").completion) == "good day"
 
 
 def test_a_template_that_does_not_take_the_conversation_is_named(policy):

@@ -103,7 +103,7 @@ def test_completions_come_with_the_log_probabilities_that_a_server_tells(answere
     assert last.summary["logps/known"] == 1
     assert [record.prompt_key for record in made[::2]] == [prompt.key for prompt in records(3)]
     assert {record.logps for record in made} == {-0.75}
-    assert made[0].text.startswith("good good ")
+    assert made[0].text.startswith(" good good ")
     assert (made[0].tokens, made[0].truncated) == (3, False)
     assert len({record.text for record in made}) == len(made) == 6
     path, key, body = asked[0]
