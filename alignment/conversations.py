@@ -14,9 +14,9 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from jinja2 import TemplateError
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from alignment import templates
 from alignment.control_tokens import Renamed, controls, marked, partner, renamed
 from alignment.errors import DataError
 from alignment.records import Message
@@ -398,14 +398,9 @@ def rendered(
     tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, str]], *, generation: bool
 ) -> str:
     """A conversation as the chat template writes it; raises DataError where it cannot."""
-    try:
-        return str(
-            tokenizer.apply_chat_template(
-                list(turns), tokenize=False, add_generation_prompt=generation
-            )
-        )
-    except TemplateError as error:
-        reason, speakers = str(error).partition("\n")[0], ", ".join(t["role"] for t in turns)
-        raise DataError(
-            f"The model's chat template does not work for a conversation of {speakers}: {reason}"
-        ) from error
+    return templates.render(
+        tokenizer.chat_template,
+        turns,
+        special=tokenizer.special_tokens_map,
+        generation=generation,
+    )

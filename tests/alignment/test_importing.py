@@ -249,7 +249,7 @@ def with_more_tokens_than_the_model_knows(folder):
     tokenizer.save_pretrained(folder)
 
 
-def with_a_looping_template(folder):
+def with_a_failing_template(folder):
     (folder / "chat_template.jinja").write_text("{{ messages.nothing.at.all() }}")
 
 
@@ -286,7 +286,7 @@ HOSTILE = [
     (of_damaged_numbers, "not a number"),
     (with_more_tokens_than_the_model_knows, "The tokenizer has 21 tokens"),
     (reading_both_ways, "no causal model"),
-    (with_a_looping_template, "chat template does not work"),
+    (with_a_failing_template, "chat_template.jinja does not work"),
 ]
 
 

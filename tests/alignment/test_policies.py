@@ -100,6 +100,27 @@ def test_a_template_that_does_not_take_the_conversation_is_named(policy):
         policy.prompt_ids(TALK)
 
 
+@pytest.mark.parametrize(
+    ("template", "cause"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "1 s"),
+        ("{{ 'x' * 10 ** 10 }}", "more than 1 GB"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
+        ("{{ range(10 ** 9) }}", "OverflowError"),
+        ("{% include 'other' %}", "no loader"),
+        ("{% for %}", "no chat template that can be used"),
+    ],
+)
+def test_a_template_that_computes_too_much_or_fails_refuses_a_run(
+    policy, template, cause, monkeypatch
+):
+    monkeypatch.setattr("alignment.isolation.SECONDS", 1)
+    policy.tokenizer.chat_template = template
+    with pytest.raises(DataError, match=r"chat_template\.jinja") as refused:
+        policy.prompt_ids(TALK)
+    assert cause in str(refused.value)
+
+
 def test_a_reference_must_read_the_same_tokens_and_prompts(policy):
     other = tiny_policy()
     policy.check_prompts(other)
