@@ -23,8 +23,8 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from alignment.commands import (
+    about_rows,
     begun,
-    left_out,
     near,
     prepared,
     processes_of,
@@ -107,8 +107,8 @@ def start(command: str, options: Mapping[str, Any]) -> int:
     except AlignmentError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         return FAILED
-    if note := left_out(folder):
-        print(note, file=sys.stderr)
+    for sentence in about_rows(folder):
+        print(sentence, file=sys.stderr)
     try:
         status = run(folder) if processes == 1 else run_in(folder, processes)
     except KeyboardInterrupt:

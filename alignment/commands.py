@@ -21,11 +21,21 @@ from pydantic import ValidationError
 from alignment.config import CONFIGS, READS, Kind, RunSpec
 from alignment.errors import CheckpointError, ConfigError, DataError
 from alignment.folders import MANIFEST, verify
-from alignment.options import COMMANDS, OF_A_RUN, flag, own_name, role_of, roles_of, settings_of
+from alignment.options import (
+    COMMANDS,
+    LEAVE_OUT,
+    OF_A_RUN,
+    flag,
+    own_name,
+    role_of,
+    roles_of,
+    settings_of,
+)
 from alignment.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
 from alignment.trainer import TOGETHER
-from alignment.trl_rows import completion_rows
+from alignment.trl_rows import Told, completion_rows
 
+READ = "inputs/read.json"  # sentences about what was read of the files, and what was not
 TRAINS = (
     "prefer",
     "align",
@@ -46,7 +56,11 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "inputs").mkdir(parents=True)
-        files = {role: placed(kind, role, path, folder) for role, path in inputs.items()}
+        told: dict[str, Told] = {role: Told(leaves_out(options)) for role in inputs}
+        files = {r: placed(kind, r, path, folder, told[r]) for r, path in inputs.items()}
+        read = {role: inputs[role].name for role in told if role_of(kind, role).rows}
+        said = [one for role, name in read.items() for one in told[role].sentences(name, role)]
+        (folder / READ).write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
         spec = RunSpec(
             kind=kind, run=0, epoch=0, config=config, inputs=files, **of_the_run(options)
         )
@@ -112,6 +126,14 @@ def begun(folder: Path) -> bool:
     return b'{"type":"ready"' in (folder / "events.jsonl").read_bytes()
 
 
+def about_rows(folder: Path) -> list[str]:
+    """Sentences about what was read of a new run's files, and what of that does not take part."""
+    path = folder / READ
+    said: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    note = left_out(folder)
+    return [*said, note] if note else said
+
+
 def left_out(folder: Path) -> str:
     """A sentence about prompts that do not take part; empty where all of them do."""
     spec = RunSpec.load(folder)
@@ -134,7 +156,7 @@ def from_yaml(kind: Kind, path: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"{path} holds no options; write one on a line, as in “epochs: 2”.")
     options = {str(name).replace("-", "_"): value for name, value in found.items()}
-    known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN]
+    known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, LEAVE_OUT]
     for name in options:
         if name not in known:
             raise ConfigError(f"{path}: there is no “{name}”{near(name, known)}.")
@@ -202,6 +224,14 @@ def whole(options: Mapping[str, Any], name: str) -> int:
         raise ConfigError(f"{flag(name)} is a whole number.") from error
 
 
+def leaves_out(options: Mapping[str, Any]) -> bool:
+    """Whether rows that cannot be read are left out; raises ConfigError."""
+    found = options.get(LEAVE_OUT, False)
+    if not isinstance(found, bool):
+        raise ConfigError(f"{flag(LEAVE_OUT)} is true or false.")
+    return found
+
+
 def inputs_of(kind: Kind, options: Mapping[str, Any]) -> dict[str, Path]:
     """Where each input is, by role; raises ConfigError where one is missing."""
     found = {role: Path(str(options[role])) for role in roles_of(kind) if role in options}
@@ -213,8 +243,8 @@ def inputs_of(kind: Kind, options: Mapping[str, Any]) -> dict[str, Path]:
     return found
 
 
-def placed(kind: Kind, role: str, path: Path, folder: Path) -> str:
-    """The path of an input for RunSpec: of a model, or of rows turned into records."""
+def placed(kind: Kind, role: str, path: Path, folder: Path, told: Told) -> str:
+    """The path of an input for RunSpec: of a model, or of rows turned into records, and what is told."""
     if (rows := role_of(kind, role).rows) is None:
         result = path / "output"
         path = result if (result / MANIFEST).is_file() else path
@@ -222,9 +252,11 @@ def placed(kind: Kind, role: str, path: Path, folder: Path) -> str:
             raise DataError(f"{flag(role)}: {path} is not a folder.")
         return str(path.resolve())
     try:
-        write_jsonl(folder / "inputs" / f"{role}.jsonl", rows(path))
-    except (OSError, UnicodeDecodeError) as error:
+        write_jsonl(folder / "inputs" / f"{role}.jsonl", rows(path, told))
+    except OSError as error:
         raise DataError(f"{flag(role)}: {path} cannot be read: {error}") from error
+    except DataError as error:
+        raise DataError(f"{error} {flag(LEAVE_OUT)} leaves out what cannot be read.") from error
     return f"inputs/{role}.jsonl"
 
 

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, Kind] = {
     "train-starter" if kind == "pretrain" else kind: kind for kind in CONFIGS if kind != "import"
 }
 RECEIPTS = "receipts"
+LEAVE_OUT = "leave_bad_rows_out"
 RENAMED = {"prompts": "max_prompts", "judge": "judged_by"}
 OF_A_RUN: Mapping[str, tuple[str, str]] = {
     "config": ("FILE.yaml", "inputs and settings by name; options given beside it count more"),
@@ -30,11 +31,14 @@ OF_A_RUN: Mapping[str, tuple[str, str]] = {
 }
 
 
+OF_BAD_ROWS = "count rows that cannot be read, and go on without them; else they are refused"
+
+
 class Role(NamedTuple):
     """What an input is, and how its rows become ours; a model's folder has no rows."""
 
     help: str
-    rows: Callable[[Path], Iterator[BaseModel]] | None = None
+    rows: Callable[[Path, trl_rows.Told], Iterator[BaseModel]] | None = None
 
 
 ROLES: Mapping[str, Role] = {
@@ -43,9 +47,11 @@ ROLES: Mapping[str, Role] = {
     "reward": Role("a reward model"),
     "judge": Role("a second reward model, of labels that nothing was trained on"),
     "backbone": Role("the model that the reward model starts from"),
-    "prompts": Role("rows with a prompt", trl_rows.prompts),
+    "prompts": Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
     "pairs": Role("rows with chosen and rejected, and a prompt or none", trl_rows.pairs),
-    "demonstrations": Role("rows with prompt and completion", trl_rows.demonstrations),
+    "demonstrations": Role(
+        "rows with prompt and completion, or with messages", trl_rows.demonstrations
+    ),
     "completions": Role(
         "rows with prompt and completion, generated before by any model", trl_rows.stored
     ),
@@ -84,6 +90,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         for name, (metavar, about) in OF_A_RUN.items():
             run.add_argument(flag(name), metavar=metavar, help=about)
         run.add_argument("--resume", action="store_true", help="go on with the run in --output")
+        run.add_argument(flag(LEAVE_OUT), action="store_true", help=OF_BAD_ROWS)
         _add_settings(parser, kind)
 
 
@@ -142,7 +149,8 @@ def roles_of(kind: Kind) -> list[str]:
 def known_options(command: str) -> list[str]:
     """All options of a command."""
     kind = "align" if command == RECEIPTS else COMMANDS.get(command)
-    names = [*roles_of(kind), *OF_A_RUN, "resume", *settings_of(kind)] if kind else []
+    of_a_run = [*OF_A_RUN, "resume", LEAVE_OUT]
+    names = [*roles_of(kind), *of_a_run, *settings_of(kind)] if kind else []
     return [flag(name) for name in names]
 
 

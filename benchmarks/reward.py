@@ -37,8 +37,8 @@ from alignment.reward.measures import Told, measures, together
 from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
 from alignment.reward.validation import folds
+from alignment.rows.json_lines import rows_of
 from alignment.starter import build_tokenizer
-from webapp.datasets.imports.json_lines import rows_of
 from webapp.datasets.imports.reading import read_rows
 
 TREES = Path("../shared/data/oasst_en_100_tree.jsonl")

@@ -92,7 +92,10 @@ def test_from_a_reward_model_to_an_aligned_policy_and_its_evaluation(
     shown, events = call(
         "align", *models, *ALIGN, "--max-prompts", 4, "--seed", 3, output="aligned"
     )
-    assert shown.err == "The first 4 of 16 prompts take part; --max-prompts changes it.\n"
+    assert shown.err.splitlines()[:2] == [
+        "prompts.jsonl: 16 rows read, 16 prompts.",
+        "The first 4 of 16 prompts take part; --max-prompts changes it.",
+    ]
     assert isinstance(events[-1], Finished)
     assert RunSpec.load(tmp_path / "aligned").seed == 3
     models[1] = tmp_path / "aligned"

@@ -7,8 +7,8 @@ from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 
+from alignment.rows.formats import FORMATS, GUESS
 from webapp.datasets.exports import CONSUMERS, TEXT_FORMS, name_of
-from webapp.datasets.imports.formats import FORMATS, GUESS
 from webapp.datasets.intake import PAIRS, Become
 from webapp.jobs.models import Job
 from webapp.projects.models import Project

@@ -13,10 +13,10 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from alignment.records import Message, prompt_key, split_of_prompt
+from alignment.rows.found import ImportedAnswer, ImportedPair, content_key
 from webapp.datasets import standins
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import Reading
-from webapp.datasets.imports.rows import ImportedAnswer, ImportedPair, content_key
 from webapp.datasets.models import Preference
 from webapp.labeling.models import Completion
 from webapp.labeling.services import create_compare_tasks

@@ -10,8 +10,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
+from alignment.rows.found import ImportedLabel, content_key
 from webapp.accounts.models import User
-from webapp.datasets.imports.rows import ImportedLabel, content_key
 from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.labeling.queue import HOLDING
 from webapp.projects.models import Project

@@ -10,10 +10,10 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from alignment.rows.formats import FORMATS
 from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
-from webapp.datasets.imports.formats import FORMATS
 from webapp.datasets.imports.jobs import keep_upload
 from webapp.htmx import HtmxRequest
 from webapp.jobs.models import State

@@ -15,10 +15,10 @@ from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alignment.rows.answers import MISSING
+from alignment.rows.formats import GUESS
+from alignment.rows.json_lines import LONGEST_LINE
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.imports.answers import MISSING
-from webapp.datasets.imports.formats import GUESS
-from webapp.datasets.imports.json_lines import LONGEST_LINE
 from webapp.datasets.imports.reading import read
 
 NAMED = {"ids": lambda value: repr(value)[:40] if isinstance(value, str) else "bytes"}

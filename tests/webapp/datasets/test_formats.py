@@ -8,15 +8,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alignment.records import Message, prompt_key
-from webapp.datasets.imports.answers import EQUAL, HALF, MISSING, TIED, UNKNOWN, WHOLE
-from webapp.datasets.imports.formats import FORMATS, GUESS, row_of
-from webapp.datasets.imports.json_lines import Row
-from webapp.datasets.imports.oasst import DELETED, UNRANKED
-from webapp.datasets.imports.preferences import COMMON, REPEATED, SAME
-from webapp.datasets.imports.prompts import JOINED
+from alignment.rows.answers import EQUAL, HALF, MISSING, TIED, UNKNOWN, WHOLE
+from alignment.rows.formats import FORMATS, GUESS, row_of
+from alignment.rows.found import BadRow, Found, content_key
+from alignment.rows.json_lines import Row
+from alignment.rows.oasst import DELETED, UNRANKED
+from alignment.rows.preferences import COMMON, REPEATED, SAME
+from alignment.rows.prompts import JOINED
+from alignment.rows.texts import AS_TURNS
 from webapp.datasets.imports.reading import AGAIN, ASKED_AGAIN, OTHERS, SAID_AGAIN, read_rows
-from webapp.datasets.imports.rows import BadRow, Found, content_key
-from webapp.datasets.imports.texts import AS_TURNS
 
 
 def read(*rows, format=GUESS):
@@ -341,7 +341,8 @@ def test_an_export_that_was_changed_is_refused(columns, reason):
 
 def test_a_label_may_be_about_an_answer_without_words():
     assert texts(the_prompt(read(exported(rejected="")))) == ["x", ""]
-    assert read({"prompt": "Why?", "chosen": "x", "rejected": ""}).refused == 1
+    assert texts(the_prompt(read({"prompt": "Why?", "chosen": "x", "rejected": ""}))) == ["x", ""]
+    assert read({"prompt": "Why?", "completion": ""}).refused == 1  # nobody said anything of it
 
 
 TEXTS = [

@@ -4,9 +4,9 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
+from alignment.rows.json_lines import LONGEST_LINE, rows_of
+from alignment.rows.oasst import DELETED
 from tests.factories import a_project, a_prompt
-from webapp.datasets.imports.json_lines import LONGEST_LINE, rows_of
-from webapp.datasets.imports.oasst import DELETED
 from webapp.datasets.imports.reading import read_rows
 from webapp.datasets.intake import Become, Plan, take_in
 from webapp.datasets.services import freeze_snapshot

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
+from alignment.rows.formats import FORMATS, GUESS
+from alignment.rows.json_lines import LONGEST_LINE, lines_of, rows_of
 from tests.factories import a_project, a_prompt, a_user
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.imports.formats import FORMATS, GUESS
-from webapp.datasets.imports.json_lines import LONGEST_LINE, lines_of, rows_of
 from webapp.datasets.imports.reading import read_rows
 from webapp.datasets.imports.streams import Bounded
 from webapp.jobs.models import Job, State

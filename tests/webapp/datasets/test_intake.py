@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignment.records import Message, prompt_key, split_of, split_of_prompt
+from alignment.rows.json_lines import Row
 from tests.factories import a_completion, a_prompt, a_user
 from tests.faults.ledger import miscounted
-from webapp.datasets.imports.json_lines import Row
 from webapp.datasets.imports.reading import read_rows
 from webapp.datasets.intake import (
     ALIKE,

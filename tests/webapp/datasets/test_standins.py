@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from pytest_django.asserts import assertContains
 
 from alignment.records import Message, prompt_key
+from alignment.rows.formats import GUESS
+from alignment.rows.json_lines import Row
 from tests.factories import (
     a_completion,
     a_label,
@@ -22,8 +24,6 @@ from tests.factories import (
 from tests.faults.ledger import miscounted
 from webapp.accounts.models import User
 from webapp.datasets.exports import TEXT_FORMS, write_folder, zipped
-from webapp.datasets.imports.formats import GUESS
-from webapp.datasets.imports.json_lines import Row
 from webapp.datasets.imports.reading import read, read_rows
 from webapp.datasets.intake import Become, Plan, take_in
 from webapp.datasets.queries import pseudonyms

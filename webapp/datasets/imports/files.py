@@ -11,11 +11,12 @@ from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from alignment.rows import json_lines
+from alignment.rows.formats import GUESS, row_of
+from alignment.rows.found import BadRow
+from alignment.rows.json_lines import BOM, Row
 from webapp.datasets.errors import ImportRefusal, NoRows
-from webapp.datasets.imports import json_documents, json_lines, parquet, tables
-from webapp.datasets.imports.formats import GUESS, row_of
-from webapp.datasets.imports.json_lines import BOM, Row
-from webapp.datasets.imports.rows import BadRow
+from webapp.datasets.imports import json_documents, parquet, tables
 from webapp.datasets.imports.streams import DAMAGED, HEAD, Bounded, Rejoined, unpacked
 
 SNIFFED = 4096

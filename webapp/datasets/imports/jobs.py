@@ -11,8 +11,8 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
+from alignment.rows.formats import FORMATS
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.imports.formats import FORMATS
 from webapp.datasets.imports.reading import PromptFound, Reading, read
 from webapp.datasets.intake import Become, Plan, judgements, outlook, take_in
 from webapp.jobs.models import Job

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
+from alignment.rows.found import BadRow
+from alignment.rows.json_lines import LONGEST_LINE, Decoder, Row, value_of
+from alignment.rows.prompts import ASKING, named
 from webapp.datasets.errors import ImportRefusal, NoRows
-from webapp.datasets.imports.json_lines import LONGEST_LINE, Decoder, Row, value_of
-from webapp.datasets.imports.prompts import ASKING, named
-from webapp.datasets.imports.rows import BadRow
 
 AROUND = (
     "data",

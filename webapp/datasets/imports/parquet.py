@@ -9,8 +9,8 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from alignment.rows.json_lines import Row
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.imports.json_lines import Row
 from webapp.datasets.imports.streams import too_large
 
 MAGIC = b"PAR1"

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 from alignment.records import prompt_key
-from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.imports.files import opened
-from webapp.datasets.imports.formats import GUESS, row_of
-from webapp.datasets.imports.json_lines import Row
-from webapp.datasets.imports.rows import (
+from alignment.rows.formats import GUESS, row_of
+from alignment.rows.found import (
     BadRow,
     Found,
     ImportedAnswer,
@@ -22,6 +19,9 @@ from webapp.datasets.imports.rows import (
     Turns,
     content_key,
 )
+from alignment.rows.json_lines import Row
+from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.imports.files import opened
 
 STEP = 200  # rows between two words about progress
 REFUSALS = 50  # kept for the page

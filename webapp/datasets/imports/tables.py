@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from alignment.rows.answers import LISTS, TALKS, is_answer, side_of
+from alignment.rows.found import BadRow
+from alignment.rows.json_lines import Row, is_repr
+from alignment.rows.prompts import ASKING
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.imports.answers import LISTS, TALKS, is_answer, side_of
-from webapp.datasets.imports.json_lines import Row, is_repr
-from webapp.datasets.imports.prompts import ASKING
-from webapp.datasets.imports.rows import BadRow
 
 SEPARATORS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV"}
 KNOWN = {*ASKING, *TALKS, "chosen", "rejected"}

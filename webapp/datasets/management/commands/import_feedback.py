@@ -10,9 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.db.models import Q
 
+from alignment.rows.formats import FORMATS, GUESS
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.forms import becomes
-from webapp.datasets.imports.formats import FORMATS, GUESS
 from webapp.datasets.imports.jobs import summary, told
 from webapp.datasets.imports.reading import Reading, read
 from webapp.datasets.intake import PAIRS, Become, Plan, outlook, take_in

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from webapp.datasets.imports.rows import BadRow
+from alignment.rows.found import BadRow
 
 LONGEST_LINE = 1_000_000  # bytes
 LONGEST_REPR = 10_000  # characters that are looked at for Python's way of writing

@@ -6,9 +6,9 @@ arguments of the program and the numbers of each sampling; their name and the mo
 
 from typing import Any
 
-from webapp.datasets.imports import answers, prompts
-from webapp.datasets.imports.rows import BadRow, Found, ImportedAnswer, ImportedPrompt
-from webapp.datasets.imports.texts import asked
+from alignment.rows import answers, prompts
+from alignment.rows.found import BadRow, Found, ImportedAnswer, ImportedPrompt
+from alignment.rows.texts import asked
 
 
 def fits(row: object) -> bool:
@@ -33,7 +33,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
         for output in result["outputs"]:
             _add(made, output, about, found)
     found.prompts.append(ImportedPrompt(asked(turns), tuple(made)))
-    return used | {"results"} | ({"model_name"} & row.keys())
+    return used | {"results", *({"model_name"} & row.keys())}
 
 
 READ = ("outputs", "sampling_config")

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from alignment.records import Message
-from webapp.datasets.imports.answers import MOST_ANSWERS, kept, rank_of
-from webapp.datasets.imports.rows import BadRow, Found, ImportedAnswer, ImportedPrompt, Turns
-from webapp.datasets.imports.texts import said, text_of
+from alignment.rows.answers import MOST_ANSWERS, kept, rank_of
+from alignment.rows.found import BadRow, Columns, Found, ImportedAnswer, ImportedPrompt, Turns
+from alignment.rows.texts import said, text_of
 
 LONGEST_KEY = 80  # characters, as Completion.key
 DELETED = "messages that were deleted, with all that follows them"
@@ -32,7 +32,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
         raise BadRow("no “prompt” by a prompter in it: not an Open-Assistant message tree")
     _key(row.get("message_tree_id"), "message_tree_id")
     root = {"message_id": row["message_tree_id"]} | root
-    waiting: list[tuple[dict, Turns]] = [] if _deleted(root, found) else [(root, ())]
+    waiting: list[tuple[Columns, Turns]] = [] if _deleted(root, found) else [(root, ())]
     if waiting:  # a tree without its first prompt is none
         text_of(root.get("text"), "the prompt")
     while waiting:
@@ -46,7 +46,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     return {"message_tree_id", "prompt"}
 
 
-def _ask(asking: dict, before: Turns, found: Found) -> Iterator[tuple[dict, Turns]]:
+def _ask(asking: Columns, before: Turns, found: Found) -> Iterator[tuple[Columns, Turns]]:
     """Add the prompt that ends with this turn; the user's turns after its answers."""
     what = "the prompt" if not before else "a follow-up"
     turns = (*before, said("user", text_of(asking.get("text"), what)))
@@ -71,7 +71,7 @@ def _spoken(answer: ImportedAnswer) -> Message:
     return said("assistant", answer.text)
 
 
-def _replies(message: dict, found: Found) -> list[Any]:
+def _replies(message: Columns, found: Found) -> list[Any]:
     replies = message.get("replies", [])
     if not isinstance(replies, list):
         raise BadRow("“replies” is not a list")
@@ -80,7 +80,7 @@ def _replies(message: dict, found: Found) -> list[Any]:
     return [reply for reply in replies if not _deleted(reply, found)]
 
 
-def _follow_ups(reply: dict, found: Found) -> list[dict]:
+def _follow_ups(reply: Columns, found: Found) -> list[Columns]:
     followed = _replies(reply, found)
     if not all(isinstance(one, dict) and one.get("role") == "prompter" for one in followed):
         raise BadRow("a reply to an answer is not a prompter's")

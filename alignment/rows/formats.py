@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from webapp.datasets.imports import answers, exported, oasst, preferences, prompts, sampled
-from webapp.datasets.imports.rows import BadRow, Columns, Found
+from alignment.rows import answers, exported, oasst, preferences, prompts, sampled
+from alignment.rows.found import BadRow, Columns, Found
 
 GUESS = "guess"
 
@@ -65,14 +65,13 @@ def format_of(row: object) -> str:
     return next((name for name, known in FORMATS.items() if known.fits(row)), "")
 
 
-def row_of(row: object, format: str) -> tuple[str, Found]:
-    """What one row becomes, and the format it was read in; raises BadRow."""
-    written = _written(row)
-    small = {name: row[key] for name, key in written.items()} if written else row
+def row_of(row: object, format: str, found: Found | None = None) -> tuple[str, Found]:
+    """What one row becomes, and the format it was read in; raises BadRow. Adds to what was `found`."""
+    written, small = _written(row), in_small_letters(row)
     name = format_of(small) if format == GUESS else format
     if not name:
         raise BadRow(_unknown(row))
-    found, known = Found(), FORMATS[name]
+    found, known = found or Found(), FORMATS[name]
     used = known.read(small if known.fits(small) else row, found)  # names as they are, if refused
     if isinstance(small, dict):
         rest = {key for key in small.keys() - used if small[key] is not None}
@@ -80,6 +79,12 @@ def row_of(row: object, format: str) -> tuple[str, Found]:
         _count_missing(small, small.keys() - used - rest, found)
     found.left_out, found.notes = +found.left_out, +found.notes
     return name, found
+
+
+def in_small_letters(row: object) -> object:
+    """The row with its columns in small letters, but for those that would be one."""
+    written = _written(row)
+    return {n: row[key] for n, key in written.items()} if isinstance(row, dict) and written else row
 
 
 def _written(row: object) -> dict[Any, Any]:

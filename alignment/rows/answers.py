@@ -13,9 +13,8 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
-from webapp.datasets.imports import prompts
-from webapp.datasets.imports.json_lines import is_repr
-from webapp.datasets.imports.rows import (
+from alignment.rows import prompts
+from alignment.rows.found import (
     BadRow,
     Columns,
     Found,
@@ -25,7 +24,17 @@ from webapp.datasets.imports.rows import (
     Turns,
     content_key,
 )
-from webapp.datasets.imports.texts import asked, conversation_of, said, text_of, transcript_of
+from alignment.rows.json_lines import is_repr
+from alignment.rows.texts import (
+    ROLES,
+    answered_of,
+    answered_transcript,
+    asked,
+    conversation_of,
+    plain,
+    same,
+    text_of,
+)
 
 LISTS = ("responses", "completions", "answers", "outputs", "generations", "candidates")
 SINGLE = ("completion", "response", "answer", "output")
@@ -34,6 +43,7 @@ STEMS = "answer|response|completion|output|reply|generation|candidate"
 SIDE = re.compile(rf"({STEMS})(?:_|(?!s))([a-z]|\d{{1,2}})")  # but no plural, as “answers” is
 WINNER = re.compile(rf"(?:(?:{STEMS}|conversation|model|assistant)[_ ]?)?([a-z]|\d{{1,2}})")
 TALKS = ("conversation_a", "conversation_b")
+JUDGED = ("ranks", "winner", "rating", "label")  # an answer of which they speak may be empty
 FACTS = ("models", "scores", "ratings", "generation_models")  # of each answer of a list
 TIES = {
     "tie",
@@ -55,6 +65,7 @@ EQUAL = "decisions between two equal answers, which say nothing"
 UNKNOWN = "winners that name neither answer: "  # and what they are
 LONGEST_WINNER = 20  # characters that are told
 WHOLE = "answers of “Human:” and “Assistant:” that do not begin with their prompt, kept as they are"
+Answers = list[ImportedAnswer | None]  # None: an answer that is missing, or bad
 MOST_ANSWERS = 1000  # of one row
 MOST_RANKED = 100  # answers of one ranking
 MOST_RANK = 10_000
@@ -66,7 +77,7 @@ def fits(row: object) -> bool:
         return False
     if all(isinstance(row.get(name), list) for name in TALKS):
         return True
-    answered = _columns(row) or _list(row) or _text_list(row) or _ends_answered(row)
+    answered = _columns(row) or _list(row) or _text_list(row) or talk_of(row)
     return bool(prompts.asking(row)) and bool(answered)
 
 
@@ -74,22 +85,55 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     """Add a prompt with its answers; the columns that were used."""
     if not fits(row):
         raise BadRow(f"no prompt with answers in it; its columns: {prompts.named(row)}")
+    found.blank = found.blank or any(row.get(name) is not None for name in JUDGED)
     if all(isinstance(row.get(name), list) for name in TALKS):
         return _read_talks(row, found)
     row = _listed(row)
+    if not _columns(row) and not _list(row):
+        return _read_talk(row, found)
     turns, used = prompts.turns_of(row, found)
-    if _ends_answered(row) and not _columns(row) and not _list(row):
-        answers = [ImportedAnswer(content_key(turns[-1].content), turns[-1].content)]
-        turns = turns[:-1]
-    else:
-        answers = []
-        for what, item, about in _items(row, used):
-            _add(answers, item, turns, what, found, about)
+    answers: Answers = []
+    for what, item, about in _items(row, used):
+        _add(answers, item, turns, what, found, about)
     sides = [] if _list(row) else _columns(row)
     pairs = _ranked(row, answers, used, found) or _won(row, answers, sides, used, found)
     there = tuple(answer for answer in answers if answer is not None)
     found.prompts.append(ImportedPrompt(asked(turns), there, pairs))
     return used
+
+
+def _read_talk(row: Columns, found: Found) -> set[str]:
+    """One whole conversation, which ends with the answer."""
+    name, asking = talk_of(row), prompts.asking(row)
+    turns, text = answered_of(row[name], "a message", found)
+    used = {name, asking}
+    turns = prompts.with_system(row, turns, used)
+    found.prompts.append(ImportedPrompt(asked(turns), (ImportedAnswer(content_key(text), text),)))
+    return used
+
+
+def talk_of(row: Columns) -> str:
+    """The column of a whole conversation that ends with the answer; nothing where there is none.
+
+    A `prompt` beside it must be one of its turns, or its beginning.
+    """
+    name = next((name for name in prompts.TALKS if _ends_answered(row.get(name))), "")
+    asking = prompts.asking(row)
+    if not name or asking in prompts.TALKS:
+        return name if name == asking else ""
+    with suppress(BadRow):
+        turns, _ = prompts.turns_of({asking: row[asking]}, Found())
+        before = answered_of(row[name], name, Found(blank=True))[0]
+        if same(turns, before[: len(turns)]) or any(same(turns, [turn]) for turn in before):
+            return name
+    return ""
+
+
+def _ends_answered(turns: object) -> bool:
+    """Whether the last of several messages is the assistant's."""
+    last = turns[-1] if isinstance(turns, list) and len(turns) > 1 else None
+    speaker = last.get("role", last.get("from")) if isinstance(last, dict) else None
+    return isinstance(speaker, str) and ROLES.get(speaker) == "assistant"
 
 
 def _columns(row: Columns) -> list[str]:
@@ -126,18 +170,11 @@ def _listed(row: Columns) -> Columns:
     with suppress(ValueError, RecursionError):
         if isinstance(value := json.loads(row[name]), list):
             return {**row, name: value}
-    if _columns(row) or _ends_answered(row):
+    if _columns(row) or talk_of(row):
         return row
     if row[name].lstrip()[:1] == "[" and is_repr(row[name]):
         raise BadRow(f"“{name}” is not a list but Python's way of writing one: use json.dumps")
     raise BadRow(f"“{name}” is not a list: write it as JSON, or give each answer a column")
-
-
-def _ends_answered(row: Columns) -> bool:
-    """Whether its messages end with the answer."""
-    turns = row.get("messages") if prompts.asking(row) == "messages" else None
-    last = turns[-1] if isinstance(turns, list) and len(turns) > 1 else None
-    return isinstance(last, dict) and last.get("role") == "assistant"
 
 
 def _items(row: Columns, used: set[str]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
@@ -160,7 +197,7 @@ def _items(row: Columns, used: set[str]) -> Iterator[tuple[str, Any, dict[str, A
 def _beside(row: Columns, column: str, used: set[str]) -> dict[str, Any]:
     """What the columns of the same side say: `model_a` of `answer_a`, `response_1_score`."""
     side = found.group(2) if (found := SIDE.fullmatch(column)) else ""
-    names = {}
+    names: dict[str, str] = {}
     for fact in ("model", "score", "rating"):
         spelled = [f"{fact}_{side}", f"{column}_{fact}", f"{fact}_{column}"] if side else [fact]
         names |= {name: fact for name in spelled if name in row}
@@ -169,7 +206,7 @@ def _beside(row: Columns, column: str, used: set[str]) -> dict[str, Any]:
 
 
 def _add(
-    answers: list[ImportedAnswer | None],
+    answers: Answers,
     item: object,
     turns: Turns,
     what: str,
@@ -202,35 +239,31 @@ def answer_of(
     if isinstance(item, dict | list):
         text = last_of(item if isinstance(item, list) else [item], turns, what, found)
     else:
-        text = _after(text_of(item, what), turns, found)
+        text = _after(text_of(item, what, blank=found.blank), what, turns, found)
     return ImportedAnswer(content_key(text), text, about=kept(facts, what, found))
 
 
-def _after(text: str, turns: Turns, found: Found) -> str:
+def _after(text: str, what: str, turns: Turns, found: Found) -> str:
     """The last turn of a transcript that begins with the prompt; any other text as it is."""
-    heard = Found()
-    try:
-        talk = transcript_of(text, "a turn", heard)
-    except BadRow:
-        return text
-    if not talk:
-        return text
-    *before, last = talk
-    if last.role != "assistant" or not before or tuple(before) != turns[-len(before) :]:
-        found.notes[WHOLE] += 1
-        return text
-    found.notes.update(heard.notes)
-    return last.content
+    heard = Found(trimmed=found.trimmed, blank=found.blank)
+    talk: tuple[Turns, str] | None = (), ""
+    with suppress(BadRow):
+        talk = answered_transcript(text, what, heard)
+    if talk and talk[0] and same(talk[0], turns[-len(talk[0]) :]):
+        found.notes.update(heard.notes)
+        return talk[1]
+    found.notes[WHOLE] += talk is not None
+    return plain(text, what, found, blank=found.blank)
 
 
 def last_of(messages: list[Any], turns: Turns, what: str, found: Found) -> str:
     """The assistant's turn after the prompt, whether or not the prompt comes again before it."""
-    *before, last = conversation_of(messages, what, found) or (said("system", "-"),)
-    if last.role != "assistant":
+    if not messages:
         raise BadRow(f"{what} does not end with the assistant's turn")
-    if before and tuple(before) != turns[-len(before) :]:
+    before, answer = answered_of(messages, what, found)
+    if before and not same(before, turns[-len(before) :]):
         raise BadRow(f"{what} begins with other turns than the prompt")
-    return last.content
+    return answer
 
 
 def kept(facts: Columns, what: str, found: Found) -> dict[str, Any]:
@@ -271,7 +304,7 @@ def rank_of(value: object) -> int:
 
 
 def _ranked(
-    row: Columns, answers: list[ImportedAnswer | None], used: set[str], found: Found
+    row: Columns, answers: Answers, used: set[str], found: Found
 ) -> tuple[ImportedPair, ...]:
     """The pairs that `ranks` beside a list of answers imply."""
     ranks = row.get("ranks") if _list(row) else None
@@ -304,7 +337,7 @@ def _own_ranks(row: Columns) -> list[Any]:
 
 def _won(
     row: Columns,
-    answers: list[ImportedAnswer | None],
+    answers: Answers,
     columns: Sequence[str],
     used: set[str],
     found: Found,
@@ -315,12 +348,13 @@ def _won(
         return ()
     used.add("winner")
     place = _place(winner, columns)
-    if place is None or None in answers:
+    there = [answer for answer in answers if answer is not None]
+    if place is None or len(there) < len(answers):
         told = str(row["winner"]).strip()[:LONGEST_WINNER]
         unknown = TIED if winner in TIES else UNKNOWN + told
         found.left_out[unknown if place is None else HALF] += 1
         return ()
-    better, worse = answers[place], answers[1 - place]
+    better, worse = there[place], there[1 - place]
     if better.key == worse.key:
         found.left_out[EQUAL] += 1
         return ()
@@ -346,7 +380,9 @@ def _place(winner: str, columns: Sequence[str]) -> int | None:
 
 
 def _key_of(found: re.Match[str] | None) -> str:
-    return found.group(found.lastindex).lstrip("0").rjust(2, "0") if found else "none"
+    if found is None or found.lastindex is None:
+        return "none"
+    return found.group(found.lastindex).lstrip("0").rjust(2, "0")
 
 
 def _read_talks(row: Columns, found: Found) -> set[str]:
@@ -356,7 +392,7 @@ def _read_talks(row: Columns, found: Found) -> set[str]:
     turns = asked(first[:-1])
     if turns != second[:-1]:
         raise BadRow("the two conversations part before their last turn")
-    answers: list[ImportedAnswer | None] = []
+    answers: Answers = []
     for name in TALKS:
         about = {"model": row.get(f"model_{name[-1]}")}
         used.update({f"model_{name[-1]}"} & row.keys())

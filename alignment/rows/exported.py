@@ -7,8 +7,7 @@ Consumer: another dashboard, or this one. Recognised by `prompt_key` and `left_w
 from typing import Any
 
 from alignment.records import prompt_key
-from webapp.datasets.imports.oasst import LONGEST_KEY
-from webapp.datasets.imports.rows import (
+from alignment.rows.found import (
     BadRow,
     Columns,
     Found,
@@ -19,7 +18,8 @@ from webapp.datasets.imports.rows import (
     Turns,
     content_key,
 )
-from webapp.datasets.imports.texts import asked, conversation_of, said, text_of
+from alignment.rows.oasst import LONGEST_KEY
+from alignment.rows.texts import asked, conversation_of, said, text_of
 
 COLUMNS = {
     "prompt", "chosen", "rejected", "prompt_key", "group", "strength", "annotator", "left_won"
@@ -29,6 +29,11 @@ COLUMNS = {
 def fits(row: object) -> bool:
     """Whether an export of ours wrote it."""
     return isinstance(row, dict) and row.keys() >= COLUMNS
+
+
+def knows(row: Columns) -> bool:
+    """Whether the key of such a row is its prompt's still; raises BadRow where there is no prompt."""
+    return bool(row["prompt_key"] == prompt_key(_turns(row["prompt"], Found())))
 
 
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds

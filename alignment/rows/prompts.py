@@ -1,17 +1,19 @@
 """Prompts, one a row: text, or a conversation that ends with the user's turn.
 
-Consumers: anything that writes prompts. Recognised by a column `prompt`, `messages`, `instruction` or
-`question`, or by rows that are text or lists of messages. Loses: every other column.
+Consumers: anything that writes prompts. Recognised by a column of ASKING, or by rows that are text or
+lists of messages. Loses: every other column.
 """
 
 from typing import Any
 
-from webapp.datasets.imports.rows import BadRow, Columns, Found, ImportedPrompt, Turns
-from webapp.datasets.imports.texts import asked, conversation_of, said, text_of
+from alignment.rows.found import BadRow, Columns, Found, ImportedPrompt, Turns
+from alignment.rows.texts import asked, conversation_of, plain, said, text_of
 
-ASKING = ("prompt", "messages", "instruction", "question")
+TALKS = ("messages", "conversations")
+ASKING = ("prompt", *TALKS, "instruction", "question", "query", "input")
+BESIDE = ("input", "context")  # what an instruction is about
 SYSTEM = ("system", "system_prompt")
-JOINED = "instructions with an “input”, joined by a blank line"
+JOINED = "instructions with an “input” or a “context”, joined by a blank line"
 
 
 def fits(row: object) -> bool:
@@ -42,16 +44,25 @@ def turns_of(row: Columns, found: Found) -> tuple[Turns, set[str]]:
         raise BadRow(f"no “prompt” or “messages” in it; its columns: {named(row)}")
     turns = conversation_of(row[name], "a message", found)
     used = {name}
-    if name == "instruction" and turns and isinstance(row.get("input"), str):
-        used.add("input")
-        if row["input"].strip():
-            found.notes[JOINED] += 1
-            more = text_of(row["input"], "“input”")
-            turns = (*turns[:-1], said("user", f"{turns[-1].content}\n\n{more}"))
-    return _with_system(row, turns, used), used
+    if name == "instruction" and turns:
+        turns = _with_more(row, turns, used, found)
+    return with_system(row, turns, used), used
 
 
-def _with_system(row: Columns, turns: Turns, used: set[str]) -> Turns:
+def _with_more(row: Columns, turns: Turns, used: set[str], found: Found) -> Turns:
+    """An instruction with the text that it is about."""
+    for name in BESIDE:
+        if isinstance(row.get(name), str):
+            used.add(name)
+            if row[name].strip():
+                found.notes[JOINED] += 1
+                more = plain(row[name], f"“{name}”", found)
+                turns = (*turns[:-1], said("user", f"{turns[-1].content}\n\n{more}"))
+    return turns
+
+
+def with_system(row: Columns, turns: Turns, used: set[str]) -> Turns:
+    """The turns after what a column of the system's says, where they have no such turn themselves."""
     name = next((name for name in SYSTEM if isinstance(row.get(name), str)), None)
     if name is None or any(turn.role == "system" for turn in turns):
         return turns

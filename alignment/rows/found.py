@@ -67,6 +67,8 @@ class Found:
     left_out: Counter[str] = field(default_factory=Counter)  # readable parts that are not taken
     notes: Counter[str] = field(default_factory=Counter)  # how something was understood
     unused: Counter[str] = field(default_factory=Counter)  # columns nothing is made of
+    trimmed: bool = False  # whether plain texts are wished without the spaces around them
+    blank: bool = False  # whether an answer may be empty, since somebody said something of it
 
 
 def content_key(text: str) -> str:

@@ -1,0 +1,159 @@
+"""Preferences: `chosen` and `rejected`, their prompt apart or at the start of both.
+
+Consumers: TRL's preference sets, HH-RLHF (`Human:` and `Assistant:` in one text), UltraFeedback
+binarized (lists of messages), Argilla's (`chosen_response`), ShareGPT's (`conversations`). Recognised by
+the two columns, whatever stands beside them. Loses: columns it names.
+
+An answer may be empty: that somebody liked it better or worse than another is a fact.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from alignment.rows import answers, prompts
+from alignment.rows.found import (
+    BadRow,
+    Columns,
+    Found,
+    ImportedAnswer,
+    ImportedPair,
+    ImportedPrompt,
+    Turns,
+    content_key,
+)
+from alignment.rows.texts import (
+    answered_of,
+    answered_transcript,
+    asked,
+    plain,
+    said,
+    same,
+)
+
+SIDES = ("chosen", "rejected")
+NAMED = (SIDES, ("chosen_response", "rejected_response"))
+COMMON = "prompts are what “chosen” and “rejected” both begin with"
+SAME = "pairs of two equal answers, which say nothing"
+REPEATED = "preferences of which both sides begin with the words of their prompt, kept as they are"
+FACTS = ("model", "score", "rating")
+Talk = tuple[Turns, str]  # what was said before an answer, and the answer
+
+
+def fits(row: object) -> bool:
+    """Whether it holds a better and a worse answer."""
+    return bool(sides_of(row))
+
+
+def sides_of(row: object) -> tuple[str, ...]:
+    """The columns of the better and the worse answer; nothing where a row has none."""
+    there = row if isinstance(row, dict) else {}
+    known = (names for names in NAMED if all(there.get(name) is not None for name in names))
+    return next(known, ())
+
+
+def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
+    """Add a prompt with two answers and which was preferred; the columns that were used."""
+    if not fits(row):
+        raise BadRow(f"no “chosen” and “rejected” in it; its columns: {prompts.named(row)}")
+    found.blank = True
+    names = sides_of(row)
+    if _stands_apart(row, names):
+        turns, used = prompts.turns_of(row, found)
+        turns, texts = _answers_to(turns, row, names, found)
+    else:  # “messages” repeats the chosen side
+        turns, texts, used = *_apart([row[name] for name in names], found), set()
+        turns = prompts.with_system(row, turns, used)
+    both = tuple(
+        ImportedAnswer(content_key(text), text, about=_beside(row, name, used, found))
+        for name, text in zip(SIDES, texts, strict=True)
+    )
+    pairs: tuple[ImportedPair, ...] = (ImportedPair(both[0].key, both[1].key),)
+    if both[0].key == both[1].key:
+        found.left_out[SAME] += 1
+        both, pairs = both[:1], ()
+    found.prompts.append(ImportedPrompt(asked(turns), both, pairs))
+    return used | set(names)
+
+
+def _stands_apart(row: Columns, names: Sequence[str]) -> bool:
+    """Whether a column of its own holds the prompt."""
+    asking = prompts.asking(row)
+    if asking == "conversations":  # as “messages”, where the sides are whole conversations
+        return not any(isinstance(row[name], list) and len(row[name]) > 1 for name in names)
+    return asking not in ("", "messages")
+
+
+def _answers_to(
+    turns: Turns, row: Columns, names: Sequence[str], found: Found
+) -> tuple[Turns, list[str]]:
+    """The two answers to a prompt that stands apart; whole conversations may say more of it."""
+    before, other = (_before(row[name], name) for name in names)
+    size = len(turns)
+    whole = before and before == other
+    if whole and (same(turns, before[-size:]) or same(turns, before[:size])):
+        turns = before
+    texts = [answers.answer_of(row[name], turns, name, found).text for name in names]
+    found.notes[REPEATED] += all(text.startswith(turns[-1].content) for text in texts)
+    return turns, texts
+
+
+def _before(side: object, name: str) -> Turns:
+    """What a whole conversation says before its answer; nothing where it is none."""
+    heard = Found(blank=True)
+    with suppress(BadRow):
+        if isinstance(side, list) and side:
+            return answered_of(side, name, heard)[0]
+        if isinstance(side, str) and (talk := answered_transcript(side, name, heard)):
+            return talk[0]
+    return ()
+
+
+def _apart(sides: Sequence[Any], found: Found) -> tuple[Turns, list[str]]:
+    """The prompt that both sides begin with, and what follows it."""
+    if all(isinstance(side, list) and side for side in sides):
+        return _last_turns(*(answered_of(s, n, found) for s, n in zip(sides, SIDES, strict=True)))
+    if not all(isinstance(side, str) for side in sides):
+        raise BadRow("“chosen” and “rejected” are not both texts, and not both lists of messages")
+    heard = Found(trimmed=found.trimmed, blank=True)
+    one, other = (answered_transcript(s, n, heard) for s, n in zip(sides, SIDES, strict=True))
+    if one is None or other is None:
+        return _common(sides[0], sides[1], found)
+    found.notes.update(heard.notes)
+    return _last_turns(one, other)
+
+
+def _common(chosen: str, rejected: str, found: Found) -> tuple[Turns, list[str]]:
+    """The words that two texts share are the prompt."""
+    length = shared(chosen, rejected)
+    found.notes[COMMON] += 1
+    begin = plain(chosen[:length], "the beginning that both sides share", found)
+    sides = zip((chosen, rejected), SIDES, strict=True)
+    return (said("user", begin),), [plain(s[length:], n, found, blank=True) for s, n in sides]
+
+
+def shared(chosen: str, rejected: str) -> int:
+    """How many characters both texts begin with, in whole words; raises BadRow where it is none."""
+    pairs = enumerate(zip(chosen, rejected, strict=False))
+    length = next((at for at, (a, b) in pairs if a != b), min(len(chosen), len(rejected)))
+    length = max(chosen.rfind(space, 0, length) for space in " \n\t") + 1
+    if not chosen[:length].strip():
+        raise BadRow("there is no “prompt”, and “chosen” and “rejected” begin differently")
+    return length
+
+
+def _last_turns(chosen: Talk, rejected: Talk) -> tuple[Turns, list[str]]:
+    if not chosen[0] or chosen[0] != rejected[0]:
+        raise BadRow("“chosen” and “rejected” part before their last turn")
+    return chosen[0], [chosen[1], rejected[1]]
+
+
+def _beside(row: Columns, side: str, used: set[str], found: Found) -> dict[str, Any]:
+    """What other columns say of one side: `chosen_model`, `score_chosen`, `rejected-rating`."""
+    facts = {}
+    for fact in FACTS:
+        for name in (f"{side}_{fact}", f"{fact}_{side}", f"{side}-{fact}"):
+            if row.get(name) is not None:
+                used.add(name)
+                facts[fact] = row[name]
+    return answers.kept(facts, side, found)

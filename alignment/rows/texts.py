@@ -1,0 +1,192 @@
+"""Texts and conversations as a file holds them: kept byte for byte, or refused by name."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from alignment.records import Message
+from alignment.rows.found import BadRow, Found, Turns
+
+Role = Literal["system", "user", "assistant"]
+ROLES: Mapping[str, Role] = {
+    "system": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+}
+TOOLS = ("tool", "function", "function_call", "observation", "ipython")  # roles
+CALLS = ("tool_calls", "function_call")  # what a message may hold beside its text, or instead
+SPOKEN = ("role", "from"), ("content", "value")  # two ways to write a turn
+LONGEST_TEXT = 1_000_000  # characters
+LONGEST_NAME = 40  # characters of a role or a type that are told
+LINES = r"\r?\n\r?\n"
+TRANSCRIPT = re.compile(rf"{LINES}(Human|Assistant):")
+BARE = re.compile(rf"\A\s*(?=Human:.*?{LINES}Assistant:)", re.DOTALL)  # nothing before a first name
+EMPTY_SYSTEM = "empty system messages, which say nothing"
+AS_TURNS = "texts of “Human:” and “Assistant:” are read as conversations"
+GOES_ON = "turns of one speaker after the other in a transcript, joined by a blank line"
+PARTS = "messages of several parts of text, joined as they are"
+
+
+def text_of(value: object, what: str, *, blank: bool = False) -> str:
+    """The very text, if a database can hold it and, unless `blank`, something in it can be seen."""
+    if not isinstance(value, str):
+        raise BadRow(f"{what} is not text")
+    if len(value) > LONGEST_TEXT:
+        raise BadRow(f"{what} is longer than {LONGEST_TEXT:,} characters")
+    if "\x00" in value:
+        raise BadRow(f"{what} contains a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadRow(f"{what} contains half a character (a lone surrogate)") from error
+    if not blank and not value.strip():
+        raise BadRow(f"{what} is empty")
+    return value
+
+
+def plain(value: object, what: str, found: Found, *, blank: bool = False) -> str:
+    """A text that is no message: without the spaces around it, where the reader asks for that."""
+    text = text_of(value, what, blank=blank)
+    return text.strip() if found.trimmed else text
+
+
+def conversation_of(value: object, what: str, found: Found) -> Turns:
+    """A conversation: text is the user's turn, or a transcript that names who speaks."""
+    if isinstance(value, str):
+        return transcript_of(value, what, found) or (said("user", plain(value, what, found)),)
+    if not isinstance(value, list) or not value:
+        raise BadRow(f"{what} is not a string, and not a list of messages")
+    turns = (turn_of(turn, what, found) for turn in value)
+    return tuple(turn for turn in turns if turn is not None)
+
+
+def turn_of(turn: Any, what: str, found: Found) -> Message | None:  # noqa: ANN401
+    """One message; None for a system message without words."""
+    role, words = _spoken(turn, what, found)
+    if role == "system" and isinstance(words, str) and not words.strip():
+        found.left_out[EMPTY_SYSTEM] += 1
+        return None
+    return said(role, text_of(words, "a message"))
+
+
+def answered_of(value: Sequence[Any], what: str, found: Found) -> tuple[Turns, str]:
+    """What comes before the answer of a list of messages, and the answer, which may be empty."""
+    *before, last = value
+    role, words = _spoken(last, what, found)
+    if role != "assistant":
+        raise BadRow(f"{what} does not end with the assistant's turn")
+    turns = conversation_of(before, what, found) if before else ()
+    return turns, text_of(words, "a message", blank=found.blank)
+
+
+def _spoken(turn: Any, what: str, found: Found) -> tuple[Role, object]:  # noqa: ANN401
+    """Who speaks, and the words."""
+    if not isinstance(turn, dict):
+        raise BadRow("a message is not an object with role and content")
+    role, content = (next((n for n in names if n in turn), names[0]) for names in SPOKEN)
+    speaker = turn.get(role)
+    if any(turn.get(name) for name in CALLS):
+        raise BadRow("a message calls a tool, and conversations with tools cannot be learned from")
+    if speaker in TOOLS:
+        raise BadRow(
+            f"a message is a tool's (role “{speaker}”), and conversations with tools cannot be learned from"
+        )
+    if not isinstance(speaker, str) or speaker not in ROLES:
+        raise BadRow(f"a message's role is not system, user or assistant{_named(speaker)}")
+    rest = {name for name in turn.keys() - {role, content} if turn[name] is not None}
+    found.unused.update(f"{what}[].{name}" for name in rest)
+    words = turn.get(content)
+    return ROLES[speaker], _joined(words, found) if isinstance(words, list) else words
+
+
+def _joined(parts: Sequence[Any], found: Found) -> str:
+    """The text of a message that is written in parts; raises BadRow for a part that is none."""
+    texts = []
+    for part in parts:
+        kind = part.get("type", "text") if isinstance(part, dict) else None
+        if kind != "text":
+            raise BadRow(f"a message has a part that is not text{_named(kind)}")
+        texts.append(text_of(part.get("text"), "a part of a message", blank=True))
+    found.notes[PARTS] += len(texts) > 1
+    return "".join(texts)
+
+
+def _named(value: object) -> str:
+    """What something is called, for the end of a sentence."""
+    return f", but “{value[:LONGEST_NAME]}”" if isinstance(value, str) else ""
+
+
+def said(role: Role, text: str) -> Message:
+    """A turn."""
+    return Message(role=role, content=text)
+
+
+def asked(turns: Sequence[Message]) -> Turns:
+    """The turns, if they end with the user's."""
+    if not turns or turns[-1].role != "user":
+        raise BadRow("the last message is not the user's")
+    return tuple(turns)
+
+
+def same(one: Sequence[Message], other: Sequence[Message]) -> bool:
+    """Whether two conversations are one, but for the spaces around their turns."""
+    words = ([(turn.role, turn.content.strip()) for turn in turns] for turns in (one, other))
+    return next(words) == next(words)
+
+
+def transcript_of(text: str, what: str, found: Found) -> Turns | None:
+    """The turns of a text in which “Human:” and “Assistant:” speak in turn; None if it is no such text.
+
+    An “Assistant:” at its end, after which the answer would come, is no turn.
+    """
+    talk = _heard(text, found)
+    if talk is None:
+        return None
+    if talk[-1][0] == "assistant" and not talk[-1][1].strip():
+        talk = talk[:-1]
+    return _turns(talk, what, found)
+
+
+def answered_transcript(text: str, what: str, found: Found) -> tuple[Turns, str] | None:
+    """What comes before the last “Assistant:” of a transcript, and the answer; None if it is none.
+
+    Raises BadRow where somebody else has the last word.
+    """
+    talk = _heard(text, found)
+    if talk is None:
+        return None
+    if talk[-1][0] != "assistant":
+        raise BadRow(f"{what} does not end with the assistant's turn")
+    turns = _turns(talk[:-1], what, found)
+    return turns, plain(_said(talk[-1][1]), what, found, blank=found.blank)
+
+
+def _heard(text: str, found: Found) -> list[tuple[Role, str]] | None:
+    """Who says what in a transcript, one speaker after the other; None if it is no such text."""
+    text = BARE.sub("\n\n", text, count=1)
+    parts = TRANSCRIPT.split(text)
+    if parts[0].strip() or parts[1:2] != ["Human"]:
+        return None
+    talk: list[tuple[Role, str]] = []
+    for speaker, words in zip(parts[1::2], parts[2::2], strict=True):
+        role: Role = "user" if speaker == "Human" else "assistant"
+        if talk and talk[-1][0] == role:
+            talk[-1] = (role, f"{talk[-1][1]}\n\n{_said(words)}")
+            found.notes[GOES_ON] += 1
+        else:
+            talk.append((role, words))
+    return talk
+
+
+def _turns(talk: Sequence[tuple[Role, str]], what: str, found: Found) -> Turns:
+    turns = tuple(said(role, plain(_said(words), what, found)) for role, words in talk)
+    found.notes[AS_TURNS] += 1
+    return turns
+
+
+def _said(words: str) -> str:
+    """Words without the one space that stands between a name and what it says."""
+    return words.removeprefix(" ")

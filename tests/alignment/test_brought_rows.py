@@ -1,0 +1,354 @@
+"""Rows as their data sets' documentation shows them, on the command line's reader and on the web app's."""
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from alignment import trl_rows
+from alignment.errors import DataError
+from alignment.records import prompt_key
+from alignment.rows.json_lines import Row
+from alignment.trl_rows import Told
+from webapp.datasets.exports import conversational, plain
+from webapp.datasets.imports.reading import read_rows
+
+ASK, YES, NO = "Why is the sky blue?", "Because light scatters.", "No idea."
+HI = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Two\n\nlines?\n\nAssistant:"
+TURNS = [("user", "Hi"), ("assistant", "Hello."), ("user", "Two\n\nlines?")]
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def assistant(text):
+    return {"role": "assistant", "content": text}
+
+
+def parts(*texts):
+    return [{"type": "text", "text": text} for text in texts]
+
+
+ULTRAFEEDBACK = {
+    "prompt": ASK,
+    "prompt_id": "f0e37e9f7800261167ce91143f98f511f768847236f133f2d0aed60b444ebe57",
+    "chosen": [user(ASK), assistant(YES)],
+    "rejected": [user(ASK), assistant(NO)],
+    "messages": [user(ASK), assistant(YES)],
+    "score_chosen": 8.5,
+    "score_rejected": 2.0,
+}
+SHAREGPT = [{"from": "human", "value": ASK}]
+PAIRS = {
+    "ultrafeedback_binarized": ULTRAFEEDBACK,
+    "its prompt with another end": ULTRAFEEDBACK | {"prompt": f"{ASK}\n"},
+    "trl, prompt apart": {"prompt": [user(ASK)], "chosen": [assistant(YES)], "rejected": [assistant(NO)]},
+    "trl, prompt within": {"chosen": [user(ASK), assistant(YES)], "rejected": [user(ASK), assistant(NO)]},
+    "parts": {
+        "prompt": [{"role": "user", "content": parts("Why is ", "the sky blue?")}],
+        "chosen": [{"role": "assistant", "content": parts(YES)}],
+        "rejected": [{"role": "assistant", "content": parts(NO)}],
+    },
+    "nulls of Arrow": {
+        "prompt": [user(ASK) | {"tool_calls": None}],
+        "chosen": [assistant(YES) | {"tool_calls": None}],
+        "rejected": [assistant(NO) | {"tool_calls": []}],
+    },
+    "argilla, two ratings": {
+        "input": ASK, "chosen": YES, "rejected": NO, "rating": [9.0, 7.0], "order": ["a", "b"],
+    },
+    "a rating and a label": {"prompt": ASK, "chosen": YES, "rejected": NO, "rating": 4, "label": True},
+    "argilla, responses": {
+        "instruction": ASK, "chosen_response": YES, "rejected_response": NO, "chosen_rating": 5,
+    },
+    "orca": {"question": ASK, "chosen": YES, "rejected": NO},
+    "query": {"query": ASK, "chosen": YES, "rejected": NO},
+    "sharegpt": {
+        "conversations": SHAREGPT,
+        "chosen": {"from": "gpt", "value": YES},
+        "rejected": {"from": "gpt", "value": NO},
+    },
+    "hh, one turn": {
+        "chosen": f"\n\nHuman: {ASK}\n\nAssistant: {YES}",
+        "rejected": f"\n\nHuman: {ASK}\n\nAssistant: {NO}",
+    },
+    "hh, stripped": {
+        "chosen": f"Human: {ASK}\n\nAssistant: {YES}",
+        "rejected": f"Human: {ASK}\n\nAssistant: {NO}",
+    },
+    "hh, prompt apart": {
+        "prompt": f"\n\nHuman: {ASK}\n\nAssistant:", "response": YES, "chosen": f" {YES}", "rejected": f" {NO}",
+    },
+    "answers and a winner": {"question": ASK, "answer_a": NO, "answer_b": YES, "winner": "b"},
+    "two ranks": {"prompt": ASK, "completions": [NO, YES], "ranks": [1, 0]},
+}  # fmt: skip
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(reader, *rows, **settings):
+        path = tmp_path / "rows.jsonl"
+        path.write_text("\n".join(json.dumps(row) for row in rows))
+        told = Told(**settings)
+        return list(reader(path, told)), told
+
+    return read
+
+
+def in_the_web(row):
+    """The pairs of turns and texts that the web app's import finds in a row."""
+    reading = read_rows([Row("row 1", row)])
+    assert not reading.refusals
+    for prompt in reading.prompts.values():
+        texts = {answer.key: answer.text for answer in prompt.answers.values()}
+        for pair in [*prompt.pairs, *prompt.labels]:
+            yield prompt.messages, texts[pair.better], texts[pair.worse]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_documented_pair_is_one_whatever_stands_beside_it(read, name):
+    (pair,), _ = read(trl_rows.pairs, PAIRS[name])
+    assert [(turn.role, turn.content) for turn in pair.prompt.messages] == [("user", ASK)]
+    assert (pair.chosen, pair.rejected) == (YES, NO)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_documented_label_is_of_the_kind_that_its_answers_say(read, name):
+    (label,), _ = read(trl_rows.labels, PAIRS[name])
+    assert label.kind == ("ranking" if "ranks" in PAIRS[name] else "pair")
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_web_app_reads_a_pair_as_the_command_line_does(read, name):
+    ((turns, chosen, rejected),) = in_the_web(PAIRS[name])
+    (pair,), _ = read(trl_rows.pairs, PAIRS[name])
+    assert [turn.content.strip() for turn in turns] == [
+        turn.content for turn in pair.prompt.messages
+    ]
+    assert (chosen.strip(), rejected.strip()) == (pair.chosen, pair.rejected)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_what_a_documented_pair_asks_is_a_prompt(read, name):
+    (prompt,), told = read(trl_rows.prompts, PAIRS[name])
+    assert [(turn.role, turn.content) for turn in prompt.messages] == [("user", ASK)]
+    assert told.left_out
+
+
+DEMONSTRATIONS = {
+    "alpaca": {"instruction": "Why is the", "input": "sky blue?", "output": YES, "text": "Below …"},
+    "dolly": {"instruction": ASK, "context": "", "response": YES, "category": "open_qa"},
+    "orca": {"system_prompt": "", "question": ASK, "response": YES},
+    "metamath": {"query": ASK, "response": YES, "type": "x"},
+    "sharegpt": {"conversations": [*SHAREGPT, {"from": "gpt", "value": YES}]},
+    "no_robots": {"prompt": ASK, "prompt_id": "a", "messages": [user(ASK), assistant(YES)], "category": "QA"},
+    "ultrafeedback": ULTRAFEEDBACK,
+    "parts": {"messages": [user(parts(ASK)), assistant(parts(YES))]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEMONSTRATIONS)
+def test_a_documented_demonstration(read, name):
+    (record,), _ = read(trl_rows.demonstrations, DEMONSTRATIONS[name])
+    asked = record.prompt.text.replace("\n\n", " ")
+    assert (asked, record.completion) == (ASK, YES)
+
+
+def test_a_transcript_becomes_turns(read):
+    row = {"chosen": f"{HI} Yes, that.", "rejected": f"{HI} Yes, this."}
+    (pair,), told = read(trl_rows.pairs, row)
+    assert [(turn.role, turn.content) for turn in pair.prompt.messages] == TURNS
+    assert (pair.chosen, pair.rejected) == ("Yes, that.", "Yes, this.")  # never parted within
+    assert told.notes
+
+
+WORDS = st.lists(st.sampled_from(["yes", "no", "sky", "Human", "a:"]), min_size=1, max_size=4)
+LINES = st.lists(WORDS.map(" ".join), min_size=1, max_size=2).map("\n\n".join)
+
+
+@given(st.lists(st.tuples(LINES, LINES), max_size=2), LINES, LINES, LINES | st.just(""))
+def test_the_prompt_of_two_transcripts_ends_where_the_answers_begin(before, last, one, other):
+    talk = "".join(f"\n\nHuman: {asked}\n\nAssistant: {said}" for asked, said in before)
+    talk += f"\n\nHuman: {last}\n\nAssistant:"
+    row = {"chosen": f"{talk} {one} {one}", "rejected": f"{talk} {one} {other}".rstrip(" ")}
+    found = list(trl_rows.pairs_of(row, trl_rows.Found()))
+    if row["chosen"] == row["rejected"]:
+        return
+    (pair,) = found
+    assert pair.chosen == f"{one} {one}"
+    assert pair.rejected == f"{one} {other}".rstrip(" ")
+    turns = [text for both in before for text in both]
+    assert [turn.content for turn in pair.prompt.messages] == [*turns, last]
+
+
+@pytest.mark.parametrize("side", ["chosen", "rejected"])
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_answer_of_a_transcript_is_an_answer(read, side, empty):
+    row = {"chosen": f"{HI} Yes.", "rejected": f"{HI} No."} | {side: f"{HI}{empty}"}
+    (pair,), _ = read(trl_rows.pairs, row)
+    assert getattr(pair, side) == ""
+    assert len(pair.prompt.messages) == 3
+
+
+def test_a_speaker_who_goes_on_is_one_turn(read):
+    talk = "\n\nHuman: Hi\n\nHuman: you\n\nAssistant:"
+    (pair,), told = read(
+        trl_rows.pairs, {"chosen": f"{talk} A\n\nAssistant: B", "rejected": f"{talk} A"}
+    )
+    assert pair.prompt.text == "Hi\n\nyou"
+    assert (pair.chosen, pair.rejected) == ("A\n\nB", "A")
+    assert any("one speaker" in note for note in told.notes)
+
+
+NOT_READ = {
+    "an image": ({"prompt": [user([{"type": "image"}])], "chosen": "a", "rejected": "b"}, "“image”"),
+    "a tool": (
+        {"messages": [user("a"), {"role": "tool", "content": "1"}, assistant("b")]}, "role “tool”",
+    ),
+    "a call": (
+        {"messages": [user("a"), {"role": "assistant", "content": None, "tool_calls": [{}]}]},
+        "calls a tool",
+    ),
+    "a call with words": (
+        {"messages": [user("a"), assistant("b") | {"tool_calls": [{"name": "f"}]}]}, "calls a tool",
+    ),
+    "sides that part early": (
+        {"chosen": f"{HI} a\n\nHuman: x\n\nAssistant: y", "rejected": f"{HI} b"},
+        "part before their last turn",
+    ),
+    "a side that a person ends": (
+        {"chosen": f"{HI} a\n\nHuman: x", "rejected": f"{HI} b"}, "end with the assistant's turn",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_what_cannot_be_read_is_refused_for_its_true_reason_everywhere(read, name):
+    row, reason = NOT_READ[name]
+    reader = trl_rows.pairs if "chosen" in row else trl_rows.demonstrations
+    with pytest.raises(DataError, match=reason):
+        read(reader, row)
+    assert reason in read_rows([Row("row 1", row)]).refusals[0]
+    found, told = read(reader, PAIRS["orca"] | DEMONSTRATIONS["orca"], row, leave_out=True)
+    assert (len(found), told.rows, told.bad.total()) == (1, 2, 1)
+    assert any(reason in sentence for sentence in told.sentences("f", "rows"))
+
+
+def test_a_demonstration_without_a_word_is_left_out_and_counted(read):
+    found, told = read(
+        trl_rows.demonstrations,
+        {"prompt": ASK, "completion": " "},
+        {"prompt": ASK, "completion": YES},
+    )
+    assert len(found) == 1
+    assert told.left_out[trl_rows.SILENT] == 1
+
+
+@pytest.mark.parametrize(
+    ("reader", "row"),
+    [
+        (trl_rows.thumbs, {"prompt": ASK, "completion": "", "label": False}),
+        (trl_rows.labels, {"prompt": ASK, "completion": "", "rating": 1}),
+        (trl_rows.labels, {"prompt": ASK, "completions": ["", YES], "ranks": [1, 0]}),
+        (trl_rows.labels, {"prompt": ASK, "left": "", "right": [assistant("")]}),
+        (trl_rows.stored, {"prompt": ASK, "completion": [assistant("")]}),
+    ],
+)
+def test_an_empty_answer_that_somebody_judged_or_a_model_gave_is_an_answer(read, reader, row):
+    (record,), told = read(reader, row)
+    assert not told.left_out
+    assert "" in (
+        getattr(record, "completion", None),
+        getattr(record, "left", None),
+        *getattr(record, "completions", ()),
+    )
+
+
+def test_columns_that_nothing_is_made_of_are_told(read):
+    _, told = read(trl_rows.labels, PAIRS["a rating and a label"], ULTRAFEEDBACK)
+    assert set(told.unused) == {"rating", "label", "prompt_id", "messages"}
+
+
+NAMES = st.sampled_from(["id", "rating", "label", "source", "text", "meta", "Rating", "score"])
+EXTRA = st.dictionaries(NAMES, st.none() | st.booleans() | st.integers(1, 5) | st.text(max_size=3))
+
+
+@given(st.sampled_from(list(PAIRS)), EXTRA, st.randoms())
+def test_a_pair_stays_a_pair_among_other_columns_in_any_order(name, extra, rng):
+    row = list(({**extra, **PAIRS[name]}).items())
+    rng.shuffle(row)
+    (pair,) = trl_rows.pairs_of(dict(row), trl_rows.Found())
+    assert (pair.prompt.text, pair.chosen, pair.rejected) == (ASK, YES, NO)
+    if "ranks" not in PAIRS[name]:
+        (label,) = trl_rows.labels_of(dict(row), trl_rows.Found())
+        assert label.kind == "pair"
+
+
+SAYING = st.text(max_size=6).map(lambda text: text.replace("\0", "")) | st.sampled_from(
+    ["", " ", "a ", "a\r\n", "\u2028", "\n\nHuman: a", HI]
+)
+ASKING = SAYING.filter(str.strip)
+TALKS = st.lists(st.tuples(ASKING, ASKING), max_size=2)
+
+
+@given(TALKS, ASKING, SAYING, SAYING, st.booleans())
+def test_what_we_export_comes_back_as_it_was(before, last, chosen, rejected, lists):
+    turns = [t for q, a in before for t in (user(q), assistant(a))] + [user(last)]
+    if chosen == rejected or not (lists or len(turns) == 1):
+        return
+    prompt = trl_rows.PromptRecord(key="", messages=turns)
+    prompt = prompt.model_copy(update={"key": prompt_key(prompt.messages)})
+    facts = {"strength": 2, "annotator": "a1", "left_won": False, "group": ""}
+    pair = trl_rows.PairRecord(prompt=prompt, chosen=chosen, rejected=rejected, **facts)
+    row = (conversational if lists else plain)(pair)
+    assert list(trl_rows.pairs_of(row, trl_rows.Found())) == [pair]
+    assert list(in_the_web(row)) == [(prompt.messages, chosen, rejected)]
+
+
+LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just(HI)
+ANY = st.recursive(
+    LEAF,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "from", "value", "type", "text"]), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+COLUMNS = st.sampled_from(
+    [
+        "prompt",
+        "messages",
+        "conversations",
+        "chosen",
+        "rejected",
+        "completion",
+        "completions",
+        "ranks",
+        "rating",
+        "label",
+        "left",
+        "right",
+        "winner",
+        "answer_a",
+        "answer_b",
+        "levels",
+        "strength",
+        "truncated",
+        "input",
+        "results",
+    ]
+)
+READERS = ["prompts", "demonstrations", "pairs", "labels", "stored", "thumbs"]
+
+
+@given(st.sampled_from(READERS), st.dictionaries(COLUMNS, ANY, max_size=6) | ANY)
+def test_whatever_a_row_holds_it_is_read_or_refused_with_a_reason(reader, row):
+    with suppress(trl_rows.BadRow, ValidationError):
+        trl_rows._row(row, text=reader == "prompts")
+        list(getattr(trl_rows, f"{reader}_of")(row, trl_rows.Found()))
