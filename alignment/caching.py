@@ -1,11 +1,12 @@
 """Key-value caches with room from the start: nothing is copied when a token is read or a row ends."""
 
+import inspect
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from alignment.errors import ConfigError
 
@@ -43,10 +44,34 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers
         self.keys, self.values = self.keys[:rows], self.values[:rows]
 
 
-def repeat(cache: DynamicCache, rows: int, copies: int, room: int) -> None:
-    """Repeat each of the rows, and give room to the layers that attend to all that was read."""
+def check_cache(model: PreTrainedModel) -> None:
+    """Raise ConfigError where a model does not keep what it has read in a cache that it is given."""
+    if "past_key_values" not in inspect.signature(type(model).forward).parameters:
+        raise ConfigError(
+            "This kind of model keeps no keys and values, so it cannot be sampled from here; choose a transformer."
+        )
+
+
+def check_kept(cache: DynamicCache) -> None:
+    """Raise ConfigError where a model has read and kept of it nothing, or a part, in its cache.
+
+    Whatever it keeps in itself instead is not repeated or forgotten with the rows.
+    """
     if all(getattr(layer, "keys", None) is None for layer in cache.layers):
         raise ConfigError("This kind of model keeps no keys and values; choose a transformer.")
+    for layer in cache.layers:
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            states = (layer.is_conv_states_initialized, layer.is_recurrent_states_initialized)
+            if not any(any(state.values()) for state in states):
+                raise ConfigError(
+                    "This kind of model keeps some of what it has read in itself and not in its cache, so "
+                    "several completions of one prompt would share it; choose another kind."
+                )
+
+
+def repeat(cache: DynamicCache, rows: int, copies: int, room: int) -> None:
+    """Repeat each of the rows, and give room to the layers that attend to all that was read."""
+    check_kept(cache)
     order: Any = torch.arange(rows).repeat_interleave(copies)
     for number, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer:

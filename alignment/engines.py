@@ -14,11 +14,11 @@ from transformers.utils import GENERATION_CONFIG_NAME
 from alignment.config import GenerateConfig, RunSpec
 from alignment.conversations import named_ends, prompt_ids
 from alignment.errors import ConfigError
-from alignment.policies import Policy
 from alignment.records import CompletionRecord, PromptRecord
 from alignment.sampling import sample
 from alignment.servers import Server
 from alignment.texts import drawn_texts
+from alignment.trying import sampler as tried
 
 Draw = Callable[[Sequence[PromptRecord]], list[list[CompletionRecord]]]
 
@@ -35,7 +35,7 @@ def sampler(spec: RunSpec, folder: Path) -> Engine:
     """Our own: a key-value cache, the prompt read once for all its completions."""
     config, policy = (
         GenerateConfig.stored(spec.config),
-        Policy.load(policy_folder(spec, folder)),
+        tried(policy_folder(spec, folder), "policy"),
     )
     generator = torch.Generator().manual_seed(spec.seed)
 

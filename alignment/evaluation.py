@@ -52,6 +52,7 @@ from alignment.scoring import (
 )
 from alignment.targets import Target, Values, load_target, no_reward, parts, target_of
 from alignment.texts import drawn_texts
+from alignment.trying import sampler
 from alignment.utility import utility
 
 BATCH = 32  # prompts
@@ -202,11 +203,11 @@ def load_players(
             "prompts of the validation split, or evaluate without a judge."
         )
     judges: dict[str, Callable[[], Judge | None]] = {
-        "held_out_labels": lambda: label_judge(RewardModel.load(at["judge"])),
+        "held_out_labels": lambda: label_judge(RewardModel.load(at["judge"], "judge")),
         "utility": lambda: utility_judge,
         "none": lambda: None,
     }
-    reference, policy = Policy.load(at["reference"]), Policy.load(at["policy"])
+    reference, policy = (sampler(at[role], role) for role in ("reference", "policy"))
     policy.check_tokens(reference)
     known = load_target(at["policy"])
     aim, lambdas = known or (aim_of(config), [])

@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,6 +19,7 @@ from alignment.config import ImportConfig, RunSpec
 from alignment.errors import DataError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.folders import committed, size
+from alignment.loading import Use, check_description, is_masked, loaded, refusing
 from alignment.modelfiles import (
     Tensors,
     check_folder,
@@ -29,12 +31,9 @@ from alignment.modelfiles import (
 from alignment.policies import Policy, default_device
 from alignment.trying import (
     apply_template,
-    check_description,
     described,
     described_encoder,
-    is_masked,
-    load,
-    refusing,
+    drop_paths,
     try_out,
     try_reading,
 )
@@ -78,10 +77,15 @@ def add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) -> 
     if "base" in spec.inputs:
         raise DataError("These files are a whole model, not an adapter; choose no base model.")
     template = ImportConfig.stored(spec.config).template
-    check_description(incoming, tensors)
+    masked = is_masked(incoming)
+    use: Use = "backbone" if masked else "policy"
+    check_description(incoming, tensors, use)
+    drop_paths(incoming / "tokenizer_config.json")
     yield done(2)
     yield PhaseStarted(name="loading")
-    policy, masked = load(incoming), is_masked(incoming)
+    model, tokenizer = loaded(incoming, use)
+    placed: Any = model.to(default_device())  # type: ignore[arg-type]
+    policy = Policy(placed.eval(), tokenizer)
     if not masked:
         apply_template(policy.tokenizer, template)
     yield done(3)
@@ -113,7 +117,7 @@ def add_adapter(spec: RunSpec, folder: Path, incoming: Path) -> Progress:
         )
     yield done(2)
     yield PhaseStarted(name="merging")
-    base = Policy.load(folder / spec.inputs["base"])
+    base = Policy.load(folder / spec.inputs["base"], "base model")
     with refusing("The adapter cannot be merged"):
         policy = merged(base, incoming)
     yield done(3)

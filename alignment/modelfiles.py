@@ -41,6 +41,7 @@ class Tensors(NamedTuple):
     names: frozenset[str]
     elements: int
     dtypes: frozenset[str]
+    of_weights: frozenset[str]  # dtypes but for masks and counts, which are no weights
 
 
 def wanted(name: str) -> bool:
@@ -89,7 +90,8 @@ def check_folder(folder: Path) -> Tensors:
             raise DataError(f"{path.name} is no file of a model; leave it out.")
         if path.suffix == ".json":
             check_json(path)
-    _check_index(folder)
+    for index in folder.glob("*.index.json"):
+        shards_of(index)
     return tensors_of([folder / name for name in weights_of(path.name for path in files)])
 
 
@@ -130,7 +132,7 @@ def read_object(path: Path) -> dict[str, Any]:
 def tensors_of(files: list[Path]) -> Tensors:
     """The tensors of several safetensors files together; a name may come once."""
     names: set[str] = set()
-    elements, dtypes = 0, set()
+    elements, dtypes, of_weights = 0, set(), set()
     for path in files:
         for name, dtype, shape in header_of(path):
             if name in names:
@@ -138,7 +140,9 @@ def tensors_of(files: list[Path]) -> Tensors:
             names.add(name)
             elements += math.prod(shape)
             dtypes.add(dtype)
-    return Tensors(frozenset(names), elements, frozenset(dtypes))
+            if name.endswith("weight"):
+                of_weights.add(dtype)
+    return Tensors(frozenset(names), elements, frozenset(dtypes), frozenset(of_weights))
 
 
 def header_of(path: Path) -> list[tuple[str, str, tuple[int, ...]]]:
@@ -185,15 +189,16 @@ def _check_layout(path: Path, places: list[tuple[int, int]], size: int) -> None:
         )
 
 
-def _check_index(folder: Path) -> None:
-    """The index of a model in shards may name files of this folder only."""
-    for index in folder.glob("*.index.json"):
-        shards = read_object(index).get("weight_map", {})
-        if not isinstance(shards, dict):
-            raise DataError(f"{index.name} has no weight_map.")
-        for shard in set(map(str, shards.values())):
-            if not NAME.fullmatch(shard) or not (folder / shard).is_file():
-                raise DataError(f"{index.name} names “{printable(shard)}”, which is not here.")
+def shards_of(index: Path) -> list[str]:
+    """The files that an index names; raises DataError where one is not beside it."""
+    shards = read_object(index).get("weight_map", {})
+    if not isinstance(shards, dict):
+        raise DataError(f"{index.name} has no weight_map.")
+    names = sorted(set(map(str, shards.values())))
+    for shard in names:
+        if not NAME.fullmatch(shard) or not (index.parent / shard).is_file():
+            raise DataError(f"{index.name} names “{printable(shard)}”, which is not here.")
+    return names
 
 
 def _entries(document: object) -> Iterator[tuple[str, object]]:

@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.activations import NewGELUActivation
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment import conversations
 from alignment.distributed import world
-from alignment.errors import ConfigError, DataError
+from alignment.errors import ConfigError
+from alignment.loading import (
+    check_same_template,
+    check_same_tokens,
+    check_same_width,
+    open_model,
+)
 from alignment.records import Message
 from alignment.sharding import whole
 
@@ -25,25 +31,12 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
 
     @classmethod
-    def load(cls, folder: Path) -> "Policy":
-        """Read a model folder in fp32, safetensors only; raises DataError where it is not one."""
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-            )
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{folder} does not hold a model that can be loaded: {error}"
-            ) from error
+    def load(cls, folder: Path, role: str = "model") -> "Policy":
+        """Read a model folder in fp32, safetensors only; raises DataError naming it, its role and the cause."""
+        model, tokenizer = open_model(folder, "policy", role)
         fuse_activations(model)
-        return cls(model.to(default_device()).eval(), tokenizer)
+        placed: Any = model.to(default_device())  # type: ignore[arg-type]
+        return cls(placed.eval(), tokenizer)
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer in the Hugging Face layout; of several processes, the first does."""
@@ -89,20 +82,13 @@ class Policy:
 
     def check_tokens(self, reference: "Policy") -> None:
         """Raise ConfigError where the reference reads other tokens: then no ratio of the two means anything."""
-        if self.tokenizer.get_vocab() != reference.tokenizer.get_vocab():
-            raise ConfigError(
-                "The policy and the reference have different tokenizers; take the model that the policy was "
-                "trained from as the reference."
-            )
+        check_same_tokens(self.tokenizer, reference.tokenizer)
+        check_same_width(self.width, reference.width)
 
     def check_prompts(self, reference: "Policy") -> None:
         """Raise ConfigError where the reference does not read a conversation as the same tokens."""
         self.check_tokens(reference)
-        if self.tokenizer.chat_template != reference.tokenizer.chat_template:
-            raise ConfigError(
-                "The policy and the reference write prompts by different templates; take a model that was "
-                "fine-tuned with the policy's as the reference, or the policy itself."
-            )
+        check_same_template(self.tokenizer, reference.tokenizer)
         if set(self.ends) != set(reference.ends):
             raise ConfigError(
                 "The policy and the reference end an answer with different tokens "
@@ -114,6 +100,11 @@ class Policy:
     def names(self, ids: Sequence[int]) -> str:
         """Tokens as the tokenizer writes them."""
         return ", ".join(map(str, self.tokenizer.convert_ids_to_tokens(list(ids))))
+
+    @property
+    def width(self) -> int:
+        """How many outputs have a probability, with those that pad the vocabulary."""
+        return int(self.model.config.get_text_config().vocab_size)
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The conversation as the model reads it, up to where its answer begins."""

@@ -137,6 +137,29 @@ def _draw(
     return tokens, logps
 
 
+@torch.no_grad()
+def decoded_token_logps(model: PreTrainedModel, rollouts: Rollouts) -> Tensor:
+    """(n, length) log-probabilities of given completions by the sampler's way, 0 where masked.
+
+    Every prompt has as many rows; a row is forgotten once its completion has ended.
+    """
+    prompts = list(dict.fromkeys(rollouts.prompts))
+    limit, found = rollouts.tokens.shape[1], torch.zeros_like(rollouts.token_logps)
+    decoder = _Decoder(model, prompts, len(rollouts.prompts) // len(prompts), limit)
+    active = torch.arange(len(rollouts.prompts), device=found.device)
+    for step in range(limit):
+        tokens = rollouts.tokens[active, step]
+        logps = decoder.logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
+        found[active, step] = logps.to(found.dtype)
+        running = rollouts.mask[active, min(step + 1, limit - 1)].cpu()
+        if step + 1 == limit or not running.any():
+            break
+        kept = decoder.keep(running)
+        active = active[kept]
+        decoder.advance(tokens[kept])
+    return found.masked_fill(~rollouts.mask, 0.0)
+
+
 def parted(rollouts: Rollouts, compute: Callable[[Rollouts], Tensor]) -> Tensor:
     """What a function says of every row (n, ...), of which each process asks about its own."""
     if world().size == 1:

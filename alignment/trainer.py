@@ -68,7 +68,9 @@ def drive(spec: RunSpec, folder: Path) -> Iterator[Event]:
     """
     run = runner(spec.kind)
     from alignment.distributed import agreed  # noqa: PLC0415 - loads torch
+    from alignment.inputs import check_inputs  # noqa: PLC0415 - as above
 
+    check_inputs(spec, folder)
     with closing(run(spec, folder)) as events:
         event, step, saved, wish = next(events), 0, False, ""
         while True:

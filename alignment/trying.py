@@ -1,130 +1,50 @@
-"""Somebody's model, once it is here: whether its files make a model, and whether that can answer.
+"""Somebody's model, once it is loaded: whether it can answer, and means the same by every way of asking.
 
-What is loaded was checked before by `modelfiles`: no pickle, no code, no links.
+Loading has checked before that its files make a model.
 """
 
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-)
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment import memory
+from alignment.caching import check_cache
 from alignment.config.models import TemplateName
-from alignment.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
-from alignment.modelfiles import Tensors, printable, read_object
-from alignment.policies import Policy, default_device
-from alignment.records import Message
-from alignment.sampling import sample
+from alignment.errors import ConfigError, DataError
+from alignment.loading import is_sealed, naming, refusing
+from alignment.modelfiles import read_object
+from alignment.policies import Policy
+from alignment.records import Message, Receipts
+from alignment.sampling import Rollouts, decoded_token_logps, sample
+from alignment.scoring import completion_token_logps
 
-VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-DEEPEST = 512  # layers
 AHEAD = 1e-5  # of the largest logit: more than rounding
 UNLIMITED = 1_000_000_000  # tokens; tokenizers write 1e30 where a model has no limit
-FEWEST = 0.5  # share of the described weights that the files must hold; ties may halve nothing more
 TRIED = (Message(role="user", content="Hello"),)
+LENGTHS = ((1, 8), (5, 2), (8, 1))  # tokens of two completions of a prompt each: they end apart
+TOLERANCE = float(Receipts.model_fields["tolerance"].default)  # nats per token
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-UNREAD = "pooler."  # of encoders, which reward models read without it
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
 
 
-def check_description(folder: Path, tensors: Tensors) -> None:
-    """Whether config.json describes a causal or a masked language model that these files hold."""
-    config = read_object(folder / "config.json")
-    kind = str(config.get("model_type"))
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not is_masked(folder):
-        raise DataError(
-            f"config.json says “{printable(kind)}”, which is no causal and no masked language model "
-            "known here."
-        )
-    if config.get("quantization_config"):
-        raise DataError("config.json says the weights are quantised; add the full-precision model.")
-    if not any((folder / name).is_file() for name in VOCABULARIES):
-        raise DataError(f"There is no tokenizer: none of {', '.join(VOCABULARIES)}.")
-    if not tensors.elements:
-        raise DataError("There is no model.safetensors, nor shards of it.")
-    _drop_paths(folder / "tokenizer_config.json")
-    with refusing("config.json cannot be understood"):
-        parameters = described_parameters(folder)
-    if tensors.elements < FEWEST * parameters:
-        raise DataError(
-            f"config.json describes {parameters:,} weights; the files hold {tensors.elements:,}."
-        )
-    refuse_too_large(parameters)
+def sampler(folder: Path, role: str = "model") -> Policy:
+    """A policy that will be sampled from; raises DataError where sampler and scorer would not agree.
 
-
-def is_masked(folder: Path) -> bool:
-    """Whether config.json describes an encoder such as BERT: it reads both ways and cannot write."""
-    config = read_object(folder / "config.json")
-    writes = config.get("is_decoder") or config.get("is_encoder_decoder")
-    return config.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not writes
-
-
-def auto_class(folder: Path) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
-    """What loads the model: with its head where it writes, without where it only reads."""
-    return AutoModel if is_masked(folder) else AutoModelForCausalLM
-
-
-def described_parameters(folder: Path) -> int:
-    """How many weights config.json describes, without making them."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
-    if layers > DEEPEST:
-        raise DataError(f"config.json describes {layers:,} layers.")
-    with torch.device("meta"):
-        model = auto_class(folder).from_config(config, trust_remote_code=False)
-    return int(model.num_parameters())
-
-
-def refuse_too_large(parameters: int) -> None:
-    """Say before loading what the machine would only answer with an end."""
-    needed = memory.FLOAT * parameters
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there:
-        raise OutOfMemoryError(
-            f"The weights alone take {needed / 1e9:.0f} GB in fp32, and this machine has "
-            f"{there / 1e9:.0f} GB of memory."
-        )
-
-
-def load(folder: Path) -> Policy:
-    """Model and tokenizer of checked files; raises DataError for what does not fit together."""
-    with refusing("The tokenizer cannot be loaded"):
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    with refusing("The model cannot be loaded"):
-        model, info = auto_class(folder).from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    if missing := sorted(key for key in info["missing_keys"] if not key.startswith(UNREAD)):
-        raise DataError(
-            f"The files lack {len(missing)} of the model's weights, “{printable(missing[0])}” first."
-        )
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise DataError(
-            f"The tokenizer has {len(tokenizer):,} tokens and the model knows {rows:,}; they do not "
-            "belong together."
-        )
-    return Policy(model.to(default_device()).eval(), tokenizer)
+    One that a run of ours committed was tried before.
+    """
+    policy = Policy.load(folder, role)
+    with naming(folder, role):
+        check_cache(policy.model)
+        if not is_sealed(folder):
+            try_contract(policy)
+    return policy
 
 
 def apply_template(tokenizer: PreTrainedTokenizerBase, template: TemplateName) -> None:
@@ -144,22 +64,64 @@ def apply_template(tokenizer: PreTrainedTokenizerBase, template: TemplateName) -
 
 
 def try_out(policy: Policy) -> None:
-    """Let the model answer once; raises DataError where it cannot."""
-    prompt = policy.prompt_ids(TRIED)
+    """Let the model answer, and check what it is said to have answered; raises DataError."""
+    check_cache(policy.model)
     with refusing("The model cannot answer a prompt"):
         rollouts = sample(
             policy,
-            [prompt],
+            [policy.prompt_ids(TRIED)],
             completions=2,
             max_new_tokens=4,
             generator=torch.Generator().manual_seed(0),
         )
     if not rollouts.token_logps.isfinite().all():
         raise DataError("The model answers with what is not a number; its weights are damaged.")
-    if looks_ahead(policy, prompt):
+    try_contract(policy)
+
+
+@torch.no_grad()
+def try_contract(policy: Policy) -> None:
+    """Raise DataError where sampler and scorer do not speak of the same distribution.
+
+    With prompts of different lengths, padded on the left, and completions that end at different times.
+    """
+    if looks_ahead(policy, policy.prompt_ids(TRIED)):
         raise DataError(
             "What the model says of a word depends on the words after it; it is no causal model."
         )
+    rollouts = tried_rollouts(policy)
+    with refusing("The model cannot answer several prompts at once"):
+        drawn = decoded_token_logps(policy.model, rollouts)
+    with refusing("The model cannot read an answer"):
+        read = completion_token_logps(policy.model, rollouts)
+    distance = (drawn - read).abs().nan_to_num(torch.inf).max().item()
+    if distance > TOLERANCE:
+        raise DataError(
+            f"What the model says of an answer differs by {distance:.2g} nats a token between writing it, "
+            "token by token beside answers to other prompts, and reading it at once; a model of this kind "
+            "cannot be sampled from here."
+        )
+
+
+def tried_rollouts(policy: Policy) -> Rollouts:
+    """Completions, of words that the model's prompts have, whose probability both ways must give."""
+    ids = policy.prompt_ids(TRIED)
+    longest = max(map(max, LENGTHS))
+    room = max(1, policy.context_length - longest)
+    ids = (ids * longest)[: min(room, max(longest, len(ids)))]
+    asked = [tuple(ids[:1]), tuple(ids[:3]), tuple(ids)]
+    prompts = tuple(prompt for prompt in asked for _ in LENGTHS[0])
+    lengths = torch.tensor([length for pair in LENGTHS for length in pair])
+    tokens = torch.tensor([(ids[row:] + ids)[:longest] for row in range(len(prompts))])
+    mask = torch.arange(longest) < lengths[:, None]
+    device = policy.device
+    return Rollouts(
+        prompts,
+        tokens.to(device),
+        mask.to(device),
+        token_logps=torch.zeros(tokens.shape, device=device),
+        truncated=torch.ones(len(prompts), dtype=torch.bool, device=device),
+    )
 
 
 @torch.no_grad()
@@ -217,19 +179,7 @@ def shape_of(policy: Policy) -> memory.Shape:
     )
 
 
-@contextmanager
-def refusing(what: str, kind: type[Exception] = Exception) -> Iterator[None]:
-    """Tell a foreign loader's error as a refusal: whatever it is, the files are why it was raised."""
-    try:
-        yield
-    except (AlignmentError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except kind as error:
-        reason = printable(str(error).partition("\n")[0])
-        raise DataError(f"{what}: {type(error).__name__}: {reason}") from error
-
-
-def _drop_paths(path: Path) -> None:
+def drop_paths(path: Path) -> None:
     """Forget where files lay on somebody's machine: a tokenizer may open what such a key names."""
     if path.is_file():
         kept = {key: value for key, value in read_object(path).items() if not _is_path(key)}

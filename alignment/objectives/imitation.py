@@ -44,7 +44,7 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
     torch.manual_seed(spec.seed)
     records = demonstrations(spec, folder)
     fitted, held = divided(records, config.held_out)
-    loaded = with_template(Policy.load(folder / spec.inputs["policy"]), config)
+    loaded = with_template(Policy.load(folder / spec.inputs["policy"], "policy"), config)
     one, run = Trainee.of(loaded, config, spec.seed), Run.of(spec, folder)
     policy = one.policy
     yield ready(policy, len(fitted), config, run)

@@ -34,6 +34,7 @@ from alignment.events import (
     StepDone,
 )
 from alignment.folders import committed
+from alignment.inputs import same_model
 from alignment.lora import forget, load_trained, merged, shared, size_of
 from alignment.objectives.imitation import demonstrations
 from alignment.objectives.problem import (
@@ -56,6 +57,7 @@ from alignment.sampling import sample
 from alignment.sharding import SHARDING, load_whole
 from alignment.targets import no_reward, parts, save_target
 from alignment.texts import Written, drawn_texts, written
+from alignment.trying import sampler
 
 Progress = Generator[Event, str | None, None]
 
@@ -74,7 +76,7 @@ def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
     inputs = spec_inputs(spec, folder, config)
     prompts = list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts]
     deployment = deployment_prompts(inputs, config)
-    reference = Policy.load(inputs["reference"])
+    reference = sampler(inputs["reference"], "reference")
     check_device(config, reference.device)
     if config.lora_rank and inputs["reference"].resolve() == inputs["policy"].resolve():
         reference = shared(reference)
@@ -87,6 +89,7 @@ def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
         prompts=prompts + deployment,
         deployment=len(deployment),
         start=inputs["policy"],
+        same=same_model(inputs["policy"], inputs["reference"]),
         reference=reference,
         demonstrations=texts(spec, folder, reference) if config.demonstration_weight else (),
         stored=stored(inputs["completions"], reference, prompts, config)

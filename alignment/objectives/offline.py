@@ -133,7 +133,7 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
 
 def models_of(spec: RunSpec, folder: Path, config: PreferConfig) -> tuple[Trainee, Policy]:
     """Policy and reference; raises ConfigError where they read different tokens."""
-    policy, reference = (Policy.load(folder / spec.inputs[r]) for r in ("policy", "reference"))
+    policy, reference = (Policy.load(folder / spec.inputs[r], r) for r in ("policy", "reference"))
     policy.check_prompts(reference)
     set_up(reference, config, backward=False)
     return Trainee.of(policy, config, spec.seed), reference

@@ -25,6 +25,7 @@ from alignment.scoring import (
 from alignment.sharding import spread
 from alignment.targets import Scorer, Target, Values, target_of
 from alignment.texts import Written
+from alignment.trying import sampler
 
 PROMPTS_AT_ONCE = 64  # of the reference phase
 
@@ -45,6 +46,7 @@ class Problem:
     demonstrations: Sequence[Written] = ()  # texts whose likelihood every update raises
     stored: Sequence["Stored"] = ()  # completions that others drew, in whole groups of a prompt
     deployment: int = 0
+    same: bool = False  # whether the folder of the policy holds what the reference is
     ids: list[list[int]] = field(init=False)  # of the prompts' tokens
     target: Target = field(init=False)
 
@@ -147,16 +149,23 @@ def starting_policy(problem: Problem) -> tuple[Policy, PeftModel | None]:
     """The policy to train; with LoRA the handle of its adapter, beside the reference where it can be."""
     config = problem.config
     if not config.lora_rank:
-        return fully_tuned(problem.start, config), None
+        return fully_tuned(starting_model(problem), config), None
     one_model = isinstance(problem.reference.model, WithoutAdapter)
-    base = problem.reference if one_model else Policy.load(problem.start)
+    base = problem.reference if one_model else starting_model(problem)
     policy, adapter = adapted(base, config.lora_rank, problem.seed)
     return set_up(policy, config, backward=True), adapter
 
 
-def fully_tuned(folder: Path, config: AlignConfig) -> Policy:
-    """A policy of a model folder, all of whose weights are trained."""
-    policy = set_up(Policy.load(folder), config, backward=True)
+def starting_model(problem: Problem) -> Policy:
+    """What the run starts from, which it will draw from; the same model was tried as the reference."""
+    if problem.same:
+        return Policy.load(problem.start, "policy")
+    return sampler(problem.start, "policy")
+
+
+def fully_tuned(policy: Policy, config: AlignConfig) -> Policy:
+    """A policy all of whose weights are trained."""
+    set_up(policy, config, backward=True)
     spread(policy.model)
     return policy
 

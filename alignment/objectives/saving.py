@@ -71,7 +71,7 @@ def restored_policy(
 ) -> tuple[Policy, PeftModel | None]:
     """The policy of a checkpoint: whole, or what it started from with its adapter."""
     if not problem.config.lora_rank:
-        return fully_tuned(folder, problem.config), None
+        return fully_tuned(Policy.load(folder), problem.config), None
     policy, adapter = starting_policy(problem)
     load_trained(policy.model, checkpoints.below(f"adapter/{folder.name}", tensors))
     return policy, adapter

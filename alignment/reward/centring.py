@@ -34,7 +34,7 @@ def reference_texts(
     They end, or are cut where most labelled completions have ended. Raises DataError where the model
     draws none, or the prompts leave it no room.
     """
-    reference = Policy.load(folder)
+    reference = Policy.load(folder, "reference")
     limit = usual_length(reference, labels)
     known = {label.prompt.key: label.prompt for label in labels}
     room = reference.context_length - limit

@@ -49,7 +49,9 @@ class Learner:
         """Fit a fresh model, the same at every start."""
         torch.manual_seed(self.seed)
         config = self.config
-        model = RewardModel.fresh(self.backbone, heads=config.heads, pooling=config.pooling)
+        model = RewardModel.fresh(
+            self.backbone, heads=config.heads, pooling=config.pooling, role="backbone"
+        )
         observation = Observation(config, self.labels).to(model.trunk.device)
         fitted, held = examples_of(model, trial.fitted), examples_of(model, trial.held)
         for metrics in fit(model, observation, fitted):

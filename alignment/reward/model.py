@@ -17,11 +17,19 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignment import conversations
 from alignment.config.reward import PoolingName
-from alignment.errors import DataError
+from alignment.loading import (
+    HEAD,
+    REWARD,
+    check_finite,
+    check_reward_files,
+    naming,
+    open_model,
+    refusing,
+)
 from alignment.policies import Policy, default_device, fuse_activations
 from alignment.records import Message
 from alignment.sampling import Rollouts
@@ -46,29 +54,21 @@ class RewardModel:
     asked: Mapping[tuple[int, ...], Sequence[Message]] = field(default_factory=dict)  # see knowing
 
     @classmethod
-    def fresh(cls, folder: Path, *, heads: int = 1, pooling: PoolingName = "mean") -> "RewardModel":
+    def fresh(
+        cls,
+        folder: Path,
+        *,
+        heads: int = 1,
+        pooling: PoolingName = "mean",
+        role: str = "model",
+    ) -> "RewardModel":
         """An untrained head on a stored model, in fp32; only safetensors are read.
 
         One head starts at zero, several at random: they differ most where no label reaches.
-        Raises DataError where the folder holds no model, or one that needs both halves of a pair.
+        Raises DataError naming folder, role and cause where it holds no model that can read.
         """
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-            model: Any = AutoModel.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-            )
-        except (OSError, ValueError) as error:
-            raise DataError(f"{folder} does not hold a model that can be read: {error}") from error
-        if model.config.is_encoder_decoder:
-            raise DataError(
-                f"{folder} holds an encoder with a decoder; a reward model needs one of them."
-            )
+        opened, tokenizer = open_model(folder, "backbone", role)
+        model: Any = opened
         fuse_activations(model)
         trunk = Policy(model.to(default_device()).eval(), tokenizer)
         width = model.config.get_text_config().hidden_size
@@ -78,12 +78,15 @@ class RewardModel:
         return cls(trunk, head.to(trunk.device), both, center=(0.0,) * heads)
 
     @classmethod
-    def load(cls, folder: Path) -> "RewardModel":
-        """Read what `save` wrote, ready to score."""
-        stored = _stored(folder)
-        pooling = stored["pooling"]
-        model = cls.fresh(folder, heads=len(stored["center"]), pooling=pooling or "mean")
-        model.head.load_state_dict(load_file(folder / "head.safetensors"))
+    def load(cls, folder: Path, role: str = "reward model") -> "RewardModel":
+        """Read what `save` wrote, ready to score; raises DataError naming folder, role and cause."""
+        with naming(folder, role):
+            stored = check_reward_files(folder)
+        pooling, heads = stored["pooling"], len(stored["center"])
+        model = cls.fresh(folder, heads=heads, pooling=pooling or "mean", role=role)
+        with naming(folder, role), refusing(f"{HEAD} cannot be read"):
+            model.head.load_state_dict(load_file(folder / HEAD))
+            check_finite(model.head)
         return replace(
             model,
             pooling=pooling,
@@ -96,10 +99,10 @@ class RewardModel:
     def save(self, folder: Path) -> None:
         """Write trunk, tokenizer, heads and scale into an existing folder."""
         self.trunk.save(folder)
-        save_file(self.head.state_dict(), folder / "head.safetensors")
+        save_file(self.head.state_dict(), folder / HEAD)
         names = ("pooling", "center", "scale", "caution", "temperature")
         stored = json.dumps({name: getattr(self, name) for name in names})
-        (folder / "reward.json").write_text(stored, encoding="utf-8")
+        (folder / REWARD).write_text(stored, encoding="utf-8")
 
     def parameters(self) -> list[nn.Parameter]:
         """Everything that is trained."""
@@ -211,14 +214,6 @@ class RewardModel:
         ids = (tokenizer.cls_token_id, tokenizer.sep_token_id) if self.pooling else (None, None)
         first, last = ([] if one is None else [int(one)] for one in ids)
         return first, last
-
-
-def _stored(folder: Path) -> dict[str, Any]:
-    """What `reward.json` says; models of one causal head were once stored with less."""
-    stored: dict[str, Any] = json.loads((folder / "reward.json").read_text(encoding="utf-8"))
-    if isinstance(stored["center"], float):
-        stored["center"] = [stored["center"]]
-    return {"pooling": None, "caution": 0.0, "temperature": 1.0} | stored
 
 
 def pooled(states: Tensor, real: Tensor, lengths: Tensor, pooling: PoolingName | None) -> Tensor:

@@ -12,6 +12,7 @@ from alignment.config import RewardConfig, RunSpec
 from alignment.errors import ConfigError
 from alignment.events import Event, Finished, PhaseStarted, Ready
 from alignment.folders import committed
+from alignment.loading import is_masked
 from alignment.policies import default_device
 from alignment.records import LabelRecord, read_labels
 from alignment.reward.buckets import accuracy_by
@@ -24,6 +25,7 @@ from alignment.reward.measures import measures
 from alignment.reward.model import RewardModel, cautious
 from alignment.reward.tilt import ess_by_beta
 from alignment.reward.validation import trials, validated
+from alignment.trying import sampler
 
 PLURALS = {"tie": "ties", "ranking": "rankings", "thumb": "thumbs", "rating": "ratings"}
 
@@ -36,6 +38,8 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     more = trials(config, own.fitted, own.held)
     total = sum(steps_of(config, len(trial.fitted)) for trial in (own, *more))
     backbone = folder / spec.inputs["backbone"]
+    if config.centring == "reference":
+        check_reference(spec, folder)
     learner = Learner(backbone, config, labels, spec.seed, count(1), total)
     yield Ready(total_steps=total, threads=torch.get_num_threads(), device=str(default_device()))
     yield PhaseStarted(name=own.name)
@@ -71,16 +75,27 @@ def finished(
     return model, ess_by_beta(cautious(model.standard(raw), caution), keys)
 
 
+def zero_role(spec: RunSpec) -> str:
+    """Which input draws the answers whose mean reward is 0."""
+    return "reference" if "reference" in spec.inputs else "backbone"
+
+
+def check_reference(spec: RunSpec, folder: Path) -> None:
+    """Raise DataError, ConfigError where what is to draw answers once the model has learned cannot."""
+    role = zero_role(spec)
+    if role == "backbone" and is_masked(folder / spec.inputs[role]):
+        raise ConfigError("The backbone is an encoder and draws no samples; name a reference.")
+    sampler(folder / spec.inputs[role], "reference")
+
+
 def known_texts(
     learned: Learned, labels: Sequence[LabelRecord], spec: RunSpec, folder: Path
 ) -> list[tuple[str, list[int]]]:
     """Completions, by prompt, that give the reward its zero and its unit, as the model reads them."""
     if learned.observation.config.centring == "labelled":
         return [(one.prompt_key, ids) for one in learned.fitted for ids in one.texts]
-    role = "reference" if "reference" in spec.inputs else "backbone"
-    if role == "backbone" and learned.model.pooling is not None:
-        raise ConfigError("The backbone is an encoder and draws no samples; name a reference.")
-    return reference_texts(learned.model, folder / spec.inputs[role], labels, spec.seed)
+    place = folder / spec.inputs[zero_role(spec)]
+    return reference_texts(learned.model, place, labels, spec.seed)
 
 
 def counts(own: Trial) -> dict[str, int]:

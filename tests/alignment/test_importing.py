@@ -26,12 +26,12 @@ from alignment.config import RunSpec
 from alignment.errors import ConfigError, DataError, OutOfMemoryError
 from alignment.events import Finished, PhaseStarted
 from alignment.folders import file_sha256, verify
+from alignment.loading import refuse_too_large
 from alignment.modelfiles import check_folder
 from alignment.policies import Policy
 from alignment.records import Message
 from alignment.reward import RewardModel
 from alignment.trainer import drive
-from alignment.trying import refuse_too_large
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_archives import packed
 

@@ -372,7 +372,7 @@ def test_no_prompts_is_a_refusal(problem):
 
 
 def test_a_policy_that_reads_text_differently_is_refused(problem, tmp_path):
-    other = tiny_policy()
+    other = tiny_policy(vocabulary=17)
     other.tokenizer.add_tokens(["snow"])
     other.save(tmp_path / "other")
     one = replace(problem(), start=tmp_path / "other")

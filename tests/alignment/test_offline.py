@@ -252,7 +252,7 @@ def test_nothing_to_imitate_is_a_refusal(run, pairs):
 
 
 def test_a_foreign_reference_is_refused(run, tmp_path, policy_folder, pairs):
-    other = tiny_policy()
+    other = tiny_policy(vocabulary=17)
     other.tokenizer.add_tokens(["snow"])
     other.save(tmp_path / "other")
     write_jsonl(tmp_path / "rows.jsonl", pairs)

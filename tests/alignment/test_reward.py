@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from alignment.errors import DataError, DivergedError
+from alignment.folders import committed
 from alignment.policies import Policy
 from alignment.records import Message
 from alignment.reward import RewardModel, divided
@@ -158,7 +159,10 @@ def test_pairs_of_equal_texts_say_nothing(tmp_path):
 def test_a_damaged_backbone_is_told_from_too_fast_a_learner(tmp_path, pairs):
     policy = tiny_policy()
     policy.model.transformer.wte.weight.data[6] = torch.nan
-    policy.save(tmp_path / "damaged")
+    with committed(
+        tmp_path / "damaged"
+    ) as folder:  # by a run of ours: a loader would not look again
+        policy.save(folder)
     with pytest.raises(DivergedError, match=r"nan at step 1 of .* backbone itself"):
         run(tmp_path, pairs, backbone=tmp_path / "damaged")
     assert "lower learning rate" in diverged(math.inf, 2, 40)
