@@ -77,6 +77,12 @@ PARTS: dict[str, Part] = {
             Command((*KEEPER, "--without", "keeper"), must_fail=True),
         ),
     ),
+    "models": Part(
+        "models of every architecture are read as they mean it, or refused by name",
+        5,
+        (),
+        (Command(("-m", "tests.prove.models")),),
+    ),
     "convergence": Part(
         "every divergence comes to every target, by the real loop",
         35,
