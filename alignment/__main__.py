@@ -33,7 +33,7 @@ from alignment.commands import (
 )
 from alignment.config import CONFIGS, AlignConfig, RunSpec
 from alignment.errors import FULL_DISK, AlignmentError, ConfigError, explained
-from alignment.events import Event, Failed, dump_event
+from alignment.events import Event, Failed, Fitted, dump_event
 from alignment.folders import MANIFEST
 from alignment.options import RECEIPTS, add_commands, add_receipts, field_lines, known_options
 from alignment.trainer import TOGETHER, drive
@@ -153,6 +153,8 @@ def _run(folder: Path, lines: BinaryIO) -> int:
     def say(event: Event) -> None:
         lines.write(dump_event(event))
         lines.flush()
+        if isinstance(event, Fitted):
+            print(event.sentence, file=sys.stderr)
         show(event)
 
     try:

@@ -40,6 +40,7 @@ from alignment.events import (
 )
 from alignment.folders import committed
 from alignment.objectives.samples import Term, terms_of
+from alignment.overlong import Fitting, Reader, fitting_prompts
 from alignment.policies import Policy
 from alignment.receipts import receipts
 from alignment.records import PromptRecord, ScoredSample, read_jsonl, write_jsonl
@@ -147,9 +148,9 @@ class Findings:
 def evaluate(spec: RunSpec, folder: Path) -> Progress:
     """Compare `policy` with `reference`; writes `output/scores.json` and `output/samples.jsonl`."""
     config = EvaluateConfig.stored(spec.config)
-    prompts = list(read_jsonl(folder / spec.inputs["prompts"], PromptRecord))[: config.prompts]
-    if not prompts:
-        raise DataError("There is no held-out prompt; add prompts to the test split.")
+    prompts, told = asked(spec, folder, config)
+    if not told.all_fit:
+        yield told
     players = load_players(spec, folder, config, prompts)
     generator = torch.Generator().manual_seed(spec.seed)
     compared = math.ceil(len(prompts) / BATCH)
@@ -169,7 +170,7 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
         start = (step - compared - 1) * TARGET_BATCH
         metrics = weigh(players, some[start : start + TARGET_BATCH], config, generator, found)
         yield StepDone(step=step, total=total, metrics=metrics)
-    summary = summary_of(players, config, found)
+    summary = summary_of(players, config, found) | {"rows": [told.counts]}
     with committed(folder / "output") as output:
         stored = json.dumps(without_infinities(summary), indent=1, allow_nan=False)
         (output / "scores.json").write_text(stored, encoding="utf-8")
@@ -190,6 +191,26 @@ def summary_of(players: Players, config: EvaluateConfig, found: Findings) -> dic
         "divergence_name": aim.minimised,
         "receipts": known.model_dump(),
     }
+
+
+def asked(spec: RunSpec, folder: Path, config: EvaluateConfig) -> Fitting:
+    """The held-out prompts that all models can read and answer; raises DataError where there are none."""
+    prompts = list(read_jsonl(folder / spec.inputs["prompts"], PromptRecord))[: config.prompts]
+    if not prompts:
+        raise DataError("There is no held-out prompt; add prompts to the test split.")
+    readers = readers_of(spec, folder, config)
+    return fitting_prompts(prompts, "prompts", readers, config.max_new_tokens, config.overlong)
+
+
+def readers_of(spec: RunSpec, folder: Path, config: EvaluateConfig) -> list[Reader]:
+    """All models that will read a prompt with its answers, before they are loaded."""
+    at = {role: folder / path for role, path in spec.inputs.items()}
+    known = load_target(at["policy"])
+    aim, _ = known or (aim_of(config), [])
+    asked = {"reward": bool(aim.reward_weight), "judge": config.judge == "held_out_labels"}
+    judges = [at[role] for role, reads in asked.items() if reads and role in at]
+    policies = [Reader.of(at[role]) for role in ("policy", "reference")]
+    return policies + [Reader.of_reward(path) for path in judges]
 
 
 def load_players(

@@ -37,6 +37,34 @@ class Checked(_Event):
     receipts: Receipts
 
 
+class Fitted(_Event):
+    """Rows that were held against the context of the models which read them, before these were loaded."""
+
+    type: Literal["fitted"] = "fitted"
+    role: str  # of the run's input
+    read: int
+    cut: int  # prompts of which only the newest part is read
+    dropped: int
+    limit: str  # what they have to fit, in words
+
+    @property
+    def counts(self) -> dict[str, object]:
+        """What became of them, as a line of a run's summary."""
+        return self.model_dump(exclude={"type"})
+
+    @property
+    def all_fit(self) -> bool:
+        """Whether nothing was done to any of them."""
+        return not self.cut and not self.dropped
+
+    @property
+    def sentence(self) -> str:
+        """What became of them, for people."""
+        done = [f"{n:,} {what}" for n, what in ((self.dropped, "dropped"), (self.cut, "cut")) if n]
+        too_long = f"{' and '.join(done)}, as too long for {self.limit}" if done else "all fit"
+        return f"{self.role}: {self.read:,} read, {too_long}."
+
+
 class PhaseStarted(_Event):
     """A run moved on to its next phase."""
 
@@ -107,6 +135,7 @@ class Failed(_Event):
 Event = Annotated[
     Ready
     | Checked
+    | Fitted
     | PhaseStarted
     | StepDone
     | SampleDrawn

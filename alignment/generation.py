@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from alignment.config import GenerateConfig, RunSpec
-from alignment.engines import ENGINES, Engine
+from alignment.engines import ENGINES, Engine, policy_folder
 from alignment.errors import DataError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.folders import committed
+from alignment.overlong import Reader, fitting_prompts
 from alignment.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
 
 BATCH = 32  # prompts
@@ -24,6 +25,15 @@ def generate(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     prompts = list(read_jsonl(folder / spec.inputs["prompts"], PromptRecord))[: config.prompts]
     if not prompts:
         raise DataError("There are no prompts to answer; add prompts to the project.")
+    counts: list[dict[str, object]] = []
+    if config.engine != "server":  # which has a tokenizer of its own
+        reader = Reader.of(policy_folder(spec, folder))
+        prompts, told = fitting_prompts(
+            prompts, "prompts", [reader], config.max_new_tokens, config.overlong
+        )
+        counts = [told.counts]
+        if not told.all_fit:
+            yield told
     engine = ENGINES[config.engine](spec, folder)
     total = math.ceil(len(prompts) / BATCH)
     yield Ready(total_steps=total, threads=torch.get_num_threads(), device=engine.device)
@@ -39,7 +49,9 @@ def generate(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
         count = write_jsonl(
             output / "completions.jsonl", (record for row in rows for record in row)
         )
-    yield Finished(summary={"prompts": len(prompts), "completions": count, **_totals(rows)})
+    yield Finished(
+        summary={"prompts": len(prompts), "completions": count, "rows": counts, **_totals(rows)}
+    )
 
 
 def answers(

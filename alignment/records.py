@@ -245,6 +245,18 @@ class Receipts(_Record):
         return f"{text[0].upper()}{text[1:]}."
 
 
+def texts_of(label: LabelRecord | DemonstrationRecord | StoredRecord) -> tuple[str, ...]:
+    """The completions that a label is about, the chosen one first; of other records the only one."""
+    match label:
+        case PairRecord():
+            return label.chosen, label.rejected
+        case TieRecord():
+            return label.left, label.right
+        case RankingRecord():
+            return label.completions
+    return (label.completion,)
+
+
 def prompt_key(messages: Iterable[Message]) -> str:
     """SHA-256 of the conversation: the same prompt has the same key in every project."""
     turns = [[message.role, message.content] for message in messages]

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 
 import torch
 
+from alignment.errors import DataError
 from alignment.policies import Policy
 from alignment.records import Message
 from alignment.sampling import Rollouts
 
-PROMPT_SHARE = 4  # a prompt that is too long keeps at least this fraction of the context
+SHOWN = 60  # characters of a prompt that does not fit
 
 
 @dataclass(frozen=True)
 class Written:
-    """A prompt and a completion as token ids; the completion ends with the end token unless cut."""
+    """A prompt and a completion as token ids; the completion ends with the end token."""
 
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
-    cut: bool  # one of the two did not fit the context
 
     @property
     def length(self) -> int:
@@ -27,13 +27,15 @@ class Written:
 
 
 def written(policy: Policy, prompt: Sequence[Message], text: str) -> Written:
-    """The tokens of a completion, the prompt cut on its left, the completion on its right to fit."""
+    """The tokens of a completion; raises DataError where they do not fit: see `overlong`."""
     before, completion = policy.answered(prompt, text)
-    context = policy.context_length
-    kept = completion[: context - min(len(before), context // PROMPT_SHARE)]
-    start = max(0, len(before) + len(kept) - context)
-    cut = start > 0 or len(kept) < len(completion)
-    return Written(tuple(before[start:]), tuple(kept), cut)
+    row = Written(tuple(before), tuple(completion))
+    if row.length > policy.context_length:
+        raise DataError(
+            f"A prompt and its answer have {row.length:,} tokens, and the model reads "
+            f"{policy.context_length:,}; the prompt ends with “{prompt[-1].content[-SHOWN:]}”."
+        )
+    return row
 
 
 def rollouts_of(policy: Policy, rows: Sequence[Written]) -> Rollouts:

@@ -9,6 +9,7 @@ from alignment.config.computation import ComputationSettings, saved_every
 from alignment.config.divergences import UNBOUNDED, DivergenceName
 from alignment.config.fields import ConflictError, Settings, narrowed, setting
 from alignment.config.objectives import FDPG, ObjectiveName, PolicyGradientSettings
+from alignment.config.overlong import OverlongName, overlong
 from alignment.config.rules import (
     RULED,
     WORDED,
@@ -306,6 +307,7 @@ class TargetedSettings(Settings):
         ge=1,
         le=4096,
     )
+    overlong: OverlongName = overlong("Sampling")
     reference_completions: int = setting(
         8,
         "Reference completions per prompt",

@@ -4,6 +4,7 @@ from typing import Literal
 
 from alignment.config.divergences import DivergenceName
 from alignment.config.fields import Settings, setting
+from alignment.config.overlong import OverlongName, overlong
 
 JudgeName = Literal["held_out_labels", "utility", "none"]
 
@@ -45,6 +46,7 @@ class EvaluateConfig(Settings):
         ge=1,
         le=4096,
     )
+    overlong: OverlongName = overlong("Evaluation")
     beta: float = setting(
         0.35,
         "Beta",

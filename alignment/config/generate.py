@@ -5,9 +5,11 @@ from typing import Literal
 from pydantic import model_validator
 
 from alignment.config.fields import ConflictError, Settings, setting
+from alignment.config.overlong import OverlongName, overlong
 
 EngineName = Literal["sampler", "vllm", "server"]
 SERVED = {"engine": ("server",)}
+OURS = {"engine": ("sampler", "vllm")}  # whose tokenizer is here
 
 
 class GenerateConfig(Settings):
@@ -67,6 +69,7 @@ class GenerateConfig(Settings):
         topic="New tasks",
         advanced=True,
     )
+    overlong: OverlongName = overlong("New tasks", OURS)
     server_url: str = setting(
         "",
         "Address of the server",

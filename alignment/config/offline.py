@@ -7,6 +7,7 @@ from pydantic import model_validator
 from alignment.config.computation import ComputationSettings, saved_every
 from alignment.config.divergences import OFFLINE, DivergenceName
 from alignment.config.fields import ConflictError, Settings, setting
+from alignment.config.overlong import OverlongName, overlong
 
 PreferenceName = Literal["f_dpo", "ipo", "kto"]
 PromptTemplateName = Literal["own", "alpaca", "custom"]
@@ -16,6 +17,7 @@ class Fitting(Settings):
     """What every run has that learns from completions which are there already."""
 
     checkpoint_every: int = saved_every(100)
+    overlong: OverlongName = overlong("Safety")
 
 
 class Imitation(Settings):

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from alignment.config.fields import ConflictError, Settings, setting
+from alignment.config.overlong import OverlongName, overlong
 
 StrengthName = Literal["ignore", "weigh"]
 TiesName = Literal["drop", "davidson", "rao_kupper"]
@@ -53,6 +54,7 @@ class RewardConfig(Settings):
         topic="Labels",
         advanced=True,
     )
+    overlong: OverlongName = overlong("Labels")
     epochs: int = setting(
         3, "Epochs", help="Passes over the training labels.", topic="Reward model", ge=1, le=100
     )

@@ -27,6 +27,7 @@ from alignment.objectives.fitting import (
     ready,
     scored,
 )
+from alignment.overlong import Fitting, Reader, fitting_labels
 from alignment.policies import Policy
 from alignment.records import DemonstrationRecord, PairRecord, read_jsonl
 from alignment.reward.labels import divided
@@ -42,7 +43,9 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind sft: train `policy` on `demonstrations`, or on the chosen sides of `pairs`."""
     config = SftConfig.stored(spec.config)
     torch.manual_seed(spec.seed)
-    records = demonstrations(spec, folder)
+    records, told = fitting_demonstrations(spec, folder, config)
+    if not told.all_fit:
+        yield told
     fitted, held = divided(records, config.held_out)
     loaded = with_template(Policy.load(folder / spec.inputs["policy"], "policy"), config)
     one, run = Trainee.of(loaded, config, spec.seed), Run.of(spec, folder)
@@ -60,12 +63,20 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
         "nll": grouped_interval(nll.tolist(), keys, unit="nats / token").model_dump(),
         "demonstrations_train": len(rows),
         "demonstrations_heldout": len(judged),
-        "demonstrations_cut": sum(row.cut for row in rows + judged),
+        "rows": [told.counts],
         "parameters": size_of(policy.model),
     }
     with committed(folder / "output") as output:
         one.result.save(output)
     yield Finished(summary=summary)
+
+
+def fitting_demonstrations(spec: RunSpec, folder: Path, config: SftConfig) -> Fitting:
+    """What is imitated, as far as the policy's context takes it by the template that it will have."""
+    reader = Reader.of(folder / spec.inputs["policy"])
+    set_template(reader.tokenizer, config)
+    role = next(role for role in ("demonstrations", "pairs") if role in spec.inputs)
+    return fitting_labels(demonstrations(spec, folder), role, [reader], config.overlong)
 
 
 def demonstrations(spec: RunSpec, folder: Path) -> list[DemonstrationRecord]:
@@ -84,10 +95,15 @@ def demonstrations(spec: RunSpec, folder: Path) -> list[DemonstrationRecord]:
 
 def with_template(policy: Policy, config: SftConfig) -> Policy:
     """The policy, reading prompts by the settings' template; it is saved with the tokenizer."""
+    set_template(policy.tokenizer, config)
+    return policy
+
+
+def set_template(tokenizer: PreTrainedTokenizerBase, config: SftConfig) -> None:
+    """Let a tokenizer write prompts by the settings' template."""
     text = {"own": "", "alpaca": ALPACA, "custom": config.custom_template}[config.prompt_template]
     if text:
-        policy.tokenizer.chat_template = chat_template(policy.tokenizer, text)
-    return policy
+        tokenizer.chat_template = chat_template(tokenizer, text)
 
 
 def chat_template(tokenizer: PreTrainedTokenizerBase, text: str) -> str:

@@ -12,7 +12,9 @@ largest distance from the scorer's is a metric of every step.
 import math
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +30,7 @@ from alignment.events import (
     Checked,
     Event,
     Finished,
+    Fitted,
     PhaseStarted,
     Ready,
     SampleDrawn,
@@ -49,14 +52,15 @@ from alignment.objectives.replay import answered_anew
 from alignment.objectives.saving import restore, save
 from alignment.objectives.steps import guarded_step, token_kls
 from alignment.objectives.stored import groups, stored
+from alignment.overlong import Reader, fitting_labels, fitting_prompts
 from alignment.policies import Policy
 from alignment.receipts import receipts, with_contract
-from alignment.records import Estimate, PromptRecord, Receipts, read_jsonl
+from alignment.records import DemonstrationRecord, Estimate, PromptRecord, Receipts, read_jsonl
 from alignment.reward import RewardModel
 from alignment.sampling import sample
 from alignment.sharding import SHARDING, load_whole
 from alignment.targets import no_reward, parts, save_target
-from alignment.texts import Written, drawn_texts, written
+from alignment.texts import drawn_texts, written
 from alignment.trying import sampler
 
 Progress = Generator[Event, str | None, None]
@@ -67,15 +71,65 @@ MEASURED_PROMPTS, MEASURED_COMPLETIONS = 64, 4  # of the final KL
 
 def align(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind align: train `inputs["policy"]` against `inputs["reference"]` and `["reward"]`."""
-    problem = read_problem(spec, folder, AlignConfig.stored(spec.config))
+    config = AlignConfig.stored(spec.config)
+    inputs = read_inputs(spec, folder, config)
+    yield from (told for told in inputs.told if not told.all_fit)
+    problem = read_problem(spec, folder, config, inputs)
     yield from tune(problem, folder, folder / spec.resume_from if spec.resume_from else None)
 
 
-def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
+@dataclass(frozen=True)
+class Inputs:
+    """The rows of a run that fit the models which read them; what became of the others is told."""
+
+    paths: Mapping[str, Path]
+    prompts: list[PromptRecord]
+    deployment: list[PromptRecord]
+    demonstrations: list[DemonstrationRecord]
+    told: list[Fitted]
+
+
+def read_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> Inputs:
+    """What a run reads, before a model is loaded; raises ConfigError where inputs are missing, DataError."""
+    paths = spec_inputs(spec, folder, config)
+    policies = [Reader.of(paths[role]) for role in ("policy", "reference")]
+    judges = [Reader.of_reward(paths["reward"])] if config.reward_weight else []
+    told: list[Fitted] = []
+
+    def fitting(role: str, rows: Sequence[PromptRecord]) -> list[PromptRecord]:
+        room, readers = config.max_new_tokens, policies + judges
+        found = fitting_prompts(rows, role, readers, room, config.overlong)
+        told.append(found.told)
+        return found.rows
+
+    deployment = deployment_prompts(paths, config)
+    prompts = fitting("prompts", first_prompts(paths["prompts"], config))
+    imitated: list[DemonstrationRecord] = []
+    if config.demonstration_weight:
+        rows = demonstrations(spec, folder)
+        found = fitting_labels(rows, "demonstrations", policies, config.overlong)
+        imitated = found.rows
+        told.append(found.told)
+    return Inputs(
+        paths=paths,
+        prompts=prompts,
+        deployment=fitting("deployment", deployment) if deployment else [],
+        demonstrations=imitated,
+        told=told,
+    )
+
+
+def first_prompts(path: Path, config: AlignConfig) -> list[PromptRecord]:
+    """As many prompts of a file as take part."""
+    return list(islice(read_jsonl(path, PromptRecord), config.prompts))
+
+
+def read_problem(
+    spec: RunSpec, folder: Path, config: AlignConfig, rows: Inputs | None = None
+) -> Problem:
     """What a run folder's inputs and these settings say; raises ConfigError where some are missing."""
-    inputs = spec_inputs(spec, folder, config)
-    prompts = list(read_jsonl(inputs["prompts"], PromptRecord))[: config.prompts]
-    deployment = deployment_prompts(inputs, config)
+    rows = rows or read_inputs(spec, folder, config)
+    inputs, prompts, deployment = rows.paths, rows.prompts, rows.deployment
     reference = sampler(inputs["reference"], "reference")
     check_device(config, reference.device)
     if config.lora_rank and inputs["reference"].resolve() == inputs["policy"].resolve():
@@ -91,13 +145,16 @@ def read_problem(spec: RunSpec, folder: Path, config: AlignConfig) -> Problem:
         start=inputs["policy"],
         same=same_model(inputs["policy"], inputs["reference"]),
         reference=reference,
-        demonstrations=texts(spec, folder, reference) if config.demonstration_weight else (),
+        demonstrations=[
+            written(reference, row.prompt.messages, row.completion) for row in rows.demonstrations
+        ],
         stored=stored(inputs["completions"], reference, prompts, config)
         if config.stored_share
         else (),
         reward=reward,
         config=config,
         seed=spec.seed,
+        told=rows.told,
     )
 
 
@@ -109,13 +166,7 @@ def deployment_prompts(inputs: Mapping[str, Path], config: AlignConfig) -> list[
         raise ConfigError(
             "There are prompts of the deployment, and the deployed model has no weight; give it one."
         )
-    return list(read_jsonl(inputs["deployment"], PromptRecord))[: config.prompts]
-
-
-def texts(spec: RunSpec, folder: Path, reference: Policy) -> list[Written]:
-    """What the run imitates beside its objective: demonstrations, or the chosen sides of pairs."""
-    rows = demonstrations(spec, folder)
-    return [written(reference, row.prompt.messages, row.completion) for row in rows]
+    return first_prompts(inputs["deployment"], config)
 
 
 def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, Path]:
@@ -169,6 +220,7 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     checked = with_contract(receipts(config), state)
     save_result(problem, state, checked, folder)
     summary["receipts"] = checked.model_dump()
+    summary["rows"] = problem.counts
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
 
 

@@ -30,10 +30,11 @@ from alignment.objectives.fitting import (
     ready,
     scored,
 )
+from alignment.overlong import Reader, fitting_labels
 from alignment.policies import Policy
 from alignment.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
 from alignment.records import PairRecord, ThumbRecord, read_jsonl
-from alignment.reward.labels import divided, usable
+from alignment.reward.labels import divided, refuse_few, says_something
 from alignment.scoring import completion_token_logps
 from alignment.texts import Written, rollouts_of, written
 
@@ -73,7 +74,16 @@ def prefer(spec: RunSpec, folder: Path) -> Progress:
 
 def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
     """Of two completions one was preferred; writes `folder/output`."""
-    records = usable(read_jsonl(folder / spec.inputs["pairs"], PairRecord))
+    pairs_read = list(read_jsonl(folder / spec.inputs["pairs"], PairRecord))
+    records, told = fitting_labels(
+        [pair for pair in pairs_read if says_something(pair)],
+        "pairs",
+        readers_of(spec, folder),
+        config.overlong,
+    )
+    refuse_few(records, "pairs with different completions")
+    if not told.all_fit:
+        yield told
     fitted, held = divided(records, config.held_out)
     one, reference = models_of(spec, folder, config)
     policy, run = one.policy, Run.of(spec, folder)
@@ -89,7 +99,8 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
         **measures(policy, judged, config),
         "pairs_train": len(pairs),
         "pairs_heldout": len(judged),
-        "pairs_cut": sum(side.cut for p in pairs + judged for side in (p.chosen, p.rejected)),
+        "pairs_without_difference": len(pairs_read) - told.read,
+        "rows": [told.counts],
         "loss": config.loss,
         "beta": config.beta,
         "parameters": size_of(policy.model),
@@ -103,7 +114,11 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
     """Single completions were liked or not, which KTO alone reads; writes `folder/output`."""
     if config.loss != "kto":
         raise ConfigError("Thumbs are read by KTO alone; set the loss to kto, or give pairs.")
-    records = list(read_jsonl(folder / spec.inputs["thumbs"], ThumbRecord))
+    thumbs_read = list(read_jsonl(folder / spec.inputs["thumbs"], ThumbRecord))
+    readers = readers_of(spec, folder)
+    records, told = fitting_labels(thumbs_read, "thumbs", readers, config.overlong)
+    if not told.all_fit:
+        yield told
     fitted, held = divided(records, config.held_out)
     if {record.good for record in fitted} != {True, False}:
         raise DataError("KTO needs completions that were liked and others that were not.")
@@ -121,7 +136,7 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
         **thumb_measures(policy, reference, judged, config),
         "thumbs_train": len(thumbs),
         "thumbs_heldout": len(judged),
-        "thumbs_cut": sum(thumb.row.cut for thumb in thumbs + judged),
+        "rows": [told.counts],
         "loss": config.loss,
         "beta": config.beta,
         "parameters": size_of(policy.model),
@@ -129,6 +144,11 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
     with committed(folder / "output") as output:
         one.result.save(output)
     yield Finished(summary=summary)
+
+
+def readers_of(spec: RunSpec, folder: Path) -> list[Reader]:
+    """Policy and reference, before they are loaded."""
+    return [Reader.of(folder / spec.inputs[role]) for role in ("policy", "reference")]
 
 
 def models_of(spec: RunSpec, folder: Path, config: PreferConfig) -> tuple[Trainee, Policy]:
@@ -225,13 +245,14 @@ def mismatched(policy: Policy, reference: Policy, answers: Sequence[Written]) ->
 
 
 def beside_others(answers: Sequence[Written], context_length: int) -> Iterator[Written]:
-    """Each completion beside the next prompt that it was not written for, cut to the context."""
+    """Each completion beside the next prompt that it was not written for, if one leaves it room."""
     for place, answer in enumerate(answers):
         following = (*answers[place + 1 :], *answers[:place])
-        other = next((one.prompt for one in following if one.prompt != answer.prompt), None)
+        room = context_length - len(answer.completion)
+        others = (one.prompt for one in following if one.prompt != answer.prompt)
+        other = next((prompt for prompt in others if len(prompt) <= room), None)
         if other is not None:
-            kept = answer.completion[: context_length - len(other)]
-            yield Written(other, kept, cut=len(kept) < len(answer.completion))
+            yield Written(other, answer.completion)
 
 
 def thumb_step(

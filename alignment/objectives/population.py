@@ -36,6 +36,7 @@ from alignment.objectives.loop import (
     check_processes,
     choose_result,
     draw_samples,
+    read_inputs,
     read_problem,
 )
 from alignment.objectives.losses import score_loss
@@ -77,7 +78,10 @@ class Agent:
 def align(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind population: one aligned policy per divergence, in `output/<divergence>`."""
     config = PopulationConfig.stored(spec.config)
-    first = read_problem(spec, folder, config.agent(config.divergences[0]))
+    lead = config.agent(config.divergences[0])
+    inputs = read_inputs(spec, folder, lead)
+    yield from (told for told in inputs.told if not told.all_fit)
+    first = read_problem(spec, folder, lead, inputs)
     problems: dict[str, Problem] = {
         name: replace(first, config=config.agent(name)) for name in config.divergences
     }
@@ -138,6 +142,7 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
     yield Finished(
         summary={
             "agents": found,
+            "rows": lead.problem.counts,
             "steps": lead.state.step,
             "receipts": whole.model_dump(),
             "seconds": time.perf_counter() - started,

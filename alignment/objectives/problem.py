@@ -13,6 +13,7 @@ from alignment.computation import set_up
 from alignment.config import AlignConfig
 from alignment.errors import DataError, DivergedError
 from alignment.estimators import ZCache
+from alignment.events import Fitted
 from alignment.lora import WithoutAdapter, adapted, trained
 from alignment.moments import fit_moments
 from alignment.objectives.values import ValueHead
@@ -47,6 +48,7 @@ class Problem:
     stored: Sequence["Stored"] = ()  # completions that others drew, in whole groups of a prompt
     deployment: int = 0
     same: bool = False  # whether the folder of the policy holds what the reference is
+    told: Sequence[Fitted] = ()  # which rows of the inputs fit the models
     ids: list[list[int]] = field(init=False)  # of the prompts' tokens
     target: Target = field(init=False)
 
@@ -57,6 +59,11 @@ class Problem:
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "target", target_of(self.config, self.reward, self.reference))
         self.reference.model.requires_grad_(requires_grad=False)
+
+    @property
+    def counts(self) -> list[dict[str, object]]:
+        """What became of the inputs' rows, as a run's summary tells it."""
+        return [told.counts for told in self.told]
 
     @property
     def trained(self) -> int:

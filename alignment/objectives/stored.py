@@ -29,10 +29,13 @@ def stored(
     places = {prompt.key: place for place, prompt in enumerate(prompts)}
     by_prompt: dict[int, list[Stored]] = {}
     for record in read_jsonl(path, StoredRecord):
-        if (place := places.get(record.prompt.key)) is not None and not record.truncated:
-            text = written(policy, record.prompt.messages, record.completion)
-            if not text.cut and len(text.completion) <= config.max_new_tokens:
-                by_prompt.setdefault(place, []).append(Stored(place, text))
+        place = places.get(record.prompt.key)
+        if place is None or record.truncated:
+            continue
+        messages = prompts[place].messages
+        if len(policy.answered(messages, record.completion)[1]) <= config.max_new_tokens:
+            text = written(policy, messages, record.completion)
+            by_prompt.setdefault(place, []).append(Stored(place, text))
     size = config.completions_per_prompt
     whole = (
         rows[: len(rows) // size * size] for rows in by_prompt.values()

@@ -1,7 +1,7 @@
 """Reward models: what people prefer, as one number for a prompt and a completion."""
 
-from alignment.reward.labels import divided, usable
+from alignment.reward.labels import divided
 from alignment.reward.model import RewardModel, same_tokens
 from alignment.reward.training import train
 
-__all__ = ["RewardModel", "divided", "same_tokens", "train", "usable"]
+__all__ = ["RewardModel", "divided", "same_tokens", "train"]

@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from alignment.records import LabelRecord, PairRecord, TieRecord
-from alignment.reward.labels import texts_of
+from alignment.records import LabelRecord, PairRecord, TieRecord, texts_of
 from alignment.reward.measures import Told
 
 Buckets = dict[str, list[int]]  # rows of pairs by what they have in common

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from alignment.errors import DataError
 from alignment.policies import Policy
-from alignment.records import LabelRecord, PromptRecord
-from alignment.reward.labels import texts_of
+from alignment.records import LabelRecord, PromptRecord, texts_of
 from alignment.reward.model import RewardModel
 from alignment.sampling import sample
 from alignment.texts import drawn_texts

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from alignment.records import LabelRecord
-from alignment.reward.labels import texts_of
+from alignment.errors import DataError
+from alignment.records import LabelRecord, texts_of
 from alignment.reward.model import RewardModel
+
+SHOWN = 60  # characters of a prompt that does not fit
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,6 @@ class Example:
 
     label: LabelRecord
     texts: tuple[list[int], ...]
-    cut: bool  # one of them did not fit the context
 
     @property
     def prompt_key(self) -> str:
@@ -30,13 +31,16 @@ class Example:
 
 
 def examples_of(model: RewardModel, labels: Sequence[LabelRecord]) -> list[Example]:
-    """Each label as the model reads it."""
+    """Each label as the model reads it; raises DataError where one does not fit: see `overlong`."""
     examples = []
     for label in labels:
         read = [model.read(label.prompt.messages, text) for text in texts_of(label)]
-        examples.append(
-            Example(label, tuple(ids for ids, _ in read), cut=any(cut for _, cut in read))
-        )
+        if any(cut for _, cut in read):
+            raise DataError(
+                f"A label has more tokens than the {model.context_length:,} that the reward model reads; its "
+                f"prompt ends with “{label.prompt.text[-SHOWN:]}”."
+            )
+        examples.append(Example(label, tuple(ids for ids, _ in read)))
     return examples
 
 

@@ -12,7 +12,7 @@ from alignment.records import (
     PairRecord,
     PromptRecord,
     RankingRecord,
-    TieRecord,
+    texts_of,
 )
 
 MIN_LABELS = 8
@@ -27,13 +27,6 @@ class Labelled(Protocol):
 
 
 L = TypeVar("L", bound=Labelled)
-
-
-def usable(records: Iterable[PairRecord]) -> list[PairRecord]:
-    """The pairs that say something; raises DataError where too few do."""
-    pairs = [pair for pair in records if says_something(pair)]
-    refuse_few(pairs, "pairs with different completions")
-    return pairs
 
 
 def learnable(records: Iterable[LabelRecord], config: RewardConfig) -> list[LabelRecord]:
@@ -58,18 +51,6 @@ def refuse_few(labels: Sequence[LabelRecord], what: str) -> None:
         )
     if len({(label.prompt.key, *texts_of(label)) for label in labels}) == 1:
         raise DataError("Every label is about the same completions. Label comparisons of others.")
-
-
-def texts_of(label: LabelRecord) -> tuple[str, ...]:
-    """The completions that a label is about, the chosen one first."""
-    match label:
-        case PairRecord():
-            return label.chosen, label.rejected
-        case TieRecord():
-            return label.left, label.right
-        case RankingRecord():
-            return label.completions
-    return (label.completion,)
 
 
 def says_something(label: LabelRecord) -> bool:

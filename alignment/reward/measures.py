@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alignment.estimators import clipped, grouped_interval
-from alignment.records import Estimate, PairRecord
+from alignment.records import Estimate, PairRecord, texts_of
 from alignment.reward.examples import Example, scored
-from alignment.reward.labels import pairs_in, texts_of
+from alignment.reward.labels import pairs_in
 from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
 

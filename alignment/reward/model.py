@@ -198,9 +198,14 @@ class RewardModel:
         context = self.context_length - len(first) - 2 * len(last)
         room = context - min(len(prompt), context // PROMPT_SHARE)
         kept = completion[:room]
-        start = max(0, len(prompt) + len(kept) - context)
-        cut = start > 0 or len(kept) < len(completion)
-        return [*first, *prompt[start:], *last, *kept, *last], cut
+        over = max(0, len(prompt) + len(kept) - context)
+        begin = self._begins(prompt)
+        cut = over > 0 or len(kept) < len(completion)
+        return [*first, *prompt[:begin], *prompt[begin + over :], *last, *kept, *last], cut
+
+    def _begins(self, prompt: Sequence[int]) -> int:
+        """How many tokens a prompt begins with that a cut spares: the one that every text begins with."""
+        return int(bool(prompt) and prompt[0] == self.trunk.tokenizer.bos_token_id)
 
     @property
     def context_length(self) -> int:

@@ -13,13 +13,14 @@ from alignment.errors import ConfigError
 from alignment.events import Event, Finished, PhaseStarted, Ready
 from alignment.folders import committed
 from alignment.loading import is_masked
+from alignment.overlong import Fitting, Reader, fitting_labels
 from alignment.policies import default_device
 from alignment.records import LabelRecord, read_labels
 from alignment.reward.buckets import accuracy_by
 from alignment.reward.calibration import calibration, temperature_of
 from alignment.reward.centring import reference_texts, standardised
 from alignment.reward.fitting import steps_of
-from alignment.reward.labels import contradicted, divided, learnable, pairs_in
+from alignment.reward.labels import contradicted, divided, learnable, pairs_in, refuse_few
 from alignment.reward.learning import Learned, Learner, Trial
 from alignment.reward.measures import measures
 from alignment.reward.model import RewardModel, cautious
@@ -33,13 +34,15 @@ PLURALS = {"tie": "ties", "ranking": "rankings", "thumb": "thumbs", "rating": "r
 def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """Fit a reward model to the labels in `pairs` from `backbone`; writes `folder/output`."""
     config = RewardConfig.stored(spec.config)
-    labels = learnable(read_labels(folder / spec.inputs["pairs"]), config)
+    backbone = folder / spec.inputs["backbone"]
+    labels, told = learned_from(spec, folder, config)
+    if not told.all_fit:
+        yield told
+    if config.centring == "reference":
+        check_reference(spec, folder)
     own = Trial("training", *divided(labels, config.held_out))
     more = trials(config, own.fitted, own.held)
     total = sum(steps_of(config, len(trial.fitted)) for trial in (own, *more))
-    backbone = folder / spec.inputs["backbone"]
-    if config.centring == "reference":
-        check_reference(spec, folder)
     learner = Learner(backbone, config, labels, spec.seed, count(1), total)
     yield Ready(total_steps=total, threads=torch.get_num_threads(), device=str(default_device()))
     yield PhaseStarted(name=own.name)
@@ -48,9 +51,7 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     model, tilts = finished(learned, known_texts(learned, own.fitted, spec, folder))
     found, summary = measures(model, learned.observation, learned.held)
     summary |= yield from validated(learner, more, own, found)
-    summary |= counts(own)
-    summary["labels_cut"] = sum(example.cut for example in learned.fitted + learned.held)
-    summary["parameters"] = sum(weight.numel() for weight in model.parameters())
+    summary |= counts(own) | {"rows": [told.counts], "parameters": size_of(model)}
     summary |= {"center": sum(model.center) / len(model.center), "scale": model.scale}
     summary["ess_by_beta"] = tilts
     if found.pairs:
@@ -63,6 +64,15 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     yield Finished(summary=summary)
 
 
+def learned_from(spec: RunSpec, folder: Path, config: RewardConfig) -> Fitting:
+    """The labels that the settings use and that the backbone's context takes; raises DataError."""
+    labels = learnable(read_labels(folder / spec.inputs["pairs"]), config)
+    reader = Reader.of_reward(folder / spec.inputs["backbone"])
+    fitting = fitting_labels(labels, "labels", [reader], config.overlong)
+    refuse_few(fitting.rows, "labels of different completions that fit the backbone's context")
+    return fitting
+
+
 @torch.no_grad()
 def finished(
     learned: Learned, texts: Sequence[tuple[str, list[int]]]
@@ -73,6 +83,11 @@ def finished(
     caution = learned.observation.config.caution
     model = replace(standardised(learned.model, raw), caution=caution)
     return model, ess_by_beta(cautious(model.standard(raw), caution), keys)
+
+
+def size_of(model: RewardModel) -> int:
+    """How many numbers were trained."""
+    return sum(weight.numel() for weight in model.parameters())
 
 
 def zero_role(spec: RunSpec) -> str:

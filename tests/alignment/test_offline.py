@@ -262,11 +262,9 @@ def test_a_foreign_reference_is_refused(run, tmp_path, policy_folder, pairs):
         list(runner("prefer")(spec, tmp_path))
 
 
-def test_a_long_prompt_and_completion_are_cut_to_the_context(policy):
-    row = written(policy, (Message(role="user", content="sun " * 60),), "day " * 60)
-    assert row.cut
-    assert row.length == policy.context_length
-    assert len(row.prompt) == policy.context_length // 4
+def test_a_prompt_and_a_completion_that_do_not_fit_are_never_cut_in_silence(policy):
+    with pytest.raises(DataError, match="123 tokens, and the model reads 32"):
+        written(policy, (Message(role="user", content="sun " * 60),), "day " * 60)
 
 
 def test_both_kinds_are_kinds_of_run():

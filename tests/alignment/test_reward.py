@@ -107,13 +107,18 @@ def test_a_score_does_not_depend_on_its_batch(model):
     torch.testing.assert_close(model.score_texts(prompts, texts), alone, atol=1e-5, rtol=0)
 
 
-def test_long_texts_are_cut_and_counted(tmp_path):
+def test_labels_of_long_texts_are_dropped_and_counted(tmp_path):
     long = [a_pair(f"{'sun ' * 40}{word} {word}", "good " * 60, "bad " * 60) for word in "ab"]
     short = [
         a_pair(f"{a} {b}", "good", "bad") for a, b in product(["sun", "day", "rain"], repeat=2)
     ]
-    summary = run(tmp_path, short + long, epochs=1)[-1].summary
-    assert summary["labels_cut"] == 2
+    first, *_, last = run(tmp_path, short + long, epochs=1)
+    assert first.sentence.startswith(
+        "labels: 11 read, 2 dropped, as too long for a context of 32 tokens"
+    )
+    counts = {"read": 11, "cut": 0, "dropped": 2}
+    assert counts.items() <= last.summary["rows"][0].items()
+    assert last.summary["pairs_train"] + last.summary["pairs_heldout"] == 9
 
 
 def test_a_long_prompt_keeps_its_end_and_a_long_completion_its_start(model):

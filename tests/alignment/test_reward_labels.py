@@ -129,7 +129,7 @@ def test_a_label_of_an_annotator_by_hand(ties, outcomes):
     observation = Observation(RewardConfig(annotators="reliability", ties=ties), [label])
     for name, value in (("log_scales", math.log(2)), ("sides", 0.5), ("lapse_logits", 0.0)):
         getattr(observation, name).data.fill_(value)
-    example = Example(label, ([1], [2]), cut=False)
+    example = Example(label, ([1], [2]))
     (loss,) = observation.nll(torch.tensor([[1.0], [0.0]]), [example])[0]
     seen = 2 * 1.0 - 0.5
     rest = 0.0 if ties == "drop" else math.exp(-seen / 2)  # of a tie, as nu is 1

@@ -52,6 +52,8 @@ CHOICE_LABELS = {
     "ignore": "Ignore",
     "weigh": "As a weight",
     "drop": "Leave out",
+    "refuse": "Refuse the run",
+    "cut_left": "Cut the oldest words",
     "davidson": "Davidson",
     "rao_kupper": "Rao and Kupper",
     "reliability": "Fit each one's reliability",
