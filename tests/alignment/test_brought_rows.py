@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from alignment import trl_rows
+from alignment.__main__ import main
 from alignment.errors import DataError
 from alignment.records import prompt_key
 from alignment.rows.json_lines import Row
 from alignment.trl_rows import Told
+from tests.alignment.test_loop import SMALL
 from webapp.datasets.exports import conversational, plain
 from webapp.datasets.imports.reading import read_rows
 
@@ -352,3 +354,77 @@ def test_whatever_a_row_holds_it_is_read_or_refused_with_a_reason(reader, row):
     with suppress(trl_rows.BadRow, ValidationError):
         trl_rows._row(row, text=reader == "prompts")
         list(getattr(trl_rows, f"{reader}_of")(row, trl_rows.Found()))
+
+
+def hh(number, *, chosen="good", rejected="bad"):
+    """A pair of HH-RLHF's of two questions, whose answers begin alike."""
+    talk = f"\n\nHuman: {ONE[number % 5]} day\n\nAssistant: {ONE[number % 3]}"
+    talk += f"\n\nHuman: {ONE[number // 5 % 5]} {ONE[number % 5]}\n\nAssistant:"
+    return {"chosen": f"{talk} day {chosen}", "rejected": f"{talk} day {rejected}"}
+
+
+def uf(number):
+    """A row of UltraFeedback binarized."""
+    asked = f"{ONE[number % 5]} {ONE[number // 5]}"
+    sides = {side: [user(asked), assistant(word)] for side, word in SIDES.items()}
+    return {"prompt": asked, "prompt_id": str(number), **sides, "messages": sides["chosen"],
+            "score_chosen": 8.0, "score_rejected": 3.5}  # fmt: skip
+
+
+ONE = ["sun", "rain", "day", "night", "please"]
+SIDES = {"chosen": "good good", "rejected": "bad"}
+LONG_ONE = {"chosen": "\n\nHuman: " + "sun " * 40 + "\n\nAssistant: good", "rejected": "\n\nHuman: "
+            + "sun " * 40 + "\n\nAssistant: bad"}  # fmt: skip
+SETS = {
+    "hh": [
+        *(hh(n) for n in range(20)),
+        hh(20, rejected=""),
+        {
+            "chosen": hh(21)["chosen"],
+            "rejected": hh(21)["rejected"] + "\n\nHuman: a\n\nAssistant: b",
+        },
+        LONG_ONE,
+    ],
+    "ultrafeedback": [uf(n) for n in range(24)],
+}
+TOLD = {
+    "hh": (
+        "23 rows read, 22 {}, 1 left out because they cannot be read.",
+        "rows.jsonl: 1 left out: “chosen” and “rejected” part before their last turn.",
+        "{}: 22 read, 1 dropped, as too long for a context of 32 tokens",
+    ),
+    "ultrafeedback": (
+        "24 rows read, 24 {}.",
+        "columns that nothing is made of, and in how many rows: ",
+        "rows.jsonl: ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_what_the_field_brings_goes_through_reward_prefer_and_align(
+    name, tmp_path, policy_folder, capsys
+):
+    rows, folder = tmp_path / "rows.jsonl", str(policy_folder)
+    rows.write_text("\n".join(map(json.dumps, SETS[name])))
+    reward = ["--backbone", folder, "--pairs", rows, "--epochs", "1"]
+    loop = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    models = ["--policy", folder, "--reward", tmp_path / "reward", "--prompts", rows]
+    commands = {
+        "reward": ("pairs", "labels", reward),
+        "prefer": ("pairs", "pairs", ["--policy", folder, "--pairs", rows]),
+        "align": ("prompts", "prompts", [*models, *loop, "--steps", 1]),
+    }
+    for command, (role, fitted, options) in commands.items():
+        given = [*options, "--leave-bad-rows-out", "--output", tmp_path / command]
+        assert main([command, *map(str, given)]) == 0
+        said = capsys.readouterr().err
+        read, left, long = TOLD[name]
+        assert f"rows.jsonl: {read.format(role)}" in said
+        assert left in said
+        assert long.format(fitted) in said
+    refused = ["reward", *map(str, reward), "--output", str(tmp_path / "refused")]
+    assert main(refused) == (3 if name == "hh" else 0)
+    if name == "hh":
+        assert "rows.jsonl, line 22: " in (said := capsys.readouterr().err)
+        assert "--leave-bad-rows-out" in said

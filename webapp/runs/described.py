@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from alignment.config import CONFIGS
+from alignment.events import Fitted
 from alignment.records import Receipts
 from webapp.projects.templatetags.display import estimate, number
 from webapp.runs.forms import CHOICE_LABELS
@@ -33,6 +34,7 @@ TITLES = {  # of the keys that do not read as one
     "pairs_train": "Pairs to train on",
     "perplexity_heldout": "Held-out perplexity",
     "prompts_heldout": "Held-out prompts",
+    "rows": "Rows and the models' context",
     "scale": "Spread of the rewards",
     "seconds": "Time in the trainer (s)",
     "stored_completions": "Stored completions read",
@@ -148,6 +150,12 @@ def tables(summary: Mapping[str, Any]) -> list[Table]:
         for name, rows in summary.items()
         if isinstance(rows, list) and rows and isinstance(rows[0], Mapping)
     ]
+
+
+def too_long(summary: Mapping[str, Any]) -> list[str]:
+    """A sentence for each input of which rows were dropped or cut, as too long for a model."""
+    rows = [Fitted.model_validate(row) for row in summary.get("rows", [])]
+    return [row.sentence for row in rows if not row.all_fit]
 
 
 def receipts_of(summary: Mapping[str, object]) -> Receipts | None:

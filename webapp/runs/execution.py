@@ -24,6 +24,7 @@ from alignment.events import (
     CheckpointSaved,
     Event,
     Finished,
+    Fitted,
     PhaseStarted,
     Ready,
     SampleDrawn,
@@ -151,7 +152,7 @@ def record(run: Run, batch: Batch) -> Wanted:
 
     The fenced update comes first: it locks the row, so that no reaper comes between.
     """
-    if not _mine(run).update(lease_until=lease_end(), **_progress(batch)):
+    if not _mine(run).update(lease_until=lease_end(), **_progress(run, batch)):
         raise LostLease(run.pk)
     if batch.end > batch.start and _first_time(run, batch):
         if batch.of(Ready):
@@ -238,20 +239,32 @@ def _excuse(error: Exception) -> Verdict:
     raise error
 
 
-def _progress(batch: Batch) -> dict[str, object]:
+def _progress(run: Run, batch: Batch) -> dict[str, object]:
     """The columns of the run that a batch moves on."""
-    columns: dict[str, object] = {}
+    columns: dict[str, object] = _told(run, batch)
     for event in batch.events:
         match event:
             case Ready(total_steps=total, resumed_step=step):
                 columns |= {"total_steps": total, "step": step, "progress_at": Now()}
-            case Checked(receipts=receipts):
-                columns["summary"] = {"receipts": receipts.model_dump()}
             case PhaseStarted(name=name):
                 columns |= {"phase": name[:64], "progress_at": Now()}
             case StepDone(step=step, total=total):
                 columns |= {"step": step, "total_steps": total, "progress_at": Now()}
     return columns
+
+
+def _told(run: Run, batch: Batch) -> dict[str, object]:
+    """The run's summary with what is known before its end: its receipts, and which rows fit its models."""
+    if not (found := batch.of(Checked, Fitted)):
+        return {}
+    summary = Run.objects.values_list("summary", flat=True).get(pk=run.pk)
+    for event in found:
+        if isinstance(event, Checked):
+            summary["receipts"] = event.receipts.model_dump()
+        else:
+            others = [row for row in summary.get("rows", []) if row["role"] != event.role]
+            summary["rows"] = [*others, event.counts]
+    return {"summary": summary}
 
 
 def _first_time(run: Run, batch: Batch) -> bool:

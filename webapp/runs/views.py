@@ -22,7 +22,15 @@ from webapp.rendering.services import rendered
 from webapp.runs import queries, waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.charts import charts_for, table_of
-from webapp.runs.described import agent_title, agents, described, findings, receipts_of, tables
+from webapp.runs.described import (
+    agent_title,
+    agents,
+    described,
+    findings,
+    receipts_of,
+    tables,
+    too_long,
+)
 from webapp.runs.measures import Evaluation, evaluation_of
 from webapp.runs.missing import missing_for
 from webapp.runs.models import FINAL, Run, Worker
@@ -121,7 +129,7 @@ def detail(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
     context: dict[str, Any] = {"project": run.project, "run": run}
     context["actions"] = actions_for(run).items()
     context |= {"eta": queries.eta_seconds(run), "reason": waiting.waiting_reason(run)}
-    context["receipts"] = receipts_of(run.summary)
+    context |= {"receipts": receipts_of(run.summary), "too_long": too_long(run.summary)}
     if not request.htmx or request.htmx.history_restore_request:
         context |= evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
         context["renderings"] = rendered(texts_of(context["samples"], context["evaluation"]))

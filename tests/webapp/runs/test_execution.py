@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from alignment.events import Checked, Finished, SampleDrawn, StepDone
+from alignment.events import Checked, Finished, Fitted, SampleDrawn, StepDone
 from alignment.folders import committed
 from alignment.records import Receipts
 from tests.factories import a_project, a_run, a_worker, again, run_at
@@ -60,6 +60,21 @@ def test_a_succeeded_run_publishes_what_it_made(project, stand_in):
 def test_receipts_are_stored_before_the_run_ends(claimed):
     execution.record(claimed, Batch(0, 10, (CHECKED,)))
     assert again(claimed).summary["receipts"]["gradient"] == 1e-15
+
+
+def test_rows_that_do_not_fit_are_told_before_the_run_ends(claimed):
+    told = [
+        Fitted(role=role, read=48, cut=0, dropped=dropped, limit="a context of 32 tokens")
+        for role, dropped in (("prompts", 1), ("deployment", 0))
+    ]
+    for place, events in enumerate([told[:1], [*told[1:], CHECKED], told[:1]]):
+        execution.record(claimed, Batch(10 * place, 10 * place + 10, tuple(events)))
+    summary = again(claimed).summary
+    assert summary["receipts"]["gradient"] == 1e-15
+    assert sorted((row["role"], row["dropped"]) for row in summary["rows"]) == [
+        ("deployment", 0),
+        ("prompts", 1),
+    ]
 
 
 def test_metrics_are_complete_and_odd_numbers_become_null(project, stand_in):

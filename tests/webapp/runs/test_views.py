@@ -214,6 +214,15 @@ def test_a_finished_run_shows_what_it_found(rita, run):
     assertContains(answer, '<dt>Cached</dt><dd class="num">yes</dd>', html=True)
 
 
+@pytest.mark.parametrize("state", [State.RUNNING, State.SUCCEEDED, State.FAILED])
+def test_rows_that_are_too_long_are_said(rita, run, state):
+    row = {"role": "prompts", "read": 48, "cut": 0, "dropped": 1, "limit": "a context of 32 tokens"}
+    run_at(run, state=state, summary={"rows": [row, row | {"role": "deployment", "dropped": 0}]})
+    answer = rita.get(address("detail", run))
+    assertContains(answer, "Prompts: 48 read, 1 dropped, as too long for a context of 32 tokens.")
+    assertNotContains(answer, "eployment: 48 read")
+
+
 RECEIPTS = {"gradient": 3e-15, "total": 1e-16, "mismatch": 2e-6}
 
 
