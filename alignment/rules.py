@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from alignment.config.rules import examples_of
+from alignment.patterns import found_in
 from alignment.policies import Policy
 
 TOKENS = 2048  # padded tokens of one forward
@@ -21,9 +22,8 @@ def contains(phrase: str) -> Rule:
 
 
 def matches(pattern: str) -> Rule:
-    """1 where the regular expression is found anywhere, else 0."""
-    compiled = re.compile(pattern)
-    return lambda texts: _numbers(compiled.search(text) is not None for text in texts)
+    """1 where the regular expression is found anywhere, else 0; raises DataError where it takes too long."""
+    return lambda texts: _numbers(found_in(pattern, texts))
 
 
 def words() -> Rule:

@@ -420,7 +420,7 @@ def test_prompts_of_a_deployment_without_weight_are_refused(policy_folder, tmp_p
     inputs = {"policy": str(policy_folder), "reference": str(policy_folder)}
     inputs |= {name: f"{name}.jsonl" for name in ("prompts", "deployment")}
     spec = RunSpec(kind="align", run=1, epoch=1, config={}, inputs=inputs)
-    target = {"reward_weight": 0, "more_rules": "1 words"}
+    target = {"reward_weight": 0, "more_rules": "1 words", "max_new_tokens": 8}
     found = read_problem(spec, tmp_path, AlignConfig(**target, **SERVED))
     assert (len(found.prompts), found.trained, found.deployment) == (8, 4, 4)
     with pytest.raises(ConfigError, match="the deployed model has no weight"):
