@@ -20,6 +20,7 @@ from alignment.errors import DataError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.folders import committed, size
 from alignment.loading import Use, check_description, is_masked, loaded, refusing
+from alignment.modelchecks import check_apart
 from alignment.modelfiles import (
     Tensors,
     check_folder,
@@ -54,6 +55,7 @@ def add(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
         found = yield from SOURCES[config.source](config, spec, folder)
         yield done(1)
         yield PhaseStarted(name="checking")
+        check_apart(incoming, check_folder)
         tensors = check_folder(incoming)
         if is_adapter(incoming):
             facts = yield from add_adapter(spec, folder, incoming)

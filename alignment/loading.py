@@ -31,6 +31,7 @@ from alignment import memory
 from alignment.config.reward import PoolingName
 from alignment.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
 from alignment.folders import MANIFEST
+from alignment.modelchecks import check_apart
 from alignment.modelfiles import (
     Tensors,
     check_json,
@@ -93,6 +94,7 @@ def naming(folder: Path, role: str) -> Iterator[None]:
 def check_files(folder: Path, use: Use) -> Tensors:
     """What config, tokenizer and headers say, without the weights; raises DataError."""
     check_folder_is_there(folder)
+    check_apart(folder)
     check_kind_of_folder(folder, use)
     tensors = tensors_of(weight_files(folder))
     if is_sealed(folder):

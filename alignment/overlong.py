@@ -19,6 +19,7 @@ from alignment.conversations import answered, prompt_ids
 from alignment.errors import DataError
 from alignment.events import Fitted
 from alignment.loading import check_folder_is_there, naming, refusing, tokenizer_of
+from alignment.modelchecks import check_apart
 from alignment.records import Message, PromptRecord, texts_of
 
 SHOWN = 60  # characters of a row that is refused
@@ -74,6 +75,7 @@ class Reader:
 def _loaded(folder: Path) -> tuple[PreTrainedTokenizerBase, int]:
     with naming(folder, "model"):
         check_folder_is_there(folder)
+        check_apart(folder)
         tokenizer = tokenizer_of(folder)
         with refusing("config.json cannot be understood"):
             text = AutoConfig.from_pretrained(

@@ -281,7 +281,7 @@ HOSTILE = [
     (without_weights, "no model.safetensors"),
     (without_config, "no config.json"),
     (without_tokenizer, "no tokenizer"),
-    (with_a_broken_tokenizer, "tokenizer cannot be loaded"),
+    (with_a_broken_tokenizer, "tokenizer.json is no tokenizer that can be loaded"),
     (lacking_a_layer, "transformer.h.1.attn.c_attn.weight"),
     (of_damaged_numbers, "not a number"),
     (with_more_tokens_than_the_model_knows, "The tokenizer has 21 tokens"),
