@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from alignment import archives, hub
-from alignment.adapters import is_adapter, merged
+from alignment.adapters import check_merged, is_adapter, merged
 from alignment.config import ImportConfig, RunSpec
 from alignment.errors import DataError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
@@ -117,17 +117,27 @@ def add_adapter(spec: RunSpec, folder: Path, incoming: Path) -> Progress:
         raise DataError(
             f"This is a LoRA adapter for “{name}”. Add that model first, then choose it as the base."
         )
+    drop_paths(incoming / "tokenizer_config.json")
     yield done(2)
     yield PhaseStarted(name="merging")
-    base = Policy.load(folder / spec.inputs["base"], "base model")
+    place = folder / spec.inputs["base"]
+    base = Policy.load(place, "base model")
+    before = base.tokenizer
     with refusing("The adapter cannot be merged"):
         policy = merged(base, incoming)
+    template = ImportConfig.stored(spec.config).template
+    if template != "own":  # else the adapter's or the base's, which may have none
+        apply_template(policy.tokenizer, template)
     yield done(3)
     yield PhaseStarted(name="trying")
     try_out(policy)
     with committed(folder / "output") as output:
         policy.save(output)
-    return {**described(policy), "dtype": "float32", "merged": "a LoRA adapter, into a full model"}
+        with refusing("The merged model cannot be compared with the adapter's own"):
+            check_merged(Policy.load(output), Policy.load(place, "base model"), incoming)
+    said = "a LoRA adapter, into a full model"
+    said += "" if policy.tokenizer is before else "; with the adapter's own tokenizer"
+    return {**described(policy), "dtype": "float32", "merged": said}
 
 
 def from_hub(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
