@@ -25,6 +25,12 @@ class DivergedError(AlignmentError):
     code = "nan"
 
 
+class StartError(AlignmentError):
+    """What a run starts from is not what its files say."""
+
+    code = "start"
+
+
 class OutOfMemoryError(AlignmentError):
     """The device has too little memory for these settings."""
 

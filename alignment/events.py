@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
-from alignment.records import Receipts, Text
+from alignment.records import Estimate, Receipts, Text
 
 SUMMARY = Mapping[str, object]
 
@@ -31,10 +31,14 @@ class Ready(_Event):
 
 
 class Checked(_Event):
-    """The run's own gradient was computed on a toy; how exact it is there."""
+    """What was found before the first step: receipts of a toy, and how far from the reference a policy starts.
+
+    None says that a kind of run has no receipts, or that policy and reference are one model.
+    """
 
     type: Literal["checked"] = "checked"
-    receipts: Receipts
+    receipts: Receipts | None = None
+    kl_start: Estimate | None = None
 
 
 class Fitted(_Event):

@@ -17,13 +17,18 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from alignment.loading import refusing
 from alignment.policies import Policy
 
 SCALE = 2  # of the product, whatever the rank
+NO_ADAPTER = "No adapter fits this kind of model, so it can only be trained whole, with a rank of 0"
 
 
 def adapted(policy: Policy, rank: int, seed: int) -> tuple[Policy, PeftModel]:
-    """The policy with an adapter in its model, all else frozen; and the handle that can merge it."""
+    """The policy with an adapter in its model, all else frozen; and the handle that can merge it.
+
+    Raises DataError for an architecture that no adapter fits.
+    """
     inner = policy.model.base if isinstance(policy.model, WithoutAdapter) else policy.model
     config = LoraConfig(
         r=rank,
@@ -33,8 +38,13 @@ def adapted(policy: Policy, rank: int, seed: int) -> tuple[Policy, PeftModel]:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        handle = cast(PeftModel, get_peft_model(inner, config))
+        with refusing(NO_ADAPTER):
+            handle = cast(PeftModel, get_peft_model(inner, config))
     inside: Any = handle.get_base_model()
+    with refusing(NO_ADAPTER), torch.no_grad():  # some layers give more than a linear one does
+        inside(
+            input_ids=torch.zeros((1, 1), dtype=torch.long, device=policy.device), use_cache=False
+        )
     return replace(policy, model=inside.eval()), handle
 
 

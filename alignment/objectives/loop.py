@@ -50,6 +50,7 @@ from alignment.objectives.problem import (
 )
 from alignment.objectives.replay import answered_anew
 from alignment.objectives.saving import restore, save
+from alignment.objectives.start import start_facts, start_of
 from alignment.objectives.steps import guarded_step, token_kls
 from alignment.objectives.stored import groups, stored
 from alignment.overlong import Reader, fitting_labels, fitting_prompts
@@ -198,7 +199,7 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
         resumed_step=state.step,
         bit_exact=bit_exact,
     )
-    yield Checked(receipts=receipts(config))
+    yield checked(problem, state, new=resume is None)
     if resume is None:
         yield from draw_samples(problem, problem.reference, 0, "before")
     if (yield from ask_reference(problem, state)) == "save":
@@ -215,13 +216,20 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
         if state.step % config.sample_every == 0 and state.step < config.steps:
             yield from draw_samples(problem, state.policy, state.step, "after")
     yield PhaseStarted(name="measuring the result")
-    summary = choose_result(problem, state)
+    summary = choose_result(problem, state) | start_facts(state)
     yield from draw_samples(problem, state.policy, state.step, "after")
-    checked = with_contract(receipts(config), state)
-    save_result(problem, state, checked, folder)
-    summary["receipts"] = checked.model_dump()
+    proof = with_contract(receipts(config), state)
+    save_result(problem, state, proof, folder)
+    summary["receipts"] = proof.model_dump()
     summary["rows"] = problem.counts
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
+
+
+def checked(problem: Problem, state: State, *, new: bool) -> Checked:
+    """What is known before the first step, of which a new run looks where it starts; raises StartError."""
+    if new:
+        state.start = start_of(problem, state)
+    return Checked(receipts=receipts(problem.config), kl_start=state.start)
 
 
 def save_result(problem: Problem, state: State, checked: Receipts, folder: Path) -> None:

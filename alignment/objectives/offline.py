@@ -16,8 +16,9 @@ from alignment.config import PreferConfig, RunSpec
 from alignment.distributed import all_sum, shard
 from alignment.errors import ConfigError, DataError
 from alignment.estimators import clipped, grouped_interval
-from alignment.events import Finished, PhaseStarted
+from alignment.events import Checked, Finished, PhaseStarted
 from alignment.folders import committed
+from alignment.inputs import same_model
 from alignment.lora import size_of
 from alignment.objectives.fitting import (
     SCORED_AT_ONCE,
@@ -30,6 +31,7 @@ from alignment.objectives.fitting import (
     ready,
     scored,
 )
+from alignment.objectives.start import start_on_answers
 from alignment.overlong import Reader, fitting_labels
 from alignment.policies import Policy
 from alignment.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
@@ -85,11 +87,14 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
     if not told.all_fit:
         yield told
     fitted, held = divided(records, config.held_out)
-    one, reference = models_of(spec, folder, config)
+    one, reference, same = models_of(spec, folder, config)
     policy, run = one.policy, Run.of(spec, folder)
     yield ready(policy, len(fitted), config, run)
     yield PhaseStarted(name="scoring by the reference")
     pairs, judged = pairs_of(reference, fitted), pairs_of(reference, held)
+    keys, answers = [pair.key for pair in pairs], [pair.chosen for pair in pairs]
+    start = start_on_answers(policy, reference, answers, keys, same=same)
+    yield Checked(kl_start=start)
     loss = preference_step(policy, reference, pairs, config)
     lengths = [pair.length for pair in pairs]
     if (yield from fit(one, config, lengths, loss, run)) == "save":
@@ -104,6 +109,7 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
         "loss": config.loss,
         "beta": config.beta,
         "parameters": size_of(policy.model),
+        **({"kl_start": start.model_dump()} if start else {}),
     }
     with committed(folder / "output") as output:
         one.result.save(output)
@@ -122,11 +128,14 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
     fitted, held = divided(records, config.held_out)
     if {record.good for record in fitted} != {True, False}:
         raise DataError("KTO needs completions that were liked and others that were not.")
-    one, reference = models_of(spec, folder, config)
+    one, reference, same = models_of(spec, folder, config)
     policy, run = one.policy, Run.of(spec, folder)
     yield ready(policy, len(fitted), config, run)
     yield PhaseStarted(name="scoring by the reference")
     thumbs, judged = thumbs_of(reference, fitted), thumbs_of(reference, held)
+    keys, answers = [thumb.key for thumb in thumbs], [thumb.row for thumb in thumbs]
+    start = start_on_answers(policy, reference, answers, keys, same=same)
+    yield Checked(kl_start=start)
     loss = thumb_step(policy, reference, thumbs, config)
     lengths = [thumb.row.length for thumb in thumbs]
     if (yield from fit(one, config, lengths, loss, run)) == "save":
@@ -140,6 +149,7 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
         "loss": config.loss,
         "beta": config.beta,
         "parameters": size_of(policy.model),
+        **({"kl_start": start.model_dump()} if start else {}),
     }
     with committed(folder / "output") as output:
         one.result.save(output)
@@ -151,12 +161,13 @@ def readers_of(spec: RunSpec, folder: Path) -> list[Reader]:
     return [Reader.of(folder / spec.inputs[role]) for role in ("policy", "reference")]
 
 
-def models_of(spec: RunSpec, folder: Path, config: PreferConfig) -> tuple[Trainee, Policy]:
-    """Policy and reference; raises ConfigError where they read different tokens."""
-    policy, reference = (Policy.load(folder / spec.inputs[r], r) for r in ("policy", "reference"))
+def models_of(spec: RunSpec, folder: Path, config: PreferConfig) -> tuple[Trainee, Policy, bool]:
+    """Policy, reference, and whether they are one model; raises ConfigError where they read different tokens."""
+    folders = {role: folder / spec.inputs[role] for role in ("policy", "reference")}
+    policy, reference = (Policy.load(path, role) for role, path in folders.items())
     policy.check_prompts(reference)
     set_up(reference, config, backward=False)
-    return Trainee.of(policy, config, spec.seed), reference
+    return Trainee.of(policy, config, spec.seed), reference, same_model(*folders.values())
 
 
 def pairs_of(reference: Policy, records: Sequence[PairRecord]) -> list[Pair]:

@@ -49,6 +49,7 @@ from alignment.objectives.problem import (
     score,
 )
 from alignment.objectives.saving import restore_all, save_all
+from alignment.objectives.start import start_facts, start_of
 from alignment.objectives.steps import (
     descend,
     described,
@@ -125,7 +126,10 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
         bit_exact=bit_exact,
     )
     checked = worst(pool_receipts(agent.problem.config) for agent in agents)
-    yield Checked(receipts=checked)
+    if resume is None:
+        for agent in agents:
+            agent.state.start = lead.state.start or start_of(agent.problem, agent.state)
+    yield Checked(receipts=checked, kl_start=lead.state.start)
     if resume is None:
         yield from samples_of(agents, "before")
     if (yield from ask_reference(lead.problem, lead.state)) == "save":
@@ -145,6 +149,7 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
             "rows": lead.problem.counts,
             "steps": lead.state.step,
             "receipts": whole.model_dump(),
+            **start_facts(lead.state),
             "seconds": time.perf_counter() - started,
         }
     )

@@ -18,7 +18,7 @@ from alignment.lora import WithoutAdapter, adapted, trained
 from alignment.moments import fit_moments
 from alignment.objectives.values import ValueHead
 from alignment.policies import Policy
-from alignment.records import PromptRecord
+from alignment.records import Estimate, PromptRecord
 from alignment.sampling import Rollouts, parted, sample
 from alignment.scoring import (
     completion_token_logps,
@@ -82,6 +82,7 @@ class State:
     reference_rewards: list[float]  # means per prompt, of the prompts prepared so far
     step: int = 0
     over_budget: bool = False
+    start: Estimate | None = None  # KL to the reference before the first step, where they differ
     mismatch: float = 0.0  # nats per token, largest so far between sampler and scorer
     measured: dict[str, Tensor] = field(default_factory=dict)  # last weights seen within the budget
     seen: dict[str, Tensor] = field(

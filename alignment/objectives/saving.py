@@ -22,6 +22,7 @@ from alignment.objectives.problem import (
     value_head,
 )
 from alignment.policies import Policy
+from alignment.records import Estimate
 from alignment.sharding import full, parted_like
 
 
@@ -46,6 +47,7 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
         "mismatch": {name: state.mismatch for name, state in states.items()},
         "replay": {name: [kept.places for kept in state.replay] for name, state in states.items()},
         "fit": shared.fit,
+        "start": shared.start.model_dump() if shared.start else None,
     }
     policies = {name: state.policy for name, state in states.items() if state.adapter is None}
     return checkpoints.save(folder, shared.step, policies, tensors, facts)
@@ -88,6 +90,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
     tensors, facts = checkpoints.load(checkpoint)
     generator = torch.Generator()
     generator.set_state(tensors["generator"])
+    start = Estimate.model_validate(facts["start"]) if facts.get("start") else None
     z, seen = ZCache(facts["z"]), checkpoints.below("seen", tensors)
     states = {}
     for name, problem in problems.items():
@@ -112,6 +115,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
                 key: parted_like(weights[key], tensor.to(policy.device))
                 for key, tensor in measured.items()
             },
+            start=start,
             seen=seen,
             fit=facts["fit"],
             value_head=head,

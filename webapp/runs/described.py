@@ -21,6 +21,7 @@ TITLES = {  # of the keys that do not read as one
     "ece": "Calibration error",
     "ece_calibrated": "Calibration error after scaling",
     "kl_reference": "KL to the reference (nats)",
+    "kl_start": "KL of the start to the reference (nats)",
     "labels_cut": "Labels cut to the context",
     "length/mean": "Mean length (tokens)",
     "length/truncated": "Cut at the length limit",

@@ -254,13 +254,13 @@ def _progress(run: Run, batch: Batch) -> dict[str, object]:
 
 
 def _told(run: Run, batch: Batch) -> dict[str, object]:
-    """The run's summary with what is known before its end: its receipts, and which rows fit its models."""
+    """The run's summary with what is known before its end: receipts, where it starts, which rows fit."""
     if not (found := batch.of(Checked, Fitted)):
         return {}
     summary = Run.objects.values_list("summary", flat=True).get(pk=run.pk)
     for event in found:
         if isinstance(event, Checked):
-            summary["receipts"] = event.receipts.model_dump()
+            summary |= event.model_dump(exclude={"type"}, exclude_none=True)
         else:
             others = [row for row in summary.get("rows", []) if row["role"] != event.role]
             summary["rows"] = [*others, event.counts]
