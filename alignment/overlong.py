@@ -206,10 +206,15 @@ def _refusal(told: Fitted, start: str, overlong: OverlongName) -> str:
     number = "None" if told.dropped == told.read else f"{told.dropped:,}"
     verb = "fits" if told.dropped in (1, told.read) else "fit"
     verb = verb if number == "None" else f"do not {verb}" if told.dropped > 1 else "does not fit"
+    shorter = (
+        "Shorten them, lower the completion length limit"
+        if " beside " in told.limit
+        else "Shorten them"
+    )
     ways = {
-        "refuse": "Shorten them, or let too long rows be dropped or cut (overlong: drop, cut_left).",
-        "drop": "Shorten them, let prompts be cut (overlong: cut_left), or take a model of a longer context.",
-        "cut_left": "Their answers leave no room for a prompt: shorten them, or take a model of a longer context.",
+        "refuse": f"{shorter}, or let too long rows be dropped or cut (overlong: drop, cut_left).",
+        "drop": f"{shorter}, let prompts be cut (overlong: cut_left), or take a model of a longer context.",
+        "cut_left": f"{shorter}, or take a model of a longer context.",
     }
     return (
         f"{number} of {told.read:,} rows of {told.role} {verb} {told.limit}; the first asks "

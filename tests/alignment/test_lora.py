@@ -146,7 +146,7 @@ def test_one_artifact_for_both_is_loaded_once(policy_folder, tmp_path, same):
         "reference": reference,
         "prompts": tmp_path / "prompts.jsonl",
     }
-    config = AlignConfig(**RANK, reward_weight=0, rule="words")
+    config = AlignConfig(**RANK, reward_weight=0, rule="words", max_new_tokens=6)
     told = {
         "config": json.loads(config.model_dump_json()),
         "inputs": {k: str(v) for k, v in inputs.items()},

@@ -98,7 +98,7 @@ def test_one_head_cannot_be_cautious():
 def test_a_ranking_s_metrics_are_of_its_best_and_its_worst():
     prompt = a_pair("sun", "good", "bad").prompt
     ranking = RankingRecord(prompt=prompt, completions=("b", "c", "a"), ranks=(1, 2, 0))
-    example = Example(ranking, ([3], [4], [5]), cut=False)
+    example = Example(ranking, ([3], [4], [5]))
     found = read_off(torch.tensor(0.5), torch.tensor([[0.0], [9.0], [2.0]]), [example])
     assert found["preference/accuracy"] == 0
     assert found["preference/nll"] == pytest.approx(math.log1p(math.exp(7)))
