@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,7 @@ from tokenizers import AddedToken, Tokenizer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.errors import DataError
+from alignment.records import PromptRecord
 
 ENCLOSED = re.compile(r"[^\w\s].*\w.*[^\w\s]", re.DOTALL)  # <think> or [TOOL]: no word, no gap
 WORD = re.compile(r"\w+")
@@ -60,6 +61,26 @@ class Renamed:
 
     def _spoken(self, found: re.Match[str]) -> str:
         return self.names[found[0]] if found[0] in self.controls.spoken else found[0]
+
+
+Held = Callable[[str, str], Sequence[str]]  # the control tokens in a speaker's text
+
+
+def counted(
+    held: Held, prompts: Iterable[PromptRecord], answers: Iterable[str] = ()
+) -> dict[str, int]:
+    """How many prompts and how many answers hold control tokens, where some do.
+
+    They are read as text here, and many servers take them for what they say.
+    """
+    each = {prompt.key: prompt.messages for prompt in prompts}
+    found = {
+        "prompts_with_control_tokens": sum(
+            any(held(turn.role, turn.content) for turn in turns) for turns in each.values()
+        ),
+        "answers_with_control_tokens": sum(bool(held("assistant", text)) for text in answers),
+    }
+    return {name: count for name, count in found.items() if count}
 
 
 def controls(tokenizer: PreTrainedTokenizerBase) -> Controls:

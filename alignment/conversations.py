@@ -11,7 +11,7 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import takewhile
+from itertools import product, takewhile
 from typing import Any, NamedTuple
 
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -24,9 +24,14 @@ from alignment.records import Message
 TURN = "Assistant:"  # after which a model without a template answers
 SOUGHT = "qzanswerzq"  # no template changes such an answer unless it changes every one
 ASKED = "qzquestionzq"
-OPENED = re.compile(r"[<\[][^\s<>\[\]/][^<>\[\]]*[>\]]\s*\Z")  # a mark that opens what follows it
+OPENED = re.compile(r"[<\[][A-Za-z][\w-]*[>\]]\s*\Z")  # a mark that opens what follows it
 CONTEXT = 8  # letters, at most, of what stands before an answer that decide how it is tokenised
 
+TRIED = (
+    (("user", "Hello"),),
+    (("user", "Hello"), ("assistant", "Yes?"), ("user", "Good day")),
+)
+ANSWERS = ("Good day", " Yes,\nit is. ", "yes <x>")  # of a check
 Turns = tuple[tuple[str, str], ...]  # roles and contents
 
 
@@ -44,9 +49,16 @@ class Form:
 
     behind: str | None  # the answer; None where the template does not write it, or takes none
     closing: str  # what of it closes the turn, up to and with a control token; "" without one
+    header: str = ""  # what it writes between prompt and answer, as it is decoded
+    header_marks: tuple[int, ...] = ()  # the special tokens in there
     opened: str = ""  # the end of the generation prompt, where it is left out before an answer
     opens: str = ""  # the mark with which the generation prompt opens a thought
     alone: bool = False  # it writes no question before an answer
+
+    @property
+    def gap(self) -> str:
+        """What stands between an answer and the token that closes it."""
+        return self.closing[: len(self.closing) - len(self.closing.lstrip())]
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,7 @@ class Asked(NamedTuple):
 
     ids: tuple[int, ...]
     beginning: int  # how many of them the tokenizer puts before every text
+    text: str  # as this reader writes it
     reader: Reader
 
 
@@ -99,37 +112,118 @@ def answered(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str
 ) -> Answered:
     """A conversation that somebody answered; raises DataError where the template does not write answers."""
-    turns = turns_of(messages)
+    return _answered(tokenizer, turns_of(messages), answer)
+
+
+def _answered(tokenizer: PreTrainedTokenizerBase, turns: Turns, answer: str) -> Answered:
     prompt = asked(tokenizer, turns)
-    found = joined(prompt.reader, prompt, turns, answer)
-    whole = (*turns, ("assistant", answer))
-    if prompt.reader.renamed is None and misread(
-        tokenizer, whole, [*found.prompt, *found.completion]
-    ):
-        found = joined(Reader(tokenizer, renamed(tokenizer)), prompt, turns, answer)
-    return found
+    if prompt.reader.renamed is None and not controls(tokenizer).held("assistant", answer):
+        found = joined(prompt.reader, prompt, turns, answer)
+        whole = (*turns, ("assistant", answer))
+        if not misread(tokenizer, whole, [*found.prompt, *found.completion]):
+            return found
+    reader = prompt.reader if prompt.reader.renamed else Reader(tokenizer, renamed(tokenizer))
+    return joined(reader, prompt, turns, answer)
 
 
-def read_otherwise(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> bool:
-    """Whether a server that takes control tokens in a text for what they say reads other tokens."""
-    known = controls(tokenizer)
-    return any(known.held(message.role, message.content) for message in messages)
+def check_conversation(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+    """What a model's page says about its conversations; raises DataError where none can be learned from.
+
+    What is learned from, decoded, has to be what the template writes, and what was sampled, read back, the
+    same conversation.
+    """
+    for turns, answer in product(taken(tokenizer), ANSWERS):
+        found = _answered(tokenizer, turns, answer)
+        ids = found.completion[:-1] if found.closed else found.completion
+        text = answer_text(tokenizer, ids, found.prompt, ended=True)
+        again = _answered(tokenizer, turns, text)
+        said, read = (decoded(tokenizer, [*one.prompt, *one.completion]) for one in (found, again))
+        if said != read and not joins_words(tokenizer):
+            raise DataError(
+                f"The model's tokenizer and chat template do not fit: the answer {answer!r} is written as "
+                f"{said[-80:]!r}, and what is read back as {read[-80:]!r}. Add it with another template."
+            )
+    form = form_of(tokenizer)
+    return {
+        "turn_closes_with": closes_in_words(tokenizer, form),
+        "prompt_ends_with": ends_in_words(tokenizer, form),
+    }
+
+
+def taken(tokenizer: PreTrainedTokenizerBase) -> list[Turns]:
+    """The conversations to try: one question, and a longer one where the template takes such."""
+    short, long = TRIED
+    try:
+        asked(tokenizer, long)
+    except DataError:  # told where such a conversation is needed
+        return [short]
+    return [short, long]
+
+
+def closes_in_words(tokenizer: PreTrainedTokenizerBase, form: Form) -> str:
+    """With what an answer's turn closes."""
+    if form.closing:
+        return f"{form.closing.strip()}, a token"
+    if tokenizer.chat_template is not None and (form.behind or "").strip():
+        return f"“{(form.behind or '').strip()[:40]}”, which is no token: an answer goes on until its end"
+    return "nothing of its own"
+
+
+def ends_in_words(tokenizer: PreTrainedTokenizerBase, form: Form) -> str:
+    """What a prompt ends with, before an answer."""
+    if tokenizer.chat_template is None:
+        return f"“{TURN}”, in the plain form"
+    start = Reader(tokenizer).write((("user", ASKED),), generation=True)
+    last = start.rpartition(ASKED)[2].strip()
+    closes = partner(form.opens) if form.opens else ""
+    thinks = form.opens and (form.opens in form.opened or closes in form.header)
+    thought = ", which opens a thought" if thinks else ""
+    return (
+        f"{last[-40:]}{thought}"
+        if last
+        else "the question: the template writes no generation prompt"
+    )
+
+
+def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The tokens of a text by itself; none is a control token."""
+    known, ids = controls(tokenizer), Reader(tokenizer).read(text)
+    if known.ids.isdisjoint(ids) and not (known.unknown and known.unknown in text):
+        return ids
+    return Reader(tokenizer, renamed(tokenizer)).read(text)
 
 
 def answer_text(
-    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], after: Sequence[int] = ()
+    tokenizer: PreTrainedTokenizerBase,
+    ids: Sequence[int],
+    after: Sequence[int] = (),
+    *,
+    ended: bool = False,
 ) -> str:
     """Tokens as the text that was written behind these of a prompt, without special tokens.
 
-    What stands before decides whether a first space is shown.
+    What stands before decides whether a first gap is shown. What the template would write around the text by
+    itself is no part of it: the header of an answer, and the gap before the end of one that ended.
     """
-    special = set(tokenizer.all_special_ids)
-    kept = [token for token in ids if token not in special]
-    before = list(after[-CONTEXT:])
-    if not before or joins_words(tokenizer):
-        return decoded(tokenizer, kept)
-    start, whole = decoded(tokenizer, before), decoded(tokenizer, [*before, *kept])
-    return whole[len(start) :] if whole.startswith(start) else decoded(tokenizer, kept)
+    special, form = set(tokenizer.all_special_ids), form_of(tokenizer)
+    if not after or joins_words(tokenizer):
+        return decoded(tokenizer, [token for token in ids if token not in special])
+    marks = [place for place, token in enumerate(ids) if token in special]
+    header, marked = form.header, marks[: len(form.header_marks)]
+    if tuple(ids[place] for place in marked) != form.header_marks:
+        header, marked = "", []
+    kept = [token for place, token in enumerate(ids) if token not in special or place in marked]
+    before = after[-CONTEXT:]
+    said = behind(tokenizer, before, kept)
+    if header and not said.startswith(header):
+        said = behind(tokenizer, before, [token for token in ids if token not in special])
+    return said.removeprefix(header).removesuffix(form.gap if ended else "")
+
+
+def behind(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Sequence[int]) -> str:
+    """What tokens say behind others."""
+    start, whole = decoded(tokenizer, before), decoded(tokenizer, [*before, *ids])
+    return whole[len(start) :] if whole.startswith(start) else decoded(tokenizer, ids)
 
 
 def turns_of(messages: Sequence[Message]) -> Turns:
@@ -153,9 +247,10 @@ def _asked(
     ids = reader.read(text)
     if misread(tokenizer, turns, ids, generation=True):
         reader = Reader(tokenizer, renamed(tokenizer))
-        ids = reader.read(reader.write(turns, generation=True))
+        text = reader.write(turns, generation=True)
+        ids = reader.read(text)
     before = beginning(tokenizer, text)
-    return Asked((*before, *ids), len(before), reader)
+    return Asked((*before, *ids), len(before), text, reader)
 
 
 def beginning(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -203,7 +298,9 @@ def meant(
 
 def joined(reader: Reader, prompt: Asked, turns: Turns, answer: str) -> Answered:
     """The conversation as this reader reads it."""
-    start = reader.write(turns, generation=True)
+    start = prompt.text
+    if reader is not prompt.reader:
+        start = reader.write(turns, generation=True)
     body = answered_text(reader, turns, start, answer)
     kept = common(reader, start, body)
     before = list(prompt.ids)
@@ -244,11 +341,11 @@ def answered_text(reader: Reader, turns: Turns, start: str, answer: str) -> str:
 def without_behind(reader: Reader, turns: Turns, answer: str) -> str:
     """What the template writes of an answered conversation, without what comes behind the answer."""
     whole = reader.write((*turns, ("assistant", answer)), generation=False)
-    behind = reader.named(form_of(reader.tokenizer).behind or "")
-    if not whole.endswith(behind):  # of a longer conversation it may be another
+    rest = reader.named(form_of(reader.tokenizer).behind or "")
+    if not whole.endswith(rest):  # of a longer conversation it may be another
         sought = reader.write((*turns, ("assistant", SOUGHT)), generation=False)
-        behind = sought.rpartition(SOUGHT)[2]
-    return whole[: len(whole) - len(behind)]
+        rest = sought.rpartition(SOUGHT)[2]
+    return whole[: len(whole) - len(rest)]
 
 
 def common(reader: Reader, start: str, body: str) -> int:
@@ -350,26 +447,32 @@ def _form_of(
         whole = reader.write((question, ("assistant", SOUGHT)), generation=False)
     except DataError:  # told where a conversation that is needed cannot be written
         return Form(None, "")
-    before, found, behind = whole.rpartition(SOUGHT)
+    before, found, rest = whole.rpartition(SOUGHT)
     if not found:
         return Form(None, "")
-    same = alike(start, before)
+    header = before if before.startswith(start) else start
+    asked_for, led = reader.read(start), reader.read(header)
+    shown = decoded(tokenizer, led).removeprefix(decoded(tokenizer, asked_for))
+    special = set(tokenizer.all_special_ids)
+    marks = [token for token in led if token in special]
     mark = OPENED.search(start)
     return Form(
-        behind,
-        closing_of(tokenizer, behind),
-        opened=start[same:],
+        rest,
+        closing_of(tokenizer, rest),
+        header=shown,
+        header_marks=tuple(marks[sum(token in special for token in asked_for) :]),
+        opened=start[alike(start, before) :],
         opens=mark[0].rstrip() if mark else "",
         alone=ASKED not in before,
     )
 
 
-def closing_of(tokenizer: PreTrainedTokenizerBase, behind: str) -> str:
+def closing_of(tokenizer: PreTrainedTokenizerBase, rest: str) -> str:
     """What of a text closes a turn, up to and with the control token it begins with; "" without one."""
-    gap = len(behind) - len(behind.lstrip())
+    gap = len(rest) - len(rest.lstrip())
     tokens = [token.content for token in tokenizer.added_tokens_decoder.values()]
-    first = [token for token in tokens if token.strip() and behind.startswith(token, gap)]
-    return behind[: gap + len(max(first, key=len))] if first else ""
+    first = [token for token in tokens if token.strip() and rest.startswith(token, gap)]
+    return rest[: gap + len(max(first, key=len))] if first else ""
 
 
 def written_out(

@@ -12,11 +12,12 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from alignment.config import GenerateConfig, RunSpec
+from alignment.control_tokens import Held, controls
 from alignment.conversations import named_ends, prompt_ids
 from alignment.errors import ConfigError
 from alignment.records import CompletionRecord, PromptRecord
 from alignment.sampling import sample
-from alignment.servers import Server
+from alignment.servers import Server, look_alikes
 from alignment.texts import drawn_texts
 from alignment.trying import sampler as tried
 
@@ -29,6 +30,7 @@ class Engine:
 
     device: str
     draw: Draw
+    held: Held  # the control tokens in a text: read as text, but by most servers
 
 
 def sampler(spec: RunSpec, folder: Path) -> Engine:
@@ -59,7 +61,7 @@ def sampler(spec: RunSpec, folder: Path) -> Engine:
         size = config.completions_per_prompt
         return [records[i : i + size] for i in range(0, len(records), size)]
 
-    return Engine(str(policy.device), draw)
+    return Engine(str(policy.device), draw, controls(policy.tokenizer).held)
 
 
 def vllm(spec: RunSpec, folder: Path) -> Engine:
@@ -95,7 +97,7 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
             for prompt, request in zip(prompts, found, strict=True)
         ]
 
-    return Engine("vllm", draw)
+    return Engine("vllm", draw, controls(tokenizer).held)
 
 
 def ends_in(folder: Path, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -122,7 +124,7 @@ def _of_vllm(key: str, made: Any) -> CompletionRecord:  # noqa: ANN401 - a Compl
 def server(spec: RunSpec, folder: Path) -> Engine:
     """A server that speaks OpenAI's protocol, with a model and a chat template of its own."""
     config = GenerateConfig.stored(spec.config)
-    return Engine("server", Server(config, spec.seed).draw)
+    return Engine("server", Server(config, spec.seed).draw, look_alikes)
 
 
 def policy_folder(spec: RunSpec, folder: Path) -> Path:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from alignment.config import AlignConfig, EvaluateConfig, RunSpec
+from alignment.control_tokens import controls, counted
 from alignment.divergences import DIVERGENCES, divergence_of
 from alignment.diversity import diversity, self_bleu
 from alignment.errors import ConfigError, DataError
@@ -170,7 +171,8 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
         start = (step - compared - 1) * TARGET_BATCH
         metrics = weigh(players, some[start : start + TARGET_BATCH], config, generator, found)
         yield StepDone(step=step, total=total, metrics=metrics)
-    summary = summary_of(players, config, found) | {"rows": [told.counts]}
+    held = counted(controls(players.policy.tokenizer).held, prompts)
+    summary = {**summary_of(players, config, found), "rows": [told.counts], **held}
     with committed(folder / "output") as output:
         stored = json.dumps(without_infinities(summary), indent=1, allow_nan=False)
         (output / "scores.json").write_text(stored, encoding="utf-8")

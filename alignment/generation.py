@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from alignment.config import GenerateConfig, RunSpec
+from alignment.control_tokens import counted
 from alignment.engines import ENGINES, Engine, policy_folder
 from alignment.errors import DataError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
@@ -49,9 +50,9 @@ def generate(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
         count = write_jsonl(
             output / "completions.jsonl", (record for row in rows for record in row)
         )
-    yield Finished(
-        summary={"prompts": len(prompts), "completions": count, "rows": counts, **_totals(rows)}
-    )
+    held = counted(engine.held, prompts)
+    totals = {"prompts": len(prompts), "completions": count, "rows": counts}
+    yield Finished(summary={**totals, **_totals(rows), **held})
 
 
 def answers(

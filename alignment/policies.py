@@ -118,7 +118,8 @@ class Policy:
 
     def text(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
         """Tokens as the text that is written behind those of a prompt, without special ones and the end."""
-        return conversations.answer_text(self.tokenizer, self.without_end(ids), after)
+        kept = self.without_end(ids)
+        return conversations.answer_text(self.tokenizer, kept, after, ended=len(kept) < len(ids))
 
     def without_end(self, ids: Sequence[int]) -> list[int]:
         """The tokens without the one that ends them, if one does."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from alignment.config.rules import examples_of
+from alignment.conversations import text_ids
 from alignment.patterns import found_in
 from alignment.policies import Policy
 
@@ -69,7 +70,7 @@ def embedding_similarity(examples: str, reference: Policy) -> Rule:
 def embeddings(policy: Policy, texts: Sequence[str]) -> Tensor:
     """(n, width) last hidden states averaged over a text's tokens, of norm 1; 0 where there are none."""
     limit = policy.context_length
-    rows = [policy.tokenizer(text, add_special_tokens=False)["input_ids"][:limit] for text in texts]
+    rows = [text_ids(policy.tokenizer, text)[:limit] for text in texts]
     order = sorted(range(len(rows)), key=lambda row: -len(rows[row]))
     size = max(1, TOKENS // max(1, len(rows[order[0]])))  # of the longest
     parts = [

@@ -3,7 +3,9 @@
 Torch-free. A researcher chooses the address, so only hosts that an admin lists are asked, and redirects
 are not followed. The key comes from the environment and is shown nowhere. Log-probabilities are the
 server's own sums over the tokens it reports: whether these include the end token, and the temperature, is
-its business, so they are kept beside the completion and never taken for those of our sampler.
+its business, so they are kept beside the completion and never taken for those of our sampler. Where a text
+holds what looks like a control token, most servers take it for one: we know no server's tokens, so we count
+what looks like those of common models.
 """
 
 import os
@@ -30,6 +32,10 @@ ADDRESS = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?(/[A-Z
 AT_ONCE = 8  # requests
 RETRIES = 5  # of a request that a busy server refused
 TIMEOUT = 300.0  # seconds
+LOOKS = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?(?:INST|SYSTEM_PROMPT)\]|<(?:start|end)_of_turn>|</?think>"
+    "|<\uff5c[^\uff5c<>]{1,40}\uff5c>"
+)
 HINTS = {
     401: f" Set {KEY} on the worker.",
     403: f" Set {KEY} on the worker.",
@@ -64,6 +70,11 @@ class _Answer(BaseModel):
 
     choices: Annotated[list[_Choice], Field(min_length=1)]
     usage: _Usage | None = None
+
+
+def look_alikes(role: str, text: str) -> list[str]:
+    """What in a text looks like a control token of a common model, whoever speaks."""
+    return LOOKS.findall(text)
 
 
 def check_allowed(address: str) -> str:

@@ -14,6 +14,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from alignment import memory
 from alignment.caching import check_cache
 from alignment.config.models import TemplateName
+from alignment.conversations import check_conversation
 from alignment.errors import ConfigError, DataError
 from alignment.loading import is_sealed, naming, refusing
 from alignment.modelfiles import read_object
@@ -76,6 +77,7 @@ def try_out(policy: Policy) -> None:
         )
     if not rollouts.token_logps.isfinite().all():
         raise DataError("The model answers with what is not a number; its weights are damaged.")
+    conversing(policy)
     try_contract(policy)
 
 
@@ -143,7 +145,19 @@ def looks_ahead(policy: Policy, prompt: Sequence[int]) -> bool:
 
 
 def described(policy: Policy) -> dict[str, object]:
-    """What a card says about a model."""
+    """What a card says about a model that writes."""
+    return {**measured(policy), **conversing(policy)}
+
+
+def conversing(policy: Policy) -> dict[str, str]:
+    """What ends an answer and who says so, and how a conversation is written; raises what `try_out` does."""
+    facts = check_conversation(policy.tokenizer)
+    ends = [f"{policy.names([end])} ({', '.join(said)})" for end, said in policy.named_ends.items()]
+    return {"answers_end_with": "; ".join(ends), **facts}
+
+
+def measured(policy: Policy) -> dict[str, object]:
+    """What a card says about any model."""
     shape = shape_of(policy)
     return {
         "parameters": shape.parameters,
@@ -158,7 +172,7 @@ def described(policy: Policy) -> dict[str, object]:
 
 def described_encoder(policy: Policy) -> dict[str, object]:
     """What a card says about a model that only reads."""
-    card = described(policy)
+    card = measured(policy)
     reward = memory.needed(shape_of(policy))["reward"]
     return card | {"encoder": True, "memory": {"reward": reward}}
 

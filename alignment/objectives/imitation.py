@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from alignment.config import RunSpec, SftConfig
+from alignment.control_tokens import controls, counted
 from alignment.distributed import shard
 from alignment.errors import DataError
 from alignment.estimators import grouped_interval
@@ -65,6 +66,7 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
         "demonstrations_heldout": len(judged),
         "rows": [told.counts],
         "parameters": size_of(policy.model),
+        **control_tokens(policy, records),
     }
     with committed(folder / "output") as output:
         one.result.save(output)
@@ -91,6 +93,12 @@ def demonstrations(spec: RunSpec, folder: Path) -> list[DemonstrationRecord]:
     if len(kept) < MIN_DEMONSTRATIONS:
         raise DataError(f"There are {len(kept)} completions to imitate; collect more.")
     return list(kept.values())
+
+
+def control_tokens(policy: Policy, records: Sequence[DemonstrationRecord]) -> dict[str, int]:
+    """How many prompts and answers hold control tokens, which are text there, where some do."""
+    held = controls(policy.tokenizer).held
+    return counted(held, (row.prompt for row in records), (row.completion for row in records))
 
 
 def with_template(policy: Policy, config: SftConfig) -> Policy:

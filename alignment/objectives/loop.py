@@ -22,6 +22,7 @@ import torch
 
 from alignment.computation import check_device, set_up
 from alignment.config import AlignConfig, RunSpec
+from alignment.control_tokens import controls, counted
 from alignment.distributed import world
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError
@@ -315,7 +316,8 @@ def choose_result(problem: Problem, state: State) -> dict[str, Any]:
         found = measure(problem, state)
     steps = {"steps": state.step, "stopped_by": "kl_budget" if stopped else "steps"}
     read = {"stored_completions": len(problem.stored)} if problem.stored else {}
-    return {**steps, **read, **found, "parameters": size_of(state.policy.model)}
+    held = counted(controls(state.policy.tokenizer).held, problem.prompts)
+    return {**steps, **read, **found, **held, "parameters": size_of(state.policy.model)}
 
 
 def back_to_start(problem: Problem, state: State) -> None:

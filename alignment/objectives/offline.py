@@ -13,6 +13,7 @@ from torch import Tensor
 
 from alignment.computation import set_up
 from alignment.config import PreferConfig, RunSpec
+from alignment.control_tokens import controls, counted
 from alignment.distributed import all_sum, shard
 from alignment.errors import ConfigError, DataError
 from alignment.estimators import clipped, grouped_interval
@@ -35,7 +36,7 @@ from alignment.objectives.start import start_on_answers
 from alignment.overlong import Reader, fitting_labels
 from alignment.policies import Policy
 from alignment.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
-from alignment.records import PairRecord, ThumbRecord, read_jsonl
+from alignment.records import LabelRecord, PairRecord, ThumbRecord, read_jsonl, texts_of
 from alignment.reward.labels import divided, refuse_few, says_something
 from alignment.scoring import completion_token_logps
 from alignment.texts import Written, rollouts_of, written
@@ -110,6 +111,7 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
         "beta": config.beta,
         "parameters": size_of(policy.model),
         **({"kl_start": start.model_dump()} if start else {}),
+        **control_tokens(policy, records),
     }
     with committed(folder / "output") as output:
         one.result.save(output)
@@ -150,10 +152,17 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
         "beta": config.beta,
         "parameters": size_of(policy.model),
         **({"kl_start": start.model_dump()} if start else {}),
+        **control_tokens(policy, records),
     }
     with committed(folder / "output") as output:
         one.result.save(output)
     yield Finished(summary=summary)
+
+
+def control_tokens(policy: Policy, records: Sequence[LabelRecord]) -> dict[str, int]:
+    """How many prompts and answers hold control tokens, which are text there, where some do."""
+    texts = (text for record in records for text in texts_of(record))
+    return counted(controls(policy.tokenizer).held, (row.prompt for row in records), texts)
 
 
 def readers_of(spec: RunSpec, folder: Path) -> list[Reader]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from alignment.config import PopulationConfig, RunSpec
+from alignment.control_tokens import controls, counted
 from alignment.distributed import all_max, all_sum, gathered, own, world
 from alignment.divergences import divergence_of
 from alignment.errors import ConfigError, OutOfMemoryError
@@ -151,6 +152,7 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
             "receipts": whole.model_dump(),
             **start_facts(lead.state),
             "seconds": time.perf_counter() - started,
+            **counted(controls(lead.state.policy.tokenizer).held, lead.problem.prompts),
         }
     )
 

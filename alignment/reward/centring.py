@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from alignment.conversations import text_ids
 from alignment.errors import DataError
 from alignment.policies import Policy
 from alignment.records import LabelRecord, PromptRecord, texts_of
@@ -70,7 +71,7 @@ def drawn(
 def usual_length(reference: Policy, labels: Sequence[LabelRecord]) -> int:
     """Tokens that all but the longest labelled completions have, at most half of the context."""
     texts = {text for label in labels for text in texts_of(label)}
-    tokens = sorted(len(ids) for ids in reference.tokenizer(list(texts))["input_ids"])
+    tokens = sorted(len(text_ids(reference.tokenizer, text)) for text in texts)
     usual = tokens[min(len(tokens) - 1, int(USUAL * len(tokens)))] + 1  # with the end token
     return min(usual, reference.context_length // 2)
 

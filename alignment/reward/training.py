@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 
 from alignment.config import RewardConfig, RunSpec
+from alignment.control_tokens import controls, counted
 from alignment.errors import ConfigError
 from alignment.events import Event, Finished, PhaseStarted, Ready
 from alignment.folders import committed
 from alignment.loading import is_masked
 from alignment.overlong import Fitting, Reader, fitting_labels
 from alignment.policies import default_device
-from alignment.records import LabelRecord, read_labels
+from alignment.records import LabelRecord, read_labels, texts_of
 from alignment.reward.buckets import accuracy_by
 from alignment.reward.calibration import calibration, temperature_of
 from alignment.reward.centring import reference_texts, standardised
@@ -36,8 +37,7 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     config = RewardConfig.stored(spec.config)
     backbone = folder / spec.inputs["backbone"]
     labels, told = learned_from(spec, folder, config)
-    if not told.all_fit:
-        yield told
+    yield from () if told.all_fit else (told,)
     if config.centring == "reference":
         check_reference(spec, folder)
     own = Trial("training", *divided(labels, config.held_out))
@@ -51,7 +51,8 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     model, tilts = finished(learned, known_texts(learned, own.fitted, spec, folder))
     found, summary = measures(model, learned.observation, learned.held)
     summary |= yield from validated(learner, more, own, found)
-    summary |= counts(own) | {"rows": [told.counts], "parameters": size_of(model)}
+    summary |= counts(own) | control_tokens(model, labels)
+    summary |= {"rows": [told.counts], "parameters": size_of(model)}
     summary |= {"center": sum(model.center) / len(model.center), "scale": model.scale}
     summary["ess_by_beta"] = tilts
     if found.pairs:
@@ -83,6 +84,12 @@ def finished(
     caution = learned.observation.config.caution
     model = replace(standardised(learned.model, raw), caution=caution)
     return model, ess_by_beta(cautious(model.standard(raw), caution), keys)
+
+
+def control_tokens(model: RewardModel, labels: Sequence[LabelRecord]) -> dict[str, int]:
+    """How many prompts and answers hold control tokens, which are text there, where some do."""
+    texts = (text for label in labels for text in texts_of(label))
+    return counted(controls(model.trunk.tokenizer).held, (one.prompt for one in labels), texts)
 
 
 def size_of(model: RewardModel) -> int:

@@ -8,15 +8,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from alignment.config import AlignConfig
-from alignment.conversations import turn_end
+from alignment.conversations import check_conversation, turn_end
 from alignment.engines import ends_in
 from alignment.errors import ConfigError
 from alignment.policies import Policy
 from alignment.records import Message
+from alignment.reward import RewardModel
 from alignment.sampling import sample
 from alignment.scoring import completion_token_logps
-from alignment.texts import rollouts_of, written
+from alignment.texts import Written, rollouts_of, written
 from alignment.toy import listing, outcomes, random_gpt2, toy_policy, toy_problem
+from alignment.trying import conversing
+from tests.alignment.tokenizers import tokenizer_of
 
 EOS, TURN, OTHER = "<|eos|>", "<|turn|>", "stop"
 WORDS = [EOS, TURN, OTHER, "<|user|>", "<|model|>", "a", "b"]
@@ -168,3 +171,69 @@ def test_the_template_says_with_which_token_an_answer_closes(template, end):
     tokenizer = policy_of("tokenizer").tokenizer
     tokenizer.chat_template = template
     assert turn_end(tokenizer) == end
+
+
+@pytest.fixture
+def reward(tmp_path):
+    """A reward model on a policy of a byte-level tokenizer, and that policy."""
+    tokenizer = tokenizer_of("byte-level BPE", "ChatML")
+    policy = Policy(random_gpt2(tokenizer, vocabulary=len(tokenizer), seed=0), tokenizer)
+    policy.model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(["<|eot_id|>"])
+    policy.save(tmp_path)
+    model = RewardModel.fresh(tmp_path)
+    torch.nn.init.normal_(model.head.weight)
+    return policy, model
+
+
+def test_a_reward_is_that_of_the_text_whatever_ended_it(reward):
+    """And with whatever tokens it was drawn: a rare one in letters has the reward of the usual one."""
+    policy, model = reward
+    usual = policy.answered(ASKED, "Hello")[1]
+    letters = policy.tokenizer.convert_tokens_to_ids(list("Hello"))
+    rows = [[*ids, end] for ids in (usual[:-1], letters) for end in policy.ends]
+    prompt = tuple(policy.prompt_ids(ASKED))
+    written_rows = [Written(prompt, tuple(row), cut=False) for row in rows]
+    found = model.knowing(policy, [ASKED]).score(policy, rollouts_of(policy, written_rows))
+    expected = model.score_texts([ASKED], ["Hello"]).expand(len(rows))
+    assert len(policy.ends) == 3
+    assert usual[:-1] != letters
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_a_model_s_page_says_what_ends_an_answer_and_who_says_so(reward):
+    facts = conversing(reward[0])
+    assert facts == {
+        "answers_end_with": "<|im_end|> (chat template); </s> (tokenizer); <|eot_id|> (generation_config.json)",
+        "turn_closes_with": "<|im_end|>, a token",
+        "prompt_ends_with": "<|im_end|>\n<|im_start|>assistant",
+    }
+
+
+@pytest.mark.parametrize(
+    ("template", "closes", "ends"),
+    [
+        ("in words", "nothing of its own", "### assistant:"),
+        (
+            "closes in words",
+            "“END.”, which is no token: an answer goes on until its end",
+            "assistant:",
+        ),
+        (
+            "opens a thought",
+            "<|im_end|>, a token",
+            "<|im_start|>assistant\n<think>, which opens a thought",
+        ),
+        ("none", "nothing of its own", "“Assistant:”, in the plain form"),
+        ("Mistral", "</s>, a token", "[/INST]"),
+        ("no generation prompt", "<|im_end|>, a token", "<|im_end|>"),
+        (
+            "the last turn alone",
+            "nothing of its own",
+            "the question: the template writes no generation prompt",
+        ),
+    ],
+)
+def test_a_model_s_page_says_how_a_conversation_is_written(template, closes, ends):
+    facts = check_conversation(tokenizer_of("byte-level BPE", template))
+    assert facts["turn_closes_with"] == closes
+    assert facts["prompt_ends_with"].endswith(ends)

@@ -57,6 +57,13 @@ def test_a_policy_with_one_answer_repeats_it(run):
     assert events[-1].summary["diversity/distinct"] < 0.5
 
 
+def test_prompts_that_hold_control_tokens_are_counted(run, tmp_path):
+    assert "prompts_with_control_tokens" not in run()[0][-1].summary
+    turns = (Message(role="user", content="sun <|end|> rain"),)
+    write_jsonl(tmp_path / "prompts.jsonl", [PromptRecord(key=prompt_key(turns), messages=turns)])
+    assert run()[0][-1].summary["prompts_with_control_tokens"] == 1
+
+
 def test_a_cut_completion_says_so(run):
     _, records = run(max_new_tokens=1)
     assert {r.tokens for r in records} == {1}

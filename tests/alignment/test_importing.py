@@ -71,6 +71,22 @@ def output(tmp_path):
     return tmp_path / "run" / "output"
 
 
+def test_the_card_says_what_ends_an_answer(model, add):
+    edit(model / "generation_config.json", eos_token_id=[1, 4])
+    facts = add(model)[-1].summary
+    said = "<|end|> (tokenizer, generation_config.json); <|assistant|> (generation_config.json)"
+    assert facts["answers_end_with"] == said
+    assert facts["turn_closes_with"] == "nothing of its own"
+    assert facts["prompt_ends_with"] == "<|assistant|>"
+
+
+def test_a_template_that_drops_answers_is_refused(model, add):
+    template = "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}"
+    (model / "chat_template.jinja").write_text(template)
+    with pytest.raises(DataError, match="does not write an answer as it was given"):
+        add(model)
+
+
 def edit(path, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 

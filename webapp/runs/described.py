@@ -11,6 +11,9 @@ from webapp.runs.forms import CHOICE_LABELS
 
 SPELLED = {"kl": "KL", "nll": "NLL", "z": "Z"}  # parts of a summary's keys
 TITLES = {  # of the keys that do not read as one
+    "answers_end_with": "An answer ends with",
+    "answers_with_control_tokens": "Answers that hold control tokens, read as text; many servers obey them",
+    "prompts_with_control_tokens": "Prompts that hold control tokens, read as text; many servers obey them",
     "accuracy_by": "Accuracy by agreement and length",
     "center": "Center of the rewards",
     "demonstrations_cut": "Demonstrations cut to the context",
