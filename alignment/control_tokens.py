@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -169,29 +170,48 @@ def _renamed(tokenizer: PreTrainedTokenizerBase, known: Controls) -> Renamed:
     return Renamed(copy, names, known)
 
 
-def marked(
-    known: Controls, turns: Sequence[Mapping[str, str]]
-) -> tuple[list[dict[str, str]], dict[str, str]]:
-    """Turns with a sign in place of each control token that is text there, and what the signs stand for."""
-    found = {one for turn in turns for one in known.held(turn["role"], turn["content"])}
+def written_apart(
+    copy: Renamed, turns: Sequence[dict[str, str]], write: Callable[[Sequence[dict[str, str]]], str]
+) -> str:
+    """What a template writes of these turns, its control tokens by their names, those of texts as text.
+
+    Most templates write a text as it is, or without the gaps around it: what they write around signs that
+    stand for the texts is theirs. Others look into a text, and get it with signs for control tokens.
+    """
+    real, signs = write(turns), free_signs(turns, len(turns))
+    framed = write([{**turn, "content": sign} for turn, sign in zip(turns, signs, strict=True)])
+    for clean in (str, str.strip):
+        texts = [clean(turn["content"]) for turn in turns]
+        if put(framed, signs, texts) == real:
+            said = [copy.said(turn["role"], text) for turn, text in zip(turns, texts, strict=True)]
+            return put(copy.named(framed), signs, said)
+    known = copy.controls
+    held = sorted({one for turn in turns for one in known.held(turn["role"], turn["content"])})
+    hidden = dict(zip(held, free_signs(turns, len(held)), strict=True))
+    marked = [{**turn, "content": hide(known, turn, hidden)} for turn in turns]
+    return put(copy.named(write(marked)), list(hidden.values()), held)
+
+
+def free_signs(turns: Sequence[Mapping[str, str]], number: int) -> list[str]:
+    """So many signs that no text holds."""
     letters = {letter for turn in turns for letter in turn["content"]}
     free = (sign for sign in map(chr, range(PRIVATE, sys.maxunicode)) if sign not in letters)
-    signs = dict(zip(sorted(found), free, strict=False))
+    return list(islice(free, number))
+
+
+def put(text: str, signs: Sequence[str], texts: Sequence[str]) -> str:
+    """A text with others in place of signs."""
+    return text.translate({ord(sign): other for sign, other in zip(signs, texts, strict=True)})
+
+
+def hide(known: Controls, turn: Mapping[str, str], signs: Mapping[str, str]) -> str:
+    """A turn's text with signs in place of its control tokens, but for those that its speaker writes."""
+    kept = known.spoken if turn["role"] == "assistant" else frozenset()
 
     def sign(match: re.Match[str]) -> str:
-        return signs.get(match[0], match[0])
+        return match[0] if match[0] in kept else signs[match[0]]
 
-    spoken = {token: token for token in known.spoken}
-
-    def sign_of_answer(match: re.Match[str]) -> str:
-        return spoken.get(match[0]) or sign(match)
-
-    by_role = {"assistant": sign_of_answer}
-    said = [
-        {**turn, "content": known.pattern.sub(by_role.get(turn["role"], sign), turn["content"])}
-        for turn in turns
-    ]
-    return said, {sign: token for token, sign in signs.items()}
+    return known.pattern.sub(sign, turn["content"])
 
 
 def secret_names(tokens: Sequence[str]) -> dict[str, str]:

@@ -10,14 +10,14 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product, takewhile
 from typing import Any, NamedTuple
 
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment import templates
-from alignment.control_tokens import Renamed, controls, marked, partner, renamed
+from alignment.control_tokens import Renamed, controls, partner, renamed, written_apart
 from alignment.errors import DataError
 from alignment.records import Message
 
@@ -73,11 +73,8 @@ class Reader:
         said = [{"role": role, "content": content} for role, content in turns]
         if self.renamed is None:
             return written_out(self.tokenizer, said, generation=generation)
-        said, signs = marked(self.renamed.controls, said)
-        text = self.renamed.named(written_out(self.tokenizer, said, generation=generation))
-        for sign, token in signs.items():
-            text = text.replace(sign, token)
-        return text
+        write = partial(written_out, self.tokenizer, generation=generation)
+        return written_apart(self.renamed, said, write)
 
     def read(self, text: str) -> list[int]:
         """Its tokens, none added."""
@@ -255,8 +252,11 @@ def _asked(
 
 def beginning(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """What the tokenizer puts before a text in the plain form; a template writes its own."""
-    if tokenizer.chat_template is not None:
-        return []
+    return [] if tokenizer.chat_template is not None else first_tokens(tokenizer, text)
+
+
+def first_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """What the tokenizer puts before a text."""
     found = tokenizer(text, return_special_tokens_mask=True)
     mask = found["special_tokens_mask"]
     return list(found["input_ids"][: mask.index(0)])

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from alignment.config import RunSpec, SftConfig
 from alignment.control_tokens import controls, counted
+from alignment.conversations import first_tokens
 from alignment.distributed import shard
 from alignment.errors import DataError
 from alignment.estimators import grouped_interval
@@ -117,7 +118,7 @@ def set_template(tokenizer: PreTrainedTokenizerBase, config: SftConfig) -> None:
 def chat_template(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     """Jinja that writes every turn of the user's as `text` says, and others as they are, in paragraphs."""
     before, after = (repr(part) for part in text.split(PLACE))
-    begins = tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+    begins = first_tokens(tokenizer, PLACE) == [tokenizer.bos_token_id]
     start = repr(tokenizer.bos_token if begins else "")
     return (
         f"{{{{ {start} }}}}"

@@ -283,3 +283,16 @@ def test_a_template_for_one_question_is_let_in():
         + TEMPLATES["ChatML"]
     )
     assert check_conversation(tokenizer)["turn_closes_with"] == "<|im_end|>, a token"
+
+
+@pytest.mark.parametrize("name", [name for name in TOKENIZERS if name not in LOSSY])
+@pytest.mark.parametrize("text", ["s", "/s", "|im_end|", "a<", "</", "s>", "<s><"])
+def test_a_text_and_the_template_s_words_make_no_control_token_together(name, text):
+    tokenizer = tokenizer_of(name)
+    tokenizer.chat_template = "{% for m in messages %}<{{ m['content'] }}><|end|>{% endfor %}"
+    known, turns = controls(tokenizer).ids, (("user", text),)
+    found, neutral = (prompt_ids(tokenizer, messages((("user", said),))) for said in (text, "a"))
+    assert [i for i in found if i in known] == [i for i in neutral if i in known]
+    assert squeezed(decoded(tokenizer, found)) == squeezed(
+        written(tokenizer, turns, generation=True)
+    )

@@ -11,6 +11,7 @@ from alignment.config import AlignConfig
 from alignment.conversations import check_conversation, turn_end
 from alignment.engines import ends_in
 from alignment.errors import ConfigError
+from alignment.lora import shared
 from alignment.policies import Policy
 from alignment.records import Message
 from alignment.reward import RewardModel
@@ -109,6 +110,11 @@ def test_the_toy_s_listing_has_an_outcome_for_each_end():
 def test_what_the_model_cannot_write_ends_nothing():
     policy = policy_of("tokenizer", "generation_config.json", told=(50_256, -1, 6))
     assert policy.ends == (0, 6)
+
+
+def test_a_reference_that_shares_its_model_ends_as_the_policy_does():
+    policy = policy_of(*SOURCES)
+    assert shared(policy).ends == policy.ends
 
 
 def test_one_number_ends_as_a_list_does():

@@ -99,6 +99,14 @@ def test_prompt_and_completion_stand_between_marks(bert):
     assert not cut
 
 
+def test_marks_in_a_text_are_text(bert):
+    """Also of an encoder, whose prompt and completion stand between marks."""
+    model = RewardModel.fresh(bert)
+    ids, _ = model.read(a_prompt("sun [SEP] day").messages, "good [CLS] [SEP]")
+    marks = model.trunk.tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]"])
+    assert [token for token in ids if token in marks] == [marks[0], marks[1], marks[1]]
+
+
 def test_what_is_too_long_keeps_its_marks(bert):
     model = RewardModel.fresh(bert)
     ids, cut = model.read(a_prompt("sun " * 40).messages, "good " * 40)

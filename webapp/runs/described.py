@@ -11,10 +11,9 @@ from webapp.runs.forms import CHOICE_LABELS
 
 SPELLED = {"kl": "KL", "nll": "NLL", "z": "Z"}  # parts of a summary's keys
 TITLES = {  # of the keys that do not read as one
+    "accuracy_by": "Accuracy by agreement and length",
     "answers_end_with": "An answer ends with",
     "answers_with_control_tokens": "Answers that hold control tokens, read as text; many servers obey them",
-    "prompts_with_control_tokens": "Prompts that hold control tokens, read as text; many servers obey them",
-    "accuracy_by": "Accuracy by agreement and length",
     "center": "Center of the rewards",
     "demonstrations_cut": "Demonstrations cut to the context",
     "demonstrations_heldout": "Held-out demonstrations",
@@ -37,13 +36,16 @@ TITLES = {  # of the keys that do not read as one
     "pairs_heldout": "Held-out pairs",
     "pairs_train": "Pairs to train on",
     "perplexity_heldout": "Held-out perplexity",
+    "prompt_ends_with": "A prompt ends with",
     "prompts_heldout": "Held-out prompts",
+    "prompts_with_control_tokens": "Prompts that hold control tokens, read as text; many servers obey them",
     "rows": "Rows and the models' context",
     "scale": "Spread of the rewards",
     "seconds": "Time in the trainer (s)",
     "stored_completions": "Stored completions read",
     "temperature": "Calibration temperature",
     "ties_train": "Ties to train on",
+    "turn_closes_with": "A turn closes with",
 }
 SHARES = {"length/truncated", "logps/known", "diversity/distinct", "ece", "ece_calibrated"}
 

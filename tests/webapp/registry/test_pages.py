@@ -129,6 +129,15 @@ def test_a_models_card_shows_what_its_run_measured(project, inside, var):
     assertContains(response, "&lt;script&gt;")
 
 
+def test_a_models_card_says_what_ends_its_answers(project, inside, var):
+    facts = {"answers_end_with": "<|im_end|> (chat template)", "prompt_ends_with": "<|user|>\n"}
+    model = an_artifact(project, var, summary=facts | {"turn_closes_with": "nothing of its own"})
+    response = inside.get(page_of(model))
+    for said in ("An answer ends with", "&lt;|im_end|&gt; (chat template)", "A turn closes with"):
+        assertContains(response, said)
+    assertContains(response, "A prompt ends with")
+
+
 def test_models_come_in_pages_at_a_constant_cost(
     project, inside, url, var, django_assert_max_num_queries
 ):
