@@ -1,7 +1,7 @@
 """A trainer without a model: does what the seed of its config.json says, in events and folders.
 
 0 finish after ten steps; 1 run until told to stop; 2 be killed; 3 fail; 4 end without a word;
-5 ignore everybody; 6 one checkpoint, then be killed; 7 finish slowly.
+5 ignore everybody; 6 one checkpoint, then be killed; 7 finish slowly; 8 hold 300 MiB, then be killed.
 """
 
 import json
@@ -28,7 +28,8 @@ from alignment.events import (
     dump_event,
 )
 
-FINISH, WAIT, DIE, FAIL, SILENT, DEAF, DIE_LATER, SLOW = range(8)
+FINISH, WAIT, DIE, FAIL, SILENT, DEAF, DIE_LATER, SLOW, HUNGRY = range(9)
+EATEN = 300 << 20  # bytes that the hungry one holds when it is killed
 STEPS = 10
 
 
@@ -65,6 +66,11 @@ def finish():
     sys.exit(0)
 
 
+def be_killed():
+    held = b"x" * (EATEN if SPEC.seed == HUNGRY else 1)
+    os.kill(os.getpid(), 9 if held else 0)
+
+
 def main():
     start = json.loads(Path(SPEC.resume_from, "state.json").read_text()) if SPEC.resume_from else {}
     step = start.get("step", 0)
@@ -76,8 +82,8 @@ def main():
         say(StepDone(step=step, total=STEPS, metrics={"loss": 1 / step, "odd": float("nan")}))
         if step % 5 == 0 and SPEC.seed in (FINISH, DIE_LATER, SLOW):
             save(step)
-        if SPEC.seed == DIE or (SPEC.seed == DIE_LATER and step == 7):
-            os.kill(os.getpid(), 9)
+        if SPEC.seed in (DIE, HUNGRY) or (SPEC.seed == DIE_LATER and step == 7):
+            be_killed()
         if SPEC.seed == FAIL:
             say(
                 Failed(code="nan", message="The loss was nan at step 1; try a lower learning rate.")

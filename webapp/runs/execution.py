@@ -53,6 +53,7 @@ from webapp.runs.spool import Batch
 from webapp.runs.supervisor import Outcome, Trainer
 from webapp.runs.transitions import Change, lease_end, move, note
 from webapp.runs.verdict import DISK_IS_FULL, Verdict, judge
+from webapp.runs.workers import gib
 
 BEST = 8  # candidates a claim tries: racing workers fall through to the next
 
@@ -70,8 +71,9 @@ class Wanted(NamedTuple):
 def claim(queue: str, worker: Worker) -> Run | None:
     """Take the best queued run of a queue for this worker; None when there is none to take."""
     change = Change((State.QUEUED,), State.STARTING, worker.name)
-    for candidate in list(Run.objects.claimable(queue)[:BEST]):
-        claimable = Run.objects.claimable(queue).filter(pk=candidate.pk).order_by()
+    fitting = Run.objects.claimable(queue).that_fit(worker)
+    for candidate in list(fitting[:BEST]):
+        claimable = fitting.filter(pk=candidate.pk).order_by()
         with transaction.atomic():
             won = claimable.update(
                 state=State.STARTING,
@@ -179,7 +181,10 @@ def settle(run: Run, outcome: Outcome, output: Path | None) -> None:
     """Write the verdict; a success publishes its output in the same transaction, or not at all."""
     if not _mine(run).update(lease_until=lease_end()):
         raise LostLease(run.pk)
-    verdict = judge(outcome, look(run).intent, run.pk)
+    verdict = judge(outcome, look(run).intent, run.pk, run.config)
+    if verdict.reason == "memory":
+        most = max(gib(outcome.squeeze.room), run.worker.memory_gib if run.worker else 0)
+        Run.objects.filter(pk=run.pk).update(outgrew_gib=most)
     if verdict.to == State.SUCCEEDED:
         run.summary = dict(outcome.last.summary)
         Run.objects.filter(pk=run.pk).update(summary=run.summary)

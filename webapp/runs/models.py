@@ -48,6 +48,11 @@ class Worker(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def memory_gib(self) -> float:
+        """Memory of its machine; 0 where nobody has looked."""
+        return float(self.hardware.get("memory_gib") or 0)
+
 
 class RunQuerySet(models.QuerySet["Run"]):
     """Runs by what may happen to them next."""
@@ -67,6 +72,10 @@ class RunQuerySet(models.QuerySet["Run"]):
             .filter(~models.Exists(waiting))
             .order_by("priority", "created_at", "pk")
         )
+
+    def that_fit(self, worker: Worker) -> "RunQuerySet":
+        """Those that were not yet ended for want of memory where there was as much as here."""
+        return self.filter(Q(outgrew_gib__isnull=True) | Q(outgrew_gib__lt=worker.memory_gib))
 
 
 class Run(models.Model):
@@ -90,6 +99,7 @@ class Run(models.Model):
     epoch = models.IntegerField(default=0)  # raised by each claim; fences every write
     attempts = models.IntegerField(default=0)
     max_attempts = models.IntegerField(default=3)
+    outgrew_gib = models.FloatField(null=True, blank=True)  # memory of a worker that was too small
     worker = models.ForeignKey(Worker, models.SET_NULL, null=True, blank=True, related_name="runs")
     lease_until = models.DateTimeField(null=True, blank=True)
 

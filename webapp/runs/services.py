@@ -117,7 +117,7 @@ def resume_run(run: Run, *, by: AbstractBaseUser) -> Run:
     """Queue a paused or interrupted run again, with all its attempts; it goes on where it was saved."""
     actor = actor_name(by)
     change = Change((State.INTERRUPTED,), State.QUEUED, actor, "resumed")
-    if move(run, change, intent=Intent.RUN, attempts=0, not_before=None):
+    if move(run, change, intent=Intent.RUN, attempts=0, not_before=None, outgrew_gib=None):
         transaction.on_commit(partial(tasks.send_ring, run.queue))
         return refreshed(run)
     working = (State.QUEUED, *WORKING)

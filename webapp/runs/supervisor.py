@@ -15,6 +15,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from alignment import held
 from alignment.events import Failed, Finished, Stopped
 from webapp.runs import launcher
 from webapp.runs.spool import Batch, read_batch
@@ -36,6 +37,7 @@ class Outcome:
     asked: str  # "", "save" or "now"
     forced: bool  # we sent the signal
     began: bool = True  # it reported something
+    squeeze: held.Squeeze = held.UNKNOWN  # its memory
 
 
 class Trainer:
@@ -50,9 +52,11 @@ class Trainer:
         self.forced = False
         self.last: Last | None = None
         self.fence = Fence(process)
+        self.memory = held.Watch(process.pid)
 
     def next_batch(self) -> Batch | None:
         """What it reported since the confirmed offset, after at most one poll; None at its end."""
+        self.memory.look()
         gone = self.process.poll() is not None  # asked first: what it wrote last is in the file
         batch = read_batch(self.folder / "events.jsonl", self.offset)
         if batch.events or batch.end > batch.start:
@@ -87,12 +91,14 @@ class Trainer:
     def outcome(self) -> Outcome:
         """How it ended, once it and all it started are gone."""
         signal_group(self.process, signal.SIGKILL)
+        returncode = self.process.wait()  # first: then its memory is known
         return Outcome(
-            returncode=self.process.wait(),
+            returncode=returncode,
             last=self.last,
             asked=self.asked,
             forced=self.forced,
             began=self.offset > 0,
+            squeeze=self.memory.squeeze(),
         )
 
     def _ask(self, wish: str) -> None:

@@ -13,12 +13,12 @@ from django.db.models.functions import Now
 
 from webapp.labeling.services import expire_leases
 from webapp.machine import disk
-from webapp.runs import keeping, tasks
+from webapp.runs import keeping, tasks, waiting
 from webapp.runs.models import Intent, Run, RunEvent, RunNeed, State, Worker
 from webapp.runs.transitions import Change, after, move
 
 ACTOR = "tend"
-AUTOMATIC = ("worker_lost", "trainer_lost", "shutdown", "disk_full")
+AUTOMATIC = ("worker_lost", "trainer_lost", "shutdown", "disk_full", "memory")
 FORGET_WORKERS = timedelta(days=1)
 LOST = "Its worker went silent for {lease:.0f} s: it was stopped, lost the database, or its machine slept."
 
@@ -33,8 +33,8 @@ def reap() -> int:
 
 def requeue() -> int:
     """Queue what was interrupted through no wish of its own; what keeps dying fails as poison."""
-    waiting = Run.objects.filter(state=State.INTERRUPTED, reason__in=AUTOMATIC)
-    return sum(_requeue(run) for run in waiting)
+    lost = Run.objects.filter(state=State.INTERRUPTED, reason__in=AUTOMATIC)
+    return sum(_requeue(run) for run in lost)
 
 
 def cancel_stranded() -> int:
@@ -92,6 +92,8 @@ def _take_back(run: Run, expired: Q) -> bool:
 
 def _requeue(run: Run) -> bool:
     if run.reason == "disk_full" and not keeping.has_room(run):
+        return False
+    if run.reason == "memory" and not waiting.has_larger_worker(run):
         return False
     if disk.has_no_room():  # another attempt would be lost for nothing
         return False

@@ -1,8 +1,10 @@
 """What a trainer's end means for its run: one table, no database."""
 
 import signal
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from alignment import held
 from alignment.errors import FULL_DISK
 from alignment.events import Failed, Finished, Stopped
 from webapp.runs.models import Intent, State
@@ -10,6 +12,7 @@ from webapp.runs.supervisor import Outcome
 
 DISK_FULL = ("No space left on device", "Disk quota exceeded")
 DISK_IS_FULL = "The disk is full. Free some space; the run goes on by itself."
+NOT_AGAIN = "It is not tried again where there is no more memory: a larger worker takes it by itself, or resume it."
 ADVICE = {
     "oom": "Try a smaller batch or shorter completions.",
     "nan": "Try a lower learning rate.",
@@ -24,10 +27,15 @@ class Verdict(NamedTuple):
     message: str
 
 
-def judge(outcome: Outcome, intent: str, run_id: int) -> Verdict:
+def judge(
+    outcome: Outcome, intent: str, run_id: int, config: Mapping[str, object] | None = None
+) -> Verdict:
     """Weigh what the trainer said last against what people want of the run by now."""
     if intent == Intent.CANCEL:
         return Verdict(State.CANCELLED, "cancelled", "Cancelled before it was over.")
+    if _starved(outcome):
+        text = f"{held.told(outcome.squeeze, config or {})} {NOT_AGAIN}"
+        return Verdict(State.INTERRUPTED, "memory", text)
     match outcome.last:
         case Finished():  # said once the output is complete: whatever came after does not matter
             return Verdict(State.SUCCEEDED, "", "")
@@ -38,9 +46,21 @@ def judge(outcome: Outcome, intent: str, run_id: int) -> Verdict:
     if outcome.asked:
         return _stopped(outcome, intent)
     if outcome.returncode < 0:
-        return _killed(outcome.returncode)
+        return _killed(outcome)
     text = f"The trainer ended with status {outcome.returncode} and no word why; see its log."
     return Verdict(State.FAILED, "code", text)
+
+
+def _starved(outcome: Outcome) -> bool:
+    """Whether the system ended the trainer, or one of its processes, because memory ran out."""
+    if not outcome.squeeze.fatal or outcome.forced or outcome.asked:
+        return False
+    match outcome.last:
+        case Finished():
+            return False
+        case Failed() as failed:  # of several processes one was ended, and another said so
+            return failed.code == "bug" and outcome.squeeze.killed
+    return outcome.returncode == -signal.SIGKILL or outcome.squeeze.killed
 
 
 def _failed(failed: Failed, run_id: int) -> Verdict:
@@ -67,9 +87,10 @@ def _stopped(outcome: Outcome, intent: str) -> Verdict:
     return Verdict(State.INTERRUPTED, "pause_save_failed", text)
 
 
-def _killed(returncode: int) -> Verdict:
-    name = signal.Signals(-returncode).name
+def _killed(outcome: Outcome) -> Verdict:
+    name = signal.Signals(-outcome.returncode).name
     text = f"The trainer was killed by {name}"
-    if -returncode == signal.SIGKILL:
-        text += ", as the system does when memory runs out"
+    room, most = (size / held.GIB for size in outcome.squeeze[:2])
+    if -outcome.returncode == signal.SIGKILL and most:
+        text += f"; it held {most:.1f} of {room:.1f} GiB of memory"
     return Verdict(State.INTERRUPTED, "trainer_lost", f"{text}.")

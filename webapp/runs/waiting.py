@@ -56,6 +56,8 @@ def waiting_reasons(runs: Iterable[Run]) -> dict[int, str]:
             reasons[run.pk] = "the broker is away; it starts when the broker is back"
         elif run.queue not in served:
             reasons[run.pk] = "no worker is running"
+        elif run.outgrew_gib and not has_larger_worker(run):
+            reasons[run.pk] = f"no worker has more than {run.outgrew_gib:g} GiB of memory"
         else:
             reasons[run.pk] = place_in_words(lines[run.queue].get(run.pk, 0))
     return reasons
@@ -88,6 +90,12 @@ def place_in_words(ahead: int) -> str:
     if not ahead:
         return "starts in a moment"
     return f"{ahead} {'run' if ahead == 1 else 'runs'} ahead"
+
+
+def has_larger_worker(run: Run) -> bool:
+    """Whether somebody serves the run's queue who has more memory than the run was too large for."""
+    workers = live_workers().filter(queue=run.queue)
+    return any(worker.memory_gib > (run.outgrew_gib or 0) for worker in workers)
 
 
 def live_workers() -> QuerySet[Worker]:

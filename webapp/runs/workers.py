@@ -9,6 +9,7 @@ import time
 
 from django.db.models.functions import Now
 
+from alignment import held
 from webapp.runs.models import Worker
 
 NAME = "ATTUNE_WORKER"  # in the environment, so that pool processes share their worker's row
@@ -49,13 +50,17 @@ def deregister() -> None:
 
 def hardware() -> dict[str, object]:
     """Cores, memory and GPUs of this machine."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cores": os.cpu_count(),
-        "memory_gib": round(pages / 2**30, 1),
+        "memory_gib": gib(held.room()),
         "platform": platform.platform(terse=True),
         "gpus": gpus(),
     }
+
+
+def gib(size: int) -> float:
+    """A size in bytes as a worker's row has it."""
+    return round(size / held.GIB, 1)
 
 
 def gpus() -> list[dict[str, str]]:
