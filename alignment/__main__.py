@@ -13,8 +13,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from errno import EDQUOT, ENOSPC
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
+from alignment import held
 from alignment.commands import (
     about_rows,
     begun,
@@ -32,13 +34,22 @@ from alignment.commands import (
     share_completions,
 )
 from alignment.config import CONFIGS, AlignConfig, RunSpec
-from alignment.errors import FULL_DISK, AlignmentError, ConfigError, explained
+from alignment.errors import (
+    FULL_DISK,
+    PANIC,
+    AlignmentError,
+    ConfigError,
+    OutOfMemoryError,
+    explained,
+)
 from alignment.events import Event, Failed, Fitted, dump_event
 from alignment.folders import MANIFEST
 from alignment.options import RECEIPTS, add_commands, add_receipts, field_lines, known_options
 from alignment.trainer import TOGETHER, drive
+from alignment.watching import texts_watched
 
 FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
+LOOK = 0.5  # seconds between two looks at what processes hold
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,7 +155,26 @@ def run_in(folder: Path, processes: int) -> int:
     """Let torchrun compute the run of a folder in several processes; the exit status."""
     program = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command = [sys.executable, "-m", *program, "-m", "alignment", "run", str(folder)]
-    return subprocess.call(command)  # noqa: S603 - ourselves
+    return watched(command, folder)
+
+
+def watched(command: Sequence[str], folder: Path) -> int:
+    """Run processes that compute a folder's run, and say so where the system ended one; the exit status."""
+    with subprocess.Popen(command) as program:  # noqa: S603 - ourselves
+        watch = held.Watch(program.pid)
+        while program.poll() is None:
+            watch.look()
+            with suppress(subprocess.TimeoutExpired):
+                program.wait(LOOK)
+    squeeze = watch.squeeze()
+    if program.returncode in (0, FAILED) or not squeeze.fatal:
+        return program.returncode
+    error = OutOfMemoryError(held.told(squeeze, RunSpec.load(folder).config))
+    with (folder / "events.jsonl").open("ab+") as lines:
+        _end_torn_line(lines)
+        lines.write(dump_event(Failed(code=error.code, message=str(error))))
+    print(f"{error.code}: {error}", file=sys.stderr)
+    return FAILED
 
 
 def _run(folder: Path, lines: BinaryIO) -> int:
@@ -160,12 +190,14 @@ def _run(folder: Path, lines: BinaryIO) -> int:
     try:
         spec = _read(folder)
         _prepare(spec, folder)
-        with _together(spec):
+        with texts_watched(partial(_give_up, lines)), _together(spec):
             for event in drive(spec, folder):
                 say(event)
-    except Exception as error:  # its traceback goes to the log, what is known of it to the run
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # its traceback goes to the log, what is known of it to the run
         known = error if isinstance(error, AlignmentError) else explained(error)
-        if known is not error:
+        if known is not error and type(error).__name__ != PANIC:
             traceback.print_exc()
         if known is None:
             say(Failed(code="bug", message=f"{type(error).__name__}: {error}"))
@@ -174,6 +206,14 @@ def _run(folder: Path, lines: BinaryIO) -> int:
         say(Failed(code=known.code, message=str(known)))
         return FAILED
     return 0
+
+
+def _give_up(lines: BinaryIO, error: AlignmentError) -> None:
+    """End the process with a word, from beside a computation that nothing else ends."""
+    print(f"{error.code}: {error}", file=sys.stderr)
+    lines.write(dump_event(Failed(code=error.code, message=str(error))))
+    lines.flush()
+    os._exit(FAILED)
 
 
 def _assist(folder: Path) -> int:

@@ -52,11 +52,17 @@ class CheckpointError(AlignmentError):
 FULL_DISK = (
     4  # exit status of a trainer whose disk is full: it may be unable to write its last event
 )
+PANIC = "PanicException"  # what tokenizers and safetensors raise where they give up
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
-def explained(error: Exception) -> AlignmentError | None:
+def explained(error: BaseException) -> AlignmentError | None:
     """What a person can do about a foreign error; None where it is a bug."""
+    if type(error).__name__ == PANIC:
+        reason = str(error).partition("\n")[0]
+        return DataError(
+            f"A library that reads the model's files gave up, on a text perhaps: {reason}"
+        )
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         return OutOfMemoryError(
             "The machine ran out of memory; try a smaller batch, fewer completions at once or a "

@@ -40,7 +40,7 @@ UNPICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "
 TORCH_FREE = [
     "config", "events", "records", "folders", "errors", "grammar", "utility", "modelfiles",
     "archives", "hub", "memory", "commands", "options", "trl_rows", "servers",
-    "isolation", "templates", "patterns", "forks",
+    "isolation", "templates", "patterns", "forks", "held", "watching",
     "foreign", "rows.formats",
 ]  # fmt: skip
 

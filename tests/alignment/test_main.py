@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from alignment.__main__ import main
+from alignment.__main__ import main, watched
 from alignment.config import CONFIGS, RunSpec
 from alignment.errors import CheckpointError, ConfigError
 from alignment.events import (
@@ -225,6 +225,68 @@ def test_a_bug_is_reported_as_one(run_folder, monkeypatch, capsys):
     assert main(["run", str(folder)]) == 1
     assert events(folder)[-1] == Failed(code="bug", message="KeyError: 'a bug'")
     assert "Traceback" in capsys.readouterr().err
+
+
+class PanicException(BaseException):
+    """As pyo3 raises it, which nobody can import."""
+
+
+def panic(spec, folder):
+    yield Ready(total_steps=1, threads=1, device="cpu")
+    raise PanicException("Onig: Regex search error: retry-limit-in-match over")
+
+
+def test_a_tokenizer_that_gives_up_on_a_text_is_no_bug(run_folder, monkeypatch, capsys):
+    monkeypatch.setitem(RUNNERS, "align", f"{__name__}:panic")
+    folder = run_folder()
+    assert main(["run", str(folder)]) == 3
+    assert "gave up, on a text perhaps: Onig" in events(folder)[-1].message
+    assert "Traceback" not in capsys.readouterr().err
+
+
+HELD = """
+import sys
+from tokenizers import Regex, pre_tokenizers
+from alignment import watching
+from alignment.__main__ import main, watched
+from alignment.trainer import RUNNERS
+from tests.alignment.conftest import tiny_tokenizer
+watching.SECONDS, watching.LOOK = 1.0, 0.2
+
+def held(spec, folder):
+    tokenizer = tiny_tokenizer()
+    for _ in range(3000):
+        tokenizer("good day")
+    slow = pre_tokenizers.Split(Regex("(?:a*a*a*a*!b)?"), "isolated")
+    tokenizer._tokenizer.pre_tokenizer = pre_tokenizers.Sequence([slow] * 50)
+    tokenizer("a" * 150 + "!")
+    yield
+
+sys.modules["held_by"] = sys.modules["__main__"]
+RUNNERS["align"] = "held_by:held"
+sys.exit(main(["run", sys.argv[1]]))
+"""
+
+
+def test_a_tokenizer_that_does_not_end_with_a_text_ends_the_run_with_a_sentence(run_folder):
+    folder = run_folder()
+    done = subprocess.run(
+        [sys.executable, "-c", HELD, str(folder)], cwd=ROOT, capture_output=True, timeout=60
+    )
+    assert done.returncode == 3
+    assert b"(tokenizer.json) did not finish within 1 s" in done.stderr
+    assert events(folder)[-1].code == "data"
+
+
+def test_processes_that_the_system_ends_for_memory_are_told_of(run_folder, monkeypatch, capsys):
+    monkeypatch.setattr("alignment.held.room", lambda: 220 << 20)
+    folder = run_folder()
+    inner = "import os, time; x = b'x' * (200 << 20); time.sleep(1); os.kill(os.getpid(), 9)"
+    outer = f"import subprocess, sys; sys.exit(-subprocess.call([sys.executable, '-c', {inner!r}]))"
+    assert watched([sys.executable, "-c", outer], folder) == 3
+    assert "there are 0.2 GiB, and it held 0.2 GiB" in capsys.readouterr().err
+    assert events(folder)[-1].code == "oom"
+    assert watched([sys.executable, "-c", "raise SystemExit(7)"], folder) == 7
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
