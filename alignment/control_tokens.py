@@ -48,6 +48,7 @@ class Renamed:
 
     tokenizer: Tokenizer
     names: Mapping[str, str]  # of the control tokens, by those that people know
+    pattern: re.Pattern[str]  # any of the names
     controls: Controls
 
     def named(self, text: str) -> str:
@@ -59,6 +60,24 @@ class Renamed:
         if role != "assistant" or not self.controls.spoken:
             return text
         return self.controls.pattern.sub(self._spoken, text)
+
+    def known(self, text: str) -> str:
+        """A text with the names that people know."""
+        names = {new: old for old, new in self.names.items()}
+        return self.pattern.sub(lambda found: names[found[0]], text)
+
+    def read(self, text: str) -> list[int]:
+        """Its tokens. A control token that the tokenizer does not find where it stands is text, as in serving."""
+        found = self.tokenizer.encode(text, add_special_tokens=False)
+        every = zip(found.offsets, found.ids, strict=True)
+        places = [span for span, token in every if token in self.controls.ids]
+        meant = [match.span() for match in self.pattern.finditer(text)]
+        if len(places) == len(meant):
+            return found.ids
+        lost = [span for span in meant if not any(overlap(span, place) for place in places)]
+        for start, end in reversed(lost):
+            text = text[:start] + self.known(text[start:end]) + text[end:]
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def _spoken(self, found: re.Match[str]) -> str:
         return self.names[found[0]] if found[0] in self.controls.spoken else found[0]
@@ -167,7 +186,7 @@ def _renamed(tokenizer: PreTrainedTokenizerBase, known: Controls) -> Renamed:
     rename(described, names)
     copy = Tokenizer.from_str(json.dumps(described))
     assert all(copy.token_to_id(new) == backend.token_to_id(old) for old, new in names.items())
-    return Renamed(copy, names, known)
+    return Renamed(copy, names, re.compile("|".join(names.values()) or r"(?!)"), known)
 
 
 def written_apart(
@@ -212,6 +231,11 @@ def hide(known: Controls, turn: Mapping[str, str], signs: Mapping[str, str]) -> 
         return match[0] if match[0] in kept else signs[match[0]]
 
     return known.pattern.sub(sign, turn["content"])
+
+
+def overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two places of a text have a letter in common."""
+    return one[0] < other[1] and other[0] < one[1]
 
 
 def secret_names(tokens: Sequence[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ ends the turn. All content is text: only the template writes control tokens.
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product, takewhile
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment import templates
-from alignment.control_tokens import Renamed, controls, partner, renamed, written_apart
+from alignment.control_tokens import Controls, Renamed, controls, partner, renamed, written_apart
 from alignment.errors import DataError
 from alignment.records import Message
 
@@ -79,12 +79,16 @@ class Reader:
     def read(self, text: str) -> list[int]:
         """Its tokens, none added."""
         if self.renamed is not None:
-            return self.renamed.tokenizer.encode(text, add_special_tokens=False).ids
+            return self.renamed.read(text)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def named(self, text: str) -> str:
         """What the template says, in this reader's names."""
         return self.renamed.named(text) if self.renamed else text
+
+    def known(self, text: str) -> str:
+        """A text in the names that people know."""
+        return self.renamed.known(text) if self.renamed else text
 
     def said(self, answer: str) -> str:
         """What an answer says, in this reader's names."""
@@ -214,7 +218,29 @@ def answer_text(
     said = behind(tokenizer, before, kept)
     if header and not said.startswith(header):
         said = behind(tokenizer, before, [token for token in ids if token not in special])
-    return said.removeprefix(header).removesuffix(form.gap if ended else "")
+    said = said.removeprefix(header).removesuffix(form.gap if ended else "")
+    return without_gaps(
+        tokenizer, said, behind_token=not header and before[-1] in controls(tokenizer).ids
+    )
+
+
+def without_gaps(tokenizer: PreTrainedTokenizerBase, said: str, *, behind_token: bool) -> str:
+    """A text without the gap that some tokenizers read, and decode, behind each control token."""
+    known = controls(tokenizer)
+    if not gapped(tokenizer, known):
+        return said
+    first = said.removeprefix(" ") if behind_token else said
+    each = "|".join(map(re.escape, sorted(known.spoken)))
+    return re.sub(f"({each}) ", r"\1", first) if each else first
+
+
+@lru_cache(maxsize=16)
+def gapped(tokenizer: PreTrainedTokenizerBase, known: Controls) -> bool:
+    """Whether a gap that nobody wrote is decoded behind a control token."""
+    tokens = [name for name in tokenizer.added_tokens_encoder if known.pattern.fullmatch(name)]
+    return any(
+        decoded(tokenizer, Reader(tokenizer).read(f"{name}a")) == f"{name} a" for name in tokens[:1]
+    )
 
 
 def behind(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Sequence[int]) -> str:
@@ -307,10 +333,24 @@ def joined(reader: Reader, prompt: Asked, turns: Turns, answer: str) -> Answered
     if kept < len(start):
         before = [*before[: prompt.beginning], *reader.read(start[:kept])]
     whole = [*before[: prompt.beginning], *reader.read(body)]
-    closed = bool(form_of(reader.tokenizer).closing)
     if whole[: len(before)] == before:
-        return Answered(before, whole[len(before) :], closed)
-    return Answered(*parted(reader, before, start[:kept], body[kept:], whole), closed)
+        return ending(reader.tokenizer, before, whole[len(before) :])
+    said = decoded(reader.tokenizer, before)
+    rest = body[kept:]
+    alone = decoded(reader.tokenizer, reader.read(rest))
+    says = {decoded(reader.tokenizer, whole), said + reader.known(rest), said + alone}
+    parts = parted(reader, before, start[:kept], rest, says)
+    if parts is None:
+        border = alike(before, whole)
+        parts = whole[:border], whole[border:]
+    return ending(reader.tokenizer, *parts)
+
+
+def ending(
+    tokenizer: PreTrainedTokenizerBase, prompt: list[int], completion: list[int]
+) -> Answered:
+    """Prompt and completion, and whether the template's own turn end is the last token."""
+    return Answered(prompt, completion, closed=completion[-1:] == [turn_end(tokenizer)])
 
 
 def answered_text(reader: Reader, turns: Turns, start: str, answer: str) -> str:
@@ -359,23 +399,21 @@ def common(reader: Reader, start: str, body: str) -> int:
 
 
 def parted(
-    reader: Reader, before: list[int], start: str, rest: str, whole: list[int]
-) -> tuple[list[int], list[int]]:
+    reader: Reader, before: list[int], start: str, rest: str, says: Collection[str]
+) -> tuple[list[int], list[int]] | None:
     """Prompt and completion where a token of the whole crosses the border between the two.
 
     The prompt's stay as serving has them, and the rest becomes tokens that say the same behind them, cut off
-    something that it makes no common token with; where nothing is, tokens before it are learned with it.
+    something that it makes no common token with. None where it makes one with all.
     """
-    says = decoded(reader.tokenizer, whole)
     if joins_words(reader.tokenizer):
         return before, reader.read(rest)
     for context in ("", start[-CONTEXT:], *string.punctuation, *string.digits):
         first, both = reader.read(context), reader.read(context + rest)
         found = both[len(first) :]
-        if both[: len(first)] == first and decoded(reader.tokenizer, [*before, *found]) == says:
+        if both[: len(first)] == first and decoded(reader.tokenizer, [*before, *found]) in says:
             return before, found
-    kept = alike(before, whole)
-    return whole[:kept], whole[kept:]
+    return None
 
 
 def decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
@@ -456,9 +494,13 @@ def _form_of(
     special = set(tokenizer.all_special_ids)
     marks = [token for token in led if token in special]
     mark = OPENED.search(start)
+    closing = closing_of(tokenizer, rest)
+    last = tokenizer.convert_tokens_to_ids(closing.lstrip()) if closing else None
+    if reader.read(before + SOUGHT + closing)[-1] != last:  # it does not find its own token there
+        closing = ""
     return Form(
         rest,
-        closing_of(tokenizer, rest),
+        closing,
         header=shown,
         header_marks=tuple(marks[sum(token in special for token in asked_for) :]),
         opened=start[alike(start, before) :],
