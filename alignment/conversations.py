@@ -337,8 +337,7 @@ def joined(reader: Reader, prompt: Asked, turns: Turns, answer: str) -> Answered
         return ending(reader.tokenizer, before, whole[len(before) :])
     said = decoded(reader.tokenizer, before)
     rest = body[kept:]
-    alone = decoded(reader.tokenizer, reader.read(rest))
-    says = {decoded(reader.tokenizer, whole), said + reader.known(rest), said + alone}
+    says = {decoded(reader.tokenizer, whole), said + reader.known(rest)}
     parts = parted(reader, before, start[:kept], rest, says)
     if parts is None:
         border = alike(before, whole)
