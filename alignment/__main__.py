@@ -3,7 +3,7 @@
 Reads `config.json`, appends one JSON line per event to `events.jsonl`, obeys `control.json`. The
 commands of `options` make such a folder first, and print where the result is.
 Exit status: 0 done or stopped as asked, 3 failed for a reason that is in the last event, 1 a bug,
-4 the disk is full.
+4 the disk is full, 5 done with a result that its receipts speak against.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from errno import EDQUOT, ENOSPC
 from functools import partial
@@ -42,9 +42,10 @@ from alignment.errors import (
     OutOfMemoryError,
     explained,
 )
-from alignment.events import Event, Failed, Fitted, dump_event
+from alignment.events import Event, Failed, Finished, dump_event, parse_event
 from alignment.folders import MANIFEST
 from alignment.options import RECEIPTS, add_commands, add_receipts, field_lines, known_options
+from alignment.terminal import UNPROVEN, display, is_trusted
 from alignment.trainer import TOGETHER, drive
 from alignment.watching import texts_watched
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "run":
         if os.environ.get("ATTUNE_EXIT_WITH_STDIN") == "1":
             threading.Thread(target=_exit_with_stdin, daemon=True).start()
-        return run(options["folder"])
+        return run(options["folder"]) or ending(options["folder"])
     if command == RECEIPTS:
         return check(options)
     return start(command, options)
@@ -131,7 +132,17 @@ def start(command: str, options: Mapping[str, Any]) -> int:
         if command == "generate":
             share_completions(folder)
         print(folder / "output")
-    return status
+    return status or ending(folder)
+
+
+def ending(folder: Path) -> int:
+    """The exit status of a run that came to its end, by its last event."""
+    if "RANK" in os.environ:  # torchrun takes any other status for a process that broke
+        return 0
+    *_, last = (folder / "events.jsonl").read_bytes().splitlines()
+    event = parse_event(last)
+    trusted = not isinstance(event, Finished) or is_trusted(event.summary)
+    return 0 if trusted else UNPROVEN
 
 
 def run(folder: Path) -> int:
@@ -178,13 +189,11 @@ def watched(command: Sequence[str], folder: Path) -> int:
 
 
 def _run(folder: Path, lines: BinaryIO) -> int:
-    show = _display() if sys.stdout.isatty() else _silent
+    show = display()
 
     def say(event: Event) -> None:
         lines.write(dump_event(event))
         lines.flush()
-        if isinstance(event, Fitted):
-            print(event.sentence, file=sys.stderr)
         show(event)
 
     try:
@@ -282,33 +291,6 @@ def _prepare(spec: RunSpec, folder: Path) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)  # noqa: FBT003 - torch's signature
     # It would also fill memory that is about to be written: 1.5 % of a step, for nothing that is read.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def _display() -> Callable[[Event], None]:
-    """A progress line for whoever runs this by hand."""
-    from rich.progress import Progress  # noqa: PLC0415 - only a terminal needs it
-
-    progress = Progress()
-    task = progress.add_task("starting", total=None)
-    progress.start()
-
-    def show(event: Event) -> None:
-        match event.type:
-            case "phase":
-                progress.update(task, description=event.name)
-            case "step":
-                line = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
-                progress.update(task, completed=event.step, total=event.total)
-                progress.console.print(f"step {event.step}: {line}", highlight=False)
-            case "finished" | "stopped" | "failed":
-                progress.stop()
-                progress.console.print(event.model_dump())
-
-    return show
-
-
-def _silent(event: Event) -> None:
-    """A supervisor reads `events.jsonl`; its log needs no second copy."""
 
 
 def _exit_with_stdin() -> None:

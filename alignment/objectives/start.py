@@ -93,9 +93,3 @@ def check_equal(policy: Policy, ours: Tensor, theirs: Tensor) -> None:
             f"Policy and reference were read from one model, and before the first step they differ by {distance:.2g} "
             "nats a token; the files do not decide all weights. Save the model again from where it was trained."
         )
-
-
-def in_words(start: Estimate) -> str:
-    """How far from its reference a policy starts, as a sentence."""
-    between = "" if start.low is None else f" ({start.low:.2g} to {start.high:.2g})"
-    return f"The policy starts {start.value:.2g} nats{between} from the reference, by {start.n} prompts."

@@ -10,9 +10,10 @@ from alignment.inputs import same_model
 from alignment.lora import adapted, shared
 from alignment.objectives import loop
 from alignment.objectives.problem import Problem, begin
-from alignment.objectives.start import check_equal, in_words, start_of
+from alignment.objectives.start import check_equal, start_of
 from alignment.policies import Policy
 from alignment.records import PairRecord, write_jsonl
+from alignment.terminal import start_in_words
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.alignment.test_loop import SMALL, records
@@ -154,7 +155,7 @@ def test_an_evaluation_of_another_width_is_refused_before_it_draws(run, model, m
 
 def test_in_words_the_start_has_its_interval(run, model):
     events = run("align", SHORT, policy=model("one", seed=1), reference=model("other"))
-    words = in_words(start_in(events))
+    words = start_in_words(start_in(events))
     assert words.startswith("The policy starts 6.2 nats (4.3 to 8.2)")
     assert words.endswith("from the reference, by 8 prompts.")
 

@@ -1,0 +1,133 @@
+"""What nobody may miss is said into a pipe too, and a result nobody should trust is an exit status."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from alignment import receipts
+from alignment.__main__ import main
+from alignment.events import Checked, Finished, StepDone
+from alignment.records import Estimate, Receipts
+from alignment.terminal import UNPROVEN, Notes
+from tests.alignment.conftest import tiny_policy, tiny_tokenizer
+from tests.architectures import saved
+
+ROOT = Path(__file__).parents[2]
+GOOD, BAD = Receipts(gradient=1e-15, total=0.0), Receipts(gradient=1e-15, total=0.0, mismatch=0.12)
+
+
+def lines(*events):
+    notes = Notes()
+    return [line for event in events for line in notes.of(event)]
+
+
+def test_a_run_of_which_nothing_speaks_against_says_nothing():
+    step = StepDone(step=1, total=1, metrics={"prompts/skipped": 0.0})
+    summary = {"receipts": GOOD.model_dump(), "labels_cut": 0}
+    assert lines(Checked(receipts=GOOD), step, Finished(summary=summary)) == []
+
+
+def test_failed_receipts_are_said_at_both_ends():
+    first, last = lines(Checked(receipts=BAD), Finished(summary={"receipts": BAD.model_dump()}))
+    assert first.startswith("The receipts fail")
+    assert last.startswith("Do not trust this result")
+    assert "differ by 1e-01" in last
+
+
+def test_skipped_prompts_and_cut_rows_are_counted():
+    steps = [StepDone(step=n, total=3, metrics={"prompts/skipped": float(n)}) for n in range(3)]
+    said = lines(*steps, Finished(summary={"labels_cut": 1833, "pairs_cut": 0}))
+    assert said[0].startswith("In 2 of 3 steps prompts were skipped, 3 in all")
+    assert said[1:] == ["1,833 labels were cut to the context."]
+
+
+def test_the_distance_of_the_start_is_said():
+    start = Estimate(value=0.731, low=0.701, high=0.761, n=32, unit="nats")
+    (said,) = lines(Checked(kl_start=start))
+    assert said == "The policy starts 0.73 nats (0.7 to 0.76) from the reference, by 32 prompts."
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    asked = [f"{one} {other}" for one in ("good", "bad") for other in ("sun", "rain", "day", "a")]
+    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in asked))
+    return path
+
+
+def options(folder, prompts, **given):
+    """The words of a command about these prompts whose run is in the folder."""
+    given = {"prompts": prompts, "output": folder} | QUICK | given
+    pairs = ((f"--{name.replace('_', '-')}", str(value)) for name, value in given.items())
+    return [word for pair in pairs for word in pair]
+
+
+@pytest.fixture
+def call(tmp_path, prompts, capsys):
+    """The command line, whose output is no terminal: status, stdout, stderr."""
+
+    def run(command, **given):
+        status = main([command, *options(tmp_path / "run", prompts, **given)])
+        shown = capsys.readouterr()
+        return status, shown.out, shown.err
+
+    return run
+
+
+QUICK = {"reward_weight": 0, "more_rules": "1 contains sun", "steps": 2, "prompts_per_step": 2}
+QUICK |= {"completions_per_prompt": 2, "reference_completions": 2, "max_new_tokens": 4}
+
+
+def test_a_run_from_elsewhere_says_so_into_a_pipe(tmp_path, prompts):
+    for name, seed in (("policy", 1), ("reference", 0)):
+        tiny_policy(seed=seed).save(tmp_path / name)
+    models = {name: tmp_path / name for name in ("policy", "reference")}
+    result = subprocess.run(
+        [sys.executable, "-m", "alignment", "align", *options(tmp_path / "run", prompts, **models)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path / 'run' / 'output'}\n")
+    assert "The policy starts " in result.stderr
+
+
+def test_a_refused_model_is_one_line_with_its_role(call, tmp_path):
+    tiny_policy().save(tmp_path / "policy")
+    weights = load_file(tmp_path / "policy" / "model.safetensors")
+    weights["transformer.wte.weight"] /= 0
+    save_file(weights, tmp_path / "policy" / "model.safetensors", metadata={"format": "pt"})
+    status, out, err = call("align", policy=tmp_path / "policy")
+    assert (status, out) == (3, "")
+    said = [line for line in err.splitlines() if line.startswith("data: ")]
+    assert said == [
+        f"data: {tmp_path / 'policy'} does not hold a reference that can be used: “transformer.wte.weight” holds "
+        "what is not a number; the weights are damaged."
+    ]
+    assert "Traceback" not in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_keeps_its_state_in_itself_is_refused(call, tmp_path):
+    folder = saved("recurrent_gemma", tiny_tokenizer(), tmp_path / "policy")
+    status, _, err = call("align", policy=folder)
+    assert status == 3
+    assert "keeps some of what it has read in itself" in err
+    assert "Traceback" not in err
+
+
+def test_a_result_that_its_receipts_speak_against_is_an_exit_status(call, tmp_path, monkeypatch):
+    tiny_policy().save(tmp_path / "policy")
+    monkeypatch.setattr(receipts, "COARSE", 1e-9)
+    monkeypatch.setattr(receipts, "computes_in_bf16", lambda model: True)
+    status, out, err = call("align", policy=tmp_path / "policy")
+    assert status == UNPROVEN
+    assert "Do not trust this result" in err
+    assert out == f"{tmp_path / 'run' / 'output'}\n"
