@@ -41,7 +41,7 @@ from alignment.events import (
 )
 from alignment.folders import committed
 from alignment.objectives.samples import Term, terms_of
-from alignment.overlong import Fitting, Reader, fitting_prompts
+from alignment.overlong import Fitting, Reader, fitting_prompts, policies_of
 from alignment.policies import Policy
 from alignment.receipts import receipts
 from alignment.records import PromptRecord, ScoredSample, read_jsonl, write_jsonl
@@ -211,7 +211,7 @@ def readers_of(spec: RunSpec, folder: Path, config: EvaluateConfig) -> list[Read
     aim, _ = known or (aim_of(config), [])
     asked = {"reward": bool(aim.reward_weight), "judge": config.judge == "held_out_labels"}
     judges = [at[role] for role, reads in asked.items() if reads and role in at]
-    policies = [Reader.of(at[role]) for role in ("policy", "reference")]
+    policies = policies_of(at["policy"], at["reference"])
     return policies + [Reader.of_reward(path) for path in judges]
 
 

@@ -8,7 +8,6 @@ Pairs, rankings and ties stay whole or go as wholes.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,56 +22,66 @@ from alignment.modelchecks import check_apart
 from alignment.records import Message, PromptRecord, texts_of
 
 SHOWN = 60  # characters of a row that is refused
-END = 1  # token that a policy closes its answer with
-UNLIMITED = 10**9  # tokens: what a tokenizer says that knows no limit
+MARKS = 3  # of a masked model: at its beginning, and after each of two texts
+LONG = "sequence-length-is-longer-than-the-specified-maximum"  # what a tokenizer warns of
 
 
 R = TypeVar("R")
-Fits = Callable[[Sequence[Message]], bool]
+Excess = Callable[
+    [Sequence[Message]], int
+]  # tokens of a prompt that are too many; 0 and below: it fits
 
 
 @dataclass(frozen=True)
 class Reader:
     """A model as one who reads rows: its tokenizer, and how many tokens it reads at once.
 
-    `beside` counts those that stand beside prompt and answer: an end, or a masked model's marks.
+    Beside prompt and answer stand `end`, the token that closes a policy's answer, and a masked model's `marks`.
     """
 
     tokenizer: PreTrainedTokenizerBase
     context: int
-    beside: int = END
+    end: int = 1
+    marks: int = 0
 
     @classmethod
     def of(cls, folder: Path) -> "Reader":
         """The policy of a folder; raises DataError where there is none."""
-        tokenizer, context = _loaded(folder)
-        return cls(tokenizer, context)
+        return cls(*_loaded(folder))
 
     @classmethod
     def of_reward(cls, folder: Path) -> "Reader":
         """The reward model of a folder, or the backbone of one, which may be masked: it says so by its marks."""
         tokenizer, context = _loaded(folder)
         if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
-            return cls(tokenizer, context, 0)
-        return cls(tokenizer, min(context, tokenizer.model_max_length), 3)
+            return cls(tokenizer, context, end=0)
+        return cls(tokenizer, min(context, tokenizer.model_max_length), end=0, marks=MARKS)
 
-    def tokens(self, prompt: Sequence[Message], text: str | None = None) -> int:
-        """How long a prompt is, with an answer where there is one, but for what stands beside them."""
-        if text is None:
-            return len(prompt_ids(self.tokenizer, prompt))
-        found = answered(self.tokenizer, prompt, text)
-        return len(found.prompt) + len(found.completion) - found.closed
+    def longest(self, prompt: Sequence[Message], texts: Sequence[str]) -> int:
+        """The tokens that the longest of some answers to a prompt adds to it, its end among them."""
+        asked = len(prompt_ids(self.tokenizer, prompt))
+        found = [answered(self.tokenizer, prompt, text) for text in texts]
+        whole = max(len(one.prompt) + len(one.completion) - one.closed for one in found)
+        return self.end + whole - asked
 
-    def takes(self, prompt: Sequence[Message], texts: Sequence[str]) -> bool:
-        """Whether it reads a prompt with each of these answers."""
-        return all(self.tokens(prompt, text) + self.beside <= self.context for text in texts)
+    def excess(self, prompt: Sequence[Message], room: int) -> int:
+        """By how many tokens a prompt is too long to leave room for an answer of so many, its end among them.
 
-    def leaves(self, prompt: Sequence[Message], room: int) -> bool:
-        """Whether a prompt leaves room for an answer of so many tokens."""
-        return 0 < self.tokens(prompt) <= self.context - room - (self.beside > END) * self.beside
+        No prompt fits where there is no room for a token of it.
+        """
+        most = self.context - room - self.marks
+        return max(len(prompt_ids(self.tokenizer, prompt)), 1) - max(most, 0)
+
+
+def policies_of(*folders: Path) -> list[Reader]:
+    """The policies of folders, each once."""
+    return [
+        Reader.of(folder) for folder in {folder.resolve(): folder for folder in folders}.values()
+    ]
 
 
 def _loaded(folder: Path) -> tuple[PreTrainedTokenizerBase, int]:
+    """A folder's tokenizer and the context that its configuration tells; no weights are read."""
     with naming(folder, "model"):
         check_folder_is_there(folder)
         check_apart(folder)
@@ -81,7 +90,9 @@ def _loaded(folder: Path) -> tuple[PreTrainedTokenizerBase, int]:
             text = AutoConfig.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             ).get_text_config()
-    return tokenizer, int(getattr(text, "max_position_embeddings", tokenizer.model_max_length))
+    tokenizer.deprecation_warnings[LONG] = True  # we say it ourselves
+    told = getattr(text, "max_position_embeddings", None)
+    return tokenizer, int(told or tokenizer.model_max_length)
 
 
 class Fitting(NamedTuple):
@@ -101,13 +112,13 @@ def fitting_prompts(
     """The prompts that leave room for an answer in every context; raises DataError as `_sifted` does."""
     limit = f"{_least(readers)} beside a completion of {room:,}"
 
-    def fits(turns: Sequence[Message]) -> bool:
-        return all(reader.leaves(turns, room) for reader in readers)
+    def excess(turns: Sequence[Message]) -> int:
+        return max(reader.excess(turns, room) for reader in readers)
 
     def shorter(prompt: PromptRecord) -> PromptRecord | None:
-        return shortened(prompt, fits)
+        return shortened(prompt, excess)
 
-    return _sifted(prompts, role, overlong, limit, lambda prompt: fits(prompt.messages), shorter)
+    return _sifted(prompts, role, overlong, limit, lambda one: excess(one.messages) <= 0, shorter)
 
 
 def fitting_labels(
@@ -115,24 +126,26 @@ def fitting_labels(
 ) -> Fitting:
     """The labels, demonstrations or completions that fit every context; raises DataError as `_sifted` does."""
 
-    def fits(texts: Sequence[str], turns: Sequence[Message]) -> bool:
-        return all(reader.takes(turns, texts) for reader in readers)
+    def beside(label: Any) -> Excess:  # noqa: ANN401 - a record of any kind
+        prompt, texts = label.prompt.messages, texts_of(label)
+        rooms = [(reader, reader.longest(prompt, texts)) for reader in readers]
+        return lambda turns: max(reader.excess(turns, room) for reader, room in rooms)
 
-    def shorter(label: Any) -> Any | None:  # noqa: ANN401 - a record of any kind
-        prompt = shortened(label.prompt, partial(fits, texts_of(label)))
+    def shorter(label: Any) -> Any | None:  # noqa: ANN401
+        prompt = shortened(label.prompt, beside(label))
         return None if prompt is None else label.model_copy(update={"prompt": prompt})
 
     def whole(label: Any) -> bool:  # noqa: ANN401
-        return fits(texts_of(label), label.prompt.messages)
+        return beside(label)(label.prompt.messages) <= 0
 
     return _sifted(labels, role, overlong, _least(readers), whole, shorter)
 
 
-def shortened(prompt: PromptRecord, fits: Fits) -> PromptRecord | None:
+def shortened(prompt: PromptRecord, excess: Excess) -> PromptRecord | None:
     """The newest part of a prompt that fits, under the same key; None where no part does."""
-    found = next((turns for turns in _later(prompt.messages) if fits(turns)), None)
+    found = next((turns for turns in _later(prompt.messages) if excess(turns) <= 0), None)
     if found is None:
-        found = _last_words(prompt.messages, fits)
+        found = _last_words(prompt.messages, excess)
     return None if found is None else prompt.model_copy(update={"messages": tuple(found)})
 
 
@@ -150,7 +163,7 @@ def _later(messages: Sequence[Message]) -> Iterator[list[Message]]:
             yield system + turns[start:]
 
 
-def _last_words(messages: Sequence[Message], fits: Fits) -> list[Message] | None:
+def _last_words(messages: Sequence[Message], excess: Excess) -> list[Message] | None:
     """The last turn without the beginning of its text, as much of it as fits."""
     system, turns = _parted(messages)
     text = turns[-1].content
@@ -158,13 +171,29 @@ def _last_words(messages: Sequence[Message], fits: Fits) -> list[Message] | None
     def cut(start: int) -> list[Message]:
         return [*system, Message(role="user", content=text[start:])]
 
-    low, high = 0, len(text.rstrip()) - 1  # the first does not fit, the second may
-    if high < 1 or not fits(cut(high)):
+    last = len(text.rstrip()) - 1
+    if last < 1 or excess(cut(last)) > 0:
         return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fits(cut(middle)) else (middle, high)
-    return cut(high)
+    return cut(_root(lambda start: excess(cut(start)), last))
+
+
+def _root(falling: Callable[[int], int], high: int) -> int:
+    """A whole number where a function that falls, and is not above 0 at `high`, is 0, or has just come below.
+
+    The Illinois variant of the secant method, since each value takes long: see Dowell and Jarratt, 1971.
+    """
+    low, above, below = 0, float(falling(0)), float(falling(high))
+    if above <= 0:
+        return 0
+    while high - low > 1 and below < 0:
+        guess = low + round((high - low) * above / (above - below))
+        middle = min(max(guess, low + 1), high - 1)
+        value = falling(middle)
+        if value > 0:
+            low, above, below = middle, float(value), below / 2
+        else:
+            high, below, above = middle, float(value), above / 2
+    return high
 
 
 def _sifted(

@@ -54,7 +54,7 @@ from alignment.objectives.saving import restore, save
 from alignment.objectives.start import start_facts, start_of
 from alignment.objectives.steps import guarded_step, token_kls
 from alignment.objectives.stored import groups, stored
-from alignment.overlong import Reader, fitting_labels, fitting_prompts
+from alignment.overlong import Reader, fitting_labels, fitting_prompts, policies_of
 from alignment.policies import Policy
 from alignment.receipts import receipts, with_contract
 from alignment.records import DemonstrationRecord, Estimate, PromptRecord, Receipts, read_jsonl
@@ -94,7 +94,7 @@ class Inputs:
 def read_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> Inputs:
     """What a run reads, before a model is loaded; raises ConfigError where inputs are missing, DataError."""
     paths = spec_inputs(spec, folder, config)
-    policies = [Reader.of(paths[role]) for role in ("policy", "reference")]
+    policies = policies_of(paths["policy"], paths["reference"])
     judges = [Reader.of_reward(paths["reward"])] if config.reward_weight else []
     told: list[Fitted] = []
 

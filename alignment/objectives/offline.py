@@ -33,7 +33,7 @@ from alignment.objectives.fitting import (
     scored,
 )
 from alignment.objectives.start import start_on_answers
-from alignment.overlong import Reader, fitting_labels
+from alignment.overlong import Reader, fitting_labels, policies_of
 from alignment.policies import Policy
 from alignment.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
 from alignment.records import LabelRecord, PairRecord, ThumbRecord, read_jsonl, texts_of
@@ -167,7 +167,7 @@ def control_tokens(policy: Policy, records: Sequence[LabelRecord]) -> dict[str, 
 
 def readers_of(spec: RunSpec, folder: Path) -> list[Reader]:
     """Policy and reference, before they are loaded."""
-    return [Reader.of(folder / spec.inputs[role]) for role in ("policy", "reference")]
+    return policies_of(*(folder / spec.inputs[role] for role in ("policy", "reference")))
 
 
 def models_of(spec: RunSpec, folder: Path, config: PreferConfig) -> tuple[Trainee, Policy, bool]:

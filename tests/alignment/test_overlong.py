@@ -68,7 +68,7 @@ def reader_of(policy):
 def test_a_cut_prompt_is_the_newest_part_that_fits_and_begins_as_ever(name, system, turns, room):
     policy, prompt = POLICIES[name], a_talk(system, turns)
     reader = reader_of(policy)
-    cut = shortened(prompt, lambda turns: reader.leaves(turns, room))
+    cut = shortened(prompt, lambda turns: reader.excess(turns, room))
     if cut is None:
         return
     assert cut.key == prompt.key
@@ -81,6 +81,8 @@ def test_a_cut_prompt_is_the_newest_part_that_fits_and_begins_as_ever(name, syst
     ids, whole = policy.prompt_ids(cut.messages), policy.prompt_ids(prompt.messages)
     assert 0 < len(ids) <= policy.context_length - room
     assert (ids[0], ids[-1]) == (whole[0], whole[-1])
+    if first.content != prompt.messages[-len(rest) - 1].content:
+        assert len(ids) == policy.context_length - room  # as much of the words as there is room for
 
 
 @pytest.mark.parametrize("mode", ["drop", "cut_left"])
@@ -94,7 +96,7 @@ def test_what_fits_a_policy_is_written_whole(name, mode, system, turns, chosen, 
     try:
         fitting = fitting_labels([pair], "pairs", [reader], mode)
     except DataError:  # where it is dropped nothing is left
-        assert not reader.takes(pair.prompt.messages, (chosen, rejected))
+        assert reader.excess(pair.prompt.messages, reader.longest((chosen, rejected))) > 0
         return
     (kept,) = fitting.rows
     assert (kept.chosen, kept.rejected) == (chosen, rejected)
@@ -109,7 +111,8 @@ def test_a_reward_model_is_known_by_its_folder_alone(name, request, policy_folde
     model, reader = RewardModel.fresh(folder), Reader.of_reward(folder)
     for length in range(1, 40):
         prompt = a_talk(None, ["sun " * length + "day"]).messages
-        assert reader.takes(prompt, ["good day"]) == (not model.read(prompt, "good day")[1])
+        fits = reader.excess(prompt, reader.longest(["good day"])) <= 0
+        assert fits == (not model.read(prompt, "good day")[1])
 
 
 def test_a_policy_is_known_by_its_folder_alone(policy, policy_folder):
