@@ -65,6 +65,9 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
         "nll": grouped_interval(nll.tolist(), keys, unit="nats / token").model_dump(),
         "demonstrations_train": len(rows),
         "demonstrations_heldout": len(judged),
+        "demonstrations_without_words": sum(
+            not row.completion.strip() for row in given(spec, folder)
+        ),
         "rows": [told.counts],
         "parameters": size_of(policy.model),
         **control_tokens(policy, records),
@@ -82,14 +85,18 @@ def fitting_demonstrations(spec: RunSpec, folder: Path, config: SftConfig) -> Fi
     return fitting_labels(demonstrations(spec, folder), role, [reader], config.overlong)
 
 
-def demonstrations(spec: RunSpec, folder: Path) -> list[DemonstrationRecord]:
-    """What is imitated, each once; raises DataError where there is too little of it."""
+def given(spec: RunSpec, folder: Path) -> Iterator[DemonstrationRecord]:
+    """The demonstrations of a run, or the chosen sides of its pairs."""
     if "demonstrations" in spec.inputs:
-        path = folder / spec.inputs["demonstrations"]
-        found = list(read_jsonl(path, DemonstrationRecord))
+        yield from read_jsonl(folder / spec.inputs["demonstrations"], DemonstrationRecord)
     else:
-        pairs = read_jsonl(folder / spec.inputs["pairs"], PairRecord)
-        found = [DemonstrationRecord(prompt=p.prompt, completion=p.chosen) for p in pairs]
+        for pair in read_jsonl(folder / spec.inputs["pairs"], PairRecord):
+            yield DemonstrationRecord(prompt=pair.prompt, completion=pair.chosen)
+
+
+def demonstrations(spec: RunSpec, folder: Path) -> list[DemonstrationRecord]:
+    """What is imitated, each once and with words; raises DataError where there is too little of it."""
+    found = list(given(spec, folder))
     kept = {(row.prompt.key, row.completion): row for row in found if row.completion.strip()}
     if len(kept) < MIN_DEMONSTRATIONS:
         raise DataError(f"There are {len(kept)} completions to imitate; collect more.")

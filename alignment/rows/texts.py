@@ -182,7 +182,8 @@ def _heard(text: str, found: Found) -> list[tuple[Role, str]] | None:
 
 
 def _turns(talk: Sequence[tuple[Role, str]], what: str, found: Found) -> Turns:
-    turns = tuple(said(role, plain(_said(words), what, found)) for role, words in talk)
+    named = f"a turn of {what}, before its last,"
+    turns = tuple(said(role, plain(_said(words), named, found)) for role, words in talk)
     found.notes[AS_TURNS] += 1
     return turns
 

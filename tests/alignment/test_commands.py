@@ -188,6 +188,30 @@ def test_a_yaml_file_holds_inputs_and_settings_and_options_count_more(
     assert (spec.config["learning_rate"], spec.config["beta"], spec.seed) == (1e-4, 0.25, 4)
 
 
+@pytest.mark.parametrize(("said", "status"), [("true", 0), ("false", 3), ("maybe", 3)])
+def test_a_yaml_file_says_whether_bad_rows_are_left_out(
+    call, yaml, rows, policy_folder, said, status
+):
+    file = rows("demos", lambda p: {"prompt": p} | ({} if p == "sun rain" else {"completion": "a"}))
+    options = [*yaml(f"leave-bad-rows-out: {said}\nepochs: 1"), "--demonstrations", file]
+    shown, events = call("sft", "--policy", policy_folder, *options, status=status)
+    assert len(events) > 0 or status
+    words = {
+        "true": "15 demonstrations, 1 left out",
+        "false": "demos.jsonl, line 12: ",
+        "maybe": "is true or",
+    }
+    assert words[said] in shown.err
+
+
+def test_chosen_answers_without_words_are_not_imitated_and_counted(call, rows, policy_folder):
+    file = rows(
+        "pairs", lambda p: {"prompt": p, "chosen": "good" if p > "rain" else "", "rejected": "a"}
+    )
+    _, events = call("sft", "--policy", policy_folder, "--pairs", file, "--epochs", 1)
+    assert events[-1].summary["demonstrations_without_words"] == sum(p <= "rain" for p in ASKED)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
