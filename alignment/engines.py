@@ -15,6 +15,7 @@ from alignment.config import GenerateConfig, RunSpec
 from alignment.control_tokens import Held, controls
 from alignment.conversations import named_ends, prompt_ids
 from alignment.errors import ConfigError
+from alignment.modelchecks import check_apart
 from alignment.records import CompletionRecord, PromptRecord
 from alignment.sampling import sample
 from alignment.servers import Server, look_alikes
@@ -73,6 +74,7 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
     from vllm import LLM, SamplingParams  # noqa: PLC0415 - optional, and loads for a minute
 
     config, path = GenerateConfig.stored(spec.config), policy_folder(spec, folder)
+    check_apart(path)
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     model = LLM(
         model=str(path),

@@ -121,6 +121,9 @@ def _check(folder: Path, tell: Tell, first: Callable[[Path], object] | None) -> 
         tell(name)
         if path.suffix == ".json":
             check_json(path)
+        elif path.suffix in (".jinja", ".txt"):
+            with blaming(f"{name} is no text"):
+                path.read_text(encoding="utf-8")
     if first is not None:
         first(folder)
     elements = sum(_elements(path, tell) for path in files.values() if WEIGHTS.fullmatch(path.name))

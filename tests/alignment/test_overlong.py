@@ -96,7 +96,12 @@ def test_what_fits_a_policy_is_written_whole(name, mode, system, turns, chosen, 
     try:
         fitting = fitting_labels([pair], "pairs", [reader], mode)
     except DataError:  # where it is dropped nothing is left
-        assert reader.excess(pair.prompt.messages, reader.longest((chosen, rejected))) > 0
+        assert (
+            reader.excess(
+                pair.prompt.messages, reader.longest(pair.prompt.messages, (chosen, rejected))
+            )
+            > 0
+        )
         return
     (kept,) = fitting.rows
     assert (kept.chosen, kept.rejected) == (chosen, rejected)
@@ -111,7 +116,7 @@ def test_a_reward_model_is_known_by_its_folder_alone(name, request, policy_folde
     model, reader = RewardModel.fresh(folder), Reader.of_reward(folder)
     for length in range(1, 40):
         prompt = a_talk(None, ["sun " * length + "day"]).messages
-        fits = reader.excess(prompt, reader.longest(["good day"])) <= 0
+        fits = reader.excess(prompt, reader.longest(prompt, ["good day"])) <= 0
         assert fits == (not model.read(prompt, "good day")[1])
 
 

@@ -83,6 +83,12 @@ PARTS: dict[str, Part] = {
         (),
         (Command(("-m", "tests.prove.models")),),
     ),
+    "hostile": Part(
+        "folders made to hurt end with a sentence, and the web answers meanwhile",
+        20,
+        (),
+        (Command(("-m", "tests.prove.hostile")),),
+    ),
     "convergence": Part(
         "every divergence comes to every target, by the real loop",
         35,
