@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from alignment import archives, hub
-from alignment.adapters import check_merged, is_adapter, merged
+from alignment.adapterchecks import check_adapter_apart
+from alignment.adapters import check_merged, is_adapter, merged, settings_of
 from alignment.config import ImportConfig, RunSpec
 from alignment.errors import DataError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
@@ -123,6 +124,7 @@ def add_adapter(spec: RunSpec, folder: Path, incoming: Path) -> Progress:
     place = folder / spec.inputs["base"]
     base = Policy.load(place, "base model")
     before = base.tokenizer
+    check_adapter_apart(base.model, settings_of(incoming), incoming)
     with refusing("The adapter cannot be merged"):
         policy = merged(base, incoming)
     template = ImportConfig.stored(spec.config).template

@@ -491,6 +491,29 @@ def test_an_adapter_that_means_something_else_is_refused(model, adapter, add, ch
         add(adapter[0], base=model)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target_modules": "(((c|t|r|a|n|s|f|o|m|e|h|.|_|[0-9])+)+)+!"}, "did not finish within 1 s"),
+        ({"target_modules": "("}, "cannot be understood"),
+        ({"r": 10**9}, "describes 128,000,000,000 weights"),
+        ({"r": -1}, "cannot be understood"),
+        ({"r": "many"}, "cannot be understood"),
+        ({"rank_pattern": {"c_attn": 10**9}}, "weights; adapter_model.safetensors holds"),
+        ({"lora_alpha": "much"}, "cannot be understood"),
+        ({"modules_to_save": 7}, "cannot be understood"),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_asks_for_too_much_is_refused(
+    model, adapter, add, changes, words, monkeypatch
+):
+    monkeypatch.setattr("alignment.forks.SECONDS", 1)
+    edit(adapter[0] / "adapter_config.json", **changes)
+    with pytest.raises(DataError, match=r"^adapter_config\.json ") as refused:
+        add(adapter[0], base=model)
+    assert words in str(refused.value)
+
+
 def test_an_adapter_that_lacks_a_layer_is_refused(model, adapter, add):
     path = adapter[0] / "adapter_model.safetensors"
     tensors = load_file(path)
