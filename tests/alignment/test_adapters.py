@@ -217,7 +217,7 @@ def test_a_template_in_the_tokenizers_settings_is_used(base, add, tmp_path):
     tokenizer.chat_template = None
     tokenizer.save_pretrained(adapter)
     settings = json.loads((adapter / "tokenizer_config.json").read_text())
-    changed = settings | {"chat_template": "{{ messages[0]['content'] }} please"}
+    changed = settings | {"chat_template": "{{ messages[-1]['content'] }} please"}
     (adapter / "tokenizer_config.json").write_text(json.dumps(changed))
     _, output = add(adapter, base)
     assert AutoTokenizer.from_pretrained(output).chat_template.endswith("please")

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from alignment import receipts
 from alignment.__main__ import main
-from alignment.events import Checked, Finished, StepDone
+from alignment.events import Checked, Finished, Fitted, StepDone
 from alignment.records import Estimate, Receipts
 from alignment.terminal import UNPROVEN, Notes
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
@@ -28,7 +28,7 @@ def lines(*events):
 
 def test_a_run_of_which_nothing_speaks_against_says_nothing():
     step = StepDone(step=1, total=1, metrics={"prompts/skipped": 0.0})
-    summary = {"receipts": GOOD.model_dump(), "labels_cut": 0}
+    summary = {"receipts": GOOD.model_dump()}
     assert lines(Checked(receipts=GOOD), step, Finished(summary=summary)) == []
 
 
@@ -40,10 +40,11 @@ def test_failed_receipts_are_said_at_both_ends():
 
 
 def test_skipped_prompts_and_cut_rows_are_counted():
+    fitted = Fitted(role="labels", read=2308, cut=1833, dropped=2, limit="a context of 64 tokens")
     steps = [StepDone(step=n, total=3, metrics={"prompts/skipped": float(n)}) for n in range(3)]
-    said = lines(*steps, Finished(summary={"labels_cut": 1833, "pairs_cut": 0}))
-    assert said[0].startswith("In 2 of 3 steps prompts were skipped, 3 in all")
-    assert said[1:] == ["1,833 labels were cut to the context."]
+    first, last = lines(fitted, *steps, Finished(summary={}))
+    assert "2,308 read, 2 dropped and 1,833 cut" in first
+    assert last.startswith("In 2 of 3 steps prompts were skipped, 3 in all")
 
 
 def test_the_distance_of_the_start_is_said():
