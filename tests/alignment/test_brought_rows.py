@@ -18,6 +18,7 @@ from tests.alignment.test_loop import SMALL
 from webapp.datasets.exports import conversational, plain
 from webapp.datasets.imports.reading import read_rows
 
+SIDES = {"chosen": "good good", "rejected": "bad"}
 ASK, YES, NO = "Why is the sky blue?", "Because light scatters.", "No idea."
 HI = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Two\n\nlines?\n\nAssistant:"
 TURNS = [("user", "Hi"), ("assistant", "Hello."), ("user", "Two\n\nlines?")]
@@ -141,6 +142,78 @@ def test_what_a_documented_pair_asks_is_a_prompt(read, name):
     assert told.left_out
 
 
+WORDY = st.sampled_from(
+    ["yes", " no", "", "a b", "a c\n", HI, f"{HI} yes", f"{HI} no", f"{HI} a\n\nHuman: b"]
+)
+MESSAGE = st.builds(
+    lambda role, content: {"role": role, "content": content},
+    st.sampled_from(["user", "assistant", "system", "tool"]),
+    WORDY | WORDY.map(parts) | st.none(),
+)
+TALK = st.lists(MESSAGE, max_size=3)
+EITHER = WORDY | TALK | MESSAGE
+PREFERRED = st.fixed_dictionaries(
+    {"chosen": EITHER, "rejected": EITHER},
+    optional={"prompt": EITHER, "messages": TALK, "conversations": TALK, "system": WORDY, "rating": WORDY},
+) | st.fixed_dictionaries(
+    {"question": WORDY, "answer_a": EITHER, "answer_b": EITHER, "winner": st.sampled_from(["a", "b", "tie", None])}
+)  # fmt: skip
+
+SPACED = st.sampled_from(["yes", " no", "no", "", " ", "a\n\nb", "a\n\nc "])
+
+
+def written_as(form, asked, answers):
+    """A pair in a form of the field's: whole conversations, a prompt apart, or transcripts."""
+    talk = [message(text) for message, text in zip([user, assistant] * 2, asked, strict=False)]
+    heard = "".join(f"\n\n{('Human', 'Assistant')[n % 2]}: {text}" for n, text in enumerate(asked))
+    sides = {
+        "lists": [[*talk, assistant(text)] for text in answers],
+        "transcripts": [f"{heard}\n\nAssistant: {text}" for text in answers],
+        "texts": answers,
+        "messages": [[assistant(text)] for text in answers],
+    }[form.split()[0]]
+    apart = {
+        "apart": {"prompt": talk},
+        "text": {"prompt": asked[-1]},
+        "heard": {"prompt": f"{heard}\n\nAssistant:"},
+    }
+    return dict(zip(SIDES, sides, strict=True)) | apart.get(form.split()[1], {})
+
+
+FORMS = st.sampled_from(
+    ["lists within", "lists apart", "lists text", "transcripts within", "transcripts heard", "transcripts apart",
+     "texts apart", "texts text", "texts heard", "messages apart", "messages heard"]
+)  # fmt: skip
+ASKED = st.lists(SPACED.filter(str.strip), min_size=1, max_size=3).filter(
+    lambda asked: len(asked) % 2
+)
+PREFERRED |= st.builds(written_as, FORMS, ASKED, st.tuples(SPACED, SPACED))
+
+
+@given(PREFERRED)
+def test_whatever_one_reader_takes_for_a_pair_the_other_does(row):
+    reading = read_rows([Row("row 1", row)])
+    try:
+        found = list(trl_rows.pairs_of(row, trl_rows.Found()))
+    except trl_rows.BadRow:
+        assert reading.refusals or not any(in_the_web(row))
+        return
+    assert not reading.refusals
+    ours = [([t.content for t in one.prompt.messages], one.chosen, one.rejected) for one in found]
+    web = [([t.content for t in turns], a, b) for turns, a, b in in_the_web(row)]
+    assert distinct(ours) == distinct(web)
+
+
+def distinct(pairs):
+    """The pairs whose answers differ in more than spaces, without those around their texts."""
+    return [one for one in map(stripped, pairs) if one[1] != one[2]]
+
+
+def stripped(pair):
+    turns, chosen, rejected = pair
+    return [turn.strip() for turn in turns], chosen.strip(), rejected.strip()
+
+
 DEMONSTRATIONS = {
     "alpaca": {"instruction": "Why is the", "input": "sky blue?", "output": YES, "text": "Below …"},
     "dolly": {"instruction": ASK, "context": "", "response": YES, "category": "open_qa"},
@@ -158,6 +231,14 @@ def test_a_documented_demonstration(read, name):
     (record,), _ = read(trl_rows.demonstrations, DEMONSTRATIONS[name])
     asked = record.prompt.text.replace("\n\n", " ")
     assert (asked, record.completion) == (ASK, YES)
+
+
+@pytest.mark.parametrize("name", [name for name in DEMONSTRATIONS if name != "ultrafeedback"])
+def test_the_web_app_reads_a_demonstration_as_the_command_line_does(read, name):
+    (prompt,) = read_rows([Row("row 1", DEMONSTRATIONS[name])]).prompts.values()
+    (record,), _ = read(trl_rows.demonstrations, DEMONSTRATIONS[name])
+    (answer,) = prompt.answers.values()
+    assert (prompt.messages, answer.text) == (record.prompt.messages, record.completion)
 
 
 def test_a_transcript_becomes_turns(read):
@@ -372,7 +453,6 @@ def uf(number):
 
 
 ONE = ["sun", "rain", "day", "night", "please"]
-SIDES = {"chosen": "good good", "rejected": "bad"}
 LONG_ONE = {"chosen": "\n\nHuman: " + "sun " * 40 + "\n\nAssistant: good", "rejected": "\n\nHuman: "
             + "sun " * 40 + "\n\nAssistant: bad"}  # fmt: skip
 SETS = {
