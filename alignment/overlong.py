@@ -180,7 +180,8 @@ def _last_words(messages: Sequence[Message], excess: Excess) -> list[Message] | 
 def _root(falling: Callable[[int], int], high: int) -> int:
     """A whole number where a function that falls, and is not above 0 at `high`, is 0, or has just come below.
 
-    The Illinois variant of the secant method, since each value takes long: see Dowell and Jarratt, 1971.
+    Regula falsi, since each value takes long; the value of the end that stays is halved, as the Illinois method
+    does, so that no end stays for ever.
     """
     low, above, below = 0, float(falling(0)), float(falling(high))
     if above <= 0:
@@ -232,20 +233,14 @@ def _start(row: object) -> str:
 
 
 def _refusal(told: Fitted, start: str, overlong: OverlongName) -> str:
-    number = "None" if told.dropped == told.read else f"{told.dropped:,}"
-    verb = "fits" if told.dropped in (1, told.read) else "fit"
-    verb = verb if number == "None" else f"do not {verb}" if told.dropped > 1 else "does not fit"
-    shorter = (
-        "Shorten them, lower the completion length limit"
-        if " beside " in told.limit
-        else "Shorten them"
-    )
+    rows = f"of {told.read:,} rows of {told.role}"
+    fail = "does not fit" if told.dropped == 1 else "do not fit"
+    lead = f"None {rows} fits" if told.dropped == told.read else f"{told.dropped:,} {rows} {fail}"
+    lower = ", lower the completion length limit" if " beside " in told.limit else ""
     ways = {
-        "refuse": f"{shorter}, or let too long rows be dropped or cut (overlong: drop, cut_left).",
-        "drop": f"{shorter}, let prompts be cut (overlong: cut_left), or take a model of a longer context.",
-        "cut_left": f"{shorter}, or take a model of a longer context.",
+        "refuse": ", or let too long rows be dropped or cut (overlong: drop, cut_left)",
+        "drop": ", let prompts be cut (overlong: cut_left), or take a model of a longer context",
+        "cut_left": ", or take a model of a longer context",
     }
-    return (
-        f"{number} of {told.read:,} rows of {told.role} {verb} {told.limit}; the first asks "
-        f"“{start}…”. {ways[overlong]}"
-    )
+    way = f"Shorten them{lower}{ways[overlong]}."
+    return f"{lead} {told.limit}; the first asks “{start}…”. {way}"

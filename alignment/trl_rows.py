@@ -313,6 +313,8 @@ def _known(
     row_of(row, format, found)
     for name in used:
         found.unused.pop(name, None)
+    told = (fact for prompt in found.prompts for one in prompt.answers for fact in one.about)
+    found.unused.update(f"{fact} of an answer" for fact in told)  # which no record holds
     if found.bad:
         raise BadRow(found.bad[0])
     return found.prompts

@@ -353,7 +353,7 @@ def test_an_empty_answer_that_somebody_judged_or_a_model_gave_is_an_answer(read,
 
 def test_columns_that_nothing_is_made_of_are_told(read):
     _, told = read(trl_rows.labels, PAIRS["a rating and a label"], ULTRAFEEDBACK)
-    assert set(told.unused) == {"rating", "label", "prompt_id", "messages"}
+    assert set(told.unused) == {"rating", "label", "prompt_id", "messages", "score of an answer"}
 
 
 NAMES = st.sampled_from(["id", "rating", "label", "source", "text", "meta", "Rating", "score"])
