@@ -31,6 +31,7 @@ from alignment.records import Message, PromptRecord, prompt_key
 from alignment.reward.model import RewardModel
 from alignment.toy import listing, toy_problem, toy_state
 from benchmarks.intervals import geometric_ratio, ratio_of_medians
+from benchmarks.scenes import never_ending
 
 SIX = (
     "forward_kl",
@@ -83,7 +84,7 @@ def problems_of(folder: Path) -> dict[str, Problem]:
     """The same prompts, random model and reward model for every divergence."""
     store_model(folder)
     config = PopulationConfig(**COST)
-    numbers = torch.randint(1, VOCABULARY, (PROMPTS, PROMPT_LENGTH)).tolist()
+    numbers = torch.randint(1, VOCABULARY - 1, (PROMPTS, PROMPT_LENGTH)).tolist()
     texts = [" ".join(f"w{number}" for number in row) for row in numbers]
     rows = [(Message(role="user", content=text),) for text in texts]
     prompts = [PromptRecord(key=prompt_key(row), messages=row) for row in rows]
@@ -93,8 +94,9 @@ def problems_of(folder: Path) -> dict[str, Problem]:
 
 
 def store_model(folder: Path) -> None:
-    """A random GPT-2 that never ends a completion: the end of text is the token it has no logit for."""
-    words = {f"w{number}": number for number in range(VOCABULARY)} | {"<end>": VOCABULARY}
+    """A random GPT-2 that never ends a completion."""
+    end = VOCABULARY - 1
+    words = {f"w{number}": number for number in range(end)} | {"<end>": end}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(
@@ -107,7 +109,7 @@ def store_model(folder: Path) -> None:
         vocab_size=VOCABULARY, n_positions=128, n_embd=128, n_layer=4, n_head=4,
         bos_token_id=None, eos_token_id=None,
     )  # fmt: skip
-    GPT2LMHeadModel(config).save_pretrained(folder)
+    never_ending(GPT2LMHeadModel(config), end).save_pretrained(folder)
 
 
 @contextmanager

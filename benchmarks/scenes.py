@@ -15,6 +15,7 @@ from alignment.records import Message, PromptRecord, prompt_key
 from alignment.trainer import drive
 
 VOCABULARY, CONTEXT, HEAD_WIDTH = 2048, 128, 32  # as the starter's
+FAR = 30.0  # whose square is nats beyond any other logit
 PROMPTS, PROMPT_LENGTH = 64, 16
 CONTENT = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
@@ -46,17 +47,27 @@ class Scene:
 
 def fixed(size: Size, folder: Path) -> Scene:
     """Random weights; all prompts are as long, and no completion ends before its limit."""
-    words = {f"w{number}": number for number in range(VOCABULARY)}
-    # The end of text is the one token for which the model has no logit.
-    tokenizer = Tokenizer(models.WordLevel({**words, "<end>": VOCABULARY}, unk_token="w0"))
+    end = VOCABULARY - 1
+    words = {f"w{number}": number for number in range(end)}
+    tokenizer = Tokenizer(models.WordLevel({**words, "<end>": end}, unk_token="w0"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<end>", pad_token="w0", chat_template=CONTENT
     ).save_pretrained(folder)
     torch.manual_seed(0)
-    GPT2LMHeadModel(architecture(size)).save_pretrained(folder)
-    numbers = torch.randint(1, VOCABULARY, (PROMPTS, PROMPT_LENGTH)).tolist()
+    never_ending(GPT2LMHeadModel(architecture(size)), end).save_pretrained(folder)
+    numbers = torch.randint(1, end, (PROMPTS, PROMPT_LENGTH)).tolist()
     return Scene(folder, [asked(" ".join(f"w{number}" for number in row)) for row in numbers])
+
+
+@torch.no_grad()
+def never_ending(model: GPT2LMHeadModel, end: int) -> GPT2LMHeadModel:
+    """The same model with one of its dimensions given up to say that the end is not written."""
+    norm, tokens = model.transformer.ln_f, model.transformer.wte
+    norm.weight[0], norm.bias[0] = 0.0, FAR
+    tokens.weight[:, 0] = 0.0
+    tokens.weight[end, 0] = -FAR
+    return model
 
 
 def architecture(size: Size) -> GPT2Config:

@@ -94,7 +94,9 @@ def _answers_to(
     if whole and (same(turns, before[-size:]) or same(turns, before[:size])):
         turns = before
     texts = [answers.answer_of(row[name], turns, name, found).text for name in names]
-    found.notes[REPEATED] += all(text.startswith(turns[-1].content) for text in texts)
+    found.notes[REPEATED] += bool(turns) and all(
+        text.startswith(turns[-1].content) for text in texts
+    )
     return turns, texts
 
 

@@ -198,7 +198,7 @@ def test_a_reward_is_that_of_the_text_whatever_ended_it(reward):
     letters = policy.tokenizer.convert_tokens_to_ids(list("Hello"))
     rows = [[*ids, end] for ids in (usual[:-1], letters) for end in policy.ends]
     prompt = tuple(policy.prompt_ids(ASKED))
-    written_rows = [Written(prompt, tuple(row), cut=False) for row in rows]
+    written_rows = [Written(prompt, tuple(row)) for row in rows]
     found = model.knowing(policy, [ASKED]).score(policy, rollouts_of(policy, written_rows))
     expected = model.score_texts([ASKED], ["Hello"]).expand(len(rows))
     assert len(policy.ends) == 3
