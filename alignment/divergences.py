@@ -16,6 +16,7 @@ from torch import Tensor
 from alignment.config import AlignConfig
 
 LOG2 = math.log(2)
+NEAR = 1e-2  # nats
 FAR = 700.0  # nats: e^700 is still a double
 
 
@@ -23,9 +24,9 @@ FAR = 700.0  # nats: e^700 is still a double
 class Divergence:
     """One f, with forms in u that are stable wherever they are finite.
 
-    `term` is e^-u f(e^u) + c (1 - e^-u), whose mean over the policy is D_f for any c, as both the
-    policy and the target sum to 1. c = f(0) where that is finite: then samples far below the target
-    add at most a logarithm or a root instead of their whole weight p / policy.
+    `term` is e^-u (f(e^u) - f'(1) (e^u - 1)), whose mean over the policy is D_f, as both the policy and
+    the target sum to 1. f is convex, above its tangent at 1: so it is never negative, sample by sample.
+    Each is written as products or sums of what is not negative, which rounding does not change.
     """
 
     f: Callable[[Tensor], Tensor]
@@ -44,7 +45,7 @@ class Divergence:
         return terms.sum(-1) + (outside * self.limit if (outside > 0).any() else outside)
 
     def terms(self, u: Tensor) -> Tensor:
-        """Per sample of the policy an unbiased estimate of D_f(policy || target), in fp64."""
+        """Per sample of the policy an unbiased estimate of D_f(policy || target), never negative, in fp64."""
         return self.term(u.to(torch.float64))
 
 
@@ -57,7 +58,7 @@ def alpha(order: float) -> Divergence:
     return Divergence(
         lambda t: (t**order - order * t + order - 1) / (order * (order - 1)),
         lambda u: -torch.expm1((order - 1) * u) / (order - 1),
-        lambda u: torch.expm1((order - 1) * u) / (order * (order - 1)),
+        lambda u: _alpha_term(u, order),
         limit=1 / (1 - order) if order < 1 else math.inf,
     )
 
@@ -72,14 +73,38 @@ def _jensen_shannon(t: Tensor) -> Tensor:
     return 0.5 * (torch.xlogy(t, t) - (1 + t) * torch.log((1 + t) / 2))
 
 
+def above_tangent(x: Tensor) -> Tensor:
+    """e^-x - 1 + x, never negative: its mean over x = log policy - log q is KL(policy || q) (k3; Schulman, 2020).
+
+    The second order is all there is near 0, where the difference would leave rounding.
+    """
+    near = x.abs() < NEAR
+    y = x.where(near, 0.0)
+    series = y**2 / 2 * (1 - y / 3 * (1 - y / 4 * (1 - y / 5 * (1 - y / 6))))
+    return torch.where(near, series, torch.expm1(-x) + x)
+
+
 def _jensen_shannon_term(u: Tensor) -> Tensor:
+    """With m = (1 + t) / 2: both halves are KL's, of t and of 1 from m."""
     u = u.clamp(-FAR, FAR)
-    return 0.5 * (u - (1 + torch.exp(-u)) * F.softplus(u)) + LOG2
+    of_policy = above_tangent(LOG2 - F.softplus(-u))
+    return 0.5 * (of_policy + torch.exp(-u) * above_tangent(LOG2 - F.softplus(u)))
 
 
 def _forward_kl_term(u: Tensor) -> Tensor:
     u = u.clamp(-FAR, FAR)
-    return 1 - torch.exp(-u) * (1 + u)
+    return torch.exp(-u) * above_tangent(-u)
+
+
+def _alpha_term(u: Tensor, order: float) -> Tensor:
+    """Near 0 the first orders, which cancel, are left out."""
+    less = order - 1
+    u = u.clamp(min=-FAR / max(1.0, abs(less)))
+    near = u.abs() < 0.5
+    y = u.where(near, 0.0)
+    inside = above_tangent(-less * y) + less * above_tangent(y)
+    outside = torch.expm1(less * u) + less * torch.expm1(-u)
+    return torch.where(near, inside, outside) / (order * less)
 
 
 DIVERGENCES: dict[str, Divergence] = {
@@ -87,7 +112,7 @@ DIVERGENCES: dict[str, Divergence] = {
         lambda t: -t.log(), lambda u: torch.expm1(-u), _forward_kl_term, limit=0.0
     ),
     "reverse_kl": Divergence(  # KL(policy || target)
-        lambda t: torch.xlogy(t, t), lambda u: -u, lambda u: u, limit=math.inf
+        lambda t: torch.xlogy(t, t), lambda u: -u, above_tangent, limit=math.inf
     ),
     "total_variation": Divergence(
         lambda t: 0.5 * (t - 1).abs(),
@@ -104,11 +129,14 @@ DIVERGENCES: dict[str, Divergence] = {
     "squared_hellinger": Divergence(
         lambda t: 0.5 * (t.sqrt() - 1) ** 2,
         lambda u: 0.5 * torch.expm1(-u / 2),
-        lambda u: -torch.expm1(-u / 2),
+        lambda u: 0.5 * torch.expm1(-u / 2) ** 2,
         limit=0.5,
     ),
     "pearson_chi2": Divergence(  # chi2(policy || target)
-        lambda t: (t - 1) ** 2, lambda u: -2 * torch.expm1(u), torch.expm1, limit=math.inf
+        lambda t: (t - 1) ** 2,
+        lambda u: -2 * torch.expm1(u),
+        lambda u: -torch.expm1(u) * torch.expm1(-u),
+        limit=math.inf,
     ),
     "neyman_chi2": Divergence(  # chi2(target || policy)
         lambda t: (1 - t) ** 2 / t,
@@ -125,7 +153,7 @@ DIVERGENCES: dict[str, Divergence] = {
     "le_cam": Divergence(
         lambda t: (t - 1) ** 2 / (t + 1),
         lambda u: 4 * torch.sigmoid(-u) ** 2 - 1,
-        lambda u: 2 * torch.tanh(u / 2),
+        lambda u: -torch.expm1(-u) * torch.tanh(u / 2),
         limit=1.0,
     ),
 }

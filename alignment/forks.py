@@ -22,7 +22,7 @@ from alignment.modelfiles import printable
 
 SECONDS = 10  # of computing
 PATIENCE = 18  # seconds by the clock
-MEBIBYTES = 1280  # beyond what this process has
+MEBIBYTES = 960  # beyond what this process has
 CHUNK = 1 << 16
 LONGEST = 400  # characters of a reason
 ABORTED = (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
+from alignment.divergences import NEAR, above_tangent
 from alignment.gpt2 import Reader, hiding, reader_of
 from alignment.prefix import Prefix, can_share
 from alignment.sampling import Rollouts
@@ -180,16 +181,24 @@ def completion_token_kls(
     """(n, length) KL(policy || reference) of the next token at each place, 0 where masked.
 
     Summed over a completion drawn from the policy it is the Rao-Blackwell estimate of
-    KL(policy || reference) for its prompt: unbiased, never negative.
+    KL(policy || reference) for its prompt: unbiased, never negative, as no token of the vocabulary adds less
+    than 0: pi log(pi / q) - pi + q, whose last terms cancel in the sum.
     """
     kls = torch.zeros_like(rollouts.token_logps)
     for batch in shared_batches(policy, rollouts):
         logps = completion_logits(policy, batch).log_softmax(-1)
-        excess = logps - completion_logits(reference, batch).log_softmax(-1)
-        values = (logps.exp() * excess).sum(-1).gather(1, batch.places)
+        others = completion_logits(reference, batch).log_softmax(-1)
+        values = token_kl(logps, others).sum(-1).gather(1, batch.places)
         length = values.shape[1]
         kls[batch.rows, :length] = values.masked_fill(~batch.mask, 0.0)
     return kls
+
+
+def token_kl(logps: Tensor, others: Tensor) -> Tensor:
+    """pi log(pi / q) - pi + q of every token of a vocabulary, from log pi and log q."""
+    chances, distance = logps.exp(), logps - others
+    near = chances * above_tangent(distance.clamp(-NEAR, NEAR))
+    return torch.where(distance.abs() < NEAR, near, chances * distance - chances + others.exp())
 
 
 @torch.no_grad()

@@ -15,11 +15,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from alignment import batches, grammar
+from alignment import batches, grammar, schedules
 from alignment.config import PretrainConfig, RunSpec
 from alignment.errors import CheckpointError, DivergedError
 from alignment.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.folders import MANIFEST, committed, verify
+from alignment.schedules import share_of_peak
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -32,6 +33,7 @@ HELD_OUT = 256  # documents
 IGNORED = -100  # label of a position that is not learned
 WEIGHT_DECAY = 0.05
 WARMUP = 0.05  # share of the steps
+LEAST = 0.05  # share of the learning rate's peak, at the end
 SUMMARY = "starter.json"
 INITIAL_STD = 0.08  # about 1/sqrt(width): with GPT-2's 0.02 a narrow model finds its prompt late
 
@@ -62,7 +64,7 @@ def fingerprint(config: PretrainConfig, seed: int) -> str:
     """What decides the weights: the settings, the seed, this code and the libraries below it."""
     sources = [
         Path(module).read_text(encoding="utf-8")
-        for module in (grammar.__file__, batches.__file__, __file__)
+        for module in (grammar.__file__, batches.__file__, schedules.__file__, __file__)
     ]
     versions = [torch.__version__, transformers.__version__]
     parts = [config.model_dump_json(), str(seed), *versions, *sources]
@@ -169,10 +171,8 @@ def _fit(
 def _cosine(step: int, total: int) -> float:
     """Linear warm-up, then half a cosine down to a twentieth of the peak."""
     warmup = max(1, round(WARMUP * total))
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(1, total - warmup)
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
+    falling = max(1, total - warmup)
+    return share_of_peak(step, total, rising=warmup, falling=falling, shape="cosine", least=LEAST)
 
 
 def _step(model: GPT2LMHeadModel, optimizer: torch.optim.Optimizer, batch: list[Document]) -> float:

@@ -64,7 +64,8 @@ def default_of(source: str | Mapping[str, str], file: str = FILE) -> str:
     """The template for conversations among those of a tokenizer that has several by name."""
     if isinstance(source, str):
         return source
-    if not isinstance(found := source.get("default"), str):
+    found = source.get("default") if isinstance(source, Mapping) else None
+    if not isinstance(found, str):
         raise DataError(f"{file} holds no template that is named “default”.")
     return found
 

@@ -39,7 +39,7 @@ assert "webapp.runs.tasks.ring" in app.tasks
 UNPICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 TORCH_FREE = [
     "config", "events", "records", "folders", "errors", "grammar", "utility", "modelfiles",
-    "archives", "hub", "memory", "commands", "options", "trl_rows", "servers", "terminal",
+    "archives", "hub", "memory", "commands", "options", "trl_rows", "servers", "terminal", "schedules",
     "isolation", "templates", "patterns", "forks", "held", "watching",
     "foreign", "rows.formats",
 ]  # fmt: skip

@@ -1,13 +1,13 @@
 """Settings of alignment runs: the target, the divergence, the loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
 from alignment.config.computation import ComputationSettings, saved_every
 from alignment.config.divergences import UNBOUNDED, DivergenceName
-from alignment.config.fields import ConflictError, Settings, narrowed, setting
+from alignment.config.fields import STORED, ConflictError, Settings, narrowed, setting
 from alignment.config.objectives import FDPG, ObjectiveName, PolicyGradientSettings
 from alignment.config.overlong import OverlongName, overlong
 from alignment.config.rules import (
@@ -22,6 +22,7 @@ from alignment.config.rules import (
 
 EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
 ServedName = Literal["as_trained", "int8"]
+WRITTEN = {"learning_rate", "warmup", "max_gradient_norm", "sample_every", "sample_prompts"}
 
 
 def order(*, of: str) -> Any:  # noqa: ANN401 - as `setting`
@@ -280,6 +281,24 @@ class TargetedSettings(Settings):
         le=10_000,
         advanced=True,
     )
+    decay: float = setting(
+        0.5,
+        "Decay",
+        help="Share of the steps, the last ones, over which the learning rate falls to zero, where the target "
+        "is not far; 0 keeps it at its peak.",
+        topic="Training",
+        ge=0,
+        le=1,
+        advanced=True,
+    )
+    damping: bool = setting(
+        default=True,
+        title="Damp noise",
+        help="Near the target a step is smaller where the gradients of different steps disagree: where nothing is to "
+        "be learned, the policy stays where it is.",
+        topic="Training",
+        advanced=True,
+    )
     max_gradient_norm: float = setting(
         1.0,
         "Gradient clip",
@@ -339,6 +358,14 @@ class TargetedSettings(Settings):
         le=64,
         advanced=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_earlier_version_kept_its_rate(cls, values: object, info: ValidationInfo) -> object:
+        """What a version stored that knew no decay means what it meant; it stored all that it knew."""
+        if info.context == STORED and isinstance(values, Mapping) and values.keys() >= WRITTEN:
+            return {"decay": 0.0, "damping": False, **values}
+        return values
 
     @property
     def rules(self) -> list[WeightedRule]:
@@ -425,6 +452,7 @@ class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings,
     inference_weight: float = narrowed(TargetedSettings, "inference_weight", **FDPG)
     inference_temperature: float = narrowed(TargetedSettings, "inference_temperature", **FDPG)
     inference_weights: ServedName = narrowed(TargetedSettings, "inference_weights", **FDPG)
+    damping: bool = narrowed(TargetedSettings, "damping", objective=("fdpg", "rloo"))
     compile: bool = setting(
         default=False,
         title="Compile",
@@ -434,6 +462,11 @@ class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings,
         advanced=True,
         when={"objective": ("fdpg", "rloo", "grpo")},
     )
+
+    @property
+    def damped(self) -> bool:
+        """Whether steps are damped; GRPO and PPO are computed as they were published."""
+        return self.damping and self.objective in ("fdpg", "rloo")
 
     @property
     def minimised(self) -> DivergenceName:

@@ -20,6 +20,7 @@ from alignment.errors import ConfigError, DivergedError
 from alignment.events import Event, PhaseStarted, Ready, StepDone
 from alignment.lora import adapted, load_trained, merged, trained
 from alignment.policies import Policy
+from alignment.schedules import share_of_peak
 from alignment.scoring import budget, completion_token_logps, packed
 from alignment.sharding import SHARDING, is_spread, load_whole, spread
 from alignment.texts import Written, rollouts_of
@@ -107,7 +108,7 @@ def fit(
         if step <= done:
             continue
         started = time.perf_counter()
-        rate = config.learning_rate * schedule(step, total)
+        rate = config.learning_rate * schedule(step - 1, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
@@ -169,9 +170,9 @@ def restore(one: Trainee, optimizer: torch.optim.Optimizer, checkpoint: Path) ->
 
 
 def schedule(step: int, total: int) -> float:
-    """Warm-up, then down to zero, as a share of the peak; steps count from 1."""
+    """Warm-up, then down to zero, as a share of the peak; steps count from 0."""
     warmup = max(1, round(WARMUP * total))
-    return min(step / warmup, (total - step + 1) / max(1, total - warmup + 1))
+    return share_of_peak(step, total, rising=warmup, falling=max(1, total - warmup + 1))
 
 
 @torch.no_grad()

@@ -304,8 +304,10 @@ def draw_samples(
 def choose_result(problem: Problem, state: State) -> dict[str, Any]:
     """Leave the newest policy within the KL budget in the state; its measurements.
 
-    Candidates: the newest weights, the last ones a step saw within the budget, the start.
+    Candidates: the newest weights, the last ones a step saw within the budget, the start. Raises ConfigError
+    where no step had anything to learn from.
     """
+    check_taught(problem.config, state)
     stopped = state.over_budget
     if stopped or measure(problem, state)["kl_reference"]["value"] > problem.config.kl_budget:
         load_trained(state.policy.model, state.measured)
@@ -318,6 +320,17 @@ def choose_result(problem: Problem, state: State) -> dict[str, Any]:
     read = {"stored_completions": len(problem.stored)} if problem.stored else {}
     held = counted(controls(state.policy.tokenizer).held, problem.prompts)
     return {**steps, **read, **found, **held, "parameters": size_of(state.policy.model)}
+
+
+def check_taught(config: AlignConfig, state: State) -> None:
+    """Raise ConfigError where every prompt was skipped in every step: the policy is what it was."""
+    if state.taught or not state.step or config.demonstration_weight:
+        return
+    raise ConfigError(
+        f"Nothing was learned in {state.step:,} steps: no completion of any prompt was in the target, so that all "
+        "prompts were skipped. Ask for what the model writes now and then, soften the constraint (soften), or "
+        "draw more completions per prompt."
+    )
 
 
 def back_to_start(problem: Problem, state: State) -> None:

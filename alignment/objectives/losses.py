@@ -25,6 +25,8 @@ KL(reference || policy) of the next token.
 import torch
 from torch import Tensor
 
+from alignment.divergences import above_tangent
+
 
 def score_loss(logps: Tensor, weights: Tensor) -> Tensor:
     """-mean(weights * log policy): with w * advantages as weights its gradient is that of D_f."""
@@ -72,8 +74,7 @@ def clipped_losses(shift: Tensor, advantages: Tensor, clip: float) -> tuple[Tens
 
 def k3(logps: Tensor, reference_logps: Tensor) -> Tensor:
     """Penalties e^-d - 1 + d of each token, d = log policy - log reference."""
-    distance = logps - reference_logps
-    return torch.expm1(-distance) + distance
+    return above_tangent(logps - reference_logps)
 
 
 def value_losses(values: Tensor, old_values: Tensor, returns: Tensor, clip: float) -> Tensor:

@@ -50,12 +50,12 @@ from alignment.objectives.problem import (
     score,
 )
 from alignment.objectives.saving import restore_all, save_all
+from alignment.objectives.signal import share_of_way
 from alignment.objectives.start import start_facts, start_of
 from alignment.objectives.steps import (
     descend,
     described,
     prompts_of_step,
-    rate_at,
     watch_budget,
 )
 from alignment.receipts import pool_receipts, with_contract, worst
@@ -227,16 +227,16 @@ def train_step(agents: Sequence[Agent]) -> dict[str, float]:
     for place, agent in enumerate(active):
         scored = pool.scored.rows(pool.own(place))
         watch_budget(agent.problem, agent.state, scored, len(chosen))
-    rate = rate_at(problem.config, state.step)
-    mixture, moved = update(active, pool, rate)
+    mixture, moved = update(active, pool)
     mismatch = max(facts[MISMATCH] for facts in moved)
     for agent, facts in zip(active, moved, strict=True):
         agent.state.mismatch = max(agent.state.mismatch, facts[MISMATCH])
     for _ in range(1, problem.config.updates_per_step):  # of now old samples
-        moved = update(active, pool, rate, mixture)[1]
+        moved = update(active, pool, mixture)[1]
     learn_z(problem, state.z, chosen, pool.scored.log_scores - mixture)
     for agent in agents:
         agent.state.step += 1
+        agent.state.taught += int(pool.known.sum())
     return {
         **{
             f"{name}@{agent.name}": value
@@ -244,7 +244,6 @@ def train_step(agents: Sequence[Agent]) -> dict[str, float]:
             for name, value in (moved[place] | described_agent(agent, pool, place)).items()
             if name != MISMATCH
         },
-        "lr": rate,
         "logz/mean": pool.log_z[pool.known].mean().item(),
         MISMATCH: mismatch,  # of new completions: from old ones the policies move away on purpose
         "prompts/skipped": float((~pool.known).sum()),
@@ -275,7 +274,7 @@ def draw(agents: Sequence[Agent], chosen: Sequence[int]) -> Pool:
 
 
 def update(
-    agents: Sequence[Agent], pool: Pool, rate: float, mixture: Tensor | None = None
+    agents: Sequence[Agent], pool: Pool, mixture: Tensor | None = None
 ) -> tuple[Tensor, list[dict[str, float]]]:
     """One optimizer update of every agent; log m of the pool's rows, and the metrics by agent.
 
@@ -290,8 +289,10 @@ def update(
         found.append(mixed)
         groups.append((len(rows) / count, facts))
     metrics = [together([(share, facts[k]) for share, facts in groups]) for k in range(len(agents))]
-    for agent, row in zip(agents, metrics, strict=True):
-        row["grad/norm"] = descend(agent.problem.config, agent.state, row["loss"], rate)
+    for place, (agent, row) in enumerate(zip(agents, metrics, strict=True)):
+        drawn = pool.scored.log_weights[pool.own(place)].view(len(pool.known), -1)
+        way, again = share_of_way(-drawn, pool.known), mixture is not None
+        row |= descend(agent.problem.config, agent.state, row["loss"], way, again=again)
     return gathered(torch.cat(found)), metrics
 
 

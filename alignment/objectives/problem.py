@@ -16,6 +16,7 @@ from alignment.estimators import ZCache
 from alignment.events import Fitted
 from alignment.lora import WithoutAdapter, adapted, trained
 from alignment.moments import fit_moments
+from alignment.objectives.signal import Noise
 from alignment.objectives.values import ValueHead
 from alignment.policies import Policy
 from alignment.records import Estimate, PromptRecord
@@ -83,6 +84,8 @@ class State:
     step: int = 0
     over_budget: bool = False
     start: Estimate | None = None  # KL to the reference before the first step, where they differ
+    noise: Noise = field(default_factory=Noise)  # of the gradients so far
+    taught: int = 0  # prompts of all steps so far that had an estimate of Z to learn by
     mismatch: float = 0.0  # nats per token, largest so far between sampler and scorer
     measured: dict[str, Tensor] = field(default_factory=dict)  # last weights seen within the budget
     seen: dict[str, Tensor] = field(

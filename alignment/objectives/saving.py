@@ -21,6 +21,7 @@ from alignment.objectives.problem import (
     starting_policy,
     value_head,
 )
+from alignment.objectives.signal import Noise
 from alignment.policies import Policy
 from alignment.records import Estimate
 from alignment.sharding import full, parted_like
@@ -45,6 +46,8 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
         "reference_rewards": shared.reference_rewards,
         "over_budget": {name: state.over_budget for name, state in states.items()},
         "mismatch": {name: state.mismatch for name, state in states.items()},
+        "noise": {name: state.noise.energy for name, state in states.items()},
+        "taught": {name: state.taught for name, state in states.items()},
         "replay": {name: [kept.places for kept in state.replay] for name, state in states.items()},
         "fit": shared.fit,
         "start": shared.start.model_dump() if shared.start else None,
@@ -111,6 +114,8 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
             step=facts["step"],
             over_budget=facts["over_budget"][name],
             mismatch=facts["mismatch"][name],
+            noise=Noise(facts.get("noise", {}).get(name, 0.0)),  # earlier versions measured none
+            taught=facts.get("taught", {}).get(name, facts["step"]),  # nor counted this
             measured={
                 key: parted_like(weights[key], tensor.to(policy.device))
                 for key, tensor in measured.items()

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from alignment.config import AlignConfig
 from alignment.distributed import all_max, all_sum, clip, gathered, own, reduce_gradients, world
-from alignment.divergences import Divergence, divergence_of
+from alignment.divergences import Divergence, above_tangent, divergence_of
 from alignment.errors import DivergedError, OutOfMemoryError
 from alignment.estimators import ess_fraction
 from alignment.lora import trained
@@ -21,9 +21,11 @@ from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, Scored, State, learn_z
 from alignment.objectives.replay import answered_anew, mixed, remember
 from alignment.objectives.samples import Drawn, Pass, Rated, draw, terms_of
+from alignment.objectives.signal import share_of_signal, share_of_way
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import values_at, watched
 from alignment.sampling import Rollouts, parted
+from alignment.schedules import share_of_peak
 from alignment.scoring import (
     Batch,
     completion_logits,
@@ -72,22 +74,21 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
         for places, term in zip(asked, terms_of(config), strict=True)
     ]
     watch_budget(problem, state, drawn[0].scored, len(chosen))
-    rate = rate_at(config, state.step)
     first = lessons = lessons_of(problem, state, chosen, drawn)
-    moved = [update(problem, state, lessons, rate, 0)]
+    moved = [update(problem, state, lessons, 0)]
     for turn in range(1, config.updates_per_step):
         lessons = grown_old(problem, state, chosen, lessons, drawn)
-        moved.append(update(problem, state, lessons, rate, turn))
+        moved.append(update(problem, state, lessons, turn))
     for places, one in zip(asked, drawn, strict=True):
         learn_z(problem, state.z, places, one.scored.log_weights)
     remember(config, state, chosen, drawn[0].scored)
     state.step += 1
+    state.taught += sum(int(lesson.drawn.known.sum()) for lesson in first)
     state.mismatch = max(state.mismatch, moved[0]["logp/mismatch"])
     train = drawn[0]
     return {
         **moved[-1],
         "logp/mismatch": moved[0]["logp/mismatch"],  # later ones have moved away on purpose
-        "lr": rate,
         **first[0].rated.metrics,
         "logz/mean": train.log_z[train.known.cpu()].mean().item(),
         "prompts/skipped": float((~train.known).sum()),
@@ -121,7 +122,7 @@ def grown_old(
 
 
 def update(
-    problem: Problem, state: State, lessons: Sequence[Lesson], rate: float, turn: int
+    problem: Problem, state: State, lessons: Sequence[Lesson], turn: int
 ) -> dict[str, float]:
     """One optimizer update, the step's first for turn 0."""
     config = problem.config
@@ -136,12 +137,19 @@ def update(
         means["nll/demonstrations"] = nll
         loss += config.demonstration_weight * nll
     mismatch = max(part.mismatch.item() for part in added)
-    norm = descend(config, state, loss, rate)
-    return {"loss": loss, "grad/norm": norm, "logp/mismatch": mismatch, **means}
+    way = max(share_of_way(one.drawn.u, one.drawn.known) for one in lessons)
+    moved = descend(config, state, loss, way, again=turn > 0)
+    return {"loss": loss, "logp/mismatch": mismatch, **moved, **means}
 
 
-def descend(config: AlignConfig, state: State, loss: float, rate: float) -> float:
-    """Step along the gradient that the parameters hold; its norm before it was clipped."""
+def descend(
+    config: AlignConfig, state: State, loss: float, way: float, *, again: bool
+) -> dict[str, float]:
+    """Step along the gradient that the parameters hold; its norm before it was clipped, and the rate taken.
+
+    `way` is the `share_of_way`; `again` says that the gradient comes from the samples of the last one. While
+    the target is far the rate neither falls nor is damped: nothing is gained by waiting.
+    """
     reduce_gradients(group["params"] for group in state.optimizer.param_groups)
     norm = clip(state.policy.model.parameters(), config.max_gradient_norm)
     if not (math.isfinite(norm) and math.isfinite(loss)):
@@ -151,15 +159,23 @@ def descend(config: AlignConfig, state: State, loss: float, rate: float) -> floa
         )
     if state.value_head is not None:
         clip(state.value_head.parameters(), config.max_gradient_norm)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate * group["pace"]
+    rate, fall = rates_at(config, state.step)
+    taken = fall
+    if config.damped:
+        taken = max(way, fall * share_of_signal(state.optimizer, state.noise, again=again))
+    for number, group in enumerate(state.optimizer.param_groups):
+        group["lr"] = (
+            rate * group["pace"] * (fall if number else taken)
+        )  # the policy's own is first
     state.optimizer.step()
-    return norm
+    return {"grad/norm": norm, "lr": rate * taken}
 
 
-def rate_at(config: AlignConfig, step: int) -> float:
-    """The learning rate of a step, counted from 0: it rises to its peak."""
-    return config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup))
+def rates_at(config: AlignConfig, step: int) -> tuple[float, float]:
+    """The learning rate of a step, counted from 0, as it rises to its peak, and its share as it falls."""
+    rise = share_of_peak(step, config.steps, rising=config.warmup, falling=0)
+    fall = share_of_peak(step, config.steps, rising=0, falling=round(config.decay * config.steps))
+    return config.learning_rate * rise, fall
 
 
 def backward(state: State, lesson: Lesson) -> Part:
@@ -267,13 +283,19 @@ def described(scored: Scored, u: Tensor, divergence: Divergence, known: Tensor) 
     return {
         "reward/mean": scored.rewards.mean().item(),
         "reward/std": scored.rewards.std().item(),
-        "kl/reference": (rollouts.logps - scored.reference_logps).mean().item(),
+        "kl/reference": sampled_kl(scored).mean().item(),
         "divergence/target": divergence.terms(u[known]).mean().item(),
         "ess/fraction": ess_fraction(scored.log_weights.view(u.shape)).mean().item(),
         "length/mean": rollouts.lengths.double().mean().item(),
         "length/truncated": rollouts.truncated.double().mean().item(),
         "entropy/mean": -(rollouts.token_logps.sum() / rollouts.mask.sum()).item(),
     }
+
+
+def sampled_kl(scored: Scored) -> Tensor:
+    """(n,) estimates of KL(policy || reference) from the policy's completions: k3 token by token, never negative."""
+    distance = scored.rollouts.token_logps.double() - scored.reference_token_logps.double()
+    return above_tangent(distance.masked_fill(~scored.rollouts.mask, 0.0)).sum(1)
 
 
 def prompts_of_step(problem: Problem, step: int) -> list[int]:

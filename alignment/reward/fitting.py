@@ -16,6 +16,7 @@ from alignment.records import PairRecord, RankingRecord
 from alignment.reward.examples import Example, scored
 from alignment.reward.model import TOKENS, RewardModel
 from alignment.reward.observation import Observation
+from alignment.schedules import share_of_peak
 from alignment.scoring import packed
 from alignment.sharding import is_spread, spread
 
@@ -38,7 +39,7 @@ def fit(
     spread(model.trunk.model)
     draws = resampled(examples, model.head.out_features).to(model.trunk.device)
     optimizer = optimizer_of(model, observation)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _linear(step, total))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, total))
     lengths = [example.length for example in examples]
     epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
     batches = (batch for epoch in epochs for batch in epoch)
@@ -164,7 +165,7 @@ def extremes(label: PairRecord | RankingRecord) -> tuple[int, int]:
     return min(places, key=label.ranks.__getitem__), max(places, key=label.ranks.__getitem__)
 
 
-def _linear(step: int, total: int) -> float:
+def _share(step: int, total: int) -> float:
     """Warm-up, then down to zero, as a share of the peak."""
     warmup = max(1, round(WARMUP * total))
-    return min((step + 1) / warmup, (total - step) / max(1, total - warmup))
+    return share_of_peak(step, total, rising=warmup, falling=max(1, total - warmup))

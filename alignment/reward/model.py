@@ -74,7 +74,8 @@ class RewardModel:
         width = model.config.get_text_config().hidden_size
         head = nn.Linear(width, heads, bias=False)
         nn.init.normal_(head.weight, std=0.0 if heads == 1 else width**-0.5)
-        both = pooling if reads_both_ways(trunk) else None
+        with naming(folder, role), refusing("The model cannot read a text"):
+            both = pooling if reads_both_ways(trunk) else None
         return cls(trunk, head.to(trunk.device), both, center=(0.0,) * heads)
 
     @classmethod

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from alignment.config import AlignConfig, DivergenceName
-from alignment.divergences import DIVERGENCES, alpha, divergence_of
+from alignment.divergences import DIVERGENCES, above_tangent, alpha, divergence_of
 from alignment.objectives.advantages import advantages
 from alignment.objectives.losses import score_loss
 
@@ -116,12 +116,54 @@ def test_known_values():
     assert DIVERGENCES["reverse_kl"].divergence(p, p.flip(0)).item() == math.inf
 
 
-def test_terms_of_bounded_divergences_do_not_run_away():
-    u = torch.tensor([-1e5, -50.0, -1.0, 0.0, 50.0, 1e5, torch.inf])
+def test_terms_stay_numbers_however_far_the_policy_is():
+    u = torch.tensor([-1e5, -1.0, 0.0, 50.0, 1e5, torch.inf])
     terms = DIVERGENCES["jensen_shannon"].terms(u)
-    assert terms[2:].tolist() == pytest.approx([-0.38925, 0, *3 * [math.log(2)]], abs=1e-4)
-    assert terms[1].item() == pytest.approx(math.log(2) - 0.5 - 25)
+    half = 0.5 * math.log(2)  # of the policy where the target has no mass
+    assert terms[1:].tolist() == pytest.approx([0.20626, 0, *3 * [half]], abs=1e-4)
     assert terms.isfinite().all()
+
+
+def ratios(divergence) -> torch.Tensor:
+    """u from -30 to 30, close to 0 from both sides, and where the target has no mass."""
+    far = torch.linspace(-30, 30, 2401, dtype=torch.float64)
+    near = torch.logspace(-17, 0, 400, dtype=torch.float64)
+    return torch.cat(
+        [far, near, -near, torch.tensor([0.0, torch.inf] if divergence.limit < math.inf else [0.0])]
+    )
+
+
+@TABLE
+def test_no_sample_s_estimate_of_a_divergence_is_negative(divergence):
+    terms = divergence.terms(ratios(divergence))
+    assert (terms >= 0).all()
+    assert terms.isfinite().all()
+
+
+@TABLE
+def test_estimates_are_what_their_form_says(divergence):
+    u = torch.linspace(-30, 30, 61, dtype=torch.float64)[torch.arange(61) != 30]
+    t = u.exp()
+    above, below = (
+        divergence.f(torch.tensor(one, dtype=torch.float64)) for one in (1 + 1e-6, 1 - 1e-6)
+    )
+    slope = (above - below) / 2e-6
+    if divergence is DIVERGENCES["total_variation"]:
+        slope = -0.5  # of its tangents the one that bounds the estimate
+    expected = (divergence.f(t) - slope * (t - 1)) / t
+    torch.testing.assert_close(divergence.terms(u), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("order", [-3, -1e-5, 1e-5, 0.999999, 1.000002, 3])
+def test_no_estimate_near_another_divergence_is_negative(order):
+    terms = alpha(order).terms(ratios(alpha(order)))
+    assert (terms >= 0).all()
+
+
+def test_the_estimate_of_a_kl_is_never_negative_in_single_precision():
+    x = torch.cat([torch.linspace(-20, 20, 4001), torch.logspace(-9, 0, 999)])
+    assert (above_tangent(x) >= 0).all()
+    assert (above_tangent(-x) >= 0).all()
 
 
 def test_alpha_meets_its_namesakes():

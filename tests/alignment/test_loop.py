@@ -251,10 +251,10 @@ def test_a_step_s_own_samples_enter_z_after_the_step(problem):
     assert all(state.z.state_dict()[key][1] == 4 + 8 for key in chosen)
 
 
-def test_the_learning_rate_rises_to_its_peak(problem, tmp_path):
-    events = of(list(tune(problem(warmup=4), tmp_path)), StepDone)
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_the_end(problem, tmp_path):
+    events = of(list(tune(problem(warmup=4, damping=False), tmp_path)), StepDone)
     rates = [event.metrics["lr"] / 3e-3 for event in events]
-    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25])
 
 
 def test_a_policy_past_its_budget_is_still_past_it_after_a_pause(problem, tmp_path):
@@ -354,16 +354,35 @@ def test_a_reward_that_is_not_a_number_is_named(problem, tmp_path):
         list(tune(problem(reward=lambda p, rollouts: rollouts.logps * float("nan")), tmp_path))
 
 
-def test_prompts_whose_target_was_never_seen_are_skipped(problem, tmp_path):
-    def never(policy, rollouts):
-        return torch.where(says_sun(policy, rollouts) >= 0, -torch.inf, 0.0)
+def never(policy, rollouts):
+    """A reward of which nobody sees more than that the target has no such completion."""
+    return torch.full_like(says_sun(policy, rollouts), -torch.inf)
 
-    one = problem(reward=never, steps=1)
-    before = {name: w.clone() for name, w in weights(one.start).items()}
-    metrics = of(list(tune(one, tmp_path)), StepDone)[0].metrics
-    assert metrics["prompts/skipped"] == 4
-    after = weights(tmp_path / "output")
+
+def test_prompts_whose_target_was_never_seen_are_skipped(problem):
+    one = problem(reward=never)
+    state = begin(one)
+    prepare(one, state)
+    before = {name: w.clone() for name, w in state.policy.model.state_dict().items()}
+    assert train_step(one, state)["prompts/skipped"] == 4
+    after = state.policy.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_that_learned_nothing_says_so_and_has_no_result(problem, tmp_path):
+    events = tune(problem(reward=never, steps=3), tmp_path)
+    with pytest.raises(ConfigError, match="Nothing was learned in 3 steps"):
+        list(events)
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_run_that_learned_of_one_prompt_has_a_result(problem, tmp_path):
+    def of_one(policy, rollouts):
+        shortest = min(rollouts.prompts)
+        theirs = torch.tensor([prompt == shortest for prompt in rollouts.prompts])
+        return says_sun(policy, rollouts).masked_fill(~theirs, -torch.inf)
+
+    assert of(list(tune(problem(reward=of_one, steps=3), tmp_path)), Finished)
 
 
 def test_no_prompts_is_a_refusal(problem):

@@ -9,6 +9,7 @@ import torch
 
 from alignment.config import DivergenceName, PopulationConfig
 from alignment.divergences import divergence_of
+from alignment.errors import ConfigError
 from alignment.events import Checked, CheckpointSaved, Finished, PhaseStarted, SampleDrawn, StepDone
 from alignment.folders import verify
 from alignment.objectives.pool import Pool, held_out_mean, lesson, pooled, shares
@@ -28,7 +29,7 @@ from alignment.sampling import sample
 from alignment.scoring import completion_token_logps
 from alignment.targets import Values
 from alignment.toy import listing, toy_policy, toy_problem, toy_state
-from tests.alignment.test_loop import SMALL, exact_divergence, of, records, says_sun, weights
+from tests.alignment.test_loop import SMALL, exact_divergence, never, of, records, says_sun, weights
 
 TRIO = ("jensen_shannon", "reverse_kl", "forward_kl")
 POPULATION = SMALL | {"divergences": TRIO, "completions_per_prompt": 9}
@@ -202,13 +203,19 @@ def test_old_samples_bring_them_there_too(problems, tmp_path, estimator):
     limits = {"pseudo_reward_limit": 2, "kl_budget": 999}
     if estimator == "score":
         limits["weight_limit"] = 2.5
-    settings = {"steps": 20, "updates_per_step": 2, "beta": 0.2, "max_new_tokens": 2}
+    settings = {"steps": 30, "updates_per_step": 2, "beta": 0.2, "max_new_tokens": 2}
     found = problems(estimator=estimator, **limits, **settings)
     events = list(tune(found, tmp_path))
     assert "rho/clipped@forward_kl" in of(events, StepDone)[-1].metrics
     for name, problem in found.items():
         before = exact_divergence(problem, problem.start)
         assert exact_divergence(problem, tmp_path / "output" / name) < 0.5 * before
+
+
+def test_agents_that_learned_nothing_have_no_result(problems, tmp_path):
+    with pytest.raises(ConfigError, match="Nothing was learned in 2 steps"):
+        list(tune(problems(reward=never, steps=2), tmp_path))
+    assert not (tmp_path / "output").exists()
 
 
 def test_a_step_draws_and_scores_every_completion_once(problems):
@@ -231,8 +238,8 @@ def test_a_step_draws_and_scores_every_completion_once(problems):
 def test_metrics_are_told_by_agent(problems, tmp_path):
     metrics = of(list(tune(problems(steps=1), tmp_path)), StepDone)[0].metrics
     own = """loss reward/mean reward/std kl/reference divergence/target ess/fraction length/mean
-        length/truncated entropy/mean grad/norm logp/mismatch weights/ess"""
-    shared = "lr logz/mean logp/mismatch prompts/skipped seconds/step"
+        length/truncated entropy/mean grad/norm lr logp/mismatch weights/ess"""
+    shared = "logz/mean logp/mismatch prompts/skipped seconds/step"
     wanted = {f"{name}@{agent}" for name in own.split() for agent in TRIO} | set(shared.split())
     assert set(metrics) == wanted - {f"logp/mismatch@{agent}" for agent in TRIO}
 

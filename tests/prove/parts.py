@@ -89,6 +89,12 @@ PARTS: dict[str, Part] = {
         (),
         (Command(("-m", "tests.prove.hostile")),),
     ),
+    "learning": Part(
+        "nothing is learned of nothing, and what is there is learned",
+        30,
+        (),
+        (Command(("-m", "tests.prove.learning")),),
+    ),
     "convergence": Part(
         "every divergence comes to every target, by the real loop",
         35,

@@ -1,0 +1,93 @@
+"""How far a step may go: as far as its gradient is signal, or as the target is far.
+
+Adam divides the mean gradient m = sum_i w_i g_i, w_i = (1 - b) b^(t - i), by the root of the mean square v:
+where nothing pulls, rounding and sampling noise still make it move by whole learning rates. In the metric
+1/v of Adam itself, noise that is independent from step to step leaves E|m|^2 = E sum_i w_i^2 |g_i|^2, however
+its size changes; what |m|^2 has beyond that are products of different steps' gradients, which are signal. So
+
+    share = (|m|^2 - sum_i w_i^2 |g_i|^2) / |m|^2
+
+is 0 on average for pure noise, and near 1 where all gradients agree (Schaul et al., "No more pesky learning
+rates", 2013, scale steps by such a share). Updates from one step's samples share their noise: their gradients
+count as one. While the target is far, a noisy step is still worth it: rare rewards are found so. There half
+the variance of u = log policy - log p among a prompt's completions, which is KL(policy || p) as that gets
+small and needs no Z, says how far. A step is scaled by this distance in units of NEAR, or by GAIN times the
+share and what the schedule has left, whichever is larger, and at most by 1.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from alignment.sharding import full
+
+GAIN = 4.0
+NEAR = 0.05  # nats
+FIRST = 0.1  # of the first step, of whose gradient nobody knows how much is noise
+
+
+@dataclass
+class Noise:
+    """sum_i w_i^2 |g_i|^2 of the steps so far, in the metric of the last one's v."""
+
+    energy: float = 0.0  # decides the next step, so that a checkpoint holds it
+    before: float = 0.0  # of the earlier steps alone
+    own: float = 0.0  # length of this step's weighted gradients
+
+
+def share_of_way(u: Tensor, known: Tensor) -> float:
+    """The distance to the target by u (prompts, n), over the known prompts, in units of NEAR; in [0, 1]."""
+    if not known.any():
+        return 0.0
+    distance = (
+        (u[known].double().var(1) / 2).nan_to_num(nan=torch.inf).mean()
+    )  # nan: p = 0 somewhere
+    return min(1.0, distance.item() / NEAR)
+
+
+@torch.no_grad()
+def share_of_signal(
+    optimizer: torch.optim.Optimizer, noise: Noise, *, again: bool = False
+) -> float:
+    """GAIN times the share of the policy's gradient, not yet applied, that is signal; in [0, 1].
+
+    `again` says that the gradient comes from the same samples as the last one. `noise` moves on.
+    """
+    group = optimizer.param_groups[0]
+    decay, square_decay = group["betas"]
+    known = [(p, optimizer.state.get(p)) for p in group["params"] if p.grad is not None]
+    old, kept, cross, new = lengths(known, square_decay)
+    grown = decay**2 * (kept / old if old > 0 else 0.0)
+    before, own = (noise.before, noise.own) if again else (noise.energy, 0.0)
+    noise.before = grown * before
+    noise.own = grown**0.5 * own + (1 - decay) * new**0.5
+    noise.energy = noise.before + noise.own**2
+    mean = decay**2 * kept + 2 * decay * (1 - decay) * cross + (1 - decay) ** 2 * new
+    if not old:
+        return FIRST
+    return min(1.0, GAIN * max(0.0, 1 - noise.energy / mean)) if mean > 0 else 0.0
+
+
+def lengths(
+    known: Iterable[tuple[Tensor, dict[str, Tensor] | None]], square_decay: float
+) -> tuple[float, float, float, float]:
+    """|m|^2 by the old v, |m|^2, <m, g> and |g|^2 by the new one; numbers of v = 0 count for nothing."""
+    sums = []
+    for parameter, state in known:
+        gradient = parameter.grad
+        assert gradient is not None
+        mean = state["exp_avg"] if state else torch.zeros_like(gradient)
+        square = state["exp_avg_sq"] if state else torch.zeros_like(gradient)
+        newer = square_decay * square + (1 - square_decay) * gradient**2
+        by_old, by_new = inverse(square), inverse(newer)
+        parts = (mean**2 * by_old, mean**2 * by_new, mean * gradient * by_new, gradient**2 * by_new)
+        sums.append(torch.stack([full(part.sum()).double() for part in parts]))
+    old, kept, cross, new = torch.stack(sums).sum(0).tolist()
+    return old, kept, cross, new
+
+
+def inverse(squares: Tensor) -> Tensor:
+    """1 / v, and 0 where that is no finite number."""
+    return torch.where(squares > torch.finfo(squares.dtype).tiny, 1 / squares, 0.0)
