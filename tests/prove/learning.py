@@ -95,7 +95,7 @@ def beta_at(away: float, seed: int) -> float:
         middle = (low + high) / 2
         problem = toy_problem(AlignConfig(beta=math.exp(middle), **GOAL), seed=seed)
         low, high = (middle, high) if distance(problem) > away else (low, middle)
-    return math.exp(high)
+    return min(math.exp(high), 100.0)
 
 
 def left(away: float, seed: int, **settings: float) -> tuple[float, float]:
