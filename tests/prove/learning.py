@@ -127,12 +127,12 @@ def lives(seeds: int) -> Iterator[bool]:
                 found = [left(away, s, learning_rate=rate, **settings) for s in range(seeds)]
                 mean.setdefault(name, {})[rate] = statistics.mean(after for _, after in found)
                 if name == "default" and rate == RATES[0]:
-                    farther = max(after - away for _, after in found)
+                    farther = max(after - before for before, after in found)
             rows = ", ".join(f"{rate:g}: {kl:.4f}" for rate, kl in mean[name].items())
             print(f"life at {away:g}, {name}: KL left {rows} (n {seeds} toys)", flush=True)
         best, constant = (min(mean[name].values()) for name in ("default", "constant"))
         held = farther <= STILL and (away not in FAR or best <= constant)
-        said = f"largest KL left beyond {away:g} {farther:.4f}; best {best:.4f}, constant {constant:.4f}"
+        said = f"most that a policy ends farther from p than it began {farther:.4f}; best {best:.4f}, constant {constant:.4f}"
         print(f"life at {away:g}: {said}{'' if held else ' FAILS'}", flush=True)
         yield held
 
