@@ -45,6 +45,8 @@ class Notes:
                 f"In {len(self.skipped)} of {self.steps} steps prompts were skipped, {sum(self.skipped):,.0f} in all: "
                 "no completion of theirs that was seen is in the target."
             )
+        rows = [Fitted.model_validate(row) for row in summary.get("rows", [])]
+        yield from (row.sentence for row in rows if row.all_fit)  # of the others it was said before
         if not is_trusted(summary):
             said = Receipts.model_validate(summary["receipts"]).sentences
             yield f"Do not trust this result, its receipts fail: {said}"

@@ -47,6 +47,11 @@ def test_skipped_prompts_and_cut_rows_are_counted():
     assert last.startswith("In 2 of 3 steps prompts were skipped, 3 in all")
 
 
+def test_rows_that_all_fit_are_counted_at_the_end():
+    fitted = Fitted(role="pairs", read=24, cut=0, dropped=0, limit="a context of 64 tokens")
+    assert lines(Finished(summary={"rows": [fitted.counts]})) == ["pairs: 24 read, all fit."]
+
+
 def test_the_distance_of_the_start_is_said():
     start = Estimate(value=0.731, low=0.701, high=0.761, n=32, unit="nats")
     (said,) = lines(Checked(kl_start=start))
