@@ -77,10 +77,10 @@ def _limit(last: dict[str, Any], status: int) -> str:
     if status in (-signal.SIGXCPU, -signal.SIGALRM):
         return f"did not finish within {SECONDS} s when it was read."
     if "memory" in last:
-        return f"asked for more than {MEBIBYTES / 1024:g} GB of memory when it was read."
+        return f"asked for more than {MEBIBYTES} MiB of memory when it was read."
     if status in ABORTED:
         return (
-            f"ended the program that read it: it asks for more than {MEBIBYTES / 1024:g} GB of memory, or "
+            f"ended the program that read it: it asks for more than {MEBIBYTES} MiB of memory, or "
             "is nested too deeply."
         )
     return f"ended the program that read it (status {status})."

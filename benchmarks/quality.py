@@ -30,7 +30,7 @@ from alignment.errors import DivergedError
 from alignment.estimators import ZCache
 from alignment.objectives.losses import score_loss
 from alignment.objectives.problem import Problem, State, learn_z, prepare, score
-from alignment.objectives.steps import descend, prompts_of_step, rate_at, train_step
+from alignment.objectives.steps import descend, prompts_of_step, train_step
 from alignment.sampling import sample
 from alignment.scoring import completion_token_logps
 from alignment.toy import listing, toy_problem, toy_state
@@ -102,7 +102,7 @@ def follow(state: State, config: AlignConfig, logps: Tensor, advantages: Tensor)
     state.optimizer.zero_grad()
     loss = score_loss(logps, advantages.to(logps.dtype))
     loss.backward()  # type: ignore[no-untyped-call]
-    descend(config, state, loss.item(), rate_at(config, state.step))
+    descend(config, state, loss.item(), way=1.0, again=False)  # the whole rate, never damped
     state.step += 1
 
 

@@ -147,11 +147,11 @@ def killed_by(number):
     [
         (endless, "did not finish within 1 s"),
         (waiting, "did not finish within 1 s"),
-        (hungry, "asked for more than 1.25 GB of memory"),
+        (hungry, "asked for more than 960 MiB of memory"),
         (hungry_tensor, "cannot be read: RuntimeError"),
         (raising, "cannot be read: KeyError: 'what'"),
-        (killed_by(signal.SIGABRT), "asks for more than 1.25 GB of memory, or is nested"),
-        (killed_by(signal.SIGSEGV), "asks for more than 1.25 GB of memory, or is nested"),
+        (killed_by(signal.SIGABRT), "asks for more than 960 MiB of memory, or is nested"),
+        (killed_by(signal.SIGSEGV), "asks for more than 960 MiB of memory, or is nested"),
         (killed_by(signal.SIGKILL), r"ended the program that read it \(status -9\)"),
     ],
 )

@@ -77,7 +77,8 @@ def test_a_prompt_longer_than_the_context_is_named_before_training(tmp_path, pol
     RewardModel.fresh(policy_folder).save(tmp_path / "reward")
     write_jsonl(tmp_path / "prompts.jsonl", [a_prompt(1), a_prompt(2, words=40)])
     inputs = {"policy": "policy", "reference": "policy", "reward": "reward"}
-    found = run(tmp_path, "align", SHORT | {"steps": 2}, inputs | {"prompts": "prompts.jsonl"})
+    settings = SHORT | {"steps": 2, "overlong": "refuse"}
+    found = run(tmp_path, "align", settings, inputs | {"prompts": "prompts.jsonl"})
     assert found[-1].code == "data"
     assert "“day day" in found[-1].message
     assert not any(isinstance(event, StepDone) for event in found)
