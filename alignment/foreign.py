@@ -8,6 +8,7 @@ whoever is still there. Standard library and jinja2 only, so that it starts in n
 """
 
 import json
+import os
 import re
 import resource
 import signal
@@ -30,6 +31,7 @@ LENGTH = 8  # bytes that say how long a message is
 MOST = 16 << 20  # characters of all answers to one request
 LONGEST = 300  # characters of a reason
 NO_MEMORY = 5  # exit status
+NICENESS = 5  # whoever answers people on this machine goes first
 GRACE = 2  # seconds after which the program ends without being told to
 REASONS = ("reasoning_content", "thinking", "reasoning")  # names of one thing, the standard first
 Turn = dict[str, Any]
@@ -199,6 +201,7 @@ def main(mebibytes: int) -> int:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # a terminal sends it to all; who asked us, ends us
+    os.nice(NICENESS)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (mebibytes << 20, mebibytes << 20))
     try:
