@@ -47,7 +47,6 @@ OTHER_FORMATS = {
 }
 SILENT = "demonstrations without a word, which teach nothing"
 UNASKED = "answers, since only prompts were asked for"
-UNJUDGED = "what is said of answers, which is not asked for"
 TOLD = 8  # columns, and reasons of bad rows, that are told one by one
 
 
