@@ -47,6 +47,9 @@ class Notes:
             )
         rows = [Fitted.model_validate(row) for row in summary.get("rows", [])]
         yield from (row.sentence for row in rows if row.all_fit)  # of the others it was said before
+        for what in ("prompts", "answers"):
+            if count := summary.get(f"{what}_with_control_tokens"):
+                yield f"{count:,} {what} hold control tokens, which are text here; many servers obey them."
         if not is_trusted(summary):
             said = Receipts.model_validate(summary["receipts"]).sentences
             yield f"Do not trust this result, its receipts fail: {said}"

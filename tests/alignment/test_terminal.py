@@ -52,6 +52,11 @@ def test_rows_that_all_fit_are_counted_at_the_end():
     assert lines(Finished(summary={"rows": [fitted.counts]})) == ["pairs: 24 read, all fit."]
 
 
+def test_texts_that_servers_read_otherwise_are_counted():
+    (said,) = lines(Finished(summary={"prompts_with_control_tokens": 1234}))
+    assert said.startswith("1,234 prompts hold control tokens")
+
+
 def test_the_distance_of_the_start_is_said():
     start = Estimate(value=0.731, low=0.701, high=0.761, n=32, unit="nats")
     (said,) = lines(Checked(kl_start=start))
