@@ -85,7 +85,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     """Add a prompt with its answers; the columns that were used."""
     if not fits(row):
         raise BadRow(f"no prompt with answers in it; its columns: {prompts.named(row)}")
-    found.blank = found.blank or any(row.get(name) is not None for name in JUDGED)
+    found.blank = found.blank or any(row.get(name) not in (None, "", [], {}) for name in JUDGED)
     if all(isinstance(row.get(name), list) for name in TALKS):
         return _read_talks(row, found)
     row = _listed(row)

@@ -456,7 +456,9 @@ def test_every_column_is_used_or_named_and_every_row_told(format, row):
 
 @pytest.mark.parametrize("format", [GUESS, *FORMATS])
 @given(row=rows)
+@example(row={"prompt": "a", "responses": [""], "winner": []})
 def test_what_a_row_becomes_can_be_stored(format, row):
+    """An answer without a word too, where somebody said something of it."""
     reading = read(row, format=format)
     assert reading.rows + reading.refused >= 1
     for prompt in reading.prompts.values():
@@ -464,10 +466,17 @@ def test_what_a_row_becomes_can_be_stored(format, row):
         for key, answer in prompt.answers.items():
             assert "\0" not in answer.text
             assert len(key) <= 80
-            assert answer.text.encode()
+            answer.text.encode()  # raises where a database would
             assert json.loads(json.dumps(dict(answer.about), allow_nan=False)) == answer.about
         for pair in prompt.pairs:
             assert {pair.better, pair.worse} <= set(prompt.answers)
+
+
+@pytest.mark.parametrize("said", [None, "", [], {}])
+def test_an_answer_without_a_word_of_which_nothing_is_said_is_refused(said):
+    reading = read({"prompt": "a", "responses": [""], "winner": said})
+    assert reading.refused == 1
+    assert not any(prompt.answers for prompt in reading.prompts.values())
 
 
 @given(text=st.text(min_size=1).filter(lambda text: text.strip() and "\0" not in text))
