@@ -45,12 +45,23 @@ from alignment.errors import (
 from alignment.events import Event, Failed, Finished, dump_event, parse_event
 from alignment.folders import MANIFEST
 from alignment.options import RECEIPTS, add_commands, add_receipts, field_lines, known_options
+from alignment.priority import give_way
 from alignment.terminal import UNPROVEN, display, is_trusted
 from alignment.trainer import TOGETHER, drive
 from alignment.watching import texts_watched
 
 FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
 LOOK = 0.5  # seconds between two looks at what processes hold
+
+
+def program(arguments: Sequence[str] | None = None) -> int:
+    """A command line in a process of its own, which gives way to others; the exit status."""
+    try:
+        give_way()
+    except AlignmentError as error:
+        print(f"{error.code}: {error}", file=sys.stderr)
+        return FAILED
+    return main(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -301,4 +312,4 @@ def _exit_with_stdin() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -40,7 +40,7 @@ UNPICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "
 TORCH_FREE = [
     "config", "events", "records", "folders", "errors", "grammar", "utility", "modelfiles",
     "archives", "hub", "memory", "commands", "options", "trl_rows", "servers", "terminal", "schedules",
-    "isolation", "templates", "patterns", "forks", "held", "watching",
+    "isolation", "templates", "patterns", "forks", "held", "watching", "priority",
     "foreign", "rows.formats",
 ]  # fmt: skip
 

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from alignment import held
-from alignment.__main__ import main as command_line
+from alignment.__main__ import program as command_line
 from alignment.config import RunSpec
 from alignment.events import Failed, parse_event
 from alignment.trainer import RUNNERS, runner

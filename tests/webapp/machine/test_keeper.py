@@ -161,6 +161,9 @@ def test_the_keeper_outlives_its_own_faults(kept, monkeypatch):
 
 def test_a_lost_folder_of_logs_is_made_again(kept):
     log = kept.kept["other"].log
+    until(
+        lambda: log.exists() and "up" in log.read_text()
+    )  # it says no more, so nothing is written now
     log.unlink()
     log.parent.rmdir()
     family(kept, "other")[1].kill()

@@ -1,0 +1,61 @@
+"""A process that computes gives way, and so does its session where that is its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alignment import priority
+from alignment.__main__ import program
+from alignment.errors import ConfigError
+
+SESSION = Path("/proc/self/autogroup")
+TELLS = """
+import os, sys
+from alignment import priority
+priority.give_way()
+priority.give_way()
+group = priority.SESSION.read_text().split()[-1] if priority.SESSION.exists() else "none"
+print(os.nice(0), group)
+"""
+
+
+def told(wished, *, own_session):
+    """Niceness of a process and of its session after it gave way twice."""
+    result = subprocess.run(
+        [sys.executable, "-c", TELLS],
+        env=os.environ | ({} if wished is None else {priority.NICE: wished}),
+        start_new_session=own_session,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return result.stdout.split()
+
+
+@pytest.mark.parametrize(("wished", "nice"), [(None, "10"), ("", "10"), ("4", "4"), ("19", "19")])
+def test_a_process_and_its_own_session_give_way(wished, nice):
+    process, session = told(wished, own_session=True)
+    assert process == nice
+    assert session in (nice, "none")
+
+
+def test_a_session_that_others_share_stays_as_it_is():
+    process, session = told("7", own_session=False)
+    before = SESSION.read_text().split()[-1] if SESSION.exists() else "none"
+    assert (process, session) == ("7", before)
+
+
+@pytest.mark.parametrize("wished", ["-1", "20", "1.5", "ten", "nan", "1e9", "٣", "9" * 5000])
+def test_what_is_no_niceness_is_refused(wished, monkeypatch):
+    monkeypatch.setenv(priority.NICE, wished)
+    with pytest.raises(ConfigError, match=r"ATTUNE_NICE is .{1,50}; it takes a whole number"):
+        priority.niceness()
+
+
+def test_a_refused_niceness_ends_a_command_with_a_sentence(monkeypatch, capsys):
+    monkeypatch.setenv(priority.NICE, "soon")
+    assert program(["fields", "align"]) == 3
+    assert capsys.readouterr().err.startswith("config: ATTUNE_NICE is 'soon'")
