@@ -23,8 +23,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from alignment import held
-from alignment.commands import (
+from alignment.command_line.commands import (
     about_rows,
     begun,
     near,
@@ -33,8 +32,19 @@ from alignment.commands import (
     settled,
     share_completions,
 )
-from alignment.config import CONFIGS, AlignConfig, RunSpec
-from alignment.errors import (
+from alignment.command_line.options import (
+    RECEIPTS,
+    add_commands,
+    add_receipts,
+    field_lines,
+    known_options,
+)
+from alignment.command_line.terminal import UNPROVEN, display, is_trusted
+from alignment.foreign.watchdog import texts_watched
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.spec import CONFIGS, RunSpec
+from alignment.seam import memory_use
+from alignment.seam.errors import (
     FULL_DISK,
     PANIC,
     AlignmentError,
@@ -42,13 +52,10 @@ from alignment.errors import (
     OutOfMemoryError,
     explained,
 )
-from alignment.events import Event, Failed, Finished, dump_event, parse_event
-from alignment.folders import MANIFEST
-from alignment.options import RECEIPTS, add_commands, add_receipts, field_lines, known_options
-from alignment.priority import give_way
-from alignment.terminal import UNPROVEN, display, is_trusted
+from alignment.seam.events import Event, Failed, Finished, dump_event, parse_event
+from alignment.seam.folders import MANIFEST
+from alignment.seam.priority import give_way
 from alignment.trainer import TOGETHER, drive
-from alignment.watching import texts_watched
 
 FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
 LOOK = 0.5  # seconds between two looks at what processes hold
@@ -114,7 +121,7 @@ def check(options: Mapping[str, Any]) -> int:
     except AlignmentError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         return FAILED
-    from alignment.receipts import receipts  # noqa: PLC0415 - help and refusals need no torch
+    from alignment.objectives.receipts import receipts  # noqa: PLC0415 - help and refusals need no torch
 
     found = receipts(config)
     print(found.sentences)
@@ -183,7 +190,7 @@ def run_in(folder: Path, processes: int) -> int:
 def watched(command: Sequence[str], folder: Path) -> int:
     """Run processes that compute a folder's run, and say so where the system ended one; the exit status."""
     with subprocess.Popen(command) as program:  # noqa: S603 - ourselves
-        watch = held.Watch(program.pid)
+        watch = memory_use.Watch(program.pid)
         while program.poll() is None:
             watch.look()
             with suppress(subprocess.TimeoutExpired):
@@ -191,7 +198,7 @@ def watched(command: Sequence[str], folder: Path) -> int:
     squeeze = watch.squeeze()
     if program.returncode in (0, FAILED) or not squeeze.fatal:
         return program.returncode
-    error = OutOfMemoryError(held.told(squeeze, RunSpec.load(folder).config))
+    error = OutOfMemoryError(memory_use.told(squeeze, RunSpec.load(folder).config))
     with (folder / "events.jsonl").open("ab+") as lines:
         _end_torn_line(lines)
         lines.write(dump_event(Failed(code=error.code, message=str(error))))
@@ -257,7 +264,7 @@ def _assist(folder: Path) -> int:
 
 def _together(spec: RunSpec) -> AbstractContextManager[object]:
     """Among the processes that torchrun started, where the run is of a kind that shares its rows."""
-    from alignment.distributed import joined  # noqa: PLC0415 - loads torch
+    from alignment.models.distributed import joined  # noqa: PLC0415 - loads torch
 
     return joined() if spec.kind in TOGETHER else nullcontext()
 
@@ -291,7 +298,7 @@ def _prepare(spec: RunSpec, folder: Path) -> None:
 
     threads = spec.threads
     if spec.resume_from and (folder / spec.resume_from / MANIFEST).exists():
-        from alignment.checkpoints import threads_of  # noqa: PLC0415 - loads transformers
+        from alignment.models.checkpoints import threads_of  # noqa: PLC0415 - loads transformers
 
         threads = threads_of(folder / spec.resume_from)
     if threads:

@@ -10,22 +10,22 @@ from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
-from alignment.config import Kind, RunSpec
-from alignment.errors import ConfigError
-from alignment.events import CheckpointSaved, Event, Finished, Stopped
+from alignment.kinds.spec import Kind, RunSpec
+from alignment.seam.errors import ConfigError
+from alignment.seam.events import CheckpointSaved, Event, Finished, Stopped
 
 Runner = Callable[[RunSpec, Path], Generator[Event, str | None, None]]
 
 RUNNERS: Mapping[Kind, str] = {
-    "pretrain": "alignment.starter:pretrain",
-    "import": "alignment.importing:add",
-    "sft": "alignment.objectives.imitation:imitate",
-    "prefer": "alignment.objectives.offline:prefer",
-    "generate": "alignment.generation:generate",
-    "reward": "alignment.reward:train",
-    "align": "alignment.objectives.loop:align",
-    "population": "alignment.objectives.population:align",
-    "evaluate": "alignment.evaluation:evaluate",
+    "pretrain": "alignment.kinds.pretrain.run:pretrain",
+    "import": "alignment.kinds.bring.run:add",
+    "sft": "alignment.kinds.sft.run:imitate",
+    "prefer": "alignment.kinds.prefer.run:prefer",
+    "generate": "alignment.kinds.generate.run:generate",
+    "reward": "alignment.kinds.reward.run:train",
+    "align": "alignment.kinds.align.run:align",
+    "population": "alignment.kinds.population.run:align",
+    "evaluate": "alignment.kinds.evaluate.run:evaluate",
 }
 
 TOGETHER: frozenset[Kind] = frozenset(
@@ -67,8 +67,8 @@ def drive(spec: RunSpec, folder: Path) -> Iterator[Event]:
     A kind that cannot be saved goes on to its end when it is asked to save.
     """
     run = runner(spec.kind)
-    from alignment.distributed import agreed  # noqa: PLC0415 - loads torch
-    from alignment.inputs import check_inputs  # noqa: PLC0415 - as above
+    from alignment.models.distributed import agreed  # noqa: PLC0415 - loads torch
+    from alignment.models.inputs import check_inputs  # noqa: PLC0415 - as above
 
     check_inputs(spec, folder)
     with closing(run(spec, folder)) as events:

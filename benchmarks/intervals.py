@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alignment.estimators import estimate
+from alignment.maths.estimators import estimate
 
 DRAWS = 10_000  # of a bootstrap
 

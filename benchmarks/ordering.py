@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from alignment.divergences import DIVERGENCES
+from alignment.maths.divergences import DIVERGENCES
 
 PLACES, TOKENS = 3, 4
 BETA = 0.5

@@ -21,15 +21,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from alignment.config import PopulationConfig
-from alignment.divergences import DIVERGENCES
-from alignment.objectives import population, samples, steps
-from alignment.objectives.population import begin_all, sharing
+from alignment.kinds.population import run as population
+from alignment.kinds.population.run import begin_all, sharing
+from alignment.kinds.population.settings import PopulationConfig
+from alignment.maths.divergences import DIVERGENCES
+from alignment.models.policies import Policy
+from alignment.objectives import samples, steps
 from alignment.objectives.problem import Problem, State, begin, prepare
-from alignment.policies import Policy
-from alignment.records import Message, PromptRecord, prompt_key
+from alignment.objectives.toy import listing, toy_problem, toy_state
 from alignment.reward.model import RewardModel
-from alignment.toy import listing, toy_problem, toy_state
+from alignment.seam.records import Message, PromptRecord, prompt_key
 from benchmarks.intervals import geometric_ratio, ratio_of_medians
 from benchmarks.scenes import never_ending
 

@@ -24,16 +24,16 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from alignment.config import AlignConfig
-from alignment.divergences import DIVERGENCES, divergence_of
-from alignment.errors import DivergedError
-from alignment.estimators import ZCache
-from alignment.objectives.losses import score_loss
+from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.divergences import DIVERGENCES, divergence_of
+from alignment.maths.estimators import ZCache
+from alignment.maths.losses import score_loss
 from alignment.objectives.problem import Problem, State, learn_z, prepare, score
 from alignment.objectives.steps import descend, prompts_of_step, train_step
-from alignment.sampling import sample
-from alignment.scoring import completion_token_logps
-from alignment.toy import listing, toy_problem, toy_state
+from alignment.objectives.toy import listing, toy_problem, toy_state
+from alignment.sampling.sampling import sample
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.errors import DivergedError
 from benchmarks.intervals import geometric_ratio
 
 TARGETS: Mapping[str, dict[str, object]] = {

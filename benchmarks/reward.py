@@ -27,9 +27,9 @@ from transformers.utils import logging
 from trl import RewardConfig as TrlConfig
 from trl import RewardTrainer
 
-from alignment.config import RewardConfig
-from alignment.estimators import paired_estimate
-from alignment.records import LabelRecord, PromptRecord, RankingRecord, prompt_key
+from alignment.kinds.pretrain.run import build_tokenizer
+from alignment.kinds.reward.settings import RewardConfig
+from alignment.maths.estimators import paired_estimate
 from alignment.reward.examples import examples_of
 from alignment.reward.fitting import fit, steps_of
 from alignment.reward.labels import apart
@@ -38,7 +38,7 @@ from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
 from alignment.reward.validation import folds
 from alignment.rows.json_lines import rows_of
-from alignment.starter import build_tokenizer
+from alignment.seam.records import LabelRecord, PromptRecord, RankingRecord, prompt_key
 from webapp.datasets.imports.reading import read_rows
 
 TREES = Path("../shared/data/oasst_en_100_tree.jsonl")

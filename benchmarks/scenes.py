@@ -9,10 +9,10 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from alignment.config import RunSpec
-from alignment.grammar import prompts
-from alignment.records import Message, PromptRecord, prompt_key
+from alignment.kinds.spec import RunSpec
+from alignment.seam.records import Message, PromptRecord, prompt_key
 from alignment.trainer import drive
+from alignment.world.grammar import prompts
 
 VOCABULARY, CONTEXT, HEAD_WIDTH = 2048, 128, 32  # as the starter's
 FAR = 30.0  # whose square is nats beyond any other logit

@@ -24,14 +24,14 @@ from torch import Tensor
 from transformers import GPT2Model
 from transformers.utils import logging
 
-from alignment.config import AlignConfig
-from alignment.gpt2 import Reader
-from alignment.lora import shared
+from alignment.kinds.align.settings import AlignConfig
+from alignment.models.lora import shared
+from alignment.models.policies import Policy
 from alignment.objectives import samples
 from alignment.objectives.problem import Problem, State, begin, prepare
 from alignment.objectives.steps import prompts_of_step, train_step
-from alignment.policies import Policy
-from alignment.sampling import Rollouts
+from alignment.sampling.readers.gpt2 import Reader
+from alignment.sampling.sampling import Rollouts
 from benchmarks.floor import Floor
 from benchmarks.peers import PEERS, Work, in_turn
 from benchmarks.scenes import SCENES, SIZES, Scene, Size
@@ -158,7 +158,7 @@ def generated(
     temperature: float = 1.0,
     generator: torch.Generator,
 ) -> Rollouts:
-    """What `alignment.sampling.sample` does, by transformers' `generate`."""
+    """What `alignment.sampling.sampling.sample` does, by transformers' `generate`."""
     width = max(map(len, prompts))
     ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
     columns = torch.arange(width)

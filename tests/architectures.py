@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from alignment.policies import Policy
+from alignment.models.policies import Policy
 
 Settings = Mapping[str, Any]
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from alignment.folders import committed
-from alignment.records import (
+from alignment.seam.folders import committed
+from alignment.seam.records import (
     Message,
     PromptRecord,
     ScoredSample,

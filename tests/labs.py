@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from alignment.folders import committed
-from alignment.grammar import prompts
+from alignment.seam.folders import committed
+from alignment.world.grammar import prompts
 from tests.factories import a_project, a_prompt
 from webapp.datasets.snapshots import SnapshotRow, write
 from webapp.projects.models import Project

@@ -13,10 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from alignment import folders
-from alignment.config import RunSpec
-from alignment.errors import FULL_DISK
-from alignment.events import (
+from alignment.kinds.spec import RunSpec
+from alignment.seam import folders
+from alignment.seam.errors import FULL_DISK
+from alignment.seam.events import (
     CheckpointSaved,
     Failed,
     Finished,

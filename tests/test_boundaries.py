@@ -37,12 +37,9 @@ import webapp.runs.execution, webapp.runs.supervisor, webapp.runs.tend
 assert "webapp.runs.tasks.ring" in app.tasks
 """
 UNPICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-TORCH_FREE = [
-    "config", "events", "records", "folders", "errors", "grammar", "utility", "modelfiles",
-    "archives", "hub", "memory", "commands", "options", "trl_rows", "servers", "terminal", "schedules",
-    "isolation", "templates", "patterns", "forks", "held", "watching", "priority",
-    "foreign", "rows.formats",
-]  # fmt: skip
+# Rooms that never load torch, and the one thing in them that does: what computes a kind.
+TORCH_FREE = ("seam", "kinds", "rows", "foreign", "world", "command_line")
+COMPUTES = "run"
 
 
 def modules_after(code: str, var: Path) -> set[str]:
@@ -70,11 +67,31 @@ def test_the_worker_process_does_not_load_torch(tmp_path):
     assert not {"torch", "transformers"} & modules_after(IMPORT_WORKER, tmp_path)
 
 
+def torch_free() -> list[str]:
+    """The modules of the rooms that never load torch; of a kind's folder, all but what computes it."""
+    paths = [path for room in TORCH_FREE for path in (ROOT / "alignment" / room).rglob("*.py")]
+    paths = [
+        path for path in paths if not (path.parent.parent.name == "kinds" and path.stem == COMPUTES)
+    ]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(paths)]
+
+
 def test_the_seam_loads_without_torch(tmp_path):
     """One interpreter for all; the first of them that brings torch ends it with its name."""
-    check = 'assert "torch" not in sys.modules, name'
-    code = f"import importlib, sys\nfor name in {TORCH_FREE}:\n"
-    modules_after(f"{code} importlib.import_module(f'alignment.{{name}}')\n {check}", tmp_path)
+    check = 'assert not {"torch", "transformers", "django"} & set(sys.modules), name'
+    code = f"import importlib, sys\nfor name in {torch_free()}:\n importlib.import_module(name)\n {check}"
+    assert len(torch_free()) > 40
+    modules_after(code, tmp_path)
+
+
+def test_the_web_imports_nothing_of_the_library_but_what_is_free_of_torch():
+    allowed = {name.removesuffix(".__init__") for name in torch_free()}
+    rooms = {name.rpartition(".")[0] for name in allowed}
+    for path in sources("webapp"):
+        named = {
+            name for name in imported_modules(path.read_text()) if name.startswith("alignment")
+        }
+        assert named <= allowed | rooms, path
 
 
 def sources(*folders: str) -> list[Path]:
@@ -86,16 +103,21 @@ def test_celery_is_never_eager():
     assert not [path for path in sources("webapp", "tests") if word in path.read_text().upper()]
 
 
-def imported(text: str) -> set[str]:
-    """The packages that a module imports, wherever it does."""
+def imported_modules(text: str) -> set[str]:
+    """The modules that a module imports from, wherever it does."""
     found = set()
     for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Import(names=names):
-                found |= {alias.name.split(".")[0] for alias in names}
+                found |= {alias.name for alias in names}
             case ast.ImportFrom(module=str(module)):
-                found.add(module.split(".")[0])
+                found.add(module)
     return found
+
+
+def imported(text: str) -> set[str]:
+    """The packages that a module imports, wherever it does."""
+    return {name.split(".")[0] for name in imported_modules(text)}
 
 
 def test_an_import_is_found_wherever_it_is():

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from alignment.folders import committed, file_sha256
 from alignment.reward.model import RewardModel
+from alignment.seam.folders import committed, file_sha256
 from tests.alignment.conftest import tiny_policy
 from tests.factories import a_run, again
 from tests.stack import Stack

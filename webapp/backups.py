@@ -21,8 +21,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
-from alignment.errors import CheckpointError
-from alignment.folders import verify
+from alignment.seam.errors import CheckpointError
+from alignment.seam.folders import verify
 from webapp.database_copies import ENGINES
 from webapp.labeling.models import Label
 from webapp.registry.models import Artifact

@@ -5,11 +5,11 @@ Added to an update's loss: -weight * mean over tokens of log policy(text | promp
 
 import torch
 
-from alignment.distributed import all_sum, shard
+from alignment.models.distributed import all_sum, shard
+from alignment.models.texts import rollouts_of
 from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, State
-from alignment.scoring import completion_logits, shared_batches, token_logps
-from alignment.texts import rollouts_of
+from alignment.sampling.scoring import completion_logits, shared_batches, token_logps
 
 
 def imitate(problem: Problem, state: State, turn: int) -> float:

@@ -10,9 +10,9 @@ loss by the advantages' deviation, as it does the advantages, so that beta keeps
 import torch
 from torch import Tensor
 
-from alignment.config import AlignConfig
-from alignment.objectives.advantages import advantages, generalised, group_normalised, whitened
-from alignment.objectives.losses import clipped_losses, k3, value_losses
+from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.advantages import advantages, generalised, group_normalised, whitened
+from alignment.maths.losses import clipped_losses, k3, value_losses
 from alignment.objectives.problem import Problem, Scored, State
 from alignment.objectives.samples import Drawn, Loss, Pass, Rated
 from alignment.objectives.values import completion_values

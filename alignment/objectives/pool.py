@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from alignment.config import AlignConfig
-from alignment.estimators import ess_fraction
-from alignment.objectives.divergence import pseudo_rewards
-from alignment.objectives.losses import importance
+from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.estimators import ess_fraction
+from alignment.maths.losses import importance
+from alignment.objectives.fdpg import pseudo_rewards
 from alignment.objectives.problem import Scored
-from alignment.sampling import Rollouts
-from alignment.scoring import TOKENS
+from alignment.sampling.sampling import Rollouts
+from alignment.sampling.scoring import TOKENS
 
 AT_ONCE = 2 * TOKENS  # padded tokens of a group: every agent reads its prompts anew for each
 

@@ -9,25 +9,25 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from alignment.computation import set_up
-from alignment.config import AlignConfig
-from alignment.errors import DataError, DivergedError
-from alignment.estimators import ZCache
-from alignment.events import Fitted
-from alignment.lora import WithoutAdapter, adapted, trained
-from alignment.moments import fit_moments
+from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.estimators import ZCache
+from alignment.models.computation import set_up
+from alignment.models.lora import WithoutAdapter, adapted, trained
+from alignment.models.policies import Policy
+from alignment.models.sharding import spread
+from alignment.models.texts import Written
+from alignment.models.trials import sampler
 from alignment.objectives.signal import Noise
 from alignment.objectives.values import ValueHead
-from alignment.policies import Policy
-from alignment.records import Estimate, PromptRecord
-from alignment.sampling import Rollouts, parted, sample
-from alignment.scoring import (
+from alignment.sampling.sampling import Rollouts, parted, sample
+from alignment.sampling.scoring import (
     completion_token_logps,
 )
-from alignment.sharding import spread
-from alignment.targets import Scorer, Target, Values, target_of
-from alignment.texts import Written
-from alignment.trying import sampler
+from alignment.seam.errors import DataError, DivergedError
+from alignment.seam.events import Fitted
+from alignment.seam.records import Estimate, PromptRecord
+from alignment.targets.moments import fit_moments
+from alignment.targets.targets import Scorer, Target, Values, target_of
 
 PROMPTS_AT_ONCE = 64  # of the reference phase
 

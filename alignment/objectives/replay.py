@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from alignment.config import AlignConfig
+from alignment.kinds.align.settings import AlignConfig
 from alignment.objectives.problem import Kept, Problem, Scored, State
 from alignment.objectives.samples import Drawn, placed
-from alignment.sampling import Rollouts
-from alignment.targets import Values
+from alignment.sampling.sampling import Rollouts
+from alignment.targets.targets import Values
 
 
 def replayed(config: AlignConfig) -> int:

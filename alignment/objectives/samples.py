@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from alignment.config import AlignConfig
+from alignment.kinds.align.settings import AlignConfig
+from alignment.models.policies import Policy
+from alignment.models.quantisation import int8_weights
 from alignment.objectives.problem import Problem, Scored, State, score
-from alignment.policies import Policy
-from alignment.quantisation import int8_weights
-from alignment.sampling import sample
-from alignment.scoring import Batch
+from alignment.sampling.sampling import sample
+from alignment.sampling.scoring import Batch
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from alignment import checkpoints
-from alignment.estimators import ZCache
-from alignment.events import Event
-from alignment.lora import load_trained, trained
+from alignment.maths.estimators import ZCache
+from alignment.models import checkpoints
+from alignment.models.lora import load_trained, trained
+from alignment.models.policies import Policy
+from alignment.models.sharding import full, parted_like
 from alignment.objectives import replay
 from alignment.objectives.problem import (
     Problem,
@@ -22,9 +23,8 @@ from alignment.objectives.problem import (
     value_head,
 )
 from alignment.objectives.signal import Noise
-from alignment.policies import Policy
-from alignment.records import Estimate
-from alignment.sharding import full, parted_like
+from alignment.seam.events import Event
+from alignment.seam.records import Estimate
 
 
 def save(state: State, folder: Path) -> Event:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from alignment.sharding import full
+from alignment.models.sharding import full
 
 GAIN = 4.0
 NEAR = 0.05  # nats

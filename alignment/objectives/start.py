@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alignment.computation import computes_in_bf16
-from alignment.errors import StartError
-from alignment.estimators import estimate, grouped_interval
+from alignment.maths.estimators import estimate, grouped_interval
+from alignment.models.computation import computes_in_bf16
+from alignment.models.policies import Policy
+from alignment.models.texts import Written, rollouts_of
 from alignment.objectives.problem import Problem, State
 from alignment.objectives.steps import token_kls
-from alignment.policies import Policy
-from alignment.records import Estimate
-from alignment.sampling import parted, sample
-from alignment.scoring import completion_token_kls, completion_token_logps
-from alignment.texts import Written, rollouts_of
+from alignment.sampling.sampling import parted, sample
+from alignment.sampling.scoring import completion_token_kls, completion_token_logps
+from alignment.seam.errors import StartError
+from alignment.seam.records import Estimate
 
 SAME_PROMPTS, SAME_TOKENS = 4, 8  # that show whether two models are one
 FAR_PROMPTS = 32  # of the KL at the start

@@ -10,12 +10,20 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from alignment.config import AlignConfig
-from alignment.distributed import all_max, all_sum, clip, gathered, own, reduce_gradients, world
-from alignment.divergences import Divergence, above_tangent, divergence_of
-from alignment.errors import DivergedError, OutOfMemoryError
-from alignment.estimators import ess_fraction
-from alignment.lora import trained
+from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.divergences import Divergence, above_tangent, divergence_of
+from alignment.maths.estimators import ess_fraction
+from alignment.models.distributed import (
+    all_max,
+    all_sum,
+    clip,
+    gathered,
+    own,
+    reduce_gradients,
+    world,
+)
+from alignment.models.lora import trained
+from alignment.models.schedules import share_of_peak
 from alignment.objectives.demonstrations import imitate
 from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, Scored, State, learn_z
@@ -24,16 +32,16 @@ from alignment.objectives.samples import Drawn, Pass, Rated, draw, terms_of
 from alignment.objectives.signal import share_of_signal, share_of_way
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import values_at, watched
-from alignment.sampling import Rollouts, parted
-from alignment.schedules import share_of_peak
-from alignment.scoring import (
+from alignment.sampling.sampling import Rollouts, parted
+from alignment.sampling.scoring import (
     Batch,
     completion_logits,
     completion_token_kls,
     shared_batches,
     token_logps,
 )
-from alignment.targets import parts
+from alignment.seam.errors import DivergedError, OutOfMemoryError
+from alignment.targets.targets import parts
 
 
 class Lesson(NamedTuple):

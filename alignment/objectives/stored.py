@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
-from alignment.config import AlignConfig
-from alignment.errors import DataError
+from alignment.kinds.align.settings import AlignConfig
+from alignment.models.policies import Policy
+from alignment.models.texts import rollouts_of, written
 from alignment.objectives.problem import Kept, Problem, State, Stored, score
-from alignment.policies import Policy
-from alignment.records import PromptRecord, StoredRecord, read_jsonl
-from alignment.texts import rollouts_of, written
+from alignment.seam.errors import DataError
+from alignment.seam.records import PromptRecord, StoredRecord, read_jsonl
 
 
 def stored(

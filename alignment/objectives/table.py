@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from alignment.config.objectives import ObjectiveName
-from alignment.objectives.divergence import fdpg
+from alignment.kinds.settings.objectives import ObjectiveName
+from alignment.objectives.fdpg import fdpg
 from alignment.objectives.policy_gradients import grpo, ppo, rloo
 from alignment.objectives.problem import Problem, State
 from alignment.objectives.samples import Drawn, Rated

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from alignment.policies import output_layer
-from alignment.sampling import Rollouts
-from alignment.scoring import Batch, completion_logits, shared_batches
+from alignment.models.policies import output_layer
+from alignment.sampling.sampling import Rollouts
+from alignment.sampling.scoring import Batch, completion_logits, shared_batches
 
 
 class ValueHead(nn.Module):

@@ -2,6 +2,5 @@
 
 from alignment.reward.labels import divided
 from alignment.reward.model import RewardModel, same_tokens
-from alignment.reward.training import train
 
-__all__ = ["RewardModel", "divided", "same_tokens", "train"]
+__all__ = ["RewardModel", "divided", "same_tokens"]

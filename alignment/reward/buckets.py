@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from alignment.records import LabelRecord, PairRecord, TieRecord, texts_of
 from alignment.reward.measures import Told
+from alignment.seam.records import LabelRecord, PairRecord, TieRecord, texts_of
 
 Buckets = dict[str, list[int]]  # rows of pairs by what they have in common
 

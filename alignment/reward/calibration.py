@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from alignment.estimators import grouped_interval
+from alignment.maths.estimators import grouped_interval
 from alignment.reward.measures import Told
 
 BINS = 10  # of the chance given to the likelier side, from a half to 1

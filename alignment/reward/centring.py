@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from alignment.conversations import text_ids
-from alignment.errors import DataError
-from alignment.policies import Policy
-from alignment.records import LabelRecord, PromptRecord, texts_of
+from alignment.models.conversations import text_ids
+from alignment.models.policies import Policy
+from alignment.models.texts import drawn_texts
 from alignment.reward.model import RewardModel
-from alignment.sampling import sample
-from alignment.texts import drawn_texts
+from alignment.sampling.sampling import sample
+from alignment.seam.errors import DataError
+from alignment.seam.records import LabelRecord, PromptRecord, texts_of
 
 PROMPTS, COMPLETIONS = 64, 4  # of the reference
 BATCH = 16  # prompts

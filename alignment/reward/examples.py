@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from alignment.errors import DataError
-from alignment.records import LabelRecord, texts_of
 from alignment.reward.model import RewardModel
+from alignment.seam.errors import DataError
+from alignment.seam.records import LabelRecord, texts_of
 
 SHOWN = 60  # characters of a prompt that does not fit
 

@@ -8,17 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alignment.batches import similar_lengths
-from alignment.config import RewardConfig
-from alignment.distributed import all_sum, clip, gathered, reduce_gradients, shard
-from alignment.errors import DivergedError
-from alignment.records import PairRecord, RankingRecord
+from alignment.kinds.reward.settings import RewardConfig
+from alignment.models.batches import similar_lengths
+from alignment.models.distributed import all_sum, clip, gathered, reduce_gradients, shard
+from alignment.models.schedules import share_of_peak
+from alignment.models.sharding import is_spread, spread
 from alignment.reward.examples import Example, scored
 from alignment.reward.model import TOKENS, RewardModel
 from alignment.reward.observation import Observation
-from alignment.schedules import share_of_peak
-from alignment.scoring import packed
-from alignment.sharding import is_spread, spread
+from alignment.sampling.scoring import packed
+from alignment.seam.errors import DivergedError
+from alignment.seam.records import PairRecord, RankingRecord
 
 WARMUP = 0.1  # share of the steps
 HEAD_RATE = 10  # of the trunk's: the head starts near zero and has to move first

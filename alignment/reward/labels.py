@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import permutations
 from typing import Protocol, TypeVar
 
-from alignment.config import RewardConfig
-from alignment.errors import DataError
-from alignment.records import (
+from alignment.kinds.reward.settings import RewardConfig
+from alignment.seam.errors import DataError
+from alignment.seam.records import (
     LabelRecord,
     PairRecord,
     PromptRecord,

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from alignment.config import RewardConfig
-from alignment.events import StepDone
-from alignment.records import LabelRecord
+from alignment.kinds.reward.settings import RewardConfig
 from alignment.reward.examples import Example, examples_of
 from alignment.reward.fitting import fit
 from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
+from alignment.seam.events import StepDone
+from alignment.seam.records import LabelRecord
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from alignment.estimators import clipped, grouped_interval
-from alignment.records import Estimate, PairRecord, texts_of
+from alignment.maths.estimators import clipped, grouped_interval
 from alignment.reward.examples import Example, scored
 from alignment.reward.labels import pairs_in
 from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
+from alignment.seam.records import Estimate, PairRecord, texts_of
 
 
 @dataclass(frozen=True)

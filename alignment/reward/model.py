@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from alignment import conversations
-from alignment.config.reward import PoolingName
-from alignment.loading import (
+from alignment.kinds.reward.settings import PoolingName
+from alignment.models import conversations
+from alignment.models.loading import (
     HEAD,
     REWARD,
     check_finite,
@@ -30,10 +30,10 @@ from alignment.loading import (
     open_model,
     refusing,
 )
-from alignment.policies import Policy, default_device, fuse_activations
-from alignment.records import Message
-from alignment.sampling import Rollouts
-from alignment.sharding import is_spread
+from alignment.models.policies import Policy, default_device, fuse_activations
+from alignment.models.sharding import is_spread
+from alignment.sampling.sampling import Rollouts
+from alignment.seam.records import Message
 
 TOKENS = 2048  # padded tokens of one forward
 PROMPT_SHARE = 4  # a prompt that is too long keeps at least this fraction of the context

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from alignment.config import RewardConfig
-from alignment.likelihoods import (
+from alignment.kinds.reward.settings import RewardConfig
+from alignment.maths.likelihoods import (
     annotator_prior,
     bradley_terry_nll,
     davidson_nll,
@@ -21,7 +21,8 @@ from alignment.likelihoods import (
     rising,
     thumbs_nll,
 )
-from alignment.records import (
+from alignment.reward.examples import Example
+from alignment.seam.records import (
     LabelRecord,
     PairRecord,
     RankingRecord,
@@ -29,7 +30,6 @@ from alignment.records import (
     ThumbRecord,
     TieRecord,
 )
-from alignment.reward.examples import Example
 
 USUAL_LAPSE = 0.05
 Compared = PairRecord | TieRecord

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from alignment.estimators import ess_fraction
+from alignment.maths.estimators import ess_fraction
 
 BETAS = [round(10 ** (step / 10), 4) for step in range(-20, 11)]  # 0.01 to 10
 LEAST = 30  # completions, below which nothing is said

@@ -2,12 +2,12 @@
 
 from collections.abc import Generator, Sequence
 
-from alignment.config import RewardConfig
-from alignment.events import Event, PhaseStarted, StepDone
-from alignment.records import LabelRecord
+from alignment.kinds.reward.settings import RewardConfig
 from alignment.reward.labels import L, place
 from alignment.reward.learning import Learner, Trial
 from alignment.reward.measures import Told, measures, together
+from alignment.seam.events import Event, PhaseStarted, StepDone
+from alignment.seam.records import LabelRecord
 
 SHARES = (0.25, 0.5)  # of the labels, besides all of them
 CURVE, FOLDS = "learning curve", "cross-validation"

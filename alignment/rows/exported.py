@@ -6,7 +6,6 @@ Consumer: another dashboard, or this one. Recognised by `prompt_key` and `left_w
 
 from typing import Any
 
-from alignment.records import prompt_key
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -20,6 +19,7 @@ from alignment.rows.found import (
 )
 from alignment.rows.oasst import LONGEST_KEY
 from alignment.rows.texts import asked, conversation_of, said, text_of
+from alignment.seam.records import prompt_key
 
 COLUMNS = {
     "prompt", "chosen", "rejected", "prompt_key", "group", "strength", "annotator", "left_won"

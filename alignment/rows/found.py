@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from alignment.records import Message
+from alignment.seam.records import Message
 
 Turns = tuple[Message, ...]
 Columns = Mapping[str, Any]

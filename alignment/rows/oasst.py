@@ -7,10 +7,10 @@ messages and what follows them, languages, reviews, emojis; `model_name` and `sy
 from collections.abc import Iterator
 from typing import Any
 
-from alignment.records import Message
 from alignment.rows.answers import MOST_ANSWERS, kept, rank_of
 from alignment.rows.found import BadRow, Columns, Found, ImportedAnswer, ImportedPrompt, Turns
 from alignment.rows.texts import said, text_of
+from alignment.seam.records import Message
 
 LONGEST_KEY = 80  # characters, as Completion.key
 DELETED = "messages that were deleted, with all that follows them"

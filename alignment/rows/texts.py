@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from alignment.records import Message
 from alignment.rows.found import BadRow, Found, Turns
+from alignment.seam.records import Message
 
 Role = Literal["system", "user", "assistant"]
 ROLES: Mapping[str, Role] = {

@@ -7,8 +7,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from alignment.policies import Policy
-from alignment.toy import random_gpt2
+from alignment.models.policies import Policy
+from alignment.objectives.toy import random_gpt2
 
 WORDS = ["good", "bad", "day", "night", "sun", "rain", "please", "now", "a", "b"]
 PAD, END = "<|pad|>", "<|end|>"

@@ -23,9 +23,10 @@ from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from alignment import checkpoints, folders
-from alignment.errors import CheckpointError
-from alignment.policies import Policy
+from alignment.models import checkpoints
+from alignment.models.policies import Policy
+from alignment.seam import folders
+from alignment.seam.errors import CheckpointError
 from tests.alignment.conftest import tiny_tokenizer
 
 LONGEST = 0.3  # seconds until a kill; a checkpoint takes some 20 ms

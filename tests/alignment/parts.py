@@ -9,8 +9,8 @@ import os
 import torch
 from torch.distributed.tensor import DTensor
 
-from alignment.distributed import joined
-from alignment.sharding import SHARDING, held_whole, spread
+from alignment.models.distributed import joined
+from alignment.models.sharding import SHARDING, held_whole, spread
 from tests.alignment.conftest import tiny_policy
 
 

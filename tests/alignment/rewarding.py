@@ -1,8 +1,8 @@
 """Labels about the tiny vocabulary, and reward runs on them."""
 
-from alignment.config import RunSpec
-from alignment.records import Message, PairRecord, PromptRecord, prompt_key, write_jsonl
-from alignment.reward import train
+from alignment.kinds.reward.run import train
+from alignment.kinds.spec import RunSpec
+from alignment.seam.records import Message, PairRecord, PromptRecord, prompt_key, write_jsonl
 from tests.alignment.conftest import tiny_policy
 
 SETTINGS = {"epochs": 12, "batch": 16, "learning_rate": 0.01, "held_out": 0.3}

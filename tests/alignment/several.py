@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from alignment.__main__ import run
-from alignment.sharding import SHARDING
+from alignment.models.sharding import SHARDING
 
 
 def computed(task: str) -> int:

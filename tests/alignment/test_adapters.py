@@ -8,10 +8,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignment import importing
-from alignment.config import RunSpec
-from alignment.errors import DataError
-from alignment.policies import Policy
+from alignment.kinds.bring import run as importing
+from alignment.kinds.spec import RunSpec
+from alignment.models.policies import Policy
+from alignment.seam.errors import DataError
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_tokenizer
 from tests.architectures import saved

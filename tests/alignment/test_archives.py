@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from alignment.archives import unpack
-from alignment.errors import DataError
+from alignment.seam.archives import unpack
+from alignment.seam.errors import DataError
 
 GIB = 2**30
 

@@ -1,6 +1,6 @@
 import torch
 
-from alignment.batches import POOL, similar_lengths
+from alignment.models.batches import POOL, similar_lengths
 
 LENGTHS = [(7 * i) % 50 for i in range(530)]
 

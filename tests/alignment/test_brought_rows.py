@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from alignment import trl_rows
 from alignment.__main__ import main
-from alignment.errors import DataError
-from alignment.records import prompt_key
+from alignment.command_line import trl_rows
+from alignment.command_line.trl_rows import Told
 from alignment.rows.json_lines import Row
-from alignment.trl_rows import Told
+from alignment.seam.errors import DataError
+from alignment.seam.records import prompt_key
 from tests.alignment.test_loop import SMALL
 from webapp.datasets.exports import conversational, plain
 from webapp.datasets.imports.reading import read_rows

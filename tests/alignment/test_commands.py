@@ -6,12 +6,12 @@ import shutil
 import pytest
 
 from alignment.__main__ import main
-from alignment.config import CONFIGS, READS, RunSpec
-from alignment.events import CheckpointSaved, Finished, Ready, parse_event
-from alignment.folders import verify
-from alignment.options import COMMANDS, OF_A_RUN, ROLES, roles_of, settings_of
-from alignment.policies import Policy
-from alignment.records import PromptRecord, read_jsonl
+from alignment.command_line.options import COMMANDS, OF_A_RUN, ROLES, roles_of, settings_of
+from alignment.kinds.spec import CONFIGS, READS, RunSpec
+from alignment.models.policies import Policy
+from alignment.seam.events import CheckpointSaved, Finished, Ready, parse_event
+from alignment.seam.folders import verify
+from alignment.seam.records import PromptRecord, read_jsonl
 from tests.alignment.test_loop import SMALL
 
 WORDS = ["day", "night", "sun", "rain"]

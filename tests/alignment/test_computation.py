@@ -8,7 +8,10 @@ import torch
 from pydantic import ValidationError
 from transformers import OPTConfig, OPTForCausalLM
 
-from alignment.computation import (
+from alignment.kinds.align.run import read_problem, tune
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.spec import RunSpec
+from alignment.models.computation import (
     check_device,
     compiled,
     computes_in_bf16,
@@ -16,16 +19,14 @@ from alignment.computation import (
     recompute,
     set_up,
 )
-from alignment.config import AlignConfig, RunSpec
-from alignment.errors import ConfigError
-from alignment.events import Finished, StepDone
-from alignment.lora import adapted, shared
-from alignment.objectives.loop import read_problem, tune
-from alignment.policies import Policy
-from alignment.records import write_jsonl
-from alignment.sampling import sample
-from alignment.scoring import completion_token_logps
-from alignment.toy import outcomes
+from alignment.models.lora import adapted, shared
+from alignment.models.policies import Policy
+from alignment.objectives.toy import outcomes
+from alignment.sampling.sampling import sample
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.errors import ConfigError
+from alignment.seam.events import Finished, StepDone
+from alignment.seam.records import write_jsonl
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_loop import FEW, continues, exact_divergence, of, problems, records
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignment.divergences import divergence_of
+from alignment.maths.divergences import divergence_of
 from tests.prove.convergence import EVERY_F, TARGETS, Found, report, run, settings_of
 
 

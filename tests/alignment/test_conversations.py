@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from alignment.control_tokens import controls, counted
-from alignment.conversations import (
+from alignment.models.control_tokens import controls, counted
+from alignment.models.conversations import (
     answer_text,
     answered,
     check_conversation,
@@ -15,9 +15,9 @@ from alignment.conversations import (
     prompt_ids,
     text_ids,
 )
-from alignment.errors import DataError
-from alignment.records import Message, PromptRecord, prompt_key
-from alignment.servers import look_alikes
+from alignment.sampling.servers import look_alikes
+from alignment.seam.errors import DataError
+from alignment.seam.records import Message, PromptRecord, prompt_key
 from tests.alignment.tokenizers import ENDS, LOSSY, SPECIAL, TEMPLATES, TOKENIZERS, tokenizer_of
 
 QUESTIONS = [

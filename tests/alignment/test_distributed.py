@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 from alignment.__main__ import run
-from alignment.config import RunSpec
-from alignment.distributed import shard
-from alignment.events import Finished, Ready, StepDone, parse_event
-from alignment.folders import verify
-from alignment.policies import Policy
-from alignment.records import (
+from alignment.kinds.spec import RunSpec
+from alignment.models.distributed import shard
+from alignment.models.policies import Policy
+from alignment.seam.events import Finished, Ready, StepDone, parse_event
+from alignment.seam.folders import verify
+from alignment.seam.records import (
     DemonstrationRecord,
     ThumbRecord,
     write_jsonl,

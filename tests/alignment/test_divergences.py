@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from alignment.config import AlignConfig, DivergenceName
-from alignment.divergences import DIVERGENCES, above_tangent, alpha, divergence_of
-from alignment.objectives.advantages import advantages
-from alignment.objectives.losses import score_loss
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.settings.divergences import DivergenceName
+from alignment.maths.advantages import advantages
+from alignment.maths.divergences import DIVERGENCES, above_tangent, alpha, divergence_of
+from alignment.maths.losses import score_loss
 
 ALPHAS = (-1.0, -0.5, 0.25, 0.5, 0.75, 1.5, 2.0)
 ROWS = [*DIVERGENCES.items(), *((f"alpha({a})", alpha(a)) for a in ALPHAS)]

@@ -1,7 +1,7 @@
 import pytest
 from sacrebleu import sentence_bleu
 
-from alignment.diversity import distinct_2, diversity, jackknife, self_bleu
+from alignment.maths.diversity import distinct_2, diversity, jackknife, self_bleu
 
 
 def test_a_model_that_repeats_itself_is_less_diverse():

@@ -7,19 +7,19 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from alignment.config import AlignConfig
-from alignment.conversations import check_conversation, turn_end
-from alignment.engines import ends_in
-from alignment.errors import ConfigError
-from alignment.lora import shared
-from alignment.policies import Policy
-from alignment.records import Message
+from alignment.kinds.align.settings import AlignConfig
+from alignment.models.conversations import check_conversation, turn_end
+from alignment.models.lora import shared
+from alignment.models.policies import Policy
+from alignment.models.texts import Written, rollouts_of, written
+from alignment.models.trials import conversing
+from alignment.objectives.toy import listing, outcomes, random_gpt2, toy_policy, toy_problem
 from alignment.reward import RewardModel
-from alignment.sampling import sample
-from alignment.scoring import completion_token_logps
-from alignment.texts import Written, rollouts_of, written
-from alignment.toy import listing, outcomes, random_gpt2, toy_policy, toy_problem
-from alignment.trying import conversing
+from alignment.sampling.engines import ends_in
+from alignment.sampling.sampling import sample
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.errors import ConfigError
+from alignment.seam.records import Message
 from tests.alignment.tokenizers import tokenizer_of
 
 EOS, TURN, OTHER = "<|eos|>", "<|turn|>", "stop"

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from alignment.estimators import (
+from alignment.maths.estimators import (
     ZCache,
     ess_fraction,
     estimate,

@@ -5,14 +5,19 @@ from itertools import product
 import pytest
 import torch
 
-from alignment import evaluation
-from alignment.config import AlignConfig, EvaluateConfig, RunSpec
-from alignment.errors import ConfigError, DataError
-from alignment.estimators import log_mean_exp
-from alignment.evaluation import estimable, evaluate, wins
-from alignment.events import SampleDrawn, StepDone
-from alignment.policies import Policy
-from alignment.records import (
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.evaluate import run as evaluation
+from alignment.kinds.evaluate.run import estimable, evaluate, wins
+from alignment.kinds.evaluate.settings import EvaluateConfig
+from alignment.kinds.spec import RunSpec
+from alignment.maths.estimators import log_mean_exp
+from alignment.models.policies import Policy
+from alignment.models.texts import rollouts_of, written
+from alignment.reward import RewardModel
+from alignment.sampling.sampling import sample
+from alignment.seam.errors import ConfigError, DataError
+from alignment.seam.events import SampleDrawn, StepDone
+from alignment.seam.records import (
     Message,
     PromptRecord,
     Receipts,
@@ -21,10 +26,7 @@ from alignment.records import (
     read_jsonl,
     write_jsonl,
 )
-from alignment.reward import RewardModel
-from alignment.sampling import sample
-from alignment.targets import load_target, save_target
-from alignment.texts import rollouts_of, written
+from alignment.targets.targets import load_target, save_target
 from tests.alignment.conftest import tiny_policy
 
 WORDS = ["good", "bad", "day", "night", "sun", "rain"]

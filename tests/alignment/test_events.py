@@ -3,8 +3,8 @@
 import json
 import math
 
-from alignment.events import Finished, SampleDrawn, StepDone, dump_event, parse_event
-from alignment.records import CompletionRecord
+from alignment.seam.events import Finished, SampleDrawn, StepDone, dump_event, parse_event
+from alignment.seam.records import CompletionRecord
 
 
 def test_a_summary_has_no_number_that_json_does_not_know():

@@ -7,16 +7,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from alignment.config import PreferConfig, RunSpec, SftConfig
-from alignment.errors import ConfigError
-from alignment.events import CheckpointSaved, Finished, Ready, StepDone
-from alignment.lora import trained
-from alignment.objectives.fitting import Trainee, backward, in_parts
-from alignment.objectives.imitation import imitation_step
-from alignment.objectives.offline import pairs_of, preference_step, thumb_step, thumbs_of
-from alignment.policies import Policy
-from alignment.records import DemonstrationRecord, ThumbRecord, write_jsonl
-from alignment.texts import written
+from alignment.kinds.prefer.run import pairs_of, preference_step, thumb_step, thumbs_of
+from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.sft.run import imitation_step
+from alignment.kinds.sft.settings import SftConfig
+from alignment.kinds.spec import RunSpec
+from alignment.models.lora import trained
+from alignment.models.policies import Policy
+from alignment.models.texts import written
+from alignment.models.training import Trainee, backward, in_parts
+from alignment.seam.errors import ConfigError
+from alignment.seam.events import CheckpointSaved, Finished, Ready, StepDone
+from alignment.seam.records import DemonstrationRecord, ThumbRecord, write_jsonl
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_pair
@@ -137,10 +139,10 @@ def test_a_loss_in_parts_has_the_same_gradient_and_metrics(policy, monkeypatch, 
         metrics = backward(loss_of(places))
         return metrics, [weight.grad.clone() for weight in trained(other.model).values()]
 
-    monkeypatch.setattr("alignment.objectives.fitting.budget", lambda device: 10**6)
+    monkeypatch.setattr("alignment.models.training.budget", lambda device: 10**6)
     assert len(list(loss_of(places))) == 1
     whole, expected = taken()
-    monkeypatch.setattr("alignment.objectives.fitting.budget", lambda device: 20)
+    monkeypatch.setattr("alignment.models.training.budget", lambda device: 20)
     assert len(list(loss_of(places))) > 2
     parts, found = taken()
     assert parts == pytest.approx(whole, rel=1e-5, abs=1e-7)
@@ -148,7 +150,7 @@ def test_a_loss_in_parts_has_the_same_gradient_and_metrics(policy, monkeypatch, 
 
 
 def test_parts_hold_rows_of_similar_length_and_all_of_them(policy, monkeypatch):
-    monkeypatch.setattr("alignment.objectives.fitting.budget", lambda device: 10)
+    monkeypatch.setattr("alignment.models.training.budget", lambda device: 10)
     parts = list(in_parts(policy, [3, 9, 2, 50, 3]))
     assert sorted(place for part in parts for place in part) == [0, 1, 2, 3, 4]
     assert parts[0] == [3]
@@ -157,7 +159,7 @@ def test_parts_hold_rows_of_similar_length_and_all_of_them(policy, monkeypatch):
 
 def test_an_adapter_is_not_held_in_parts(policy, monkeypatch):
     monkeypatch.setenv("ATTUNE_SHARDING", "fsdp")
-    monkeypatch.setattr("alignment.objectives.fitting.world", lambda: type("W", (), {"size": 2}))
+    monkeypatch.setattr("alignment.models.training.world", lambda: type("W", (), {"size": 2}))
     with pytest.raises(ConfigError, match="unset ATTUNE_SHARDING"):
         Trainee.of(policy, SftConfig(lora_rank=2), seed=0)
 

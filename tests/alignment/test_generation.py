@@ -4,11 +4,11 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from alignment.config import RunSpec
-from alignment.errors import ConfigError, DataError
-from alignment.events import StepDone
-from alignment.generation import generate
-from alignment.records import (
+from alignment.kinds.generate.run import generate
+from alignment.kinds.spec import RunSpec
+from alignment.seam.errors import ConfigError, DataError
+from alignment.seam.events import StepDone
+from alignment.seam.records import (
     CompletionRecord,
     Message,
     PromptRecord,
@@ -101,7 +101,7 @@ def test_a_policy_must_be_named(prompts, tmp_path):
 
 
 def test_vllm_is_refused_where_it_is_not_installed(run, monkeypatch):
-    monkeypatch.setattr("alignment.engines.find_spec", lambda name: None)
+    monkeypatch.setattr("alignment.sampling.engines.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="vLLM is not installed here"):
         run(engine="vllm")
 

@@ -4,12 +4,13 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from alignment import gpt2, sampling, scoring
-from alignment.computation import in_bf16
-from alignment.gpt2 import reader_of
-from alignment.lora import shared
-from alignment.quantisation import int8_weights
-from alignment.sampling import sample
+from alignment.models.computation import in_bf16
+from alignment.models.lora import shared
+from alignment.models.quantisation import int8_weights
+from alignment.sampling import sampling, scoring
+from alignment.sampling.readers import gpt2
+from alignment.sampling.readers.gpt2 import reader_of
+from alignment.sampling.sampling import sample
 from tests.alignment.conftest import tiny_policy
 
 RAGGED = [[3, 6], [3, 7, 8, 9, 10], [3, 11, 12]]

@@ -1,5 +1,5 @@
-from alignment import grammar
-from alignment.records import prompt_key, split_of
+from alignment.seam.records import prompt_key, split_of
+from alignment.world import grammar
 
 
 def test_the_grammar_knows_ten_topics_and_two_thousand_prompts():

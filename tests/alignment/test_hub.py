@@ -8,11 +8,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from alignment.config import ImportConfig, RunSpec
-from alignment.errors import DataError
-from alignment.events import PhaseStarted
-from alignment.folders import file_sha256
-from alignment.hub import chosen
+from alignment.kinds.bring.hub import chosen
+from alignment.kinds.bring.settings import ImportConfig
+from alignment.kinds.spec import RunSpec
+from alignment.seam.errors import DataError
+from alignment.seam.events import PhaseStarted
+from alignment.seam.folders import file_sha256
 from alignment.trainer import drive
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

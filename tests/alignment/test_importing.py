@@ -21,16 +21,16 @@ from transformers import (
     Gemma3TextConfig,
 )
 
-from alignment.adapters import MEANT, settings_of
-from alignment.config import RunSpec
-from alignment.errors import ConfigError, DataError, OutOfMemoryError
-from alignment.events import Finished, PhaseStarted
-from alignment.folders import file_sha256, verify
-from alignment.loading import refuse_too_large
-from alignment.modelfiles import check_folder
-from alignment.policies import Policy
-from alignment.records import Message
+from alignment.kinds.spec import RunSpec
+from alignment.models.adapters import MEANT, settings_of
+from alignment.models.loading import refuse_too_large
+from alignment.models.policies import Policy
 from alignment.reward import RewardModel
+from alignment.seam.errors import ConfigError, DataError, OutOfMemoryError
+from alignment.seam.events import Finished, PhaseStarted
+from alignment.seam.folders import file_sha256, verify
+from alignment.seam.modelfiles import check_folder
+from alignment.seam.records import Message
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_archives import packed
@@ -507,7 +507,7 @@ def test_an_adapter_that_means_something_else_is_refused(model, adapter, add, ch
 def test_an_adapter_that_asks_for_too_much_is_refused(
     model, adapter, add, changes, words, monkeypatch
 ):
-    monkeypatch.setattr("alignment.forks.SECONDS", 1)
+    monkeypatch.setattr("alignment.foreign.forks.SECONDS", 1)
     edit(adapter[0] / "adapter_config.json", **changes)
     with pytest.raises(DataError, match=r"^adapter_config\.json ") as refused:
         add(adapter[0], base=model)

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from alignment.computation import set_up
-from alignment.events import StepDone
-from alignment.lora import shared
-from alignment.objectives.loop import tune
-from alignment.policies import Policy
+from alignment.kinds.align.run import tune
+from alignment.models.computation import set_up
+from alignment.models.lora import shared
+from alignment.models.policies import Policy
+from alignment.seam.events import StepDone
 from tests.alignment.test_loop import FEW, exact_divergence, of, problems
 
 pytestmark = pytest.mark.prove

@@ -10,7 +10,7 @@ import torch
 from crowdkit.aggregation import OneCoinDawidSkene
 from scipy.stats import spearmanr
 
-from alignment.likelihoods import (
+from alignment.maths.likelihoods import (
     annotator_prior,
     bradley_terry_nll,
     davidson_nll,

@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForMaskedLM
 
-from alignment.errors import AlignmentError, ConfigError, DataError
-from alignment.folders import committed
-from alignment.loading import is_sealed
-from alignment.policies import Policy
+from alignment.models.loading import is_sealed
+from alignment.models.policies import Policy
+from alignment.models.trials import sampler, tried_rollouts, try_contract
 from alignment.reward import RewardModel
-from alignment.sampling import decoded_token_logps, sample
-from alignment.scoring import completion_token_logps
-from alignment.trying import sampler, tried_rollouts, try_contract
+from alignment.sampling.sampling import decoded_token_logps, sample
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.errors import AlignmentError, ConfigError, DataError
+from alignment.seam.folders import committed
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.architectures import ARCHITECTURES, model_of, policy_of, saved
 
@@ -334,8 +334,8 @@ def test_a_model_that_sees_padding_is_refused(monkeypatch):
         return plain(self, position_ids=torch.arange(start, start + width)[None], **arguments)
 
     monkeypatch.setattr(type(policy.model), "forward", blind)
-    monkeypatch.setattr("alignment.sampling.reader_of", lambda model: None)
-    monkeypatch.setattr("alignment.scoring.reader_of", lambda model: None)
+    monkeypatch.setattr("alignment.sampling.sampling.reader_of", lambda model: None)
+    monkeypatch.setattr("alignment.sampling.scoring.reader_of", lambda model: None)
     with pytest.raises(DataError, match="nats a token between writing it"):
         try_contract(policy)
 

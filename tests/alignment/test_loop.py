@@ -5,11 +5,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from alignment.config import AlignConfig, DivergenceName, RunSpec
-from alignment.distributed import World
-from alignment.divergences import divergence_of
-from alignment.errors import ConfigError, DataError, DivergedError
-from alignment.events import (
+from alignment.kinds.align.run import check_processes, read_problem, tune
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.settings.divergences import DivergenceName
+from alignment.kinds.spec import RunSpec
+from alignment.maths.divergences import divergence_of
+from alignment.models.distributed import World
+from alignment.models.policies import Policy
+from alignment.models.texts import rollouts_of, written
+from alignment.objectives.demonstrations import imitate
+from alignment.objectives.laps import places_of_turn
+from alignment.objectives.problem import Problem, begin, prepare
+from alignment.objectives.steps import prompts_of_step, prompts_of_terms, train_step
+from alignment.objectives.toy import outcomes
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.errors import ConfigError, DataError, DivergedError
+from alignment.seam.events import (
     Checked,
     CheckpointSaved,
     Finished,
@@ -18,16 +29,7 @@ from alignment.events import (
     SampleDrawn,
     StepDone,
 )
-from alignment.objectives.demonstrations import imitate
-from alignment.objectives.laps import places_of_turn
-from alignment.objectives.loop import check_processes, read_problem, tune
-from alignment.objectives.problem import Problem, begin, prepare
-from alignment.objectives.steps import prompts_of_step, prompts_of_terms, train_step
-from alignment.policies import Policy
-from alignment.records import Message, PromptRecord, prompt_key, write_jsonl
-from alignment.scoring import completion_token_logps
-from alignment.texts import rollouts_of, written
-from alignment.toy import outcomes
+from alignment.seam.records import Message, PromptRecord, prompt_key, write_jsonl
 from tests.alignment.conftest import tiny_policy
 
 SMALL = {
@@ -447,7 +449,7 @@ def test_prompts_of_a_deployment_without_weight_are_refused(policy_folder, tmp_p
 
 
 def test_every_process_needs_a_prompt(problem, monkeypatch):
-    monkeypatch.setattr("alignment.objectives.loop.world", lambda: World(0, 3))
+    monkeypatch.setattr("alignment.kinds.align.run.world", lambda: World(0, 3))
     check_processes(problem(count=3))
     for few in (problem(count=2), replace(problem(count=6, **SERVED), deployment=2)):
         with pytest.raises(ConfigError, match="needs a prompt of its own"):

@@ -8,16 +8,17 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from alignment.config import AlignConfig, RunSpec
-from alignment.events import StepDone
-from alignment.lora import adapted, merged, shared, size_of, trained
-from alignment.objectives.loop import choose_result, read_problem, tune
+from alignment.kinds.align.run import choose_result, read_problem, tune
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.spec import RunSpec
+from alignment.models.lora import adapted, merged, shared, size_of, trained
+from alignment.models.policies import Policy
 from alignment.objectives.problem import begin, prepare
 from alignment.objectives.steps import train_step
-from alignment.policies import Policy
-from alignment.records import write_jsonl
-from alignment.scoring import completion_token_logps
-from alignment.toy import outcomes
+from alignment.objectives.toy import outcomes
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.events import StepDone
+from alignment.seam.records import write_jsonl
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_loop import (
     FEW,

@@ -6,25 +6,25 @@ from dataclasses import replace
 import pytest
 import torch
 
-from alignment.config import AlignConfig
-from alignment.divergences import DIVERGENCES, divergence_of
-from alignment.objectives.advantages import advantages
-from alignment.objectives.divergence import divergence_loss, fdpg
-from alignment.objectives.losses import (
+from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.advantages import advantages
+from alignment.maths.divergences import DIVERGENCES, divergence_of
+from alignment.maths.losses import (
     importance,
     limited,
     rao_blackwell_loss,
     score_loss,
     surrogate_loss,
 )
+from alignment.models.quantisation import int8_weights
+from alignment.objectives.fdpg import divergence_loss, fdpg
 from alignment.objectives.problem import Problem, Scored, begin
 from alignment.objectives.samples import Drawn, Pass, Term, terms_of
 from alignment.objectives.steps import Lesson, backward
-from alignment.quantisation import int8_weights
-from alignment.sampling import Rollouts
-from alignment.scoring import batches, completion_token_logps
-from alignment.targets import Values
-from alignment.toy import outcomes
+from alignment.objectives.toy import outcomes
+from alignment.sampling.sampling import Rollouts
+from alignment.sampling.scoring import batches, completion_token_logps
+from alignment.targets.targets import Values
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_divergences import BOUNDED, EVERY, HARD, LOG_P, TABLE, id_of
 from tests.alignment.test_loop import records, says_sun

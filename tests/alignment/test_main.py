@@ -12,9 +12,12 @@ import pytest
 import torch
 
 from alignment.__main__ import main, watched
-from alignment.config import CONFIGS, RunSpec
-from alignment.errors import CheckpointError, ConfigError
-from alignment.events import (
+from alignment.command_line.options import COMMANDS, field_lines
+from alignment.kinds.spec import CONFIGS, RunSpec
+from alignment.models.policies import Policy
+from alignment.reward import RewardModel
+from alignment.seam.errors import CheckpointError, ConfigError
+from alignment.seam.events import (
     CheckpointSaved,
     Failed,
     Finished,
@@ -25,11 +28,8 @@ from alignment.events import (
     Stopped,
     parse_event,
 )
-from alignment.folders import verify
-from alignment.options import COMMANDS, field_lines
-from alignment.policies import Policy
-from alignment.records import write_jsonl
-from alignment.reward import RewardModel
+from alignment.seam.folders import verify
+from alignment.seam.records import write_jsonl
 from alignment.trainer import RUNNERS, drive, runner
 from tests.alignment.test_loop import SMALL, records, weights
 
@@ -279,7 +279,7 @@ def test_a_tokenizer_that_does_not_end_with_a_text_ends_the_run_with_a_sentence(
 
 
 def test_processes_that_the_system_ends_for_memory_are_told_of(run_folder, monkeypatch, capsys):
-    monkeypatch.setattr("alignment.held.room", lambda: 220 << 20)
+    monkeypatch.setattr("alignment.seam.memory_use.room", lambda: 220 << 20)
     folder = run_folder()
     inner = "import os, time; x = b'x' * (200 << 20); time.sleep(1); os.kill(os.getpid(), 9)"
     outer = f"import subprocess, sys; sys.exit(-subprocess.call([sys.executable, '-c', {inner!r}]))"

@@ -1,8 +1,8 @@
 """How much memory each kind of run needs, by hand."""
 
-from alignment import memory
-from alignment.evaluation import TARGET_BATCH, TARGET_COMPLETIONS
-from alignment.trying import described
+from alignment.kinds.evaluate.run import TARGET_BATCH, TARGET_COMPLETIONS
+from alignment.models.trials import described
+from alignment.seam import memory
 from tests.alignment.conftest import tiny_policy
 
 

@@ -8,11 +8,12 @@ import time
 import pytest
 import torch
 
-from alignment import forks, modelchecks
-from alignment.errors import ConfigError, DataError
-from alignment.forks import judged
-from alignment.modelchecks import check_apart, growth
-from alignment.policies import Policy
+from alignment.foreign import forks
+from alignment.foreign.forks import judged
+from alignment.models import checks as modelchecks
+from alignment.models.checks import check_apart, growth
+from alignment.models.policies import Policy
+from alignment.seam.errors import ConfigError, DataError
 from tests.prove.attacks import ATTACKS, make
 
 SAMPLE = {
@@ -53,7 +54,7 @@ def folder(good, tmp_path):
 
 @pytest.fixture
 def brief(monkeypatch):
-    monkeypatch.setattr("alignment.isolation.SECONDS", 1)
+    monkeypatch.setattr("alignment.foreign.isolation.SECONDS", 1)
     monkeypatch.setattr(forks, "SECONDS", 2)
 
 

@@ -6,8 +6,8 @@ import struct
 import pytest
 from safetensors.torch import load_file
 
-from alignment.errors import DataError
-from alignment.modelfiles import header_of, wanted
+from alignment.seam.errors import DataError
+from alignment.seam.modelfiles import header_of, wanted
 
 
 def header(**rows):

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from alignment import moments
-from alignment.errors import DataError
-from alignment.estimators import ess_fraction
-from alignment.moments import fit_moments
+from alignment.maths.estimators import ess_fraction
+from alignment.seam.errors import DataError
+from alignment.targets import moments
+from alignment.targets.moments import fit_moments
 
 
 def fit(features, means, log_weights=None, names=("length", "phrase")):

@@ -8,12 +8,7 @@ import torch
 from pydantic import ValidationError
 from tokenizers.processors import TemplateProcessing
 
-from alignment.config import CONFIGS, OFFLINE, PreferConfig, RunSpec, SftConfig
-from alignment.divergences import DIVERGENCES
-from alignment.errors import ConfigError, DataError
-from alignment.objectives.fitting import scored
-from alignment.objectives.imitation import imitation_step, with_template
-from alignment.objectives.offline import (
+from alignment.kinds.prefer.run import (
     losses,
     measures,
     mismatched,
@@ -22,11 +17,19 @@ from alignment.objectives.offline import (
     thumb_step,
     thumbs_of,
 )
-from alignment.policies import Policy
-from alignment.preferences import kto_losses
-from alignment.records import DemonstrationRecord, Message, ThumbRecord, write_jsonl
-from alignment.scoring import completion_token_logps
-from alignment.texts import rollouts_of, written
+from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.settings.divergences import OFFLINE
+from alignment.kinds.sft.run import imitation_step, with_template
+from alignment.kinds.sft.settings import SftConfig
+from alignment.kinds.spec import CONFIGS, RunSpec
+from alignment.maths.divergences import DIVERGENCES
+from alignment.maths.preferences import kto_losses
+from alignment.models.policies import Policy
+from alignment.models.texts import rollouts_of, written
+from alignment.models.training import scored
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.errors import ConfigError, DataError
+from alignment.seam.records import DemonstrationRecord, Message, ThumbRecord, write_jsonl
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_pair as pair

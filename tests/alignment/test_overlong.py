@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from alignment.__main__ import main
-from alignment.errors import DataError
-from alignment.events import Fitted, parse_event
-from alignment.overlong import Reader, fitting_labels, fitting_prompts, shortened
-from alignment.policies import Policy
-from alignment.records import Message, PromptRecord, prompt_key
+from alignment.models.overlong import Reader, fitting_labels, fitting_prompts, shortened
+from alignment.models.policies import Policy
+from alignment.models.texts import written
+from alignment.objectives.toy import random_gpt2
 from alignment.reward import RewardModel
-from alignment.texts import written
-from alignment.toy import random_gpt2
+from alignment.seam.errors import DataError
+from alignment.seam.events import Fitted, parse_event
+from alignment.seam.records import Message, PromptRecord, prompt_key
 from tests.alignment.conftest import WORDS, tiny_policy, tiny_tokenizer
 from tests.alignment.rewarding import a_pair
 from tests.alignment.test_loop import SMALL

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment import isolation
-from alignment.config import AlignConfig
-from alignment.config.rules import check_pattern
-from alignment.errors import DataError
-from alignment.patterns import fault_of, found_in
-from alignment.rules import matches
+from alignment.foreign import isolation
+from alignment.foreign.patterns import fault_of, found_in
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.settings.rules import check_pattern
+from alignment.seam.errors import DataError
+from alignment.targets.rules import matches
 
 SLOW = ["(a+)+$", "(.*a){30}", r"(\w+\s?)+\?$", "(a|aa)+$"]
 BROKEN = ["(", "x{99999999999}", "(" * 9000 + ")" * 9000, "(?<=a*)b", "[z-a]", r"\1"]

@@ -4,11 +4,11 @@ import pytest
 import torch
 from transformers import GPT2Config
 
-from alignment.conversations import answered
-from alignment.errors import ConfigError, DataError
-from alignment.policies import Policy
-from alignment.records import Message
-from alignment.starter import build_tokenizer
+from alignment.kinds.pretrain.run import build_tokenizer
+from alignment.models.conversations import answered
+from alignment.models.policies import Policy
+from alignment.seam.errors import ConfigError, DataError
+from alignment.seam.records import Message
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 
 TALK = [Message(role="system", content="good day"), Message(role="user", content="please now")]
@@ -114,7 +114,7 @@ def test_a_template_that_does_not_take_the_conversation_is_named(policy):
 def test_a_template_that_computes_too_much_or_fails_refuses_a_run(
     policy, template, cause, monkeypatch
 ):
-    monkeypatch.setattr("alignment.isolation.SECONDS", 1)
+    monkeypatch.setattr("alignment.foreign.isolation.SECONDS", 1)
     policy.tokenizer.chat_template = template
     with pytest.raises(DataError, match=r"chat_template\.jinja") as refused:
         policy.prompt_ids(TALK)

@@ -6,17 +6,17 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from alignment.config import AlignConfig
-from alignment.objectives.advantages import generalised, group_normalised, whitened
-from alignment.objectives.losses import clipped_losses, k3, value_losses
+from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.advantages import generalised, group_normalised, whitened
+from alignment.maths.losses import clipped_losses, k3, value_losses
 from alignment.objectives.policy_gradients import token_rewards
 from alignment.objectives.problem import prepare, score
 from alignment.objectives.samples import Pass, Term, draw
 from alignment.objectives.steps import Lesson, backward, forward
 from alignment.objectives.table import OBJECTIVES
+from alignment.objectives.toy import listing, toy_policy, toy_problem, toy_state
 from alignment.objectives.values import ValueHead, completion_values
-from alignment.scoring import batches, completion_token_logps, shared_batches
-from alignment.toy import listing, toy_policy, toy_problem, toy_state
+from alignment.sampling.scoring import batches, completion_token_logps, shared_batches
 
 SMALL = {"max_new_tokens": 3, "completions_per_prompt": 4, "beta": 0.3}
 MASK = torch.tensor([[True, True, True], [True, True, False]])
@@ -235,7 +235,7 @@ def test_the_value_moves_the_policy_by_its_weight_alone(weight):
 def test_small_forwards_add_up_to_the_gradient_of_a_large_one(objective, monkeypatch):
     problem, state, drawn = toy(objective)
     expected = gradient(problem, state, drawn)
-    monkeypatch.setattr("alignment.scoring.budget", lambda device: 3)
+    monkeypatch.setattr("alignment.sampling.scoring.budget", lambda device: 3)
     assert len(list(shared_batches(state.policy.model, drawn.scored.rollouts))) > 3
     close(gradient(problem, state, drawn), expected)
 

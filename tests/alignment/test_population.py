@@ -7,13 +7,7 @@ from itertools import product
 import pytest
 import torch
 
-from alignment.config import DivergenceName, PopulationConfig
-from alignment.divergences import divergence_of
-from alignment.errors import ConfigError
-from alignment.events import Checked, CheckpointSaved, Finished, PhaseStarted, SampleDrawn, StepDone
-from alignment.folders import verify
-from alignment.objectives.pool import Pool, held_out_mean, lesson, pooled, shares
-from alignment.objectives.population import (
+from alignment.kinds.population.run import (
     Agent,
     begin_all,
     draw,
@@ -21,14 +15,28 @@ from alignment.objectives.population import (
     train_step,
     tune,
 )
+from alignment.kinds.population.settings import PopulationConfig
+from alignment.kinds.settings.divergences import DivergenceName
+from alignment.maths.divergences import divergence_of
+from alignment.models.policies import Policy
+from alignment.objectives.pool import Pool, held_out_mean, lesson, pooled, shares
 from alignment.objectives.problem import Problem, Scored, prepare
 from alignment.objectives.steps import prompts_of_step
-from alignment.policies import Policy
-from alignment.records import Receipts
-from alignment.sampling import sample
-from alignment.scoring import completion_token_logps
-from alignment.targets import Values
-from alignment.toy import listing, toy_policy, toy_problem, toy_state
+from alignment.objectives.toy import listing, toy_policy, toy_problem, toy_state
+from alignment.sampling.sampling import sample
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.errors import ConfigError
+from alignment.seam.events import (
+    Checked,
+    CheckpointSaved,
+    Finished,
+    PhaseStarted,
+    SampleDrawn,
+    StepDone,
+)
+from alignment.seam.folders import verify
+from alignment.seam.records import Receipts
+from alignment.targets.targets import Values
 from tests.alignment.test_loop import SMALL, exact_divergence, never, of, records, says_sun, weights
 
 TRIO = ("jensen_shannon", "reverse_kl", "forward_kl")

@@ -13,9 +13,9 @@ from trl import (
     RewardTrainer,
 )
 
-from alignment.divergences import DIVERGENCES, alpha
-from alignment.likelihoods import bradley_terry_nll
-from alignment.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
+from alignment.maths.divergences import DIVERGENCES, alpha
+from alignment.maths.likelihoods import bradley_terry_nll
+from alignment.maths.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
 from tests.alignment.conftest import tiny_policy
 
 REWARDS = torch.tensor([1.0, -0.4, 0.3, 0.0, -1.3], dtype=torch.float64)

@@ -4,12 +4,12 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from alignment import scoring
-from alignment.errors import ConfigError
-from alignment.policies import Policy
-from alignment.prefix import can_share, read_whole
-from alignment.sampling import sample
-from alignment.scoring import batches, completion_logits, shared_batches, token_logps
+from alignment.models.policies import Policy
+from alignment.sampling import scoring
+from alignment.sampling.prefix import can_share, read_whole
+from alignment.sampling.sampling import sample
+from alignment.sampling.scoring import batches, completion_logits, shared_batches, token_logps
+from alignment.seam.errors import ConfigError
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 
 PROMPTS = [[3, 6], [3, 7, 8, 9, 10, 4], [5], [3, 11, 12]]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from alignment import priority
 from alignment.__main__ import program
-from alignment.errors import ConfigError
+from alignment.seam import priority
+from alignment.seam.errors import ConfigError
 
 SESSION = Path("/proc/self/autogroup")
 TELLS = """

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from alignment import receipts as module
-from alignment.config import AlignConfig
-from alignment.events import Checked, StepDone
-from alignment.objectives.loop import tune
-from alignment.receipts import pool_receipts, receipts, with_contract, worst
-from alignment.records import Receipts
-from alignment.toy import toy_policy, toy_problem, toy_state
+from alignment.kinds.align.run import tune
+from alignment.kinds.align.settings import AlignConfig
+from alignment.objectives import receipts as module
+from alignment.objectives.receipts import pool_receipts, receipts, with_contract, worst
+from alignment.objectives.toy import toy_policy, toy_problem, toy_state
+from alignment.seam.events import Checked, StepDone
+from alignment.seam.records import Receipts
 from tests.alignment.test_divergences import BOUNDED, EVERY, id_of
 from tests.alignment.test_loop import of, paused
 
@@ -114,33 +114,33 @@ def drop_z(problem, state, chosen, scored, term):
 placed = module.placed
 BROKEN = {
     "the baseline knows its own completion": (
-        "alignment.objectives.divergence.weighted_leave_one_out",
+        "alignment.objectives.fdpg.weighted_leave_one_out",
         lambda rho, weights, owners: rho.mean(1, keepdim=True).expand_as(rho),
         {},
     ),
-    "Z is left out": ("alignment.receipts.placed", drop_z, {}),
+    "Z is left out": ("alignment.objectives.receipts.placed", drop_z, {}),
     "the sign is wrong": (
-        "alignment.objectives.divergence.score_loss",
+        "alignment.objectives.fdpg.score_loss",
         lambda logps, weights: (weights * logps).mean(),
         {},
     ),
     "old samples have no weights": (
-        "alignment.objectives.divergence.importance",
+        "alignment.objectives.fdpg.importance",
         lambda shift, limit: (torch.ones_like(shift), shift.isnan()),
         {"updates_per_step": 2},
     ),
     "replayed samples have no weights": (
-        "alignment.objectives.divergence.importance",
+        "alignment.objectives.fdpg.importance",
         lambda shift, limit: (torch.ones_like(shift), shift.isnan()),
         {"replay_share": 0.5},
     ),
     "the constraint is ignored": (
-        "alignment.objectives.divergence.pseudo_rewards",
+        "alignment.objectives.fdpg.pseudo_rewards",
         lambda config, u, known: (u.clamp(max=0).where(known, 0.0), known),
         TARGETS["hard"],
     ),
     "the loss is not a number": (
-        "alignment.objectives.divergence.score_loss",
+        "alignment.objectives.fdpg.score_loss",
         lambda logps, weights: (weights * logps).mean() * math.nan,
         {},
     ),
@@ -163,7 +163,7 @@ def test_probabilities_that_do_not_sum_to_one_are_red(anew, monkeypatch):
         return logps(model, replace(rollouts, mask=mask), **options) * mask
 
     logps = module.completion_token_logps
-    monkeypatch.setattr("alignment.toy.completion_token_logps", without_end)
+    monkeypatch.setattr("alignment.objectives.toy.completion_token_logps", without_end)
     found = receipts(AlignConfig())
     assert found.total > 0.1
     assert "sum to 1 within" in found.sentences

@@ -7,18 +7,18 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from alignment.config import AlignConfig
-from alignment.config.divergences import DivergenceName
-from alignment.events import StepDone
-from alignment.objectives.advantages import weighted_leave_one_out
-from alignment.objectives.loop import tune
+from alignment.kinds.align.run import tune
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.settings.divergences import DivergenceName
+from alignment.maths.advantages import weighted_leave_one_out
 from alignment.objectives.problem import prepare
 from alignment.objectives.replay import joined, mixed, remember
 from alignment.objectives.samples import Term, draw, placed
 from alignment.objectives.steps import Lesson, backward, grown_old, lessons_of, train_step
 from alignment.objectives.table import OBJECTIVES
-from alignment.scoring import completion_token_logps
-from alignment.toy import toy_policy, toy_problem, toy_state
+from alignment.objectives.toy import toy_policy, toy_problem, toy_state
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.events import StepDone
 from tests.alignment.test_loop import FEW, continues, exact_divergence, of, problems
 
 REPLAY = {"replay_share": 0.5, "replay_steps": 2}

@@ -6,13 +6,13 @@ from itertools import product
 import pytest
 import torch
 
-from alignment.errors import DataError, DivergedError
-from alignment.folders import committed
-from alignment.policies import Policy
-from alignment.records import Message
+from alignment.models.policies import Policy
 from alignment.reward import RewardModel, divided
 from alignment.reward.fitting import diverged
-from alignment.sampling import sample
+from alignment.sampling.sampling import sample
+from alignment.seam.errors import DataError, DivergedError
+from alignment.seam.folders import committed
+from alignment.seam.records import Message
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_pair, run
 

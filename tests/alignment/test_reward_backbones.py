@@ -15,12 +15,12 @@ from transformers import (
     T5Model,
 )
 
-from alignment.errors import ConfigError, DataError
-from alignment.policies import Policy
-from alignment.records import Message
+from alignment.models.policies import Policy
 from alignment.reward import RewardModel
 from alignment.reward.model import pooled, reads_both_ways
-from alignment.sampling import sample
+from alignment.sampling.sampling import sample
+from alignment.seam.errors import ConfigError, DataError
+from alignment.seam.records import Message
 from tests.alignment.conftest import WORDS, tiny_policy
 from tests.alignment.rewarding import a_pair, a_prompt, run
 

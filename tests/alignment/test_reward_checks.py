@@ -7,15 +7,15 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from alignment.config import RewardConfig
-from alignment.errors import DataError
-from alignment.records import PairRecord, TieRecord
+from alignment.kinds.reward.settings import RewardConfig
 from alignment.reward import RewardModel, divided
 from alignment.reward.buckets import accuracy_by
 from alignment.reward.calibration import calibration, calibration_error, temperature_of
 from alignment.reward.centring import reference_texts, usual_length
 from alignment.reward.measures import Told
 from alignment.reward.validation import first, folds
+from alignment.seam.errors import DataError
+from alignment.seam.records import PairRecord, TieRecord
 from tests.alignment.conftest import WORDS, tiny_policy
 from tests.alignment.rewarding import a_pair, a_prompt, run
 

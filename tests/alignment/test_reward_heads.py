@@ -7,14 +7,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from alignment.config import RewardConfig
-from alignment.records import RankingRecord
+from alignment.kinds.reward.settings import RewardConfig
 from alignment.reward import RewardModel
 from alignment.reward.examples import Example, examples_of, scored
 from alignment.reward.fitting import backward, in_parts, read_off, resampled
 from alignment.reward.labels import divided
 from alignment.reward.model import cautious
 from alignment.reward.observation import Observation
+from alignment.seam.records import RankingRecord
 from tests.alignment.conftest import WORDS, tiny_policy
 from tests.alignment.rewarding import a_pair, a_prompt, run
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from alignment.config import RewardConfig
-from alignment.errors import DataError
-from alignment.records import RankingRecord, RatingRecord, ThumbRecord, TieRecord, read_labels
+from alignment.kinds.reward.settings import RewardConfig
 from alignment.reward import RewardModel
 from alignment.reward.examples import Example
 from alignment.reward.labels import learnable, ranked
 from alignment.reward.observation import Observation
+from alignment.seam.errors import DataError
+from alignment.seam.records import RankingRecord, RatingRecord, ThumbRecord, TieRecord, read_labels
 from tests.alignment.conftest import WORDS
 from tests.alignment.rewarding import a_pair, a_prompt, run
 

@@ -3,8 +3,15 @@
 import pytest
 import torch
 
-from alignment.lora import shared
-from alignment.rules import contains, embedding_similarity, embeddings, matches, similarity, words
+from alignment.models.lora import shared
+from alignment.targets.rules import (
+    contains,
+    embedding_similarity,
+    embeddings,
+    matches,
+    similarity,
+    words,
+)
 
 
 def test_a_phrase_is_found_in_any_case():
@@ -46,7 +53,7 @@ def test_an_embedding_is_the_mean_of_the_last_hidden_states(policy):
 def test_embeddings_do_not_depend_on_their_batch(policy, monkeypatch):
     texts = ["sun", "rain now good", "b a b a b", "day night"]
     together = embeddings(policy, texts)
-    monkeypatch.setattr("alignment.rules.TOKENS", 5)
+    monkeypatch.setattr("alignment.targets.rules.TOKENS", 5)
     torch.testing.assert_close(embeddings(policy, texts), together, atol=1e-6, rtol=0)
 
 

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from alignment.errors import DataError
-from alignment.sampling import sample
-from alignment.scoring import (
+from alignment.objectives.toy import outcomes
+from alignment.sampling.sampling import sample
+from alignment.sampling.scoring import (
     batches,
     completion_logits,
     completion_token_entropies,
@@ -15,7 +15,7 @@ from alignment.scoring import (
     completion_token_logps,
     token_logps,
 )
-from alignment.toy import outcomes
+from alignment.seam.errors import DataError
 from tests.alignment.conftest import tiny_policy
 
 PROMPTS = [[3, 6], [3, 7, 8, 9, 10], [3, 11, 12]]

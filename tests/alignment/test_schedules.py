@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignment.schedules import share_of_peak
+from alignment.models.schedules import share_of_peak
 
 SPACE = [
     (total, rising, falling)

@@ -10,11 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from alignment.__main__ import run
-from alignment.config import GenerateConfig, RunSpec
-from alignment.errors import ConfigError
-from alignment.events import Failed, parse_event
-from alignment.records import CompletionRecord, read_jsonl, write_jsonl
-from alignment.servers import ALLOWED, KEY, RETRIES, check_allowed
+from alignment.kinds.generate.settings import GenerateConfig
+from alignment.kinds.spec import RunSpec
+from alignment.sampling.servers import ALLOWED, KEY, RETRIES, check_allowed
+from alignment.seam.errors import ConfigError
+from alignment.seam.events import Failed, parse_event
+from alignment.seam.records import CompletionRecord, read_jsonl, write_jsonl
 from tests.alignment.test_loop import records
 
 SECRET = "sk-not-to-be-seen"
@@ -188,7 +189,7 @@ def test_a_redirect_is_not_followed(answered):
 def test_nobody_there_is_said(tmp_path, monkeypatch, answered):
     with served(fine) as gone:
         host = f"127.0.0.1:{gone.server_port}"
-    monkeypatch.setattr("alignment.servers.RETRIES", 0)
+    monkeypatch.setattr("alignment.sampling.servers.RETRIES", 0)
     monkeypatch.setenv(ALLOWED, host)
     _, last, _, _ = answered(fine, server_url=f"http://{host}/v1")
     assert last.message == f"{host} could not be reached; try again later."

@@ -3,7 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from alignment.config import CONFIGS, AlignConfig, EvaluateConfig, PopulationConfig, RunSpec
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.evaluate.settings import EvaluateConfig
+from alignment.kinds.population.settings import PopulationConfig
+from alignment.kinds.spec import CONFIGS, RunSpec
 
 IN_VAIN = [
     ("align", {"alpha": 0.7}, "jensen_shannon does not read “Order”, alpha does"),

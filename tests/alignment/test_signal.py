@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from alignment.config import AlignConfig
+from alignment.kinds.align.settings import AlignConfig
 from alignment.objectives.problem import prepare
 from alignment.objectives.signal import NEAR, Noise, share_of_signal, share_of_way
 from alignment.objectives.steps import train_step
-from alignment.toy import listing, toy_problem, toy_state
+from alignment.objectives.toy import listing, toy_problem, toy_state
 
 STEPS = 60
 KNOWN = torch.ones(3, dtype=torch.bool)

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from alignment.config import RunSpec
-from alignment.errors import ConfigError, DataError, StartError
-from alignment.events import Checked, Finished, StepDone
-from alignment.inputs import same_model
-from alignment.lora import adapted, shared
-from alignment.objectives import loop
+from alignment.command_line.terminal import start_in_words
+from alignment.kinds.align import run as loop
+from alignment.kinds.spec import RunSpec
+from alignment.models.inputs import same_model
+from alignment.models.lora import adapted, shared
+from alignment.models.policies import Policy
 from alignment.objectives.problem import Problem, begin
 from alignment.objectives.start import check_equal, start_of
-from alignment.policies import Policy
-from alignment.records import PairRecord, write_jsonl
-from alignment.terminal import start_in_words
+from alignment.seam.errors import ConfigError, DataError, StartError
+from alignment.seam.events import Checked, Finished, StepDone
+from alignment.seam.records import PairRecord, write_jsonl
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.alignment.test_loop import SMALL, records

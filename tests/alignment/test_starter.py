@@ -3,9 +3,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignment.config import RunSpec
-from alignment.events import Finished, StepDone
-from alignment.starter import build_tokenizer, pretrain
+from alignment.kinds.pretrain.run import build_tokenizer, pretrain
+from alignment.kinds.spec import RunSpec
+from alignment.seam.events import Finished, StepDone
 
 TINY = {
     "documents": 200, "layers": 1, "width": 16, "heads": 2, "vocabulary": 400, "context": 96,

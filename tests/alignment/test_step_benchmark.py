@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from alignment.policies import Policy
-from alignment.sampling import sample
+from alignment.models.policies import Policy
+from alignment.sampling.sampling import sample
 from benchmarks import floor, gpu, scenes, step
 
 

@@ -6,17 +6,18 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from alignment.config import AlignConfig, RunSpec
-from alignment.errors import ConfigError, DataError
-from alignment.events import Finished, StepDone
-from alignment.objectives.divergence import shifts
-from alignment.objectives.loop import spec_inputs, tune
+from alignment.kinds.align.run import spec_inputs, tune
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.spec import RunSpec
+from alignment.objectives.fdpg import shifts
 from alignment.objectives.problem import begin, prepare
 from alignment.objectives.replay import answered_anew, mixed, others
 from alignment.objectives.samples import Term, draw
 from alignment.objectives.stored import groups, stored
-from alignment.records import StoredRecord, write_jsonl
-from alignment.scoring import completion_token_logps
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.errors import ConfigError, DataError
+from alignment.seam.events import Finished, StepDone
+from alignment.seam.records import StoredRecord, write_jsonl
 from tests.alignment.conftest import WORDS
 from tests.alignment.test_loop import continues, exact_divergence, of, problems, records
 

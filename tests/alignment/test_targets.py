@@ -7,19 +7,21 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from alignment.config import UNBOUNDED, AlignConfig, RunSpec
-from alignment.divergences import DIVERGENCES
-from alignment.errors import DataError
-from alignment.evaluation import evaluate
-from alignment.objectives.loop import align, tune
+from alignment.kinds.align.run import align, tune
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.evaluate.run import evaluate
+from alignment.kinds.settings.divergences import UNBOUNDED
+from alignment.kinds.spec import RunSpec
+from alignment.maths.divergences import DIVERGENCES
+from alignment.models.policies import Policy
 from alignment.objectives.problem import Problem, begin, prepare
-from alignment.policies import Policy
-from alignment.records import write_jsonl
+from alignment.objectives.toy import outcomes
 from alignment.reward import RewardModel
-from alignment.rules import contains, embedding_similarity
-from alignment.scoring import completion_token_logps
-from alignment.targets import load_target, of_texts, save_target, target_of, weighted
-from alignment.toy import outcomes
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.errors import DataError
+from alignment.seam.records import write_jsonl
+from alignment.targets.rules import contains, embedding_similarity
+from alignment.targets.targets import load_target, of_texts, save_target, target_of, weighted
 from tests.alignment.test_loop import SMALL, records, says_sun, weights
 
 SUN = {"must_contain": "sun"}

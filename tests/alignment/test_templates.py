@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alignment import foreign, isolation, templates
-from alignment.errors import DataError
-from alignment.isolation import APART
-from alignment.templates import render, render_all
+from alignment.foreign import isolation, templates
+from alignment.foreign import program as foreign
+from alignment.foreign.isolation import APART
+from alignment.foreign.templates import render, render_all
+from alignment.seam.errors import DataError
 from tests.alignment.conftest import TEMPLATE, tiny_tokenizer
 
 CONTENT = "{{ messages[-1]['content'] }}"

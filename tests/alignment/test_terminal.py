@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from alignment import receipts
 from alignment.__main__ import main
-from alignment.events import Checked, Finished, Fitted, StepDone
-from alignment.records import Estimate, Receipts
-from alignment.terminal import UNPROVEN, Notes
+from alignment.command_line.terminal import UNPROVEN, Notes
+from alignment.objectives import receipts
+from alignment.seam.events import Checked, Finished, Fitted, StepDone
+from alignment.seam.records import Estimate, Receipts
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.architectures import saved
 

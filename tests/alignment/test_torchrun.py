@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from alignment.commands import prepared
-from alignment.events import Finished, parse_event
-from alignment.folders import verify
+from alignment.command_line.commands import prepared
+from alignment.seam.events import Finished, parse_event
+from alignment.seam.folders import verify
 from tests.alignment.conftest import tiny_policy
 
 pytestmark = pytest.mark.prove

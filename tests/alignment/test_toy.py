@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from alignment.config import AlignConfig
-from alignment.divergences import DIVERGENCES
+from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.divergences import DIVERGENCES
 from alignment.objectives.problem import prepare
 from alignment.objectives.steps import train_step
-from alignment.toy import listing, toy_policy, toy_problem, toy_state
+from alignment.objectives.toy import listing, toy_policy, toy_problem, toy_state
 
 SETTINGS = {"max_new_tokens": 2, "reference_completions": 64, "beta": 0.5}
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from alignment import trl_rows
-from alignment.errors import DataError
-from alignment.records import CompletionRecord, Message, PromptRecord, prompt_key
+from alignment.command_line import trl_rows
+from alignment.seam.errors import DataError
+from alignment.seam.records import CompletionRecord, Message, PromptRecord, prompt_key
 
 SKY, BLUE, GREEN = "What color is the sky?", "It is blue.", "It is green."
 ASKED = [{"role": "user", "content": SKY}]

@@ -3,8 +3,8 @@ from statistics import stdev
 
 import pytest
 
-from alignment import grammar
-from alignment.utility import SimulatedAnnotator, utility
+from alignment.world import grammar
+from alignment.world.utility import SimulatedAnnotator, utility
 
 PROMPT = "How do I bake bread?"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("alignment", "webapp", "benchmarks")
-HIDDEN = "alignment.utility"
+HIDDEN = "alignment.world.utility"
 
 
 def imported(path: Path) -> set[str]:
@@ -30,7 +30,7 @@ def importers() -> set[str]:
 
 
 def test_only_the_judge_and_the_demo_import_the_utility():
-    allowed = {"alignment/evaluation.py"}
+    allowed = {"alignment/kinds/evaluate/run.py"}
     assert {path for path in importers() if not path.startswith("webapp/demo/")} <= allowed
 
 
@@ -41,7 +41,7 @@ def test_an_import_is_seen_wherever_it_stands(tmp_path):
 
 
 def test_the_evaluation_shows_the_utility_to_its_judge_only():
-    tree = ast.parse((ROOT / "alignment/evaluation.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "alignment/kinds/evaluate/run.py").read_text(encoding="utf-8"))
     readers = [
         node.name
         for node in tree.body

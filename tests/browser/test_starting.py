@@ -7,8 +7,10 @@ from django.conf import settings
 from django.urls import reverse
 from playwright.sync_api import expect
 
-from alignment.config import CONFIGS, AlignConfig, PreferConfig
-from alignment.folders import committed
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.spec import CONFIGS
+from alignment.seam.folders import committed
 from tests.alignment.conftest import tiny_policy
 from tests.browser.test_rounds import PASSWORD, PATIENCE, STARTER, sign_in, violations
 from tests.factories import a_completion, a_project, a_snapshot, a_user, an_artifact, some_prompts

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from alignment.config import RunSpec
-from alignment.events import Event, PhaseStarted, Ready
+from alignment.kinds.spec import RunSpec
+from alignment.seam.events import Event, PhaseStarted, Ready
 
 
 def talk(spec: RunSpec, folder: Path) -> Iterator[Event]:

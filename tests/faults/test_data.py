@@ -3,10 +3,10 @@
 import pytest
 
 from alignment.__main__ import main
-from alignment.config import RunSpec
-from alignment.events import Finished, StepDone, parse_event
-from alignment.records import Message, PairRecord, PromptRecord, write_jsonl
+from alignment.kinds.spec import RunSpec
 from alignment.reward import RewardModel
+from alignment.seam.events import Finished, StepDone, parse_event
+from alignment.seam.records import Message, PairRecord, PromptRecord, write_jsonl
 from tests.alignment.conftest import tiny_policy
 
 WORDS = ("good sun", "bad rain")

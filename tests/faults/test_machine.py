@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from alignment.__main__ import main
-from alignment.config import RunSpec
-from alignment.errors import FULL_DISK
-from alignment.events import Ready, parse_event
+from alignment.kinds.spec import RunSpec
+from alignment.seam.errors import FULL_DISK
+from alignment.seam.events import Ready, parse_event
 from alignment.trainer import RUNNERS
 from tests.factories import a_run, a_worker, again, run_at
 from tests.stack import ROOT

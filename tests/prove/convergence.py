@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from alignment.config import AlignConfig
-from alignment.divergences import DIVERGENCES, divergence_of
+from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.divergences import DIVERGENCES, divergence_of
 from alignment.objectives.problem import prepare
 from alignment.objectives.steps import train_step
-from alignment.toy import listing, toy_problem, toy_state
+from alignment.objectives.toy import listing, toy_problem, toy_state
 
 STEPS, EVERY = 2000, 20
 LOOP = {

@@ -23,10 +23,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from alignment import held
 from alignment.__main__ import program as command_line
-from alignment.config import RunSpec
-from alignment.events import Failed, parse_event
+from alignment.kinds.spec import RunSpec
+from alignment.seam import memory_use
+from alignment.seam.events import Failed, parse_event
 from alignment.trainer import RUNNERS, runner
 from tests import ground
 from tests.prove.attacks import ATTACKS, make
@@ -119,7 +119,7 @@ def run_apart(arguments: list[str], log: Path, *, fresh: bool) -> tuple[int, flo
         pid = program.pid
     else:
         pid = _forked(arguments, log)
-    watch = held.Watch(pid)
+    watch = memory_use.Watch(pid)
     while (found := os.waitpid(pid, os.WNOHANG)) == (0, 0):
         watch.look()
         if time.monotonic() - before > 2 * SECONDS:

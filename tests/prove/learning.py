@@ -18,17 +18,18 @@ from tempfile import TemporaryDirectory, gettempdir
 
 import torch
 
-from alignment.config import AlignConfig, RunSpec
-from alignment.divergences import DIVERGENCES
-from alignment.grammar import prompts
-from alignment.objectives.loop import measure
+from alignment.kinds.align.run import measure
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.spec import RunSpec
+from alignment.maths.divergences import DIVERGENCES
+from alignment.models.policies import Policy
 from alignment.objectives.problem import Problem, begin, prepare
 from alignment.objectives.steps import train_step
-from alignment.policies import Policy
-from alignment.records import PromptRecord, prompt_key
-from alignment.targets import no_reward
-from alignment.toy import listing, toy_problem, toy_state
+from alignment.objectives.toy import listing, toy_problem, toy_state
+from alignment.seam.records import PromptRecord, prompt_key
+from alignment.targets.targets import no_reward
 from alignment.trainer import drive
+from alignment.world.grammar import prompts
 
 STILL = 0.02  # nats that a policy may drift, or be farther from its target than it was
 BARRED = ("fdpg", "rloo")  # the others are computed as they were published, and told

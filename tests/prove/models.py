@@ -19,14 +19,14 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from alignment.conversations import answered, decoded, prompt_ids
-from alignment.errors import AlignmentError
-from alignment.policies import Policy
-from alignment.records import Message
-from alignment.sampling import sample
-from alignment.scoring import completion_token_logps
-from alignment.toy import outcomes
-from alignment.trying import sampler
+from alignment.models.conversations import answered, decoded, prompt_ids
+from alignment.models.policies import Policy
+from alignment.models.trials import sampler
+from alignment.objectives.toy import outcomes
+from alignment.sampling.sampling import sample
+from alignment.sampling.scoring import completion_token_logps
+from alignment.seam.errors import AlignmentError
+from alignment.seam.records import Message
 from tests.alignment.tokenizers import LOSSY, TEMPLATES, TOKENIZERS, tokenizer_of
 from tests.architectures import ARCHITECTURES, saved
 

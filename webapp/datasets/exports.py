@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from alignment.folders import committed, file_sha256, manifest_sha256
-from alignment.records import PairRecord
+from alignment.seam.folders import committed, file_sha256, manifest_sha256
+from alignment.seam.records import PairRecord
 from webapp.datasets.cards import card
 from webapp.datasets.errors import ExportRefusal
 from webapp.datasets.models import Snapshot

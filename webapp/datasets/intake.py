@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 from django.db import models, transaction
 from django.utils import timezone
 
-from alignment.records import Message, prompt_key, split_of_prompt
 from alignment.rows.found import ImportedAnswer, ImportedPair, content_key
+from alignment.seam.records import Message, prompt_key, split_of_prompt
 from webapp.datasets import standins
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import Reading

@@ -10,7 +10,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import transaction
 
-from alignment.folders import committed, file_sha256, manifest_sha256
+from alignment.seam.folders import committed, file_sha256, manifest_sha256
 from webapp.accounts.models import User
 from webapp.datasets import queries, snapshots
 from webapp.datasets.errors import SnapshotError

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from alignment.folders import verify
-from alignment.records import Message, PairRecord, PromptRecord, Split, TieRecord
+from alignment.seam.folders import verify
+from alignment.seam.records import Message, PairRecord, PromptRecord, Split, TieRecord
 from webapp.labeling.models import Label
 from webapp.registry.models import Artifact
 

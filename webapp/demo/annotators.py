@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import httpx
 
-from alignment.utility import SimulatedAnnotator
+from alignment.world.utility import SimulatedAnnotator
 
 PATIENCE = 120.0  # seconds for a web program that is started again
 RETRY = 0.5

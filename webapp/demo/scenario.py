@@ -9,8 +9,10 @@ from typing import Protocol
 
 from django.db.models import Max, Min
 
-from alignment import grammar
-from alignment.config import EvaluateConfig, GenerateConfig, PretrainConfig
+from alignment.kinds.evaluate.settings import EvaluateConfig
+from alignment.kinds.generate.settings import GenerateConfig
+from alignment.kinds.pretrain.settings import PretrainConfig
+from alignment.world import grammar
 from webapp.accounts.models import User
 from webapp.accounts.services import add_member
 from webapp.datasets.models import Snapshot

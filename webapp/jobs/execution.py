@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Now
 
-from alignment.errors import AlignmentError
+from alignment.seam.errors import AlignmentError
 from webapp.errors import Refusal
 from webapp.jobs.errors import LostJob
 from webapp.jobs.kinds import JOB_KINDS

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from alignment.records import Message
+from alignment.seam.records import Message
 from webapp.longtext import LongText
 from webapp.projects.models import Project, Split
 

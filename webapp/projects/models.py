@@ -5,7 +5,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
 from django.db.models.functions import Now
 
-from alignment.records import Message, PromptRecord
+from alignment.seam.records import Message, PromptRecord
 
 
 class Role(models.TextChoices):
@@ -105,9 +105,9 @@ class Prompt(models.Model):
         GENERATED = "generated", "written by a program"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
-    key = models.CharField(max_length=64)  # alignment.records.prompt_key
+    key = models.CharField(max_length=64)  # alignment.seam.records.prompt_key
     messages = models.JSONField()  # [{"role": …, "content": …}, …]
-    split = models.CharField(max_length=16, choices=Split)  # alignment.records.split_of_prompt
+    split = models.CharField(max_length=16, choices=Split)  # alignment.seam.records.split_of_prompt
     source = models.CharField(max_length=16, choices=Source)
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="prompts"

@@ -5,8 +5,8 @@ from hashlib import sha256
 
 from django.db import transaction
 
-from alignment import grammar
-from alignment.records import Message, prompt_key, split_of_prompt
+from alignment.seam.records import Message, prompt_key, split_of_prompt
+from alignment.world import grammar
 from webapp.accounts.models import User
 from webapp.projects.errors import ProjectError
 from webapp.projects.models import Membership, Project, Prompt, Role

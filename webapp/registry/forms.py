@@ -9,10 +9,10 @@ from django.core.files.uploadedfile import UploadedFile
 from django.template.defaultfilters import filesizeformat
 from pydantic import ValidationError
 
-from alignment.archives import is_archive
-from alignment.config import ImportConfig
-from alignment.errors import DataError
-from alignment.modelfiles import MOST_FILES, safe_name, wanted
+from alignment.kinds.bring.settings import ImportConfig
+from alignment.seam.archives import is_archive
+from alignment.seam.errors import DataError
+from alignment.seam.modelfiles import MOST_FILES, safe_name, wanted
 from webapp.projects.models import Project
 from webapp.registry.sources import model_folders
 from webapp.runs.forms import add_errors, drawn_field

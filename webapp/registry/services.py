@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
-from alignment.folders import manifest_sha256, size, verify
+from alignment.seam.folders import manifest_sha256, size, verify
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact
 from webapp.runs.models import Run

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 
-from alignment.config import ImportConfig
-from alignment.modelfiles import safe_name
+from alignment.kinds.bring.settings import ImportConfig
+from alignment.seam.modelfiles import safe_name
 from webapp.errors import Refusal
 from webapp.projects.access import Action
 

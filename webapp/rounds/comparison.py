@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from alignment.config import CONFIGS
+from alignment.kinds.spec import CONFIGS
 from webapp.rounds.queries import Standing
 from webapp.runs.described import setting_in_words
 from webapp.runs.measures import MEASURES

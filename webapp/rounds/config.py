@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from alignment.config import AlignConfig, EvaluateConfig, GenerateConfig, RewardConfig
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.evaluate.settings import EvaluateConfig
+from alignment.kinds.generate.settings import GenerateConfig
+from alignment.kinds.reward.settings import RewardConfig
 
 
 class RoundConfig(BaseModel):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from django.db.models import QuerySet
 
-from alignment.records import Receipts
+from alignment.seam.records import Receipts
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact
 from webapp.rounds.models import Round, RoundRun

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from alignment.config import CONFIGS
-from alignment.events import Fitted
-from alignment.records import Receipts
+from alignment.kinds.spec import CONFIGS
+from alignment.seam.events import Fitted
+from alignment.seam.records import Receipts
 from webapp.projects.templatetags.display import estimate, number
 from webapp.runs.forms import CHOICE_LABELS
 

@@ -18,8 +18,8 @@ from django.db import InterfaceError, InternalError, OperationalError, connectio
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
-from alignment.errors import AlignmentError
-from alignment.events import (
+from alignment.seam.errors import AlignmentError
+from alignment.seam.events import (
     Checked,
     CheckpointSaved,
     Event,

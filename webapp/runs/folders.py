@@ -6,9 +6,9 @@ from pathlib import Path
 
 from django.conf import settings
 
-from alignment.config import RunSpec
-from alignment.errors import CheckpointError
-from alignment.folders import verify
+from alignment.kinds.spec import RunSpec
+from alignment.seam.errors import CheckpointError
+from alignment.seam.folders import verify
 from webapp.runs.kinds import RUN_KINDS
 from webapp.runs.models import Checkpoint, Run, RunEvent
 

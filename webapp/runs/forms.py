@@ -1,4 +1,4 @@
-"""Forms drawn from the settings of `alignment.config`: no field is typed twice."""
+"""Forms drawn from the settings of `alignment.kinds`: no field is typed twice."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -9,19 +9,17 @@ from django.db import transaction
 from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from pydantic import BaseModel, ValidationError
 
-from alignment.config import (
-    AlignConfig,
-    EvaluateConfig,
-    GenerateConfig,
-    ImportConfig,
-    PopulationConfig,
-    PreferConfig,
-    PretrainConfig,
-    RewardConfig,
-    SftConfig,
-)
-from alignment.config.fields import Settings
-from alignment.records import CompletionRecord, StoredRecord, read_jsonl, write_jsonl
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.bring.settings import ImportConfig
+from alignment.kinds.evaluate.settings import EvaluateConfig
+from alignment.kinds.generate.settings import GenerateConfig
+from alignment.kinds.population.settings import PopulationConfig
+from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.pretrain.settings import PretrainConfig
+from alignment.kinds.reward.settings import RewardConfig
+from alignment.kinds.sft.settings import SftConfig
+from alignment.seam.records import CompletionRecord, StoredRecord, read_jsonl, write_jsonl
+from alignment.seam.settings import Settings
 from webapp.datasets.snapshots import labels_of, pairs_of
 from webapp.labeling.models import Completion
 from webapp.labeling.services import create_compare_tasks

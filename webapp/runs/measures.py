@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from django.core.paginator import Page, Paginator
 
-from alignment.records import ScoredSample, read_jsonl
+from alignment.seam.records import ScoredSample, read_jsonl
 from webapp.registry.models import Artifact
 from webapp.runs.evaluations import Verdict, verdict
 from webapp.runs.models import Run, State

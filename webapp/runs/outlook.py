@@ -4,16 +4,14 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from math import log
 
-from alignment.config import (
-    AlignConfig,
-    EvaluateConfig,
-    GenerateConfig,
-    PopulationConfig,
-    PreferConfig,
-    PretrainConfig,
-    RewardConfig,
-    SftConfig,
-)
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.evaluate.settings import EvaluateConfig
+from alignment.kinds.generate.settings import GenerateConfig
+from alignment.kinds.population.settings import PopulationConfig
+from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.pretrain.settings import PretrainConfig
+from alignment.kinds.reward.settings import RewardConfig
+from alignment.kinds.sft.settings import SftConfig
 from webapp.projects.models import Project, Split
 from webapp.projects.templatetags.display import duration, filesize
 from webapp.registry.models import Artifact

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from alignment.config import CONFIGS
+from alignment.kinds.spec import CONFIGS
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactQuerySet
 from webapp.runs.kinds import ROLE_TYPES

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from alignment.events import Event, parse_event
+from alignment.seam.events import Event, parse_event
 
 BATCH_BYTES = 1 << 16  # a few hundred numbers: short transactions are fair to label writers
 LINE_BYTES = 1 << 24

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from pydantic import BaseModel, ValidationError
 
-from alignment.config import CONFIGS, Kind
+from alignment.kinds.spec import CONFIGS, Kind
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactQuerySet
 from webapp.runs.forms import Topic, add_errors, drawn_fields, topics_of, values_of

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from alignment import held
-from alignment.events import Failed, Finished, Stopped
+from alignment.seam import memory_use
+from alignment.seam.events import Failed, Finished, Stopped
 from webapp.runs import launcher
 from webapp.runs.spool import Batch, read_batch
 
@@ -37,7 +37,7 @@ class Outcome:
     asked: str  # "", "save" or "now"
     forced: bool  # we sent the signal
     began: bool = True  # it reported something
-    squeeze: held.Squeeze = held.UNKNOWN  # its memory
+    squeeze: memory_use.Squeeze = memory_use.UNKNOWN  # its memory
 
 
 class Trainer:
@@ -52,7 +52,7 @@ class Trainer:
         self.forced = False
         self.last: Last | None = None
         self.fence = Fence(process)
-        self.memory = held.Watch(process.pid)
+        self.memory = memory_use.Watch(process.pid)
 
     def next_batch(self) -> Batch | None:
         """What it reported since the confirmed offset, after at most one poll; None at its end."""

@@ -4,9 +4,9 @@ import signal
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from alignment import held
-from alignment.errors import FULL_DISK
-from alignment.events import Failed, Finished, Stopped
+from alignment.seam import memory_use
+from alignment.seam.errors import FULL_DISK
+from alignment.seam.events import Failed, Finished, Stopped
 from webapp.runs.models import Intent, State
 from webapp.runs.supervisor import Outcome
 
@@ -34,7 +34,7 @@ def judge(
     if intent == Intent.CANCEL:
         return Verdict(State.CANCELLED, "cancelled", "Cancelled before it was over.")
     if _starved(outcome):
-        text = f"{held.told(outcome.squeeze, config or {})} {NOT_AGAIN}"
+        text = f"{memory_use.told(outcome.squeeze, config or {})} {NOT_AGAIN}"
         return Verdict(State.INTERRUPTED, "memory", text)
     match outcome.last:
         case Finished():  # said once the output is complete: whatever came after does not matter
@@ -90,7 +90,7 @@ def _stopped(outcome: Outcome, intent: str) -> Verdict:
 def _killed(outcome: Outcome) -> Verdict:
     name = signal.Signals(-outcome.returncode).name
     text = f"The trainer was killed by {name}"
-    room, most = (size / held.GIB for size in outcome.squeeze[:2])
+    room, most = (size / memory_use.GIB for size in outcome.squeeze[:2])
     if -outcome.returncode == signal.SIGKILL and most:
         text += f"; it held {most:.1f} of {room:.1f} GiB of memory"
     return Verdict(State.INTERRUPTED, "trainer_lost", f"{text}.")

@@ -9,7 +9,7 @@ import time
 
 from django.db.models.functions import Now
 
-from alignment import held
+from alignment.seam import memory_use
 from webapp.runs.models import Worker
 
 NAME = "ATTUNE_WORKER"  # in the environment, so that pool processes share their worker's row
@@ -52,7 +52,7 @@ def hardware() -> dict[str, object]:
     """Cores, memory and GPUs of this machine."""
     return {
         "cores": os.cpu_count(),
-        "memory_gib": gib(held.room()),
+        "memory_gib": gib(memory_use.room()),
         "platform": platform.platform(terse=True),
         "gpus": gpus(),
     }
@@ -60,7 +60,7 @@ def hardware() -> dict[str, object]:
 
 def gib(size: int) -> float:
     """A size in bytes as a worker's row has it."""
-    return round(size / held.GIB, 1)
+    return round(size / memory_use.GIB, 1)
 
 
 def gpus() -> list[dict[str, str]]:

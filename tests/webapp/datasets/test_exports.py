@@ -11,8 +11,8 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
-from alignment.folders import verify
-from alignment.records import Message, prompt_key, split_of
+from alignment.seam.folders import verify
+from alignment.seam.records import Message, prompt_key, split_of
 from tests.factories import a_completion, a_label, a_project, a_prompt, a_ranking, some_tasks
 from webapp.datasets.exports import CONSUMERS, TEXT_FORMS, export, write_folder
 from webapp.datasets.services import freeze_snapshot

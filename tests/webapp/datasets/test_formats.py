@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from alignment.records import Message, prompt_key
 from alignment.rows.answers import EQUAL, HALF, MISSING, TIED, UNKNOWN, WHOLE
 from alignment.rows.formats import FORMATS, GUESS, row_of
 from alignment.rows.found import BadRow, Found, content_key
@@ -16,6 +15,7 @@ from alignment.rows.oasst import DELETED, UNRANKED
 from alignment.rows.preferences import COMMON, REPEATED, SAME
 from alignment.rows.prompts import JOINED
 from alignment.rows.texts import AS_TURNS
+from alignment.seam.records import Message, prompt_key
 from webapp.datasets.imports.reading import AGAIN, ASKED_AGAIN, OTHERS, SAID_AGAIN, read_rows
 
 

@@ -9,8 +9,8 @@ from django.urls import reverse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.records import Message, prompt_key, split_of, split_of_prompt
 from alignment.rows.json_lines import Row
+from alignment.seam.records import Message, prompt_key, split_of, split_of_prompt
 from tests.factories import a_completion, a_prompt, a_user
 from tests.faults.ledger import miscounted
 from webapp.datasets.imports.reading import read_rows

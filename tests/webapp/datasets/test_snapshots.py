@@ -5,8 +5,8 @@ from uuid import uuid4
 import pyarrow.parquet as pq
 import pytest
 
-from alignment.errors import CheckpointError
-from alignment.records import split_of
+from alignment.seam.errors import CheckpointError
+from alignment.seam.records import split_of
 from tests.factories import a_label, a_project, a_prompt, a_ranking, a_user, some_tasks
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.models import Snapshot

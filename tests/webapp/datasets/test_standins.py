@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django.asserts import assertContains
 
-from alignment.records import Message, prompt_key
 from alignment.rows.formats import GUESS
 from alignment.rows.json_lines import Row
+from alignment.seam.records import Message, prompt_key
 from tests.factories import (
     a_completion,
     a_label,

@@ -14,7 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, connection, utils
 from django.urls import reverse
 
-from alignment.folders import committed
+from alignment.seam.folders import committed
 from tests.disks import empty, fill
 from tests.factories import a_run, a_user, again, run_at, some_tasks
 from webapp.datasets.imports.jobs import keep_upload, upload_path

@@ -11,7 +11,8 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
-from alignment.config import ImportConfig, RunSpec
+from alignment.kinds.bring.settings import ImportConfig
+from alignment.kinds.spec import RunSpec
 from tests.factories import a_project, a_run, a_user, a_worker, an_artifact, run_at
 from webapp.projects.models import Role
 from webapp.registry import sources

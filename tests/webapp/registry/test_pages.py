@@ -2,7 +2,7 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains
 
-from alignment.memory import Shape, needed
+from alignment.seam.memory import Shape, needed
 from tests.factories import a_label, a_project, a_run, a_user, an_artifact, some_tasks
 from webapp.datasets.services import freeze_snapshot
 from webapp.projects.models import Role

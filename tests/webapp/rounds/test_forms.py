@@ -1,7 +1,7 @@
 import pytest
 from django.forms import BooleanField
 
-from alignment.config import CONFIGS
+from alignment.kinds.spec import CONFIGS
 from tests.factories import a_project, a_user, an_artifact
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm

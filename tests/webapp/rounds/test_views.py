@@ -2,7 +2,7 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
-from alignment.config import DivergenceName
+from alignment.kinds.settings.divergences import DivergenceName
 from tests.factories import a_project, a_prompt, a_user, an_artifact, run_at, some_scores
 from tests.webapp.rounds.test_forms import sent
 from tests.webapp.runs.test_evaluations import summary

@@ -1,4 +1,4 @@
-from alignment.config import CONFIGS
+from alignment.kinds.spec import CONFIGS
 from webapp.runs.described import described, findings, tables
 
 

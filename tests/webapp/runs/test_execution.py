@@ -9,9 +9,9 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from alignment.events import Checked, Finished, Fitted, SampleDrawn, StepDone
-from alignment.folders import committed
-from alignment.records import Receipts
+from alignment.seam.events import Checked, Finished, Fitted, SampleDrawn, StepDone
+from alignment.seam.folders import committed
+from alignment.seam.records import Receipts
 from tests.factories import a_project, a_run, a_worker, again, run_at
 from tests.stand_in import DIE, FAIL, FINISH, SILENT
 from webapp.runs import execution, supervisor

@@ -6,8 +6,9 @@ import pytest
 from django import forms
 from pydantic import ValidationError, model_validator
 
-from alignment.config import CONFIGS, AlignConfig
-from alignment.config.fields import ConflictError, Settings, setting
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.spec import CONFIGS
+from alignment.seam.settings import ConflictError, Settings, setting
 from webapp.runs.described import setting_in_words
 from webapp.runs.forms import add_errors, drawn_fields
 

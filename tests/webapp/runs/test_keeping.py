@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alignment.config import PretrainConfig
+from alignment.kinds.pretrain.settings import PretrainConfig
 from tests.factories import a_run, run_at
 from webapp.runs import keeping
 from webapp.runs.errors import RunError

@@ -2,9 +2,9 @@
 
 import pytest
 
-from alignment.config import RunSpec
-from alignment.folders import committed
-from alignment.records import (
+from alignment.kinds.spec import RunSpec
+from alignment.seam.folders import committed
+from alignment.seam.records import (
     CompletionRecord,
     PairRecord,
     PromptRecord,

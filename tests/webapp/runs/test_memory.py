@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from alignment import held
-from alignment.config import AlignConfig
-from alignment.events import Failed
-from alignment.held import GIB, Squeeze
+from alignment.kinds.align.settings import AlignConfig
+from alignment.seam import memory_use
+from alignment.seam.events import Failed
+from alignment.seam.memory_use import GIB, Squeeze
 from tests.factories import a_run, a_user, a_worker, again
 from tests.stand_in import DIE, EATEN, HUNGRY
 from webapp.runs import execution, tend, workers
@@ -26,7 +26,7 @@ FULL = Squeeze(8 * GIB, 7 * GIB, killed=False)
 @pytest.fixture
 def small_machine(monkeypatch, stand_in):
     """One whose memory the hungry stand-in fills."""
-    monkeypatch.setattr(held, "room", lambda: EATEN * 11 // 10)
+    monkeypatch.setattr(memory_use, "room", lambda: EATEN * 11 // 10)
     stand_in.RUN_BACKOFF = 0
 
 
@@ -108,9 +108,12 @@ def test_the_system_s_kill_is_told_from_ours_and_from_anybody_s(outcome, reason)
 
 def test_what_to_make_smaller_is_what_the_settings_spend():
     settings = AlignConfig(completions_per_prompt=16).model_dump()
-    assert held.smaller(settings)[0] == "fewer completions per prompt"
-    assert held.smaller(settings | {"lora_rank": 8})[-2:] != ["a LoRA rank", "a smaller model"]
-    assert held.smaller({}) == ["a smaller model"]
+    assert memory_use.smaller(settings)[0] == "fewer completions per prompt"
+    assert memory_use.smaller(settings | {"lora_rank": 8})[-2:] != [
+        "a LoRA rank",
+        "a smaller model",
+    ]
+    assert memory_use.smaller({}) == ["a smaller model"]
 
 
 def test_a_program_s_children_are_counted_and_its_peak_is_kept():
@@ -121,7 +124,7 @@ def test_a_program_s_children_are_counted_and_its_peak_is_kept():
     )
     program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     with program:
-        watch = held.Watch(program.pid)
+        watch = memory_use.Watch(program.pid)
         program.stdout.readline()
         watch.look()
         assert 350 << 20 < watch.most < 500 << 20
@@ -138,7 +141,7 @@ def test_a_container_s_limit_is_its_room(tmp_path, monkeypatch):
     cgroup = tmp_path / "proc" / "self"
     cgroup.mkdir(parents=True)
     (cgroup / "cgroup").write_text("0::/a/b\n")
-    monkeypatch.setattr(held, "PROC", tmp_path / "proc")
-    monkeypatch.setattr(held, "CGROUPS", tmp_path)
-    assert held.room() == 100 << 20
+    monkeypatch.setattr(memory_use, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(memory_use, "CGROUPS", tmp_path)
+    assert memory_use.room() == 100 << 20
     assert workers.hardware()["memory_gib"] == 0.1

@@ -6,9 +6,9 @@ from django.urls import reverse
 from pydantic import ValidationError
 from pytest_django.asserts import assertContains
 
-from alignment.config import PopulationConfig
-from alignment.events import SampleDrawn
-from alignment.folders import committed, verify
+from alignment.kinds.population.settings import PopulationConfig
+from alignment.seam.events import SampleDrawn
+from alignment.seam.folders import committed, verify
 from tests.factories import a_run, run_at
 from webapp.runs.charts import charts_for, table_of
 from webapp.runs.execution import _sample

@@ -2,7 +2,8 @@
 
 import pytest
 
-from alignment.config import AlignConfig, PretrainConfig
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.pretrain.settings import PretrainConfig
 from tests.factories import a_project, a_run, a_user, again, an_artifact, run_at
 from webapp.runs.errors import RunError
 from webapp.runs.models import Run

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from alignment.config import RunSpec
-from alignment.events import Failed, Finished, StepDone, Stopped, dump_event
-from alignment.servers import KEY
+from alignment.kinds.spec import RunSpec
+from alignment.sampling.servers import KEY
+from alignment.seam.events import Failed, Finished, StepDone, Stopped, dump_event
 from tests.stand_in import DEAF, WAIT
 from webapp.runs import supervisor
 from webapp.runs.spool import read_batch

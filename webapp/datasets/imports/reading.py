@@ -7,7 +7,6 @@ from math import comb
 from pathlib import Path
 from typing import TextIO
 
-from alignment.records import prompt_key
 from alignment.rows.formats import GUESS, row_of
 from alignment.rows.found import (
     BadRow,
@@ -20,6 +19,7 @@ from alignment.rows.found import (
     content_key,
 )
 from alignment.rows.json_lines import Row
+from alignment.seam.records import prompt_key
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.files import opened
 

@@ -1,0 +1,271 @@
+"""A run from the command line: its settings and files become a run folder, which `run` computes.
+
+    python -m alignment sft --policy FOLDER --demonstrations FILE.jsonl --epochs 2 --output FOLDER
+
+Torch-free. A YAML file holds the options by the same names; a key may have underscores or dashes.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from difflib import get_close_matches
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from alignment.command_line.options import (
+    COMMANDS,
+    LEAVE_OUT,
+    OF_A_RUN,
+    flag,
+    own_name,
+    role_of,
+    roles_of,
+    settings_of,
+)
+from alignment.command_line.trl_rows import Told, completion_rows
+from alignment.kinds.spec import CONFIGS, READS, Kind, RunSpec
+from alignment.seam.errors import CheckpointError, ConfigError, DataError
+from alignment.seam.folders import MANIFEST, verify
+from alignment.seam.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
+from alignment.trainer import TOGETHER
+
+READ = "inputs/read.json"  # sentences about what was read of the files, and what was not
+TRAINS = (
+    "prefer",
+    "align",
+    "population",
+)  # their reference is where the policy starts, unless another is named
+
+
+def prepared(command: str, given: Mapping[str, Any]) -> Path:
+    """A run folder with `config.json` and inputs as our records; raises ConfigError, DataError."""
+    kind = COMMANDS[command]
+    options = from_yaml(kind, given.get("config")) | dict(given)
+    if options.get("resume"):
+        return resumed(kind, options)
+    config, inputs = validated(kind, options), inputs_of(kind, options)
+    folder = Path(options["output"]) if "output" in options else new_folder(command)
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty; name another --output, or --resume its run.")
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        (folder / "inputs").mkdir(parents=True)
+        told: dict[str, Told] = {role: Told(leaves_out(options)) for role in inputs}
+        files = {r: placed(kind, r, path, folder, told[r]) for r, path in inputs.items()}
+        read = {role: inputs[role].name for role in told if role_of(kind, role).rows}
+        said = [one for role, name in read.items() for one in told[role].sentences(name, role)]
+        (folder / READ).write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
+        spec = RunSpec(
+            kind=kind, run=0, epoch=0, config=config, inputs=files, **of_the_run(options)
+        )
+        store(spec, folder)
+        undo.pop_all()
+    return folder
+
+
+def settled(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a kind from a file and options; raises ConfigError."""
+    return validated(kind, from_yaml(kind, given.get("config")) | dict(given))
+
+
+def resumed(kind: Kind, options: Mapping[str, Any]) -> Path:
+    """The folder of a run to go on with, from its newest checkpoint; raises ConfigError."""
+    folder = Path(options.get("output", "."))
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"There is no run in {folder}; say with --output which run to resume.")
+    spec = RunSpec.load(folder)
+    if spec.kind != kind:
+        raise ConfigError(f"The run in {folder} is of kind {spec.kind}.")
+    if (folder / "output" / MANIFEST).exists():
+        raise ConfigError(f"The run in {folder} is finished: see {folder / 'output'}.")
+    before = {own_name(kind, name): value for name, value in spec.config.items()}
+    for name, value in validated(kind, before | dict(options)).items():
+        usual = CONFIGS[kind].model_fields[name].default  # of a setting that is newer than the run
+        if value != (known := spec.config.get(name, usual)):
+            raise ConfigError(
+                f"The run in {folder} began with {flag(own_name(kind, name))} {known}; "
+                "begin a new run to change it."
+            )
+    (folder / "control.json").unlink(missing_ok=True)
+    store(spec.model_copy(update={"resume_from": newest_checkpoint(folder)}), folder)
+    return folder
+
+
+def newest_checkpoint(folder: Path) -> str | None:
+    """The name of a run's newest checkpoint that verifies; None where there is none."""
+    saved = sorted(path.parent for path in folder.glob(f"ckpt-*/{MANIFEST}"))
+    return next((path.name for path in reversed(saved) if is_whole(path)), None)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds what it should."""
+    try:
+        verify(checkpoint)
+    except CheckpointError:
+        return False
+    return True
+
+
+def share_completions(folder: Path) -> None:
+    """Write what a generate run drew as rows that other commands and TRL read."""
+    prompts = read_jsonl(folder / "inputs" / "prompts.jsonl", PromptRecord)
+    drawn = read_jsonl(folder / "output" / "completions.jsonl", CompletionRecord)
+    with (folder / "completions.jsonl").open("w", encoding="utf-8") as lines:
+        for row in completion_rows(prompts, drawn):
+            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def begun(folder: Path) -> bool:
+    """Whether a run has got past its refusals: it was ready to compute."""
+    return b'{"type":"ready"' in (folder / "events.jsonl").read_bytes()
+
+
+def about_rows(folder: Path) -> list[str]:
+    """Sentences about what was read of a new run's files, and what of that does not take part."""
+    path = folder / READ
+    said: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    note = left_out(folder)
+    return [*said, note] if note else said
+
+
+def left_out(folder: Path) -> str:
+    """A sentence about prompts that do not take part; empty where all of them do."""
+    spec = RunSpec.load(folder)
+    if "prompts" not in spec.inputs or "prompts" not in spec.config:
+        return ""
+    with (folder / spec.inputs["prompts"]).open(encoding="utf-8") as lines:
+        rows, used = sum(1 for _ in lines), int(spec.config["prompts"])
+    option = flag(own_name(spec.kind, "prompts"))
+    return f"The first {used} of {rows} prompts take part; {option} changes it." * (rows > used)
+
+
+def from_yaml(kind: Kind, path: str | None) -> dict[str, Any]:
+    """The options in a file; raises ConfigError where one of them is unknown."""
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} holds no options; write one on a line, as in “epochs: 2”.")
+    options = {str(name).replace("-", "_"): value for name, value in found.items()}
+    known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, LEAVE_OUT]
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"{path}: there is no “{name}”{near(name, known)}.")
+    return options
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant, as the end of a sentence."""
+    found = get_close_matches(name, list(known), n=1)
+    return f"; did you mean “{found[0]}”?" if found else ""
+
+
+def validated(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a kind, defaults included; raises ConfigError naming each wrong option."""
+    names = {own_name(kind, name): name for name in CONFIGS[kind].model_fields}
+    lists = {name for name, field in settings_of(kind).items() if field["type"] == "array"}
+    values = {
+        names[name]: value.split(",") if name in lists and isinstance(value, str) else value
+        for name, value in options.items()
+        if name in names
+    }
+    try:
+        return CONFIGS[kind].model_validate(values).model_dump(mode="json")
+    except ValidationError as error:
+        raise ConfigError("; ".join(wrong(kind, problem) for problem in error.errors())) from error
+
+
+def wrong(kind: Kind, problem: Mapping[str, Any]) -> str:
+    """What pydantic says of an option, with the choice that was probably meant."""
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return said
+    name = own_name(kind, str(problem["loc"][0]))
+    field = settings_of(kind).get(name, {})
+    choices = field.get("items", field).get("enum", [])
+    return f"{flag(name)}: {said}{near(str(problem['input']), choices)}"
+
+
+def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Seed and threads, where they are given; raises ConfigError."""
+    found = {name: whole(options, name) for name in ("seed", "threads") if name in options}
+    if not -(2**31) <= found.get("seed", 0) < 2**31:
+        raise ConfigError(f"{flag('seed')} is a whole number of 32 bits.")
+    return found
+
+
+def processes_of(command: str, given: Mapping[str, Any]) -> int:
+    """How many processes share the rows of a command's run; raises ConfigError."""
+    options = from_yaml(COMMANDS[command], given.get("config")) | dict(given)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError(
+            "torchrun starts “run FOLDER”; here, --processes says how many there are."
+        )
+    count = max(1, whole(options, "processes")) if "processes" in options else 1
+    if count > 1 and COMMANDS[command] not in TOGETHER:
+        raise ConfigError(f"{command} computes in one process; leave --processes out.")
+    return count
+
+
+def whole(options: Mapping[str, Any], name: str) -> int:
+    """An option as a whole number; raises ConfigError."""
+    try:
+        return int(options[name])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{flag(name)} is a whole number.") from error
+
+
+def leaves_out(options: Mapping[str, Any]) -> bool:
+    """Whether rows that cannot be read are left out; raises ConfigError."""
+    found = options.get(LEAVE_OUT, False)
+    if not isinstance(found, bool):
+        raise ConfigError(f"{flag(LEAVE_OUT)} is true or false.")
+    return found
+
+
+def inputs_of(kind: Kind, options: Mapping[str, Any]) -> dict[str, Path]:
+    """Where each input is, by role; raises ConfigError where one is missing."""
+    found = {role: Path(str(options[role])) for role in roles_of(kind) if role in options}
+    if kind in TRAINS and "policy" in found:
+        found.setdefault("reference", found["policy"])
+    for group in READS[kind].needed:
+        if not found.keys() & set(group):
+            raise ConfigError(f"Say with {' or '.join(map(flag, group))} what to work on.")
+    return found
+
+
+def placed(kind: Kind, role: str, path: Path, folder: Path, told: Told) -> str:
+    """The path of an input for RunSpec: of a model, or of rows turned into records, and what is told."""
+    if (rows := role_of(kind, role).rows) is None:
+        result = path / "output"
+        path = result if (result / MANIFEST).is_file() else path
+        if not path.is_dir():
+            raise DataError(f"{flag(role)}: {path} is not a folder.")
+        return str(path.resolve())
+    try:
+        write_jsonl(folder / "inputs" / f"{role}.jsonl", rows(path, told))
+    except OSError as error:
+        raise DataError(f"{flag(role)}: {path} cannot be read: {error}") from error
+    except DataError as error:
+        raise DataError(f"{error} {flag(LEAVE_OUT)} leaves out what cannot be read.") from error
+    return f"inputs/{role}.jsonl"
+
+
+def store(spec: RunSpec, folder: Path) -> None:
+    """Write `config.json`."""
+    (folder / "config.json").write_text(spec.model_dump_json(indent=1), encoding="utf-8")
+
+
+def new_folder(command: str) -> Path:
+    """A folder that is not there yet."""
+    numbered = (Path("runs") / f"{command}-{number}" for number in count(1))
+    return next(path for path in numbered if not path.exists())

@@ -1,0 +1,208 @@
+"""The options of the command line, drawn from the settings of each kind of run and from what it reads.
+
+Torch-free. An option is called as its setting is, with dashes; a setting that is called as an input is
+has the name in `RENAMED`.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from alignment.command_line import trl_rows
+from alignment.kinds.spec import CONFIGS, READS, Kind
+
+Schema = Mapping[str, Any]
+
+COMMANDS: Mapping[str, Kind] = {
+    "train-starter" if kind == "pretrain" else kind: kind for kind in CONFIGS if kind != "import"
+}
+RECEIPTS = "receipts"
+LEAVE_OUT = "leave_bad_rows_out"
+RENAMED = {"prompts": "max_prompts", "judge": "judged_by"}
+OF_A_RUN: Mapping[str, tuple[str, str]] = {
+    "config": ("FILE.yaml", "inputs and settings by name; options given beside it count more"),
+    "output": ("FOLDER", "of the run: its result is FOLDER/output (default: a new one in runs/)"),
+    "seed": ("N", "the same seed repeats the run (default: 0)"),
+    "threads": ("N", "of the CPU (default: torch's choice)"),
+    "processes": ("N", "that share the rows of a run, one per GPU (default: 1)"),
+}
+
+
+OF_BAD_ROWS = "count rows that cannot be read, and go on without them; else they are refused"
+
+
+class Role(NamedTuple):
+    """What an input is, and how its rows become ours; a model's folder has no rows."""
+
+    help: str
+    rows: Callable[[Path, trl_rows.Told], Iterator[BaseModel]] | None = None
+
+
+ROLES: Mapping[str, Role] = {
+    "policy": Role("the model that is trained, or that answers"),
+    "reference": Role("the model to stay near, or to compare with; in training the policy itself"),
+    "reward": Role("a reward model"),
+    "judge": Role("a second reward model, of labels that nothing was trained on"),
+    "backbone": Role("the model that the reward model starts from"),
+    "prompts": Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
+    "pairs": Role("rows with chosen and rejected, and a prompt or none", trl_rows.pairs),
+    "demonstrations": Role(
+        "rows with prompt and completion, or with messages", trl_rows.demonstrations
+    ),
+    "completions": Role(
+        "rows with prompt and completion, generated before by any model", trl_rows.stored
+    ),
+    "thumbs": Role("rows with prompt, completion and label", trl_rows.thumbs),
+    "deployment": Role(
+        "rows with a prompt as the deployed model will be asked; else those of training",
+        trl_rows.prompts,
+    ),
+}
+OF_REWARD: Mapping[str, Role] = {
+    "pairs": Role(
+        "rows with chosen and rejected; with left and right, a tie; with completion and label, or "
+        "rating; with completions and ranks",
+        trl_rows.labels,
+    )
+}
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add a command for every kind of run that starts from files."""
+    for command, kind in COMMANDS.items():
+        about = first_line(CONFIGS[kind])
+        parser = commands.add_parser(
+            command,
+            help=about,
+            description=about,
+            usage=f"%(prog)s {_usage(kind)}[--output FOLDER] [--config FILE.yaml] [--SETTING VALUE …]",
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
+        inputs = parser.add_argument_group("inputs")
+        for role in roles_of(kind):
+            about = role_of(kind, role).help
+            inputs.add_argument(flag(role), metavar=_file(role), help=about)
+        run = parser.add_argument_group("run")
+        for name, (metavar, about) in OF_A_RUN.items():
+            run.add_argument(flag(name), metavar=metavar, help=about)
+        run.add_argument("--resume", action="store_true", help="go on with the run in --output")
+        run.add_argument(flag(LEAVE_OUT), action="store_true", help=OF_BAD_ROWS)
+        _add_settings(parser, kind)
+
+
+def add_receipts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command that checks the settings of an alignment without a model."""
+    about = "check the gradient of an alignment's settings, exactly, on a toy; in seconds"
+    parser = commands.add_parser(
+        RECEIPTS,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        usage="%(prog)s [--config FILE.yaml] [--SETTING VALUE …]",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE.yaml", help=OF_A_RUN["config"][1])
+    _add_settings(parser, "align")
+
+
+def _add_settings(parser: argparse.ArgumentParser, kind: Kind) -> None:
+    topics: dict[str, argparse._ArgumentGroup] = {}
+    for name, field in settings_of(kind).items():
+        title = field["topic"].lower()
+        if title not in topics:
+            topics[title] = parser.add_argument_group(title)
+        about = f"{field['title']}: {field['description']} {in_words(field)}".replace("%", "%%")
+        topics[title].add_argument(flag(name), metavar="VALUE", help=about)
+
+
+def flag(name: str) -> str:
+    """How an input or a setting is called on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def settings_of(kind: Kind) -> dict[str, Schema]:
+    """The schemas of a kind's settings by their names here; not those that the web app alone reads."""
+    fields = CONFIGS[kind].model_json_schema()["properties"].items()
+    return {own_name(kind, name): field for name, field in fields if not field["dashboard"]}
+
+
+def own_name(kind: Kind, setting: str) -> str:
+    """How a setting of a kind is called here."""
+    return RENAMED[setting] if setting in roles_of(kind) else setting
+
+
+def role_of(kind: Kind, role: str) -> Role:
+    """What an input of a kind is; reward models learn from every kind of label."""
+    return OF_REWARD.get(role, ROLES[role]) if kind == "reward" else ROLES[role]
+
+
+def roles_of(kind: Kind) -> list[str]:
+    """The roles of a kind's inputs."""
+    needed, optional = READS[kind]
+    return [role for group in (*needed, optional) for role in group]
+
+
+def known_options(command: str) -> list[str]:
+    """All options of a command."""
+    kind = "align" if command == RECEIPTS else COMMANDS.get(command)
+    of_a_run = [*OF_A_RUN, "resume", LEAVE_OUT]
+    names = [*roles_of(kind), *of_a_run, *settings_of(kind)] if kind else []
+    return [flag(name) for name in names]
+
+
+def field_lines(kind: Kind) -> list[str]:
+    """Each setting of a kind: name, default, bounds, unit, what it does."""
+    lines = [first_line(CONFIGS[kind])]
+    for name, field in CONFIGS[kind].model_json_schema()["properties"].items():
+        unit = f" {field['unit']}" if field.get("unit") else ""
+        lines.append(f"\n{name} = {field['default']}{unit}   ({bounds(field)})")
+        lines.append(f"    {field['title']}: {field['description']}")
+    return lines
+
+
+def first_line(config: type) -> str:
+    """What a kind of run does."""
+    return (config.__doc__ or "").strip().splitlines()[0]
+
+
+def in_words(field: Schema) -> str:
+    """Default, unit and bounds of a setting, and the choices that it is read for."""
+    default = field["default"]
+    if field["type"] == "array":
+        default = ",".join(default)
+    elif default == "":
+        default = "empty"
+    when = [f"{name} {' or '.join(values)}" for name, values in field["when"].items()]
+    parts = [
+        f"default: {default} {field['unit']}".strip(),
+        bounds(field),
+        f"read for {' and '.join(when)}" if when else "",
+        f"read with {' or '.join(field['beside'])}" if field["beside"] else "",
+    ]
+    return f"({'; '.join(filter(None, parts))})"
+
+
+def bounds(field: Schema) -> str:
+    """The values that a setting may have; of a list, with commas between them."""
+    if field["type"] == "array":
+        return (
+            f"{field['minItems']} to {field['maxItems']}, with commas, of {bounds(field['items'])}"
+        )
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    found = [f"{sign} {field[name]}" for name, sign in signs.items() if name in field]
+    return ", ".join(found) or f"≤ {field.get('maxLength', 'any number of')} characters"
+
+
+def _usage(kind: Kind) -> str:
+    groups = [" | ".join(f"{flag(r)} {_file(r)}" for r in group) for group in READS[kind].needed]
+    return "".join(f"({group}) " if "|" in group else f"{group} " for group in groups)
+
+
+def _file(role: str) -> str:
+    return "FILE.jsonl" if ROLES[role].rows else "FOLDER"

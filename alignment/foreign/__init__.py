@@ -1,0 +1,1 @@
+"""What somebody else wrote and we must compute or read: apart from us, within limits."""

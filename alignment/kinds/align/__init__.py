@@ -1,0 +1,1 @@
+"""Align a policy to a target by its own completions."""

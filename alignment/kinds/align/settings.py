@@ -1,0 +1,524 @@
+"""Settings of alignment runs: the target, the divergence, the loop."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import ValidationInfo, model_validator
+
+from alignment.kinds.settings.computation import ComputationSettings, saved_every
+from alignment.kinds.settings.divergences import UNBOUNDED, DivergenceName
+from alignment.kinds.settings.objectives import FDPG, ObjectiveName, PolicyGradientSettings
+from alignment.kinds.settings.overlong import OverlongName, overlong
+from alignment.kinds.settings.rules import (
+    RULED,
+    WORDED,
+    RuleName,
+    WeightedRule,
+    check_pattern,
+    rules_of,
+    wishes_of,
+)
+from alignment.seam.settings import STORED, ConflictError, Settings, narrowed, setting
+
+EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
+ServedName = Literal["as_trained", "int8"]
+WRITTEN = {"learning_rate", "warmup", "max_gradient_norm", "sample_every", "sample_prompts"}
+
+
+def order(*, of: str) -> Any:  # noqa: ANN401 - as `setting`
+    """The order of the alpha divergence, read where it is chosen in the setting of this name."""
+    return setting(
+        0.5,
+        "Order",
+        help="Of the alpha divergence, and read by it alone: 0 is forward KL, 1/2 four times "
+        "Hellinger's, 1 reverse KL.",
+        topic="Objective",
+        ge=-3,
+        le=3,
+        when={of: ("alpha",)},
+    )
+
+
+class OneDivergence(Settings):
+    """What sets an alignment run apart from a population, whose agents minimise one each."""
+
+    objective: ObjectiveName = setting(
+        "fdpg",
+        "Objective",
+        help="f-DPG minimises any divergence from the target. RLOO, GRPO and PPO, as known from "
+        "elsewhere, raise the reward less beta times the KL: reverse KL from the same target. Where there is "
+        "nothing to learn, the first two stay at the reference; GRPO and PPO drift about 0.14 and 0.1 nats from it.",
+        topic="Objective",
+    )
+    divergence: DivergenceName = setting(
+        "jensen_shannon",
+        "Divergence",
+        help="What is minimised between policy and target; Jensen-Shannon balances reward and "
+        "diversity, reverse KL seeks reward, forward KL covers the target.",
+        topic="Objective",
+        when=FDPG,
+    )
+
+
+class TargetedSettings(Settings):
+    """Target, loop and safety of every run that brings policies to a target."""
+
+    alpha: float = order(of="divergence")
+    beta: float = setting(
+        0.35,
+        "Beta",
+        help="Reward per nat of distance from the reference; smaller means stronger alignment.",
+        topic="Objective",
+        unit="reward / nat",
+        gt=0,
+        le=100,
+    )
+    kl_budget: float = setting(
+        4.0,
+        "KL budget",
+        help="Training stops when the policy is this far from the reference.",
+        topic="Objective",
+        unit="nats",
+        gt=0,
+        le=1000,
+    )
+    estimator: EstimatorName = setting(
+        "score",
+        "Estimator",
+        help="Of the gradient: the score's with a baseline, a surrogate that needs no weights for "
+        "old samples, or for reverse KL the exact KL of every next token: about as noisy while the "
+        "target is far, noisier near it.",
+        topic="Objective",
+        advanced=True,
+    )
+    weight_limit: float = setting(
+        0.0,
+        "Limit of importance weights",
+        help="Larger weights of old samples are cut to it, at the price of a bias; 0 cuts none.",
+        topic="Objective",
+        ge=0,
+        le=1e6,
+        advanced=True,
+        when={"estimator": ("score",)},
+    )
+    pseudo_reward_limit: float = setting(
+        0.0,
+        "Limit of pseudo-rewards",
+        help="Larger ones are cut to it, at the price of a bias; 0 cuts none.",
+        topic="Objective",
+        ge=0,
+        le=1e6,
+        advanced=True,
+        when={"estimator": ("score", "surrogate")},
+    )
+    inference_weight: float = setting(
+        0.0,
+        "Weight of the deployed model",
+        help="Of a second divergence, between the target and the policy as it will be served.",
+        topic="Deployment",
+        ge=0,
+        le=100,
+    )
+    inference_temperature: float = setting(
+        1.0,
+        "Temperature when deployed",
+        help="At which the served policy will draw its completions.",
+        topic="Deployment",
+        ge=0.1,
+        le=2.0,
+        beside=("inference_weight",),
+    )
+    inference_weights: ServedName = setting(
+        "as_trained",
+        "Weights when deployed",
+        help="As they are trained, or rounded to INT8 with one scale per output channel.",
+        topic="Deployment",
+        beside=("inference_weight",),
+    )
+    reward_weight: float = setting(
+        1.0,
+        "Weight of the reward model",
+        help="In the reward; 0 leaves it to the rule, the constraints and the wished means.",
+        topic="Target",
+        ge=0,
+        le=100,
+        advanced=True,
+    )
+    rule: RuleName = setting(
+        "no_rule",
+        "Rule",
+        help="A reward beside the reward model's: whether a phrase or a pattern occurs, how many "
+        "words there are, or the cosine to the nearest example, by TF-IDF or by the reference's own "
+        "embeddings.",
+        topic="Target",
+    )
+    rule_text: str = setting(
+        "",
+        "Text of the rule",
+        help="The phrase, the regular expression, or examples separated by bars: |.",
+        topic="Target",
+        max_length=2000,
+        when={"rule": WORDED},
+    )
+    rule_weight: float = setting(
+        1.0,
+        "Weight of the rule",
+        help="In the reward; below 0 what the rule finds is avoided.",
+        topic="Target",
+        ge=-100,
+        le=100,
+        when={"rule": RULED},
+    )
+    more_rules: str = setting(
+        "",
+        "Further rules",
+        help="Added to the reward, parted by semicolons: a weight, a rule and its text each, as in "
+        "“2 contains please; -0.1 words”. The rules are contains, matches, words, similarity and "
+        "embedding_similarity.",
+        topic="Target",
+        max_length=2000,
+        advanced=True,
+    )
+    must_contain: str = setting(
+        "",
+        "Must contain",
+        help="Completions without this phrase are not in the target.",
+        topic="Target",
+        max_length=200,
+    )
+    must_match: str = setting(
+        "",
+        "Must match",
+        help="Completions in which this regular expression is not found are not in the target.",
+        topic="Target",
+        max_length=200,
+        advanced=True,
+    )
+    soften: float = setting(
+        0.0,
+        "Softness",
+        help="Weight left to a completion that breaks a constraint; 0 makes constraints hard.",
+        topic="Target",
+        ge=0,
+        le=0.9,
+        advanced=True,
+        beside=("must_contain", "must_match"),
+    )
+    share_of: str = setting(
+        "",
+        "Phrase with a share",
+        help="A phrase that a given share of the completions should contain.",
+        topic="Target",
+        max_length=200,
+    )
+    share: float = setting(
+        0.5,
+        "Its share",
+        help="The wished share of completions with the phrase above.",
+        topic="Target",
+        gt=0,
+        le=0.999,
+        beside=("share_of",),
+    )
+    length_mean: float = setting(
+        0.0,
+        "Mean length",
+        help="The wished mean length of completions; 0 wishes for none.",
+        topic="Target",
+        unit="tokens",
+        ge=0,
+        le=4096,
+    )
+    more_wishes: str = setting(
+        "",
+        "Further wished means",
+        help="Parted by semicolons: a mean, a rule and its text each, as in “0.5 contains she; 12 words”: "
+        "half of the completions contain “she”, and they have twelve words on average.",
+        topic="Target",
+        max_length=2000,
+        advanced=True,
+    )
+    steps: int = setting(
+        40, "Steps", help="Optimizer steps of the policy.", topic="Training", ge=1, le=100_000
+    )
+    updates_per_step: int = setting(
+        1,
+        "Updates per step",
+        help="Optimizer updates from one step's samples; from the second on they are old, and with "
+        "replay stand beside others of earlier steps.",
+        topic="Training",
+        ge=1,
+        le=64,
+        advanced=True,
+    )
+    prompts_per_step: int = setting(
+        16,
+        "Prompts per step",
+        help="Different prompts in one step.",
+        topic="Training",
+        unit="prompts",
+        ge=1,
+        le=4096,
+    )
+    completions_per_prompt: int = setting(
+        8,
+        "Completions per prompt",
+        help="Samples per prompt and step; the baseline needs at least two.",
+        topic="Training",
+        unit="completions",
+        ge=2,
+        le=1024,
+    )
+    learning_rate: float = setting(
+        5e-4, "Learning rate", help="Peak, after the warm-up.", topic="Training", gt=0, le=0.1
+    )
+    warmup: int = setting(
+        5,
+        "Warm-up",
+        help="Steps over which the learning rate rises to its peak.",
+        topic="Training",
+        unit="steps",
+        ge=0,
+        le=10_000,
+        advanced=True,
+    )
+    decay: float = setting(
+        0.5,
+        "Decay",
+        help="Share of the steps, the last ones, over which the learning rate falls to zero, where the target "
+        "is not far; 0 keeps it at its peak.",
+        topic="Training",
+        ge=0,
+        le=1,
+        advanced=True,
+    )
+    damping: bool = setting(
+        default=True,
+        title="Damp noise",
+        help="Near the target a step is smaller where the gradients of different steps disagree: where nothing is to "
+        "be learned, the policy stays where it is.",
+        topic="Training",
+        advanced=True,
+    )
+    max_gradient_norm: float = setting(
+        1.0,
+        "Gradient clip",
+        help="Longest gradient applied; longer ones are scaled down.",
+        topic="Training",
+        gt=0,
+        le=1000,
+        advanced=True,
+    )
+    prompts: int = setting(
+        512,
+        "Training prompts",
+        help="How many prompts of the train split take part.",
+        topic="Sampling",
+        unit="prompts",
+        ge=1,
+        le=100_000,
+    )
+    max_new_tokens: int = setting(
+        48,
+        "Completion length limit",
+        help="A completion that reaches the limit is cut there.",
+        topic="Sampling",
+        unit="tokens",
+        ge=1,
+        le=4096,
+    )
+    overlong: OverlongName = overlong("Sampling")
+    reference_completions: int = setting(
+        8,
+        "Reference completions per prompt",
+        help="Drawn once from the reference, for the first estimate of each prompt's Z.",
+        topic="Sampling",
+        unit="completions",
+        ge=1,
+        le=1024,
+        advanced=True,
+    )
+    checkpoint_every: int = saved_every(10)
+    sample_every: int = setting(
+        20,
+        "Samples every",
+        help="Steps between the samples shown on the run page.",
+        topic="Safety",
+        unit="steps",
+        ge=1,
+        le=10_000,
+        advanced=True,
+    )
+    sample_prompts: int = setting(
+        8,
+        "Sample prompts",
+        help="How many fixed prompts the run page shows samples of.",
+        topic="Safety",
+        unit="prompts",
+        ge=0,
+        le=64,
+        advanced=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_earlier_version_kept_its_rate(cls, values: object, info: ValidationInfo) -> object:
+        """What a version stored that knew no decay means what it meant; it stored all that it knew."""
+        if info.context == STORED and isinstance(values, Mapping) and values.keys() >= WRITTEN:
+            return {"decay": 0.0, "damping": False, **values}
+        return values
+
+    @property
+    def rules(self) -> list[WeightedRule]:
+        """The rules in the reward that weigh something."""
+        first = WeightedRule(self.rule_weight, self.rule, self.rule_text)
+        written = [*([first] if self.rule != "no_rule" else []), *rules_of(self.more_rules)]
+        return [rule for rule in written if rule.weight]
+
+    @property
+    def wishes(self) -> list[WeightedRule]:
+        """The further wished means: of what each rule finds, its weight."""
+        return wishes_of(self.more_wishes)
+
+    @property
+    def demands(self) -> bool:
+        """Whether there are constraints or wished means."""
+        wished = (self.share_of, self.length_mean, self.wishes)
+        return any((self.must_contain, self.must_match, *wished))
+
+    @property
+    def hard(self) -> bool:
+        """Whether completions are forbidden altogether."""
+        return self.soften == 0 and bool(self.must_contain or self.must_match)
+
+    @model_validator(mode="after")
+    def _rules_can_be_read(self) -> "TargetedSettings":
+        first = WeightedRule(self.rule_weight, self.rule, self.rule_text)
+        checks: dict[str, Callable[[], object]] = {
+            "rule_text": first.check,
+            "more_rules": lambda: rules_of(self.more_rules),
+            "more_wishes": lambda: wishes_of(self.more_wishes),
+            "must_match": lambda: check_pattern(self.must_match),
+        }
+        for name, check in checks.items():
+            try:
+                check()
+            except ValueError as error:
+                raise ConflictError(name, str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _target_can_be_met(self) -> "TargetedSettings":
+        if not (self.reward_weight or self.rules or self.demands):
+            raise ConflictError(
+                "reward_weight",
+                "the target is the reference itself: give the reward model or a rule a weight, or "
+                "set a constraint or a wished mean",
+            )
+        if self.length_mean and not 1 < self.length_mean < self.max_new_tokens:
+            raise ConflictError(
+                "length_mean",
+                f"the mean length must be above 1 and below the completion length limit of "
+                f"{self.max_new_tokens} tokens",
+            )
+        phrase = self.share_of.casefold()
+        if phrase and self.hard and phrase in self.must_contain.casefold():
+            raise ConflictError(
+                "share_of",
+                f"every completion that must contain “{self.must_contain}” contains "
+                f"“{self.share_of}”, so its share is 1",
+            )
+        return self
+
+    def infinite(self, divergence: DivergenceName) -> str:
+        """Why a divergence is infinite with this target; empty where it is not."""
+        above = divergence == "alpha" and self.alpha > 1 - 1e-6
+        if not self.hard or (divergence not in UNBOUNDED and not above):
+            return ""
+        finite = [name for name in get_args(DivergenceName) if name not in UNBOUNDED]
+        return (
+            f"{divergence} is infinite wherever the policy may break a hard constraint; "
+            f"soften it, or take {', '.join(finite[:-1])} or alpha of an order below 1"
+        )
+
+
+# In this order the objective comes first.
+class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings, OneDivergence):
+    """Bring a policy to the target p(x) ~ reference(x) exp(reward(x) / beta) by its own completions."""
+
+    alpha: float = narrowed(TargetedSettings, "alpha", **FDPG)
+    estimator: EstimatorName = narrowed(TargetedSettings, "estimator", **FDPG)
+    weight_limit: float = narrowed(TargetedSettings, "weight_limit", **FDPG)
+    pseudo_reward_limit: float = narrowed(TargetedSettings, "pseudo_reward_limit", **FDPG)
+    inference_weight: float = narrowed(TargetedSettings, "inference_weight", **FDPG)
+    inference_temperature: float = narrowed(TargetedSettings, "inference_temperature", **FDPG)
+    inference_weights: ServedName = narrowed(TargetedSettings, "inference_weights", **FDPG)
+    damping: bool = narrowed(TargetedSettings, "damping", objective=("fdpg", "rloo"))
+    compile: bool = setting(
+        default=False,
+        title="Compile",
+        help="Fuses operations of scoring and learning, after a minute or so; refused where there is "
+        "no GPU.",
+        topic="Computation",
+        advanced=True,
+        when={"objective": ("fdpg", "rloo", "grpo")},
+    )
+
+    @property
+    def damped(self) -> bool:
+        """Whether steps are damped; GRPO and PPO are computed as they were published."""
+        return self.damping and self.objective in ("fdpg", "rloo")
+
+    @property
+    def minimised(self) -> DivergenceName:
+        """The divergence from the target that the objective makes small."""
+        return self.divergence if self.objective == "fdpg" else "reverse_kl"
+
+    @model_validator(mode="after")
+    def _estimator_fits(self) -> "AlignConfig":
+        reverse = self.divergence == "reverse_kl" or (
+            self.divergence == "alpha" and abs(self.alpha - 1) < 1e-6
+        )
+        once = self.updates_per_step == 1 and not self.replay_share
+        if self.estimator == "rao_blackwell" and not (reverse and once):
+            raise ConflictError(
+                "estimator",
+                "the Rao-Blackwell estimator is for reverse KL with one update per step and no replay",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stored_completions_can_be_read(self) -> "AlignConfig":
+        if self.stored_share and self.estimator != "surrogate":
+            raise ConflictError(
+                "estimator",
+                f"the {self.estimator} estimator needs the log-probabilities that samples were drawn at, "
+                "and nobody is sure of those of stored completions; take the surrogate, or a share of 0",
+            )
+        if self.stored_share + self.replay_share > 0.9:
+            raise ConflictError(
+                "stored_share",
+                "a tenth of a step's prompts at least has to be answered anew; lower one of the shares",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _adapter_can_be_served(self) -> "AlignConfig":
+        if self.lora_rank and self.inference_weight and self.inference_weights == "int8":
+            raise ConflictError(
+                "lora_rank",
+                "a LoRA adapter is not rounded with its model; train all weights (rank 0) for INT8",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _objective_allows_the_target(self) -> "AlignConfig":
+        if self.objective != "fdpg" and self.hard:
+            raise ConflictError(
+                "objective",
+                f"to {self.objective} a broken hard constraint is a reward of minus infinity; "
+                "soften the constraint, or take fdpg with a divergence such as jensen_shannon",
+            )
+        if reason := self.infinite(self.minimised):
+            raise ConflictError("divergence", reason)
+        return self

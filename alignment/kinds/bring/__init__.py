@@ -1,0 +1,1 @@
+"""Bring somebody's own model."""

@@ -1,0 +1,220 @@
+"""Somebody's own model: fetched or copied, checked, loaded once, tried, and kept as it came.
+
+Runs in the trainer, which has neither the database nor its credentials. An adapter is merged into
+its base.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alignment.kinds.bring import hub
+from alignment.kinds.bring.settings import ImportConfig
+from alignment.kinds.spec import RunSpec
+from alignment.models.adapter_checks import check_adapter_apart
+from alignment.models.adapters import check_merged, is_adapter, merged, settings_of
+from alignment.models.checks import check_apart
+from alignment.models.loading import Use, check_description, is_masked, loaded, refusing
+from alignment.models.policies import Policy, default_device
+from alignment.models.trials import (
+    apply_template,
+    described,
+    described_encoder,
+    drop_paths,
+    try_out,
+    try_reading,
+)
+from alignment.seam import archives
+from alignment.seam.errors import DataError
+from alignment.seam.events import Event, Finished, PhaseStarted, Ready, StepDone
+from alignment.seam.folders import committed, size
+from alignment.seam.modelfiles import (
+    Tensors,
+    check_folder,
+    printable,
+    read_object,
+    safe_name,
+    wanted,
+)
+
+Progress = Generator[Event, str | None, Mapping[str, object]]
+
+STEPS = 4  # collect, check, load, try
+DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+
+
+def add(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
+    """Make a model of this project from `inputs["source"]` or the Hub; writes `folder/output`."""
+    config = ImportConfig.stored(spec.config)
+    yield Ready(total_steps=STEPS, threads=torch.get_num_threads(), device=str(default_device()))
+    incoming = folder / "incoming"
+    shutil.rmtree(incoming, ignore_errors=True)
+    try:
+        found = yield from SOURCES[config.source](config, spec, folder)
+        yield done(1)
+        yield PhaseStarted(name="checking")
+        check_apart(incoming, check_folder)
+        tensors = check_folder(incoming)
+        if is_adapter(incoming):
+            facts = yield from add_adapter(spec, folder, incoming)
+        else:
+            facts = yield from add_model(spec, folder, incoming, tensors)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+    yield Finished(summary={**facts, **found, "bytes": size(folder / "output")})
+
+
+def done(step: int) -> StepDone:
+    """One of the steps is over; also the moment at which a wish to stop is heard."""
+    return StepDone(step=step, total=STEPS, metrics={})
+
+
+def add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) -> Progress:
+    """A whole model, kept byte for byte but for a chosen chat template; an encoder has none.
+
+    An encoder such as BERT can be the backbone of a reward model, and no policy.
+    """
+    if "base" in spec.inputs:
+        raise DataError("These files are a whole model, not an adapter; choose no base model.")
+    template = ImportConfig.stored(spec.config).template
+    masked = is_masked(incoming)
+    use: Use = "backbone" if masked else "policy"
+    check_description(incoming, tensors, use)
+    drop_paths(incoming / "tokenizer_config.json")
+    yield done(2)
+    yield PhaseStarted(name="loading")
+    model, tokenizer = loaded(incoming, use)
+    placed: Any = model.to(default_device())  # type: ignore[arg-type]
+    policy = Policy(placed.eval(), tokenizer)
+    if not masked:
+        apply_template(policy.tokenizer, template)
+    yield done(3)
+    yield PhaseStarted(name="trying")
+    (try_reading if masked else try_out)(policy)
+    with committed(folder / "output") as output:
+        for path in incoming.iterdir():
+            path.rename(output / path.name)
+        if template != "own" and not masked:
+            (output / "chat_template.jinja").unlink(missing_ok=True)
+            policy.tokenizer.save_pretrained(output)
+    stored = sorted(DTYPES.get(name, name.lower()) for name in tensors.dtypes)
+    card = described_encoder(policy) if masked else described(policy)
+    return {**card, "dtype": ", ".join(stored)}
+
+
+def add_adapter(spec: RunSpec, folder: Path, incoming: Path) -> Progress:
+    """A LoRA adapter, merged into its base: what is kept is a full model in fp32."""
+    if "base" not in spec.inputs:
+        name = printable(
+            str(
+                read_object(incoming / "adapter_config.json").get(
+                    "base_model_name_or_path", "its base"
+                )
+            )
+        )
+        raise DataError(
+            f"This is a LoRA adapter for “{name}”. Add that model first, then choose it as the base."
+        )
+    drop_paths(incoming / "tokenizer_config.json")
+    yield done(2)
+    yield PhaseStarted(name="merging")
+    place = folder / spec.inputs["base"]
+    base = Policy.load(place, "base model")
+    before = base.tokenizer
+    check_adapter_apart(base.model, settings_of(incoming), incoming)
+    with refusing("The adapter cannot be merged"):
+        policy = merged(base, incoming)
+    template = ImportConfig.stored(spec.config).template
+    if template != "own":  # else the adapter's or the base's, which may have none
+        apply_template(policy.tokenizer, template)
+    yield done(3)
+    yield PhaseStarted(name="trying")
+    try_out(policy)
+    with committed(folder / "output") as output:
+        policy.save(output)
+        with refusing("The merged model cannot be compared with the adapter's own"):
+            check_merged(Policy.load(output), Policy.load(place, "base model"), incoming)
+    said = "a LoRA adapter, into a full model"
+    said += "" if policy.tokenizer is before else "; with the adapter's own tokenizer"
+    return {**described(policy), "dtype": "float32", "merged": said}
+
+
+def from_hub(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
+    """Fetch from the Hub; a branch or tag becomes the commit it stood for."""
+    incoming = folder / "incoming"
+    commit = yield from hub.fetch(config.name, config.revision, incoming, limit_of(config))
+    return {"hub_name": config.name, "revision": commit}
+
+
+def from_folder(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
+    """Copy the files of a folder that an admin allows; links may lead anywhere below its root."""
+    yield PhaseStarted(name="copying")
+    source, root = (folder / spec.inputs[role] for role in ("source", "root"))
+    root, room = root.resolve(), limit_of(config)
+    if not source.resolve().is_relative_to(root):
+        raise DataError(f"{config.name} is not below a folder that an admin allows.")
+    (folder / "incoming").mkdir()
+    for path in files_of(source):
+        real = path.resolve()
+        if not real.is_relative_to(root):
+            raise DataError(f"{path.name} is a link out of the allowed folder.")
+        room -= copy_plain(real, folder / "incoming" / path.name, room)
+    return {}
+
+
+def from_upload(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
+    """Unpack an uploaded archive, or take the uploaded files as they are."""
+    yield PhaseStarted(name="unpacking")
+    incoming, room = folder / "incoming", limit_of(config)
+    incoming.mkdir()
+    source = folder / spec.inputs["source"]
+    names = sorted(path.name for path in source.iterdir()) if source.is_dir() else []
+    if not names:
+        raise DataError("The upload is no longer there; upload the model again.")
+    packed = [name for name in names if archives.is_archive(name)]
+    if packed and len(names) > 1:
+        raise DataError(f"Upload either one archive or the files themselves, not {packed[0]} too.")
+    if packed:
+        archives.unpack(source / packed[0], incoming, room)
+        return {}
+    for path in files_of(source):
+        room -= copy_plain(path, incoming / path.name, room)
+    return {}
+
+
+SOURCES: Mapping[str, Callable[[ImportConfig, RunSpec, Path], Progress]] = {
+    "hub": from_hub,
+    "folder": from_folder,
+    "upload": from_upload,
+}
+
+
+def limit_of(config: ImportConfig) -> int:
+    """The largest size in bytes."""
+    return int(config.limit_gib * 2**30)
+
+
+def files_of(source: Path) -> Iterator[Path]:
+    """The files of a folder that belong to a model; what lies deeper is not looked at."""
+    for path in sorted(source.iterdir()):
+        if not path.name.startswith(".") and not path.is_dir() and wanted(path.name):
+            yield path.with_name(safe_name(path.name))
+
+
+def copy_plain(source: Path, target: Path, room: int) -> int:
+    """Copy one regular file, never through a link or a pipe; its bytes. Raises DataError."""
+    try:
+        handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise DataError(f"{source.name} cannot be read: {error.strerror}.") from error
+    with os.fdopen(handle, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise DataError(f"{source.name} is not a plain file.")
+        if os.fstat(opened.fileno()).st_size > room:
+            raise DataError(f"With {target.name} the model is larger than is allowed here.")
+        return archives.copy(opened, target, room)

@@ -1,0 +1,62 @@
+"""Settings of runs that bring a model into a project."""
+
+import re
+from typing import Literal
+
+from pydantic import model_validator
+
+from alignment.seam.settings import Settings, setting
+
+SourceName = Literal["hub", "folder", "upload"]
+TemplateName = Literal["own", "chatml", "plain"]
+HUB_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
+
+
+class ImportConfig(Settings):
+    """Somebody's own model, or a LoRA adapter of a known one: fetched, checked, tried and kept."""
+
+    source: SourceName = setting(
+        "folder",
+        "Source",
+        help="The Hugging Face Hub, a folder that an admin allows, or an upload.",
+        topic="Model",
+    )
+    name: str = setting(
+        "",
+        "Name at its source",
+        help="Owner and name on the Hub; elsewhere only for people.",
+        topic="Model",
+        max_length=200,
+    )
+    revision: str = setting(
+        "main",
+        "Revision",
+        help="A branch, tag or commit of the Hub; what it stood for is kept as a commit.",
+        topic="Model",
+        max_length=100,
+    )
+    template: TemplateName = setting(
+        "own",
+        "Chat template",
+        help="How a conversation becomes the text that the model reads.",
+        topic="Model",
+    )
+    limit_gib: float = setting(
+        20.0,
+        "Largest size",
+        help="A model with larger files is refused.",
+        topic="Model",
+        unit="GiB",
+        gt=0,
+        le=10_000,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _names_on_the_hub(self) -> "ImportConfig":
+        if self.source == "hub" and not HUB_NAME.fullmatch(self.name):
+            raise ValueError(f"“{self.name}” is not a name on the Hub; write owner/name")
+        if not REVISION.fullmatch(self.revision):
+            raise ValueError(f"“{self.revision}” is not a revision")
+        return self

@@ -1,0 +1,1 @@
+"""Align several divergences from one pool of completions."""

@@ -1,0 +1,348 @@
+"""A population: agents that minimise a divergence each, from one pool of completions.
+
+Every step each agent draws its share of the completions of the same prompts, reward and reference are
+asked once, and every agent learns from all of them by the weights of `pool`. Z_c is shared too: P/m
+averages to it whoever drew. Given the estimate of Z_c every agent's gradient is unbiased.
+"""
+
+import math
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from alignment.kinds.align.run import (
+    Progress,
+    ask_reference,
+    check_processes,
+    choose_result,
+    draw_samples,
+    read_inputs,
+    read_problem,
+)
+from alignment.kinds.population.settings import PopulationConfig
+from alignment.kinds.spec import RunSpec
+from alignment.maths.divergences import divergence_of
+from alignment.maths.losses import score_loss
+from alignment.models.control_tokens import controls, counted
+from alignment.models.distributed import all_max, all_sum, gathered, own, world
+from alignment.models.sharding import SHARDING
+from alignment.objectives.pool import Pool, lesson, log_mixture, pooled, shares
+from alignment.objectives.problem import (
+    Problem,
+    State,
+    begin,
+    learn_z,
+    score,
+)
+from alignment.objectives.receipts import pool_receipts, with_contract, worst
+from alignment.objectives.saving import restore_all, save_all
+from alignment.objectives.signal import share_of_way
+from alignment.objectives.start import start_facts, start_of
+from alignment.objectives.steps import (
+    descend,
+    described,
+    prompts_of_step,
+    watch_budget,
+)
+from alignment.sampling.sampling import sample
+from alignment.sampling.scoring import logps_to_learn_from
+from alignment.seam.errors import ConfigError, OutOfMemoryError
+from alignment.seam.events import (
+    Checked,
+    Event,
+    Finished,
+    PhaseStarted,
+    Ready,
+    SampleDrawn,
+    StepDone,
+)
+from alignment.seam.folders import committed
+from alignment.seam.records import Receipts
+from alignment.targets.targets import parts, save_target
+
+MISMATCH = "logp/mismatch"
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A policy on its way to the target by a divergence of its own; all else its state shares."""
+
+    name: str  # of its divergence
+    problem: Problem
+    state: State
+
+
+def align(spec: RunSpec, folder: Path) -> Progress:
+    """Run of kind population: one aligned policy per divergence, in `output/<divergence>`."""
+    config = PopulationConfig.stored(spec.config)
+    lead = config.agent(config.divergences[0])
+    inputs = read_inputs(spec, folder, lead)
+    yield from (told for told in inputs.told if not told.all_fit)
+    first = read_problem(spec, folder, lead, inputs)
+    problems: dict[str, Problem] = {
+        name: replace(first, config=config.agent(name)) for name in config.divergences
+    }
+    yield from tune(problems, folder, folder / spec.resume_from if spec.resume_from else None)
+
+
+def begin_all(problems: Mapping[str, Problem]) -> list[Agent]:
+    """Every agent before anything was drawn."""
+    return sharing(problems, {name: begin(problem) for name, problem in problems.items()})
+
+
+def sharing(problems: Mapping[str, Problem], states: Mapping[str, State]) -> list[Agent]:
+    """Agents of fresh states, which from here on share what they know of the target."""
+    lead = next(iter(states.values()))
+    for state in states.values():
+        state.generator, state.z, state.seen, state.fit = (
+            lead.generator, lead.z, lead.seen, lead.fit,
+        )  # fmt: skip
+        state.reference_rewards = lead.reference_rewards
+    return [Agent(name, problems[name], state) for name, state in states.items()]
+
+
+def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = None) -> Progress:
+    """Train from the start or from a checkpoint; the policies become folders of `folder/output`.
+
+    "save" sent in answer to a PhaseStarted or a StepDone saves a checkpoint and ends the run.
+    """
+    started = time.perf_counter()
+    check_together(next(iter(problems.values())))
+    if resume:
+        states, bit_exact = restore_all(problems, resume)
+        agents = [Agent(name, problems[name], state) for name, state in states.items()]
+    else:
+        agents, bit_exact = begin_all(problems), True
+    lead, config = agents[0], agents[0].problem.config
+    yield Ready(
+        total_steps=config.steps,
+        threads=torch.get_num_threads(),
+        device=str(lead.state.policy.device),
+        resumed_step=lead.state.step,
+        bit_exact=bit_exact,
+    )
+    checked = worst(pool_receipts(agent.problem.config) for agent in agents)
+    if resume is None:
+        for agent in agents:
+            agent.state.start = lead.state.start or start_of(agent.problem, agent.state)
+    yield Checked(receipts=checked, kl_start=lead.state.start)
+    if resume is None:
+        yield from samples_of(agents, "before")
+    if (yield from ask_reference(lead.problem, lead.state)) == "save":
+        yield save(agents, folder)
+        return
+    yield PhaseStarted(name="training")
+    if (yield from train(agents, folder)) == "save":
+        return
+    yield PhaseStarted(name="measuring the results")
+    found = {agent.name: choose_result(agent.problem, agent.state) for agent in agents}
+    yield from samples_of(agents, "after")
+    whole = worst(with_contract(checked, agent.state) for agent in agents)
+    save_results(agents, whole, folder)
+    yield Finished(
+        summary={
+            "agents": found,
+            "rows": lead.problem.counts,
+            "steps": lead.state.step,
+            "receipts": whole.model_dump(),
+            **start_facts(lead.state),
+            "seconds": time.perf_counter() - started,
+            **counted(controls(lead.state.policy.tokenizer).held, lead.problem.prompts),
+        }
+    )
+
+
+def check_together(problem: Problem) -> None:
+    """Raise ConfigError where several processes cannot share a step of a population."""
+    check_processes(problem)
+    if world().size > 1 and os.environ.get(SHARDING):
+        raise ConfigError(f"A population keeps whole models in every process; unset {SHARDING}.")
+
+
+def train(agents: Sequence[Agent], folder: Path) -> Generator[Event, str | None, str | None]:
+    """Step until the end or until no agent is within its KL budget; "save" if that was asked."""
+    state, config = agents[0].state, agents[0].problem.config
+    while state.step < config.steps and learning(agents):
+        metrics = guarded_step(agents)
+        asked = yield StepDone(step=state.step, total=config.steps, metrics=metrics)
+        if asked == "save" or state.step % config.checkpoint_every == 0:
+            yield save(agents, folder)
+        if asked == "save":
+            return asked
+        if state.step % config.sample_every == 0 and state.step < config.steps:
+            yield from samples_of(agents, "after")
+    return None
+
+
+def save_results(agents: Sequence[Agent], receipts: Receipts, folder: Path) -> None:
+    """Commit `output`, in which every policy is a committed folder of its own with all agents' receipts."""
+    with committed(folder / "output") as output:
+        for agent in agents:
+            with committed(output / agent.name) as own:
+                agent.state.policy.save(own)
+                save_target(agent.problem.config, agent.state.lambdas, own)
+                receipts.store(own)
+
+
+def save(agents: Sequence[Agent], folder: Path) -> Event:
+    """Commit a checkpoint of all agents below the run folder."""
+    return save_all({agent.name: agent.state for agent in agents}, folder)
+
+
+def samples_of(agents: Sequence[Agent], stage: Literal["before", "after"]) -> Iterator[SampleDrawn]:
+    """One completion of each fixed prompt by every agent, or by the reference for all of them."""
+    for agent in agents:
+        policy = agent.state.policy if stage == "after" else agent.problem.reference
+        for drawn in draw_samples(agent.problem, policy, agent.state.step, stage):
+            yield drawn.model_copy(update={"agent": agent.name})
+
+
+def learning(agents: Sequence[Agent]) -> list[Agent]:
+    """The agents within their KL budget; the others neither draw nor learn any more."""
+    return [agent for agent in agents if not agent.state.over_budget]
+
+
+def guarded_step(agents: Sequence[Agent]) -> dict[str, float]:
+    """`train_step`, with a full GPU told in words that help."""
+    try:
+        return train_step(agents)
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"The device ran out of memory at step {agents[0].state.step + 1}; try fewer "
+            "divergences, fewer completions per prompt or a smaller completion length limit."
+        ) from error
+
+
+def train_step(agents: Sequence[Agent]) -> dict[str, float]:
+    """Draw, score, and move every agent; the step's metrics, those of one agent as `name@agent`."""
+    started = time.perf_counter()
+    problem, state = agents[0].problem, agents[0].state
+    chosen, active = prompts_of_step(problem, state.step), learning(agents)
+    pool = draw(active, chosen)
+    for place, agent in enumerate(active):
+        scored = pool.scored.rows(pool.own(place))
+        watch_budget(agent.problem, agent.state, scored, len(chosen))
+    mixture, moved = update(active, pool)
+    mismatch = max(facts[MISMATCH] for facts in moved)
+    for agent, facts in zip(active, moved, strict=True):
+        agent.state.mismatch = max(agent.state.mismatch, facts[MISMATCH])
+    for _ in range(1, problem.config.updates_per_step):  # of now old samples
+        moved = update(active, pool, mixture)[1]
+    learn_z(problem, state.z, chosen, pool.scored.log_scores - mixture)
+    for agent in agents:
+        agent.state.step += 1
+        agent.state.taught += int(pool.known.sum())
+    return {
+        **{
+            f"{name}@{agent.name}": value
+            for place, agent in enumerate(active)
+            for name, value in (moved[place] | described_agent(agent, pool, place)).items()
+            if name != MISMATCH
+        },
+        "logz/mean": pool.log_z[pool.known].mean().item(),
+        MISMATCH: mismatch,  # of new completions: from old ones the policies move away on purpose
+        "prompts/skipped": float((~pool.known).sum()),
+        "seconds/step": time.perf_counter() - started,
+    }
+
+
+def draw(agents: Sequence[Agent], chosen: Sequence[int]) -> Pool:
+    """Every agent's share of the completions of the chosen prompts, scored once."""
+    problem, state = agents[0].problem, agents[0].state
+    counts = shares(problem.config.completions_per_prompt, len(agents))
+    parts = [
+        sample(
+            agent.state.policy,
+            [problem.ids[place] for place in chosen],
+            completions=count,
+            max_new_tokens=problem.config.max_new_tokens,
+            generator=state.generator,
+        )
+        for agent, count in zip(agents, counts, strict=True)
+    ]
+    scored = score(problem, pooled(parts, len(chosen)), state.lambdas)
+    device = scored.log_weights.device
+    log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in chosen])
+    log_z = log_z.to(device, torch.float64)
+    owners = torch.arange(len(agents)).repeat_interleave(torch.tensor(counts)).to(device)
+    return Pool(scored, owners, log_z, log_z != -math.inf)
+
+
+def update(
+    agents: Sequence[Agent], pool: Pool, mixture: Tensor | None = None
+) -> tuple[Tensor, list[dict[str, float]]]:
+    """One optimizer update of every agent; log m of the pool's rows, and the metrics by agent.
+
+    log m is that of the policies that drew the pool: the first update finds it, later ones are told.
+    """
+    for agent in agents:
+        agent.state.optimizer.zero_grad()
+    count, found, groups = len(pool.scored.log_weights), [], []
+    for rows in pool.groups(own(len(pool.known))):
+        known = None if mixture is None else mixture[rows]
+        mixed, facts = learn(agents, pool, rows, known)
+        found.append(mixed)
+        groups.append((len(rows) / count, facts))
+    metrics = [together([(share, facts[k]) for share, facts in groups]) for k in range(len(agents))]
+    for place, (agent, row) in enumerate(zip(agents, metrics, strict=True)):
+        drawn = pool.scored.log_weights[pool.own(place)].view(len(pool.known), -1)
+        way, again = share_of_way(-drawn, pool.known), mixture is not None
+        row |= descend(agent.problem.config, agent.state, row["loss"], way, again=again)
+    return gathered(torch.cat(found)), metrics
+
+
+def learn(
+    agents: Sequence[Agent], pool: Pool, rows: Tensor, mixture: Tensor | None
+) -> tuple[Tensor, list[dict[str, Tensor]]]:
+    """Add every agent's gradient of a group of prompts; log m of the rows, and facts by agent.
+
+    All agents' forwards come before the first backward, as the weights of each need all of them.
+    """
+    rollouts = pool.scored.rollouts.rows(rows)
+    read = [logps_to_learn_from(agent.state.policy.model, rollouts) for agent in agents]
+    if mixture is None:
+        totals = torch.stack([one.detach().sum(1).double() for one, _ in read])
+        mixture = log_mixture(totals, pool.log_shares)
+    facts = []
+    for place, agent in enumerate(agents):
+        one, hand_on = read[place]
+        drawn = pool.owners.repeat(len(rows) // len(pool.owners)) == place
+        weights, fact = lesson(agent.problem.config, pool, rows, one.detach().sum(1), mixture)
+        loss = score_loss(one.sum(1), weights.to(one.dtype))
+        (loss * len(rows) / len(pool.scored.log_weights)).backward()  # type: ignore[no-untyped-call]
+        hand_on()
+        fact["loss"] = loss.detach()
+        fact[MISMATCH] = (one.detach() - rollouts.token_logps)[drawn].abs().max()
+        facts.append(fact)
+    return mixture, facts
+
+
+def together(parts: Sequence[tuple[float, dict[str, Tensor]]]) -> dict[str, float]:
+    """The facts of groups of prompts as those of the step: means by their shares, the largest mismatch.
+
+    The groups are this process's own; the step's facts are over those of all.
+    """
+    found = {}
+    for name in sorted(parts[0][1]):
+        values = torch.stack([facts[name].double() for _, facts in parts])
+        shares = values.new_tensor([share for share, _ in parts])
+        largest = name == MISMATCH
+        found[name] = (all_max(values.max()) if largest else all_sum(values @ shares)).item()
+    return found
+
+
+def described_agent(agent: Agent, pool: Pool, place: int) -> dict[str, float]:
+    """The metrics of the completions that an agent drew itself."""
+    scored = pool.scored.rows(pool.own(place))
+    u = pool.log_z[:, None] - scored.log_weights.view(len(pool.known), -1)
+    values = parts(agent.problem.target, scored.values)
+    return {
+        **described(scored, u, divergence_of(agent.problem.config), pool.known),
+        **{name: column.mean().item() for name, column in values},
+    }

@@ -1,0 +1,80 @@
+"""Settings of a population: several divergences from one pool of samples."""
+
+from collections import Counter
+
+from pydantic import model_validator
+
+from alignment.kinds.align.settings import AlignConfig, TargetedSettings, order
+from alignment.kinds.settings.divergences import DivergenceName
+from alignment.seam.settings import ConflictError, Settings, setting
+
+FEWEST = 2  # completions of a prompt by each agent: the baseline leaves one out
+
+
+class SeveralDivergences(Settings):
+    """What sets a population apart from an alignment run."""
+
+    divergences: tuple[DivergenceName, ...] = setting(
+        ("jensen_shannon", "reverse_kl", "forward_kl"),
+        "Divergences",
+        help="One agent each: policies that start alike and learn from each other's completions, "
+        "at less cost than runs of their own.",
+        topic="Objective",
+        min_length=2,
+        max_length=10,
+    )
+
+
+class PopulationConfig(TargetedSettings, SeveralDivergences):
+    """f-DPG of several divergences at once: every agent learns from every agent's completions."""
+
+    alpha: float = order(of="divergences")
+    completions_per_prompt: int = setting(
+        12,
+        "Completions per prompt",
+        help="Samples per prompt and step of all agents together; each draws its share of them, two "
+        "at least, and learns from all.",
+        topic="Training",
+        unit="completions",
+        ge=4,
+        le=1024,
+    )
+
+    @model_validator(mode="after")
+    def _agents_differ(self) -> "PopulationConfig":
+        twice = [name for name, count in Counter(self.divergences).items() if count > 1]
+        if twice:
+            raise ConflictError(
+                "divergences",
+                f"{twice[0]} is named twice; every agent has a divergence of its own",
+            )
+        least = FEWEST * len(self.divergences)
+        if self.completions_per_prompt < least:
+            raise ConflictError(
+                "completions_per_prompt",
+                f"{len(self.divergences)} agents need at least {least} completions per prompt",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_agent_can_learn(self) -> "PopulationConfig":
+        if self.estimator == "rao_blackwell":
+            raise ConflictError(
+                "estimator", "the Rao-Blackwell estimator is for one policy's own completions"
+            )
+        if self.inference_weight:
+            raise ConflictError(
+                "inference_weight",
+                "a population has no term of the deployed model; set its weight to 0",
+            )
+        for name in self.divergences:
+            if reason := self.infinite(name):
+                raise ConflictError("divergences", reason)
+        return self
+
+    def agent(self, name: DivergenceName) -> AlignConfig:
+        """The settings of one agent, as those of an alignment run."""
+        shared = {field: getattr(self, field) for field in TargetedSettings.model_fields}
+        if name != "alpha":
+            del shared["alpha"]
+        return AlignConfig.stored({**shared, "divergence": name})

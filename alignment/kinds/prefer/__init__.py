@@ -1,0 +1,1 @@
+"""Train a policy on pairs without a reward model."""

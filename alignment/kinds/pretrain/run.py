@@ -1,0 +1,233 @@
+"""The starter model: a small GPT-2 trained from scratch on the grammar's corpus, with its tokenizer."""
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from alignment.kinds.pretrain.settings import PretrainConfig
+from alignment.kinds.spec import RunSpec
+from alignment.models import batches, schedules
+from alignment.models.schedules import share_of_peak
+from alignment.seam.errors import CheckpointError, DivergedError
+from alignment.seam.events import Event, Finished, PhaseStarted, Ready, StepDone
+from alignment.seam.folders import MANIFEST, committed, verify
+from alignment.world import grammar
+
+PAD, END = "<|pad|>", "<|end|>"
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}" + END + "{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+HELD_OUT = 256  # documents
+IGNORED = -100  # label of a position that is not learned
+WEIGHT_DECAY = 0.05
+WARMUP = 0.05  # share of the steps
+LEAST = 0.05  # share of the learning rate's peak, at the end
+SUMMARY = "starter.json"
+INITIAL_STD = 0.08  # about 1/sqrt(width): with GPT-2's 0.02 a narrow model finds its prompt late
+
+
+@dataclass(frozen=True)
+class Document:
+    """Token ids of a conversation and its answer; the first `prompt` of them are not learned."""
+
+    ids: list[int]
+    prompt: int
+
+
+def pretrain(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
+    """Train the starter model into `folder/output`, or copy it from the cache where it is known."""
+    config = PretrainConfig.stored(spec.config)
+    yield Ready(total_steps=config.steps, threads=torch.get_num_threads(), device="cpu")
+    kept = Path(spec.cache) / f"starter-{fingerprint(config, spec.seed)}" if spec.cache else None
+    cached = kept is not None and _intact(kept)
+    if not cached:
+        yield from _train(config, spec.seed, kept or folder / "output")
+    if kept is not None:
+        _copy(kept, folder / "output")
+    summary = json.loads((folder / "output" / SUMMARY).read_text(encoding="utf-8"))
+    yield Finished(summary={**summary, "cached": cached})
+
+
+def fingerprint(config: PretrainConfig, seed: int) -> str:
+    """What decides the weights: the settings, the seed, this code and the libraries below it."""
+    sources = [
+        Path(module).read_text(encoding="utf-8")
+        for module in (grammar.__file__, batches.__file__, schedules.__file__, __file__)
+    ]
+    versions = [torch.__version__, transformers.__version__]
+    parts = [config.model_dump_json(), str(seed), *versions, *sources]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def build_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer trained on the texts, with roles, an end and a chat template."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, END, *ROLES],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=PAD,
+        extra_special_tokens=list(ROLES),
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _train(config: PretrainConfig, seed: int, target: Path) -> Generator[Event, str | None, None]:
+    yield PhaseStarted(name="corpus")
+    torch.manual_seed(seed)
+    corpus = list(grammar.documents(seed, config.documents + HELD_OUT))
+    texts = [text for messages, answer in corpus for text in (messages[-1].content, answer)]
+    tokenizer = build_tokenizer(texts, config.vocabulary)
+    documents = [_document(tokenizer, messages[-1].content, answer) for messages, answer in corpus]
+    documents = [Document(d.ids[: config.context], d.prompt) for d in documents]
+    model = GPT2LMHeadModel(_architecture(config, tokenizer))
+    yield PhaseStarted(name="training")
+    loss = yield from _fit(model, config, documents[HELD_OUT:])
+    summary = {
+        "loss": loss,
+        "perplexity_heldout": math.exp(_held_out_loss(model, documents[:HELD_OUT])),
+        "parameters": model.num_parameters(),
+        "documents": config.documents,
+    }
+    with committed(target) as output:
+        model.save_pretrained(output)
+        tokenizer.save_pretrained(output)
+        (output / SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
+
+
+def _document(tokenizer: PreTrainedTokenizerFast, prompt: str, answer: str) -> Document:
+    turns = [{"role": "user", "content": prompt}]
+    before = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    prompt_ids = tokenizer(before, add_special_tokens=False)["input_ids"]
+    answer_ids = tokenizer(answer + END, add_special_tokens=False)["input_ids"]
+    return Document(prompt_ids + answer_ids, len(prompt_ids))
+
+
+def _architecture(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> GPT2Config:
+    return GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=config.context,
+        n_embd=config.width,
+        n_layer=config.layers,
+        n_head=config.heads,
+        activation_function="gelu_pytorch_tanh",  # GPT-2's own, in one fused operation
+        initializer_range=INITIAL_STD,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=tokenizer.eos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _fit(
+    model: GPT2LMHeadModel, config: PretrainConfig, documents: list[Document]
+) -> Generator[Event, str | None, float]:
+    rate = config.learning_rate
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _cosine(s, config.steps))
+    losses: list[float] = []
+    drawn = _batches(documents, config.batch)
+    for step in range(1, config.steps + 1):
+        started = time.perf_counter()
+        losses.append(_step(model, optimizer, next(drawn)))
+        if not math.isfinite(losses[-1]):
+            raise DivergedError(
+                f"The loss was {losses[-1]} at step {step}; try a lower learning rate."
+            )
+        rate = float(schedule.get_last_lr()[0])
+        schedule.step()
+        seconds = time.perf_counter() - started
+        metrics = {"loss": losses[-1], "lr": rate, "seconds/step": seconds}
+        yield StepDone(step=step, total=config.steps, metrics=metrics)
+    recent = losses[-20:]
+    return sum(recent) / len(recent)
+
+
+def _cosine(step: int, total: int) -> float:
+    """Linear warm-up, then half a cosine down to a twentieth of the peak."""
+    warmup = max(1, round(WARMUP * total))
+    falling = max(1, total - warmup)
+    return share_of_peak(step, total, rising=warmup, falling=falling, shape="cosine", least=LEAST)
+
+
+def _step(model: GPT2LMHeadModel, optimizer: torch.optim.Optimizer, batch: list[Document]) -> float:
+    loss = _loss(model, batch)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def _loss(model: GPT2LMHeadModel, batch: list[Document]) -> Tensor:
+    """Mean cross-entropy (nats) of the answers' tokens given what comes before them."""
+    length = max(len(document.ids) for document in batch)
+    ids = torch.zeros((len(batch), length), dtype=torch.long)
+    labels = torch.full((len(batch), length), IGNORED)
+    for row, document in enumerate(batch):
+        end = len(document.ids)
+        ids[row, :end] = torch.tensor(document.ids)
+        labels[row, document.prompt : end] = ids[row, document.prompt : end]
+    # Padding is on the right of a causal model, so no real position sees it: no mask is needed.
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    return torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED
+    )
+
+
+def _batches(documents: list[Document], size: int) -> Iterator[list[Document]]:
+    """Random batches for ever."""
+    lengths = [len(document.ids) for document in documents]
+    while True:
+        for rows in batches.similar_lengths(lengths, size):
+            yield [documents[row] for row in rows]
+
+
+@torch.no_grad()
+def _held_out_loss(model: GPT2LMHeadModel, documents: list[Document]) -> float:
+    model.eval()  # type: ignore[no-untyped-call]
+    parts = [documents[i : i + 32] for i in range(0, len(documents), 32)]
+    return sum(_loss(model, part).item() for part in parts) / len(parts)
+
+
+def _intact(folder: Path) -> bool:
+    """Whether the cache holds the folder, unharmed; one that is not is trained again."""
+    try:
+        verify(folder)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    with committed(target) as output:
+        for path in source.iterdir():
+            if path.name != MANIFEST:
+                shutil.copyfile(path, output / path.name)

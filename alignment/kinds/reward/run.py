@@ -1,0 +1,134 @@
+"""A run that makes a reward model of labels, and says how far it can be trusted."""
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import torch
+
+from alignment.kinds.reward.settings import RewardConfig
+from alignment.kinds.spec import RunSpec
+from alignment.models.control_tokens import controls, counted
+from alignment.models.loading import is_masked
+from alignment.models.overlong import Fitting, Reader, fitting_labels
+from alignment.models.policies import default_device
+from alignment.models.trials import sampler
+from alignment.reward.buckets import accuracy_by
+from alignment.reward.calibration import calibration, temperature_of
+from alignment.reward.centring import reference_texts, standardised
+from alignment.reward.fitting import steps_of
+from alignment.reward.labels import contradicted, divided, learnable, pairs_in, refuse_few
+from alignment.reward.learning import Learned, Learner, Trial
+from alignment.reward.measures import measures
+from alignment.reward.model import RewardModel, cautious
+from alignment.reward.tilt import ess_by_beta
+from alignment.reward.validation import trials, validated
+from alignment.seam.errors import ConfigError
+from alignment.seam.events import Event, Finished, PhaseStarted, Ready
+from alignment.seam.folders import committed
+from alignment.seam.records import LabelRecord, read_labels, texts_of
+
+PLURALS = {"tie": "ties", "ranking": "rankings", "thumb": "thumbs", "rating": "ratings"}
+
+
+def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
+    """Fit a reward model to the labels in `pairs` from `backbone`; writes `folder/output`."""
+    config = RewardConfig.stored(spec.config)
+    backbone = folder / spec.inputs["backbone"]
+    labels, told = learned_from(spec, folder, config)
+    yield from () if told.all_fit else (told,)
+    if config.centring == "reference":
+        check_reference(spec, folder)
+    own = Trial("training", *divided(labels, config.held_out))
+    more = trials(config, own.fitted, own.held)
+    total = sum(steps_of(config, len(trial.fitted)) for trial in (own, *more))
+    learner = Learner(backbone, config, labels, spec.seed, count(1), total)
+    yield Ready(total_steps=total, threads=torch.get_num_threads(), device=str(default_device()))
+    yield PhaseStarted(name=own.name)
+    learned = yield from learner.learn(own)
+    yield PhaseStarted(name="measuring")
+    model, tilts = finished(learned, known_texts(learned, own.fitted, spec, folder))
+    found, summary = measures(model, learned.observation, learned.held)
+    summary |= yield from validated(learner, more, own, found)
+    summary |= counts(own) | control_tokens(model, labels)
+    summary |= {"rows": [told.counts], "parameters": size_of(model)}
+    summary |= {"center": sum(model.center) / len(model.center), "scale": model.scale}
+    summary["ess_by_beta"] = tilts
+    if found.pairs:
+        summary |= {**calibration(found), "accuracy_by": accuracy_by(found, labels)}
+        model = replace(model, temperature=temperature_of(found.margins))
+    if config.annotators == "reliability":
+        summary["annotators"] = learned.observation.reliabilities(own.fitted)
+    with committed(folder / "output") as output:
+        model.save(output)
+    yield Finished(summary=summary)
+
+
+def learned_from(spec: RunSpec, folder: Path, config: RewardConfig) -> Fitting:
+    """The labels that the settings use and that the backbone's context takes; raises DataError."""
+    labels = learnable(read_labels(folder / spec.inputs["pairs"]), config)
+    reader = Reader.of_reward(folder / spec.inputs["backbone"])
+    fitting = fitting_labels(labels, "labels", [reader], config.overlong)
+    refuse_few(fitting.rows, "labels of different completions that fit the backbone's context")
+    return fitting
+
+
+@torch.no_grad()
+def finished(
+    learned: Learned, texts: Sequence[tuple[str, list[int]]]
+) -> tuple[RewardModel, list[tuple[float, float]]]:
+    """The model with its zero, its unit and its caution, and how far it would tilt these texts at each beta."""
+    keys, sequences = zip(*texts, strict=True)
+    raw = learned.model.raw(sequences)
+    caution = learned.observation.config.caution
+    model = replace(standardised(learned.model, raw), caution=caution)
+    return model, ess_by_beta(cautious(model.standard(raw), caution), keys)
+
+
+def control_tokens(model: RewardModel, labels: Sequence[LabelRecord]) -> dict[str, int]:
+    """How many prompts and answers hold control tokens, which are text there, where some do."""
+    texts = (text for label in labels for text in texts_of(label))
+    return counted(controls(model.trunk.tokenizer).held, (one.prompt for one in labels), texts)
+
+
+def size_of(model: RewardModel) -> int:
+    """How many numbers were trained."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def zero_role(spec: RunSpec) -> str:
+    """Which input draws the answers whose mean reward is 0."""
+    return "reference" if "reference" in spec.inputs else "backbone"
+
+
+def check_reference(spec: RunSpec, folder: Path) -> None:
+    """Raise DataError, ConfigError where what is to draw answers once the model has learned cannot."""
+    role = zero_role(spec)
+    if role == "backbone" and is_masked(folder / spec.inputs[role]):
+        raise ConfigError("The backbone is an encoder and draws no samples; name a reference.")
+    sampler(folder / spec.inputs[role], "reference")
+
+
+def known_texts(
+    learned: Learned, labels: Sequence[LabelRecord], spec: RunSpec, folder: Path
+) -> list[tuple[str, list[int]]]:
+    """Completions, by prompt, that give the reward its zero and its unit, as the model reads them."""
+    if learned.observation.config.centring == "labelled":
+        return [(one.prompt_key, ids) for one in learned.fitted for ids in one.texts]
+    place = folder / spec.inputs[zero_role(spec)]
+    return reference_texts(learned.model, place, labels, spec.seed)
+
+
+def counts(own: Trial) -> dict[str, int]:
+    """How many labels there were; kinds other than pairs only where there are any."""
+    fitted, held = pairs_in(own.fitted), pairs_in(own.held)
+    kinds = Counter[str](label.kind for label in own.fitted)
+    return {
+        "pairs_train": len(fitted),
+        "pairs_heldout": len(held),
+        **{f"{plural}_train": kinds[kind] for kind, plural in PLURALS.items() if kinds[kind]},
+        "prompts_heldout": len({label.prompt.key for label in own.held}),
+        "pairs_contradicted": contradicted(fitted + held),
+    }

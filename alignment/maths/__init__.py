@@ -1,0 +1,1 @@
+"""Divergences, estimators and losses: tensors and numbers in, tensors and numbers out."""

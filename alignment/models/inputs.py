@@ -1,0 +1,108 @@
+"""What a run needs to its end, checked from its inputs' files before any weight is loaded."""
+
+import filecmp
+from collections.abc import Mapping
+from pathlib import Path
+
+from transformers import AutoConfig
+
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.evaluate.settings import EvaluateConfig
+from alignment.kinds.generate.settings import GenerateConfig
+from alignment.kinds.population.settings import PopulationConfig
+from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.reward.settings import RewardConfig
+from alignment.kinds.sft.settings import SftConfig
+from alignment.kinds.spec import Kind, RunSpec
+from alignment.models.loading import (
+    OF_A_TOKENIZER,
+    check_files,
+    check_reward_files,
+    check_same_template,
+    check_same_tokens,
+    check_same_width,
+    naming,
+    refusing,
+    tokenizer_of,
+    weight_files,
+)
+from alignment.seam.settings import Settings
+from alignment.targets.targets import load_target
+
+WORDS: Mapping[str, str] = {"reward": "reward model"}  # roles that are called otherwise
+POLICIES = ("policy", "reference")
+RATERS = ("reward", "judge")
+TRAINS_BESIDE: frozenset[Kind] = frozenset(("prefer", "align", "population"))
+
+
+def check_inputs(spec: RunSpec, folder: Path) -> None:
+    """Look at every model that a run of this folder will read; raises DataError, ConfigError by its role."""
+    at = {role: folder / path for role, path in spec.inputs.items()}
+    read = [role for role in roles_read(spec.settings(), at) if role in at]
+    for role in read:
+        with naming(at[role], WORDS.get(role, role)):
+            look_at(role, at[role])
+    if set(POLICIES) <= set(read):
+        check_pair(at["policy"], at["reference"], prompts=spec.kind in TRAINS_BESIDE)
+
+
+def look_at(role: str, folder: Path) -> None:
+    """Check the files of a model for its role."""
+    if role in RATERS:
+        check_reward_files(folder)
+    else:
+        check_files(folder, "policy" if role in POLICIES else "backbone")
+
+
+def roles_read(config: Settings, at: Mapping[str, Path]) -> tuple[str, ...]:
+    """The roles of the models that a run with these settings will load."""
+    if isinstance(config, AlignConfig | PopulationConfig):
+        return (*POLICIES, "reward") if config.reward_weight else POLICIES
+    if isinstance(config, EvaluateConfig):
+        judge = ("judge",) if config.judge == "held_out_labels" else ()
+        return (*POLICIES, *judge, *(("reward",) if is_rewarded(at) else ()))
+    if isinstance(config, RewardConfig):
+        return ("backbone", "reference") if config.centring == "reference" else ("backbone",)
+    if isinstance(config, GenerateConfig):
+        return () if config.engine == "server" else ("policy",)
+    return POLICIES if isinstance(config, SftConfig | PreferConfig) else ()
+
+
+def is_rewarded(at: Mapping[str, Path]) -> bool:
+    """Whether what an evaluated policy was aimed at has a reward model in it; true of one that does not say."""
+    known = load_target(at["policy"]) if "policy" in at else None
+    return known is None or bool(known[0].reward_weight)
+
+
+def check_pair(policy: Path, reference: Path, *, prompts: bool) -> None:
+    """Raise ConfigError where no ratio of the two models' probabilities means anything."""
+    if policy.resolve() == reference.resolve():
+        return
+    if not same_files(policy, reference, OF_A_TOKENIZER):
+        one, other = tokenizer_of(policy), tokenizer_of(reference)
+        check_same_tokens(one, other)
+        if prompts:
+            check_same_template(one, other)
+    check_same_width(width_of(policy), width_of(reference))
+
+
+def width_of(folder: Path) -> int:
+    """How many outputs config.json describes; padding included."""
+    with refusing("config.json cannot be understood"):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return int(config.get_text_config().vocab_size)
+
+
+def same_files(one: Path, other: Path, names: tuple[str, ...]) -> bool:
+    """Whether two folders hold the same of these files, byte for byte."""
+    there = [[name for name in names if (folder / name).is_file()] for folder in (one, other)]
+    pairs = [(one / name, other / name) for name in there[0]]
+    return there[0] == there[1] and all(filecmp.cmp(a, b, shallow=False) for a, b in pairs)
+
+
+def same_model(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same weights of the same architecture; reads up to the first difference."""
+    if one.resolve() == other.resolve():
+        return True
+    names = [[path.name for path in weight_files(folder)] for folder in (one, other)]
+    return names[0] == names[1] and same_files(one, other, ("config.json", *names[0]))

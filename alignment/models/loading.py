@@ -1,0 +1,420 @@
+"""The one door: a model's folder is read here, and refused here by name, whoever asks for it.
+
+First what its files say, which is cheap; then what was loaded. What a run of ours committed, and nobody
+has changed since, was finite when it was written: its weights are not looked through again.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from alignment.kinds.reward.settings import PoolingName
+from alignment.models.checks import check_apart
+from alignment.seam import memory
+from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
+from alignment.seam.folders import MANIFEST
+from alignment.seam.modelfiles import (
+    Tensors,
+    check_json,
+    header_of,
+    printable,
+    read_object,
+    shards_of,
+    tensors_of,
+    weights_of,
+)
+
+Use = Literal["policy", "backbone"]  # a policy writes, a backbone is only read by
+
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"
+REWARD, HEAD = "reward.json", "head.safetensors"  # what a reward model has beside its backbone
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+OF_A_TOKENIZER = (
+    *VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "chat_template.jinja", "chat_template.json",
+)  # fmt: skip
+READ = ("config.json", "generation_config.json", *OF_A_TOKENIZER)
+POOLINGS = (None, *get_args(PoolingName))
+DEEPEST = 512  # layers
+FEWEST = 0.5  # share of the described weights that the files must hold; ties may halve nothing more
+UNREAD = "pooler."  # of encoders, which reward models read without it
+WRITERS = (
+    "ForCausalLM",
+    "LMHeadModel",
+    "ForConditionalGeneration",
+)  # ends of names of such classes
+FLOATS = {"F64", "F32", "F16", "BF16"}
+COMPUTED = ("inv_freq", "attn.bias", "attention.bias", "masked_bias", "position_ids")  # once stored
+
+
+class Opened(NamedTuple):
+    """A model in fp32, on the CPU, and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def open_model(folder: Path, use: Use, role: str = "model") -> Opened:
+    """Read a folder for this use, safetensors only; raises DataError naming role, folder and cause."""
+    with naming(folder, role):
+        check_files(folder, use)
+        return loaded(folder, use)
+
+
+@contextmanager
+def naming(folder: Path, role: str) -> Iterator[None]:
+    """Begin every refusal with the folder, and what it was to be."""
+    try:
+        yield
+    except AlignmentError as error:
+        kind = type(error)
+        raise kind(f"{folder} does not hold a {role} that can be used: {error}") from error
+
+
+def check_files(folder: Path, use: Use) -> Tensors:
+    """What config, tokenizer and headers say, without the weights; raises DataError."""
+    check_folder_is_there(folder)
+    check_apart(folder)
+    check_kind_of_folder(folder, use)
+    tensors = tensors_of(weight_files(folder))
+    if is_sealed(folder):
+        check_type(folder, read_object(folder / "config.json"), use)
+        refuse_too_large(tensors.elements)
+        return tensors
+    for path in sorted(folder / name for name in READ if name.endswith(".json")):
+        if path.is_file():
+            check_json(path)
+    check_description(folder, tensors, use)
+    return tensors
+
+
+def check_folder_is_there(folder: Path) -> None:
+    """Raise DataError where nothing is, or a file."""
+    if not folder.exists():
+        raise DataError("there is no such folder.")
+    if not folder.is_dir():
+        raise DataError("it is a file; name the folder that the model's files are in.")
+    if not any(folder.iterdir()):
+        raise DataError("the folder is empty.")
+
+
+def check_kind_of_folder(folder: Path, use: Use) -> None:
+    """Raise DataError for what is another thing than a whole model."""
+    if (folder / ADAPTER).is_file():
+        raise DataError("it holds an adapter; merge it into its base first.")
+    if use == "policy" and (folder / REWARD).is_file():
+        raise DataError(
+            "it holds a reward model, which rates answers and writes none; name the model it learned to rate."
+        )
+    if not (folder / "config.json").is_file():
+        inner = sorted(path.parent.name for path in folder.glob("*/config.json"))
+        hint = f" Its folders {', '.join(inner)} hold one each; name one of them." if inner else ""
+        raise DataError(f"there is no config.json.{hint}")
+
+
+def check_reward_files(folder: Path) -> dict[str, Any]:
+    """What `reward.json` says, once it and the backbone's files were looked at; raises DataError.
+
+    Models of one causal head were once stored with less.
+    """
+    check_folder_is_there(folder)
+    if not (folder / REWARD).is_file():
+        raise DataError(
+            f"there is no {REWARD}: it is no reward model, though one may be trained on it; name the result of a "
+            "reward run."
+        )
+    stored = read_object(folder / REWARD)
+    if isinstance(stored.get("center"), float):
+        stored["center"] = [stored["center"]]
+    stored = {"pooling": None, "caution": 0.0, "temperature": 1.0} | stored
+    check_reward_numbers(stored)
+    if not (folder / HEAD).is_file():
+        raise DataError(f"there is no {HEAD}.")
+    shapes = [shape for _, _, shape in header_of(folder / HEAD)]
+    if [shape[0] for shape in shapes if shape] != [len(stored["center"])]:
+        raise DataError(f"{HEAD} does not hold the {len(stored['center'])} heads of {REWARD}.")
+    check_files(folder, "backbone")
+    return stored
+
+
+def check_reward_numbers(stored: Mapping[str, Any]) -> None:
+    """Raise DataError where `reward.json` lacks a number or has none there."""
+    center = stored.get("center")
+    numbers = [*(center if isinstance(center, list) and center else [None])]
+    numbers += [stored.get(name) for name in ("scale", "caution", "temperature")]
+    if not all(isinstance(one, int | float) and math.isfinite(one) for one in numbers):
+        raise DataError(f"{REWARD} must say center, scale, caution and temperature as numbers.")
+    if stored["scale"] <= 0 or stored["temperature"] <= 0 or stored["pooling"] not in POOLINGS:
+        raise DataError(
+            f"{REWARD} has a scale, a temperature or a pooling that no reward model has."
+        )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors that a loader reads: the one file, or else those of an index."""
+    whole, index = folder / WHOLE, folder / INDEX
+    if index.is_file():
+        shards = [folder / name for name in shards_of(index)]
+        return [whole] if whole.is_file() else shards
+    if not whole.is_file() and weights_of(path.name for path in folder.iterdir()):
+        raise DataError(f"There are shards of a model and no {INDEX}, which says what is in each.")
+    return [whole] if whole.is_file() else []
+
+
+def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
+    """Whether config.json describes a language model for this use that these files hold."""
+    config = read_object(folder / "config.json")
+    check_type(folder, config, use)
+    check_precision(config, tensors)
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise DataError(f"There is no tokenizer: none of {', '.join(VOCABULARIES)}.")
+    if not tensors.elements:
+        raise DataError("There is no model.safetensors, nor shards of it.")
+    with refusing("config.json cannot be understood"):
+        parameters = described_parameters(folder, use)
+    if tensors.elements < FEWEST * parameters:
+        raise DataError(
+            f"config.json describes {parameters:,} weights; the files hold {tensors.elements:,}."
+        )
+    refuse_too_large(parameters)
+
+
+def check_type(folder: Path, config: Mapping[str, Any], use: Use) -> None:
+    """Raise DataError where config.json is of no model that can do this."""
+    kind, masked = str(config.get("model_type")), is_masked(folder)
+    if config.get("is_encoder_decoder"):
+        raise DataError(
+            "config.json says it is an encoder with a decoder; only one of them is used here."
+        )
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not masked:
+        raise DataError(
+            f"config.json says “{printable(kind)}”, which is no causal and no masked language model "
+            "known here."
+        )
+    if use == "policy" and masked:
+        raise DataError(
+            f"config.json says “{printable(kind)}”, an encoder: it reads and cannot write. It can be the "
+            "backbone of a reward model."
+        )
+    named = [str(name) for name in config.get("architectures") or []]
+    if use == "policy" and named and not any(writes(name) for name in named):
+        raise DataError(
+            f"config.json says “{printable(named[0])}”, which has no head that writes; save the language "
+            "model it came from."
+        )
+
+
+def writes(architecture: str) -> bool:
+    """Whether a class of this name is a language model."""
+    names: Any = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+    return architecture in names or architecture.endswith(WRITERS)
+
+
+def check_precision(config: Mapping[str, Any], tensors: Tensors) -> None:
+    """Raise DataError where weights are rounded to so few bits that only special code reads them."""
+    if config.get("quantization_config"):
+        raise DataError("config.json says the weights are quantised; add the full-precision model.")
+    foreign = sorted(tensors.of_weights - FLOATS)
+    if foreign:
+        raise DataError(
+            f"The weights are stored as {', '.join(foreign)}, so they are quantised; add the full-precision model."
+        )
+
+
+def is_masked(folder: Path) -> bool:
+    """Whether config.json describes an encoder such as BERT: it reads both ways and cannot write."""
+    config = read_object(folder / "config.json")
+    written = config.get("is_decoder") or config.get("is_encoder_decoder")
+    return config.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not written
+
+
+def described_parameters(folder: Path, use: Use) -> int:
+    """How many weights config.json describes, without making them."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
+    if layers > DEEPEST:
+        raise DataError(f"config.json describes {layers:,} layers.")
+    with torch.device("meta"):
+        model = auto_class(use).from_config(config, trust_remote_code=False)
+    return int(model.num_parameters())
+
+
+def auto_class(use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
+    """What loads a model: with its head where it writes, without where it only reads."""
+    return AutoModelForCausalLM if use == "policy" else AutoModel
+
+
+def refuse_too_large(parameters: int) -> None:
+    """Say before loading what the machine would only answer with an end."""
+    needed = memory.FLOAT * parameters
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise OutOfMemoryError(
+            f"The weights alone take {needed / 1e9:.0f} GB in fp32, and this machine has "
+            f"{there / 1e9:.0f} GB of memory."
+        )
+
+
+def loaded(folder: Path, use: Use) -> Opened:
+    """Model and tokenizer of checked files; raises DataError for what does not fit together."""
+    tokenizer = tokenizer_of(folder)
+    with refusing("The model cannot be loaded"):
+        model, info = auto_class(use).from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below in words
+        )
+    check_all_came(info, use)
+    check_rows(model, tokenizer)
+    if not is_sealed(folder):
+        check_finite(model)
+    return Opened(model, tokenizer)
+
+
+def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of checked files; raises DataError where they make none."""
+    with refusing("The tokenizer cannot be loaded"):
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        return found
+
+
+def check_all_came(info: Mapping[str, Any], use: Use) -> None:
+    """Raise DataError where weights are missing, of another size, or of another architecture."""
+    for name, stored, described in sorted(info["mismatched_keys"]):
+        raise DataError(
+            f"“{printable(name)}” is {sides(stored)} in the files and {sides(described)} by config.json."
+        )
+    if missing := sorted(key for key in info["missing_keys"] if not key.startswith(UNREAD)):
+        raise DataError(
+            f"The files lack {len(missing)} of the model's weights, “{printable(missing[0])}” first."
+        )
+    foreign = sorted(key for key in info["unexpected_keys"] if not key.endswith(COMPUTED))
+    if foreign and use == "policy":
+        raise DataError(
+            f"The files hold weights that the model of config.json has no place for, “{printable(foreign[0])}” "
+            "first: they are of another model."
+        )
+
+
+def sides(shape: Any) -> str:  # noqa: ANN401 - a torch.Size
+    """A shape as people write it."""
+    return " by ".join(f"{size:,}" for size in shape)
+
+
+def check_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise DataError where the tokenizer writes numbers that the model has no embedding for."""
+    embedding: Any = model.get_input_embeddings()
+    rows, tokens = embedding.num_embeddings, vocabulary_of(tokenizer)
+    if tokens > rows:
+        raise DataError(
+            f"The tokenizer has {tokens:,} tokens and the model knows {rows:,}; they do not "
+            "belong together."
+        )
+
+
+def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """One more than the largest token; numbers may be left out."""
+    return max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
+
+
+def check_same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> None:
+    """Raise ConfigError where policy and reference number tokens differently."""
+    if one is not other and one.get_vocab() != other.get_vocab():
+        raise ConfigError(
+            "The policy and the reference have different tokenizers; take the model that the policy was "
+            "trained from as the reference."
+        )
+
+
+def check_same_template(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> None:
+    """Raise ConfigError where policy and reference do not read a conversation as the same tokens."""
+    if one.chat_template != other.chat_template:
+        raise ConfigError(
+            "The policy and the reference write prompts by different templates; take a model that was "
+            "fine-tuned with the policy's as the reference, or the policy itself."
+        )
+
+
+def check_same_width(policy: int, reference: int) -> None:
+    """Raise ConfigError where policy and reference spread probability over differently many outputs.
+
+    What the wider one gives to outputs that no token has would make their divergence infinite.
+    """
+    if policy != reference:
+        raise ConfigError(
+            f"The policy gives probabilities to {policy:,} outputs and the reference to {reference:,}, padding "
+            "included, so they cannot be compared; take the model that the policy was trained from as the "
+            "reference, or resize the embeddings of one of them."
+        )
+
+
+@torch.no_grad()
+def check_finite(model: nn.Module) -> None:
+    """Raise DataError where a weight is not a number; one pass over them."""
+    for name, weight in model.named_parameters():
+        if not weight.sum().isfinite() and not weight.isfinite().all():
+            raise DataError(
+                f"“{printable(name)}” holds what is not a number; the weights are damaged."
+            )
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether a run of ours committed this folder, or one around it, and no file is newer than that."""
+    for outer in (folder, folder.parent):
+        manifest = outer / MANIFEST
+        if manifest.is_file():
+            return _unchanged(folder, outer, manifest)
+    return False
+
+
+def _unchanged(folder: Path, outer: Path, manifest: Path) -> bool:
+    try:
+        listed = {row["path"]: row["size"] for row in json.loads(manifest.read_text())["files"]}
+        found = [path.stat() for path in folder.iterdir() if path.is_file()]
+        names = [path.relative_to(outer) for path in folder.iterdir() if path.is_file()]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    sealed = manifest.stat().st_mtime_ns
+    return all(
+        name == Path(MANIFEST)
+        or (listed.get(name.as_posix()) == stat.st_size and stat.st_mtime_ns <= sealed)
+        for name, stat in zip(names, found, strict=True)
+    )
+
+
+@contextmanager
+def refusing(what: str, kind: type[Exception] = Exception) -> Iterator[None]:
+    """Tell a foreign loader's error as a refusal: whatever it is, the files are why it was raised."""
+    try:
+        yield
+    except (AlignmentError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except kind as error:
+        reason = printable(str(error).strip().partition("\n")[0])
+        raise DataError(f"{what}: {type(error).__name__}: {reason}") from error

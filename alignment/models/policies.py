@@ -1,0 +1,146 @@
+"""A policy: a causal language model with the tokenizer that speaks for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from transformers.activations import NewGELUActivation
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from alignment.models import conversations
+from alignment.models.distributed import world
+from alignment.models.loading import (
+    check_same_template,
+    check_same_tokens,
+    check_same_width,
+    open_model,
+)
+from alignment.models.sharding import whole
+from alignment.seam.errors import ConfigError
+from alignment.seam.records import Message
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A model in evaluation mode (no dropout, also while it is trained) and its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    @classmethod
+    def load(cls, folder: Path, role: str = "model") -> "Policy":
+        """Read a model folder in fp32, safetensors only; raises DataError naming it, its role and the cause."""
+        model, tokenizer = open_model(folder, "policy", role)
+        fuse_activations(model)
+        placed: Any = model.to(default_device())  # type: ignore[arg-type]
+        return cls(placed.eval(), tokenizer)
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer in the Hugging Face layout; of several processes, the first does."""
+        weights = whole(self.model)
+        if world().rank:
+            return
+        self.model.save_pretrained(folder, state_dict=weights)
+        self.tokenizer.save_pretrained(folder)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Every token that ends an answer, the one that closes an answer of somebody's first."""
+        found = self.named_ends
+        if not found:
+            raise ConfigError(
+                "No end-of-text token is known: the chat template closes an answer with none, the tokenizer "
+                "has no eos_token, and generation_config.json no eos_token_id. Set the eos_token."
+            )
+        return tuple(found)
+
+    @property
+    def turn_end(self) -> int:
+        """The token that closes an answer of somebody's: the template's own where it has one."""
+        return self.ends[0]
+
+    @property
+    def named_ends(self) -> dict[int, list[str]]:
+        """The tokens that end an answer, each with all that say so."""
+        told = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        size = int(self.model.config.get_text_config().vocab_size)
+        return conversations.named_ends(self.tokenizer, told, size)
+
+    @property
+    def context_length(self) -> int:
+        """Longest prompt and completion together, in tokens."""
+        config = self.model.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", self.tokenizer.model_max_length))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def check_tokens(self, reference: "Policy") -> None:
+        """Raise ConfigError where the reference reads other tokens: then no ratio of the two means anything."""
+        check_same_tokens(self.tokenizer, reference.tokenizer)
+        check_same_width(self.width, reference.width)
+
+    def check_prompts(self, reference: "Policy") -> None:
+        """Raise ConfigError where the reference does not read a conversation as the same tokens."""
+        self.check_tokens(reference)
+        check_same_template(self.tokenizer, reference.tokenizer)
+        if set(self.ends) != set(reference.ends):
+            raise ConfigError(
+                "The policy and the reference end an answer with different tokens "
+                f"({self.names(self.ends)}; {reference.names(reference.ends)}); take a model that was "
+                "fine-tuned with the policy's as the reference, or let the generation_config.json of both "
+                "name the same ones."
+            )
+
+    def names(self, ids: Sequence[int]) -> str:
+        """Tokens as the tokenizer writes them."""
+        return ", ".join(map(str, self.tokenizer.convert_ids_to_tokens(list(ids))))
+
+    @property
+    def width(self) -> int:
+        """How many outputs have a probability, with those that pad the vocabulary."""
+        return int(self.model.config.get_text_config().vocab_size)
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """The conversation as the model reads it, up to where its answer begins."""
+        return conversations.prompt_ids(self.tokenizer, messages)
+
+    def answered(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
+        """Prompt and completion of a conversation that somebody answered, up to and with its end."""
+        found = conversations.answered(self.tokenizer, messages, answer)
+        end = [] if found.closed else [self.turn_end]
+        return found.prompt, [*found.completion, *end]
+
+    def text(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
+        """Tokens as the text that is written behind those of a prompt, without special ones and the end."""
+        kept = self.without_end(ids)
+        return conversations.answer_text(self.tokenizer, kept, after, ended=len(kept) < len(ids))
+
+    def without_end(self, ids: Sequence[int]) -> list[int]:
+        """The tokens without the one that ends them, if one does."""
+        return list(ids[:-1] if ids and ids[-1] in self.named_ends else ids)
+
+
+def fuse_activations(model: PreTrainedModel) -> None:
+    """GPT-2's own tanh GELU passes over memory eight times; torch's, the same function, once."""
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))
+
+
+def output_layer(model: PreTrainedModel) -> torch.nn.Linear:
+    """The layer that turns the last hidden states into logits."""
+    found = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    assert isinstance(found, torch.nn.Linear)
+    return found
+
+
+def default_device() -> torch.device:
+    """The first GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,186 @@
+"""Optimizer steps over examples that are there already, whatever their loss is."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.sft.settings import SftConfig
+from alignment.kinds.spec import RunSpec
+from alignment.models import checkpoints
+from alignment.models.batches import similar_lengths
+from alignment.models.computation import set_up
+from alignment.models.distributed import all_sums, clip, reduce_gradients, world
+from alignment.models.lora import adapted, load_trained, merged, trained
+from alignment.models.policies import Policy
+from alignment.models.schedules import share_of_peak
+from alignment.models.sharding import SHARDING, is_spread, load_whole, spread
+from alignment.models.texts import Written, rollouts_of
+from alignment.sampling.scoring import budget, completion_token_logps, packed
+from alignment.seam.errors import ConfigError, DivergedError
+from alignment.seam.events import Event, PhaseStarted, Ready, StepDone
+
+Progress = Generator[Event, str | None, None]
+Training = Generator[Event, str | None, str | None]
+# What our rows add to loss and metrics, part after part; each part's gradient is taken before the next.
+StepLoss = Callable[[Sequence[int]], Iterator[tuple[Tensor, dict[str, float]]]]
+
+SCORED_AT_ONCE = 64  # completions
+WARMUP = 0.1  # share of the steps
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """A policy that learns, and with LoRA the handle of its adapter."""
+
+    policy: Policy
+    adapter: PeftModel | None
+
+    @classmethod
+    def of(cls, policy: Policy, config: PreferConfig | SftConfig, seed: int) -> "Trainee":
+        """A loaded policy, computing as the settings say; raises ConfigError where it cannot."""
+        if config.lora_rank and world().size > 1 and os.environ.get(SHARDING):
+            raise ConfigError(f"An adapter needs a whole model in every process; unset {SHARDING}.")
+        adapter = None
+        if config.lora_rank:
+            policy, adapter = adapted(policy, config.lora_rank, seed)
+        set_up(policy, config, backward=True)
+        if adapter is None:
+            spread(policy.model)
+        return cls(policy, adapter)
+
+    @property
+    def result(self) -> Policy:
+        """The policy with its adapter merged into its weights, where it has one; the last thing to ask for."""
+        return self.policy if self.adapter is None else merged(self.policy, self.adapter)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run is computed, and from which of its checkpoints it goes on."""
+
+    folder: Path
+    resume: Path | None
+
+    @classmethod
+    def of(cls, spec: RunSpec, folder: Path) -> "Run":
+        """The run of a folder."""
+        return cls(folder, folder / spec.resume_from if spec.resume_from else None)
+
+
+def ready(policy: Policy, count: int, config: PreferConfig | SftConfig, run: Run) -> Ready:
+    """The first event, with the steps to come."""
+    known = checkpoints.facts_of(run.resume) if run.resume else {}
+    return Ready(
+        total_steps=config.epochs * math.ceil(count / config.batch),
+        threads=torch.get_num_threads(),
+        device=str(policy.device),
+        resumed_step=known.get("step", 0),
+        bit_exact=not known or known["machine"] == checkpoints.machine(),
+    )
+
+
+def fit(
+    one: Trainee,
+    config: PreferConfig | SftConfig,
+    lengths: Sequence[int],
+    loss_of: StepLoss,
+    run: Run,
+) -> Training:
+    """Epochs of optimizer steps over batches of examples of similar length; "save" if that was asked.
+
+    Uses torch's RNG for the batches alone, so that a resumed run finds its place by drawing them again.
+    """
+    yield PhaseStarted(name="training")
+    model = one.policy.model
+    optimizer = torch.optim.AdamW(
+        list(trained(model).values()), lr=config.learning_rate, weight_decay=0.0
+    )
+    done = restore(one, optimizer, run.resume) if run.resume else 0
+    total = config.epochs * math.ceil(len(lengths) / config.batch)
+    epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
+    for step, batch in enumerate((batch for epoch in epochs for batch in epoch), start=1):
+        if step <= done:
+            continue
+        started = time.perf_counter()
+        rate = config.learning_rate * schedule(step - 1, total)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        metrics = backward(loss_of(batch))
+        reduce_gradients(group["params"] for group in optimizer.param_groups)
+        norm = clip(model.parameters(), 1.0)
+        metrics = all_sums(metrics)
+        if not (math.isfinite(norm) and math.isfinite(metrics["loss"])):
+            raise DivergedError(
+                f"The loss was {metrics['loss']} at step {step}; try a lower learning rate."
+            )
+        optimizer.step()
+        metrics |= {"grad/norm": norm, "lr": rate, "seconds/step": time.perf_counter() - started}
+        asked = yield StepDone(step=step, total=total, metrics=metrics)
+        if asked == "save" or (step % config.checkpoint_every == 0 and step < total):
+            yield save(one, optimizer, step, run.folder)
+        if asked == "save":
+            return asked
+    return None
+
+
+def backward(parts: Iterator[tuple[Tensor, dict[str, float]]]) -> dict[str, float]:
+    """Take the gradient of every part of a batch's loss; their sums, and the loss among them."""
+    sums: dict[str, float] = {}
+    for loss, metrics in parts:
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, value in {**metrics, "loss": loss.item()}.items():
+            sums[name] = sums.get(name, 0.0) + value
+    return sums
+
+
+def in_parts(policy: Policy, lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Places of rows of similar length, each group what one forward takes; of a model in parts all at once."""
+    if is_spread(policy.model):
+        yield list(range(len(lengths)))
+    else:
+        yield from packed(lengths, budget(policy.device))
+
+
+def save(one: Trainee, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> Event:
+    """Commit a checkpoint below the run folder."""
+    tensors = checkpoints.named("optimizer", checkpoints.optimizer_tensors(optimizer))
+    if one.adapter is not None:
+        tensors |= checkpoints.named("adapter", trained(one.policy.model))
+    policies = {checkpoints.POLICY: one.policy} if one.adapter is None else {}
+    return checkpoints.save(folder, step, policies, tensors, {})
+
+
+def restore(one: Trainee, optimizer: torch.optim.Optimizer, checkpoint: Path) -> int:
+    """Give weights and moments the values of a checkpoint; how many steps were done."""
+    tensors, facts = checkpoints.load(checkpoint)
+    if one.adapter is None:
+        whole = Policy.load(checkpoint / checkpoints.POLICY).model.state_dict()
+        load_whole(one.policy.model, whole)
+    else:
+        load_trained(one.policy.model, checkpoints.below("adapter", tensors))
+    checkpoints.restore_optimizer(optimizer, checkpoints.below("optimizer", tensors))
+    return int(facts["step"])
+
+
+def schedule(step: int, total: int) -> float:
+    """Warm-up, then down to zero, as a share of the peak; steps count from 0."""
+    warmup = max(1, round(WARMUP * total))
+    return share_of_peak(step, total, rising=warmup, falling=max(1, total - warmup + 1))
+
+
+@torch.no_grad()
+def scored(policy: Policy, rows: Sequence[Written]) -> Tensor:
+    """(n,) log-probabilities of completions, summed over tokens."""
+    starts = range(0, len(rows), SCORED_AT_ONCE)
+    parts = [rows[start : start + SCORED_AT_ONCE] for start in starts]
+    found = [completion_token_logps(policy.model, rollouts_of(policy, p)).sum(1) for p in parts]
+    return torch.cat(found).cpu()

@@ -1,0 +1,1 @@
+"""Drawing completions, and the log-probabilities of completions."""

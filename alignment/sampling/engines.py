@@ -1,0 +1,144 @@
+"""Who draws completions: one row per engine, all with the same settings."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.utils import GENERATION_CONFIG_NAME
+
+from alignment.kinds.generate.settings import GenerateConfig
+from alignment.kinds.spec import RunSpec
+from alignment.models.checks import check_apart
+from alignment.models.control_tokens import Held, controls
+from alignment.models.conversations import named_ends, prompt_ids
+from alignment.models.texts import drawn_texts
+from alignment.models.trials import sampler as tried
+from alignment.sampling.sampling import sample
+from alignment.sampling.servers import Server, look_alikes
+from alignment.seam.errors import ConfigError
+from alignment.seam.records import CompletionRecord, PromptRecord
+
+Draw = Callable[[Sequence[PromptRecord]], list[list[CompletionRecord]]]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`draw` gives each prompt `completions_per_prompt` completions, others every time."""
+
+    device: str
+    draw: Draw
+    held: Held  # the control tokens in a text: read as text, but by most servers
+
+
+def sampler(spec: RunSpec, folder: Path) -> Engine:
+    """Our own: a key-value cache, the prompt read once for all its completions."""
+    config, policy = (
+        GenerateConfig.stored(spec.config),
+        tried(policy_folder(spec, folder), "policy"),
+    )
+    generator = torch.Generator().manual_seed(spec.seed)
+
+    def draw(prompts: Sequence[PromptRecord]) -> list[list[CompletionRecord]]:
+        rollouts = sample(
+            policy,
+            [policy.prompt_ids(prompt.messages) for prompt in prompts],
+            completions=config.completions_per_prompt,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            generator=generator,
+        )
+        keys = [prompt.key for prompt in prompts for _ in range(config.completions_per_prompt)]
+        columns = (rollouts.logps, rollouts.lengths, rollouts.truncated)
+        numbers = zip(*(column.tolist() for column in columns), strict=True)
+        texts = drawn_texts(policy, rollouts)
+        records = [
+            CompletionRecord(prompt_key=key, text=text, logps=logps, tokens=tokens, truncated=cut)
+            for key, text, (logps, tokens, cut) in zip(keys, texts, numbers, strict=True)
+        ]
+        size = config.completions_per_prompt
+        return [records[i : i + size] for i in range(0, len(records), size)]
+
+    return Engine(str(policy.device), draw, controls(policy.tokenizer).held)
+
+
+def vllm(spec: RunSpec, folder: Path) -> Engine:
+    """vLLM in this process; raises ConfigError where it is not installed."""
+    if find_spec("vllm") is None:
+        raise ConfigError(
+            "vLLM is not installed here; install it on the worker, or take our sampler."
+        )
+    from vllm import LLM, SamplingParams  # noqa: PLC0415 - optional, and loads for a minute
+
+    config, path = GenerateConfig.stored(spec.config), policy_folder(spec, folder)
+    check_apart(path)
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    model = LLM(
+        model=str(path),
+        dtype="float32",  # as the policies of all other runs
+        seed=spec.seed,
+        trust_remote_code=False,
+        logprobs_mode="processed_logprobs",  # at the temperature, as our sampler's are
+    )
+    asked = SamplingParams(
+        n=config.completions_per_prompt,
+        temperature=config.temperature,
+        max_tokens=config.max_new_tokens,
+        logprobs=0,  # of the drawn tokens alone
+        stop_token_ids=ends_in(path, tokenizer),
+    )
+
+    def draw(prompts: Sequence[PromptRecord]) -> list[list[CompletionRecord]]:
+        ids = [{"prompt_token_ids": prompt_ids(tokenizer, prompt.messages)} for prompt in prompts]
+        found = model.generate(ids, asked, use_tqdm=False)
+        return [
+            [_of_vllm(prompt.key, made) for made in request.outputs]
+            for prompt, request in zip(prompts, found, strict=True)
+        ]
+
+    return Engine("vllm", draw, controls(tokenizer).held)
+
+
+def ends_in(folder: Path, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens with which a stored model ends an answer, as `Policy.ends` says of one that is loaded."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if (folder / GENERATION_CONFIG_NAME).is_file():
+        generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    else:
+        generation = GenerationConfig.from_model_config(config)
+    size = int(config.get_text_config().vocab_size)
+    return list(named_ends(tokenizer, generation.eos_token_id, size))
+
+
+def _of_vllm(key: str, made: Any) -> CompletionRecord:  # noqa: ANN401 - a CompletionOutput
+    return CompletionRecord(
+        prompt_key=key,
+        text=made.text,
+        logps=made.cumulative_logprob,
+        tokens=len(made.token_ids),
+        truncated=made.finish_reason == "length",
+    )
+
+
+def server(spec: RunSpec, folder: Path) -> Engine:
+    """A server that speaks OpenAI's protocol, with a model and a chat template of its own."""
+    config = GenerateConfig.stored(spec.config)
+    return Engine("server", Server(config, spec.seed).draw, look_alikes)
+
+
+def policy_folder(spec: RunSpec, folder: Path) -> Path:
+    """Where the policy that answers is; raises ConfigError where none is named."""
+    if "policy" not in spec.inputs:
+        raise ConfigError("The run names no policy among its inputs; say which model answers.")
+    return folder / spec.inputs["policy"]
+
+
+ENGINES: Mapping[str, Callable[[RunSpec, Path], Engine]] = {
+    "sampler": sampler,
+    "vllm": vllm,
+    "server": server,
+}

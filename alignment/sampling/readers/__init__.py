@@ -1,0 +1,1 @@
+"""Our own forward passes of architectures that are read often."""

@@ -1,0 +1,1 @@
+"""What the web app and the trainer both know: records, events, folders, settings. Torch-free."""

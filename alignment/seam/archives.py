@@ -1,0 +1,114 @@
+"""Unpacking somebody's archive: counted, measured, without links, into one flat folder.
+
+Torch-free. Names are reduced to one safe basename; what the archive says of itself is not believed.
+"""
+
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from alignment.seam.errors import DataError
+from alignment.seam.modelfiles import MOST_FILES, printable, safe_name, wanted
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+RATIO = 200  # unpacked to packed: weights reach 2, text 20, a bomb 1,000
+SMALL = 16 << 20  # bytes that nobody calls a bomb
+BLOCK = 1 << 20
+
+Member = tuple[str, IO[bytes]]
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file of this name is unpacked."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def unpack(archive: Path, target: Path, limit: int) -> None:
+    """Fill an existing folder with the files of an archive, at most `limit` bytes of them.
+
+    Raises DataError naming the member that is a link, leaves the folder, comes twice or never ends.
+    """
+    room = min(limit, max(SMALL, RATIO * archive.stat().st_size))
+    members = zip_members if archive.suffix.lower() == ".zip" else tar_members
+    try:
+        for name, source in members(archive):
+            flat = flattened(name)
+            if flat is None or not wanted(flat):
+                continue
+            room -= copy(source, target / safe_name(flat), room)
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+    ) as error:
+        raise DataError(f"{archive.name} is damaged: {error}") from error
+
+
+def flattened(name: str) -> str | None:
+    """A member's own name without the one folder around it; None for what a desktop adds."""
+    parts = PurePosixPath(name).parts
+    if "\\" in name or "\0" in name or name.startswith("/") or ".." in parts or not parts:
+        raise DataError(f"“{printable(name)}” in the archive points outside of it.")
+    if parts[-1].startswith(".") or parts[0] == "__MACOSX":
+        return None
+    if len(parts) > 2:
+        raise DataError(
+            f"“{printable(name)}” lies more than one folder deep. Pack the model's files alone."
+        )
+    return parts[-1]
+
+
+def zip_members(archive: Path) -> Iterator[Member]:
+    """The files of a zip, each open while it is the turn's."""
+    with zipfile.ZipFile(archive) as bundle:
+        listed = [info for info in bundle.infolist() if not info.is_dir()]
+        check_count(archive, len(listed))
+        for info in listed:
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise DataError(f"“{printable(info.filename)}” in the archive is a link.")
+            if info.flag_bits & 1:
+                raise DataError(f"“{printable(info.filename)}” in the archive is encrypted.")
+            with bundle.open(info) as source:
+                yield info.filename, source
+
+
+def tar_members(archive: Path) -> Iterator[Member]:
+    """The files of a tar, read from front to back."""
+    with tarfile.open(archive, "r|*") as bundle:
+        for count, info in enumerate(bundle, start=1):
+            check_count(archive, count)
+            if info.isdir():
+                continue
+            source = bundle.extractfile(info) if info.isreg() else None
+            if source is None:
+                raise DataError(f"“{printable(info.name)}” in the archive is a link or a device.")
+            yield info.name, source
+
+
+def check_count(archive: Path, count: int) -> None:
+    """Refuse an archive of more files than a model has."""
+    if count > MOST_FILES:
+        raise DataError(f"{archive.name} holds more than {MOST_FILES} files.")
+
+
+def copy(source: IO[bytes], target: Path, room: int) -> int:
+    """Write a new file block by block; its bytes. Raises DataError when they pass the room left."""
+    written = 0
+    try:
+        with target.open("xb") as copied:
+            while block := source.read(BLOCK):
+                written += len(block)
+                if written > room:
+                    raise DataError(
+                        f"{target.name} unpacks to more than is allowed; the archive may be a bomb."
+                    )
+                copied.write(block)
+    except FileExistsError as error:
+        raise DataError(f"{target.name} comes twice.") from error
+    return written

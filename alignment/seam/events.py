@@ -1,0 +1,171 @@
+"""What a run reports while it works: one JSON line per event, appended to `events.jsonl`.
+
+A long function of this library is a generator of these; whoever iterates it owns the loop.
+Events carry numbers, paths and short text, never tensors.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+
+from alignment.seam.records import Estimate, Receipts, Text
+
+SUMMARY = Mapping[str, object]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Ready(_Event):
+    """The trainer has loaded its inputs; `host` names what it computes on."""
+
+    type: Literal["ready"] = "ready"
+    total_steps: int
+    threads: int
+    device: str
+    resumed_step: int = 0
+    bit_exact: bool = True
+
+
+class Checked(_Event):
+    """What was found before the first step: receipts of a toy, and how far from the reference a policy starts.
+
+    None says that a kind of run has no receipts, or that policy and reference are one model.
+    """
+
+    type: Literal["checked"] = "checked"
+    receipts: Receipts | None = None
+    kl_start: Estimate | None = None
+
+
+class Fitted(_Event):
+    """Rows that were held against the context of the models which read them, before these were loaded."""
+
+    type: Literal["fitted"] = "fitted"
+    role: str  # of the run's input
+    read: int
+    cut: int  # prompts of which only the newest part is read
+    dropped: int
+    limit: str  # what they have to fit, in words
+
+    @property
+    def counts(self) -> dict[str, object]:
+        """What became of them, as a line of a run's summary."""
+        return self.model_dump(exclude={"type"})
+
+    @property
+    def all_fit(self) -> bool:
+        """Whether nothing was done to any of them."""
+        return not self.cut and not self.dropped
+
+    @property
+    def sentence(self) -> str:
+        """What became of them, for people."""
+        done = [f"{n:,} {what}" for n, what in ((self.dropped, "dropped"), (self.cut, "cut")) if n]
+        too_long = f"{' and '.join(done)}, as too long for {self.limit}" if done else "all fit"
+        return f"{self.role}: {self.read:,} read, {too_long}."
+
+
+class PhaseStarted(_Event):
+    """A run moved on to its next phase."""
+
+    type: Literal["phase"] = "phase"
+    name: str
+
+
+class StepDone(_Event):
+    """One optimizer step (or one batch, for runs that train nothing) is over."""
+
+    type: Literal["step"] = "step"
+    step: int
+    total: int
+    metrics: Mapping[str, float]
+
+
+class SampleDrawn(_Event):
+    """A completion worth showing; `stage` is "before" (the reference) or "after" (the policy)."""
+
+    type: Literal["sample"] = "sample"
+    step: int
+    stage: Literal["before", "after"]
+    prompt_key: str
+    prompt: str
+    completion: Text
+    reward: float | None = None
+    agent: str = ""  # of a population
+
+
+class CheckpointSaved(_Event):
+    """The state after `step` is on disk, complete and verified by its manifest."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int
+    path: str
+    manifest_sha256: str
+    bytes: int
+
+
+class Finished(_Event):
+    """The run is over and `output/` is complete; last event of a run that succeeded."""
+
+    type: Literal["finished"] = "finished"
+    summary: SUMMARY
+
+    @field_validator("summary")
+    @classmethod
+    def _numbers_that_json_knows(cls, summary: SUMMARY) -> SUMMARY:
+        return {name: without_infinities(value) for name, value in summary.items()}
+
+
+class Stopped(_Event):
+    """The run ended because `control.json` asked it to; `saved` says whether a checkpoint was."""
+
+    type: Literal["stopped"] = "stopped"
+    step: int
+    saved: bool
+
+
+class Failed(_Event):
+    """The run ended on an error; `code` is a code of `alignment.seam.errors` or "bug"."""
+
+    type: Literal["failed"] = "failed"
+    code: str
+    message: str
+
+
+Event = Annotated[
+    Ready
+    | Checked
+    | Fitted
+    | PhaseStarted
+    | StepDone
+    | SampleDrawn
+    | CheckpointSaved
+    | Finished
+    | Stopped
+    | Failed,
+    Field(discriminator="type"),
+]
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def without_infinities(value: object) -> object:
+    """Plain data with None for what is not a finite number: databases store no other JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: without_infinities(one) for name, one in value.items()}
+    return [without_infinities(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def parse_event(line: bytes | str) -> Event:
+    """Read one line of `events.jsonl`; raises pydantic's ValidationError when it is not an event."""
+    return _ADAPTER.validate_json(line)
+
+
+def dump_event(event: Event) -> bytes:
+    """The event as one whole JSON line."""
+    return event.model_dump_json().encode() + b"\n"

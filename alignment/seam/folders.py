@@ -1,0 +1,106 @@
+"""Folders that are either complete or not there: written aside, summed, renamed.
+
+Torch-free. A folder's identity is the SHA-256 of its `MANIFEST.json`, which lists the path, size and
+SHA-256 of every file in it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alignment.seam.errors import CheckpointError
+
+MANIFEST = "MANIFEST.json"
+CHUNK = 1 << 20  # bytes
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as source:
+        while block := source.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def committed(target: Path) -> Iterator[Path]:
+    """A folder to fill; it becomes `target` at once, complete and synced, when the block ends well."""
+    aside = target.with_name(f".tmp-{target.name}-{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        _seal(aside)
+        if target.exists():
+            discard(target)
+        aside.rename(target)
+        _sync(target.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder so that, whenever this is cut short, it is not seen half removed."""
+    aside = folder.with_name(f".tmp-{folder.name}-{os.getpid()}-gone")
+    folder.rename(aside)
+    shutil.rmtree(aside)
+
+
+def manifest_sha256(folder: Path) -> str:
+    """The identity of a committed folder; raises CheckpointError where the manifest is missing."""
+    try:
+        return file_sha256(folder / MANIFEST)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{folder.name} has no {MANIFEST}: it was never completed."
+        ) from error
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def verify(folder: Path) -> str:
+    """Check every file against the manifest; the folder's identity. Raises CheckpointError."""
+    identity = manifest_sha256(folder)
+    listed = {row["path"]: row for row in json.loads((folder / MANIFEST).read_text())["files"]}
+    if set(listed) != set(_files(folder)):
+        raise CheckpointError(f"{folder.name} does not hold the files its manifest lists.")
+    for name, row in listed.items():
+        if file_sha256(folder / name) != row["sha256"]:
+            raise CheckpointError(f"{folder.name}/{name} does not match its checksum.")
+    return identity
+
+
+def _seal(folder: Path) -> None:
+    rows = []
+    for name in _files(folder):
+        path = folder / name
+        _sync(path)
+        rows.append({"path": name, "size": path.stat().st_size, "sha256": file_sha256(path)})
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps({"files": rows}, indent=1))
+    _sync(manifest)
+    for inner in (path for path in folder.rglob("*") if path.is_dir()):
+        _sync(inner)
+    _sync(folder)
+
+
+def _files(folder: Path) -> list[str]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    own = folder / MANIFEST
+    return sorted(str(p.relative_to(folder).as_posix()) for p in paths if p != own)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,32 @@
+"""Computing that nobody waits for by the second goes after whoever answers people on this machine."""
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from alignment.seam.errors import ConfigError
+
+NICE = "ATTUNE_NICE"
+USUAL, MOST = 10, 19
+# Linux weighs the sessions of a machine against each other, and within each what is nice.
+SESSION = Path("/proc/self/autogroup")
+
+
+def niceness() -> int:
+    """How far this process gives way, 0 (not at all) to 19; raises ConfigError."""
+    said = os.environ.get(NICE, "").strip()
+    if not said:
+        return USUAL
+    if not re.fullmatch("1?[0-9]", said):
+        raise ConfigError(f"{NICE} is {said[:40]!r}; it takes a whole number from 0 to {MOST}.")
+    return int(said)
+
+
+def give_way() -> None:
+    """Let others go first from now on, and our session too where it is ours alone; raises ConfigError."""
+    wished = niceness()
+    with suppress(OSError):  # a system that has none of it
+        os.nice(max(wished - os.nice(0), 0))
+        if os.getsid(0) == os.getpid():
+            SESSION.write_text(str(wished), encoding="ascii")

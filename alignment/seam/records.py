@@ -1,0 +1,314 @@
+"""The rows that cross the seam between the web app and the trainer, as JSON lines.
+
+Torch-free: the web app writes and reads them, the trainer does too.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from alignment.seam.errors import DataError
+
+R = TypeVar("R", bound=BaseModel)
+T = TypeVar("T")
+EXACT = 1e-10  # relative: far above what fp64 rounds away, far below what a wrong formula gives
+Split = Literal["train", "validation", "test"]
+SPLIT_SHARES: Mapping[Split, int] = {"train": 60, "validation": 20, "test": 20}  # percent
+
+
+def without_nul(text: str) -> str:
+    """The text with a replacement sign for each NUL, which no database of ours stores."""
+    return text.replace("\0", "\ufffd")
+
+
+Text = Annotated[str, AfterValidator(without_nul)]  # what a model may have written
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(_Record):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str = Field(min_length=1)
+
+
+class PromptRecord(_Record):
+    """A conversation that ends with the user's turn; `key` identifies it everywhere."""
+
+    key: str
+    messages: tuple[Message, ...]
+
+    @property
+    def text(self) -> str:
+        """The last turn: what the user asks now."""
+        return self.messages[-1].content
+
+
+class PairRecord(_Record):
+    """A preference: `chosen` is better than `rejected` as an answer to the prompt."""
+
+    kind: Literal["pair"] = "pair"
+    prompt: PromptRecord
+    chosen: str
+    rejected: str
+    strength: int = Field(default=1, ge=1, le=3)  # 1 slightly, 2 better, 3 much better
+    annotator: str = ""
+    left_won: bool | None = None  # whether `chosen` stood left; None where no sides were shown
+    group: str = ""  # pairs of one ranking share it
+
+
+class TieRecord(_Record):
+    """No preference: the answers are equally good, or both are bad."""
+
+    kind: Literal["tie"] = "tie"
+    prompt: PromptRecord
+    left: str
+    right: str
+    both_bad: bool = False
+    annotator: str = ""
+
+
+class RankingRecord(_Record):
+    """Answers with their ranks, 0 for the best; nothing is said between answers of one rank."""
+
+    kind: Literal["ranking"] = "ranking"
+    prompt: PromptRecord
+    completions: tuple[str, ...] = Field(min_length=2)
+    ranks: tuple[Annotated[int, Field(ge=0, le=10_000)], ...]
+    annotator: str = ""
+
+    @model_validator(mode="after")
+    def _each_has_a_rank(self) -> "RankingRecord":
+        if len(self.ranks) != len(self.completions):
+            raise ValueError("there must be one rank for each completion")
+        return self
+
+
+class ThumbRecord(_Record):
+    """An answer that was found good or bad by itself."""
+
+    kind: Literal["thumb"] = "thumb"
+    prompt: PromptRecord
+    completion: str
+    good: bool
+    annotator: str = ""
+
+
+class RatingRecord(_Record):
+    """A mark for one answer, from 1, the worst, to `levels`."""
+
+    kind: Literal["rating"] = "rating"
+    prompt: PromptRecord
+    completion: str
+    rating: int = Field(ge=1)
+    levels: int = Field(default=5, ge=2, le=100)
+    annotator: str = ""
+
+    @model_validator(mode="after")
+    def _within_its_scale(self) -> "RatingRecord":
+        if self.rating > self.levels:
+            raise ValueError(f"a rating of {self.rating} on a scale to {self.levels}")
+        return self
+
+
+def _kind(row: Any) -> str:  # noqa: ANN401 - whatever a line holds
+    found = row.get("kind", "pair") if isinstance(row, dict) else getattr(row, "kind", None)
+    return str(found)
+
+
+LabelRecord = PairRecord | TieRecord | RankingRecord | ThumbRecord | RatingRecord
+_LABELS: TypeAdapter[LabelRecord] = TypeAdapter(
+    Annotated[
+        Annotated[PairRecord, Tag("pair")]
+        | Annotated[TieRecord, Tag("tie")]
+        | Annotated[RankingRecord, Tag("ranking")]
+        | Annotated[ThumbRecord, Tag("thumb")]
+        | Annotated[RatingRecord, Tag("rating")],
+        Discriminator(
+            _kind,
+            custom_error_type="label",
+            custom_error_message="the kind is none of pair, tie, ranking, thumb and rating",
+        ),
+    ]
+)
+
+
+class DemonstrationRecord(_Record):
+    """An answer worth imitating, by a person or chosen by one."""
+
+    prompt: PromptRecord
+    completion: str
+
+
+class StoredRecord(_Record):
+    """An answer of any model, which may be empty; one that was cut has no end."""
+
+    prompt: PromptRecord
+    completion: str
+    truncated: bool = False
+
+
+class CompletionRecord(_Record):
+    """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at.
+
+    None stands where a server did not tell.
+    """
+
+    prompt_key: str
+    text: Text
+    logps: float | None
+    tokens: int | None
+    truncated: bool  # cut at the length limit: no end-of-text token
+
+
+class ScoredSample(_Record):
+    """One held-out prompt answered by the reference and by the policy, scored alike."""
+
+    prompt: PromptRecord
+    before: Text
+    after: Text
+    reward_before: float
+    reward_after: float
+    judge_before: float | None = None
+    judge_after: float | None = None
+
+
+class Estimate(_Record):
+    """A number with its 95 % interval over `n` prompts (or pairs); `None` says it was not estimable."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    unit: str = ""
+
+
+class Receipts(_Record):
+    """What a run was checked for: exactness on a toy, and its log-prob contract over its steps."""
+
+    gradient: float | None  # its error, relative to its largest entry; None: of no divergence
+    total: float  # largest distance from 1 of the sum of all completions' probabilities
+    mismatch: float | None = None  # nats per token, largest, between the run's sampler and scorer
+    tolerance: float = 1e-3  # for `mismatch`
+
+    def store(self, folder: Path) -> None:
+        """Write them beside a result."""
+        (folder / "receipts.json").write_text(self.model_dump_json(indent=1), encoding="utf-8")
+
+    @property
+    def exact(self) -> bool:
+        """Whether the toy found nothing wrong."""
+        return (self.gradient is None or self.gradient <= EXACT) and self.total <= EXACT
+
+    @property
+    def agree(self) -> bool:
+        """Whether sampler and scorer spoke of the same distribution."""
+        return self.mismatch is None or self.mismatch <= self.tolerance
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing speaks against the run."""
+        return self.exact and self.agree
+
+    @property
+    def sentences(self) -> str:
+        """What was found, for people."""
+        kind = "on a toy with this run's divergence, target and estimator"
+        said = []
+        if self.gradient is not None:
+            off = f"the gradient is off by {self.gradient:.0e} of its size {kind}"
+            right = self.gradient <= EXACT
+            said.append(f"Exact to {self.gradient:.0e} {kind}" if right else f"Not exact: {off}")
+        sums = f"probabilities sum to 1 within {self.total:.0e}"
+        said.append(sums if self.total <= EXACT else f"not normalised: {sums} only")
+        if self.mismatch is not None:
+            verb = "agree to" if self.agree else "do not agree: they differ by"
+            said.append(f"sampler and scorer {verb} {self.mismatch:.0e}")
+        text = "; ".join(said)
+        return f"{text[0].upper()}{text[1:]}."
+
+
+def texts_of(label: LabelRecord | DemonstrationRecord | StoredRecord) -> tuple[str, ...]:
+    """The completions that a label is about, the chosen one first; of other records the only one."""
+    match label:
+        case PairRecord():
+            return label.chosen, label.rejected
+        case TieRecord():
+            return label.left, label.right
+        case RankingRecord():
+            return label.completions
+    return (label.completion,)
+
+
+def prompt_key(messages: Iterable[Message]) -> str:
+    """SHA-256 of the conversation: the same prompt has the same key in every project."""
+    turns = [[message.role, message.content] for message in messages]
+    return hashlib.sha256(json.dumps(turns, ensure_ascii=False).encode()).hexdigest()
+
+
+def split_of(key: str) -> Split:
+    """The split a prompt belongs to, decided by its key alone so that no prompt leaks across."""
+    percentile = int(key[:8], 16) % 100
+    for split, share in SPLIT_SHARES.items():
+        if percentile < share:
+            return split
+        percentile -= share
+    raise AssertionError("the shares of SPLIT_SHARES add up to 100")
+
+
+def split_of_prompt(messages: Sequence[Message]) -> Split:
+    """The split of a conversation: that of its opening, so that no later turn leaks across.
+
+    Spaces around the words of the opening do not count.
+    """
+    asked = [place for place, turn in enumerate(messages) if turn.role == "user"]
+    opening = messages[: asked[0] + 1] if asked else messages
+    words = [(turn, turn.content.replace("\r\n", "\n").strip() or turn.content) for turn in opening]
+    return split_of(prompt_key(Message(role=turn.role, content=text) for turn, text in words))
+
+
+def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:
+    """Write the records as JSON lines; the number written."""
+    count = 0
+    with path.open("w", encoding="utf-8") as lines:
+        for record in records:
+            lines.write(record.model_dump_json() + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: Path, record: type[R]) -> Iterator[R]:
+    """The records of a file, in order; raises DataError naming the first line that is not one."""
+    return _parsed(path, record.model_validate_json)
+
+
+def read_labels(path: Path) -> Iterator[LabelRecord]:
+    """Labels of every `kind`, "pair" where a line has none; raises DataError as `read_jsonl`."""
+    return _parsed(path, _LABELS.validate_json)
+
+
+def _parsed(path: Path, parse: Callable[[str], T]) -> Iterator[T]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield parse(line)
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                raise DataError(f"{path.name}, line {number}: {reason}.") from error

@@ -1,0 +1,1 @@
+"""What a policy is brought to: rewards, rules, wished means."""

@@ -1,0 +1,1 @@
+"""A small world whose people have a known taste: for demonstrations and proofs."""
