@@ -59,7 +59,8 @@ class Watch:
     def squeeze(self) -> Squeeze:
         """What is known once it has ended and was waited for."""
         last = _largest_child()
-        most = max(self.most, last if last > self._before else 0)
+        # Until it becomes the program, a child counts with all that this process holds.
+        most = max(self.most, last if last > max(self._before, _ours()) else 0)
         return Squeeze(room(), most, kills() > self._kills)
 
 
@@ -140,5 +141,14 @@ def _lines(*paths: Path) -> list[str]:
 
 def _largest_child() -> int:
     """The most that any child held that we have waited for, in bytes."""
-    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return _most(resource.RUSAGE_CHILDREN)
+
+
+def _ours() -> int:
+    """The most that this process has held, in bytes."""
+    return _most(resource.RUSAGE_SELF)
+
+
+def _most(whose: int) -> int:
+    most = resource.getrusage(whose).ru_maxrss
     return most << 10 if PROC.is_dir() else most  # KiB on Linux, bytes elsewhere

@@ -247,11 +247,11 @@ def test_a_tokenizer_that_gives_up_on_a_text_is_no_bug(run_folder, monkeypatch, 
 HELD = """
 import sys
 from tokenizers import Regex, pre_tokenizers
-from alignment import watching
+from alignment.foreign import watchdog
 from alignment.__main__ import main, watched
 from alignment.trainer import RUNNERS
 from tests.alignment.conftest import tiny_tokenizer
-watching.SECONDS, watching.LOOK = 1.0, 0.2
+watchdog.SECONDS, watchdog.LOOK = 1.0, 0.2
 
 def held(spec, folder):
     tokenizer = tiny_tokenizer()

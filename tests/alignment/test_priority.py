@@ -14,7 +14,7 @@ from alignment.seam.errors import ConfigError
 SESSION = Path("/proc/self/autogroup")
 TELLS = """
 import os, sys
-from alignment import priority
+from alignment.seam import priority
 priority.give_way()
 priority.give_way()
 group = priority.SESSION.read_text().split()[-1] if priority.SESSION.exists() else "none"

@@ -215,7 +215,7 @@ def test_threads_take_turns():
 def test_the_program_ends_with_whoever_started_it(source):
     """Killed without a word, idle or in the middle of a template."""
     code = (
-        "from alignment import isolation, templates\nisolation.SECONDS = 1\n"
+        "from alignment.foreign import isolation, templates\nisolation.SECONDS = 1\n"
         "talk = [{'role': 'user', 'content': 'now'}]\n"
         f"print(templates.render({CONTENT!r}, talk, special={{}}, generation=False), flush=True)\n"
         f"templates.render({source!r}, talk, special={{}}, generation=False)\ninput()"

@@ -36,7 +36,7 @@ def test_only_the_judge_and_the_demo_import_the_utility():
 
 def test_an_import_is_seen_wherever_it_stands(tmp_path):
     source = tmp_path / "module.py"
-    source.write_text("def f():\n    from alignment import utility\n    return utility\n")
+    source.write_text("def f():\n    from alignment.world import utility\n    return utility\n")
     assert HIDDEN in imported(source)
 
 
