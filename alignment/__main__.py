@@ -41,8 +41,9 @@ from alignment.command_line.options import (
 )
 from alignment.command_line.terminal import UNPROVEN, display, is_trusted
 from alignment.foreign.watchdog import texts_watched
+from alignment.kinds import KINDS
 from alignment.kinds.align.settings import AlignConfig
-from alignment.kinds.spec import CONFIGS, RunSpec
+from alignment.kinds.spec import RunSpec
 from alignment.seam import memory_use
 from alignment.seam.errors import (
     FULL_DISK,
@@ -55,7 +56,7 @@ from alignment.seam.errors import (
 from alignment.seam.events import Event, Failed, Finished, dump_event, parse_event
 from alignment.seam.folders import MANIFEST
 from alignment.seam.priority import give_way
-from alignment.trainer import TOGETHER, drive
+from alignment.trainer import drive
 
 FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
 LOOK = 0.5  # seconds between two looks at what processes hold
@@ -110,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("run", help="compute the run that FOLDER/config.json describes")
     command.add_argument("folder", type=Path)
     command = commands.add_parser("fields", help="list the settings of a kind of run")
-    command.add_argument("kind", choices=list(CONFIGS))
+    command.add_argument("kind", choices=list(KINDS))
     return top
 
 
@@ -247,7 +248,7 @@ def _assist(folder: Path) -> int:
     """Compute beside the first process, which alone writes; ours goes aside. The exit status."""
     try:
         spec = _read(folder)
-        if spec.kind not in TOGETHER:
+        if not spec.described.shared:
             return 0
         _prepare(spec, folder)
         inputs = {role: str((folder / path).absolute()) for role, path in spec.inputs.items()}
@@ -266,7 +267,7 @@ def _together(spec: RunSpec) -> AbstractContextManager[object]:
     """Among the processes that torchrun started, where the run is of a kind that shares its rows."""
     from alignment.models.distributed import joined  # noqa: PLC0415 - loads torch
 
-    return joined() if spec.kind in TOGETHER else nullcontext()
+    return joined() if spec.described.shared else nullcontext()
 
 
 def _end_torn_line(lines: BinaryIO) -> None:

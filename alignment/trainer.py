@@ -1,44 +1,29 @@
-"""Which function computes each kind of run, and how a kind is driven from a run folder.
+"""How a run is driven from its folder.
 
 Torch-free until a run is asked for: a kind imports only what it needs.
 """
 
 import gc
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
-from alignment.kinds.spec import Kind, RunSpec
+from alignment.kinds import KINDS
+from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import CheckpointSaved, Event, Finished, Stopped
 
 Runner = Callable[[RunSpec, Path], Generator[Event, str | None, None]]
 
-RUNNERS: Mapping[Kind, str] = {
-    "pretrain": "alignment.kinds.pretrain.run:pretrain",
-    "import": "alignment.kinds.bring.run:add",
-    "sft": "alignment.kinds.sft.run:imitate",
-    "prefer": "alignment.kinds.prefer.run:prefer",
-    "generate": "alignment.kinds.generate.run:generate",
-    "reward": "alignment.kinds.reward.run:train",
-    "align": "alignment.kinds.align.run:align",
-    "population": "alignment.kinds.population.run:align",
-    "evaluate": "alignment.kinds.evaluate.run:evaluate",
-}
 
-TOGETHER: frozenset[Kind] = frozenset(
-    ("sft", "prefer", "reward", "align", "population")
-)  # whose rows several processes can share
-
-
-def runner(kind: Kind) -> Runner:
-    """The function of a kind; its module is imported now, with all that it needs.
+def runner(kind: str) -> Runner:
+    """The function of a kind of run; its module is imported now, with all that it needs.
 
     A million objects come and stay: looking through them for garbage is a fifth of the time.
     """
-    module, name = RUNNERS[kind].split(":")
+    module, name = KINDS[kind].run.split(":")
     gc.disable()
     try:
         found: Runner = getattr(import_module(module), name)
@@ -74,6 +59,8 @@ def drive(spec: RunSpec, folder: Path) -> Iterator[Event]:
     with closing(run(spec, folder)) as events:
         event, step, saved, wish = next(events), 0, False, ""
         while True:
+            if isinstance(event, Finished):
+                spec.described.results.model_validate(event.summary)
             yield event
             step = getattr(event, "step", step)
             saved = isinstance(event, CheckpointSaved)

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from django.utils import timezone
 
+from alignment.kinds import KINDS
 from alignment.seam.folders import committed
 from alignment.seam.records import (
     Message,
@@ -24,7 +25,6 @@ from webapp.labeling.services import create_compare_tasks, submit_label
 from webapp.projects.models import Membership, Project, Prompt, Role
 from webapp.registry.models import Artifact
 from webapp.registry.services import store
-from webapp.runs.kinds import RUN_KINDS
 from webapp.runs.models import Run, Worker
 from webapp.runs.services import start_run
 
@@ -126,7 +126,7 @@ def a_run(project, kind="pretrain", config=None, **columns):
     return start_run(
         project,
         kind=kind,
-        config=RUN_KINDS[kind].config(**config or {}),
+        config=KINDS[kind].settings(**config or {}),
         **{"name": f"{kind} {next(NUMBER)}", "key": f"key-{next(NUMBER)}"} | columns,
     )
 

@@ -29,18 +29,13 @@ from alignment.command_line.options import (
     settings_of,
 )
 from alignment.command_line.trl_rows import Told, completion_rows
-from alignment.kinds.spec import CONFIGS, READS, Kind, RunSpec
+from alignment.kinds import KINDS
+from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import CheckpointError, ConfigError, DataError
 from alignment.seam.folders import MANIFEST, verify
 from alignment.seam.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
-from alignment.trainer import TOGETHER
 
 READ = "inputs/read.json"  # sentences about what was read of the files, and what was not
-TRAINS = (
-    "prefer",
-    "align",
-    "population",
-)  # their reference is where the policy starts, unless another is named
 
 
 def prepared(command: str, given: Mapping[str, Any]) -> Path:
@@ -69,12 +64,12 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     return folder
 
 
-def settled(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
+def settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a kind from a file and options; raises ConfigError."""
     return validated(kind, from_yaml(kind, given.get("config")) | dict(given))
 
 
-def resumed(kind: Kind, options: Mapping[str, Any]) -> Path:
+def resumed(kind: str, options: Mapping[str, Any]) -> Path:
     """The folder of a run to go on with, from its newest checkpoint; raises ConfigError."""
     folder = Path(options.get("output", "."))
     if not (folder / "config.json").is_file():
@@ -86,7 +81,9 @@ def resumed(kind: Kind, options: Mapping[str, Any]) -> Path:
         raise ConfigError(f"The run in {folder} is finished: see {folder / 'output'}.")
     before = {own_name(kind, name): value for name, value in spec.config.items()}
     for name, value in validated(kind, before | dict(options)).items():
-        usual = CONFIGS[kind].model_fields[name].default  # of a setting that is newer than the run
+        usual = (
+            KINDS[kind].settings.model_fields[name].default
+        )  # of a setting that is newer than the run
         if value != (known := spec.config.get(name, usual)):
             raise ConfigError(
                 f"The run in {folder} began with {flag(own_name(kind, name))} {known}; "
@@ -145,7 +142,7 @@ def left_out(folder: Path) -> str:
     return f"The first {used} of {rows} prompts take part; {option} changes it." * (rows > used)
 
 
-def from_yaml(kind: Kind, path: str | None) -> dict[str, Any]:
+def from_yaml(kind: str, path: str | None) -> dict[str, Any]:
     """The options in a file; raises ConfigError where one of them is unknown."""
     if path is None:
         return {}
@@ -169,9 +166,9 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"; did you mean “{found[0]}”?" if found else ""
 
 
-def validated(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
+def validated(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a kind, defaults included; raises ConfigError naming each wrong option."""
-    names = {own_name(kind, name): name for name in CONFIGS[kind].model_fields}
+    names = {own_name(kind, name): name for name in KINDS[kind].settings.model_fields}
     lists = {name for name, field in settings_of(kind).items() if field["type"] == "array"}
     values = {
         names[name]: value.split(",") if name in lists and isinstance(value, str) else value
@@ -179,12 +176,12 @@ def validated(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
         if name in names
     }
     try:
-        return CONFIGS[kind].model_validate(values).model_dump(mode="json")
+        return KINDS[kind].settings.model_validate(values).model_dump(mode="json")
     except ValidationError as error:
         raise ConfigError("; ".join(wrong(kind, problem) for problem in error.errors())) from error
 
 
-def wrong(kind: Kind, problem: Mapping[str, Any]) -> str:
+def wrong(kind: str, problem: Mapping[str, Any]) -> str:
     """What pydantic says of an option, with the choice that was probably meant."""
     said = str(problem["msg"]).removeprefix("Value error, ")
     if not problem["loc"]:
@@ -211,7 +208,7 @@ def processes_of(command: str, given: Mapping[str, Any]) -> int:
             "torchrun starts “run FOLDER”; here, --processes says how many there are."
         )
     count = max(1, whole(options, "processes")) if "processes" in options else 1
-    if count > 1 and COMMANDS[command] not in TOGETHER:
+    if count > 1 and not KINDS[COMMANDS[command]].shared:
         raise ConfigError(f"{command} computes in one process; leave --processes out.")
     return count
 
@@ -232,18 +229,18 @@ def leaves_out(options: Mapping[str, Any]) -> bool:
     return found
 
 
-def inputs_of(kind: Kind, options: Mapping[str, Any]) -> dict[str, Path]:
+def inputs_of(kind: str, options: Mapping[str, Any]) -> dict[str, Path]:
     """Where each input is, by role; raises ConfigError where one is missing."""
     found = {role: Path(str(options[role])) for role in roles_of(kind) if role in options}
-    if kind in TRAINS and "policy" in found:
+    if KINDS[kind].trains_beside and "policy" in found:  # it starts where it is to stay near
         found.setdefault("reference", found["policy"])
-    for group in READS[kind].needed:
+    for group in KINDS[kind].needed:
         if not found.keys() & set(group):
             raise ConfigError(f"Say with {' or '.join(map(flag, group))} what to work on.")
     return found
 
 
-def placed(kind: Kind, role: str, path: Path, folder: Path, told: Told) -> str:
+def placed(kind: str, role: str, path: Path, folder: Path, told: Told) -> str:
     """The path of an input for RunSpec: of a model, or of rows turned into records, and what is told."""
     if (rows := role_of(kind, role).rows) is None:
         result = path / "output"

@@ -12,13 +12,11 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from alignment.command_line import trl_rows
-from alignment.kinds.spec import CONFIGS, READS, Kind
+from alignment.kinds import KINDS
 
 Schema = Mapping[str, Any]
 
-COMMANDS: Mapping[str, Kind] = {
-    "train-starter" if kind == "pretrain" else kind: kind for kind in CONFIGS if kind != "import"
-}
+COMMANDS: Mapping[str, str] = {kind.command: name for name, kind in KINDS.items() if kind.command}
 RECEIPTS = "receipts"
 LEAVE_OUT = "leave_bad_rows_out"
 RENAMED = {"prompts": "max_prompts", "judge": "judged_by"}
@@ -73,7 +71,7 @@ OF_REWARD: Mapping[str, Role] = {
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add a command for every kind of run that starts from files."""
     for command, kind in COMMANDS.items():
-        about = first_line(CONFIGS[kind])
+        about = first_line(KINDS[kind].settings)
         parser = commands.add_parser(
             command,
             help=about,
@@ -109,7 +107,7 @@ def add_receipts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_settings(parser, "align")
 
 
-def _add_settings(parser: argparse.ArgumentParser, kind: Kind) -> None:
+def _add_settings(parser: argparse.ArgumentParser, kind: str) -> None:
     topics: dict[str, argparse._ArgumentGroup] = {}
     for name, field in settings_of(kind).items():
         title = field["topic"].lower()
@@ -124,26 +122,25 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def settings_of(kind: Kind) -> dict[str, Schema]:
+def settings_of(kind: str) -> dict[str, Schema]:
     """The schemas of a kind's settings by their names here; not those that the web app alone reads."""
-    fields = CONFIGS[kind].model_json_schema()["properties"].items()
+    fields = KINDS[kind].settings.model_json_schema()["properties"].items()
     return {own_name(kind, name): field for name, field in fields if not field["dashboard"]}
 
 
-def own_name(kind: Kind, setting: str) -> str:
+def own_name(kind: str, setting: str) -> str:
     """How a setting of a kind is called here."""
     return RENAMED[setting] if setting in roles_of(kind) else setting
 
 
-def role_of(kind: Kind, role: str) -> Role:
+def role_of(kind: str, role: str) -> Role:
     """What an input of a kind is; reward models learn from every kind of label."""
     return OF_REWARD.get(role, ROLES[role]) if kind == "reward" else ROLES[role]
 
 
-def roles_of(kind: Kind) -> list[str]:
+def roles_of(kind: str) -> list[str]:
     """The roles of a kind's inputs."""
-    needed, optional = READS[kind]
-    return [role for group in (*needed, optional) for role in group]
+    return list(KINDS[kind].files)
 
 
 def known_options(command: str) -> list[str]:
@@ -154,10 +151,10 @@ def known_options(command: str) -> list[str]:
     return [flag(name) for name in names]
 
 
-def field_lines(kind: Kind) -> list[str]:
+def field_lines(kind: str) -> list[str]:
     """Each setting of a kind: name, default, bounds, unit, what it does."""
-    lines = [first_line(CONFIGS[kind])]
-    for name, field in CONFIGS[kind].model_json_schema()["properties"].items():
+    lines = [first_line(KINDS[kind].settings)]
+    for name, field in KINDS[kind].settings.model_json_schema()["properties"].items():
         unit = f" {field['unit']}" if field.get("unit") else ""
         lines.append(f"\n{name} = {field['default']}{unit}   ({bounds(field)})")
         lines.append(f"    {field['title']}: {field['description']}")
@@ -199,8 +196,8 @@ def bounds(field: Schema) -> str:
     return ", ".join(found) or f"≤ {field.get('maxLength', 'any number of')} characters"
 
 
-def _usage(kind: Kind) -> str:
-    groups = [" | ".join(f"{flag(r)} {_file(r)}" for r in group) for group in READS[kind].needed]
+def _usage(kind: str) -> str:
+    groups = [" | ".join(f"{flag(r)} {_file(r)}" for r in group) for group in KINDS[kind].needed]
     return "".join(f"({group}) " if "|" in group else f"{group} " for group in groups)
 
 

@@ -1,1 +1,43 @@
-"""Kinds of run: a folder each, with its settings, its results and what computes it."""
+"""Kinds of run: a folder each, with its settings, its results, and what computes it.
+
+To add one, write its folder and a line here; everything else is drawn from its `KIND`.
+"""
+
+from collections.abc import Mapping
+
+from alignment.kinds import (
+    align,
+    bring,
+    evaluate,
+    generate,
+    population,
+    prefer,
+    pretrain,
+    reward,
+    sft,
+)
+from alignment.kinds.kind import Kind
+from alignment.seam.memory import Shape
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        pretrain.KIND,
+        bring.KIND,
+        sft.KIND,
+        prefer.KIND,
+        reward.KIND,
+        align.KIND,
+        population.KIND,
+        evaluate.KIND,
+        generate.KIND,
+    )
+}
+
+
+def memory_by_kind(shape: Shape) -> Mapping[str, int]:
+    """Bytes that each kind of run needs with a model of this shape, by its usual settings; where known."""
+    found = {
+        name: kind.memory(kind.settings(), shape) for name, kind in KINDS.items() if kind.inputs
+    }
+    return {name: needed for name, needed in found.items() if needed}

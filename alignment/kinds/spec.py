@@ -1,79 +1,24 @@
-"""Every kind of run with its settings, and the file that describes one run."""
+"""The file that describes one run."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from alignment.kinds.align.settings import AlignConfig
-from alignment.kinds.bring.settings import ImportConfig
-from alignment.kinds.evaluate.settings import EvaluateConfig
-from alignment.kinds.generate.settings import GenerateConfig
-from alignment.kinds.population.settings import PopulationConfig
-from alignment.kinds.prefer.settings import PreferConfig
-from alignment.kinds.pretrain.settings import PretrainConfig
-from alignment.kinds.reward.settings import RewardConfig
-from alignment.kinds.sft.settings import SftConfig
+from alignment.kinds import KINDS
+from alignment.kinds.kind import Kind
 from alignment.seam.settings import Settings
-
-Kind = Literal[
-    "pretrain",
-    "import",
-    "sft",
-    "prefer",
-    "generate",
-    "reward",
-    "align",
-    "population",
-    "evaluate",
-]
-
-
-CONFIGS: dict[Kind, type[Settings]] = {
-    "pretrain": PretrainConfig,
-    "import": ImportConfig,
-    "sft": SftConfig,
-    "prefer": PreferConfig,
-    "generate": GenerateConfig,
-    "reward": RewardConfig,
-    "align": AlignConfig,
-    "population": PopulationConfig,
-    "evaluate": EvaluateConfig,
-}
-
-
-class Reads(NamedTuple):
-    """The roles of a kind's inputs: one of each group is needed, the others may be given."""
-
-    needed: tuple[tuple[str, ...], ...] = ()
-    optional: tuple[str, ...] = ()
-
-
-READS: dict[Kind, Reads] = {
-    "pretrain": Reads(),
-    "import": Reads(optional=("source", "root", "base")),  # source may not leave root; no Hub's is
-    "sft": Reads((("policy",), ("demonstrations", "pairs"))),
-    "prefer": Reads((("policy",), ("reference",), ("pairs", "thumbs"))),
-    "generate": Reads((("prompts",),), ("policy",)),
-    "reward": Reads((("backbone",), ("pairs",)), ("reference",)),
-    "align": Reads(
-        (("policy",), ("reference",), ("prompts",)),
-        ("reward", "demonstrations", "pairs", "completions", "deployment"),
-    ),
-    "population": Reads((("policy",), ("reference",), ("prompts",)), ("reward",)),
-    "evaluate": Reads((("policy",), ("reference",), ("prompts",)), ("reward", "judge")),
-}
 
 
 class RunSpec(BaseModel):
     """`config.json` of a run folder: all a trainer needs to know, and nothing of the web app.
 
-    `inputs` names files and folders by role (`READS`), absolute or relative to the run folder.
+    `inputs` names files and folders by role (`Kind.files`), absolute or relative to the run folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Kind
+    kind: str
     run: int
     epoch: int
     seed: Annotated[int, Field(ge=-(2**31), lt=2**31)] = 0
@@ -83,9 +28,21 @@ class RunSpec(BaseModel):
     resume_from: str | None = None
     cache: str | None = None  # folder for what may be kept between runs, by content hash
 
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in KINDS:
+            raise ValueError(f"there is no kind of run “{name}”; there are {', '.join(KINDS)}")
+        return name
+
+    @property
+    def described(self) -> Kind:
+        """The kind itself."""
+        return KINDS[self.kind]
+
     def settings(self) -> Settings:
         """The kind's own config; raises pydantic's ValidationError where it is wrong."""
-        return CONFIGS[self.kind].stored(self.config)
+        return self.described.settings.stored(self.config)
 
     @classmethod
     def load(cls, folder: Path) -> "RunSpec":

@@ -6,14 +6,8 @@ from pathlib import Path
 
 from transformers import AutoConfig
 
-from alignment.kinds.align.settings import AlignConfig
-from alignment.kinds.evaluate.settings import EvaluateConfig
-from alignment.kinds.generate.settings import GenerateConfig
-from alignment.kinds.population.settings import PopulationConfig
-from alignment.kinds.prefer.settings import PreferConfig
-from alignment.kinds.reward.settings import RewardConfig
-from alignment.kinds.sft.settings import SftConfig
-from alignment.kinds.spec import Kind, RunSpec
+from alignment.kinds.kind import ArtifactType
+from alignment.kinds.spec import RunSpec
 from alignment.models.loading import (
     OF_A_TOKENIZER,
     check_files,
@@ -26,24 +20,23 @@ from alignment.models.loading import (
     tokenizer_of,
     weight_files,
 )
-from alignment.seam.settings import Settings
 from alignment.targets.targets import load_target
 
 WORDS: Mapping[str, str] = {"reward": "reward model"}  # roles that are called otherwise
 POLICIES = ("policy", "reference")
 RATERS = ("reward", "judge")
-TRAINS_BESIDE: frozenset[Kind] = frozenset(("prefer", "align", "population"))
+MODELS = {ArtifactType.MODEL, ArtifactType.ENCODER, ArtifactType.REWARD}
 
 
 def check_inputs(spec: RunSpec, folder: Path) -> None:
     """Look at every model that a run of this folder will read; raises DataError, ConfigError by its role."""
     at = {role: folder / path for role, path in spec.inputs.items()}
-    read = [role for role in roles_read(spec.settings(), at) if role in at]
+    read = [role for role in roles_read(spec, at) if role in at]
     for role in read:
         with naming(at[role], WORDS.get(role, role)):
             look_at(role, at[role])
     if set(POLICIES) <= set(read):
-        check_pair(at["policy"], at["reference"], prompts=spec.kind in TRAINS_BESIDE)
+        check_pair(at["policy"], at["reference"], prompts=spec.described.trains_beside)
 
 
 def look_at(role: str, folder: Path) -> None:
@@ -54,18 +47,13 @@ def look_at(role: str, folder: Path) -> None:
         check_files(folder, "policy" if role in POLICIES else "backbone")
 
 
-def roles_read(config: Settings, at: Mapping[str, Path]) -> tuple[str, ...]:
+def roles_read(spec: RunSpec, at: Mapping[str, Path]) -> list[str]:
     """The roles of the models that a run with these settings will load."""
-    if isinstance(config, AlignConfig | PopulationConfig):
-        return (*POLICIES, "reward") if config.reward_weight else POLICIES
-    if isinstance(config, EvaluateConfig):
-        judge = ("judge",) if config.judge == "held_out_labels" else ()
-        return (*POLICIES, *judge, *(("reward",) if is_rewarded(at) else ()))
-    if isinstance(config, RewardConfig):
-        return ("backbone", "reference") if config.centring == "reference" else ("backbone",)
-    if isinstance(config, GenerateConfig):
-        return () if config.engine == "server" else ("policy",)
-    return POLICIES if isinstance(config, SftConfig | PreferConfig) else ()
+    config, kind = spec.settings(), spec.described
+    read = [one for one in kind.artifacts if set(one.types) & MODELS and one.is_read(config)]
+    return [
+        one.role for one in read if not one.optional and not (one.spared and not is_rewarded(at))
+    ]
 
 
 def is_rewarded(at: Mapping[str, Path]) -> bool:

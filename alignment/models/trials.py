@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from alignment.kinds import memory_by_kind
 from alignment.kinds.bring.settings import TemplateName
 from alignment.models.conversations import check_conversation
 from alignment.models.loading import is_sealed, naming, refusing
@@ -166,14 +167,15 @@ def measured(policy: Policy) -> dict[str, object]:
         "vocabulary": len(policy.tokenizer),
         "architecture": type(policy.model).__name__,
         "chat_template": policy.tokenizer.chat_template is not None,
-        "memory": dict(memory.needed(shape)),
+        "memory": dict(memory_by_kind(shape)),
+        "shape": shape._asdict(),
     }
 
 
 def described_encoder(policy: Policy) -> dict[str, object]:
     """What a card says about a model that only reads."""
     card = measured(policy)
-    reward = memory.needed(shape_of(policy))["reward"]
+    reward = memory_by_kind(shape_of(policy))["reward"]
     return card | {"encoder": True, "memory": {"reward": reward}}
 
 

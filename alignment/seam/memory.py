@@ -1,14 +1,11 @@
-"""How much memory each kind of run needs for a model, before anybody waits for it to fail.
+"""How much memory a run needs for a model, before anybody waits for it to fail.
 
-Torch-free. In bytes, for the default settings of the runs, all in fp32, as they compute. With P
-parameters, of which AdamW keeps two moments beside weight and gradient:
+Torch-free. In bytes, all in fp32, as runs compute. With P parameters, of which AdamW keeps two moments
+beside weight and gradient, a kind of run sums up
 
-    generate   4 P + cache
-    sft        16 P + activations
-    prefer     16 P + 4 P (reference) + activations
-    reward     16 P + activations
-    align      16 P (policy) + 4 P (reference) + 4 P (reward model) + activations + cache
-    evaluate   4 P each of policy, reference, reward model and judge + cache
+    16 P for a policy that is trained (4 P, and 16 for each entry of an adapter, with LoRA)
+     4 P for every model that only reads, and
+    the activations of what learns, or the cache of what is sampled, whichever is larger.
 
 One sequence of n tokens keeps, per layer of width h with a heads, about 64 n h + 4 a n^2 bytes of
 activations (Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models",
@@ -16,18 +13,15 @@ activations (Korthikanti et al., "Reducing Activation Recomputation in Large Tra
 holds keys and values. Estimates, within a factor of two; the program itself takes 0.5 GiB more.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
-
-from alignment.kinds.align.settings import AlignConfig
-from alignment.kinds.evaluate.settings import EvaluateConfig
-from alignment.kinds.generate.settings import GenerateConfig
 
 FLOAT = 4  # bytes
 TRAINED = 4 * FLOAT  # of each parameter: weight, gradient, two moments
+PROGRAM = 1 << 29  # the interpreter with its libraries
 TOKENS = 2048  # of one training step's forward
 SAMPLED_AT_ONCE = 32  # prompts
 WEIGHED_AT_ONCE = 512  # completions of an evaluation
+ADAPTED = 7  # matrices of a layer that have an adapter: attention's four, the gated MLP's three
 LOGITS = 3  # of them: raw, normalised, gradient
 
 
@@ -43,20 +37,17 @@ class Shape(NamedTuple):
     context: int
 
 
-def needed(shape: Shape) -> Mapping[str, int]:
-    """Bytes by kind of run."""
-    weights = FLOAT * shape.parameters
-    align, asked, judged = AlignConfig(), GenerateConfig(), EvaluateConfig()
-    compared = SAMPLED_AT_ONCE * judged.completions_per_prompt
-    drawn = align.prompts_per_step * align.completions_per_prompt
-    return {
-        "generate": weights + sampling(shape, SAMPLED_AT_ONCE * asked.completions_per_prompt),
-        "sft": TRAINED * shape.parameters + learning(shape),
-        "prefer": TRAINED * shape.parameters + weights + learning(shape),
-        "reward": TRAINED * shape.parameters + part(shape),
-        "align": TRAINED * shape.parameters + 2 * weights + stepping(shape, drawn),
-        "evaluate": 4 * weights + sampling(shape, max(compared, WEIGHED_AT_ONCE)),
-    }
+def read(shape: Shape, models: int = 1) -> int:
+    """Bytes of models that only read."""
+    return models * FLOAT * shape.parameters
+
+
+def trained(shape: Shape, rank: int = 0) -> int:
+    """Bytes of a model that is trained, whole or by an adapter of this rank beside its layers."""
+    if not rank:
+        return TRAINED * shape.parameters
+    entries = shape.layers * ADAPTED * 2 * rank * shape.width
+    return read(shape) + TRAINED * entries
 
 
 def usual_length(shape: Shape) -> int:

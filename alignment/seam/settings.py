@@ -3,12 +3,14 @@
 from collections.abc import Collection, Mapping
 from copy import copy
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic.fields import FieldInfo
 
 STORED: Mapping[str, bool] = MappingProxyType({"stored": True})  # context of a validation
 ALWAYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class ConflictError(ValueError):
@@ -30,6 +32,7 @@ def setting(  # noqa: PLR0913 - a setting has this many parts
     dashboard: bool = False,
     when: Mapping[str, tuple[str, ...]] = ALWAYS,
     beside: tuple[str, ...] = (),
+    choices: Mapping[Any, str] = NONE,
     **bounds: Any,  # noqa: ANN401 - numbers, as pydantic takes them
 ) -> Any:  # noqa: ANN401 - pydantic's Field is typed so
     """A field with everything a form and a `--help` need to show it.
@@ -37,10 +40,12 @@ def setting(  # noqa: PLR0913 - a setting has this many parts
     `when` names choices that it is read for: {"divergence": ("alpha",)}; all of them must be made.
     `beside` names settings of which one at least must not be 0 or empty, else nothing reads it.
     `dashboard` says that only the web app reads it, since it is about what is stored there.
+    `choices` has the words of each value that it may take, where these are names.
     """
-    choices = {name: list(values) for name, values in when.items()}
+    read = {name: list(values) for name, values in when.items()}
     extra: dict[str, Any] = {"unit": unit, "topic": topic, "advanced": advanced}
-    extra |= {"dashboard": dashboard, "when": choices, "beside": list(beside)}
+    extra |= {"dashboard": dashboard, "when": read, "beside": list(beside)}
+    extra["words"] = {str(value): words for value, words in choices.items()}
     return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
 
 
@@ -48,6 +53,16 @@ class Settings(BaseModel):
     """Settings of a run; what was changed and is read by nothing is refused, not ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:  # noqa: ANN401 - as pydantic's
+        """Raise TypeError where a name that may be chosen has no words, or words stand for nothing."""
+        for name, info in cls.model_fields.items():
+            values, words = set(names_of(info.annotation)), set(words_of(info))
+            if lacking := ", ".join(sorted(values ^ words)):
+                raise TypeError(
+                    f"{cls.__name__}.{name} has values and words that do not agree: {lacking}."
+                )
 
     @classmethod
     def stored(cls, values: Mapping[str, Any]) -> Self:
@@ -86,6 +101,25 @@ class Settings(BaseModel):
         """The value of a choice as `when` writes it, or the values of one that takes several."""
         made = getattr(self, choice)
         return {str(one).lower() for one in (made if isinstance(made, tuple) else (made,))}
+
+
+def is_chosen(config: Settings, name: str, values: Collection[str]) -> bool:
+    """Whether one of these values is chosen in the setting of this name."""
+    return bool(config.chosen(name) & set(values))
+
+
+def names_of(annotation: object) -> tuple[str, ...]:
+    """The names that a setting of this type takes; none where it takes no names."""
+    if get_origin(annotation) is tuple:
+        return names_of(get_args(annotation)[0])
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def words_of(info: FieldInfo) -> Mapping[str, str]:
+    """The words of each name that a setting takes."""
+    extra: Any = info.json_schema_extra or {}
+    found: Mapping[str, str] = extra.get("words", NONE)
+    return found
 
 
 def do(values: Collection[str]) -> str:

@@ -7,7 +7,8 @@ import pytest
 
 from alignment.__main__ import main
 from alignment.command_line.options import COMMANDS, OF_A_RUN, ROLES, roles_of, settings_of
-from alignment.kinds.spec import CONFIGS, READS, RunSpec
+from alignment.kinds import KINDS
+from alignment.kinds.spec import RunSpec
 from alignment.models.policies import Policy
 from alignment.seam.events import CheckpointSaved, Finished, Ready, parse_event
 from alignment.seam.folders import verify
@@ -157,13 +158,12 @@ def test_help_explains_every_setting_and_input(command, capsys, monkeypatch):
 
 def test_only_what_the_web_app_stores_has_no_option():
     for command, kind in COMMANDS.items():
-        hidden = len(CONFIGS[kind].model_fields) - len(settings_of(kind))
+        hidden = len(KINDS[kind].settings.model_fields) - len(settings_of(kind))
         assert hidden == {"generate": 1, "sft": 1, "prefer": 1, "reward": 1}.get(command, 0)
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_option_is_called_as_another_is(kind):
-    assert kind in READS
     if kind != "import":
         names = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, "resume", "help"]
         assert len(set(names)) == len(names)

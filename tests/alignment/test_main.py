@@ -13,7 +13,8 @@ import torch
 
 from alignment.__main__ import main, watched
 from alignment.command_line.options import COMMANDS, field_lines
-from alignment.kinds.spec import CONFIGS, RunSpec
+from alignment.kinds import KINDS
+from alignment.kinds.spec import RunSpec
 from alignment.models.policies import Policy
 from alignment.reward import RewardModel
 from alignment.seam.errors import CheckpointError, ConfigError
@@ -30,7 +31,7 @@ from alignment.seam.events import (
 )
 from alignment.seam.folders import verify
 from alignment.seam.records import write_jsonl
-from alignment.trainer import RUNNERS, drive, runner
+from alignment.trainer import drive, runner
 from tests.alignment.test_loop import SMALL, records, weights
 
 ROOT = Path(__file__).parents[2]
@@ -220,7 +221,9 @@ def stumble(spec, folder):
 
 
 def test_a_bug_is_reported_as_one(run_folder, monkeypatch, capsys):
-    monkeypatch.setitem(RUNNERS, "align", f"{__name__}:stumble")
+    monkeypatch.setitem(
+        KINDS, "align", KINDS["align"].model_copy(update={"run": f"{__name__}:stumble"})
+    )
     folder = run_folder()
     assert main(["run", str(folder)]) == 1
     assert events(folder)[-1] == Failed(code="bug", message="KeyError: 'a bug'")
@@ -237,7 +240,9 @@ def panic(spec, folder):
 
 
 def test_a_tokenizer_that_gives_up_on_a_text_is_no_bug(run_folder, monkeypatch, capsys):
-    monkeypatch.setitem(RUNNERS, "align", f"{__name__}:panic")
+    monkeypatch.setitem(
+        KINDS, "align", KINDS["align"].model_copy(update={"run": f"{__name__}:panic"})
+    )
     folder = run_folder()
     assert main(["run", str(folder)]) == 3
     assert "gave up, on a text perhaps: Onig" in events(folder)[-1].message
@@ -249,7 +254,7 @@ import sys
 from tokenizers import Regex, pre_tokenizers
 from alignment.foreign import watchdog
 from alignment.__main__ import main, watched
-from alignment.trainer import RUNNERS
+from alignment.kinds import KINDS
 from tests.alignment.conftest import tiny_tokenizer
 watchdog.SECONDS, watchdog.LOOK = 1.0, 0.2
 
@@ -263,7 +268,7 @@ def held(spec, folder):
     yield
 
 sys.modules["held_by"] = sys.modules["__main__"]
-RUNNERS["align"] = "held_by:held"
+KINDS["align"] = KINDS["align"].model_copy(update={"run": "held_by:held"})
 sys.exit(main(["run", sys.argv[1]]))
 """
 
@@ -289,11 +294,11 @@ def test_processes_that_the_system_ends_for_memory_are_told_of(run_folder, monke
     assert watched([sys.executable, "-c", "raise SystemExit(7)"], folder) == 7
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_function_and_a_list_of_its_settings(kind):
     assert callable(runner(kind))
     lines = "\n".join(field_lines(kind))
-    assert all(f"\n{name} = " in lines for name in CONFIGS[kind].model_fields)
+    assert all(f"\n{name} = " in lines for name in KINDS[kind].settings.model_fields)
 
 
 def test_help_names_every_kind(capsys):

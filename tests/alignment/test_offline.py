@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 from tokenizers.processors import TemplateProcessing
 
+from alignment.kinds import KINDS
 from alignment.kinds.prefer.run import (
     losses,
     measures,
@@ -21,7 +22,7 @@ from alignment.kinds.prefer.settings import PreferConfig
 from alignment.kinds.settings.divergences import OFFLINE
 from alignment.kinds.sft.run import imitation_step, with_template
 from alignment.kinds.sft.settings import SftConfig
-from alignment.kinds.spec import CONFIGS, RunSpec
+from alignment.kinds.spec import RunSpec
 from alignment.maths.divergences import DIVERGENCES
 from alignment.maths.preferences import kto_losses
 from alignment.models.policies import Policy
@@ -271,4 +272,4 @@ def test_a_prompt_and_a_completion_that_do_not_fit_are_never_cut_in_silence(poli
 
 
 def test_both_kinds_are_kinds_of_run():
-    assert {"sft", "prefer"} <= set(CONFIGS)
+    assert {"sft", "prefer"} <= set(KINDS)

@@ -3,10 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
+from alignment.kinds import KINDS
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.population.settings import PopulationConfig
-from alignment.kinds.spec import CONFIGS, RunSpec
+from alignment.kinds.spec import RunSpec
 
 IN_VAIN = [
     ("align", {"alpha": 0.7}, "jensen_shannon does not read “Order”, alpha does"),
@@ -39,7 +40,7 @@ IN_VAIN = [
 @pytest.mark.parametrize(("kind", "changed", "reason"), IN_VAIN)
 def test_a_setting_that_nothing_reads_is_refused(kind, changed, reason):
     with pytest.raises(ValidationError, match=reason) as refused:
-        CONFIGS[kind](**changed)
+        KINDS[kind].settings(**changed)
     assert refused.value.errors()[0]["ctx"]["error"].setting in changed
 
 
@@ -50,9 +51,9 @@ def test_what_is_read_is_taken():
     assert EvaluateConfig(divergence="alpha", alpha=0.7).alpha == 0.7
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_defaults_are_never_in_vain(kind):
-    assert CONFIGS[kind]() == CONFIGS[kind]()
+    assert KINDS[kind].settings() == KINDS[kind].settings()
 
 
 def test_agents_get_the_order_only_where_they_read_it():

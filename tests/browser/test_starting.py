@@ -7,19 +7,19 @@ from django.conf import settings
 from django.urls import reverse
 from playwright.sync_api import expect
 
+from alignment.kinds import KINDS
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.prefer.settings import PreferConfig
-from alignment.kinds.spec import CONFIGS
 from alignment.seam.folders import committed
 from tests.alignment.conftest import tiny_policy
 from tests.browser.test_rounds import PASSWORD, PATIENCE, STARTER, sign_in, violations
 from tests.factories import a_completion, a_project, a_snapshot, a_user, an_artifact, some_prompts
 from webapp.datasets.services import freeze_snapshot
+from webapp.launch.offers import OFFERED
 from webapp.projects.models import Split
 from webapp.registry.models import Artifact
 from webapp.registry.services import store
 from webapp.runs.models import Run
-from webapp.runs.startable import STARTABLE
 
 pytestmark = pytest.mark.browser
 QUICK = {
@@ -94,7 +94,7 @@ def test_the_pages_that_start_runs_are_open_to_everybody(live_server, stocked, v
     page = visitor.new_page()
     page.goto(live_server.url + reverse("runs:choose", args=[stocked.pk]))
     found = {"choose": violations(page)}
-    for kind in STARTABLE:
+    for kind in OFFERED:
         visit(page, live_server.url, stocked, kind)
         unfold(page)
         found[kind] = violations(page)
@@ -131,11 +131,11 @@ def launch(page, machine, lab, kind, *, values=None, **choices):
     unfold(page)
     for name, value in choices.items():
         page.locator(f"[name={name.replace('__', '-')}]").select_option(value)
-    names = CONFIGS[kind].model_fields
+    names = KINDS[kind].settings.model_fields
     for name, value in (values or QUICK).items():
         if name in names and (box := page.locator(f"[name={kind}-{name}]")).is_visible():
             box.fill(str(value))
-    page.get_by_role("button", name=STARTABLE[kind].title).click()
+    page.get_by_role("button", name=OFFERED[kind].title).click()
     expect(page.locator(".error")).to_have_count(0)
     expect(page.locator("#live [data-state=succeeded]")).to_be_visible(timeout=PATIENCE)
     run = Run.objects.filter(project=lab, kind=kind).first()
@@ -182,4 +182,4 @@ def test_every_objective_is_started_from_its_form(machine, lab, bench):
     start("reward", reward__labels="validation")
     start("evaluate")
     start("generate")
-    assert {run.kind for run in Run.objects.filter(state="succeeded")} == set(STARTABLE)
+    assert {run.kind for run in Run.objects.filter(state="succeeded")} == set(OFFERED)

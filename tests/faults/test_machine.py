@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from alignment.__main__ import main
+from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import FULL_DISK
 from alignment.seam.events import Ready, parse_event
-from alignment.trainer import RUNNERS
 from tests.factories import a_run, a_worker, again, run_at
 from tests.stack import ROOT
 from tests.stand_in import FINISH
@@ -50,7 +50,11 @@ def fill_the_gpu(spec, folder):
 
 @pytest.mark.parametrize("greedy", [ask_for_too_much, fill_the_list, fill_the_gpu])
 def test_too_little_memory_is_said_with_what_to_try(folder, monkeypatch, greedy):
-    monkeypatch.setitem(RUNNERS, "pretrain", f"{__name__}:{greedy.__name__}")
+    monkeypatch.setitem(
+        KINDS,
+        "pretrain",
+        KINDS["pretrain"].model_copy(update={"run": f"{__name__}:{greedy.__name__}"}),
+    )
     assert main(["run", str(folder)]) == 3
     failed = parse_event((folder / "events.jsonl").read_bytes().splitlines()[-1])
     assert failed.code == "oom"
@@ -60,8 +64,8 @@ def test_too_little_memory_is_said_with_what_to_try(folder, monkeypatch, greedy)
 def test_a_trainer_on_a_full_disk_says_so_by_its_status(small_disk):
     folder = described(small_disk)
     script = (
-        "import sys; from alignment import __main__, trainer; "
-        "trainer.RUNNERS['pretrain'] = 'tests.faults.talkative:talk'; "
+        "import sys; from alignment import __main__; from alignment.kinds import KINDS; "
+        "KINDS['pretrain'] = KINDS['pretrain'].model_copy(update={'run': 'tests.faults.talkative:talk'}); "
         "sys.exit(__main__.main(['run', sys.argv[1]]))"
     )
     with (folder / "stdout.log").open("wb") as log:

@@ -6,7 +6,7 @@ from tests.factories import a_run, again
 from tests.labs import a_lab, some_labels
 from tests.tiny import ALIGN, SHORT, ended, prepared, stored_models, weights
 from webapp.labeling.models import Task
-from webapp.runs.queries import metric_series
+from webapp.results.queries import metric_series
 
 pytestmark = [pytest.mark.stack, pytest.mark.once, pytest.mark.timeout(400)]
 

@@ -24,10 +24,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from alignment.__main__ import program as command_line
+from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
 from alignment.seam import memory_use
 from alignment.seam.events import Failed, parse_event
-from alignment.trainer import RUNNERS, runner
+from alignment.trainer import runner
 from tests import ground
 from tests.prove.attacks import ATTACKS, make
 
@@ -253,7 +254,7 @@ def main() -> int:
     options = parser.parse_args()
     names = [name for name in ATTACKS if options.only in name][:: options.every]
     ground.stand()
-    for kind in RUNNERS:
+    for kind in KINDS:
         runner(kind)
     found, figures = beside_a_web(names, fresh=options.fresh)
     failures = [one for one in found if one.fault]

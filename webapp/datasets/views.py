@@ -18,8 +18,8 @@ from webapp.datasets.imports.jobs import keep_upload
 from webapp.htmx import HtmxRequest
 from webapp.jobs.models import State
 from webapp.jobs.services import start_job
+from webapp.launch.offers import uses_of
 from webapp.projects.access import Action, project_for
-from webapp.runs.startable import uses_of
 
 ROWS = 50  # of a page of a table
 FIRST_ROWS = 20  # shown of a snapshot

@@ -14,13 +14,13 @@ from django.utils import timezone
 from webapp.datasets.models import Snapshot
 from webapp.datasets.queries import unfrozen
 from webapp.labeling.models import Completion, Task
+from webapp.launch.checks import FEWEST_PAIRS
 from webapp.machine import disk, programs
 from webapp.machine.programs import Report
 from webapp.projects.models import Membership, Project, Prompt, Split
 from webapp.registry.models import Artifact
 from webapp.rounds.queries import Standing, standing, with_parts
 from webapp.runs.models import Run, State, Worker
-from webapp.runs.refusals import FEWEST_PAIRS
 from webapp.runs.waiting import live_workers
 
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from django.db.models import Count, QuerySet
 
+from alignment.kinds import KINDS
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactInput
-from webapp.runs.described import in_words, title_of
+from webapp.results.words import entry_of, fact_in_words
 from webapp.runs.models import FINAL, Run
 
 DEEPEST = 12  # generations shown of a lineage
@@ -71,12 +72,7 @@ class Number(NamedTuple):
     value: str
 
 
-ELSEWHERE = {
-    "memory",
-    "bytes",
-    "receipts",
-    "encoder",
-}  # of a summary: they have their own place on the page
+ELSEWHERE = {"bytes", "encoder"}  # of a summary: they have their own place on the page
 
 
 class Needed(NamedTuple):
@@ -86,19 +82,10 @@ class Needed(NamedTuple):
     bytes: int
 
 
-USES = {
-    "generate": "to answer prompts",
-    "sft": "to fine-tune it",
-    "prefer": "to train it on preferences",
-    "reward": "to train a reward model",
-    "align": "to align it",
-    "evaluate": "to evaluate it",
-}
-
-
 def memory(artifact: Artifact) -> list[Needed]:
-    """The memory each use takes, where it was estimated when the model was added."""
-    return [Needed(USES[kind], size) for kind, size in artifact.summary.get("memory", {}).items()]
+    """The memory each use of a model takes, where it was estimated when the model was added."""
+    known = artifact.summary.get("memory", {}).items()
+    return [Needed(KINDS[kind].title if kind in KINDS else kind, size) for kind, size in known]
 
 
 def coming(project: Project) -> QuerySet[Run]:
@@ -108,10 +95,12 @@ def coming(project: Project) -> QuerySet[Run]:
 
 def numbers(artifact: Artifact) -> list[Number]:
     """What the run that made the artifact said about it, in its order."""
+    kind = artifact.producer.kind if artifact.producer else ""
     return [
-        Number(title_of(key), value, "")
+        Number(entry.title, value, "")
         if isinstance(value, dict)
-        else Number(title_of(key), None, in_words(value))
+        else Number(entry.title, None, fact_in_words(value, entry))
         for key, value in artifact.summary.items()
         if not isinstance(value, list) and key not in ELSEWHERE
+        if not (entry := entry_of(kind, key)).aside
     ]

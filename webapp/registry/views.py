@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from webapp.errors import Refusal
 from webapp.htmx import HtmxRequest
+from webapp.launch.offers import uses_of
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.models import Project
 from webapp.registry import queries
@@ -21,7 +22,6 @@ from webapp.registry.adding import add_model
 from webapp.registry.forms import FORMS, AddForm
 from webapp.registry.sources import SOURCES
 from webapp.runs.models import Run
-from webapp.runs.startable import uses_of
 
 FORM_BYTES = 1 << 20  # of a request beside its files
 ROWS = 50  # of a page of a table

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from alignment.kinds.spec import CONFIGS
+from alignment.kinds import KINDS
+from alignment.kinds.evaluate.results import EvaluateResults
+from webapp.results.words import setting_in_words
 from webapp.rounds.queries import Standing
-from webapp.runs.described import setting_in_words
-from webapp.runs.measures import MEASURES
 
 MOST = 6  # rounds that a page has room for
 PARTS = {
@@ -39,11 +39,11 @@ def compared(standings: Sequence[Standing]) -> Comparison:
 
 
 def _numbers(standings: Sequence[Standing]) -> Iterator[Row]:
-    for key, title, meaning in MEASURES:
+    for key, entry in EvaluateResults.entries().items():
         found = [standing.summary.get(key) for standing in standings]
         cells = [entry if isinstance(entry, Mapping) else None for entry in found]
-        if any(cells):
-            yield Row(title, meaning, cells)
+        if entry.meaning and any(cells):
+            yield Row(entry.title, entry.meaning, cells)
 
 
 def _settings(standings: Sequence[Standing]) -> Iterator[Row]:
@@ -54,7 +54,7 @@ def _settings(standings: Sequence[Standing]) -> Iterator[Row]:
     for part, note in PARTS.items():
         configs = [row.config[part] for row in rounds]
         for name in dict.fromkeys(name for config in configs for name in config):
-            cells = [_shown(config, name) for config in configs]
+            cells = [_shown(part, config, name) for config in configs]
             yield from _where_they_differ(_title(part, name), note, cells)
 
 
@@ -64,9 +64,10 @@ def _where_they_differ(title: str, note: str, cells: list[str]) -> Iterator[Row]
 
 
 def _title(part: str, name: str) -> str:
-    field = CONFIGS[part].model_fields.get(name)
+    field = KINDS[part].settings.model_fields.get(name)
     return field.title if field else name
 
 
-def _shown(config: Mapping[str, Any], name: str) -> str:
-    return setting_in_words(config[name]) if name in config else "—"
+def _shown(part: str, config: Mapping[str, Any], name: str) -> str:
+    field = KINDS[part].settings.model_fields.get(name)
+    return setting_in_words(config[name], field) if name in config else "—"

@@ -7,15 +7,16 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from webapp.datasets.models import Snapshot
+from webapp.launch.forecast import where
+from webapp.launch.memory import memory_in_words, most_memory
 from webapp.projects.models import Project, Split
 from webapp.projects.templatetags.display import duration
 from webapp.registry.models import Artifact
+from webapp.results.words import aim_in_words
 from webapp.rounds import queries
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
-from webapp.runs.described import aim_in_words
-from webapp.runs.outlook import memory_in_words, where
 
 DEFAULT = "balanced"
 
@@ -111,7 +112,7 @@ def what_happens(
         f"{aim_in_words(align.model_dump())} at beta {align.beta:g}, at most {align.kl_budget:g} "
         f"nats away; compares both on {held_out} held-out prompts, {judging(config, snapshot)}; "
         f"then asks annotators about new completions of {asked} prompts.",
-        f"{how_long(project)} {where()}{memory_in_words(policy)}",
+        f"{how_long(project)} {where()}{memory_in_words(most_memory(policy))}",
     ]
 
 

@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 from django.db.models import QuerySet
 
+from alignment.kinds import KINDS
 from alignment.seam.records import Receipts
+from webapp.launch.needs import Missing, missing_for, missing_labels
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact
+from webapp.results.verdict import Verdict, verdict
+from webapp.results.words import aim_in_words, receipts_of
 from webapp.rounds.models import Round, RoundRun
-from webapp.runs.described import aim_in_words, receipts_of
-from webapp.runs.evaluations import Verdict, verdict
-from webapp.runs.missing import Missing, missing_for, missing_labels
 from webapp.runs.models import Run, State
 
 Part = RoundRun.Part
@@ -130,4 +131,4 @@ def progress_of(parts: list[RoundRun]) -> float:
 
 def missing_for_round(project: Project) -> Missing | None:
     """The first thing that stands between a project and a round, if any."""
-    return missing_for("generate", project) or missing_labels(project)
+    return missing_for(KINDS["generate"], project) or missing_labels(project)

@@ -15,14 +15,14 @@ from webapp.htmx import HtmxRequest, is_key, render_page
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
+from webapp.results.measurements import evaluation_of
+from webapp.results.queries import eta_seconds
+from webapp.results.words import described
 from webapp.rounds import plans, queries, services
 from webapp.rounds.comparison import MOST, compared
 from webapp.rounds.config import PRESETS
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round
-from webapp.runs.described import described
-from webapp.runs.measures import evaluation_of
-from webapp.runs.queries import eta_seconds
 
 PAGE = 50
 

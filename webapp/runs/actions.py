@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from alignment.kinds import KINDS
 from webapp.runs import services
-from webapp.runs.kinds import RUN_KINDS
 from webapp.runs.models import FINAL, Intent, Run, State
 
 
@@ -45,6 +45,6 @@ def actions_for(run: Run) -> dict[str, Action]:
     possible = {name: action for name, action in ACTIONS.items() if run.state in action.states}
     if run.intent == Intent.CANCEL and run.state not in FINAL:
         possible.pop("cancel", None)
-    if run.state in WORKING and not RUN_KINDS[run.kind].saves:
+    if run.state in WORKING and not KINDS[run.kind].saves:
         possible.pop("pause", None)
     return possible

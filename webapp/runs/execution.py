@@ -18,6 +18,7 @@ from django.db import InterfaceError, InternalError, OperationalError, connectio
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
+from alignment.kinds import KINDS
 from alignment.seam.errors import AlignmentError
 from alignment.seam.events import (
     Checked,
@@ -36,7 +37,7 @@ from webapp.registry.services import keep
 from webapp.runs import supervisor
 from webapp.runs.errors import LostLease
 from webapp.runs.folders import folder_of, forget_deleted, prepare
-from webapp.runs.kinds import RUN_KINDS
+from webapp.runs.kinds import half_of
 from webapp.runs.models import (
     LIVE,
     Checkpoint,
@@ -132,7 +133,7 @@ def drive(run: Run, trainer: Trainer, shutdown: threading.Event) -> None:
 
 def wish(run: Run, wanted: Wanted, *, shutdown: bool) -> str:
     """What to ask of the trainer: "save" and stop, stop "now", or nothing."""
-    saves = RUN_KINDS[run.kind].saves
+    saves = KINDS[run.kind].saves
     if wanted.intent == Intent.CANCEL:
         return "now"
     if wanted.intent == Intent.PAUSE or wanted.draining or shutdown:
@@ -188,7 +189,7 @@ def settle(run: Run, outcome: Outcome, output: Path | None) -> None:
     if verdict.to == State.SUCCEEDED:
         run.summary = dict(outcome.last.summary)
         Run.objects.filter(pk=run.pk).update(summary=run.summary)
-        RUN_KINDS[run.kind].publish(run, output)
+        half_of(run.kind).publish(run, output)
     conclude(run, verdict)
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import CheckpointError
 from alignment.seam.folders import verify
-from webapp.runs.kinds import RUN_KINDS
+from webapp.runs.kinds import half_of
 from webapp.runs.models import Checkpoint, Run, RunEvent
 
 INPUTS = "inputs"
@@ -83,7 +83,7 @@ def _first_spec(run: Run, folder: Path) -> RunSpec:
         seed=run.seed,
         threads=settings.RUN_THREADS,
         config=run.config,
-        inputs=RUN_KINDS[run.kind].prepare(run, folder / INPUTS),
+        inputs=half_of(run.kind).prepare(run, folder / INPUTS),
         cache=str(Path(settings.VAR) / "cache"),
     )
 

@@ -82,7 +82,7 @@ class Run(models.Model):
     """One queued computation."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
-    kind = models.CharField(max_length=16)  # a key of runs.kinds.RUN_KINDS
+    kind = models.CharField(max_length=16)  # a key of runs.kinds.KINDS
     name = models.CharField(max_length=120)
     config = models.JSONField()  # frozen; validated by the kind's config model
     config_hash = models.CharField(max_length=64)

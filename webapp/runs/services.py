@@ -13,12 +13,14 @@ from django.db import transaction
 from django.db.models import Q
 from pydantic import BaseModel, ValidationError
 
+from alignment.kinds import KINDS
+from alignment.kinds.kind import Kind
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactInput
 from webapp.runs import tasks
 from webapp.runs.errors import RunError
+from webapp.runs.inputs import config_of
 from webapp.runs.keeping import need_room
-from webapp.runs.kinds import RUN_KINDS, RunKind, config_of
 from webapp.runs.models import Intent, Run, RunNeed, State
 from webapp.runs.transitions import Change, move, note
 
@@ -175,16 +177,16 @@ def code_version() -> str:
     return sha256(b"\0".join(path.read_bytes() for path in sources))[:16]
 
 
-def _kind(kind: str) -> RunKind:
+def _kind(kind: str) -> Kind:
     try:
-        return RUN_KINDS[kind]
+        return KINDS[kind]
     except KeyError as error:
         raise RunError(f"There is no kind of run called “{kind}”.") from error
 
 
-def _settings(row: RunKind, config: BaseModel) -> BaseModel:
+def _settings(row: Kind, config: BaseModel) -> BaseModel:
     try:
-        return row.config.model_validate(config.model_dump())
+        return row.settings.model_validate(config.model_dump())
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "settings"
@@ -192,14 +194,14 @@ def _settings(row: RunKind, config: BaseModel) -> BaseModel:
 
 
 def _check_roles(
-    row: RunKind,
+    row: Kind,
     config: BaseModel,
     project: Project,
     inputs: Mapping[str, Artifact],
     needs: Mapping[str, Run],
 ) -> None:
     for role in row.roles(config):
-        if role not in inputs and role not in needs and role not in row.spared:
+        if role not in inputs and role not in needs and not row.input(role).spared:
             raise RunError(f"This run needs to be told its {role}.")
     for given in (*inputs.values(), *needs.values()):
         if given.project_id != project.pk:

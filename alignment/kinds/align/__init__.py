@@ -1,1 +1,96 @@
 """Align a policy to a target by its own completions."""
+
+from alignment.kinds.align.results import CURVES, AlignResults
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.align.words import aim, goal, tilt
+from alignment.kinds.inputs import POLICY, PROMPTS, REFERENCE, REWARD
+from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts, Rows
+from alignment.seam import memory
+from alignment.seam.words import _, said
+
+
+def needed_memory(config: AlignConfig, shape: memory.Shape | None) -> int:
+    """Bytes: the policy that learns, its reference and the reward model, and a step."""
+    if shape is None:
+        return 0
+    drawn = config.prompts_per_step * config.completions_per_prompt
+    beside = memory.read(shape, 2 if config.reward_weight else 1)
+    return memory.trained(shape, config.lora_rank) + beside + memory.stepping(shape, drawn)
+
+
+def sentence(config: AlignConfig, given: Given) -> str:
+    """What such a run will do."""
+    return said(
+        _(
+            "Aligns {policy} to {goal} in {steps} steps of {samples} completions by {aim} at beta {beta:g}, at "
+            "most {budget:g} nats from {reference}.{tilt}"
+        ),
+        policy=given.names["policy"],
+        reference=given.names["reference"],
+        goal=goal(given),
+        steps=config.steps,
+        samples=config.prompts_per_step * config.completions_per_prompt,
+        aim=aim(config),
+        beta=config.beta,
+        budget=config.kl_budget,
+        tilt=tilt(config, given),
+    )
+
+
+KIND = Kind(
+    name="align",
+    title=_("Align a model"),
+    lead=_(
+        "The model answers, a reward model scores, and better answers become likelier: f-DPG of any "
+        "divergence, RLOO, GRPO or PPO."
+    ),
+    group=Group.ALIGN,
+    makes=(ArtifactType.MODEL,),
+    made=_("a model"),
+    suggested=_("Aligned model"),
+    opened=("Objective",),
+    settings=AlignConfig,
+    results=AlignResults,
+    curves=CURVES,
+    inputs=(
+        POLICY,
+        REFERENCE,
+        PROMPTS,
+        REWARD,
+        Input(
+            role="labels",
+            types=(ArtifactType.SNAPSHOT,),
+            title=_("Demonstrations"),
+            help=_(
+                "A snapshot whose preferred answers the policy stays able to write; read where "
+                "demonstrations have a weight."
+            ),
+            empty=NOTHING,
+            topic="Demonstrations",
+            files=("demonstrations", "pairs"),
+            rows=Rows.PAIRS,
+            beside=("demonstration_weight",),
+        ),
+        Input(
+            role="completions",
+            types=(ArtifactType.COMPLETIONS,),
+            title=_("Stored completions"),
+            help=_(
+                "Answers that were generated before, by any model or server; read where stored completions "
+                "have a share."
+            ),
+            empty=NOTHING,
+            topic="Replay",
+            rows=Rows.STORED,
+            beside=("stored_share",),
+        ),
+        Input(role="deployment", optional=True),
+    ),
+    prompts=Prompts("train", 1),
+    run="alignment.kinds.align.run:align",
+    command="align",
+    shared=True,
+    saves=True,
+    memory=needed_memory,
+    sentence=sentence,
+)

@@ -6,11 +6,17 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationInfo, model_validator
 
 from alignment.kinds.settings.computation import ComputationSettings, saved_every
-from alignment.kinds.settings.divergences import UNBOUNDED, DivergenceName
-from alignment.kinds.settings.objectives import FDPG, ObjectiveName, PolicyGradientSettings
+from alignment.kinds.settings.divergences import DIVERGENCES, UNBOUNDED, DivergenceName
+from alignment.kinds.settings.objectives import (
+    FDPG,
+    OBJECTIVES,
+    ObjectiveName,
+    PolicyGradientSettings,
+)
 from alignment.kinds.settings.overlong import OverlongName, overlong
 from alignment.kinds.settings.rules import (
     RULED,
+    RULES,
     WORDED,
     RuleName,
     WeightedRule,
@@ -19,9 +25,19 @@ from alignment.kinds.settings.rules import (
     wishes_of,
 )
 from alignment.seam.settings import STORED, ConflictError, Settings, narrowed, setting
+from alignment.seam.words import _
 
 EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
+ESTIMATORS: Mapping[EstimatorName, str] = {
+    "score": _("Score function"),
+    "surrogate": _("Surrogate"),
+    "rao_blackwell": _("Rao-Blackwell, for reverse KL"),
+}
 ServedName = Literal["as_trained", "int8"]
+SERVED_WEIGHTS: Mapping[ServedName, str] = {
+    "as_trained": _("As trained"),
+    "int8": _("INT8"),
+}
 WRITTEN = {"learning_rate", "warmup", "max_gradient_norm", "sample_every", "sample_prompts"}
 
 
@@ -29,10 +45,12 @@ def order(*, of: str) -> Any:  # noqa: ANN401 - as `setting`
     """The order of the alpha divergence, read where it is chosen in the setting of this name."""
     return setting(
         0.5,
-        "Order",
-        help="Of the alpha divergence, and read by it alone: 0 is forward KL, 1/2 four times "
-        "Hellinger's, 1 reverse KL.",
-        topic="Objective",
+        _("Order"),
+        help=_(
+            "Of the alpha divergence, and read by it alone: 0 is forward KL, 1/2 four times "
+            "Hellinger's, 1 reverse KL."
+        ),
+        topic=_("Objective"),
         ge=-3,
         le=3,
         when={of: ("alpha",)},
@@ -44,19 +62,25 @@ class OneDivergence(Settings):
 
     objective: ObjectiveName = setting(
         "fdpg",
-        "Objective",
-        help="f-DPG minimises any divergence from the target. RLOO, GRPO and PPO, as known from "
-        "elsewhere, raise the reward less beta times the KL: reverse KL from the same target. Where there is "
-        "nothing to learn, the first two stay at the reference; GRPO and PPO drift about 0.14 and 0.1 nats from it.",
-        topic="Objective",
+        _("Objective"),
+        help=_(
+            "f-DPG minimises any divergence from the target. RLOO, GRPO and PPO, as known from "
+            "elsewhere, raise the reward less beta times the KL: reverse KL from the same target. Where there is "
+            "nothing to learn, the first two stay at the reference; GRPO and PPO drift about 0.14 and 0.1 nats from it."
+        ),
+        topic=_("Objective"),
+        choices=OBJECTIVES,
     )
     divergence: DivergenceName = setting(
         "jensen_shannon",
-        "Divergence",
-        help="What is minimised between policy and target; Jensen-Shannon balances reward and "
-        "diversity, reverse KL seeks reward, forward KL covers the target.",
-        topic="Objective",
+        _("Divergence"),
+        help=_(
+            "What is minimised between policy and target; Jensen-Shannon balances reward and "
+            "diversity, reverse KL seeks reward, forward KL covers the target."
+        ),
+        topic=_("Objective"),
         when=FDPG,
+        choices=DIVERGENCES,
     )
 
 
@@ -66,36 +90,39 @@ class TargetedSettings(Settings):
     alpha: float = order(of="divergence")
     beta: float = setting(
         0.35,
-        "Beta",
-        help="Reward per nat of distance from the reference; smaller means stronger alignment.",
-        topic="Objective",
-        unit="reward / nat",
+        _("Beta"),
+        help=_("Reward per nat of distance from the reference; smaller means stronger alignment."),
+        topic=_("Objective"),
+        unit=_("reward / nat"),
         gt=0,
         le=100,
     )
     kl_budget: float = setting(
         4.0,
-        "KL budget",
-        help="Training stops when the policy is this far from the reference.",
-        topic="Objective",
-        unit="nats",
+        _("KL budget"),
+        help=_("Training stops when the policy is this far from the reference."),
+        topic=_("Objective"),
+        unit=_("nats"),
         gt=0,
         le=1000,
     )
     estimator: EstimatorName = setting(
         "score",
-        "Estimator",
-        help="Of the gradient: the score's with a baseline, a surrogate that needs no weights for "
-        "old samples, or for reverse KL the exact KL of every next token: about as noisy while the "
-        "target is far, noisier near it.",
-        topic="Objective",
+        _("Estimator"),
+        help=_(
+            "Of the gradient: the score's with a baseline, a surrogate that needs no weights for "
+            "old samples, or for reverse KL the exact KL of every next token: about as noisy while the "
+            "target is far, noisier near it."
+        ),
+        topic=_("Objective"),
         advanced=True,
+        choices=ESTIMATORS,
     )
     weight_limit: float = setting(
         0.0,
-        "Limit of importance weights",
-        help="Larger weights of old samples are cut to it, at the price of a bias; 0 cuts none.",
-        topic="Objective",
+        _("Limit of importance weights"),
+        help=_("Larger weights of old samples are cut to it, at the price of a bias; 0 cuts none."),
+        topic=_("Objective"),
         ge=0,
         le=1e6,
         advanced=True,
@@ -103,9 +130,9 @@ class TargetedSettings(Settings):
     )
     pseudo_reward_limit: float = setting(
         0.0,
-        "Limit of pseudo-rewards",
-        help="Larger ones are cut to it, at the price of a bias; 0 cuts none.",
-        topic="Objective",
+        _("Limit of pseudo-rewards"),
+        help=_("Larger ones are cut to it, at the price of a bias; 0 cuts none."),
+        topic=_("Objective"),
         ge=0,
         le=1e6,
         advanced=True,
@@ -113,92 +140,98 @@ class TargetedSettings(Settings):
     )
     inference_weight: float = setting(
         0.0,
-        "Weight of the deployed model",
-        help="Of a second divergence, between the target and the policy as it will be served.",
-        topic="Deployment",
+        _("Weight of the deployed model"),
+        help=_("Of a second divergence, between the target and the policy as it will be served."),
+        topic=_("Deployment"),
         ge=0,
         le=100,
     )
     inference_temperature: float = setting(
         1.0,
-        "Temperature when deployed",
-        help="At which the served policy will draw its completions.",
-        topic="Deployment",
+        _("Temperature when deployed"),
+        help=_("At which the served policy will draw its completions."),
+        topic=_("Deployment"),
         ge=0.1,
         le=2.0,
         beside=("inference_weight",),
     )
     inference_weights: ServedName = setting(
         "as_trained",
-        "Weights when deployed",
-        help="As they are trained, or rounded to INT8 with one scale per output channel.",
-        topic="Deployment",
+        _("Weights when deployed"),
+        help=_("As they are trained, or rounded to INT8 with one scale per output channel."),
+        topic=_("Deployment"),
         beside=("inference_weight",),
+        choices=SERVED_WEIGHTS,
     )
     reward_weight: float = setting(
         1.0,
-        "Weight of the reward model",
-        help="In the reward; 0 leaves it to the rule, the constraints and the wished means.",
-        topic="Target",
+        _("Weight of the reward model"),
+        help=_("In the reward; 0 leaves it to the rule, the constraints and the wished means."),
+        topic=_("Target"),
         ge=0,
         le=100,
         advanced=True,
     )
     rule: RuleName = setting(
         "no_rule",
-        "Rule",
-        help="A reward beside the reward model's: whether a phrase or a pattern occurs, how many "
-        "words there are, or the cosine to the nearest example, by TF-IDF or by the reference's own "
-        "embeddings.",
-        topic="Target",
+        _("Rule"),
+        help=_(
+            "A reward beside the reward model's: whether a phrase or a pattern occurs, how many "
+            "words there are, or the cosine to the nearest example, by TF-IDF or by the reference's own "
+            "embeddings."
+        ),
+        topic=_("Target"),
+        choices=RULES,
     )
     rule_text: str = setting(
         "",
-        "Text of the rule",
-        help="The phrase, the regular expression, or examples separated by bars: |.",
-        topic="Target",
+        _("Text of the rule"),
+        help=_("The phrase, the regular expression, or examples separated by bars: |."),
+        topic=_("Target"),
         max_length=2000,
         when={"rule": WORDED},
     )
     rule_weight: float = setting(
         1.0,
-        "Weight of the rule",
-        help="In the reward; below 0 what the rule finds is avoided.",
-        topic="Target",
+        _("Weight of the rule"),
+        help=_("In the reward; below 0 what the rule finds is avoided."),
+        topic=_("Target"),
         ge=-100,
         le=100,
         when={"rule": RULED},
     )
     more_rules: str = setting(
         "",
-        "Further rules",
-        help="Added to the reward, parted by semicolons: a weight, a rule and its text each, as in "
-        "“2 contains please; -0.1 words”. The rules are contains, matches, words, similarity and "
-        "embedding_similarity.",
-        topic="Target",
+        _("Further rules"),
+        help=_(
+            "Added to the reward, parted by semicolons: a weight, a rule and its text each, as in "
+            "“2 contains please; -0.1 words”. The rules are contains, matches, words, similarity and "
+            "embedding_similarity."
+        ),
+        topic=_("Target"),
         max_length=2000,
         advanced=True,
     )
     must_contain: str = setting(
         "",
-        "Must contain",
-        help="Completions without this phrase are not in the target.",
-        topic="Target",
+        _("Must contain"),
+        help=_("Completions without this phrase are not in the target."),
+        topic=_("Target"),
         max_length=200,
     )
     must_match: str = setting(
         "",
-        "Must match",
-        help="Completions in which this regular expression is not found are not in the target.",
-        topic="Target",
+        _("Must match"),
+        help=_("Completions in which this regular expression is not found are not in the target."),
+        topic=_("Target"),
         max_length=200,
         advanced=True,
     )
     soften: float = setting(
         0.0,
-        "Softness",
-        help="Weight left to a completion that breaks a constraint; 0 makes constraints hard.",
-        topic="Target",
+        _("Softness"),
+        help=_("Weight left to a completion that breaks a constraint; 0 makes constraints hard."),
+        topic=_("Target"),
         ge=0,
         le=0.9,
         advanced=True,
@@ -206,134 +239,152 @@ class TargetedSettings(Settings):
     )
     share_of: str = setting(
         "",
-        "Phrase with a share",
-        help="A phrase that a given share of the completions should contain.",
-        topic="Target",
+        _("Phrase with a share"),
+        help=_("A phrase that a given share of the completions should contain."),
+        topic=_("Target"),
         max_length=200,
     )
     share: float = setting(
         0.5,
-        "Its share",
-        help="The wished share of completions with the phrase above.",
-        topic="Target",
+        _("Its share"),
+        help=_("The wished share of completions with the phrase above."),
+        topic=_("Target"),
         gt=0,
         le=0.999,
         beside=("share_of",),
     )
     length_mean: float = setting(
         0.0,
-        "Mean length",
-        help="The wished mean length of completions; 0 wishes for none.",
-        topic="Target",
-        unit="tokens",
+        _("Mean length"),
+        help=_("The wished mean length of completions; 0 wishes for none."),
+        topic=_("Target"),
+        unit=_("tokens"),
         ge=0,
         le=4096,
     )
     more_wishes: str = setting(
         "",
-        "Further wished means",
-        help="Parted by semicolons: a mean, a rule and its text each, as in “0.5 contains she; 12 words”: "
-        "half of the completions contain “she”, and they have twelve words on average.",
-        topic="Target",
+        _("Further wished means"),
+        help=_(
+            "Parted by semicolons: a mean, a rule and its text each, as in “0.5 contains she; 12 words”: "
+            "half of the completions contain “she”, and they have twelve words on average."
+        ),
+        topic=_("Target"),
         max_length=2000,
         advanced=True,
     )
     steps: int = setting(
-        40, "Steps", help="Optimizer steps of the policy.", topic="Training", ge=1, le=100_000
+        40,
+        _("Steps"),
+        help=_("Optimizer steps of the policy."),
+        topic=_("Training"),
+        ge=1,
+        le=100_000,
     )
     updates_per_step: int = setting(
         1,
-        "Updates per step",
-        help="Optimizer updates from one step's samples; from the second on they are old, and with "
-        "replay stand beside others of earlier steps.",
-        topic="Training",
+        _("Updates per step"),
+        help=_(
+            "Optimizer updates from one step's samples; from the second on they are old, and with "
+            "replay stand beside others of earlier steps."
+        ),
+        topic=_("Training"),
         ge=1,
         le=64,
         advanced=True,
     )
     prompts_per_step: int = setting(
         16,
-        "Prompts per step",
-        help="Different prompts in one step.",
-        topic="Training",
-        unit="prompts",
+        _("Prompts per step"),
+        help=_("Different prompts in one step."),
+        topic=_("Training"),
+        unit=_("prompts"),
         ge=1,
         le=4096,
     )
     completions_per_prompt: int = setting(
         8,
-        "Completions per prompt",
-        help="Samples per prompt and step; the baseline needs at least two.",
-        topic="Training",
-        unit="completions",
+        _("Completions per prompt"),
+        help=_("Samples per prompt and step; the baseline needs at least two."),
+        topic=_("Training"),
+        unit=_("completions"),
         ge=2,
         le=1024,
     )
     learning_rate: float = setting(
-        5e-4, "Learning rate", help="Peak, after the warm-up.", topic="Training", gt=0, le=0.1
+        5e-4,
+        _("Learning rate"),
+        help=_("Peak, after the warm-up."),
+        topic=_("Training"),
+        gt=0,
+        le=0.1,
     )
     warmup: int = setting(
         5,
-        "Warm-up",
-        help="Steps over which the learning rate rises to its peak.",
-        topic="Training",
-        unit="steps",
+        _("Warm-up"),
+        help=_("Steps over which the learning rate rises to its peak."),
+        topic=_("Training"),
+        unit=_("steps"),
         ge=0,
         le=10_000,
         advanced=True,
     )
     decay: float = setting(
         0.5,
-        "Decay",
-        help="Share of the steps, the last ones, over which the learning rate falls to zero, where the target "
-        "is not far; 0 keeps it at its peak.",
-        topic="Training",
+        _("Decay"),
+        help=_(
+            "Share of the steps, the last ones, over which the learning rate falls to zero, where the target "
+            "is not far; 0 keeps it at its peak."
+        ),
+        topic=_("Training"),
         ge=0,
         le=1,
         advanced=True,
     )
     damping: bool = setting(
         default=True,
-        title="Damp noise",
-        help="Near the target a step is smaller where the gradients of different steps disagree: where nothing is to "
-        "be learned, the policy stays where it is.",
-        topic="Training",
+        title=_("Damp noise"),
+        help=_(
+            "Near the target a step is smaller where the gradients of different steps disagree: where nothing is to "
+            "be learned, the policy stays where it is."
+        ),
+        topic=_("Training"),
         advanced=True,
     )
     max_gradient_norm: float = setting(
         1.0,
-        "Gradient clip",
-        help="Longest gradient applied; longer ones are scaled down.",
-        topic="Training",
+        _("Gradient clip"),
+        help=_("Longest gradient applied; longer ones are scaled down."),
+        topic=_("Training"),
         gt=0,
         le=1000,
         advanced=True,
     )
     prompts: int = setting(
         512,
-        "Training prompts",
-        help="How many prompts of the train split take part.",
-        topic="Sampling",
-        unit="prompts",
+        _("Training prompts"),
+        help=_("How many prompts of the train split take part."),
+        topic=_("Sampling"),
+        unit=_("prompts"),
         ge=1,
         le=100_000,
     )
     max_new_tokens: int = setting(
         48,
-        "Completion length limit",
-        help="A completion that reaches the limit is cut there.",
-        topic="Sampling",
-        unit="tokens",
+        _("Completion length limit"),
+        help=_("A completion that reaches the limit is cut there."),
+        topic=_("Sampling"),
+        unit=_("tokens"),
         ge=1,
         le=4096,
     )
-    overlong: OverlongName = overlong("Sampling")
+    overlong: OverlongName = overlong(_("Sampling"))
     reference_completions: int = setting(
         8,
-        "Reference completions per prompt",
-        help="Drawn once from the reference, for the first estimate of each prompt's Z.",
-        topic="Sampling",
-        unit="completions",
+        _("Reference completions per prompt"),
+        help=_("Drawn once from the reference, for the first estimate of each prompt's Z."),
+        topic=_("Sampling"),
+        unit=_("completions"),
         ge=1,
         le=1024,
         advanced=True,
@@ -341,20 +392,20 @@ class TargetedSettings(Settings):
     checkpoint_every: int = saved_every(10)
     sample_every: int = setting(
         20,
-        "Samples every",
-        help="Steps between the samples shown on the run page.",
-        topic="Safety",
-        unit="steps",
+        _("Samples every"),
+        help=_("Steps between the samples shown on the run page."),
+        topic=_("Safety"),
+        unit=_("steps"),
         ge=1,
         le=10_000,
         advanced=True,
     )
     sample_prompts: int = setting(
         8,
-        "Sample prompts",
-        help="How many fixed prompts the run page shows samples of.",
-        topic="Safety",
-        unit="prompts",
+        _("Sample prompts"),
+        help=_("How many fixed prompts the run page shows samples of."),
+        topic=_("Safety"),
+        unit=_("prompts"),
         ge=0,
         le=64,
         advanced=True,
@@ -456,10 +507,12 @@ class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings,
     damping: bool = narrowed(TargetedSettings, "damping", objective=("fdpg", "rloo"))
     compile: bool = setting(
         default=False,
-        title="Compile",
-        help="Fuses operations of scoring and learning, after a minute or so; refused where there is "
-        "no GPU.",
-        topic="Computation",
+        title=_("Compile"),
+        help=_(
+            "Fuses operations of scoring and learning, after a minute or so; refused where there is "
+            "no GPU."
+        ),
+        topic=_("Computation"),
         advanced=True,
         when={"objective": ("fdpg", "rloo", "grpo")},
     )

@@ -1,14 +1,26 @@
 """Settings of runs that bring a model into a project."""
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import model_validator
 
 from alignment.seam.settings import Settings, setting
+from alignment.seam.words import _
 
 SourceName = Literal["hub", "folder", "upload"]
+SOURCES: Mapping[SourceName, str] = {
+    "hub": _("The Hugging Face Hub"),
+    "folder": _("An allowed folder"),
+    "upload": _("An upload"),
+}
 TemplateName = Literal["own", "chatml", "plain"]
+TEMPLATES: Mapping[TemplateName, str] = {
+    "own": _("The model's own"),
+    "chatml": _("ChatML"),
+    "plain": _("Plain: “User: … Assistant:”"),
+}
 HUB_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
 
@@ -18,36 +30,38 @@ class ImportConfig(Settings):
 
     source: SourceName = setting(
         "folder",
-        "Source",
-        help="The Hugging Face Hub, a folder that an admin allows, or an upload.",
-        topic="Model",
+        _("Source"),
+        help=_("The Hugging Face Hub, a folder that an admin allows, or an upload."),
+        topic=_("Model"),
+        choices=SOURCES,
     )
     name: str = setting(
         "",
-        "Name at its source",
-        help="Owner and name on the Hub; elsewhere only for people.",
-        topic="Model",
+        _("Name at its source"),
+        help=_("Owner and name on the Hub; elsewhere only for people."),
+        topic=_("Model"),
         max_length=200,
     )
     revision: str = setting(
         "main",
-        "Revision",
-        help="A branch, tag or commit of the Hub; what it stood for is kept as a commit.",
-        topic="Model",
+        _("Revision"),
+        help=_("A branch, tag or commit of the Hub; what it stood for is kept as a commit."),
+        topic=_("Model"),
         max_length=100,
     )
     template: TemplateName = setting(
         "own",
-        "Chat template",
-        help="How a conversation becomes the text that the model reads.",
-        topic="Model",
+        _("Chat template"),
+        help=_("How a conversation becomes the text that the model reads."),
+        topic=_("Model"),
+        choices=TEMPLATES,
     )
     limit_gib: float = setting(
         20.0,
-        "Largest size",
-        help="A model with larger files is refused.",
-        topic="Model",
-        unit="GiB",
+        _("Largest size"),
+        help=_("A model with larger files is refused."),
+        topic=_("Model"),
+        unit=_("GiB"),
         gt=0,
         le=10_000,
         advanced=True,

@@ -1,12 +1,19 @@
 """Settings of evaluations."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-from alignment.kinds.settings.divergences import DivergenceName
+from alignment.kinds.settings.divergences import DIVERGENCES, DivergenceName
 from alignment.kinds.settings.overlong import OverlongName, overlong
 from alignment.seam.settings import Settings, setting
+from alignment.seam.words import _
 
 JudgeName = Literal["held_out_labels", "utility", "none"]
+JUDGES: Mapping[JudgeName, str] = {
+    "held_out_labels": _("A second reward model, of held-out labels"),
+    "utility": _("The simulated utility"),
+    "none": _("Nobody"),
+}
 
 
 class EvaluateConfig(Settings):
@@ -14,61 +21,67 @@ class EvaluateConfig(Settings):
 
     judge: JudgeName = setting(
         "held_out_labels",
-        "Judge",
-        help="Who decides the win rate: a second reward model trained on labels of other prompts, "
-        "the simulated utility (demo projects), or nobody.",
-        topic="Evaluation",
+        _("Judge"),
+        help=_(
+            "Who decides the win rate: a second reward model trained on labels of other prompts, "
+            "the simulated utility (demo projects), or nobody."
+        ),
+        topic=_("Evaluation"),
+        choices=JUDGES,
     )
     prompts: int = setting(
         256,
-        "Held-out prompts",
-        help="How many prompts of the test split are answered.",
-        topic="Evaluation",
-        unit="prompts",
+        _("Held-out prompts"),
+        help=_("How many prompts of the test split are answered."),
+        topic=_("Evaluation"),
+        unit=_("prompts"),
         ge=8,
         le=100_000,
     )
     completions_per_prompt: int = setting(
         4,
-        "Completions per prompt",
-        help="Answers of each model per held-out prompt.",
-        topic="Evaluation",
-        unit="completions",
+        _("Completions per prompt"),
+        help=_("Answers of each model per held-out prompt."),
+        topic=_("Evaluation"),
+        unit=_("completions"),
         ge=1,
         le=64,
     )
     max_new_tokens: int = setting(
         48,
-        "Completion length limit",
-        help="A completion that reaches the limit is cut there.",
-        topic="Evaluation",
-        unit="tokens",
+        _("Completion length limit"),
+        help=_("A completion that reaches the limit is cut there."),
+        topic=_("Evaluation"),
+        unit=_("tokens"),
         ge=1,
         le=4096,
     )
-    overlong: OverlongName = overlong("Evaluation")
+    overlong: OverlongName = overlong(_("Evaluation"))
     beta: float = setting(
         0.35,
-        "Beta",
-        help="Of the target, where the policy does not say itself what it was aimed at: aligned ones do.",
-        topic="Evaluation",
-        unit="reward / nat",
+        _("Beta"),
+        help=_(
+            "Of the target, where the policy does not say itself what it was aimed at: aligned ones do."
+        ),
+        topic=_("Evaluation"),
+        unit=_("reward / nat"),
         gt=0,
         le=100,
         advanced=True,
     )
     divergence: DivergenceName = setting(
         "jensen_shannon",
-        "Divergence",
-        help="From the target, where the policy does not say itself which one was minimised.",
-        topic="Evaluation",
+        _("Divergence"),
+        help=_("From the target, where the policy does not say itself which one was minimised."),
+        topic=_("Evaluation"),
         advanced=True,
+        choices=DIVERGENCES,
     )
     alpha: float = setting(
         0.5,
-        "Order",
-        help="Of the alpha divergence, where the policy does not say it itself.",
-        topic="Evaluation",
+        _("Order"),
+        help=_("Of the alpha divergence, where the policy does not say it itself."),
+        topic=_("Evaluation"),
         ge=-3,
         le=3,
         advanced=True,

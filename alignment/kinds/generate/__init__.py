@@ -1,1 +1,71 @@
 """Answer prompts."""
+
+from alignment.kinds.generate.results import CURVES, GenerateResults
+from alignment.kinds.generate.settings import OURS, GenerateConfig
+from alignment.kinds.inputs import PROMPTS
+from alignment.kinds.kind import ArtifactType, Given, Group, Input, Kind, Prompts
+from alignment.seam import memory
+from alignment.seam.words import _, said
+
+
+def needed_memory(config: GenerateConfig, shape: memory.Shape | None) -> int:
+    """Bytes: the model, and the completions that it writes at once; none where a server does it."""
+    if shape is None or config.engine == "server":
+        return 0
+    rows = memory.SAMPLED_AT_ONCE * config.completions_per_prompt
+    return memory.read(shape) + memory.sampling(shape, rows)
+
+
+def sentence(config: GenerateConfig, given: Given) -> str:
+    """What such a run will do."""
+    alone = config.labels_per_task == 1
+    return said(
+        _(
+            "{policy} answers {prompts} prompts with {completions} completions each; every pair becomes a "
+            "task for {people} annotator."
+        )
+        if alone
+        else _(
+            "{policy} answers {prompts} prompts with {completions} completions each; every pair becomes a "
+            "task for {people} annotators."
+        ),
+        policy=given.names.get("policy", config.server_model),
+        prompts=min(config.prompts, given.prompts),
+        completions=config.completions_per_prompt,
+        people=config.labels_per_task,
+    )
+
+
+KIND = Kind(
+    name="generate",
+    title=_("Answer prompts"),
+    lead=_(
+        "A model answers the project's prompts; pairs of its answers become tasks for annotators."
+    ),
+    group=Group.LOOK,
+    makes=(ArtifactType.COMPLETIONS,),
+    made=_("answers and tasks to label"),
+    suggested=_("Answers"),
+    opened=("New tasks",),
+    settings=GenerateConfig,
+    results=GenerateResults,
+    curves=CURVES,
+    inputs=(
+        PROMPTS,
+        Input(
+            role="policy",
+            types=(ArtifactType.MODEL,),
+            title=_("Model"),
+            help=_("Whose completions the annotators will compare."),
+            empty=_("none, as a server answers with its own"),
+            when=OURS,
+        ),
+    ),
+    prompts=Prompts("train", 1),
+    run="alignment.kinds.generate.run:generate",
+    command="generate",
+    shared=False,
+    saves=False,
+    memory=needed_memory,
+    sentence=sentence,
+)

@@ -1,13 +1,20 @@
 """Settings of runs that answer prompts."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import model_validator
 
 from alignment.kinds.settings.overlong import OverlongName, overlong
 from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.words import _
 
 EngineName = Literal["sampler", "vllm", "server"]
+ENGINES: Mapping[EngineName, str] = {
+    "sampler": _("Our sampler"),
+    "vllm": _("vLLM"),
+    "server": _("A server"),
+}
 SERVED = {"engine": ("server",)}
 OURS = {"engine": ("sampler", "vllm")}  # whose tokenizer is here
 
@@ -17,73 +24,76 @@ class GenerateConfig(Settings):
 
     prompts: int = setting(
         256,
-        "Prompts",
-        help="How many prompts to answer.",
-        topic="New tasks",
-        unit="prompts",
+        _("Prompts"),
+        help=_("How many prompts to answer."),
+        topic=_("New tasks"),
+        unit=_("prompts"),
         ge=1,
         le=100_000,
     )
     completions_per_prompt: int = setting(
         2,
-        "Completions per prompt",
-        help="Each prompt's completions are paired into compare tasks.",
-        topic="New tasks",
-        unit="completions",
+        _("Completions per prompt"),
+        help=_("Each prompt's completions are paired into compare tasks."),
+        topic=_("New tasks"),
+        unit=_("completions"),
         ge=2,
         le=64,
     )
     labels_per_task: int = setting(
         1,
-        "Labels per task",
-        help="How many different annotators answer each task.",
-        topic="New tasks",
-        unit="labels",
+        _("Labels per task"),
+        help=_("How many different annotators answer each task."),
+        topic=_("New tasks"),
+        unit=_("labels"),
         ge=1,
         le=9,
         dashboard=True,
     )
     max_new_tokens: int = setting(
         48,
-        "Completion length limit",
-        help="A completion that reaches the limit is cut there.",
-        topic="New tasks",
-        unit="tokens",
+        _("Completion length limit"),
+        help=_("A completion that reaches the limit is cut there."),
+        topic=_("New tasks"),
+        unit=_("tokens"),
         ge=1,
         le=4096,
     )
     temperature: float = setting(
         1.0,
-        "Temperature",
-        help="Below 1 the model repeats its favourites; above 1 it wanders.",
-        topic="New tasks",
+        _("Temperature"),
+        help=_("Below 1 the model repeats its favourites; above 1 it wanders."),
+        topic=_("New tasks"),
         ge=0.1,
         le=2.0,
         advanced=True,
     )
     engine: EngineName = setting(
         "sampler",
-        "Engine",
-        help="Who draws the completions: our sampler, vLLM where it is installed, or a server that "
-        "speaks OpenAI's protocol, with a model of its own.",
-        topic="New tasks",
+        _("Engine"),
+        help=_(
+            "Who draws the completions: our sampler, vLLM where it is installed, or a server that "
+            "speaks OpenAI's protocol, with a model of its own."
+        ),
+        topic=_("New tasks"),
         advanced=True,
+        choices=ENGINES,
     )
-    overlong: OverlongName = overlong("New tasks", OURS)
+    overlong: OverlongName = overlong(_("New tasks"), OURS)
     server_url: str = setting(
         "",
-        "Address of the server",
-        help="With its path, as in https://host:8000/v1; an admin allows hosts.",
-        topic="New tasks",
+        _("Address of the server"),
+        help=_("With its path, as in https://host:8000/v1; an admin allows hosts."),
+        topic=_("New tasks"),
         max_length=500,
         advanced=True,
         when=SERVED,
     )
     server_model: str = setting(
         "",
-        "Model of the server",
-        help="How the server calls it.",
-        topic="New tasks",
+        _("Model of the server"),
+        help=_("How the server calls it."),
+        topic=_("New tasks"),
         max_length=200,
         advanced=True,
         when=SERVED,

@@ -5,8 +5,9 @@ from collections import Counter
 from pydantic import model_validator
 
 from alignment.kinds.align.settings import AlignConfig, TargetedSettings, order
-from alignment.kinds.settings.divergences import DivergenceName
+from alignment.kinds.settings.divergences import DIVERGENCES, DivergenceName
 from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.words import _
 
 FEWEST = 2  # completions of a prompt by each agent: the baseline leaves one out
 
@@ -16,12 +17,15 @@ class SeveralDivergences(Settings):
 
     divergences: tuple[DivergenceName, ...] = setting(
         ("jensen_shannon", "reverse_kl", "forward_kl"),
-        "Divergences",
-        help="One agent each: policies that start alike and learn from each other's completions, "
-        "at less cost than runs of their own.",
-        topic="Objective",
+        _("Divergences"),
+        help=_(
+            "One agent each: policies that start alike and learn from each other's completions, "
+            "at less cost than runs of their own."
+        ),
+        topic=_("Objective"),
         min_length=2,
         max_length=10,
+        choices=DIVERGENCES,
     )
 
 
@@ -31,11 +35,13 @@ class PopulationConfig(TargetedSettings, SeveralDivergences):
     alpha: float = order(of="divergences")
     completions_per_prompt: int = setting(
         12,
-        "Completions per prompt",
-        help="Samples per prompt and step of all agents together; each draws its share of them, two "
-        "at least, and learns from all.",
-        topic="Training",
-        unit="completions",
+        _("Completions per prompt"),
+        help=_(
+            "Samples per prompt and step of all agents together; each draws its share of them, two "
+            "at least, and learns from all."
+        ),
+        topic=_("Training"),
+        unit=_("completions"),
         ge=4,
         le=1024,
     )

@@ -1,1 +1,67 @@
 """Train a policy on pairs without a reward model."""
+
+from dataclasses import replace
+
+from alignment.kinds.inputs import LABELS, POLICY, REFERENCE
+from alignment.kinds.kind import ArtifactType, Given, Group, Kind
+from alignment.kinds.prefer.results import CURVES, PreferResults
+from alignment.kinds.prefer.settings import LOSSES, PreferConfig
+from alignment.kinds.settings.divergences import DIVERGENCES
+from alignment.kinds.settings.words import times
+from alignment.seam import memory
+from alignment.seam.words import _, said
+
+
+def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
+    """Bytes: the policy that learns, and its reference."""
+    if shape is None:
+        return 0
+    return memory.trained(shape, config.lora_rank) + memory.read(shape) + memory.learning(shape)
+
+
+def sentence(config: PreferConfig, given: Given) -> str:
+    """What such a run will do."""
+    how = said(LOSSES[config.loss])
+    if config.loss == "f_dpo":
+        how += f" ({said(DIVERGENCES[config.divergence])})"
+    return said(
+        _(
+            "Trains {policy} on the {pairs:,} {labels} pairs of {snapshot} by {how} at beta {beta:g}, seeing "
+            "them {times}, but for {held_out:.0f} % of the prompts, which only measure; {reference} is what "
+            "it is kept close to."
+        ),
+        policy=given.names["policy"],
+        reference=given.names["reference"],
+        snapshot=given.names["labels"],
+        pairs=given.pairs,
+        labels=config.labels,
+        how=how,
+        beta=config.beta,
+        times=times(config.epochs),
+        held_out=100 * config.held_out,
+    )
+
+
+KIND = Kind(
+    name="prefer",
+    title=_("Train on preferences"),
+    lead=_(
+        "Pairs move a model directly, without a reward model and without sampling: f-DPO, IPO or KTO."
+    ),
+    group=Group.ALIGN,
+    makes=(ArtifactType.MODEL,),
+    made=_("a model"),
+    suggested=_("Preferred model"),
+    opened=("Preferences",),
+    settings=PreferConfig,
+    results=PreferResults,
+    curves=CURVES,
+    inputs=(POLICY, REFERENCE, replace(LABELS, files=("pairs", "thumbs"))),
+    prompts=None,
+    run="alignment.kinds.prefer.run:prefer",
+    command="prefer",
+    shared=True,
+    saves=True,
+    memory=needed_memory,
+    sentence=sentence,
+)

@@ -1,15 +1,23 @@
 """Settings of a policy that learns from pairs without a reward model."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import model_validator
 
 from alignment.kinds.settings.computation import ComputationSettings
-from alignment.kinds.settings.divergences import OFFLINE, DivergenceName
+from alignment.kinds.settings.divergences import DIVERGENCES, OFFLINE, DivergenceName
 from alignment.kinds.settings.fitting import Fitting
+from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.words import _
 
 PreferenceName = Literal["f_dpo", "ipo", "kto"]
+LOSSES: Mapping[PreferenceName, str] = {
+    "f_dpo": _("f-DPO"),
+    "ipo": _("IPO"),
+    "kto": _("KTO"),
+}
 
 
 class Preferences(Settings):
@@ -17,56 +25,72 @@ class Preferences(Settings):
 
     loss: PreferenceName = setting(
         "f_dpo",
-        "Loss",
-        help="f-DPO is DPO for reverse KL; IPO bounds the margin; KTO reads a pair as two thumbs.",
-        topic="Preferences",
+        _("Loss"),
+        help=_(
+            "f-DPO is DPO for reverse KL; IPO bounds the margin; KTO reads a pair as two thumbs."
+        ),
+        topic=_("Preferences"),
+        choices=LOSSES,
     )
     divergence: DivergenceName = setting(
         "reverse_kl",
-        "Divergence",
-        help="From the reference, which f-DPO keeps small.",
-        topic="Preferences",
+        _("Divergence"),
+        help=_("From the reference, which f-DPO keeps small."),
+        topic=_("Preferences"),
         when={"loss": ("f_dpo",)},
+        choices=DIVERGENCES,
     )
     alpha: float = setting(
         0.5,
-        "Order",
-        help="Of the alpha divergence, and read by it alone; at most 1.",
-        topic="Preferences",
+        _("Order"),
+        help=_("Of the alpha divergence, and read by it alone; at most 1."),
+        topic=_("Preferences"),
         ge=-3,
         le=1,
         when={"loss": ("f_dpo",), "divergence": ("alpha",)},
     )
     beta: float = setting(
         0.1,
-        "Beta",
-        help="Pull to the reference; smaller means farther from it.",
-        topic="Preferences",
+        _("Beta"),
+        help=_("Pull to the reference; smaller means farther from it."),
+        topic=_("Preferences"),
         gt=0,
         le=100,
     )
-    labels: Literal["train", "validation"] = setting(
+    labels: SplitName = setting(
         "train",
-        "Labels used",
-        help="Prompts of this split.",
-        topic="Preferences",
+        _("Labels used"),
+        help=_("Prompts of this split."),
+        topic=_("Preferences"),
         advanced=True,
         dashboard=True,
+        choices=SPLITS,
     )
     epochs: int = setting(
-        1, "Epochs", help="Passes over the pairs.", topic="Preferences", ge=1, le=100
+        1, _("Epochs"), help=_("Passes over the pairs."), topic=_("Preferences"), ge=1, le=100
     )
     batch: int = setting(
-        32, "Batch", help="Examples per step.", topic="Preferences", unit="pairs", ge=1, le=1024
+        32,
+        _("Batch"),
+        help=_("Examples per step."),
+        topic=_("Preferences"),
+        unit=_("pairs"),
+        ge=1,
+        le=1024,
     )
     learning_rate: float = setting(
-        1e-4, "Learning rate", help="Peak of the schedule.", topic="Preferences", gt=0, le=0.1
+        1e-4,
+        _("Learning rate"),
+        help=_("Peak of the schedule."),
+        topic=_("Preferences"),
+        gt=0,
+        le=0.1,
     )
     held_out: float = setting(
         0.2,
-        "Held-out share",
-        help="Share of the prompts whose pairs only measure the result.",
-        topic="Preferences",
+        _("Held-out share"),
+        help=_("Share of the prompts whose pairs only measure the result."),
+        topic=_("Preferences"),
         ge=0.05,
         le=0.5,
         advanced=True,

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from alignment.kinds.pretrain import shape_of
 from alignment.kinds.pretrain.settings import PretrainConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models import batches, schedules
@@ -59,7 +60,7 @@ def pretrain(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     if kept is not None:
         _copy(kept, folder / "output")
     summary = json.loads((folder / "output" / SUMMARY).read_text(encoding="utf-8"))
-    yield Finished(summary={**summary, "cached": cached})
+    yield Finished(summary={**summary, "cached": cached, "shape": shape_of(config)._asdict()})
 
 
 def fingerprint(config: PretrainConfig, seed: int) -> str:

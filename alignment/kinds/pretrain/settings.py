@@ -3,6 +3,7 @@
 from pydantic import model_validator
 
 from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.words import _
 
 
 class PretrainConfig(Settings):
@@ -10,52 +11,63 @@ class PretrainConfig(Settings):
 
     documents: int = setting(
         6000,
-        "Documents",
-        help="Instruction and answer pairs the grammar writes for training.",
-        topic="Corpus",
+        _("Documents"),
+        help=_("Instruction and answer pairs the grammar writes for training."),
+        topic=_("Corpus"),
         ge=100,
         le=1_000_000,
     )
     layers: int = setting(
-        2, "Layers", help="Transformer blocks of the model.", topic="Model", ge=1, le=48
+        2, _("Layers"), help=_("Transformer blocks of the model."), topic=_("Model"), ge=1, le=48
     )
     width: int = setting(
-        128, "Width", help="Size of the hidden states.", topic="Model", ge=16, le=4096
+        128, _("Width"), help=_("Size of the hidden states."), topic=_("Model"), ge=16, le=4096
     )
     heads: int = setting(
         4,
-        "Heads",
-        help="Attention heads; the width must divide by them.",
-        topic="Model",
+        _("Heads"),
+        help=_("Attention heads; the width must divide by them."),
+        topic=_("Model"),
         ge=1,
         le=64,
     )
     vocabulary: int = setting(
         2048,
-        "Vocabulary",
-        help="Entries of the byte-level BPE tokenizer.",
-        topic="Model",
-        unit="tokens",
+        _("Vocabulary"),
+        help=_("Entries of the byte-level BPE tokenizer."),
+        topic=_("Model"),
+        unit=_("tokens"),
         ge=300,
         le=65536,
     )
     context: int = setting(
         128,
-        "Context length",
-        help="Longest prompt and completion together.",
-        topic="Model",
-        unit="tokens",
+        _("Context length"),
+        help=_("Longest prompt and completion together."),
+        topic=_("Model"),
+        unit=_("tokens"),
         ge=32,
         le=8192,
     )
     steps: int = setting(
-        700, "Steps", help="Optimizer steps.", topic="Training", ge=1, le=1_000_000
+        700, _("Steps"), help=_("Optimizer steps."), topic=_("Training"), ge=1, le=1_000_000
     )
     batch: int = setting(
-        32, "Batch", help="Documents per step.", topic="Training", unit="documents", ge=1, le=4096
+        32,
+        _("Batch"),
+        help=_("Documents per step."),
+        topic=_("Training"),
+        unit=_("documents"),
+        ge=1,
+        le=4096,
     )
     learning_rate: float = setting(
-        3e-3, "Learning rate", help="Peak of the cosine schedule.", topic="Training", gt=0, le=0.1
+        3e-3,
+        _("Learning rate"),
+        help=_("Peak of the cosine schedule."),
+        topic=_("Training"),
+        gt=0,
+        le=0.1,
     )
 
     @model_validator(mode="after")

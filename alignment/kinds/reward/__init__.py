@@ -1,1 +1,74 @@
 """Train a reward model on labels."""
+
+from dataclasses import replace
+
+from alignment.kinds.inputs import LABELS
+from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Rows
+from alignment.kinds.reward.results import CURVES, RewardResults
+from alignment.kinds.reward.settings import RewardConfig
+from alignment.kinds.settings.words import times
+from alignment.seam import memory
+from alignment.seam.words import _, said
+
+
+def needed_memory(_config: RewardConfig, shape: memory.Shape | None) -> int:
+    """Bytes: the backbone that learns; a reward has no logits."""
+    return memory.trained(shape) + memory.part(shape) if shape else 0
+
+
+def sentence(config: RewardConfig, given: Given) -> str:
+    """What such a run will do."""
+    return said(
+        _(
+            "Learns from the {pairs:,} {labels} pairs of {snapshot}, seen {times}, to give answers a score, "
+            "starting from {backbone}; but for {held_out:.0f} % of the prompts, which only measure how often it "
+            "agrees with people."
+        ),
+        backbone=given.names["backbone"],
+        snapshot=given.names["labels"],
+        pairs=given.pairs,
+        labels=config.labels,
+        times=times(config.epochs),
+        held_out=100 * config.held_out,
+    )
+
+
+KIND = Kind(
+    name="reward",
+    title=_("Train a reward model"),
+    lead=_(
+        "It learns from labels to give every answer a score; alignment and evaluation need one."
+    ),
+    group=Group.ALIGN,
+    makes=(ArtifactType.REWARD,),
+    made=_("a reward model"),
+    suggested=_("Reward model"),
+    opened=("Reward model",),
+    settings=RewardConfig,
+    results=RewardResults,
+    curves=CURVES,
+    inputs=(
+        Input(
+            role="backbone",
+            types=(ArtifactType.MODEL, ArtifactType.ENCODER),
+            title=_("Reward model starts from"),
+            help=_("A language model or an encoder; it learns to give a score."),
+        ),
+        replace(LABELS, rows=Rows.LABELS),
+        Input(
+            role="reference",
+            types=(ArtifactType.MODEL,),
+            title=_("Reference"),
+            help=_("Read where its samples give the reward its zero and unit."),
+            empty=NOTHING,
+            when={"centring": ("reference",)},
+        ),
+    ),
+    prompts=None,
+    run="alignment.kinds.reward.run:train",
+    command="reward",
+    shared=True,
+    saves=False,
+    memory=needed_memory,
+    sentence=sentence,
+)

@@ -1,142 +1,207 @@
 """Settings of reward models."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import model_validator
 
 from alignment.kinds.settings.overlong import OverlongName, overlong
+from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.words import _
 
 StrengthName = Literal["ignore", "weigh"]
+STRENGTHS: Mapping[StrengthName, str] = {
+    "ignore": _("Ignore"),
+    "weigh": _("As a weight"),
+}
 TiesName = Literal["drop", "davidson", "rao_kupper"]
+TIES: Mapping[TiesName, str] = {
+    "drop": _("Leave out"),
+    "davidson": _("Davidson"),
+    "rao_kupper": _("Rao and Kupper"),
+}
 AnnotatorsName = Literal["ignore", "reliability"]
+ANNOTATORS: Mapping[AnnotatorsName, str] = {
+    "ignore": _("Ignore"),
+    "reliability": _("Fit each one's reliability"),
+}
 RankingsName = Literal["pairs", "plackett_luce"]
+RANKINGS: Mapping[RankingsName, str] = {
+    "pairs": _("As pairs"),
+    "plackett_luce": _("Plackett and Luce"),
+}
 PoolingName = Literal["mean", "cls"]
+POOLINGS: Mapping[PoolingName, str] = {
+    "mean": _("The average"),
+    "cls": _("The first token"),
+}
 CentringName = Literal["labelled", "reference"]
+CENTRINGS: Mapping[CentringName, str] = {
+    "labelled": _("Labelled completions"),
+    "reference": _("Samples of the reference"),
+}
 CurveName = Literal["skip", "measure"]
+CURVES: Mapping[CurveName, str] = {
+    "skip": _("No"),
+    "measure": _("Yes"),
+}
 
 
 class RewardConfig(Settings):
     """A reward model trained on the labels of a snapshot, each kind by its own likelihood."""
 
-    labels: Literal["train", "validation"] = setting(
+    labels: SplitName = setting(
         "train",
-        "Labels used",
-        help="Prompts of this split; a judge is trained on validation, never on train.",
-        topic="Reward model",
+        _("Labels used"),
+        help=_("Prompts of this split; a judge is trained on validation, never on train."),
+        topic=_("Reward model"),
         advanced=True,
         dashboard=True,
+        choices=SPLITS,
     )
     ties: TiesName = setting(
         "davidson",
-        "Ties",
-        help="Left out, or used: Davidson's model gives ties a strength of their own, Rao and "
-        "Kupper's a margin that annotators cannot see. “Both bad” is a tie too.",
-        topic="Labels",
+        _("Ties"),
+        help=_(
+            "Left out, or used: Davidson's model gives ties a strength of their own, Rao and "
+            "Kupper's a margin that annotators cannot see. “Both bad” is a tie too."
+        ),
+        topic=_("Labels"),
+        choices=TIES,
     )
     strength: StrengthName = setting(
         "ignore",
-        "Strength of a preference",
-        help="Ignored, or a weight: “much better” then counts as three labels.",
-        topic="Labels",
+        _("Strength of a preference"),
+        help=_("Ignored, or a weight: “much better” then counts as three labels."),
+        topic=_("Labels"),
+        choices=STRENGTHS,
     )
     annotators: AnnotatorsName = setting(
         "ignore",
-        "Annotators",
-        help="Their differences ignored, or fitted along: how sharply each one sees, which side "
-        "they favour, how often they choose blindly.",
-        topic="Labels",
+        _("Annotators"),
+        help=_(
+            "Their differences ignored, or fitted along: how sharply each one sees, which side "
+            "they favour, how often they choose blindly."
+        ),
+        topic=_("Labels"),
+        choices=ANNOTATORS,
     )
     rankings: RankingsName = setting(
         "plackett_luce",
-        "Rankings",
-        help="Of three answers and more: as one label by Plackett and Luce's model, or as pairs.",
-        topic="Labels",
+        _("Rankings"),
+        help=_(
+            "Of three answers and more: as one label by Plackett and Luce's model, or as pairs."
+        ),
+        topic=_("Labels"),
         advanced=True,
+        choices=RANKINGS,
     )
-    overlong: OverlongName = overlong("Labels")
+    overlong: OverlongName = overlong(_("Labels"))
     epochs: int = setting(
-        3, "Epochs", help="Passes over the training labels.", topic="Reward model", ge=1, le=100
+        3,
+        _("Epochs"),
+        help=_("Passes over the training labels."),
+        topic=_("Reward model"),
+        ge=1,
+        le=100,
     )
     batch: int = setting(
-        32, "Batch", help="Labels per step.", topic="Reward model", unit="labels", ge=1, le=1024
+        32,
+        _("Batch"),
+        help=_("Labels per step."),
+        topic=_("Reward model"),
+        unit=_("labels"),
+        ge=1,
+        le=1024,
     )
     learning_rate: float = setting(
         3e-4,
-        "Learning rate",
-        help="Peak of the schedule, of all but the head.",
-        topic="Reward model",
+        _("Learning rate"),
+        help=_("Peak of the schedule, of all but the head."),
+        topic=_("Reward model"),
         gt=0,
         le=0.1,
     )
     weight_decay: float = setting(
         0.05,
-        "Weight decay",
-        help="Pull of the weights towards zero; more when labels are few.",
-        topic="Reward model",
+        _("Weight decay"),
+        help=_("Pull of the weights towards zero; more when labels are few."),
+        topic=_("Reward model"),
         ge=0,
         le=10,
         advanced=True,
     )
     held_out: float = setting(
         0.2,
-        "Held-out share",
-        help="Share of the prompts whose labels only measure accuracy.",
-        topic="Reward model",
+        _("Held-out share"),
+        help=_("Share of the prompts whose labels only measure accuracy."),
+        topic=_("Reward model"),
         ge=0.05,
         le=0.5,
         advanced=True,
     )
     pooling: PoolingName = setting(
         "mean",
-        "Masked backbones",
-        help="How a model that reads both ways, such as BERT, is read: on average, or at its first "
-        "token. Others are read at the last.",
-        topic="Reward model",
+        _("Masked backbones"),
+        help=_(
+            "How a model that reads both ways, such as BERT, is read: on average, or at its first "
+            "token. Others are read at the last."
+        ),
+        topic=_("Reward model"),
         advanced=True,
+        choices=POOLINGS,
     )
     heads: int = setting(
         1,
-        "Heads",
-        help="Several form an ensemble on one backbone, each with other weights of the prompts; "
-        "where they disagree, labels have said little.",
-        topic="Ensemble",
+        _("Heads"),
+        help=_(
+            "Several form an ensemble on one backbone, each with other weights of the prompts; "
+            "where they disagree, labels have said little."
+        ),
+        topic=_("Ensemble"),
         ge=1,
         le=64,
         advanced=True,
     )
     caution: float = setting(
         0.0,
-        "Caution",
-        help="So many deviations among the heads are taken off their mean: a lower bound.",
-        topic="Ensemble",
-        unit="deviations",
+        _("Caution"),
+        help=_("So many deviations among the heads are taken off their mean: a lower bound."),
+        topic=_("Ensemble"),
+        unit=_("deviations"),
         ge=0,
         le=10,
         advanced=True,
     )
     centring: CentringName = setting(
         "labelled",
-        "Zero and unit",
-        help="Mean and deviation of the reward are 0 and 1 on labelled completions, or on samples "
-        "of the reference for labelled prompts.",
-        topic="Reward model",
+        _("Zero and unit"),
+        help=_(
+            "Mean and deviation of the reward are 0 and 1 on labelled completions, or on samples "
+            "of the reference for labelled prompts."
+        ),
+        topic=_("Reward model"),
         advanced=True,
+        choices=CENTRINGS,
     )
     learning_curve: CurveName = setting(
         "skip",
-        "Learning curve",
-        help="Fits to a quarter and to half of the labels show whether more of them would help.",
-        topic="Checks",
+        _("Learning curve"),
+        help=_("Fits to a quarter and to half of the labels show whether more of them would help."),
+        topic=_("Checks"),
         advanced=True,
+        choices=CURVES,
     )
     folds: int = setting(
         0,
-        "Folds",
-        help="Of a cross-validation by prompt: so many more fits, each measured on the prompts that "
-        "it has not seen; 0 makes none.",
-        topic="Checks",
-        unit="fits",
+        _("Folds"),
+        help=_(
+            "Of a cross-validation by prompt: so many more fits, each measured on the prompts that "
+            "it has not seen; 0 makes none."
+        ),
+        topic=_("Checks"),
+        unit=_("fits"),
         ge=0,
         le=20,
         advanced=True,

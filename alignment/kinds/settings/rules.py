@@ -8,8 +8,17 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 from alignment.foreign import patterns
+from alignment.seam.words import _
 
 RuleName = Literal["no_rule", "contains", "matches", "words", "similarity", "embedding_similarity"]
+RULES: Mapping[RuleName, str] = {
+    "no_rule": _("No rule"),
+    "contains": _("A phrase occurs"),
+    "matches": _("A pattern occurs"),
+    "words": _("Number of words"),
+    "similarity": _("Similarity to examples, by TF-IDF"),
+    "embedding_similarity": _("Similarity to examples, by embeddings"),
+}
 RULED: tuple[RuleName, ...] = get_args(RuleName)[1:]
 WORDED: tuple[RuleName, ...] = tuple(name for name in RULED if name != "words")
 EXAMPLES = re.compile(r"[\n|]")  # what parts examples

@@ -1,1 +1,57 @@
 """Imitate answers."""
+
+from dataclasses import replace
+
+from alignment.kinds.inputs import LABELS, POLICY
+from alignment.kinds.kind import ArtifactType, Given, Group, Kind
+from alignment.kinds.settings.words import times
+from alignment.kinds.sft.results import CURVES, SftResults
+from alignment.kinds.sft.settings import SftConfig
+from alignment.seam import memory
+from alignment.seam.words import _, said
+
+
+def needed_memory(config: SftConfig, shape: memory.Shape | None) -> int:
+    """Bytes: the policy that learns."""
+    return memory.trained(shape, config.lora_rank) + memory.learning(shape) if shape else 0
+
+
+def sentence(config: SftConfig, given: Given) -> str:
+    """What such a run will do."""
+    return said(
+        _(
+            "{policy} learns to imitate the preferred answers in the {pairs:,} {labels} pairs of {snapshot}, "
+            "which it sees {times}, but for {held_out:.0f} % of the prompts, which only measure."
+        ),
+        policy=given.names["policy"],
+        snapshot=given.names["labels"],
+        pairs=given.pairs,
+        labels=config.labels,
+        times=times(config.epochs),
+        held_out=100 * config.held_out,
+    )
+
+
+KIND = Kind(
+    name="sft",
+    title=_("Fine-tune on answers"),
+    lead=_(
+        "A model imitates the answers that people preferred (SFT): a good start for whatever follows."
+    ),
+    group=Group.MODEL,
+    makes=(ArtifactType.MODEL,),
+    made=_("a model"),
+    suggested=_("Fine-tuned model"),
+    opened=("Imitation",),
+    settings=SftConfig,
+    results=SftResults,
+    curves=CURVES,
+    inputs=(POLICY, replace(LABELS, files=("demonstrations", "pairs"))),
+    prompts=None,
+    run="alignment.kinds.sft.run:imitate",
+    command="sft",
+    shared=True,
+    saves=True,
+    memory=needed_memory,
+    sentence=sentence,
+)

@@ -1,14 +1,22 @@
 """Settings of a policy that imitates answers."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import model_validator
 
 from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.fitting import Fitting
+from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.words import _
 
 PromptTemplateName = Literal["own", "alpaca", "custom"]
+PROMPT_TEMPLATES: Mapping[PromptTemplateName, str] = {
+    "own": _("The model's own"),
+    "alpaca": _("Alpaca's"),
+    "custom": _("A custom one"),
+}
 
 
 class Imitation(Settings):
@@ -16,41 +24,58 @@ class Imitation(Settings):
 
     prompt_template: PromptTemplateName = setting(
         "own",
-        "Prompt template",
-        help="How a prompt is written before the model: by its own chat template, as Alpaca does, "
-        "or as below; the model keeps it.",
-        topic="Imitation",
+        _("Prompt template"),
+        help=_(
+            "How a prompt is written before the model: by its own chat template, as Alpaca does, "
+            "or as below; the model keeps it."
+        ),
+        topic=_("Imitation"),
+        choices=PROMPT_TEMPLATES,
     )
     custom_template: str = setting(
         "",
-        "Custom template",
-        help="Text with {prompt} where a turn of the user's stands, up to where the answer begins.",
-        topic="Imitation",
+        _("Custom template"),
+        help=_(
+            "Text with {prompt} where a turn of the user's stands, up to where the answer begins."
+        ),
+        topic=_("Imitation"),
         max_length=2000,
         when={"prompt_template": ("custom",)},
     )
-    labels: Literal["train", "validation"] = setting(
+    labels: SplitName = setting(
         "train",
-        "Labels used",
-        help="Prompts of this split, where pairs are imitated.",
-        topic="Imitation",
+        _("Labels used"),
+        help=_("Prompts of this split, where pairs are imitated."),
+        topic=_("Imitation"),
         advanced=True,
         dashboard=True,
+        choices=SPLITS,
     )
     epochs: int = setting(
-        3, "Epochs", help="Passes over the completions.", topic="Imitation", ge=1, le=100
+        3, _("Epochs"), help=_("Passes over the completions."), topic=_("Imitation"), ge=1, le=100
     )
     batch: int = setting(
-        32, "Batch", help="Examples per step.", topic="Imitation", unit="completions", ge=1, le=1024
+        32,
+        _("Batch"),
+        help=_("Examples per step."),
+        topic=_("Imitation"),
+        unit=_("completions"),
+        ge=1,
+        le=1024,
     )
     learning_rate: float = setting(
-        3e-4, "Learning rate", help="Peak of the schedule.", topic="Imitation", gt=0, le=0.1
+        3e-4,
+        _("Learning rate"),
+        help=_("Peak of the schedule."),
+        topic=_("Imitation"),
+        gt=0,
+        le=0.1,
     )
     held_out: float = setting(
         0.2,
-        "Held-out share",
-        help="Share of the prompts whose completions only measure the result.",
-        topic="Imitation",
+        _("Held-out share"),
+        help=_("Share of the prompts whose completions only measure the result."),
+        topic=_("Imitation"),
         ge=0.05,
         le=0.5,
         advanced=True,

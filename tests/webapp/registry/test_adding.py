@@ -227,7 +227,7 @@ def test_an_upload_outlives_its_run_by_a_day(uploaded, state, old, kept):
 def test_a_models_page_shows_its_memory_by_kind_of_run(project, inside, tmp_path):
     model = an_artifact(project, tmp_path, summary={"memory": {"align": 3_200_000_000}})
     page = inside.get(reverse("registry:model", args=[project.pk, model.pk]))
-    assertContains(page, "To align it")
+    assertContains(page, "Align a model")
     assertContains(page, "about 3.2 GB")
     assert model.type == Artifact.Type.MODEL
 

@@ -2,12 +2,11 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains
 
-from alignment.seam.memory import Shape, needed
 from tests.factories import a_label, a_project, a_run, a_user, an_artifact, some_tasks
 from webapp.datasets.services import freeze_snapshot
 from webapp.projects.models import Role
 from webapp.registry.models import Artifact, ArtifactInput
-from webapp.registry.queries import USES, ancestors
+from webapp.registry.queries import ancestors
 
 ACCURACY = {"value": 0.83, "low": 0.78, "high": 0.88, "n": 90, "unit": ""}
 
@@ -162,5 +161,10 @@ def test_whole_numbers_shares_and_flags_are_spelled_out(project, inside, var):
     }
 
 
-def test_every_use_whose_memory_is_estimated_has_words():
-    assert set(needed(Shape(1, 1, 1, 1, 1, 1, 1))) == set(USES)
+def test_memory_is_told_by_the_title_of_each_kind_of_run_and_by_the_name_of_an_unknown_one(
+    project, inside, var
+):
+    summary = {"memory": {"sft": 3_000_000_000, "distil": 2_000_000_000}}
+    answer = inside.get(page_of(an_artifact(project, var, summary=summary)))
+    assertContains(answer, "Fine-tune on answers")
+    assertContains(answer, "Distil")

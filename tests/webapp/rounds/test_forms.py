@@ -1,16 +1,16 @@
 import pytest
 from django.forms import BooleanField
 
-from alignment.kinds.spec import CONFIGS
+from alignment.kinds import KINDS
 from tests.factories import a_project, a_user, an_artifact
+from webapp.fields import drawn_field, drawn_fields
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
-from webapp.runs.forms import drawn_field, drawn_fields
 
 SETTINGS = [
-    pytest.param(info, config, id=f"{kind}-{name}")
-    for kind, config in CONFIGS.items()
-    for name, info in config.model_fields.items()
+    pytest.param(info, id=f"{kind}-{name}")
+    for kind, row in KINDS.items()
+    for name, info in row.settings.model_fields.items()
 ]
 
 
@@ -24,8 +24,8 @@ def sent(project, ready, **changes):
     return RoundForm(data | start | changes, project=project, start=ready["config"])
 
 
-@pytest.mark.parametrize(("info", "config"), SETTINGS)
-def test_every_setting_has_title_help_topic_and_bounds_in_words(info, config):
+@pytest.mark.parametrize("info", SETTINGS)
+def test_every_setting_has_title_help_topic_and_bounds_in_words(info):
     field = drawn_field(info, info.default)
     assert field.label
     assert len(info.description) > 10
@@ -36,7 +36,7 @@ def test_every_setting_has_title_help_topic_and_bounds_in_words(info, config):
 
 
 def test_a_drawn_field_carries_the_settings_unit_and_bounds():
-    field = drawn_fields("align", CONFIGS["align"]())["align-kl_budget"]
+    field = drawn_fields("align", KINDS["align"].settings())["align-kl_budget"]
     assert (field.label, field.unit, field.initial, field.max_value) == (
         "KL budget", "nats", 4.0, 1000,
     )  # fmt: skip

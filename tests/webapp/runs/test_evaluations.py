@@ -1,7 +1,7 @@
 import pytest
 
-from webapp.runs.evaluations import verdict
-from webapp.runs.measures import measures
+from webapp.results.measurements import measures
+from webapp.results.verdict import verdict
 
 
 def estimate(value, half=0.05, n=154):

@@ -6,17 +6,21 @@ import pytest
 from django import forms
 from pydantic import ValidationError, model_validator
 
+from alignment.kinds import KINDS
 from alignment.kinds.align.settings import AlignConfig
-from alignment.kinds.spec import CONFIGS
 from alignment.seam.settings import ConflictError, Settings, setting
-from webapp.runs.described import setting_in_words
-from webapp.runs.forms import add_errors, drawn_fields
+from webapp.fields import add_errors, drawn_fields
+from webapp.results.words import setting_in_words
+
+JUDGES = {"none": "Nobody", "utility": "The simulated utility"}
 
 
 class Small(Settings):
     """Settings with one of everything that a form draws in its own way."""
 
-    judge: Literal["none", "utility"] = setting("none", "Judge", help="Who decides.", topic="A")
+    judge: Literal["none", "utility"] = setting(
+        "none", "Judge", help="Who decides.", topic="A", choices=JUDGES
+    )
     sharp: bool = setting(False, "Sharp", help="Whether it cuts.", topic="A")
     depth: int = setting(
         1, "Depth", help="How far.", topic="A", ge=1, le=9, when={"judge": ("utility",)}
@@ -48,6 +52,22 @@ def test_a_setting_that_is_on_or_off_is_a_box_that_need_not_be_ticked():
     assert setting_in_words(value=True) == "yes"
 
 
+@pytest.mark.parametrize("lacking", [{"none": "Nobody"}, JUDGES | {"people": "People"}])
+def test_values_and_words_that_do_not_agree_are_refused_by_name(lacking):
+    with pytest.raises(TypeError, match=r"Wrong\.judge has values and words that do not agree"):
+
+        class Wrong(Settings):
+            judge: Literal["none", "utility"] = setting(
+                "none", "Judge", help="Who decides.", topic="A", choices=lacking
+            )
+
+
+def test_a_text_is_shown_as_it_is_though_it_is_called_as_a_choice():
+    fields = KINDS["align"].settings.model_fields
+    assert setting_in_words("none", fields["must_contain"]) == "none"
+    assert setting_in_words("none", KINDS["evaluate"].settings.model_fields["judge"]) == "Nobody"
+
+
 def test_a_conflict_is_said_beside_the_setting_to_change():
     form = SmallForm({"small-judge": "utility", "small-sharp": "on", "small-depth": 3})
     assert form.is_valid()
@@ -57,10 +77,10 @@ def test_a_conflict_is_said_beside_the_setting_to_change():
     assert form.errors == {"small-depth": ["What is sharp is shallow."]}
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_a_setting_is_read_for_can_be_chosen(kind):
-    fields = drawn_fields(kind, CONFIGS[kind].model_construct())
-    for info in CONFIGS[kind].model_fields.values():
+    fields = drawn_fields(kind, KINDS[kind].settings.model_construct())
+    for info in KINDS[kind].settings.model_fields.values():
         for name, values in info.json_schema_extra["when"].items():
             if (asked := fields.get(f"{kind}-{name}")) is None:
                 continue  # another form of these settings asks for it
@@ -75,6 +95,6 @@ def test_an_impossible_divergence_is_refused_at_the_divergence():
 
 
 def test_bounds_are_told_as_people_write_them():
-    fields = drawn_fields("population", CONFIGS["population"]())
+    fields = drawn_fields("population", KINDS["population"].settings())
     assert fields["population-divergences"].help_text.endswith("From 2 to 10 of them.")
     assert fields["population-weight_limit"].help_text.endswith("From 0 to 1,000,000.")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
 from alignment.seam.folders import committed
 from alignment.seam.records import (
@@ -18,7 +19,8 @@ from tests.labs import some_labels
 from webapp.labeling.models import Completion, Task
 from webapp.runs import execution, folders
 from webapp.runs.errors import RunError
-from webapp.runs.kinds import RUN_KINDS, pairs_to_ask
+from webapp.runs.kinds import half_of
+from webapp.runs.kinds.generate import pairs_to_ask
 from webapp.runs.models import Checkpoint, Run, RunEvent
 
 
@@ -90,7 +92,7 @@ def test_completions_of_a_server_have_no_model_and_need_no_log_probabilities(pro
             for text in ("a", "b")
         )
         write_jsonl(aside / "completions.jsonl", records)
-    RUN_KINDS["generate"].publish(run, var / "output")
+    half_of("generate").publish(run, var / "output")
     stored = Completion.objects.filter(run=run)
     assert set(stored.values_list("model", "logps")) == {(None, None)}
     assert {row.sampling["server_model"] for row in stored} == {"big"}
@@ -171,7 +173,7 @@ def test_outputs_of_needed_runs_become_inputs(project, models, tmp_path):
 
 def test_completions_become_rows_and_tasks(generating, tmp_path):
     output = written(generating, tmp_path, ["yes", "no"])
-    RUN_KINDS["generate"].publish(generating, output)
+    half_of("generate").publish(generating, output)
     assert (Completion.objects.count(), Task.objects.count()) == (8, 4)
     assert {task.need for task in Task.objects.all()} == {2}
     assert Completion.objects.first().sampling == {"temperature": 1.0, "max_new_tokens": 48}
@@ -180,7 +182,7 @@ def test_completions_become_rows_and_tasks(generating, tmp_path):
 def test_publishing_twice_changes_nothing(generating, tmp_path):
     output = written(generating, tmp_path, ["yes", "no"])
     for _ in range(2):
-        RUN_KINDS["generate"].publish(generating, output)
+        half_of("generate").publish(generating, output)
     assert (Completion.objects.count(), Task.objects.count()) == (8, 4)
     assert generating.outputs.get().type == "completions"
 
@@ -231,7 +233,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_reported(generating):
 
 @pytest.mark.parametrize("kind", ["sft", "prefer"])
 def test_runs_on_pairs_read_the_training_split_of_a_snapshot(project, models, tmp_path, kind):
-    roles = RUN_KINDS[kind].roles(RUN_KINDS[kind].config())
+    roles = KINDS[kind].roles(KINDS[kind].settings())
     have = models | {"labels": some_labels(project, tmp_path)}
     a_run(project, kind, {}, inputs={role: have[role] for role in roles})
     folder = folders.prepare(execution.claim("runs", a_worker()))
@@ -245,7 +247,7 @@ def test_what_is_brought_in_is_a_model_or_an_encoder(project, tmp_path, facts, t
     run = run_at(a_run(project, "import", {"name": "x"}), summary=facts)
     with committed(tmp_path / "output") as aside:
         (aside / "config.json").write_text("{}")
-    RUN_KINDS["import"].publish(run, tmp_path / "output")
+    half_of("import").publish(run, tmp_path / "output")
     assert run.outputs.get().type == type
 
 
@@ -253,7 +255,7 @@ def test_a_reward_run_reads_ties_that_other_runs_do_not(project, models, tmp_pat
     labels = some_labels(project, tmp_path, choice=4, chosen=None, rejected=None)
     have = models | {"backbone": models["policy"], "labels": labels}
     for kind in ("reward", "sft"):
-        roles = RUN_KINDS[kind].roles(RUN_KINDS[kind].config())
+        roles = KINDS[kind].roles(KINDS[kind].settings())
         a_run(project, kind, {}, inputs={role: have[role] for role in roles})
     folder = folders.prepare(execution.claim("runs", a_worker()))
     read = list(read_labels(folder / RunSpec.load(folder).inputs["pairs"]))

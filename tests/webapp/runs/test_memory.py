@@ -12,10 +12,10 @@ from alignment.seam import memory_use
 from alignment.seam.events import Failed
 from alignment.seam.memory_use import GIB, Squeeze
 from tests.factories import a_run, a_user, a_worker, again
-from tests.stand_in import DIE, EATEN, HUNGRY
+from tests.stand_in import DIE, EATEN, HUNGRY, SEEN
 from webapp.runs import execution, tend, workers
 from webapp.runs.services import resume_run
-from webapp.runs.supervisor import Outcome
+from webapp.runs.supervisor import Outcome, Trainer
 from webapp.runs.verdict import judge
 from webapp.runs.waiting import waiting_reason
 
@@ -27,6 +27,15 @@ FULL = Squeeze(8 * GIB, 7 * GIB, killed=False)
 def small_machine(monkeypatch, stand_in):
     """One whose memory the hungry stand-in fills."""
     monkeypatch.setattr(memory_use, "room", lambda: EATEN * 11 // 10)
+    look_on = Trainer.next_batch
+
+    def next_batch(trainer):
+        found = look_on(trainer)
+        if trainer.memory.most >= EATEN:
+            (trainer.folder / SEEN).touch()
+        return found
+
+    monkeypatch.setattr(Trainer, "next_batch", next_batch)
     stand_in.RUN_BACKOFF = 0
 
 

@@ -10,12 +10,12 @@ from alignment.kinds.population.settings import PopulationConfig
 from alignment.seam.events import SampleDrawn
 from alignment.seam.folders import committed, verify
 from tests.factories import a_run, run_at
-from webapp.runs.charts import charts_for, table_of
+from webapp.fields import add_errors, drawn_fields, values_of
+from webapp.results.charts import charts_for, table_of
+from webapp.results.queries import metric_series, samples
 from webapp.runs.execution import _sample
-from webapp.runs.forms import add_errors, drawn_fields, values_of
-from webapp.runs.kinds import RUN_KINDS
+from webapp.runs.kinds import half_of
 from webapp.runs.models import RunMetric, State
-from webapp.runs.queries import metric_series, samples
 
 NAMES = ["jensen_shannon", "alpha"]
 
@@ -45,7 +45,7 @@ def output(tmp_path):
 
 def test_every_agent_becomes_a_model_version(run, output):
     for _ in range(2):  # an answer that was lost is given again
-        RUN_KINDS["population"].publish(run, output)
+        half_of("population").publish(run, output)
     made = {artifact.name: artifact for artifact in run.outputs.order_by("pk")}
     assert list(made) == ["Several: Jensen-Shannon", "Several: Alpha"]
     assert {artifact.type for artifact in made.values()} == {"model"}
@@ -67,7 +67,7 @@ def measured(run, **values):
 def test_a_chart_has_a_curve_of_every_agent(run):
     measured(run, jensen_shannon={1: 0.1, 2: 0.2}, alpha={1: 0.3})
     series = metric_series(run)
-    main, more = charts_for(series, live=False)
+    main, more = charts_for("population", series, live=False)
     assert ([chart.key for chart in main], more) == (["kl/reference"], [])
     table = table_of(main[0], series)
     assert table.titles == ["Alpha", "Jensen-Shannon"]

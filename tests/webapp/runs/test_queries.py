@@ -4,16 +4,16 @@ import pytest
 from django.db.models.functions import Now
 
 from tests.factories import a_run, a_worker, run_at
-from webapp.runs.charts import charts_for
-from webapp.runs.folders import folder_of
-from webapp.runs.models import RunMetric, RunSample
-from webapp.runs.queries import (
+from webapp.results.charts import charts_for
+from webapp.results.queries import (
     bucket_width,
     eta_seconds,
     log_tail,
     metric_series,
     samples,
 )
+from webapp.runs.folders import folder_of
+from webapp.runs.models import RunMetric, RunSample
 from webapp.runs.transitions import after
 from webapp.runs.waiting import waiting_reason
 
@@ -138,7 +138,7 @@ def test_a_run_that_is_put_off_says_until_when(run):
 
 
 def test_a_live_run_leaves_room_for_common_curves_alone():
-    _, more = charts_for(["value/explained"], live=True)
+    _, more = charts_for("align", ["value/explained"], live=True)
     titles = [chart.title for chart in more]
     assert "Explained by the value" in titles
     assert "Learning rate" in titles

@@ -1,9 +1,12 @@
 """Any kind of run, from the page that offers it to its row."""
 
+import re
+
 import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
+from alignment.kinds import KINDS
 from tests.factories import (
     a_project,
     a_prompt,
@@ -15,13 +18,12 @@ from tests.factories import (
     run_at,
     some_prompts,
 )
+from webapp.launch.defaults import proposed
+from webapp.launch.form import StartForm
+from webapp.launch.offers import OFFERED, uses_of
 from webapp.projects.models import Role, Split
 from webapp.registry.models import Artifact, ArtifactInput
-from webapp.runs.kinds import RUN_KINDS
 from webapp.runs.models import Run
-from webapp.runs.proposals import proposed
-from webapp.runs.start_form import StartForm
-from webapp.runs.startable import ROLES, STARTABLE, asked_roles, read_when, uses_of
 
 HTMX = {"HX-Request": "true"}
 KEY = "7b1c7a4e-51a5-4a0b-8f1d-4f8e3a5b9c10"
@@ -61,8 +63,10 @@ def address(project, kind, more=""):
 
 def filled(project, kind, **changes):
     """The values of a form as a browser sends it untouched, but for the changes."""
-    proposal = proposed(kind, project, {})
-    form = StartForm(initial=proposal.initial, kind=kind, project=project, start=proposal.config)
+    proposal = proposed(KINDS[kind], project, {})
+    form = StartForm(
+        initial=proposal.initial, kind=KINDS[kind], project=project, start=proposal.config
+    )
     values = {field.html_name: field.value() for field in form}
     sent = {name: value for name, value in values.items() if value is not None}
     return sent | {"key": KEY, "name": "Mine"} | changes
@@ -118,39 +122,39 @@ def error_at(answer, field):
 
 
 def test_every_kind_can_be_started_but_for_models_that_come_from_outside():
-    assert set(STARTABLE) == set(RUN_KINDS) - {"import"}
+    assert set(OFFERED) == set(KINDS) - {"import"}
 
 
 def test_every_role_is_asked_for_in_words():
-    for kind in STARTABLE:
-        for role, words in asked_roles(kind).items():
-            assert role in ROLES
-            assert words.help.endswith(".")
+    for kind in OFFERED:
+        for one in KINDS[kind].artifacts:
+            assert one.title
+            assert one.help.endswith(".")
 
 
-@pytest.mark.parametrize("kind", STARTABLE)
+@pytest.mark.parametrize("kind", OFFERED)
 def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind):
     changes = {"reference": stocked["policy"].pk} if kind == "evaluate" else {}
     answer = rita.post(address(project, kind), filled(project, kind, **changes))
     assert answer.status_code == 302, answer.context["form"].errors
     run = Run.objects.get(kind=kind, name="Mine")
     assertRedirects(answer, reverse("runs:detail", args=[project.pk, run.pk]))
-    roles = RUN_KINDS[kind].roles(RUN_KINDS[kind].config(**run.config))
+    roles = KINDS[kind].roles(KINDS[kind].settings(**run.config))
     assert set(run.inputs.values_list("role", flat=True)) == set(roles)
 
 
-@pytest.mark.parametrize("kind", STARTABLE)
+@pytest.mark.parametrize("kind", OFFERED)
 def test_the_page_shows_every_setting_and_what_will_happen(rita, project, stocked, kind):
     answer = rita.get(address(project, kind))
-    settings = RUN_KINDS[kind].config.model_fields
-    asked = [f"{kind}-{name}" for name in settings if name not in STARTABLE[kind].fixed]
-    for name in (*asked_roles(kind), *asked):
+    settings = KINDS[kind].settings.model_fields
+    asked = [f"{kind}-{name}" for name in settings if name not in OFFERED[kind].fixed]
+    for name in (*(one.role for one in KINDS[kind].artifacts), *asked):
         assertContains(answer, f'name="{name}"')
     assertContains(answer, 'id="outlook"')
     assertNotContains(answer, "Something is missing")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STARTABLE if kind != "pretrain"])
+@pytest.mark.parametrize("kind", [kind for kind in OFFERED if kind != "pretrain"])
 def test_in_an_empty_project_the_page_leads_to_what_comes_first(rita, project, kind):
     answer = rita.get(address(project, kind))
     assertContains(answer, "Something is missing")
@@ -178,7 +182,7 @@ def test_the_next_step_is_named_with_a_link(rita, project, var, kind, has, actio
 def test_the_offers_say_what_is_missing(rita, project, var):
     an_artifact(project, var)
     answer = rita.get(reverse("runs:choose", args=[project.pk]))
-    for row in STARTABLE.values():
+    for row in OFFERED.values():
         assertContains(answer, row.title)
     assertContains(answer, "<strong>a snapshot</strong>")
     assertNotContains(answer, "<strong>a model</strong>")
@@ -368,9 +372,10 @@ def test_the_sentence_tells_time_place_and_memory_where_they_are_known(rita, pro
         assertContains(answer, words)
 
 
-def test_a_judge_is_asked_for_only_where_labels_decide():
-    assert read_when("evaluate", "judge") == {"evaluate-judge": ["held_out_labels"]}
-    assert read_when("evaluate", "policy") == {}
+def test_a_judge_is_asked_for_only_where_labels_decide(project):
+    fields = StartForm(kind=KINDS["evaluate"], project=project).fields
+    assert fields["judge"].when == '{"evaluate-judge": ["held_out_labels"]}'
+    assert fields["policy"].when == "{}"
 
 
 def test_what_the_objective_does_not_read_need_not_be_sent(rita, project, stocked):
@@ -456,3 +461,52 @@ def test_of_a_sum_with_rules_nothing_is_said(rita, project, stocked):
     sent = filled(project, "align", **rules)
     answer = rita.post(address(project, "align"), sent, headers=HTMX)
     assertNotContains(answer, "of answers count")
+
+
+SHAPE = {
+    "parameters": 3_000_000_000, "layers": 40, "width": 2048, "heads": 32, "key_width": 2048,
+    "vocabulary": 32_000, "context": 4096,
+}  # fmt: skip
+
+
+@pytest.fixture
+def large(stocked):
+    """The policy of a stocked project, of three billion parameters."""
+    stocked["policy"].summary = {"shape": SHAPE}
+    stocked["policy"].save()
+    return stocked["policy"]
+
+
+@pytest.mark.parametrize("kind", ["sft", "prefer", "reward", "align", "population", "evaluate"])
+def test_a_run_that_no_worker_has_the_memory_for_is_asked_about(
+    rita, project, stocked, large, kind
+):
+    a_worker(hardware={"memory_gib": 4})
+    changes = {"reference": stocked["other"].pk} if kind == "evaluate" else {}
+    start = {"backbone" if kind == "reward" else "policy": large.pk}
+    sent = filled(project, kind, **changes | start)
+    answer = rita.post(address(project, kind), sent)
+    said = error_at(answer, "anyway")
+    assert "of memory, and the largest worker has 4.3 GB. Try " in said
+    assertContains(answer, 'name="anyway"')
+    assert rita.post(address(project, kind), sent | {"anyway": "on"}).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "hardware", [{}, {"memory_gib": 400}, {"memory_gib": 4, "gpus": [{"name": "H200"}]}]
+)
+def test_a_run_is_let_pass_where_a_worker_may_have_the_memory(rita, project, large, hardware):
+    a_worker(hardware=hardware)
+    sent = filled(project, "sft", policy=large.pk)
+    assert rita.post(address(project, "sft"), sent).status_code == 302
+
+
+def test_more_settings_take_more_memory(rita, project, large):
+    small = rita.get(address(project, "sft", f"&policy={large.pk}"))
+    assertContains(small, "of memory")
+    lora = rita.get(address(project, "sft", f"&policy={large.pk}&sft-lora_rank=8"))
+    assert said_memory(lora) < said_memory(small)
+
+
+def said_memory(answer):
+    return float(re.search(r"needs about ([\d.]+)\s*GB", " ".join(answer.context["outlook"]))[1])

@@ -7,13 +7,12 @@ from typing import Any
 from django import forms
 from pydantic import BaseModel, ValidationError
 
-from alignment.kinds.spec import CONFIGS, Kind
+from alignment.kinds.kind import ITSELF, Input, Kind
+from webapp.fields import Topic, add_errors, drawn_fields, topics_of, values_of
+from webapp.launch.checks import Asked, refusals, rewarded, split_of
+from webapp.launch.memory import needed_memory, too_large
 from webapp.projects.models import Project
 from webapp.registry.models import Artifact, ArtifactQuerySet
-from webapp.runs.forms import Topic, add_errors, drawn_fields, topics_of, values_of
-from webapp.runs.kinds import ROLE_TYPES, RUN_KINDS
-from webapp.runs.refusals import Asked, refusals, rewarded, split_of
-from webapp.runs.startable import ITSELF, STARTABLE, Role, asked_roles, read_when
 
 
 class ArtifactField(forms.ModelChoiceField):
@@ -29,14 +28,14 @@ class ArtifactField(forms.ModelChoiceField):
         return f"{artifact} ({f'{learned} labels, ' if learned else ''}{made})"
 
 
-def artifact_field(role: Role, artifacts: ArtifactQuerySet) -> ArtifactField:
-    """The field of one role; the refusal of an empty one comes from what the settings need."""
+def artifact_field(one: Input, artifacts: ArtifactQuerySet) -> ArtifactField:
+    """The field of one input; the refusal of an empty one comes from what the settings need."""
     return ArtifactField(
         artifacts,
-        label=role.title,
-        help_text=role.help,
-        empty_label=role.empty or None,
-        required=not role.empty,
+        label=one.title,
+        help_text=one.help,
+        empty_label=one.empty or None,
+        required=not one.empty,
     )
 
 
@@ -49,6 +48,12 @@ class StartForm(forms.Form):
         initial=0, min_value=0, max_value=2**31 - 1, help_text="The same seed repeats the run."
     )
 
+    anyway = forms.BooleanField(
+        required=False,
+        label="Start it all the same",
+        help_text="The estimate may be wrong by a factor of two.",
+    )
+
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 - as Django's forms
@@ -59,22 +64,21 @@ class StartForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.kind, self.project = kind, project
-        fixed = STARTABLE[kind].fixed
-        self.fields |= drawn_fields(kind, start or CONFIGS[kind](), without=fixed)
-        self.fields |= {role: self._role_field(role) for role in asked_roles(kind)}
+        drawn = drawn_fields(kind.name, start or kind.settings(), without=kind.fixed)
+        self.fields |= drawn | {one.role: self._input_field(one) for one in kind.artifacts}
         if "evaluate-judge" in self.fields:
             offer_judges(self, project)
 
-    def _role_field(self, role: str) -> ArtifactField:
-        words, types = asked_roles(self.kind)[role], ROLE_TYPES[role]
+    def _input_field(self, one: Input) -> ArtifactField:
         rows = self.project.artifacts.select_related("snapshot", "producer").order_by("-pk")
-        fitting = rows.filter(type__in=types)
-        if Artifact.Type.SNAPSHOT in types:
+        fitting = rows.filter(type__in=one.types)
+        if Artifact.Type.SNAPSHOT in one.types:
             fitting = fitting.filter(snapshot__isnull=False)
-        field = artifact_field(words, fitting)
-        field.when = json.dumps(read_when(self.kind, role))
-        if words.topic:
-            field.topic, field.advanced = words.topic, True
+        field = artifact_field(one, fitting)
+        choices = {f"{self.kind.name}-{name}": list(when) for name, when in one.when.items()}
+        field.when = json.dumps(choices)
+        if one.topic:
+            field.topic, field.advanced = one.topic, True
         return field
 
     def clean(self) -> dict[str, Any]:
@@ -83,33 +87,40 @@ class StartForm(forms.Form):
         if self.errors:
             return cleaned
         try:
-            self.config = CONFIGS[self.kind].model_validate(values_of(self, self.kind))
+            self.config = self.kind.settings.model_validate(values_of(self, self.kind.name))
         except ValidationError as error:
-            add_errors(self, error, section=self.kind)
+            add_errors(self, error, section=self.kind.name)
             return cleaned
         self.inputs = self._inputs()
-        for field, text in refusals(Asked(self.config, self.inputs), section=self.kind):
+        for field, text in refusals(Asked(self.config, self.inputs), section=self.kind.name):
             self.add_error(field, text)
+        if not (self.errors or cleaned["anyway"]):
+            self._check_memory()
         return cleaned
+
+    def _check_memory(self) -> None:
+        needed = needed_memory(self.kind, Asked(self.config, self.inputs))
+        if reason := too_large(needed, self.config):
+            self.add_error("anyway", reason)
 
     def _inputs(self) -> Mapping[str, Artifact]:
         """What the run reads with these settings; a reference that nobody named is the start model."""
-        given, words = {}, asked_roles(self.kind)
-        for role in RUN_KINDS[self.kind].roles(self.config):
-            found = self.cleaned_data.get(role)
-            if found is None and words[role].empty == ITSELF:
+        given = {}
+        for role in self.kind.roles(self.config):
+            one, found = self.kind.input(role), self.cleaned_data.get(role)
+            if found is None and one.empty == ITSELF:
                 found = self.cleaned_data["policy"]
             if found is not None:
                 given[role] = found
-            elif reason := self._needed(role):
+            elif reason := self._needed(one):
                 self.add_error(role, reason)
         return given
 
-    def _needed(self, role: str) -> str:
+    def _needed(self, one: Input) -> str:
         """Why the run cannot do without an input that is not given; empty where it can."""
-        if role not in RUN_KINDS[self.kind].spared:
+        if not one.spared:
             return "These settings need one; choose it here."
-        aimed = rewarded(self.cleaned_data["policy"])
+        aimed = rewarded(self.cleaned_data[one.spared])
         return (
             "Choose the reward model whose score was optimised, or should be compared."
             if aimed
@@ -118,7 +129,7 @@ class StartForm(forms.Form):
 
     def reads(self) -> list[forms.BoundField]:
         """The fields of what the run reads, at the head of the form."""
-        return [self[role] for role, words in asked_roles(self.kind).items() if not words.topic]
+        return [self[one.role] for one in self.kind.artifacts if not one.topic]
 
     def topics(self) -> list[Topic]:
         """The drawn fields by topic."""

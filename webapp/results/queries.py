@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 from django.db.models import Avg, Count, F, Max, Min, Q
 
-from webapp.runs.described import agent_title
+from alignment.kinds.settings.divergences import agent_title
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Run, RunSample
 

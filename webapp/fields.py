@@ -2,80 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_origin
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from django import forms
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-CHOICE_LABELS = {
-    "fdpg": "f-DPG, of any divergence",
-    "rloo": "RLOO",
-    "grpo": "GRPO",
-    "ppo": "PPO",
-    "fp32": "fp32",
-    "bf16": "bf16",
-    "reward": "The reward",
-    "loss": "The loss, by k3",
-    "jensen_shannon": "Jensen-Shannon",
-    "reverse_kl": "Reverse KL",
-    "forward_kl": "Forward KL",
-    "total_variation": "Total variation",
-    "squared_hellinger": "Squared Hellinger",
-    "le_cam": "Le Cam",
-    "jeffreys": "Jeffreys",
-    "pearson_chi2": "Pearson chi-squared",
-    "neyman_chi2": "Neyman chi-squared",
-    "alpha": "Alpha, of the order below",
-    "f_dpo": "f-DPO",
-    "ipo": "IPO",
-    "kto": "KTO",
-    "alpaca": "Alpaca's",
-    "custom": "A custom one",
-    "score": "Score function",
-    "surrogate": "Surrogate",
-    "rao_blackwell": "Rao-Blackwell, for reverse KL",
-    "as_trained": "As trained",
-    "int8": "INT8",
-    "no_rule": "No rule",
-    "contains": "A phrase occurs",
-    "matches": "A pattern occurs",
-    "words": "Number of words",
-    "similarity": "Similarity to examples, by TF-IDF",
-    "embedding_similarity": "Similarity to examples, by embeddings",
-    "held_out_labels": "A second reward model, of held-out labels",
-    "utility": "The simulated utility",
-    "none": "Nobody",
-    "train": "Training prompts",
-    "validation": "Validation prompts",
-    "ignore": "Ignore",
-    "weigh": "As a weight",
-    "drop": "Leave out",
-    "refuse": "Refuse the run",
-    "cut_left": "Cut the oldest words",
-    "davidson": "Davidson",
-    "rao_kupper": "Rao and Kupper",
-    "reliability": "Fit each one's reliability",
-    "pairs": "As pairs",
-    "plackett_luce": "Plackett and Luce",
-    "mean": "The average",
-    "cls": "The first token",
-    "sampler": "Our sampler",
-    "vllm": "vLLM",
-    "server": "A server",
-    "labelled": "Labelled completions",
-    "reference": "Samples of the reference",
-    "skip": "No",
-    "measure": "Yes",
-    "hub": "The Hugging Face Hub",
-    "folder": "An allowed folder",
-    "upload": "An upload",
-    "own": "The model's own",
-    "chatml": "ChatML",
-    "plain": "Plain: “User: … Assistant:”",
-}
-
+from alignment.seam.settings import words_of
 
 BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", MinLen: "min_length", MaxLen: "max_length"}
 
@@ -133,10 +67,10 @@ def drawn_field(info: FieldInfo, value: object, *, section: str = "") -> forms.F
 def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
     """The class of a setting's form field and what limits it; an open bound is left to pydantic."""
     if get_origin(info.annotation) is tuple:
-        boxes = {"choices": choices_of(get_args(info.annotation)[0])}
+        boxes = {"choices": choices_of(info)}
         return forms.MultipleChoiceField, boxes | {"widget": forms.CheckboxSelectMultiple}
     if get_origin(info.annotation) is Literal:
-        return forms.ChoiceField, {"choices": choices_of(info.annotation)}
+        return forms.ChoiceField, {"choices": choices_of(info)}
     if info.annotation is bool:
         return forms.BooleanField, {"required": False}
     if info.annotation is str:
@@ -146,9 +80,9 @@ def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
     return forms.IntegerField if info.annotation is int else forms.FloatField, limits
 
 
-def choices_of(names: object) -> list[tuple[str, str]]:
-    """The names of a Literal with their labels."""
-    return [(name, CHOICE_LABELS[name]) for name in get_args(names)]
+def choices_of(info: FieldInfo) -> list[tuple[str, str]]:
+    """The names that a setting takes, with their words."""
+    return list(words_of(info).items())
 
 
 def limit(info: FieldInfo, kind: type[Ge | Gt | Le | MinLen | MaxLen]) -> float | None:

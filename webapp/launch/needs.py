@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 from django.db.models import Count
 
+from alignment.kinds.kind import Kind
 from webapp.projects.models import Project, Split
 from webapp.registry.models import Artifact
-from webapp.runs.kinds import ROLE_TYPES
-from webapp.runs.startable import STARTABLE, asked_roles, needed_roles
 
 
 class Missing(NamedTuple):
@@ -42,12 +41,12 @@ def stock_of(project: Project) -> Stock:
     return Stock(dict(prompts), dict(artifacts))
 
 
-def needs_of(kind: str, project: Project, stock: Stock) -> list[Need]:
+def needs_of(kind: Kind, project: Project, stock: Stock) -> list[Need]:
     """What a kind of run needs of the project, in the order in which it comes to be."""
     return [*_needed_prompts(kind, stock), *_needed_artifacts(kind, project, stock)]
 
 
-def missing_for(kind: str, project: Project) -> Missing | None:
+def missing_for(kind: Kind, project: Project) -> Missing | None:
     """What keeps a run of this kind from starting, if anything; last what some settings do without."""
     found = [need.missing for need in needs_of(kind, project, stock_of(project)) if need.missing]
     return min(found, key=lambda missing: missing.spared, default=None)
@@ -68,10 +67,10 @@ def missing_labels(project: Project) -> Missing | None:
     return Missing(text, "runs:start", "?kind=generate", "Answer prompts")
 
 
-def _needed_prompts(kind: str, stock: Stock) -> Iterator[Need]:
-    if (needed := STARTABLE[kind].prompts) is None:
+def _needed_prompts(kind: Kind, stock: Stock) -> Iterator[Need]:
+    if (needed := kind.prompts) is None:
         return
-    split, least = needed
+    split, least = Split(needed.split), needed.least
     found = stock.prompts.get(split, 0)
     missing = None if found >= least else _too_few(split, least, found)
     yield Need("held-out prompts" if split == Split.TEST else "prompts", missing)
@@ -87,12 +86,12 @@ def _too_few(split: Split, least: int, found: int) -> Missing:
     return Missing(text, "prompts", "", "Add prompts")
 
 
-def _needed_artifacts(kind: str, project: Project, stock: Stock) -> Iterator[Need]:
-    for types in dict.fromkeys(ROLE_TYPES[role] for role in needed_roles(kind)):
+def _needed_artifacts(kind: Kind, project: Project, stock: Stock) -> Iterator[Need]:
+    needed = [kind.input(role) for role in kind.roles(kind.settings())]
+    for types in dict.fromkeys(one.types for one in needed):
         words, missing = ARTIFACTS[types[0]]
         there = any(stock.artifacts.get(type) for type in types)
-        roles = (role for role in needed_roles(kind) if ROLE_TYPES[role] == types)
-        spared = all(asked_roles(kind)[role].empty for role in roles)
+        spared = all(one.empty for one in needed if one.types == types)
         yield Need(words, None if there else missing(project)._replace(spared=spared))
 
 

@@ -1,0 +1,35 @@
+"""Inputs that several kinds of run read, in their usual words."""
+
+from alignment.kinds.kind import ITSELF, NOTHING, ArtifactType, Input, Rows
+from alignment.seam.words import _
+
+POLICY = Input(
+    role="policy",
+    types=(ArtifactType.MODEL,),
+    title=_("Start model"),
+    help=_("It stays as it is; the run makes a new model from it."),
+)
+REFERENCE = Input(
+    role="reference",
+    types=(ArtifactType.MODEL,),
+    title=_("Reference"),
+    help=_("What the new model is kept close to."),
+    empty=ITSELF,
+)
+PROMPTS = Input(role="prompts")
+LABELS = Input(
+    role="labels",
+    types=(ArtifactType.SNAPSHOT,),
+    title=_("Snapshot"),
+    help=_("The frozen labels that are learned from."),
+    files=("pairs",),
+    rows=Rows.PAIRS,
+)
+REWARD = Input(
+    role="reward",
+    types=(ArtifactType.REWARD,),
+    title=_("Reward model"),
+    help=_("Whose score the answers should raise; read where it has a weight in the target."),
+    empty=NOTHING,
+    beside=("reward_weight",),
+)

@@ -1,0 +1,181 @@
+"""What a kind of run is: all that the trainer, the command line and the web app know of it.
+
+Torch-free. A kind is a folder of this package, whose `KIND` says everything once.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from alignment.seam.curves import Curve
+from alignment.seam.memory import Shape
+from alignment.seam.results import Results
+from alignment.seam.settings import ALWAYS, Settings, is_chosen
+from alignment.seam.words import _
+
+
+class ArtifactType(StrEnum):
+    """What is stored by hash: what runs read and make."""
+
+    MODEL = "model"
+    ENCODER = "encoder"
+    REWARD = "reward"
+    SNAPSHOT = "snapshot"
+    COMPLETIONS = "completions"
+    SCORES = "scores"
+
+
+class Rows(StrEnum):
+    """Forms in which the rows of an artifact are given to the trainer."""
+
+    PAIRS = "pairs"  # of a snapshot: a preferred and another answer
+    LABELS = "labels"  # of a snapshot: whatever people said, with who said it
+    STORED = "stored"  # of completions: texts with their prompts
+
+
+class Group(StrEnum):
+    """The headings under which kinds are offered."""
+
+    MODEL = _("A model to begin with")
+    ALIGN = _("Align it to labels")
+    LOOK = _("See what it does")
+
+
+ITSELF = _("the start model itself")
+NOTHING = _("none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One thing that a kind reads: a stored artifact, rows of the project, or a file of the command line's.
+
+    It is read where its choices are made (`when`) and one of its settings says something (`beside`),
+    as a setting is. `files` are the names that the trainer has for it, one of which is given.
+    """
+
+    role: str
+    types: tuple[ArtifactType, ...] = ()  # none: not an artifact
+    title: str = ""
+    help: str = ""
+    empty: str = ""  # the choice of none, where that is one
+    topic: str = ""  # of the settings it stands with; none is the head of the form
+    files: tuple[str, ...] = ()
+    rows: Rows | None = (
+        None  # how the rows of an artifact are written for the trainer; None: its folder
+    )
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ALWAYS)
+    beside: tuple[str, ...] = ()
+    optional: bool = False  # the run goes without it
+    spared: str = ""  # the role that some artifacts of it make this one needless
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the trainer calls it."""
+        return self.files or (self.role,)
+
+    @property
+    def always(self) -> bool:
+        """Whether every run of the kind needs it."""
+        return not (self.when or self.beside or self.optional or self.spared)
+
+    def is_read(self, config: Settings) -> bool:
+        """Whether a run with these settings reads it."""
+        chosen = all(is_chosen(config, name, values) for name, values in self.when.items())
+        return chosen and (not self.beside or any(getattr(config, name) for name in self.beside))
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The project's prompts that a kind reads: of which split, and how many at least."""
+
+    split: str
+    least: int
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a run would read, as its sentence says it: names by role, and counts."""
+
+    names: Mapping[str, str]
+    pairs: int = 0  # of the snapshot's split
+    prompts: int = 0  # of the project that it may read
+    tilts: Mapping[float, float] = field(
+        default_factory=dict
+    )  # share of answers that count, by beta
+
+
+class KindError(TypeError):
+    """A descriptor that lacks something; the message names the kind and the field."""
+
+
+class Kind(BaseModel):
+    """A kind of run; raises KindError where a field is missing or is not what it should be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    name: str
+    title: str
+    lead: str  # what it does, for people
+    group: Group | None  # None: it is not offered among the others
+    makes: tuple[ArtifactType, ...]  # the first, unless the result says otherwise
+    made: str  # that in words
+    suggested: str  # name of the result
+    opened: tuple[str, ...]  # topics that are not folded away
+    settings: type[Settings]
+    fixed: tuple[str, ...] = ()  # settings that forms do not ask for
+    results: type[Results]
+    curves: tuple[Curve, ...]
+    inputs: tuple[Input, ...]
+    prompts: Prompts | None
+    run: str  # module:function
+    command: str  # on the command line; empty: none
+    shared: bool  # several processes can share its rows
+    saves: bool  # asked to save, it keeps its work
+    memory: Callable[
+        [Any, Shape | None], int
+    ]  # bytes, of settings and the model that it starts from
+    sentence: Callable[[Any, Given], str]  # what a run with these settings will do
+
+    def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - as pydantic's
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            wrong = [f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()]
+            name = fields.get("name", "without a name")
+            raise KindError(
+                f"The kind of run “{name}” is not described: {'; '.join(wrong)}."
+            ) from None
+
+    def input(self, role: str) -> Input | None:
+        """What it reads under this role."""
+        return next((one for one in self.inputs if one.role == role), None)
+
+    @property
+    def artifacts(self) -> tuple[Input, ...]:
+        """Its inputs that are artifacts."""
+        return tuple(one for one in self.inputs if one.types)
+
+    @property
+    def needed(self) -> tuple[tuple[str, ...], ...]:
+        """The trainer's names of what every run of it needs; one of each group."""
+        return tuple(one.names for one in self.inputs if one.always)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The trainer's names of all that it may be given, what is needed first."""
+        rest = [name for one in self.inputs if not one.always for name in one.names]
+        return tuple(dict.fromkeys([name for group in self.needed for name in group] + rest))
+
+    @property
+    def trains_beside(self) -> bool:
+        """Whether it trains a policy beside a reference, which reads the same prompts."""
+        roles = {one.role for one in self.inputs}
+        return {"policy", "reference"} <= roles and ArtifactType.MODEL in self.makes
+
+    def roles(self, config: Settings) -> tuple[str, ...]:
+        """The artifacts that a run with these settings needs, by role."""
+        needed = (one for one in self.artifacts if not one.optional)
+        return tuple(one.role for one in needed if one.is_read(config))

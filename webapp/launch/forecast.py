@@ -1,0 +1,68 @@
+"""What a run will do if its form is sent as it is, in sentences, before anybody waits for it."""
+
+from alignment.kinds.kind import Given, Kind
+from webapp.launch.checks import Asked
+from webapp.launch.form import StartForm
+from webapp.launch.memory import memory_in_words, needed_memory
+from webapp.projects.models import Project, Split
+from webapp.projects.templatetags.display import duration
+from webapp.runs.models import State
+from webapp.runs.waiting import live_workers
+
+
+def outlook(form: StartForm) -> list[str]:
+    """The sentences of a form as it is filled in, sent or not."""
+    form = form if form.is_bound else as_it_would_be_sent(form)
+    if not form.is_valid():
+        return ["Something has to be mended or chosen before the run can start."]
+    asked = Asked(form.config, form.inputs)
+    words = form.kind.sentence(form.config, given(form.kind, asked, form.project))
+    needed = needed_memory(form.kind, asked)
+    facts = f"{how_long(form.kind, form.project)} {where()}{memory_in_words(needed)}"
+    return [words, facts]
+
+
+def as_it_would_be_sent(form: StartForm) -> StartForm:
+    """The same form, filled in by nobody."""
+    data = {field.html_name: field.value() for field in form if field.value() is not None}
+    return StartForm(data, kind=form.kind, project=form.project)
+
+
+def given(kind: Kind, asked: Asked, project: Project) -> Given:
+    """What a run would read, by name and number."""
+    labels, reward = asked.inputs.get("labels"), asked.inputs.get("reward")
+    split = getattr(asked.config, "labels", Split.TRAIN)
+    return Given(
+        names={
+            role: str(row.snapshot if role == "labels" else row)
+            for role, row in asked.inputs.items()
+        },
+        pairs=labels.snapshot.pairs_in(split) if labels else 0,
+        prompts=readable_prompts(kind, project),
+        tilts=dict(reward.summary.get("ess_by_beta") or []) if reward else {},
+    )
+
+
+def readable_prompts(kind: Kind, project: Project) -> int:
+    """How many prompts of the project a kind could read."""
+    if kind.prompts is None:
+        return 0
+    if kind.prompts.split == Split.TEST:
+        return project.prompts.of_split(Split.TEST).count()
+    return project.prompts.for_labels().count()
+
+
+def how_long(kind: Kind, project: Project) -> str:
+    """What the last finished run of the kind took; the only honest forecast there is."""
+    last = project.runs.filter(kind=kind.name, state=State.SUCCEEDED).order_by("-ended_at").first()
+    if last is None or last.seconds is None:
+        return "No run of this kind has finished yet, so nobody knows how long it takes."
+    return f"The last one of this kind ({last.name}) took {duration(last.seconds)}."
+
+
+def where() -> str:
+    """Which machines are there to do it."""
+    hosts = sorted({worker.host for worker in live_workers()})
+    if not hosts:
+        return "No worker is running: it waits until one is started."
+    return f"It runs on {', '.join(hosts)}."

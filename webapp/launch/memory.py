@@ -1,0 +1,85 @@
+"""How much memory a run will take, and whether a worker that is there has so much."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from pydantic import BaseModel
+
+from alignment.kinds import KINDS
+from alignment.kinds.kind import Kind
+from alignment.seam.memory import PROGRAM, Shape
+from alignment.seam.memory_use import GIB, smaller
+from webapp.launch.checks import Asked
+from webapp.projects.templatetags.display import filesize
+from webapp.registry.models import Artifact
+from webapp.runs.waiting import live_workers
+
+GENERATIONS = 12  # looked back for an estimate of memory
+START = ("policy", "backbone")  # roles of the model that a run's memory goes by
+
+
+def memory_in_words(needed: int) -> str:
+    """The memory that a run takes, as the end of a paragraph; empty where nobody knows it."""
+    return f" It needs about {filesize(needed)} of memory." if needed else ""
+
+
+def needed_memory(kind: Kind, asked: Asked) -> int:
+    """Bytes that a run with these settings takes beside the program itself; 0 where nobody knows."""
+    start = next((asked.inputs[role] for role in START if role in asked.inputs), None)
+    if start is None:
+        return kind.memory(asked.config, None)
+    if shape := shape_of(start):
+        return kind.memory(asked.config, shape)
+    return known_memory(start).get(kind.name, 0)
+
+
+def most_memory(model: Artifact) -> int:
+    """Bytes of the kind that takes the most with this model, by its usual settings; 0 where nobody knows."""
+    if shape := shape_of(model):
+        return max(kind.memory(kind.settings(), shape) for kind in KINDS.values() if kind.inputs)
+    return max(known_memory(model).values(), default=0)
+
+
+def shape_of(model: Artifact) -> Shape | None:
+    """What decides a model's memory: its own card's, or that of the model it was trained from."""
+    for earlier in islice(trained_from(model), GENERATIONS):
+        if known := earlier.summary.get("shape"):
+            return Shape(**known)
+    return None
+
+
+def known_memory(model: Artifact) -> Mapping[str, int]:
+    """The estimates by kind that models were given before their shape was kept."""
+    for earlier in islice(trained_from(model), GENERATIONS):
+        if needed := earlier.summary.get("memory"):
+            return needed
+    return {}
+
+
+def trained_from(model: Artifact | None) -> Iterator[Artifact]:
+    """A model, then the start of the run that made it, and so on."""
+    while model is not None:
+        yield model
+        made = model.producer
+        edge = (
+            made.inputs.filter(role="policy").select_related("artifact").first() if made else None
+        )
+        model = edge.artifact if edge else None
+
+
+def too_large(needed: int, config: BaseModel) -> str:
+    """Why no worker that is there has so much memory, and what takes less; empty where one has, or nobody knows.
+
+    A worker with a GPU is let pass: its models are not in its machine's memory.
+    """
+    workers = list(live_workers())
+    rooms = [worker.memory_gib for worker in workers if worker.memory_gib]
+    if not needed or not rooms or any(worker.hardware.get("gpus") for worker in workers):
+        return ""
+    room = int(max(rooms) * GIB)
+    if needed + PROGRAM <= room:
+        return ""
+    return (
+        f"The run needs about {filesize(needed + PROGRAM)} of memory, and the largest worker has {filesize(room)}. "
+        f"Try {' or '.join(smaller(config.model_dump()))}, or start it all the same."
+    )

@@ -1,0 +1,77 @@
+"""Pages that start a run: what is offered, and the form of each kind."""
+
+from uuid import uuid4
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from webapp.errors import Refusal
+from webapp.htmx import HtmxRequest, render_page
+from webapp.launch.defaults import proposed
+from webapp.launch.forecast import outlook
+from webapp.launch.form import StartForm
+from webapp.launch.needs import missing_for
+from webapp.launch.offers import OFFERED, offers
+from webapp.projects.access import Action, project_for
+from webapp.projects.models import Project
+from webapp.runs.models import Run
+from webapp.runs.services import start_run
+
+
+@login_required
+@require_GET
+def choose(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """A card for every kind of run that can be started: what it does, reads and makes."""
+    project = project_for(request.user, project_id, can=Action.START_RUNS)
+    return render(request, "runs/choose.html", {"project": project, "groups": offers(project)})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def start(request: HtmxRequest, project_id: int) -> HttpResponse:
+    """The form of a run of ?kind=, with ?<role>= what it reads; a changed form asks for its outlook."""
+    project = project_for(request.user, project_id, can=Action.START_RUNS)
+    if not (name := request.GET.get("kind", "")):
+        return redirect("runs:choose", project.pk)
+    if (kind := OFFERED.get(name)) is None:
+        raise Http404
+    proposal = proposed(kind, project, request.GET)
+    form = StartForm(
+        request.POST or None,
+        initial=proposal.initial | {"key": uuid4(), "name": kind.suggested},
+        kind=kind,
+        project=project,
+        start=proposal.config,
+    )
+    posted = request.method == "POST" and not request.htmx and form.is_valid()
+    if posted and (run := start_from(request, project, form)) is not None:
+        return redirect("runs:detail", project.pk, run.pk)
+    missing = missing_for(kind, project)
+    context = {
+        "project": project,
+        "form": form,
+        "kind": kind,
+        "missing": missing,
+        "outlook": [] if missing and not missing.spared else outlook(form),
+    }
+    return render_page(request, "runs/start.html", context, partial="outlook")
+
+
+def start_from(request: HtmxRequest, project: Project, form: StartForm) -> Run | None:
+    """Start what the form describes; a refusal is told in the form."""
+    try:
+        return start_run(
+            project,
+            kind=form.kind.name,
+            name=form.cleaned_data["name"],
+            config=form.config,
+            seed=form.cleaned_data["seed"],
+            inputs=form.inputs,
+            key=str(form.cleaned_data["key"]),
+            created_by=request.user,
+        )
+    except Refusal as refusal:
+        form.add_error(None, str(refusal))
+        return None

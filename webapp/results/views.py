@@ -1,0 +1,172 @@
+"""The page of a run: its state, curves, samples, log and history, and what may be done to it."""
+
+import csv
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
+from django.http import FileResponse, Http404, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from alignment.kinds.settings.divergences import agent_title
+from webapp.errors import Refusal
+from webapp.htmx import HtmxRequest, is_key, render_page
+from webapp.projects.access import Action, project_for
+from webapp.rendering.services import rendered
+from webapp.results import queries
+from webapp.results.charts import charts_for, table_of
+from webapp.results.measurements import Evaluation, evaluation_of
+from webapp.results.words import (
+    agents,
+    described,
+    findings,
+    receipts_of,
+    tables,
+    too_long,
+)
+from webapp.runs import waiting
+from webapp.runs.actions import ACTIONS, actions_for
+from webapp.runs.models import Run
+
+TABLE = 100  # rows of a curve's table; its CSV has all
+EVERY = 10**9  # more steps than a run has: no two fall into one bucket
+
+
+@login_required
+@require_GET
+def detail(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
+    """One run; while it is not over its state refreshes itself."""
+    run = run_for(request, project_id, run_id, with_history)
+    context: dict[str, Any] = {"project": run.project, "run": run}
+    context["actions"] = actions_for(run).items()
+    context |= {"eta": queries.eta_seconds(run), "reason": waiting.waiting_reason(run)}
+    context |= {"receipts": receipts_of(run.summary), "too_long": too_long(run.summary)}
+    if not request.htmx or request.htmx.history_restore_request:
+        context |= evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
+        context["renderings"] = rendered(texts_of(context["samples"], context["evaluation"]))
+    response = render_page(request, "runs/detail.html", context, partial="live")
+    if request.htmx and run.is_final:
+        response["HX-Refresh"] = "true"  # results have come: the whole page is another one
+    return response
+
+
+def with_history(runs: QuerySet[Run]) -> QuerySet[Run]:
+    """Runs with all that their page names."""
+    related = runs.select_related("worker", "created_by", "parent")
+    return related.prefetch_related(
+        "events",
+        "checkpoints",
+        "needs__needs",
+        "parts__round",
+        "inputs__artifact__snapshot",
+        "outputs__snapshot",
+    )
+
+
+def run_for(
+    request: HtmxRequest,
+    project_id: int,
+    run_id: int,
+    related: Callable[[QuerySet[Run]], QuerySet[Run]] = lambda runs: runs,
+    *,
+    can: Action = Action.SEE_RUNS,
+) -> Run:
+    """The run, if the person may see it; otherwise it is not found."""
+    project = project_for(request.user, project_id, can=can)
+    return get_object_or_404(related(project.runs.all()), pk=run_id)
+
+
+def texts_of(samples: list[queries.SamplePair], evaluation: Evaluation | None) -> list[str]:
+    """All completions that the page shows."""
+    drawn = [sample.completion for pair in samples for _, sample in pair.sides if sample]
+    return drawn + (evaluation.texts if evaluation else [])
+
+
+def evidence(run: Run) -> dict[str, object]:
+    """What the page shows below the state: curves, samples, settings, log."""
+    series = queries.metric_series(run, buckets=TABLE)
+    main, more = charts_for(run.kind, series, live=not run.is_final)
+    estimates, facts = findings(run.kind, run.summary)
+    return {
+        "charts": [(chart, table_of(chart, series)) for chart in main],
+        "more_charts": [(chart, table_of(chart, series)) for chart in more],
+        "agent_titles": {name: agent_title(name) for name in run.config.get("divergences", [])},
+        "agents": agents(run.summary),
+        "estimates": estimates,
+        "facts": facts,
+        "tables": tables(run.kind, run.summary),
+        "samples": queries.samples(run),
+        "settings": described(run.kind, run.config),
+        "log": queries.log_tail(run).text,
+    }
+
+
+@login_required
+@require_GET
+def metrics(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
+    """Curves as JSON; with ?after= only points that are new or were not whole, where the others still hold."""
+    run = run_for(request, project_id, run_id)
+    asked, width = request.GET, queries.width_of(run)
+    same = (asked.get("epoch"), asked.get("width")) == (str(run.epoch), str(width))
+    after = asked.get("after", "")
+    known = same and is_key(after) and int(after) <= run.step
+    since = int(after) // width * width if known else 0  # the last point may not be whole
+    series = queries.metric_series(run, since=since)
+    answer = {
+        "step": run.step,
+        "epoch": run.epoch,
+        "width": width,
+        "final": run.is_final,
+        "reset": not known,
+        "since": since,
+        "series": {key: [point[:4] for point in points] for key, points in series.items()},
+    }
+    return JsonResponse(answer)
+
+
+@login_required
+@require_GET
+def metrics_csv(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
+    """Every number of a run, or of ?key=, as a file."""
+    run = run_for(request, project_id, run_id)
+    keys = request.GET.getlist("key") or None
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.csv"'
+    rows = csv.writer(response)
+    rows.writerow(["step", "metric", "value"])
+    for key, points in queries.metric_series(run, keys, buckets=EVERY).items():
+        rows.writerows([point.step, key, point.value] for point in points)
+    return response
+
+
+@login_required
+@require_GET
+def log(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
+    """The end of the log for the page, or all of it as a file."""
+    run = run_for(request, project_id, run_id)
+    if request.htmx:
+        context = {"project": run.project, "run": run, "log": queries.log_tail(run).text}
+        return render(request, "runs/detail.html#log", context)
+    return FileResponse(
+        queries.whole_log(run),
+        as_attachment=True,
+        filename=f"run-{run.pk}.log",
+        content_type="text/plain; charset=utf-8",
+    )
+
+
+@login_required
+@require_POST
+def act(request: HtmxRequest, project_id: int, run_id: int, action: str) -> HttpResponse:
+    """Cancel, pause, resume or try again; what is not possible is said."""
+    run = run_for(request, project_id, run_id, can=Action.START_RUNS)
+    if action not in ACTIONS:
+        raise Http404
+    try:
+        run = ACTIONS[action].service(run, by=request.user)
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    return redirect("runs:detail", run.project_id, run.pk)

@@ -1,0 +1,103 @@
+"""What a run reads, found and written into its folder by what its kind says of its inputs."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from alignment.kinds import KINDS
+from alignment.kinds.kind import Input, Rows
+from alignment.seam.records import CompletionRecord, StoredRecord, read_jsonl, write_jsonl
+from webapp.datasets.snapshots import labels_of, pairs_of
+from webapp.projects.models import PromptQuerySet, Split
+from webapp.registry.models import Artifact, ArtifactInput
+from webapp.runs.errors import RunError
+from webapp.runs.models import Run
+
+Paths = dict[str, str]  # for RunSpec, by the trainer's names
+Reader = Callable[[Artifact, Split], Iterable[BaseModel]]  # of a snapshot's labels
+READERS: dict[Rows, Reader] = {Rows.PAIRS: pairs_of, Rows.LABELS: labels_of}
+
+
+def config_of(run: Run) -> Any:  # noqa: ANN401 - of the run's kind
+    """A run's settings; raises RunError where they are not those of this version."""
+    try:
+        return KINDS[run.kind].settings.stored(run.config)
+    except ValidationError as error:
+        names = ", ".join(".".join(map(str, row["loc"])) or "together" for row in error.errors())
+        raise RunError(
+            f"This run was set up by another version of Attune, whose settings differ ({names}); "
+            "start a new one from the form."
+        ) from error
+
+
+def prepare(run: Run, folder: Path) -> Paths:
+    """Fill a folder with what a run reads, by its kind's inputs; raises RunError."""
+    kind = KINDS[run.kind]
+    paths = write_prompts(run, folder) if kind.prompts else {}
+    for row in given(run):
+        paths |= place(run, folder, kind.input(row.role), row.artifact)
+    return paths
+
+
+def place(run: Run, folder: Path, given: Input | None, artifact: Artifact) -> Paths:
+    """One input as the trainer reads it: its folder, or a file of its rows."""
+    if given is None or given.rows is None:
+        return {given.role if given else "input": str(artifact.path)}
+    if given.rows == Rows.STORED:
+        return {given.role: write_stored(folder, trained_prompts(run), artifact)}
+    split = Split(getattr(config_of(run), "labels", Split.TRAIN))
+    return {"pairs": write_labels(folder, READERS[given.rows], artifact, split)}
+
+
+def given(run: Run) -> list[ArtifactInput]:
+    """The artifacts that a run reads; outputs of the runs that it needs become its inputs. Raises RunError."""
+    kind = KINDS[run.kind]
+    for need in run.needs.select_related("needs").filter(
+        role__in=[one.role for one in kind.artifacts]
+    ):
+        made = need.needs.outputs.filter(type__in=kind.input(need.role).types).first()
+        if made is None:
+            raise RunError(f"“{need.needs.name}” has not made what this run needs as {need.role}.")
+        ArtifactInput.objects.get_or_create(run=run, role=need.role, defaults={"artifact": made})
+    return list(run.inputs.select_related("artifact"))
+
+
+def trained_prompts(run: Run) -> PromptQuerySet:
+    """The prompts of the split that a run's kind reads."""
+    return run.project.prompts.of_split(Split(KINDS[run.kind].prompts.split))
+
+
+def write_prompts(run: Run, folder: Path, prompts: PromptQuerySet | None = None) -> Paths:
+    """Write the first prompts as JSON lines: as many as the settings say. Raises RunError when too few."""
+    rows = trained_prompts(run) if prompts is None else prompts
+    records = (prompt.record() for prompt in rows[: config_of(run).prompts].iterator())
+    written, least = write_jsonl(folder / "prompts.jsonl", records), KINDS[run.kind].prompts.least
+    if written < least:
+        raise RunError(f"This run needs at least {least} prompts and found {written}; add prompts.")
+    return {"prompts": str(Path(folder.name) / "prompts.jsonl")}
+
+
+def write_labels(folder: Path, read: Reader, snapshot: Artifact, split: Split) -> str:
+    """Write a snapshot's labels of one split as JSON lines; the path for RunSpec."""
+    if not write_jsonl(folder / "pairs.jsonl", read(snapshot, split)):
+        raise RunError(
+            f"The snapshot has no usable labels in its {split} split; collect more labels."
+        )
+    return str(Path(folder.name) / "pairs.jsonl")
+
+
+def write_stored(folder: Path, prompts: PromptQuerySet, completions: Artifact) -> str:
+    """Write the completions of these prompts as JSON lines; the path for RunSpec."""
+    asked = {prompt.key: prompt.record() for prompt in prompts.iterator()}
+    rows = (
+        StoredRecord(prompt=asked[made.prompt_key], completion=made.text, truncated=made.truncated)
+        for made in read_jsonl(completions.path / "completions.jsonl", CompletionRecord)
+        if made.prompt_key in asked
+    )
+    if not write_jsonl(folder / "stored.jsonl", rows):
+        raise RunError(
+            f"“{completions}” holds no answer to a training prompt; choose others, or generate some."
+        )
+    return str(Path(folder.name) / "stored.jsonl")

@@ -1,0 +1,32 @@
+"""The web app's half of the kinds of run that touch its rows; all others need none.
+
+`prepare` fills a run's folder and gives paths by the trainer's names; `publish` is called in the
+transaction that says the run succeeded.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from webapp.runs import inputs, outputs
+from webapp.runs.kinds import bring, generate, population
+from webapp.runs.models import Run
+
+
+class Half(NamedTuple):
+    """How a kind's inputs are written and its output published."""
+
+    prepare: Callable[[Run, Path], dict[str, str]] = inputs.prepare
+    publish: Callable[[Run, Path], None] = outputs.publish
+
+
+HALVES = {
+    "import": Half(bring.prepare, bring.publish),
+    "generate": Half(generate.prepare, generate.publish),
+    "population": Half(publish=population.publish),
+}
+
+
+def half_of(kind: str) -> Half:
+    """The half of a kind; the usual one where it has none of its own."""
+    return HALVES.get(kind, Half())
