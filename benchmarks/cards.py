@@ -29,10 +29,11 @@ from tests.factories import a_completion, a_project, a_prompt, a_user
 from tests.stack import Stack
 from tests.webapp.addresses import session_of
 from webapp.accounts.models import User
+from webapp.accounts.roles import Role
 from webapp.labeling.models import Completion, Task
 from webapp.labeling.queue import CARDS
 from webapp.labeling.services import create_compare_tasks
-from webapp.projects.models import Project, Role
+from webapp.projects.models import Project
 
 SIZES = (20_000, 60_000, 200_000)
 LOOK = 0.4  # seconds that a person looks at a pair at least

@@ -30,10 +30,11 @@ from benchmarks.processes import cpu_seconds
 from tests import ground
 from tests.factories import a_project, a_user, an_artifact, some_prompts
 from tests.stack import Stack
+from webapp.accounts.roles import Role
 from webapp.demo.annotators import JSON, Login, sign_in
 from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.labeling.services import create_compare_tasks
-from webapp.projects.models import Project, Role
+from webapp.projects.models import Project
 
 ABANDONED, REPLAYED = 0.2, 0.1
 BLOCKS, BLOCK = 5, 200

@@ -18,13 +18,14 @@ from alignment.seam.records import (
     write_jsonl,
 )
 from webapp.accounts.models import User
+from webapp.accounts.roles import Role
+from webapp.artifacts.models import Artifact
+from webapp.artifacts.store import store
 from webapp.datasets.models import Snapshot
 from webapp.labeling.models import Assignment, Completion, Task
 from webapp.labeling.queue import free_slot, take_place
 from webapp.labeling.services import create_compare_tasks, submit_label
-from webapp.projects.models import Membership, Project, Prompt, Role
-from webapp.registry.models import Artifact
-from webapp.registry.services import store
+from webapp.projects.models import Membership, Project, Prompt
 from webapp.runs.models import Run, Worker
 from webapp.runs.services import start_run
 

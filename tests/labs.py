@@ -7,10 +7,10 @@ from pathlib import Path
 from alignment.seam.folders import committed
 from alignment.world.grammar import prompts
 from tests.factories import a_project, a_prompt
+from webapp.artifacts.models import Artifact
+from webapp.artifacts.store import store
 from webapp.datasets.snapshots import SnapshotRow, write
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact
-from webapp.registry.services import store
 
 
 def a_lab(count: int = 60) -> Project:

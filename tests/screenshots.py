@@ -255,7 +255,7 @@ def main() -> int:
 
         django.setup()
         from tests.browser.conftest import CHROMIUM
-        from webapp.stack import WebOnly, prepare_database
+        from webapp.operations.stack import WebOnly, prepare_database
 
         prepare_database()
         session = an_admins_session()

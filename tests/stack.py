@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.db import DatabaseError, connection
 
-from webapp import stack as programs
+from webapp.operations import stack as programs
 
 ROOT = Path(__file__).parent.parent
 TIMES = {"LEASE": "3", "RENEW": "0.3", "POLL": "0.1", "REAP": "0.3", "RING": "0.3"} | {

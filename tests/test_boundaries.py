@@ -140,3 +140,50 @@ def test_the_web_never_imports_torch_even_lazily():
             names = [alias.name for alias in getattr(node, "names", [])]
             names.append(getattr(node, "module", "") or "")
             assert not [n for n in names if n.split(".")[0] in {"torch", "transformers"}], path
+
+
+# The apps, from the ground up; each knows only what stands before it, and never one beside it.
+LAYERS = (
+    ("site", "rendering", "machine"),
+    ("accounts",),
+    ("projects",),
+    ("artifacts", "jobs"),
+    ("labeling",),
+    ("datasets", "people"),
+    ("runs",),
+    ("launch", "results"),
+    ("registry", "rounds"),
+    ("home",),
+    ("operations",),
+    ("demo",),
+)
+ABOVE_ALL = {"settings", "urls", "celery", "wsgi"}  # modules, which set up what is below
+
+
+def app_of(name: str) -> str:
+    return name.split(".")[1] if name.startswith("webapp.") else ""
+
+
+def arrows() -> set[tuple[str, str]]:
+    """Which app imports from which, anywhere in it."""
+    found = set()
+    for path in sources("webapp"):
+        app = path.relative_to(ROOT / "webapp").parts[0]
+        named = {app_of(name) for name in imported_modules(path.read_text())} - {"", app}
+        found |= {(app, other) for other in named if (ROOT / "webapp" / app).is_dir()}
+    return found
+
+
+def test_every_app_has_its_layer():
+    named = [app for layer in LAYERS for app in layer]
+    there = {path.parent.name for path in (ROOT / "webapp").glob("*/__init__.py")}
+    assert sorted(named) == sorted(there)
+    assert {path.stem for path in (ROOT / "webapp").glob("*.py")} == ABOVE_ALL | {"__init__"}
+
+
+def test_no_arrow_goes_up_and_no_two_apps_import_each_other():
+    height = {app: number for number, layer in enumerate(LAYERS) for app in layer}
+    found = arrows()
+    assert len(found) > 60
+    assert {arrow for arrow in found if height[arrow[0]] <= height[arrow[1]]} == set()
+    assert {arrow for arrow in found if arrow[::-1] in found} == set()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-GUARD = Path(__file__).parent.parent / "webapp" / "guard.py"
+GUARD = Path(__file__).parent.parent / "webapp" / "machine" / "guard.py"
 # A program that reports its own pid and its child's, then waits.
 PROGRAM = """
 import os, subprocess, sys

@@ -9,9 +9,9 @@ from alignment.seam.folders import committed, file_sha256
 from tests.alignment.conftest import tiny_policy
 from tests.factories import a_run, again
 from tests.stack import Stack
+from webapp.artifacts.models import Artifact
+from webapp.artifacts.store import store
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact
-from webapp.registry.services import store
 from webapp.runs.models import Run
 
 TINY = {"documents": 100, "layers": 1, "width": 16, "heads": 2, "vocabulary": 400, "steps": 3}

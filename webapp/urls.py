@@ -2,16 +2,18 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from webapp.accounts.urls import sign_in
+from webapp.people.urls import sign_in
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include(sign_in)),
-    path("", include("webapp.accounts.urls")),
+    path("", include("webapp.people.urls")),
+    path("", include("webapp.home.urls")),
     path("", include("webapp.projects.urls")),
+    path("p/<int:project_id>/", include("webapp.people.member_urls")),
     path("p/<int:project_id>/", include("webapp.labeling.urls")),
     path("p/<int:project_id>/", include("webapp.datasets.urls")),
     path("p/<int:project_id>/", include("webapp.registry.urls")),
-    path("p/<int:project_id>/", include("webapp.runs.urls")),
+    path("p/<int:project_id>/", include("webapp.home.runs_urls")),
     path("p/<int:project_id>/", include("webapp.rounds.urls")),
     path("p/<int:project_id>/", include("webapp.jobs.urls")),
 ]

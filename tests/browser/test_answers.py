@@ -17,9 +17,9 @@ from tests.browser.test_labeling import (
     sign_in,
 )
 from tests.factories import a_user, again
-from webapp.accounts.services import deactivate
+from webapp.accounts.roles import Role
 from webapp.labeling.models import Assignment, Label
-from webapp.projects.models import Role
+from webapp.people.services import deactivate
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 __all__ = ["address", "ana", "page"]  # fixtures

@@ -13,9 +13,9 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from tests.factories import a_label, a_project, a_ranking, a_user, some_prompts, some_tasks
+from webapp.accounts.roles import Role
 from webapp.datasets.exports import TEXT_FORMS
 from webapp.datasets.services import freeze_snapshot
-from webapp.projects.models import Role
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.timeout(240)]
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"

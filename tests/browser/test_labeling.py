@@ -9,9 +9,9 @@ from playwright.sync_api import expect
 from tests.factories import a_user, some_tasks
 from tests.webapp.addresses import session_of
 from tests.webapp.labeling.acts import overdue
+from webapp.accounts.roles import Role
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Completion, Label, Task
-from webapp.projects.models import Role
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"

@@ -16,10 +16,10 @@ from tests.browser.test_labeling import (
 )
 from tests.factories import a_user, some_tasks
 from tests.webapp.labeling.acts import overdue
+from webapp.accounts.roles import Role
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.labeling.services import expire_leases
-from webapp.projects.models import Role
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 __all__ = ["ana", "page"]  # fixtures

@@ -10,9 +10,9 @@ from playwright.sync_api import expect
 from tests.alignment.conftest import tiny_policy
 from tests.browser.test_rounds import PASSWORD, PATIENCE, TINY, fill, sign_in, violations
 from tests.factories import a_completion, a_project, a_user, some_prompts
+from webapp.accounts.roles import Role
+from webapp.artifacts.models import Artifact
 from webapp.datasets.services import freeze_snapshot
-from webapp.projects.models import Role
-from webapp.registry.models import Artifact
 from webapp.rounds.models import Round
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.timeout(420)]

@@ -8,9 +8,9 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from tests.factories import a_user
-from webapp.accounts.links import invite, reset_link
 from webapp.accounts.models import User
-from webapp.projects.models import Role
+from webapp.accounts.roles import Role
+from webapp.people.links import invite, reset_link
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"

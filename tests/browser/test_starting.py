@@ -14,11 +14,11 @@ from alignment.seam.folders import committed
 from tests.alignment.conftest import tiny_policy
 from tests.browser.test_rounds import PASSWORD, PATIENCE, STARTER, sign_in, violations
 from tests.factories import a_completion, a_project, a_snapshot, a_user, an_artifact, some_prompts
+from webapp.artifacts.models import Artifact
+from webapp.artifacts.store import store
 from webapp.datasets.services import freeze_snapshot
 from webapp.launch.offers import OFFERED
 from webapp.projects.models import Split
-from webapp.registry.models import Artifact
-from webapp.registry.services import store
 from webapp.runs.models import Run
 
 pytestmark = pytest.mark.browser

@@ -13,8 +13,9 @@ from tests.webapp.rendering.oracle import unshown
 from tests.webapp.rendering.test_hostile import RUNS
 from tests.webapp.rendering.texts import made_up
 from webapp.accounts.models import User
+from webapp.accounts.roles import Role
 from webapp.labeling.models import Task
-from webapp.projects.models import Prompt, Role
+from webapp.projects.models import Prompt
 from webapp.rendering.render import render
 from webapp.rendering.written import written
 

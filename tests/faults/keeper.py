@@ -33,13 +33,14 @@ from tests.faults.ledger import Ledger, broken
 from tests.faults.people import Person
 from tests.stack import ROOT, TIMES
 from tests.stand_in import SLOW
-from webapp import stack
 from webapp.accounts.models import User
+from webapp.accounts.roles import Role
 from webapp.datasets.imports.jobs import keep_upload
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.labeling.models import Label
-from webapp.projects.models import Project, Role
+from webapp.operations import stack
+from webapp.projects.models import Project
 
 SIZE = "size=96m"
 TASKS = 6000

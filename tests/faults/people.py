@@ -9,9 +9,10 @@ import httpx
 
 from tests.factories import a_user
 from tests.faults.ledger import Ledger
+from webapp.accounts.roles import Role
 from webapp.demo.annotators import JSON, AnnotatorError, Login, sign_in
 from webapp.machine.full import INSUFFICIENT_STORAGE
-from webapp.projects.models import Project, Role
+from webapp.projects.models import Project
 
 REPLAYED = 0.1
 BUSY = (httpx.TransportError, httpx.HTTPStatusError, AnnotatorError, KeyError)

@@ -22,8 +22,8 @@ from tests.labs import a_lab, some_labels
 from tests.stack import ROOT, TIMES, Stack
 from tests.stand_in import WAIT
 from tests.tiny import ALIGN, ended, prepared, weights
+from webapp.artifacts.models import Artifact
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact
 from webapp.runs.models import Run, State
 from webapp.runs.services import cancel_run, pause_run, resume_run
 

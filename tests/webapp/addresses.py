@@ -19,12 +19,13 @@ from tests.factories import (
     some_prompts,
     some_tasks,
 )
-from webapp.accounts.links import invite, reset_link
 from webapp.accounts.models import OneTimeLink, User, new_link
+from webapp.accounts.roles import Role
 from webapp.datasets.services import freeze_snapshot
 from webapp.jobs.models import Job
 from webapp.jobs.models import State as JobState
-from webapp.projects.models import Project, Role
+from webapp.people.links import invite, reset_link
+from webapp.projects.models import Project
 from webapp.rounds.config import PRESETS
 from webapp.rounds.services import start_round
 

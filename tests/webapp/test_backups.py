@@ -15,14 +15,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from tests.factories import a_label, a_project, a_user, an_artifact, some_tasks
-from webapp.backups import BackupError, back_up, restore
-from webapp.database_copies import ENGINES
+from webapp.accounts.roles import Role
 from webapp.datasets.services import freeze_snapshot
 from webapp.labeling import queue
 from webapp.labeling.models import Label
 from webapp.labeling.services import submit_label
-from webapp.projects.models import Role
-from webapp.stack import only_one
+from webapp.operations.backups import BackupError, back_up, restore
+from webapp.operations.database_copies import ENGINES
+from webapp.operations.stack import only_one
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import pytest
 from django.http import FileResponse, HttpResponse, JsonResponse
 from django.test import RequestFactory
 
-from webapp.compression import TextsCompressed
+from webapp.site.compression import TextsCompressed
 
 LONG = "a page of words " * 100
 

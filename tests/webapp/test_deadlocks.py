@@ -8,8 +8,8 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from tests.factories import some_tasks
-from webapp.deadlocks import again_after_deadlock
 from webapp.labeling.models import Task
+from webapp.site.deadlocks import again_after_deadlock
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,6 +1,6 @@
 import sys
 
-from webapp.diffs import LONGEST, word_diff
+from webapp.site.diffs import LONGEST, word_diff
 
 
 def test_words_that_went_and_came_are_marked_and_the_others_stay():

@@ -5,7 +5,7 @@ from django import forms
 from hypothesis import given
 from hypothesis import strategies as some
 
-from webapp.longtext import LongText, length
+from webapp.site.longtext import LongText, length
 
 TEXTS = some.text(some.sampled_from("a \n\té語😀\u200d\u0301"), max_size=60)
 

@@ -10,8 +10,8 @@ from django.urls import reverse
 from tests.factories import a_user
 from tests.webapp.addresses import a_world, addresses, client_with, session_of
 from webapp.accounts.models import User
+from webapp.accounts.roles import Role
 from webapp.projects.access import LEAST, Action, may
-from webapp.projects.models import Role
 
 pytestmark = pytest.mark.once
 

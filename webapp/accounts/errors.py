@@ -1,6 +1,6 @@
 """What the accounts app refuses."""
 
-from webapp.errors import Refusal
+from webapp.site.errors import Refusal
 
 
 class AccountError(Refusal):

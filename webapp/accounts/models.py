@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from webapp.projects.models import Project, Role
+from webapp.accounts.roles import Role
 
 SESSION_SALT = "webapp.accounts.session"
 
@@ -46,7 +46,7 @@ class OneTimeLinkQuerySet(models.QuerySet["OneTimeLink"]):
         """The link for this purpose that the token opens, if it still works."""
         return self.pending().filter(token_sha256=sha256(token), purpose=purpose)
 
-    def invitations(self, project: Project) -> "OneTimeLinkQuerySet":
+    def invitations(self, project: models.Model) -> "OneTimeLinkQuerySet":
         """Invitations to a project that nobody has used yet."""
         return self.pending().filter(purpose=OneTimeLink.Purpose.INVITE, project=project)
 
@@ -68,7 +68,9 @@ class OneTimeLink(models.Model):
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="links_made"
     )
     # Of an invitation: where to, as what, and for whom in the admin's words.
-    project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="+")
+    project = models.ForeignKey(
+        "projects.Project", models.CASCADE, null=True, blank=True, related_name="+"
+    )
     role = models.CharField(max_length=16, choices=Role, blank=True)
     note = models.CharField(max_length=200, blank=True)
     # Whose password is chosen anew, or who came by the invitation.

@@ -4,9 +4,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from webapp.artifacts.models import Artifact
 from webapp.labeling.models import Completion
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact
 
 
 class Snapshot(models.Model):

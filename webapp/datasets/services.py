@@ -12,13 +12,13 @@ from django.db import transaction
 
 from alignment.seam.folders import committed, file_sha256, manifest_sha256
 from webapp.accounts.models import User
+from webapp.artifacts.models import Artifact
+from webapp.artifacts.store import keep, store
 from webapp.datasets import queries, snapshots
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import SnapshotRow
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact
-from webapp.registry.services import keep, store
 
 
 def freeze_snapshot(

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from alignment.seam.folders import verify
 from alignment.seam.records import Message, PairRecord, PromptRecord, Split, TieRecord
+from webapp.artifacts.models import Artifact
 from webapp.labeling.models import Label
-from webapp.registry.models import Artifact
 
 LABELS = "labels.parquet"
 ROWS_PER_GROUP = 10_000

@@ -15,11 +15,10 @@ from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
 from webapp.datasets.imports.jobs import keep_upload
-from webapp.htmx import HtmxRequest
 from webapp.jobs.models import State
 from webapp.jobs.services import start_job
-from webapp.launch.offers import uses_of
 from webapp.projects.access import Action, project_for
+from webapp.site.htmx import HtmxRequest
 
 ROWS = 50  # of a page of a table
 FIRST_ROWS = 20  # shown of a snapshot
@@ -65,7 +64,6 @@ def detail(request: HtmxRequest, project_id: int, snapshot_id: int) -> HttpRespo
         "rounds": snapshot.rounds.all(),
         "uses": snapshot.artifact.uses.select_related("run").order_by("-run"),
         "rows": queries.first_rows(snapshot, FIRST_ROWS),
-        "start": uses_of(snapshot.artifact),
     }
     return render(request, "datasets/snapshot.html", context)
 

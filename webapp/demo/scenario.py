@@ -14,20 +14,21 @@ from alignment.kinds.generate.settings import GenerateConfig
 from alignment.kinds.pretrain.settings import PretrainConfig
 from alignment.world import grammar
 from webapp.accounts.models import User
-from webapp.accounts.services import add_member
+from webapp.accounts.roles import Role
+from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.datasets.services import freeze_snapshot
 from webapp.demo.annotators import Login, label_all
 from webapp.labeling.models import Label, Task
-from webapp.projects.models import Project, Prompt, Role
+from webapp.operations.stack import Stack
+from webapp.people.services import add_member
+from webapp.projects.models import Project, Prompt
 from webapp.projects.services import add_prompts
-from webapp.registry.models import Artifact
 from webapp.rounds.config import RoundConfig
 from webapp.rounds.models import Round
 from webapp.rounds.services import start_round
 from webapp.runs.models import Run, State
 from webapp.runs.services import start_run
-from webapp.stack import Stack
 
 PROJECT = "Demo: helpful answers"
 GUIDELINES = """Prefer the answer that a polite, well-informed friend would give.

@@ -1,6 +1,6 @@
 """What jobs refuse."""
 
-from webapp.errors import Refusal
+from webapp.site.errors import Refusal
 
 
 class JobError(Refusal):

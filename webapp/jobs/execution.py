@@ -13,13 +13,13 @@ from django.db.models import ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Now
 
 from alignment.seam.errors import AlignmentError
-from webapp.errors import Refusal
 from webapp.jobs.errors import LostJob
 from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, JobQuerySet, State
 from webapp.jobs.work import Finish
 from webapp.machine import disk
-from webapp.runs.transitions import after
+from webapp.site.clock import after
+from webapp.site.errors import Refusal
 
 WAITS = "The disk is full. Free some space; this goes on by itself."
 

@@ -1,13 +1,11 @@
-"""What each kind of job does: one row per kind."""
+"""What each kind of job does: one row per kind, whose work is named by its path."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from django.forms import Form
+from django.utils.module_loading import import_string
 
-from webapp.datasets import exports
-from webapp.datasets.forms import take_form
-from webapp.datasets.imports import jobs as imports
 from webapp.jobs.models import Job
 from webapp.jobs.work import Work
 from webapp.projects.access import Action
@@ -21,11 +19,22 @@ class JobKind(NamedTuple):
     can: Action  # what somebody must be allowed to do to ask for it and to see it
     page: str  # URL name
     template: str
-    work: Callable[[Job], Work]
-    form: Callable[[Job], Form | None] = lambda job: None  # what its result asks for
+    does: str  # path of a function of the job
+    asks: str = ""  # path of what makes the form that its result asks for
+
+    @property
+    def work(self) -> Callable[[Job], Work]:
+        """What does it."""
+        found: Callable[[Job], Work] = import_string(self.does)
+        return found
+
+    def form(self, job: Job) -> Form | None:
+        """What its result asks for."""
+        return import_string(self.asks)(job) if self.asks else None
 
 
 IMPORT, EXPORT = Action.IMPORT_DATA, Action.EXPORT_DATA
+IMPORTS = "webapp.datasets.imports.jobs"
 JOB_KINDS = {
     "preview": JobKind(
         "Look before you import",
@@ -33,11 +42,13 @@ JOB_KINDS = {
         IMPORT,
         "datasets:import",
         "preview",
-        imports.preview,
-        take_form,
+        f"{IMPORTS}.preview",
+        "webapp.datasets.forms.take_form",
     ),
     "import": JobKind(
-        "Import", "files", IMPORT, "datasets:import", "imported", imports.import_file
+        "Import", "files", IMPORT, "datasets:import", "imported", f"{IMPORTS}.import_file"
     ),
-    "export": JobKind("Export", "exports", EXPORT, "datasets:export", "exported", exports.export),
+    "export": JobKind(
+        "Export", "exports", EXPORT, "datasets:export", "exported", "webapp.datasets.exports.export"
+    ),
 }

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from webapp.jobs.models import FINAL, Job, State
 from webapp.jobs.tasks import send_work
-from webapp.runs.transitions import after
+from webapp.site.clock import after
 
 KEEP = timedelta(days=30)
 LOST = (

@@ -8,13 +8,13 @@ from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_GET, require_POST
 
-from webapp.htmx import HtmxRequest, render_page
 from webapp.jobs.errors import JobError
 from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import cancel_job
 from webapp.projects.access import project_for
 from webapp.rendering.services import rendered
+from webapp.site.htmx import HtmxRequest, render_page
 
 
 def job_for(request: HtmxRequest, project_id: int, job_id: int) -> Job:

@@ -9,8 +9,8 @@ from webapp.accounts.models import User
 from webapp.labeling.keys import KEYS, clashes
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.services import Draft
-from webapp.longtext import LongText
 from webapp.projects.models import Project
+from webapp.site.longtext import LongText
 
 LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
 LONGEST_TIME = 2**31 - 1  # ms

@@ -7,8 +7,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from webapp.accounts.models import User
+from webapp.artifacts.models import Artifact
 from webapp.projects.models import Project, Prompt
-from webapp.registry.models import Artifact
 
 SKIP_REASONS = {
     "unclear": "The question is unclear",

@@ -13,9 +13,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from webapp.accounts.models import User
-from webapp.deadlocks import again_after_deadlock
 from webapp.labeling.models import Assignment, AssignmentQuerySet, Task
 from webapp.projects.models import Project
+from webapp.site.deadlocks import again_after_deadlock
 
 SHOWN = timedelta(minutes=10)
 AHEAD = timedelta(minutes=2)

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.views import csrf
 
 from webapp.accounts.models import User
-from webapp.htmx import HtmxRequest
+from webapp.site.htmx import HtmxRequest
 
 TEXTS = ("rationale", "text", "guidelines")  # of forms of this site, long enough to be missed
 View = Callable[..., HttpResponse]

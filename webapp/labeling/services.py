@@ -11,11 +11,11 @@ from django.db.models import F, Max
 from django.utils import timezone
 
 from webapp.accounts.models import User
-from webapp.deadlocks import again_after_deadlock
-from webapp.errors import Refusal
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.projects.models import Project
+from webapp.site.deadlocks import again_after_deadlock
+from webapp.site.errors import Refusal
 
 State = Assignment.State
 Pair = tuple[Completion, Completion]

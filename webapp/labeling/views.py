@@ -14,7 +14,6 @@ from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from webapp.htmx import HtmxRequest, render_page
 from webapp.labeling import queries, queue, services
 from webapp.labeling.forms import (
     FLAGS,
@@ -35,6 +34,7 @@ from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
+from webapp.site.htmx import HtmxRequest, render_page
 
 ROWS = 50  # of a page of a table
 ANSWER = ("assignment", "client_id", "choice", "rationale", "flags", "visible_ms")

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.projects.models import Split
-from webapp.registry.models import Artifact
 
 Refusals = Iterator[tuple[str, str]]
 FEWEST_PAIRS = {Split.TRAIN: 16, Split.VALIDATION: 8}  # of a snapshot, to learn from

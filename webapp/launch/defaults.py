@@ -7,9 +7,9 @@ from pydantic import BaseModel, ValidationError
 
 from alignment.kinds import KINDS
 from alignment.kinds.kind import Input, Kind
+from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import rewarded, split_of
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact, ArtifactQuerySet
 
 PROPOSED = ("policy", "reward")  # also where a run may do without one
 AIM = ("beta", "divergence", "alpha")  # settings of an alignment that its evaluation is about

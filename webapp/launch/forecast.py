@@ -5,9 +5,9 @@ from webapp.launch.checks import Asked
 from webapp.launch.form import StartForm
 from webapp.launch.memory import memory_in_words, needed_memory
 from webapp.projects.models import Project, Split
-from webapp.projects.templatetags.display import duration
 from webapp.runs.models import State
 from webapp.runs.waiting import live_workers
+from webapp.site.templatetags.display import duration
 
 
 def outlook(form: StartForm) -> list[str]:

@@ -8,11 +8,11 @@ from django import forms
 from pydantic import BaseModel, ValidationError
 
 from alignment.kinds.kind import ITSELF, Input, Kind
-from webapp.fields import Topic, add_errors, drawn_fields, topics_of, values_of
+from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import Asked, refusals, rewarded, split_of
 from webapp.launch.memory import needed_memory, too_large
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact, ArtifactQuerySet
+from webapp.site.fields import Topic, add_errors, drawn_fields, topics_of, values_of
 
 
 class ArtifactField(forms.ModelChoiceField):

@@ -9,10 +9,10 @@ from alignment.kinds import KINDS
 from alignment.kinds.kind import Kind
 from alignment.seam.memory import PROGRAM, Shape
 from alignment.seam.memory_use import GIB, smaller
+from webapp.artifacts.models import Artifact
 from webapp.launch.checks import Asked
-from webapp.projects.templatetags.display import filesize
-from webapp.registry.models import Artifact
 from webapp.runs.waiting import live_workers
+from webapp.site.templatetags.display import filesize
 
 GENERATIONS = 12  # looked back for an estimate of memory
 START = ("policy", "backbone")  # roles of the model that a run's memory goes by

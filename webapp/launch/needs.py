@@ -6,8 +6,8 @@ from typing import NamedTuple
 from django.db.models import Count
 
 from alignment.kinds.kind import Kind
+from webapp.artifacts.models import Artifact
 from webapp.projects.models import Project, Split
-from webapp.registry.models import Artifact
 
 
 class Missing(NamedTuple):

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from alignment.kinds import KINDS
 from alignment.kinds.kind import Group, Kind
+from webapp.artifacts.models import Artifact
 from webapp.launch.needs import Missing, Need, needs_of, stock_of
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact
 
 OFFERED: dict[str, Kind] = {name: kind for name, kind in KINDS.items() if kind.group}
 

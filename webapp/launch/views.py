@@ -7,8 +7,6 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from webapp.errors import Refusal
-from webapp.htmx import HtmxRequest, render_page
 from webapp.launch.defaults import proposed
 from webapp.launch.forecast import outlook
 from webapp.launch.form import StartForm
@@ -18,6 +16,8 @@ from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.runs.models import Run
 from webapp.runs.services import start_run
+from webapp.site.errors import Refusal
+from webapp.site.htmx import HtmxRequest, render_page
 
 
 @login_required

@@ -21,7 +21,7 @@ from django.conf import settings
 from webapp.machine import disk, programs
 from webapp.machine.programs import Report
 
-GUARD = Path(__file__).parents[1] / "guard.py"
+GUARD = Path(__file__).with_name("guard.py")
 TURN = 0.2  # seconds between two looks
 LASTS = 15.0  # seconds; what ends earlier than that after its start ended soon
 LOOPS = 5  # soon, so many times in a row

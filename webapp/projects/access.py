@@ -5,7 +5,8 @@ from enum import StrEnum
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import Http404
 
-from webapp.projects.models import Project, Role
+from webapp.accounts.roles import Role
+from webapp.projects.models import Project
 
 INCLUDED = {role: set(list(Role)[index:]) for index, role in enumerate(Role)}
 

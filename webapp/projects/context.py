@@ -2,8 +2,9 @@
 
 from django.http import HttpRequest
 
+from webapp.accounts.roles import Role
 from webapp.projects.access import INCLUDED, role_in
-from webapp.projects.models import Project, Role
+from webapp.projects.models import Project
 
 
 def navigation(request: HttpRequest) -> dict[str, object]:

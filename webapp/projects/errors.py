@@ -1,6 +1,6 @@
 """What the projects app refuses."""
 
-from webapp.errors import Refusal
+from webapp.site.errors import Refusal
 
 
 class PromptError(Refusal):

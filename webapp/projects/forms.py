@@ -5,8 +5,8 @@ from typing import Any
 from django import forms
 
 from alignment.seam.records import Message
-from webapp.longtext import LongText
 from webapp.projects.models import Project, Split
+from webapp.site.longtext import LongText
 
 STARTER_GUIDELINES = """Prefer the answer that a polite, well-informed friend would give.
 

@@ -6,14 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from alignment.seam.records import Message, PromptRecord
-
-
-class Role(models.TextChoices):
-    """What a member may do; each role includes the one before it."""
-
-    ANNOTATOR = "annotator"
-    RESEARCHER = "researcher"
-    ADMIN = "admin"
+from webapp.accounts.roles import Role
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):

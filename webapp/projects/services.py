@@ -8,8 +8,9 @@ from django.db import transaction
 from alignment.seam.records import Message, prompt_key, split_of_prompt
 from alignment.world import grammar
 from webapp.accounts.models import User
+from webapp.accounts.roles import Role
 from webapp.projects.errors import ProjectError
-from webapp.projects.models import Membership, Project, Prompt, Role
+from webapp.projects.models import Membership, Project, Prompt
 
 BATCH = 500  # rows per INSERT, and keys per query: SQLite bounds both
 STARTER_PROMPTS = 800

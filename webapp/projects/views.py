@@ -1,45 +1,18 @@
-"""The home pages and the prompts of a project."""
-
-from urllib.parse import urlencode
+"""The forms of a project: a new one, and its guidelines."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db import IntegrityError
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods
 
-from webapp.htmx import HtmxRequest, render_page
-from webapp.labeling.queries import labelled_today, waiting_for
-from webapp.projects import queries, services
-from webapp.projects.access import Action, may, project_for, role_in
+from webapp.projects import services
+from webapp.projects.access import Action, project_for
 from webapp.projects.errors import ProjectError
-from webapp.projects.forms import (
-    STARTER_GUIDELINES,
-    GuidelinesForm,
-    ProjectForm,
-    PromptForm,
-    PromptSearch,
-)
-from webapp.projects.models import Project, Prompt
-
-ROWS = 50  # of a page of a table
-
-
-@login_required
-@require_GET
-def home(request: HtmxRequest) -> HttpResponse:
-    """The viewer's projects; straight to the only one, or to a first one for the admin."""
-    mine = Project.objects.visible_to(request.user)
-    first_two = list(mine[:2])
-    if len(first_two) == 1:
-        return redirect("project", first_two[0].pk)
-    if not first_two and request.user.is_superuser:
-        return redirect("new_project")
-    counted = queries.projects_with_counts(mine, request.user.pk)
-    page = Paginator(counted, ROWS).get_page(request.GET.get("page"))
-    return render(request, "projects/home.html", {"page": page})
+from webapp.projects.forms import STARTER_GUIDELINES, GuidelinesForm, ProjectForm
+from webapp.projects.models import Project
+from webapp.site.htmx import HtmxRequest
 
 
 @login_required
@@ -58,45 +31,6 @@ def new_project(request: HtmxRequest) -> HttpResponse:
             return redirect("project", project.pk)
     first = not Project.objects.exists()
     return render(request, "projects/new.html", {"form": form, "first": first})
-
-
-@login_required
-@require_GET
-def project(request: HtmxRequest, project_id: int) -> HttpResponse:
-    """A project's home: what this person can do next, by their role."""
-    here = project_for(request.user, project_id, can=Action.SEE_PROJECT)
-    role = role_in(request.user, here)
-    context = {
-        "project": here,
-        "waiting": waiting_for(here, request.user),
-        "today": labelled_today(request.user, here),
-    }
-    if may(role, Action.SEE_ROUNDS):
-        facts = queries.facts(here)
-        context |= {"facts": facts, "loop": queries.loop(here, facts)}
-    if may(role, Action.MANAGE_MEMBERS):
-        context["house"] = queries.house(here)
-    return render(request, "projects/project.html", context)
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-def prompts(request: HtmxRequest, project_id: int) -> HttpResponse:
-    """The list of prompts and the form of a new one."""
-    here = project_for(request.user, project_id, can=Action.WRITE_PROMPTS)
-    form = PromptForm(request.POST or None, project=here)
-    if form.is_valid():
-        author = {"source": Prompt.Source.WRITTEN, "author": request.user}
-        services.add_prompt(here, form.messages(), **author)
-        messages.success(request, "The prompt is in.")
-        return redirect("prompts", here.pk)
-    search = PromptSearch(request.GET)
-    narrowed = search.cleaned_data if search.is_valid() else {"q": "", "split": ""}
-    found = queries.searched_prompts(here, text=narrowed["q"], split=narrowed["split"])
-    page = Paginator(found, ROWS).get_page(request.GET.get("page"))
-    context = {"project": here, "form": form, "search": search, "page": page}
-    context["kept"] = urlencode({name: value for name, value in narrowed.items() if value}) + "&"
-    return render_page(request, "projects/prompts.html", context, partial="rows")
 
 
 @login_required

@@ -9,9 +9,9 @@ from django.core.files.uploadedfile import UploadedFile
 from pydantic import BaseModel
 
 from webapp.accounts.models import User
+from webapp.artifacts import sources
+from webapp.artifacts.models import Artifact
 from webapp.projects.models import Project
-from webapp.registry import sources
-from webapp.registry.models import Artifact
 from webapp.runs.keeping import need_room
 from webapp.runs.models import Run
 from webapp.runs.services import start_run

@@ -13,9 +13,9 @@ from alignment.kinds.bring.settings import ImportConfig
 from alignment.seam.archives import is_archive
 from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import MOST_FILES, safe_name, wanted
-from webapp.fields import add_errors, drawn_field
+from webapp.artifacts.sources import model_folders
 from webapp.projects.models import Project
-from webapp.registry.sources import model_folders
+from webapp.site.fields import add_errors, drawn_field
 
 TEMPLATE_HELP = (
     "How a conversation becomes the text that the model reads. Choose “plain” for a model that was "

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from django.db.models import Count, QuerySet
 
 from alignment.kinds import KINDS
+from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact, ArtifactInput
 from webapp.results.words import entry_of, fact_in_words
 from webapp.runs.models import FINAL, Run
 

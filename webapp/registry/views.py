@@ -12,16 +12,15 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods
 
-from webapp.errors import Refusal
-from webapp.htmx import HtmxRequest
-from webapp.launch.offers import uses_of
+from webapp.artifacts.sources import SOURCES
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.models import Project
 from webapp.registry import queries
 from webapp.registry.adding import add_model
 from webapp.registry.forms import FORMS, AddForm
-from webapp.registry.sources import SOURCES
 from webapp.runs.models import Run
+from webapp.site.errors import Refusal
+from webapp.site.htmx import HtmxRequest
 
 FORM_BYTES = 1 << 20  # of a request beside its files
 ROWS = 50  # of a page of a table
@@ -116,6 +115,5 @@ def detail(request: HtmxRequest, project_id: int, artifact_id: int) -> HttpRespo
         "memory": queries.memory(model),
         "ancestors": queries.ancestors(model),
         "uses": queries.uses(model)[:ROWS],
-        "start": uses_of(model),
     }
     return render(request, "registry/model.html", context)

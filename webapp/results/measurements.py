@@ -7,7 +7,7 @@ from django.core.paginator import Page, Paginator
 
 from alignment.kinds.evaluate.results import EvaluateResults
 from alignment.seam.records import ScoredSample, read_jsonl
-from webapp.registry.models import Artifact
+from webapp.artifacts.models import Artifact
 from webapp.results.verdict import Verdict, verdict
 from webapp.results.words import entry_of
 from webapp.runs.models import Run, State

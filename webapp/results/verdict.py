@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from webapp.projects.templatetags.display import percent_estimate
+from webapp.site.templatetags.display import percent_estimate
 
 LOST_DIVERSITY = 0.7  # share of the reference's distinct pairs of tokens below which we warn
 LONGER = 1.5  # answers this many times as long as the reference's may have won by length

@@ -12,8 +12,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from alignment.kinds.settings.divergences import agent_title
-from webapp.errors import Refusal
-from webapp.htmx import HtmxRequest, is_key, render_page
 from webapp.projects.access import Action, project_for
 from webapp.rendering.services import rendered
 from webapp.results import queries
@@ -30,6 +28,8 @@ from webapp.results.words import (
 from webapp.runs import waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.models import Run
+from webapp.site.errors import Refusal
+from webapp.site.htmx import HtmxRequest, is_key, render_page
 
 TABLE = 100  # rows of a curve's table; its CSV has all
 EVERY = 10**9  # more steps than a run has: no two fall into one bucket

@@ -12,7 +12,7 @@ from alignment.seam.events import Fitted
 from alignment.seam.records import Receipts
 from alignment.seam.results import Entry
 from alignment.seam.settings import words_of
-from webapp.projects.templatetags.display import estimate, number
+from webapp.site.templatetags.display import estimate, number
 
 SPELLED = {
     "kl": "KL",

@@ -5,11 +5,11 @@ from typing import Any
 from django import forms
 from pydantic import ValidationError
 
-from webapp.fields import Topic, add_errors, drawn_fields, topics_of, values_of
 from webapp.launch.checks import steps_refused
 from webapp.launch.form import offer_judges
 from webapp.projects.models import Project
 from webapp.rounds.config import RoundConfig
+from webapp.site.fields import Topic, add_errors, drawn_fields, topics_of, values_of
 
 # Settings of a part that follow from the round, so that nobody is asked twice.
 FIXED = {

@@ -6,17 +6,17 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.launch.forecast import where
 from webapp.launch.memory import memory_in_words, most_memory
 from webapp.projects.models import Project, Split
-from webapp.projects.templatetags.display import duration
-from webapp.registry.models import Artifact
 from webapp.results.words import aim_in_words
 from webapp.rounds import queries
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
+from webapp.site.templatetags.display import duration
 
 DEFAULT = "balanced"
 

@@ -7,9 +7,9 @@ from django.db.models import QuerySet
 
 from alignment.kinds import KINDS
 from alignment.seam.records import Receipts
+from webapp.artifacts.models import Artifact
 from webapp.launch.needs import Missing, missing_for, missing_labels
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact
 from webapp.results.verdict import Verdict, verdict
 from webapp.results.words import aim_in_words, receipts_of
 from webapp.rounds.models import Round, RoundRun

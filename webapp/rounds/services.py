@@ -5,15 +5,15 @@ from django.db.models import Max
 
 from alignment.kinds.evaluate import FEWEST_HELD_OUT
 from webapp.accounts.models import User
+from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
-from webapp.errors import Refusal
 from webapp.launch.checks import few_pairs_in_words
 from webapp.projects.models import Project, Split
-from webapp.registry.models import Artifact
 from webapp.rounds.config import RoundConfig
 from webapp.rounds.models import Round, RoundRun
 from webapp.runs.models import FINAL, Run, State
 from webapp.runs.services import cancel_run, retry_run, start_run
+from webapp.site.errors import Refusal
 
 Part = RoundRun.Part
 FEWEST_PROMPTS = {Split.TRAIN: 1, Split.TEST: FEWEST_HELD_OUT}

@@ -10,8 +10,6 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from webapp.errors import Refusal
-from webapp.htmx import HtmxRequest, is_key, render_page
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
@@ -23,6 +21,8 @@ from webapp.rounds.comparison import MOST, compared
 from webapp.rounds.config import PRESETS
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round
+from webapp.site.errors import Refusal
+from webapp.site.htmx import HtmxRequest, is_key, render_page
 
 PAGE = 50
 

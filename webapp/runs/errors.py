@@ -1,6 +1,6 @@
 """What the runs app refuses, and the one signal that a run is no longer ours."""
 
-from webapp.errors import Refusal
+from webapp.site.errors import Refusal
 
 
 class RunError(Refusal):

@@ -31,9 +31,8 @@ from alignment.seam.events import (
     SampleDrawn,
     StepDone,
 )
-from webapp.errors import Refusal
+from webapp.artifacts.store import keep
 from webapp.machine import disk
-from webapp.registry.services import keep
 from webapp.runs import supervisor
 from webapp.runs.errors import LostLease
 from webapp.runs.folders import folder_of, forget_deleted, prepare
@@ -55,6 +54,7 @@ from webapp.runs.supervisor import Outcome, Trainer
 from webapp.runs.transitions import Change, lease_end, move, note
 from webapp.runs.verdict import DISK_IS_FULL, Verdict, judge
 from webapp.runs.workers import gib
+from webapp.site.errors import Refusal
 
 BEST = 8  # candidates a claim tries: racing workers fall through to the next
 

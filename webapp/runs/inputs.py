@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 from alignment.kinds import KINDS
 from alignment.kinds.kind import Input, Rows
 from alignment.seam.records import CompletionRecord, StoredRecord, read_jsonl, write_jsonl
+from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.datasets.snapshots import labels_of, pairs_of
 from webapp.projects.models import PromptQuerySet, Split
-from webapp.registry.models import Artifact, ArtifactInput
 from webapp.runs.errors import RunError
 from webapp.runs.models import Run
 

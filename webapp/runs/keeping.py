@@ -12,10 +12,10 @@ from django.db.models import Max, QuerySet
 
 from webapp.jobs.models import Job
 from webapp.machine import disk
-from webapp.projects.templatetags.display import filesize
 from webapp.runs.errors import RunError
 from webapp.runs.models import FINAL, Checkpoint, Run
-from webapp.runs.transitions import after
+from webapp.site.clock import after
+from webapp.site.templatetags.display import filesize
 
 KEPT = timedelta(days=7)  # checkpoints of a run that is over: its result is an artifact of its own
 TORN = timedelta(days=1)  # what was being written and never became whole

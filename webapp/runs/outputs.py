@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from alignment.kinds import KINDS
-from webapp.registry.services import store
+from webapp.artifacts.store import store
 from webapp.runs.models import Run
 
 

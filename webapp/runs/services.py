@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from alignment.kinds import KINDS
 from alignment.kinds.kind import Kind
+from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact, ArtifactInput
 from webapp.runs import tasks
 from webapp.runs.errors import RunError
 from webapp.runs.inputs import config_of

@@ -15,7 +15,8 @@ from webapp.labeling.services import expire_leases
 from webapp.machine import disk
 from webapp.runs import keeping, tasks, waiting
 from webapp.runs.models import Intent, Run, RunEvent, RunNeed, State, Worker
-from webapp.runs.transitions import Change, after, move
+from webapp.runs.transitions import Change, move
+from webapp.site.clock import after
 
 ACTOR = "tend"
 AUTOMATIC = ("worker_lost", "trainer_lost", "shutdown", "disk_full", "memory")

@@ -1,14 +1,14 @@
 """Changes of a run's state: compare-and-set, each with its event row."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DateTimeField, ExpressionWrapper, Q
+from django.db.models import ExpressionWrapper, Q
 from django.db.models.functions import Now
 
 from webapp.runs.models import FINAL, LIVE, Run, RunEvent, State
+from webapp.site.clock import after
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,6 @@ def note(run: Run, change: Change, source: State | str) -> None:
         to_state=change.to,
         reason=change.reason,
         message=change.message,
-    )
-
-
-def after(seconds: float) -> ExpressionWrapper:
-    """A time by the database's clock, so that no machine's skew can steal a lease."""
-    return ExpressionWrapper(
-        Now() + timedelta(seconds=seconds),
-        output_field=DateTimeField(),
     )
 
 

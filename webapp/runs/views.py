@@ -5,11 +5,11 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.views.decorators.http import require_GET
 
-from webapp.htmx import HtmxRequest, render_page
 from webapp.machine import programs
 from webapp.projects.access import Action, project_for
 from webapp.runs import waiting
 from webapp.runs.models import FINAL, Worker
+from webapp.site.htmx import HtmxRequest, render_page
 
 PAGE = 50
 

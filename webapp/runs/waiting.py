@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from webapp.projects.models import Project
 from webapp.runs import tasks
 from webapp.runs.models import FINAL, LIVE, Run, RunNeed, State, Worker
-from webapp.runs.transitions import after
+from webapp.site.clock import after
 
 
 class Waiting(NamedTuple):

@@ -8,10 +8,11 @@ from pytest_django.asserts import assertContains
 
 from tests.factories import a_user
 from webapp.accounts.errors import AccountError
-from webapp.accounts.links import create_first_admin
 from webapp.accounts.models import OneTimeLink, User, new_link
-from webapp.accounts.services import add_member, change_role, remove_member
-from webapp.projects.models import Membership, Role
+from webapp.accounts.roles import Role
+from webapp.people.links import create_first_admin
+from webapp.people.services import add_member, change_role, remove_member
+from webapp.projects.models import Membership
 
 PASSWORD = "correct horse battery"
 FORM = {"username": "root", "password1": PASSWORD, "password2": PASSWORD}

@@ -10,11 +10,11 @@ from django.utils import timezone
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from tests.factories import a_label, a_project, a_user, again, some_tasks
-from webapp.accounts import links, services
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User
+from webapp.accounts.roles import Role
 from webapp.labeling import queue
-from webapp.projects.models import Role
+from webapp.people import links, services
 
 PASSWORD, OTHER = "correct horse battery", "another horse battery"
 NEW = {"username": "mia", "password1": PASSWORD, "password2": PASSWORD}

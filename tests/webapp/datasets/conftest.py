@@ -4,7 +4,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tests.factories import a_user
-from webapp.projects.models import Role
+from webapp.accounts.roles import Role
 
 
 @pytest.fixture

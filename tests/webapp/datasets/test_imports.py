@@ -18,6 +18,7 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 from alignment.rows.formats import FORMATS, GUESS
 from alignment.rows.json_lines import LONGEST_LINE, lines_of, rows_of
 from tests.factories import a_project, a_prompt, a_user
+from webapp.accounts.roles import Role
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import read_rows
 from webapp.datasets.imports.streams import Bounded
@@ -25,7 +26,7 @@ from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.jobs.tasks import work
 from webapp.labeling.models import Completion
-from webapp.projects.models import Prompt, Role
+from webapp.projects.models import Prompt
 
 
 def tree(name="t1", text="How do magnets work?", answers=("It is physics.", "Two poles.")):

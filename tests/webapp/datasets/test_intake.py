@@ -13,6 +13,7 @@ from alignment.rows.json_lines import Row
 from alignment.seam.records import Message, prompt_key, split_of, split_of_prompt
 from tests.factories import a_completion, a_prompt, a_user
 from tests.faults.ledger import miscounted
+from webapp.accounts.roles import Role
 from webapp.datasets.imports.reading import read_rows
 from webapp.datasets.intake import (
     ALIKE,
@@ -35,7 +36,7 @@ from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import read
 from webapp.labeling import queue
 from webapp.labeling.models import Completion, Task
-from webapp.projects.models import Project, Role
+from webapp.projects.models import Project
 
 
 def held(*rows):

@@ -14,8 +14,8 @@ from tests.factories import (
     an_artifact,
     some_tasks,
 )
+from webapp.accounts.roles import Role
 from webapp.datasets.services import freeze_snapshot
-from webapp.projects.models import Role
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from alignment.seam.errors import CheckpointError
 from alignment.seam.records import split_of
 from tests.factories import a_label, a_project, a_prompt, a_ranking, a_user, some_tasks
+from webapp.accounts.roles import Role
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.models import Snapshot
 from webapp.datasets.queries import pseudonyms, unfrozen
@@ -15,7 +16,7 @@ from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import LABELS, SCHEMA, labels_of, pairs_of, read
 from webapp.labeling.models import Label
 from webapp.labeling.services import submit_label, undo_label
-from webapp.projects.models import Role, Split
+from webapp.projects.models import Split
 
 CHOICES = Label.Choice
 

@@ -23,6 +23,7 @@ from tests.factories import (
 )
 from tests.faults.ledger import miscounted
 from webapp.accounts.models import User
+from webapp.accounts.roles import Role
 from webapp.datasets.exports import TEXT_FORMS, write_folder, zipped
 from webapp.datasets.imports.reading import read, read_rows
 from webapp.datasets.intake import Become, Plan, take_in
@@ -32,7 +33,7 @@ from webapp.datasets.snapshots import labels_of
 from webapp.datasets.standins import HERE
 from webapp.labeling.models import Label, Task
 from webapp.labeling.services import create_compare_tasks
-from webapp.projects.models import Role, Split
+from webapp.projects.models import Split
 
 FORMS = list(TEXT_FORMS)
 

@@ -4,9 +4,9 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tests.factories import a_user
+from webapp.accounts.roles import Role
 from webapp.datasets.imports.jobs import keep_upload
 from webapp.jobs.services import start_job
-from webapp.projects.models import Role
 
 
 @pytest.fixture

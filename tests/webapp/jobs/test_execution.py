@@ -12,7 +12,7 @@ from webapp.jobs.models import Job, State
 from webapp.jobs.services import cancel_job, start_job
 from webapp.jobs.tasks import work
 from webapp.projects.models import Prompt
-from webapp.runs.transitions import after
+from webapp.site.clock import after
 
 
 def put(job, **columns):
@@ -31,7 +31,7 @@ def kind(monkeypatch):
     """Make previews do something else."""
 
     def become(steps):
-        monkeypatch.setitem(JOB_KINDS, "preview", JOB_KINDS["preview"]._replace(work=steps))
+        monkeypatch.setattr(JOB_KINDS["preview"].does, steps)
 
     return become
 

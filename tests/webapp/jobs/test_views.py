@@ -5,10 +5,10 @@ from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from tests.factories import a_project, a_user, again
+from webapp.accounts.roles import Role
 from webapp.jobs.execution import claim, renew
 from webapp.jobs.models import Job, State
 from webapp.jobs.tasks import work
-from webapp.projects.models import Role
 
 HTMX = {"HX-Request": "true"}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.factories import a_user
-from webapp.projects.models import Role
+from webapp.accounts.roles import Role
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from django.db import connection
 from django.db.models import F
 
 from tests.factories import a_user, some_tasks
+from webapp.accounts.roles import Role
 from webapp.labeling.models import Assignment, Label, Task
-from webapp.projects.models import Role
 
 ROOT = Path(__file__).parents[3]
 PROCESSES = 4

@@ -9,12 +9,12 @@ from pytest_django.asserts import assertContains
 
 from tests.factories import a_project, a_user, again, some_tasks
 from webapp.accounts.models import User
-from webapp.accounts.services import deactivate
+from webapp.accounts.roles import Role
 from webapp.labeling import queue
 from webapp.labeling.forms import LONGEST_RATIONALE, LONGEST_TIME
 from webapp.labeling.keys import KEYS, keys_of
 from webapp.labeling.models import Assignment, Label
-from webapp.projects.models import Role
+from webapp.people.services import deactivate
 
 FRAGMENT = {"HX-Request": "true"}
 JSON = {"Accept": "application/json"}

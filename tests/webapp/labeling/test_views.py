@@ -10,10 +10,10 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 
 from tests.factories import a_project, a_user, again, an_artifact, some_tasks
 from tests.webapp.labeling.acts import overdue, queries_of
+from webapp.accounts.roles import Role
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.labeling.services import skip, submit_label
-from webapp.projects.models import Role
 
 FRAGMENT = {"HX-Request": "true"}
 JSON = {"Accept": "application/json"}

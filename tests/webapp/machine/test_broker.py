@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from webapp import stack
+from webapp.operations import stack
 from webapp.settings import broker_socket
 
 OWN = shutil.which("redis-server") or shutil.which("valkey-server")

@@ -17,6 +17,8 @@ from django.urls import reverse
 from alignment.seam.folders import committed
 from tests.disks import empty, fill
 from tests.factories import a_run, a_user, again, run_at, some_tasks
+from webapp.accounts.roles import Role
+from webapp.artifacts.store import keep
 from webapp.datasets.imports.jobs import keep_upload, upload_path
 from webapp.jobs import execution as jobs
 from webapp.jobs import tasks
@@ -25,8 +27,6 @@ from webapp.jobs.services import start_job
 from webapp.labeling.models import Label
 from webapp.machine import disk
 from webapp.machine.full import answer
-from webapp.projects.models import Role
-from webapp.registry.services import keep
 from webapp.runs import keeping, tend
 from webapp.runs.management.commands.tend import attempt
 from webapp.runs.tasks import ring
@@ -223,7 +223,7 @@ def test_wherever_a_page_meets_a_full_disk_it_is_507(client, project, monkeypatc
 def test_a_bug_stays_a_bug(client, project, monkeypatch):
     client.raise_request_exception = False
     client.force_login(a_user(project))
-    monkeypatch.setattr("webapp.projects.views.waiting_for", lambda *_: 1 / 0)
+    monkeypatch.setattr("webapp.home.views.waiting_for", lambda *_: 1 / 0)
     page = client.get(reverse("project", args=[project.pk]))
     assert page.status_code == 500
     assert "Something broke" in page.content.decode()
@@ -279,7 +279,7 @@ def test_a_job_on_a_full_disk_waits_and_is_done_afterwards(job, monkeypatch, err
         yield
 
     with monkeypatch.context() as full:
-        full.setitem(jobs.JOB_KINDS, "preview", jobs.JOB_KINDS["preview"]._replace(work=refuse))
+        full.setattr(jobs.JOB_KINDS["preview"].does, refuse)
         for _ in range(5):  # more often than it may be lost
             jobs.execute(jobs.claim(job.pk))
             assert (again(job).state, again(job).attempts) == ("queued", 0)

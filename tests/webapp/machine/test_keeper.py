@@ -14,9 +14,9 @@ import pytest
 from django.conf import settings
 
 from tests import disks
-from webapp.guard import Log
 from webapp.machine import keeper as module
 from webapp.machine import programs
+from webapp.machine.guard import Log
 from webapp.machine.keeper import LOOPS, Keeper, StackError, pause_after
 
 PYTHON = (sys.executable, "-c")

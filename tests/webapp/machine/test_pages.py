@@ -8,9 +8,9 @@ from pytest_django.asserts import assertContains, assertNotContains
 
 from tests.disks import fill
 from tests.factories import a_user
+from webapp.accounts.roles import Role
 from webapp.machine import programs
 from webapp.machine.programs import Report
-from webapp.projects.models import Role
 
 pytestmark = pytest.mark.once
 PAGES = ("project", "runs:list")

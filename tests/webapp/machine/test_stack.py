@@ -17,7 +17,7 @@ import pytest
 from django.conf import settings
 
 from tests import postgres
-from webapp import stack
+from webapp.operations import stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 PATIENCE = 90  # seconds; two cores are shared by many

@@ -15,10 +15,11 @@ from tests.factories import (
     some_prompts,
     some_tasks,
 )
+from webapp.accounts.roles import Role
+from webapp.artifacts.models import Artifact
 from webapp.datasets.services import freeze_snapshot
-from webapp.projects.models import Role, Split
-from webapp.projects.queries import FEWEST_LABELS, facts, loop
-from webapp.registry.models import Artifact
+from webapp.home.queries import FEWEST_LABELS, facts, loop
+from webapp.projects.models import Split
 from webapp.rounds.config import PRESETS
 from webapp.rounds.models import RoundRun
 from webapp.rounds.services import start_round

@@ -3,10 +3,11 @@ from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from tests.factories import a_completion, a_project, a_prompt, a_user, some_prompts, some_tasks
-from webapp.accounts.links import invite
 from webapp.accounts.models import User
+from webapp.accounts.roles import Role
+from webapp.people.links import invite
 from webapp.projects.forms import ProjectForm
-from webapp.projects.models import Project, Prompt, Role
+from webapp.projects.models import Project, Prompt
 from webapp.projects.services import mark_of
 
 HTMX = {"HX-Request": "true"}

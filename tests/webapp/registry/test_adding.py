@@ -14,10 +14,10 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 from alignment.kinds.bring.settings import ImportConfig
 from alignment.kinds.spec import RunSpec
 from tests.factories import a_project, a_run, a_user, a_worker, an_artifact, run_at
-from webapp.projects.models import Role
-from webapp.registry import sources
+from webapp.accounts.roles import Role
+from webapp.artifacts import sources
+from webapp.artifacts.models import Artifact
 from webapp.registry.adding import sweep_incoming
-from webapp.registry.models import Artifact
 from webapp.runs import execution, folders, keeping
 from webapp.runs.services import retry_run
 

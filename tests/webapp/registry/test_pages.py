@@ -3,9 +3,9 @@ from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains
 
 from tests.factories import a_label, a_project, a_run, a_user, an_artifact, some_tasks
+from webapp.accounts.roles import Role
+from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.datasets.services import freeze_snapshot
-from webapp.projects.models import Role
-from webapp.registry.models import Artifact, ArtifactInput
 from webapp.registry.queries import ancestors
 
 ACCURACY = {"value": 0.83, "low": 0.78, "high": 0.88, "n": 90, "unit": ""}

@@ -8,7 +8,6 @@ from random import Random
 import pytest
 
 from tests.webapp.rendering.texts import STARTS, WORDS, made_up
-from webapp.diffs import word_diff
 from webapp.rendering import document
 from webapp.rendering.bounds import ELEMENTS, TOO_MUCH, TooMuchError, elements
 from webapp.rendering.colours import LANGUAGES, LINE, LONGEST, coloured
@@ -17,6 +16,7 @@ from webapp.rendering.maths import mathml
 from webapp.rendering.parser import read
 from webapp.rendering.render import render
 from webapp.rendering.written import MARKS, written
+from webapp.site.diffs import word_diff
 
 LONG = 200_000
 SLOWEST = 1.0  # s for 200 kB, with room for a busy machine

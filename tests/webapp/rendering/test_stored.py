@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.factories import a_label, a_user, some_tasks
-from webapp.projects.models import Role
+from webapp.accounts.roles import Role
 from webapp.rendering import services
 from webapp.rendering.models import Rendering
 from webapp.rendering.render import VERSION

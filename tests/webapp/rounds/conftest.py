@@ -3,7 +3,8 @@
 import pytest
 
 from tests.factories import a_prompt, a_snapshot, a_user, an_artifact
-from webapp.projects.models import Role, Split
+from webapp.accounts.roles import Role
+from webapp.projects.models import Split
 from webapp.rounds.config import PRESETS
 from webapp.rounds.services import start_round
 

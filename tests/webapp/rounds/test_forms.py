@@ -3,9 +3,9 @@ from django.forms import BooleanField
 
 from alignment.kinds import KINDS
 from tests.factories import a_project, a_user, an_artifact
-from webapp.fields import drawn_field, drawn_fields
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
+from webapp.site.fields import drawn_field, drawn_fields
 
 SETTINGS = [
     pytest.param(info, id=f"{kind}-{name}")

@@ -2,7 +2,7 @@ import pytest
 
 from tests.factories import a_project, a_user, again, an_artifact, run_at
 from tests.webapp.rounds.conftest import a_snapshot
-from webapp.registry.models import ArtifactInput
+from webapp.artifacts.models import ArtifactInput
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.queries import own_backbone
 from webapp.rounds.services import RoundError, cancel_round, retry_round, start_round

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.factories import an_artifact, some_prompts
-from webapp.registry.models import Artifact
+from webapp.artifacts.models import Artifact
 
 
 @pytest.fixture

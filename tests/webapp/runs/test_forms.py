@@ -9,8 +9,8 @@ from pydantic import ValidationError, model_validator
 from alignment.kinds import KINDS
 from alignment.kinds.align.settings import AlignConfig
 from alignment.seam.settings import ConflictError, Settings, setting
-from webapp.fields import add_errors, drawn_fields
 from webapp.results.words import setting_in_words
+from webapp.site.fields import add_errors, drawn_fields
 
 JUDGES = {"none": "Nobody", "utility": "The simulated utility"}
 

@@ -13,7 +13,7 @@ from webapp.runs import keeping
 from webapp.runs.errors import RunError
 from webapp.runs.models import Checkpoint, Run, State
 from webapp.runs.services import start_run
-from webapp.runs.transitions import after
+from webapp.site.clock import after
 
 DAY = 86_400
 

@@ -10,12 +10,12 @@ from alignment.kinds.population.settings import PopulationConfig
 from alignment.seam.events import SampleDrawn
 from alignment.seam.folders import committed, verify
 from tests.factories import a_run, run_at
-from webapp.fields import add_errors, drawn_fields, values_of
 from webapp.results.charts import charts_for, table_of
 from webapp.results.queries import metric_series, samples
 from webapp.runs.execution import _sample
 from webapp.runs.kinds import half_of
 from webapp.runs.models import RunMetric, State
+from webapp.site.fields import add_errors, drawn_fields, values_of
 
 NAMES = ["jensen_shannon", "alpha"]
 

@@ -14,8 +14,8 @@ from webapp.results.queries import (
 )
 from webapp.runs.folders import folder_of
 from webapp.runs.models import RunMetric, RunSample
-from webapp.runs.transitions import after
 from webapp.runs.waiting import waiting_reason
+from webapp.site.clock import after
 
 
 @pytest.fixture

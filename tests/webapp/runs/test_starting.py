@@ -18,11 +18,12 @@ from tests.factories import (
     run_at,
     some_prompts,
 )
+from webapp.accounts.roles import Role
+from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.launch.defaults import proposed
 from webapp.launch.form import StartForm
 from webapp.launch.offers import OFFERED, uses_of
-from webapp.projects.models import Role, Split
-from webapp.registry.models import Artifact, ArtifactInput
+from webapp.projects.models import Split
 from webapp.runs.models import Run
 
 HTMX = {"HX-Request": "true"}

@@ -6,7 +6,7 @@ from django.core.management import call_command
 from tests.factories import a_run, a_worker, again, run_at
 from webapp.runs import tend
 from webapp.runs.models import RunEvent, State, Worker
-from webapp.runs.transitions import after
+from webapp.site.clock import after
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.factories import (
     some_scores,
 )
 from tests.webapp.runs.test_evaluations import summary
-from webapp.projects.models import Role
+from webapp.accounts.roles import Role
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Checkpoint, Run, RunMetric, RunSample, State
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from django.db import transaction
 
 from alignment.kinds.kind import ArtifactType
-from webapp.registry import sources
+from webapp.artifacts import sources
 from webapp.runs import inputs, outputs
 from webapp.runs.models import Run
 

@@ -7,9 +7,9 @@ from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
 from alignment.kinds.generate.settings import GenerateConfig
 from alignment.seam.records import CompletionRecord, read_jsonl
+from webapp.artifacts.models import Artifact
 from webapp.labeling.models import Completion
 from webapp.labeling.services import create_compare_tasks
-from webapp.registry.models import Artifact
 from webapp.runs import inputs, outputs
 from webapp.runs.models import Run
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from alignment.kinds.kind import ArtifactType
 from alignment.kinds.settings.divergences import agent_title
-from webapp.registry.services import store
+from webapp.artifacts.store import store
 from webapp.runs.models import Run
 
 

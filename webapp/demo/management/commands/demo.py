@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from webapp.demo.progress import TerminalReporter
 from webapp.demo.scenario import Demo, DemoError, figures
-from webapp.stack import (
+from webapp.operations.stack import (
     PORT,
     Stack,
     StackError,

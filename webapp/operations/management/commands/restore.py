@@ -7,9 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from webapp.backups import BackupError, restore
-from webapp.database_copies import CopyError
-from webapp.stack import StackError, only_one
+from webapp.operations.backups import BackupError, restore
+from webapp.operations.database_copies import CopyError
+from webapp.operations.stack import StackError, only_one
 
 
 class Command(BaseCommand):

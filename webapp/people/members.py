@@ -11,13 +11,14 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from webapp.accounts import links, services
 from webapp.accounts.errors import AccountError
-from webapp.accounts.forms import AddMemberForm, InviteForm, RoleForm
 from webapp.accounts.models import OneTimeLink
-from webapp.htmx import HtmxRequest
+from webapp.accounts.roles import Role
+from webapp.people import links, services
+from webapp.people.forms import AddMemberForm, InviteForm, RoleForm
 from webapp.projects.access import Action, project_for
-from webapp.projects.models import Membership, Project, Role
+from webapp.projects.models import Membership, Project
+from webapp.site.htmx import HtmxRequest
 
 ROWS = 50  # of a page of a table
 

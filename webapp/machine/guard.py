@@ -1,6 +1,6 @@
 """Run a program that must not outlive the one that started it.
 
-    python webapp/guard.py [--log FILE] PROGRAM ARGUMENT…
+    python webapp/machine/guard.py [--log FILE] PROGRAM ARGUMENT…
 
 The starter keeps the writing end of our standard input. When it dies, however it dies, that pipe
 closes and we end the program and all its children: they are our process group, so that whoever

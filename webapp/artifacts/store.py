@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from django.db.models import Model
+
 from alignment.seam.folders import manifest_sha256, size, verify
+from webapp.artifacts.models import Artifact
 from webapp.projects.models import Project
-from webapp.registry.models import Artifact
-from webapp.runs.models import Run
 
 
 def store(
@@ -18,7 +19,7 @@ def store(
     project: Project,
     type: str,
     name: str,
-    producer: Run | None = None,
+    producer: Model | None = None,
     summary: Mapping[str, object] | None = None,
 ) -> Artifact:
     """Keep a committed folder and record it; a producer's output of a type and name is recorded once."""

@@ -23,9 +23,9 @@ from django.db.migrations.loader import MigrationLoader
 
 from alignment.seam.errors import CheckpointError
 from alignment.seam.folders import verify
-from webapp.database_copies import ENGINES
+from webapp.artifacts.models import Artifact
 from webapp.labeling.models import Label
-from webapp.registry.models import Artifact
+from webapp.operations.database_copies import ENGINES
 
 MANIFEST = "BACKUP.json"
 SECRET = "secret_key"  # noqa: S105 - a file's name

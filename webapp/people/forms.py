@@ -4,7 +4,7 @@ from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm
 
 from webapp.accounts.models import User
-from webapp.projects.models import Role
+from webapp.accounts.roles import Role
 
 
 class AccountForm(BaseUserCreationForm):

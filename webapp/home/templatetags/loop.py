@@ -2,8 +2,8 @@
 
 from django import template
 
+from webapp.home.queries import Step, facts, next_step
 from webapp.projects.models import Project
-from webapp.projects.queries import Step, facts, next_step
 
 register = template.Library()
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from webapp.stack import (
+from webapp.operations.stack import (
     PORT,
     Stack,
     StackError,

@@ -9,7 +9,7 @@ from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from webapp import diffs
+from webapp.site import diffs
 
 register = template.Library()
 

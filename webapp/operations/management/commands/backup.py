@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
 
-from webapp.backups import BackupError, back_up
-from webapp.database_copies import CopyError
+from webapp.operations.backups import BackupError, back_up
+from webapp.operations.database_copies import CopyError
 
 
 class Command(BaseCommand):

@@ -3,7 +3,7 @@
 from allauth.account import views as allauth
 from django.urls import URLPattern, path
 
-from webapp.accounts import views
+from webapp.people import views
 
 app_name = "accounts"
 urlpatterns: list[URLPattern] = [

@@ -5,9 +5,10 @@ from django.db.models import F
 
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User
+from webapp.accounts.roles import Role
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment
-from webapp.projects.models import Membership, Project, Role
+from webapp.projects.models import Membership, Project
 
 
 @transaction.atomic

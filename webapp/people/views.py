@@ -10,10 +10,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from webapp.accounts import links, services
 from webapp.accounts.errors import AccountError
-from webapp.accounts.forms import AccountForm
 from webapp.accounts.models import OneTimeLink
+from webapp.people import links, services
+from webapp.people.forms import AccountForm
 from webapp.projects.models import Membership
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"

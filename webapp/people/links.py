@@ -7,8 +7,9 @@ from django.utils import timezone
 
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User, new_link
-from webapp.accounts.services import join, manages, must_manage
-from webapp.projects.models import Membership, Project, Role
+from webapp.accounts.roles import Role
+from webapp.people.services import join, manages, must_manage
+from webapp.projects.models import Membership, Project
 
 INVITATION = timedelta(days=7)
 RESET = timedelta(days=2)

@@ -15,8 +15,8 @@ from django.core.files.uploadedfile import UploadedFile
 
 from alignment.kinds.bring.settings import ImportConfig
 from alignment.seam.modelfiles import safe_name
-from webapp.errors import Refusal
 from webapp.projects.access import Action
+from webapp.site.errors import Refusal
 
 MARKS = ("config.json", "adapter_config.json")  # one of them makes a folder a model
 DEPTH = 4  # below a root; a cache of the Hub needs three

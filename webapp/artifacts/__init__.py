@@ -1,0 +1,1 @@
+"""Stored folders by hash, and what they were made from."""

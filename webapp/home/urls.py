@@ -1,0 +1,11 @@
+"""Addresses of the pages that see everything."""
+
+from django.urls import URLPattern, path
+
+from webapp.home import views
+
+urlpatterns: list[URLPattern] = [
+    path("", views.home, name="home"),
+    path("p/<int:project_id>/", views.project, name="project"),
+    path("p/<int:project_id>/prompts/", views.prompts, name="prompts"),
+]

@@ -1,0 +1,14 @@
+"""What can be started from an artifact, for pages that show one."""
+
+from django import template
+
+from webapp.artifacts.models import Artifact
+from webapp.launch.offers import Use, uses_of
+
+register = template.Library()
+
+
+@register.simple_tag
+def runs_that_read(artifact: Artifact) -> list[Use]:
+    """The runs that this artifact may be given to."""
+    return uses_of(artifact)

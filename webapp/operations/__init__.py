@@ -1,0 +1,1 @@
+"""Running an installation: all programs at once, backups."""
