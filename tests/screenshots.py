@@ -96,10 +96,10 @@ def start_pages(project: object, empty: object) -> dict[str, str]:
     """The forms of all kinds of run: as they come, all unfolded, without what they need, refused."""
     from django.urls import reverse
 
-    from webapp.launch.offers import OFFERED
+    from webapp.launch.offers import offered
 
     pages = {}
-    for kind in OFFERED:
+    for kind in offered():
         address = reverse("runs:start", args=[project.pk]) + f"?kind={kind}"
         pages |= {f"start-{kind}": address, f"unfolded-{kind}": address}
     pages["unfolded-round"] = reverse("rounds:launch", args=[project.pk])

@@ -28,6 +28,13 @@ class ArtifactType(StrEnum):
     SCORES = "scores"
 
 
+class Work(StrEnum):
+    """Classes of work, each with a queue and workers of its own."""
+
+    RUNS = "runs"  # one after the other, for minutes or days
+    LIVE = "live"  # answered within seconds, by workers that take nothing else
+
+
 class Rows(StrEnum):
     """Forms in which the rows of an artifact are given to the trainer."""
 
@@ -132,6 +139,7 @@ class Kind(BaseModel):
     prompts: Prompts | None
     run: str  # module:function
     command: str  # on the command line; empty: none
+    work: Work = Work.RUNS
     shared: bool  # several processes can share its rows
     saves: bool  # asked to save, it keeps its work
     memory: Callable[

@@ -8,7 +8,7 @@ read at the first mark or on average.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -116,13 +116,29 @@ class RewardModel:
         """
         if torch.is_grad_enabled() and is_spread(self.trunk.model):
             return self._read(sequences)
+        return self._in_parts(self._read, sequences)
+
+    @torch.no_grad()
+    def features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """(n, width) what the heads read of whole sequences."""
+        return self._in_parts(self._features, sequences)
+
+    def _in_parts(
+        self,
+        read: Callable[[Sequence[Sequence[int]]], Tensor],
+        sequences: Sequence[Sequence[int]],
+    ) -> Tensor:
         parts, rows = [], []
         for batch in of_about_equal_length(sequences):
-            parts.append(self._read([sequences[row] for row in batch]))
+            parts.append(read([sequences[row] for row in batch]))
             rows += batch
         return torch.cat(parts)[torch.tensor(rows, device=self.trunk.device).argsort()]
 
     def _read(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        scores: Tensor = self.head(self._features(sequences))
+        return scores
+
+    def _features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         device = self.trunk.device
         width = max(map(len, sequences))
         pad = int(self.trunk.tokenizer.pad_token_id or 0)
@@ -135,8 +151,7 @@ class RewardModel:
         mask = real.long() if padded else torch.ones_like(ids)
         arguments = {} if self.pooling else {"use_cache": False}
         states = self.trunk.model(input_ids=ids, attention_mask=mask, **arguments).last_hidden_state
-        scores: Tensor = self.head(pooled(states, real, lengths, self.pooling))
-        return scores
+        return pooled(states, real, lengths, self.pooling)
 
     @torch.no_grad()
     def heads_of(self, sequences: Sequence[Sequence[int]]) -> Tensor:

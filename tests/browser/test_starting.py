@@ -17,7 +17,7 @@ from tests.factories import a_completion, a_project, a_snapshot, a_user, an_arti
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
 from webapp.datasets.services import freeze_snapshot
-from webapp.launch.offers import OFFERED
+from webapp.launch.offers import offered
 from webapp.projects.models import Split
 from webapp.runs.models import Run
 
@@ -94,7 +94,7 @@ def test_the_pages_that_start_runs_are_open_to_everybody(live_server, stocked, v
     page = visitor.new_page()
     page.goto(live_server.url + reverse("runs:choose", args=[stocked.pk]))
     found = {"choose": violations(page)}
-    for kind in OFFERED:
+    for kind in offered():
         visit(page, live_server.url, stocked, kind)
         unfold(page)
         found[kind] = violations(page)
@@ -135,7 +135,7 @@ def launch(page, machine, lab, kind, *, values=None, **choices):
     for name, value in (values or QUICK).items():
         if name in names and (box := page.locator(f"[name={kind}-{name}]")).is_visible():
             box.fill(str(value))
-    page.get_by_role("button", name=OFFERED[kind].title).click()
+    page.get_by_role("button", name=offered()[kind].title).click()
     expect(page.locator(".error")).to_have_count(0)
     expect(page.locator("#live [data-state=succeeded]")).to_be_visible(timeout=PATIENCE)
     run = Run.objects.filter(project=lab, kind=kind).first()
@@ -182,4 +182,4 @@ def test_every_objective_is_started_from_its_form(machine, lab, bench):
     start("reward", reward__labels="validation")
     start("evaluate")
     start("generate")
-    assert {run.kind for run in Run.objects.filter(state="succeeded")} == set(OFFERED)
+    assert {run.kind for run in Run.objects.filter(state="succeeded")} == set(offered())

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from django.db.models import Count
 
+from alignment.kinds import KINDS
 from alignment.kinds.kind import Kind
 from webapp.artifacts.models import Artifact
 from webapp.projects.models import Project, Split
@@ -105,8 +106,24 @@ def _no_reward(_: Project) -> Missing:
     return Missing(text, "runs:start", "?kind=reward", "Train a reward model")
 
 
+def _none_made(type: str, words: str) -> Missing:
+    """There is none of what only a run makes: that is what comes first."""
+    maker = next(kind for kind in KINDS.values() if kind.group and type in kind.makes)
+    return Missing(
+        f"There is nothing of this kind yet: {words}.",
+        "runs:start",
+        f"?kind={maker.name}",
+        maker.title,
+    )
+
+
 ARTIFACTS = {
     Artifact.Type.MODEL: ("a model", _no_model),
     Artifact.Type.REWARD: ("a reward model", _no_reward),
     Artifact.Type.SNAPSHOT: ("a snapshot", missing_labels),
+    Artifact.Type.COMPLETIONS: (
+        "stored answers",
+        lambda _: _none_made(Artifact.Type.COMPLETIONS, "stored answers"),
+    ),
+    Artifact.Type.SCORES: ("scores", lambda _: _none_made(Artifact.Type.SCORES, "scores")),
 }

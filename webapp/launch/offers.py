@@ -8,7 +8,10 @@ from webapp.artifacts.models import Artifact
 from webapp.launch.needs import Missing, Need, needs_of, stock_of
 from webapp.projects.models import Project
 
-OFFERED: dict[str, Kind] = {name: kind for name, kind in KINDS.items() if kind.group}
+
+def offered() -> dict[str, Kind]:
+    """The kinds that a person may start alone."""
+    return {name: kind for name, kind in KINDS.items() if kind.group}
 
 
 class Offer(NamedTuple):
@@ -26,7 +29,7 @@ class Offer(NamedTuple):
 def offers(project: Project) -> list[tuple[str, list[Offer]]]:
     """Every kind of run under the heading of its group."""
     stock = stock_of(project)
-    made = [Offer(kind, needs_of(kind, project, stock)) for kind in OFFERED.values()]
+    made = [Offer(kind, needs_of(kind, project, stock)) for kind in offered().values()]
     return [(group.value, [one for one in made if one.kind.group == group]) for group in Group]
 
 
@@ -40,7 +43,7 @@ class Use(NamedTuple):
 def uses_of(artifact: Artifact) -> list[Use]:
     """What can be started from an artifact: it takes the first role of its type that is needed."""
     found = []
-    for name, kind in OFFERED.items():
+    for name, kind in offered().items():
         needed = (kind.input(role) for role in kind.roles(kind.settings()))
         fitting = [one.role for one in needed if artifact.type in one.types]
         if fitting:

@@ -11,7 +11,7 @@ from webapp.launch.defaults import proposed
 from webapp.launch.forecast import outlook
 from webapp.launch.form import StartForm
 from webapp.launch.needs import missing_for
-from webapp.launch.offers import OFFERED, offers
+from webapp.launch.offers import offered, offers
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.runs.models import Run
@@ -35,7 +35,7 @@ def start(request: HtmxRequest, project_id: int) -> HttpResponse:
     project = project_for(request.user, project_id, can=Action.START_RUNS)
     if not (name := request.GET.get("kind", "")):
         return redirect("runs:choose", project.pk)
-    if (kind := OFFERED.get(name)) is None:
+    if (kind := offered().get(name)) is None:
         raise Http404
     proposal = proposed(kind, project, request.GET)
     form = StartForm(

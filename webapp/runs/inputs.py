@@ -46,7 +46,7 @@ def place(run: Run, folder: Path, given: Input | None, artifact: Artifact) -> Pa
     if given is None or given.rows is None:
         return {given.role if given else "input": str(artifact.path)}
     if given.rows == Rows.STORED:
-        return {given.role: write_stored(folder, trained_prompts(run), artifact)}
+        return {given.role: write_stored(folder, prompts_of(run), artifact)}
     split = Split(getattr(config_of(run), "labels", Split.TRAIN))
     return {"pairs": write_labels(folder, READERS[given.rows], artifact, split)}
 
@@ -64,14 +64,16 @@ def given(run: Run) -> list[ArtifactInput]:
     return list(run.inputs.select_related("artifact"))
 
 
-def trained_prompts(run: Run) -> PromptQuerySet:
-    """The prompts of the split that a run's kind reads."""
-    return run.project.prompts.of_split(Split(KINDS[run.kind].prompts.split))
+def prompts_of(run: Run) -> PromptQuerySet:
+    """The prompts of the split that a run's kind reads; all of them where it names none."""
+    asked = KINDS[run.kind].prompts
+    prompts = run.project.prompts
+    return prompts.of_split(Split(asked.split)) if asked else prompts.order_by("key")
 
 
 def write_prompts(run: Run, folder: Path, prompts: PromptQuerySet | None = None) -> Paths:
     """Write the first prompts as JSON lines: as many as the settings say. Raises RunError when too few."""
-    rows = trained_prompts(run) if prompts is None else prompts
+    rows = prompts_of(run) if prompts is None else prompts
     records = (prompt.record() for prompt in rows[: config_of(run).prompts].iterator())
     written, least = write_jsonl(folder / "prompts.jsonl", records), KINDS[run.kind].prompts.least
     if written < least:

@@ -60,7 +60,7 @@ def start_run(  # noqa: PLR0913 - a run's row has this many parts
             "code_version": code_version(),
             "seed": seed,
             "priority": priority,
-            "queue": settings.RUN_QUEUE,
+            "queue": row.work.value,
             "not_before": not_before,
             "parent": parent,
             "created_by": created_by,

@@ -22,7 +22,7 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.launch.defaults import proposed
 from webapp.launch.form import StartForm
-from webapp.launch.offers import OFFERED, uses_of
+from webapp.launch.offers import offered, uses_of
 from webapp.projects.models import Split
 from webapp.runs.models import Run
 
@@ -123,17 +123,17 @@ def error_at(answer, field):
 
 
 def test_every_kind_can_be_started_but_for_models_that_come_from_outside():
-    assert set(OFFERED) == set(KINDS) - {"import"}
+    assert set(offered()) == set(KINDS) - {"import"}
 
 
 def test_every_role_is_asked_for_in_words():
-    for kind in OFFERED:
+    for kind in offered():
         for one in KINDS[kind].artifacts:
             assert one.title
             assert one.help.endswith(".")
 
 
-@pytest.mark.parametrize("kind", OFFERED)
+@pytest.mark.parametrize("kind", offered())
 def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind):
     changes = {"reference": stocked["policy"].pk} if kind == "evaluate" else {}
     answer = rita.post(address(project, kind), filled(project, kind, **changes))
@@ -144,18 +144,18 @@ def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind)
     assert set(run.inputs.values_list("role", flat=True)) == set(roles)
 
 
-@pytest.mark.parametrize("kind", OFFERED)
+@pytest.mark.parametrize("kind", offered())
 def test_the_page_shows_every_setting_and_what_will_happen(rita, project, stocked, kind):
     answer = rita.get(address(project, kind))
     settings = KINDS[kind].settings.model_fields
-    asked = [f"{kind}-{name}" for name in settings if name not in OFFERED[kind].fixed]
+    asked = [f"{kind}-{name}" for name in settings if name not in offered()[kind].fixed]
     for name in (*(one.role for one in KINDS[kind].artifacts), *asked):
         assertContains(answer, f'name="{name}"')
     assertContains(answer, 'id="outlook"')
     assertNotContains(answer, "Something is missing")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in OFFERED if kind != "pretrain"])
+@pytest.mark.parametrize("kind", [kind for kind in offered() if kind != "pretrain"])
 def test_in_an_empty_project_the_page_leads_to_what_comes_first(rita, project, kind):
     answer = rita.get(address(project, kind))
     assertContains(answer, "Something is missing")
@@ -183,7 +183,7 @@ def test_the_next_step_is_named_with_a_link(rita, project, var, kind, has, actio
 def test_the_offers_say_what_is_missing(rita, project, var):
     an_artifact(project, var)
     answer = rita.get(reverse("runs:choose", args=[project.pk]))
-    for row in OFFERED.values():
+    for row in offered().values():
         assertContains(answer, row.title)
     assertContains(answer, "<strong>a snapshot</strong>")
     assertNotContains(answer, "<strong>a model</strong>")
