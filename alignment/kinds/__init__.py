@@ -36,8 +36,6 @@ KINDS: dict[str, Kind] = {
 
 
 def memory_by_kind(shape: Shape) -> Mapping[str, int]:
-    """Bytes that each kind of run needs with a model of this shape, by its usual settings; where known."""
-    found = {
-        name: kind.memory(kind.settings(), shape) for name, kind in KINDS.items() if kind.inputs
-    }
-    return {name: needed for name, needed in found.items() if needed}
+    """Bytes that each kind of run which reads a model needs for one of this shape, by its usual settings."""
+    reading = {name: kind for name, kind in KINDS.items() if kind.group and kind.inputs}
+    return {name: kind.memory(kind.settings(), shape) for name, kind in reading.items()}

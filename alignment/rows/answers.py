@@ -331,7 +331,8 @@ def _ranked(
 
 def _own_ranks(row: Columns) -> list[Any]:
     """The ranks that stand in the objects of a list of answers."""
-    items = row.get(_list(row), [])
+    name = _list(row)
+    items = row[name] if name else []  # a column may have no name
     return [item.get("rank") if isinstance(item, dict) else None for item in items]
 
 

@@ -98,7 +98,9 @@ def test_a_model_is_kept_byte_for_byte_with_its_card(model, add, output):
     assert (summary["parameters"], summary["layers"], summary["vocabulary"]) == (7360, 2, 16)
     assert (summary["architecture"], summary["dtype"]) == ("GPT2LMHeadModel", "float32")
     assert (summary["context_length"], summary["chat_template"]) == (32, True)
-    assert set(summary["memory"]) == {"generate", "sft", "prefer", "reward", "align", "evaluate"}
+    kinds = {"generate", "sft", "prefer", "reward", "align", "population", "evaluate"}
+    assert set(summary["memory"]) == kinds
+    assert summary["shape"]["parameters"] == 7360
 
 
 def test_what_was_added_answers_as_before(model, add, output):

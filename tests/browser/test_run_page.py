@@ -6,7 +6,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from tests.factories import a_run, a_user, run_at
-from webapp.runs.models import RunMetric, State
+from webapp.runs.models import Run, RunMetric, State
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -53,6 +53,7 @@ def test_a_run_that_begins_again_draws_its_curve_anew(page, running):
 
 
 def test_a_population_draws_a_curve_of_every_agent(page, running):
+    Run.objects.filter(pk=running.pk).update(kind="population")
     for agent, value in (("reverse_kl", 0.5), ("le_cam", 0.25)):
         key = f"kl/reference@{agent}"
         RunMetric.objects.create(run=running, key=key, step=1, epoch=1, value=value)

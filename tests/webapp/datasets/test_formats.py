@@ -447,6 +447,7 @@ def everything_named(row, format):
 
 
 @pytest.mark.parametrize("format", [GUESS, *FORMATS])
+@example(row={"answer_a": None, "": None, "prompt": "0"})  # a column without a name
 @given(row=rows)
 @example(row={"prompt": "a", "outputs": [[{"role": "system", "content": ""}]]})
 @example(row={"instruction": [{"role": "system", "content": " "}], "input": "b"})
