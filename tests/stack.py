@@ -103,6 +103,16 @@ class Stack:
         self.start("web", *programs.web_command(self.port, 4))
         return self.until(lambda: programs.web_answers(self.url))
 
+    def only(self, *names: str) -> "Stack":
+        """Let exactly these programs run: what is missing is started, what is left over is killed."""
+        for name, program in list(self.running.items()):
+            if name not in names or program.poll() is not None:
+                self.kill(name)
+        starts = {"worker-short": self.short_worker}
+        for name in [name for name in names if name not in self.running]:
+            starts.get(name, getattr(self, name, None))()
+        return self
+
     def start(self, name: str, *command: str) -> "Stack":
         """Start a program in a process group of its own; it logs to VAR/<name>.log."""
         with (self.var / f"{name}.log").open("ab") as log:
