@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from django.conf import settings as django_settings
 from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 
+from alignment.__main__ import program
+from alignment.trainer import RUNNERS
 from tests import disks, postgres
 from tests.factories import a_project, a_user
 from tests.rows import delete_rows
 from tests.stack import Stack
+from tests.trainers import answering
 from webapp.celery import app as celery_app
 from webapp.runs.errors import RunError
 from webapp.runs.models import FINAL, Intent, Run
@@ -153,6 +157,15 @@ def stack(transactional_db, var, broker_socket):
     """Real programs on this test's database and VAR; a test starts those it needs."""
     with Stack(var, broker_socket) as programs:
         yield programs
+
+
+@pytest.fixture(scope="module")
+def trainers(tmp_path_factory):
+    """Where trainers are forked that need not load torch again."""
+    for place in RUNNERS.values():
+        import_module(place.partition(":")[0])
+    with answering(tmp_path_factory.mktemp("trainers") / "socket", program) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ class Stack:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.settings = "webapp.settings"
         self.times = TIMES
+        self.more: dict[str, str] = {}  # of the environment
 
     def __enter__(self) -> "Stack":
         return self
@@ -63,6 +64,7 @@ class Stack:
             os.environ
             | urls
             | times
+            | self.more
             | {
                 "ATTUNE_VAR": str(self.var),
                 "ATTUNE_THREADS": "1",
@@ -74,6 +76,11 @@ class Stack:
     def stand_in(self) -> "Stack":
         """Use the stand-in trainer in programs started from now on."""
         self.settings = "tests.stand_in_settings"
+        return self
+
+    def forked_trainers(self, place: Path) -> "Stack":
+        """Use trainers from there (tests/trainers.py) in programs started from now on."""
+        self.settings, self.more = "tests.forked_settings", {"ATTUNE_TRAINERS": str(place)}
         return self
 
     def broker(self) -> "Stack":

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Regex, pre_tokenizers
 
+from alignment import watching
 from alignment.__main__ import main, watched
 from alignment.config import CONFIGS, RunSpec
 from alignment.errors import CheckpointError, ConfigError
@@ -31,7 +33,9 @@ from alignment.policies import Policy
 from alignment.records import write_jsonl
 from alignment.reward import RewardModel
 from alignment.trainer import RUNNERS, drive, runner
+from tests.alignment.conftest import tiny_tokenizer
 from tests.alignment.test_loop import SMALL, records, weights
+from tests.forks import Fork
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,10 +121,10 @@ def test_a_killed_run_continues_bit_by_bit(run_folder):
     whole = run_folder("whole", steps=20, checkpoint_every=2)
     driven(whole)
     killed = run_folder("killed", steps=20, checkpoint_every=2)
-    process = start(killed)
+    process = Fork(lambda: main(["run", str(killed)]))
     wait_for(killed, lambda e: isinstance(e, CheckpointSaved) and e.step >= 4, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
     newest = max(killed.glob("ckpt-*"))
     resumed = run_folder("again", steps=20, checkpoint_every=2, resume_from=str(newest))
     ready = driven(resumed)[0]
@@ -244,15 +248,6 @@ def test_a_tokenizer_that_gives_up_on_a_text_is_no_bug(run_folder, monkeypatch, 
     assert "Traceback" not in capsys.readouterr().err
 
 
-HELD = """
-import sys
-from tokenizers import Regex, pre_tokenizers
-from alignment import watching
-from alignment.__main__ import main, watched
-from alignment.trainer import RUNNERS
-from tests.alignment.conftest import tiny_tokenizer
-watching.SECONDS, watching.LOOK = 1.0, 0.2
-
 def held(spec, folder):
     tokenizer = tiny_tokenizer()
     for _ in range(3000):
@@ -262,19 +257,17 @@ def held(spec, folder):
     tokenizer("a" * 150 + "!")
     yield
 
-sys.modules["held_by"] = sys.modules["__main__"]
-RUNNERS["align"] = "held_by:held"
-sys.exit(main(["run", sys.argv[1]]))
-"""
 
-
-def test_a_tokenizer_that_does_not_end_with_a_text_ends_the_run_with_a_sentence(run_folder):
+def test_a_tokenizer_that_does_not_end_with_a_text_ends_the_run_with_a_sentence(
+    run_folder, monkeypatch, capfd
+):
+    """In a process of its own, which ends in the middle of a call."""
+    monkeypatch.setattr(watching, "SECONDS", 1.0)
+    monkeypatch.setattr(watching, "LOOK", 0.2)
+    monkeypatch.setitem(RUNNERS, "align", f"{__name__}:held")
     folder = run_folder()
-    done = subprocess.run(
-        [sys.executable, "-c", HELD, str(folder)], cwd=ROOT, capture_output=True, timeout=60
-    )
-    assert done.returncode == 3
-    assert b"(tokenizer.json) did not finish within 1 s" in done.stderr
+    assert Fork(lambda: main(["run", str(folder)])).wait() == 3
+    assert "(tokenizer.json) did not finish within 1 s" in capfd.readouterr().err
     assert events(folder)[-1].code == "data"
 
 
