@@ -3,16 +3,26 @@
 import gc
 import os
 import sys
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
+from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 
+from alignment.__main__ import program
+from alignment.kinds import KINDS
 from tests import disks, postgres
 from tests.factories import a_project, a_user
+from tests.rows import delete_rows
 from tests.stack import Stack
+from tests.trainers import answering
 from webapp.celery import app as celery_app
+from webapp.runs.errors import RunError
+from webapp.runs.models import FINAL, Intent, Run
+from webapp.runs.services import cancel_run
 
 # How long an example takes says how busy the machine is: pytest's own limit is enough.
 hypothesis_settings.register_profile("unhurried", deadline=None)
@@ -21,6 +31,8 @@ hypothesis_settings.load_profile("unhurried")
 # Tests start runs of kilobytes, on whatever is left of a disk.
 os.environ["ATTUNE_DISK_RESERVE_GIB"] = "0"
 django_settings.DISK_RESERVE_GIB = 0.0
+
+TransactionTestCase._fixture_teardown = delete_rows
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows
@@ -145,6 +157,39 @@ def stack(transactional_db, var, broker_socket):
     """Real programs on this test's database and VAR; a test starts those it needs."""
     with Stack(var, broker_socket) as programs:
         yield programs
+
+
+@pytest.fixture(scope="module")
+def trainers(tmp_path_factory):
+    """Where trainers are forked that need not load torch again."""
+    for place in (kind.run for kind in KINDS.values()):
+        import_module(place.partition(":")[0])
+    with answering(tmp_path_factory.mktemp("trainers") / "socket", program) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def programs(django_db_setup, broker_socket, tmp_path_factory):
+    """Real programs for all tests of a module; each says which of them it needs."""
+    with Stack(tmp_path_factory.mktemp("var"), broker_socket) as programs:
+        yield programs
+
+
+@pytest.fixture
+def shared(transactional_db, var, settings, programs):
+    """The module's programs, on their own VAR; runs that a test leaves behind end with it."""
+    settings.VAR, settings.STORE = programs.var, programs.var / "store"
+    yield programs
+    end_runs(programs)
+
+
+def end_runs(programs):
+    """Cancel what is not over, and wait until it is."""
+    left = Run.objects.exclude(state__in=FINAL)
+    for run in left.exclude(intent=Intent.CANCEL):
+        with suppress(RunError):  # it has just ended by itself
+            cancel_run(run, by=a_user())
+    programs.until(lambda: not left.exists())
 
 
 @pytest.fixture

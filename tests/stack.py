@@ -33,6 +33,7 @@ class Stack:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.settings = "webapp.settings"
         self.times = TIMES
+        self.more: dict[str, str] = {}  # of the environment
 
     def __enter__(self) -> "Stack":
         return self
@@ -63,6 +64,7 @@ class Stack:
             os.environ
             | urls
             | times
+            | self.more
             | {
                 "ATTUNE_VAR": str(self.var),
                 "ATTUNE_THREADS": "1",
@@ -74,6 +76,11 @@ class Stack:
     def stand_in(self) -> "Stack":
         """Use the stand-in trainer in programs started from now on."""
         self.settings = "tests.stand_in_settings"
+        return self
+
+    def forked_trainers(self, place: Path) -> "Stack":
+        """Use trainers from there (tests/trainers.py) in programs started from now on."""
+        self.settings, self.more = "tests.forked_settings", {"ATTUNE_TRAINERS": str(place)}
         return self
 
     def broker(self) -> "Stack":
@@ -102,6 +109,16 @@ class Stack:
         """gunicorn, ready to answer."""
         self.start("web", *programs.web_command(self.port, 4))
         return self.until(lambda: programs.web_answers(self.url))
+
+    def only(self, *names: str) -> "Stack":
+        """Let exactly these programs run: what is missing is started, what is left over is killed."""
+        for name, program in list(self.running.items()):
+            if name not in names or program.poll() is not None:
+                self.kill(name)
+        starts = {"worker-short": self.short_worker}
+        for name in [name for name in names if name not in self.running]:
+            starts.get(name, getattr(self, name, None))()
+        return self
 
     def start(self, name: str, *command: str) -> "Stack":
         """Start a program in a process group of its own; it logs to VAR/<name>.log."""

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Regex, pre_tokenizers
 
 from alignment.__main__ import main, watched
 from alignment.command_line.options import COMMANDS, field_lines
+from alignment.foreign import watchdog
 from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
 from alignment.models.policies import Policy
@@ -32,7 +34,9 @@ from alignment.seam.events import (
 from alignment.seam.folders import verify
 from alignment.seam.records import write_jsonl
 from alignment.trainer import drive, runner
+from tests.alignment.conftest import tiny_tokenizer
 from tests.alignment.test_loop import SMALL, records, weights
+from tests.forks import Fork
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,10 +122,10 @@ def test_a_killed_run_continues_bit_by_bit(run_folder):
     whole = run_folder("whole", steps=20, checkpoint_every=2)
     driven(whole)
     killed = run_folder("killed", steps=20, checkpoint_every=2)
-    process = start(killed)
+    process = Fork(lambda: main(["run", str(killed)]))
     wait_for(killed, lambda e: isinstance(e, CheckpointSaved) and e.step >= 4, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
     newest = max(killed.glob("ckpt-*"))
     resumed = run_folder("again", steps=20, checkpoint_every=2, resume_from=str(newest))
     ready = driven(resumed)[0]
@@ -249,15 +253,6 @@ def test_a_tokenizer_that_gives_up_on_a_text_is_no_bug(run_folder, monkeypatch, 
     assert "Traceback" not in capsys.readouterr().err
 
 
-HELD = """
-import sys
-from tokenizers import Regex, pre_tokenizers
-from alignment.foreign import watchdog
-from alignment.__main__ import main, watched
-from alignment.kinds import KINDS
-from tests.alignment.conftest import tiny_tokenizer
-watchdog.SECONDS, watchdog.LOOK = 1.0, 0.2
-
 def held(spec, folder):
     tokenizer = tiny_tokenizer()
     for _ in range(3000):
@@ -267,19 +262,19 @@ def held(spec, folder):
     tokenizer("a" * 150 + "!")
     yield
 
-sys.modules["held_by"] = sys.modules["__main__"]
-KINDS["align"] = KINDS["align"].model_copy(update={"run": "held_by:held"})
-sys.exit(main(["run", sys.argv[1]]))
-"""
 
-
-def test_a_tokenizer_that_does_not_end_with_a_text_ends_the_run_with_a_sentence(run_folder):
-    folder = run_folder()
-    done = subprocess.run(
-        [sys.executable, "-c", HELD, str(folder)], cwd=ROOT, capture_output=True, timeout=60
+def test_a_tokenizer_that_does_not_end_with_a_text_ends_the_run_with_a_sentence(
+    run_folder, monkeypatch, capfd
+):
+    """In a process of its own, which ends in the middle of a call."""
+    monkeypatch.setattr(watchdog, "SECONDS", 1.0)
+    monkeypatch.setattr(watchdog, "LOOK", 0.2)
+    monkeypatch.setitem(
+        KINDS, "align", KINDS["align"].model_copy(update={"run": f"{__name__}:held"})
     )
-    assert done.returncode == 3
-    assert b"(tokenizer.json) did not finish within 1 s" in done.stderr
+    folder = run_folder()
+    assert Fork(lambda: main(["run", str(folder)])).wait() == 3
+    assert "(tokenizer.json) did not finish within 1 s" in capfd.readouterr().err
     assert events(folder)[-1].code == "data"
 
 

@@ -12,6 +12,8 @@ CHROMIUM = (
     or shutil.which("chromium-headless-shell")
     or shutil.which("chromium")
 )
+# The tab of a test takes over the process of the last one's.
+FLAGS = ["--no-sandbox", "--renderer-process-limit=1"]
 expect.set_options(timeout=20_000)  # ms; two cores are shared by four processes of tests
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop runs in this thread
 
@@ -21,7 +23,7 @@ def chromium():
     if CHROMIUM is None:
         pytest.skip("browser: no Chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
 

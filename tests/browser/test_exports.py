@@ -30,8 +30,8 @@ def lab(transactional_db):
 
 
 @pytest.fixture
-def machine(stack):
-    return stack.broker().short_worker().web()
+def machine(shared):
+    return shared.only("broker", "worker-short", "web")
 
 
 @pytest.fixture

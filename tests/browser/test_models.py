@@ -32,9 +32,9 @@ def lab(transactional_db):
 
 
 @pytest.fixture
-def page(stack, lab, browser_page):
+def page(stack, trainers, lab, browser_page):
     """An admin's browser, signed in."""
-    stack.broker().worker().tend().web()
+    stack.forked_trainers(trainers).broker().worker().tend().web()
     a_user(lab, Role.ADMIN, username="ada", password=PASSWORD)
     return sign_in(browser_page, stack.url, "ada")
 

@@ -26,8 +26,8 @@ TINY = {
 
 
 @pytest.fixture
-def machine(stack):
-    return stack.broker().worker().tend().web()
+def machine(stack, trainers):
+    return stack.forked_trainers(trainers).broker().worker().tend().web()
 
 
 @pytest.fixture

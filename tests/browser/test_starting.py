@@ -102,8 +102,8 @@ def test_the_pages_that_start_runs_are_open_to_everybody(live_server, stocked, v
 
 
 @pytest.fixture
-def machine(stack):
-    return stack.broker().worker().tend().web()
+def machine(stack, trainers):
+    return stack.forked_trainers(trainers).broker().worker().tend().web()
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """What a machine lacks: memory, disk."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -12,7 +9,7 @@ from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import FULL_DISK
 from alignment.seam.events import Ready, parse_event
 from tests.factories import a_run, a_worker, again, run_at
-from tests.stack import ROOT
+from tests.forks import Fork
 from tests.stand_in import FINISH
 from webapp.runs import execution, tend
 from webapp.runs.supervisor import Outcome
@@ -61,19 +58,16 @@ def test_too_little_memory_is_said_with_what_to_try(folder, monkeypatch, greedy)
     assert "smaller batch" in failed.message
 
 
-def test_a_trainer_on_a_full_disk_says_so_by_its_status(small_disk):
+def test_a_trainer_on_a_full_disk_says_so_by_its_status(small_disk, monkeypatch):
     folder = described(small_disk)
-    script = (
-        "import sys; from alignment import __main__; from alignment.kinds import KINDS; "
-        "KINDS['pretrain'] = KINDS['pretrain'].model_copy(update={'run': 'tests.faults.talkative:talk'}); "
-        "sys.exit(__main__.main(['run', sys.argv[1]]))"
+    monkeypatch.setitem(
+        KINDS,
+        "pretrain",
+        KINDS["pretrain"].model_copy(update={"run": "tests.faults.talkative:talk"}),
     )
-    with (folder / "stdout.log").open("wb") as log:
-        done = subprocess.run(
-            [sys.executable, "-c", script, folder], cwd=ROOT, stdout=log, stderr=log
-        )
-    assert done.returncode == FULL_DISK
-    verdict = judge(Outcome(done.returncode, None, "", forced=False), "run", 1)
+    done = Fork(lambda: main(["run", str(folder)])).wait()
+    assert done == FULL_DISK
+    verdict = judge(Outcome(done, None, "", forced=False), "run", 1)
     assert (verdict.to, verdict.reason) == ("interrupted", "disk_full")
 
 

@@ -17,9 +17,9 @@ def lab(transactional_db):
 
 
 @pytest.fixture
-def machine(stack):
+def machine(stack, trainers):
     """Broker, worker and tend, with the real trainer."""
-    return stack.broker().worker().tend()
+    return stack.forked_trainers(trainers).broker().worker().tend()
 
 
 @pytest.mark.prove

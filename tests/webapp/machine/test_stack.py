@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -204,24 +204,45 @@ PROVED = [
 ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, *PROVED])
-def test_a_signal_ends_every_program(var, port, number):
-    with started(var, "--port", str(port)) as run:
-        run.until("Attune is on")
-        assert len(run.seen) >= 10  # five guards, five programs
-        run.process.send_signal(number)
-        assert not run.left()
-        assert run.process.returncode == 0
+@pytest.fixture(scope="module")
+def unread(tmp_path_factory):
+    """Starts a stack whose reader went away, as under `stack | head`, where none runs any more."""
+    with ExitStack() as runs:
+        last = None
+
+        def running():
+            nonlocal last
+            if last is None or last.process.poll() is not None:
+                last = runs.enter_context(without_reader(tmp_path_factory.mktemp("unread")))
+            return last
+
+        yield running
 
 
-def test_a_reader_that_went_away_ends_nothing(var, port):
-    """What `stack | head` does: the next line finds nobody who reads it."""
+@contextmanager
+def without_reader(var):
+    """A stack of which each line finds nobody who reads it; it answers."""
+    port = stack.free_port(0)
     reading, writing = os.pipe()
     with started(var, "--port", str(port), stdout=writing) as run:
         os.close(reading)
         os.close(writing)
         answers(run, port)
-        assert keeps(run, "tend")
+        yield run
+
+
+def test_a_reader_that_went_away_ends_nothing(unread):
+    assert keeps(unread(), "tend")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, *PROVED])
+def test_a_signal_ends_every_program(unread, number):
+    run = unread()
+    run.seen = psutil.Process(run.process.pid).children(recursive=True)
+    assert len(run.seen) >= 10  # five guards, five programs
+    run.process.send_signal(number)
+    assert not run.left()
+    assert run.process.returncode == 0
 
 
 @pytest.mark.prove

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from tests.factories import a_project, a_run, a_user, again
 from tests.stand_in import DIE, DIE_LATER, FINISH, SLOW, WAIT
@@ -17,9 +18,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
-def machine(stack):
+def machine(shared):
     """Broker, worker and tend, with the stand-in trainer."""
-    return stack.stand_in().broker().worker().tend()
+    return shared.stand_in().only("broker", "worker", "tend")
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def in_state(run, *states):
 
 def trainer_of(run):
     """The process id of a run's trainer: the one that has its folder as its argument."""
-    listed = subprocess.run(["pgrep", "-f", f"stand_in.py .*/runs/{run.pk}/"], capture_output=True)
+    folder = settings.STORE / "runs" / str(run.pk)
+    listed = subprocess.run(["pgrep", "-f", f"stand_in.py {folder}/"], capture_output=True)
     return [int(pid) for pid in listed.stdout.split()]
 
 
@@ -101,40 +103,39 @@ def test_progress_between_deaths_is_not_poison(machine, lab):
     assert again(run).epoch == 4  # the first made a checkpoint; then three without a new one
 
 
-def test_a_dead_workers_run_is_finished_by_another(stack, lab):
-    stack.stand_in().broker().worker("first")
+def test_a_dead_workers_run_is_finished_by_another(machine, lab):
     run = a_run(lab, seed=SLOW)
-    stack.until(lambda: run.checkpoints.exists())
-    stack.kill("first")
+    machine.until(lambda: run.checkpoints.exists())
+    machine.kill("worker")
     assert not trainer_of(run)
-    stack.worker("second").tend().until(in_state(run, "succeeded"))
+    machine.worker().until(in_state(run, "succeeded"))
     steps = list(run.metrics.filter(key="loss").order_by("step").values_list("step", flat=True))
     assert sorted(set(steps)) == list(range(1, 11))
     assert again(run).epoch == 2
 
 
-def test_a_shut_down_worker_hands_its_run_over_at_once(stack, lab):
-    stack.stand_in().broker().worker("first")
+def test_a_shut_down_worker_hands_its_run_over_at_once(machine, lab):
     run = a_run(lab, seed=WAIT)
-    stack.until(in_state(run, "running"))
-    stack.terminate("first")
+    machine.kill("tend").until(in_state(run, "running"))
+    machine.terminate("worker")
     assert (again(run).state, again(run).reason) == ("interrupted", "shutdown")
-    stack.worker("second").tend().until(lambda: again(run).epoch == 2)
+    machine.worker().tend().until(lambda: again(run).epoch == 2)
     assert again(run).attempts == 1
 
 
 @pytest.mark.once
-def test_a_worker_that_left_leaves_no_row(stack, transactional_db):
-    stack.broker().worker().until(Worker.objects.exists)
-    stack.terminate("worker")
+def test_a_worker_that_left_leaves_no_row(machine):
+    machine.until(Worker.objects.exists)
+    machine.terminate("worker")
     assert not Worker.objects.exists()
 
 
 @pytest.mark.once
-def test_a_run_started_without_a_broker_waits_for_tend(stack, lab):
+def test_a_run_started_without_a_broker_waits_for_tend(machine, lab):
+    machine.kill("tend").kill("broker")
     run = a_run(lab, seed=FINISH)
     assert again(run).state == "queued"
-    stack.stand_in().broker().worker().tend().until(in_state(run, "succeeded"))
+    machine.broker().tend().until(in_state(run, "succeeded"))
 
 
 @pytest.mark.once

@@ -40,8 +40,9 @@ class Command(BaseCommand):
         """Play the demo; Ctrl-C ends all it started."""
         try:
             with ended_by_signals(), only_one(Path(settings.VAR)):
+                stack = Stack(port)  # first: a port that is taken is said at once
                 prepare_database()
-                with Stack(port) as stack, TerminalReporter() as reporter:
+                with stack, TerminalReporter() as reporter:
                     result = figures(Demo(stack, reporter).play())
                     if not once:
                         reporter.close()

@@ -34,8 +34,9 @@ class Command(BaseCommand):
         """Serve until Ctrl-C; what ends in between is started again."""
         try:
             with ended_by_signals(), only_one(Path(settings.VAR)):
+                stack = Stack(port)  # first: a port that is taken is said at once
                 prepare_database()
-                with Stack(port) as stack:
+                with stack:
                     serve(stack, self.stdout)
         except StackError as error:
             raise CommandError(str(error)) from error
