@@ -77,7 +77,7 @@ def test_a_reason_below_its_limit_is_taken_however_many_lines_it_has(page):
     press(page, ["Escape", "2"])
     saved(page)
     label = Label.objects.get()
-    assert (label.choice, label.rationale) == (2, LINES)
+    assert (label.said.choice, label.rationale) == (2, LINES)
 
 
 def units(text):
@@ -131,7 +131,7 @@ def test_a_refused_answer_stays_with_its_words_and_is_mended(page, context):
     press(page, "3")
     saved(page)
     label = Label.objects.get()
-    assert (label.choice, label.rationale, unsent(page)) == (3, "my reason", [])
+    assert (label.said.choice, label.rationale, unsent(page)) == (3, "my reason", [])
 
 
 def test_a_refused_answer_does_not_hold_up_the_others(page, context):
@@ -343,7 +343,7 @@ def test_without_storage_and_server_a_card_stays_and_says_so(page, context, stor
     saved(page)
     expect(page.locator("#label-notice")).to_be_hidden()
     label = Label.objects.get()
-    assert (label.choice, label.rationale) == (2, "my reason")
+    assert (label.said.choice, label.rationale) == (2, "my reason")
     assert assignment(page) != first
 
 

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 
 from django import forms
 from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext_lazy as _
+from pydantic import ValidationError as NoAnswer
 
 from webapp.accounts.models import User
-from webapp.labeling.keys import KEYS, clashes
+from webapp.labeling.keys import all_keys, clashes
+from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.services import Draft
 from webapp.longtext import LongText
@@ -35,6 +38,7 @@ class AssignmentForm(forms.Form):
     ) -> None:
         super().__init__(data)
         mine = Assignment.objects.filter(annotator=annotator, task__project=project)
+        mine = mine.select_related("task")
         self.fields["assignment"].queryset = mine
 
 
@@ -65,15 +69,28 @@ class VisibleTime(forms.Field):
 
 
 class LabelForm(DraftForm):
-    """An answer to a compare task."""
+    """An answer to a task; its fields are those of the kind's Answer."""
 
     client_id = forms.UUIDField()
-    choice = forms.TypedChoiceField(
-        choices=Label.Choice.choices,
-        coerce=int,
-        error_messages={"required": "Choose an answer first: nothing was stored."},
-    )
     visible_ms = VisibleTime()
+
+    def clean(self) -> dict[str, object]:
+        """`answer` is what was answered, if the task's kind knows it."""
+        cleaned = super().clean() or {}
+        if assignment := cleaned.get("assignment"):
+            cleaned["answer"] = self._answer(assignment.task.asks)
+        return cleaned
+
+    def _answer(self, kind: TaskKind) -> object:
+        fields = kind.fields_of(self.data)
+        if not fields:
+            raise forms.ValidationError(_("Choose an answer first: nothing was stored."))
+        try:
+            return kind.Answer.model_validate(fields)
+        except NoAnswer:
+            raise forms.ValidationError(
+                _("That is no answer to this question: nothing was stored.")
+            ) from None
 
 
 class SkipForm(DraftForm):
@@ -115,7 +132,7 @@ class KeysForm(forms.Form):
 
     def __init__(self, data: Mapping[str, object] | None, *, initial: Mapping[str, object]) -> None:
         super().__init__(data, initial=initial)
-        for key in KEYS:
+        for key in all_keys():
             self.fields[key.action] = forms.CharField(label=key.words, max_length=1, required=False)
             self.fields[key.action].widget.attrs |= {"autocomplete": "off", "size": 2}
 
@@ -129,7 +146,7 @@ class KeysForm(forms.Form):
     @staticmethod
     def chosen(cleaned: Mapping[str, object]) -> dict[str, str]:
         """The keys as they would be; an empty field is the usual one."""
-        return {key.action: str(cleaned.get(key.action) or key.usual).lower() for key in KEYS}
+        return {key.action: str(cleaned.get(key.action) or key.usual).lower() for key in all_keys()}
 
 
 class TaskFilter(forms.Form):

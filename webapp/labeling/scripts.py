@@ -9,13 +9,14 @@ from functools import wraps
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views import csrf
 
 from webapp.accounts.models import User
 from webapp.htmx import HtmxRequest
+from webapp.labeling.kinds import TASK_KINDS
 
 TEXTS = ("rationale", "text", "guidelines")  # of forms of this site, long enough to be missed
 View = Callable[..., HttpResponse]
@@ -63,7 +64,7 @@ def in_words(view: View) -> View:
 
 def _page(page: View, request: HtmxRequest, *args: object, **kwargs: object) -> HttpResponse:
     """The page, or, for an answer with words that nobody may give here any more, its words."""
-    if not any(request.POST.get(name) for name in ("rationale", "flags", "choice")):
+    if not _gives_something(request):
         return page(request, *args, **kwargs)
     if not request.user.is_authenticated:
         return not_stored(request, WORDS["signed_out"], status=401, to_sign_in=True)
@@ -71,6 +72,13 @@ def _page(page: View, request: HtmxRequest, *args: object, **kwargs: object) -> 
         return page(request, *args, **kwargs)
     except Http404:
         return not_stored(request, WORDS["not_yours"], status=404)
+
+
+def _gives_something(request: HttpRequest) -> bool:
+    """Whether words, flags or an answer of any kind were sent, which nobody should lose in silence."""
+    sent = request.POST
+    fields = {name for kind in TASK_KINDS.values() for name in kind.Answer.model_fields}
+    return any(sent.get(name) for name in ("rationale", "flags", *fields))
 
 
 def not_stored(

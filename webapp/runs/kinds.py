@@ -24,7 +24,7 @@ from alignment.config.fields import Settings
 from alignment.records import CompletionRecord, StoredRecord, read_jsonl, write_jsonl
 from webapp.datasets.snapshots import labels_of, pairs_of
 from webapp.labeling.models import Completion
-from webapp.labeling.services import create_compare_tasks
+from webapp.labeling.services import ask_about
 from webapp.projects.models import PromptQuerySet, Split
 from webapp.registry import sources
 from webapp.registry.models import Artifact, ArtifactInput
@@ -214,27 +214,14 @@ def publish_population(run: Run, output: Path) -> None:
 
 
 def publish_completions(run: Run, output: Path) -> None:
-    """Completions as rows, and compare tasks of each prompt's; a second time changes nothing."""
+    """Completions as rows, and tasks that compare each prompt's; a second time changes nothing."""
     config = config_of(run)
     publish_artifact(Artifact.Type.COMPLETIONS)(run, output)
     made = read_jsonl(output / "completions.jsonl", CompletionRecord)
     rows = list(_completions(run, config, made))
     Completion.objects.bulk_create(rows, batch_size=PUBLISH_BATCH, ignore_conflicts=True)
     stored = Completion.objects.filter(run=run).select_related("prompt").order_by("prompt", "pk")
-    create_compare_tasks(run.project, pairs_to_ask(stored), need=config.labels_per_task)
-
-
-def pairs_to_ask(completions: Iterable[Completion]) -> list[tuple[Completion, Completion]]:
-    """Disjoint pairs of different texts among the completions of each prompt, in their order."""
-    waiting: dict[int, Completion] = {}
-    pairs = []
-    for completion in completions:
-        other = waiting.get(completion.prompt_id)
-        if other is None:
-            waiting[completion.prompt_id] = completion
-        elif other.text != completion.text:
-            pairs.append((waiting.pop(completion.prompt_id), completion))
-    return pairs
+    ask_about(run.project, "compare", stored, need=config.labels_per_task)
 
 
 def write_prompts(folder: Path, prompts: PromptQuerySet, count: int, *, least: int) -> str:

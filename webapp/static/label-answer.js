@@ -1,6 +1,7 @@
-// What the person puts in for the shown card besides the choice: a reason, flags, and visible time.
+// What the person puts in for the shown card besides the answer: a reason, flags, and visible time.
 import { openDrafts, page } from "./label-drafts.js";
 import * as seen from "./label-seen.js";
+import { fill as filled, gettext } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const [dock, rationale, other] = [$("dock"), $("rationale"), $("other")];
@@ -23,7 +24,9 @@ export const changed = (fields) => rationale.value !== fields.rationale || Strin
 // Why the answer cannot go as it is; "" where it can.
 export function wrong() {
   const over = rationale.value.length - Number(rationale.dataset.limit ?? rationale.maxLength);
-  return over > 0 ? `The reason is ${over.toLocaleString("en")} characters too long. Shorten it, then choose again: nothing was sent.` : "";
+  if (over <= 0) return "";
+  const words = gettext("The reason is %(over)s characters too long. Shorten it, then choose again: nothing was sent.");
+  return filled(words, { over: over.toLocaleString("en") });
 }
 
 export function answer() {

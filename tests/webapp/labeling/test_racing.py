@@ -32,7 +32,7 @@ count, skipped = 0, sys.argv[3] == "skips"
 while cards := queue.claim_page(project, person):
     count += 1
     if count % 7 or not skipped:
-        submit_label(cards[0], client_id=uuid4(), choice=count % 8)
+        submit_label(cards[0], client_id=uuid4(), answer={"choice": count % 8})
     else:
         skip(cards[0])
 """
