@@ -640,6 +640,25 @@ def test_what_cannot_be_read_in_the_storage_stops_nothing(page, left, ana, proje
     assert choices() == "2"
 
 
+@pytest.mark.parametrize("kept", ["JSON.stringify({ fields })", "JSON.stringify(fields)"])
+def test_answers_that_a_version_before_kept_in_this_browser_are_stored(page, kept):
+    """When every task was a pair, an answer was a choice among its other fields."""
+    page.evaluate(
+        f"""() => {{
+          const [dock, card] = [document.getElementById("dock"), document.querySelector("article")];
+          const {{ assignment }} = card.dataset;
+          const fields = {{ assignment, rationale: "of before", flags: ["false"], base: 0, page: "1",
+            visible_ms: 900, client_id: "10000000-1000-4000-8000-100000000000", choice: "6" }};
+          const prefix = `attune:${{dock.dataset.user}}:${{new URL(dock.action).pathname}}:`;
+          localStorage.setItem(`${{prefix}}000000000000001:7`, {kept});
+        }}"""
+    )
+    reload(page)
+    saved(page)
+    label = Label.objects.get()
+    assert (label.answer, label.rationale, label.flags) == ({"choice": 6}, "of before", ["false"])
+
+
 def test_undo_twice_after_a_reload_takes_back_two_unsent_answers(page, context):
     answered_by(context, 503)
     press(page, "23")

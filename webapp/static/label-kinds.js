@@ -1,5 +1,7 @@
 // What the kinds of task bring to the page: each its controls in the dock, and perhaps a script of its cards.
 // Only the controls of the shown card are there; the fields in them, with the pressed button, are the answer.
+import { gettext } from "./words.js";
+
 const controls = new Map([...document.querySelectorAll("#dock [data-kind]")].map((each) => [each.dataset.kind, each]));
 const scripts = new Map(await Promise.all(
   [...controls].map(async ([kind, { dataset }]) => [kind, dataset.script ? await import(dataset.script) : {}]),
@@ -38,8 +40,15 @@ export function answer(card, button) {
   return fields;
 }
 
+// Why these fields are no answer yet; "" where they may be one.
+export function lacking(card, fields) {
+  const wrong = inputs(controls.get(card.dataset.kind)).find((field) => !field.checkValidity());
+  if (wrong) return wrong.validationMessage;
+  return Object.keys(fields).length ? "" : gettext("Choose an answer first: nothing was answered");
+}
+
 // A key presses what carries its action, in the controls or in the card.
 export function press(action) {
-  const places = document.querySelectorAll(`#dock [data-kind]:not([hidden]) [data-act], article:not([hidden]) [data-act]`);
+  const places = document.querySelectorAll(`:is(#dock [data-kind], article):not([hidden]) [data-act]`);
   [...places].find((each) => each.dataset.act === action)?.click();
 }

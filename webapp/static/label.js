@@ -103,6 +103,8 @@ function decide(said) {
   if (held) return hint(gettext("still being stored: nothing more was answered"));
   const unseen = seen.missing(card.dataset.assignment, leastSeen);
   if (unseen) return hint(unseen);
+  const lacking = kinds.lacking(card, said);
+  if (lacking) return hint(lacking);
   last = { kind: card.dataset.kind, said };
   const wrong = put.wrong();
   if (wrong) return cards.say(wrong);

@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db.models import ProtectedError
 from django.utils import timezone
 
 from tests.factories import (
@@ -21,9 +22,11 @@ from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.labeling.queries import newest_act
 from webapp.labeling.services import (
+    Ask,
     Draft,
     DraftConflict,
     LabelingError,
+    create_tasks,
     expire_leases,
     save_draft,
     set_aside,
@@ -328,6 +331,41 @@ def test_a_submit_takes_a_constant_number_of_queries(project, ana, django_assert
         submit(queue.claim(project, ana))
     with django_assert_num_queries(few):
         submit(queue.claim(project, ana))
+
+
+def test_a_submit_takes_eight_queries(leased):
+    assert queries_of(lambda: submit(leased)) <= 8
+
+
+def test_what_the_kind_does_not_know_is_no_answer(leased):
+    for nonsense in ({"choice": 9}, {"choice": None}, {}, {"choice": 1, "more": 2}, None):
+        with pytest.raises(LabelingError, match="no answer"):
+            submit_label(leased, client_id=uuid4(), answer=nonsense)
+    assert counts(leased.task) == (1, 0)
+
+
+def test_a_label_keeps_the_order_that_was_seen_and_a_verdict(leased):
+    label = submit(leased, choice=1)
+    assert label.order == leased.order
+    assert label.verdict == f"{leased.order[0]}>{leased.order[1]}"
+
+
+def test_a_task_of_its_kind_has_so_many_answers(project):
+    prompt = a_prompt(project)
+    three = Ask.about([a_completion(prompt) for _ in range(3)])
+    with pytest.raises(LabelingError, match="not about 3 answers"):
+        create_tasks(project, "compare", [three], need=1)
+
+
+def test_a_labelled_answer_is_not_deleted(leased):
+    submit(leased)
+    with pytest.raises(ProtectedError):
+        leased.task.prompt.delete()
+
+
+def test_a_prompt_without_labels_goes_with_its_tasks(leased):
+    leased.task.prompt.delete()
+    assert not Task.objects.exists()
 
 
 def test_another_projects_tasks_stay_apart(project):

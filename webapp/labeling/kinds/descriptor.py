@@ -117,8 +117,10 @@ class TaskKind(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             name = Path(given.get("folder", "?")).name
-            why = "is missing" if first["type"] == "missing" else f"is wrong: {first['msg']}"
-            raise KindError(name, str(first["loc"][0]), why) from None
+            (field, *inside) = first["loc"]
+            lacking = first["type"] == "missing" and not inside
+            why = "is missing" if lacking else f"is wrong: {first['msg']}"
+            raise KindError(name, str(field), why) from None
 
     @property
     def name(self) -> str:
