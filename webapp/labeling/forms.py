@@ -9,6 +9,7 @@ from pydantic import ValidationError as NoAnswer
 
 from webapp.accounts.models import User
 from webapp.labeling.keys import all_keys, clashes
+from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.services import Draft
@@ -18,10 +19,10 @@ from webapp.projects.models import Project
 LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
 LONGEST_TIME = 2**31 - 1  # ms
 FLAGS = {
-    "harmful": "Harmful",
-    "false": "False",
-    "refuses": "Refuses",
-    "off_topic": "Off topic",
+    "harmful": _("Harmful"),
+    "false": _("False"),
+    "refuses": _("Refuses"),
+    "off_topic": _("Off topic"),
 }
 
 
@@ -30,7 +31,7 @@ class AssignmentForm(forms.Form):
 
     assignment = forms.ModelChoiceField(
         queryset=Assignment.objects.none(),
-        error_messages={"invalid_choice": "This pair is not yours to label."},
+        error_messages={"invalid_choice": _("This pair is not yours to label.")},
     )
 
     def __init__(
@@ -126,8 +127,8 @@ class KeysForm(forms.Form):
 
     off = forms.BooleanField(
         required=False,
-        label="No single keys",
-        help_text="For speech input, or where keys are pressed by accident: buttons still work.",
+        label=_("No single keys"),
+        help_text=_("For speech input, or where keys are pressed by accident: buttons still work."),
     )
 
     def __init__(self, data: Mapping[str, object] | None, *, initial: Mapping[str, object]) -> None:
@@ -140,7 +141,7 @@ class KeysForm(forms.Form):
         """No key may do two things."""
         cleaned = super().clean() or {}
         for action, key in clashes(self.chosen(cleaned)):
-            self.add_error(action, f"{key} already does something else.")
+            self.add_error(action, _("%(key)s already does something else.") % {"key": key})
         return cleaned
 
     @staticmethod
@@ -149,39 +150,56 @@ class KeysForm(forms.Form):
         return {key.action: str(cleaned.get(key.action) or key.usual).lower() for key in all_keys()}
 
 
-class TaskFilter(forms.Form):
+class KindFilter(forms.Form):
+    """Of which kind of task; not asked where there is one."""
+
+    kind = forms.ChoiceField(label=_("Kind"), required=False)
+
+    def __init__(self, data: Mapping[str, object]) -> None:
+        super().__init__(data)
+        kinds = [(name, kind.title) for name, kind in TASK_KINDS.items()]
+        self.fields["kind"].choices = [("", _("All")), *kinds]
+        if len(kinds) == 1:
+            del self.fields["kind"]
+
+
+class TaskFilter(KindFilter):
     """Which tasks to list."""
+
+    field_order = ("state", _("kind"))
 
     state = forms.ChoiceField(
         choices=[
-            ("", "All"),
-            ("open", "Open"),
-            ("leased", "In somebody's hands"),
-            ("done", "Done"),
-            ("skipped", "Skipped by three"),
+            ("", _("All")),
+            ("open", _("Open")),
+            ("leased", _("In somebody's hands")),
+            ("done", _("Done")),
+            ("skipped", _("Skipped by three")),
         ],
         required=False,
     )
 
 
-class LabelFilter(forms.Form):
+class LabelFilter(KindFilter):
     """Which labels to list."""
+
+    field_order = ("show", "annotator", "by", "kind")
 
     show = forms.ChoiceField(
         choices=[
-            ("", "Current"),
-            ("disagreement", "Where people disagree"),
-            ("extra", "Extra, not counted"),
-            ("history", "Superseded and retracted"),
+            ("", _("Current")),
+            ("disagreement", _("Where people disagree")),
+            ("extra", _("Extra, not counted")),
+            ("history", _("Superseded and retracted")),
         ],
         required=False,
     )
     annotator = forms.ModelChoiceField(
-        queryset=User.objects.none(), required=False, empty_label="Everybody"
+        queryset=User.objects.none(), required=False, empty_label=_("Everybody")
     )
     by = forms.ChoiceField(
-        label="Kind of annotator",
-        choices=[("", "Everybody"), ("people", "People"), ("simulated", "Simulated")],
+        label=_("Kind of annotator"),
+        choices=[("", _("Everybody")), ("people", _("People")), ("simulated", _("Simulated"))],
         required=False,
     )
 

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
 from webapp.labeling.kinds import kind_named
@@ -24,11 +25,11 @@ from webapp.projects.models import Project, Prompt
 from webapp.registry.models import Artifact
 
 SKIP_REASONS = {
-    "unclear": "The question is unclear",
-    "too_long": "Too long",
-    "language": "In a language I do not read",
-    "upsetting": "Upsetting",
-    "other": "Something else",
+    "unclear": _("The question is unclear"),
+    "too_long": _("Too long"),
+    "language": _("In a language I do not read"),
+    "upsetting": _("Upsetting"),
+    "other": _("Something else"),
 }
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
@@ -90,6 +91,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def of_state(self, state: str) -> "TaskQuerySet":
         """Tasks of one of STATES; any other word means all."""
         return self.filter(STATES[state]) if state in STATES else self
+
+    def of_kind(self, kind: str) -> "TaskQuerySet":
+        """Tasks of one kind; no name means all."""
+        return self.filter(kind=kind) if kind else self
 
     def listed(self) -> "TaskQuerySet":
         """With what a row of the table shows, in the order in which they are handed out."""
@@ -247,7 +252,7 @@ class Assignment(models.Model):
     @property
     def reason(self) -> str:
         """Why it was skipped, in words."""
-        return SKIP_REASONS.get(self.skip_reason, "No reason given")
+        return str(SKIP_REASONS.get(self.skip_reason, _("No reason given")))
 
     @property
     def order(self) -> list[int]:
@@ -285,6 +290,10 @@ class LabelQuerySet(models.QuerySet["Label"]):
         if show == "disagreement":
             return self.disagreeing()
         return self.current().filter(counted=False) if show == "extra" else self.current()
+
+    def of_kind(self, kind: str) -> "LabelQuerySet":
+        """Answers to tasks of one kind; no name means all."""
+        return self.filter(task__kind=kind) if kind else self
 
     def by(self, *, annotator: User | None, kind: str) -> "LabelQuerySet":
         """Labels of one annotator (None: all), of people, simulated ones or everybody."""

@@ -12,6 +12,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views import csrf
 
 from webapp.accounts.models import User
@@ -21,13 +22,18 @@ from webapp.labeling.kinds import TASK_KINDS
 TEXTS = ("rationale", "text", "guidelines")  # of forms of this site, long enough to be missed
 View = Callable[..., HttpResponse]
 WORDS = {
-    "signed_out": "You are signed out. Sign in again, in this tab or another.",
-    "deactivated": "Your account was deactivated. An admin of your project can let you in again; "
-    "then sign in.",
-    "other_person": "Somebody else is signed in in this browser now.",
-    "unsure": "You may have signed in or out since the page was opened, or cookies are off.",
-    "stale": "This page is older than your sign-in. Reload it: what you gave is kept in this browser.",
-    "not_yours": "This project is not open to you any more: your membership ended, or it was removed.",
+    "signed_out": _("You are signed out. Sign in again, in this tab or another."),
+    "deactivated": _(
+        "Your account was deactivated. An admin of your project can let you in again; then sign in."
+    ),
+    "other_person": _("Somebody else is signed in in this browser now."),
+    "unsure": _("You may have signed in or out since the page was opened, or cookies are off."),
+    "stale": _(
+        "This page is older than your sign-in. Reload it: what you gave is kept in this browser."
+    ),
+    "not_yours": _(
+        "This project is not open to you any more: your membership ended, or it was removed."
+    ),
 }
 
 
@@ -86,8 +92,8 @@ def not_stored(
 ) -> HttpResponse:
     """A page that says why, and gives back the long texts of a form."""
     texts = [request.POST.get(name, "") for name in TEXTS]
-    signs_in = {"where": f"{reverse('account_login')}?next={request.path}", "action": "Sign in"}
-    leaves = {"where": reverse("home"), "action": "Go home"}
+    signs_in = {"where": f"{reverse('account_login')}?next={request.path}", "action": _("Sign in")}
+    leaves = {"where": reverse("home"), "action": _("Go home")}
     context = {"why": why, "words": "\n\n".join(filter(None, texts))}
     context |= signs_in if to_sign_in else leaves
     return render(request, "labeling/not_stored.html", context, status=status)

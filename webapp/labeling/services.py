@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, Max
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
 from webapp.deadlocks import again_after_deadlock
@@ -60,7 +61,7 @@ class DraftConflict(LabelingError):
     """Another draft was saved since the one that this one goes on with; `there` is the assignment."""
 
     def __init__(self, there: Assignment) -> None:
-        super().__init__("Other words about this pair were saved elsewhere meanwhile.")
+        super().__init__(_("Other words about this pair were saved elsewhere meanwhile."))
         self.there = there
 
 
@@ -75,7 +76,7 @@ class Ask(NamedTuple):
         """Answers to the same prompt; raises LabelingError for others."""
         prompts = {completion.prompt_id for completion in items}
         if len(prompts) != 1:
-            raise LabelingError("Only answers to the same prompt can be asked about together.")
+            raise LabelingError(_("Only answers to the same prompt can be asked about together."))
         return cls(prompts.pop(), items)
 
     @property
@@ -111,7 +112,8 @@ def create_tasks(
     tasks, items = [], []
     for identity, ask in named.items():
         if len(ask.items) not in sizes:
-            raise LabelingError(f"A task of the kind {kind} is not about {len(ask.items)} answers.")
+            words = _("A task of the kind %(kind)s is not about %(count)s answers.")
+            raise LabelingError(words % {"kind": kind, "count": len(ask.items)})
         if identity in known or ask.alike:
             continue
         placed = ask.in_places()
@@ -196,7 +198,7 @@ def _said(assignment: Assignment, answer: object) -> dict[str, object]:
     try:
         return said_columns(assignment.task, assignment.order, answer)
     except ValueError:
-        raise LabelingError("That is no answer to this question: nothing was stored.") from None
+        raise LabelingError(_("That is no answer to this question: nothing was stored.")) from None
 
 
 def said_columns(task: Task, order: Sequence[int], answer: object) -> dict[str, object]:
@@ -375,7 +377,7 @@ def skip(
     if skip_id and assignment.skip_id == skip_id:
         return
     if assignment.state == State.SUBMITTED:
-        raise LabelingError("You have already answered this pair; undo the answer to skip it.")
+        raise LabelingError(_("You have already answered this pair; undo the answer to skip it."))
     task = Task.objects.filter(pk=assignment.task_id)
     if assignment.state == State.LEASED:
         task.update(taken=F("taken") - 1)

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.htmx import HtmxRequest, render_page
@@ -105,8 +106,10 @@ def _act(request: HtmxRequest, project: Project) -> Done:
     label = services.submit_label(**fields)
     if not _is_stored(label, fields):
         raise services.LabelingError(
-            "Another answer came from this page under the same name, so this one was not stored: "
-            "choose again."
+            _(
+                "Another answer came from this page under the same name, so this one was not stored: "
+                "choose again."
+            )
         )
     return Done(notice=_notice(label, left_out))
 
@@ -148,11 +151,13 @@ def _notice(label: Label, left_out: str) -> str:
     if label.replaced and label.replaced.answer != label.answer:
         before = label.replaced.in_words.text
         said.append(
-            f"You had answered that pair before, elsewhere: {before}. The newer answer speaks."
+            _("You had answered that pair before, elsewhere: %(before)s. The newer answer speaks.")
+            % {"before": before}
         )
     if left_out:
         said.append(
-            f"Words saved elsewhere are not part of that answer: “{left_out}” Undo shows them."
+            _("Words saved elsewhere are not part of that answer: “%(words)s” Undo shows them.")
+            % {"words": left_out}
         )
     return " ".join(said)
 
@@ -323,7 +328,7 @@ def keys(request: HtmxRequest, project_id: int) -> HttpResponse:
     if form.is_valid():
         chosen = form.cleaned_data
         save_keys(request.user, form.chosen(chosen), off=chosen["off"])
-        messages.success(request, "Your keys are saved.")
+        messages.success(request, _("Your keys are saved."))
         return redirect("labeling:label", project.pk)
     return render(request, "labeling/shortcuts.html", {"project": project, "form": form})
 
@@ -335,7 +340,8 @@ def tasks(request: HtmxRequest, project_id: int) -> HttpResponse:
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     form = TaskFilter(request.GET)
     form.is_valid()
-    found = project.tasks.of_state(form.cleaned_data.get("state", "")).listed()
+    chosen = form.cleaned_data
+    found = project.tasks.of_state(chosen.get("state", "")).of_kind(chosen.get("kind", "")).listed()
     context = _table(request, project, found) | {"form": form}
     return render_page(request, "labeling/tasks.html", context, partial="rows")
 
@@ -350,6 +356,7 @@ def labels(request: HtmxRequest, project_id: int) -> HttpResponse:
     chosen = form.cleaned_data
     found = Label.objects.of_project(project).standing(chosen.get("show", ""))
     found = found.by(annotator=chosen.get("annotator"), kind=chosen.get("by", ""))
+    found = found.of_kind(chosen.get("kind", ""))
     context = _table(request, project, found) | {"form": form}
     answers = [one.text for row in context["page"] for one in row.task.completions]
     context["renderings"] = rendered(answers)
@@ -366,4 +373,5 @@ def _table(request: HttpRequest, project: Project, found: QuerySet[Any]) -> dict
         "query": f"{kept.urlencode()}&" if kept else "",
         "filtered": any(kept.values()),
         "progress": queries.progress(project),
+        "several_kinds": len(TASK_KINDS) > 1,
     }

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from django import template
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
@@ -31,3 +31,9 @@ def unless(value: str, condition: object) -> str:
 def holds(values: Collection[object] | None, value: object) -> bool:
     """Whether the value is one of these."""
     return value in (values or ())
+
+
+@register.simple_tag
+def here_is(here: str, name: str) -> str:
+    """That a link leads to the page that is shown."""
+    return mark_safe(' aria-current="page"') if here == name else ""
