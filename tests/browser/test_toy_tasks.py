@@ -89,3 +89,66 @@ def test_it_is_written_undone_and_written_again(asked, context, browser_page, ad
         "text": "With pleasure, 1 2 u.",
         "tags": ["kind"],
     }
+
+
+def writing(page):
+    return page.get_by_label("Your answer")
+
+
+def test_what_is_being_written_survives_a_reload_and_comes_to_another_browser(
+    asked, context, browser_page, chromium, address, ana
+):
+    page = opened(browser_page, context, address, ana)
+    writing(page).fill("half an answer")
+    page.get_by_label("Short").check()
+    page.reload()
+    expect(writing(page)).to_have_value("half an answer")
+    expect(page.get_by_label("Short")).to_be_checked()
+    with page.expect_response(lambda told: "and more" in (told.request.post_data or "")):
+        writing(page).fill("half an answer, and more")
+    elsewhere = chromium.new_context()
+    other = opened(elsewhere.new_page(), elsewhere, address, ana)
+    expect(writing(other)).to_have_value("half an answer, and more")
+    expect(other.get_by_label("Short")).to_be_checked()
+    elsewhere.close()
+
+
+def test_undo_after_a_reload_brings_what_was_written_back(
+    asked, context, browser_page, address, ana
+):
+    page = opened(browser_page, context, address, ana)
+    writing(page).fill("With pleasure.")
+    page.get_by_label("Kind", exact=True).check()
+    page.get_by_role("button", name="Send it").click()
+    saved(page)
+    page.reload()
+    page.wait_for_selector("#dock[data-ready]")
+    expect(writing(page)).to_have_value("")
+    page.get_by_role("button", name="Undo").click()
+    expect(writing(page)).to_have_value("With pleasure.")
+    expect(page.get_by_label("Kind", exact=True)).to_be_checked()
+
+
+def test_ctrl_enter_sends_what_is_written_now(asked, context, browser_page, address, ana):
+    page = opened(browser_page, context, address, ana)
+    writing(page).fill("one")
+    page.get_by_role("button", name="Send it").click()
+    writing(page).fill("two")
+    page.locator("#why summary").click()
+    page.locator("#rationale").fill("because")
+    page.keyboard.press("Control+Enter")
+    saved(page)
+    assert [label.answer["text"] for label in Label.objects.order_by("pk")] == ["one", "two"]
+
+
+def test_words_of_two_browsers_are_both_shown(asked, context, browser_page, chromium, address, ana):
+    page = opened(browser_page, context, address, ana)
+    elsewhere = chromium.new_context()
+    other = opened(elsewhere.new_page(), elsewhere, address, ana)
+    with other.expect_response("**/draft/"):
+        writing(other).fill("from the phone")
+    with page.expect_response("**/draft/"):
+        writing(page).fill("from the desk")
+    expect(page.locator("#other")).to_contain_text("from the phone")
+    expect(writing(page)).to_have_value("from the desk")
+    elsewhere.close()

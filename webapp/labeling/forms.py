@@ -52,6 +52,15 @@ class DraftForm(AssignmentForm):
     page = forms.CharField(required=False, max_length=40)  # the tab that wrote it
     count = forms.IntegerField(required=False, min_value=0)  # of that tab's drafts
 
+    def clean(self) -> dict[str, object]:
+        """`sent` are the fields of the answer that came, `fields` those that somebody writes."""
+        cleaned = super().clean() or {}
+        assignment = cleaned.get("assignment")
+        sent = assignment.task.asks.fields_of(self.data) if assignment else {}
+        written = assignment.task.asks.written if assignment else ()
+        fields = {name: sent[name] for name in written if name in sent}
+        return cleaned | {"sent": sent, "fields": fields}
+
     @property
     def draft(self) -> Draft:
         """The draft as it was sent."""
@@ -77,13 +86,13 @@ class LabelForm(DraftForm):
 
     def clean(self) -> dict[str, object]:
         """`answer` is what was answered, if the task's kind knows it."""
-        cleaned = super().clean() or {}
+        cleaned = super().clean()
         if assignment := cleaned.get("assignment"):
-            cleaned["answer"] = self._answer(assignment.task.asks)
+            cleaned["answer"] = self._answer(assignment.task.asks, cleaned["sent"])
         return cleaned
 
-    def _answer(self, kind: TaskKind) -> object:
-        fields = kind.fields_of(self.data)
+    @staticmethod
+    def _answer(kind: TaskKind, fields: object) -> object:
         if not fields:
             raise forms.ValidationError(_("Choose an answer first: nothing was stored."))
         try:

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -37,9 +37,15 @@ class Draft(NamedTuple):
 
     rationale: str = ""
     flags: Sequence[str] = ()
+    fields: Mapping[str, object] = {}  # of the answer, as far as it is written
     base: int | None = None
     page: str = ""
     count: int | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is anything to keep."""
+        return bool(self.rationale or self.flags or self.fields)
 
     def stored(self) -> dict[str, object]:
         """What of it an assignment keeps; nothing where nothing was written."""
@@ -51,10 +57,17 @@ class Draft(NamedTuple):
         own = bool(self.page) and there.get("page") == self.page
         if own or self.base is None or self.base == assignment.draft_revision:
             return ""
-        words = str(there.get("rationale", ""))
         flags = [flag for flag in there.get("flags", []) if flag not in self.flags]
-        said = ["" if words in self.rationale else words, flags and f"Flags: {', '.join(flags)}."]
+        said = [*self._lacking(there), flags and f"Flags: {', '.join(flags)}."]
         return " ".join(filter(None, said))
+
+    def _lacking(self, there: Mapping[str, Any]) -> Iterator[str]:
+        """The words of another draft that this one does not have in the same place."""
+        texts = {"": there.get("rationale", "")} | there.get("fields", {})
+        own = {"": self.rationale} | self.fields
+        for name, text in texts.items():
+            if isinstance(text, str) and text not in str(own.get(name, "")):
+                yield text
 
 
 class DraftConflict(LabelingError):
@@ -275,9 +288,16 @@ def undo_label(
         Task.objects.filter(pk=label.task_id).update(done=F("done") - 1)
     holds = counted or queue.take_place(assignment.task)
     other = _other(assignment.draft)
-    assignment.draft = {"rationale": label.rationale, "flags": label.flags} | other
+    assignment.draft = _draft_of(label) | other
     _lease_again(assignment, holds=holds)
     return assignment
+
+
+def _draft_of(label: Label) -> dict[str, object]:
+    """What was written for an answer, to go on with."""
+    draft = {"rationale": label.rationale, "flags": label.flags}
+    fields = {name: label.answer[name] for name in label.asks.written if name in label.answer}
+    return draft | ({"fields": fields} if fields else {})
 
 
 def _restore(assignment: Assignment, label: Label, *, counted: bool) -> bool:
@@ -386,7 +406,7 @@ def skip(
     assignment.state = State.SKIPPED
     assignment.skip_reason, assignment.skip_id = reason, skip_id
     assignment.skip_after, assignment.skip_order = _next_act(assignment.annotator_id)
-    if draft.rationale or draft.flags:
+    if draft.says_something:
         assignment.draft = draft.stored() | _other(assignment.draft)
     changed = ["state", "skip_reason", "skip_id", "skip_after", "skip_order", "draft"]
     assignment.save(update_fields=changed)

@@ -134,7 +134,7 @@ def _undo(request: HtmxRequest, project: Project) -> Done:
 def _keep_what_was_typed(request: HtmxRequest, project: Project) -> None:
     """Without scripts the words about the shown pair come with the press of another button."""
     typed = DraftForm(request.POST, annotator=request.user, project=project)
-    if typed.is_valid() and (typed.draft.rationale or typed.draft.flags):
+    if typed.is_valid() and typed.draft.says_something:
         services.save_draft(typed.cleaned_data["assignment"], typed.draft)
 
 
@@ -212,6 +212,7 @@ def _with_what_was_typed(
     mine.draft = {
         "rationale": request.POST.get("rationale", ""),
         "flags": request.POST.getlist("flags"),
+        "fields": mine.task.asks.fields_of(request.POST),
     }
     return [mine, *(card for card in cards if card.pk != mine.pk)]
 
@@ -315,6 +316,7 @@ def _conflict(conflict: services.DraftConflict) -> dict[str, object]:
         "revision": conflict.there.draft_revision,
         "rationale": draft.get("rationale", ""),
         "flags": draft.get("flags", []),
+        "fields": draft.get("fields", {}),
     }
 
 

@@ -1,6 +1,5 @@
 // The cards in the page: one is shown, the next ones wait hidden behind it.
 import * as put from "./label-answer.js";
-import * as kinds from "./label-kinds.js";
 import * as seen from "./label-seen.js";
 import { arrange } from "./label-views.js";
 import { fill, gettext } from "./words.js";
@@ -24,7 +23,6 @@ export function say(words) {
 function show(card, before) {
   for (const other of cards.children) other.hidden = other !== card;
   arrange(card);
-  kinds.begin(card, before);
   put.begin(card, before);
 }
 

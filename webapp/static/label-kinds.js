@@ -6,21 +6,28 @@ const controls = new Map([...document.querySelectorAll("#dock [data-kind]")].map
 const scripts = new Map(await Promise.all(
   [...controls].map(async ([kind, { dataset }]) => [kind, dataset.script ? await import(dataset.script) : {}]),
 ));
-const UNSET = "button, fieldset, [type=checkbox]:not(:checked), [type=radio]:not(:checked)";
+const UNSET = "[type=checkbox]:not(:checked), [type=radio]:not(:checked)";
+let mine = null; // the controls of the shown card
+let blank = ""; // what they hold before anybody fills them in
 
-// Bring a card's controls to the dock, empty or as they were when it was answered.
+// Bring a card's controls to the dock, with what was filled in before.
 export function begin(card, fields = {}) {
   for (const [kind, each] of controls) each.hidden = each.disabled = kind !== card.dataset.kind;
-  const mine = controls.get(card.dataset.kind);
-  if (!mine) return; // the page is older than this kind
-  for (const field of inputs(mine)) refill(field, [fields[field.name] ?? []].flat());
-  scripts.get(card.dataset.kind).begin?.(card, mine, fields);
+  mine = controls.get(card.dataset.kind) ?? null; // none where the page is older than the kind
+  fill({});
+  blank = JSON.stringify(answer());
+  fill(fields);
+  if (mine) scripts.get(card.dataset.kind).begin?.(card, mine, fields);
 }
 
-// The named fields of an answer; radio buttons that choose a view are none.
-function inputs(mine) {
-  const names = mine.dataset.fields.split(" ");
-  return [...mine.elements].filter((field) => names.includes(field.name) && !field.matches("button"));
+// What somebody fills in: named as the fields of the answer; buttons are pressed.
+function inputs() {
+  const names = mine?.dataset.fields.split(" ") ?? [];
+  return [...(mine?.elements ?? [])].filter((field) => names.includes(field.name) && !field.matches("button"));
+}
+
+export function fill(fields) {
+  for (const field of inputs()) refill(field, [fields[field.name] ?? []].flat());
 }
 
 function refill(field, values) {
@@ -29,26 +36,27 @@ function refill(field, values) {
   else field.value = values[0] ?? "";
 }
 
-// What would be answered with this button: {field: text or texts}.
-export function answer(card, button) {
-  const mine = controls.get(card.dataset.kind);
+// What is filled in so far: {field: text or texts}.
+export function answer() {
   const fields = {};
-  for (const field of [...inputs(mine).filter((each) => !each.matches(UNSET)), button]) {
-    if (!field?.name || field.value === "") continue;
-    fields[field.name] = field.name in fields ? [fields[field.name], field.value].flat() : field.value;
+  for (const { name, value } of inputs().filter((field) => !field.matches(UNSET) && field.value)) {
+    fields[name] = name in fields ? [fields[name], value].flat() : value;
   }
   return fields;
 }
 
+export const filled = () => JSON.stringify(answer()) !== blank;
+export const isInput = (element) => inputs().includes(element);
+
 // Why these fields are no answer yet; "" where they may be one.
-export function lacking(card, fields) {
-  const wrong = inputs(controls.get(card.dataset.kind)).find((field) => !field.checkValidity());
+export function lacking(fields) {
+  const wrong = inputs().find((field) => !field.checkValidity());
   if (wrong) return wrong.validationMessage;
   return Object.keys(fields).length ? "" : gettext("Choose an answer first: nothing was answered");
 }
 
 // A key presses what carries its action, in the controls or in the card.
 export function press(action) {
-  const places = document.querySelectorAll(`:is(#dock [data-kind], article):not([hidden]) [data-act]`);
+  const places = document.querySelectorAll(":is(#dock [data-kind], article):not([hidden]) [data-act]");
   [...places].find((each) => each.dataset.act === action)?.click();
 }

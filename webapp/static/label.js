@@ -17,7 +17,7 @@ const FLAGS = "attune:flags";
 const history = keptFlags(); // what was done on this page, newest last: {card, fields}, or {flag, assignment, checked}
 const KEPT = 50;
 const HINT = 2500; // ms
-let last = null; // the answer given last, for Ctrl+Enter: {kind, said}
+let last = null; // what was pressed last, for Ctrl+Enter: {kind, pressed}
 let held = null; // fields of an answer that is safe nowhere yet: its card stays
 const outbox = openOutbox({ form: dock, extra: present, onAnswer: receive, onChange: tally, onStored: release, onForeign: foreign });
 
@@ -97,15 +97,17 @@ function release({ client_id: id, assignment }) {
   if (card && !more) cards.take(card, outbox.state());
 }
 
-function decide(said) {
+// The pressed button's field, with what is filled in beside it, answers the shown card.
+function decide(pressed) {
   const card = cards.shown();
   if (!card) return;
   if (held) return hint(gettext("still being stored: nothing more was answered"));
   const unseen = seen.missing(card.dataset.assignment, leastSeen);
   if (unseen) return hint(unseen);
-  const lacking = kinds.lacking(card, said);
+  const said = { ...kinds.answer(), ...pressed };
+  const lacking = kinds.lacking(said);
   if (lacking) return hint(lacking);
-  last = { kind: card.dataset.kind, said };
+  last = { kind: card.dataset.kind, pressed };
   const wrong = put.wrong();
   if (wrong) return cards.say(wrong);
   finish(card, { ...put.answer(), client_id: uuid(), ...said });
@@ -115,7 +117,7 @@ function repeat() {
   if (last === null || last.kind !== cards.shown()?.dataset.kind) {
     return hint(gettext("Choose once with a key or a button first"));
   }
-  decide(last.said);
+  decide(last.pressed);
 }
 
 function skip(reason) {
@@ -195,7 +197,7 @@ dock.addEventListener("click", (event) => {
 dock.addEventListener("submit", (event) => {
   event.preventDefault();
   const button = event.submitter;
-  if (button.closest("[data-kind]") && cards.shown()) decide(kinds.answer(cards.shown(), button));
+  if (button.closest("[data-kind]")) decide(button.name ? { [button.name]: button.value } : {});
   else ({ undo, skip: () => skip(button.value) })[button.name]?.();
 });
 put.onFlag((assignment, flag, checked) => {

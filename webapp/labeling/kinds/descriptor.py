@@ -143,6 +143,12 @@ class TaskKind(BaseModel):
         """The part of its template that answers."""
         return f"{self.template}#controls"
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The fields of an answer that no key gives but somebody fills in: drafts keep them."""
+        given = {name for key in self.keys for name in key.answer or ()}
+        return tuple(name for name in self.Answer.model_fields if name not in given)
+
     def fields_of(self, sent: QueryDict) -> dict[str, object]:
         """The answer's fields of a form; an empty one is not there."""
         fields: dict[str, object] = {}

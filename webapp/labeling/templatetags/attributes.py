@@ -1,5 +1,6 @@
 """Attributes that are there or not, without a condition inside an element."""
 
+import json
 from collections.abc import Collection
 
 from django import template
@@ -31,6 +32,12 @@ def unless(value: str, condition: object) -> str:
 def holds(values: Collection[object] | None, value: object) -> bool:
     """Whether the value is one of these."""
     return value in (values or ())
+
+
+@register.filter
+def as_json(value: object) -> str:
+    """For a script; nothing is an empty object."""
+    return json.dumps(value or {})
 
 
 @register.simple_tag
