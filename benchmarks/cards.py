@@ -25,14 +25,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from benchmarks.intervals import ratio_of_medians
 from tests import ground
 from tests.browser.conftest import CHROMIUM
-from tests.factories import a_completion, a_project, a_prompt, a_user
+from tests.factories import a_completion, a_project, a_prompt, a_user, compare
 from tests.stack import Stack
 from tests.webapp.addresses import session_of
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
-from webapp.labeling.models import Completion, Task
+from webapp.labeling.models import Task
 from webapp.labeling.queue import CARDS
-from webapp.labeling.services import create_compare_tasks
 from webapp.projects.models import Project
 
 SIZES = (20_000, 60_000, 200_000)
@@ -92,7 +91,7 @@ def a_queue(pairs: list[tuple[str, str, str]]) -> tuple[Project, User]:
     for number, (asked, one, other) in enumerate(pairs):
         prompt = a_prompt(project, f"{asked}\n\n({number})")
         made.append((a_completion(prompt, one), a_completion(prompt, other)))
-    create_compare_tasks(project, made, need=1)
+    compare(project, made, need=1)
     return project, a_user(project, Role.ANNOTATOR)
 
 
@@ -182,7 +181,7 @@ def bytes_of(browser: Browser, url: str, trees: Path, keys: int) -> dict[str, ob
 
 def text_of(task: Task) -> str:
     """All that a card of it has to tell."""
-    answers: list[Completion] = [task.first, task.second]
+    answers = task.completions
     return "\n".join([task.prompt.text, *(answer.text for answer in answers)])
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,17 +24,15 @@ from uuid import uuid4
 import httpx
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count
 from django.utils import timezone
 
 from benchmarks.processes import cpu_seconds
 from tests import ground
-from tests.factories import a_project, a_user, an_artifact, some_prompts
+from tests.factories import a_project, a_user, an_artifact, compare, some_prompts
 from tests.stack import Stack
 from webapp.accounts.roles import Role
 from webapp.demo.annotators import JSON, Login, sign_in
 from webapp.labeling.models import Assignment, Completion, Label, Task
-from webapp.labeling.services import create_compare_tasks
 from webapp.projects.models import Project
 
 ABANDONED, REPLAYED = 0.2, 0.1
@@ -105,7 +104,7 @@ def some_tasks(project: Project, number: int, folder: Path) -> None:
         for model in models
     )
     pairs = list(zip(answers[::2], answers[1::2], strict=True))[:number]
-    create_compare_tasks(project, pairs, need=1)
+    compare(project, pairs, need=1)
     Task.objects.filter(pk__in=Task.objects.order_by("key")[: number // 4]).update(need=2)
 
 
@@ -168,8 +167,9 @@ def work(person: Annotator, seconds: float) -> None:
 def left_shares() -> dict[str, float]:
     """How often each model's answer stood left."""
     total = Label.objects.count()
-    left = Label.objects.values("left__model__name").annotate(number=Count("pk"))
-    return {row["left__model__name"]: round(row["number"] / total, 4) for row in left}
+    labels = Label.objects.select_related("task").prefetch_related("task__items__completion__model")
+    left = Counter(label.shown[0].model.name for label in labels.iterator(1000))
+    return {name: round(number / total, 4) for name, number in left.items()}
 
 
 def measure(stack: Stack, project: Project, annotators: int, seconds: float) -> dict[str, object]:

@@ -24,7 +24,7 @@ from webapp.artifacts.store import store
 from webapp.datasets.models import Snapshot
 from webapp.labeling.models import Assignment, Completion, Task
 from webapp.labeling.queue import free_slot, take_place
-from webapp.labeling.services import create_compare_tasks, submit_label
+from webapp.labeling.services import Ask, create_tasks, submit_label
 from webapp.projects.models import Membership, Project, Prompt
 from webapp.runs.models import Run, Worker
 from webapp.runs.services import start_run
@@ -77,11 +77,16 @@ def a_completion(prompt, text=None, **columns):
     )
 
 
+def compare(project, pairs, *, need=1):
+    """Queue pairs of answers; the number queued."""
+    return create_tasks(project, "compare", [Ask.about(pair) for pair in pairs], need=need)
+
+
 def some_tasks(project, number=1, *, need=1, texts=(None, None)):
     """Compare tasks, each about two new answers to a new prompt."""
     prompts = some_prompts(project, number)
     pairs = [tuple(a_completion(prompt, text) for text in texts) for prompt in prompts]
-    create_compare_tasks(project, pairs, need=need)
+    compare(project, pairs, need=need)
     return list(Task.objects.filter(prompt__in=prompts).order_by("key"))
 
 
@@ -92,7 +97,7 @@ def a_label(task, choice=2, *, annotator=None, **columns):
     assignment = Assignment.objects.create(
         task=task, annotator=annotator, slot=free_slot(task), lease_until=timezone.now()
     )
-    return submit_label(assignment, client_id=uuid4(), choice=choice, **columns)
+    return submit_label(assignment, client_id=uuid4(), answer={"choice": choice}, **columns)
 
 
 def a_ranking(prompt, *ranks):

@@ -184,6 +184,11 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "webapp.labeling.kinds.files.CardScripts",
+]
 STATICFILES_DIRS = [BASE_DIR / "webapp" / "static"]
 if (UPLOT := BASE_DIR / "node_modules" / "uplot" / "dist").is_dir():
     STATICFILES_DIRS.append(("uplot", UPLOT))

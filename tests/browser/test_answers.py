@@ -77,7 +77,7 @@ def test_a_reason_below_its_limit_is_taken_however_many_lines_it_has(page):
     press(page, ["Escape", "2"])
     saved(page)
     label = Label.objects.get()
-    assert (label.choice, label.rationale) == (2, LINES)
+    assert (label.said.choice, label.rationale) == (2, LINES)
 
 
 def units(text):
@@ -131,7 +131,7 @@ def test_a_refused_answer_stays_with_its_words_and_is_mended(page, context):
     press(page, "3")
     saved(page)
     label = Label.objects.get()
-    assert (label.choice, label.rationale, unsent(page)) == (3, "my reason", [])
+    assert (label.said.choice, label.rationale, unsent(page)) == (3, "my reason", [])
 
 
 def test_a_refused_answer_does_not_hold_up_the_others(page, context):
@@ -343,7 +343,7 @@ def test_without_storage_and_server_a_card_stays_and_says_so(page, context, stor
     saved(page)
     expect(page.locator("#label-notice")).to_be_hidden()
     label = Label.objects.get()
-    assert (label.choice, label.rationale) == (2, "my reason")
+    assert (label.said.choice, label.rationale) == (2, "my reason")
     assert assignment(page) != first
 
 
@@ -638,6 +638,25 @@ def test_what_cannot_be_read_in_the_storage_stops_nothing(page, left, ana, proje
     press(page, "2")
     saved(page)
     assert choices() == "2"
+
+
+@pytest.mark.parametrize("kept", ["JSON.stringify({ fields })", "JSON.stringify(fields)"])
+def test_answers_that_a_version_before_kept_in_this_browser_are_stored(page, kept):
+    """When every task was a pair, an answer was a choice among its other fields."""
+    page.evaluate(
+        f"""() => {{
+          const [dock, card] = [document.getElementById("dock"), document.querySelector("article")];
+          const {{ assignment }} = card.dataset;
+          const fields = {{ assignment, rationale: "of before", flags: ["false"], base: 0, page: "1",
+            visible_ms: 900, client_id: "10000000-1000-4000-8000-100000000000", choice: "6" }};
+          const prefix = `attune:${{dock.dataset.user}}:${{new URL(dock.action).pathname}}:`;
+          localStorage.setItem(`${{prefix}}000000000000001:7`, {kept});
+        }}"""
+    )
+    reload(page)
+    saved(page)
+    label = Label.objects.get()
+    assert (label.answer, label.rationale, label.flags) == ({"choice": 6}, "of before", ["false"])
 
 
 def test_undo_twice_after_a_reload_takes_back_two_unsent_answers(page, context):

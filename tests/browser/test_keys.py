@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_labeling import address, ana, assignment, choices, page, press, saved
-from webapp.labeling.keys import KEYS
+from webapp.labeling.keys import all_keys
 from webapp.labeling.models import Label
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -29,7 +29,7 @@ LAYOUTS = {
     "Japanese with an input method": " ".join(["*" * len(row) for row in ROWS]),
 }
 FRENCH_DIGITS = {"Digit1": "&", "Digit2": "é", "Digit3": '"', "Digit6": "-", "Digit7": "è"}
-SHORTCUTS = {key.usual: key.action for key in KEYS}
+SHORTCUTS = {key.usual: key.action for key in all_keys()}
 ACTION_OF = """async (events) => {
   const { keyOf } = await import("/static/label-keys.js");
   const ours = JSON.parse(document.getElementById("dock").dataset.keys);

@@ -68,7 +68,7 @@ def press(page, keys):
 
 
 def choices():
-    return "".join(str(label.choice) for label in Label.objects.current().order_by("pk"))
+    return "".join(str(label.said.choice) for label in Label.objects.current().order_by("pk"))
 
 
 def test_twenty_pairs_are_labelled_by_keyboard_alone(page, context, address):

@@ -169,7 +169,7 @@ def test_an_answer_that_comes_too_late_is_kept(page, project):
     press(page, ["Escape", "6"])
     saved(page)
     late = Label.objects.get()
-    assert (late.choice, late.rationale, late.counted) == (6, WORDS, False)
+    assert (late.said.choice, late.rationale, late.counted) == (6, WORDS, False)
 
 
 def test_a_second_tab_is_told_and_moved_on(page, context, address):
@@ -249,7 +249,7 @@ def test_without_scripts_a_pair_is_answered_with_words_and_flags(project, plain)
     plain.get_by_role("button", name="B is better").click()
     expect(plain.get_by_text("Nothing to label now")).to_be_visible()
     label = Label.objects.get()
-    assert (label.choice, label.rationale, label.flags) == (6, WORDS, ["off_topic"])
+    assert (label.said.choice, label.rationale, label.flags) == (6, WORDS, ["off_topic"])
 
 
 def test_without_scripts_an_answer_is_undone_with_its_words(project, plain):

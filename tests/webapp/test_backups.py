@@ -123,7 +123,7 @@ def busy(lab, tmp_path):
     def label():
         try:
             while not stop.is_set() and (held := queue.claim(lab, ana)) is not None:
-                submit_label(held, client_id=uuid4(), choice=2)
+                submit_label(held, client_id=uuid4(), answer={"choice": 2})
                 if Label.objects.count() % 8 == 0:
                     freeze_snapshot(lab)
                 labelled.release()

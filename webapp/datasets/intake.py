@@ -19,7 +19,7 @@ from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import Reading
 from webapp.datasets.models import Preference
 from webapp.labeling.models import Completion
-from webapp.labeling.services import create_compare_tasks
+from webapp.labeling.services import Ask, create_tasks
 from webapp.projects.models import Project, Prompt, Split
 from webapp.projects.services import add_prompts
 
@@ -224,7 +224,8 @@ def _tasks(project: Project, reading: Reading, answers: Answers, plan: Plan, add
             f"That would be {len(pairs):,} tasks, and {MOST_TASKS:,} are the most at once: ask for "
             "fewer pairs of each prompt, or split the file."
         )
-    added.tasks = create_compare_tasks(project, pairs, need=plan.need)
+    asks = [Ask.about(pair) for pair in pairs]
+    added.tasks = create_tasks(project, "compare", asks, need=plan.need)
     added.left_out[ASKED] += len(pairs) - added.tasks
 
 

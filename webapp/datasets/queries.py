@@ -2,17 +2,20 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby, permutations
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db.models import Count, F, Func, Max, Q, QuerySet, Subquery
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
 
 from webapp.datasets import standins
 from webapp.datasets.models import Preference, Snapshot
-from webapp.datasets.snapshots import SnapshotRow, read
+from webapp.datasets.snapshots import RANKED, SnapshotRow, read
+from webapp.labeling.kinds import TASK_KINDS
+from webapp.labeling.kinds.descriptor import TaskKind, Words
 from webapp.labeling.models import Completion, Label, LabelQuerySet
 from webapp.projects.models import Project, Prompt, Split
 
@@ -43,18 +46,14 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
     labels = labels.filter(pk__lte=newest or 0)  # what comes meanwhile may be by somebody new
     names = pseudonyms(project, labels.order_by().values_list("annotator", flat=True).distinct())
     labels = labels.filter(annotator__in=names)  # a lower number may be committed later
-    related = labels.select_related("task__prompt", "left", "right", "annotator")
+    related = labels.select_related("task__prompt", "annotator").prefetch_related("task__items")
     for label in related.iterator(chunk_size=2000):
-        chosen, rejected = label.chosen, label.rejected
         yield SnapshotRow(
             **_prompt_columns(label.task.prompt),
             label=label.pk,
-            left=label.left.text,
-            right=label.right.text,
-            chosen=chosen.text if chosen else None,
-            rejected=rejected.text if rejected else None,
-            choice=label.choice,
-            strength=label.strength,
+            kind=label.task.kind,
+            items=[completion.text for completion in label.shown],
+            answer=label.said.model_dump_json(),
             annotator=names[label.annotator_id],
             simulated=label.annotator.simulated,
             counted=label.counted,
@@ -68,9 +67,9 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
 
 
 def rank_rows(project: Project) -> Iterator[SnapshotRow]:
-    """One row per two answers of a prompt with different ranks; the better one stands left."""
+    """One row per two answers of a prompt with different ranks, the better one first."""
     ranked = ranked_completions(project).select_related("prompt").iterator(chunk_size=2000)
-    for _, answers in groupby(ranked, key=attrgetter("prompt_id")):
+    for _prompt, answers in groupby(ranked, key=attrgetter("prompt_id")):
         yield from _pairs_of_ranking(list(answers))
 
 
@@ -81,11 +80,7 @@ def _pairs_of_ranking(answers: list[Completion]) -> Iterator[SnapshotRow]:
         if together and better.rank < worse.rank:
             yield SnapshotRow(
                 **_prompt_columns(better.prompt),
-                left=better.text,
-                right=worse.text,
-                chosen=better.text,
-                rejected=worse.text,
-                strength=1,
+                **_ranked_columns(better, worse, strength=1),
                 annotator=IMPORTED,
                 created_at=max(better.created_at, worse.created_at),
                 source="rank",
@@ -95,23 +90,24 @@ def _pairs_of_ranking(answers: list[Completion]) -> Iterator[SnapshotRow]:
 
 
 def preference_rows(project: Project) -> Iterator[SnapshotRow]:
-    """One row per imported preference; the better answer stands left."""
+    """One row per imported preference, the better answer first."""
     related = Preference.objects.of_project(project).select_related("better__prompt", "worse")
     for preference in related.iterator(chunk_size=2000):
         better, worse = preference.better, preference.worse
         yield SnapshotRow(
             **_prompt_columns(better.prompt),
-            left=better.text,
-            right=worse.text,
-            chosen=better.text,
-            rejected=worse.text,
-            strength=preference.strength,
+            **_ranked_columns(better, worse, strength=preference.strength),
             annotator=IMPORTED,
             created_at=preference.created_at,
             source="rank",
             group=preference.group,
             imported=True,
         )
+
+
+def _ranked_columns(better: Completion, worse: Completion, *, strength: int) -> dict[str, Any]:
+    answer = json.dumps({"strength": strength})
+    return {"kind": RANKED, "items": [better.text, worse.text], "answer": answer}
 
 
 def _prompt_columns(prompt: Prompt) -> dict[str, str]:
@@ -182,19 +178,41 @@ def splits(snapshot: Snapshot) -> list[SplitCount]:
     return [SplitCount(name, rows.get(name, 0), pairs.get(name, 0)) for name in Split.values]
 
 
-def choices_in_words(snapshot: Snapshot) -> list[tuple[str, int]]:
-    """How often each answer was given, in the order of the scale."""
-    counted = snapshot.manifest["choices"]
-    return [(choice.label, counted.get(str(choice.value), 0)) for choice in Label.Choice]
+class Tally(NamedTuple):
+    """How often each answer to one kind of task was given, in the order of its keys."""
+
+    title: Words
+    answers: list[tuple[Words, int]]
+
+
+def answers_in_words(snapshot: Snapshot) -> list[Tally]:
+    """What a snapshot's labels say, by the kinds of task that asked."""
+    found = _answers(snapshot.manifest)
+    return [_tally(TASK_KINDS[name], given) for name, given in found.items() if name in TASK_KINDS]
+
+
+def _answers(manifest: Mapping[str, Any]) -> Mapping[str, Mapping[str, int]]:
+    """Answers by kind; snapshots once held comparisons only."""
+    if "answers" in manifest:
+        return manifest["answers"]
+    said = TASK_KINDS["compare"].canonical
+    return {"compare": {said({"choice": one}): n for one, n in manifest["choices"].items()}}
+
+
+def _tally(kind: TaskKind, given: Mapping[str, int]) -> Tally:
+    answers = [
+        kind.Answer.model_validate(key.answer) for key in kind.keys if key.answer is not None
+    ]
+    counted = [(kind.words(one).text, given.get(one.model_dump_json(), 0)) for one in answers]
+    return Tally(kind.title, counted)
 
 
 class FirstRow(NamedTuple):
     """A row of a snapshot as its page shows it."""
 
     prompt: str
-    left: str
-    right: str
-    answer: str
+    items: list[str]
+    answer: Words
     annotator: str
     simulated: bool
     split: str
@@ -203,17 +221,25 @@ class FirstRow(NamedTuple):
 def first_rows(snapshot: Snapshot, limit: int) -> list[FirstRow]:
     """The first rows of the stored file; none where the folder was removed from the store."""
     folder = snapshot.artifact.path
-    return [_shown(row) for row in read(folder, limit=limit)] if folder.is_dir() else []
+    rows = [_shown(row) for row in read(folder, limit=limit)] if folder.is_dir() else []
+    widest = max((len(row.items) for row in rows), default=0)
+    return [row._replace(items=row.items + [""] * (widest - len(row.items))) for row in rows]
 
 
 def _shown(row: dict[str, Any]) -> FirstRow:
-    ranked = row["choice"] is None
     return FirstRow(
         prompt=json.loads(row["messages"])[-1]["content"],
-        left=row["left"],
-        right=row["right"],
-        answer="A ranked above B" if ranked else Label.Choice(row["choice"]).label,
+        items=row["items"],
+        answer=_in_words(row["kind"], row["answer"]),
         annotator=row["annotator"],
         simulated=row["simulated"],
         split=row["split"],
     )
+
+
+def _in_words(kind: str, answer: str) -> Words:
+    if kind == RANKED:
+        return _("A ranked above B")
+    if kind not in TASK_KINDS:
+        return answer
+    return TASK_KINDS[kind].words(TASK_KINDS[kind].Answer.model_validate_json(answer)).text

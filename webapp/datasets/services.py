@@ -84,7 +84,7 @@ def _record(
         project=project,
         type=Artifact.Type.SNAPSHOT,
         name=f"Snapshot {number}",
-        summary={name: manifest[name] for name in ("splits", "sources", "pairs", "choices")},
+        summary={name: manifest[name] for name in ("splits", "sources", "pairs", "answers")},
     )
     return Snapshot.objects.create(
         project=project,

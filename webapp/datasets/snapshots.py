@@ -1,6 +1,7 @@
 """The format of a snapshot: one Parquet file with every label, ties and contradictions included.
 
-A snapshot keeps what people said; what a trainer may use of it (`pairs_of`) is decided on reading.
+A snapshot keeps what people said, each answer as its kind of task wrote it; what a trainer may use of it
+(`labels_of`, `pairs_of`) is decided on reading.
 """
 
 import json
@@ -9,31 +10,42 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from alignment.seam.folders import verify
-from alignment.seam.records import Message, PairRecord, PromptRecord, Split, TieRecord
+from alignment.seam.records import (
+    DemonstrationRecord,
+    LabelRecord,
+    Message,
+    PairRecord,
+    PromptRecord,
+    Split,
+)
 from webapp.artifacts.models import Artifact
-from webapp.labeling.models import Label
+from webapp.labeling.kinds import kind_named
+from webapp.labeling.kinds.descriptor import Asked, Record
 
+Row = dict[str, Any]
 LABELS = "labels.parquet"
 ROWS_PER_GROUP = 10_000
 ROWS_PER_BATCH = 1_000  # a page shows the first few, and should not wait for more
+RANKED = (
+    "ranked"  # not asked by a task: a file says that the first of two is better than the second
+)
 SCHEMA = pa.schema(
     [
         pa.field("label", pa.int64()),  # null: not a label of this dashboard
         pa.field("prompt_key", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("messages", pa.string(), nullable=False),  # JSON
-        pa.field("left", pa.string(), nullable=False),
-        pa.field("right", pa.string(), nullable=False),
-        pa.field("chosen", pa.string()),  # null: a tie or both bad
-        pa.field("rejected", pa.string()),
-        pa.field("choice", pa.int8()),  # labeling.Label.Choice; null: a rank
-        pa.field("strength", pa.int8(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # of task, or RANKED
+        pa.field("items", pa.list_(pa.string()), nullable=False),  # in the order they were shown
+        pa.field("answer", pa.string(), nullable=False),  # JSON: the kind's; of RANKED a strength
+        pa.field("pairs", pa.int16(), nullable=False),  # preferences between different texts
         pa.field("annotator", pa.string(), nullable=False),  # a pseudonym
         pa.field("simulated", pa.bool_(), nullable=False),
         pa.field("counted", pa.bool_(), nullable=False),
@@ -43,28 +55,25 @@ SCHEMA = pa.schema(
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("source", pa.string(), nullable=False),  # label, rank
         pa.field("group", pa.string(), nullable=False),
-        pa.field("imported", pa.bool_(), nullable=False),  # older snapshots lack it
+        pa.field("imported", pa.bool_(), nullable=False),
     ]
 )
 
 
 @dataclass(frozen=True)
 class SnapshotRow:
-    """One label, or one pair of an imported ranking; the fields are the columns of SCHEMA."""
+    """One label, or one pair of an imported ranking; with `pairs` the columns of SCHEMA."""
 
     prompt_key: str
     split: str
     messages: str
-    left: str
-    right: str
-    chosen: str | None
-    rejected: str | None
-    strength: int
+    kind: str
+    items: Sequence[str]
+    answer: str
     annotator: str
     created_at: datetime
     source: str
     label: int | None = None
-    choice: int | None = None
     simulated: bool = False
     counted: bool = False
     rationale: str = ""
@@ -78,38 +87,65 @@ def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
     """Write the rows into the folder, a group at a time; the file written."""
     path = folder / LABELS
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as file:
-        dicts = (asdict(row) for row in rows)
+        dicts = (_counted(asdict(row)) for row in rows)
         while group := list(islice(dicts, ROWS_PER_GROUP)):
             file.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
     return path
 
 
-def read(folder: Path, *, split: str | None = None, limit: int | None = None) -> Iterator[dict]:
+def _counted(row: Row) -> Row:
+    """The row with how many pairs it makes."""
+    return row | {"pairs": sum(map(is_pair, records_of(row)))}
+
+
+def read(folder: Path, *, split: str | None = None, limit: int | None = None) -> Iterator[Row]:
     """The rows of a snapshot's folder as dicts in the order they were written."""
-    yield from islice(_read(folder / LABELS, split), limit)
+    yield from map(_as_now, islice(_read(folder / LABELS, split), limit))
 
 
-def _read(path: Path, split: str | None) -> Iterator[dict]:
+def _read(path: Path, split: str | None) -> Iterator[Row]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=ROWS_PER_BATCH):
             wanted = batch if split is None else batch.filter(pc.equal(batch["split"], split))
             yield from wanted.to_pylist()
 
 
-def count(folder: Path) -> dict[str, dict[str, int]]:
-    """How many rows of each kind the file holds: `pairs` by split, `choices` and `annotators` of labels."""
-    names = ["split", "source", "choice", "annotator", "simulated", "chosen", "rejected"]
+def _as_now(row: Row) -> Row:
+    """Snapshots once held comparisons only, with columns for two sides."""
+    if "kind" in row:
+        return row
+    if row["source"] == "rank":
+        about = {"kind": RANKED, "answer": json.dumps({"strength": row["strength"]})}
+    else:
+        about = {"kind": "compare", "answer": json.dumps({"choice": row["choice"]})}
+    return {"imported": False} | row | about | {"items": [row["left"], row["right"]]}
+
+
+def count(folder: Path) -> dict[str, Any]:
+    """How much of what the file holds: `pairs` by split, `answers` by kind, `annotators` of labels."""
+    names = ["split", "source", "kind", "answer", "annotator", "simulated", "pairs"]
     rows = pq.read_table(folder / LABELS, columns=names)
     labels = rows.filter(pc.equal(rows["source"], "label"))
-    preferences = rows.filter(pc.not_equal(rows["chosen"], rows["rejected"]))  # null is neither
+    pairs = (
+        rows.filter(pc.greater(rows["pairs"], 0)).group_by("split").aggregate([("pairs", "sum")])
+    )
     return {
         "splits": _tally(rows["split"]),
         "sources": _tally(rows["source"]),
-        "pairs": _tally(preferences["split"]),
-        "choices": _tally(labels["choice"]),
+        "pairs": {row["split"]: row["pairs_sum"] for row in pairs.to_pylist()},
+        "kinds": (kinds := _tally(labels["kind"])),
+        "answers": {kind: _answers(kind, labels) for kind in kinds},
         "annotators": _tally(labels["annotator"]),
         "simulated": _tally(labels["simulated"]),
     }
+
+
+def _answers(kind: str, labels: pa.Table) -> dict[str, int]:
+    """How often each answer was given that a key gives; of others there are too many to tell."""
+    known = kind_named(kind)
+    given = _tally(labels.filter(pc.equal(labels["kind"], kind))["answer"])
+    steps = [known.canonical(key.answer) for key in known.keys if key.answer is not None]
+    return {answer: given[answer] for answer in steps if answer in given}
 
 
 def _tally(column: pa.ChunkedArray) -> dict[str, int]:
@@ -117,43 +153,48 @@ def _tally(column: pa.ChunkedArray) -> dict[str, int]:
     return {str(row["values"]): row["counts"] for row in counted}
 
 
-def labels_of(snapshot_artifact: Artifact, split: Split) -> Iterator[PairRecord | TieRecord]:
+def labels_of(snapshot_artifact: Artifact, split: Split) -> Iterator[LabelRecord]:
     """What people said in one split, ties and both-bad included; contradictory labels are kept.
 
     Raises CheckpointError where the folder is not what was frozen.
     """
     verify(snapshot_artifact.path)
     for row in read(snapshot_artifact.path, split=split):
-        turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
-        prompt = PromptRecord(key=row["prompt_key"], messages=turns)
-        yield _tie(row, prompt) if row["chosen"] is None else _pair(row, prompt)
+        for record in records_of(row):
+            if not isinstance(record, DemonstrationRecord):
+                yield record
 
 
 def pairs_of(snapshot_artifact: Artifact, split: Split) -> Iterator[PairRecord]:
     """The preferences of one split between different texts. Raises as `labels_of`."""
     for label in labels_of(snapshot_artifact, split):
-        if isinstance(label, PairRecord) and label.chosen != label.rejected:
+        if is_pair(label):
             yield label
 
 
-def _pair(row: dict, prompt: PromptRecord) -> PairRecord:
-    shown = row["source"] == "label"  # ranks have no sides
+def is_pair(record: Record) -> TypeGuard[PairRecord]:
+    """Whether it is a preference between different texts."""
+    return isinstance(record, PairRecord) and record.chosen != record.rejected
+
+
+def records_of(row: Row) -> Iterable[Record]:
+    """What a row says, as its kind tells it; raises UnknownKind."""
+    turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
+    prompt = PromptRecord(key=row["prompt_key"], messages=turns)
+    if row["kind"] == RANKED:
+        return [_ranked(row, prompt)]
+    kind = kind_named(row["kind"])
+    asked = Asked(prompt, tuple(row["items"]), row["annotator"])
+    return kind.records(asked, kind.Answer.model_validate_json(row["answer"]))
+
+
+def _ranked(row: Row, prompt: PromptRecord) -> PairRecord:
+    better, worse = row["items"]
     return PairRecord(
         prompt=prompt,
-        chosen=row["chosen"],
-        rejected=row["rejected"],
-        strength=row["strength"],
+        chosen=better,
+        rejected=worse,
+        strength=json.loads(row["answer"])["strength"],
         annotator=row["annotator"],
-        left_won=row["chosen"] == row["left"] if shown else None,
         group=row["group"],
-    )
-
-
-def _tie(row: dict, prompt: PromptRecord) -> TieRecord:
-    return TieRecord(
-        prompt=prompt,
-        left=row["left"],
-        right=row["right"],
-        both_bad=row["choice"] == Label.Choice.BOTH_BAD,
-        annotator=row["annotator"],
     )

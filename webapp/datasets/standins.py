@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import count as counting
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -12,11 +12,14 @@ from django.utils import timezone
 
 from alignment.rows.found import ImportedLabel, content_key
 from webapp.accounts.models import User
-from webapp.labeling.models import Assignment, Completion, Label, Task
+from webapp.labeling.kinds.compare import Answer, Choice
+from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.labeling.queue import HOLDING
+from webapp.labeling.services import said_columns, store_tasks
 from webapp.projects.models import Project
 
 BATCH = 500
+KIND = "compare"  # of task: what files say of two answers
 UNNAMED = "unnamed"
 HERE = "labels that people gave here in the same words"
 
@@ -36,10 +39,10 @@ class Given(NamedTuple):
         return pair if self.label.left_won else pair[::-1]
 
     @property
-    def choice(self) -> int:
+    def answer(self) -> Answer:
         """The answer on the scale of seven."""
-        strength = self.label.strength
-        return Label.Choice.TIE + (-strength if self.label.left_won else strength)
+        said = self.label
+        return Answer(choice=Choice.of(left_won=bool(said.left_won), strength=said.strength))
 
 
 def store_labels(project: Project, given: Sequence[Given]) -> tuple[int, int]:
@@ -94,7 +97,7 @@ def _named(given: Sequence[Given], people: dict[str, User]) -> list[tuple[Given,
     named = []
     for one in given:
         texts = [content_key(side.text) for side in one.sides]
-        content = (one.prompt_key, one.label.annotator, *texts, str(int(one.choice)))
+        content = (one.prompt_key, one.label.annotator, *texts, str(int(one.answer.choice)))
         name = uuid5(NAMESPACE_URL, "\n".join((*content, str(said[content]))))
         said[content] += 1
         named.append((one, name))
@@ -109,23 +112,27 @@ def _known(people: Sequence[User]) -> set[tuple[int, UUID]]:
 def _not_given_here(new: list[tuple[Given, UUID]]) -> list[tuple[Given, UUID]]:
     """Those that no label says which was given here: our own export may come back to where it was made."""
     prompts = sorted({one.better.prompt_id for one, _ in new})
-    here: Counter[tuple[int, str, str, int]] = Counter()
+    here: Counter[tuple[int, str, str, Answer]] = Counter()
     for start in range(0, len(prompts), BATCH):
-        labels = Label.objects.current().filter(
-            imported=False, task__prompt__in=prompts[start : start + BATCH]
-        )
-        columns = ("task__prompt", "left__text", "right__text", "choice")
-        for prompt, left, right, choice in labels.values_list(*columns).iterator(2000):
-            here[prompt, content_key(left), content_key(right), choice] += 1
+        here.update(_given_here(prompts[start : start + BATCH]))
     fresh = []
     for one, name in new:
         left, right = (content_key(side.text) for side in one.sides)
-        about = (one.better.prompt_id, left, right, int(one.choice))
+        about = (one.better.prompt_id, left, right, one.answer)
         if here[about] > 0:
             here[about] -= 1
         else:
             fresh.append((one, name))
     return fresh
+
+
+def _given_here(prompts: Sequence[int]) -> Iterator[tuple[int, str, str, Answer]]:
+    """What people who sign in here said of pairs: of which prompt, what stood left and right, and how."""
+    asked = Label.objects.current().filter(imported=False, task__kind=KIND)
+    labels = asked.filter(task__prompt__in=prompts).select_related("task")
+    for label in labels.prefetch_related("task__items").iterator(2000):
+        left, right = (content_key(side.text) for side in label.shown)
+        yield label.task.prompt_id, left, right, label.said
 
 
 class _Board:
@@ -138,35 +145,41 @@ class _Board:
         self.answered: set[tuple[tuple[int, int], int]] = set()  # by whom
         self.copies: dict[tuple[int, int], Completion] = {}
         self.labels: list[Label] = []
+        self.items: list[TaskItem] = []
+        self.firsts: dict[str, int] = {}  # what is in place 0 of each task
         prompts = sorted({one.better.prompt_id for one in given})
         for start in range(0, len(prompts), BATCH):
             self._load(prompts[start : start + BATCH])
 
     def _load(self, prompts: Sequence[int]) -> None:
-        tasks = Task.objects.filter(project=self.project, prompt__in=prompts).order_by("pk")
-        for task in tasks.select_for_update():
-            self.tasks[task.first_id, task.second_id] = task
-        known = Assignment.objects.filter(task__project=self.project, task__prompt__in=prompts)
-        columns = ("task__first", "task__second", "annotator", "slot", "state")
-        for first, second, annotator, slot, state in known.values_list(*columns):
-            self.answered.add(((first, second), annotator))
+        tasks = Task.objects.filter(project=self.project, kind=KIND, prompt__in=prompts)
+        pairs = {}
+        for task in tasks.order_by("pk").select_for_update().prefetch_related("items"):
+            pairs[task.pk] = pair = _pair(task.completions)
+            self.tasks[pair] = task
+            self.firsts[task.identity] = task.completions[0].pk
+        known = Assignment.objects.filter(task__in=tasks)
+        for task_id, annotator, slot, state in known.values_list(
+            "task", "annotator", "slot", "state"
+        ):
+            self.answered.add((pairs[task_id], annotator))
             if state in HOLDING:
-                self.held[first, second].add(slot)
+                self.held[pairs[task_id]].add(slot)
 
     def place(self, one: Given, person: User, name: UUID) -> None:
         """Give a label a place in the task about its pair; the same person's next one in a task of its own."""
         left, right = one.sides
         for copy in counting():
             right_ = self._copy(right, copy)
-            pair = (min(left.pk, right_.pk), max(left.pk, right_.pk))
+            pair = _pair((left, right_))
             if (pair, person.pk) not in self.answered:
                 break
         self.answered.add((pair, person.pk))
         task = self.tasks.get(pair) or self._task(pair, left, right_)
         task.need = max(task.need, task.taken + 1)
         task.taken, task.done = task.taken + 1, task.done + 1
-        odd = (left.pk == task.second_id) != bool(task.flip % 2)
-        slot = next(s for s in counting(int(odd), 2) if s not in self.held[pair])
+        order = self._order(task, left)
+        slot = next(s for s in counting() if s not in self.held[pair] and task.order(s) == order)
         self.held[pair].add(slot)
         assignment = Assignment(
             task=task,
@@ -181,9 +194,7 @@ class _Board:
                 assignment=assignment,
                 annotator=person,
                 client_id=name,
-                choice=one.choice,
-                left=left,
-                right=right_,
+                **said_columns(task, order, one.answer),
                 counted=True,
                 imported=True,
             )
@@ -202,26 +213,39 @@ class _Board:
             )
         return self.copies[answer.pk, number]
 
+    def _order(self, task: Task, left: Completion) -> list[int]:
+        """The places of the task's items where this one stood left."""
+        return [0, 1] if left.pk == self.firsts[task.identity] else [1, 0]
+
     def _task(self, pair: tuple[int, int], left: Completion, right: Completion) -> Task:
-        first, second = (left, right) if left.pk == pair[0] else (right, left)
-        self.tasks[pair] = Task(
+        """A new task, in whose place 0 the first label's sides are shown."""
+        task = self.tasks[pair] = Task(
             project=self.project,
+            kind=KIND,
             prompt_id=left.prompt_id,
-            first=first,
-            second=second,
+            size=2,
+            identity=identity_of(KIND, left.prompt_id, pair),
             need=0,
             key=secrets.randbits(62),
-            flip=int(left.pk != pair[0]),  # the first label's sides are those of place 0
+            flip=0,
         )
-        return self.tasks[pair]
+        placed = enumerate((left, right))
+        self.items += [TaskItem(task=task, place=place, completion=each) for place, each in placed]
+        self.firsts[task.identity] = left.pk
+        return task
 
     def store(self) -> None:
         """Write all of it."""
         touched = {id(label.task): label.task for label in self.labels}.values()
         there = [task for task in touched if task.pk]
-        Task.objects.bulk_create([task for task in touched if not task.pk], batch_size=BATCH)
+        store_tasks([task for task in touched if not task.pk], self.items)
         Task.objects.bulk_update(there, ["need", "taken", "done"], batch_size=BATCH)
         Assignment.objects.bulk_create(
             [label.assignment for label in self.labels], batch_size=BATCH
         )
         Label.objects.bulk_create(self.labels, batch_size=BATCH)
+
+
+def _pair(completions: Sequence[Completion]) -> tuple[int, int]:
+    one, other = sorted(completion.pk for completion in completions)
+    return one, other

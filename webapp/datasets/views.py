@@ -17,6 +17,7 @@ from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
 from webapp.datasets.imports.jobs import keep_upload
 from webapp.jobs.models import State
 from webapp.jobs.services import start_job
+from webapp.labeling.kinds.descriptor import LETTERS
 from webapp.projects.access import Action, project_for
 from webapp.site.htmx import HtmxRequest
 
@@ -59,11 +60,12 @@ def detail(request: HtmxRequest, project_id: int, snapshot_id: int) -> HttpRespo
     context = {
         "project": project,
         "snapshot": snapshot,
-        "choices": queries.choices_in_words(snapshot),
+        "tallies": queries.answers_in_words(snapshot),
         "splits": queries.splits(snapshot),
         "rounds": snapshot.rounds.all(),
         "uses": snapshot.artifact.uses.select_related("run").order_by("-run"),
-        "rows": queries.first_rows(snapshot, FIRST_ROWS),
+        "rows": (rows := queries.first_rows(snapshot, FIRST_ROWS)),
+        "columns": LETTERS[: max((len(row.items) for row in rows), default=0)],
     }
     return render(request, "datasets/snapshot.html", context)
 

@@ -5,7 +5,7 @@ hidden utility. People can label at the same time.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,7 +18,18 @@ from alignment.world.utility import SimulatedAnnotator
 PATIENCE = 120.0  # seconds for a web program that is started again
 RETRY = 0.5
 T = TypeVar("T")
+Card = dict[str, Any]
 JSON = {"Accept": "application/json"}
+
+
+def compared(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
+    """Which of two answers they like better."""
+    return {"choice": person.choose(card["prompt"], *card["items"])}
+
+
+ANSWERS: Mapping[str, Callable[[SimulatedAnnotator, Card], dict[str, object]]] = {
+    "compare": compared,
+}
 
 
 @dataclass(frozen=True)
@@ -51,10 +62,9 @@ def _label(url: str, project_id: int, login: Login, on_label: Callable[[], None]
         _insist(lambda: sign_in(client, login))
         card = _insist(lambda: _card(client.get(page, headers=JSON)))
         while card["assignment"] is not None:
-            choice = person.choose(card["prompt"], card["left"], card["right"])
             answer = {
+                **ANSWERS[card["kind"]](person, card),
                 "assignment": card["assignment"],
-                "choice": choice,
                 "client_id": str(uuid4()),
                 "csrfmiddlewaretoken": client.cookies["csrftoken"],
             }
@@ -90,7 +100,7 @@ def sign_in(client: httpx.Client, login: Login) -> None:
         raise AnnotatorError(f"{login.username} could not sign in ({response.status_code}).")
 
 
-def _card(response: httpx.Response) -> dict[str, Any]:
+def _card(response: httpx.Response) -> Card:
     response.raise_for_status()
-    card: dict[str, Any] = response.json()
+    card: Card = response.json()
     return card

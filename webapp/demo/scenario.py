@@ -120,7 +120,8 @@ class Demo:
                 key=key,
             ),
         )
-        self.reporter.done(f"{Task.objects.filter(first__run=run).count()} compare tasks")
+        asked = Task.objects.filter(items__completion__run=run).distinct()
+        self.reporter.done(f"{asked.count()} compare tasks")
 
     def labels(self, project: Project) -> Snapshot:
         """Simulated annotators answer every task over HTTP; their labels are frozen."""

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 
 from django import forms
 from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext_lazy as _
+from pydantic import ValidationError as NoAnswer
 
 from webapp.accounts.models import User
-from webapp.labeling.keys import KEYS, clashes
+from webapp.labeling.keys import all_keys, clashes
+from webapp.labeling.kinds import TASK_KINDS
+from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.services import Draft
 from webapp.projects.models import Project
@@ -15,10 +19,10 @@ from webapp.site.longtext import LongText
 LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
 LONGEST_TIME = 2**31 - 1  # ms
 FLAGS = {
-    "harmful": "Harmful",
-    "false": "False",
-    "refuses": "Refuses",
-    "off_topic": "Off topic",
+    "harmful": _("Harmful"),
+    "false": _("False"),
+    "refuses": _("Refuses"),
+    "off_topic": _("Off topic"),
 }
 
 
@@ -27,7 +31,7 @@ class AssignmentForm(forms.Form):
 
     assignment = forms.ModelChoiceField(
         queryset=Assignment.objects.none(),
-        error_messages={"invalid_choice": "This pair is not yours to label."},
+        error_messages={"invalid_choice": _("This pair is not yours to label.")},
     )
 
     def __init__(
@@ -35,6 +39,7 @@ class AssignmentForm(forms.Form):
     ) -> None:
         super().__init__(data)
         mine = Assignment.objects.filter(annotator=annotator, task__project=project)
+        mine = mine.select_related("task")
         self.fields["assignment"].queryset = mine
 
 
@@ -46,6 +51,15 @@ class DraftForm(AssignmentForm):
     base = forms.IntegerField(required=False, min_value=0)  # the draft's revision it goes on with
     page = forms.CharField(required=False, max_length=40)  # the tab that wrote it
     count = forms.IntegerField(required=False, min_value=0)  # of that tab's drafts
+
+    def clean(self) -> dict[str, object]:
+        """`sent` are the fields of the answer that came, `fields` those that somebody writes."""
+        cleaned = super().clean() or {}
+        assignment = cleaned.get("assignment")
+        sent = assignment.task.asks.fields_of(self.data) if assignment else {}
+        written = assignment.task.asks.written if assignment else ()
+        fields = {name: sent[name] for name in written if name in sent}
+        return cleaned | {"sent": sent, "fields": fields}
 
     @property
     def draft(self) -> Draft:
@@ -65,15 +79,28 @@ class VisibleTime(forms.Field):
 
 
 class LabelForm(DraftForm):
-    """An answer to a compare task."""
+    """An answer to a task; its fields are those of the kind's Answer."""
 
     client_id = forms.UUIDField()
-    choice = forms.TypedChoiceField(
-        choices=Label.Choice.choices,
-        coerce=int,
-        error_messages={"required": "Choose an answer first: nothing was stored."},
-    )
     visible_ms = VisibleTime()
+
+    def clean(self) -> dict[str, object]:
+        """`answer` is what was answered, if the task's kind knows it."""
+        cleaned = super().clean()
+        if assignment := cleaned.get("assignment"):
+            cleaned["answer"] = self._answer(assignment.task.asks, cleaned["sent"])
+        return cleaned
+
+    @staticmethod
+    def _answer(kind: TaskKind, fields: object) -> object:
+        if not fields:
+            raise forms.ValidationError(_("Choose an answer first: nothing was stored."))
+        try:
+            return kind.Answer.model_validate(fields)
+        except NoAnswer:
+            raise forms.ValidationError(
+                _("That is no answer to this question: nothing was stored.")
+            ) from None
 
 
 class SkipForm(DraftForm):
@@ -109,13 +136,13 @@ class KeysForm(forms.Form):
 
     off = forms.BooleanField(
         required=False,
-        label="No single keys",
-        help_text="For speech input, or where keys are pressed by accident: buttons still work.",
+        label=_("No single keys"),
+        help_text=_("For speech input, or where keys are pressed by accident: buttons still work."),
     )
 
     def __init__(self, data: Mapping[str, object] | None, *, initial: Mapping[str, object]) -> None:
         super().__init__(data, initial=initial)
-        for key in KEYS:
+        for key in all_keys():
             self.fields[key.action] = forms.CharField(label=key.words, max_length=1, required=False)
             self.fields[key.action].widget.attrs |= {"autocomplete": "off", "size": 2}
 
@@ -123,48 +150,65 @@ class KeysForm(forms.Form):
         """No key may do two things."""
         cleaned = super().clean() or {}
         for action, key in clashes(self.chosen(cleaned)):
-            self.add_error(action, f"{key} already does something else.")
+            self.add_error(action, _("%(key)s already does something else.") % {"key": key})
         return cleaned
 
     @staticmethod
     def chosen(cleaned: Mapping[str, object]) -> dict[str, str]:
         """The keys as they would be; an empty field is the usual one."""
-        return {key.action: str(cleaned.get(key.action) or key.usual).lower() for key in KEYS}
+        return {key.action: str(cleaned.get(key.action) or key.usual).lower() for key in all_keys()}
 
 
-class TaskFilter(forms.Form):
+class KindFilter(forms.Form):
+    """Of which kind of task; not asked where there is one."""
+
+    kind = forms.ChoiceField(label=_("Kind"), required=False)
+
+    def __init__(self, data: Mapping[str, object]) -> None:
+        super().__init__(data)
+        kinds = [(name, kind.title) for name, kind in TASK_KINDS.items()]
+        self.fields["kind"].choices = [("", _("All")), *kinds]
+        if len(kinds) == 1:
+            del self.fields["kind"]
+
+
+class TaskFilter(KindFilter):
     """Which tasks to list."""
+
+    field_order = ("state", _("kind"))
 
     state = forms.ChoiceField(
         choices=[
-            ("", "All"),
-            ("open", "Open"),
-            ("leased", "In somebody's hands"),
-            ("done", "Done"),
-            ("skipped", "Skipped by three"),
+            ("", _("All")),
+            ("open", _("Open")),
+            ("leased", _("In somebody's hands")),
+            ("done", _("Done")),
+            ("skipped", _("Skipped by three")),
         ],
         required=False,
     )
 
 
-class LabelFilter(forms.Form):
+class LabelFilter(KindFilter):
     """Which labels to list."""
+
+    field_order = ("show", "annotator", "by", "kind")
 
     show = forms.ChoiceField(
         choices=[
-            ("", "Current"),
-            ("disagreement", "Where people disagree"),
-            ("extra", "Extra, not counted"),
-            ("history", "Superseded and retracted"),
+            ("", _("Current")),
+            ("disagreement", _("Where people disagree")),
+            ("extra", _("Extra, not counted")),
+            ("history", _("Superseded and retracted")),
         ],
         required=False,
     )
     annotator = forms.ModelChoiceField(
-        queryset=User.objects.none(), required=False, empty_label="Everybody"
+        queryset=User.objects.none(), required=False, empty_label=_("Everybody")
     )
     by = forms.ChoiceField(
-        label="Kind of annotator",
-        choices=[("", "Everybody"), ("people", "People"), ("simulated", "Simulated")],
+        label=_("Kind of annotator"),
+        choices=[("", _("Everybody")), ("people", _("People")), ("simulated", _("Simulated"))],
         required=False,
     )
 

@@ -1,40 +1,36 @@
 """The keys of the label page: what each does, which character it usually is, and what a person changed."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+
+from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
+from webapp.labeling.kinds import TASK_KINDS
+from webapp.labeling.kinds.descriptor import Key
 
-
-class Key(NamedTuple):
-    """Something that a key does; `usual` is the character that does it unless somebody chose another."""
-
-    action: str
-    usual: str
-    words: str
-
-
-KEYS = (
-    Key("choose-1", "1", "A is much better"),
-    Key("choose-2", "2", "A is better"),
-    Key("choose-3", "3", "A is slightly better"),
-    Key("choose-4", "4", "Tie: equally good"),
-    Key("choose-5", "5", "B is slightly better"),
-    Key("choose-6", "6", "B is better"),
-    Key("choose-7", "7", "B is much better"),
-    Key("choose-0", "0", "Both are bad"),
-    Key("undo", "u", "Undo what you did last: an answer, a skip, a flag"),
-    Key("skip", "x", "Skip this pair: one more key says why"),
-    Key("flags", "f", "Flags"),
-    Key("why", "w", "Why: a reason in your words"),
-    Key("down", "j", "Scroll both answers down"),
-    Key("up", "k", "Scroll both answers up"),
-    Key("together", "s", "Scroll both answers together, or each by itself"),
-    Key("raw", "r", "The texts as they were written, or rendered; kept for you"),
-    Key("context", "c", "Fold earlier turns, or show them"),
-    Key("guidelines", "g", "Guidelines"),
-    Key("help", "?", "These keys"),
+GENERAL = (
+    Key("undo", "u", _("Undo what you did last: an answer, a skip, a flag")),
+    Key("skip", "x", _("Skip this pair: one more key says why")),
+    Key("flags", "f", _("Flags")),
+    Key("why", "w", _("Why: a reason in your words")),
+    Key("down", "j", _("Scroll both answers down")),
+    Key("up", "k", _("Scroll both answers up")),
+    Key("together", "s", _("Scroll both answers together, or each by itself")),
+    Key("raw", "r", _("The texts as they were written, or rendered; kept for you")),
+    Key("context", "c", _("Fold earlier turns, or show them")),
+    Key("guidelines", "g", _("Guidelines")),
+    Key("help", "?", _("These keys")),
 )
+
+
+def all_keys() -> list[Key]:
+    """Those of the kinds of task, then those of every card; where kinds share a key it says all it does."""
+    shared: dict[str, Key] = {}
+    for key in (key for kind in TASK_KINDS.values() for key in kind.keys):
+        before = shared.get(key.action)
+        words = f"{before.words} · {key.words}" if before else key.words
+        shared[key.action] = (before or key)._replace(words=words)
+    return [*shared.values(), *GENERAL]
 
 
 def keys_of(person: User) -> dict[str, str]:
@@ -45,7 +41,7 @@ def keys_of(person: User) -> dict[str, str]:
 def chosen_keys(person: User) -> dict[str, str]:
     """The key of each action as chosen, switched off or not."""
     changed: Mapping[str, str] = person.label_keys.get("keys", {})
-    return {key.action: changed.get(key.action, key.usual) for key in KEYS}
+    return {key.action: changed.get(key.action, key.usual) for key in all_keys()}
 
 
 def clashes(chosen: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -59,7 +55,7 @@ def clashes(chosen: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def save_keys(person: User, chosen: Mapping[str, str], *, off: bool) -> None:
     """Keep what differs from the usual keys."""
-    usual = {key.action: key.usual for key in KEYS}
+    usual = {key.action: key.usual for key in all_keys()}
     changed = {action: key for action, key in chosen.items() if key != usual[action]}
     person.label_keys = {"off": off, "keys": changed}
     person.save(update_fields=["label_keys"])

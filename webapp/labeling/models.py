@@ -1,22 +1,37 @@
 """Completions, the tasks that ask about them, who holds a task, and the labels."""
 
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
+from webapp.labeling.kinds import kind_named
+from webapp.labeling.kinds.descriptor import (
+    LETTERS,
+    LONGEST_VERDICT,
+    MOST_ITEMS,
+    InWords,
+    TaskKind,
+    Words,
+)
 from webapp.projects.models import Project, Prompt
 
 SKIP_REASONS = {
-    "unclear": "The question is unclear",
-    "too_long": "Too long",
-    "language": "In a language I do not read",
-    "upsetting": "Upsetting",
-    "other": "Something else",
+    "unclear": _("The question is unclear"),
+    "too_long": _("Too long"),
+    "language": _("In a language I do not read"),
+    "upsetting": _("Upsetting"),
+    "other": _("Something else"),
 }
+LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
 
 
@@ -77,6 +92,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Tasks of one of STATES; any other word means all."""
         return self.filter(STATES[state]) if state in STATES else self
 
+    def of_kind(self, kind: str) -> "TaskQuerySet":
+        """Tasks of one kind; no name means all."""
+        return self.filter(kind=kind) if kind else self
+
     def listed(self) -> "TaskQuerySet":
         """With what a row of the table shows, in the order in which they are handed out."""
         skipped = Assignment.objects.filter(state=Assignment.State.SKIPPED).order_by("pk")
@@ -88,22 +107,18 @@ class TaskQuerySet(models.QuerySet["Task"]):
 class Task(models.Model):
     """One question to annotators about one prompt; `taken` counts live leases and counted labels."""
 
-    class Kind(models.TextChoices):
-        COMPARE = "compare"
-
     project = models.ForeignKey(Project, models.CASCADE, related_name="tasks")
-    kind = models.CharField(max_length=16, choices=Kind, default=Kind.COMPARE)
+    kind = models.CharField(max_length=16)  # one of labeling.kinds
     prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="tasks")
-    # The two answers of a compare task; which one stands left follows from flip and slot.
-    first = models.ForeignKey(Completion, models.CASCADE, related_name="+")
-    second = models.ForeignKey(Completion, models.CASCADE, related_name="+")
+    size = models.IntegerField()  # how many items it has; which one is shown first: flip and slot
+    identity = models.CharField(max_length=LONGEST_IDENTITY, unique=True)  # see `identity_of`
     need = models.IntegerField(default=1)
     taken = models.IntegerField(default=0)
     done = models.IntegerField(default=0)
     skips = models.IntegerField(default=0)  # assignments that are skipped
     priority = models.IntegerField(default=100)  # smaller goes first
     key = models.BigIntegerField()  # random: the order within a priority
-    flip = models.IntegerField()  # 0 or 1
+    flip = models.IntegerField()  # the place that is shown first in slot 0
     created_at = models.DateTimeField(db_default=Now())
 
     objects = TaskQuerySet.as_manager()
@@ -113,7 +128,6 @@ class Task(models.Model):
             models.CheckConstraint(condition=Q(done__lte=F("need")), name="task_done_in_need"),
             models.CheckConstraint(condition=Q(taken__lte=F("need")), name="task_taken_in_need"),
             models.CheckConstraint(condition=Q(done__gte=0, taken__gte=0), name="task_counts"),
-            models.UniqueConstraint(fields=["first", "second"], name="task_once"),
         ]
         indexes = [
             models.Index(
@@ -128,6 +142,51 @@ class Task(models.Model):
         """Whether nobody is asked any more: it waits for the researcher."""
         return self.skips >= ENOUGH_SKIPS and self.taken < self.need
 
+    @property
+    def asks(self) -> TaskKind:
+        """What it asks."""
+        return kind_named(self.kind)
+
+    @property
+    def completions(self) -> list[Completion]:
+        """What it asks about, by place."""
+        return [item.completion for item in self.items.all()]
+
+    def order(self, slot: int) -> list[int]:
+        """The places of its items as the person in this slot sees them: each slot begins one later."""
+        return [(self.flip + slot + step) % self.size for step in range(self.size)]
+
+    def in_order(self, order: Sequence[int]) -> list[Completion]:
+        """What it asks about, in the order of these places."""
+        there = self.completions
+        return [there[place] for place in order]
+
+
+def identity_of(kind: str, prompt_id: int, completions: Iterable[int]) -> str:
+    """What a task is, so that nothing is asked twice: its kind, prompt and completions in any order."""
+    return f"{kind}:{prompt_id}:{','.join(map(str, sorted(completions)))}"
+
+
+class TaskItemManager(models.Manager["TaskItem"]):
+    """Items always come with their completions."""
+
+    def get_queryset(self) -> models.QuerySet["TaskItem"]:
+        """All of them, by place."""
+        return super().get_queryset().select_related("completion").order_by("place")
+
+
+class TaskItem(models.Model):
+    """A completion that a task asks about; its place is not where somebody sees it."""
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="items")
+    place = models.IntegerField()
+    completion = models.ForeignKey(Completion, models.RESTRICT, related_name="items")
+
+    objects = TaskItemManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "place"], name="task_item_once")]
+
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
     """Assignments by who holds them."""
@@ -140,9 +199,9 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         """Leases nobody extended in time."""
         return self.filter(state=Assignment.State.LEASED, lease_until__lt=timezone.now())
 
-    def with_texts(self) -> "AssignmentQuerySet":
-        """Together with all that a card shows."""
-        return self.select_related("task__prompt", "task__first", "task__second")
+    def with_prompts(self) -> "AssignmentQuerySet":
+        """Together with what each asks; `queries.with_items` fetches the items of all at once."""
+        return self.select_related("task__prompt")
 
 
 class Assignment(models.Model):
@@ -193,17 +252,17 @@ class Assignment(models.Model):
     @property
     def reason(self) -> str:
         """Why it was skipped, in words."""
-        return SKIP_REASONS.get(self.skip_reason, "No reason given")
+        return str(SKIP_REASONS.get(self.skip_reason, _("No reason given")))
 
     @property
-    def left(self) -> Completion:
-        """The answer shown left: sides alternate by slot, from a balanced flip."""
-        return self.task.second if (self.task.flip + self.slot) % 2 else self.task.first
+    def order(self) -> list[int]:
+        """The places of the task's items as this person sees them."""
+        return self.task.order(self.slot)
 
     @property
-    def right(self) -> Completion:
-        """The answer shown right."""
-        return self.task.first if (self.task.flip + self.slot) % 2 else self.task.second
+    def shown(self) -> list[Completion]:
+        """What this person sees, in order."""
+        return self.task.in_order(self.order)
 
 
 class LabelQuerySet(models.QuerySet["Label"]):
@@ -215,17 +274,14 @@ class LabelQuerySet(models.QuerySet["Label"]):
 
     def of_project(self, project: Project) -> "LabelQuerySet":
         """Labels of one project, newest first, with what a row of a table shows."""
-        related = self.select_related("annotator", "left", "right", "task__prompt")
+        related = self.select_related("annotator", "task__prompt").prefetch_related("task__items")
         return related.filter(task__project=project).order_by("-pk")
 
     def disagreeing(self) -> "LabelQuerySet":
         """Current labels of tasks about which somebody else decided differently."""
-        others = Label.objects.current().preferring().filter(task=models.OuterRef("task"))
-        return (
-            self.current()
-            .preferring()
-            .filter(models.Exists(others.exclude(preferred=models.OuterRef("preferred"))))
-        )
+        others = Label.objects.current().filter(task=models.OuterRef("task"))
+        otherwise = others.exclude(verdict=models.OuterRef("verdict"))
+        return self.current().filter(models.Exists(otherwise))
 
     def standing(self, show: str) -> "LabelQuerySet":
         """The labels of one view of the table: current, disagreement, extra or history."""
@@ -235,44 +291,26 @@ class LabelQuerySet(models.QuerySet["Label"]):
             return self.disagreeing()
         return self.current().filter(counted=False) if show == "extra" else self.current()
 
+    def of_kind(self, kind: str) -> "LabelQuerySet":
+        """Answers to tasks of one kind; no name means all."""
+        return self.filter(task__kind=kind) if kind else self
+
     def by(self, *, annotator: User | None, kind: str) -> "LabelQuerySet":
         """Labels of one annotator (None: all), of people, simulated ones or everybody."""
         labels = self.filter(annotator=annotator) if annotator else self
         return labels.filter(annotator__simulated=kind == "simulated") if kind else labels
 
-    def preferring(self) -> "LabelQuerySet":
-        """With `preferred`: the id of the better answer, 0 for a tie, -1 for both bad."""
-        return self.annotate(
-            preferred=models.Case(
-                models.When(choice=Label.Choice.BOTH_BAD, then=-1),
-                models.When(choice=Label.Choice.TIE, then=0),
-                models.When(choice__lt=Label.Choice.TIE, then=F("left_id")),
-                default=F("right_id"),
-                output_field=models.BigIntegerField(),
-            )
-        )
-
 
 class Label(models.Model):
     """An answer to a task; append-only: a change is a new revision."""
 
-    class Choice(models.IntegerChoices):
-        BOTH_BAD = 0, "both bad"
-        LEFT_MUCH = 1, "A much better"
-        LEFT = 2, "A better"
-        LEFT_SLIGHTLY = 3, "A slightly better"
-        TIE = 4, "tie"
-        RIGHT_SLIGHTLY = 5, "B slightly better"
-        RIGHT = 6, "B better"
-        RIGHT_MUCH = 7, "B much better"
-
-    task = models.ForeignKey(Task, models.CASCADE, related_name="labels")
+    task = models.ForeignKey(Task, models.PROTECT, related_name="labels")
     assignment = models.ForeignKey(Assignment, models.CASCADE, related_name="labels")
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="labels")
     client_id = models.UUIDField()
-    choice = models.IntegerField(choices=Choice)
-    left = models.ForeignKey(Completion, models.PROTECT, related_name="+")
-    right = models.ForeignKey(Completion, models.PROTECT, related_name="+")
+    answer = models.JSONField()  # the kind's Answer, of the items in this order
+    order = models.JSONField(default=list)  # the places of the items as they were shown
+    verdict = models.CharField(max_length=LONGEST_VERDICT)  # the same for all who mean the same
     rationale = models.TextField(blank=True)
     flags = models.JSONField(default=list)
     visible_ms = models.IntegerField(null=True)
@@ -297,24 +335,31 @@ class Label(models.Model):
                 condition=Q(counted=False) | Q(superseded=False, retracted=False),
                 name="label_counted_is_current",
             ),
-            models.CheckConstraint(condition=Q(choice__range=(0, 7)), name="label_choice"),
         ]
+        indexes = [models.Index(fields=["task", "verdict"], name="label_verdict")]
 
     @property
-    def chosen(self) -> Completion | None:
-        """The preferred answer; None for a tie or both bad."""
-        if self.choice in (self.Choice.BOTH_BAD, self.Choice.TIE):
-            return None
-        return self.left if self.choice < self.Choice.TIE else self.right
+    def asks(self) -> TaskKind:
+        """What was asked."""
+        return self.task.asks
+
+    @cached_property
+    def said(self) -> Any:  # noqa: ANN401 - the kind's Answer
+        """The answer, as its kind knows it."""
+        return self.asks.Answer.model_validate(self.answer)
 
     @property
-    def rejected(self) -> Completion | None:
-        """The answer that lost; None for a tie or both bad."""
-        if (chosen := self.chosen) is None:
-            return None
-        return self.right if chosen.pk == self.left_id else self.left
+    def in_words(self) -> InWords:
+        """The answer for a table."""
+        return self.asks.words(self.said)
 
     @property
-    def strength(self) -> int:
-        """1 slightly, 2 better, 3 much better; 0 without a preference."""
-        return 0 if self.chosen is None else abs(self.choice - self.Choice.TIE)
+    def shown(self) -> list[Completion]:
+        """What was seen, in order."""
+        return self.task.in_order(self.order)
+
+    @property
+    def marked(self) -> list[tuple[str, Completion, Words]]:
+        """What was seen: how it was called, and what the answer says of it, if anything."""
+        marks, seen = self.in_words.marks, enumerate(self.shown)
+        return [(LETTERS[position], one, marks.get(position, "")) for position, one in seen]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, prefetch_related_objects
 from django.utils import timezone
 
 from webapp.accounts.models import User
@@ -28,11 +28,17 @@ class Progress(NamedTuple):
     annotators: int
 
 
+def with_items(cards: list[Assignment]) -> list[Assignment]:
+    """The cards with all that they show, in one query."""
+    prefetch_related_objects([card.task for card in cards], "items")
+    return cards
+
+
 def texts_of(cards: Iterable[Assignment]) -> Iterator[str]:
     """All that these cards show."""
     for card in cards:
         yield from (turn["content"] for turn in card.task.prompt.messages)
-        yield from (card.left.text, card.right.text)
+        yield from (completion.text for completion in card.task.completions)
 
 
 def waiting_for(project: Project, annotator: User) -> int:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from itertools import count as counting
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
 from webapp.accounts.models import User
@@ -38,11 +38,11 @@ def claim_page(project: Project, annotator: User, count: int = CARDS) -> list[As
         # Two tabs of one person claim one after the other, so that they share their leases.
         User.objects.select_for_update(no_key=True).get(pk=annotator.pk)
         held = Assignment.objects.held_by(annotator).filter(task__project=project)
-        cards = list(held.with_texts()[:count])
+        cards = list(held.with_prompts()[:count])
         while len(cards) < count and (task := _take_next(project, annotator)):
             cards.append(_lease(task, annotator))
         if cards:
-            extend(annotator, [card.pk for card in cards], shown=cards[0].pk)
+            _prolong(held, [card.pk for card in cards], shown=cards[0].pk)
     return cards
 
 
@@ -50,17 +50,23 @@ def cards_of(
     annotator: User, ids: Collection[int], project: Project | None = None
 ) -> list[Assignment]:
     """These assignments of a person, in whatever state, so that an answer to them can be mended."""
-    mine = Assignment.objects.filter(annotator=annotator, pk__in=ids).with_texts().order_by("pk")
+    mine = Assignment.objects.filter(annotator=annotator, pk__in=ids).with_prompts().order_by("pk")
     return list((mine if project is None else mine.filter(task__project=project))[:CARDS])
 
 
 def extend(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:
     """Prolong leases, the shown one's for longer; the ids of those this person still holds."""
-    held = Assignment.objects.held_by(annotator).filter(pk__in=ids)
-    ahead = timezone.now() + AHEAD
-    held.filter(lease_until__lt=ahead).update(lease_until=ahead)
-    held.filter(pk=shown).update(lease_until=timezone.now() + SHOWN)
-    return set(held.values_list("pk", flat=True))
+    held = Assignment.objects.held_by(annotator)
+    _prolong(held, ids, shown=shown)
+    return set(held.filter(pk__in=ids).values_list("pk", flat=True))
+
+
+def _prolong(held: AssignmentQuerySet, ids: Collection[int], *, shown: int | None) -> None:
+    """No lease is made shorter but the shown one's, which begins anew."""
+    now = timezone.now()
+    until = Case(When(pk=shown, then=Value(now + SHOWN)), default=Value(now + AHEAD))
+    soon = Q(lease_until__lt=now + AHEAD) | Q(pk=shown)
+    held.filter(soon, pk__in=ids).update(lease_until=until)
 
 
 def give_back(overdue: AssignmentQuerySet) -> int:
@@ -89,7 +95,7 @@ def _give_back_of(task_id: int, overdue: AssignmentQuerySet) -> int:
 
 def _take_next(project: Project, annotator: User) -> Task | None:
     """The best open task, with a place in it taken; its row stays locked."""
-    tasks = Task.objects.open_for(project, annotator).select_related("prompt", "first", "second")
+    tasks = Task.objects.open_for(project, annotator).select_related("prompt")
     task = tasks.select_for_update(skip_locked=True, of=("self",)).first()
     return task if task and take_place(task) else None
 
@@ -113,7 +119,8 @@ def _lease(task: Task, annotator: User) -> Assignment:
 
 
 def free_slot(task: Task, *, like: int | None = None) -> int:
-    """The lowest slot nobody holds; `like` an earlier one, so that the sides stay the same."""
+    """The lowest slot nobody holds; `like` an earlier one, so that the order stays the same."""
     held = set(task.assignments.filter(state__in=HOLDING).values_list("slot", flat=True))
-    numbers = counting() if like is None else counting(like % 2, 2)
+    orders = max(task.size, 1)
+    numbers = counting() if like is None else counting(like % orders, orders)
     return next(slot for slot in numbers if slot not in held)

@@ -9,24 +9,31 @@ from functools import wraps
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views import csrf
 
 from webapp.accounts.models import User
+from webapp.labeling.kinds import TASK_KINDS
 from webapp.site.htmx import HtmxRequest
 
 TEXTS = ("rationale", "text", "guidelines")  # of forms of this site, long enough to be missed
 View = Callable[..., HttpResponse]
 WORDS = {
-    "signed_out": "You are signed out. Sign in again, in this tab or another.",
-    "deactivated": "Your account was deactivated. An admin of your project can let you in again; "
-    "then sign in.",
-    "other_person": "Somebody else is signed in in this browser now.",
-    "unsure": "You may have signed in or out since the page was opened, or cookies are off.",
-    "stale": "This page is older than your sign-in. Reload it: what you gave is kept in this browser.",
-    "not_yours": "This project is not open to you any more: your membership ended, or it was removed.",
+    "signed_out": _("You are signed out. Sign in again, in this tab or another."),
+    "deactivated": _(
+        "Your account was deactivated. An admin of your project can let you in again; then sign in."
+    ),
+    "other_person": _("Somebody else is signed in in this browser now."),
+    "unsure": _("You may have signed in or out since the page was opened, or cookies are off."),
+    "stale": _(
+        "This page is older than your sign-in. Reload it: what you gave is kept in this browser."
+    ),
+    "not_yours": _(
+        "This project is not open to you any more: your membership ended, or it was removed."
+    ),
 }
 
 
@@ -63,7 +70,7 @@ def in_words(view: View) -> View:
 
 def _page(page: View, request: HtmxRequest, *args: object, **kwargs: object) -> HttpResponse:
     """The page, or, for an answer with words that nobody may give here any more, its words."""
-    if not any(request.POST.get(name) for name in ("rationale", "flags", "choice")):
+    if not _gives_something(request):
         return page(request, *args, **kwargs)
     if not request.user.is_authenticated:
         return not_stored(request, WORDS["signed_out"], status=401, to_sign_in=True)
@@ -73,13 +80,20 @@ def _page(page: View, request: HtmxRequest, *args: object, **kwargs: object) -> 
         return not_stored(request, WORDS["not_yours"], status=404)
 
 
+def _gives_something(request: HttpRequest) -> bool:
+    """Whether words, flags or an answer of any kind were sent, which nobody should lose in silence."""
+    sent = request.POST
+    fields = {name for kind in TASK_KINDS.values() for name in kind.Answer.model_fields}
+    return any(sent.get(name) for name in ("rationale", "flags", *fields))
+
+
 def not_stored(
     request: HtmxRequest, why: str, *, status: int, to_sign_in: bool = False
 ) -> HttpResponse:
     """A page that says why, and gives back the long texts of a form."""
     texts = [request.POST.get(name, "") for name in TEXTS]
-    signs_in = {"where": f"{reverse('account_login')}?next={request.path}", "action": "Sign in"}
-    leaves = {"where": reverse("home"), "action": "Go home"}
+    signs_in = {"where": f"{reverse('account_login')}?next={request.path}", "action": _("Sign in")}
+    leaves = {"where": reverse("home"), "action": _("Go home")}
     context = {"why": why, "words": "\n\n".join(filter(None, texts))}
     context |= signs_in if to_sign_in else leaves
     return render(request, "labeling/not_stored.html", context, status=status)

@@ -1,25 +1,27 @@
 """Writes of labelling: tasks queued, labels stored, taken back, skipped."""
 
 import secrets
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Max
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
 from webapp.labeling import queue
-from webapp.labeling.models import Assignment, Completion, Label, Task
+from webapp.labeling.kinds import kind_named
+from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.projects.models import Project
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.errors import Refusal
 
 State = Assignment.State
-Pair = tuple[Completion, Completion]
-BLOCK = (0, 0, 1, 1)
+BLOCKS = 2  # in so many tasks each item stands first equally often
 CHUNK = 500  # rows a statement
 
 
@@ -35,9 +37,15 @@ class Draft(NamedTuple):
 
     rationale: str = ""
     flags: Sequence[str] = ()
+    fields: Mapping[str, object] = {}  # of the answer, as far as it is written
     base: int | None = None
     page: str = ""
     count: int | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is anything to keep."""
+        return bool(self.rationale or self.flags or self.fields)
 
     def stored(self) -> dict[str, object]:
         """What of it an assignment keeps; nothing where nothing was written."""
@@ -49,71 +57,116 @@ class Draft(NamedTuple):
         own = bool(self.page) and there.get("page") == self.page
         if own or self.base is None or self.base == assignment.draft_revision:
             return ""
-        words = str(there.get("rationale", ""))
         flags = [flag for flag in there.get("flags", []) if flag not in self.flags]
-        said = ["" if words in self.rationale else words, flags and f"Flags: {', '.join(flags)}."]
+        said = [*self._lacking(there), flags and f"Flags: {', '.join(flags)}."]
         return " ".join(filter(None, said))
+
+    def _lacking(self, there: Mapping[str, Any]) -> Iterator[str]:
+        """The words of another draft that this one does not have in the same place."""
+        texts = {"": there.get("rationale", "")} | there.get("fields", {})
+        own = {"": self.rationale} | self.fields
+        for name, text in texts.items():
+            if isinstance(text, str) and text not in str(own.get(name, "")):
+                yield text
 
 
 class DraftConflict(LabelingError):
     """Another draft was saved since the one that this one goes on with; `there` is the assignment."""
 
     def __init__(self, there: Assignment) -> None:
-        super().__init__("Other words about this pair were saved elsewhere meanwhile.")
+        super().__init__(_("Other words about this pair were saved elsewhere meanwhile."))
         self.there = there
 
 
+class Ask(NamedTuple):
+    """What a task will ask about: a prompt, and completions of it."""
+
+    prompt_id: int
+    items: Sequence[Completion] = ()
+
+    @classmethod
+    def about(cls, items: Sequence[Completion]) -> "Ask":
+        """Answers to the same prompt; raises LabelingError for others."""
+        prompts = {completion.prompt_id for completion in items}
+        if len(prompts) != 1:
+            raise LabelingError(_("Only answers to the same prompt can be asked about together."))
+        return cls(prompts.pop(), items)
+
+    @property
+    def alike(self) -> bool:
+        """Whether nobody could tell two of its items apart."""
+        return len({completion.text.strip() for completion in self.items}) < len(self.items)
+
+    def in_places(self) -> list[Completion]:
+        """Its items by their models, so that none of these stands first more often than others."""
+        return sorted(self.items, key=lambda completion: (completion.model_id or 0, completion.pk))
+
+
+def ask_about(project: Project, kind: str, completions: Iterable[Completion], *, need: int) -> int:
+    """Queue what a kind of task asks about completions that come prompt by prompt; the number queued."""
+    by_prompt = groupby(completions, key=attrgetter("prompt_id"))
+    asks = [
+        Ask(prompt_id, items)
+        for prompt_id, found in by_prompt
+        for items in kind_named(kind).ask(list(found))
+    ]
+    return create_tasks(project, kind, asks, need=need)
+
+
 @transaction.atomic
-def create_compare_tasks(
-    project: Project, pairs: Sequence[Pair], *, need: int, priority: int = 100
+def create_tasks(
+    project: Project, kind: str, asks: Iterable[Ask], *, need: int, priority: int = 100
 ) -> int:
-    """Queue pairs of answers to the same prompt; the number queued, known and equal ones aside."""
-    ordered = [tuple(sorted(pair, key=lambda completion: completion.pk)) for pair in pairs]
-    known = _known_tasks(project, [first for first, _ in ordered])
-    flips: dict[tuple[int, ...], Iterator[int]] = defaultdict(_balanced_bits)
-    tasks = {}
-    for first, second in ordered:
-        names = (first.pk, second.pk)
-        if names in known or names in tasks or first.text.strip() == second.text.strip():
+    """Queue tasks of one kind; the number queued, known ones and those of equal texts aside."""
+    sizes = kind_named(kind).items
+    named = {identity_of(kind, ask.prompt_id, [c.pk for c in ask.items]): ask for ask in asks}
+    known = _known_tasks(list(named))
+    firsts: dict[tuple[int, ...], Iterator[int]] = {}
+    tasks, items = [], []
+    for identity, ask in named.items():
+        if len(ask.items) not in sizes:
+            words = _("A task of the kind %(kind)s is not about %(count)s answers.")
+            raise LabelingError(words % {"kind": kind, "count": len(ask.items)})
+        if identity in known or ask.alike:
             continue
-        if first.prompt_id != second.prompt_id:
-            raise LabelingError("Only answers to the same prompt can be compared.")
-        tasks[names] = Task(
+        placed = ask.in_places()
+        models = tuple(completion.model_id or 0 for completion in placed)
+        task = Task(
             project=project,
-            prompt_id=first.prompt_id,
-            first=first,
-            second=second,
+            kind=kind,
+            prompt_id=ask.prompt_id,
+            size=len(placed),
+            identity=identity,
             need=need,
             priority=priority,
             key=secrets.randbits(62),
-            flip=_flip(first, second, flips),
+            flip=next(firsts.setdefault(models, _balanced(len(placed)))),
         )
-    Task.objects.bulk_create(tasks.values(), batch_size=CHUNK)
+        tasks.append(task)
+        items += [TaskItem(task=task, place=place, completion=c) for place, c in enumerate(placed)]
+    store_tasks(tasks, items)
     return len(tasks)
 
 
-def _known_tasks(project: Project, firsts: Sequence[Completion]) -> set[tuple[int, int]]:
-    ids = sorted({completion.pk for completion in firsts})
-    known: set[tuple[int, int]] = set()
-    for start in range(0, len(ids), CHUNK):
-        tasks = Task.objects.filter(project=project, first__in=ids[start : start + CHUNK])
-        known.update(tasks.values_list("first", "second"))
+def store_tasks(tasks: Sequence[Task], items: Sequence[TaskItem]) -> None:
+    """Write new tasks with what they are about."""
+    Task.objects.bulk_create(tasks, batch_size=CHUNK)
+    TaskItem.objects.bulk_create(items, batch_size=CHUNK)
+
+
+def _known_tasks(identities: Sequence[str]) -> set[str]:
+    known: set[str] = set()
+    for start in range(0, len(identities), CHUNK):
+        there = Task.objects.filter(identity__in=identities[start : start + CHUNK])
+        known.update(there.values_list("identity", flat=True))
     return known
 
 
-def _balanced_bits() -> Iterator[int]:
-    """Random bits, as many ones as zeros in each block."""
+def _balanced(size: int) -> Iterator[int]:
+    """Random places, each as often as any other in every block."""
+    places = list(range(max(size, 1))) * BLOCKS
     while True:
-        yield from secrets.SystemRandom().sample(BLOCK, len(BLOCK))
-
-
-def _flip(
-    first: Completion, second: Completion, flips: dict[tuple[int, ...], Iterator[int]]
-) -> int:
-    """The flip that lets each of two models stand left in half of their tasks."""
-    models = (first.model_id or 0, second.model_id or 0)
-    bit = next(flips[tuple(sorted(models))])
-    return bit if models[0] <= models[1] else 1 - bit
+        yield from secrets.SystemRandom().sample(places, len(places))
 
 
 @again_after_deadlock
@@ -122,7 +175,7 @@ def submit_label(
     assignment: Assignment,
     *,
     client_id: UUID,
-    choice: int,
+    answer: object,
     rationale: str = "",
     flags: Collection[str] = (),
     visible_ms: int | None = None,
@@ -130,21 +183,20 @@ def submit_label(
     """Store an answer once; a late one counts if its task still has a free place, else it is extra.
 
     A second answer to the same assignment is a revision: the newest one speaks, by the order in which
-    they come here.
+    they come here. The answer is one of the task's kind, or its fields; raises LabelingError for others.
     """
     assignment = _locked(assignment)
     stored = Label.objects.filter(annotator=assignment.annotator_id, client_id=client_id).first()
     if stored:
         return stored
+    said = _said(assignment, answer)
     replaced = _spoken(assignment)
     label = Label.objects.create(
         task=assignment.task,
         assignment=assignment,
         annotator_id=assignment.annotator_id,
         client_id=client_id,
-        choice=choice,
-        left=assignment.left,
-        right=assignment.right,
+        **said,
         rationale=rationale,
         flags=list(flags),
         visible_ms=visible_ms,
@@ -154,16 +206,34 @@ def submit_label(
     return label
 
 
+def _said(assignment: Assignment, answer: object) -> dict[str, object]:
+    """The columns of a label that say what was answered."""
+    try:
+        return said_columns(assignment.task, assignment.order, answer)
+    except ValueError:
+        raise LabelingError(_("That is no answer to this question: nothing was stored.")) from None
+
+
+def said_columns(task: Task, order: Sequence[int], answer: object) -> dict[str, object]:
+    """What a label keeps of an answer to a task that was shown in this order; ValueError for no answer."""
+    said = task.asks.Answer.model_validate(answer)
+    verdict = task.asks.verdict(said, order)
+    return {"answer": said.model_dump(mode="json"), "order": list(order), "verdict": verdict}
+
+
 def _spoken(assignment: Assignment) -> Label | None:
     """The answer that speaks for the pair so far."""
-    return assignment.labels.current().get() if assignment.state == State.SUBMITTED else None
+    if assignment.state != State.SUBMITTED:
+        return None
+    label = assignment.labels.current().get()
+    label.task = assignment.task
+    return label
 
 
 def _locked(assignment: Assignment) -> Assignment:
     """The assignment as it is now, its task locked before it."""
     Task.objects.select_for_update().get(pk=assignment.task_id)
-    rows = Assignment.objects.with_texts()
-    return rows.get(pk=assignment.pk)
+    return Assignment.objects.with_prompts().get(pk=assignment.pk)
 
 
 def _answer(assignment: Assignment, replaced: Label | None) -> bool:
@@ -218,9 +288,16 @@ def undo_label(
         Task.objects.filter(pk=label.task_id).update(done=F("done") - 1)
     holds = counted or queue.take_place(assignment.task)
     other = _other(assignment.draft)
-    assignment.draft = {"rationale": label.rationale, "flags": label.flags} | other
+    assignment.draft = _draft_of(label) | other
     _lease_again(assignment, holds=holds)
     return assignment
+
+
+def _draft_of(label: Label) -> dict[str, object]:
+    """What was written for an answer, to go on with."""
+    draft = {"rationale": label.rationale, "flags": label.flags}
+    fields = {name: label.answer[name] for name in label.asks.written if name in label.answer}
+    return draft | ({"fields": fields} if fields else {})
 
 
 def _restore(assignment: Assignment, label: Label, *, counted: bool) -> bool:
@@ -320,7 +397,7 @@ def skip(
     if skip_id and assignment.skip_id == skip_id:
         return
     if assignment.state == State.SUBMITTED:
-        raise LabelingError("You have already answered this pair; undo the answer to skip it.")
+        raise LabelingError(_("You have already answered this pair; undo the answer to skip it."))
     task = Task.objects.filter(pk=assignment.task_id)
     if assignment.state == State.LEASED:
         task.update(taken=F("taken") - 1)
@@ -329,7 +406,7 @@ def skip(
     assignment.state = State.SKIPPED
     assignment.skip_reason, assignment.skip_id = reason, skip_id
     assignment.skip_after, assignment.skip_order = _next_act(assignment.annotator_id)
-    if draft.rationale or draft.flags:
+    if draft.says_something:
         assignment.draft = draft.stored() | _other(assignment.draft)
     changed = ["state", "skip_reason", "skip_id", "skip_after", "skip_order", "draft"]
     assignment.save(update_fields=changed)

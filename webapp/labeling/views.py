@@ -1,6 +1,7 @@
 """The label page, and the tables of tasks and labels."""
 
 import json
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
@@ -11,7 +12,9 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.labeling import queries, queue, services
@@ -28,7 +31,9 @@ from webapp.labeling.forms import (
     TaskFilter,
     UndoForm,
 )
-from webapp.labeling.keys import KEYS, chosen_keys, keys_of, save_keys
+from webapp.labeling.keys import all_keys, chosen_keys, keys_of, save_keys
+from webapp.labeling.kinds import TASK_KINDS
+from webapp.labeling.kinds.descriptor import Key, TaskKind
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
 from webapp.projects.access import Action, project_for
@@ -37,29 +42,26 @@ from webapp.rendering.services import rendered
 from webapp.site.htmx import HtmxRequest, render_page
 
 ROWS = 50  # of a page of a table
-ANSWER = ("assignment", "client_id", "choice", "rationale", "flags", "visible_ms")
+ANSWER = ("assignment", "client_id", "answer", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
 
 
-class Scale(NamedTuple):
-    """One button of the scale: the key, the words on it and the words for a screen reader."""
+class Controls(NamedTuple):
+    """What answers the tasks of one kind, with this person's keys; only those of the shown card act."""
 
-    value: int
-    word: str
-    meaning: str
-    key: str = ""
+    kind: TaskKind
+    keys: list[Key]
+    idle: bool
 
+    @property
+    def fields(self) -> str:
+        """The names of the answer's fields."""
+        return " ".join(self.kind.Answer.model_fields)
 
-SCALE = (
-    Scale(1, "much", "A is much better"),
-    Scale(2, "better", "A is better"),
-    Scale(3, "slightly", "A is slightly better"),
-    Scale(4, "tie", "Tie: equally good"),
-    Scale(5, "slightly", "B is slightly better"),
-    Scale(6, "better", "B is better"),
-    Scale(7, "much", "B is much better"),
-    Scale(0, "both bad", "Both are bad"),
-)
+    @property
+    def script(self) -> str:
+        """Where the script of its cards is, if it has one."""
+        return static(f"kinds/{self.kind.name}/card.js") if self.kind.script else ""
 
 
 class Done(NamedTuple):
@@ -104,17 +106,20 @@ def _act(request: HtmxRequest, project: Project) -> Done:
     label = services.submit_label(**fields)
     if not _is_stored(label, fields):
         raise services.LabelingError(
-            "Another answer came from this page under the same name, so this one was not stored: "
-            "choose again."
+            _(
+                "Another answer came from this page under the same name, so this one was not stored: "
+                "choose again."
+            )
         )
     return Done(notice=_notice(label, left_out))
 
 
 def _is_stored(label: Label, fields: dict[str, Any]) -> bool:
     """Whether the label says what was sent: an earlier one of the same name may say something else."""
-    same = ("choice", "rationale", "flags")
+    same = ("said", "rationale", "flags")
+    sent = fields | {"said": fields["answer"]}
     return label.assignment_id == fields["assignment"].pk and all(
-        getattr(label, name) == fields[name] for name in same
+        getattr(label, name) == sent[name] for name in same
     )
 
 
@@ -129,7 +134,7 @@ def _undo(request: HtmxRequest, project: Project) -> Done:
 def _keep_what_was_typed(request: HtmxRequest, project: Project) -> None:
     """Without scripts the words about the shown pair come with the press of another button."""
     typed = DraftForm(request.POST, annotator=request.user, project=project)
-    if typed.is_valid() and (typed.draft.rationale or typed.draft.flags):
+    if typed.is_valid() and typed.draft.says_something:
         services.save_draft(typed.cleaned_data["assignment"], typed.draft)
 
 
@@ -143,14 +148,16 @@ def _skip(form: SkipForm) -> Done:
 def _notice(label: Label, left_out: str) -> str:
     """What an answer took the place of, which its page may not have known."""
     said = []
-    if label.replaced and label.replaced.choice != label.choice:
-        before = label.replaced.get_choice_display()
+    if label.replaced and label.replaced.answer != label.answer:
+        before = label.replaced.in_words.text
         said.append(
-            f"You had answered that pair before, elsewhere: {before}. The newer answer speaks."
+            _("You had answered that pair before, elsewhere: %(before)s. The newer answer speaks.")
+            % {"before": before}
         )
     if left_out:
         said.append(
-            f"Words saved elsewhere are not part of that answer: “{left_out}” Undo shows them."
+            _("Words saved elsewhere are not part of that answer: “%(words)s” Undo shows them.")
+            % {"words": left_out}
         )
     return " ".join(said)
 
@@ -182,6 +189,7 @@ def _answer(request: HtmxRequest, project: Project, done: Done) -> HttpResponse:
     context = _context(request, project, cards) | {
         "refusal": done.refusal,
         "shown": cards[:1],
+        "nothing_shown": not cards,
         "client_id": uuid4(),
         "keys_json": json.dumps(keys_of(request.user)),
     }
@@ -204,6 +212,7 @@ def _with_what_was_typed(
     mine.draft = {
         "rationale": request.POST.get("rationale", ""),
         "flags": request.POST.getlist("flags"),
+        "fields": mine.task.asks.fields_of(request.POST),
     }
     return [mine, *(card for card in cards if card.pk != mine.pk)]
 
@@ -218,8 +227,8 @@ def _card(request: HttpRequest, project: Project, first: Assignment | None) -> J
             "assignment": card.pk,
             "prompt": card.task.prompt.text,
             "messages": card.task.prompt.messages,
-            "left": card.left.text,
-            "right": card.right.text,
+            "kind": card.task.kind,
+            "items": [completion.text for completion in card.shown],
             "waiting": queries.waiting_for(project, request.user),
         }
     )
@@ -251,22 +260,37 @@ def _receipt(request: HttpRequest) -> str:
 
 def _context(request: HttpRequest, project: Project, cards: list[Assignment]) -> dict[str, object]:
     keys = chosen_keys(request.user)
+    queries.with_items(cards)
     return {
         "project": project,
         "cards": cards,
         "renderings": rendered([*queries.texts_of(cards), project.guidelines]),
-        "scale": [step._replace(key=keys[f"choose-{step.value}"]) for step in SCALE],
+        "controls": _controls(keys, cards),
         "flags": FLAGS,
         "reasons": SKIP_REASONS,
         "waiting": queries.waiting_for(project, request.user),
         "most": queries.WAITING_SHOWN,
         "today": queries.labelled_today(request.user, project),
-        "newest": queries.newest_act(request.user, project),
+        "newest": (newest := queries.newest_act(request.user, project)),
+        "nothing_done": newest is None,
         "keys": keys,
         "keys_off": not keys_of(request.user),
-        "shortcuts": [(keys[key.action], key.words) for key in KEYS],
+        "shortcuts": [(keys[key.action], key.words) for key in all_keys()],
         "longest_rationale": LONGEST_RATIONALE,
     }
+
+
+def _controls(keys: Mapping[str, str], cards: list[Assignment]) -> list[Controls]:
+    """What answers each kind of task: a page may get cards of any kind later."""
+    shown = cards[0].task.kind if cards else ""
+    return [
+        Controls(
+            kind=kind,
+            keys=[key._replace(usual=keys[key.action]) for key in kind.keys],
+            idle=name != shown,
+        )
+        for name, kind in TASK_KINDS.items()
+    ]
 
 
 @in_words
@@ -292,6 +316,7 @@ def _conflict(conflict: services.DraftConflict) -> dict[str, object]:
         "revision": conflict.there.draft_revision,
         "rationale": draft.get("rationale", ""),
         "flags": draft.get("flags", []),
+        "fields": draft.get("fields", {}),
     }
 
 
@@ -305,7 +330,7 @@ def keys(request: HtmxRequest, project_id: int) -> HttpResponse:
     if form.is_valid():
         chosen = form.cleaned_data
         save_keys(request.user, form.chosen(chosen), off=chosen["off"])
-        messages.success(request, "Your keys are saved.")
+        messages.success(request, _("Your keys are saved."))
         return redirect("labeling:label", project.pk)
     return render(request, "labeling/shortcuts.html", {"project": project, "form": form})
 
@@ -317,7 +342,8 @@ def tasks(request: HtmxRequest, project_id: int) -> HttpResponse:
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     form = TaskFilter(request.GET)
     form.is_valid()
-    found = project.tasks.of_state(form.cleaned_data.get("state", "")).listed()
+    chosen = form.cleaned_data
+    found = project.tasks.of_state(chosen.get("state", "")).of_kind(chosen.get("kind", "")).listed()
     context = _table(request, project, found) | {"form": form}
     return render_page(request, "labeling/tasks.html", context, partial="rows")
 
@@ -332,8 +358,9 @@ def labels(request: HtmxRequest, project_id: int) -> HttpResponse:
     chosen = form.cleaned_data
     found = Label.objects.of_project(project).standing(chosen.get("show", ""))
     found = found.by(annotator=chosen.get("annotator"), kind=chosen.get("by", ""))
+    found = found.of_kind(chosen.get("kind", ""))
     context = _table(request, project, found) | {"form": form}
-    answers = [answer.text for row in context["page"] for answer in (row.left, row.right)]
+    answers = [one.text for row in context["page"] for one in row.task.completions]
     context["renderings"] = rendered(answers)
     return render_page(request, "labeling/labels.html", context, partial="rows")
 
@@ -348,4 +375,5 @@ def _table(request: HttpRequest, project: Project, found: QuerySet[Any]) -> dict
         "query": f"{kept.urlencode()}&" if kept else "",
         "filtered": any(kept.values()),
         "progress": queries.progress(project),
+        "several_kinds": len(TASK_KINDS) > 1,
     }

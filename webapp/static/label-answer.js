@@ -1,6 +1,8 @@
-// What the person puts in for the shown card besides the choice: a reason, flags, and visible time.
-import { openDrafts, page } from "./label-drafts.js";
+// What the person puts in for the shown card besides the answer: a reason, flags, and visible time.
+import { beyond, openDrafts, page } from "./label-drafts.js";
+import * as kinds from "./label-kinds.js";
 import * as seen from "./label-seen.js";
+import { fill as filled, gettext } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const [dock, rationale, other] = [$("dock"), $("rationale"), $("other")];
@@ -13,17 +15,20 @@ const shownId = () => dock.elements.assignment.value;
 const drafts = openDrafts({ form: dock, onForeign: adopt, onConflict: differ, onReceived: goOn, onCleared: written });
 
 export const { sync } = drafts;
-export const typed = () => Boolean(rationale.value || flags().length);
+export const typed = () => Boolean(rationale.value || flags().length || kinds.filled());
 export const forget = (id) => drafts.drop(id);
 export const kept = (id) => drafts.at(id);
 
 // Whether the person has put in something else since.
-export const changed = (fields) => rationale.value !== fields.rationale || String(flags()) !== String(fields.flags);
+export const changed = (fields) => rationale.value !== fields.rationale || String(flags()) !== String(fields.flags)
+  || Object.entries(kinds.answer()).some(([name, value]) => String(value) !== String(fields[name]));
 
 // Why the answer cannot go as it is; "" where it can.
 export function wrong() {
   const over = rationale.value.length - Number(rationale.dataset.limit ?? rationale.maxLength);
-  return over > 0 ? `The reason is ${over.toLocaleString("en")} characters too long. Shorten it, then choose again: nothing was sent.` : "";
+  if (over <= 0) return "";
+  const words = gettext("The reason is %(over)s characters too long. Shorten it, then choose again: nothing was sent.");
+  return filled(words, { over: over.toLocaleString("en") });
 }
 
 export function answer() {
@@ -35,6 +40,7 @@ export function answer() {
 export function begin(card, before) {
   dock.elements.assignment.value = card.dataset.assignment;
   const draft = before ?? drafts.of(card);
+  kinds.begin(card, { ...before, ...draft.fields });
   fill(draft);
   base = Number(draft.base ?? card.dataset.revision);
   beside = base;
@@ -49,6 +55,7 @@ function fill(before) {
   if (rationale.value) $("why").open = true;
   if (flags().length) $("flags").open = true;
   rationale.dispatchEvent(new Event("refill", { bubbles: true })); // for the counter
+  if (before.fields) kinds.fill(before.fields);
 }
 
 // Words of another device or tab, beside the person's own.
@@ -76,11 +83,12 @@ function goOn(id, revision) {
 // Another tab of the same person writes about the same pair.
 function adopt(id, draft) {
   if (shownId() !== id) return drafts.note(id, draft);
-  if (rationale.value.includes(draft.rationale) && typed()) return;
-  if (!draft.rationale.includes(rationale.value)) return showOther(draft.rationale);
+  const more = beyond(draft, mine());
+  if (!more && typed()) return;
+  if (beyond(mine(), draft)) return showOther(more);
   base = Math.max(base, draft.base ?? 0);
-  if (document.activeElement !== rationale) fill(draft);
-  else if (draft.rationale !== rationale.value) showOther(draft.rationale);
+  if (document.activeElement !== rationale && !kinds.isInput(document.activeElement)) fill(draft);
+  else if (more) showOther(more);
   if (draft.other) showOther(draft.other);
 }
 
@@ -91,14 +99,19 @@ function differ(id, there) {
   if (flags().length) $("flags").open = true;
   beside = there.revision;
   // Until the person has settled it, an answer leaves those words beside the pair.
-  if (!rationale.value.includes(there.rationale)) return showOther(there.rationale);
+  const more = beyond(there, mine());
+  if (more) return showOther(more);
   base = beside;
   written();
 }
 
+// What is written here, as far as a draft keeps it.
+const mine = () => ({ rationale: rationale.value, flags: flags(), fields: kinds.answer() });
+
 // Whether the browser keeps it; where not, the server does, after a pause.
 function written() {
-  const { assignment, visible_ms, ...draft } = answer();
+  const { assignment } = answer();
+  const draft = { ...mine(), base, page };
   if (!assignment) return;
   draft.other = other.hidden ? "" : other.querySelector("[data-words]").textContent;
   drafts.note(assignment, draft);
@@ -117,7 +130,7 @@ export const onFlag = (tell) => dock.addEventListener("change", ({ target }) => 
 });
 
 dock.addEventListener("input", ({ target }) => {
-  if (target.matches("[name=rationale], [name=flags]")) written();
+  if (target.matches("[name=rationale], [name=flags]") || kinds.isInput(target)) written();
 });
 other.addEventListener("click", ({ target }) => {
   if (target.dataset.other) settleOther(target.dataset.other);

@@ -2,10 +2,11 @@
 import * as put from "./label-answer.js";
 import * as seen from "./label-seen.js";
 import { arrange } from "./label-views.js";
+import { fill, gettext } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const [cards, dock, notice] = [$("cards"), $("dock"), $("label-notice")];
-const AWAY = "That pair was answered or given to somebody else while you were away. Here is another one.";
+const AWAY = gettext("That pair was answered or given to somebody else while you were away. Here is another one.");
 export const cardOf = (id) => cards.querySelector(`article[data-assignment="${Number(id)}"]`);
 
 export const shown = () => cards.querySelector("article:not([hidden])");
@@ -22,13 +23,12 @@ export function say(words) {
 function show(card, before) {
   for (const other of cards.children) other.hidden = other !== card;
   arrange(card);
-  if ($("view-b").checked) $("view-a").checked = true;
   put.begin(card, before);
 }
 
 export function putBack(card, before) {
   cards.prepend(card);
-  seen.known(card.dataset.assignment);
+  seen.known(card);
   show(card, before);
 }
 
@@ -42,8 +42,10 @@ export function settle({ count = 0, failing = false, trouble = null } = {}) {
   $("nothing").hidden = Boolean(next || count || stuck);
   $("fetching").hidden = Boolean(next || !count || stuck);
   $("stuck").hidden = Boolean(next || !stuck);
-  $("stuck").querySelector("h2").textContent = trouble?.status ? "Nothing more to show until then" : "No network, nothing more to show";
-  $("stuck").querySelector("[data-unsent]").textContent = count ? `${count} unsent, kept in this browser.` : "";
+  $("stuck").querySelector("h2").textContent = trouble?.status
+    ? gettext("Nothing more to show until then") : gettext("No network, nothing more to show");
+  $("stuck").querySelector("[data-unsent]").textContent = count
+    ? fill(gettext("%(count)s unsent, kept in this browser."), { count }) : "";
 }
 
 // The card is done with here: its answer is kept.

@@ -7,7 +7,16 @@ import * as store from "./store.js";
 const PAUSE = 1000; // ms
 const RETRY = 15_000; // ms
 let count = 0; // of this page's drafts
-const same = (one, other) => (one.rationale ?? "") === (other.rationale ?? "") && String(one.flags ?? []) === String(other.flags ?? []);
+const all = ({ rationale = "", flags = [], fields = {} }) => JSON.stringify([rationale, flags, Object.entries(fields).sort()]);
+const same = (one, other) => all(one) === all(other);
+
+// The words of a draft that another one lacks: of the reason, and of what is filled in.
+export function beyond(draft, other) {
+  const texts = Object.entries({ ...draft.fields, rationale: draft.rationale ?? "" });
+  const there = { ...other.fields, rationale: other.rationale };
+  const lacking = ([name, text]) => typeof text === "string" && !String(there[name] ?? "").includes(text);
+  return texts.filter(lacking).map(([, text]) => text).join("\n\n");
+}
 
 // This page, by a name of its own: what it sent itself is no other's.
 export const page = String(crypto.getRandomValues(new Uint32Array(2)));
@@ -26,6 +35,7 @@ export function openDrafts({ form, onForeign, onConflict, onReceived, onCleared 
   const stored = (card) => ({
     rationale: card.dataset.rationale,
     flags: card.dataset.flags.split(",").filter(Boolean),
+    fields: JSON.parse(card.dataset.written || "{}"),
     revision: Number(card.dataset.revision),
   });
 
@@ -35,19 +45,20 @@ export function openDrafts({ form, onForeign, onConflict, onReceived, onCleared 
     const [here, there] = [draftAt(prefix + card.dataset.assignment), stored(card)];
     const other = card.dataset.other ?? "";
     if (!here || (here.received && here.base <= there.revision)) return { ...there, base: there.revision, other };
-    const apart = here.base !== there.revision && !here.rationale.includes(there.rationale);
-    return { ...here, other: here.other || (apart ? there.rationale : other) };
+    const apart = here.base !== there.revision && beyond(there, here);
+    return { ...here, other: here.other || apart || other };
   }
 
   // The card carries its draft too: it may leave the front and come back.
-  function note(id, { rationale, flags, base }) {
+  function note(id, { rationale, flags, fields = {}, base }) {
     const card = cardOf(id);
-    if (card) Object.assign(card.dataset, { rationale, flags: flags.join(","), revision: base });
+    const written = JSON.stringify(fields);
+    if (card) Object.assign(card.dataset, { rationale, flags: flags.join(","), written, revision: base });
   }
 
-  function keep(id, { rationale, flags, base, other }) {
+  function keep(id, { rationale, flags, fields, base, other }) {
     count += 1;
-    store.write(prefix + id, JSON.stringify({ rationale, flags, base, other, count }));
+    store.write(prefix + id, JSON.stringify({ rationale, flags, fields, base, other, count }));
     clearTimeout(timer);
     timer = setTimeout(sync, PAUSE);
   }
@@ -67,8 +78,10 @@ export function openDrafts({ form, onForeign, onConflict, onReceived, onCleared 
     if (!draft || draft.received) return;
     const body = new FormData();
     const { rationale, base = "" } = draft;
-    const fields = { assignment: idOf(key), rationale, base, count: draft.count, page, as: form.dataset.user };
-    for (const [name, value] of Object.entries(fields)) body.append(name, value);
+    const about = { assignment: idOf(key), rationale, base, count: draft.count, page, as: form.dataset.user };
+    for (const [name, value] of Object.entries({ ...draft.fields, ...about })) {
+      for (const item of [value].flat()) body.append(name, item);
+    }
     for (const flag of draft.flags) body.append("flags", flag);
     body.append("csrfmiddlewaretoken", tokenOf(form));
     const headers = { "HX-Request": "true" };
@@ -90,6 +103,7 @@ export function openDrafts({ form, onForeign, onConflict, onReceived, onCleared 
   for (const key of keys()) {
     const draft = draftAt(key);
     if (!draft || (draft.received && !cardOf(idOf(key)))) store.remove(key);
+    else count = Math.max(count, draft.count ?? 0); // what this page sends of it goes by its own name
   }
   addEventListener("pagehide", sync);
   addEventListener("online", sync);

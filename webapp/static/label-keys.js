@@ -62,7 +62,7 @@ function press(sheet, event) {
   return Boolean(key);
 }
 
-export function listen({ chosen, decide, repeat, undo, skip }) {
+export function listen({ chosen, press: pressed, repeat, undo, skip }) {
   const acts = {
     undo,
     skip,
@@ -76,7 +76,6 @@ export function listen({ chosen, decide, repeat, undo, skip }) {
     raw: toggleRaw,
     context: toggleContext,
   };
-  for (const choice of "01234567") acts[`choose-${choice}`] = () => decide(choice);
   const ours = Object.fromEntries(Object.entries(chosen).map(([action, key]) => [key, action]));
 
   document.addEventListener("scroll", follow, { capture: true, passive: true });
@@ -101,6 +100,7 @@ export function listen({ chosen, decide, repeat, undo, skip }) {
     const action = ours[keyOf(event, ours)];
     if (!action || (sheet && !ON_SHEETS.has(action)) || (event.repeat && !REPEATING.has(action))) return;
     event.preventDefault();
-    acts[action]();
+    if (acts[action]) acts[action]();
+    else pressed(action); // a key of this kind of task
   });
 }

@@ -1,16 +1,18 @@
-// How long each pair was seen: the time in which its page was visible and both of its answers were on the
-// screen, by a clock that is never set. It adds up, also over a reload. An answer needs a pair that was seen.
+// How long each card was seen: the time in which its page was visible and each of its texts was on the
+// screen, by a clock that is never set. It adds up, also over a reload. An answer needs texts that were seen.
+import { fill, gettext } from "./words.js";
+
 const PREFIX = "attune:seen:";
 const LONG_AGO = 1e9; // ms
 const TWO_LINES = 44; // px
-const times = new Map(); // by assignment: {shown, left, right} in ms
+const times = new Map(); // by assignment: ms by side, and "shown"
 let current = null; // {id, since, visible: Set of sides}
 
 function kept(id) {
-  const time = { shown: 0, left: 0, right: 0 };
+  const time = { shown: 0 };
   try {
     const before = JSON.parse(sessionStorage.getItem(PREFIX + id)) ?? {};
-    for (const name in time) if (Number.isFinite(before[name])) time[name] = before[name];
+    for (const name in before) if (Number.isFinite(before[name])) time[name] = before[name];
   } catch { /* it counts anew */ }
   return time;
 }
@@ -34,7 +36,7 @@ function tick() {
   if (current.running) {
     const passed = Math.max(0, now - current.since);
     time.shown += passed;
-    for (const side of current.visible) time[side] += passed;
+    for (const side of current.visible) time[side] = (time[side] ?? 0) + passed;
   }
   current.since = now;
 }
@@ -42,7 +44,7 @@ function tick() {
 // How many pixels of an element are to be seen, by itself and within whatever scrolls around it.
 function visibleHeight(element) {
   let { top, bottom } = element.getBoundingClientRect();
-  for (const box of [element.closest(".answer"), element.closest(".answers"), element.closest(".pair")]) {
+  for (const box of [element.closest(".answer"), element.closest(".answers"), element.closest(".task")]) {
     const frame = box?.getBoundingClientRect();
     if (frame) [top, bottom] = [Math.max(top, frame.top), Math.min(bottom, frame.bottom)];
   }
@@ -87,20 +89,23 @@ export function visible(id) {
 }
 
 // What was answered once, or read before, needs no second look.
-export function known(id) {
-  Object.assign(timeOf(id), { left: LONG_AGO, right: LONG_AGO });
+export function known(card) {
+  const time = timeOf(card.dataset.assignment);
+  for (const { dataset } of card.querySelectorAll("[data-side]")) time[dataset.side] = LONG_AGO;
 }
 
 // Why an answer would be an unseen one; "" where it would not.
 export function missing(id, least) {
   look();
   const time = timeOf(id);
-  const seen = (side) => time[side] > 0 || (current?.id === id && current.visible.has(side));
-  const hidden = [["A", "left"], ["B", "right"]].find(([, side]) => !seen(side));
-  if (hidden) return `Look at ${hidden[0]} first: nothing was answered`;
-  const left = least - Math.min(time.left, time.right);
+  const texts = current?.id === id ? current.texts.map(({ dataset }) => dataset) : [];
+  const seen = ({ side }) => time[side] > 0 || current.visible.has(side);
+  const hidden = texts.find((text) => !seen(text));
+  if (hidden) return fill(gettext("Look at %(name)s first: nothing was answered"), hidden);
+  const left = least - Math.min(...(texts.length ? texts.map(({ side }) => time[side] ?? 0) : [time.shown]));
   if (left <= 0) return "";
-  return left < 1000 ? "too quick: nothing was answered" : `too quick: look ${Math.ceil(left / 1000)} s more; nothing was answered`;
+  if (left < 1000) return gettext("too quick: nothing was answered");
+  return fill(gettext("too quick: look %(seconds)s s more; nothing was answered"), { seconds: Math.ceil(left / 1000) });
 }
 
 addEventListener("scroll", look, { capture: true, passive: true });

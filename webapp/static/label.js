@@ -4,9 +4,11 @@ import { download } from "./answers-file.js";
 import * as delivery from "./delivery.js";
 import * as put from "./label-answer.js";
 import * as cards from "./label-cards.js";
+import * as kinds from "./label-kinds.js";
 import { listen } from "./label-keys.js";
 import * as seen from "./label-seen.js";
 import { openOutbox } from "./outbox.js";
+import { fill, gettext } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const dock = $("dock");
@@ -15,14 +17,14 @@ const FLAGS = "attune:flags";
 const history = keptFlags(); // what was done on this page, newest last: {card, fields}, or {flag, assignment, checked}
 const KEPT = 50;
 const HINT = 2500; // ms
-let last = null; // the choice made last, for Ctrl+Enter
+let last = null; // what was pressed last, for Ctrl+Enter: {kind, pressed}
 let held = null; // fields of an answer that is safe nowhere yet: its card stays
 const outbox = openOutbox({ form: dock, extra: present, onAnswer: receive, onChange: tally, onStored: release, onForeign: foreign });
 
 const refusedIds = () => outbox.refused().map(({ fields }) => fields.assignment);
 // A refused answer is not on its way: its card may be shown, to mend it.
 const onTheirWay = () => outbox.entries().filter((entry) => !entry.refusal).map(({ fields }) => fields.assignment).filter(Boolean);
-const unsaved = () => outbox.pending().filter((fields) => "choice" in fields);
+const unsaved = () => outbox.pending().filter((fields) => fields.client_id && fields.skip === undefined);
 
 // What the server must know to send only fresh cards: those here, those on their way, those to be mended.
 function present() {
@@ -82,7 +84,7 @@ function finish(card, fields) {
   cards.say("");
   if (outbox.add(fields)) return cards.take(card, outbox.state());
   held = fields;
-  cards.say("This browser keeps nothing (its storage is full or refused), so the pair stays until the server has stored your answer.");
+  cards.say(gettext("This browser keeps nothing (its storage is full or refused), so the pair stays until the server has stored your answer."));
 }
 
 // The server has stored it.
@@ -91,25 +93,31 @@ function release({ client_id: id, assignment }) {
   const card = cards.cardOf(assignment);
   const more = card && card === cards.shown() && put.changed(held);
   held = null;
-  cards.say(more ? "Your answer is stored. What you put in since is not part of it: choose again to add it." : "");
+  cards.say(more ? gettext("Your answer is stored. What you put in since is not part of it: choose again to add it.") : "");
   if (card && !more) cards.take(card, outbox.state());
 }
 
-function decide(choice) {
+// The pressed button's field, with what is filled in beside it, answers the shown card.
+function decide(pressed) {
   const card = cards.shown();
   if (!card) return;
-  if (held) return hint("still being stored: nothing more was answered");
+  if (held) return hint(gettext("still being stored: nothing more was answered"));
   const unseen = seen.missing(card.dataset.assignment, leastSeen);
   if (unseen) return hint(unseen);
-  last = choice;
+  const said = { ...kinds.answer(), ...pressed };
+  const lacking = kinds.lacking(said);
+  if (lacking) return hint(lacking);
+  last = { kind: card.dataset.kind, pressed };
   const wrong = put.wrong();
   if (wrong) return cards.say(wrong);
-  finish(card, { ...put.answer(), client_id: uuid(), choice });
+  finish(card, { ...put.answer(), client_id: uuid(), ...said });
 }
 
 function repeat() {
-  if (last === null) return hint("Choose once with a key or a button first");
-  decide(last);
+  if (last === null || last.kind !== cards.shown()?.dataset.kind) {
+    return hint(gettext("Choose once with a key or a button first"));
+  }
+  decide(last.pressed);
 }
 
 function skip(reason) {
@@ -123,22 +131,22 @@ function skip(reason) {
 }
 
 // Another tab of the same person answered or skipped a pair that is here too.
-function foreign({ assignment, choice, skip: skipped, client_id: id }) {
-  if (choice === undefined && skipped === undefined) return;
+function foreign({ assignment, client_id: id }) {
+  if (!id) return; // it was undone
   cards.counts().last = id;
-  cards.lose(assignment, "You decided about that pair in another tab. Here is another one.");
+  cards.lose(assignment, gettext("You decided about that pair in another tab. Here is another one."));
   cards.settle(outbox.state());
 }
 
 // Take back what was done last: an answer, a skip, or a flag of the shown card.
 function undo() {
-  if (held) return hint("still being stored");
+  if (held) return hint(gettext("still being stored"));
   const act = history.pop();
   if (act?.flag) return undoFlag(act);
   const undone = new Set(outbox.pending().map((fields) => fields.undo).filter(Boolean));
   const waiting = outbox.pending().filter((fields) => fields.client_id && !undone.has(fields.client_id)).at(-1);
   const id = act?.fields.client_id ?? waiting?.client_id ?? cards.counts().last;
-  if (!id) return hint(undone.size ? "still being undone: press again in a moment" : "nothing to undo");
+  if (!id) return hint(undone.size ? gettext("still being undone: press again in a moment") : gettext("nothing to undo"));
   if (!act && outbox.refused().some(({ fields }) => fields.client_id === id)) return mend();
   cards.counts().last = "";
   if (act) cards.putBack(act.card, act.fields);
@@ -160,7 +168,7 @@ function tally(state) {
   $("waiting").textContent = Number(waiting) >= 1000 ? "1000+" : Math.max(0, waiting - more);
   $("undo").disabled = !history.length && !state.count && !newest;
   $("saved").textContent = state.count && (state.failing || state.refused.length || !navigator.onLine)
-    ? `${state.count} unsent` : state.count ? "saving…" : "saved ✓";
+    ? fill(gettext("%(count)s unsent"), state) : state.count ? gettext("saving…") : gettext("saved ✓");
   delivery.show(state);
   cards.settle(state);
 }
@@ -171,25 +179,26 @@ async function mend() {
   const here = () => cards.cardOf(fields.assignment) ?? history.find((act) => act.card?.dataset.assignment === fields.assignment)?.card;
   if (!here()) await outbox.renew();
   if (here()) return cards.putBack(here(), { ...fields, ...put.kept(fields.assignment) });
-  cards.say("The pair of that answer cannot be shown any more. Download the answer to keep its words.");
+  cards.say(gettext("The pair of that answer cannot be shown any more. Download the answer to keep its words."));
 }
 
 function discard() {
   const refused = outbox.refused();
-  if (confirm(`Discard ${refused.length} refused for good? Download them first if in doubt.`)) outbox.drop(refused);
+  if (confirm(fill(gettext("Discard %(length)s refused for good? Download them first if in doubt."), refused))) outbox.drop(refused);
 }
 
 dock.addEventListener("click", (event) => {
   // The second click of a double click was not meant for the next pair.
-  if (event.detail > 1 && event.target.closest("[name=choice]")) {
+  if (event.detail > 1 && event.target.closest("[data-kind] button")) {
     event.preventDefault();
-    hint("too quick: nothing was answered");
+    hint(gettext("too quick: nothing was answered"));
   }
 }, true);
 dock.addEventListener("submit", (event) => {
   event.preventDefault();
-  const { name, value } = event.submitter;
-  ({ choice: () => decide(value), undo, skip: () => skip(value) })[name]?.();
+  const button = event.submitter;
+  if (button.closest("[data-kind]")) decide(button.name ? { [button.name]: button.value } : {});
+  else ({ undo, skip: () => skip(button.value) })[button.name]?.();
 });
 put.onFlag((assignment, flag, checked) => {
   remember({ flag, assignment, checked });
@@ -197,7 +206,7 @@ put.onFlag((assignment, flag, checked) => {
 });
 delivery.listen({ again: outbox.again, mend, download: () => download(outbox.entries()), discard });
 const openSkip = () => { if (cards.shown() && !held) $("skip").togglePopover(); };
-listen({ chosen: JSON.parse(dock.dataset.keys), decide, repeat, undo, skip: openSkip });
+listen({ chosen: JSON.parse(dock.dataset.keys), press: kinds.press, repeat, undo, skip: openSkip });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) outbox.renew(); });
 addEventListener("offline", () => tally(outbox.state()));
 addEventListener("online", () => tally(outbox.state()));

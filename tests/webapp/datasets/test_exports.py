@@ -13,18 +13,26 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 
 from alignment.seam.folders import verify
 from alignment.seam.records import Message, prompt_key, split_of
-from tests.factories import a_completion, a_label, a_project, a_prompt, a_ranking, some_tasks
+from tests.factories import (
+    a_completion,
+    a_label,
+    a_project,
+    a_prompt,
+    a_ranking,
+    compare,
+    some_tasks,
+)
 from webapp.datasets.exports import CONSUMERS, TEXT_FORMS, export, write_folder
 from webapp.datasets.services import freeze_snapshot
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.jobs.tasks import work
-from webapp.labeling.models import Label, Task
-from webapp.labeling.services import create_compare_tasks
+from webapp.labeling.kinds.compare import Choice
+from webapp.labeling.models import Label, TaskItem
 from webapp.projects.models import Split
 
 pytestmark = pytest.mark.once  # files made of rows, wherever the rows come from
-CHOICES = Label.Choice
+CHOICES = Choice
 
 
 @pytest.fixture
@@ -64,9 +72,7 @@ def test_every_pair_is_there_and_ties_are_not(folder, snapshot):
 
 
 def test_a_row_is_a_prompt_with_a_better_and_a_worse_answer(folder, project):
-    texts = {
-        text for pair in Task.objects.values_list("first__text", "second__text") for text in pair
-    }
+    texts = set(TaskItem.objects.values_list("completion__text", flat=True))
     row = rows(folder)["train"][0]
     assert row["prompt"][0]["role"] == "user"
     assert [turn["role"] for turn in row["chosen"] + row["rejected"]] == ["assistant"] * 2
@@ -102,7 +108,7 @@ def conversation(project):
     turns.append(Message(role="user", content="Why?"))
     dumped = [turn.model_dump() for turn in turns]
     prompt = a_prompt(project, key=prompt_key(turns), messages=dumped, split="train")
-    create_compare_tasks(project, [(a_completion(prompt), a_completion(prompt))], need=1)
+    compare(project, [(a_completion(prompt), a_completion(prompt))], need=1)
     a_label(prompt.tasks.get())
     return dumped
 

@@ -35,7 +35,7 @@ from webapp.datasets.models import Preference
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import read
 from webapp.labeling import queue
-from webapp.labeling.models import Completion, Task
+from webapp.labeling.models import Completion, Task, TaskItem
 from webapp.projects.models import Project
 
 
@@ -78,7 +78,7 @@ def test_a_teams_own_answers_can_be_labelled(project):
     added = taken(project, several("x", "y"), become=Become.TASKS, need=2)
     assert (added.prompts, added.completions, added.tasks) == (1, 2, 1)
     card = queue.claim(project, a_user(project, Role.ANNOTATOR))
-    assert {card.left.text, card.right.text} == {"x", "y"}
+    assert {card.shown[0].text, card.shown[1].text} == {"x", "y"}
     assert (card.task.need, miscounted()) == (2, 0)
 
 
@@ -102,10 +102,7 @@ def test_a_prompt_that_is_there_keeps_its_split(project):
 
 def test_pairs_of_many_answers_are_capped_and_spread(project):
     added = taken(project, several(*"abcdefgh"), become=Become.TASKS, pairs=8)
-    times = [
-        Task.objects.filter(first=c).count() + Task.objects.filter(second=c).count()
-        for c in Completion.objects.all()
-    ]
+    times = [TaskItem.objects.filter(completion=c).count() for c in Completion.objects.all()]
     assert (added.tasks, set(times)) == (8, {2})
     assert outlook(project, held(several(*"abcdefgh")))["all_pairs"] == 28
 
@@ -179,7 +176,7 @@ def test_one_answer_may_be_in_many_preferences(project):
 def test_an_answer_that_is_there_is_found_by_its_words(project):
     there = a_completion(a_prompt(project, WHY), "x")
     assert taken(project, several("x", "y"), become=Become.TASKS).completions == 1
-    assert there.pk in Task.objects.values_list("first", flat=True)
+    assert there.pk in TaskItem.objects.values_list("completion", flat=True)
 
 
 def test_what_is_known_of_an_answer_is_stored_with_it(project):
@@ -307,7 +304,7 @@ def test_texts_survive_the_database_and_a_snapshot_byte_for_byte(project):
     ]
     taken(project, *rows)
     stored = list(read(freeze_snapshot(project).artifact.path))
-    found = {(json.loads(r["messages"])[0]["content"], r["chosen"], r["rejected"]) for r in stored}
+    found = {(json.loads(r["messages"])[0]["content"], *r["items"]) for r in stored}
     assert found == {(row["prompt"], row["chosen"], row["rejected"]) for row in rows}
 
 

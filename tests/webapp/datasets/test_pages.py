@@ -86,7 +86,8 @@ def test_a_snapshots_page_shows_what_is_in_it(project, inside):
     ):
         a_label(task, choice)
     response = inside.get(page_of(freeze_snapshot(project)))
-    assert dict(response.context["choices"])["tie"] == 2
+    (tally,) = response.context["tallies"]
+    assert dict(tally.answers)["tie"] == 2
     assertContains(response, "A ranked above B", 1)
     assertContains(response, "&lt;b&gt;one&lt;/b&gt;")
     assertContains(response, project.snapshots.get().artifact.manifest_sha256)

@@ -1,3 +1,4 @@
+import json
 import re
 from collections import Counter
 from uuid import uuid4
@@ -14,11 +15,12 @@ from webapp.datasets.models import Snapshot
 from webapp.datasets.queries import pseudonyms, unfrozen
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import LABELS, SCHEMA, labels_of, pairs_of, read
+from webapp.labeling.kinds.compare import Choice
 from webapp.labeling.models import Label
 from webapp.labeling.services import submit_label, undo_label
 from webapp.projects.models import Split
 
-CHOICES = Label.Choice
+CHOICES = Choice
 
 
 @pytest.fixture
@@ -34,11 +36,15 @@ def rows(snapshot):
     return list(read(snapshot.artifact.path))
 
 
+def said(row):
+    return json.loads(row["answer"])["choice"]
+
+
 def test_every_choice_is_kept_and_only_preferences_become_pairs(project, task):
     for choice in CHOICES:
         a_label(task, choice)
     snapshot = freeze_snapshot(project)
-    assert sorted(row["choice"] for row in rows(snapshot)) == list(range(8))
+    assert sorted(said(row) for row in rows(snapshot)) == list(range(8))
     assert snapshot.labels == 8
     assert snapshot.pairs == len(pairs(snapshot)) == 6
     assert Counter(pair.strength for pair in pairs(snapshot)) == {1: 2, 2: 2, 3: 2}
@@ -47,7 +53,7 @@ def test_every_choice_is_kept_and_only_preferences_become_pairs(project, task):
 def test_the_pair_says_which_text_won(project, task):
     label = a_label(task, CHOICES.RIGHT_MUCH)
     (pair,) = pairs(freeze_snapshot(project))
-    assert (pair.chosen, pair.rejected) == (label.right.text, label.left.text)
+    assert (pair.chosen, pair.rejected) == (label.shown[1].text, label.shown[0].text)
     assert (pair.strength, pair.prompt) == (3, task.prompt.record())
 
 
@@ -60,7 +66,7 @@ def test_a_trainer_may_read_ties_too(project, task):
         a_label(task, choice)
     tie, bad, pair = labels(freeze_snapshot(project))
     assert [(one.kind, one.both_bad) for one in (tie, bad)] == [("tie", False), ("tie", True)]
-    assert {tie.left, tie.right} == {task.first.text, task.second.text}
+    assert {tie.left, tie.right} == {task.completions[0].text, task.completions[1].text}
     assert len({tie.annotator, bad.annotator, pair.annotator}) == 3
     assert pair.kind == "pair"
 
@@ -71,7 +77,7 @@ def test_a_label_knows_which_side_won_and_a_rank_has_none(project, task):
     a_ranking(a_prompt(project), 0, 1)
     won = {pair.left_won: pair.chosen for pair in pairs(freeze_snapshot(project))}
     assert set(won) == {True, False, None}
-    assert won[True] == label.left.text
+    assert won[True] == label.shown[0].text
 
 
 def test_two_rankings_of_a_prompt_are_told_apart(project):
@@ -87,7 +93,7 @@ def test_contradicting_labels_are_both_kept(project, task):
     a_label(task, CHOICES.LEFT)
     a_label(task, CHOICES.RIGHT)
     texts = [{pair.chosen, pair.rejected} for pair in pairs(freeze_snapshot(project))]
-    assert texts == [{task.first.text, task.second.text}] * 2
+    assert texts == [{task.completions[0].text, task.completions[1].text}] * 2
 
 
 def test_an_answer_preferred_to_the_same_text_is_no_pair(project):
@@ -111,10 +117,10 @@ def test_pairs_come_from_one_split_only(project):
 
 def test_a_revision_replaces_and_a_retraction_removes(project, task):
     revised, retracted = a_label(task), a_label(task)
-    submit_label(revised.assignment, client_id=uuid4(), choice=CHOICES.TIE)
+    submit_label(revised.assignment, client_id=uuid4(), answer={"choice": CHOICES.TIE})
     undo_label(retracted.annotator, retracted.client_id)
     (row,) = rows(freeze_snapshot(project))
-    assert row["choice"] == CHOICES.TIE
+    assert said(row) == CHOICES.TIE
 
 
 def test_ranks_become_every_ordered_pair_of_different_ranks(project):
@@ -177,7 +183,7 @@ def test_the_manifest_counts_what_is_in_the_file(project, task):
     for choice in (CHOICES.LEFT, CHOICES.LEFT, CHOICES.BOTH_BAD):
         a_label(task, choice)
     manifest = freeze_snapshot(project).manifest
-    assert manifest["choices"] == {"2": 2, "0": 1}
+    assert manifest["answers"] == {"compare": {'{"choice":2}': 2, '{"choice":0}': 1}}
     assert manifest["sources"] == {"label": 3, "rank": 1}
     assert manifest["pairs"] == {task.prompt.split: 3}
 

@@ -19,6 +19,7 @@ from tests.factories import (
     a_prompt,
     a_ranking,
     a_user,
+    compare,
     some_tasks,
 )
 from tests.faults.ledger import miscounted
@@ -32,7 +33,6 @@ from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import labels_of
 from webapp.datasets.standins import HERE
 from webapp.labeling.models import Label, Task
-from webapp.labeling.services import create_compare_tasks
 from webapp.projects.models import Split
 
 FORMS = list(TEXT_FORMS)
@@ -126,7 +126,7 @@ def test_labels_of_several_people_share_a_task_with_their_sides(project, tmp_pat
     brought(into, exported(project, tmp_path))
     assert set(into.tasks.values_list("need", "taken", "done")) == {(2, 2, 2)}
     for label in Label.objects.filter(task__project=into):
-        assert (label.assignment.left, label.assignment.right) == (label.left, label.right)
+        assert label.assignment.order == label.order
         assert (label.counted, label.imported) == (True, True)
 
 
@@ -147,8 +147,8 @@ def test_people_who_saw_the_same_sides_hold_places_of_those_sides(project):
     stored(project, *[row(annotator=f"a{n}", left_won=n % 3 > 0) for n in range(6)])
     assert (project.tasks.get().need, miscounted()) == (6, 0)
     for label in Label.objects.all():
-        assert (label.assignment.left, label.assignment.right) == (label.left, label.right)
-        assert label.chosen.text == "x"
+        assert label.assignment.order == label.order
+        assert label.shown[label.said.better].text == "x"
 
 
 def test_a_pair_without_sides_keeps_its_strength_and_group(project):
@@ -160,7 +160,7 @@ def test_two_labels_of_one_person_about_equal_words_are_both_kept(project, tmp_p
     prompt, ann = a_prompt(project), a_user(project, Role.ANNOTATOR)
     for _ in range(2):
         pair = a_completion(prompt, "x"), a_completion(prompt, "y")
-        create_compare_tasks(project, [pair], need=1)
+        compare(project, [pair], need=1)
     for task, choice in zip(project.tasks.order_by("pk"), (1, 7), strict=True):
         a_label(task, choice, annotator=ann)
     into = a_project()
@@ -176,7 +176,7 @@ def test_a_label_takes_a_free_place_of_a_task_that_is_there(project, tmp_path):
     take_in(into, held(path), Plan(Become.TASKS, need=3))
     if not into.tasks.exists():  # its prompt is kept for testing
         pair = list(into.prompts.get().completions.all())
-        create_compare_tasks(into, [pair], need=3)
+        compare(into, [pair], need=3)
     brought(into, path)
     task = into.tasks.get()
     assert (task.need, task.taken, task.done, miscounted()) == (3, 2, 2, 0)
@@ -277,8 +277,8 @@ def played(project, questions, acts):
         pair = [a_completion(prompt, text) for text in (left or "-", right or "-")]
         for completion, text in zip(pair, (left, right), strict=True):
             type(completion).objects.filter(pk=completion.pk).update(text=text)
-        create_compare_tasks(project, [pair], need=3)
-        task = Task.objects.filter(first=min(c.pk for c in pair)).first()
+        compare(project, [pair], need=3)
+        task = Task.objects.filter(items__completion=pair[0]).first()
         for person, choice in dict(labels).items() if task else ():
             a_label(task, choice, annotator=people[person])
 
@@ -305,7 +305,7 @@ def comes_back(tmp_path, text, questions, acts):
     """Export, import, freeze: the same pairs; and a second import adds nothing."""
     project, into = a_project(), a_project()
     played(project, questions, acts)
-    if not any(label.chosen for label in Label.objects.filter(task__project=project)):
+    if not any(label.said.strength for label in Label.objects.filter(task__project=project)):
         return
     if freeze_snapshot(project).pairs == 0:
         return

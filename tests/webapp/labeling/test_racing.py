@@ -53,6 +53,6 @@ def annotate(project, person, way):
     while cards := queue.claim_page(project, person):
         count += 1
         if count % 7 or way != "skips":
-            submit_label(cards[0], client_id=uuid4(), choice=count % 8)
+            submit_label(cards[0], client_id=uuid4(), answer={"choice": count % 8})
         else:
             skip(cards[0])

@@ -12,7 +12,7 @@ from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.labeling import queue
 from webapp.labeling.forms import LONGEST_RATIONALE, LONGEST_TIME
-from webapp.labeling.keys import KEYS, keys_of
+from webapp.labeling.keys import all_keys, keys_of
 from webapp.labeling.models import Assignment, Label
 from webapp.people.services import deactivate
 
@@ -172,7 +172,7 @@ def test_keys_go_back_to_the_usual_ones(annotator, project, ana):
     annotator.post(page, {"undo": "Z"})
     assert keys_of(again(ana))["undo"] == "z"
     annotator.post(page, {"undo": ""})
-    assert keys_of(again(ana)) == {key.action: key.usual for key in KEYS}
+    assert keys_of(again(ana)) == {key.action: key.usual for key in all_keys()}
     assert again(ana).label_keys == {"off": False, "keys": {}}
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db.models import ProtectedError
 from django.utils import timezone
 
 from tests.factories import (
@@ -13,6 +14,7 @@ from tests.factories import (
     a_user,
     again,
     an_artifact,
+    compare,
     some_tasks,
 )
 from tests.webapp.labeling.acts import overdue, queries_of
@@ -20,10 +22,11 @@ from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.labeling.queries import newest_act
 from webapp.labeling.services import (
+    Ask,
     Draft,
     DraftConflict,
     LabelingError,
-    create_compare_tasks,
+    create_tasks,
     expire_leases,
     save_draft,
     set_aside,
@@ -44,7 +47,7 @@ def leased(project, ana):
 
 
 def submit(assignment, choice=2, **fields):
-    return submit_label(assignment, **{"client_id": uuid4(), "choice": choice} | fields)
+    return submit_label(assignment, **{"client_id": uuid4(), "answer": {"choice": choice}} | fields)
 
 
 def counts(task):
@@ -64,14 +67,14 @@ def test_equal_texts_are_not_compared(project):
 def test_a_pair_is_queued_once_in_whichever_order_it_comes(project):
     prompt = a_prompt(project)
     pair = (a_completion(prompt), a_completion(prompt))
-    assert create_compare_tasks(project, [pair, pair[::-1]], need=1) == 1
-    assert create_compare_tasks(project, [pair[::-1]], need=1) == 0
+    assert compare(project, [pair, pair[::-1]], need=1) == 1
+    assert compare(project, [pair[::-1]], need=1) == 0
 
 
 def test_answers_to_different_prompts_are_refused(project):
     pair = (a_completion(a_prompt(project)), a_completion(a_prompt(project)))
     with pytest.raises(LabelingError, match="same prompt"):
-        create_compare_tasks(project, [pair], need=1)
+        compare(project, [pair], need=1)
 
 
 def test_each_model_stands_left_in_half_of_its_tasks(project, ana, tmp_path):
@@ -80,14 +83,14 @@ def test_each_model_stands_left_in_half_of_its_tasks(project, ana, tmp_path):
     for number in range(16):  # either model may have answered first
         prompt, models = a_prompt(project), (old, new)[:: (-1) ** number]
         pairs.append([a_completion(prompt, model=model) for model in models])
-    create_compare_tasks(project, pairs, need=1)
+    compare(project, pairs, need=1)
     cards = queue.claim_page(project, ana, count=16)
-    assert sum(card.left.model == old for card in cards) == 8
+    assert sum(card.shown[0].model == old for card in cards) == 8
 
 
 def test_a_label_stores_what_was_shown_and_chosen(leased):
     label = submit(leased, choice=3, rationale="Kinder.", flags=["false"], visible_ms=1200)
-    assert (label.left, label.right, label.choice) == (leased.left, leased.right, 3)
+    assert (label.shown, label.answer) == (leased.shown, {"choice": 3})
     assert (label.rationale, label.flags, label.visible_ms) == ("Kinder.", ["false"], 1200)
     assert label.counted
     assert counts(leased.task) == (1, 1)
@@ -133,7 +136,7 @@ def test_who_gave_an_extra_is_not_asked_again(leased, ana, ben):
 def test_undo_takes_the_label_back_and_leases_the_same_sides_again(leased, ana):
     label = submit(leased)
     back = undo_label(ana, label.client_id)
-    assert (back, back.left, back.state) == (leased, leased.left, STATE.LEASED)
+    assert (back, back.shown[0], back.state) == (leased, leased.shown[0], STATE.LEASED)
     assert again(label).retracted
     assert counts(leased.task) == (1, 0)
 
@@ -141,7 +144,7 @@ def test_undo_takes_the_label_back_and_leases_the_same_sides_again(leased, ana):
 def test_an_undone_pair_is_answered_anew(leased, ana):
     undo_label(ana, submit(leased).client_id)
     assert submit(leased, choice=6).counted
-    assert Label.objects.current().get().choice == 6
+    assert Label.objects.current().get().said.choice == 6
     assert counts(leased.task) == (1, 1)
 
 
@@ -243,7 +246,7 @@ def test_words_that_an_answer_goes_on_with_are_part_of_it(leased):
 
 def test_a_second_answer_knows_what_it_replaced(leased):
     assert submit(leased, choice=1).replaced is None
-    assert submit(leased, choice=7).replaced.choice == 1
+    assert submit(leased, choice=7).replaced.said.choice == 1
 
 
 def test_undo_takes_a_skip_back(leased, ana):
@@ -258,11 +261,11 @@ def test_undo_takes_a_skip_back(leased, ana):
 def test_an_undone_skip_keeps_its_sides(project, ana):
     some_tasks(project, 1, need=3)
     held = queue.claim(project, ana)
-    left, name = held.left, uuid4()
+    left, name = held.shown[0], uuid4()
     skip(held, skip_id=name)
     for _ in range(2):
         queue.claim(project, a_user(project))
-    assert undo(ana, name).left == left
+    assert undo(ana, name).shown[0] == left
 
 
 def test_an_undone_skip_whose_place_is_taken_is_an_extra(leased, ana, ben):
@@ -328,6 +331,41 @@ def test_a_submit_takes_a_constant_number_of_queries(project, ana, django_assert
         submit(queue.claim(project, ana))
     with django_assert_num_queries(few):
         submit(queue.claim(project, ana))
+
+
+def test_a_submit_takes_eight_queries(leased):
+    assert queries_of(lambda: submit(leased)) <= 8
+
+
+def test_what_the_kind_does_not_know_is_no_answer(leased):
+    for nonsense in ({"choice": 9}, {"choice": None}, {}, {"choice": 1, "more": 2}, None):
+        with pytest.raises(LabelingError, match="no answer"):
+            submit_label(leased, client_id=uuid4(), answer=nonsense)
+    assert counts(leased.task) == (1, 0)
+
+
+def test_a_label_keeps_the_order_that_was_seen_and_a_verdict(leased):
+    label = submit(leased, choice=1)
+    assert label.order == leased.order
+    assert label.verdict == f"{leased.order[0]}>{leased.order[1]}"
+
+
+def test_a_task_of_its_kind_has_so_many_answers(project):
+    prompt = a_prompt(project)
+    three = Ask.about([a_completion(prompt) for _ in range(3)])
+    with pytest.raises(LabelingError, match="not about 3 answers"):
+        create_tasks(project, "compare", [three], need=1)
+
+
+def test_a_labelled_answer_is_not_deleted(leased):
+    submit(leased)
+    with pytest.raises(ProtectedError):
+        leased.task.prompt.delete()
+
+
+def test_a_prompt_without_labels_goes_with_its_tasks(leased):
+    leased.task.prompt.delete()
+    assert not Task.objects.exists()
 
 
 def test_another_projects_tasks_stay_apart(project):

@@ -24,12 +24,12 @@ def claims(project, person, number):
 
 def submits(project, person, number):
     if card := any_of(person, number):
-        submit_label(card, client_id=uuid4(), choice=number)
+        submit_label(card, client_id=uuid4(), answer={"choice": number})
 
 
 def repeats(project, person, number):
     if label := Label.objects.filter(annotator=person).order_by("pk").last():
-        submit_label(label.assignment, client_id=label.client_id, choice=number)
+        submit_label(label.assignment, client_id=label.client_id, answer={"choice": number})
 
 
 def skips(project, person, number):
@@ -103,6 +103,6 @@ def finish(project, need):
     for _ in range(need):
         person = a_user(project)
         while card := queue.claim(project, person):
-            assert submit_label(card, client_id=uuid4(), choice=2).counted
+            assert submit_label(card, client_id=uuid4(), answer={"choice": 2}).counted
     left = [task for task in Task.objects.exclude(done=F("need")) if not task.held_back]
     assert left == []

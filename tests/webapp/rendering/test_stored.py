@@ -103,11 +103,11 @@ def test_the_table_of_labels_looks_all_its_texts_up_together(project, researcher
 def test_a_person_keeps_the_view_they_prefer(project, ana, client):
     some_tasks(project, 1, texts=("*a*", "*b*"))
     page, to = reverse("labeling:label", args=[project.pk]), reverse("accounts:raw_view")
-    assert 'class="card pair as-written"' not in client.get(page).content.decode()
+    assert 'class="card task as-written"' not in client.get(page).content.decode()
     assert client.post(to, {"raw": "1"}).status_code == 204
-    assert 'class="card pair as-written"' in client.get(page).content.decode()
+    assert 'class="card task as-written"' in client.get(page).content.decode()
     client.post(to, {"raw": ""})
-    assert 'class="card pair as-written"' not in client.get(page).content.decode()
+    assert 'class="card task as-written"' not in client.get(page).content.decode()
 
 
 def test_both_views_are_in_the_page(project, ana, client):
@@ -134,5 +134,5 @@ def test_what_would_not_be_seen_is_said(project, ana, client, text, said):
 
 def test_an_empty_answer_is_said_to_be_empty(project, ana, client):
     (task,) = some_tasks(project, 1)
-    type(task.first).objects.filter(pk=task.first.pk).update(text="")
+    type(task.completions[0]).objects.filter(pk=task.completions[0].pk).update(text="")
     assert "(empty)" in client.get(reverse("labeling:label", args=[project.pk])).content.decode()

@@ -16,11 +16,11 @@ from alignment.seam.records import (
 )
 from tests.factories import a_run, a_worker, again, an_artifact, run_at, some_prompts
 from tests.labs import some_labels
+from webapp.labeling.kinds.compare import KIND as COMPARE
 from webapp.labeling.models import Completion, Task
 from webapp.runs import execution, folders
 from webapp.runs.errors import RunError
 from webapp.runs.kinds import half_of
-from webapp.runs.kinds.generate import pairs_to_ask
 from webapp.runs.models import Checkpoint, Run, RunEvent
 
 
@@ -190,7 +190,7 @@ def test_publishing_twice_changes_nothing(generating, tmp_path):
 def test_equal_answers_are_not_compared():
     texts = ["a", "a", "b", "c", "c"]
     answers = [Completion(prompt_id=1, text=text) for text in texts]
-    assert [(x.text, y.text) for x, y in pairs_to_ask(answers)] == [("a", "b")]
+    assert [(x.text, y.text) for x, y in COMPARE.ask(answers)] == [("a", "b")]
 
 
 def test_a_later_epoch_sees_the_prompts_of_the_first(generating, project):
@@ -252,7 +252,7 @@ def test_what_is_brought_in_is_a_model_or_an_encoder(project, tmp_path, facts, t
 
 
 def test_a_reward_run_reads_ties_that_other_runs_do_not(project, models, tmp_path):
-    labels = some_labels(project, tmp_path, choice=4, chosen=None, rejected=None)
+    labels = some_labels(project, tmp_path, answer='{"choice":4}')
     have = models | {"backbone": models["policy"], "labels": labels}
     for kind in ("reward", "sft"):
         roles = KINDS[kind].roles(KINDS[kind].settings())

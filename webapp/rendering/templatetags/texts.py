@@ -1,6 +1,7 @@
 """Texts of models and people on a page; a view gives `renderings` of all that its page shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from django import template
 from django.template import Context
@@ -13,6 +14,12 @@ from webapp.rendering.written import written
 
 register = template.Library()
 EMPTY = mark_safe('<p class="nothing">(empty)</p>')
+
+
+class HasText(Protocol):
+    """Something with a text to show."""
+
+    text: str
 
 
 @register.simple_tag(takes_context=True)
@@ -39,11 +46,10 @@ def shown_both(context: Context, text: str) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def look_alike(context: Context, one: str, other: str) -> bool:
-    """Whether two texts differ and nobody could tell."""
-    return (
-        one != other and bool(one and other) and _of(context, one).look == _of(context, other).look
-    )
+def look_alike(context: Context, completions: Sequence[HasText]) -> bool:
+    """Whether two of these texts differ and nobody could tell."""
+    texts = {one.text for one in completions if one.text}
+    return len({_of(context, text).look for text in texts}) < len(texts)
 
 
 def _of(context: Context, text: str) -> Rendered:

@@ -9,7 +9,7 @@ from alignment.kinds.generate.settings import GenerateConfig
 from alignment.seam.records import CompletionRecord, read_jsonl
 from webapp.artifacts.models import Artifact
 from webapp.labeling.models import Completion
-from webapp.labeling.services import create_compare_tasks
+from webapp.labeling.services import ask_about
 from webapp.runs import inputs, outputs
 from webapp.runs.models import Run
 
@@ -30,27 +30,14 @@ def prepare(run: Run, folder: Path) -> inputs.Paths:
 
 
 def publish(run: Run, output: Path) -> None:
-    """Completions as rows, and compare tasks of each prompt's; a second time changes nothing."""
+    """Completions as rows, and tasks that compare each prompt's; a second time changes nothing."""
     config = inputs.config_of(run)
     outputs.publish(run, output)
     made = read_jsonl(output / "completions.jsonl", CompletionRecord)
     rows = list(_completions(run, config, made))
     Completion.objects.bulk_create(rows, batch_size=PUBLISH_BATCH, ignore_conflicts=True)
     stored = Completion.objects.filter(run=run).select_related("prompt").order_by("prompt", "pk")
-    create_compare_tasks(run.project, pairs_to_ask(stored), need=config.labels_per_task)
-
-
-def pairs_to_ask(completions: Iterable[Completion]) -> list[tuple[Completion, Completion]]:
-    """Disjoint pairs of different texts among the completions of each prompt, in their order."""
-    waiting: dict[int, Completion] = {}
-    pairs = []
-    for completion in completions:
-        other = waiting.get(completion.prompt_id)
-        if other is None:
-            waiting[completion.prompt_id] = completion
-        elif other.text != completion.text:
-            pairs.append((waiting.pop(completion.prompt_id), completion))
-    return pairs
+    ask_about(run.project, "compare", stored, need=config.labels_per_task)
 
 
 def _same_model(run: Run, config: GenerateConfig) -> Q:

@@ -1,0 +1,33 @@
+"""Simulated annotators: they answer every task over HTTP, as a kind of task that they know."""
+
+import pytest
+
+from alignment.world.utility import SimulatedAnnotator
+from tests.factories import a_user, some_tasks
+from webapp.accounts.roles import Role
+from webapp.demo.annotators import ANSWERS, Login, label_all
+from webapp.labeling.kinds import TASK_KINDS
+from webapp.labeling.models import Label, Task
+
+PASSWORD = "long-enough-to-type"  # of a test
+
+
+@pytest.mark.django_db(transaction=True)
+def test_they_answer_all_there_is_as_they_like_what_was_shown(live_server, project):
+    some_tasks(project, 5, texts=("Yes, with pleasure.", "No."))
+    logins = [Login(f"simulated-{number}", PASSWORD, seed=number) for number in (1, 2)]
+    for login in logins:
+        a_user(project, Role.ANNOTATOR, username=login.username, password=PASSWORD, simulated=True)
+    given = []
+    assert label_all(live_server.url, project.pk, logins, lambda: given.append(1)) == 5
+    assert len(given) == Task.objects.filter(done=1).count() == 5
+    assert {label.annotator.username for label in Label.objects.all()} <= {
+        login.username for login in logins
+    }
+
+
+def test_an_answer_is_one_of_the_kind_that_asked():
+    card = {"prompt": "May I?", "items": ["Yes, with pleasure.", "No."]}
+    for name, answer in ANSWERS.items():
+        said = answer(SimulatedAnnotator(1), card)
+        assert TASK_KINDS[name].Answer.model_validate(said)

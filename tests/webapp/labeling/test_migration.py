@@ -1,0 +1,189 @@
+"""A database of the version in which a task was a pair, carried over and back."""
+
+from datetime import timedelta
+from itertools import count
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.db.migrations.exceptions import IrreversibleError
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from tests.factories import compare
+from webapp.labeling.kinds.compare import Choice
+from webapp.labeling.models import Assignment, Label, Task
+from webapp.labeling.queries import progress
+from webapp.labeling.services import submit_label, undo_label
+from webapp.projects.models import Project
+
+pytestmark = pytest.mark.django_db(transaction=True)
+BEFORE, NOW = ("labeling", "0007_label_imported"), ("labeling", "0008_kinds_of_task")
+NUMBER = count(1)
+
+
+def migrate(target):
+    """The models as they are at this migration, and the database with them."""
+    MigrationExecutor(connection).migrate([target])
+    loader = MigrationExecutor(connection).loader
+    others = [node for node in loader.graph.leaf_nodes() if node[0] != target[0]]
+    return loader.project_state([target, *others]).apps.get_model
+
+
+@pytest.fixture
+def before(transactional_db):
+    """The models of before, on an empty database of before; afterwards it is as it was."""
+    yield migrate(BEFORE)
+    migrate(NOW)
+
+
+def a_task(model, project, *, flip, size=2, **columns):
+    """A pair of before with so many places."""
+    number = next(NUMBER)
+    prompt = model("projects", "Prompt").objects.create(
+        project=project,
+        key=f"{number:064}",
+        messages=[{"role": "user", "content": f"Question {number}?"}],
+        split="train",
+        source="written",
+    )
+    answers = [
+        model("labeling", "Completion").objects.create(
+            prompt=prompt, text=f"{name} of {number}", source="imported", key=name
+        )
+        for name in ("first", "second")
+    ]
+    first, second = answers
+    columns = {"need": size, "key": number, "flip": flip} | columns
+    return model("labeling", "Task").objects.create(
+        project=project, prompt=prompt, first=first, second=second, **columns
+    )
+
+
+def an_assignment(model, task, slot, state="submitted", **columns):
+    person = model("accounts", "User").objects.create(username=f"person{next(NUMBER)}")
+    until = timezone.now() + timedelta(minutes=9)
+    return model("labeling", "Assignment").objects.create(
+        task=task, annotator=person, slot=slot, state=state, lease_until=until, **columns
+    )
+
+
+def a_label(model, held, choice, **columns):
+    """A label of before: what stood left follows from flip and slot."""
+    sides = [held.task.first, held.task.second][:: (-1) ** ((held.task.flip + held.slot) % 2)]
+    left, right = sides
+    return model("labeling", "Label").objects.create(
+        task=held.task,
+        assignment=held,
+        annotator=held.annotator,
+        client_id=uuid4(),
+        choice=choice,
+        left=left,
+        right=right,
+        **columns,
+    )
+
+
+@pytest.fixture
+def database(before):
+    """All that people can have done: each choice on both sides, reasons, flags, undone and replaced
+    answers, extras, imported ones, drafts, skips and leases."""
+    model = before
+    project = model("projects", "Project").objects.create(name="Of before")
+    for flip in (0, 1):
+        task = a_task(model, project, flip=flip, size=16, taken=16, done=16)
+        for slot, choice in enumerate((*range(8), *range(8))):
+            held = an_assignment(model, task, slot)
+            a_label(model, held, choice, counted=True, rationale=f"why {choice}", flags=["false"])
+    task = a_task(model, project, flip=1, taken=2, done=1, skips=1)
+    revised = an_assignment(model, task, 0)
+    a_label(model, revised, 1, superseded=True)
+    a_label(model, revised, 6, retracted=True)
+    a_label(model, revised, 4, counted=True, imported=True, visible_ms=1200)
+    draft = {"rationale": "half a thought", "flags": ["harmful"], "other": "beside"}
+    an_assignment(model, task, 1, "leased", draft=draft, draft_revision=3)
+    an_assignment(model, task, 7, "skipped", skip_reason="unclear", skip_id=uuid4(), skip_order=1)
+    extra = an_assignment(model, task, 2, "submitted")
+    a_label(model, extra, 0)
+    return model
+
+
+SAME = ("pk", "task", "assignment", "annotator", "client_id", "rationale", "flags", "visible_ms")
+SAME += ("counted", "imported", "superseded", "retracted", "created_at")
+
+
+def rows(model, *columns):
+    return list(model.objects.order_by("pk").values_list(*columns))
+
+
+def untouched(model):
+    """What the change says nothing about."""
+    task, assignment = model("labeling", "Task"), model("labeling", "Assignment")
+    names = [field.attname for field in assignment._meta.concrete_fields]
+    places = ("pk", "need", "taken", "done", "skips", "flip", "key", "priority", "prompt")
+    return rows(model("labeling", "Label"), *SAME), rows(assignment, *names), rows(task, *places)
+
+
+def meanings_before(model):
+    """What each label says: what stood where, and the choice."""
+    return rows(model("labeling", "Label"), "pk", "left__text", "right__text", "choice")
+
+
+def meanings_now():
+    return [
+        (label.pk, *[one.text for one in label.shown], label.said.choice)
+        for label in Label.objects.order_by("pk")
+    ]
+
+
+def test_every_label_means_what_it_meant(database):
+    said, kept = meanings_before(database), untouched(database)
+    now = migrate(NOW)
+    assert (meanings_now(), untouched(now)) == (said, kept)
+    assert len(said) == 36
+
+
+def test_everybody_sees_the_sides_they_saw(database):
+    migrate(NOW)
+    for held in Assignment.objects.filter(labels__isnull=False):
+        assert {tuple(label.order) for label in held.labels.all()} == {tuple(held.order)}
+
+
+def test_verdicts_are_those_of_today(database):
+    migrate(NOW)
+    for label in Label.objects.select_related("task"):
+        assert label.verdict == label.asks.verdict(label.said, label.order)
+    assert set(Label.objects.values_list("verdict", flat=True)) == {"both bad", "0=1", "0>1", "1>0"}
+
+
+def test_people_go_on_with_what_was_carried_over(database):
+    migrate(NOW)
+    held = Assignment.objects.get(state="leased")
+    assert held.draft["rationale"] == "half a thought"
+    label = submit_label(held, client_id=uuid4(), answer={"choice": Choice.LEFT})
+    assert undo_label(held.annotator, label.client_id) == held
+    assert progress(Project.objects.get()).labels == 34
+    assert not Task.objects.exclude(kind="compare").exists()
+
+
+def test_a_pair_that_was_queued_before_is_not_queued_again(database):
+    migrate(NOW)
+    pairs = [task.completions for task in Task.objects.all()]
+    assert compare(Project.objects.get(), pairs + [pair[::-1] for pair in pairs]) == 0
+
+
+def test_it_can_be_carried_back(database):
+    said, kept = meanings_before(database), untouched(database)
+    pairs = rows(database("labeling", "Task"), "pk", "first", "second")
+    migrate(NOW)
+    model = migrate(BEFORE)
+    assert (meanings_before(model), untouched(model)) == (said, kept)
+    assert rows(model("labeling", "Task"), "pk", "first", "second") == pairs
+
+
+def test_what_is_no_comparison_is_not_carried_back(database):
+    migrate(NOW)
+    Task.objects.filter(pk=Task.objects.order_by("pk").first().pk).update(kind="other")
+    with pytest.raises(IrreversibleError, match="no comparisons"):
+        migrate(BEFORE)
+    Task.objects.update(kind="compare")

@@ -1,0 +1,36 @@
+"""The kinds of task. A new one is a folder here, a template, a test, and a line below."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from webapp.labeling.kinds import compare
+from webapp.labeling.kinds.descriptor import TaskKind, check
+from webapp.site.errors import Refusal
+
+TASK_KINDS: dict[str, TaskKind] = {
+    kind.name: check(kind)
+    for kind in (
+        compare.KIND,
+    )
+}  # fmt: skip
+
+
+class UnknownKind(Refusal):
+    """Something was asked or answered by a kind of task that is not here."""
+
+
+def kind_named(name: str) -> TaskKind:
+    """The kind of this name; raises UnknownKind."""
+    if name not in TASK_KINDS:
+        raise UnknownKind(f"There is no kind of task “{name}” in this installation.")
+    return TASK_KINDS[name]
+
+
+@contextmanager
+def registered(kind: TaskKind) -> Iterator[TaskKind]:
+    """Have a kind more for as long as the block lasts."""
+    TASK_KINDS[kind.name] = check(kind)
+    try:
+        yield kind
+    finally:
+        del TASK_KINDS[kind.name]

@@ -1,0 +1,93 @@
+"""Which of two answers is better, and how much."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from django.utils.translation import gettext_lazy as _
+
+from alignment.seam.records import PairRecord, TieRecord
+from webapp.labeling.kinds.compare.answer import Answer, Choice
+from webapp.labeling.kinds.descriptor import Asked, HasText, InWords, Key, Order, TaskKind, Words
+
+C = TypeVar("C", bound=HasText)
+BAD = "both bad"  # a verdict
+
+
+def ask(completions: Sequence[C]) -> Iterator[tuple[C, C]]:
+    """Disjoint pairs of different texts, in their order."""
+    waiting: C | None = None
+    for completion in completions:
+        if waiting is None:
+            waiting = completion
+        elif waiting.text != completion.text:
+            yield waiting, completion
+            waiting = None
+
+
+def records(asked: Asked, answer: Answer) -> Iterator[PairRecord | TieRecord]:
+    """A preference, or that there is none."""
+    left, right = asked.items
+    if answer.better is None:
+        bad = answer.choice == Choice.BOTH_BAD
+        who = asked.annotator
+        yield TieRecord(prompt=asked.prompt, left=left, right=right, both_bad=bad, annotator=who)
+    else:
+        yield PairRecord(
+            prompt=asked.prompt,
+            chosen=asked.items[answer.better],
+            rejected=asked.items[1 - answer.better],
+            strength=answer.strength,
+            annotator=asked.annotator,
+            left_won=answer.better == 0,
+        )
+
+
+def verdict(answer: Answer, order: Order) -> str:
+    """Which item is better, by its place; how much it is better is no disagreement."""
+    if answer.choice == Choice.BOTH_BAD:
+        return BAD
+    if answer.better is None:
+        return "0=1"
+    return f"{order[answer.better]}>{order[1 - answer.better]}"
+
+
+def in_words(answer: Answer) -> InWords:
+    """The choice, and the answer that was chosen."""
+    if answer.better is None:
+        return InWords(answer.choice.label)
+    return InWords(
+        answer.choice.label,
+        degree=_("%(strength)s of 3") % {"strength": answer.strength},
+        marks={answer.better: _("chosen")},
+    )
+
+
+def _step(choice: Choice, word: Words, words: Words) -> Key:
+    answer = {"choice": choice.value}
+    return Key(f"choose-{choice}", str(choice.value), words, word, answer)
+
+
+KIND = TaskKind(
+    folder=Path(__file__).parent,
+    title=_("Pair to compare"),
+    question=_("Which answer is better?"),
+    items=range(2, 3),
+    Answer=Answer,
+    ask=ask,
+    records=records,
+    agreement="nominal",
+    verdict=verdict,
+    words=in_words,
+    template="labeling/kinds/compare.html",
+    keys=(
+        _step(Choice.LEFT_MUCH, _("much"), _("A is much better")),
+        _step(Choice.LEFT, _("better"), _("A is better")),
+        _step(Choice.LEFT_SLIGHTLY, _("slightly"), _("A is slightly better")),
+        _step(Choice.TIE, _("tie"), _("Tie: equally good")),
+        _step(Choice.RIGHT_SLIGHTLY, _("slightly"), _("B is slightly better")),
+        _step(Choice.RIGHT, _("better"), _("B is better")),
+        _step(Choice.RIGHT_MUCH, _("much"), _("B is much better")),
+        _step(Choice.BOTH_BAD, _("both bad"), _("Both are bad")),
+    ),
+)

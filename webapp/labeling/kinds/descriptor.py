@@ -1,0 +1,173 @@
+"""What a kind of task says of itself; everything else asks it and knows no kind by name."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any, Literal, NamedTuple, Protocol, get_origin
+
+from django.http import QueryDict
+from django.utils.functional import Promise
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError
+from pydantic import model_validator as validator
+
+from alignment.seam.records import DemonstrationRecord, LabelRecord, PromptRecord
+
+Words = str | Promise  # said to people, in their language when it is shown
+Order = Sequence[int]  # the places of a task's items as somebody saw them
+Record = LabelRecord | DemonstrationRecord
+MOST_ITEMS = 20  # of one task
+LETTERS = ascii_uppercase  # what the items on a card are called
+LONGEST_VERDICT = 200  # characters
+# What forms of the label page send besides the answer.
+RESERVED = frozenset(
+    [
+        "assignment",
+        "client_id",
+        "rationale",
+        "flags",
+        "visible_ms",
+        "base",
+        "page",
+        "count",
+        "skip",
+        "undo",
+        "renew",
+        "have",
+        "want",
+        "shown",
+        "view",
+        "as",
+        "csrfmiddlewaretoken",
+    ]
+)
+
+
+class KindError(TypeError):
+    """A descriptor that cannot be registered: of which kind, and which field is wrong."""
+
+    def __init__(self, kind: str, field: str, why: str) -> None:
+        super().__init__(f"Kind of task “{kind}”: its {field} {why}.")
+        self.kind, self.field = kind, field
+
+
+class Key(NamedTuple):
+    """Something that a key does; `usual` is the character that does it unless somebody chose another.
+
+    One that decides by itself has a word for its button, and the fields of its answer.
+    """
+
+    action: str
+    usual: str
+    words: Words
+    word: Words = ""
+    answer: Mapping[str, object] | None = None
+
+
+class Asked(NamedTuple):
+    """What somebody answered about: a prompt, answers in the order they were shown, and by whom."""
+
+    prompt: PromptRecord
+    items: Sequence[str]
+    annotator: str = ""
+
+
+class InWords(NamedTuple):
+    """An answer for a table: what it says, how strongly, and a word beside some of the items shown."""
+
+    text: Words
+    degree: Words = ""
+    marks: Mapping[int, Words] = {}  # by position
+
+
+class HasText(Protocol):
+    """A completion, as far as a kind looks at it."""
+
+    text: str
+
+
+class TaskKind(BaseModel):
+    """A kind of task. Its folder names it and holds, if need be, its script `card.js`.
+
+    `ask` chooses from the completions of a prompt what to ask about together; `verdict` says an answer
+    so that two people who mean the same say the same, whatever order each of them saw; `records` says
+    what a model learns from it. The template has two parts: `items` for the card, `controls` below it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    folder: Path
+    title: Words
+    question: Words
+    items: range  # how many completions a task shows; range(1) for forms without any
+    Answer: type[BaseModel]
+    ask: Callable[[Sequence[Any]], Iterable[Sequence[Any]]]
+    records: Callable[[Asked, Any], Iterable[Record]]
+    agreement: Literal["nominal", "ordinal", "interval", "ranking"]
+    verdict: Callable[[Any, Order], str]
+    words: Callable[[Any], InWords]
+    template: str
+    keys: tuple[Key, ...]
+
+    @validator(mode="wrap")
+    @classmethod
+    def _named(cls, given: Any, build: ModelWrapValidatorHandler["TaskKind"]) -> "TaskKind":  # noqa: ANN401
+        """Build it; what is missing or wrong is said with the name of the kind and of the field."""
+        try:
+            return build(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = Path(given.get("folder", "?")).name
+            (field, *inside) = first["loc"]
+            lacking = first["type"] == "missing" and not inside
+            why = "is missing" if lacking else f"is wrong: {first['msg']}"
+            raise KindError(name, str(field), why) from None
+
+    @property
+    def name(self) -> str:
+        """What rows and addresses call it."""
+        return self.folder.name
+
+    @property
+    def script(self) -> Path | None:
+        """What its cards do in a browser, where the page alone does not."""
+        path = self.folder / "card.js"
+        return path if path.is_file() else None
+
+    @property
+    def items_part(self) -> str:
+        """The part of its template that a card shows below the prompt."""
+        return f"{self.template}#items"
+
+    @property
+    def controls_part(self) -> str:
+        """The part of its template that answers."""
+        return f"{self.template}#controls"
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The fields of an answer that no key gives but somebody fills in: drafts keep them."""
+        given = {name for key in self.keys for name in key.answer or ()}
+        return tuple(name for name in self.Answer.model_fields if name not in given)
+
+    def fields_of(self, sent: QueryDict) -> dict[str, object]:
+        """The answer's fields of a form; an empty one is not there."""
+        fields: dict[str, object] = {}
+        for name, field in self.Answer.model_fields.items():
+            several = get_origin(field.annotation) in (list, tuple, set)
+            values = [value for value in sent.getlist(name) if value != ""]
+            if values:
+                fields[name] = values if several else values[-1]
+        return fields
+
+    def canonical(self, answer: object) -> str:
+        """The answer as JSON, always in the same letters."""
+        return self.Answer.model_validate(answer).model_dump_json()
+
+
+def check(kind: TaskKind) -> TaskKind:
+    """The kind, if pages and tables can hold it; raises KindError otherwise."""
+    if not kind.items or kind.items[0] < 0 or kind.items[-1] > MOST_ITEMS:
+        raise KindError(kind.name, "items", f"are not between 0 and {MOST_ITEMS}")
+    if taken := sorted(RESERVED & set(kind.Answer.model_fields)):
+        raise KindError(kind.name, "Answer", f"has the field {taken[0]}, which every form has")
+    return kind
