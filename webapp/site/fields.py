@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from alignment.seam.settings import words_of
+from webapp.site import widgets
 
 BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", MinLen: "min_length", MaxLen: "max_length"}
 
@@ -70,13 +71,15 @@ def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
         boxes = {"choices": choices_of(info)}
         return forms.MultipleChoiceField, boxes | {"widget": forms.CheckboxSelectMultiple}
     if get_origin(info.annotation) is Literal:
-        return forms.ChoiceField, {"choices": choices_of(info)}
+        return forms.ChoiceField, {"choices": choices_of(info), "widget": widgets.Select}
     if info.annotation is bool:
-        return forms.BooleanField, {"required": False}
+        return forms.BooleanField, {"required": False, "widget": widgets.CheckboxInput}
     if info.annotation is str:
         # The config says where an empty text is no answer.
-        return forms.CharField, {"max_length": limit(info, MaxLen), "required": False}
+        text = {"widget": widgets.TextInput, "required": False}
+        return forms.CharField, text | {"max_length": limit(info, MaxLen)}
     limits = {"min_value": limit(info, Ge), "max_value": limit(info, Le)}
+    limits["widget"] = widgets.NumberInput
     return forms.IntegerField if info.annotation is int else forms.FloatField, limits
 
 
