@@ -273,6 +273,7 @@ def test_a_tokenizer_that_does_not_end_with_a_text_ends_the_run_with_a_sentence(
 
 def test_processes_that_the_system_ends_for_memory_are_told_of(run_folder, monkeypatch, capsys):
     monkeypatch.setattr("alignment.held.room", lambda: 220 << 20)
+    subprocess.run([sys.executable, "-c", ""])  # children begin by what we hold: the most from now
     folder = run_folder()
     inner = "import os, time; x = b'x' * (200 << 20); time.sleep(1); os.kill(os.getpid(), 9)"
     outer = f"import subprocess, sys; sys.exit(-subprocess.call([sys.executable, '-c', {inner!r}]))"
