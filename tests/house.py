@@ -130,7 +130,9 @@ def spread(places: Sequence[Place]) -> Spread:
 
 def largest(places: Sequence[Place], above: int) -> list[str]:
     """Where the bound is not kept."""
-    return [f"{one.path.relative_to(ROOT)}:{one.name} {one.size}" for one in places if one.size > above]
+    return [
+        f"{one.path.relative_to(ROOT)}:{one.name} {one.size}" for one in places if one.size > above
+    ]
 
 
 def figures() -> dict[str, object]:
