@@ -27,7 +27,7 @@ from webapp.labeling.queue import free_slot, take_place
 from webapp.labeling.services import Ask, create_tasks, submit_label
 from webapp.projects.models import Membership, Project, Prompt
 from webapp.runs.models import Run, Worker
-from webapp.runs.services import start_run
+from webapp.runs.services import Order, start_run
 
 NUMBER = count(1)
 PAIRS = {"train": 40, "validation": 9, "test": 10}  # of a snapshot, by split
@@ -146,9 +146,11 @@ def a_run(project, kind="pretrain", config=None, **columns):
     """A queued run, as a person would start it."""
     return start_run(
         project,
-        kind=kind,
-        config=KINDS[kind].settings(**config or {}),
-        **{"name": f"{kind} {next(NUMBER)}", "key": f"key-{next(NUMBER)}"} | columns,
+        Order(
+            kind=kind,
+            config=KINDS[kind].settings(**config or {}),
+            **{"name": f"{kind} {next(NUMBER)}", "key": f"key-{next(NUMBER)}"} | columns,
+        ),
     )
 
 

@@ -82,7 +82,6 @@ def start_from(request: HtmxRequest, project: Project, form: RoundForm) -> Round
     chosen = form.cleaned_data
     try:
         return services.start_round(
-            project,
             snapshot=chosen["snapshot"],
             policy=chosen["policy"],
             backbone=chosen["backbone"],
