@@ -8,10 +8,17 @@ from django import template
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from webapp.site import diffs
 
 register = template.Library()
+
+
+@register.filter
+def translated(words: object) -> str:
+    """Words that are kept in English, as a title or the name of a state, in the reader's language."""
+    return gettext(str(words)) if words else ""
 
 
 @register.filter
