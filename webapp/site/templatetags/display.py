@@ -46,12 +46,6 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
-def counted(number: int, noun: str) -> str:
-    """A number with what it counts: 1 row, 1,234 rows."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-@register.filter
 def number(value: float | None, digits: int = 3) -> str:
     """A number with few significant digits; a dash where there is none."""
     if value is None:
