@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from copy import copy
 from types import MappingProxyType
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, Literal, Self, TypedDict, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
@@ -11,6 +11,18 @@ from pydantic.fields import FieldInfo
 STORED: Mapping[str, bool] = MappingProxyType({"stored": True})  # context of a validation
 ALWAYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class Extra(TypedDict):
+    """What a setting says of itself beyond its title, help and bounds: the arguments of `setting`."""
+
+    unit: str
+    topic: str
+    advanced: bool
+    dashboard: bool
+    when: dict[str, list[str]]
+    beside: list[str]
+    words: dict[str, str]
 
 
 class ConflictError(ValueError):
@@ -43,10 +55,17 @@ def setting(  # noqa: PLR0913 - a setting has this many parts
     `choices` has the words of each value that it may take, where these are names.
     """
     read = {name: list(values) for name, values in when.items()}
-    extra: dict[str, Any] = {"unit": unit, "topic": topic, "advanced": advanced}
-    extra |= {"dashboard": dashboard, "when": read, "beside": list(beside)}
-    extra["words"] = {str(value): words for value, words in choices.items()}
-    return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
+    extra = Extra(
+        unit=unit,
+        topic=topic,
+        advanced=advanced,
+        dashboard=dashboard,
+        when=read,
+        beside=list(beside),
+        words={str(value): words for value, words in choices.items()},
+    )
+    plain: dict[str, Any] = {**extra}
+    return Field(default, title=title, description=help, json_schema_extra=plain, **bounds)
 
 
 class Settings(BaseModel):
@@ -83,7 +102,7 @@ class Settings(BaseModel):
         """Why nothing reads a setting; empty where something does."""
         fields = type(self).model_fields
         info = fields[name]
-        extra: Any = info.json_schema_extra
+        extra = extra_of(info)
         for choice, values in extra["when"].items():
             if choice in fields and not self.chosen(choice) & set(values):
                 made = ", ".join(sorted(self.chosen(choice)))
@@ -117,8 +136,13 @@ def names_of(annotation: object) -> tuple[str, ...]:
 
 def words_of(info: FieldInfo) -> Mapping[str, str]:
     """The words of each name that a setting takes."""
-    extra: Any = info.json_schema_extra or {}
-    found: Mapping[str, str] = extra.get("words", NONE)
+    return extra_of(info)["words"] if info.json_schema_extra else NONE
+
+
+def extra_of(info: FieldInfo) -> Extra:
+    """What a setting says of itself."""
+    extra: Any = info.json_schema_extra  # pydantic takes any JSON, and functions
+    found: Extra = extra
     return found
 
 
@@ -130,7 +154,8 @@ def do(values: Collection[str]) -> str:
 def narrowed(config: type[Settings], name: str, **when: tuple[str, ...]) -> Any:  # noqa: ANN401
     """A setting as another class has it, read only for these choices as well."""
     field = copy(config.model_fields[name])
-    extra: Any = field.json_schema_extra
+    extra = extra_of(field)
     asked = {choice: list(values) for choice, values in when.items()}
-    field.json_schema_extra = extra | {"when": extra["when"] | asked}
+    plain: dict[str, Any] = {**extra, "when": extra["when"] | asked}
+    field.json_schema_extra = plain
     return field
