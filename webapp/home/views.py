@@ -62,8 +62,8 @@ def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
     here = project_for(request.user, project_id, can=Action.WRITE_PROMPTS)
     form = PromptForm(request.POST or None, project=here)
     if form.is_valid():
-        author = {"source": Prompt.Source.WRITTEN, "author": request.user}
-        services.add_prompt(here, form.messages(), **author)
+        written = Prompt.Source.WRITTEN
+        services.add_prompt(here, form.messages(), source=written, author=request.user)
         messages.success(request, "The prompt is in.")
         return redirect("prompts", here.pk)
     search = PromptSearch(request.GET)

@@ -23,7 +23,7 @@ def add_model(  # noqa: PLR0913 - what the form asks, each once
     name: str,
     config: BaseModel,
     base: Artifact | None = None,
-    files: Sequence[UploadedFile] = (),
+    files: Sequence["UploadedFile[bytes]"] = (),
     key: str,
     by: User,
 ) -> Run:
