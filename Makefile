@@ -5,11 +5,14 @@ ARGS ?=
 PART ?=
 REQUIRE ?=
 BIN := .venv/bin
-# Half of the tests wait for programs they started, so two cores carry four processes.
-PARALLEL := -n 4 --dist worksteal
+# Some tests wait for programs they started, so two cores carry a process more. Each loads all that is
+# tested before its first test: the fewer, the less is done twice.
+PARALLEL := --dist worksteal -n
 # What touches rows is in tests/webapp; the rest needs no second database.
 ON_POSTGRES := tests/webapp -m "db and not browser and not once and not prove and not gpu"
 export OMP_WAIT_POLICY ?= PASSIVE
+# Tests start a hundred programs: what one of them has compiled, the others need not.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo run test prove lint fmt bench screenshots clean
@@ -34,9 +37,9 @@ run: setup
 	@$(BIN)/python manage.py stack $(ARGS)
 
 test: setup-dev
-	REQUIRE=$(REQUIRE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	REQUIRE=$(REQUIRE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) 3 $(ARGS)
 	REQUIRE=$(REQUIRE) OMP_NUM_THREADS=1 $(BIN)/python -m tests.postgres \
-	  $(BIN)/python -m pytest $(PARALLEL) $(ON_POSTGRES) $(ARGS)
+	  $(BIN)/python -m pytest $(PARALLEL) 2 $(ON_POSTGRES) $(ARGS)
 
 prove: setup-dev
 	@$(BIN)/python -m tests.prove $(PART) $(if $(ARGS),-- $(ARGS))

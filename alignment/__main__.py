@@ -82,10 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "run":
         if os.environ.get("ATTUNE_EXIT_WITH_STDIN") == "1":
             threading.Thread(target=_exit_with_stdin, daemon=True).start()
-        return run(options["folder"]) or ending(options["folder"])
+        return run(options["folder"]) or _ending(options["folder"])
     if command == RECEIPTS:
-        return check(options)
-    return start(command, options)
+        return _check(options)
+    return _start(command, options)
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -115,7 +115,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def check(options: Mapping[str, Any]) -> int:
+def _check(options: Mapping[str, Any]) -> int:
     """Print the receipts of an alignment's settings, in words and as JSON; the exit status."""
     try:
         config = AlignConfig.model_validate(settled("align", options))
@@ -130,7 +130,7 @@ def check(options: Mapping[str, Any]) -> int:
     return 0 if found.good else FAILED
 
 
-def start(command: str, options: Mapping[str, Any]) -> int:
+def _start(command: str, options: Mapping[str, Any]) -> int:
     """Make the run folder of a command and compute it; the exit status."""
     try:
         processes = processes_of(command, options)
@@ -151,10 +151,10 @@ def start(command: str, options: Mapping[str, Any]) -> int:
         if command == "generate":
             share_completions(folder)
         print(folder / "output")
-    return status or ending(folder)
+    return status or _ending(folder)
 
 
-def ending(folder: Path) -> int:
+def _ending(folder: Path) -> int:
     """The exit status of a run that came to its end, by its last event."""
     if "RANK" in os.environ:  # torchrun takes any other status for a process that broke
         return 0

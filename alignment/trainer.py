@@ -33,7 +33,7 @@ def runner(kind: str) -> Runner:
     return found
 
 
-def wanted(folder: Path) -> str:
+def _wanted(folder: Path) -> str:
     """What `control.json` asks for: "", "save" or "now"; raises ConfigError where it is nonsense."""
     try:
         wish = json.loads((folder / "control.json").read_text(encoding="utf-8"))["stop"]
@@ -64,7 +64,7 @@ def drive(spec: RunSpec, folder: Path) -> Iterator[Event]:
             yield event
             step = getattr(event, "step", step)
             saved = isinstance(event, CheckpointSaved)
-            wish = agreed(wanted(folder))
+            wish = agreed(_wanted(folder))
             if wish == "now" and not isinstance(event, Finished):
                 break
             try:

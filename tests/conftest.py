@@ -57,8 +57,9 @@ def pytest_collection():
 
 
 def pytest_collection_finish():
-    """From here on garbage is looked for among what tests make."""
+    """From here on garbage is looked for among what tests make, and not each time they make little."""
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
     gc.enable()
 
 

@@ -27,7 +27,7 @@ from webapp.labeling.queue import free_slot, take_place
 from webapp.labeling.services import Ask, create_tasks, submit_label
 from webapp.projects.models import Membership, Project, Prompt
 from webapp.runs.models import Run, Worker
-from webapp.runs.services import start_run
+from webapp.runs.services import Order, start_run
 
 NUMBER = count(1)
 PAIRS = {"train": 40, "validation": 9, "test": 10}  # of a snapshot, by split
@@ -46,9 +46,16 @@ def a_user(project=None, role=Role.RESEARCHER, **columns):
 
 
 def a_prompt(project, text=None, **columns):
+    prompt = new_prompt(project, text, **columns)
+    prompt.save(force_insert=True)
+    return prompt
+
+
+def new_prompt(project, text=None, **columns):
+    """A prompt that is not stored yet."""
     text = text or f"Question {next(NUMBER)}?"
     key = prompt_key([Message(role="user", content=text)])
-    return Prompt.objects.create(
+    return Prompt(
         **{
             "project": project,
             "key": key,
@@ -65,8 +72,15 @@ def some_prompts(project, number, **columns):
 
 
 def a_completion(prompt, text=None, **columns):
+    completion = new_completion(prompt, text, **columns)
+    completion.save(force_insert=True)
+    return completion
+
+
+def new_completion(prompt, text=None, **columns):
+    """An answer that is not stored yet."""
     number = next(NUMBER)
-    return Completion.objects.create(
+    return Completion(
         **{
             "prompt": prompt,
             "text": text or f"Answer {number}.",
@@ -84,9 +98,10 @@ def compare(project, pairs, *, need=1):
 
 def some_tasks(project, number=1, *, need=1, texts=(None, None)):
     """Compare tasks, each about two new answers to a new prompt."""
-    prompts = some_prompts(project, number)
-    pairs = [tuple(a_completion(prompt, text) for text in texts) for prompt in prompts]
-    compare(project, pairs, need=need)
+    prompts = Prompt.objects.bulk_create(new_prompt(project) for _ in range(number))
+    answers = [new_completion(prompt, text) for prompt in prompts for text in texts]
+    stored = iter(Completion.objects.bulk_create(answers))
+    compare(project, list(zip(stored, stored, strict=True)), need=need)
     return list(Task.objects.filter(prompt__in=prompts).order_by("key"))
 
 
@@ -132,9 +147,11 @@ def a_run(project, kind="pretrain", config=None, **columns):
     """A queued run, as a person would start it."""
     return start_run(
         project,
-        kind=kind,
-        config=KINDS[kind].settings(**config or {}),
-        **{"name": f"{kind} {next(NUMBER)}", "key": f"key-{next(NUMBER)}"} | columns,
+        Order(
+            kind=kind,
+            config=KINDS[kind].settings(**config or {}),
+            **{"name": f"{kind} {next(NUMBER)}", "key": f"key-{next(NUMBER)}"} | columns,
+        ),
     )
 
 

@@ -187,7 +187,7 @@ STATIC_URL = "static/"
 STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.FileSystemFinder",
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
-    "webapp.labeling.kinds.files.CardScripts",
+    "webapp.labeling.kinds.finders.CardScripts",
 ]
 STATICFILES_DIRS: list[Path | tuple[str, Path]] = [BASE_DIR / "webapp" / "static"]
 if (UPLOT := BASE_DIR / "node_modules" / "uplot" / "dist").is_dir():

@@ -44,7 +44,7 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     options = from_yaml(kind, given.get("config")) | dict(given)
     if options.get("resume"):
         return resumed(kind, options)
-    config, inputs = validated(kind, options), inputs_of(kind, options)
+    config, inputs = _validated(kind, options), inputs_of(kind, options)
     folder = Path(options["output"]) if "output" in options else new_folder(command)
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty; name another --output, or --resume its run.")
@@ -52,21 +52,21 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "inputs").mkdir(parents=True)
         told: dict[str, Told] = {role: Told(leaves_out(options)) for role in inputs}
-        files = {r: placed(kind, r, path, folder, told[r]) for r, path in inputs.items()}
+        files = {r: _placed(kind, r, path, folder, told[r]) for r, path in inputs.items()}
         read = {role: inputs[role].name for role in told if role_of(kind, role).rows}
         said = [one for role, name in read.items() for one in told[role].sentences(name, role)]
         (folder / READ).write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
         spec = RunSpec(
             kind=kind, run=0, epoch=0, config=config, inputs=files, **of_the_run(options)
         )
-        store(spec, folder)
+        _store(spec, folder)
         undo.pop_all()
     return folder
 
 
 def settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a kind from a file and options; raises ConfigError."""
-    return validated(kind, from_yaml(kind, given.get("config")) | dict(given))
+    return _validated(kind, from_yaml(kind, given.get("config")) | dict(given))
 
 
 def resumed(kind: str, options: Mapping[str, Any]) -> Path:
@@ -80,7 +80,7 @@ def resumed(kind: str, options: Mapping[str, Any]) -> Path:
     if (folder / "output" / MANIFEST).exists():
         raise ConfigError(f"The run in {folder} is finished: see {folder / 'output'}.")
     before = {own_name(kind, name): value for name, value in spec.config.items()}
-    for name, value in validated(kind, before | dict(options)).items():
+    for name, value in _validated(kind, before | dict(options)).items():
         usual = (
             KINDS[kind].settings.model_fields[name].default
         )  # of a setting that is newer than the run
@@ -90,11 +90,11 @@ def resumed(kind: str, options: Mapping[str, Any]) -> Path:
                 "begin a new run to change it."
             )
     (folder / "control.json").unlink(missing_ok=True)
-    store(spec.model_copy(update={"resume_from": newest_checkpoint(folder)}), folder)
+    _store(spec.model_copy(update={"resume_from": _newest_checkpoint(folder)}), folder)
     return folder
 
 
-def newest_checkpoint(folder: Path) -> str | None:
+def _newest_checkpoint(folder: Path) -> str | None:
     """The name of a run's newest checkpoint that verifies; None where there is none."""
     saved = sorted(path.parent for path in folder.glob(f"ckpt-*/{MANIFEST}"))
     return next((path.name for path in reversed(saved) if is_whole(path)), None)
@@ -166,7 +166,7 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"; did you mean “{found[0]}”?" if found else ""
 
 
-def validated(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _validated(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a kind, defaults included; raises ConfigError naming each wrong option."""
     names = {own_name(kind, name): name for name in KINDS[kind].settings.model_fields}
     lists = {name for name, field in settings_of(kind).items() if field["type"] == "array"}
@@ -194,7 +194,7 @@ def wrong(kind: str, problem: Mapping[str, Any]) -> str:
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
     """Seed and threads, where they are given; raises ConfigError."""
-    found = {name: whole(options, name) for name in ("seed", "threads") if name in options}
+    found = {name: _whole(options, name) for name in ("seed", "threads") if name in options}
     if not -(2**31) <= found.get("seed", 0) < 2**31:
         raise ConfigError(f"{flag('seed')} is a whole number of 32 bits.")
     return found
@@ -207,13 +207,13 @@ def processes_of(command: str, given: Mapping[str, Any]) -> int:
         raise ConfigError(
             "torchrun starts “run FOLDER”; here, --processes says how many there are."
         )
-    count = max(1, whole(options, "processes")) if "processes" in options else 1
+    count = max(1, _whole(options, "processes")) if "processes" in options else 1
     if count > 1 and not KINDS[COMMANDS[command]].shared:
         raise ConfigError(f"{command} computes in one process; leave --processes out.")
     return count
 
 
-def whole(options: Mapping[str, Any], name: str) -> int:
+def _whole(options: Mapping[str, Any], name: str) -> int:
     """An option as a whole number; raises ConfigError."""
     try:
         return int(options[name])
@@ -240,7 +240,7 @@ def inputs_of(kind: str, options: Mapping[str, Any]) -> dict[str, Path]:
     return found
 
 
-def placed(kind: str, role: str, path: Path, folder: Path, told: Told) -> str:
+def _placed(kind: str, role: str, path: Path, folder: Path, told: Told) -> str:
     """The path of an input for RunSpec: of a model, or of rows turned into records, and what is told."""
     if (rows := role_of(kind, role).rows) is None:
         result = path / "output"
@@ -257,7 +257,7 @@ def placed(kind: str, role: str, path: Path, folder: Path, told: Told) -> str:
     return f"inputs/{role}.jsonl"
 
 
-def store(spec: RunSpec, folder: Path) -> None:
+def _store(spec: RunSpec, folder: Path) -> None:
     """Write `config.json`."""
     (folder / "config.json").write_text(spec.model_dump_json(indent=1), encoding="utf-8")
 

@@ -32,35 +32,35 @@ OF_A_RUN: Mapping[str, tuple[str, str]] = {
 OF_BAD_ROWS = "count rows that cannot be read, and go on without them; else they are refused"
 
 
-class Role(NamedTuple):
+class _Role(NamedTuple):
     """What an input is, and how its rows become ours; a model's folder has no rows."""
 
     help: str
     rows: Callable[[Path, trl_rows.Told], Iterator[BaseModel]] | None = None
 
 
-ROLES: Mapping[str, Role] = {
-    "policy": Role("the model that is trained, or that answers"),
-    "reference": Role("the model to stay near, or to compare with; in training the policy itself"),
-    "reward": Role("a reward model"),
-    "judge": Role("a second reward model, of labels that nothing was trained on"),
-    "backbone": Role("the model that the reward model starts from"),
-    "prompts": Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
-    "pairs": Role("rows with chosen and rejected, and a prompt or none", trl_rows.pairs),
-    "demonstrations": Role(
+ROLES: Mapping[str, _Role] = {
+    "policy": _Role("the model that is trained, or that answers"),
+    "reference": _Role("the model to stay near, or to compare with; in training the policy itself"),
+    "reward": _Role("a reward model"),
+    "judge": _Role("a second reward model, of labels that nothing was trained on"),
+    "backbone": _Role("the model that the reward model starts from"),
+    "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
+    "pairs": _Role("rows with chosen and rejected, and a prompt or none", trl_rows.pairs),
+    "demonstrations": _Role(
         "rows with prompt and completion, or with messages", trl_rows.demonstrations
     ),
-    "completions": Role(
+    "completions": _Role(
         "rows with prompt and completion, generated before by any model", trl_rows.stored
     ),
-    "thumbs": Role("rows with prompt, completion and label", trl_rows.thumbs),
-    "deployment": Role(
+    "thumbs": _Role("rows with prompt, completion and label", trl_rows.thumbs),
+    "deployment": _Role(
         "rows with a prompt as the deployed model will be asked; else those of training",
         trl_rows.prompts,
     ),
 }
-OF_REWARD: Mapping[str, Role] = {
-    "pairs": Role(
+OF_REWARD: Mapping[str, _Role] = {
+    "pairs": _Role(
         "rows with chosen and rejected; with left and right, a tie; with completion and label, or "
         "rating; with completions and ranks",
         trl_rows.labels,
@@ -113,7 +113,7 @@ def _add_settings(parser: argparse.ArgumentParser, kind: str) -> None:
         title = field["topic"].lower()
         if title not in topics:
             topics[title] = parser.add_argument_group(title)
-        about = f"{field['title']}: {field['description']} {in_words(field)}".replace("%", "%%")
+        about = f"{field['title']}: {field['description']} {_in_words(field)}".replace("%", "%%")
         topics[title].add_argument(flag(name), metavar="VALUE", help=about)
 
 
@@ -133,7 +133,7 @@ def own_name(kind: str, setting: str) -> str:
     return RENAMED[setting] if setting in roles_of(kind) else setting
 
 
-def role_of(kind: str, role: str) -> Role:
+def role_of(kind: str, role: str) -> _Role:
     """What an input of a kind is; reward models learn from every kind of label."""
     return OF_REWARD.get(role, ROLES[role]) if kind == "reward" else ROLES[role]
 
@@ -166,7 +166,7 @@ def first_line(config: type) -> str:
     return (config.__doc__ or "").strip().splitlines()[0]
 
 
-def in_words(field: Schema) -> str:
+def _in_words(field: Schema) -> str:
     """Default, unit and bounds of a setting, and the choices that it is read for."""
     default = field["default"]
     if field["type"] == "array":

@@ -133,11 +133,11 @@ class Apart:
             self._running = None  # half a message may be under way
             status = running.end(LAST if isinstance(error, (EOFError, ConnectionError)) else 0)
             if isinstance(error, (EOFError, OSError)):
-                raise OverrunError(limit(status, seconds)) from None
+                raise OverrunError(_limit(status, seconds)) from None
             raise
 
 
-def limit(status: int, seconds: int) -> str:
+def _limit(status: int, seconds: int) -> str:
     """Which limit ended a program, by its exit status, as what follows a subject."""
     if status in (-signal.SIGXCPU, -signal.SIGALRM):
         return f"did not finish within {seconds} s"

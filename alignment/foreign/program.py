@@ -124,7 +124,7 @@ def compiled(source: str) -> Template:
     return environment.from_string(source)
 
 
-def plain(turn: Turn) -> Turn:
+def _plain(turn: Turn) -> Turn:
     """A turn as templates expect it: no key without a value, what was thought by each of its names."""
     turn = {name: value for name, value in turn.items() if value is not None}
     for name in REASONS:
@@ -139,7 +139,7 @@ def rendering(source: str, special: Turn, *, generation: bool) -> Callable[[Sequ
     named = {"tools": None, "documents": None, **special, "add_generation_prompt": generation}
 
     def write(turns: Sequence[Turn]) -> str:
-        return template.render(messages=[plain(turn) for turn in turns], **named)
+        return template.render(messages=[_plain(turn) for turn in turns], **named)
 
     return write
 
@@ -179,7 +179,7 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
     return {"results": results}
 
 
-def limited(seconds: int) -> None:
+def _limited(seconds: int) -> None:
     """End this program by itself when it has computed for so long, or has been here far longer."""
     used = int(time.process_time()) + 1
     with suppress(ValueError, OSError):  # not every system has it
@@ -206,7 +206,7 @@ def main(mebibytes: int) -> int:
         resource.setrlimit(resource.RLIMIT_AS, (mebibytes << 20, mebibytes << 20))
     try:
         while (request := read(sys.stdin.buffer)) is not None:
-            limited(request.pop("seconds"))
+            _limited(request.pop("seconds"))
             said = json.dumps(answered(request)).encode()
             signal.alarm(0)
             sys.stdout.buffer.write(len(said).to_bytes(LENGTH, "little") + said)

@@ -110,7 +110,7 @@ def fit_rows(
     model: PreTrainedModel, weights: Mapping[str, Tensor], settings: Mapping[str, Any]
 ) -> None:
     """Give the model as many tokens as the adapter was trained with; raises DataError where rows are lacking."""
-    read, written = (name_of(model, layer) for layer in ends_of(model))
+    read, written = (_name_of(model, layer) for layer in ends_of(model))
     saved = {name: weights.get(f"{PREFIX}{name}.weight") for name in (read, written)}
     sizes = {weight.shape[0] for weight in saved.values() if weight is not None}
     embedding = ends_of(model)[0]
@@ -136,7 +136,7 @@ def ends_of(model: PreTrainedModel) -> tuple[Any, Any]:
     return model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[no-untyped-call]
 
 
-def name_of(model: nn.Module, layer: nn.Module) -> str:
+def _name_of(model: nn.Module, layer: nn.Module) -> str:
     """What a layer of the model is called."""
     found: str = next(name for name, module in model.named_modules() if module is layer)
     return found

@@ -79,7 +79,7 @@ def check_apart(folder: Path, first: Callable[[Path], object] | None = None) -> 
 
     `first` is looked at before, in the same fork. A file that is not there is not missed here.
     """
-    known = fingerprint(folder)
+    known = _fingerprint(folder)
     if first is None and known in _fine:
         return
     if (template := judged(lambda tell: _check(folder, tell, first))) is not None:
@@ -88,7 +88,7 @@ def check_apart(folder: Path, first: Callable[[Path], object] | None = None) -> 
     _fine.add(known)
 
 
-def fingerprint(folder: Path) -> bytes:
+def _fingerprint(folder: Path) -> bytes:
     """A hash of all that loaders read before the weights; raises DataError for what is no plain file."""
     found = hashlib.sha256()
     for path in _files(folder):

@@ -69,7 +69,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Reader:
+class _Reader:
     """Writes conversations and reads them as tokens, by a renamed tokenizer where texts hold control tokens."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -102,36 +102,36 @@ class Reader:
         return self.renamed.said("assistant", answer) if self.renamed else answer
 
 
-class Asked(NamedTuple):
+class _Asked(NamedTuple):
     """A prompt as serving reads it."""
 
     ids: tuple[int, ...]
     beginning: int  # how many of them the tokenizer puts before every text
     text: str  # as this reader writes it
-    reader: Reader
+    reader: _Reader
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
     """The conversation as a model with this tokenizer reads it, up to where its answer begins."""
-    return list(asked(tokenizer, turns_of(messages)).ids)
+    return list(_asked(tokenizer, _turns_of(messages)).ids)
 
 
 def answered(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str
 ) -> Answered:
     """A conversation that somebody answered; raises DataError where the template does not write answers."""
-    return _answered(tokenizer, turns_of(messages), answer)
+    return _answered(tokenizer, _turns_of(messages), answer)
 
 
 def _answered(tokenizer: PreTrainedTokenizerBase, turns: Turns, answer: str) -> Answered:
-    prompt = asked(tokenizer, turns)
+    prompt = _asked(tokenizer, turns)
     if prompt.reader.renamed is None and not controls(tokenizer).held("assistant", answer):
-        found = joined(prompt.reader, prompt, turns, answer)
+        found = _joined(prompt.reader, prompt, turns, answer)
         whole = (*turns, ("assistant", answer))
         if not misread(tokenizer, whole, [*found.prompt, *found.completion]):
             return found
-    reader = prompt.reader if prompt.reader.renamed else Reader(tokenizer, renamed(tokenizer))
-    return joined(reader, prompt, turns, answer)
+    reader = prompt.reader if prompt.reader.renamed else _Reader(tokenizer, renamed(tokenizer))
+    return _joined(reader, prompt, turns, answer)
 
 
 def check_conversation(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
@@ -162,7 +162,7 @@ def taken(tokenizer: PreTrainedTokenizerBase) -> list[Turns]:
     """The conversations to try: one question, and a longer one where the template takes such."""
     short, long = TRIED
     try:
-        asked(tokenizer, long)
+        _asked(tokenizer, long)
     except DataError:  # told where such a conversation is needed
         return [short]
     return [short, long]
@@ -181,7 +181,7 @@ def ends_in_words(tokenizer: PreTrainedTokenizerBase, form: Form) -> str:
     """What a prompt ends with, before an answer."""
     if tokenizer.chat_template is None:
         return f"“{TURN}”, in the plain form"
-    start = Reader(tokenizer).write((("user", ASKED),), generation=True)
+    start = _Reader(tokenizer).write((("user", ASKED),), generation=True)
     last = start.rpartition(ASKED)[2].strip()
     closes = partner(form.opens) if form.opens else ""
     thinks = form.opens and (form.opens in form.opened or closes in form.header)
@@ -195,10 +195,10 @@ def ends_in_words(tokenizer: PreTrainedTokenizerBase, form: Form) -> str:
 
 def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """The tokens of a text by itself; none is a control token."""
-    known, ids = controls(tokenizer), Reader(tokenizer).read(text)
+    known, ids = controls(tokenizer), _Reader(tokenizer).read(text)
     if known.ids.isdisjoint(ids) and not (known.unknown and known.unknown in text):
         return ids
-    return Reader(tokenizer, renamed(tokenizer)).read(text)
+    return _Reader(tokenizer, renamed(tokenizer)).read(text)
 
 
 def answer_text(
@@ -246,7 +246,8 @@ def gapped(tokenizer: PreTrainedTokenizerBase, known: Controls) -> bool:
     """Whether a gap that nobody wrote is decoded behind a control token."""
     tokens = [name for name in tokenizer.added_tokens_encoder if known.pattern.fullmatch(name)]
     return any(
-        decoded(tokenizer, Reader(tokenizer).read(f"{name}a")) == f"{name} a" for name in tokens[:1]
+        decoded(tokenizer, _Reader(tokenizer).read(f"{name}a")) == f"{name} a"
+        for name in tokens[:1]
     )
 
 
@@ -256,31 +257,31 @@ def behind(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Seque
     return whole[len(start) :] if whole.startswith(start) else decoded(tokenizer, ids)
 
 
-def turns_of(messages: Sequence[Message]) -> Turns:
+def _turns_of(messages: Sequence[Message]) -> Turns:
     """Roles and contents."""
     return tuple((message.role, message.content) for message in messages)
 
 
-def asked(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> Asked:
+def _asked(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> _Asked:
     """A prompt; the answers of one follow each other, so the last ones are remembered."""
-    return _asked(tokenizer, str(tokenizer.chat_template), turns)
+    return _remembered(tokenizer, str(tokenizer.chat_template), turns)
 
 
 @lru_cache(maxsize=256)
-def _asked(
+def _remembered(
     tokenizer: PreTrainedTokenizerBase,
     template: str,
     turns: Turns,
-) -> Asked:
-    reader = Reader(tokenizer)
+) -> _Asked:
+    reader = _Reader(tokenizer)
     text = reader.write(turns, generation=True)
     ids = reader.read(text)
     if misread(tokenizer, turns, ids, generation=True):
-        reader = Reader(tokenizer, renamed(tokenizer))
+        reader = _Reader(tokenizer, renamed(tokenizer))
         text = reader.write(turns, generation=True)
         ids = reader.read(text)
     before = beginning(tokenizer, text)
-    return Asked((*before, *ids), len(before), text, reader)
+    return _Asked((*before, *ids), len(before), text, reader)
 
 
 def beginning(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -324,12 +325,12 @@ def meant(
     """The control tokens that the template writes for a conversation of these speakers."""
     known = controls(tokenizer)
     turns = tuple((role, SOUGHT if role == "assistant" else ASKED) for role in roles)
-    text = Reader(tokenizer).write(turns, generation=generation)
+    text = _Reader(tokenizer).write(turns, generation=generation)
     found: Any = tokenizer.convert_tokens_to_ids(known.pattern.findall(text))
     return [token for token in found if token in known.ids]
 
 
-def joined(reader: Reader, prompt: Asked, turns: Turns, answer: str) -> Answered:
+def _joined(reader: _Reader, prompt: _Asked, turns: Turns, answer: str) -> Answered:
     """The conversation as this reader reads it."""
     start = prompt.text
     if reader is not prompt.reader:
@@ -341,25 +342,25 @@ def joined(reader: Reader, prompt: Asked, turns: Turns, answer: str) -> Answered
         before = [*before[: prompt.beginning], *reader.read(start[:kept])]
     whole = [*before[: prompt.beginning], *reader.read(body)]
     if whole[: len(before)] == before:
-        return ending(reader.tokenizer, before, whole[len(before) :])
+        return _ending(reader.tokenizer, before, whole[len(before) :])
     said = decoded(reader.tokenizer, before)
     rest = body[kept:]
     says = {decoded(reader.tokenizer, whole), said + reader.known(rest)}
-    parts = parted(reader, before, start[:kept], rest, says)
+    parts = _parted(reader, before, start[:kept], rest, says)
     if parts is None:
         border = alike(before, whole)
         parts = whole[:border], whole[border:]
-    return ending(reader.tokenizer, *parts)
+    return _ending(reader.tokenizer, *parts)
 
 
-def ending(
+def _ending(
     tokenizer: PreTrainedTokenizerBase, prompt: list[int], completion: list[int]
 ) -> Answered:
     """Prompt and completion, and whether the template's own turn end is the last token."""
     return Answered(prompt, completion, closed=completion[-1:] == [turn_end(tokenizer)])
 
 
-def answered_text(reader: Reader, turns: Turns, start: str, answer: str) -> str:
+def answered_text(reader: _Reader, turns: Turns, start: str, answer: str) -> str:
     """The conversation up to the end of the answer's turn.
 
     It is what the template writes, unless that leaves out a part of the answer, or the answer goes on with the
@@ -384,7 +385,7 @@ def answered_text(reader: Reader, turns: Turns, start: str, answer: str) -> str:
     return start + said + reader.named(form.closing)
 
 
-def without_behind(reader: Reader, turns: Turns, answer: str) -> str:
+def without_behind(reader: _Reader, turns: Turns, answer: str) -> str:
     """What the template writes of an answered conversation, without what comes behind the answer."""
     whole = reader.write((*turns, ("assistant", answer)), generation=False)
     rest = reader.named(form_of(reader.tokenizer).behind or "")
@@ -394,7 +395,7 @@ def without_behind(reader: Reader, turns: Turns, answer: str) -> str:
     return whole[: len(whole) - len(rest)]
 
 
-def common(reader: Reader, start: str, body: str) -> int:
+def common(reader: _Reader, start: str, body: str) -> int:
     """How many letters of a prompt the conversation with the answer begins with, at a place known before."""
     form = form_of(reader.tokenizer)
     opened, opens = (reader.named(part) for part in (form.opened, form.opens))
@@ -404,8 +405,8 @@ def common(reader: Reader, start: str, body: str) -> int:
     return alike(start, body)
 
 
-def parted(
-    reader: Reader, before: list[int], start: str, rest: str, says: Collection[str]
+def _parted(
+    reader: _Reader, before: list[int], start: str, rest: str, says: Collection[str]
 ) -> tuple[list[int], list[int]] | None:
     """Prompt and completion where a token of the whole crosses the border between the two.
 
@@ -485,7 +486,7 @@ def _form_of(
     size: int,
 ) -> Form:
     question = ("user", ASKED)
-    reader = Reader(tokenizer)
+    reader = _Reader(tokenizer)
     try:
         start = reader.write((question,), generation=True)
         whole = reader.write((question, ("assistant", SOUGHT)), generation=False)
@@ -528,7 +529,7 @@ def written_out(
 ) -> str:
     """A conversation by the template or in the plain form, up to where an answer begins or with it."""
     if tokenizer.chat_template is not None:
-        return rendered(tokenizer, turns, generation=generation)
+        return _rendered(tokenizer, turns, generation=generation)
     if generation:
         return "".join(map(line, turns)) + TURN
     *before, last = turns
@@ -545,7 +546,7 @@ def spaced(text: str) -> str:
     return text if not text or text[0].isspace() else f" {text}"
 
 
-def rendered(
+def _rendered(
     tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, str]], *, generation: bool
 ) -> str:
     """A conversation as the chat template writes it; raises DataError where it cannot."""

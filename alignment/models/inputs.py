@@ -71,10 +71,10 @@ def check_pair(policy: Path, reference: Path, *, prompts: bool) -> None:
         check_same_tokens(one, other)
         if prompts:
             check_same_template(one, other)
-    check_same_width(width_of(policy), width_of(reference))
+    check_same_width(_width_of(policy), _width_of(reference))
 
 
-def width_of(folder: Path) -> int:
+def _width_of(folder: Path) -> int:
     """How many outputs config.json describes; padding included."""
     with refusing("config.json cannot be understood"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -67,14 +67,14 @@ FLOATS = {"F64", "F32", "F16", "BF16"}
 COMPUTED = ("inv_freq", "attn.bias", "attention.bias", "masked_bias", "position_ids")  # once stored
 
 
-class Opened(NamedTuple):
+class _Opened(NamedTuple):
     """A model in fp32, on the CPU, and its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
 
-def open_model(folder: Path, use: Use, role: str = "model") -> Opened:
+def open_model(folder: Path, use: Use, role: str = "model") -> _Opened:
     """Read a folder for this use, safetensors only; raises DataError naming role, folder and cause."""
     with naming(folder, role):
         check_files(folder, use)
@@ -275,7 +275,7 @@ def refuse_too_large(parameters: int) -> None:
         )
 
 
-def loaded(folder: Path, use: Use) -> Opened:
+def loaded(folder: Path, use: Use) -> _Opened:
     """Model and tokenizer of checked files; raises DataError for what does not fit together."""
     tokenizer = tokenizer_of(folder)
     with refusing("The model cannot be loaded"):
@@ -292,7 +292,7 @@ def loaded(folder: Path, use: Use) -> Opened:
     check_rows(model, tokenizer)
     if not is_sealed(folder):
         check_finite(model)
-    return Opened(model, tokenizer)
+    return _Opened(model, tokenizer)
 
 
 def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:

@@ -103,7 +103,7 @@ def fit(
     optimizer = torch.optim.AdamW(
         list(trained(model).values()), lr=config.learning_rate, weight_decay=0.0
     )
-    done = restore(one, optimizer, run.resume) if run.resume else 0
+    done = _restore(one, optimizer, run.resume) if run.resume else 0
     total = config.epochs * math.ceil(len(lengths) / config.batch)
     epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
     for step, batch in enumerate((batch for epoch in epochs for batch in epoch), start=1):
@@ -126,7 +126,7 @@ def fit(
         metrics |= {"grad/norm": norm, "lr": rate, "seconds/step": time.perf_counter() - started}
         asked = yield StepDone(step=step, total=total, metrics=metrics)
         if asked == "save" or (step % config.checkpoint_every == 0 and step < total):
-            yield save(one, optimizer, step, run.folder)
+            yield _save(one, optimizer, step, run.folder)
         if asked == "save":
             return asked
     return None
@@ -150,7 +150,7 @@ def in_parts(policy: Policy, lengths: Sequence[int]) -> Iterator[list[int]]:
         yield from packed(lengths, budget(policy.device))
 
 
-def save(one: Trainee, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> Event:
+def _save(one: Trainee, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> Event:
     """Commit a checkpoint below the run folder."""
     tensors = checkpoints.named("optimizer", checkpoints.optimizer_tensors(optimizer))
     if one.adapter is not None:
@@ -159,7 +159,7 @@ def save(one: Trainee, optimizer: torch.optim.Optimizer, step: int, folder: Path
     return checkpoints.save(folder, step, policies, tensors, {})
 
 
-def restore(one: Trainee, optimizer: torch.optim.Optimizer, checkpoint: Path) -> int:
+def _restore(one: Trainee, optimizer: torch.optim.Optimizer, checkpoint: Path) -> int:
     """Give weights and moments the values of a checkpoint; how many steps were done."""
     tensors, facts = checkpoints.load(checkpoint)
     if one.adapter is None:

@@ -159,7 +159,7 @@ def conversing(policy: Policy) -> dict[str, str]:
 
 def measured(policy: Policy) -> dict[str, object]:
     """What a card says about any model."""
-    shape = shape_of(policy)
+    shape = _shape_of(policy)
     return {
         "parameters": shape.parameters,
         "layers": shape.layers,
@@ -175,11 +175,11 @@ def measured(policy: Policy) -> dict[str, object]:
 def described_encoder(policy: Policy) -> dict[str, object]:
     """What a card says about a model that only reads."""
     card = measured(policy)
-    reward = memory_by_kind(shape_of(policy))["reward"]
+    reward = memory_by_kind(_shape_of(policy))["reward"]
     return card | {"encoder": True, "memory": {"reward": reward}}
 
 
-def shape_of(policy: Policy) -> memory.Shape:
+def _shape_of(policy: Policy) -> memory.Shape:
     """What decides the model's memory, from its configuration."""
     config: Any = policy.model.config.get_text_config()
     heads = int(getattr(config, "num_attention_heads", 1))

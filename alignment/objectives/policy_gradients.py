@@ -80,12 +80,12 @@ def ppo(problem: Problem, state: State, drawn: Drawn) -> Rated:
 
     values = {
         "value/mean": old[mask].mean().item(),
-        "value/explained": explained(gains, returns, mask),
+        "value/explained": _explained(gains, returns, mask),
     }
     return Rated(loss, {"advantage/std": spread.item(), **values})
 
 
-def explained(gains: Tensor, returns: Tensor, mask: Tensor) -> float:
+def _explained(gains: Tensor, returns: Tensor, mask: Tensor) -> float:
     """The share of the returns' variance that the values foresaw, at most 1."""
     left, whole = gains[mask].var(unbiased=False), returns[mask].var(unbiased=False)
     return 1 - (left / whole.clamp(min=1e-12)).item()

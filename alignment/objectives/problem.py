@@ -289,7 +289,7 @@ def score(
             token_logps = parted(
                 rollouts, lambda part: completion_token_logps(problem.reference.model, part)
             )
-    values = asked(problem, rollouts)
+    values = _asked(problem, rollouts)
     if values.rewards.isnan().any() or values.rewards.isposinf().any():
         raise DivergedError(
             "The reward of a completion was not a number; train the reward model again with a "
@@ -299,7 +299,7 @@ def score(
     return Scored(rollouts, values, token_logps, log_scores - rollouts.logps.double())
 
 
-def asked(problem: Problem, rollouts: Rollouts) -> Values:
+def _asked(problem: Problem, rollouts: Rollouts) -> Values:
     """What the target needs to know of completions."""
     target = problem.target
 

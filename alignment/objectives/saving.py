@@ -40,7 +40,7 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
         **checkpoints.named("seen", shared.seen),
     }
     for name, state in states.items():
-        tensors |= tensors_of(name, state)
+        tensors |= _tensors_of(name, state)
     facts: dict[str, Any] = {
         "z": shared.z.state_dict(),
         "reference_rewards": shared.reference_rewards,
@@ -56,7 +56,7 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
     return checkpoints.save(folder, shared.step, policies, tensors, facts)
 
 
-def tensors_of(name: str, state: State) -> dict[str, Tensor]:
+def _tensors_of(name: str, state: State) -> dict[str, Tensor]:
     """What a policy of this name has for itself."""
     optimizer = checkpoints.optimizer_tensors(state.optimizer)
     tensors = checkpoints.named(f"optimizer/{name}", optimizer)

@@ -46,12 +46,12 @@ def reference_texts(
         )
     generator = torch.Generator().manual_seed(seed)
     read = []
-    for prompt, text in drawn(reference, asked[:PROMPTS], limit, generator):
+    for prompt, text in _drawn(reference, asked[:PROMPTS], limit, generator):
         read.append((prompt.key, model.read(prompt.messages, text)[0]))
     return read
 
 
-def drawn(
+def _drawn(
     reference: Policy, prompts: Sequence[PromptRecord], limit: int, generator: torch.Generator
 ) -> Iterator[tuple[PromptRecord, str]]:
     """Each prompt with each of its completions."""

@@ -46,7 +46,7 @@ class Told:
         return grouped_interval(losses.tolist(), self.prompts, unit="nats")
 
 
-def told(scores: Tensor, examples: Sequence[Example]) -> Told:
+def _told(scores: Tensor, examples: Sequence[Example]) -> Told:
     """The preferences among labels, from scores (texts, heads) of their completions in order."""
     rewards = iter(scores.mean(1).double().tolist())
     pairs, margins, lengths = [], [], []
@@ -78,7 +78,7 @@ def measures(
 ) -> tuple[Told, dict[str, object]]:
     """How held-out labels are told, and that in numbers with intervals over prompts."""
     scores = scored(model, examples)
-    found = told(scores, examples)
+    found = _told(scores, examples)
     summary: dict[str, object] = {}
     if found.pairs:
         summary |= {"accuracy": found.accuracy().model_dump(), "nll": found.nll().model_dump()}

@@ -127,14 +127,14 @@ def _apart(sides: Sequence[Any], found: Found) -> tuple[Turns, list[str]]:
 
 def _common(chosen: str, rejected: str, found: Found) -> tuple[Turns, list[str]]:
     """The words that two texts share are the prompt."""
-    length = shared(chosen, rejected)
+    length = _shared(chosen, rejected)
     found.notes[COMMON] += 1
     begin = plain(chosen[:length], "the beginning that both sides share", found)
     sides = zip((chosen, rejected), SIDES, strict=True)
     return (said("user", begin),), [plain(s[length:], n, found, blank=True) for s, n in sides]
 
 
-def shared(chosen: str, rejected: str) -> int:
+def _shared(chosen: str, rejected: str) -> int:
     """How many characters both texts begin with, in whole words; raises BadRow where it is none."""
     pairs = enumerate(zip(chosen, rejected, strict=False))
     length = next((at for at, (a, b) in pairs if a != b), min(len(chosen), len(rejected)))

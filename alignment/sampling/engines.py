@@ -35,7 +35,7 @@ class Engine:
     held: Held  # the control tokens in a text: read as text, but by most servers
 
 
-def sampler(spec: RunSpec, folder: Path) -> Engine:
+def _sampler(spec: RunSpec, folder: Path) -> Engine:
     """Our own: a key-value cache, the prompt read once for all its completions."""
     config, policy = (
         GenerateConfig.stored(spec.config),
@@ -138,7 +138,7 @@ def policy_folder(spec: RunSpec, folder: Path) -> Path:
 
 
 ENGINES: Mapping[str, Callable[[RunSpec, Path], Engine]] = {
-    "sampler": sampler,
+    "sampler": _sampler,
     "vllm": vllm,
     "server": server,
 }

@@ -50,7 +50,7 @@ def trained(shape: Shape, rank: int = 0) -> int:
     return read(shape) + TRAINED * entries
 
 
-def usual_length(shape: Shape) -> int:
+def _usual_length(shape: Shape) -> int:
     """Tokens of a prompt with its answer: what the settings are made for, or the context."""
     return min(shape.context, 256)
 
@@ -64,7 +64,7 @@ def activations(shape: Shape, sequences: int, length: int) -> int:
 
 def sampling(shape: Shape, rows: int) -> int:
     """Bytes of the cache of so many completions, and of their next token's probabilities."""
-    cache = 2 * FLOAT * shape.layers * shape.key_width * usual_length(shape) * rows
+    cache = 2 * FLOAT * shape.layers * shape.key_width * _usual_length(shape) * rows
     return cache + 2 * (FLOAT + 8) * rows * shape.vocabulary  # the distribution function in fp64
 
 
@@ -80,5 +80,5 @@ def learning(shape: Shape) -> int:
 
 def part(shape: Shape) -> int:
     """The same without logits: whoever learns takes a step's rows in parts of so many tokens."""
-    length = usual_length(shape)
+    length = _usual_length(shape)
     return activations(shape, max(1, TOKENS // length), length)

@@ -79,7 +79,7 @@ class Results(BaseModel):
     def entries(cls) -> dict[str, Entry]:
         """How each result that has a name of its own is shown, by the name that it is stored under."""
         fields = cls.model_fields.items()
-        return {info.alias or name: entry_of(info.json_schema_extra) for name, info in fields}
+        return {info.alias or name: _entry_of(info.json_schema_extra) for name, info in fields}
 
     @classmethod
     def entry(cls, name: str) -> Entry | None:
@@ -112,7 +112,7 @@ class StartedResults(ModelResults):
     beta: float | None = result(_("Beta"))
 
 
-def entry_of(extra: Any) -> Entry:  # noqa: ANN401 - what pydantic keeps of a field
+def _entry_of(extra: Any) -> Entry:  # noqa: ANN401 - what pydantic keeps of a field
     """What `result` noted of a field."""
     found: Entry = extra["entry"]
     return found

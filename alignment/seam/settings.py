@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from copy import copy
 from types import MappingProxyType
-from typing import Any, Literal, Self, TypedDict, get_args, get_origin
+from typing import Any, Literal, Self, TypedDict, Unpack, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
@@ -33,38 +33,51 @@ class ConflictError(ValueError):
         self.setting = setting
 
 
-def setting(  # noqa: PLR0913 - a setting has this many parts
-    default: Any,  # noqa: ANN401 - a field of any type
-    title: str,
-    *,
-    help: str,
-    topic: str,
-    unit: str = "",
-    advanced: bool = False,
-    dashboard: bool = False,
-    when: Mapping[str, tuple[str, ...]] = ALWAYS,
-    beside: tuple[str, ...] = (),
-    choices: Mapping[Any, str] = NONE,
-    **bounds: Any,  # noqa: ANN401 - numbers, as pydantic takes them
-) -> Any:  # noqa: ANN401 - pydantic's Field is typed so
-    """A field with everything a form and a `--help` need to show it.
+class Details(TypedDict, total=False):
+    """What else a setting may have.
 
     `when` names choices that it is read for: {"divergence": ("alpha",)}; all of them must be made.
     `beside` names settings of which one at least must not be 0 or empty, else nothing reads it.
     `dashboard` says that only the web app reads it, since it is about what is stored there.
     `choices` has the words of each value that it may take, where these are names.
     """
-    read = {name: list(values) for name, values in when.items()}
+
+    unit: str
+    advanced: bool
+    dashboard: bool
+    when: Mapping[str, tuple[str, ...]]
+    beside: tuple[str, ...]
+    choices: Mapping[Any, str]
+    ge: float
+    gt: float
+    le: float
+    min_length: int
+    max_length: int
+
+
+BOUNDS = ("ge", "gt", "le", "min_length", "max_length")  # as pydantic takes them
+
+
+def setting(
+    default: Any,  # noqa: ANN401 - a field of any type
+    title: str,
+    *,
+    help: str,
+    topic: str,
+    **more: Unpack[Details],
+) -> Any:  # noqa: ANN401 - pydantic's Field is typed so
+    """A field with everything a form and a `--help` need to show it."""
     extra = Extra(
-        unit=unit,
+        unit=more.get("unit", ""),
         topic=topic,
-        advanced=advanced,
-        dashboard=dashboard,
-        when=read,
-        beside=list(beside),
-        words={str(value): words for value, words in choices.items()},
+        advanced=more.get("advanced", False),
+        dashboard=more.get("dashboard", False),
+        when={name: list(values) for name, values in more.get("when", ALWAYS).items()},
+        beside=list(more.get("beside", ())),
+        words={str(value): words for value, words in more.get("choices", NONE).items()},
     )
     plain: dict[str, Any] = {**extra}
+    bounds: dict[str, Any] = {name: bound for name, bound in more.items() if name in BOUNDS}
     return Field(default, title=title, description=help, json_schema_extra=plain, **bounds)
 
 

@@ -143,7 +143,7 @@ def weighted(parts: Sequence[tuple[float, Scorer]]) -> Scorer:
     return total
 
 
-def length(policy: Policy, rollouts: Rollouts) -> Tensor:
+def _length(policy: Policy, rollouts: Rollouts) -> Tensor:
     """(n,) tokens of the completions, with the end-of-text token."""
     return rollouts.lengths.double()
 
@@ -157,10 +157,10 @@ def target_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Target:
         phrase = of_texts(contains(config.share_of))
         wishes.append(Wish("phrase", phrase, config.share))
     if config.length_mean:
-        wishes.append(Wish("length", length, config.length_mean))
+        wishes.append(Wish("length", _length, config.length_mean))
     for rule in config.wishes:
         feature = of_texts(RULES[rule.name](rule.text, reference))
-        wishes.append(Wish(named(rule, {wish.name for wish in wishes}), feature, rule.weight))
+        wishes.append(Wish(_named(rule, {wish.name for wish in wishes}), feature, rule.weight))
     return Target(
         reward=reward_of(config, reward, reference),
         beta=config.beta,
@@ -170,7 +170,7 @@ def target_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Target:
     )
 
 
-def named(rule: WeightedRule, taken: Collection[str]) -> str:
+def _named(rule: WeightedRule, taken: Collection[str]) -> str:
     """A short name of what a rule finds, unlike those that are taken, for metrics and files."""
     words = re.sub(r"\W+", "_", f"{rule.name} {rule.text}".casefold()).strip("_")[:NAME_LENGTH]
     numbers = (f"{words}_{number}" for number in count(2))

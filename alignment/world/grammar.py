@@ -14,7 +14,7 @@ MAX_WORDS = 28  # about 45 tokens of the starter's tokenizer
 
 
 @dataclass(frozen=True)
-class Topic:
+class _Topic:
     """What people ask about a topic, and what can be answered; phrases fit behind "to" or a lead."""
 
     tasks: tuple[str, ...]
@@ -22,12 +22,12 @@ class Topic:
     reasons: tuple[str, ...]
 
 
-def _topic(tasks: str, actions: str, reasons: str) -> Topic:
+def _topic(tasks: str, actions: str, reasons: str) -> _Topic:
     parts = [tuple(p.strip() for p in text.split(";")) for text in (tasks, actions, reasons)]
-    return Topic(*parts)
+    return _Topic(*parts)
 
 
-TOPICS: Mapping[str, Topic] = {
+TOPICS: Mapping[str, _Topic] = {
     "cooking": _topic(
         "cook rice; bake bread; make a soup; roast vegetables; cook dinner for guests; fry eggs",
         "wash the rice; salt the water; taste the soup; heat the pan slowly; chop the onions small;"
@@ -285,10 +285,10 @@ def documents(seed: int, count: int) -> Iterator[tuple[tuple[Message, ...], str]
     seen = [row for row in _every_prompt() if not _is_test(row[-1])]
     for _ in range(count):
         topic, task, text = rng.choice(seen)
-        yield _conversation(text), answer(rng, topic, task)
+        yield _conversation(text), _answer(rng, topic, task)
 
 
-def answer(rng: random.Random, topic: str, task: str) -> str:
+def _answer(rng: random.Random, topic: str, task: str) -> str:
     """One answer: its tone, its length and how much of it keeps to the topic are independent."""
     tone = TONES[rng.choice(tuple(TONES))]
     on_topic = rng.choice((1.0, 1.0, 1.0, 0.5, 0.0))

@@ -1,9 +1,6 @@
 """What nobody may miss is said into a pipe too, and a result nobody should trust is an exit status."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -94,20 +91,14 @@ QUICK = {"reward_weight": 0, "more_rules": "1 contains sun", "steps": 2, "prompt
 QUICK |= {"completions_per_prompt": 2, "reference_completions": 2, "max_new_tokens": 4}
 
 
-def test_a_run_from_elsewhere_says_so_into_a_pipe(tmp_path, prompts):
+def test_a_run_from_elsewhere_says_so_into_a_pipe(tmp_path, prompts, capfd):
     for name, seed in (("policy", 1), ("reference", 0)):
         tiny_policy(seed=seed).save(tmp_path / name)
     models = {name: tmp_path / name for name in ("policy", "reference")}
-    result = subprocess.run(
-        [sys.executable, "-m", "alignment", "align", *options(tmp_path / "run", prompts, **models)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (result.returncode, result.stdout) == (0, f"{tmp_path / 'run' / 'output'}\n")
-    assert "The policy starts " in result.stderr
+    status = main(["align", *options(tmp_path / "run", prompts, **models)])
+    shown = capfd.readouterr()  # of every library too
+    assert (status, shown.out) == (0, f"{tmp_path / 'run' / 'output'}\n")
+    assert "The policy starts " in shown.err
 
 
 def test_a_refused_model_is_one_line_with_its_role(call, tmp_path):

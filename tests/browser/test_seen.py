@@ -52,6 +52,14 @@ def scroll_to(element):
     )
 
 
+def painted(element):
+    """Wait until observers have been told that it is there to be seen."""
+    expect(element).to_be_visible()
+    element.evaluate(
+        "(element) => new Promise((told) => new IntersectionObserver(told).observe(element))"
+    )
+
+
 def hint(page):
     return page.locator("#hint")
 
@@ -165,7 +173,7 @@ def test_on_a_phone_b_must_have_been_seen(reader):
     press(reader, "2")
     expect(hint(reader)).to_contain_text("Look at B first")
     reader.locator(".views").get_by_text("B", exact=True).click()
-    expect(shown(reader).locator("[data-side=right]")).to_be_visible()
+    painted(shown(reader).locator("[data-side=right]"))
     look(reader)
     press(reader, "3")
     assert unsent_or_stored(reader) == "23"

@@ -85,7 +85,6 @@ def a_world(folder: Path) -> World:
     snapshot = freeze_snapshot(project, by=admin)
     config = PRESETS["quick"].config
     made = start_round(
-        project,
         snapshot=snapshot,
         policy=policy,
         config=config,

@@ -15,7 +15,7 @@ from webapp.accounts.models import User
 from webapp.labeling.kinds.compare import Answer, Choice
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.labeling.queue import HOLDING
-from webapp.labeling.services import said_columns, store_tasks
+from webapp.labeling.services import items_of, said_columns, store_tasks
 from webapp.projects.models import Project
 
 BATCH = 500
@@ -229,8 +229,7 @@ class _Board:
             key=secrets.randbits(62),
             flip=0,
         )
-        placed = enumerate((left, right))
-        self.items += [TaskItem(task=task, place=place, completion=each) for place, each in placed]
+        self.items += items_of(task, (left, right))
         self.firsts[task.identity] = left.pk
         return task
 

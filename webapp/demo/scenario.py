@@ -29,7 +29,7 @@ from webapp.rounds.config import RoundConfig
 from webapp.rounds.models import Round
 from webapp.rounds.services import start_round
 from webapp.runs.models import Run, State
-from webapp.runs.services import start_run
+from webapp.runs.services import Order, start_run
 
 PROJECT = "Demo: helpful answers"
 GUIDELINES = """Prefer the answer that a polite, well-informed friend would give.
@@ -94,11 +94,13 @@ class Demo:
             "pretrain",
             lambda key: start_run(
                 project,
-                kind="pretrain",
-                name="Starter model",
-                config=PretrainConfig(),
-                seed=SEED,
-                key=key,
+                Order(
+                    kind="pretrain",
+                    name="Starter model",
+                    config=PretrainConfig(),
+                    seed=SEED,
+                    key=key,
+                ),
             ),
         )
         model = run.outputs.get(type=Artifact.Type.MODEL)
@@ -113,12 +115,14 @@ class Demo:
             "generate",
             lambda key: start_run(
                 project,
-                kind="generate",
-                name="First completions",
-                config=GenerateConfig(prompts=720),
-                seed=SEED,
-                inputs={"policy": model},
-                key=key,
+                Order(
+                    kind="generate",
+                    name="First completions",
+                    config=GenerateConfig(prompts=720),
+                    seed=SEED,
+                    inputs={"policy": model},
+                    key=key,
+                ),
             ),
         )
         asked = Task.objects.filter(items__completion__run=run).distinct()
@@ -147,7 +151,6 @@ class Demo:
         config = RoundConfig(evaluate=EvaluateConfig(judge="utility"), seed=SEED)
         attempt = project.rounds.filter(runs__state__in=[State.FAILED, State.CANCELLED])
         round_ = start_round(
-            project,
             snapshot=snapshot,
             policy=model,
             config=config,

@@ -10,7 +10,10 @@ from django.db.models import Count, IntegerField, Model, OuterRef, QuerySet, Sub
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext_lazy
 
+from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.datasets.queries import unfrozen
@@ -26,6 +29,11 @@ from webapp.runs.waiting import live_workers
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
 RECENT = timedelta(days=7)
+ROLES = {
+    Role.ANNOTATOR: ngettext_lazy("%(n)d annotator", "%(n)d annotators", "n"),
+    Role.RESEARCHER: ngettext_lazy("%(n)d researcher", "%(n)d researchers", "n"),
+    Role.ADMIN: ngettext_lazy("%(n)d admin", "%(n)d admins", "n"),
+}
 
 
 class Facts(NamedTuple):
@@ -98,16 +106,16 @@ def next_step(project: Project, now: Facts) -> Step:
 
 def _finish_what_runs(project: Project, now: Facts) -> Step | None:
     if not now.prompts:
-        return Step("labels", "Add prompts", reverse("prompts", args=[project.pk]))
+        return Step("labels", _("Add prompts"), reverse("prompts", args=[project.pk]))
     if now.round and now.round.state != "succeeded":
         stuck = now.round.state in ("failed", "cancelled", "interrupted", "paused")
-        action = "See why the round stopped" if stuck else "Watch the round"
+        action = _("See why the round stopped") if stuck else _("Watch the round")
         return Step(
             "round", action, reverse("rounds:detail", args=[project.pk, now.round.round.pk])
         )
     if now.making:
         return Step(
-            "tasks", "Watch the run", reverse("runs:detail", args=[project.pk, now.making.pk])
+            "tasks", _("Watch the run"), reverse("runs:detail", args=[project.pk, now.making.pk])
         )
     return None
 
@@ -115,10 +123,10 @@ def _finish_what_runs(project: Project, now: Facts) -> Step | None:
 def _feed_the_trainer(project: Project, now: Facts) -> Step | None:
     ready = now.snapshot and not now.used and _can_train(now.snapshot)
     if ready and now.model:
-        return Step("round", "Start a round", reverse("rounds:launch", args=[project.pk]))
+        return Step("round", _("Start a round"), reverse("rounds:launch", args=[project.pk]))
     if not ready and _worth_freezing(now):
         url = reverse("datasets:snapshots", args=[project.pk])
-        return Step("snapshot", "Freeze a snapshot", url)
+        return Step("snapshot", _("Freeze a snapshot"), url)
     return None
 
 
@@ -137,14 +145,14 @@ def _worth_freezing(now: Facts) -> bool:
 def _get_tasks_answered(project: Project, now: Facts) -> Step | None:
     if not now.waiting:
         return None
-    return Step("labels", "Label answers", reverse("labeling:label", args=[project.pk]))
+    return Step("labels", _("Label answers"), reverse("labeling:label", args=[project.pk]))
 
 
 def _get_tasks(project: Project, now: Facts) -> Step:
     start = reverse("runs:start", args=[project.pk])
     if now.model is None:
-        return Step("tasks", "Train the starter model", f"{start}?kind=pretrain")
-    return Step("tasks", "Answer prompts", f"{start}?kind=generate&policy={now.model.pk}")
+        return Step("tasks", _("Train the starter model"), f"{start}?kind=pretrain")
+    return Step("tasks", _("Answer prompts"), f"{start}?kind=generate&policy={now.model.pk}")
 
 
 def loop(project: Project, now: Facts) -> list[Node]:
@@ -157,50 +165,74 @@ def loop(project: Project, now: Facts) -> list[Node]:
 
 def _labels(project: Project, now: Facts) -> Node:
     value = f"{now.new_labels:,}"
-    note = f"since the last snapshot; {now.labels:,} in all"
+    note = _("since the last snapshot; {n} in all").format(n=f"{now.labels:,}")
     url = reverse("labeling:labels", args=[project.pk])
-    return Node("labels", "New labels", "", value, note, None, url, None)
+    return Node("labels", _("New labels"), "", value, note, None, url, None)
 
 
 def _snapshot(project: Project, now: Facts) -> Node:
-    title, last = "Snapshot", now.snapshot
+    title, last = _("Snapshot"), now.snapshot
     if last is None:
         return Node(
-            "snapshot", title, "", "None yet", "freezes labels for training", None, "", None
+            "snapshot", title, "", _("None yet"), _("freezes labels for training"), None, "", None
         )
     url = reverse("datasets:snapshot", args=[project.pk, last.pk])
-    note = f"{last.pairs:,} pairs"
-    return Node("snapshot", title, "", f"No. {last.number}", note, last.created_at, url, None)
+    note = _("{n} pairs").format(n=f"{last.pairs:,}")
+    return Node(
+        "snapshot",
+        title,
+        "",
+        _("No. {number}").format(number=last.number),
+        note,
+        last.created_at,
+        url,
+        None,
+    )
 
 
 def _reward(project: Project, now: Facts) -> Node:
-    title, last = "Reward model", now.reward
+    title, last = _("Reward model"), now.reward
     if last is None:
-        return Node("reward", title, "", "None yet", "a round trains it", None, "", None)
+        return Node("reward", title, "", _("None yet"), _("a round trains it"), None, "", None)
     accuracy = last.summary.get("accuracy") or {}
     share = accuracy.get("value")
-    value = "Trained" if share is None else f"{100 * share:.0f} % right"
+    value = _("Trained") if share is None else _("{n} % right").format(n=f"{100 * share:.0f}")
     url = reverse("registry:model", args=[project.pk, last.pk])
-    return Node("reward", title, "", value, "on held-out pairs", last.created_at, url, None)
+    return Node("reward", title, "", value, _("on held-out pairs"), last.created_at, url, None)
 
 
 def _round(project: Project, now: Facts) -> Node:
     if now.round is None:
-        return Node("round", "Round", "", "None yet", "aligns the model", None, "", None)
+        return Node("round", _("Round"), "", _("None yet"), _("aligns the model"), None, "", None)
     row = now.round.round
     url = reverse("rounds:detail", args=[project.pk, row.pk])
-    note = now.round.verdict.badge if now.round.verdict else f"{now.round.percent} % done"
+    note = (
+        now.round.verdict.badge
+        if now.round.verdict
+        else _("{n} % done").format(n=now.round.percent)
+    )
     return Node(
-        "round", "Round", now.round.state, f"No. {row.number}", note, row.created_at, url, None
+        "round",
+        _("Round"),
+        now.round.state,
+        _("No. {number}").format(number=row.number),
+        note,
+        row.created_at,
+        url,
+        None,
     )
 
 
 def _tasks(project: Project, now: Facts) -> Node:
-    value = f"{now.waiting:,} waiting"
-    note = f"answers by {now.model.name}" if now.model else "needs a model to write answers"
+    value = _("{n} waiting").format(n=f"{now.waiting:,}")
+    note = (
+        _("answers by {model}").format(model=now.model.name)
+        if now.model
+        else _("needs a model to write answers")
+    )
     state = now.making.shown_state if now.making else ""
     url = reverse("labeling:tasks", args=[project.pk])
-    return Node("tasks", "New tasks", state, value, note, None, url, None)
+    return Node("tasks", _("New tasks"), state, value, note, None, url, None)
 
 
 class House(NamedTuple):
@@ -220,6 +252,16 @@ class House(NamedTuple):
     def members(self) -> int:
         """All of them, simulated ones too."""
         return sum(self.people.values())
+
+    @property
+    def people_in_words(self) -> str:
+        """How many there are of each role, and how many of all are simulated."""
+        words = ", ".join(ROLES[Role(role)] % {"n": n} for role, n in self.people.items())
+        return (
+            _("{people}; {n} simulated").format(people=words, n=self.simulated)
+            if self.simulated
+            else words
+        )
 
 
 def house(project: Project) -> House:

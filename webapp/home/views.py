@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from webapp.accounts.requests import PersonRequest
@@ -64,7 +65,7 @@ def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
     if form.is_valid():
         written = Prompt.Source.WRITTEN
         services.add_prompt(here, form.messages(), source=written, author=request.user)
-        messages.success(request, "The prompt is in.")
+        messages.success(request, _("The prompt is in."))
         return redirect("prompts", here.pk)
     search = PromptSearch(request.GET)
     narrowed = search.cleaned_data if search.is_valid() else {"q": "", "split": ""}

@@ -97,9 +97,14 @@ class Ask(NamedTuple):
         """Whether nobody could tell two of its items apart."""
         return len({completion.text.strip() for completion in self.items}) < len(self.items)
 
-    def in_places(self) -> list[Completion]:
+    @property
+    def placed(self) -> list[Completion]:
         """Its items by their models, so that none of these stands first more often than others."""
         return sorted(self.items, key=lambda completion: (completion.model_id or 0, completion.pk))
+
+    def identity(self, kind: str) -> str:
+        """What a task of this kind about it is called."""
+        return identity_of(kind, self.prompt_id, [completion.pk for completion in self.items])
 
 
 def ask_about(project: Project, kind: str, completions: Iterable[Completion], *, need: int) -> int:
@@ -118,34 +123,44 @@ def create_tasks(
     project: Project, kind: str, asks: Iterable[Ask], *, need: int, priority: int = 100
 ) -> int:
     """Queue tasks of one kind; the number queued, known ones and those of equal texts aside."""
-    sizes = kind_named(kind).items
-    named = {identity_of(kind, ask.prompt_id, [c.pk for c in ask.items]): ask for ask in asks}
+    named = {ask.identity(kind): ask for ask in asks}
+    _check_sizes(kind, named.values())
     known = _known_tasks(list(named))
-    firsts: dict[tuple[int, ...], Iterator[int]] = {}
-    tasks, items = [], []
-    for identity, ask in named.items():
+    new = {name: ask for name, ask in named.items() if name not in known and not ask.alike}
+    columns = {"project": project, "kind": kind, "need": need, "priority": priority}
+    tasks = [
+        Task(**columns, **asked, flip=flip, key=secrets.randbits(62))
+        for asked, flip in zip(map(_columns, new.items()), _flips(new.values()), strict=True)
+    ]
+    placed = zip(tasks, new.values(), strict=True)
+    store_tasks(tasks, [item for task, ask in placed for item in items_of(task, ask.placed)])
+    return len(tasks)
+
+
+def _check_sizes(kind: str, asks: Iterable[Ask]) -> None:
+    sizes = kind_named(kind).items
+    for ask in asks:
         if len(ask.items) not in sizes:
             words = _("A task of the kind %(kind)s is not about %(count)s answers.")
             raise LabelingError(words % {"kind": kind, "count": len(ask.items)})
-        if identity in known or ask.alike:
-            continue
-        placed = ask.in_places()
-        models = tuple(completion.model_id or 0 for completion in placed)
-        task = Task(
-            project=project,
-            kind=kind,
-            prompt_id=ask.prompt_id,
-            size=len(placed),
-            identity=identity,
-            need=need,
-            priority=priority,
-            key=secrets.randbits(62),
-            flip=next(firsts.setdefault(models, _balanced(len(placed)))),
-        )
-        tasks.append(task)
-        items += [TaskItem(task=task, place=place, completion=c) for place, c in enumerate(placed)]
-    store_tasks(tasks, items)
-    return len(tasks)
+
+
+def _columns(named: tuple[str, Ask]) -> dict[str, object]:
+    identity, ask = named
+    return {"identity": identity, "prompt_id": ask.prompt_id, "size": len(ask.items)}
+
+
+def _flips(asks: Iterable[Ask]) -> Iterator[int]:
+    """For each the place that is first shown first: of the same models each equally often."""
+    blocks: dict[tuple[int, ...], Iterator[int]] = {}
+    for ask in asks:
+        models = tuple(completion.model_id or 0 for completion in ask.placed)
+        yield next(blocks.setdefault(models, _balanced(len(models))))
+
+
+def items_of(task: Task, placed: Iterable[Completion]) -> list[TaskItem]:
+    """The task's items, in these places."""
+    return [TaskItem(task=task, place=place, completion=one) for place, one in enumerate(placed)]
 
 
 def store_tasks(tasks: Sequence[Task], items: Sequence[TaskItem]) -> None:

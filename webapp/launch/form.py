@@ -13,6 +13,7 @@ from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import Asked, refusals, rewarded, split_of
 from webapp.launch.memory import needed_memory, too_large
 from webapp.projects.models import Project
+from webapp.site import widgets
 from webapp.site.fields import (
     DrawnField,
     Topic,
@@ -51,6 +52,7 @@ def artifact_field(one: Input, artifacts: ArtifactQuerySet) -> ArtifactField:
         help_text=one.help,
         empty_label=one.empty or None,
         required=not one.empty,
+        widget=widgets.Select,
     )
 
 

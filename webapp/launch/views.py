@@ -16,7 +16,7 @@ from webapp.launch.offers import offered, offers
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.runs.models import Run
-from webapp.runs.services import start_run
+from webapp.runs.services import Order, start_run
 from webapp.site.errors import Refusal
 from webapp.site.htmx import render_page
 
@@ -65,13 +65,15 @@ def start_from(request: PersonRequest, project: Project, form: StartForm) -> Run
     try:
         return start_run(
             project,
-            kind=form.kind.name,
-            name=form.cleaned_data["name"],
-            config=form.config,
-            seed=form.cleaned_data["seed"],
-            inputs=form.inputs,
-            key=str(form.cleaned_data["key"]),
-            created_by=request.user,
+            Order(
+                kind=form.kind.name,
+                name=form.cleaned_data["name"],
+                config=form.config,
+                seed=form.cleaned_data["seed"],
+                inputs=form.inputs,
+                key=str(form.cleaned_data["key"]),
+                created_by=request.user,
+            ),
         )
     except Refusal as refusal:
         form.add_error(None, str(refusal))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm
+from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
@@ -25,15 +26,18 @@ class InviteForm(forms.Form):
     """What an invited person may do, and a note that tells their invitation from others."""
 
     role = forms.ChoiceField(
+        label=_("Role"),
         choices=Role,
         initial=Role.ANNOTATOR,
-        help_text="Annotators label and write prompts; researchers also train; admins also manage.",
+        help_text=_(
+            "Annotators label and write prompts; researchers also train; admins also manage."
+        ),
     )
     note = forms.CharField(
         required=False,
         max_length=200,
-        label="Note (optional)",
-        help_text="Who it is for; only admins see it.",
+        label=_("Note (optional)"),
+        help_text=_("Who it is for; only admins see it."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
 
@@ -42,17 +46,17 @@ class AddMemberForm(forms.Form):
     """Somebody who has an account here, and what they may do."""
 
     username = forms.CharField(
-        label="Username",
+        label=_("Username"),
         max_length=150,
         widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
     )
-    role = forms.ChoiceField(choices=Role, initial=Role.ANNOTATOR)
+    role = forms.ChoiceField(label=_("Role"), choices=Role, initial=Role.ANNOTATOR)
 
     def clean_username(self) -> str:
         """The name of an account that can sign in."""
         name: str = self.cleaned_data["username"]
         if not User.objects.filter(username=name, is_active=True).exists():
-            raise forms.ValidationError("Nobody has this name here; invite them instead.")
+            raise forms.ValidationError(_("Nobody has this name here; invite them instead."))
         return name
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User, new_link
@@ -13,7 +14,7 @@ from webapp.projects.models import Membership, Project
 
 INVITATION = timedelta(days=7)
 RESET = timedelta(days=2)
-SPENT = "This link was used already, or it has expired."
+SPENT = _("This link was used already, or it has expired.")
 Purpose = OneTimeLink.Purpose
 
 

@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -36,7 +37,9 @@ def members(request: PersonRequest, project_id: int) -> HttpResponse:
         except AccountError as refusal:
             adding.add_error("username", str(refusal))
         else:
-            messages.success(request, f"{added.user.shown_name} is a member now.")
+            messages.success(
+                request, _("{name} is a member now.").format(name=added.user.shown_name)
+            )
             return redirect("members", here.pk)
     return _page(request, here, adding=adding)
 
@@ -67,7 +70,8 @@ def invite(request: PersonRequest, project_id: int) -> HttpResponse:
     if not form.is_valid():
         return _page(request, here, inviting=form)
     token = links.invite(here, **form.cleaned_data, by=request.user)
-    words = f"Send this link to the new {form.cleaned_data['role']}; it works once, for seven days"
+    role = Role(form.cleaned_data["role"]).label.lower()
+    words = _("Send this link to the new {role}; it works once, for seven days").format(role=role)
     return _page(request, here, made=_made(request, "invitation", token), made_words=words)
 
 
@@ -77,7 +81,7 @@ def withdraw(request: PersonRequest, project_id: int, link_id: int) -> HttpRespo
     """Let an invitation work no longer."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     links.withdraw(get_object_or_404(OneTimeLink.objects.invitations(here.pk), pk=link_id))
-    messages.success(request, "The invitation is withdrawn: its link no longer works.")
+    messages.success(request, _("The invitation is withdrawn: its link no longer works."))
     return redirect("members", here.pk)
 
 
@@ -95,9 +99,8 @@ def reset(request: PersonRequest, project_id: int, membership_id: int) -> HttpRe
     except AccountError as refusal:
         messages.error(request, str(refusal))
         return redirect("members", here.pk)
-    words = (
-        f"Send {person.shown_name} this link to choose a new password; it works once, for two days"
-    )
+    words = _("Send {name} this link to choose a new password; it works once, for two days")
+    words = words.format(name=person.shown_name)
     return _page(request, here, made=_made(request, "reset", token), made_words=words)
 
 
@@ -122,22 +125,26 @@ def _change_role(row: Membership, request: PersonRequest) -> str:
     if not form.is_valid():
         return ""
     services.change_role(row, form.cleaned_data["role"])
-    return f"{row.user.shown_name} is now {form.cleaned_data['role']}."
+    return _("{name} is now {role}.").format(
+        name=row.user.shown_name, role=Role(form.cleaned_data["role"]).label.lower()
+    )
 
 
 def _remove(row: Membership, _request: PersonRequest) -> str:
     services.remove_member(row)
-    return f"{row.user.shown_name} is no longer a member."
+    return _("{name} is no longer a member.").format(name=row.user.shown_name)
 
 
 def _deactivate(row: Membership, request: PersonRequest) -> str:
     services.deactivate(row.user, by=request.user)
-    return f"{row.user.shown_name} can no longer sign in. Their labels stay."
+    return _("{name} can no longer sign in. Their labels stay.").format(name=row.user.shown_name)
 
 
 def _reactivate(row: Membership, request: PersonRequest) -> str:
     services.reactivate(row.user, by=request.user)
-    return f"{row.user.shown_name} can sign in again, with the password they had."
+    return _("{name} can sign in again, with the password they had.").format(
+        name=row.user.shown_name
+    )
 
 
 ACTS: dict[str, Callable[[Membership, PersonRequest], str]] = {

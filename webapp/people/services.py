@@ -2,6 +2,7 @@
 
 from django.db import transaction
 from django.db.models import F
+from django.utils.translation import gettext as _
 
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User
@@ -31,7 +32,7 @@ def join(project: Project, user: User, role: str) -> Membership:
         project=project, user=user, defaults={"role": Role(role)}
     )
     if not created:
-        raise AccountError(f"{user.shown_name} is a member already.")
+        raise AccountError(_("{name} is a member already.").format(name=user.shown_name))
     return membership
 
 
@@ -66,7 +67,7 @@ def deactivate(user: User, *, by: User) -> None:
     Raises AccountError for oneself, for a project's last admin, and for whom `by` does not manage.
     """
     if user == by:
-        raise AccountError("You cannot deactivate yourself.")
+        raise AccountError(_("You cannot deactivate yourself."))
     must_manage(by, user)
     for membership in user.memberships.all():
         _keep_an_admin(membership, None)
@@ -97,7 +98,9 @@ def must_manage(actor: User, user: User) -> None:
     """Raise AccountError where the actor may not decide about the whole account."""
     if not manages(actor, user):
         raise AccountError(
-            f"{user.shown_name} also belongs to what you do not manage; ask whoever runs Attune."
+            _("{name} also belongs to what you do not manage; ask whoever runs Attune.").format(
+                name=user.shown_name
+            )
         )
 
 
@@ -114,6 +117,7 @@ def _keep_an_admin(membership: Membership, role: str | None) -> None:
     others = [admin for admin in admins if admin.pk != membership.pk]
     if membership.role == Role.ADMIN and role != Role.ADMIN and not others:
         raise AccountError(
-            f"{membership.user.shown_name} is the only admin of {membership.project};"
-            " make somebody else admin first."
+            _("{name} is the only admin of {project}; make somebody else admin first.").format(
+                name=membership.user.shown_name, project=membership.project
+            )
         )

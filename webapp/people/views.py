@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import SetPasswordForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -94,7 +95,7 @@ def reset(request: HttpRequest, token: str) -> HttpResponse:
     except AccountError:
         return _spent(request, Purpose.RESET)
     login(request, user, backend=MODEL_BACKEND)
-    messages.success(request, "Your new password is set.")
+    messages.success(request, _("Your new password is set."))
     return redirect("home")
 
 

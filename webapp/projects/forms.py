@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import Message
 from webapp.projects.models import Project, Split
@@ -28,23 +29,25 @@ class ProjectForm(FormOfProject):
     """A new project, with something to start from if wanted."""
 
     guidelines = LongText(
+        label=_("Guidelines"),
         limit=LONGEST_GUIDELINES,
         required=False,
         widget=forms.Textarea(attrs={"rows": 7}),
-        help_text="What annotators look at when they compare two answers. Markdown works.",
+        help_text=_("What annotators look at when they compare two answers. Markdown works."),
     )
     starter_prompts = forms.BooleanField(
         required=False,
         initial=True,
-        label="Fill it with 800 generated prompts",
-        help_text="Simple questions about everyday topics, enough to try the whole loop.",
+        label=_("Fill it with 800 generated prompts"),
+        help_text=_("Simple questions about everyday topics, enough to try the whole loop."),
     )
 
     class Meta:
         model = Project
         fields = ["name", "guidelines"]
+        labels = {"name": _("Name")}
         help_texts = {
-            "name": "What the answers should become, such as “Helpful answers”.",
+            "name": _("What the answers should become, such as “Helpful answers”."),
         }
 
 
@@ -53,17 +56,20 @@ class GuidelinesForm(forms.Form):
 
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
     guidelines = LongText(
+        label=_("Guidelines"),
         limit=LONGEST_GUIDELINES,
         required=False,
         widget=forms.Textarea(attrs={"rows": 12}),
-        help_text="Annotators open this with the key g. Markdown works.",
+        help_text=_("Annotators open this with the key g. Markdown works."),
     )
     min_visible_ms = forms.IntegerField(
-        label="Shortest look at a pair (ms)",
+        label=_("Shortest look at a pair (ms)"),
         required=False,
         min_value=0,
         max_value=LONGEST_LOOK,
-        help_text="A key pressed sooner answers nothing: it was meant for the pair before. 300 is usual.",
+        help_text=_(
+            "A key pressed sooner answers nothing: it was meant for the pair before. 300 is usual."
+        ),
     )
 
 
@@ -71,11 +77,11 @@ class PromptForm(forms.Form):
     """One prompt of a single turn, new to its project."""
 
     text = LongText(
-        label="Prompt",
+        label=_("Prompt"),
         strip=False,
         limit=LONGEST_PROMPT,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="What somebody would ask the model, in their words.",
+        help_text=_("What somebody would ask the model, in their words."),
     )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
@@ -88,7 +94,7 @@ class PromptForm(forms.Form):
         alike = self.project.prompts.alike(text) | self.project.prompts.alike(text.strip())
         if (there := alike.first()) is not None:
             raise forms.ValidationError(
-                "Already there: “%(text)s”. Ask it differently, or write another one.",
+                _("Already there: “%(text)s”. Ask it differently, or write another one."),
                 params={"text": there.text[:80]},
             )
         return text
@@ -101,5 +107,7 @@ class PromptForm(forms.Form):
 class PromptSearch(forms.Form):
     """What the list of prompts is narrowed to."""
 
-    q = forms.CharField(required=False, label="Search")
-    split = forms.ChoiceField(required=False, choices=[("", "all"), *Split.choices])
+    q = forms.CharField(required=False, label=_("Search"))
+    split = forms.ChoiceField(
+        required=False, label=_("Split"), choices=[("", _("all")), *Split.choices]
+    )

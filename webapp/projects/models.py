@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import Message, PromptRecord
 from webapp.accounts.models import User
@@ -58,9 +59,9 @@ class Membership(models.Model):
 class Split(models.TextChoices):
     """Which side of the line between learning and judging a prompt stands on."""
 
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
+    TRAIN = "train", _("Train")
+    VALIDATION = "validation", _("Validation")
+    TEST = "test", _("Test")
 
 
 class PromptQuerySet(models.QuerySet["Prompt"]):
@@ -93,9 +94,9 @@ class Prompt(models.Model):
     """A conversation that ends with the user's turn."""
 
     class Source(models.TextChoices):
-        WRITTEN = "written", "written here"
-        IMPORTED = "imported"
-        GENERATED = "generated", "written by a program"
+        WRITTEN = "written", _("written here")
+        IMPORTED = "imported", _("Imported")
+        GENERATED = "generated", _("written by a program")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
     key = models.CharField(max_length=64)  # alignment.seam.records.prompt_key

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from alignment.seam.records import Message, prompt_key, split_of_prompt
 from alignment.world import grammar
@@ -64,8 +65,10 @@ def save_guidelines(
     known = Project.objects.select_for_update().get(pk=project.pk)
     if mark_of(known.guidelines) != seen and known.guidelines != guidelines:
         raise ProjectError(
-            "Somebody else changed the guidelines meanwhile: theirs stand below. Take over what you "
-            "want to keep, then save again."
+            _(
+                "Somebody else changed the guidelines meanwhile: theirs stand below. Take over what you "
+                "want to keep, then save again."
+            )
         )
     known.guidelines = guidelines
     if min_visible_ms is not None:

@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.db import IntegrityError
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from webapp.accounts.requests import PersonRequest
@@ -26,11 +27,11 @@ def new_project(request: PersonRequest) -> HttpResponse:
         try:
             project = services.create_project(**form.cleaned_data, by=request.user)
         except IntegrityError:  # it was sent twice at the same time
-            form.add_error("name", "There is a project of this name already.")
+            form.add_error("name", _("There is a project of this name already."))
         else:
             return redirect("project", project.pk)
-    first = not Project.objects.exists()
-    return render(request, "projects/new.html", {"form": form, "first": first})
+    title = _("New project") if Project.objects.exists() else _("Create your first project")
+    return render(request, "projects/new.html", {"form": form, "title": title})
 
 
 @login_required
@@ -51,7 +52,7 @@ def guidelines(request: PersonRequest, project_id: int) -> HttpResponse:
             form.add_error(None, str(refusal))
             theirs = here.guidelines
         else:
-            messages.success(request, "The guidelines are saved.")
+            messages.success(request, _("The guidelines are saved."))
             return redirect("prompts", here.pk)
     context = {"project": here, "form": form, "theirs": theirs}
     return render(request, "projects/guidelines.html", context)

@@ -6,41 +6,21 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from pydantic import BaseModel
 
-from webapp.accounts.models import User
 from webapp.artifacts import sources
-from webapp.artifacts.models import Artifact
 from webapp.projects.models import Project
 from webapp.runs.keeping import need_room
 from webapp.runs.models import Run
-from webapp.runs.services import start_run
+from webapp.runs.services import Order, start_run
 
 
-def add_model(  # noqa: PLR0913 - what the form asks, each once
-    project: Project,
-    *,
-    name: str,
-    config: BaseModel,
-    base: Artifact | None = None,
-    files: Sequence["UploadedFile[bytes]"] = (),
-    key: str,
-    by: User,
-) -> Run:
-    """Queue the run that adds a model, once per key. Raises RunError."""
+def add_model(project: Project, order: Order, files: Sequence["UploadedFile[bytes]"] = ()) -> Run:
+    """Queue the run that adds a model, with what was uploaded of it. Raises RunError."""
     sweep_incoming()
-    if files and not project.runs.filter(idempotency_key=key).exists():
+    if files and not project.runs.filter(idempotency_key=order.key).exists():
         need_room()
-        sources.keep_upload(key, files)
-    return start_run(
-        project,
-        kind="import",
-        name=name,
-        config=config,
-        inputs={"base": base} if base else {},
-        key=key,
-        created_by=by,
-    )
+        sources.keep_upload(order.key, files)
+    return start_run(project, order)
 
 
 def sweep_incoming() -> None:

@@ -20,6 +20,7 @@ from webapp.registry import queries
 from webapp.registry.adding import add_model
 from webapp.registry.forms import FORMS, AddForm
 from webapp.runs.models import Run
+from webapp.runs.services import Order
 from webapp.site.errors import Refusal
 
 FORM_BYTES = 1 << 20  # of a request beside its files
@@ -88,15 +89,15 @@ def add_from(request: PersonRequest, project: Project, form: AddForm) -> Run | N
     """Queue what the form describes; a refusal is told in the form."""
     asked = form.cleaned_data
     try:
-        return add_model(
-            project,
+        order = Order(
+            kind="import",
             name=asked["name"],
             config=form.config,
-            base=asked["base"],
-            files=asked.get("files", ()),
+            inputs={"base": asked["base"]} if asked["base"] else {},
             key=str(asked["key"]),
-            by=request.user,
+            created_by=request.user,
         )
+        return add_model(project, order, asked.get("files", ()))
     except Refusal as refusal:
         form.add_error(None, str(refusal))
         return None

@@ -16,7 +16,7 @@ from webapp.projects.models import Project, Split
 from webapp.rounds.config import RoundConfig
 from webapp.rounds.models import Round, RoundRun
 from webapp.runs.models import FINAL, Run, State
-from webapp.runs.services import cancel_run, retry_run, start_run
+from webapp.runs.services import Order, cancel_run, retry_run, start_run
 from webapp.site.errors import Refusal
 
 Part = RoundRun.Part
@@ -29,8 +29,7 @@ class RoundError(Refusal):
 
 
 @transaction.atomic
-def start_round(  # noqa: PLR0913 - what a round starts from, each once
-    project: Project,
+def start_round(
     *,
     snapshot: Snapshot,
     policy: Artifact,
@@ -43,7 +42,9 @@ def start_round(  # noqa: PLR0913 - what a round starts from, each once
 
     Reward model and judge start from the backbone, or from the policy. Idempotent by key. Raises RoundError where the labels or prompts cannot carry a round.
     """
-    Project.objects.select_for_update().get(pk=project.pk)  # numbers are drawn one at a time
+    project = Project.objects.select_for_update().get(
+        pk=snapshot.project_id
+    )  # numbers are drawn one at a time
     if (known := project.rounds.filter(idempotency_key=key).first()) is not None:
         return known
     refuse_hopeless(project, snapshot, policy, config)
@@ -126,13 +127,15 @@ def start_part(made: Round, part: Part, kind: str, config: Settings, **edges: Un
     seed = made.config["seed"]
     run = start_run(
         made.project,
-        kind=kind,
-        name=f"{made} · {MADE.get(part, part.label)}",
-        config=config,
-        seed=seed,
-        key=f"round-{made.pk}-{part}",
-        created_by=made.created_by,
-        **edges,
+        Order(
+            kind=kind,
+            name=f"{made} · {MADE.get(part, part.label)}",
+            config=config,
+            seed=seed,
+            key=f"round-{made.pk}-{part}",
+            created_by=made.created_by,
+            **edges,
+        ),
     )
     RoundRun.objects.create(round=made, run=run, part=part)
     return run

@@ -84,7 +84,6 @@ def start_from(request: PersonRequest, project: Project, form: RoundForm) -> Rou
     chosen = form.cleaned_data
     try:
         return services.start_round(
-            project,
             snapshot=chosen["snapshot"],
             policy=chosen["policy"],
             backbone=chosen["backbone"],

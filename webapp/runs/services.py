@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, partial
 from types import MappingProxyType
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -30,57 +31,64 @@ NO_NEEDS: Mapping[str, Run] = MappingProxyType({})
 WORKING = (State.STARTING, State.RUNNING)
 
 
+class Order(NamedTuple):
+    """A run as somebody wants it; `key` makes it one, however often it is asked for."""
+
+    kind: str
+    name: str
+    config: BaseModel
+    key: str
+    seed: int = 0
+    inputs: Mapping[str, Artifact] = NO_INPUTS
+    needs: Mapping[str, Run] = NO_NEEDS
+    created_by: User | None = None
+    priority: int = 100
+    not_before: datetime | None = None
+    parent: Run | None = None
+
+
 @transaction.atomic
-def start_run(  # noqa: PLR0913 - a run's row has this many parts
-    project: Project,
-    *,
-    kind: str,
-    name: str,
-    config: BaseModel,
-    seed: int = 0,
-    inputs: Mapping[str, Artifact] = NO_INPUTS,
-    needs: Mapping[str, Run] = NO_NEEDS,
-    key: str,
-    created_by: User | None = None,
-    priority: int = 100,
-    not_before: datetime | None = None,
-    parent: Run | None = None,
-) -> Run:
+def start_run(project: Project, order: Order) -> Run:
     """Queue a run once per key; it waits for the runs it needs. Raises RunError."""
-    row = _kind(kind)
-    settled = _settings(row, config)
-    _check_roles(row, settled, project, inputs, needs)
-    dump = settled.model_dump(mode="json")
+    row = _kind(order.kind)
+    settled = _settings(row, order.config)
+    _check_roles(row, settled, project, order.inputs, order.needs)
     run, created = Run.objects.get_or_create(
         project=project,
-        idempotency_key=key,
-        defaults={
-            "kind": kind,
-            "name": name[:120],
-            "config": dump,
-            "config_hash": sha256(json.dumps(dump, sort_keys=True).encode()),
-            "code_version": code_version(),
-            "seed": seed,
-            "priority": priority,
-            "queue": row.work.value,
-            "not_before": not_before,
-            "parent": parent,
-            "created_by": created_by,
-        },
+        idempotency_key=order.key,
+        defaults=_columns(row, settled, order),
     )
     if created:
         need_room()
         ArtifactInput.objects.bulk_create(
             ArtifactInput(run=run, artifact=artifact, role=role)
-            for role, artifact in inputs.items()
+            for role, artifact in order.inputs.items()
         )
         RunNeed.objects.bulk_create(
-            RunNeed(run=run, needs=needed, role=role) for role, needed in needs.items()
+            RunNeed(run=run, needs=needed, role=role) for role, needed in order.needs.items()
         )
-        note(run, Change((), State.QUEUED, actor_name(created_by)), "")
+        note(run, Change((), State.QUEUED, actor_name(order.created_by)), "")
         transaction.on_commit(partial(tasks.send_ring, run.queue))
         run.refresh_from_db()  # its times are the database's
     return run
+
+
+def _columns(row: Kind, settled: BaseModel, order: Order) -> dict[str, object]:
+    """The columns of a new run."""
+    dump = settled.model_dump(mode="json")
+    return {
+        "kind": order.kind,
+        "name": order.name[:120],
+        "config": dump,
+        "config_hash": sha256(json.dumps(dump, sort_keys=True).encode()),
+        "code_version": code_version(),
+        "seed": order.seed,
+        "priority": order.priority,
+        "queue": row.work.value,
+        "not_before": order.not_before,
+        "parent": order.parent,
+        "created_by": order.created_by,
+    }
 
 
 def cancel_run(run: Run, *, by: User) -> Run:
@@ -135,8 +143,7 @@ def retry_run(run: Run, *, by: User) -> Run:
         raise RunError("This run is not over yet; cancel it first, or resume it.")
     needs = {need.role: newest(need.needs) for need in run.needs.select_related("needs")}
     given = run.inputs.select_related("artifact").exclude(role__in=needs)
-    return start_run(
-        run.project,
+    order = Order(
         kind=run.kind,
         name=run.name,
         config=config_of(run),
@@ -148,6 +155,7 @@ def retry_run(run: Run, *, by: User) -> Run:
         priority=run.priority,
         parent=run,
     )
+    return start_run(run.project, order)
 
 
 def newest(run: Run) -> Run:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from alignment.seam.settings import extra_of, words_of
+from webapp.site import widgets
 
 Row = TypeVar("Row", bound=Model)
 BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", MinLen: "min_length", MaxLen: "max_length"}
@@ -111,14 +112,16 @@ def field_kind(info: FieldInfo) -> tuple[type[DrawnField], dict[str, Any]]:
     if get_origin(info.annotation) is tuple:
         return DrawnChoices, {"choices": choices_of(info), "widget": forms.CheckboxSelectMultiple}
     if get_origin(info.annotation) is Literal:
-        return DrawnChoice, {"choices": choices_of(info)}
+        return DrawnChoice, {"choices": choices_of(info), "widget": widgets.Select}
     if info.annotation is bool:
-        return DrawnSwitch, {"required": False}
+        return DrawnSwitch, {"required": False, "widget": widgets.CheckboxInput}
     if info.annotation is str:
         # The config says where an empty text is no answer.
-        return DrawnText, {"max_length": limit(info, MaxLen), "required": False}
+        text = {"widget": widgets.TextInput, "required": False}
+        return DrawnText, text | {"max_length": limit(info, MaxLen)}
     limits = {"min_value": limit(info, Ge), "max_value": limit(info, Le)}
-    return DrawnCount if info.annotation is int else DrawnNumber, limits
+    kind = DrawnCount if info.annotation is int else DrawnNumber
+    return kind, limits | {"widget": widgets.NumberInput}
 
 
 def choices_of(info: FieldInfo) -> list[tuple[str, str]]:

@@ -10,6 +10,8 @@ from typing import TypedDict, Unpack
 from django import forms
 from django.core.validators import MaxLengthValidator
 
+from webapp.site.words import Words
+
 
 def length(text: str) -> int:
     """How long a browser says the text is: UTF-16 units, a line break being one."""
@@ -34,8 +36,8 @@ class Options(TypedDict, total=False):
 
     required: bool
     strip: bool
-    label: str
-    help_text: str
+    label: Words
+    help_text: Words
     widget: forms.Widget
 
 

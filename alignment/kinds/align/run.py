@@ -360,7 +360,7 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
         "kl_reference": estimate(kl, "nats").model_dump(),
         "reward": estimate(reward).model_dump(),
         "reward_gain": paired_estimate(before, reward).model_dump(),
-        **distance(problem, state, scored),
+        **_distance(problem, state, scored),
         "objective": problem.config.objective,
         "divergence": problem.config.minimised,
         "beta": problem.config.beta,
@@ -374,7 +374,7 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
     }
 
 
-def distance(problem: Problem, state: State, scored: Scored) -> dict[str, Any]:
+def _distance(problem: Problem, state: State, scored: Scored) -> dict[str, Any]:
     """D_f(policy || target) given the estimates of Z, over those of the first prompts that have one."""
     places = range(len(scored.rewards) // MEASURED_COMPLETIONS)
     log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in places])

@@ -1,29 +1,20 @@
 """Settings of alignment runs: the target, the divergence, the loop."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from pydantic import ValidationInfo, model_validator
 
-from alignment.kinds.settings.computation import ComputationSettings, saved_every
+from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.divergences import DIVERGENCES, UNBOUNDED, DivergenceName
+from alignment.kinds.settings.loop import SamplingSettings, StepSettings
 from alignment.kinds.settings.objectives import (
     FDPG,
     OBJECTIVES,
     ObjectiveName,
     PolicyGradientSettings,
 )
-from alignment.kinds.settings.overlong import OverlongName, overlong
-from alignment.kinds.settings.rules import (
-    RULED,
-    RULES,
-    WORDED,
-    RuleName,
-    WeightedRule,
-    check_pattern,
-    rules_of,
-    wishes_of,
-)
+from alignment.kinds.settings.target import TargetSettings
 from alignment.seam.settings import STORED, ConflictError, Settings, narrowed, setting
 from alignment.seam.words import _
 
@@ -84,8 +75,8 @@ class OneDivergence(Settings):
     )
 
 
-class TargetedSettings(Settings):
-    """Target, loop and safety of every run that brings policies to a target."""
+class ObjectiveSettings(Settings):
+    """How far from the target, how near to the reference, and what of the deployed model counts."""
 
     alpha: float = order(of="divergence")
     beta: float = setting(
@@ -163,253 +154,11 @@ class TargetedSettings(Settings):
         beside=("inference_weight",),
         choices=SERVED_WEIGHTS,
     )
-    reward_weight: float = setting(
-        1.0,
-        _("Weight of the reward model"),
-        help=_("In the reward; 0 leaves it to the rule, the constraints and the wished means."),
-        topic=_("Target"),
-        ge=0,
-        le=100,
-        advanced=True,
-    )
-    rule: RuleName = setting(
-        "no_rule",
-        _("Rule"),
-        help=_(
-            "A reward beside the reward model's: whether a phrase or a pattern occurs, how many "
-            "words there are, or the cosine to the nearest example, by TF-IDF or by the reference's own "
-            "embeddings."
-        ),
-        topic=_("Target"),
-        choices=RULES,
-    )
-    rule_text: str = setting(
-        "",
-        _("Text of the rule"),
-        help=_("The phrase, the regular expression, or examples separated by bars: |."),
-        topic=_("Target"),
-        max_length=2000,
-        when={"rule": WORDED},
-    )
-    rule_weight: float = setting(
-        1.0,
-        _("Weight of the rule"),
-        help=_("In the reward; below 0 what the rule finds is avoided."),
-        topic=_("Target"),
-        ge=-100,
-        le=100,
-        when={"rule": RULED},
-    )
-    more_rules: str = setting(
-        "",
-        _("Further rules"),
-        help=_(
-            "Added to the reward, parted by semicolons: a weight, a rule and its text each, as in "
-            "“2 contains please; -0.1 words”. The rules are contains, matches, words, similarity and "
-            "embedding_similarity."
-        ),
-        topic=_("Target"),
-        max_length=2000,
-        advanced=True,
-    )
-    must_contain: str = setting(
-        "",
-        _("Must contain"),
-        help=_("Completions without this phrase are not in the target."),
-        topic=_("Target"),
-        max_length=200,
-    )
-    must_match: str = setting(
-        "",
-        _("Must match"),
-        help=_("Completions in which this regular expression is not found are not in the target."),
-        topic=_("Target"),
-        max_length=200,
-        advanced=True,
-    )
-    soften: float = setting(
-        0.0,
-        _("Softness"),
-        help=_("Weight left to a completion that breaks a constraint; 0 makes constraints hard."),
-        topic=_("Target"),
-        ge=0,
-        le=0.9,
-        advanced=True,
-        beside=("must_contain", "must_match"),
-    )
-    share_of: str = setting(
-        "",
-        _("Phrase with a share"),
-        help=_("A phrase that a given share of the completions should contain."),
-        topic=_("Target"),
-        max_length=200,
-    )
-    share: float = setting(
-        0.5,
-        _("Its share"),
-        help=_("The wished share of completions with the phrase above."),
-        topic=_("Target"),
-        gt=0,
-        le=0.999,
-        beside=("share_of",),
-    )
-    length_mean: float = setting(
-        0.0,
-        _("Mean length"),
-        help=_("The wished mean length of completions; 0 wishes for none."),
-        topic=_("Target"),
-        unit=_("tokens"),
-        ge=0,
-        le=4096,
-    )
-    more_wishes: str = setting(
-        "",
-        _("Further wished means"),
-        help=_(
-            "Parted by semicolons: a mean, a rule and its text each, as in “0.5 contains she; 12 words”: "
-            "half of the completions contain “she”, and they have twelve words on average."
-        ),
-        topic=_("Target"),
-        max_length=2000,
-        advanced=True,
-    )
-    steps: int = setting(
-        40,
-        _("Steps"),
-        help=_("Optimizer steps of the policy."),
-        topic=_("Training"),
-        ge=1,
-        le=100_000,
-    )
-    updates_per_step: int = setting(
-        1,
-        _("Updates per step"),
-        help=_(
-            "Optimizer updates from one step's samples; from the second on they are old, and with "
-            "replay stand beside others of earlier steps."
-        ),
-        topic=_("Training"),
-        ge=1,
-        le=64,
-        advanced=True,
-    )
-    prompts_per_step: int = setting(
-        16,
-        _("Prompts per step"),
-        help=_("Different prompts in one step."),
-        topic=_("Training"),
-        unit=_("prompts"),
-        ge=1,
-        le=4096,
-    )
-    completions_per_prompt: int = setting(
-        8,
-        _("Completions per prompt"),
-        help=_("Samples per prompt and step; the baseline needs at least two."),
-        topic=_("Training"),
-        unit=_("completions"),
-        ge=2,
-        le=1024,
-    )
-    learning_rate: float = setting(
-        5e-4,
-        _("Learning rate"),
-        help=_("Peak, after the warm-up."),
-        topic=_("Training"),
-        gt=0,
-        le=0.1,
-    )
-    warmup: int = setting(
-        5,
-        _("Warm-up"),
-        help=_("Steps over which the learning rate rises to its peak."),
-        topic=_("Training"),
-        unit=_("steps"),
-        ge=0,
-        le=10_000,
-        advanced=True,
-    )
-    decay: float = setting(
-        0.5,
-        _("Decay"),
-        help=_(
-            "Share of the steps, the last ones, over which the learning rate falls to zero, where the target "
-            "is not far; 0 keeps it at its peak."
-        ),
-        topic=_("Training"),
-        ge=0,
-        le=1,
-        advanced=True,
-    )
-    damping: bool = setting(
-        default=True,
-        title=_("Damp noise"),
-        help=_(
-            "Near the target a step is smaller where the gradients of different steps disagree: where nothing is to "
-            "be learned, the policy stays where it is."
-        ),
-        topic=_("Training"),
-        advanced=True,
-    )
-    max_gradient_norm: float = setting(
-        1.0,
-        _("Gradient clip"),
-        help=_("Longest gradient applied; longer ones are scaled down."),
-        topic=_("Training"),
-        gt=0,
-        le=1000,
-        advanced=True,
-    )
-    prompts: int = setting(
-        512,
-        _("Training prompts"),
-        help=_("How many prompts of the train split take part."),
-        topic=_("Sampling"),
-        unit=_("prompts"),
-        ge=1,
-        le=100_000,
-    )
-    max_new_tokens: int = setting(
-        48,
-        _("Completion length limit"),
-        help=_("A completion that reaches the limit is cut there."),
-        topic=_("Sampling"),
-        unit=_("tokens"),
-        ge=1,
-        le=4096,
-    )
-    overlong: OverlongName = overlong(_("Sampling"))
-    reference_completions: int = setting(
-        8,
-        _("Reference completions per prompt"),
-        help=_("Drawn once from the reference, for the first estimate of each prompt's Z."),
-        topic=_("Sampling"),
-        unit=_("completions"),
-        ge=1,
-        le=1024,
-        advanced=True,
-    )
-    checkpoint_every: int = saved_every(10)
-    sample_every: int = setting(
-        20,
-        _("Samples every"),
-        help=_("Steps between the samples shown on the run page."),
-        topic=_("Safety"),
-        unit=_("steps"),
-        ge=1,
-        le=10_000,
-        advanced=True,
-    )
-    sample_prompts: int = setting(
-        8,
-        _("Sample prompts"),
-        help=_("How many fixed prompts the run page shows samples of."),
-        topic=_("Safety"),
-        unit=_("prompts"),
-        ge=0,
-        le=64,
-        advanced=True,
-    )
+
+
+# In this order, from the last: the objective, the target, the steps, the sampling.
+class TargetedSettings(SamplingSettings, StepSettings, TargetSettings, ObjectiveSettings):
+    """Target, loop and safety of every run that brings policies to a target."""
 
     @model_validator(mode="before")
     @classmethod
@@ -418,45 +167,6 @@ class TargetedSettings(Settings):
         if info.context == STORED and isinstance(values, Mapping) and values.keys() >= WRITTEN:
             return {"decay": 0.0, "damping": False, **values}
         return values
-
-    @property
-    def rules(self) -> list[WeightedRule]:
-        """The rules in the reward that weigh something."""
-        first = WeightedRule(self.rule_weight, self.rule, self.rule_text)
-        written = [*([first] if self.rule != "no_rule" else []), *rules_of(self.more_rules)]
-        return [rule for rule in written if rule.weight]
-
-    @property
-    def wishes(self) -> list[WeightedRule]:
-        """The further wished means: of what each rule finds, its weight."""
-        return wishes_of(self.more_wishes)
-
-    @property
-    def demands(self) -> bool:
-        """Whether there are constraints or wished means."""
-        wished = (self.share_of, self.length_mean, self.wishes)
-        return any((self.must_contain, self.must_match, *wished))
-
-    @property
-    def hard(self) -> bool:
-        """Whether completions are forbidden altogether."""
-        return self.soften == 0 and bool(self.must_contain or self.must_match)
-
-    @model_validator(mode="after")
-    def _rules_can_be_read(self) -> "TargetedSettings":
-        first = WeightedRule(self.rule_weight, self.rule, self.rule_text)
-        checks: dict[str, Callable[[], object]] = {
-            "rule_text": first.check,
-            "more_rules": lambda: rules_of(self.more_rules),
-            "more_wishes": lambda: wishes_of(self.more_wishes),
-            "must_match": lambda: check_pattern(self.must_match),
-        }
-        for name, check in checks.items():
-            try:
-                check()
-            except ValueError as error:
-                raise ConflictError(name, str(error)) from error
-        return self
 
     @model_validator(mode="after")
     def _target_can_be_met(self) -> "TargetedSettings":

@@ -63,7 +63,7 @@ def add(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
         if is_adapter(incoming):
             facts = yield from add_adapter(spec, folder, incoming)
         else:
-            facts = yield from add_model(spec, folder, incoming, tensors)
+            facts = yield from _add_model(spec, folder, incoming, tensors)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
     yield Finished(summary={**facts, **found, "bytes": size(folder / "output")})
@@ -74,7 +74,7 @@ def done(step: int) -> StepDone:
     return StepDone(step=step, total=STEPS, metrics={})
 
 
-def add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) -> Progress:
+def _add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) -> Progress:
     """A whole model, kept byte for byte but for a chosen chat template; an encoder has none.
 
     An encoder such as BERT can be the backbone of a reward model, and no policy.

@@ -151,7 +151,7 @@ class Findings:
 def evaluate(spec: RunSpec, folder: Path) -> Progress:
     """Compare `policy` with `reference`; writes `output/scores.json` and `output/samples.jsonl`."""
     config = EvaluateConfig.stored(spec.config)
-    prompts, told = asked(spec, folder, config)
+    prompts, told = _asked(spec, folder, config)
     if not told.all_fit:
         yield told
     players = load_players(spec, folder, config, prompts)
@@ -165,9 +165,9 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     yield PhaseStarted(name="comparing")
     for step in range(1, compared + 1):
         batch = prompts[(step - 1) * BATCH : step * BATCH]
-        metrics = compare(players, batch, config, generator, found)
+        metrics = _compare(players, batch, config, generator, found)
         yield StepDone(step=step, total=total, metrics=metrics)
-    yield from shown(found.samples[:SHOWN])
+    yield from _shown(found.samples[:SHOWN])
     yield PhaseStarted(name="measuring the target")
     for step in range(compared + 1, total + 1):
         start = (step - compared - 1) * TARGET_BATCH
@@ -197,16 +197,16 @@ def summary_of(players: Players, config: EvaluateConfig, found: Findings) -> dic
     }
 
 
-def asked(spec: RunSpec, folder: Path, config: EvaluateConfig) -> Fitting:
+def _asked(spec: RunSpec, folder: Path, config: EvaluateConfig) -> Fitting:
     """The held-out prompts that all models can read and answer; raises DataError where there are none."""
     prompts = list(read_jsonl(folder / spec.inputs["prompts"], PromptRecord))[: config.prompts]
     if not prompts:
         raise DataError("There is no held-out prompt; add prompts to the test split.")
-    readers = readers_of(spec, folder, config)
+    readers = _readers_of(spec, folder, config)
     return fitting_prompts(prompts, "prompts", readers, config.max_new_tokens, config.overlong)
 
 
-def readers_of(spec: RunSpec, folder: Path, config: EvaluateConfig) -> list[Reader]:
+def _readers_of(spec: RunSpec, folder: Path, config: EvaluateConfig) -> list[Reader]:
     """All models that will read a prompt with its answers, before they are loaded."""
     at = {role: folder / path for role, path in spec.inputs.items()}
     known = load_target(at["policy"])
@@ -272,7 +272,7 @@ def label_judge(model: RewardModel) -> Judge:
     return lambda prompts, texts: model.score_texts([p.messages for p in prompts], texts)
 
 
-def compare(
+def _compare(
     players: Players,
     prompts: Sequence[PromptRecord],
     config: EvaluateConfig,
@@ -283,8 +283,8 @@ def compare(
     started = time.perf_counter()
     sides: dict[Stage, Answers] = {}
     for side, (model, term) in players.sides.items():
-        sides[side] = answers = answered(players, model, term, prompts, config, generator)
-        for name, values in described(players, model, term, answers):
+        sides[side] = answers = _answered(players, model, term, prompts, config, generator)
+        for name, values in _described(players, model, term, answers):
             found.add(f"{name}_{side}", values)
     before, after = sides["before"], sides["after"]
     kls = completion_token_kls(players.policy.model, players.reference.model, after.rollouts)
@@ -293,7 +293,7 @@ def compare(
         verdicts = sides[side].verdicts if side in sides else None
         if before.verdicts is not None and verdicts is not None:
             found.add(name, wins(before.verdicts, verdicts))
-    found.tokens += zip(words(before), words(after), strict=True)
+    found.tokens += zip(_words(before), _words(after), strict=True)
     found.samples += sampled(prompts, before, after)
     rewards = {"before": before.rewards, "after": after.rewards} if players.rewarded else {}
     return {
@@ -303,7 +303,7 @@ def compare(
     }
 
 
-def described(
+def _described(
     players: Players, model: Policy, term: Term, answers: Answers
 ) -> Iterator[tuple[str, Tensor]]:
     """What is measured of one model's answers (prompts, completions)."""
@@ -323,7 +323,7 @@ def described(
         yield "utility", answers.verdicts
 
 
-def answered(
+def _answered(
     players: Players,
     model: Policy,
     term: Term,
@@ -333,7 +333,7 @@ def answered(
 ) -> Answers:
     """Completions of one model in one use, with what the target and the judge say of them."""
     count = config.completions_per_prompt
-    rollouts = drawn(model, term, prompts, count, config, generator)
+    rollouts = _drawn(model, term, prompts, count, config, generator)
     texts = drawn_texts(model, rollouts)
     values = players.target.values(model, rollouts)
     verdicts = None
@@ -344,7 +344,7 @@ def answered(
     return Answers(rollouts, rows, values, verdicts)
 
 
-def drawn(
+def _drawn(
     model: Policy,
     term: Term,
     prompts: Sequence[PromptRecord],
@@ -370,7 +370,7 @@ def wins(before: Tensor, after: Tensor) -> Tensor:
     return ((margin.sign() + 1) / 2).flatten(1)
 
 
-def words(answers: Answers) -> list[list[int]]:
+def _words(answers: Answers) -> list[list[int]]:
     """Token ids of each prompt's completions, one after another; a row per prompt."""
     ids = answers.rollouts.completion_ids()
     count = answers.rewards.shape[1]
@@ -394,7 +394,7 @@ def sampled(
         )
 
 
-def shown(samples: Sequence[ScoredSample]) -> Iterator[SampleDrawn]:
+def _shown(samples: Sequence[ScoredSample]) -> Iterator[SampleDrawn]:
     """Both answers of some prompts, as events."""
     for s in samples:
         both: tuple[tuple[Literal["before", "after"], str, float], ...] = (
@@ -424,11 +424,11 @@ def weigh(
     _, *uses = players.sides.items()
     ess = 0.0
     for side, (policy, term) in uses:
-        rollouts = drawn(policy, term, prompts, TARGET_COMPLETIONS, config, generator)
+        rollouts = _drawn(policy, term, prompts, TARGET_COMPLETIONS, config, generator)
         with term.used(policy), torch.no_grad():
             known = completion_token_logps(policy.model, rollouts, temperature=term.temperature)
         found.mismatch = max(found.mismatch, (known - rollouts.token_logps).abs().max().item())
-        log_weights = weights_of(players, policy, rollouts).view(len(prompts), -1)
+        log_weights = _weights_of(players, policy, rollouts).view(len(prompts), -1)
         ending = "" if side == "after" else f"_{side}"
         for name, values in distances(players, log_weights):
             found.add(f"{name}{ending}", values)
@@ -437,7 +437,7 @@ def weigh(
     return {"ess/fraction": ess, "seconds/step": time.perf_counter() - started}
 
 
-def weights_of(players: Players, policy: Policy, rollouts: Rollouts) -> Tensor:
+def _weights_of(players: Players, policy: Policy, rollouts: Rollouts) -> Tensor:
     """(n,) log of target / policy in fp64, of completions of the policy in its use."""
     with torch.no_grad():
         reference = completion_token_logps(players.reference.model, rollouts).sum(1).double()

@@ -135,10 +135,10 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
     if resume is None:
         yield from samples_of(agents, "before")
     if (yield from ask_reference(lead.problem, lead.state)) == "save":
-        yield save(agents, folder)
+        yield _save(agents, folder)
         return
     yield PhaseStarted(name="training")
-    if (yield from train(agents, folder)) == "save":
+    if (yield from _train(agents, folder)) == "save":
         return
     yield PhaseStarted(name="measuring the results")
     found = {agent.name: choose_result(agent.problem, agent.state) for agent in agents}
@@ -165,14 +165,14 @@ def check_together(problem: Problem) -> None:
         raise ConfigError(f"A population keeps whole models in every process; unset {SHARDING}.")
 
 
-def train(agents: Sequence[Agent], folder: Path) -> Generator[Event, str | None, str | None]:
+def _train(agents: Sequence[Agent], folder: Path) -> Generator[Event, str | None, str | None]:
     """Step until the end or until no agent is within its KL budget; "save" if that was asked."""
     state, config = agents[0].state, agents[0].problem.config
-    while state.step < config.steps and learning(agents):
-        metrics = guarded_step(agents)
+    while state.step < config.steps and _learning(agents):
+        metrics = _guarded_step(agents)
         asked = yield StepDone(step=state.step, total=config.steps, metrics=metrics)
         if asked == "save" or state.step % config.checkpoint_every == 0:
-            yield save(agents, folder)
+            yield _save(agents, folder)
         if asked == "save":
             return asked
         if state.step % config.sample_every == 0 and state.step < config.steps:
@@ -190,7 +190,7 @@ def save_results(agents: Sequence[Agent], receipts: Receipts, folder: Path) -> N
                 receipts.store(own)
 
 
-def save(agents: Sequence[Agent], folder: Path) -> Event:
+def _save(agents: Sequence[Agent], folder: Path) -> Event:
     """Commit a checkpoint of all agents below the run folder."""
     return save_all({agent.name: agent.state for agent in agents}, folder)
 
@@ -203,12 +203,12 @@ def samples_of(agents: Sequence[Agent], stage: Literal["before", "after"]) -> It
             yield drawn.model_copy(update={"agent": agent.name})
 
 
-def learning(agents: Sequence[Agent]) -> list[Agent]:
+def _learning(agents: Sequence[Agent]) -> list[Agent]:
     """The agents within their KL budget; the others neither draw nor learn any more."""
     return [agent for agent in agents if not agent.state.over_budget]
 
 
-def guarded_step(agents: Sequence[Agent]) -> dict[str, float]:
+def _guarded_step(agents: Sequence[Agent]) -> dict[str, float]:
     """`train_step`, with a full GPU told in words that help."""
     try:
         return train_step(agents)
@@ -223,17 +223,17 @@ def train_step(agents: Sequence[Agent]) -> dict[str, float]:
     """Draw, score, and move every agent; the step's metrics, those of one agent as `name@agent`."""
     started = time.perf_counter()
     problem, state = agents[0].problem, agents[0].state
-    chosen, active = prompts_of_step(problem, state.step), learning(agents)
+    chosen, active = prompts_of_step(problem, state.step), _learning(agents)
     pool = draw(active, chosen)
     for place, agent in enumerate(active):
         scored = pool.scored.rows(pool.own(place))
         watch_budget(agent.problem, agent.state, scored, len(chosen))
-    mixture, moved = update(active, pool)
+    mixture, moved = _update(active, pool)
     mismatch = max(facts[MISMATCH] for facts in moved)
     for agent, facts in zip(active, moved, strict=True):
         agent.state.mismatch = max(agent.state.mismatch, facts[MISMATCH])
     for _ in range(1, problem.config.updates_per_step):  # of now old samples
-        moved = update(active, pool, mixture)[1]
+        moved = _update(active, pool, mixture)[1]
     learn_z(problem, state.z, chosen, pool.scored.log_scores - mixture)
     for agent in agents:
         agent.state.step += 1
@@ -274,7 +274,7 @@ def draw(agents: Sequence[Agent], chosen: Sequence[int]) -> Pool:
     return Pool(scored, owners, log_z, log_z != -math.inf)
 
 
-def update(
+def _update(
     agents: Sequence[Agent], pool: Pool, mixture: Tensor | None = None
 ) -> tuple[Tensor, list[dict[str, float]]]:
     """One optimizer update of every agent; log m of the pool's rows, and the metrics by agent.
@@ -289,7 +289,9 @@ def update(
         mixed, facts = learn(agents, pool, rows, known)
         found.append(mixed)
         groups.append((len(rows) / count, facts))
-    metrics = [together([(share, facts[k]) for share, facts in groups]) for k in range(len(agents))]
+    metrics = [
+        _together([(share, facts[k]) for share, facts in groups]) for k in range(len(agents))
+    ]
     for place, (agent, row) in enumerate(zip(agents, metrics, strict=True)):
         drawn = pool.scored.log_weights[pool.own(place)].view(len(pool.known), -1)
         way, again = share_of_way(-drawn, pool.known), mixture is not None
@@ -323,7 +325,7 @@ def learn(
     return mixture, facts
 
 
-def together(parts: Sequence[tuple[float, dict[str, Tensor]]]) -> dict[str, float]:
+def _together(parts: Sequence[tuple[float, dict[str, Tensor]]]) -> dict[str, float]:
     """The facts of groups of prompts as those of the step: means by their shares, the largest mismatch.
 
     The groups are this process's own; the step's facts are over those of all.

@@ -82,7 +82,7 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
     records, told = fitting_labels(
         [pair for pair in pairs_read if says_something(pair)],
         "pairs",
-        readers_of(spec, folder),
+        _readers_of(spec, folder),
         config.overlong,
     )
     refuse_few(records, "pairs with different completions")
@@ -112,7 +112,7 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
         "beta": config.beta,
         "parameters": size_of(policy.model),
         **({"kl_start": start.model_dump()} if start else {}),
-        **control_tokens(policy, records),
+        **_control_tokens(policy, records),
     }
     with committed(folder / "output") as output:
         one.result.save(output)
@@ -124,7 +124,7 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
     if config.loss != "kto":
         raise ConfigError("Thumbs are read by KTO alone; set the loss to kto, or give pairs.")
     thumbs_read = list(read_jsonl(folder / spec.inputs["thumbs"], ThumbRecord))
-    readers = readers_of(spec, folder)
+    readers = _readers_of(spec, folder)
     records, told = fitting_labels(thumbs_read, "thumbs", readers, config.overlong)
     if not told.all_fit:
         yield told
@@ -153,20 +153,20 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
         "beta": config.beta,
         "parameters": size_of(policy.model),
         **({"kl_start": start.model_dump()} if start else {}),
-        **control_tokens(policy, records),
+        **_control_tokens(policy, records),
     }
     with committed(folder / "output") as output:
         one.result.save(output)
     yield Finished(summary=summary)
 
 
-def control_tokens(policy: Policy, records: Sequence[LabelRecord]) -> dict[str, int]:
+def _control_tokens(policy: Policy, records: Sequence[LabelRecord]) -> dict[str, int]:
     """How many prompts and answers hold control tokens, which are text there, where some do."""
     texts = (text for record in records for text in texts_of(record))
     return counted(controls(policy.tokenizer).held, (row.prompt for row in records), texts)
 
 
-def readers_of(spec: RunSpec, folder: Path) -> list[Reader]:
+def _readers_of(spec: RunSpec, folder: Path) -> list[Reader]:
     """Policy and reference, before they are loaded."""
     return policies_of(*(folder / spec.inputs[role] for role in ("policy", "reference")))
 

@@ -53,7 +53,7 @@ def pretrain(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """Train the starter model into `folder/output`, or copy it from the cache where it is known."""
     config = PretrainConfig.stored(spec.config)
     yield Ready(total_steps=config.steps, threads=torch.get_num_threads(), device="cpu")
-    kept = Path(spec.cache) / f"starter-{fingerprint(config, spec.seed)}" if spec.cache else None
+    kept = Path(spec.cache) / f"starter-{_fingerprint(config, spec.seed)}" if spec.cache else None
     cached = kept is not None and _intact(kept)
     if not cached:
         yield from _train(config, spec.seed, kept or folder / "output")
@@ -63,7 +63,7 @@ def pretrain(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     yield Finished(summary={**summary, "cached": cached, "shape": shape_of(config)._asdict()})
 
 
-def fingerprint(config: PretrainConfig, seed: int) -> str:
+def _fingerprint(config: PretrainConfig, seed: int) -> str:
     """What decides the weights: the settings, the seed, this code and the libraries below it."""
     sources = [
         Path(module).read_text(encoding="utf-8")

@@ -52,8 +52,8 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     model, tilts = finished(learned, known_texts(learned, own.fitted, spec, folder))
     found, summary = measures(model, learned.observation, learned.held)
     summary |= yield from validated(learner, more, own, found)
-    summary |= counts(own) | control_tokens(model, labels)
-    summary |= {"rows": [told.counts], "parameters": size_of(model)}
+    summary |= counts(own) | _control_tokens(model, labels)
+    summary |= {"rows": [told.counts], "parameters": _size_of(model)}
     summary |= {"center": sum(model.center) / len(model.center), "scale": model.scale}
     summary["ess_by_beta"] = tilts
     if found.pairs:
@@ -87,13 +87,13 @@ def finished(
     return model, ess_by_beta(cautious(model.standard(raw), caution), keys)
 
 
-def control_tokens(model: RewardModel, labels: Sequence[LabelRecord]) -> dict[str, int]:
+def _control_tokens(model: RewardModel, labels: Sequence[LabelRecord]) -> dict[str, int]:
     """How many prompts and answers hold control tokens, which are text there, where some do."""
     texts = (text for label in labels for text in texts_of(label))
     return counted(controls(model.trunk.tokenizer).held, (one.prompt for one in labels), texts)
 
 
-def size_of(model: RewardModel) -> int:
+def _size_of(model: RewardModel) -> int:
     """How many numbers were trained."""
     return sum(weight.numel() for weight in model.parameters())
 

@@ -48,8 +48,8 @@ CURVES: Mapping[CurveName, str] = {
 }
 
 
-class RewardConfig(Settings):
-    """A reward model trained on the labels of a snapshot, each kind by its own likelihood."""
+class LabelSettings(Settings):
+    """What is learned from labels, and how."""
 
     labels: SplitName = setting(
         "train",
@@ -152,6 +152,11 @@ class RewardConfig(Settings):
         advanced=True,
         choices=POOLINGS,
     )
+
+
+class EnsembleSettings(Settings):
+    """Several heads, and what is measured of them."""
+
     heads: int = setting(
         1,
         _("Heads"),
@@ -206,6 +211,11 @@ class RewardConfig(Settings):
         le=20,
         advanced=True,
     )
+
+
+# In this order labels come first.
+class RewardConfig(EnsembleSettings, LabelSettings):
+    """A reward model trained on the labels of a snapshot, each kind by its own likelihood."""
 
     @model_validator(mode="after")
     def _folds_leave_labels(self) -> "RewardConfig":

@@ -67,11 +67,11 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
         "demonstrations_train": len(rows),
         "demonstrations_heldout": len(judged),
         "demonstrations_without_words": sum(
-            not row.completion.strip() for row in given(spec, folder)
+            not row.completion.strip() for row in _given(spec, folder)
         ),
         "rows": [told.counts],
         "parameters": size_of(policy.model),
-        **control_tokens(policy, records),
+        **_control_tokens(policy, records),
     }
     with committed(folder / "output") as output:
         one.result.save(output)
@@ -86,7 +86,7 @@ def fitting_demonstrations(spec: RunSpec, folder: Path, config: SftConfig) -> Fi
     return fitting_labels(demonstrations(spec, folder), role, [reader], config.overlong)
 
 
-def given(spec: RunSpec, folder: Path) -> Iterator[DemonstrationRecord]:
+def _given(spec: RunSpec, folder: Path) -> Iterator[DemonstrationRecord]:
     """The demonstrations of a run, or the chosen sides of its pairs."""
     if "demonstrations" in spec.inputs:
         yield from read_jsonl(folder / spec.inputs["demonstrations"], DemonstrationRecord)
@@ -97,14 +97,14 @@ def given(spec: RunSpec, folder: Path) -> Iterator[DemonstrationRecord]:
 
 def demonstrations(spec: RunSpec, folder: Path) -> list[DemonstrationRecord]:
     """What is imitated, each once and with words; raises DataError where there is too little of it."""
-    found = list(given(spec, folder))
+    found = list(_given(spec, folder))
     kept = {(row.prompt.key, row.completion): row for row in found if row.completion.strip()}
     if len(kept) < MIN_DEMONSTRATIONS:
         raise DataError(f"There are {len(kept)} completions to imitate; collect more.")
     return list(kept.values())
 
 
-def control_tokens(policy: Policy, records: Sequence[DemonstrationRecord]) -> dict[str, int]:
+def _control_tokens(policy: Policy, records: Sequence[DemonstrationRecord]) -> dict[str, int]:
     """How many prompts and answers hold control tokens, which are text there, where some do."""
     held = controls(policy.tokenizer).held
     return counted(held, (row.prompt for row in records), (row.completion for row in records))

@@ -88,6 +88,23 @@ def test_each_model_stands_left_in_half_of_its_tasks(project, ana, tmp_path):
     assert sum(card.shown[0].model == old for card in cards) == 8
 
 
+def test_few_tasks_are_balanced_too_whichever_model_answered_first(project, ana, tmp_path):
+    old, new = an_artifact(project, tmp_path), an_artifact(project, tmp_path)
+    for _ in range(
+        12
+    ):  # by chance alone it would be so in each of them once in four thousand times
+        prompts = [a_prompt(project) for _ in range(4)]
+        orders = [(old, new), (new, old)] * 2
+        pairs = [
+            [a_completion(prompt, model=model) for model in models]
+            for prompt, models in zip(prompts, orders, strict=True)
+        ]
+        compare(project, pairs, need=1)
+        tasks = Task.objects.filter(prompt__in=prompts)
+        first = [task.in_order(task.order(0))[0].model for task in tasks]
+        assert first.count(old) == 2
+
+
 def test_a_label_stores_what_was_shown_and_chosen(leased):
     label = submit(leased, choice=3, rationale="Kinder.", flags=["false"], visible_ms=1200)
     assert (label.shown, label.answer) == (leased.shown, {"choice": 3})
@@ -247,6 +264,13 @@ def test_words_that_an_answer_goes_on_with_are_part_of_it(leased):
 def test_a_second_answer_knows_what_it_replaced(leased):
     assert submit(leased, choice=1).replaced is None
     assert submit(leased, choice=7).replaced.said.choice == 1
+
+
+def test_what_was_replaced_is_said_without_another_query(leased, django_assert_num_queries):
+    submit(leased, choice=1)
+    replaced = submit(leased, choice=7).replaced
+    with django_assert_num_queries(0):
+        assert replaced.in_words.text == "A much better"
 
 
 def test_undo_takes_a_skip_back(leased, ana):

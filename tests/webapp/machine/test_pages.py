@@ -55,7 +55,7 @@ def test_a_program_that_loops_is_a_notice(page, told, name):
     told(report("worker", "looping", 4, "exit status 1"))
     shown = page(name)
     assertContains(shown, "ends again and again")
-    assertContains(shown, "4\n      times")
+    assertContains(shown, "started again 4 times")
     assertContains(shown, "/var/attune/logs/worker.log")
     assertContains(shown, 'role="alert"')
 

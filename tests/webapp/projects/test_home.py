@@ -63,7 +63,7 @@ def started(project, frozen, model):
     config = PRESETS["quick"].config.model_copy(
         update={"evaluate": PRESETS["quick"].config.evaluate.model_copy(update={"judge": "none"})}
     )
-    return start_round(project, snapshot=frozen, policy=model, config=config, key="first")
+    return start_round(snapshot=frozen, policy=model, config=config, key="first")
 
 
 def test_an_empty_project_needs_prompts(project):

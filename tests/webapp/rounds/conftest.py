@@ -33,7 +33,7 @@ def ready(project, prompts, policy, snapshot):
 
 @pytest.fixture
 def a_round(project, ready, researcher):
-    return start_round(project, **ready, key="first", created_by=researcher)
+    return start_round(**ready, key="first", created_by=researcher)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from webapp.runs.models import State
 @pytest.fixture
 def two(project, ready):
     """Two rounds that differ in the preset; the second was evaluated."""
-    first = start_round(project, **ready, key="one")
-    second = start_round(project, **ready | {"config": PRESETS["balanced"].config}, key="two")
+    first = start_round(**ready, key="one")
+    second = start_round(**ready | {"config": PRESETS["balanced"].config}, key="two")
     run_at(second.parts.get(part="evaluate").run, state=State.SUCCEEDED, summary=summary())
     return [first, second]
 

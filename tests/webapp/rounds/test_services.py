@@ -43,14 +43,14 @@ def test_the_judge_learns_from_other_labels_than_the_reward(a_round):
 
 def test_reward_and_judge_may_be_centred_on_the_start_model_s_samples(project, ready):
     config = RoundConfig.model_validate({"reward": {"centring": "reference"}})
-    found = chain(start_round(project, **ready | {"config": config}, key="k"))
+    found = chain(start_round(**ready | {"config": config}, key="k"))
     learning = {"backbone": "starter", "labels": "S1", "reference": "starter"}
     assert found["reward"] == found["judge"] == ("reward", {}, learning)
 
 
 def test_caution_is_for_what_is_optimised_and_not_for_its_judge(project, ready):
     config = RoundConfig.model_validate({"reward": {"heads": 4, "caution": 1.0}})
-    made = start_round(project, **ready | {"config": config}, key="k")
+    made = start_round(**ready | {"config": config}, key="k")
     told = {part.part: part.run.config for part in made.parts.all()}
     assert (told["reward"]["caution"], told["judge"]["caution"]) == (1.0, 0.0)
     assert told["judge"]["heads"] == 4
@@ -59,7 +59,7 @@ def test_caution_is_for_what_is_optimised_and_not_for_its_judge(project, ready):
 @pytest.mark.parametrize("judge", ["utility", "none"])
 def test_only_held_out_labels_need_a_judge_of_their_own(project, ready, judge):
     config = RoundConfig.model_validate({"evaluate": {"judge": judge}})
-    made = start_round(project, **ready | {"config": config}, key="k")
+    made = start_round(**ready | {"config": config}, key="k")
     assert "judge" not in chain(made)
     assert chain(made)["evaluate"][1] == {"policy": "align", "reward": "reward"}
 
@@ -67,36 +67,36 @@ def test_only_held_out_labels_need_a_judge_of_their_own(project, ready, judge):
 def test_the_evaluation_measures_against_the_target_that_was_aimed_at(project, ready):
     aim = {"beta": 0.2, "divergence": "reverse_kl"}
     config = RoundConfig.model_validate({"align": aim})
-    made = start_round(project, **ready | {"config": config}, key="k")
+    made = start_round(**ready | {"config": config}, key="k")
     told = made.parts.get(part="evaluate").run.config
     assert {name: told[name] for name in aim} == aim
 
 
 def test_an_evaluation_after_ppo_measures_reverse_kl(project, ready):
     config = RoundConfig.model_validate({"align": {"objective": "ppo"}})
-    made = start_round(project, **ready | {"config": config}, key="k")
+    made = start_round(**ready | {"config": config}, key="k")
     assert made.parts.get(part="evaluate").run.config["divergence"] == "reverse_kl"
 
 
 def test_demonstrations_with_a_weight_are_the_round_s_own_labels(project, ready):
     config = RoundConfig.model_validate({"align": {"demonstration_weight": 0.5}})
-    made = start_round(project, **ready | {"config": config}, key="k")
+    made = start_round(**ready | {"config": config}, key="k")
     read = {"policy": "starter", "reference": "starter", "labels": "S1"}
     assert chain(made)["align"] == ("align", {"reward": "reward"}, read)
 
 
 def test_the_same_key_starts_one_round(project, ready, a_round):
-    assert start_round(project, **ready, key="first") == a_round
+    assert start_round(**ready, key="first") == a_round
     assert project.runs.count() == 5
 
 
 def test_another_key_starts_the_next_round(project, ready, a_round):
-    assert start_round(project, **ready, key="second").number == a_round.number + 1
+    assert start_round(**ready, key="second").number == a_round.number + 1
 
 
 def test_the_seed_reaches_every_run(project, ready):
     config = PRESETS["quick"].config.model_copy(update={"seed": 7})
-    made = start_round(project, **ready | {"config": config}, key="k")
+    made = start_round(**ready | {"config": config}, key="k")
     assert set(made.runs.values_list("seed", flat=True)) == {7}
 
 
@@ -110,26 +110,26 @@ def test_the_seed_reaches_every_run(project, ready):
 )
 def test_too_few_pairs_are_refused_with_a_way_out(project, ready, var, pairs, words):
     with pytest.raises(RoundError, match=words):
-        start_round(project, **ready | {"snapshot": a_snapshot(project, var, pairs)}, key="k")
+        start_round(**ready | {"snapshot": a_snapshot(project, var, pairs)}, key="k")
     assert not project.runs.exists()
 
 
 def test_few_validation_pairs_matter_only_to_a_judge_of_them(project, ready, var):
     few = a_snapshot(project, var, {"train": 16})
     config = RoundConfig.model_validate({"evaluate": {"judge": "none"}})
-    assert start_round(project, **ready | {"snapshot": few, "config": config}, key="k").number == 1
+    assert start_round(**ready | {"snapshot": few, "config": config}, key="k").number == 1
 
 
 def test_a_project_without_test_prompts_cannot_be_evaluated(project, ready):
     project.prompts.filter(split="test").first().delete()
     with pytest.raises(RoundError, match="7 prompts in the test split"):
-        start_round(project, **ready, key="k")
+        start_round(**ready, key="k")
 
 
 def test_a_model_of_another_project_is_refused(project, ready, var):
     foreign = an_artifact(a_project(), var)
     with pytest.raises(RoundError, match="belong to this project"):
-        start_round(project, **ready | {"policy": foreign}, key="k")
+        start_round(**ready | {"policy": foreign}, key="k")
 
 
 def test_cancelling_a_round_cancels_what_is_not_over(a_round, researcher):
@@ -183,7 +183,7 @@ def test_a_round_that_succeeded_has_nothing_to_try_again(a_round, researcher):
 
 def test_reward_model_and_judge_may_start_from_another_model(project, ready, var):
     larger = an_artifact(project, var, name="larger")
-    made = start_round(project, **ready, backbone=larger, key="other")
+    made = start_round(**ready, backbone=larger, key="other")
     backbones = ArtifactInput.objects.filter(run__parts__round=made, role="backbone")
     assert {row.artifact for row in backbones} == {larger}
     assert backbones.count() == 2

@@ -112,7 +112,7 @@ def test_the_list_takes_the_same_queries_for_any_number_of_rounds(
     with django_assert_max_num_queries(20) as first:
         rita.get(url)
     for key in "bcd":
-        start_round(project, **ready, key=key)
+        start_round(**ready, key=key)
     with django_assert_num_queries(len(first)):
         rita.get(url)
 
@@ -161,7 +161,7 @@ def test_a_preset_fills_the_form(rita, ready, launch):
 def test_again_repeats_the_settings_of_a_round(rita, project, ready, launch):
     form = sent(project, ready, **{"align-steps": "33"})
     assert form.is_valid()
-    made = start_round(project, **ready | {"config": form.config}, key="k")
+    made = start_round(**ready | {"config": form.config}, key="k")
     assertContains(rita.get(f"{launch}?from={made.pk}"), 'name="align-steps" value="33"')
 
 

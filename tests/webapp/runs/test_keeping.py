@@ -12,7 +12,7 @@ from tests.factories import a_run, run_at
 from webapp.runs import keeping
 from webapp.runs.errors import RunError
 from webapp.runs.models import Checkpoint, Run, State
-from webapp.runs.services import start_run
+from webapp.runs.services import Order, start_run
 from webapp.site.clock import after
 
 DAY = 86_400
@@ -81,8 +81,8 @@ def test_a_run_that_would_fill_the_disk_does_not_start(project, store, settings,
     Checkpoint.objects.update(bytes=1 << 30)
     asked = {"kind": "pretrain", "name": "Mine", "config": PretrainConfig()}
     settings.DISK_RESERVE_GIB = 1.0
-    start_run(project, **asked, key="fits")
+    start_run(project, Order(**asked, key="fits"))
     settings.DISK_RESERVE_GIB = 1.5
     with pytest.raises(RunError, match=r"3.2 GB are free .* may need 3.8 GB"):
-        start_run(project, **asked, key="does not")
+        start_run(project, Order(**asked, key="does not"))
     assert not Run.objects.filter(idempotency_key="does not").exists()

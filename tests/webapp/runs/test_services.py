@@ -7,7 +7,7 @@ from alignment.kinds.pretrain.settings import PretrainConfig
 from tests.factories import a_project, a_run, a_user, again, an_artifact, run_at
 from webapp.runs.errors import RunError
 from webapp.runs.models import Run
-from webapp.runs.services import cancel_run, pause_run, resume_run, retry_run, start_run
+from webapp.runs.services import Order, cancel_run, pause_run, resume_run, retry_run, start_run
 
 
 @pytest.fixture
@@ -35,12 +35,12 @@ def test_equal_settings_have_equal_hashes(project):
 
 def test_settings_of_another_kind_are_refused(project):
     with pytest.raises(RunError, match="objective"):
-        start_run(project, kind="pretrain", name="", config=AlignConfig(), key="k")
+        start_run(project, Order(kind="pretrain", name="", config=AlignConfig(), key="k"))
 
 
 def test_an_unknown_kind_is_refused(project):
     with pytest.raises(RunError, match="no kind"):
-        start_run(project, kind="dream", name="", config=PretrainConfig(), key="k")
+        start_run(project, Order(kind="dream", name="", config=PretrainConfig(), key="k"))
 
 
 def test_a_run_must_be_told_what_it_reads(project):

@@ -1,9 +1,11 @@
 """Any kind of run, from the page that offers it to its row."""
 
 import re
+from types import MethodType
 
 import pytest
 from django.urls import reverse
+from pydantic import BaseModel
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from alignment.kinds import KINDS
@@ -523,3 +525,31 @@ def test_labels_frozen_between_two_looks_are_not_missing(project, tmp_path):
         if need.words == "a snapshot"
     )
     assert labels.missing is None
+
+
+@pytest.mark.parametrize("kind", offered())
+def test_a_form_copies_its_settings_at_most_twice_a_field(
+    rita, project, stocked, kind, monkeypatch
+):
+    made = []
+    settings, validated = KINDS[kind].settings, BaseModel.__init__
+
+    def init(config, **values):
+        made.append(type(config))
+        validated(config, **values)
+
+    monkeypatch.setattr(BaseModel, "__init__", init)
+    for name in ("model_copy", "model_validate", "model_construct"):
+        plain = getattr(BaseModel, name)
+        monkeypatch.setattr(BaseModel, name, noted(made, plain))
+    assert rita.get(address(project, kind)).status_code == 200
+    copies = sum(1 for config in made if config is settings)
+    assert 0 < copies <= 6
+
+
+def noted(made, plain):
+    """A method of a config that also notes that one more was made."""
+    if isinstance(plain, MethodType):
+        called = plain.__func__
+        return classmethod(lambda cls, *a, **k: (made.append(cls), called(cls, *a, **k))[1])
+    return lambda config, *a, **k: (made.append(type(config)), plain(config, *a, **k))[1]

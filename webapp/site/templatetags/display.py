@@ -8,10 +8,17 @@ from django import template
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from webapp.site import diffs
 
 register = template.Library()
+
+
+@register.filter
+def translated(words: object) -> str:
+    """Words that are kept in English, as a title or the name of a state, in the reader's language."""
+    return gettext(str(words)) if words else ""
 
 
 @register.filter
@@ -36,12 +43,6 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-@register.filter
-def counted(number: int, noun: str) -> str:
-    """A number with what it counts: 1 row, 1,234 rows."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 @register.filter

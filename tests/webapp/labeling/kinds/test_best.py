@@ -98,6 +98,23 @@ def test_tables_and_snapshots_say_it_in_its_words(best, project, client):
     assert (snapshot.labels, snapshot.pairs) == (2, 2)
 
 
+@pytest.mark.parametrize("page", ["labels", "tasks"])
+def test_tables_list_one_kind_where_there_are_several(best, project, client, page):
+    given(threes(project, 1)[0], "1")
+    a_label(some_tasks(project)[0], 4)
+    client.force_login(a_user(project, Role.RESEARCHER))
+    url = reverse(f"labeling:{page}", args=[project.pk])
+    of = {kind: list(client.get(url, {"kind": kind}).context["page"]) for kind in ("best", "")}
+    assert (len(of["best"]), len(of[""])) == (1, 2)
+    assert of["best"][0].asks == KIND
+
+
+def test_tables_ask_for_no_kind_where_there_is_one(project, client):
+    some_tasks(project)
+    client.force_login(a_user(project, Role.RESEARCHER))
+    assertNotContains(client.get(reverse("labeling:tasks", args=[project.pk])), 'name="kind"')
+
+
 def test_a_program_reads_all_three_and_answers(best, project, client, ana):
     threes(project, 1)
     url = reverse("labeling:label", args=[project.pk])

@@ -1,6 +1,6 @@
 """The scripts of kinds of task, served from their folders; nothing else in these is public."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib.staticfiles.finders import BaseFinder
@@ -9,10 +9,18 @@ from django.core.files.storage import FileSystemStorage
 from webapp.labeling.kinds import TASK_KINDS
 
 
+class FolderOfKind(FileSystemStorage):
+    """Where a kind's script lies, and where it is served below the static files."""
+
+    def __init__(self, name: str, **options: Any) -> None:  # noqa: ANN401 - as it is stored
+        super().__init__(**options)
+        self.prefix = f"kinds/{name}"
+
+
 class CardScripts(BaseFinder):
     """Each kind's `card.js`, as kinds/NAME/card.js."""
 
-    def find(self, path: str, find_all: bool = False, **_: object) -> str | list[str]:  # noqa: FBT001, FBT002 - Django's
+    def find(self, path: str, find_all: bool = False, **_: object) -> Any:  # noqa: ANN401, FBT001, FBT002 - Django's
         """Where the file of this address lies."""
         found = [
             str(kind.script)
@@ -21,10 +29,8 @@ class CardScripts(BaseFinder):
         ]
         return found if find_all else next(iter(found), [])
 
-    def list(self, _ignored: object) -> Iterator[tuple[str, Any]]:
+    def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[Any]:
         """All of them, each with where it lies."""
         for kind in TASK_KINDS.values():
             if kind.script:
-                lies = FileSystemStorage(location=kind.script.parent)
-                lies.prefix = f"kinds/{kind.name}"
-                yield kind.script.name, lies
+                yield kind.script.name, FolderOfKind(kind.name, location=kind.script.parent)

@@ -1,0 +1,74 @@
+"""Attributes that are there or not, without a condition inside an element."""
+
+import json
+from collections.abc import Collection
+
+from django import template
+from django.forms import BoundField
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+
+@register.simple_tag
+def attributes(**held: object) -> SafeString:
+    """The names of those that hold, as `hidden`; `_` stands for `-`."""
+    return format_html_join("", " {}", [(name.replace("_", "-"),) for name in held if held[name]])
+
+
+@register.simple_tag
+def attribute(name: str, value: object) -> SafeString | str:
+    """The attribute with its value, if it has one."""
+    return format_html(' {}="{}"', name, value) if value else ""
+
+
+@register.filter
+def unless(value: str, condition: object) -> str:
+    """The value, or nothing where the condition holds."""
+    return "" if condition else value
+
+
+@register.filter
+def holds(values: Collection[object] | None, value: object) -> bool:
+    """Whether the value is one of these."""
+    return value in (values or ())
+
+
+@register.filter
+def as_json(value: object) -> str:
+    """For a script; nothing is an empty object."""
+    return json.dumps(value or {})
+
+
+@register.simple_tag
+def here_is(here: object, one: object, what: str = "page") -> str:
+    """That a link leads to what is shown: to this page, unless `what` says otherwise."""
+    return format_html(' aria-current="{}"', what) if here == one else ""
+
+
+@register.simple_tag
+def refresh(where: str, trigger: str, *, until: object = False) -> SafeString | str:
+    """That an element asks for itself anew, until something holds."""
+    if until:
+        return ""
+    return format_html(' hx-get="{}" hx-trigger="{}" hx-swap="outerHTML"', where, trigger)
+
+
+@register.filter
+def asked_when(field: BoundField) -> str:
+    """For which choices a field is there, for a script; nothing where it always is."""
+    when: str = getattr(field.field, "when", "")
+    return "" if when == "{}" else when
+
+
+@register.filter
+def help_id(field: BoundField) -> str:
+    """The name of the line that explains a field, where there is one."""
+    return f"{field.auto_id}_helptext" if field.help_text else ""
+
+
+@register.filter
+def same(value: object, other: object) -> bool:
+    """Whether two values are equal, for the attribute that says so."""
+    return value == other
