@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from alignment.seam.settings import extra_of, words_of
 from webapp.site import widgets
+from webapp.site.words import Words
 
 Row = TypeVar("Row", bound=Model)
 BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", MinLen: "min_length", MaxLen: "max_length"}
@@ -183,7 +184,7 @@ def offer_rows(form: forms.Form, name: str, rows: QuerySet[Row]) -> None:
     field.queryset = rows
 
 
-def offer_names(form: forms.Form, name: str, choices: Iterable[tuple[str, str]]) -> None:
+def offer_names(form: forms.Form, name: str, choices: Iterable[tuple[str, Words]]) -> None:
     """Let a field choose among names with their words; raises TypeError where it chooses among none."""
     field = form.fields[name]
     if not isinstance(field, forms.ChoiceField):
