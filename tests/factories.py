@@ -120,12 +120,13 @@ def a_ranking(prompt, *ranks):
     return [a_completion(prompt, rank=rank) for rank in ranks]
 
 
-def an_artifact(project, folder: Path, type=Artifact.Type.MODEL, **columns):
+def an_artifact(project, folder: Path, type=Artifact.Type.MODEL, producer=None, **columns):
     """A stored folder with one small file that no other artifact has."""
     made = folder / f"made-{next(NUMBER)}"
     with committed(made) as aside:
         (aside / "weights.json").write_text(json.dumps({"number": next(NUMBER)}))
-    return store(made, project=project, type=type, **{"name": made.name} | columns)
+    columns = {"name": made.name, "producer_id": producer.pk if producer else None} | columns
+    return store(made, project=project, type=type, **columns)
 
 
 def a_snapshot(project, folder, pairs=PAIRS):
@@ -164,7 +165,7 @@ def some_scores(run, folder: Path):
         project=run.project,
         type=Artifact.Type.SCORES,
         name="scores",
-        producer=run,
+        producer_id=run.pk,
     )
 
 

@@ -189,7 +189,7 @@ STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
     "webapp.labeling.kinds.finders.CardScripts",
 ]
-STATICFILES_DIRS = [BASE_DIR / "webapp" / "static"]
+STATICFILES_DIRS: list[Path | tuple[str, Path]] = [BASE_DIR / "webapp" / "static"]
 if (UPLOT := BASE_DIR / "node_modules" / "uplot" / "dist").is_dir():
     STATICFILES_DIRS.append(("uplot", UPLOT))
 WHITENOISE_USE_FINDERS = True

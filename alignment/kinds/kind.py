@@ -161,6 +161,12 @@ class Kind(BaseModel):
         """What it reads under this role."""
         return next((one for one in self.inputs if one.role == role), None)
 
+    def input_named(self, role: str) -> Input:
+        """What it reads under a role that it has; raises KeyError for another."""
+        if (found := self.input(role)) is None:
+            raise KeyError(f"A run of kind “{self.name}” reads nothing as {role}.")
+        return found
+
     @property
     def artifacts(self) -> tuple[Input, ...]:
         """Its inputs that are artifacts."""

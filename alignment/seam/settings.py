@@ -13,6 +13,18 @@ ALWAYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
+class Extra(TypedDict):
+    """What a setting says of itself beyond its title, help and bounds: the arguments of `setting`."""
+
+    unit: str
+    topic: str
+    advanced: bool
+    dashboard: bool
+    when: dict[str, list[str]]
+    beside: list[str]
+    words: dict[str, str]
+
+
 class ConflictError(ValueError):
     """Settings that do not go together; `setting` is the one to change first."""
 
@@ -55,17 +67,18 @@ def setting(
     **more: Unpack[Details],
 ) -> Any:  # noqa: ANN401 - pydantic's Field is typed so
     """A field with everything a form and a `--help` need to show it."""
-    extra: dict[str, Any] = {
-        "unit": more.get("unit", ""),
-        "topic": topic,
-        "advanced": more.get("advanced", False),
-        "dashboard": more.get("dashboard", False),
-        "when": {name: list(values) for name, values in more.get("when", ALWAYS).items()},
-        "beside": list(more.get("beside", ())),
-        "words": {str(value): words for value, words in more.get("choices", NONE).items()},
-    }
+    extra = Extra(
+        unit=more.get("unit", ""),
+        topic=topic,
+        advanced=more.get("advanced", False),
+        dashboard=more.get("dashboard", False),
+        when={name: list(values) for name, values in more.get("when", ALWAYS).items()},
+        beside=list(more.get("beside", ())),
+        words={str(value): words for value, words in more.get("choices", NONE).items()},
+    )
+    plain: dict[str, Any] = {**extra}
     bounds: dict[str, Any] = {name: bound for name, bound in more.items() if name in BOUNDS}
-    return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
+    return Field(default, title=title, description=help, json_schema_extra=plain, **bounds)
 
 
 class Settings(BaseModel):
@@ -102,7 +115,7 @@ class Settings(BaseModel):
         """Why nothing reads a setting; empty where something does."""
         fields = type(self).model_fields
         info = fields[name]
-        extra: Any = info.json_schema_extra
+        extra = extra_of(info)
         for choice, values in extra["when"].items():
             if choice in fields and not self.chosen(choice) & set(values):
                 made = ", ".join(sorted(self.chosen(choice)))
@@ -136,8 +149,13 @@ def names_of(annotation: object) -> tuple[str, ...]:
 
 def words_of(info: FieldInfo) -> Mapping[str, str]:
     """The words of each name that a setting takes."""
-    extra: Any = info.json_schema_extra or {}
-    found: Mapping[str, str] = extra.get("words", NONE)
+    return extra_of(info)["words"] if info.json_schema_extra else NONE
+
+
+def extra_of(info: FieldInfo) -> Extra:
+    """What a setting says of itself."""
+    extra: Any = info.json_schema_extra  # pydantic takes any JSON, and functions
+    found: Extra = extra
     return found
 
 
@@ -149,7 +167,8 @@ def do(values: Collection[str]) -> str:
 def narrowed(config: type[Settings], name: str, **when: tuple[str, ...]) -> Any:  # noqa: ANN401
     """A setting as another class has it, read only for these choices as well."""
     field = copy(config.model_fields[name])
-    extra: Any = field.json_schema_extra
+    extra = extra_of(field)
     asked = {choice: list(values) for choice, values in when.items()}
-    field.json_schema_extra = extra | {"when": extra["when"] | asked}
+    plain: dict[str, Any] = {**extra, "when": extra["when"] | asked}
+    field.json_schema_extra = plain
     return field

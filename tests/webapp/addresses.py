@@ -101,7 +101,7 @@ def a_world(folder: Path) -> World:
         "run_id": a_run(project).pk,
         "action": "cancel",
         "membership_id": membership.pk,
-        "link_id": OneTimeLink.objects.invitations(project).get().pk,
+        "link_id": OneTimeLink.objects.invitations(project.pk).get().pk,
         "job_id": _export(project).pk,
     }
     own = {

@@ -20,7 +20,7 @@ from webapp.datasets.services import freeze_snapshot
 from webapp.labeling import queue
 from webapp.labeling.models import Label
 from webapp.labeling.services import submit_label
-from webapp.operations.backups import BackupError, back_up, restore
+from webapp.operations.backups import MANIFEST, BackupError, back_up, restore
 from webapp.operations.database_copies import ENGINES
 from webapp.operations.stack import only_one
 from webapp.settings import secret_key
@@ -208,6 +208,16 @@ def test_a_file_cut_short_is_refused(file, kept):
     file.write_bytes(content[: kept if isinstance(kept, int) else int(kept * len(content))])
     with pytest.raises(BackupError, match=r"no backup, or was cut short|is damaged"):
         restore(file, force=True)
+
+
+@pytest.mark.parametrize("said", ["[]", "{}", '{"sha256": []}'])
+def test_a_tar_of_something_else_is_refused(lab, tmp_path, said):
+    manifest = tmp_path / MANIFEST
+    manifest.write_text(said)
+    with tarfile.open(tmp_path / "other.tar", "w") as tar:
+        tar.add(manifest, MANIFEST)
+    with pytest.raises(BackupError, match="is no backup"):
+        restore(tmp_path / "other.tar", force=True)
 
 
 def test_a_missing_file_is_refused(lab, tmp_path):

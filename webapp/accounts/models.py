@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import timedelta
+from typing import TypedDict, Unpack
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -46,9 +47,9 @@ class OneTimeLinkQuerySet(models.QuerySet["OneTimeLink"]):
         """The link for this purpose that the token opens, if it still works."""
         return self.pending().filter(token_sha256=sha256(token), purpose=purpose)
 
-    def invitations(self, project: models.Model) -> "OneTimeLinkQuerySet":
+    def invitations(self, project_id: int) -> "OneTimeLinkQuerySet":
         """Invitations to a project that nobody has used yet."""
-        return self.pending().filter(purpose=OneTimeLink.Purpose.INVITE, project=project)
+        return self.pending().filter(purpose=OneTimeLink.Purpose.INVITE, project=project_id)
 
 
 class OneTimeLink(models.Model):
@@ -86,7 +87,19 @@ def sha256(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def new_link(purpose: str, *, valid: timedelta = timedelta(days=2), **columns: object) -> str:
+class Circumstances(TypedDict, total=False):
+    """What a link carries beside its purpose."""
+
+    created_by: User
+    project_id: int
+    role: str
+    note: str
+    user: User
+
+
+def new_link(
+    purpose: str, *, valid: timedelta = timedelta(days=2), **columns: Unpack[Circumstances]
+) -> str:
     """Store a new link and return its token, which is shown once and never again."""
     token = secrets.token_urlsafe(32)
     OneTimeLink.objects.create(

@@ -111,14 +111,14 @@ def upload_folder(key: str) -> Path:
     return Path(settings.STORE) / "uploads" / safe_name(key)
 
 
-def keep_upload(key: str, files: Iterable[UploadedFile]) -> None:
+def keep_upload(key: str, files: Iterable["UploadedFile[bytes]"]) -> None:
     """Keep uploaded files for the run of this key; a second time replaces them."""
     folder = upload_folder(key)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         for file in files:
-            with (folder / safe_name(file.name)).open("xb") as kept:
+            with (folder / safe_name(file.name or "")).open("xb") as kept:
                 for chunk in file.chunks():
                     kept.write(chunk)
     except BaseException:

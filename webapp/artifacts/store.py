@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
-from django.db.models import Model
-
 from alignment.seam.folders import manifest_sha256, size, verify
 from webapp.artifacts.models import Artifact
 from webapp.projects.models import Project
@@ -19,7 +17,7 @@ def store(
     project: Project,
     type: str,
     name: str,
-    producer: Model | None = None,
+    producer_id: int | None = None,
     summary: Mapping[str, object] | None = None,
 ) -> Artifact:
     """Keep a committed folder and record it; a producer's output of a type and name is recorded once."""
@@ -31,9 +29,9 @@ def store(
         "summary": dict(summary or {}),
     }
     named = {"type": type, "name": name[:120]}
-    if producer is None:
+    if producer_id is None:
         return Artifact.objects.create(**named, **columns)
-    made, _ = Artifact.objects.get_or_create(producer=producer, **named, defaults=columns)
+    made, _ = Artifact.objects.get_or_create(producer_id=producer_id, **named, defaults=columns)
     return made
 
 

@@ -15,9 +15,10 @@ from webapp.datasets import standins
 from webapp.datasets.models import Preference, Snapshot
 from webapp.datasets.snapshots import RANKED, SnapshotRow, read
 from webapp.labeling.kinds import TASK_KINDS
-from webapp.labeling.kinds.descriptor import TaskKind, Words
+from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import Completion, Label, LabelQuerySet
 from webapp.projects.models import Project, Prompt, Split
+from webapp.site.words import Words
 
 HASH_DIGITS = 10  # two of a thousand annotators share a name once in two million projects
 IMPORTED = "import"  # who ranked what came from a file

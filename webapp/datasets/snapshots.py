@@ -23,7 +23,6 @@ from alignment.seam.records import (
     Message,
     PairRecord,
     PromptRecord,
-    Split,
 )
 from webapp.artifacts.models import Artifact
 from webapp.labeling.kinds import kind_named
@@ -153,7 +152,7 @@ def _tally(column: pa.ChunkedArray) -> dict[str, int]:
     return {str(row["values"]): row["counts"] for row in counted}
 
 
-def labels_of(snapshot_artifact: Artifact, split: Split) -> Iterator[LabelRecord]:
+def labels_of(snapshot_artifact: Artifact, split: str) -> Iterator[LabelRecord]:
     """What people said in one split, ties and both-bad included; contradictory labels are kept.
 
     Raises CheckpointError where the folder is not what was frozen.
@@ -165,7 +164,7 @@ def labels_of(snapshot_artifact: Artifact, split: Split) -> Iterator[LabelRecord
                 yield record
 
 
-def pairs_of(snapshot_artifact: Artifact, split: Split) -> Iterator[PairRecord]:
+def pairs_of(snapshot_artifact: Artifact, split: str) -> Iterator[PairRecord]:
     """The preferences of one split between different texts. Raises as `labels_of`."""
     for label in labels_of(snapshot_artifact, split):
         if is_pair(label):

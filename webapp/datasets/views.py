@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from alignment.rows.formats import FORMATS
+from webapp.accounts.requests import PersonRequest
 from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
@@ -19,7 +20,6 @@ from webapp.jobs.models import State
 from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
 from webapp.projects.access import Action, project_for
-from webapp.site.htmx import HtmxRequest
 
 ROWS = 50  # of a page of a table
 FIRST_ROWS = 20  # shown of a snapshot
@@ -27,7 +27,7 @@ FIRST_ROWS = 20  # shown of a snapshot
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def index(request: HtmxRequest, project_id: int) -> HttpResponse:
+def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All snapshots, what the next one would hold, and the button that freezes it."""
     project = project_for(request.user, project_id, can=Action.FREEZE)
     form = FreezeForm(request.POST or None)
@@ -52,7 +52,7 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 @login_required
 @require_GET
-def detail(request: HtmxRequest, project_id: int, snapshot_id: int) -> HttpResponse:
+def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpResponse:
     """One snapshot: what is in it, its hashes, and what was made from it."""
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     related = project.snapshots.select_related("artifact", "created_by")
@@ -72,7 +72,7 @@ def detail(request: HtmxRequest, project_id: int, snapshot_id: int) -> HttpRespo
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def import_(request: HtmxRequest, project_id: int) -> HttpResponse:
+def import_(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that takes a file to look at, and the files that were looked at before."""
     project = project_for(request.user, project_id, can=Action.IMPORT_DATA)
     data, files = request.POST or None, request.FILES or None  # read before it is known
@@ -91,7 +91,7 @@ def import_(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 @login_required
 @require_POST
-def confirm(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
+def confirm(request: PersonRequest, project_id: int, job_id: int) -> HttpResponse:
     """Take in a file that was looked at; a second click finds the same import."""
     project = project_for(request.user, project_id, can=Action.IMPORT_DATA)
     seen = project.jobs.filter(kind="preview", state=State.DONE)
@@ -116,7 +116,7 @@ def confirm(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def export(request: HtmxRequest, project_id: int) -> HttpResponse:
+def export(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that asks who will read the export, and the exports made before."""
     project = project_for(request.user, project_id, can=Action.EXPORT_DATA)
     initial = {"key": uuid4(), "snapshot": request.GET.get("snapshot")}

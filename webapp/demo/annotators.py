@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -68,10 +69,14 @@ def _label(url: str, project_id: int, login: Login, on_label: Callable[[], None]
                 "client_id": str(uuid4()),
                 "csrfmiddlewaretoken": client.cookies["csrftoken"],
             }
-            card = _insist(lambda form=answer: _card(client.post(page, data=form, headers=JSON)))
+            card = _insist(partial(_sent, client, page, answer))
             given += 1
             on_label()
     return given
+
+
+def _sent(client: httpx.Client, page: str, answer: Mapping[str, object]) -> Card:
+    return _card(client.post(page, data=answer, headers=JSON))
 
 
 def _insist(act: Callable[[], T]) -> T:

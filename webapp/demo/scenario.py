@@ -5,6 +5,7 @@ Each step first looks for what an earlier run of the demo left in the database.
 
 import secrets
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Protocol
 
 from django.db.models import Max, Min
@@ -232,11 +233,12 @@ def _ci(estimate: dict[str, float]) -> list[float]:
 
 
 def _seconds(run: Run) -> float:
-    return round((run.ended_at - run.started_at).total_seconds(), 1)
+    return round(run.seconds or 0.0, 1)
 
 
 def _label_seconds(round_: Round) -> float:
     times = Label.objects.filter(
         task__project=round_.project, created_at__lte=round_.snapshot.created_at
     ).aggregate(first=Min("created_at"), last=Max("created_at"))
-    return round((times["last"] - times["first"]).total_seconds(), 1)
+    span: timedelta = times["last"] - times["first"]
+    return round(span.total_seconds(), 1)

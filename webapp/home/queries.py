@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Count, IntegerField, Model, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
@@ -46,7 +46,8 @@ class Facts(NamedTuple):
     new_ranked: int
     model: Artifact | None
     reward: Artifact | None
-    snapshot: Snapshot | None  # with `used`, the number of its rounds
+    snapshot: Snapshot | None
+    used: int  # rounds of that snapshot
     round: Standing | None
     making: Run | None  # a run under way that will give tasks or a model, outside a round
 
@@ -75,6 +76,7 @@ class Node(NamedTuple):
 def facts(project: Project) -> Facts:
     """Everything the loop shows, read once."""
     counts = unfrozen(project)
+    frozen = project.snapshots.annotate(used=Count("rounds")).order_by("-number").first()
     last_round = with_parts(project.rounds.all()).first()
     under_way = project.runs.filter(parts__isnull=True, kind__in=["pretrain", "generate"])
     return Facts(
@@ -85,7 +87,8 @@ def facts(project: Project) -> Facts:
         new_ranked=counts["new_ranked"],
         model=project.artifacts.models().first(),
         reward=project.artifacts.reward_models().first(),
-        snapshot=project.snapshots.annotate(used=Count("rounds")).order_by("-number").first(),
+        snapshot=frozen,
+        used=frozen.used if frozen else 0,
         round=standing(last_round) if last_round else None,
         making=under_way.exclude(
             state__in=[State.SUCCEEDED, State.FAILED, State.CANCELLED]
@@ -118,7 +121,7 @@ def _finish_what_runs(project: Project, now: Facts) -> Step | None:
 
 
 def _feed_the_trainer(project: Project, now: Facts) -> Step | None:
-    ready = now.snapshot and not now.snapshot.used and _can_train(now.snapshot)
+    ready = now.snapshot and not now.used and _can_train(now.snapshot)
     if ready and now.model:
         return Step("round", _("Start a round"), reverse("rounds:launch", args=[project.pk]))
     if not ready and _worth_freezing(now):
@@ -133,7 +136,7 @@ def _can_train(snapshot: Snapshot) -> bool:
 
 def _worth_freezing(now: Facts) -> bool:
     """Whether what is new makes a snapshot to train on; one that was too small does not count."""
-    too_small = now.snapshot and not now.snapshot.used
+    too_small = now.snapshot and not now.used
     labels = now.labels if too_small else now.new_labels
     enough = ENOUGH_LABELS if now.waiting else FEWEST_LABELS
     return bool(now.new_ranked or (now.new_labels and labels >= enough))
@@ -253,7 +256,7 @@ class House(NamedTuple):
     @property
     def people_in_words(self) -> str:
         """How many there are of each role, and how many of all are simulated."""
-        words = ", ".join(ROLES[role] % {"n": n} for role, n in self.people.items())
+        words = ", ".join(ROLES[Role(role)] % {"n": n} for role, n in self.people.items())
         return (
             _("{people}; {n} simulated").format(people=words, n=self.simulated)
             if self.simulated
@@ -298,7 +301,7 @@ def searched_prompts(project: Project, *, text: str = "", split: str = "") -> Qu
     return prompts.annotate(answers=_count(Completion.objects.all(), "prompt"))
 
 
-def _count(rows: QuerySet, column: str) -> Coalesce:
+def _count(rows: QuerySet[Model], column: str) -> Coalesce:
     """The number of rows that point at the outer row by this column."""
     grouped = rows.filter(**{column: OuterRef("pk")}).order_by().values(column)
     counted = grouped.annotate(n=Count("pk")).values("n")

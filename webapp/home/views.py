@@ -10,20 +10,21 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from webapp.accounts.requests import PersonRequest
 from webapp.home import queries
 from webapp.labeling.queries import labelled_today, waiting_for
 from webapp.projects import services
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.forms import PromptForm, PromptSearch
 from webapp.projects.models import Project, Prompt
-from webapp.site.htmx import HtmxRequest, render_page
+from webapp.site.htmx import render_page
 
 ROWS = 50  # of a page of a table
 
 
 @login_required
 @require_GET
-def home(request: HtmxRequest) -> HttpResponse:
+def home(request: PersonRequest) -> HttpResponse:
     """The viewer's projects; straight to the only one, or to a first one for the admin."""
     mine = Project.objects.visible_to(request.user)
     first_two = list(mine[:2])
@@ -38,7 +39,7 @@ def home(request: HtmxRequest) -> HttpResponse:
 
 @login_required
 @require_GET
-def project(request: HtmxRequest, project_id: int) -> HttpResponse:
+def project(request: PersonRequest, project_id: int) -> HttpResponse:
     """A project's home: what this person can do next, by their role."""
     here = project_for(request.user, project_id, can=Action.SEE_PROJECT)
     role = role_in(request.user, here)
@@ -57,13 +58,13 @@ def project(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def prompts(request: HtmxRequest, project_id: int) -> HttpResponse:
+def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
     """The list of prompts and the form of a new one."""
     here = project_for(request.user, project_id, can=Action.WRITE_PROMPTS)
     form = PromptForm(request.POST or None, project=here)
     if form.is_valid():
-        author = {"source": Prompt.Source.WRITTEN, "author": request.user}
-        services.add_prompt(here, form.messages(), **author)
+        written = Prompt.Source.WRITTEN
+        services.add_prompt(here, form.messages(), source=written, author=request.user)
         messages.success(request, _("The prompt is in."))
         return redirect("prompts", here.pk)
     search = PromptSearch(request.GET)

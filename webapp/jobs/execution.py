@@ -9,7 +9,8 @@ from contextlib import closing
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
-from django.db.models import ExpressionWrapper, F
+from django.db.models import F
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
 from alignment.seam.errors import AlignmentError
@@ -121,6 +122,6 @@ def _mine(job: Job) -> JobQuerySet:
     return Job.objects.filter(pk=job.pk, attempts=job.attempts, state=State.WORKING)
 
 
-def lease_end() -> ExpressionWrapper:
+def lease_end() -> Combinable:
     """Until when a job is its worker's if it renews now, by the database's clock."""
     return after(settings.JOB_LEASE)

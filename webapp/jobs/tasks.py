@@ -13,7 +13,7 @@ from webapp.machine import disk
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="jobs.work", acks_late=True, ignore_result=True)
+@shared_task(name="jobs.work", acks_late=True, ignore_result=True)  # type: ignore[untyped-decorator]  # celery has no types
 def work(job_id: int) -> None:
     """Do the job, unless somebody does it or has done it."""
     if disk.has_no_room():

@@ -8,16 +8,17 @@ from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_GET, require_POST
 
+from webapp.accounts.requests import PersonRequest
 from webapp.jobs.errors import JobError
 from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import cancel_job
 from webapp.projects.access import project_for
 from webapp.rendering.services import rendered
-from webapp.site.htmx import HtmxRequest, render_page
+from webapp.site.htmx import render_page
 
 
-def job_for(request: HtmxRequest, project_id: int, job_id: int) -> Job:
+def job_for(request: PersonRequest, project_id: int, job_id: int) -> Job:
     """The job, if the person may see it; otherwise it is not found."""
     jobs = Job.objects.filter(project=project_id).select_related("created_by")
     job = get_object_or_404(jobs, pk=job_id)
@@ -33,7 +34,7 @@ def previewed(job: Job) -> list[str]:
 
 @login_required
 @require_GET
-def detail(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
+def detail(request: PersonRequest, project_id: int, job_id: int) -> HttpResponse:
     """One job: how far it is, then what came of it."""
     job = job_for(request, project_id, job_id)
     kind = JOB_KINDS[job.kind]
@@ -53,7 +54,7 @@ def detail(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
 
 @login_required
 @require_POST
-def cancel(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
+def cancel(request: PersonRequest, project_id: int, job_id: int) -> HttpResponse:
     """Cancel what is not over yet."""
     job = job_for(request, project_id, job_id)
     try:
@@ -65,7 +66,7 @@ def cancel(request: HtmxRequest, project_id: int, job_id: int) -> HttpResponse:
 
 @login_required
 @require_GET
-def download(request: HtmxRequest, project_id: int, job_id: int) -> FileResponse:
+def download(request: PersonRequest, project_id: int, job_id: int) -> FileResponse:
     """The file a finished job made."""
     job = job_for(request, project_id, job_id)
     if (path := job.file) is None:

@@ -1,9 +1,12 @@
 """What the label page and the tables of labelling are sent."""
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from django import forms
 from django.db.models import Exists, OuterRef
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError as NoAnswer
 
@@ -14,6 +17,7 @@ from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.services import Draft
 from webapp.projects.models import Project
+from webapp.site.fields import offer_names, offer_rows
 from webapp.site.longtext import LongText
 
 LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
@@ -34,13 +38,12 @@ class AssignmentForm(forms.Form):
         error_messages={"invalid_choice": _("This pair is not yours to label.")},
     )
 
-    def __init__(
-        self, data: Mapping[str, object] | None, *, annotator: User, project: Project
-    ) -> None:
+    def __init__(self, data: QueryDict, *, annotator: User, project: Project) -> None:
         super().__init__(data)
+        self.posted = data
         mine = Assignment.objects.filter(annotator=annotator, task__project=project)
         mine = mine.select_related("task")
-        self.fields["assignment"].queryset = mine
+        offer_rows(self, "assignment", mine)
 
 
 class DraftForm(AssignmentForm):
@@ -52,19 +55,20 @@ class DraftForm(AssignmentForm):
     page = forms.CharField(required=False, max_length=40)  # the tab that wrote it
     count = forms.IntegerField(required=False, min_value=0)  # of that tab's drafts
 
-    def clean(self) -> dict[str, object]:
+    def clean(self) -> dict[str, Any]:
         """`sent` are the fields of the answer that came, `fields` those that somebody writes."""
-        cleaned = super().clean() or {}
-        assignment = cleaned.get("assignment")
-        sent = assignment.task.asks.fields_of(self.data) if assignment else {}
+        super().clean()
+        assignment: Assignment | None = self.cleaned_data.get("assignment")
+        sent = assignment.task.asks.fields_of(self.posted) if assignment else {}
         written = assignment.task.asks.written if assignment else ()
         fields = {name: sent[name] for name in written if name in sent}
-        return cleaned | {"sent": sent, "fields": fields}
+        return self.cleaned_data | {"sent": sent, "fields": fields}
 
     @property
     def draft(self) -> Draft:
         """The draft as it was sent."""
-        return Draft(**{name: self.cleaned_data[name] for name in Draft._fields})
+        names = (one.name for one in dataclasses.fields(Draft))
+        return Draft(**{name: self.cleaned_data[name] for name in names})
 
 
 class VisibleTime(forms.Field):
@@ -84,7 +88,7 @@ class LabelForm(DraftForm):
     client_id = forms.UUIDField()
     visible_ms = VisibleTime()
 
-    def clean(self) -> dict[str, object]:
+    def clean(self) -> dict[str, Any]:
         """`answer` is what was answered, if the task's kind knows it."""
         cleaned = super().clean()
         if assignment := cleaned.get("assignment"):
@@ -140,18 +144,18 @@ class KeysForm(forms.Form):
         help_text=_("For speech input, or where keys are pressed by accident: buttons still work."),
     )
 
-    def __init__(self, data: Mapping[str, object] | None, *, initial: Mapping[str, object]) -> None:
+    def __init__(self, data: Mapping[str, object] | None, *, initial: dict[str, Any]) -> None:
         super().__init__(data, initial=initial)
         for key in all_keys():
             self.fields[key.action] = forms.CharField(label=key.words, max_length=1, required=False)
             self.fields[key.action].widget.attrs |= {"autocomplete": "off", "size": 2}
 
-    def clean(self) -> dict[str, object]:
+    def clean(self) -> dict[str, Any]:
         """No key may do two things."""
-        cleaned = super().clean() or {}
-        for action, key in clashes(self.chosen(cleaned)):
+        super().clean()
+        for action, key in clashes(self.chosen(self.cleaned_data)):
             self.add_error(action, _("%(key)s already does something else.") % {"key": key})
-        return cleaned
+        return self.cleaned_data
 
     @staticmethod
     def chosen(cleaned: Mapping[str, object]) -> dict[str, str]:
@@ -167,7 +171,7 @@ class KindFilter(forms.Form):
     def __init__(self, data: Mapping[str, object]) -> None:
         super().__init__(data)
         kinds = [(name, kind.title) for name, kind in TASK_KINDS.items()]
-        self.fields["kind"].choices = [("", _("All")), *kinds]
+        offer_names(self, "kind", [("", _("All")), *kinds])
         if len(kinds) == 1:
             del self.fields["kind"]
 
@@ -175,7 +179,7 @@ class KindFilter(forms.Form):
 class TaskFilter(KindFilter):
     """Which tasks to list."""
 
-    field_order = ("state", _("kind"))
+    field_order = ("state", "kind")
 
     state = forms.ChoiceField(
         choices=[
@@ -215,4 +219,4 @@ class LabelFilter(KindFilter):
     def __init__(self, data: Mapping[str, object], *, project: Project) -> None:
         super().__init__(data)
         given = Label.objects.filter(annotator=OuterRef("pk"), task__project=project)
-        self.fields["annotator"].queryset = User.objects.filter(Exists(given)).order_by("username")
+        offer_rows(self, "annotator", User.objects.filter(Exists(given)).order_by("username"))

@@ -21,9 +21,9 @@ from webapp.labeling.kinds.descriptor import (
     MOST_ITEMS,
     InWords,
     TaskKind,
-    Words,
 )
 from webapp.projects.models import Project, Prompt
+from webapp.site.words import Words
 
 SKIP_REASONS = {
     "unclear": _("The question is unclear"),

@@ -111,7 +111,7 @@ def _lease(task: Task, annotator: User) -> Assignment:
     mine = Assignment.objects.filter(task=task, annotator=annotator).first()
     assignment = mine or Assignment(task=task, annotator=annotator)
     assignment.task = task
-    assignment.slot = free_slot(task, like=mine and mine.slot)
+    assignment.slot = free_slot(task, like=mine.slot if mine else None)
     assignment.state = State.LEASED
     assignment.lease_until = timezone.now() + AHEAD
     assignment.save()

@@ -18,6 +18,7 @@ from django.views import csrf
 from webapp.accounts.models import User
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.site.htmx import HtmxRequest
+from webapp.site.words import Words
 
 TEXTS = ("rationale", "text", "guidelines")  # of forms of this site, long enough to be missed
 View = Callable[..., HttpResponse]
@@ -88,13 +89,13 @@ def _gives_something(request: HttpRequest) -> bool:
 
 
 def not_stored(
-    request: HtmxRequest, why: str, *, status: int, to_sign_in: bool = False
+    request: HtmxRequest, why: Words, *, status: int, to_sign_in: bool = False
 ) -> HttpResponse:
     """A page that says why, and gives back the long texts of a form."""
     texts = [request.POST.get(name, "") for name in TEXTS]
     signs_in = {"where": f"{reverse('account_login')}?next={request.path}", "action": _("Sign in")}
     leaves = {"where": reverse("home"), "action": _("Go home")}
-    context = {"why": why, "words": "\n\n".join(filter(None, texts))}
+    context: dict[str, object] = {"why": why, "words": "\n\n".join(filter(None, texts))}
     context |= signs_in if to_sign_in else leaves
     return render(request, "labeling/not_stored.html", context, status=status)
 

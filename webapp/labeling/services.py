@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -28,7 +29,8 @@ class LabelingError(Refusal):
     """A label, skip or task that cannot be stored, and why."""
 
 
-class Draft(NamedTuple):
+@dataclass(frozen=True)
+class Draft:
     """What somebody has written about a pair, and what it goes on with.
 
     `base` is the revision that its page knew, `page` the tab, `count` how often that tab had saved.
@@ -36,7 +38,7 @@ class Draft(NamedTuple):
 
     rationale: str = ""
     flags: Sequence[str] = ()
-    fields: Mapping[str, object] = {}  # of the answer, as far as it is written
+    fields: Mapping[str, object] = field(default_factory=dict)  # of the answer, as far as written
     base: int | None = None
     page: str = ""
     count: int | None = None
@@ -48,7 +50,7 @@ class Draft(NamedTuple):
 
     def stored(self) -> dict[str, object]:
         """What of it an assignment keeps; nothing where nothing was written."""
-        return {name: value for name, value in self._asdict().items() if value and name != "base"}
+        return {name: value for name, value in vars(self).items() if value and name != "base"}
 
     def unseen(self, assignment: Assignment) -> str:
         """What another page saved about the pair since this one looked, and that it lacks, as words."""
@@ -57,13 +59,13 @@ class Draft(NamedTuple):
         if own or self.base is None or self.base == assignment.draft_revision:
             return ""
         flags = [flag for flag in there.get("flags", []) if flag not in self.flags]
-        said = [*self._lacking(there), flags and f"Flags: {', '.join(flags)}."]
+        said = [*self._lacking(there), *([f"Flags: {', '.join(flags)}."] if flags else [])]
         return " ".join(filter(None, said))
 
     def _lacking(self, there: Mapping[str, Any]) -> Iterator[str]:
         """The words of another draft that this one does not have in the same place."""
-        texts = {"": there.get("rationale", "")} | there.get("fields", {})
-        own = {"": self.rationale} | self.fields
+        texts: dict[str, object] = {"": there.get("rationale", ""), **there.get("fields", {})}
+        own = {"": self.rationale, **self.fields}
         for name, text in texts.items():
             if isinstance(text, str) and text not in str(own.get(name, "")):
                 yield text
@@ -386,7 +388,7 @@ def _is_overtaken(there: Mapping[str, object], draft: Draft) -> bool:
 def skip(
     assignment: Assignment,
     reason: str = "",
-    draft: Draft = Draft(),  # noqa: B008 - a constant
+    draft: Draft = Draft(),
     *,
     skip_id: UUID | None = None,
 ) -> None:

@@ -10,13 +10,14 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from webapp.accounts.requests import PersonRequest
 from webapp.labeling import queries, queue, services
 from webapp.labeling.forms import (
     FLAGS,
@@ -39,7 +40,7 @@ from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
-from webapp.site.htmx import HtmxRequest, render_page
+from webapp.site.htmx import render_page
 
 ROWS = 50  # of a page of a table
 ANSWER = ("assignment", "client_id", "answer", "rationale", "flags", "visible_ms")
@@ -74,7 +75,7 @@ class Done(NamedTuple):
 
 @in_words
 @require_http_methods(["GET", "POST"])
-def label(request: HtmxRequest, project_id: int) -> HttpResponse:
+def label(request: PersonRequest, project_id: int) -> HttpResponse:
     """Show the annotator's next pair; a POST first stores, undoes or skips the last one.
 
     The same address serves programs: with `Accept: application/json` it answers the next card.
@@ -91,16 +92,15 @@ def label(request: HtmxRequest, project_id: int) -> HttpResponse:
     return response
 
 
-def _act(request: HtmxRequest, project: Project) -> Done:
+def _act(request: PersonRequest, project: Project) -> Done:
     """Do what was posted."""
     if "renew" in request.POST:
         return Done()
     if "undo" in request.POST:
         return _undo(request, project)
-    owner = {"annotator": request.user, "project": project}
     if "skip" in request.POST:
-        return _skip(_checked(SkipForm(request.POST, **owner)))
-    form = _checked(LabelForm(request.POST, **owner))
+        return _skip(_checked(SkipForm(request.POST, annotator=request.user, project=project)))
+    form = _checked(LabelForm(request.POST, annotator=request.user, project=project))
     fields = {name: form.cleaned_data[name] for name in ANSWER}
     left_out = services.set_aside(fields["assignment"], form.draft)
     label = services.submit_label(**fields)
@@ -123,7 +123,7 @@ def _is_stored(label: Label, fields: dict[str, Any]) -> bool:
     )
 
 
-def _undo(request: HtmxRequest, project: Project) -> Done:
+def _undo(request: PersonRequest, project: Project) -> Done:
     form = UndoForm(request.POST)
     if not form.is_valid():
         return Done()
@@ -131,7 +131,7 @@ def _undo(request: HtmxRequest, project: Project) -> Done:
     return Done(first=services.undo(request.user, form.cleaned_data["undo"], project=project))
 
 
-def _keep_what_was_typed(request: HtmxRequest, project: Project) -> None:
+def _keep_what_was_typed(request: PersonRequest, project: Project) -> None:
     """Without scripts the words about the shown pair come with the press of another button."""
     typed = DraftForm(request.POST, annotator=request.user, project=project)
     if typed.is_valid() and typed.draft.says_something:
@@ -165,11 +165,11 @@ def _notice(label: Label, left_out: str) -> str:
 def _checked(form: Checked) -> Checked:
     """The form, if it is valid; raises LabelingError with what it says otherwise."""
     if not form.is_valid():
-        raise services.LabelingError(" ".join(chain.from_iterable(form.errors.values())))
+        raise services.LabelingError(" ".join(map(str, chain.from_iterable(form.errors.values()))))
     return form
 
 
-def _answer(request: HtmxRequest, project: Project, done: Done) -> HttpResponse:
+def _answer(request: PersonRequest, project: Project, done: Done) -> HttpResponse:
     if done.refusal and is_script(request):
         return JsonResponse({"kind": "refused", "error": done.refusal}, status=409)
     if is_program(request):
@@ -197,7 +197,7 @@ def _answer(request: HtmxRequest, project: Project, done: Done) -> HttpResponse:
 
 
 def _with_what_was_typed(
-    request: HtmxRequest, project: Project, cards: list[Assignment]
+    request: PersonRequest, project: Project, cards: list[Assignment]
 ) -> list[Assignment] | None:
     """The pair of a refused answer first, with the words and flags that came with it.
 
@@ -217,7 +217,7 @@ def _with_what_was_typed(
     return [mine, *(card for card in cards if card.pk != mine.pk)]
 
 
-def _card(request: HttpRequest, project: Project, first: Assignment | None) -> JsonResponse:
+def _card(request: PersonRequest, project: Project, first: Assignment | None) -> JsonResponse:
     """The next card for a program."""
     card = first or queue.claim(project, request.user)
     if card is None:
@@ -234,7 +234,7 @@ def _card(request: HttpRequest, project: Project, first: Assignment | None) -> J
     )
 
 
-def _fresh_cards(request: HtmxRequest, project: Project, done: Done) -> HttpResponse:
+def _fresh_cards(request: PersonRequest, project: Project, done: Done) -> HttpResponse:
     """The cards that the page lacks, which of its own are lost, and the receipt of what it sent."""
     form = CardsForm(request.POST)
     form.is_valid()
@@ -253,12 +253,14 @@ def _fresh_cards(request: HtmxRequest, project: Project, done: Done) -> HttpResp
     return render_page(request, "labeling/label.html", context, partial="cards")
 
 
-def _receipt(request: HttpRequest) -> str:
+def _receipt(request: PersonRequest) -> str:
     """What the page sent, by its own name: an answer without it is not ours, whatever its status."""
     return request.POST.get("undo") or request.POST.get("client_id") or "renew"
 
 
-def _context(request: HttpRequest, project: Project, cards: list[Assignment]) -> dict[str, object]:
+def _context(
+    request: PersonRequest, project: Project, cards: list[Assignment]
+) -> dict[str, object]:
     keys = chosen_keys(request.user)
     queries.with_items(cards)
     return {
@@ -295,7 +297,7 @@ def _controls(keys: Mapping[str, str], cards: list[Assignment]) -> list[Controls
 
 @in_words
 @require_POST
-def draft(request: HtmxRequest, project_id: int) -> HttpResponse:
+def draft(request: PersonRequest, project_id: int) -> HttpResponse:
     """Keep what is being written about a pair; a page asks this after a pause and when it is left."""
     project = project_for(request.user, project_id, can=Action.LABEL)
     try:
@@ -322,7 +324,7 @@ def _conflict(conflict: services.DraftConflict) -> dict[str, object]:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def keys(request: HtmxRequest, project_id: int) -> HttpResponse:
+def keys(request: PersonRequest, project_id: int) -> HttpResponse:
     """Which keys act on the label page, for this person everywhere."""
     project = project_for(request.user, project_id, can=Action.LABEL)
     off = {"off": request.user.label_keys.get("off", False)}
@@ -337,7 +339,7 @@ def keys(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 @login_required
 @require_safe
-def tasks(request: HtmxRequest, project_id: int) -> HttpResponse:
+def tasks(request: PersonRequest, project_id: int) -> HttpResponse:
     """The project's tasks, by how far they are."""
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     form = TaskFilter(request.GET)
@@ -350,7 +352,7 @@ def tasks(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 @login_required
 @require_safe
-def labels(request: HtmxRequest, project_id: int) -> HttpResponse:
+def labels(request: PersonRequest, project_id: int) -> HttpResponse:
     """The project's labels, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     form = LabelFilter(request.GET, project=project)
@@ -365,7 +367,7 @@ def labels(request: HtmxRequest, project_id: int) -> HttpResponse:
     return render_page(request, "labeling/labels.html", context, partial="rows")
 
 
-def _table(request: HttpRequest, project: Project, found: QuerySet[Any]) -> dict[str, Any]:
+def _table(request: PersonRequest, project: Project, found: QuerySet[Any]) -> dict[str, Any]:
     """One page of rows, what its links keep of the address, and the counts above it."""
     kept = request.GET.copy()
     kept.pop("page", None)

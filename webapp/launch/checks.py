@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from pydantic import BaseModel
-
+from alignment.kinds.align.settings import TargetedSettings
+from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.projects.models import Split
@@ -21,7 +21,7 @@ WAY_OUT = {
 class Asked(NamedTuple):
     """A run as somebody wants it: its settings, and the artifacts it reads by role."""
 
-    config: BaseModel
+    config: Settings
     inputs: Mapping[str, Artifact]
 
 
@@ -33,9 +33,9 @@ def refusals(asked: Asked, *, section: str) -> Refusals:
         yield from check(asked)
 
 
-def steps_refused(config: BaseModel) -> Refusals:
+def steps_refused(config: Settings) -> Refusals:
     """Numbers of steps and prompts that contradict each other, in settings that have both."""
-    if "prompts_per_step" not in type(config).model_fields:
+    if not isinstance(config, TargetedSettings):
         return
     if config.prompts_per_step > config.prompts:
         text = f"A step cannot use more prompts than take part: {config.prompts}."
@@ -96,7 +96,7 @@ def rewarded(policy: Artifact) -> bool:
 
 def split_of(reward: Artifact) -> str:
     """Which labels a reward model learned from; empty where nobody knows."""
-    return reward.producer.config.get("labels", "") if reward.producer else ""
+    return str(reward.producer.config.get("labels", "")) if reward.producer else ""
 
 
 CHECKS: tuple[Callable[[Asked], Refusals], ...] = (few_pairs, same_model, partial_judge)

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from alignment.kinds import KINDS
 from alignment.kinds.kind import Input, Kind
+from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import rewarded, split_of
 from webapp.projects.models import Project
@@ -19,7 +20,7 @@ class Proposal(NamedTuple):
     """What a form is filled with before anybody has touched it."""
 
     initial: dict[str, Any]
-    config: BaseModel
+    config: Settings
 
 
 def proposed(kind: Kind, project: Project, query: Mapping[str, str]) -> Proposal:
@@ -40,7 +41,7 @@ def named(one: Input, rows: ArtifactQuerySet, query: Mapping[str, str]) -> Artif
     return rows.filter(type__in=one.types, pk=pk).first() if pk.isdecimal() else None
 
 
-def with_settings(kind: Kind, query: Mapping[str, str]) -> BaseModel:
+def with_settings(kind: Kind, query: Mapping[str, str]) -> Settings:
     """A kind's settings, with those that an address names as the form does: reward-labels=…"""
     names = [name for name in kind.settings.model_fields if f"{kind.name}-{name}" in query]
     try:

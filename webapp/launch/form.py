@@ -1,22 +1,37 @@
 """The form that starts a run of any kind, drawn from its settings and from what it reads."""
 
-import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from alignment.kinds.kind import ITSELF, Input, Kind
+from alignment.kinds.evaluate.settings import EvaluateConfig
+from alignment.kinds.kind import ITSELF, ArtifactType, Input, Kind
+from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import Asked, refusals, rewarded, split_of
 from webapp.launch.memory import needed_memory, too_large
 from webapp.projects.models import Project
 from webapp.site import widgets
-from webapp.site.fields import Topic, add_errors, drawn_fields, topics_of, values_of
+from webapp.site.fields import (
+    DrawnField,
+    Topic,
+    add_errors,
+    choices_of,
+    drawn_fields,
+    offer_names,
+    topics_of,
+    values_of,
+)
+
+if TYPE_CHECKING:
+    ArtifactChoice = forms.ModelChoiceField[Artifact]  # generic in its stubs only
+else:
+    ArtifactChoice = forms.ModelChoiceField
 
 
-class ArtifactField(forms.ModelChoiceField):
+class ArtifactField(DrawnField, ArtifactChoice):
     """A choice among the project's artifacts of one type."""
 
     def label_from_instance(self, artifact: Artifact) -> str:
@@ -61,7 +76,7 @@ class StartForm(forms.Form):
         *args: Any,  # noqa: ANN401 - as Django's forms
         kind: Kind,
         project: Project,
-        start: BaseModel | None = None,
+        start: Settings | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -74,31 +89,30 @@ class StartForm(forms.Form):
     def _input_field(self, one: Input) -> ArtifactField:
         rows = self.project.artifacts.select_related("snapshot", "producer").order_by("-pk")
         fitting = rows.filter(type__in=one.types)
-        if Artifact.Type.SNAPSHOT in one.types:
+        if ArtifactType.SNAPSHOT in one.types:
             fitting = fitting.filter(snapshot__isnull=False)
         field = artifact_field(one, fitting)
-        choices = {f"{self.kind.name}-{name}": list(when) for name, when in one.when.items()}
-        field.when = json.dumps(choices)
+        field.asked = {f"{self.kind.name}-{name}": when for name, when in one.when.items()}
         if one.topic:
             field.topic, field.advanced = one.topic, True
         return field
 
     def clean(self) -> dict[str, Any]:
         """Let the config itself judge the values, then look at what only makes sense together."""
-        cleaned = super().clean()
+        super().clean()
         if self.errors:
-            return cleaned
+            return self.cleaned_data
         try:
             self.config = self.kind.settings.model_validate(values_of(self, self.kind.name))
         except ValidationError as error:
             add_errors(self, error, section=self.kind.name)
-            return cleaned
+            return self.cleaned_data
         self.inputs = self._inputs()
         for field, text in refusals(Asked(self.config, self.inputs), section=self.kind.name):
             self.add_error(field, text)
-        if not (self.errors or cleaned["anyway"]):
+        if not (self.errors or self.cleaned_data["anyway"]):
             self._check_memory()
-        return cleaned
+        return self.cleaned_data
 
     def _check_memory(self) -> None:
         needed = needed_memory(self.kind, Asked(self.config, self.inputs))
@@ -109,7 +123,7 @@ class StartForm(forms.Form):
         """What the run reads with these settings; a reference that nobody named is the start model."""
         given = {}
         for role in self.kind.roles(self.config):
-            one, found = self.kind.input(role), self.cleaned_data.get(role)
+            one, found = self.kind.input_named(role), self.cleaned_data.get(role)
             if found is None and one.empty == ITSELF:
                 found = self.cleaned_data["policy"]
             if found is not None:
@@ -141,5 +155,5 @@ class StartForm(forms.Form):
 def offer_judges(form: forms.Form, project: Project) -> None:
     """Offer the simulated utility only where somebody is simulated, so that it is known."""
     if not project.memberships.filter(user__simulated=True).exists():
-        judge = form.fields["evaluate-judge"]
-        judge.choices = [choice for choice in judge.choices if choice[0] != "utility"]
+        there = choices_of(EvaluateConfig.model_fields["judge"])
+        offer_names(form, "evaluate-judge", [one for one in there if one[0] != "utility"])

@@ -51,7 +51,8 @@ def shape_of(model: Artifact) -> Shape | None:
 def known_memory(model: Artifact) -> Mapping[str, int]:
     """The estimates by kind that models were given before their shape was kept."""
     for earlier in islice(trained_from(model), GENERATIONS):
-        if needed := earlier.summary.get("memory"):
+        needed: Mapping[str, int] = earlier.summary.get("memory", {})
+        if needed:
             return needed
     return {}
 

@@ -1,13 +1,12 @@
 """What a project lacks before something can start, and where to get it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from django.db.models import Count
 
 from alignment.kinds import KINDS
-from alignment.kinds.kind import Kind
-from webapp.artifacts.models import Artifact
+from alignment.kinds.kind import ArtifactType, Kind
 from webapp.projects.models import Project, Split
 
 
@@ -88,12 +87,13 @@ def _too_few(split: Split, least: int, found: int) -> Missing:
 
 
 def _needed_artifacts(kind: Kind, project: Project, stock: Stock) -> Iterator[Need]:
-    needed = [kind.input(role) for role in kind.roles(kind.settings())]
+    needed = [kind.input_named(role) for role in kind.roles(kind.settings())]
     for types in dict.fromkeys(one.types for one in needed):
         words, missing = ARTIFACTS[types[0]]
         there = any(stock.artifacts.get(type) for type in types)
+        found = None if there else missing(project)  # None as well: it has come since the count
         spared = all(one.empty for one in needed if one.types == types)
-        yield Need(words, None if there else missing(project)._replace(spared=spared))
+        yield Need(words, found._replace(spared=spared) if found else None)
 
 
 def _no_model(_: Project) -> Missing:
@@ -117,13 +117,13 @@ def _none_made(type: str, words: str) -> Missing:
     )
 
 
-ARTIFACTS = {
-    Artifact.Type.MODEL: ("a model", _no_model),
-    Artifact.Type.REWARD: ("a reward model", _no_reward),
-    Artifact.Type.SNAPSHOT: ("a snapshot", missing_labels),
-    Artifact.Type.COMPLETIONS: (
+ARTIFACTS: Mapping[ArtifactType, tuple[str, Callable[[Project], Missing | None]]] = {
+    ArtifactType.MODEL: ("a model", _no_model),
+    ArtifactType.REWARD: ("a reward model", _no_reward),
+    ArtifactType.SNAPSHOT: ("a snapshot", missing_labels),
+    ArtifactType.COMPLETIONS: (
         "stored answers",
-        lambda _: _none_made(Artifact.Type.COMPLETIONS, "stored answers"),
+        lambda _: _none_made(ArtifactType.COMPLETIONS, "stored answers"),
     ),
-    Artifact.Type.SCORES: ("scores", lambda _: _none_made(Artifact.Type.SCORES, "scores")),
+    ArtifactType.SCORES: ("scores", lambda _: _none_made(ArtifactType.SCORES, "scores")),
 }

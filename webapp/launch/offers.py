@@ -44,7 +44,7 @@ def uses_of(artifact: Artifact) -> list[Use]:
     """What can be started from an artifact: it takes the first role of its type that is needed."""
     found = []
     for name, kind in offered().items():
-        needed = (kind.input(role) for role in kind.roles(kind.settings()))
+        needed = (kind.input_named(role) for role in kind.roles(kind.settings()))
         fitting = [one.role for one in needed if artifact.type in one.types]
         if fitting:
             found.append(Use(kind.title, f"?kind={name}&{fitting[0]}={artifact.pk}"))

@@ -7,6 +7,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
+from webapp.accounts.requests import PersonRequest
 from webapp.launch.defaults import proposed
 from webapp.launch.forecast import outlook
 from webapp.launch.form import StartForm
@@ -17,12 +18,12 @@ from webapp.projects.models import Project
 from webapp.runs.models import Run
 from webapp.runs.services import Order, start_run
 from webapp.site.errors import Refusal
-from webapp.site.htmx import HtmxRequest, render_page
+from webapp.site.htmx import render_page
 
 
 @login_required
 @require_GET
-def choose(request: HtmxRequest, project_id: int) -> HttpResponse:
+def choose(request: PersonRequest, project_id: int) -> HttpResponse:
     """A card for every kind of run that can be started: what it does, reads and makes."""
     project = project_for(request.user, project_id, can=Action.START_RUNS)
     return render(request, "runs/choose.html", {"project": project, "groups": offers(project)})
@@ -30,7 +31,7 @@ def choose(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def start(request: HtmxRequest, project_id: int) -> HttpResponse:
+def start(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form of a run of ?kind=, with ?<role>= what it reads; a changed form asks for its outlook."""
     project = project_for(request.user, project_id, can=Action.START_RUNS)
     if not (name := request.GET.get("kind", "")):
@@ -59,7 +60,7 @@ def start(request: HtmxRequest, project_id: int) -> HttpResponse:
     return render_page(request, "runs/start.html", context, partial="outlook")
 
 
-def start_from(request: HtmxRequest, project: Project, form: StartForm) -> Run | None:
+def start_from(request: PersonRequest, project: Project, form: StartForm) -> Run | None:
     """Start what the form describes; a refusal is told in the form."""
     try:
         return start_run(

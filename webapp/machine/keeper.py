@@ -197,13 +197,13 @@ def pause_after(soon: int) -> float:
     """Seconds to wait before the next start, after so many ends in a row that came soon."""
     if soon >= LOOPS:
         return LONGEST_PAUSE
-    return FIRST_PAUSE * 2 ** max(soon - 1, 0)
+    return FIRST_PAUSE * 2.0 ** max(soon - 1, 0)
 
 
 def in_words(status: int) -> str:
     """How a program ended; its guard passes a signal on as 256 less its number."""
     number = -status if status < 0 else 256 - status
-    if number in iter(signal.Signals):
+    if number in list(signal.Signals):
         return f"signal {signal.Signals(number).name}"
     return f"exit status {status}"
 

@@ -188,7 +188,7 @@ def _unpack(source: Path, aside: Path) -> dict[str, Any]:
     try:
         with tarfile.open(source, "r:") as tar:
             sums = {member.name: _extract(tar, member, aside) for member in tar}
-        facts = json.loads((aside / MANIFEST).read_text())
+        facts = _facts(aside / MANIFEST)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise BackupError(f"{source} is no backup, or was cut short: {error}.") from error
     del sums[MANIFEST]
@@ -198,14 +198,23 @@ def _unpack(source: Path, aside: Path) -> dict[str, Any]:
     return facts
 
 
+def _facts(manifest: Path) -> dict[str, Any]:
+    """What a manifest says; ValueError where it names no sums."""
+    facts: object = json.loads(manifest.read_text())
+    if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), dict):
+        raise ValueError("its manifest names no files")
+    return facts
+
+
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, aside: Path) -> str:
     """Write one file of the tar below the folder; its sum. Links and other places are refused."""
     name = PurePosixPath(member.name)
-    if not member.isreg() or name.is_absolute() or ".." in name.parts:
+    file = tar.extractfile(member) if member.isreg() else None
+    if file is None or name.is_absolute() or ".." in name.parts:
         raise BackupError(f"A backup has no “{member.name}” in it; nothing was restored.")
     path = aside / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = Hashed(tar.extractfile(member))
+    content = Hashed(file)
     with path.open("xb") as target:
         shutil.copyfileobj(content, target, CHUNK)
     return content.digest.hexdigest()

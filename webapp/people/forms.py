@@ -1,5 +1,7 @@
 """Forms of accounts."""
 
+from typing import TYPE_CHECKING
+
 from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm
 from django.utils.translation import gettext_lazy as _
@@ -7,8 +9,13 @@ from django.utils.translation import gettext_lazy as _
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 
+if TYPE_CHECKING:
+    NewAccount = BaseUserCreationForm[User]  # generic in its stubs only
+else:
+    NewAccount = BaseUserCreationForm
 
-class AccountForm(BaseUserCreationForm):
+
+class AccountForm(NewAccount):
     """The name and password of a new account."""
 
     class Meta(BaseUserCreationForm.Meta):
@@ -47,7 +54,7 @@ class AddMemberForm(forms.Form):
 
     def clean_username(self) -> str:
         """The name of an account that can sign in."""
-        name = self.cleaned_data["username"]
+        name: str = self.cleaned_data["username"]
         if not User.objects.filter(username=name, is_active=True).exists():
             raise forms.ValidationError(_("Nobody has this name here; invite them instead."))
         return name

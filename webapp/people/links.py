@@ -27,8 +27,14 @@ def create_first_admin(token: str, *, username: str, password: str) -> User:
 
 def invite(project: Project, role: str, *, by: User, note: str = "") -> str:
     """The token of a new invitation; whoever opens it chooses a name and a password."""
-    columns = {"project": project, "role": Role(role), "note": note, "created_by": by}
-    return new_link(Purpose.INVITE, valid=INVITATION, **columns)
+    return new_link(
+        Purpose.INVITE,
+        valid=INVITATION,
+        project_id=project.pk,
+        role=Role(role),
+        note=note,
+        created_by=by,
+    )
 
 
 @transaction.atomic
@@ -61,24 +67,26 @@ def reset_link(user: User, *, by: User) -> str:
     return new_link(Purpose.RESET, valid=RESET, user=user, created_by=by)
 
 
-def open_reset(token: str) -> OneTimeLink | None:
-    """The link that sets a password anew, while its maker may still decide about the account."""
+def open_reset(token: str) -> User | None:
+    """Whose password the link sets anew, while its maker may still decide about the account."""
     found = OneTimeLink.objects.opened_by(token, Purpose.RESET)
     link = found.select_related("user", "created_by").first()
-    allowed = link and link.user.is_active and manages(link.created_by, link.user)
-    return link if allowed else None
+    if link is None or link.user is None or link.created_by is None:
+        return None
+    allowed = link.user.is_active and manages(link.created_by, link.user)
+    return link.user if allowed else None
 
 
 @transaction.atomic
 def reset_password(token: str, password: str) -> User:
     """Use up a reset link; every session of the person ends. AccountError when it no longer works."""
-    link = open_reset(token)
-    if link is None:
+    user = open_reset(token)
+    if user is None:
         raise AccountError(SPENT)
     _use(token, Purpose.RESET)
-    link.user.set_password(password)
-    link.user.save(update_fields=["password"])
-    return link.user
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    return user
 
 
 def _use(token: str, purpose: str) -> OneTimeLink:
@@ -90,5 +98,7 @@ def _use(token: str, purpose: str) -> OneTimeLink:
 
 
 def _enter(link: OneTimeLink, user: User) -> Membership:
+    if link.project is None:
+        raise AccountError(SPENT)
     OneTimeLink.objects.filter(pk=link.pk).update(user=user)
     return join(link.project, user, link.role)

@@ -14,12 +14,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink
+from webapp.accounts.requests import PersonRequest
 from webapp.accounts.roles import Role
 from webapp.people import links, services
 from webapp.people.forms import AddMemberForm, InviteForm, RoleForm
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Membership, Project
-from webapp.site.htmx import HtmxRequest
 
 ROWS = 50  # of a page of a table
 
@@ -27,7 +27,7 @@ ROWS = 50  # of a page of a table
 @login_required
 @never_cache
 @require_http_methods(["GET", "POST"])
-def members(request: HtmxRequest, project_id: int) -> HttpResponse:
+def members(request: PersonRequest, project_id: int) -> HttpResponse:
     """The members and what invites or adds one."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     adding = AddMemberForm(request.POST or None)
@@ -44,14 +44,14 @@ def members(request: HtmxRequest, project_id: int) -> HttpResponse:
     return _page(request, here, adding=adding)
 
 
-def _page(request: HtmxRequest, here: Project, **extra: object) -> HttpResponse:
+def _page(request: PersonRequest, here: Project, **extra: object) -> HttpResponse:
     """The members page, with a form that was refused or a link that is shown this once."""
     people = here.memberships.select_related("user").order_by("user__username")
     context = {
         "project": here,
         "page": Paginator(people, ROWS).get_page(request.GET.get("page")),
         "roles": Role.choices,
-        "invitations": OneTimeLink.objects.invitations(here).select_related("created_by")[:ROWS],
+        "invitations": OneTimeLink.objects.invitations(here.pk).select_related("created_by")[:ROWS],
         "inviting": InviteForm(),
         "adding": AddMemberForm(),
     }
@@ -61,7 +61,7 @@ def _page(request: HtmxRequest, here: Project, **extra: object) -> HttpResponse:
 @login_required
 @never_cache
 @require_http_methods(["GET", "POST"])
-def invite(request: HtmxRequest, project_id: int) -> HttpResponse:
+def invite(request: PersonRequest, project_id: int) -> HttpResponse:
     """Make an invitation; the answer is the only page that ever shows its link."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     if request.method == "GET":
@@ -77,10 +77,10 @@ def invite(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 @login_required
 @require_POST
-def withdraw(request: HtmxRequest, project_id: int, link_id: int) -> HttpResponse:
+def withdraw(request: PersonRequest, project_id: int, link_id: int) -> HttpResponse:
     """Let an invitation work no longer."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
-    links.withdraw(get_object_or_404(OneTimeLink.objects.invitations(here), pk=link_id))
+    links.withdraw(get_object_or_404(OneTimeLink.objects.invitations(here.pk), pk=link_id))
     messages.success(request, _("The invitation is withdrawn: its link no longer works."))
     return redirect("members", here.pk)
 
@@ -88,7 +88,7 @@ def withdraw(request: HtmxRequest, project_id: int, link_id: int) -> HttpRespons
 @login_required
 @never_cache
 @require_http_methods(["GET", "POST"])
-def reset(request: HtmxRequest, project_id: int, membership_id: int) -> HttpResponse:
+def reset(request: PersonRequest, project_id: int, membership_id: int) -> HttpResponse:
     """Make a link with which a member chooses a new password; this answer alone shows it."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     person = _member(here, membership_id).user
@@ -106,7 +106,7 @@ def reset(request: HtmxRequest, project_id: int, membership_id: int) -> HttpResp
 
 @login_required
 @require_POST
-def member(request: HtmxRequest, project_id: int, membership_id: int) -> HttpResponse:
+def member(request: PersonRequest, project_id: int, membership_id: int) -> HttpResponse:
     """Change a member's role, remove them, or end and restore what their account may do."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     row = _member(here, membership_id)
@@ -120,7 +120,7 @@ def member(request: HtmxRequest, project_id: int, membership_id: int) -> HttpRes
     return redirect("members", here.pk)
 
 
-def _change_role(row: Membership, request: HtmxRequest) -> str:
+def _change_role(row: Membership, request: PersonRequest) -> str:
     form = RoleForm(request.POST)
     if not form.is_valid():
         return ""
@@ -130,24 +130,24 @@ def _change_role(row: Membership, request: HtmxRequest) -> str:
     )
 
 
-def _remove(row: Membership, _request: HtmxRequest) -> str:
+def _remove(row: Membership, _request: PersonRequest) -> str:
     services.remove_member(row)
     return _("{name} is no longer a member.").format(name=row.user.shown_name)
 
 
-def _deactivate(row: Membership, request: HtmxRequest) -> str:
+def _deactivate(row: Membership, request: PersonRequest) -> str:
     services.deactivate(row.user, by=request.user)
     return _("{name} can no longer sign in. Their labels stay.").format(name=row.user.shown_name)
 
 
-def _reactivate(row: Membership, request: HtmxRequest) -> str:
+def _reactivate(row: Membership, request: PersonRequest) -> str:
     services.reactivate(row.user, by=request.user)
     return _("{name} can sign in again, with the password they had.").format(
         name=row.user.shown_name
     )
 
 
-ACTS: dict[str, Callable[[Membership, HtmxRequest], str]] = {
+ACTS: dict[str, Callable[[Membership, PersonRequest], str]] = {
     "role": _change_role,
     "remove": _remove,
     "deactivate": _deactivate,
@@ -159,5 +159,5 @@ def _member(here: Project, membership_id: int) -> Membership:
     return get_object_or_404(here.memberships.select_related("user"), pk=membership_id)
 
 
-def _made(request: HtmxRequest, name: str, token: str) -> str:
+def _made(request: PersonRequest, name: str, token: str) -> str:
     return request.build_absolute_uri(reverse(f"accounts:{name}", args=[token]))

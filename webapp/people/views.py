@@ -1,5 +1,8 @@
 """The pages behind one-time links, and that of a lost password."""
 
+from collections.abc import Callable
+from functools import partial
+
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
@@ -13,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink
+from webapp.accounts.requests import PersonRequest
 from webapp.people import links, services
 from webapp.people.forms import AccountForm
 from webapp.projects.models import Membership
@@ -47,21 +51,29 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
     found = OneTimeLink.objects.opened_by(token, Purpose.INVITE).select_related("project")
     if (link := found.first()) is None:
         return _spent(request, Purpose.INVITE)
-    known = request.user.is_authenticated
-    form = None if known else AccountForm(request.POST or None)
+    if request.user.is_authenticated:
+        return _invited(request, link, None, partial(links.accept, token, request.user))
+    form = AccountForm(request.POST or None)
+    return _invited(request, link, form, partial(_accept_as_new, request, token, form))
+
+
+def _invited(
+    request: HttpRequest,
+    link: OneTimeLink,
+    form: AccountForm | None,
+    accept: Callable[[], Membership],
+) -> HttpResponse:
+    context = {"form": form, "link": link}
     if request.method == "GET" or (form and not form.is_valid()):
-        return render(request, "accounts/invitation.html", {"form": form, "link": link})
-    try:
-        joined = _accept(request, token, form)
-    except AccountError as refusal:
-        context = {"form": form, "link": link, "refusal": refusal}
         return render(request, "accounts/invitation.html", context)
+    try:
+        joined = accept()
+    except AccountError as refusal:
+        return render(request, "accounts/invitation.html", context | {"refusal": refusal})
     return redirect("project", joined.project_id)
 
 
-def _accept(request: HttpRequest, token: str, form: AccountForm | None) -> Membership:
-    if form is None:
-        return links.accept(token, request.user)
+def _accept_as_new(request: HttpRequest, token: str, form: AccountForm) -> Membership:
     joined = links.accept_as_new(token, **_account(form))
     login(request, joined.user, backend=MODEL_BACKEND)
     return joined
@@ -72,12 +84,12 @@ def _accept(request: HttpRequest, token: str, form: AccountForm | None) -> Membe
 @require_http_methods(["GET", "POST"])
 def reset(request: HttpRequest, token: str) -> HttpResponse:
     """Let a person whose admin made this link choose a new password, and sign them in."""
-    link = links.open_reset(token)
-    if link is None:
+    person = links.open_reset(token)
+    if person is None:
         return _spent(request, Purpose.RESET)
-    form = SetPasswordForm(link.user, request.POST or None)
+    form = SetPasswordForm(person, request.POST or None)
     if not form.is_valid():
-        return render(request, "accounts/reset.html", {"form": form, "link": link})
+        return render(request, "accounts/reset.html", {"form": form, "person": person})
     try:
         user = links.reset_password(token, form.cleaned_data["new_password1"])
     except AccountError:
@@ -106,7 +118,7 @@ def forgotten(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def raw_view(request: HttpRequest) -> HttpResponse:
+def raw_view(request: PersonRequest) -> HttpResponse:
     """Keep which view of texts this person prefers."""
     services.prefer_raw_view(request.user, raw=request.POST.get("raw") == "1")
     return HttpResponse(status=204)

@@ -2,9 +2,9 @@
 
 from enum import StrEnum
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import Http404
 
+from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.projects.models import Project
 
@@ -53,7 +53,7 @@ LEAST = {
 }
 
 
-def project_for(user: AbstractBaseUser | AnonymousUser, project_id: int, *, can: Action) -> Project:
+def project_for(user: User, project_id: int, *, can: Action) -> Project:
     """The project, if the user may do this in it; otherwise it is not found."""
     project = Project.objects.visible_to(user).filter(pk=project_id).first()
     if project is None or not may(role_in(user, project), can):
@@ -66,7 +66,7 @@ def may(role: Role | None, action: Action) -> bool:
     return role in INCLUDED[LEAST[action]]
 
 
-def role_in(user: AbstractBaseUser | AnonymousUser, project: Project) -> Role | None:
+def role_in(user: User, project: Project) -> Role | None:
     """The user's role in the project; a superuser is admin everywhere."""
     if user.is_superuser:
         return Role.ADMIN

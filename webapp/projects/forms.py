@@ -1,6 +1,6 @@
 """Forms of projects and prompts."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -8,6 +8,11 @@ from django.utils.translation import gettext_lazy as _
 from alignment.seam.records import Message
 from webapp.projects.models import Project, Split
 from webapp.site.longtext import LongText
+
+if TYPE_CHECKING:
+    FormOfProject = forms.ModelForm[Project]  # generic in its stubs only
+else:
+    FormOfProject = forms.ModelForm
 
 STARTER_GUIDELINES = """Prefer the answer that a polite, well-informed friend would give.
 
@@ -20,7 +25,7 @@ LONGEST_GUIDELINES = 50_000
 LONGEST_LOOK = 60_000  # ms that a project may ask for before an answer
 
 
-class ProjectForm(forms.ModelForm):
+class ProjectForm(FormOfProject):
     """A new project, with something to start from if wanted."""
 
     guidelines = LongText(
@@ -85,7 +90,7 @@ class PromptForm(forms.Form):
 
     def clean_text(self) -> str:
         """The text; one that is there already is refused kindly, spaces at its ends aside."""
-        text = self.cleaned_data["text"].rstrip()  # nobody means the lines after the last word
+        text: str = self.cleaned_data["text"].rstrip()  # nobody means the lines after the last word
         alike = self.project.prompts.alike(text) | self.project.prompts.alike(text.strip())
         if (there := alike.first()) is not None:
             raise forms.ValidationError(

@@ -1,19 +1,19 @@
 """Projects, who works in them, and the prompts they are about."""
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import Message, PromptRecord
+from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     """Projects by who may see them."""
 
-    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> "ProjectQuerySet":
+    def visible_to(self, user: User) -> "ProjectQuerySet":
         """Projects the user is a member of; a superuser is admin everywhere."""
         if user.is_superuser:
             return self
@@ -117,7 +117,7 @@ class Prompt(models.Model):
     @property
     def text(self) -> str:
         """The last turn: what the user asks."""
-        return self.messages[-1]["content"]
+        return str(self.messages[-1]["content"])
 
     def record(self) -> PromptRecord:
         """The prompt as it crosses the seam to the trainer."""

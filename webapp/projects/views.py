@@ -8,17 +8,17 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from webapp.accounts.requests import PersonRequest
 from webapp.projects import services
 from webapp.projects.access import Action, project_for
 from webapp.projects.errors import ProjectError
 from webapp.projects.forms import STARTER_GUIDELINES, GuidelinesForm, ProjectForm
 from webapp.projects.models import Project
-from webapp.site.htmx import HtmxRequest
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def new_project(request: HtmxRequest) -> HttpResponse:
+def new_project(request: PersonRequest) -> HttpResponse:
     """The form of a new project; only a superuser makes one."""
     if not request.user.is_superuser:
         raise Http404
@@ -36,7 +36,7 @@ def new_project(request: HtmxRequest) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def guidelines(request: HtmxRequest, project_id: int) -> HttpResponse:
+def guidelines(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form of the guidelines."""
     here = project_for(request.user, project_id, can=Action.EDIT_GUIDELINES)
     seen, theirs = services.mark_of(here.guidelines), ""
@@ -46,8 +46,9 @@ def guidelines(request: HtmxRequest, project_id: int) -> HttpResponse:
         try:
             services.save_guidelines(here, **form.cleaned_data)
         except ProjectError as refusal:
-            form.data = form.data.copy()
-            form.data["seen"] = seen  # whoever saves again has read theirs
+            posted = request.POST.copy()
+            posted["seen"] = seen  # whoever saves again has read theirs
+            form.data = posted
             form.add_error(None, str(refusal))
             theirs = here.guidelines
         else:

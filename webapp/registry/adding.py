@@ -14,7 +14,7 @@ from webapp.runs.models import Run
 from webapp.runs.services import Order, start_run
 
 
-def add_model(project: Project, order: Order, files: Sequence[UploadedFile] = ()) -> Run:
+def add_model(project: Project, order: Order, files: Sequence["UploadedFile[bytes]"] = ()) -> Run:
     """Queue the run that adds a model, with what was uploaded of it. Raises RunError."""
     sweep_incoming()
     if files and not project.runs.filter(idempotency_key=order.key).exists():

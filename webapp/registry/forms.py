@@ -1,7 +1,7 @@
 """Forms that add a model, one per source."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from django import forms
 from django.conf import settings
@@ -13,9 +13,10 @@ from alignment.kinds.bring.settings import ImportConfig
 from alignment.seam.archives import is_archive
 from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import MOST_FILES, safe_name, wanted
+from webapp.artifacts.models import Artifact
 from webapp.artifacts.sources import model_folders
 from webapp.projects.models import Project
-from webapp.site.fields import add_errors, drawn_field
+from webapp.site.fields import add_errors, drawn_field, offer_names, offer_rows
 
 TEMPLATE_HELP = (
     "How a conversation becomes the text that the model reads. Choose “plain” for a model that was "
@@ -30,7 +31,7 @@ class AddForm(forms.Form):
     key = forms.UUIDField(widget=forms.HiddenInput)
     name = forms.CharField(max_length=120, help_text="How lists call the model here.")
     base = forms.ModelChoiceField(
-        None,
+        Artifact.objects.none(),
         required=False,
         label="Base model",
         empty_label="none: it is a whole model",
@@ -38,11 +39,19 @@ class AddForm(forms.Form):
         "model.",
     )
 
-    field_order = ("key", "name", "folder", "files", "revision", "template", "base")
+    field_order: tuple[str, ...] = (
+        "key",
+        "name",
+        "folder",
+        "files",
+        "revision",
+        "template",
+        "base",
+    )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        self.fields["base"].queryset = project.artifacts.models()
+        offer_rows(self, "base", project.artifacts.models())
         template = drawn_field(ImportConfig.model_fields["template"], "own")
         template.help_text = TEMPLATE_HELP
         self.fields["template"] = template
@@ -50,9 +59,10 @@ class AddForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         """Let the config itself judge the values."""
-        cleaned = super().clean()
+        super().clean()
         if self.errors:
-            return cleaned
+            return self.cleaned_data
+        cleaned = self.cleaned_data
         values = {"source": self.source, "template": cleaned["template"], **self.place(cleaned)}
         try:
             self.config = ImportConfig(limit_gib=settings.MODEL_GIB, **values)
@@ -93,11 +103,14 @@ class FolderForm(AddForm):
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, project=project, **kwargs)
         names = [folder.name for folder in model_folders()]
-        self.fields["folder"].choices = [(name, name) for name in names]
+        offer_names(self, "folder", [(name, name) for name in names])
 
     def place(self, cleaned: Mapping[str, Any]) -> dict[str, str]:
         """The folder's shown name; its path is looked up when the run starts."""
         return {"name": cleaned["folder"]}
+
+
+ModelFile: TypeAlias = "UploadedFile[bytes]"
 
 
 class FilesInput(forms.ClearableFileInput):
@@ -111,12 +124,12 @@ class FilesField(forms.FileField):
 
     widget = FilesInput
 
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:  # noqa: ANN401
+    def clean(self, data: Any, initial: Any = None) -> list[ModelFile]:  # noqa: ANN401
         """Every file with a name that can be stored; raises ValidationError naming one that has none."""
         files = [super(FilesField, self).clean(one, initial) for one in data or [None]]
         if len(files) > MOST_FILES:
             raise forms.ValidationError(f"At most {MOST_FILES} files.")
-        if (together := sum(file.size for file in files)) > settings.MODEL_GIB * 2**30:
+        if (together := sum(file.size or 0 for file in files)) > settings.MODEL_GIB * 2**30:
             size = filesizeformat(together)
             raise forms.ValidationError(
                 f"{size} are more than the {settings.MODEL_GIB:g} GiB allowed here."
@@ -124,12 +137,13 @@ class FilesField(forms.FileField):
         return _fine(files)
 
 
-def _fine(files: list[UploadedFile]) -> list[UploadedFile]:
+def _fine(files: list[ModelFile]) -> list[ModelFile]:
     """The files of a model among these; refused before anything is stored."""
     kept = []
     for file in files:
+        name = file.name or ""
         try:
-            if is_archive(safe_name(file.name)) or wanted(file.name):
+            if is_archive(safe_name(name)) or wanted(name):
                 kept.append(file)
         except DataError as error:
             raise forms.ValidationError(str(error)) from error
@@ -144,10 +158,14 @@ class UploadForm(AddForm):
     """Files from a browser."""
 
     source = "upload"
-    files = FilesField(
-        help_text="One .zip or .tar of the model's folder, or its files: config.json, safetensors, "
-        "tokenizer."
-    )
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, project=project, **kwargs)
+        self.fields["files"] = FilesField(
+            help_text="One .zip or .tar of the model's folder, or its files: config.json, "
+            "safetensors, tokenizer."
+        )  # by its name here, since a form has an attribute `files` already
+        self.order_fields(self.field_order)
 
     def place(self, cleaned: Mapping[str, Any]) -> dict[str, str]:
         """The first file's name, for people."""

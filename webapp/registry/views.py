@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods
 
+from webapp.accounts.requests import PersonRequest
 from webapp.artifacts.sources import SOURCES
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.models import Project
@@ -21,7 +22,6 @@ from webapp.registry.forms import FORMS, AddForm
 from webapp.runs.models import Run
 from webapp.runs.services import Order
 from webapp.site.errors import Refusal
-from webapp.site.htmx import HtmxRequest
 
 FORM_BYTES = 1 << 20  # of a request beside its files
 ROWS = 50  # of a page of a table
@@ -29,7 +29,7 @@ ROWS = 50  # of a page of a table
 
 @login_required
 @require_GET
-def index(request: HtmxRequest, project_id: int) -> HttpResponse:
+def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All models and reward models of the project, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_MODELS)
     page = Paginator(queries.listed(project), ROWS).get_page(request.GET.get("page"))
@@ -39,7 +39,7 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def add(request: HtmxRequest, project_id: int) -> HttpResponse:
+def add(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that adds a model of the Hub, or with ?source=folder of an allowed folder."""
     project = project_for(request.user, project_id, can=Action.ADD_MODELS)
     chosen = request.GET.get("source", "hub")
@@ -51,7 +51,7 @@ def add(request: HtmxRequest, project_id: int) -> HttpResponse:
 @csrf_exempt  # csrf_protect follows once it is known who sends so much: it reads the whole body
 @login_required
 @require_http_methods(["GET", "POST"])
-def upload(request: HtmxRequest, project_id: int) -> HttpResponse:
+def upload(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that uploads a model."""
     project = project_for(request.user, project_id, can=Action.UPLOAD_MODELS)
     if request.method == "POST" and too_large(request):
@@ -61,13 +61,13 @@ def upload(request: HtmxRequest, project_id: int) -> HttpResponse:
     return csrf_protect(_form_page)(request, project, "upload")
 
 
-def too_large(request: HtmxRequest) -> bool:
+def too_large(request: PersonRequest) -> bool:
     """Whether more is coming than a model may have; asked before it is read."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     return not length.isdecimal() or int(length) > settings.MODEL_GIB * 2**30 + FORM_BYTES
 
 
-def _form_page(request: HtmxRequest, project: Project, chosen: str) -> HttpResponse:
+def _form_page(request: PersonRequest, project: Project, chosen: str) -> HttpResponse:
     form = FORMS[chosen](
         request.POST or None, request.FILES or None, initial={"key": uuid4()}, project=project
     )
@@ -85,7 +85,7 @@ def _form_page(request: HtmxRequest, project: Project, chosen: str) -> HttpRespo
     return render(request, "registry/add.html", context)
 
 
-def add_from(request: HtmxRequest, project: Project, form: AddForm) -> Run | None:
+def add_from(request: PersonRequest, project: Project, form: AddForm) -> Run | None:
     """Queue what the form describes; a refusal is told in the form."""
     asked = form.cleaned_data
     try:
@@ -105,7 +105,7 @@ def add_from(request: HtmxRequest, project: Project, form: AddForm) -> Run | Non
 
 @login_required
 @require_GET
-def detail(request: HtmxRequest, project_id: int, artifact_id: int) -> HttpResponse:
+def detail(request: PersonRequest, project_id: int, artifact_id: int) -> HttpResponse:
     """One model: where it comes from, what it measured, what was made from it."""
     project = project_for(request.user, project_id, can=Action.SEE_MODELS)
     model = get_object_or_404(queries.listed(project), pk=artifact_id)

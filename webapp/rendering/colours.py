@@ -8,7 +8,7 @@ from typing import Any
 from pygments import lex
 from pygments.lexer import Lexer, RegexLexer, RegexLexerMeta
 from pygments.lexers import get_lexer_by_name
-from pygments.token import Token
+from pygments.token import Token, _TokenType
 
 LONGEST = 6000  # characters of one block that is coloured
 WHOLE = 12_000  # of all blocks of one text
@@ -63,7 +63,7 @@ def coloured(code: str, language: str) -> list[tuple[str, str]] | None:
     return pieces if "".join(text for _, text in pieces) == code else None
 
 
-class Bounded(RegexLexerMeta):
+class Bounded(RegexLexerMeta):  # type: ignore[misc]  # pygments has no types
     """Lexers of which no rule reads the same text again from each of its places."""
 
     def _process_regex(self, regex: object, rflags: int, state: str) -> Callable[..., Any]:
@@ -81,7 +81,7 @@ def _lexer(name: str) -> Lexer:
 
 
 @cache
-def _class_of(kind: type(Token)) -> str:
+def _class_of(kind: _TokenType) -> str:
     while kind is not Token:
         if kind in KINDS:
             return KINDS[kind]

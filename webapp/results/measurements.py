@@ -72,7 +72,7 @@ class Evaluation(NamedTuple):
     summary: Mapping[str, object]
     verdict: Verdict
     measures: list[Measure]
-    page: Page
+    page: "Page[Change]"
     order: str  # gain or loss
 
     @property

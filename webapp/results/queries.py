@@ -111,7 +111,8 @@ def samples(run: Run) -> list[SamplePair]:
     for sample in run.samples.order_by("epoch", "step", "pk"):
         key = (sample.prompt_key, sample.agent)
         known = pairs.get(key, SamplePair(sample.prompt, agent_title(sample.agent), None, None))
-        pairs[key] = known._replace(**{sample.stage: sample})
+        first = sample.stage == "before"
+        pairs[key] = known._replace(before=sample) if first else known._replace(after=sample)
     return list(pairs.values())
 
 

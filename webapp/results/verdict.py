@@ -1,7 +1,7 @@
 """What an evaluation's numbers say, in a sentence a person can act on."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from webapp.site.templatetags.display import percent_estimate
 
@@ -37,11 +37,12 @@ def verdict(summary: Summary) -> Verdict:
 
 def judged_state(summary: Summary) -> str:
     """Better or worse only where the whole interval of the win rate says so."""
-    if not is_measured(summary.get("win_rate")):
+    rate = summary.get("win_rate")
+    if not is_measured(rate):
         return "unjudged"
-    if summary["win_rate"]["low"] > 0.5:
+    if rate["low"] > 0.5:
         return "better"
-    return "worse" if summary["win_rate"]["high"] < 0.5 else "unclear"
+    return "worse" if rate["high"] < 0.5 else "unclear"
 
 
 def better(summary: Summary) -> str:
@@ -51,9 +52,9 @@ def better(summary: Summary) -> str:
 
 def worse(summary: Summary) -> str:
     """The policy loses; when its reward rose all the same, the reward model was exploited."""
-    if has_risen(summary.get("reward_gain")):
+    if has_risen(gain := summary.get("reward_gain")):
         return (
-            f"Worse than the reference although its reward rose by {plain(summary['reward_gain'])}: "
+            f"Worse than the reference although its reward rose by {plain(gain)}: "
             f"it wins only {wins(summary)}, {distance(summary)}. The reward model was "
             "over-optimised; collect labels of these answers, or raise beta."
         )
@@ -63,10 +64,10 @@ def worse(summary: Summary) -> str:
 def unclear(summary: Summary) -> str:
     """The interval of the win rate covers one half."""
     said = f"No clear difference from the reference: it wins {wins(summary)}, {distance(summary)}."
-    if has_risen(summary.get("reward_gain")):
+    if has_risen(gain := summary.get("reward_gain")):
         return (
-            f"{said} Its reward rose by {plain(summary['reward_gain'])}, which the judge does not "
-            "see: the reward model may have been over-optimised."
+            f"{said} Its reward rose by {plain(gain)}, which the judge does not see: the reward "
+            "model may have been over-optimised."
         )
     return f"{said} More held-out prompts, more labels or a smaller beta would tell."
 
@@ -121,12 +122,12 @@ def plain(estimate: Mapping[str, float]) -> str:
     return f"{estimate['value']:.{digits}f} ± {half:.{digits}f}"
 
 
-def is_measured(estimate: Mapping[str, float] | None) -> bool:
+def is_measured(estimate: Mapping[str, float] | None) -> TypeGuard[Mapping[str, float]]:
     """Whether there is a number with an interval."""
-    return bool(estimate) and estimate.get("low") is not None
+    return estimate is not None and estimate.get("low") is not None
 
 
-def has_risen(estimate: Mapping[str, float] | None) -> bool:
+def has_risen(estimate: Mapping[str, float] | None) -> TypeGuard[Mapping[str, float]]:
     """Whether the whole interval is above zero."""
     return is_measured(estimate) and estimate["low"] > 0
 

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from alignment.kinds.settings.divergences import agent_title
+from webapp.accounts.requests import PersonRequest
 from webapp.projects.access import Action, project_for
 from webapp.rendering.services import rendered
 from webapp.results import queries
@@ -29,7 +30,7 @@ from webapp.runs import waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.models import Run
 from webapp.site.errors import Refusal
-from webapp.site.htmx import HtmxRequest, is_key, render_page
+from webapp.site.htmx import is_key, render_page
 
 TABLE = 100  # rows of a curve's table; its CSV has all
 EVERY = 10**9  # more steps than a run has: no two fall into one bucket
@@ -37,7 +38,7 @@ EVERY = 10**9  # more steps than a run has: no two fall into one bucket
 
 @login_required
 @require_GET
-def detail(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
+def detail(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
     """One run; while it is not over its state refreshes itself."""
     run = run_for(request, project_id, run_id, with_history)
     context: dict[str, Any] = {"project": run.project, "run": run}
@@ -67,7 +68,7 @@ def with_history(runs: QuerySet[Run]) -> QuerySet[Run]:
 
 
 def run_for(
-    request: HtmxRequest,
+    request: PersonRequest,
     project_id: int,
     run_id: int,
     related: Callable[[QuerySet[Run]], QuerySet[Run]] = lambda runs: runs,
@@ -106,7 +107,7 @@ def evidence(run: Run) -> dict[str, object]:
 
 @login_required
 @require_GET
-def metrics(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
+def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
     """Curves as JSON; with ?after= only points that are new or were not whole, where the others still hold."""
     run = run_for(request, project_id, run_id)
     asked, width = request.GET, queries.width_of(run)
@@ -129,7 +130,7 @@ def metrics(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
 
 @login_required
 @require_GET
-def metrics_csv(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
+def metrics_csv(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
     """Every number of a run, or of ?key=, as a file."""
     run = run_for(request, project_id, run_id)
     keys = request.GET.getlist("key") or None
@@ -144,7 +145,7 @@ def metrics_csv(request: HtmxRequest, project_id: int, run_id: int) -> HttpRespo
 
 @login_required
 @require_GET
-def log(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
+def log(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse | FileResponse:
     """The end of the log for the page, or all of it as a file."""
     run = run_for(request, project_id, run_id)
     if request.htmx:
@@ -160,7 +161,7 @@ def log(request: HtmxRequest, project_id: int, run_id: int) -> HttpResponse:
 
 @login_required
 @require_POST
-def act(request: HtmxRequest, project_id: int, run_id: int, action: str) -> HttpResponse:
+def act(request: PersonRequest, project_id: int, run_id: int, action: str) -> HttpResponse:
     """Cancel, pause, resume or try again; what is not possible is said."""
     run = run_for(request, project_id, run_id, can=Action.START_RUNS)
     if action not in ACTIONS:

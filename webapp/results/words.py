@@ -11,7 +11,7 @@ from alignment.kinds.settings.objectives import OBJECTIVES
 from alignment.seam.events import Fitted
 from alignment.seam.records import Receipts
 from alignment.seam.results import Entry
-from alignment.seam.settings import words_of
+from alignment.seam.settings import extra_of, words_of
 from webapp.site.templatetags.display import estimate, number
 
 SPELLED = {
@@ -35,8 +35,8 @@ def described(kind: str, config: Mapping[str, object]) -> list[Setting]:
     rows = []
     for name, value in config.items():
         field = fields.get(name)
-        unit = field.json_schema_extra["unit"] if field else ""
-        rows.append(Setting(field.title if field else name, setting_in_words(value, field), unit))
+        title, unit = (field.title or name, extra_of(field)["unit"]) if field else (name, "")
+        rows.append(Setting(title, setting_in_words(value, field), unit))
     return rows
 
 

@@ -65,7 +65,7 @@ def _where_they_differ(title: str, note: str, cells: list[str]) -> Iterator[Row]
 
 def _title(part: str, name: str) -> str:
     field = KINDS[part].settings.model_fields.get(name)
-    return field.title if field else name
+    return (field.title if field else None) or name
 
 
 def _shown(part: str, config: Mapping[str, Any], name: str) -> str:

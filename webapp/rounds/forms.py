@@ -5,11 +5,20 @@ from typing import Any
 from django import forms
 from pydantic import ValidationError
 
+from webapp.artifacts.models import Artifact
+from webapp.datasets.models import Snapshot
 from webapp.launch.checks import steps_refused
 from webapp.launch.form import offer_judges
 from webapp.projects.models import Project
 from webapp.rounds.config import RoundConfig
-from webapp.site.fields import Topic, add_errors, drawn_fields, topics_of, values_of
+from webapp.site.fields import (
+    Topic,
+    add_errors,
+    drawn_fields,
+    offer_rows,
+    topics_of,
+    values_of,
+)
 
 # Settings of a part that follow from the round, so that nobody is asked twice.
 FIXED = {
@@ -30,16 +39,18 @@ class RoundForm(forms.Form):
 
     key = forms.UUIDField(widget=forms.HiddenInput)
     snapshot = forms.ModelChoiceField(
-        None, empty_label=None, help_text="The frozen labels that the reward model learns from."
+        Snapshot.objects.none(),
+        empty_label=None,
+        help_text="The frozen labels that the reward model learns from.",
     )
     policy = forms.ModelChoiceField(
-        None,
+        Artifact.objects.none(),
         label="Start model",
         empty_label=None,
         help_text="The model to align; its start is also the reference it is measured against.",
     )
     backbone = forms.ModelChoiceField(
-        None,
+        Artifact.objects.none(),
         required=False,
         label="Reward model starts from",
         empty_label="the start model",
@@ -57,9 +68,9 @@ class RoundForm(forms.Form):
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["snapshot"].queryset = project.snapshots.all()
-        self.fields["policy"].queryset = project.artifacts.models()
-        self.fields["backbone"].queryset = project.artifacts.backbones()
+        offer_rows(self, "snapshot", project.snapshots.all())
+        offer_rows(self, "policy", project.artifacts.models())
+        offer_rows(self, "backbone", project.artifacts.backbones())
         self.fields["seed"].initial = start.seed
         for section, fixed in FIXED.items():
             self.fields |= drawn_fields(section, getattr(start, section), without=fixed)
@@ -68,9 +79,9 @@ class RoundForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         """Let each part's config judge its values, then look at what only makes sense together."""
-        cleaned = super().clean()
+        super().clean()
         if self.errors:
-            return cleaned
+            return self.cleaned_data
         for section in FIXED:
             self._check(section)
         if not self.errors:
@@ -79,7 +90,7 @@ class RoundForm(forms.Form):
                 self.add_error("align-reward_weight", WITHOUT_REWARD)
             for setting, text in steps_refused(self.config.align):
                 self.add_error(f"align-{setting}", text)
-        return cleaned
+        return self.cleaned_data
 
     def _check(self, section: str) -> None:
         try:

@@ -89,7 +89,8 @@ def standing(row: Round) -> Standing:
     """Where a round stands, derived from its runs."""
     order = list(Part)
     parts = sorted(row.parts.all(), key=lambda part: order.index(Part(part.part)))
-    summary = next((part.run.summary for part in parts if is_evaluated(part)), {})
+    evaluated = next((part.run for part in parts if is_evaluated(part)), None)
+    summary: Mapping[str, object] = evaluated.summary if evaluated else {}
     found = verdict(summary) if summary else None
     state = state_of(parts)
     return Standing(row, parts, state, part_now(parts), progress_of(parts), found, summary)

@@ -1,9 +1,13 @@
 """What changes rounds."""
 
+from collections.abc import Mapping
+from typing import TypedDict, Unpack
+
 from django.db import transaction
 from django.db.models import Max
 
 from alignment.kinds.evaluate import FEWEST_HELD_OUT
+from alignment.seam.settings import Settings
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
@@ -111,7 +115,14 @@ def start_chain(made: Round, config: RoundConfig, backbone: Artifact) -> None:
     start_part(made, Part.GENERATE, "generate", config.generate, needs={"policy": align})
 
 
-def start_part(made: Round, part: Part, kind: str, config: object, **edges: object) -> Run:
+class Edges(TypedDict, total=False):
+    """What a run of a round reads, by role: what is there, and what another run of it makes."""
+
+    inputs: Mapping[str, Artifact]
+    needs: Mapping[str, Run]
+
+
+def start_part(made: Round, part: Part, kind: str, config: Settings, **edges: Unpack[Edges]) -> Run:
     """Queue one run of a round and remember its part."""
     seed = made.config["seed"]
     run = start_run(

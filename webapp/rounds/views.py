@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from webapp.accounts.requests import PersonRequest
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
@@ -22,21 +23,22 @@ from webapp.rounds.config import PRESETS
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round
 from webapp.site.errors import Refusal
-from webapp.site.htmx import HtmxRequest, is_key, render_page
+from webapp.site.htmx import is_key, render_page
 
 PAGE = 50
 
 
 @login_required
 @require_GET
-def index(request: HtmxRequest, project_id: int) -> HttpResponse:
+def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All rounds of the project, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
-    page = Paginator(project.rounds.all(), PAGE).get_page(request.GET.get("page"))
+    rounds = queries.with_parts(project.rounds.all())
+    page = Paginator(rounds, PAGE).get_page(request.GET.get("page"))
     context = {
         "project": project,
         "page": page,
-        "standings": queries.standings(page.object_list),
+        "standings": [queries.standing(row) for row in page],
         "missing": queries.missing_for_round(project),
     }
     return render(request, "rounds/list.html", context)
@@ -44,7 +46,7 @@ def index(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 @login_required
 @require_GET
-def compare(request: HtmxRequest, project_id: int) -> HttpResponse:
+def compare(request: PersonRequest, project_id: int) -> HttpResponse:
     """The rounds that ?round= names, side by side."""
     project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
     asked = [int(pk) for pk in request.GET.getlist("round") if is_key(pk)][:MOST]
@@ -55,7 +57,7 @@ def compare(request: HtmxRequest, project_id: int) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def launch(request: HtmxRequest, project_id: int) -> HttpResponse:
+def launch(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form of a new round; a changed form asks here for the sentence that sums it up."""
     project = project_for(request.user, project_id, can=Action.START_ROUNDS)
     plan = plans.plan_from(project, request.GET)
@@ -77,7 +79,7 @@ def launch(request: HtmxRequest, project_id: int) -> HttpResponse:
     return render_page(request, "rounds/launch.html", context, partial="outlook")
 
 
-def start_from(request: HtmxRequest, project: Project, form: RoundForm) -> Round | None:
+def start_from(request: PersonRequest, project: Project, form: RoundForm) -> Round | None:
     """Start what the form describes; a refusal is told in the form."""
     chosen = form.cleaned_data
     try:
@@ -96,7 +98,7 @@ def start_from(request: HtmxRequest, project: Project, form: RoundForm) -> Round
 
 @login_required
 @require_GET
-def detail(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse:
+def detail(request: PersonRequest, project_id: int, round_id: int) -> HttpResponse:
     """One round: its chain while it works, its results afterwards."""
     project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
     standing = queries.standing(
@@ -119,20 +121,20 @@ def detail(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse
 
 @login_required
 @require_POST
-def cancel(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse:
+def cancel(request: PersonRequest, project_id: int, round_id: int) -> HttpResponse:
     """Cancel what is left of a round."""
     return act(request, project_id, round_id, services.cancel_round)
 
 
 @login_required
 @require_POST
-def retry(request: HtmxRequest, project_id: int, round_id: int) -> HttpResponse:
+def retry(request: PersonRequest, project_id: int, round_id: int) -> HttpResponse:
     """Queue what failed once more."""
     return act(request, project_id, round_id, services.retry_round)
 
 
 def act(
-    request: HtmxRequest, project_id: int, round_id: int, service: Callable[..., int]
+    request: PersonRequest, project_id: int, round_id: int, service: Callable[..., int]
 ) -> HttpResponse:
     """Do something to a round; what is not possible is said on its page."""
     project = project_for(request.user, project_id, can=Action.START_ROUNDS)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -23,7 +24,6 @@ from alignment.seam.errors import AlignmentError
 from alignment.seam.events import (
     Checked,
     CheckpointSaved,
-    Event,
     Finished,
     Fitted,
     PhaseStarted,
@@ -121,7 +121,7 @@ def drive(run: Run, trainer: Trainer, shutdown: threading.Event) -> None:
     while (batch := trainer.next_batch()) is not None:
         due = time.monotonic() - renewed > settings.RUN_RENEW
         if due or batch.events:
-            wanted = _stored(trainer, lambda batch=batch: record(run, batch))
+            wanted = _stored(trainer, partial(record, run, batch))
             trainer.confirm(batch)
             renewed = time.monotonic()
         else:
@@ -186,7 +186,7 @@ def settle(run: Run, outcome: Outcome, output: Path | None) -> None:
     if verdict.reason == "memory":
         most = max(gib(outcome.squeeze.room), run.worker.memory_gib if run.worker else 0)
         Run.objects.filter(pk=run.pk).update(outgrew_gib=most)
-    if verdict.to == State.SUCCEEDED:
+    if verdict.to == State.SUCCEEDED and isinstance(outcome.last, Finished) and output is not None:
         run.summary = dict(outcome.last.summary)
         Run.objects.filter(pk=run.pk).update(summary=run.summary)
         half_of(run.kind).publish(run, output)
@@ -261,7 +261,8 @@ def _progress(run: Run, batch: Batch) -> dict[str, object]:
 
 def _told(run: Run, batch: Batch) -> dict[str, object]:
     """The run's summary with what is known before its end: receipts, where it starts, which rows fit."""
-    if not (found := batch.of(Checked, Fitted)):
+    found = [event for event in batch.events if isinstance(event, Checked | Fitted)]
+    if not found:
         return {}
     summary = Run.objects.values_list("summary", flat=True).get(pk=run.pk)
     for event in found:
@@ -292,7 +293,7 @@ def _import(run: Run, batch: Batch) -> None:
         _import_checkpoint(run, event)
 
 
-def _metrics(run: Run, events: list[Event]) -> list[RunMetric]:
+def _metrics(run: Run, events: list[StepDone]) -> list[RunMetric]:
     """One row per key and step, the last one said; what is not a finite number becomes null."""
     rows = {
         (key[:64], event.step): value if math.isfinite(value) else None

@@ -57,7 +57,7 @@ def given(run: Run) -> list[ArtifactInput]:
     for need in run.needs.select_related("needs").filter(
         role__in=[one.role for one in kind.artifacts]
     ):
-        made = need.needs.outputs.filter(type__in=kind.input(need.role).types).first()
+        made = need.needs.outputs.filter(type__in=kind.input_named(need.role).types).first()
         if made is None:
             raise RunError(f"“{need.needs.name}” has not made what this run needs as {need.role}.")
         ArtifactInput.objects.get_or_create(run=run, role=need.role, defaults={"artifact": made})
@@ -75,7 +75,8 @@ def write_prompts(run: Run, folder: Path, prompts: PromptQuerySet | None = None)
     """Write the first prompts as JSON lines: as many as the settings say. Raises RunError when too few."""
     rows = prompts_of(run) if prompts is None else prompts
     records = (prompt.record() for prompt in rows[: config_of(run).prompts].iterator())
-    written, least = write_jsonl(folder / "prompts.jsonl", records), KINDS[run.kind].prompts.least
+    written, asked = write_jsonl(folder / "prompts.jsonl", records), KINDS[run.kind].prompts
+    least = asked.least if asked else 0
     if written < least:
         raise RunError(f"This run needs at least {least} prompts and found {written}; add prompts.")
     return {"prompts": str(Path(folder.name) / "prompts.jsonl")}

@@ -14,4 +14,11 @@ def publish(run: Run, output: Path) -> None:
 
 def publish_as(run: Run, output: Path, type: str) -> None:
     """Store the output as an artifact of this type."""
-    store(output, project=run.project, type=type, name=run.name, producer=run, summary=run.summary)
+    store(
+        output,
+        project=run.project,
+        type=type,
+        name=run.name,
+        producer_id=run.pk,
+        summary=run.summary,
+    )

@@ -9,13 +9,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Q
 from pydantic import BaseModel, ValidationError
 
 from alignment.kinds import KINDS
 from alignment.kinds.kind import Kind
+from alignment.seam.settings import Settings
+from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.projects.models import Project
 from webapp.runs import tasks
@@ -25,7 +26,8 @@ from webapp.runs.keeping import need_room
 from webapp.runs.models import Intent, Run, RunNeed, State
 from webapp.runs.transitions import Change, move, note
 
-NOTHING: Mapping[str, object] = MappingProxyType({})
+NO_INPUTS: Mapping[str, Artifact] = MappingProxyType({})
+NO_NEEDS: Mapping[str, Run] = MappingProxyType({})
 WORKING = (State.STARTING, State.RUNNING)
 
 
@@ -37,9 +39,9 @@ class Order(NamedTuple):
     config: BaseModel
     key: str
     seed: int = 0
-    inputs: Mapping[str, Artifact] = NOTHING
-    needs: Mapping[str, Run] = NOTHING
-    created_by: AbstractBaseUser | None = None
+    inputs: Mapping[str, Artifact] = NO_INPUTS
+    needs: Mapping[str, Run] = NO_NEEDS
+    created_by: User | None = None
     priority: int = 100
     not_before: datetime | None = None
     parent: Run | None = None
@@ -89,7 +91,7 @@ def _columns(row: Kind, settled: BaseModel, order: Order) -> dict[str, object]:
     }
 
 
-def cancel_run(run: Run, *, by: AbstractBaseUser) -> Run:
+def cancel_run(run: Run, *, by: User) -> Run:
     """Cancel: at once when nobody works on it, else as soon as its trainer has ended."""
     actor = actor_name(by)
     idle = Change(
@@ -106,7 +108,7 @@ def cancel_run(run: Run, *, by: AbstractBaseUser) -> Run:
     return _refuse_unless(run, (State.STOPPING, State.CANCELLED), "it cannot be cancelled any more")
 
 
-def pause_run(run: Run, *, by: AbstractBaseUser) -> Run:
+def pause_run(run: Run, *, by: User) -> Run:
     """Pause: a queued run is held at once, a live one saves and stops."""
     actor = actor_name(by)
     held = Change((State.QUEUED,), State.INTERRUPTED, actor, "paused", f"Held by {actor}.")
@@ -123,7 +125,7 @@ def pause_run(run: Run, *, by: AbstractBaseUser) -> Run:
     return _refuse_unless(run, (State.STOPPING, State.INTERRUPTED), "there is nothing to pause")
 
 
-def resume_run(run: Run, *, by: AbstractBaseUser) -> Run:
+def resume_run(run: Run, *, by: User) -> Run:
     """Queue a paused or interrupted run again, with all its attempts; it goes on where it was saved."""
     actor = actor_name(by)
     change = Change((State.INTERRUPTED,), State.QUEUED, actor, "resumed")
@@ -134,7 +136,7 @@ def resume_run(run: Run, *, by: AbstractBaseUser) -> Run:
     return _refuse_unless(run, working, "only a paused or interrupted run can be resumed")
 
 
-def retry_run(run: Run, *, by: AbstractBaseUser) -> Run:
+def retry_run(run: Run, *, by: User) -> Run:
     """The same again as a new run, once this one is over; it reads the newest runs it needs."""
     run = refreshed(run)
     if not run.is_final:
@@ -168,7 +170,7 @@ def refreshed(run: Run) -> Run:
     return Run.objects.get(pk=run.pk)
 
 
-def actor_name(user: AbstractBaseUser | None) -> str:
+def actor_name(user: User | None) -> str:
     """How the history calls who did it."""
     return user.get_username() if user else "attune"
 
@@ -192,7 +194,7 @@ def _kind(kind: str) -> Kind:
         raise RunError(f"There is no kind of run called “{kind}”.") from error
 
 
-def _settings(row: Kind, config: BaseModel) -> BaseModel:
+def _settings(row: Kind, config: BaseModel) -> Settings:
     try:
         return row.settings.model_validate(config.model_dump())
     except ValidationError as error:
@@ -203,15 +205,16 @@ def _settings(row: Kind, config: BaseModel) -> BaseModel:
 
 def _check_roles(
     row: Kind,
-    config: BaseModel,
+    config: Settings,
     project: Project,
     inputs: Mapping[str, Artifact],
     needs: Mapping[str, Run],
 ) -> None:
     for role in row.roles(config):
-        if role not in inputs and role not in needs and not row.input(role).spared:
+        if role not in inputs and role not in needs and not row.input_named(role).spared:
             raise RunError(f"This run needs to be told its {role}.")
-    for given in (*inputs.values(), *needs.values()):
+    read: list[Artifact | Run] = [*inputs.values(), *needs.values()]
+    for given in read:
         if given.project_id != project.pk:
             raise RunError(f"“{given.name}” belongs to another project.")
 

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -11,6 +12,7 @@ from alignment.seam.events import Event, parse_event
 BATCH_BYTES = 1 << 16  # a few hundred numbers: short transactions are fair to label writers
 LINE_BYTES = 1 << 24
 
+E = TypeVar("E", bound=Event)
 logger = logging.getLogger(__name__)
 
 
@@ -22,9 +24,9 @@ class Batch:
     end: int
     events: tuple[Event, ...] = ()
 
-    def of(self, *types: type) -> list[Event]:
-        """The batch's events of these types, in order."""
-        return [event for event in self.events if isinstance(event, types)]
+    def of(self, type: type[E]) -> list[E]:
+        """The batch's events of a type, in order."""
+        return [event for event in self.events if isinstance(event, type)]
 
 
 def read_batch(path: Path, start: int) -> Batch:

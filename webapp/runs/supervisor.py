@@ -69,8 +69,9 @@ class Trainer:
     def confirm(self, batch: Batch) -> None:
         """The batch is stored: read on behind it, and hold the fence back."""
         self.offset = batch.end
-        for event in batch.of(Finished, Stopped, Failed):
-            self.last = event
+        for event in batch.events:
+            if isinstance(event, Finished | Stopped | Failed):
+                self.last = event
         self.fence.renew()
 
     def obey(self, wish: str) -> None:
@@ -168,7 +169,8 @@ def launch(folder: Path, *, asks_a_server: bool = False) -> Iterator[Trainer]:
         trainer.fence.close()
         signal_group(process, signal.SIGKILL)
         process.wait()
-        process.stdin.close()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def environment(*, asks_a_server: bool = False) -> dict[str, str]:

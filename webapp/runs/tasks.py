@@ -24,7 +24,7 @@ BELL_REMEMBERED = 3  # rings; tend tries each time while something waits
 logger = logging.getLogger(__name__)
 
 
-@shared_task(expires=60, ignore_result=True)
+@shared_task(expires=60, ignore_result=True)  # type: ignore[untyped-decorator]  # celery has no types
 def ring(queue: str) -> None:
     """Claim the best queued run, then drive it; a late or repeated ring finds nothing to claim."""
     if disk.has_no_room():
@@ -62,13 +62,13 @@ def _silence(queue: str) -> str:
     return f"silent-bell-{queue}"
 
 
-@worker_init.connect
+@worker_init.connect  # type: ignore[untyped-decorator]  # celery has no types
 def on_init(**_: object) -> None:
     """Name the worker before its pool inherits the name."""
     workers.name_this_worker()
 
 
-@worker_ready.connect
+@worker_ready.connect  # type: ignore[untyped-decorator]  # celery has no types
 def on_ready(sender: Consumer, **_: object) -> None:
     """Register, and say from now on that the worker is alive, also while it is idle."""
     queues = sender.app.amqp.queues.consume_from
@@ -79,13 +79,13 @@ def on_ready(sender: Consumer, **_: object) -> None:
     sender.timer.call_repeatedly(settings.RUN_RENEW, sign)
 
 
-@worker_shutting_down.connect
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery has no types
 def on_shutting_down(**_: object) -> None:
     """Drain. In a thread: a signal handler may have interrupted a query of this one."""
     threading.Thread(target=_in_own_connection, args=(workers.drain,)).start()
 
 
-@worker_shutdown.connect
+@worker_shutdown.connect  # type: ignore[untyped-decorator]  # celery has no types
 def on_shutdown(**_: object) -> None:
     """Deregister."""
     _in_own_connection(workers.deregister)

@@ -111,7 +111,7 @@ def _requeue(run: Run) -> bool:
 
 def backoff(attempts: int) -> float:
     """Seconds to wait after so many attempts without progress."""
-    return settings.RUN_BACKOFF * 2 ** (max(attempts, 1) - 1)
+    return float(settings.RUN_BACKOFF) * 2.0 ** (max(attempts, 1) - 1)
 
 
 def _epitaph(run: Run) -> str:

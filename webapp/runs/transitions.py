@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import ExpressionWrapper, Q
+from django.db.models import Q
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from webapp.runs.models import FINAL, LIVE, Run, RunEvent, State
@@ -53,6 +54,6 @@ def note(run: Run, change: Change, source: State | str) -> None:
     )
 
 
-def lease_end() -> ExpressionWrapper:
+def lease_end() -> Combinable:
     """Until when a run is its worker's if it renews now."""
     return after(settings.RUN_LEASE)

@@ -72,13 +72,12 @@ def _failed(failed: Failed, run_id: int) -> Verdict:
 
 
 def _stopped(outcome: Outcome, intent: str) -> Verdict:
-    saved = isinstance(outcome.last, Stopped) and outcome.last.saved
     if intent != Intent.PAUSE:
         text = "Its worker was shut down; it goes on when a worker is back."
         return Verdict(State.INTERRUPTED, "shutdown", text)
     if not outcome.began:
         return Verdict(State.INTERRUPTED, "paused", "Paused before it had begun.")
-    if saved:
+    if isinstance(outcome.last, Stopped) and outcome.last.saved:
         text = f"Paused after step {outcome.last.step}; resume goes on from there."
         return Verdict(State.INTERRUPTED, "paused", text)
     text = (

@@ -5,18 +5,19 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.views.decorators.http import require_GET
 
+from webapp.accounts.requests import PersonRequest
 from webapp.machine import programs
 from webapp.projects.access import Action, project_for
 from webapp.runs import waiting
 from webapp.runs.models import FINAL, Worker
-from webapp.site.htmx import HtmxRequest, render_page
+from webapp.site.htmx import render_page
 
 PAGE = 50
 
 
 @login_required
 @require_GET
-def index(request: HtmxRequest, project_id: int) -> HttpResponse:
+def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """The queue with the reason each run waits, the workers, and what has finished."""
     project = project_for(request.user, project_id, can=Action.SEE_RUNS)
     done = project.runs.filter(state__in=FINAL).order_by("-ended_at", "-pk")

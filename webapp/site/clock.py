@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 
-from django.db.models import DateTimeField, ExpressionWrapper
+from django.db.models import DateTimeField
+from django.db.models.expressions import Combinable, ExpressionWrapper
 from django.db.models.functions import Now
 
 
-def after(seconds: float) -> ExpressionWrapper:
+def after(seconds: float) -> Combinable:
     """A time by the database's clock, so that no machine's skew can steal a lease."""
     return ExpressionWrapper(
         Now() + timedelta(seconds=seconds),

@@ -1,18 +1,61 @@
 """Forms drawn from the settings of `alignment.kinds`: no field is typed twice."""
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple, get_origin
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar, get_origin
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from django import forms
+from django.db.models import Model, QuerySet
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from alignment.seam.settings import words_of
+from alignment.seam.settings import extra_of, words_of
 from webapp.site import widgets
+from webapp.site.words import Words
 
+Row = TypeVar("Row", bound=Model)
 BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", MinLen: "min_length", MaxLen: "max_length"}
+
+
+class DrawnField(forms.Field):
+    """A field that knows its place on the page, and the choices that it is asked for."""
+
+    topic: str | None = None  # None: it stands by itself
+    advanced = False
+    unit = ""
+    asked: Mapping[str, Sequence[str]] = MappingProxyType({})  # values by the choice's field
+    untouched: object = None  # its value where nothing reads it and nobody sent it
+
+    @property
+    def when(self) -> str:
+        """What it is asked for, as the page's script reads it."""
+        return json.dumps(dict(self.asked))
+
+
+class DrawnChoices(DrawnField, forms.MultipleChoiceField):
+    """Several of a setting's names."""
+
+
+class DrawnChoice(DrawnField, forms.ChoiceField):
+    """One of a setting's names."""
+
+
+class DrawnSwitch(DrawnField, forms.BooleanField):
+    """A setting that is on or off."""
+
+
+class DrawnText(DrawnField, forms.CharField):
+    """A setting that is a text."""
+
+
+class DrawnCount(DrawnField, forms.IntegerField):
+    """A setting that is a whole number."""
+
+
+class DrawnNumber(DrawnField, forms.FloatField):
+    """A setting that is a number."""
 
 
 class Topic(NamedTuple):
@@ -35,7 +78,7 @@ class Topic(NamedTuple):
 
 def drawn_fields(
     section: str, config: BaseModel, *, without: Iterable[str] = ()
-) -> dict[str, forms.Field]:
+) -> dict[str, DrawnField]:
     """One form field per setting, named `section-setting`, filled with the config's values."""
     return {
         f"{section}-{name}": drawn_field(info, getattr(config, name), section=section)
@@ -44,43 +87,42 @@ def drawn_fields(
     }
 
 
-def drawn_field(info: FieldInfo, value: object, *, section: str = "") -> forms.Field:
+def drawn_field(info: FieldInfo, value: object, *, section: str = "") -> DrawnField:
     """The form field of one setting, with its title, help, unit, bounds and choices."""
-    extra: Mapping[str, Any] = info.json_schema_extra  # type: ignore[assignment]
+    extra, title = extra_of(info), info.title or ""
     kind, bounds = field_kind(info)
     field = kind(
-        label=info.title,
+        label=title,
         help_text=f"{info.description} {bounds_in_words(info)}".strip(),
         initial=value,
         **bounds,
     )
     field.topic, field.advanced = extra["topic"], extra["advanced"]
-    field.unit = "" if extra["unit"] in info.title.lower() else extra["unit"]  # said once
-    field.when = json.dumps({f"{section}-{name}": asked for name, asked in extra["when"].items()})
-    field.untouched = info.default  # what it stays at where nothing reads it
+    field.unit = "" if extra["unit"] in title.lower() else extra["unit"]  # said once
+    field.asked = {f"{section}-{name}": asked for name, asked in extra["when"].items()}
+    field.untouched = info.default
     if extra["when"]:
         field.required = False  # it is not sent while it is hidden
-    if kind is forms.FloatField:
+    if kind is DrawnNumber:
         field.widget.attrs["step"] = "any"
     return field
 
 
-def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
+def field_kind(info: FieldInfo) -> tuple[type[DrawnField], dict[str, Any]]:
     """The class of a setting's form field and what limits it; an open bound is left to pydantic."""
     if get_origin(info.annotation) is tuple:
-        boxes = {"choices": choices_of(info)}
-        return forms.MultipleChoiceField, boxes | {"widget": forms.CheckboxSelectMultiple}
+        return DrawnChoices, {"choices": choices_of(info), "widget": forms.CheckboxSelectMultiple}
     if get_origin(info.annotation) is Literal:
-        return forms.ChoiceField, {"choices": choices_of(info), "widget": widgets.Select}
+        return DrawnChoice, {"choices": choices_of(info), "widget": widgets.Select}
     if info.annotation is bool:
-        return forms.BooleanField, {"required": False, "widget": widgets.CheckboxInput}
+        return DrawnSwitch, {"required": False, "widget": widgets.CheckboxInput}
     if info.annotation is str:
         # The config says where an empty text is no answer.
         text = {"widget": widgets.TextInput, "required": False}
-        return forms.CharField, text | {"max_length": limit(info, MaxLen)}
+        return DrawnText, text | {"max_length": limit(info, MaxLen)}
     limits = {"min_value": limit(info, Ge), "max_value": limit(info, Le)}
-    limits["widget"] = widgets.NumberInput
-    return forms.IntegerField if info.annotation is int else forms.FloatField, limits
+    kind = DrawnCount if info.annotation is int else DrawnNumber
+    return kind, limits | {"widget": widgets.NumberInput}
 
 
 def choices_of(info: FieldInfo) -> list[tuple[str, str]]:
@@ -98,14 +140,14 @@ def bounds_in_words(info: FieldInfo) -> str:
     """What may be entered, as the last sentence of a field's help."""
     if get_origin(info.annotation) is tuple:
         return f"From {limit(info, MinLen)} to {limit(info, MaxLen)} of them."
-    high = limit(info, Le)
-    if (low := limit(info, Ge)) is not None:
-        return f"From {shown(low)} to {shown(high)}."
-    if (above := limit(info, Gt)) is not None:
-        return f"Above {shown(above)}, at most {shown(high)}."
     if (longest := limit(info, MaxLen)) is not None:
         return f"From 0 to {longest:,} characters."
-    return ""
+    low, above, high = limit(info, Ge), limit(info, Gt), limit(info, Le)
+    if low is not None and high is not None:
+        return f"From {shown(low)} to {shown(high)}."
+    words = {"At least": low, "Above": above, "At most": high}
+    said = [f"{word} {shown(bound)}" for word, bound in words.items() if bound is not None]
+    return f"{', '.join(said).capitalize()}." if said else ""
 
 
 def shown(bound: float) -> str:
@@ -116,13 +158,38 @@ def shown(bound: float) -> str:
 def topics_of(form: forms.Form) -> list[Topic]:
     """The drawn fields of a form by topic, in the order of the configs; nothing is folded twice."""
     topics: dict[str, Topic] = {}
-    for field in form:
-        if (title := getattr(field.field, "topic", None)) is not None:
-            topic = topics.setdefault(title, Topic(title, [], []))
-            (topic.more if field.field.advanced else topic.fields).append(field)
+    for bound in form:
+        field = bound.field
+        if isinstance(field, DrawnField) and field.topic is not None:
+            topic = topics.setdefault(field.topic, Topic(field.topic, [], []))
+            (topic.more if field.advanced else topic.fields).append(bound)
     return [
         topic if topic.fields else Topic(topic.title, topic.more, []) for topic in topics.values()
     ]
+
+
+def drawn(form: forms.Form, name: str) -> DrawnField:
+    """The drawn field of this name; raises TypeError where it is of another kind."""
+    field = form.fields[name]
+    if not isinstance(field, DrawnField):
+        raise TypeError(f"“{name}” is not drawn from a setting.")
+    return field
+
+
+def offer_rows(form: forms.Form, name: str, rows: QuerySet[Row]) -> None:
+    """Let a field choose among rows; raises TypeError where it chooses among none."""
+    field = form.fields[name]
+    if not isinstance(field, forms.ModelChoiceField):
+        raise TypeError(f"“{name}” does not choose among rows.")
+    field.queryset = rows
+
+
+def offer_names(form: forms.Form, name: str, choices: Iterable[tuple[str, Words]]) -> None:
+    """Let a field choose among names with their words; raises TypeError where it chooses among none."""
+    field = form.fields[name]
+    if not isinstance(field, forms.ChoiceField):
+        raise TypeError(f"“{name}” does not choose among names.")
+    field.choices = list(choices)
 
 
 def values_of(form: forms.Form, section: str) -> dict[str, Any]:
@@ -131,7 +198,7 @@ def values_of(form: forms.Form, section: str) -> dict[str, Any]:
     return {
         name.removeprefix(prefix): value
         if name in form.data or is_read(form, name)
-        else form.fields[name].untouched
+        else drawn(form, name).untouched
         for name, value in form.cleaned_data.items()
         if name.startswith(prefix)
     }
@@ -139,7 +206,7 @@ def values_of(form: forms.Form, section: str) -> dict[str, Any]:
 
 def is_read(form: forms.Form, name: str) -> bool:
     """Whether the choices that were made read this field."""
-    for choice, values in json.loads(form.fields[name].when).items():
+    for choice, values in drawn(form, name).asked.items():
         made = form.cleaned_data.get(choice)
         chosen = {str(one).lower() for one in (made if isinstance(made, list) else [made])}
         if choice in form.fields and not (chosen & set(values) and is_read(form, choice)):

@@ -4,8 +4,13 @@ A browser sends a line break as two characters and counts it as one; of a charac
 plane (an emoji) it counts two where Python counts one.
 """
 
+from collections.abc import Sized
+from typing import TypedDict, Unpack
+
 from django import forms
 from django.core.validators import MaxLengthValidator
+
+from webapp.site.words import Words
 
 
 def length(text: str) -> int:
@@ -21,9 +26,19 @@ class LengthValidator(MaxLengthValidator):
         "Shorten it: nothing was stored."
     )
 
-    def clean(self, text: str) -> int:
+    def clean(self, x: Sized) -> int:
         """The number that is compared."""
-        return length(text)
+        return length(str(x))
+
+
+class Options(TypedDict, total=False):
+    """What else a field of a long text may be told, as Django's fields are."""
+
+    required: bool
+    strip: bool
+    label: Words
+    help_text: Words
+    widget: forms.Widget
 
 
 class LongText(forms.CharField):
@@ -31,7 +46,7 @@ class LongText(forms.CharField):
 
     widget = forms.Textarea
 
-    def __init__(self, *, limit: int, **options: object) -> None:
+    def __init__(self, *, limit: int, **options: Unpack[Options]) -> None:
         super().__init__(**options)
         self.limit = limit
         self.validators.append(LengthValidator(limit))
@@ -39,5 +54,5 @@ class LongText(forms.CharField):
 
     def to_python(self, value: object) -> str:
         """The text with line breaks as the browser shows them; nothing where there is nothing to see."""
-        text = super().to_python(value).replace("\r\n", "\n").replace("\r", "\n")
+        text = (super().to_python(value) or "").replace("\r\n", "\n").replace("\r", "\n")
         return text if text.strip() else ""

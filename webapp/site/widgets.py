@@ -1,6 +1,5 @@
 """Widgets of drawn forms, which have many fields: the markup of Django's own, written without a template each."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -16,7 +15,7 @@ class _Input(forms.Widget):
         self,
         name: str,
         value: Any,  # noqa: ANN401 - as Django's
-        attrs: Mapping[str, Any] | None = None,
+        attrs: dict[str, Any] | None = None,
         renderer: object = None,
     ) -> SafeString:
         """The markup of the field with this value."""
@@ -47,7 +46,7 @@ class Select(forms.Select):
         self,
         name: str,
         value: Any,  # noqa: ANN401 - as Django's
-        attrs: Mapping[str, Any] | None = None,
+        attrs: dict[str, Any] | None = None,
         renderer: object = None,
     ) -> SafeString:
         """The markup of the field with this value chosen."""

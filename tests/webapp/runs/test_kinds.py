@@ -262,3 +262,10 @@ def test_a_reward_run_reads_ties_that_other_runs_do_not(project, models, tmp_pat
     assert [label.kind for label in read] == ["tie"] * 10
     with pytest.raises(RunError, match="no usable labels"):
         folders.prepare(execution.claim("runs", a_worker()))
+
+
+def test_an_input_is_found_by_its_role_and_no_other_is():
+    kind = KINDS["align"]
+    assert kind.input_named("policy") is kind.input("policy")
+    with pytest.raises(KeyError, match="nothing as oracle"):
+        kind.input_named("oracle")

@@ -24,6 +24,7 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.launch.defaults import proposed
 from webapp.launch.form import StartForm
+from webapp.launch.needs import Stock, needs_of
 from webapp.launch.offers import offered, uses_of
 from webapp.projects.models import Split
 from webapp.runs.models import Run
@@ -513,6 +514,17 @@ def test_more_settings_take_more_memory(rita, project, large):
 
 def said_memory(answer):
     return float(re.search(r"needs about ([\d.]+)\s*GB", " ".join(answer.context["outlook"]))[1])
+
+
+def test_labels_frozen_between_two_looks_are_not_missing(project, tmp_path):
+    a_snapshot(project, tmp_path)
+    counted_before = Stock({}, {})
+    (labels,) = (
+        need
+        for need in needs_of(KINDS["reward"], project, counted_before)
+        if need.words == "a snapshot"
+    )
+    assert labels.missing is None
 
 
 @pytest.mark.parametrize("kind", offered())

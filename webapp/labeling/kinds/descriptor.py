@@ -6,13 +6,12 @@ from string import ascii_uppercase
 from typing import Any, Literal, NamedTuple, Protocol, get_origin
 
 from django.http import QueryDict
-from django.utils.functional import Promise
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError
 from pydantic import model_validator as validator
 
 from alignment.seam.records import DemonstrationRecord, LabelRecord, PromptRecord
+from webapp.site.words import Words
 
-Words = str | Promise  # said to people, in their language when it is shown
 Order = Sequence[int]  # the places of a task's items as somebody saw them
 Record = LabelRecord | DemonstrationRecord
 MOST_ITEMS = 20  # of one task

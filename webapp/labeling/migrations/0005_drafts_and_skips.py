@@ -1,8 +1,10 @@
 from django.db import migrations, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
 from django.db.models.functions import Coalesce
 
 
-def count_skips(apps, _schema_editor):
+def count_skips(apps: StateApps, _schema_editor: BaseDatabaseSchemaEditor) -> None:
     assignments = apps.get_model("labeling", "Assignment").objects
     skipped = assignments.filter(task=models.OuterRef("pk"), state="skipped").order_by()
     counted = skipped.values("task").annotate(number=models.Count("pk")).values("number")

@@ -1,9 +1,14 @@
 """A task asks about any number of completions, by a kind; a label keeps its kind's answer and a verdict."""
 
+from typing import Any
+
 import django.db.models.deletion
 from django.db import migrations, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.exceptions import IrreversibleError
+from django.db.migrations.state import StateApps
 from django.db.models import F, OuterRef, Subquery, Value
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Concat, Greatest, Least
 
 # What a verdict says of each choice, of the items in the order they were shown.
@@ -11,7 +16,7 @@ BOTH_BAD, TIE, CHOICES = 0, 4, range(8)
 ORDERS = ([0, 1], [1, 0])
 
 
-def verdict(choice, order):
+def verdict(choice: int, order: list[int]) -> str:
     if choice == BOTH_BAD:
         return "both bad"
     if choice == TIE:
@@ -20,11 +25,11 @@ def verdict(choice, order):
     return f"{better}>{worse}"
 
 
-def text(expression):
+def text(expression: Combinable | str) -> Cast:
     return Cast(expression, models.CharField())
 
 
-def carry_over(apps, schema_editor):
+def carry_over(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Each pair becomes two items in its places; each choice an answer in the order of its sides."""
     tasks, labels = (apps.get_model("labeling", name).objects for name in ("Task", "Label"))
     quoted = schema_editor.quote_name
@@ -42,7 +47,7 @@ def carry_over(apps, schema_editor):
             found.update(answer={"choice": choice}, order=order, verdict=verdict(choice, order))
 
 
-def carry_back(apps, _schema_editor):
+def carry_back(apps: StateApps, _schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Pairs as before; what is none has no place there."""
     tasks, labels, items = (
         apps.get_model("labeling", name).objects for name in ("Task", "Label", "TaskItem")
@@ -50,7 +55,7 @@ def carry_back(apps, _schema_editor):
     if tasks.exclude(kind="compare").exists():
         raise IrreversibleError("Tasks that are no comparisons cannot be carried back.")
 
-    def at(place, task):
+    def at(place: int, task: str) -> Subquery:
         of_task = items.filter(place=place, task=OuterRef(task))
         return Subquery(of_task.values("completion")[:1])
 
@@ -61,16 +66,16 @@ def carry_back(apps, _schema_editor):
             labels.filter(order=order, answer__choice=choice).update(choice=choice, **sides)
 
 
-def completion(**options):
+def completion(*, null: bool) -> "models.ForeignKey[Any, Any]":
     return models.ForeignKey(
         on_delete=django.db.models.deletion.PROTECT,
         related_name="+",
         to="labeling.completion",
-        **options,
+        null=null,
     )
 
 
-def loosened(model, name, field):
+def loosened(model: str, name: str, field: "models.Field[Any, Any]") -> migrations.AlterField:
     """A column that may be empty while rows are carried over, in either direction."""
     return migrations.AlterField(model_name=model, name=name, field=field)
 

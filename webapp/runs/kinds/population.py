@@ -16,6 +16,6 @@ def publish(run: Run, output: Path) -> None:
             project=run.project,
             type=ArtifactType.MODEL,
             name=f"{run.name}: {agent_title(agent)}",
-            producer=run,
+            producer_id=run.pk,
             summary=run.summary["agents"][agent],
         )

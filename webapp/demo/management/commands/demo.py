@@ -10,10 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from webapp.demo.progress import TerminalReporter
 from webapp.demo.scenario import Demo, DemoError, figures
+from webapp.machine.keeper import StackError
 from webapp.operations.stack import (
     PORT,
     Stack,
-    StackError,
     ended_by_signals,
     only_one,
     prepare_database,

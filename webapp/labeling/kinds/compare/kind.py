@@ -8,7 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import PairRecord, TieRecord
 from webapp.labeling.kinds.compare.answer import Answer, Choice
-from webapp.labeling.kinds.descriptor import Asked, HasText, InWords, Key, Order, TaskKind, Words
+from webapp.labeling.kinds.descriptor import Asked, HasText, InWords, Key, Order, TaskKind
+from webapp.site.words import Words
 
 C = TypeVar("C", bound=HasText)
 BAD = "both bad"  # a verdict

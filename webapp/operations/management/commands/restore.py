@@ -7,9 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from webapp.machine.keeper import StackError
 from webapp.operations.backups import BackupError, restore
 from webapp.operations.database_copies import CopyError
-from webapp.operations.stack import StackError, only_one
+from webapp.operations.stack import only_one
 
 
 class Command(BaseCommand):

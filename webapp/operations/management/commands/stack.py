@@ -7,10 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from webapp.machine.keeper import StackError
 from webapp.operations.stack import (
     PORT,
     Stack,
-    StackError,
     ended_by_signals,
     only_one,
     prepare_database,
