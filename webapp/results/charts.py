@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from alignment.kinds import KINDS
 from alignment.kinds.settings.divergences import agent_title
@@ -27,6 +28,16 @@ class Table(NamedTuple):
     keys: list[str]
     titles: list[str]
     rows: list[tuple[int, list[float | None]]]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw yet."""
+        return not self.rows
+
+    @property
+    def query(self) -> str:
+        """What asks for its curves alone."""
+        return urlencode([("key", key) for key in self.keys])
 
 
 def table_of(chart: Curve, series: Mapping[str, Sequence[Point]]) -> Table:

@@ -32,6 +32,11 @@ class Plan(NamedTuple):
     snapshot: Snapshot | None
     unknown: str = ""  # settings of the earlier round that this version does not take
 
+    @property
+    def keep(self) -> str:
+        """What the address of another preset keeps of this one."""
+        return f"&from={self.again.pk}" if self.again else ""
+
     def initial(self, key: UUID) -> dict[str, Any]:
         """Values of the fields that are not settings."""
         backbone = queries.own_backbone(self.again) if self.again else None

@@ -4,8 +4,10 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from webapp.projects.models import Project
+from webapp.site.templatetags.display import number
 
 
 class State(models.TextChoices):
@@ -52,6 +54,15 @@ class Worker(models.Model):
     def memory_gib(self) -> float:
         """Memory of its machine; 0 where nobody has looked."""
         return float(self.hardware.get("memory_gib") or 0)
+
+    @property
+    def machine(self) -> str:
+        """What its machine has, in words."""
+        words = [_("{n} cores").format(n=self.hardware.get("cores") or "?")]
+        if self.memory_gib:
+            words.append(f"{number(self.memory_gib)} GiB")
+        gpus = self.hardware.get("gpus") or []
+        return ", ".join([*words, *(gpu.get("name") or str(gpu) for gpu in gpus)])
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -163,6 +174,11 @@ class Run(models.Model):
         if self.started_at is None or self.ended_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds()
+
+    @property
+    def message_kind(self) -> str:
+        """As what its message is shown."""
+        return {State.FAILED: "error", State.SUCCEEDED: "success"}.get(State(self.state), "warning")
 
     @property
     def shown_state(self) -> str:
