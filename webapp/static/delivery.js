@@ -1,5 +1,6 @@
 // The panel of answers that have not reached the server: why, and what their person can do about it.
 import { counted } from "./answers-file.js";
+import { fill, gettext } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const panel = $("delivery");
@@ -8,10 +9,14 @@ const button = (what) => panel.querySelector(`[data-do="${what}"]`);
 
 function words({ count, refused, trouble, failing, fragile }) {
   const said = [];
-  for (const each of new Set(refused.map((entry) => entry.refusal.words))) said.push(`Not accepted, and kept here: ${each}`);
+  for (const why of new Set(refused.map((entry) => entry.refusal.words))) {
+    said.push(fill(gettext("Not accepted, and kept here: %(why)s"), { why }));
+  }
   const waiting = count - refused.length;
-  const where = fragile ? "kept in this page alone, so leave it open," : "kept in this browser";
-  if (failing && trouble && waiting) said.push(`${trouble.words} ${counted(waiting)} ${where} and sent again by themselves.`);
+  const going = fragile
+    ? gettext("%(why)s %(answers)s kept in this page alone, so leave it open, and sent again by themselves.")
+    : gettext("%(why)s %(answers)s kept in this browser and sent again by themselves.");
+  if (failing && trouble && waiting) said.push(fill(going, { why: trouble.words, answers: counted(waiting) }));
   return said.join(" ");
 }
 

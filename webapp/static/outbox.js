@@ -4,6 +4,7 @@
 // person has mended or discarded it. Every answer has an id, so a repeat is harmless.
 import { tokenOf } from "./csrf.js";
 import * as store from "./store.js";
+import { fill, gettext } from "./words.js";
 
 const BACKOFF = [1, 2, 4, 8, 15, 30]; // seconds
 const LONGEST_WAIT = 300; // seconds, whatever a server asks for
@@ -11,18 +12,20 @@ const PATIENCE = 60_000; // ms for one answer of the server
 const AGAIN = new Set([408, 425, 429]); // and all from 500 on: what helps is to wait
 const CLOSED = new Set([401, 403, 404, 410]); // all further answers would meet the same
 const WORDS = {
-  0: "No answer from the server: is the connection there?",
-  200: "Something between this page and the server answered in its place: a sign-in of the network, perhaps.",
-  401: "You seem to be signed out. Sign in again, in this tab or another.",
-  403: "The server did not take it from this page. Reload the page; you may have signed in or out in another tab.",
-  404: "This project is not open to you any more.",
-  408: "The connection was too slow.",
-  413: "It is too long for the server, or for something on the way to it. Shorten the reason and send it again.",
-  429: "The server has too much to do and asks to wait.",
+  0: gettext("No answer from the server: is the connection there?"),
+  200: gettext("Something between this page and the server answered in its place: a sign-in of the network, perhaps."),
+  401: gettext("You seem to be signed out. Sign in again, in this tab or another."),
+  403: gettext("The server did not take it from this page. Reload the page; you may have signed in or out in " +
+    "another tab."),
+  404: gettext("This project is not open to you any more."),
+  408: gettext("The connection was too slow."),
+  413: gettext("It is too long for the server, or for something on the way to it. Shorten the reason and send it " +
+    "again."),
+  429: gettext("The server has too much to do and asks to wait."),
 };
-const wordsFor = (status) => WORDS[status] ?? (status >= 500
-  ? `The server could not store it now (${status}).`
-  : `The server did not accept it (${status}).`);
+const wordsFor = (status) => WORDS[status] ?? fill(status >= 500
+  ? gettext("The server could not store it now (%(status)s).")
+  : gettext("The server did not accept it (%(status)s)."), { status });
 const nameOf = (fields) => fields.undo ?? fields.client_id;
 
 // What came of a request: {status, words, stored, html, wait}.
