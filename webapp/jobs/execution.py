@@ -11,6 +11,7 @@ from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from django.db.models import ExpressionWrapper, F
 from django.db.models.functions import Coalesce, Now
+from django.utils.translation import gettext_noop as _
 
 from alignment.seam.errors import AlignmentError
 from webapp.jobs.errors import LostJob
@@ -21,7 +22,7 @@ from webapp.machine import disk
 from webapp.site.clock import after
 from webapp.site.errors import Refusal
 
-WAITS = "The disk is full. Free some space; this goes on by itself."
+WAITS = _("The disk is full. Free some space; this goes on by itself.")
 
 logger = logging.getLogger(__name__)
 

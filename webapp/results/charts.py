@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from django.utils.translation import gettext as _
+
 from alignment.kinds import KINDS
 from alignment.kinds.settings.divergences import agent_title
 from alignment.seam.curves import Curve, Place
@@ -43,7 +45,7 @@ class Table(NamedTuple):
 def table_of(chart: Curve, series: Mapping[str, Sequence[Point]]) -> Table:
     """The curves of a chart side by side."""
     keys = [key for key in series if key.partition("@")[0] == chart.key] or [chart.key]
-    titles = [agent_title(key.partition("@")[2]) or chart.axis for key in keys]
+    titles = [agent_title(key.partition("@")[2]) or _(chart.axis) for key in keys]
     columns = [{point.step: point.value for point in series.get(key, [])} for key in keys]
     steps = sorted(set().union(*columns))
     return Table(keys, titles, [(step, [row.get(step) for row in columns]) for step in steps])

@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from webapp.projects.models import Project
 from webapp.site.templatetags.display import number
@@ -13,17 +14,30 @@ from webapp.site.templatetags.display import number
 class State(models.TextChoices):
     """Where a run stands; services and execution hold the only transitions."""
 
-    QUEUED = "queued"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    INTERRUPTED = "interrupted"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+    QUEUED = "queued", gettext_lazy("Queued")
+    STARTING = "starting", gettext_lazy("Starting")
+    RUNNING = "running", gettext_lazy("Running")
+    STOPPING = "stopping", gettext_lazy("Stopping")
+    INTERRUPTED = "interrupted", gettext_lazy("Interrupted")
+    SUCCEEDED = "succeeded", gettext_lazy("Succeeded")
+    FAILED = "failed", gettext_lazy("Failed")
+    CANCELLED = "cancelled", gettext_lazy("Cancelled")
 
 
 LIVE = (State.STARTING, State.RUNNING, State.STOPPING)
+# As the badges of runs, rounds and jobs say them, and those that are no states of their own.
+NAMES = (
+    gettext_noop("queued"),
+    gettext_noop("starting"),
+    gettext_noop("running"),
+    gettext_noop("pausing"),
+    gettext_noop("paused"),
+    gettext_noop("cancelling"),
+    gettext_noop("interrupted"),
+    gettext_noop("succeeded"),
+    gettext_noop("failed"),
+    gettext_noop("cancelled"),
+)
 FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 

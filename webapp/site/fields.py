@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, get_origin
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from django import forms
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -48,13 +49,14 @@ def drawn_field(info: FieldInfo, value: object, *, section: str = "") -> forms.F
     extra: Mapping[str, Any] = info.json_schema_extra  # type: ignore[assignment]
     kind, bounds = field_kind(info)
     field = kind(
-        label=info.title,
-        help_text=f"{info.description} {bounds_in_words(info)}".strip(),
+        label=_(info.title),
+        help_text=f"{_(info.description)} {bounds_in_words(info)}".strip(),
         initial=value,
         **bounds,
     )
     field.topic, field.advanced = extra["topic"], extra["advanced"]
-    field.unit = "" if extra["unit"] in info.title.lower() else extra["unit"]  # said once
+    said = extra["unit"] in info.title.lower()  # and once is enough
+    field.unit = "" if said else _(extra["unit"])
     field.when = json.dumps({f"{section}-{name}": asked for name, asked in extra["when"].items()})
     field.untouched = info.default  # what it stays at where nothing reads it
     if extra["when"]:
@@ -82,7 +84,7 @@ def field_kind(info: FieldInfo) -> tuple[type[forms.Field], dict[str, Any]]:
 
 def choices_of(info: FieldInfo) -> list[tuple[str, str]]:
     """The names that a setting takes, with their words."""
-    return list(words_of(info).items())
+    return [(name, _(words)) for name, words in words_of(info).items()]
 
 
 def limit(info: FieldInfo, kind: type[Ge | Gt | Le | MinLen | MaxLen]) -> float | None:
@@ -94,14 +96,16 @@ def limit(info: FieldInfo, kind: type[Ge | Gt | Le | MinLen | MaxLen]) -> float 
 def bounds_in_words(info: FieldInfo) -> str:
     """What may be entered, as the last sentence of a field's help."""
     if get_origin(info.annotation) is tuple:
-        return f"From {limit(info, MinLen)} to {limit(info, MaxLen)} of them."
+        return _("From {low} to {high} of them.").format(
+            low=limit(info, MinLen), high=limit(info, MaxLen)
+        )
     high = limit(info, Le)
     if (low := limit(info, Ge)) is not None:
-        return f"From {shown(low)} to {shown(high)}."
+        return _("From {low} to {high}.").format(low=shown(low), high=shown(high))
     if (above := limit(info, Gt)) is not None:
-        return f"Above {shown(above)}, at most {shown(high)}."
+        return _("Above {low}, at most {high}.").format(low=shown(above), high=shown(high))
     if (longest := limit(info, MaxLen)) is not None:
-        return f"From 0 to {longest:,} characters."
+        return _("From 0 to {n} characters.").format(n=f"{longest:,}")
     return ""
 
 
@@ -149,5 +153,5 @@ def add_errors(form: forms.Form, error: ValidationError, *, section: str = "") -
     for problem in error.errors():
         place = getattr(problem.get("ctx", {}).get("error"), "setting", "")
         name = "-".join(str(part) for part in (section, *problem["loc"], place) if part)
-        text = problem["msg"].removeprefix("Value error, ")
+        text = _(problem["msg"].removeprefix("Value error, "))
         form.add_error(name if name in form.fields else None, f"{text[0].upper()}{text[1:]}.")

@@ -6,6 +6,7 @@ plane (an emoji) it counts two where Python counts one.
 
 from django import forms
 from django.core.validators import MaxLengthValidator
+from django.utils.translation import gettext_lazy as _
 
 
 def length(text: str) -> int:
@@ -16,7 +17,7 @@ def length(text: str) -> int:
 class LengthValidator(MaxLengthValidator):
     """Refuses what is too long by how much, so that it can be shortened."""
 
-    message = (
+    message = _(
         "This text has %(show_value)d characters, and at most %(limit_value)d are kept. "
         "Shorten it: nothing was stored."
     )
