@@ -309,7 +309,7 @@ def _prepare(spec: RunSpec, folder: Path) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)  # noqa: FBT003 - torch's signature
     # It would also fill memory that is about to be written: 1.5 % of a step, for nothing that is read.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it at run time
 
 
 def _exit_with_stdin() -> None:

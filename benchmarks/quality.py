@@ -101,7 +101,7 @@ def follow(state: State, config: AlignConfig, logps: Tensor, advantages: Tensor)
     """One update by the product's optimizer."""
     state.optimizer.zero_grad()
     loss = score_loss(logps, advantages.to(logps.dtype))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
     descend(config, state, loss.item(), way=1.0, again=False)  # the whole rate, never damped
     state.step += 1
 

@@ -119,7 +119,7 @@ class Apart:
         """After a fork: the program stays the parent's, and nobody holds our lock."""
         if self._running is not None:
             self._running.channel.close()
-        self.__init__()  # type: ignore[misc]
+        self.__init__()  # type: ignore[misc]  # nobody inherits from it
 
     def _answer(self, message: bytes, seconds: int) -> bytes:
         running = self._running

@@ -31,7 +31,7 @@ def _check(base: PreTrainedModel, settings: Mapping[str, Any], folder: Path, tel
     elements = sum(math.prod(shape) for _, _, shape in header_of(folder / WEIGHTS))
     tell(SETTINGS)
     with blaming(f"{SETTINGS} cannot be understood"), torch.device("meta"):
-        bare = AutoModelForCausalLM.from_config(base.config)  # type: ignore[no-untyped-call]
+        bare = AutoModelForCausalLM.from_config(base.config)  # type: ignore[no-untyped-call]  # transformers has no types for it
         model = get_peft_model(bare, LoraConfig(**settings))
     described = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
     if described > MOST * elements:

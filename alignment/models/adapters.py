@@ -133,7 +133,7 @@ def fit_rows(
 
 def ends_of(model: PreTrainedModel) -> tuple[Any, Any]:
     """The layers that read tokens and that write them."""
-    return model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    return model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers has no types for it
 
 
 def _name_of(model: nn.Module, layer: nn.Module) -> str:

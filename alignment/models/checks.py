@@ -165,7 +165,7 @@ def check_config(folder: Path, elements: int) -> None:
     with blaming("config.json cannot be understood"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
-            model: Any = AutoModel.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+            model: Any = AutoModel.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]  # transformers has no types for it
     buffers = sum(buffer.nbytes for buffer in model.buffers())
     if buffers > MOST_BUFFERS:
         raise DataError(f"config.json asks for {buffers / 1e9:,.1f} GB beside its weights.")

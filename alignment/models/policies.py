@@ -35,7 +35,7 @@ class Policy:
         """Read a model folder in fp32, safetensors only; raises DataError naming it, its role and the cause."""
         model, tokenizer = open_model(folder, "policy", role)
         fuse_activations(model)
-        placed: Any = model.to(default_device())  # type: ignore[arg-type]
+        placed: Any = model.to(default_device())  # type: ignore[arg-type]  # transformers wraps it without its arguments
         return cls(placed.eval(), tokenizer)
 
     def save(self, folder: Path) -> None:
@@ -136,7 +136,7 @@ def fuse_activations(model: PreTrainedModel) -> None:
 
 def output_layer(model: PreTrainedModel) -> torch.nn.Linear:
     """The layer that turns the last hidden states into logits."""
-    found = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    found = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers has no types for it
     assert isinstance(found, torch.nn.Linear)
     return found
 

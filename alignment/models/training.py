@@ -139,7 +139,7 @@ def backward(parts: Iterator[tuple[Tensor, dict[str, float]]]) -> dict[str, floa
     """Take the gradient of every part of a batch's loss; their sums, and the loss among them."""
     sums: dict[str, float] = {}
     for loss, metrics in parts:
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         for name, value in {**metrics, "loss": loss.item()}.items():
             sums[name] = sums.get(name, 0.0) + value
     return sums

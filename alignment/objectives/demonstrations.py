@@ -26,6 +26,6 @@ def imitate(problem: Problem, state: State, turn: int) -> float:
     for batch in shared_batches(model, rollouts_of(state.policy, [texts[place] for place in mine])):
         logps = token_logps(completion_logits(model, batch), batch)
         loss = -logps.sum() * (share > 0) / tokens
-        (config.demonstration_weight * loss).backward()  # type: ignore[no-untyped-call]
+        (config.demonstration_weight * loss).backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         total = total + loss.detach()
     return all_sum(total).item()

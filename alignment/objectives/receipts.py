@@ -186,7 +186,7 @@ def exact_gradient(toy: Toy) -> list[Tensor]:
     for term in terms_of(config):
         with term.used(policy):
             found = toy.every.divergence(policy, divergence, temperature=term.temperature)
-            (unit * term.weight * found.sum()).backward()  # type: ignore[no-untyped-call]
+            (unit * term.weight * found.sum()).backward()  # type: ignore[no-untyped-call]  # torch has no type for it
     return _gradients(policy)
 
 
@@ -237,7 +237,7 @@ def pooled_gradient(toy: Toy) -> list[Tensor]:
         found, _ = lesson(problem.config, pool, torch.arange(len(rows)), own[0], mixture)
         factors[place].index_add_(0, rows, found * pool.of_rows(chances) / len(owners))
     state.policy.model.zero_grad()
-    (-(factors * every.log_policy(state.policy)).sum()).backward()  # type: ignore[no-untyped-call]
+    (-(factors * every.log_policy(state.policy)).sum()).backward()  # type: ignore[no-untyped-call]  # torch has no type for it
     return _gradients(state.policy)
 
 

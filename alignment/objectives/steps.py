@@ -200,7 +200,7 @@ def backward(state: State, lesson: Lesson) -> Part:
             new = batch.rows < fresh
             done = forward(state, batch, term.temperature, sampled, new)
             loss, metrics = rated.loss(done)
-            (term.weight * share * loss).backward()  # type: ignore[no-untyped-call]
+            (term.weight * share * loss).backward()  # type: ignore[no-untyped-call]  # torch has no type for it
             part.loss = part.loss + term.weight * share * loss.detach()
             distance = (done.logps.detach() - sampled).abs() * new[:, None]
             part.mismatch = torch.maximum(part.mismatch, distance.max())

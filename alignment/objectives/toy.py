@@ -127,7 +127,7 @@ def toy_policy(words: int = 4, *, seed: int = 0) -> Policy:
     vocabulary = {word: place for place, word in enumerate([END, *WORDS[:words]])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=WORDS[0]))
     tokenizer.pre_tokenizer = WhitespaceSplit()
-    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers has no types for it
         tokenizer_object=tokenizer,
         eos_token=END,
         pad_token=END,
@@ -156,7 +156,7 @@ def random_gpt2(
             pad_token_id=tokenizer.pad_token_id,
         )
         model = GPT2LMHeadModel(config)
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()  # type: ignore[no-untyped-call]  # transformers has no types for it
     return model
 
 

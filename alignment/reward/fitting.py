@@ -80,7 +80,7 @@ def backward(
         scores = scored(model, some)
         likelihood = loss_of(observation, scores, some, draws[part])
         loss = share * likelihood * len(part) / len(batch) + prior
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         total, prior = total + loss.detach(), torch.zeros_like(prior)
         each = torch.split(scores.detach(), [len(example.texts) for example in some])
         pieces |= dict(zip(part, each, strict=True))

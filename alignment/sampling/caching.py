@@ -19,7 +19,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers
 
     def __init__(self, layer: DynamicLayer, copies: int, room: int) -> None:
         """So many copies of each row of another layer, with room for more tokens."""
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # transformers has no types for it
         assert layer.keys is not None
         assert layer.values is not None
         self.keys, self._all_keys = _with_room(layer.keys, copies, room)

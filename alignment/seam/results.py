@@ -49,7 +49,7 @@ def result(
 ) -> Any:  # noqa: ANN401 - pydantic's Field is typed so
     """A field of Results; `name` is how it is stored where that is no name of Python's."""
     entry = Entry(title, meaning, share, dict(words), aside)
-    return Field(None, alias=name, title=title, json_schema_extra={"entry": entry})  # type: ignore[dict-item]
+    return Field(None, alias=name, title=title, json_schema_extra={"entry": entry})  # type: ignore[dict-item]  # pydantic takes JSON; an Entry never leaves Python
 
 
 class Results(BaseModel):

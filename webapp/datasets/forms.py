@@ -1,6 +1,5 @@
 """Forms of datasets."""
 
-import json
 from typing import Any
 
 from django import forms
@@ -10,8 +9,10 @@ from django.core.files.uploadedfile import UploadedFile
 from alignment.rows.formats import FORMATS, GUESS
 from webapp.datasets.exports import CONSUMERS, TEXT_FORMS, name_of
 from webapp.datasets.intake import PAIRS, Become
+from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
 from webapp.projects.models import Project
+from webapp.site.fields import DrawnCount, drawn, offer_names, offer_rows
 
 
 class FreezeForm(forms.Form):
@@ -45,10 +46,10 @@ class ImportForm(forms.Form):
         if too_large:
             self.fields["file"].error_messages["required"] = too_large_sentence()
 
-    def clean_file(self) -> UploadedFile:
+    def clean_file(self) -> "UploadedFile[bytes]":
         """Also refuse a file that came in small parts but is too large."""
-        file = self.cleaned_data["file"]
-        if file.size > settings.IMPORT_LIMIT:
+        file: UploadedFile[bytes] = self.cleaned_data["file"]
+        if (file.size or 0) > settings.IMPORT_LIMIT:
             raise forms.ValidationError(too_large_sentence())
         return file
 
@@ -65,10 +66,8 @@ class TakeForm(forms.Form):
     """What the rows of a file that was looked at become."""
 
     become = forms.ChoiceField(label="What the rows become", choices=Become.choices)
-    need = forms.IntegerField(
-        label="Labels per task", min_value=1, max_value=20, initial=1, required=False
-    )
-    pairs = forms.IntegerField(
+    need = DrawnCount(label="Labels per task", min_value=1, max_value=20, initial=1, required=False)
+    pairs = DrawnCount(
         label="Pairs per prompt",
         min_value=0,
         max_value=10_000,
@@ -82,14 +81,15 @@ class TakeForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.found = found
         offered = becomes(found)
-        self.fields["become"].choices = [(one.value, one.label) for one in offered]
+        offer_names(self, "become", [(one.value, one.label) for one in offered])
         self.fields["become"].initial = offered[-1].value
         for name in ("need", "pairs"):
-            self.fields[name].when = json.dumps({"become": [Become.TASKS]})
+            drawn(self, name).asked = {"become": [Become.TASKS]}
 
     def clean(self) -> dict[str, Any]:
         """Refuse bad rows unless somebody chose to leave them out; fill in what was left empty."""
-        chosen = super().clean()
+        super().clean()
+        chosen = self.cleaned_data
         if self.found.get("refused") and not chosen.get("leave_out"):
             raise forms.ValidationError("The file has bad rows: mend them, or leave them out.")
         initial = {"need": 1, "pairs": PAIRS}
@@ -121,7 +121,9 @@ class ExportForm(forms.Form):
 
     key = forms.UUIDField(widget=forms.HiddenInput)
     snapshot = forms.ModelChoiceField(
-        None, empty_label=None, help_text="Frozen labels; the same snapshot gives the same file."
+        Snapshot.objects.none(),
+        empty_label=None,
+        help_text="Frozen labels; the same snapshot gives the same file.",
     )
     consumer = forms.ChoiceField(
         label="For",
@@ -136,7 +138,7 @@ class ExportForm(forms.Form):
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        self.fields["snapshot"].queryset = project.snapshots.filter(pairs__gt=0)
+        offer_rows(self, "snapshot", project.snapshots.filter(pairs__gt=0))
 
     def payload(self) -> dict[str, Any]:
         """What the job is told."""

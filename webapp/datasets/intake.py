@@ -173,7 +173,8 @@ def _known_answers(
     prompts: Iterable[int],
 ) -> tuple[dict[tuple[int, str], Completion], dict[tuple[int, str], Completion]]:
     """The answers that are there, by their prompt and name, and by their prompt and words."""
-    named, worded = {}, {}
+    named: dict[tuple[int, str], Completion] = {}
+    worded: dict[tuple[int, str], Completion] = {}
     for some in _batches(list(prompts)):
         for completion in Completion.objects.filter(prompt__in=some).order_by("pk"):
             named[completion.prompt_id, completion.key] = completion
@@ -258,7 +259,7 @@ def how_many_pairs(answers: int, most: int) -> int:
 
 def _preferences(project: Project, reading: Reading, answers: Answers) -> int:
     """Store the pairs that a file says of its answers; the number of new ones."""
-    said: Counter[tuple] = Counter()
+    said: Counter[tuple[int, int, str, int]] = Counter()
     rows: list[Preference] = []
     for key, found in reading.prompts.items():
         for pair in found.pairs:

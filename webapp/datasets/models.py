@@ -35,7 +35,8 @@ class Snapshot(models.Model):
 
     def pairs_in(self, split: str) -> int:
         """How many usable pairs one split has."""
-        return self.manifest.get("pairs", {}).get(split, 0)
+        found: int = self.manifest.get("pairs", {}).get(split, 0)
+        return found
 
 
 class PreferenceQuerySet(models.QuerySet["Preference"]):

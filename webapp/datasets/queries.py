@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby, permutations
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
-from django.db.models import Count, F, Func, Max, Q, QuerySet, Subquery
+from django.db.models import Count, F, Func, Max, Model, Q, QuerySet, Subquery
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
@@ -78,7 +78,7 @@ def _pairs_of_ranking(answers: list[Completion]) -> Iterator[SnapshotRow]:
     """Ranks compare within one ranking: two files may rank different answers to one prompt."""
     for better, worse in permutations(answers, 2):
         together = better.sampling.get("ranking") == worse.sampling.get("ranking")
-        if together and better.rank < worse.rank:
+        if together and (better.rank or 0) < (worse.rank or 0):
             yield SnapshotRow(
                 **_prompt_columns(better.prompt),
                 **_ranked_columns(better, worse, strength=1),
@@ -106,12 +106,24 @@ def preference_rows(project: Project) -> Iterator[SnapshotRow]:
         )
 
 
-def _ranked_columns(better: Completion, worse: Completion, *, strength: int) -> dict[str, Any]:
+class _RankedColumns(TypedDict):
+    kind: str
+    items: list[str]
+    answer: str
+
+
+def _ranked_columns(better: Completion, worse: Completion, *, strength: int) -> _RankedColumns:
     answer = json.dumps({"strength": strength})
     return {"kind": RANKED, "items": [better.text, worse.text], "answer": answer}
 
 
-def _prompt_columns(prompt: Prompt) -> dict[str, str]:
+class _PromptColumns(TypedDict):
+    prompt_key: str
+    split: str
+    messages: str
+
+
+def _prompt_columns(prompt: Prompt) -> _PromptColumns:
     messages = json.dumps(prompt.messages, ensure_ascii=False)
     return {"prompt_key": prompt.key, "split": prompt.split, "messages": messages}
 
@@ -157,10 +169,11 @@ def unfrozen(project: Project) -> dict[str, int]:
         "new_preferences": preferences.filter(pk__gt=seen.get("preference", 0)),
     }
     counts = {name: _number_of(rows) for name, rows in brought.items()}
-    return labels | Project.objects.filter(pk=project.pk).values(**counts).get()
+    others: Mapping[str, Any] = Project.objects.filter(pk=project.pk).values(**counts).get()
+    return {**labels, **others}
 
 
-def _number_of(rows: QuerySet) -> Subquery:
+def _number_of(rows: QuerySet[Model]) -> Subquery:
     """How many rows there are, as a part of another query."""
     return Subquery(rows.order_by().annotate(n=Func(F("pk"), function="COUNT")).values("n"))
 
@@ -195,7 +208,8 @@ def answers_in_words(snapshot: Snapshot) -> list[Tally]:
 def _answers(manifest: Mapping[str, Any]) -> Mapping[str, Mapping[str, int]]:
     """Answers by kind; snapshots once held comparisons only."""
     if "answers" in manifest:
-        return manifest["answers"]
+        found: Mapping[str, Mapping[str, int]] = manifest["answers"]
+        return found
     said = TASK_KINDS["compare"].canonical
     return {"compare": {said({"choice": one}): n for one, n in manifest["choices"].items()}}
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -70,9 +71,7 @@ def _written(rows: Iterator[SnapshotRow]) -> Iterator[Path]:
 
 
 @transaction.atomic
-def _record(
-    project: Project, folder: Path, manifest: dict[str, object], by: User | None
-) -> Snapshot:
+def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User | None) -> Snapshot:
     Project.objects.select_for_update().get(pk=project.pk)  # one number at a time
     last = project.snapshots.select_related("artifact").first()
     same = last is not None and last.artifact.manifest_sha256 == manifest_sha256(folder)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count as counting
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -104,7 +104,7 @@ def _named(given: Sequence[Given], people: dict[str, User]) -> list[tuple[Given,
     return named
 
 
-def _known(people: Sequence[User]) -> set[tuple[int, UUID]]:
+def _known(people: Iterable[User]) -> set[tuple[int, UUID]]:
     theirs = Label.objects.filter(annotator__in=[person.pk for person in people])
     return set(theirs.values_list("annotator", "client_id"))
 

@@ -4,24 +4,33 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
+from django.http import HttpRequest
 
 
 class LimitedUpload(FileUploadHandler):
-    """Drops files past IMPORT_LIMIT together while they arrive; the request then says `upload_too_large`.
+    """Drops files past IMPORT_LIMIT together while they arrive.
 
     It drops every file of somebody who is not signed in: forms are read before a view looks who asks.
     """
 
+    taken = 0  # bytes of one request
+    dropped = False
+
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         """Pass the bytes on, or drop the whole file."""
-        known = self.request.user.is_authenticated
-        taken = getattr(self.request, "upload_bytes", 0) + len(raw_data)
-        self.request.upload_bytes = taken
-        if not known or taken > settings.IMPORT_LIMIT:
-            self.request.upload_too_large = True
+        known = self.request is not None and self.request.user.is_authenticated
+        self.taken += len(raw_data)
+        if not known or self.taken > settings.IMPORT_LIMIT:
+            self.dropped = True
             raise SkipFile
         return raw_data
 
     def file_complete(self, file_size: int) -> Any:  # noqa: ANN401 - Django's signature
         """Let the next handler make the file."""
         return None
+
+
+def is_too_large(request: HttpRequest) -> bool:
+    """Whether files of a request that was read were dropped."""
+    handlers = request.upload_handlers
+    return any(one.dropped for one in handlers if isinstance(one, LimitedUpload))

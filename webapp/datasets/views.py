@@ -16,6 +16,7 @@ from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
 from webapp.datasets.imports.jobs import keep_upload
+from webapp.datasets.uploads import is_too_large
 from webapp.jobs.models import State
 from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
@@ -76,7 +77,7 @@ def import_(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that takes a file to look at, and the files that were looked at before."""
     project = project_for(request.user, project_id, can=Action.IMPORT_DATA)
     data, files = request.POST or None, request.FILES or None  # read before it is known
-    form = ImportForm(data, files, too_large=getattr(request, "upload_too_large", False))
+    form = ImportForm(data, files, too_large=is_too_large(request))
     if form.is_valid():
         file = form.cleaned_data["file"]
         upload = keep_upload(file)
@@ -101,7 +102,7 @@ def confirm(request: PersonRequest, project_id: int, job_id: int) -> HttpRespons
     form = TakeForm(request.POST, found=preview.result)
     if not form.is_valid():
         for errors in form.errors.values():
-            messages.error(request, " ".join(errors))
+            messages.error(request, " ".join(map(str, errors)))
         return redirect("jobs:detail", project.pk, preview.pk)
     payload = preview.payload | form.cleaned_data
     key = f"import-{preview.pk}"

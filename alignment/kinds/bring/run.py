@@ -89,7 +89,7 @@ def _add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) ->
     yield done(2)
     yield PhaseStarted(name="loading")
     model, tokenizer = loaded(incoming, use)
-    placed: Any = model.to(default_device())  # type: ignore[arg-type]
+    placed: Any = model.to(default_device())  # type: ignore[arg-type]  # transformers wraps it without its arguments
     policy = Policy(placed.eval(), tokenizer)
     if not masked:
         apply_template(policy.tokenizer, template)

@@ -318,7 +318,7 @@ def learn(
         drawn = pool.owners.repeat(len(rows) // len(pool.owners)) == place
         weights, fact = lesson(agent.problem.config, pool, rows, one.detach().sum(1), mixture)
         loss = score_loss(one.sum(1), weights.to(one.dtype))
-        (loss * len(rows) / len(pool.scored.log_weights)).backward()  # type: ignore[no-untyped-call]
+        (loss * len(rows) / len(pool.scored.log_weights)).backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         hand_on()
         fact["loss"] = loss.detach()
         fact[MISMATCH] = (one.detach() - rollouts.token_logps)[drawn].abs().max()

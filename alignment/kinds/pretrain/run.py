@@ -87,7 +87,7 @@ def build_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers has no types for it
         tokenizer_object=tokenizer,
         eos_token=END,
         pad_token=PAD,
@@ -179,7 +179,7 @@ def _cosine(step: int, total: int) -> float:
 def _step(model: GPT2LMHeadModel, optimizer: torch.optim.Optimizer, batch: list[Document]) -> float:
     loss = _loss(model, batch)
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     return loss.item()
@@ -211,7 +211,7 @@ def _batches(documents: list[Document], size: int) -> Iterator[list[Document]]:
 
 @torch.no_grad()
 def _held_out_loss(model: GPT2LMHeadModel, documents: list[Document]) -> float:
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()  # type: ignore[no-untyped-call]  # transformers has no types for it
     parts = [documents[i : i + 32] for i in range(0, len(documents), 32)]
     return sum(_loss(model, part).item() for part in parts) / len(parts)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from alignment.rows import json_lines
 from alignment.rows.formats import GUESS, row_of
@@ -17,7 +17,7 @@ from alignment.rows.found import BadRow
 from alignment.rows.json_lines import BOM, Row
 from webapp.datasets.errors import ImportRefusal, NoRows
 from webapp.datasets.imports import json_documents, parquet, tables
-from webapp.datasets.imports.streams import DAMAGED, HEAD, Bounded, Rejoined, unpacked
+from webapp.datasets.imports.streams import DAMAGED, HEAD, Bounded, Rejoined, Unpacked, unpacked
 
 SNIFFED = 4096
 LINES = 50  # of text without a value among them are no JSON lines
@@ -189,7 +189,8 @@ def _with_rows(
     """The files to read, whatever they are called, and why each other one is not."""
     kinds = {member: _sniffed(archive, member, limit) for member in members}
     ours = {_stem(member) for member, kind in kinds.items() if kind == OURS}
-    chosen, beside = [], Counter()
+    chosen: list[zipfile.ZipInfo] = []
+    beside: Counter[str] = Counter()
     for member, kind in kinds.items():
         reason = "" if kind in READ else kind
         if kind == "Parquet" and _stem(member) in ours:
@@ -217,7 +218,7 @@ def _sniffed(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> s
     if path.name.startswith(".") or path.parts[0] == "__MACOSX":
         return "hidden"
     try:
-        title, rows = _content(_unzipped(archive, member, limit)[0], limit)
+        title, rows = _content(_unzipped(archive, member, limit), limit)
         if title == "Parquet" or "JSON" not in title:
             return "Parquet" if title == "Parquet" else ROWS
         return _kind([row.value for row in islice(rows, LINES)])
@@ -241,35 +242,32 @@ def _format_of(value: object) -> str:
         return ""
 
 
-def _unzipped(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int
-) -> tuple[io.BufferedReader, Bounded]:
+def _unzipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> Unpacked:
     """The content of a file in the zip, which may be packed once more, bounded."""
     name = PurePosixPath(member.filename).name
     try:
         file = archive.open(member)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise ImportRefusal(f"“{name}” in the zip cannot be unpacked: {error}.") from error
-    content = unpacked(io.BufferedReader(Bounded(_Unzipped(file), limit), HEAD), limit)
-    return content, content.raw
+    return unpacked(io.BufferedReader(Bounded(_Unzipped(file), limit), HEAD), limit)
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, spent: _Spent) -> Iterator[Row]:
     name = PurePosixPath(member.filename).name
-    file, bounded = _unzipped(archive, member, spent.left)
+    file = _unzipped(archive, member, spent.left)
     _, rows = _content(file, spent.left)
     for place, value in rows:
         yield Row(f"{name}, {place}", value)
-    spent.left = bounded.left
+    spent.left = file.bounded.left
 
 
 class _Unzipped:
     """A member of a zip, whose damage is told in words."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self.file = file
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, /) -> bytes:
         """So many bytes; raises ImportRefusal where they are damaged."""
         try:
             return self.file.read(size)

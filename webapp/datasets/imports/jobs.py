@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
 from alignment.rows.formats import FORMATS
+from alignment.rows.found import ImportedLabel, ImportedPair
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import PromptFound, Reading, read
 from webapp.datasets.intake import Become, Plan, judgements, outlook, take_in
@@ -25,7 +26,7 @@ TOLD = 50  # columns
 LIST = "bad-rows.txt"
 
 
-def keep_upload(file: UploadedFile) -> str:
+def keep_upload(file: "UploadedFile[bytes]") -> str:
     """Store a file aside; the name under which it is kept says nothing about it."""
     name = uuid4().hex
     path = upload_path(name)
@@ -112,9 +113,9 @@ def summary(reading: Reading) -> dict[str, Any]:
     }
 
 
-def told(counted: Counter[str], most: int | None = None) -> list[list[Any]]:
+def told(counted: Counter[str], most: int | None = None) -> list[tuple[str, int]]:
     """What was counted, the most first, in words that every database can hold."""
-    return [[_plain(name, LONGEST_NAME), n] for name, n in counted.most_common(most) if n]
+    return [(_plain(name, LONGEST_NAME), n) for name, n in counted.most_common(most) if n]
 
 
 def _plain(text: str, most: int) -> str:
@@ -137,7 +138,8 @@ def _best(found: PromptFound) -> tuple[str, str]:
     """An answer to show, and what is known of it: nobody is called the best unless somebody said so."""
     answers = list(found.answers.values())
     ranked = [answer for answer in answers if answer.rank is not None]
-    said = [(p.better, p.worse) for p in [*found.pairs, *found.labels]]
+    given: list[ImportedPair | ImportedLabel] = [*found.pairs, *found.labels]
+    said = [(one.better, one.worse) for one in given]
     if ranked and found.ranked():
         best = min(ranked, key=lambda answer: answer.rank or 0)
         return best.text, f"Ranked best of {len(ranked)} answers"

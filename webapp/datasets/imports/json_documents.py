@@ -6,9 +6,9 @@ alters no text; only an object around rows is held whole.
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from alignment.rows.found import BadRow
 from alignment.rows.json_lines import LONGEST_LINE, Decoder, Row, value_of
@@ -73,8 +73,7 @@ def _holds_rows(value: object) -> bool:
     """Whether the only line of a file is more than a row."""
     if isinstance(value, list):
         first = value[0] if value else None
-        turn = isinstance(first, dict) and bool({"role", "from"} & first.keys())
-        return not turn or "prompt" in first
+        return not (isinstance(first, dict) and _is_turn(first))
     return isinstance(value, dict) and (_columns(value) is not None or bool(_inside(value)))
 
 
@@ -219,6 +218,11 @@ def around(document: Any) -> list[Any]:  # noqa: ANN401
     return [document]
 
 
+def _is_turn(value: Mapping[str, object]) -> bool:
+    """Whether an object is a turn of a conversation, and no row."""
+    return bool({"role", "from"} & value.keys()) and "prompt" not in value
+
+
 def _within(outer: dict[str, Any], inner: Any) -> Any:  # noqa: ANN401
     if isinstance(inner, dict) and isinstance(inner.get("row"), dict) and "row_idx" in inner:
         inner = inner["row"]
@@ -242,7 +246,7 @@ def _are_lists(first: Any, columns: list[Any]) -> bool:  # noqa: ANN401
     return all(isinstance(column, list) and len(column) == len(first) for column in columns)
 
 
-def _are_objects(first: Any, columns: list[Any]) -> bool:  # noqa: ANN401
+def _are_objects(first: Any, columns: list[Any]) -> TypeGuard[dict[str, Any]]:  # noqa: ANN401
     if not isinstance(first, dict) or not first or first.keys() & {"role", "text"}:
         return False
     return all(isinstance(column, dict) and column.keys() == first.keys() for column in columns)

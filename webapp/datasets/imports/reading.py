@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from math import comb
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol
 
 from alignment.rows.formats import GUESS, row_of
 from alignment.rows.found import (
@@ -35,6 +35,14 @@ ASKED_AGAIN = "prompts that stand in the file twice, taken once"
 SAID_AGAIN = "preferences that stand in the file again; each of them counts"
 AGAIN = "answers that stand in the file twice, taken once"
 RANKED_TWICE = "answers whose rank was given twice, and differently; the first counts"
+
+
+class Lines(Protocol):
+    """Where lines of text are written."""
+
+    def write(self, line: str, /) -> object:
+        """Take one more."""
+        ...
 
 
 @dataclass
@@ -125,7 +133,7 @@ class Reading:
                 known.pairs.append(pair)
         known.labels += prompt.labels
 
-    def refuse(self, place: str, reason: str, into: TextIO | None) -> None:
+    def refuse(self, place: str, reason: str, into: Lines | None) -> None:
         """Count what cannot be read; the first reasons are kept, all of them go into the list."""
         self.refused += 1
         line = f"{place}: {reason}"
@@ -145,7 +153,7 @@ def _rank_of(answer: ImportedAnswer) -> tuple[int | None, str]:
 
 
 def read(
-    path: Path, format: str, *, limit: int, refusals: TextIO | None = None
+    path: Path, format: str, *, limit: int, refusals: Lines | None = None
 ) -> Generator[tuple[int, int], None, Reading]:
     """Read a file, saying how many of its bytes are done; raises ImportRefusal."""
     size = path.stat().st_size
@@ -169,7 +177,7 @@ def read_rows(rows: Iterable[Row], format: str = GUESS) -> Reading:
     return reading
 
 
-def _take(reading: Reading, row: Row, format: str, refusals: TextIO | None) -> None:
+def _take(reading: Reading, row: Row, format: str, refusals: Lines | None) -> None:
     try:
         if isinstance(row.value, BadRow):
             raise row.value

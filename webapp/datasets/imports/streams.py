@@ -6,7 +6,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
@@ -17,11 +17,20 @@ DAMAGED = "The compressed file is damaged or cut short. Pack it again, or choose
 BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException, OSError)
 
 
-def _zstd(file: BinaryIO) -> BinaryIO:
-    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+class Readable(Protocol):
+    """Bytes that are read in their order."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+        ...
 
 
-PACKED: Mapping[bytes, Callable[[BinaryIO], Any]] = {  # by how the bytes begin
+def _zstd(file: BinaryIO) -> Readable:
+    stream: Readable = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+    return stream
+
+
+PACKED: Mapping[bytes, Callable[[BinaryIO], Readable]] = {  # by how the bytes begin
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
@@ -32,7 +41,7 @@ PACKED: Mapping[bytes, Callable[[BinaryIO], Any]] = {  # by how the bytes begin
 class Bounded(io.RawIOBase):
     """A file that refuses to be read past so many bytes, whatever its packed size promised."""
 
-    def __init__(self, file: BinaryIO, limit: int) -> None:
+    def __init__(self, file: Readable, limit: int) -> None:
         super().__init__()
         self.file, self.left, self.limit = file, limit, limit
 
@@ -53,10 +62,18 @@ class Bounded(io.RawIOBase):
         return len(content)
 
 
+class Unpacked(io.BufferedReader):
+    """The content of a file that may have been packed, and how much of its bound is left."""
+
+    def __init__(self, bounded: Bounded) -> None:
+        super().__init__(bounded, HEAD)
+        self.bounded = bounded
+
+
 class Rejoined(io.RawIOBase):
     """A file of which some was read already, from its beginning."""
 
-    def __init__(self, seen: bytes, file: BinaryIO) -> None:
+    def __init__(self, seen: bytes, file: Readable) -> None:
         super().__init__()
         self.seen, self.file = io.BytesIO(seen), file
 
@@ -76,8 +93,8 @@ def too_large(limit: int) -> str:
     return f"Unpacked, the file is larger than {limit / 1e6:,.0f} MB. Split it."
 
 
-def unpacked(file: io.BufferedReader, limit: int) -> io.BufferedReader:
+def unpacked(file: io.BufferedReader, limit: int) -> Unpacked:
     """The content of a file that may be packed, bounded."""
     head = file.peek(8)
     opener = next((PACKED[magic] for magic in PACKED if head.startswith(magic)), None)
-    return io.BufferedReader(Bounded(opener(file) if opener else file, limit), HEAD)
+    return Unpacked(Bounded(opener(file) if opener else file, limit))

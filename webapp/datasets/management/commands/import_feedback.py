@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -14,7 +14,7 @@ from alignment.rows.formats import FORMATS, GUESS
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.forms import becomes
 from webapp.datasets.imports.jobs import summary, told
-from webapp.datasets.imports.reading import Reading, read
+from webapp.datasets.imports.reading import Lines, Reading, read
 from webapp.datasets.intake import PAIRS, Become, Plan, outlook, take_in
 from webapp.projects.models import Project
 
@@ -76,7 +76,7 @@ class Command(BaseCommand):
         return reading
 
     @contextmanager
-    def _bad_rows(self, options: dict[str, Any]) -> Iterator[TextIO | None]:
+    def _bad_rows(self, options: dict[str, Any]) -> Iterator[Lines | None]:
         """Where the list of bad rows goes: a file, or the errors where they are left out."""
         if path := options["bad_rows"]:
             try:
@@ -116,13 +116,14 @@ class Command(BaseCommand):
         self.stdout.write(text)
 
 
-def _whole(file: Path, format: str, bad: TextIO | None) -> Reading:
+def _whole(file: Path, format: str, bad: Lines | None) -> Reading:
     steps = read(file, format, limit=settings.IMPORT_LIMIT, refusals=bad)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            return end.value
+            reading: Reading = end.value
+            return reading
 
 
 def _plan(reading: Reading, options: dict[str, Any]) -> Plan:
