@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from pydantic import ValidationError
@@ -41,7 +42,7 @@ class ArtifactField(DrawnField, ArtifactChoice):
         if artifact.type == Artifact.Type.SNAPSHOT:
             pairs = artifact.snapshot.pairs
             return _("{snapshot}: {n} pairs").format(snapshot=artifact.snapshot, n=f"{pairs:,}")
-        made = f"{artifact.created_at:%d %b %H:%M}"
+        made = date_format(artifact.created_at, "d M H:i")
         learned = split_of(artifact) if artifact.type == Artifact.Type.REWARD else ""
         labels = _("{split} labels, ").format(split=_(learned)) if learned else ""
         return f"{artifact} ({labels}{made})"

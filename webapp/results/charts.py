@@ -39,7 +39,7 @@ class Table(NamedTuple):
     @property
     def query(self) -> str:
         """What asks for its curves alone."""
-        return urlencode([("key", key) for key in self.keys])
+        return urlencode([("key", key) for key in self.keys], safe="/")
 
 
 def table_of(chart: Curve, series: Mapping[str, Sequence[Point]]) -> Table:
