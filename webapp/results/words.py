@@ -151,7 +151,9 @@ def fact_in_words(value: object, entry: Entry) -> str:
     """A result that is no Estimate as it is read."""
     if entry.share and isinstance(value, float):
         return f"{100 * value:.1f} %"
-    return _(entry.words[value]) if value in entry.words else in_words(value)
+    if isinstance(value, str) and value in entry.words:
+        return _(entry.words[value])
+    return in_words(value)
 
 
 def in_words(entry: object) -> str:
