@@ -81,7 +81,7 @@ def published_step(problem: Problem, state: State, z: ZCache, window: deque[floa
         [problem.ids[place] for place in chosen],
         completions=config.completions_per_prompt,
         max_new_tokens=config.max_new_tokens,
-        generator=state.generator,
+        generator=state.known.generator,
     )
     log_weights = score(problem, rollouts, ()).log_weights
     learn_z(problem, z, chosen, log_weights)

@@ -80,7 +80,7 @@ class Ours:
         reference = shared(reference) if config.lora_rank else reference
         problem = Problem(scene.prompts, scene.model, reference, rewarded, config)
         state = begin(problem)
-        while len(state.reference_rewards) < len(problem.prompts):
+        while len(state.known.reference_rewards) < len(problem.prompts):
             prepare(problem, state)
         return cls(problem, state, lengths)
 

@@ -89,7 +89,7 @@ class Told:
 
 def prompts(path: Path, told: Told | None = None) -> Iterator[PromptRecord]:
     """The prompts of rows of any kind, texts included; raises DataError naming the first bad line."""
-    return _read(path, _prompts_of, told, text=True)
+    return _read(path, prompts_of, told, text=True)
 
 
 def demonstrations(path: Path, told: Told | None = None) -> Iterator[DemonstrationRecord]:
@@ -109,7 +109,7 @@ def stored(path: Path, told: Told | None = None) -> Iterator[StoredRecord]:
 
 def thumbs(path: Path, told: Told | None = None) -> Iterator[ThumbRecord]:
     """Rows of a prompt, a completion and a `label` that is true or false; raises DataError."""
-    return _read(path, _thumbs_of, told)
+    return _read(path, thumbs_of, told)
 
 
 def labels(path: Path, told: Told | None = None) -> Iterator[LabelRecord]:
@@ -117,7 +117,7 @@ def labels(path: Path, told: Told | None = None) -> Iterator[LabelRecord]:
     return _read(path, labels_of, told)
 
 
-def _prompts_of(row: Any, found: Found) -> Iterator[PromptRecord]:  # noqa: ANN401 - whatever JSON holds
+def prompts_of(row: Any, found: Found) -> Iterator[PromptRecord]:  # noqa: ANN401 - whatever JSON holds
     """What a row asks, whatever else it holds."""
     if isinstance(row, dict) and not format_of(row):
         _column(row, "prompt")
@@ -144,7 +144,7 @@ def stored_of(row: Columns, found: Found) -> Iterator[StoredRecord]:
         yield StoredRecord(prompt=prompt, completion=text, **facts)
 
 
-def _thumbs_of(row: Columns, found: Found) -> Iterator[ThumbRecord]:
+def thumbs_of(row: Columns, found: Found) -> Iterator[ThumbRecord]:
     """Completions that somebody liked, or did not."""
     name = next((name for name in THUMBS if row.get(name) is not None), "label")
     label = _column(row, name)
@@ -219,7 +219,7 @@ KINDS: Mapping[str, Callable[[Columns, Found], Iterator[LabelRecord]]] = {
     "ranks": rankings_of,
     "left": ties_of,
     "rating": ratings_of,
-    **dict.fromkeys(THUMBS, _thumbs_of),
+    **dict.fromkeys(THUMBS, thumbs_of),
 }
 
 

@@ -22,10 +22,11 @@ from alignment.models.lora import adapted, load_trained, merged, trained
 from alignment.models.policies import Policy
 from alignment.models.schedules import share_of_peak
 from alignment.models.sharding import SHARDING, is_spread, load_whole, spread
+from alignment.models.stepping import Loop, check_finite, steps
 from alignment.models.texts import Written, rollouts_of
 from alignment.sampling.scoring import budget, completion_token_logps, packed
-from alignment.seam.errors import ConfigError, DivergedError
-from alignment.seam.events import Event, PhaseStarted, Ready, StepDone
+from alignment.seam.errors import ConfigError
+from alignment.seam.events import Event, PhaseStarted, Ready
 
 Progress = Generator[Event, str | None, None]
 Training = Generator[Event, str | None, str | None]
@@ -106,30 +107,32 @@ def fit(
     done = _restore(one, optimizer, run.resume) if run.resume else 0
     total = config.epochs * math.ceil(len(lengths) / config.batch)
     epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
-    for step, batch in enumerate((batch for epoch in epochs for batch in epoch), start=1):
-        if step <= done:
-            continue
+    batches = (batch for epoch in epochs for batch in epoch)
+    for _ in range(done):
+        next(batches)
+
+    def take(step: int) -> dict[str, float]:
         started = time.perf_counter()
         rate = config.learning_rate * schedule(step - 1, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
-        metrics = backward(loss_of(batch))
+        metrics = backward(loss_of(next(batches)))
         reduce_gradients(group["params"] for group in optimizer.param_groups)
         norm = clip(model.parameters(), 1.0)
         metrics = all_sums(metrics)
-        if not (math.isfinite(norm) and math.isfinite(metrics["loss"])):
-            raise DivergedError(
-                f"The loss was {metrics['loss']} at step {step}; try a lower learning rate."
-            )
+        check_finite(step, metrics["loss"], norm)
         optimizer.step()
-        metrics |= {"grad/norm": norm, "lr": rate, "seconds/step": time.perf_counter() - started}
-        asked = yield StepDone(step=step, total=total, metrics=metrics)
-        if asked == "save" or (step % config.checkpoint_every == 0 and step < total):
-            yield _save(one, optimizer, step, run.folder)
-        if asked == "save":
-            return asked
-    return None
+        return metrics | {
+            "grad/norm": norm,
+            "lr": rate,
+            "seconds/step": time.perf_counter() - started,
+        }
+
+    def save(step: int) -> Event:
+        return _save(one, optimizer, step, run.folder)
+
+    return (yield from steps(Loop(total, take, save, config.checkpoint_every), done))
 
 
 def backward(parts: Iterator[tuple[Tensor, dict[str, float]]]) -> dict[str, float]:

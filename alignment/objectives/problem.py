@@ -73,14 +73,32 @@ class Problem:
 
 
 @dataclass
+class Known:
+    """What is known of the target and its reference, which the agents of a population share."""
+
+    generator: torch.Generator  # of all that is drawn
+    z: ZCache
+    reference_rewards: list[float] = field(
+        default_factory=list
+    )  # means, of prompts prepared so far
+    seen: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # of the reference, until lambda is fitted
+    fit: dict[str, Any] = field(default_factory=dict)  # lambda and how sure it is, once fitted
+
+    @property
+    def lambdas(self) -> list[float]:
+        """Of the target's wished means; empty where there are none."""
+        return [row["lambda"] for row in self.fit.get("wishes", [])]
+
+
+@dataclass
 class State:
     """Everything that decides the next step; a checkpoint holds all of it."""
 
     policy: Policy
     optimizer: torch.optim.Optimizer
-    generator: torch.Generator
-    z: ZCache
-    reference_rewards: list[float]  # means per prompt, of the prompts prepared so far
+    known: "Known"
     step: int = 0
     over_budget: bool = False
     start: Estimate | None = None  # KL to the reference before the first step, where they differ
@@ -88,10 +106,6 @@ class State:
     taught: int = 0  # prompts of all steps so far that had an estimate of Z to learn by
     mismatch: float = 0.0  # nats per token, largest so far between sampler and scorer
     measured: dict[str, Tensor] = field(default_factory=dict)  # last weights seen within the budget
-    seen: dict[str, Tensor] = field(
-        default_factory=dict
-    )  # of the reference, until lambda is fitted
-    fit: dict[str, Any] = field(default_factory=dict)  # lambda and how sure it is, once fitted
     value_head: ValueHead | None = None  # PPO's
     adapter: PeftModel | None = None  # of LoRA
     replay: list["Kept"] = field(default_factory=list)  # of the last steps, the oldest first
@@ -100,7 +114,7 @@ class State:
     @property
     def lambdas(self) -> list[float]:
         """Of the target's wished means; empty where there are none."""
-        return [row["lambda"] for row in self.fit.get("wishes", [])]
+        return self.known.lambdas
 
 
 @dataclass(frozen=True)
@@ -187,7 +201,8 @@ def fresh(problem: Problem, policy: Policy, adapter: PeftModel | None = None) ->
     generator = torch.Generator().manual_seed(problem.seed)
     head = value_head(problem, policy)
     optimizer = adam(policy, head, problem.config)
-    return State(policy, optimizer, generator, ZCache(), [], value_head=head, adapter=adapter)
+    known = Known(generator, ZCache())
+    return State(policy, optimizer, known, value_head=head, adapter=adapter)
 
 
 def value_head(problem: Problem, policy: Policy) -> ValueHead | None:
@@ -214,23 +229,23 @@ def adam(policy: Policy, head: ValueHead | None, config: AlignConfig) -> torch.o
 
 def prepare(problem: Problem, state: State) -> None:
     """Draw the reference completions of the next prompts: their first estimates of Z."""
-    config, done = problem.config, len(state.reference_rewards)
+    config, done = problem.config, len(state.known.reference_rewards)
     chosen = range(done, min(done + PROMPTS_AT_ONCE, len(problem.prompts)))
     rollouts = sample(
         problem.reference,
         [problem.ids[place] for place in chosen],
         completions=config.reference_completions,
         max_new_tokens=config.max_new_tokens,
-        generator=state.generator,
+        generator=state.known.generator,
     )
     without = [0.0] * len(problem.target.wishes)  # as lambda is fitted to these completions
     scored = score(problem, rollouts, without, token_logps=rollouts.token_logps)
     means = scored.rewards.view(len(chosen), -1).mean(1)
-    state.reference_rewards += means.tolist()
+    state.known.reference_rewards += means.tolist()
     if problem.target.wishes:
         keep_for_fit(problem, state, scored)
     else:
-        learn_z(problem, state.z, chosen, scored.log_weights)
+        learn_z(problem, state.known.z, chosen, scored.log_weights)
 
 
 def keep_for_fit(problem: Problem, state: State, scored: Scored) -> None:
@@ -241,18 +256,23 @@ def keep_for_fit(problem: Problem, state: State, scored: Scored) -> None:
         "features": scored.values.features.view(-1, n, len(problem.target.wishes)),
     }
     for name, rows in added.items():
-        state.seen[name] = torch.cat(
-            [*([state.seen[name]] if name in state.seen else []), rows.cpu()]
+        state.known.seen[name] = torch.cat(
+            [*([state.known.seen[name]] if name in state.known.seen else []), rows.cpu()]
         )
-    if len(state.reference_rewards) == len(problem.prompts):
+    if len(state.known.reference_rewards) == len(problem.prompts):
         # The means are wished for over the training prompts.
-        state.fit.update(
-            fitted(problem, **{name: rows[: problem.trained] for name, rows in state.seen.items()})
+        state.known.fit.update(
+            fitted(
+                problem,
+                **{name: rows[: problem.trained] for name, rows in state.known.seen.items()},
+            )
         )
-        tilts = state.seen["features"] @ torch.tensor(state.lambdas, dtype=torch.float64)
+        tilts = state.known.seen["features"] @ torch.tensor(state.lambdas, dtype=torch.float64)
         everyone = range(len(problem.prompts))
-        learn_z(problem, state.z, everyone, (state.seen["log_weights"] + tilts).flatten())
-        state.seen.clear()
+        learn_z(
+            problem, state.known.z, everyone, (state.known.seen["log_weights"] + tilts).flatten()
+        )
+        state.known.seen.clear()
 
 
 def fitted(problem: Problem, log_weights: Tensor, features: Tensor) -> dict[str, Any]:

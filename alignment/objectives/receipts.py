@@ -60,7 +60,7 @@ class Toy(NamedTuple):
         problem = toy_problem(config, words=WORDS)
         state = toy_state(problem, toy_policy(WORDS, seed=1))
         lambdas = LAMBDAS[: len(problem.target.wishes)]
-        state.fit["wishes"] = [{"lambda": value} for value in lambdas]
+        state.known.fit["wishes"] = [{"lambda": value} for value in lambdas]
         every = listing(problem, lambdas)
         learn_exact_z(problem, state, every)
         return cls(problem, state, every)
@@ -154,7 +154,7 @@ def learn_exact_z(problem: Problem, state: State, every: Listing) -> None:
     logps[:, 0] = -torch.tensor(every.log_scores.shape[1]).double().log()
     drawn = replace(every.rollouts, token_logps=logps)
     weights = score(problem, drawn, state.lambdas).log_weights
-    learn_z(problem, state.z, range(len(problem.prompts)), weights)
+    learn_z(problem, state.known.z, range(len(problem.prompts)), weights)
 
 
 def distance_from_one(toy: Toy) -> float:
@@ -230,7 +230,7 @@ def pooled_gradient(toy: Toy) -> list[Tensor]:
     for place, record in enumerate(problem.prompts):
         chances = logps[owners, place, picks].sum(1).exp()
         rows = picks.flatten()
-        log_z = torch.full((len(picks),), state.z.log_z(record.key), dtype=torch.float64)
+        log_z = torch.full((len(picks),), state.known.z.log_z(record.key), dtype=torch.float64)
         pool = Pool(scored.rows(rows + place * count), owners, log_z, log_z.isfinite())
         own = logps[:, place, rows]
         mixture = log_mixture(own, pool.log_shares)

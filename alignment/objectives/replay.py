@@ -39,8 +39,8 @@ def mixed(problem: Problem, state: State, drawn: Drawn, chosen: Sequence[int]) -
     """A step's completions, then some of earlier ones and of others' (groups of a prompt, at most once)."""
     config = problem.config
     picked = [
-        *some(state.replay, replayed(config), state.generator),
-        *some(state.stored, others(config), state.generator),
+        *some(state.replay, replayed(config), state.known.generator),
+        *some(state.stored, others(config), state.known.generator),
     ]
     if not picked:
         return drawn

@@ -90,7 +90,7 @@ def draw(problem: Problem, state: State, chosen: Sequence[int], term: Term) -> D
             completions=problem.config.completions_per_prompt,
             max_new_tokens=problem.config.max_new_tokens,
             temperature=term.temperature,
-            generator=state.generator,
+            generator=state.known.generator,
         )
     return placed(problem, state, chosen, score(problem, rollouts, state.lambdas), term)
 
@@ -99,7 +99,7 @@ def placed(
     problem: Problem, state: State, chosen: Sequence[int], scored: Scored, term: Term
 ) -> Drawn:
     """Scored completions beside the present estimates of their prompts' Z."""
-    found = [state.z.log_z(problem.prompts[place].key) for place in chosen]
+    found = [state.known.z.log_z(problem.prompts[place].key) for place in chosen]
     log_z = torch.tensor(found, dtype=torch.float64)
     u = log_z.to(scored.log_weights)[:, None] - scored.log_weights.view(len(chosen), -1)
     owners = torch.tensor(list(chosen), device=u.device)

@@ -15,6 +15,7 @@ from alignment.models.policies import Policy
 from alignment.models.sharding import full, parted_like
 from alignment.objectives import replay
 from alignment.objectives.problem import (
+    Known,
     Problem,
     State,
     adam,
@@ -36,20 +37,20 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
     """Commit one checkpoint of states that share all but their policies and optimizers."""
     shared = next(iter(states.values()))
     tensors = {
-        "generator": shared.generator.get_state(),
-        **checkpoints.named("seen", shared.seen),
+        "generator": shared.known.generator.get_state(),
+        **checkpoints.named("seen", shared.known.seen),
     }
     for name, state in states.items():
         tensors |= _tensors_of(name, state)
     facts: dict[str, Any] = {
-        "z": shared.z.state_dict(),
-        "reference_rewards": shared.reference_rewards,
+        "z": shared.known.z.state_dict(),
+        "reference_rewards": shared.known.reference_rewards,
         "over_budget": {name: state.over_budget for name, state in states.items()},
         "mismatch": {name: state.mismatch for name, state in states.items()},
         "noise": {name: state.noise.energy for name, state in states.items()},
         "taught": {name: state.taught for name, state in states.items()},
         "replay": {name: [kept.places for kept in state.replay] for name, state in states.items()},
-        "fit": shared.fit,
+        "fit": shared.known.fit,
         "start": shared.start.model_dump() if shared.start else None,
     }
     policies = {name: state.policy for name, state in states.items() if state.adapter is None}
@@ -94,7 +95,13 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
     generator = torch.Generator()
     generator.set_state(tensors["generator"])
     start = Estimate.model_validate(facts["start"]) if facts.get("start") else None
-    z, seen = ZCache(facts["z"]), checkpoints.below("seen", tensors)
+    known = Known(
+        generator,
+        ZCache(facts["z"]),
+        facts["reference_rewards"],
+        seen=checkpoints.below("seen", tensors),
+        fit=facts["fit"],
+    )
     states = {}
     for name, problem in problems.items():
         policy, adapter = restored_policy(problem, checkpoint / name, tensors)
@@ -108,9 +115,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
         states[name] = State(
             policy,
             optimizer,
-            generator,
-            z,
-            facts["reference_rewards"],
+            known,
             step=facts["step"],
             over_budget=facts["over_budget"][name],
             mismatch=facts["mismatch"][name],
@@ -121,8 +126,6 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
                 for key, tensor in measured.items()
             },
             start=start,
-            seen=seen,
-            fit=facts["fit"],
             value_head=head,
             adapter=adapter,
             replay=[

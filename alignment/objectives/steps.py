@@ -88,7 +88,7 @@ def train_step(problem: Problem, state: State) -> dict[str, float]:
         lessons = grown_old(problem, state, chosen, lessons, drawn)
         moved.append(update(problem, state, lessons, turn))
     for places, one in zip(asked, drawn, strict=True):
-        learn_z(problem, state.z, places, one.scored.log_weights)
+        learn_z(problem, state.known.z, places, one.scored.log_weights)
     remember(config, state, chosen, drawn[0].scored)
     state.step += 1
     state.taught += sum(int(lesson.drawn.known.sum()) for lesson in first)

@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 
 from alignment.kinds.reward.settings import RewardConfig
+from alignment.models.stepping import Loop, steps
 from alignment.reward.examples import Example, examples_of
-from alignment.reward.fitting import fit
+from alignment.reward.fitting import fit, steps_of
 from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
-from alignment.seam.events import StepDone
+from alignment.seam.events import Event
 from alignment.seam.records import LabelRecord
 
 
@@ -45,7 +46,7 @@ class Learner:
     steps: Iterator[int]
     total: int
 
-    def learn(self, trial: Trial) -> Generator[StepDone, str | None, Learned]:
+    def learn(self, trial: Trial) -> Generator[Event, str | None, Learned]:
         """Fit a fresh model, the same at every start."""
         torch.manual_seed(self.seed)
         config = self.config
@@ -54,6 +55,9 @@ class Learner:
         )
         observation = Observation(config, self.labels).to(model.trunk.device)
         fitted, held = examples_of(model, trial.fitted), examples_of(model, trial.held)
-        for metrics in fit(model, observation, fitted):
-            yield StepDone(step=next(self.steps), total=self.total, metrics=metrics)
+        taken, first = fit(model, observation, fitted), next(self.steps)
+        last = first + steps_of(config, len(fitted)) - 1
+        yield from steps(Loop(self.total, lambda _: next(taken), last=last), first - 1)
+        for _ in range(first, last):
+            next(self.steps)  # further fits are numbered on
         return Learned(model, observation, fitted, held)

@@ -69,8 +69,10 @@ def quietly(learner: Learner, trial: Trial) -> Generator[Event, str | None, Told
     try:
         while True:
             step = next(fitting)
-            speed = {"seconds/step": step.metrics["seconds/step"]}
-            yield StepDone(step=step.step, total=step.total, metrics=speed)
+            if isinstance(step, StepDone):
+                speed = {"seconds/step": step.metrics["seconds/step"]}
+                step = step.model_copy(update={"metrics": speed})
+            yield step
     except StopIteration as ended:
         learned = ended.value
     found, _ = measures(learned.model, learned.observation, learned.held)

@@ -85,7 +85,7 @@ def test_a_saved_run_continues_bit_by_bit(start, tmp_path, kind, how):
 def test_checkpoints_come_as_often_as_asked(start):
     events = list(start("sft", checkpoint_every=2))
     last = of(events, StepDone)[-1].step
-    assert [event.step for event in of(events, CheckpointSaved)] == list(range(2, last, 2))
+    assert [event.step for event in of(events, CheckpointSaved)] == list(range(2, last + 1, 2))
 
 
 @pytest.mark.parametrize("kind", KINDS)

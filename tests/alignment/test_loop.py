@@ -247,10 +247,10 @@ def test_a_step_s_own_samples_enter_z_after_the_step(problem):
     state = begin(one)
     prepare(one, state)
     chosen = [one.prompts[place].key for place in prompts_of_step(one, 0)]
-    before = [state.z.log_z(key) for key in chosen]
+    before = [state.known.z.log_z(key) for key in chosen]
     metrics = train_step(one, state)
     assert metrics["logz/mean"] == pytest.approx(sum(before) / 4, abs=1e-6)
-    assert all(state.z.state_dict()[key][1] == 4 + 8 for key in chosen)
+    assert all(state.known.z.state_dict()[key][1] == 4 + 8 for key in chosen)
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_the_end(problem, tmp_path):
@@ -417,13 +417,13 @@ def test_the_deployed_policy_has_prompts_of_its_own(problem):
     one = replace(problem(count=10, **SERVED, prompts_per_step=3), deployment=4)
     state = begin(one)
     prepare(one, state)
-    known = {key: count for key, (_, count) in state.z.state_dict().items()}
+    known = {key: count for key, (_, count) in state.known.z.state_dict().items()}
     assert set(known.values()) == {4}  # the reference answers all of them
     seen = [set(prompts_of_terms(one, step)[term]) for term in (0, 1) for step in range(2)]
     assert seen[0] | seen[1] == set(range(6))
     assert all(places <= set(range(6, 10)) for places in seen[2:])
     train_step(one, state)
-    grown = {key for key, (_, count) in state.z.state_dict().items() if count > known[key]}
+    grown = {key for key, (_, count) in state.known.z.state_dict().items() if count > known[key]}
     assert grown == {one.prompts[place].key for place in seen[0] | seen[2]}
     assert len(grown) == 6
 

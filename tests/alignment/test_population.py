@@ -238,7 +238,7 @@ def test_a_step_draws_and_scores_every_completion_once(problems):
     metrics = train_step(agents)
     assert asked == [6 * 4, 4 * 9]  # the reference's, the step's
     keys = [agents[0].problem.prompts[place].key for place in prompts_of_step(agents[0].problem, 0)]
-    assert all(agents[2].state.z.state_dict()[key][1] == 4 + 9 for key in keys)
+    assert all(agents[2].state.known.z.state_dict()[key][1] == 4 + 9 for key in keys)
     assert metrics["logp/mismatch"] < 1e-4
     assert metrics["weights/ess@forward_kl"] == pytest.approx(1)  # they start alike
 

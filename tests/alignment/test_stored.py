@@ -75,7 +75,7 @@ def test_they_are_judged_without_asking_who_drew_them(problem):
     now = completion_token_logps(state.policy.model, old.rollouts).sum(1).double()
     reference = completion_token_logps(one.reference.model, old.rollouts).sum(1).double()
     rewards = one.reward(one.reference, old.rollouts) / one.config.beta
-    log_z = torch.tensor([state.z.log_z(one.prompts[place].key) for place in places]).double()
+    log_z = torch.tensor([state.known.z.log_z(one.prompts[place].key) for place in places]).double()
     expected = (now - reference - rewards).view(3, 5) + log_z[:, None]
     torch.testing.assert_close((whole.u + shifts(state, whole))[1:], expected, atol=1e-5, rtol=0)
 

@@ -219,7 +219,7 @@ def test_z_is_that_of_the_fitted_target(policy_folder):
     state = begin(problem)
     prepare(problem, state)
     grown = math.exp(state.lambdas[0])
-    z = [math.exp(state.z.log_z(record.key)) for record in problem.prompts]
+    z = [math.exp(state.known.z.log_z(record.key)) for record in problem.prompts]
     met = [(one - 1) / (grown - 1) * grown / one for one in z]
     assert sum(met) / 6 == pytest.approx(0.3)
 

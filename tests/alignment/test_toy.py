@@ -54,7 +54,7 @@ def test_reverse_kl_is_what_its_identity_says(problem):
 def test_the_loop_s_z_comes_near_the_exact_one(problem):
     state, every = toy_state(problem), listing(problem)
     prepare(problem, state)
-    found = [state.z.log_z(record.key) for record in problem.prompts]
+    found = [state.known.z.log_z(record.key) for record in problem.prompts]
     assert found == pytest.approx(every.log_z.tolist(), abs=0.3)
     assert found != pytest.approx(every.log_z.tolist(), abs=1e-6)
 

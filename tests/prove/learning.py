@@ -62,7 +62,7 @@ def drift(model: Path, objective: str, steps: int) -> dict[str, float]:
     chosen = records[: config.prompts]
     problem = Problem(chosen, model, Policy.load(model), no_reward, config)
     state = begin(problem)
-    while len(state.reference_rewards) < len(problem.prompts):
+    while len(state.known.reference_rewards) < len(problem.prompts):
         prepare(problem, state)
     for _ in range(steps):
         train_step(problem, state)

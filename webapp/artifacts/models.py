@@ -5,6 +5,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from webapp.projects.models import Project
 
@@ -30,12 +31,15 @@ class Artifact(models.Model):
     """A stored folder, named by the hash of its manifest; a model version is one of type model."""
 
     class Type(models.TextChoices):
-        MODEL = "model"
-        ENCODER = "encoder"  # reads both ways, as BERT does: a reward model's backbone, no policy
-        REWARD = "reward", "reward model"
-        SNAPSHOT = "snapshot"
-        COMPLETIONS = "completions"
-        SCORES = "scores"
+        MODEL = "model", _("Model")
+        ENCODER = (
+            "encoder",
+            _("Encoder"),
+        )  # reads both ways, as BERT does: a reward model's backbone, no policy
+        REWARD = "reward", _("reward model")
+        SNAPSHOT = "snapshot", _("Snapshot")
+        COMPLETIONS = "completions", _("Completions")
+        SCORES = "scores", _("Scores")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="artifacts")
     type = models.CharField(max_length=16, choices=Type)
@@ -60,6 +64,11 @@ class Artifact(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is listed among the models, and has a page there."""
+        return self.type in (Artifact.Type.MODEL, Artifact.Type.ENCODER, Artifact.Type.REWARD)
 
     @property
     def path(self) -> Path:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext_lazy as _
 
 from alignment.kinds.bring.settings import ImportConfig
 from alignment.seam.modelfiles import safe_name
@@ -37,18 +38,18 @@ class Source(NamedTuple):
 
 SOURCES = {
     "hub": Source(
-        "From the Hub",
-        "A public model of the Hugging Face Hub, at a commit that is kept.",
+        _("From the Hub"),
+        _("A public model of the Hugging Face Hub, at a commit that is kept."),
         Action.ADD_MODELS,
     ),
     "folder": Source(
-        "From a folder",
-        "A model on the worker's disk, below a folder that an admin allows.",
+        _("From a folder"),
+        _("A model on the worker's disk, below a folder that an admin allows."),
         Action.ADD_MODELS,
     ),
     "upload": Source(
-        "Upload",
-        "An archive or the files of a model, from your computer.",
+        _("Upload"),
+        _("An archive or the files of a model, from your computer."),
         Action.UPLOAD_MODELS,
     ),
 }
@@ -102,7 +103,9 @@ def trainer_inputs(config: ImportConfig, key: str) -> dict[str, str]:
         for folder in model_folders():
             if folder.name == config.name:
                 return {"source": str(folder.path), "root": str(folder.root)}
-        raise SourceError(f"There is no model folder “{config.name}” on this worker any more.")
+        raise SourceError(
+            _("There is no model folder “{name}” on this worker any more.").format(name=config.name)
+        )
     return {}
 
 

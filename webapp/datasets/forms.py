@@ -5,6 +5,8 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from alignment.rows.formats import FORMATS, GUESS
 from webapp.datasets.exports import CONSUMERS, TEXT_FORMS, name_of
@@ -15,14 +17,19 @@ from webapp.projects.models import Project
 from webapp.site.fields import DrawnCount, drawn, offer_names, offer_rows
 
 
+def joined(between: str, *words: object) -> object:
+    """Words that are translated when they are read, one after another."""
+    return format_lazy(between.join("{}" for word in words), *words)
+
+
 class FreezeForm(forms.Form):
     """What a snapshot takes in beyond people's labels."""
 
     include_simulated = forms.BooleanField(
-        required=False, initial=True, label="Labels by simulated annotators"
+        required=False, initial=True, label=_("Labels by simulated annotators")
     )
     include_ranks = forms.BooleanField(
-        required=False, initial=True, label="Imported rankings and preferences"
+        required=False, initial=True, label=_("Imported rankings and preferences")
     )
 
 
@@ -30,15 +37,19 @@ class ImportForm(forms.Form):
     """A file, and how to read it."""
 
     file = forms.FileField(
+        label=_("File"),
         max_length=200,
-        help_text="JSON lines, a JSON array, CSV, TSV, Parquet or a zip of them, packed or not. "
-        "Drop it here, or choose it.",
-        error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
+        help_text=_(
+            "JSON lines, a JSON array, CSV, TSV, Parquet or a zip of them, packed or not. "
+            "Drop it here, or choose it."
+        ),
+        error_messages={"required": _("Choose a file first."), "empty": _("The file is empty.")},
     )
     format = forms.ChoiceField(
-        choices=[(GUESS, "Detect them")] + [(name, known.title) for name, known in FORMATS.items()],
-        label="Its rows",
-        help_text="Each row is read as what its columns say.",
+        choices=[(GUESS, _("Detect them"))]
+        + [(name, _(known.title)) for name, known in FORMATS.items()],
+        label=_("Its rows"),
+        help_text=_("Each row is read as what its columns say."),
     )
 
     def __init__(self, *args: Any, too_large: bool = False, **kwargs: Any) -> None:  # noqa: ANN401
@@ -56,24 +67,33 @@ class ImportForm(forms.Form):
 
 def too_large_sentence() -> str:
     """What to do about a file that is too large."""
-    return (
-        f"The file is larger than {settings.IMPORT_LIMIT / 1e6:,.0f} MB. Pack it with gzip or split "
-        "it into parts; prompts that come twice are taken in once."
-    )
+    return _(
+        "The file is larger than {n} MB. Pack it with gzip or split it into parts; prompts that come "
+        "twice are taken in once."
+    ).format(n=f"{settings.IMPORT_LIMIT / 1e6:,.0f}")
 
 
 class TakeForm(forms.Form):
     """What the rows of a file that was looked at become."""
 
+<<<<<<< HEAD
     become = forms.ChoiceField(label="What the rows become", choices=Become.choices)
     need = DrawnCount(label="Labels per task", min_value=1, max_value=20, initial=1, required=False)
     pairs = DrawnCount(
         label="Pairs per prompt",
+=======
+    become = forms.ChoiceField(label=_("What the rows become"), choices=Become.choices)
+    need = forms.IntegerField(
+        label=_("Labels per task"), min_value=1, max_value=20, initial=1, required=False
+    )
+    pairs = forms.IntegerField(
+        label=_("Pairs per prompt"),
+>>>>>>> words
         min_value=0,
         max_value=10_000,
         initial=PAIRS,
         required=False,
-        help_text="At most so many; 0 means all.",
+        help_text=_("At most so many; 0 means all."),
     )
     leave_out = forms.BooleanField(required=False)
 
@@ -91,7 +111,7 @@ class TakeForm(forms.Form):
         super().clean()
         chosen = self.cleaned_data
         if self.found.get("refused") and not chosen.get("leave_out"):
-            raise forms.ValidationError("The file has bad rows: mend them, or leave them out.")
+            raise forms.ValidationError(_("The file has bad rows: mend them, or leave them out."))
         initial = {"need": 1, "pairs": PAIRS}
         return chosen | {name: initial[name] for name in initial if chosen.get(name) is None}
 
@@ -121,19 +141,29 @@ class ExportForm(forms.Form):
 
     key = forms.UUIDField(widget=forms.HiddenInput)
     snapshot = forms.ModelChoiceField(
+<<<<<<< HEAD
         Snapshot.objects.none(),
         empty_label=None,
         help_text="Frozen labels; the same snapshot gives the same file.",
+=======
+        None,
+        label=_("Snapshot"),
+        empty_label=None,
+        help_text=_("Frozen labels; the same snapshot gives the same file."),
+>>>>>>> words
     )
     consumer = forms.ChoiceField(
-        label="For",
-        choices=[(name, consumer.title) for name, consumer in CONSUMERS.items()],
-        help_text=" ".join(consumer.help for consumer in CONSUMERS.values()),
+        label=_("For"),
+        choices=[(name, _(consumer.title)) for name, consumer in CONSUMERS.items()],
+        help_text=joined(" ", *(_(consumer.help) for consumer in CONSUMERS.values())),
     )
     text = forms.ChoiceField(
-        label="Texts as",
-        choices=[(name, form.title) for name, form in TEXT_FORMS.items()],
-        help_text=" ".join(f"{form.title}: {form.help}" for form in TEXT_FORMS.values()),
+        label=_("Texts as"),
+        choices=[(name, _(form.title)) for name, form in TEXT_FORMS.items()],
+        help_text=joined(
+            " ",
+            *(format_lazy("{}: {}", _(form.title), _(form.help)) for form in TEXT_FORMS.values()),
+        ),
     )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from webapp.artifacts.models import Artifact
 from webapp.labeling.models import Completion
@@ -31,7 +32,7 @@ class Snapshot(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Snapshot {self.number}"
+        return gettext("Snapshot {number}").format(number=self.number)
 
     def pairs_in(self, split: str) -> int:
         """How many usable pairs one split has."""

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
+from django.utils.translation import gettext_noop as _
 
 from alignment.seam.errors import AlignmentError
 from webapp.jobs.errors import LostJob
@@ -22,7 +23,7 @@ from webapp.machine import disk
 from webapp.site.clock import after
 from webapp.site.errors import Refusal
 
-WAITS = "The disk is full. Free some space; this goes on by itself."
+WAITS = _("The disk is full. Free some space; this goes on by itself.")
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from django.forms import Form
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_noop as _
 
 from webapp.jobs.models import Job
 from webapp.jobs.work import Work
@@ -37,8 +38,8 @@ IMPORT, EXPORT = Action.IMPORT_DATA, Action.EXPORT_DATA
 IMPORTS = "webapp.datasets.imports.jobs"
 JOB_KINDS = {
     "preview": JobKind(
-        "Look before you import",
-        "files",
+        _("Look before you import"),
+        _("files"),
         IMPORT,
         "datasets:import",
         "preview",
@@ -46,9 +47,14 @@ JOB_KINDS = {
         "webapp.datasets.forms.take_form",
     ),
     "import": JobKind(
-        "Import", "files", IMPORT, "datasets:import", "imported", f"{IMPORTS}.import_file"
+        _("Import"), _("files"), IMPORT, "datasets:import", "imported", f"{IMPORTS}.import_file"
     ),
     "export": JobKind(
-        "Export", "exports", EXPORT, "datasets:export", "exported", "webapp.datasets.exports.export"
+        _("Export"),
+        _("exports"),
+        EXPORT,
+        "datasets:export",
+        "exported",
+        "webapp.datasets.exports.export",
     ),
 }

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from webapp.projects.models import Project
 
@@ -13,13 +15,14 @@ from webapp.projects.models import Project
 class State(models.TextChoices):
     """Where a job stands; services and execution hold the only transitions."""
 
-    QUEUED = "queued"
-    WORKING = "working"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+    QUEUED = "queued", _("Queued")
+    WORKING = "working", _("Working")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
 
 
+NAMES = (gettext_noop("working"), gettext_noop("done"))  # that are not also a run's
 FINAL = (State.DONE, State.FAILED, State.CANCELLED)
 
 

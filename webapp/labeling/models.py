@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
+from webapp.labeling import sides
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import (
     LETTERS,
@@ -154,7 +155,7 @@ class Task(models.Model):
 
     def order(self, slot: int) -> list[int]:
         """The places of its items as the person in this slot sees them: each slot begins one later."""
-        return [(self.flip + slot + step) % self.size for step in range(self.size)]
+        return sides.order(self.flip, slot, self.size)
 
     def in_order(self, order: Sequence[int]) -> list[Completion]:
         """What it asks about, in the order of these places."""

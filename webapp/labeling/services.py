@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
-from webapp.labeling import queue
+from webapp.labeling import queue, sides
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.projects.models import Project
@@ -22,7 +22,6 @@ from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.errors import Refusal
 
 State = Assignment.State
-BLOCKS = 2  # in so many tasks each item stands first equally often
 CHUNK = 500  # rows a statement
 
 
@@ -132,7 +131,9 @@ def create_tasks(
     columns = {"project": project, "kind": kind, "need": need, "priority": priority}
     tasks = [
         Task(**columns, **asked, flip=flip, key=secrets.randbits(62))
-        for asked, flip in zip(map(_columns, new.items()), _flips(new.values()), strict=True)
+        for asked, flip in zip(
+            map(_columns, new.items()), sides.flips(ask.placed for ask in new.values()), strict=True
+        )
     ]
     placed = zip(tasks, new.values(), strict=True)
     store_tasks(tasks, [item for task, ask in placed for item in items_of(task, ask.placed)])
@@ -152,14 +153,6 @@ def _columns(named: tuple[str, Ask]) -> dict[str, object]:
     return {"identity": identity, "prompt_id": ask.prompt_id, "size": len(ask.items)}
 
 
-def _flips(asks: Iterable[Ask]) -> Iterator[int]:
-    """For each the place that is first shown first: of the same models each equally often."""
-    blocks: dict[tuple[int, ...], Iterator[int]] = {}
-    for ask in asks:
-        models = tuple(completion.model_id or 0 for completion in ask.placed)
-        yield next(blocks.setdefault(models, _balanced(len(models))))
-
-
 def items_of(task: Task, placed: Iterable[Completion]) -> list[TaskItem]:
     """The task's items, in these places."""
     return [TaskItem(task=task, place=place, completion=one) for place, one in enumerate(placed)]
@@ -177,13 +170,6 @@ def _known_tasks(identities: Sequence[str]) -> set[str]:
         there = Task.objects.filter(identity__in=identities[start : start + CHUNK])
         known.update(there.values_list("identity", flat=True))
     return known
-
-
-def _balanced(size: int) -> Iterator[int]:
-    """Random places, each as often as any other in every block."""
-    places = list(range(max(size, 1))) * BLOCKS
-    while True:
-        yield from secrets.SystemRandom().sample(places, len(places))
 
 
 @again_after_deadlock

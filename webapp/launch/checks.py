@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from alignment.kinds.align.settings import TargetedSettings
 from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact
@@ -12,9 +15,10 @@ from webapp.projects.models import Split
 Refusals = Iterator[tuple[str, str]]
 FEWEST_PAIRS = {Split.TRAIN: 16, Split.VALIDATION: 8}  # of a snapshot, to learn from
 WAY_OUT = {
-    Split.TRAIN: "Collect more labels, then freeze a new snapshot.",
-    Split.VALIDATION: "Collect more labels (one prompt in five is for the judge), or choose "
-    "another judge.",
+    Split.TRAIN: gettext_lazy("Collect more labels, then freeze a new snapshot."),
+    Split.VALIDATION: gettext_lazy(
+        "Collect more labels (one prompt in five is for the judge), or choose another judge."
+    ),
 }
 
 
@@ -38,10 +42,10 @@ def steps_refused(config: Settings) -> Refusals:
     if not isinstance(config, TargetedSettings):
         return
     if config.prompts_per_step > config.prompts:
-        text = f"A step cannot use more prompts than take part: {config.prompts}."
+        text = _("A step cannot use more prompts than take part: {n}.").format(n=config.prompts)
         yield "prompts_per_step", text
     if config.warmup > config.steps:
-        text = f"The warm-up is longer than the {config.steps} steps of training."
+        text = _("The warm-up is longer than the {n} steps of training.").format(n=config.steps)
         yield "warmup", text
 
 
@@ -58,10 +62,9 @@ def few_pairs_in_words(snapshot: Snapshot, split: str) -> str:
     found, fewest = snapshot.pairs_in(split), FEWEST_PAIRS[Split(split)]
     if found >= fewest:
         return ""
-    return (
-        f"{snapshot} has {found} usable pairs in the {split} split; at least {fewest} are needed. "
-        f"{WAY_OUT[Split(split)]}"
-    )
+    words = _("{snapshot} has {n} usable pairs in the {split} split; at least {least} are needed.")
+    said = words.format(snapshot=snapshot, n=found, split=_(split), least=fewest)
+    return f"{said} {WAY_OUT[Split(split)]}"
 
 
 def same_model(asked: Asked) -> Refusals:
@@ -70,7 +73,7 @@ def same_model(asked: Asked) -> Refusals:
     if "judge" not in type(asked.config).model_fields or "policy" not in given:
         return
     if given["policy"] == given.get("reference"):
-        yield "reference", "Model and reference are the same; there is nothing to compare."
+        yield "reference", _("Model and reference are the same; there is nothing to compare.")
 
 
 def partial_judge(asked: Asked) -> Refusals:
@@ -79,12 +82,14 @@ def partial_judge(asked: Asked) -> Refusals:
     if judge is None or reward is None:
         return
     if judge == reward:
-        yield "judge", "The judge must be another reward model than the one that was optimised."
+        yield "judge", _("The judge must be another reward model than the one that was optimised.")
     elif (split := split_of(judge)) and split == split_of(reward):
         yield (
             "judge",
-            f"It learned from the {split} labels, as the reward model did; a judge needs labels of "
-            "other prompts. Train one with “Labels used” on the validation prompts.",
+            _(
+                "It learned from the {split} labels, as the reward model did; a judge needs labels of "
+                "other prompts. Train one with “Labels used” on the validation prompts."
+            ).format(split=_(split)),
         )
 
 

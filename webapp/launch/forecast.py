@@ -1,5 +1,7 @@
 """What a run will do if its form is sent as it is, in sentences, before anybody waits for it."""
 
+from django.utils.translation import gettext as _
+
 from alignment.kinds.kind import Given, Kind
 from webapp.launch.checks import Asked
 from webapp.launch.form import StartForm
@@ -14,7 +16,7 @@ def outlook(form: StartForm) -> list[str]:
     """The sentences of a form as it is filled in, sent or not."""
     form = form if form.is_bound else as_it_would_be_sent(form)
     if not form.is_valid():
-        return ["Something has to be mended or chosen before the run can start."]
+        return [_("Something has to be mended or chosen before the run can start.")]
     asked = Asked(form.config, form.inputs)
     words = form.kind.sentence(form.config, given(form.kind, asked, form.project))
     needed = needed_memory(form.kind, asked)
@@ -56,13 +58,15 @@ def how_long(kind: Kind, project: Project) -> str:
     """What the last finished run of the kind took; the only honest forecast there is."""
     last = project.runs.filter(kind=kind.name, state=State.SUCCEEDED).order_by("-ended_at").first()
     if last is None or last.seconds is None:
-        return "No run of this kind has finished yet, so nobody knows how long it takes."
-    return f"The last one of this kind ({last.name}) took {duration(last.seconds)}."
+        return _("No run of this kind has finished yet, so nobody knows how long it takes.")
+    return _("The last one of this kind ({name}) took {time}.").format(
+        name=last.name, time=duration(last.seconds)
+    )
 
 
 def where() -> str:
     """Which machines are there to do it."""
     hosts = sorted({worker.host for worker in live_workers()})
     if not hosts:
-        return "No worker is running: it waits until one is started."
-    return f"It runs on {', '.join(hosts)}."
+        return _("No worker is running: it waits until one is started.")
+    return _("It runs on {hosts}.").format(hosts=", ".join(hosts))

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from pydantic import ValidationError
 
 from alignment.kinds.evaluate.settings import EvaluateConfig
@@ -38,19 +41,20 @@ class ArtifactField(DrawnField, ArtifactChoice):
         """Its name, and what tells it from its neighbours."""
         if artifact.type == Artifact.Type.SNAPSHOT:
             pairs = artifact.snapshot.pairs
-            return f"{artifact.snapshot}: {pairs:,} pairs"
-        made = f"{artifact.created_at:%d %b %H:%M}"
+            return _("{snapshot}: {n} pairs").format(snapshot=artifact.snapshot, n=f"{pairs:,}")
+        made = date_format(artifact.created_at, "d M H:i")
         learned = split_of(artifact) if artifact.type == Artifact.Type.REWARD else ""
-        return f"{artifact} ({f'{learned} labels, ' if learned else ''}{made})"
+        labels = _("{split} labels, ").format(split=_(learned)) if learned else ""
+        return f"{artifact} ({labels}{made})"
 
 
 def artifact_field(one: Input, artifacts: ArtifactQuerySet) -> ArtifactField:
     """The field of one input; the refusal of an empty one comes from what the settings need."""
     return ArtifactField(
         artifacts,
-        label=one.title,
-        help_text=one.help,
-        empty_label=one.empty or None,
+        label=_(one.title),
+        help_text=_(one.help),
+        empty_label=_(one.empty) if one.empty else None,
         required=not one.empty,
         widget=widgets.Select,
     )
@@ -60,15 +64,23 @@ class StartForm(forms.Form):
     """A single run: its name and seed, what it reads, and its settings."""
 
     key = forms.UUIDField(widget=forms.HiddenInput)
-    name = forms.CharField(max_length=120, help_text="How lists call the run and what it makes.")
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=120,
+        help_text=gettext_lazy("How lists call the run and what it makes."),
+    )
     seed = forms.IntegerField(
-        initial=0, min_value=0, max_value=2**31 - 1, help_text="The same seed repeats the run."
+        label=gettext_lazy("Seed"),
+        initial=0,
+        min_value=0,
+        max_value=2**31 - 1,
+        help_text=gettext_lazy("The same seed repeats the run."),
     )
 
     anyway = forms.BooleanField(
         required=False,
-        label="Start it all the same",
-        help_text="The estimate may be wrong by a factor of two.",
+        label=gettext_lazy("Start it all the same"),
+        help_text=gettext_lazy("The estimate may be wrong by a factor of two."),
     )
 
     def __init__(
@@ -135,10 +147,10 @@ class StartForm(forms.Form):
     def _needed(self, one: Input) -> str:
         """Why the run cannot do without an input that is not given; empty where it can."""
         if not one.spared:
-            return "These settings need one; choose it here."
+            return _("These settings need one; choose it here.")
         aimed = rewarded(self.cleaned_data[one.spared])
         return (
-            "Choose the reward model whose score was optimised, or should be compared."
+            _("Choose the reward model whose score was optimised, or should be compared.")
             if aimed
             else ""
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
 from alignment.kinds import KINDS
@@ -20,7 +21,9 @@ START = ("policy", "backbone")  # roles of the model that a run's memory goes by
 
 def memory_in_words(needed: int) -> str:
     """The memory that a run takes, as the end of a paragraph; empty where nobody knows it."""
-    return f" It needs about {filesize(needed)} of memory." if needed else ""
+    return (
+        " " + _("It needs about {size} of memory.").format(size=filesize(needed)) if needed else ""
+    )
 
 
 def needed_memory(kind: Kind, asked: Asked) -> int:
@@ -80,7 +83,12 @@ def too_large(needed: int, config: BaseModel) -> str:
     room = int(max(rooms) * GIB)
     if needed + PROGRAM <= room:
         return ""
-    return (
-        f"The run needs about {filesize(needed + PROGRAM)} of memory, and the largest worker has {filesize(room)}. "
-        f"Try {' or '.join(smaller(config.model_dump()))}, or start it all the same."
+    words = _(
+        "The run needs about {needed} of memory, and the largest worker has {room}. "
+        "Try {smaller}, or start it all the same."
+    )
+    return words.format(
+        needed=filesize(needed + PROGRAM),
+        room=filesize(room),
+        smaller=_(" or ").join(smaller(config.model_dump())),
     )

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from django.db.models import Count
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from alignment.kinds import KINDS
 from alignment.kinds.kind import ArtifactType, Kind
@@ -57,14 +60,14 @@ def missing_labels(project: Project) -> Missing | None:
     if project.snapshots.exists():
         return None
     if project.tasks.filter(labels__isnull=False).exists():
-        text = (
+        text = _(
             "The labels have to be frozen into a snapshot first, so that the result can be traced."
         )
-        return Missing(text, "datasets:snapshots", "", "Freeze a snapshot")
+        return Missing(text, "datasets:snapshots", "", _("Freeze a snapshot"))
     if project.tasks.exists():
-        return Missing("No answers are labelled yet.", "labeling:label", "", "Label answers")
-    text = "There are no answers to compare yet: let the model write some."
-    return Missing(text, "runs:start", "?kind=generate", "Answer prompts")
+        return Missing(_("No answers are labelled yet."), "labeling:label", "", _("Label answers"))
+    text = _("There are no answers to compare yet: let the model write some.")
+    return Missing(text, "runs:start", "?kind=generate", _("Answer prompts"))
 
 
 def _needed_prompts(kind: Kind, stock: Stock) -> Iterator[Need]:
@@ -73,17 +76,17 @@ def _needed_prompts(kind: Kind, stock: Stock) -> Iterator[Need]:
     split, least = Split(needed.split), needed.least
     found = stock.prompts.get(split, 0)
     missing = None if found >= least else _too_few(split, least, found)
-    yield Need("held-out prompts" if split == Split.TEST else "prompts", missing)
+    yield Need(_("held-out prompts") if split == Split.TEST else _("prompts"), missing)
 
 
 def _too_few(split: Split, least: int, found: int) -> Missing:
     if split != Split.TEST:
-        return Missing("There are no prompts to answer yet.", "prompts", "", "Add prompts")
-    text = (
-        f"{found} prompts are held out for tests, and at least {least} are needed. Add prompts: one "
+        return Missing(_("There are no prompts to answer yet."), "prompts", "", _("Add prompts"))
+    text = _(
+        "{n} prompts are held out for tests, and at least {least} are needed. Add prompts: one "
         "in five becomes a test prompt."
-    )
-    return Missing(text, "prompts", "", "Add prompts")
+    ).format(n=found, least=least)
+    return Missing(text, "prompts", "", _("Add prompts"))
 
 
 def _needed_artifacts(kind: Kind, project: Project, stock: Stock) -> Iterator[Need]:
@@ -96,34 +99,37 @@ def _needed_artifacts(kind: Kind, project: Project, stock: Stock) -> Iterator[Ne
         yield Need(words, found._replace(spared=spared) if found else None)
 
 
-def _no_model(_: Project) -> Missing:
-    text = "There is no model yet."
-    return Missing(text, "runs:start", "?kind=pretrain", "Train the starter model")
+def _no_model(_project: Project) -> Missing:
+    text = _("There is no model yet.")
+    return Missing(text, "runs:start", "?kind=pretrain", _("Train the starter model"))
 
 
-def _no_reward(_: Project) -> Missing:
-    text = "There is no reward model yet; it learns from frozen labels what people prefer."
-    return Missing(text, "runs:start", "?kind=reward", "Train a reward model")
+def _no_reward(_project: Project) -> Missing:
+    text = _("There is no reward model yet; it learns from frozen labels what people prefer.")
+    return Missing(text, "runs:start", "?kind=reward", _("Train a reward model"))
 
 
 def _none_made(type: str, words: str) -> Missing:
     """There is none of what only a run makes: that is what comes first."""
     maker = next(kind for kind in KINDS.values() if kind.group and type in kind.makes)
     return Missing(
-        f"There is nothing of this kind yet: {words}.",
+        _("There is nothing of this kind yet: {words}.").format(words=words),
         "runs:start",
         f"?kind={maker.name}",
-        maker.title,
+        _(maker.title),
     )
 
 
-ARTIFACTS: Mapping[ArtifactType, tuple[str, Callable[[Project], Missing | None]]] = {
-    ArtifactType.MODEL: ("a model", _no_model),
-    ArtifactType.REWARD: ("a reward model", _no_reward),
-    ArtifactType.SNAPSHOT: ("a snapshot", missing_labels),
+ARTIFACTS: Mapping[ArtifactType, tuple[str | Promise, Callable[[Project], Missing | None]]] = {
+    ArtifactType.MODEL: (gettext_lazy("a model"), _no_model),
+    ArtifactType.REWARD: (gettext_lazy("a reward model"), _no_reward),
+    ArtifactType.SNAPSHOT: (gettext_lazy("a snapshot"), missing_labels),
     ArtifactType.COMPLETIONS: (
-        "stored answers",
-        lambda _: _none_made(ArtifactType.COMPLETIONS, "stored answers"),
+        gettext_lazy("stored answers"),
+        lambda _project: _none_made(ArtifactType.COMPLETIONS, _("stored answers")),
     ),
-    ArtifactType.SCORES: ("scores", lambda _: _none_made(ArtifactType.SCORES, "scores")),
+    ArtifactType.SCORES: (
+        gettext_lazy("scores"),
+        lambda _project: _none_made(ArtifactType.SCORES, _("scores")),
+    ),
 }

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
+from django.utils.translation import gettext_lazy as _
 
 FULL = (ENOSPC, EDQUOT)
 POSTGRES_FULL = "53100"  # disk_full
 # SQLite's primary codes: the first is said by a write, the others by a disk that may be full.
 SQLITE_FULL = 13
 SQLITE_PERHAPS = (8, 10, 14)  # read-only (no room for its index), I/O error, cannot open
-SAID = (
+SAID = _(
     "The disk of the machine that serves Attune is full: pages can be read, but nothing can be "
     "stored until somebody makes room there."
 )

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
+from django.utils.translation import gettext_lazy as _
 from django.views.defaults import server_error
 
 from webapp.machine import disk
@@ -18,7 +19,7 @@ from webapp.machine import disk
 INSUFFICIENT_STORAGE = 507
 RETRY_AFTER = 30  # seconds
 KIND = "disk_full"
-NOT_STORED = "What you have just sent was not stored; send it again then."
+NOT_STORED = _("What you have just sent was not stored; send it again then.")
 CHUNK = 1 << 20
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 def answer(request: HttpRequest) -> HttpResponse:
     """Say that the disk is full, to a program or to a person, with nothing asked of the database."""
     _read_out(request)
-    words = disk.SAID if request.method in ("GET", "HEAD") else f"{disk.SAID} {NOT_STORED}"
+    words = str(disk.SAID) if request.method in ("GET", "HEAD") else f"{disk.SAID} {NOT_STORED}"
     response: HttpResponse
     if _is_program(request):
         response = JsonResponse({"error": words, "kind": KIND}, status=INSUFFICIENT_STORAGE)

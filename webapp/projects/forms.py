@@ -9,17 +9,21 @@ from alignment.seam.records import Message
 from webapp.projects.models import Project, Split
 from webapp.site.longtext import LongText
 
+<<<<<<< HEAD
 if TYPE_CHECKING:
     FormOfProject = forms.ModelForm[Project]  # generic in its stubs only
 else:
     FormOfProject = forms.ModelForm
 
 STARTER_GUIDELINES = """Prefer the answer that a polite, well-informed friend would give.
+=======
+STARTER_GUIDELINES = _("""Prefer the answer that a polite, well-informed friend would give.
+>>>>>>> words
 
 - It stays on the question.
 - It is kind, and does not lecture.
 - It is as short as it can be while still useful.
-"""
+""")
 LONGEST_PROMPT = 20_000  # characters
 LONGEST_GUIDELINES = 50_000
 LONGEST_LOOK = 60_000  # ms that a project may ask for before an answer

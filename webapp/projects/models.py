@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from alignment.seam.records import Message, PromptRecord
 from webapp.accounts.models import User
@@ -62,6 +63,9 @@ class Split(models.TextChoices):
     TRAIN = "train", _("Train")
     VALIDATION = "validation", _("Validation")
     TEST = "test", _("Test")
+
+
+NAMES = (gettext_noop("train"), gettext_noop("validation"), gettext_noop("test"))  # of splits
 
 
 class PromptQuerySet(models.QuerySet["Prompt"]):

@@ -7,6 +7,7 @@ from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
 from alignment.kinds.bring.settings import ImportConfig
@@ -18,7 +19,7 @@ from webapp.artifacts.sources import model_folders
 from webapp.projects.models import Project
 from webapp.site.fields import add_errors, drawn_field, offer_names, offer_rows
 
-TEMPLATE_HELP = (
+TEMPLATE_HELP = _(
     "How a conversation becomes the text that the model reads. Choose “plain” for a model that was "
     "trained on text alone; ChatML needs a tokenizer that knows it."
 )
@@ -29,14 +30,17 @@ class AddForm(forms.Form):
 
     source = ""
     key = forms.UUIDField(widget=forms.HiddenInput)
-    name = forms.CharField(max_length=120, help_text="How lists call the model here.")
+    name = forms.CharField(
+        label=_("Name"), max_length=120, help_text=_("How lists call the model here.")
+    )
     base = forms.ModelChoiceField(
         Artifact.objects.none(),
         required=False,
-        label="Base model",
-        empty_label="none: it is a whole model",
-        help_text="Only for a LoRA adapter: the model it was trained on. The two become one full "
-        "model.",
+        label=_("Base model"),
+        empty_label=_("none: it is a whole model"),
+        help_text=_(
+            "Only for a LoRA adapter: the model it was trained on. The two become one full model."
+        ),
     )
 
     field_order: tuple[str, ...] = (
@@ -80,12 +84,17 @@ class HubForm(AddForm):
 
     source = "hub"
     repository = forms.CharField(
-        label="Name on the Hub", max_length=200, help_text="Such as HuggingFaceTB/SmolLM2-135M."
+        label=_("Name on the Hub"),
+        max_length=200,
+        help_text=_("Such as HuggingFaceTB/SmolLM2-135M."),
     )
     revision = forms.CharField(
+        label=_("Revision"),
         max_length=100,
         initial="main",
-        help_text="A commit, branch or tag. Whatever it is, the commit is stored with the model.",
+        help_text=_(
+            "A commit, branch or tag. Whatever it is, the commit is stored with the model."
+        ),
     )
     field_order = ("key", "repository", "revision", "name", "template", "base")
 
@@ -98,7 +107,9 @@ class FolderForm(AddForm):
     """A folder on the worker's disk; only those found below the allowed roots can be chosen."""
 
     source = "folder"
-    folder = forms.ChoiceField(help_text="Folders with a config.json below the allowed ones.")
+    folder = forms.ChoiceField(
+        label=_("Folder"), help_text=_("Folders with a config.json below the allowed ones.")
+    )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, project=project, **kwargs)
@@ -128,11 +139,13 @@ class FilesField(forms.FileField):
         """Every file with a name that can be stored; raises ValidationError naming one that has none."""
         files = [super(FilesField, self).clean(one, initial) for one in data or [None]]
         if len(files) > MOST_FILES:
-            raise forms.ValidationError(f"At most {MOST_FILES} files.")
+            raise forms.ValidationError(_("At most {n} files.").format(n=MOST_FILES))
         if (together := sum(file.size or 0 for file in files)) > settings.MODEL_GIB * 2**30:
             size = filesizeformat(together)
             raise forms.ValidationError(
-                f"{size} are more than the {settings.MODEL_GIB:g} GiB allowed here."
+                _("{size} are more than the {gib} GiB allowed here.").format(
+                    size=size, gib=f"{settings.MODEL_GIB:g}"
+                )
             )
         return _fine(files)
 
@@ -148,9 +161,9 @@ def _fine(files: list[ModelFile]) -> list[ModelFile]:
         except DataError as error:
             raise forms.ValidationError(str(error)) from error
     if not kept:
-        raise forms.ValidationError("None of these files belongs to a model.")
+        raise forms.ValidationError(_("None of these files belongs to a model."))
     if len({file.name for file in kept}) < len(kept):
-        raise forms.ValidationError("Two of the files have the same name.")
+        raise forms.ValidationError(_("Two of the files have the same name."))
     return kept
 
 
@@ -162,8 +175,10 @@ class UploadForm(AddForm):
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, project=project, **kwargs)
         self.fields["files"] = FilesField(
-            help_text="One .zip or .tar of the model's folder, or its files: config.json, "
-            "safetensors, tokenizer."
+            label=_("Files"),
+            help_text=_(
+                "One .zip or .tar of the model's folder, or its files: config.json, safetensors, tokenizer."
+            ),
         )  # by its name here, since a form has an attribute `files` already
         self.order_fields(self.field_order)
 

@@ -9,6 +9,8 @@ from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -55,7 +57,9 @@ def upload(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that uploads a model."""
     project = project_for(request.user, project_id, can=Action.UPLOAD_MODELS)
     if request.method == "POST" and too_large(request):
-        messages.error(request, f"A model may have at most {settings.MODEL_GIB:g} GiB.")
+        messages.error(
+            request, _("A model may have at most {gib} GiB.").format(gib=f"{settings.MODEL_GIB:g}")
+        )
         return redirect("registry:upload", project.pk)
     request.upload_handlers = [TemporaryFileUploadHandler(request)]  # others limit other uploads
     return csrf_protect(_form_page)(request, project, "upload")
@@ -77,12 +81,23 @@ def _form_page(request: PersonRequest, project: Project, chosen: str) -> HttpRes
     context = {
         "project": project,
         "form": form,
-        "sources": {name: source for name, source in SOURCES.items() if may(role, source.needs)},
+        "sources": [
+            {"name": name, "url": address_of(project, name), **source._asdict()}
+            for name, source in SOURCES.items()
+            if may(role, source.needs)
+        ],
         "chosen": chosen,
         "hub": settings.HUB,
         "limit": settings.MODEL_GIB,
     }
     return render(request, "registry/add.html", context)
+
+
+def address_of(project: Project, source: str) -> str:
+    """Where the form of a source is."""
+    if source == "upload":
+        return reverse("registry:upload", args=[project.pk])
+    return f"{reverse('registry:add', args=[project.pk])}?source={source}"
 
 
 def add_from(request: PersonRequest, project: Project, form: AddForm) -> Run | None:

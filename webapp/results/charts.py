@@ -2,6 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import urlencode
+
+from django.utils.translation import gettext as _
 
 from alignment.kinds import KINDS
 from alignment.kinds.settings.divergences import agent_title
@@ -28,11 +31,21 @@ class Table(NamedTuple):
     titles: list[str]
     rows: list[tuple[int, list[float | None]]]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw yet."""
+        return not self.rows
+
+    @property
+    def query(self) -> str:
+        """What asks for its curves alone."""
+        return urlencode([("key", key) for key in self.keys], safe="/")
+
 
 def table_of(chart: Curve, series: Mapping[str, Sequence[Point]]) -> Table:
     """The curves of a chart side by side."""
     keys = [key for key in series if key.partition("@")[0] == chart.key] or [chart.key]
-    titles = [agent_title(key.partition("@")[2]) or chart.axis for key in keys]
+    titles = [agent_title(key.partition("@")[2]) or _(chart.axis) for key in keys]
     columns = [{point.step: point.value for point in series.get(key, [])} for key in keys]
     steps = sorted(set().union(*columns))
     return Table(keys, titles, [(step, [row.get(step) for row in columns]) for step in steps])

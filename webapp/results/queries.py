@@ -7,6 +7,7 @@ from operator import or_
 from typing import BinaryIO, NamedTuple
 
 from django.db.models import Avg, Count, F, Max, Min, Q
+from django.utils.translation import gettext as _
 
 from alignment.kinds.settings.divergences import agent_title
 from webapp.runs.folders import folder_of
@@ -46,7 +47,7 @@ class SamplePair(NamedTuple):
     @property
     def sides(self) -> tuple[tuple[str, RunSample | None], ...]:
         """Both answers under their titles."""
-        return (("Before", self.before), ("After", self.after))
+        return ((_("Before"), self.before), (_("After"), self.after))
 
 
 def metric_series(

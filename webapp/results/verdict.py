@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeGuard
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from webapp.site.templatetags.display import percent_estimate
 
 LOST_DIVERSITY = 0.7  # share of the reference's distinct pairs of tokens below which we warn
 LONGER = 1.5  # answers this many times as long as the reference's may have won by length
 JUDGES = {
-    "held_out_labels": "a second reward model of held-out labels",
-    "utility": "the simulated utility",
+    "held_out_labels": gettext_lazy("a second reward model of held-out labels"),
+    "utility": gettext_lazy("the simulated utility"),
 }
 Summary = Mapping[str, Any]  # of an evaluate run: Estimates as dicts, and the judge's name
 
@@ -27,10 +30,10 @@ def verdict(summary: Summary) -> Verdict:
     """The verdict on a finished evaluation."""
     state = judged_state(summary)
     badge = {
-        "better": "Better",
-        "worse": "Worse",
-        "unclear": "No clear difference",
-        "unjudged": "Not judged",
+        "better": _("Better"),
+        "worse": _("Worse"),
+        "unclear": _("No clear difference"),
+        "unjudged": _("Not judged"),
     }[state]
     return Verdict(state, badge, SENTENCES[state](summary), cautions(summary, state))
 
@@ -47,38 +50,55 @@ def judged_state(summary: Summary) -> str:
 
 def better(summary: Summary) -> str:
     """The policy wins."""
-    return f"Better than the reference: it wins {wins(summary)}, {distance(summary)}."
+    return told(_("Better than the reference: it wins {wins}, {distance}."), summary)
 
 
 def worse(summary: Summary) -> str:
     """The policy loses; when its reward rose all the same, the reward model was exploited."""
-    if has_risen(gain := summary.get("reward_gain")):
-        return (
-            f"Worse than the reference although its reward rose by {plain(gain)}: "
-            f"it wins only {wins(summary)}, {distance(summary)}. The reward model was "
-            "over-optimised; collect labels of these answers, or raise beta."
+    if has_risen(summary.get("reward_gain")):
+        words = _(
+            "Worse than the reference although its reward rose by {gain}: it wins only {wins}, "
+            "{distance}. The reward model was over-optimised; collect labels of these answers, or "
+            "raise beta."
         )
-    return f"Worse than the reference: it wins only {wins(summary)}, {distance(summary)}."
+        return told(words, summary)
+    return told(_("Worse than the reference: it wins only {wins}, {distance}."), summary)
 
 
 def unclear(summary: Summary) -> str:
     """The interval of the win rate covers one half."""
-    said = f"No clear difference from the reference: it wins {wins(summary)}, {distance(summary)}."
-    if has_risen(gain := summary.get("reward_gain")):
-        return (
-            f"{said} Its reward rose by {plain(gain)}, which the judge does not see: the reward "
-            "model may have been over-optimised."
+    first = _("No clear difference from the reference: it wins {wins}, {distance}.")
+    then = _("More held-out prompts, more labels or a smaller beta would tell.")
+    if has_risen(summary.get("reward_gain")):
+        then = _(
+            "Its reward rose by {gain}, which the judge does not see: the reward model may have been "
+            "over-optimised."
         )
-    return f"{said} More held-out prompts, more labels or a smaller beta would tell."
+    return told(f"{first} {then}", summary)
 
 
 def unjudged(summary: Summary) -> str:
     """Nobody compared the answers: the reward is what was optimised and proves nothing."""
+    if is_measured(summary.get("reward_gain")):
+        words = _(
+            "Not judged: the reward moved by {gain}, {distance}; the reward is what was optimised, so "
+            "it says nothing about quality by itself."
+        )
+    else:
+        words = _(
+            "Not judged: no reward was measured, {distance}; the reward is what was optimised, so it "
+            "says nothing about quality by itself."
+        )
+    return told(words, summary)
+
+
+def told(words: str, summary: Summary) -> str:
+    """A sentence with the numbers of the evaluation in their places."""
     gain = summary.get("reward_gain")
-    moved = f"the reward moved by {plain(gain)}" if is_measured(gain) else "no reward was measured"
-    return (
-        f"Not judged: {moved}, {distance(summary)}; the reward is what was optimised, so it says "
-        "nothing about quality by itself."
+    return words.format(
+        wins=wins(summary) if is_measured(summary.get("win_rate")) else "",
+        distance=distance(summary),
+        gain=plain(gain) if is_measured(gain) else "",
     )
 
 
@@ -90,14 +110,18 @@ def cautions(summary: Summary, state: str) -> list[str]:
     found = []
     if (variety := value_of(summary, "distinct_2_ratio")) is not None and variety < LOST_DIVERSITY:
         found.append(
-            f"The answers lost variety: {100 * variety:.0f} % of the reference's distinct "
-            "pairs of tokens are left. A larger beta or forward KL keeps more of them."
+            _(
+                "The answers lost variety: {n} % of the reference's distinct pairs of tokens are "
+                "left. A larger beta or forward KL keeps more of them."
+            ).format(n=f"{100 * variety:.0f}")
         )
     before, after = value_of(summary, "length_before"), value_of(summary, "length_after")
     if state == "better" and before and after and after > LONGER * before:
         found.append(
-            f"The answers are {after / before:.1f} times as long as the reference's: part of the "
-            "wins may be for length."
+            _(
+                "The answers are {n} times as long as the reference's: part of the wins may be for "
+                "length."
+            ).format(n=f"{after / before:.1f}")
         )
     return found
 
@@ -105,14 +129,18 @@ def cautions(summary: Summary, state: str) -> list[str]:
 def wins(summary: Summary) -> str:
     """The win rate, over how many prompts and by whose judgement."""
     rate = summary["win_rate"]
-    judge = JUDGES.get(str(summary.get("judge")), "its judge")
-    return f"{percent_estimate(rate)} of {rate['n']} held-out prompts judged by {judge}"
+    judge = JUDGES.get(str(summary.get("judge")), _("its judge"))
+    return _("{share} of {n} held-out prompts judged by {judge}").format(
+        share=percent_estimate(rate), n=rate["n"], judge=judge
+    )
 
 
 def distance(summary: Summary) -> str:
     """How far the policy went."""
     kl = summary.get("kl_reference")
-    return f"at KL {plain(kl)} nats" if is_measured(kl) else "at a KL that could not be estimated"
+    if not is_measured(kl):
+        return _("at a KL that could not be estimated")
+    return _("at KL {kl} nats").format(kl=plain(kl))
 
 
 def plain(estimate: Mapping[str, float]) -> str:

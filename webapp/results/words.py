@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from django.utils.translation import gettext as _
 from pydantic.fields import FieldInfo
 
 from alignment.kinds import KINDS
@@ -44,18 +45,18 @@ def setting_in_words(value: object, field: FieldInfo | None = None) -> str:
     """A setting's value as it is read; names that may be chosen by the words that the setting has for them."""
     words = words_of(field) if field else {}
     if isinstance(value, str):
-        return words.get(value, value)
+        return _(words[value]) if value in words else value
     if isinstance(value, list | tuple):
-        return ", ".join(short(words.get(name, name)) for name in value)
+        return ", ".join(short(_(words[name]) if name in words else name) for name in value)
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def aim_in_words(config: Mapping[str, Any]) -> str:
     """What a stored alignment minimises by its settings, as sentences name it."""
     objective = config.get("objective", "fdpg")
-    return DIVERGENCES[config["divergence"]] if objective == "fdpg" else OBJECTIVES[objective]
+    return _(DIVERGENCES[config["divergence"]] if objective == "fdpg" else OBJECTIVES[objective])
 
 
 class Agent(NamedTuple):
@@ -150,7 +151,7 @@ def fact_in_words(value: object, entry: Entry) -> str:
     """A result that is no Estimate as it is read."""
     if entry.share and isinstance(value, float):
         return f"{100 * value:.1f} %"
-    return entry.words.get(value, value) if isinstance(value, str) else in_words(value)
+    return _(entry.words[value]) if value in entry.words else in_words(value)
 
 
 def in_words(entry: object) -> str:
@@ -160,7 +161,7 @@ def in_words(entry: object) -> str:
     if isinstance(entry, Mapping):
         return estimate(entry)
     if isinstance(entry, bool):
-        return "yes" if entry else "no"
+        return _("yes") if entry else _("no")
     if isinstance(entry, int):
         return f"{entry:,}"
     return number(entry, 4) if isinstance(entry, float) else str(entry)

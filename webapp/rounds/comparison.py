@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from django.utils.translation import gettext_noop as _
+
 from alignment.kinds import KINDS
 from alignment.kinds.evaluate.results import EvaluateResults
 from webapp.results.words import setting_in_words
@@ -10,10 +12,10 @@ from webapp.rounds.queries import Standing
 
 MOST = 6  # rounds that a page has room for
 PARTS = {
-    "reward": "reward model",
-    "align": "alignment",
-    "evaluate": "evaluation",
-    "generate": "new completions",
+    "reward": _("reward model"),
+    "align": _("alignment"),
+    "evaluate": _("evaluation"),
+    "generate": _("new completions"),
 }
 
 
@@ -48,9 +50,9 @@ def _numbers(standings: Sequence[Standing]) -> Iterator[Row]:
 
 def _settings(standings: Sequence[Standing]) -> Iterator[Row]:
     rounds = [standing.round for standing in standings]
-    yield from _where_they_differ("Labels", "", [str(row.snapshot) for row in rounds])
-    yield from _where_they_differ("Start model", "", [str(row.policy) for row in rounds])
-    yield from _where_they_differ("Seed", "", [str(row.config["seed"]) for row in rounds])
+    yield from _where_they_differ(_("Labels"), "", [str(row.snapshot) for row in rounds])
+    yield from _where_they_differ(_("Start model"), "", [str(row.policy) for row in rounds])
+    yield from _where_they_differ(_("Seed"), "", [str(row.config["seed"]) for row in rounds])
     for part, note in PARTS.items():
         configs = [row.config[part] for row in rounds]
         for name in dict.fromkeys(name for config in configs for name in config):

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from django.utils.translation import gettext_noop as _
 from pydantic import BaseModel, ConfigDict, Field
 
 from alignment.kinds.align.settings import AlignConfig
@@ -46,8 +47,8 @@ class Preset(NamedTuple):
 
 PRESETS: dict[str, Preset] = {
     "quick": Preset(
-        "Quick",
-        "A first look within minutes: few steps, wide intervals.",
+        _("Quick"),
+        _("A first look within minutes: few steps, wide intervals."),
         RoundConfig(
             reward=RewardConfig(epochs=2),
             align=AlignConfig(
@@ -57,10 +58,10 @@ PRESETS: dict[str, Preset] = {
             generate=GenerateConfig(prompts=64),
         ),
     ),
-    "balanced": Preset("Balanced", "Sound numbers from an hour's labels.", RoundConfig()),
+    "balanced": Preset(_("Balanced"), _("Sound numbers from an hour's labels."), RoundConfig()),
     "thorough": Preset(
-        "Thorough",
-        "More steps at a lower rate, narrower intervals, more new tasks.",
+        _("Thorough"),
+        _("More steps at a lower rate, narrower intervals, more new tasks."),
         RoundConfig(
             reward=RewardConfig(epochs=6),
             align=AlignConfig(

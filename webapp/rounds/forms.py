@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
 from webapp.artifacts.models import Artifact
@@ -27,8 +28,10 @@ FIXED = {
     "evaluate": ("beta", "divergence", "alpha"),
     "generate": (),
 }
-WITHOUT_REWARD = "A round trains a reward model and follows it: give it a weight, or start an alignment by itself."
-JUDGE_HELP = (
+WITHOUT_REWARD = _(
+    "A round trains a reward model and follows it: give it a weight, or start an alignment by itself."
+)
+JUDGE_HELP = _(
     "Who decides the win rate; never the reward model that was optimised. A second reward model "
     "learns from the labels of other prompts."
 )
@@ -40,24 +43,30 @@ class RoundForm(forms.Form):
     key = forms.UUIDField(widget=forms.HiddenInput)
     snapshot = forms.ModelChoiceField(
         Snapshot.objects.none(),
+        label=_("Snapshot"),
         empty_label=None,
-        help_text="The frozen labels that the reward model learns from.",
+        help_text=_("The frozen labels that the reward model learns from."),
     )
     policy = forms.ModelChoiceField(
         Artifact.objects.none(),
-        label="Start model",
+        label=_("Start model"),
         empty_label=None,
-        help_text="The model to align; its start is also the reference it is measured against.",
+        help_text=_("The model to align; its start is also the reference it is measured against."),
     )
     backbone = forms.ModelChoiceField(
         Artifact.objects.none(),
         required=False,
-        label="Reward model starts from",
-        empty_label="the start model",
-        help_text="Another model, such as a larger one or an encoder, may learn the labels better.",
+        label=_("Reward model starts from"),
+        empty_label=_("the start model"),
+        help_text=_(
+            "Another model, such as a larger one or an encoder, may learn the labels better."
+        ),
     )
     seed = forms.IntegerField(
-        min_value=0, max_value=2**31 - 1, help_text="The same seed repeats the round."
+        label=_("Seed"),
+        min_value=0,
+        max_value=2**31 - 1,
+        help_text=_("The same seed repeats the round."),
     )
 
     def __init__(

@@ -3,6 +3,8 @@
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
@@ -33,18 +35,18 @@ class Round(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Round {self.number}"
+        return gettext("Round {number}").format(number=self.number)
 
 
 class RoundRun(models.Model):
     """A run's part in a round."""
 
     class Part(models.TextChoices):
-        REWARD = "reward", "Reward model"
-        JUDGE = "judge", "Judge"
-        ALIGN = "align", "Alignment"
-        EVALUATE = "evaluate", "Evaluation"
-        GENERATE = "generate", "New completions"
+        REWARD = "reward", _("Reward model")
+        JUDGE = "judge", _("Judge")
+        ALIGN = "align", _("Alignment")
+        EVALUATE = "evaluate", _("Evaluation")
+        GENERATE = "generate", _("New completions")
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="parts")
     run = models.ForeignKey(Run, models.PROTECT, related_name="parts")

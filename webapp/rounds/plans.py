@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
 from webapp.artifacts.models import Artifact
@@ -31,6 +32,11 @@ class Plan(NamedTuple):
     policy: Artifact | None
     snapshot: Snapshot | None
     unknown: str = ""  # settings of the earlier round that this version does not take
+
+    @property
+    def keep(self) -> str:
+        """What the address of another preset keeps of this one."""
+        return f"&from={self.again.pk}" if self.again else ""
 
     def initial(self, key: UUID) -> dict[str, Any]:
         """Values of the fields that are not settings."""
@@ -90,7 +96,7 @@ def outlook(form: RoundForm, plan: Plan) -> list[str]:
     """What will happen if the form is sent as it is, in sentences."""
     if form.is_bound:
         if not form.is_valid():
-            return ["Some settings have to be mended before the round can start."]
+            return [_("Some settings have to be mended before the round can start.")]
         config, data = form.config, form.cleaned_data
         return what_happens(plan.project, config, data["snapshot"], data["policy"])
     if plan.snapshot is None or plan.policy is None:
@@ -107,11 +113,24 @@ def what_happens(
     held_out = min(config.evaluate.prompts, project.prompts.of_split(Split.TEST).count())
     asked = min(config.generate.prompts, project.prompts.for_labels().count())
     return [
-        f"Learns a reward model from the {snapshot.pairs_in(Split.TRAIN)} training pairs of "
-        f"{snapshot}; aligns {policy} to it in {align.steps} steps of {samples} completions by "
-        f"{aim_in_words(align.model_dump())} at beta {align.beta:g}, at most {align.kl_budget:g} "
-        f"nats away; compares both on {held_out} held-out prompts, {judging(config, snapshot)}; "
-        f"then asks annotators about new completions of {asked} prompts.",
+        _(
+            "Learns a reward model from the {pairs} training pairs of {snapshot}; aligns {policy} to "
+            "it in {steps} steps of {samples} completions by {aim} at beta {beta}, at most {budget} "
+            "nats away; compares both on {held_out} held-out prompts, {judged}; then asks annotators "
+            "about new completions of {asked} prompts."
+        ).format(
+            pairs=snapshot.pairs_in(Split.TRAIN),
+            snapshot=snapshot,
+            policy=policy,
+            steps=align.steps,
+            samples=samples,
+            aim=aim_in_words(align.model_dump()),
+            beta=f"{align.beta:g}",
+            budget=f"{align.kl_budget:g}",
+            held_out=held_out,
+            judged=judging(config, snapshot),
+            asked=asked,
+        ),
         f"{how_long(project)} {where()}{memory_in_words(most_memory(policy))}",
     ]
 
@@ -119,10 +138,11 @@ def what_happens(
 def judging(config: RoundConfig, snapshot: Snapshot) -> str:
     """Who decides, in the words of the sentence."""
     return {
-        "held_out_labels": "judged by a second reward model of "
-        f"{snapshot.pairs_in(Split.VALIDATION)} other pairs",
-        "utility": "judged by the simulated utility",
-        "none": "judged by nobody",
+        "held_out_labels": _("judged by a second reward model of {n} other pairs").format(
+            n=snapshot.pairs_in(Split.VALIDATION)
+        ),
+        "utility": _("judged by the simulated utility"),
+        "none": _("judged by nobody"),
     }[config.evaluate.judge]
 
 
@@ -130,5 +150,5 @@ def how_long(project: Project) -> str:
     """What the last finished round took; the only honest forecast there is."""
     for row in queries.standings(project.rounds.all()[:10]):
         if row.state == "succeeded" and row.seconds is not None:
-            return f"{row.round} took {duration(row.seconds)}."
-    return "No round has finished yet, so nobody knows how long it takes."
+            return _("{name} took {time}.").format(name=row.round, time=duration(row.seconds))
+    return _("No round has finished yet, so nobody knows how long it takes.")

@@ -40,6 +40,11 @@ class Standing(NamedTuple):
         return all(part.run.is_final for part in self.parts)
 
     @property
+    def shown_part(self) -> RoundRun | None:
+        """The part that its chain points at while something may still change."""
+        return None if self.is_final else self.now
+
+    @property
     def percent(self) -> int:
         """The progress as a whole number."""
         return round(100 * self.progress)

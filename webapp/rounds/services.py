@@ -5,6 +5,7 @@ from typing import TypedDict, Unpack
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from alignment.kinds.evaluate import FEWEST_HELD_OUT
 from alignment.seam.settings import Settings
@@ -67,15 +68,17 @@ def refuse_hopeless(
 ) -> None:
     """Say before anything starts what would only fail later."""
     if snapshot.project_id != project.pk or policy.project_id != project.pk:
-        raise RoundError("The snapshot and the start model must belong to this project.")
+        raise RoundError(_("The snapshot and the start model must belong to this project."))
     judged = config.evaluate.judge == "held_out_labels"
     for split in (Split.TRAIN, Split.VALIDATION)[: 1 + judged]:
         refuse_few_pairs(snapshot, split)
     for split, fewest in FEWEST_PROMPTS.items():
         if (found := project.prompts.of_split(split).count()) < fewest:
             raise RoundError(
-                f"The project has {found} prompts in the {split} split; a round needs at least "
-                f"{fewest}. Add prompts: one in five becomes a test prompt."
+                _(
+                    "The project has {n} prompts in the {split} split; a round needs at least "
+                    "{least}. Add prompts: one in five becomes a test prompt."
+                ).format(n=found, split=_(split), least=fewest)
             )
 
 
@@ -146,7 +149,7 @@ def cancel_round(made: Round, *, by: User) -> int:
     """Cancel every run of the round that is not over; how many there were."""
     waiting = list(made.runs.exclude(state__in=FINAL).order_by("-pk"))
     if not waiting:
-        raise RoundError(f"{made} is over already.")
+        raise RoundError(_("{name} is over already.").format(name=made))
     for run in waiting:  # the last first, so that nothing starts in between
         cancel_run(run, by=by)
     return len(waiting)
@@ -156,12 +159,14 @@ def cancel_round(made: Round, *, by: User) -> int:
 def retry_round(made: Round, *, by: User) -> int:
     """Queue what failed or was cancelled once more, on what had succeeded; how many runs."""
     if made.runs.exclude(state__in=FINAL).exists():
-        raise RoundError(f"{made} is still at work; wait for its end, or cancel it.")
+        raise RoundError(
+            _("{name} is still at work; wait for its end, or cancel it.").format(name=made)
+        )
     order = {part: place for place, part in enumerate(Part)}
     rows = made.parts.select_related("run").exclude(run__state=State.SUCCEEDED)
     broken = sorted(rows, key=lambda row: order[Part(row.part)])
     if not broken:
-        raise RoundError(f"Everything in {made} succeeded.")
+        raise RoundError(_("Everything in {name} succeeded.").format(name=made))
     for row in broken:  # in the order of the chain, so that each finds the new runs it needs
         row.run = retry_run(row.run, by=by)
         row.save(update_fields=["run"])

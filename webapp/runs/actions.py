@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from django.utils.translation import gettext_noop as _
+
 from alignment.kinds import KINDS
 from webapp.runs import services
 from webapp.runs.models import FINAL, Intent, Run, State
@@ -21,18 +23,20 @@ class Action(NamedTuple):
 WORKING = (State.STARTING, State.RUNNING)
 ACTIONS = {
     "resume": Action(
-        "Resume", "Go on from the last checkpoint.", services.resume_run, (State.INTERRUPTED,)
+        _("Resume"), _("Go on from the last checkpoint."), services.resume_run, (State.INTERRUPTED,)
     ),
-    "pause": Action("Pause", "Save, then stop.", services.pause_run, (State.QUEUED, *WORKING)),
+    "pause": Action(
+        _("Pause"), _("Save, then stop."), services.pause_run, (State.QUEUED, *WORKING)
+    ),
     "retry": Action(
-        "Try again",
-        "Queue a new run with the same settings.",
+        _("Try again"),
+        _("Queue a new run with the same settings."),
         services.retry_run,
         (State.FAILED, State.CANCELLED),
     ),
     "cancel": Action(
-        "Cancel",
-        "Stop without a result.",
+        _("Cancel"),
+        _("Stop without a result."),
         services.cancel_run,
         (State.QUEUED, State.INTERRUPTED, State.STOPPING, *WORKING),
         danger=True,

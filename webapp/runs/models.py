@@ -4,24 +4,40 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from webapp.projects.models import Project
+from webapp.site.templatetags.display import number
 
 
 class State(models.TextChoices):
     """Where a run stands; services and execution hold the only transitions."""
 
-    QUEUED = "queued"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    INTERRUPTED = "interrupted"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+    QUEUED = "queued", gettext_lazy("Queued")
+    STARTING = "starting", gettext_lazy("Starting")
+    RUNNING = "running", gettext_lazy("Running")
+    STOPPING = "stopping", gettext_lazy("Stopping")
+    INTERRUPTED = "interrupted", gettext_lazy("Interrupted")
+    SUCCEEDED = "succeeded", gettext_lazy("Succeeded")
+    FAILED = "failed", gettext_lazy("Failed")
+    CANCELLED = "cancelled", gettext_lazy("Cancelled")
 
 
 LIVE = (State.STARTING, State.RUNNING, State.STOPPING)
+# As the badges of runs, rounds and jobs say them, and those that are no states of their own.
+NAMES = (
+    gettext_noop("queued"),
+    gettext_noop("starting"),
+    gettext_noop("running"),
+    gettext_noop("pausing"),
+    gettext_noop("paused"),
+    gettext_noop("cancelling"),
+    gettext_noop("interrupted"),
+    gettext_noop("succeeded"),
+    gettext_noop("failed"),
+    gettext_noop("cancelled"),
+)
 FINAL = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
@@ -52,6 +68,15 @@ class Worker(models.Model):
     def memory_gib(self) -> float:
         """Memory of its machine; 0 where nobody has looked."""
         return float(self.hardware.get("memory_gib") or 0)
+
+    @property
+    def machine(self) -> str:
+        """What its machine has, in words."""
+        words = [_("{n} cores").format(n=self.hardware.get("cores") or "?")]
+        if self.memory_gib:
+            words.append(f"{number(self.memory_gib)} GiB")
+        gpus = self.hardware.get("gpus") or []
+        return ", ".join([*words, *(gpu.get("name") or str(gpu) for gpu in gpus)])
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -163,6 +188,11 @@ class Run(models.Model):
         if self.started_at is None or self.ended_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds()
+
+    @property
+    def message_kind(self) -> str:
+        """As what its message is shown."""
+        return {State.FAILED: "error", State.SUCCEEDED: "success"}.get(State(self.state), "warning")
 
     @property
     def shown_state(self) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, ValidationError
 
 from alignment.kinds import KINDS
@@ -105,7 +106,9 @@ def cancel_run(run: Run, *, by: User) -> Run:
     wanted = Q(intent__in=[Intent.RUN, Intent.PAUSE])
     if move(run, idle, intent=Intent.CANCEL) or move(run, live, only=wanted, intent=Intent.CANCEL):
         return refreshed(run)
-    return _refuse_unless(run, (State.STOPPING, State.CANCELLED), "it cannot be cancelled any more")
+    return _refuse_unless(
+        run, (State.STOPPING, State.CANCELLED), _("it cannot be cancelled any more")
+    )
 
 
 def pause_run(run: Run, *, by: User) -> Run:
@@ -116,13 +119,15 @@ def pause_run(run: Run, *, by: User) -> Run:
         return refreshed(run)
     if not _kind(run.kind).saves:
         raise RunError(
-            f"A run of kind “{run.kind}” is short and cannot save half of its work. "
-            "Let it finish, or cancel it."
+            _(
+                "A run of kind “{kind}” is short and cannot save half of its work. "
+                "Let it finish, or cancel it."
+            ).format(kind=run.kind)
         )
     stop = Change(WORKING, State.STOPPING, actor, "paused")
     if move(run, stop, intent=Intent.PAUSE):
         return refreshed(run)
-    return _refuse_unless(run, (State.STOPPING, State.INTERRUPTED), "there is nothing to pause")
+    return _refuse_unless(run, (State.STOPPING, State.INTERRUPTED), _("there is nothing to pause"))
 
 
 def resume_run(run: Run, *, by: User) -> Run:
@@ -133,14 +138,14 @@ def resume_run(run: Run, *, by: User) -> Run:
         transaction.on_commit(partial(tasks.send_ring, run.queue))
         return refreshed(run)
     working = (State.QUEUED, *WORKING)
-    return _refuse_unless(run, working, "only a paused or interrupted run can be resumed")
+    return _refuse_unless(run, working, _("only a paused or interrupted run can be resumed"))
 
 
 def retry_run(run: Run, *, by: User) -> Run:
     """The same again as a new run, once this one is over; it reads the newest runs it needs."""
     run = refreshed(run)
     if not run.is_final:
-        raise RunError("This run is not over yet; cancel it first, or resume it.")
+        raise RunError(_("This run is not over yet; cancel it first, or resume it."))
     needs = {need.role: newest(need.needs) for need in run.needs.select_related("needs")}
     given = run.inputs.select_related("artifact").exclude(role__in=needs)
     order = Order(
@@ -191,7 +196,7 @@ def _kind(kind: str) -> Kind:
     try:
         return KINDS[kind]
     except KeyError as error:
-        raise RunError(f"There is no kind of run called “{kind}”.") from error
+        raise RunError(_("There is no kind of run called “{kind}”.").format(kind=kind)) from error
 
 
 def _settings(row: Kind, config: BaseModel) -> Settings:
@@ -212,11 +217,11 @@ def _check_roles(
 ) -> None:
     for role in row.roles(config):
         if role not in inputs and role not in needs and not row.input_named(role).spared:
-            raise RunError(f"This run needs to be told its {role}.")
+            raise RunError(_("This run needs to be told its {role}.").format(role=role))
     read: list[Artifact | Run] = [*inputs.values(), *needs.values()]
     for given in read:
         if given.project_id != project.pk:
-            raise RunError(f"“{given.name}” belongs to another project.")
+            raise RunError(_("“{name}” belongs to another project.").format(name=given.name))
 
 
 def _refuse_unless(run: Run, fine: tuple[State, ...], why: str) -> Run:
@@ -224,4 +229,4 @@ def _refuse_unless(run: Run, fine: tuple[State, ...], why: str) -> Run:
     now = refreshed(run)
     if now.state in fine:
         return now
-    raise RunError(f"The run is {now.shown_state}: {why}.")
+    raise RunError(_("The run is {state}: {why}.").format(state=_(now.shown_state), why=why))

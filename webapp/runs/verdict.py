@@ -4,6 +4,8 @@ import signal
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from django.utils.translation import gettext_noop as _
+
 from alignment.seam import memory_use
 from alignment.seam.errors import FULL_DISK
 from alignment.seam.events import Failed, Finished, Stopped
@@ -11,11 +13,13 @@ from webapp.runs.models import Intent, State
 from webapp.runs.supervisor import Outcome
 
 DISK_FULL = ("No space left on device", "Disk quota exceeded")
-DISK_IS_FULL = "The disk is full. Free some space; the run goes on by itself."
-NOT_AGAIN = "It is not tried again where there is no more memory: a larger worker takes it by itself, or resume it."
+DISK_IS_FULL = _("The disk is full. Free some space; the run goes on by itself.")
+NOT_AGAIN = _(
+    "It is not tried again where there is no more memory: a larger worker takes it by itself, or resume it."
+)
 ADVICE = {
-    "oom": "Try a smaller batch or shorter completions.",
-    "nan": "Try a lower learning rate.",
+    "oom": _("Try a smaller batch or shorter completions."),
+    "nan": _("Try a lower learning rate."),
 }
 
 
@@ -32,7 +36,7 @@ def judge(
 ) -> Verdict:
     """Weigh what the trainer said last against what people want of the run by now."""
     if intent == Intent.CANCEL:
-        return Verdict(State.CANCELLED, "cancelled", "Cancelled before it was over.")
+        return Verdict(State.CANCELLED, "cancelled", _("Cancelled before it was over."))
     if _starved(outcome):
         text = f"{memory_use.told(outcome.squeeze, config or {})} {NOT_AGAIN}"
         return Verdict(State.INTERRUPTED, "memory", text)
@@ -73,14 +77,14 @@ def _failed(failed: Failed, run_id: int) -> Verdict:
 
 def _stopped(outcome: Outcome, intent: str) -> Verdict:
     if intent != Intent.PAUSE:
-        text = "Its worker was shut down; it goes on when a worker is back."
+        text = _("Its worker was shut down; it goes on when a worker is back.")
         return Verdict(State.INTERRUPTED, "shutdown", text)
     if not outcome.began:
-        return Verdict(State.INTERRUPTED, "paused", "Paused before it had begun.")
+        return Verdict(State.INTERRUPTED, "paused", _("Paused before it had begun."))
     if isinstance(outcome.last, Stopped) and outcome.last.saved:
         text = f"Paused after step {outcome.last.step}; resume goes on from there."
         return Verdict(State.INTERRUPTED, "paused", text)
-    text = (
+    text = _(
         "Stopped, but the last steps could not be saved; resume goes on from an earlier checkpoint."
     )
     return Verdict(State.INTERRUPTED, "pause_save_failed", text)

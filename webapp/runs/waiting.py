@@ -7,6 +7,8 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from webapp.projects.models import Project
 from webapp.runs import tasks
@@ -49,15 +51,19 @@ def waiting_reasons(runs: Iterable[Run]) -> dict[int, str]:
     reasons = {}
     for run in queued:
         if names := unmet.get(run.pk):
-            reasons[run.pk] = f"waits for {' and '.join(names)}"
+            reasons[run.pk] = _("waits for {runs}").format(runs=_(" and ").join(names))
         elif run.pk in later:
-            reasons[run.pk] = f"is tried again at {run.not_before:%H:%M:%S} UTC"
+            reasons[run.pk] = _("is tried again at {time} UTC").format(
+                time=f"{run.not_before:%H:%M:%S}"
+            )
         elif run.queue in silent:
-            reasons[run.pk] = "the broker is away; it starts when the broker is back"
+            reasons[run.pk] = _("the broker is away; it starts when the broker is back")
         elif run.queue not in served:
-            reasons[run.pk] = "no worker is running"
+            reasons[run.pk] = _("no worker is running")
         elif run.outgrew_gib and not has_larger_worker(run):
-            reasons[run.pk] = f"no worker has more than {run.outgrew_gib:g} GiB of memory"
+            reasons[run.pk] = _("no worker has more than {gib} GiB of memory").format(
+                gib=f"{run.outgrew_gib:g}"
+            )
         else:
             reasons[run.pk] = place_in_words(lines[run.queue].get(run.pk, 0))
     return reasons
@@ -88,8 +94,8 @@ def places(queue_name: str) -> dict[int, int]:
 def place_in_words(ahead: int) -> str:
     """A place in the queue as a phrase."""
     if not ahead:
-        return "starts in a moment"
-    return f"{ahead} {'run' if ahead == 1 else 'runs'} ahead"
+        return _("starts in a moment")
+    return ngettext("{n} run ahead", "{n} runs ahead", ahead).format(n=ahead)
 
 
 def has_larger_worker(run: Run) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_origin
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from django import forms
 from django.db.models import Model, QuerySet
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -92,13 +93,14 @@ def drawn_field(info: FieldInfo, value: object, *, section: str = "") -> DrawnFi
     extra, title = extra_of(info), info.title or ""
     kind, bounds = field_kind(info)
     field = kind(
-        label=title,
-        help_text=f"{info.description} {bounds_in_words(info)}".strip(),
+        label=_(title),
+        help_text=f"{_(info.description or '')} {bounds_in_words(info)}".strip(),
         initial=value,
         **bounds,
     )
     field.topic, field.advanced = extra["topic"], extra["advanced"]
-    field.unit = "" if extra["unit"] in title.lower() else extra["unit"]  # said once
+    said = extra["unit"] in title.lower()  # and once is enough
+    field.unit = "" if said or not extra["unit"] else _(extra["unit"])
     field.asked = {f"{section}-{name}": asked for name, asked in extra["when"].items()}
     field.untouched = info.default
     if extra["when"]:
@@ -127,7 +129,7 @@ def field_kind(info: FieldInfo) -> tuple[type[DrawnField], dict[str, Any]]:
 
 def choices_of(info: FieldInfo) -> list[tuple[str, str]]:
     """The names that a setting takes, with their words."""
-    return list(words_of(info).items())
+    return [(name, _(words)) for name, words in words_of(info).items()]
 
 
 def limit(info: FieldInfo, kind: type[Ge | Gt | Le | MinLen | MaxLen]) -> float | None:
@@ -139,15 +141,26 @@ def limit(info: FieldInfo, kind: type[Ge | Gt | Le | MinLen | MaxLen]) -> float 
 def bounds_in_words(info: FieldInfo) -> str:
     """What may be entered, as the last sentence of a field's help."""
     if get_origin(info.annotation) is tuple:
-        return f"From {limit(info, MinLen)} to {limit(info, MaxLen)} of them."
+        return _("From {low} to {high} of them.").format(
+            low=limit(info, MinLen), high=limit(info, MaxLen)
+        )
     if (longest := limit(info, MaxLen)) is not None:
-        return f"From 0 to {longest:,} characters."
+        return _("From 0 to {n} characters.").format(n=f"{longest:,}")
     low, above, high = limit(info, Ge), limit(info, Gt), limit(info, Le)
     if low is not None and high is not None:
-        return f"From {shown(low)} to {shown(high)}."
-    words = {"At least": low, "Above": above, "At most": high}
-    said = [f"{word} {shown(bound)}" for word, bound in words.items() if bound is not None]
-    return f"{', '.join(said).capitalize()}." if said else ""
+        return _("From {low} to {high}.").format(low=shown(low), high=shown(high))
+    if above is not None and high is not None:
+        return _("Above {low}, at most {high}.").format(low=shown(above), high=shown(high))
+    return _one_bound(low, above, high)
+
+
+def _one_bound(low: float | None, above: float | None, high: float | None) -> str:
+    """What may be entered where only one side is bounded; empty where none is."""
+    if low is not None:
+        return _("At least {bound}.").format(bound=shown(low))
+    if above is not None:
+        return _("Above {bound}.").format(bound=shown(above))
+    return _("At most {bound}.").format(bound=shown(high)) if high is not None else ""
 
 
 def shown(bound: float) -> str:
@@ -219,5 +232,5 @@ def add_errors(form: forms.Form, error: ValidationError, *, section: str = "") -
     for problem in error.errors():
         place = getattr(problem.get("ctx", {}).get("error"), "setting", "")
         name = "-".join(str(part) for part in (section, *problem["loc"], place) if part)
-        text = problem["msg"].removeprefix("Value error, ")
+        text = _(problem["msg"].removeprefix("Value error, "))
         form.add_error(name if name in form.fields else None, f"{text[0].upper()}{text[1:]}.")

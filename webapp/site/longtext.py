@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack
 
 from django import forms
 from django.core.validators import MaxLengthValidator
+from django.utils.translation import gettext_lazy as _
 
 from webapp.site.words import Words
 
@@ -21,7 +22,7 @@ def length(text: str) -> int:
 class LengthValidator(MaxLengthValidator):
     """Refuses what is too long by how much, so that it can be shortened."""
 
-    message = (
+    message = _(
         "This text has %(show_value)d characters, and at most %(limit_value)d are kept. "
         "Shorten it: nothing was stored."
     )

@@ -1,4 +1,6 @@
 // Curves of one run by uPlot: fetched once, then only what is new, until the run is over.
+import { gettext } from "./words.js";
+
 const PAUSE = 2000; // ms between two looks at a live run
 const section = document.querySelector("[data-charts]");
 const probe = document.createElement("span");
@@ -14,7 +16,7 @@ function colour(token) {
 function axes(figure) {
   const look = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 } };
   return [
-    { ...look, label: "Step", incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000, 1e5, 1e6] },
+    { ...look, label: gettext("Step"), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000, 1e5, 1e6] },
     { ...look, label: figure.dataset.axis, size: 64, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : Number(tick.toPrecision(6)).toString())) },
   ];
 }
@@ -25,8 +27,8 @@ function curves(figure, keys, short) {
   if (keys.length === 1) {
     return [
       { label: figure.dataset.axis, stroke: () => colour("--accent"), width: 2, spanGaps: false, points },
-      { label: "Lowest", points: { show: false }, stroke: "transparent" },
-      { label: "Highest", points: { show: false }, stroke: "transparent" },
+      { label: gettext("Lowest"), points: { show: false }, stroke: "transparent" },
+      { label: gettext("Highest"), points: { show: false }, stroke: "transparent" },
     ];
   }
   return keys.map((key, index) => ({
@@ -56,7 +58,7 @@ function draw(figure, keys, columns) {
     axes: axes(figure),
     cursor: { drag: { x: true, y: false } },
     hooks: { setCursor: [restingOnTheLast], setData: [restingOnTheLast] },
-    series: [{ label: "Step" }, ...curves(figure, keys, columns[0].length < 3)],
+    series: [{ label: gettext("Step") }, ...curves(figure, keys, columns[0].length < 3)],
     bands: keys.length === 1 ? [{ series: [3, 2], fill: () => colour("--accent-soft") }] : [],
   };
   figure.classList.toggle("many", keys.length > 1);
@@ -89,7 +91,7 @@ function numbers(body, row) {
 
 function headed(figure, keys) {
   const line = figure.querySelector("details thead tr");
-  const cells = ["Step", ...keys.map((key) => titleOf(figure, key))].map((title) => {
+  const cells = [gettext("Step"), ...keys.map((key) => titleOf(figure, key))].map((title) => {
     const cell = document.createElement("th");
     Object.assign(cell, { scope: "col", className: "num", textContent: title });
     return cell;

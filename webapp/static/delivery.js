@@ -9,12 +9,14 @@ const button = (what) => panel.querySelector(`[data-do="${what}"]`);
 
 function words({ count, refused, trouble, failing, fragile }) {
   const said = [];
-  for (const each of new Set(refused.map((entry) => entry.refusal.words))) said.push(fill(gettext("Not accepted, and kept here: %(why)s"), { why: each }));
+  for (const why of new Set(refused.map((entry) => entry.refusal.words))) {
+    said.push(fill(gettext("Not accepted, and kept here: %(why)s"), { why }));
+  }
   const waiting = count - refused.length;
-  const where = fragile
-    ? gettext("%(count)s kept in this page alone, so leave it open, and sent again by themselves.")
-    : gettext("%(count)s kept in this browser and sent again by themselves.");
-  if (failing && trouble && waiting) said.push(trouble.words, fill(where, { count: counted(waiting) }));
+  const going = fragile
+    ? gettext("%(why)s %(answers)s kept in this page alone, so leave it open, and sent again by themselves.")
+    : gettext("%(why)s %(answers)s kept in this browser and sent again by themselves.");
+  if (failing && trouble && waiting) said.push(fill(going, { why: trouble.words, answers: counted(waiting) }));
   return said.join(" ");
 }
 

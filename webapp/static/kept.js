@@ -2,6 +2,7 @@
 // this browser, and can be taken away.
 import { counted, download } from "./answers-file.js";
 import * as store from "./store.js";
+import { fill, gettext } from "./words.js";
 
 const OUTBOX = /^attune:\d+:\/p\/\d+\/label\/:\d/;
 const entries = store.keys("attune:").filter((key) => OUTBOX.test(key)).sort().map(store.object).filter(Boolean)
@@ -9,7 +10,10 @@ const entries = store.keys("attune:").filter((key) => OUTBOX.test(key)).sort().m
 const section = document.getElementById("kept");
 if (section && entries.length) {
   section.hidden = false;
-  section.querySelector("[data-words]").textContent =
-    `${counted(entries.length)} kept in this browser and not sent yet. The label page sends them when you are signed in and may label there.`;
+  section.querySelector("[data-words]").textContent = fill(
+    gettext("%(answers)s kept in this browser and not sent yet. The label page sends them when you are signed in " +
+      "and may label there."),
+    { answers: counted(entries.length) },
+  );
   section.querySelector("button").addEventListener("click", () => download(entries));
 }

@@ -1,8 +1,12 @@
 // Texts with a limit: nothing that somebody pastes is cut off in silence. The browser's own limit goes, a
 // counter says how far it is, and what is too long cannot be sent until it is shorter.
+import { fill, gettext } from "./words.js";
+
 const SHORT = 20; // a field of fewer characters shows by itself what it holds
 const NEAR = 0.9; // of the limit: from here on the counter shows
-const figure = (number) => number.toLocaleString("en");
+const TOO_LONG = gettext("%(length)s of %(limit)s characters: %(over)s too many. Nothing was cut off; shorten it " +
+  "before you send it.");
+const figure = (number) => number.toLocaleString(document.documentElement.lang);
 
 function counterOf(box) {
   const id = `${box.id || box.name}-count`;
@@ -17,9 +21,9 @@ function counterOf(box) {
 function count(box) {
   const limit = Number(box.dataset.limit);
   const over = box.value.length - limit;
-  const words = over > 0
-    ? `${figure(box.value.length)} of ${figure(limit)} characters: ${figure(over)} too many. Nothing was cut off; shorten it before you send it.`
-    : box.value.length > NEAR * limit ? `${figure(box.value.length)} of ${figure(limit)} characters` : "";
+  const figures = { length: figure(box.value.length), limit: figure(limit), over: figure(over) };
+  const near = box.value.length > NEAR * limit ? gettext("%(length)s of %(limit)s characters") : "";
+  const words = fill(over > 0 ? TOO_LONG : near, figures);
   if (words || document.getElementById(`${box.id || box.name}-count`)) {
     const counter = counterOf(box);
     counter.textContent = words;

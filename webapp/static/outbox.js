@@ -15,15 +15,17 @@ const WORDS = {
   0: gettext("No answer from the server: is the connection there?"),
   200: gettext("Something between this page and the server answered in its place: a sign-in of the network, perhaps."),
   401: gettext("You seem to be signed out. Sign in again, in this tab or another."),
-  403: gettext("The server did not take it from this page. Reload the page; you may have signed in or out in another tab."),
+  403: gettext("The server did not take it from this page. Reload the page; you may have signed in or out in " +
+    "another tab."),
   404: gettext("This project is not open to you any more."),
   408: gettext("The connection was too slow."),
-  413: gettext("It is too long for the server, or for something on the way to it. Shorten the reason and send it again."),
+  413: gettext("It is too long for the server, or for something on the way to it. Shorten the reason and send it " +
+    "again."),
   429: gettext("The server has too much to do and asks to wait."),
 };
-const wordsFor = (status) => WORDS[status] ?? (status >= 500
-  ? fill(gettext("The server could not store it now (%(status)s)."), { status })
-  : fill(gettext("The server did not accept it (%(status)s)."), { status }));
+const wordsFor = (status) => WORDS[status] ?? fill(status >= 500
+  ? gettext("The server could not store it now (%(status)s).")
+  : gettext("The server did not accept it (%(status)s)."), { status });
 const nameOf = (fields) => fields.undo ?? fields.client_id;
 
 // What came of a request: {status, words, stored, html, wait}.

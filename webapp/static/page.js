@@ -3,6 +3,7 @@
 // undone, and a word where a part of the page could not be brought up to date.
 import "./limits.js";
 import * as store from "./store.js";
+import { gettext } from "./words.js";
 
 const root = document.documentElement;
 
@@ -30,7 +31,8 @@ document.addEventListener("submit", (event) => {
   if (question && !confirm(question)) event.preventDefault();
 });
 
-const STALE = "This page could not be brought up to date; what it shows may be old. Is the connection there? Reload it to look again.";
+const STALE = gettext("This page could not be brought up to date; what it shows may be old. Is the connection there? " +
+  "Reload it to look again.");
 
 const silent = new Set(); // parts of the page, by id, whose last look failed
 

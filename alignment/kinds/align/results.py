@@ -32,6 +32,9 @@ class AlignResults(StartedResults):
     stopped_by: str | None = result(_("Stopped by"), words=STOPS)
     objective: str | None = result(_("Objective"), words=OBJECTIVES)
     divergence: str | None = result(_("Divergence"), words=DIVERGENCES)
+    fit_ess_fraction: float | None = result(
+        _("Effective samples of the fit of wished means"), share=True
+    )
     stored_completions: int | None = result(_("Stored completions read"))
     receipts: dict[str, Any] | None = result(_("Receipts"), aside=True)
 

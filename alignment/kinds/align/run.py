@@ -33,6 +33,7 @@ from alignment.models.lora import forget, load_trained, merged, shared, size_of
 from alignment.models.overlong import Reader, fitting_labels, fitting_prompts, policies_of
 from alignment.models.policies import Policy
 from alignment.models.sharding import SHARDING, load_whole
+from alignment.models.stepping import Loop, steps
 from alignment.models.texts import drawn_texts, written
 from alignment.models.trials import sampler
 from alignment.objectives.problem import (
@@ -60,7 +61,6 @@ from alignment.seam.events import (
     PhaseStarted,
     Ready,
     SampleDrawn,
-    StepDone,
 )
 from alignment.seam.folders import committed
 from alignment.seam.records import DemonstrationRecord, Estimate, PromptRecord, Receipts, read_jsonl
@@ -208,15 +208,16 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
         yield save(state, folder)
         return
     yield PhaseStarted(name="training")
-    while state.step < config.steps and not state.over_budget:
-        metrics = guarded_step(problem, state)
-        asked = yield StepDone(step=state.step, total=config.steps, metrics=metrics)
-        if asked == "save" or state.step % config.checkpoint_every == 0:
-            yield save(state, folder)
-        if asked == "save":
-            return
-        if state.step % config.sample_every == 0 and state.step < config.steps:
-            yield from draw_samples(problem, state.policy, state.step, "after")
+    loop = Loop(
+        config.steps,
+        take=lambda _: guarded_step(problem, state),
+        save=lambda _: save(state, folder),
+        every=config.checkpoint_every,
+        beside=lambda step: samples_due(problem, state.policy, step),
+        over=lambda: state.over_budget,
+    )
+    if (yield from steps(loop, state.step)) == "save":
+        return
     yield PhaseStarted(name="measuring the result")
     summary = choose_result(problem, state) | start_facts(state)
     yield from draw_samples(problem, state.policy, state.step, "after")
@@ -225,6 +226,13 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     summary["receipts"] = proof.model_dump()
     summary["rows"] = problem.counts
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
+
+
+def samples_due(problem: Problem, policy: Policy, step: int) -> Iterator[SampleDrawn]:
+    """Samples after a step, where it is their turn; those of the last one come with the result."""
+    config = problem.config
+    if step % config.sample_every == 0 and step < config.steps:
+        yield from draw_samples(problem, policy, step, "after")
 
 
 def checked(problem: Problem, state: State, *, new: bool) -> Checked:
@@ -265,7 +273,7 @@ def ask_reference(problem: Problem, state: State) -> Generator[Event, str | None
 
     The reference's completions of all prompts, batch by batch, then what it says of stored ones.
     """
-    while (done := len(state.reference_rewards)) < len(problem.prompts):
+    while (done := len(state.known.reference_rewards)) < len(problem.prompts):
         phase = f"reference completions: {done} of {len(problem.prompts)} prompts"
         if (yield PhaseStarted(name=phase)) == "save":
             return "save"
@@ -355,7 +363,7 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
     kls = token_kls(problem, state, rollouts).sum(1)
     scored = score(problem, rollouts, state.lambdas)
     kl, reward = (t.view(len(places), -1).mean(1).tolist() for t in (kls, scored.rewards))
-    before = state.reference_rewards[: len(places)]
+    before = state.known.reference_rewards[: len(places)]
     return {
         "kl_reference": estimate(kl, "nats").model_dump(),
         "reward": estimate(reward).model_dump(),
@@ -377,7 +385,7 @@ def measure(problem: Problem, state: State) -> dict[str, Any]:
 def _distance(problem: Problem, state: State, scored: Scored) -> dict[str, Any]:
     """D_f(policy || target) given the estimates of Z, over those of the first prompts that have one."""
     places = range(len(scored.rewards) // MEASURED_COMPLETIONS)
-    log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in places])
+    log_z = torch.tensor([state.known.z.log_z(problem.prompts[place].key) for place in places])
     u = log_z.double()[:, None] - scored.log_weights.cpu().view(len(places), -1)
     terms = divergence_of(problem.config).terms(u[log_z != -math.inf])
     return (
@@ -388,10 +396,10 @@ def _distance(problem: Problem, state: State, scored: Scored) -> dict[str, Any]:
 def fit_summary(problem: Problem, state: State) -> dict[str, Any]:
     """Lambda of every wished mean with its interval, and what it achieved on the reference."""
     found: dict[str, Any] = {}
-    for row in state.fit.get("wishes", []):
+    for row in state.known.fit.get("wishes", []):
         name, count = row["name"], problem.trained
         found[f"lambda_{name}"] = Estimate(
             value=row["lambda"], low=row["low"], high=row["high"], n=count
         ).model_dump()
         found[f"wished_{name}"], found[f"achieved_{name}"] = row["wished"], row["achieved"]
-    return found | ({"fit_ess_fraction": state.fit["ess_fraction"]} if found else {})
+    return found | ({"fit_ess_fraction": state.known.fit["ess_fraction"]} if found else {})

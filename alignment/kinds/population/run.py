@@ -32,6 +32,7 @@ from alignment.maths.losses import score_loss
 from alignment.models.control_tokens import controls, counted
 from alignment.models.distributed import all_max, all_sum, gathered, own, world
 from alignment.models.sharding import SHARDING
+from alignment.models.stepping import Loop, steps
 from alignment.objectives.pool import Pool, lesson, log_mixture, pooled, shares
 from alignment.objectives.problem import (
     Problem,
@@ -60,7 +61,6 @@ from alignment.seam.events import (
     PhaseStarted,
     Ready,
     SampleDrawn,
-    StepDone,
 )
 from alignment.seam.folders import committed
 from alignment.seam.records import Receipts
@@ -100,10 +100,7 @@ def sharing(problems: Mapping[str, Problem], states: Mapping[str, State]) -> lis
     """Agents of fresh states, which from here on share what they know of the target."""
     lead = next(iter(states.values()))
     for state in states.values():
-        state.generator, state.z, state.seen, state.fit = (
-            lead.generator, lead.z, lead.seen, lead.fit,
-        )  # fmt: skip
-        state.reference_rewards = lead.reference_rewards
+        state.known = lead.known
     return [Agent(name, problems[name], state) for name, state in states.items()]
 
 
@@ -168,16 +165,20 @@ def check_together(problem: Problem) -> None:
 def _train(agents: Sequence[Agent], folder: Path) -> Generator[Event, str | None, str | None]:
     """Step until the end or until no agent is within its KL budget; "save" if that was asked."""
     state, config = agents[0].state, agents[0].problem.config
-    while state.step < config.steps and _learning(agents):
-        metrics = _guarded_step(agents)
-        asked = yield StepDone(step=state.step, total=config.steps, metrics=metrics)
-        if asked == "save" or state.step % config.checkpoint_every == 0:
-            yield _save(agents, folder)
-        if asked == "save":
-            return asked
-        if state.step % config.sample_every == 0 and state.step < config.steps:
+
+    def beside(step: int) -> Iterator[Event]:
+        if step % config.sample_every == 0 and step < config.steps:
             yield from samples_of(agents, "after")
-    return None
+
+    loop = Loop(
+        config.steps,
+        take=lambda _: _guarded_step(agents),
+        save=lambda _: _save(agents, folder),
+        every=config.checkpoint_every,
+        beside=beside,
+        over=lambda: not _learning(agents),
+    )
+    return (yield from steps(loop, state.step))
 
 
 def save_results(agents: Sequence[Agent], receipts: Receipts, folder: Path) -> None:
@@ -234,7 +235,7 @@ def train_step(agents: Sequence[Agent]) -> dict[str, float]:
         agent.state.mismatch = max(agent.state.mismatch, facts[MISMATCH])
     for _ in range(1, problem.config.updates_per_step):  # of now old samples
         moved = _update(active, pool, mixture)[1]
-    learn_z(problem, state.z, chosen, pool.scored.log_scores - mixture)
+    learn_z(problem, state.known.z, chosen, pool.scored.log_scores - mixture)
     for agent in agents:
         agent.state.step += 1
         agent.state.taught += int(pool.known.sum())
@@ -262,13 +263,13 @@ def draw(agents: Sequence[Agent], chosen: Sequence[int]) -> Pool:
             [problem.ids[place] for place in chosen],
             completions=count,
             max_new_tokens=problem.config.max_new_tokens,
-            generator=state.generator,
+            generator=state.known.generator,
         )
         for agent, count in zip(agents, counts, strict=True)
     ]
     scored = score(problem, pooled(parts, len(chosen)), state.lambdas)
     device = scored.log_weights.device
-    log_z = torch.tensor([state.z.log_z(problem.prompts[place].key) for place in chosen])
+    log_z = torch.tensor([state.known.z.log_z(problem.prompts[place].key) for place in chosen])
     log_z = log_z.to(device, torch.float64)
     owners = torch.arange(len(agents)).repeat_interleave(torch.tensor(counts)).to(device)
     return Pool(scored, owners, log_z, log_z != -math.inf)

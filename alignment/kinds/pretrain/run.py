@@ -20,8 +20,9 @@ from alignment.kinds.pretrain.settings import PretrainConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models import batches, schedules
 from alignment.models.schedules import share_of_peak
-from alignment.seam.errors import CheckpointError, DivergedError
-from alignment.seam.events import Event, Finished, PhaseStarted, Ready, StepDone
+from alignment.models.stepping import Loop, steps
+from alignment.seam.errors import CheckpointError
+from alignment.seam.events import Event, Finished, PhaseStarted, Ready
 from alignment.seam.folders import MANIFEST, committed, verify
 from alignment.world import grammar
 
@@ -155,18 +156,15 @@ def _fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _cosine(s, config.steps))
     losses: list[float] = []
     drawn = _batches(documents, config.batch)
-    for step in range(1, config.steps + 1):
+
+    def take(_: int) -> dict[str, float]:
         started = time.perf_counter()
         losses.append(_step(model, optimizer, next(drawn)))
-        if not math.isfinite(losses[-1]):
-            raise DivergedError(
-                f"The loss was {losses[-1]} at step {step}; try a lower learning rate."
-            )
         rate = float(schedule.get_last_lr()[0])
         schedule.step()
-        seconds = time.perf_counter() - started
-        metrics = {"loss": losses[-1], "lr": rate, "seconds/step": seconds}
-        yield StepDone(step=step, total=config.steps, metrics=metrics)
+        return {"loss": losses[-1], "lr": rate, "seconds/step": time.perf_counter() - started}
+
+    yield from steps(Loop(config.steps, take))
     recent = losses[-20:]
     return sum(recent) / len(recent)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 DivergenceName = Literal[
     "jensen_shannon",
@@ -42,7 +42,7 @@ UNBOUNDED: tuple[DivergenceName, ...] = ("reverse_kl", "jeffreys", "pearson_chi2
 def agent_title(name: str) -> str:
     """What an agent of a population is called: after its divergence."""
     words: Mapping[Any, str] = DIVERGENCES
-    return short(words.get(name, name))
+    return short(said(words[name])) if name in words else name
 
 
 def short(words: str) -> str:

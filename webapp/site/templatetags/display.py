@@ -25,7 +25,7 @@ def translated(words: object) -> str:
 def ago(moment: datetime | None) -> str:
     """A relative time, the exact one on hover."""
     if moment is None:
-        return "never"
+        return gettext("never")
     exact = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, naturaltime(moment)
@@ -36,13 +36,13 @@ def ago(moment: datetime | None) -> str:
 def duration(seconds: float | None) -> str:
     """Seconds as people say them: 42 s, 3 min 5 s, 2 h 10 min."""
     if seconds is None:
-        return "unknown"
+        return gettext("unknown")
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return gettext("{s} s").format(s=whole)
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return gettext("{min} min {s} s").format(min=whole // 60, s=whole % 60)
+    return gettext("{h} h {min} min").format(h=whole // 3600, min=whole % 3600 // 60)
 
 
 @register.filter
@@ -59,7 +59,7 @@ def estimate(stored: Mapping[str, float] | None) -> str:
     if not stored or stored.get("value") is None:
         return "—"
     if stored.get("low") is None:
-        return "cannot be estimated"
+        return gettext("cannot be estimated")
     half = (stored["high"] - stored["low"]) / 2
     digits = 2 if half == 0 else min(6, max(2, -math.floor(math.log10(half))))
     return f"{stored['value']:.{digits}f} ± {half:.{digits}f}"

@@ -1,0 +1,84 @@
+"""What a template asks of a tag so that it decides nothing inside an attribute."""
+
+import pytest
+from django import forms
+from django.template import Context, Template
+
+from webapp.projects.templatetags.navigation import PARTS, opens
+from webapp.runs.models import Run, State, Worker
+
+
+def drawn(text, **context):
+    return Template("{% load attributes display %}" + text).render(Context(context))
+
+
+@pytest.mark.parametrize(
+    ("over", "shown"),
+    [(True, ""), (False, ' hx-get="/a?b" hx-trigger="every 2s" hx-swap="outerHTML"')],
+)
+def test_an_element_asks_for_itself_until_it_is_over(over, shown):
+    assert drawn('{% refresh "/a?b" "every 2s" until=over %}', over=over) == shown
+
+
+def test_what_is_shown_is_marked_as_current():
+    assert drawn('{% here_is "a" "a" %}{% here_is "a" "b" %}') == ' aria-current="page"'
+    assert drawn('{% here_is one one "true" %}', one=7) == ' aria-current="true"'
+
+
+class Form(forms.Form):
+    always = forms.CharField()
+    sometimes = forms.CharField(help_text="Read the help.")
+
+
+def test_a_field_says_for_which_choices_it_is_there_and_where_its_help_stands():
+    form = Form()
+    form.fields["always"].when, form.fields["sometimes"].when = "{}", '{"judge": ["none"]}'
+    text = '{% attribute "data-when" field|asked_when %}{% attribute "aria-describedby" field|help_id %}'
+    assert drawn(text, field=form["always"]) == ""
+    said = ' data-when="{&quot;judge&quot;: [&quot;none&quot;]}" aria-describedby="id_sometimes_helptext"'
+    assert drawn(text, field=form["sometimes"]) == said
+
+
+def test_an_option_that_is_chosen_says_so():
+    text = "{% with chosen=a|same:b %}{% attributes selected=chosen %}{% endwith %}"
+    assert (drawn(text, a=1, b=1), drawn(text, a=1, b=2)) == (" selected", "")
+
+
+def test_kept_words_are_shown_and_nothing_is_nothing():
+    assert (
+        drawn("{{ words|translated }}|{{ nothing|translated }}", words="Beta", nothing=None)
+        == "Beta|"
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("project", "Home"), ("labeling:label", "Label"), ("labeling:tasks", "Data"), ("labeling:labels", "Data"),
+        ("datasets:import", "Data"), ("jobs:detail", "Data"), ("rounds:compare", "Rounds"), ("registry:add", "Models"),
+        ("runs:start", "Runs"), ("members", "Members"),
+    ],
+)  # fmt: skip
+def test_a_page_belongs_to_one_part_of_its_project(page, title):
+    assert [part.title for part in PARTS if opens(part, page)] == [title]
+
+
+@pytest.mark.parametrize("page", ["guidelines", "labeling:keys", "reset"])
+def test_other_pages_belong_to_none(page):
+    assert not any(opens(part, page) for part in PARTS)
+
+
+def test_a_worker_says_what_its_machine_has():
+    assert Worker(hardware={}).machine == "? cores"
+    assert (
+        Worker(hardware={"cores": 8, "memory_gib": 31.26, "gpus": [{"name": "A100"}]}).machine
+        == "8 cores, 31.3 GiB, A100"
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [(State.FAILED, "error"), (State.SUCCEEDED, "success"), (State.QUEUED, "warning")],
+)
+def test_a_message_is_shown_as_what_its_run_is(state, kind):
+    assert Run(state=state).message_kind == kind
