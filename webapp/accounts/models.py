@@ -45,7 +45,7 @@ class OneTimeLinkQuerySet(models.QuerySet["OneTimeLink"]):
 
     def opened_by(self, token: str, purpose: str) -> "OneTimeLinkQuerySet":
         """The link for this purpose that the token opens, if it still works."""
-        return self.pending().filter(token_sha256=sha256(token), purpose=purpose)
+        return self.pending().filter(token_sha256=_sha256(token), purpose=purpose)
 
     def invitations(self, project_id: int) -> "OneTimeLinkQuerySet":
         """Invitations to a project that nobody has used yet."""
@@ -82,7 +82,7 @@ class OneTimeLink(models.Model):
     objects = OneTimeLinkQuerySet.as_manager()
 
 
-def sha256(token: str) -> str:
+def _sha256(token: str) -> str:
     """Hash of a token, as it is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -104,7 +104,7 @@ def new_link(
     token = secrets.token_urlsafe(32)
     OneTimeLink.objects.create(
         purpose=purpose,
-        token_sha256=sha256(token),
+        token_sha256=_sha256(token),
         expires_at=timezone.now() + valid,
         **columns,
     )

@@ -18,7 +18,7 @@ from webapp.site.fields import DrawnCount, drawn, offer_names, offer_rows
 from webapp.site.words import Words
 
 
-def joined(between: str, *words: Words) -> Words:
+def _joined(between: str, *words: Words) -> Words:
     """Words that are translated when they are read, one after another."""
     return format_lazy(between.join("{}" for word in words), *words)
 
@@ -143,12 +143,12 @@ class ExportForm(forms.Form):
     consumer = forms.ChoiceField(
         label=_("For"),
         choices=[(name, _(consumer.title)) for name, consumer in CONSUMERS.items()],
-        help_text=joined(" ", *(_(consumer.help) for consumer in CONSUMERS.values())),
+        help_text=_joined(" ", *(_(consumer.help) for consumer in CONSUMERS.values())),
     )
     text = forms.ChoiceField(
         label=_("Texts as"),
         choices=[(name, _(form.title)) for name, form in TEXT_FORMS.items()],
-        help_text=joined(
+        help_text=_joined(
             " ",
             *(format_lazy("{}: {}", _(form.title), _(form.help)) for form in TEXT_FORMS.values()),
         ),

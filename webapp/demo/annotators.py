@@ -23,13 +23,13 @@ Card = dict[str, Any]
 JSON = {"Accept": "application/json"}
 
 
-def compared(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
+def _compared(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
     """Which of two answers they like better."""
     return {"choice": person.choose(card["prompt"], *card["items"])}
 
 
 ANSWERS: Mapping[str, Callable[[SimulatedAnnotator, Card], dict[str, object]]] = {
-    "compare": compared,
+    "compare": _compared,
 }
 
 

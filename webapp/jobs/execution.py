@@ -35,7 +35,7 @@ def claim(job_id: int) -> Job | None:
         taken = free.filter(attempts=attempts).update(
             state=State.WORKING,
             attempts=attempts + 1,
-            lease_until=lease_end(),
+            lease_until=_lease_end(),
             started_at=Coalesce("started_at", Now()),
             message="",
         )
@@ -80,7 +80,7 @@ def _work(job: Job) -> None:
 
 def renew(job: Job, done: int, total: int) -> None:
     """Store progress and keep the lease; raises LostJob."""
-    if not _mine(job).update(progress=done, total=total, lease_until=lease_end()):
+    if not _mine(job).update(progress=done, total=total, lease_until=_lease_end()):
         raise LostJob(job.pk)
 
 
@@ -123,6 +123,6 @@ def _mine(job: Job) -> JobQuerySet:
     return Job.objects.filter(pk=job.pk, attempts=job.attempts, state=State.WORKING)
 
 
-def lease_end() -> Combinable:
+def _lease_end() -> Combinable:
     """Until when a job is its worker's if it renews now, by the database's clock."""
     return after(settings.JOB_LEASE)

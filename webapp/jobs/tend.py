@@ -20,12 +20,6 @@ LOST = (
 )
 
 
-def tend() -> None:
-    """One turn of everything but the bell."""
-    for duty in DUTIES:
-        duty()
-
-
 def ring_jobs() -> int:
     """Send what waits or was left by a dead worker; how many were sent."""
     return sum(send_work(pk) for pk in _waiting() if _due(pk))

@@ -47,7 +47,7 @@ ANSWER = ("assignment", "client_id", "answer", "rationale", "flags", "visible_ms
 Checked = TypeVar("Checked", bound=AssignmentForm)
 
 
-class Controls(NamedTuple):
+class _Controls(NamedTuple):
     """What answers the tasks of one kind, with this person's keys; only those of the shown card act."""
 
     kind: TaskKind
@@ -282,11 +282,11 @@ def _context(
     }
 
 
-def _controls(keys: Mapping[str, str], cards: list[Assignment]) -> list[Controls]:
+def _controls(keys: Mapping[str, str], cards: list[Assignment]) -> list[_Controls]:
     """What answers each kind of task: a page may get cards of any kind later."""
     shown = cards[0].task.kind if cards else ""
     return [
-        Controls(
+        _Controls(
             kind=kind,
             keys=[key._replace(usual=keys[key.action]) for key in kind.keys],
             idle=name != shown,

@@ -67,7 +67,7 @@ def few_pairs_in_words(snapshot: Snapshot, split: str) -> str:
     return f"{said} {WAY_OUT[Split(split)]}"
 
 
-def same_model(asked: Asked) -> Refusals:
+def _same_model(asked: Asked) -> Refusals:
     """A comparison of a model with itself."""
     given = asked.inputs
     if "judge" not in type(asked.config).model_fields or "policy" not in given:
@@ -104,4 +104,4 @@ def split_of(reward: Artifact) -> str:
     return str(reward.producer.config.get("labels", "")) if reward.producer else ""
 
 
-CHECKS: tuple[Callable[[Asked], Refusals], ...] = (few_pairs, same_model, partial_judge)
+CHECKS: tuple[Callable[[Asked], Refusals], ...] = (few_pairs, _same_model, partial_judge)

@@ -26,7 +26,7 @@ class Proposal(NamedTuple):
 def proposed(kind: Kind, project: Project, query: Mapping[str, str]) -> Proposal:
     """The inputs that an address names, or the newest; settings that follow from them."""
     rows = project.artifacts.select_related("producer").order_by("-pk")
-    chosen = {one.role: named(one, rows, query) for one in kind.artifacts}
+    chosen = {one.role: _named(one, rows, query) for one in kind.artifacts}
     if kind.name == "evaluate":
         return evaluation(project, rows, chosen)
     for one in kind.artifacts:
@@ -35,7 +35,7 @@ def proposed(kind: Kind, project: Project, query: Mapping[str, str]) -> Proposal
     return Proposal(chosen, with_settings(kind, query))
 
 
-def named(one: Input, rows: ArtifactQuerySet, query: Mapping[str, str]) -> Artifact | None:
+def _named(one: Input, rows: ArtifactQuerySet, query: Mapping[str, str]) -> Artifact | None:
     """The artifact that an address names for an input, if it can be one."""
     pk = query.get(one.role, "")
     return rows.filter(type__in=one.types, pk=pk).first() if pk.isdecimal() else None

@@ -18,9 +18,9 @@ def outlook(form: StartForm) -> list[str]:
     if not form.is_valid():
         return [_("Something has to be mended or chosen before the run can start.")]
     asked = Asked(form.config, form.inputs)
-    words = form.kind.sentence(form.config, given(form.kind, asked, form.project))
+    words = form.kind.sentence(form.config, _given(form.kind, asked, form.project))
     needed = needed_memory(form.kind, asked)
-    facts = f"{how_long(form.kind, form.project)} {where()}{memory_in_words(needed)}"
+    facts = f"{_how_long(form.kind, form.project)} {where()}{memory_in_words(needed)}"
     return [words, facts]
 
 
@@ -30,7 +30,7 @@ def as_it_would_be_sent(form: StartForm) -> StartForm:
     return StartForm(data, kind=form.kind, project=form.project)
 
 
-def given(kind: Kind, asked: Asked, project: Project) -> Given:
+def _given(kind: Kind, asked: Asked, project: Project) -> Given:
     """What a run would read, by name and number."""
     labels, reward = asked.inputs.get("labels"), asked.inputs.get("reward")
     split = getattr(asked.config, "labels", Split.TRAIN)
@@ -54,7 +54,7 @@ def readable_prompts(kind: Kind, project: Project) -> int:
     return project.prompts.for_labels().count()
 
 
-def how_long(kind: Kind, project: Project) -> str:
+def _how_long(kind: Kind, project: Project) -> str:
     """What the last finished run of the kind took; the only honest forecast there is."""
     last = project.runs.filter(kind=kind.name, state=State.SUCCEEDED).order_by("-ended_at").first()
     if last is None or last.seconds is None:

@@ -31,19 +31,19 @@ def needed_memory(kind: Kind, asked: Asked) -> int:
     start = next((asked.inputs[role] for role in START if role in asked.inputs), None)
     if start is None:
         return kind.memory(asked.config, None)
-    if shape := shape_of(start):
+    if shape := _shape_of(start):
         return kind.memory(asked.config, shape)
     return known_memory(start).get(kind.name, 0)
 
 
 def most_memory(model: Artifact) -> int:
     """Bytes of the kind that takes the most with this model, by its usual settings; 0 where nobody knows."""
-    if shape := shape_of(model):
+    if shape := _shape_of(model):
         return max(kind.memory(kind.settings(), shape) for kind in KINDS.values() if kind.inputs)
     return max(known_memory(model).values(), default=0)
 
 
-def shape_of(model: Artifact) -> Shape | None:
+def _shape_of(model: Artifact) -> Shape | None:
     """What decides a model's memory: its own card's, or that of the model it was trained from."""
     for earlier in islice(trained_from(model), GENERATIONS):
         if known := earlier.summary.get("shape"):

@@ -47,7 +47,7 @@ def start(request: PersonRequest, project_id: int) -> HttpResponse:
         start=proposal.config,
     )
     posted = request.method == "POST" and not request.htmx and form.is_valid()
-    if posted and (run := start_from(request, project, form)) is not None:
+    if posted and (run := _start_from(request, project, form)) is not None:
         return redirect("runs:detail", project.pk, run.pk)
     missing = missing_for(kind, project)
     context = {
@@ -60,7 +60,7 @@ def start(request: PersonRequest, project_id: int) -> HttpResponse:
     return render_page(request, "runs/start.html", context, partial="outlook")
 
 
-def start_from(request: PersonRequest, project: Project, form: StartForm) -> Run | None:
+def _start_from(request: PersonRequest, project: Project, form: StartForm) -> Run | None:
     """Start what the form describes; a refusal is told in the form."""
     try:
         return start_run(

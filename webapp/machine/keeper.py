@@ -36,7 +36,7 @@ class StackError(Exception):
 
 
 @dataclass
-class Kept:
+class _Kept:
     """A program: its command, the guard that runs it now, and how often that ended."""
 
     name: str
@@ -95,7 +95,7 @@ class Keeper:
         self.logs = var / "logs"
         self.place = var / "programs.json"
         self.vital = vital
-        self.kept: dict[str, Kept] = {}
+        self.kept: dict[str, _Kept] = {}
         self._over = threading.Event()
         self._fatal = threading.Event()
         self._thread: threading.Thread | None = None
@@ -108,7 +108,7 @@ class Keeper:
 
     def start(self, name: str, *command: str) -> None:
         """Start a program for the first time; raises StackError."""
-        kept = self.kept[name] = Kept(name, command, self.logs / f"{name}.log")
+        kept = self.kept[name] = _Kept(name, command, self.logs / f"{name}.log")
         try:
             kept.start(self.environment)
         except (OSError, MemoryError) as error:
@@ -144,7 +144,7 @@ class Keeper:
         """One look at every program: note what ended, start what is due, tell the dashboard."""
         for kept in self.kept.values():
             if kept.guard is not None and kept.guard.poll() is not None:
-                self._note_end(kept, in_words(kept.guard.returncode))
+                self._note_end(kept, _in_words(kept.guard.returncode))
             elif kept.guard is None and time.monotonic() >= kept.due:
                 self._start_again(kept)
             elif kept.loops and time.monotonic() - kept.begun > LASTS:
@@ -169,14 +169,14 @@ class Keeper:
             except Exception:  # whatever it is, the programs outlive it
                 logger.exception("The keeper stumbled, and goes on.")
 
-    def _start_again(self, kept: Kept) -> None:
+    def _start_again(self, kept: _Kept) -> None:
         try:
             kept.start(self.environment)
             kept.restarts += 1
         except (OSError, MemoryError) as error:  # no room for another process: later, perhaps
             self._note_end(kept, f"not started: {error}")
 
-    def _note_end(self, kept: Kept, how: str) -> None:
+    def _note_end(self, kept: _Kept, how: str) -> None:
         kept.note_end(how)
         logger.warning("%s ended (%s); see %s", kept.name, how, kept.log)
         if kept.loops and disk.is_in_need():
@@ -200,7 +200,7 @@ def pause_after(soon: int) -> float:
     return FIRST_PAUSE * 2.0 ** max(soon - 1, 0)
 
 
-def in_words(status: int) -> str:
+def _in_words(status: int) -> str:
     """How a program ended; its guard passes a signal on as 256 less its number."""
     number = -status if status < 0 else 256 - status
     if number in list(signal.Signals):

@@ -60,7 +60,7 @@ class Hashed:
         return block
 
 
-class Writer:
+class _Writer:
     """A tar in the making that remembers the sum of every file."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
@@ -83,12 +83,12 @@ def back_up(target: Path, *, with_secret: bool = False) -> Saved:
         raise BackupError(f"{target} is there already; choose another name.")
     with _aside(target) as partial, TemporaryDirectory(dir=target.parent) as scratch:
         with _private(partial) as file, tarfile.open(fileobj=file, mode="w") as tar:
-            facts = _fill(Writer(tar), Path(scratch), with_secret=with_secret)
+            facts = _fill(_Writer(tar), Path(scratch), with_secret=with_secret)
         partial.rename(target)
     return Saved(facts["labels"], facts["artifacts"], target.stat().st_size)
 
 
-def _fill(writer: Writer, scratch: Path, *, with_secret: bool) -> dict[str, Any]:
+def _fill(writer: _Writer, scratch: Path, *, with_secret: bool) -> dict[str, Any]:
     engine = ENGINES[connection.vendor]
     named, labels = referenced(), Label.objects.count()
     engine.dump(scratch / engine.file)
@@ -119,7 +119,7 @@ def referenced() -> set[str]:
     return set(Artifact.objects.order_by().values_list("manifest_sha256", flat=True))
 
 
-def _add_blob(writer: Writer, digest: str) -> None:
+def _add_blob(writer: _Writer, digest: str) -> None:
     folder = Artifact(manifest_sha256=digest).path
     if not _is_whole(folder, digest):
         owner = Artifact.objects.filter(manifest_sha256=digest).first()

@@ -16,7 +16,7 @@ class CopyError(Exception):
     """The database's own program failed or is missing; the message says which."""
 
 
-class Engine(NamedTuple):
+class _Engine(NamedTuple):
     """The copy's file name, and how it is written, examined and put in place."""
 
     file: str
@@ -95,6 +95,6 @@ def _postgres(program: str, *arguments: str) -> None:
 
 
 ENGINES = {
-    "sqlite": Engine("database.sqlite3", dump_sqlite, check_sqlite, load_sqlite),
-    "postgresql": Engine("database.pgdump", dump_postgres, check_postgres, load_postgres),
+    "sqlite": _Engine("database.sqlite3", dump_sqlite, check_sqlite, load_sqlite),
+    "postgresql": _Engine("database.pgdump", dump_postgres, check_postgres, load_postgres),
 }

@@ -56,7 +56,7 @@ def add(request: PersonRequest, project_id: int) -> HttpResponse:
 def upload(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that uploads a model."""
     project = project_for(request.user, project_id, can=Action.UPLOAD_MODELS)
-    if request.method == "POST" and too_large(request):
+    if request.method == "POST" and _too_large(request):
         messages.error(
             request, _("A model may have at most {gib} GiB.").format(gib=f"{settings.MODEL_GIB:g}")
         )
@@ -65,7 +65,7 @@ def upload(request: PersonRequest, project_id: int) -> HttpResponse:
     return csrf_protect(_form_page)(request, project, "upload")
 
 
-def too_large(request: PersonRequest) -> bool:
+def _too_large(request: PersonRequest) -> bool:
     """Whether more is coming than a model may have; asked before it is read."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     return not length.isdecimal() or int(length) > settings.MODEL_GIB * 2**30 + FORM_BYTES

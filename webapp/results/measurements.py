@@ -36,7 +36,7 @@ def measures(summary: Mapping[str, object]) -> list[Measure]:
     return [Measure(entry.title, estimate, entry.meaning) for entry, estimate in rows]
 
 
-class Change(NamedTuple):
+class _Change(NamedTuple):
     """One held-out prompt before and after, and by how much its judge (or reward) moved."""
 
     sample: ScoredSample
@@ -50,7 +50,7 @@ class Change(NamedTuple):
         return self.after - self.before
 
 
-def changes(run: Run, *, worst_first: bool = False) -> list[Change]:
+def changes(run: Run, *, worst_first: bool = False) -> list[_Change]:
     """An evaluation's samples by what they gained; empty while it has not ended."""
     scores = run.outputs.filter(type=Artifact.Type.SCORES).first()
     if scores is None or not (path := scores.path / "samples.jsonl").is_file():
@@ -59,11 +59,11 @@ def changes(run: Run, *, worst_first: bool = False) -> list[Change]:
     return sorted(found, key=lambda change: change.change, reverse=not worst_first)
 
 
-def change_of(sample: ScoredSample) -> Change:
+def change_of(sample: ScoredSample) -> _Change:
     """What the judge saw, or the reward model where nobody judged."""
     if sample.judge_before is None or sample.judge_after is None:
-        return Change(sample, "reward", sample.reward_before, sample.reward_after)
-    return Change(sample, "judge", sample.judge_before, sample.judge_after)
+        return _Change(sample, "reward", sample.reward_before, sample.reward_after)
+    return _Change(sample, "judge", sample.judge_before, sample.judge_after)
 
 
 class Evaluation(NamedTuple):
@@ -72,7 +72,7 @@ class Evaluation(NamedTuple):
     summary: Mapping[str, object]
     verdict: Verdict
     measures: list[Measure]
-    page: "Page[Change]"
+    page: "Page[_Change]"
     order: str  # gain or loss
 
     @property

@@ -50,7 +50,7 @@ def judged_state(summary: Summary) -> str:
 
 def better(summary: Summary) -> str:
     """The policy wins."""
-    return told(_("Better than the reference: it wins {wins}, {distance}."), summary)
+    return _told(_("Better than the reference: it wins {wins}, {distance}."), summary)
 
 
 def worse(summary: Summary) -> str:
@@ -61,8 +61,8 @@ def worse(summary: Summary) -> str:
             "{distance}. The reward model was over-optimised; collect labels of these answers, or "
             "raise beta."
         )
-        return told(words, summary)
-    return told(_("Worse than the reference: it wins only {wins}, {distance}."), summary)
+        return _told(words, summary)
+    return _told(_("Worse than the reference: it wins only {wins}, {distance}."), summary)
 
 
 def unclear(summary: Summary) -> str:
@@ -74,7 +74,7 @@ def unclear(summary: Summary) -> str:
             "Its reward rose by {gain}, which the judge does not see: the reward model may have been "
             "over-optimised."
         )
-    return told(f"{first} {then}", summary)
+    return _told(f"{first} {then}", summary)
 
 
 def unjudged(summary: Summary) -> str:
@@ -89,16 +89,16 @@ def unjudged(summary: Summary) -> str:
             "Not judged: no reward was measured, {distance}; the reward is what was optimised, so it "
             "says nothing about quality by itself."
         )
-    return told(words, summary)
+    return _told(words, summary)
 
 
-def told(words: str, summary: Summary) -> str:
+def _told(words: str, summary: Summary) -> str:
     """A sentence with the numbers of the evaluation in their places."""
     gain = summary.get("reward_gain")
     return words.format(
-        wins=wins(summary) if is_measured(summary.get("win_rate")) else "",
+        wins=_wins(summary) if is_measured(summary.get("win_rate")) else "",
         distance=distance(summary),
-        gain=plain(gain) if is_measured(gain) else "",
+        gain=_plain(gain) if is_measured(gain) else "",
     )
 
 
@@ -108,14 +108,14 @@ SENTENCES = {"better": better, "worse": worse, "unclear": unclear, "unjudged": u
 def cautions(summary: Summary, state: str) -> list[str]:
     """What may be wrong although the verdict stands."""
     found = []
-    if (variety := value_of(summary, "distinct_2_ratio")) is not None and variety < LOST_DIVERSITY:
+    if (variety := _value_of(summary, "distinct_2_ratio")) is not None and variety < LOST_DIVERSITY:
         found.append(
             _(
                 "The answers lost variety: {n} % of the reference's distinct pairs of tokens are "
                 "left. A larger beta or forward KL keeps more of them."
             ).format(n=f"{100 * variety:.0f}")
         )
-    before, after = value_of(summary, "length_before"), value_of(summary, "length_after")
+    before, after = _value_of(summary, "length_before"), _value_of(summary, "length_after")
     if state == "better" and before and after and after > LONGER * before:
         found.append(
             _(
@@ -126,7 +126,7 @@ def cautions(summary: Summary, state: str) -> list[str]:
     return found
 
 
-def wins(summary: Summary) -> str:
+def _wins(summary: Summary) -> str:
     """The win rate, over how many prompts and by whose judgement."""
     rate = summary["win_rate"]
     judge = JUDGES.get(str(summary.get("judge")), _("its judge"))
@@ -140,10 +140,10 @@ def distance(summary: Summary) -> str:
     kl = summary.get("kl_reference")
     if not is_measured(kl):
         return _("at a KL that could not be estimated")
-    return _("at KL {kl} nats").format(kl=plain(kl))
+    return _("at KL {kl} nats").format(kl=_plain(kl))
 
 
-def plain(estimate: Mapping[str, float]) -> str:
+def _plain(estimate: Mapping[str, float]) -> str:
     """An estimate within a sentence, with one decimal more than its interval needs."""
     half = (estimate["high"] - estimate["low"]) / 2
     digits = 1 if half >= 0.1 else 2
@@ -160,7 +160,7 @@ def has_risen(estimate: Mapping[str, float] | None) -> TypeGuard[Mapping[str, fl
     return is_measured(estimate) and estimate["low"] > 0
 
 
-def value_of(summary: Summary, name: str) -> float | None:
+def _value_of(summary: Summary, name: str) -> float | None:
     """The bare value of an entry, stored as an Estimate or as a number."""
     entry = summary.get(name)
     return entry.get("value") if isinstance(entry, Mapping) else entry

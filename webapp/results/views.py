@@ -47,7 +47,7 @@ def detail(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse
     context |= {"receipts": receipts_of(run.summary), "too_long": too_long(run.summary)}
     if not request.htmx or request.htmx.history_restore_request:
         context |= evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
-        context["renderings"] = rendered(texts_of(context["samples"], context["evaluation"]))
+        context["renderings"] = rendered(_texts_of(context["samples"], context["evaluation"]))
     response = render_page(request, "runs/detail.html", context, partial="live")
     if request.htmx and run.is_final:
         response["HX-Refresh"] = "true"  # results have come: the whole page is another one
@@ -80,7 +80,7 @@ def run_for(
     return get_object_or_404(related(project.runs.all()), pk=run_id)
 
 
-def texts_of(samples: list[queries.SamplePair], evaluation: Evaluation | None) -> list[str]:
+def _texts_of(samples: list[queries.SamplePair], evaluation: Evaluation | None) -> list[str]:
     """All completions that the page shows."""
     drawn = [sample.completion for pair in samples for _, sample in pair.sides if sample]
     return drawn + (evaluation.texts if evaluation else [])

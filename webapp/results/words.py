@@ -59,7 +59,7 @@ def aim_in_words(config: Mapping[str, Any]) -> str:
     return _(DIVERGENCES[config["divergence"]] if objective == "fdpg" else OBJECTIVES[objective])
 
 
-class Agent(NamedTuple):
+class _Agent(NamedTuple):
     """What a population's run says of one agent; all but the title are stored Estimates."""
 
     title: str
@@ -70,10 +70,10 @@ class Agent(NamedTuple):
     stopped: bool  # by its KL budget
 
 
-def agents(summary: Mapping[str, Any]) -> list[Agent]:
+def agents(summary: Mapping[str, Any]) -> list[_Agent]:
     """The agents of a population, in the order of its settings; none for other runs."""
     return [
-        Agent(
+        _Agent(
             agent_title(name),
             found["reward"],
             found["reward_gain"],
@@ -113,7 +113,7 @@ def entry_of(kind: str, name: str) -> Entry:
     return next(filter(None, known), Entry(spelled(name)))
 
 
-class Table(NamedTuple):
+class _Table(NamedTuple):
     """Rows that a run reported under one title."""
 
     title: str
@@ -121,13 +121,13 @@ class Table(NamedTuple):
     rows: list[list[str]]
 
 
-def tables(kind: str, summary: Mapping[str, Any]) -> list[Table]:
+def tables(kind: str, summary: Mapping[str, Any]) -> list[_Table]:
     """The lists in a run's summary, whose rows have the same columns."""
     return [
-        Table(
+        _Table(
             entry_of(kind, name).title,
             [entry_of(kind, column).title for column in rows[0]],
-            [[in_words(value) for value in row.values()] for row in rows],
+            [[_in_words(value) for value in row.values()] for row in rows],
         )
         for name, rows in summary.items()
         if isinstance(rows, list) and rows and isinstance(rows[0], Mapping)
@@ -153,10 +153,10 @@ def fact_in_words(value: object, entry: Entry) -> str:
         return f"{100 * value:.1f} %"
     if isinstance(value, str) and value in entry.words:
         return _(entry.words[value])
-    return in_words(value)
+    return _in_words(value)
 
 
-def in_words(entry: object) -> str:
+def _in_words(entry: object) -> str:
     """A value of a summary as it is read."""
     if entry is None:
         return "—"

@@ -19,7 +19,7 @@ PARTS = {
 }
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     """One line: what it is about, and what each round has there."""
 
     title: str
@@ -31,8 +31,8 @@ class Comparison(NamedTuple):
     """Rounds in the order of their numbers, a column each."""
 
     standings: list[Standing]
-    numbers: list[Row]  # cells are Estimates, or None
-    settings: list[Row]  # cells are words; only where they differ
+    numbers: list[_Row]  # cells are Estimates, or None
+    settings: list[_Row]  # cells are words; only where they differ
 
 
 def compared(standings: Sequence[Standing]) -> Comparison:
@@ -40,15 +40,15 @@ def compared(standings: Sequence[Standing]) -> Comparison:
     return Comparison(list(standings), list(_numbers(standings)), list(_settings(standings)))
 
 
-def _numbers(standings: Sequence[Standing]) -> Iterator[Row]:
+def _numbers(standings: Sequence[Standing]) -> Iterator[_Row]:
     for key, entry in EvaluateResults.entries().items():
         found = [standing.summary.get(key) for standing in standings]
         cells = [entry if isinstance(entry, Mapping) else None for entry in found]
         if entry.meaning and any(cells):
-            yield Row(entry.title, entry.meaning, cells)
+            yield _Row(entry.title, entry.meaning, cells)
 
 
-def _settings(standings: Sequence[Standing]) -> Iterator[Row]:
+def _settings(standings: Sequence[Standing]) -> Iterator[_Row]:
     rounds = [standing.round for standing in standings]
     yield from _where_they_differ(_("Labels"), "", [str(row.snapshot) for row in rounds])
     yield from _where_they_differ(_("Start model"), "", [str(row.policy) for row in rounds])
@@ -60,9 +60,9 @@ def _settings(standings: Sequence[Standing]) -> Iterator[Row]:
             yield from _where_they_differ(_title(part, name), note, cells)
 
 
-def _where_they_differ(title: str, note: str, cells: list[str]) -> Iterator[Row]:
+def _where_they_differ(title: str, note: str, cells: list[str]) -> Iterator[_Row]:
     if len(set(cells)) > 1:
-        yield Row(title, note, cells)
+        yield _Row(title, note, cells)
 
 
 def _title(part: str, name: str) -> str:

@@ -22,7 +22,7 @@ from webapp.site.templatetags.display import duration
 DEFAULT = "balanced"
 
 
-class Plan(NamedTuple):
+class _Plan(NamedTuple):
     """Where a launch form starts: a preset, or an earlier round to repeat."""
 
     project: Project
@@ -45,34 +45,34 @@ class Plan(NamedTuple):
         return {"key": key} | start
 
 
-def plan_from(project: Project, query: Mapping[str, str]) -> Plan:
+def plan_from(project: Project, query: Mapping[str, str]) -> _Plan:
     """The plan an address asks for: ?preset=, ?from=<round>, ?policy= or ?snapshot=."""
-    again = chosen(project.rounds, query.get("from"))
+    again = _chosen(project.rounds, query.get("from"))
     preset = query.get("preset", "" if again else DEFAULT)
     config = PRESETS[preset].config if preset in PRESETS else PRESETS[DEFAULT].config
-    policy = chosen(project.artifacts.models(), query.get("policy"))
+    policy = _chosen(project.artifacts.models(), query.get("policy"))
     unknown = ""
     if again is not None and preset not in PRESETS:
-        config, unknown = config_of(again)
+        config, unknown = _config_of(again)
     if policy is None and (last := again or project.rounds.first()) is not None:
         policy = next_policy(last)
-    return Plan(
+    return _Plan(
         project,
         preset,
         again,
         config,
         policy or project.artifacts.models().first(),
-        chosen(project.snapshots, query.get("snapshot")) or project.snapshots.first(),
+        _chosen(project.snapshots, query.get("snapshot")) or project.snapshots.first(),
         unknown,
     )
 
 
-def chosen(rows: Any, pk: str | None) -> Any:  # noqa: ANN401 - any manager, its row
+def _chosen(rows: Any, pk: str | None) -> Any:  # noqa: ANN401 - any manager, its row
     """The row that an address names, if it is one of these."""
     return rows.filter(pk=pk).first() if pk and pk.isdecimal() else None
 
 
-def config_of(row: Round) -> tuple[RoundConfig, str]:
+def _config_of(row: Round) -> tuple[RoundConfig, str]:
     """A round's settings; the defaults, and which settings are why, where this version does not take them."""
     try:
         return RoundConfig.model_validate(row.config), ""
@@ -92,7 +92,7 @@ def next_policy(row: Round) -> Artifact:
     return made.first() or row.policy
 
 
-def outlook(form: RoundForm, plan: Plan) -> list[str]:
+def outlook(form: RoundForm, plan: _Plan) -> list[str]:
     """What will happen if the form is sent as it is, in sentences."""
     if form.is_bound:
         if not form.is_valid():
@@ -131,7 +131,7 @@ def what_happens(
             judged=judging(config, snapshot),
             asked=asked,
         ),
-        f"{how_long(project)} {where()}{memory_in_words(most_memory(policy))}",
+        f"{_how_long(project)} {where()}{memory_in_words(most_memory(policy))}",
     ]
 
 
@@ -146,7 +146,7 @@ def judging(config: RoundConfig, snapshot: Snapshot) -> str:
     }[config.evaluate.judge]
 
 
-def how_long(project: Project) -> str:
+def _how_long(project: Project) -> str:
     """What the last finished round took; the only honest forecast there is."""
     for row in queries.standings(project.rounds.all()[:10]):
         if row.state == "succeeded" and row.seconds is not None:

@@ -64,7 +64,7 @@ def launch(request: PersonRequest, project_id: int) -> HttpResponse:
     if request.method == "POST":
         form = RoundForm(request.POST, project=project, start=plan.config)
         sent = not request.htmx and form.is_valid()  # htmx asks what would happen
-        if sent and (made := start_from(request, project, form)) is not None:
+        if sent and (made := _start_from(request, project, form)) is not None:
             return redirect("rounds:detail", project.pk, made.pk)
     else:
         form = RoundForm(initial=plan.initial(uuid4()), project=project, start=plan.config)
@@ -79,7 +79,7 @@ def launch(request: PersonRequest, project_id: int) -> HttpResponse:
     return render_page(request, "rounds/launch.html", context, partial="outlook")
 
 
-def start_from(request: PersonRequest, project: Project, form: RoundForm) -> Round | None:
+def _start_from(request: PersonRequest, project: Project, form: RoundForm) -> Round | None:
     """Start what the form describes; a refusal is told in the form."""
     chosen = form.cleaned_data
     try:
@@ -123,17 +123,17 @@ def detail(request: PersonRequest, project_id: int, round_id: int) -> HttpRespon
 @require_POST
 def cancel(request: PersonRequest, project_id: int, round_id: int) -> HttpResponse:
     """Cancel what is left of a round."""
-    return act(request, project_id, round_id, services.cancel_round)
+    return _act(request, project_id, round_id, services.cancel_round)
 
 
 @login_required
 @require_POST
 def retry(request: PersonRequest, project_id: int, round_id: int) -> HttpResponse:
     """Queue what failed once more."""
-    return act(request, project_id, round_id, services.retry_round)
+    return _act(request, project_id, round_id, services.retry_round)
 
 
-def act(
+def _act(
     request: PersonRequest, project_id: int, round_id: int, service: Callable[..., int]
 ) -> HttpResponse:
     """Do something to a round; what is not possible is said on its page."""

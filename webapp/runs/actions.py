@@ -10,7 +10,7 @@ from webapp.runs import services
 from webapp.runs.models import FINAL, Intent, Run, State
 
 
-class Action(NamedTuple):
+class _Action(NamedTuple):
     """A button: what it says, what it calls, where it makes sense."""
 
     title: str
@@ -22,19 +22,19 @@ class Action(NamedTuple):
 
 WORKING = (State.STARTING, State.RUNNING)
 ACTIONS = {
-    "resume": Action(
+    "resume": _Action(
         _("Resume"), _("Go on from the last checkpoint."), services.resume_run, (State.INTERRUPTED,)
     ),
-    "pause": Action(
+    "pause": _Action(
         _("Pause"), _("Save, then stop."), services.pause_run, (State.QUEUED, *WORKING)
     ),
-    "retry": Action(
+    "retry": _Action(
         _("Try again"),
         _("Queue a new run with the same settings."),
         services.retry_run,
         (State.FAILED, State.CANCELLED),
     ),
-    "cancel": Action(
+    "cancel": _Action(
         _("Cancel"),
         _("Stop without a result."),
         services.cancel_run,
@@ -44,7 +44,7 @@ ACTIONS = {
 }
 
 
-def actions_for(run: Run) -> dict[str, Action]:
+def actions_for(run: Run) -> dict[str, _Action]:
     """The actions that make sense for this run now."""
     possible = {name: action for name, action in ACTIONS.items() if run.state in action.states}
     if run.intent == Intent.CANCEL and run.state not in FINAL:

@@ -99,23 +99,23 @@ def execute(run: Run) -> None:
         try:
             folder = prepare(run)
         except (Refusal, AlignmentError, OSError) as error:
-            conclude(run, _excuse(error))
+            _conclude(run, _excuse(error))
             return
         server = run.config.get("engine") == "server"
         with (
             supervisor.launch(folder, asks_a_server=server) as trainer,
             shutdown_noticed() as shutdown,
         ):
-            drive(run, trainer, shutdown)
+            _drive(run, trainer, shutdown)
             outcome = trainer.outcome()
             _stored(trainer, lambda: finish(run, outcome))
     except LostLease:
         logger.warning("run %s: epoch %s is no longer ours", run.pk, run.epoch)
     except OSError as error:
-        conclude(run, _excuse(error))
+        _conclude(run, _excuse(error))
 
 
-def drive(run: Run, trainer: Trainer, shutdown: threading.Event) -> None:
+def _drive(run: Run, trainer: Trainer, shutdown: threading.Event) -> None:
     """Store what the trainer reports and pass on what people want, until it ends."""
     renewed = -math.inf
     while (batch := trainer.next_batch()) is not None:
@@ -125,7 +125,7 @@ def drive(run: Run, trainer: Trainer, shutdown: threading.Event) -> None:
             trainer.confirm(batch)
             renewed = time.monotonic()
         else:
-            wanted = _stored(trainer, lambda: look(run))
+            wanted = _stored(trainer, lambda: _look(run))
         trainer.obey(wish(run, wanted, shutdown=shutdown.is_set()))
     if trainer.fence.fired.is_set():
         raise LostLease(run.pk)
@@ -141,7 +141,7 @@ def wish(run: Run, wanted: Wanted, *, shutdown: bool) -> str:
     return ""
 
 
-def look(run: Run) -> Wanted:
+def _look(run: Run) -> Wanted:
     """Read what is wanted of the run without writing; raises LostLease."""
     row = _mine(run).values_list("intent", "worker__draining").first()
     if row is None:
@@ -161,7 +161,7 @@ def record(run: Run, batch: Batch) -> Wanted:
         if batch.of(Ready):
             move(run, Change((State.STARTING,), State.RUNNING, str(run.worker)))
         _import(run, batch)
-    return look(run)
+    return _look(run)
 
 
 def finish(run: Run, outcome: Outcome) -> None:
@@ -170,9 +170,9 @@ def finish(run: Run, outcome: Outcome) -> None:
         output = keep(folder_of(run) / "output") if isinstance(outcome.last, Finished) else None
     except AlignmentError as error:
         text = f"The run's output is damaged: {error}"
-        conclude(run, Verdict(State.FAILED, error.code, text))
+        _conclude(run, Verdict(State.FAILED, error.code, text))
     except OSError as error:
-        conclude(run, _excuse(error))
+        _conclude(run, _excuse(error))
     else:
         settle(run, outcome, output)
 
@@ -182,7 +182,7 @@ def settle(run: Run, outcome: Outcome, output: Path | None) -> None:
     """Write the verdict; a success publishes its output in the same transaction, or not at all."""
     if not _mine(run).update(lease_until=lease_end()):
         raise LostLease(run.pk)
-    verdict = judge(outcome, look(run).intent, run.pk, run.config)
+    verdict = judge(outcome, _look(run).intent, run.pk, run.config)
     if verdict.reason == "memory":
         most = max(gib(outcome.squeeze.room), run.worker.memory_gib if run.worker else 0)
         Run.objects.filter(pk=run.pk).update(outgrew_gib=most)
@@ -190,10 +190,10 @@ def settle(run: Run, outcome: Outcome, output: Path | None) -> None:
         run.summary = dict(outcome.last.summary)
         Run.objects.filter(pk=run.pk).update(summary=run.summary)
         half_of(run.kind).publish(run, output)
-    conclude(run, verdict)
+    _conclude(run, verdict)
 
 
-def conclude(run: Run, verdict: Verdict) -> None:
+def _conclude(run: Run, verdict: Verdict) -> None:
     """Write the verdict on a run of ours; raises LostLease."""
     change = Change(LIVE, verdict.to, str(run.worker), verdict.reason, verdict.message)
     resume = Checkpoint.objects.filter(run=run, deleted=False).order_by("-step", "-epoch").first()

@@ -37,16 +37,16 @@ def prepare(run: Run, folder: Path) -> Paths:
     kind = KINDS[run.kind]
     paths = write_prompts(run, folder) if kind.prompts else {}
     for row in given(run):
-        paths |= place(run, folder, kind.input(row.role), row.artifact)
+        paths |= _place(run, folder, kind.input(row.role), row.artifact)
     return paths
 
 
-def place(run: Run, folder: Path, given: Input | None, artifact: Artifact) -> Paths:
+def _place(run: Run, folder: Path, given: Input | None, artifact: Artifact) -> Paths:
     """One input as the trainer reads it: its folder, or a file of its rows."""
     if given is None or given.rows is None:
         return {given.role if given else "input": str(artifact.path)}
     if given.rows == Rows.STORED:
-        return {given.role: write_stored(folder, prompts_of(run), artifact)}
+        return {given.role: write_stored(folder, _prompts_of(run), artifact)}
     split = Split(getattr(config_of(run), "labels", Split.TRAIN))
     return {"pairs": write_labels(folder, READERS[given.rows], artifact, split)}
 
@@ -64,7 +64,7 @@ def given(run: Run) -> list[ArtifactInput]:
     return list(run.inputs.select_related("artifact"))
 
 
-def prompts_of(run: Run) -> PromptQuerySet:
+def _prompts_of(run: Run) -> PromptQuerySet:
     """The prompts of the split that a run's kind reads; all of them where it names none."""
     asked = KINDS[run.kind].prompts
     prompts = run.project.prompts
@@ -73,7 +73,7 @@ def prompts_of(run: Run) -> PromptQuerySet:
 
 def write_prompts(run: Run, folder: Path, prompts: PromptQuerySet | None = None) -> Paths:
     """Write the first prompts as JSON lines: as many as the settings say. Raises RunError when too few."""
-    rows = prompts_of(run) if prompts is None else prompts
+    rows = _prompts_of(run) if prompts is None else prompts
     records = (prompt.record() for prompt in rows[: config_of(run).prompts].iterator())
     written, asked = write_jsonl(folder / "prompts.jsonl", records), KINDS[run.kind].prompts
     least = asked.least if asked else 0

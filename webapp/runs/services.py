@@ -81,7 +81,7 @@ def _columns(row: Kind, settled: BaseModel, order: Order) -> dict[str, object]:
         "kind": order.kind,
         "name": order.name[:120],
         "config": dump,
-        "config_hash": sha256(json.dumps(dump, sort_keys=True).encode()),
+        "config_hash": _sha256(json.dumps(dump, sort_keys=True).encode()),
         "code_version": code_version(),
         "seed": order.seed,
         "priority": order.priority,
@@ -146,7 +146,7 @@ def retry_run(run: Run, *, by: User) -> Run:
     run = refreshed(run)
     if not run.is_final:
         raise RunError(_("This run is not over yet; cancel it first, or resume it."))
-    needs = {need.role: newest(need.needs) for need in run.needs.select_related("needs")}
+    needs = {need.role: _newest(need.needs) for need in run.needs.select_related("needs")}
     given = run.inputs.select_related("artifact").exclude(role__in=needs)
     order = Order(
         kind=run.kind,
@@ -163,7 +163,7 @@ def retry_run(run: Run, *, by: User) -> Run:
     return start_run(run.project, order)
 
 
-def newest(run: Run) -> Run:
+def _newest(run: Run) -> Run:
     """The last retry of a run; the run itself when there was none."""
     while (again := run.again.order_by("-pk").first()) is not None:
         run = again
@@ -180,7 +180,7 @@ def actor_name(user: User | None) -> str:
     return user.get_username() if user else "attune"
 
 
-def sha256(content: bytes) -> str:
+def _sha256(content: bytes) -> str:
     """Hexadecimal digest."""
     return hashlib.sha256(content).hexdigest()
 
@@ -189,7 +189,7 @@ def sha256(content: bytes) -> str:
 def code_version() -> str:
     """Digest of the trainer's sources: equal digests mean equal programs."""
     sources = sorted((settings.BASE_DIR / "alignment").rglob("*.py"))
-    return sha256(b"\0".join(path.read_bytes() for path in sources))[:16]
+    return _sha256(b"\0".join(path.read_bytes() for path in sources))[:16]
 
 
 def _kind(kind: str) -> Kind:

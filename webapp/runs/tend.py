@@ -60,12 +60,6 @@ def forget_workers() -> int:
     return gone.exclude(runs__in=Run.objects.live()).delete()[0]
 
 
-def tend() -> None:
-    """One turn of everything but the bell."""
-    for duty in DUTIES:
-        duty()
-
-
 DUTIES: tuple[Callable[[], object], ...] = (
     reap,
     requeue,

@@ -21,12 +21,12 @@ def word_diff(before: str, after: str) -> SafeString:
     parts = [
         part
         for kind, i, j, k, m in matcher.get_opcodes()
-        for part in pieces(kind, "".join(old[i:j]), "".join(new[k:m]))
+        for part in _pieces(kind, "".join(old[i:j]), "".join(new[k:m]))
     ]
     return format_html_join("", "{}", ((part,) for part in parts))
 
 
-def pieces(kind: str, gone: str, come: str) -> list[str]:
+def _pieces(kind: str, gone: str, come: str) -> list[str]:
     """One stretch of equal, removed, added or replaced words."""
     if kind == "equal":
         return [come]

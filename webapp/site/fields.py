@@ -148,22 +148,22 @@ def bounds_in_words(info: FieldInfo) -> str:
         return _("From 0 to {n} characters.").format(n=f"{longest:,}")
     low, above, high = limit(info, Ge), limit(info, Gt), limit(info, Le)
     if low is not None and high is not None:
-        return _("From {low} to {high}.").format(low=shown(low), high=shown(high))
+        return _("From {low} to {high}.").format(low=_shown(low), high=_shown(high))
     if above is not None and high is not None:
-        return _("Above {low}, at most {high}.").format(low=shown(above), high=shown(high))
+        return _("Above {low}, at most {high}.").format(low=_shown(above), high=_shown(high))
     return _one_bound(low, above, high)
 
 
 def _one_bound(low: float | None, above: float | None, high: float | None) -> str:
     """What may be entered where only one side is bounded; empty where none is."""
     if low is not None:
-        return _("At least {bound}.").format(bound=shown(low))
+        return _("At least {bound}.").format(bound=_shown(low))
     if above is not None:
-        return _("Above {bound}.").format(bound=shown(above))
-    return _("At most {bound}.").format(bound=shown(high)) if high is not None else ""
+        return _("Above {bound}.").format(bound=_shown(above))
+    return _("At most {bound}.").format(bound=_shown(high)) if high is not None else ""
 
 
-def shown(bound: float) -> str:
+def _shown(bound: float) -> str:
     """A bound without the point of a whole number."""
     return f"{int(bound):,}" if bound == int(bound) else f"{bound:,}"
 

@@ -44,7 +44,7 @@ def records(asked: Asked, answer: Answer) -> Iterator[PairRecord | TieRecord]:
         )
 
 
-def verdict(answer: Answer, order: Order) -> str:
+def _verdict(answer: Answer, order: Order) -> str:
     """Which item is better, by its place; how much it is better is no disagreement."""
     if answer.choice == Choice.BOTH_BAD:
         return BAD
@@ -53,7 +53,7 @@ def verdict(answer: Answer, order: Order) -> str:
     return f"{order[answer.better]}>{order[1 - answer.better]}"
 
 
-def in_words(answer: Answer) -> InWords:
+def _in_words(answer: Answer) -> InWords:
     """The choice, and the answer that was chosen."""
     if answer.better is None:
         return InWords(answer.choice.label)
@@ -78,8 +78,8 @@ KIND = TaskKind(
     ask=ask,
     records=records,
     agreement="nominal",
-    verdict=verdict,
-    words=in_words,
+    verdict=_verdict,
+    words=_in_words,
     template="labeling/kinds/compare.html",
     keys=(
         _step(Choice.LEFT_MUCH, _("much"), _("A is much better")),
