@@ -35,10 +35,10 @@ from tests.stack import ROOT, TIMES
 from tests.stand_in import SLOW
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
-from webapp.datasets.imports.jobs import keep_upload
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.labeling.models import Label
+from webapp.machine import uploads
 from webapp.operations import stack
 from webapp.projects.models import Project
 
@@ -224,7 +224,7 @@ def a_job(machine: Machine, project: Project) -> Job:
     frozen = [worker, *worker.children()]
     for process in frozen:
         process.suspend()
-    name = keep_upload(SimpleUploadedFile("rows.jsonl", b'"Why?"\n"How?"'))
+    name = uploads.keep_file(SimpleUploadedFile("rows.jsonl", b'"Why?"\n"How?"'))
     payload = {"upload": name, "name": "rows.jsonl", "format": "guess"}
     job = start_job(project, kind="preview", payload=payload, key=name)
     for process in frozen:

@@ -5,17 +5,15 @@ only after it was found here once more.
 """
 
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from alignment.kinds.bring.settings import ImportConfig
-from alignment.seam.modelfiles import safe_name
+from webapp.machine import uploads
 from webapp.projects.access import Action
 from webapp.site.errors import Refusal
 from webapp.site.words import Words
@@ -99,7 +97,7 @@ def trainer_inputs(config: ImportConfig, key: str) -> dict[str, str]:
     `key` is that of the run the files were uploaded for.
     """
     if config.source == "upload":
-        return {"source": str(upload_folder(key))}
+        return {"source": str(uploads.place_of(key))}
     if config.source == "folder":
         for folder in model_folders():
             if folder.name == config.name:
@@ -108,28 +106,3 @@ def trainer_inputs(config: ImportConfig, key: str) -> dict[str, str]:
             _("There is no model folder “{name}” on this worker any more.").format(name=config.name)
         )
     return {}
-
-
-def upload_folder(key: str) -> Path:
-    """Where the files of an upload wait for their run, by the run's key."""
-    return Path(settings.STORE) / "uploads" / safe_name(key)
-
-
-def keep_upload(key: str, files: Iterable["UploadedFile[bytes]"]) -> None:
-    """Keep uploaded files for the run of this key; a second time replaces them."""
-    folder = upload_folder(key)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        for file in files:
-            with (folder / safe_name(file.name or "")).open("xb") as kept:
-                for chunk in file.chunks():
-                    kept.write(chunk)
-    except BaseException:
-        forget_upload(key)
-        raise
-
-
-def forget_upload(key: str) -> None:
-    """Remove the files of an upload, if there are any."""
-    shutil.rmtree(upload_folder(key), ignore_errors=True)

@@ -15,11 +15,11 @@ from webapp.accounts.requests import PersonRequest
 from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
-from webapp.datasets.imports.jobs import keep_upload
 from webapp.datasets.uploads import is_too_large
 from webapp.jobs.models import State
 from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
+from webapp.machine import uploads
 from webapp.projects.access import Action, project_for
 
 ROWS = 50  # of a page of a table
@@ -80,7 +80,7 @@ def import_(request: PersonRequest, project_id: int) -> HttpResponse:
     form = ImportForm(data, files, too_large=is_too_large(request))
     if form.is_valid():
         file = form.cleaned_data["file"]
-        upload = keep_upload(file)
+        upload = uploads.keep_file(file)
         payload = {"upload": upload, "name": file.name, "format": form.cleaned_data["format"]}
         job = start_job(project, kind="preview", payload=payload, key=upload, by=request.user)
         return redirect("jobs:detail", project.pk, job.pk)

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 from django.conf import settings
 from django.db.models import F, Q
@@ -11,6 +10,7 @@ from django.db.models.functions import Now
 
 from webapp.jobs.models import FINAL, Job, State
 from webapp.jobs.tasks import send_work
+from webapp.machine import uploads
 from webapp.site.clock import after
 
 KEEP = timedelta(days=30)
@@ -37,7 +37,7 @@ def forget_jobs() -> int:
     for job in old:
         shutil.rmtree(job.folder.parent, ignore_errors=True)
         for name in filter(None, [job.payload.get("upload")]):
-            (Path(settings.STORE) / "uploads" / name).unlink(missing_ok=True)
+            uploads.forget(name)
         job.delete()
     return len(old)
 

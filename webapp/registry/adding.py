@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 
-from webapp.artifacts import sources
+from webapp.machine import uploads
 from webapp.projects.models import Project
 from webapp.runs.keeping import need_room
 from webapp.runs.models import Run
@@ -19,7 +19,7 @@ def add_model(project: Project, order: Order, files: Sequence["UploadedFile[byte
     sweep_incoming()
     if files and not project.runs.filter(idempotency_key=order.key).exists():
         need_room()
-        sources.keep_upload(order.key, files)
+        uploads.keep_files(order.key, files)
     return start_run(project, order)
 
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Max, QuerySet
 
 from webapp.jobs.models import Job
-from webapp.machine import disk
+from webapp.machine import disk, uploads
 from webapp.runs.errors import RunError
 from webapp.runs.models import FINAL, Checkpoint, Run
 from webapp.site.clock import after
@@ -99,7 +99,7 @@ def _torn() -> Iterator[Path]:
 
 def _left_uploads() -> Iterator[Path]:
     """What was uploaded a day ago for a job or a run that does not wait for it (any more)."""
-    for path in (Path(settings.STORE) / "uploads").glob("*"):
+    for path in uploads.kept():
         jobs = Job.objects.filter(payload__upload=path.name)
         runs = Run.objects.filter(idempotency_key=path.name).exclude(state__in=FINAL)
         if _older(path, TORN) and not jobs.exists() and not runs.exists():

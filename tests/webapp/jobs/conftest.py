@@ -5,8 +5,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tests.factories import a_user
 from webapp.accounts.roles import Role
-from webapp.datasets.imports.jobs import keep_upload
 from webapp.jobs.services import start_job
+from webapp.machine import uploads
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def upload(var):
     """Keep a file of these lines aside; its name there."""
 
     def keep(*lines):
-        return keep_upload(SimpleUploadedFile("rows.jsonl", "\n".join(lines).encode()))
+        return uploads.keep_file(SimpleUploadedFile("rows.jsonl", "\n".join(lines).encode()))
 
     return keep
 

@@ -19,13 +19,12 @@ from tests.disks import empty, fill
 from tests.factories import a_run, a_user, again, run_at, some_tasks
 from webapp.accounts.roles import Role
 from webapp.artifacts.store import keep
-from webapp.datasets.imports.jobs import keep_upload, upload_path
 from webapp.jobs import execution as jobs
 from webapp.jobs import tasks
 from webapp.jobs.models import Job
 from webapp.jobs.services import start_job
 from webapp.labeling.models import Label
-from webapp.machine import disk
+from webapp.machine import disk, uploads
 from webapp.machine.full import answer
 from webapp.runs import keeping, tend
 from webapp.runs.management.commands.tend import attempt
@@ -267,7 +266,7 @@ def test_a_folder_that_cannot_be_kept_leaves_nothing_half_written(
 
 @pytest.fixture
 def job(project, var):
-    name = keep_upload(SimpleUploadedFile("rows.jsonl", b'"Why?"\n"How?"'))
+    name = uploads.keep_file(SimpleUploadedFile("rows.jsonl", b'"Why?"\n"How?"'))
     payload = {"upload": name, "name": "rows.jsonl", "format": "guess"}
     return start_job(project, kind="preview", payload=payload, key=name)
 
@@ -323,12 +322,12 @@ def test_a_duty_of_the_janitor_outlives_a_full_disk(db, error):
 
 
 def test_left_uploads_are_swept_and_those_that_wait_are_not(job, project, var, settings):
-    left, kept = keep_upload(SimpleUploadedFile("a", b"x")), again(job).payload["upload"]
-    fresh = keep_upload(SimpleUploadedFile("b", b"x"))
+    left, kept = uploads.keep_file(SimpleUploadedFile("a", b"x")), again(job).payload["upload"]
+    fresh = uploads.keep_file(SimpleUploadedFile("b", b"x"))
     run = a_run(project, "import")
     folder = Path(settings.STORE) / "uploads" / run.idempotency_key
     folder.mkdir()
-    for path in (upload_path(left), upload_path(kept), folder):
+    for path in (uploads.place_of(left), uploads.place_of(kept), folder):
         os.utime(path, (time.time() - 100_000,) * 2)
     keeping.sweep()
     names = {path.name for path in (Path(settings.STORE) / "uploads").iterdir()}

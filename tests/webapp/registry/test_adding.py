@@ -17,6 +17,7 @@ from tests.factories import a_project, a_run, a_user, a_worker, an_artifact, run
 from webapp.accounts.roles import Role
 from webapp.artifacts import sources
 from webapp.artifacts.models import Artifact
+from webapp.machine import uploads
 from webapp.registry.adding import sweep_incoming
 from webapp.runs import execution, folders, keeping
 from webapp.runs.services import retry_run
@@ -28,7 +29,7 @@ def url(project):
 
 
 @pytest.fixture
-def uploads(project):
+def form_page(project):
     return reverse("registry:upload", args=[project.pk])
 
 
@@ -66,14 +67,14 @@ def test_annotators_cannot_add_models(project, client, url):
     assert client.get(url).status_code == client.post(url).status_code == 404
 
 
-def test_only_admins_are_offered_an_upload(inside, url, uploads):
-    assertNotContains(inside.get(url), uploads)
+def test_only_admins_are_offered_an_upload(inside, url, form_page):
+    assertNotContains(inside.get(url), form_page)
     assert inside.get(url, {"source": "upload"}).status_code == 404
-    assert inside.post(uploads, asked(files=upload())).status_code == 404
+    assert inside.post(form_page, asked(files=upload())).status_code == 404
 
 
-def test_an_admin_is_offered_an_upload(admin, url, uploads):
-    assertContains(admin.get(url), uploads)
+def test_an_admin_is_offered_an_upload(admin, url, form_page):
+    assertContains(admin.get(url), form_page)
 
 
 def test_a_name_on_the_hub_becomes_a_run(project, inside, url):
@@ -143,37 +144,37 @@ def test_a_folder_that_went_away_fails_the_run_in_words(inside, url, root):
         folders.prepare(claimed())
 
 
-def test_uploaded_files_wait_for_their_run(project, admin, uploads):
-    admin.post(uploads, asked(files=[upload(), upload("merges.txt", b"a b")]))
-    folder = sources.upload_folder(project.runs.get().idempotency_key)
+def test_uploaded_files_wait_for_their_run(project, admin, form_page):
+    admin.post(form_page, asked(files=[upload(), upload("merges.txt", b"a b")]))
+    folder = uploads.place_of(project.runs.get().idempotency_key)
     assert RunSpec.load(folders.prepare(claimed())).inputs == {"source": str(folder)}
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "merges.txt"]
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "modeling_own.py", "a b.json", "x.h5"])
-def test_a_file_that_may_run_code_is_refused_by_name(project, admin, uploads, name):
-    assertContains(admin.post(uploads, asked(files=[upload(name)])), name)
+def test_a_file_that_may_run_code_is_refused_by_name(project, admin, form_page, name):
+    assertContains(admin.post(form_page, asked(files=[upload(name)])), name)
     assert not project.runs.exists()
 
 
-def test_an_upload_past_the_limit_is_not_read(project, admin, uploads, settings):
+def test_an_upload_past_the_limit_is_not_read(project, admin, form_page, settings):
     settings.MODEL_GIB = 1e-9
     body = io.BytesIO(b"x" * (2 << 20))
-    response = admin.post(uploads, asked(files=[body]), follow=True)
+    response = admin.post(form_page, asked(files=[body]), follow=True)
     assertContains(response, "A model may have at most")
     assert not project.runs.exists()
 
 
-def test_files_past_the_limit_are_refused_beside_their_field(project, admin, uploads, settings):
+def test_files_past_the_limit_are_refused_beside_their_field(project, admin, form_page, settings):
     settings.MODEL_GIB = 1e-9
-    response = admin.post(uploads, asked(files=[upload()]))
+    response = admin.post(form_page, asked(files=[upload()]))
     assertContains(response, "GiB allowed here")
 
 
-def test_an_upload_needs_a_token_like_every_form(project, uploads):
+def test_an_upload_needs_a_token_like_every_form(project, form_page):
     client = Client(enforce_csrf_checks=True)
     client.force_login(a_user(project, Role.ADMIN))
-    assert client.post(uploads, asked(files=[upload()])).status_code == 403
+    assert client.post(form_page, asked(files=[upload()])).status_code == 403
     assert not project.runs.exists()
 
 
@@ -195,7 +196,7 @@ def uploaded(project, db):
     """A failed run that was to add an upload."""
     config = ImportConfig(source="upload", name="config.json").model_dump()
     run = a_run(project, "import", config)
-    sources.keep_upload(run.idempotency_key, [upload()])
+    uploads.keep_files(run.idempotency_key, [upload()])
     return run_at(run, state="failed")
 
 
@@ -204,7 +205,7 @@ def test_a_retried_run_finds_the_upload_of_the_first(uploaded, researcher):
     run_at(again, state="failed")
     retry_run(again, by=researcher)
     inputs = RunSpec.load(folders.prepare(claimed())).inputs
-    assert inputs == {"source": str(sources.upload_folder(uploaded.idempotency_key))}
+    assert inputs == {"source": str(uploads.place_of(uploaded.idempotency_key))}
 
 
 def age(folder):
@@ -217,7 +218,7 @@ def age(folder):
 )
 def test_an_upload_outlives_its_run_by_a_day(uploaded, state, old, kept):
     run_at(uploaded, state=state)
-    folder = sources.upload_folder(uploaded.idempotency_key)
+    folder = uploads.place_of(uploaded.idempotency_key)
     if old:
         age(folder)
     keeping.sweep()

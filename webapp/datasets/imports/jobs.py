@@ -3,12 +3,9 @@
 from collections import Counter
 from collections.abc import Generator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
 from alignment.rows.formats import FORMATS
@@ -18,32 +15,13 @@ from webapp.datasets.imports.reading import PromptFound, Reading, read
 from webapp.datasets.intake import Become, Plan, judgements, outlook, take_in
 from webapp.jobs.models import Job
 from webapp.jobs.work import Work
+from webapp.machine import uploads
 
 FIRST = 5  # prompts shown before they are taken in
 SHOWN = 600  # characters of a text
 LONGEST_NAME = 80  # characters of a column's
 TOLD = 50  # columns
 LIST = "bad-rows.txt"
-
-
-def keep_upload(file: "UploadedFile[bytes]") -> str:
-    """Store a file aside; the name under which it is kept says nothing about it."""
-    name = uuid4().hex
-    path = upload_path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("wb") as kept:
-            for chunk in file.chunks():
-                kept.write(chunk)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return name
-
-
-def upload_path(name: str) -> Path:
-    """Where a file kept aside lies."""
-    return Path(settings.STORE) / "uploads" / name
 
 
 def preview(job: Job) -> Work:
@@ -66,7 +44,7 @@ def _read(job: Job) -> Generator[tuple[int, int], None, tuple[Reading, dict[str,
     job.folder.mkdir(parents=True, exist_ok=True)
     path = job.folder / LIST
     with path.open("w", encoding="utf-8") as bad:
-        source, format = upload_path(job.payload["upload"]), job.payload["format"]
+        source, format = uploads.place_of(job.payload["upload"]), job.payload["format"]
         reading = yield from read(source, format, limit=settings.IMPORT_LIMIT, refusals=bad)
     if reading.refused:
         return reading, {"file": path.name}
@@ -78,8 +56,7 @@ def _read(job: Job) -> Generator[tuple[int, int], None, tuple[Reading, dict[str,
 def _take_in(job: Job, reading: Reading, bad: dict[str, str]) -> dict[str, Any]:
     plan = plan_of(job.payload)
     added = take_in(job.project, reading, plan)
-    path = upload_path(job.payload["upload"])
-    transaction.on_commit(partial(path.unlink, missing_ok=True))
+    transaction.on_commit(partial(uploads.forget, job.payload["upload"]))
     left_out = reading.left_out + added.left_out
     brought = {
         name: getattr(added, name)

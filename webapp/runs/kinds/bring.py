@@ -7,6 +7,7 @@ from django.db import transaction
 
 from alignment.kinds.kind import ArtifactType
 from webapp.artifacts import sources
+from webapp.machine import uploads
 from webapp.runs import inputs, outputs
 from webapp.runs.models import Run
 
@@ -21,7 +22,7 @@ def publish(run: Run, output: Path) -> None:
     """The model or encoder; its upload is not needed any more."""
     reads_only = run.summary.get("encoder")
     outputs.publish_as(run, output, ArtifactType.ENCODER if reads_only else ArtifactType.MODEL)
-    transaction.on_commit(partial(sources.forget_upload, first_key(run)))
+    transaction.on_commit(partial(uploads.forget, first_key(run)))
 
 
 def first_key(run: Run) -> str:
