@@ -76,19 +76,12 @@ def too_large_sentence() -> str:
 class TakeForm(forms.Form):
     """What the rows of a file that was looked at become."""
 
-<<<<<<< HEAD
-    become = forms.ChoiceField(label="What the rows become", choices=Become.choices)
-    need = DrawnCount(label="Labels per task", min_value=1, max_value=20, initial=1, required=False)
-    pairs = DrawnCount(
-        label="Pairs per prompt",
-=======
     become = forms.ChoiceField(label=_("What the rows become"), choices=Become.choices)
-    need = forms.IntegerField(
+    need = DrawnCount(
         label=_("Labels per task"), min_value=1, max_value=20, initial=1, required=False
     )
-    pairs = forms.IntegerField(
+    pairs = DrawnCount(
         label=_("Pairs per prompt"),
->>>>>>> words
         min_value=0,
         max_value=10_000,
         initial=PAIRS,
@@ -141,16 +134,10 @@ class ExportForm(forms.Form):
 
     key = forms.UUIDField(widget=forms.HiddenInput)
     snapshot = forms.ModelChoiceField(
-<<<<<<< HEAD
         Snapshot.objects.none(),
-        empty_label=None,
-        help_text="Frozen labels; the same snapshot gives the same file.",
-=======
-        None,
         label=_("Snapshot"),
         empty_label=None,
         help_text=_("Frozen labels; the same snapshot gives the same file."),
->>>>>>> words
     )
     consumer = forms.ChoiceField(
         label=_("For"),

@@ -9,16 +9,12 @@ from alignment.seam.records import Message
 from webapp.projects.models import Project, Split
 from webapp.site.longtext import LongText
 
-<<<<<<< HEAD
 if TYPE_CHECKING:
     FormOfProject = forms.ModelForm[Project]  # generic in its stubs only
 else:
     FormOfProject = forms.ModelForm
 
-STARTER_GUIDELINES = """Prefer the answer that a polite, well-informed friend would give.
-=======
 STARTER_GUIDELINES = _("""Prefer the answer that a polite, well-informed friend would give.
->>>>>>> words
 
 - It stays on the question.
 - It is kind, and does not lecture.
