@@ -18,6 +18,7 @@ from alignment.kinds.bring.settings import ImportConfig
 from alignment.seam.modelfiles import safe_name
 from webapp.projects.access import Action
 from webapp.site.errors import Refusal
+from webapp.site.words import Words
 
 MARKS = ("config.json", "adapter_config.json")  # one of them makes a folder a model
 DEPTH = 4  # below a root; a cache of the Hub needs three
@@ -31,8 +32,8 @@ class SourceError(Refusal):
 class Source(NamedTuple):
     """A way for a model to come in, and who may use it."""
 
-    title: str
-    help: str
+    title: Words
+    help: Words
     needs: Action
 
 

@@ -15,9 +15,10 @@ from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
 from webapp.projects.models import Project
 from webapp.site.fields import DrawnCount, drawn, offer_names, offer_rows
+from webapp.site.words import Words
 
 
-def joined(between: str, *words: object) -> object:
+def joined(between: str, *words: Words) -> Words:
     """Words that are translated when they are read, one after another."""
     return format_lazy(between.join("{}" for word in words), *words)
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from django.db.models import Count
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from alignment.kinds import KINDS
 from alignment.kinds.kind import ArtifactType, Kind
 from webapp.projects.models import Project, Split
+from webapp.site.words import Words
 
 
 class Missing(NamedTuple):
@@ -33,7 +33,7 @@ class Stock(NamedTuple):
 class Need(NamedTuple):
     """One thing a run reads, and what to do where there is none."""
 
-    words: str
+    words: Words
     missing: Missing | None
 
 
@@ -120,7 +120,7 @@ def _none_made(type: str, words: str) -> Missing:
     )
 
 
-ARTIFACTS: Mapping[ArtifactType, tuple[str | Promise, Callable[[Project], Missing | None]]] = {
+ARTIFACTS: Mapping[ArtifactType, tuple[Words, Callable[[Project], Missing | None]]] = {
     ArtifactType.MODEL: (gettext_lazy("a model"), _no_model),
     ArtifactType.REWARD: (gettext_lazy("a reward model"), _no_reward),
     ArtifactType.SNAPSHOT: (gettext_lazy("a snapshot"), missing_labels),

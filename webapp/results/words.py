@@ -151,7 +151,8 @@ def fact_in_words(value: object, entry: Entry) -> str:
     """A result that is no Estimate as it is read."""
     if entry.share and isinstance(value, float):
         return f"{100 * value:.1f} %"
-    return _(entry.words[value]) if value in entry.words else in_words(value)
+    known = entry.words.get(value) if isinstance(value, str) else None
+    return _(known) if known else in_words(value)
 
 
 def in_words(entry: object) -> str:
