@@ -10,7 +10,11 @@ from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR) / "templates"
 TEMPLATES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.html"))
+STATIC = Path(settings.BASE_DIR) / "webapp" / "static"
+SCRIPTS = sorted(path.name for path in STATIC.glob("*.js") if not path.name.startswith("label"))
 LONGEST = 120  # characters of a line
+CALLED = re.compile(r"(?:n?gettext|console\.warn)\((?:\s*\"[^\"]*\"\s*[+,]?)+")
+SENTENCE = re.compile(r"""["`][A-Z][a-z']* [^"`]*["`]""")
 COMMENT = re.compile(r"\{#.*?#\}")
 ELEMENT = re.compile(r"<[a-z](?:\{%.*?%\}|\{\{.*?\}\}|\"[^\"]*\"|'[^']*'|[^>])*>", re.DOTALL)
 CONTROL = re.compile(r"\{%\s*(if|elif|else|endif|for|endfor|with|endwith|ifchanged)\b")
@@ -80,6 +84,18 @@ def decided(text: str) -> list[str]:
 def test_no_line_is_longer_than_a_screen(name):
     lines = (ROOT / name).read_text().splitlines()
     assert [line for line in lines if len(line) > LONGEST] == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_line_of_a_script_is_longer_either(name):
+    lines = (STATIC / name).read_text().splitlines()
+    assert [line for line in lines if len(line) > LONGEST] == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_sentence_of_a_script_is_marked(name):
+    text = re.sub(r"^\s*//.*|\s//\s.*", "", (STATIC / name).read_text(), flags=re.MULTILINE)
+    assert SENTENCE.findall(CALLED.sub("", text)) == []
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

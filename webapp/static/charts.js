@@ -13,11 +13,14 @@ function colour(token) {
   return getComputedStyle(probe).color;
 }
 
+// Numbers as short as they are exact.
+const ticked = (_, ticks) => ticks.map((tick) => (tick === null ? "" : Number(tick.toPrecision(6)).toString()));
+
 function axes(figure) {
   const look = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 } };
   return [
     { ...look, label: gettext("Step"), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000, 1e5, 1e6] },
-    { ...look, label: figure.dataset.axis, size: 64, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : Number(tick.toPrecision(6)).toString())) },
+    { ...look, label: figure.dataset.axis, size: 64, values: ticked },
   ];
 }
 

@@ -33,7 +33,8 @@ async function outcomeOf(request, name) {
   const response = await request.catch(() => null);
   if (!response) return { status: 0, words: WORDS[0] };
   const text = await response.text().catch(() => "");
-  if (response.redirected && new URL(response.url).pathname.startsWith("/accounts/")) return { status: 401, words: WORDS[401] };
+  const sent = response.redirected ? new URL(response.url).pathname : "";
+  if (sent.startsWith("/accounts/")) return { status: 401, words: WORDS[401] };
   if (response.ok) {
     const html = new DOMParser().parseFromString(text, "text/html");
     const stored = html.getElementById("cards")?.dataset.receipt === name;
@@ -57,7 +58,8 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
 
   const number = (key) => parseInt(key.slice(prefix.length), 10);
   // One entry a key: two tabs never overwrite each other's.
-  const keys = () => store.keys(prefix).filter((key) => number(key)).sort((a, b) => number(a) - number(b) || (a < b ? -1 : 1));
+  const order = (a, b) => number(a) - number(b) || (a < b ? -1 : 1);
+  const keys = () => store.keys(prefix).filter((key) => number(key)).sort(order);
   const entryOf = (key) => {
     const entry = store.object(key);
     const fields = entry?.fields ?? entry; // so were they kept once
@@ -74,7 +76,9 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
   };
   const pending = () => entries().map((entry) => entry.fields);
   const refused = () => entries().filter((entry) => entry.refusal);
-  const state = () => ({ count: entries().length, failing: failures > 0, trouble, refused: refused(), fragile: store.fragile() });
+  const state = () => ({
+    count: entries().length, failing: failures > 0, trouble, refused: refused(), fragile: store.fragile(),
+  });
 
   // The first that may go: nothing about a pair overtakes an answer to it that was refused.
   function next() {
