@@ -11,7 +11,7 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 
 from tests.factories import a_label, a_project, a_user, again, some_tasks
 from webapp.accounts.errors import AccountError
-from webapp.accounts.models import OneTimeLink, User
+from webapp.accounts.models import OneTimeLink, User, new_link
 from webapp.accounts.roles import Role
 from webapp.labeling import queue
 from webapp.people import links, services
@@ -286,3 +286,12 @@ def test_guessing_at_a_password_locks_nobody_out(db, client):
     refused = client.post(url, right, REMOTE_ADDR="10.0.0.9")
     assertContains(refused, "Too many failed login attempts")
     assert Client().post(url, right, REMOTE_ADDR="10.0.0.1").status_code == 302
+
+
+def test_a_link_that_lacks_what_it_is_for_opens_nothing(ana, client):
+    nobody_made_it = new_link(OneTimeLink.Purpose.RESET, user=ana)
+    to_nowhere = new_link(OneTimeLink.Purpose.INVITE, role=Role.ANNOTATOR)
+    assert client.get(reverse("accounts:reset", args=[nobody_made_it])).status_code == 410
+    with pytest.raises(AccountError):
+        links.accept(to_nowhere, ana)
+    assert OneTimeLink.objects.opened_by(to_nowhere, OneTimeLink.Purpose.INVITE).exists()
