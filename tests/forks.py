@@ -4,6 +4,11 @@ import os
 import signal
 import traceback
 from collections.abc import Callable
+from typing import Any
+
+from django.db import connections
+
+inherited: list[Any] = []
 
 
 def in_fork(act: Callable[[], int | None]) -> int:
@@ -14,11 +19,23 @@ def in_fork(act: Callable[[], int | None]) -> int:
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        leave_connections()
         status = act() or 0
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def leave_connections() -> None:
+    """Use no database connection of the process that was forked, which goes on using them.
+
+    Beside a browser's event loop Django has other connections than without: a fork has no loop, so that it
+    meets those that were opened before there was one.
+    """
+    for one in connections.all(initialized_only=True):
+        inherited.append(one.connection)  # not closed: that would be said to the other end
+        one.connection = None
 
 
 class Fork:

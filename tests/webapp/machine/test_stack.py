@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -287,9 +287,10 @@ def keeps(run, name):
     guard.children()[0].kill()
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and run.process.poll() is None:
-        guards = [each for each in stack_.children() if each.status() != psutil.STATUS_ZOMBIE]
-        if any(f"{name}.log" in str(each.cmdline()) and each != guard for each in guards):
-            return True
+        with suppress(psutil.NoSuchProcess):  # one of them has just ended
+            others = [each for each in stack_.children() if each != guard]
+            if any(f"{name}.log" in str(each.cmdline()) for each in others):
+                return True
         time.sleep(0.05)
     return False
 
