@@ -3,9 +3,12 @@
 import pytest
 from django import forms
 from django.template import Context, Template
+from django.template.loader import render_to_string
 
 from webapp.projects.templatetags.navigation import PARTS, opens
+from webapp.results.charts import Table
 from webapp.runs.models import Run, State, Worker
+from webapp.site.fields import Topic
 
 
 def drawn(text, **context):
@@ -82,3 +85,27 @@ def test_a_worker_says_what_its_machine_has():
 )
 def test_a_message_is_shown_as_what_its_run_is(state, kind):
     assert Run(state=state).message_kind == kind
+
+
+def test_a_table_of_a_curve_names_its_curves_and_knows_when_it_is_empty():
+    empty = Table(["kl/reference", "reward/mean"], ["KL", "Reward"], [])
+    assert empty.query == "key=kl/reference&key=reward/mean"
+    assert empty.is_empty
+    assert not empty._replace(rows=[(1, [0.5, None])]).is_empty
+
+
+class Unfolded(forms.Form):
+    beta = forms.FloatField()
+
+
+@pytest.mark.parametrize(("opened", "shown"), [(("Objective",), True), ((), False)])
+def test_topics_that_are_named_are_unfolded(opened, shown):
+    topic = Topic("Objective", list(Unfolded()), [])
+    page = render_to_string("runs/topics.html", {"form": {"topics": [topic]}, "open": opened})
+    assert ('<details class="fold" open>' in page) is shown
+
+
+def test_a_topic_with_something_to_mend_is_unfolded():
+    topic = Topic("Objective", list(Unfolded({})), [])
+    page = render_to_string("runs/topics.html", {"form": {"topics": [topic]}, "open": ()})
+    assert '<details class="fold" open>' in page

@@ -165,6 +165,19 @@ def test_again_repeats_the_settings_of_a_round(rita, project, ready, launch):
     assertContains(rita.get(f"{launch}?from={made.pk}"), 'name="align-steps" value="33"')
 
 
+def test_another_preset_for_a_round_again_is_still_for_that_round(rita, a_round, launch):
+    assertContains(
+        rita.get(f"{launch}?from={a_round.pk}"), f'href="?preset=quick&amp;from={a_round.pk}"'
+    )
+    assertContains(rita.get(launch), 'href="?preset=quick"')
+
+
+def test_a_chain_points_at_its_part_while_something_may_change(rita, a_round, page):
+    assertContains(rita.get(page), "data-now", count=1)
+    a_round.runs.update(state="cancelled")
+    assertNotContains(rita.get(page), "data-now")
+
+
 def test_settings_that_this_version_does_not_take_are_named(rita, project, ready, launch):
     rita.post(launch, posted(project, ready))
     made = Round.objects.get()
