@@ -6,7 +6,7 @@ from django.template import Context, Template
 from django.template.loader import render_to_string
 
 from webapp.projects.templatetags.navigation import PARTS, opens
-from webapp.results.charts import Table
+from webapp.results import charts
 from webapp.runs.models import Run, State, Worker
 from webapp.site.fields import Topic
 
@@ -88,7 +88,7 @@ def test_a_message_is_shown_as_what_its_run_is(state, kind):
 
 
 def test_a_table_of_a_curve_names_its_curves_and_knows_when_it_is_empty():
-    empty = Table(["kl/reference", "reward/mean"], ["KL", "Reward"], [])
+    empty = charts.Table(["kl/reference", "reward/mean"], ["KL", "Reward"], [])
     assert empty.query == "key=kl/reference&key=reward/mean"
     assert empty.is_empty
     assert not empty._replace(rows=[(1, [0.5, None])]).is_empty

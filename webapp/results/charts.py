@@ -24,7 +24,7 @@ def charts_for(kind: str, keys: Collection[str], *, live: bool) -> tuple[list[Cu
     return main, more + [Curve(key, key, key, Place.MORE) for key in others]
 
 
-class _Table(NamedTuple):
+class Table(NamedTuple):
     """A chart in numbers: a column per curve, a row per step; empty before there are any."""
 
     keys: list[str]
@@ -42,10 +42,10 @@ class _Table(NamedTuple):
         return urlencode([("key", key) for key in self.keys], safe="/")
 
 
-def table_of(chart: Curve, series: Mapping[str, Sequence[Point]]) -> _Table:
+def table_of(chart: Curve, series: Mapping[str, Sequence[Point]]) -> Table:
     """The curves of a chart side by side."""
     keys = [key for key in series if key.partition("@")[0] == chart.key] or [chart.key]
     titles = [agent_title(key.partition("@")[2]) or _(chart.axis) for key in keys]
     columns = [{point.step: point.value for point in series.get(key, [])} for key in keys]
     steps = sorted(set().union(*columns))
-    return _Table(keys, titles, [(step, [row.get(step) for row in columns]) for step in steps])
+    return Table(keys, titles, [(step, [row.get(step) for row in columns]) for step in steps])

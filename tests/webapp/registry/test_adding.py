@@ -251,6 +251,6 @@ def test_what_a_killed_trainer_left_is_removed_but_not_what_comes_in_now(project
     assert (left.exists(), coming.exists()) == (False, True)
 
 
-def test_each_source_is_a_link_to_its_form(admin, url, uploads):
-    for address in (f"{url}?source=hub", f"{url}?source=folder", uploads):
+def test_each_source_is_a_link_to_its_form(admin, url, form_page):
+    for address in (f"{url}?source=hub", f"{url}?source=folder", form_page):
         assertContains(admin.get(url), f'href="{address}"')
