@@ -448,7 +448,6 @@ def everything_named(row, format):
 
 @pytest.mark.parametrize("format", [GUESS, *FORMATS])
 @example(row={"answer_a": None, "": None, "prompt": "0"})  # a column without a name
-@settings(max_examples=50)  # for each of seven formats
 @given(row=rows)
 @example(row={"prompt": "a", "outputs": [[{"role": "system", "content": ""}]]})
 @example(row={"instruction": [{"role": "system", "content": " "}], "input": "b"})
@@ -457,7 +456,6 @@ def test_every_column_is_used_or_named_and_every_row_told(format, row):
 
 
 @pytest.mark.parametrize("format", [GUESS, *FORMATS])
-@settings(max_examples=50)  # for each of seven formats
 @given(row=rows)
 @example(row={"prompt": "a", "responses": [""], "winner": []})
 def test_what_a_row_becomes_can_be_stored(format, row):

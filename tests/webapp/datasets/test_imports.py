@@ -11,7 +11,7 @@ from django.core.files.uploadhandler import (
     TemporaryFileUploadHandler,
 )
 from django.urls import reverse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
@@ -339,7 +339,6 @@ lines = st.binary(max_size=200) | (anything | trees).map(lambda row: json.dumps(
 
 
 @pytest.mark.parametrize("format", [GUESS, *FORMATS])
-@settings(max_examples=50)  # for each of seven formats
 @given(content=st.lists(lines, max_size=4).map(b"\n".join))
 def test_whatever_a_file_holds_it_is_rows_or_a_refusal(format, content):
     found = read_rows(rows_of(io.BytesIO(content)), format)
