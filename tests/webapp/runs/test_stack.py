@@ -106,8 +106,7 @@ def test_progress_between_deaths_is_not_poison(machine, lab):
 def test_a_dead_workers_run_is_finished_by_another(machine, lab):
     run = a_run(lab, seed=SLOW)
     machine.until(lambda: run.checkpoints.exists())
-    machine.kill("worker")
-    assert not trainer_of(run)
+    machine.kill("worker").until(lambda: not trainer_of(run))
     machine.worker().until(in_state(run, "succeeded"))
     steps = list(run.metrics.filter(key="loss").order_by("step").values_list("step", flat=True))
     assert sorted(set(steps)) == list(range(1, 11))
