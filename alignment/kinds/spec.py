@@ -16,7 +16,7 @@ class RunSpec(BaseModel):
     `inputs` names files and folders by role (`Kind.files`), absolute or relative to the run folder.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid")
 
     kind: str
     run: int

@@ -16,7 +16,7 @@ SUMMARY = Mapping[str, object]
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class Ready(_Event):

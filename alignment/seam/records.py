@@ -39,7 +39,7 @@ Text = Annotated[str, AfterValidator(without_nul)]  # what a model may have writ
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid")
 
 
 class Message(_Record):

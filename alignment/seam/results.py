@@ -55,7 +55,7 @@ def result(
 class Results(BaseModel):
     """What every kind may report; a kind's own class adds to it, in the order in which it is read."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="allow", populate_by_name=True)
 
     families: ClassVar[tuple[Family, ...]] = ()
 

@@ -84,7 +84,7 @@ def setting(
 class Settings(BaseModel):
     """Settings of a run; what was changed and is read by nothing is refused, not ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid")
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:  # noqa: ANN401 - as pydantic's

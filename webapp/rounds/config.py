@@ -14,7 +14,7 @@ from alignment.kinds.reward.settings import RewardConfig
 class RoundConfig(BaseModel):
     """Everything the runs of a round are told; frozen into the round's row."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid")
 
     reward: RewardConfig = RewardConfig()
     align: AlignConfig = AlignConfig()

@@ -33,7 +33,7 @@ def _number(sent: object) -> object:
 class Answer(BaseModel):
     """A choice on the scale."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid")
 
     choice: Annotated[Choice, BeforeValidator(_number)]
 
