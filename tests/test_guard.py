@@ -70,6 +70,7 @@ def test_what_ends_at_once_is_not_asked():
 
 def test_a_session_below_ends_with_the_starter_though_its_group_is_another():
     guard, pids = guarded("--at-once", program=APART)
+    assert len(pids) == 4
     os.killpg(guard.pid, signal.SIGKILL)
     assert gone(pids[0])
     guard.stdin.close()
