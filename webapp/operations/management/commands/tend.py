@@ -12,8 +12,9 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from webapp.jobs import tend as jobs
+from webapp.labeling.services import expire_leases
 from webapp.machine import disk
-from webapp.runs import tend
+from webapp.runs import tend as runs
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class Command(BaseCommand):
     """Tend until told to stop."""
 
     requires_system_checks: list[str] = []  # it serves no page
-    help = "Take runs back from dead workers, queue them again and ring for what waits."
+    help = "Take work back from dead workers, queue it again and ring for what waits."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """One option."""
@@ -39,11 +40,9 @@ class Command(BaseCommand):
 
 def duties() -> list[tuple[Callable[[], object], float]]:
     """What there is to do, and every how many seconds."""
-    return [
-        *((duty, settings.RUN_REAP) for duty in (*tend.DUTIES, *jobs.DUTIES)),
-        (tend.ring_queues, settings.RUN_RING),
-        (jobs.ring_jobs, settings.RUN_RING),
-    ]
+    reap, ring = settings.RUN_REAP, settings.RUN_RING
+    done = [(duty, reap) for duty in (*runs.DUTIES, *jobs.DUTIES, expire_leases)]
+    return [*done, (runs.ring_queues, ring), (jobs.ring_jobs, ring)]
 
 
 def run_duties(todo: list[tuple[Callable[[], object], float]]) -> NoReturn:
