@@ -71,15 +71,14 @@ def conclude(job: Job, finish: Finish) -> None:
 
     The fenced update comes first: it locks the row, so that nobody cancels between.
     """
-    if not Job.objects.mine(job).update(state=State.DONE, lease_until=None, ended_at=Now()):
+    if not Job.objects.mine(job).end(State.DONE):
         raise LostLease(job.pk)
     Job.objects.filter(pk=job.pk).update(result=dict(finish()), progress=F("total"))
 
 
 def _fail(job: Job, message: str) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)
-    end = {"state": State.FAILED, "lease_until": None, "ended_at": Now()}
-    Job.objects.mine(job).update(message=message, **end)
+    Job.objects.mine(job).end(State.FAILED, message)
 
 
 def _wait(job: Job, error: Exception) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
@@ -32,6 +33,11 @@ class JobQuerySet(LeasedQuerySet["Job"]):
     def claimable(self) -> "JobQuerySet":
         """Jobs that nobody works on and that were not lost too often."""
         return self.untired().filter(Q(state=State.QUEUED) | Q(state=State.WORKING) & SILENT)
+
+    def end(self, state: State, message: str = "") -> bool:
+        """Say that these are over, in that state; whether there were any."""
+        columns = {"state": state, "message": message, "lease_until": None, "ended_at": Now()}
+        return bool(self.update(**columns))
 
 
 class Job(Leased):

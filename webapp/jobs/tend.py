@@ -46,6 +46,4 @@ DUTIES: tuple[Callable[[], object], ...] = (fail_lost_jobs, forget_jobs)
 
 
 def _give_up(job: Job) -> bool:
-    still = Job.objects.silent().mine(job)
-    text = LOST.format(attempts=job.attempts)
-    return bool(still.update(state=State.FAILED, message=text, lease_until=None, ended_at=Now()))
+    return Job.objects.silent().mine(job).end(State.FAILED, LOST.format(attempts=job.attempts))
