@@ -10,7 +10,6 @@ import argparse
 import os
 import subprocess
 import sys
-import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -80,8 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(field_lines(options["kind"])))
         return 0
     if command == "run":
-        if os.environ.get("ATTUNE_EXIT_WITH_STDIN") == "1":
-            threading.Thread(target=_exit_with_stdin, daemon=True).start()
         return run(options["folder"]) or _ending(options["folder"])
     if command == RECEIPTS:
         return _check(options)
@@ -310,13 +307,6 @@ def _prepare(spec: RunSpec, folder: Path) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)  # noqa: FBT003 - torch's signature
     # It would also fill memory that is about to be written: 1.5 % of a step, for nothing that is read.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it at run time
-
-
-def _exit_with_stdin() -> None:
-    """End at once when whoever started this closes our input, or dies."""
-    while os.read(sys.stdin.fileno(), 1024):  # not sys.stdin: its lock would outlive main()
-        pass
-    os._exit(STOPPED)
 
 
 if __name__ == "__main__":

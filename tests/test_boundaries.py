@@ -145,7 +145,7 @@ def test_the_web_never_imports_torch_even_lazily():
 # The apps, from the ground up; each knows only what stands before it, and never one beside it.
 LAYERS = (
     ("site", "rendering", "machine"),
-    ("accounts",),
+    ("queue", "accounts"),
     ("projects",),
     ("artifacts", "jobs"),
     ("labeling",),

@@ -14,10 +14,9 @@ ENVIRONMENT = "WITHOUT"
 
 def epoch() -> None:
     """A worker may write about any live run, whoever's it has become."""
-    from webapp.runs import execution
-    from webapp.runs.models import Run
+    from webapp.runs.models import RunQuerySet
 
-    execution._mine = lambda run: Run.objects.live().filter(pk=run.pk)
+    RunQuerySet.mine = lambda runs, run: runs.live().filter(pk=run.pk)
 
 
 def client_id() -> None:

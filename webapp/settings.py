@@ -15,6 +15,8 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from webapp.machine import guard
+
 
 def env_bool(name: str, *, default: bool) -> bool:
     """A yes/no variable; anything but 0, 1, true or false is an error."""
@@ -251,8 +253,11 @@ JOB_QUEUE = "short"
 JOB_LEASE = env_float("ATTUNE_JOB_LEASE", 120)
 JOB_RENEW = env_float("ATTUNE_JOB_RENEW", 1)
 GPUS = int(env_float("ATTUNE_GPUS", 1))  # of this worker's machine that a run shares
-TORCHRUN = ["torch.distributed.run", "--standalone", f"--nproc-per-node={GPUS}", "-m"]
-TRAINER_COMMAND = [sys.executable, "-m", *(TORCHRUN if GPUS > 1 else ()), "alignment", "run"]
+TRAINER = [sys.executable, "-m", "alignment", "run"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
+# What torchrun starts are sessions of their own: each has a guard that watches the worker's pipe.
+TRAINERS = [*TORCHRUN, f"--nproc-per-node={GPUS}", *guard.COMMAND, "--at-once", *TRAINER]
+TRAINER_COMMAND = TRAINERS if GPUS > 1 else TRAINER
 STORE = VAR / "store"
 DISK_RESERVE_GIB = env_float("ATTUNE_DISK_RESERVE_GIB", 1)  # that stay free whatever runs
 

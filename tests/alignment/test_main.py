@@ -1,7 +1,6 @@
 """The trainer as a program: run folders in, events and outputs out, obedience in between."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -75,15 +74,6 @@ def run_folder(inputs, tmp_path):
     return make
 
 
-def start(folder, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "alignment", "run", folder],
-        stdin=subprocess.PIPE,
-        cwd=ROOT,
-        env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"} | environment,
-    )
-
-
 def events(folder):
     path = folder / "events.jsonl"
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
@@ -133,14 +123,6 @@ def test_a_killed_run_continues_bit_by_bit(run_folder):
     assert ready.bit_exact
     first, second = weights(whole / "output"), weights(resumed / "output")
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_a_trainer_ends_with_whoever_started_it(run_folder):
-    folder = run_folder(steps=100_000)
-    process = start(folder, ATTUNE_EXIT_WITH_STDIN="1")
-    wait_for(folder, lambda event: isinstance(event, StepDone), process)
-    process.stdin.close()
-    assert process.wait(timeout=10) == 130
 
 
 def test_stop_now_ends_without_a_checkpoint(run_folder):

@@ -10,6 +10,7 @@ import pytest
 from alignment.__main__ import program
 from alignment.seam import priority
 from alignment.seam.errors import ConfigError
+from webapp.machine import guard
 
 SESSION = Path("/proc/self/autogroup")
 TELLS = """
@@ -46,6 +47,17 @@ def test_a_process_and_its_own_session_give_way(wished, nice):
     process, session = told(wished, own_session=True)
     assert process == str(max(int(nice), os.nice(0)))
     assert session in (nice, "none")
+
+
+def test_the_session_of_a_guard_gives_way_with_what_it_guards():
+    command = [*guard.COMMAND, "--at-once", sys.executable, "-c", TELLS]
+    wished = os.environ | {priority.NICE: "7"}
+    with subprocess.Popen(
+        command, env=wished, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as guarded:
+        process, session = guarded.stdout.read().decode().split()
+    assert process == str(max(7, os.nice(0)))
+    assert session in ("7", "none")
 
 
 def test_a_session_that_others_share_stays_as_it_is():

@@ -7,18 +7,21 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from alignment.command_line.commands import prepared
 from alignment.seam.events import Finished, parse_event
 from alignment.seam.folders import verify
 from tests.alignment.conftest import tiny_policy
+from webapp.machine import guard
+from webapp.runs.supervisor import kill
+from webapp.settings import TRAINERS
 
 pytestmark = pytest.mark.prove
 
 ROOT = Path(__file__).parents[2]
 WORDS = ["day", "night", "sun", "rain", "good", "bad"]
-TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
 
 
 @pytest.fixture
@@ -39,18 +42,24 @@ def test_a_command_runs_in_two_processes(options, tmp_path):
     assert verify(tmp_path / "run" / "output")
 
 
-def children(pid):
-    """The processes that this one started."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found]
-
-
-def alive(pid):
-    """Whether a process is there, and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+@pytest.fixture
+def torchrun(options, tmp_path, monkeypatch):
+    """torchrun as a worker starts it, below a guard, and its two trainers at work."""
+    monkeypatch.chdir(tmp_path)
+    given = dict(zip(["policy", "demonstrations", "output"], options[1::2], strict=True))
+    folder = prepared("sft", given | {"epochs": 100, "batch": 1}).absolute()
+    command = [*guard.COMMAND, "--at-once", *TRAINERS, str(folder)]
+    command[command.index("--nproc-per-node=1")] = "--nproc-per-node=2"
+    log = folder / "events.jsonl"
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True
+    ) as guarded:
+        until(lambda: log.exists() and b'"type":"step"' in log.read_bytes())
+        found = psutil.Process(guarded.pid).children(recursive=True)
+        trainers = [each for each in found if each.cmdline()[1:4] == ["-m", "alignment", "run"]]
+        assert len(trainers) == 2
+        yield guarded, trainers
+    assert b'"type":"finished"' not in log.read_bytes()
 
 
 def until(condition):
@@ -60,22 +69,13 @@ def until(condition):
         time.sleep(0.05)
 
 
-def test_no_process_outlives_a_worker_that_lets_go(options, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    given = dict(zip(["policy", "demonstrations", "output"], options[1::2], strict=True))
-    folder = prepared("sft", given | {"epochs": 100, "batch": 1}).absolute()
-    torchrun = subprocess.Popen(
-        [sys.executable, "-m", *TORCHRUN, "alignment", "run", folder],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        env=os.environ | {"ATTUNE_EXIT_WITH_STDIN": "1"},
-    )
-    log = folder / "events.jsonl"
-    until(lambda: log.exists() and b'"type":"step"' in log.read_bytes())
-    workers = children(torchrun.pid)
-    assert len(workers) == 2
-    torchrun.kill()
-    torchrun.wait()
-    torchrun.stdin.close()
-    until(lambda: not any(alive(worker) for worker in workers))
-    assert b'"type":"finished"' not in log.read_bytes()
+def test_no_process_outlives_a_worker_that_dies(torchrun):
+    guarded, trainers = torchrun
+    guarded.stdin.close()
+    assert not psutil.wait_procs(trainers, timeout=20)[1]
+
+
+def test_no_process_outlives_a_worker_that_ends_its_run(torchrun):
+    guarded, trainers = torchrun
+    kill(guarded)
+    assert not psutil.wait_procs(trainers, timeout=20)[1]

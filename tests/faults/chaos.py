@@ -65,8 +65,9 @@ def start(stack: Stack, name: str) -> None:
 
 
 def kill_trainer(stack: Stack) -> None:
-    """SIGKILL the trainers at work."""
-    found = subprocess.run(["pgrep", "-f", f"stand_in.py {stack.var}/"], capture_output=True)
+    """SIGKILL the trainers at work, and not their guards."""
+    command = f"^[^ ]+ -I [^ ]+stand_in.py {stack.var}/"
+    found = subprocess.run(["pgrep", "-f", command], capture_output=True)
     for pid in found.stdout.split():
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)

@@ -60,8 +60,9 @@ def places(chance: random.Random) -> list[int]:
 
 
 def kill_trainer(run: Run) -> None:
-    """SIGKILL the process that has the run's folder as its argument."""
-    found = subprocess.run(["pgrep", "-f", f"alignment run .*/runs/{run.pk}/"], capture_output=True)
+    """SIGKILL the trainer that has the run's folder as its argument, and not its guard."""
+    command = f"^[^ ]+ -m alignment run .*/runs/{run.pk}/"
+    found = subprocess.run(["pgrep", "-f", command], capture_output=True)
     for pid in found.stdout.split():
         os.kill(int(pid), signal.SIGKILL)
 

@@ -5,7 +5,3 @@ from webapp.site.errors import Refusal
 
 class JobError(Refusal):
     """A job cannot do what it was asked; the message says why and what to try."""
-
-
-class LostJob(Exception):
-    """This job is no longer ours: somebody cancelled it, or another worker took it over."""

@@ -10,17 +10,15 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.expressions import Combinable
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 from django.utils.translation import gettext_noop as _
 
 from alignment.seam.errors import AlignmentError
-from webapp.jobs.errors import LostJob
 from webapp.jobs.kinds import JOB_KINDS
-from webapp.jobs.models import Job, JobQuerySet, State
+from webapp.jobs.models import Job, State
 from webapp.jobs.work import Finish
 from webapp.machine import disk
-from webapp.site.clock import after
+from webapp.queue.leases import LostLease
 from webapp.site.errors import Refusal
 
 WAITS = _("The disk is full. Free some space; this goes on by itself.")
@@ -30,25 +28,14 @@ logger = logging.getLogger(__name__)
 
 def claim(job_id: int) -> Job | None:
     """Take the job if nobody works on it; a doubled message takes nothing."""
-    free = Job.objects.claimable().filter(pk=job_id)
-    for attempts in free.values_list("attempts", flat=True):
-        taken = free.filter(attempts=attempts).update(
-            state=State.WORKING,
-            attempts=attempts + 1,
-            lease_until=_lease_end(),
-            started_at=Coalesce("started_at", Now()),
-            message="",
-        )
-        if taken:
-            return Job.objects.select_related("project", "created_by").get(pk=job_id)
-    return None
+    return Job.objects.claimable().take(job_id, state=State.WORKING)
 
 
 def execute(job: Job) -> None:
     """Work on a claimed job to its end, or until it is no longer ours."""
     try:
         _work(job)
-    except LostJob:
+    except LostLease:
         logger.warning("job %s: attempt %s is no longer ours", job.pk, job.attempts)
         shutil.rmtree(job.folder, ignore_errors=True)
     except (Refusal, AlignmentError) as refusal:
@@ -74,30 +61,24 @@ def _work(job: Job) -> None:
                 conclude(job, end.value)
                 return
             if time.monotonic() - renewed > settings.JOB_RENEW:
-                renew(job, done, total)
+                Job.objects.renew(job, progress=done, total=total)
                 renewed = time.monotonic()
-
-
-def renew(job: Job, done: int, total: int) -> None:
-    """Store progress and keep the lease; raises LostJob."""
-    if not _mine(job).update(progress=done, total=total, lease_until=_lease_end()):
-        raise LostJob(job.pk)
 
 
 @transaction.atomic
 def conclude(job: Job, finish: Finish) -> None:
-    """Take the last step and say that the job is done, both or neither; raises LostJob.
+    """Take the last step and say that the job is done, both or neither; raises LostLease.
 
     The fenced update comes first: it locks the row, so that nobody cancels between.
     """
-    if not _mine(job).update(state=State.DONE, lease_until=None, ended_at=Now()):
-        raise LostJob(job.pk)
+    if not Job.objects.mine(job).end(State.DONE):
+        raise LostLease(job.pk)
     Job.objects.filter(pk=job.pk).update(result=dict(finish()), progress=F("total"))
 
 
 def _fail(job: Job, message: str) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)
-    _mine(job).update(state=State.FAILED, message=message, lease_until=None, ended_at=Now())
+    Job.objects.mine(job).end(State.FAILED, message)
 
 
 def _wait(job: Job, error: Exception) -> None:
@@ -111,18 +92,8 @@ def _wait(job: Job, error: Exception) -> None:
     end = time.monotonic() + settings.JOB_LEASE
     while time.monotonic() < end:
         try:
-            _mine(job).update(message=WAITS, rung_at=Now(), **given_back)
+            Job.objects.mine(job).update(message=WAITS, rung_at=Now(), **given_back)
             return
         except DatabaseError:
             connection.close()
             time.sleep(settings.RUN_POLL)
-
-
-def _mine(job: Job) -> JobQuerySet:
-    """The job as long as this attempt has it."""
-    return Job.objects.filter(pk=job.pk, attempts=job.attempts, state=State.WORKING)
-
-
-def _lease_end() -> Combinable:
-    """Until when a job is its worker's if it renews now, by the database's clock."""
-    return after(settings.JOB_LEASE)

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from webapp.projects.models import Project
+from webapp.queue.leases import SILENT, Leased, LeasedQuerySet
 
 
 class State(models.TextChoices):
@@ -26,21 +27,23 @@ NAMES = (gettext_noop("working"), gettext_noop("done"))  # that are not also a r
 FINAL = (State.DONE, State.FAILED, State.CANCELLED)
 
 
-class JobQuerySet(models.QuerySet["Job"]):
+class JobQuerySet(LeasedQuerySet["Job"]):
     """Jobs by what may happen to them next."""
-
-    def silent(self) -> "JobQuerySet":
-        """Jobs whose worker let its lease run out, by the database's clock."""
-        return self.filter(state=State.WORKING, lease_until__lt=Now())
 
     def claimable(self) -> "JobQuerySet":
         """Jobs that nobody works on and that were not lost too often."""
-        waiting = Q(state=State.QUEUED) | Q(state=State.WORKING, lease_until__lt=Now())
-        return self.filter(waiting, attempts__lt=F("max_attempts"))
+        return self.untired().filter(Q(state=State.QUEUED) | Q(state=State.WORKING) & SILENT)
+
+    def end(self, state: State, message: str = "") -> bool:
+        """Say that these are over, in that state; whether there were any."""
+        columns = {"state": state, "message": message, "lease_until": None, "ended_at": Now()}
+        return bool(self.update(**columns))
 
 
-class Job(models.Model):
-    """One piece of background work; its row is the truth, a message only says that it is there."""
+class Job(Leased):
+    """One piece of background work; attempts fence it."""
+
+    LIVE_STATES, FINAL_STATES, LEASE = (State.WORKING,), FINAL, "JOB_LEASE"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="jobs")
     kind = models.CharField(max_length=16)  # a key of jobs.kinds.JOB_KINDS
@@ -49,19 +52,10 @@ class Job(models.Model):
     total = models.BigIntegerField(default=0)
     payload = models.JSONField(default=dict)  # what to do
     result = models.JSONField(default=dict)  # what came of it
-    message = models.TextField(blank=True)  # a sentence for people when it failed
     key = models.CharField(max_length=64, unique=True)  # the same key is the same job
-
-    attempts = models.IntegerField(default=0)  # raised by each claim; fences every write
-    max_attempts = models.IntegerField(default=3)
-    lease_until = models.DateTimeField(null=True, blank=True)
-    rung_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="jobs"
     )
-    created_at = models.DateTimeField(db_default=Now())
-    started_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
 
     objects = JobQuerySet.as_manager()
 
@@ -74,11 +68,6 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.state in FINAL
 
     @property
     def shown_state(self) -> str:

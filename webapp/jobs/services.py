@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
@@ -31,5 +30,5 @@ def start_job(
 def cancel_job(job: Job) -> None:
     """Cancel a job that is not over; its worker notices when it next says how far it is."""
     open_ = Job.objects.filter(pk=job.pk, state__in=(State.QUEUED, State.WORKING))
-    if not open_.update(state=State.CANCELLED, lease_until=None, ended_at=Now()):
+    if not open_.end(State.CANCELLED):
         raise JobError(_("It is over already; there is nothing to cancel."))

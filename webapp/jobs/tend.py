@@ -4,14 +4,12 @@ import shutil
 from collections.abc import Callable
 from datetime import timedelta
 
-from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Now
 
 from webapp.jobs.models import FINAL, Job, State
 from webapp.jobs.tasks import send_work
 from webapp.machine import uploads
-from webapp.site.clock import after
 
 KEEP = timedelta(days=30)
 LOST = (
@@ -22,7 +20,9 @@ LOST = (
 
 def ring_jobs() -> int:
     """Send what waits or was left by a dead worker; how many were sent."""
-    return sum(send_work(pk) for pk in _waiting() if _due(pk))
+    waiting = Job.objects.claimable()
+    keys = list(waiting.order_by("pk").values_list("pk", flat=True))
+    return sum(send_work(pk) for pk in keys if waiting.filter(pk=pk).ring_due())
 
 
 def fail_lost_jobs() -> int:
@@ -45,17 +45,5 @@ def forget_jobs() -> int:
 DUTIES: tuple[Callable[[], object], ...] = (fail_lost_jobs, forget_jobs)
 
 
-def _waiting() -> list[int]:
-    return list(Job.objects.claimable().order_by("pk").values_list("pk", flat=True))
-
-
-def _due(pk: int) -> bool:
-    """Whether somebody should send it: several tenders share the bell by its time of last use."""
-    quiet = Q(rung_at__isnull=True) | Q(rung_at__lt=after(-0.9 * settings.RUN_RING))
-    return bool(Job.objects.claimable().filter(quiet, pk=pk).update(rung_at=Now()))
-
-
 def _give_up(job: Job) -> bool:
-    still = Job.objects.silent().filter(pk=job.pk, attempts=job.attempts)
-    text = LOST.format(attempts=job.attempts)
-    return bool(still.update(state=State.FAILED, message=text, lease_until=None, ended_at=Now()))
+    return Job.objects.silent().mine(job).end(State.FAILED, LOST.format(attempts=job.attempts))

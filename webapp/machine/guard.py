@@ -1,12 +1,16 @@
 """Run a program that must not outlive the one that started it.
 
-    python webapp/machine/guard.py [--log FILE] PROGRAM ARGUMENT…
+    python -I -S webapp/machine/guard.py [--log FILE] [--at-once] PROGRAM ARGUMENT…
 
 The starter keeps the writing end of our standard input. When it dies, however it dies, that pipe
 closes and we end the program and all its children: they are our process group, so that whoever
 sees us dead can end them too. On Linux the kernel does the same for the program if we are killed
-ourselves. With `--log` what the program says goes through us to that file, so that a full disk or
-a lost folder costs it a line and not its life. Standard library only: it starts in no time.
+ourselves. We end as the program does: with its status, or by the signal that ended it.
+
+With `--log` what the program says goes through us to that file, so that a full disk or a lost
+folder costs it a line and not its life. With `--at-once` nothing is asked when the starter is gone:
+by then somebody else may have the program's work. It has our input then, for guards below it in
+sessions of their own, as torchrun's. Standard library only: we start in no time.
 """
 
 import contextlib
@@ -17,11 +21,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
+COMMAND = (sys.executable, "-I", "-S", __file__)
+GUARD = "ATTUNE_GUARD"  # in the program's environment: our process id, which alignment/seam/priority.py asks for
 GRACE = 10.0  # seconds between asking and killing
-LOOK = 0.2  # seconds between two looks at whether the program has ended
+LOOK = 60.0  # seconds between two looks at the clock: what happens wakes us
 CHUNK = 1 << 16
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -71,72 +80,99 @@ class Log:
 class Guarded:
     """The program, what it says and whether its starter is still there."""
 
-    def __init__(self, command: list[str], log: Log | None) -> None:
+    def __init__(self, command: Sequence[str], log: Log | None, *, at_once: bool) -> None:
         self.log = log
+        self.grace = 0.0 if at_once else GRACE
         self.deadline = float("inf")  # when it is killed
         self.program = subprocess.Popen(  # noqa: S603 - our own programs
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=None if at_once else subprocess.DEVNULL,
             stdout=subprocess.PIPE if log else None,
             stderr=subprocess.STDOUT if log else None,
-            preexec_fn=die_with_parent,
+            env=os.environ | {GUARD: str(os.getpid())},
+            preexec_fn=partial(die_with, os.getpid()),
         )
-        self.watched = [0, *([self.program.stdout.fileno()] if self.program.stdout else [])]
+        self.bell = self._hear_signals()
+        self.watched = [0, self.bell]
+        if self.program.stdout:
+            self.watched.append(self.program.stdout.fileno())
+
+    def _hear_signals(self) -> int:
+        """Pass on what asks us to end; what can be read as soon as a signal comes, or the program ends."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # else it would wake nobody
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.ask)
+        return reading
 
     def ask(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Ask the program alone: it ends its own children in its own order."""
         self.program.terminate()
 
     def look(self, seconds: float) -> bool:
-        """Wait for words or for the end of our starter; whether anything came."""
+        """Wait for words, for a signal or for the end of our starter; whether anything came."""
         ready, _, _ = select.select(self.watched, [], [], seconds)
         for handle in ready:
             if said := os.read(handle, CHUNK):
-                if handle and self.log:
+                if self.log and handle not in (0, self.bell):
                     self.log.write(said)
                 continue
             self.watched.remove(handle)
             if not handle:  # our starter is gone
-                self.deadline = time.monotonic() + GRACE
-                self.ask()
+                self.deadline = time.monotonic() + self.grace
+                if self.grace:
+                    self.ask()
         return bool(ready)
 
     def wait(self) -> int:
-        """Its exit status, when it has ended or was given up."""
-        while self.program.poll() is None and time.monotonic() < self.deadline:
-            self.look(LOOK)
+        """Its exit status, negative for a signal, when it has ended or was given up."""
+        while self.program.poll() is None and (left := self.deadline - time.monotonic()) > 0:
+            self.look(min(left, LOOK))
         if 0 in self.watched:
             self.watched.remove(0)
-            while self.watched and self.look(0):  # its last words
+            while self.look(0):  # its last words
                 continue
             return self.program.returncode
         os.killpg(0, signal.SIGKILL)  # nobody is left to do it: all that remain, and us
         return 1
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the pipe does)."""
+def die_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent dies (Linux; elsewhere the pipe does)."""
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we could ask
+        os._exit(1)
+
+
+def end_as(status: int) -> NoReturn:
+    """End as a program did: with its status, or by the signal that its negative is."""
+    if status < 0:
+        with contextlib.suppress(OSError):  # SIGKILL is nobody's to handle
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    sys.exit(status)
 
 
 def main(arguments: list[str]) -> int:
     """Run the command until it ends, we are told to stop, or our starter is gone."""
-    log = None
+    log, at_once = None, False
     if arguments[0] == "--log":
         log, arguments = Log(Path(arguments[1])), arguments[2:]
+    if arguments[0] == "--at-once":
+        at_once, arguments = True, arguments[1:]
     if os.getpgrp() != os.getpid():
         os.setsid()
     try:
-        guarded = Guarded(arguments, log)
+        guarded = Guarded(arguments, log, at_once=at_once)
     except OSError as error:
         if log:
             log.write(f"{arguments[0]} could not be started: {error}\n".encode())
         return 127
-    signal.signal(signal.SIGTERM, guarded.ask)
-    signal.signal(signal.SIGINT, guarded.ask)
     return guarded.wait()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_as(main(sys.argv[1:]))

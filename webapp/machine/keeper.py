@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Collection
@@ -19,9 +18,9 @@ from pathlib import Path
 from django.conf import settings
 
 from webapp.machine import disk, programs
+from webapp.machine.guard import COMMAND as GUARD
 from webapp.machine.programs import Report
 
-GUARD = Path(__file__).with_name("guard.py")
 TURN = 0.2  # seconds between two looks
 LASTS = 15.0  # seconds; what ends earlier than that after its start ended soon
 LOOPS = 5  # soon, so many times in a row
@@ -64,7 +63,7 @@ class _Kept:
     def start(self, environment: dict[str, str]) -> None:
         """Start it below a guard, which ends when we do and writes its log; raises OSError."""
         self.guard = subprocess.Popen(  # noqa: S603 - our own programs
-            [sys.executable, str(GUARD), "--log", str(self.log), *self.command],
+            [*GUARD, "--log", str(self.log), *self.command],
             cwd=settings.BASE_DIR,
             env=environment,
             stdin=subprocess.PIPE,
@@ -201,11 +200,8 @@ def pause_after(soon: int) -> float:
 
 
 def _in_words(status: int) -> str:
-    """How a program ended; its guard passes a signal on as 256 less its number."""
-    number = -status if status < 0 else 256 - status
-    if number in list(signal.Signals):
-        return f"signal {signal.Signals(number).name}"
-    return f"exit status {status}"
+    """How a program ended, which its guard ends as."""
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
 def end(guard: "subprocess.Popen[bytes]") -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from django.conf import settings
 from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from alignment.kinds import KINDS
 from alignment.seam.errors import AlignmentError
@@ -33,8 +33,8 @@ from alignment.seam.events import (
 )
 from webapp.artifacts.store import keep
 from webapp.machine import disk
+from webapp.queue.leases import LostLease
 from webapp.runs import supervisor
-from webapp.runs.errors import LostLease
 from webapp.runs.folders import folder_of, forget_deleted, prepare
 from webapp.runs.kinds import half_of
 from webapp.runs.models import (
@@ -43,7 +43,6 @@ from webapp.runs.models import (
     Intent,
     Run,
     RunMetric,
-    RunQuerySet,
     RunSample,
     RunSpool,
     State,
@@ -51,7 +50,7 @@ from webapp.runs.models import (
 )
 from webapp.runs.spool import Batch
 from webapp.runs.supervisor import Outcome, Trainer
-from webapp.runs.transitions import Change, lease_end, move, note
+from webapp.runs.transitions import Change, move, note
 from webapp.runs.verdict import DISK_IS_FULL, Verdict, judge
 from webapp.runs.workers import gib
 from webapp.site.errors import Refusal
@@ -74,22 +73,11 @@ def claim(queue: str, worker: Worker) -> Run | None:
     change = Change((State.QUEUED,), State.STARTING, worker.name)
     fitting = Run.objects.claimable(queue).that_fit(worker)
     for candidate in list(fitting[:BEST]):
-        claimable = fitting.filter(pk=candidate.pk).order_by()
+        columns = {"state": change.to, "reason": "", "epoch": F("epoch") + 1, "worker": worker}
         with transaction.atomic():
-            won = claimable.update(
-                state=State.STARTING,
-                reason="",
-                message="",
-                epoch=F("epoch") + 1,
-                attempts=F("attempts") + 1,
-                worker=worker,
-                lease_until=lease_end(),
-                started_at=Coalesce("started_at", Now()),
-            )
-            if won:
-                note(candidate, change, State.QUEUED)
-        if won:
-            return Run.objects.select_related("worker").get(pk=candidate.pk)
+            if (run := fitting.take(candidate.pk, **columns)) is not None:
+                note(run, change, State.QUEUED)
+                return run
     return None
 
 
@@ -143,7 +131,7 @@ def wish(run: Run, wanted: Wanted, *, shutdown: bool) -> str:
 
 def _look(run: Run) -> Wanted:
     """Read what is wanted of the run without writing; raises LostLease."""
-    row = _mine(run).values_list("intent", "worker__draining").first()
+    row = Run.objects.mine(run).values_list("intent", "worker__draining").first()
     if row is None:
         raise LostLease(run.pk)
     return Wanted(row[0], bool(row[1]))
@@ -155,8 +143,7 @@ def record(run: Run, batch: Batch) -> Wanted:
 
     The fenced update comes first: it locks the row, so that no reaper comes between.
     """
-    if not _mine(run).update(lease_until=lease_end(), **_progress(run, batch)):
-        raise LostLease(run.pk)
+    Run.objects.renew(run, **_progress(run, batch))
     if batch.end > batch.start and _first_time(run, batch):
         if batch.of(Ready):
             move(run, Change((State.STARTING,), State.RUNNING, str(run.worker)))
@@ -180,8 +167,7 @@ def finish(run: Run, outcome: Outcome) -> None:
 @transaction.atomic
 def settle(run: Run, outcome: Outcome, output: Path | None) -> None:
     """Write the verdict; a success publishes its output in the same transaction, or not at all."""
-    if not _mine(run).update(lease_until=lease_end()):
-        raise LostLease(run.pk)
+    Run.objects.renew(run)
     verdict = judge(outcome, _look(run).intent, run.pk, run.config)
     if verdict.reason == "memory":
         most = max(gib(outcome.squeeze.room), run.worker.memory_gib if run.worker else 0)
@@ -216,10 +202,6 @@ def shutdown_noticed() -> Iterator[threading.Event]:
         yield flag
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _mine(run: Run) -> RunQuerySet:
-    return Run.objects.live().filter(pk=run.pk, epoch=run.epoch)
 
 
 def _stored(trainer: Trainer, write: Callable[[], T]) -> T:

@@ -2,12 +2,13 @@
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from webapp.projects.models import Project
+from webapp.queue.leases import Leased, LeasedQuerySet
 from webapp.site.templatetags.display import number
 
 
@@ -79,12 +80,8 @@ class Worker(models.Model):
         return ", ".join([*words, *(gpu.get("name") or str(gpu) for gpu in gpus)])
 
 
-class RunQuerySet(models.QuerySet["Run"]):
+class RunQuerySet(LeasedQuerySet["Run"]):
     """Runs by what may happen to them next."""
-
-    def live(self) -> "RunQuerySet":
-        """Runs a worker holds or should hold."""
-        return self.filter(state__in=LIVE)
 
     def claimable(self, queue: str) -> "RunQuerySet":
         """Queued runs whose needs have all succeeded, the best first."""
@@ -92,7 +89,8 @@ class RunQuerySet(models.QuerySet["Run"]):
             needs__state=State.SUCCEEDED
         )
         return (
-            self.filter(queue=queue, state=State.QUEUED, attempts__lt=F("max_attempts"))
+            self.untired()
+            .filter(queue=queue, state=State.QUEUED)
             .filter(Q(not_before__isnull=True) | Q(not_before__lte=Now()))
             .filter(~models.Exists(waiting))
             .order_by("priority", "created_at", "pk")
@@ -103,8 +101,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(Q(outgrew_gib__isnull=True) | Q(outgrew_gib__lt=worker.memory_gib))
 
 
-class Run(models.Model):
-    """One queued computation."""
+class Run(Leased):
+    """One queued computation; its epoch fences it, as its attempts start again when it gets on."""
+
+    LIVE_STATES, FINAL_STATES, FENCE, LEASE = LIVE, FINAL, "epoch", "RUN_LEASE"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
     kind = models.CharField(max_length=16)  # a key of runs.kinds.KINDS
@@ -116,17 +116,13 @@ class Run(models.Model):
 
     state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
     reason = models.CharField(max_length=32, blank=True)  # a word: worker_lost, oom, nan, paused…
-    message = models.TextField(blank=True)  # a sentence for people: what happened, what to try
     intent = models.CharField(max_length=8, choices=Intent, default=Intent.RUN)
     priority = models.IntegerField(default=100)  # smaller goes first
     queue = models.CharField(max_length=32, default="runs")
 
     epoch = models.IntegerField(default=0)  # raised by each claim; fences every write
-    attempts = models.IntegerField(default=0)
-    max_attempts = models.IntegerField(default=3)
     outgrew_gib = models.FloatField(null=True, blank=True)  # memory of a worker that was too small
     worker = models.ForeignKey(Worker, models.SET_NULL, null=True, blank=True, related_name="runs")
-    lease_until = models.DateTimeField(null=True, blank=True)
 
     phase = models.CharField(max_length=64, blank=True)
     step = models.IntegerField(default=0)
@@ -140,13 +136,9 @@ class Run(models.Model):
     idempotency_key = models.CharField(max_length=64)
 
     not_before = models.DateTimeField(null=True, blank=True)
-    rung_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="runs"
     )
-    created_at = models.DateTimeField(db_default=Now())
-    started_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
 
     objects = RunQuerySet.as_manager()
 
@@ -171,16 +163,6 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def is_live(self) -> bool:
-        """Whether a worker holds it."""
-        return self.state in LIVE
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.state in FINAL
 
     @property
     def seconds(self) -> float | None:

@@ -5,11 +5,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from django.conf import settings
 
 from alignment.seam import memory_use
 from alignment.seam.events import Failed, Finished, Stopped
-from webapp.runs import launcher
+from webapp.machine import guard
 from webapp.runs.spool import Batch, read_batch
 
 SERVER_KEY = "ATTUNE_GENERATION_KEY"
@@ -85,13 +84,15 @@ class Trainer:
             return
         waited = time.monotonic() - self.asked_at
         if waited > settings.RUN_STOP_GRACE * (1 + KILL_AFTER):
-            self._signal(signal.SIGKILL)
+            self.forced = True
+            kill(self.process)
         elif waited > settings.RUN_STOP_GRACE or not self.offset:
-            self._signal(signal.SIGTERM)
+            self.forced = True
+            self.process.terminate()
 
     def outcome(self) -> Outcome:
         """How it ended, once it and all it started are gone."""
-        signal_group(self.process, signal.SIGKILL)
+        kill(self.process)
         returncode = self.process.wait()  # first: then its memory is known
         return Outcome(
             returncode=returncode,
@@ -108,10 +109,6 @@ class Trainer:
         aside.replace(self.folder / "control.json")
         self.asked_at = self.asked_at or time.monotonic()
         self.asked = wish
-
-    def _signal(self, number: signal.Signals) -> None:
-        self.forced = True
-        signal_group(self.process, number)
 
     def _wait(self, seconds: float) -> None:
         try:
@@ -146,7 +143,7 @@ class Fence:
             if self._done.wait(left):
                 return
         self.fired.set()
-        signal_group(self.process, signal.SIGKILL)
+        kill(self.process)
 
 
 @contextmanager
@@ -154,8 +151,8 @@ def launch(folder: Path, *, asks_a_server: bool = False) -> Iterator[Trainer]:
     """Run the trainer on a prepared folder; when the block ends, so has the process and its group."""
     with (folder / "stdout.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - the command of settings.TRAINER_COMMAND
-            _command(folder),
-            stdin=subprocess.PIPE,  # held open: it reaches its end when we die, on any system
+            [*guard.COMMAND, "--at-once", *settings.TRAINER_COMMAND, str(folder)],
+            stdin=subprocess.PIPE,  # held open: what its guard watches
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
@@ -167,10 +164,8 @@ def launch(folder: Path, *, asks_a_server: bool = False) -> Iterator[Trainer]:
         yield trainer
     finally:
         trainer.fence.close()
-        signal_group(process, signal.SIGKILL)
+        kill(process)
         process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
 
 
 def environment(*, asks_a_server: bool = False) -> dict[str, str]:
@@ -182,23 +177,12 @@ def environment(*, asks_a_server: bool = False) -> dict[str, str]:
     if not asks_a_server:
         kept.pop(SERVER_KEY, None)
     path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
-    return kept | {
-        "PYTHONPATH": path,
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "HF_HUB_OFFLINE": "1",
-        "ATTUNE_EXIT_WITH_STDIN": "1",
-    }
+    return kept | {"PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
 
 
-def signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    """Signal the trainer and all it started; its group may outlive it."""
-    try:
-        os.killpg(process.pid, number)
-    except (ProcessLookupError, PermissionError):  # macOS says "not permitted" of zombies
-        return
-
-
-def _command(folder: Path) -> list[str]:
-    # -I -S: the launcher needs nothing but the standard library, and starts in 10 ms.
-    start = [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid())]
-    return [*start, *settings.TRAINER_COMMAND, str(folder)]
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill the trainer and all it started: its group, which may outlive it, and what has guards of its own."""
+    with suppress(ProcessLookupError, PermissionError):  # macOS says "not permitted" of zombies
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.stdin is not None:
+        process.stdin.close()

@@ -1,25 +1,21 @@
-"""The doorbell: a message says only that a queue has work; losing or doubling one changes nothing."""
+"""What a worker of runs does when the bell rings, and what it says of itself."""
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.consumer import Consumer
 from django.conf import settings
-from django.core.cache import cache
 from django.db import Error as DatabaseError
 from django.db import connection
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from webapp.machine import disk
+from webapp.queue.bell import ring_for
 from webapp.runs import execution, workers
 from webapp.runs.models import Run
-
-BELL_REMEMBERED = 3  # rings; tend tries each time while something waits
 
 logger = logging.getLogger(__name__)
 
@@ -40,26 +36,8 @@ def ring(queue: str) -> None:
 
 
 def send_ring(queue: str) -> bool:
-    """Ring; whether the broker took it. When it is away, `manage.py tend` rings later."""
-    try:
-        ring.apply_async((queue,), queue=queue, retry=False)
-    except (OperationalError, RedisError, OSError) as error:
-        logger.warning("Could not ring %s, tend will: %s", queue, error)
-        cache.set(_silence(queue), value=True, timeout=BELL_REMEMBERED * settings.RUN_RING)
-        return False
-    if silent_bells([queue]):
-        cache.delete(_silence(queue))
-    return True
-
-
-def silent_bells(queues: Collection[str]) -> set[str]:
-    """The queues that could not be rung when it was last tried: their broker is away."""
-    silent = cache.get_many([_silence(queue) for queue in queues])
-    return {queue for queue in queues if _silence(queue) in silent}
-
-
-def _silence(queue: str) -> str:
-    return f"silent-bell-{queue}"
+    """Say that the queue has work; whether the broker took it."""
+    return ring_for(ring, queue, queue=queue)
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]  # celery has no types

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from webapp.labeling.services import expire_leases
 from webapp.machine import disk
+from webapp.queue.leases import SILENT
 from webapp.runs import keeping, tasks, waiting
 from webapp.runs.models import Intent, Run, RunEvent, RunNeed, State, Worker
 from webapp.runs.transitions import Change, move
@@ -28,8 +28,7 @@ logger = logging.getLogger(__name__)
 
 def reap() -> int:
     """Take back the runs whose lease ran out by the database's clock; how many."""
-    expired = Q(lease_until__lt=Now())
-    return sum(_take_back(run, expired) for run in Run.objects.live().filter(expired))
+    return sum(_take_back(run) for run in Run.objects.silent())
 
 
 def requeue() -> int:
@@ -64,14 +63,13 @@ DUTIES: tuple[Callable[[], object], ...] = (
     reap,
     requeue,
     cancel_stranded,
-    expire_leases,
     forget_workers,
     keeping.drop_old_checkpoints,
     keeping.sweep,
 )
 
 
-def _take_back(run: Run, expired: Q) -> bool:
+def _take_back(run: Run) -> bool:
     if run.state == State.STOPPING and run.intent == Intent.CANCEL:
         text = "Cancelled; its worker was gone."
         change = Change((State.STOPPING,), State.CANCELLED, ACTOR, "cancelled", text)
@@ -82,7 +80,7 @@ def _take_back(run: Run, expired: Q) -> bool:
         text = LOST.format(lease=settings.RUN_LEASE)
         working = (State.STARTING, State.RUNNING)
         change = Change(working, State.INTERRUPTED, ACTOR, "worker_lost", text)
-    return move(run, change, only=expired & Q(epoch=run.epoch, intent=run.intent))
+    return move(run, change, only=SILENT & Q(epoch=run.epoch, intent=run.intent))
 
 
 def _requeue(run: Run) -> bool:
@@ -126,9 +124,5 @@ def _strand(need: RunNeed) -> bool:
 
 
 def _ring_due(queue: str) -> bool:
-    """Whether somebody should ring: several tenders share the bell by its time of last use."""
     best = Run.objects.claimable(queue).first()
-    if best is None:
-        return False
-    quiet = Q(rung_at__isnull=True) | Q(rung_at__lt=after(-0.9 * settings.RUN_RING))
-    return bool(Run.objects.filter(quiet, pk=best.pk).update(rung_at=Now()))
+    return best is not None and Run.objects.filter(pk=best.pk).ring_due()

@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
-from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from webapp.runs.models import FINAL, LIVE, Run, RunEvent, State
-from webapp.site.clock import after
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,3 @@ def note(run: Run, change: Change, source: State | str) -> None:
         reason=change.reason,
         message=change.message,
     )
-
-
-def lease_end() -> Combinable:
-    """Until when a run is its worker's if it renews now."""
-    return after(settings.RUN_LEASE)

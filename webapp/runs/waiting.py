@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from webapp.projects.models import Project
-from webapp.runs import tasks
+from webapp.queue.bell import silent_bells
 from webapp.runs.models import FINAL, LIVE, Run, RunNeed, State, Worker
 from webapp.site.clock import after
 
@@ -47,7 +47,7 @@ def waiting_reasons(runs: Iterable[Run]) -> dict[int, str]:
     unmet, later = unmet_needs(queued), put_off(queued)
     lines = {name: places(name) for name in {run.queue for run in queued}}
     served = set(live_workers().values_list("queue", flat=True))
-    silent = tasks.silent_bells(lines)
+    silent = silent_bells(lines)
     reasons = {}
     for run in queued:
         if names := unmet.get(run.pk):

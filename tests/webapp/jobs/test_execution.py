@@ -6,12 +6,13 @@ from django.core.management import call_command
 from tests.factories import again
 from webapp.datasets.errors import ImportRefusal
 from webapp.jobs import execution, tend
-from webapp.jobs.errors import JobError, LostJob
+from webapp.jobs.errors import JobError
 from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import cancel_job, start_job
 from webapp.jobs.tasks import work
 from webapp.projects.models import Prompt
+from webapp.queue.leases import LostLease
 from webapp.site.clock import after
 
 
@@ -67,16 +68,16 @@ def test_a_job_whose_worker_went_silent_is_taken_over(taken):
 def test_a_worker_that_lost_its_job_stores_nothing(taken):
     put(taken, lease_until=after(-1))
     execution.claim(taken.pk)
-    with pytest.raises(LostJob):
-        execution.renew(taken, 1, 2)
-    with pytest.raises(LostJob):
+    with pytest.raises(LostLease):
+        Job.objects.renew(taken, progress=1, total=2)
+    with pytest.raises(LostLease):
         execution.conclude(taken, lambda: {"late": True})
     assert again(taken).result == {}
 
 
 def test_progress_is_stored_and_keeps_the_lease(taken):
     put(taken, lease_until=after(-1))
-    execution.renew(taken, 3, 9)
+    Job.objects.renew(taken, progress=3, total=9)
     stored = again(taken)
     assert (stored.progress, stored.total) == (3, 9)
     assert not Job.objects.silent().exists()

@@ -6,7 +6,7 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 
 from tests.factories import a_project, a_user, again
 from webapp.accounts.roles import Role
-from webapp.jobs.execution import claim, renew
+from webapp.jobs.execution import claim
 from webapp.jobs.models import Job, State
 from webapp.jobs.tasks import work
 
@@ -27,7 +27,7 @@ def test_a_queued_job_asks_again_and_can_be_cancelled(inside, job, url):
 
 
 def test_the_fragment_shows_how_far_it_is(inside, job, url):
-    renew(claim(job.pk), 3, 9)
+    Job.objects.renew(claim(job.pk), progress=3, total=9)
     response = inside.get(url, headers=HTMX)
     assertContains(response, '<progress max="9" value="3"')
     assertNotContains(response, "<html")

@@ -26,8 +26,8 @@ from webapp.jobs.services import start_job
 from webapp.labeling.models import Label
 from webapp.machine import disk, uploads
 from webapp.machine.full import answer
+from webapp.operations.management.commands.tend import attempt
 from webapp.runs import keeping, tend
-from webapp.runs.management.commands.tend import attempt
 from webapp.runs.tasks import ring
 
 JSON = {"headers": {"Accept": "application/json"}}

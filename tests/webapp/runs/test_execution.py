@@ -14,8 +14,9 @@ from alignment.seam.folders import committed
 from alignment.seam.records import Receipts
 from tests.factories import a_project, a_run, a_worker, again, run_at
 from tests.stand_in import DIE, FAIL, FINISH, SILENT
+from webapp.queue.leases import LostLease
 from webapp.runs import execution, supervisor
-from webapp.runs.errors import LostLease, RunError
+from webapp.runs.errors import RunError
 from webapp.runs.folders import folder_of, prepare
 from webapp.runs.models import Run, RunMetric, RunSpool
 from webapp.runs.services import retry_run

@@ -3,13 +3,17 @@
 import json
 import signal
 import sys
+import time
 
+import psutil
 import pytest
 
 from alignment.kinds.spec import RunSpec
 from alignment.sampling.servers import KEY
 from alignment.seam.events import Failed, Finished, StepDone, Stopped, dump_event
+from tests.forks import Fork
 from tests.stand_in import DEAF, WAIT
+from tests.test_guard import APART, PROGRAM
 from webapp.runs import supervisor
 from webapp.runs.spool import read_batch
 from webapp.runs.supervisor import Outcome
@@ -73,6 +77,40 @@ def test_leaving_the_block_ends_the_trainer(folder, stand_in):
     with supervisor.launch(folder(WAIT)) as trainer:
         assert trainer.process.poll() is None
     assert trainer.process.returncode == -signal.SIGKILL
+
+
+def family(folder):
+    """The trainer and what it started, as soon as it has said who they are."""
+    said = folder / "stdout.log"
+    deadline = time.monotonic() + 30
+    while not said.exists() or not said.read_text().endswith("\n"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return [psutil.Process(int(pid)) for pid in said.read_text().split()]
+
+
+@pytest.mark.parametrize("code", [PROGRAM, APART])
+def test_a_trainer_ends_with_its_worker_and_with_all_that_it_started(folder, settings, code):
+    """A worker that is killed does not get to end anything."""
+    settings.TRAINER_COMMAND = [sys.executable, "-c", code]
+
+    def work():
+        with supervisor.launch(folder(WAIT)):
+            signal.pause()
+
+    worker = Fork(work)
+    found = family(folder(WAIT))
+    worker.kill()
+    worker.wait()
+    assert not psutil.wait_procs(found, timeout=10)[1]
+
+
+@pytest.mark.parametrize("code", [PROGRAM, APART])
+def test_all_that_a_trainer_started_ends_with_the_block(folder, settings, code):
+    settings.TRAINER_COMMAND = [sys.executable, "-c", code]
+    with supervisor.launch(folder(WAIT)) as trainer:
+        found = family(trainer.folder)
+    assert not psutil.wait_procs(found, timeout=10)[1]
 
 
 def test_all_that_the_trainer_prints_is_logged(folder, settings):

@@ -1,12 +1,10 @@
 """`manage.py tend`: keep the queue going; one per installation is enough, several are harmless."""
 
 import logging
-import os
-import sys
-import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
+from typing import NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
@@ -14,8 +12,9 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from webapp.jobs import tend as jobs
+from webapp.labeling.services import expire_leases
 from webapp.machine import disk
-from webapp.runs import tend
+from webapp.runs import tend as runs
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ class Command(BaseCommand):
     """Tend until told to stop."""
 
     requires_system_checks: list[str] = []  # it serves no page
-    help = "Take runs back from dead workers, queue them again and ring for what waits."
+    help = "Take work back from dead workers, queue it again and ring for what waits."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """One option."""
@@ -36,32 +35,25 @@ class Command(BaseCommand):
             for duty, _every in duties():
                 duty()
             return
-        over = end_of_stdin() if os.environ.get("ATTUNE_EXIT_WITH_STDIN") == "1" else None
-        run_duties(duties(), over)
+        run_duties(duties())
 
 
 def duties() -> list[tuple[Callable[[], object], float]]:
     """What there is to do, and every how many seconds."""
-    return [
-        *((duty, settings.RUN_REAP) for duty in (*tend.DUTIES, *jobs.DUTIES)),
-        (tend.ring_queues, settings.RUN_RING),
-        (jobs.ring_jobs, settings.RUN_RING),
-    ]
+    reap, ring = settings.RUN_REAP, settings.RUN_RING
+    done = [(duty, reap) for duty in (*runs.DUTIES, *jobs.DUTIES, expire_leases)]
+    return [*done, (runs.ring_queues, ring), (jobs.ring_jobs, ring)]
 
 
-def run_duties(
-    todo: list[tuple[Callable[[], object], float]], over: threading.Event | None
-) -> None:
-    """Call each duty every so many seconds until the event is set."""
-    over = over or threading.Event()
+def run_duties(todo: list[tuple[Callable[[], object], float]]) -> NoReturn:
+    """Call each duty every so many seconds."""
     due = [0.0] * len(todo)
     while True:
         for index, (duty, every) in enumerate(todo):
             if time.monotonic() >= due[index]:
                 attempt(duty)
                 due[index] = time.monotonic() + every
-        if over.wait(max(0.05, min(due) - time.monotonic())):
-            return
+        time.sleep(max(0.05, min(due) - time.monotonic()))
 
 
 def attempt(duty: Callable[[], object]) -> None:
@@ -74,16 +66,3 @@ def attempt(duty: Callable[[], object]) -> None:
         else:
             logger.exception("Not now; trying again at the next turn.")
         connection.close()
-
-
-def end_of_stdin() -> threading.Event:
-    """Set when whoever started us has closed our standard input, as its death does."""
-    over = threading.Event()
-
-    def wait() -> None:
-        while os.read(sys.stdin.fileno(), 1024):  # not sys.stdin: its lock would outlive us
-            continue
-        over.set()
-
-    threading.Thread(target=wait, daemon=True).start()
-    return over

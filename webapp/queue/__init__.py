@@ -1,0 +1,1 @@
+"""Work that waits, and the one worker that has it: what jobs and runs have in common."""
