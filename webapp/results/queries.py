@@ -136,6 +136,12 @@ def whole_log(run: Run) -> BinaryIO:
     return path.open("rb") if path.exists() else BytesIO()
 
 
+def eta_of(run: Run) -> float | None:
+    """How long a run will take by its steps, or where they do not say it by its phase."""
+    by_steps = eta_seconds(run)
+    return run.phase_left if by_steps is None else by_steps
+
+
 def eta_seconds(run: Run) -> float | None:
     """How long the steps left will take at the pace of the last ones; None while that is unknown."""
     if not run.is_live or run.total_steps <= run.step:

@@ -26,6 +26,7 @@ from alignment.seam.events import (
     CheckpointSaved,
     Finished,
     Fitted,
+    PhaseProgressed,
     PhaseStarted,
     Ready,
     SampleDrawn,
@@ -57,6 +58,7 @@ from webapp.runs.workers import gib
 from webapp.site.errors import Refusal
 
 BEST = 8  # candidates a claim tries: racing workers fall through to the next
+UNCOUNTED = {"phase_done": 0.0, "phase_total": 0.0, "phase_unit": "", "phase_seconds": 0.0}
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -85,6 +87,8 @@ def claim(queue: str, worker: Worker) -> Run | None:
                 worker=worker,
                 lease_until=lease_end(),
                 started_at=Coalesce("started_at", Now()),
+                phase="",
+                **UNCOUNTED,
             )
             if won:
                 note(candidate, change, State.QUEUED)
@@ -253,10 +257,22 @@ def _progress(run: Run, batch: Batch) -> dict[str, object]:
             case Ready(total_steps=total, resumed_step=step):
                 columns |= {"total_steps": total, "step": step, "progress_at": Now()}
             case PhaseStarted(name=name):
-                columns |= {"phase": name[:64], "progress_at": Now()}
+                columns |= {**UNCOUNTED, "phase": name[:64], "progress_at": Now()}
+            case PhaseProgressed():
+                columns |= {**_counted(event), "progress_at": Now()}
             case StepDone(step=step, total=total):
                 columns |= {"step": step, "total_steps": total, "progress_at": Now()}
     return columns
+
+
+def _counted(event: PhaseProgressed) -> dict[str, object]:
+    """The columns that say how far a run's phase is."""
+    return {
+        "phase_done": event.done,
+        "phase_total": event.total,
+        "phase_unit": event.unit[:32],
+        "phase_seconds": event.seconds,
+    }
 
 
 def _told(run: Run, batch: Batch) -> dict[str, object]:

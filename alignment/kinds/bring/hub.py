@@ -7,6 +7,7 @@ files at the top that a model consists of are asked for. Torch-free.
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -145,8 +146,9 @@ def _total(said: Path) -> int:
 
 def _progress(arrived: float, total: float, began: float) -> PhaseProgressed:
     """How much has come since then, of how much."""
-    done, seconds = min(arrived, total), time.monotonic() - began
-    return PhaseProgressed(done=done / 1e6, total=total / 1e6, unit="MB", seconds=seconds)
+    whole, seconds = math.ceil(total / 1e6), time.monotonic() - began
+    done = whole * min(arrived / total, 1.0)
+    return PhaseProgressed(done=done, total=whole, unit="MB", seconds=seconds)
 
 
 def _arrived(folder: Path) -> int:

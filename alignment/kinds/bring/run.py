@@ -4,6 +4,7 @@ Runs in the trainer, which has neither the database nor its credentials. An adap
 its base.
 """
 
+import math
 import os
 import shutil
 import stat
@@ -237,7 +238,7 @@ def by_size(paths: Iterable[Path]) -> Iterator[Path]:
     """The files, counted by their bytes as each of them is copied."""
     sizes = {path: _size(path) for path in paths}
     total = sum(sizes.values())
-    with counting(total / 1e6, "MB"):
+    with counting(math.ceil(total / 1e6), "MB"):
         for path, own in sizes.items():
             with taking(own / (total or 1)):
                 yield path
