@@ -72,13 +72,14 @@ _phase: ContextVar[Phase | None] = ContextVar("phase", default=None)
 
 @contextmanager
 def listening(say: Say) -> Iterator[None]:
-    """Tell how far phases are meanwhile."""
+    """Tell how far phases are meanwhile; one that broke is over with its listener."""
     before = _listener.get()
     _listener.set(say)
     try:
         yield
     finally:
         _listener.set(before)
+        _phase.set(None)
 
 
 @contextmanager

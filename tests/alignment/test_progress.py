@@ -94,6 +94,16 @@ def test_a_phase_is_told_only_so_often(monkeypatch):
     assert said == []
 
 
+def test_a_phase_that_broke_is_over_with_its_listener():
+    said = []
+    with listening(said.append):
+        kept = in_batches("ab", 1, "rows")
+        next(kept)
+    reach(1)
+    assert said == []
+    del kept
+
+
 def test_whoever_counts_no_phase_says_nothing(told):
     for _ in through("ab", 2):
         with taking(0.5):
