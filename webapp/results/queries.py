@@ -137,9 +137,8 @@ def whole_log(run: Run) -> BinaryIO:
 
 
 def eta_of(run: Run) -> float | None:
-    """How long a run will take by its steps, or where they do not say it by its phase."""
-    by_steps = eta_seconds(run)
-    return run.phase_left if by_steps is None else by_steps
+    """How long a run will take: by its steps, and once they are done by the phase that follows them."""
+    return run.phase_left if run.step >= run.total_steps else eta_seconds(run)
 
 
 def eta_seconds(run: Run) -> float | None:

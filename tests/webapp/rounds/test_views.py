@@ -238,7 +238,10 @@ def test_a_round_shows_how_far_the_phase_of_its_part_is(rita, a_round, page):
     run_at(run, state=State.RUNNING, phase="sampling", phase_seconds=10.0, **counted)
     answer = rita.get(page)
     assertContains(answer, "64 of 256 completions")
-    assertContains(answer, f"{run.parts.get().get_part_display()}: about 30 s left.")
+    left = f"{run.parts.get().get_part_display()}: about 30 s left."
+    assertContains(answer, left)
+    run_at(run, total_steps=9)  # of which the phase says nothing
+    assertNotContains(rita.get(page), left)
 
 
 def test_a_running_round_polls_itself(rita, page):
