@@ -43,7 +43,7 @@ from alignment.seam.modelfiles import (
     tensors_of,
     weights_of,
 )
-from alignment.seam.progress import through
+from alignment.seam.progress import split, through
 
 Use = Literal["policy", "backbone"]  # a policy writes, a backbone is only read by
 
@@ -78,9 +78,12 @@ class _Opened(NamedTuple):
 
 def open_model(folder: Path, use: Use, role: str = "model") -> _Opened:
     """Read a folder for this use, safetensors only; raises DataError naming role, folder and cause."""
+    checking, loading = split(1, 4)
     with naming(folder, role):
-        check_files(folder, use)
-        return loaded(folder, use)
+        with checking:
+            check_files(folder, use)
+        with loading:
+            return loaded(folder, use)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A phase tells how far it is: never back, to its total, at its own pace, and only so often."""
 
 import pytest
+import torch
 
 from alignment.kinds import KINDS
 from alignment.kinds.evaluate import run as evaluation
@@ -8,10 +9,22 @@ from alignment.kinds.generate import run as generation
 from alignment.kinds.prefer import run as preferring
 from alignment.kinds.spec import RunSpec
 from alignment.models import training
+from alignment.models.checks import check_apart
+from alignment.models.loading import loaded
 from alignment.objectives import problem
 from alignment.reward import RewardModel
+from alignment.reward import model as reward_model
+from alignment.sampling import scoring
+from alignment.sampling.sampling import sample
+from alignment.sampling.scoring import (
+    completion_token_entropies,
+    completion_token_kls,
+    completion_token_logps,
+)
 from alignment.seam import progress
 from alignment.seam.events import PhaseProgressed, PhaseStarted, StepDone, parse_event
+from alignment.seam.folders import committed
+from alignment.seam.modelfiles import check_folder
 from alignment.seam.progress import (
     counting,
     in_batches,
@@ -66,9 +79,13 @@ def test_what_goes_back_or_beyond_its_part_is_not_believed(told):
         with taking(0.5):
             reach(3)
             reach(0.1)
-        with taking(0.9):
-            reach(1)
-    assert set(done(told)) == {2, 4}
+        with taking(0.5):
+            for _ in "ab":
+                with taking(0.8):
+                    reach(1)
+            assert told[-1].done == 4
+            reach(0.5)
+    assert set(done(told)) == {2, 3.6, 4}
 
 
 def test_batches_are_a_phase(told):
@@ -94,14 +111,12 @@ def test_a_phase_is_told_only_so_often(monkeypatch):
     assert said == []
 
 
-def test_a_phase_that_broke_is_over_with_its_listener():
-    said = []
-    with listening(said.append):
-        kept = in_batches("ab", 1, "rows")
+def test_a_phase_that_broke_is_over_with_its_listener(told):
+    kept = in_batches("ab", 1, "rows")
+    with listening(told.append):
         next(kept)
     reach(1)
-    assert said == []
-    del kept
+    assert told == []
 
 
 def test_whoever_counts_no_phase_says_nothing(told):
@@ -120,6 +135,48 @@ def test_the_time_left_follows_the_pace_of_the_phase():
 
 def test_a_line_from_before_is_still_read():
     assert parse_event(b'{"type": "phase", "name": "training"}') == PhaseStarted(name="training")
+
+
+def drawn(policy):
+    generator = torch.Generator().manual_seed(0)
+    ids = [[2, 6, 7], [2, 8]]
+    return sample(policy, ids, completions=3, max_new_tokens=6, generator=generator)
+
+
+def committing(policy, folder):
+    with committed(folder / "output") as output:
+        policy.save(output)
+
+
+LASTING = ("sample", "logps", "kls", "entropies", "rewards", "load", "check", "commit")
+
+
+@pytest.fixture
+def lasting(policy, policy_folder):
+    """What a phase of one batch, or of one model, would be silent about for long, by its name."""
+    model, rollouts = policy.model, drawn(policy)
+    reward = RewardModel.fresh(policy_folder)
+    works = (
+        lambda: drawn(policy),
+        lambda: completion_token_logps(model, rollouts),
+        lambda: completion_token_kls(model, model, rollouts),
+        lambda: completion_token_entropies(model, rollouts),
+        lambda: reward.heads_of([[2], [2, 6]]),
+        lambda: loaded(policy_folder, "policy"),
+        lambda: check_apart(policy_folder, check_folder),
+        lambda: committing(policy, policy_folder),
+    )
+    return dict(zip(LASTING, works, strict=True))
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_what_lasts_tells_how_far_it_is_itself(name, told, lasting, monkeypatch):
+    monkeypatch.setattr(scoring, "TOKENS_CPU", 8)
+    monkeypatch.setattr(reward_model, "TOKENS", 1)
+    with torch.no_grad(), counting(1, "all"), taking(1):
+        lasting[name]()
+    assert any(0 < event.done < 1 for event in told[:-1])
+    assert done(told) == sorted(done(told))
 
 
 SHORT = {"max_new_tokens": 4, "completions_per_prompt": 2}
