@@ -55,6 +55,7 @@ from alignment.seam.errors import (
 from alignment.seam.events import Event, Failed, Finished, dump_event, parse_event
 from alignment.seam.folders import MANIFEST
 from alignment.seam.priority import give_way
+from alignment.seam.progress import listening
 from alignment.trainer import drive
 
 FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
@@ -212,10 +213,18 @@ def _run(folder: Path, lines: BinaryIO) -> int:
         lines.flush()
         show(event)
 
+    def say_if_there_is_room(event: Event) -> None:
+        with suppress(OSError):  # within a computation; an event of the run's own meets the same
+            say(event)
+
     try:
         spec = _read(folder)
         _prepare(spec, folder)
-        with texts_watched(partial(_give_up, lines)), _together(spec):
+        with (
+            texts_watched(partial(_give_up, lines)),
+            _together(spec),
+            listening(say_if_there_is_room),
+        ):
             for event in drive(spec, folder):
                 say(event)
     except (KeyboardInterrupt, SystemExit):

@@ -1,7 +1,8 @@
 """A trainer without a model: does what the seed of its config.json says, in events and folders.
 
 0 finish after ten steps; 1 run until told to stop; 2 be killed; 3 fail; 4 end without a word;
-5 ignore everybody; 6 one checkpoint, then be killed; 7 finish slowly; 8 hold 300 MiB, then be killed.
+5 ignore everybody; 6 one checkpoint, then be killed; 7 finish slowly; 8 hold 300 MiB, then be killed;
+9 measure the result until told to stop.
 """
 
 import json
@@ -20,6 +21,7 @@ from alignment.seam.events import (
     CheckpointSaved,
     Failed,
     Finished,
+    PhaseProgressed,
     PhaseStarted,
     Ready,
     SampleDrawn,
@@ -28,7 +30,7 @@ from alignment.seam.events import (
     dump_event,
 )
 
-FINISH, WAIT, DIE, FAIL, SILENT, DEAF, DIE_LATER, SLOW, HUNGRY = range(9)
+FINISH, WAIT, DIE, FAIL, SILENT, DEAF, DIE_LATER, SLOW, HUNGRY, MEASURE = range(10)
 EATEN = 300 << 20  # bytes that the hungry one holds when it is killed
 SEEN = "seen"  # in the run's folder: its supervisor has seen what it holds
 STEPS = 10
@@ -61,6 +63,8 @@ def obey(step):
 
 
 def finish():
+    if SPEC.seed == MEASURE:
+        measure()
     with folders.committed(FOLDER / "output") as aside:
         (aside / "model.json").write_text(json.dumps({"run": SPEC.run}))
     say(Finished(summary={"loss": 0.5}))
@@ -72,6 +76,14 @@ def be_killed():
     while SPEC.seed == HUNGRY and not (FOLDER / SEEN).exists():
         time.sleep(0.01)
     os.kill(os.getpid(), 9 if held else 0)
+
+
+def measure():
+    say(PhaseStarted(name="measuring the result"))
+    say(PhaseProgressed(done=64.5, total=256, unit="completions", seconds=10))
+    while True:
+        obey(STEPS)
+        time.sleep(0.05)
 
 
 def main():

@@ -8,11 +8,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from alignment.seam.events import Checked, Event, Finished, Fitted, StepDone
+from alignment.seam.events import (
+    Checked,
+    Event,
+    Finished,
+    Fitted,
+    PhaseProgressed,
+    PhaseStarted,
+    StepDone,
+)
 from alignment.seam.records import Estimate, Receipts
 
 UNPROVEN = 5  # exit status of a run that ended with a result nobody should trust
 SKIPPED = "prompts/skipped"
+LINE_EVERY = 10.0  # seconds between two lines about a phase, into a pipe
 
 
 @dataclass
@@ -55,6 +64,37 @@ class Notes:
             yield f"Do not trust this result, its receipts fail: {said}"
 
 
+@dataclass
+class Pace:
+    """How far a phase is, in a line every so often; a short one says nothing."""
+
+    phase: str = ""
+    said: float = 0.0  # seconds into the phase
+
+    def of(self, event: Event) -> Iterator[str]:
+        """What an event adds."""
+        match event:
+            case PhaseStarted(name=name):
+                self.phase, self.said = name, 0.0
+            case PhaseProgressed(seconds=seconds) if seconds - self.said >= LINE_EVERY:
+                self.said = seconds
+                yield f"{self.phase}: {in_words(event)}"
+
+
+def in_words(progress: PhaseProgressed) -> str:
+    """How far a phase is, and about how long it will go on."""
+    found = f"{int(progress.done):,} of {int(progress.total):,} {progress.unit}"
+    return found if progress.left is None else f"{found}, about {duration(progress.left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def is_trusted(summary: Mapping[str, Any]) -> bool:
     """Whether a run's receipts, where its kind has some, speak for its result."""
     found = summary.get("receipts")
@@ -73,10 +113,10 @@ def display() -> Callable[[Event], None]:
 
 
 def _in_lines() -> Callable[[Event], None]:
-    notes = Notes()
+    notes, pace = Notes(), Pace()
 
     def show(event: Event) -> None:
-        for line in notes.of(event):
+        for line in (*notes.of(event), *pace.of(event)):
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
 
@@ -88,12 +128,18 @@ def _with_progress() -> Callable[[Event], None]:
 
     progress, notes = Progress(), Notes()
     task = progress.add_task("starting", total=None)
+    phase = progress.add_task("", total=None, visible=False)
     progress.start()
 
     def show(event: Event) -> None:
         match event.type:
             case "phase":
                 progress.update(task, description=event.name)
+                progress.reset(phase, visible=False)
+            case "progress":
+                line = f"{int(event.done):,} of {int(event.total):,} {event.unit}"
+                done, total = event.done, event.total
+                progress.update(phase, description=line, completed=done, total=total, visible=True)
             case "step":
                 line = "  ".join(f"{name} {value:.4g}" for name, value in event.metrics.items())
                 progress.update(task, completed=event.step, total=event.total)

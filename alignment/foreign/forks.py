@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
 from alignment.seam.modelfiles import printable
+from alignment.seam.progress import reach
 
 SECONDS = 10  # of computing
 PATIENCE = 18  # seconds by the clock
@@ -32,15 +33,18 @@ KINDS = {kind.code: kind for kind in (DataError, ConfigError, OutOfMemoryError)}
 Tell = Callable[[str], None]  # which file is looked at from now on
 
 
-def judged(check: Callable[[Tell], object]) -> Any:  # noqa: ANN401 - what JSON can say
-    """What a check finds, run in a fork; raises what it refused, or DataError naming the file at fault."""
+def judged(check: Callable[[Tell], object], looks: int = 1) -> Any:  # noqa: ANN401 - what JSON can say
+    """What a check finds, run in a fork; raises what it refused, or DataError naming the file at fault.
+
+    It tells of about so many looks at files.
+    """
     ours, its = os.pipe()
     child = os.fork()
     if not child:
         _judge(check, its)
     os.close(its)
     try:
-        lines, late = _heard(ours, time.monotonic() + PATIENCE)
+        lines, late = _heard(ours, time.monotonic() + PATIENCE, looks)
     finally:
         os.close(ours)
         with suppress(ProcessLookupError):
@@ -49,7 +53,7 @@ def judged(check: Callable[[Tell], object]) -> Any:  # noqa: ANN401 - what JSON 
     return _weigh(lines, -signal.SIGXCPU if late else status)
 
 
-def _heard(pipe: int, deadline: float) -> tuple[list[dict[str, Any]], bool]:
+def _heard(pipe: int, deadline: float, looks: int) -> tuple[list[dict[str, Any]], bool]:
     """All that a fork says until it closes its side, and whether it was too late."""
     said = b""
     with selectors.DefaultSelector() as ready:
@@ -60,6 +64,7 @@ def _heard(pipe: int, deadline: float) -> tuple[list[dict[str, Any]], bool]:
             if not (part := os.read(pipe, CHUNK)):
                 break
             said += part
+            reach(said.count(b"\n") / looks)
     return [json.loads(line) for line in said.splitlines()], left <= 0
 
 

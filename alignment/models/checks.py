@@ -82,7 +82,9 @@ def check_apart(folder: Path, first: Callable[[Path], object] | None = None) -> 
     known = _fingerprint(folder)
     if first is None and known in _fine:
         return
-    if (template := judged(lambda tell: _check(folder, tell, first))) is not None:
+    if (
+        template := judged(lambda tell: _check(folder, tell, first), 2 * len(_files(folder)) or 1)
+    ) is not None:
         source, file, special = template
         templates.render(source, TRIED, special=special, generation=True, file=file)
     _fine.add(known)

@@ -7,7 +7,7 @@ has changed since, was finite when it was written: its weights are not looked th
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
@@ -42,6 +43,7 @@ from alignment.seam.modelfiles import (
     tensors_of,
     weights_of,
 )
+from alignment.seam.progress import split, through
 
 Use = Literal["policy", "backbone"]  # a policy writes, a backbone is only read by
 
@@ -76,9 +78,12 @@ class _Opened(NamedTuple):
 
 def open_model(folder: Path, use: Use, role: str = "model") -> _Opened:
     """Read a folder for this use, safetensors only; raises DataError naming role, folder and cause."""
+    checking, loading = split(1, 4)
     with naming(folder, role):
-        check_files(folder, use)
-        return loaded(folder, use)
+        with checking:
+            check_files(folder, use)
+        with loading:
+            return loaded(folder, use)
 
 
 @contextmanager
@@ -278,7 +283,7 @@ def refuse_too_large(parameters: int) -> None:
 def loaded(folder: Path, use: Use) -> _Opened:
     """Model and tokenizer of checked files; raises DataError for what does not fit together."""
     tokenizer = tokenizer_of(folder)
-    with refusing("The model cannot be loaded"):
+    with refusing("The model cannot be loaded"), weights_counted():
         model, info = auto_class(use).from_pretrained(
             folder,
             local_files_only=True,
@@ -293,6 +298,22 @@ def loaded(folder: Path, use: Use) -> _Opened:
     if not is_sealed(folder):
         check_finite(model)
     return _Opened(model, tokenizer)
+
+
+@contextmanager
+def weights_counted() -> Iterator[None]:
+    """Count what transformers loads meanwhile, weight by weight."""
+
+    def count(
+        bar: Callable[..., Any], given: tuple[Any, ...], how: dict[str, Any]
+    ) -> Iterable[Any]:
+        return through(given[0], len(given[0])) if given else bar(**how)
+
+    before = logging.set_tqdm_hook(count)
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(before)
 
 
 def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:

@@ -27,6 +27,8 @@ from alignment.models.texts import Written, rollouts_of
 from alignment.sampling.scoring import budget, completion_token_logps, packed
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import Event, PhaseStarted, Ready
+from alignment.seam.progress import through
+from alignment.seam.words import _
 
 Progress = Generator[Event, str | None, None]
 Training = Generator[Event, str | None, str | None]
@@ -99,7 +101,7 @@ def fit(
 
     Uses torch's RNG for the batches alone, so that a resumed run finds its place by drawing them again.
     """
-    yield PhaseStarted(name="training")
+    yield PhaseStarted(name=_("training"))
     model = one.policy.model
     optimizer = torch.optim.AdamW(
         list(trained(model).values()), lr=config.learning_rate, weight_decay=0.0
@@ -108,7 +110,7 @@ def fit(
     total = config.epochs * math.ceil(len(lengths) / config.batch)
     epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
     batches = (batch for epoch in epochs for batch in epoch)
-    for _ in range(done):
+    for _step in range(done):
         next(batches)
 
     def take(step: int) -> dict[str, float]:
@@ -185,5 +187,8 @@ def scored(policy: Policy, rows: Sequence[Written]) -> Tensor:
     """(n,) log-probabilities of completions, summed over tokens."""
     starts = range(0, len(rows), SCORED_AT_ONCE)
     parts = [rows[start : start + SCORED_AT_ONCE] for start in starts]
-    found = [completion_token_logps(policy.model, rollouts_of(policy, p)).sum(1) for p in parts]
+    found = [
+        completion_token_logps(policy.model, rollouts_of(policy, some)).sum(1)
+        for some in through(parts, len(parts))
+    ]
     return torch.cat(found).cpu()

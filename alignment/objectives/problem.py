@@ -25,11 +25,13 @@ from alignment.sampling.scoring import (
 )
 from alignment.seam.errors import DataError, DivergedError
 from alignment.seam.events import Fitted
+from alignment.seam.progress import split
 from alignment.seam.records import Estimate, PromptRecord
 from alignment.targets.moments import fit_moments
 from alignment.targets.targets import Scorer, Target, Values, target_of
 
 PROMPTS_AT_ONCE = 64  # of the reference phase
+DRAWING = 4  # times as long as reading, about: to draw a completion
 
 
 @dataclass(frozen=True)
@@ -229,23 +231,31 @@ def adam(policy: Policy, head: ValueHead | None, config: AlignConfig) -> torch.o
 
 def prepare(problem: Problem, state: State) -> None:
     """Draw the reference completions of the next prompts: their first estimates of Z."""
-    config, done = problem.config, len(state.known.reference_rewards)
-    chosen = range(done, min(done + PROMPTS_AT_ONCE, len(problem.prompts)))
-    rollouts = sample(
-        problem.reference,
-        [problem.ids[place] for place in chosen],
-        completions=config.reference_completions,
-        max_new_tokens=config.max_new_tokens,
-        generator=state.known.generator,
-    )
+    config, chosen = problem.config, next_prompts(problem, state)
+    drawing, judging = split(DRAWING, 1)
+    with drawing:
+        rollouts = sample(
+            problem.reference,
+            [problem.ids[place] for place in chosen],
+            completions=config.reference_completions,
+            max_new_tokens=config.max_new_tokens,
+            generator=state.known.generator,
+        )
     without = [0.0] * len(problem.target.wishes)  # as lambda is fitted to these completions
-    scored = score(problem, rollouts, without, token_logps=rollouts.token_logps)
+    with judging:
+        scored = score(problem, rollouts, without, token_logps=rollouts.token_logps)
     means = scored.rewards.view(len(chosen), -1).mean(1)
     state.known.reference_rewards += means.tolist()
     if problem.target.wishes:
         keep_for_fit(problem, state, scored)
     else:
         learn_z(problem, state.known.z, chosen, scored.log_weights)
+
+
+def next_prompts(problem: Problem, state: State) -> range:
+    """Numbers of the prompts that `prepare` asks the reference next; none once it was asked all."""
+    done = len(state.known.reference_rewards)
+    return range(done, min(done + PROMPTS_AT_ONCE, len(problem.prompts)))
 
 
 def keep_for_fit(problem: Problem, state: State, scored: Scored) -> None:
@@ -304,12 +314,14 @@ def score(
     token_logps: Tensor | None = None,
 ) -> Scored:
     """Rewards, reference and target of completions; `token_logps` are the reference's, if known."""
+    reading, judging = split(float(token_logps is None), 1)
     if token_logps is None:
-        with torch.no_grad():
+        with reading, torch.no_grad():
             token_logps = parted(
                 rollouts, lambda part: completion_token_logps(problem.reference.model, part)
             )
-    values = _asked(problem, rollouts)
+    with judging:
+        values = _asked(problem, rollouts)
     if values.rewards.isnan().any() or values.rewards.isposinf().any():
         raise DivergedError(
             "The reward of a completion was not a number; train the reward model again with a "

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -43,6 +43,8 @@ from alignment.sampling.scoring import (
 from alignment.seam.errors import DivergedError, OutOfMemoryError
 from alignment.targets.targets import parts
 
+MISMATCH = "logp/mismatch"
+
 
 class Lesson(NamedTuple):
     """Completions to learn from, and the objective's verdict on them."""
@@ -61,50 +63,95 @@ class Part:
     shifts: list[Tensor] = field(default_factory=list)  # log policy - log sampler, where not fresh
 
 
-def guarded_step(problem: Problem, state: State) -> dict[str, float]:
-    """`train_step`, with a full GPU told in words that help."""
-    try:
-        return train_step(problem, state)
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"The device ran out of memory at step {state.step + 1}; try fewer completions per "
-            "prompt, fewer prompts per step or a smaller completion length limit."
-        ) from error
+@dataclass(frozen=True)
+class Turn:
+    """A step's completions, to one policy that learns from them or to several that share what they know."""
+
+    states: Sequence[State]  # of all policies
+    learning: Sequence[State]  # of those that learn
+    known: Tensor  # (prompts,) bool: some sample with P > 0 was seen
+    log_z: Tensor  # (prompts,) as it was when they were drawn
+    taught: int  # prompts of all that is learned from that had an estimate of Z
+    update: Callable[
+        [int], Sequence[dict[str, float]]
+    ]  # by its number; the metrics of each that learns
+    remember: Callable[[], None]  # what the completions teach beside, once no update is left
+    tell: Callable[
+        [Sequence[dict[str, float]]], dict[str, float]
+    ]  # the step's metrics, from the last ones
 
 
 def train_step(problem: Problem, state: State) -> dict[str, float]:
     """Draw, score, and move the policy; the metrics of the step."""
+    return step_of(problem.config, lambda: turn_of(problem, state))
+
+
+def step_of(config: AlignConfig, draw: Callable[[], Turn]) -> dict[str, float]:
+    """Draw, score, and move all that learn; the metrics of the step."""
     started = time.perf_counter()
+    turn = draw()
+    moved = [turn.update(number) for number in range(config.updates_per_step)]
+    turn.remember()
+    for state in turn.states:
+        state.step += 1
+        state.taught += turn.taught
+    for state, facts in zip(turn.learning, moved[0], strict=True):
+        state.mismatch = max(state.mismatch, facts[MISMATCH])
+    return {
+        **turn.tell(moved[-1]),
+        MISMATCH: max(
+            facts[MISMATCH] for facts in moved[0]
+        ),  # later ones have moved away on purpose
+        "logz/mean": turn.log_z[turn.known.to(turn.log_z.device)].mean().item(),
+        "prompts/skipped": float((~turn.known).sum()),
+        "seconds/step": time.perf_counter() - started,
+    }
+
+
+def guarded(take: Callable[[], dict[str, float]], step: int, fewer: str) -> dict[str, float]:
+    """A step, with a full GPU told in words that help: `fewer` says of what."""
+    try:
+        return take()
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"The device ran out of memory at step {step}; try fewer {fewer} or a smaller completion length limit."
+        ) from error
+
+
+def turn_of(problem: Problem, state: State) -> Turn:
+    """The step's completions of every term, and what one policy learns from them."""
     config = problem.config
     chosen, *_ = asked = prompts_of_terms(problem, state.step)
     drawn = [
         draw(problem, state, places, term)
         for places, term in zip(asked, terms_of(config), strict=True)
     ]
-    watch_budget(problem, state, drawn[0].scored, len(chosen))
-    first = lessons = lessons_of(problem, state, chosen, drawn)
-    moved = [update(problem, state, lessons, 0)]
-    for turn in range(1, config.updates_per_step):
-        lessons = grown_old(problem, state, chosen, lessons, drawn)
-        moved.append(update(problem, state, lessons, turn))
-    for places, one in zip(asked, drawn, strict=True):
-        learn_z(problem, state.known.z, places, one.scored.log_weights)
-    remember(config, state, chosen, drawn[0].scored)
-    state.step += 1
-    state.taught += sum(int(lesson.drawn.known.sum()) for lesson in first)
-    state.mismatch = max(state.mismatch, moved[0]["logp/mismatch"])
     train = drawn[0]
-    return {
-        **moved[-1],
-        "logp/mismatch": moved[0]["logp/mismatch"],  # later ones have moved away on purpose
-        **first[0].rated.metrics,
-        "logz/mean": train.log_z[train.known.cpu()].mean().item(),
-        "prompts/skipped": float((~train.known).sum()),
-        **described(train.scored, train.u, divergence_of(config), train.known),
-        **{n: column.mean().item() for n, column in parts(problem.target, train.scored.values)},
-        **deployed(drawn[1:], divergence_of(config)),
-        "seconds/step": time.perf_counter() - started,
-    }
+    watch_budget(problem, state, train.scored, len(chosen))
+    lessons = first = lessons_of(problem, state, chosen, drawn)
+
+    def move(number: int) -> list[dict[str, float]]:
+        nonlocal lessons
+        if number:
+            lessons = grown_old(problem, state, chosen, lessons, drawn)
+        return [update(problem, state, lessons, number)]
+
+    def learn() -> None:
+        for places, one in zip(asked, drawn, strict=True):
+            learn_z(problem, state.known.z, places, one.scored.log_weights)
+        remember(config, state, chosen, train.scored)
+
+    def tell(moved: Sequence[dict[str, float]]) -> dict[str, float]:
+        return {
+            **moved[0],
+            **first[0].rated.metrics,
+            **described(train.scored, train.u, divergence_of(config), train.known),
+            **{n: column.mean().item() for n, column in parts(problem.target, train.scored.values)},
+            **deployed(drawn[1:], divergence_of(config)),
+        }
+
+    taught = sum(int(lesson.drawn.known.sum()) for lesson in first)
+    return Turn([state], [state], train.known, train.log_z, taught, move, learn, tell)
 
 
 def lessons_of(
@@ -147,7 +194,7 @@ def update(
     mismatch = max(part.mismatch.item() for part in added)
     way = max(share_of_way(one.drawn.u, one.drawn.known) for one in lessons)
     moved = descend(config, state, loss, way, again=turn > 0)
-    return {"loss": loss, "logp/mismatch": mismatch, **moved, **means}
+    return {"loss": loss, MISMATCH: mismatch, **moved, **means}
 
 
 def descend(

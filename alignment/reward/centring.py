@@ -13,6 +13,7 @@ from alignment.models.texts import drawn_texts
 from alignment.reward.model import RewardModel
 from alignment.sampling.sampling import sample
 from alignment.seam.errors import DataError
+from alignment.seam.progress import through
 from alignment.seam.records import LabelRecord, PromptRecord, texts_of
 
 PROMPTS, COMPLETIONS = 64, 4  # of the reference
@@ -55,7 +56,8 @@ def _drawn(
     reference: Policy, prompts: Sequence[PromptRecord], limit: int, generator: torch.Generator
 ) -> Iterator[tuple[PromptRecord, str]]:
     """Each prompt with each of its completions."""
-    for start in range(0, len(prompts), BATCH):
+    starts = range(0, len(prompts), BATCH)
+    for start in through(starts, len(starts)):
         batch = prompts[start : start + BATCH]
         rollouts = sample(
             reference,

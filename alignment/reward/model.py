@@ -33,6 +33,7 @@ from alignment.models.loading import (
 from alignment.models.policies import Policy, default_device, fuse_activations
 from alignment.models.sharding import is_spread
 from alignment.sampling.sampling import Rollouts
+from alignment.seam.progress import reach
 from alignment.seam.records import Message
 
 TOKENS = 2048  # padded tokens of one forward
@@ -132,6 +133,7 @@ class RewardModel:
         for batch in of_about_equal_length(sequences):
             parts.append(read([sequences[row] for row in batch]))
             rows += batch
+            reach(len(rows) / len(sequences))
         return torch.cat(parts)[torch.tensor(rows, device=self.trunk.device).argsort()]
 
     def _read(self, sequences: Sequence[Sequence[int]]) -> Tensor:

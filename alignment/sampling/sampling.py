@@ -18,6 +18,7 @@ from alignment.models.sharding import held_whole
 from alignment.sampling.caching import keep, repeat
 from alignment.sampling.readers.gpt2 import hiding, reader_of
 from alignment.seam.errors import DataError
+from alignment.seam.progress import reach
 
 FULL = 0.9  # share of a cache's rows that still run: to make room costs more than the others do
 
@@ -128,6 +129,7 @@ def _draw(
         ended = torch.isin(choice, ends)
         running = ~ended.cpu()  # the one host sync of a step
         left = int(running.sum())
+        reach(1 - left / rows * (1 - (step + 1) / limit))
         if step + 1 == limit or not left:
             break
         if left <= FULL * len(active):

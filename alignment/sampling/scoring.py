@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from alignment.models.sharding import is_spread
 from alignment.sampling.prefix import Prefix, can_share
 from alignment.sampling.readers.gpt2 import Reader, hiding, reader_of
 from alignment.sampling.sampling import Rollouts
+from alignment.seam.progress import reach
 
 TOKENS = 2048  # padded tokens of one forward
 TOKENS_CPU = 512  # their activations fit into its caches: half the time per token
@@ -143,7 +144,7 @@ def completion_token_logps(
         found = batches(rollouts)  # whoever wants gradients takes them of all batches at once
     else:
         found = shared_batches(model, rollouts)
-    for batch in found:
+    for batch in _counted(found, rollouts):
         logps = token_logps(completion_logits(model, batch, temperature), batch)
         parts.append(torch.nn.functional.pad(logps, (0, width - logps.shape[1])))
         rows.append(batch.rows)
@@ -170,6 +171,15 @@ def logps_to_learn_from(
     return torch.cat(parts)[torch.cat(rows).argsort()], prefix.backward
 
 
+def _counted(batches: Iterable[Batch], rollouts: Rollouts) -> Iterator[Batch]:
+    """The batches of completions, each of which is done when the next one is asked for."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch.rows)
+        reach(done / len(rollouts.prompts))
+
+
 def _nothing() -> None:
     """There is nothing left to do."""
 
@@ -185,7 +195,7 @@ def completion_token_kls(
     than 0: pi log(pi / q) - pi + q, whose last terms cancel in the sum.
     """
     kls = torch.zeros_like(rollouts.token_logps)
-    for batch in shared_batches(policy, rollouts):
+    for batch in _counted(shared_batches(policy, rollouts), rollouts):
         logps = completion_logits(policy, batch).log_softmax(-1)
         others = completion_logits(reference, batch).log_softmax(-1)
         values = token_kl(logps, others).sum(-1).gather(1, batch.places)
@@ -211,7 +221,7 @@ def completion_token_entropies(
     its completions.
     """
     entropies = torch.zeros_like(rollouts.token_logps)
-    for batch in shared_batches(model, rollouts):
+    for batch in _counted(shared_batches(model, rollouts), rollouts):
         logps = completion_logits(model, batch, temperature).log_softmax(-1)
         values = -(logps.exp() * logps).sum(-1).gather(1, batch.places)
         length = values.shape[1]

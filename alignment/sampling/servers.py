@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, ValidationError
 from alignment.kinds.generate.settings import GenerateConfig
 from alignment.seam.errors import ConfigError, ServerError
 from alignment.seam.modelfiles import printable
+from alignment.seam.progress import through
 from alignment.seam.records import CompletionRecord, PromptRecord
 
 ALLOWED = "ATTUNE_GENERATION_SERVERS"  # hosts, with their ports, separated by commas
@@ -113,7 +114,8 @@ class Server:
         size = self.config.completions_per_prompt
         asked = [(prompt, next(self.seeds)) for prompt in prompts for _ in range(size)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            records = list(pool.map(lambda one: self.answer(*one), asked))
+            answers = pool.map(lambda one: self.answer(*one), asked)
+            records = list(through(answers, len(asked)))
         return [records[i : i + size] for i in range(0, len(records), size)]
 
     def answer(self, prompt: PromptRecord, seed: int) -> CompletionRecord:

@@ -3,23 +3,47 @@
 Torch-free. Names are reduced to one safe basename; what the archive says of itself is not believed.
 """
 
+import os
 import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Protocol
 
 from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import MOST_FILES, printable, safe_name, wanted
+from alignment.seam.progress import reach
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 RATIO = 200  # unpacked to packed: weights reach 2, text 20, a bomb 1,000
 SMALL = 16 << 20  # bytes that nobody calls a bomb
 BLOCK = 1 << 20
 
-Member = tuple[str, IO[bytes]]
+
+class Readable(Protocol):
+    """What a file is copied from."""
+
+    def read(self, count: int, /) -> bytes:
+        """So many bytes, or those that are left."""
+
+
+class Counted:
+    """A member of an archive, or a file: reading it counts how far the archive is read."""
+
+    def __init__(self, member: Readable, archive: IO[bytes]) -> None:
+        self.member, self.archive = member, archive
+        self.size = max(1, os.fstat(archive.fileno()).st_size)
+
+    def read(self, count: int, /) -> bytes:
+        """So many bytes, or those that are left."""
+        block = self.member.read(count)
+        reach(self.archive.tell() / self.size)
+        return block
+
+
+Member = tuple[str, Readable]
 
 
 def is_archive(name: str) -> bool:
@@ -35,11 +59,12 @@ def unpack(archive: Path, target: Path, limit: int) -> None:
     room = min(limit, max(SMALL, RATIO * archive.stat().st_size))
     members = zip_members if archive.suffix.lower() == ".zip" else tar_members
     try:
-        for name, source in members(archive):
-            flat = flattened(name)
-            if flat is None or not wanted(flat):
-                continue
-            room -= copy(source, target / safe_name(flat), room)
+        with archive.open("rb") as packed:
+            for name, source in members(packed):
+                flat = flattened(name)
+                if flat is None or not wanted(flat):
+                    continue
+                room -= copy(Counted(source, packed), target / safe_name(flat), room)
     except (
         zipfile.BadZipFile,
         tarfile.TarError,
@@ -64,7 +89,7 @@ def flattened(name: str) -> str | None:
     return parts[-1]
 
 
-def zip_members(archive: Path) -> Iterator[Member]:
+def zip_members(archive: IO[bytes]) -> Iterator[Member]:
     """The files of a zip, each open while it is the turn's."""
     with zipfile.ZipFile(archive) as bundle:
         listed = [info for info in bundle.infolist() if not info.is_dir()]
@@ -78,9 +103,9 @@ def zip_members(archive: Path) -> Iterator[Member]:
                 yield info.filename, source
 
 
-def tar_members(archive: Path) -> Iterator[Member]:
+def tar_members(archive: IO[bytes]) -> Iterator[Member]:
     """The files of a tar, read from front to back."""
-    with tarfile.open(archive, "r|*") as bundle:
+    with tarfile.open(fileobj=archive, mode="r|*") as bundle:
         for count, info in enumerate(bundle, start=1):
             check_count(archive, count)
             if info.isdir():
@@ -91,13 +116,13 @@ def tar_members(archive: Path) -> Iterator[Member]:
             yield info.name, source
 
 
-def check_count(archive: Path, count: int) -> None:
+def check_count(archive: IO[bytes], count: int) -> None:
     """Refuse an archive of more files than a model has."""
     if count > MOST_FILES:
-        raise DataError(f"{archive.name} holds more than {MOST_FILES} files.")
+        raise DataError(f"{Path(archive.name).name} holds more than {MOST_FILES} files.")
 
 
-def copy(source: IO[bytes], target: Path, room: int) -> int:
+def copy(source: Readable, target: Path, room: int) -> int:
     """Write a new file block by block; its bytes. Raises DataError when they pass the room left."""
     written = 0
     try:

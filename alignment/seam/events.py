@@ -76,6 +76,21 @@ class PhaseStarted(_Event):
     name: str
 
 
+class PhaseProgressed(_Event):
+    """The phase under way is so far after so many seconds; it ends at its total."""
+
+    type: Literal["progress"] = "progress"
+    done: float
+    total: float
+    unit: str  # what both count, as a plural
+    seconds: float
+
+    @property
+    def left(self) -> float | None:
+        """For how many seconds it will go on at its own pace."""
+        return seconds_left(self.done, self.total, self.seconds)
+
+
 class StepDone(_Event):
     """One optimizer step (or one batch, for runs that train nothing) is over."""
 
@@ -141,6 +156,7 @@ Event = Annotated[
     | Checked
     | Fitted
     | PhaseStarted
+    | PhaseProgressed
     | StepDone
     | SampleDrawn
     | CheckpointSaved
@@ -150,6 +166,11 @@ Event = Annotated[
     Field(discriminator="type"),
 ]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def seconds_left(done: float, total: float, seconds: float) -> float | None:
+    """How long the rest takes at the pace so far; None while that is unknown, and once nothing is left."""
+    return seconds * (total - done) / done if 0 < done < total else None
 
 
 def without_infinities(value: object) -> object:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from alignment.seam.errors import CheckpointError
+from alignment.seam.progress import through
 
 MANIFEST = "MANIFEST.json"
 CHUNK = 1 << 20  # bytes
@@ -80,7 +81,8 @@ def verify(folder: Path) -> str:
 
 def _seal(folder: Path) -> None:
     rows = []
-    for name in _files(folder):
+    names = _files(folder)
+    for name in through(names, len(names)):
         path = folder / name
         _sync(path)
         rows.append({"path": name, "size": path.stat().st_size, "sha256": file_sha256(path)})

@@ -1,6 +1,7 @@
 """Archives of models: counted, measured, without links, into one flat folder."""
 
 import io
+import json
 import stat
 import struct
 import tarfile
@@ -8,6 +9,7 @@ import zipfile
 
 import pytest
 
+from alignment.seam import progress
 from alignment.seam.archives import unpack
 from alignment.seam.errors import DataError
 
@@ -33,6 +35,22 @@ def zip_with(path, name, content=b"{}", mode=0o644):
         info.compress_type = zipfile.ZIP_DEFLATED
         bundle.writestr(info, content)
     return path
+
+
+@pytest.mark.parametrize("name", ["model.zip", "model.tar.gz"])
+def test_what_is_unpacked_is_counted_by_what_was_read(tmp_path, monkeypatch, name):
+    for folder in ("tiny", "out"):
+        (tmp_path / folder).mkdir()
+    for number in range(4):
+        (tmp_path / "tiny" / f"{number}.json").write_text(json.dumps("ab" * 10_000 * number))
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    archive, said = packed(tmp_path / "tiny", tmp_path / name), []
+    with progress.listening(said.append), progress.counting(100, "%"), progress.taking(1):
+        unpack(archive, tmp_path / "out", GIB)
+    done = [event.done for event in said]
+    assert done == sorted(done)
+    assert 0 < done[0] < 100
+    assert done[-1] == 100
 
 
 BAD_NAMES = ["../evil.json", "/evil.json", "tiny/../../evil.json", "a/b/evil.json", "..\\evil.json"]

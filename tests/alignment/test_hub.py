@@ -12,7 +12,7 @@ from alignment.kinds.bring.hub import chosen
 from alignment.kinds.bring.settings import ImportConfig
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import DataError
-from alignment.seam.events import PhaseStarted
+from alignment.seam.events import PhaseProgressed, PhaseStarted
 from alignment.seam.folders import file_sha256
 from alignment.trainer import drive
 
@@ -124,8 +124,12 @@ def test_neither_pickles_nor_code_nor_a_token_cross_the_wire(hub, add):
 
 
 def test_what_has_come_is_told_while_it_comes(hub, add):
-    phases = [event.name for event in add() if isinstance(event, PhaseStarted)]
+    events = add()
+    phases = [event.name for event in events if isinstance(event, PhaseStarted)]
     assert phases[0] == "asking the Hub"
+    told = [event for event in events if isinstance(event, PhaseProgressed)]
+    assert [event.done for event in told] == sorted(event.done for event in told)
+    assert "fetching" not in phases or (told[-1].done, told[-1].unit) == (told[-1].total, "MB")
 
 
 def test_a_wish_to_stop_ends_the_fetching(hub, tmp_path):

@@ -1,6 +1,7 @@
 """The f-DPG loop on a tiny policy with a rule as its reward."""
 
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from alignment.seam.events import (
     Checked,
     CheckpointSaved,
     Finished,
+    PhaseProgressed,
     PhaseStarted,
     Ready,
     SampleDrawn,
@@ -223,7 +225,7 @@ def test_a_run_reports_in_order(problem, tmp_path):
     before, after = [SampleDrawn] * 2, [SampleDrawn] * 2
     phases, saved = [PhaseStarted] * 2, [CheckpointSaved]
     end = [*saved, PhaseStarted, *after, Finished]
-    assert kinds == [Ready, Checked, *before, *phases, *saved, *after, *end]
+    assert kinds == [Ready, PhaseStarted, Checked, *before, *phases, *saved, *after, *end]
 
 
 def test_the_result_is_a_policy_that_loads(problem, tmp_path):
@@ -329,8 +331,8 @@ def test_a_run_saved_among_its_reference_completions_continues(problem, tmp_path
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     list(tune(problem(), whole))
     run = tune(problem(), parts)
-    phases = (event for event in run if isinstance(event, PhaseStarted))
-    assert [next(phases).name, next(phases).name][1].endswith("4 of 6 prompts")
+    (told,) = islice((event for event in run if isinstance(event, PhaseProgressed)), 1)
+    assert (told.done, told.total, told.unit) == (4, 6, "prompts")
     list(tune(problem(), parts, resume=parts / run.send("save").path))
     first, second = weights(whole / "output"), weights(parts / "output")
     assert all(torch.equal(first[name], second[name]) for name in first)

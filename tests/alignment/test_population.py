@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 
 import pytest
 import torch
@@ -30,6 +30,7 @@ from alignment.seam.events import (
     Checked,
     CheckpointSaved,
     Finished,
+    PhaseProgressed,
     PhaseStarted,
     SampleDrawn,
     StepDone,
@@ -256,7 +257,18 @@ def test_a_run_reports_in_order_and_by_agent(problems, tmp_path):
     events = list(tune(problems(), tmp_path))
     kinds = [type(event) for event in events[1:] if not isinstance(event, StepDone)]
     six, phases, saved = [SampleDrawn] * 6, [PhaseStarted] * 2, [CheckpointSaved]
-    assert kinds == [Checked, *six, *phases, *saved, *six, *saved, PhaseStarted, *six, Finished]
+    assert kinds == [
+        PhaseStarted,
+        Checked,
+        *six,
+        *phases,
+        *saved,
+        *six,
+        *saved,
+        PhaseStarted,
+        *six,
+        Finished,
+    ]
     assert {event.agent for event in of(events, SampleDrawn)} == set(TRIO)
 
 
@@ -326,8 +338,8 @@ def test_a_population_saved_among_reference_completions_continues(problems, tmp_
     whole, split = tmp_path / "whole", tmp_path / "parts"
     list(tune(problems(**wished), whole))
     run = tune(problems(**wished), split)
-    phases = (event for event in run if isinstance(event, PhaseStarted))
-    assert [next(phases).name, next(phases).name][1].endswith("4 of 6 prompts")
+    (told,) = islice((event for event in run if isinstance(event, PhaseProgressed)), 1)
+    assert (told.done, told.total, told.unit) == (4, 6, "prompts")
     list(tune(problems(**wished), split, resume=split / run.send("save").path))
     for name in TRIO:
         first, second = (weights(folder / "output" / name) for folder in (whole, split))

@@ -7,9 +7,16 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from alignment.__main__ import main
-from alignment.command_line.terminal import UNPROVEN, Notes
+from alignment.command_line.terminal import UNPROVEN, Notes, Pace, display
 from alignment.objectives import receipts
-from alignment.seam.events import Checked, Finished, Fitted, StepDone
+from alignment.seam.events import (
+    Checked,
+    Finished,
+    Fitted,
+    PhaseProgressed,
+    PhaseStarted,
+    StepDone,
+)
 from alignment.seam.records import Estimate, Receipts
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
 from tests.architectures import saved
@@ -58,6 +65,27 @@ def test_the_distance_of_the_start_is_said():
     start = Estimate(value=0.731, low=0.701, high=0.761, n=32, unit="nats")
     (said,) = lines(Checked(kl_start=start))
     assert said == "The policy starts 0.73 nats (0.7 to 0.76) from the reference, by 32 prompts."
+
+
+def progressed(seconds):
+    return PhaseProgressed(done=seconds, total=1400, unit="completions", seconds=seconds)
+
+
+def test_a_long_phase_says_how_far_it_is_every_ten_seconds():
+    pace, events = Pace(), [progressed(at / 2) for at in range(30)]
+    started = PhaseStarted(name="measuring")
+    said = [line for event in (started, *events, started, *events[:19]) for line in pace.of(event)]
+    assert said == ["measuring: 10 of 1,400 completions, about 23 min left"]
+
+
+def test_a_terminal_shows_how_far_a_phase_is(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show = display()
+    for event in (PhaseStarted(name="measuring"), progressed(64), Finished(summary={})):
+        show(event)
+    shown = capsys.readouterr().out
+    assert "measuring" in shown
+    assert "64 of 1,400 completions" in shown
 
 
 @pytest.fixture

@@ -44,6 +44,18 @@ def test_a_curve_grows_while_the_run_works(page, running):
     expect(page.get_by_text("Step 2 of 10")).to_be_visible()
 
 
+def test_the_bar_of_a_phase_moves_while_it_lasts(page, running):
+    counted = {"phase": "measuring", "phase_total": 256.0, "phase_unit": "completions"}
+    run_at(running, **counted, phase_done=64.0, phase_seconds=10.0)
+    bar = page.get_by_role("progressbar", name="Progress of measuring")
+    expect(bar).to_have_attribute("value", "64.0")
+    expect(page.get_by_text("64 of 256 completions, about 30 s left")).to_be_visible()
+    run_at(running, phase_done=128.0)
+    expect(bar).to_have_attribute("value", "128.0")
+    run_at(running, phase="training", phase_total=0.0)
+    expect(bar).to_have_count(0)
+
+
 def test_a_run_that_begins_again_draws_its_curve_anew(page, running):
     report(running, 2, 2.0)
     expect(rows(page)).to_have_count(2)

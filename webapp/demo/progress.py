@@ -47,7 +47,7 @@ class TerminalReporter:
         self.title, self.began = title, time.monotonic()
         self.task = self.live.add_task(title, total=None, note="")
 
-    def progress(self, done: int, total: int, note: str = "") -> None:
+    def progress(self, done: float, total: float, note: str = "") -> None:
         """The current step moved on."""
         self.live.update(self.task, completed=done, total=total or None, note=note[:28])
 

@@ -53,7 +53,7 @@ class Reporter(Protocol):
     def step(self, title: str) -> None:
         """A new step begins."""
 
-    def progress(self, done: int, total: int, note: str = "") -> None:
+    def progress(self, done: float, total: float, note: str = "") -> None:
         """The current step moved on."""
 
     def done(self, note: str) -> None:
@@ -175,7 +175,10 @@ class Demo:
         """Watch a run to its end; raises DemoError when it does not succeed."""
         run.refresh_from_db()
         while not run.is_final:
-            self.reporter.progress(run.step, run.total_steps, run.phase)
+            done, total = float(run.step), float(run.total_steps)
+            if run.is_counted:
+                done, total = run.phase_done, run.phase_total
+            self.reporter.progress(done, total, run.phase)
             self.stack.check()
             self.stack.pause(0.3)
             run.refresh_from_db()

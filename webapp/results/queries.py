@@ -136,6 +136,11 @@ def whole_log(run: Run) -> BinaryIO:
     return path.open("rb") if path.exists() else BytesIO()
 
 
+def eta_of(run: Run) -> float | None:
+    """How long a run will take: by its steps, and once they are done by the phase that follows them."""
+    return run.phase_left if run.step >= run.total_steps else eta_seconds(run)
+
+
 def eta_seconds(run: Run) -> float | None:
     """How long the steps left will take at the pace of the last ones; None while that is unknown."""
     if not run.is_live or run.total_steps <= run.step:

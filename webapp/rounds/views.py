@@ -15,7 +15,7 @@ from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
 from webapp.results.measurements import evaluation_of
-from webapp.results.queries import eta_seconds
+from webapp.results.queries import eta_of
 from webapp.results.words import described
 from webapp.rounds import plans, queries, services
 from webapp.rounds.comparison import MOST, compared
@@ -108,7 +108,7 @@ def detail(request: PersonRequest, project_id: int, round_id: int) -> HttpRespon
     context = {
         "project": project,
         "standing": standing,
-        "eta": eta_seconds(standing.now.run) if standing.now else None,
+        "eta": eta_of(standing.now.run) if standing.now else None,
         "evaluation": evaluation,
         "renderings": rendered(evaluation.texts if evaluation else []),
         "settings": [(part, described(part.run.kind, part.run.config)) for part in standing.parts],

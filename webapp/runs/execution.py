@@ -26,6 +26,7 @@ from alignment.seam.events import (
     CheckpointSaved,
     Finished,
     Fitted,
+    PhaseProgressed,
     PhaseStarted,
     Ready,
     SampleDrawn,
@@ -56,6 +57,7 @@ from webapp.runs.workers import gib
 from webapp.site.errors import Refusal
 
 BEST = 8  # candidates a claim tries: racing workers fall through to the next
+UNCOUNTED = {"phase_done": 0.0, "phase_total": 0.0, "phase_unit": "", "phase_seconds": 0.0}
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -73,7 +75,13 @@ def claim(queue: str, worker: Worker) -> Run | None:
     change = Change((State.QUEUED,), State.STARTING, worker.name)
     fitting = Run.objects.claimable(queue).that_fit(worker)
     for candidate in list(fitting[:BEST]):
-        columns = {"state": change.to, "reason": "", "epoch": F("epoch") + 1, "worker": worker}
+        columns = UNCOUNTED | {
+            "state": change.to,
+            "reason": "",
+            "epoch": F("epoch") + 1,
+            "worker": worker,
+            "phase": "",
+        }
         with transaction.atomic():
             if (run := fitting.take(candidate.pk, **columns)) is not None:
                 note(run, change, State.QUEUED)
@@ -235,10 +243,22 @@ def _progress(run: Run, batch: Batch) -> dict[str, object]:
             case Ready(total_steps=total, resumed_step=step):
                 columns |= {"total_steps": total, "step": step, "progress_at": Now()}
             case PhaseStarted(name=name):
-                columns |= {"phase": name[:64], "progress_at": Now()}
+                columns |= {**UNCOUNTED, "phase": name[:64], "progress_at": Now()}
+            case PhaseProgressed():
+                columns |= {**_counted(event), "progress_at": Now()}
             case StepDone(step=step, total=total):
                 columns |= {"step": step, "total_steps": total, "progress_at": Now()}
     return columns
+
+
+def _counted(event: PhaseProgressed) -> dict[str, object]:
+    """The columns that say how far a run's phase is."""
+    return {
+        "phase_done": event.done,
+        "phase_total": event.total,
+        "phase_unit": event.unit[:32],
+        "phase_seconds": event.seconds,
+    }
 
 
 def _told(run: Run, batch: Batch) -> dict[str, object]:

@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
+from alignment.seam.events import seconds_left
 from webapp.projects.models import Project
 from webapp.queue.leases import Leased, LeasedQuerySet
 from webapp.site.templatetags.display import number
@@ -125,6 +126,10 @@ class Run(Leased):
     worker = models.ForeignKey(Worker, models.SET_NULL, null=True, blank=True, related_name="runs")
 
     phase = models.CharField(max_length=64, blank=True)
+    phase_done = models.FloatField(default=0)  # so much of it, by the trainer's own count
+    phase_total = models.FloatField(default=0)  # 0: it is not counted
+    phase_unit = models.CharField(max_length=32, blank=True)  # of both, a plural
+    phase_seconds = models.FloatField(default=0)  # since it began, when this was told
     step = models.IntegerField(default=0)
     total_steps = models.IntegerField(default=0)
     progress_at = models.DateTimeField(null=True, blank=True)
@@ -163,6 +168,18 @@ class Run(Leased):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it says how far its phase is."""
+        return self.is_live and self.phase_total > 0
+
+    @property
+    def phase_left(self) -> float | None:
+        """How many seconds its phase will go on at its own pace; None while that is unknown."""
+        if not self.is_counted:
+            return None
+        return seconds_left(self.phase_done, self.phase_total, self.phase_seconds)
 
     @property
     def seconds(self) -> float | None:

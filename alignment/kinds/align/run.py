@@ -12,7 +12,7 @@ largest distance from the scorer's is a metric of every step.
 import math
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -37,18 +37,20 @@ from alignment.models.stepping import Loop, steps
 from alignment.models.texts import drawn_texts, written
 from alignment.models.trials import sampler
 from alignment.objectives.problem import (
+    DRAWING,
     Problem,
     Scored,
     State,
     begin,
+    next_prompts,
     prepare,
     score,
 )
 from alignment.objectives.receipts import receipts, with_contract
 from alignment.objectives.replay import answered_anew
 from alignment.objectives.saving import restore, save
-from alignment.objectives.start import start_facts, start_of
-from alignment.objectives.steps import guarded_step, token_kls
+from alignment.objectives.start import FAR_PROMPTS, start_facts, start_of
+from alignment.objectives.steps import guarded, token_kls, train_step
 from alignment.objectives.stored import groups, stored
 from alignment.reward import RewardModel
 from alignment.sampling.sampling import sample
@@ -63,13 +65,16 @@ from alignment.seam.events import (
     SampleDrawn,
 )
 from alignment.seam.folders import committed
+from alignment.seam.progress import counting, split, taking
 from alignment.seam.records import DemonstrationRecord, Estimate, PromptRecord, Receipts, read_jsonl
+from alignment.seam.words import _
 from alignment.targets.targets import no_reward, parts, save_target
 
 Progress = Generator[Event, str | None, None]
 
 ROLES = ("policy", "reference", "reward", "prompts")
 MEASURED_PROMPTS, MEASURED_COMPLETIONS = 64, 4  # of the final KL
+FIRST_WILL_DO = (8, 1, 1)  # shares of the candidates for the result in what there is to measure
 
 
 def align(spec: RunSpec, folder: Path) -> Progress:
@@ -185,54 +190,115 @@ def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, P
     return {role: folder / path for role, path in spec.inputs.items()}
 
 
+Stage = Literal["before", "after"]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a run of one policy, or of several that share what they know, does at each point of its course."""
+
+    problem: Problem  # of the first policy, as is the state
+    state: State
+    look: Callable[[], Checked]
+    show: Callable[[Stage], Iterator[SampleDrawn]]
+    take: Callable[[], Mapping[str, float]]
+    save: Callable[[], Event]
+    over: Callable[[], bool]
+    policies: int = 1
+
+
 def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress:
     """Train from the start or from a checkpoint; the aligned policy becomes `folder/output`.
 
-    "save" sent in answer to a PhaseStarted or a StepDone saves a checkpoint and ends the run.
+    "save" sent where `followed` hears it saves a checkpoint and ends the run.
     """
     started = time.perf_counter()
     check_processes(problem)
     state, bit_exact = restore(problem, resume) if resume else (begin(problem), True)
-    config = problem.config
-    yield Ready(
-        total_steps=config.steps,
-        threads=torch.get_num_threads(),
-        device=str(state.policy.device),
-        resumed_step=state.step,
-        bit_exact=bit_exact,
-    )
-    yield checked(problem, state, new=resume is None)
-    if resume is None:
-        yield from draw_samples(problem, problem.reference, 0, "before")
-    if (yield from ask_reference(problem, state)) == "save":
-        yield save(state, folder)
-        return
-    yield PhaseStarted(name="training")
-    loop = Loop(
-        config.steps,
-        take=lambda _: guarded_step(problem, state),
-        save=lambda _: save(state, folder),
-        every=config.checkpoint_every,
-        beside=lambda step: samples_due(problem, state.policy, step),
+    course = Course(
+        problem,
+        state,
+        look=lambda: checked(problem, state, new=resume is None),
+        show=lambda stage: draw_samples(problem, state, stage),
+        take=lambda: guarded(
+            lambda: train_step(problem, state),
+            state.step + 1,
+            "completions per prompt, fewer prompts per step",
+        ),
+        save=lambda: save(state, folder),
         over=lambda: state.over_budget,
     )
-    if (yield from steps(loop, state.step)) == "save":
+    yield ready(course, bit_exact=bit_exact)
+    if (yield from followed(course, new=resume is None)) == "save":
         return
-    yield PhaseStarted(name="measuring the result")
-    summary = choose_result(problem, state) | start_facts(state)
-    yield from draw_samples(problem, state.policy, state.step, "after")
-    proof = with_contract(receipts(config), state)
+    yield PhaseStarted(name=_("measuring the result"))
+    with counting(measured(problem) + len(shown(problem)), _("completions")):
+        measuring, showing = split(measured(problem), len(shown(problem)))
+        with measuring:
+            summary = choose_result(problem, state) | start_facts(state)
+        with showing:
+            yield from draw_samples(problem, state, "after")
+    proof = with_contract(receipts(problem.config), state)
     save_result(problem, state, proof, folder)
     summary["receipts"] = proof.model_dump()
     summary["rows"] = problem.counts
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
 
 
-def samples_due(problem: Problem, policy: Policy, step: int) -> Iterator[SampleDrawn]:
+def ready(course: Course, *, bit_exact: bool) -> Ready:
+    """The first event, with the steps to come."""
+    return Ready(
+        total_steps=course.problem.config.steps,
+        threads=torch.get_num_threads(),
+        device=str(course.state.policy.device),
+        resumed_step=course.state.step,
+        bit_exact=bit_exact,
+    )
+
+
+def followed(course: Course, *, new: bool) -> Generator[Event, str | None, str | None]:
+    """All that comes before the result is measured; "save" if that was asked and a checkpoint saved.
+
+    It is heard in answer to a StepDone, and before each batch of the reference's completions.
+    """
+    problem, state, config = course.problem, course.state, course.problem.config
+    if new:
+        yield from beginning(course)
+    else:
+        yield course.look()
+    if (yield from ask_reference(problem, state)) == "save":
+        yield course.save()
+        return "save"
+    yield PhaseStarted(name=_("training"))
+    loop = Loop(
+        config.steps,
+        take=lambda _step: course.take(),
+        save=lambda _step: course.save(),
+        every=config.checkpoint_every,
+        beside=lambda step: samples_due(course, step),
+        over=course.over,
+    )
+    return (yield from steps(loop, state.step))
+
+
+def beginning(course: Course) -> Iterator[Event]:
+    """Where a new run starts, and what the reference answers."""
+    drawn = course.policies * len(shown(course.problem))
+    yield PhaseStarted(name=_("looking at the start"))
+    with counting(FAR_PROMPTS + drawn, _("completions")):
+        looking, showing = split(FAR_PROMPTS, drawn)
+        with looking:
+            found = course.look()
+        yield found
+        with showing:
+            yield from course.show("before")
+
+
+def samples_due(course: Course, step: int) -> Iterator[SampleDrawn]:
     """Samples after a step, where it is their turn; those of the last one come with the result."""
-    config = problem.config
+    config = course.problem.config
     if step % config.sample_every == 0 and step < config.steps:
-        yield from draw_samples(problem, policy, step, "after")
+        yield from course.show("after")
 
 
 def checked(problem: Problem, state: State, *, new: bool) -> Checked:
@@ -273,35 +339,43 @@ def ask_reference(problem: Problem, state: State) -> Generator[Event, str | None
 
     The reference's completions of all prompts, batch by batch, then what it says of stored ones.
     """
-    while (done := len(state.known.reference_rewards)) < len(problem.prompts):
-        phase = f"reference completions: {done} of {len(problem.prompts)} prompts"
-        if (yield PhaseStarted(name=phase)) == "save":
-            return "save"
-        prepare(problem, state)
+    left = len(problem.prompts) - len(state.known.reference_rewards)
+    with counting(left, _("prompts")) as phase:
+        while batch := next_prompts(problem, state):
+            begins = PhaseStarted(name=_("reference completions"))
+            if (yield phase.event if phase.done else begins) == "save":
+                return "save"
+            with taking(len(batch) / left):
+                prepare(problem, state)
     if problem.stored:
-        yield PhaseStarted(name="scoring stored completions")
-        state.stored = groups(problem, state)
+        yield PhaseStarted(name=_("scoring stored completions"))
+        with counting(len(problem.stored), _("completions")), taking(1):
+            state.stored = groups(problem, state)
     return None
 
 
-def draw_samples(
-    problem: Problem, policy: Policy, step: int, stage: Literal["before", "after"]
-) -> Iterator[SampleDrawn]:
-    """One completion of each fixed prompt, always from the same random numbers."""
-    shown = problem.prompts[: min(problem.config.sample_prompts, problem.trained)]
-    if not shown:
+def shown(problem: Problem) -> Sequence[PromptRecord]:
+    """The fixed prompts whose completions are shown."""
+    return problem.prompts[: min(problem.config.sample_prompts, problem.trained)]
+
+
+def draw_samples(problem: Problem, state: State, stage: Stage) -> Iterator[SampleDrawn]:
+    """One completion of each fixed prompt by the reference before, by the policy after; always by the same chances."""
+    policy = state.policy if stage == "after" else problem.reference
+    prompts = shown(problem)
+    if not prompts:
         return
     rollouts = sample(
         policy,
-        problem.ids[: len(shown)],
+        problem.ids[: len(prompts)],
         completions=1,
         max_new_tokens=problem.config.max_new_tokens,
         generator=torch.Generator().manual_seed(problem.seed + 1),
     )
     rewards = problem.target.reward(policy, rollouts).tolist()
-    for prompt, text, reward in zip(shown, drawn_texts(policy, rollouts), rewards, strict=True):
+    for prompt, text, reward in zip(prompts, drawn_texts(policy, rollouts), rewards, strict=True):
         yield SampleDrawn(
-            step=step,
+            step=state.step,
             stage=stage,
             prompt_key=prompt.key,
             prompt=prompt.text,
@@ -313,22 +387,37 @@ def draw_samples(
 def choose_result(problem: Problem, state: State) -> dict[str, Any]:
     """Leave the newest policy within the KL budget in the state; its measurements.
 
-    Candidates: the newest weights, the last ones a step saw within the budget, the start. Raises ConfigError
-    where no step had anything to learn from.
+    Raises ConfigError where no step had anything to learn from.
     """
     check_taught(problem.config, state)
-    stopped = state.over_budget
-    if stopped or measure(problem, state)["kl_reference"]["value"] > problem.config.kl_budget:
-        load_trained(state.policy.model, state.measured)
-        stopped = True
-    found = measure(problem, state)
-    if found["kl_reference"]["value"] > problem.config.kl_budget:
-        back_to_start(problem, state)
-        found = measure(problem, state)
-    steps = {"steps": state.step, "stopped_by": "kl_budget" if stopped else "steps"}
+    found: dict[str, Any] = {}
+    for share, stopped_by in zip(split(*FIRST_WILL_DO), candidates(problem, state), strict=False):
+        with share:
+            found = {"stopped_by": stopped_by, **measure(problem, state)}
+        if not found["kl_reference"]["value"] > problem.config.kl_budget:
+            break
     read = {"stored_completions": len(problem.stored)} if problem.stored else {}
     held = counted(controls(state.policy.tokenizer).held, problem.prompts)
-    return {**steps, **read, **found, **held, "parameters": size_of(state.policy.model)}
+    return {
+        "steps": state.step,
+        **read,
+        **found,
+        **held,
+        "parameters": size_of(state.policy.model),
+    }
+
+
+def candidates(problem: Problem, state: State) -> Iterator[str]:
+    """Put one policy after another into the state, and say what ended its training.
+
+    The newest weights, the last ones that a step saw within the budget, the start.
+    """
+    if not state.over_budget:
+        yield "steps"
+    load_trained(state.policy.model, state.measured)
+    yield "kl_budget"
+    back_to_start(problem, state)
+    yield "kl_budget"
 
 
 def check_taught(config: AlignConfig, state: State) -> None:
@@ -350,18 +439,27 @@ def back_to_start(problem: Problem, state: State) -> None:
         load_whole(state.policy.model, Policy.load(problem.start).model.state_dict())
 
 
+def measured(problem: Problem) -> int:
+    """Of how many completions a result is measured."""
+    return min(MEASURED_PROMPTS, problem.trained) * MEASURED_COMPLETIONS
+
+
 def measure(problem: Problem, state: State) -> dict[str, Any]:
     """KL to the reference (Rao-Blackwell) and reward, from fresh completions of training prompts."""
     places = range(min(MEASURED_PROMPTS, problem.trained))
-    rollouts = sample(
-        state.policy,
-        [problem.ids[place] for place in places],
-        completions=MEASURED_COMPLETIONS,
-        max_new_tokens=problem.config.max_new_tokens,
-        generator=torch.Generator().manual_seed(problem.seed + 2),
-    )
-    kls = token_kls(problem, state, rollouts).sum(1)
-    scored = score(problem, rollouts, state.lambdas)
+    drawing, reading, judging = split(DRAWING, 1, 1)
+    with drawing:
+        rollouts = sample(
+            state.policy,
+            [problem.ids[place] for place in places],
+            completions=MEASURED_COMPLETIONS,
+            max_new_tokens=problem.config.max_new_tokens,
+            generator=torch.Generator().manual_seed(problem.seed + 2),
+        )
+    with reading:
+        kls = token_kls(problem, state, rollouts).sum(1)
+    with judging:
+        scored = score(problem, rollouts, state.lambdas)
     kl, reward = (t.view(len(places), -1).mean(1).tolist() for t in (kls, scored.rewards))
     before = state.known.reference_rewards[: len(places)]
     return {

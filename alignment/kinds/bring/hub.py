@@ -7,16 +7,19 @@ files at the top that a model consists of are asked for. Torch-free.
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Iterable
+import time
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 from alignment.seam.errors import DataError
-from alignment.seam.events import Event, PhaseStarted
+from alignment.seam.events import Event, PhaseProgressed, PhaseStarted
 from alignment.seam.modelfiles import KEPT, NAME, printable, weights_of
+from alignment.seam.words import _
 
 POLL = 1.0  # seconds between looks at what has come
 REFUSED = 3  # exit status
@@ -50,10 +53,7 @@ def fetch(name: str, revision: str, target: Path, limit: int) -> Generator[Event
             command, stdout=out, env=os.environ | {"HF_HUB_OFFLINE": "0"}
         )
     try:
-        while process.poll() is None:
-            yield PhaseStarted(name=_progress(said, target))
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(POLL)
+        yield from _awaited(process, said, target)
     finally:
         process.kill()
         process.wait()
@@ -65,6 +65,23 @@ def fetch(name: str, revision: str, target: Path, limit: int) -> Generator[Event
             f"alignment.kinds.bring.hub ended with {process.returncode}; see the log"
         )
     return str(lines[0]["commit"])
+
+
+def _awaited(process: "subprocess.Popen[bytes]", said: Path, target: Path) -> Iterator[Event]:
+    """What a fetching process does until its end, asked again and again."""
+    began = total = 0.0
+    while process.poll() is None:
+        if began:
+            yield _progress(_arrived(target), total, began)
+        elif total := _total(said):
+            began = time.monotonic()
+            yield PhaseStarted(name=_("fetching"))
+        else:
+            yield PhaseStarted(name=_("asking the Hub"))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(POLL)
+    if began and not process.returncode:
+        yield _progress(total, total, began)
 
 
 def main() -> int:
@@ -121,13 +138,17 @@ def chosen(names: Iterable[str]) -> list[str]:
     return sorted(weights + [name for name in top if not name.endswith(".safetensors")])
 
 
-def _progress(said: Path, target: Path) -> str:
-    """How much has come, of how much."""
+def _total(said: Path) -> int:
+    """How many bytes will come; 0 until the Hub has said it."""
     lines = said.read_text(encoding="utf-8").splitlines()
-    if not lines:
-        return "asking the Hub"
-    total = json.loads(lines[0]).get("bytes", 0)
-    return f"fetching: {_arrived(target) / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+    return int(json.loads(lines[0]).get("bytes", 0)) if lines else 0
+
+
+def _progress(arrived: float, total: float, began: float) -> PhaseProgressed:
+    """How much has come since then, of how much."""
+    whole, seconds = math.ceil(total / 1e6), time.monotonic() - began
+    done = whole * min(arrived / total, 1.0)
+    return PhaseProgressed(done=done, total=whole, unit="MB", seconds=seconds)
 
 
 def _arrived(folder: Path) -> int:

@@ -4,10 +4,11 @@ Runs in the trainer, which has neither the database nor its credentials. An adap
 its base.
 """
 
+import math
 import os
 import shutil
 import stat
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ from alignment.seam.modelfiles import (
     safe_name,
     wanted,
 )
+from alignment.seam.progress import counting, split, taking
+from alignment.seam.words import _
 
 Progress = Generator[Event, str | None, Mapping[str, object]]
 
@@ -57,8 +60,9 @@ def add(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     try:
         found = yield from SOURCES[config.source](config, spec, folder)
         yield done(1)
-        yield PhaseStarted(name="checking")
-        check_apart(incoming, check_folder)
+        yield PhaseStarted(name=_("checking"))
+        with counting(len(list(incoming.iterdir())), _("files")), taking(1):
+            check_apart(incoming, check_folder)
         tensors = check_folder(incoming)
         if is_adapter(incoming):
             facts = yield from add_adapter(spec, folder, incoming)
@@ -87,21 +91,25 @@ def _add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) ->
     check_description(incoming, tensors, use)
     drop_paths(incoming / "tokenizer_config.json")
     yield done(2)
-    yield PhaseStarted(name="loading")
-    model, tokenizer = loaded(incoming, use)
+    yield PhaseStarted(name=_("loading"))
+    with counting(len(tensors.names), _("weights")), taking(1):
+        model, tokenizer = loaded(incoming, use)
     placed: Any = model.to(default_device())  # type: ignore[arg-type]  # transformers wraps it without its arguments
     policy = Policy(placed.eval(), tokenizer)
     if not masked:
         apply_template(policy.tokenizer, template)
     yield done(3)
-    yield PhaseStarted(name="trying")
-    (try_reading if masked else try_out)(policy)
-    with committed(folder / "output") as output:
-        for path in incoming.iterdir():
-            path.rename(output / path.name)
-        if template != "own" and not masked:
-            (output / "chat_template.jinja").unlink(missing_ok=True)
-            policy.tokenizer.save_pretrained(output)
+    yield PhaseStarted(name=_("trying"))
+    with counting(100, "%"):
+        trying, keeping = split(1, 1)
+        with trying:
+            (try_reading if masked else try_out)(policy)
+        with keeping, committed(folder / "output") as output:
+            for path in incoming.iterdir():
+                path.rename(output / path.name)
+            if template != "own" and not masked:
+                (output / "chat_template.jinja").unlink(missing_ok=True)
+                policy.tokenizer.save_pretrained(output)
     stored = sorted(DTYPES.get(name, name.lower()) for name in tensors.dtypes)
     card = described_encoder(policy) if masked else described(policy)
     return {**card, "dtype": ", ".join(stored)}
@@ -122,26 +130,45 @@ def add_adapter(spec: RunSpec, folder: Path, incoming: Path) -> Progress:
         )
     drop_paths(incoming / "tokenizer_config.json")
     yield done(2)
-    yield PhaseStarted(name="merging")
+    yield PhaseStarted(name=_("merging"))
     place = folder / spec.inputs["base"]
-    base = Policy.load(place, "base model")
-    before = base.tokenizer
-    check_adapter_apart(base.model, settings_of(incoming), incoming)
-    with refusing("The adapter cannot be merged"):
-        policy = merged(base, incoming)
+    policy, said = _added_to_base(place, incoming)
     template = ImportConfig.stored(spec.config).template
     if template != "own":  # else the adapter's or the base's, which may have none
         apply_template(policy.tokenizer, template)
     yield done(3)
-    yield PhaseStarted(name="trying")
-    try_out(policy)
-    with committed(folder / "output") as output:
-        policy.save(output)
-        with refusing("The merged model cannot be compared with the adapter's own"):
-            check_merged(Policy.load(output), Policy.load(place, "base model"), incoming)
-    said = "a LoRA adapter, into a full model"
-    said += "" if policy.tokenizer is before else "; with the adapter's own tokenizer"
+    yield PhaseStarted(name=_("trying"))
+    _try_and_keep(policy, folder, place, incoming)
     return {**described(policy), "dtype": "float32", "merged": said}
+
+
+def _added_to_base(place: Path, incoming: Path) -> tuple[Policy, str]:
+    """The base with an adapter merged into it, and what has become of it in words."""
+    with counting(100, "%"):
+        loading, checking, adding = split(2, 1, 2)
+        with loading:
+            base = Policy.load(place, "base model")
+        before = base.tokenizer
+        with checking:
+            check_adapter_apart(base.model, settings_of(incoming), incoming)
+        with adding, refusing("The adapter cannot be merged"):
+            policy = merged(base, incoming)
+    own = "" if policy.tokenizer is before else "; with the adapter's own tokenizer"
+    return policy, f"a LoRA adapter, into a full model{own}"
+
+
+def _try_and_keep(policy: Policy, folder: Path, place: Path, incoming: Path) -> None:
+    """Commit a merged model that answers, once it is what PEFT makes of base and adapter."""
+    with counting(100, "%"):
+        trying, storing = split(1, 4)
+        with trying:
+            try_out(policy)
+        with storing, committed(folder / "output") as output:
+            keeping, comparing, _sealing = split(1, 2, 1)
+            with keeping:
+                policy.save(output)
+            with comparing, refusing("The merged model cannot be compared with the adapter's own"):
+                check_merged(Policy.load(output), Policy.load(place, "base model"), incoming)
 
 
 def from_hub(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
@@ -153,13 +180,13 @@ def from_hub(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
 
 def from_folder(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
     """Copy the files of a folder that an admin allows; links may lead anywhere below its root."""
-    yield PhaseStarted(name="copying")
+    yield PhaseStarted(name=_("copying"))
     source, root = (folder / spec.inputs[role] for role in ("source", "root"))
     root, room = root.resolve(), limit_of(config)
     if not source.resolve().is_relative_to(root):
         raise DataError(f"{config.name} is not below a folder that an admin allows.")
     (folder / "incoming").mkdir()
-    for path in files_of(source):
+    for path in by_size(files_of(source)):
         real = path.resolve()
         if not real.is_relative_to(root):
             raise DataError(f"{path.name} is a link out of the allowed folder.")
@@ -169,7 +196,7 @@ def from_folder(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
 
 def from_upload(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
     """Unpack an uploaded archive, or take the uploaded files as they are."""
-    yield PhaseStarted(name="unpacking")
+    yield PhaseStarted(name=_("unpacking"))
     incoming, room = folder / "incoming", limit_of(config)
     incoming.mkdir()
     source = folder / spec.inputs["source"]
@@ -180,9 +207,10 @@ def from_upload(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
     if packed and len(names) > 1:
         raise DataError(f"Upload either one archive or the files themselves, not {packed[0]} too.")
     if packed:
-        archives.unpack(source / packed[0], incoming, room)
+        for path in by_size([source / packed[0]]):
+            archives.unpack(path, incoming, room)
         return {}
-    for path in files_of(source):
+    for path in by_size(files_of(source)):
         room -= copy_plain(path, incoming / path.name, room)
     return {}
 
@@ -206,6 +234,24 @@ def files_of(source: Path) -> Iterator[Path]:
             yield path.with_name(safe_name(path.name))
 
 
+def by_size(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files, counted by their bytes as each of them is copied."""
+    sizes = {path: _size(path) for path in paths}
+    total = sum(sizes.values())
+    with counting(math.ceil(total / 1e6), "MB"):
+        for path, own in sizes.items():
+            with taking(own / (total or 1)):
+                yield path
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; none of one that is not there, which whoever opens it will say."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def copy_plain(source: Path, target: Path, room: int) -> int:
     """Copy one regular file, never through a link or a pipe; its bytes. Raises DataError."""
     try:
@@ -217,4 +263,4 @@ def copy_plain(source: Path, target: Path, room: int) -> int:
             raise DataError(f"{source.name} is not a plain file.")
         if os.fstat(opened.fileno()).st_size > room:
             raise DataError(f"With {target.name} the model is larger than is allowed here.")
-        return archives.copy(opened, target, room)
+        return archives.copy(archives.Counted(opened, opened), target, room)

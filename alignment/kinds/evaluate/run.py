@@ -35,6 +35,7 @@ from alignment.models.overlong import Fitting, Reader, fitting_prompts, policies
 from alignment.models.policies import Policy
 from alignment.models.texts import drawn_texts
 from alignment.models.trials import sampler
+from alignment.objectives.problem import DRAWING
 from alignment.objectives.receipts import receipts
 from alignment.objectives.samples import Term, terms_of
 from alignment.reward import RewardModel
@@ -55,7 +56,9 @@ from alignment.seam.events import (
     without_infinities,
 )
 from alignment.seam.folders import committed
+from alignment.seam.progress import in_batches, split, through
 from alignment.seam.records import PromptRecord, ScoredSample, read_jsonl, write_jsonl
+from alignment.seam.words import _
 from alignment.targets.targets import Target, Values, load_target, no_reward, parts, target_of
 from alignment.world.utility import utility
 
@@ -162,16 +165,15 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     device = str(players.policy.device)
     yield Ready(total_steps=total, threads=torch.get_num_threads(), device=device)
     found = Findings()
-    yield PhaseStarted(name="comparing")
-    for step in range(1, compared + 1):
-        batch = prompts[(step - 1) * BATCH : step * BATCH]
+    yield PhaseStarted(name=_("comparing"))
+    for step, batch in enumerate(in_batches(prompts, BATCH, _("prompts")), start=1):
         metrics = _compare(players, batch, config, generator, found)
         yield StepDone(step=step, total=total, metrics=metrics)
     yield from _shown(found.samples[:SHOWN])
-    yield PhaseStarted(name="measuring the target")
-    for step in range(compared + 1, total + 1):
-        start = (step - compared - 1) * TARGET_BATCH
-        metrics = weigh(players, some[start : start + TARGET_BATCH], config, generator, found)
+    yield PhaseStarted(name=_("measuring the target"))
+    weighed = in_batches(some, TARGET_BATCH, _("prompts"))
+    for step, batch in enumerate(weighed, start=compared + 1):
+        metrics = weigh(players, batch, config, generator, found)
         yield StepDone(step=step, total=total, metrics=metrics)
     held = counted(controls(players.policy.tokenizer).held, prompts)
     summary = {**summary_of(players, config, found), "rows": [told.counts], **held}
@@ -210,7 +212,7 @@ def _readers_of(spec: RunSpec, folder: Path, config: EvaluateConfig) -> list[Rea
     """All models that will read a prompt with its answers, before they are loaded."""
     at = {role: folder / path for role, path in spec.inputs.items()}
     known = load_target(at["policy"])
-    aim, _ = known or (aim_of(config), [])
+    aim, _lambdas = known or (aim_of(config), [])
     asked = {"reward": bool(aim.reward_weight), "judge": config.judge == "held_out_labels"}
     judges = [at[role] for role, reads in asked.items() if reads and role in at]
     policies = policies_of(at["policy"], at["reference"])
@@ -282,12 +284,15 @@ def _compare(
     """Let both models answer a batch of prompts and add what is seen; the batch's metrics."""
     started = time.perf_counter()
     sides: dict[Stage, Answers] = {}
-    for side, (model, term) in players.sides.items():
-        sides[side] = answers = _answered(players, model, term, prompts, config, generator)
+    *answering, comparing = split(*[DRAWING] * len(players.sides), 1)
+    for share, (side, (model, term)) in zip(answering, players.sides.items(), strict=True):
+        with share:
+            sides[side] = answers = _answered(players, model, term, prompts, config, generator)
         for name, values in _described(players, model, term, answers):
             found.add(f"{name}_{side}", values)
     before, after = sides["before"], sides["after"]
-    kls = completion_token_kls(players.policy.model, players.reference.model, after.rollouts)
+    with comparing:
+        kls = completion_token_kls(players.policy.model, players.reference.model, after.rollouts)
     found.add("kl_reference", kls.sum(1).view_as(after.rewards))
     for name, side in WIN_RATES.items():
         verdicts = sides[side].verdicts if side in sides else None
@@ -333,9 +338,12 @@ def _answered(
 ) -> Answers:
     """Completions of one model in one use, with what the target and the judge say of them."""
     count = config.completions_per_prompt
-    rollouts = _drawn(model, term, prompts, count, config, generator)
+    drawing, judging = split(DRAWING, 1)
+    with drawing:
+        rollouts = _drawn(model, term, prompts, count, config, generator)
     texts = drawn_texts(model, rollouts)
-    values = players.target.values(model, rollouts)
+    with judging:
+        values = players.target.values(model, rollouts)
     verdicts = None
     if players.judge is not None:
         asked = [prompt for prompt in prompts for _ in range(count)]
@@ -421,14 +429,17 @@ def weigh(
 ) -> dict[str, float]:
     """Compare the final policy with the target, on many of its completions of a few prompts."""
     started = time.perf_counter()
-    _, *uses = players.sides.items()
+    _before, *uses = players.sides.items()
     ess = 0.0
-    for side, (policy, term) in uses:
-        rollouts = _drawn(policy, term, prompts, TARGET_COMPLETIONS, config, generator)
-        with term.used(policy), torch.no_grad():
+    for side, (policy, term) in through(uses, len(uses)):
+        drawing, reading, judging = split(DRAWING, 1, 1)
+        with drawing:
+            rollouts = _drawn(policy, term, prompts, TARGET_COMPLETIONS, config, generator)
+        with reading, term.used(policy), torch.no_grad():
             known = completion_token_logps(policy.model, rollouts, temperature=term.temperature)
         found.mismatch = max(found.mismatch, (known - rollouts.token_logps).abs().max().item())
-        log_weights = _weights_of(players, policy, rollouts).view(len(prompts), -1)
+        with judging:
+            log_weights = _weights_of(players, policy, rollouts).view(len(prompts), -1)
         ending = "" if side == "after" else f"_{side}"
         for name, values in distances(players, log_weights):
             found.add(f"{name}{ending}", values)

@@ -15,10 +15,13 @@ from alignment.sampling.engines import ENGINES, Engine, policy_folder
 from alignment.seam.errors import DataError
 from alignment.seam.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.seam.folders import committed
+from alignment.seam.progress import in_batches, split
 from alignment.seam.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
+from alignment.seam.words import _
 
 BATCH = 32  # prompts
 ATTEMPTS = 4  # draws of a prompt before completions of equal text are accepted
+FIRST = 0.9  # share of the first draw, which is mostly the only one, in what there is to do
 
 
 def generate(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
@@ -39,12 +42,13 @@ def generate(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     engine = ENGINES[config.engine](spec, folder)
     total = math.ceil(len(prompts) / BATCH)
     yield Ready(total_steps=total, threads=torch.get_num_threads(), device=engine.device)
-    yield PhaseStarted(name="sampling")
+    yield PhaseStarted(name=_("sampling"))
     rows: list[list[CompletionRecord]] = []
-    for step in range(1, total + 1):
+    wanted = config.completions_per_prompt
+    batches = in_batches(prompts, BATCH, _("completions"), each=wanted)
+    for step, batch in enumerate(batches, start=1):
         started = time.perf_counter()
-        batch = prompts[(step - 1) * BATCH : step * BATCH]
-        rows += answers(engine, batch, config.completions_per_prompt)
+        rows += answers(engine, batch, wanted)
         metrics = {**_totals(rows[-len(batch) :]), "seconds/step": time.perf_counter() - started}
         yield StepDone(step=step, total=total, metrics=metrics)
     with committed(folder / "output") as output:
@@ -61,11 +65,13 @@ def answers(
 ) -> list[list[CompletionRecord]]:
     """Completions of each prompt, of different text where the policy gives as many."""
     drawn: list[list[CompletionRecord]] = [[] for _ in prompts]
-    for _ in range(ATTEMPTS):
+    for share in split(FIRST, *[(1 - FIRST) / (ATTEMPTS - 1)] * (ATTEMPTS - 1)):
         lacking = [i for i, row in enumerate(drawn) if len(_distinct(row)) < wanted]
         if not lacking:
             break
-        for i, row in zip(lacking, engine.draw([prompts[i] for i in lacking]), strict=True):
+        with share:
+            found = engine.draw([prompts[i] for i in lacking])
+        for i, row in zip(lacking, found, strict=True):
             drawn[i] += row
     return [(_distinct(row) + _repeated(row))[:wanted] for row in drawn]
 

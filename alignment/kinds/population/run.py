@@ -8,22 +8,26 @@ averages to it whoever drew. Given the estimate of Z_c every agent's gradient is
 import math
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from alignment.kinds.align.run import (
+    Course,
     Progress,
-    ask_reference,
+    Stage,
     check_processes,
     choose_result,
     draw_samples,
+    followed,
+    measured,
     read_inputs,
     read_problem,
+    ready,
+    shown,
 )
 from alignment.kinds.population.settings import PopulationConfig
 from alignment.kinds.spec import RunSpec
@@ -32,7 +36,6 @@ from alignment.maths.losses import score_loss
 from alignment.models.control_tokens import controls, counted
 from alignment.models.distributed import all_max, all_sum, gathered, own, world
 from alignment.models.sharding import SHARDING
-from alignment.models.stepping import Loop, steps
 from alignment.objectives.pool import Pool, lesson, log_mixture, pooled, shares
 from alignment.objectives.problem import (
     Problem,
@@ -46,27 +49,29 @@ from alignment.objectives.saving import restore_all, save_all
 from alignment.objectives.signal import share_of_way
 from alignment.objectives.start import start_facts, start_of
 from alignment.objectives.steps import (
+    MISMATCH,
+    Turn,
     descend,
     described,
+    guarded,
     prompts_of_step,
+    step_of,
     watch_budget,
 )
 from alignment.sampling.sampling import sample
 from alignment.sampling.scoring import logps_to_learn_from
-from alignment.seam.errors import ConfigError, OutOfMemoryError
+from alignment.seam.errors import ConfigError
 from alignment.seam.events import (
     Checked,
-    Event,
     Finished,
     PhaseStarted,
-    Ready,
     SampleDrawn,
 )
 from alignment.seam.folders import committed
+from alignment.seam.progress import counting, split, through
 from alignment.seam.records import Receipts
+from alignment.seam.words import _
 from alignment.targets.targets import parts, save_target
-
-MISMATCH = "logp/mismatch"
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def sharing(problems: Mapping[str, Problem], states: Mapping[str, State]) -> lis
 def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = None) -> Progress:
     """Train from the start or from a checkpoint; the policies become folders of `folder/output`.
 
-    "save" sent in answer to a PhaseStarted or a StepDone saves a checkpoint and ends the run.
+    "save" sent where `followed` hears it saves a checkpoint and ends the run.
     """
     started = time.perf_counter()
     check_together(next(iter(problems.values())))
@@ -116,31 +121,22 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
         agents = [Agent(name, problems[name], state) for name, state in states.items()]
     else:
         agents, bit_exact = begin_all(problems), True
-    lead, config = agents[0], agents[0].problem.config
-    yield Ready(
-        total_steps=config.steps,
-        threads=torch.get_num_threads(),
-        device=str(lead.state.policy.device),
-        resumed_step=lead.state.step,
-        bit_exact=bit_exact,
-    )
-    checked = worst(pool_receipts(agent.problem.config) for agent in agents)
-    if resume is None:
-        for agent in agents:
-            agent.state.start = lead.state.start or start_of(agent.problem, agent.state)
-    yield Checked(receipts=checked, kl_start=lead.state.start)
-    if resume is None:
-        yield from samples_of(agents, "before")
-    if (yield from ask_reference(lead.problem, lead.state)) == "save":
-        yield _save(agents, folder)
+    lead = agents[0]
+    course = course_of(agents, folder, new=resume is None)
+    yield ready(course, bit_exact=bit_exact)
+    if (yield from followed(course, new=resume is None)) == "save":
         return
-    yield PhaseStarted(name="training")
-    if (yield from _train(agents, folder)) == "save":
-        return
-    yield PhaseStarted(name="measuring the results")
-    found = {agent.name: choose_result(agent.problem, agent.state) for agent in agents}
-    yield from samples_of(agents, "after")
-    whole = worst(with_contract(checked, agent.state) for agent in agents)
+    yield PhaseStarted(name=_("measuring the results"))
+    count, drawn = measured(lead.problem), len(shown(lead.problem))
+    with counting(len(agents) * (count + drawn), _("completions")):
+        *measuring, showing = split(*[count] * len(agents), len(agents) * drawn)
+        found = {}
+        for agent, share in zip(agents, measuring, strict=True):
+            with share:
+                found[agent.name] = choose_result(agent.problem, agent.state)
+        with showing:
+            yield from samples_of(agents, "after")
+    whole = worst(with_contract(receipts_of(agents), agent.state) for agent in agents)
     save_results(agents, whole, folder)
     yield Finished(
         summary={
@@ -155,30 +151,43 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
     )
 
 
+def course_of(agents: Sequence[Agent], folder: Path, *, new: bool) -> Course:
+    """What the agents do together at each point of their course, which ends where none is within its KL budget."""
+    return Course(
+        agents[0].problem,
+        agents[0].state,
+        look=lambda: checked(agents, new=new),
+        show=lambda stage: samples_of(agents, stage),
+        take=lambda: guarded(
+            lambda: train_step(agents),
+            agents[0].state.step + 1,
+            "divergences, fewer completions per prompt",
+        ),
+        save=lambda: save_all({agent.name: agent.state for agent in agents}, folder),
+        over=lambda: not _learning(agents),
+        policies=len(agents),
+    )
+
+
+def checked(agents: Sequence[Agent], *, new: bool) -> Checked:
+    """What is known before the first step, of which new agents look where they start; raises StartError."""
+    lead = agents[0].state
+    if new:
+        for agent in agents:
+            agent.state.start = lead.start or start_of(agent.problem, agent.state)
+    return Checked(receipts=receipts_of(agents), kl_start=lead.start)
+
+
+def receipts_of(agents: Sequence[Agent]) -> Receipts:
+    """The worst of what the agents' settings are checked for."""
+    return worst(pool_receipts(agent.problem.config) for agent in agents)
+
+
 def check_together(problem: Problem) -> None:
     """Raise ConfigError where several processes cannot share a step of a population."""
     check_processes(problem)
     if world().size > 1 and os.environ.get(SHARDING):
         raise ConfigError(f"A population keeps whole models in every process; unset {SHARDING}.")
-
-
-def _train(agents: Sequence[Agent], folder: Path) -> Generator[Event, str | None, str | None]:
-    """Step until the end or until no agent is within its KL budget; "save" if that was asked."""
-    state, config = agents[0].state, agents[0].problem.config
-
-    def beside(step: int) -> Iterator[Event]:
-        if step % config.sample_every == 0 and step < config.steps:
-            yield from samples_of(agents, "after")
-
-    loop = Loop(
-        config.steps,
-        take=lambda _: _guarded_step(agents),
-        save=lambda _: _save(agents, folder),
-        every=config.checkpoint_every,
-        beside=beside,
-        over=lambda: not _learning(agents),
-    )
-    return (yield from steps(loop, state.step))
 
 
 def save_results(agents: Sequence[Agent], receipts: Receipts, folder: Path) -> None:
@@ -191,16 +200,10 @@ def save_results(agents: Sequence[Agent], receipts: Receipts, folder: Path) -> N
                 receipts.store(own)
 
 
-def _save(agents: Sequence[Agent], folder: Path) -> Event:
-    """Commit a checkpoint of all agents below the run folder."""
-    return save_all({agent.name: agent.state for agent in agents}, folder)
-
-
-def samples_of(agents: Sequence[Agent], stage: Literal["before", "after"]) -> Iterator[SampleDrawn]:
+def samples_of(agents: Sequence[Agent], stage: Stage) -> Iterator[SampleDrawn]:
     """One completion of each fixed prompt by every agent, or by the reference for all of them."""
-    for agent in agents:
-        policy = agent.state.policy if stage == "after" else agent.problem.reference
-        for drawn in draw_samples(agent.problem, policy, agent.state.step, stage):
+    for agent in through(agents, len(agents)):
+        for drawn in draw_samples(agent.problem, agent.state, stage):
             yield drawn.model_copy(update={"agent": agent.name})
 
 
@@ -209,48 +212,41 @@ def _learning(agents: Sequence[Agent]) -> list[Agent]:
     return [agent for agent in agents if not agent.state.over_budget]
 
 
-def _guarded_step(agents: Sequence[Agent]) -> dict[str, float]:
-    """`train_step`, with a full GPU told in words that help."""
-    try:
-        return train_step(agents)
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"The device ran out of memory at step {agents[0].state.step + 1}; try fewer "
-            "divergences, fewer completions per prompt or a smaller completion length limit."
-        ) from error
-
-
 def train_step(agents: Sequence[Agent]) -> dict[str, float]:
     """Draw, score, and move every agent; the step's metrics, those of one agent as `name@agent`."""
-    started = time.perf_counter()
+    return step_of(agents[0].problem.config, lambda: turn_of(agents))
+
+
+def turn_of(agents: Sequence[Agent]) -> Turn:
+    """The step's pool, and what every agent within its budget learns from it."""
     problem, state = agents[0].problem, agents[0].state
     chosen, active = prompts_of_step(problem, state.step), _learning(agents)
     pool = draw(active, chosen)
     for place, agent in enumerate(active):
         scored = pool.scored.rows(pool.own(place))
         watch_budget(agent.problem, agent.state, scored, len(chosen))
-    mixture, moved = _update(active, pool)
-    mismatch = max(facts[MISMATCH] for facts in moved)
-    for agent, facts in zip(active, moved, strict=True):
-        agent.state.mismatch = max(agent.state.mismatch, facts[MISMATCH])
-    for _ in range(1, problem.config.updates_per_step):  # of now old samples
-        moved = _update(active, pool, mixture)[1]
-    learn_z(problem, state.known.z, chosen, pool.scored.log_scores - mixture)
-    for agent in agents:
-        agent.state.step += 1
-        agent.state.taught += int(pool.known.sum())
-    return {
-        **{
+    mixture: Tensor | None = None  # of the policies that drew, which the first update finds
+
+    def move(_number: int) -> list[dict[str, float]]:
+        nonlocal mixture
+        mixture, moved = _update(active, pool, mixture)
+        return moved
+
+    def learn_beside() -> None:
+        assert mixture is not None
+        learn_z(problem, state.known.z, chosen, pool.scored.log_scores - mixture)
+
+    def tell(moved: Sequence[dict[str, float]]) -> dict[str, float]:
+        return {
             f"{name}@{agent.name}": value
             for place, agent in enumerate(active)
             for name, value in (moved[place] | described_agent(agent, pool, place)).items()
             if name != MISMATCH
-        },
-        "logz/mean": pool.log_z[pool.known].mean().item(),
-        MISMATCH: mismatch,  # of new completions: from old ones the policies move away on purpose
-        "prompts/skipped": float((~pool.known).sum()),
-        "seconds/step": time.perf_counter() - started,
-    }
+        }
+
+    states, learning = ([agent.state for agent in some] for some in (agents, active))
+    taught = int(pool.known.sum())
+    return Turn(states, learning, pool.known, pool.log_z, taught, move, learn_beside, tell)
 
 
 def draw(agents: Sequence[Agent], chosen: Sequence[int]) -> Pool:

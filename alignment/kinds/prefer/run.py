@@ -3,10 +3,10 @@
 The frozen reference's log-probabilities are computed once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -35,12 +35,16 @@ from alignment.models.training import (
     scored,
 )
 from alignment.objectives.start import start_on_answers
-from alignment.reward.labels import divided, refuse_few, says_something
+from alignment.reward.labels import L, divided, refuse_few, says_something
 from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import Checked, Finished, PhaseStarted
 from alignment.seam.folders import committed
+from alignment.seam.progress import counting, split, through
 from alignment.seam.records import LabelRecord, PairRecord, ThumbRecord, read_jsonl, texts_of
+from alignment.seam.words import _
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,8 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
     one, reference, same = models_of(spec, folder, config)
     policy, run = one.policy, Run.of(spec, folder)
     yield ready(policy, len(fitted), config, run)
-    yield PhaseStarted(name="scoring by the reference")
-    pairs, judged = pairs_of(reference, fitted), pairs_of(reference, held)
+    yield PhaseStarted(name=_("scoring by the reference"))
+    pairs, judged = both(lambda rows: pairs_of(reference, rows), fitted, held)
     keys, answers = [pair.key for pair in pairs], [pair.chosen for pair in pairs]
     start = start_on_answers(policy, reference, answers, keys, same=same)
     yield Checked(kl_start=start)
@@ -101,7 +105,7 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
     lengths = [pair.length for pair in pairs]
     if (yield from fit(one, config, lengths, loss, run)) == "save":
         return
-    yield PhaseStarted(name="measuring")
+    yield PhaseStarted(name=_("measuring"))
     summary = {
         **measures(policy, judged, config),
         "pairs_train": len(pairs),
@@ -134,8 +138,8 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
     one, reference, same = models_of(spec, folder, config)
     policy, run = one.policy, Run.of(spec, folder)
     yield ready(policy, len(fitted), config, run)
-    yield PhaseStarted(name="scoring by the reference")
-    thumbs, judged = thumbs_of(reference, fitted), thumbs_of(reference, held)
+    yield PhaseStarted(name=_("scoring by the reference"))
+    thumbs, judged = both(lambda rows: thumbs_of(reference, rows), fitted, held)
     keys, answers = [thumb.key for thumb in thumbs], [thumb.row for thumb in thumbs]
     start = start_on_answers(policy, reference, answers, keys, same=same)
     yield Checked(kl_start=start)
@@ -143,7 +147,7 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
     lengths = [thumb.row.length for thumb in thumbs]
     if (yield from fit(one, config, lengths, loss, run)) == "save":
         return
-    yield PhaseStarted(name="measuring")
+    yield PhaseStarted(name=_("measuring"))
     summary = {
         **thumb_measures(policy, reference, judged, config),
         "thumbs_train": len(thumbs),
@@ -180,11 +184,23 @@ def models_of(spec: RunSpec, folder: Path, config: PreferConfig) -> tuple[Traine
     return Trainee.of(policy, config, spec.seed), reference, same_model(*folders.values())
 
 
+def both(
+    known: Callable[[Sequence[L]], list[T]], fitted: Sequence[L], held: Sequence[L]
+) -> tuple[list[T], list[T]]:
+    """What the reference says of the labels to learn from, and of those held out."""
+    with counting(len(fitted) + len(held), _("labels")):
+        first, second = split(len(fitted), len(held))
+        with first:
+            learned = known(fitted)
+        with second:
+            return learned, known(held)
+
+
 def pairs_of(reference: Policy, records: Sequence[PairRecord]) -> list[Pair]:
     """The pairs as tokens, with the log-probabilities that the reference gives them."""
     chosen = [written(reference, r.prompt.messages, r.chosen) for r in records]
     rejected = [written(reference, r.prompt.messages, r.rejected) for r in records]
-    known = (scored(reference, side).tolist() for side in (chosen, rejected))
+    known = (scored(reference, side).tolist() for side in through((chosen, rejected), 2))
     keys = [record.prompt.key for record in records]
     return [Pair(*row) for row in zip(keys, chosen, rejected, *known, strict=True)]
 
@@ -260,7 +276,7 @@ def mismatched(policy: Policy, reference: Policy, answers: Sequence[Written]) ->
     with torch.no_grad():
         ours, theirs = (
             completion_token_logps(one.model, rollouts_of(one, mine)).sum(1)
-            for one in (policy, reference)
+            for one in through((policy, reference), 2)
         )
     return all_sum(share * (ours - theirs).mean())
 
@@ -307,7 +323,11 @@ def thumb_ratios(policy: Policy, thumbs: Sequence[Thumb]) -> tuple[Tensor, Tenso
 def measures(policy: Policy, pairs: Sequence[Pair], config: PreferConfig) -> dict[str, Any]:
     """How often the held-out labels' winner gained more, and the loss of the policy's implied rewards."""
     starts = range(0, len(pairs), SCORED_AT_ONCE)
-    each = [ratios(policy, pairs[start : start + SCORED_AT_ONCE]) for start in starts]
+    with counting(len(pairs), _("labels")):
+        each = [
+            ratios(policy, pairs[start : start + SCORED_AT_ONCE])
+            for start in through(starts, len(starts))
+        ]
     chosen, rejected = (torch.cat(side) for side in zip(*each, strict=True))
     keys = [pair.key for pair in pairs]
     right = (chosen > rejected).double() + 0.5 * (chosen == rejected).double()
@@ -324,9 +344,16 @@ def thumb_measures(
     policy: Policy, reference: Policy, thumbs: Sequence[Thumb], config: PreferConfig
 ) -> dict[str, Any]:
     """How often a held-out completion is on its side of the mean log-ratio, and the loss."""
-    kl = mismatched(policy, reference, [thumb.row for thumb in thumbs])
     starts = range(0, len(thumbs), SCORED_AT_ONCE)
-    each = [thumb_ratios(policy, thumbs[start : start + SCORED_AT_ONCE]) for start in starts]
+    with counting(len(thumbs), _("labels")):
+        matching, reading = split(2, 1)
+        with matching:
+            kl = mismatched(policy, reference, [thumb.row for thumb in thumbs])
+        with reading:
+            each = [
+                thumb_ratios(policy, thumbs[start : start + SCORED_AT_ONCE])
+                for start in through(starts, len(starts))
+            ]
     ratios, good = (torch.cat(side) for side in zip(*each, strict=True))
     keys = [thumb.key for thumb in thumbs]
     right = ((ratios > kl) == good).double()

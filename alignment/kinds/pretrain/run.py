@@ -24,6 +24,8 @@ from alignment.models.stepping import Loop, steps
 from alignment.seam.errors import CheckpointError
 from alignment.seam.events import Event, Finished, PhaseStarted, Ready
 from alignment.seam.folders import MANIFEST, committed, verify
+from alignment.seam.progress import counting, split, taking, through
+from alignment.seam.words import _
 from alignment.world import grammar
 
 PAD, END = "<|pad|>", "<|end|>"
@@ -98,19 +100,31 @@ def build_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
 
 
 def _train(config: PretrainConfig, seed: int, target: Path) -> Generator[Event, str | None, None]:
-    yield PhaseStarted(name="corpus")
+    yield PhaseStarted(name=_("corpus"))
     torch.manual_seed(seed)
-    corpus = list(grammar.documents(seed, config.documents + HELD_OUT))
-    texts = [text for messages, answer in corpus for text in (messages[-1].content, answer)]
-    tokenizer = build_tokenizer(texts, config.vocabulary)
-    documents = [_document(tokenizer, messages[-1].content, answer) for messages, answer in corpus]
+    count = config.documents + HELD_OUT
+    with counting(count, _("documents")):
+        writing, learning, reading = split(1, 2, 8)
+        with writing:
+            corpus = list(through(grammar.documents(seed, count), count))
+        texts = [text for messages, answer in corpus for text in (messages[-1].content, answer)]
+        with learning:
+            tokenizer = build_tokenizer(texts, config.vocabulary)
+        with reading:
+            documents = [
+                _document(tokenizer, messages[-1].content, answer)
+                for messages, answer in through(corpus, count)
+            ]
     documents = [Document(d.ids[: config.context], d.prompt) for d in documents]
     model = GPT2LMHeadModel(_architecture(config, tokenizer))
-    yield PhaseStarted(name="training")
+    yield PhaseStarted(name=_("training"))
     loss = yield from _fit(model, config, documents[HELD_OUT:])
+    yield PhaseStarted(name=_("measuring"))
+    with counting(HELD_OUT, _("documents")), taking(1):
+        held_out = _held_out_loss(model, documents[:HELD_OUT])
     summary = {
         "loss": loss,
-        "perplexity_heldout": math.exp(_held_out_loss(model, documents[:HELD_OUT])),
+        "perplexity_heldout": math.exp(held_out),
         "parameters": model.num_parameters(),
         "documents": config.documents,
     }
@@ -213,7 +227,7 @@ def _batches(documents: list[Document], size: int) -> Iterator[list[Document]]:
 def _held_out_loss(model: GPT2LMHeadModel, documents: list[Document]) -> float:
     model.eval()  # type: ignore[no-untyped-call]  # transformers has no types for it
     parts = [documents[i : i + 32] for i in range(0, len(documents), 32)]
-    return sum(_loss(model, part).item() for part in parts) / len(parts)
+    return sum(_loss(model, some).item() for some in through(parts, len(parts))) / len(parts)
 
 
 def _intact(folder: Path) -> bool:

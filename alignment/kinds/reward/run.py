@@ -15,20 +15,23 @@ from alignment.models.loading import is_masked
 from alignment.models.overlong import Fitting, Reader, fitting_labels
 from alignment.models.policies import default_device
 from alignment.models.trials import sampler
+from alignment.objectives.problem import DRAWING
 from alignment.reward.buckets import accuracy_by
 from alignment.reward.calibration import calibration, temperature_of
 from alignment.reward.centring import reference_texts, standardised
 from alignment.reward.fitting import steps_of
 from alignment.reward.labels import contradicted, divided, learnable, pairs_in, refuse_few
 from alignment.reward.learning import Learned, Learner, Trial
-from alignment.reward.measures import measures
+from alignment.reward.measures import Told, measures
 from alignment.reward.model import RewardModel, cautious
 from alignment.reward.tilt import ess_by_beta
 from alignment.reward.validation import trials, validated
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import Event, Finished, PhaseStarted, Ready
 from alignment.seam.folders import committed
+from alignment.seam.progress import counting, split
 from alignment.seam.records import LabelRecord, read_labels, texts_of
+from alignment.seam.words import _
 
 PLURALS = {"tie": "ties", "ranking": "rankings", "thumb": "thumbs", "rating": "ratings"}
 
@@ -48,9 +51,8 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     yield Ready(total_steps=total, threads=torch.get_num_threads(), device=str(default_device()))
     yield PhaseStarted(name=own.name)
     learned = yield from learner.learn(own)
-    yield PhaseStarted(name="measuring")
-    model, tilts = finished(learned, known_texts(learned, own.fitted, spec, folder))
-    found, summary = measures(model, learned.observation, learned.held)
+    yield PhaseStarted(name=_("measuring"))
+    model, tilts, found, summary = judged(learned, own, spec, folder)
     summary |= yield from validated(learner, more, own, found)
     summary |= counts(own) | _control_tokens(model, labels)
     summary |= {"rows": [told.counts], "parameters": _size_of(model)}
@@ -73,6 +75,21 @@ def learned_from(spec: RunSpec, folder: Path, config: RewardConfig) -> Fitting:
     fitting = fitting_labels(labels, "labels", [reader], config.overlong)
     refuse_few(fitting.rows, "labels of different completions that fit the backbone's context")
     return fitting
+
+
+def judged(
+    learned: Learned, own: Trial, spec: RunSpec, folder: Path
+) -> tuple[RewardModel, list[tuple[float, float]], Told, dict[str, object]]:
+    """The finished model, how far it would tilt, and what held-out labels say of it."""
+    config = learned.observation.config
+    with counting(len(own.held), _("labels")):
+        drawing, scaling, judging = split(DRAWING * (config.centring == "reference"), 1, 1)
+        with drawing:
+            texts = known_texts(learned, own.fitted, spec, folder)
+        with scaling:
+            model, tilts = finished(learned, texts)
+        with judging:
+            return model, tilts, *measures(model, learned.observation, learned.held)
 
 
 @torch.no_grad()

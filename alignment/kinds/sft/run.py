@@ -35,7 +35,9 @@ from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import DataError
 from alignment.seam.events import Finished, PhaseStarted
 from alignment.seam.folders import committed
+from alignment.seam.progress import counting, taking
 from alignment.seam.records import DemonstrationRecord, PairRecord, read_jsonl
+from alignment.seam.words import _
 
 MIN_DEMONSTRATIONS = 2
 ALPACA = "### Instruction:\n{prompt}\n\n### Response:\n"
@@ -58,9 +60,10 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
     lengths, loss = [row.length for row in rows], imitation_step(policy, rows)
     if (yield from fit(one, config, lengths, loss, run)) == "save":
         return
-    yield PhaseStarted(name="measuring")
+    yield PhaseStarted(name=_("measuring"))
     judged = [written(policy, record.prompt.messages, record.completion) for record in held]
-    nll = -scored(policy, judged) / torch.tensor([len(row.completion) for row in judged])
+    with counting(len(judged), _("completions")), taking(1):
+        nll = -scored(policy, judged) / torch.tensor([len(row.completion) for row in judged])
     keys = [record.prompt.key for record in held]
     summary = {
         "nll": grouped_interval(nll.tolist(), keys, unit="nats / token").model_dump(),

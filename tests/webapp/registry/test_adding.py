@@ -235,7 +235,8 @@ def test_a_models_page_shows_its_memory_by_kind_of_run(project, inside, tmp_path
 
 def test_models_on_their_way_are_told_above_the_list(project, inside):
     run = a_run(project, "import", name="Coming")
-    run_at(run, phase="fetching: 1 of 3 MB")
+    counted = {"phase_done": 1.0, "phase_total": 3.0, "phase_unit": "MB"}
+    run_at(run, state="running", phase="fetching", **counted)
     run_at(a_run(project, "import", name="Broken"), state="failed")
     page = inside.get(reverse("registry:models", args=[project.pk]))
     assertContains(page, "(fetching: 1 of 3 MB)")

@@ -232,6 +232,18 @@ def test_without_labels_there_is_no_form_but_the_way_to_it(rita, project, launch
     assertNotContains(answer, "Start the round")
 
 
+def test_a_round_shows_how_far_the_phase_of_its_part_is(rita, a_round, page):
+    counted = {"phase_done": 64.0, "phase_total": 256.0, "phase_unit": "completions"}
+    run = part(a_round, "generate")
+    run_at(run, state=State.RUNNING, phase="sampling", phase_seconds=10.0, **counted)
+    answer = rita.get(page)
+    assertContains(answer, "64 of 256 completions")
+    left = f"{run.parts.get().get_part_display()}: about 30 s left."
+    assertContains(answer, left)
+    run_at(run, total_steps=9)  # of which the phase says nothing
+    assertNotContains(rita.get(page), left)
+
+
 def test_a_running_round_polls_itself(rita, page):
     assertContains(rita.get(page), 'hx-trigger="every 2s"')
 

@@ -9,7 +9,15 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from alignment.seam.events import Checked, Finished, Fitted, SampleDrawn, StepDone
+from alignment.seam.events import (
+    Checked,
+    Finished,
+    Fitted,
+    PhaseProgressed,
+    PhaseStarted,
+    SampleDrawn,
+    StepDone,
+)
 from alignment.seam.folders import committed
 from alignment.seam.records import Receipts
 from tests.factories import a_project, a_run, a_worker, again, run_at
@@ -125,6 +133,28 @@ def test_a_run_waits_for_what_it_needs(project):
 def test_a_batch_moves_the_run_on(claimed):
     execution.record(claimed, STEP)
     assert (again(claimed).step, RunMetric.objects.get().value) == (3, 0.5)
+
+
+MEASURING = (
+    PhaseStarted(name="measuring"),
+    PhaseProgressed(done=1, total=4, unit="rows", seconds=5),
+)
+
+
+def test_a_phase_is_counted_until_the_next_one_begins(claimed):
+    execution.record(claimed, Batch(0, 10, MEASURING))
+    found = again(claimed)
+    assert (found.phase_done, found.phase_total, found.phase_unit) == (1, 4, "rows")
+    assert found.phase_left == pytest.approx(15)
+    execution.record(claimed, Batch(10, 20, MEASURING[:1]))
+    assert not again(claimed).is_counted
+
+
+def test_a_run_that_is_claimed_again_is_in_no_phase_yet(claimed):
+    execution.record(claimed, Batch(0, 10, MEASURING))
+    run_at(claimed, state="queued", worker=None)
+    execution.claim("runs", a_worker())
+    assert (again(claimed).phase, again(claimed).phase_total) == ("", 0)
 
 
 def test_a_batch_that_was_stored_is_not_stored_twice(claimed):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.urls import reverse
 
 from tests.factories import a_project, a_run, a_user, again
-from tests.stand_in import DIE, DIE_LATER, FINISH, SLOW, WAIT
+from tests.stand_in import DIE, DIE_LATER, FINISH, MEASURE, SLOW, WAIT
 from webapp.runs.models import Worker
 from webapp.runs.services import cancel_run, pause_run, resume_run
 from webapp.runs.tasks import send_ring
@@ -43,6 +44,17 @@ def test_a_started_run_is_rung_for_executed_and_published(machine, lab):
     run = a_run(lab, seed=FINISH)
     machine.until(in_state(run, "succeeded"))
     assert run.outputs.get().path.is_dir()
+
+
+def test_a_phase_that_lasts_is_shown_with_what_is_left_of_it(machine, lab, client):
+    run = a_run(lab, seed=MEASURE)
+    machine.until(lambda: again(run).phase_done)
+    client.force_login(a_user(lab))
+    page = client.get(reverse("runs:detail", args=[lab.pk, run.pk])).content.decode()
+    for words in ("measuring the result", "64 of 256 completions", "about 30 s left"):
+        assert words in page
+    cancel_run(run, by=a_user())
+    machine.until(in_state(run, "cancelled"))
 
 
 @pytest.mark.once

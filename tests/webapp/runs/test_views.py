@@ -337,3 +337,24 @@ def test_an_evaluation_tells_its_verdict_its_numbers_and_its_samples(rita, evalu
 def test_an_evaluation_that_failed_has_no_verdict(rita, evaluation):
     run_at(evaluation, state=State.FAILED)
     assertNotContains(rita.get(address("detail", evaluation)), "held-out prompts")
+
+
+COUNTED = {"phase": "measuring the result", "phase_done": 1024.9, "phase_total": 4096.0}
+COUNTED |= {"phase_unit": "completions", "phase_seconds": 100.0, "epoch": 1}
+
+
+@pytest.mark.parametrize("name", ["detail", "list"])
+def test_pages_show_how_far_a_phase_is_while_it_lasts(rita, run, name):
+    page = (
+        address("detail", run) if name == "detail" else reverse("runs:list", args=[run.project_id])
+    )
+    run_at(run, state=State.RUNNING, **COUNTED)
+    answer = rita.get(page)
+    assertContains(answer, "1,024 of 4,096 completions")
+    assertContains(answer, "about 5 min 0 s left")
+    run_at(run, phase_done=0)
+    answer = rita.get(page)
+    assertContains(answer, "0 of 4,096 completions")
+    assertNotContains(answer, "left")
+    run_at(run, state=State.FAILED)
+    assertNotContains(rita.get(page), "4,096")

@@ -46,6 +46,12 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def whole(value: float) -> str:
+    """A number without what it has behind the point."""
+    return f"{int(value):,}"
+
+
+@register.filter
 def number(value: float | None, digits: int = 3) -> str:
     """A number with few significant digits; a dash where there is none."""
     if value is None:

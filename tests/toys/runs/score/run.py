@@ -1,6 +1,7 @@
 """Score answers: `output/scores.jsonl` and, if wished, `output/features.safetensors`."""
 
 import json
+import math
 from collections.abc import Generator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from alignment.maths.estimators import estimate
 from alignment.reward import RewardModel
 from alignment.seam.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.seam.folders import committed
+from alignment.seam.progress import in_batches
 from alignment.seam.records import StoredRecord, read_jsonl
 from tests.toys.runs.score.settings import ScoreConfig
 
@@ -21,16 +23,16 @@ def score(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     config = ScoreConfig.stored(spec.config)
     model = RewardModel.load(folder / spec.inputs["reward"])
     rows = list(read_jsonl(folder / spec.inputs["completions"], StoredRecord))
-    parts = [rows[at : at + config.batch] for at in range(0, len(rows), config.batch)]
-    yield Ready(total_steps=len(parts), threads=torch.get_num_threads(), device="cpu")
+    total = math.ceil(len(rows) / config.batch)
+    yield Ready(total_steps=total, threads=torch.get_num_threads(), device="cpu")
     yield PhaseStarted(name="scoring")
     found, features = [], []
-    for step, part in enumerate(parts, start=1):
+    for step, part in enumerate(in_batches(rows, config.batch, "completions"), start=1):
         read = [model.read(row.prompt.messages, row.completion)[0] for row in part]
         found.append(model.score_ids(read))
         features.append(model.features(read))
         metrics = {"score/mean": found[-1].mean().item()}
-        yield StepDone(step=step, total=len(parts), metrics=metrics)
+        yield StepDone(step=step, total=total, metrics=metrics)
     scores = torch.cat(found)
     with committed(folder / "output") as output:
         lines = "".join(f"{json.dumps({'score': one})}\n" for one in scores.tolist())
