@@ -14,6 +14,8 @@ from alignment.rows.formats import FORMATS
 from webapp.accounts.requests import PersonRequest
 from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
+from webapp.datasets.exports import EXPORTS
+from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
 from webapp.datasets.uploads import is_too_large
 from webapp.jobs.models import State
@@ -21,6 +23,7 @@ from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
 from webapp.machine import uploads
 from webapp.projects.access import Action, project_for
+from webapp.site.htmx import render_page
 
 ROWS = 50  # of a page of a table
 FIRST_ROWS = 20  # shown of a snapshot
@@ -118,7 +121,7 @@ def confirm(request: PersonRequest, project_id: int, job_id: int) -> HttpRespons
 @login_required
 @require_http_methods(["GET", "POST"])
 def export(request: PersonRequest, project_id: int) -> HttpResponse:
-    """The form that asks who will read the export, and the exports made before."""
+    """The form that asks for a format, what each leaves out, and the exports made before."""
     project = project_for(request.user, project_id, can=Action.EXPORT_DATA)
     initial = {"key": uuid4(), "snapshot": request.GET.get("snapshot")}
     form = ExportForm(request.POST or None, initial=initial, project=project)
@@ -128,5 +131,13 @@ def export(request: PersonRequest, project_id: int) -> HttpResponse:
         return redirect("jobs:detail", project.pk, job.pk)
     made = project.jobs.filter(kind="export").select_related("created_by")
     page = Paginator(made, ROWS).get_page(request.GET.get("page"))
-    context = {"project": project, "form": form, "page": page}
-    return render(request, "datasets/export.html", context)
+    snapshot = form.snapshot_shown()
+    context = {
+        "project": project,
+        "form": form,
+        "formats": EXPORTS.values(),
+        "snapshot": snapshot,
+        "losses": losses_of(snapshot) if snapshot else [],
+        "page": page,
+    }
+    return render_page(request, "datasets/export.html", context, partial="losses")
