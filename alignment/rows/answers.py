@@ -14,6 +14,7 @@ from math import isfinite
 from typing import Any
 
 from alignment.rows import prompts
+from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -35,6 +36,7 @@ from alignment.rows.texts import (
     same,
     text_of,
 )
+from alignment.seam.words import _
 
 LISTS = ("responses", "completions", "answers", "outputs", "generations", "candidates")
 SINGLE = ("completion", "response", "answer", "output")
@@ -402,3 +404,12 @@ def _read_talks(row: Columns, found: Found) -> set[str]:
     there = tuple(answer for answer in answers if answer is not None)
     found.prompts.append(ImportedPrompt(turns, there, pairs))
     return used
+
+
+FORMAT = Format(
+    title=_("Prompts with answers"),
+    help=_("prompt and responses, completions, answer_a and answer_b, response_1 and so on."),
+    loses=_("columns that say nothing of an answer, and ties."),
+    fits=fits,
+    read=read,
+)

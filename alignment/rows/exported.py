@@ -6,6 +6,7 @@ Consumer: another dashboard, or this one. Recognised by `prompt_key` and `left_w
 
 from typing import Any
 
+from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -20,6 +21,7 @@ from alignment.rows.found import (
 from alignment.rows.oasst import LONGEST_KEY
 from alignment.rows.texts import asked, conversation_of, said, text_of
 from alignment.seam.records import prompt_key
+from alignment.seam.words import _
 
 COLUMNS = {
     "prompt", "chosen", "rejected", "prompt_key", "group", "strength", "annotator", "left_won"
@@ -87,3 +89,12 @@ def _name(value: object, name: str) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_KEY:
         raise BadRow(f"“{name}” is no text of at most {LONGEST_KEY} characters")
     return text_of(value, f"“{name}”", blank=True)
+
+
+FORMAT = Format(
+    title=_("Our own export"),
+    help=_("labels with their sides; the zip, JSON lines or Parquet."),
+    loses=_("what an export does not hold: ties, reasons, flags, times, and who was simulated."),
+    fits=fits,
+    read=read,
+)

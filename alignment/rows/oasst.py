@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from alignment.rows.answers import MOST_ANSWERS, kept, rank_of
+from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Columns, Found, ImportedAnswer, ImportedPrompt, Turns
 from alignment.rows.texts import said, text_of
 from alignment.seam.records import Message
+from alignment.seam.words import _
 
 LONGEST_KEY = 80  # characters, as Completion.key
 DELETED = "messages that were deleted, with all that follows them"
@@ -111,3 +113,12 @@ def _key(value: Any, name: str) -> str:  # noqa: ANN401
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_KEY:
         raise BadRow(f"no {name} of at most {LONGEST_KEY} characters")
     return text_of(value, name)
+
+
+FORMAT = Format(
+    title=_("Open-Assistant trees"),
+    help=_("a prompt with its answers, turn by turn; people's ranks become pairs."),
+    loses=_("deleted messages with all that follows them, languages, reviews and emojis."),
+    fits=fits,
+    read=read,
+)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from alignment.rows import answers, prompts
+from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -30,6 +31,7 @@ from alignment.rows.texts import (
     said,
     same,
 )
+from alignment.seam.words import _
 
 SIDES = ("chosen", "rejected")
 NAMED = (SIDES, ("chosen_response", "rejected_response"))
@@ -159,3 +161,14 @@ def _beside(row: Columns, side: str, used: set[str], found: Found) -> dict[str, 
                 used.add(name)
                 facts[fact] = row[name]
     return answers.kept(facts, side, found)
+
+
+FORMAT = Format(
+    title=_("Preferences"),
+    help=_(
+        "chosen and rejected, with a prompt, or both beginning with it, as in TRL, HH-RLHF and UltraFeedback binarized."
+    ),
+    loses=_("pairs of two equal answers, and columns that say nothing of an answer."),
+    fits=fits,
+    read=read,
+)

@@ -6,8 +6,10 @@ lists of messages. Loses: every other column.
 
 from typing import Any
 
+from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Columns, Found, ImportedPrompt, Turns
 from alignment.rows.texts import asked, conversation_of, plain, said, text_of
+from alignment.seam.words import _
 
 TALKS = ("messages", "conversations")
 ASKING = ("prompt", *TALKS, "instruction", "question", "query", "input")
@@ -75,3 +77,12 @@ def named(row: object) -> str:
     """The first columns of a row, for a sentence."""
     names = [str(name)[:40] for name in row][:8] if isinstance(row, dict) else []
     return ", ".join(names) or "none"
+
+
+FORMAT = Format(
+    title=_("Prompts"),
+    help=_('one a row: text, {"prompt": …}, {"messages": […]}, instruction or question.'),
+    loses=_("every other column."),
+    fits=fits,
+    read=read,
+)

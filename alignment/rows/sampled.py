@@ -7,8 +7,10 @@ arguments of the program and the numbers of each sampling; their name and the mo
 from typing import Any
 
 from alignment.rows import answers, prompts
+from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Found, ImportedAnswer, ImportedPrompt
 from alignment.rows.texts import asked
+from alignment.seam.words import _
 
 
 def fits(row: object) -> bool:
@@ -44,3 +46,14 @@ def _add(made: list[ImportedAnswer], output: object, about: dict[str, Any], foun
         made.append(answers.answer_of(output, (), "outputs", found, about))
     except BadRow as error:
         found.bad.append(str(error))
+
+
+FORMAT = Format(
+    title=_("Sampling reports"),
+    help=_("prompt and results with outputs, as Open-Assistant's."),
+    loses=_(
+        "arguments of the program and numbers of each sampling; their name and the model's are kept."
+    ),
+    fits=fits,
+    read=read,
+)
