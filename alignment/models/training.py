@@ -27,6 +27,7 @@ from alignment.models.texts import Written, rollouts_of
 from alignment.sampling.scoring import budget, completion_token_logps, packed
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import Event, PhaseStarted, Ready
+from alignment.seam.words import _
 
 Progress = Generator[Event, str | None, None]
 Training = Generator[Event, str | None, str | None]
@@ -48,7 +49,11 @@ class Trainee:
     def of(cls, policy: Policy, config: PreferConfig | SftConfig, seed: int) -> "Trainee":
         """A loaded policy, computing as the settings say; raises ConfigError where it cannot."""
         if config.lora_rank and world().size > 1 and os.environ.get(SHARDING):
-            raise ConfigError(f"An adapter needs a whole model in every process; unset {SHARDING}.")
+            raise ConfigError(
+                _("An adapter needs a whole model in every process; unset {sharding}.").format(
+                    sharding=SHARDING
+                )
+            )
         adapter = None
         if config.lora_rank:
             policy, adapter = adapted(policy, config.lora_rank, seed)
@@ -108,7 +113,7 @@ def fit(
     total = config.epochs * math.ceil(len(lengths) / config.batch)
     epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
     batches = (batch for epoch in epochs for batch in epoch)
-    for _ in range(done):
+    for _step in range(done):
         next(batches)
 
     def take(step: int) -> dict[str, float]:

@@ -26,7 +26,7 @@ def _is_result(result: object) -> bool:
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
     """Add a prompt with the answers of all samplings; the columns that were used."""
     if not fits(row):
-        raise BadRow("no “prompt” with “results” and their “outputs” in it")
+        raise BadRow(_("no “prompt” with “results” and their “outputs” in it"))
     turns, used = prompts.turns_of(row, found)
     made: list[ImportedAnswer] = []
     for result in row["results"]:

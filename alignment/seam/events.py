@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from alignment.seam.records import Estimate, Receipts, Text
+from alignment.seam.words import _
 
 SUMMARY = Mapping[str, object]
 
@@ -66,7 +67,9 @@ class Fitted(_Event):
         """What became of them, for people."""
         done = [f"{n:,} {what}" for n, what in ((self.dropped, "dropped"), (self.cut, "cut")) if n]
         too_long = f"{' and '.join(done)}, as too long for {self.limit}" if done else "all fit"
-        return f"{self.role}: {self.read:,} read, {too_long}."
+        return _("{role}: {read:,} read, {too_long}.").format(
+            role=self.role, read=self.read, too_long=too_long
+        )
 
 
 class PhaseStarted(_Event):

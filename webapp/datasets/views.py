@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from alignment.rows.formats import FORMATS
@@ -43,9 +44,11 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
             messages.error(request, str(refusal))
             return redirect("datasets:snapshots", project.pk)
         if made == last:
-            messages.info(request, f"Nothing has changed since {made}.")
+            messages.info(request, _("Nothing has changed since {made}.").format(made=made))
         else:
-            messages.success(request, f"{made} is frozen: it will never change.")
+            messages.success(
+                request, _("{made} is frozen: it will never change.").format(made=made)
+            )
         return redirect("datasets:snapshot", project.pk, made.pk)
     listed = project.snapshots.annotate(used=Count("rounds")).order_by("-number")
     rows = listed.select_related("created_by")
