@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop as _
 
 from webapp.jobs.models import FINAL, Job, State
 from webapp.jobs.tasks import send_work
@@ -14,9 +15,9 @@ from webapp.machine import uploads
 from webapp.site.clock import after
 
 KEEP = timedelta(days=30)
-LOST = (
-    "Its worker died {attempts} times over it, and it is not tried again. If memory ran out, try a "
-    "smaller file; the worker's log says more."
+LOST = _(
+    "Its worker died {attempts} times over it, and it is not tried again. If memory ran "
+    "out, try a smaller file; the worker's log says more."
 )
 
 

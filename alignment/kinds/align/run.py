@@ -64,6 +64,7 @@ from alignment.seam.events import (
 )
 from alignment.seam.folders import committed
 from alignment.seam.records import DemonstrationRecord, Estimate, PromptRecord, Receipts, read_jsonl
+from alignment.seam.words import _
 from alignment.targets.targets import no_reward, parts, save_target
 
 Progress = Generator[Event, str | None, None]
@@ -167,7 +168,10 @@ def deployment_prompts(inputs: Mapping[str, Path], config: AlignConfig) -> list[
         return []
     if not config.inference_weight:
         raise ConfigError(
-            "There are prompts of the deployment, and the deployed model has no weight; give it one."
+            _(
+                "There are prompts of the deployment, and the deployed model has no weight; give it "
+                "one."
+            )
         )
     return first_prompts(inputs["deployment"], config)
 
@@ -181,7 +185,11 @@ def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, P
     if config.stored_share and "completions" not in spec.inputs:
         missing.append("completions")
     if missing:
-        raise ConfigError(f"The run names no {' and no '.join(missing)} among its inputs.")
+        raise ConfigError(
+            _("The run names no {missing} among its inputs.").format(
+                missing=" and no ".join(missing)
+            )
+        )
     return {role: folder / path for role, path in spec.inputs.items()}
 
 
@@ -257,14 +265,19 @@ def check_processes(problem: Problem) -> None:
     fewest = min(problem.trained, problem.deployment or problem.trained)
     if size > 1 and min(answered_anew(config), fewest) < size:
         raise ConfigError(
-            f"Each of the {size} processes needs a prompt of its own in every step; ask for more prompts, "
-            "and more of them per step, or fewer processes."
+            _(
+                "Each of the {size} processes needs a prompt of its own in every step; ask for more "
+                "prompts, and more of them per step, or fewer processes."
+            ).format(size=size)
         )
     if size == 1 or not os.environ.get(SHARDING):
         return
     if config.lora_rank or (config.inference_weight and config.inference_weights == "int8"):
         raise ConfigError(
-            f"An adapter, or weights that are rounded, need a whole model in every process; unset {SHARDING}."
+            _(
+                "An adapter, or weights that are rounded, need a whole model in every process; unset "
+                "{sharding}."
+            ).format(sharding=SHARDING)
         )
 
 
@@ -336,9 +349,11 @@ def check_taught(config: AlignConfig, state: State) -> None:
     if state.taught or not state.step or config.demonstration_weight:
         return
     raise ConfigError(
-        f"Nothing was learned in {state.step:,} steps: no completion of any prompt was in the target, so that all "
-        "prompts were skipped. Ask for what the model writes now and then, soften the constraint (soften), or "
-        "draw more completions per prompt."
+        _(
+            "Nothing was learned in {step:,} steps: no completion of any prompt was in the "
+            "target, so that all prompts were skipped. Ask for what the model writes now and "
+            "then, soften the constraint (soften), or draw more completions per prompt."
+        ).format(step=state.step)
     )
 
 

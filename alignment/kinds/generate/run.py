@@ -16,6 +16,7 @@ from alignment.seam.errors import DataError
 from alignment.seam.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.seam.folders import committed
 from alignment.seam.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
+from alignment.seam.words import _
 
 BATCH = 32  # prompts
 ATTEMPTS = 4  # draws of a prompt before completions of equal text are accepted
@@ -26,7 +27,7 @@ def generate(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     config = GenerateConfig.stored(spec.config)
     prompts = list(read_jsonl(folder / spec.inputs["prompts"], PromptRecord))[: config.prompts]
     if not prompts:
-        raise DataError("There are no prompts to answer; add prompts to the project.")
+        raise DataError(_("There are no prompts to answer; add prompts to the project."))
     counts: list[dict[str, object]] = []
     if config.engine != "server":  # which has a tokenizer of its own
         reader = Reader.of(policy_folder(spec, folder))
@@ -61,7 +62,7 @@ def answers(
 ) -> list[list[CompletionRecord]]:
     """Completions of each prompt, of different text where the policy gives as many."""
     drawn: list[list[CompletionRecord]] = [[] for _ in prompts]
-    for _ in range(ATTEMPTS):
+    for _attempt in range(ATTEMPTS):
         lacking = [i for i, row in enumerate(drawn) if len(_distinct(row)) < wanted]
         if not lacking:
             break

@@ -64,6 +64,7 @@ from alignment.seam.events import (
 )
 from alignment.seam.folders import committed
 from alignment.seam.records import Receipts
+from alignment.seam.words import _
 from alignment.targets.targets import parts, save_target
 
 MISMATCH = "logp/mismatch"
@@ -159,7 +160,11 @@ def check_together(problem: Problem) -> None:
     """Raise ConfigError where several processes cannot share a step of a population."""
     check_processes(problem)
     if world().size > 1 and os.environ.get(SHARDING):
-        raise ConfigError(f"A population keeps whole models in every process; unset {SHARDING}.")
+        raise ConfigError(
+            _("A population keeps whole models in every process; unset {sharding}.").format(
+                sharding=SHARDING
+            )
+        )
 
 
 def _train(agents: Sequence[Agent], folder: Path) -> Generator[Event, str | None, str | None]:
@@ -215,8 +220,10 @@ def _guarded_step(agents: Sequence[Agent]) -> dict[str, float]:
         return train_step(agents)
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(
-            f"The device ran out of memory at step {agents[0].state.step + 1}; try fewer "
-            "divergences, fewer completions per prompt or a smaller completion length limit."
+            _(
+                "The device ran out of memory at step {step}; try fewer divergences, fewer "
+                "completions per prompt or a smaller completion length limit."
+            ).format(step=agents[0].state.step + 1)
         ) from error
 
 
@@ -233,7 +240,7 @@ def train_step(agents: Sequence[Agent]) -> dict[str, float]:
     mismatch = max(facts[MISMATCH] for facts in moved)
     for agent, facts in zip(active, moved, strict=True):
         agent.state.mismatch = max(agent.state.mismatch, facts[MISMATCH])
-    for _ in range(1, problem.config.updates_per_step):  # of now old samples
+    for _again in range(1, problem.config.updates_per_step):  # of now old samples
         moved = _update(active, pool, mixture)[1]
     learn_z(problem, state.known.z, chosen, pool.scored.log_scores - mixture)
     for agent in agents:

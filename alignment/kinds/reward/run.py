@@ -29,6 +29,7 @@ from alignment.seam.errors import ConfigError
 from alignment.seam.events import Event, Finished, PhaseStarted, Ready
 from alignment.seam.folders import committed
 from alignment.seam.records import LabelRecord, read_labels, texts_of
+from alignment.seam.words import _
 
 PLURALS = {"tie": "ties", "ranking": "rankings", "thumb": "thumbs", "rating": "ratings"}
 
@@ -107,7 +108,7 @@ def check_reference(spec: RunSpec, folder: Path) -> None:
     """Raise DataError, ConfigError where what is to draw answers once the model has learned cannot."""
     role = zero_role(spec)
     if role == "backbone" and is_masked(folder / spec.inputs[role]):
-        raise ConfigError("The backbone is an encoder and draws no samples; name a reference.")
+        raise ConfigError(_("The backbone is an encoder and draws no samples; name a reference."))
     sampler(folder / spec.inputs[role], "reference")
 
 

@@ -36,6 +36,7 @@ from alignment.seam.errors import DataError
 from alignment.seam.events import Finished, PhaseStarted
 from alignment.seam.folders import committed
 from alignment.seam.records import DemonstrationRecord, PairRecord, read_jsonl
+from alignment.seam.words import _
 
 MIN_DEMONSTRATIONS = 2
 ALPACA = "### Instruction:\n{prompt}\n\n### Response:\n"
@@ -100,7 +101,9 @@ def demonstrations(spec: RunSpec, folder: Path) -> list[DemonstrationRecord]:
     found = list(_given(spec, folder))
     kept = {(row.prompt.key, row.completion): row for row in found if row.completion.strip()}
     if len(kept) < MIN_DEMONSTRATIONS:
-        raise DataError(f"There are {len(kept)} completions to imitate; collect more.")
+        raise DataError(
+            _("There are {n} completions to imitate; collect more.").format(n=len(kept))
+        )
     return list(kept.values())
 
 
