@@ -151,6 +151,15 @@ def test_a_job_that_was_asked_for_before_is_done_as_it_was_asked_for(snapshot):
     )
 
 
+def test_an_export_of_before_shows_its_format_and_its_rows(as_admin, url, snapshot):
+    made = an_export(snapshot, consumer="trl_preference", text="plain")
+    made.result = {"pairs": {"train": 1234}}  # what such jobs kept
+    made.save()
+    assertContains(as_admin.get(url), f"<td>{EXPORTS[PLAIN].title}</td>", html=True)
+    page = as_admin.get(reverse("jobs:detail", args=[snapshot.project_id, made.pk]))
+    assertContains(page, "1,234")
+
+
 def test_a_format_that_is_not_here_is_refused_in_words(snapshot):
     job = an_export(snapshot, "stone")
     assert (job.state, "no format of export “stone”" in job.message) == (State.FAILED, True)
