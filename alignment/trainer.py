@@ -14,6 +14,7 @@ from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import CheckpointSaved, Event, Finished, Stopped
+from alignment.seam.words import _
 
 Runner = Callable[[RunSpec, Path], Generator[Event, str | None, None]]
 
@@ -40,9 +41,13 @@ def _wanted(folder: Path) -> str:
     except FileNotFoundError:
         return ""
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError('control.json must read {"stop": "now"} or {"stop": "save"}.') from error
+        raise ConfigError(
+            _('control.json must read {"stop": "now"} or {"stop": "save"}.')
+        ) from error
     if wish not in ("now", "save"):
-        raise ConfigError(f'control.json asks to stop "{wish}"; it must be "now" or "save".')
+        raise ConfigError(
+            _('control.json asks to stop "{wish}"; it must be "now" or "save".').format(wish=wish)
+        )
     return str(wish)
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from alignment.kinds import KINDS
+from alignment.rows.formats import FORMATS
 from tests import architecture, house
+from webapp.datasets.exports import EXPORTS
 from webapp.labeling.kinds import TASK_KINDS
 
 ROOT = house.ROOT
@@ -18,7 +20,7 @@ QUESTIONS = {
     "where is a pair's side decided?": ("webapp/labeling/sides.py", "def order"),
     "how do I add a divergence?": ("alignment/maths/divergences.py", "DIVERGENCES"),
     "how do I add a kind of task?": ("webapp/labeling/kinds/__init__.py", "TASK_KINDS"),
-    "how do I add an export?": ("webapp/datasets/exports.py", "CONSUMERS"),
+    "how do I add an export?": ("webapp/datasets/exports/__init__.py", "EXPORTS"),
     "how do I add a kind of run?": ("alignment/kinds/__init__.py", "KINDS"),
     "why was my run refused?": ("webapp/launch/checks.py", "def refusals"),
     "who renders curves?": ("webapp/results/charts.py", "def charts_for"),
@@ -138,6 +140,14 @@ def test_a_kind_is_a_folder_and_a_line():
         assert (folder / "answer.py").is_file()
         assert (ROOT / "templates" / "labeling" / "kinds" / f"{name}.html").is_file()
         assert (ROOT / "tests" / "webapp" / "labeling" / "kinds" / f"test_{name}.py").is_file()
+
+
+def test_a_format_is_a_file_and_a_line():
+    """What CONTRIBUTING says of adding one."""
+    for name in EXPORTS:
+        assert (ROOT / "webapp" / "datasets" / "exports" / f"{name}.py").is_file(), name
+    for name in FORMATS:
+        assert (ROOT / "alignment" / "rows" / f"{name}.py").is_file(), name
 
 
 def test_what_prints_the_figures_prints_them(capsys):

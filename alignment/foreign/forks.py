@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
 from alignment.seam.modelfiles import printable
 from alignment.seam.progress import reach
+from alignment.seam.words import _
 
 SECONDS = 10  # of computing
 PATIENCE = 18  # seconds by the clock
@@ -115,7 +116,12 @@ def _judge(check: Callable[[Tell], object], pipe: int) -> NoReturn:
         say(code=error.code, message=str(error))
     except BaseException as error:  # a panic of Rust is no Exception
         reason = printable(str(error).partition("\n")[0])[:LONGEST]
-        say(code=DataError.code, message=f"{file} cannot be read: {type(error).__name__}: {reason}")
+        say(
+            code=DataError.code,
+            message=_("{file} cannot be read: {name}: {reason}").format(
+                file=file, name=type(error).__name__, reason=reason
+            ),
+        )
     finally:
         os._exit(0)
 

@@ -8,8 +8,9 @@ from functools import lru_cache
 
 from alignment.foreign.isolation import APART, OverrunError, RaisedError
 from alignment.seam.errors import DataError
+from alignment.seam.words import _
 
-HINT = "Leave out a repeat within a repeat, such as (a+)+, and repeats of thousands."
+HINT = _("Leave out a repeat within a repeat, such as (a+)+, and repeats of thousands.")
 TOGETHER = 1000  # texts of one request
 RUN = 300  # letters of a text that is tried
 AT_ONCE = 1  # second of computing that all of these may take
@@ -24,9 +25,17 @@ def found_in(pattern: str, texts: Sequence[str]) -> list[bool]:
         try:
             found += APART.ask("search", texts[start : start + TOGETHER], pattern=pattern)
         except OverrunError as error:
-            raise DataError(f"The regular expression “{pattern}” {error}. {HINT}") from None
+            raise DataError(
+                _("The regular expression “{pattern}” {error}. {hint}").format(
+                    pattern=pattern, error=error, hint=HINT
+                )
+            ) from None
         except RaisedError as error:
-            raise DataError(f"“{pattern}” is no regular expression: {error}") from None
+            raise DataError(
+                _("“{pattern}” is no regular expression: {error}").format(
+                    pattern=pattern, error=error
+                )
+            ) from None
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from alignment.foreign.isolation import APART, OverrunError, RaisedError
 from alignment.seam.errors import DataError
+from alignment.seam.words import _
 
 Turns = Sequence[Mapping[str, Any]]
 
@@ -53,7 +54,9 @@ def render_all(
             )
         except OverrunError as error:
             raise DataError(
-                f"{file} {error}. Use a chat template that only writes a conversation."
+                _("{file} {error}. Use a chat template that only writes a conversation.").format(
+                    file=file, error=error
+                )
             ) from None
         except RaisedError as error:
             raise DataError(_refusal(file, error, part)) from None
@@ -66,7 +69,7 @@ def default_of(source: str | Mapping[str, str], file: str = FILE) -> str:
         return source
     found = source.get("default") if isinstance(source, Mapping) else None
     if not isinstance(found, str):
-        raise DataError(f"{file} holds no template that is named “default”.")
+        raise DataError(_("{file} holds no template that is named “default”.").format(file=file))
     return found
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from alignment.seam.errors import DataError
+from alignment.seam.words import _
 
 SECONDS = 30.0  # that one call of a tokenizer may take
 LOOK = 2.0  # seconds between two looks
@@ -39,8 +40,11 @@ def _watch(thread: int, over: threading.Event, give_up: Callable[[DataError], ob
         elif time.monotonic() - since > SECONDS:
             give_up(
                 DataError(
-                    f"The tokenizer (tokenizer.json) did not finish within {SECONDS:.0f} s with a text. Its regular "
-                    "expressions do not suit it; take another model, or leave out very long texts."
+                    _(
+                        "The tokenizer (tokenizer.json) did not finish within {seconds:.0f} s with a text. "
+                        "Its regular expressions do not suit it; take another model, or leave out very long "
+                        "texts."
+                    ).format(seconds=SECONDS)
                 )
             )
             return

@@ -16,6 +16,7 @@ from alignment.foreign.forks import Tell, judged
 from alignment.models.checks import blaming
 from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import header_of
+from alignment.seam.words import _
 
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MOST = 2  # times as many weights as the file holds; ties may double them
@@ -36,5 +37,7 @@ def _check(base: PreTrainedModel, settings: Mapping[str, Any], folder: Path, tel
     described = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
     if described > MOST * elements:
         raise DataError(
-            f"{SETTINGS} describes {described:,} weights; {WEIGHTS} holds {elements:,}."
+            _("{settings} describes {described:,} weights; {weights} holds {elements:,}.").format(
+                settings=SETTINGS, described=described, weights=WEIGHTS, elements=elements
+            )
         )

@@ -30,6 +30,7 @@ from alignment.models.loading import (
 from alignment.models.policies import Policy
 from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import printable, read_object
+from alignment.seam.words import _
 
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MEANT = {
@@ -85,8 +86,11 @@ def check_merged(stored: Policy, base: Policy, folder: Path) -> None:
     distance = (wanted - found).abs().nan_to_num(torch.inf).max().item()
     if distance > NEAR * max(1.0, wanted.abs().max().item()):
         raise DataError(
-            f"The merged model's logits are {distance:.2g} from those of the adapter beside its base, so it would "
-            "be another model; merge it with PEFT's merge_and_unload where it was trained, and add the result."
+            _(
+                "The merged model's logits are {distance:.2g} from those of the adapter beside its "
+                "base, so it would be another model; merge it with PEFT's merge_and_unload where it "
+                "was trained, and add the result."
+            ).format(distance=distance)
         )
 
 
@@ -100,7 +104,9 @@ def with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
     foreign = [name for name in loaded.unexpected_keys if name.replace(COPIED, ".") not in weights]
     for name in [*foreign, *lacking][:1]:
         raise DataError(
-            f"{WEIGHTS} does not fit its settings or the base model: “{printable(name)}”."
+            _("{weights} does not fit its settings or the base model: “{name}”.").format(
+                weights=WEIGHTS, name=printable(name)
+            )
         )
     adapter: PeftModel = wrapped.eval()
     return adapter
@@ -124,9 +130,10 @@ def fit_rows(
         if saved[read] is None or (saved[written] is None and not shared):
             lost = read if saved[read] is None else written
             raise DataError(
-                f"The adapter was trained with {max(sizes):,} tokens and its base knows "
-                f"{embedding.weight.shape[0]:,}; the new rows of “{lost}” were not saved with it. Save it with "
-                "save_embedding_layers=True."
+                _(
+                    "The adapter was trained with {sizes:,} tokens and its base knows {shape:,}; the new "
+                    "rows of “{lost}” were not saved with it. Save it with save_embedding_layers=True."
+                ).format(sizes=max(sizes), shape=embedding.weight.shape[0], lost=lost)
             )
     model.resize_token_embeddings(max(sizes), mean_resizing=False)
 
@@ -191,8 +198,10 @@ def tokenizer_with(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrain
     for token in before.keys() & after.keys():
         if before[token] != after[token]:
             raise DataError(
-                f"The adapter brings a tokenizer that numbers “{printable(token)}” {after[token]:,}, and its base's "
-                f"says {before[token]:,}; choose the base that it was trained on."
+                _(
+                    "The adapter brings a tokenizer that numbers “{token}” {after:,}, and its base's "
+                    "says {before:,}; choose the base that it was trained on."
+                ).format(token=printable(token), after=after[token], before=before[token])
             )
     return found
 
@@ -220,19 +229,27 @@ def checked_copy(folder: Path) -> Iterator[Path]:
 def settings_of(folder: Path) -> dict[str, Any]:
     """The settings that decide what the weights mean; raises DataError for those we do not know."""
     if not (folder / WEIGHTS).is_file():
-        raise DataError(f"There is no {WEIGHTS}.")
+        raise DataError(_("There is no {weights}.").format(weights=WEIGHTS))
     stored = read_object(folder / SETTINGS)
     if stored.get("peft_type") != "LORA":
         raise DataError(
-            f"{SETTINGS} is of type {stored.get('peft_type')}; only LORA can be merged."
+            _("{settings} is of type {get}; only LORA can be merged.").format(
+                settings=SETTINGS, get=stored.get("peft_type")
+            )
         )
     if (bias := stored.get("bias", "none")) != "none":
         raise DataError(
-            f"{SETTINGS} trains biases ({printable(str(bias))}); that is not supported."
+            _("{settings} trains biases ({bias}); that is not supported.").format(
+                settings=SETTINGS, bias=printable(str(bias))
+            )
         )
     for name, value in stored.items():
         if value and name not in MEANT | INERT | {"bias"}:
-            raise DataError(f"{SETTINGS} uses “{printable(name)}”, which cannot be merged here.")
+            raise DataError(
+                _("{settings} uses “{name}”, which cannot be merged here.").format(
+                    settings=SETTINGS, name=printable(name)
+                )
+            )
     check_beginning(stored.get("init_lora_weights", True))
     return {name: value for name, value in stored.items() if name in MEANT and value is not None}
 
@@ -242,7 +259,9 @@ def check_beginning(begun: object) -> None:
     if isinstance(begun, bool) or (isinstance(begun, str) and begun.lower() in BEGUN):
         return
     raise DataError(
-        f"{SETTINGS} says init_lora_weights “{printable(str(begun))}”: the adapter is relative to a base that was "
-        "changed by chance or by data, which is not here. Save it with path_initial_model_for_weight_conversion, or "
-        "merge it where it was trained."
+        _(
+            "{settings} says init_lora_weights “{begun}”: the adapter is relative to a base that "
+            "was changed by chance or by data, which is not here. Save it with "
+            "path_initial_model_for_weight_conversion, or merge it where it was trained."
+        ).format(settings=SETTINGS, begun=printable(str(begun)))
     )

@@ -29,6 +29,7 @@ from alignment.seam.modelfiles import (
     printable,
     read_object,
 )
+from alignment.seam.words import _
 
 TEMPLATE, SETTINGS, VOCABULARY = "chat_template.jinja", "tokenizer_config.json", "tokenizer.json"
 GENERATION = "generation_config.json"
@@ -95,14 +96,16 @@ def _fingerprint(folder: Path) -> bytes:
     found = hashlib.sha256()
     for path in _files(folder):
         if not path.is_file():
-            raise DataError(f"{path.name} is not a plain file.")
+            raise DataError(_("{name} is not a plain file.").format(name=path.name))
         with path.open("rb") as source:
             size, most = path.stat().st_size, MOST_JSON
             if WEIGHTS.fullmatch(path.name):
                 most = min(int.from_bytes(source.read(LENGTH), "little"), MOST_HEADER) + LENGTH
                 source.seek(0)
             elif size > (most := MOST_JSON if path.name in LONG else MOST_SETTINGS):
-                raise DataError(f"{path.name} is larger than {most >> 20} MiB.")
+                raise DataError(
+                    _("{name} is larger than {most} MiB.").format(name=path.name, most=most >> 20)
+                )
             found.update(f"{path.name} {size} ".encode())
             while most > 0 and (part := source.read(min(most, CHUNK))):
                 found.update(part)
@@ -163,18 +166,28 @@ def check_config(folder: Path, elements: int) -> None:
         return  # whoever loads it says so
     for name, layers in _numbers(document, "layer"):
         if layers > DEEPEST:
-            raise DataError(f"config.json describes {layers:,.0f} layers (“{name}”).")
+            raise DataError(
+                _("config.json describes {layers:,.0f} layers (“{name}”).").format(
+                    layers=layers, name=name
+                )
+            )
     with blaming("config.json cannot be understood"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
             model: Any = AutoModel.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]  # transformers has no types for it
     buffers = sum(buffer.nbytes for buffer in model.buffers())
     if buffers > MOST_BUFFERS:
-        raise DataError(f"config.json asks for {buffers / 1e9:,.1f} GB beside its weights.")
+        raise DataError(
+            _("config.json asks for {buffers:,.1f} GB beside its weights.").format(
+                buffers=buffers / 1e9
+            )
+        )
     parameters = int(model.num_parameters())
     if elements and elements < FEWEST * parameters:
         raise DataError(
-            f"config.json describes {parameters:,} weights; the files hold {elements:,}."
+            _("config.json describes {parameters:,} weights; the files hold {elements:,}.").format(
+                parameters=parameters, elements=elements
+            )
         )
 
 
@@ -195,12 +208,16 @@ def check_vocabulary(path: Path) -> None:
     for part in ("normalizer", "decoder"):
         if (times := growth(document.get(part))) > GROWTH:
             raise DataError(
-                f"{path.name} replaces letters of a text by others {times:,.0f} times as long ({part}); at most "
-                f"{GROWTH} are read."
+                _(
+                    "{name} replaces letters of a text by others {times:,.0f} times as long ({part}); at "
+                    "most {growth} are read."
+                ).format(name=path.name, times=times, part=part, growth=GROWTH)
             )
     longest = max(map(len, _entries(document.get("model"))), default=0)
     if longest > LONGEST_TOKEN:
-        raise DataError(f"{path.name} has a token of {longest:,} letters.")
+        raise DataError(
+            _("{name} has a token of {longest:,} letters.").format(name=path.name, longest=longest)
+        )
     with blaming(f"{path.name} is no tokenizer that can be loaded"):
         tokenizer = Tokenizer.from_file(str(path))
     try_texts(path.name, lambda text: tokenizer.encode(text).ids, tokenizer.decode)
@@ -239,7 +256,11 @@ def try_texts(
             ids = encode(text)
         most = PER_BYTE * len(text.encode()) + BESIDE
         if len(ids) > most:
-            raise DataError(f"{file} makes {len(ids):,} tokens of a text of {len(text)} letters.")
+            raise DataError(
+                _("{file} makes {n:,} tokens of a text of {letters} letters.").format(
+                    file=file, n=len(ids), letters=len(text)
+                )
+            )
         with blaming(f"{file} does not write every text"):
             decode(ids)
 

@@ -18,6 +18,7 @@ from alignment.models.lora import WithoutAdapter
 from alignment.models.policies import Policy, output_layer
 from alignment.sampling.prefix import read_whole
 from alignment.seam.errors import ConfigError
+from alignment.seam.words import _
 
 Forward = Callable[..., Any]
 
@@ -69,7 +70,7 @@ def recompute(model: PreTrainedModel) -> None:
         model.activation_checkpointing_enable({"use_reentrant": False})
     except ValueError as error:
         raise ConfigError(
-            "This model cannot recompute its activations; turn gradient checkpointing off."
+            _("This model cannot recompute its activations; turn gradient checkpointing off.")
         ) from error
     plain: Forward = model.forward
     blocks = [block for block in model.modules() if isinstance(block, GradientCheckpointingLayer)]
@@ -121,5 +122,8 @@ def check_device(config: AlignConfig, device: torch.device) -> None:
     """Raise ConfigError where the settings need a GPU and there is none."""
     if config.compile and device.type != "cuda":
         raise ConfigError(
-            "Compiling pays on a GPU alone, and this machine has none that torch can use; turn it off."
+            _(
+                "Compiling pays on a GPU alone, and this machine has none that torch can use; turn "
+                "it off."
+            )
         )

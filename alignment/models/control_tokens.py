@@ -20,6 +20,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.seam.errors import DataError
 from alignment.seam.records import PromptRecord
+from alignment.seam.words import _
 
 ENCLOSED = re.compile(r"[^\w\s].*\w.*[^\w\s]", re.DOTALL)  # <think> or [TOOL]: no word, no gap
 WORD = re.compile(r"\w+")
@@ -172,8 +173,10 @@ def _renamed(tokenizer: PreTrainedTokenizerBase, known: Controls) -> Renamed:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise DataError(
-            "A text holds a control token, and this kind of tokenizer cannot read it as text; leave out "
-            "the texts that do, or take a model with a tokenizer.json."
+            _(
+                "A text holds a control token, and this kind of tokenizer cannot read it as text; "
+                "leave out the texts that do, or take a model with a tokenizer.json."
+            )
         )
     described = json.loads(backend.to_str())
     names = secret_names(

@@ -27,6 +27,7 @@ from alignment.models.control_tokens import (
 )
 from alignment.seam.errors import DataError
 from alignment.seam.records import Message
+from alignment.seam.words import _
 
 TURN = "Assistant:"  # after which a model without a template answers
 SOUGHT = "qzanswerzq"  # no template changes such an answer unless it changes every one
@@ -148,8 +149,11 @@ def check_conversation(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
         said, read = (decoded(tokenizer, [*one.prompt, *one.completion]) for one in (found, again))
         if said != read and not joins_words(tokenizer):
             raise DataError(
-                f"The model's tokenizer and chat template do not fit: the answer {answer!r} is written as "
-                f"{said[-80:]!r}, and what is read back as {read[-80:]!r}. Add it with another template."
+                _(
+                    "The model's tokenizer and chat template do not fit: the answer {answer!r} is "
+                    "written as {said!r}, and what is read back as {read!r}. Add it with another "
+                    "template."
+                ).format(answer=answer, said=said[-80:], read=read[-80:])
             )
     form = form_of(tokenizer)
     return {
@@ -371,8 +375,10 @@ def answered_text(reader: _Reader, turns: Turns, start: str, answer: str) -> str
         return reader.write((*turns, ("assistant", answer)), generation=False)
     if form.behind is None:
         raise DataError(
-            "The model's chat template does not write an answer as it was given, so nothing can be learned "
-            "from it; add the model again with another template."
+            _(
+                "The model's chat template does not write an answer as it was given, so nothing can "
+                "be learned from it; add the model again with another template."
+            )
         )
     closes = partner(form.opens) if form.opens else ""
     goes_on = bool(closes) and closes in answer and form.opens not in answer.partition(closes)[0]

@@ -44,6 +44,7 @@ from alignment.seam.modelfiles import (
     weights_of,
 )
 from alignment.seam.progress import split, through
+from alignment.seam.words import _
 
 Use = Literal["policy", "backbone"]  # a policy writes, a backbone is only read by
 
@@ -116,25 +117,28 @@ def check_files(folder: Path, use: Use) -> Tensors:
 def check_folder_is_there(folder: Path) -> None:
     """Raise DataError where nothing is, or a file."""
     if not folder.exists():
-        raise DataError("there is no such folder.")
+        raise DataError(_("there is no such folder."))
     if not folder.is_dir():
-        raise DataError("it is a file; name the folder that the model's files are in.")
+        raise DataError(_("it is a file; name the folder that the model's files are in."))
     if not any(folder.iterdir()):
-        raise DataError("the folder is empty.")
+        raise DataError(_("the folder is empty."))
 
 
 def check_kind_of_folder(folder: Path, use: Use) -> None:
     """Raise DataError for what is another thing than a whole model."""
     if (folder / ADAPTER).is_file():
-        raise DataError("it holds an adapter; merge it into its base first.")
+        raise DataError(_("it holds an adapter; merge it into its base first."))
     if use == "policy" and (folder / REWARD).is_file():
         raise DataError(
-            "it holds a reward model, which rates answers and writes none; name the model it learned to rate."
+            _(
+                "it holds a reward model, which rates answers and writes none; name the model it "
+                "learned to rate."
+            )
         )
     if not (folder / "config.json").is_file():
         inner = sorted(path.parent.name for path in folder.glob("*/config.json"))
         hint = f" Its folders {', '.join(inner)} hold one each; name one of them." if inner else ""
-        raise DataError(f"there is no config.json.{hint}")
+        raise DataError(_("there is no config.json.{hint}").format(hint=hint))
 
 
 def check_reward_files(folder: Path) -> dict[str, Any]:
@@ -145,8 +149,10 @@ def check_reward_files(folder: Path) -> dict[str, Any]:
     check_folder_is_there(folder)
     if not (folder / REWARD).is_file():
         raise DataError(
-            f"there is no {REWARD}: it is no reward model, though one may be trained on it; name the result of a "
-            "reward run."
+            _(
+                "there is no {reward}: it is no reward model, though one may be trained on it; name "
+                "the result of a reward run."
+            ).format(reward=REWARD)
         )
     stored = read_object(folder / REWARD)
     if isinstance(stored.get("center"), float):
@@ -154,10 +160,14 @@ def check_reward_files(folder: Path) -> dict[str, Any]:
     stored = {"pooling": None, "caution": 0.0, "temperature": 1.0} | stored
     check_reward_numbers(stored)
     if not (folder / HEAD).is_file():
-        raise DataError(f"there is no {HEAD}.")
+        raise DataError(_("there is no {head}.").format(head=HEAD))
     shapes = [shape for _, _, shape in header_of(folder / HEAD)]
     if [shape[0] for shape in shapes if shape] != [len(stored["center"])]:
-        raise DataError(f"{HEAD} does not hold the {len(stored['center'])} heads of {REWARD}.")
+        raise DataError(
+            _("{head} does not hold the {n} heads of {reward}.").format(
+                head=HEAD, n=len(stored["center"]), reward=REWARD
+            )
+        )
     check_files(folder, "backbone")
     return stored
 
@@ -168,10 +178,16 @@ def check_reward_numbers(stored: Mapping[str, Any]) -> None:
     numbers = [*(center if isinstance(center, list) and center else [None])]
     numbers += [stored.get(name) for name in ("scale", "caution", "temperature")]
     if not all(isinstance(one, int | float) and math.isfinite(one) for one in numbers):
-        raise DataError(f"{REWARD} must say center, scale, caution and temperature as numbers.")
+        raise DataError(
+            _("{reward} must say center, scale, caution and temperature as numbers.").format(
+                reward=REWARD
+            )
+        )
     if stored["scale"] <= 0 or stored["temperature"] <= 0 or stored["pooling"] not in POOLINGS:
         raise DataError(
-            f"{REWARD} has a scale, a temperature or a pooling that no reward model has."
+            _("{reward} has a scale, a temperature or a pooling that no reward model has.").format(
+                reward=REWARD
+            )
         )
 
 
@@ -182,7 +198,11 @@ def weight_files(folder: Path) -> list[Path]:
         shards = [folder / name for name in shards_of(index)]
         return [whole] if whole.is_file() else shards
     if not whole.is_file() and weights_of(path.name for path in folder.iterdir()):
-        raise DataError(f"There are shards of a model and no {INDEX}, which says what is in each.")
+        raise DataError(
+            _("There are shards of a model and no {index}, which says what is in each.").format(
+                index=INDEX
+            )
+        )
     return [whole] if whole.is_file() else []
 
 
@@ -192,14 +212,20 @@ def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
     check_type(folder, config, use)
     check_precision(config, tensors)
     if not any((folder / name).is_file() for name in VOCABULARIES):
-        raise DataError(f"There is no tokenizer: none of {', '.join(VOCABULARIES)}.")
+        raise DataError(
+            _("There is no tokenizer: none of {vocabularies}.").format(
+                vocabularies=", ".join(VOCABULARIES)
+            )
+        )
     if not tensors.elements:
-        raise DataError("There is no model.safetensors, nor shards of it.")
+        raise DataError(_("There is no model.safetensors, nor shards of it."))
     with refusing("config.json cannot be understood"):
         parameters = described_parameters(folder, use)
     if tensors.elements < FEWEST * parameters:
         raise DataError(
-            f"config.json describes {parameters:,} weights; the files hold {tensors.elements:,}."
+            _("config.json describes {parameters:,} weights; the files hold {elements:,}.").format(
+                parameters=parameters, elements=tensors.elements
+            )
         )
     refuse_too_large(parameters)
 
@@ -209,23 +235,29 @@ def check_type(folder: Path, config: Mapping[str, Any], use: Use) -> None:
     kind, masked = str(config.get("model_type")), is_masked(folder)
     if config.get("is_encoder_decoder"):
         raise DataError(
-            "config.json says it is an encoder with a decoder; only one of them is used here."
+            _("config.json says it is an encoder with a decoder; only one of them is used here.")
         )
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not masked:
         raise DataError(
-            f"config.json says “{printable(kind)}”, which is no causal and no masked language model "
-            "known here."
+            _(
+                "config.json says “{kind}”, which is no causal and no masked language model known "
+                "here."
+            ).format(kind=printable(kind))
         )
     if use == "policy" and masked:
         raise DataError(
-            f"config.json says “{printable(kind)}”, an encoder: it reads and cannot write. It can be the "
-            "backbone of a reward model."
+            _(
+                "config.json says “{kind}”, an encoder: it reads and cannot write. It can be the "
+                "backbone of a reward model."
+            ).format(kind=printable(kind))
         )
     named = [str(name) for name in config.get("architectures") or []]
     if use == "policy" and named and not any(writes(name) for name in named):
         raise DataError(
-            f"config.json says “{printable(named[0])}”, which has no head that writes; save the language "
-            "model it came from."
+            _(
+                "config.json says “{named}”, which has no head that writes; save the language model "
+                "it came from."
+            ).format(named=printable(named[0]))
         )
 
 
@@ -238,11 +270,16 @@ def writes(architecture: str) -> bool:
 def check_precision(config: Mapping[str, Any], tensors: Tensors) -> None:
     """Raise DataError where weights are rounded to so few bits that only special code reads them."""
     if config.get("quantization_config"):
-        raise DataError("config.json says the weights are quantised; add the full-precision model.")
+        raise DataError(
+            _("config.json says the weights are quantised; add the full-precision model.")
+        )
     foreign = sorted(tensors.of_weights - FLOATS)
     if foreign:
         raise DataError(
-            f"The weights are stored as {', '.join(foreign)}, so they are quantised; add the full-precision model."
+            _(
+                "The weights are stored as {foreign}, so they are quantised; add the full-precision "
+                "model."
+            ).format(foreign=", ".join(foreign))
         )
 
 
@@ -258,7 +295,7 @@ def described_parameters(folder: Path, use: Use) -> int:
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
     if layers > DEEPEST:
-        raise DataError(f"config.json describes {layers:,} layers.")
+        raise DataError(_("config.json describes {layers:,} layers.").format(layers=layers))
     with torch.device("meta"):
         model = auto_class(use).from_config(config, trust_remote_code=False)
     return int(model.num_parameters())
@@ -275,8 +312,10 @@ def refuse_too_large(parameters: int) -> None:
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > there:
         raise OutOfMemoryError(
-            f"The weights alone take {needed / 1e9:.0f} GB in fp32, and this machine has "
-            f"{there / 1e9:.0f} GB of memory."
+            _(
+                "The weights alone take {needed:.0f} GB in fp32, and this machine has {there:.0f} GB "
+                "of memory."
+            ).format(needed=needed / 1e9, there=there / 1e9)
         )
 
 
@@ -329,17 +368,23 @@ def check_all_came(info: Mapping[str, Any], use: Use) -> None:
     """Raise DataError where weights are missing, of another size, or of another architecture."""
     for name, stored, described in sorted(info["mismatched_keys"]):
         raise DataError(
-            f"“{printable(name)}” is {sides(stored)} in the files and {sides(described)} by config.json."
+            _("“{name}” is {stored} in the files and {described} by config.json.").format(
+                name=printable(name), stored=sides(stored), described=sides(described)
+            )
         )
     if missing := sorted(key for key in info["missing_keys"] if not key.startswith(UNREAD)):
         raise DataError(
-            f"The files lack {len(missing)} of the model's weights, “{printable(missing[0])}” first."
+            _("The files lack {n} of the model's weights, “{missing}” first.").format(
+                n=len(missing), missing=printable(missing[0])
+            )
         )
     foreign = sorted(key for key in info["unexpected_keys"] if not key.endswith(COMPUTED))
     if foreign and use == "policy":
         raise DataError(
-            f"The files hold weights that the model of config.json has no place for, “{printable(foreign[0])}” "
-            "first: they are of another model."
+            _(
+                "The files hold weights that the model of config.json has no place for, “{foreign}” "
+                "first: they are of another model."
+            ).format(foreign=printable(foreign[0]))
         )
 
 
@@ -354,8 +399,10 @@ def check_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> No
     rows, tokens = embedding.num_embeddings, vocabulary_of(tokenizer)
     if tokens > rows:
         raise DataError(
-            f"The tokenizer has {tokens:,} tokens and the model knows {rows:,}; they do not "
-            "belong together."
+            _(
+                "The tokenizer has {tokens:,} tokens and the model knows {rows:,}; they do not "
+                "belong together."
+            ).format(tokens=tokens, rows=rows)
         )
 
 
@@ -368,8 +415,10 @@ def check_same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBa
     """Raise ConfigError where policy and reference number tokens differently."""
     if one is not other and one.get_vocab() != other.get_vocab():
         raise ConfigError(
-            "The policy and the reference have different tokenizers; take the model that the policy was "
-            "trained from as the reference."
+            _(
+                "The policy and the reference have different tokenizers; take the model that the "
+                "policy was trained from as the reference."
+            )
         )
 
 
@@ -377,8 +426,10 @@ def check_same_template(one: PreTrainedTokenizerBase, other: PreTrainedTokenizer
     """Raise ConfigError where policy and reference do not read a conversation as the same tokens."""
     if one.chat_template != other.chat_template:
         raise ConfigError(
-            "The policy and the reference write prompts by different templates; take a model that was "
-            "fine-tuned with the policy's as the reference, or the policy itself."
+            _(
+                "The policy and the reference write prompts by different templates; take a model "
+                "that was fine-tuned with the policy's as the reference, or the policy itself."
+            )
         )
 
 
@@ -389,9 +440,12 @@ def check_same_width(policy: int, reference: int) -> None:
     """
     if policy != reference:
         raise ConfigError(
-            f"The policy gives probabilities to {policy:,} outputs and the reference to {reference:,}, padding "
-            "included, so they cannot be compared; take the model that the policy was trained from as the "
-            "reference, or resize the embeddings of one of them."
+            _(
+                "The policy gives probabilities to {policy:,} outputs and the reference to "
+                "{reference:,}, padding included, so they cannot be compared; take the model that "
+                "the policy was trained from as the reference, or resize the embeddings of one of "
+                "them."
+            ).format(policy=policy, reference=reference)
         )
 
 
@@ -401,7 +455,9 @@ def check_finite(model: nn.Module) -> None:
     for name, weight in model.named_parameters():
         if not weight.sum().isfinite() and not weight.isfinite().all():
             raise DataError(
-                f"“{printable(name)}” holds what is not a number; the weights are damaged."
+                _("“{name}” holds what is not a number; the weights are damaged.").format(
+                    name=printable(name)
+                )
             )
 
 

@@ -20,6 +20,7 @@ from alignment.models.loading import check_folder_is_there, naming, refusing, to
 from alignment.seam.errors import DataError
 from alignment.seam.events import Fitted
 from alignment.seam.records import Message, PromptRecord, texts_of
+from alignment.seam.words import _
 
 SHOWN = 60  # characters of a row that is refused
 MARKS = 3  # of a masked model: at its beginning, and after each of two texts
@@ -242,5 +243,5 @@ def _refusal(told: Fitted, start: str, overlong: OverlongName) -> str:
         "drop": ", let prompts be cut (overlong: cut_left), or take a model of a longer context",
         "cut_left": ", or take a model of a longer context",
     }
-    way = f"Shorten them{lower}{ways[overlong]}."
+    way = _("Shorten them{lower}{ways}.").format(lower=lower, ways=ways[overlong])
     return f"{lead} {told.limit}; the first asks “{start}…”. {way}"

@@ -21,6 +21,7 @@ from alignment.models.loading import (
 from alignment.models.sharding import whole
 from alignment.seam.errors import ConfigError
 from alignment.seam.records import Message
+from alignment.seam.words import _
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ class Policy:
         found = self.named_ends
         if not found:
             raise ConfigError(
-                "No end-of-text token is known: the chat template closes an answer with none, the tokenizer "
-                "has no eos_token, and generation_config.json no eos_token_id. Set the eos_token."
+                _(
+                    "No end-of-text token is known: the chat template closes an answer with none, the "
+                    "tokenizer has no eos_token, and generation_config.json no eos_token_id. Set the "
+                    "eos_token."
+                )
             )
         return tuple(found)
 
@@ -91,10 +95,11 @@ class Policy:
         check_same_template(self.tokenizer, reference.tokenizer)
         if set(self.ends) != set(reference.ends):
             raise ConfigError(
-                "The policy and the reference end an answer with different tokens "
-                f"({self.names(self.ends)}; {reference.names(reference.ends)}); take a model that was "
-                "fine-tuned with the policy's as the reference, or let the generation_config.json of both "
-                "name the same ones."
+                _(
+                    "The policy and the reference end an answer with different tokens ({names}; "
+                    "{others}); take a model that was fine-tuned with the policy's as the reference, or "
+                    "let the generation_config.json of both name the same ones."
+                ).format(names=self.names(self.ends), others=reference.names(reference.ends))
             )
 
     def names(self, ids: Sequence[int]) -> str:

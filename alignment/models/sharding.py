@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from alignment.models.distributed import world
 from alignment.seam.errors import ConfigError
+from alignment.seam.words import _
 
 SHARDING = "ATTUNE_SHARDING"
 
@@ -30,7 +31,11 @@ def spread(model: PreTrainedModel) -> None:
     """Part the model among the processes, block by block, where that is asked for."""
     asked = os.environ.get(SHARDING, "")
     if asked not in ("", "fsdp"):
-        raise ConfigError(f"{SHARDING} is “{asked}”; it can be fsdp, or nothing.")
+        raise ConfigError(
+            _("{sharding} is “{asked}”; it can be fsdp, or nothing.").format(
+                sharding=SHARDING, asked=asked
+            )
+        )
     if not asked or world().size == 1:
         return
     blocks = set(getattr(model, "_no_split_modules", None) or ())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from alignment.seam.errors import DivergedError
 from alignment.seam.events import Event, StepDone
+from alignment.seam.words import _
 
 Progress = Generator[Event, str | None, str | None]
 
@@ -61,4 +62,8 @@ def steps(loop: Loop, done: int = 0) -> Progress:
 def check_finite(step: int, loss: float, norm: float = 0.0) -> None:
     """Raise DivergedError where a loss or the norm of its gradient is no number."""
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise DivergedError(f"The loss was {loss} at step {step}; try a lower learning rate.")
+        raise DivergedError(
+            _("The loss was {loss} at step {step}; try a lower learning rate.").format(
+                loss=loss, step=step
+            )
+        )

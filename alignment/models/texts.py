@@ -9,6 +9,7 @@ from alignment.models.policies import Policy
 from alignment.sampling.sampling import Rollouts
 from alignment.seam.errors import DataError
 from alignment.seam.records import Message
+from alignment.seam.words import _
 
 SHOWN = 60  # characters of a prompt that does not fit
 
@@ -32,8 +33,14 @@ def written(policy: Policy, prompt: Sequence[Message], text: str) -> Written:
     row = Written(tuple(before), tuple(completion))
     if row.length > policy.context_length:
         raise DataError(
-            f"A prompt and its answer have {row.length:,} tokens, and the model reads "
-            f"{policy.context_length:,}; the prompt ends with “{prompt[-1].content[-SHOWN:]}”."
+            _(
+                "A prompt and its answer have {length:,} tokens, and the model reads "
+                "{context_length:,}; the prompt ends with “{content}”."
+            ).format(
+                length=row.length,
+                context_length=policy.context_length,
+                content=prompt[-1].content[-SHOWN:],
+            )
         )
     return row
 

@@ -50,7 +50,11 @@ class Trainee:
     def of(cls, policy: Policy, config: PreferConfig | SftConfig, seed: int) -> "Trainee":
         """A loaded policy, computing as the settings say; raises ConfigError where it cannot."""
         if config.lora_rank and world().size > 1 and os.environ.get(SHARDING):
-            raise ConfigError(f"An adapter needs a whole model in every process; unset {SHARDING}.")
+            raise ConfigError(
+                _("An adapter needs a whole model in every process; unset {sharding}.").format(
+                    sharding=SHARDING
+                )
+            )
         adapter = None
         if config.lora_rank:
             policy, adapter = adapted(policy, config.lora_rank, seed)

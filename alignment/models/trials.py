@@ -23,6 +23,7 @@ from alignment.seam import memory
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.modelfiles import read_object
 from alignment.seam.records import Message, Receipts
+from alignment.seam.words import _
 
 AHEAD = 1e-5  # of the largest logit: more than rounding
 UNLIMITED = 1_000_000_000  # tokens; tokenizers write 1e30 where a model has no limit
@@ -53,15 +54,21 @@ def apply_template(tokenizer: PreTrainedTokenizerBase, template: TemplateName) -
     """Set the chosen chat template; raises ConfigError where the model cannot use it."""
     if template == "own" and tokenizer.chat_template is None:
         raise ConfigError(
-            "The model has no chat template. Add it again and choose one: “plain” for a model that "
-            "was trained on text alone."
+            _(
+                "The model has no chat template. Add it again and choose one: “plain” for a model "
+                "that was trained on text alone."
+            )
         )
     if template == "plain":
         tokenizer.chat_template = None  # what policies.Policy then writes is the plain form
     if template == "chatml":
         known = tokenizer.get_vocab()
         if lacking := [token for token in CHATML_TOKENS if token not in known]:
-            raise ConfigError(f"The tokenizer does not know {lacking[0]}; ChatML needs it.")
+            raise ConfigError(
+                _("The tokenizer does not know {lacking}; ChatML needs it.").format(
+                    lacking=lacking[0]
+                )
+            )
         tokenizer.chat_template, tokenizer.eos_token = CHATML, CHATML_TOKENS[1]
 
 
@@ -77,7 +84,7 @@ def try_out(policy: Policy) -> None:
             generator=torch.Generator().manual_seed(0),
         )
     if not rollouts.token_logps.isfinite().all():
-        raise DataError("The model answers with what is not a number; its weights are damaged.")
+        raise DataError(_("The model answers with what is not a number; its weights are damaged."))
     conversing(policy)
     try_contract(policy)
 
@@ -90,7 +97,7 @@ def try_contract(policy: Policy) -> None:
     """
     if looks_ahead(policy, policy.prompt_ids(TRIED)):
         raise DataError(
-            "What the model says of a word depends on the words after it; it is no causal model."
+            _("What the model says of a word depends on the words after it; it is no causal model.")
         )
     rollouts = tried_rollouts(policy)
     with refusing("The model cannot answer several prompts at once"):
@@ -100,9 +107,11 @@ def try_contract(policy: Policy) -> None:
     distance = (drawn - read).abs().nan_to_num(torch.inf).max().item()
     if distance > TOLERANCE:
         raise DataError(
-            f"What the model says of an answer differs by {distance:.2g} nats a token between writing it, "
-            "token by token beside answers to other prompts, and reading it at once; a model of this kind "
-            "cannot be sampled from here."
+            _(
+                "What the model says of an answer differs by {distance:.2g} nats a token between "
+                "writing it, token by token beside answers to other prompts, and reading it at once; "
+                "a model of this kind cannot be sampled from here."
+            ).format(distance=distance)
         )
 
 
@@ -134,7 +143,7 @@ def try_reading(policy: Policy) -> None:
         ids = torch.tensor([policy.prompt_ids(TRIED)], device=policy.device)
         states = policy.model(input_ids=ids).last_hidden_state
     if not states.isfinite().all():
-        raise DataError("The model reads what is not a number; its weights are damaged.")
+        raise DataError(_("The model reads what is not a number; its weights are damaged."))
 
 
 @torch.no_grad()

@@ -27,6 +27,7 @@ from alignment.seam.errors import DataError, DivergedError
 from alignment.seam.events import Fitted
 from alignment.seam.progress import split
 from alignment.seam.records import Estimate, PromptRecord
+from alignment.seam.words import _
 from alignment.targets.moments import fit_moments
 from alignment.targets.targets import Scorer, Target, Values, target_of
 
@@ -57,7 +58,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         if len(self.prompts) <= self.deployment:
-            raise DataError("There is no prompt to train on; add prompts to the train split.")
+            raise DataError(_("There is no prompt to train on; add prompts to the train split."))
         ids = [self.reference.prompt_ids(prompt.messages) for prompt in self.prompts]
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "target", target_of(self.config, self.reward, self.reference))
@@ -324,8 +325,10 @@ def score(
         values = _asked(problem, rollouts)
     if values.rewards.isnan().any() or values.rewards.isposinf().any():
         raise DivergedError(
-            "The reward of a completion was not a number; train the reward model again with a "
-            "lower learning rate."
+            _(
+                "The reward of a completion was not a number; train the reward model again with a "
+                "lower learning rate."
+            )
         )
     log_scores = problem.target.log_scores(token_logps.sum(1), values, lambdas)
     return Scored(rollouts, values, token_logps, log_scores - rollouts.logps.double())

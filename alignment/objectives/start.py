@@ -16,6 +16,7 @@ from alignment.sampling.sampling import parted, sample
 from alignment.sampling.scoring import completion_token_kls, completion_token_logps
 from alignment.seam.errors import StartError
 from alignment.seam.records import Estimate
+from alignment.seam.words import _
 
 SAME_PROMPTS, SAME_TOKENS = 4, 8  # that show whether two models are one
 FAR_PROMPTS = 32  # of the KL at the start
@@ -90,6 +91,9 @@ def check_equal(policy: Policy, ours: Tensor, theirs: Tensor) -> None:
     precise = torch.finfo(policy.model.dtype).eps < EQUAL and not computes_in_bf16(policy.model)
     if distance > (EQUAL if precise else COARSE) * scale:
         raise StartError(
-            f"Policy and reference were read from one model, and before the first step they differ by {distance:.2g} "
-            "nats a token; the files do not decide all weights. Save the model again from where it was trained."
+            _(
+                "Policy and reference were read from one model, and before the first step they "
+                "differ by {distance:.2g} nats a token; the files do not decide all weights. Save "
+                "the model again from where it was trained."
+            ).format(distance=distance)
         )

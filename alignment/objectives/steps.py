@@ -41,6 +41,7 @@ from alignment.sampling.scoring import (
     token_logps,
 )
 from alignment.seam.errors import DivergedError, OutOfMemoryError
+from alignment.seam.words import _
 from alignment.targets.targets import parts
 
 MISMATCH = "logp/mismatch"
@@ -114,7 +115,10 @@ def guarded(take: Callable[[], dict[str, float]], step: int, fewer: str) -> dict
         return take()
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(
-            f"The device ran out of memory at step {step}; try fewer {fewer} or a smaller completion length limit."
+            _(
+                "The device ran out of memory at step {step}; try fewer {fewer} or a smaller completion "
+                "length limit."
+            ).format(step=step, fewer=fewer)
         ) from error
 
 
@@ -209,8 +213,10 @@ def descend(
     norm = clip(state.policy.model.parameters(), config.max_gradient_norm)
     if not (math.isfinite(norm) and math.isfinite(loss)):
         raise DivergedError(
-            f"The loss was {loss} and its gradient {norm} at step {state.step + 1}; try a "
-            "lower learning rate or a larger beta."
+            _(
+                "The loss was {loss} and its gradient {norm} at step {step}; try a lower learning "
+                "rate or a larger beta."
+            ).format(loss=loss, norm=norm, step=state.step + 1)
         )
     if state.value_head is not None:
         clip(state.value_head.parameters(), config.max_gradient_norm)

@@ -17,6 +17,7 @@ from alignment.models.texts import rollouts_of, written
 from alignment.objectives.problem import Kept, Problem, State, Stored, score
 from alignment.seam.errors import DataError
 from alignment.seam.records import PromptRecord, StoredRecord, read_jsonl
+from alignment.seam.words import _
 
 
 def stored(
@@ -43,8 +44,10 @@ def stored(
     found = [one for rows in whole for one in rows]
     if not found:
         raise DataError(
-            f"No prompt has {size} stored completions that end within {config.max_new_tokens} tokens; ask for "
-            "fewer completions per prompt, allow longer ones, or generate more."
+            _(
+                "No prompt has {size} stored completions that end within {max_new_tokens} tokens; "
+                "ask for fewer completions per prompt, allow longer ones, or generate more."
+            ).format(size=size, max_new_tokens=config.max_new_tokens)
         )
     return found
 

@@ -15,6 +15,7 @@ from alignment.sampling.sampling import sample
 from alignment.seam.errors import DataError
 from alignment.seam.progress import through
 from alignment.seam.records import LabelRecord, PromptRecord, texts_of
+from alignment.seam.words import _
 
 PROMPTS, COMPLETIONS = 64, 4  # of the reference
 BATCH = 16  # prompts
@@ -42,8 +43,10 @@ def reference_texts(
     asked = [prompt for _, prompt in sorted(known.items()) if _tokens(reference, prompt) <= room]
     if not asked:
         raise DataError(
-            "No labelled prompt leaves the reference room to answer it; take labelled completions "
-            "for the zero of the reward."
+            _(
+                "No labelled prompt leaves the reference room to answer it; take labelled "
+                "completions for the zero of the reward."
+            )
         )
     generator = torch.Generator().manual_seed(seed)
     read = []

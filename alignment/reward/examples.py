@@ -8,6 +8,7 @@ from torch import Tensor
 from alignment.reward.model import RewardModel
 from alignment.seam.errors import DataError
 from alignment.seam.records import LabelRecord, texts_of
+from alignment.seam.words import _
 
 SHOWN = 60  # characters of a prompt that does not fit
 
@@ -37,8 +38,10 @@ def examples_of(model: RewardModel, labels: Sequence[LabelRecord]) -> list[Examp
         read = [model.read(label.prompt.messages, text) for text in texts_of(label)]
         if any(cut for _, cut in read):
             raise DataError(
-                f"A label has more tokens than the {model.context_length:,} that the reward model reads; its "
-                f"prompt ends with “{label.prompt.text[-SHOWN:]}”."
+                _(
+                    "A label has more tokens than the {context_length:,} that the reward model reads; "
+                    "its prompt ends with “{text}”."
+                ).format(context_length=model.context_length, text=label.prompt.text[-SHOWN:])
             )
         examples.append(Example(label, tuple(ids for ids, _ in read)))
     return examples

@@ -19,6 +19,7 @@ from alignment.reward.observation import Observation
 from alignment.sampling.scoring import packed
 from alignment.seam.errors import DivergedError
 from alignment.seam.records import PairRecord, RankingRecord
+from alignment.seam.words import _
 
 WARMUP = 0.1  # share of the steps
 HEAD_RATE = 10  # of the trunk's: the head starts near zero and has to move first
@@ -98,9 +99,9 @@ def in_parts(model: RewardModel, batch: Sequence[Example]) -> Iterator[list[int]
 def diverged(loss: float, step: int, total: int) -> str:
     """What can be done about a loss that is no number: before the first step nothing was learned."""
     way_out = (
-        "The backbone itself gives no finite scores; take another one."
+        _("The backbone itself gives no finite scores; take another one.")
         if step == 1
-        else "Try a lower learning rate."
+        else _("Try a lower learning rate.")
     )
     return f"The loss was {loss} at step {step} of {total}. {way_out}"
 

@@ -14,6 +14,7 @@ from alignment.seam.records import (
     RankingRecord,
     texts_of,
 )
+from alignment.seam.words import _
 
 MIN_LABELS = 8
 
@@ -46,11 +47,15 @@ def refuse_few(labels: Sequence[LabelRecord], what: str) -> None:
     """Raise DataError where nothing could be learned."""
     if len(labels) < MIN_LABELS:
         raise DataError(
-            f"There are {len(labels)} {what}; a reward model needs at least {MIN_LABELS}. "
-            "Label more comparisons."
+            _(
+                "There are {n} {what}; a reward model needs at least {min_labels}. Label more "
+                "comparisons."
+            ).format(n=len(labels), what=what, min_labels=MIN_LABELS)
         )
     if len({(label.prompt.key, *texts_of(label)) for label in labels}) == 1:
-        raise DataError("Every label is about the same completions. Label comparisons of others.")
+        raise DataError(
+            _("Every label is about the same completions. Label comparisons of others.")
+        )
 
 
 def says_something(label: LabelRecord) -> bool:
@@ -129,8 +134,10 @@ def divided(labels: Sequence[L], share: float) -> tuple[list[L], list[L]]:
     places = sorted({place(label.prompt.key) for label in labels})
     if len(places) < 2:
         raise DataError(
-            "All labels are about one prompt, so none can be held out to measure accuracy. Label "
-            "comparisons of more prompts."
+            _(
+                "All labels are about one prompt, so none can be held out to measure accuracy. Label "
+                "comparisons of more prompts."
+            )
         )
     border = min(max(share, places[1]), places[-1])
     held = [label for label in labels if place(label.prompt.key) < border]

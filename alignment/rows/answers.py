@@ -14,6 +14,7 @@ from math import isfinite
 from typing import Any
 
 from alignment.rows import prompts
+from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -35,6 +36,7 @@ from alignment.rows.texts import (
     same,
     text_of,
 )
+from alignment.seam.words import _
 
 LISTS = ("responses", "completions", "answers", "outputs", "generations", "candidates")
 SINGLE = ("completion", "response", "answer", "output")
@@ -84,7 +86,9 @@ def fits(row: object) -> bool:
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
     """Add a prompt with its answers; the columns that were used."""
     if not fits(row):
-        raise BadRow(f"no prompt with answers in it; its columns: {prompts.named(row)}")
+        raise BadRow(
+            _("no prompt with answers in it; its columns: {named}").format(named=prompts.named(row))
+        )
     found.blank = found.blank or any(row.get(name) not in (None, "", [], {}) for name in JUDGED)
     if all(isinstance(row.get(name), list) for name in TALKS):
         return _read_talks(row, found)
@@ -173,8 +177,16 @@ def _listed(row: Columns) -> Columns:
     if _columns(row) or talk_of(row):
         return row
     if row[name].lstrip()[:1] == "[" and is_repr(row[name]):
-        raise BadRow(f"“{name}” is not a list but Python's way of writing one: use json.dumps")
-    raise BadRow(f"“{name}” is not a list: write it as JSON, or give each answer a column")
+        raise BadRow(
+            _("“{name}” is not a list but Python's way of writing one: use json.dumps").format(
+                name=name
+            )
+        )
+    raise BadRow(
+        _("“{name}” is not a list: write it as JSON, or give each answer a column").format(
+            name=name
+        )
+    )
 
 
 def _items(row: Columns, used: set[str]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
@@ -186,7 +198,9 @@ def _items(row: Columns, used: set[str]) -> Iterator[tuple[str, Any, dict[str, A
         return
     used.add(name)
     if len(row[name]) > MOST_ANSWERS:
-        raise BadRow(f"more than {MOST_ANSWERS:,} answers to one prompt")
+        raise BadRow(
+            _("more than {most_answers:,} answers to one prompt").format(most_answers=MOST_ANSWERS)
+        )
     facts = [n for n in FACTS if isinstance(row.get(n), list) and len(row[n]) == len(row[name])]
     used.update(facts)
     for place, item in enumerate(row[name]):
@@ -233,7 +247,11 @@ def answer_of(
     if isinstance(item, dict) and not ({"role", "from"} & item.keys()):
         name = next((name for name in TEXTS if isinstance(item.get(name), str | list)), None)
         if name is None:
-            raise BadRow(f"{what} has no text; its columns: {prompts.named(item)}")
+            raise BadRow(
+                _("{what} has no text; its columns: {named}").format(
+                    what=what, named=prompts.named(item)
+                )
+            )
         facts |= {key: value for key, value in item.items() if key != name}
         item = item[name]
     if isinstance(item, dict | list):
@@ -259,10 +277,10 @@ def _after(text: str, what: str, turns: Turns, found: Found) -> str:
 def last_of(messages: list[Any], turns: Turns, what: str, found: Found) -> str:
     """The assistant's turn after the prompt, whether or not the prompt comes again before it."""
     if not messages:
-        raise BadRow(f"{what} does not end with the assistant's turn")
+        raise BadRow(_("{what} does not end with the assistant's turn").format(what=what))
     before, answer = answered_of(messages, what, found)
     if before and not same(before, turns[-len(before) :]):
-        raise BadRow(f"{what} begins with other turns than the prompt")
+        raise BadRow(_("{what} begins with other turns than the prompt").format(what=what))
     return answer
 
 
@@ -299,7 +317,9 @@ def rank_of(value: object) -> int:
     if isinstance(value, float) and isfinite(value) and value == int(value):
         value = int(value)
     if type(value) is not int or not 0 <= value <= MOST_RANK:
-        raise BadRow(f"a rank is not a whole number from 0: {str(value)[:40]}")
+        raise BadRow(
+            _("a rank is not a whole number from 0: {value}").format(value=str(value)[:40])
+        )
     return value
 
 
@@ -315,9 +335,11 @@ def _ranked(
     if not any(rank is not None for rank in ranks):
         return ()
     if len(ranks) > MOST_RANKED:
-        raise BadRow(f"more than {MOST_RANKED} answers in one ranking")
+        raise BadRow(
+            _("more than {most_ranked} answers in one ranking").format(most_ranked=MOST_RANKED)
+        )
     if len(ranks) != len(answers):
-        raise BadRow("there is not one rank for each answer")
+        raise BadRow(_("there is not one rank for each answer"))
     placed = [
         (answer.key, rank_of(rank))
         for answer, rank in zip(answers, ranks, strict=True)
@@ -392,7 +414,7 @@ def _read_talks(row: Columns, found: Found) -> set[str]:
     first, second = (conversation_of(row[name], name, found) for name in TALKS)
     turns = asked(first[:-1])
     if turns != second[:-1]:
-        raise BadRow("the two conversations part before their last turn")
+        raise BadRow(_("the two conversations part before their last turn"))
     answers: Answers = []
     for name in TALKS:
         about = {"model": row.get(f"model_{name[-1]}")}
@@ -402,3 +424,12 @@ def _read_talks(row: Columns, found: Found) -> set[str]:
     there = tuple(answer for answer in answers if answer is not None)
     found.prompts.append(ImportedPrompt(turns, there, pairs))
     return used
+
+
+FORMAT = Format(
+    title=_("Prompts with answers"),
+    help=_("prompt and responses, completions, answer_a and answer_b, response_1 and so on."),
+    loses=_("columns that say nothing of an answer, and ties."),
+    fits=fits,
+    read=read,
+)

@@ -1,62 +1,23 @@
-"""The kinds of row that are known: each is a module that says how it is recognised and reads it."""
+"""The kinds of row that are known: each is a module that says all of itself in `FORMAT`."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from alignment.rows import answers, exported, oasst, preferences, prompts, sampled
+from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Columns, Found
 
 GUESS = "guess"
 
 
-class Format(NamedTuple):
-    """A kind of row as people know it, how it is recognised, and what reads it."""
-
-    title: str
-    help: str
-    fits: Callable[[object], bool]
-    read: Callable[[Any, Found], set[str]]  # adds to what was found; the columns it used
-
-
 FORMATS: Mapping[str, Format] = {  # recognised in this order
-    "exported": Format(
-        "Our own export",
-        "labels with their sides; the zip, JSON lines or Parquet.",
-        exported.fits,
-        exported.read,
-    ),
-    "oasst": Format(
-        "Open-Assistant trees",
-        "a prompt with its answers, turn by turn; people's ranks become pairs.",
-        oasst.fits,
-        oasst.read,
-    ),
-    "sampled": Format(
-        "Sampling reports",
-        "prompt and results with outputs, as Open-Assistant's.",
-        sampled.fits,
-        sampled.read,
-    ),
-    "preferences": Format(
-        "Preferences",
-        "chosen and rejected, with a prompt, or both beginning with it, as in TRL, HH-RLHF and "
-        "UltraFeedback binarized.",
-        preferences.fits,
-        preferences.read,
-    ),
-    "answers": Format(
-        "Prompts with answers",
-        "prompt and responses, completions, answer_a and answer_b, response_1 and so on.",
-        answers.fits,
-        answers.read,
-    ),
-    "prompts": Format(
-        "Prompts",
-        'one a row: text, {"prompt": …}, {"messages": […]}, instruction or question.',
-        prompts.fits,
-        prompts.read,
-    ),
+    "exported": exported.FORMAT,
+    "oasst": oasst.FORMAT,
+    "sampled": sampled.FORMAT,
+    "preferences": preferences.FORMAT,
+    "answers": answers.FORMAT,
+    "prompts": prompts.FORMAT,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from alignment.rows.found import BadRow
+from alignment.seam.words import _
 
 LONGEST_LINE = 1_000_000  # bytes
 LONGEST_REPR = 10_000  # characters that are looked at for Python's way of writing
@@ -54,18 +55,18 @@ def value_of(content: bytes) -> Any:  # noqa: ANN401 - whatever the line holds
 
 def _value(content: bytes) -> Any:  # noqa: ANN401
     if len(content.rstrip(b"\r\n")) > LONGEST_LINE:
-        raise BadRow(f"longer than {LONGEST_LINE:,} bytes")
+        raise BadRow(_("longer than {longest_line:,} bytes").format(longest_line=LONGEST_LINE))
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise BadRow("not UTF-8 text") from error
+        raise BadRow(_("not UTF-8 text")) from error
     decoder = Decoder()
     try:
         value, end = decoder.raw_decode(text.strip())
         if end < len(text.strip()):
-            raise BadRow("not JSON: more follows after its end; write one value a line")
+            raise BadRow(_("not JSON: more follows after its end; write one value a line"))
     except RecursionError as error:
-        raise BadRow("not JSON: nested too deeply") from error
+        raise BadRow(_("not JSON: nested too deeply")) from error
     except ValueError as error:
         if isinstance(error, BadRow):
             raise
@@ -91,7 +92,7 @@ class Decoder(json.JSONDecoder):
         """The value just decoded; raises BadRow where a column came twice."""
         if self.twice:
             name, self.twice = self.twice[0], []
-            raise BadRow(f"the column “{name[:40]}” is in it twice")
+            raise BadRow(_("the column “{name}” is in it twice").format(name=name[:40]))
         return value
 
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from alignment.rows.answers import MOST_ANSWERS, kept, rank_of
+from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Columns, Found, ImportedAnswer, ImportedPrompt, Turns
-from alignment.rows.texts import said, text_of
+from alignment.rows.texts import message_by, text_of
 from alignment.seam.records import Message
+from alignment.seam.words import _
 
 LONGEST_KEY = 80  # characters, as Completion.key
 DELETED = "messages that were deleted, with all that follows them"
@@ -29,7 +31,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     """Add a prompt for each turn of the user's; the columns that were used."""
     root = row.get("prompt") if isinstance(row, dict) else None
     if not isinstance(root, dict) or root.get("role") != "prompter":
-        raise BadRow("no “prompt” by a prompter in it: not an Open-Assistant message tree")
+        raise BadRow(_("no “prompt” by a prompter in it: not an Open-Assistant message tree"))
     _key(row.get("message_tree_id"), "message_tree_id")
     root = {"message_id": row["message_tree_id"]} | root
     waiting: list[tuple[Columns, Turns]] = [] if _deleted(root, found) else [(root, ())]
@@ -49,7 +51,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
 def _ask(asking: Columns, before: Turns, found: Found) -> Iterator[tuple[Columns, Turns]]:
     """Add the prompt that ends with this turn; the user's turns after its answers."""
     what = "the prompt" if not before else "a follow-up"
-    turns = (*before, said("user", text_of(asking.get("text"), what)))
+    turns = (*before, message_by("user", text_of(asking.get("text"), what)))
     ranking = _key(asking.get("message_id"), "message_id")
     found.unused.update(f"message: {name}" for name in asking.keys() - READ)
     answers, following = [], []
@@ -62,28 +64,30 @@ def _ask(asking: Columns, before: Turns, found: Found) -> Iterator[tuple[Columns
         else:
             answers.append(answer)
     if len({answer.key for answer in answers}) < len(answers):
-        raise BadRow("two replies share a message_id")
+        raise BadRow(_("two replies share a message_id"))
     found.prompts.append(ImportedPrompt(turns, tuple(answers)))
     return iter(following)
 
 
 def _spoken(answer: ImportedAnswer) -> Message:
-    return said("assistant", answer.text)
+    return message_by("assistant", answer.text)
 
 
 def _replies(message: Columns, found: Found) -> list[Any]:
     replies = message.get("replies", [])
     if not isinstance(replies, list):
-        raise BadRow("“replies” is not a list")
+        raise BadRow(_("“replies” is not a list"))
     if len(replies) > MOST_ANSWERS:
-        raise BadRow(f"more than {MOST_ANSWERS:,} replies to one message")
+        raise BadRow(
+            _("more than {most_answers:,} replies to one message").format(most_answers=MOST_ANSWERS)
+        )
     return [reply for reply in replies if not _deleted(reply, found)]
 
 
 def _follow_ups(reply: Columns, found: Found) -> list[Columns]:
     followed = _replies(reply, found)
     if not all(isinstance(one, dict) and one.get("role") == "prompter" for one in followed):
-        raise BadRow("a reply to an answer is not a prompter's")
+        raise BadRow(_("a reply to an answer is not a prompter's"))
     return followed
 
 
@@ -96,7 +100,7 @@ def _deleted(message: object, found: Found) -> bool:
 
 def _answer(reply: Any, ranking: str, found: Found) -> ImportedAnswer:  # noqa: ANN401
     if not isinstance(reply, dict) or reply.get("role") != "assistant":
-        raise BadRow("a reply to the prompt is not an assistant's")
+        raise BadRow(_("a reply to the prompt is not an assistant's"))
     rank = reply.get("rank")
     key = _key(reply.get("message_id"), "message_id")
     text = text_of(reply.get("text"), f"a reply ({key[:40]})")
@@ -109,5 +113,18 @@ def _answer(reply: Any, ranking: str, found: Found) -> ImportedAnswer:  # noqa: 
 
 def _key(value: Any, name: str) -> str:  # noqa: ANN401
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_KEY:
-        raise BadRow(f"no {name} of at most {LONGEST_KEY} characters")
+        raise BadRow(
+            _("no {name} of at most {longest_key} characters").format(
+                name=name, longest_key=LONGEST_KEY
+            )
+        )
     return text_of(value, name)
+
+
+FORMAT = Format(
+    title=_("Open-Assistant trees"),
+    help=_("a prompt with its answers, turn by turn; people's ranks become pairs."),
+    loses=_("deleted messages with all that follows them, languages, reviews and emojis."),
+    fits=fits,
+    read=read,
+)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from alignment.rows import answers, prompts
+from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -26,10 +27,11 @@ from alignment.rows.texts import (
     answered_of,
     answered_transcript,
     asked,
+    message_by,
     plain,
-    said,
     same,
 )
+from alignment.seam.words import _
 
 SIDES = ("chosen", "rejected")
 NAMED = (SIDES, ("chosen_response", "rejected_response"))
@@ -55,7 +57,11 @@ def sides_of(row: object) -> tuple[str, ...]:
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
     """Add a prompt with two answers and which was preferred; the columns that were used."""
     if not fits(row):
-        raise BadRow(f"no “chosen” and “rejected” in it; its columns: {prompts.named(row)}")
+        raise BadRow(
+            _("no “chosen” and “rejected” in it; its columns: {named}").format(
+                named=prompts.named(row)
+            )
+        )
     found.blank = True
     names = sides_of(row)
     if _stands_apart(row, names):
@@ -116,7 +122,9 @@ def _apart(sides: Sequence[Any], found: Found) -> tuple[Turns, list[str]]:
     if all(isinstance(side, list) and side for side in sides):
         return _last_turns(*(answered_of(s, n, found) for s, n in zip(sides, SIDES, strict=True)))
     if not all(isinstance(side, str) for side in sides):
-        raise BadRow("“chosen” and “rejected” are not both texts, and not both lists of messages")
+        raise BadRow(
+            _("“chosen” and “rejected” are not both texts, and not both lists of messages")
+        )
     heard = Found(trimmed=found.trimmed, blank=True)
     one, other = (answered_transcript(s, n, heard) for s, n in zip(sides, SIDES, strict=True))
     if one is None or other is None:
@@ -131,7 +139,7 @@ def _common(chosen: str, rejected: str, found: Found) -> tuple[Turns, list[str]]
     found.notes[COMMON] += 1
     begin = plain(chosen[:length], "the beginning that both sides share", found)
     sides = zip((chosen, rejected), SIDES, strict=True)
-    return (said("user", begin),), [plain(s[length:], n, found, blank=True) for s, n in sides]
+    return (message_by("user", begin),), [plain(s[length:], n, found, blank=True) for s, n in sides]
 
 
 def _shared(chosen: str, rejected: str) -> int:
@@ -140,13 +148,13 @@ def _shared(chosen: str, rejected: str) -> int:
     length = next((at for at, (a, b) in pairs if a != b), min(len(chosen), len(rejected)))
     length = max(chosen.rfind(space, 0, length) for space in " \n\t") + 1
     if not chosen[:length].strip():
-        raise BadRow("there is no “prompt”, and “chosen” and “rejected” begin differently")
+        raise BadRow(_("there is no “prompt”, and “chosen” and “rejected” begin differently"))
     return length
 
 
 def _last_turns(chosen: Talk, rejected: Talk) -> tuple[Turns, list[str]]:
     if not chosen[0] or chosen[0] != rejected[0]:
-        raise BadRow("“chosen” and “rejected” part before their last turn")
+        raise BadRow(_("“chosen” and “rejected” part before their last turn"))
     return chosen[0], [chosen[1], rejected[1]]
 
 
@@ -159,3 +167,14 @@ def _beside(row: Columns, side: str, used: set[str], found: Found) -> dict[str, 
                 used.add(name)
                 facts[fact] = row[name]
     return answers.kept(facts, side, found)
+
+
+FORMAT = Format(
+    title=_("Preferences"),
+    help=_(
+        "chosen and rejected, with a prompt, or both beginning with it, as in TRL, HH-RLHF and UltraFeedback binarized."
+    ),
+    loses=_("pairs of two equal answers, and columns that say nothing of an answer."),
+    fits=fits,
+    read=read,
+)

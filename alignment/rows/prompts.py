@@ -6,8 +6,10 @@ lists of messages. Loses: every other column.
 
 from typing import Any
 
+from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Columns, Found, ImportedPrompt, Turns
-from alignment.rows.texts import asked, conversation_of, plain, said, text_of
+from alignment.rows.texts import asked, conversation_of, message_by, plain, text_of
+from alignment.seam.words import _
 
 TALKS = ("messages", "conversations")
 ASKING = ("prompt", *TALKS, "instruction", "question", "query", "input")
@@ -41,7 +43,9 @@ def turns_of(row: Columns, found: Found) -> tuple[Turns, set[str]]:
     """The conversation of a row, and the columns that hold it."""
     name = asking(row)
     if not name:
-        raise BadRow(f"no “prompt” or “messages” in it; its columns: {named(row)}")
+        raise BadRow(
+            _("no “prompt” or “messages” in it; its columns: {named}").format(named=named(row))
+        )
     turns = conversation_of(row[name], "a message", found)
     used = {name}
     if name == "instruction" and turns:
@@ -57,7 +61,7 @@ def _with_more(row: Columns, turns: Turns, used: set[str], found: Found) -> Turn
             if row[name].strip():
                 found.notes[JOINED] += 1
                 more = plain(row[name], f"“{name}”", found)
-                turns = (*turns[:-1], said("user", f"{turns[-1].content}\n\n{more}"))
+                turns = (*turns[:-1], message_by("user", f"{turns[-1].content}\n\n{more}"))
     return turns
 
 
@@ -68,10 +72,19 @@ def with_system(row: Columns, turns: Turns, used: set[str]) -> Turns:
         return turns
     used.add(name)
     words = row[name]
-    return (said("system", text_of(words, f"“{name}”")), *turns) if words.strip() else turns
+    return (message_by("system", text_of(words, f"“{name}”")), *turns) if words.strip() else turns
 
 
 def named(row: object) -> str:
     """The first columns of a row, for a sentence."""
     names = [str(name)[:40] for name in row][:8] if isinstance(row, dict) else []
     return ", ".join(names) or "none"
+
+
+FORMAT = Format(
+    title=_("Prompts"),
+    help=_('one a row: text, {"prompt": …}, {"messages": […]}, instruction or question.'),
+    loses=_("every other column."),
+    fits=fits,
+    read=read,
+)

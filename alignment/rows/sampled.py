@@ -7,8 +7,10 @@ arguments of the program and the numbers of each sampling; their name and the mo
 from typing import Any
 
 from alignment.rows import answers, prompts
+from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Found, ImportedAnswer, ImportedPrompt
 from alignment.rows.texts import asked
+from alignment.seam.words import _
 
 
 def fits(row: object) -> bool:
@@ -24,7 +26,7 @@ def _is_result(result: object) -> bool:
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
     """Add a prompt with the answers of all samplings; the columns that were used."""
     if not fits(row):
-        raise BadRow("no “prompt” with “results” and their “outputs” in it")
+        raise BadRow(_("no “prompt” with “results” and their “outputs” in it"))
     turns, used = prompts.turns_of(row, found)
     made: list[ImportedAnswer] = []
     for result in row["results"]:
@@ -44,3 +46,14 @@ def _add(made: list[ImportedAnswer], output: object, about: dict[str, Any], foun
         made.append(answers.answer_of(output, (), "outputs", found, about))
     except BadRow as error:
         found.bad.append(str(error))
+
+
+FORMAT = Format(
+    title=_("Sampling reports"),
+    help=_("prompt and results with outputs, as Open-Assistant's."),
+    loses=_(
+        "arguments of the program and numbers of each sampling; their name and the model's are kept."
+    ),
+    fits=fits,
+    read=read,
+)

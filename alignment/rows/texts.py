@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from alignment.rows.found import BadRow, Found, Turns
 from alignment.seam.records import Message
+from alignment.seam.words import _
 
 Role = Literal["system", "user", "assistant"]
 ROLES: Mapping[str, Role] = {
@@ -33,17 +34,23 @@ PARTS = "messages of several parts of text, joined as they are"
 def text_of(value: object, what: str, *, blank: bool = False) -> str:
     """The very text, if a database can hold it and, unless `blank`, something in it can be seen."""
     if not isinstance(value, str):
-        raise BadRow(f"{what} is not text")
+        raise BadRow(_("{what} is not text").format(what=what))
     if len(value) > LONGEST_TEXT:
-        raise BadRow(f"{what} is longer than {LONGEST_TEXT:,} characters")
+        raise BadRow(
+            _("{what} is longer than {longest_text:,} characters").format(
+                what=what, longest_text=LONGEST_TEXT
+            )
+        )
     if "\x00" in value:
-        raise BadRow(f"{what} contains a NUL character")
+        raise BadRow(_("{what} contains a NUL character").format(what=what))
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise BadRow(f"{what} contains half a character (a lone surrogate)") from error
+        raise BadRow(
+            _("{what} contains half a character (a lone surrogate)").format(what=what)
+        ) from error
     if not blank and not value.strip():
-        raise BadRow(f"{what} is empty")
+        raise BadRow(_("{what} is empty").format(what=what))
     return value
 
 
@@ -56,9 +63,9 @@ def plain(value: object, what: str, found: Found, *, blank: bool = False) -> str
 def conversation_of(value: object, what: str, found: Found) -> Turns:
     """A conversation: text is the user's turn, or a transcript that names who speaks."""
     if isinstance(value, str):
-        return transcript_of(value, what, found) or (said("user", plain(value, what, found)),)
+        return transcript_of(value, what, found) or (message_by("user", plain(value, what, found)),)
     if not isinstance(value, list) or not value:
-        raise BadRow(f"{what} is not a string, and not a list of messages")
+        raise BadRow(_("{what} is not a string, and not a list of messages").format(what=what))
     turns = (turn_of(turn, what, found) for turn in value)
     return tuple(turn for turn in turns if turn is not None)
 
@@ -69,7 +76,7 @@ def turn_of(turn: Any, what: str, found: Found) -> Message | None:  # noqa: ANN4
     if role == "system" and isinstance(words, str) and not words.strip():
         found.left_out[EMPTY_SYSTEM] += 1
         return None
-    return said(role, text_of(words, "a message"))
+    return message_by(role, text_of(words, "a message"))
 
 
 def answered_of(value: Sequence[Any], what: str, found: Found) -> tuple[Turns, str]:
@@ -77,7 +84,7 @@ def answered_of(value: Sequence[Any], what: str, found: Found) -> tuple[Turns, s
     *before, last = value
     role, words = _spoken(last, what, found)
     if role != "assistant":
-        raise BadRow(f"{what} does not end with the assistant's turn")
+        raise BadRow(_("{what} does not end with the assistant's turn").format(what=what))
     turns = conversation_of(before, what, found) if before else ()
     return turns, text_of(words, "a message", blank=found.blank)
 
@@ -85,17 +92,26 @@ def answered_of(value: Sequence[Any], what: str, found: Found) -> tuple[Turns, s
 def _spoken(turn: Any, what: str, found: Found) -> tuple[Role, object]:  # noqa: ANN401
     """Who speaks, and the words."""
     if not isinstance(turn, dict):
-        raise BadRow("a message is not an object with role and content")
+        raise BadRow(_("a message is not an object with role and content"))
     role, content = (next((n for n in names if n in turn), names[0]) for names in SPOKEN)
     speaker = turn.get(role)
     if any(turn.get(name) for name in CALLS):
-        raise BadRow("a message calls a tool, and conversations with tools cannot be learned from")
+        raise BadRow(
+            _("a message calls a tool, and conversations with tools cannot be learned from")
+        )
     if speaker in TOOLS:
         raise BadRow(
-            f"a message is a tool's (role “{speaker}”), and conversations with tools cannot be learned from"
+            _(
+                "a message is a tool's (role “{speaker}”), and conversations with tools cannot be "
+                "learned from"
+            ).format(speaker=speaker)
         )
     if not isinstance(speaker, str) or speaker not in ROLES:
-        raise BadRow(f"a message's role is not system, user or assistant{_named(speaker)}")
+        raise BadRow(
+            _("a message's role is not system, user or assistant{named}").format(
+                named=_named(speaker)
+            )
+        )
     rest = {name for name in turn.keys() - {role, content} if turn[name] is not None}
     found.unused.update(f"{what}[].{name}" for name in rest)
     words = turn.get(content)
@@ -108,7 +124,9 @@ def _joined(parts: Sequence[Any], found: Found) -> str:
     for part in parts:
         kind = part.get("type", "text") if isinstance(part, dict) else None
         if kind != "text":
-            raise BadRow(f"a message has a part that is not text{_named(kind)}")
+            raise BadRow(
+                _("a message has a part that is not text{named}").format(named=_named(kind))
+            )
         texts.append(text_of(part.get("text"), "a part of a message", blank=True))
     found.notes[PARTS] += len(texts) > 1
     return "".join(texts)
@@ -119,7 +137,7 @@ def _named(value: object) -> str:
     return f", but “{value[:LONGEST_NAME]}”" if isinstance(value, str) else ""
 
 
-def said(role: Role, text: str) -> Message:
+def message_by(role: Role, text: str) -> Message:
     """A turn."""
     return Message(role=role, content=text)
 
@@ -127,7 +145,7 @@ def said(role: Role, text: str) -> Message:
 def asked(turns: Sequence[Message]) -> Turns:
     """The turns, if they end with the user's."""
     if not turns or turns[-1].role != "user":
-        raise BadRow("the last message is not the user's")
+        raise BadRow(_("the last message is not the user's"))
     return tuple(turns)
 
 
@@ -159,7 +177,7 @@ def answered_transcript(text: str, what: str, found: Found) -> tuple[Turns, str]
     if talk is None:
         return None
     if talk[-1][0] != "assistant":
-        raise BadRow(f"{what} does not end with the assistant's turn")
+        raise BadRow(_("{what} does not end with the assistant's turn").format(what=what))
     turns = _turns(talk[:-1], what, found)
     return turns, plain(_said(talk[-1][1]), what, found, blank=found.blank)
 
@@ -183,7 +201,7 @@ def _heard(text: str, found: Found) -> list[tuple[Role, str]] | None:
 
 def _turns(talk: Sequence[tuple[Role, str]], what: str, found: Found) -> Turns:
     named = f"a turn of {what}, before its last,"
-    turns = tuple(said(role, plain(_said(words), named, found)) for role, words in talk)
+    turns = tuple(message_by(role, plain(_said(words), named, found)) for role, words in talk)
     found.notes[AS_TURNS] += 1
     return turns
 

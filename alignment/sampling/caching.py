@@ -9,6 +9,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from alignment.seam.errors import ConfigError
+from alignment.seam.words import _
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers' __init_subclass__
@@ -48,7 +49,10 @@ def check_cache(model: PreTrainedModel) -> None:
     """Raise ConfigError where a model does not keep what it has read in a cache that it is given."""
     if "past_key_values" not in inspect.signature(type(model).forward).parameters:
         raise ConfigError(
-            "This kind of model keeps no keys and values, so it cannot be sampled from here; choose a transformer."
+            _(
+                "This kind of model keeps no keys and values, so it cannot be sampled from here; "
+                "choose a transformer."
+            )
         )
 
 
@@ -58,14 +62,16 @@ def check_kept(cache: DynamicCache) -> None:
     Whatever it keeps in itself instead is not repeated or forgotten with the rows.
     """
     if all(getattr(layer, "keys", None) is None for layer in cache.layers):
-        raise ConfigError("This kind of model keeps no keys and values; choose a transformer.")
+        raise ConfigError(_("This kind of model keeps no keys and values; choose a transformer."))
     for layer in cache.layers:
         if isinstance(layer, LinearAttentionCacheLayerMixin):
             states = (layer.is_conv_states_initialized, layer.is_recurrent_states_initialized)
             if not any(any(state.values()) for state in states):
                 raise ConfigError(
-                    "This kind of model keeps some of what it has read in itself and not in its cache, so "
-                    "several completions of one prompt would share it; choose another kind."
+                    _(
+                        "This kind of model keeps some of what it has read in itself and not in its cache, "
+                        "so several completions of one prompt would share it; choose another kind."
+                    )
                 )
 
 

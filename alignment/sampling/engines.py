@@ -22,6 +22,7 @@ from alignment.sampling.sampling import sample
 from alignment.sampling.servers import Server, look_alikes
 from alignment.seam.errors import ConfigError
 from alignment.seam.records import CompletionRecord, PromptRecord
+from alignment.seam.words import _
 
 Draw = Callable[[Sequence[PromptRecord]], list[list[CompletionRecord]]]
 
@@ -70,7 +71,7 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
     """vLLM in this process; raises ConfigError where it is not installed."""
     if find_spec("vllm") is None:
         raise ConfigError(
-            "vLLM is not installed here; install it on the worker, or take our sampler."
+            _("vLLM is not installed here; install it on the worker, or take our sampler.")
         )
     from vllm import LLM, SamplingParams  # noqa: PLC0415 - optional, and loads for a minute
 
@@ -133,7 +134,7 @@ def server(spec: RunSpec, folder: Path) -> Engine:
 def policy_folder(spec: RunSpec, folder: Path) -> Path:
     """Where the policy that answers is; raises ConfigError where none is named."""
     if "policy" not in spec.inputs:
-        raise ConfigError("The run names no policy among its inputs; say which model answers.")
+        raise ConfigError(_("The run names no policy among its inputs; say which model answers."))
     return folder / spec.inputs["policy"]
 
 

@@ -19,6 +19,7 @@ from alignment.sampling.caching import keep, repeat
 from alignment.sampling.readers.gpt2 import hiding, reader_of
 from alignment.seam.errors import DataError
 from alignment.seam.progress import reach
+from alignment.seam.words import _
 
 FULL = 0.9  # share of a cache's rows that still run: to make room costs more than the others do
 
@@ -254,7 +255,15 @@ def _check_room(policy: Policy, prompts: Sequence[Sequence[int]], max_new_tokens
         if not 0 < len(prompt) <= room:
             start = policy.text(prompt)[:60]
             raise DataError(
-                f"The prompt “{start}…” has {len(prompt)} tokens; a context of "
-                f"{policy.context_length} tokens leaves it {room} beside a completion of "
-                f"{max_new_tokens}. Shorten the prompt or the completion length limit."
+                _(
+                    "The prompt “{start}…” has {n} tokens; a context of {context_length} tokens leaves "
+                    "it {room} beside a completion of {max_new_tokens}. Shorten the prompt or the "
+                    "completion length limit."
+                ).format(
+                    start=start,
+                    n=len(prompt),
+                    context_length=policy.context_length,
+                    room=room,
+                    max_new_tokens=max_new_tokens,
+                )
             )

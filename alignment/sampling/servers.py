@@ -24,6 +24,7 @@ from alignment.seam.errors import ConfigError, ServerError
 from alignment.seam.modelfiles import printable
 from alignment.seam.progress import through
 from alignment.seam.records import CompletionRecord, PromptRecord
+from alignment.seam.words import _
 
 ALLOWED = "ATTUNE_GENERATION_SERVERS"  # hosts, with their ports, separated by commas
 KEY = "ATTUNE_GENERATION_KEY"
@@ -82,12 +83,18 @@ def check_allowed(address: str) -> str:
     """The host of an address that an admin allows; raises ConfigError for any other."""
     found = ADDRESS.fullmatch(address)
     if found is None:
-        raise ConfigError(f"“{printable(address)}” is not an address; write https://host:port/v1.")
+        raise ConfigError(
+            _("“{address}” is not an address; write https://host:port/v1.").format(
+                address=printable(address)
+            )
+        )
     host = found[1] + (found[2] or "")
     allowed = [name.strip().lower() for name in os.environ.get(ALLOWED, "").split(",")]
     if host not in allowed:
         raise ConfigError(
-            f"{host} is not a server that an admin allows; it would have to be in {ALLOWED}."
+            _(
+                "{host} is not a server that an admin allows; it would have to be in {allowed}."
+            ).format(host=host, allowed=ALLOWED)
         )
     return host
 
@@ -125,11 +132,15 @@ class Server:
         except openai.APIStatusError as error:
             raise ServerError(self._refusal(error)) from None  # its request holds the key
         except openai.APIConnectionError:
-            raise ServerError(f"{self.host} could not be reached; try again later.") from None
+            raise ServerError(
+                _("{host} could not be reached; try again later.").format(host=self.host)
+            ) from None
         except ValidationError as error:
             where = ".".join(map(str, error.errors()[0]["loc"])) or "it"
             raise ServerError(
-                f"What {self.host} answered is no chat completion: {where} is wrong or missing."
+                _(
+                    "What {host} answered is no chat completion: {where} is wrong or missing."
+                ).format(host=self.host, where=where)
             ) from error
         return record_of(prompt, found)
 

@@ -15,6 +15,7 @@ from typing import IO, Protocol
 from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import MOST_FILES, printable, safe_name, wanted
 from alignment.seam.progress import reach
+from alignment.seam.words import _
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 RATIO = 200  # unpacked to packed: weights reach 2, text 20, a bomb 1,000
@@ -72,19 +73,25 @@ def unpack(archive: Path, target: Path, limit: int) -> None:
         EOFError,
         NotImplementedError,
     ) as error:
-        raise DataError(f"{archive.name} is damaged: {error}") from error
+        raise DataError(
+            _("{name} is damaged: {error}").format(name=archive.name, error=error)
+        ) from error
 
 
 def flattened(name: str) -> str | None:
     """A member's own name without the one folder around it; None for what a desktop adds."""
     parts = PurePosixPath(name).parts
     if "\\" in name or "\0" in name or name.startswith("/") or ".." in parts or not parts:
-        raise DataError(f"“{printable(name)}” in the archive points outside of it.")
+        raise DataError(
+            _("“{name}” in the archive points outside of it.").format(name=printable(name))
+        )
     if parts[-1].startswith(".") or parts[0] == "__MACOSX":
         return None
     if len(parts) > 2:
         raise DataError(
-            f"“{printable(name)}” lies more than one folder deep. Pack the model's files alone."
+            _("“{name}” lies more than one folder deep. Pack the model's files alone.").format(
+                name=printable(name)
+            )
         )
     return parts[-1]
 
@@ -96,9 +103,17 @@ def zip_members(archive: IO[bytes]) -> Iterator[Member]:
         check_count(archive, len(listed))
         for info in listed:
             if stat.S_ISLNK(info.external_attr >> 16):
-                raise DataError(f"“{printable(info.filename)}” in the archive is a link.")
+                raise DataError(
+                    _("“{filename}” in the archive is a link.").format(
+                        filename=printable(info.filename)
+                    )
+                )
             if info.flag_bits & 1:
-                raise DataError(f"“{printable(info.filename)}” in the archive is encrypted.")
+                raise DataError(
+                    _("“{filename}” in the archive is encrypted.").format(
+                        filename=printable(info.filename)
+                    )
+                )
             with bundle.open(info) as source:
                 yield info.filename, source
 
@@ -112,14 +127,22 @@ def tar_members(archive: IO[bytes]) -> Iterator[Member]:
                 continue
             source = bundle.extractfile(info) if info.isreg() else None
             if source is None:
-                raise DataError(f"“{printable(info.name)}” in the archive is a link or a device.")
+                raise DataError(
+                    _("“{name}” in the archive is a link or a device.").format(
+                        name=printable(info.name)
+                    )
+                )
             yield info.name, source
 
 
 def check_count(archive: IO[bytes], count: int) -> None:
     """Refuse an archive of more files than a model has."""
     if count > MOST_FILES:
-        raise DataError(f"{Path(archive.name).name} holds more than {MOST_FILES} files.")
+        raise DataError(
+            _("{name} holds more than {most_files} files.").format(
+                name=Path(archive.name).name, most_files=MOST_FILES
+            )
+        )
 
 
 def copy(source: Readable, target: Path, room: int) -> int:
@@ -131,9 +154,11 @@ def copy(source: Readable, target: Path, room: int) -> int:
                 written += len(block)
                 if written > room:
                     raise DataError(
-                        f"{target.name} unpacks to more than is allowed; the archive may be a bomb."
+                        _(
+                            "{name} unpacks to more than is allowed; the archive may be a bomb."
+                        ).format(name=target.name)
                     )
                 copied.write(block)
     except FileExistsError as error:
-        raise DataError(f"{target.name} comes twice.") from error
+        raise DataError(_("{name} comes twice.").format(name=target.name)) from error
     return written

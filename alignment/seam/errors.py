@@ -1,5 +1,7 @@
 """Errors that a person can act on; everything else is a bug and keeps its traceback."""
 
+from alignment.seam.words import _
+
 
 class AlignmentError(Exception):
     """A run cannot go on, for a reason its owner can act on; the message says what to change."""
@@ -61,11 +63,15 @@ def explained(error: BaseException) -> AlignmentError | None:
     if type(error).__name__ == PANIC:
         reason = str(error).partition("\n")[0]
         return DataError(
-            f"A library that reads the model's files gave up, on a text perhaps: {reason}"
+            _("A library that reads the model's files gave up, on a text perhaps: {reason}").format(
+                reason=reason
+            )
         )
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         return OutOfMemoryError(
-            "The machine ran out of memory; try a smaller batch, fewer completions at once or a "
-            "smaller completion length limit."
+            _(
+                "The machine ran out of memory; try a smaller batch, fewer completions at once or a "
+                "smaller completion length limit."
+            )
         )
     return None

@@ -11,12 +11,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from alignment.seam.records import Estimate, Receipts, Text
+from alignment.seam.words import _
 
 SUMMARY = Mapping[str, object]
 
 
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        frozen=True, defer_build=True, extra="forbid", ser_json_inf_nan="constants"
+    )
 
 
 class Ready(_Event):
@@ -66,7 +69,9 @@ class Fitted(_Event):
         """What became of them, for people."""
         done = [f"{n:,} {what}" for n, what in ((self.dropped, "dropped"), (self.cut, "cut")) if n]
         too_long = f"{' and '.join(done)}, as too long for {self.limit}" if done else "all fit"
-        return f"{self.role}: {self.read:,} read, {too_long}."
+        return _("{role}: {read:,} read, {too_long}.").format(
+            role=self.role, read=self.read, too_long=too_long
+        )
 
 
 class PhaseStarted(_Event):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from alignment.seam.errors import CheckpointError
 from alignment.seam.progress import through
+from alignment.seam.words import _
 
 MANIFEST = "MANIFEST.json"
 CHUNK = 1 << 20  # bytes
@@ -58,7 +59,9 @@ def manifest_sha256(folder: Path) -> str:
         return file_sha256(folder / MANIFEST)
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{folder.name} has no {MANIFEST}: it was never completed."
+            _("{name} has no {manifest}: it was never completed.").format(
+                name=folder.name, manifest=MANIFEST
+            )
         ) from error
 
 
@@ -72,10 +75,16 @@ def verify(folder: Path) -> str:
     identity = manifest_sha256(folder)
     listed = {row["path"]: row for row in json.loads((folder / MANIFEST).read_text())["files"]}
     if set(listed) != set(_files(folder)):
-        raise CheckpointError(f"{folder.name} does not hold the files its manifest lists.")
+        raise CheckpointError(
+            _("{name} does not hold the files its manifest lists.").format(name=folder.name)
+        )
     for name, row in listed.items():
         if file_sha256(folder / name) != row["sha256"]:
-            raise CheckpointError(f"{folder.name}/{name} does not match its checksum.")
+            raise CheckpointError(
+                _("{folder}/{name} does not match its checksum.").format(
+                    folder=folder.name, name=name
+                )
+            )
     return identity
 
 

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from alignment.seam.words import _
+
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 NO_LIMIT = 1 << 60  # bytes; older control groups write a number near 2^63
 NEARLY_ALL = 0.8  # of the memory: who is killed while it holds so much is killed for that
@@ -84,10 +86,10 @@ def kills() -> int:
 def told(squeeze: Squeeze, settings: Mapping[str, object]) -> str:
     """What happened and what to make smaller, in sentences."""
     held_ = f"{squeeze.held / GIB:.1f} GiB" if squeeze.held else "an unknown part"
-    return (
-        f"The system ended the run because memory ran out: there are {squeeze.room / GIB:.1f} GiB, and it held "
-        f"{held_} of them. Try {' or '.join(smaller(settings))}."
-    )
+    return _(
+        "The system ended the run because memory ran out: there are {room:.1f} GiB, and it "
+        "held {held} of them. Try {smaller}."
+    ).format(room=squeeze.room / GIB, held=held_, smaller=" or ".join(smaller(settings)))
 
 
 def smaller(settings: Mapping[str, object]) -> list[str]:

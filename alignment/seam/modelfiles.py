@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alignment.seam.errors import DataError
+from alignment.seam.words import _
 
 KEPT = (".safetensors", ".json", ".txt", ".model", ".jinja")
 OURS = {
@@ -49,13 +50,23 @@ def wanted(name: str) -> bool:
     suffix = Path(name).suffix.lower()
     if suffix in PICKLED:
         raise DataError(
-            f"{name} holds pickled weights, which can run code. Save the model with "
-            "safe_serialization=True and leave this file out."
+            _(
+                "{name} holds pickled weights, which can run code. Save the model with "
+                "safe_serialization=True and leave this file out."
+            ).format(name=name)
         )
     if suffix in FOREIGN:
-        raise DataError(f"{name} is not safetensors. Leave this file out, or convert it first.")
+        raise DataError(
+            _("{name} is not safetensors. Leave this file out, or convert it first.").format(
+                name=name
+            )
+        )
     if suffix in CODE:
-        raise DataError(f"{name} is code. Models that need code of their own are not run here.")
+        raise DataError(
+            _("{name} is code. Models that need code of their own are not run here.").format(
+                name=name
+            )
+        )
     if suffix == ".safetensors":  # others of a folder say the same in another layout
         return WEIGHTS.fullmatch(name) is not None
     return suffix in KEPT and not name.startswith(".") and name not in OURS
@@ -64,7 +75,11 @@ def wanted(name: str) -> bool:
 def safe_name(name: str) -> str:
     """The name itself; raises DataError where it could mean another place or another file."""
     if not NAME.fullmatch(name):
-        raise DataError(f"“{printable(name)}” is not a file name that can be stored; rename it.")
+        raise DataError(
+            _("“{name}” is not a file name that can be stored; rename it.").format(
+                name=printable(name)
+            )
+        )
     return name
 
 
@@ -82,12 +97,16 @@ def check_folder(folder: Path) -> Tensors:
     """Look at every file of a flat folder; raises DataError naming the first that is not fine."""
     files = sorted(folder.iterdir())
     if len(files) > MOST_FILES:
-        raise DataError(f"There are {len(files)} files; a model has at most {MOST_FILES}.")
+        raise DataError(
+            _("There are {n} files; a model has at most {most_files}.").format(
+                n=len(files), most_files=MOST_FILES
+            )
+        )
     for path in files:
         if path.is_symlink() or not path.is_file():
-            raise DataError(f"{printable(path.name)} is not a plain file.")
+            raise DataError(_("{name} is not a plain file.").format(name=printable(path.name)))
         if not wanted(safe_name(path.name)):
-            raise DataError(f"{path.name} is no file of a model; leave it out.")
+            raise DataError(_("{name} is no file of a model; leave it out.").format(name=path.name))
         if path.suffix == ".json":
             check_json(path)
     for index in folder.glob("*.index.json"):
@@ -102,30 +121,42 @@ def check_json(path: Path) -> None:
         named = not isinstance(value, int) or isinstance(value, bool)  # a token's number is neither
         if key in CODE_KEYS and named and value:
             raise DataError(
-                f"{path.name} asks for code of its own (“{key}”). Use a version of the model that "
-                "the library knows without it."
+                _(
+                    "{name} asks for code of its own (“{key}”). Use a version of the model that the "
+                    "library knows without it."
+                ).format(name=path.name, key=key)
             )
         if key in KERNEL_KEYS and isinstance(value, str) and "/" in value:
-            raise DataError(f"{path.name} asks for a foreign kernel (“{printable(value)}”).")
+            raise DataError(
+                _("{name} asks for a foreign kernel (“{value}”).").format(
+                    name=path.name, value=printable(value)
+                )
+            )
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is anything
     """A JSON file of a bearable size; raises DataError naming the file."""
     if path.stat().st_size > MOST_JSON:
-        raise DataError(f"{path.name} is larger than {MOST_JSON >> 20} MiB.")
+        raise DataError(
+            _("{name} is larger than {most_json} MiB.").format(
+                name=path.name, most_json=MOST_JSON >> 20
+            )
+        )
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path.name} is not JSON: {error}") from error
+        raise DataError(
+            _("{name} is not JSON: {error}").format(name=path.name, error=error)
+        ) from error
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON file that holds an object; raises DataError where it is missing or another thing."""
     if not path.is_file():
-        raise DataError(f"There is no {path.name}.")
+        raise DataError(_("There is no {name}.").format(name=path.name))
     document = read_json(path)
     if not isinstance(document, dict):
-        raise DataError(f"{path.name} must hold a JSON object.")
+        raise DataError(_("{name} must hold a JSON object.").format(name=path.name))
     return document
 
 
@@ -136,7 +167,11 @@ def tensors_of(files: list[Path]) -> Tensors:
     for path in files:
         for name, dtype, shape in header_of(path):
             if name in names:
-                raise DataError(f"{path.name} repeats the tensor “{printable(name)}”.")
+                raise DataError(
+                    _("{name} repeats the tensor “{tensor}”.").format(
+                        name=path.name, tensor=printable(name)
+                    )
+                )
             names.add(name)
             elements += math.prod(shape)
             dtypes.add(dtype)
@@ -154,14 +189,18 @@ def header_of(path: Path) -> list[tuple[str, str, tuple[int, ...]]]:
     with path.open("rb") as source:
         length = int.from_bytes(source.read(8), "little")
         if size < 8 or length > min(size - 8, MOST_HEADER):
-            raise DataError(f"{path.name} is cut short or is not a safetensors file.")
+            raise DataError(
+                _("{name} is cut short or is not a safetensors file.").format(name=path.name)
+            )
         text = source.read(length)
     try:
         header = json.loads(text)
         tensors = {name: row for name, row in header.items() if name != "__metadata__"}
         rows = [_tensor(name, row) for name, row in tensors.items()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path.name} has a damaged header: {error}") from error
+        raise DataError(
+            _("{name} has a damaged header: {error}").format(name=path.name, error=error)
+        ) from error
     _check_layout(path, [row[3] for row in rows], size - 8 - length)
     return [row[:3] for row in rows]
 
@@ -180,12 +219,14 @@ def _check_layout(path: Path, places: list[tuple[int, int]], size: int) -> None:
     reached = 0
     for start, end in sorted(places):
         if start != reached:
-            raise DataError(f"{path.name} has a header with gaps or overlaps.")
+            raise DataError(_("{name} has a header with gaps or overlaps.").format(name=path.name))
         reached = end
     if reached != size:
         raise DataError(
-            f"{path.name} should hold {reached:,} bytes of weights and holds {size:,}; it is cut "
-            "short, or its header lies."
+            _(
+                "{name} should hold {reached:,} bytes of weights and holds {size:,}; it is cut "
+                "short, or its header lies."
+            ).format(name=path.name, reached=reached, size=size)
         )
 
 
@@ -193,11 +234,15 @@ def shards_of(index: Path) -> list[str]:
     """The files that an index names; raises DataError where one is not beside it."""
     shards = read_object(index).get("weight_map", {})
     if not isinstance(shards, dict):
-        raise DataError(f"{index.name} has no weight_map.")
+        raise DataError(_("{name} has no weight_map.").format(name=index.name))
     names = sorted(set(map(str, shards.values())))
     for shard in names:
         if not NAME.fullmatch(shard) or not (index.parent / shard).is_file():
-            raise DataError(f"{index.name} names “{printable(shard)}”, which is not here.")
+            raise DataError(
+                _("{name} names “{shard}”, which is not here.").format(
+                    name=index.name, shard=printable(shard)
+                )
+            )
     return names
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from alignment.seam.errors import ConfigError
+from alignment.seam.words import _
 
 NICE = "ATTUNE_NICE"
 GUARD = "ATTUNE_GUARD"  # the process that leads our session for us alone, as webapp/machine/guard.py says
@@ -20,7 +21,11 @@ def niceness() -> int:
     if not said:
         return USUAL
     if not re.fullmatch("1?[0-9]", said):
-        raise ConfigError(f"{NICE} is {said[:40]!r}; it takes a whole number from 0 to {MOST}.")
+        raise ConfigError(
+            _("{nice} is {said!r}; it takes a whole number from 0 to {most}.").format(
+                nice=NICE, said=said[:40], most=MOST
+            )
+        )
     return int(said)
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from alignment.seam.errors import DataError
+from alignment.seam.words import _
 
 R = TypeVar("R", bound=BaseModel)
 T = TypeVar("T")
@@ -311,4 +312,8 @@ def _parsed(path: Path, parse: Callable[[str], T]) -> Iterator[T]:
                 yield parse(line)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
-                raise DataError(f"{path.name}, line {number}: {reason}.") from error
+                raise DataError(
+                    _("{name}, line {number}: {reason}.").format(
+                        name=path.name, number=number, reason=reason
+                    )
+                ) from error

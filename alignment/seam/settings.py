@@ -8,6 +8,8 @@ from typing import Any, Literal, Self, TypedDict, Unpack, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
 
+from alignment.seam.words import _, said
+
 STORED: Mapping[str, bool] = MappingProxyType({"stored": True})  # context of a validation
 ALWAYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -107,8 +109,15 @@ class Settings(BaseModel):
             return self
         for name, field in type(self).model_fields.items():
             if getattr(self, name) != field.default and (reason := self.unread(name)):
-                usual = "nothing" if field.default == "" else field.default
-                raise ConflictError(name, f"{reason}; leave it at {usual}, or change that")
+                usual = said(_("nothing")) if field.default == "" else field.default
+                raise ConflictError(
+                    name,
+                    said(
+                        _("{reason}; leave it at {usual}, or change that"),
+                        reason=reason,
+                        usual=usual,
+                    ),
+                )
         return self
 
     def unread(self, name: str) -> str:
@@ -119,14 +128,23 @@ class Settings(BaseModel):
         for choice, values in extra["when"].items():
             if choice in fields and not self.chosen(choice) & set(values):
                 made = ", ".join(sorted(self.chosen(choice)))
-                takers = " and ".join(values)
-                return f"{made} does not read “{info.title}”, {takers} {do(values)}"
+                takers = said(_(" and ")).join(values)
+                words = _("{made} does not read “{title}”, {takers} does")
+                if len(values) > 1:
+                    words = _("{made} does not read “{title}”, {takers} do")
+                return said(words, made=made, title=said(info.title or ""), takers=takers)
             if choice in fields and (reason := self.unread(choice)):
                 return reason
         beside = extra["beside"]
         if beside and not any(getattr(self, other) for other in beside):
-            titles = " and ".join(f"“{fields[other].title}”" for other in beside)
-            return f"“{info.title}” says nothing without {titles}"
+            titles = said(_(" and ")).join(
+                f"“{said(fields[other].title or '')}”" for other in beside
+            )
+            return said(
+                _("“{title}” says nothing without {titles}"),
+                title=said(info.title or ""),
+                titles=titles,
+            )
         return ""
 
     def chosen(self, choice: str) -> set[str]:
@@ -157,11 +175,6 @@ def extra_of(info: FieldInfo) -> Extra:
     extra: Any = info.json_schema_extra  # pydantic takes any JSON, and functions
     found: Extra = extra
     return found
-
-
-def do(values: Collection[str]) -> str:
-    """The verb of so many."""
-    return "does" if len(values) == 1 else "do"
 
 
 def narrowed(config: type[Settings], name: str, **when: tuple[str, ...]) -> Any:  # noqa: ANN401

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from alignment.maths.estimators import CONFIDENCE, ess_fraction
 from alignment.seam.errors import DataError
+from alignment.seam.words import _
 
 STEPS = 200
 CLOSE = 1e-8  # of the achieved mean to mu, in ranges of the feature; one step on it is far below
@@ -29,7 +30,7 @@ FAR = 60.0  # nats between the ends of a prompt's tilts: no finite lambda is bei
 LEAST_ESS, LEAST_SAMPLES = 0.10, 20.0
 RESAMPLES = 100
 FEW_PROMPTS = 10  # with fewer than these the bootstrap draws their samples anew, not them
-MORE = "Draw more reference completions, or wish for less."
+MORE = _("Draw more reference completions, or wish for less.")
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,19 @@ def fit_moments(
     assert features.shape == (*log_weights.shape, len(means))
     possible = log_weights.logsumexp(1) > -torch.inf
     if not possible.any():
-        raise DataError(f"No reference completion meets the constraints. {MORE}")
+        raise DataError(
+            _("No reference completion meets the constraints. {more}").format(more=MORE)
+        )
     log_weights, features = log_weights[possible].double(), features[possible].double()
     wanted = torch.tensor(means, dtype=torch.float64)
     _check_reach(log_weights, features, wanted, names)
     lambdas, converged = _solved(log_weights, features, wanted)
     if not converged:
         raise DataError(
-            f"No weights give {' and '.join(names)} the wished means together, though each alone "
-            f"can be reached. {MORE}"
+            _(
+                "No weights give {names} the wished means together, though each alone can be "
+                "reached. {more}"
+            ).format(names=" and ".join(names), more=MORE)
         )
     tilted = log_weights + features @ lambdas
     ess = _effective(tilted)
@@ -93,12 +98,18 @@ def _check_reach(
     for k, name in enumerate(names):
         low, high, mean = least[k].item(), most[k].item(), wanted[k].item()
         if not features[..., k][seen[..., 0]].any():
-            raise DataError(f"No reference completion has the feature “{name}”. {MORE}")
+            raise DataError(
+                _("No reference completion has the feature “{name}”. {more}").format(
+                    name=name, more=MORE
+                )
+            )
         always = math.isclose(low, high, rel_tol=SAME) and math.isclose(low, mean, rel_tol=SAME)
         if not (low < mean < high or always):
             raise DataError(
-                f"The mean {mean:g} of “{name}” is outside what the reference completions "
-                f"allow: above {low:.4g} and below {high:.4g}. {MORE}"
+                _(
+                    "The mean {mean:g} of “{name}” is outside what the reference completions allow: "
+                    "above {low:.4g} and below {high:.4g}. {more}"
+                ).format(mean=mean, name=name, low=low, high=high, more=MORE)
             )
 
 
@@ -126,7 +137,7 @@ def _newton(log_weights: Tensor, features: Tensor, wanted: Tensor) -> tuple[Tens
     Steps are halved until the loss falls; where it is level to rounding, until the means come closer.
     """
     at = _point(torch.zeros_like(wanted), log_weights, features, wanted)
-    for _ in range(STEPS):
+    for _step in range(STEPS):
         if at.left < NOTHING:
             break
         step = _direction(at, features)
@@ -204,8 +215,10 @@ def _effective(tilted: Tensor) -> float:
     share = spare / (prompts * count - (prompts - 1))
     if share < LEAST_ESS or spare < LEAST_SAMPLES:
         raise DataError(
-            f"Under the wished means {share:.1%} of the reference completions carry the weight: "
-            f"too few to fit them. {MORE}"
+            _(
+                "Under the wished means {share:.1%} of the reference completions carry the weight: "
+                "too few to fit them. {more}"
+            ).format(share=share, more=MORE)
         )
     return share
 

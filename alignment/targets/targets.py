@@ -23,6 +23,7 @@ from alignment.models.texts import drawn_texts
 from alignment.sampling.sampling import Rollouts
 from alignment.seam.errors import DataError
 from alignment.seam.settings import STORED
+from alignment.seam.words import _
 from alignment.targets.rules import RULES, Rule, contains, matches
 
 Scorer = Callable[[Policy, Rollouts], Tensor]  # (n,), one number per completion
@@ -202,8 +203,10 @@ def load_target(folder: Path) -> tuple[AlignConfig, list[float]] | None:
         stored = _Stored.model_validate_json(text, context=STORED)
     except ValueError as error:
         raise DataError(
-            f"{FILE} beside the policy does not say what it was aimed at in a way that this version reads; "
-            "align it again, or take the file away and say it in the settings."
+            _(
+                "{file} beside the policy does not say what it was aimed at in a way that this "
+                "version reads; align it again, or take the file away and say it in the settings."
+            ).format(file=FILE)
         ) from error
     return stored.config, stored.lambdas
 

@@ -15,7 +15,7 @@ from alignment.rows.json_lines import Row
 from alignment.seam.errors import DataError
 from alignment.seam.records import prompt_key
 from tests.alignment.test_loop import SMALL
-from webapp.datasets.exports import conversational, plain
+from webapp.datasets.exports import EXPORTS
 from webapp.datasets.imports.reading import read_rows
 
 SIDES = {"chosen": "good good", "rejected": "bad"}
@@ -387,7 +387,8 @@ def test_what_we_export_comes_back_as_it_was(before, last, chosen, rejected, lis
     prompt = prompt.model_copy(update={"key": prompt_key(prompt.messages)})
     facts = {"strength": 2, "annotator": "a1", "left_won": False, "group": ""}
     pair = trl_rows.PairRecord(prompt=prompt, chosen=chosen, rejected=rejected, **facts)
-    row = (conversational if lists else plain)(pair)
+    form = EXPORTS[f"trl_preference_{'conversational' if lists else 'plain'}"]
+    (row,) = form.rows(pair)
     assert list(trl_rows.pairs_of(row, trl_rows.Found())) == [pair]
     assert list(in_the_web(row)) == [(prompt.messages, chosen, rejected)]
 

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from tests.factories import a_label, a_project, a_ranking, a_user, some_prompts, some_tasks
 from webapp.accounts.roles import Role
-from webapp.datasets.exports import TEXT_FORMS
+from webapp.datasets.exports import EXPORTS
 from webapp.datasets.services import freeze_snapshot
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.timeout(240)]
@@ -64,7 +64,7 @@ def exported(page, text, into):
     """Export as an admin does, fetch the file and unpack it; its folder."""
     page.get_by_role("link", name="Data", exact=True).click()
     page.get_by_role("link", name="Export").click()
-    page.get_by_label("Texts as").select_option(label=text)
+    page.get_by_label("Format").select_option(label=text)
     assert violations(page) == []
     page.get_by_role("button", name="Export", exact=True).click()
     link = page.get_by_role("link", name="Download")
@@ -83,7 +83,7 @@ def test_exports_are_fetched_opened_and_trained_on(page, machine, lab, tmp_path)
         a_ranking(prompt, 0, 1, 2)
     snapshot = freeze_snapshot(lab)
     page.goto(machine.url + reverse("project", args=[lab.pk]))
-    texts = [form.title for form in TEXT_FORMS.values()]
+    texts = [str(form.title) for form in EXPORTS.values()]
     folders = [exported(page, text, tmp_path) for text in texts]
     said = read_with_trl(folders, tmp_path)
     assert [sum(one["rows"].values()) for one in said] == [snapshot.pairs] * len(texts)

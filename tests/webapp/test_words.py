@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 
 import pytest
+from django import forms
 from django.utils import translation
+from pydantic import ValidationError
 
+from alignment.kinds.reward.settings import RewardConfig
 from tests.webapp.addresses import a_world, addresses, client_with, session_of
 from webapp.accounts.models import User
 from webapp.launch.offers import offered
 from webapp.projects.models import Project
+from webapp.site.fields import add_errors
 
 pytestmark = pytest.mark.once
 
@@ -118,3 +122,12 @@ def test_every_word_of_a_page_is_translated(world, admin, made_up_language):
         for name, path in paths.items()
     }
     assert {name: words for name, words in plain.items() if words} == {}
+
+
+def test_what_settings_refuse_is_said_once_in_the_readers_language(made_up_language):
+    with pytest.raises(ValidationError) as refused:
+        RewardConfig(folds=1)
+    form = forms.Form({})
+    add_errors(form, refused.value)
+    (said,) = form.non_field_errors()
+    assert re.fullmatch(r"⟦[^⟦⟧]+⟧\.", said)

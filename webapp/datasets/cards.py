@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
+from webapp.datasets.exports.descriptor import ExportFormat
 from webapp.datasets.models import Snapshot
 
 CARD = """\
 ---
 license: unknown
 tags:
-- preference
+- {config}
 - human-feedback
 configs:
 - config_name: {config}
@@ -18,20 +19,16 @@ configs:
 ---
 # {project}: snapshot {number}
 
-Preferences frozen on {day} (UTC). Each row is a prompt with a better answer (`chosen`) and a worse
-one (`rejected`); ties make no row, and the two answers always differ.
+Preferences frozen on {day} (UTC). {row}
 
     from datasets import load_dataset
     load_dataset("FOLDER", "{config}")
 
-| split | pairs |
+| split | {noun} |
 | --- | ---: |
 {counts}
 
-Splits follow the prompts: no prompt is in two of them. `group` is the same for pairs of one
-ranking, which should stay together when you split further. `strength` says how much better: 1
-slightly, 2 better, 3 much better. `annotator` is a pseudonym, or `import` where a ranking came from
-a file. The JSON lines and the Parquet files hold the same rows; `MANIFEST.json` has the SHA-256 of
+Splits follow the prompts: no prompt is in two of them. {columns} The JSON lines and the Parquet files hold the same rows; `MANIFEST.json` has the SHA-256 of
 every file.
 
 ## Where it came from
@@ -48,12 +45,13 @@ answers may be used.
 """
 
 
-def card(snapshot: Snapshot, config: str, counts: Mapping[str, int]) -> str:
+def card(snapshot: Snapshot, form: ExportFormat, counts: Mapping[str, int]) -> str:
     """The README.md of an export of a snapshot."""
     manifest = snapshot.manifest
-    files = [f"  - split: {name}\n    path: {config}/{name}.parquet" for name in counts]
+    files = [f"  - split: {name}\n    path: {form.config}/{name}.parquet" for name in counts]
     return CARD.format(
-        config=config,
+        **form.card._asdict(),
+        config=form.config,
         files="\n".join(files),
         project=" ".join(snapshot.project.name.split()),
         number=snapshot.number,

@@ -1,6 +1,7 @@
 """What the datasets app refuses."""
 
 from webapp.site.errors import Refusal
+from webapp.site.words import Words
 
 
 class SnapshotError(Refusal):
@@ -12,7 +13,11 @@ class ImportRefusal(Refusal):
 
 
 class NoRows(ImportRefusal):
-    """A file is of a kind that holds no rows; the message says what it is."""
+    """A file is of a kind that holds no rows; the message says what it is, and `what` that alone."""
+
+    def __init__(self, message: str, what: Words = "") -> None:
+        super().__init__(message)
+        self.what = str(what)
 
 
 class ExportRefusal(Refusal):

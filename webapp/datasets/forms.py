@@ -5,22 +5,16 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from alignment.rows.formats import FORMATS, GUESS
-from webapp.datasets.exports import CONSUMERS, TEXT_FORMS, name_of
+from webapp.datasets.exports import EXPORTS
+from webapp.datasets.exports.folders import name_of
 from webapp.datasets.intake import PAIRS, Become
 from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
 from webapp.projects.models import Project
 from webapp.site.fields import DrawnCount, drawn, offer_names, offer_rows
-from webapp.site.words import Words
-
-
-def _joined(between: str, *words: Words) -> Words:
-    """Words that are translated when they are read, one after another."""
-    return format_lazy(between.join("{}" for word in words), *words)
 
 
 class FreezeForm(forms.Form):
@@ -140,28 +134,24 @@ class ExportForm(forms.Form):
         empty_label=None,
         help_text=_("Frozen labels; the same snapshot gives the same file."),
     )
-    consumer = forms.ChoiceField(
-        label=_("For"),
-        choices=[(name, _(consumer.title)) for name, consumer in CONSUMERS.items()],
-        help_text=_joined(" ", *(_(consumer.help) for consumer in CONSUMERS.values())),
-    )
-    text = forms.ChoiceField(
-        label=_("Texts as"),
-        choices=[(name, _(form.title)) for name, form in TEXT_FORMS.items()],
-        help_text=_joined(
-            " ",
-            *(format_lazy("{}: {}", _(form.title), _(form.help)) for form in TEXT_FORMS.values()),
-        ),
-    )
+    format = forms.ChoiceField(label=_("Format"))
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
+        self.project = project
         offer_rows(self, "snapshot", project.snapshots.filter(pairs__gt=0))
+        offer_names(self, "format", [(name, one.title) for name, one in EXPORTS.items()])
+
+    def snapshot_shown(self) -> Snapshot | None:
+        """The one whose losses the page tells: the chosen one, or the newest."""
+        try:
+            chosen: Snapshot = self.fields["snapshot"].clean(self["snapshot"].value())
+        except forms.ValidationError:
+            return self.project.snapshots.filter(pairs__gt=0).first()
+        return chosen
 
     def payload(self) -> dict[str, Any]:
         """What the job is told."""
-        snapshot, consumer, text = (
-            self.cleaned_data[name] for name in ("snapshot", "consumer", "text")
-        )
-        name = name_of(snapshot, consumer, text)
-        return {"snapshot": snapshot.pk, "consumer": consumer, "text": text, "name": name}
+        snapshot, name = self.cleaned_data["snapshot"], self.cleaned_data["format"]
+        called = name_of(snapshot, EXPORTS[name])
+        return {"snapshot": snapshot.pk, "format": name, "name": called}

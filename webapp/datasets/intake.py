@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from django.db import models, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from alignment.rows.found import ImportedAnswer, ImportedPair, content_key
 from alignment.seam.records import Message, prompt_key, split_of_prompt
@@ -114,7 +115,7 @@ def _stored_trimmed(project: Project, reading: Reading) -> Iterator[tuple[str, s
         if names and (other := _trimmed_key(found.messages)) != key:
             trimmed[key] = other, names
     known = Completion.objects.filter(prompt__project=project)
-    for some in _batches([other for other, _ in trimmed.values()]):
+    for some in _batches([other for other, _names in trimmed.values()]):
         there = set(known.filter(prompt__key__in=some).values_list("prompt__key", "key"))
         for key, (other, names) in trimmed.items():
             if any((other, name) in there for name in names):
@@ -222,8 +223,10 @@ def _tasks(project: Project, reading: Reading, answers: Answers, plan: Plan, add
             pairs += some_pairs(rows, min(plan.pairs or MOST_TASKS + 1, MOST_TASKS + 1))
     if len(pairs) > MOST_TASKS:
         raise ImportRefusal(
-            f"That would be {len(pairs):,} tasks, and {MOST_TASKS:,} are the most at once: ask for "
-            "fewer pairs of each prompt, or split the file."
+            _(
+                "That would be {n:,} tasks, and {most_tasks:,} are the most at once: ask for fewer "
+                "pairs of each prompt, or split the file."
+            ).format(n=len(pairs), most_tasks=MOST_TASKS)
         )
     asks = [Ask.about(pair) for pair in pairs]
     added.tasks = create_tasks(project, "compare", asks, need=plan.need)

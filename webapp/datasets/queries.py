@@ -10,12 +10,14 @@ from typing import Any, NamedTuple, TypedDict
 from django.db.models import Count, F, Func, Max, Model, Q, QuerySet, Subquery
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
+from pydantic import BaseModel
 
+from alignment.seam.records import PromptRecord
 from webapp.datasets import standins
 from webapp.datasets.models import Preference, Snapshot
-from webapp.datasets.snapshots import RANKED, SnapshotRow, read
+from webapp.datasets.snapshots import RANKED, SnapshotRow, is_pair, read
 from webapp.labeling.kinds import TASK_KINDS
-from webapp.labeling.kinds.descriptor import TaskKind
+from webapp.labeling.kinds.descriptor import LETTERS, Asked, TaskKind
 from webapp.labeling.models import Completion, Label, LabelQuerySet
 from webapp.projects.models import Project, Prompt, Split
 from webapp.site.words import Words
@@ -220,6 +222,26 @@ def _tally(kind: TaskKind, given: Mapping[str, int]) -> Tally:
     ]
     counted = [(kind.words(one).text, given.get(one.model_dump_json(), 0)) for one in answers]
     return Tally(kind.title, counted)
+
+
+def answers_without_a_pair(snapshot: Snapshot) -> list[tuple[Words, int]]:
+    """How often each answer that keys give was given, of those that prefer no text to another."""
+    found = _answers(snapshot.manifest)
+    kinds = [TASK_KINDS[name] for name in found if name in TASK_KINDS]
+    return [
+        (kind.words(answer).text, n)
+        for kind in kinds
+        for key in kind.keys
+        if key.answer is not None
+        and not _prefers(kind, answer := kind.Answer.model_validate(key.answer))
+        and (n := found[kind.name].get(answer.model_dump_json()))
+    ]
+
+
+def _prefers(kind: TaskKind, answer: BaseModel) -> bool:
+    """Whether an answer about different texts prefers one of them."""
+    asked = Asked(PromptRecord(key="", messages=()), LETTERS[: kind.items[-1]])
+    return any(map(is_pair, kind.records(asked, answer)))
 
 
 class FirstRow(NamedTuple):

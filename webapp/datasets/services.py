@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from alignment.seam.folders import committed, file_sha256, manifest_sha256
 from webapp.accounts.models import User
@@ -39,7 +40,7 @@ def freeze_snapshot(
         counts = snapshots.count(folder)
         if not counts["sources"]:
             raise SnapshotError(
-                "There are no labels to freeze yet. Label some tasks, or import ranked answers."
+                _("There are no labels to freeze yet. Label some tasks, or import ranked answers.")
             )
         sums = {snapshots.LABELS: file_sha256(folder / snapshots.LABELS)}
         manifest = counts | {"filter": included, "newest": newest, "sha256": sums}

@@ -120,6 +120,26 @@ def _as_now(row: Row) -> Row:
     return {"imported": False} | row | about | {"items": [row["left"], row["right"]]}
 
 
+def columns(folder: Path) -> pa.Table:
+    """All that a snapshot's rows say besides answers and their texts, as a table."""
+    path = folder / LABELS
+    there = pq.read_schema(path).names
+    if "pairs" in there:
+        return pq.read_table(path, columns=[*BESIDE, "pairs"])
+    rows = pq.read_table(path, columns=[*BESIDE, "left", "right", "choice"])
+    return rows.append_column("pairs", _pairs_before(rows).cast(pa.int16()))
+
+
+BESIDE = ["messages", "rationale", "flags", "simulated", "source", "group"]
+
+
+def _pairs_before(rows: pa.Table) -> pa.ChunkedArray:
+    """Which rows were preferences when all were about two answers."""
+    preferred = pc.invert(pc.is_in(rows["choice"], pa.array([0, 4])))  # both bad, tie
+    ranked = pc.equal(rows["source"], "rank")
+    return pc.and_(pc.or_(ranked, preferred), pc.not_equal(rows["left"], rows["right"]))
+
+
 def count(folder: Path) -> dict[str, Any]:
     """How much of what the file holds: `pairs` by split, `answers` by kind, `annotators` of labels."""
     names = ["split", "source", "kind", "answer", "annotator", "simulated", "pairs"]

@@ -8,12 +8,15 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from alignment.rows.formats import FORMATS
 from webapp.accounts.requests import PersonRequest
 from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
+from webapp.datasets.exports import EXPORTS
+from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
 from webapp.datasets.uploads import is_too_large
 from webapp.jobs.models import State
@@ -21,6 +24,7 @@ from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
 from webapp.machine import uploads
 from webapp.projects.access import Action, project_for
+from webapp.site.htmx import render_page
 
 ROWS = 50  # of a page of a table
 FIRST_ROWS = 20  # shown of a snapshot
@@ -40,9 +44,11 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
             messages.error(request, str(refusal))
             return redirect("datasets:snapshots", project.pk)
         if made == last:
-            messages.info(request, f"Nothing has changed since {made}.")
+            messages.info(request, _("Nothing has changed since {made}.").format(made=made))
         else:
-            messages.success(request, f"{made} is frozen: it will never change.")
+            messages.success(
+                request, _("{made} is frozen: it will never change.").format(made=made)
+            )
         return redirect("datasets:snapshot", project.pk, made.pk)
     listed = project.snapshots.annotate(used=Count("rounds")).order_by("-number")
     rows = listed.select_related("created_by")
@@ -118,7 +124,7 @@ def confirm(request: PersonRequest, project_id: int, job_id: int) -> HttpRespons
 @login_required
 @require_http_methods(["GET", "POST"])
 def export(request: PersonRequest, project_id: int) -> HttpResponse:
-    """The form that asks who will read the export, and the exports made before."""
+    """The form that asks for a format, what each leaves out, and the exports made before."""
     project = project_for(request.user, project_id, can=Action.EXPORT_DATA)
     initial = {"key": uuid4(), "snapshot": request.GET.get("snapshot")}
     form = ExportForm(request.POST or None, initial=initial, project=project)
@@ -128,5 +134,13 @@ def export(request: PersonRequest, project_id: int) -> HttpResponse:
         return redirect("jobs:detail", project.pk, job.pk)
     made = project.jobs.filter(kind="export").select_related("created_by")
     page = Paginator(made, ROWS).get_page(request.GET.get("page"))
-    context = {"project": project, "form": form, "page": page}
-    return render(request, "datasets/export.html", context)
+    snapshot = form.snapshot_shown()
+    context = {
+        "project": project,
+        "form": form,
+        "formats": EXPORTS.values(),
+        "snapshot": snapshot,
+        "losses": losses_of(snapshot) if snapshot else [],
+        "page": page,
+    }
+    return render_page(request, "datasets/export.html", context, partial="losses")

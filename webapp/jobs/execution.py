@@ -45,9 +45,17 @@ def execute(job: Job) -> None:
             _wait(job, error)
         elif isinstance(error, OSError):
             logger.exception("job %s", job.pk)
-            _fail(job, f"A file could not be read or written: {error.strerror or error}.")
+            _fail(
+                job,
+                _("A file could not be read or written: {strerror}.").format(
+                    strerror=error.strerror or error
+                ),
+            )
         else:
-            _fail(job, f"Unexpected error; the worker's log says more about job {job.pk}.")
+            _fail(
+                job,
+                _("Unexpected error; the worker's log says more about job {pk}.").format(pk=job.pk),
+            )
             raise
 
 

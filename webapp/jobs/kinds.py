@@ -55,6 +55,6 @@ JOB_KINDS = {
         EXPORT,
         "datasets:export",
         "exported",
-        "webapp.datasets.exports.export",
+        "webapp.datasets.exports.jobs.export",
     ),
 }

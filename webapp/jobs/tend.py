@@ -6,15 +6,16 @@ from datetime import timedelta
 
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop as _
 
 from webapp.jobs.models import FINAL, Job, State
 from webapp.jobs.tasks import send_work
 from webapp.machine import uploads
 
 KEEP = timedelta(days=30)
-LOST = (
-    "Its worker died {attempts} times over it, and it is not tried again. If memory ran out, try a "
-    "smaller file; the worker's log says more."
+LOST = _(
+    "Its worker died {attempts} times over it, and it is not tried again. If memory ran "
+    "out, try a smaller file; the worker's log says more."
 )
 
 

@@ -59,7 +59,10 @@ class Draft:
         if own or self.base is None or self.base == assignment.draft_revision:
             return ""
         flags = [flag for flag in there.get("flags", []) if flag not in self.flags]
-        said = [*self._lacking(there), *([f"Flags: {', '.join(flags)}."] if flags else [])]
+        said = [
+            *self._lacking(there),
+            *([_("Flags: {flags}.").format(flags=", ".join(flags))] if flags else []),
+        ]
         return " ".join(filter(None, said))
 
     def _lacking(self, there: Mapping[str, Any]) -> Iterator[str]:

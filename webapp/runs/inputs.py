@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, ValidationError
 
 from alignment.kinds import KINDS
@@ -27,8 +28,10 @@ def config_of(run: Run) -> Any:  # noqa: ANN401 - of the run's kind
     except ValidationError as error:
         names = ", ".join(".".join(map(str, row["loc"])) or "together" for row in error.errors())
         raise RunError(
-            f"This run was set up by another version of Attune, whose settings differ ({names}); "
-            "start a new one from the form."
+            _(
+                "This run was set up by another version of Attune, whose settings differ ({names}); "
+                "start a new one from the form."
+            ).format(names=names)
         ) from error
 
 
@@ -59,7 +62,11 @@ def given(run: Run) -> list[ArtifactInput]:
     ):
         made = need.needs.outputs.filter(type__in=kind.input_named(need.role).types).first()
         if made is None:
-            raise RunError(f"“{need.needs.name}” has not made what this run needs as {need.role}.")
+            raise RunError(
+                _("“{name}” has not made what this run needs as {role}.").format(
+                    name=need.needs.name, role=need.role
+                )
+            )
         ArtifactInput.objects.get_or_create(run=run, role=need.role, defaults={"artifact": made})
     return list(run.inputs.select_related("artifact"))
 
@@ -78,7 +85,11 @@ def write_prompts(run: Run, folder: Path, prompts: PromptQuerySet | None = None)
     written, asked = write_jsonl(folder / "prompts.jsonl", records), KINDS[run.kind].prompts
     least = asked.least if asked else 0
     if written < least:
-        raise RunError(f"This run needs at least {least} prompts and found {written}; add prompts.")
+        raise RunError(
+            _("This run needs at least {least} prompts and found {written}; add prompts.").format(
+                least=least, written=written
+            )
+        )
     return {"prompts": str(Path(folder.name) / "prompts.jsonl")}
 
 
@@ -86,7 +97,9 @@ def write_labels(folder: Path, read: Reader, snapshot: Artifact, split: Split) -
     """Write a snapshot's labels of one split as JSON lines; the path for RunSpec."""
     if not write_jsonl(folder / "pairs.jsonl", read(snapshot, split)):
         raise RunError(
-            f"The snapshot has no usable labels in its {split} split; collect more labels."
+            _(
+                "The snapshot has no usable labels in its {split} split; collect more labels."
+            ).format(split=split)
         )
     return str(Path(folder.name) / "pairs.jsonl")
 
@@ -101,6 +114,9 @@ def write_stored(folder: Path, prompts: PromptQuerySet, completions: Artifact) -
     )
     if not write_jsonl(folder / "stored.jsonl", rows):
         raise RunError(
-            f"“{completions}” holds no answer to a training prompt; choose others, or generate some."
+            _(
+                "“{completions}” holds no answer to a training prompt; choose others, or generate "
+                "some."
+            ).format(completions=completions)
         )
     return str(Path(folder.name) / "stored.jsonl")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db.models import Max, QuerySet
+from django.utils.translation import gettext as _
 
 from webapp.jobs.models import Job
 from webapp.machine import disk, uploads
@@ -30,9 +31,10 @@ def need_room() -> None:
     needed, free = needed_bytes(Checkpoint.objects.filter(deleted=False)), free_bytes()
     if free < needed:
         raise RunError(
-            f"{filesize(free)} are free where models are kept, and a run may need "
-            f"{filesize(needed)}. Make room, or let whoever runs Attune lower "
-            "ATTUNE_DISK_RESERVE_GIB."
+            _(
+                "{free} are free where models are kept, and a run may need {needed}. Make "
+                "room, or let whoever runs Attune lower ATTUNE_DISK_RESERVE_GIB."
+            ).format(free=filesize(free), needed=filesize(needed))
         )
 
 

@@ -100,7 +100,7 @@ def cancel_run(run: Run, *, by: User) -> Run:
         State.CANCELLED,
         actor,
         "cancelled",
-        f"Cancelled by {actor}.",
+        _("Cancelled by {actor}.").format(actor=actor),
     )
     live = Change((*WORKING, State.STOPPING), State.STOPPING, actor, "cancelled")
     wanted = Q(intent__in=[Intent.RUN, Intent.PAUSE])
@@ -114,7 +114,13 @@ def cancel_run(run: Run, *, by: User) -> Run:
 def pause_run(run: Run, *, by: User) -> Run:
     """Pause: a queued run is held at once, a live one saves and stops."""
     actor = actor_name(by)
-    held = Change((State.QUEUED,), State.INTERRUPTED, actor, "paused", f"Held by {actor}.")
+    held = Change(
+        (State.QUEUED,),
+        State.INTERRUPTED,
+        actor,
+        "paused",
+        _("Held by {actor}.").format(actor=actor),
+    )
     if move(run, held):
         return refreshed(run)
     if not _kind(run.kind).saves:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop as _
 
 from webapp.machine import disk
 from webapp.queue.leases import SILENT
@@ -21,7 +22,10 @@ from webapp.site.clock import after
 ACTOR = "tend"
 AUTOMATIC = ("worker_lost", "trainer_lost", "shutdown", "disk_full", "memory")
 FORGET_WORKERS = timedelta(days=1)
-LOST = "Its worker went silent for {lease:.0f} s: it was stopped, lost the database, or its machine slept."
+LOST = _(
+    "Its worker went silent for {lease:.0f} s: it was stopped, lost the database, or its "
+    "machine slept."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +75,12 @@ DUTIES: tuple[Callable[[], object], ...] = (
 
 def _take_back(run: Run) -> bool:
     if run.state == State.STOPPING and run.intent == Intent.CANCEL:
-        text = "Cancelled; its worker was gone."
+        text = _("Cancelled; its worker was gone.")
         change = Change((State.STOPPING,), State.CANCELLED, ACTOR, "cancelled", text)
     elif run.state == State.STOPPING:
-        text = "Its worker was gone before it had saved; resume goes on from an earlier checkpoint."
+        text = _(
+            "Its worker was gone before it had saved; resume goes on from an earlier checkpoint."
+        )
         change = Change((State.STOPPING,), State.INTERRUPTED, ACTOR, "pause_save_failed", text)
     else:
         text = LOST.format(lease=settings.RUN_LEASE)
@@ -94,7 +100,11 @@ def _requeue(run: Run) -> bool:
         change = Change((State.INTERRUPTED,), State.FAILED, ACTOR, "poison", _epitaph(run))
         return move(run, change, only=Q(epoch=run.epoch))
     change = Change(
-        (State.INTERRUPTED,), State.QUEUED, ACTOR, run.reason, f"{run.message} It is tried again."
+        (State.INTERRUPTED,),
+        State.QUEUED,
+        ACTOR,
+        run.reason,
+        _("{message} It is tried again.").format(message=run.message),
     )
     pause = 0.0 if run.reason == "shutdown" else backoff(run.attempts)
     only = Q(epoch=run.epoch, reason=run.reason)
@@ -110,15 +120,17 @@ def _epitaph(run: Run) -> str:
     deaths = RunEvent.objects.filter(run=run, to_state=State.INTERRUPTED, reason__in=AUTOMATIC)
     last = list(deaths.order_by("-pk")[: run.max_attempts])[::-1]
     steps = ", ".join(str(event.step) for event in last)
-    return (
-        f"It was lost {run.max_attempts} times in a row, at step {steps}, and is not tried again. "
-        f"{last[-1].message if last else ''} See its log, and try smaller batches."
-    )
+    return _(
+        "It was lost {max_attempts} times in a row, at step {steps}, and is not tried again. "
+        "{words} See its log, and try smaller batches."
+    ).format(max_attempts=run.max_attempts, steps=steps, words=last[-1].message if last else "")
 
 
 def _strand(need: RunNeed) -> bool:
-    word = "failed" if need.needs.state == State.FAILED else "was cancelled"
-    text = f"It needed “{need.needs.name}”, which {word}."
+    text = _("It needed “{name}”, which was cancelled.")
+    if need.needs.state == State.FAILED:
+        text = _("It needed “{name}”, which failed.")
+    text = text.format(name=need.needs.name)
     change = Change((State.QUEUED, State.INTERRUPTED), State.CANCELLED, ACTOR, "upstream", text)
     return move(need.run, change)
 

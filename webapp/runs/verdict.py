@@ -51,7 +51,9 @@ def judge(
         return _stopped(outcome, intent)
     if outcome.returncode < 0:
         return _killed(outcome)
-    text = f"The trainer ended with status {outcome.returncode} and no word why; see its log."
+    text = _("The trainer ended with status {returncode} and no word why; see its log.").format(
+        returncode=outcome.returncode
+    )
     return Verdict(State.FAILED, "code", text)
 
 
@@ -71,7 +73,11 @@ def _failed(failed: Failed, run_id: int) -> Verdict:
     if any(words in failed.message for words in DISK_FULL):
         return Verdict(State.INTERRUPTED, "disk_full", DISK_IS_FULL)
     if failed.code == "bug":
-        return Verdict(State.FAILED, "code", f"Unexpected error; see the log of run {run_id}.")
+        return Verdict(
+            State.FAILED,
+            "code",
+            _("Unexpected error; see the log of run {run_id}.").format(run_id=run_id),
+        )
     return Verdict(State.FAILED, failed.code[:32], failed.message or ADVICE.get(failed.code, ""))
 
 
@@ -82,7 +88,9 @@ def _stopped(outcome: Outcome, intent: str) -> Verdict:
     if not outcome.began:
         return Verdict(State.INTERRUPTED, "paused", _("Paused before it had begun."))
     if isinstance(outcome.last, Stopped) and outcome.last.saved:
-        text = f"Paused after step {outcome.last.step}; resume goes on from there."
+        text = _("Paused after step {step}; resume goes on from there.").format(
+            step=outcome.last.step
+        )
         return Verdict(State.INTERRUPTED, "paused", text)
     text = _(
         "Stopped, but the last steps could not be saved; resume goes on from an earlier checkpoint."

@@ -232,5 +232,6 @@ def add_errors(form: forms.Form, error: ValidationError, *, section: str = "") -
     for problem in error.errors():
         place = getattr(problem.get("ctx", {}).get("error"), "setting", "")
         name = "-".join(str(part) for part in (section, *problem["loc"], place) if part)
-        text = _(problem["msg"].removeprefix("Value error, "))
+        ours = problem["type"] == "value_error"  # said in the reader's language already
+        text = problem["msg"].removeprefix("Value error, ") if ours else _(problem["msg"])
         form.add_error(name if name in form.fields else None, f"{text[0].upper()}{text[1:]}.")

@@ -7,7 +7,8 @@ import * as store from "./store.js";
 const PAUSE = 1000; // ms
 const RETRY = 15_000; // ms
 let count = 0; // of this page's drafts
-const all = ({ rationale = "", flags = [], fields = {} }) => JSON.stringify([rationale, flags, Object.entries(fields).sort()]);
+const all = ({ rationale = "", flags = [], fields = {} }) =>
+  JSON.stringify([rationale, flags, Object.entries(fields).sort()]);
 const same = (one, other) => all(one) === all(other);
 
 // The words of a draft that another one lacks: of the reason, and of what is filled in.

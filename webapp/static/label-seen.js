@@ -70,7 +70,8 @@ export function begin(card) {
   leave();
   if (!card) return;
   const texts = [...card.querySelectorAll("[data-side]")];
-  current = { id: card.dataset.assignment, texts, since: performance.now(), running: !document.hidden, visible: new Set() };
+  const id = card.dataset.assignment;
+  current = { id, texts, since: performance.now(), running: !document.hidden, visible: new Set() };
   look();
   for (const answer of card.querySelectorAll(".answer")) observer.observe(answer);
 }

@@ -19,11 +19,21 @@ const KEPT = 50;
 const HINT = 2500; // ms
 let last = null; // what was pressed last, for Ctrl+Enter: {kind, pressed}
 let held = null; // fields of an answer that is safe nowhere yet: its card stays
-const outbox = openOutbox({ form: dock, extra: present, onAnswer: receive, onChange: tally, onStored: release, onForeign: foreign });
+const outbox = openOutbox({
+  form: dock,
+  extra: present,
+  onAnswer: receive,
+  onChange: tally,
+  onStored: release,
+  onForeign: foreign,
+});
 
 const refusedIds = () => outbox.refused().map(({ fields }) => fields.assignment);
 // A refused answer is not on its way: its card may be shown, to mend it.
-const onTheirWay = () => outbox.entries().filter((entry) => !entry.refusal).map(({ fields }) => fields.assignment).filter(Boolean);
+const onTheirWay = () => {
+  const sent = outbox.entries().filter((entry) => !entry.refusal);
+  return sent.map(({ fields }) => fields.assignment).filter(Boolean);
+};
 const unsaved = () => outbox.pending().filter((fields) => fields.client_id && fields.skip === undefined);
 
 // What the server must know to send only fresh cards: those here, those on their way, those to be mended.
@@ -84,7 +94,12 @@ function finish(card, fields) {
   cards.say("");
   if (outbox.add(fields)) return cards.take(card, outbox.state());
   held = fields;
-  cards.say(gettext("This browser keeps nothing (its storage is full or refused), so the pair stays until the server has stored your answer."));
+  cards.say(
+    gettext(
+      "This browser keeps nothing (its storage is full or refused), so the pair stays until the server has " +
+        "stored your answer.",
+    ),
+  );
 }
 
 // The server has stored it.
@@ -93,7 +108,8 @@ function release({ client_id: id, assignment }) {
   const card = cards.cardOf(assignment);
   const more = card && card === cards.shown() && put.changed(held);
   held = null;
-  cards.say(more ? gettext("Your answer is stored. What you put in since is not part of it: choose again to add it.") : "");
+  const since = gettext("Your answer is stored. What you put in since is not part of it: choose again to add it.");
+  cards.say(more ? since : "");
   if (card && !more) cards.take(card, outbox.state());
 }
 
@@ -146,7 +162,8 @@ function undo() {
   const undone = new Set(outbox.pending().map((fields) => fields.undo).filter(Boolean));
   const waiting = outbox.pending().filter((fields) => fields.client_id && !undone.has(fields.client_id)).at(-1);
   const id = act?.fields.client_id ?? waiting?.client_id ?? cards.counts().last;
-  if (!id) return hint(undone.size ? gettext("still being undone: press again in a moment") : gettext("nothing to undo"));
+  if (!id && undone.size) return hint(gettext("still being undone: press again in a moment"));
+  if (!id) return hint(gettext("nothing to undo"));
   if (!act && outbox.refused().some(({ fields }) => fields.client_id === id)) return mend();
   cards.counts().last = "";
   if (act) cards.putBack(act.card, act.fields);
@@ -176,7 +193,8 @@ function tally(state) {
 // Bring the pair of a refused answer back with what was put in for it, from the server if need be.
 async function mend() {
   const [{ fields }] = outbox.refused();
-  const here = () => cards.cardOf(fields.assignment) ?? history.find((act) => act.card?.dataset.assignment === fields.assignment)?.card;
+  const isIt = (act) => act.card?.dataset.assignment === fields.assignment;
+  const here = () => cards.cardOf(fields.assignment) ?? history.find(isIt)?.card;
   if (!here()) await outbox.renew();
   if (here()) return cards.putBack(here(), { ...fields, ...put.kept(fields.assignment) });
   cards.say(gettext("The pair of that answer cannot be shown any more. Download the answer to keep its words."));
@@ -184,7 +202,8 @@ async function mend() {
 
 function discard() {
   const refused = outbox.refused();
-  if (confirm(fill(gettext("Discard %(length)s refused for good? Download them first if in doubt."), refused))) outbox.drop(refused);
+  const asked = fill(gettext("Discard %(length)s refused for good? Download them first if in doubt."), refused);
+  if (confirm(asked)) outbox.drop(refused);
 }
 
 dock.addEventListener("click", (event) => {

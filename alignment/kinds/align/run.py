@@ -172,7 +172,10 @@ def deployment_prompts(inputs: Mapping[str, Path], config: AlignConfig) -> list[
         return []
     if not config.inference_weight:
         raise ConfigError(
-            "There are prompts of the deployment, and the deployed model has no weight; give it one."
+            _(
+                "There are prompts of the deployment, and the deployed model has no weight; give it "
+                "one."
+            )
         )
     return first_prompts(inputs["deployment"], config)
 
@@ -186,7 +189,11 @@ def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, P
     if config.stored_share and "completions" not in spec.inputs:
         missing.append("completions")
     if missing:
-        raise ConfigError(f"The run names no {' and no '.join(missing)} among its inputs.")
+        raise ConfigError(
+            _("The run names no {missing} among its inputs.").format(
+                missing=" and no ".join(missing)
+            )
+        )
     return {role: folder / path for role, path in spec.inputs.items()}
 
 
@@ -223,7 +230,7 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
         take=lambda: guarded(
             lambda: train_step(problem, state),
             state.step + 1,
-            "completions per prompt, fewer prompts per step",
+            _("completions per prompt, fewer prompts per step"),
         ),
         save=lambda: save(state, folder),
         over=lambda: state.over_budget,
@@ -323,14 +330,19 @@ def check_processes(problem: Problem) -> None:
     fewest = min(problem.trained, problem.deployment or problem.trained)
     if size > 1 and min(answered_anew(config), fewest) < size:
         raise ConfigError(
-            f"Each of the {size} processes needs a prompt of its own in every step; ask for more prompts, "
-            "and more of them per step, or fewer processes."
+            _(
+                "Each of the {size} processes needs a prompt of its own in every step; ask for more "
+                "prompts, and more of them per step, or fewer processes."
+            ).format(size=size)
         )
     if size == 1 or not os.environ.get(SHARDING):
         return
     if config.lora_rank or (config.inference_weight and config.inference_weights == "int8"):
         raise ConfigError(
-            f"An adapter, or weights that are rounded, need a whole model in every process; unset {SHARDING}."
+            _(
+                "An adapter, or weights that are rounded, need a whole model in every process; unset "
+                "{sharding}."
+            ).format(sharding=SHARDING)
         )
 
 
@@ -425,9 +437,11 @@ def check_taught(config: AlignConfig, state: State) -> None:
     if state.taught or not state.step or config.demonstration_weight:
         return
     raise ConfigError(
-        f"Nothing was learned in {state.step:,} steps: no completion of any prompt was in the target, so that all "
-        "prompts were skipped. Ask for what the model writes now and then, soften the constraint (soften), or "
-        "draw more completions per prompt."
+        _(
+            "Nothing was learned in {step:,} steps: no completion of any prompt was in the "
+            "target, so that all prompts were skipped. Ask for what the model writes now and "
+            "then, soften the constraint (soften), or draw more completions per prompt."
+        ).format(step=state.step)
     )
 
 

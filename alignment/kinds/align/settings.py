@@ -16,7 +16,7 @@ from alignment.kinds.settings.objectives import (
 )
 from alignment.kinds.settings.target import TargetSettings
 from alignment.seam.settings import STORED, ConflictError, Settings, narrowed, setting
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 EstimatorName = Literal["score", "surrogate", "rao_blackwell"]
 ESTIMATORS: Mapping[EstimatorName, str] = {
@@ -173,21 +173,36 @@ class TargetedSettings(SamplingSettings, StepSettings, TargetSettings, Objective
         if not (self.reward_weight or self.rules or self.demands):
             raise ConflictError(
                 "reward_weight",
-                "the target is the reference itself: give the reward model or a rule a weight, or "
-                "set a constraint or a wished mean",
+                said(
+                    _(
+                        "the target is the reference itself: give the reward model or a rule a weight, or "
+                        "set a constraint or a wished mean"
+                    )
+                ),
             )
         if self.length_mean and not 1 < self.length_mean < self.max_new_tokens:
             raise ConflictError(
                 "length_mean",
-                f"the mean length must be above 1 and below the completion length limit of "
-                f"{self.max_new_tokens} tokens",
+                said(
+                    _(
+                        "the mean length must be above 1 and below the completion length limit of "
+                        "{max_new_tokens} tokens"
+                    ),
+                    max_new_tokens=self.max_new_tokens,
+                ),
             )
         phrase = self.share_of.casefold()
         if phrase and self.hard and phrase in self.must_contain.casefold():
             raise ConflictError(
                 "share_of",
-                f"every completion that must contain “{self.must_contain}” contains "
-                f"“{self.share_of}”, so its share is 1",
+                said(
+                    _(
+                        "every completion that must contain “{must_contain}” contains “{share_of}”, so its "
+                        "share is 1"
+                    ),
+                    must_contain=self.must_contain,
+                    share_of=self.share_of,
+                ),
             )
         return self
 
@@ -246,7 +261,11 @@ class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings,
         if self.estimator == "rao_blackwell" and not (reverse and once):
             raise ConflictError(
                 "estimator",
-                "the Rao-Blackwell estimator is for reverse KL with one update per step and no replay",
+                said(
+                    _(
+                        "the Rao-Blackwell estimator is for reverse KL with one update per step and no replay"
+                    )
+                ),
             )
         return self
 
@@ -255,13 +274,24 @@ class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings,
         if self.stored_share and self.estimator != "surrogate":
             raise ConflictError(
                 "estimator",
-                f"the {self.estimator} estimator needs the log-probabilities that samples were drawn at, "
-                "and nobody is sure of those of stored completions; take the surrogate, or a share of 0",
+                said(
+                    _(
+                        "the {estimator} estimator needs the log-probabilities that samples were drawn at, "
+                        "and nobody is sure of those of stored completions; take the surrogate, or a share "
+                        "of 0"
+                    ),
+                    estimator=self.estimator,
+                ),
             )
         if self.stored_share + self.replay_share > 0.9:
             raise ConflictError(
                 "stored_share",
-                "a tenth of a step's prompts at least has to be answered anew; lower one of the shares",
+                said(
+                    _(
+                        "a tenth of a step's prompts at least has to be answered anew; lower one of the "
+                        "shares"
+                    )
+                ),
             )
         return self
 
@@ -270,7 +300,11 @@ class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings,
         if self.lora_rank and self.inference_weight and self.inference_weights == "int8":
             raise ConflictError(
                 "lora_rank",
-                "a LoRA adapter is not rounded with its model; train all weights (rank 0) for INT8",
+                said(
+                    _(
+                        "a LoRA adapter is not rounded with its model; train all weights (rank 0) for INT8"
+                    )
+                ),
             )
         return self
 
@@ -279,8 +313,13 @@ class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings,
         if self.objective != "fdpg" and self.hard:
             raise ConflictError(
                 "objective",
-                f"to {self.objective} a broken hard constraint is a reward of minus infinity; "
-                "soften the constraint, or take fdpg with a divergence such as jensen_shannon",
+                said(
+                    _(
+                        "to {objective} a broken hard constraint is a reward of minus infinity; soften the "
+                        "constraint, or take fdpg with a divergence such as jensen_shannon"
+                    ),
+                    objective=self.objective,
+                ),
             )
         if reason := self.infinite(self.minimised):
             raise ConflictError("divergence", reason)

@@ -24,9 +24,9 @@ from alignment.seam.words import _
 POLL = 1.0  # seconds between looks at what has come
 REFUSED = 3  # exit status
 ALLOWED = "ATTUNE_HUB"  # 0: this installation never asks the Hub
-UNREACHABLE = (
-    "The Hugging Face Hub cannot be reached from the worker. Check its network, or add the model "
-    "from a folder or as an upload."
+UNREACHABLE = _(
+    "The Hugging Face Hub cannot be reached from the worker. Check its network, or add "
+    "the model from a folder or as an upload."
 )
 
 
@@ -36,7 +36,7 @@ def fetch(name: str, revision: str, target: Path, limit: int) -> Generator[Event
     Raises DataError where there is no such model, or no way to the Hub.
     """
     if os.environ.get(ALLOWED, "1").lower() in {"0", "false"}:
-        raise DataError("Models of the Hub are switched off here; add a folder or an upload.")
+        raise DataError(_("Models of the Hub are switched off here; add a folder or an upload."))
     target.mkdir()
     said = target.with_name("hub.jsonl")
     command = [
@@ -107,8 +107,9 @@ def _download(name: str, revision: str, folder: Path, limit: int) -> None:
         total = sum(sizes[file] for file in files)
         if total > limit:
             raise DataError(
-                f"{name} has {total / 1e9:.1f} GB of files; at most {limit / 1e9:.1f} GB are "
-                "allowed here."
+                _(
+                    "{name} has {total:.1f} GB of files; at most {limit:.1f} GB are allowed here."
+                ).format(name=name, total=total / 1e9, limit=limit / 1e9)
             )
         _say(commit=info.sha, bytes=total)
         snapshot_download(
@@ -116,16 +117,25 @@ def _download(name: str, revision: str, folder: Path, limit: int) -> None:
         )
     except hub.GatedRepoError as error:
         raise DataError(
-            f"{name} asks for an agreement or a token. Download it yourself and add it as a folder."
+            _(
+                "{name} asks for an agreement or a token. Download it yourself and add it as a "
+                "folder."
+            ).format(name=name)
         ) from error
     except hub.RepositoryNotFoundError as error:
-        raise DataError(f"The Hub has no public model called {name}.") from error
+        raise DataError(
+            _("The Hub has no public model called {name}.").format(name=name)
+        ) from error
     except hub.RevisionNotFoundError as error:
-        raise DataError(f"{name} has no revision {revision}.") from error
+        raise DataError(
+            _("{name} has no revision {revision}.").format(name=name, revision=revision)
+        ) from error
     except (hub.OfflineModeIsEnabled, TransportError, hub.LocalEntryNotFoundError) as error:
         raise DataError(UNREACHABLE) from error
     except hub.HfHubHTTPError as error:
-        raise DataError(f"The Hub refused: {printable(str(error))}") from error
+        raise DataError(
+            _("The Hub refused: {error}").format(error=printable(str(error)))
+        ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's own notes
 
 
@@ -134,7 +144,9 @@ def chosen(names: Iterable[str]) -> list[str]:
     top = [name for name in names if NAME.fullmatch(name) and name.endswith(KEPT)]
     weights = weights_of(top)
     if not weights:
-        raise DataError("This model has no safetensors on the Hub; pickled weights are not loaded.")
+        raise DataError(
+            _("This model has no safetensors on the Hub; pickled weights are not loaded.")
+        )
     return sorted(weights + [name for name in top if not name.endswith(".safetensors")])
 
 

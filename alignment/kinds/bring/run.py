@@ -84,7 +84,7 @@ def _add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) ->
     An encoder such as BERT can be the backbone of a reward model, and no policy.
     """
     if "base" in spec.inputs:
-        raise DataError("These files are a whole model, not an adapter; choose no base model.")
+        raise DataError(_("These files are a whole model, not an adapter; choose no base model."))
     template = ImportConfig.stored(spec.config).template
     masked = is_masked(incoming)
     use: Use = "backbone" if masked else "policy"
@@ -126,7 +126,10 @@ def add_adapter(spec: RunSpec, folder: Path, incoming: Path) -> Progress:
             )
         )
         raise DataError(
-            f"This is a LoRA adapter for “{name}”. Add that model first, then choose it as the base."
+            _(
+                "This is a LoRA adapter for “{name}”. Add that model first, then choose it as the "
+                "base."
+            ).format(name=name)
         )
     drop_paths(incoming / "tokenizer_config.json")
     yield done(2)
@@ -184,12 +187,14 @@ def from_folder(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
     source, root = (folder / spec.inputs[role] for role in ("source", "root"))
     root, room = root.resolve(), limit_of(config)
     if not source.resolve().is_relative_to(root):
-        raise DataError(f"{config.name} is not below a folder that an admin allows.")
+        raise DataError(
+            _("{name} is not below a folder that an admin allows.").format(name=config.name)
+        )
     (folder / "incoming").mkdir()
     for path in by_size(files_of(source)):
         real = path.resolve()
         if not real.is_relative_to(root):
-            raise DataError(f"{path.name} is a link out of the allowed folder.")
+            raise DataError(_("{name} is a link out of the allowed folder.").format(name=path.name))
         room -= copy_plain(real, folder / "incoming" / path.name, room)
     return {}
 
@@ -202,10 +207,14 @@ def from_upload(config: ImportConfig, spec: RunSpec, folder: Path) -> Progress:
     source = folder / spec.inputs["source"]
     names = sorted(path.name for path in source.iterdir()) if source.is_dir() else []
     if not names:
-        raise DataError("The upload is no longer there; upload the model again.")
+        raise DataError(_("The upload is no longer there; upload the model again."))
     packed = [name for name in names if archives.is_archive(name)]
     if packed and len(names) > 1:
-        raise DataError(f"Upload either one archive or the files themselves, not {packed[0]} too.")
+        raise DataError(
+            _("Upload either one archive or the files themselves, not {packed} too.").format(
+                packed=packed[0]
+            )
+        )
     if packed:
         for path in by_size([source / packed[0]]):
             archives.unpack(path, incoming, room)
@@ -257,10 +266,16 @@ def copy_plain(source: Path, target: Path, room: int) -> int:
     try:
         handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise DataError(f"{source.name} cannot be read: {error.strerror}.") from error
+        raise DataError(
+            _("{name} cannot be read: {strerror}.").format(
+                name=source.name, strerror=error.strerror
+            )
+        ) from error
     with os.fdopen(handle, "rb") as opened:
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise DataError(f"{source.name} is not a plain file.")
+            raise DataError(_("{name} is not a plain file.").format(name=source.name))
         if os.fstat(opened.fileno()).st_size > room:
-            raise DataError(f"With {target.name} the model is larger than is allowed here.")
+            raise DataError(
+                _("With {name} the model is larger than is allowed here.").format(name=target.name)
+            )
         return archives.copy(archives.Counted(opened, opened), target, room)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from alignment.seam.settings import Settings, setting
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 SourceName = Literal["hub", "folder", "upload"]
 SOURCES: Mapping[SourceName, str] = {
@@ -70,7 +70,9 @@ class ImportConfig(Settings):
     @model_validator(mode="after")
     def _names_on_the_hub(self) -> "ImportConfig":
         if self.source == "hub" and not HUB_NAME.fullmatch(self.name):
-            raise ValueError(f"“{self.name}” is not a name on the Hub; write owner/name")
+            raise ValueError(
+                said(_("“{name}” is not a name on the Hub; write owner/name"), name=self.name)
+            )
         if not REVISION.fullmatch(self.revision):
-            raise ValueError(f"“{self.revision}” is not a revision")
+            raise ValueError(said(_("“{revision}” is not a revision"), revision=self.revision))
         return self

@@ -203,7 +203,7 @@ def _asked(spec: RunSpec, folder: Path, config: EvaluateConfig) -> Fitting:
     """The held-out prompts that all models can read and answer; raises DataError where there are none."""
     prompts = list(read_jsonl(folder / spec.inputs["prompts"], PromptRecord))[: config.prompts]
     if not prompts:
-        raise DataError("There is no held-out prompt; add prompts to the test split.")
+        raise DataError(_("There is no held-out prompt; add prompts to the test split."))
     readers = _readers_of(spec, folder, config)
     return fitting_prompts(prompts, "prompts", readers, config.max_new_tokens, config.overlong)
 
@@ -226,8 +226,10 @@ def load_players(
     at = {role: folder / path for role, path in spec.inputs.items()}
     if config.judge == "held_out_labels" and "judge" not in at:
         raise ConfigError(
-            "The judge is a reward model trained on held-out labels, and none was given; label "
-            "prompts of the validation split, or evaluate without a judge."
+            _(
+                "The judge is a reward model trained on held-out labels, and none was given; label "
+                "prompts of the validation split, or evaluate without a judge."
+            )
         )
     judges: dict[str, Callable[[], Judge | None]] = {
         "held_out_labels": lambda: label_judge(RewardModel.load(at["judge"], "judge")),
@@ -242,7 +244,10 @@ def load_players(
     if aim.reward_weight:
         if "reward" not in at:
             raise ConfigError(
-                "The policy was aimed at a reward model's score, or does not say at what; name the reward model."
+                _(
+                    "The policy was aimed at a reward model's score, or does not say at what; name the "
+                    "reward model."
+                )
             )
         turns = [prompt.messages for prompt in prompts]
         model = RewardModel.load(at["reward"])

@@ -29,7 +29,7 @@ def generate(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     config = GenerateConfig.stored(spec.config)
     prompts = list(read_jsonl(folder / spec.inputs["prompts"], PromptRecord))[: config.prompts]
     if not prompts:
-        raise DataError("There are no prompts to answer; add prompts to the project.")
+        raise DataError(_("There are no prompts to answer; add prompts to the project."))
     counts: list[dict[str, object]] = []
     if config.engine != "server":  # which has a tokenizer of its own
         reader = Reader.of(policy_folder(spec, folder))

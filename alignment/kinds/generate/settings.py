@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from alignment.kinds.settings.overlong import OverlongName, overlong
 from alignment.seam.settings import ConflictError, Settings, setting
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 EngineName = Literal["sampler", "vllm", "server"]
 ENGINES: Mapping[EngineName, str] = {
@@ -103,5 +103,7 @@ class GenerateConfig(Settings):
     def _a_server_has_an_address(self) -> "GenerateConfig":
         for name in ("server_url", "server_model"):
             if self.engine == "server" and not getattr(self, name).strip():
-                raise ConflictError(name, "a server needs an address and the name of a model")
+                raise ConflictError(
+                    name, said(_("a server needs an address and the name of a model"))
+                )
         return self

@@ -161,7 +161,7 @@ def course_of(agents: Sequence[Agent], folder: Path, *, new: bool) -> Course:
         take=lambda: guarded(
             lambda: train_step(agents),
             agents[0].state.step + 1,
-            "divergences, fewer completions per prompt",
+            _("divergences, fewer completions per prompt"),
         ),
         save=lambda: save_all({agent.name: agent.state for agent in agents}, folder),
         over=lambda: not _learning(agents),
@@ -187,7 +187,11 @@ def check_together(problem: Problem) -> None:
     """Raise ConfigError where several processes cannot share a step of a population."""
     check_processes(problem)
     if world().size > 1 and os.environ.get(SHARDING):
-        raise ConfigError(f"A population keeps whole models in every process; unset {SHARDING}.")
+        raise ConfigError(
+            _("A population keeps whole models in every process; unset {sharding}.").format(
+                sharding=SHARDING
+            )
+        )
 
 
 def save_results(agents: Sequence[Agent], receipts: Receipts, folder: Path) -> None:

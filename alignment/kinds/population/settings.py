@@ -7,7 +7,7 @@ from pydantic import model_validator
 from alignment.kinds.align.settings import AlignConfig, TargetedSettings, order
 from alignment.kinds.settings.divergences import DIVERGENCES, DivergenceName
 from alignment.seam.settings import ConflictError, Settings, setting
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 FEWEST = 2  # completions of a prompt by each agent: the baseline leaves one out
 
@@ -52,13 +52,20 @@ class PopulationConfig(TargetedSettings, SeveralDivergences):
         if twice:
             raise ConflictError(
                 "divergences",
-                f"{twice[0]} is named twice; every agent has a divergence of its own",
+                said(
+                    _("{twice} is named twice; every agent has a divergence of its own"),
+                    twice=twice[0],
+                ),
             )
         least = FEWEST * len(self.divergences)
         if self.completions_per_prompt < least:
             raise ConflictError(
                 "completions_per_prompt",
-                f"{len(self.divergences)} agents need at least {least} completions per prompt",
+                said(
+                    _("{n} agents need at least {least} completions per prompt"),
+                    n=len(self.divergences),
+                    least=least,
+                ),
             )
         return self
 
@@ -66,12 +73,13 @@ class PopulationConfig(TargetedSettings, SeveralDivergences):
     def _every_agent_can_learn(self) -> "PopulationConfig":
         if self.estimator == "rao_blackwell":
             raise ConflictError(
-                "estimator", "the Rao-Blackwell estimator is for one policy's own completions"
+                "estimator",
+                said(_("the Rao-Blackwell estimator is for one policy's own completions")),
             )
         if self.inference_weight:
             raise ConflictError(
                 "inference_weight",
-                "a population has no term of the deployed model; set its weight to 0",
+                said(_("a population has no term of the deployed model; set its weight to 0")),
             )
         for name in self.divergences:
             if reason := self.infinite(name):

@@ -126,7 +126,7 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
 def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
     """Single completions were liked or not, which KTO alone reads; writes `folder/output`."""
     if config.loss != "kto":
-        raise ConfigError("Thumbs are read by KTO alone; set the loss to kto, or give pairs.")
+        raise ConfigError(_("Thumbs are read by KTO alone; set the loss to kto, or give pairs."))
     thumbs_read = list(read_jsonl(folder / spec.inputs["thumbs"], ThumbRecord))
     readers = _readers_of(spec, folder)
     records, told = fitting_labels(thumbs_read, "thumbs", readers, config.overlong)
@@ -134,7 +134,7 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
         yield told
     fitted, held = divided(records, config.held_out)
     if {record.good for record in fitted} != {True, False}:
-        raise DataError("KTO needs completions that were liked and others that were not.")
+        raise DataError(_("KTO needs completions that were liked and others that were not."))
     one, reference, same = models_of(spec, folder, config)
     policy, run = one.policy, Run.of(spec, folder)
     yield ready(policy, len(fitted), config, run)

@@ -10,7 +10,7 @@ from alignment.kinds.settings.divergences import DIVERGENCES, OFFLINE, Divergenc
 from alignment.kinds.settings.fitting import Fitting
 from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 PreferenceName = Literal["f_dpo", "ipo", "kto"]
 LOSSES: Mapping[PreferenceName, str] = {
@@ -101,8 +101,14 @@ class Preferences(Settings):
         if self.loss == "f_dpo" and self.divergence not in OFFLINE:
             raise ConflictError(
                 "divergence",
-                f"with {self.divergence} pairs do not decide the policy, as its f'(0) is finite or "
-                f"its loss unknown; take {', '.join(OFFLINE)}",
+                said(
+                    _(
+                        "with {divergence} pairs do not decide the policy, as its f'(0) is finite or its "
+                        "loss unknown; take {offline}"
+                    ),
+                    divergence=self.divergence,
+                    offline=", ".join(OFFLINE),
+                ),
             )
         return self
 

@@ -3,7 +3,7 @@
 from pydantic import model_validator
 
 from alignment.seam.settings import ConflictError, Settings, setting
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 
 class PretrainConfig(Settings):
@@ -74,6 +74,11 @@ class PretrainConfig(Settings):
     def _heads_divide_width(self) -> "PretrainConfig":
         if self.width % self.heads:
             raise ConflictError(
-                "heads", f"width {self.width} does not divide by {self.heads} heads"
+                "heads",
+                said(
+                    _("width {width} does not divide by {heads} heads"),
+                    width=self.width,
+                    heads=self.heads,
+                ),
             )
         return self

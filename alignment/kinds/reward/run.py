@@ -124,7 +124,7 @@ def check_reference(spec: RunSpec, folder: Path) -> None:
     """Raise DataError, ConfigError where what is to draw answers once the model has learned cannot."""
     role = zero_role(spec)
     if role == "backbone" and is_masked(folder / spec.inputs[role]):
-        raise ConfigError("The backbone is an encoder and draws no samples; name a reference.")
+        raise ConfigError(_("The backbone is an encoder and draws no samples; name a reference."))
     sampler(folder / spec.inputs[role], "reference")
 
 

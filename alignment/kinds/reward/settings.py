@@ -8,7 +8,7 @@ from pydantic import model_validator
 from alignment.kinds.settings.overlong import OverlongName, overlong
 from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 StrengthName = Literal["ignore", "weigh"]
 STRENGTHS: Mapping[StrengthName, str] = {
@@ -220,11 +220,13 @@ class RewardConfig(EnsembleSettings, LabelSettings):
     @model_validator(mode="after")
     def _folds_leave_labels(self) -> "RewardConfig":
         if self.folds == 1:
-            raise ConflictError("folds", "one fold leaves no labels to learn from; take 0, or 2")
+            raise ConflictError(
+                "folds", said(_("one fold leaves no labels to learn from; take 0, or 2"))
+            )
         return self
 
     @model_validator(mode="after")
     def _caution_needs_heads(self) -> "RewardConfig":
         if self.caution and self.heads == 1:
-            raise ConflictError("heads", "one head cannot disagree; caution needs several")
+            raise ConflictError("heads", said(_("one head cannot disagree; caution needs several")))
         return self

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 from alignment.foreign import patterns
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 RuleName = Literal["no_rule", "contains", "matches", "words", "similarity", "embedding_similarity"]
 RULES: Mapping[RuleName, str] = {
@@ -45,9 +45,9 @@ class WeightedRule(NamedTuple):
     def check(self) -> None:
         """Raise ValueError where the rule cannot be asked."""
         if self.name in WORDED and not self.text.strip():
-            raise ValueError(f"the rule “{self.name}” has no text")
+            raise ValueError(said(_("the rule “{name}” has no text"), name=self.name))
         if self.name.endswith("similarity") and not examples_of(self.text):
-            raise ValueError(f"the rule “{self.name}” has no example")
+            raise ValueError(said(_("the rule “{name}” has no example"), name=self.name))
         if self.name == "matches":
             check_pattern(self.text)
 
@@ -74,8 +74,15 @@ def wishes_of(text: str) -> list[WeightedRule]:
     for mean, name, about in found:
         low, high = REACH[name]
         if not low < mean < high:
-            said = " ".join(filter(None, (name, about)))
-            raise ValueError(f"the mean of “{said}” must be above {low:g} and below {high:g}")
+            wish = " ".join(filter(None, (name, about)))
+            raise ValueError(
+                said(
+                    _("the mean of “{wish}” must be above {low:g} and below {high:g}"),
+                    wish=wish,
+                    low=low,
+                    high=high,
+                )
+            )
     return found
 
 
@@ -90,7 +97,14 @@ def _rule_of(part: str, number: str, largest: float) -> WeightedRule:
     except ValueError:
         value = float("nan")
     if name not in RULED or not abs(value) <= largest:
-        raise ValueError(f"“{part}” is not a {number}, one of {', '.join(RULED)}, and a text")
+        raise ValueError(
+            said(
+                _("“{part}” is not a {number}, one of {ruled}, and a text"),
+                part=part,
+                number=number,
+                ruled=", ".join(RULED),
+            )
+        )
     rule = WeightedRule(value, name, text)
     rule.check()
     return rule

@@ -103,7 +103,9 @@ def demonstrations(spec: RunSpec, folder: Path) -> list[DemonstrationRecord]:
     found = list(_given(spec, folder))
     kept = {(row.prompt.key, row.completion): row for row in found if row.completion.strip()}
     if len(kept) < MIN_DEMONSTRATIONS:
-        raise DataError(f"There are {len(kept)} completions to imitate; collect more.")
+        raise DataError(
+            _("There are {n} completions to imitate; collect more.").format(n=len(kept))
+        )
     return list(kept.values())
 
 

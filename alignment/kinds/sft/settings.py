@@ -9,7 +9,7 @@ from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.fitting import Fitting
 from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 PromptTemplateName = Literal["own", "alpaca", "custom"]
 PROMPT_TEMPLATES: Mapping[PromptTemplateName, str] = {
@@ -84,7 +84,9 @@ class Imitation(Settings):
     @model_validator(mode="after")
     def _template_has_a_place(self) -> "Imitation":
         if self.prompt_template == "custom" and self.custom_template.count("{prompt}") != 1:
-            raise ConflictError("custom_template", "the custom template needs {prompt} once")
+            raise ConflictError(
+                "custom_template", said(_("the custom template needs {{prompt}} once"))
+            )
         return self
 
 

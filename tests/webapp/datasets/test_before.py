@@ -1,6 +1,7 @@
 """What the version before wrote, when all labels were comparisons: a snapshot and an export of it."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copytree
 
@@ -8,11 +9,15 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains
 
+from alignment.seam.folders import manifest_sha256
 from tests.factories import a_user
 from tests.webapp.datasets.test_standins import held
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
+from webapp.datasets.exports import EXPORTS
+from webapp.datasets.exports.folders import name_of, write_folder, zipped
+from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.intake import Become, Plan, take_in
 from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import labels_of, pairs_of, read
@@ -80,6 +85,38 @@ def test_its_page_shows_it(snapshot, client, project):
     assert {n for _, n in tally.answers} == {1}
     assertContains(page, "A ranked above B", 1)
     assertContains(page, "B much better")
+
+
+@pytest.mark.parametrize(
+    ("name", "manifest", "zip_"),
+    [
+        (
+            "trl_preference_conversational",
+            "aee11de6b1caa8ad0dad836f736359335c52ae985c6d4daa4216bf76db19a151",
+            "snapshot-1-trl-preference-conversational.zip",
+        ),
+        (
+            "trl_preference_plain",
+            "f33e31509228cd0a79225b34865f21ae2b8af8238dbc595437b3e40156ac49ed",
+            "snapshot-1-trl-preference-plain.zip",
+        ),
+    ],
+)
+def test_its_export_has_the_bytes_that_it_had(snapshot, tmp_path, name, manifest, zip_):
+    """Of the versions of pyarrow and zstd that are pinned; what packs the zip is Python's own."""
+    snapshot.project.name, snapshot.created_at = "Lab", datetime(2026, 1, 2, tzinfo=UTC)
+    folder = tmp_path / name_of(snapshot, EXPORTS[name])
+    for _ in write_folder(folder, snapshot, EXPORTS[name]):
+        continue
+    assert manifest_sha256(folder) == manifest
+    assert zipped(folder).name == zip_
+
+
+def test_what_its_export_leaves_out_is_counted(snapshot):
+    found = {str(loss.words): loss.n for loss in losses_of(snapshot)}
+    assert found["Answers without a preference between different texts"] == 2
+    assert found["Reasons that annotators gave"] >= 1
+    assert found["Answers with a flag"] >= 1
 
 
 def test_an_export_of_before_is_still_imported(project):

@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 from uuid import uuid4
 
 import datasets
@@ -22,7 +23,11 @@ from tests.factories import (
     compare,
     some_tasks,
 )
-from webapp.datasets.exports import CONSUMERS, TEXT_FORMS, export, write_folder
+from tests.toys.exports import unpaired
+from webapp.datasets.exports import EXPORTS, format_of
+from webapp.datasets.exports.folders import write_folder
+from webapp.datasets.exports.jobs import export
+from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.services import freeze_snapshot
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
@@ -33,6 +38,7 @@ from webapp.projects.models import Split
 
 pytestmark = pytest.mark.once  # files made of rows, wherever the rows come from
 CHOICES = Choice
+CONVERSATIONAL, PLAIN = "trl_preference_conversational", "trl_preference_plain"
 
 
 @pytest.fixture
@@ -49,14 +55,14 @@ def snapshot(project):
     return freeze_snapshot(project)
 
 
-def written(snapshot, folder, text="conversational"):
-    for _ in write_folder(folder, snapshot, "trl_preference", text):
+def written(snapshot, folder, name=CONVERSATIONAL):
+    for _ in write_folder(folder, snapshot, EXPORTS[name]):
         continue
     return folder
 
 
 def rows(folder):
-    paths = sorted((folder / "preference").glob("*.jsonl"))
+    paths = sorted(folder.glob("*/*.jsonl"))
     return {path.stem: [json.loads(line) for line in path.open()] for path in paths}
 
 
@@ -98,7 +104,7 @@ def test_json_lines_and_parquet_hold_the_same(folder):
 
 
 def test_plain_text_has_strings(snapshot, tmp_path):
-    row = rows(written(snapshot, tmp_path / "out", "plain"))["train"][0]
+    row = rows(written(snapshot, tmp_path / "out", PLAIN))["train"][0]
     assert {type(row[name]) for name in ("prompt", "chosen", "rejected")} == {str}
 
 
@@ -119,8 +125,8 @@ def test_a_conversation_stays_whole(project, tmp_path):
     assert rows(folder)["train"][0]["prompt"] == turns
 
 
-def an_export(snapshot, text="conversational", consumer="trl_preference"):
-    payload = {"snapshot": snapshot.pk, "consumer": consumer, "text": text, "name": "out"}
+def an_export(snapshot, name=CONVERSATIONAL, **before):
+    payload = {"snapshot": snapshot.pk, "name": "out"} | (before or {"format": name})
     job = start_job(snapshot.project, kind="export", payload=payload, key=uuid4().hex)
     work(job.pk)
     return Job.objects.get(pk=job.pk)
@@ -128,9 +134,35 @@ def an_export(snapshot, text="conversational", consumer="trl_preference"):
 
 def test_plain_text_refuses_conversations_in_words(project):
     conversation(project)
-    job = an_export(freeze_snapshot(project), "plain")
+    job = an_export(freeze_snapshot(project), PLAIN)
     assert (job.state, "lists of messages" in job.message) == (State.FAILED, True)
     assert not job.folder.exists()
+
+
+def test_a_job_that_was_asked_for_before_is_done_as_it_was_asked_for(snapshot):
+    job = an_export(snapshot, consumer="trl_preference", text="plain")
+    assert (job.state, job.result["rows"]) == (
+        State.DONE,
+        an_export(snapshot, PLAIN).result["rows"],
+    )
+    assert (
+        format_of({"consumer": "trl_preference", "text": "conversational"})
+        is EXPORTS[CONVERSATIONAL]
+    )
+
+
+def test_an_export_of_before_shows_its_format_and_its_rows(as_admin, url, snapshot):
+    made = an_export(snapshot, consumer="trl_preference", text="plain")
+    made.result = {"pairs": {"train": 1234}}  # what such jobs kept
+    made.save()
+    assertContains(as_admin.get(url), f"<td>{EXPORTS[PLAIN].title}</td>", html=True)
+    page = as_admin.get(reverse("jobs:detail", args=[snapshot.project_id, made.pk]))
+    assertContains(page, "1,234")
+
+
+def test_a_format_that_is_not_here_is_refused_in_words(snapshot):
+    job = an_export(snapshot, "stone")
+    assert (job.state, "no format of export “stone”" in job.message) == (State.FAILED, True)
 
 
 def test_a_snapshot_without_pairs_is_refused_in_words(project):
@@ -138,10 +170,9 @@ def test_a_snapshot_without_pairs_is_refused_in_words(project):
     assert "no pairs" in an_export(freeze_snapshot(project)).message
 
 
-@pytest.mark.parametrize("text", TEXT_FORMS)
-@pytest.mark.parametrize("consumer", CONSUMERS)
-def test_the_same_snapshot_gives_the_same_bytes(snapshot, consumer, text):
-    first, second = (an_export(snapshot, text, consumer) for _ in range(2))
+@pytest.mark.parametrize("name", EXPORTS)
+def test_the_same_snapshot_gives_the_same_bytes(snapshot, name):
+    first, second = (an_export(snapshot, name) for _ in range(2))
     assert first.file.read_bytes() == second.file.read_bytes()
     assert first.result["sha256"] == second.result["sha256"]
     assert {entry.date_time[0] for entry in zipfile.ZipFile(first.file).infolist()} == {1980}
@@ -153,11 +184,11 @@ def test_the_manifest_has_the_hash_of_every_file(folder):
     assert {row["path"] for row in listed} >= {"README.md", "preference/train.parquet"}
 
 
-@pytest.mark.parametrize("text", TEXT_FORMS)
-def test_the_datasets_library_opens_the_folder(snapshot, tmp_path, text):
-    folder = written(snapshot, tmp_path / "out", text)
-    for name in ((), ("preference",)):
-        opened = datasets.load_dataset(str(folder), *name, cache_dir=str(tmp_path / "cache"))
+@pytest.mark.parametrize("name", EXPORTS)
+def test_the_datasets_library_opens_the_folder(snapshot, tmp_path, name):
+    folder = written(snapshot, tmp_path / "out", name)
+    for config in ((), (EXPORTS[name].config,)):
+        opened = datasets.load_dataset(str(folder), *config, cache_dir=str(tmp_path / "cache"))
         assert {split: list(part) for split, part in opened.items()} == rows(folder)
 
 
@@ -174,13 +205,8 @@ def test_the_card_counts_and_names_nobody(snapshot, folder, project):
 
 
 def test_progress_counts_pairs(snapshot, project, monkeypatch):
-    monkeypatch.setattr("webapp.datasets.exports.ROWS_PER_GROUP", 5)
-    payload = {
-        "snapshot": snapshot.pk,
-        "consumer": "trl_preference",
-        "text": "plain",
-        "name": "out",
-    }
+    monkeypatch.setattr("webapp.datasets.exports.folders.ROWS_PER_GROUP", 5)
+    payload = {"snapshot": snapshot.pk, "format": PLAIN, "name": "out"}
     steps = list(export(start_job(project, kind="export", payload=payload, key="k")))
     assert [done for done, _ in steps] == sorted({done for done, _ in steps})
     assert steps[-1] == (snapshot.pairs, snapshot.pairs)
@@ -196,11 +222,7 @@ def test_without_a_snapshot_the_page_says_what_to_do(as_admin, url):
 
 
 def choice(snapshot, **changed):
-    return (
-        {"key": uuid4(), "snapshot": snapshot.pk, "consumer": "trl_preference"}
-        | {"text": "plain"}
-        | changed
-    )
+    return {"key": uuid4(), "snapshot": snapshot.pk, "format": PLAIN} | changed
 
 
 def test_an_admin_exports_and_downloads(as_admin, url, snapshot, admin):
@@ -219,6 +241,86 @@ def test_an_admin_exports_and_downloads(as_admin, url, snapshot, admin):
     assert file["X-Content-Type-Options"] == "nosniff"
     names = zipfile.ZipFile(io.BytesIO(b"".join(file.streaming_content))).namelist()
     assert "snapshot-1-trl-preference-plain/README.md" in names
+
+
+def told(snapshot):
+    """What each format does with what, by its words."""
+    return {
+        str(loss.words): (loss.n, [str(fate) for fate in loss.fates])
+        for loss in losses_of(snapshot)
+    }
+
+
+def test_what_a_format_leaves_out_is_counted_before_anybody_exports(as_admin, url, project):
+    first, second, *others = some_tasks(project, 4)
+    a_label(first, CHOICES.LEFT, rationale="Kinder.", flags=["false"])
+    a_label(second, CHOICES.TIE, rationale="The same.")
+    for task in others:
+        a_label(task, CHOICES.BOTH_BAD)
+    snapshot = freeze_snapshot(project)
+    both = ["left out", "left out"]
+    assert told(snapshot) == {
+        "Answers without a preference between different texts": (3, both),
+        "Reasons that annotators gave": (2, both),
+        "Answers with a flag": (1, both),
+        "When labels were given, and how long they took": (4, both),
+    }
+    (ties, *_) = losses_of(snapshot)
+    assert [(str(words), n) for words, n in ties.among] == [("tie", 1), ("both bad", 2)]
+    page = as_admin.get(url)
+    for words in told(snapshot):
+        assertContains(page, words)
+    assertContains(page, "<li>Both bad: 2</li>", html=True)
+
+
+def test_what_a_format_refuses_is_said_before_anybody_exports(project):
+    conversation(project)
+    assert told(freeze_snapshot(project))["Prompts of several turns"] == (1, ["kept", "refused"])
+
+
+def test_another_snapshot_says_what_becomes_of_it(as_admin, url, project):
+    a_label(some_tasks(project)[0], CHOICES.LEFT)
+    first = freeze_snapshot(project)
+    a_label(some_tasks(project)[0], CHOICES.TIE)
+    freeze_snapshot(project)
+    newest = as_admin.get(url)
+    assertContains(newest, "What becomes of Snapshot 2")
+    assertContains(newest, "Answers without a preference")
+    part = as_admin.get(url, {"snapshot": first.pk}, headers={"HX-Request": "true"})
+    assertContains(part, "What becomes of Snapshot 1")
+    assertNotContains(part, "Answers without a preference")
+    assertNotContains(part, "<html")
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A format more, from a folder of its own."""
+    monkeypatch.setitem(EXPORTS, unpaired.FORMAT.name, unpaired.FORMAT)
+    return unpaired.FORMAT
+
+
+def test_a_toy_format_is_offered_told_written_and_opened(as_admin, url, snapshot, toy, tmp_path):
+    page = as_admin.get(url)
+    assertContains(page, f"For {toy.consumer}: {toy.help}")
+    words = told(snapshot)
+    assert words["How much better the better answer is"][1] == ["kept", "kept", "left out"]
+    assert words["Answers without a preference between different texts"][1][2] == "kept"
+    as_admin.post(url, choice(snapshot, format=toy.name))
+    work(Job.objects.get().pk)
+    job = Job.objects.get()
+    assert (job.file.name, job.result["config"]) == ("snapshot-1-unpaired.zip", "unpaired")
+    assert sum(job.result["rows"].values()) == 2 * (33 + 2 + 1)
+    assertContains(as_admin.get(url), toy.title, 4)  # offered, explained, what it leaves out, made
+    zipfile.ZipFile(job.file).extractall(tmp_path)
+    folder = tmp_path / job.result["folder"]
+    assert "`label` is empty for ties. The JSON lines" in (folder / "README.md").read_text()
+    opened = datasets.load_dataset(str(folder), "unpaired", cache_dir=str(tmp_path / "cache"))
+    assert {split: list(part) for split, part in opened.items()} == rows(folder)
+
+
+def test_a_format_that_speaks_of_what_no_snapshot_holds_is_refused(toy):
+    with pytest.raises(TypeError, match="unpaired”: no snapshot holds weather"):
+        replace(toy, keeps=frozenset(["weather"]))
 
 
 def test_a_file_that_is_gone_is_said_to_be(as_admin, snapshot):

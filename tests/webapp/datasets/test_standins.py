@@ -25,7 +25,8 @@ from tests.factories import (
 from tests.faults.ledger import miscounted
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
-from webapp.datasets.exports import TEXT_FORMS, write_folder, zipped
+from webapp.datasets.exports import EXPORTS
+from webapp.datasets.exports.folders import write_folder, zipped
 from webapp.datasets.imports.reading import read, read_rows
 from webapp.datasets.intake import Become, Plan, take_in
 from webapp.datasets.queries import pseudonyms
@@ -35,13 +36,13 @@ from webapp.datasets.standins import HERE
 from webapp.labeling.models import Label, Task
 from webapp.projects.models import Split
 
-FORMS = list(TEXT_FORMS)
+FORMS = list(EXPORTS)
 
 
-def exported(project, folder, text="conversational"):
+def exported(project, folder, text="trl_preference_conversational"):
     """The zip of an export of what the project holds now."""
     folder = folder / f"out-{uuid4().hex[:8]}"
-    for _ in write_folder(folder, freeze_snapshot(project), "trl_preference", text):
+    for _ in write_folder(folder, freeze_snapshot(project), EXPORTS[text]):
         continue
     return zipped(folder)
 

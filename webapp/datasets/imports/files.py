@@ -11,6 +11,9 @@ from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
+
 from alignment.rows import json_lines
 from alignment.rows.formats import GUESS, row_of
 from alignment.rows.found import BadRow
@@ -18,6 +21,7 @@ from alignment.rows.json_lines import BOM, Row
 from webapp.datasets.errors import ImportRefusal, NoRows
 from webapp.datasets.imports import json_documents, parquet, tables
 from webapp.datasets.imports.streams import DAMAGED, HEAD, Bounded, Rejoined, Unpacked, unpacked
+from webapp.site.words import Words
 
 SNIFFED = 4096
 LINES = 50  # of text without a value among them are no JSON lines
@@ -25,33 +29,35 @@ ZIP = b"PK\x03\x04"
 MOST_MEMBERS = 1000
 MOST_TOLD = 15  # of them that are not read, one by one
 TAR = slice(257, 262)
-NO_KNOWN = "no row of a known kind"
-OTHER_MEMBERS = "other files in the zip that are not read"
+NO_KNOWN = gettext_noop("no row of a known kind")
+OTHER_MEMBERS = gettext_noop("other files in the zip that are not read")
 
-WHAT_TO_DO = "Choose JSON lines, a JSON array, CSV, TSV, Parquet, or a zip of them."
+WHAT_TO_DO = gettext_lazy("Choose JSON lines, a JSON array, CSV, TSV, Parquet, or a zip of them.")
 BEGINNINGS = {
-    b"%PDF": "a PDF: its text has no rows",
-    b"\xd0\xcf\x11\xe0": "an old Office document. Save its table as CSV UTF-8",
-    b"version https://git-lfs": "a pointer of Git LFS, not the file itself. Fetch it with `git lfs pull`",
-    b"SQLite format 3": "a SQLite database. Export its table as CSV",
-    b"\xff\xfe": "UTF-16 text. Save it as UTF-8",
-    b"\xfe\xff": "UTF-16 text. Save it as UTF-8",
-    b"\x93NUMPY": "a NumPy array. Write its rows as JSON lines",
-    b"\x80\x04\x95": "a Python pickle. Write its rows as JSON lines",
-    b"\x89HDF": "an HDF5 file. Write its rows as JSON lines",
-    b"ARROW1": "an Arrow file. Save it as Parquet",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"7z\xbc\xaf": "a 7z archive. Pack it as zip",
-    b"Rar!": "a RAR archive. Pack it as zip",
-    b"<!doctype": "a web page. Download the file itself, not the page that shows it",
-    b"<html": "a web page. Download the file itself, not the page that shows it",
-    b"<?xml": "XML, which is not read",
-    b"---\n": "YAML, which is not read",
+    b"%PDF": gettext_lazy("a PDF: its text has no rows"),
+    b"\xd0\xcf\x11\xe0": gettext_lazy("an old Office document. Save its table as CSV UTF-8"),
+    b"version https://git-lfs": gettext_lazy(
+        "a pointer of Git LFS, not the file itself. Fetch it with `git lfs pull`"
+    ),
+    b"SQLite format 3": gettext_lazy("a SQLite database. Export its table as CSV"),
+    b"\xff\xfe": gettext_lazy("UTF-16 text. Save it as UTF-8"),
+    b"\xfe\xff": gettext_lazy("UTF-16 text. Save it as UTF-8"),
+    b"\x93NUMPY": gettext_lazy("a NumPy array. Write its rows as JSON lines"),
+    b"\x80\x04\x95": gettext_lazy("a Python pickle. Write its rows as JSON lines"),
+    b"\x89HDF": gettext_lazy("an HDF5 file. Write its rows as JSON lines"),
+    b"ARROW1": gettext_lazy("an Arrow file. Save it as Parquet"),
+    b"\x89PNG": gettext_lazy("a picture"),
+    b"\xff\xd8\xff": gettext_lazy("a picture"),
+    b"7z\xbc\xaf": gettext_lazy("a 7z archive. Pack it as zip"),
+    b"Rar!": gettext_lazy("a RAR archive. Pack it as zip"),
+    b"<!doctype": gettext_lazy("a web page. Download the file itself, not the page that shows it"),
+    b"<html": gettext_lazy("a web page. Download the file itself, not the page that shows it"),
+    b"<?xml": gettext_lazy("XML, which is not read"),
+    b"---\n": gettext_lazy("YAML, which is not read"),
 }
 OFFICE = {
-    "xl/": "a spreadsheet. Save it as CSV UTF-8",
-    "word/": "a Word document: its text has no rows",
+    "xl/": gettext_lazy("a spreadsheet. Save it as CSV UTF-8"),
+    "word/": gettext_lazy("a Word document: its text has no rows"),
 }
 
 
@@ -82,7 +88,11 @@ def _content(file: io.BufferedReader, limit: int) -> tuple[str, Iterator[Row]]:
     if head.startswith(parquet.MAGIC):
         return "Parquet", parquet.rows_of(file, limit)
     if head.startswith(ZIP):
-        raise NoRows(f"A zip within another file is not read. Unpack it once. {WHAT_TO_DO}")
+        raise NoRows(
+            _("A zip within another file is not read. Unpack it once. {advice}").format(
+                advice=WHAT_TO_DO
+            )
+        )
     _refuse_others(head)
     return _text(file, head.removeprefix(BOM))
 
@@ -91,12 +101,17 @@ def _refuse_others(head: bytes) -> None:
     known = head.removeprefix(BOM).lstrip().lower()
     for beginning, what in BEGINNINGS.items():
         if head.startswith(beginning) or known.startswith(beginning.lower()):
-            raise NoRows(f"The file is {what}. {WHAT_TO_DO}")
+            raise _no_rows(what)
     if head[TAR] == b"ustar":
-        raise NoRows(f"The file is a tar archive. Unpack it, or pack it as zip. {WHAT_TO_DO}")
+        raise _no_rows(_("a tar archive. Unpack it, or pack it as zip"))
     if b"\0" in (start := head[:SNIFFED]):
-        what = "UTF-16 text. Save it as UTF-8" if _is_wide(start) else "not text"
-        raise NoRows(f"The file is {what}. {WHAT_TO_DO}")
+        wide = _is_wide(start)
+        raise _no_rows(_("UTF-16 text. Save it as UTF-8") if wide else _("not text"))
+
+
+def _no_rows(what: Words) -> NoRows:
+    sentence = _("The file is {what}. {advice}").format(what=what, advice=WHAT_TO_DO)
+    return NoRows(sentence, what)
 
 
 def _is_wide(start: bytes) -> bool:
@@ -120,8 +135,8 @@ def _text(file: io.BufferedReader, head: bytes) -> tuple[str, Iterator[Row]]:
     if begins in (b"[", b"{"):
         return _json(file, head, value)
     if first and begins != b'"' and not _any_value(head):
-        raise NoRows(_plain(first))
-    return "JSON lines", json_lines.rows_of(file)
+        raise _plain(first)
+    return gettext_noop("JSON lines"), json_lines.rows_of(file)
 
 
 def _json(file: io.BufferedReader, head: bytes, value: object) -> tuple[str, Iterator[Row]]:
@@ -131,9 +146,10 @@ def _json(file: io.BufferedReader, head: bytes, value: object) -> tuple[str, Ite
         file = io.BufferedReader(Rejoined(seen, file), HEAD)
         head = seen.removeprefix(BOM)
     if json_documents.begins(head, value):
-        title = "a JSON array" if head.lstrip()[:1] == b"[" else "a JSON document"
+        array = head.lstrip()[:1] == b"["
+        title = gettext_noop("a JSON array") if array else gettext_noop("a JSON document")
         return title, json_documents.rows_of(file)
-    return "JSON lines", json_lines.rows_of(file)
+    return gettext_noop("JSON lines"), json_lines.rows_of(file)
 
 
 def _any_value(head: bytes) -> bool:
@@ -141,15 +157,16 @@ def _any_value(head: bytes) -> bool:
     return any(not isinstance(json_lines.value_of(line), BadRow) for line in lines)
 
 
-def _plain(first: bytes) -> str:
+def _plain(first: bytes) -> NoRows:
     try:
         line = first.decode().strip()[:60]
     except UnicodeDecodeError:
-        return f"The file is not UTF-8 text. {WHAT_TO_DO}"
-    return (
-        f"The file is plain text, not rows of data: it begins with “{line}”. Write each prompt as a JSON "
+        return _no_rows(_("not UTF-8 text"))
+    sentence = _(
+        "The file is plain text, not rows of data: it begins with “{line}”. Write each prompt as a JSON "
         "string on a line of its own, or as a table whose first row names its columns, such as “prompt”."
     )
+    return NoRows(sentence.format(line=line), _("plain text"))
 
 
 def _zip(packed: BinaryIO, limit: int) -> Opened:
@@ -158,22 +175,28 @@ def _zip(packed: BinaryIO, limit: int) -> Opened:
         archive = zipfile.ZipFile(packed)
         members = [member for member in archive.infolist() if not member.is_dir()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-        raise ImportRefusal("The zip is damaged or cut short. Pack it again.") from error
+        raise ImportRefusal(_("The zip is damaged or cut short. Pack it again.")) from error
     for folder, what in OFFICE.items():
         if any(member.filename.startswith(folder) for member in members):
-            raise ImportRefusal(f"The file is {what}. {WHAT_TO_DO}")
+            raise ImportRefusal(
+                _("The file is {what}. {advice}").format(what=what, advice=WHAT_TO_DO)
+            )
     if len(members) > MOST_MEMBERS:
-        raise ImportRefusal(f"The zip holds more than {MOST_MEMBERS:,} files.")
+        raise ImportRefusal(
+            _("The zip holds more than {most_members:,} files.").format(most_members=MOST_MEMBERS)
+        )
     chosen, beside = _with_rows(archive, members, limit)
     if not chosen:
         told = "; ".join(list(beside)[:3])
         raise ImportRefusal(
-            f"No file in the zip holds rows ({told or 'it is empty'}). {WHAT_TO_DO}"
+            _("No file in the zip holds rows ({told}). {advice}").format(
+                told=told or _("it is empty"), advice=WHAT_TO_DO
+            )
         )
     spent = _Spent(limit)
     rows = chain.from_iterable(_member(archive, member, spent) for member in chosen)
-    title = f"a zip with {len(chosen)} file{'s' * (len(chosen) > 1)} of rows"
-    return Opened(title, rows, packed, beside)
+    title = ngettext("a zip with {n} file of rows", "a zip with {n} files of rows", len(chosen))
+    return Opened(title.format(n=len(chosen)), rows, packed, beside)
 
 
 class _Spent:
@@ -194,13 +217,14 @@ def _with_rows(
     for member, kind in kinds.items():
         reason = "" if kind in READ else kind
         if kind == "Parquet" and _stem(member) in ours:
-            reason = "the same rows as the JSON lines of its name"
+            reason = _("the same rows as the JSON lines of its name")
         if not reason:
             chosen.append(member)
         else:
             name = PurePosixPath(member.filename).name[:40]
             known = len(beside) < MOST_TOLD
-            beside[f"“{name}” in the zip is not read: {reason}" if known else OTHER_MEMBERS] += 1
+            told = _("“{name}” in the zip is not read: {reason}").format(name=name, reason=reason)
+            beside[told if known else OTHER_MEMBERS] += 1
     return chosen, beside
 
 
@@ -216,14 +240,14 @@ def _sniffed(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> s
     """Which of READ a file is, by its first rows, or why it is none."""
     path = PurePosixPath(member.filename)
     if path.name.startswith(".") or path.parts[0] == "__MACOSX":
-        return "hidden"
+        return _("hidden")
     try:
         title, rows = _content(_unzipped(archive, member, limit), limit)
         if title == "Parquet" or "JSON" not in title:
             return "Parquet" if title == "Parquet" else ROWS
         return _kind([row.value for row in islice(rows, LINES)])
     except NoRows as error:
-        return re.split(r"[.:,]", str(error).removeprefix("The file is "))[0]
+        return re.split(r"[.:,]", error.what or str(error))[0]
 
 
 def _kind(values: list[object]) -> str:
@@ -248,7 +272,9 @@ def _unzipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> 
     try:
         file = archive.open(member)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        raise ImportRefusal(f"“{name}” in the zip cannot be unpacked: {error}.") from error
+        raise ImportRefusal(
+            _("“{name}” in the zip cannot be unpacked: {error}.").format(name=name, error=error)
+        ) from error
     return unpacked(io.BufferedReader(Bounded(_Unzipped(file), limit), HEAD), limit)
 
 

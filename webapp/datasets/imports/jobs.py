@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from alignment.rows.formats import FORMATS
 from alignment.rows.found import ImportedLabel, ImportedPair
@@ -35,7 +36,9 @@ def import_file(job: Job) -> Work:
     """Take in a file as a whole, or all of it but its bad rows where somebody chose so."""
     reading, bad = yield from _read(job)
     if reading.refused and not job.payload.get("leave_out"):
-        raise ImportRefusal(f"Nothing was imported: {reading.refusals[0]}.")
+        raise ImportRefusal(
+            _("Nothing was imported: {refusals}.").format(refusals=reading.refusals[0])
+        )
     return partial(_take_in, job, reading, bad)
 
 

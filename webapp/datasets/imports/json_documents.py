@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, BinaryIO, TypeGuard
 
+from django.utils.translation import gettext as _
+
 from alignment.rows.found import BadRow
 from alignment.rows.json_lines import LONGEST_LINE, Decoder, Row, value_of
 from alignment.rows.prompts import ASKING, named
@@ -112,7 +114,9 @@ class Scanner:
                 self.at = end
                 return self._checked(value)
             if len(self.text) - self.at > self.longest:
-                raise ImportRefusal(self.damaged(f"longer than {self.longest:,} bytes", self.at))
+                raise ImportRefusal(
+                    self.damaged(_("longer than {n:,} bytes").format(n=self.longest), self.at)
+                )
             self.decoder.twice.clear()
             self._more(size)
             size *= 2
@@ -126,9 +130,9 @@ class Scanner:
                 raise ImportRefusal(self.damaged(error.msg, error.pos)) from error
             return None, 0
         except RecursionError as error:
-            raise ImportRefusal(self.damaged("nested too deeply", self.at)) from error
+            raise ImportRefusal(self.damaged(_("nested too deeply"), self.at)) from error
         except ValueError as error:
-            raise ImportRefusal(self.damaged("a number is too long", self.at)) from error
+            raise ImportRefusal(self.damaged(_("a number is too long"), self.at)) from error
 
     def _checked(self, value: Any) -> Any:  # noqa: ANN401
         try:
@@ -147,18 +151,19 @@ class Scanner:
         try:
             self.text = self.text[self.at :] + self.decode(content, final=self.ended)
         except UnicodeDecodeError as error:
-            raise ImportRefusal("The file is not UTF-8 text. Save it as UTF-8.") from error
+            raise ImportRefusal(_("The file is not UTF-8 text. Save it as UTF-8.")) from error
         self.at = 0
 
     def damaged(self, what: str, at: int) -> str:
         """Where the text is no JSON, and what to do."""
         place = self.passed + at + 1
         if self.text[at : at + 1] == "'":
-            what = "this is Python's way of writing it; write it with json.dumps"
-        return (
-            f"The JSON is damaged at character {place:,} of the file ({what}), and what follows cannot "
-            "be told apart. Mend it, or write one value a line: then single lines can be left out."
-        )
+            what = _("this is Python's way of writing it; write it with json.dumps")
+        return _(
+            "The JSON is damaged at character {place:,} of the file ({what}), and what follows "
+            "cannot be told apart. Mend it, or write one value a line: then single lines can be "
+            "left out."
+        ).format(place=place, what=what)
 
 
 def rows_of(file: BinaryIO) -> Iterator[Row]:
@@ -185,14 +190,14 @@ def _array(scanner: Scanner) -> Iterator[Row]:
     while (next_ := scanner.peek()) != "]":
         if number:
             if next_ != ",":
-                raise ImportRefusal(scanner.damaged("a comma or “]” is missing", scanner.at))
+                raise ImportRefusal(scanner.damaged(_("a comma or “]” is missing"), scanner.at))
             scanner.at += 1
             scanner.peek()
         number += 1
         yield Row(f"element {number}", scanner.value())
     scanner.at += 1
     if scanner.peek():
-        raise ImportRefusal(scanner.damaged("more follows after the array", scanner.at))
+        raise ImportRefusal(scanner.damaged(_("more follows after the array"), scanner.at))
 
 
 def _values(scanner: Scanner, number: int) -> Iterator[Row]:
@@ -212,8 +217,11 @@ def around(document: Any) -> list[Any]:  # noqa: ANN401
         return [_within(outer, inner) for inner in document[name]]
     if not any(other in document for other in (*ASKING, "chosen", "conversation_a")):
         raise NoRows(
-            f"The file is one JSON object without rows: it holds {named(document)}. Put the rows in "
-            "a list, or write one a line."
+            _(
+                "The file is one JSON object without rows: it holds {named}. Put the rows in a list, "
+                "or write one a line."
+            ).format(named=named(document)),
+            _("one JSON object without rows"),
         )
     return [document]
 

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from django.utils.translation import gettext_lazy
 
 from alignment.rows.json_lines import Row
 from webapp.datasets.errors import ImportRefusal
@@ -16,7 +17,9 @@ from webapp.datasets.imports.streams import too_large
 MAGIC = b"PAR1"
 FEWEST, BATCH = 16, 64  # rows
 HELD = 64_000_000  # bytes of a batch, at most about this
-DAMAGED = "The Parquet file is damaged or cut short. Write it again, or choose JSON lines."
+DAMAGED = gettext_lazy(
+    "The Parquet file is damaged or cut short. Write it again, or choose JSON lines."
+)
 BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError, ValueError, OverflowError)
 
 

@@ -7,6 +7,8 @@ from math import comb
 from pathlib import Path
 from typing import Protocol
 
+from django.utils.translation import gettext as _
+
 from alignment.rows.formats import GUESS, row_of
 from alignment.rows.found import (
     BadRow,
@@ -118,7 +120,10 @@ class Reading:
         self.answers += len(answers)
         if len(self.prompts) > MOST_PROMPTS or self.answers > MOST_ANSWERS:
             raise ImportRefusal(
-                f"The file holds more than {MOST_PROMPTS:,} prompts or {MOST_ANSWERS:,} answers. Split it."
+                _(
+                    "The file holds more than {most_prompts:,} prompts or {most_answers:,} answers. "
+                    "Split it."
+                ).format(most_prompts=MOST_PROMPTS, most_answers=MOST_ANSWERS)
             )
         there = {answer.key for answer in answers}
         for answer in answers:
@@ -165,7 +170,7 @@ def read(
                 yield min(file.packed.tell(), size), size
     yield size, size
     if not reading.rows and not reading.refused:
-        raise ImportRefusal("The file has no rows to import.")
+        raise ImportRefusal(_("The file has no rows to import."))
     return reading
 
 

@@ -9,11 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from webapp.datasets.errors import ImportRefusal
 
 HEAD = 1 << 20  # bytes that can be looked at before they are read: more than the longest line
-DAMAGED = "The compressed file is damaged or cut short. Pack it again, or choose it unpacked."
+DAMAGED = gettext_lazy(
+    "The compressed file is damaged or cut short. Pack it again, or choose it unpacked."
+)
 BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException, OSError)
 
 
@@ -90,7 +94,9 @@ class Rejoined(io.RawIOBase):
 
 def too_large(limit: int) -> str:
     """What to do about a file that unpacks to too much."""
-    return f"Unpacked, the file is larger than {limit / 1e6:,.0f} MB. Split it."
+    return _("Unpacked, the file is larger than {limit:,.0f} MB. Split it.").format(
+        limit=limit / 1e6
+    )
 
 
 def unpacked(file: io.BufferedReader, limit: int) -> Unpacked:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from django.utils.translation import gettext as _
+
 from alignment.rows.answers import LISTS, TALKS, is_answer, side_of
 from alignment.rows.found import BadRow
 from alignment.rows.json_lines import Row, is_repr
@@ -62,16 +64,20 @@ def rows_of(file: BinaryIO, separator: str) -> Iterator[Row]:
     except csv.Error as error:
         if "field limit" in str(error):
             raise ImportRefusal(
-                f"The table has a cell of more than {LONGEST_CELL:,} characters at row {number + 1}, or a "
-                "quotation mark there never closes. Shorten or mend it."
+                _(
+                    "The table has a cell of more than {longest_cell:,} characters at row {number}, or a "
+                    "quotation mark there never closes. Shorten or mend it."
+                ).format(longest_cell=LONGEST_CELL, number=number + 1)
             ) from error
         raise ImportRefusal(
-            f"The table is damaged at row {number + 1} ({error}): a quotation mark opens or closes in the "
-            "wrong place, and what follows cannot be told apart."
+            _(
+                "The table is damaged at row {number} ({error}): a quotation mark opens or closes in "
+                "the wrong place, and what follows cannot be told apart."
+            ).format(number=number + 1, error=error)
         ) from error
     except UnicodeDecodeError as error:
         raise ImportRefusal(
-            "The table is not UTF-8 text. Save it as “CSV UTF-8”, as spreadsheets call it."
+            _("The table is not UTF-8 text. Save it as “CSV UTF-8”, as spreadsheets call it.")
         ) from error
     finally:
         text.detach()
@@ -80,16 +86,24 @@ def rows_of(file: BinaryIO, separator: str) -> Iterator[Row]:
 def _header(cells: list[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     if len(names) > MOST_COLUMNS:
-        raise ImportRefusal(f"The table has more than {MOST_COLUMNS:,} columns.")
+        raise ImportRefusal(
+            _("The table has more than {most_columns:,} columns.").format(most_columns=MOST_COLUMNS)
+        )
     twice = next((name for name in names if names.count(name) > 1 and name), None)
     if twice is not None:
-        raise ImportRefusal(f"The table has two columns “{twice[:40]}”. Rename one of them.")
+        raise ImportRefusal(
+            _("The table has two columns “{twice}”. Rename one of them.").format(twice=twice[:40])
+        )
     return names
 
 
 def _row(header: list[str], cells: list[str]) -> dict[str, Any] | BadRow:
     if len(cells) != len(header):
-        return BadRow(f"{len(cells)} cells, where the first row names {len(header)} columns")
+        return BadRow(
+            _("{cells} cells, where the first row names {columns} columns").format(
+                cells=len(cells), columns=len(header)
+            )
+        )
     named = [(name, _cell(name.lower(), cell)) for name, cell in zip(header, cells, strict=True)]
     bad = next((value for _, value in named if isinstance(value, BadRow)), None)
     there = {
@@ -103,7 +117,11 @@ def _row(header: list[str], cells: list[str]) -> dict[str, Any] | BadRow:
 def _cell(name: str, cell: str) -> Any:  # noqa: ANN401 - text, or the JSON in it
     """The text of a cell, or the list in it where its column holds lists or messages."""
     if TURNS.match(cell) and is_repr(cell):
-        return BadRow(f"“{name[:40]}” holds messages as Python writes them: use json.dumps")
+        return BadRow(
+            _("“{name}” holds messages as Python writes them: use json.dumps").format(
+                name=name[:40]
+            )
+        )
     if cell[:1] not in "[{" or not (name in NESTED or '"role"' in cell or '"from"' in cell):
         return cell or None
     try:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.utils.translation import gettext as _
+
 from webapp.labeling.kinds import compare
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
@@ -22,7 +24,9 @@ class UnknownKind(Refusal):
 def kind_named(name: str) -> TaskKind:
     """The kind of this name; raises UnknownKind."""
     if name not in TASK_KINDS:
-        raise UnknownKind(f"There is no kind of task “{name}” in this installation.")
+        raise UnknownKind(
+            _("There is no kind of task “{name}” in this installation.").format(name=name)
+        )
     return TASK_KINDS[name]
 
 

@@ -1,0 +1,1 @@
+"""Toy formats of export, a folder each."""

@@ -1,0 +1,30 @@
+"""A toy format of export: each answer by itself, with whether it was the better one; ties are kept as neither."""
+
+import pyarrow as pa
+
+from webapp.datasets.exports.descriptor import CardText, ExportFormat
+
+
+def rows(label):
+    """Two rows of each comparison."""
+    sides = (label.chosen, label.rejected) if label.kind == "pair" else (label.left, label.right)
+    liked = (True, False) if label.kind == "pair" else (None, None)
+    for text, good in zip(sides, liked, strict=True):
+        yield {"prompt": label.prompt.text, "completion": text, "label": good}
+
+
+FORMAT = ExportFormat(
+    name="unpaired",
+    title="Answers one by one",
+    consumer="those who learn from single answers",
+    help="whatever was said of each.",
+    config="unpaired",
+    schema=pa.schema([("prompt", pa.string()), ("completion", pa.string()), ("label", pa.bool_())]),
+    rows=rows,
+    keeps=frozenset(["ties"]),
+    card=CardText(
+        "Each row is a prompt with an answer (`completion`).",
+        "`label` is empty for ties.",
+        "answers",
+    ),
+)

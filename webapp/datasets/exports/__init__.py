@@ -1,0 +1,34 @@
+"""The formats of export. A new one is a file here, a test, and a line below."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from webapp.datasets.errors import ExportRefusal
+from webapp.datasets.exports import trl_preference_conversational, trl_preference_plain
+from webapp.datasets.exports.descriptor import ExportFormat
+
+EXPORTS: dict[str, ExportFormat] = {
+    one.name: one
+    for one in (
+        trl_preference_conversational.FORMAT,
+        trl_preference_plain.FORMAT,
+    )
+}
+
+
+def format_of(payload: Mapping[str, Any]) -> ExportFormat:
+    """The format that a stored job asks for; raises ExportRefusal where it is not here."""
+    name = name_in(payload)
+    if name not in EXPORTS:
+        raise ExportRefusal(
+            _("There is no format of export “{name}” in this installation.").format(name=name)
+        )
+    return EXPORTS[name]
+
+
+def name_in(payload: Mapping[str, Any]) -> str:
+    """The name of a stored job's format; jobs once named a consumer and how texts are written."""
+    before = "_".join(payload[part] for part in ("consumer", "text") if part in payload)
+    return str(payload.get("format", before))

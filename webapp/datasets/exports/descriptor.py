@@ -1,0 +1,49 @@
+"""What a format of export says of itself; form, page, job and card ask it and know no format by name."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from alignment.seam.records import LabelRecord
+from webapp.datasets.exports.holdings import HOLDINGS
+from webapp.site.words import Words
+
+Row = dict[str, Any]
+
+
+class CardText(NamedTuple):
+    """A format in the words of the card beside its rows.
+
+    They are English in every language: the same snapshot gives the same bytes.
+    """
+
+    row: str  # what one is
+    columns: str
+    noun: str  # what rows are called where they are counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFormat:
+    """A format of export.
+
+    What it does not keep of what a snapshot holds is told as left out, so that a format says of
+    nothing by oversight that it is there.
+    """
+
+    name: str  # in stored jobs and names of files
+    title: Words
+    consumer: Words  # who reads it
+    help: Words  # when to choose it
+    config: str  # what `load_dataset` is asked for
+    schema: pa.Schema
+    rows: Callable[[LabelRecord], Iterable[Row]]  # what a label becomes; raises ExportRefusal
+    keeps: frozenset[str]  # names of HOLDINGS
+    card: CardText
+    refuses: frozenset[str] = frozenset()  # names of HOLDINGS with which there is no export
+
+    def __post_init__(self) -> None:
+        """Raise TypeError where it speaks of what no snapshot holds."""
+        if unknown := sorted((self.keeps | self.refuses) - HOLDINGS.keys()):
+            raise TypeError(f"Format of export “{self.name}”: no snapshot holds {unknown[0]}.")
