@@ -1,5 +1,7 @@
 """A tiny policy that every test of the engine can afford."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from alignment.foreign import isolation
 from alignment.models.policies import Policy
 from alignment.objectives.toy import random_gpt2
 
@@ -39,6 +42,19 @@ def tiny_policy(*, vocabulary: int = 16, seed: int = 0, pad_is_end: bool = False
     """A random GPT-2 of two layers and width 16, with logits far from uniform."""
     tokenizer = tiny_tokenizer(pad_is_end=pad_is_end)
     return Policy(random_gpt2(tokenizer, vocabulary=vocabulary, seed=seed), tokenizer)
+
+
+@contextmanager
+def hurried(cause: str) -> Iterator[None]:
+    """Within limits that are soon reached what somebody wrote should fail for this cause.
+
+    Where it should not end, the clock says so: that computing has a limit of its own is another test's.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolation, "SECONDS", 1)
+        if cause.endswith("1 s"):
+            patch.setattr(isolation, "PATIENCE", 0.4)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
