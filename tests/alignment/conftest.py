@@ -1,5 +1,6 @@
 """A tiny policy that every test of the engine can afford."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,8 +77,14 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(7)
 
 
-@pytest.fixture
-def policy_folder(policy: Policy, tmp_path: Path) -> Path:
-    folder = tmp_path / "policy"
-    policy.save(folder)
+@pytest.fixture(scope="session")
+def saved_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny policy's folder, to be copied."""
+    folder = tmp_path_factory.mktemp("policy")
+    tiny_policy().save(folder)
     return folder
+
+
+@pytest.fixture
+def policy_folder(saved_policy: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(saved_policy, tmp_path / "policy")
