@@ -5,6 +5,7 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ django_settings.DISK_RESERVE_GIB = 0.0
 
 TransactionTestCase._fixture_teardown = delete_rows
 
+numbers = count()  # of tests
 STAND_IN = Path(__file__).parent / "stand_in.py"
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows
 not_run: dict[str, int] = {}  # tests skipped, by reason
@@ -112,10 +114,17 @@ def broker_socket(tmp_path_factory):
     return socket
 
 
+@pytest.fixture(scope="session")
+def vars_folder(tmp_path_factory):
+    """Where each test has its VAR: pytest's own numbering looks through thousands of folders for the next one."""
+    return tmp_path_factory.mktemp("vars")
+
+
 @pytest.fixture(autouse=True)
-def var(settings, tmp_path_factory, broker_socket):
+def var(settings, vars_folder, broker_socket):
     """State of this test's own, short times, and a broker that is not there."""
-    folder = tmp_path_factory.mktemp("var")
+    folder = vars_folder / str(next(numbers))
+    folder.mkdir()
     settings.VAR, settings.STORE = folder, folder / "store"
     settings.RUN_POLL, settings.RUN_RENEW, settings.RUN_STOP_GRACE = 0.05, 0.2, 3
     settings.RUN_THREADS = 1

@@ -10,6 +10,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +46,15 @@ class Place(NamedTuple):
     size: int
 
 
+class Shape(NamedTuple):
+    """What is counted of a module."""
+
+    functions: list[Place]  # with their lines
+    arguments: list[Place]  # functions, with how many a caller may give them
+    classes: list[Place]  # of its top, with what they declare themselves
+    public: list[str]  # names of its top that are for others
+
+
 def sources() -> Iterator[Path]:
     """The modules of the program, without migrations."""
     for folder in CODE:
@@ -53,19 +63,40 @@ def sources() -> Iterator[Path]:
                 yield path
 
 
-def tree_of(path: Path) -> ast.Module:
-    """What a module says."""
-    return ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def shapes() -> dict[Path, Shape]:
+    """Every module as it is now: each is read once, and no tree is kept."""
+    return {path: shape_of(path, path.read_text(encoding="utf-8")) for path in sources()}
+
+
+def shape_of(path: Path, text: str) -> Shape:
+    """What is counted of a module that says this."""
+    tree = ast.parse(text)
+    found = [node for node in ast.walk(tree) if isinstance(node, Function)]
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    tops = [node.name for node in tree.body if isinstance(node, Function | ast.ClassDef)]
+    return Shape(
+        [Place(path, one.name, (one.end_lineno or one.lineno) - one.lineno + 1) for one in found],
+        [Place(path, one.name, given(one)) for one in found],
+        [Place(path, one.name, declared(one)) for one in classes],
+        [name for name in tops if not name.startswith("_") and name not in SHARED],
+    )
+
+
+def given(node: Function) -> int:
+    """How many arguments a caller may give a function."""
+    listed = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return sum(one.arg not in ("self", "cls") for one in listed)
+
+
+def declared(node: ast.ClassDef) -> int:
+    """How many fields a class declares itself."""
+    return sum(isinstance(one, ast.AnnAssign) for one in node.body)
 
 
 def functions() -> list[Place]:
     """Every function, with its lines."""
-    return [
-        Place(path, node.name, (node.end_lineno or node.lineno) - node.lineno + 1)
-        for path in sources()
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, Function)
-    ]
+    return [place for shape in shapes().values() for place in shape.functions]
 
 
 def files() -> list[Place]:
@@ -76,35 +107,22 @@ def files() -> list[Place]:
 
 def arguments() -> list[Place]:
     """Every function, with how many arguments a caller may give it; those of Django's or pydantic's count alike."""
-    found = []
-    for path in sources():
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, Function):
-                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-                names = [one.arg for one in given if one.arg not in ("self", "cls")]
-                found.append(Place(path, node.name, len(names)))
-    return found
+    return [place for shape in shapes().values() for place in shape.arguments]
 
 
 def settings() -> list[Place]:
     """Every class of settings, with how many of them it declares itself."""
     return [
-        Place(path, node.name, sum(isinstance(one, ast.AnnAssign) for one in node.body))
-        for path in sources()
+        place
+        for path, shape in shapes().items()
         if path.name == "settings.py" or path.parent.name == "settings"
-        for node in tree_of(path).body
-        if isinstance(node, ast.ClassDef)
+        for place in shape.classes
     ]
 
 
 def public_names() -> Counter[str]:
     """How often each public name is defined at the top of a module."""
-    names: Counter[str] = Counter()
-    for path in sources():
-        for node in tree_of(path).body:
-            if isinstance(node, Function | ast.ClassDef):
-                names[node.name] += 1
-    return Counter({n: k for n, k in names.items() if not n.startswith("_") and n not in SHARED})
+    return Counter(name for shape in shapes().values() for name in shape.public)
 
 
 def twice() -> list[str]:

@@ -34,6 +34,7 @@ DOCUMENTS = (
     *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
 )
 PATH = re.compile(r"`((?:alignment|webapp|tests|templates|benchmarks)/[\w./]*)`")
+OURS = ("alignment", "webapp", "tests")
 TO_COME = ("NAME",)  # stands for what somebody adds
 
 
@@ -87,17 +88,21 @@ def imported(test):
     while left:
         place = ROOT / left.pop().replace(".", "/")
         path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-        if not path.is_file():
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-                new = {
-                    one for one in names if one.split(".")[0] in ("alignment", "webapp", "tests")
-                }
-                left += new - found
-                found |= new
+        if path.is_file():
+            new = named_by(path)
+            left += new - found
+            found |= new
     return found
+
+
+@cache
+def named_by(path):
+    """What a module imports from ours, and each name that it takes from there."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(name for name in found if name.split(".")[0] in OURS)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

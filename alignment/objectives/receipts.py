@@ -23,7 +23,7 @@ from alignment.models.distributed import apart
 from alignment.models.policies import Policy
 from alignment.objectives.pool import Pool, lesson, log_mixture
 from alignment.objectives.problem import Problem, Scored, State, learn_z, score
-from alignment.objectives.samples import Drawn, Term, placed, terms_of
+from alignment.objectives.samples import Drawn, Loss, Pass, Rated, Term, placed, terms_of
 from alignment.objectives.steps import Lesson, backward
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.toy import Listing, listing, toy_policy, toy_problem, toy_state
@@ -195,26 +195,57 @@ def expected_gradient(toy: Toy, sampler: Policy, *, old: bool) -> list[Tensor]:
     problem, state, _ = toy
     state.policy.model.zero_grad()
     for term in terms_of(problem.config):
-        for drawn in draws(toy, sampler, term):
+        for drawn, chances in draws(toy, sampler, term):
             learned = replace(drawn, fresh=0) if old else drawn
             rated = OBJECTIVES[problem.config.objective](problem, state, learned)
-            backward(state, Lesson(learned, rated))
+            backward(state, Lesson(learned, weighed(rated, chances)))
     return _gradients(state.policy)
 
 
-def draws(toy: Toy, sampler: Policy, term: Term) -> Iterator[Drawn]:
-    """Every pair of completions of every prompt, its chance a factor of the term's weight."""
+def draws(toy: Toy, sampler: Policy, term: Term) -> Iterator[tuple[Drawn, Tensor]]:
+    """Of every prompt all pairs of completions, each as a prompt of its own beside its chance."""
     with term.used(sampler):
         scored, logps = toy.scored_by(sampler, term)
     prompts, count = logps.shape
+    pairs = torch.tensor(list(combinations_with_replacement(range(count), 2)))
+    orders = torch.where(pairs[:, 0] == pairs[:, 1], 1, 2)
     for place in range(prompts):
-        for pair in combinations_with_replacement(range(count), 2):
-            rows = torch.tensor(pair)
-            chance = logps[place, rows].sum().exp().item()
-            weight = term.weight * len(set(pair)) * chance  # in either order
-            used = replace(term, weight=weight)
-            picked = scored.rows(rows + place * count)
-            yield placed(toy.problem, toy.state, [place], picked, used)
+        picked = scored.rows(pairs.flatten() + place * count)
+        drawn = placed(toy.problem, toy.state, [place] * len(pairs), picked, term)
+        chances = orders * logps[place, pairs].sum(1).exp()
+        yield replace(drawn, owners=torch.arange(len(pairs))), chances
+
+
+def weighed(rated: Rated, chances: Tensor) -> Rated:
+    """The verdict on pairs, of which each one's loss by itself counts by its chance."""
+
+    def loss(done: Pass) -> Loss:
+        owners = done.batch.rows // 2
+        value = done.logps.new_zeros(())
+        for owner in set(owners.tolist()):
+            mine = owners == owner
+            share = mine.double().mean() * len(chances)  # as `backward` takes means over all
+            value = value + share * chances[owner] * rated.loss(rows_of(done, mine)).value
+        return Loss(value)
+
+    return Rated(loss)
+
+
+def rows_of(done: Pass, picked: Tensor) -> Pass:
+    """A forward as if over these of its rows alone."""
+    batch = done.batch
+    parts = {
+        name: part[picked]
+        for name in ("rows", "ids", "targets", "places", "mask", "owners")
+        if (part := getattr(batch, name)) is not None
+    }
+    return replace(
+        done,
+        batch=replace(batch, **parts),
+        logits=done.logits[picked],
+        logps=done.logps[picked],
+        shift=done.shift[picked],
+    )
 
 
 def pooled_gradient(toy: Toy) -> list[Tensor]:

@@ -1,5 +1,8 @@
 """A tiny policy that every test of the engine can afford."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from alignment.foreign import isolation
 from alignment.models.policies import Policy
 from alignment.objectives.toy import random_gpt2
 
@@ -41,6 +45,19 @@ def tiny_policy(*, vocabulary: int = 16, seed: int = 0, pad_is_end: bool = False
     return Policy(random_gpt2(tokenizer, vocabulary=vocabulary, seed=seed), tokenizer)
 
 
+@contextmanager
+def hurried(cause: str) -> Iterator[None]:
+    """Within limits that are soon reached what somebody wrote should fail for this cause.
+
+    Where it should not end, the clock says so: that computing has a limit of its own is another test's.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolation, "SECONDS", 1)
+        if cause.endswith("1 s"):
+            patch.setattr(isolation, "PATIENCE", 0.4)
+        yield
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """The machine's cores are shared, and sums must not depend on how many there are."""
@@ -60,8 +77,14 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(7)
 
 
-@pytest.fixture
-def policy_folder(policy: Policy, tmp_path: Path) -> Path:
-    folder = tmp_path / "policy"
-    policy.save(folder)
+@pytest.fixture(scope="session")
+def saved_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny policy's folder, to be copied."""
+    folder = tmp_path_factory.mktemp("policy")
+    tiny_policy().save(folder)
     return folder
+
+
+@pytest.fixture
+def policy_folder(saved_policy: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(saved_policy, tmp_path / "policy")

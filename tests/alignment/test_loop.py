@@ -1,10 +1,12 @@
 """The f-DPG loop on a tiny policy with a rule as its reward."""
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import islice
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from alignment.kinds.align.run import check_processes, read_problem, tune
 from alignment.kinds.align.settings import AlignConfig
@@ -31,6 +33,7 @@ from alignment.seam.events import (
     SampleDrawn,
     StepDone,
 )
+from alignment.seam.folders import file_sha256
 from alignment.seam.records import Message, PromptRecord, prompt_key, write_jsonl
 from tests.alignment.conftest import tiny_policy
 
@@ -75,10 +78,21 @@ def problems(policy_folder):
 
     def make(count=6, reward=says_sun, **settings):
         config = AlignConfig(**{**SMALL, **settings})
-        reference = Policy.load(policy_folder)
+        reference = loaded(policy_folder)
         return Problem(records(count), policy_folder, reference, reward, config, seed=5)
 
     return make
+
+
+read = {}  # policies, by their weights
+
+
+def loaded(folder):
+    """The policy of a folder, as a run loads it: each is read once, most tests begin with the same one."""
+    key = file_sha256(folder / "model.safetensors")
+    if key not in read:
+        read[key] = Policy.load(folder)
+    return deepcopy(read[key])
 
 
 def of(events, kind):
@@ -86,7 +100,7 @@ def of(events, kind):
 
 
 def weights(folder):
-    return Policy.load(folder).model.state_dict()
+    return load_file(folder / "model.safetensors")
 
 
 @torch.no_grad()
@@ -101,7 +115,7 @@ def exact_divergence(problem, folder):
     rewards = problem.reward(problem.reference, every).view(len(problem.ids), -1)
     target = logps(problem.reference) + rewards / problem.config.beta
     divergence = divergence_of(problem.config)
-    found = divergence.divergence(logps(Policy.load(folder)).exp(), target.softmax(1))
+    found = divergence.divergence(logps(loaded(folder)).exp(), target.softmax(1))
     return found.mean().item()
 
 
@@ -230,7 +244,8 @@ def test_a_run_reports_in_order(problem, tmp_path):
 
 def test_the_result_is_a_policy_that_loads(problem, tmp_path):
     list(tune(problem(), tmp_path))
-    result, start = weights(tmp_path / "output"), weights(problem().start)
+    result = Policy.load(tmp_path / "output").model.state_dict()
+    start = problem().reference.model.state_dict()
     assert any(not torch.equal(result[name], start[name]) for name in result)
 
 

@@ -14,6 +14,7 @@ from alignment.models import checks as modelchecks
 from alignment.models.checks import check_apart, growth
 from alignment.models.policies import Policy
 from alignment.seam.errors import ConfigError, DataError
+from tests.alignment.conftest import hurried
 from tests.prove.attacks import ATTACKS, make
 
 SAMPLE = {
@@ -24,7 +25,7 @@ SAMPLE = {
     "chat_template.jinja/unclosed": "no chat template that can be used",
     "tokenizer.json/back references": "tokenizer.json does not read every text: PanicException",
     "tokenizer.json/doubled": "tokenizer.json replaces letters",
-    "tokenizer.json/put between letters": "tokenizer.json did not finish within 2 s",
+    "tokenizer.json/put between letters": "tokenizer.json did not finish within 1 s",
     "tokenizer.json/text many times": "tokenizer.json makes",
     "tokenizer.json/padding": "tokenizer.json ended the program that read it",
     "tokenizer.json/deep JSON": "tokenizer.json is not JSON",
@@ -52,18 +53,14 @@ def folder(good, tmp_path):
     return shutil.copytree(good, tmp_path / "model")
 
 
-@pytest.fixture
-def brief(monkeypatch):
-    monkeypatch.setattr("alignment.foreign.isolation.SECONDS", 1)
-    monkeypatch.setattr(forks, "SECONDS", 2)
-
-
 @pytest.mark.parametrize("name", SAMPLE)
-def test_a_hostile_folder_is_refused_by_file_and_cause(folder, name, brief):
+def test_a_hostile_folder_is_refused_by_file_and_cause(folder, name, monkeypatch):
+    cause = SAMPLE[name]
+    monkeypatch.setattr(forks, "SECONDS", 1 if "finish" in cause else 2)
     ATTACKS[name](folder)
-    with pytest.raises(DataError) as refused:
+    with hurried(cause), pytest.raises(DataError) as refused:
         check_apart(folder)
-    assert SAMPLE[name] in str(refused.value)
+    assert cause in str(refused.value)
     assert len(str(refused.value)) < 600
 
 
@@ -158,7 +155,9 @@ def killed_by(number):
 )
 def test_what_a_check_runs_into_is_told_with_its_file(check, cause, monkeypatch):
     monkeypatch.setattr(forks, "SECONDS", 1)
-    monkeypatch.setattr(forks, "PATIENCE", 4 if check is endless else 1)
+    monkeypatch.setattr(
+        forks, "PATIENCE", 1 if check is waiting else 20
+    )  # others may be kept waiting
     with pytest.raises(DataError, match=rf"^a\.json .*{cause}"):
         judged(check)
 

@@ -9,7 +9,7 @@ from alignment.models.conversations import answered
 from alignment.models.policies import Policy
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.records import Message
-from tests.alignment.conftest import tiny_policy, tiny_tokenizer
+from tests.alignment.conftest import hurried, tiny_policy, tiny_tokenizer
 
 TALK = [Message(role="system", content="good day"), Message(role="user", content="please now")]
 
@@ -111,12 +111,9 @@ def test_a_template_that_does_not_take_the_conversation_is_named(policy):
         ("{% for %}", "no chat template that can be used"),
     ],
 )
-def test_a_template_that_computes_too_much_or_fails_refuses_a_run(
-    policy, template, cause, monkeypatch
-):
-    monkeypatch.setattr("alignment.foreign.isolation.SECONDS", 1)
+def test_a_template_that_computes_too_much_or_fails_refuses_a_run(policy, template, cause):
     policy.tokenizer.chat_template = template
-    with pytest.raises(DataError, match=r"chat_template\.jinja") as refused:
+    with hurried(cause), pytest.raises(DataError, match=r"chat_template\.jinja") as refused:
         policy.prompt_ids(TALK)
     assert cause in str(refused.value)
 

@@ -18,7 +18,6 @@ from alignment.kinds.population.run import (
 from alignment.kinds.population.settings import PopulationConfig
 from alignment.kinds.settings.divergences import DivergenceName
 from alignment.maths.divergences import divergence_of
-from alignment.models.policies import Policy
 from alignment.objectives.pool import Pool, held_out_mean, lesson, pooled, shares
 from alignment.objectives.problem import Problem, Scored, prepare
 from alignment.objectives.steps import prompts_of_step
@@ -38,7 +37,16 @@ from alignment.seam.events import (
 from alignment.seam.folders import verify
 from alignment.seam.records import Receipts
 from alignment.targets.targets import Values
-from tests.alignment.test_loop import SMALL, exact_divergence, never, of, records, says_sun, weights
+from tests.alignment.test_loop import (
+    SMALL,
+    exact_divergence,
+    loaded,
+    never,
+    of,
+    records,
+    says_sun,
+    weights,
+)
 
 TRIO = ("jensen_shannon", "reverse_kl", "forward_kl")
 POPULATION = SMALL | {"divergences": TRIO, "completions_per_prompt": 9}
@@ -48,7 +56,7 @@ POPULATION = SMALL | {"divergences": TRIO, "completions_per_prompt": 9}
 def problems(policy_folder):
     def make(count=6, reward=says_sun, **settings):
         config = PopulationConfig(**{**POPULATION, **settings})
-        reference, own = Policy.load(policy_folder), config.agent(config.divergences[0])
+        reference, own = loaded(policy_folder), config.agent(config.divergences[0])
         first = Problem(records(count), policy_folder, reference, reward, own, seed=5)
         return {name: replace(first, config=config.agent(name)) for name in config.divergences}
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alignment.foreign import isolation, templates
 from alignment.foreign import program as foreign
+from alignment.foreign import templates
 from alignment.foreign.isolation import APART
 from alignment.foreign.templates import render, render_all
 from alignment.seam.errors import DataError
-from tests.alignment.conftest import TEMPLATE, tiny_tokenizer
+from tests.alignment.conftest import TEMPLATE, hurried, tiny_tokenizer
 
 CONTENT = "{{ messages[-1]['content'] }}"
 TALK = [{"role": "system", "content": "good day"}, {"role": "user", "content": "please now"}]
@@ -91,11 +91,6 @@ HOSTILE = {
 }
 
 
-@pytest.fixture
-def brief(monkeypatch):
-    monkeypatch.setattr(isolation, "SECONDS", 1)
-
-
 def said(source: str, turns: list[dict[str, str]], *, generation: bool) -> str:
     """What transformers writes, or the first line of what it raises."""
     try:
@@ -131,10 +126,10 @@ def test_an_ordinary_template_is_written_as_transformers_writes_it(name, turns, 
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_template_that_asks_for_too_much_or_fails_is_refused_by_name(name, brief):
+def test_a_template_that_asks_for_too_much_or_fails_is_refused_by_name(name):
     source, cause = HOSTILE[name]
     before = time.monotonic()
-    with pytest.raises(DataError) as refused:
+    with hurried(cause), pytest.raises(DataError) as refused:
         render(source, TALK, special={}, generation=True)
     assert "chat_template.jinja" in str(refused.value)
     assert cause in str(refused.value)
