@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from string import Formatter
 
 import pytest
@@ -25,12 +26,25 @@ TOLD = re.compile(r"messages\.(debug|info|success|warning|error)")
 Text = ast.Constant | ast.JoinedStr
 
 
+@cache
+def trees() -> dict[Path, ast.Module]:
+    """All modules, each parsed once."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in house.sources()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_trees():
+    """They are large, and nobody else reads them."""
+    yield
+    trees.cache_clear()
+
+
 def read_modules() -> Iterator[tuple[str, ast.Module]]:
     """The modules whose words reach pages."""
-    for path in house.sources():
+    for path, tree in trees().items():
         name = str(path.relative_to(house.ROOT))
         if not name.startswith(TERMINAL + DATA) and "management" not in path.parts:
-            yield name, house.tree_of(path)
+            yield name, tree
 
 
 @cache
@@ -38,8 +52,8 @@ def refusals() -> frozenset[str]:
     """The names of all classes below READ."""
     classes = [
         (node.name, [named(base) for base in node.bases])
-        for path in house.sources()
-        for node in ast.walk(house.tree_of(path))
+        for tree in trees().values()
+        for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     ]
     found, before = set(READ), set()
@@ -149,8 +163,7 @@ def test_every_sentence_is_marked():
 
 
 def test_every_marked_text_gets_the_values_that_it_has_places_for():
-    trees = (house.tree_of(path) for path in house.sources())
-    assert [one for tree in trees for one in misfilled(tree)] == []
+    assert [one for tree in trees().values() for one in misfilled(tree)] == []
 
 
 @pytest.mark.parametrize(
