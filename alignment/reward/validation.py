@@ -8,9 +8,10 @@ from alignment.reward.learning import Learner, Trial
 from alignment.reward.measures import Told, measures, together
 from alignment.seam.events import Event, PhaseStarted, StepDone
 from alignment.seam.records import LabelRecord
+from alignment.seam.words import _
 
 SHARES = (0.25, 0.5)  # of the labels, besides all of them
-CURVE, FOLDS = "learning curve", "cross-validation"
+CURVE, FOLDS = _("learning curve"), _("cross-validation")
 Fits = Generator[Event, str | None, dict[str, object]]
 
 
@@ -57,7 +58,7 @@ def validated(learner: Learner, more: Sequence[Trial], own: Trial, found: Told) 
             {"labels": len(trial.fitted), "accuracy": seen.accuracy().model_dump()}
             for trial, seen in [*told[CURVE], (own, found)]
         ]
-    if told[FOLDS] and (every := together([seen for _, seen in told[FOLDS]])).pairs:
+    if told[FOLDS] and (every := together([seen for _trial, seen in told[FOLDS]])).pairs:
         summary["accuracy_crossvalidated"] = every.accuracy().model_dump()
         summary["nll_crossvalidated"] = every.nll().model_dump()
     return summary
@@ -75,5 +76,4 @@ def quietly(learner: Learner, trial: Trial) -> Generator[Event, str | None, Told
             yield step
     except StopIteration as ended:
         learned = ended.value
-    found, _ = measures(learned.model, learned.observation, learned.held)
-    return found
+    return measures(learned.model, learned.observation, learned.held)[0]

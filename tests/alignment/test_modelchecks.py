@@ -73,7 +73,7 @@ def test_whoever_loads_a_policy_looks_first(folder):
 def test_a_good_folder_is_looked_at_once_until_it_changes(folder, monkeypatch):
     monkeypatch.setattr(modelchecks, "_fine", set())
     forked = []
-    monkeypatch.setattr(modelchecks, "judged", lambda check: forked.append(1) or judged(check))
+    monkeypatch.setattr(modelchecks, "judged", lambda *asked: forked.append(1) or judged(*asked))
     for _ in range(3):
         check_apart(folder)
     assert len(forked) == 1

@@ -44,7 +44,7 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     yield from () if told.all_fit else (told,)
     if config.centring == "reference":
         check_reference(spec, folder)
-    own = Trial("training", *divided(labels, config.held_out))
+    own = Trial(_("training"), *divided(labels, config.held_out))
     more = trials(config, own.fitted, own.held)
     total = sum(steps_of(config, len(trial.fitted)) for trial in (own, *more))
     learner = Learner(backbone, config, labels, spec.seed, count(1), total)
