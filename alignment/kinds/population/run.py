@@ -218,10 +218,10 @@ def _learning(agents: Sequence[Agent]) -> list[Agent]:
 
 def train_step(agents: Sequence[Agent]) -> dict[str, float]:
     """Draw, score, and move every agent; the step's metrics, those of one agent as `name@agent`."""
-    return step_of(agents[0].problem.config, lambda: turn_of(agents))
+    return step_of(agents[0].problem.config, lambda: shared_turn(agents))
 
 
-def turn_of(agents: Sequence[Agent]) -> Turn:
+def shared_turn(agents: Sequence[Agent]) -> Turn:
     """The step's pool, and what every agent within its budget learns from it."""
     problem, state = agents[0].problem, agents[0].state
     chosen, active = prompts_of_step(problem, state.step), _learning(agents)

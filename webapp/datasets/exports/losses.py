@@ -15,7 +15,7 @@ from webapp.site.words import Words
 KEPT, LEFT_OUT, REFUSED = _("kept"), _("left out"), _("refused")
 
 
-class Loss(NamedTuple):
+class LeftOut(NamedTuple):
     """Something a snapshot holds that not every format keeps."""
 
     words: Words
@@ -24,18 +24,18 @@ class Loss(NamedTuple):
     among: list[tuple[Words, int]]  # which they are, where a label's answer says
 
 
-def losses_of(snapshot: Snapshot) -> list[Loss]:
+def losses_of(snapshot: Snapshot) -> list[LeftOut]:
     """What of a snapshot some format does not keep; nothing where its folder left the store."""
     folder = snapshot.artifact.path
     return list(_losses(snapshot, held(folder))) if folder.is_dir() else []
 
 
-def _losses(snapshot: Snapshot, counts: Mapping[str, int]) -> Iterator[Loss]:
+def _losses(snapshot: Snapshot, counts: Mapping[str, int]) -> Iterator[LeftOut]:
     for name, holding in HOLDINGS.items():
         fates = [_fate(one, name) for one in EXPORTS.values()]
         if counts[name] and any(fate is not KEPT for fate in fates):
             among = answers_without_a_pair(snapshot) if name == "ties" else []
-            yield Loss(holding.words, counts[name], fates, among)
+            yield LeftOut(holding.words, counts[name], fates, among)
 
 
 def _fate(one: ExportFormat, name: str) -> Words:
