@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from itertools import count
+from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -11,13 +12,14 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from tests.factories import compare
+from tests.rows import delete_rows
 from webapp.labeling.kinds.compare import Choice
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.labeling.queries import progress
 from webapp.labeling.services import submit_label, undo_label
 from webapp.projects.models import Project
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 BEFORE, NOW = ("labeling", "0007_label_imported"), ("labeling", "0008_kinds_of_task")
 NUMBER = count(1)
 
@@ -28,13 +30,6 @@ def migrate(target):
     loader = MigrationExecutor(connection).loader
     others = [node for node in loader.graph.leaf_nodes() if node[0] != target[0]]
     return loader.project_state([target, *others]).apps.get_model
-
-
-@pytest.fixture
-def before(transactional_db):
-    """The models of before, on an empty database of before; afterwards it is as it was."""
-    yield migrate(BEFORE)
-    migrate(NOW)
 
 
 def a_task(model, project, *, flip, size=2, **columns):
@@ -84,11 +79,9 @@ def a_label(model, held, choice, **columns):
     )
 
 
-@pytest.fixture
-def database(before):
+def fill(model):
     """All that people can have done: each choice on both sides, reasons, flags, undone and replaced
     answers, extras, imported ones, drafts, skips and leases."""
-    model = before
     project = model("projects", "Project").objects.create(name="Of before")
     for flip in (0, 1):
         task = a_task(model, project, flip=flip, size=16, taken=16, done=16)
@@ -105,7 +98,6 @@ def database(before):
     an_assignment(model, task, 7, "skipped", skip_reason="unclear", skip_id=uuid4(), skip_order=1)
     extra = an_assignment(model, task, 2, "submitted")
     a_label(model, extra, 0)
-    return model
 
 
 SAME = ("pk", "task", "assignment", "annotator", "client_id", "rationale", "flags", "visible_ms")
@@ -136,28 +128,84 @@ def meanings_now():
     ]
 
 
-def test_every_label_means_what_it_meant(database):
-    said, kept = meanings_before(database), untouched(database)
-    now = migrate(NOW)
-    assert (meanings_now(), untouched(now)) == (said, kept)
-    assert len(said) == 36
+class Facts(NamedTuple):
+    """What a database of before says."""
+
+    said: object
+    kept: object
+    pairs: object
 
 
-def test_everybody_sees_the_sides_they_saw(database):
+class Journey(NamedTuple):
+    """What the database said before, carried over, and carried back; it is left carried over."""
+
+    before: Facts
+    now: tuple[object, object]
+    back: Facts
+    refusal: str  # to carry back what is no comparison
+
+
+def facts(model):
+    pairs = rows(model("labeling", "Task"), "pk", "first", "second")
+    return Facts(meanings_before(model), untouched(model), pairs)
+
+
+def refusal_to_carry_back():
+    """What is said when a task of another kind is among them."""
+    one = Task.objects.filter(pk=Task.objects.order_by("pk").first().pk)
+    one.update(kind="other")
+    with pytest.raises(IrreversibleError) as refused:
+        migrate(BEFORE)
+    one.update(kind="compare")
+    return str(refused.value)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def journey(django_db_setup, django_db_blocker):
+    """There, back and there again once for all tests: each way takes a second and more."""
+    with django_db_blocker.unblock():
+        try:
+            yield travel()
+        finally:
+            migrate(NOW)
+            delete_rows()
+
+
+def travel():
+    model = migrate(BEFORE)
+    fill(model)
+    before, now = facts(model), migrate(NOW)
+    carried = meanings_now(), untouched(now)
+    back = facts(migrate(BEFORE))
     migrate(NOW)
+    return Journey(before, carried, back, refusal_to_carry_back())
+
+
+def test_every_label_means_what_it_meant(journey):
+    assert journey.now == journey.before[:2]
+    assert len(journey.before.said) == 36
+
+
+def test_it_can_be_carried_back(journey):
+    assert journey.back == journey.before
+
+
+def test_what_is_no_comparison_is_not_carried_back(journey):
+    assert "no comparisons" in journey.refusal
+
+
+def test_everybody_sees_the_sides_they_saw():
     for held in Assignment.objects.filter(labels__isnull=False):
         assert {tuple(label.order) for label in held.labels.all()} == {tuple(held.order)}
 
 
-def test_verdicts_are_those_of_today(database):
-    migrate(NOW)
+def test_verdicts_are_those_of_today():
     for label in Label.objects.select_related("task"):
         assert label.verdict == label.asks.verdict(label.said, label.order)
     assert set(Label.objects.values_list("verdict", flat=True)) == {"both bad", "0=1", "0>1", "1>0"}
 
 
-def test_people_go_on_with_what_was_carried_over(database):
-    migrate(NOW)
+def test_people_go_on_with_what_was_carried_over():
     held = Assignment.objects.get(state="leased")
     assert held.draft["rationale"] == "half a thought"
     label = submit_label(held, client_id=uuid4(), answer={"choice": Choice.LEFT})
@@ -166,24 +214,6 @@ def test_people_go_on_with_what_was_carried_over(database):
     assert not Task.objects.exclude(kind="compare").exists()
 
 
-def test_a_pair_that_was_queued_before_is_not_queued_again(database):
-    migrate(NOW)
+def test_a_pair_that_was_queued_before_is_not_queued_again():
     pairs = [task.completions for task in Task.objects.all()]
     assert compare(Project.objects.get(), pairs + [pair[::-1] for pair in pairs]) == 0
-
-
-def test_it_can_be_carried_back(database):
-    said, kept = meanings_before(database), untouched(database)
-    pairs = rows(database("labeling", "Task"), "pk", "first", "second")
-    migrate(NOW)
-    model = migrate(BEFORE)
-    assert (meanings_before(model), untouched(model)) == (said, kept)
-    assert rows(model("labeling", "Task"), "pk", "first", "second") == pairs
-
-
-def test_what_is_no_comparison_is_not_carried_back(database):
-    migrate(NOW)
-    Task.objects.filter(pk=Task.objects.order_by("pk").first().pk).update(kind="other")
-    with pytest.raises(IrreversibleError, match="no comparisons"):
-        migrate(BEFORE)
-    Task.objects.update(kind="compare")
