@@ -106,10 +106,11 @@ def test_a_job_that_is_over_cannot_be_cancelled(job):
         cancel_job(job)
 
 
-def test_a_cancelled_job_is_not_begun(job):
+def test_a_cancelled_job_is_not_begun_and_says_no_more_that_it_waits(job):
+    put(job, message=execution.WAITS)
     cancel_job(job)
     work(job.pk)
-    assert again(job).state == State.CANCELLED
+    assert (again(job).state, again(job).message) == (State.CANCELLED, "")
 
 
 def test_a_refusal_is_what_the_job_says(taken, kind):
