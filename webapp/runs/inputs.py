@@ -11,14 +11,12 @@ from alignment.kinds import KINDS
 from alignment.kinds.kind import Input, Rows
 from alignment.seam.records import CompletionRecord, StoredRecord, read_jsonl, write_jsonl
 from webapp.artifacts.models import Artifact, ArtifactInput
-from webapp.datasets.snapshots import labels_of, pairs_of
 from webapp.projects.models import PromptQuerySet, Split
 from webapp.runs.errors import RunError
 from webapp.runs.models import Run
 
 Paths = dict[str, str]  # for RunSpec, by the trainer's names
 Reader = Callable[[Artifact, Split], Iterable[BaseModel]]  # of a snapshot's labels
-READERS: dict[Rows, Reader] = {Rows.PAIRS: pairs_of, Rows.LABELS: labels_of}
 
 
 def config_of(run: Run) -> Any:  # noqa: ANN401 - of the run's kind
@@ -51,7 +49,15 @@ def _place(run: Run, folder: Path, given: Input | None, artifact: Artifact) -> P
     if given.rows == Rows.STORED:
         return {given.role: write_stored(folder, _prompts_of(run), artifact)}
     split = Split(getattr(config_of(run), "labels", Split.TRAIN))
-    return {"pairs": write_labels(folder, READERS[given.rows], artifact, split)}
+    return {"pairs": write_labels(folder, reader_of(given.rows), artifact, split)}
+
+
+def reader_of(rows: Rows) -> Reader:
+    """How such rows of a snapshot are read."""
+    # Loads Arrow, which tend and an idle worker never need.
+    from webapp.datasets.snapshots import labels_of, pairs_of  # noqa: PLC0415
+
+    return {Rows.PAIRS: pairs_of, Rows.LABELS: labels_of}[rows]
 
 
 def given(run: Run) -> list[ArtifactInput]:
