@@ -48,6 +48,7 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
         "over_budget": {name: state.over_budget for name, state in states.items()},
         "mismatch": {name: state.mismatch for name, state in states.items()},
         "noise": {name: state.noise.energy for name, state in states.items()},
+        "tail": {name: state.noise.tail for name, state in states.items()},
         "taught": {name: state.taught for name, state in states.items()},
         "replay": {name: [kept.places for kept in state.replay] for name, state in states.items()},
         "fit": shared.known.fit,
@@ -119,7 +120,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
             step=facts["step"],
             over_budget=facts["over_budget"][name],
             mismatch=facts["mismatch"][name],
-            noise=Noise(facts.get("noise", {}).get(name, 0.0)),  # earlier versions measured none
+            noise=Noise(*(facts.get(key, {}).get(name, 0.0) for key in ("noise", "tail"))),
             taught=facts.get("taught", {}).get(name, facts["step"]),  # nor counted this
             measured={
                 key: parted_like(weights[key], tensor.to(policy.device))

@@ -11,40 +11,59 @@ is 0 on average for pure noise, and near 1 where all gradients agree (Schaul et 
 rates", 2013, scale steps by such a share). Updates from one step's samples share their noise: their gradients
 count as one. While the target is far, a noisy step is still worth it: rare rewards are found so. There half
 the variance of u = log policy - log p among a prompt's completions, which is KL(policy || p) as that gets
-small and needs no Z, says how far. A step is scaled by this distance in units of NEAR, or by GAIN times the
-share and what the schedule has left, whichever is larger, and at most by 1.
+small and needs no Z, says how far. Every f-divergence is f''(1) times that near the target, but one of a heavy
+tail may be large where KL is small, and few samples say so: what it has beyond KL is added as a running mean.
+A step is scaled by this distance in units of NEAR, or by GAIN times the share and what the schedule has left,
+whichever is larger, and at most by 1.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from alignment.maths.divergences import Divergence
 from alignment.models.sharding import full
 
 GAIN = 4.0
 NEAR = 0.05  # nats
 FIRST = 0.1  # of the first step, of whose gradient nobody knows how much is noise
+MEMORY = 0.98  # of the running mean: rare samples are remembered for some fifty steps
+SMALL = 1e-3  # nats, where the curvature of a divergence is read
 
 
 @dataclass
 class Noise:
-    """sum_i w_i^2 |g_i|^2 of the steps so far, in the metric of the last one's v."""
+    """sum_i w_i^2 |g_i|^2 of the steps so far, in the metric of the last one's v; and what tails say."""
 
-    energy: float = 0.0  # decides the next step, so that a checkpoint holds it
+    # Both decide the next step, so that a checkpoint holds them; earlier versions measured none.
+    energy: float = 0.0
+    tail: float = 0.0  # nats of the divergence beyond KL, a running mean over steps
     before: float = 0.0  # of the earlier steps alone
     own: float = 0.0  # length of this step's weighted gradients
 
 
-def share_of_way(u: Tensor, known: Tensor) -> float:
+def share_of_way(u: Tensor, known: Tensor, tail: float = 0.0) -> float:
     """The distance to the target by u (prompts, n), over the known prompts, in units of NEAR; in [0, 1]."""
     if not known.any():
         return 0.0
-    distance = (
-        (u[known].double().var(1) / 2).nan_to_num(nan=torch.inf).mean()
-    )  # nan: p = 0 somewhere
-    return min(1.0, distance.item() / NEAR)
+    return min(1.0, max(0.0, distance(u[known]) + max(0.0, tail)) / NEAR)
+
+
+def distance(u: Tensor) -> float:
+    """KL(policy || p) by u (prompts, n) of samples, where it is small, in nats; infinite where p = 0."""
+    return (u.double().var(1) / 2).nan_to_num(nan=torch.inf).mean().item()
+
+
+def remember_tail(noise: Noise, divergence: Divergence, u: Tensor, known: Tensor) -> None:
+    """Take what a step's samples say of the divergence beyond KL into the running mean."""
+    curvature = 2 * divergence.terms(torch.tensor(SMALL)).item() / SMALL**2
+    if known.any():
+        beyond = divergence.terms(u[known]).mean().item() / curvature - distance(u[known])
+        if math.isfinite(beyond):  # else the distance itself says that it is far
+            noise.tail = MEMORY * noise.tail + (1 - MEMORY) * beyond
 
 
 @torch.no_grad()

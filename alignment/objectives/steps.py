@@ -29,7 +29,12 @@ from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, Scored, State, learn_z
 from alignment.objectives.replay import answered_anew, mixed, remember
 from alignment.objectives.samples import Drawn, Pass, Rated, draw, terms_of
-from alignment.objectives.signal import share_of_signal, share_of_way
+from alignment.objectives.signal import (
+    Noise,
+    remember_tail,
+    share_of_signal,
+    share_of_way,
+)
 from alignment.objectives.table import OBJECTIVES
 from alignment.objectives.values import values_at, watched
 from alignment.sampling.sampling import Rollouts, parted
@@ -64,6 +69,9 @@ class Part:
     shifts: list[Tensor] = field(default_factory=list)  # log policy - log sampler, where not fresh
 
 
+Moved = Sequence[dict[str, float]]  # the metrics of an update, of each that learns
+
+
 @dataclass(frozen=True)
 class Turn:
     """A step's completions, to one policy that learns from them or to several that share what they know."""
@@ -73,13 +81,9 @@ class Turn:
     known: Tensor  # (prompts,) bool: some sample with P > 0 was seen
     log_z: Tensor  # (prompts,) as it was when they were drawn
     taught: int  # prompts of all that is learned from that had an estimate of Z
-    update: Callable[
-        [int], Sequence[dict[str, float]]
-    ]  # by its number; the metrics of each that learns
+    update: Callable[[int], Moved]  # by its number
     remember: Callable[[], None]  # what the completions teach beside, once no update is left
-    tell: Callable[
-        [Sequence[dict[str, float]]], dict[str, float]
-    ]  # the step's metrics, from the last ones
+    tell: Callable[[Moved], dict[str, float]]  # the step's metrics, from the last update's
 
 
 def train_step(problem: Problem, state: State) -> dict[str, float]:
@@ -100,9 +104,8 @@ def step_of(config: AlignConfig, draw: Callable[[], Turn]) -> dict[str, float]:
         state.mismatch = max(state.mismatch, facts[MISMATCH])
     return {
         **turn.tell(moved[-1]),
-        MISMATCH: max(
-            facts[MISMATCH] for facts in moved[0]
-        ),  # later ones have moved away on purpose
+        # Later updates have moved away on purpose.
+        MISMATCH: max(facts[MISMATCH] for facts in moved[0]),
         "logz/mean": turn.log_z[turn.known.to(turn.log_z.device)].mean().item(),
         "prompts/skipped": float((~turn.known).sum()),
         "seconds/step": time.perf_counter() - started,
@@ -196,9 +199,19 @@ def update(
         means["nll/demonstrations"] = nll
         loss += config.demonstration_weight * nll
     mismatch = max(part.mismatch.item() for part in added)
-    way = max(share_of_way(one.drawn.u, one.drawn.known) for one in lessons)
+    drawn = [(one.drawn.u, one.drawn.known) for one in lessons]
+    way = way_left(config, state.noise, drawn, again=turn > 0)
     moved = descend(config, state, loss, way, again=turn > 0)
     return {"loss": loss, MISMATCH: mismatch, **moved, **means}
+
+
+def way_left(
+    config: AlignConfig, noise: Noise, drawn: Sequence[tuple[Tensor, Tensor]], *, again: bool
+) -> float:
+    """The largest `share_of_way` of the terms' u and known; what the first says of its tail is remembered."""
+    if config.objective == "fdpg" and not again:
+        remember_tail(noise, divergence_of(config), *drawn[0])
+    return max(share_of_way(u, known, noise.tail) for u, known in drawn)
 
 
 def descend(

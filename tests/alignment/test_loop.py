@@ -19,6 +19,7 @@ from alignment.models.texts import rollouts_of, written
 from alignment.objectives.demonstrations import imitate
 from alignment.objectives.laps import places_of_turn
 from alignment.objectives.problem import Problem, begin, prepare
+from alignment.objectives.saving import restore, save
 from alignment.objectives.steps import prompts_of_step, prompts_of_terms, train_step
 from alignment.objectives.toy import outcomes
 from alignment.sampling.scoring import completion_token_logps
@@ -334,6 +335,16 @@ def continues(make, folder, step):
         assert {k: v for k, v in told.metrics.items() if k not in drop} == {
             k: v for k, v in expected.metrics.items() if k not in drop
         }
+
+
+def test_a_saved_run_remembers_what_the_tail_of_its_divergence_was(problem, tmp_path):
+    made = problem(divergence="neyman_chi2")
+    state = begin(made)
+    prepare(made, state)
+    train_step(made, state)
+    assert state.noise.tail != 0
+    again, _ = restore(made, tmp_path / save(state, tmp_path).path)
+    assert (again.noise.energy, again.noise.tail) == (state.noise.energy, state.noise.tail)
 
 
 def test_a_saved_ppo_continues_with_its_value_head_and_its_texts(problem, tmp_path):

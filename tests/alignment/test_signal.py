@@ -6,8 +6,16 @@ import pytest
 import torch
 
 from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.divergences import DIVERGENCES
 from alignment.objectives.problem import prepare
-from alignment.objectives.signal import NEAR, Noise, share_of_signal, share_of_way
+from alignment.objectives.signal import (
+    NEAR,
+    SMALL,
+    Noise,
+    remember_tail,
+    share_of_signal,
+    share_of_way,
+)
 from alignment.objectives.steps import train_step
 from alignment.objectives.toy import listing, toy_problem, toy_state
 
@@ -63,6 +71,40 @@ def test_the_way_to_the_target_is_half_the_spread_of_the_log_ratios():
     assert share_of_way(u / 2 + 100, KNOWN) == pytest.approx(0.25, rel=1e-4)
     assert share_of_way(u.masked_fill(u == u.max(), torch.inf), KNOWN) == 1
     assert share_of_way(u, ~KNOWN) == 0
+
+
+def tail_of(name, chance, ratio, generator, steps=2000):
+    """The running tail where the target has so many times the policy's mass on samples of this chance."""
+    rest = (1 - chance * ratio) / (1 - chance)
+    logs = -torch.tensor([rest, ratio], dtype=torch.float64).log()
+    noise = Noise()
+    for _ in range(steps):
+        rare = torch.rand(3, 32, generator=generator) < chance
+        remember_tail(noise, DIVERGENCES[name], logs[rare.long()], KNOWN)
+    return noise.tail
+
+
+def test_a_tail_that_few_samples_show_keeps_the_target_far(generator):
+    # KL is 0.005 nats and half of chi-squared 0.18: one sample in a thousand says so.
+    tail = tail_of("neyman_chi2", 0.001, 20, generator)
+    assert tail > NEAR
+    assert share_of_way(torch.zeros(3, 32), KNOWN, tail) == 1
+
+
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_near_the_target_no_divergence_has_a_tail(name, generator):
+    u = SMALL * torch.randn(3, 4000, generator=generator, dtype=torch.float64)
+    noise = Noise()
+    remember_tail(noise, DIVERGENCES[name], u, KNOWN)
+    assert noise.tail < NEAR / 1000
+
+
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_a_target_without_mass_where_the_policy_has_some_leaves_no_tail(name):
+    noise = Noise()
+    u = torch.tensor([[0.0, torch.inf], [0.0, 1.0], [0.0, 0.0]])
+    remember_tail(noise, DIVERGENCES[name], u, KNOWN)
+    assert noise.tail == 0
 
 
 @pytest.mark.parametrize("objective", ["fdpg", "rloo"])

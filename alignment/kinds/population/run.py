@@ -46,7 +46,6 @@ from alignment.objectives.problem import (
 )
 from alignment.objectives.receipts import pool_receipts, with_contract, worst
 from alignment.objectives.saving import restore_all, save_all
-from alignment.objectives.signal import share_of_way
 from alignment.objectives.start import start_facts, start_of
 from alignment.objectives.steps import (
     MISMATCH,
@@ -57,6 +56,7 @@ from alignment.objectives.steps import (
     prompts_of_step,
     step_of,
     watch_budget,
+    way_left,
 )
 from alignment.sampling.sampling import sample
 from alignment.sampling.scoring import logps_to_learn_from
@@ -295,7 +295,8 @@ def _update(
     ]
     for place, (agent, row) in enumerate(zip(agents, metrics, strict=True)):
         drawn = pool.scored.log_weights[pool.own(place)].view(len(pool.known), -1)
-        way, again = share_of_way(-drawn, pool.known), mixture is not None
+        told, again = [(pool.log_z[:, None] - drawn, pool.known)], mixture is not None
+        way = way_left(agent.problem.config, agent.state.noise, told, again=again)
         row |= descend(agent.problem.config, agent.state, row["loss"], way, again=again)
     return gathered(torch.cat(found)), metrics
 
