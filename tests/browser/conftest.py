@@ -36,14 +36,66 @@ def project(project):
     return project
 
 
+@pytest.fixture(scope="session")
+def windows(chromium, live_server):
+    """One window after the other, as new: its scripts are compiled, its process has started."""
+    windows = Windows(chromium, f"{live_server.url}/healthz")
+    yield windows
+    windows.close()
+
+
+class Windows:
+    """A window that every test finds as new, or a new one where a test left what cannot be taken back."""
+
+    def __init__(self, browser, address):
+        self.browser, self.address = browser, address
+        self.context = self.parked = None
+        self.lost = []  # windows whose process crashed
+
+    def take(self):
+        """The window, without what was there before; the page that is parked in it keeps its process."""
+        if self.context is None:
+            self.context = self.browser.new_context(viewport={"width": 1280, "height": 800})
+            self.parked = self.context.new_page()
+            self.parked.on("crash", lambda _: self.lost.append(self.context))
+            self.parked.goto(self.address)
+        return self.context
+
+    def give_back(self):
+        """Take back what a test did with the window."""
+        for page in self.context.pages:
+            if page != self.parked:
+                page.close()
+        self.context.set_offline(False)
+        self.context.unroute_all()
+        self.context.clear_cookies()
+        devtools = self.context.new_cdp_session(self.parked)
+        devtools.send("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
+        devtools.detach()
+
+    def close(self):
+        """Open a new one for the next test."""
+        if self.context is not None:
+            self.context.close()
+        self.context = self.parked = None
+
+
 @pytest.fixture
-def context(chromium):
-    """A window of its own, in which nothing may go wrong unseen."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    errors = []
-    context.on("weberror", lambda error: errors.append(str(error.error)))
+def context(request, windows):
+    """A window as new, in which nothing may go wrong unseen."""
+    context, errors = windows.take(), []
+
+    def note(error):
+        errors.append(str(error.error))
+
+    context.on("weberror", note)
     yield context
-    context.close()
+    context.remove_listener("weberror", note)
+    # What a crash or a script for every page left cannot be taken back.
+    if request.node.get_closest_marker("scripted") or context in windows.lost:
+        windows.close()
+    else:
+        windows.give_back()
     assert not errors
 
 

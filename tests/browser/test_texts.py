@@ -181,7 +181,9 @@ def test_no_way_of_following_a_link_loses_the_pair(open_page, context, press):
     context.route("https://e.org/**", lambda route: route.fulfill(body="elsewhere"))
     page = open_page("[text](https://e.org/a)", "b")
     here, pair = page.url, shown(page).get_attribute("data-assignment")
-    shown(page).get_by_role("link", name="text").click(**press)
+    with context.expect_page() as opened:
+        shown(page).get_by_role("link", name="text").click(**press)
+    opened.value.wait_for_load_state()
     page.keyboard.press("r")
     expect(shown(page).get_by_text("[text](https://e.org/a)")).to_be_visible()
     assert (page.url, shown(page).get_attribute("data-assignment")) == (here, pair)
