@@ -139,6 +139,9 @@ def test_a_target_that_cannot_be_is_refused_with_the_settings(reason):
         AlignConfig(**REFUSED[reason])
 
 
+ALONE = {"sample_prompts": 0, "checkpoint_every": 1000}  # steps, and nothing beside them
+
+
 def aligned(policy_folder, folder, seen=None, **settings):
     """A run without a reward model, by the trainer's own way in; its events, also as they come."""
     seen = [] if seen is None else seen
@@ -157,7 +160,7 @@ def aligned(policy_folder, folder, seen=None, **settings):
 
 
 def test_a_policy_learns_a_hard_constraint(policy_folder, tmp_path):
-    settings = {"steps": 60, "reference_completions": 64, "must_contain": "sun"}
+    settings = ALONE | {"steps": 60, "reference_completions": 64, "must_contain": "sun"}
     events = aligned(policy_folder, tmp_path, **settings)
     met = [e.metrics["constraints/met"] for e in events if e.type == "step"]
     assert sum(met[-10:]) / 10 > 0.3 + sum(met[:10]) / 10
@@ -199,7 +202,8 @@ def share_of_sun(folder):
 
 def test_a_policy_reaches_a_wished_mean(policy_folder, tmp_path):
     settings = {"divergence": "reverse_kl", "max_new_tokens": 2, "reference_completions": 256}
-    settings |= {"steps": 120, "share_of": "sun", "share": 0.3}
+    settings |= {"share_of": "sun", "share": 0.3, "steps": 40, "learning_rate": 6e-3}
+    settings |= ALONE | {"prompts_per_step": 6, "completions_per_prompt": 32}
     summary = aligned(policy_folder, tmp_path, **settings)[-1].summary
     fit = summary["lambda_phrase"]
     assert summary["achieved_phrase"] == pytest.approx(0.3)
