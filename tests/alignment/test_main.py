@@ -75,15 +75,6 @@ def run_folder(inputs, tmp_path):
     return make
 
 
-def start(folder, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "alignment", "run", folder],
-        stdin=subprocess.PIPE,
-        cwd=ROOT,
-        env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"} | environment,
-    )
-
-
 def events(folder):
     path = folder / "events.jsonl"
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
@@ -135,12 +126,29 @@ def test_a_killed_run_continues_bit_by_bit(run_folder):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_trainer_ends_with_whoever_started_it(run_folder):
+def test_a_trainer_ends_with_whoever_started_it(run_folder, monkeypatch):
     folder = run_folder(steps=100_000)
-    process = start(folder, ATTUNE_EXIT_WITH_STDIN="1")
-    wait_for(folder, lambda event: isinstance(event, StepDone), process)
-    process.stdin.close()
-    assert process.wait(timeout=10) == 130
+    monkeypatch.setenv("ATTUNE_EXIT_WITH_STDIN", "1")
+    its, ours = os.pipe()
+
+    def computed():
+        os.close(ours)
+        with os.fdopen(its) as sys.stdin:
+            return main(["run", str(folder)])
+
+    process = Fork(computed)
+    os.close(its)
+    try:
+        wait_for(folder, lambda event: isinstance(event, StepDone), process)
+        os.close(ours)
+        deadline = time.monotonic() + 10
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process.poll() == 130
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def test_stop_now_ends_without_a_checkpoint(run_folder):
