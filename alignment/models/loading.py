@@ -29,6 +29,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
+from alignment.models.unfilled import Unfilled
 from alignment.seam import memory
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
 from alignment.seam.folders import MANIFEST
@@ -254,7 +255,7 @@ def described_parameters(folder: Path, use: Use) -> int:
     layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
     if layers > DEEPEST:
         raise DataError(f"config.json describes {layers:,} layers.")
-    with torch.device("meta"):
+    with Unfilled(), torch.device("meta"):
         model = auto_class(use).from_config(config, trust_remote_code=False)
     return int(model.num_parameters())
 
@@ -278,7 +279,7 @@ def refuse_too_large(parameters: int) -> None:
 def loaded(folder: Path, use: Use) -> _Opened:
     """Model and tokenizer of checked files; raises DataError for what does not fit together."""
     tokenizer = tokenizer_of(folder)
-    with refusing("The model cannot be loaded"):
+    with refusing("The model cannot be loaded"), Unfilled():
         model, info = auto_class(use).from_pretrained(
             folder,
             local_files_only=True,
