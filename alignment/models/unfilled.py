@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-FILLS = {init.normal_, init.trunc_normal_, init.uniform_, init.kaiming_uniform_}
+FILLS = {init.normal_, init.uniform_, init.kaiming_uniform_}  # of those that ask modes
 
 
 class Unfilled(TorchFunctionMode):
