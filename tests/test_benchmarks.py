@@ -25,4 +25,4 @@ def test_a_hard_target_is_left_out_where_it_is_refused():
 @pytest.mark.parametrize("arm", quality.ARMS)
 def test_every_arm_comes_nearer_to_a_hard_target(arm):
     run, _ = quality.ARMS[arm]
-    assert run(quality.config_of(arm, "squared_hellinger", "hard", 3e-3), 0, 500) < 0.7
+    assert run(quality.config_of(arm, "squared_hellinger", "hard", 3e-3), 0, 260) < 0.7

@@ -6,6 +6,7 @@ has the name in `RENAMED`.
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,8 +125,15 @@ def flag(name: str) -> str:
 
 def settings_of(kind: str) -> dict[str, Schema]:
     """The schemas of a kind's settings by their names here; not those that the web app alone reads."""
-    fields = KINDS[kind].settings.model_json_schema()["properties"].items()
+    fields = schemas_of(KINDS[kind].settings).items()
     return {own_name(kind, name): field for name, field in fields if not field["dashboard"]}
+
+
+@cache
+def schemas_of(settings: type[BaseModel]) -> Mapping[str, Schema]:
+    """The JSON Schema of each of a kind's settings, which takes milliseconds to make; to be read only."""
+    found: Mapping[str, Schema] = settings.model_json_schema()["properties"]
+    return found
 
 
 def own_name(kind: str, setting: str) -> str:
@@ -154,7 +162,7 @@ def known_options(command: str) -> list[str]:
 def field_lines(kind: str) -> list[str]:
     """Each setting of a kind: name, default, bounds, unit, what it does."""
     lines = [first_line(KINDS[kind].settings)]
-    for name, field in KINDS[kind].settings.model_json_schema()["properties"].items():
+    for name, field in schemas_of(KINDS[kind].settings).items():
         unit = f" {field['unit']}" if field.get("unit") else ""
         lines.append(f"\n{name} = {field['default']}{unit}   ({bounds(field)})")
         lines.append(f"    {field['title']}: {field['description']}")

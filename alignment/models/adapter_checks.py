@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from alignment.foreign.forks import Tell, judged
 from alignment.models.checks import blaming
+from alignment.models.unfilled import Unfilled
 from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import header_of
 from alignment.seam.words import _
@@ -31,7 +32,7 @@ def _check(base: PreTrainedModel, settings: Mapping[str, Any], folder: Path, tel
     tell(WEIGHTS)
     elements = sum(math.prod(shape) for _, _, shape in header_of(folder / WEIGHTS))
     tell(SETTINGS)
-    with blaming(f"{SETTINGS} cannot be understood"), torch.device("meta"):
+    with blaming(f"{SETTINGS} cannot be understood"), Unfilled(), torch.device("meta"):
         bare = AutoModelForCausalLM.from_config(base.config)  # type: ignore[no-untyped-call]  # transformers has no types for it
         model = get_peft_model(bare, LoraConfig(**settings))
     described = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)

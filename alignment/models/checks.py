@@ -19,6 +19,7 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
 from alignment.foreign import templates
 from alignment.foreign.forks import Tell, judged
+from alignment.models.unfilled import Unfilled
 from alignment.seam.errors import AlignmentError, DataError
 from alignment.seam.modelfiles import (
     MOST_HEADER,
@@ -173,7 +174,7 @@ def check_config(folder: Path, elements: int) -> None:
             )
     with blaming("config.json cannot be understood"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        with torch.device("meta"):
+        with Unfilled(), torch.device("meta"):
             model: Any = AutoModel.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]  # transformers has no types for it
     buffers = sum(buffer.nbytes for buffer in model.buffers())
     if buffers > MOST_BUFFERS:

@@ -30,6 +30,7 @@ from transformers.utils import logging
 
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
+from alignment.models.unfilled import Unfilled
 from alignment.seam import memory
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
 from alignment.seam.folders import MANIFEST
@@ -296,7 +297,7 @@ def described_parameters(folder: Path, use: Use) -> int:
     layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
     if layers > DEEPEST:
         raise DataError(_("config.json describes {layers:,} layers.").format(layers=layers))
-    with torch.device("meta"):
+    with Unfilled(), torch.device("meta"):
         model = auto_class(use).from_config(config, trust_remote_code=False)
     return int(model.num_parameters())
 
@@ -322,7 +323,7 @@ def refuse_too_large(parameters: int) -> None:
 def loaded(folder: Path, use: Use) -> _Opened:
     """Model and tokenizer of checked files; raises DataError for what does not fit together."""
     tokenizer = tokenizer_of(folder)
-    with refusing("The model cannot be loaded"), weights_counted():
+    with refusing("The model cannot be loaded"), weights_counted(), Unfilled():
         model, info = auto_class(use).from_pretrained(
             folder,
             local_files_only=True,

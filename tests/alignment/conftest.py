@@ -54,7 +54,7 @@ def hurried(cause: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(isolation, "SECONDS", 1)
         if cause.endswith("1 s"):
-            patch.setattr(isolation, "PATIENCE", 0.4)
+            patch.setattr(isolation, "PATIENCE", 0.2)
         yield
 
 

@@ -1,6 +1,9 @@
 """Adapters as people bring them: what is stored is what PEFT's own loading computes, or nothing is."""
 
 import json
+import shutil
+from copy import deepcopy
+from functools import cache
 
 import pytest
 import torch
@@ -20,12 +23,29 @@ TARGETS = {"gpt2": ["c_attn"], "llama": ["q_proj", "down_proj"]}
 TOKENS = torch.tensor([[2, 6, 7, 9, 3, 12], [4, 4, 8, 10, 15, 1]])
 
 
-@pytest.fixture(params=["gpt2", "llama"])
-def base(request, tmp_path):
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory):
+    """The folders of base models, which nobody changes."""
+    folder = tmp_path_factory.mktemp("bases")
+    return {name: saved(name, tiny_tokenizer(), folder / name) for name in TARGETS}
+
+
+@pytest.fixture(params=TARGETS)
+def base(request, bases):
     """The folder of a base model: its output layer is tied to its embeddings, or has weights of its own."""
-    folder = tmp_path / "allowed" / request.param
-    folder.parent.mkdir()
-    return saved(request.param, tiny_tokenizer(), folder)
+    return bases[request.param]
+
+
+@pytest.fixture(scope="module")
+def usual(bases, tmp_path_factory):
+    """Adapters of each base with the usual settings, to be copied, and what they compute."""
+    folder = tmp_path_factory.mktemp("usual")
+    return {name: trained(base, folder / name) for name, base in bases.items()}
+
+
+@pytest.fixture
+def plain_adapter(base, usual, tmp_path):
+    return shutil.copytree(usual[base.name][0], tmp_path / "allowed" / "adapter")
 
 
 @pytest.fixture
@@ -47,8 +67,14 @@ def add(tmp_path):
     return run
 
 
-def plain(base):
+@cache
+def opened(base):
     return AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+
+
+def plain(base):
+    """A base model to be changed."""
+    return deepcopy(opened(base))
 
 
 def trained(base, folder, *, rows=None, **settings):
@@ -96,14 +122,14 @@ def test_a_merged_adapter_is_what_peft_makes_of_it(base, add, tmp_path, changes)
     adapter, expected = trained(base, tmp_path / "allowed" / "adapter", **changes)
     _, output = add(adapter, base)
     torch.testing.assert_close(of_peft(base, adapter), expected, atol=1e-4, rtol=0)
-    torch.testing.assert_close(logits(output), expected, atol=1e-4, rtol=0)
-    assert (logits(output) - plain(base)(TOKENS).logits).abs().max() > 0.01
+    found = logits(output)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert (found - opened(base)(TOKENS).logits).abs().max() > 0.01
 
 
-def test_an_adapter_that_began_by_olora_is_what_peft_makes_of_it(add, tmp_path):
+def test_an_adapter_that_began_by_olora_is_what_peft_makes_of_it(bases, add, tmp_path):
     """Of linear layers: PEFT begins so with no others."""
-    (tmp_path / "allowed").mkdir()
-    base = saved("llama", tiny_tokenizer(), tmp_path / "allowed" / "llama")
+    base = bases["llama"]
     place = tmp_path / "allowed" / "adapter"
     adapter, expected = trained(base, place, init_lora_weights="olora")
     _, output = add(adapter, base)
@@ -131,12 +157,15 @@ def test_an_adapter_of_a_tied_layer_is_merged_into_that_alone(base, add, tmp_pat
 
 
 @pytest.mark.parametrize("begun", ["pissa_niter_4", "loftq", "corda", "lora_ga", "unheard_of"])
-def test_an_adapter_whose_base_was_changed_by_chance_is_refused_by_name(base, add, tmp_path, begun):
-    adapter, _ = trained(base, tmp_path / "allowed" / "adapter")
-    stored = json.loads((adapter / "adapter_config.json").read_text())
-    (adapter / "adapter_config.json").write_text(json.dumps(stored | {"init_lora_weights": begun}))
+def test_an_adapter_whose_base_was_changed_by_chance_is_refused_by_name(
+    base, plain_adapter, add, begun
+):
+    stored = json.loads((plain_adapter / "adapter_config.json").read_text())
+    (plain_adapter / "adapter_config.json").write_text(
+        json.dumps(stored | {"init_lora_weights": begun})
+    )
     with pytest.raises(DataError, match=f"init_lora_weights “{begun}”"):
-        add(adapter, base)
+        add(plain_adapter, base)
 
 
 def larger_tokenizer(*, template=None):
@@ -175,16 +204,14 @@ def test_an_adapter_that_saved_its_embedding_layers_brings_them(base, add, tmp_p
     torch.testing.assert_close(logits(output), expected, atol=1e-4, rtol=0)
 
 
-def test_an_adapter_whose_new_rows_were_never_saved_is_refused(base, add, tmp_path):
-    adapter, _ = trained(base, tmp_path / "allowed" / "adapter")
-    larger_tokenizer().save_pretrained(adapter)
+def test_an_adapter_whose_new_rows_were_never_saved_is_refused(base, plain_adapter, add):
+    larger_tokenizer().save_pretrained(plain_adapter)
     with pytest.raises(DataError, match="18 tokens and the model knows 16"):
-        add(adapter, base)
+        add(plain_adapter, base)
 
 
-def test_new_rows_of_the_head_that_were_never_saved_are_named(add, tmp_path):
-    (tmp_path / "allowed").mkdir()
-    base = saved("llama", tiny_tokenizer(), tmp_path / "allowed" / "llama")
+def test_new_rows_of_the_head_that_were_never_saved_are_named(bases, add, tmp_path):
+    base = bases["llama"]
     place = tmp_path / "allowed" / "adapter"
     adapter, _ = trained(base, place, rows=18, modules_to_save=["embed_tokens"])
     path = adapter / "adapter_model.safetensors"
@@ -193,49 +220,44 @@ def test_new_rows_of_the_head_that_were_never_saved_are_named(add, tmp_path):
         add(adapter, base)
 
 
-def test_a_template_alone_is_used(base, add, tmp_path):
-    adapter, _ = trained(base, tmp_path / "allowed" / "adapter")
-    (adapter / "chat_template.jinja").write_text("{{ messages[-1]['content'] }} now")
-    _, output = add(adapter, base)
+def test_a_template_alone_is_used(base, plain_adapter, add):
+    (plain_adapter / "chat_template.jinja").write_text("{{ messages[-1]['content'] }} now")
+    _, output = add(plain_adapter, base)
     kept = AutoTokenizer.from_pretrained(output)
     assert kept.chat_template == "{{ messages[-1]['content'] }} now"
     assert kept.get_vocab() == tiny_tokenizer().get_vocab()
 
 
-def test_a_tokenizer_that_brings_no_template_leaves_the_base_s(base, add, tmp_path):
-    adapter, _ = trained(base, tmp_path / "allowed" / "adapter")
+def test_a_tokenizer_that_brings_no_template_leaves_the_base_s(base, plain_adapter, add):
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = None
-    tokenizer.save_pretrained(adapter)
-    _, output = add(adapter, base)
+    tokenizer.save_pretrained(plain_adapter)
+    _, output = add(plain_adapter, base)
     assert AutoTokenizer.from_pretrained(output).chat_template == tiny_tokenizer().chat_template
 
 
-def test_a_template_in_the_tokenizers_settings_is_used(base, add, tmp_path):
-    adapter, _ = trained(base, tmp_path / "allowed" / "adapter")
+def test_a_template_in_the_tokenizers_settings_is_used(base, plain_adapter, add):
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = None
-    tokenizer.save_pretrained(adapter)
-    settings = json.loads((adapter / "tokenizer_config.json").read_text())
+    tokenizer.save_pretrained(plain_adapter)
+    settings = json.loads((plain_adapter / "tokenizer_config.json").read_text())
     changed = settings | {"chat_template": "{{ messages[-1]['content'] }} please"}
-    (adapter / "tokenizer_config.json").write_text(json.dumps(changed))
-    _, output = add(adapter, base)
+    (plain_adapter / "tokenizer_config.json").write_text(json.dumps(changed))
+    _, output = add(plain_adapter, base)
     assert AutoTokenizer.from_pretrained(output).chat_template.endswith("please")
 
 
-def test_a_tokenizer_that_numbers_tokens_otherwise_is_refused_by_name(base, add, tmp_path):
-    adapter, _ = trained(base, tmp_path / "allowed" / "adapter")
-    tiny_tokenizer().save_pretrained(adapter)
-    stored = json.loads((adapter / "tokenizer.json").read_text())
+def test_a_tokenizer_that_numbers_tokens_otherwise_is_refused_by_name(base, plain_adapter, add):
+    tiny_tokenizer().save_pretrained(plain_adapter)
+    stored = json.loads((plain_adapter / "tokenizer.json").read_text())
     words = stored["model"]["vocab"]
     words["sun"], words["rain"] = words["rain"], words["sun"]
-    (adapter / "tokenizer.json").write_text(json.dumps(stored))
+    (plain_adapter / "tokenizer.json").write_text(json.dumps(stored))
     with pytest.raises(DataError, match=r"numbers “(sun|rain)”"):
-        add(adapter, base)
+        add(plain_adapter, base)
 
 
-def test_a_merge_that_went_wrong_stores_nothing(base, add, tmp_path, monkeypatch):
-    adapter, _ = trained(base, tmp_path / "allowed" / "adapter")
+def test_a_merge_that_went_wrong_stores_nothing(base, plain_adapter, add, tmp_path, monkeypatch):
     whole = importing.merged
 
     def spoiled(policy, folder):
@@ -245,5 +267,5 @@ def test_a_merge_that_went_wrong_stores_nothing(base, add, tmp_path, monkeypatch
 
     monkeypatch.setattr(importing, "merged", spoiled)
     with pytest.raises(DataError, match="from those of the adapter beside its base"):
-        add(adapter, base)
+        add(plain_adapter, base)
     assert not (tmp_path / "run" / "output").exists()

@@ -8,6 +8,7 @@ import pytest
 from alignment.__main__ import main
 from alignment.command_line.options import COMMANDS, OF_A_RUN, ROLES, roles_of, settings_of
 from alignment.kinds import KINDS
+from alignment.kinds.evaluate import run as evaluation
 from alignment.kinds.spec import RunSpec
 from alignment.models.policies import Policy
 from alignment.seam.events import CheckpointSaved, Finished, Ready, parse_event
@@ -86,8 +87,9 @@ def test_a_policy_learns_from_thumbs(call, rows, policy_folder):
 
 
 def test_from_a_reward_model_to_an_aligned_policy_and_its_evaluation(
-    call, pairs, prompts, policy_folder, tmp_path
+    call, pairs, prompts, policy_folder, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(evaluation, "TARGET_COMPLETIONS", 8)
     call("reward", "--backbone", policy_folder, "--pairs", pairs, "--epochs", 1, output="reward")
     models = ["--policy", policy_folder, "--reward", tmp_path / "reward", "--prompts", prompts]
     shown, events = call(

@@ -40,12 +40,9 @@ SMALL |= {"intermediate_size": 32, "num_key_value_heads": 1, "max_position_embed
 
 
 @pytest.fixture
-def model(tmp_path):
+def model(saved_policy, tmp_path):
     """A tiny model in a folder below an allowed one."""
-    folder = tmp_path / "allowed" / "tiny"
-    folder.mkdir(parents=True)
-    tiny_policy().save(folder)
-    return folder
+    return shutil.copytree(saved_policy, tmp_path / "allowed" / "tiny")
 
 
 @pytest.fixture
@@ -450,17 +447,23 @@ def test_an_archive_comes_alone(model, add, inbox):
 # Adapters
 
 
-@pytest.fixture
-def adapter(model):
-    """A LoRA adapter of the tiny model, and the logits of both together."""
+@pytest.fixture(scope="module")
+def saved_adapter(saved_policy, tmp_path_factory):
+    """A LoRA adapter of the tiny model, to be copied, and the logits of both together."""
     torch.manual_seed(1)
     config = LoraConfig(
         r=2, target_modules=["c_attn"], fan_in_fan_out=True, init_lora_weights=False
     )
-    wrapped = get_peft_model(Policy.load(model).model, config)
-    folder = model.parent / "adapter"
+    wrapped = get_peft_model(Policy.load(saved_policy).model, config)
+    folder = tmp_path_factory.mktemp("adapter")
     wrapped.save_pretrained(folder)
     return folder, wrapped(torch.tensor([[2, 6, 7]])).logits.detach()
+
+
+@pytest.fixture
+def adapter(saved_adapter, tmp_path):
+    folder, logits = saved_adapter
+    return shutil.copytree(folder, tmp_path / "allowed" / "adapter"), logits
 
 
 def test_an_adapter_and_its_base_become_one_full_model(model, adapter, add, output):

@@ -51,8 +51,18 @@ SMALL = {
     "sample_prompts": 2,
     "kl_budget": 50,
 }
-# Enough completions that the divergence falls whatever the random numbers.
-MANY = {"beta": 0.2, "completions_per_prompt": 24, "max_new_tokens": 2, "kl_budget": 999}
+# Enough completions that the divergence falls whatever the random numbers, and nothing beside.
+FEW = {
+    "steps": 20,
+    "prompts_per_step": 6,
+    "completions_per_prompt": 32,
+    "max_new_tokens": 2,
+    "learning_rate": 5e-3,
+    "beta": 0.2,
+    "kl_budget": 999,
+    "sample_prompts": 0,
+    "checkpoint_every": 1000,
+}
 
 
 def records(count):
@@ -96,6 +106,13 @@ def loaded(folder):
     return deepcopy(read[key])
 
 
+@pytest.fixture(scope="module")
+def whole(saved_policy, tmp_path_factory):
+    """The events of a whole run with the usual settings, and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    return list(tune(problems(saved_policy)(), folder)), folder
+
+
 def of(events, kind):
     return [event for event in events if isinstance(event, kind)]
 
@@ -129,8 +146,9 @@ DIVERGENCES = [
 
 @pytest.mark.parametrize("name", DIVERGENCES)
 def test_training_brings_the_policy_to_the_target(problem, tmp_path, name):
-    steps = 160 if name == "total_variation" else 40  # its pseudo-reward knows only the direction
-    one = problem(divergence=name, steps=steps, **MANY)
+    # The pseudo-reward of total variation knows only the direction.
+    slow = {"steps": 160, "learning_rate": 3e-3} if name == "total_variation" else {}
+    one = problem(divergence=name, **FEW | slow)
     list(tune(one, tmp_path))
     before, after = exact_divergence(one, one.start), exact_divergence(one, tmp_path / "output")
     assert after < 0.4 * before
@@ -139,14 +157,19 @@ def test_training_brings_the_policy_to_the_target(problem, tmp_path, name):
 OPTIONS = {
     "surrogate": {"estimator": "surrogate"},
     "rao_blackwell": {"estimator": "rao_blackwell", "divergence": "reverse_kl"},
-    "old_samples": {"updates_per_step": 3, "weight_limit": 3, "pseudo_reward_limit": 2},
+    "old_samples": {
+        "updates_per_step": 3,
+        "weight_limit": 3,
+        "pseudo_reward_limit": 2,
+        "steps": 12,
+    },
     "deployed": {"inference_weight": 1, "inference_temperature": 0.8, "inference_weights": "int8"},
 }
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_brings_the_policy_to_the_target(problem, tmp_path, name):
-    one = problem(steps=40, **MANY, **OPTIONS[name])
+    one = problem(**FEW | OPTIONS[name])
     list(tune(one, tmp_path))
     before, after = exact_divergence(one, one.start), exact_divergence(one, tmp_path / "output")
     assert after < 0.4 * before
@@ -156,17 +179,6 @@ OTHERS = {
     "rloo": {"objective": "rloo", "updates_per_step": 2},
     "grpo": {"objective": "grpo"},
     "ppo": {"objective": "ppo", "updates_per_step": 2},
-}
-FEW = {
-    "steps": 20,
-    "prompts_per_step": 6,
-    "completions_per_prompt": 32,
-    "max_new_tokens": 2,
-    "learning_rate": 5e-3,
-    "beta": 0.2,
-    "kl_budget": 999,
-    "sample_prompts": 0,
-    "checkpoint_every": 1000,
 }
 
 
@@ -216,8 +228,10 @@ def test_their_gradient_is_that_of_their_weighted_likelihood(problem):
 
 
 def test_options_show_their_metrics(problem, tmp_path):
-    settings = OPTIONS["old_samples"] | OPTIONS["deployed"] | {"pseudo_reward_limit": 0.01}
-    metrics = of(list(tune(problem(**settings, steps=4), tmp_path)), StepDone)[-1].metrics
+    settings = (
+        OPTIONS["old_samples"] | OPTIONS["deployed"] | {"pseudo_reward_limit": 0.01, "steps": 3}
+    )
+    metrics = of(list(tune(problem(**settings), tmp_path)), StepDone)[-1].metrics
     assert 0 < metrics["rho/clipped"] <= 1
     assert 0 <= metrics["weights/truncated"] < 1
     assert {"inference/reward", "inference/divergence"} < set(metrics)
@@ -229,13 +243,13 @@ def test_the_rao_blackwell_estimator_is_for_reverse_kl_alone():
 
 
 def test_the_reward_rises(problem, tmp_path):
-    events = list(tune(problem(steps=40, beta=0.1, kl_budget=999), tmp_path))
+    events = list(tune(problem(**FEW | {"beta": 0.1}), tmp_path))
     rewards = [event.metrics["reward/mean"] for event in of(events, StepDone)]
     assert sum(rewards[-5:]) > 1.5 * sum(rewards[:5])
 
 
-def test_a_run_reports_in_order(problem, tmp_path):
-    events = list(tune(problem(), tmp_path))
+def test_a_run_reports_in_order(whole):
+    events, _ = whole
     kinds = [type(event) for event in events if not isinstance(event, StepDone)]
     before, after = [SampleDrawn] * 2, [SampleDrawn] * 2
     phases, saved = [PhaseStarted] * 2, [CheckpointSaved]
@@ -243,9 +257,8 @@ def test_a_run_reports_in_order(problem, tmp_path):
     assert kinds == [Ready, PhaseStarted, Checked, *before, *phases, *saved, *after, *end]
 
 
-def test_the_result_is_a_policy_that_loads(problem, tmp_path):
-    list(tune(problem(), tmp_path))
-    result = Policy.load(tmp_path / "output").model.state_dict()
+def test_the_result_is_a_policy_that_loads(problem, whole):
+    result = Policy.load(whole[1] / "output").model.state_dict()
     start = problem().reference.model.state_dict()
     assert any(not torch.equal(result[name], start[name]) for name in result)
 
@@ -298,7 +311,8 @@ def test_training_stops_within_the_kl_budget(problem, tmp_path):
 
 
 def test_the_summary_measures_the_result_on_prompts(problem, tmp_path):
-    summary = list(tune(problem(count=16, steps=30, beta=0.1), tmp_path))[-1].summary
+    one = problem(count=16, **FEW | {"steps": 12, "learning_rate": 8e-3, "beta": 0.1})
+    summary = list(tune(one, tmp_path))[-1].summary
     assert summary["reward_gain"]["low"] > 0
     assert summary["reward_gain"]["n"] == 16
     assert summary["stopped_by"] == "steps"
@@ -316,14 +330,17 @@ def paused(problem, folder, step):
 
 
 @pytest.mark.parametrize("step", [3, 4, 8])
-def test_a_saved_run_continues_bit_by_bit(problem, tmp_path, step):
-    continues(problem, tmp_path, step)
+def test_a_saved_run_continues_bit_by_bit(problem, whole, tmp_path, step):
+    goes_on(problem, *whole, tmp_path, step)
 
 
 def continues(make, folder, step):
     """A run that is saved after this step and taken up again ends as if nothing had happened."""
-    whole, parts = folder / "whole", folder / "parts"
-    events = list(tune(make(), whole))
+    goes_on(make, list(tune(make(), folder / "whole")), folder / "whole", folder / "parts", step)
+
+
+def goes_on(make, events, whole, parts, step):
+    """A run that is saved after this step and taken up again tells and makes what the whole one did."""
     resumed = list(tune(make(), parts, resume=paused(make(), parts, step)))
     assert resumed[0].resumed_step == step
     assert resumed[0].bit_exact

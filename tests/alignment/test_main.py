@@ -109,15 +109,15 @@ def test_a_folder_is_computed_from_end_to_end(run_folder):
 
 
 def test_a_killed_run_continues_bit_by_bit(run_folder):
-    whole = run_folder("whole", steps=20, checkpoint_every=2)
+    whole = run_folder("whole", steps=12, checkpoint_every=2)
     driven(whole)
-    killed = run_folder("killed", steps=20, checkpoint_every=2)
+    killed = run_folder("killed", steps=12, checkpoint_every=2)
     process = Fork(lambda: main(["run", str(killed)]))
     wait_for(killed, lambda e: isinstance(e, CheckpointSaved) and e.step >= 4, process)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     newest = max(killed.glob("ckpt-*"))
-    resumed = run_folder("again", steps=20, checkpoint_every=2, resume_from=str(newest))
+    resumed = run_folder("again", steps=12, checkpoint_every=2, resume_from=str(newest))
     ready = driven(resumed)[0]
     assert ready.resumed_step >= 4
     assert ready.bit_exact

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from alignment.__main__ import main
+from alignment.kinds.evaluate import run as evaluation
 from alignment.models.overlong import Reader, fitting_labels, fitting_prompts, shortened
 from alignment.models.policies import Policy
 from alignment.models.texts import written
@@ -208,8 +209,9 @@ def test_long_rows_are_refused_before_a_model_is_loaded(call, policy_folder, nam
 @pytest.mark.parametrize("mode", ["drop", "cut_left"])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_long_rows_are_counted_on_the_terminal_in_the_events_and_in_the_summary(
-    call, policy_folder, name, mode
+    call, policy_folder, name, mode, monkeypatch
 ):
+    monkeypatch.setattr(evaluation, "TARGET_COMPLETIONS", 8)
     shown, events = call(*options_of(name, policy_folder), f"--overlong={mode}")
     assert isinstance(events[0], Fitted)  # before Ready, which a loaded model is
     done = "dropped" if mode == "drop" else "cut"

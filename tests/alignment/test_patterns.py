@@ -36,7 +36,7 @@ def test_an_ordinary_pattern_is_taken(pattern):
 
 @pytest.mark.parametrize("pattern", SLOW)
 def test_a_pattern_that_takes_for_ever_is_refused_where_it_is_written(pattern, monkeypatch):
-    monkeypatch.setattr(isolation, "PATIENCE", 0.4)
+    monkeypatch.setattr(isolation, "PATIENCE", 0.25)
     before = time.monotonic()
     with pytest.raises(ValueError, match="did not finish within 1 s on texts of 300 letters"):
         check_pattern(pattern)
@@ -51,7 +51,7 @@ def test_a_pattern_that_cannot_be_compiled_is_no_regular_expression(pattern):
 
 
 def test_a_setting_names_the_pattern_and_why(monkeypatch):
-    monkeypatch.setattr(isolation, "PATIENCE", 0.4)
+    monkeypatch.setattr(isolation, "PATIENCE", 0.25)
     for settings_ in (
         {"must_match": "(e+)+$"},
         {"rule": "matches", "rule_text": "(e+)+$"},

@@ -52,8 +52,34 @@ TRIO = ("jensen_shannon", "reverse_kl", "forward_kl")
 POPULATION = SMALL | {"divergences": TRIO, "completions_per_prompt": 9}
 
 
+# Enough completions that all come nearer in few steps, and nothing beside.
+MANY = {
+    "steps": 14,
+    "prompts_per_step": 6,
+    "completions_per_prompt": 24,
+    "max_new_tokens": 2,
+    "learning_rate": 6e-3,
+    "beta": 0.2,
+    "sample_prompts": 0,
+    "checkpoint_every": 1000,
+}
+
+
 @pytest.fixture
 def problems(policy_folder):
+    return about(policy_folder)
+
+
+@pytest.fixture(scope="module")
+def whole(saved_policy, tmp_path_factory):
+    """The events of a whole run with the usual settings, and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    return list(tune(about(saved_policy)(), folder)), folder
+
+
+def about(policy_folder):
+    """Makes problems about the policy of a folder, by their agents, with these settings."""
+
     def make(count=6, reward=says_sun, **settings):
         config = PopulationConfig(**{**POPULATION, **settings})
         reference, own = loaded(policy_folder), config.agent(config.divergences[0])
@@ -220,8 +246,7 @@ def test_old_samples_bring_them_there_too(problems, tmp_path, estimator):
     limits = {"pseudo_reward_limit": 2, "kl_budget": 999}
     if estimator == "score":
         limits["weight_limit"] = 2.5
-    settings = {"steps": 30, "updates_per_step": 2, "beta": 0.2, "max_new_tokens": 2}
-    found = problems(estimator=estimator, **limits, **settings)
+    found = problems(**MANY | limits, estimator=estimator, updates_per_step=2)
     events = list(tune(found, tmp_path))
     assert "rho/clipped@forward_kl" in of(events, StepDone)[-1].metrics
     for name, problem in found.items():
@@ -261,8 +286,8 @@ def test_metrics_are_told_by_agent(problems, tmp_path):
     assert set(metrics) == wanted - {f"logp/mismatch@{agent}" for agent in TRIO}
 
 
-def test_a_run_reports_in_order_and_by_agent(problems, tmp_path):
-    events = list(tune(problems(), tmp_path))
+def test_a_run_reports_in_order_and_by_agent(whole):
+    events, _ = whole
     kinds = [type(event) for event in events[1:] if not isinstance(event, StepDone)]
     six, phases, saved = [SampleDrawn] * 6, [PhaseStarted] * 2, [CheckpointSaved]
     assert kinds == [
@@ -280,14 +305,15 @@ def test_a_run_reports_in_order_and_by_agent(problems, tmp_path):
     assert {event.agent for event in of(events, SampleDrawn)} == set(TRIO)
 
 
-def test_every_result_is_a_folder_that_verifies(problems, tmp_path):
-    list(tune(problems(), tmp_path))
-    verify(tmp_path / "output")
-    assert len({verify(tmp_path / "output" / name) for name in TRIO}) == 3
+def test_every_result_is_a_folder_that_verifies(whole):
+    output = whole[1] / "output"
+    verify(output)
+    assert len({verify(output / name) for name in TRIO}) == 3
 
 
 def test_the_summary_measures_every_agent(problems, tmp_path):
-    summary = list(tune(problems(count=16, steps=20, beta=0.1), tmp_path))[-1].summary
+    found = problems(count=16, **MANY | {"steps": 8, "learning_rate": 1e-2, "beta": 0.1})
+    summary = list(tune(found, tmp_path))[-1].summary
     assert list(summary["agents"]) == list(TRIO)
     assert Receipts.model_validate(summary["receipts"]).good
     assert 0 < summary["receipts"]["mismatch"] < 1e-4
@@ -330,13 +356,11 @@ def paused(found, folder, step):
 
 
 @pytest.mark.parametrize("step", [3, 8])
-def test_a_saved_population_continues_bit_by_bit(problems, tmp_path, step):
-    whole, split = tmp_path / "whole", tmp_path / "parts"
-    list(tune(problems(), whole))
-    events = list(tune(problems(), split, resume=paused(problems(), split, step)))
+def test_a_saved_population_continues_bit_by_bit(problems, whole, tmp_path, step):
+    events = list(tune(problems(), tmp_path, resume=paused(problems(), tmp_path, step)))
     assert (events[0].resumed_step, events[0].bit_exact) == (step, True)
     for name in TRIO:
-        first, second = (weights(folder / "output" / name) for folder in (whole, split))
+        first, second = (weights(folder / "output" / name) for folder in (whole[1], tmp_path))
         assert all(torch.equal(first[key], second[key]) for key in first)
 
 

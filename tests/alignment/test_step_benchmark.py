@@ -1,5 +1,7 @@
 """The benchmark of a step at a size that takes seconds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,7 +12,8 @@ from benchmarks import floor, gpu, scenes, step
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
-    return scenes.fixed(scenes.Size(1, 32), tmp_path_factory.mktemp("model"))
+    found = scenes.fixed(scenes.Size(1, 32), tmp_path_factory.mktemp("model"))
+    return replace(found, prompts=found.prompts[:16])
 
 
 def test_the_floor_computes_what_the_model_does(scene):
@@ -37,7 +40,8 @@ def test_the_floor_moves_its_policy(scene):
     assert not torch.equal(moved.policy.tokens, moved.reference.tokens)
 
 
-def test_steps_are_timed_against_the_floor_and_positions_are_counted(scene):
+def test_steps_are_timed_against_the_floor_and_positions_are_counted(scene, monkeypatch):
+    monkeypatch.setattr(step, "WARMUP", 1)
     pairs = step.against_floor(scene, scenes.Size(1, 32), pairs=2)
     assert len(pairs) == 2
     assert all(seconds > 0 for pair in pairs for seconds in pair)
@@ -62,7 +66,8 @@ def test_a_ratio_is_of_medians_within_its_interval():
     assert found["low"] <= 2.0 <= found["high"]
 
 
-def test_a_large_model_s_variants_run_where_they_can(scene):
+def test_a_large_model_s_variants_run_where_they_can(scene, monkeypatch):
+    monkeypatch.setattr(gpu, "WARMUP", 0)
     found = gpu.variant(scene, gpu.VARIANTS["lora_checkpointing"], steps=1)
     assert found["tokens_per_s"] > 0
     assert torch.cuda.is_available() or gpu.variant(scene, {"compile": True}, 1) == "not run"

@@ -19,6 +19,7 @@ from alignment.objectives.toy import outcomes
 from alignment.reward import RewardModel
 from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import DataError
+from alignment.seam.events import PhaseProgressed
 from alignment.seam.records import write_jsonl
 from alignment.targets.rules import contains, embedding_similarity
 from alignment.targets.targets import load_target, of_texts, save_target, target_of, weighted
@@ -139,6 +140,9 @@ def test_a_target_that_cannot_be_is_refused_with_the_settings(reason):
         AlignConfig(**REFUSED[reason])
 
 
+ALONE = {"sample_prompts": 0, "checkpoint_every": 1000}  # steps, and nothing beside them
+
+
 def aligned(policy_folder, folder, seen=None, **settings):
     """A run without a reward model, by the trainer's own way in; its events, also as they come."""
     seen = [] if seen is None else seen
@@ -157,7 +161,7 @@ def aligned(policy_folder, folder, seen=None, **settings):
 
 
 def test_a_policy_learns_a_hard_constraint(policy_folder, tmp_path):
-    settings = {"steps": 60, "reference_completions": 64, "must_contain": "sun"}
+    settings = ALONE | {"steps": 60, "reference_completions": 64, "must_contain": "sun"}
     events = aligned(policy_folder, tmp_path, **settings)
     met = [e.metrics["constraints/met"] for e in events if e.type == "step"]
     assert sum(met[-10:]) / 10 > 0.3 + sum(met[:10]) / 10
@@ -199,7 +203,8 @@ def share_of_sun(folder):
 
 def test_a_policy_reaches_a_wished_mean(policy_folder, tmp_path):
     settings = {"divergence": "reverse_kl", "max_new_tokens": 2, "reference_completions": 256}
-    settings |= {"steps": 120, "share_of": "sun", "share": 0.3}
+    settings |= {"share_of": "sun", "share": 0.3, "steps": 40, "learning_rate": 6e-3}
+    settings |= ALONE | {"prompts_per_step": 6, "completions_per_prompt": 32}
     summary = aligned(policy_folder, tmp_path, **settings)[-1].summary
     fit = summary["lambda_phrase"]
     assert summary["achieved_phrase"] == pytest.approx(0.3)
@@ -237,8 +242,8 @@ def test_lambda_survives_a_pause(policy_folder, tmp_path, monkeypatch):
     problem = Problem(records(6), policy_folder, reference, says_sun, config, seed=5)
     list(tune(problem, tmp_path / "whole"))
     run = tune(problem, tmp_path / "parts")
-    phases = (event for event in run if event.type == "phase")
-    assert [next(phases).name, next(phases).name][1].endswith("4 of 6 prompts")
+    told = next(event for event in run if isinstance(event, PhaseProgressed))
+    assert (told.done, told.total, told.unit) == (4, 6, "prompts")
     saved = tmp_path / "parts" / run.send("save").path
     list(tune(problem, tmp_path / "parts", resume=saved))
     first, second = weights(tmp_path / "whole/output"), weights(tmp_path / "parts/output")

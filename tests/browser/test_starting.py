@@ -77,6 +77,28 @@ def test_a_setting_is_shown_where_a_choice_reads_it(live_server, stocked, visito
 
 
 @pytest.mark.django_db(transaction=True)
+def test_what_is_changed_before_the_scripts_are_there_counts(live_server, stocked, visitor):
+    page, held = visitor.new_page(), []
+    page.route("**/htmx*.js", lambda route: held.append(route))
+    address = live_server.url + reverse("runs:start", args=[stocked.pk])
+    page.goto(f"{address}?kind=prefer", wait_until="commit")
+    page.get_by_label("Loss").wait_for(state="attached")
+    page.get_by_label("Loss").evaluate("(choice) => { choice.value = 'ipo' }")
+    held.pop().continue_()
+    expect(page.locator("#outlook")).to_contain_text("by IPO")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_form_that_nobody_changed_asks_for_nothing(live_server, stocked, visitor):
+    page, asked = visitor.new_page(), []
+    page.on("request", lambda request: asked.append(request.method))
+    for kind in offered():
+        visit(page, live_server.url, stocked, kind)
+        page.wait_for_load_state("networkidle")
+    assert set(asked) == {"GET"}
+
+
+@pytest.mark.django_db(transaction=True)
 def test_without_javascript_every_setting_is_there_and_the_run_starts(
     live_server, stocked, visitor, chromium
 ):

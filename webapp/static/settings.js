@@ -23,7 +23,22 @@ function arrange(form) {
   }
 }
 
+function isChanged(control) {
+  if (control.type === "checkbox" || control.type === "radio") return control.checked !== control.defaultChecked;
+  if (control.tagName !== "SELECT") return control.value !== control.defaultValue;
+  const options = [...control.options];
+  const given = options.findIndex((option) => option.defaultSelected);
+  return control.selectedIndex !== Math.max(given, 0);
+}
+
+// What somebody typed before the page listened, or the browser brought back, is a change too.
+function tellChanges(form) {
+  const control = [...form.elements].filter((one) => one.name).find(isChanged);
+  control?.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
 for (const form of document.querySelectorAll("form.launch")) {
   form.addEventListener("change", () => arrange(form));
   arrange(form);
+  document.body.addEventListener("htmx:load", () => tellChanges(form), { once: true });
 }
