@@ -49,10 +49,10 @@ def share_of_way(u: Tensor, known: Tensor, tail: float = 0.0) -> float:
     """The distance to the target by u (prompts, n), over the known prompts, in units of NEAR; in [0, 1]."""
     if not known.any():
         return 0.0
-    return min(1.0, max(0.0, distance(u[known]) + max(0.0, tail)) / NEAR)
+    return min(1.0, max(0.0, nats_left(u[known]) + max(0.0, tail)) / NEAR)
 
 
-def distance(u: Tensor) -> float:
+def nats_left(u: Tensor) -> float:
     """KL(policy || p) by u (prompts, n) of samples, where it is small, in nats; infinite where p = 0."""
     return (u.double().var(1) / 2).nan_to_num(nan=torch.inf).mean().item()
 
@@ -61,7 +61,7 @@ def remember_tail(noise: Noise, divergence: Divergence, u: Tensor, known: Tensor
     """Take what a step's samples say of the divergence beyond KL into the running mean."""
     curvature = 2 * divergence.terms(torch.tensor(SMALL)).item() / SMALL**2
     if known.any():
-        beyond = divergence.terms(u[known]).mean().item() / curvature - distance(u[known])
+        beyond = divergence.terms(u[known]).mean().item() / curvature - nats_left(u[known])
         if math.isfinite(beyond):  # else the distance itself says that it is far
             noise.tail = MEMORY * noise.tail + (1 - MEMORY) * beyond
 

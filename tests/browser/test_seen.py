@@ -31,6 +31,7 @@ def reader(project, page):
     page.clock.install()
     page.reload()
     page.wait_for_selector("#dock[data-ready]")
+    painted(shown(page))
     page.clock.pause_at(page.evaluate("Date.now() + 1000"))  # the first pair was seen for a second
     return page
 

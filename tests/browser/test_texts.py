@@ -150,45 +150,6 @@ def test_rich_texts_are_accessible(open_page, width, scheme):
         page.keyboard.press("r")
 
 
-@pytest.mark.parametrize("how", ["click", "Enter"])
-def test_a_link_opens_apart_and_tells_nobody_where_it_was(open_page, context, how):
-    asked = []
-    context.route("https://e.org/**", lambda route: route.fulfill(body="elsewhere"))
-    context.on("request", lambda request: asked.append((request.url, request.headers)))
-    page = open_page("[text](https://e.org/a)", "b")
-    link = shown(page).get_by_role("link", name="text")
-    expect(shown(page).get_by_text("(https://e.org/a)").locator("visible=true")).to_be_visible()
-    here = page.url
-    with context.expect_page() as opened:
-        if how == "click":
-            link.click()
-        else:
-            link.focus()
-            page.keyboard.press("Enter")
-    opened.value.wait_for_load_state()
-    assert opened.value.url == "https://e.org/a"
-    assert opened.value.evaluate("window.opener") is None
-    assert page.url == here
-    sent = [headers for url, headers in asked if url.startswith("https://e.org")]
-    assert sent
-    assert not any("referer" in headers for headers in sent)
-
-
-@pytest.mark.parametrize(
-    "press", [{"button": "middle"}, {"modifiers": ["Control"]}, {"modifiers": ["Shift"]}]
-)
-def test_no_way_of_following_a_link_loses_the_pair(open_page, context, press):
-    context.route("https://e.org/**", lambda route: route.fulfill(body="elsewhere"))
-    page = open_page("[text](https://e.org/a)", "b")
-    here, pair = page.url, shown(page).get_attribute("data-assignment")
-    with context.expect_page() as opened:
-        shown(page).get_by_role("link", name="text").click(**press)
-    opened.value.wait_for_load_state()
-    page.keyboard.press("r")
-    expect(shown(page).get_by_text("[text](https://e.org/a)")).to_be_visible()
-    assert (page.url, shown(page).get_attribute("data-assignment")) == (here, pair)
-
-
 def test_a_browser_reads_the_pages_as_the_proof_does(open_page):
     texts = [made_up(seed) for seed in range(80)]
     page = open_page("a", "b")

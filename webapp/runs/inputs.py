@@ -49,10 +49,10 @@ def _place(run: Run, folder: Path, given: Input | None, artifact: Artifact) -> P
     if given.rows == Rows.STORED:
         return {given.role: write_stored(folder, _prompts_of(run), artifact)}
     split = Split(getattr(config_of(run), "labels", Split.TRAIN))
-    return {"pairs": write_labels(folder, reader_of(given.rows), artifact, split)}
+    return {"pairs": write_labels(folder, label_reader(given.rows), artifact, split)}
 
 
-def reader_of(rows: Rows) -> Reader:
+def label_reader(rows: Rows) -> Reader:
     """How such rows of a snapshot are read."""
     # Loads Arrow, which tend and an idle worker never need.
     from webapp.datasets.snapshots import labels_of, pairs_of  # noqa: PLC0415
