@@ -16,6 +16,7 @@ from tests.factories import a_label, a_project, a_ranking, a_user, some_prompts,
 from webapp.accounts.roles import Role
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.services import freeze_snapshot
+from webapp.labeling.kinds.compare import Choice
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.timeout(240)]
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
@@ -81,8 +82,14 @@ def test_exports_are_fetched_opened_and_trained_on(page, machine, lab, tmp_path)
         a_label(task)
     for prompt in some_prompts(lab, 4):
         a_ranking(prompt, 0, 1, 2)
+    freeze_snapshot(lab)
+    a_label(some_tasks(lab)[0], Choice.TIE)
     snapshot = freeze_snapshot(lab)
-    page.goto(machine.url + reverse("project", args=[lab.pk]))
+    page.goto(machine.url + reverse("datasets:export", args=[lab.pk]))
+    expect(page.get_by_text("Tie: 1")).to_be_visible()
+    page.get_by_label("Snapshot", exact=True).select_option(label="Snapshot 1")
+    expect(page.get_by_text("What becomes of Snapshot 1")).to_be_visible()
+    expect(page.get_by_text("Tie: 1")).to_be_hidden()
     texts = [str(form.title) for form in EXPORTS.values()]
     folders = [exported(page, text, tmp_path) for text in texts]
     said = read_with_trl(folders, tmp_path)
