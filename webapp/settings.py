@@ -8,6 +8,7 @@ ATTUNE_HOSTS (comma-separated), ATTUNE_HTTPS, ATTUNE_DEBUG, ATTUNE_THREADS, ATTU
 import hashlib
 import os
 import secrets
+import stat
 import sys
 from pathlib import Path
 
@@ -33,6 +34,19 @@ def env_float(name: str, default: float) -> float:
         return float(value)
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} must be a number, not {value!r}.") from error
+
+
+def keep_private(folder: Path) -> None:
+    """Let nobody else on this machine read what we write, or wrote into this folder before.
+
+    A folder that others share, as /tmp is, stays open: what is written into it is closed by itself.
+    """
+    os.umask(0o077)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = folder.stat()
+    shared = found.st_mode & stat.S_ISVTX or found.st_uid != os.geteuid()
+    if found.st_mode & 0o077 and not shared:
+        folder.chmod(0o700)
 
 
 def secret_key(folder: Path) -> str:
@@ -64,6 +78,7 @@ def broker_socket(folder: Path) -> Path:
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = Path(os.environ.get("ATTUNE_VAR", BASE_DIR / "var")).resolve()
+keep_private(VAR)
 SECRET_KEY = secret_key(VAR)
 DEBUG = env_bool("ATTUNE_DEBUG", default=False)
 HTTPS = env_bool("ATTUNE_HTTPS", default=False)

@@ -26,11 +26,13 @@ from alignment.seam.progress import through
 from alignment.seam.records import CompletionRecord, PromptRecord
 from alignment.seam.words import _
 
-ALLOWED = "ATTUNE_GENERATION_SERVERS"  # hosts, with their ports, separated by commas
+# Hosts with their ports, separated by commas; http:// before one lets the key go to it in clear text.
+ALLOWED = "ATTUNE_GENERATION_SERVERS"
+HERE = ("localhost", "127.0.0.1", "[::1]")  # what is sent to them leaves no machine
 KEY = "ATTUNE_GENERATION_KEY"
 NO_KEY = "none"  # the client insists on one
 # Strict, so that nobody reads another host out of an address than the client does.
-ADDRESS = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
+ADDRESS = re.compile(r"(https?://)([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
 AT_ONCE = 8  # requests
 RETRIES = 5  # of a request that a busy server refused
 TIMEOUT = 300.0  # seconds
@@ -88,12 +90,20 @@ def check_allowed(address: str) -> str:
                 address=printable(address)
             )
         )
-    host = found[1] + (found[2] or "")
-    allowed = [name.strip().lower() for name in os.environ.get(ALLOWED, "").split(",")]
+    scheme, host = found[1], found[2] + (found[3] or "")
+    listed = [name.strip().lower() for name in os.environ.get(ALLOWED, "").split(",")]
+    allowed = {name.removeprefix("https://").removeprefix("http://") for name in listed}
     if host not in allowed:
         raise ConfigError(
             _(
                 "{host} is not a server that an admin allows; it would have to be in {allowed}."
+            ).format(host=host, allowed=ALLOWED)
+        )
+    if scheme == "http://" and scheme + host not in listed and found[2] not in HERE:
+        raise ConfigError(
+            _(
+                "{host} is asked by https:// alone: by http:// everybody on the way reads the key and the "
+                "prompts. An admin who wants that lists it as http://{host} in {allowed}."
             ).format(host=host, allowed=ALLOWED)
         )
     return host

@@ -205,11 +205,35 @@ REFUSED = [
 
 @pytest.mark.parametrize("address", REFUSED)
 def test_only_listed_hosts_are_asked(address, monkeypatch):
-    monkeypatch.setenv(ALLOWED, "models:8000, [::1]")
+    monkeypatch.setenv(ALLOWED, "http://models:8000, [::1]")
     assert check_allowed("http://models:8000/v1") == "models:8000"
     assert check_allowed("https://[::1]/v1") == "[::1]"
     with pytest.raises(ConfigError, match="is not"):
         check_allowed(address)
+
+
+@pytest.mark.parametrize(
+    ("listed", "address", "asked"),
+    [
+        ("api.openai.com", "https://api.openai.com/v1", True),
+        ("api.openai.com", "http://api.openai.com/v1", False),
+        ("https://api.openai.com", "https://api.openai.com/v1", True),
+        ("https://api.openai.com", "http://api.openai.com/v1", False),
+        ("HTTP://models.lan:8000", "http://models.lan:8000/v1", True),
+        ("http://models.lan:8000", "https://models.lan:8000/v1", True),
+        ("http://models.lan:8000, other.lan", "http://other.lan/v1", False),
+        ("localhost:8000, 127.0.0.1:1, [::1]", "http://localhost:8000/v1", True),
+        ("localhost:8000, 127.0.0.1:1, [::1]", "http://127.0.0.1:1/v1", True),
+        ("localhost.evil.example", "http://localhost.evil.example/v1", False),
+    ],
+)
+def test_a_key_goes_in_clear_text_only_where_an_admin_wrote_so(monkeypatch, listed, address, asked):
+    monkeypatch.setenv(ALLOWED, listed)
+    if asked:
+        assert check_allowed(address)
+    else:
+        with pytest.raises(ConfigError, match="by https:// alone"):
+            check_allowed(address)
 
 
 def test_without_a_list_nobody_is_asked(monkeypatch):

@@ -20,7 +20,16 @@ from webapp.machine import guard
 from webapp.runs.spool import Batch, read_batch
 
 SERVER_KEY = "ATTUNE_GENERATION_KEY"
-SECRET = re.compile(r"DATABASE_URL|REDIS_URL|SECRET|TOKEN|PASSWORD|CREDENTIAL|DJANGO_|CELERY_")
+SECRET = re.compile(r"DATABASE_URL|REDIS_URL|SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY|DJANGO_|CELERY_")
+MORE = "ATTUNE_TRAINER_VARIABLES"  # names that an admin adds, separated by commas
+# What Python, the system's libraries, torch, GPUs and caches of models read; all else is other programs'.
+NAMED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|SYSTEMROOT|XDG_CACHE_HOME"
+    r"|(HTTP|HTTPS|ALL|NO)_PROXY|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE"
+    r"|PYTHON\w*|(LC|LD|DYLD|OMP|KMP|GOMP|MKL|OPENBLAS|NUMEXPR|CUDA|CUBLAS|CUDNN|NVIDIA|NCCL|GLOO|TP|HIP|ROCR|HSA"
+    r"|TORCH|TORCHINDUCTOR|PYTORCH|TRITON|HF|TRANSFORMERS|TOKENIZERS|SAFETENSORS|VLLM|ATTUNE)_\w+",
+    re.IGNORECASE,
+)
 KILL_AFTER = 1 / 6  # of the grace, between SIGTERM and SIGKILL
 FENCE = 0.75  # of the lease: by then the trainer is dead, whatever the database does
 
@@ -169,13 +178,19 @@ def launch(folder: Path, *, asks_a_server: bool = False) -> Iterator[Trainer]:
 
 
 def environment(*, asks_a_server: bool = False) -> dict[str, str]:
-    """The worker's environment without its secrets, offline, with our packages on the path.
+    """What trainers read of the worker's environment, no secrets, offline, our packages on the path.
 
     Only who asks a server gets the key for it: other trainers load models that anybody may have made.
     """
-    kept = {name: value for name, value in os.environ.items() if not SECRET.search(name)}
-    if not asks_a_server:
-        kept.pop(SERVER_KEY, None)
+    added = {name.strip() for name in os.environ.get(MORE, "").split(",")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in added or (NAMED.fullmatch(name) and not SECRET.search(name))
+    }
+    kept.pop(SERVER_KEY, None)
+    if asks_a_server and SERVER_KEY in os.environ:
+        kept[SERVER_KEY] = os.environ[SERVER_KEY]
     path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
     return kept | {"PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
 

@@ -120,10 +120,35 @@ def test_all_that_the_trainer_prints_is_logged(folder, settings):
     assert (trainer.folder / "stdout.log").read_text() == "1\ntwo\n"
 
 
-def test_secrets_stay_out_of_the_trainers_environment(monkeypatch):
-    for name in ("DATABASE_URL", "ATTUNE_SECRET_KEY", "HF_TOKEN", "SOME_PASSWORD"):
-        monkeypatch.setenv(name, "canary")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DATABASE_URL", "ATTUNE_SECRET_KEY", "HF_TOKEN", "SOME_PASSWORD", "AWS_SECRET_ACCESS_KEY",
+        "AWS_PROFILE", "WANDB_API_KEY", "MLFLOW_TRACKING_URI", "SSH_AUTH_SOCK", "GITHUB_PAT",
+        "GOOGLE_APPLICATION_CREDENTIALS", "OPENAI_API_KEY", "KUBECONFIG", "LDAP_BIND", "TORCHX",
+    ],
+)  # fmt: skip
+def test_what_belongs_to_other_programs_stays_out_of_the_trainers_environment(monkeypatch, name):
+    monkeypatch.setenv(name, "canary")
     assert "canary" not in supervisor.environment().values()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
+        "HF_HOME", "PYTHONHASHSEED", "NCCL_DEBUG", "https_proxy", "ATTUNE_NICE", "XDG_CACHE_HOME",
+    ],
+)  # fmt: skip
+def test_what_a_trainer_reads_reaches_it(monkeypatch, name):
+    monkeypatch.setenv(name, "told")
+    assert supervisor.environment()[name] == "told"
+
+
+def test_an_admin_names_what_else_reaches_trainers(monkeypatch):
+    monkeypatch.setenv("SITE_LICENCE", "told")
+    monkeypatch.setenv("ATTUNE_TRAINER_VARIABLES", "OTHER, SITE_LICENCE")
+    assert supervisor.environment()["SITE_LICENCE"] == "told"
 
 
 def test_only_who_asks_a_server_gets_its_key(monkeypatch):

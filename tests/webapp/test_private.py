@@ -1,0 +1,74 @@
+"""What Attune writes is read by nobody else on its machine."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from django.conf import settings
+
+WRITES = """
+import os
+from webapp import settings
+(settings.VAR / "logs").mkdir()
+(settings.VAR / "logs" / "web.log").write_text("said")
+"""
+LISTS = "import os, sys; os.setuid(65534); print(os.listdir(sys.argv[1]))"
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def folder():
+    """Below a folder that everybody may enter, which those of pytest are not."""
+    with TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        yield Path(place) / "var"
+
+
+def start(folder):
+    """What every program does first, where others may read what is written by default."""
+    subprocess.run(
+        [sys.executable, "-c", WRITES],
+        cwd=settings.BASE_DIR,
+        env=os.environ | {"ATTUNE_VAR": str(folder)},
+        umask=0o022,
+        check=True,
+    )
+
+
+def test_a_new_folder_and_all_in_it_is_private(folder):
+    start(folder)
+    found = [folder, folder / "logs", folder / "logs" / "web.log", folder / "secret_key"]
+    assert [mode(path) for path in found] == [0o700, 0o700, 0o600, 0o600]
+
+
+def test_a_folder_of_before_is_closed(folder):
+    folder.mkdir()
+    folder.chmod(0o755)
+    start(folder)
+    assert mode(folder) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_cannot_list_it(folder):
+    folder.mkdir()
+    folder.chmod(0o755)
+    ask = [sys.executable, "-I", "-S", "-c", LISTS, str(folder)]
+    assert subprocess.run(ask, capture_output=True, check=False).returncode == 0
+    start(folder)
+    refused = subprocess.run(ask, capture_output=True, text=True, check=False)
+    assert "PermissionError" in refused.stderr
+
+
+def test_a_folder_that_others_share_stays_open(folder):
+    folder.mkdir()
+    folder.chmod(0o1777)
+    start(folder)
+    assert mode(folder) == 0o1777
+    assert mode(folder / "logs") == 0o700
