@@ -7,8 +7,8 @@ from webapp.datasets import views
 app_name = "datasets"
 urlpatterns: list[URLPattern] = [
     path("snapshots/", views.index, name="snapshots"),
-    path("snapshots/<int:snapshot_id>/", views.detail, name="snapshot"),
+    path("snapshots/<row:snapshot_id>/", views.detail, name="snapshot"),
     path("import/", views.import_, name="import"),
-    path("import/<int:job_id>/confirm/", views.confirm, name="confirm"),
+    path("import/<row:job_id>/confirm/", views.confirm, name="confirm"),
     path("export/", views.export, name="export"),
 ]

@@ -6,6 +6,6 @@ from webapp.home import views
 
 urlpatterns: list[URLPattern] = [
     path("", views.home, name="home"),
-    path("p/<int:project_id>/", views.project, name="project"),
-    path("p/<int:project_id>/prompts/", views.prompts, name="prompts"),
+    path("p/<row:project_id>/", views.project, name="project"),
+    path("p/<row:project_id>/prompts/", views.prompts, name="prompts"),
 ]

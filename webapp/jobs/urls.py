@@ -6,7 +6,7 @@ from webapp.jobs import views
 
 app_name = "jobs"
 urlpatterns: list[URLPattern] = [
-    path("jobs/<int:job_id>/", views.detail, name="detail"),
-    path("jobs/<int:job_id>/cancel/", views.cancel, name="cancel"),
-    path("jobs/<int:job_id>/file/", views.download, name="download"),
+    path("jobs/<row:job_id>/", views.detail, name="detail"),
+    path("jobs/<row:job_id>/cancel/", views.cancel, name="cancel"),
+    path("jobs/<row:job_id>/file/", views.download, name="download"),
 ]

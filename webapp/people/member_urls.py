@@ -7,7 +7,7 @@ from webapp.people import members
 urlpatterns: list[URLPattern] = [
     path("members/", members.members, name="members"),
     path("members/invitations/", members.invite, name="invite"),
-    path("members/invitations/<int:link_id>/", members.withdraw, name="withdraw"),
-    path("members/<int:membership_id>/", members.member, name="member"),
-    path("members/<int:membership_id>/reset/", members.reset, name="reset"),
+    path("members/invitations/<row:link_id>/", members.withdraw, name="withdraw"),
+    path("members/<row:membership_id>/", members.member, name="member"),
+    path("members/<row:membership_id>/reset/", members.reset, name="reset"),
 ]

@@ -6,5 +6,5 @@ from webapp.projects import views
 
 urlpatterns: list[URLPattern] = [
     path("projects/new/", views.new_project, name="new_project"),
-    path("p/<int:project_id>/guidelines/", views.guidelines, name="guidelines"),
+    path("p/<row:project_id>/guidelines/", views.guidelines, name="guidelines"),
 ]

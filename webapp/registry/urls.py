@@ -9,5 +9,5 @@ urlpatterns: list[URLPattern] = [
     path("models/", views.index, name="models"),
     path("models/add/", views.add, name="add"),
     path("models/upload/", views.upload, name="upload"),
-    path("models/<int:artifact_id>/", views.detail, name="model"),
+    path("models/<row:artifact_id>/", views.detail, name="model"),
 ]

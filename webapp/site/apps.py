@@ -1,9 +1,11 @@
 """The ground of all apps."""
 
 from django.apps import AppConfig
+from django.urls import register_converter
 from django.utils.translation import gettext
 
 from alignment.seam.words import translate_by
+from webapp.site.converters import RowConverter
 
 
 class SiteConfig(AppConfig):
@@ -12,5 +14,6 @@ class SiteConfig(AppConfig):
     name = "webapp.site"
 
     def ready(self) -> None:
-        """From now on."""
+        """From now on; addresses name rows by numbers that rows can have."""
+        register_converter(RowConverter, "row")
         translate_by(gettext)
