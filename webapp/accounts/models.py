@@ -3,11 +3,11 @@
 import hashlib
 import secrets
 from datetime import timedelta
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -29,6 +29,14 @@ class User(AbstractUser):
     def shown_name(self) -> str:
         """How pages call this person."""
         return self.get_full_name() or self.username
+
+    @transaction.atomic
+    def save(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as Django has it
+        """Store the row; a new password ends the links that were to choose one."""
+        changed = getattr(self, "_password", None) is not None  # Django's, until the row is stored
+        super().save(*arguments, **options)
+        if changed:
+            self.links.pending().filter(purpose=OneTimeLink.Purpose.RESET).delete()
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         # Django's own, with one more part: a session from before a deactivation stays dead after it.

@@ -20,8 +20,11 @@ Purpose = OneTimeLink.Purpose
 
 @transaction.atomic
 def create_first_admin(token: str, *, username: str, password: str) -> User:
-    """Use up a setup link and create the superuser; raises AccountError when it is used or expired."""
+    """Use up all setup links and create the superuser; raises AccountError when this one works no longer."""
+    pending = OneTimeLink.objects.pending().filter(purpose=Purpose.SETUP)
+    list(pending.select_for_update())  # one of two that are opened at once is the first
     _use(token, Purpose.SETUP)
+    pending.delete()
     return User.objects.create_superuser(username, password=password)
 
 

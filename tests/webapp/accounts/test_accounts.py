@@ -36,6 +36,15 @@ def test_a_setup_link_works_once(db, client):
     assert list(User.objects.values_list("username", flat=True)) == ["root"]
 
 
+def test_a_second_setup_link_makes_no_second_admin(db, client):
+    first, second = setup_url(), setup_url()
+    client.post(first, FORM)
+    client.logout()
+    response = client.post(second, FORM | {"username": "second"})
+    assert response.status_code == 410
+    assert list(User.objects.values_list("username", flat=True)) == ["root"]
+
+
 def test_looking_at_a_setup_link_does_not_use_it_up(db, client):
     url = setup_url()
     assert client.get(url).status_code == client.get(url).status_code == 200

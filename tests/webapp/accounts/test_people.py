@@ -177,6 +177,36 @@ def test_a_new_reset_link_replaces_the_one_before(ana, admin, client):
     assert client.get(second).status_code == 200
 
 
+def in_the_dashboard(ana, client):
+    client.force_login(ana)
+    words = {"oldpassword": PASSWORD, "password1": "glad-tidings-9", "password2": "glad-tidings-9"}
+    client.post(reverse("account_change_password"), words)
+    client.logout()
+
+
+def by_the_command(ana, _client):
+    fresh = User.objects.get(pk=ana.pk)  # as `manage.py changepassword` does
+    fresh.set_password("glad-tidings-9")
+    fresh.save()
+
+
+@pytest.mark.parametrize("change", [in_the_dashboard, by_the_command])
+def test_a_reset_link_ends_when_the_password_is_changed(ana, admin, client, change):
+    ana.set_password(PASSWORD)
+    ana.save()
+    token = links.reset_link(ana, by=admin)
+    change(ana, client)
+    assert User.objects.get(pk=ana.pk).check_password("glad-tidings-9")
+    assert client.get(reverse("accounts:reset", args=[token])).status_code == 410
+
+
+def test_a_reset_link_outlives_whatever_else_is_said_of_a_person(ana, admin, client):
+    token = links.reset_link(ana, by=admin)
+    ana.first_name = "Ana"
+    ana.save()
+    assert client.get(reverse("accounts:reset", args=[token])).status_code == 200
+
+
 def test_a_weak_new_password_keeps_the_link(ana, admin, client):
     url = reset(ana, admin)
     weak = {"new_password1": "ana", "new_password2": "ana"}
