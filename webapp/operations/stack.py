@@ -156,7 +156,7 @@ def web_command(port: int, threads: int) -> list[str]:
     return [
         sys.executable, "-m", "gunicorn", "webapp.wsgi", "--bind", f"127.0.0.1:{port}",
         "--worker-class", "gthread", "--threads", str(threads), "--no-control-socket",
-        "--access-logfile", "-",
+        "--access-logfile", "-", "--logger-class", "webapp.operations.access.AccessLogger",
     ]  # fmt: skip
 
 

@@ -121,6 +121,11 @@ def behind_a_proxy(port):
     )
 
 
+def token_of(run):
+    """The secret in the link that the stack printed."""
+    return run.said().split("(the link works once): ")[1].split()[0].split("/")[4]
+
+
 def make_admin(client, run):
     """Make the admin by the link that the stack printed."""
     link = run.said().split("(the link works once): ")[1].split()[0]
@@ -148,6 +153,9 @@ def test_the_settings_of_a_team_start_and_a_proxy_reaches_them(var, port):
         assert make_admin(client, run).status_code == 302
         client.cookies.clear()
         assert sign_in(client, "ada", "glad-tidings-9").headers["Location"] == "/"
+        written = "".join(path.read_text() for path in (var / "logs").iterdir())
+        assert "POST /setup/…/ " in written
+        assert token_of(run) not in written
 
 
 @pytest.mark.parametrize(
