@@ -45,6 +45,21 @@ def lacking(response):
     return sorted(POLICY - stated) + [name for name in wanted if response.get(name) != wanted[name]]
 
 
+def test_every_answer_to_a_person_is_theirs_alone(world, session):
+    paths = [world.path(address) for address in addresses()] + ["/nothing/here/", "/p/0/"]
+    for path in paths:
+        said = client_with(session).get(path).get("Cache-Control", "")
+        assert "private" in said, path
+        assert {"no-cache", "no-store"} & set(said.split(", ")), path
+
+
+def test_head_is_get_without_its_body(world, session):
+    for path in [world.path(address) for address in addresses()]:
+        answers = [getattr(client_with(session), way)(path) for way in ("get", "head")]
+        kinds = [(answer.status_code, answer.get("Content-Type")) for answer in answers]
+        assert kinds[0] == kinds[1], path
+
+
 def test_every_answer_carries_the_whole_set_of_headers(world, session):
     paths = [world.path(address) for address in addresses()] + ["/nothing/here/", "/p/0/"]
     answers = [client_with(who).get(path) for path in paths for who in (session, None)]

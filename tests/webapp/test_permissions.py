@@ -192,7 +192,7 @@ def fault_of(name, method, way, person, status, location, writes):
     sent_away = status == 302 and location.startswith(reverse("account_login") + "?next=")
     if name in TOLD and way != PLAIN:
         sent_away = status == 401  # a script is told to sign in, not led to a page
-    gate = ROWS[name].get(method)
+    gate = ROWS[name].get("GET" if method == "HEAD" else method)
     if status >= 500:
         return f"answers {status}"
     if gate and passes(person, gate):
@@ -203,18 +203,14 @@ def fault_of(name, method, way, person, status, location, writes):
     if writes:
         return f"writes: {writes[0][:80]}"
     if gate is None:
-        return (
-            ""
-            if status == 405 or sent_away or status == 404 or is_harmless(name, method)
-            else status
-        )
+        return "" if status == 405 or sent_away or status == 404 or is_harmless(name) else status
     expected = sent_away if person in OUTSIDERS else status == 404
     return "" if expected else f"answers {status}"
 
 
-def is_harmless(name, method):
-    """HEAD is GET without its body; allauth's forms take PUT for POST and show themselves."""
-    return (method == "HEAD" and "GET" in ROWS[name]) or name.startswith("account_")
+def is_harmless(name):
+    """allauth's forms take PUT for POST and show themselves."""
+    return name.startswith("account_")
 
 
 def passes(person, gate):

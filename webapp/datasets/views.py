@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from alignment.rows.formats import FORMATS
 from webapp.accounts.requests import PersonRequest
@@ -31,7 +31,7 @@ FIRST_ROWS = 20  # shown of a snapshot
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All snapshots, what the next one would hold, and the button that freezes it."""
     project = project_for(request.user, project_id, can=Action.FREEZE)
@@ -58,7 +58,7 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpResponse:
     """One snapshot: what is in it, its hashes, and what was made from it."""
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
@@ -78,7 +78,7 @@ def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpRes
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def import_(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that takes a file to look at, and the files that were looked at before."""
     project = project_for(request.user, project_id, can=Action.IMPORT_DATA)
@@ -122,7 +122,7 @@ def confirm(request: PersonRequest, project_id: int, job_id: int) -> HttpRespons
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def export(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that asks for a format, what each leaves out, and the exports made before."""
     project = project_for(request.user, project_id, can=Action.EXPORT_DATA)

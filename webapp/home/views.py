@@ -8,7 +8,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.home import queries
@@ -23,7 +23,7 @@ ROWS = 50  # of a page of a table
 
 
 @login_required
-@require_GET
+@require_safe
 def home(request: PersonRequest) -> HttpResponse:
     """The viewer's projects; straight to the only one, or to a first one for the admin."""
     mine = Project.objects.visible_to(request.user)
@@ -38,7 +38,7 @@ def home(request: PersonRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def project(request: PersonRequest, project_id: int) -> HttpResponse:
     """A project's home: what this person can do next, by their role."""
     here = project_for(request.user, project_id, can=Action.SEE_PROJECT)
@@ -57,7 +57,7 @@ def project(request: PersonRequest, project_id: int) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
     """The list of prompts and the form of a new one."""
     here = project_for(request.user, project_id, can=Action.WRITE_PROMPTS)

@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.jobs.errors import JobError
@@ -33,7 +33,7 @@ def previewed(job: Job) -> list[str]:
 
 
 @login_required
-@require_GET
+@require_safe
 def detail(request: PersonRequest, project_id: int, job_id: int) -> HttpResponse:
     """One job: how far it is, then what came of it."""
     job = job_for(request, project_id, job_id)
@@ -65,7 +65,7 @@ def cancel(request: PersonRequest, project_id: int, job_id: int) -> HttpResponse
 
 
 @login_required
-@require_GET
+@require_safe
 def download(request: PersonRequest, project_id: int, job_id: int) -> FileResponse:
     """The file a finished job made."""
     job = job_for(request, project_id, job_id)

@@ -74,7 +74,7 @@ class Done(NamedTuple):
 
 
 @in_words
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def label(request: PersonRequest, project_id: int) -> HttpResponse:
     """Show the annotator's next pair; a POST first stores, undoes or skips the last one.
 
@@ -323,7 +323,7 @@ def _conflict(conflict: services.DraftConflict) -> dict[str, object]:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def keys(request: PersonRequest, project_id: int) -> HttpResponse:
     """Which keys act on the label page, for this person everywhere."""
     project = project_for(request.user, project_id, can=Action.LABEL)

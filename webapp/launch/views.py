@@ -5,7 +5,7 @@ from uuid import uuid4
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.launch.defaults import proposed
@@ -22,7 +22,7 @@ from webapp.site.htmx import render_page
 
 
 @login_required
-@require_GET
+@require_safe
 def choose(request: PersonRequest, project_id: int) -> HttpResponse:
     """A card for every kind of run that can be started: what it does, reads and makes."""
     project = project_for(request.user, project_id, can=Action.START_RUNS)
@@ -30,7 +30,7 @@ def choose(request: PersonRequest, project_id: int) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def start(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form of a run of ?kind=, with ?<role>= what it reads; a changed form asks for its outlook."""
     project = project_for(request.user, project_id, can=Action.START_RUNS)

@@ -12,8 +12,8 @@ class AccessLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's own, whose addresses and referrers have no tokens."""
 
     def atoms(
-        self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta
-    ) -> dict[str, Any]:  # noqa: ANN401 - as gunicorn has them
+        self, resp: object, req: object, environ: dict[str, Any], request_time: timedelta
+    ) -> dict[str, Any]:
         """The parts of a line by their letters."""
         found = super().atoms(resp, req, environ, request_time)
         return {

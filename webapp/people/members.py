@@ -26,7 +26,7 @@ ROWS = 50  # of a page of a table
 
 @login_required
 @never_cache
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def members(request: PersonRequest, project_id: int) -> HttpResponse:
     """The members and what invites or adds one."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
@@ -60,11 +60,11 @@ def _page(request: PersonRequest, here: Project, **extra: object) -> HttpRespons
 
 @login_required
 @never_cache
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def invite(request: PersonRequest, project_id: int) -> HttpResponse:
     """Make an invitation; the answer is the only page that ever shows its link."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
-    if request.method == "GET":
+    if request.method != "POST":
         return redirect("members", here.pk)  # the page was left and its address opened again
     form = InviteForm(request.POST)
     if not form.is_valid():
@@ -87,12 +87,12 @@ def withdraw(request: PersonRequest, project_id: int, link_id: int) -> HttpRespo
 
 @login_required
 @never_cache
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def reset(request: PersonRequest, project_id: int, membership_id: int) -> HttpResponse:
     """Make a link with which a member chooses a new password; this answer alone shows it."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     person = _member(here, membership_id).user
-    if request.method == "GET":
+    if request.method != "POST":
         return redirect("members", here.pk)
     try:
         token = links.reset_link(person, by=request.user)

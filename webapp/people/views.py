@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink
@@ -27,7 +27,7 @@ Purpose = OneTimeLink.Purpose
 
 @never_cache
 @sensitive_post_parameters()
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def setup(request: HttpRequest, token: str) -> HttpResponse:
     """Make the first admin and sign them in; a used or expired link says what to do."""
     if not OneTimeLink.objects.opened_by(token, Purpose.SETUP).exists():
@@ -45,7 +45,7 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
 
 @never_cache
 @sensitive_post_parameters()
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
     """Let an invited person make an account, or join with the one they are signed in with."""
     found = OneTimeLink.objects.opened_by(token, Purpose.INVITE).select_related("project")
@@ -64,7 +64,7 @@ def _invited(
     accept: Callable[[], Membership],
 ) -> HttpResponse:
     context = {"form": form, "link": link}
-    if request.method == "GET" or (form and not form.is_valid()):
+    if request.method != "POST" or (form and not form.is_valid()):
         return render(request, "accounts/invitation.html", context)
     try:
         joined = accept()
@@ -81,7 +81,7 @@ def _accept_as_new(request: HttpRequest, token: str, form: AccountForm) -> Membe
 
 @never_cache
 @sensitive_post_parameters()
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def reset(request: HttpRequest, token: str) -> HttpResponse:
     """Let a person whose admin made this link choose a new password, and sign them in."""
     person = links.open_reset(token)
@@ -110,7 +110,7 @@ def _spent(request: HttpRequest, purpose: str) -> HttpResponse:
     return render(request, "accounts/spent.html", {"purpose": purpose}, status=410)
 
 
-@require_GET
+@require_safe
 def forgotten(request: HttpRequest) -> HttpResponse:
     """What to do about a lost password; nothing is mailed."""
     return render(request, "accounts/forgotten.html")

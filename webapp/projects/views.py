@@ -17,7 +17,7 @@ from webapp.projects.models import Project
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def new_project(request: PersonRequest) -> HttpResponse:
     """The form of a new project; only a superuser makes one."""
     if not request.user.is_superuser:
@@ -35,7 +35,7 @@ def new_project(request: PersonRequest) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def guidelines(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form of the guidelines."""
     here = project_for(request.user, project_id, can=Action.EDIT_GUIDELINES)

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.artifacts.sources import SOURCES
@@ -30,7 +30,7 @@ ROWS = 50  # of a page of a table
 
 
 @login_required
-@require_GET
+@require_safe
 def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All models and reward models of the project, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_MODELS)
@@ -40,7 +40,7 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def add(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that adds a model of the Hub, or with ?source=folder of an allowed folder."""
     project = project_for(request.user, project_id, can=Action.ADD_MODELS)
@@ -52,7 +52,7 @@ def add(request: PersonRequest, project_id: int) -> HttpResponse:
 
 @csrf_exempt  # csrf_protect follows once it is known who sends so much: it reads the whole body
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that uploads a model."""
     project = project_for(request.user, project_id, can=Action.UPLOAD_MODELS)
@@ -119,7 +119,7 @@ def add_from(request: PersonRequest, project: Project, form: AddForm) -> Run | N
 
 
 @login_required
-@require_GET
+@require_safe
 def detail(request: PersonRequest, project_id: int, artifact_id: int) -> HttpResponse:
     """One model: where it comes from, what it measured, what was made from it."""
     project = project_for(request.user, project_id, can=Action.SEE_MODELS)

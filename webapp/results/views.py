@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from alignment.kinds.settings.divergences import agent_title
 from webapp.accounts.requests import PersonRequest
@@ -37,7 +37,7 @@ EVERY = 10**9  # more steps than a run has: no two fall into one bucket
 
 
 @login_required
-@require_GET
+@require_safe
 def detail(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
     """One run; while it is not over its state refreshes itself."""
     run = run_for(request, project_id, run_id, with_history)
@@ -106,7 +106,7 @@ def evidence(run: Run) -> dict[str, object]:
 
 
 @login_required
-@require_GET
+@require_safe
 def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
     """Curves as JSON; with ?after= only points that are new or were not whole, where the others still hold."""
     run = run_for(request, project_id, run_id)
@@ -129,7 +129,7 @@ def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpRespons
 
 
 @login_required
-@require_GET
+@require_safe
 def metrics_csv(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
     """Every number of a run, or of ?key=, as a file."""
     run = run_for(request, project_id, run_id)
@@ -144,7 +144,7 @@ def metrics_csv(request: PersonRequest, project_id: int, run_id: int) -> HttpRes
 
 
 @login_required
-@require_GET
+@require_safe
 def log(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse | FileResponse:
     """The end of the log for the page, or all of it as a file."""
     run = run_for(request, project_id, run_id)

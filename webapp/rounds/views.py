@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.projects.access import Action, project_for
@@ -29,7 +29,7 @@ PAGE = 50
 
 
 @login_required
-@require_GET
+@require_safe
 def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All rounds of the project, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
@@ -45,7 +45,7 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def compare(request: PersonRequest, project_id: int) -> HttpResponse:
     """The rounds that ?round= names, side by side."""
     project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
@@ -56,7 +56,7 @@ def compare(request: PersonRequest, project_id: int) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def launch(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form of a new round; a changed form asks here for the sentence that sums it up."""
     project = project_for(request.user, project_id, can=Action.START_ROUNDS)
@@ -97,7 +97,7 @@ def _start_from(request: PersonRequest, project: Project, form: RoundForm) -> Ro
 
 
 @login_required
-@require_GET
+@require_safe
 def detail(request: PersonRequest, project_id: int, round_id: int) -> HttpResponse:
     """One round: its chain while it works, its results afterwards."""
     project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)

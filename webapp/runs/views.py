@@ -3,7 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.machine import programs
@@ -16,7 +16,7 @@ PAGE = 50
 
 
 @login_required
-@require_GET
+@require_safe
 def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """The queue with the reason each run waits, the workers, and what has finished."""
     project = project_for(request.user, project_id, can=Action.SEE_RUNS)
