@@ -33,6 +33,7 @@ from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key, render_page
 
 TABLE = 100  # rows of a curve's table; its CSV has all
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # as spreadsheets know one
 EVERY = 10**9  # more steps than a run has: no two fall into one bucket
 
 
@@ -139,8 +140,13 @@ def metrics_csv(request: PersonRequest, project_id: int, run_id: int) -> HttpRes
     rows = csv.writer(response)
     rows.writerow(["step", "metric", "value"])
     for key, points in queries.metric_series(run, keys, buckets=EVERY).items():
-        rows.writerows([point.step, key, point.value] for point in points)
+        rows.writerows([point.step, as_text(key), point.value] for point in points)
     return response
+
+
+def as_text(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
 
 
 @login_required

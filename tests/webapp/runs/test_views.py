@@ -305,6 +305,15 @@ def test_the_csv_has_every_number(rita, run):
     assert "2,lr,0.2" in only
 
 
+@pytest.mark.parametrize("opens", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_metric_opens_a_formula_in_a_spreadsheet(rita, run, opens):
+    name = f"{opens}HYPERLINK(0)"
+    record(run, **{name: [1.0]})
+    text = rita.get(address("metrics_csv", run)).content.decode()
+    (row,) = list(csv.reader(io.StringIO(text, newline="")))[1:]
+    assert row == ["1", f"'{name}", "1.0"]
+
+
 def test_the_log_is_shown_and_can_be_downloaded(rita, run):
     folder = folder_of(run)
     folder.mkdir(parents=True)
