@@ -12,6 +12,7 @@ from tests.factories import (
     a_run,
     a_user,
     an_artifact,
+    some_labels,
     some_tasks,
 )
 from webapp.accounts.roles import Role
@@ -54,8 +55,7 @@ def test_without_labels_the_page_says_what_to_do(inside, url):
 
 
 def test_the_button_freezes_what_the_page_promised(project, researcher, inside, url):
-    for task in some_tasks(project, 2):
-        a_label(task)
+    some_labels(some_tasks(project, 2))
     assertContains(inside.get(url), "2 new labels")
     response = inside.post(url, {"include_simulated": "on", "include_ranks": "on"})
     snapshot = project.snapshots.get()
