@@ -69,7 +69,7 @@ def new_prompt(project, text=None, **columns):
 
 
 def some_prompts(project, number, **columns):
-    return [a_prompt(project, **columns) for _ in range(number)]
+    return Prompt.objects.bulk_create(new_prompt(project, **columns) for _ in range(number))
 
 
 def a_completion(prompt, text=None, **columns):
@@ -160,7 +160,7 @@ def _answered(held, choice):
 
 def a_ranking(prompt, *ranks):
     """Imported answers with these ranks, 0 for the best."""
-    return [a_completion(prompt, rank=rank) for rank in ranks]
+    return Completion.objects.bulk_create(new_completion(prompt, rank=rank) for rank in ranks)
 
 
 def an_artifact(project, folder: Path, type=Artifact.Type.MODEL, producer=None, **columns):
