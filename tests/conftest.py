@@ -135,6 +135,28 @@ def var(vars_folder, broker_socket):
         yield folder
 
 
+@pytest.fixture(scope="module")
+def kept(django_db_setup, django_db_blocker, tmp_path_factory):
+    """Where rows are made once for a module whose tests take back what they do: a VAR, until its end.
+
+    A test that reads folders of these rows works on this VAR, by `on_kept`.
+    """
+    folder = tmp_path_factory.mktemp("kept")
+    with django_db_blocker.unblock():
+        try:
+            with override_settings(VAR=folder, STORE=folder / "store"):
+                yield folder
+        finally:
+            delete_rows()
+
+
+@pytest.fixture
+def on_kept(db, var, kept):
+    """The VAR of the module's rows, for one test."""
+    with override_settings(VAR=kept, STORE=kept / "store"):
+        yield kept
+
+
 @pytest.fixture
 def shared_data():
     """A file of foreign data by its name: it lies beside the repository, or the test is left out."""
