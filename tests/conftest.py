@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
-from django.test import TransactionTestCase
+from django.test import TransactionTestCase, override_settings
 from hypothesis import settings as hypothesis_settings
 
 from alignment.__main__ import program
@@ -32,6 +32,15 @@ hypothesis_settings.load_profile("unhurried")
 # Tests start runs of kilobytes, on whatever is left of a disk.
 os.environ["ATTUNE_DISK_RESERVE_GIB"] = "0"
 django_settings.DISK_RESERVE_GIB = 0.0
+
+# What a test leaves need not outlast a power cut, as PostgreSQL is told in tests/postgres.py.
+os.fsync = lambda handle: None
+
+# Short times, and what takes less of it, for all tests alike.
+django_settings.RUN_POLL, django_settings.RUN_RENEW, django_settings.RUN_STOP_GRACE = 0.05, 0.2, 3
+django_settings.RUN_THREADS = 1
+django_settings.PASSWORD_HASHERS = ["tests.hashers.QuickHasher"]
+django_settings.WHITENOISE_AUTOREFRESH = True  # else every client reads every static file
 
 TransactionTestCase._fixture_teardown = delete_rows
 
@@ -121,16 +130,34 @@ def vars_folder(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def var(settings, vars_folder, broker_socket):
-    """State of this test's own, short times, and a broker that is not there."""
+def var(vars_folder, broker_socket):
+    """State of this test's own, and a broker that is not there."""
     folder = vars_folder / str(next(numbers))
     folder.mkdir()
-    settings.VAR, settings.STORE = folder, folder / "store"
-    settings.RUN_POLL, settings.RUN_RENEW, settings.RUN_STOP_GRACE = 0.05, 0.2, 3
-    settings.RUN_THREADS = 1
-    settings.PASSWORD_HASHERS = ["tests.hashers.QuickHasher"]
-    settings.WHITENOISE_AUTOREFRESH = True  # else every client of a test reads every static file
-    return folder
+    with override_settings(VAR=folder, STORE=folder / "store"):
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def kept(django_db_setup, django_db_blocker, tmp_path_factory):
+    """Where rows are made once for a module whose tests take back what they do: a VAR, until its end.
+
+    A test that reads folders of these rows works on this VAR, by `on_kept`.
+    """
+    folder = tmp_path_factory.mktemp("kept")
+    with django_db_blocker.unblock():
+        try:
+            with override_settings(VAR=folder, STORE=folder / "store"):
+                yield folder
+        finally:
+            delete_rows()
+
+
+@pytest.fixture
+def on_kept(db, var, kept):
+    """The VAR of the module's rows, for one test."""
+    with override_settings(VAR=kept, STORE=kept / "store"):
+        yield kept
 
 
 @pytest.fixture

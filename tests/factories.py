@@ -5,6 +5,7 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
+from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from alignment.kinds import KINDS
@@ -22,9 +23,9 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
 from webapp.datasets.models import Snapshot
-from webapp.labeling.models import Assignment, Completion, Task
+from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.labeling.queue import free_slot, take_place
-from webapp.labeling.services import Ask, create_tasks, submit_label
+from webapp.labeling.services import Ask, create_tasks, said_columns, submit_label
 from webapp.projects.models import Membership, Project, Prompt
 from webapp.runs.models import Run, Worker
 from webapp.runs.services import Order, start_run
@@ -68,7 +69,7 @@ def new_prompt(project, text=None, **columns):
 
 
 def some_prompts(project, number, **columns):
-    return [a_prompt(project, **columns) for _ in range(number)]
+    return Prompt.objects.bulk_create(new_prompt(project, **columns) for _ in range(number))
 
 
 def a_completion(prompt, text=None, **columns):
@@ -115,9 +116,51 @@ def a_label(task, choice=2, *, annotator=None, **columns):
     return submit_label(assignment, client_id=uuid4(), answer={"choice": choice}, **columns)
 
 
+def some_labels(tasks, choice=2):
+    """What `a_label` leaves, each task's by an annotator of its own: for tasks that nobody holds yet."""
+    people = _annotators([task.project for task in tasks])
+    held = Assignment.objects.bulk_create(
+        Assignment(
+            task=task,
+            annotator=person,
+            slot=0,
+            state=Assignment.State.SUBMITTED,
+            lease_until=timezone.now(),
+        )
+        for task, person in zip(tasks, people, strict=True)
+    )
+    Task.objects.filter(pk__in=[task.pk for task in tasks]).update(taken=1, done=1)
+    return Label.objects.bulk_create(_answered(each, choice) for each in held)
+
+
+def _annotators(projects):
+    """A new annotator for each of these."""
+    names = [f"user{next(NUMBER)}" for _ in projects]
+    password = make_password(None)
+    people = User.objects.bulk_create(User(username=name, password=password) for name in names)
+    Membership.objects.bulk_create(
+        Membership(project=project, user=person, role=Role.ANNOTATOR)
+        for project, person in zip(projects, people, strict=True)
+    )
+    return people
+
+
+def _answered(held, choice):
+    """The label of somebody who chose this, not stored yet."""
+    said = said_columns(held.task, held.order, {"choice": choice})
+    return Label(
+        task=held.task,
+        assignment=held,
+        annotator=held.annotator,
+        client_id=uuid4(),
+        counted=True,
+        **said,
+    )
+
+
 def a_ranking(prompt, *ranks):
     """Imported answers with these ranks, 0 for the best."""
-    return [a_completion(prompt, rank=rank) for rank in ranks]
+    return Completion.objects.bulk_create(new_completion(prompt, rank=rank) for rank in ranks)
 
 
 def an_artifact(project, folder: Path, type=Artifact.Type.MODEL, producer=None, **columns):

@@ -1,12 +1,14 @@
 """Every address of the dashboard, and a project with a real row for each part of one."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.test import Client
+from django.test.client import ClientHandler
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from tests.factories import (
@@ -147,6 +149,13 @@ def session_of(user: User) -> str:
 def client_with(session: str | None, **options: object) -> Client:
     """A browser that has this session, or none."""
     client = Client(raise_request_exception=False, **options)
+    client.handler = _handler(client.handler.enforce_csrf_checks)
     if session:
         client.cookies[settings.SESSION_COOKIE_NAME] = session
     return client
+
+
+@cache
+def _handler(enforce_csrf_checks: bool) -> ClientHandler:
+    """Loaded once for all clients; middleware is the same for each."""
+    return ClientHandler(enforce_csrf_checks=enforce_csrf_checks)

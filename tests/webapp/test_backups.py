@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command, execute_from_command_line
 from django.db import connection
 
-from tests.factories import a_label, a_project, a_user, an_artifact, some_tasks
+from tests.factories import a_label, a_project, a_user, an_artifact, some_labels, some_tasks
 from tests.forks import Fork
 from webapp.accounts.roles import Role
 from webapp.datasets.services import freeze_snapshot
@@ -34,8 +34,7 @@ TABLES = [model._meta.db_table for app in APPS for model in apps.get_app_config(
 def lab(transactional_db):
     """A project with labels, a snapshot of them and a model."""
     lab = a_project(name="Lab")
-    for task in some_tasks(lab, 3):
-        a_label(task)
+    some_labels(some_tasks(lab, 3))
     freeze_snapshot(lab)
     return lab
 

@@ -22,10 +22,15 @@ POLICY = {
 }
 
 
+@pytest.fixture(scope="module")
+def there(kept):
+    return a_world(kept)
+
+
 @pytest.fixture
-def world(db, var, caplog):
+def world(there, on_kept, caplog):
     caplog.set_level(logging.CRITICAL, "django")  # refusals are what is wanted
-    return a_world(var)
+    return there
 
 
 @pytest.fixture

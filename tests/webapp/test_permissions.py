@@ -91,17 +91,24 @@ KEPT = ('"cache"', '"rendering_rendering"')
 LEASES = {"labeling:label": ("labeling_task", "labeling_assignment", "accounts_user")}
 
 
+@pytest.fixture(scope="module")
+def there(kept):
+    """A world, and another one."""
+    return a_world(kept), a_world(kept)
+
+
 @pytest.fixture
-def world(db, var, caplog):
+def world(there, on_kept, caplog):
     caplog.set_level(logging.CRITICAL, "django.request")  # refusals are what is wanted
-    return a_world(var)
+    return there[0]
 
 
-@pytest.fixture
-def sessions(world, var):
+@pytest.fixture(scope="module")
+def sessions(there):
     """A session of a person of every kind; the stranger is an admin, but elsewhere."""
+    world, elsewhere = there
     people = dict(world.people)
-    people["stranger"] = a_world(var).people["admin"]
+    people["stranger"] = elsewhere.people["admin"]
     people["superuser"] = User.objects.create_superuser("root", password="long enough to be one")
     people["deactivated"] = a_user(world.project, Role.ADMIN)
     sessions = {name: session_of(person) for name, person in people.items()}
@@ -148,9 +155,9 @@ def test_nobody_gets_further_than_the_table(world, sessions, method):
     assert not wrong, "\n".join(wrong)
 
 
-def test_rows_of_another_project_are_not_found_in_ones_own(world, var):
+def test_rows_of_another_project_are_not_found_in_ones_own(world, there, sessions):
     """The address names my project and somebody else's row."""
-    foreign, session = a_world(var), session_of(world.people["admin"])
+    foreign, session = there[1], sessions["admin"]
     for address in addresses():
         theirs = address.parts - {"project_id", "action"}
         if "project_id" not in address.parts or not theirs:

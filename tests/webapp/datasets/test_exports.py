@@ -21,6 +21,7 @@ from tests.factories import (
     a_prompt,
     a_ranking,
     compare,
+    some_labels,
     some_tasks,
 )
 from tests.toys.exports import unpaired
@@ -44,8 +45,7 @@ CONVERSATIONAL, PLAIN = "trl_preference_conversational", "trl_preference_plain"
 @pytest.fixture
 def snapshot(project):
     """Thirty labelled prompts in all splits, a ranking, and answers that make no pair."""
-    for task in some_tasks(project, 30):
-        a_label(task, CHOICES.LEFT_MUCH)
+    some_labels(some_tasks(project, 30), CHOICES.LEFT_MUCH)
     a_ranking(a_prompt(project), 0, 1, 2)
     for choice in (CHOICES.TIE, CHOICES.BOTH_BAD):
         a_label(some_tasks(project)[0], choice)

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignment.rows.answers import EQUAL, HALF, MISSING, TIED, UNKNOWN, WHOLE
@@ -16,6 +16,7 @@ from alignment.rows.preferences import COMMON, REPEATED, SAME
 from alignment.rows.prompts import JOINED
 from alignment.rows.texts import AS_TURNS
 from alignment.seam.records import Message, prompt_key
+from tests.webapp.datasets.drawn import drawn, look_at_each
 from webapp.datasets.imports.reading import AGAIN, ASKED_AGAIN, OTHERS, SAID_AGAIN, read_rows
 
 
@@ -446,21 +447,31 @@ def everything_named(row, format):
     assert found.prompts or found.bad or found.left_out
 
 
-@pytest.mark.parametrize("format", [GUESS, *FORMATS])
-@example(row={"answer_a": None, "": None, "prompt": "0"})  # a column without a name
-@given(row=rows)
-@example(row={"prompt": "a", "outputs": [[{"role": "system", "content": ""}]]})
-@example(row={"instruction": [{"role": "system", "content": " "}], "input": "b"})
-def test_every_column_is_used_or_named_and_every_row_told(format, row):
-    everything_named(row, format)
+KNOWN = [
+    {"answer_a": None, "": None, "prompt": "0"},  # a column without a name
+    {"prompt": "a", "outputs": [[{"role": "system", "content": ""}]]},
+    {"instruction": [{"role": "system", "content": " "}], "input": "b"},
+    {"prompt": "a", "responses": [""], "winner": []},
+]
+
+
+@pytest.fixture(scope="module")
+def any_rows():
+    return KNOWN + drawn(rows)
 
 
 @pytest.mark.parametrize("format", [GUESS, *FORMATS])
-@given(row=rows)
-@example(row={"prompt": "a", "responses": [""], "winner": []})
-def test_what_a_row_becomes_can_be_stored(format, row):
+def test_every_column_is_used_or_named_and_every_row_told(format, any_rows):
+    look_at_each(any_rows, lambda row: everything_named(row, format))
+
+
+@pytest.mark.parametrize("format", [GUESS, *FORMATS])
+def test_what_a_row_becomes_can_be_stored(format, any_rows):
     """An answer without a word too, where somebody said something of it."""
-    reading = read(row, format=format)
+    look_at_each(any_rows, lambda row: can_be_stored(read(row, format=format)))
+
+
+def can_be_stored(reading):
     assert reading.rows + reading.refused >= 1
     for prompt in reading.prompts.values():
         assert prompt.messages[-1].role == "user"

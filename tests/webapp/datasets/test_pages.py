@@ -12,9 +12,11 @@ from tests.factories import (
     a_run,
     a_user,
     an_artifact,
+    some_labels,
     some_tasks,
 )
 from webapp.accounts.roles import Role
+from webapp.datasets import views
 from webapp.datasets.services import freeze_snapshot
 
 
@@ -54,8 +56,7 @@ def test_without_labels_the_page_says_what_to_do(inside, url):
 
 
 def test_the_button_freezes_what_the_page_promised(project, researcher, inside, url):
-    for task in some_tasks(project, 2):
-        a_label(task)
+    some_labels(some_tasks(project, 2))
     assertContains(inside.get(url), "2 new labels")
     response = inside.post(url, {"include_simulated": "on", "include_ranks": "on"})
     snapshot = project.snapshots.get()
@@ -112,12 +113,13 @@ def test_a_snapshot_whose_file_is_gone_says_so(project, inside):
 
 
 def test_snapshots_come_in_pages_at_a_constant_cost(
-    project, inside, url, django_assert_max_num_queries
+    project, inside, url, django_assert_max_num_queries, monkeypatch
 ):
+    monkeypatch.setattr(views, "ROWS", 15)
     a_label(some_tasks(project)[0])
-    for number in range(51):
+    for number in range(16):
         project.guidelines = f"Version {number}"  # else nothing has changed
         freeze_snapshot(project)
     with django_assert_max_num_queries(12):
         response = inside.get(url)
-    assert len(response.context["page"]) == 50
+    assert len(response.context["page"]) == 15

@@ -8,7 +8,7 @@ import pytest
 
 from alignment.seam.errors import CheckpointError
 from alignment.seam.records import split_of
-from tests.factories import a_label, a_project, a_prompt, a_ranking, a_user, some_tasks
+from tests.factories import a_label, a_project, a_prompt, a_ranking, a_user, some_labels, some_tasks
 from webapp.accounts.roles import Role
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.models import Snapshot
@@ -107,8 +107,7 @@ def test_an_answer_preferred_to_the_same_text_is_no_pair(project):
 
 
 def test_pairs_come_from_one_split_only(project):
-    for task in some_tasks(project, 30):
-        a_label(task)
+    some_labels(some_tasks(project, 30))
     artifact = freeze_snapshot(project).artifact
     found = {split: [pair.prompt.key for pair in pairs_of(artifact, split)] for split in Split}
     assert all(split_of(key) == split for split, keys in found.items() for key in keys)
@@ -240,8 +239,7 @@ def test_nothing_to_freeze_is_refused_and_leaves_nothing(project, var):
 
 def test_other_projects_labels_stay_out(project, task):
     a_label(task)
-    for foreign in some_tasks(a_project(), 2):
-        a_label(foreign)
+    some_labels(some_tasks(a_project(), 2))
     assert freeze_snapshot(project).labels == 1
 
 
@@ -263,8 +261,9 @@ def test_the_file_has_the_documented_columns(project, task):
 
 
 def test_freezing_takes_a_constant_number_of_queries(project, task, django_assert_max_num_queries):
-    for other in some_tasks(project, 12):
-        a_label(other)
+    tasks = some_tasks(project, 12)
+    some_labels(tasks)
+    for other in tasks:
         a_ranking(other.prompt, 0, 1, 2)
     with django_assert_max_num_queries(16):
         freeze_snapshot(project)

@@ -12,6 +12,7 @@ from tests.factories import (
     a_worker,
     an_artifact,
     run_at,
+    some_labels,
     some_prompts,
     some_tasks,
 )
@@ -19,7 +20,7 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.datasets.services import freeze_snapshot
 from webapp.home.queries import FEWEST_LABELS, facts, loop
-from webapp.projects.models import Split
+from webapp.projects.models import Prompt, Split
 from webapp.rounds.config import PRESETS
 from webapp.rounds.models import RoundRun
 from webapp.rounds.services import start_round
@@ -46,10 +47,9 @@ def model(project, var):
 
 
 def labelled(project, number):
-    for task in some_tasks(project, number):
-        task.prompt.split = Split.TRAIN
-        task.prompt.save()
-        a_label(task)
+    tasks = some_tasks(project, number)
+    Prompt.objects.filter(tasks__in=tasks).update(split=Split.TRAIN)
+    some_labels(tasks)
 
 
 @pytest.fixture

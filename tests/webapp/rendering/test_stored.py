@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.factories import a_label, a_user, some_tasks
+from tests.factories import a_user, some_labels, some_tasks
 from webapp.accounts.roles import Role
 from webapp.rendering import services
 from webapp.rendering.models import Rendering
@@ -94,8 +94,7 @@ def test_the_label_page_looks_all_its_texts_up_together(project, ana, client):
 
 
 def test_the_table_of_labels_looks_all_its_texts_up_together(project, researcher, client):
-    for task in some_tasks(project, 5):
-        a_label(task)
+    some_labels(some_tasks(project, 5))
     client.force_login(researcher)
     assert len(queries_of(client, reverse("labeling:labels", args=[project.pk]))) == 1
 

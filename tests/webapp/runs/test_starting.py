@@ -16,6 +16,7 @@ from tests.factories import (
     a_snapshot,
     a_user,
     a_worker,
+    again,
     an_artifact,
     run_at,
     some_prompts,
@@ -47,18 +48,32 @@ def a_reward(project, folder, labels, **columns):
     return an_artifact(project, folder, **row)
 
 
-@pytest.fixture
-def stocked(project, var):
-    """A project with one of everything that a run may read."""
+@pytest.fixture(scope="module")
+def shop(kept):
+    """A project, and one of everything that a run may read."""
+    project = a_project()
     some_prompts(project, 3, split=Split.TRAIN)
     some_prompts(project, 8, split=Split.TEST)
-    return {
-        "policy": an_artifact(project, var, name="Starter"),
-        "other": an_artifact(project, var, name="Other"),
-        "labels": a_snapshot(project, var).artifact,
-        "reward": a_reward(project, var, "train", name="Reward A"),
-        "judge": a_reward(project, var, "validation", name="Judge A"),
+    return project, {
+        "policy": an_artifact(project, kept, name="Starter"),
+        "other": an_artifact(project, kept, name="Other"),
+        "labels": a_snapshot(project, kept).artifact,
+        "reward": a_reward(project, kept, "train", name="Reward A"),
+        "judge": a_reward(project, kept, "validation", name="Judge A"),
     }
+
+
+@pytest.fixture
+def project(request, db):
+    """The stocked one for whoever asks for its stock, else an empty one."""
+    if "stocked" not in request.fixturenames:
+        return a_project()
+    return again(request.getfixturevalue("shop")[0])
+
+
+@pytest.fixture
+def stocked(shop, on_kept):
+    return {name: again(artifact) for name, artifact in shop[1].items()}
 
 
 def address(project, kind, more=""):
@@ -230,7 +245,7 @@ def test_artifacts_of_other_projects_are_no_choice(rita, project, stocked, var):
 def test_sending_the_form_twice_starts_one_run(rita, project):
     for _ in range(2):
         rita.post(address(project, "pretrain"), filled(project, "pretrain"))
-    assert Run.objects.count() == 1
+    assert project.runs.count() == 1
 
 
 @pytest.mark.parametrize(
