@@ -161,9 +161,9 @@ def web_command(port: int, threads: int) -> list[str]:
 
 
 def worker_command(queue: str = settings.RUN_QUEUE) -> list[str]:
-    """One Celery process that does one thing of a queue at a time."""
+    """One Celery process that does one thing of a queue at a time, and serves no page that is to be checked."""
     return [
-        sys.executable, "-m", "celery", "-A", "webapp", "worker", "-Q", queue,
+        sys.executable, "-m", "celery", "--skip-checks", "-A", "webapp", "worker", "-Q", queue,
         "-c", "1", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO",
     ]  # fmt: skip
 

@@ -15,6 +15,8 @@ import httpx
 import psutil
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
 from tests import postgres
 from webapp.operations import stack
@@ -311,6 +313,14 @@ def test_a_port_that_is_taken_is_refused_in_words(var, port, command):
     assert f"Port {port} is taken by another program" in run.said()
     assert "choose another port" in run.said()
     assert "Attune is on" not in run.said()
+
+
+@pytest.mark.parametrize("command", ["stack", "demo"])
+def test_what_is_set_wrongly_is_said_before_anything_starts(var, settings, port, command):
+    settings.CSRF_FAILURE_VIEW = "nowhere.view"
+    with pytest.raises(SystemCheckError, match="CSRF_FAILURE_VIEW"):
+        call_command(command, port=port)
+    assert not (var / "logs").exists()
 
 
 def test_another_port_is_never_taken_instead(port):
