@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -207,18 +208,29 @@ PROVED = [
 
 
 @pytest.fixture(scope="module")
-def unread(tmp_path_factory):
-    """Starts a stack whose reader went away, as under `stack | head`, where none runs any more."""
+def unread(tmp_path_factory, migrated):
+    """Starts a stack whose reader went away, as under `stack | head`, where none runs any more.
+
+    It finds the database that an earlier start left.
+    """
     with ExitStack() as runs:
         last = None
 
         def running():
             nonlocal last
             if last is None or last.process.poll() is not None:
-                last = runs.enter_context(without_reader(tmp_path_factory.mktemp("unread")))
+                var = tmp_path_factory.mktemp("unread")
+                copy_database(migrated, var)
+                last = runs.enter_context(without_reader(var))
             return last
 
         yield running
+
+
+def copy_database(migrated, var):
+    """Put the file where a stack looks for its database, unless tests are on PostgreSQL."""
+    if migrated:
+        shutil.copy(migrated, var / "attune.sqlite3")
 
 
 @contextmanager
