@@ -1,7 +1,9 @@
 """What every test stands on: state of its own, and real programs where a test needs them."""
 
+import fcntl
 import gc
 import os
+import shutil
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -15,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 
 from alignment.__main__ import program
 from alignment.kinds import KINDS
-from tests import disks, postgres
+from tests import databases, disks, postgres
 from tests.factories import a_project, a_user
 from tests.rows import delete_rows
 from tests.stack import Stack
@@ -44,6 +46,7 @@ django_settings.WHITENOISE_AUTOREFRESH = True  # else every client reads every s
 
 TransactionTestCase._fixture_teardown = delete_rows
 
+ON_SQLITE = django_settings.DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 numbers = count()  # of tests
 STAND_IN = Path(__file__).parent / "stand_in.py"
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows
@@ -90,9 +93,7 @@ def pytest_sessionfinish(session):
 
 def pytest_terminal_summary(terminalreporter):
     """One line that says what could not be run here."""
-    engine = (
-        "SQLite" if "sqlite3" in django_settings.DATABASES["default"]["ENGINE"] else "PostgreSQL"
-    )
+    engine = "SQLite" if ON_SQLITE else "PostgreSQL"
     parts = counted(not_run)
     if engine == "SQLite" and postgres.binaries() is None:
         parts.append(f"PostgreSQL: {postgres.NOT_INSTALLED}")
@@ -108,11 +109,36 @@ def counted(reasons):
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix, tmp_path_factory):
+def migrated(tmp_path_factory, django_db_blocker):
+    """An empty file of SQLite with all tables, which one of the processes of tests makes for all."""
+    if not ON_SQLITE:
+        return None
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    place = folder / "migrated.sqlite3"
+    with (folder / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            with django_db_blocker.unblock():
+                databases.migrate(place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix, tmp_path_factory, migrated
+):
     """A test database that other processes can open too."""
-    database = django_settings.DATABASES["default"]
-    if database["ENGINE"] == "django.db.backends.sqlite3":
-        database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+    if migrated:
+        place = tmp_path_factory.mktemp("database") / "test.sqlite3"
+        shutil.copy(migrated, place)
+        django_settings.DATABASES["default"]["TEST"]["NAME"] = str(place)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(migrated):
+    """Whether the test database is there already."""
+    return migrated is not None
 
 
 @pytest.fixture(scope="session")

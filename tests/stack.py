@@ -68,7 +68,6 @@ class Stack:
             | {
                 "ATTUNE_VAR": str(self.var),
                 "ATTUNE_THREADS": "1",
-                "CELERY_SKIP_CHECKS": "1",  # they load every page of the web program
                 "DJANGO_SETTINGS_MODULE": self.settings,
             }
         )

@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from webapp.rendering.render import VERSION
+VERSION = 2  # of what the renderer makes of a text: one more whenever that changes
 
 
 class RenderingQuerySet(models.QuerySet["Rendering"]):

@@ -13,7 +13,6 @@ from webapp.rendering.maths import TOKENS
 from webapp.rendering.parser import read
 from webapp.rendering.written import hidden
 
-VERSION = 2  # of what is made of a text: one more whenever that changes
 NEWLINE = re.compile(r"\r\n?")
 NOT_WORDS = re.compile(r"[\W_]+")
 TAG = re.compile(r"<[^>]*>")

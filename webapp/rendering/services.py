@@ -7,8 +7,8 @@ from itertools import accumulate
 
 from django.db import DatabaseError, transaction
 
-from webapp.rendering.models import Rendering
-from webapp.rendering.render import VERSION, Rendered, as_written, render
+from webapp.rendering.models import VERSION, Rendering
+from webapp.rendering.render import Rendered, as_written, render
 
 log = logging.getLogger(__name__)
 KEYS = 500  # digests of one query

@@ -1,5 +1,8 @@
 """The ground of all apps."""
 
+import atexit
+import gc
+
 from django.apps import AppConfig
 from django.urls import register_converter
 from django.utils.translation import gettext
@@ -9,11 +12,16 @@ from webapp.site.converters import RowConverter
 
 
 class SiteConfig(AppConfig):
-    """Sentences that the engine makes while somebody waits are in the language of who reads them."""
+    """Ready before any program does what it is for."""
 
     name = "webapp.site"
 
     def ready(self) -> None:
-        """From now on; addresses name rows by numbers that rows can have."""
+        """Register what addresses are made of, and let the engine's sentences be in its reader's language.
+
+        What is loaded stays: no program looks through it for garbage, nor at its end.
+        """
         register_converter(RowConverter, "row")
         translate_by(gettext)
+        gc.freeze()
+        atexit.register(gc.freeze)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import httpx
 import psutil
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
 from tests import postgres
 from webapp.operations import stack
@@ -213,18 +216,29 @@ PROVED = [
 
 
 @pytest.fixture(scope="module")
-def unread(tmp_path_factory):
-    """Starts a stack whose reader went away, as under `stack | head`, where none runs any more."""
+def unread(tmp_path_factory, migrated):
+    """Starts a stack whose reader went away, as under `stack | head`, where none runs any more.
+
+    It finds the database that an earlier start left.
+    """
     with ExitStack() as runs:
         last = None
 
         def running():
             nonlocal last
             if last is None or last.process.poll() is not None:
-                last = runs.enter_context(without_reader(tmp_path_factory.mktemp("unread")))
+                var = tmp_path_factory.mktemp("unread")
+                copy_database(migrated, var)
+                last = runs.enter_context(without_reader(var))
             return last
 
         yield running
+
+
+def copy_database(migrated, var):
+    """Put the file where a stack looks for its database, unless tests are on PostgreSQL."""
+    if migrated:
+        shutil.copy(migrated, var / "attune.sqlite3")
 
 
 @contextmanager
@@ -319,6 +333,14 @@ def test_a_port_that_is_taken_is_refused_in_words(var, port, command):
     assert f"Port {port} is taken by another program" in run.said()
     assert "choose another port" in run.said()
     assert "Attune is on" not in run.said()
+
+
+@pytest.mark.parametrize("command", ["stack", "demo"])
+def test_what_is_set_wrongly_is_said_before_anything_starts(var, settings, port, command):
+    settings.CSRF_FAILURE_VIEW = "nowhere.view"
+    with pytest.raises(SystemCheckError, match="E102"):
+        call_command(command, port=port)
+    assert not (var / "logs").exists()
 
 
 def test_another_port_is_never_taken_instead(port):

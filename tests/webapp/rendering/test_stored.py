@@ -8,8 +8,7 @@ from django.urls import reverse
 from tests.factories import a_user, some_labels, some_tasks
 from webapp.accounts.roles import Role
 from webapp.rendering import services
-from webapp.rendering.models import Rendering
-from webapp.rendering.render import VERSION
+from webapp.rendering.models import VERSION, Rendering
 from webapp.rendering.services import digest, rendered
 
 HTMX = {"HX-Request": "true"}

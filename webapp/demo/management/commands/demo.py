@@ -25,6 +25,7 @@ from webapp.operations.stack import (
 class Command(BaseCommand):
     """Start everything, play the loop, and stay up (or stop, with --once)."""
 
+    requires_system_checks: list[str] = []  # but for a port that is taken, which is said first
     help = "Play the whole loop through the real parts, then keep the dashboard up."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -41,6 +42,7 @@ class Command(BaseCommand):
         try:
             with ended_by_signals(), only_one(Path(settings.VAR)):
                 stack = Stack(port)  # first: a port that is taken is said at once
+                self.check()
                 prepare_database()
                 with stack, TerminalReporter() as reporter:
                     result = figures(Demo(stack, reporter).play())

@@ -22,6 +22,7 @@ from webapp.operations.stack import (
 class Command(BaseCommand):
     """Start broker, web, worker and tend, and stay up."""
 
+    requires_system_checks: list[str] = []  # but for a port that is taken, which is said first
     help = "Start the dashboard and its workers; Ctrl-C ends them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -35,6 +36,7 @@ class Command(BaseCommand):
         try:
             with ended_by_signals(), only_one(Path(settings.VAR)):
                 stack = Stack(port)  # first: a port that is taken is said at once
+                self.check()
                 prepare_database()
                 with stack:
                     serve(stack, self.stdout)
