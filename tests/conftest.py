@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import transaction
 from django.test import TransactionTestCase, override_settings
 from hypothesis import settings as hypothesis_settings
 
@@ -168,15 +169,14 @@ def var(vars_folder, broker_socket):
 def kept(django_db_setup, django_db_blocker, tmp_path_factory):
     """Where rows are made once for a module whose tests take back what they do: a VAR, until its end.
 
-    A test that reads folders of these rows works on this VAR, by `on_kept`.
+    They are never committed: each test has a savepoint after them, so none may commit for itself. One that
+    reads folders of these rows works on this VAR, by `on_kept`.
     """
     folder = tmp_path_factory.mktemp("kept")
-    with django_db_blocker.unblock():
-        try:
-            with override_settings(VAR=folder, STORE=folder / "store"):
-                yield folder
-        finally:
-            delete_rows()
+    with django_db_blocker.unblock(), transaction.atomic():
+        with override_settings(VAR=folder, STORE=folder / "store"):
+            yield folder
+        transaction.set_rollback(True)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ Locks are always taken in the order annotator, task, assignment; SQLite takes on
 when a transaction begins.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from itertools import count as counting
 
@@ -108,10 +108,11 @@ def take_place(task: Task) -> bool:
 
 def _lease(task: Task, annotator: User) -> Assignment:
     """A lease on a task whose place is taken; an expired one of the same person is used again."""
-    mine = Assignment.objects.filter(task=task, annotator=annotator).first()
+    there = list(task.assignments.order_by("pk"))
+    mine = next((each for each in there if each.annotator_id == annotator.pk), None)
     assignment = mine or Assignment(task=task, annotator=annotator)
     assignment.task = task
-    assignment.slot = free_slot(task, like=mine.slot if mine else None)
+    assignment.slot = _lowest_free(task, there, like=mine.slot if mine else None)
     assignment.state = State.LEASED
     assignment.lease_until = timezone.now() + AHEAD
     assignment.save()
@@ -120,7 +121,12 @@ def _lease(task: Task, annotator: User) -> Assignment:
 
 def free_slot(task: Task, *, like: int | None = None) -> int:
     """The lowest slot nobody holds; `like` an earlier one, so that the order stays the same."""
-    held = set(task.assignments.filter(state__in=HOLDING).values_list("slot", flat=True))
+    return _lowest_free(task, task.assignments.filter(state__in=HOLDING), like=like)
+
+
+def _lowest_free(task: Task, assignments: Iterable[Assignment], *, like: int | None) -> int:
+    """The lowest slot that none of a task's assignments holds."""
+    held = {each.slot for each in assignments if each.state in HOLDING}
     orders = max(task.size, 1)
     numbers = counting() if like is None else counting(like % orders, orders)
     return next(slot for slot in numbers if slot not in held)

@@ -20,6 +20,7 @@ from tests.factories import (
     a_project,
     a_prompt,
     a_ranking,
+    again,
     compare,
     some_labels,
     some_tasks,
@@ -42,9 +43,10 @@ CHOICES = Choice
 CONVERSATIONAL, PLAIN = "trl_preference_conversational", "trl_preference_plain"
 
 
-@pytest.fixture
-def snapshot(project):
+@pytest.fixture(scope="module")
+def frozen(kept):
     """Thirty labelled prompts in all splits, a ranking, and answers that make no pair."""
+    project = a_project()
     some_labels(some_tasks(project, 30), CHOICES.LEFT_MUCH)
     a_ranking(a_prompt(project), 0, 1, 2)
     for choice in (CHOICES.TIE, CHOICES.BOTH_BAD):
@@ -53,6 +55,19 @@ def snapshot(project):
     for rank in (0, 1):
         a_completion(twice, "The same.", rank=rank)
     return freeze_snapshot(project)
+
+
+@pytest.fixture
+def snapshot(frozen, on_kept):
+    return again(frozen)
+
+
+@pytest.fixture
+def project(request, db):
+    """The snapshot's for whoever asks for it, else an empty one."""
+    if "snapshot" not in request.fixturenames:
+        return a_project()
+    return again(request.getfixturevalue("frozen").project)
 
 
 def written(snapshot, folder, name=CONVERSATIONAL):
@@ -66,9 +81,14 @@ def rows(folder):
     return {path.stem: [json.loads(line) for line in path.open()] for path in paths}
 
 
+@pytest.fixture(scope="module")
+def exported(frozen, kept):
+    return written(frozen, kept / "out")
+
+
 @pytest.fixture
-def folder(snapshot, tmp_path):
-    return written(snapshot, tmp_path / "out")
+def folder(exported, snapshot):
+    return exported
 
 
 def test_every_pair_is_there_and_ties_are_not(folder, snapshot):

@@ -41,8 +41,12 @@ FORMS = list(EXPORTS)
 
 def exported(project, folder, text="trl_preference_conversational"):
     """The zip of an export of what the project holds now."""
+    return exported_of(freeze_snapshot(project), folder, text)
+
+
+def exported_of(snapshot, folder, text):
     folder = folder / f"out-{uuid4().hex[:8]}"
-    for _ in write_folder(folder, freeze_snapshot(project), EXPORTS[text]):
+    for _ in write_folder(folder, snapshot, EXPORTS[text]):
         continue
     return zipped(folder)
 
@@ -70,8 +74,11 @@ def names_of(project):
 
 def pairs_of(project):
     """All pairs of a project, as often as there are, with how many people gave each kind."""
-    artifact = freeze_snapshot(project).artifact
-    pairs = [pair for split in Split.values for pair in labels_of(artifact, split)]
+    return pairs_in(freeze_snapshot(project))
+
+
+def pairs_in(snapshot):
+    pairs = [pair for split in Split.values for pair in labels_of(snapshot.artifact, split)]
     said = Counter(
         (p.prompt.key, p.chosen, p.rejected, p.strength, p.left_won, p.group)
         for p in pairs
@@ -308,11 +315,12 @@ def comes_back(tmp_path, text, questions, acts):
     played(project, questions, acts)
     if not any(label.said.strength for label in Label.objects.filter(task__project=project)):
         return
-    if freeze_snapshot(project).pairs == 0:
+    snapshot = freeze_snapshot(project)
+    if snapshot.pairs == 0:
         return
-    path = exported(project, tmp_path, text)
+    path = exported_of(snapshot, tmp_path, text)
     brought(into, path)
-    assert pairs_of(into)[0] == pairs_of(project)[0]
+    assert pairs_of(into)[0] == pairs_in(snapshot)[0]
     assert miscounted() == 0
     added = brought(into, path)
     assert (added.prompts, added.completions, added.labels, added.preferences) == (0, 0, 0, 0)

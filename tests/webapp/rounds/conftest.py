@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.factories import a_prompt, a_snapshot, a_user, an_artifact
+from tests.factories import a_snapshot, a_user, an_artifact, some_prompts
 from webapp.accounts.roles import Role
 from webapp.projects.models import Split
 from webapp.rounds.config import PRESETS
@@ -11,8 +11,8 @@ from webapp.rounds.services import start_round
 
 @pytest.fixture
 def prompts(project):
-    train = [a_prompt(project, split=Split.TRAIN) for _ in range(2)]
-    return train + [a_prompt(project, split=Split.TEST) for _ in range(8)]
+    train = some_prompts(project, 2, split=Split.TRAIN)
+    return train + some_prompts(project, 8, split=Split.TEST)
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 import pytest
+from django.test import override_settings
 
 from alignment.kinds.align.settings import AlignConfig
 from alignment.seam import memory_use
 from alignment.seam.events import Failed
 from alignment.seam.memory_use import GIB, Squeeze
-from tests.factories import a_run, a_user, a_worker, again
+from tests.conftest import STAND_IN
+from tests.factories import a_project, a_run, a_user, a_worker, again
 from tests.stand_in import DIE, EATEN, HUNGRY, SEEN
 from webapp.runs import execution, tend, workers
 from webapp.runs.services import resume_run
@@ -23,9 +25,16 @@ SMALL, LARGE = {"memory_gib": 0.3}, {"memory_gib": 0.5}
 FULL = Squeeze(8 * GIB, 7 * GIB, killed=False)
 
 
-@pytest.fixture
-def small_machine(monkeypatch, stand_in):
-    """One whose memory the hungry stand-in fills."""
+@pytest.fixture(scope="module")
+def outgrown(kept):
+    """A run that was killed on a small machine, whose memory the hungry stand-in fills."""
+    command = [sys.executable, "-I", str(STAND_IN)]
+    with pytest.MonkeyPatch.context() as monkeypatch, override_settings(TRAINER_COMMAND=command):
+        make_small(monkeypatch)
+        return killed(a_project())
+
+
+def make_small(monkeypatch):
     monkeypatch.setattr(memory_use, "room", lambda: EATEN * 11 // 10)
     look_on = Trainer.next_batch
 
@@ -36,7 +45,13 @@ def small_machine(monkeypatch, stand_in):
         return found
 
     monkeypatch.setattr(Trainer, "next_batch", next_batch)
-    stand_in.RUN_BACKOFF = 0
+
+
+@pytest.fixture
+def run(outgrown, on_kept, settings):
+    """That run, once it may be tried again."""
+    settings.RUN_BACKOFF = 0
+    return again(outgrown)
 
 
 def killed(project, seed=HUNGRY):
@@ -45,26 +60,21 @@ def killed(project, seed=HUNGRY):
     return again(run)
 
 
-def test_one_kill_is_enough_to_say_what_there_was_what_it_held_and_what_to_try(
-    project, small_machine
-):
-    run = killed(project)
+def test_one_kill_is_enough_to_say_what_there_was_what_it_held_and_what_to_try(run):
     assert (run.state, run.reason, run.attempts) == ("interrupted", "memory", 1)
     assert "there are 0.3 GiB, and it held 0.3 GiB of them" in run.message
     assert "a smaller batch" in run.message
     assert "not tried again where there is no more memory" in run.message
 
 
-def test_it_is_not_tried_again_where_there_is_no_more_memory(project, small_machine):
-    run = killed(project)
+def test_it_is_not_tried_again_where_there_is_no_more_memory(run):
     a_worker(hardware=SMALL)
     tend.requeue()
     assert again(run).state == "interrupted"
     assert execution.claim("runs", a_worker(hardware=SMALL)) is None
 
 
-def test_a_larger_worker_takes_it_by_itself_and_a_smaller_one_does_not(project, small_machine):
-    run = killed(project)
+def test_a_larger_worker_takes_it_by_itself_and_a_smaller_one_does_not(run):
     large = a_worker(hardware=LARGE)
     tend.requeue()
     assert again(run).state == "queued"
@@ -72,16 +82,15 @@ def test_a_larger_worker_takes_it_by_itself_and_a_smaller_one_does_not(project, 
     assert execution.claim("runs", large).pk == run.pk
 
 
-def test_a_queued_one_says_for_whom_it_waits(project, small_machine):
-    run = killed(project)
+def test_a_queued_one_says_for_whom_it_waits(run):
     large = a_worker(hardware=LARGE)
     tend.requeue()
     large.delete()
     assert waiting_reason(again(run)) == "no worker has more than 0.3 GiB of memory"
 
 
-def test_a_person_may_try_it_all_the_same(project, small_machine):
-    run = resume_run(killed(project), by=a_user(project))
+def test_a_person_may_try_it_all_the_same(run):
+    run = resume_run(run, by=a_user(run.project))
     assert (run.state, run.outgrew_gib) == ("queued", None)
     assert execution.claim("runs", a_worker(hardware=SMALL)).pk == run.pk
 
