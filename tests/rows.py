@@ -1,6 +1,7 @@
 """Rows that a test has committed, taken back."""
 
 from django.apps import apps
+from django.core.cache import cache
 from django.db import connection, transaction
 
 KEPT = {"django_content_type", "auth_permission"}  # migrations made them, as of every database
@@ -16,3 +17,4 @@ def delete_rows(*_: object) -> None:
         for table, holds_rows in zip(tables, cursor.fetchone(), strict=True):
             if holds_rows:
                 cursor.execute(f"DELETE FROM {table}")
+    cache.clear()  # its table is no model's

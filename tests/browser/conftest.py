@@ -50,16 +50,28 @@ class Windows:
     def __init__(self, browser, address):
         self.browser, self.address = browser, address
         self.context = self.parked = None
-        self.lost = []  # windows whose process crashed
+        self.spoiled = []  # windows with what cannot be taken back: a crash, a clock, a script for every page
 
     def take(self):
         """The window, without what was there before; the page that is parked in it keeps its process."""
         if self.context is None:
             self.context = self.browser.new_context(viewport={"width": 1280, "height": 800})
             self.parked = self.context.new_page()
-            self.parked.on("crash", lambda _: self.lost.append(self.context))
+            self.parked.on("crash", lambda _: self.spoiled.append(self.context))
+            self.notice(self.context, "add_init_script")
+            self.notice(self.context.clock, "install")
             self.parked.goto(self.address)
         return self.context
+
+    def notice(self, owner, name):
+        """Spoil the window when this is done to it."""
+        act, context = getattr(owner, name), self.context
+
+        def done(*arguments, **options):
+            self.spoiled.append(context)
+            return act(*arguments, **options)
+
+        setattr(owner, name, done)
 
     def give_back(self):
         """Take back what a test did with the window."""
@@ -81,7 +93,7 @@ class Windows:
 
 
 @pytest.fixture
-def context(request, windows):
+def context(windows):
     """A window as new, in which nothing may go wrong unseen."""
     context, errors = windows.take(), []
 
@@ -91,8 +103,7 @@ def context(request, windows):
     context.on("weberror", note)
     yield context
     context.remove_listener("weberror", note)
-    # What a crash or a script for every page left cannot be taken back.
-    if request.node.get_closest_marker("scripted") or context in windows.lost:
+    if context in windows.spoiled:
         windows.close()
     else:
         windows.give_back()

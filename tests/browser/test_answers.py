@@ -314,7 +314,6 @@ REFUSED = (
 
 
 @pytest.mark.parametrize("storage", [FULL, REFUSED])
-@pytest.mark.scripted
 def test_without_storage_a_card_leaves_when_its_answer_is_stored(page, context, storage):
     context.add_init_script(storage)
     reload(page)
@@ -328,7 +327,6 @@ def test_without_storage_a_card_leaves_when_its_answer_is_stored(page, context, 
 
 
 @pytest.mark.parametrize("storage", [FULL, REFUSED])
-@pytest.mark.scripted
 def test_without_storage_and_server_a_card_stays_and_says_so(page, context, storage):
     context.add_init_script(storage)
     reload(page)
@@ -349,7 +347,6 @@ def test_without_storage_and_server_a_card_stays_and_says_so(page, context, stor
     assert assignment(page) != first
 
 
-@pytest.mark.scripted
 def test_without_storage_a_refused_answer_can_be_mended(page, context):
     context.add_init_script(FULL)
     reload(page)
@@ -491,7 +488,6 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-@pytest.mark.scripted
 def test_whatever_a_storage_refuses_every_answer_is_stored_once(page, context, broken):
     names = json.dumps(BROKEN[broken])
     throws = "Storage.prototype[name] = () => { throw new DOMException('no') }"
@@ -612,7 +608,6 @@ def test_another_tab_never_replaces_words_in_the_box(page, context, address):
     expect(page.locator("#rationale")).to_have_value("from A")
 
 
-@pytest.mark.scripted
 def test_words_added_while_an_answer_is_stored_keep_the_pair(page, context):
     context.add_init_script(FULL)
     reload(page)

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+import pytest
 from playwright.sync_api import Error, expect
 
 from tests.browser.conftest import Windows
@@ -41,9 +42,20 @@ def test_a_window_that_crashed_is_not_given_to_the_next(chromium, live_server):
     context = windows.take()
     with windows.parked.expect_event("crash"), suppress(Error):
         windows.parked.goto("chrome://crash")
-    assert windows.lost == [context]
+    assert windows.spoiled == [context]
     windows.close()
     assert windows.take() is not context
+    windows.close()
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda page: page.clock.install(), lambda page: page.context.add_init_script("1")]
+)
+def test_what_cannot_be_taken_back_spoils_a_window(chromium, live_server, spoil):
+    windows = Windows(chromium, f"{live_server.url}/healthz")
+    context = windows.take()
+    spoil(context.new_page())
+    assert windows.spoiled == [context]
     windows.close()
 
 
