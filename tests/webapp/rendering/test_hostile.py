@@ -18,7 +18,7 @@ from webapp.rendering.render import render
 from webapp.rendering.written import MARKS, written
 from webapp.site.diffs import word_diff
 
-LONG = 100_000
+LONG = 200_000
 SLOWEST = 1.0  # s for 200 kB, with room for a busy machine
 MARKERS = [
     "*", "**", "_", "~", "~~", "`", "``", "[", "]", "](", "[](", "![", "<", ">", "> ", "- ", "+ ", "1. ", "#", "# ", "|", "\\", "$",
@@ -69,7 +69,7 @@ def held(text):
 
 @pytest.mark.parametrize("marker", MARKERS)
 def test_a_marker_without_end_takes_time_by_its_length(marker):
-    assert spent(lambda: held(marker * (LONG // len(marker)))) < SLOWEST / 2
+    assert spent(lambda: held(marker * (LONG // len(marker)))) < SLOWEST
 
 
 @pytest.mark.parametrize("name", WIDE)
@@ -82,7 +82,7 @@ def test_markers_in_turn_take_time_by_their_length(seed):
     chance = Random(seed)
     piece = "".join(chance.choice(MARKERS + WORDS + STARTS) for _ in range(chance.randint(2, 9)))
     for length in (7_000, LONG):  # below the cap on elements, and beyond it
-        assert spent(lambda length=length: held((piece * length)[:length])) < SLOWEST / 2
+        assert spent(lambda length=length: held((piece * length)[:length])) < SLOWEST
 
 
 @pytest.mark.prove
