@@ -68,7 +68,7 @@ class _Controls(NamedTuple):
         return static(f"kinds/{self.kind.name}/card.js") if self.kind.script else ""
 
 
-class Turn(NamedTuple):
+class Done(NamedTuple):
     """What came of a request: what was stored or brought back, words for the person, what they hold now."""
 
     label: Label | None = None
@@ -87,33 +87,33 @@ def label(request: PersonRequest, project_id: int) -> HttpResponse:
     """
     project = project_for(request.user, project_id, can=Action.LABEL)
     try:
-        turn = _turn(request, project)
+        done = _turn(request, project)
     except services.LabelingError as error:
-        turn = Turn(refusal=str(error))
-    response = _answer(request, project, turn)
+        done = Done(refusal=str(error))
+    response = _answer(request, project, done)
     patch_vary_headers(response, ["Accept", "HX-Request"])
     return response
 
 
 @again_after_deadlock
 @transaction.atomic
-def _turn(request: PersonRequest, project: Project) -> Turn:
+def _turn(request: PersonRequest, project: Project) -> Done:
     """Do what was posted and lease what comes next, in one transaction; a person's page claims by itself."""
-    turn = Turn()
+    done = Done()
     if request.method == "POST":
         queue.lock(request.user)
-        turn = _act(request, project)
+        done = _act(request, project)
     if not is_script(request):
-        return turn
+        return done
     count = 1 if is_program(request) else queue.CARDS
     shown = _cards_form(request).cleaned_data.get("shown")
-    return turn._replace(hand=queue.fill_hand(project, request.user, count, shown=shown))
+    return done._replace(hand=queue.fill_hand(project, request.user, count, shown=shown))
 
 
-def _act(request: PersonRequest, project: Project) -> Turn:
+def _act(request: PersonRequest, project: Project) -> Done:
     """Do what was posted."""
     if "renew" in request.POST:
-        return Turn()
+        return Done()
     if "undo" in request.POST:
         return _undo(request, project)
     if "skip" in request.POST:
@@ -129,7 +129,7 @@ def _act(request: PersonRequest, project: Project) -> Turn:
                 "choose again."
             )
         )
-    return Turn(label=label, notice=_notice(label, left_out))
+    return Done(label=label, notice=_notice(label, left_out))
 
 
 def _is_stored(label: Label, fields: dict[str, Any]) -> bool:
@@ -141,12 +141,12 @@ def _is_stored(label: Label, fields: dict[str, Any]) -> bool:
     )
 
 
-def _undo(request: PersonRequest, project: Project) -> Turn:
+def _undo(request: PersonRequest, project: Project) -> Done:
     form = UndoForm(request.POST)
     if not form.is_valid():
-        return Turn()
+        return Done()
     _keep_what_was_typed(request, project)
-    return Turn(first=services.undo(request.user, form.cleaned_data["undo"], project=project))
+    return Done(first=services.undo(request.user, form.cleaned_data["undo"], project=project))
 
 
 def _keep_what_was_typed(request: PersonRequest, project: Project) -> None:
@@ -156,11 +156,11 @@ def _keep_what_was_typed(request: PersonRequest, project: Project) -> None:
         services.save_draft(typed.cleaned_data["assignment"], typed.draft)
 
 
-def _skip(form: SkipForm) -> Turn:
+def _skip(form: SkipForm) -> Done:
     fields = form.cleaned_data
     services.set_aside(fields["assignment"], form.draft)
     services.skip(fields["assignment"], fields["skip"], form.draft, skip_id=fields["client_id"])
-    return Turn()
+    return Done()
 
 
 def _notice(label: Label, left_out: str) -> str:
@@ -187,24 +187,24 @@ def _checked(form: Checked) -> Checked:
     return form
 
 
-def _answer(request: PersonRequest, project: Project, turn: Turn) -> HttpResponse:
-    if turn.refusal and is_script(request):
-        return JsonResponse({"kind": "refused", "error": turn.refusal}, status=409)
+def _answer(request: PersonRequest, project: Project, done: Done) -> HttpResponse:
+    if done.refusal and is_script(request):
+        return JsonResponse({"kind": "refused", "error": done.refusal}, status=409)
     if is_program(request):
-        return _card(request, project, turn)
+        return _card(request, project, done)
     if request.htmx:
-        return _fresh_cards(request, project, turn)
-    if request.method == "POST" and not turn.refusal:
-        if turn.notice:
-            messages.info(request, turn.notice)
+        return _fresh_cards(request, project, done)
+    if request.method == "POST" and not done.refusal:
+        if done.notice:
+            messages.info(request, done.notice)
         return redirect("labeling:label", project.pk)
     cards = queue.claim_page(project, request.user)
-    if turn.refusal:
+    if done.refusal:
         found = _with_what_was_typed(request, project, cards)
         if found is None:
-            return not_stored(request, turn.refusal, status=409)
+            return not_stored(request, done.refusal, status=409)
         cards = found
-    context = _page(request, project, cards) | {"refusal": turn.refusal}
+    context = _page(request, project, cards) | {"refusal": done.refusal}
     return render(request, "labeling/label.html", context)
 
 
@@ -229,10 +229,10 @@ def _with_what_was_typed(
     return [mine, *(card for card in cards if card.pk != mine.pk)]
 
 
-def _card(request: PersonRequest, project: Project, turn: Turn) -> JsonResponse:
+def _card(request: PersonRequest, project: Project, done: Done) -> JsonResponse:
     """The next card for a program."""
-    held, fresh = turn.hand
-    first = [turn.first] if turn.first else queue.cards_of(request.user, held[:1])
+    held, fresh = done.hand
+    first = [done.first] if done.first else queue.cards_of(request.user, held[:1])
     found = queries.with_items([*first, *fresh][:1])
     if not found:
         return JsonResponse({"assignment": None, "waiting": 0})
@@ -249,19 +249,19 @@ def _card(request: PersonRequest, project: Project, turn: Turn) -> JsonResponse:
     )
 
 
-def _fresh_cards(request: PersonRequest, project: Project, turn: Turn) -> HttpResponse:
+def _fresh_cards(request: PersonRequest, project: Project, done: Done) -> HttpResponse:
     """The cards that the page lacks, which of its own are lost, and the receipt of what it sent.
 
     The page counts an answer of its own by itself: what else has changed it hears when it renews.
     """
     form, person = _cards_form(request), request.user
-    have, first, (held, fresh) = form.numbers("have"), turn.first, turn.hand
+    have, first, (held, fresh) = form.numbers("have"), done.first, done.hand
     unknown = [pk for pk in held if pk not in have]
     wanted = queue.cards_of(person, form.numbers("want"), project)
     found = [*([first] if first else []), *queue.cards_of(person, unknown), *fresh, *wanted]
     cards = {card.pk: card for card in found if card.pk not in have}
     kept = {*held, *([first.pk] if first else [])}
-    label = turn.label if turn.label and turn.label.adds else None
+    label = done.label if done.label and done.label.adds else None
     counts = {"newest": label.client_id} if label else _counts(request, project)
     context = (
         _cards(request, list(cards.values()))
@@ -269,7 +269,7 @@ def _fresh_cards(request: PersonRequest, project: Project, turn: Turn) -> HttpRe
         | {
             "undone": first,
             "lost": [pk for pk in have if pk not in kept],
-            "notice": turn.notice,
+            "notice": done.notice,
             "receipt": _receipt(request),
         }
     )

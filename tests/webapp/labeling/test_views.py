@@ -344,7 +344,7 @@ def test_a_save_takes_few_and_a_constant_number_of_queries(annotator, url, proje
     have = [card.pk for card in queue.claim_page(project, ana)]
     taken = {queries_of(lambda: save(annotator, url, have)) for _ in range(10)}
     assert len(taken) == 1
-    assert taken.pop() <= 15
+    assert taken.pop() <= 12
 
 
 def save(annotator, url, have):
@@ -359,6 +359,6 @@ def test_the_next_card_takes_few_queries(annotator, url, project, ana):
     annotator.get(url)
     assert queries_of(lambda: annotator.get(url, headers=JSON)) <= 10
     data = answer(queue.claim(project, ana))
-    assert queries_of(lambda: annotator.post(url, data, headers=JSON)) <= 15
+    assert queries_of(lambda: annotator.post(url, data, headers=JSON)) <= 13
     annotator.post(url, {"renew": 1}, headers=FRAGMENT)
-    assert queries_of(lambda: annotator.post(url, {"renew": 1}, headers=FRAGMENT)) <= 14
+    assert queries_of(lambda: annotator.post(url, {"renew": 1}, headers=FRAGMENT)) <= 12
