@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.sql import UpdateQuery
 
 Change = tuple[QuerySet[Any], dict[str, object]]  # rows, and what becomes of their columns
-FIRST = -(10**15)  # a number that no row has
+FIRST = -2_000_000_000  # a number that no row has, and every column of whole numbers could
 
 
 class _Written(NamedTuple):
