@@ -27,9 +27,10 @@ TOUCHED = "EXISTS (SELECT 1 FROM labeling_assignment WHERE task_id = labeling_ta
 
 
 class Taken(NamedTuple):
-    """A task in which a place was taken, and whether anybody had one before."""
+    """A task in which a place was taken, how many items it has, and whether anybody had a place before."""
 
     task_id: int
+    size: int
     touched: bool
 
 
@@ -59,7 +60,7 @@ def _best_taken(annotator: int, project: int) -> Change:
 
 
 PROLONG = Returning("id", _prolonged)
-TAKE_BEST = Returning(f"id, taken > 1 OR {TOUCHED}", _best_taken)
+TAKE_BEST = Returning(f"id, size, taken > 1 OR {TOUCHED}", _best_taken)
 
 
 def claim(project: Project, annotator: User) -> Assignment | None:
@@ -163,7 +164,7 @@ def _lease(taken: Taken, annotator: User, seconds: float) -> Assignment:
     mine = next((each for each in there if each.annotator_id == annotator.pk), None)
     assignment = mine or Assignment(task_id=taken.task_id, annotator=annotator)
     like = mine.slot if mine else None
-    assignment.slot = _lowest_free(assignment.task, there, like=like) if there else 0
+    assignment.slot = _lowest_free(taken.size, there, like=like) if there else 0
     assignment.state = State.LEASED
     assignment.lease_until = after(seconds)
     assignment.save()
@@ -172,12 +173,12 @@ def _lease(taken: Taken, annotator: User, seconds: float) -> Assignment:
 
 def free_slot(task: Task, *, like: int | None = None) -> int:
     """The lowest slot nobody holds; `like` an earlier one, so that the order stays the same."""
-    return _lowest_free(task, task.assignments.filter(state__in=HOLDING), like=like)
+    return _lowest_free(task.size, task.assignments.filter(state__in=HOLDING), like=like)
 
 
-def _lowest_free(task: Task, assignments: Iterable[Assignment], *, like: int | None) -> int:
-    """The lowest slot that none of a task's assignments holds."""
+def _lowest_free(size: int, assignments: Iterable[Assignment], *, like: int | None) -> int:
+    """The lowest slot that none of a task's assignments holds, which shows so many items."""
     held = {each.slot for each in assignments if each.state in HOLDING}
-    orders = max(task.size, 1)
+    orders = max(size, 1)
     numbers = counting() if like is None else counting(like % orders, orders)
     return next(slot for slot in numbers if slot not in held)
