@@ -6,6 +6,8 @@ from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 from django.http import HttpRequest
 
+from webapp.machine.bodies import was_cut
+
 
 class LimitedUpload(FileUploadHandler):
     """Drops files past IMPORT_LIMIT together while they arrive.
@@ -33,4 +35,6 @@ class LimitedUpload(FileUploadHandler):
 def is_too_large(request: HttpRequest) -> bool:
     """Whether files of a request that was read were dropped."""
     handlers = request.upload_handlers
-    return any(one.dropped for one in handlers if isinstance(one, LimitedUpload))
+    return was_cut(request) or any(
+        one.dropped for one in handlers if isinstance(one, LimitedUpload)
+    )

@@ -98,7 +98,7 @@ def started(var, *arguments, **options):
 
 @pytest.fixture
 def port():
-    return stack.free_port(0)
+    return stack.free_port()
 
 
 def sign_in(client, name, password):
@@ -244,17 +244,27 @@ def copy_database(migrated, var):
 @contextmanager
 def without_reader(var):
     """A stack of which each line finds nobody who reads it; it answers."""
-    port = stack.free_port(0)
+    port = stack.free_port()
     reading, writing = os.pipe()
     with started(var, "--port", str(port), stdout=writing) as run:
         os.close(reading)
         os.close(writing)
         answers(run, port)
+        run.port = port
         yield run
 
 
 def test_a_reader_that_went_away_ends_nothing(unread):
     assert keeps(unread(), "tend")
+
+
+def test_nobody_is_refused_while_the_web_starts_again(unread):
+    run = unread()
+    web = program(run, "web")
+    web.kill()
+    web.wait(PATIENCE)
+    answer = httpx.get(f"http://127.0.0.1:{run.port}/healthz", timeout=PATIENCE, trust_env=False)
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, *PROVED])
@@ -280,18 +290,13 @@ def test_a_restart_keeps_its_address(var, port):
 
 
 def test_what_a_stop_leaves_in_time_wait_does_not_hold_a_port(port):
-    with closing(stack_like(port)) as server:
+    with closing(stack.listening(port)) as server:
         browser = socket.create_connection(("127.0.0.1", port))
         server.accept()[0].close()  # the server ends first, so its side waits
         assert browser.recv(1) == b""
         browser.close()
     assert in_time_wait(port)
-    assert stack.free_port(port) == port
-
-
-def stack_like(port):
-    """A server that binds as gunicorn does."""
-    return socket.create_server(("127.0.0.1", port))
+    stack.listening(port).close()
 
 
 def answers(run, port):
@@ -305,8 +310,9 @@ def answers(run, port):
 def keeps(run, name):
     """Whether a program of the stack is started again when it is killed."""
     stack_ = psutil.Process(run.process.pid)
-    guard = next(guard for guard in stack_.children() if f"{name}.log" in str(guard.cmdline()))
-    guard.children()[0].kill()
+    victim = program(run, name)
+    guard = victim.parent()
+    victim.kill()
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and run.process.poll() is None:
         with suppress(psutil.NoSuchProcess):  # one of them has just ended
@@ -315,6 +321,12 @@ def keeps(run, name):
                 return True
         time.sleep(0.05)
     return False
+
+
+def program(run, name):
+    """A program of the stack, by its log."""
+    guards = psutil.Process(run.process.pid).children()
+    return next(one for one in guards if f"{name}.log" in str(one.cmdline())).children()[0]
 
 
 def in_time_wait(port):
@@ -346,11 +358,11 @@ def test_what_is_set_wrongly_is_said_before_anything_starts(var, settings, port,
 def test_another_port_is_never_taken_instead(port):
     holder = socket.create_server(("127.0.0.1", port))
     with closing(holder), pytest.raises(stack.StackError, match="taken"):
-        stack.free_port(port)
-    assert stack.free_port(port) == port
+        stack.listening(port)
+    stack.listening(port).close()
 
 
 @pytest.mark.parametrize("port", [-1, 65_536])
 def test_a_port_that_is_none_is_refused_in_words(port):
     with pytest.raises(stack.StackError, match="choose one from"):
-        stack.free_port(port)
+        stack.listening(port)
