@@ -20,12 +20,17 @@ class LimitedUpload(FileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         """Pass the bytes on, or drop the whole file."""
-        known = self.request is not None and self.request.user.is_authenticated
         self.taken += len(raw_data)
-        if not known or self.taken > settings.IMPORT_LIMIT:
+        if self.taken > settings.IMPORT_LIMIT or not self._is_whole():
             self.dropped = True
             raise SkipFile
         return raw_data
+
+    def _is_whole(self) -> bool:
+        """Whether somebody who is known sends it, and all of it came."""
+        request = self.request
+        known = request is not None and request.user.is_authenticated
+        return known and not was_cut(request)
 
     def file_complete(self, file_size: int) -> Any:  # noqa: ANN401 - Django's signature
         """Let the next handler make the file."""
@@ -35,6 +40,4 @@ class LimitedUpload(FileUploadHandler):
 def is_too_large(request: HttpRequest) -> bool:
     """Whether files of a request that was read were dropped."""
     handlers = request.upload_handlers
-    return was_cut(request) or any(
-        one.dropped for one in handlers if isinstance(one, LimitedUpload)
-    )
+    return any(one.dropped for one in handlers if isinstance(one, LimitedUpload))
