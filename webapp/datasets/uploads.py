@@ -29,8 +29,7 @@ class LimitedUpload(FileUploadHandler):
     def _is_whole(self) -> bool:
         """Whether somebody who is known sends it, and all of it came."""
         request = self.request
-        known = request is not None and request.user.is_authenticated
-        return known and not was_cut(request)
+        return request is not None and request.user.is_authenticated and not was_cut(request)
 
     def file_complete(self, file_size: int) -> Any:  # noqa: ANN401 - Django's signature
         """Let the next handler make the file."""

@@ -106,14 +106,13 @@ def sign_in(client, name, password):
     page = client.get("/accounts/login/")
     assert page.status_code == 200
     token = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
-    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     return client.post(
         "/accounts/login/",
         data={"login": name, "password": password, "csrfmiddlewaretoken": token},
         headers={
             "Origin": "https://attune.example",
             "Referer": "https://attune.example/accounts/login/",
-            "Cookie": cookies,  # for HTTPS alone: httpx sends it over HTTP to nobody
+            "Cookie": cookies_of(client),
         },
     )
 
@@ -134,15 +133,20 @@ def make_admin(client, run):
     link = run.said().split("(the link works once): ")[1].split()[0]
     assert link.startswith("https://attune.example/setup/")  # what a person can open
     path = link[link.index("/setup/") :]
-    page = client.get(path)
+    path = client.get(path).headers["Location"]
+    page = client.get(path, headers={"Cookie": cookies_of(client)})
     token = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
     words = {"username": "ada", "password1": "glad-tidings-9", "password2": "glad-tidings-9"}
-    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     return client.post(
         path,
         data=words | {"csrfmiddlewaretoken": token},
-        headers={"Origin": "https://attune.example", "Cookie": cookies},
+        headers={"Origin": "https://attune.example", "Cookie": cookies_of(client)},
     )
+
+
+def cookies_of(client):
+    """All that a browser has: for HTTPS alone, httpx sends them over HTTP to nobody."""
+    return "; ".join(f"{name}={value}" for name, value in client.cookies.items())
 
 
 def test_the_settings_of_a_team_start_and_a_proxy_reaches_them(var, port):
@@ -157,7 +161,8 @@ def test_the_settings_of_a_team_start_and_a_proxy_reaches_them(var, port):
         client.cookies.clear()
         assert sign_in(client, "ada", "glad-tidings-9").headers["Location"] == "/"
         written = "".join(path.read_text() for path in (var / "logs").iterdir())
-        assert "POST /setup/…/ " in written
+        assert "GET /setup/…/ " in written
+        assert "POST /setup/…/" in written
         assert token_of(run) not in written
 
 
