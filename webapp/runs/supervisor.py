@@ -21,6 +21,7 @@ from webapp.runs.spool import Batch, read_batch
 
 SERVER_KEY = "ATTUNE_GENERATION_KEY"
 SECRET = re.compile(r"DATABASE_URL|REDIS_URL|SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY|DJANGO_|CELERY_")
+LOGIN = re.compile(r"(://)[^/@\s]*@")  # in an address, as that of a proxy may have one
 MORE = "ATTUNE_TRAINER_VARIABLES"  # names that an admin adds, separated by commas
 # What Python, the system's libraries, torch, GPUs and caches of models read; all else is other programs'.
 NAMED = re.compile(
@@ -183,11 +184,12 @@ def environment(*, asks_a_server: bool = False) -> dict[str, str]:
     Only who asks a server gets the key for it: other trainers load models that anybody may have made.
     """
     added = {name.strip() for name in os.environ.get(MORE, "").split(",")}
-    kept = {
-        name: value
+    named = {
+        name: LOGIN.sub(r"\1", value)
         for name, value in os.environ.items()
-        if name in added or (NAMED.fullmatch(name) and not SECRET.search(name))
+        if NAMED.fullmatch(name) and not SECRET.search(name)
     }
+    kept = named | {name: value for name, value in os.environ.items() if name in added}
     kept.pop(SERVER_KEY, None)
     if asks_a_server and SERVER_KEY in os.environ:
         kept[SERVER_KEY] = os.environ[SERVER_KEY]
