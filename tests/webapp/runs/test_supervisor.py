@@ -145,13 +145,12 @@ def test_what_a_trainer_reads_reaches_it(monkeypatch, name):
     assert supervisor.environment()[name] == "told"
 
 
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy", "HF_ENDPOINT", "PYTHONPATH"])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy", "HF_ENDPOINT"])
 def test_no_address_brings_a_password_to_the_trainer(monkeypatch, name):
     monkeypatch.setenv(name, "http://me:canary@proxy:8080/path")
     assert "http://proxy:8080/path" in supervisor.environment()[name]
     monkeypatch.setenv("ATTUNE_TRAINER_VARIABLES", name)
-    if name != "PYTHONPATH":
-        assert supervisor.environment()[name] == "http://me:canary@proxy:8080/path"
+    assert supervisor.environment()[name] == "http://me:canary@proxy:8080/path"
 
 
 def test_an_admin_names_what_else_reaches_trainers(monkeypatch):
