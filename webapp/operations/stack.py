@@ -43,12 +43,13 @@ class Stack:
     """The programs, as a context manager: entering starts them, leaving ends them all.
 
     What ends in between is started again. `port` 0 takes a free one. State lives in settings.VAR,
-    logs in VAR/logs.
+    logs in VAR/logs. `webs` programs answer on one socket: whichever is free takes who comes next.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, webs: int = 1) -> None:
         self.place = listening(port)  # ours, so that nobody is refused while the web starts again
         self.port = int(self.place.getsockname()[1])
+        self.webs = ["web", *(f"web-{number}" for number in range(2, webs + 1))]
         self.keeper = Keeper(Path(settings.VAR))
 
     @property
@@ -85,7 +86,8 @@ class Stack:
 
     def _start_web(self) -> None:
         handle = self.place.fileno()
-        self.keeper.start("web", *web_command("--handle", handle), handles=(handle,))
+        for name in self.webs:
+            self.keeper.start(name, *web_command("--handle", handle), handles=(handle,))
         self.wait_for("web", lambda: web_answers(self.url))
 
     def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
@@ -107,7 +109,7 @@ class Stack:
 
     def stop(self) -> None:
         """End all programs, the broker last, and wait until they are gone."""
-        self.keeper.stop(("web", "tend", "worker-short", "worker", "broker"))
+        self.keeper.stop((*self.webs, "tend", "worker-short", "worker", "broker"))
         self.place.close()
 
 

@@ -34,6 +34,18 @@ TEAM = {
     "ALL_PROXY": "http://127.0.0.1:9",
 }
 SERVERS = {"DATABASE_URL", "REDIS_URL"}  # of its own, in a proof below
+WEBS = """
+import os, sys
+os.environ.clear()
+os.environ.update({environment})
+os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
+import django
+django.setup()
+from webapp.operations.stack import WebOnly
+with WebOnly(webs=2) as stack:
+    print(stack.url, flush=True)
+    sys.stdin.read()
+"""
 PROXIED = {
     "Host": "attune.example",
     "X-Forwarded-Proto": "https",
@@ -268,8 +280,7 @@ def test_nobody_is_refused_while_the_web_starts_again(unread):
     web = program(run, "web")
     web.kill()
     web.wait(PATIENCE)
-    answer = httpx.get(f"http://127.0.0.1:{run.port}/healthz", timeout=PATIENCE, trust_env=False)
-    assert answer.status_code == 200
+    assert answered(f"http://127.0.0.1:{run.port}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, *PROVED])
@@ -304,6 +315,30 @@ def test_what_a_stop_leaves_in_time_wait_does_not_hold_a_port(port):
     stack.listening(port).close()
 
 
+def test_several_webs_answer_on_one_port(var, migrated):
+    copy_database(migrated, var)
+    code = WEBS.format(environment=clean() | {"ATTUNE_VAR": str(var)})
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=settings.BASE_DIR,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as run:
+        url = run.stdout.readline().decode().strip()
+        assert answered(url)
+        for name in ("web", "web-2"):  # of which either may be gone
+            program(SimpleNamespace(process=run), name).kill()
+            assert answered(url)
+        run.stdin.close()
+    logs = [(var / "logs" / f"{name}.log").read_text() for name in ("web", "web-2")]
+    assert "GET /healthz" in "".join(logs)
+
+
+def answered(url):
+    """Whether it is well."""
+    return httpx.get(f"{url}/healthz", timeout=PATIENCE, trust_env=False).status_code == 200
+
+
 def answers(run, port):
     """Wait until the web of this stack answers."""
     end = time.monotonic() + PATIENCE
@@ -329,9 +364,18 @@ def keeps(run, name):
 
 
 def program(run, name):
-    """A program of the stack, by its log."""
-    guards = psutil.Process(run.process.pid).children()
-    return next(one for one in guards if f"{name}.log" in str(one.cmdline())).children()[0]
+    """A program of the stack, by its log, once it is there."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with suppress(
+            psutil.Error, StopIteration, IndexError
+        ):  # it has just ended, or has yet to start
+            guards = psutil.Process(run.process.pid).children()
+            return next(
+                one for one in guards if one.cmdline()[5].endswith(f"/{name}.log")
+            ).children()[0]
+        time.sleep(0.05)
+    raise AssertionError(run)
 
 
 def in_time_wait(port):
