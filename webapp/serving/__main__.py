@@ -72,6 +72,7 @@ def server_on(
         sockets=[place],
         threads=threads,
         backlog=BACKLOG,
+        recv_bytes=1 << 16,
         connection_limit=2 * MOST,  # ours is kept before
         cleanup_interval=1,
         max_request_body_size=most_bytes(),

@@ -15,7 +15,8 @@ from webapp.serving import access
 from webapp.serving.arrival import UNASKED, Arrival
 
 IDLE = 75.0  # seconds that a browser may keep a connection on which it asks nothing
-UNREAD = 60.0  # seconds that somebody may take none of an answer
+UNREAD = 60.0  # seconds in which somebody must take some of an answer
+TAKEN = 64 << 10  # bytes: how much, unless that is all
 MOST = 1000  # connections at once
 MOST_HALF = 64  # requests of one address that are not whole yet
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -98,6 +99,10 @@ class Connection(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     error_task_class = NoRequest
     asked = False  # it is being asked how much may come
     judged: Arrival | None = None  # the last of which that was asked
+    taken = 0  # bytes of answers
+    looked: tuple[float, int] | None = (
+        None  # since when an answer is on its way, and after how many
+    )
 
     def readable(self) -> bool:
         """Whether more may come now."""
@@ -136,14 +141,29 @@ class Connection(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         known = proxies and told and len(clients) >= proxies
         return clients[-proxies] if known else str(self.addr[0])
 
+    def send(self, data: bytes, *, do_close: bool = True) -> int:
+        """Send what the other side takes."""
+        count = int(super().send(data, do_close=do_close))
+        self.taken += count
+        return count
+
+    def is_unread(self, clock: float) -> bool:
+        """Whether an answer is on its way of which too little is taken."""
+        if not self.total_outbufs_len or self.looked is None:
+            self.looked = (clock, self.taken)
+        since, taken = self.looked
+        if clock - since <= UNREAD:
+            return False
+        self.looked = (clock, self.taken)
+        return self.taken - taken < TAKEN
+
     def is_overdue(self, now: float, clock: float) -> bool:
         """Whether nothing comes, or nobody reads the answer, for longer than anybody is waited for."""
-        if self.is_half and not self.requests:
-            return bool(self.request.is_late(clock))
-        silence = now - self.last_activity
         if self.is_busy:
-            return bool(self.total_outbufs_len) and silence > UNREAD
-        return not self.asked and silence > IDLE
+            return self.is_unread(clock)
+        if self.is_half:
+            return bool(self.request.is_late(clock))
+        return not self.asked and now - self.last_activity > IDLE
 
     def give_up(self) -> None:
         """Close it, also where the other side takes nothing."""

@@ -96,6 +96,20 @@ def test_who_reads_nothing_of_an_answer_holds_no_thread_for_long(web, monkeypatc
         until(lambda: not web.server.active_channels)
 
 
+def test_who_reads_a_byte_now_and_then_is_not_waited_for_either(web):
+    with web.connect():
+        until(lambda: web.server.active_channels)
+        (one,) = web.server.active_channels.values()
+        one.total_outbufs_len = 1
+        looks = [one.is_unread(clock) for clock in (5.0, 60.0, 66.0)]
+        one.taken += connections.TAKEN
+        looks += [one.is_unread(clock) for clock in (70.0, 130.0)]
+        one.taken += 60
+        looks += [one.is_unread(clock) for clock in (185.0, 195.0)]
+        one.total_outbufs_len = 0
+    assert looks == [False, False, True, False, False, False, True]
+
+
 def test_large_bodies_are_kept_as_far_as_the_rules_let_them(web):
     web.limits["known"] = UNASKED + 10
     body = os.urandom(UNASKED + 20)
