@@ -1,0 +1,179 @@
+"""What the pages of a large installation cost: each beside the barest page, in turn, one row a page.
+
+The list of pages is the resolver's. A page with more behind it is measured at its first rows and deep
+within; filters and forms have rows of their own. CPU is that of the request's thread, and on
+PostgreSQL of the connection's server process too. All is measured at a tenth of the rows, then whole.
+"""
+
+import json
+import logging
+import statistics
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+from django.test.utils import (
+    CaptureQueriesContext,
+    setup_test_environment,
+    teardown_test_environment,
+)
+
+from alignment.kinds import KINDS
+from benchmarks.large import NOTHING, Place, Sizes, a_place, grow
+from tests import ground
+from tests.webapp.addresses import addresses
+
+TURNS, TENTH = 7, 0.1
+BARS = {"cpu": 10, "queries": 30, "kB": 150, "deep": 1.3, "grown": 1.5}
+FILTERS = {
+    "labeling:labels": (
+        "show=disagreement",
+        "show=extra",
+        "show=history",
+        "annotator=5",
+        "by=people",
+    ),
+    "labeling:tasks": ("state=open", "state=leased", "state=done", "state=skipped", "kind=compare"),
+    "prompts": ("q=plus", "q=nowhere", "split=test"),
+    "runs:start": tuple(f"kind={name}" for name, kind in KINDS.items() if kind.group),
+    "runs:metrics": (),
+}
+DEEP = 0.9  # of all rows lie before a deep page
+
+
+class Row(NamedTuple):
+    """What a page costs."""
+
+    cpu: float  # times the barest page's
+    ms: float
+    queries: int
+    kB: float  # noqa: N815 - a unit
+
+
+class Thread:
+    """The CPU that this thread has used, and on PostgreSQL the process that serves its connection."""
+
+    def __init__(self) -> None:
+        self.server: Path | None = None
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                self.server = Path(f"/proc/{cursor.fetchone()[0]}/schedstat")
+
+    def seconds(self) -> float:
+        """So much until now."""
+        served = int(self.server.read_text().split()[0]) / 1e9 if self.server else 0
+        return time.thread_time() + served
+
+
+def viewer_of(place: Place) -> Client:
+    """The browser of whoever looks."""
+    client = Client(SERVER_NAME="localhost", raise_request_exception=False)
+    client.force_login(place.viewer)
+    return client
+
+
+def paths_of(place: Place, client: Client) -> Iterator[tuple[str, str]]:
+    """Every page under its name: first, deep and filtered."""
+    for address in addresses():
+        if not address.parts <= place.parts.keys() or address.name == "bare":
+            continue  # one-time links and what is done by a POST to a named act
+        path = address.of(place.parts)
+        for query in ("", *FILTERS.get(address.name, ())):
+            response = client.get(f"{path}?{query}")
+            if response.status_code != 200:
+                continue  # it is asked by a POST, or leads elsewhere
+            yield f"{address.name} {query}".strip(), f"{path}?{query}"
+            if deep := deep_query(response):
+                yield f"{address.name} {query} deep".replace("  ", " "), f"{path}?{query}&{deep}"
+
+
+def deep_query(response) -> str:
+    """What leads far into the list that a page shows; nothing where it shows all."""
+    page = (response.context or {}).get("page")
+    if page is None or not page.has_other_pages():
+        return ""
+    return f"page={round(DEEP * page.paginator.num_pages)}"
+
+
+def cost(paths: Iterable[tuple[str, str]], client: Client, bare: str) -> dict[str, Row]:
+    """What each page costs, the barest page in turn with it."""
+    thread, found = Thread(), {}
+    for name, path in paths:
+        spent, floors = [], []
+        for _ in range(TURNS):
+            spent.append(seconds(client, path, thread))
+            floors.append(seconds(client, bare, thread))
+        with CaptureQueriesContext(connection) as asked:
+            response = client.get(path)
+            size = len(b"".join(response)) / 1000
+        middle = statistics.median(spent)
+        ratio = middle / statistics.median(floors)
+        found[name] = Row(round(ratio, 2), round(1000 * middle, 1), len(asked), round(size, 1))
+    return found
+
+
+def seconds(client: Client, path: str, thread: Thread) -> float:
+    """The CPU of one request, its whole answer included."""
+    before = thread.seconds()
+    response = client.get(path)
+    for _ in response:  # what streams costs while it is read
+        pass
+    return thread.seconds() - before
+
+
+def beyond(name: str, row: Row, whole: dict[str, Row], tenth: dict[str, Row]) -> Iterator[str]:
+    """Which bars a page does not meet."""
+    first = whole.get(name.removesuffix(" deep"))
+    before = tenth.get(name)
+    for bar, value in (
+        ("cpu", row.cpu),
+        ("queries", row.queries),
+        ("kB", row.kB),
+        ("deep", row.cpu / first.cpu if first else 0),
+        ("grown", row.cpu / before.cpu if before else 0),
+    ):
+        if value > BARS[bar]:
+            yield f"{name}: {bar} {value:.2f}"
+
+
+def measure(place: Place) -> dict[str, Row]:
+    """All pages as they are now."""
+    client = viewer_of(place)
+    setup_test_environment(debug=False)
+    try:
+        paths = list(paths_of(place, client))
+    finally:
+        teardown_test_environment()
+    return cost(paths, client, f"/p/{place.project.pk}/bare/")
+
+
+def main() -> int:
+    """Parse, measure, print a row a page; 0 when every bar is met."""
+    parser = ArgumentParser(parents=[ground.database_option()], description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of rows")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    settings.ROOT_URLCONF = "benchmarks.bare"
+    whole = Sizes().shrunk(options.scale)
+    grow(NOTHING, tenth := whole.shrunk(TENTH)._replace(projects=whole.projects))
+    place = a_place()
+    small = measure(place)
+    grow(tenth, whole)
+    large = measure(place)
+    for name, row in large.items():
+        grown = row.cpu / small[name].cpu if name in small else 1
+        print(f"{name:45} {json.dumps(row._asdict() | {'grown': round(grown, 2)})}")
+    failed = [line for name, row in large.items() for line in beyond(name, row, large, small)]
+    print(json.dumps({"database": options.database, "pages": len(large), "beyond": failed}))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
