@@ -12,22 +12,21 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Model, QuerySet
 from django.test import Client
-from django.test.utils import (
-    CaptureQueriesContext,
-    setup_test_environment,
-    teardown_test_environment,
-)
+from django.test.utils import CaptureQueriesContext
 
 from alignment.kinds import KINDS
 from benchmarks.large import NOTHING, Place, Sizes, a_place, grow
 from tests import ground
 from tests.webapp.addresses import addresses
+from webapp.site import pages
 
 TURNS, TENTH = 7, 0.1
 BARS = {"cpu": 10, "queries": 30, "kB": 150, "deep": 1.3, "grown": 1.5}
@@ -79,6 +78,22 @@ def viewer_of(place: Place) -> Client:
     return client
 
 
+@contextmanager
+def lists_watched() -> Iterator[list[tuple[QuerySet[Model], tuple[str, ...]]]]:
+    """The rows of every list that is drawn meanwhile, with their order."""
+    seen, beside = [], pages._beside
+
+    def watch(rows: QuerySet[Model], mark: str, order: tuple[str, ...]) -> list[Model]:
+        seen.append((rows, order))
+        return beside(rows, mark, order)
+
+    pages._beside = watch
+    try:
+        yield seen
+    finally:
+        pages._beside = beside
+
+
 def paths_of(place: Place, client: Client) -> Iterator[tuple[str, str]]:
     """Every page under its name: first, deep and filtered."""
     for address in addresses():
@@ -86,20 +101,19 @@ def paths_of(place: Place, client: Client) -> Iterator[tuple[str, str]]:
             continue  # one-time links and what is done by a POST to a named act
         path = address.of(place.parts)
         for query in ("", *FILTERS.get(address.name, ())):
-            response = client.get(f"{path}?{query}")
+            with lists_watched() as seen:
+                response = client.get(f"{path}?{query}")
             if response.status_code != 200:
                 continue  # it is asked by a POST, or leads elsewhere
             yield f"{address.name} {query}".strip(), f"{path}?{query}"
-            if deep := deep_query(response):
-                yield f"{address.name} {query} deep".replace("  ", " "), f"{path}?{query}&{deep}"
+            if seen and (mark := deep_within(*seen[0])):
+                yield f"{address.name} {query}".strip() + " deep", f"{path}?{query}&after={mark}"
 
 
-def deep_query(response) -> str:
-    """What leads far into the list that a page shows; nothing where it shows all."""
-    page = (response.context or {}).get("page")
-    if page is None or not page.has_other_pages():
-        return ""
-    return f"page={round(DEEP * page.paginator.num_pages)}"
+def deep_within(rows: QuerySet[Model], order: tuple[str, ...]) -> int:
+    """A row that most of a list stands before; 0 where there is no second page."""
+    number = rows.count()
+    return rows.order_by(*order)[int(DEEP * number)].pk if number > 2 * pages.ROWS else 0
 
 
 def cost(paths: Iterable[tuple[str, str]], client: Client, bare: str) -> dict[str, Row]:
@@ -146,12 +160,7 @@ def beyond(name: str, row: Row, whole: dict[str, Row], tenth: dict[str, Row]) ->
 def measure(place: Place) -> dict[str, Row]:
     """All pages as they are now."""
     client = viewer_of(place)
-    setup_test_environment(debug=False)
-    try:
-        paths = list(paths_of(place, client))
-    finally:
-        teardown_test_environment()
-    return cost(paths, client, f"/p/{place.project.pk}/bare/")
+    return cost(list(paths_of(place, client)), client, f"/p/{place.project.pk}/bare/")
 
 
 def main() -> int:
@@ -167,7 +176,7 @@ def main() -> int:
     small = measure(place)
     grow(tenth, whole)
     large = measure(place)
-    for name, row in large.items():
+    for name, row in sorted(large.items()):
         grown = row.cpu / small[name].cpu if name in small else 1
         print(f"{name:45} {json.dumps(row._asdict() | {'grown': round(grown, 2)})}")
     failed = [line for name, row in large.items() for line in beyond(name, row, large, small)]

@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, IntegerField, Model, OuterRef, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -25,6 +24,7 @@ from webapp.projects.models import Membership, Project, Prompt, Split
 from webapp.rounds.queries import Standing, standing, with_parts
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import live_workers
+from webapp.site.pages import number_of
 
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
@@ -286,8 +286,8 @@ def projects_with_counts(projects: QuerySet[Project], user_id: int) -> QuerySet[
     mine = Membership.objects.filter(project=OuterRef("pk"), user=user_id).values("role")
     return projects.annotate(
         my_role=Subquery(mine[:1]),
-        waiting=_count(Task.objects.open(), "project"),
-        prompt_count=_count(Prompt.objects.all(), "project"),
+        waiting=number_of(Task.objects.open(), "project"),
+        prompt_count=number_of(Prompt.objects.all(), "project"),
     )
 
 
@@ -298,11 +298,4 @@ def searched_prompts(project: Project, *, text: str = "", split: str = "") -> Qu
         prompts = prompts.saying(text)
     if split:
         prompts = prompts.filter(split=split)
-    return prompts.annotate(answers=_count(Completion.objects.all(), "prompt"))
-
-
-def _count(rows: QuerySet[Model], column: str) -> Coalesce:
-    """The number of rows that point at the outer row by this column."""
-    grouped = rows.filter(**{column: OuterRef("pk")}).order_by().values(column)
-    counted = grouped.annotate(n=Count("pk")).values("n")
-    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
+    return prompts.annotate(answers=number_of(Completion.objects.all(), "prompt"))

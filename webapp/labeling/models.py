@@ -135,7 +135,8 @@ class Task(models.Model):
                 fields=["project", "priority", "key"],
                 name="task_open",
                 condition=Q(taken__lt=F("need")),
-            )
+            ),
+            models.Index(fields=["project", "priority", "key", "id"], name="task_listed"),
         ]
 
     @property

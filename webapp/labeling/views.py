@@ -8,8 +8,6 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
-from django.db.models import QuerySet
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
@@ -41,8 +39,8 @@ from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
 from webapp.site.htmx import render_page
+from webapp.site.pages import Page, page_of
 
-ROWS = 50  # of a page of a table
 ANSWER = ("assignment", "client_id", "answer", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
 
@@ -346,7 +344,8 @@ def tasks(request: PersonRequest, project_id: int) -> HttpResponse:
     form.is_valid()
     chosen = form.cleaned_data
     found = project.tasks.of_state(chosen.get("state", "")).of_kind(chosen.get("kind", "")).listed()
-    context = _table(request, project, found) | {"form": form}
+    page = page_of(found, request.GET, "priority", "key", "pk")
+    context = _table(request, project, page) | {"form": form}
     return render_page(request, "labeling/tasks.html", context, partial="rows")
 
 
@@ -361,21 +360,19 @@ def labels(request: PersonRequest, project_id: int) -> HttpResponse:
     found = Label.objects.of_project(project).standing(chosen.get("show", ""))
     found = found.by(annotator=chosen.get("annotator"), kind=chosen.get("by", ""))
     found = found.of_kind(chosen.get("kind", ""))
-    context = _table(request, project, found) | {"form": form}
-    answers = [one.text for row in context["page"] for one in row.task.completions]
+    page = page_of(found, request.GET, "-pk")
+    context = _table(request, project, page) | {"form": form}
+    answers = [one.text for row in page for one in row.task.completions]
     context["renderings"] = rendered(answers)
     return render_page(request, "labeling/labels.html", context, partial="rows")
 
 
-def _table(request: PersonRequest, project: Project, found: QuerySet[Any]) -> dict[str, Any]:
-    """One page of rows, what its links keep of the address, and the counts above it."""
-    kept = request.GET.copy()
-    kept.pop("page", None)
+def _table(request: PersonRequest, project: Project, page: Page[Any]) -> dict[str, Any]:
+    """One page of rows, and the counts above it."""
     return {
         "project": project,
-        "page": Paginator(found, ROWS).get_page(request.GET.get("page")),
-        "query": f"{kept.urlencode()}&" if kept else "",
-        "filtered": any(kept.values()),
+        "page": page,
+        "filtered": any(request.GET.values()),
         "progress": queries.progress(project),
         "several_kinds": len(TASK_KINDS) > 1,
     }

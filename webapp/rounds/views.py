@@ -5,7 +5,6 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -24,8 +23,7 @@ from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round
 from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key, render_page
-
-PAGE = 50
+from webapp.site.pages import page_of
 
 
 @login_required
@@ -34,7 +32,7 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All rounds of the project, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
     rounds = queries.with_parts(project.rounds.all())
-    page = Paginator(rounds, PAGE).get_page(request.GET.get("page"))
+    page = page_of(rounds, request.GET, "-number")
     context = {
         "project": project,
         "page": page,

@@ -159,6 +159,7 @@ class Run(Leased):
                 name="run_queue",
                 condition=Q(state="queued"),
             ),
+            models.Index(fields=["project", "ended_at", "id"], name="run_finished"),
             models.Index(
                 fields=["lease_until"],
                 name="run_leases",
