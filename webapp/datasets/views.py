@@ -23,6 +23,7 @@ from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
 from webapp.machine import uploads
 from webapp.projects.access import Action, project_for
+from webapp.site.choices import found_for, sought_in
 from webapp.site.htmx import render_page
 from webapp.site.pages import page_of
 
@@ -124,8 +125,10 @@ def confirm(request: PersonRequest, project_id: int, job_id: int) -> HttpRespons
 def export(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that asks for a format, what each leaves out, and the exports made before."""
     project = project_for(request.user, project_id, can=Action.EXPORT_DATA)
-    initial = {"key": uuid4(), "snapshot": request.GET.get("snapshot")}
+    initial = {"key": uuid4(), "snapshot": request.GET.get("snapshot")} | sought_in(request.GET)
     form = ExportForm(request.POST or None, initial=initial, project=project)
+    if (found := found_for(request, form)) is not None:
+        return found
     if form.is_valid():
         key = str(form.cleaned_data["key"])
         job = start_job(project, kind="export", payload=form.payload(), key=key, by=request.user)

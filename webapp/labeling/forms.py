@@ -17,6 +17,7 @@ from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.services import Draft
 from webapp.projects.models import Project
+from webapp.site.choices import FoundChoice, offer_found
 from webapp.site.fields import offer_names, offer_rows
 from webapp.site.longtext import LongText
 
@@ -207,8 +208,8 @@ class LabelFilter(KindFilter):
         ],
         required=False,
     )
-    annotator = forms.ModelChoiceField(
-        queryset=User.objects.none(), required=False, empty_label=_("Everybody")
+    annotator = FoundChoice(
+        User.objects.none(), by="username", required=False, empty_label=_("Everybody")
     )
     by = forms.ChoiceField(
         label=_("Kind of annotator"),
@@ -219,4 +220,4 @@ class LabelFilter(KindFilter):
     def __init__(self, data: Mapping[str, object], *, project: Project) -> None:
         super().__init__(data)
         given = Label.objects.filter(annotator=OuterRef("pk"), task__project=project)
-        offer_rows(self, "annotator", User.objects.filter(Exists(given)).order_by("username"))
+        offer_found(self, "annotator", User.objects.filter(Exists(given)).order_by("username"))

@@ -38,6 +38,7 @@ from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
+from webapp.site.choices import found_for
 from webapp.site.htmx import render_page
 from webapp.site.pages import Page, page_of
 
@@ -355,6 +356,8 @@ def labels(request: PersonRequest, project_id: int) -> HttpResponse:
     """The project's labels, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     form = LabelFilter(request.GET, project=project)
+    if (sought := found_for(request, form)) is not None:
+        return sought
     form.is_valid()
     chosen = form.cleaned_data
     found = Label.objects.of_project(project).standing(chosen.get("show", ""))

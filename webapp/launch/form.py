@@ -1,7 +1,7 @@
 """The form that starts a run of any kind, drawn from its settings and from what it reads."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.utils.formats import date_format
@@ -16,7 +16,7 @@ from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import Asked, refusals, rewarded, split_of
 from webapp.launch.memory import needed_memory, too_large
 from webapp.projects.models import Project
-from webapp.site import widgets
+from webapp.site.choices import FoundChoice, offer_found
 from webapp.site.fields import (
     DrawnField,
     Topic,
@@ -28,13 +28,8 @@ from webapp.site.fields import (
     values_of,
 )
 
-if TYPE_CHECKING:
-    ArtifactChoice = forms.ModelChoiceField[Artifact]  # generic in its stubs only
-else:
-    ArtifactChoice = forms.ModelChoiceField
 
-
-class ArtifactField(DrawnField, ArtifactChoice):
+class ArtifactField(DrawnField, FoundChoice):
     """A choice among the project's artifacts of one type."""
 
     def label_from_instance(self, artifact: Artifact) -> str:
@@ -48,15 +43,14 @@ class ArtifactField(DrawnField, ArtifactChoice):
         return f"{artifact} ({labels}{made})"
 
 
-def artifact_field(one: Input, artifacts: ArtifactQuerySet) -> ArtifactField:
+def artifact_field(one: Input) -> ArtifactField:
     """The field of one input; the refusal of an empty one comes from what the settings need."""
     return ArtifactField(
-        artifacts,
+        Artifact.objects.none(),
         label=_(one.title),
         help_text=_(one.help),
         empty_label=_(one.empty) if one.empty else None,
         required=not one.empty,
-        widget=widgets.Select,
     )
 
 
@@ -95,15 +89,21 @@ class StartForm(forms.Form):
         self.kind, self.project = kind, project
         drawn = drawn_fields(kind.name, start or kind.settings(), without=kind.fixed)
         self.fields |= drawn | {one.role: self._input_field(one) for one in kind.artifacts}
+        for one in kind.artifacts:
+            offer_found(self, one.role, self._fitting(one))
         if "evaluate-judge" in self.fields:
             offer_judges(self, project)
 
-    def _input_field(self, one: Input) -> ArtifactField:
+    def _fitting(self, one: Input) -> ArtifactQuerySet:
+        """What the project has for an input, newest first."""
         rows = self.project.artifacts.select_related("snapshot", "producer").order_by("-pk")
         fitting = rows.filter(type__in=one.types)
         if ArtifactType.SNAPSHOT in one.types:
             fitting = fitting.filter(snapshot__isnull=False)
-        field = artifact_field(one, fitting)
+        return fitting
+
+    def _input_field(self, one: Input) -> ArtifactField:
+        field = artifact_field(one)
         field.asked = {f"{self.kind.name}-{name}": when for name, when in one.when.items()}
         if one.topic:
             field.topic, field.advanced = one.topic, True

@@ -22,6 +22,7 @@ from webapp.registry.adding import add_model
 from webapp.registry.forms import FORMS, AddForm
 from webapp.runs.models import Run
 from webapp.runs.services import Order
+from webapp.site.choices import found_for, sought_in
 from webapp.site.errors import Refusal
 from webapp.site.pages import page_of
 
@@ -73,8 +74,13 @@ def _too_large(request: PersonRequest) -> bool:
 
 def _form_page(request: PersonRequest, project: Project, chosen: str) -> HttpResponse:
     form = FORMS[chosen](
-        request.POST or None, request.FILES or None, initial={"key": uuid4()}, project=project
+        request.POST or None,
+        request.FILES or None,
+        initial={"key": uuid4()} | sought_in(request.GET),
+        project=project,
     )
+    if (found := found_for(request, form)) is not None:
+        return found
     if form.is_valid() and (run := add_from(request, project, form)) is not None:
         return redirect("runs:detail", project.pk, run.pk)
     role = role_in(request.user, project)

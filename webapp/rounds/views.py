@@ -21,6 +21,7 @@ from webapp.rounds.comparison import MOST, compared
 from webapp.rounds.config import PRESETS
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round
+from webapp.site.choices import found_for, sought_in
 from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key, render_page
 from webapp.site.pages import page_of
@@ -65,7 +66,10 @@ def launch(request: PersonRequest, project_id: int) -> HttpResponse:
         if sent and (made := _start_from(request, project, form)) is not None:
             return redirect("rounds:detail", project.pk, made.pk)
     else:
-        form = RoundForm(initial=plan.initial(uuid4()), project=project, start=plan.config)
+        initial = plan.initial(uuid4()) | sought_in(request.GET)
+        form = RoundForm(initial=initial, project=project, start=plan.config)
+    if (found := found_for(request, form)) is not None:
+        return found
     context = {
         "project": project,
         "form": form,
