@@ -1,13 +1,16 @@
 """The page of a run: its state, curves, samples, log and history, and what may be done to it."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from io import SEEK_END, StringIO
+from itertools import chain, islice
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
-from django.http import FileResponse, Http404, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -29,12 +32,12 @@ from webapp.results.words import (
 from webapp.runs import waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.models import Run
+from webapp.runs.points import Point, width_of
 from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key, render_page
 
-TABLE = 100  # rows of a curve's table; its CSV has all
+TABLE = 25  # rows of a curve's table; its CSV has all
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # as spreadsheets know one
-EVERY = 10**9  # more steps than a run has: no two fall into one bucket
 
 
 @login_required
@@ -111,7 +114,7 @@ def evidence(run: Run) -> dict[str, object]:
 def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
     """Curves as JSON; with ?after= only points that are new or were not whole, where the others still hold."""
     run = run_for(request, project_id, run_id)
-    asked, width = request.GET, queries.width_of(run)
+    asked, width = request.GET, width_of(run)
     same = (asked.get("epoch"), asked.get("width")) == (str(run.epoch), str(width))
     after = asked.get("after", "")
     known = same and is_key(after) and int(after) <= run.step
@@ -124,24 +127,41 @@ def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpRespons
         "final": run.is_final,
         "reset": not known,
         "since": since,
-        "series": {key: [point[:4] for point in points] for key, points in series.items()},
+        "series": {key: [drawn(point) for point in points] for key, points in series.items()},
     }
-    return JsonResponse(answer)
+    return JsonResponse(answer, json_dumps_params={"separators": (",", ":")})
+
+
+def drawn(point: Point) -> list[float | None]:
+    """A point as a curve needs it: as exact as somebody can see."""
+    return [point.step, *(None if one is None else float(f"{one:.5g}") for one in point[1:4])]
 
 
 @login_required
 @require_safe
-def metrics_csv(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
-    """Every number of a run, or of ?key=, as a file."""
+def metrics_csv(request: PersonRequest, project_id: int, run_id: int) -> HttpResponseBase:
+    """Every number of a run, or of ?key=, as a file; a long one is sent while it is read."""
     run = run_for(request, project_id, run_id)
-    keys = request.GET.getlist("key") or None
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    parts = csv_of(queries.all_numbers(run, request.GET.getlist("key") or None))
+    first, more = next(parts), next(parts, None)
+    sent = "text/csv; charset=utf-8"
+    response: HttpResponseBase = HttpResponse(first, content_type=sent)
+    if more is not None:
+        response = StreamingHttpResponse(chain((first, more), parts), content_type=sent)
     response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.csv"'
-    rows = csv.writer(response)
-    rows.writerow(["step", "metric", "value"])
-    for key, points in queries.metric_series(run, keys, buckets=EVERY).items():
-        rows.writerows([point.step, as_text(key), point.value] for point in points)
     return response
+
+
+def csv_of(rows: Iterator[tuple[int, str, float | None]]) -> Iterator[str]:
+    """The lines of a file of numbers, many at a time."""
+    some, part = list(islice(rows, queries.CHUNK)), StringIO("step,metric,value\r\n")
+    part.seek(0, SEEK_END)
+    while True:
+        csv.writer(part).writerows((step, as_text(key), value) for step, key, value in some)
+        yield part.getvalue()
+        if not (some := list(islice(rows, queries.CHUNK))):
+            return
+        part = StringIO()
 
 
 def as_text(cell: str) -> str:

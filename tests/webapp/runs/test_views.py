@@ -18,6 +18,7 @@ from tests.factories import (
 )
 from tests.webapp.runs.test_evaluations import summary
 from webapp.accounts.roles import Role
+from webapp.results import queries
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Checkpoint, Run, RunMetric, RunSample, State
 
@@ -305,6 +306,16 @@ def test_the_csv_has_every_number(rita, run):
     only = rita.get(address("metrics_csv", run), {"key": "lr"}).content.decode()
     assert "loss" not in only
     assert "2,lr,0.2" in only
+
+
+def test_a_long_csv_is_sent_while_it_is_read(rita, run, monkeypatch):
+    record(run, loss=[1 / step for step in range(1, 41)], lr=[0.5])
+    short = rita.get(address("metrics_csv", run)).content
+    monkeypatch.setattr(queries, "CHUNK", 10)
+    answer = rita.get(address("metrics_csv", run))
+    assert answer.streaming
+    parts = list(answer)
+    assert (b"".join(parts), len(parts)) == (short, 5)
 
 
 @pytest.mark.parametrize("opens", ["=", "+", "-", "@", "\t", "\r"])
