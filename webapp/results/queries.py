@@ -55,7 +55,7 @@ def metric_series(
     for bucket in buckets_of(run, width_of(run, buckets), since, keys):
         line = found.setdefault(bucket.key, {})
         earlier = line.get(bucket.place)
-        line[bucket.place] = earlier.joined(bucket) if earlier else bucket
+        line[bucket.place] = earlier.with_rest(bucket) if earlier else bucket
     return {key: [one.point for one in found[key].values()] for key in sorted(found)}
 
 

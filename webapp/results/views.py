@@ -127,12 +127,12 @@ def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpRespons
         "final": run.is_final,
         "reset": not known,
         "since": since,
-        "series": {key: [drawn(point) for point in points] for key, points in series.items()},
+        "series": {key: [sent_point(point) for point in points] for key, points in series.items()},
     }
     return JsonResponse(answer, json_dumps_params={"separators": (",", ":")})
 
 
-def drawn(point: Point) -> list[float | None]:
+def sent_point(point: Point) -> list[float | None]:
     """A point as a curve needs it: as exact as somebody can see."""
     return [point.step, *(None if one is None else float(f"{one:.5g}") for one in point[1:4])]
 

@@ -84,7 +84,7 @@ class Bucket(NamedTuple):
         mean = None if self.total is None else self.total / self.finite
         return Point(self.last, mean, self.low, self.high, self.n)
 
-    def joined(self, later: "Bucket") -> "Bucket":
+    def with_rest(self, later: "Bucket") -> "Bucket":
         """Together with the rest of its steps."""
         return later._replace(
             total=_of_finite(sum, self.total, later.total),
@@ -125,7 +125,7 @@ def buckets_of(
 ) -> Iterator[Bucket]:
     """A run's numbers from a step on: what is kept of them, then what came since."""
     named = {} if keys is None else {"key__in": [key for key in keys if "\0" not in key]}
-    kept = kept_of(run)
+    kept = whole_of(run)
     usable = kept.width and width % kept.width == 0 and since % kept.width == 0
     if usable and since < kept.end:
         yield from kept_buckets(run.points.filter(step__gte=since, **named), width)
@@ -133,31 +133,31 @@ def buckets_of(
     yield from in_buckets(shown_metrics(run, since).filter(**named), width)
 
 
-class Kept(NamedTuple):
+class Whole(NamedTuple):
     """Up to which step points are kept, and how wide they are; 0 where none can be used."""
 
     end: int
     width: int
 
 
-def kept_of(run: Run) -> Kept:
+def whole_of(run: Run) -> Whole:
     """What is kept of a run's curves, unless a later epoch does some of it again."""
     newest = run.points.order_by("-step").first()
     if newest is None or newest.epoch != reached(run).epoch:
-        return Kept(0, 0)
-    return Kept((newest.step // newest.width + 1) * newest.width, newest.width)
+        return Whole(0, 0)
+    return Whole((newest.step // newest.width + 1) * newest.width, newest.width)
 
 
 def keep_points(run: Run) -> None:
     """Keep what has become whole, where a curve has more steps than points."""
     epoch, last = reached(run)
-    width, kept = bucket_width(last), kept_of(run)
+    width, kept = bucket_width(last), whole_of(run)
     end = last // width * width
     if width == 1 or (kept.width == width and kept.end == end):
         return
     if kept.width != width:
         run.points.all().delete()
-        kept = Kept(0, width)
+        kept = Whole(0, width)
     whole = in_buckets(shown_metrics(run, kept.end).filter(step__lt=end), width)
     RunPoint.objects.bulk_create(
         RunPoint(

@@ -77,7 +77,7 @@ def page_of(rows: QuerySet[Row], query: QueryDict, *order: str) -> Page[Row]:
 
     All columns of the order run one way, no two rows have the same, and an index has them.
     """
-    kept = kept_of(query)
+    kept = kept_query(query)
     if later := _beside(rows, query.get("after", ""), order):
         return Page(later[:ROWS], later[0].pk, _next(later), kept)
     earlier = _beside(rows, query.get("before", ""), tuple(map(_turned, order)))
@@ -123,11 +123,11 @@ def page_of_list(items: Sequence[One], query: QueryDict, size: int) -> Page[One]
         items[start:after],
         start or None,
         after if after < len(items) else None,
-        kept_of(query),
+        kept_query(query),
     )
 
 
-def kept_of(query: QueryDict) -> str:
+def kept_query(query: QueryDict) -> str:
     """What the addresses of other pages keep of this one's."""
     kept = query.copy()
     for turn in TURNS:
@@ -135,7 +135,7 @@ def kept_of(query: QueryDict) -> str:
     return f"{kept.urlencode()}&" if kept else ""
 
 
-def counted(rows: QuerySet[Row], most: int = COUNTED) -> str:
+def count_in_words(rows: QuerySet[Row], most: int = COUNTED) -> str:
     """How many rows there are, in digits; beyond the most only that there are more."""
     n = rows.order_by().values("pk")[: most + 1].count()
     return f"{most:,}+" if n > most else f"{n:,}"

@@ -8,7 +8,7 @@ from tests.factories import a_run
 from webapp.results.queries import metric_series
 from webapp.runs import points
 from webapp.runs.models import RunMetric
-from webapp.runs.points import keep_points, kept_of, reached, width_of
+from webapp.runs.points import keep_points, reached, whole_of, width_of
 
 CURVES = ("loss", "kl/reference", "odd")
 
@@ -86,7 +86,7 @@ def test_curves_are_the_same_with_kept_points_and_without(run, story, buckets):
 def test_what_is_kept_is_read_no_more(run):
     measured(run, range(1, 100))
     whole = series(run, buckets=8)
-    assert kept_of(run).end == 96
+    assert whole_of(run).end == 96
     run.metrics.filter(step__lt=96, step__gt=1).delete()
     assert metric_series(run, buckets=8) == whole
 
