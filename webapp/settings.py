@@ -120,6 +120,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "webapp.site.compression.TextsCompressed",
     "webapp.site.privacy.PrivateAnswers",  # static files are anybody's
+    "webapp.home.polls.NothingNew",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
