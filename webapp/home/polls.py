@@ -11,7 +11,7 @@ from webapp.projects.access import Action, may
 from webapp.projects.glance import role_at_a_glance
 from webapp.rounds.queries import stamp_of_round
 from webapp.runs.waiting import stamp_of_run
-from webapp.site.stamps import ASKED
+from webapp.site.stamps import SEEN
 
 
 class Watched(NamedTuple):
@@ -38,8 +38,8 @@ class NothingNew:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Nothing, or what the page says."""
-        asked = f"{ASKED}=" in request.META.get("QUERY_STRING", "")
-        if asked and request.method in ("GET", "HEAD") and has_seen_all(request):
+        asked = request.method in ("GET", "HEAD") and SEEN in request.headers
+        if asked and has_seen_all(request):
             return HttpResponse(status=204, headers={"X-Frame-Options": "DENY"})
         return self.get_response(request)
 
@@ -56,4 +56,4 @@ def has_seen_all(request: HttpRequest) -> bool:
     if not may(role_at_a_glance(request, project_id), watched.action):
         return False  # the page itself says why
     now = watched.stamp(project_id, row_id)
-    return bool(now) and request.GET.get(ASKED) == now
+    return bool(now) and request.headers[SEEN] == now

@@ -14,7 +14,7 @@ from webapp.jobs.models import Job, State
 from webapp.projects.models import Project
 from webapp.site.stamps import rows_seen, stamp_of
 
-LATER = 60  # seconds after which a page is drawn again though its row has not changed
+LATER = 15  # seconds after which a page is drawn again though its row has not changed
 
 
 @transaction.atomic

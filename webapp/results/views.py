@@ -41,7 +41,7 @@ from webapp.runs.models import Run, State
 from webapp.runs.points import Point, width_of
 from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key, render_page
-from webapp.site.stamps import ASKED, once
+from webapp.site.stamps import once
 
 TABLE = 25  # rows of a curve's table; its CSV has all
 MARK = token_urlsafe()  # where each viewer's own token comes in what is drawn for all
@@ -151,7 +151,7 @@ def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpRespons
     known = tuple(request.GET.get(name, "") for name in ("after", "epoch", "width"))
 
     def draw() -> str:
-        return json.dumps(curves(run, *known) | {ASKED: stamp}, separators=(",", ":"))
+        return json.dumps(curves(run, *known) | {"stamp": stamp}, separators=(",", ":"))
 
     drawn = once(("curves", run.pk, stamp, known), draw)
     return HttpResponse(drawn, content_type="application/json")

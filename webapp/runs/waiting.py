@@ -16,7 +16,7 @@ from webapp.runs.models import FINAL, LIVE, Run, RunNeed, State, Worker
 from webapp.site.clock import after
 from webapp.site.stamps import rows_seen, stamp_of
 
-SOON, LATER = 5, 60  # seconds after which a page is drawn again though no row has changed
+SOON, LATER = 5, 15  # seconds after which a page is drawn again though no row has changed
 
 
 class Waiting(NamedTuple):

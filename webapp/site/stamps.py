@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from django.db import connection
 from django.db.models import JSONField, Model
 
-ASKED = "stamp"  # what addresses call the one that was seen
+SEEN = "Seen"  # the header that says which stamp that was
 MOST = 500  # things made that a process keeps
 Made = TypeVar("Made")
 _made: dict[Hashable, Any] = {}

@@ -6,6 +6,7 @@ const PAUSE = 2000; // ms between two looks at a live run
 const section = document.querySelector("[data-charts]");
 const probe = document.createElement("span");
 const charts = new Map();
+let seen = ""; // the stamp of what is drawn
 const titles = JSON.parse(document.getElementById("agent-titles")?.textContent ?? "{}");
 const HUES = ["--accent", "--curve-2", "--curve-3", "--curve-4", "--curve-5"]; // then again, dashed
 
@@ -137,11 +138,12 @@ async function look(known) {
     try {
       const address = new URL(section.dataset.charts, location.href);
       address.search = new URLSearchParams(known);
-      const response = await fetch(address, { headers: { Accept: "application/json" } });
+      const response = await fetch(address, { headers: { Accept: "application/json", Seen: seen } });
       if (response.status !== NOTHING_NEW) {
-        const { step: after, epoch, width, stamp, ...answer } = await response.json();
+        const answer = await response.json();
         for (const figure of section.querySelectorAll("figure[data-key]")) extend(figure, answer);
-        next = { after, epoch, width, stamp };
+        next = { after: answer.step, epoch: answer.epoch, width: answer.width };
+        seen = answer.stamp;
         if (answer.final) return;
       }
     } catch (error) {
