@@ -23,7 +23,6 @@ import httpx
 import psutil
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
 
@@ -41,6 +40,7 @@ from webapp.labeling.models import Label
 from webapp.machine import uploads
 from webapp.operations import stack
 from webapp.projects.models import Project
+from webapp.projects.sessions import SessionStore
 
 SIZE = "size=96m"
 TASKS = 6000

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.urls import Resolver404, resolve
 
+from webapp.accounts.requests import PersonRequest
 from webapp.jobs.services import stamp_of_job
-from webapp.projects.access import Action, may
-from webapp.projects.glance import role_at_a_glance
+from webapp.projects.access import Action, project_for
+from webapp.projects.sessions import read_for
 from webapp.rounds.queries import stamp_of_round
 from webapp.runs.waiting import stamp_of_run
 from webapp.site.stamps import SEEN
@@ -33,10 +34,10 @@ WATCHED = {
 class NothingNew:
     """Answers who has seen all there is, before anything is made for a page."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[PersonRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: PersonRequest) -> HttpResponse:
         """Nothing, or what the page says."""
         asked = request.method in ("GET", "HEAD") and SEEN in request.headers
         if asked and has_seen_all(request):
@@ -44,16 +45,17 @@ class NothingNew:
         return self.get_response(request)
 
 
-def has_seen_all(request: HttpRequest) -> bool:
+def has_seen_all(request: PersonRequest) -> bool:
     """Whether the page that asks is one that may, and its stamp is still the one."""
     try:
         found = resolve(request.path_info)
-    except Resolver404:
-        return False
-    if (watched := WATCHED.get(found.view_name)) is None:
-        return False
-    project_id, row_id = found.kwargs["project_id"], found.kwargs[watched.row]
-    if not may(role_at_a_glance(request, project_id), watched.action):
+        watched = WATCHED[found.view_name]
+        project_id, row_id = found.kwargs["project_id"], found.kwargs[watched.row]
+        read_for(request, project_id)
+        if not request.user.is_authenticated:
+            return False
+        project_for(request.user, project_id, can=watched.action)
+    except (Resolver404, KeyError, Http404):
         return False  # the page itself says why
     now = watched.stamp(project_id, row_id)
     return bool(now) and request.headers[SEEN] == now

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
@@ -149,7 +149,7 @@ class Task(models.Model):
         """What it asks."""
         return kind_named(self.kind)
 
-    @property
+    @cached_property
     def completions(self) -> list[Completion]:
         """What it asks about, by place."""
         return [item.completion for item in self.items.all()]
@@ -199,7 +199,16 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
     def overdue(self) -> "AssignmentQuerySet":
         """Leases nobody extended in time."""
-        return self.filter(state=Assignment.State.LEASED, lease_until__lt=timezone.now())
+        return self.filter(state=Assignment.State.LEASED, lease_until__lt=Now())
+
+    def locked(self) -> "AssignmentQuerySet":
+        """With their tasks, both locked, the task before."""
+        return self.select_related("task").select_for_update(no_key=True, of=("task", "self"))
+
+    def answered_as(self, client_id: UUID) -> "AssignmentQuerySet":
+        """`stored` is the label that their person has given this name."""
+        same = Label.objects.filter(annotator=models.OuterRef("annotator"), client_id=client_id)
+        return self.annotate(stored=models.Subquery(same.values("pk")[:1]))
 
     def with_prompts(self) -> "AssignmentQuerySet":
         """Together with what each asks; `queries.with_items` fetches the items of all at once."""
@@ -323,7 +332,8 @@ class Label(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     objects = LabelQuerySet.as_manager()
-    replaced: "Label | None" = None  # by submit_label: the answer whose place this one took
+    replaced: "Label | None" = None  # by store_label: the answer whose place this one took
+    adds = False  # by store_label: it was not there before, and takes no other's place
 
     class Meta:
         constraints = [

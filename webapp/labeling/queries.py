@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Q, prefetch_related_objects
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from webapp.accounts.models import User
-from webapp.labeling.models import STATES, Assignment, Label, Task
+from webapp.labeling.models import STATES, Assignment, Label, Task, TaskItem
 from webapp.projects.models import Project
 
 WAITING_SHOWN = 1000  # counting stops here: a page needs no exact number beyond
@@ -29,8 +29,15 @@ class Progress(NamedTuple):
 
 
 def with_items(cards: list[Assignment]) -> list[Assignment]:
-    """The cards with all that they show, in one query."""
-    prefetch_related_objects([card.task for card in cards], "items")
+    """The cards with all that they show, in one query; a task without items is read when asked."""
+    rows = TaskItem.objects.filter(task__in=[card.task_id for card in cards])
+    by_task: dict[int, list[TaskItem]] = {}
+    for item in rows.select_related("completion", "task__prompt"):
+        by_task.setdefault(item.task_id, []).append(item)
+    for card in cards:
+        if items := by_task.get(card.task_id):
+            card.task = items[0].task
+            card.task.completions = [item.completion for item in items]
     return cards
 
 
@@ -42,10 +49,15 @@ def texts_of(cards: Iterable[Assignment]) -> Iterator[str]:
 
 
 def waiting_for(project: Project, annotator: User) -> int:
-    """Tasks this person could answer now, those in their hands included; at most WAITING_SHOWN."""
+    """Tasks this person could answer now, those in their hands included; hardly more than WAITING_SHOWN."""
     held = Assignment.objects.held_by(annotator).filter(task__project=project).count()
+    return held + open_for(project, annotator)
+
+
+def open_for(project: Project, annotator: User) -> int:
+    """Tasks this person could still be given; at most WAITING_SHOWN."""
     open_ = Task.objects.open_for(project, annotator).order_by()  # counted in any order
-    return held + open_[:WAITING_SHOWN].count()
+    return open_[:WAITING_SHOWN].count()
 
 
 def newest_act(annotator: User, project: Project) -> UUID | None:

@@ -5,24 +5,39 @@ when a transaction begins.
 """
 
 from collections.abc import Collection, Iterable
-from datetime import timedelta
 from itertools import count as counting
+from typing import NamedTuple
 
-from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
-from django.utils import timezone
+from django.db import connection, transaction
+from django.db.models import Case, F, Subquery, When
 
 from webapp.accounts.models import User
 from webapp.labeling.models import Assignment, AssignmentQuerySet, Task
 from webapp.projects.models import Project
+from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
+from webapp.site.returning import update_returning
 
-SHOWN = timedelta(minutes=10)
-AHEAD = timedelta(minutes=2)
+SHOWN, AHEAD = 600.0, 120.0  # seconds, by the database's clock
 CARDS = 4  # the one that is shown and the three next ones
 BATCH = 50
 State = Assignment.State
 HOLDING = (State.LEASED, State.SUBMITTED)
+TOUCHED = "EXISTS (SELECT 1 FROM labeling_assignment WHERE task_id = labeling_task.id)"
+
+
+class Taken(NamedTuple):
+    """A task in which a place was taken, and whether anybody had one before."""
+
+    task_id: int
+    touched: bool
+
+
+class Hand(NamedTuple):
+    """What somebody holds: leases they had, all prolonged, and those that were added."""
+
+    held: list[int]
+    fresh: list[Assignment]
 
 
 def claim(project: Project, annotator: User) -> Assignment | None:
@@ -30,20 +45,38 @@ def claim(project: Project, annotator: User) -> Assignment | None:
     return next(iter(claim_page(project, annotator, count=1)), None)
 
 
-@again_after_deadlock
 def claim_page(project: Project, annotator: User, count: int = CARDS) -> list[Assignment]:
     """Up to `count` leases of this person: the ones already held, then the best open tasks."""
-    give_back(Assignment.objects.overdue().exclude(annotator=annotator))
-    with transaction.atomic():
-        # Two tabs of one person claim one after the other, so that they share their leases.
-        User.objects.select_for_update(no_key=True).get(pk=annotator.pk)
-        held = Assignment.objects.held_by(annotator).filter(task__project=project)
-        cards = list(held.with_prompts()[:count])
-        while len(cards) < count and (task := _take_next(project, annotator)):
-            cards.append(_lease(task, annotator))
-        if cards:
-            _prolong(held, [card.pk for card in cards], shown=cards[0].pk)
-    return cards
+    hand = fill_hand(project, annotator, count)
+    return [*cards_of(annotator, hand.held[:count]), *hand.fresh]
+
+
+@again_after_deadlock
+@transaction.atomic(savepoint=False)
+def fill_hand(
+    project: Project, annotator: User, count: int = CARDS, *, shown: int | None = None
+) -> Hand:
+    """Prolong what this person holds in the project, and lease the best open tasks up to `count`.
+
+    The lease of the pair that is `shown` to them is longer: without one, that of the oldest.
+    """
+    lock(annotator)
+    mine = Assignment.objects.held_by(annotator).filter(task__project=project)
+    held = sorted(_prolong(mine, shown=shown or Subquery(mine.values("pk")[:1])))
+    fresh: list[Assignment] = []
+    while len(held) + len(fresh) < count and (taken := _take_next(project, annotator)):
+        fresh.append(_lease(taken, annotator, SHOWN if not held and not fresh else AHEAD))
+    return Hand(held, fresh)
+
+
+def lock(annotator: User) -> None:
+    """Let two tabs of one person act one after the other, so that they share their leases.
+
+    SQLite has locked everything already, as it began to write.
+    """
+    if connection.features.has_select_for_update:
+        row = User.objects.select_for_update(no_key=True).filter(pk=annotator.pk)
+        row.values_list("pk").get()
 
 
 def cards_of(
@@ -56,17 +89,17 @@ def cards_of(
 
 def extend(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:
     """Prolong leases, the shown one's for longer; the ids of those this person still holds."""
-    held = Assignment.objects.held_by(annotator)
-    _prolong(held, ids, shown=shown)
-    return set(held.filter(pk__in=ids).values_list("pk", flat=True))
+    return _prolong(Assignment.objects.held_by(annotator).filter(pk__in=ids), shown=shown)
 
 
-def _prolong(held: AssignmentQuerySet, ids: Collection[int], *, shown: int | None) -> None:
-    """No lease is made shorter but the shown one's, which begins anew."""
-    now = timezone.now()
-    until = Case(When(pk=shown, then=Value(now + SHOWN)), default=Value(now + AHEAD))
-    soon = Q(lease_until__lt=now + AHEAD) | Q(pk=shown)
-    held.filter(soon, pk__in=ids).update(lease_until=until)
+def _prolong(held: AssignmentQuerySet, *, shown: int | Subquery | None) -> set[int]:
+    """No lease is made shorter but the shown one's, which begins anew; the ids of all."""
+    until = Case(
+        When(pk=shown, then=after(SHOWN)),
+        When(lease_until__lt=after(AHEAD), then=after(AHEAD)),
+        default=F("lease_until"),
+    )
+    return {pk for (pk,) in update_returning(held, "id", lease_until=until)}
 
 
 def give_back(overdue: AssignmentQuerySet) -> int:
@@ -93,11 +126,24 @@ def _give_back_of(task_id: int, overdue: AssignmentQuerySet) -> int:
     return expired
 
 
-def _take_next(project: Project, annotator: User) -> Task | None:
-    """The best open task, with a place in it taken; its row stays locked."""
-    tasks = Task.objects.open_for(project, annotator).select_related("prompt")
-    task = tasks.select_for_update(skip_locked=True, of=("self",)).first()
-    return task if task and take_place(task) else None
+def _take_next(project: Project, annotator: User) -> Taken | None:
+    """A place in the best open task.
+
+    Where nothing is open, what nobody extended in time is given back at once: `tend` comes too late.
+    """
+    while not (taken := _take_open(project, annotator)):
+        overdue = Assignment.objects.overdue().filter(task__project=project)
+        if not give_back(overdue.exclude(annotator=annotator)):
+            return None
+    return taken
+
+
+def _take_open(project: Project, annotator: User) -> Taken | None:
+    """The same of what is open; the task's row stays locked."""
+    open_ = Task.objects.open_for(project, annotator).select_for_update(skip_locked=True)
+    best = Task.objects.filter(pk=Subquery(open_.values("pk")[:1]))
+    changed = update_returning(best, f"id, taken > 1 OR {TOUCHED}", taken=F("taken") + 1)
+    return next((Taken(*row) for row in changed), None)
 
 
 def take_place(task: Task) -> bool:
@@ -106,15 +152,17 @@ def take_place(task: Task) -> bool:
     return bool(free.update(taken=F("taken") + 1))
 
 
-def _lease(task: Task, annotator: User) -> Assignment:
+def _lease(taken: Taken, annotator: User, seconds: float) -> Assignment:
     """A lease on a task whose place is taken; an expired one of the same person is used again."""
-    there = list(task.assignments.order_by("pk"))
+    there = (
+        list(Assignment.objects.filter(task=taken.task_id).order_by("pk")) if taken.touched else []
+    )
     mine = next((each for each in there if each.annotator_id == annotator.pk), None)
-    assignment = mine or Assignment(task=task, annotator=annotator)
-    assignment.task = task
-    assignment.slot = _lowest_free(task, there, like=mine.slot if mine else None)
+    assignment = mine or Assignment(task_id=taken.task_id, annotator=annotator)
+    like = mine.slot if mine else None
+    assignment.slot = _lowest_free(assignment.task, there, like=like) if there else 0
     assignment.state = State.LEASED
-    assignment.lease_until = timezone.now() + AHEAD
+    assignment.lease_until = after(seconds)
     assignment.save()
     return assignment
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import psycopg.errors
 import pytest
-from django.contrib.sessions.backends.db import SessionStore
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, connection, utils
 from django.urls import reverse
@@ -27,6 +26,7 @@ from webapp.labeling.models import Label
 from webapp.machine import disk, uploads
 from webapp.machine.full import answer
 from webapp.operations.management.commands.tend import attempt
+from webapp.projects.sessions import SessionStore
 from webapp.runs import keeping, tend
 from webapp.runs.tasks import ring
 
