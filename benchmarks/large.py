@@ -167,7 +167,7 @@ def fill_stored(spans: Sizes, now: Sizes) -> None:
         run_id=f"i % {now.runs} + 1",
         part=by_turns(PARTS),
     )
-    read = {"run_id": "i + 1", "artifact_id": f"i % {now.models} + 1", "role": "'policy'"}
+    read = {"run_id": "i + 1", "artifact_id": "i / 2 % 1000 + 1", "role": "'policy'"}
     fill(ArtifactInput, spans.runs, **read)
     state = "CASE WHEN i % 9 = 2 THEN 'failed' ELSE 'done' END"
     of_job = {"kind": by_turns(("preview", "import", "export")), "state": state}
@@ -206,6 +206,7 @@ def fill_labels(spans: Sizes, now: Sizes) -> None:
     fill(Assignment, pairs, **who, **held)
     said = {"answer": """'{"choice": 1}'""", "order": "'[0, 1]'", "counted": "i % 101 > 0"}
     verdict = "CASE WHEN i % 16 = 0 THEN '0>1' ELSE '1>0' END"
+    said |= {"project_id": "1", "disputed": "i / 2 % 8 = 0"}
     fill(
         Label,
         pairs,

@@ -24,7 +24,7 @@ from webapp.projects.models import Membership, Project, Prompt, Split
 from webapp.rounds.queries import Standing, standing, with_parts
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import live_workers
-from webapp.site.pages import number_of
+from webapp.site.pages import count_up_to, in_figures, number_of
 
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
@@ -80,8 +80,8 @@ def facts(project: Project) -> Facts:
     last_round = with_parts(project.rounds.all()).first()
     under_way = project.runs.filter(parts__isnull=True, kind__in=["pretrain", "generate"])
     return Facts(
-        prompts=project.prompts.count(),
-        waiting=project.tasks.open().count(),
+        prompts=count_up_to(project.prompts.all()),
+        waiting=count_up_to(project.tasks.open()),
         labels=counts["labels"],
         new_labels=counts["new_labels"],
         new_ranked=counts["new_ranked"],
@@ -164,8 +164,8 @@ def loop(project: Project, now: Facts) -> list[Node]:
 
 
 def _labels(project: Project, now: Facts) -> Node:
-    value = f"{now.new_labels:,}"
-    note = _("since the last snapshot; {n} in all").format(n=f"{now.labels:,}")
+    value = in_figures(now.new_labels)
+    note = _("since the last snapshot; {n} in all").format(n=in_figures(now.labels))
     url = reverse("labeling:labels", args=[project.pk])
     return Node("labels", _("New labels"), "", value, note, None, url, None)
 
@@ -224,7 +224,7 @@ def _round(project: Project, now: Facts) -> Node:
 
 
 def _tasks(project: Project, now: Facts) -> Node:
-    value = _("{n} waiting").format(n=f"{now.waiting:,}")
+    value = _("{n} waiting").format(n=in_figures(now.waiting))
     note = (
         _("answers by {model}").format(model=now.model.name)
         if now.model

@@ -15,7 +15,7 @@ from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.forms import PromptForm, PromptSearch
 from webapp.projects.models import Project, Prompt
 from webapp.site.htmx import render_page
-from webapp.site.pages import count_in_words, page_of
+from webapp.site.pages import count_up_to, in_figures, page_of
 
 
 @login_required
@@ -68,5 +68,5 @@ def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
     found = queries.searched_prompts(here, text=narrowed["q"], split=narrowed["split"])
     page = page_of(found, request.GET, "-pk")
     context = {"project": here, "form": form, "search": search, "page": page}
-    context["number"] = count_in_words(found)
+    context["number"] = in_figures(count_up_to(found))
     return render_page(request, "projects/prompts.html", context, partial="rows")

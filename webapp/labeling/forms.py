@@ -246,5 +246,5 @@ class LabelFilter(KindFilter):
 
     def __init__(self, data: Mapping[str, object], *, project: Project) -> None:
         super().__init__(data)
-        given = Label.objects.filter(annotator=OuterRef("pk"), task__project=project)
+        given = Label.objects.filter(annotator=OuterRef("pk"), project=project)
         offer_found(self, "annotator", User.objects.filter(Exists(given)).order_by("username"))

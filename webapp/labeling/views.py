@@ -426,6 +426,6 @@ def _table(request: PersonRequest, project: Project, page: Page[Any]) -> dict[st
         "project": project,
         "page": page,
         "filtered": any(request.GET.values()),
-        "progress": queries.progress(project),
+        "progress": queries.Progress(project),
         "several_kinds": len(TASK_KINDS) > 1,
     }

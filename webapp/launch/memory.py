@@ -1,7 +1,6 @@
 """How much memory a run will take, and whether a worker that is there has so much."""
 
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
 
 from django.utils.translation import gettext as _
 from pydantic import BaseModel
@@ -16,6 +15,17 @@ from webapp.runs.waiting import live_workers
 from webapp.site.templatetags.display import filesize
 
 GENERATIONS = 12  # looked back for an estimate of memory
+LINE = """
+    WITH RECURSIVE line(artifact, generation) AS (
+        SELECT CAST(%(model)s AS bigint), 1
+        UNION ALL
+        SELECT begun.artifact_id, generation + 1 FROM line
+        JOIN registry_artifact made ON made.id = line.artifact
+        JOIN registry_artifactinput begun ON begun.run_id = made.producer_id AND begun.role = 'policy'
+        WHERE generation < %(generations)s
+    )
+    SELECT registry_artifact.* FROM line JOIN registry_artifact ON id = artifact ORDER BY generation
+"""
 START = ("policy", "backbone")  # roles of the model that a run's memory goes by
 
 
@@ -49,19 +59,16 @@ def known_memory(model: Artifact) -> tuple[Shape | None, Mapping[str, int]]:
     Its own card says it, or that of the model it was trained from.
     """
     estimates: Mapping[str, int] = {}
-    for earlier in islice(trained_from(model), GENERATIONS):
+    for earlier in trained_from(model):
         if known := earlier.summary.get("shape"):
             return Shape(**known), estimates
         estimates = estimates or earlier.summary.get("memory", {})
     return None, estimates
 
 
-def trained_from(model: Artifact | None) -> Iterator[Artifact]:
-    """A model, then the start of the run that made it, and so on."""
-    while model is not None:
-        yield model
-        read = Artifact.objects.filter(uses__run=model.producer_id, uses__role="policy")
-        model = read.first() if model.producer_id else None
+def trained_from(model: Artifact) -> Iterable[Artifact]:
+    """A model, then the start of the run that made it, and so on for some generations."""
+    return Artifact.objects.raw(LINE, {"model": model.pk, "generations": GENERATIONS})
 
 
 def too_large(needed: int, config: BaseModel) -> str:

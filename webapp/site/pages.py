@@ -135,9 +135,13 @@ def kept_query(query: QueryDict) -> str:
     return f"{kept.urlencode()}&" if kept else ""
 
 
-def count_in_words(rows: QuerySet[Row], most: int = COUNTED) -> str:
-    """How many rows there are, in digits; beyond the most only that there are more."""
-    n = rows.order_by().values("pk")[: most + 1].count()
+def count_up_to(rows: QuerySet[Row], most: int = COUNTED) -> int:
+    """How many rows there are; one more than the most stands for all beyond."""
+    return rows.order_by().values("pk")[: most + 1].count()
+
+
+def in_figures(n: int, most: int = COUNTED) -> str:
+    """A number that was counted so, in digits."""
     return f"{most:,}+" if n > most else f"{n:,}"
 
 

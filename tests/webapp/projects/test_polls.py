@@ -126,7 +126,7 @@ def whose_sessions_were_ended(world, client):
 
 
 def of_an_old_session(world, client):
-    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+    Session.objects.update(expire_date=timezone.now() - timedelta(days=1))
 
 
 def of_a_damaged_session(world, client):

@@ -11,7 +11,7 @@ from django.urls import reverse
 from tests.factories import new_prompt, some_tasks
 from webapp.projects.models import Prompt
 from webapp.runs.models import Run, State
-from webapp.site.pages import ROWS, count_in_words, page_of, page_of_list
+from webapp.site.pages import ROWS, count_up_to, in_figures, page_of, page_of_list
 
 SPARE = 7  # rows of the last page
 ORDERS = [("-pk",), ("name",), ("-ended_at", "-pk"), ("priority", "step", "pk")]
@@ -81,8 +81,14 @@ def test_other_pages_keep_what_the_address_says_but_where_it_was(runs):
 
 
 def test_counting_stops(runs):
-    assert [count_in_words(runs, most) for most in (106, 107, 1000)] == ["106+", "107", "107"]
-    assert count_in_words(runs.none()) == "0"
+    assert [count_up_to(runs, most) for most in (99, 107, 1000)] == [100, 107, 107]
+    assert count_up_to(runs.none()) == 0
+    assert [in_figures(n) for n in (0, 9_999, 10_000, 10_001)] == [
+        "0",
+        "9,999",
+        "10,000",
+        "10,000+",
+    ]
 
 
 def test_a_page_deep_within_reads_no_more_of_the_table_than_the_first(project):
