@@ -11,9 +11,11 @@ import statistics
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from django.conf import settings
@@ -21,15 +23,18 @@ from django.db import connection
 from django.db.models import Model, QuerySet
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from alignment.kinds import KINDS
 from benchmarks.large import NOTHING, Place, Sizes, a_place, grow
 from tests import ground
 from tests.webapp.addresses import addresses
-from webapp.site import pages
+from webapp.rounds.queries import stamp_of_round
+from webapp.site import pages, stamps
 
 TURNS, TENTH = 7, 0.1
-BARS = {"cpu": 10, "queries": 30, "kB": 150, "deep": 1.3, "grown": 1.5}
+BARS = {"cpu": 10, "queries": 30, "kB": 150, "deep": 1.3, "grown": 1.5, "long": 1.2}
+HTMX = {"HX-Request": "true"}
 FILTERS = {
     "labeling:labels": (
         "show=disagreement",
@@ -44,6 +49,14 @@ FILTERS = {
     "runs:metrics": (),
 }
 DEEP = 0.9  # of all rows lie before a deep page
+
+
+class Page(NamedTuple):
+    """What is asked for."""
+
+    name: str
+    path: str
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Row(NamedTuple):
@@ -94,7 +107,7 @@ def lists_watched() -> Iterator[list[tuple[QuerySet[Model], tuple[str, ...]]]]:
         pages._beside = beside
 
 
-def paths_of(place: Place, client: Client) -> Iterator[tuple[str, str]]:
+def paths_of(place: Place, client: Client) -> Iterator[Page]:
     """Every page under its name: first, deep and filtered."""
     for address in addresses():
         if not address.parts <= place.parts.keys() or address.name == "bare":
@@ -105,9 +118,27 @@ def paths_of(place: Place, client: Client) -> Iterator[tuple[str, str]]:
                 response = client.get(f"{path}?{query}")
             if response.status_code != 200:
                 continue  # it is asked by a POST, or leads elsewhere
-            yield f"{address.name} {query}".strip(), f"{path}?{query}"
+            yield Page(f"{address.name} {query}".strip(), f"{path}?{query}")
             if seen and (mark := deep_within(*seen[0])):
-                yield f"{address.name} {query}".strip() + " deep", f"{path}?{query}&after={mark}"
+                name = f"{address.name} {query}".strip()
+                yield Page(f"{name} deep", f"{path}?{query}&after={mark}")
+
+
+def polls_of(place: Place, client: Client) -> Iterator[Page]:
+    """What pages ask again and again while nothing is new, of a run with many points and of one with few."""
+    for length, run in (("long", 1), ("short", 2)):
+        parts = place.parts | {"run_id": run}
+        path = reverse(
+            "runs:detail", kwargs={part: parts[part] for part in ("project_id", "run_id")}
+        )
+        curves = client.get(f"{path}metrics/").json()
+        seen = {"Seen": curves["stamp"]}
+        asks = f"after={curves['step']}&epoch={curves['epoch']}&width={curves['width']}"
+        yield Page(f"poll of a {length} run", path, HTMX | seen)
+        yield Page(f"poll of the curves of a {length} run", f"{path}metrics/?{asks}", seen)
+        yield Page(f"news of the curves of a {length} run", f"{path}metrics/?{asks}")
+    path = reverse("rounds:detail", args=[place.project.pk, place.parts["round_id"]])
+    yield Page("poll of a round", path, HTMX | {"Seen": stamp_of_round(1, place.parts["round_id"])})
 
 
 def deep_within(rows: QuerySet[Model], order: tuple[str, ...]) -> int:
@@ -116,30 +147,47 @@ def deep_within(rows: QuerySet[Model], order: tuple[str, ...]) -> int:
     return rows.order_by(*order)[int(DEEP * number)].pk if number > 2 * pages.ROWS else 0
 
 
-def cost(paths: Iterable[tuple[str, str]], client: Client, bare: str) -> dict[str, Row]:
+def cost(asked: Iterable[Page], client: Client, bare: str) -> dict[str, Row]:
     """What each page costs, the barest page in turn with it."""
-    thread, found = Thread(), {}
-    for name, path in paths:
+    thread, found, floor = Thread(), {}, Page("bare", bare)
+    for page in asked:
         spent, floors = [], []
         for _ in range(TURNS):
-            spent.append(seconds(client, path, thread))
-            floors.append(seconds(client, bare, thread))
-        with CaptureQueriesContext(connection) as asked:
-            response = client.get(path)
-            size = len(b"".join(response)) / 1000
+            spent.append(seconds(client, page, thread))
+            floors.append(seconds(client, floor, thread))
+        with CaptureQueriesContext(connection) as queries:
+            response = client.get(page.path, headers=page.headers)
+            size = 0 if response.get("Content-Disposition") else len(response.content) / 1000
         middle = statistics.median(spent)
         ratio = middle / statistics.median(floors)
-        found[name] = Row(round(ratio, 2), round(1000 * middle, 1), len(asked), round(size, 1))
+        found[page.name] = Row(
+            round(ratio, 2), round(1000 * middle, 1), len(queries), round(size, 1)
+        )
     return found
 
 
-def seconds(client: Client, path: str, thread: Thread) -> float:
-    """The CPU of one request, its whole answer included."""
+def seconds(client: Client, page: Page, thread: Thread) -> float:
+    """The CPU of one request that nobody has asked before, of a file until it begins to be sent."""
+    stamps._made.clear()
     before = thread.seconds()
-    response = client.get(path)
-    for _ in response:  # what streams costs while it is read
-        pass
-    return thread.seconds() - before
+    response = client.get(page.path, headers=page.headers)
+    if response.streaming:
+        next(iter(response), b"")
+    spent = thread.seconds() - before
+    response.close()
+    return spent
+
+
+def download(place: Place, client: Client) -> dict[str, float]:
+    """What a whole file of numbers costs."""
+    path = reverse("runs:metrics_csv", args=[place.project.pk, 1])
+    thread = Thread()
+    before = thread.seconds()
+    size = sum(map(len, client.get(path))) / 1e6
+    return {
+        "csv_MB": round(size, 1),
+        "csv_ms_per_MB": round(1000 * (thread.seconds() - before) / size),
+    }
 
 
 def beyond(name: str, row: Row, whole: dict[str, Row], tenth: dict[str, Row]) -> Iterator[str]:
@@ -155,12 +203,15 @@ def beyond(name: str, row: Row, whole: dict[str, Row], tenth: dict[str, Row]) ->
     ):
         if value > BARS[bar]:
             yield f"{name}: {bar} {value:.2f}"
+    if "a long run" in name and row.ms > BARS["long"] * whole[name.replace("long", "short")].ms:
+        yield f"{name}: more than of a short one"
 
 
 def measure(place: Place) -> dict[str, Row]:
     """All pages as they are now."""
     client = viewer_of(place)
-    return cost(list(paths_of(place, client)), client, f"/p/{place.project.pk}/bare/")
+    asked = chain(paths_of(place, client), polls_of(place, client))  # each when its turn comes
+    return cost(asked, client, f"/p/{place.project.pk}/bare/")
 
 
 def main() -> int:
@@ -180,7 +231,8 @@ def main() -> int:
         grown = row.cpu / small[name].cpu if name in small else 1
         print(f"{name:45} {json.dumps(row._asdict() | {'grown': round(grown, 2)})}")
     failed = [line for name, row in large.items() for line in beyond(name, row, large, small)]
-    print(json.dumps({"database": options.database, "pages": len(large), "beyond": failed}))
+    told = {"database": options.database, "scale": options.scale, "pages": len(large)}
+    print(json.dumps(told | download(place, viewer_of(place)) | {"beyond": failed}))
     return 1 if failed else 0
 
 

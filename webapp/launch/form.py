@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -28,9 +29,23 @@ from webapp.site.fields import (
     values_of,
 )
 
+SHOWN = ("project", "type", "name", "created_at")  # of an artifact, in a choice
+
 
 class ArtifactField(DrawnField, FoundChoice):
     """A choice among the project's artifacts of one type."""
+
+    types: tuple[ArtifactType, ...] = ()
+
+    def brief(self, rows: QuerySet[Artifact]) -> QuerySet[Artifact]:
+        """What tells artifacts apart: settings, summaries and manifests are long."""
+        bare = rows.select_related(None)
+        if ArtifactType.SNAPSHOT in self.types:
+            told = ("snapshot__number", "snapshot__pairs")
+            return bare.select_related("snapshot").only(*SHOWN, *told)
+        if ArtifactType.REWARD in self.types:
+            return bare.select_related("producer").only(*SHOWN, "producer__config")
+        return bare.only(*SHOWN)
 
     def label_from_instance(self, artifact: Artifact) -> str:
         """Its name, and what tells it from its neighbours."""
@@ -45,13 +60,15 @@ class ArtifactField(DrawnField, FoundChoice):
 
 def artifact_field(one: Input) -> ArtifactField:
     """The field of one input; the refusal of an empty one comes from what the settings need."""
-    return ArtifactField(
+    field = ArtifactField(
         Artifact.objects.none(),
         label=_(one.title),
         help_text=_(one.help),
         empty_label=_(one.empty) if one.empty else None,
         required=not one.empty,
     )
+    field.types = one.types
+    return field
 
 
 class StartForm(forms.Form):

@@ -44,7 +44,11 @@ class FoundChoice(RowChoice):
     def listed(self) -> list[Any]:
         """The rows that are listed, and one more where there are more; looked up when they are shown."""
         named = {f"{self.by}__icontains": self.sought} if self.sought else {}
-        return list(self.rows.filter(**named)[: MOST + 1])
+        return list(self.brief(self.rows.filter(**named))[: MOST + 1])
+
+    def brief(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """The same rows with no more than their words need."""
+        return rows
 
     @property
     def is_long(self) -> bool:
@@ -61,7 +65,7 @@ class FoundChoice(RowChoice):
         key = self.chosen.pk if isinstance(self.chosen, Model) else self.chosen
         if not is_key(str(key)) or int(str(key)) in [row.pk for row in rows]:
             return rows
-        return [*rows, *self.rows.filter(pk=key)]
+        return [*rows, *self.brief(self.rows.filter(pk=key))]
 
 
 def offer_found(form: forms.Form, name: str, rows: QuerySet[Any]) -> None:
