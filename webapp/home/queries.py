@@ -16,7 +16,7 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.datasets.queries import unfrozen
-from webapp.labeling.models import Completion, Task
+from webapp.labeling.models import ENOUGH_SKIPS, Completion, Task
 from webapp.launch.checks import FEWEST_PAIRS
 from webapp.machine import disk, programs
 from webapp.machine.programs import Report
@@ -24,7 +24,7 @@ from webapp.projects.models import Membership, Project, Prompt, Split
 from webapp.rounds.queries import Standing, standing, with_parts
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import live_workers
-from webapp.site.pages import count_up_to, in_figures, number_of
+from webapp.site.pages import count_up_to, in_figures, number_of, number_up_to
 
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
@@ -286,8 +286,8 @@ def projects_with_counts(projects: QuerySet[Project], user_id: int) -> QuerySet[
     mine = Membership.objects.filter(project=OuterRef("pk"), user=user_id).values("role")
     return projects.annotate(
         my_role=Subquery(mine[:1]),
-        waiting=number_of(Task.objects.open(), "project"),
-        prompt_count=number_of(Prompt.objects.all(), "project"),
+        waiting=number_up_to(Task, "project_id", f"taken < need AND skips < {ENOUGH_SKIPS}"),
+        prompt_count=number_up_to(Prompt, "project_id"),
     )
 
 

@@ -61,6 +61,7 @@ class Completion(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["prompt", "key"], name="completion_once")]
+        indexes = [models.Index(fields=["source", "rank"], name="completion_ranked")]
 
 
 OPEN = Q(taken__lt=F("need"), skips__lt=ENOUGH_SKIPS)
@@ -321,7 +322,7 @@ class LabelQuerySet(models.QuerySet["Label"]):
     def standing(self, show: str) -> "LabelQuerySet":
         """The labels of one view of the table: current, disagreement, extra or history."""
         if show == "history":
-            return self.filter(Q(superseded=True) | Q(retracted=True))
+            return self.filter(Q(superseded=True) | Q(retracted=True), counted=False)
         if show == "disagreement":
             return self.disagreeing()
         return self.current().filter(counted=False) if show == "extra" else self.current()

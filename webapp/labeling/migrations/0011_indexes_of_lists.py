@@ -50,4 +50,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex("task", models.Index(fields=["project", "skips"], name="task_skipped")),
+        migrations.AddIndex(
+            "completion", models.Index(fields=["source", "rank"], name="completion_ranked")
+        ),
     ]
