@@ -24,7 +24,8 @@ from webapp.projects.models import Membership, Project, Prompt, Split
 from webapp.rounds.queries import Standing, standing, with_parts
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import live_workers
-from webapp.site.pages import count_up_to, in_figures, number_of, number_up_to
+from webapp.site.htmx import is_key
+from webapp.site.pages import COUNTED, count_up_to, in_figures, number_of, number_up_to
 
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
@@ -299,3 +300,24 @@ def searched_prompts(project: Project, *, text: str = "", split: str = "") -> Qu
     if split:
         prompts = prompts.filter(split=split)
     return prompts.annotate(answers=number_of(Completion.objects.all(), "prompt"))
+
+
+class Looked(NamedTuple):
+    """The prompts that one search for words looks through: those before one, down to another."""
+
+    before: int | None  # None: from the newest
+    last: int | None  # None: to the oldest
+
+    def through(self, prompts: QuerySet[Prompt]) -> QuerySet[Prompt]:
+        """Only these."""
+        newer = prompts.filter(pk__lt=self.before) if self.before else prompts
+        return newer.filter(pk__gte=self.last) if self.last else newer
+
+
+def looked_through(project: Project, after: str) -> Looked:
+    """So many prompts from where an address stands: no index has words that are parts of others."""
+    before = int(after) if is_key(after) else None
+    rows = (
+        Looked(before, None).through(project.prompts.order_by("-pk")).values_list("pk", flat=True)
+    )
+    return Looked(before, rows[COUNTED - 1 : COUNTED].first())

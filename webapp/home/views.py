@@ -1,5 +1,7 @@
 """The home pages, and the prompts of a project with their answers."""
 
+from dataclasses import replace
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -66,7 +68,13 @@ def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
     search = PromptSearch(request.GET)
     narrowed = search.cleaned_data if search.is_valid() else {"q": "", "split": ""}
     found = queries.searched_prompts(here, text=narrowed["q"], split=narrowed["split"])
+    looked = queries.Looked(None, None)
+    if narrowed["q"] and "before" not in request.GET:
+        looked = queries.looked_through(here, request.GET.get("after", ""))
+        found = looked.through(found)
     page = page_of(found, request.GET, "-pk")
-    context = {"project": here, "form": form, "search": search, "page": page}
+    if page.after is None and looked.last:
+        page = replace(page, after=looked.last)  # there may be others further on
+    context = {"project": here, "form": form, "search": search, "page": page, "looked": looked}
     context["number"] = in_figures(count_up_to(found))
     return render_page(request, "projects/prompts.html", context, partial="rows")

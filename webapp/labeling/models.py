@@ -334,7 +334,13 @@ class LabelQuerySet(models.QuerySet["Label"]):
     def by(self, *, annotator: User | None, kind: str) -> "LabelQuerySet":
         """Labels of one annotator (None: all), of people, simulated ones or everybody."""
         labels = self.filter(annotator=annotator) if annotator else self
-        return labels.filter(annotator__simulated=kind == "simulated") if kind else labels
+        if not kind:
+            return labels
+        alike = User.objects.filter(simulated=kind == "simulated")
+        given = labels.order_by().filter(annotator=models.OuterRef("pk"))
+        if not alike.filter(models.Exists(given)).exists():
+            return labels.none()  # else all of them would be looked at, one by one, for nothing
+        return labels.filter(annotator__simulated=kind == "simulated")
 
 
 class Label(models.Model):
