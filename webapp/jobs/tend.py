@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import takewhile
 
 from django.db.models import F
 from django.db.models.functions import Now
@@ -23,7 +24,10 @@ def ring_jobs() -> int:
     """Send what waits or was left by a dead worker; how many were sent."""
     waiting = Job.objects.claimable()
     keys = list(waiting.order_by("pk").values_list("pk", flat=True))
-    return sum(send_work(pk) for pk in keys if waiting.filter(pk=pk).ring_due())
+    due = (pk for pk in keys if waiting.filter(pk=pk).ring_due())
+    return sum(
+        1 for _ in takewhile(send_work, due)
+    )  # the first that a broker does not take is the last
 
 
 def fail_lost_jobs() -> int:

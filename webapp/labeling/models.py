@@ -8,7 +8,6 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
@@ -198,7 +197,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
     def overdue(self) -> "AssignmentQuerySet":
         """Leases nobody extended in time."""
-        return self.filter(state=Assignment.State.LEASED, lease_until__lt=timezone.now())
+        return self.filter(state=Assignment.State.LEASED, lease_until__lt=Now())
 
     def with_prompts(self) -> "AssignmentQuerySet":
         """Together with what each asks; `queries.with_items` fetches the items of all at once."""

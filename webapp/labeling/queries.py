@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import Count, Q, prefetch_related_objects
-from django.utils import timezone
+from django.db.models.functions import Now, TruncDay
 
 from webapp.accounts.models import User
 from webapp.labeling.models import STATES, Assignment, Label, Task
@@ -64,8 +64,7 @@ def newest_act(annotator: User, project: Project) -> UUID | None:
 
 def labelled_today(annotator: User, project: Project | None = None) -> int:
     """Current labels this person gave since midnight UTC, in one project or all."""
-    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=midnight)
+    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=TruncDay(Now()))
     return (labels.filter(task__project=project) if project else labels).count()
 
 

@@ -5,20 +5,18 @@ when a transaction begins.
 """
 
 from collections.abc import Collection, Iterable
-from datetime import timedelta
 from itertools import count as counting
 
 from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
-from django.utils import timezone
+from django.db.models import Case, F, Q, When
 
 from webapp.accounts.models import User
 from webapp.labeling.models import Assignment, AssignmentQuerySet, Task
 from webapp.projects.models import Project
+from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 
-SHOWN = timedelta(minutes=10)
-AHEAD = timedelta(minutes=2)
+SHOWN, AHEAD = 600.0, 120.0  # seconds, by the database's clock
 CARDS = 4  # the one that is shown and the three next ones
 BATCH = 50
 State = Assignment.State
@@ -63,9 +61,8 @@ def extend(annotator: User, ids: Collection[int], *, shown: int | None = None) -
 
 def _prolong(held: AssignmentQuerySet, ids: Collection[int], *, shown: int | None) -> None:
     """No lease is made shorter but the shown one's, which begins anew."""
-    now = timezone.now()
-    until = Case(When(pk=shown, then=Value(now + SHOWN)), default=Value(now + AHEAD))
-    soon = Q(lease_until__lt=now + AHEAD) | Q(pk=shown)
+    until = Case(When(pk=shown, then=after(SHOWN)), default=after(AHEAD))
+    soon = Q(lease_until__lt=after(AHEAD)) | Q(pk=shown)
     held.filter(soon, pk__in=ids).update(lease_until=until)
 
 
@@ -114,7 +111,7 @@ def _lease(task: Task, annotator: User) -> Assignment:
     assignment.task = task
     assignment.slot = _lowest_free(task, there, like=mine.slot if mine else None)
     assignment.state = State.LEASED
-    assignment.lease_until = timezone.now() + AHEAD
+    assignment.lease_until = after(AHEAD)
     assignment.save()
     return assignment
 

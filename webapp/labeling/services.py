@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Max
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
@@ -18,6 +17,7 @@ from webapp.labeling import queue, sides
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.projects.models import Project
+from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.errors import Refusal
 
@@ -337,7 +337,7 @@ def _lease_again(assignment: Assignment, *, holds: bool) -> None:
     if holds and assignment.state == State.SKIPPED:  # who has the slot by now keeps it
         assignment.slot = queue.free_slot(assignment.task, like=assignment.slot)
     assignment.state = State.LEASED if holds else State.EXPIRED
-    assignment.lease_until = timezone.now() + queue.SHOWN
+    assignment.lease_until = after(queue.SHOWN)
     assignment.save(update_fields=["state", "slot", "lease_until", "draft"])
 
 

@@ -20,7 +20,7 @@ from webapp.runs.models import Run
 logger = logging.getLogger(__name__)
 
 
-@shared_task(expires=60, ignore_result=True)  # type: ignore[untyped-decorator]  # celery has no types
+@shared_task(ignore_result=True)  # type: ignore[untyped-decorator]  # celery has no types
 def ring(queue: str) -> None:
     """Claim the best queued run, then drive it; a late or repeated ring finds nothing to claim."""
     if disk.has_no_room():

@@ -1,5 +1,6 @@
 """The label page for people and programs, and the tables of tasks and labels."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -83,7 +84,7 @@ def test_a_swapped_card_is_leased_for_longer(annotator, url, project, ana):
     first, second, *_ = queue.claim_page(project, ana)
     data = answer(first) | {"have": second.pk, "shown": second.pk}
     annotator.post(url, data, headers=FRAGMENT)
-    assert again(second).lease_until > timezone.now() + queue.AHEAD
+    assert again(second).lease_until > timezone.now() + timedelta(seconds=queue.AHEAD)
 
 
 def test_a_program_reads_a_pair_and_answers_it(annotator, url, project):
