@@ -7,7 +7,7 @@ when a transaction begins.
 from collections.abc import Collection, Iterable
 from itertools import count as counting
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Case, F, Q, When
 
 from webapp.accounts.models import User
@@ -42,6 +42,17 @@ def claim_page(project: Project, annotator: User, count: int = CARDS) -> list[As
         if cards:
             _prolong(held, [card.pk for card in cards], shown=cards[0].pk)
     return cards
+
+
+def cards_to_see(project: Project, annotator: User) -> list[Assignment]:
+    """The cards for who opens the page: while another program writes, those that they hold already."""
+    try:
+        return claim_page(project, annotator)
+    except OperationalError:
+        held = Assignment.objects.held_by(annotator).filter(task__project=project)
+        if not (cards := list(held.with_prompts()[:CARDS])):
+            raise
+        return cards
 
 
 def cards_of(

@@ -180,7 +180,7 @@ def _answer(request: PersonRequest, project: Project, done: Done) -> HttpRespons
         if done.notice:
             messages.info(request, done.notice)
         return redirect("labeling:label", project.pk)
-    cards = queue.claim_page(project, request.user)
+    cards = queue.cards_to_see(project, request.user)
     if done.refusal:
         found = _with_what_was_typed(request, project, cards)
         if found is None:

@@ -4,11 +4,17 @@ Away is whatever somebody else mends, or time: it was restarted or killed, has e
 none to spare, or another program holds what we want to write.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
+
+from django.core.signals import request_started
 from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import Error as DatabaseError
 
 from webapp.machine.disk import causes
 
-LOCK_WAIT = 5  # seconds that a page waits for another's lock
+LOCK_WAIT = 5.0  # seconds that a page waits for another's lock to store what somebody sent
+LOOK_WAIT = 0.5  # seconds that one waits to store something beside what it shows
 POOL = {
     "min_size": 2,  # kept open, so that a server that has none to spare has those
     "max_size": 16,  # of a web process: more than it has threads
@@ -41,11 +47,11 @@ def share_connections() -> None:
     database = connections.settings[DEFAULT_DB_ALIAS]
     options = database["OPTIONS"]
     if connection.vendor == "sqlite":
-        options["timeout"] = LOCK_WAIT
+        request_started.connect(_wait_by_request)
     elif "pool" not in options:
         database |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}  # the pool keeps them
         options["pool"] = POOL
-        options["options"] = f"{options.get('options', '')} -c lock_timeout={LOCK_WAIT}s"
+        options["options"] = f"{options.get('options', '')} -c lock_timeout={1000 * LOCK_WAIT:.0f}"
 
 
 def forget_lost() -> None:
@@ -53,6 +59,15 @@ def forget_lost() -> None:
     pool = getattr(connection, "pool", None)
     if pool is not None and not pool.closed:
         pool.check()
+
+
+def _wait_by_request(environ: Mapping[str, str] | None = None, **_: object) -> None:
+    """Whoever only looks waits for nobody: what a page writes then, such as a lease, can wait itself."""
+    looks = environ is not None and environ["REQUEST_METHOD"] in ("GET", "HEAD")
+    seconds = LOOK_WAIT if looks else LOCK_WAIT
+    with suppress(DatabaseError):
+        connection.ensure_connection()
+        connection.connection.execute(f"PRAGMA busy_timeout = {1000 * seconds:.0f}")
 
 
 def _says(error: BaseException, sqlite: tuple[int, ...], postgres: tuple[str, ...]) -> bool:

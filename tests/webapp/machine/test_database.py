@@ -1,5 +1,6 @@
 """A database that is away, or held by another program, is answered with 503 in words; a bug stays a bug."""
 
+import re
 import sqlite3
 import time
 from contextlib import closing, contextmanager
@@ -7,12 +8,13 @@ from copy import deepcopy
 
 import psycopg
 import pytest
+from django.core.signals import request_started
 from django.db import DataError, InterfaceError, OperationalError, connection, connections
 from django.test import Client
 from django.urls import reverse
 from psycopg_pool import PoolTimeout
 
-from tests.factories import a_project, a_user
+from tests.factories import a_project, a_user, some_tasks
 from webapp.accounts.roles import Role
 from webapp.machine import database
 from webapp.machine.outages import AWAY, BUSY, answer, outage_of
@@ -134,12 +136,14 @@ def parameters():
 def served(transactional_db, monkeypatch):
     """Connections as a web process has them, whose wait for a lock is short; a signed-in client and project."""
     monkeypatch.setattr(database, "LOCK_WAIT", 0.2)
+    monkeypatch.setattr(database, "LOOK_WAIT", 0.05)
     client, project = Client(raise_request_exception=False), a_project()
     client.force_login(a_user(project, Role.ADMIN, is_superuser=True))
     before = deepcopy(connections.settings["default"])
     connection.close()
     database.share_connections()
     yield client, project
+    request_started.disconnect(database._wait_by_request)
     connection.close()
     if getattr(connection, "pool", None):
         connection.close_pool()
@@ -191,3 +195,29 @@ def test_threads_share_connections_up_to_a_limit_and_are_told_soon(served):
     for each in held:
         connection.pool.putconn(each)
     assert client.get(reverse("project", args=[project.pk])).status_code == 200
+
+
+def test_who_opens_the_label_page_sees_their_cards_while_another_program_writes(served):
+    client, project = served
+    some_tasks(project, 6)
+    page = reverse("labeling:label", args=[project.pk])
+    shown = shown_in(client.get(page))
+    assert len(shown) == 4
+    with held_by_another():
+        assert shown_in(client.get(page)) == shown
+
+
+def test_who_has_no_card_is_told_to_wait_while_another_program_writes(served):
+    if connection.vendor != "sqlite":
+        return  # it locks the table of projects alone
+    client, project = served
+    some_tasks(project, 6)
+    with held_by_another():
+        begun = time.monotonic()
+        told = client.get(reverse("labeling:label", args=[project.pk]))
+        assert (told.status_code, time.monotonic() - begun < 1) == (503, True)
+
+
+def shown_in(response):
+    """The cards of a label page."""
+    return re.findall(r'data-assignment="(\d+)"', response.content.decode())
