@@ -15,7 +15,7 @@ import django
 from django.apps import apps
 from django.core.management import call_command
 
-from tests import postgres
+from tests import clocks, postgres
 
 ENGINES = ("sqlite", "postgresql")
 _servers: list[postgres.Server] = []
@@ -40,13 +40,19 @@ def stand() -> None:
     )
     os.environ |= {"ATTUNE_VAR": var, "DJANGO_SETTINGS_MODULE": "webapp.settings"}
     if database_option().parse_known_args()[0].database == "postgresql":
-        _servers.append(kept.enter_context(postgres.server(options="")))
+        with clocks.wrong(clocks.option().parse_known_args()[0].clock):
+            _servers.append(kept.enter_context(postgres.server(options="")))
         os.environ["DATABASE_URL"] = _servers[0].url
     else:
         os.environ["DATABASE_URL"] = f"sqlite:///{var}/attune.sqlite3"
     django.setup()
     call_command("migrate", verbosity=0)
     call_command("createcachetable", verbosity=0)
+
+
+def server() -> postgres.Server:
+    """The database server that was started here."""
+    return _servers[0]
 
 
 def database_pids() -> list[int]:

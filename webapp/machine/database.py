@@ -4,17 +4,23 @@ Away is whatever somebody else mends, or time: it was restarted or killed, has e
 none to spare, or another program holds what we want to write.
 """
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 
 from django.core.signals import request_started
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db import Error as DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from webapp.machine.disk import causes
 
-LOCK_WAIT = 5.0  # seconds that a page waits for another's lock to store what somebody sent
-LOOK_WAIT = 0.5  # seconds that one waits to store something beside what it shows
+LOCK_WAIT = 3.0  # seconds that a page waits for another's lock to store what somebody sent
+LOOK_WAIT = 0.4  # seconds that one waits to store something beside what it shows
+KNOWN = (
+    4.0  # seconds for which a held database is known to be: nobody waits long, or all threads would
+)
 POOL = {
     "min_size": 2,  # kept open, so that a server that has none to spare has those
     "max_size": 16,  # of a web process: more than it has threads
@@ -48,7 +54,9 @@ def share_connections() -> None:
     options = database["OPTIONS"]
     if connection.vendor == "sqlite":
         request_started.connect(_wait_by_request)
-    elif "pool" not in options:
+        return
+    connection_created.connect(_wait_as_known)
+    if "pool" not in options:
         database |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}  # the pool keeps them
         options["pool"] = POOL
         options["options"] = f"{options.get('options', '')} -c lock_timeout={1000 * LOCK_WAIT:.0f}"
@@ -61,10 +69,37 @@ def forget_lost() -> None:
         pool.check()
 
 
+def note_held() -> None:
+    """Somebody has waited for another's lock in vain."""
+    _held.until = time.monotonic() + KNOWN
+
+
+class _Held:
+    """Until when the database is known to be held."""
+
+    until = 0.0
+
+    @property
+    def now(self) -> bool:
+        """Whether it is."""
+        return time.monotonic() < self.until
+
+
+_held = _Held()
+
+
+def _wait_as_known(connection: BaseDatabaseWrapper, **_: object) -> None:
+    """A connection of PostgreSQL, which the pool gives to each page, waits by what is known."""
+    given, short = connection.connection, _held.now
+    if short != getattr(given, "waits_little", False):
+        given.execute(f"SET lock_timeout = {1000 * (LOOK_WAIT if short else LOCK_WAIT):.0f}")
+        given.waits_little = short
+
+
 def _wait_by_request(environ: Mapping[str, str] | None = None, **_: object) -> None:
     """Whoever only looks waits for nobody: what a page writes then, such as a lease, can wait itself."""
     looks = environ is not None and environ["REQUEST_METHOD"] in ("GET", "HEAD")
-    seconds = LOOK_WAIT if looks else LOCK_WAIT
+    seconds = LOOK_WAIT if looks or _held.now else LOCK_WAIT
     with suppress(DatabaseError):
         connection.ensure_connection()
         connection.connection.execute(f"PRAGMA busy_timeout = {1000 * seconds:.0f}")

@@ -93,6 +93,8 @@ def broken(request: HttpRequest) -> HttpResponse:
 def answer(request: HttpRequest, outage: Outage) -> HttpResponse:
     """Say what is the matter, to a program or to a person, with nothing asked of the database."""
     _read_out(request)
+    if outage is BUSY:
+        database.note_held()
     if outage is AWAY:
         with suppress(DatabaseError):
             database.forget_lost()

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from django.core.signals import request_started
 from django.db import DataError, InterfaceError, OperationalError, connection, connections
+from django.db.backends.signals import connection_created
 from django.test import Client
 from django.urls import reverse
 from psycopg_pool import PoolTimeout
@@ -137,6 +138,7 @@ def served(transactional_db, monkeypatch):
     """Connections as a web process has them, whose wait for a lock is short; a signed-in client and project."""
     monkeypatch.setattr(database, "LOCK_WAIT", 0.2)
     monkeypatch.setattr(database, "LOOK_WAIT", 0.05)
+    monkeypatch.setattr(database._held, "until", 0.0)
     client, project = Client(raise_request_exception=False), a_project()
     client.force_login(a_user(project, Role.ADMIN, is_superuser=True))
     before = deepcopy(connections.settings["default"])
@@ -144,6 +146,7 @@ def served(transactional_db, monkeypatch):
     database.share_connections()
     yield client, project
     request_started.disconnect(database._wait_by_request)
+    connection_created.disconnect(database._wait_as_known)
     connection.close()
     if getattr(connection, "pool", None):
         connection.close_pool()
@@ -159,6 +162,21 @@ def test_a_write_waits_a_moment_for_another_program_and_is_refused_in_words(serv
         refused = client.post(reverse("new_project"), {"name": "Another"}, HTTP_HX_REQUEST="true")
         assert time.monotonic() - begun < 3
     assert (refused.status_code, refused.json()["kind"]) == (503, "database_busy")
+    assert client.post(reverse("new_project"), {"name": "Another"}).status_code == 302
+
+
+def test_nobody_waits_long_for_what_is_known_to_be_held(served, monkeypatch):
+    """Else all threads would wait, and nobody could even look."""
+    monkeypatch.setattr(database, "LOCK_WAIT", 30)
+    client, _project = served
+    database.note_held()
+    connection.close()
+    with held_by_another():
+        begun = time.monotonic()
+        assert client.post(reverse("new_project"), {"name": "Another"}).status_code == 503
+        assert time.monotonic() - begun < 5
+    monkeypatch.setattr(database._held, "until", 0.0)
+    connection.close()
     assert client.post(reverse("new_project"), {"name": "Another"}).status_code == 302
 
 
