@@ -21,7 +21,6 @@ from webapp.runs.spool import Batch, read_batch
 
 SERVER_KEY = "ATTUNE_GENERATION_KEY"
 SECRET = re.compile(r"DATABASE_URL|REDIS_URL|SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY|DJANGO_|CELERY_")
-MORE = "ATTUNE_TRAINER_VARIABLES"  # names that an admin adds, separated by commas
 # What Python, the system's libraries, torch, GPUs and caches of models read; all else is other programs'.
 NAMED = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|SYSTEMROOT|XDG_CACHE_HOME"
@@ -182,11 +181,10 @@ def environment(*, asks_a_server: bool = False) -> dict[str, str]:
 
     Only who asks a server gets the key for it: other trainers load models that anybody may have made.
     """
-    added = {name.strip() for name in os.environ.get(MORE, "").split(",")}
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in added or (NAMED.fullmatch(name) and not SECRET.search(name))
+        if name in settings.TRAINER_VARIABLES or (NAMED.fullmatch(name) and not SECRET.search(name))
     }
     kept.pop(SERVER_KEY, None)
     if asks_a_server and SERVER_KEY in os.environ:

@@ -92,3 +92,14 @@ def test_a_broker_keeps_nothing(started, var, server):
     broker.shutdown()
     assert {path.name for path in var.iterdir()} == before == {"broker.log"}
     assert started(server).dbsize() == 0
+
+
+def test_a_broker_of_somebody_elses_that_does_not_answer_is_said_without_its_password(monkeypatch):
+    monkeypatch.setattr(stack, "TRIES", 1)
+    away = "redis://:canary@127.0.0.1:1/0"
+    monkeypatch.setattr(stack.current_app.conf, "broker_write_url", away)
+    with pytest.raises(
+        stack.StackError, match=r"REDIS_URL names redis://.*127.0.0.1:1/0, where no"
+    ) as told:
+        stack.expect_broker()
+    assert "canary" not in str(told.value)

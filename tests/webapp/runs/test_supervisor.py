@@ -145,9 +145,9 @@ def test_what_a_trainer_reads_reaches_it(monkeypatch, name):
     assert supervisor.environment()[name] == "told"
 
 
-def test_an_admin_names_what_else_reaches_trainers(monkeypatch):
+def test_an_admin_names_what_else_reaches_trainers(monkeypatch, settings):
     monkeypatch.setenv("SITE_LICENCE", "told")
-    monkeypatch.setenv("ATTUNE_TRAINER_VARIABLES", "OTHER, SITE_LICENCE")
+    settings.TRAINER_VARIABLES = ("OTHER", "SITE_LICENCE")
     assert supervisor.environment()["SITE_LICENCE"] == "told"
 
 
