@@ -4,6 +4,7 @@ What is read of the environment, and what each variable may be, is in webapp/var
 """
 
 import hashlib
+import hmac
 import os
 import secrets
 import stat
@@ -45,6 +46,11 @@ def secret_key(folder: Path) -> str:
     return path.read_text()
 
 
+def name_from(key: str) -> str:
+    """The name of an installation: what all its programs share, wherever they run, and no other one has."""
+    return hmac.digest(key.encode(), b"attune.installation", "sha256").hex()[:12]
+
+
 def broker_socket(folder: Path) -> Path:
     """The broker's socket in the folder, or elsewhere when its path is too long for a socket.
 
@@ -66,6 +72,7 @@ except ConfigError as error:
     sys.exit(str(error))  # whichever program this is, and a status of 1
 except OSError as error:
     sys.exit(f"ATTUNE_VAR cannot be used: {error.strerror} ({error.filename}).")
+INSTALLATION = variables.name or name_from(SECRET_KEY)
 UNKNOWN_VARIABLES = unknown(os.environ)  # which `manage.py check` tells
 DEBUG = variables.debug
 HTTPS = variables.https
@@ -132,6 +139,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "webapp.projects.context.navigation",
+                "webapp.site.notices.cookies",
             ],
         },
     },
@@ -221,6 +229,10 @@ CSRF_FAILURE_VIEW = "webapp.labeling.scripts.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Several installations may stand on one address, by other ports: cookies know of no ports.
+SESSION_COOKIE_NAME = f"session_{INSTALLATION}"
+CSRF_COOKIE_NAME = f"csrf_{INSTALLATION}"
+MESSAGE_STORAGE = "webapp.site.notices.Notices"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -236,6 +248,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True  # a busy worker leaves the bell to an idle one
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": f"attune-{INSTALLATION}:",  # others may share the server
     "socket_connect_timeout": 2,
     "socket_timeout": 10,
     "max_retries": 0,  # a page does not wait for a broker that is away

@@ -159,6 +159,12 @@ def _secret(value: str) -> str:
     return value
 
 
+def _name(value: str) -> str:
+    if value and not re.fullmatch(r"[a-z0-9-]{1,32}", value):
+        raise ValueError(f"is “{printable(value)}”, which no name of a cookie can end with")
+    return value
+
+
 class Variables(EngineVariables):
     """All variables of Attune, also those of the engine, as trainers get them from us."""
 
@@ -177,6 +183,9 @@ class Variables(EngineVariables):
         "ATTUNE_SECRET_KEY", "", shown="a file in `ATTUNE_VAR`", secret=True,
         takes="16 characters or more that nobody can guess",
     )  # fmt: skip
+    name: Annotated[str, AfterValidator(_name)] = variable(
+        "ATTUNE_NAME", "", shown="drawn from the secret key", takes="1 to 32 of a-z, 0-9 and -"
+    )
     debug: bool = variable("ATTUNE_DEBUG", default=False)
     hosts: Annotated[List, AfterValidator(_hosts)] = variable(
         "ATTUNE_HOSTS", ("localhost", "127.0.0.1", "[::1]"), shown="`localhost,127.0.0.1,[::1]`",

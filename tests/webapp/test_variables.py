@@ -29,6 +29,7 @@ TEXTS = {
         "garbage", "nan", "-1", "1e9", "redis://", "redis://h:99999", "redis://h:0", "redis://h/garbage", "http://h",
         "amqp://u:canary@h", "memory://", "redis+socket://", "unix:///x", "redis://[::1",
     ],
+    "ATTUNE_NAME": ["A", "a b", "é", "x" * 33, "a_b"],
     "ATTUNE_SECRET_KEY": ["canary", "-1", "nan"],
     "ATTUNE_HOSTS": ["https://a.example", "a.example:80", "a b", "a/b", "-1", "é", "[::x]", "a..b"],
     "ATTUNE_SHARDING": ["zero3", "FSDP", "nan", "-1", "1e9"],
