@@ -42,7 +42,7 @@ def variable(
     return Field(default, validation_alias=name, json_schema_extra=words, ge=least, le=most)
 
 
-def parted(value: object) -> object:
+def split_list(value: object) -> object:
     """The parts of a list that is separated by commas."""
     if not isinstance(value, str):
         return value
@@ -62,7 +62,7 @@ def _key(value: str) -> str:
     return value
 
 
-List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parted)]
+List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
 Servers = Annotated[List, AfterValidator(_servers)]
 Key = Annotated[str, AfterValidator(_key)]
 

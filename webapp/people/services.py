@@ -20,7 +20,7 @@ def add_member(
 
     The password is for a new account only: an account somebody has keeps its own.
     """
-    user = User.objects.filter(username=username).first()
+    user = User.objects.matching(username).first()
     if user is None:
         user = User.objects.create_user(username, password=password, simulated=simulated)
     return join(project, user, role)

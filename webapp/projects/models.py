@@ -9,6 +9,7 @@ from django.utils.translation import gettext_noop
 from alignment.seam.records import Message, PromptRecord
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.rendering.names import NameField
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
@@ -27,7 +28,7 @@ LONGEST_PATTERN = 50_000  # bytes: SQLite's own limit
 class Project(models.Model):
     """One body of prompts, labels, models and rounds."""
 
-    name = models.CharField(max_length=120, unique=True)
+    name = NameField(max_length=120, unique=True)
     guidelines = models.TextField(blank=True)
     min_visible_ms = models.IntegerField(default=300)  # that a pair is seen before it is answered
     created_at = models.DateTimeField(db_default=Now())
