@@ -48,6 +48,9 @@ class Membership(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role)
+    by_name = models.BooleanField(
+        default=False
+    )  # an account that was there, added by who knew its name
 
     class Meta:
         constraints = [
