@@ -164,6 +164,7 @@ def test_check_warns_of_what_is_misspelt_or_missing(settings, tmp_path):
 
 PROGRAMS = {
     "check": ["manage.py", "check"],
+    "demo": ["manage.py", "demo", "--once"],
     "stack": ["manage.py", "stack", "--port", "0"],
     "tend": ["manage.py", "tend"],
     "worker": ["-m", "celery", "-A", "webapp", "worker"],

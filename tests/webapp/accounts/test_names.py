@@ -102,3 +102,14 @@ def test_accounts_of_before_whose_names_clash_all_stay(db):
     assert found[5].username == "x" * 150
     assert [user.username for user in found][-2:] == names[-2:]
     assert all(len(user.username) <= LONGEST for user in found)
+
+
+def test_failures_of_a_name_are_counted_together_however_it_is_written(db, settings):
+    settings.ACCOUNT_RATE_LIMITS = {"login_failed": "2/5m/key"}
+    a_user(username="root", password=PASSWORD)
+    client = Client()
+    answers = [
+        client.post("/accounts/login/", {"login": name, "password": "wrong"}).content.decode()
+        for name in ("root", "ROOT", "ｒｏｏｔ", "root.")
+    ]
+    assert ["Too many failed" in answer for answer in answers] == [False, False, True, True]
