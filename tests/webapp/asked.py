@@ -70,8 +70,14 @@ def watched(fields, names):
     return copy
 
 
-def watching_client(session):
-    """A browser with this session, and the handler that says what was asked for."""
-    client = client_with(session)
-    client.handler = WatchingHandler()
-    return client, client.handler
+class Browser:
+    """Sends each request with this session, whatever an answer before has said of its cookies."""
+
+    def __init__(self, session):
+        self.session, self.handler = session, WatchingHandler()
+
+    def client(self, name):
+        """For a request to the address of this name."""
+        client = client_with(self.session)
+        client.handler, self.handler.name = self.handler, name
+        return client

@@ -9,9 +9,8 @@ from html.parser import HTMLParser
 from django.apps import apps
 from django.db import connection, transaction
 
-from alignment.kinds import KINDS
 from tests.webapp.addresses import addresses, session_of
-from tests.webapp.asked import watching_client
+from tests.webapp.asked import Browser
 from webapp.artifacts.models import Artifact
 from webapp.labeling.models import Completion
 from webapp.projects.models import Project, Prompt
@@ -60,7 +59,7 @@ class Trial:
 
     def __init__(self, there, role):
         self.world, self.foreign = there
-        self.client, self.handler = watching_client(session_of(self.world.people[role]))
+        self.browser = Browser(session_of(self.world.people[role]))
         self.rows = rows_of(self.foreign.project)
         self.before = self.fingerprint()
         self.wrong: list[str] = []
@@ -80,15 +79,15 @@ class Trial:
                 found.append((field.related_model.__name__, name, pointing.count()))
         return found
 
-    def cases(self):
+    def cases(self, kinds):
         """Each address with a query or a form of its own, one field of which names something of theirs."""
         for address in addresses():
-            for kind in KINDS if address.name == "runs:start" else [""]:
+            for kind in kinds if address.name == "runs:start" else [""]:
                 query = {"kind": kind} if kind else {}
                 own = self.seen(address, query)
                 for place, fields in (("GET", query), ("POST", own)):
                     names = {
-                        *self.handler.asked[address.name, place],
+                        *self.browser.handler.asked[address.name, place],
                         *(own if place == "POST" else ()),
                     }
                     for name in sorted(names - {"kind", "csrfmiddlewaretoken"}):
@@ -99,18 +98,18 @@ class Trial:
 
     def seen(self, address, query):
         """The fields of its page, and by the way what it asks for."""
-        self.handler.name = address.name
         with transaction.atomic():
-            page = self.client.get(self.world.path(address), query)
+            page = self.browser.client(address.name).get(self.world.path(address), query)
             shown = "html" in page.headers.get("Content-Type", "") and not page.streaming
             own = Forms(page.content.decode()).fields if shown else {}
-            self.client.post(self.world.path(address) + asking(query), {"x": "1"} | own)
+            sent = {"x": "1"} | own
+            self.browser.client(address.name).post(self.world.path(address) + asking(query), sent)
             transaction.set_rollback(True)
         return own
 
     def one(self, address, place, query, fields):
         """Ask, look at what is said and done, and take it back."""
-        self.handler.name, writes = address.name, []
+        client, writes = self.browser.client(address.name), []
 
         def note(execute, sql, params, many, context):
             if sql.startswith(("INSERT", "UPDATE", "DELETE")) and not any(
@@ -122,9 +121,9 @@ class Trial:
         path = self.world.path(address)
         with transaction.atomic(), connection.execute_wrapper(note):
             if place == "GET":
-                answer = self.client.get(path, fields)
+                answer = client.get(path, fields)
             else:
-                answer = self.client.post(path + asking(query), fields)
+                answer = client.post(path + asking(query), fields)
             said = b"".join(answer) if answer.streaming else answer.content
             fault = "shows it" if CANARY.encode() in said else ""
             if writes and not fault and self.fingerprint() != self.before:

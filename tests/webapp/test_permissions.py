@@ -2,12 +2,14 @@
 
 import logging
 import random
+from collections import Counter
 from enum import Enum
 
 import pytest
 from django.db import connection, transaction
 from django.urls import reverse
 
+from alignment.kinds import KINDS
 from tests.factories import a_user
 from tests.webapp.addresses import a_world, addresses, client_with, session_of
 from tests.webapp.foreign import Trial, mark, rows_of
@@ -226,8 +228,13 @@ def test_what_touches_a_foreign_row_is_noticed(trial):
 
 @pytest.mark.parametrize("trial", Role.values, indirect=True)
 def test_a_row_of_another_project_in_a_field_is_of_no_use(trial):
-    cases = list(trial.cases())
-    for case in random.Random(0).sample(cases, min(TRIED, len(cases))):
+    cases = list(trial.cases(["align"]))
+    random.Random(0).shuffle(cases)
+    seen = Counter()
+    cases.sort(
+        key=lambda case: seen.update([case[0]]) or seen[case[0]]
+    )  # of each address one, then another
+    for case in cases[:TRIED]:
         trial.one(*case)
     assert not trial.wrong, "\n".join(trial.wrong[:20])
 
@@ -236,7 +243,7 @@ def test_a_row_of_another_project_in_a_field_is_of_no_use(trial):
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("trial", Role.values, indirect=True)
 def test_no_field_of_any_address_reaches_another_project(trial):
-    cases = list(trial.cases())
+    cases = list(trial.cases(KINDS))
     for case in cases:
         trial.one(*case)
     print(f"{len(cases)} cells, {len(trial.wrong)} deviations")
