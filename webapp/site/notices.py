@@ -18,5 +18,5 @@ class Notices(FallbackStorage):
 
 
 def cookies(request: HttpRequest) -> dict[str, str]:
-    """The names of cookies that scripts read."""
-    return {"csrf_cookie": settings.CSRF_COOKIE_NAME}
+    """The names by which scripts find what is this installation's: its cookie, and what it keeps in a browser."""
+    return {"installation": settings.INSTALLATION, "csrf_cookie": settings.CSRF_COOKIE_NAME}
