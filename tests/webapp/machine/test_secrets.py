@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 
 from tests import postgres
+from tests.stack import csrf_token
 from tests.webapp.machine.test_stack import started
 from webapp.operations import stack
 
@@ -101,13 +102,13 @@ def become_admin(url, link):
     with httpx.Client(base_url=url, follow_redirects=True, trust_env=False, timeout=60) as client:
         page = client.get(link)
         words = {"username": "ada", "password1": typed[0], "password2": typed[0]}
-        token = client.cookies["csrftoken"]
+        token = csrf_token(client.cookies)
         made = client.post(page.url, data=words | {"csrfmiddlewaretoken": token})
         assert made.status_code == 200
     with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         client.get("/accounts/login/")
         words = {"login": "ada", "password": typed[1]}
-        token = {"csrfmiddlewaretoken": client.cookies["csrftoken"]}
+        token = {"csrfmiddlewaretoken": csrf_token(client.cookies)}
         headers = {"Authorization": f"Bearer {canary('bearer')}"}
         client.post("/accounts/login/", data=words | token, headers=headers)
     return [*typed, link.split("/")[4]]
