@@ -17,7 +17,7 @@ from http.client import HTTPConnection, HTTPException
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -77,11 +77,11 @@ class Stack:
             forget_broker_files(Path(settings.VAR))
             self.keeper.start("broker", *broker_command())
             self.wait_for("broker", broker_accepts)
+        self.keeper.start("web", *web_command(self.port, self.threads))
+        self.wait_for("web", lambda: web_answers(self.url))  # alone: somebody waits for its address
         self.keeper.start("worker", *worker_command())
         self.keeper.start("worker-short", *worker_command(settings.JOB_QUEUE))
         self.keeper.start("tend", sys.executable, "manage.py", "tend")
-        self.keeper.start("web", *web_command(self.port, self.threads))
-        self.wait_for("web", lambda: web_answers(self.url))
 
     def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
         """Wait until a program is ready; raises StackError when it ends or takes too long."""
@@ -223,13 +223,23 @@ def prepare_database() -> None:
         ) from error
 
 
-def serve(stack: Stack, out: OutputWrapper) -> None:
+def serve(stack: Stack, out: OutputWrapper) -> NoReturn:
     """Say where the dashboard is and how to become its admin, then stay until all is to end."""
+    announce(stack, out)
+    stay(stack)
+
+
+def announce(stack: Stack, out: OutputWrapper) -> None:
+    """Say where the dashboard is, and how to become its admin."""
     say(out, f"\nAttune is on {stack.url} (Ctrl-C ends it)")
     if (outside := address(stack)) != stack.url:
         say(out, f"People reach it at {outside}, through your proxy")
     if (link := setup_link(stack)) is not None:
         say(out, f"Create the admin account (the link works once): {link}")
+
+
+def stay(stack: Stack) -> NoReturn:
+    """Stay until all is to end; raises StackError where nothing is left to keep."""
     while True:
         stack.check()
         stack.pause(1.0)
