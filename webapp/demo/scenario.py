@@ -54,6 +54,7 @@ COMPLETIONS = Order(
     seed=SEED,
     key="",
 )
+ROUND = RoundConfig(evaluate=EvaluateConfig(judge="utility"), seed=SEED)
 
 
 class DemoError(Exception):
@@ -151,12 +152,11 @@ class Demo:
 
     def round(self, project: Project, snapshot: Snapshot, model: Artifact) -> Round:
         """Reward model, alignment, evaluation, new completions."""
-        config = RoundConfig(evaluate=EvaluateConfig(judge="utility"), seed=SEED)
         attempt = project.rounds.filter(runs__state__in=[State.FAILED, State.CANCELLED])
         round_ = start_round(
             snapshot=snapshot,
             policy=model,
-            config=config,
+            config=ROUND,
             key=f"demo-{attempt.distinct().count()}",
         )
         for part in round_.parts.select_related("run").order_by("pk"):
