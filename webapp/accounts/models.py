@@ -7,12 +7,14 @@ from typing import Any, TypedDict, Unpack
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models, transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.functional import cached_property
 
 from webapp.accounts.roles import Role
+from webapp.site.clock import after
 
 SESSION_SALT = "webapp.accounts.session"
 
@@ -24,6 +26,11 @@ class User(AbstractUser):
     sessions_ended = models.IntegerField(default=0)  # how often all sessions were ended at once
     label_keys = models.JSONField(default=dict)  # labeling.keys: what this person has changed
     raw_view = models.BooleanField(default=False)  # prefers texts as they were written
+
+    @cached_property
+    def seats(self) -> dict[int, Any]:
+        """Where this person is in projects, as far as `projects.access` has looked for this request."""
+        return {}
 
     @property
     def shown_name(self) -> str:
@@ -49,7 +56,7 @@ class OneTimeLinkQuerySet(models.QuerySet["OneTimeLink"]):
 
     def pending(self) -> "OneTimeLinkQuerySet":
         """Links that still work, newest first."""
-        return self.filter(used_at__isnull=True, expires_at__gt=timezone.now()).order_by("-pk")
+        return self.filter(used_at__isnull=True, expires_at__gt=Now()).order_by("-pk")
 
     def opened_by(self, token: str, purpose: str) -> "OneTimeLinkQuerySet":
         """The link for this purpose that the token opens, if it still works."""
@@ -113,7 +120,15 @@ def new_link(
     OneTimeLink.objects.create(
         purpose=purpose,
         token_sha256=_sha256(token),
-        expires_at=timezone.now() + valid,
+        expires_at=after(valid.total_seconds()),
         **columns,
     )
     return token
+
+
+class Session(AbstractBaseSession):
+    """Django's session, with the person who is signed in in it, so that one query reads both."""
+
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="sessions"
+    )

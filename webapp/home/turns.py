@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -72,14 +73,16 @@ def first_turn(project: Project, now: Facts, runs: Sequence[Run]) -> list[Step]:
     return [*steps, _labels(project, now), _snapshot(project, now), *_round(project, now)]
 
 
-def is_moving(project: Project, now: Facts, runs: Sequence[Run]) -> bool:
+def is_moving(project: Project, now: Facts) -> bool:
     """Whether more is to be expected on this page without anybody's doing."""
     if now.making or (now.round and not now.round.is_final):
         return True
-    labels = Label.objects.filter(task__project=project).order_by("-pk")
-    newest = labels.values_list("created_at", flat=True).first()
-    happened = (project.created_at, newest, *(run.ended_at for run in runs))
-    return any(at and at > timezone.now() - QUIET for at in happened)
+    since = Now() - QUIET
+    ended = Run.objects.filter(project=OuterRef("pk"), ended_at__gt=since)
+    labels = Label.objects.filter(task__project=OuterRef("pk")).order_by("-pk")
+    mine = Project.objects.filter(pk=project.pk).annotate(newest=labels.values("created_at")[:1])
+    recent = Q(created_at__gt=since) | Q(newest__gt=since) | Q(Exists(ended))
+    return mine.filter(recent).exists()
 
 
 def _made(now: Facts, runs: Sequence[Run]) -> Mapping[str, Run]:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.errors import AccountError
@@ -70,6 +70,13 @@ def reset_link(user: User, *, by: User) -> str:
     return new_link(Purpose.RESET, valid=RESET, user=user, created_by=by)
 
 
+def is_open(token: str, purpose: str) -> bool:
+    """Whether a token still opens what it is for."""
+    if purpose == Purpose.RESET:
+        return open_reset(token) is not None
+    return OneTimeLink.objects.opened_by(token, purpose).exists()
+
+
 def open_reset(token: str) -> User | None:
     """Whose password the link sets anew, while its maker may still decide about the account."""
     found = OneTimeLink.objects.opened_by(token, Purpose.RESET)
@@ -95,7 +102,7 @@ def reset_password(token: str, password: str) -> User:
 def _use(token: str, purpose: str) -> OneTimeLink:
     found = OneTimeLink.objects.opened_by(token, purpose)
     link = found.select_related("project").first()
-    if link is None or not found.update(used_at=timezone.now()):
+    if link is None or not found.update(used_at=Now()):
         raise AccountError(SPENT)
     return link
 

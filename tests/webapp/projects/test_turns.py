@@ -39,7 +39,7 @@ def states(project):
 
 
 def moves(project):
-    return is_moving(project, facts(project), newest_runs(project))
+    return is_moving(project, facts(project))
 
 
 @pytest.fixture
