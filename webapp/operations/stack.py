@@ -17,7 +17,7 @@ from http.client import HTTPConnection, HTTPException
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 from urllib.parse import urlsplit
 
 from celery import current_app
@@ -85,10 +85,10 @@ class Stack:
             self.wait_for("broker", broker_accepts)
         else:
             expect_broker()
+        self._start_web()  # alone: somebody waits for its address
         self.keeper.start("worker", *worker_command())
         self.keeper.start("worker-short", *worker_command(settings.JOB_QUEUE))
         self.keeper.start("tend", sys.executable, "manage.py", "tend")
-        self._start_web()
 
     def _start_web(self) -> None:
         handle = self.place.fileno()
@@ -246,13 +246,23 @@ def prepare_database() -> None:
         ) from error
 
 
-def serve(stack: Stack, out: OutputWrapper) -> None:
+def serve(stack: Stack, out: OutputWrapper) -> NoReturn:
     """Say where the dashboard is and how to become its admin, then stay until all is to end."""
+    announce(stack, out)
+    stay(stack)
+
+
+def announce(stack: Stack, out: OutputWrapper) -> None:
+    """Say where the dashboard is, and how to become its admin."""
     say(out, f"\nAttune is on {stack.url} (Ctrl-C ends it)")
     if (outside := address(stack)) != stack.url:
         say(out, f"People reach it at {outside}, through your proxy")
     if (link := setup_link(stack)) is not None:
         say(out, f"Create the admin account (the link works once): {link}")
+
+
+def stay(stack: Stack) -> NoReturn:
+    """Stay until all is to end; raises StackError where nothing is left to keep."""
     while True:
         stack.check()
         stack.pause(1.0)
