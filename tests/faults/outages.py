@@ -42,7 +42,7 @@ from webapp.projects.models import Project
 from webapp.runs.models import FINAL
 
 PEOPLE = 10
-TASKS = 8000
+TASKS = 3000
 AWAY_FOR = 12.0  # seconds
 SENT_IN = 10.0  # seconds after a fault
 GOES_ON_IN = 30.0
