@@ -7,9 +7,11 @@ from typing import Any, TypedDict, Unpack
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
+from django.utils.functional import cached_property
 
 from webapp.accounts.roles import Role
 from webapp.site.clock import after
@@ -24,6 +26,11 @@ class User(AbstractUser):
     sessions_ended = models.IntegerField(default=0)  # how often all sessions were ended at once
     label_keys = models.JSONField(default=dict)  # labeling.keys: what this person has changed
     raw_view = models.BooleanField(default=False)  # prefers texts as they were written
+
+    @cached_property
+    def seats(self) -> dict[int, Any]:
+        """Where this person is in projects, as far as `projects.access` has looked for this request."""
+        return {}
 
     @property
     def shown_name(self) -> str:
@@ -117,3 +124,11 @@ def new_link(
         **columns,
     )
     return token
+
+
+class Session(AbstractBaseSession):
+    """Django's session, with the person who is signed in in it, so that one query reads both."""
+
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="sessions"
+    )

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.defaults import server_error
 
 from webapp.machine import database, disk
+from webapp.machine.bodies import was_lost
 
 CHUNK = 1 << 20
 
@@ -67,7 +68,9 @@ class Outages:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Let it pass."""
+        """Let it pass, unless there was no room for what was sent."""
+        if was_lost(request):
+            return answer(request, FULL_DISK)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:

@@ -89,7 +89,7 @@ def test_wherever_a_page_meets_it_it_is_503_in_words(client, db, monkeypatch, er
         raise error
 
     for place in (
-        "django.contrib.sessions.backends.db.SessionStore.load",
+        "webapp.projects.sessions.SessionStore.load",
         "django.contrib.messages.middleware.MessageMiddleware.process_response",
         "webapp.projects.context.Project.objects.visible_to",
     ):
