@@ -84,9 +84,10 @@ class Stack:
         self.settings, self.more = "tests.forked_settings", {"ATTUNE_TRAINERS": str(place)}
         return self
 
-    def broker(self) -> "Stack":
-        """A Redis of the test's own, empty."""
+    def broker(self, server: str = "") -> "Stack":
+        """A Redis of the test's own, empty; of this program where one is named."""
         command = programs.broker_command()
+        command[0] = server or command[0]
         command[command.index("--unixsocket") + 1] = str(self.socket)
         command[command.index("--dir") + 1] = str(self.var)
         self.socket.unlink(missing_ok=True)

@@ -30,7 +30,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from webapp.accounts.models import OneTimeLink, new_link
-from webapp.machine import disk
+from webapp.machine import database, disk
 from webapp.machine.health import HEALTH
 from webapp.machine.keeper import Keeper, StackError
 
@@ -234,16 +234,20 @@ def only_one(var: Path) -> Iterator[None]:
 
 
 def prepare_database() -> None:
-    """Bring the database to this version, without a word; raises StackError on a full disk."""
+    """Bring the database to this version, without a word; raises StackError where it takes nothing now."""
     try:
         call_command("migrate", verbosity=0, interactive=False)
         call_command("createcachetable", verbosity=0)
     except DatabaseError as error:
-        if not disk.is_full(error):
-            raise
-        raise StackError(
-            f"The disk of {settings.VAR} is full. Make room, and start again."
-        ) from error
+        if disk.is_full(error):
+            raise StackError(
+                f"The disk of {settings.VAR} is full. Make room, and start again."
+            ) from error
+        if database.is_away(error) or database.is_busy(error):
+            raise StackError(
+                f"The database cannot be used now: {error}. Start again when it can."
+            ) from error
+        raise
 
 
 def serve(stack: Stack, out: OutputWrapper) -> NoReturn:
