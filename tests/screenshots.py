@@ -51,9 +51,9 @@ def copied_var() -> Iterator[Path]:
 def an_admins_session() -> str:
     """The key of a session of a new admin of everything."""
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-    from django.contrib.sessions.backends.db import SessionStore
 
     from webapp.accounts.models import User
+    from webapp.projects.sessions import SessionStore
 
     admin = User.objects.create_superuser("shots", password=None, first_name="Robin")
     session = SessionStore()

@@ -13,6 +13,7 @@ from tests.webapp.labeling.acts import overdue
 from webapp.accounts.roles import Role
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Completion, Label, Task
+from webapp.labeling.services import expire_leases
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
@@ -242,6 +243,7 @@ def test_flags_go_with_the_deciding_key(page):
 def test_a_pair_lost_to_somebody_else_is_replaced(page, project):
     first = Assignment.objects.get(pk=assignment(page))
     overdue(first)
+    expire_leases()
     assert queue.claim(project, a_user(project)).task == first.task
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.get_by_text("somebody else")).to_be_visible()

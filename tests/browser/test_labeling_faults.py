@@ -164,6 +164,7 @@ def test_an_answer_that_comes_too_late_is_kept(page, project):
     first = Assignment.objects.get(pk=assignment(page))
     write(page)
     overdue(first)
+    expire_leases()
     assert queue.claim(project, a_user(project, Role.ANNOTATOR)).task == first.task
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     press(page, ["Escape", "6"])

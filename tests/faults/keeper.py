@@ -23,7 +23,6 @@ import httpx
 import psutil
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
 
@@ -41,6 +40,7 @@ from webapp.labeling.models import Label
 from webapp.machine import uploads
 from webapp.operations import stack
 from webapp.projects.models import Project
+from webapp.projects.sessions import SessionStore
 
 SIZE = "size=96m"
 TASKS = 6000
@@ -285,7 +285,7 @@ def part(options: object) -> dict[str, object]:
     session = admins_session(project)
     with small_var() as brokers, tempfile.NamedTemporaryFile(prefix="attune-ledger-") as kept:
         point_at(brokers, stack.bundled_broker())
-        machine = Machine(stack.free_port(0), brokers)
+        machine = Machine(stack.free_port(), brokers)
         ledger = Ledger(Path(kept.name))
         try:
             machine.start()

@@ -14,10 +14,11 @@ from webapp.accounts.models import User
 from webapp.labeling.keys import all_keys, clashes
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import TaskKind
-from webapp.labeling.models import SKIP_REASONS, Assignment, Label
+from webapp.labeling.models import SKIP_REASONS, Assignment, AssignmentQuerySet, Label
 from webapp.labeling.services import Draft
 from webapp.projects.models import Project
-from webapp.site.fields import offer_names, offer_rows
+from webapp.site.choices import FoundChoice, offer_found
+from webapp.site.fields import offer_names
 from webapp.site.longtext import LongText
 
 LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
@@ -30,20 +31,37 @@ FLAGS = {
 }
 
 
+NOT_YOURS = _("This pair is not yours to label.")
+LARGEST = 2**63 - 1  # that a key can be
+
+
 class AssignmentForm(forms.Form):
     """Anything about one of the annotator's own assignments; another's is an invalid choice."""
 
-    assignment = forms.ModelChoiceField(
-        queryset=Assignment.objects.none(),
-        error_messages={"invalid_choice": _("This pair is not yours to label.")},
+    assignment = forms.IntegerField(
+        min_value=1,
+        max_value=LARGEST,
+        error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), NOT_YOURS),
     )
 
     def __init__(self, data: QueryDict, *, annotator: User, project: Project) -> None:
         super().__init__(data)
         self.posted = data
-        mine = Assignment.objects.filter(annotator=annotator, task__project=project)
-        mine = mine.select_related("task")
-        offer_rows(self, "assignment", mine)
+        self.mine = Assignment.objects.filter(annotator=annotator, task__project=project)
+
+    def clean(self) -> dict[str, Any]:
+        """`assignment` is the row, with its task."""
+        super().clean()
+        if "assignment" in self.cleaned_data:
+            row = self.of_mine().filter(pk=self.cleaned_data["assignment"])
+            self.cleaned_data["assignment"] = found = next(iter(row), None)
+            if not found:
+                self.add_error("assignment", NOT_YOURS)
+        return self.cleaned_data
+
+    def of_mine(self) -> AssignmentQuerySet:
+        """What is chosen from."""
+        return self.mine.select_related("task")
 
 
 class DraftForm(AssignmentForm):
@@ -88,6 +106,12 @@ class LabelForm(DraftForm):
     client_id = forms.UUIDField()
     visible_ms = VisibleTime()
 
+    def of_mine(self) -> AssignmentQuerySet:
+        """To be locked, as the answer is stored in the same transaction."""
+        locked = self.mine.locked()
+        sent = self.cleaned_data.get("client_id")
+        return locked.answered_as(sent) if sent else locked
+
     def clean(self) -> dict[str, Any]:
         """`answer` is what was answered, if the task's kind knows it."""
         cleaned = super().clean()
@@ -112,6 +136,10 @@ class SkipForm(DraftForm):
 
     skip = forms.ChoiceField(choices=SKIP_REASONS)
     client_id = forms.UUIDField(required=False)
+
+    def of_mine(self) -> AssignmentQuerySet:
+        """To be locked, as the skip is stored in the same transaction."""
+        return self.mine.locked()
 
 
 class UndoForm(forms.Form):
@@ -207,8 +235,8 @@ class LabelFilter(KindFilter):
         ],
         required=False,
     )
-    annotator = forms.ModelChoiceField(
-        queryset=User.objects.none(), required=False, empty_label=_("Everybody")
+    annotator = FoundChoice(
+        User.objects.none(), by="username", required=False, empty_label=_("Everybody")
     )
     by = forms.ChoiceField(
         label=_("Kind of annotator"),
@@ -218,5 +246,5 @@ class LabelFilter(KindFilter):
 
     def __init__(self, data: Mapping[str, object], *, project: Project) -> None:
         super().__init__(data)
-        given = Label.objects.filter(annotator=OuterRef("pk"), task__project=project)
-        offer_rows(self, "annotator", User.objects.filter(Exists(given)).order_by("username"))
+        given = Label.objects.filter(annotator=OuterRef("pk"), project=project)
+        offer_found(self, "annotator", User.objects.filter(Exists(given)).order_by("username"))

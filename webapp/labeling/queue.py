@@ -5,24 +5,62 @@ when a transaction begins.
 """
 
 from collections.abc import Collection, Iterable
-from datetime import timedelta
 from itertools import count as counting
+from typing import NamedTuple
 
-from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
-from django.utils import timezone
+from django.db import connection, transaction
+from django.db.models import Case, F, Subquery, When
 
 from webapp.accounts.models import User
 from webapp.labeling.models import Assignment, AssignmentQuerySet, Task
 from webapp.projects.models import Project
+from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
+from webapp.site.returning import Change, Returning
 
-SHOWN = timedelta(minutes=10)
-AHEAD = timedelta(minutes=2)
+SHOWN, AHEAD = 600.0, 120.0  # seconds, by the database's clock
 CARDS = 4  # the one that is shown and the three next ones
 BATCH = 50
 State = Assignment.State
 HOLDING = (State.LEASED, State.SUBMITTED)
+TOUCHED = "EXISTS (SELECT 1 FROM labeling_assignment WHERE task_id = labeling_task.id)"
+
+
+class Taken(NamedTuple):
+    """A task in which a place was taken, how many items it has, and whether anybody had a place before."""
+
+    task_id: int
+    size: int
+    touched: bool
+
+
+class Hand(NamedTuple):
+    """What somebody holds: leases they had, all prolonged, and those that were added."""
+
+    held: list[int]
+    fresh: list[Assignment]
+
+
+def _prolonged(annotator: int, project: int, shown: int) -> Change:
+    """No lease is made shorter but the shown one's, which begins anew."""
+    until = Case(
+        When(pk=shown, then=after(SHOWN)),
+        When(lease_until__lt=after(AHEAD), then=after(AHEAD)),
+        default=F("lease_until"),
+    )
+    held = Assignment.objects.held_by(User(pk=annotator)).filter(task__project=project)
+    return held, {"lease_until": until}
+
+
+def _best_taken(annotator: int, project: int) -> Change:
+    """A place is taken in the best open task; its row stays locked, and locked ones are passed over."""
+    open_ = Task.objects.open_for(Project(pk=project), User(pk=annotator))
+    best = open_.select_for_update(skip_locked=True).values("pk")[:1]
+    return Task.objects.filter(pk=Subquery(best)), {"taken": F("taken") + 1}
+
+
+PROLONG = Returning("id", _prolonged)
+TAKE_BEST = Returning(f"id, size, taken > 1 OR {TOUCHED}", _best_taken)
 
 
 def claim(project: Project, annotator: User) -> Assignment | None:
@@ -31,42 +69,49 @@ def claim(project: Project, annotator: User) -> Assignment | None:
 
 
 @again_after_deadlock
+@transaction.atomic
 def claim_page(project: Project, annotator: User, count: int = CARDS) -> list[Assignment]:
     """Up to `count` leases of this person: the ones already held, then the best open tasks."""
-    give_back(Assignment.objects.overdue().exclude(annotator=annotator))
-    with transaction.atomic():
-        # Two tabs of one person claim one after the other, so that they share their leases.
-        User.objects.select_for_update(no_key=True).get(pk=annotator.pk)
-        held = Assignment.objects.held_by(annotator).filter(task__project=project)
-        cards = list(held.with_prompts()[:count])
-        while len(cards) < count and (task := _take_next(project, annotator)):
-            cards.append(_lease(task, annotator))
-        if cards:
-            _prolong(held, [card.pk for card in cards], shown=cards[0].pk)
-    return cards
+    lock(annotator)
+    hand = fill_hand(project, annotator, count)
+    return [*cards_of(annotator, hand.held[:count]), *hand.fresh]
+
+
+def fill_hand(
+    project: Project, annotator: User, count: int = CARDS, *, shown: int | None = None
+) -> Hand:
+    """Prolong what this person holds in the project, and lease the best open tasks up to `count`.
+
+    Their row is locked by this transaction. The lease of the pair that is `shown` to them is longer:
+    without one, that of the oldest.
+    """
+    held = sorted(pk for (pk,) in PROLONG(annotator.pk, project.pk, shown or 0))
+    if held and not shown:
+        PROLONG(annotator.pk, project.pk, held[0])
+    fresh: list[Assignment] = []
+    while len(held) + len(fresh) < count and (taken := _take_next(project, annotator)):
+        fresh.append(_lease(taken, annotator, SHOWN if not held and not fresh else AHEAD))
+    return Hand(held, fresh)
+
+
+def lock(annotator: User) -> None:
+    """Let two tabs of one person act one after the other, so that they share their leases.
+
+    SQLite has locked everything already, as it began to write.
+    """
+    if connection.features.has_select_for_update:
+        row = User.objects.select_for_update(no_key=True).filter(pk=annotator.pk)
+        row.values_list("pk").get()
 
 
 def cards_of(
     annotator: User, ids: Collection[int], project: Project | None = None
 ) -> list[Assignment]:
     """These assignments of a person, in whatever state, so that an answer to them can be mended."""
+    if not ids:
+        return []
     mine = Assignment.objects.filter(annotator=annotator, pk__in=ids).with_prompts().order_by("pk")
     return list((mine if project is None else mine.filter(task__project=project))[:CARDS])
-
-
-def extend(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:
-    """Prolong leases, the shown one's for longer; the ids of those this person still holds."""
-    held = Assignment.objects.held_by(annotator)
-    _prolong(held, ids, shown=shown)
-    return set(held.filter(pk__in=ids).values_list("pk", flat=True))
-
-
-def _prolong(held: AssignmentQuerySet, ids: Collection[int], *, shown: int | None) -> None:
-    """No lease is made shorter but the shown one's, which begins anew."""
-    now = timezone.now()
-    until = Case(When(pk=shown, then=Value(now + SHOWN)), default=Value(now + AHEAD))
-    soon = Q(lease_until__lt=now + AHEAD) | Q(pk=shown)
-    held.filter(soon, pk__in=ids).update(lease_until=until)
 
 
 def give_back(overdue: AssignmentQuerySet) -> int:
@@ -93,11 +138,16 @@ def _give_back_of(task_id: int, overdue: AssignmentQuerySet) -> int:
     return expired
 
 
-def _take_next(project: Project, annotator: User) -> Task | None:
-    """The best open task, with a place in it taken; its row stays locked."""
-    tasks = Task.objects.open_for(project, annotator).select_related("prompt")
-    task = tasks.select_for_update(skip_locked=True, of=("self",)).first()
-    return task if task and take_place(task) else None
+def _take_next(project: Project, annotator: User) -> Taken | None:
+    """A place in the best open task.
+
+    Where nothing is open, what nobody extended in time is given back at once: `tend` comes too late.
+    """
+    while not (taken := TAKE_BEST(annotator.pk, project.pk)):
+        overdue = Assignment.objects.overdue().filter(task__project=project)
+        if not give_back(overdue.exclude(annotator=annotator)):
+            return None
+    return Taken(*taken[0])
 
 
 def take_place(task: Task) -> bool:
@@ -106,27 +156,29 @@ def take_place(task: Task) -> bool:
     return bool(free.update(taken=F("taken") + 1))
 
 
-def _lease(task: Task, annotator: User) -> Assignment:
+def _lease(taken: Taken, annotator: User, seconds: float) -> Assignment:
     """A lease on a task whose place is taken; an expired one of the same person is used again."""
-    there = list(task.assignments.order_by("pk"))
+    there = (
+        list(Assignment.objects.filter(task=taken.task_id).order_by("pk")) if taken.touched else []
+    )
     mine = next((each for each in there if each.annotator_id == annotator.pk), None)
-    assignment = mine or Assignment(task=task, annotator=annotator)
-    assignment.task = task
-    assignment.slot = _lowest_free(task, there, like=mine.slot if mine else None)
+    assignment = mine or Assignment(task_id=taken.task_id, annotator=annotator)
+    like = mine.slot if mine else None
+    assignment.slot = _lowest_free(taken.size, there, like=like) if there else 0
     assignment.state = State.LEASED
-    assignment.lease_until = timezone.now() + AHEAD
+    assignment.lease_until = after(seconds)
     assignment.save()
     return assignment
 
 
 def free_slot(task: Task, *, like: int | None = None) -> int:
     """The lowest slot nobody holds; `like` an earlier one, so that the order stays the same."""
-    return _lowest_free(task, task.assignments.filter(state__in=HOLDING), like=like)
+    return _lowest_free(task.size, task.assignments.filter(state__in=HOLDING), like=like)
 
 
-def _lowest_free(task: Task, assignments: Iterable[Assignment], *, like: int | None) -> int:
-    """The lowest slot that none of a task's assignments holds."""
+def _lowest_free(size: int, assignments: Iterable[Assignment], *, like: int | None) -> int:
+    """The lowest slot that none of a task's assignments holds, which shows so many items."""
     held = {each.slot for each in assignments if each.state in HOLDING}
-    orders = max(task.size, 1)
+    orders = max(size, 1)
     numbers = counting() if like is None else counting(like % orders, orders)
     return next(slot for slot in numbers if slot not in held)

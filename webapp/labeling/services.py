@@ -1,16 +1,15 @@
 """Writes of labelling: tasks queued, labels stored, taken back, skipped."""
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Required, TypedDict, Unpack
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, Max
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
@@ -18,6 +17,7 @@ from webapp.labeling import queue, sides
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.projects.models import Project
+from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.errors import Refusal
 
@@ -72,6 +72,15 @@ class Draft:
         for name, text in texts.items():
             if isinstance(text, str) and text not in str(own.get(name, "")):
                 yield text
+
+
+class Said(TypedDict, total=False):
+    """An answer, and what came with it."""
+
+    answer: Required[object]
+    rationale: str
+    flags: Sequence[str]
+    visible_ms: int | None
 
 
 class DraftConflict(LabelingError):
@@ -177,38 +186,34 @@ def _known_tasks(identities: Sequence[str]) -> set[str]:
 
 @again_after_deadlock
 @transaction.atomic
-def submit_label(
-    assignment: Assignment,
-    *,
-    client_id: UUID,
-    answer: object,
-    rationale: str = "",
-    flags: Collection[str] = (),
-    visible_ms: int | None = None,
-) -> Label:
+def submit_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]) -> Label:
     """Store an answer once; a late one counts if its task still has a free place, else it is extra.
 
     A second answer to the same assignment is a revision: the newest one speaks, by the order in which
     they come here. The answer is one of the task's kind, or its fields; raises LabelingError for others.
     """
-    assignment = _locked(assignment)
-    stored = Label.objects.filter(annotator=assignment.annotator_id, client_id=client_id).first()
-    if stored:
-        return stored
-    said = _said(assignment, answer)
+    queue.lock(assignment.annotator)
+    locked = Assignment.objects.locked().answered_as(client_id).get(pk=assignment.pk)
+    return store_label(locked, client_id=client_id, **said)
+
+
+def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]) -> Label:
+    """The same in the transaction that has locked the assignment for this answer and its person."""
+    if stored := getattr(assignment, "stored", None):  # of `answered_as`
+        return Label.objects.get(pk=stored)
+    answered = _said(assignment, said["answer"])
     replaced = _spoken(assignment)
     label = Label.objects.create(
         task=assignment.task,
         assignment=assignment,
         annotator_id=assignment.annotator_id,
         client_id=client_id,
-        **said,
-        rationale=rationale,
-        flags=list(flags),
-        visible_ms=visible_ms,
         counted=_answer(assignment, replaced),
+        **{**said, **answered},
     )
-    label.replaced = replaced
+    label.replaced, label.adds = replaced, not replaced
+    if not getattr(assignment, "alone", False):  # of `answered_as`
+        Label.objects.mark_disputes([assignment.task_id])
     return label
 
 
@@ -237,9 +242,8 @@ def _spoken(assignment: Assignment) -> Label | None:
 
 
 def _locked(assignment: Assignment) -> Assignment:
-    """The assignment as it is now, its task locked before it."""
-    Task.objects.select_for_update().get(pk=assignment.task_id)
-    return Assignment.objects.with_prompts().get(pk=assignment.pk)
+    """The assignment as it is now."""
+    return Assignment.objects.locked().get(pk=assignment.pk)
 
 
 def _answer(assignment: Assignment, replaced: Label | None) -> bool:
@@ -280,7 +284,7 @@ def undo_label(
     With a project, only a label of it.
     """
     found = Label.objects.current().filter(annotator=annotator, client_id=client_id)
-    label = (found if project is None else found.filter(task__project=project)).first()
+    label = (found if project is None else found.filter(project=project)).first()
     if label is None:
         return None
     assignment = _locked(label.assignment)
@@ -288,7 +292,9 @@ def undo_label(
     counted = bool(retracted.filter(counted=True))
     if not retracted.update(retracted=True, counted=False):
         return None
-    if _restore(assignment, label, counted=counted):
+    restored = _restore(assignment, label, counted=counted)
+    Label.objects.mark_disputes([label.task_id])
+    if restored:
         return assignment
     if counted:
         Task.objects.filter(pk=label.task_id).update(done=F("done") - 1)
@@ -337,7 +343,7 @@ def _lease_again(assignment: Assignment, *, holds: bool) -> None:
     if holds and assignment.state == State.SKIPPED:  # who has the slot by now keeps it
         assignment.slot = queue.free_slot(assignment.task, like=assignment.slot)
     assignment.state = State.LEASED if holds else State.EXPIRED
-    assignment.lease_until = timezone.now() + queue.SHOWN
+    assignment.lease_until = after(queue.SHOWN)
     assignment.save(update_fields=["state", "slot", "lease_until", "draft"])
 
 
@@ -365,17 +371,14 @@ def _other(draft: Mapping[str, object]) -> dict[str, object]:
     return {"other": draft["other"]} if "other" in draft else {}
 
 
-@transaction.atomic
 def set_aside(assignment: Assignment, draft: Draft) -> str:
-    """Keep beside the pair what another page wrote about it and this draft lacks; those words.
+    """Keep beside the pair, which is locked, what another page wrote and this draft lacks; those words.
 
     An answer or a skip with this draft then ends none of them unseen.
     """
-    if not draft.unseen(assignment):
-        return ""
-    known = Assignment.objects.select_for_update().get(pk=assignment.pk)
-    if words := draft.unseen(known):
-        Assignment.objects.filter(pk=known.pk).update(draft={**known.draft, "other": words})
+    if words := draft.unseen(assignment):
+        assignment.draft = {**assignment.draft, "other": words}
+        assignment.save(update_fields=["draft"])
     return words
 
 
@@ -423,11 +426,6 @@ def _next_act(annotator_id: int) -> tuple[int, int]:
     newest = Label.objects.filter(annotator=annotator_id).aggregate(newest=Max("pk"))["newest"]
     skips = Assignment.objects.filter(annotator=annotator_id).aggregate(last=Max("skip_order"))
     return newest or 0, (skips["last"] or 0) + 1
-
-
-def extend_leases(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:
-    """Prolong the leases of cards in front of somebody; the ids of those they still hold."""
-    return queue.extend(annotator, ids, shown=shown)
 
 
 def expire_leases() -> int:

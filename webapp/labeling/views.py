@@ -8,8 +8,7 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
@@ -36,13 +35,16 @@ from webapp.labeling.keys import all_keys, chosen_keys, keys_of, save_keys
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import Key, TaskKind
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
+from webapp.labeling.queue import Hand
 from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
+from webapp.site.choices import found_for
+from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.htmx import render_page
+from webapp.site.pages import Page, page_of
 
-ROWS = 50  # of a page of a table
 ANSWER = ("assignment", "client_id", "answer", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
 
@@ -66,11 +68,13 @@ class _Controls(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What came of a POST: the pair that an undo brought back, words for the person, a refusal."""
+    """What came of a request: what was stored or brought back, words for the person, what they hold now."""
 
-    first: Assignment | None = None
+    label: Label | None = None
+    first: Assignment | None = None  # that an undo brought back
     notice: str = ""
     refusal: str = ""
+    hand: Hand = Hand([], [])
 
 
 @in_words
@@ -81,15 +85,26 @@ def label(request: PersonRequest, project_id: int) -> HttpResponse:
     The same address serves programs: with `Accept: application/json` it answers the next card.
     """
     project = project_for(request.user, project_id, can=Action.LABEL)
-    done = Done()
-    if request.method == "POST":
-        try:
-            done = _act(request, project)
-        except services.LabelingError as error:
-            done = Done(refusal=str(error))
+    try:
+        done = _turn(request, project)
+    except services.LabelingError as error:
+        done = Done(refusal=str(error))
     response = _answer(request, project, done)
     patch_vary_headers(response, ["Accept", "HX-Request"])
     return response
+
+
+@again_after_deadlock
+@transaction.atomic
+def _turn(request: PersonRequest, project: Project) -> Done:
+    """Do what was posted and lease what comes next, in one transaction; a person's page claims by itself."""
+    queue.lock(request.user)
+    done = _act(request, project) if request.method == "POST" else Done()
+    if not is_script(request):
+        return done
+    count = 1 if is_program(request) else queue.CARDS
+    shown = _cards_form(request).cleaned_data.get("shown")
+    return done._replace(hand=queue.fill_hand(project, request.user, count, shown=shown))
 
 
 def _act(request: PersonRequest, project: Project) -> Done:
@@ -103,7 +118,7 @@ def _act(request: PersonRequest, project: Project) -> Done:
     form = _checked(LabelForm(request.POST, annotator=request.user, project=project))
     fields = {name: form.cleaned_data[name] for name in ANSWER}
     left_out = services.set_aside(fields["assignment"], form.draft)
-    label = services.submit_label(**fields)
+    label = services.store_label(**fields)
     if not _is_stored(label, fields):
         raise services.LabelingError(
             _(
@@ -111,7 +126,7 @@ def _act(request: PersonRequest, project: Project) -> Done:
                 "choose again."
             )
         )
-    return Done(notice=_notice(label, left_out))
+    return Done(label=label, notice=_notice(label, left_out))
 
 
 def _is_stored(label: Label, fields: dict[str, Any]) -> bool:
@@ -173,7 +188,7 @@ def _answer(request: PersonRequest, project: Project, done: Done) -> HttpRespons
     if done.refusal and is_script(request):
         return JsonResponse({"kind": "refused", "error": done.refusal}, status=409)
     if is_program(request):
-        return _card(request, project, done.first)
+        return _card(request, project, done)
     if request.htmx:
         return _fresh_cards(request, project, done)
     if request.method == "POST" and not done.refusal:
@@ -186,13 +201,7 @@ def _answer(request: PersonRequest, project: Project, done: Done) -> HttpRespons
         if found is None:
             return not_stored(request, done.refusal, status=409)
         cards = found
-    context = _context(request, project, cards) | {
-        "refusal": done.refusal,
-        "shown": cards[:1],
-        "nothing_shown": not cards,
-        "client_id": uuid4(),
-        "keys_json": json.dumps(keys_of(request.user)),
-    }
+    context = _page(request, project, cards) | {"refusal": done.refusal}
     return render(request, "labeling/label.html", context)
 
 
@@ -217,11 +226,14 @@ def _with_what_was_typed(
     return [mine, *(card for card in cards if card.pk != mine.pk)]
 
 
-def _card(request: PersonRequest, project: Project, first: Assignment | None) -> JsonResponse:
+def _card(request: PersonRequest, project: Project, done: Done) -> JsonResponse:
     """The next card for a program."""
-    card = first or queue.claim(project, request.user)
-    if card is None:
+    held, fresh = done.hand
+    first = [done.first] if done.first else queue.cards_of(request.user, held[:1])
+    found = queries.with_items([*first, *fresh][:1])
+    if not found:
         return JsonResponse({"assignment": None, "waiting": 0})
+    (card,) = found
     return JsonResponse(
         {
             "assignment": card.pk,
@@ -229,28 +241,43 @@ def _card(request: PersonRequest, project: Project, first: Assignment | None) ->
             "messages": card.task.prompt.messages,
             "kind": card.task.kind,
             "items": [completion.text for completion in card.shown],
-            "waiting": queries.waiting_for(project, request.user),
+            "waiting": len(held) + len(fresh) + queries.open_for(project, request.user),
         }
     )
 
 
 def _fresh_cards(request: PersonRequest, project: Project, done: Done) -> HttpResponse:
-    """The cards that the page lacks, which of its own are lost, and the receipt of what it sent."""
+    """The cards that the page lacks, which of its own are lost, and the receipt of what it sent.
+
+    The page counts an answer of its own by itself: what else has changed it hears when it renews.
+    """
+    form, person = _cards_form(request), request.user
+    have, first, (held, fresh) = form.numbers("have"), done.first, done.hand
+    unknown = [pk for pk in held if pk not in have]
+    wanted = queue.cards_of(person, form.numbers("want"), project)
+    found = [*([first] if first else []), *queue.cards_of(person, unknown), *fresh, *wanted]
+    cards = {card.pk: card for card in found if card.pk not in have}
+    kept = {*held, *([first.pk] if first else [])}
+    label = done.label if done.label and done.label.adds else None
+    counts = {"newest": label.client_id} if label else _counts(request, project)
+    context = (
+        _cards(request, list(cards.values()))
+        | counts
+        | {
+            "undone": first,
+            "lost": [pk for pk in have if pk not in kept],
+            "notice": done.notice,
+            "receipt": _receipt(request),
+        }
+    )
+    return render_page(request, "labeling/label.html", context, partial="cards")
+
+
+def _cards_form(request: PersonRequest) -> CardsForm:
+    """What the page says of its cards, as far as it makes sense."""
     form = CardsForm(request.POST)
     form.is_valid()
-    have, first = form.numbers("have"), done.first
-    wanted = queue.cards_of(request.user, form.numbers("want"), project)
-    cards = [*([first] if first else []), *queue.claim_page(project, request.user), *wanted]
-    held = services.extend_leases(request.user, have, shown=form.cleaned_data.get("shown"))
-    held |= {first.pk} if first else set()
-    fresh = {card.pk: card for card in cards if card.pk not in have}
-    context = _context(request, project, list(fresh.values())) | {
-        "undone": first,
-        "lost": [pk for pk in have if pk not in held],
-        "notice": done.notice,
-        "receipt": _receipt(request),
-    }
-    return render_page(request, "labeling/label.html", context, partial="cards")
+    return form
 
 
 def _receipt(request: PersonRequest) -> str:
@@ -258,28 +285,48 @@ def _receipt(request: PersonRequest) -> str:
     return request.POST.get("undo") or request.POST.get("client_id") or "renew"
 
 
-def _context(
-    request: PersonRequest, project: Project, cards: list[Assignment]
-) -> dict[str, object]:
-    keys = chosen_keys(request.user)
+def _cards(request: PersonRequest, cards: list[Assignment]) -> dict[str, object]:
+    """What cards show."""
     queries.with_items(cards)
     return {
-        "project": project,
         "cards": cards,
-        "renderings": rendered([*queries.texts_of(cards), project.guidelines]),
-        "controls": _controls(keys, cards),
-        "flags": FLAGS,
-        "reasons": SKIP_REASONS,
-        "waiting": queries.waiting_for(project, request.user),
-        "most": queries.WAITING_SHOWN,
-        "today": queries.labelled_today(request.user, project),
-        "newest": (newest := queries.newest_act(request.user, project)),
-        "nothing_done": newest is None,
-        "keys": keys,
-        "keys_off": not keys_of(request.user),
-        "shortcuts": [(keys[key.action], key.words) for key in all_keys()],
-        "longest_rationale": LONGEST_RATIONALE,
+        "renderings": rendered(queries.texts_of(cards)),
+        "keys": chosen_keys(request.user),
     }
+
+
+def _counts(request: PersonRequest, project: Project) -> dict[str, object]:
+    """How much there is to do and was done, and what an undo would take back."""
+    return {
+        "waiting": queries.waiting_for(project, request.user),
+        "today": queries.labelled_today(request.user, project),
+        "newest": queries.newest_act(request.user, project),
+    }
+
+
+def _page(request: PersonRequest, project: Project, cards: list[Assignment]) -> dict[str, object]:
+    """All that the page shows; its first card is the one that is answered."""
+    keys, acting = chosen_keys(request.user), keys_of(request.user)
+    counts = _counts(request, project)
+    return (
+        _cards(request, cards)
+        | counts
+        | {
+            "project": project,
+            "shown": cards[:1],
+            "nothing_shown": not cards,
+            "client_id": uuid4(),
+            "controls": _controls(keys, cards),
+            "flags": FLAGS,
+            "reasons": SKIP_REASONS,
+            "most": queries.WAITING_SHOWN,
+            "nothing_done": counts["newest"] is None,
+            "keys_off": not acting,
+            "keys_json": json.dumps(acting),
+            "shortcuts": [(keys[key.action], key.words) for key in all_keys()],
+            "longest_rationale": LONGEST_RATIONALE,
+        }
+    )
 
 
 def _controls(keys: Mapping[str, str], cards: list[Assignment]) -> list[_Controls]:
@@ -346,7 +393,8 @@ def tasks(request: PersonRequest, project_id: int) -> HttpResponse:
     form.is_valid()
     chosen = form.cleaned_data
     found = project.tasks.of_state(chosen.get("state", "")).of_kind(chosen.get("kind", "")).listed()
-    context = _table(request, project, found) | {"form": form}
+    page = page_of(found, request.GET, "priority", "key", "pk")
+    context = _table(request, project, page) | {"form": form}
     return render_page(request, "labeling/tasks.html", context, partial="rows")
 
 
@@ -356,26 +404,26 @@ def labels(request: PersonRequest, project_id: int) -> HttpResponse:
     """The project's labels, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     form = LabelFilter(request.GET, project=project)
+    if (sought := found_for(request, form)) is not None:
+        return sought
     form.is_valid()
     chosen = form.cleaned_data
     found = Label.objects.of_project(project).standing(chosen.get("show", ""))
     found = found.by(annotator=chosen.get("annotator"), kind=chosen.get("by", ""))
     found = found.of_kind(chosen.get("kind", ""))
-    context = _table(request, project, found) | {"form": form}
-    answers = [one.text for row in context["page"] for one in row.task.completions]
+    page = page_of(found, request.GET, "-pk")
+    context = _table(request, project, page) | {"form": form}
+    answers = [one.text for row in page for one in row.task.completions]
     context["renderings"] = rendered(answers)
     return render_page(request, "labeling/labels.html", context, partial="rows")
 
 
-def _table(request: PersonRequest, project: Project, found: QuerySet[Any]) -> dict[str, Any]:
-    """One page of rows, what its links keep of the address, and the counts above it."""
-    kept = request.GET.copy()
-    kept.pop("page", None)
+def _table(request: PersonRequest, project: Project, page: Page[Any]) -> dict[str, Any]:
+    """One page of rows, and the counts above it."""
     return {
         "project": project,
-        "page": Paginator(found, ROWS).get_page(request.GET.get("page")),
-        "query": f"{kept.urlencode()}&" if kept else "",
-        "filtered": any(kept.values()),
-        "progress": queries.progress(project),
+        "page": page,
+        "filtered": any(request.GET.values()),
+        "progress": queries.Progress(project),
         "several_kinds": len(TASK_KINDS) > 1,
     }

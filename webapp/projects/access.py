@@ -1,6 +1,7 @@
 """Who may do what: one table of actions; anything that is not yours does not exist."""
 
 from enum import StrEnum
+from typing import NamedTuple
 
 from django.http import Http404
 
@@ -53,12 +54,19 @@ LEAST = {
 }
 
 
+class Seat(NamedTuple):
+    """A project, and as what somebody is in it."""
+
+    project: Project
+    role: Role
+
+
 def project_for(user: User, project_id: int, *, can: Action) -> Project:
     """The project, if the user may do this in it; otherwise it is not found."""
-    project = Project.objects.visible_to(user).filter(pk=project_id).first()
-    if project is None or not may(role_in(user, project), can):
+    seat = seat_in(user, project_id)
+    if seat is None or not may(seat.role, can):
         raise Http404
-    return project
+    return seat.project
 
 
 def may(role: Role | None, action: Action) -> bool:
@@ -68,7 +76,21 @@ def may(role: Role | None, action: Action) -> bool:
 
 def role_in(user: User, project: Project) -> Role | None:
     """The user's role in the project; a superuser is admin everywhere."""
+    seat = seat_in(user, project.pk)
+    return seat.role if seat else None
+
+
+def seat_in(user: User, project_id: int) -> Seat | None:
+    """Where the user is in the project, read once for a request; a superuser is admin everywhere."""
+    seats: dict[int, Seat | None] = user.seats
+    if project_id not in seats:
+        seats[project_id] = _read_seat(user, project_id)
+    return seats[project_id]
+
+
+def _read_seat(user: User, project_id: int) -> Seat | None:
     if user.is_superuser:
-        return Role.ADMIN
-    membership = project.memberships.filter(user=user).first()
-    return Role(membership.role) if membership else None
+        project = Project.objects.filter(pk=project_id).first()
+        return Seat(project, Role.ADMIN) if project else None
+    own = user.memberships.select_related("project").filter(project=project_id)
+    return next((Seat(each.project, Role(each.role)) for each in own), None)

@@ -3,7 +3,7 @@
 from django.http import HttpRequest
 
 from webapp.accounts.roles import Role
-from webapp.projects.access import INCLUDED, role_in
+from webapp.projects.access import INCLUDED, seat_in
 from webapp.projects.models import Project
 
 
@@ -12,12 +12,12 @@ def navigation(request: HttpRequest) -> dict[str, object]:
     match = getattr(request, "resolver_match", None)
     if match is None or not request.user.is_authenticated:
         return {}
-    projects = Project.objects.visible_to(request.user)
-    here = projects.filter(pk=match.kwargs.get("project_id", 0)).first()
-    role = role_in(request.user, here) if here else None
+    number = match.kwargs.get("project_id")
+    seat = seat_in(request.user, number) if number else None
+    role = seat.role if seat else None
     return {
-        "nav_projects": projects,
-        "nav_project": here,
+        "nav_projects": Project.objects.visible_to(request.user),
+        "nav_project": seat.project if seat else None,
         "nav_role": role,
         "is_researcher": role in INCLUDED[Role.RESEARCHER],
         "is_admin": role in INCLUDED[Role.ADMIN],

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from itertools import accumulate
 
@@ -13,12 +14,19 @@ from webapp.rendering.render import Rendered, as_written, render
 log = logging.getLogger(__name__)
 KEYS = 500  # digests of one query
 AT_ONCE = 2_000_000  # characters that one page renders: a second or two
+FEW = 600  # characters that are rendered sooner than they are looked up and stored
 LATER = "this page holds more new texts than are rendered at once; open it again"
 
 
 def rendered(texts: Iterable[str]) -> dict[str, Rendered]:
-    """How each text is shown, in one look-up; what nobody has seen yet is rendered and stored."""
-    digests = {text: digest(text) for text in texts}
+    """How each text is shown, in one look-up; what nobody has seen yet is rendered and stored.
+
+    A few short ones are rendered each time, and nothing of them is stored.
+    """
+    asked = dict.fromkeys(texts)
+    if sum(map(len, asked)) <= FEW:
+        return {text: render_short(text) for text in asked}
+    digests = {text: digest(text) for text in asked}
     known = _stored(sorted(set(digests.values())))
     missing = [text for text, each in digests.items() if each not in known]
     now = _up_to(AT_ONCE, missing)
@@ -27,6 +35,12 @@ def rendered(texts: Iterable[str]) -> dict[str, Rendered]:
     later = {text: as_written(text, LATER) for text in missing[now:]}
     found = {text: known[each] for text, each in digests.items() if each in known}
     return found | made | later
+
+
+@lru_cache(2000)
+def render_short(text: str) -> Rendered:
+    """The text rendered; prompts and guidelines come again and again."""
+    return render(text)
 
 
 def _up_to(room: int, texts: list[str]) -> int:

@@ -49,6 +49,7 @@ from webapp.runs.models import (
     State,
     Worker,
 )
+from webapp.runs.points import keep_points
 from webapp.runs.spool import Batch
 from webapp.runs.supervisor import Outcome, Trainer
 from webapp.runs.transitions import Change, move, note
@@ -284,12 +285,14 @@ def _first_time(run: Run, batch: Batch) -> bool:
 
 
 def _import(run: Run, batch: Batch) -> None:
-    RunMetric.objects.bulk_create(
-        _metrics(run, batch.of(StepDone)),
-        update_conflicts=True,
-        unique_fields=["run", "key", "step", "epoch"],
-        update_fields=["value"],
-    )
+    if metrics := _metrics(run, batch.of(StepDone)):
+        RunMetric.objects.bulk_create(
+            metrics,
+            update_conflicts=True,
+            unique_fields=["run", "key", "step", "epoch"],
+            update_fields=["value"],
+        )
+        keep_points(run)
     RunSample.objects.bulk_create(_sample(run, event) for event in batch.of(SampleDrawn))
     for event in batch.of(CheckpointSaved):
         _import_checkpoint(run, event)

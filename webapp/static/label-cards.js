@@ -6,6 +6,7 @@ import { fill, gettext } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const [cards, dock, notice] = [$("cards"), $("dock"), $("label-notice")];
+export const MOST = 1000; // pairs that are counted
 const AWAY = gettext("That pair was answered or given to somebody else while you were away. Here is another one.");
 export const cardOf = (id) => cards.querySelector(`article[data-assignment="${Number(id)}"]`);
 
@@ -57,11 +58,16 @@ export function take(card, state) {
   shown()?.querySelectorAll("[tabindex]")[focused]?.focus({ preventScroll: true });
 }
 
+// An answer of ours was stored, and nobody has counted the rest: of more than are counted one less is as many.
+function afterAnswer({ waiting, today }) {
+  return { waiting: waiting >= MOST ? waiting : Math.max(0, waiting - 1), today: Number(today) + 1 };
+}
+
 // The server's answer: counts, cards that are lost, fresh ones. `busy`: answers still on their way.
 export function receive(html, busy) {
   const fresh = html.getElementById("cards");
   const { waiting, today, last, lost, undone, notice: told } = fresh.dataset;
-  Object.assign(cards.dataset, { waiting, today, last });
+  Object.assign(cards.dataset, waiting ? { waiting, today, last } : { ...afterAnswer(cards.dataset), last });
   if (told) say(told);
   for (const id of lost.split(",").filter((each) => each && !busy.has(each))) lose(id, AWAY);
   for (const card of [...fresh.children]) {

@@ -182,7 +182,7 @@ function tally(state) {
   const { waiting, today, last: newest } = cards.counts();
   const more = unsaved().length;
   $("today").textContent = Number(today) + more;
-  $("waiting").textContent = Number(waiting) >= 1000 ? "1000+" : Math.max(0, waiting - more);
+  $("waiting").textContent = waiting >= cards.MOST ? `${cards.MOST}+` : Math.max(0, waiting - more);
   $("undo").disabled = !history.length && !state.count && !newest;
   $("saved").textContent = state.count && (state.failing || state.refused.length || !navigator.onLine)
     ? fill(gettext("%(count)s unsent"), state) : state.count ? gettext("saving…") : gettext("saved ✓");

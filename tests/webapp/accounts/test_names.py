@@ -13,7 +13,7 @@ from webapp.accounts.names import LONGEST, check_name, name_form_of
 from webapp.people.forms import AccountForm, AddMemberForm
 from webapp.people.services import add_member
 
-MIGRATION = import_module("webapp.accounts.migrations.0005_name_form")
+MIGRATION = import_module("webapp.accounts.migrations.0006_name_form")
 PASSWORD = "a long enough pass phrase"
 ALIKE = ["root", "ROOT", "Root", "root.", "_root", "ｒｏｏｔ", "r\u043e\u043et", "ʳoot"]
 

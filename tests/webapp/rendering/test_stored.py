@@ -15,6 +15,11 @@ HTMX = {"HX-Request": "true"}
 SENTINEL = "<p>kept</p>"
 
 
+@pytest.fixture(autouse=True)
+def no_text_is_short(monkeypatch):
+    monkeypatch.setattr(services, "FEW", -1)
+
+
 @pytest.fixture
 def ana(project, client):
     person = a_user(project, Role.ANNOTATOR, username="ana")
@@ -29,6 +34,14 @@ def test_a_text_is_rendered_once(db):
     again = rendered(["*a*", "b"])
     assert first["*a*"].html == '<p dir="auto"><em>a</em></p>'
     assert {each.html for each in again.values()} == {SENTINEL}
+
+
+def test_a_few_short_texts_need_no_look_up(db, monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(services, "FEW", 6)
+    with django_assert_num_queries(0):
+        assert rendered(["*a*", "*b*", "*a*"])["*a*"].html == '<p dir="auto"><em>a</em></p>'
+    rendered(["*a*", "*bb*"])
+    assert Rendering.objects.count() == 2
 
 
 def test_a_newer_renderer_replaces_what_an_older_one_made(db):

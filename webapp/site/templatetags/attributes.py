@@ -5,8 +5,11 @@ from collections.abc import Collection
 
 from django import template
 from django.forms import BoundField
+from django.http import QueryDict
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+
+from webapp.site.stamps import SEEN
 
 register = template.Library()
 
@@ -48,11 +51,12 @@ def here_is(here: object, one: object, what: str = "page") -> str:
 
 
 @register.simple_tag
-def refresh(where: str, trigger: str, *, until: object = False) -> SafeString | str:
-    """That an element asks for itself anew, until something holds."""
+def refresh(where: str, trigger: str, *, until: object = False, seen: str = "") -> SafeString | str:
+    """That an element asks for itself anew, until something holds; `seen` is the stamp of what it shows."""
     if until:
         return ""
-    return format_html(' hx-get="{}" hx-trigger="{}" hx-swap="outerHTML"', where, trigger)
+    said = attribute("hx-headers", json.dumps({SEEN: seen}) if seen else "")
+    return format_html(' hx-get="{}" hx-trigger="{}" hx-swap="outerHTML"{}', where, trigger, said)
 
 
 @register.filter
@@ -72,3 +76,9 @@ def help_id(field: BoundField) -> str:
 def same(value: object, other: object) -> bool:
     """Whether two values are equal, for the attribute that says so."""
     return value == other
+
+
+@register.filter
+def pairs(query: QueryDict) -> list[tuple[str, object]]:
+    """Names with their values: a template's own `.items` is the value of that name, where somebody sends one."""
+    return list(query.items())

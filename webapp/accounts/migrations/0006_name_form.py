@@ -38,7 +38,7 @@ def free_name(name: str, taken: set[str]) -> str:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0004_raw_view")]
+    dependencies = [("accounts", "0005_sessions")]
     operations = [
         migrations.AlterModelManagers("user", managers=[]),
         migrations.AddField(
