@@ -36,8 +36,8 @@ from webapp.machine.keeper import Keeper, StackError
 
 PORT = 8000  # unless another is named
 START_TIMEOUT = 90.0  # seconds, on a busy machine
-TRIES = 3  # to reach a broker that somebody else started, some seconds in all
 BACKLOG = 1024  # connections that wait while the web starts again
+TRIES = 3  # to reach a broker that somebody else started, some seconds in all
 NO_FILE = "broker-keeps-nothing.rdb"  # a broker reads its file even where it writes none
 
 logger = logging.getLogger(__name__)
