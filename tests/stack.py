@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
@@ -201,8 +201,3 @@ class Stack:
         """The ends of all logs."""
         logs = [*self.var.glob("*.log"), *self.var.glob("store/runs/*/*/stdout.log")]
         return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in logs)
-
-
-def csrf_token(cookies: Mapping[str, str]) -> str:
-    """What an installation wants to see again in forms, whatever it has called its cookie."""
-    return next(value for name, value in cookies.items() if name.startswith("csrf_"))

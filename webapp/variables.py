@@ -23,7 +23,13 @@ from alignment.seam.variables import EngineVariables, List, fields, variable
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # What programs tell those they start, and what tests set: nobody's to set by hand.
-INTERNAL = {"ATTUNE_GUARD", "ATTUNE_PROGRAMS", "ATTUNE_WORKER", "ATTUNE_KEPT_BY"} | {
+INTERNAL = {
+    "ATTUNE_GUARD",
+    "ATTUNE_KEY_HANDLE",
+    "ATTUNE_PROGRAMS",
+    "ATTUNE_WORKER",
+    "ATTUNE_KEPT_BY",
+} | {
     "ATTUNE_CHROMIUM",
     "ATTUNE_TRAINERS",
 }

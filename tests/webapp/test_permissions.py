@@ -332,3 +332,27 @@ def passes(person, gate):
     if gate is Gate.SIGNED_IN or person == "superuser":
         return True
     return isinstance(gate, Action) and person in set(Role) and may(Role(person), gate)
+
+
+@pytest.mark.parametrize(
+    ("address", "query"),
+    [
+        ("account_login", {"next": "http://[::1"}),
+        ("account_inactive", {"next": "http://[::1"}),
+        ("prompts", {"q": "é" * 30_000}),
+        ("rounds:launch", {"policy": "9" * 5000}),
+        ("rounds:launch", {"snapshot": "9" * 5000}),
+        ("rounds:launch", {"from": str(2**63)}),
+        ("rounds:launch", {"items": "13"}),
+        ("registry:add", {"items": "13"}),
+        ("runs:start", {"kind": "evaluate", "policy": "9" * 5000}),
+        ("rounds:compare", {"round": "9" * 5000}),
+        ("runs:list", {"after": "9" * 5000}),
+    ],
+)
+def test_what_was_an_error_once_is_an_answer(world, sessions, address, query):
+    """What ten thousand requests of each person have found."""
+    path = world.path(next(one for one in addresses() if one.name == address))
+    for method in ("get", "post") if address == "account_login" else ("get",):
+        answer = getattr(client_with(sessions["superuser"]), method)(path, query)
+        assert answer.status_code < 500

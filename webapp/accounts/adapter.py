@@ -15,6 +15,13 @@ class ClosedSignupAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allau
         """Never."""
         return False
 
+    def is_safe_url(self, url: str) -> bool:
+        """Whether somebody may be led there; what is no address is not."""
+        try:
+            return bool(super().is_safe_url(url))
+        except ValueError:
+            return False
+
     def _get_login_attempts_cache_key(
         self,
         request: HttpRequest,
