@@ -5,9 +5,8 @@ ARGS ?=
 PART ?=
 REQUIRE ?=
 BIN := .venv/bin
-# Some tests wait for programs they started, so two cores carry a process more. Each loads all that is
-# tested before its first test: the fewer, the less is done twice.
-PARALLEL := --dist worksteal -n
+# Some tests wait for programs they started, so two cores carry a process more.
+PARALLEL := -p tests.processes --processes
 # What touches rows is in tests/webapp; the rest needs no second database.
 ON_POSTGRES := tests/webapp -m "db and not browser and not once and not prove and not gpu"
 export OMP_WAIT_POLICY ?= PASSIVE

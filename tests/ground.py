@@ -17,6 +17,7 @@ from django.core.management import call_command
 
 from tests import postgres
 
+STANDS = "ATTUNE_GROUND"  # says to programs that we start that they stand on ours
 ENGINES = ("sqlite", "postgresql")
 _servers: list[postgres.Server] = []
 
@@ -29,8 +30,8 @@ def database_option() -> ArgumentParser:
 
 
 def stand() -> None:
-    """Make VAR and database and set Django up; inside pytest they are there already."""
-    if apps.ready:
+    """Make VAR and database and set Django up; inside pytest, and for our own programs, they are there."""
+    if apps.ready or STANDS in os.environ:
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the end is a tidy one
     kept = ExitStack()
@@ -38,7 +39,7 @@ def stand() -> None:
     var = kept.enter_context(
         tempfile.TemporaryDirectory(prefix="attune-", ignore_cleanup_errors=True)
     )
-    os.environ |= {"ATTUNE_VAR": var, "DJANGO_SETTINGS_MODULE": "webapp.settings"}
+    os.environ |= {STANDS: var, "ATTUNE_VAR": var, "DJANGO_SETTINGS_MODULE": "webapp.settings"}
     if database_option().parse_known_args()[0].database == "postgresql":
         _servers.append(kept.enter_context(postgres.server(options="")))
         os.environ["DATABASE_URL"] = _servers[0].url

@@ -29,7 +29,7 @@ class Stack:
         self.var = var
         self.socket = socket
         self.broker_url = f"redis+socket://{self.socket}?virtual_host=0"
-        self.port = programs.free_port(0)
+        self.port = programs.free_port()
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.settings = "webapp.settings"
         self.times = TIMES
@@ -105,8 +105,8 @@ class Stack:
         return self.start("tend", sys.executable, "manage.py", "tend")
 
     def web(self) -> "Stack":
-        """gunicorn, ready to answer."""
-        self.start("web", *programs.web_command(self.port, 4))
+        """The web program, ready to answer."""
+        self.start("web", *programs.web_command("--port", self.port))
         return self.until(lambda: programs.web_answers(self.url))
 
     def only(self, *names: str) -> "Stack":

@@ -158,7 +158,7 @@ def test_the_web_never_imports_torch_even_lazily():
 LAYERS = (
     ("site", "rendering", "machine"),
     ("queue", "accounts"),
-    ("projects",),
+    ("projects", "serving"),
     ("artifacts", "jobs"),
     ("labeling",),
     ("datasets", "people"),

@@ -1,4 +1,4 @@
-"""The web program, for gunicorn."""
+"""The web application, as `webapp.serving` and other servers find it."""
 
 import os
 

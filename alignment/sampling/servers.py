@@ -1,7 +1,7 @@
 """Completions of a server that speaks OpenAI's protocol for chats.
 
 Torch-free. A researcher chooses the address, so only hosts that an admin lists are asked, and redirects
-are not followed. The key comes from the environment and is shown nowhere. Log-probabilities are the
+are not followed. The key comes from the environment, or through a pipe of who started us, and is shown nowhere. Log-probabilities are the
 server's own sums over the tokens it reports: whether these include the end token, and the temperature, is
 its business, so they are kept beside the completion and never taken for those of our sampler. Where a text
 holds what looks like a control token, most servers take it for one: we know no server's tokens, so we count
@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from alignment.kinds.generate.settings import GenerateConfig
 from alignment.seam.errors import ConfigError, ServerError
+from alignment.seam.handing import handed_over
 from alignment.seam.modelfiles import printable
 from alignment.seam.progress import through
 from alignment.seam.records import CompletionRecord, PromptRecord
@@ -117,7 +118,7 @@ class Server:
         self.host = check_allowed(config.server_url)
         self.seeds = count(seed * 1_000_003)
         self.tells_logps = True  # until the server refuses to
-        self.key = os.environ.get(KEY) or NO_KEY
+        self.key = os.environ.get(KEY) or handed_over() or NO_KEY
         self.client = openai.OpenAI(
             base_url=config.server_url,
             api_key=self.key,

@@ -98,6 +98,16 @@ def answered(tmp_path, monkeypatch):
     return answered
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["https://me:canary@models/v1", "https://models/v1?key=canary", "https://models/v1#canary"],
+)
+def test_an_address_with_a_secret_in_it_is_no_setting(address):
+    with pytest.raises(ValueError, match="without a name, password or key") as refused:
+        GenerateConfig(engine="server", server_model="big", server_url=address)
+    assert "canary" not in str(refused.value.errors()[0]["msg"])
+
+
 def test_completions_come_with_the_log_probabilities_that_a_server_tells(answered):
     status, last, made, asked = answered(fine, temperature=0.7, max_new_tokens=9)
     assert status == 0

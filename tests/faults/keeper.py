@@ -285,7 +285,7 @@ def part(options: object) -> dict[str, object]:
     session = admins_session(project)
     with small_var() as brokers, tempfile.NamedTemporaryFile(prefix="attune-ledger-") as kept:
         point_at(brokers, stack.bundled_broker())
-        machine = Machine(stack.free_port(0), brokers)
+        machine = Machine(stack.free_port(), brokers)
         ledger = Ledger(Path(kept.name))
         try:
             machine.start()

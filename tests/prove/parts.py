@@ -44,6 +44,15 @@ PARTS: dict[str, Part] = {
     "machine": Part(
         "every documented way of serving starts, and ends", 5, ("tests/webapp/machine",)
     ),
+    "strangers": Part(
+        "half requests hold nobody up, secrets are nowhere, and nginx as the guide has it serves a team",
+        5,
+        (
+            "tests/webapp/serving",
+            "tests/webapp/machine/test_secrets.py",
+            "tests/browser/test_nginx.py",
+        ),
+    ),
     "browser": Part("whole ways through the pages, in Chromium", 15, ("tests/browser",)),
     "alignment": Part("every objective and option learns", 25, ("tests/alignment",)),
     "processes": Part(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpResponse
 from django.test import Client
 from django.test.client import ClientHandler
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -106,7 +107,11 @@ def a_world(folder: Path) -> World:
         "link_id": OneTimeLink.objects.invitations(project.pk).get().pk,
         "job_id": _export(project).pk,
     }
+    page = {"link": "0" * 16}  # of a link that this browser did not come by
     own = {
+        "accounts:setup_page": page,
+        "accounts:invitation_page": page,
+        "accounts:reset_page": page,
         "accounts:setup": {"token": new_link(OneTimeLink.Purpose.SETUP)},
         "accounts:invitation": {"token": invitation},
         "accounts:reset": {"token": reset_link(people["annotator"], by=admin)},
@@ -159,3 +164,16 @@ def client_with(session: str | None, **options: object) -> Client:
 def _handler(enforce_csrf_checks: bool) -> ClientHandler:
     """Loaded once for all clients; middleware is the same for each."""
     return ClientHandler(enforce_csrf_checks=enforce_csrf_checks)
+
+
+def look(client: Client, url: str) -> HttpResponse:
+    """What a browser shows that opens a link."""
+    return client.get(url, follow=True)
+
+
+def use(
+    client: Client, url: str, words: dict[str, str] | None = None, **options: object
+) -> HttpResponse:
+    """Open a link, and send its form."""
+    page = client.get(url).headers.get("Location", url)
+    return client.post(page, words, **options)

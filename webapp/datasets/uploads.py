@@ -6,6 +6,8 @@ from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 from django.http import HttpRequest
 
+from webapp.machine.bodies import was_cut
+
 
 class LimitedUpload(FileUploadHandler):
     """Drops files past IMPORT_LIMIT together while they arrive.
@@ -18,12 +20,16 @@ class LimitedUpload(FileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         """Pass the bytes on, or drop the whole file."""
-        known = self.request is not None and self.request.user.is_authenticated
         self.taken += len(raw_data)
-        if not known or self.taken > settings.IMPORT_LIMIT:
+        if self.taken > settings.IMPORT_LIMIT or not self._is_whole():
             self.dropped = True
             raise SkipFile
         return raw_data
+
+    def _is_whole(self) -> bool:
+        """Whether somebody who is known sends it, and all of it came."""
+        request = self.request
+        return request is not None and request.user.is_authenticated and not was_cut(request)
 
     def file_complete(self, file_size: int) -> Any:  # noqa: ANN401 - Django's signature
         """Let the next handler make the file."""

@@ -16,7 +16,7 @@ from webapp.labeling.models import Assignment, AssignmentQuerySet, Task
 from webapp.projects.models import Project
 from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
-from webapp.site.returning import update_returning
+from webapp.site.returning import Change, Returning
 
 SHOWN, AHEAD = 600.0, 120.0  # seconds, by the database's clock
 CARDS = 4  # the one that is shown and the three next ones
@@ -27,9 +27,10 @@ TOUCHED = "EXISTS (SELECT 1 FROM labeling_assignment WHERE task_id = labeling_ta
 
 
 class Taken(NamedTuple):
-    """A task in which a place was taken, and whether anybody had one before."""
+    """A task in which a place was taken, how many items it has, and whether anybody had a place before."""
 
     task_id: int
+    size: int
     touched: bool
 
 
@@ -40,29 +41,53 @@ class Hand(NamedTuple):
     fresh: list[Assignment]
 
 
+def _prolonged(annotator: int, project: int, shown: int) -> Change:
+    """No lease is made shorter but the shown one's, which begins anew."""
+    until = Case(
+        When(pk=shown, then=after(SHOWN)),
+        When(lease_until__lt=after(AHEAD), then=after(AHEAD)),
+        default=F("lease_until"),
+    )
+    held = Assignment.objects.held_by(User(pk=annotator)).filter(task__project=project)
+    return held, {"lease_until": until}
+
+
+def _best_taken(annotator: int, project: int) -> Change:
+    """A place is taken in the best open task; its row stays locked, and locked ones are passed over."""
+    open_ = Task.objects.open_for(Project(pk=project), User(pk=annotator))
+    best = open_.select_for_update(skip_locked=True).values("pk")[:1]
+    return Task.objects.filter(pk=Subquery(best)), {"taken": F("taken") + 1}
+
+
+PROLONG = Returning("id", _prolonged)
+TAKE_BEST = Returning(f"id, size, taken > 1 OR {TOUCHED}", _best_taken)
+
+
 def claim(project: Project, annotator: User) -> Assignment | None:
     """The task this person works on, or else the best open one; None when nothing is open."""
     return next(iter(claim_page(project, annotator, count=1)), None)
 
 
+@again_after_deadlock
+@transaction.atomic
 def claim_page(project: Project, annotator: User, count: int = CARDS) -> list[Assignment]:
     """Up to `count` leases of this person: the ones already held, then the best open tasks."""
+    lock(annotator)
     hand = fill_hand(project, annotator, count)
     return [*cards_of(annotator, hand.held[:count]), *hand.fresh]
 
 
-@again_after_deadlock
-@transaction.atomic(savepoint=False)
 def fill_hand(
     project: Project, annotator: User, count: int = CARDS, *, shown: int | None = None
 ) -> Hand:
     """Prolong what this person holds in the project, and lease the best open tasks up to `count`.
 
-    The lease of the pair that is `shown` to them is longer: without one, that of the oldest.
+    Their row is locked by this transaction. The lease of the pair that is `shown` to them is longer:
+    without one, that of the oldest.
     """
-    lock(annotator)
-    mine = Assignment.objects.held_by(annotator).filter(task__project=project)
-    held = sorted(_prolong(mine, shown=shown or Subquery(mine.values("pk")[:1])))
+    held = sorted(pk for (pk,) in PROLONG(annotator.pk, project.pk, shown or 0))
+    if held and not shown:
+        PROLONG(annotator.pk, project.pk, held[0])
     fresh: list[Assignment] = []
     while len(held) + len(fresh) < count and (taken := _take_next(project, annotator)):
         fresh.append(_lease(taken, annotator, SHOWN if not held and not fresh else AHEAD))
@@ -83,23 +108,10 @@ def cards_of(
     annotator: User, ids: Collection[int], project: Project | None = None
 ) -> list[Assignment]:
     """These assignments of a person, in whatever state, so that an answer to them can be mended."""
+    if not ids:
+        return []
     mine = Assignment.objects.filter(annotator=annotator, pk__in=ids).with_prompts().order_by("pk")
     return list((mine if project is None else mine.filter(task__project=project))[:CARDS])
-
-
-def extend(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:
-    """Prolong leases, the shown one's for longer; the ids of those this person still holds."""
-    return _prolong(Assignment.objects.held_by(annotator).filter(pk__in=ids), shown=shown)
-
-
-def _prolong(held: AssignmentQuerySet, *, shown: int | Subquery | None) -> set[int]:
-    """No lease is made shorter but the shown one's, which begins anew; the ids of all."""
-    until = Case(
-        When(pk=shown, then=after(SHOWN)),
-        When(lease_until__lt=after(AHEAD), then=after(AHEAD)),
-        default=F("lease_until"),
-    )
-    return {pk for (pk,) in update_returning(held, "id", lease_until=until)}
 
 
 def give_back(overdue: AssignmentQuerySet) -> int:
@@ -131,19 +143,11 @@ def _take_next(project: Project, annotator: User) -> Taken | None:
 
     Where nothing is open, what nobody extended in time is given back at once: `tend` comes too late.
     """
-    while not (taken := _take_open(project, annotator)):
+    while not (taken := TAKE_BEST(annotator.pk, project.pk)):
         overdue = Assignment.objects.overdue().filter(task__project=project)
         if not give_back(overdue.exclude(annotator=annotator)):
             return None
-    return taken
-
-
-def _take_open(project: Project, annotator: User) -> Taken | None:
-    """The same of what is open; the task's row stays locked."""
-    open_ = Task.objects.open_for(project, annotator).select_for_update(skip_locked=True)
-    best = Task.objects.filter(pk=Subquery(open_.values("pk")[:1]))
-    changed = update_returning(best, f"id, taken > 1 OR {TOUCHED}", taken=F("taken") + 1)
-    return next((Taken(*row) for row in changed), None)
+    return Taken(*taken[0])
 
 
 def take_place(task: Task) -> bool:
@@ -160,7 +164,7 @@ def _lease(taken: Taken, annotator: User, seconds: float) -> Assignment:
     mine = next((each for each in there if each.annotator_id == annotator.pk), None)
     assignment = mine or Assignment(task_id=taken.task_id, annotator=annotator)
     like = mine.slot if mine else None
-    assignment.slot = _lowest_free(assignment.task, there, like=like) if there else 0
+    assignment.slot = _lowest_free(taken.size, there, like=like) if there else 0
     assignment.state = State.LEASED
     assignment.lease_until = after(seconds)
     assignment.save()
@@ -169,12 +173,12 @@ def _lease(taken: Taken, annotator: User, seconds: float) -> Assignment:
 
 def free_slot(task: Task, *, like: int | None = None) -> int:
     """The lowest slot nobody holds; `like` an earlier one, so that the order stays the same."""
-    return _lowest_free(task, task.assignments.filter(state__in=HOLDING), like=like)
+    return _lowest_free(task.size, task.assignments.filter(state__in=HOLDING), like=like)
 
 
-def _lowest_free(task: Task, assignments: Iterable[Assignment], *, like: int | None) -> int:
-    """The lowest slot that none of a task's assignments holds."""
+def _lowest_free(size: int, assignments: Iterable[Assignment], *, like: int | None) -> int:
+    """The lowest slot that none of a task's assignments holds, which shows so many items."""
     held = {each.slot for each in assignments if each.state in HOLDING}
-    orders = max(task.size, 1)
+    orders = max(size, 1)
     numbers = counting() if like is None else counting(like % orders, orders)
     return next(slot for slot in numbers if slot not in held)

@@ -1,7 +1,7 @@
 """Writes of labelling: tasks queued, labels stored, taken back, skipped."""
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -426,11 +426,6 @@ def _next_act(annotator_id: int) -> tuple[int, int]:
     newest = Label.objects.filter(annotator=annotator_id).aggregate(newest=Max("pk"))["newest"]
     skips = Assignment.objects.filter(annotator=annotator_id).aggregate(last=Max("skip_order"))
     return newest or 0, (skips["last"] or 0) + 1
-
-
-def extend_leases(annotator: User, ids: Collection[int], *, shown: int | None = None) -> set[int]:
-    """Prolong the leases of cards in front of somebody; the ids of those they still hold."""
-    return queue.extend(annotator, ids, shown=shown)
 
 
 def expire_leases() -> int:

@@ -98,10 +98,8 @@ def label(request: PersonRequest, project_id: int) -> HttpResponse:
 @transaction.atomic
 def _turn(request: PersonRequest, project: Project) -> Done:
     """Do what was posted and lease what comes next, in one transaction; a person's page claims by itself."""
-    done = Done()
-    if request.method == "POST":
-        queue.lock(request.user)
-        done = _act(request, project)
+    queue.lock(request.user)
+    done = _act(request, project) if request.method == "POST" else Done()
     if not is_script(request):
         return done
     count = 1 if is_program(request) else queue.CARDS

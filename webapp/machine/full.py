@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.defaults import server_error
 
 from webapp.machine import disk
+from webapp.machine.bodies import was_lost
 
 INSUFFICIENT_STORAGE = 507
 RETRY_AFTER = 30  # seconds
@@ -32,7 +33,9 @@ class FullDisk:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Let it pass."""
+        """Let it pass, unless there was no room for what was sent."""
+        if was_lost(request):
+            return answer(request)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:

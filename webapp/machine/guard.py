@@ -91,6 +91,7 @@ class Guarded:
             stderr=subprocess.STDOUT if log else None,
             env=os.environ | {GUARD: str(os.getpid())},
             preexec_fn=partial(die_with, os.getpid()),
+            close_fds=False,  # it has what our starter gave us beside its input; ours close by themselves
         )
         self.bell = self._hear_signals()
         self.watched = [0, self.bell]

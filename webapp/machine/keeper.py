@@ -41,6 +41,7 @@ class _Kept:
     name: str
     command: tuple[str, ...]
     log: Path
+    handles: tuple[int, ...] = ()  # open files that it gets from us
     guard: "subprocess.Popen[bytes] | None" = None
     since: float = 0.0  # by the wall clock, for people
     begun: float = 0.0  # by the monotonic clock, as `due`
@@ -69,6 +70,7 @@ class _Kept:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            pass_fds=self.handles,
             start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
         )
         self.begun, self.since = time.monotonic(), time.time()
@@ -105,9 +107,9 @@ class Keeper:
         """Of every program: ours, and where the dashboard finds what we say."""
         return os.environ | {programs.PLACE: str(self.place)}
 
-    def start(self, name: str, *command: str) -> None:
+    def start(self, name: str, *command: str, handles: tuple[int, ...] = ()) -> None:
         """Start a program for the first time; raises StackError."""
-        kept = self.kept[name] = _Kept(name, command, self.logs / f"{name}.log")
+        kept = self.kept[name] = _Kept(name, command, self.logs / f"{name}.log", handles)
         try:
             kept.start(self.environment)
         except (OSError, MemoryError) as error:

@@ -33,6 +33,7 @@ from webapp.machine.keeper import Keeper, StackError
 
 PORT = 8000  # unless another is named
 START_TIMEOUT = 90.0  # seconds, on a busy machine
+BACKLOG = 1024  # connections that wait while the web starts again
 NO_FILE = "broker-keeps-nothing.rdb"  # a broker reads its file even where it writes none
 
 logger = logging.getLogger(__name__)
@@ -42,12 +43,13 @@ class Stack:
     """The programs, as a context manager: entering starts them, leaving ends them all.
 
     What ends in between is started again. `port` 0 takes a free one. State lives in settings.VAR,
-    logs in VAR/logs.
+    logs in VAR/logs. `webs` programs answer on one socket: whichever is free takes who comes next.
     """
 
-    def __init__(self, port: int = 0, *, threads: int = 8) -> None:
-        self.port = free_port(port)
-        self.threads = threads
+    def __init__(self, port: int = 0, *, webs: int = 1) -> None:
+        self.place = listening(port)  # ours, so that nobody is refused while the web starts again
+        self.port = int(self.place.getsockname()[1])
+        self.webs = ["web", *(f"web-{number}" for number in range(2, webs + 1))]
         self.keeper = Keeper(Path(settings.VAR))
 
     @property
@@ -80,7 +82,12 @@ class Stack:
         self.keeper.start("worker", *worker_command())
         self.keeper.start("worker-short", *worker_command(settings.JOB_QUEUE))
         self.keeper.start("tend", sys.executable, "manage.py", "tend")
-        self.keeper.start("web", *web_command(self.port, self.threads))
+        self._start_web()
+
+    def _start_web(self) -> None:
+        handle = self.place.fileno()
+        for name in self.webs:
+            self.keeper.start(name, *web_command("--handle", handle), handles=(handle,))
         self.wait_for("web", lambda: web_answers(self.url))
 
     def wait_for(self, name: str, ready: Callable[[], bool]) -> None:
@@ -102,15 +109,15 @@ class Stack:
 
     def stop(self) -> None:
         """End all programs, the broker last, and wait until they are gone."""
-        self.keeper.stop(("web", "tend", "worker-short", "worker", "broker"))
+        self.keeper.stop((*self.webs, "tend", "worker-short", "worker", "broker"))
+        self.place.close()
 
 
 class WebOnly(Stack):
     """The web program alone, for looking at pages."""
 
     def _start(self) -> None:
-        self.keeper.start("web", *web_command(self.port, self.threads))
-        self.wait_for("web", lambda: web_answers(self.url))
+        self._start_web()
 
 
 def broker_accepts() -> bool:
@@ -157,13 +164,9 @@ def bundled_broker() -> str:
     raise StackError("No Redis: install redis-server or valkey, or set REDIS_URL.")
 
 
-def web_command(port: int, threads: int) -> list[str]:
-    """gunicorn, one process of several threads: SQLite likes few processes."""
-    return [
-        sys.executable, "-m", "gunicorn", "webapp.wsgi", "--bind", f"127.0.0.1:{port}",
-        "--worker-class", "gthread", "--threads", str(threads), "--no-control-socket",
-        "--access-logfile", "-", "--logger-class", "webapp.operations.access.AccessLogger",
-    ]  # fmt: skip
+def web_command(where: str, number: int) -> list[str]:
+    """A web program of several threads: on a `--port`, or on the `--handle` of a socket that listens."""
+    return [sys.executable, "-m", "webapp.serving", where, str(number)]
 
 
 def worker_command(queue: str = settings.RUN_QUEUE) -> list[str]:
@@ -174,17 +177,20 @@ def worker_command(queue: str = settings.RUN_QUEUE) -> list[str]:
     ]  # fmt: skip
 
 
-def free_port(wanted: int) -> int:
-    """The wanted port, if the web can have it, or any for 0; raises StackError.
+def listening(wanted: int) -> socket.socket:
+    """A socket of this machine on the wanted port, or on any for 0; raises StackError.
 
-    It is asked for as gunicorn binds, or what a stop leaves in TIME-WAIT would seem to hold it.
+    It may be had at once again, whatever a stop left in TIME-WAIT.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except (OSError, OverflowError) as error:
-            raise StackError(_refused(wanted, error)) from error
+    try:
+        return socket.create_server(("127.0.0.1", wanted), backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise StackError(_refused(wanted, error)) from error
+
+
+def free_port() -> int:
+    """A port that nobody has at the moment."""
+    with listening(0) as probe:
         return int(probe.getsockname()[1])
 
 

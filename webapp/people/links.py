@@ -70,6 +70,13 @@ def reset_link(user: User, *, by: User) -> str:
     return new_link(Purpose.RESET, valid=RESET, user=user, created_by=by)
 
 
+def is_open(token: str, purpose: str) -> bool:
+    """Whether a token still opens what it is for."""
+    if purpose == Purpose.RESET:
+        return open_reset(token) is not None
+    return OneTimeLink.objects.opened_by(token, purpose).exists()
+
+
 def open_reset(token: str) -> User | None:
     """Whose password the link sets anew, while its maker may still decide about the account."""
     found = OneTimeLink.objects.opened_by(token, Purpose.RESET)

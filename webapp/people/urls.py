@@ -7,10 +7,13 @@ from webapp.people import views
 
 app_name = "accounts"
 urlpatterns: list[URLPattern] = [
-    path("setup/<str:token>/", views.setup, name="setup"),
-    path("join/<str:token>/", views.invitation, name="invitation"),
+    path("setup/<str:token>/", views.enter, {"purpose": "setup"}, name="setup"),
+    path("setup/link/<slug:link>/", views.setup, name="setup_page"),
+    path("join/<str:token>/", views.enter, {"purpose": "invite"}, name="invitation"),
+    path("join/link/<slug:link>/", views.invitation, name="invitation_page"),
     path("preferences/raw/", views.raw_view, name="raw_view"),
-    path("reset/<str:token>/", views.reset, name="reset"),
+    path("reset/<str:token>/", views.enter, {"purpose": "reset"}, name="reset"),
+    path("reset/link/<slug:link>/", views.reset, name="reset_page"),
 ]
 # Nobody signs up and nothing is mailed, so these are all; allauth wants the names without ours.
 sign_in: list[URLPattern] = [

@@ -17,21 +17,36 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink
 from webapp.accounts.requests import PersonRequest
-from webapp.people import links, services
+from webapp.people import carrying, links, services
 from webapp.people.forms import AccountForm
 from webapp.projects.models import Membership
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 Purpose = OneTimeLink.Purpose
+PAGES: dict[str, str] = {
+    Purpose.SETUP: "accounts:setup_page",
+    Purpose.INVITE: "accounts:invitation_page",
+    Purpose.RESET: "accounts:reset_page",
+}
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def enter(request: HttpRequest, token: str, purpose: str) -> HttpResponse:
+    """Take the token out of the address; a used or expired link says what to do."""
+    if not carrying.TOKEN.fullmatch(token) or not links.is_open(token, purpose):
+        return _spent(request, purpose)
+    return carrying.carry(request, token, to=PAGES[purpose])
 
 
 @never_cache
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
-def setup(request: HttpRequest, token: str) -> HttpResponse:
-    """Make the first admin and sign them in; a used or expired link says what to do."""
-    if not OneTimeLink.objects.opened_by(token, Purpose.SETUP).exists():
-        return _spent(request, Purpose.SETUP)
+def setup(request: HttpRequest, link: str) -> HttpResponse:
+    """Make the first admin and sign them in."""
+    token = carrying.carried(request, link)
+    if not links.is_open(token, Purpose.SETUP):
+        return _spent(request, Purpose.SETUP, astray=not token)
     form = AccountForm(request.POST or None)
     if not form.is_valid():
         return render(request, "accounts/setup.html", {"form": form})
@@ -40,21 +55,22 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
     except AccountError:
         return _spent(request, Purpose.SETUP)
     login(request, user, backend=MODEL_BACKEND)
-    return redirect("home")
+    return carrying.laid_down(request, redirect("home"))
 
 
 @never_cache
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
-def invitation(request: HttpRequest, token: str) -> HttpResponse:
+def invitation(request: HttpRequest, link: str) -> HttpResponse:
     """Let an invited person make an account, or join with the one they are signed in with."""
-    found = OneTimeLink.objects.opened_by(token, Purpose.INVITE).select_related("project")
-    if (link := found.first()) is None:
-        return _spent(request, Purpose.INVITE)
+    token = carrying.carried(request, link)
+    opened = OneTimeLink.objects.opened_by(token, Purpose.INVITE).select_related("project")
+    if (found := opened.first()) is None:
+        return _spent(request, Purpose.INVITE, astray=not token)
     if request.user.is_authenticated:
-        return _invited(request, link, None, partial(links.accept, token, request.user))
+        return _invited(request, found, None, partial(links.accept, token, request.user))
     form = AccountForm(request.POST or None)
-    return _invited(request, link, form, partial(_accept_as_new, request, token, form))
+    return _invited(request, found, form, partial(_accept_as_new, request, token, form))
 
 
 def _invited(
@@ -70,7 +86,7 @@ def _invited(
         joined = accept()
     except AccountError as refusal:
         return render(request, "accounts/invitation.html", context | {"refusal": refusal})
-    return redirect("project", joined.project_id)
+    return carrying.laid_down(request, redirect("project", joined.project_id))
 
 
 def _accept_as_new(request: HttpRequest, token: str, form: AccountForm) -> Membership:
@@ -82,11 +98,12 @@ def _accept_as_new(request: HttpRequest, token: str, form: AccountForm) -> Membe
 @never_cache
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
-def reset(request: HttpRequest, token: str) -> HttpResponse:
+def reset(request: HttpRequest, link: str) -> HttpResponse:
     """Let a person whose admin made this link choose a new password, and sign them in."""
+    token = carrying.carried(request, link)
     person = links.open_reset(token)
     if person is None:
-        return _spent(request, Purpose.RESET)
+        return _spent(request, Purpose.RESET, astray=not token)
     form = SetPasswordForm(person, request.POST or None)
     if not form.is_valid():
         return render(request, "accounts/reset.html", {"form": form, "person": person})
@@ -96,7 +113,7 @@ def reset(request: HttpRequest, token: str) -> HttpResponse:
         return _spent(request, Purpose.RESET)
     login(request, user, backend=MODEL_BACKEND)
     messages.success(request, _("Your new password is set."))
-    return redirect("home")
+    return carrying.laid_down(request, redirect("home"))
 
 
 def _account(form: AccountForm) -> dict[str, str]:
@@ -106,8 +123,11 @@ def _account(form: AccountForm) -> dict[str, str]:
     }
 
 
-def _spent(request: HttpRequest, purpose: str) -> HttpResponse:
-    return render(request, "accounts/spent.html", {"purpose": purpose}, status=410)
+def _spent(request: HttpRequest, purpose: str, *, astray: bool = False) -> HttpResponse:
+    """Say that a link works no longer, or that this browser did not come by one."""
+    heading = _("Open your link once more") if astray else _("This link no longer works")
+    context = {"purpose": purpose, "astray": astray, "heading": heading}
+    return render(request, "accounts/spent.html", context, status=410)
 
 
 @require_safe

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.artifacts.sources import SOURCES
+from webapp.machine.bodies import body_limit, takes, was_cut
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.models import Project
 from webapp.registry import queries
@@ -26,7 +27,6 @@ from webapp.site.choices import found_for, sought_in
 from webapp.site.errors import Refusal
 from webapp.site.pages import page_of
 
-FORM_BYTES = 1 << 20  # of a request beside its files
 MOST_SHOWN = 50  # models that are coming, runs that used one
 
 
@@ -51,6 +51,7 @@ def add(request: PersonRequest, project_id: int) -> HttpResponse:
     return _form_page(request, project, chosen)
 
 
+@takes(lambda: settings.MODEL_GIB * 2**30)
 @csrf_exempt  # csrf_protect follows once it is known who sends so much: it reads the whole body
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -67,9 +68,9 @@ def upload(request: PersonRequest, project_id: int) -> HttpResponse:
 
 
 def _too_large(request: PersonRequest) -> bool:
-    """Whether more is coming than a model may have; asked before it is read."""
+    """Whether more came, or is coming, than a model may have; asked before it is read."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    return not length.isdecimal() or int(length) > settings.MODEL_GIB * 2**30 + FORM_BYTES
+    return was_cut(request) or not length.isdecimal() or int(length) > body_limit(upload)
 
 
 def _form_page(request: PersonRequest, project: Project, chosen: str) -> HttpResponse:

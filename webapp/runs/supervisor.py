@@ -16,11 +16,13 @@ from django.conf import settings
 
 from alignment.seam import memory_use
 from alignment.seam.events import Failed, Finished, Stopped
+from alignment.seam.handing import HANDLE, hand_over
 from webapp.machine import guard
 from webapp.runs.spool import Batch, read_batch
 
 SERVER_KEY = "ATTUNE_GENERATION_KEY"
 SECRET = re.compile(r"DATABASE_URL|REDIS_URL|SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY|DJANGO_|CELERY_")
+LOGIN = re.compile(r"(://)[^/@\s]*@")  # in an address, as that of a proxy may have one
 MORE = "ATTUNE_TRAINER_VARIABLES"  # names that an admin adds, separated by commas
 # What Python, the system's libraries, torch, GPUs and caches of models read; all else is other programs'.
 NAMED = re.compile(
@@ -158,14 +160,20 @@ class Fence:
 @contextmanager
 def launch(folder: Path, *, asks_a_server: bool = False) -> Iterator[Trainer]:
     """Run the trainer on a prepared folder; when the block ends, so has the process and its group."""
-    with (folder / "stdout.log").open("ab") as log:
+    with (folder / "stdout.log").open("ab") as log, server_key(given=asks_a_server) as handed:
         process = subprocess.Popen(  # noqa: S603 - the command of settings.TRAINER_COMMAND
-            [*guard.COMMAND, "--at-once", *settings.TRAINER_COMMAND, str(folder)],
+            [
+                *guard.COMMAND,
+                "--at-once",
+                *trainer_command(asks_a_server=asks_a_server),
+                str(folder),
+            ],
             stdin=subprocess.PIPE,  # held open: what its guard watches
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=environment(asks_a_server=asks_a_server),
+            env=environment() | handed,
+            pass_fds=[int(handle) for handle in handed.values()],
             start_new_session=True,
         )
     trainer = Trainer(process, folder)
@@ -177,20 +185,38 @@ def launch(folder: Path, *, asks_a_server: bool = False) -> Iterator[Trainer]:
         process.wait()
 
 
-def environment(*, asks_a_server: bool = False) -> dict[str, str]:
-    """What trainers read of the worker's environment, no secrets, offline, our packages on the path.
+def trainer_command(*, asks_a_server: bool) -> list[str]:
+    """What computes a run: several processes where there are several GPUs, but one to ask a server."""
+    alone = asks_a_server and settings.GPUS > 1
+    return settings.TRAINER if alone else settings.TRAINER_COMMAND
 
-    Only who asks a server gets the key for it: other trainers load models that anybody may have made.
+
+@contextmanager
+def server_key(*, given: bool) -> Iterator[dict[str, str]]:
+    """A pipe with the key for servers in it, for a trainer that asks one, while it is started.
+
+    Only that one gets it: other trainers load models that anybody may have made.
     """
+    if not given or not (key := os.environ.get(SERVER_KEY)):
+        yield {}
+        return
+    handle = hand_over(key)
+    try:
+        yield {HANDLE: str(handle)}
+    finally:
+        os.close(handle)
+
+
+def environment() -> dict[str, str]:
+    """What trainers read of the worker's environment, no secrets, offline, our packages on the path."""
     added = {name.strip() for name in os.environ.get(MORE, "").split(",")}
-    kept = {
-        name: value
+    named = {
+        name: LOGIN.sub(r"\1", value)
         for name, value in os.environ.items()
-        if name in added or (NAMED.fullmatch(name) and not SECRET.search(name))
+        if NAMED.fullmatch(name) and not SECRET.search(name)
     }
+    kept = named | {name: value for name, value in os.environ.items() if name in added}
     kept.pop(SERVER_KEY, None)
-    if asks_a_server and SERVER_KEY in os.environ:
-        kept[SERVER_KEY] = os.environ[SERVER_KEY]
     path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
     return kept | {"PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
 

@@ -16,6 +16,7 @@ ENGINES: Mapping[EngineName, str] = {
     "server": _("A server"),
 }
 SERVED = {"engine": ("server",)}
+SECRETIVE = frozenset("@?#")  # before or behind these an address may hold a secret
 OURS = {"engine": ("sampler", "vllm")}  # whose tokenizer is here
 
 
@@ -101,6 +102,15 @@ class GenerateConfig(Settings):
 
     @model_validator(mode="after")
     def _a_server_has_an_address(self) -> "GenerateConfig":
+        if set(self.server_url) & SECRETIVE:
+            raise ConflictError(
+                "server_url",
+                said(
+                    _(
+                        "an address without a name, password or key: an admin gives the key to the worker"
+                    )
+                ),
+            )
         for name in ("server_url", "server_model"):
             if self.engine == "server" and not getattr(self, name).strip():
                 raise ConflictError(

@@ -7,6 +7,7 @@ from django.urls import reverse
 from pytest_django.asserts import assertContains
 
 from tests.factories import a_user
+from tests.webapp.addresses import look, use
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User, new_link
 from webapp.accounts.roles import Role
@@ -23,22 +24,22 @@ def setup_url(**options):
 
 
 def test_a_setup_link_makes_an_admin_and_signs_them_in(db, client):
-    response = client.post(setup_url(), FORM, follow=True)
+    response = use(client, setup_url(), FORM, follow=True)
     assert response.context["user"] == User.objects.get(username="root", is_superuser=True)
     assertContains(response, "Create your first project")
 
 
 def test_a_setup_link_works_once(db, client):
     url = setup_url()
-    client.post(url, FORM)
-    response = client.post(url, FORM | {"username": "second"})
+    use(client, url, FORM)
+    response = use(client, url, FORM | {"username": "second"})
     assertContains(response, "setup_link", status_code=410)
     assert list(User.objects.values_list("username", flat=True)) == ["root"]
 
 
 def test_a_second_setup_link_makes_no_second_admin(db, client):
     first, second = setup_url(), setup_url()
-    client.post(first, FORM)
+    use(client, first, FORM)
     client.logout()
     response = client.post(second, FORM | {"username": "second"})
     assert response.status_code == 410
@@ -47,7 +48,7 @@ def test_a_second_setup_link_makes_no_second_admin(db, client):
 
 def test_looking_at_a_setup_link_does_not_use_it_up(db, client):
     url = setup_url()
-    assert client.get(url).status_code == client.get(url).status_code == 200
+    assert look(client, url).status_code == look(client, url).status_code == 200
 
 
 def test_an_expired_setup_link_says_what_to_do(db, client):
@@ -57,7 +58,7 @@ def test_an_expired_setup_link_says_what_to_do(db, client):
 
 def test_a_made_up_setup_link_makes_nobody(db, client):
     url = reverse("accounts:setup", args=["guess"])
-    assert client.post(url, FORM).status_code == 410
+    assert use(client, url, FORM).status_code == 410
     assert not User.objects.exists()
 
 
@@ -71,13 +72,13 @@ def test_a_made_up_setup_link_makes_nobody(db, client):
 )
 def test_a_wrong_setup_form_keeps_the_link(db, client, change, message):
     url = setup_url()
-    assertContains(client.post(url, FORM | change), message)
-    assert client.post(url, FORM).status_code == 302
+    assertContains(use(client, url, FORM | change), message)
+    assert use(client, url, FORM).status_code == 302
 
 
 def test_a_taken_name_is_refused_beside_the_field(db, client):
     a_user(username="root")
-    assertContains(client.post(setup_url(), FORM), "already exists")
+    assertContains(use(client, setup_url(), FORM), "already exists")
 
 
 def test_of_two_who_use_a_link_at_once_one_becomes_admin(db):
@@ -94,7 +95,7 @@ def printed_link(*options):
 
 
 def test_the_command_prints_a_link_that_works(db, client):
-    assertContains(client.get(printed_link()), "Create the admin account")
+    assertContains(look(client, printed_link()), "Create the admin account")
     assert printed_link("--url", "http://here:8000/").startswith("http://here:8000/setup/")
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from tests.factories import a_label, a_project, a_user, again, some_tasks
+from tests.webapp.addresses import look, use
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User, new_link
 from webapp.accounts.roles import Role
@@ -68,7 +69,7 @@ def expire_links():
 def test_an_invited_person_chooses_a_name_and_lands_in_the_project(project, ada):
     form = {"role": "researcher", "note": "The new one"}
     url = shown_link(ada.post(reverse("invite", args=[project.pk]), form))
-    response = Client().post(url, NEW, follow=True)
+    response = use(Client(), url, NEW, follow=True)
     assertRedirects(response, reverse("project", args=[project.pk]))
     assert response.context["user"].username == "mia"
     assert project.memberships.get(user__username="mia").role == Role.RESEARCHER
@@ -83,8 +84,8 @@ def test_an_invitation_is_shown_once_and_waits_on_the_page(project, ada):
 
 def test_an_invitation_works_once(project, admin, client):
     url = invitation(project, admin)
-    client.post(url, NEW)
-    again = Client().post(url, NEW | {"username": "bo"})
+    use(client, url, NEW)
+    again = use(Client(), url, NEW | {"username": "bo"})
     assertContains(again, "used already", status_code=410)
     assert not User.objects.filter(username="bo").exists()
 
@@ -101,7 +102,7 @@ def test_an_invitation_ends_after_seven_days(project, admin, client):
     left = OneTimeLink.objects.get().expires_at - timezone.now()
     assert timedelta(days=6.9) < left <= timedelta(days=7)
     expire_links()
-    assert client.post(url, NEW).status_code == 410
+    assert use(client, url, NEW).status_code == 410
     assert not User.objects.filter(username="mia").exists()
 
 
@@ -109,7 +110,7 @@ def test_a_withdrawn_invitation_does_nothing(project, admin, ada):
     url = invitation(project, admin)
     link = OneTimeLink.objects.get()
     ada.post(reverse("withdraw", args=[project.pk, link.pk]))
-    assert Client().post(url, NEW).status_code == 410
+    assert use(Client(), url, NEW).status_code == 410
 
 
 @pytest.mark.parametrize("act", ["demoted", "removed"])
@@ -122,8 +123,8 @@ def test_who_is_no_admin_any_more_has_no_invitation_out(project, admin, client, 
         services.change_role(membership, Role.ANNOTATOR)
     else:
         services.remove_member(membership)
-    assert client.post(gone, NEW).status_code == 410
-    assert client.post(kept, NEW).status_code == 302
+    assert use(client, gone, NEW).status_code == 410
+    assert use(client, kept, NEW).status_code == 302
 
 
 def test_nobody_withdraws_an_invitation_to_another_project(project, ada):
@@ -136,22 +137,22 @@ def test_nobody_withdraws_an_invitation_to_another_project(project, ada):
 
 def test_a_refused_name_keeps_the_invitation(project, admin, ana, client):
     url = invitation(project, admin)
-    assertContains(client.post(url, NEW | {"username": "ana"}), "already exists")
-    assert client.post(url, NEW).status_code == 302
+    assertContains(use(client, url, NEW | {"username": "ana"}), "already exists")
+    assert use(client, url, NEW).status_code == 302
 
 
 def test_somebody_with_an_account_joins_with_it(admin, browser, ana):
     other = a_project()
     url = invitation(other, admin, Role.RESEARCHER)
-    assertContains(browser.get(url), "Join as ana")
-    assertRedirects(browser.post(url), reverse("project", args=[other.pk]))
+    assertContains(look(browser, url), "Join as ana")
+    assertRedirects(use(browser, url), reverse("project", args=[other.pk]))
     assert other.memberships.get(user=ana).role == Role.RESEARCHER
 
 
 def test_a_member_who_opens_an_invitation_leaves_it_to_others(project, admin, browser, client):
     url = invitation(project, admin)
-    assertContains(browser.post(url), "a member already")
-    assert client.post(url, NEW).status_code == 302
+    assertContains(use(browser, url), "a member already")
+    assert use(client, url, NEW).status_code == 302
 
 
 def test_a_link_of_one_kind_does_nothing_of_another(project, admin, ana, client):
@@ -164,17 +165,17 @@ def test_a_link_of_one_kind_does_nothing_of_another(project, admin, ana, client)
 def test_a_lost_password_is_replaced_by_a_link(project, ada, ana, browser):
     membership = project.memberships.get(user=ana)
     url = shown_link(ada.post(reverse("reset", args=[project.pk, membership.pk])))
-    response = Client().post(url, NEW_PASSWORD, follow=True)
+    response = use(Client(), url, NEW_PASSWORD, follow=True)
     assertContains(response, "Your new password is set")
     assert Client().login(username="ana", password=OTHER)
     assert browser.get("/").status_code == 302  # its session has ended
-    assert Client().post(url, NEW_PASSWORD).status_code == 410
+    assert use(Client(), url, NEW_PASSWORD).status_code == 410
 
 
 def test_a_new_reset_link_replaces_the_one_before(ana, admin, client):
     first, second = reset(ana, admin), reset(ana, admin)
-    assert client.get(first).status_code == 410
-    assert client.get(second).status_code == 200
+    assert look(client, first).status_code == 410
+    assert look(client, second).status_code == 200
 
 
 def in_the_dashboard(ana, client):
@@ -197,27 +198,27 @@ def test_a_reset_link_ends_when_the_password_is_changed(ana, admin, client, chan
     token = links.reset_link(ana, by=admin)
     change(ana, client)
     assert User.objects.get(pk=ana.pk).check_password("glad-tidings-9")
-    assert client.get(reverse("accounts:reset", args=[token])).status_code == 410
+    assert look(client, reverse("accounts:reset", args=[token])).status_code == 410
 
 
 def test_a_reset_link_outlives_whatever_else_is_said_of_a_person(ana, admin, client):
     token = links.reset_link(ana, by=admin)
     ana.first_name = "Ana"
     ana.save()
-    assert client.get(reverse("accounts:reset", args=[token])).status_code == 200
+    assert look(client, reverse("accounts:reset", args=[token])).status_code == 200
 
 
 def test_a_weak_new_password_keeps_the_link(ana, admin, client):
     url = reset(ana, admin)
     weak = {"new_password1": "ana", "new_password2": "ana"}
-    assertContains(client.post(url, weak), "too short")
-    assert client.post(url, NEW_PASSWORD).status_code == 302
+    assertContains(use(client, url, weak), "too short")
+    assert use(client, url, NEW_PASSWORD).status_code == 302
 
 
 def test_a_reset_link_ends_when_its_maker_no_longer_manages_the_account(ana, admin, client):
     url = reset(ana, admin)
     a_project().memberships.create(user=ana, role=Role.ANNOTATOR)
-    assert client.post(url, NEW_PASSWORD).status_code == 410
+    assert use(client, url, NEW_PASSWORD).status_code == 410
     assert again(ana).check_password(PASSWORD)
 
 
@@ -267,7 +268,7 @@ def test_the_links_of_a_deactivated_admin_end(project, admin, client):
     bob = a_user(project, Role.ADMIN)
     url = invitation(project, bob)
     services.deactivate(bob, by=admin)
-    assert client.post(url, NEW).status_code == 410
+    assert use(client, url, NEW).status_code == 410
 
 
 def test_nobody_deactivates_themselves_or_the_last_active_admin(project, admin):
@@ -321,7 +322,7 @@ def test_guessing_at_a_password_locks_nobody_out(db, client):
 def test_a_link_that_lacks_what_it_is_for_opens_nothing(ana, client):
     nobody_made_it = new_link(OneTimeLink.Purpose.RESET, user=ana)
     to_nowhere = new_link(OneTimeLink.Purpose.INVITE, role=Role.ANNOTATOR)
-    assert client.get(reverse("accounts:reset", args=[nobody_made_it])).status_code == 410
+    assert look(client, reverse("accounts:reset", args=[nobody_made_it])).status_code == 410
     with pytest.raises(AccountError):
         links.accept(to_nowhere, ana)
     assert OneTimeLink.objects.opened_by(to_nowhere, OneTimeLink.Purpose.INVITE).exists()

@@ -26,6 +26,7 @@ from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.jobs.tasks import work
 from webapp.labeling.models import Completion
+from webapp.machine.bodies import CUT
 from webapp.projects.models import Prompt
 
 
@@ -222,6 +223,14 @@ def test_a_file_that_is_too_large_is_refused_and_not_kept(as_admin, url, jsonl, 
     assertContains(response, "The file is larger than 1 MB")
     assert not Job.objects.exists()
     assert not (var / "store" / "uploads").exists()
+
+
+def test_a_file_whose_end_the_web_program_dropped_is_not_taken_for_a_whole_one(
+    as_admin, url, jsonl
+):
+    response = as_admin.post(url, {"file": jsonl(b'"Why?"'), "format": "guess"}, **{CUT: True})
+    assertContains(response, "The file is larger than")
+    assert not Job.objects.exists()
 
 
 def test_many_small_files_are_one_that_is_too_large(as_admin, url, jsonl, settings, monkeypatch):

@@ -81,19 +81,35 @@ def test_my_own_overdue_lease_is_still_mine_until_somebody_needs_it(project, ana
     assert again(mine).lease_until > timezone.now()
 
 
-def test_extending_says_which_leases_are_still_held(project, ana, ben):
+def test_a_hand_says_which_leases_are_still_held(project, ana, ben):
     some_tasks(project, 2)
     kept, lost = queue.claim_page(project, ana)
     overdue(lost)
     queue.claim(project, ben)
-    assert services.extend_leases(ana, [kept.pk, lost.pk], shown=kept.pk) == {kept.pk}
+    assert queue.fill_hand(project, ana, shown=kept.pk) == ([kept.pk], [])
 
 
-def test_nobody_extends_the_lease_of_somebody_else(project, ana, ben):
+def test_only_the_shown_one_is_leased_for_longer(project, ana):
+    some_tasks(project, 9)
+    _, second, third, _ = queue.claim_page(project, ana)
+    queue.fill_hand(project, ana, shown=second.pk)
+    now = timezone.now()
+    assert again(second).lease_until > now + timedelta(minutes=9)
+    assert again(third).lease_until < now + timedelta(minutes=3)
+
+
+def test_nobody_prolongs_the_lease_of_somebody_else(project, ana, ben):
     some_tasks(project, 1)
     hers = overdue(queue.claim(project, ana))
-    assert services.extend_leases(ben, [hers.pk]) == set()
+    assert hers.pk not in queue.fill_hand(project, ben, shown=hers.pk).held
     assert again(hers).lease_until == hers.lease_until
+
+
+def test_what_is_overdue_is_left_to_tend_while_something_is_open(project, ana, ben):
+    some_tasks(project, 2)
+    lost = overdue(queue.claim(project, ana))
+    assert queue.claim(project, ben).task != lost.task
+    assert again(lost).state == STATE.LEASED
 
 
 def test_expiring_frees_the_places_of_all_projects(project, ana):

@@ -24,6 +24,7 @@ from webapp.jobs.models import Job
 from webapp.jobs.services import start_job
 from webapp.labeling.models import Label
 from webapp.machine import disk, uploads
+from webapp.machine.bodies import LOST
 from webapp.machine.full import answer
 from webapp.operations.management.commands.tend import attempt
 from webapp.projects.sessions import SessionStore
@@ -242,6 +243,12 @@ def test_an_upload_that_does_not_fit_is_507_and_leaves_nothing(
 
 
 @pytest.mark.once
+def test_a_request_that_the_web_program_had_no_room_for_is_507(client, project):
+    client.force_login(a_user(project, Role.ADMIN))
+    answer = client.post(reverse("datasets:import", args=[project.pk]), **{LOST: True})
+    assert answer.status_code == 507
+
+
 def test_an_upload_that_does_not_fit_beside_is_507(client, project, small_disk, settings):
     """What is too large for memory passes through TMPDIR before a view sees it."""
     settings.FILE_UPLOAD_TEMP_DIR = small_disk

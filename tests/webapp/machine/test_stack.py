@@ -34,6 +34,18 @@ TEAM = {
     "ALL_PROXY": "http://127.0.0.1:9",
 }
 SERVERS = {"DATABASE_URL", "REDIS_URL"}  # of its own, in a proof below
+WEBS = """
+import os, sys
+os.environ.clear()
+os.environ.update({environment})
+os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
+import django
+django.setup()
+from webapp.operations.stack import WebOnly
+with WebOnly(webs=2) as stack:
+    print(stack.url, flush=True)
+    sys.stdin.read()
+"""
 PROXIED = {
     "Host": "attune.example",
     "X-Forwarded-Proto": "https",
@@ -98,7 +110,7 @@ def started(var, *arguments, **options):
 
 @pytest.fixture
 def port():
-    return stack.free_port(0)
+    return stack.free_port()
 
 
 def sign_in(client, name, password):
@@ -106,14 +118,13 @@ def sign_in(client, name, password):
     page = client.get("/accounts/login/")
     assert page.status_code == 200
     token = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
-    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     return client.post(
         "/accounts/login/",
         data={"login": name, "password": password, "csrfmiddlewaretoken": token},
         headers={
             "Origin": "https://attune.example",
             "Referer": "https://attune.example/accounts/login/",
-            "Cookie": cookies,  # for HTTPS alone: httpx sends it over HTTP to nobody
+            "Cookie": cookies_of(client),
         },
     )
 
@@ -134,15 +145,20 @@ def make_admin(client, run):
     link = run.said().split("(the link works once): ")[1].split()[0]
     assert link.startswith("https://attune.example/setup/")  # what a person can open
     path = link[link.index("/setup/") :]
-    page = client.get(path)
+    path = client.get(path).headers["Location"]
+    page = client.get(path, headers={"Cookie": cookies_of(client)})
     token = page.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
     words = {"username": "ada", "password1": "glad-tidings-9", "password2": "glad-tidings-9"}
-    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     return client.post(
         path,
         data=words | {"csrfmiddlewaretoken": token},
-        headers={"Origin": "https://attune.example", "Cookie": cookies},
+        headers={"Origin": "https://attune.example", "Cookie": cookies_of(client)},
     )
+
+
+def cookies_of(client):
+    """All that a browser has: for HTTPS alone, httpx sends them over HTTP to nobody."""
+    return "; ".join(f"{name}={value}" for name, value in client.cookies.items())
 
 
 def test_the_settings_of_a_team_start_and_a_proxy_reaches_them(var, port):
@@ -157,7 +173,8 @@ def test_the_settings_of_a_team_start_and_a_proxy_reaches_them(var, port):
         client.cookies.clear()
         assert sign_in(client, "ada", "glad-tidings-9").headers["Location"] == "/"
         written = "".join(path.read_text() for path in (var / "logs").iterdir())
-        assert "POST /setup/…/ " in written
+        assert "GET /setup/…/ " in written
+        assert "POST /setup/…/" in written
         assert token_of(run) not in written
 
 
@@ -244,17 +261,26 @@ def copy_database(migrated, var):
 @contextmanager
 def without_reader(var):
     """A stack of which each line finds nobody who reads it; it answers."""
-    port = stack.free_port(0)
+    port = stack.free_port()
     reading, writing = os.pipe()
     with started(var, "--port", str(port), stdout=writing) as run:
         os.close(reading)
         os.close(writing)
         answers(run, port)
+        run.port = port
         yield run
 
 
 def test_a_reader_that_went_away_ends_nothing(unread):
     assert keeps(unread(), "tend")
+
+
+def test_nobody_is_refused_while_the_web_starts_again(unread):
+    run = unread()
+    web = program(run, "web")
+    web.kill()
+    web.wait(PATIENCE)
+    assert answered(f"http://127.0.0.1:{run.port}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, *PROVED])
@@ -280,18 +306,37 @@ def test_a_restart_keeps_its_address(var, port):
 
 
 def test_what_a_stop_leaves_in_time_wait_does_not_hold_a_port(port):
-    with closing(stack_like(port)) as server:
+    with closing(stack.listening(port)) as server:
         browser = socket.create_connection(("127.0.0.1", port))
         server.accept()[0].close()  # the server ends first, so its side waits
         assert browser.recv(1) == b""
         browser.close()
     assert in_time_wait(port)
-    assert stack.free_port(port) == port
+    stack.listening(port).close()
 
 
-def stack_like(port):
-    """A server that binds as gunicorn does."""
-    return socket.create_server(("127.0.0.1", port))
+def test_several_webs_answer_on_one_port(var, migrated):
+    copy_database(migrated, var)
+    code = WEBS.format(environment=clean() | {"ATTUNE_VAR": str(var)})
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=settings.BASE_DIR,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as run:
+        url = run.stdout.readline().decode().strip()
+        assert answered(url)
+        for name in ("web", "web-2"):  # of which either may be gone
+            program(SimpleNamespace(process=run), name).kill()
+            assert answered(url)
+        run.stdin.close()
+    logs = [(var / "logs" / f"{name}.log").read_text() for name in ("web", "web-2")]
+    assert "GET /healthz" in "".join(logs)
+
+
+def answered(url):
+    """Whether it is well."""
+    return httpx.get(f"{url}/healthz", timeout=PATIENCE, trust_env=False).status_code == 200
 
 
 def answers(run, port):
@@ -305,8 +350,9 @@ def answers(run, port):
 def keeps(run, name):
     """Whether a program of the stack is started again when it is killed."""
     stack_ = psutil.Process(run.process.pid)
-    guard = next(guard for guard in stack_.children() if f"{name}.log" in str(guard.cmdline()))
-    guard.children()[0].kill()
+    victim = program(run, name)
+    guard = victim.parent()
+    victim.kill()
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and run.process.poll() is None:
         with suppress(psutil.NoSuchProcess):  # one of them has just ended
@@ -315,6 +361,21 @@ def keeps(run, name):
                 return True
         time.sleep(0.05)
     return False
+
+
+def program(run, name):
+    """A program of the stack, by its log, once it is there."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with suppress(
+            psutil.Error, StopIteration, IndexError
+        ):  # it has just ended, or has yet to start
+            guards = psutil.Process(run.process.pid).children()
+            return next(
+                one for one in guards if one.cmdline()[5].endswith(f"/{name}.log")
+            ).children()[0]
+        time.sleep(0.05)
+    raise AssertionError(run)
 
 
 def in_time_wait(port):
@@ -346,11 +407,11 @@ def test_what_is_set_wrongly_is_said_before_anything_starts(var, settings, port,
 def test_another_port_is_never_taken_instead(port):
     holder = socket.create_server(("127.0.0.1", port))
     with closing(holder), pytest.raises(stack.StackError, match="taken"):
-        stack.free_port(port)
-    assert stack.free_port(port) == port
+        stack.listening(port)
+    stack.listening(port).close()
 
 
 @pytest.mark.parametrize("port", [-1, 65_536])
 def test_a_port_that_is_none_is_refused_in_words(port):
     with pytest.raises(stack.StackError, match="choose one from"):
-        stack.free_port(port)
+        stack.listening(port)

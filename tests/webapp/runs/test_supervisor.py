@@ -145,16 +145,39 @@ def test_what_a_trainer_reads_reaches_it(monkeypatch, name):
     assert supervisor.environment()[name] == "told"
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy", "HF_ENDPOINT"])
+def test_no_address_brings_a_password_to_the_trainer(monkeypatch, name):
+    monkeypatch.setenv(name, "http://me:canary@proxy:8080/path")
+    assert "http://proxy:8080/path" in supervisor.environment()[name]
+    monkeypatch.setenv("ATTUNE_TRAINER_VARIABLES", name)
+    assert supervisor.environment()[name] == "http://me:canary@proxy:8080/path"
+
+
 def test_an_admin_names_what_else_reaches_trainers(monkeypatch):
     monkeypatch.setenv("SITE_LICENCE", "told")
     monkeypatch.setenv("ATTUNE_TRAINER_VARIABLES", "OTHER, SITE_LICENCE")
     assert supervisor.environment()["SITE_LICENCE"] == "told"
 
 
-def test_only_who_asks_a_server_gets_its_key(monkeypatch):
+@pytest.mark.parametrize("asks", [True, False])
+def test_only_who_asks_a_server_gets_its_key_and_none_by_its_environment(
+    folder, settings, monkeypatch, asks
+):
     monkeypatch.setenv(KEY, "canary")
-    assert "canary" not in supervisor.environment().values()
-    assert supervisor.environment(asks_a_server=True)[KEY] == "canary"
+    code = "import os; from alignment.seam.handing import handed_over as key; print(key(), key(), dict(os.environ))"
+    settings.TRAINER_COMMAND = [sys.executable, "-c", code]
+    with supervisor.launch(folder(WAIT), asks_a_server=asks) as trainer:
+        drained(trainer)
+    said = (trainer.folder / "stdout.log").read_text()
+    assert said.startswith("canary canary {" if asks else "  {")
+    assert said.count("canary") == (2 if asks else 0)
+    assert "canary" not in str(supervisor.environment())
+
+
+def test_one_process_asks_a_server_however_many_gpus_there_are(settings):
+    settings.GPUS, settings.TRAINER, settings.TRAINER_COMMAND = 2, ["one"], ["two"]
+    assert supervisor.trainer_command(asks_a_server=True) == ["one"]
+    assert supervisor.trainer_command(asks_a_server=False) == ["two"]
 
 
 def test_half_a_line_waits_for_the_rest(tmp_path):

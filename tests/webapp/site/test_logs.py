@@ -1,13 +1,11 @@
 """No log holds the token of a one-time link."""
 
 import logging
-from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.urls import reverse
 
-from webapp.operations import access
 from webapp.site.logs import PlainFormatter, without_tokens
 
 TOKEN = "aB3-_x" * 8
@@ -56,17 +54,3 @@ def test_refused_requests_and_tracebacks_are_written_without_them():
     said = writer.format(record)
     assert "Traceback" in said
     assert TOKEN not in said
-
-
-def test_the_web_programs_requests_are_written_without_them():
-    class Answer:
-        status, sent, headers = "410 Gone", 3, []
-
-    environ = {
-        "REQUEST_METHOD": "GET", "RAW_URI": f"/join/{TOKEN}/", "SERVER_PROTOCOL": "HTTP/1.1",
-        "PATH_INFO": f"/join/{TOKEN}/", "HTTP_REFERER": f"https://a.example/setup/{TOKEN}/",
-    }  # fmt: skip
-    writer = access.AccessLogger.__new__(access.AccessLogger)
-    atoms = writer.atoms(Answer(), [], environ, timedelta(seconds=1))
-    assert TOKEN not in str(atoms)
-    assert atoms["r"] == "GET /join/…/ HTTP/1.1"

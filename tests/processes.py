@@ -1,0 +1,184 @@
+"""Tests in several processes at once: forks of the one that loaded and collected them all.
+
+`pytest -p tests.processes --processes N`. Whoever is free takes the tests of the next file, so that what a file's tests share is
+made once; reports go to the first process, which alone prints and counts.
+"""
+
+import os
+import pickle
+import signal
+import struct
+import sys
+import traceback
+from contextlib import suppress
+from itertools import chain, groupby, pairwise
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from _pytest.reports import TestReport
+
+NUMBER = struct.Struct("I")
+
+
+class Worker(NamedTuple):
+    """A fork, where it says what it does, and the tests it has taken and not begun."""
+
+    pid: int
+    said: Connection
+    left: list
+
+
+def pytest_addoption(parser):
+    """One option: how many."""
+    parser.addoption("--processes", type=int, default=1, help="how many processes run the tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    """Run them in so many processes; with one, leave it to pytest."""
+    count = session.config.option.processes
+    if count < 2 or session.config.option.collectonly or session.testsfailed:
+        return None
+    files = [list(tests) for _, tests in groupby(session.items, key=lambda item: item.path)]
+    waiting, numbers = os.pipe()
+    os.write(numbers, b"".join(map(NUMBER.pack, range(len(files)))))
+    os.close(numbers)
+    session.config._tmp_path_factory.getbasetemp()
+    Run(session, files, waiting).finish(min(count, len(files)))
+    return True
+
+
+class Run:
+    """The forks of one session and the files that wait: their numbers lie in a pipe, which is a queue for all."""
+
+    def __init__(self, session, files, waiting):
+        self.session, self.files, self.waiting = session, files, waiting
+        self.workers = {}  # by where they say what they do
+        self.begun = 0
+
+    def finish(self, count):
+        """Run all tests in so many processes, and hear of each until the last has ended."""
+        try:
+            for _ in range(count):
+                self.begin([])
+            while self.workers:
+                for said in wait(list(self.workers)):
+                    self.hear(said)
+                if self.session.shouldfail:
+                    raise self.session.Failed(self.session.shouldfail)
+        finally:
+            for worker in self.workers.values():
+                os.kill(worker.pid, signal.SIGKILL)
+
+    def begin(self, first):
+        """Fork a worker that runs these tests before it takes others."""
+        ours, its = Pipe(duplex=False)
+        sys.stdout.flush()
+        if not (pid := os.fork()):
+            ours.close()
+            work(self, its, first)
+        its.close()
+        self.begun += 1
+        self.workers[ours] = Worker(pid, ours, list(first))
+
+    def hear(self, said):
+        """Pass on what a worker has said; one that ended without its last test is replaced."""
+        worker = self.workers[said]
+        match heard(said):
+            case None:
+                del self.workers[said]
+                status = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
+                if worker.left:
+                    self.replace(worker.left, status)
+            case "took", number:
+                worker.left.extend(self.files[number])
+            case "ended", _:
+                worker.left.pop(0)
+            case "reported", report:
+                self.session.config.hook.pytest_runtest_logreport(report=report)
+            case "warned", warning:
+                self.session.config.hook.pytest_warning_recorded.call_historic(kwargs=warning)
+
+    def replace(self, left, status):
+        """Report the test that ended its process as failed, and go on with those after it."""
+        lost, *others = left
+        words = f"The process of this test ended (status {status})."
+        report = TestReport(lost.nodeid, lost.location, {}, "failed", words, "call")
+        self.session.config.hook.pytest_runtest_logreport(report=report)
+        self.begin(others)
+
+
+def heard(said):
+    """The next thing that a worker says; None once it has ended."""
+    try:
+        return pickle.loads(said.recv_bytes())
+    except EOFError:
+        return None
+
+
+class Reports:
+    """What a worker sends home instead of printing it."""
+
+    def __init__(self, home):
+        self.home = home
+        self.known = False  # a new plugin is told of all warnings that there ever were
+
+    def send(self, kind, what):
+        """Say it."""
+        self.home.send_bytes(pickle.dumps((kind, what)))
+
+    def pytest_runtest_logreport(self, report):
+        """All that is printed or counted: not that a test was set up or torn down."""
+        if report.when == "call" or not report.passed:
+            self.send("reported", report)
+
+    def pytest_warning_recorded(self, warning_message, when, nodeid, location):
+        """A warning, as far as it can be sent."""
+        if not self.known:
+            return
+        warning_message.source = None
+        about = {"when": when, "nodeid": nodeid, "location": location}
+        self.send("warned", {"warning_message": warning_message} | about)
+
+
+def work(run, home, first):
+    """Run tests in this fork until none waits, and end it."""
+    status = 1
+    try:
+        reports = Reports(home)
+        settle(run.session.config, f"gw{run.begun}", reports)
+        tests = chain(first, taken(run, reports))
+        for test, following in pairwise(chain(tests, [None])):
+            run.session.config.hook.pytest_runtest_protocol(item=test, nextitem=following)
+            reports.send("ended", None)
+        status = 0
+    except BaseException:
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(status)
+
+
+def taken(run, reports):
+    """The tests of file after file, each taken when the one before comes to its last test."""
+    while number := os.read(run.waiting, NUMBER.size):
+        (number,) = NUMBER.unpack(number)
+        reports.send("took", number)
+        yield from run.files[number]
+
+
+def settle(config, name, reports):
+    """Make this fork a process of tests by that name, as pytest-django knows them: with its own database and files."""
+    config.workerinput = {"workerid": name}
+    os.environ["PYTEST_XDIST_WORKER"] = name
+    folder = Path(config._tmp_path_factory.getbasetemp()) / name
+    folder.mkdir()
+    config._tmp_path_factory._basetemp = folder
+    config.pluginmanager.unregister(name="terminalreporter")
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with suppress(AttributeError):  # with -s there is none
+        capture.stop_global_capturing()
+        capture.start_global_capturing()
+    config.pluginmanager.register(reports)
+    reports.known = True

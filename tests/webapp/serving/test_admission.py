@@ -1,0 +1,45 @@
+"""How much somebody may send, by who they are and where they send it."""
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+
+from tests.factories import a_user
+from tests.webapp.addresses import session_of
+from webapp.accounts.roles import Role
+from webapp.machine.bodies import FORM
+from webapp.serving.admission import admitted
+from webapp.serving.arrival import UNASKED
+
+
+@pytest.fixture
+def paths(project):
+    return {
+        name: reverse(name, args=[project.pk]) for name in ("datasets:import", "registry:upload")
+    }
+
+
+@pytest.fixture
+def cookie(project):
+    key = session_of(a_user(project, Role.ADMIN))
+    return f"other=1; {settings.SESSION_COOKIE_NAME}={key}"
+
+
+def test_who_is_signed_in_may_send_a_file_to_import_and_where_models_go_a_model(paths, cookie):
+    assert admitted(paths["datasets:import"], cookie) == settings.IMPORT_LIMIT + FORM
+    assert admitted(paths["registry:upload"], cookie) == settings.MODEL_GIB * 2**30 + FORM
+    assert admitted("/accounts/login/", cookie) == settings.IMPORT_LIMIT + FORM
+
+
+@pytest.mark.parametrize(
+    "said", ["", "sessionid=forged", "sessionid", "=;=", 'sessionid="', "\x00"]
+)
+def test_a_stranger_may_send_little(paths, said):
+    assert {admitted(path, said) for path in paths.values()} == {UNASKED}
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/nowhere/", "nowhere", "/p/9223372036854775808/data/import/"]
+)
+def test_nowhere_may_little_be_sent(db, cookie, path):
+    assert admitted(path, cookie) == UNASKED

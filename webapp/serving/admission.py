@@ -1,0 +1,28 @@
+"""Who may send how much: asked once the head of a large request is there, before any more of it is read."""
+
+from importlib import import_module
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.db import Error as DatabaseError
+from django.http import Http404, HttpRequest, parse_cookie
+from django.urls import resolve
+
+from webapp.machine.bodies import body_limit
+from webapp.serving.arrival import UNASKED
+
+
+def admitted(path: str, cookies: str) -> int:
+    """The bytes that may come with a request to this path: few of somebody who is not signed in."""
+    try:
+        view = resolve(path).func
+        return body_limit(view) if _is_known(cookies) else UNASKED
+    except (Http404, DatabaseError):
+        return UNASKED
+
+
+def _is_known(cookies: str) -> bool:
+    request = HttpRequest()
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    request.session = store(parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME))
+    return get_user(request).is_authenticated
