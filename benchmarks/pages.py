@@ -1,8 +1,9 @@
-"""What the pages of a large installation cost: each beside the barest page, in turn, one row a page.
+"""What the pages of a large installation cost: each in turn with the floor of `bare_label`, one row a page.
 
-The list of pages is the resolver's. A page with more behind it is measured at its first rows and deep
-within; filters and forms have rows of their own. CPU is that of the request's thread, and on
-PostgreSQL of the connection's server process too. All is measured at a tenth of the rows, then whole.
+The list of pages is the resolver's (`bare` is the frame of every page around two words). A page with more
+behind it is measured at its first rows and deep within; filters, forms and polls have rows of their own. CPU
+is that of the request's thread, and on PostgreSQL of the process that serves its connection too; kB are of
+pages before they are compressed. All is measured at a tenth of the rows, then whole.
 """
 
 import json
@@ -13,10 +14,12 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import connection
@@ -33,7 +36,7 @@ from webapp.rounds.queries import stamp_of_round
 from webapp.site import pages, stamps
 
 TURNS, TENTH = 7, 0.1
-BARS = {"cpu": 10, "queries": 30, "kB": 150, "deep": 1.3, "grown": 1.5, "long": 1.2}
+BARS = {"poll": 0.2, "cpu": 10, "queries": 30, "kB": 150, "deep": 1.3, "grown": 1.5, "long": 1.2}
 HTMX = {"HX-Request": "true"}
 FILTERS = {
     "labeling:labels": (
@@ -57,6 +60,7 @@ class Page(NamedTuple):
     name: str
     path: str
     headers: Mapping[str, str] = MappingProxyType({})
+    form: Mapping[str, object] = MappingProxyType({})  # of a POST
 
 
 class Row(NamedTuple):
@@ -110,7 +114,7 @@ def lists_watched() -> Iterator[list[tuple[QuerySet[Model], tuple[str, ...]]]]:
 def paths_of(place: Place, client: Client) -> Iterator[Page]:
     """Every page under its name: first, deep and filtered."""
     for address in addresses():
-        if not address.parts <= place.parts.keys() or address.name == "bare":
+        if not address.parts <= place.parts.keys() or "floor" in address.name:
             continue  # one-time links and what is done by a POST to a named act
         path = address.of(place.parts)
         for query in ("", *FILTERS.get(address.name, ())):
@@ -147,9 +151,9 @@ def deep_within(rows: QuerySet[Model], order: tuple[str, ...]) -> int:
     return rows.order_by(*order)[int(DEEP * number)].pk if number > 2 * pages.ROWS else 0
 
 
-def cost(asked: Iterable[Page], client: Client, bare: str) -> dict[str, Row]:
-    """What each page costs, the barest page in turn with it."""
-    thread, found, floor = Thread(), {}, Page("bare", bare)
+def cost(asked: Iterable[Page], client: Client, floor: Page) -> dict[str, Row]:
+    """What each page costs, the floor in turn with it."""
+    thread, found = Thread(), {}
     for page in asked:
         spent, floors = [], []
         for _ in range(TURNS):
@@ -157,7 +161,8 @@ def cost(asked: Iterable[Page], client: Client, bare: str) -> dict[str, Row]:
             floors.append(seconds(client, floor, thread))
         with CaptureQueriesContext(connection) as queries:
             response = client.get(page.path, headers=page.headers)
-            size = 0 if response.get("Content-Disposition") else len(response.content) / 1000
+            is_page = response.get("Content-Type", "").startswith("text/html")
+            size = len(response.content) / 1000 if is_page else 0
         middle = statistics.median(spent)
         ratio = middle / statistics.median(floors)
         found[page.name] = Row(
@@ -169,8 +174,12 @@ def cost(asked: Iterable[Page], client: Client, bare: str) -> dict[str, Row]:
 def seconds(client: Client, page: Page, thread: Thread) -> float:
     """The CPU of one request that nobody has asked before, of a file until it begins to be sent."""
     stamps._made.clear()
+    form = {**page.form, "client_id": uuid4()}
+    ask = (
+        partial(client.post, data=form) if page.form else partial(client.get, headers=page.headers)
+    )
     before = thread.seconds()
-    response = client.get(page.path, headers=page.headers)
+    response = ask(page.path)
     if response.streaming:
         next(iter(response), b"")
     spent = thread.seconds() - before
@@ -203,6 +212,8 @@ def beyond(name: str, row: Row, whole: dict[str, Row], tenth: dict[str, Row]) ->
     ):
         if value > BARS[bar]:
             yield f"{name}: {bar} {value:.2f}"
+    if name.startswith("poll") and row.cpu > BARS["poll"]:
+        yield f"{name}: cpu {row.cpu:.2f}"
     if "a long run" in name and row.ms > BARS["long"] * whole[name.replace("long", "short")].ms:
         yield f"{name}: more than of a short one"
 
@@ -211,7 +222,8 @@ def measure(place: Place) -> dict[str, Row]:
     """All pages as they are now."""
     client = viewer_of(place)
     asked = chain(paths_of(place, client), polls_of(place, client))  # each when its turn comes
-    return cost(asked, client, f"/p/{place.project.pk}/bare/")
+    floor = {"assignment": place.card, "choice": 1}
+    return cost(asked, client, Page("floor", f"/p/{place.project.pk}/floor/", form=floor))
 
 
 def main() -> int:
@@ -222,7 +234,9 @@ def main() -> int:
     logging.disable(logging.WARNING)
     settings.ROOT_URLCONF = "benchmarks.bare"
     whole = Sizes().shrunk(options.scale)
-    grow(NOTHING, tenth := whole.shrunk(TENTH)._replace(projects=whole.projects))
+    grow(
+        NOTHING, tenth := whole.shrunk(TENTH)._replace(projects=whole.projects, people=whole.people)
+    )
     place = a_place()
     small = measure(place)
     grow(tenth, whole)
