@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Now
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
 
@@ -268,7 +268,7 @@ class House(NamedTuple):
 def house(project: Project) -> House:
     """People by role, disk, workers and programs, and the runs that failed in the last week."""
     members = project.memberships.values("role").annotate(n=Count("pk")).values_list("role", "n")
-    failed = project.runs.filter(state=State.FAILED, ended_at__gte=timezone.now() - RECENT)
+    failed = project.runs.filter(state=State.FAILED, ended_at__gte=Now() - RECENT)
     return House(
         people=dict(members.order_by()),
         simulated=project.memberships.filter(user__simulated=True).count(),

@@ -6,7 +6,7 @@ from functools import cached_property
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
-from django.utils import timezone
+from django.db.models.functions import Now, TruncDay
 
 from webapp.accounts.models import User
 from webapp.labeling.models import Assignment, Label, LabelQuerySet, Task, TaskItem
@@ -125,6 +125,5 @@ def newest_act(annotator: User, project: Project) -> UUID | None:
 
 def labelled_today(annotator: User, project: Project | None = None) -> int:
     """Current labels this person gave since midnight UTC, in one project or all."""
-    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=midnight)
+    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=TruncDay(Now()))
     return (labels.filter(project=project) if project else labels).count()

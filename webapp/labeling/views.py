@@ -85,8 +85,10 @@ def label(request: PersonRequest, project_id: int) -> HttpResponse:
     The same address serves programs: with `Accept: application/json` it answers the next card.
     """
     project = project_for(request.user, project_id, can=Action.LABEL)
+    done = Done()
     try:
-        done = _turn(request, project)
+        if request.method == "POST" or is_script(request):
+            done = _turn(request, project)
     except services.LabelingError as error:
         done = Done(refusal=str(error))
     response = _answer(request, project, done)
@@ -195,7 +197,7 @@ def _answer(request: PersonRequest, project: Project, done: Done) -> HttpRespons
         if done.notice:
             messages.info(request, done.notice)
         return redirect("labeling:label", project.pk)
-    cards = queue.claim_page(project, request.user)
+    cards = queue.cards_to_see(project, request.user)
     if done.refusal:
         found = _with_what_was_typed(request, project, cards)
         if found is None:

@@ -33,7 +33,7 @@ from alignment.seam.events import (
     StepDone,
 )
 from webapp.artifacts.store import keep
-from webapp.machine import disk
+from webapp.machine import disk, processes
 from webapp.queue.leases import LostLease
 from webapp.runs import supervisor
 from webapp.runs.folders import folder_of, forget_deleted, prepare
@@ -86,8 +86,15 @@ def claim(queue: str, worker: Worker) -> Run | None:
         with transaction.atomic():
             if (run := fitting.take(candidate.pk, **columns)) is not None:
                 note(run, change, State.QUEUED)
+                _hold(run, worker)
                 return run
     return None
+
+
+def _hold(run: Run, worker: Worker) -> None:
+    """Say which process has the run: when that has ended, nobody needs to wait for its lease."""
+    holds = {"run": run.pk, "epoch": run.epoch, "process": processes.own_name()}
+    Worker.objects.filter(pk=worker.pk).update(hardware=worker.hardware | {"holds": holds})
 
 
 def execute(run: Run) -> None:
