@@ -13,7 +13,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -72,20 +72,18 @@ class Row(NamedTuple):
     kB: float  # noqa: N815 - a unit
 
 
-class Thread:
-    """The CPU that this thread has used, and on PostgreSQL the process that serves its connection."""
+def used() -> float:
+    """The seconds of CPU that this thread and the processes of our database server have used."""
+    return time.thread_time() + sum(map(_served, ground.database_pids()))
 
-    def __init__(self) -> None:
-        self.server: Path | None = None
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_backend_pid()")
-                self.server = Path(f"/proc/{cursor.fetchone()[0]}/schedstat")
 
-    def seconds(self) -> float:
-        """So much until now."""
-        served = int(self.server.read_text().split()[0]) / 1e9 if self.server else 0
-        return time.thread_time() + served
+def _served(server: int) -> float:
+    """What the processes that serve connections have used."""
+    spent = 0
+    for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            spent += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    return spent / 1e9
 
 
 def viewer_of(place: Place) -> Client:
@@ -153,12 +151,12 @@ def deep_within(rows: QuerySet[Model], order: tuple[str, ...]) -> int:
 
 def cost(asked: Iterable[Page], client: Client, floor: Page) -> dict[str, Row]:
     """What each page costs, the floor in turn with it."""
-    thread, found = Thread(), {}
+    found = {}
     for page in asked:
         spent, floors = [], []
         for _ in range(TURNS):
-            spent.append(seconds(client, page, thread))
-            floors.append(seconds(client, floor, thread))
+            spent.append(seconds(client, page))
+            floors.append(seconds(client, floor))
         with CaptureQueriesContext(connection) as queries:
             response = client.get(page.path, headers=page.headers)
             is_page = response.get("Content-Type", "").startswith("text/html")
@@ -171,18 +169,18 @@ def cost(asked: Iterable[Page], client: Client, floor: Page) -> dict[str, Row]:
     return found
 
 
-def seconds(client: Client, page: Page, thread: Thread) -> float:
+def seconds(client: Client, page: Page) -> float:
     """The CPU of one request that nobody has asked before, of a file until it begins to be sent."""
     stamps._made.clear()
     form = {**page.form, "client_id": uuid4()}
     ask = (
         partial(client.post, data=form) if page.form else partial(client.get, headers=page.headers)
     )
-    before = thread.seconds()
+    before = used()
     response = ask(page.path)
     if response.streaming:
         next(iter(response), b"")
-    spent = thread.seconds() - before
+    spent = used() - before
     response.close()
     return spent
 
@@ -190,12 +188,11 @@ def seconds(client: Client, page: Page, thread: Thread) -> float:
 def download(place: Place, client: Client) -> dict[str, float]:
     """What a whole file of numbers costs."""
     path = reverse("runs:metrics_csv", args=[place.project.pk, 1])
-    thread = Thread()
-    before = thread.seconds()
+    before = used()
     size = sum(map(len, client.get(path))) / 1e6
     return {
         "csv_MB": round(size, 1),
-        "csv_ms_per_MB": round(1000 * (thread.seconds() - before) / size),
+        "csv_ms_per_MB": round(1000 * (used() - before) / size),
     }
 
 
