@@ -82,7 +82,8 @@ def _served(server: int) -> float:
     spent = 0
     for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split():
         with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            spent += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"postgres: attune"):
+                spent += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
     return spent / 1e9
 
 
