@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping
 
 from django import template
 from django.forms import BoundField
-from django.http import QueryDict
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -82,9 +81,3 @@ def help_id(field: BoundField) -> str:
 def same(value: object, other: object) -> bool:
     """Whether two values are equal, for the attribute that says so."""
     return value == other
-
-
-@register.filter
-def pairs(query: QueryDict) -> list[tuple[str, object]]:
-    """Names with their values: a template's own `.items` is the value of that name, where somebody sends one."""
-    return list(query.items())
