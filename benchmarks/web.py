@@ -253,7 +253,7 @@ def main() -> int:
     with Stack(Path(settings.VAR), settings.BROKER_SOCKET) as stack:
         stack.settings = "benchmarks.web_settings"
         stack.times = {}  # as an installation has them
-        stack.broker().web()
+        stack.broker().webs(settings.WEBS)
         if not options.no_run:
             stack.worker()
         if options.beside:

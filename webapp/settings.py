@@ -168,6 +168,11 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
 else:
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", POSTGRES_OPTIONS)
+# Web programs that share one socket. SQLite has one writer at a time: a second program only waits for it.
+USUAL_WEBS = (
+    1 if DATABASES["default"].get("OPTIONS") is SQLITE_OPTIONS else min(4, os.cpu_count() or 1)
+)
+WEBS = max(1, int(env_float("ATTUNE_WEBS", USUAL_WEBS)))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
