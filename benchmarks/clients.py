@@ -226,9 +226,9 @@ def probes(browser: Browser, one: dict[str, Any], plan: dict[str, Any], until: f
     _in_turns([person.floor, person.floor, lambda: person.label(X_Queries="1")], person, 0.3, until)
 
 
-def looks(browser: Browser, one: dict[str, Any], _plan: dict[str, Any], until: float) -> None:
+def looks(browser: Browser, one: dict[str, Any], plan: dict[str, Any], until: float) -> None:
     """Look at a page."""
-    time.sleep(random.uniform(0, 2))  # not all open it at once
+    time.sleep(random.uniform(0, plan["warm"]))  # not all open it at once
     Viewer(browser, one["page"]).look(until)
 
 

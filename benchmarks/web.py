@@ -34,6 +34,7 @@ from webapp.runs.models import Run
 
 LONG_RUN = {"steps": 1_000_000, "documents": 2000}
 ALONE = 10.0  # seconds that the run is watched by itself
+WARM = 15.0  # seconds in which those who look open their pages, and nothing is timed
 BLOCKS = 4  # of labels and of the floor, in turn
 WATCHED_EVERY = 0.5  # seconds
 Plan = dict[str, Any]
@@ -44,10 +45,12 @@ def member(project: Project, role: Role, does: str, page: str, seed: int = 0) ->
     return {"session": session_of(a_user(project, role)), "does": does, "page": page, "seed": seed}
 
 
-def acted(url: str, people: list[Plan], seconds: float, think: float) -> Iterator[Answered]:
+def acted(
+    url: str, people: list[Plan], seconds: float, think: float, warm: float = 0.0
+) -> Iterator[Answered]:
     """What came of all that these did for so long, those of one kind in a program of their own."""
     begun = time.monotonic() + 1.0  # its programs have started
-    plan = {"url": url, "begun": begun, "seconds": seconds, "think": think}
+    plan = {"url": url, "begun": begun, "seconds": warm + seconds, "think": think, "warm": warm}
     plan["cookie"] = settings.SESSION_COOKIE_NAME
     kinds = sorted({one["does"] for one in people})
     programs = [
@@ -172,11 +175,12 @@ def loaded(stack: Stack, project: Project, options: Namespace) -> dict[str, obje
 
     def everybody() -> None:
         with beside(stack, project, options.beside):
-            found.extend(acted(stack.url, people, options.seconds, options.think))
+            found.extend(acted(stack.url, people, options.seconds, options.think, WARM))
 
     with watched() as seen:
         speed = speed_of(at_work, everybody) if runs else everybody()
-    return figures(found) | {
+    timed = [one for one in found if one.at >= WARM or one.status not in (200, *QUIET)]
+    return figures(timed) | {
         "stored_equals_acknowledged": kept(found),
         "over_served": max(seen),
         "run_speed": round(speed / alone, 2) if alone else None,

@@ -15,7 +15,7 @@ import django
 from django.apps import apps
 from django.core.management import call_command
 
-from tests import postgres
+from tests import clocks, postgres
 
 STANDS = "ATTUNE_GROUND"  # says to programs that we start that they stand on ours
 ENGINES = ("sqlite", "postgresql")
@@ -41,13 +41,19 @@ def stand() -> None:
     )
     os.environ |= {STANDS: var, "ATTUNE_VAR": var, "DJANGO_SETTINGS_MODULE": "webapp.settings"}
     if database_option().parse_known_args()[0].database == "postgresql":
-        _servers.append(kept.enter_context(postgres.server(options="")))
+        with clocks.wrong(clocks.option().parse_known_args()[0].clock):
+            _servers.append(kept.enter_context(postgres.server(options="")))
         os.environ["DATABASE_URL"] = _servers[0].url
     else:
         os.environ["DATABASE_URL"] = f"sqlite:///{var}/attune.sqlite3"
     django.setup()
     call_command("migrate", verbosity=0)
     call_command("createcachetable", verbosity=0)
+
+
+def server() -> postgres.Server:
+    """The database server that was started here."""
+    return _servers[0]
 
 
 def database_pids() -> list[int]:

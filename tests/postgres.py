@@ -29,6 +29,8 @@ class Server(NamedTuple):
 
     url: str
     pid: int  # of its first process
+    data: Path
+    options: str
 
 
 def binaries() -> Path | None:
@@ -48,22 +50,19 @@ def server(options: str = FAST) -> Iterator[Server]:
         shutil.chown(data, USER)
     try:
         program(data, "initdb", "-A", "trust", "-U", "attune", "--no-sync", "-E", "UTF8")
-        program(
-            data,
-            "pg_ctl",
-            "-w",
-            "-l",
-            f"{data}/log",
-            "-o",
-            f"-p {port} -k {data} {OPTIONS} {options}",
-            "start",
-        )
-        pid = int((data / "postmaster.pid").read_text().split()[0])
-        yield Server(f"postgres://attune:@127.0.0.1:{port}/postgres", pid)
+        command = f"-p {port} -k {data} {OPTIONS} {options}"
+        pid = start(data, command)
+        yield Server(f"postgres://attune:@127.0.0.1:{port}/postgres", pid, data, command)
     finally:
         if (data / "postmaster.pid").exists():
             program(data, "pg_ctl", "-m", "immediate", "stop")
         shutil.rmtree(data)
+
+
+def start(data: Path, options: str) -> int:
+    """Start a server on its data, for the first time or again; its first process."""
+    program(data, "pg_ctl", "-w", "-l", f"{data}/log", "-o", options, "start")
+    return int((data / "postmaster.pid").read_text().split()[0])
 
 
 def program(data: Path, name: str, *arguments: str) -> None:

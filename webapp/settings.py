@@ -124,11 +124,12 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "webapp.projects.sessions.SignedIn",
+    "webapp.home.polls.NothingNew",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "webapp.machine.full.FullDisk",
+    "webapp.machine.outages.Outages",
 ]
 
 ROOT_URLCONF = "webapp.urls"
@@ -164,15 +165,22 @@ DATABASES = {
 RUN_LEASE = env_float("ATTUNE_RUN_LEASE", 60)  # s that a worker owns a run without a sign of life
 # A program that sleeps in a transaction would keep its rows, and with them whoever takes runs back.
 POSTGRES_OPTIONS = f"-c idle_in_transaction_session_timeout={RUN_LEASE * 1000:.0f}"  # ms
+# A server that has vanished without a word is noticed (seconds, and milliseconds).
+VANISHED = {
+    "connect_timeout": 2,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 10_000,
+}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
 else:
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", POSTGRES_OPTIONS)
+    named = DATABASES["default"].get("OPTIONS", {})
+    DATABASES["default"]["OPTIONS"] = {**VANISHED, "options": POSTGRES_OPTIONS, **named}
 # Web programs that share one socket. SQLite has one writer at a time: a second program only waits for it.
-USUAL_WEBS = (
-    1 if DATABASES["default"].get("OPTIONS") is SQLITE_OPTIONS else min(4, os.cpu_count() or 1)
-)
-WEBS = max(1, int(env_float("ATTUNE_WEBS", USUAL_WEBS)))
+ALONE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+WEBS = max(1, int(env_float("ATTUNE_WEBS", 1 if ALONE else min(4, os.cpu_count() or 1))))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
@@ -300,5 +308,5 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"httpx": {"level": "WARNING"}},
+    "loggers": {name: {"level": "WARNING"} for name in ("httpx", "psycopg.pool")},
 }

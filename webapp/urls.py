@@ -17,4 +17,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("p/<row:project_id>/", include("webapp.rounds.urls")),
     path("p/<row:project_id>/", include("webapp.jobs.urls")),
 ]
-handler500 = "webapp.machine.full.broken"
+handler500 = "webapp.machine.outages.broken"

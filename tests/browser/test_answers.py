@@ -249,6 +249,25 @@ def test_a_busy_server_is_asked_again_when_it_says(page, context):
     assert choices() == "2"
 
 
+AWAY = {"error": "The database cannot be reached just now.", "kind": "database_away"}
+
+
+def test_a_server_that_was_away_for_long_is_asked_again_within_seconds(page, context):
+    page.clock.install()
+    reload(page)
+    away = {"body": json.dumps(AWAY), "headers": {"Retry-After": "3"}}
+    answered_by(context, 503, **away)
+    press(page, "2")
+    told(page, "cannot be reached just now")
+    for _ in range(7):
+        with page.expect_response("**/label/"):
+            page.clock.fast_forward(5_000)
+    reached(context)
+    page.clock.fast_forward(5_000)
+    saved(page)
+    assert choices() == "2"
+
+
 def test_a_lost_membership_is_said_and_its_answers_are_taken_away(page, project, ana):
     project.memberships.filter(user=ana).delete()
     paste(page, "my reason")

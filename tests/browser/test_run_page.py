@@ -88,23 +88,24 @@ def test_the_page_comes_to_rest_when_the_run_is_over(page, running):
     assert page.locator("[hx-trigger]").count() == 0
 
 
-def polled(page):
-    """Wait until the page has asked again and shown the answer."""
+def polled(page, running):
+    """Wait until the page has asked again and shown what is new."""
     page.evaluate("document.querySelector('#live, #queue').dataset.old = '1'")
+    run_at(running, phase_seconds=running.phase_seconds + 1)
     expect(page.locator("[data-old]")).to_have_count(0, timeout=20_000)
 
 
-def test_a_refresh_leaves_the_keyboard_where_it_is(page):
+def test_a_refresh_leaves_the_keyboard_where_it_is(page, running):
     page.locator("#act-cancel").focus()
-    polled(page)
+    polled(page, running)
     expect(page.locator("#act-cancel")).to_be_focused()
 
 
-def test_a_refresh_leaves_a_table_scrolled_where_it_is(page, live_server, project):
+def test_a_refresh_leaves_a_table_scrolled_where_it_is(page, live_server, project, running):
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(live_server.url + reverse("runs:list", args=[project.pk]))
     page.evaluate("document.querySelector('#queue-table').scrollLeft = 40")
-    polled(page)
+    polled(page, running)
     assert page.evaluate("document.querySelector('#queue-table').scrollLeft") == 40
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 

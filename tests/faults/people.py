@@ -11,7 +11,7 @@ from tests.factories import a_user
 from tests.faults.ledger import Ledger
 from webapp.accounts.roles import Role
 from webapp.demo.annotators import JSON, AnnotatorError, Login, sign_in
-from webapp.machine.full import INSUFFICIENT_STORAGE
+from webapp.machine.outages import AWAY, FULL_DISK
 from webapp.projects.models import Project
 
 REPLAYED = 0.1
@@ -70,4 +70,7 @@ def told(error: Exception) -> str:
     """A program that was killed leaves its requests without an answer; one that errs gives it."""
     if not isinstance(error, httpx.HTTPStatusError) or not error.response.is_server_error:
         return "requests_failed"
-    return "disk_full" if error.response.status_code == INSUFFICIENT_STORAGE else "server_errors"
+    if error.response.status_code == FULL_DISK.status:
+        return "disk_full"
+    waits = error.response.status_code == AWAY.status and "atabase" in error.response.text
+    return "told_to_wait" if waits else "server_errors"

@@ -10,11 +10,11 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models, transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 
 from webapp.accounts.roles import Role
+from webapp.site.clock import after
 
 SESSION_SALT = "webapp.accounts.session"
 
@@ -56,7 +56,7 @@ class OneTimeLinkQuerySet(models.QuerySet["OneTimeLink"]):
 
     def pending(self) -> "OneTimeLinkQuerySet":
         """Links that still work, newest first."""
-        return self.filter(used_at__isnull=True, expires_at__gt=timezone.now()).order_by("-pk")
+        return self.filter(used_at__isnull=True, expires_at__gt=Now()).order_by("-pk")
 
     def opened_by(self, token: str, purpose: str) -> "OneTimeLinkQuerySet":
         """The link for this purpose that the token opens, if it still works."""
@@ -120,7 +120,7 @@ def new_link(
     OneTimeLink.objects.create(
         purpose=purpose,
         token_sha256=_sha256(token),
-        expires_at=timezone.now() + valid,
+        expires_at=after(valid.total_seconds()),
         **columns,
     )
     return token

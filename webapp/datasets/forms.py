@@ -14,7 +14,8 @@ from webapp.datasets.intake import PAIRS, Become
 from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
 from webapp.projects.models import Project
-from webapp.site.fields import DrawnCount, drawn, offer_names, offer_rows
+from webapp.site.choices import FoundChoice, offer_found
+from webapp.site.fields import DrawnCount, drawn, offer_names
 
 
 class FreezeForm(forms.Form):
@@ -128,8 +129,9 @@ class ExportForm(forms.Form):
     """What to export, for whom."""
 
     key = forms.UUIDField(widget=forms.HiddenInput)
-    snapshot = forms.ModelChoiceField(
+    snapshot = FoundChoice(
         Snapshot.objects.none(),
+        by="artifact__name",
         label=_("Snapshot"),
         empty_label=None,
         help_text=_("Frozen labels; the same snapshot gives the same file."),
@@ -139,7 +141,7 @@ class ExportForm(forms.Form):
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
         self.project = project
-        offer_rows(self, "snapshot", project.snapshots.filter(pairs__gt=0))
+        offer_found(self, "snapshot", project.snapshots.filter(pairs__gt=0))
         offer_names(self, "format", [(name, one.title) for name, one in EXPORTS.items()])
 
     def snapshot_shown(self) -> Snapshot | None:

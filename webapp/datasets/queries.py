@@ -7,12 +7,13 @@ from itertools import groupby, permutations
 from operator import attrgetter
 from typing import Any, NamedTuple, TypedDict
 
-from django.db.models import Count, F, Func, Max, Model, Q, QuerySet, Subquery
+from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
 
 from alignment.seam.records import PromptRecord
+from webapp.accounts.models import User
 from webapp.datasets import standins
 from webapp.datasets.models import Preference, Snapshot
 from webapp.datasets.snapshots import RANKED, SnapshotRow, is_pair, read
@@ -20,6 +21,7 @@ from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Asked, TaskKind
 from webapp.labeling.models import Completion, Label, LabelQuerySet
 from webapp.projects.models import Project, Prompt, Split
+from webapp.site.pages import count_up_to
 from webapp.site.words import Words
 
 HASH_DIGITS = 10  # two of a thousand annotators share a name once in two million projects
@@ -28,7 +30,7 @@ IMPORTED = "import"  # who ranked what came from a file
 
 def current_labels(project: Project, *, include_simulated: bool = True) -> LabelQuerySet:
     """The newest revision of each answer in the project, oldest first."""
-    labels = Label.objects.current().filter(task__project=project).order_by("pk")
+    labels = Label.objects.current().filter(project=project).order_by("pk")
     return labels if include_simulated else labels.filter(annotator__simulated=False)
 
 
@@ -154,30 +156,23 @@ def newest(project: Project) -> dict[str, int]:
 
 
 def unfrozen(project: Project) -> dict[str, int]:
-    """How many labels and ranked answers there are, and how many came after the last snapshot."""
+    """How many labels and ranked answers there are, and how many came after the last snapshot; up to a limit."""
     last = project.snapshots.first()
     seen = last.manifest["newest"] if last else defaultdict(int)
-    labels = current_labels(project).aggregate(
-        labels=Count("pk"),
-        new_labels=Count("pk", filter=Q(pk__gt=seen["label"])),
-        simulated=Count("pk", filter=Q(annotator__simulated=True)),
-        annotators=Count("annotator", distinct=True),
-    )
+    labels = current_labels(project)
     ranked, preferences = ranked_completions(project), Preference.objects.of_project(project)
-    brought = {
+    given = labels.filter(annotator=OuterRef("pk"))
+    counted: dict[str, QuerySet[Any]] = {
+        "labels": labels,
+        "new_labels": labels.filter(pk__gt=seen["label"]),
+        "simulated": labels.filter(annotator__simulated=True),
+        "annotators": User.objects.filter(Exists(given)),
         "ranked": ranked,
         "new_ranked": ranked.filter(pk__gt=seen["ranked"]),
         "preferences": preferences,
         "new_preferences": preferences.filter(pk__gt=seen.get("preference", 0)),
     }
-    counts = {name: _number_of(rows) for name, rows in brought.items()}
-    others: Mapping[str, Any] = Project.objects.filter(pk=project.pk).values(**counts).get()
-    return {**labels, **others}
-
-
-def _number_of(rows: QuerySet[Model]) -> Subquery:
-    """How many rows there are, as a part of another query."""
-    return Subquery(rows.order_by().annotate(n=Func(F("pk"), function="COUNT")).values("n"))
+    return {name: count_up_to(rows) for name, rows in counted.items()}
 
 
 class SplitCount(NamedTuple):

@@ -235,7 +235,7 @@ class _Board:
 
     def store(self) -> None:
         """Write all of it."""
-        touched = {id(label.task): label.task for label in self.labels}.values()
+        touched = list({id(label.task): label.task for label in self.labels}.values())
         there = [task for task in touched if task.pk]
         store_tasks([task for task in touched if not task.pk], self.items)
         Task.objects.bulk_update(there, ["need", "taken", "done"], batch_size=BATCH)
@@ -243,6 +243,9 @@ class _Board:
             [label.assignment for label in self.labels], batch_size=BATCH
         )
         Label.objects.bulk_create(self.labels, batch_size=BATCH)
+        answered = [task.pk for task in touched]
+        for start in range(0, len(answered), BATCH):
+            Label.objects.mark_disputes(answered[start : start + BATCH])
 
 
 def _pair(completions: Sequence[Completion]) -> tuple[int, int]:

@@ -4,7 +4,6 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -24,9 +23,10 @@ from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
 from webapp.machine import uploads
 from webapp.projects.access import Action, project_for
+from webapp.site.choices import found_for, sought_in
 from webapp.site.htmx import render_page
+from webapp.site.pages import page_of
 
-ROWS = 50  # of a page of a table
 FIRST_ROWS = 20  # shown of a snapshot
 
 
@@ -50,9 +50,8 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
                 request, _("{made} is frozen: it will never change.").format(made=made)
             )
         return redirect("datasets:snapshot", project.pk, made.pk)
-    listed = project.snapshots.annotate(used=Count("rounds")).order_by("-number")
-    rows = listed.select_related("created_by")
-    page = Paginator(rows, ROWS).get_page(request.GET.get("page"))
+    rows = project.snapshots.annotate(used=Count("rounds")).select_related("created_by")
+    page = page_of(rows, request.GET, "-number")
     context = {"project": project, "form": form, "page": page, "now": queries.unfrozen(project)}
     return render(request, "datasets/snapshots.html", context)
 
@@ -91,7 +90,7 @@ def import_(request: PersonRequest, project_id: int) -> HttpResponse:
         job = start_job(project, kind="preview", payload=payload, key=upload, by=request.user)
         return redirect("jobs:detail", project.pk, job.pk)
     made = project.jobs.filter(kind__in=("preview", "import")).select_related("created_by")
-    page = Paginator(made, ROWS).get_page(request.GET.get("page"))
+    page = page_of(made, request.GET, "-pk")
     context = {"project": project, "form": form, "page": page, "formats": FORMATS.values()}
     return render(request, "datasets/import.html", context)
 
@@ -126,14 +125,16 @@ def confirm(request: PersonRequest, project_id: int, job_id: int) -> HttpRespons
 def export(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that asks for a format, what each leaves out, and the exports made before."""
     project = project_for(request.user, project_id, can=Action.EXPORT_DATA)
-    initial = {"key": uuid4(), "snapshot": request.GET.get("snapshot")}
+    initial = {"key": uuid4(), "snapshot": request.GET.get("snapshot")} | sought_in(request.GET)
     form = ExportForm(request.POST or None, initial=initial, project=project)
+    if (found := found_for(request, form)) is not None:
+        return found
     if form.is_valid():
         key = str(form.cleaned_data["key"])
         job = start_job(project, kind="export", payload=form.payload(), key=key, by=request.user)
         return redirect("jobs:detail", project.pk, job.pk)
     made = project.jobs.filter(kind="export").select_related("created_by")
-    page = Paginator(made, ROWS).get_page(request.GET.get("page"))
+    page = page_of(made, request.GET, "-pk")
     snapshot = form.snapshot_shown()
     context = {
         "project": project,

@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, IntegerField, Model, OuterRef, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Now
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
 
@@ -17,7 +16,7 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.datasets.queries import unfrozen
-from webapp.labeling.models import Completion, Task
+from webapp.labeling.models import ENOUGH_SKIPS, Completion, Task
 from webapp.launch.checks import FEWEST_PAIRS
 from webapp.machine import disk, programs
 from webapp.machine.programs import Report
@@ -25,6 +24,8 @@ from webapp.projects.models import Membership, Project, Prompt, Split
 from webapp.rounds.queries import Standing, standing, with_parts
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import live_workers
+from webapp.site.htmx import is_key
+from webapp.site.pages import COUNTED, count_up_to, in_figures, number_of, number_up_to
 
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
@@ -80,8 +81,8 @@ def facts(project: Project) -> Facts:
     last_round = with_parts(project.rounds.all()).first()
     under_way = project.runs.filter(parts__isnull=True, kind__in=["pretrain", "generate"])
     return Facts(
-        prompts=project.prompts.count(),
-        waiting=project.tasks.open().count(),
+        prompts=count_up_to(project.prompts.all()),
+        waiting=count_up_to(project.tasks.open()),
         labels=counts["labels"],
         new_labels=counts["new_labels"],
         new_ranked=counts["new_ranked"],
@@ -164,8 +165,8 @@ def loop(project: Project, now: Facts) -> list[Node]:
 
 
 def _labels(project: Project, now: Facts) -> Node:
-    value = f"{now.new_labels:,}"
-    note = _("since the last snapshot; {n} in all").format(n=f"{now.labels:,}")
+    value = in_figures(now.new_labels)
+    note = _("since the last snapshot; {n} in all").format(n=in_figures(now.labels))
     url = reverse("labeling:labels", args=[project.pk])
     return Node("labels", _("New labels"), "", value, note, None, url, None)
 
@@ -224,7 +225,7 @@ def _round(project: Project, now: Facts) -> Node:
 
 
 def _tasks(project: Project, now: Facts) -> Node:
-    value = _("{n} waiting").format(n=f"{now.waiting:,}")
+    value = _("{n} waiting").format(n=in_figures(now.waiting))
     note = (
         _("answers by {model}").format(model=now.model.name)
         if now.model
@@ -267,7 +268,7 @@ class House(NamedTuple):
 def house(project: Project) -> House:
     """People by role, disk, workers and programs, and the runs that failed in the last week."""
     members = project.memberships.values("role").annotate(n=Count("pk")).values_list("role", "n")
-    failed = project.runs.filter(state=State.FAILED, ended_at__gte=timezone.now() - RECENT)
+    failed = project.runs.filter(state=State.FAILED, ended_at__gte=Now() - RECENT)
     return House(
         people=dict(members.order_by()),
         simulated=project.memberships.filter(user__simulated=True).count(),
@@ -286,8 +287,8 @@ def projects_with_counts(projects: QuerySet[Project], user_id: int) -> QuerySet[
     mine = Membership.objects.filter(project=OuterRef("pk"), user=user_id).values("role")
     return projects.annotate(
         my_role=Subquery(mine[:1]),
-        waiting=_count(Task.objects.open(), "project"),
-        prompt_count=_count(Prompt.objects.all(), "project"),
+        waiting=number_up_to(Task, "project_id", f"taken < need AND skips < {ENOUGH_SKIPS}"),
+        prompt_count=number_up_to(Prompt, "project_id"),
     )
 
 
@@ -298,11 +299,25 @@ def searched_prompts(project: Project, *, text: str = "", split: str = "") -> Qu
         prompts = prompts.saying(text)
     if split:
         prompts = prompts.filter(split=split)
-    return prompts.annotate(answers=_count(Completion.objects.all(), "prompt"))
+    return prompts.annotate(answers=number_of(Completion.objects.all(), "prompt"))
 
 
-def _count(rows: QuerySet[Model], column: str) -> Coalesce:
-    """The number of rows that point at the outer row by this column."""
-    grouped = rows.filter(**{column: OuterRef("pk")}).order_by().values(column)
-    counted = grouped.annotate(n=Count("pk")).values("n")
-    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
+class Looked(NamedTuple):
+    """The prompts that one search for words looks through: those before one, down to another."""
+
+    before: int | None  # None: from the newest
+    last: int | None  # None: to the oldest
+
+    def through(self, prompts: QuerySet[Prompt]) -> QuerySet[Prompt]:
+        """Only these."""
+        newer = prompts.filter(pk__lt=self.before) if self.before else prompts
+        return newer.filter(pk__gte=self.last) if self.last else newer
+
+
+def looked_through(project: Project, after: str) -> Looked:
+    """So many prompts from where an address stands: no index has words that are parts of others."""
+    before = int(after) if is_key(after) else None
+    rows = (
+        Looked(before, None).through(project.prompts.order_by("-pk")).values_list("pk", flat=True)
+    )
+    return Looked(before, rows[COUNTED - 1 : COUNTED].first())

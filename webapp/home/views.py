@@ -1,10 +1,9 @@
 """The home pages, and the prompts of a project with their answers."""
 
-from urllib.parse import urlencode
+from dataclasses import replace
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -18,8 +17,7 @@ from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.forms import PromptForm, PromptSearch
 from webapp.projects.models import Project, Prompt
 from webapp.site.htmx import render_page
-
-ROWS = 50  # of a page of a table
+from webapp.site.pages import count_up_to, in_figures, page_of
 
 
 @login_required
@@ -32,8 +30,8 @@ def home(request: PersonRequest) -> HttpResponse:
         return redirect("project", first_two[0].pk)
     if not first_two and request.user.is_superuser:
         return redirect("new_project")
-    counted = queries.projects_with_counts(mine, request.user.pk)
-    page = Paginator(counted, ROWS).get_page(request.GET.get("page"))
+    rows = queries.projects_with_counts(mine, request.user.pk)
+    page = page_of(rows, request.GET, "name")
     return render(request, "projects/home.html", {"page": page})
 
 
@@ -70,7 +68,13 @@ def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
     search = PromptSearch(request.GET)
     narrowed = search.cleaned_data if search.is_valid() else {"q": "", "split": ""}
     found = queries.searched_prompts(here, text=narrowed["q"], split=narrowed["split"])
-    page = Paginator(found, ROWS).get_page(request.GET.get("page"))
-    context = {"project": here, "form": form, "search": search, "page": page}
-    context["kept"] = urlencode({name: value for name, value in narrowed.items() if value}) + "&"
+    looked = queries.Looked(None, None)
+    if narrowed["q"] and "before" not in request.GET:
+        looked = queries.looked_through(here, request.GET.get("after", ""))
+        found = looked.through(found)
+    page = page_of(found, request.GET, "-pk")
+    if page.after is None and looked.last:
+        page = replace(page, after=looked.last)  # there may be others further on
+    context = {"project": here, "form": form, "search": search, "page": page, "looked": looked}
+    context["number"] = in_figures(count_up_to(found))
     return render_page(request, "projects/prompts.html", context, partial="rows")

@@ -17,18 +17,20 @@ from alignment.seam.errors import AlignmentError
 from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, State
 from webapp.jobs.work import Finish
-from webapp.machine import disk
+from webapp.machine import database, disk
+from webapp.machine.processes import own_name
 from webapp.queue.leases import LostLease
 from webapp.site.errors import Refusal
 
-WAITS = _("The disk is full. Free some space; this goes on by itself.")
+FULL = _("The disk is full. Free some space; this goes on by itself.")
+AWAY = _("The database was away; this goes on by itself.")
 
 logger = logging.getLogger(__name__)
 
 
 def claim(job_id: int) -> Job | None:
     """Take the job if nobody works on it; a doubled message takes nothing."""
-    return Job.objects.claimable().take(job_id, state=State.WORKING)
+    return Job.objects.claimable().take(job_id, state=State.WORKING, holder=own_name())
 
 
 def execute(job: Job) -> None:
@@ -42,7 +44,9 @@ def execute(job: Job) -> None:
         _fail(job, str(refusal))
     except Exception as error:
         if disk.is_full(error):
-            _wait(job, error)
+            _wait(job, error, FULL)
+        elif database.is_away(error) or database.is_busy(error):
+            _wait(job, error, AWAY)
         elif isinstance(error, OSError):
             logger.exception("job %s", job.pk)
             _fail(
@@ -89,18 +93,18 @@ def _fail(job: Job, message: str) -> None:
     Job.objects.mine(job).end(State.FAILED, message)
 
 
-def _wait(job: Job, error: Exception) -> None:
-    """Give the job back, as if it had not been tried: it is done when there is room.
+def _wait(job: Job, error: Exception, words: str) -> None:
+    """Give the job back, as if it had not been tried: it is done when there is room, or the database is back.
 
-    To say so may need room as well: it is tried for as long as the job is ours.
+    To say so needs either as well: it is tried for as long as the job is ours.
     """
-    logger.warning("job %s waits for room: %s", job.pk, error)
+    logger.warning("job %s waits: %s", job.pk, error)
     shutil.rmtree(job.folder, ignore_errors=True)
     given_back = {"state": State.QUEUED, "attempts": F("attempts") - 1, "lease_until": None}
     end = time.monotonic() + settings.JOB_LEASE
     while time.monotonic() < end:
         try:
-            Job.objects.mine(job).update(message=WAITS, rung_at=Now(), **given_back)
+            Job.objects.mine(job).update(message=words, rung_at=Now(), **given_back)
             return
         except DatabaseError:
             connection.close()

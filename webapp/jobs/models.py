@@ -53,6 +53,9 @@ class Job(Leased):
     payload = models.JSONField(default=dict)  # what to do
     result = models.JSONField(default=dict)  # what came of it
     key = models.CharField(max_length=64, unique=True)  # the same key is the same job
+    holder = models.CharField(
+        max_length=160, blank=True
+    )  # the process that works on it, by its name
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="jobs"
     )

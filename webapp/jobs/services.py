@@ -12,6 +12,9 @@ from webapp.jobs import tasks
 from webapp.jobs.errors import JobError
 from webapp.jobs.models import Job, State
 from webapp.projects.models import Project
+from webapp.site.stamps import rows_seen, stamp_of
+
+LATER = 15  # seconds after which a page is drawn again though its row has not changed
 
 
 @transaction.atomic
@@ -32,3 +35,9 @@ def cancel_job(job: Job) -> None:
     open_ = Job.objects.filter(pk=job.pk, state__in=(State.QUEUED, State.WORKING))
     if not open_.end(State.CANCELLED):
         raise JobError(_("It is over already; there is nothing to cancel."))
+
+
+def stamp_of_job(project_id: int, job_id: int) -> str:
+    """Another word when something that is shown of a job has changed."""
+    rows = rows_seen(Job, "WHERE project_id = %s AND id = %s", project_id, job_id)
+    return stamp_of(rows, every=LATER)

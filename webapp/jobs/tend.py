@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import takewhile
 
 from django.db.models import F
 from django.db.models.functions import Now
@@ -11,6 +12,8 @@ from django.utils.translation import gettext_noop as _
 from webapp.jobs.models import FINAL, Job, State
 from webapp.jobs.tasks import send_work
 from webapp.machine import uploads
+from webapp.machine.processes import has_ended
+from webapp.site.clock import after
 
 KEEP = timedelta(days=30)
 LOST = _(
@@ -23,7 +26,17 @@ def ring_jobs() -> int:
     """Send what waits or was left by a dead worker; how many were sent."""
     waiting = Job.objects.claimable()
     keys = list(waiting.order_by("pk").values_list("pk", flat=True))
-    return sum(send_work(pk) for pk in keys if waiting.filter(pk=pk).ring_due())
+    due = (pk for pk in keys if waiting.filter(pk=pk).ring_due())
+    return sum(
+        1 for _ in takewhile(send_work, due)
+    )  # the first that a broker does not take is the last
+
+
+def release_left_jobs() -> int:
+    """End the leases of jobs whose worker has certainly ended; how many."""
+    held = Job.objects.live().exclude(holder="")
+    left = [job for job in held if has_ended(job.holder)]
+    return sum(Job.objects.mine(job).update(lease_until=after(-1)) for job in left)
 
 
 def fail_lost_jobs() -> int:
@@ -43,7 +56,7 @@ def forget_jobs() -> int:
     return len(old)
 
 
-DUTIES: tuple[Callable[[], object], ...] = (fail_lost_jobs, forget_jobs)
+DUTIES: tuple[Callable[[], object], ...] = (release_left_jobs, fail_lost_jobs, forget_jobs)
 
 
 def _give_up(job: Job) -> bool:

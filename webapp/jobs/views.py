@@ -12,7 +12,7 @@ from webapp.accounts.requests import PersonRequest
 from webapp.jobs.errors import JobError
 from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, State
-from webapp.jobs.services import cancel_job
+from webapp.jobs.services import cancel_job, stamp_of_job
 from webapp.projects.access import project_for
 from webapp.rendering.services import rendered
 from webapp.site.htmx import render_page
@@ -36,9 +36,11 @@ def previewed(job: Job) -> list[str]:
 @require_safe
 def detail(request: PersonRequest, project_id: int, job_id: int) -> HttpResponse:
     """One job: how far it is, then what came of it."""
+    stamp = stamp_of_job(project_id, job_id)
     job = job_for(request, project_id, job_id)
     kind = JOB_KINDS[job.kind]
     context = {
+        "stamp": stamp,
         "project": job.project,
         "job": job,
         "kind": kind,

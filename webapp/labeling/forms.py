@@ -17,7 +17,8 @@ from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import SKIP_REASONS, Assignment, AssignmentQuerySet, Label
 from webapp.labeling.services import Draft
 from webapp.projects.models import Project
-from webapp.site.fields import offer_names, offer_rows
+from webapp.site.choices import FoundChoice, offer_found
+from webapp.site.fields import offer_names
 from webapp.site.longtext import LongText
 
 LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
@@ -234,8 +235,8 @@ class LabelFilter(KindFilter):
         ],
         required=False,
     )
-    annotator = forms.ModelChoiceField(
-        queryset=User.objects.none(), required=False, empty_label=_("Everybody")
+    annotator = FoundChoice(
+        User.objects.none(), by="username", required=False, empty_label=_("Everybody")
     )
     by = forms.ChoiceField(
         label=_("Kind of annotator"),
@@ -245,5 +246,5 @@ class LabelFilter(KindFilter):
 
     def __init__(self, data: Mapping[str, object], *, project: Project) -> None:
         super().__init__(data)
-        given = Label.objects.filter(annotator=OuterRef("pk"), task__project=project)
-        offer_rows(self, "annotator", User.objects.filter(Exists(given)).order_by("username"))
+        given = Label.objects.filter(annotator=OuterRef("pk"), project=project)
+        offer_found(self, "annotator", User.objects.filter(Exists(given)).order_by("username"))

@@ -61,6 +61,7 @@ class Completion(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["prompt", "key"], name="completion_once")]
+        indexes = [models.Index(fields=["source", "rank"], name="completion_ranked")]
 
 
 OPEN = Q(taken__lt=F("need"), skips__lt=ENOUGH_SKIPS)
@@ -135,7 +136,19 @@ class Task(models.Model):
                 fields=["project", "priority", "key"],
                 name="task_open",
                 condition=Q(taken__lt=F("need")),
-            )
+            ),
+            models.Index(fields=["project", "priority", "key", "id"], name="task_listed"),
+            models.Index(
+                fields=["project", "priority", "key", "id"],
+                name="task_held",
+                condition=Q(taken__gt=F("done")),
+            ),
+            models.Index(
+                fields=["project", "priority", "key", "id"],
+                name="task_answered",
+                condition=Q(done=F("need")),
+            ),
+            models.Index(fields=["project", "skips"], name="task_skipped"),
         ]
 
     @property
@@ -205,9 +218,13 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.select_related("task").select_for_update(no_key=True, of=("task", "self"))
 
     def answered_as(self, client_id: UUID) -> "AssignmentQuerySet":
-        """`stored` is the label that their person has given this name."""
+        """`stored` is the label that their person has given this name, `alone` whether nobody else decided."""
         same = Label.objects.filter(annotator=models.OuterRef("annotator"), client_id=client_id)
-        return self.annotate(stored=models.Subquery(same.values("pk")[:1]))
+        others = Label.objects.current().filter(task=models.OuterRef("task"))
+        return self.annotate(
+            stored=models.Subquery(same.values("pk")[:1]),
+            alone=~models.Exists(others.exclude(annotator=models.OuterRef("annotator"))),
+        )
 
     def with_prompts(self) -> "AssignmentQuerySet":
         """Together with what each asks; `queries.with_items` fetches the items of all at once."""
@@ -285,18 +302,27 @@ class LabelQuerySet(models.QuerySet["Label"]):
     def of_project(self, project: Project) -> "LabelQuerySet":
         """Labels of one project, newest first, with what a row of a table shows."""
         related = self.select_related("annotator", "task__prompt").prefetch_related("task__items")
-        return related.filter(task__project=project).order_by("-pk")
+        return related.filter(project=project).order_by("-pk")
 
     def disagreeing(self) -> "LabelQuerySet":
         """Current labels of tasks about which somebody else decided differently."""
+        return self.current().filter(disputed=True)
+
+    def bulk_create(self, labels: Iterable["Label"], *rest: Any, **options: Any) -> list["Label"]:  # type: ignore[override]  # noqa: ANN401 - as Django's
+        """Store new labels, each with the project of its task."""
+        kept = [label.with_project() for label in labels]
+        return super().bulk_create(kept, *rest, **options)
+
+    def mark_disputes(self, tasks: Iterable[int]) -> None:
+        """Keep with the current labels of these tasks whether somebody else decides differently now."""
         others = Label.objects.current().filter(task=models.OuterRef("task"))
         otherwise = others.exclude(verdict=models.OuterRef("verdict"))
-        return self.current().filter(models.Exists(otherwise))
+        self.current().filter(task__in=tasks).update(disputed=models.Exists(otherwise))
 
     def standing(self, show: str) -> "LabelQuerySet":
         """The labels of one view of the table: current, disagreement, extra or history."""
         if show == "history":
-            return self.filter(Q(superseded=True) | Q(retracted=True))
+            return self.filter(Q(superseded=True) | Q(retracted=True), counted=False)
         if show == "disagreement":
             return self.disagreeing()
         return self.current().filter(counted=False) if show == "extra" else self.current()
@@ -308,13 +334,22 @@ class LabelQuerySet(models.QuerySet["Label"]):
     def by(self, *, annotator: User | None, kind: str) -> "LabelQuerySet":
         """Labels of one annotator (None: all), of people, simulated ones or everybody."""
         labels = self.filter(annotator=annotator) if annotator else self
-        return labels.filter(annotator__simulated=kind == "simulated") if kind else labels
+        if not kind:
+            return labels
+        alike = User.objects.filter(simulated=kind == "simulated")
+        given = labels.order_by().filter(annotator=models.OuterRef("pk"))
+        if not alike.filter(models.Exists(given)).exists():
+            return labels.none()  # else all of them would be looked at, one by one, for nothing
+        return labels.filter(annotator__simulated=kind == "simulated")
 
 
 class Label(models.Model):
     """An answer to a task; append-only: a change is a new revision."""
 
     task = models.ForeignKey(Task, models.PROTECT, related_name="labels")
+    project = models.ForeignKey(
+        Project, models.CASCADE, related_name="labels", db_index=False
+    )  # its task's, kept for lists
     assignment = models.ForeignKey(Assignment, models.CASCADE, related_name="labels")
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="labels")
     client_id = models.UUIDField()
@@ -325,6 +360,7 @@ class Label(models.Model):
     flags = models.JSONField(default=list)
     visible_ms = models.IntegerField(null=True)
     counted = models.BooleanField(default=False)
+    disputed = models.BooleanField(default=False)  # while it is current: see `mark_disputes`
     imported = models.BooleanField(default=False)  # given elsewhere, by whom the file calls so
     superseded = models.BooleanField(default=False)
     retracted = models.BooleanField(default=False)
@@ -347,7 +383,27 @@ class Label(models.Model):
                 name="label_counted_is_current",
             ),
         ]
-        indexes = [models.Index(fields=["task", "verdict"], name="label_verdict")]
+        indexes = [
+            models.Index(fields=["task", "verdict"], name="label_verdict"),
+            models.Index(fields=["project", "id"], name="label_listed"),
+            models.Index(fields=["project", "annotator", "id"], name="label_by_annotator"),
+            models.Index(fields=["project", "disputed", "id"], name="label_disputed"),
+            models.Index(
+                fields=["project", "counted", "superseded", "retracted", "id"],
+                name="label_standing",
+            ),
+        ]
+
+    def save(self, *rest: Any, **options: Any) -> None:  # noqa: ANN401 - as Django's
+        """Store it with the project of its task."""
+        self.with_project()
+        super().save(*rest, **options)
+
+    def with_project(self) -> "Label":
+        """The same; its project is its task's."""
+        if self.project_id is None:
+            self.project_id = self.task.project_id
+        return self
 
     @property
     def asks(self) -> TaskKind:

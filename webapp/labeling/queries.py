@@ -1,31 +1,80 @@
 """Counts of labelling, for pages."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
-from django.db.models import Count, Q
-from django.utils import timezone
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now, TruncDay
 
 from webapp.accounts.models import User
-from webapp.labeling.models import STATES, Assignment, Label, Task, TaskItem
+from webapp.labeling.models import Assignment, Label, LabelQuerySet, Task, TaskItem
 from webapp.projects.models import Project
+from webapp.site.pages import count_up_to
 
 WAITING_SHOWN = 1000  # counting stops here: a page needs no exact number beyond
 
 
-class Progress(NamedTuple):
-    """How far a project's tasks and labels are."""
+@dataclass(frozen=True)
+class Progress:
+    """How far a project's tasks and labels are; each is counted when it is asked for, up to a limit."""
 
-    tasks: int
-    open: int  # with a free place
-    leased: int  # somebody works on it
-    done: int  # every place answered
-    skipped: int  # by so many that nobody is asked any more
-    labels: int  # current, extras included
-    extras: int  # current, not counted
-    simulated: int  # current, by simulated annotators
-    annotators: int
+    project: Project
+
+    @cached_property
+    def tasks(self) -> int:
+        """All of them."""
+        return count_up_to(self.project.tasks.all())
+
+    @cached_property
+    def open(self) -> int:
+        """With a free place."""
+        return self._tasks("open")
+
+    @cached_property
+    def leased(self) -> int:
+        """Somebody works on it."""
+        return self._tasks("leased")
+
+    @cached_property
+    def done(self) -> int:
+        """Every place answered."""
+        return self._tasks("done")
+
+    @cached_property
+    def skipped(self) -> int:
+        """By so many that nobody is asked any more."""
+        return self._tasks("skipped")
+
+    @cached_property
+    def labels(self) -> int:
+        """Current, extras included."""
+        return count_up_to(self.current)
+
+    @cached_property
+    def extras(self) -> int:
+        """Current, not counted."""
+        return count_up_to(self.current.filter(counted=False))
+
+    @cached_property
+    def simulated(self) -> int:
+        """Current, by simulated annotators."""
+        return count_up_to(self.current.filter(annotator__simulated=True))
+
+    @cached_property
+    def annotators(self) -> int:
+        """Who gave a current label."""
+        mine = self.current.filter(annotator=OuterRef("pk"))
+        return count_up_to(User.objects.filter(Exists(mine)))
+
+    @property
+    def current(self) -> LabelQuerySet:
+        """The labels that speak."""
+        return Label.objects.current().filter(project=self.project)
+
+    def _tasks(self, state: str) -> int:
+        return count_up_to(self.project.tasks.of_state(state))
 
 
 def with_items(cards: list[Assignment]) -> list[Assignment]:
@@ -62,7 +111,7 @@ def open_for(project: Project, annotator: User) -> int:
 
 def newest_act(annotator: User, project: Project) -> UUID | None:
     """What an undo would take back: the name of this person's last label or skip that stands."""
-    labels = Label.objects.current().filter(annotator=annotator, task__project=project)
+    labels = Label.objects.current().filter(annotator=annotator, project=project)
     skips = Assignment.objects.filter(
         annotator=annotator,
         task__project=project,
@@ -76,22 +125,5 @@ def newest_act(annotator: User, project: Project) -> UUID | None:
 
 def labelled_today(annotator: User, project: Project | None = None) -> int:
     """Current labels this person gave since midnight UTC, in one project or all."""
-    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=midnight)
-    return (labels.filter(task__project=project) if project else labels).count()
-
-
-def progress(project: Project) -> Progress:
-    """The project's tasks by state and its current labels."""
-    tasks = project.tasks.aggregate(
-        tasks=Count("pk"),
-        **{state: Count("pk", filter=condition) for state, condition in STATES.items()},
-    )
-    labels = Label.objects.current().filter(task__project=project)
-    counts = labels.aggregate(
-        labels=Count("pk"),
-        extras=Count("pk", filter=Q(counted=False)),
-        simulated=Count("pk", filter=Q(annotator__simulated=True)),
-        annotators=Count("annotator", distinct=True),
-    )
-    return Progress(**tasks, **counts)
+    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=TruncDay(Now()))
+    return (labels.filter(project=project) if project else labels).count()

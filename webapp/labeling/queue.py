@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from itertools import count as counting
 from typing import NamedTuple
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Case, F, Subquery, When
 
 from webapp.accounts.models import User
@@ -102,6 +102,17 @@ def lock(annotator: User) -> None:
     if connection.features.has_select_for_update:
         row = User.objects.select_for_update(no_key=True).filter(pk=annotator.pk)
         row.values_list("pk").get()
+
+
+def cards_to_see(project: Project, annotator: User) -> list[Assignment]:
+    """The cards for who opens the page: while another program writes, those that they hold already."""
+    try:
+        return claim_page(project, annotator)
+    except OperationalError:
+        held = Assignment.objects.held_by(annotator).filter(task__project=project)
+        if not (cards := list(held.with_prompts()[:CARDS])):
+            raise
+        return cards
 
 
 def cards_of(

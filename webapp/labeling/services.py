@@ -212,6 +212,8 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
         **{**said, **answered},
     )
     label.replaced, label.adds = replaced, not replaced
+    if not getattr(assignment, "alone", False):  # of `answered_as`
+        Label.objects.mark_disputes([assignment.task_id])
     return label
 
 
@@ -282,7 +284,7 @@ def undo_label(
     With a project, only a label of it.
     """
     found = Label.objects.current().filter(annotator=annotator, client_id=client_id)
-    label = (found if project is None else found.filter(task__project=project)).first()
+    label = (found if project is None else found.filter(project=project)).first()
     if label is None:
         return None
     assignment = _locked(label.assignment)
@@ -290,7 +292,9 @@ def undo_label(
     counted = bool(retracted.filter(counted=True))
     if not retracted.update(retracted=True, counted=False):
         return None
-    if _restore(assignment, label, counted=counted):
+    restored = _restore(assignment, label, counted=counted)
+    Label.objects.mark_disputes([label.task_id])
+    if restored:
         return assignment
     if counted:
         Task.objects.filter(pk=label.task_id).update(done=F("done") - 1)

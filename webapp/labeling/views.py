@@ -8,9 +8,7 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
@@ -42,10 +40,11 @@ from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
+from webapp.site.choices import found_for
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.htmx import render_page
+from webapp.site.pages import Page, page_of
 
-ROWS = 50  # of a page of a table
 ANSWER = ("assignment", "client_id", "answer", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
 
@@ -86,8 +85,10 @@ def label(request: PersonRequest, project_id: int) -> HttpResponse:
     The same address serves programs: with `Accept: application/json` it answers the next card.
     """
     project = project_for(request.user, project_id, can=Action.LABEL)
+    done = Done()
     try:
-        done = _turn(request, project)
+        if request.method == "POST" or is_script(request):
+            done = _turn(request, project)
     except services.LabelingError as error:
         done = Done(refusal=str(error))
     response = _answer(request, project, done)
@@ -196,7 +197,7 @@ def _answer(request: PersonRequest, project: Project, done: Done) -> HttpRespons
         if done.notice:
             messages.info(request, done.notice)
         return redirect("labeling:label", project.pk)
-    cards = queue.claim_page(project, request.user)
+    cards = queue.cards_to_see(project, request.user)
     if done.refusal:
         found = _with_what_was_typed(request, project, cards)
         if found is None:
@@ -394,7 +395,8 @@ def tasks(request: PersonRequest, project_id: int) -> HttpResponse:
     form.is_valid()
     chosen = form.cleaned_data
     found = project.tasks.of_state(chosen.get("state", "")).of_kind(chosen.get("kind", "")).listed()
-    context = _table(request, project, found) | {"form": form}
+    page = page_of(found, request.GET, "priority", "key", "pk")
+    context = _table(request, project, page) | {"form": form}
     return render_page(request, "labeling/tasks.html", context, partial="rows")
 
 
@@ -404,26 +406,26 @@ def labels(request: PersonRequest, project_id: int) -> HttpResponse:
     """The project's labels, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     form = LabelFilter(request.GET, project=project)
+    if (sought := found_for(request, form)) is not None:
+        return sought
     form.is_valid()
     chosen = form.cleaned_data
     found = Label.objects.of_project(project).standing(chosen.get("show", ""))
     found = found.by(annotator=chosen.get("annotator"), kind=chosen.get("by", ""))
     found = found.of_kind(chosen.get("kind", ""))
-    context = _table(request, project, found) | {"form": form}
-    answers = [one.text for row in context["page"] for one in row.task.completions]
+    page = page_of(found, request.GET, "-pk")
+    context = _table(request, project, page) | {"form": form}
+    answers = [one.text for row in page for one in row.task.completions]
     context["renderings"] = rendered(answers)
     return render_page(request, "labeling/labels.html", context, partial="rows")
 
 
-def _table(request: PersonRequest, project: Project, found: QuerySet[Any]) -> dict[str, Any]:
-    """One page of rows, what its links keep of the address, and the counts above it."""
-    kept = request.GET.copy()
-    kept.pop("page", None)
+def _table(request: PersonRequest, project: Project, page: Page[Any]) -> dict[str, Any]:
+    """One page of rows, and the counts above it."""
     return {
         "project": project,
-        "page": Paginator(found, ROWS).get_page(request.GET.get("page")),
-        "query": f"{kept.urlencode()}&" if kept else "",
-        "filtered": any(kept.values()),
-        "progress": queries.progress(project),
+        "page": page,
+        "filtered": any(request.GET.values()),
+        "progress": queries.Progress(project),
         "several_kinds": len(TASK_KINDS) > 1,
     }

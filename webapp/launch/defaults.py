@@ -9,7 +9,7 @@ from alignment.kinds import KINDS
 from alignment.kinds.kind import Input, Kind
 from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact, ArtifactQuerySet
-from webapp.launch.checks import rewarded, split_of
+from webapp.launch.checks import rewarded
 from webapp.projects.models import Project
 
 PROPOSED = ("policy", "reward")  # also where a run may do without one
@@ -59,7 +59,7 @@ def evaluation(
     read = (
         {row.role: row.artifact for row in made.inputs.select_related("artifact")} if made else {}
     )
-    rewards = list(rows.reward_models())
+    rewards = rows.reward_models()
     optimised = read.get("reward") or first_of(rewards, "train")
     reward = chosen["reward"] or (optimised if policy is None or rewarded(policy) else None)
     judge = chosen["judge"] or first_of(rewards, "validation")
@@ -75,6 +75,6 @@ def evaluation(
     return Proposal(initial, config.model_copy(update=aim))
 
 
-def first_of(rewards: list[Artifact], split: str) -> Artifact | None:
+def first_of(rewards: ArtifactQuerySet, split: str) -> Artifact | None:
     """The newest reward model that learned from the labels of a split."""
-    return next((reward for reward in rewards if split_of(reward) == split), None)
+    return rewards.filter(producer__config__labels=split).first()

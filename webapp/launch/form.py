@@ -1,9 +1,10 @@
 """The form that starts a run of any kind, drawn from its settings and from what it reads."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -16,7 +17,7 @@ from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import Asked, refusals, rewarded, split_of
 from webapp.launch.memory import needed_memory, too_large
 from webapp.projects.models import Project
-from webapp.site import widgets
+from webapp.site.choices import FoundChoice, offer_found
 from webapp.site.fields import (
     DrawnField,
     Topic,
@@ -28,14 +29,23 @@ from webapp.site.fields import (
     values_of,
 )
 
-if TYPE_CHECKING:
-    ArtifactChoice = forms.ModelChoiceField[Artifact]  # generic in its stubs only
-else:
-    ArtifactChoice = forms.ModelChoiceField
+SHOWN = ("project", "type", "name", "created_at")  # of an artifact, in a choice
 
 
-class ArtifactField(DrawnField, ArtifactChoice):
+class ArtifactField(DrawnField, FoundChoice):
     """A choice among the project's artifacts of one type."""
+
+    types: tuple[ArtifactType, ...] = ()
+
+    def brief(self, rows: QuerySet[Artifact]) -> QuerySet[Artifact]:
+        """What tells artifacts apart: settings, summaries and manifests are long."""
+        bare = rows.select_related(None)
+        if ArtifactType.SNAPSHOT in self.types:
+            told = ("snapshot__number", "snapshot__pairs")
+            return bare.select_related("snapshot").only(*SHOWN, *told)
+        if ArtifactType.REWARD in self.types:
+            return bare.select_related("producer").only(*SHOWN, "producer__config")
+        return bare.only(*SHOWN)
 
     def label_from_instance(self, artifact: Artifact) -> str:
         """Its name, and what tells it from its neighbours."""
@@ -48,16 +58,17 @@ class ArtifactField(DrawnField, ArtifactChoice):
         return f"{artifact} ({labels}{made})"
 
 
-def artifact_field(one: Input, artifacts: ArtifactQuerySet) -> ArtifactField:
+def artifact_field(one: Input) -> ArtifactField:
     """The field of one input; the refusal of an empty one comes from what the settings need."""
-    return ArtifactField(
-        artifacts,
+    field = ArtifactField(
+        Artifact.objects.none(),
         label=_(one.title),
         help_text=_(one.help),
         empty_label=_(one.empty) if one.empty else None,
         required=not one.empty,
-        widget=widgets.Select,
     )
+    field.types = one.types
+    return field
 
 
 class StartForm(forms.Form):
@@ -95,15 +106,21 @@ class StartForm(forms.Form):
         self.kind, self.project = kind, project
         drawn = drawn_fields(kind.name, start or kind.settings(), without=kind.fixed)
         self.fields |= drawn | {one.role: self._input_field(one) for one in kind.artifacts}
+        for one in kind.artifacts:
+            offer_found(self, one.role, self._fitting(one))
         if "evaluate-judge" in self.fields:
             offer_judges(self, project)
 
-    def _input_field(self, one: Input) -> ArtifactField:
+    def _fitting(self, one: Input) -> ArtifactQuerySet:
+        """What the project has for an input, newest first."""
         rows = self.project.artifacts.select_related("snapshot", "producer").order_by("-pk")
         fitting = rows.filter(type__in=one.types)
         if ArtifactType.SNAPSHOT in one.types:
             fitting = fitting.filter(snapshot__isnull=False)
-        field = artifact_field(one, fitting)
+        return fitting
+
+    def _input_field(self, one: Input) -> ArtifactField:
+        field = artifact_field(one)
         field.asked = {f"{self.kind.name}-{name}": when for name, when in one.when.items()}
         if one.topic:
             field.topic, field.advanced = one.topic, True

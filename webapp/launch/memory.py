@@ -1,7 +1,6 @@
 """How much memory a run will take, and whether a worker that is there has so much."""
 
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
 
 from django.utils.translation import gettext as _
 from pydantic import BaseModel
@@ -16,6 +15,17 @@ from webapp.runs.waiting import live_workers
 from webapp.site.templatetags.display import filesize
 
 GENERATIONS = 12  # looked back for an estimate of memory
+LINE = """
+    WITH RECURSIVE line(artifact, generation) AS (
+        SELECT CAST(%(model)s AS bigint), 1
+        UNION ALL
+        SELECT begun.artifact_id, generation + 1 FROM line
+        JOIN registry_artifact made ON made.id = line.artifact
+        JOIN registry_artifactinput begun ON begun.run_id = made.producer_id AND begun.role = 'policy'
+        WHERE generation < %(generations)s
+    )
+    SELECT registry_artifact.* FROM line JOIN registry_artifact ON id = artifact ORDER BY generation
+"""
 START = ("policy", "backbone")  # roles of the model that a run's memory goes by
 
 
@@ -31,44 +41,34 @@ def needed_memory(kind: Kind, asked: Asked) -> int:
     start = next((asked.inputs[role] for role in START if role in asked.inputs), None)
     if start is None:
         return kind.memory(asked.config, None)
-    if shape := _shape_of(start):
-        return kind.memory(asked.config, shape)
-    return known_memory(start).get(kind.name, 0)
+    shape, known = known_memory(start)
+    return kind.memory(asked.config, shape) if shape else known.get(kind.name, 0)
 
 
 def most_memory(model: Artifact) -> int:
     """Bytes of the kind that takes the most with this model, by its usual settings; 0 where nobody knows."""
-    if shape := _shape_of(model):
+    shape, known = known_memory(model)
+    if shape:
         return max(kind.memory(kind.settings(), shape) for kind in KINDS.values() if kind.inputs)
-    return max(known_memory(model).values(), default=0)
+    return max(known.values(), default=0)
 
 
-def _shape_of(model: Artifact) -> Shape | None:
-    """What decides a model's memory: its own card's, or that of the model it was trained from."""
-    for earlier in islice(trained_from(model), GENERATIONS):
+def known_memory(model: Artifact) -> tuple[Shape | None, Mapping[str, int]]:
+    """What decides a model's memory, and the estimates by kind that were made before that was kept.
+
+    Its own card says it, or that of the model it was trained from.
+    """
+    estimates: Mapping[str, int] = {}
+    for earlier in trained_from(model):
         if known := earlier.summary.get("shape"):
-            return Shape(**known)
-    return None
+            return Shape(**known), estimates
+        estimates = estimates or earlier.summary.get("memory", {})
+    return None, estimates
 
 
-def known_memory(model: Artifact) -> Mapping[str, int]:
-    """The estimates by kind that models were given before their shape was kept."""
-    for earlier in islice(trained_from(model), GENERATIONS):
-        needed: Mapping[str, int] = earlier.summary.get("memory", {})
-        if needed:
-            return needed
-    return {}
-
-
-def trained_from(model: Artifact | None) -> Iterator[Artifact]:
-    """A model, then the start of the run that made it, and so on."""
-    while model is not None:
-        yield model
-        made = model.producer
-        edge = (
-            made.inputs.filter(role="policy").select_related("artifact").first() if made else None
-        )
-        model = edge.artifact if edge else None
+def trained_from(model: Artifact) -> Iterable[Artifact]:
+    """A model, then the start of the run that made it, and so on for some generations."""
+    return Artifact.objects.raw(LINE, {"model": model.pk, "generations": GENERATIONS})
 
 
 def too_large(needed: int, config: BaseModel) -> str:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from alignment.kinds import KINDS
 from alignment.kinds.kind import ArtifactType, Kind
 from webapp.projects.models import Project, Split
+from webapp.site.pages import count_up_to
 from webapp.site.words import Words
 
 
@@ -38,10 +39,10 @@ class Need(NamedTuple):
 
 
 def stock_of(project: Project) -> Stock:
-    """Counted in two queries."""
-    prompts = project.prompts.values_list("split").annotate(n=Count("pk")).order_by()
+    """Counted as far as anything needs."""
+    prompts = {one: count_up_to(project.prompts.of_split(one)) for one in Split.values}
     artifacts = project.artifacts.values_list("type").annotate(n=Count("pk")).order_by()
-    return Stock(dict(prompts), dict(artifacts))
+    return Stock(prompts, dict(artifacts))
 
 
 def needs_of(kind: Kind, project: Project, stock: Stock) -> list[Need]:

@@ -17,6 +17,7 @@ from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.runs.models import Run
 from webapp.runs.services import Order, start_run
+from webapp.site.choices import found_for, sought_in
 from webapp.site.errors import Refusal
 from webapp.site.htmx import render_page
 
@@ -41,11 +42,15 @@ def start(request: PersonRequest, project_id: int) -> HttpResponse:
     proposal = proposed(kind, project, request.GET)
     form = StartForm(
         request.POST or None,
-        initial=proposal.initial | {"key": uuid4(), "name": kind.suggested},
+        initial=proposal.initial
+        | sought_in(request.GET)
+        | {"key": uuid4(), "name": kind.suggested},
         kind=kind,
         project=project,
         start=proposal.config,
     )
+    if (found := found_for(request, form)) is not None:
+        return found
     posted = request.method == "POST" and not request.htmx and form.is_valid()
     if posted and (run := _start_from(request, project, form)) is not None:
         return redirect("runs:detail", project.pk, run.pk)

@@ -26,7 +26,16 @@ PROBE = b"\0" * (64 << 10)
 
 def is_full(error: BaseException) -> bool:
     """Whether this error, or one that led to it, came of a full disk."""
-    return any(_says_full(cause) for cause in _causes(error))
+    return any(_says_full(cause) for cause in causes(error))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """This error and those that led to it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def has_no_room() -> bool:
@@ -37,14 +46,6 @@ def has_no_room() -> bool:
 def is_in_need() -> bool:
     """Whether that, or the folder of passing files, has no room: a program may not even start."""
     return has_no_room() or _refuses(Path(tempfile.gettempdir()))
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _says_full(error: BaseException) -> bool:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.errors import AccountError
@@ -102,7 +102,7 @@ def reset_password(token: str, password: str) -> User:
 def _use(token: str, purpose: str) -> OneTimeLink:
     found = OneTimeLink.objects.opened_by(token, purpose)
     link = found.select_related("project").first()
-    if link is None or not found.update(used_at=timezone.now()):
+    if link is None or not found.update(used_at=Now()):
         raise AccountError(SPENT)
     return link
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -20,8 +19,9 @@ from webapp.people import links, services
 from webapp.people.forms import AddMemberForm, InviteForm, RoleForm
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Membership, Project
+from webapp.site.pages import page_of
 
-ROWS = 50  # of a page of a table
+MOST_SHOWN = 50  # invitations
 
 
 @login_required
@@ -46,12 +46,14 @@ def members(request: PersonRequest, project_id: int) -> HttpResponse:
 
 def _page(request: PersonRequest, here: Project, **extra: object) -> HttpResponse:
     """The members page, with a form that was refused or a link that is shown this once."""
-    people = here.memberships.select_related("user").order_by("user__username")
+    people = here.memberships.select_related("user")
     context = {
         "project": here,
-        "page": Paginator(people, ROWS).get_page(request.GET.get("page")),
+        "page": page_of(people, request.GET, "user__username"),
         "roles": Role.choices,
-        "invitations": OneTimeLink.objects.invitations(here.pk).select_related("created_by")[:ROWS],
+        "invitations": OneTimeLink.objects.invitations(here.pk).select_related("created_by")[
+            :MOST_SHOWN
+        ],
         "inviting": InviteForm(),
         "adding": AddMemberForm(),
     }

@@ -81,8 +81,13 @@ class SignedIn(AuthenticationMiddleware):
     def process_view(
         self, request: HttpRequest, _view: object, _args: object, kwargs: dict[str, int]
     ) -> None:
-        """The address is resolved: the session is going to be read for this project."""
-        _session_of(request).project_id = kwargs.get("project_id")
+        """The address is resolved."""
+        read_for(request, kwargs.get("project_id"))
+
+
+def read_for(request: HttpRequest, project_id: int | None) -> None:
+    """The session is going to be read for this project."""
+    _session_of(request).project_id = project_id
 
 
 def _session_of(request: HttpRequest) -> SessionStore:

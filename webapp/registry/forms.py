@@ -17,7 +17,8 @@ from alignment.seam.modelfiles import MOST_FILES, safe_name, wanted
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.sources import model_folders
 from webapp.projects.models import Project
-from webapp.site.fields import add_errors, drawn_field, offer_names, offer_rows
+from webapp.site.choices import FoundChoice, offer_found
+from webapp.site.fields import add_errors, drawn_field, offer_names
 
 TEMPLATE_HELP = _(
     "How a conversation becomes the text that the model reads. Choose “plain” for a model that was "
@@ -33,7 +34,7 @@ class AddForm(forms.Form):
     name = forms.CharField(
         label=_("Name"), max_length=120, help_text=_("How lists call the model here.")
     )
-    base = forms.ModelChoiceField(
+    base = FoundChoice(
         Artifact.objects.none(),
         required=False,
         label=_("Base model"),
@@ -55,7 +56,7 @@ class AddForm(forms.Form):
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        offer_rows(self, "base", project.artifacts.models())
+        offer_found(self, "base", project.artifacts.models())
         template = drawn_field(ImportConfig.model_fields["template"], "own")
         template.help_text = TEMPLATE_HELP
         self.fields["template"] = template

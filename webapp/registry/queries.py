@@ -4,13 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 
 from alignment.kinds import KINDS
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.projects.models import Project
 from webapp.results.words import entry_of, fact_in_words
 from webapp.runs.models import FINAL, Run
+from webapp.site.pages import number_of
 
 DEEPEST = 12  # generations shown of a lineage
 
@@ -27,7 +28,8 @@ def listed(project: Project) -> QuerySet[Artifact]:
     """Models, encoders and reward models, newest first, with what a row shows."""
     kinds = [Artifact.Type.MODEL, Artifact.Type.ENCODER, Artifact.Type.REWARD]
     rows = project.artifacts.filter(type__in=kinds).select_related("producer").order_by("-pk")
-    return rows.annotate(used=Count("uses")).prefetch_related("producer__parts__round")
+    used = number_of(ArtifactInput.objects.all(), "artifact")
+    return rows.annotate(used=used).prefetch_related("producer__parts__round")
 
 
 def ancestors(artifact: Artifact) -> list[Ancestor]:

@@ -6,7 +6,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
-from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -24,9 +23,11 @@ from webapp.registry.adding import add_model
 from webapp.registry.forms import FORMS, AddForm
 from webapp.runs.models import Run
 from webapp.runs.services import Order
+from webapp.site.choices import found_for, sought_in
 from webapp.site.errors import Refusal
+from webapp.site.pages import page_of
 
-ROWS = 50  # of a page of a table
+MOST_SHOWN = 50  # models that are coming, runs that used one
 
 
 @login_required
@@ -34,8 +35,8 @@ ROWS = 50  # of a page of a table
 def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All models and reward models of the project, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_MODELS)
-    page = Paginator(queries.listed(project), ROWS).get_page(request.GET.get("page"))
-    context = {"project": project, "page": page, "coming": queries.coming(project)[:ROWS]}
+    page = page_of(queries.listed(project), request.GET, "-pk")
+    context = {"project": project, "page": page, "coming": queries.coming(project)[:MOST_SHOWN]}
     return render(request, "registry/models.html", context)
 
 
@@ -74,8 +75,13 @@ def _too_large(request: PersonRequest) -> bool:
 
 def _form_page(request: PersonRequest, project: Project, chosen: str) -> HttpResponse:
     form = FORMS[chosen](
-        request.POST or None, request.FILES or None, initial={"key": uuid4()}, project=project
+        request.POST or None,
+        request.FILES or None,
+        initial={"key": uuid4()} | sought_in(request.GET),
+        project=project,
     )
+    if (found := found_for(request, form)) is not None:
+        return found
     if form.is_valid() and (run := add_from(request, project, form)) is not None:
         return redirect("runs:detail", project.pk, run.pk)
     role = role_in(request.user, project)
@@ -131,6 +137,6 @@ def detail(request: PersonRequest, project_id: int, artifact_id: int) -> HttpRes
         "numbers": queries.numbers(model),
         "memory": queries.memory(model),
         "ancestors": queries.ancestors(model),
-        "uses": queries.uses(model)[:ROWS],
+        "uses": queries.uses(model)[:MOST_SHOWN],
     }
     return render(request, "registry/model.html", context)

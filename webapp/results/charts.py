@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from alignment.kinds import KINDS
 from alignment.kinds.settings.divergences import agent_title
 from alignment.seam.curves import Curve, Place
-from webapp.results.queries import Point
+from webapp.runs.points import Point
 
 
 def charts_for(kind: str, keys: Collection[str], *, live: bool) -> tuple[list[Curve], list[Curve]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from django.core.paginator import Page, Paginator
+from django.http import QueryDict
 
 from alignment.kinds.evaluate.results import EvaluateResults
 from alignment.seam.records import ScoredSample, read_jsonl
@@ -11,6 +11,7 @@ from webapp.artifacts.models import Artifact
 from webapp.results.verdict import Verdict, verdict
 from webapp.results.words import entry_of
 from webapp.runs.models import Run, State
+from webapp.site.pages import Page, page_of_list
 
 SAMPLES = 10  # of a page
 
@@ -72,13 +73,8 @@ class Evaluation(NamedTuple):
     summary: Mapping[str, object]
     verdict: Verdict
     measures: list[Measure]
-    page: "Page[_Change]"
+    page: Page[_Change]
     order: str  # gain or loss
-
-    @property
-    def keep(self) -> str:
-        """What the addresses of other pages keep."""
-        return f"order={self.order}&"
 
     @property
     def texts(self) -> list[str]:
@@ -86,11 +82,10 @@ class Evaluation(NamedTuple):
         return [text for each in self.page for text in (each.sample.before, each.sample.after)]
 
 
-def evaluation_of(run: Run | None, query: Mapping[str, str]) -> Evaluation | None:
+def evaluation_of(run: Run | None, query: QueryDict) -> Evaluation | None:
     """What an evaluation found, with a page of its samples in the order asked for; None before its end."""
     if run is None or run.kind != "evaluate" or run.state != State.SUCCEEDED or not run.summary:
         return None
     order = "loss" if query.get("order") == "loss" else "gain"
-    samples = Paginator(changes(run, worst_first=order == "loss"), SAMPLES)
-    page = samples.get_page(query.get("page"))
+    page = page_of_list(changes(run, worst_first=order == "loss"), query, SAMPLES)
     return Evaluation(run.summary, verdict(run.summary), measures(run.summary), page, order)

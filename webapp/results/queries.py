@@ -1,31 +1,20 @@
 """What the pages of runs read: curves, samples, logs, and how long is left."""
 
-from collections.abc import Collection
-from functools import reduce
+from collections.abc import Collection, Iterator
 from io import BytesIO
-from operator import or_
 from typing import BinaryIO, NamedTuple
 
-from django.db.models import Avg, Count, F, Max, Min, Q
+from django.db.models import Max, Min
 from django.utils.translation import gettext as _
 
 from alignment.kinds.settings.divergences import agent_title
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Run, RunSample
+from webapp.runs.points import BUCKETS, Bucket, Point, buckets_of, shown_metrics, width_of
 
-BUCKETS = 500  # points a line, at most
+CHUNK = 5000  # rows that are read at once
 LOG_TAIL = 256 * 1024  # bytes
 RECENT_STEPS = 50
-
-
-class Point(NamedTuple):
-    """One bucket of a curve: its last step, mean, least and greatest value, and how many."""
-
-    step: int
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
 
 
 class LogPart(NamedTuple):
@@ -62,48 +51,21 @@ def metric_series(
     A bucket is a power of two of steps wide and starts at a multiple of that, so that points stay
     where they are as more arrive.
     """
-    width = width_of(run, buckets)
-    rows = run.metrics.filter(shown_epochs(run), step__gte=since)
-    if keys is not None:
-        rows = rows.filter(key__in=[key for key in keys if "\0" not in key])
-    grouped = (
-        rows.annotate(bucket=F("step") / width)
-        .values("key", "bucket")
-        .annotate(
-            last=Max("step"), mean=Avg("value"), low=Min("value"), high=Max("value"), n=Count("pk")
-        )
-        .order_by("key", "bucket")
-    )
-    series: dict[str, list[Point]] = {}
-    for row in grouped:
-        point = Point(row["last"], row["mean"], row["low"], row["high"], row["n"])
-        series.setdefault(row["key"], []).append(point)
-    return series
+    found: dict[str, dict[int, Bucket]] = {}
+    for bucket in buckets_of(run, width_of(run, buckets), since, keys):
+        line = found.setdefault(bucket.key, {})
+        earlier = line.get(bucket.place)
+        line[bucket.place] = earlier.with_rest(bucket) if earlier else bucket
+    return {key: [one.point for one in found[key].values()] for key in sorted(found)}
 
 
-def shown_epochs(run: Run) -> Q:
-    """Metrics that no later epoch has done again: of each epoch, the steps before the next ones' first."""
-    firsts = run.metrics.values("epoch").annotate(first=Min("step")).order_by("-epoch")
-    shown, redone = [Q(epoch__isnull=True)], None
-    for row in firsts:
-        here = Q(epoch=row["epoch"])
-        shown.append(here if redone is None else here & Q(step__lt=redone))
-        redone = row["first"] if redone is None else min(redone, row["first"])
-    return reduce(or_, shown)
-
-
-def width_of(run: Run, buckets: int = BUCKETS) -> int:
-    """How many steps a point of the run's curves stands for."""
-    last = run.metrics.filter(shown_epochs(run)).aggregate(last=Max("step"))["last"]
-    return bucket_width(last or 0, buckets)
-
-
-def bucket_width(last_step: int, buckets: int) -> int:
-    """The least power of two of steps that needs no more than this many buckets up to a step."""
-    width = 1
-    while last_step // width >= buckets:
-        width *= 2
-    return width
+def all_numbers(
+    run: Run, keys: Collection[str] | None = None
+) -> Iterator[tuple[int, str, float | None]]:
+    """Every number of a run, curve by curve: step, metric and value, a part at a time."""
+    named = {} if keys is None else {"key__in": [key for key in keys if "\0" not in key]}
+    ordered = shown_metrics(run).filter(**named).order_by("key", "step")
+    return ordered.values_list("step", "key", "value").iterator(chunk_size=CHUNK)
 
 
 def samples(run: Run) -> list[SamplePair]:

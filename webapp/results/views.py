@@ -1,14 +1,23 @@
 """The page of a run: its state, curves, samples, log and history, and what may be done to it."""
 
 import csv
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from io import SEEK_END, StringIO
+from itertools import chain, islice
+from secrets import token_urlsafe
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
-from django.http import FileResponse, Http404, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import get_language
 from django.views.decorators.http import require_POST, require_safe
 
 from alignment.kinds.settings.divergences import agent_title
@@ -28,31 +37,58 @@ from webapp.results.words import (
 )
 from webapp.runs import waiting
 from webapp.runs.actions import ACTIONS, actions_for
-from webapp.runs.models import Run
+from webapp.runs.models import Run, State
+from webapp.runs.points import Point, width_of
 from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key, render_page
+from webapp.site.stamps import once
 
-TABLE = 100  # rows of a curve's table; its CSV has all
+TABLE = 25  # rows of a curve's table; its CSV has all
+MARK = token_urlsafe()  # where each viewer's own token comes in what is drawn for all
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # as spreadsheets know one
-EVERY = 10**9  # more steps than a run has: no two fall into one bucket
 
 
 @login_required
 @require_safe
 def detail(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
     """One run; while it is not over its state refreshes itself."""
+    stamp = waiting.stamp_of_run(project_id, run_id)
+    if request.htmx and not request.htmx.history_restore_request:
+        return _live(request, run_for(request, project_id, run_id), stamp)
     run = run_for(request, project_id, run_id, with_history)
-    context: dict[str, Any] = {"project": run.project, "run": run}
-    context["actions"] = actions_for(run).items()
-    context |= {"eta": queries.eta_seconds(run), "reason": waiting.waiting_reason(run)}
-    context |= {"receipts": receipts_of(run.summary), "too_long": too_long(run.summary)}
-    if not request.htmx or request.htmx.history_restore_request:
-        context |= evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
-        context["renderings"] = rendered(_texts_of(context["samples"], context["evaluation"]))
-    response = render_page(request, "runs/detail.html", context, partial="live")
-    if request.htmx and run.is_final:
+    context = standing(run, stamp) | evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
+    context["renderings"] = rendered(_texts_of(context["samples"], context["evaluation"]))
+    return render_page(request, "runs/detail.html", context, partial="live")
+
+
+def _live(request: PersonRequest, run: Run, stamp: str) -> HttpResponse:
+    """Where the run stands, drawn once for all who watch it; only the token of its buttons is each viewer's."""
+
+    def draw() -> str:
+        context = standing(run, stamp) | {"csrf_token": MARK}
+        return render_to_string("runs/detail.html#live", context)
+
+    waits = run.state == State.QUEUED  # for others, of which its stamp says nothing
+    drawn = draw() if waits else once(("live", run.pk, stamp, get_language()), draw)
+    response = HttpResponse(drawn.replace(MARK, get_token(request)))
+    patch_vary_headers(response, ["HX-Request"])
+    if run.is_final:
         response["HX-Refresh"] = "true"  # results have come: the whole page is another one
     return response
+
+
+def standing(run: Run, stamp: str) -> dict[str, Any]:
+    """What the page shows of where the run stands."""
+    return {
+        "project": run.project,
+        "run": run,
+        "stamp": stamp,
+        "actions": actions_for(run).items(),
+        "eta": queries.eta_seconds(run),
+        "reason": waiting.waiting_reason(run),
+        "receipts": receipts_of(run.summary),
+        "too_long": too_long(run.summary),
+    }
 
 
 def with_history(runs: QuerySet[Run]) -> QuerySet[Run]:
@@ -110,38 +146,65 @@ def evidence(run: Run) -> dict[str, object]:
 @require_safe
 def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
     """Curves as JSON; with ?after= only points that are new or were not whole, where the others still hold."""
+    stamp = waiting.stamp_of_run(project_id, run_id)
     run = run_for(request, project_id, run_id)
-    asked, width = request.GET, queries.width_of(run)
-    same = (asked.get("epoch"), asked.get("width")) == (str(run.epoch), str(width))
-    after = asked.get("after", "")
+    known = tuple(request.GET.get(name, "") for name in ("after", "epoch", "width"))
+
+    def draw() -> str:
+        return json.dumps(curves(run, *known) | {"stamp": stamp}, separators=(",", ":"))
+
+    drawn = once(("curves", run.pk, stamp, known), draw)
+    return HttpResponse(drawn, content_type="application/json")
+
+
+def curves(run: Run, after: str, epoch: str, width_seen: str) -> dict[str, object]:
+    """What somebody lacks who has the points up to a step, of an epoch and as wide."""
+    width = width_of(run)
+    same = (epoch, width_seen) == (str(run.epoch), str(width))
     known = same and is_key(after) and int(after) <= run.step
     since = int(after) // width * width if known else 0  # the last point may not be whole
     series = queries.metric_series(run, since=since)
-    answer = {
+    return {
         "step": run.step,
         "epoch": run.epoch,
         "width": width,
         "final": run.is_final,
         "reset": not known,
         "since": since,
-        "series": {key: [point[:4] for point in points] for key, points in series.items()},
+        "series": {key: [sent_point(point) for point in points] for key, points in series.items()},
     }
-    return JsonResponse(answer)
+
+
+def sent_point(point: Point) -> list[float | None]:
+    """A point as a curve needs it: as exact as somebody can see."""
+    return [point.step, *(None if one is None else float(f"{one:.5g}") for one in point[1:4])]
 
 
 @login_required
 @require_safe
-def metrics_csv(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
-    """Every number of a run, or of ?key=, as a file."""
+def metrics_csv(request: PersonRequest, project_id: int, run_id: int) -> HttpResponseBase:
+    """Every number of a run, or of ?key=, as a file; a long one is sent while it is read."""
     run = run_for(request, project_id, run_id)
-    keys = request.GET.getlist("key") or None
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    parts = csv_of(queries.all_numbers(run, request.GET.getlist("key") or None))
+    first, more = next(parts), next(parts, None)
+    sent = "text/csv; charset=utf-8"
+    response: HttpResponseBase = HttpResponse(first, content_type=sent)
+    if more is not None:
+        response = StreamingHttpResponse(chain((first, more), parts), content_type=sent)
     response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.csv"'
-    rows = csv.writer(response)
-    rows.writerow(["step", "metric", "value"])
-    for key, points in queries.metric_series(run, keys, buckets=EVERY).items():
-        rows.writerows([point.step, as_text(key), point.value] for point in points)
     return response
+
+
+def csv_of(rows: Iterator[tuple[int, str, float | None]]) -> Iterator[str]:
+    """The lines of a file of numbers, many at a time."""
+    some, part = list(islice(rows, queries.CHUNK)), StringIO("step,metric,value\r\n")
+    part.seek(0, SEEK_END)
+    while True:
+        csv.writer(part).writerows((step, as_text(key), value) for step, key, value in some)
+        yield part.getvalue()
+        if not (some := list(islice(rows, queries.CHUNK))):
+            return
+        part = StringIO()
 
 
 def as_text(cell: str) -> str:

@@ -12,11 +12,11 @@ from webapp.launch.checks import steps_refused
 from webapp.launch.form import offer_judges
 from webapp.projects.models import Project
 from webapp.rounds.config import RoundConfig
+from webapp.site.choices import FoundChoice, offer_found
 from webapp.site.fields import (
     Topic,
     add_errors,
     drawn_fields,
-    offer_rows,
     topics_of,
     values_of,
 )
@@ -41,19 +41,20 @@ class RoundForm(forms.Form):
     """What a round starts from, and the settings of all its runs."""
 
     key = forms.UUIDField(widget=forms.HiddenInput)
-    snapshot = forms.ModelChoiceField(
+    snapshot = FoundChoice(
         Snapshot.objects.none(),
+        by="artifact__name",
         label=_("Snapshot"),
         empty_label=None,
         help_text=_("The frozen labels that the reward model learns from."),
     )
-    policy = forms.ModelChoiceField(
+    policy = FoundChoice(
         Artifact.objects.none(),
         label=_("Start model"),
         empty_label=None,
         help_text=_("The model to align; its start is also the reference it is measured against."),
     )
-    backbone = forms.ModelChoiceField(
+    backbone = FoundChoice(
         Artifact.objects.none(),
         required=False,
         label=_("Reward model starts from"),
@@ -77,9 +78,9 @@ class RoundForm(forms.Form):
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*args, **kwargs)
-        offer_rows(self, "snapshot", project.snapshots.all())
-        offer_rows(self, "policy", project.artifacts.models())
-        offer_rows(self, "backbone", project.artifacts.backbones())
+        offer_found(self, "snapshot", project.snapshots.all())
+        offer_found(self, "policy", project.artifacts.models())
+        offer_found(self, "backbone", project.artifacts.backbones())
         self.fields["seed"].initial = start.seed
         for section, fixed in FIXED.items():
             self.fields |= drawn_fields(section, getattr(start, section), without=fixed)

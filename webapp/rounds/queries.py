@@ -14,6 +14,7 @@ from webapp.results.verdict import Verdict, verdict
 from webapp.results.words import aim_in_words, receipts_of
 from webapp.rounds.models import Round, RoundRun
 from webapp.runs.models import Run, State
+from webapp.runs.waiting import stamp_of_runs
 
 Part = RoundRun.Part
 
@@ -77,6 +78,13 @@ def own_backbone(row: Round) -> Artifact | None:
     """What its reward model started from, where that was not the round's policy."""
     used = Artifact.objects.filter(uses__role="backbone", uses__run__parts__round=row)
     return used.exclude(pk=row.policy_id).first()
+
+
+def stamp_of_round(project_id: int, round_id: int) -> str:
+    """Another word when one of a round's runs has changed."""
+    related = "JOIN rounds_roundrun ON run_id = runs_run.id"
+    where = "WHERE project_id = %s AND round_id = %s ORDER BY runs_run.id"
+    return stamp_of_runs(f"{related} {where}", project_id, round_id)
 
 
 def with_parts(rounds: QuerySet[Round]) -> QuerySet[Round]:

@@ -1,13 +1,16 @@
 """Pages of rounds: the list, the launch form, one round."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import get_language
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.requests import PersonRequest
@@ -22,10 +25,11 @@ from webapp.rounds.comparison import MOST, compared
 from webapp.rounds.config import PRESETS
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round
+from webapp.site.choices import found_for, sought_in
 from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key, render_page
-
-PAGE = 50
+from webapp.site.pages import page_of
+from webapp.site.stamps import once
 
 
 @login_required
@@ -34,7 +38,7 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All rounds of the project, newest first."""
     project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
     rounds = queries.with_parts(project.rounds.all())
-    page = Paginator(rounds, PAGE).get_page(request.GET.get("page"))
+    page = page_of(rounds, request.GET, "-number")
     context = {
         "project": project,
         "page": page,
@@ -67,7 +71,10 @@ def launch(request: PersonRequest, project_id: int) -> HttpResponse:
         if sent and (made := _start_from(request, project, form)) is not None:
             return redirect("rounds:detail", project.pk, made.pk)
     else:
-        form = RoundForm(initial=plan.initial(uuid4()), project=project, start=plan.config)
+        initial = plan.initial(uuid4()) | sought_in(request.GET)
+        form = RoundForm(initial=initial, project=project, start=plan.config)
+    if (found := found_for(request, form)) is not None:
+        return found
     context = {
         "project": project,
         "form": form,
@@ -101,22 +108,41 @@ def _start_from(request: PersonRequest, project: Project, form: RoundForm) -> Ro
 def detail(request: PersonRequest, project_id: int, round_id: int) -> HttpResponse:
     """One round: its chain while it works, its results afterwards."""
     project = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
-    standing = queries.standing(
-        get_object_or_404(queries.with_parts(project.rounds.all()), pk=round_id)
-    )
-    evaluation = evaluation_of(standing.evaluation, request.GET)
-    context = {
-        "project": project,
-        "standing": standing,
-        "eta": eta_of(standing.now.run) if standing.now else None,
+    stamp = queries.stamp_of_round(project.pk, round_id)
+    if request.htmx and not request.htmx.history_restore_request:
+        return _live(request, project, round_id, stamp)
+    context = _standing(project, round_id, stamp)
+    evaluation = evaluation_of(context["standing"].evaluation, request.GET)
+    parts = context["standing"].parts
+    context |= {
         "evaluation": evaluation,
         "renderings": rendered(evaluation.texts if evaluation else []),
-        "settings": [(part, described(part.run.kind, part.run.config)) for part in standing.parts],
+        "settings": [(part, described(part.run.kind, part.run.config)) for part in parts],
     }
-    response = render_page(request, "rounds/detail.html", context, partial="live")
-    if request.htmx and request.GET.get("seen") != standing.stamp:
+    return render_page(request, "rounds/detail.html", context, partial="live")
+
+
+def _live(request: PersonRequest, project: Project, round_id: int, stamp: str) -> HttpResponse:
+    """The chain, drawn once for all who watch it."""
+
+    def draw() -> tuple[str, str]:
+        context = _standing(project, round_id, stamp)
+        return context["standing"].stamp, render_to_string("rounds/detail.html#live", context)
+
+    seen, drawn = once(("round", round_id, stamp, get_language()), draw)
+    response = HttpResponse(drawn)
+    patch_vary_headers(response, ["HX-Request"])
+    if request.GET.get("seen") != seen:
         response["HX-Refresh"] = "true"  # results have come: the whole page is another one
     return response
+
+
+def _standing(project: Project, round_id: int, stamp: str) -> dict[str, Any]:
+    """What the page shows of where a round stands."""
+    row = get_object_or_404(queries.with_parts(project.rounds.all()), pk=round_id)
+    standing = queries.standing(row)
+    eta = eta_of(standing.now.run) if standing.now else None
+    return {"project": project, "standing": standing, "stamp": stamp, "eta": eta}
 
 
 @login_required

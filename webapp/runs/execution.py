@@ -33,7 +33,7 @@ from alignment.seam.events import (
     StepDone,
 )
 from webapp.artifacts.store import keep
-from webapp.machine import disk
+from webapp.machine import disk, processes
 from webapp.queue.leases import LostLease
 from webapp.runs import supervisor
 from webapp.runs.folders import folder_of, forget_deleted, prepare
@@ -49,6 +49,7 @@ from webapp.runs.models import (
     State,
     Worker,
 )
+from webapp.runs.points import keep_points
 from webapp.runs.spool import Batch
 from webapp.runs.supervisor import Outcome, Trainer
 from webapp.runs.transitions import Change, move, note
@@ -85,8 +86,15 @@ def claim(queue: str, worker: Worker) -> Run | None:
         with transaction.atomic():
             if (run := fitting.take(candidate.pk, **columns)) is not None:
                 note(run, change, State.QUEUED)
+                _hold(run, worker)
                 return run
     return None
+
+
+def _hold(run: Run, worker: Worker) -> None:
+    """Say which process has the run: when that has ended, nobody needs to wait for its lease."""
+    holds = {"run": run.pk, "epoch": run.epoch, "process": processes.own_name()}
+    Worker.objects.filter(pk=worker.pk).update(hardware=worker.hardware | {"holds": holds})
 
 
 def execute(run: Run) -> None:
@@ -284,12 +292,14 @@ def _first_time(run: Run, batch: Batch) -> bool:
 
 
 def _import(run: Run, batch: Batch) -> None:
-    RunMetric.objects.bulk_create(
-        _metrics(run, batch.of(StepDone)),
-        update_conflicts=True,
-        unique_fields=["run", "key", "step", "epoch"],
-        update_fields=["value"],
-    )
+    if metrics := _metrics(run, batch.of(StepDone)):
+        RunMetric.objects.bulk_create(
+            metrics,
+            update_conflicts=True,
+            unique_fields=["run", "key", "step", "epoch"],
+            update_fields=["value"],
+        )
+        keep_points(run)
     RunSample.objects.bulk_create(_sample(run, event) for event in batch.of(SampleDrawn))
     for event in batch.of(CheckpointSaved):
         _import_checkpoint(run, event)

@@ -1,7 +1,6 @@
 """What is kept on disk and for how long, and when there is too little room to begin."""
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -67,14 +66,24 @@ def drop_old_checkpoints() -> int:
 def sweep() -> int:
     """Remove what was torn a day ago, at most once an hour; how many."""
     mark = Path(settings.STORE) / ".swept"
-    if not mark.parent.exists() or not _older(mark, PAUSE):
+    if not mark.parent.exists():
+        return 0
+    now = _store_time()
+    if not _older(mark, PAUSE, now):
         return 0
     with suppress(OSError):  # a full disk is the last reason not to sweep
         mark.touch()
-    torn = [*_torn(), *_left_uploads()]
+    torn = [*_torn(now), *_left_uploads(now)]
     for path in torn:
         remove(path)
     return len(torn)
+
+
+def _store_time() -> float:
+    """What time it is by the store's own clock, which is what dates its files: it may be another machine's."""
+    clock = Path(settings.STORE) / ".clock"
+    clock.touch()
+    return clock.stat().st_mtime
 
 
 def remove(path: Path) -> None:
@@ -92,26 +101,26 @@ def _drop(checkpoint: Checkpoint) -> bool:
     return True
 
 
-def _torn() -> Iterator[Path]:
+def _torn(now: float) -> Iterator[Path]:
     for pattern in ASIDE:
         for path in Path(settings.STORE).glob(pattern):
-            if path.is_dir() and _older(path, TORN):
+            if path.is_dir() and _older(path, TORN, now):
                 yield path
 
 
-def _left_uploads() -> Iterator[Path]:
+def _left_uploads(now: float) -> Iterator[Path]:
     """What was uploaded a day ago for a job or a run that does not wait for it (any more)."""
     for path in uploads.kept():
         jobs = Job.objects.filter(payload__upload=path.name)
         runs = Run.objects.filter(idempotency_key=path.name).exclude(state__in=FINAL)
-        if _older(path, TORN) and not jobs.exists() and not runs.exists():
+        if _older(path, TORN, now) and not jobs.exists() and not runs.exists():
             yield path
 
 
-def _older(path: Path, age: timedelta) -> bool:
+def _older(path: Path, age: timedelta, now: float) -> bool:
     """Whether a path was changed so long ago; so was one that is not there."""
     try:
         changed = path.stat().st_mtime
     except FileNotFoundError:
         return True
-    return time.time() - changed > age.total_seconds()
+    return now - changed > age.total_seconds()

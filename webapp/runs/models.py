@@ -159,6 +159,7 @@ class Run(Leased):
                 name="run_queue",
                 condition=Q(state="queued"),
             ),
+            models.Index(fields=["project", "ended_at", "id"], name="run_finished"),
             models.Index(
                 fields=["lease_until"],
                 name="run_leases",
@@ -245,6 +246,25 @@ class RunMetric(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["run", "key", "step", "epoch"], name="metric_once")
         ]
+        indexes = [models.Index(fields=["run", "epoch", "step"], name="metric_by_step")]
+
+
+class RunPoint(models.Model):
+    """What a whole bucket of steps comes to on one of the run's curves; see `runs.points`."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="points")
+    key = models.CharField(max_length=64)
+    step = models.IntegerField()  # the bucket's last
+    width = models.IntegerField()  # in steps
+    epoch = models.IntegerField()  # the run's newest then: a later one may have done steps again
+    total = models.FloatField(null=True)  # as its numbers, null where none is finite
+    low = models.FloatField(null=True)
+    high = models.FloatField(null=True)
+    finite = models.IntegerField()
+    n = models.IntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["run", "step"], name="point_by_step")]
 
 
 class RunSpool(models.Model):

@@ -14,13 +14,13 @@ from django.db import connection
 
 from webapp.machine import disk
 from webapp.queue.bell import ring_for
-from webapp.runs import execution, workers
+from webapp.runs import execution, recovery, workers
 from webapp.runs.models import Run
 
 logger = logging.getLogger(__name__)
 
 
-@shared_task(expires=60, ignore_result=True)  # type: ignore[untyped-decorator]  # celery has no types
+@shared_task(ignore_result=True)  # type: ignore[untyped-decorator]  # celery has no types
 def ring(queue: str) -> None:
     """Claim the best queued run, then drive it; a late or repeated ring finds nothing to claim."""
     if disk.has_no_room():
@@ -52,8 +52,10 @@ def on_ready(sender: Consumer, **_: object) -> None:
     queues = sender.app.amqp.queues.consume_from
     if settings.JOB_QUEUE in queues:
         return  # it takes no runs
-    sign = partial(_in_own_connection, partial(workers.seen, next(iter(queues))))
+    queue = next(iter(queues))
+    sign = partial(_in_own_connection, partial(workers.seen, queue))
     sign()
+    _in_own_connection(partial(_recover, queue))
     sender.timer.call_repeatedly(settings.RUN_RENEW, sign)
 
 
@@ -67,6 +69,12 @@ def on_shutting_down(**_: object) -> None:
 def on_shutdown(**_: object) -> None:
     """Deregister."""
     _in_own_connection(workers.deregister)
+
+
+def _recover(queue: str) -> None:
+    """Whoever starts after a crash goes on with what was left."""
+    if recovery.recover() and Run.objects.claimable(queue).exists():
+        send_ring(queue)
 
 
 def _in_own_connection(write: Callable[[], None]) -> None:

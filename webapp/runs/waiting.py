@@ -14,6 +14,9 @@ from webapp.projects.models import Project
 from webapp.queue.bell import silent_bells
 from webapp.runs.models import FINAL, LIVE, Run, RunNeed, State, Worker
 from webapp.site.clock import after
+from webapp.site.stamps import rows_seen, stamp_of
+
+SOON, LATER = 5, 15  # seconds after which a page is drawn again though no row has changed
 
 
 class Waiting(NamedTuple):
@@ -32,6 +35,18 @@ def queue(project: Project) -> list[Waiting]:
     runs = list(rows.order_by(at_work, "priority", "created_at", "pk"))
     reasons = waiting_reasons(runs)
     return [Waiting(run, reasons.get(run.pk, run.message)) for run in runs]
+
+
+def stamp_of_run(project_id: int, run_id: int) -> str:
+    """Another word when something that is shown of a run has changed."""
+    return stamp_of_runs("WHERE project_id = %s AND id = %s", project_id, run_id)
+
+
+def stamp_of_runs(where: str, *values: int) -> str:
+    """The same of several by the rest of a query; what one waits for in a queue is looked at now and then."""
+    rows = rows_seen(Run, where, *values)
+    waits = any(State.QUEUED in row for row in rows)
+    return stamp_of(rows, every=SOON if waits else LATER)
 
 
 def waiting_reason(run: Run) -> str:

@@ -1,10 +1,12 @@
 // Curves of one run by uPlot: fetched once, then only what is new, until the run is over.
 import { gettext } from "./words.js";
 
+const NOTHING_NEW = 204;
 const PAUSE = 2000; // ms between two looks at a live run
 const section = document.querySelector("[data-charts]");
 const probe = document.createElement("span");
 const charts = new Map();
+let seen = ""; // the stamp of what is drawn
 const titles = JSON.parse(document.getElementById("agent-titles")?.textContent ?? "{}");
 const HUES = ["--accent", "--curve-2", "--curve-3", "--curve-4", "--curve-5"]; // then again, dashed
 
@@ -136,12 +138,14 @@ async function look(known) {
     try {
       const address = new URL(section.dataset.charts, location.href);
       address.search = new URLSearchParams(known);
-      const answer = await (await fetch(address, { headers: { Accept: "application/json" } })).json();
-      for (const figure of section.querySelectorAll("figure[data-key]")) {
-        extend(figure, answer);
+      const response = await fetch(address, { headers: { Accept: "application/json", Seen: seen } });
+      if (response.status !== NOTHING_NEW) {
+        const answer = await response.json();
+        for (const figure of section.querySelectorAll("figure[data-key]")) extend(figure, answer);
+        next = { after: answer.step, epoch: answer.epoch, width: answer.width };
+        seen = answer.stamp;
+        if (answer.final) return;
       }
-      next = { after: answer.step, epoch: answer.epoch, width: answer.width };
-      if (answer.final) return;
     } catch (error) {
       console.warn("The curves could not be fetched; trying again.", error);
     }

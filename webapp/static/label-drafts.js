@@ -5,7 +5,7 @@ import { tokenOf } from "./csrf.js";
 import * as store from "./store.js";
 
 const PAUSE = 1000; // ms
-const RETRY = 15_000; // ms
+const RETRY = 5_000; // ms
 let count = 0; // of this page's drafts
 const all = ({ rationale = "", flags = [], fields = {} }) =>
   JSON.stringify([rationale, flags, Object.entries(fields).sort()]);

@@ -7,6 +7,8 @@ import * as store from "./store.js";
 import { fill, gettext } from "./words.js";
 
 const BACKOFF = [1, 2, 4, 8, 15, 30]; // seconds
+const SOON = [1, 2, 3, 4]; // seconds, where the server or its database is away and comes back by itself
+const AWAY = new Set([0, 502, 503, 504]);
 const LONGEST_WAIT = 300; // seconds, whatever a server asks for
 const PATIENCE = 60_000; // ms for one answer of the server
 const AGAIN = new Set([408, 425, 429]); // and all from 500 on: what helps is to wait
@@ -132,9 +134,11 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
     // A deactivated person's session is gone after the first answer that says so.
     const known = trouble?.kind === "deactivated" && kind === "signed_out";
     if (!known) trouble = { status, words, kind };
-    const pause = CLOSED.has(status) ? 60 : BACKOFF[Math.min(failures, BACKOFF.length - 1)];
+    const pauses = AWAY.has(status) ? SOON : BACKOFF;
+    const pause = CLOSED.has(status) ? 60 : pauses[Math.min(failures, pauses.length - 1)];
+    const apart = AWAY.has(status) ? 0.2 * pause * Math.random() : 0; // not all pages at once
     failures += 1;
-    timer = setTimeout(flush, 1000 * Math.min(Math.max(wait || 0, pause), LONGEST_WAIT));
+    timer = setTimeout(flush, 1000 * (apart + Math.min(Math.max(wait || 0, pause), LONGEST_WAIT)));
   }
 
   async function flush() {

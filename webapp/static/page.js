@@ -34,7 +34,7 @@ document.addEventListener("submit", (event) => {
 const STALE = gettext("This page could not be brought up to date; what it shows may be old. Is the connection there? " +
   "Reload it to look again.");
 
-const silent = new Set(); // parts of the page, by id, whose last look failed
+const silent = new Map(); // parts of the page, by id, whose last look failed: what is said of it
 
 // Who asked: an element that was swapped away meanwhile is not where the event is heard.
 function whose(event) {
@@ -44,14 +44,23 @@ function whose(event) {
 function tellStale() {
   const there = document.getElementById("stale");
   if (!silent.size) return there?.remove();
-  if (there) return;
-  const notice = Object.assign(document.createElement("p"), { id: "stale", className: "notice", textContent: STALE });
+  const notice = there ?? Object.assign(document.createElement("p"), { id: "stale", className: "notice" });
   notice.dataset.kind = "warning";
-  document.getElementById("messages")?.append(notice);
+  notice.textContent = [...silent.values()].at(-1);
+  if (!there) document.getElementById("messages")?.append(notice);
+}
+
+// The server's own words, where it says what the matter is.
+function told({ detail }) {
+  try {
+    return JSON.parse(detail.xhr.responseText).error;
+  } catch {
+    return null;
+  }
 }
 
 function failed(event) {
-  silent.add(whose(event));
+  silent.set(whose(event), told(event) || STALE);
   tellStale();
 }
 

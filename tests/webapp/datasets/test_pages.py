@@ -16,8 +16,8 @@ from tests.factories import (
     some_tasks,
 )
 from webapp.accounts.roles import Role
-from webapp.datasets import views
 from webapp.datasets.services import freeze_snapshot
+from webapp.site import pages
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_snapshot_whose_file_is_gone_says_so(project, inside):
 def test_snapshots_come_in_pages_at_a_constant_cost(
     project, inside, url, django_assert_max_num_queries, monkeypatch
 ):
-    monkeypatch.setattr(views, "ROWS", 15)
+    monkeypatch.setattr(pages, "ROWS", 15)
     a_label(some_tasks(project)[0])
     for number in range(16):
         project.guidelines = f"Version {number}"  # else nothing has changed

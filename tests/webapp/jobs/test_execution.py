@@ -1,7 +1,9 @@
 """Claiming, doing and ending jobs."""
 
+import psycopg
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError
 
 from tests.factories import again
 from webapp.datasets.errors import ImportRefusal
@@ -107,7 +109,7 @@ def test_a_job_that_is_over_cannot_be_cancelled(job):
 
 
 def test_a_cancelled_job_is_not_begun_and_says_no_more_that_it_waits(job):
-    put(job, message=execution.WAITS)
+    put(job, message=execution.FULL)
     cancel_job(job)
     work(job.pk)
     assert (again(job).state, again(job).message) == (State.CANCELLED, "")
@@ -178,3 +180,14 @@ def test_jobs_are_forgotten_with_their_files_after_a_month(job, var):
     assert tend.forget_jobs() == 1
     assert not Job.objects.exists()
     assert [path for path in (var / "store").rglob("*") if path.is_file()] == []
+
+
+def test_a_database_that_was_away_costs_no_attempt(taken, kind):
+    def lose(_job):
+        yield 0, 1
+        raise OperationalError("lost") from psycopg.OperationalError("lost")
+
+    kind(lose)
+    execution.execute(taken)
+    assert (again(taken).state, again(taken).attempts) == (State.QUEUED, 0)
+    assert again(taken).message == execution.AWAY

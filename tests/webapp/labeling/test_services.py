@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from tests.factories import (
     a_completion,
+    a_label,
     a_project,
     a_prompt,
     a_user,
@@ -427,3 +428,22 @@ def test_flags_that_an_answer_has_not_seen_stay_beside_it(leased):
     save_draft(leased, Draft(flags=["harmful"], base=0, page="desk", count=1))
     assert set_aside(again(leased), Draft(base=0, page="phone")) == "Flags: harmful."
     assert set_aside(again(leased), Draft(flags=["harmful"], base=0, page="phone")) == ""
+
+
+def test_a_dispute_begins_and_ends_with_what_the_others_say(project):
+    task = some_tasks(project, need=2)[0]
+    first, second = a_label(task, choice=0), a_label(task, choice=7)
+    assert set(Label.objects.disagreeing()) == {first, second}
+    undo(second.annotator, second.client_id)
+    assert not Label.objects.disagreeing().exists()
+
+
+def test_an_extra_is_disputed_by_who_answers_after_it(leased, ben):
+    overdue(leased)
+    his = queue.claim(leased.task.project, ben)
+    extra, counted = submit(leased, choice=0), submit(his, choice=7)
+    assert set(Label.objects.disagreeing()) == {extra, counted}
+    undo(ben, counted.client_id)
+    assert not Label.objects.disagreeing().exists()
+    submit(again(his), choice=7)
+    assert Label.objects.disagreeing().count() == 2

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
@@ -94,6 +94,9 @@ def check_counts():
         assert task.done == task.counted
         assert task.skips == task.skipped
         assert task.taken == task.leased + task.counted <= task.need
+    current = Label.objects.current()
+    others = current.filter(task=OuterRef("task")).exclude(verdict=OuterRef("verdict"))
+    assert set(Label.objects.disagreeing()) == set(current.filter(Exists(others)))
 
 
 def finish(project, need):

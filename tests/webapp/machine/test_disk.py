@@ -25,7 +25,7 @@ from webapp.jobs.services import start_job
 from webapp.labeling.models import Label
 from webapp.machine import disk, uploads
 from webapp.machine.bodies import LOST
-from webapp.machine.full import answer
+from webapp.machine.outages import FULL_DISK, answer
 from webapp.operations.management.commands.tend import attempt
 from webapp.projects.sessions import SessionStore
 from webapp.runs import keeping, tend
@@ -165,7 +165,7 @@ def test_a_browser_gets_a_page_in_words(full_database, client, card):
 
 
 def test_the_page_of_a_full_disk_asks_the_database_nothing(rf):
-    page = answer(rf.get("/"))  # pytest-django refuses every query of this test
+    page = answer(rf.get("/"), FULL_DISK)  # pytest-django refuses every query of this test
     assert page.status_code == 507
     assert "/static/app.css" in page.content.decode()
 

@@ -5,6 +5,7 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 from tests.factories import a_completion, a_project, a_prompt, a_user, some_prompts, some_tasks
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.home import queries as home_queries
 from webapp.people.links import invite
 from webapp.projects.forms import ProjectForm
 from webapp.projects.models import Project, Prompt
@@ -171,9 +172,10 @@ def test_prompts_come_in_pages_at_a_constant_cost(
         a_completion(prompt)
     client.force_login(annotator)
     with django_assert_max_num_queries(9):
-        response = client.get(reverse("prompts", args=[project.pk]), {"split": "", "page": 2})
-    assert len(response.context["page"]) == 10
-    assertContains(response, "Page 2 of 2")
+        first = client.get(reverse("prompts", args=[project.pk]), {"split": ""})
+    assertContains(first, f"?split=&amp;after={first.context['page'].after}")
+    second = client.get(first.wsgi_request.path, {"after": first.context["page"].after})
+    assert len(second.context["page"]) == 10
 
 
 def test_a_hostile_prompt_is_shown_as_text(project, annotator, client):
@@ -293,3 +295,31 @@ def test_two_who_edit_the_guidelines_lose_nothing(project, admin, client):
     assertRedirects(client.post(url, again), reverse("prompts", args=[project.pk]))
     project.refresh_from_db()
     assert project.guidelines == "Both."
+
+
+def test_a_search_goes_on_where_the_last_one_stopped(project, annotator, client, monkeypatch):
+    """Whatever is asked for, one page looks through so many prompts; following its links finds all."""
+    monkeypatch.setattr(home_queries, "COUNTED", 10)
+    wanted = []
+    for number in range(45):
+        prompt = a_prompt(project, f"{'rare' if number % 20 == 3 else 'usual'} {number}")
+        wanted += [prompt] if number % 20 == 3 else []
+    client.force_login(annotator)
+    url, found, pages = f"{reverse('prompts', args=[project.pk])}?q=rare", [], 0
+    after = ""
+    while after is not None and pages < 10:
+        page = client.get(f"{url}&after={after}").context["page"]
+        found, after, pages = found + list(page), page.after, pages + 1
+    assert found == wanted[::-1]
+    assert pages == 5
+
+
+def test_a_search_that_found_nothing_yet_says_that_it_can_go_on(
+    project, annotator, client, monkeypatch
+):
+    monkeypatch.setattr(home_queries, "COUNTED", 2)
+    some_prompts(project, 3)
+    client.force_login(annotator)
+    answer = client.get(reverse("prompts", args=[project.pk]), {"q": "nowhere"})
+    assertContains(answer, "go on for older ones")
+    assertContains(answer, 'rel="next"')

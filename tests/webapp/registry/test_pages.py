@@ -6,8 +6,8 @@ from tests.factories import a_label, a_project, a_run, a_user, an_artifact, some
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.datasets.services import freeze_snapshot
-from webapp.registry import views
 from webapp.registry.queries import ancestors
+from webapp.site import pages
 
 ACCURACY = {"value": 0.83, "low": 0.78, "high": 0.88, "n": 90, "unit": ""}
 
@@ -141,7 +141,7 @@ def test_a_models_card_says_what_ends_its_answers(project, inside, var):
 def test_models_come_in_pages_at_a_constant_cost(
     project, inside, url, var, django_assert_max_num_queries, monkeypatch
 ):
-    monkeypatch.setattr(views, "ROWS", 15)
+    monkeypatch.setattr(pages, "ROWS", 15)
     for number in range(16):
         made_from(project, var, f"Model {number}")
     with django_assert_max_num_queries(11):

@@ -6,7 +6,6 @@ from django.db.models.functions import Now
 from tests.factories import a_run, a_worker, run_at
 from webapp.results.charts import charts_for
 from webapp.results.queries import (
-    bucket_width,
     eta_seconds,
     log_tail,
     metric_series,
@@ -14,6 +13,7 @@ from webapp.results.queries import (
 )
 from webapp.runs.folders import folder_of
 from webapp.runs.models import RunMetric, RunSample
+from webapp.runs.points import bucket_width
 from webapp.runs.waiting import waiting_reason
 from webapp.site.clock import after
 

@@ -4,7 +4,7 @@ import pytest
 from django.core.management import call_command
 
 from tests.factories import a_run, a_worker, again, run_at
-from webapp.runs import tend
+from webapp.runs import recovery, tend
 from webapp.runs.models import RunEvent, State, Worker
 from webapp.site.clock import after
 
@@ -59,14 +59,14 @@ def test_what_a_person_paused_stays_paused(project, reason):
     assert again(run).state == "interrupted"
 
 
-def test_each_attempt_waits_twice_as_long(settings):
+def test_each_attempt_but_the_first_waits_longer(settings):
     settings.RUN_BACKOFF = 30
-    assert [tend.backoff(attempts) for attempts in (0, 1, 2, 3)] == [30, 30, 60, 120]
+    assert [recovery.backoff(attempts) for attempts in (0, 1, 2, 3)] == [0, 0, 30, 90]
 
 
 def test_a_queued_again_run_waits_before_it_is_claimable(project, settings):
     settings.RUN_BACKOFF = 30
-    run = interrupted(project, attempts=1)
+    run = interrupted(project, attempts=2)
     tend.requeue()
     assert not type(run).objects.claimable("runs").exists()
 

@@ -3,6 +3,7 @@ import io
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from tests.factories import (
@@ -17,6 +18,7 @@ from tests.factories import (
 )
 from tests.webapp.runs.test_evaluations import summary
 from webapp.accounts.roles import Role
+from webapp.results import queries
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Checkpoint, Run, RunMetric, RunSample, State
 
@@ -117,12 +119,13 @@ def test_the_list_takes_the_same_queries_for_any_number_of_runs(
 def test_finished_runs_come_in_pages(rita, project, run):
     Run.objects.bulk_create(
         Run(project=project, kind="pretrain", name=f"n{number}", config={}, config_hash="",
-            state=State.SUCCEEDED, idempotency_key=f"k{number}")
+            state=State.SUCCEEDED, idempotency_key=f"k{number}", ended_at=timezone.now())
         for number in range(51)
     )  # fmt: skip
     url = reverse("runs:list", args=[project.pk])
-    assertContains(rita.get(url), "Page 1 of 2")
-    assertContains(rita.get(f"{url}?page=2"), ">n0<")
+    first = rita.get(url)
+    assertContains(first, 'rel="next"')
+    assertContains(rita.get(f"{url}?after={first.context['page'].after}"), ">n0<")
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.INTERRUPTED])
@@ -303,6 +306,16 @@ def test_the_csv_has_every_number(rita, run):
     only = rita.get(address("metrics_csv", run), {"key": "lr"}).content.decode()
     assert "loss" not in only
     assert "2,lr,0.2" in only
+
+
+def test_a_long_csv_is_sent_while_it_is_read(rita, run, monkeypatch):
+    record(run, loss=[1 / step for step in range(1, 41)], lr=[0.5])
+    short = rita.get(address("metrics_csv", run)).content
+    monkeypatch.setattr(queries, "CHUNK", 10)
+    answer = rita.get(address("metrics_csv", run))
+    assert answer.streaming
+    parts = list(answer)
+    assert (b"".join(parts), len(parts)) == (short, 5)
 
 
 @pytest.mark.parametrize("opens", ["=", "+", "-", "@", "\t", "\r"])

@@ -8,6 +8,8 @@ from django.forms import BoundField
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from webapp.site.stamps import SEEN
+
 register = template.Library()
 
 
@@ -48,11 +50,12 @@ def here_is(here: object, one: object, what: str = "page") -> str:
 
 
 @register.simple_tag
-def refresh(where: str, trigger: str, *, until: object = False) -> SafeString | str:
-    """That an element asks for itself anew, until something holds."""
+def refresh(where: str, trigger: str, *, until: object = False, seen: str = "") -> SafeString | str:
+    """That an element asks for itself anew, until something holds; `seen` is the stamp of what it shows."""
     if until:
         return ""
-    return format_html(' hx-get="{}" hx-trigger="{}" hx-swap="outerHTML"', where, trigger)
+    said = attribute("hx-headers", json.dumps({SEEN: seen}) if seen else "")
+    return format_html(' hx-get="{}" hx-trigger="{}" hx-swap="outerHTML"{}', where, trigger, said)
 
 
 @register.filter

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from webapp.site import diffs
+from webapp.site.pages import in_figures
 
 register = template.Library()
 
@@ -95,3 +96,9 @@ def filesize(size: int) -> str:
 def word_diff(before: str, after: str) -> SafeString:
     """What changed between two answers, word by word."""
     return diffs.word_diff(before, after)
+
+
+@register.filter
+def figures(value: int) -> str:
+    """A number of rows that were counted up to a limit."""
+    return in_figures(value)

@@ -1,0 +1,45 @@
+"""Programs whose clock is wrong: libfaketime is loaded before them (Debian's package faketime)."""
+
+import os
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LIBRARIES = ("libfaketimeMT.so.1", "libfaketime.so.1")
+
+
+def library() -> str:
+    """Where libfaketime is; empty where it is not installed."""
+    folders = [Path("/usr/lib"), *Path("/usr/lib").glob("*-linux-gnu"), Path("/usr/local/lib")]
+    found = [folder / "faketime" / name for folder in folders for name in LIBRARIES]
+    return next((str(path) for path in found if path.exists()), "")
+
+
+def ahead(seconds: float) -> dict[str, str]:
+    """The environment of a program whose clock is so far ahead, or behind; it waits as long as any other."""
+    if not seconds:
+        return {}
+    fake = {"FAKETIME": f"{seconds:+.0f}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return fake | {"LD_PRELOAD": library(), "FAKETIME_DONT_RESET": "1"}
+
+
+@contextmanager
+def wrong(seconds: float) -> Iterator[None]:
+    """What is started meanwhile has a wrong clock."""
+    fake = ahead(seconds)
+    os.environ.update(fake)
+    try:
+        yield
+    finally:
+        for name in fake:
+            del os.environ[name]
+
+
+def option() -> ArgumentParser:
+    """The option, to be a parent of a program's own."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--clock", type=float, default=0.0, help="seconds that database and broker are ahead"
+    )
+    return parser

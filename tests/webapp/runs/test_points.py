@@ -1,0 +1,111 @@
+"""Kept points say what the numbers themselves say, and spare reading them."""
+
+import random
+
+import pytest
+
+from tests.factories import a_run
+from webapp.results.queries import metric_series
+from webapp.runs import points
+from webapp.runs.models import RunMetric
+from webapp.runs.points import keep_points, reached, whole_of, width_of
+
+CURVES = ("loss", "kl/reference", "odd")
+
+
+@pytest.fixture
+def run(project, monkeypatch):
+    monkeypatch.setattr(points, "BUCKETS", 8)
+    monkeypatch.setattr(points.bucket_width, "__defaults__", (8,))
+    return a_run(project)
+
+
+def measured(run, steps, epoch=1):
+    """Numbers as a worker stores them; one curve has few, some of them not finite."""
+    chance = random.Random(f"{epoch} {steps}")
+    RunMetric.objects.bulk_create(
+        RunMetric(
+            run=run,
+            key=key,
+            step=step,
+            epoch=epoch,
+            value=None if key == "odd" and step % 3 else chance.random(),
+        )
+        for step in steps
+        for key in CURVES
+        if key != "odd" or step % 2
+    )
+    keep_points(run)
+
+
+def series(run, **options):
+    found = metric_series(run, **options)
+    return {
+        key: [tuple(one if one is None else pytest.approx(one) for one in point) for point in line]
+        for key, line in found.items()
+    }
+
+
+def both(run, **options):
+    """What is shown with kept points, and what the numbers alone come to."""
+    shown = series(run, **options)
+    kept = list(run.points.all())
+    run.points.all().delete()
+    alone = metric_series(run, **options)
+    run.points.bulk_create(kept)
+    return alone, shown
+
+
+STORIES = {
+    "once": [(1, range(1, 100))],
+    "in small parts": [(1, range(start, start + 3)) for start in range(1, 121, 3)],
+    "taken up again": [(1, range(1, 60)), (2, range(41, 90)), (3, range(81, 100))],
+    "taken up from the start": [(1, range(1, 60)), (2, range(1, 20))],
+    "taken up twice at one place": [(1, range(1, 60)), (2, range(41, 50)), (3, range(41, 80))],
+    "few": [(1, range(1, 6))],
+    "from nothing": [(0, range(60))],
+}
+
+
+@pytest.mark.parametrize("buckets", [8, 4, 1, 500])
+@pytest.mark.parametrize("story", STORIES)
+def test_curves_are_the_same_with_kept_points_and_without(run, story, buckets):
+    for epoch, steps in STORIES[story]:
+        measured(run, steps, epoch)
+        alone, shown = both(run, buckets=buckets)
+        assert alone == shown
+    width = width_of(run, buckets)
+    for since in range(0, reached(run).step, 3 * width):
+        alone, shown = both(run, buckets=buckets, since=since)
+        assert alone == shown
+    alone, shown = both(run, keys=["odd", "a\0"], buckets=buckets)
+    assert alone == shown
+    assert list(shown) == ["odd"]
+
+
+def test_what_is_kept_is_read_no_more(run):
+    measured(run, range(1, 100))
+    whole = series(run, buckets=8)
+    assert whole_of(run).end == 96
+    run.metrics.filter(step__lt=96, step__gt=1).delete()
+    assert metric_series(run, buckets=8) == whole
+
+
+def test_points_are_kept_once_and_for_curves_that_are_longer_than_their_points(run):
+    measured(run, range(1, 8))
+    assert not run.points.exists()
+    measured(run, range(8, 40))
+    first = set(run.points.values_list("pk", flat=True))
+    measured(run, [40])
+    assert first < set(run.points.values_list("pk", flat=True))
+    keep_points(run)
+    assert run.points.count() == len({(one.key, one.step) for one in run.points.all()})
+
+
+def test_numbers_that_came_by_another_way_are_shown(run):
+    measured(run, range(1, 100))
+    RunMetric.objects.create(run=run, key="late", step=100, epoch=1, value=2.0)
+    RunMetric.objects.create(run=run, key="loss", step=1, epoch=2, value=7.0)
+    found = metric_series(run, buckets=8)
+    assert [point.value for point in found["loss"]] == [7.0]
+    assert "late" not in found

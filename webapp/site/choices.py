@@ -1,0 +1,93 @@
+"""Choices among the rows of a table: all of them, or of very many the first and those found by name."""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.db.models import Model, QuerySet
+from django.http import HttpResponse
+from django.utils.cache import patch_vary_headers
+
+from webapp.site import widgets
+from webapp.site.htmx import HtmxRequest, is_key
+
+MOST = 50  # that are listed
+LONGEST = 100  # characters that are looked for
+FIND = "find-"  # begins the names of what is looked for, by field
+
+if TYPE_CHECKING:
+    RowChoice = forms.ModelChoiceField[Any]  # generic in its stubs only
+else:
+    RowChoice = forms.ModelChoiceField
+
+
+class FoundChoice(RowChoice):
+    """A choice among rows: any is taken, but no more are listed than somebody looks through."""
+
+    widget = widgets.Select
+    rows: QuerySet[Any]
+    sought = ""
+    chosen: object = None
+
+    def __init__(self, *args: Any, by: str = "name", **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **options)
+        self.by = by  # the column that is looked through
+
+    def offer(self, rows: QuerySet[Any], sought: str, chosen: object) -> None:
+        """List these rows, or of very many those with these words; what is chosen stays among them."""
+        self.queryset = self.rows = rows
+        self.sought, self.chosen = sought, chosen
+        self.choices = self._choices_listed
+
+    @cached_property
+    def listed(self) -> list[Any]:
+        """The rows that are listed, and one more where there are more; looked up when they are shown."""
+        named = {f"{self.by}__icontains": self.sought} if self.sought else {}
+        return list(self.brief(self.rows.filter(**named))[: MOST + 1])
+
+    def brief(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """The same rows with no more than their words need."""
+        return rows
+
+    @property
+    def is_long(self) -> bool:
+        """Whether somebody has to look for what is not listed."""
+        return bool(self.sought) or len(self.listed) > MOST
+
+    def _choices_listed(self) -> Iterator[tuple[object, str]]:
+        if self.empty_label is not None:
+            yield "", str(self.empty_label)
+        for row in self._with_the_chosen(self.listed[:MOST]):
+            yield self.prepare_value(row), self.label_from_instance(row)
+
+    def _with_the_chosen(self, rows: list[Any]) -> list[Any]:
+        key = self.chosen.pk if isinstance(self.chosen, Model) else self.chosen
+        if not is_key(str(key)) or int(str(key)) in [row.pk for row in rows]:
+            return rows
+        return [*rows, *self.brief(self.rows.filter(pk=key))]
+
+
+def offer_found(form: forms.Form, name: str, rows: QuerySet[Any]) -> None:
+    """Let a field choose among rows, by what its form was asked for; raises TypeError for another field."""
+    field = form.fields[name]
+    if not isinstance(field, FoundChoice):
+        raise TypeError(f"“{name}” finds no rows.")
+    sought = form.data.get(f"{FIND}{name}") or form.initial.get(f"{FIND}{name}", "")
+    chosen = form.data.get(name) if form.is_bound else form.initial.get(name)
+    field.offer(rows, str(sought).replace("\0", "").strip()[:LONGEST], chosen)
+
+
+def sought_in(query: Mapping[str, str]) -> dict[str, str]:
+    """What an address looks for, as a form's initial values."""
+    return {name: query[name] for name in query if name.startswith(FIND)}
+
+
+def found_for(request: HtmxRequest, form: forms.Form) -> HttpResponse | None:
+    """The one field that htmx asks for while somebody types what to look for."""
+    for bound in form:
+        if request.method == "GET" and request.htmx.target == bound.auto_id:
+            response = HttpResponse(str(bound))
+            patch_vary_headers(response, ["HX-Request", "HX-Target"])
+            return response
+    return None

@@ -1,0 +1,52 @@
+"""Stamps of rows: a word that is another one when something about them has changed, by one cheap query.
+
+A page that asks again says which stamp it has seen; while that is still the one, nothing is drawn or sent.
+A stamp is read before what it stands for: what changes in between is only drawn once more.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
+from hashlib import blake2b
+from time import time
+from typing import Any, TypeVar
+
+from django.db import connection
+from django.db.models import JSONField, Model
+
+SEEN = "Seen"  # the header that says which stamp that was
+MOST = 500  # things made that a process keeps
+Made = TypeVar("Made")
+_made: dict[Hashable, Any] = {}
+
+
+@cache
+def columns_of(model: type[Model]) -> str:
+    """All columns but documents, as SQL: what is written in those goes along with something else."""
+    fields = [one for one in model._meta.concrete_fields if not isinstance(one, JSONField)]
+    return ", ".join(f"{model._meta.db_table}.{field.column}" for field in fields)
+
+
+def rows_seen(model: type[Model], where: str, *values: int) -> list[tuple[object, ...]]:
+    """A model's rows by the rest of a query, without its documents."""
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        # Columns, table and query are the code's own.
+        cursor.execute(f"SELECT {columns_of(model)} FROM {table} {where}", values)  # noqa: S608
+        found: list[tuple[object, ...]] = cursor.fetchall()
+    return found
+
+
+def stamp_of(rows: Sequence[tuple[object, ...]], *, every: int) -> str:
+    """The word for these rows, none where there are none; another one every so many seconds, for what changes beside them."""
+    told = f"{rows} {time() // every}"
+    return blake2b(told.encode(), digest_size=9).hexdigest() if rows else ""
+
+
+def once(key: Hashable, make: Callable[[], Made]) -> Made:
+    """What is made under a key that has a stamp in it: made once for all who see the same."""
+    if (found := _made.get(key)) is None:
+        if len(_made) >= MOST:
+            _made.clear()
+        found = _made[key] = make()
+    made: Made = found
+    return made
