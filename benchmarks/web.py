@@ -129,8 +129,10 @@ def figures(found: list[Answered]) -> dict[str, object]:
         "floor_cpu_ms": round(floor, 2),
         "submit_cpu_ms": round(cost(submits), 2),
         "submit_cpu_vs_floor": round(cost(submits) / floor, 2),
-        "queries_submit": max((one.queries for one in of["label"]), default=0),
-        "queries_floor": max((one.queries for one in of["floor"]), default=0),
+        "queries_submit": statistics.median(
+            counted := [one.queries for one in of["label"] if one.queries] or [0]
+        ),
+        "queries_submit_most": max(counted),
         "poll_cpu_ms": round(cost(quiet or of["poll"]), 2),
         "poll_cpu_vs_floor": round(cost(quiet or of["poll"]) / floor, 2),
         "polls_with_nothing_new": round(len(quiet) / max(1, len(of["poll"])), 2),

@@ -120,7 +120,7 @@ def test_figures_are_told_against_the_floor():
         [Answered("label", 500, 1.0)],
         [Answered("page", 0, 1.0)],
         [Answered("label", 200, 500.0, cost=12.0)] * 3,
-        [Answered("label", 200, 1.0, queries=13)],
+        [Answered("label", 200, 1.0, queries=13)] * 2,
         [Answered("label", 200, 1.0, cost=16.0)] * 50,
         [Answered("poll", 204, 1.0, cost=3.0)] * 50,
         [Answered("poll", 200, 500.0, cost=3.0)] * 2,
