@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 
 from webapp.operations import stack as programs
@@ -67,6 +68,7 @@ class Stack:
             | self.more
             | {
                 "ATTUNE_VAR": str(self.var),
+                "ATTUNE_NAME": settings.INSTALLATION,
                 "ATTUNE_THREADS": "1",
                 "DJANGO_SETTINGS_MODULE": self.settings,
             }

@@ -41,6 +41,11 @@ PARTS: dict[str, Part] = {
     "texts": Part(
         "what is shown is what was written", 15, ("tests/webapp", "tests/webapp/datasets")
     ),
+    "fuzz": Part(
+        "ten thousand requests that nobody means, and every field with another project's rows: no error, none slow",
+        30,
+        ("tests/webapp/test_permissions.py",),
+    ),
     "machine": Part(
         "every documented way of serving starts, and ends", 5, ("tests/webapp/machine",)
     ),

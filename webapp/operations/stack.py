@@ -20,11 +20,14 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from celery import current_app
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import OutputWrapper
 from django.db import DatabaseError
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from webapp.accounts.models import OneTimeLink, new_link
 from webapp.machine import disk
@@ -34,6 +37,7 @@ from webapp.machine.keeper import Keeper, StackError
 PORT = 8000  # unless another is named
 START_TIMEOUT = 90.0  # seconds, on a busy machine
 BACKLOG = 1024  # connections that wait while the web starts again
+TRIES = 3  # to reach a broker that somebody else started, some seconds in all
 NO_FILE = "broker-keeps-nothing.rdb"  # a broker reads its file even where it writes none
 
 logger = logging.getLogger(__name__)
@@ -75,10 +79,12 @@ class Stack:
         self.stop()
 
     def _start(self) -> None:
-        if "REDIS_URL" not in os.environ:
+        if settings.OWN_BROKER:
             forget_broker_files(Path(settings.VAR))
             self.keeper.start("broker", *broker_command())
             self.wait_for("broker", broker_accepts)
+        else:
+            expect_broker()
         self.keeper.start("worker", *worker_command())
         self.keeper.start("worker-short", *worker_command(settings.JOB_QUEUE))
         self.keeper.start("tend", sys.executable, "manage.py", "tend")
@@ -118,6 +124,17 @@ class WebOnly(Stack):
 
     def _start(self) -> None:
         self._start_web()
+
+
+def expect_broker() -> None:
+    """Wait a moment until the server of REDIS_URL answers; raises StackError where none does."""
+    with current_app.connection_for_write() as asked:
+        try:
+            asked.ensure_connection(max_retries=TRIES, interval_start=0.5, interval_step=0.5)
+        except (OSError, KombuError, RedisError) as error:
+            raise StackError(
+                f"REDIS_URL names {asked.as_uri()}, where no Redis server answers ({error})."
+            ) from error
 
 
 def broker_accepts() -> bool:
