@@ -5,6 +5,7 @@ from typing import NamedTuple
 PYTEST = ("-m", "pytest", "-m", "prove", "--timeout", "1800")
 STORM = ("-m", "tests.faults.chaos")
 KEEPER = (*STORM, "--part", "keeper")
+OUTAGES = ("-m", "tests.faults.outages")
 SHORT = ("--minutes", "1", "--every", "3", "--seed", "1")
 
 
@@ -79,6 +80,21 @@ PARTS: dict[str, Part] = {
             Command((*STORM, "--minutes", "5")),
             Command((*STORM, "--minutes", "5", "--database", "postgresql")),
             *map(without, ("client_id", "places", "epoch", "immediate")),
+        ),
+    ),
+    "outages": Part(
+        "database and broker may be away, held or wrong about the time while people label",
+        15,
+        (),
+        (
+            Command((*OUTAGES, "--clocks")),
+            Command((*OUTAGES, "--database", "postgresql")),
+            *(
+                Command(
+                    (*OUTAGES, "--database", "postgresql", "--only", "--clocks", "--clock", ahead)
+                )
+                for ahead in ("600", "-600")
+            ),
         ),
     ),
     "keeper": Part(

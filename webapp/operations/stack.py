@@ -17,7 +17,7 @@ from http.client import HTTPConnection, HTTPException
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 from urllib.parse import urlsplit
 
 from celery import current_app
@@ -30,7 +30,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from webapp.accounts.models import OneTimeLink, new_link
-from webapp.machine import disk
+from webapp.machine import database, disk
 from webapp.machine.health import HEALTH
 from webapp.machine.keeper import Keeper, StackError
 
@@ -50,7 +50,7 @@ class Stack:
     logs in VAR/logs. `webs` programs answer on one socket: whichever is free takes who comes next.
     """
 
-    def __init__(self, port: int = 0, *, webs: int = 1) -> None:
+    def __init__(self, port: int = 0, *, webs: int = settings.WEBS) -> None:
         self.place = listening(port)  # ours, so that nobody is refused while the web starts again
         self.port = int(self.place.getsockname()[1])
         self.webs = ["web", *(f"web-{number}" for number in range(2, webs + 1))]
@@ -85,10 +85,10 @@ class Stack:
             self.wait_for("broker", broker_accepts)
         else:
             expect_broker()
+        self._start_web()  # alone: somebody waits for its address
         self.keeper.start("worker", *worker_command())
         self.keeper.start("worker-short", *worker_command(settings.JOB_QUEUE))
         self.keeper.start("tend", sys.executable, "manage.py", "tend")
-        self._start_web()
 
     def _start_web(self) -> None:
         handle = self.place.fileno()
@@ -234,25 +234,39 @@ def only_one(var: Path) -> Iterator[None]:
 
 
 def prepare_database() -> None:
-    """Bring the database to this version, without a word; raises StackError on a full disk."""
+    """Bring the database to this version, without a word; raises StackError where it takes nothing now."""
     try:
         call_command("migrate", verbosity=0, interactive=False)
         call_command("createcachetable", verbosity=0)
     except DatabaseError as error:
-        if not disk.is_full(error):
-            raise
-        raise StackError(
-            f"The disk of {settings.VAR} is full. Make room, and start again."
-        ) from error
+        if disk.is_full(error):
+            raise StackError(
+                f"The disk of {settings.VAR} is full. Make room, and start again."
+            ) from error
+        if database.is_away(error) or database.is_busy(error):
+            raise StackError(
+                f"The database cannot be used now: {error}. Start again when it can."
+            ) from error
+        raise
 
 
-def serve(stack: Stack, out: OutputWrapper) -> None:
+def serve(stack: Stack, out: OutputWrapper) -> NoReturn:
     """Say where the dashboard is and how to become its admin, then stay until all is to end."""
+    announce(stack, out)
+    stay(stack)
+
+
+def announce(stack: Stack, out: OutputWrapper) -> None:
+    """Say where the dashboard is, and how to become its admin."""
     say(out, f"\nAttune is on {stack.url} (Ctrl-C ends it)")
     if (outside := address(stack)) != stack.url:
         say(out, f"People reach it at {outside}, through your proxy")
     if (link := setup_link(stack)) is not None:
         say(out, f"Create the admin account (the link works once): {link}")
+
+
+def stay(stack: Stack) -> NoReturn:
+    """Stay until all is to end; raises StackError where nothing is left to keep."""
     while True:
         stack.check()
         stack.pause(1.0)

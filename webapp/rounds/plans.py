@@ -18,6 +18,7 @@ from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
 from webapp.site.htmx import is_key
+from webapp.site.pages import count_up_to
 from webapp.site.templatetags.display import duration
 
 DEFAULT = "balanced"
@@ -111,8 +112,10 @@ def what_happens(
     """The parts of the round in one sentence, then how long and where."""
     align = config.align
     samples = align.prompts_per_step * align.completions_per_prompt
-    held_out = min(config.evaluate.prompts, project.prompts.of_split(Split.TEST).count())
-    asked = min(config.generate.prompts, project.prompts.for_labels().count())
+    judged_on = config.evaluate.prompts
+    held_out = min(judged_on, count_up_to(project.prompts.of_split(Split.TEST), judged_on))
+    wanted = config.generate.prompts
+    asked = min(wanted, count_up_to(project.prompts.for_labels(), wanted))
     return [
         _(
             "Learns a reward model from the {pairs} training pairs of {snapshot}; aligns {policy} to "

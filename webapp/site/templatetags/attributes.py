@@ -1,11 +1,10 @@
 """Attributes that are there or not, without a condition inside an element."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from django import template
 from django.forms import BoundField
-from django.http import QueryDict
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -36,6 +35,12 @@ def unless(value: str, condition: object) -> str:
 def holds(values: Collection[object] | None, value: object) -> bool:
     """Whether the value is one of these."""
     return value in (values or ())
+
+
+@register.filter
+def pairs(mapping: Mapping[str, object]) -> list[tuple[str, object]]:
+    """Keys with their values: a template that says `.items` gets what lies under the key "items", if there is one."""
+    return list(mapping.items())
 
 
 @register.filter
@@ -76,9 +81,3 @@ def help_id(field: BoundField) -> str:
 def same(value: object, other: object) -> bool:
     """Whether two values are equal, for the attribute that says so."""
     return value == other
-
-
-@register.filter
-def pairs(query: QueryDict) -> list[tuple[str, object]]:
-    """Names with their values: a template's own `.items` is the value of that name, where somebody sends one."""
-    return list(query.items())
