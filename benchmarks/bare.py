@@ -5,11 +5,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.urls import path
 
-from webapp import urls
+from benchmarks import bare_label
 from webapp.projects.models import Membership
 
 PAGE = '{% extends "base.html" %}{% block content %}<h1>{{ here.project }}: {{ here.role }}</h1>{% endblock %}'
-handler500 = urls.handler500
+handler500 = bare_label.handler500
 
 
 @login_required
@@ -19,4 +19,4 @@ def page(request: HttpRequest, project_id: int) -> HttpResponse:
     return HttpResponse(engines["django"].from_string(PAGE).render({"here": here}, request))
 
 
-urlpatterns = [path("p/<row:project_id>/bare/", page, name="bare"), *urls.urlpatterns]
+urlpatterns = [path("p/<row:project_id>/bare/", page, name="bare"), *bare_label.urlpatterns]

@@ -29,6 +29,7 @@ def label(request: PersonRequest, project_id: int) -> HttpResponse:
         )
         Label.objects.create(
             task_id=card.task_id,
+            project_id=project_id,
             assignment=card,
             annotator=card.annotator,
             client_id=request.POST["client_id"],

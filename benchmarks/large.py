@@ -4,6 +4,7 @@ import json
 from typing import NamedTuple
 
 from django.db.models import F
+from django.utils import timezone
 
 from benchmarks.rows import ago, fill, hexadecimal, settle
 from webapp.accounts.models import User
@@ -54,6 +55,7 @@ class Place(NamedTuple):
     project: Project
     viewer: User
     parts: dict[str, int]
+    card: int  # an assignment of theirs
 
 
 def grow(before: Sizes, now: Sizes) -> None:
@@ -78,7 +80,8 @@ def reach(step: int) -> None:
 
 
 def give_back() -> None:
-    """Take the card away that the label page has leased to whoever looked at it."""
+    """Take away the card that the label page has leased to whoever looked, and what the floor has stored."""
+    Label.objects.filter(retracted=True).delete()
     Assignment.objects.filter(state=Assignment.State.LEASED).delete()
     Task.objects.filter(taken__gt=F("done")).update(taken=F("done"))
 
@@ -86,7 +89,12 @@ def give_back() -> None:
 def fill_people(spans: Sizes) -> None:
     """Projects with a member each, and the many members of the first."""
     fill(Project, spans.projects, name="'Project ' || (i + 1)")
-    person = {"username": "'person-' || i", "password": "'!'", "simulated": "i % 4 = 0"}
+    person = {
+        "username": "'person-' || i",
+        "name_form": "'person-' || i",
+        "password": "'!'",
+        "simulated": "i % 4 = 0",
+    }
     fill(User, spans.people, **person, first_name="''", last_name="''", email="''")
     fill(Membership, spans.people, project_id="1", user_id="i + 1", role="'annotator'")
 
@@ -199,7 +207,7 @@ def fill_labels(spans: Sizes, now: Sizes) -> None:
         prompt_id=f"i % {now.prompts} + 1",
         size="2",
         identity="'task ' || i",
-        need="CASE WHEN i % 50 = 0 THEN 3 ELSE 2 END",
+        need="CASE WHEN i % 5 = 0 THEN 3 ELSE 2 END",
         taken="2",
         done="2",
         key="(i * 7919) % 1000003",
@@ -246,5 +254,8 @@ def a_place() -> Place:
         for project in everywhere
     )
     first = everywhere.get(pk=1)
+    card = Assignment.objects.create(
+        pk=LATER, task_id=1, annotator=viewer, slot=9, state="submitted", lease_until=timezone.now()
+    )
     ids = ("snapshot_id", "artifact_id", "round_id", "run_id", "membership_id", "job_id")
-    return Place(first, viewer, {"project_id": 1, **dict.fromkeys(ids, 1)})
+    return Place(first, viewer, {"project_id": 1, **dict.fromkeys(ids, 1)}, card.pk)

@@ -1,8 +1,9 @@
-"""What the pages of a large installation cost: each beside the barest page, in turn, one row a page.
+"""What the pages of a large installation cost: each in turn with the floor of `bare_label`, one row a page.
 
-The list of pages is the resolver's. A page with more behind it is measured at its first rows and deep
-within; filters and forms have rows of their own. CPU is that of the request's thread, and on
-PostgreSQL of the connection's server process too. All is measured at a tenth of the rows, then whole.
+The list of pages is the resolver's (`bare` is the frame of every page around two words). A page with more
+behind it is measured at its first rows and deep within; filters, forms and polls have rows of their own. CPU
+is that of the request's thread, and on PostgreSQL of the process that serves its connection too; kB are of
+pages before they are compressed. All is measured at a tenth of the rows, then whole.
 """
 
 import json
@@ -12,11 +13,13 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import connection
@@ -33,7 +36,7 @@ from webapp.rounds.queries import stamp_of_round
 from webapp.site import pages, stamps
 
 TURNS, TENTH = 7, 0.1
-BARS = {"cpu": 10, "queries": 30, "kB": 150, "deep": 1.3, "grown": 1.5, "long": 1.2}
+BARS = {"poll": 0.2, "cpu": 10, "queries": 30, "kB": 150, "deep": 1.3, "grown": 1.5, "long": 1.2}
 HTMX = {"HX-Request": "true"}
 FILTERS = {
     "labeling:labels": (
@@ -57,6 +60,7 @@ class Page(NamedTuple):
     name: str
     path: str
     headers: Mapping[str, str] = MappingProxyType({})
+    form: Mapping[str, object] = MappingProxyType({})  # of a POST
 
 
 class Row(NamedTuple):
@@ -68,20 +72,19 @@ class Row(NamedTuple):
     kB: float  # noqa: N815 - a unit
 
 
-class Thread:
-    """The CPU that this thread has used, and on PostgreSQL the process that serves its connection."""
+def used() -> float:
+    """The seconds of CPU that this thread and the processes of our database server have used."""
+    return time.thread_time() + sum(map(_served, ground.database_pids()))
 
-    def __init__(self) -> None:
-        self.server: Path | None = None
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_backend_pid()")
-                self.server = Path(f"/proc/{cursor.fetchone()[0]}/schedstat")
 
-    def seconds(self) -> float:
-        """So much until now."""
-        served = int(self.server.read_text().split()[0]) / 1e9 if self.server else 0
-        return time.thread_time() + served
+def _served(server: int) -> float:
+    """What the processes that serve connections have used."""
+    spent = 0
+    for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"postgres: attune"):
+                spent += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    return spent / 1e9
 
 
 def viewer_of(place: Place) -> Client:
@@ -110,7 +113,7 @@ def lists_watched() -> Iterator[list[tuple[QuerySet[Model], tuple[str, ...]]]]:
 def paths_of(place: Place, client: Client) -> Iterator[Page]:
     """Every page under its name: first, deep and filtered."""
     for address in addresses():
-        if not address.parts <= place.parts.keys() or address.name == "bare":
+        if not address.parts <= place.parts.keys() or "floor" in address.name:
             continue  # one-time links and what is done by a POST to a named act
         path = address.of(place.parts)
         for query in ("", *FILTERS.get(address.name, ())):
@@ -147,17 +150,18 @@ def deep_within(rows: QuerySet[Model], order: tuple[str, ...]) -> int:
     return rows.order_by(*order)[int(DEEP * number)].pk if number > 2 * pages.ROWS else 0
 
 
-def cost(asked: Iterable[Page], client: Client, bare: str) -> dict[str, Row]:
-    """What each page costs, the barest page in turn with it."""
-    thread, found, floor = Thread(), {}, Page("bare", bare)
+def cost(asked: Iterable[Page], client: Client, floor: Page) -> dict[str, Row]:
+    """What each page costs, the floor in turn with it."""
+    found = {}
     for page in asked:
         spent, floors = [], []
         for _ in range(TURNS):
-            spent.append(seconds(client, page, thread))
-            floors.append(seconds(client, floor, thread))
+            spent.append(seconds(client, page))
+            floors.append(seconds(client, floor))
         with CaptureQueriesContext(connection) as queries:
             response = client.get(page.path, headers=page.headers)
-            size = 0 if response.get("Content-Disposition") else len(response.content) / 1000
+            is_page = response.get("Content-Type", "").startswith("text/html")
+            size = len(response.content) / 1000 if is_page else 0
         middle = statistics.median(spent)
         ratio = middle / statistics.median(floors)
         found[page.name] = Row(
@@ -166,14 +170,18 @@ def cost(asked: Iterable[Page], client: Client, bare: str) -> dict[str, Row]:
     return found
 
 
-def seconds(client: Client, page: Page, thread: Thread) -> float:
+def seconds(client: Client, page: Page) -> float:
     """The CPU of one request that nobody has asked before, of a file until it begins to be sent."""
     stamps._made.clear()
-    before = thread.seconds()
-    response = client.get(page.path, headers=page.headers)
+    form = {**page.form, "client_id": uuid4()}
+    ask = (
+        partial(client.post, data=form) if page.form else partial(client.get, headers=page.headers)
+    )
+    before = used()
+    response = ask(page.path)
     if response.streaming:
         next(iter(response), b"")
-    spent = thread.seconds() - before
+    spent = used() - before
     response.close()
     return spent
 
@@ -181,12 +189,11 @@ def seconds(client: Client, page: Page, thread: Thread) -> float:
 def download(place: Place, client: Client) -> dict[str, float]:
     """What a whole file of numbers costs."""
     path = reverse("runs:metrics_csv", args=[place.project.pk, 1])
-    thread = Thread()
-    before = thread.seconds()
+    before = used()
     size = sum(map(len, client.get(path))) / 1e6
     return {
         "csv_MB": round(size, 1),
-        "csv_ms_per_MB": round(1000 * (thread.seconds() - before) / size),
+        "csv_ms_per_MB": round(1000 * (used() - before) / size),
     }
 
 
@@ -203,6 +210,8 @@ def beyond(name: str, row: Row, whole: dict[str, Row], tenth: dict[str, Row]) ->
     ):
         if value > BARS[bar]:
             yield f"{name}: {bar} {value:.2f}"
+    if name.startswith("poll") and row.cpu > BARS["poll"]:
+        yield f"{name}: cpu {row.cpu:.2f}"
     if "a long run" in name and row.ms > BARS["long"] * whole[name.replace("long", "short")].ms:
         yield f"{name}: more than of a short one"
 
@@ -211,7 +220,8 @@ def measure(place: Place) -> dict[str, Row]:
     """All pages as they are now."""
     client = viewer_of(place)
     asked = chain(paths_of(place, client), polls_of(place, client))  # each when its turn comes
-    return cost(asked, client, f"/p/{place.project.pk}/bare/")
+    floor = {"assignment": place.card, "choice": 1}
+    return cost(asked, client, Page("floor", f"/p/{place.project.pk}/floor/", form=floor))
 
 
 def main() -> int:
@@ -222,7 +232,9 @@ def main() -> int:
     logging.disable(logging.WARNING)
     settings.ROOT_URLCONF = "benchmarks.bare"
     whole = Sizes().shrunk(options.scale)
-    grow(NOTHING, tenth := whole.shrunk(TENTH)._replace(projects=whole.projects))
+    grow(
+        NOTHING, tenth := whole.shrunk(TENTH)._replace(projects=whole.projects, people=whole.people)
+    )
     place = a_place()
     small = measure(place)
     grow(tenth, whole)

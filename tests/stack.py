@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 
 from webapp.operations import stack as programs
@@ -67,6 +68,7 @@ class Stack:
             | self.more
             | {
                 "ATTUNE_VAR": str(self.var),
+                "ATTUNE_NAME": settings.INSTALLATION,
                 "ATTUNE_THREADS": "1",
                 "DJANGO_SETTINGS_MODULE": self.settings,
             }
@@ -82,9 +84,10 @@ class Stack:
         self.settings, self.more = "tests.forked_settings", {"ATTUNE_TRAINERS": str(place)}
         return self
 
-    def broker(self) -> "Stack":
-        """A Redis of the test's own, empty."""
+    def broker(self, server: str = "") -> "Stack":
+        """A Redis of the test's own, empty; of this program where one is named."""
         command = programs.broker_command()
+        command[0] = server or command[0]
         command[command.index("--unixsocket") + 1] = str(self.socket)
         command[command.index("--dir") + 1] = str(self.var)
         self.socket.unlink(missing_ok=True)
@@ -107,6 +110,18 @@ class Stack:
     def web(self) -> "Stack":
         """The web program, ready to answer."""
         self.start("web", *programs.web_command("--port", self.port))
+        return self.answering()
+
+    def webs(self, number: int) -> "Stack":
+        """So many web programs on one socket, as an installation starts them."""
+        with programs.listening(self.port) as place:
+            for each in range(number):
+                command = programs.web_command("--handle", place.fileno())
+                self.start(f"web-{each}", *command, handles=(place.fileno(),))
+        return self.answering()
+
+    def answering(self) -> "Stack":
+        """Once the web program answers."""
         return self.until(lambda: programs.web_answers(self.url))
 
     def only(self, *names: str) -> "Stack":
@@ -119,7 +134,7 @@ class Stack:
             starts.get(name, getattr(self, name, None))()
         return self
 
-    def start(self, name: str, *command: str) -> "Stack":
+    def start(self, name: str, *command: str, handles: tuple[int, ...] = ()) -> "Stack":
         """Start a program in a process group of its own; it logs to VAR/<name>.log."""
         with (self.var / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
@@ -129,6 +144,7 @@ class Stack:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=handles,
                 start_new_session=True,
             )
         return self

@@ -45,7 +45,8 @@ class PreferenceQuerySet(models.QuerySet["Preference"]):
 
     def of_project(self, project: Project) -> "PreferenceQuerySet":
         """All of a project, in the order in which they came."""
-        return self.filter(better__prompt__project=project).order_by("pk")
+        ours = Completion.objects.filter(pk=models.OuterRef("better"), prompt__project=project)
+        return self.filter(models.Exists(ours)).order_by("pk")
 
 
 class Preference(models.Model):

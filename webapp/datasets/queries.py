@@ -162,17 +162,21 @@ def unfrozen(project: Project) -> dict[str, int]:
     labels = current_labels(project)
     ranked, preferences = ranked_completions(project), Preference.objects.of_project(project)
     given = labels.filter(annotator=OuterRef("pk"))
-    counted: dict[str, QuerySet[Any]] = {
-        "labels": labels,
-        "new_labels": labels.filter(pk__gt=seen["label"]),
-        "simulated": labels.filter(annotator__simulated=True),
-        "annotators": User.objects.filter(Exists(given)),
-        "ranked": ranked,
-        "new_ranked": ranked.filter(pk__gt=seen["ranked"]),
-        "preferences": preferences,
-        "new_preferences": preferences.filter(pk__gt=seen.get("preference", 0)),
+    counts = {
+        "labels": count_up_to(labels),
+        "simulated": count_up_to(labels.filter(annotator__simulated=True)),
+        "annotators": count_up_to(User.objects.filter(Exists(given))),
+        "ranked": count_up_to(ranked),
+        "preferences": count_up_to(preferences),
     }
-    return {name: count_up_to(rows) for name, rows in counted.items()}
+    new: dict[str, QuerySet[Any]] = {
+        "labels": labels.filter(pk__gt=seen["label"]),
+        "ranked": ranked.filter(pk__gt=seen["ranked"]),
+        "preferences": preferences.filter(pk__gt=seen.get("preference", 0)),
+    }
+    return counts | {
+        f"new_{name}": count_up_to(rows) if counts[name] else 0 for name, rows in new.items()
+    }
 
 
 class SplitCount(NamedTuple):

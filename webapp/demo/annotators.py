@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
+from django.conf import settings
 
 from alignment.world.utility import SimulatedAnnotator
 
@@ -95,7 +96,7 @@ def _label(
             **ANSWERS[card["kind"]](annotator.person, card),
             "assignment": card["assignment"],
             "client_id": str(uuid4()),
-            "csrfmiddlewaretoken": client.cookies["csrftoken"],
+            "csrfmiddlewaretoken": client.cookies[settings.CSRF_COOKIE_NAME],
         }
         card = _insist(partial(_sent, client, page, answer))
         given += 1
@@ -126,10 +127,10 @@ def sign_in(client: httpx.Client, login: Login) -> None:
     form = {
         "login": login.username,
         "password": login.password,
-        "csrfmiddlewaretoken": client.cookies["csrftoken"],
+        "csrfmiddlewaretoken": client.cookies[settings.CSRF_COOKIE_NAME],
     }
     response = client.post("/accounts/login/", data=form)
-    if "sessionid" not in client.cookies:
+    if settings.SESSION_COOKIE_NAME not in client.cookies:
         raise AnnotatorError(f"{login.username} could not sign in ({response.status_code}).")
 
 

@@ -33,6 +33,7 @@ SKIP_REASONS = {
     "other": _("Something else"),
 }
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
+YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
 
 
@@ -61,7 +62,11 @@ class Completion(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["prompt", "key"], name="completion_once")]
-        indexes = [models.Index(fields=["source", "rank"], name="completion_ranked")]
+        indexes = [
+            models.Index(
+                fields=["prompt"], name="completion_in_ranking", condition=Q(rank__isnull=False)
+            )
+        ]
 
 
 OPEN = Q(taken__lt=F("need"), skips__lt=ENOUGH_SKIPS)
@@ -92,7 +97,12 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def of_state(self, state: str) -> "TaskQuerySet":
         """Tasks of one of STATES; any other word means all."""
-        return self.filter(STATES[state]) if state in STATES else self
+        found = self.filter(STATES[state]) if state in STATES else self
+        if state != "skipped":
+            return found
+        # Looked up first: they are few, and no database guesses how few.
+        aside = Task.objects.filter(skips__gte=ENOUGH_SKIPS).order_by()
+        return found.filter(pk__in=aside.values("pk"))
 
     def of_kind(self, kind: str) -> "TaskQuerySet":
         """Tasks of one kind; no name means all."""
@@ -148,7 +158,7 @@ class Task(models.Model):
                 name="task_answered",
                 condition=Q(done=F("need")),
             ),
-            models.Index(fields=["project", "skips"], name="task_skipped"),
+            models.Index(fields=["skips"], name="task_put_aside"),
         ]
 
     @property
@@ -297,7 +307,7 @@ class LabelQuerySet(models.QuerySet["Label"]):
 
     def current(self) -> "LabelQuerySet":
         """The newest revision of each answer, unless it was taken back."""
-        return self.filter(superseded=False, retracted=False)
+        return self.filter(superseded__in=NO, retracted__in=NO)
 
     def of_project(self, project: Project) -> "LabelQuerySet":
         """Labels of one project, newest first, with what a row of a table shows."""
@@ -306,7 +316,7 @@ class LabelQuerySet(models.QuerySet["Label"]):
 
     def disagreeing(self) -> "LabelQuerySet":
         """Current labels of tasks about which somebody else decided differently."""
-        return self.current().filter(disputed=True)
+        return self.current().filter(disputed__in=YES)
 
     def bulk_create(self, labels: Iterable["Label"], *rest: Any, **options: Any) -> list["Label"]:  # type: ignore[override]  # noqa: ANN401 - as Django's
         """Store new labels, each with the project of its task."""
@@ -322,10 +332,10 @@ class LabelQuerySet(models.QuerySet["Label"]):
     def standing(self, show: str) -> "LabelQuerySet":
         """The labels of one view of the table: current, disagreement, extra or history."""
         if show == "history":
-            return self.filter(Q(superseded=True) | Q(retracted=True), counted=False)
+            return self.filter(Q(superseded=True) | Q(retracted=True), counted__in=NO)
         if show == "disagreement":
             return self.disagreeing()
-        return self.current().filter(counted=False) if show == "extra" else self.current()
+        return self.current().filter(counted__in=NO) if show == "extra" else self.current()
 
     def of_kind(self, kind: str) -> "LabelQuerySet":
         """Answers to tasks of one kind; no name means all."""
@@ -386,7 +396,10 @@ class Label(models.Model):
         indexes = [
             models.Index(fields=["task", "verdict"], name="label_verdict"),
             models.Index(fields=["project", "id"], name="label_listed"),
-            models.Index(fields=["project", "annotator", "id"], name="label_by_annotator"),
+            models.Index(
+                fields=["project", "annotator", "superseded", "retracted", "id"],
+                name="label_of_annotator",
+            ),
             models.Index(fields=["project", "disputed", "id"], name="label_disputed"),
             models.Index(
                 fields=["project", "counted", "superseded", "retracted", "id"],

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now, TruncDay
 
 from webapp.accounts.models import User
-from webapp.labeling.models import Assignment, Label, LabelQuerySet, Task, TaskItem
+from webapp.labeling.models import NO, Assignment, Label, LabelQuerySet, Task, TaskItem
 from webapp.projects.models import Project
 from webapp.site.pages import count_up_to
 
@@ -55,7 +55,7 @@ class Progress:
     @cached_property
     def extras(self) -> int:
         """Current, not counted."""
-        return count_up_to(self.current.filter(counted=False))
+        return count_up_to(self.current.filter(counted__in=NO))
 
     @cached_property
     def simulated(self) -> int:

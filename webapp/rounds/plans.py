@@ -17,6 +17,8 @@ from webapp.rounds import queries
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
+from webapp.site.htmx import is_key
+from webapp.site.pages import count_up_to
 from webapp.site.templatetags.display import duration
 
 DEFAULT = "balanced"
@@ -69,7 +71,7 @@ def plan_from(project: Project, query: Mapping[str, str]) -> _Plan:
 
 def _chosen(rows: Any, pk: str | None) -> Any:  # noqa: ANN401 - any manager, its row
     """The row that an address names, if it is one of these."""
-    return rows.filter(pk=pk).first() if pk and pk.isdecimal() else None
+    return rows.filter(pk=pk).first() if pk and is_key(pk) else None
 
 
 def _config_of(row: Round) -> tuple[RoundConfig, str]:
@@ -110,8 +112,10 @@ def what_happens(
     """The parts of the round in one sentence, then how long and where."""
     align = config.align
     samples = align.prompts_per_step * align.completions_per_prompt
-    held_out = min(config.evaluate.prompts, project.prompts.of_split(Split.TEST).count())
-    asked = min(config.generate.prompts, project.prompts.for_labels().count())
+    judged_on = config.evaluate.prompts
+    held_out = min(judged_on, count_up_to(project.prompts.of_split(Split.TEST), judged_on))
+    wanted = config.generate.prompts
+    asked = min(wanted, count_up_to(project.prompts.for_labels(), wanted))
     return [
         _(
             "Learns a reward model from the {pairs} training pairs of {snapshot}; aligns {policy} to "

@@ -14,6 +14,7 @@ from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 
 from webapp.runs.models import Run, RunMetric, RunPoint
 
+LAST = 2**31 - 1  # no step comes after it
 BUCKETS = 500  # points a curve, at most
 
 
@@ -53,7 +54,7 @@ def shown_metrics(run: Run, since: int = 0) -> QuerySet[RunMetric]:
         first = run.metrics.filter(epoch=epoch).aggregate(step=Min("step"))["step"]
         redone = first if redone is None else min(redone, first)
         epoch = run.metrics.filter(epoch__lt=epoch).aggregate(epoch=Max("epoch"))["epoch"]
-    return run.metrics.filter(reduce(or_, shown), step__gte=since)
+    return run.metrics.filter(reduce(or_, shown), step__range=(since, LAST))
 
 
 class Point(NamedTuple):

@@ -156,6 +156,6 @@ def number_of(rows: QuerySet[Row], column: str) -> Coalesce:
 def number_up_to(model: type[Model], column: str, where: str = "TRUE") -> RawSQL:
     """The same by a column of the database and counted up to a limit, as a part of a query of projects."""
     table = model._meta.db_table  # this and all else are the code's own words
-    some = f"SELECT 1 FROM {table} WHERE {table}.{column} = projects_project.id AND {where}"  # noqa: S608
-    counted = f"SELECT COUNT(*) FROM ({some} LIMIT {COUNTED + 1}) some"  # noqa: S608
+    up_to = f"SELECT 1 FROM {table} WHERE {table}.{column} = projects_project.id AND {where}"  # noqa: S608
+    counted = f"SELECT COUNT(*) FROM ({up_to} LIMIT {COUNTED + 1}) AS up_to"  # noqa: S608
     return RawSQL(counted, (), output_field=IntegerField())  # noqa: S611

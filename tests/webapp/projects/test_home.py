@@ -5,6 +5,7 @@ from pytest_django.asserts import assertContains, assertNotContains
 
 from tests.factories import (
     a_label,
+    a_project,
     a_prompt,
     a_ranking,
     a_run,
@@ -20,11 +21,13 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.datasets.services import freeze_snapshot
 from webapp.home.queries import FEWEST_LABELS, facts, loop
-from webapp.projects.models import Prompt, Split
+from webapp.labeling.models import Task
+from webapp.projects.models import Membership, Prompt, Split
 from webapp.rounds.config import PRESETS
 from webapp.rounds.models import RoundRun
 from webapp.rounds.services import start_round
 from webapp.runs.models import Run, State
+from webapp.site import pages
 
 pytestmark = pytest.mark.once  # what the page says next depends on counts, not on who counts
 
@@ -250,3 +253,18 @@ def test_an_empty_page_says_the_same_next_step_as_home(client, researcher, proje
     assert offered() == "Add prompts"
     some_prompts(project, 2, split=Split.TRAIN)
     assert offered() == "Train the starter model"
+
+
+def test_projects_are_listed_with_their_prompts_and_open_tasks(client, project, monkeypatch):
+    other = a_project()
+    person = a_user(project)
+    Membership.objects.create(project=other, user=person, role=Role.RESEARCHER)
+    some_tasks(project, 3)
+    Task.objects.filter(pk=project.tasks.first().pk).update(skips=3)
+    client.force_login(person)
+    page = client.get(reverse("home")).context["page"]
+    told = {row.pk: (row.prompt_count, row.waiting, row.my_role) for row in page}
+    assert told == {project.pk: (3, 2, "researcher"), other.pk: (0, 0, "researcher")}
+    monkeypatch.setattr(pages, "COUNTED", 1)
+    (row,) = [row for row in client.get(reverse("home")).context["page"] if row.pk == project.pk]
+    assert (row.prompt_count, row.waiting) == (2, 2)
