@@ -59,6 +59,7 @@ from alignment.seam.progress import listening
 from alignment.trainer import drive
 
 FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
+UNUSABLE = 1  # a variable of the environment, as in every program of Attune
 LOOK = 0.5  # seconds between two looks at what processes hold
 
 
@@ -66,9 +67,9 @@ def program(arguments: Sequence[str] | None = None) -> int:
     """A command line in a process of its own, which gives way to others; the exit status."""
     try:
         give_way()
-    except AlignmentError as error:
-        print(f"{error.code}: {error}", file=sys.stderr)
-        return FAILED
+    except ConfigError as error:  # of the environment, which no run of ours can mend
+        print(error, file=sys.stderr)
+        return UNUSABLE
     return main(arguments)
 
 

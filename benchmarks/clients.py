@@ -45,7 +45,7 @@ class Browser:
 
     url: str
     session: str
-    cookie: str
+    cookies: tuple[str, str]  # names of the session's and of the token's
     begun: float
     found: list[Answered] = field(default_factory=list)
     connection: HTTPConnection | None = None
@@ -73,7 +73,7 @@ class Browser:
         self, path: str, form: dict[str, object] | None, more: dict[str, str]
     ) -> tuple[HTTPResponse, str]:
         headers = {
-            "Cookie": f"{self.cookie}={self.session}; csrftoken={TOKEN}",
+            "Cookie": f"{self.cookies[0]}={self.session}; {self.cookies[1]}={TOKEN}",
             "X-CSRFToken": TOKEN,
         }
         headers |= {name.replace("_", "-"): value for name, value in more.items()}
@@ -194,7 +194,8 @@ def act(plan: dict[str, Any]) -> Iterator[Answered]:
     begun = plan["begun"]
     until = begun + plan["seconds"]
     browsers = [
-        Browser(plan["url"], one["session"], plan["cookie"], begun) for one in plan["people"]
+        Browser(plan["url"], one["session"], tuple(plan["cookies"]), begun)
+        for one in plan["people"]
     ]
     acts = [
         threading.Thread(target=ACTS[one["does"]], args=(browser, one, plan, until))

@@ -72,7 +72,7 @@ class Annotator:
             "assignment": self.card,
             "choice": self.chance.randint(0, 7),
             "client_id": str(uuid4()),
-            "csrfmiddlewaretoken": self.client.cookies["csrftoken"],
+            "csrfmiddlewaretoken": self.client.cookies[settings.CSRF_COOKIE_NAME],
         }
         for _ in range(2 if self.chance.random() < REPLAYED else 1):
             self._read(self.client.post(self.page, data=form, headers=JSON))

@@ -48,7 +48,7 @@ def acted(url: str, people: list[Plan], seconds: float, think: float) -> Iterato
     """What came of all that these did for so long, those of one kind in a program of their own."""
     begun = time.monotonic() + 1.0  # its programs have started
     plan = {"url": url, "begun": begun, "seconds": seconds, "think": think}
-    plan["cookie"] = settings.SESSION_COOKIE_NAME
+    plan["cookies"] = settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME
     kinds = sorted({one["does"] for one in people})
     programs = [
         _started(plan | {"people": [one for one in people if one["does"] == kind]})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SLEEP = Path(__file__).parent / "wrong_clock"
 LIBRARIES = ("libfaketimeMT.so.1", "libfaketime.so.1")
 
 
@@ -21,7 +22,7 @@ def ahead(seconds: float) -> dict[str, str]:
     if not seconds:
         return {}
     fake = {"FAKETIME": f"{seconds:+.0f}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    return fake | {"LD_PRELOAD": library(), "FAKETIME_DONT_RESET": "1"}
+    return fake | {"LD_PRELOAD": library(), "PYTHONPATH": str(SLEEP)}
 
 
 @contextmanager

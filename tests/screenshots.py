@@ -219,6 +219,8 @@ def examine(page: object) -> list[str]:
 
 def shoot(browser: object, url: str, session: str, pages: dict[str, str], out: Path) -> list[str]:
     """Take every picture; what axe, a script or the layout says against a page."""
+    from django.conf import settings
+
     findings: list[str] = []
     for (size, (width, height)), scheme in product(SIZES.items(), SCHEMES):
         viewport = {"width": width, "height": height}
@@ -228,7 +230,9 @@ def shoot(browser: object, url: str, session: str, pages: dict[str, str], out: P
         for name, address in pages.items():
             context.clear_cookies()
             if name not in SIGNED_OUT:
-                context.add_cookies([{"name": "sessionid", "value": session, "url": url}])
+                context.add_cookies(
+                    [{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": url}]
+                )
             page.goto(url + address, wait_until="load")
             if (act := ACTS.get(name.split("-")[0])) is not None:
                 act(page)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 
 from webapp.operations import stack as programs
@@ -67,6 +68,7 @@ class Stack:
             | self.more
             | {
                 "ATTUNE_VAR": str(self.var),
+                "ATTUNE_NAME": settings.INSTALLATION,
                 "ATTUNE_THREADS": "1",
                 "DJANGO_SETTINGS_MODULE": self.settings,
             }
@@ -82,9 +84,10 @@ class Stack:
         self.settings, self.more = "tests.forked_settings", {"ATTUNE_TRAINERS": str(place)}
         return self
 
-    def broker(self) -> "Stack":
-        """A Redis of the test's own, empty."""
+    def broker(self, server: str = "") -> "Stack":
+        """A Redis of the test's own, empty; of this program where one is named."""
         command = programs.broker_command()
+        command[0] = server or command[0]
         command[command.index("--unixsocket") + 1] = str(self.socket)
         command[command.index("--dir") + 1] = str(self.var)
         self.socket.unlink(missing_ok=True)

@@ -169,7 +169,13 @@ LAYERS = (
     ("operations",),
     ("demo",),
 )
-ABOVE_ALL = {"settings", "urls", "celery", "wsgi"}  # modules, which set up what is below
+ABOVE_ALL = {
+    "settings",
+    "variables",
+    "urls",
+    "celery",
+    "wsgi",
+}  # modules, which set up what is below
 
 
 def app_of(name: str) -> str:

@@ -17,7 +17,10 @@ MARKERS = {
 # Ancestors of all errors whose message a person reads; every other error is a bug.
 READ = ("Refusal", "AlignmentError", "ConflictError", "BadRow", "ValidationError")
 # What speaks to a terminal, as `--help` does, or makes texts that are data.
-TERMINAL = ("alignment/__main__.py", "alignment/command_line", "webapp/operations", "webapp/demo")
+TERMINAL = (
+    "alignment/__main__.py", "alignment/command_line", "webapp/operations", "webapp/demo",
+    "alignment/seam/variables.py", "webapp/variables.py", "webapp/settings.py",
+)  # fmt: skip
 DATA = ("alignment/world",)
 SENTENCE = re.compile(r"[A-Z“{].* .*[.!?:…]")  # a text of several lines is data
 WORDS = re.compile(r"[A-Za-z]{2,}.* | .*[A-Za-z]{2,}", re.DOTALL)

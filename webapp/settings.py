@@ -1,39 +1,22 @@
 """One file of settings; production values are the defaults wherever that is safe.
 
-Environment: ATTUNE_VAR (all state lives there), DATABASE_URL, REDIS_URL, ATTUNE_SECRET_KEY,
-ATTUNE_HOSTS (comma-separated), ATTUNE_HTTPS, ATTUNE_DEBUG, ATTUNE_THREADS, ATTUNE_MODEL_FOLDERS
-(separated like PATH), ATTUNE_MODEL_GIB, ATTUNE_HUB, ATTUNE_GPUS.
+What is read of the environment, and what each variable may be, is in webapp/variables.py.
 """
 
 import hashlib
+import hmac
 import os
 import secrets
 import stat
 import sys
 from pathlib import Path
 
-import dj_database_url
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 
+from alignment.seam.errors import ConfigError
+from alignment.seam.variables import read
 from webapp.machine import guard
-
-
-def env_bool(name: str, *, default: bool) -> bool:
-    """A yes/no variable; anything but 0, 1, true or false is an error."""
-    value = os.environ.get(name, str(default)).lower()
-    if value not in {"0", "1", "true", "false"}:
-        raise ImproperlyConfigured(f"{name} must be 0 or 1, not {value!r}.")
-    return value in {"1", "true"}
-
-
-def env_float(name: str, default: float) -> float:
-    """A number of seconds or a count."""
-    value = os.environ.get(name, str(default))
-    try:
-        return float(value)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must be a number, not {value!r}.") from error
+from webapp.variables import BASE_DIR, Variables, database, in_file, unknown
 
 
 def keep_private(folder: Path) -> None:
@@ -50,18 +33,22 @@ def keep_private(folder: Path) -> None:
 
 
 def secret_key(folder: Path) -> str:
-    """ATTUNE_SECRET_KEY, or one drawn at the first start and kept in a file only we can read."""
-    if value := os.environ.get("ATTUNE_SECRET_KEY"):
-        return value
+    """The one drawn at the first start and kept in a file only we can read."""
     path = folder / "secret_key"
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        return path.read_text()
+        if key := path.read_text(errors="replace").strip():
+            return key
+        raise ConfigError(f"{path} is empty; remove it, and another is drawn.") from None
     with os.fdopen(handle, "w") as file:
         file.write(secrets.token_urlsafe(50))
     return path.read_text()
+
+
+def name_from(key: str) -> str:
+    """The name of an installation: what all its programs share, wherever they run, and no other one has."""
+    return hmac.digest(key.encode(), b"attune.installation", "sha256").hex()[:12]
 
 
 def broker_socket(folder: Path) -> Path:
@@ -76,13 +63,20 @@ def broker_socket(folder: Path) -> Path:
     return Path("/tmp") / f"attune-{name}.sock"  # noqa: S108 - its name is the folder's hash
 
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-VAR = Path(os.environ.get("ATTUNE_VAR", BASE_DIR / "var")).resolve()
-keep_private(VAR)
-SECRET_KEY = secret_key(VAR)
-DEBUG = env_bool("ATTUNE_DEBUG", default=False)
-HTTPS = env_bool("ATTUNE_HTTPS", default=False)
-ALLOWED_HOSTS = os.environ.get("ATTUNE_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+try:
+    variables = read(Variables)
+    VAR = variables.var
+    keep_private(VAR)
+    SECRET_KEY = variables.secret_key or secret_key(VAR)
+except ConfigError as error:
+    sys.exit(str(error))  # whichever program this is, and a status of 1
+except OSError as error:
+    sys.exit(f"ATTUNE_VAR cannot be used: {error.strerror} ({error.filename}).")
+INSTALLATION = variables.name or name_from(SECRET_KEY)
+UNKNOWN_VARIABLES = unknown(os.environ)  # which `manage.py check` tells
+DEBUG = variables.debug
+HTTPS = variables.https
+ALLOWED_HOSTS = list(variables.hosts)
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -146,6 +140,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "webapp.projects.context.navigation",
+                "webapp.site.notices.cookies",
             ],
         },
     },
@@ -158,11 +153,11 @@ SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
 DATABASES = {
-    "default": dj_database_url.config(
-        default=f"sqlite:///{VAR / 'attune.sqlite3'}", conn_max_age=60, conn_health_checks=True
-    )
+    "default": database(variables.database_url)
+    if variables.database_url
+    else in_file(VAR / "attune.sqlite3")
 }
-RUN_LEASE = env_float("ATTUNE_RUN_LEASE", 60)  # s that a worker owns a run without a sign of life
+RUN_LEASE = variables.run_lease  # s that a worker owns a run without a sign of life
 # A program that sleeps in a transaction would keep its rows, and with them whoever takes runs back.
 POSTGRES_OPTIONS = f"-c idle_in_transaction_session_timeout={RUN_LEASE * 1000:.0f}"  # ms
 # A server that has vanished without a word is noticed (seconds, and milliseconds).
@@ -200,7 +195,7 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_ADAPTER = "webapp.accounts.adapter.ClosedSignupAdapter"
 # Simulated annotators log in together from one address; people share addresses in offices.
 ACCOUNT_RATE_LIMITS = {"login": "120/m/ip", "login_failed": "10/m/ip,5/5m/key"}
-ALLAUTH_TRUSTED_PROXY_COUNT = int(env_float("ATTUNE_PROXIES", 0))
+ALLAUTH_TRUSTED_PROXY_COUNT = variables.proxies
 
 CACHES = {
     "default": {
@@ -224,7 +219,7 @@ if (UPLOT := BASE_DIR / "node_modules" / "uplot" / "dist").is_dir():
 WHITENOISE_USE_FINDERS = True
 
 # A file larger than this is dropped while it arrives; unpacked it may not be larger either.
-IMPORT_LIMIT = int(1e6 * env_float("ATTUNE_IMPORT_LIMIT_MB", 200))
+IMPORT_LIMIT = int(1e6 * variables.import_limit)
 FILE_UPLOAD_HANDLERS = [
     "webapp.datasets.uploads.LimitedUpload",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -245,13 +240,18 @@ CSRF_FAILURE_VIEW = "webapp.labeling.scripts.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Several installations may stand on one address, by other ports: cookies know of no ports.
+SESSION_COOKIE_NAME = f"session_{INSTALLATION}"
+CSRF_COOKIE_NAME = f"csrf_{INSTALLATION}"
+MESSAGE_STORAGE = "webapp.site.notices.Notices"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 
 # The broker is a doorbell: it carries nothing that could be lost (runs/tasks.py).
 BROKER_SOCKET = broker_socket(VAR)
-CELERY_BROKER_URL = os.environ.get("REDIS_URL", f"redis+socket://{BROKER_SOCKET}?virtual_host=0")
+OWN_BROKER = variables.redis_url is None
+CELERY_BROKER_URL = variables.redis_url or f"redis+socket://{BROKER_SOCKET}?virtual_host=0"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -259,6 +259,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True  # a busy worker leaves the bell to an idle one
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": f"attune-{INSTALLATION}:",  # others may share the server
     "socket_connect_timeout": 2,
     "socket_timeout": 10,
     "max_retries": 0,  # a page does not wait for a broker that is away
@@ -266,32 +267,33 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 
 # How often a worker gives a sign of life, and what else takes turns (seconds).
-RUN_RENEW = env_float("ATTUNE_RUN_RENEW", 10)
-RUN_POLL = env_float("ATTUNE_RUN_POLL", 1)
-RUN_REAP = env_float("ATTUNE_RUN_REAP", 15)
-RUN_RING = env_float("ATTUNE_RUN_RING", 10)
-RUN_BACKOFF = env_float("ATTUNE_RUN_BACKOFF", 30)
-RUN_STOP_GRACE = env_float("ATTUNE_RUN_STOP_GRACE", 60)
-RUN_THREADS = int(env_float("ATTUNE_THREADS", os.cpu_count() or 1))
+RUN_RENEW = variables.run_renew
+RUN_POLL = variables.run_poll
+RUN_REAP = variables.run_reap
+RUN_RING = variables.run_ring
+RUN_BACKOFF = variables.run_backoff
+RUN_STOP_GRACE = variables.run_stop_grace
+RUN_THREADS = variables.threads
 RUN_QUEUE = "runs"
 
 # Short work for a person who waits for it, on a worker of its own (jobs/).
 JOB_QUEUE = "short"
-JOB_LEASE = env_float("ATTUNE_JOB_LEASE", 120)
-JOB_RENEW = env_float("ATTUNE_JOB_RENEW", 1)
-GPUS = int(env_float("ATTUNE_GPUS", 1))  # of this worker's machine that a run shares
+JOB_LEASE = variables.job_lease
+JOB_RENEW = variables.job_renew
+TRAINER_VARIABLES = variables.trainer_variables  # more that trainers get of our environment
+GPUS = variables.gpus  # of this worker's machine that a run shares
 TRAINER = [sys.executable, "-m", "alignment", "run"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
 # What torchrun starts are sessions of their own: each has a guard that watches the worker's pipe.
 TRAINERS = [*TORCHRUN, f"--nproc-per-node={GPUS}", *guard.COMMAND, "--at-once", *TRAINER]
 TRAINER_COMMAND = TRAINERS if GPUS > 1 else TRAINER
 STORE = VAR / "store"
-DISK_RESERVE_GIB = env_float("ATTUNE_DISK_RESERVE_GIB", 1)  # that stay free whatever runs
+DISK_RESERVE_GIB = variables.disk_reserve  # that stay free whatever runs
 
 # Models from outside: which folders of the worker may be added, and how large a model may be.
-MODEL_FOLDERS = list(filter(None, os.environ.get("ATTUNE_MODEL_FOLDERS", "").split(os.pathsep)))
-MODEL_GIB = env_float("ATTUNE_MODEL_GIB", 20)
-HUB = env_bool("ATTUNE_HUB", default=True)
+MODEL_FOLDERS = variables.model_folders
+MODEL_GIB = variables.model_gib
+HUB = variables.hub
 
 LOGGING = {
     "version": 1,

@@ -9,9 +9,10 @@ ends the turn. All content is text: only the template writes control tokens.
 import re
 import string
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import product, takewhile
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -75,9 +76,12 @@ class _Reader:
 
     tokenizer: PreTrainedTokenizerBase
     renamed: Renamed | None = None
+    written: Mapping[Turns, str] = field(default_factory=dict)  # conversations with an answer
 
     def write(self, turns: Turns, *, generation: bool) -> str:
         """A conversation as the template or the plain form writes it."""
+        if not generation and turns in self.written:
+            return self.written[turns]
         said = [{"role": role, "content": content} for role, content in turns]
         if self.renamed is None:
             return written_out(self.tokenizer, said, generation=generation)
@@ -124,8 +128,37 @@ def answered(
     return _answered(tokenizer, _turns_of(messages), answer)
 
 
-def _answered(tokenizer: PreTrainedTokenizerBase, turns: Turns, answer: str) -> Answered:
+def all_answered(
+    tokenizer: PreTrainedTokenizerBase, asked: Sequence[Sequence[Message]], answers: Sequence[str]
+) -> list[Answered]:
+    """Many conversations, each as `answered` gives it: the template is asked once for all of them."""
+    rows = list(zip(map(_turns_of, asked), answers, strict=True))
+    written = _written(tokenizer, [(*turns, ("assistant", answer)) for turns, answer in rows])
+    return [_answered(tokenizer, turns, answer, written) for turns, answer in rows]
+
+
+def _written(
+    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Turns]
+) -> dict[Turns, str]:
+    """What the template writes of them, where that is what is read."""
+    form = form_of(tokenizer)
+    if tokenizer.chat_template is None or form.behind is None or form.opens or form.alone:
+        return {}
+    said = [[{"role": role, "content": text} for role, text in turns] for turns in conversations]
+    special = tokenizer.special_tokens_map
+    found = templates.render_all(tokenizer.chat_template, said, special=special, generation=False)
+    return dict(zip(conversations, found, strict=True))
+
+
+def _answered(
+    tokenizer: PreTrainedTokenizerBase,
+    turns: Turns,
+    answer: str,
+    written: Mapping[Turns, str] = MappingProxyType({}),
+) -> Answered:
     prompt = _asked(tokenizer, turns)
+    if written and prompt.reader.renamed is None:
+        prompt = prompt._replace(reader=replace(prompt.reader, written=written))
     if prompt.reader.renamed is None and not controls(tokenizer).held("assistant", answer):
         found = _joined(prompt.reader, prompt, turns, answer)
         whole = (*turns, ("assistant", answer))

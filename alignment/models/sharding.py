@@ -5,7 +5,6 @@ rows, however many these are. Only to draw completions, which end at other times
 Asked for by ATTUNE_SHARDING=fsdp where a run has several processes.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,22 +20,14 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
 from alignment.models.distributed import world
-from alignment.seam.errors import ConfigError
-from alignment.seam.words import _
+from alignment.seam.variables import EngineVariables, read
 
 SHARDING = "ATTUNE_SHARDING"
 
 
 def spread(model: PreTrainedModel) -> None:
     """Part the model among the processes, block by block, where that is asked for."""
-    asked = os.environ.get(SHARDING, "")
-    if asked not in ("", "fsdp"):
-        raise ConfigError(
-            _("{sharding} is “{asked}”; it can be fsdp, or nothing.").format(
-                sharding=SHARDING, asked=asked
-            )
-        )
-    if not asked or world().size == 1:
+    if not read(EngineVariables).sharding or world().size == 1:
         return
     blocks = set(getattr(model, "_no_split_modules", None) or ())
     for module in list(model.modules()):

@@ -1,7 +1,6 @@
 """Optimizer steps over examples that are there already, whatever their loss is."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from alignment.sampling.scoring import budget, completion_token_logps, packed
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import Event, PhaseStarted, Ready
 from alignment.seam.progress import through
+from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
 
 Progress = Generator[Event, str | None, None]
@@ -49,7 +49,7 @@ class Trainee:
     @classmethod
     def of(cls, policy: Policy, config: PreferConfig | SftConfig, seed: int) -> "Trainee":
         """A loaded policy, computing as the settings say; raises ConfigError where it cannot."""
-        if config.lora_rank and world().size > 1 and os.environ.get(SHARDING):
+        if config.lora_rank and world().size > 1 and read(EngineVariables).sharding:
             raise ConfigError(
                 _("An adapter needs a whole model in every process; unset {sharding}.").format(
                     sharding=SHARDING

@@ -170,8 +170,7 @@ class RewardModel:
 
     def score_texts(self, prompts: Sequence[Sequence[Message]], texts: Sequence[str]) -> Tensor:
         """(n,) rewards of completions given as text, one prompt each."""
-        pairs = zip(prompts, texts, strict=True)
-        return self.score_ids([self.read(prompt, text)[0] for prompt, text in pairs])
+        return self.score_ids(self.read_all(prompts, texts))
 
     def knowing(self, policy: Policy, prompts: Sequence[Sequence[Message]]) -> "RewardModel":
         """The same model that knows these conversations by the tokens a policy reads them as."""
@@ -184,27 +183,45 @@ class RewardModel:
         A prompt that it was not told of by `knowing` is taken as its tokens, or read as one turn of the
         user's where the policy has another tokenizer.
         """
-        alike = same_tokens(policy.tokenizer, self.trunk.tokenizer)
-        rows = zip(rollouts.prompts, rollouts.completion_ids(), strict=True)
+        rows = list(zip(rollouts.prompts, rollouts.completion_ids(), strict=True))
+        turns = [self._turns_of(policy, prompt) for prompt, _ in rows]
+        texts = [policy.text(ids, prompt) for prompt, ids in rows]
+        known = [(found, text) for found, text in zip(turns, texts, strict=True) if found]
+        read = iter(self.read_all([found for found, _ in known], [text for _, text in known]))
         return self.score_ids(
-            [self._drawn(policy, prompt, ids, alike=alike) for prompt, ids in rows]
+            [
+                next(read) if found else self._joined(policy, *row)
+                for found, row in zip(turns, rows, strict=True)
+            ]
         )
 
-    def _drawn(
-        self, policy: Policy, prompt: tuple[int, ...], ids: Sequence[int], *, alike: bool
-    ) -> list[int]:
-        """Token ids of a prompt and of a policy's completion."""
-        turns, text = self.asked.get(prompt), policy.text(ids, prompt)
-        if turns is None and alike:
-            special = set(policy.tokenizer.all_special_ids)
-            seen = [token for token in policy.without_end(ids) if token not in special]
-            return self.join(prompt, seen)[0]
-        turns = turns or [Message(role="user", content=policy.text(prompt))]
-        return self.read(turns, text)[0]
+    def _turns_of(self, policy: Policy, prompt: tuple[int, ...]) -> Sequence[Message]:
+        """The conversation that a policy reads as these tokens; none where they can be taken themselves."""
+        if (turns := self.asked.get(prompt)) is not None:
+            return turns
+        if same_tokens(policy.tokenizer, self.trunk.tokenizer):
+            return []
+        return [Message(role="user", content=policy.text(prompt))]
+
+    def _joined(self, policy: Policy, prompt: tuple[int, ...], ids: Sequence[int]) -> list[int]:
+        """Token ids of a prompt and of a completion of a policy with the same tokenizer."""
+        special = set(policy.tokenizer.all_special_ids)
+        seen = [token for token in policy.without_end(ids) if token not in special]
+        return self.join(prompt, seen)[0]
+
+    def read_all(
+        self, prompts: Sequence[Sequence[Message]], texts: Sequence[str]
+    ) -> list[list[int]]:
+        """Token ids of each prompt with its completion, as `read` gives them."""
+        found = conversations.all_answered(self.trunk.tokenizer, prompts, texts)
+        return [self._whole(one)[0] for one in found]
 
     def read(self, prompt: Sequence[Message], text: str) -> tuple[list[int], bool]:
         """Token ids of prompt and completion, and whether they were cut to the context."""
-        found = conversations.answered(self.trunk.tokenizer, prompt, text)
+        return self._whole(conversations.answered(self.trunk.tokenizer, prompt, text))
+
+    def _whole(self, found: conversations.Answered) -> tuple[list[int], bool]:
+        """Prompt and completion in one, without the token that closes the turn."""
         completion = found.completion[:-1] if found.closed else found.completion
         return self.join(found.prompt, completion)
 

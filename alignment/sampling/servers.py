@@ -8,7 +8,6 @@ holds what looks like a control token, most servers take it for one: we know no 
 what looks like those of common models.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +24,9 @@ from alignment.seam.handing import handed_over
 from alignment.seam.modelfiles import printable
 from alignment.seam.progress import through
 from alignment.seam.records import CompletionRecord, PromptRecord
+from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
 
-# Hosts with their ports, separated by commas; http:// before one lets the key go to it in clear text.
 ALLOWED = "ATTUNE_GENERATION_SERVERS"
 HERE = ("localhost", "127.0.0.1", "[::1]")  # what is sent to them leaves no machine
 KEY = "ATTUNE_GENERATION_KEY"
@@ -92,7 +91,7 @@ def check_allowed(address: str) -> str:
             )
         )
     scheme, host = found[1], found[2] + (found[3] or "")
-    listed = [name.strip().lower() for name in os.environ.get(ALLOWED, "").split(",")]
+    listed = read(EngineVariables).generation_servers
     allowed = {name.removeprefix("https://").removeprefix("http://") for name in listed}
     if host not in allowed:
         raise ConfigError(
@@ -118,7 +117,7 @@ class Server:
         self.host = check_allowed(config.server_url)
         self.seeds = count(seed * 1_000_003)
         self.tells_logps = True  # until the server refuses to
-        self.key = os.environ.get(KEY) or handed_over() or NO_KEY
+        self.key = read(EngineVariables).generation_key or handed_over() or NO_KEY
         self.client = openai.OpenAI(
             base_url=config.server_url,
             api_key=self.key,

@@ -3,12 +3,15 @@
 Torch-free. Names are reduced to one safe basename; what the archive says of itself is not believed.
 """
 
+import bz2
+import gzip
+import lzma
 import os
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
@@ -21,6 +24,8 @@ SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 RATIO = 200  # unpacked to packed: weights reach 2, text 20, a bomb 1,000
 SMALL = 16 << 20  # bytes that nobody calls a bomb
 BLOCK = 1 << 20
+PADDING = 2 << 20  # bytes of a tar beside its files: its headers and its end
+LARGEST_HEADER = 4 << 20  # bytes
 
 
 class Readable(Protocol):
@@ -44,6 +49,11 @@ class Counted:
         return block
 
 
+PACKED: Mapping[bytes, Callable[[IO[bytes]], Readable]] = {  # by how the bytes begin
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+}
 Member = tuple[str, Readable]
 
 
@@ -52,16 +62,56 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
+class Forward:
+    """The bytes of a tar that may be packed, read once from front to back: all of them count, also those left out."""
+
+    def __init__(self, packed: IO[bytes], room: int) -> None:
+        head = packed.read(BLOCK)[:8]
+        packed.seek(0)
+        opener = next((PACKED[magic] for magic in PACKED if head.startswith(magic)), None)
+        self.source: Readable = opener(packed) if opener else packed
+        self.room, self.at = room, 0
+
+    def read(self, count: int) -> bytes:
+        """So many bytes, or those that are left; raises DataError where they are more than a tar may hold."""
+        if count > LARGEST_HEADER:  # what is copied is asked for in blocks
+            raise DataError(
+                _("A header in the archive is larger than any model's; it may be a bomb.")
+            )
+        try:
+            block = self.source.read(count)
+        except (lzma.LZMAError, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise
+            raise tarfile.ReadError(str(error)) from error
+        self.at += len(block)
+        if self.at > self.room:
+            raise DataError(_("The archive unpacks to more than is allowed; it may be a bomb."))
+        return block
+
+    def seek(self, place: int) -> int:
+        """Read on to a later place."""
+        while self.at < place and self.read(min(BLOCK, place - self.at)):
+            pass
+        if self.at != place:
+            raise tarfile.ReadError("unexpected end of data")
+        return place
+
+    def tell(self) -> int:
+        """How much was read."""
+        return self.at
+
+
 def unpack(archive: Path, target: Path, limit: int) -> None:
     """Fill an existing folder with the files of an archive, at most `limit` bytes of them.
 
     Raises DataError naming the member that is a link, leaves the folder, comes twice or never ends.
     """
     room = min(limit, max(SMALL, RATIO * archive.stat().st_size))
-    members = zip_members if archive.suffix.lower() == ".zip" else tar_members
     try:
         with archive.open("rb") as packed:
-            for name, source in members(packed):
+            zipped = archive.suffix.lower() == ".zip"
+            for name, source in zip_members(packed) if zipped else tar_members(packed, room):
                 flat = flattened(name)
                 if flat is None or not wanted(flat):
                     continue
@@ -118,9 +168,10 @@ def zip_members(archive: IO[bytes]) -> Iterator[Member]:
                 yield info.filename, source
 
 
-def tar_members(archive: IO[bytes]) -> Iterator[Member]:
-    """The files of a tar, read from front to back."""
-    with tarfile.open(fileobj=archive, mode="r|*") as bundle:
+def tar_members(archive: IO[bytes], room: int) -> Iterator[Member]:
+    """The files of a tar, read from front to back; all that it holds has room or is refused."""
+    forward = Forward(archive, room + PADDING)
+    with tarfile.open(fileobj=forward, mode="r:") as bundle:  # type: ignore[call-overload]  # it reads, seeks and tells
         for count, info in enumerate(bundle, start=1):
             check_count(archive, count)
             if info.isdir():

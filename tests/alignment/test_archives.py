@@ -2,9 +2,11 @@
 
 import io
 import json
+import random
 import stat
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 
 import pytest
@@ -42,7 +44,8 @@ def test_what_is_unpacked_is_counted_by_what_was_read(tmp_path, monkeypatch, nam
     for folder in ("tiny", "out"):
         (tmp_path / folder).mkdir()
     for number in range(4):
-        (tmp_path / "tiny" / f"{number}.json").write_text(json.dumps("ab" * 10_000 * number))
+        said = random.Random(number).randbytes(20_000 * number).hex()  # more than is read ahead
+        (tmp_path / "tiny" / f"{number}.json").write_text(json.dumps(said))
     monkeypatch.setattr(progress, "EVERY", 0.0)
     archive, said = packed(tmp_path / "tiny", tmp_path / name), []
     with progress.listening(said.append), progress.counting(100, "%"), progress.taking(1):
@@ -157,3 +160,54 @@ def test_a_name_that_comes_twice_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError, match=r"config\.json comes twice"):
         unpack(tmp_path / "a.tar", tmp_path / "in", GIB)
+
+
+def tar_of(path, *members):
+    """A packed tar of members, each a header with its content; zeros pack to nothing."""
+    with tarfile.open(path, "w:gz") as bundle:
+        for name, size, kind in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.type = size, kind
+            bundle.addfile(info, io.BytesIO(bytes(size)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("tiny/.DS_Store", tarfile.REGTYPE), ("__MACOSX/a", tarfile.REGTYPE), ("README.md", tarfile.REGTYPE),
+     ("./@PaxHeader", tarfile.XHDTYPE), ("././@LongLink", tarfile.GNUTYPE_LONGNAME), ("odd", b"Z")],
+)  # fmt: skip
+def test_what_is_left_out_of_a_tar_counts_too(tmp_path, name, kind):
+    archive = tar_of(
+        tmp_path / "a.tar.gz", (name, 40 << 20, kind), ("config.json", 2, tarfile.REGTYPE)
+    )
+    (tmp_path / "in").mkdir()
+    tracemalloc.start()
+    with pytest.raises(DataError):
+        unpack(archive, tmp_path / "in", GIB)
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()
+    assert not list((tmp_path / "in").iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz"])
+def test_every_packing_of_a_tar_is_unpacked(tmp_path, name):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "config.json").write_text('{"a": 1}')
+    (tmp_path / "tiny" / "model.safetensors").write_bytes(bytes(3 << 20))
+    archive = packed(tmp_path / "tiny", tmp_path / name)
+    (tmp_path / "in").mkdir()
+    unpack(archive, tmp_path / "in", GIB)
+    assert (tmp_path / "in" / "config.json").read_text() == '{"a": 1}'
+    assert (tmp_path / "in" / "model.safetensors").stat().st_size == 3 << 20
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz"])
+def test_a_tar_that_is_cut_short_is_told_so(tmp_path, name):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "vocab.txt").write_bytes(random.Random(1).randbytes(1 << 20))
+    archive = packed(tmp_path / "tiny", tmp_path / name)
+    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DataError, match="is damaged"):
+        unpack(archive, tmp_path / "in", GIB)

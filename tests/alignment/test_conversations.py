@@ -5,8 +5,10 @@ from itertools import product
 
 import pytest
 
+from alignment.foreign.isolation import APART
 from alignment.models.control_tokens import controls, counted
 from alignment.models.conversations import (
+    all_answered,
     answer_text,
     answered,
     check_conversation,
@@ -116,6 +118,30 @@ CLOSED = {
     "ChatML", "Llama 2", "Mistral", "Llama 3", "Gemma", "Phi", "Zephyr", "opens a thought", "drops thoughts",
     "writes thoughts", "no generation prompt", "roles alone",
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "template"), SAMPLED)
+def test_many_conversations_are_read_as_each_by_itself(name, template):
+    tokenizer = tokenizer_for(name, template)
+    rows = list(product(QUESTIONS[:1], [*ANSWERS, *THOUGHTS, *LOOK_ALIKES[:3]]))
+    asked, answers = [messages(turns) for turns, _ in rows], [answer for _, answer in rows]
+    assert all_answered(tokenizer, asked, answers) == [
+        answered(tokenizer, *row) for row in zip(asked, answers, strict=True)
+    ]
+
+
+def test_a_template_is_asked_once_for_many_conversations(monkeypatch):
+    tokenizer, asked = tokenizer_for("byte-level BPE", "ChatML"), messages(QUESTIONS[0])
+    answered(tokenizer, asked, "yes")  # what is known of the tokenizer is known now
+    requests, ask = [], APART.ask
+
+    def counted_ask(*arguments, **options):
+        requests.append(arguments)
+        return ask(*arguments, **options)
+
+    monkeypatch.setattr(APART, "ask", counted_ask)
+    assert len(all_answered(tokenizer, [asked] * 5, [f"it is {n}" for n in range(5)])) == 5
+    assert len(requests) == 1
 
 
 @pytest.mark.parametrize(("name", "template"), SAMPLED)

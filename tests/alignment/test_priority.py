@@ -12,6 +12,7 @@ from alignment.seam import priority
 from alignment.seam.errors import ConfigError
 from webapp.machine import guard
 
+NICE = "ATTUNE_NICE"
 SESSION = Path("/proc/self/autogroup")
 TELLS = """
 import os, sys
@@ -33,7 +34,7 @@ def told(wished, *, own_session):
     """Niceness of a process and of its session after it gave way twice."""
     result = subprocess.run(
         [sys.executable, "-c", TELLS],
-        env=os.environ | ({} if wished is None else {priority.NICE: wished}),
+        env=os.environ | ({} if wished is None else {NICE: wished}),
         start_new_session=own_session,
         check=True,
         capture_output=True,
@@ -51,7 +52,7 @@ def test_a_process_and_its_own_session_give_way(wished, nice):
 
 def test_the_session_of_a_guard_gives_way_with_what_it_guards():
     command = [*guard.COMMAND, "--at-once", sys.executable, "-c", TELLS]
-    wished = os.environ | {priority.NICE: "7"}
+    wished = os.environ | {NICE: "7"}
     with subprocess.Popen(
         command, env=wished, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as guarded:
@@ -67,12 +68,14 @@ def test_a_session_that_others_share_stays_as_it_is():
 
 @pytest.mark.parametrize("wished", ["-1", "20", "1.5", "ten", "nan", "1e9", "٣", "9" * 5000])
 def test_what_is_no_niceness_is_refused(wished, monkeypatch):
-    monkeypatch.setenv(priority.NICE, wished)
-    with pytest.raises(ConfigError, match=r"ATTUNE_NICE is .{1,50}; it takes a whole number"):
-        priority.niceness()
+    monkeypatch.setenv(NICE, wished)
+    with pytest.raises(
+        ConfigError, match=r"ATTUNE_NICE cannot be .{1,70}; it takes a whole number"
+    ):
+        priority.give_way()
 
 
 def test_a_refused_niceness_ends_a_command_with_a_sentence(monkeypatch, capsys):
-    monkeypatch.setenv(priority.NICE, "soon")
-    assert program(["fields", "align"]) == 3
-    assert capsys.readouterr().err.startswith("config: ATTUNE_NICE is 'soon'")
+    monkeypatch.setenv(NICE, "soon")
+    assert program(["fields", "align"]) == 1
+    assert capsys.readouterr().err.startswith("ATTUNE_NICE cannot be “soon”; it takes")

@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignment.kinds.pretrain.run import build_tokenizer, pretrain
+from alignment.kinds.pretrain.run import Document, _loss, build_tokenizer, optimizers_of, pretrain
 from alignment.kinds.spec import RunSpec
 from alignment.seam.events import Finished, StepDone
 
@@ -40,6 +40,25 @@ def test_the_loss_falls(trained):
     losses = [event.metrics["loss"] for event in trained[0] if isinstance(event, StepDone)]
     assert len(losses) == TINY["steps"]
     assert losses[-1] < losses[0] - 0.3
+
+
+def test_each_weight_is_moved_by_one_optimizer(trained):
+    model = AutoModelForCausalLM.from_pretrained(trained[1], use_safetensors=True)
+    muon, adamw = optimizers_of(model, 0.02)
+    moved = [
+        [id(one) for group in by.param_groups for one in group["params"]] for by in (muon, adamw)
+    ]
+    assert sorted(moved[0] + moved[1]) == sorted(id(weight) for weight in model.parameters())
+    assert len(moved[0]) == 4  # of a block: attention's two, and two more
+
+
+def test_the_loss_is_the_model_s_own_of_the_answers_tokens(trained):
+    model = AutoModelForCausalLM.from_pretrained(trained[1], use_safetensors=True)
+    batch = [Document([5, 6, 7, 8, 9], 2), Document([9, 8, 7], 1)]
+    ids = torch.tensor([[5, 6, 7, 8, 9], [9, 8, 7, 0, 0]])
+    labels = torch.tensor([[-100, -100, 7, 8, 9], [-100, 8, 7, -100, -100]])
+    told = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
+    torch.testing.assert_close(_loss(model, batch), told)
 
 
 def test_the_summary_says_what_was_trained(trained):

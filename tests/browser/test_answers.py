@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.conf import settings
 from playwright.sync_api import expect
 
 from tests.browser.test_labeling import (
@@ -734,3 +735,14 @@ def test_a_server_that_never_answers_is_asked_again(page, context):
     page.clock.fast_forward(61_000)
     saved(page)
     assert choices() == "2"
+
+
+def test_what_is_kept_is_this_installations(page, context):
+    answered_by(context, 503)
+    press(page, "2")
+    expect(page.locator("#saved")).to_have_text("1 unsent")
+    kept = [
+        name for name in page.evaluate("Object.keys(localStorage)") if name.startswith("attune")
+    ]
+    assert kept
+    assert all(name.startswith(f"attune@{settings.INSTALLATION}:") for name in kept)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.urls import reverse
 from playwright.sync_api import expect
 
@@ -35,7 +36,9 @@ def page(project, context, browser_page, address, ana):
     """The label page with 20 pairs waiting; its person is signed in."""
     some_tasks(project, 20, texts=(LONG, "Short."))
     origin = address.split("/p/")[0]
-    context.add_cookies([{"name": "sessionid", "value": session_of(ana), "url": origin}])
+    context.add_cookies(
+        [{"name": settings.SESSION_COOKIE_NAME, "value": session_of(ana), "url": origin}]
+    )
     browser_page.goto(address)
     browser_page.wait_for_selector("#dock[data-ready]")
     return browser_page

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from django.conf import settings
 from playwright.sync_api import expect
 
 from alignment.seam.events import StepDone
@@ -25,7 +26,9 @@ __all__ = ["add_kind", "address", "ana", "asked", "best"]  # fixtures
 def opened(page, context, address, person):
     """The label page of this person."""
     site = address.split("/p/")[0]
-    context.add_cookies([{"name": "sessionid", "value": session_of(person), "url": site}])
+    context.add_cookies(
+        [{"name": settings.SESSION_COOKIE_NAME, "value": session_of(person), "url": site}]
+    )
     page.goto(address)
     page.wait_for_selector("#dock[data-ready]")
     return page

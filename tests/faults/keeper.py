@@ -209,7 +209,7 @@ def dashboard(machine: Machine, session: str, project: Project) -> bool:
     try:
         page = httpx.get(
             f"{machine.url}/p/{project.pk}/runs/",
-            cookies={"sessionid": session},
+            cookies={settings.SESSION_COOKIE_NAME: session},
             timeout=5,
             trust_env=False,
         )

@@ -37,15 +37,18 @@ from tests.stand_in import SLOW
 from webapp.accounts.roles import Role
 from webapp.celery import app
 from webapp.labeling.models import Assignment, Label
+from webapp.operations.stack import bundled_broker
 from webapp.projects.models import Project
 from webapp.runs.models import FINAL
 
 PEOPLE = 10
-TASKS = 8000
+TASKS = 3000
 AWAY_FOR = 12.0  # seconds
 SENT_IN = 10.0  # seconds after a fault
 GOES_ON_IN = 30.0
-SLOWEST_LOOK = 3.0  # seconds that a page may take on a machine that is shared
+SLOWEST_LOOK = (
+    6.0  # seconds that a page may take, with all threads of the web waiting a moment first
+)
 PASSWORD = "glad-tidings-9"
 PROGRAMS = ("broker", "worker", "worker-short", "tend", "web")
 
@@ -283,10 +286,12 @@ def failed(figures: dict[str, Any]) -> list[str]:
 
 
 def wrong_clocks(stack: Stack, clock: float) -> dict[str, Any]:
-    """Workers, tend and on PostgreSQL a second web whose clocks are wrong: runs are taken, leases kept."""
+    """Programs whose clocks are wrong; SQLite's own clock is that of whoever asks, so only a worker there."""
     project, found = Project.objects.get(), {}
     machines = (
-        {"worker": 90.0, "tend": 660.0} if connection.vendor == "postgresql" else {"worker": 90.0}
+        {"worker": 90.0, "tend": 660.0, "web": 660.0}
+        if connection.vendor == "postgresql"
+        else {"worker": 90.0}
     )
     for program, sign in [(name, way) for name in machines for way in (1, -1)]:
         stack.kill(program)
@@ -300,7 +305,17 @@ def wrong_clocks(stack: Stack, clock: float) -> dict[str, Any]:
         print(name, found[name], flush=True)
         stack.kill(program)
         getattr(stack, program)()
-    return {"server_clock": clock, "run_done_s": found, "leases_lost": leases_lost()}
+    shown = databases_clock() - time.time()
+    assert abs(shown - clock) < 30, shown  # else nothing is proved
+    return {"server_clock": round(shown), "run_done_s": found, "leases_lost": leases_lost()}
+
+
+def databases_clock() -> float:
+    """What time the database thinks it is."""
+    if connection.vendor == "sqlite":
+        return time.time()
+    with other() as server:
+        return float(server.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()[0])
 
 
 def leases_lost() -> int:
@@ -322,7 +337,7 @@ def storm(options: Any) -> dict[str, Any]:
     ):
         stack.times, stack.settings = {}, "tests.stand_in_settings"  # a lease is as long as it is
         with clocks.wrong(options.clock):
-            stack.broker()
+            stack.broker(bundled_broker())  # libfaketime and Redis's own allocator do not agree
         stack.only(*PROGRAMS)
         people = [Person(stack.url, project, ledger, seed) for seed in range(PEOPLE)]
         work = [pool.submit(person.work, over) for person in people]
@@ -339,9 +354,9 @@ def storm(options: Any) -> dict[str, Any]:
             over.set()
         for future in work:
             future.result()
-    return {"faults": found, "labels_acknowledged": len(ledger.rows["stored"])} | told(
-        found, ledger
-    )
+    connection.close()  # it may be one that a fault has ended
+    figures = {"faults": found, "labels_acknowledged": len(ledger.rows["stored"])}
+    return figures | told(found, ledger)
 
 
 def chosen(options: Any) -> dict[str, Callable[[Stack], None]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import httpx
+from django.conf import settings
 
 from tests.factories import a_user
 from tests.faults.ledger import Ledger
@@ -43,7 +44,7 @@ class Person:
             "assignment": assignment,
             "choice": self.chance.randint(0, 7),
             "client_id": str(key),
-            "csrfmiddlewaretoken": client.cookies["csrftoken"],
+            "csrfmiddlewaretoken": client.cookies[settings.CSRF_COOKIE_NAME],
         }
         self.ledger.add("sent", key)
         for _ in range(2 if self.chance.random() < REPLAYED else 1):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 PYTEST = ("-m", "pytest", "-m", "prove", "--timeout", "1800")
 STORM = ("-m", "tests.faults.chaos")
 KEEPER = (*STORM, "--part", "keeper")
+OUTAGES = ("-m", "tests.faults.outages")
 SHORT = ("--minutes", "1", "--every", "3", "--seed", "1")
 
 
@@ -41,6 +42,11 @@ PARTS: dict[str, Part] = {
     "texts": Part(
         "what is shown is what was written", 15, ("tests/webapp", "tests/webapp/datasets")
     ),
+    "fuzz": Part(
+        "ten thousand requests that nobody means, and every field with another project's rows: no error, none slow",
+        30,
+        ("tests/webapp/test_permissions.py",),
+    ),
     "machine": Part(
         "every documented way of serving starts, and ends", 5, ("tests/webapp/machine",)
     ),
@@ -74,6 +80,21 @@ PARTS: dict[str, Part] = {
             Command((*STORM, "--minutes", "5")),
             Command((*STORM, "--minutes", "5", "--database", "postgresql")),
             *map(without, ("client_id", "places", "epoch", "immediate")),
+        ),
+    ),
+    "outages": Part(
+        "database and broker may be away, held or wrong about the time while people label",
+        15,
+        (),
+        (
+            Command((*OUTAGES, "--clocks")),
+            Command((*OUTAGES, "--database", "postgresql")),
+            *(
+                Command(
+                    (*OUTAGES, "--database", "postgresql", "--only", "--clocks", "--clock", ahead)
+                )
+                for ahead in ("600", "-600")
+            ),
         ),
     ),
     "keeper": Part(

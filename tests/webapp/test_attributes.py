@@ -2,6 +2,7 @@
 
 import pytest
 from django import forms
+from django.http import QueryDict
 from django.template import Context, Template
 from django.template.loader import render_to_string
 
@@ -9,6 +10,7 @@ from webapp.projects.templatetags.navigation import PARTS, opens
 from webapp.results import charts
 from webapp.runs.models import Run, State, Worker
 from webapp.site.fields import Topic
+from webapp.site.templatetags import attributes
 
 
 def drawn(text, **context):
@@ -109,3 +111,8 @@ def test_a_topic_with_something_to_mend_is_unfolded():
     topic = Topic("Objective", list(Unfolded({})), [])
     page = render_to_string("runs/topics.html", {"form": {"topics": [topic]}, "open": ()})
     assert '<details class="fold" open>' in page
+
+
+def test_pairs_of_a_query_are_its_own_whatever_they_are_called():
+    query = QueryDict("items=1&page=2&keys=3")
+    assert attributes.pairs(query) == [("items", "1"), ("page", "2"), ("keys", "3")]

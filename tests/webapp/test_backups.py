@@ -23,7 +23,7 @@ from webapp.labeling.services import submit_label
 from webapp.operations.backups import MANIFEST, BackupError, back_up, restore
 from webapp.operations.database_copies import ENGINES
 from webapp.operations.stack import only_one
-from webapp.settings import secret_key
+from webapp.settings import keep_private, secret_key
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 APPS = ["labeling", "registry", "datasets", "projects", "accounts"]
@@ -62,6 +62,7 @@ class Place:
 
     def _manage(self, arguments, out):
         sys.stdout = sys.stderr = out
+        keep_private(self.var)
         settings.SECRET_KEY = secret_key(self.var)
         settings.VAR, settings.STORE = self.var, self.var / "store"
         connection.settings_dict["NAME"] = self.database

@@ -95,8 +95,8 @@ def test_cookies_stay_in_the_browser_and_on_https(world):
     assert settings.SESSION_COOKIE_HTTPONLY
     with override_settings(SESSION_COOKIE_SECURE=True, CSRF_COOKIE_SECURE=True):
         cookies = client_with(None).get("/accounts/login/").cookies
-    assert cookies["csrftoken"]["secure"]
-    assert cookies["csrftoken"]["samesite"] == "Lax"
+    assert cookies[settings.CSRF_COOKIE_NAME]["secure"]
+    assert cookies[settings.CSRF_COOKIE_NAME]["samesite"] == "Lax"
 
 
 def test_the_pages_of_a_one_time_link_are_not_kept(world):

@@ -1,17 +1,25 @@
 """Who may do what, tried out: every address by every method and person."""
 
 import logging
+import random
+from collections import Counter
 from enum import Enum
 
 import pytest
 from django.db import connection, transaction
 from django.urls import reverse
 
+from alignment.kinds import KINDS
 from tests.factories import a_user
 from tests.webapp.addresses import a_world, addresses, client_with, session_of
+from tests.webapp.foreign import Trial, mark, rows_of
+from tests.webapp.fuzz import Fuzz
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.artifacts.models import Artifact
+from webapp.labeling.models import Assignment, Completion, Task
 from webapp.projects.access import LEAST, Action, may
+from webapp.runs.models import Run
 
 pytestmark = pytest.mark.once
 
@@ -19,6 +27,9 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PLAIN, FRAGMENT, JSON = {}, {"HX-Request": "true"}, {"Accept": "application/json"}
 SAFE = {"GET", "HEAD", "OPTIONS"}
 OUTSIDERS = ("anonymous", "deactivated")
+FUZZED = ("anonymous", *Role.values, "superuser")
+TRIED, MANY = 100, 10_000  # in `make test`, in `make prove`
+DRAWN = ("Set-Cookie", "Content-Security-Policy")
 
 
 class Gate(Enum):
@@ -97,7 +108,9 @@ LEASES = {"labeling:label": ("labeling_task", "labeling_assignment", "accounts_u
 @pytest.fixture(scope="module")
 def there(kept):
     """A world, and another one."""
-    return a_world(kept), a_world(kept)
+    world, elsewhere = a_world(kept), a_world(kept)
+    mark(elsewhere.project)
+    return world, elsewhere
 
 
 @pytest.fixture
@@ -158,9 +171,11 @@ def test_nobody_gets_further_than_the_table(world, sessions, method):
     assert not wrong, "\n".join(wrong)
 
 
-def test_rows_of_another_project_are_not_found_in_ones_own(world, there, sessions):
+@pytest.mark.parametrize("person", ["anonymous", "stranger", "annotator", "researcher", "admin"])
+def test_rows_of_another_project_are_not_found_in_ones_own(world, there, sessions, person):
     """The address names my project and somebody else's row."""
-    foreign, session = there[1], sessions["admin"]
+    foreign, session = there[1], sessions[person]
+    missing = 302 if person == "anonymous" else 404
     for address in addresses():
         theirs = address.parts - {"project_id", "action"}
         if "project_id" not in address.parts or not theirs:
@@ -169,7 +184,93 @@ def test_rows_of_another_project_are_not_found_in_ones_own(world, there, session
         path = address.of(parts | {"project_id": world.project.pk})
         for method in ROWS[address.name]:
             status, _, writes = ask(address, method, path, session, PLAIN)
-            assert (address.name, status, writes) == (address.name, 404, [])
+            assert (address.name, status, writes) == (address.name, missing, [])
+
+
+@pytest.mark.parametrize("person", ["anonymous", "admin"])
+def test_a_look_at_the_head_alone_is_answered_as_the_whole(world, sessions, person):
+    """Each answer in a transaction of its own, so that both see the same rows."""
+    for address in addresses():
+        if "GET" in ROWS[address.name]:
+            path = world.path(address)
+            whole, head = (head_of(method, path, sessions[person]) for method in ("get", "head"))
+            assert (address.name, *head) == (address.name, *whole)
+
+
+def head_of(method, path, session):
+    """Status and headers, but for what is drawn anew each time."""
+    with transaction.atomic():
+        answer = getattr(client_with(session), method)(path)
+        b"".join(answer)
+        transaction.set_rollback(True)
+    return answer.status_code, sorted(
+        (name, value) for name, value in answer.headers.items() if name not in DRAWN
+    )
+
+
+@pytest.fixture
+def trial(there, on_kept, caplog, request):
+    caplog.set_level(logging.CRITICAL, "django.request")
+    return Trial(there, request.param)
+
+
+def test_the_rows_of_a_project_are_all_known(there):
+    rows = rows_of(there[1].project)
+    assert {Task, Assignment, Completion, Artifact, Run} <= rows.keys()
+    assert not rows[Run] & rows_of(there[0].project)[Run]
+
+
+@pytest.mark.parametrize("trial", ["admin"], indirect=True)
+def test_what_touches_a_foreign_row_is_noticed(trial):
+    with transaction.atomic():
+        trial.foreign.project.memberships.update(role="researcher")
+        assert trial.fingerprint() != trial.before
+        transaction.set_rollback(True)
+    assert trial.fingerprint() == trial.before
+
+
+@pytest.mark.parametrize("trial", Role.values, indirect=True)
+def test_a_row_of_another_project_in_a_field_is_of_no_use(trial):
+    cases = list(trial.cases(["align"]))
+    random.Random(0).shuffle(cases)
+    seen = Counter()
+    cases.sort(
+        key=lambda case: seen.update([case[0]]) or seen[case[0]]
+    )  # of each address one, then another
+    for case in cases[:TRIED]:
+        trial.one(*case)
+    assert not trial.wrong, "\n".join(trial.wrong[:20])
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("trial", Role.values, indirect=True)
+def test_no_field_of_any_address_reaches_another_project(trial):
+    cases = list(trial.cases(KINDS))
+    for case in cases:
+        trial.one(*case)
+    print(f"{len(cases)} cells, {len(trial.wrong)} deviations")
+    assert not trial.wrong, "\n".join(trial.wrong[:50])
+
+
+@pytest.fixture
+def fuzz(there, world, sessions, request):
+    return Fuzz(there, sessions[request.param], request.param)
+
+
+@pytest.mark.parametrize("fuzz", FUZZED, indirect=True)
+def test_whatever_is_sent_no_answer_is_an_error(fuzz):
+    fuzz.send(TRIED)
+    assert not fuzz.bad, "\n".join(fuzz.bad[:20])
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("fuzz", FUZZED, indirect=True)
+def test_ten_thousand_requests_of_a_person_break_nothing(fuzz):
+    fuzz.send(MANY)
+    print(f"{MANY} requests, {len(fuzz.bad)} errors, slowest {fuzz.slowest:.1f} s")
+    assert not fuzz.bad, "\n".join(fuzz.bad[:50])
 
 
 def ways(name, method):
@@ -231,3 +332,27 @@ def passes(person, gate):
     if gate is Gate.SIGNED_IN or person == "superuser":
         return True
     return isinstance(gate, Action) and person in set(Role) and may(Role(person), gate)
+
+
+@pytest.mark.parametrize(
+    ("address", "query"),
+    [
+        ("account_login", {"next": "http://[::1"}),
+        ("account_inactive", {"next": "http://[::1"}),
+        ("prompts", {"q": "é" * 30_000}),
+        ("rounds:launch", {"policy": "9" * 5000}),
+        ("rounds:launch", {"snapshot": "9" * 5000}),
+        ("rounds:launch", {"from": str(2**63)}),
+        ("rounds:launch", {"items": "13"}),
+        ("registry:add", {"items": "13"}),
+        ("runs:start", {"kind": "evaluate", "policy": "9" * 5000}),
+        ("rounds:compare", {"round": "9" * 5000}),
+        ("runs:list", {"after": "9" * 5000}),
+    ],
+)
+def test_what_was_an_error_once_is_an_answer(world, sessions, address, query):
+    """What ten thousand requests of each person have found."""
+    path = world.path(next(one for one in addresses() if one.name == address))
+    for method in ("get", "post") if address == "account_login" else ("get",):
+        answer = getattr(client_with(sessions["superuser"]), method)(path, query)
+        assert answer.status_code < 500

@@ -142,3 +142,16 @@ def test_a_decision_in_an_attribute_is_found(text):
 )
 def test_a_decision_around_an_element_is_none_inside_it(text):
     assert decided(text) == []
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_key_of_a_mapping_is_taken_for_its_items(name):
+    """Of a mapping with a key "items", such as an address may be, `.items` is what lies there."""
+    assert not re.search(
+        r"in [\w.]+\.(items|keys|values) %\}", without_rows((ROOT / name).read_text())
+    )
+
+
+def without_rows(text: str) -> str:
+    """Without the texts of a snapshot's row, which is no mapping."""
+    return text.replace("row.items", "")

@@ -3,29 +3,48 @@
 import hashlib
 import secrets
 from datetime import timedelta
-from typing import Any, TypedDict, Unpack
+from typing import Any, ClassVar, TypedDict, Unpack
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, UserManager
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 
+from webapp.accounts import names
 from webapp.accounts.roles import Role
+from webapp.rendering.names import NameField, visible
 from webapp.site.clock import after
 
 SESSION_SALT = "webapp.accounts.session"
 
 
+class People(UserManager["User"]):
+    """Accounts, found by any name that is taken for theirs."""
+
+    use_in_migrations = False
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """Whom somebody means who signs in by this name, in whatever case."""
+        return self.get(name_form=names.name_form_of(username or ""))
+
+    def matching(self, username: str) -> "models.QuerySet[User]":
+        """The account of this name, if there is one."""
+        return self.filter(name_form=names.name_form_of(username))
+
+
 class User(AbstractUser):
     """A person, or a simulated annotator marked as one."""
 
+    name_form = names.NameForm(max_length=names.LONGEST, unique=True, editable=False)
     simulated = models.BooleanField(default=False)
     sessions_ended = models.IntegerField(default=0)  # how often all sessions were ended at once
     label_keys = models.JSONField(default=dict)  # labeling.keys: what this person has changed
     raw_view = models.BooleanField(default=False)  # prefers texts as they were written
+
+    objects: ClassVar[People] = People()
 
     @cached_property
     def seats(self) -> dict[int, Any]:
@@ -35,7 +54,7 @@ class User(AbstractUser):
     @property
     def shown_name(self) -> str:
         """How pages call this person."""
-        return self.get_full_name() or self.username
+        return visible(self.get_full_name() or self.username)
 
     @transaction.atomic
     def save(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as Django has it
@@ -88,7 +107,7 @@ class OneTimeLink(models.Model):
         "projects.Project", models.CASCADE, null=True, blank=True, related_name="+"
     )
     role = models.CharField(max_length=16, choices=Role, blank=True)
-    note = models.CharField(max_length=200, blank=True)
+    note = NameField(max_length=200, blank=True)
     # Whose password is chosen anew, or who came by the invitation.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="links"

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from webapp.projects.models import Project
+from webapp.rendering.names import NameField
 
 
 class ArtifactQuerySet(models.QuerySet["Artifact"]):
@@ -43,7 +44,7 @@ class Artifact(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="artifacts")
     type = models.CharField(max_length=16, choices=Type)
-    name = models.CharField(max_length=120)
+    name = NameField(max_length=120)
     manifest_sha256 = models.CharField(max_length=64)
     bytes = models.BigIntegerField()
     producer = models.ForeignKey(

@@ -5,14 +5,17 @@ hidden utility. People can label at the same time.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count as counting
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
+from django.conf import settings
 
 from alignment.world.utility import SimulatedAnnotator
 
@@ -46,32 +49,58 @@ class AnnotatorError(Exception):
     """The web program did not let an annotator in."""
 
 
+@dataclass(frozen=True)
+class Annotator:
+    """A simulated person who is signed in."""
+
+    person: SimulatedAnnotator
+    client: httpx.Client
+
+
+@contextmanager
+def signed_in(url: str, logins: Sequence[Login]) -> Iterator[list[Annotator]]:
+    """All of them signed in, one after another, until the end of the block."""
+    with ExitStack() as clients:
+        found = []
+        for login in logins:
+            client = clients.enter_context(httpx.Client(base_url=url, timeout=60))
+            _insist(partial(sign_in, client, login))
+            found.append(Annotator(SimulatedAnnotator(login.seed), client))
+        yield found
+
+
 def label_all(
-    url: str, project_id: int, logins: Sequence[Login], on_label: Callable[[], None]
+    project_id: int,
+    annotators: Sequence[Annotator],
+    on_label: Callable[[], None],
+    most: int | None = None,
 ) -> int:
-    """Answer tasks side by side until none is left for anyone; the number of labels given."""
-    with ThreadPoolExecutor(len(logins)) as people:
-        given = people.map(lambda login: _label(url, project_id, login, on_label), logins)
+    """Answer tasks side by side until none is left for anyone, or so many are given; the number of labels.
+
+    Each has a card in hand when it stops, which nobody else gets meanwhile.
+    """
+    allowed = iter(range(most)) if most is not None else counting()
+    with ThreadPoolExecutor(len(annotators)) as people:
+        given = people.map(lambda one: _label(project_id, one, on_label, allowed), annotators)
         return sum(given)
 
 
-def _label(url: str, project_id: int, login: Login, on_label: Callable[[], None]) -> int:
-    person = SimulatedAnnotator(login.seed)
-    page = f"/p/{project_id}/label/"
+def _label(
+    project_id: int, annotator: Annotator, on_label: Callable[[], None], allowed: Iterator[int]
+) -> int:
+    page, client = f"/p/{project_id}/label/", annotator.client
     given = 0
-    with httpx.Client(base_url=url, timeout=60) as client:
-        _insist(lambda: sign_in(client, login))
-        card = _insist(lambda: _card(client.get(page, headers=JSON)))
-        while card["assignment"] is not None:
-            answer = {
-                **ANSWERS[card["kind"]](person, card),
-                "assignment": card["assignment"],
-                "client_id": str(uuid4()),
-                "csrfmiddlewaretoken": client.cookies["csrftoken"],
-            }
-            card = _insist(partial(_sent, client, page, answer))
-            given += 1
-            on_label()
+    card = _insist(lambda: _card(client.get(page, headers=JSON)))
+    while card["assignment"] is not None and next(allowed, None) is not None:
+        answer = {
+            **ANSWERS[card["kind"]](annotator.person, card),
+            "assignment": card["assignment"],
+            "client_id": str(uuid4()),
+            "csrfmiddlewaretoken": client.cookies[settings.CSRF_COOKIE_NAME],
+        }
+        card = _insist(partial(_sent, client, page, answer))
+        given += 1
+        on_label()
     return given
 
 
@@ -98,10 +127,10 @@ def sign_in(client: httpx.Client, login: Login) -> None:
     form = {
         "login": login.username,
         "password": login.password,
-        "csrfmiddlewaretoken": client.cookies["csrftoken"],
+        "csrfmiddlewaretoken": client.cookies[settings.CSRF_COOKIE_NAME],
     }
     response = client.post("/accounts/login/", data=form)
-    if "sessionid" not in client.cookies:
+    if settings.SESSION_COOKIE_NAME not in client.cookies:
         raise AnnotatorError(f"{login.username} could not sign in ({response.status_code}).")
 
 

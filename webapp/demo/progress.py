@@ -1,4 +1,4 @@
-"""The demo's progress in a terminal: live where there is one, plain lines where there is none."""
+"""The demo's progress in a terminal: a line for each step that is over, and how far the one under way is."""
 
 import sys
 import time
@@ -10,19 +10,20 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 
 class TerminalReporter:
-    """One line a step: what it is, how far, how long."""
+    """One line a step: what came of it, how long it took, and the page that shows it."""
 
     def __init__(self) -> None:
         self.console = Console(file=sys.stderr, highlight=False)
         self.live = Progress(
-            TextColumn("{task.description:<44}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]:<28}"),
+            TextColumn("{task.description:<32}"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[note]:<20}"),
             TimeElapsedColumn(),
             console=self.console,
+            transient=True,  # a step that is over has a line
             disable=not self.console.is_terminal,
         )
-        self.task = TaskID(0)
+        self.task: TaskID | None = None
         self.title = ""
         self.began = time.monotonic()
 
@@ -49,13 +50,17 @@ class TerminalReporter:
 
     def progress(self, done: float, total: float, note: str = "") -> None:
         """The current step moved on."""
-        self.live.update(self.task, completed=done, total=total or None, note=note[:28])
+        if self.task is not None:
+            self.live.update(self.task, completed=done, total=total or None, note=note[:20])
 
-    def done(self, note: str) -> None:
+    def done(self, note: str, page: str) -> None:
         """The current step is over."""
-        self.live.update(self.task, completed=1, total=1, note=note[:28])
-        self.live.stop_task(self.task)
-        if not self.console.is_terminal:
-            self.console.print(
-                f"{self.title}: {note or 'done'} ({time.monotonic() - self.began:.1f} s)"
-            )
+        if self.task is not None:
+            self.live.remove_task(self.task)
+        self.task = None
+        seconds = time.monotonic() - self.began
+        self.say(f"{self.title}: {note or 'done'} ({seconds:.1f} s)  {page}")
+
+    def say(self, text: str) -> None:
+        """A line of its own; an address in it stays whole, so that it can be clicked."""
+        self.console.print(text, soft_wrap=True, markup=False)

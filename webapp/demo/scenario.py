@@ -4,11 +4,12 @@ Each step first looks for what an earlier run of the demo left in the database.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
 from django.db.models import Max, Min
+from django.urls import reverse
 
 from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.generate.settings import GenerateConfig
@@ -19,14 +20,16 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.datasets.services import freeze_snapshot
-from webapp.demo.annotators import Login, label_all
+from webapp.demo import newcomers
+from webapp.demo.annotators import Annotator, Login, label_all, signed_in
 from webapp.labeling.models import Label, Task
-from webapp.operations.stack import Stack
+from webapp.operations.stack import Stack, address
 from webapp.people.services import add_member
 from webapp.projects.models import Project, Prompt
 from webapp.projects.services import add_prompts
 from webapp.rounds.config import RoundConfig
 from webapp.rounds.models import Round
+from webapp.rounds.queries import standing
 from webapp.rounds.services import start_round
 from webapp.runs.models import Run, State
 from webapp.runs.services import Order, start_run
@@ -43,6 +46,17 @@ ANNOTATORS = 6
 SEED = 7
 
 
+STARTER = Order(kind="pretrain", name="Starter model", config=PretrainConfig(), seed=SEED, key="")
+COMPLETIONS = Order(
+    kind="generate",
+    name="First completions",
+    config=GenerateConfig(prompts=720),
+    seed=SEED,
+    key="",
+)
+ROUND = RoundConfig(evaluate=EvaluateConfig(judge="utility"), seed=SEED)
+
+
 class DemoError(Exception):
     """A step did not work out; the message says which and what to try."""
 
@@ -56,8 +70,8 @@ class Reporter(Protocol):
     def progress(self, done: float, total: float, note: str = "") -> None:
         """The current step moved on."""
 
-    def done(self, note: str) -> None:
-        """The current step is over."""
+    def done(self, note: str, page: str) -> None:
+        """The current step is over; that page shows it."""
 
 
 class Demo:
@@ -67,13 +81,21 @@ class Demo:
         self.stack = stack
         self.reporter = reporter
 
-    def play(self) -> Round:
+    def play(self, project: Project) -> Round:
         """All steps in order; the finished round."""
-        project = self.project()
-        model = self.starter(project)
-        self.completions(project, model)
-        snapshot = self.labels(project)
+        training = self.begin(project, STARTER)
+        if (snapshot := project.snapshots.order_by("number").first()) is not None:
+            model = self.starter(training)
+        else:  # people come while the model learns
+            with signed_in(self.stack.url, simulated_logins(project)) as people:
+                model = self.starter(training)
+                self.completions(project, model)
+                snapshot = self.labels(project, people)
         return self.round(project, snapshot, model)
+
+    def page(self, name: str, *keys: int) -> str:
+        """The address of a page, as people reach it."""
+        return address(self.stack) + reverse(name, args=keys)
 
     def project(self) -> Project:
         """The demo's project with its prompts."""
@@ -83,93 +105,89 @@ class Demo:
         )
         if not project.prompts.exists():
             add_prompts(project, grammar.prompts(SEED, PROMPTS), source=Prompt.Source.GENERATED)
-        self.reporter.done(f"{project.prompts.count()} prompts")
+        self.reporter.done(f"{project.prompts.count()} prompts", self.page("prompts", project.pk))
         return project
 
-    def starter(self, project: Project) -> Artifact:
+    def starter(self, training: Run) -> Artifact:
         """The small language model everything starts from."""
         self.reporter.step("Starter model, from scratch")
-        run = self.run(
-            project,
-            "pretrain",
-            lambda key: start_run(
-                project,
-                Order(
-                    kind="pretrain",
-                    name="Starter model",
-                    config=PretrainConfig(),
-                    seed=SEED,
-                    key=key,
-                ),
-            ),
-        )
+        run = self.wait(training)
         model = run.outputs.get(type=Artifact.Type.MODEL)
-        self.reporter.done(f"{run.summary['parameters']:,} parameters")
+        note = f"{run.summary['parameters']:,} parameters"
+        self.reporter.done(note, self.page("registry:model", run.project_id, model.pk))
         return model
 
     def completions(self, project: Project, model: Artifact) -> None:
         """Two answers to each prompt, queued as compare tasks."""
         self.reporter.step("Completions of the starter model")
-        run = self.run(
-            project,
-            "generate",
-            lambda key: start_run(
-                project,
-                Order(
-                    kind="generate",
-                    name="First completions",
-                    config=GenerateConfig(prompts=720),
-                    seed=SEED,
-                    inputs={"policy": model},
-                    key=key,
-                ),
-            ),
-        )
+        run = self.wait(self.begin(project, COMPLETIONS._replace(inputs={"policy": model})))
         asked = Task.objects.filter(items__completion__run=run).distinct()
-        self.reporter.done(f"{asked.count()} compare tasks")
-
-    def labels(self, project: Project) -> Snapshot:
-        """Simulated annotators answer every task over HTTP; their labels are frozen."""
-        self.reporter.step("Labels by simulated annotators, over HTTP")
-        if (snapshot := project.snapshots.order_by("number").first()) is not None:
-            self.reporter.done(f"{snapshot.labels} labels")
-            return snapshot
-        total = Task.objects.filter(project=project).count()
-        counter = iter(range(1, 10 * total))
-        label_all(
-            self.stack.url,
-            project.pk,
-            simulated_logins(project),
-            lambda: self.reporter.progress(next(counter), total),
+        self.reporter.done(
+            f"{asked.count()} compare tasks", self.page("labeling:tasks", project.pk)
         )
+
+    def labels(self, project: Project, people: Sequence[Annotator]) -> Snapshot:
+        """Simulated annotators answer every task over HTTP, real ones beside them; the labels are frozen."""
+        self.reporter.step("Labels by simulated annotators, over HTTP")
+        left, total = project.tasks.open().count(), project.tasks.count()
+        counter = iter(range(total - left + 1, 10 * total))
+
+        def tell() -> None:
+            self.reporter.progress(next(counter), total)
+
+        def leave(n: int) -> None:
+            self.reporter.progress(total - n, total, f"{n} are left for you")
+
+        label_all(project.pk, people, tell, max(0, left - len(people) - newcomers.LEFT))
+        newcomers.wait_for_people(project, self.pause, leave)
+        label_all(project.pk, people, tell)
         snapshot = freeze_snapshot(project)
-        self.reporter.done(f"{snapshot.labels} labels, {snapshot.pairs} pairs")
+        theirs = newcomers.labels_of_people(project)
+        beside = f", {theirs} of them by people" if theirs else ""
+        self.reporter.done(
+            f"{snapshot.labels} labels{beside}, {snapshot.pairs} pairs",
+            self.page("datasets:snapshot", project.pk, snapshot.pk),
+        )
         return snapshot
 
     def round(self, project: Project, snapshot: Snapshot, model: Artifact) -> Round:
         """Reward model, alignment, evaluation, new completions."""
-        config = RoundConfig(evaluate=EvaluateConfig(judge="utility"), seed=SEED)
         attempt = project.rounds.filter(runs__state__in=[State.FAILED, State.CANCELLED])
         round_ = start_round(
             snapshot=snapshot,
             policy=model,
-            config=config,
+            config=ROUND,
             key=f"demo-{attempt.distinct().count()}",
         )
         for part in round_.parts.select_related("run").order_by("pk"):
             self.reporter.step(part.get_part_display())
-            self.wait(part.run)
-            self.reporter.done("")
+            run = self.wait(part.run)
+            self.reporter.done("", self.page("runs:detail", project.pk, run.pk))
         return round_
 
-    def run(self, project: Project, kind: str, start: Callable[[str], Run]) -> Run:
+    def found(self, round_: Round) -> list[str]:
+        """What the round found, and what there is to do next, each with its page."""
+        verdict = standing(round_).verdict
+        at = self.page("rounds:detail", round_.project_id, round_.pk)
+        label = self.page("labeling:label", round_.project_id)
+        said = verdict.sentence if verdict else "is over."
+        return [
+            f"{round_}: {said}  {at}",
+            f"Next, label what the aligned model answers:  {label}",
+        ]
+
+    def begin(self, project: Project, order: Order) -> Run:
         """The demo's run of a kind, started once; one that failed or was cancelled is tried anew."""
-        tried = Run.objects.filter(
-            project=project,
-            idempotency_key__startswith=f"demo-{kind}-",
-            state__in=[State.FAILED, State.CANCELLED],
+        key = f"demo-{order.kind}-"
+        tried = project.runs.filter(
+            idempotency_key__startswith=key, state__in=[State.FAILED, State.CANCELLED]
         )
-        return self.wait(start(f"demo-{kind}-{tried.count()}"))
+        return start_run(project, order._replace(key=f"{key}{tried.count()}"))
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass; raises StackError where nothing is left to wait for."""
+        self.stack.check()
+        self.stack.pause(seconds)
 
     def wait(self, run: Run) -> Run:
         """Watch a run to its end; raises DemoError when it does not succeed."""
@@ -179,12 +197,21 @@ class Demo:
             if run.is_counted:
                 done, total = run.phase_done, run.phase_total
             self.reporter.progress(done, total, run.phase)
-            self.stack.check()
-            self.stack.pause(0.3)
+            self.pause(0.3)
             run.refresh_from_db()
         if run.state != State.SUCCEEDED:
-            raise DemoError(f"{run.name} {run.state}: {run.message or 'see its page'}")
+            raise DemoError(self.what_to_try(run))
         return run
+
+    def what_to_try(self, run: Run) -> str:
+        """Why a run did not succeed, as far as it is known, and what then."""
+        why = run.message or "its log says why"
+        at = self.page("runs:detail", run.project_id, run.pk)
+        return (
+            f"{run.name} {run.state}: {why}\n"
+            f"Its page and its log: {at}\n"
+            "Start the demo again to try this step anew; what is done stays."
+        )
 
 
 def simulated_logins(project: Project) -> list[Login]:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.home import queries
+from webapp.home.turns import first_turn, is_moving, newest_runs
 from webapp.labeling.queries import labelled_today, waiting_for
 from webapp.projects import services
 from webapp.projects.access import Action, may, project_for, role_in
@@ -45,13 +46,16 @@ def project(request: PersonRequest, project_id: int) -> HttpResponse:
         "project": here,
         "waiting": waiting_for(here, request.user),
         "today": labelled_today(request.user, here),
+        "still": True,
     }
     if may(role, Action.SEE_ROUNDS):
         facts = queries.facts(here)
         context |= {"facts": facts, "loop": queries.loop(here, facts)}
-    if may(role, Action.MANAGE_MEMBERS):
+        turn = first_turn(here, facts, newest_runs(here))
+        context |= {"turn": turn, "still": not is_moving(here, facts)}
+    if may(role, Action.MANAGE_MEMBERS) and not request.htmx:  # which asks for the rest alone
         context["house"] = queries.house(here)
-    return render(request, "projects/project.html", context)
+    return render_page(request, "projects/project.html", context, partial="live")
 
 
 @login_required

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_noop as _
 
 from alignment.seam.errors import AlignmentError
+from alignment.seam.progress import counting, listening
 from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, State
 from webapp.jobs.work import Finish
@@ -63,18 +64,35 @@ def execute(job: Job) -> None:
             raise
 
 
+class Renewal:
+    """Keeps a job's lease, at most so often as settings say; raises LostLease where it is no longer ours."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.renewed = job, -math.inf
+
+    def __call__(self, **columns: int) -> None:
+        """A sign of life, with what there is to write."""
+        if time.monotonic() - self.renewed > settings.JOB_RENEW:
+            Job.objects.renew(self.job, **columns)
+            self.renewed = time.monotonic()
+
+
 def _work(job: Job) -> None:
-    with closing(JOB_KINDS[job.kind].work(job)) as steps:
-        renewed = -math.inf
+    conclude(job, _through(job))
+
+
+def _through(job: Job) -> Finish:
+    """Do all steps; between two of them the bytes that are read are signs of life (`seam.progress.reach`)."""
+    renewal = Renewal(job)
+    with closing(JOB_KINDS[job.kind].work(job)) as steps, listening(lambda _: renewal()):
         while True:
-            try:
-                done, total = next(steps)
-            except StopIteration as end:
-                conclude(job, end.value)
-                return
-            if time.monotonic() - renewed > settings.JOB_RENEW:
-                Job.objects.renew(job, progress=done, total=total)
-                renewed = time.monotonic()
+            with counting(1, "steps"):
+                try:
+                    done, total = next(steps)
+                except StopIteration as end:
+                    finish: Finish = end.value
+                    return finish
+            renewal(progress=done, total=total)
 
 
 @transaction.atomic

@@ -11,6 +11,7 @@ from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import rewarded
 from webapp.projects.models import Project
+from webapp.site.htmx import is_key
 
 PROPOSED = ("policy", "reward")  # also where a run may do without one
 AIM = ("beta", "divergence", "alpha")  # settings of an alignment that its evaluation is about
@@ -38,7 +39,7 @@ def proposed(kind: Kind, project: Project, query: Mapping[str, str]) -> Proposal
 def _named(one: Input, rows: ArtifactQuerySet, query: Mapping[str, str]) -> Artifact | None:
     """The artifact that an address names for an input, if it can be one."""
     pk = query.get(one.role, "")
-    return rows.filter(type__in=one.types, pk=pk).first() if pk.isdecimal() else None
+    return rows.filter(type__in=one.types, pk=pk).first() if is_key(pk) else None
 
 
 def with_settings(kind: Kind, query: Mapping[str, str]) -> Settings:

@@ -105,7 +105,11 @@ class Keeper:
     @property
     def environment(self) -> dict[str, str]:
         """Of every program: ours, and where the dashboard finds what we say."""
-        return os.environ | {programs.PLACE: str(self.place)}
+        told = {
+            programs.PLACE: str(self.place),
+            "ATTUNE_VAR": str(self.place.parent),
+        }  # wherever we were started
+        return os.environ | told
 
     def start(self, name: str, *command: str, handles: tuple[int, ...] = ()) -> None:
         """Start a program for the first time; raises StackError."""

@@ -17,23 +17,27 @@ from http.client import HTTPConnection, HTTPException
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 from urllib.parse import urlsplit
 
+from celery import current_app
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import OutputWrapper
 from django.db import DatabaseError
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from webapp.accounts.models import OneTimeLink, new_link
-from webapp.machine import disk
+from webapp.machine import database, disk
 from webapp.machine.health import HEALTH
 from webapp.machine.keeper import Keeper, StackError
 
 PORT = 8000  # unless another is named
 START_TIMEOUT = 90.0  # seconds, on a busy machine
 BACKLOG = 1024  # connections that wait while the web starts again
+TRIES = 3  # to reach a broker that somebody else started, some seconds in all
 NO_FILE = "broker-keeps-nothing.rdb"  # a broker reads its file even where it writes none
 
 logger = logging.getLogger(__name__)
@@ -75,14 +79,16 @@ class Stack:
         self.stop()
 
     def _start(self) -> None:
-        if "REDIS_URL" not in os.environ:
+        if settings.OWN_BROKER:
             forget_broker_files(Path(settings.VAR))
             self.keeper.start("broker", *broker_command())
             self.wait_for("broker", broker_accepts)
+        else:
+            expect_broker()
+        self._start_web()  # alone: somebody waits for its address
         self.keeper.start("worker", *worker_command())
         self.keeper.start("worker-short", *worker_command(settings.JOB_QUEUE))
         self.keeper.start("tend", sys.executable, "manage.py", "tend")
-        self._start_web()
 
     def _start_web(self) -> None:
         handle = self.place.fileno()
@@ -118,6 +124,17 @@ class WebOnly(Stack):
 
     def _start(self) -> None:
         self._start_web()
+
+
+def expect_broker() -> None:
+    """Wait a moment until the server of REDIS_URL answers; raises StackError where none does."""
+    with current_app.connection_for_write() as asked:
+        try:
+            asked.ensure_connection(max_retries=TRIES, interval_start=0.5, interval_step=0.5)
+        except (OSError, KombuError, RedisError) as error:
+            raise StackError(
+                f"REDIS_URL names {asked.as_uri()}, where no Redis server answers ({error})."
+            ) from error
 
 
 def broker_accepts() -> bool:
@@ -217,25 +234,39 @@ def only_one(var: Path) -> Iterator[None]:
 
 
 def prepare_database() -> None:
-    """Bring the database to this version, without a word; raises StackError on a full disk."""
+    """Bring the database to this version, without a word; raises StackError where it takes nothing now."""
     try:
         call_command("migrate", verbosity=0, interactive=False)
         call_command("createcachetable", verbosity=0)
     except DatabaseError as error:
-        if not disk.is_full(error):
-            raise
-        raise StackError(
-            f"The disk of {settings.VAR} is full. Make room, and start again."
-        ) from error
+        if disk.is_full(error):
+            raise StackError(
+                f"The disk of {settings.VAR} is full. Make room, and start again."
+            ) from error
+        if database.is_away(error) or database.is_busy(error):
+            raise StackError(
+                f"The database cannot be used now: {error}. Start again when it can."
+            ) from error
+        raise
 
 
-def serve(stack: Stack, out: OutputWrapper) -> None:
+def serve(stack: Stack, out: OutputWrapper) -> NoReturn:
     """Say where the dashboard is and how to become its admin, then stay until all is to end."""
+    announce(stack, out)
+    stay(stack)
+
+
+def announce(stack: Stack, out: OutputWrapper) -> None:
+    """Say where the dashboard is, and how to become its admin."""
     say(out, f"\nAttune is on {stack.url} (Ctrl-C ends it)")
     if (outside := address(stack)) != stack.url:
         say(out, f"People reach it at {outside}, through your proxy")
     if (link := setup_link(stack)) is not None:
         say(out, f"Create the admin account (the link works once): {link}")
+
+
+def stay(stack: Stack) -> NoReturn:
+    """Stay until all is to end; raises StackError where nothing is left to keep."""
     while True:
         stack.check()
         stack.pause(1.0)

@@ -6,6 +6,8 @@ from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm
 from django.utils.translation import gettext_lazy as _
 
+from webapp.accounts import names
+from webapp.accounts.errors import AccountError
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 
@@ -20,6 +22,17 @@ class AccountForm(NewAccount):
 
     class Meta(BaseUserCreationForm.Meta):
         model = User
+
+    def clean_username(self) -> str:
+        """A name that nobody takes for somebody else's."""
+        name: str = self.cleaned_data["username"]
+        try:
+            names.check_name(name)
+        except AccountError as refusal:
+            raise forms.ValidationError(str(refusal)) from refusal
+        if User.objects.matching(name).exists():
+            raise forms.ValidationError(_("A user with that name, or one like it, already exists."))
+        return name
 
 
 class InviteForm(forms.Form):
@@ -55,7 +68,7 @@ class AddMemberForm(forms.Form):
     def clean_username(self) -> str:
         """The name of an account that can sign in."""
         name: str = self.cleaned_data["username"]
-        if not User.objects.filter(username=name, is_active=True).exists():
+        if not User.objects.matching(name).filter(is_active=True).exists():
             raise forms.ValidationError(_("Nobody has this name here; invite them instead."))
         return name
 

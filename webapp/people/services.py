@@ -20,16 +20,17 @@ def add_member(
 
     The password is for a new account only: an account somebody has keeps its own.
     """
-    user = User.objects.filter(username=username).first()
+    user = User.objects.matching(username).first()
+    there = user is not None
     if user is None:
         user = User.objects.create_user(username, password=password, simulated=simulated)
-    return join(project, user, role)
+    return join(project, user, role, by_name=there)
 
 
-def join(project: Project, user: User, role: str) -> Membership:
+def join(project: Project, user: User, role: str, *, by_name: bool = False) -> Membership:
     """Give somebody a role in a project; raises AccountError for a member."""
     membership, created = Membership.objects.get_or_create(
-        project=project, user=user, defaults={"role": Role(role)}
+        project=project, user=user, defaults={"role": Role(role), "by_name": by_name}
     )
     if not created:
         raise AccountError(_("{name} is a member already.").format(name=user.shown_name))
@@ -84,21 +85,24 @@ def reactivate(user: User, *, by: User) -> None:
 
 
 def manages(actor: User, user: User) -> bool:
-    """Whether everything this account opens is managed by the actor: it is theirs to decide about."""
+    """Whether everything this account opens is managed by the actor: it is theirs to decide about.
+
+    Nobody comes to manage an account by adding it by its name: the person behind it took no part in that.
+    """
     if actor.is_superuser:
         return actor.is_active
     if user.is_superuser or not actor.is_active:
         return False
     theirs = set(user.memberships.values_list("project", flat=True))
     managed = actor.memberships.filter(role=Role.ADMIN).values_list("project", flat=True)
-    return theirs <= set(managed)
+    return theirs <= set(managed) and user.memberships.filter(by_name=False).exists()
 
 
 def must_manage(actor: User, user: User) -> None:
     """Raise AccountError where the actor may not decide about the whole account."""
     if not manages(actor, user):
         raise AccountError(
-            _("{name} also belongs to what you do not manage; ask whoever runs Attune.").format(
+            _("{name} is not yours alone to manage; ask whoever runs Attune.").format(
                 name=user.shown_name
             )
         )

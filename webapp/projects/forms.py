@@ -22,6 +22,7 @@ STARTER_GUIDELINES = _("""Prefer the answer that a polite, well-informed friend 
 """)
 LONGEST_PROMPT = 20_000  # characters
 LONGEST_GUIDELINES = 50_000
+LONGEST_SEARCH = 1_000
 LONGEST_LOOK = 60_000  # ms that a project may ask for before an answer
 
 
@@ -107,7 +108,7 @@ class PromptForm(forms.Form):
 class PromptSearch(forms.Form):
     """What the list of prompts is narrowed to."""
 
-    q = forms.CharField(required=False, label=_("Search"))
+    q = forms.CharField(required=False, label=_("Search"), max_length=LONGEST_SEARCH)
     split = forms.ChoiceField(
         required=False, label=_("Split"), choices=[("", _("all")), *Split.choices]
     )

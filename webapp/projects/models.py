@@ -9,6 +9,7 @@ from django.utils.translation import gettext_noop
 from alignment.seam.records import Message, PromptRecord
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.rendering.names import NameField
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
@@ -27,7 +28,7 @@ LONGEST_PATTERN = 50_000  # bytes: SQLite's own limit
 class Project(models.Model):
     """One body of prompts, labels, models and rounds."""
 
-    name = models.CharField(max_length=120, unique=True)
+    name = NameField(max_length=120, unique=True)
     guidelines = models.TextField(blank=True)
     min_visible_ms = models.IntegerField(default=300)  # that a pair is seen before it is answered
     created_at = models.DateTimeField(db_default=Now())
@@ -47,6 +48,9 @@ class Membership(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role)
+    by_name = models.BooleanField(
+        default=False
+    )  # an account that was there, added by who knew its name
 
     class Meta:
         constraints = [

@@ -25,6 +25,7 @@ from webapp.runs.models import Run
 from webapp.runs.services import Order
 from webapp.site.choices import found_for, sought_in
 from webapp.site.errors import Refusal
+from webapp.site.htmx import is_key
 from webapp.site.pages import page_of
 
 MOST_SHOWN = 50  # models that are coming, runs that used one
@@ -70,7 +71,7 @@ def upload(request: PersonRequest, project_id: int) -> HttpResponse:
 def _too_large(request: PersonRequest) -> bool:
     """Whether more came, or is coming, than a model may have; asked before it is read."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    return was_cut(request) or not length.isdecimal() or int(length) > body_limit(upload)
+    return was_cut(request) or not is_key(length) or int(length) > body_limit(upload)
 
 
 def _form_page(request: PersonRequest, project: Project, chosen: str) -> HttpResponse:

@@ -17,6 +17,7 @@ from webapp.rounds import queries
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
+from webapp.site.htmx import is_key
 from webapp.site.pages import count_up_to
 from webapp.site.templatetags.display import duration
 
@@ -70,7 +71,7 @@ def plan_from(project: Project, query: Mapping[str, str]) -> _Plan:
 
 def _chosen(rows: Any, pk: str | None) -> Any:  # noqa: ANN401 - any manager, its row
     """The row that an address names, if it is one of these."""
-    return rows.filter(pk=pk).first() if pk and pk.isdecimal() else None
+    return rows.filter(pk=pk).first() if pk and is_key(pk) else None
 
 
 def _config_of(row: Round) -> tuple[RoundConfig, str]:

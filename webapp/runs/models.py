@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from alignment.seam.events import seconds_left
 from webapp.projects.models import Project
 from webapp.queue.leases import Leased, LeasedQuerySet
+from webapp.rendering.names import NameField
 from webapp.site.templatetags.display import number
 
 
@@ -109,7 +110,7 @@ class Run(Leased):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
     kind = models.CharField(max_length=16)  # a key of runs.kinds.KINDS
-    name = models.CharField(max_length=120)
+    name = NameField(max_length=120)
     config = models.JSONField()  # frozen; validated by the kind's config model
     config_hash = models.CharField(max_length=64)
     code_version = models.CharField(max_length=64, blank=True)

@@ -23,7 +23,6 @@ from webapp.runs.spool import Batch, read_batch
 SERVER_KEY = "ATTUNE_GENERATION_KEY"
 SECRET = re.compile(r"DATABASE_URL|REDIS_URL|SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY|DJANGO_|CELERY_")
 LOGIN = re.compile(r"(://)[^/@\s]*@")  # in an address, as that of a proxy may have one
-MORE = "ATTUNE_TRAINER_VARIABLES"  # names that an admin adds, separated by commas
 # What Python, the system's libraries, torch, GPUs and caches of models read; all else is other programs'.
 NAMED = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|SYSTEMROOT|XDG_CACHE_HOME"
@@ -209,13 +208,14 @@ def server_key(*, given: bool) -> Iterator[dict[str, str]]:
 
 def environment() -> dict[str, str]:
     """What trainers read of the worker's environment, no secrets, offline, our packages on the path."""
-    added = {name.strip() for name in os.environ.get(MORE, "").split(",")}
     named = {
         name: LOGIN.sub(r"\1", value)
         for name, value in os.environ.items()
         if NAMED.fullmatch(name) and not SECRET.search(name)
     }
-    kept = named | {name: value for name, value in os.environ.items() if name in added}
+    kept = named | {
+        name: value for name, value in os.environ.items() if name in settings.TRAINER_VARIABLES
+    }
     kept.pop(SERVER_KEY, None)
     path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
     return kept | {"PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}

@@ -5,18 +5,23 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from webapp.projects.models import Project
 from webapp.queue.bell import silent_bells
-from webapp.runs.models import FINAL, LIVE, Run, RunNeed, State, Worker
+from webapp.runs.models import FINAL, LIVE, Run, RunEvent, RunNeed, State, Worker
 from webapp.site.clock import after
 from webapp.site.stamps import rows_seen, stamp_of
 
 SOON, LATER = 5, 15  # seconds after which a page is drawn again though no row has changed
+
+LONG = 60.0  # seconds; tend rings several times in them
+OVERLOOKED = gettext_noop(
+    "a worker is there and does not take it; the logs of worker and tend say more"
+)
 
 
 class Waiting(NamedTuple):
@@ -81,7 +86,8 @@ def waiting_reasons(runs: Iterable[Run]) -> dict[int, str]:
             )
         else:
             reasons[run.pk] = place_in_words(lines[run.queue].get(run.pk, 0))
-    return reasons
+    first = [pk for pk, reason in reasons.items() if reason == place_in_words(0)]
+    return reasons | dict.fromkeys(overlooked(first), _(OVERLOOKED))
 
 
 def unmet_needs(runs: Collection[Run]) -> dict[int, list[str]]:
@@ -97,6 +103,18 @@ def put_off(runs: Collection[Run]) -> set[int]:
     """Those that may not start yet, by the database's clock."""
     later = Run.objects.filter(pk__in=[run.pk for run in runs], not_before__gt=Now())
     return set(later.values_list("pk", flat=True))
+
+
+def overlooked(firsts: Collection[int]) -> set[int]:
+    """Those of the next in line that could have started long ago, by the database's clock."""
+    if not firsts:
+        return set()
+    then = after(-LONG)
+    queued = RunEvent.objects.filter(run=OuterRef("pk"), to_state=State.QUEUED, at__gt=then)
+    ready = RunNeed.objects.filter(run=OuterRef("pk"), needs__ended_at__gt=then)
+    runs = Run.objects.filter(pk__in=firsts, created_at__lt=then)
+    runs = runs.exclude(not_before__gt=then).exclude(Exists(queued)).exclude(Exists(ready))
+    return set(runs.values_list("pk", flat=True))
 
 
 def places(queue_name: str) -> dict[int, int]:

@@ -8,6 +8,8 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django_htmx.middleware import HtmxDetails
 
+DIGITS = 20  # of a number that fits in 64 bits
+
 
 class HtmxRequest(HttpRequest):
     """A request that went through django-htmx's middleware."""
@@ -29,4 +31,4 @@ def render_page(
 
 def is_key(text: str) -> bool:
     """Whether an address's text can be the key of a row: digits that a database's integers hold."""
-    return text.isdecimal() and int(text) < 2**63
+    return text.isdecimal() and len(text) < DIGITS and int(text) < 2**63

@@ -1,5 +1,6 @@
 // The token that a form's request needs: the cookie's, since somebody may have signed in again in another tab.
 export function tokenOf(form) {
-  const cookie = /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie);
-  return cookie?.[1] ?? form.elements.csrfmiddlewaretoken.value;
+  const start = `${document.documentElement.dataset.csrf}=`;
+  const cookie = document.cookie.split("; ").find((one) => one.startsWith(start));
+  return cookie?.slice(start.length) ?? form.elements.csrfmiddlewaretoken.value;
 }

@@ -108,7 +108,7 @@ export function openDrafts({ form, onForeign, onConflict, onReceived, onCleared 
   }
   addEventListener("pagehide", sync);
   addEventListener("online", sync);
-  addEventListener("storage", ({ key }) => {
+  store.onForeignChange((key) => {
     if (key === null) return onCleared();
     const draft = key.startsWith(prefix) && draftAt(key);
     if (draft && !draft.received) onForeign(idOf(key), draft);

@@ -188,7 +188,7 @@ export function openOutbox({ form, extra, onAnswer, onChange, onStored, onForeig
   }
 
   // The other tabs of this person share the entries, and the cards they are about.
-  addEventListener("storage", ({ key, newValue }) => {
+  store.onForeignChange((key, newValue) => {
     if (key === null) for (const [name, text] of mine) store.write(name, text); // somebody cleared it
     else if (!key.startsWith(prefix)) return;
     else if (newValue === null) mine.delete(key); // another tab has sent it

@@ -10,7 +10,6 @@ largest distance from the scorer's is a metric of every step.
 """
 
 import math
-import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +66,7 @@ from alignment.seam.events import (
 from alignment.seam.folders import committed
 from alignment.seam.progress import counting, split, taking
 from alignment.seam.records import DemonstrationRecord, Estimate, PromptRecord, Receipts, read_jsonl
+from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
 from alignment.targets.targets import no_reward, parts, save_target
 
@@ -335,7 +335,7 @@ def check_processes(problem: Problem) -> None:
                 "prompts, and more of them per step, or fewer processes."
             ).format(size=size)
         )
-    if size == 1 or not os.environ.get(SHARDING):
+    if size == 1 or not read(EngineVariables).sharding:
         return
     if config.lora_rank or (config.inference_weight and config.inference_weights == "int8"):
         raise ConfigError(

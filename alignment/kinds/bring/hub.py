@@ -19,11 +19,11 @@ from pathlib import Path
 from alignment.seam.errors import DataError
 from alignment.seam.events import Event, PhaseProgressed, PhaseStarted
 from alignment.seam.modelfiles import KEPT, NAME, printable, weights_of
+from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
 
 POLL = 1.0  # seconds between looks at what has come
 REFUSED = 3  # exit status
-ALLOWED = "ATTUNE_HUB"  # 0: this installation never asks the Hub
 UNREACHABLE = _(
     "The Hugging Face Hub cannot be reached from the worker. Check its network, or add "
     "the model from a folder or as an upload."
@@ -35,7 +35,7 @@ def fetch(name: str, revision: str, target: Path, limit: int) -> Generator[Event
 
     Raises DataError where there is no such model, or no way to the Hub.
     """
-    if os.environ.get(ALLOWED, "1").lower() in {"0", "false"}:
+    if not read(EngineVariables).hub:
         raise DataError(_("Models of the Hub are switched off here; add a folder or an upload."))
     target.mkdir()
     said = target.with_name("hub.jsonl")

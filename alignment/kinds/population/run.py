@@ -6,7 +6,6 @@ averages to it whoever drew. Given the estimate of Z_c every agent's gradient is
 """
 
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -70,6 +69,7 @@ from alignment.seam.events import (
 from alignment.seam.folders import committed
 from alignment.seam.progress import counting, split, through
 from alignment.seam.records import Receipts
+from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
 from alignment.targets.targets import parts, save_target
 
@@ -186,7 +186,7 @@ def receipts_of(agents: Sequence[Agent]) -> Receipts:
 def check_together(problem: Problem) -> None:
     """Raise ConfigError where several processes cannot share a step of a population."""
     check_processes(problem)
-    if world().size > 1 and os.environ.get(SHARDING):
+    if world().size > 1 and read(EngineVariables).sharding:
         raise ConfigError(
             _("A population keeps whole models in every process; unset {sharding}.").format(
                 sharding=SHARDING

@@ -50,7 +50,7 @@ class PretrainConfig(Settings):
         le=8192,
     )
     steps: int = setting(
-        700, _("Steps"), help=_("Optimizer steps."), topic=_("Training"), ge=1, le=1_000_000
+        300, _("Steps"), help=_("Optimizer steps."), topic=_("Training"), ge=1, le=1_000_000
     )
     batch: int = setting(
         32,
@@ -62,7 +62,7 @@ class PretrainConfig(Settings):
         le=4096,
     )
     learning_rate: float = setting(
-        3e-3,
+        0.02,
         _("Learning rate"),
         help=_("Peak of the cosine schedule."),
         topic=_("Training"),

@@ -23,6 +23,7 @@ RULED: tuple[RuleName, ...] = get_args(RuleName)[1:]
 WORDED: tuple[RuleName, ...] = tuple(name for name in RULED if name != "words")
 EXAMPLES = re.compile(r"[\n|]")  # what parts examples
 PARTS = re.compile(r"[\n;]")  # what parts rules
+MOST_RULES = 32  # each is tried while somebody waits
 LARGEST = 10_000.0  # number of words that can be wished for
 REACH: Mapping[
     RuleName, tuple[float, float]
@@ -87,7 +88,10 @@ def wishes_of(text: str) -> list[WeightedRule]:
 
 
 def _parts(text: str) -> list[str]:
-    return [part.strip() for part in PARTS.split(text) if part.strip()]
+    parts = [part.strip() for part in PARTS.split(text) if part.strip()]
+    if len(parts) > MOST_RULES:
+        raise ValueError(said(_("there are more than {most} rules"), most=MOST_RULES))
+    return parts
 
 
 def _rule_of(part: str, number: str, largest: float) -> WeightedRule:

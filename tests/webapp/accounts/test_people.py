@@ -326,3 +326,35 @@ def test_a_link_that_lacks_what_it_is_for_opens_nothing(ana, client):
     with pytest.raises(AccountError):
         links.accept(to_nowhere, ana)
     assert OneTimeLink.objects.opened_by(to_nowhere, OneTimeLink.Purpose.INVITE).exists()
+
+
+def test_who_adds_an_account_without_a_project_by_its_name_has_no_say_over_it(
+    project, admin, client
+):
+    lone = a_user(username="lone", password=PASSWORD)
+    client.force_login(admin)
+    client.post(reverse("members", args=[project.pk]), {"username": "Lone", "role": "annotator"})
+    membership = project.memberships.get(user=lone)
+    for act in (links.reset_link, services.deactivate, services.reactivate):
+        with pytest.raises(AccountError, match="whoever runs Attune"):
+            act(lone, by=admin)
+    page = client.post(reverse("reset", args=[project.pk, membership.pk]), follow=True)
+    assertContains(page, "whoever runs Attune")
+    assert not OneTimeLink.objects.filter(user=lone).exists()
+
+
+def test_nobody_manages_an_account_that_has_left_but_a_superuser(project, admin, ana):
+    services.remove_member(project.memberships.get(user=ana))
+    with pytest.raises(AccountError):
+        links.reset_link(ana, by=admin)
+    services.add_member(project, "ana", Role.ANNOTATOR, None)
+    with pytest.raises(AccountError):
+        links.reset_link(ana, by=admin)
+    assert links.reset_link(ana, by=User.objects.create_superuser("root"))
+
+
+def test_who_comes_by_an_invitation_is_its_projects_to_manage(project, admin):
+    came = links.accept_as_new(
+        links.invite(project, Role.ANNOTATOR, by=admin), username="cia", password=PASSWORD
+    )
+    assert links.reset_link(came.user, by=admin)

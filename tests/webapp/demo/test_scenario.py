@@ -10,7 +10,7 @@ from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
 from webapp.demo import scenario
 from webapp.demo.progress import TerminalReporter
-from webapp.demo.scenario import ANNOTATORS, Demo, DemoError, simulated_logins
+from webapp.demo.scenario import ANNOTATORS, STARTER, Demo, DemoError, simulated_logins
 from webapp.runs.models import Run, State
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,7 @@ class Machine:
     """A stack whose work is done while the demo waits, as a row says."""
 
     def __init__(self, state):
-        self.state, self.waits = state, 0
+        self.state, self.waits, self.url = state, 0, "http://127.0.0.1:8000"
 
     def check(self):
         """All programs are well."""
@@ -43,8 +43,8 @@ class Listener:
     def progress(self, done, total, note=""):
         """It moved on."""
 
-    def done(self, note):
-        self.said.append(f"{self.title}: {note}")
+    def done(self, note, page):
+        self.said.append(f"{self.title}: {note} {page}")
 
 
 @pytest.fixture
@@ -59,22 +59,27 @@ def test_a_terminal_is_told_each_step_with_its_time(capfd):
     with reporter:
         reporter.step("Starter model, from scratch")
         reporter.progress(1, 2, "training")
-        reporter.done("1,234 parameters")
-    assert "Starter model, from scratch: 1,234 parameters (0.0 s)" in capfd.readouterr().err
+        reporter.done("1,234 parameters", "http://127.0.0.1:8000/p/1/models/1/")
+    line = (
+        "Starter model, from scratch: 1,234 parameters (0.0 s)  http://127.0.0.1:8000/p/1/models/1/"
+    )
+    assert line in capfd.readouterr().err.splitlines()  # whole, however narrow the terminal
 
 
 def test_the_project_is_made_once(demo):
     first, second = demo.project(), demo.project()
     assert first == second
     assert first.prompts.count() == 12
-    assert demo.reporter.said == ["Project and prompts: 12 prompts"] * 2
+    line = f"Project and prompts: 12 prompts http://127.0.0.1:8000/p/{first.pk}/prompts/"
+    assert demo.reporter.said == [line] * 2
 
 
 def test_the_starter_is_trained_once(demo, var):
     project = demo.project()
     run = a_run(project, "pretrain", key="demo-pretrain-0")
     model = an_artifact(project, var, type=Artifact.Type.MODEL, producer=run)
-    assert demo.starter(project) == demo.starter(project) == model
+    for _ in range(2):
+        assert demo.starter(demo.begin(project, STARTER)) == model
     assert Run.objects.count() == 1
     assert demo.stack.waits == 1
 
@@ -83,8 +88,8 @@ def test_what_failed_is_tried_anew(demo):
     project = demo.project()
     run_at(a_run(project, "pretrain", key="demo-pretrain-0"), state=State.FAILED)
     demo.stack = Machine(State.FAILED)
-    with pytest.raises(DemoError, match="Starter model failed"):
-        demo.starter(project)
+    with pytest.raises(DemoError, match=r"(?s)Starter model failed.*/runs/.*Start the demo again"):
+        demo.starter(demo.begin(project, STARTER))
     keys = Run.objects.order_by("pk").values_list("idempotency_key", flat=True)
     assert list(keys) == ["demo-pretrain-0", "demo-pretrain-1"]
 

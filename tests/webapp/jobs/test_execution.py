@@ -1,18 +1,24 @@
 """Claiming, doing and ending jobs."""
 
+import gzip
+
 import psycopg
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import OperationalError
 
+from alignment.seam import progress
 from tests.factories import again
 from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.imports import reading, streams
 from webapp.jobs import execution, tend
 from webapp.jobs.errors import JobError
 from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import cancel_job, start_job
 from webapp.jobs.tasks import work
+from webapp.machine import uploads
 from webapp.projects.models import Prompt
 from webapp.queue.leases import LostLease
 from webapp.site.clock import after
@@ -191,3 +197,58 @@ def test_a_database_that_was_away_costs_no_attempt(taken, kind):
     execution.execute(taken)
     assert (again(taken).state, again(taken).attempts) == (State.QUEUED, 0)
     assert again(taken).message == execution.AWAY
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\n" * (6 << 20),
+        b" " * (6 << 20),
+        b"[" + b" " * (6 << 20) + b"]",
+        b"prompt\n" + b"\n" * (6 << 20),
+    ],
+)
+def test_bytes_without_a_row_are_signs_of_life(project, admin, settings, monkeypatch, content):
+    settings.JOB_RENEW = 0
+    monkeypatch.setattr(progress, "EVERY", 0)
+    file = SimpleUploadedFile("rows.jsonl.gz", gzip.compress(content))
+    name = uploads.keep_file(file)
+    payload = {"upload": name, "name": "rows.jsonl.gz", "format": "guess"}
+    job = execution.claim(
+        start_job(project, kind="preview", payload=payload, key=name, by=admin).pk
+    )
+    renewed = []
+    monkeypatch.setattr(
+        type(Job.objects.all()), "renew", lambda self, row, **columns: renewed.append(columns)
+    )
+    execution.execute(job)
+    assert again(job).message == "The file has no rows to import."
+    assert len(renewed) >= 5
+
+
+def test_a_job_that_is_cancelled_ends_between_two_bytes(project, admin, settings, monkeypatch):
+    settings.JOB_RENEW = 0
+    monkeypatch.setattr(progress, "EVERY", 0)
+    name = uploads.keep_file(SimpleUploadedFile("rows.gz", gzip.compress(b"\n" * (6 << 20))))
+    payload = {"upload": name, "name": "rows.gz", "format": "guess"}
+    job = execution.claim(
+        start_job(project, kind="preview", payload=payload, key=name, by=admin).pk
+    )
+    read, readinto = [], streams.Bounded.readinto
+
+    def counted(self, buffer):
+        read.append(len(buffer))
+        if len(read) == 2:
+            Job.objects.filter(pk=job.pk).update(state=State.CANCELLED)
+        return readinto(self, buffer)
+
+    monkeypatch.setattr(streams.Bounded, "readinto", counted)
+    execution.execute(job)
+    assert again(job).state == State.CANCELLED
+    assert len(read) == 2
+
+
+def test_a_file_of_more_rows_than_anybody_waits_for_is_refused(project, taken, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_ROWS", 1)
+    execution.execute(taken)
+    assert again(taken).message == "The file holds more than 1 rows. Split it."

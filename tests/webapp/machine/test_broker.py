@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from kombu import Connection
 
 from webapp.operations import stack
 from webapp.settings import broker_socket
@@ -92,3 +93,35 @@ def test_a_broker_keeps_nothing(started, var, server):
     broker.shutdown()
     assert {path.name for path in var.iterdir()} == before == {"broker.log"}
     assert started(server).dbsize() == 0
+
+
+def test_a_broker_of_somebody_elses_that_does_not_answer_is_said_without_its_password(monkeypatch):
+    monkeypatch.setattr(stack, "TRIES", 1)
+    away = "redis://:canary@127.0.0.1:1/0"
+    monkeypatch.setattr(stack.current_app.conf, "broker_write_url", away)
+    with pytest.raises(
+        stack.StackError, match=r"REDIS_URL names redis://.*127.0.0.1:1/0, where no"
+    ) as told:
+        stack.expect_broker()
+    assert "canary" not in str(told.value)
+
+
+def test_two_installations_on_one_broker_do_not_take_each_others_messages(started):
+    broker = started("bundled")
+    url = f"redis+socket://{stack.settings.BROKER_SOCKET}?virtual_host=0"
+    queues = []
+    for name in ("one", "other"):
+        connection = Connection(url, transport_options={"global_keyprefix": f"attune-{name}:"})
+        queues.append(connection.SimpleQueue("runs"))
+    queues[0].put("ring")
+    with pytest.raises(queues[1].Empty):
+        queues[1].get_nowait()
+    assert queues[0].get_nowait().payload == "ring"
+    prefix = stack.settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+    with stack.current_app.connection_for_write(url) as ours:
+        ours.SimpleQueue("runs").put("ring")
+    assert all(
+        key.startswith((b"attune-one:", b"attune-other:", prefix.encode()))
+        for key in broker.scan_iter()
+    )
+    assert broker.exists(f"{prefix}runs")

@@ -232,3 +232,8 @@ def test_half_a_word_of_the_keeper_is_not_read(tmp_path, monkeypatch):
     assert programs.read() == []
     place.write_text('[{"name": "w')
     assert programs.read() == []
+
+
+def test_programs_are_told_the_whole_path_of_their_folder(keeper, settings):
+    assert Path(keeper.environment["ATTUNE_VAR"]) == Path(settings.VAR)
+    assert Path(keeper.environment["ATTUNE_VAR"]).is_absolute()

@@ -14,10 +14,12 @@ from types import SimpleNamespace
 
 import httpx
 import psutil
+import psycopg
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.db import OperationalError
 
 from tests import postgres
 from webapp.operations import stack
@@ -415,3 +417,12 @@ def test_another_port_is_never_taken_instead(port):
 def test_a_port_that_is_none_is_refused_in_words(port):
     with pytest.raises(stack.StackError, match="choose one from"):
         stack.listening(port)
+
+
+def test_a_database_that_is_away_is_said_in_words(monkeypatch):
+    def refuse(*_args, **_options):
+        raise OperationalError("refused") from psycopg.OperationalError("refused")
+
+    monkeypatch.setattr(stack, "call_command", refuse)
+    with pytest.raises(stack.StackError, match="cannot be used now: refused"):
+        stack.prepare_database()

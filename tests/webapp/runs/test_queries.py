@@ -12,7 +12,7 @@ from webapp.results.queries import (
     samples,
 )
 from webapp.runs.folders import folder_of
-from webapp.runs.models import RunMetric, RunSample
+from webapp.runs.models import RunMetric, RunNeed, RunSample
 from webapp.runs.points import bucket_width
 from webapp.runs.waiting import waiting_reason
 from webapp.site.clock import after
@@ -130,6 +130,28 @@ def test_a_worker_unheard_of_for_a_lease_does_not_count(run, settings):
 def test_a_queued_run_counts_those_ahead(project, run):
     a_worker()
     assert waiting_reason(a_run(project, priority=200)) == "1 run ahead"
+    assert waiting_reason(run) == "starts in a moment"
+
+
+def test_a_run_that_nobody_takes_says_so_after_a_minute(project, run):
+    a_worker()
+    run_at(run, created_at=after(-90))
+    run.events.update(at=after(-90))
+    assert waiting_reason(run).startswith("a worker is there and does not take it")
+
+
+@pytest.mark.parametrize("lately", ["put off", "queued again", "what it needed"])
+def test_a_run_that_could_not_start_before_is_about_to(project, run, lately):
+    a_worker()
+    run_at(run, created_at=after(-90))
+    run.events.update(at=after(-90))
+    if lately == "put off":
+        run_at(run, not_before=after(-5))
+    if lately == "queued again":
+        run.events.create(actor="tend", epoch=1, to_state="queued")
+    if lately == "what it needed":
+        first = run_at(a_run(project), state="succeeded", ended_at=after(-5))
+        RunNeed.objects.create(run=run, needs=first, role="policy")
     assert waiting_reason(run) == "starts in a moment"
 
 

@@ -146,16 +146,16 @@ def test_what_a_trainer_reads_reaches_it(monkeypatch, name):
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy", "HF_ENDPOINT"])
-def test_no_address_brings_a_password_to_the_trainer(monkeypatch, name):
+def test_no_address_brings_a_password_to_the_trainer(monkeypatch, settings, name):
     monkeypatch.setenv(name, "http://me:canary@proxy:8080/path")
     assert "http://proxy:8080/path" in supervisor.environment()[name]
-    monkeypatch.setenv("ATTUNE_TRAINER_VARIABLES", name)
+    settings.TRAINER_VARIABLES = (name,)
     assert supervisor.environment()[name] == "http://me:canary@proxy:8080/path"
 
 
-def test_an_admin_names_what_else_reaches_trainers(monkeypatch):
+def test_an_admin_names_what_else_reaches_trainers(monkeypatch, settings):
     monkeypatch.setenv("SITE_LICENCE", "told")
-    monkeypatch.setenv("ATTUNE_TRAINER_VARIABLES", "OTHER, SITE_LICENCE")
+    settings.TRAINER_VARIABLES = ("OTHER", "SITE_LICENCE")
     assert supervisor.environment()["SITE_LICENCE"] == "told"
 
 

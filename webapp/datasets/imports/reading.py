@@ -27,6 +27,7 @@ from webapp.datasets.imports.files import opened
 
 STEP = 200  # rows between two words about progress
 REFUSALS = 50  # kept for the page
+MOST_ROWS = 5_000_000  # good and bad ones
 MOST_PROMPTS = 500_000
 MOST_ANSWERS = 2_000_000
 MOST_NAMES = 200  # of columns that are told one by one
@@ -183,6 +184,10 @@ def read_rows(rows: Iterable[Row], format: str = GUESS) -> Reading:
 
 
 def _take(reading: Reading, row: Row, format: str, refusals: Lines | None) -> None:
+    if reading.rows + reading.refused >= MOST_ROWS:
+        raise ImportRefusal(
+            _("The file holds more than {most:,} rows. Split it.").format(most=MOST_ROWS)
+        )
     try:
         if isinstance(row.value, BadRow):
             raise row.value

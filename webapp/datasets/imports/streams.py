@@ -12,6 +12,7 @@ import pyarrow as pa
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from alignment.seam.progress import reach
 from webapp.datasets.errors import ImportRefusal
 
 HEAD = 1 << 20  # bytes that can be looked at before they are read: more than the longest line
@@ -63,6 +64,7 @@ class Bounded(io.RawIOBase):
         if self.left < 0:
             raise ImportRefusal(too_large(self.limit))
         buffer[: len(content)] = content
+        reach(1 - self.left / self.limit if content else 0)
         return len(content)
 
 

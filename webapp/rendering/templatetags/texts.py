@@ -8,11 +8,13 @@ from django.template import Context
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from webapp.rendering.names import visible
 from webapp.rendering.render import Rendered
 from webapp.rendering.services import rendered
 from webapp.rendering.written import written
 
 register = template.Library()
+register.filter(visible)
 EMPTY = mark_safe('<p class="nothing">(empty)</p>')
 
 

@@ -1,7 +1,7 @@
 """Attributes that are there or not, without a condition inside an element."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from django import template
 from django.forms import BoundField
@@ -35,6 +35,12 @@ def unless(value: str, condition: object) -> str:
 def holds(values: Collection[object] | None, value: object) -> bool:
     """Whether the value is one of these."""
     return value in (values or ())
+
+
+@register.filter
+def pairs(mapping: Mapping[str, object]) -> list[tuple[str, object]]:
+    """Keys with their values: a template that says `.items` gets what lies under the key "items", if there is one."""
+    return list(mapping.items())
 
 
 @register.filter

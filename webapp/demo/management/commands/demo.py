@@ -1,12 +1,13 @@
-"""`manage.py demo`: the whole loop on this machine, then an address to look at it."""
+"""`manage.py demo`: an address to look at, and the whole loop on this machine."""
 
 import json
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 from webapp.demo.progress import TerminalReporter
 from webapp.demo.scenario import Demo, DemoError, figures
@@ -14,12 +15,15 @@ from webapp.machine.keeper import StackError
 from webapp.operations.stack import (
     PORT,
     Stack,
+    announce,
     ended_by_signals,
     only_one,
     prepare_database,
     say,
-    serve,
+    stay,
 )
+
+WATCH = "Watch its steps, and label beside the simulated people:  {page}"
 
 
 class Command(BaseCommand):
@@ -44,13 +48,33 @@ class Command(BaseCommand):
                 stack = Stack(port)  # first: a port that is taken is said at once
                 self.check()
                 prepare_database()
-                with stack, TerminalReporter() as reporter:
-                    result = figures(Demo(stack, reporter).play())
-                    if not once:
-                        reporter.close()
-                        serve(stack, self.stdout)
+                with stack:
+                    result = self._play(stack, once=once)
             self.stdout.write(json.dumps(result))
         except (DemoError, StackError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             say(self.stdout, "Stopped.")
+
+    def _play(self, stack: Stack, *, once: bool) -> dict[str, object]:
+        """Say the address, play, and stay to be looked at unless it is to be once; the figures."""
+        out = OutputWrapper(sys.stderr) if once else self.stdout  # what once prints is one object
+        announce(stack, out)
+        with TerminalReporter() as reporter:
+            demo = Demo(stack, reporter)
+            project = demo.project()
+            reporter.say(WATCH.format(page=demo.page("project", project.pk)))
+            try:
+                round_ = demo.play(project)
+            except DemoError as error:
+                if once:
+                    raise
+                reporter.close()
+                say(out, f"\n{error}\n\nThe dashboard stays until Ctrl-C.")
+                stay(stack)
+            for line in demo.found(round_):
+                reporter.say(line)
+        if not once:
+            say(out, f"Attune stays on {stack.url} until Ctrl-C.")
+            stay(stack)
+        return figures(round_)

@@ -13,7 +13,7 @@ from django.db import connection
 
 from webapp.jobs import tend as jobs
 from webapp.labeling.services import expire_leases
-from webapp.machine import disk
+from webapp.machine import database, disk
 from webapp.runs import tend as runs
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ def attempt(duty: Callable[[], object]) -> None:
     except (DatabaseError, OSError) as error:
         if disk.is_full(error):
             logger.warning("The disk is full; trying again at the next turn: %s", error)
+        elif database.is_away(error) or database.is_busy(error):
+            logger.warning("The database is away; trying again at the next turn: %s", error)
         else:
             logger.exception("Not now; trying again at the next turn.")
         connection.close()

@@ -1,0 +1,163 @@
+"""Rows of another project, named in a query or a form: nothing of them is shown, changed or used.
+
+Which fields there are is found out from the pages and by watching what views ask for, so that a new address
+and a new field are tried by themselves. `test_permissions.py` tries a sample, `make prove PART=fuzz` all of them.
+"""
+
+from html.parser import HTMLParser
+
+from django.apps import apps
+from django.db import connection, transaction
+
+from tests.webapp.addresses import addresses, session_of
+from tests.webapp.asked import Browser
+from webapp.artifacts.models import Artifact
+from webapp.labeling.models import Completion
+from webapp.projects.models import Project, Prompt
+from webapp.runs.models import Run
+
+CANARY = "canary-of-another-project"
+KEPT = ("cache", "rendering_rendering", "django_session")
+
+
+class Forms(HTMLParser):
+    """The fields of a page's forms, as a browser would send them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.fields, self.select, self.area = {}, "", ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        about = dict(attrs)
+        name = about.get("name")
+        if tag == "input" and name and about.get("type") not in ("file", "submit"):
+            if about.get("type") not in ("checkbox", "radio") or "checked" in about:
+                self.fields[name] = about.get("value") or ""
+        elif tag == "select" and name:
+            self.select = name
+        elif tag == "textarea" and name:
+            self.area, self.fields[name] = name, ""
+        elif (
+            tag == "option"
+            and self.select
+            and ("selected" in about or self.select not in self.fields)
+        ):
+            self.fields[self.select] = about.get("value") or ""
+
+    def handle_data(self, data):
+        if self.area:
+            self.fields[self.area] += data
+
+    def handle_endtag(self, tag):
+        self.select = "" if tag == "select" else self.select
+        self.area = "" if tag == "textarea" else self.area
+
+
+class Trial:
+    """A person in one world, and the rows of another one."""
+
+    def __init__(self, there, role):
+        self.world, self.foreign = there
+        self.browser = Browser(session_of(self.world.people[role]))
+        self.rows = rows_of(self.foreign.project)
+        self.before = self.fingerprint()
+        self.wrong: list[str] = []
+
+    def numbers(self):
+        """A number of each kind of row that is theirs."""
+        return sorted({str(next(iter(keys))) for keys in self.rows.values() if keys})
+
+    def fingerprint(self):
+        """All that their rows hold, and how many rows point at them."""
+        found = []
+        for model, keys in self.rows.items():
+            found.append(sorted(map(str, model._base_manager.filter(pk__in=keys).values_list())))
+            for field in model._meta.related_objects:
+                name = field.field.name
+                pointing = field.related_model._base_manager.filter(**{f"{name}__in": keys})
+                found.append((field.related_model.__name__, name, pointing.count()))
+        return found
+
+    def cases(self, kinds):
+        """Each address with a query or a form of its own, one field of which names something of theirs."""
+        for address in addresses():
+            for kind in kinds if address.name == "runs:start" else [""]:
+                query = {"kind": kind} if kind else {}
+                own = self.seen(address, query)
+                for place, fields in (("GET", query), ("POST", own)):
+                    names = {
+                        *self.browser.handler.asked[address.name, place],
+                        *(own if place == "POST" else ()),
+                    }
+                    for name in sorted(names - {"kind", "csrfmiddlewaretoken"}):
+                        yield from (
+                            (address, place, query, fields | {name: number})
+                            for number in self.numbers()
+                        )
+
+    def seen(self, address, query):
+        """The fields of its page, and by the way what it asks for."""
+        with transaction.atomic():
+            page = self.browser.client(address.name).get(self.world.path(address), query)
+            shown = "html" in page.headers.get("Content-Type", "") and not page.streaming
+            own = Forms(page.content.decode()).fields if shown else {}
+            sent = {"x": "1"} | own
+            self.browser.client(address.name).post(self.world.path(address) + asking(query), sent)
+            transaction.set_rollback(True)
+        return own
+
+    def one(self, address, place, query, fields):
+        """Ask, look at what is said and done, and take it back."""
+        client, writes = self.browser.client(address.name), []
+
+        def note(execute, sql, params, many, context):
+            if sql.startswith(("INSERT", "UPDATE", "DELETE")) and not any(
+                f'"{table}"' in sql for table in KEPT
+            ):
+                writes.append(sql)
+            return execute(sql, params, many, context)
+
+        path = self.world.path(address)
+        with transaction.atomic(), connection.execute_wrapper(note):
+            if place == "GET":
+                answer = client.get(path, fields)
+            else:
+                answer = client.post(path + asking(query), fields)
+            said = b"".join(answer) if answer.streaming else answer.content
+            fault = "shows it" if CANARY.encode() in said else ""
+            if writes and not fault and self.fingerprint() != self.before:
+                fault = f"touches it: {writes[:3]}"
+            transaction.set_rollback(True)
+        if fault or answer.status_code >= 500:
+            self.wrong.append(
+                f"{place} {address.name} {fields}: {answer.status_code} {fault}"[:400]
+            )
+
+
+def asking(query):
+    return "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
+
+
+def rows_of(project):
+    """The keys of all rows that belong to a project, by model."""
+    models = [model for model in apps.get_models() if model.__module__.startswith("webapp.")]
+    found = {Project: {project.pk}}
+    for _ in range(4):  # rows of rows of rows
+        for model in models:
+            for field in model._meta.concrete_fields:
+                if field.related_model in found and field.related_model is not model:
+                    keys = model._base_manager.filter(
+                        **{f"{field.name}__in": found[field.related_model]}
+                    )
+                    found[model] = found.get(model, set()) | set(keys.values_list("pk", flat=True))
+    return found
+
+
+def mark(project):
+    """Let their words be known wherever they are shown."""
+    Project.objects.filter(pk=project.pk).update(name=CANARY, guidelines=CANARY)
+    for model in (Artifact, Run):
+        model.objects.filter(project=project).update(name=CANARY)
+    Prompt.objects.filter(project=project).update(messages=[{"role": "user", "content": CANARY}])
+    Completion.objects.filter(prompt__project=project).update(text=CANARY)
