@@ -45,7 +45,7 @@ class Browser:
 
     url: str
     session: str
-    cookies: tuple[str, str]  # names of the session's and of the token's
+    cookies: tuple[str, str]  # the names of those of the session and of forms
     begun: float
     found: list[Answered] = field(default_factory=list)
     connection: HTTPConnection | None = None
@@ -194,8 +194,7 @@ def act(plan: dict[str, Any]) -> Iterator[Answered]:
     begun = plan["begun"]
     until = begun + plan["seconds"]
     browsers = [
-        Browser(plan["url"], one["session"], tuple(plan["cookies"]), begun)
-        for one in plan["people"]
+        Browser(plan["url"], one["session"], plan["cookies"], begun) for one in plan["people"]
     ]
     acts = [
         threading.Thread(target=ACTS[one["does"]], args=(browser, one, plan, until))
@@ -227,9 +226,9 @@ def probes(browser: Browser, one: dict[str, Any], plan: dict[str, Any], until: f
     _in_turns([person.floor, person.floor, lambda: person.label(X_Queries="1")], person, 0.3, until)
 
 
-def looks(browser: Browser, one: dict[str, Any], _plan: dict[str, Any], until: float) -> None:
+def looks(browser: Browser, one: dict[str, Any], plan: dict[str, Any], until: float) -> None:
     """Look at a page."""
-    time.sleep(random.uniform(0, 2))  # not all open it at once
+    time.sleep(random.uniform(0, plan["warm"]))  # not all open it at once
     Viewer(browser, one["page"]).look(until)
 
 

@@ -17,7 +17,7 @@ from django.core.management import call_command
 
 from tests import clocks, postgres
 
-STANDS = "ATTUNE_GROUND"  # says to programs that we start that they stand on ours
+STANDS = "GROUND_OF_PROGRAMS"  # says to programs that we start that they stand on ours
 ENGINES = ("sqlite", "postgresql")
 _servers: list[postgres.Server] = []
 

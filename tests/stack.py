@@ -110,6 +110,18 @@ class Stack:
     def web(self) -> "Stack":
         """The web program, ready to answer."""
         self.start("web", *programs.web_command("--port", self.port))
+        return self.answering()
+
+    def webs(self, number: int) -> "Stack":
+        """So many web programs on one socket, as an installation starts them."""
+        with programs.listening(self.port) as place:
+            for each in range(number):
+                command = programs.web_command("--handle", place.fileno())
+                self.start(f"web-{each}", *command, handles=(place.fileno(),))
+        return self.answering()
+
+    def answering(self) -> "Stack":
+        """Once the web program answers."""
         return self.until(lambda: programs.web_answers(self.url))
 
     def only(self, *names: str) -> "Stack":
@@ -122,7 +134,7 @@ class Stack:
             starts.get(name, getattr(self, name, None))()
         return self
 
-    def start(self, name: str, *command: str) -> "Stack":
+    def start(self, name: str, *command: str, handles: tuple[int, ...] = ()) -> "Stack":
         """Start a program in a process group of its own; it logs to VAR/<name>.log."""
         with (self.var / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
@@ -132,6 +144,7 @@ class Stack:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=handles,
                 start_new_session=True,
             )
         return self

@@ -199,6 +199,7 @@ class Variables(EngineVariables):
     )  # fmt: skip
     https: bool = variable("ATTUNE_HTTPS", default=False)
     proxies: int = variable("ATTUNE_PROXIES", 0, within=(0, 10))
+    webs: int = variable("ATTUNE_WEBS", 0, within=(0, 64))
     import_limit: float = variable("ATTUNE_IMPORT_LIMIT_MB", 200, within=(0.001, PETABYTE))
     threads: int = variable(
         "ATTUNE_THREADS", os.cpu_count() or 1, shown="all cores", within=(1, 4096)

@@ -23,15 +23,25 @@ CARDS = 4  # the one that is shown and the three next ones
 BATCH = 50
 State = Assignment.State
 HOLDING = (State.LEASED, State.SUBMITTED)
-TOUCHED = "EXISTS (SELECT 1 FROM labeling_assignment WHERE task_id = labeling_task.id)"
+OF_TASK = "FROM labeling_assignment WHERE task_id = labeling_task.id"
+HELD = "AND state IN ('leased', 'submitted')"
+SLOTS = f"(SELECT count(*) {OF_TASK} {HELD}), (SELECT max(slot) {OF_TASK} {HELD}), (SELECT count(*) {OF_TASK})"
 
 
 class Taken(NamedTuple):
-    """A task in which a place was taken, how many items it has, and whether anybody had a place before."""
+    """A task in which a place was taken, and what is there of it already."""
 
     task_id: int
     size: int
-    touched: bool
+    holders: int
+    last_slot: int | None
+    assignments: int
+
+    @property
+    def next_slot(self) -> int | None:
+        """The lowest free slot, where every assignment holds one and none below the last is free."""
+        in_row = self.holders == self.assignments == (self.last_slot or 0) + bool(self.holders)
+        return self.holders if in_row else None
 
 
 class Hand(NamedTuple):
@@ -60,7 +70,7 @@ def _best_taken(annotator: int, project: int) -> Change:
 
 
 PROLONG = Returning("id", _prolonged)
-TAKE_BEST = Returning(f"id, size, taken > 1 OR {TOUCHED}", _best_taken)
+TAKE_BEST = Returning(f"id, size, {SLOTS}", _best_taken)
 
 
 def claim(project: Project, annotator: User) -> Assignment | None:
@@ -168,17 +178,23 @@ def take_place(task: Task) -> bool:
 
 
 def _lease(taken: Taken, annotator: User, seconds: float) -> Assignment:
-    """A lease on a task whose place is taken; an expired one of the same person is used again."""
-    there = (
-        list(Assignment.objects.filter(task=taken.task_id).order_by("pk")) if taken.touched else []
-    )
-    mine = next((each for each in there if each.annotator_id == annotator.pk), None)
-    assignment = mine or Assignment(task_id=taken.task_id, annotator=annotator)
-    like = mine.slot if mine else None
-    assignment.slot = _lowest_free(taken.size, there, like=like) if there else 0
+    """A lease on a task whose place is taken."""
+    if taken.next_slot is None:
+        assignment = _found_again(taken, annotator)
+    else:
+        assignment = Assignment(task_id=taken.task_id, annotator=annotator, slot=taken.next_slot)
     assignment.state = State.LEASED
     assignment.lease_until = after(seconds)
     assignment.save()
+    return assignment
+
+
+def _found_again(taken: Taken, annotator: User) -> Assignment:
+    """The expired assignment of the same person, else a new one, in the lowest slot that is free."""
+    there = list(Assignment.objects.filter(task=taken.task_id).order_by("pk"))
+    mine = next((each for each in there if each.annotator_id == annotator.pk), None)
+    assignment = mine or Assignment(task_id=taken.task_id, annotator=annotator)
+    assignment.slot = _lowest_free(taken.size, there, like=mine.slot if mine else None)
     return assignment
 
 

@@ -50,7 +50,7 @@ class Stack:
     logs in VAR/logs. `webs` programs answer on one socket: whichever is free takes who comes next.
     """
 
-    def __init__(self, port: int = 0, *, webs: int = 1) -> None:
+    def __init__(self, port: int = 0, *, webs: int = settings.WEBS) -> None:
         self.place = listening(port)  # ours, so that nobody is refused while the web starts again
         self.port = int(self.place.getsockname()[1])
         self.webs = ["web", *(f"web-{number}" for number in range(2, webs + 1))]

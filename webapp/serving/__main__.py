@@ -18,11 +18,11 @@ from django.core.servers.basehttp import get_internal_wsgi_application
 from django.db import close_old_connections
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
-from waitress.task import ThreadedTaskDispatcher
 
 from webapp.machine.bodies import FORM
 from webapp.serving.admission import admitted
 from webapp.serving.connections import MOST, Application, Rules, WebServer
+from webapp.serving.turns import Turns
 
 GRACE = 8.0  # seconds for the answers that somebody waits for
 TURN = 1.0  # seconds, where nothing happens
@@ -80,11 +80,9 @@ def server_on(
         ident=None,
         server_name="localhost",
     )
-    dispatcher = ThreadedTaskDispatcher()
-    dispatcher.set_thread_count(threads)
     about = (place.family, place.type, place.proto, place.getsockname())
     known = {"_sock": place, "sockinfo": about, "bind_socket": False, "map": {}}
-    return WebServer(application, rules, dispatcher=dispatcher, adj=adjusted, **known)
+    return WebServer(application, rules, dispatcher=Turns(threads), adj=adjusted, **known)
 
 
 def answer_until_asked_to_end(server: WebServer) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from tests.factories import a_project, again, some_tasks
+from tests.factories import a_project, a_user, again, some_tasks
 from tests.webapp.labeling.acts import overdue, queries_of
 from webapp.labeling import queue, services
 from webapp.labeling.models import Assignment, Task
@@ -129,3 +129,16 @@ def test_a_claim_takes_a_constant_number_of_queries(project, ana, django_assert_
     some_tasks(project, 60)
     with django_assert_num_queries(few):
         queue.claim(project, ana)
+
+
+def test_the_lowest_free_slot_is_found_whatever_is_there_of_a_task(project, ana, ben):
+    (task,) = some_tasks(project, 1, need=4)
+    first, second = queue.claim(project, ana), queue.claim(project, ben)
+    assert (first.slot, second.slot) == (0, 1)
+    services.skip(first)
+    assert queue.claim(project, a_user(project)).slot == 0
+    assert queue.claim(project, a_user(project)).slot == 2
+    overdue(second)
+    services.expire_leases()
+    assert queue.claim(project, a_user(project)).slot == 1
+    assert again(task).taken == 3

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
-from tests.factories import a_project, a_user, again, an_artifact, some_tasks
+from tests.factories import a_label, a_project, a_user, again, an_artifact, some_tasks
 from tests.webapp.labeling.acts import overdue, queries_of
 from webapp.accounts.roles import Role
 from webapp.labeling import queue
@@ -340,12 +340,14 @@ def test_a_table_takes_a_constant_number_of_queries(
         assertContains(rita.get(lists[name]), 'rel="next"')
 
 
-def test_a_save_takes_few_and_a_constant_number_of_queries(annotator, url, project, ana):
-    some_tasks(project, 20)
+@pytest.mark.parametrize("need", [1, 2])
+def test_a_save_takes_few_and_a_constant_number_of_queries(annotator, url, project, ana, need):
+    for each in some_tasks(project, 20, need=need)[: 20 * (need - 1)]:
+        a_label(each)
     have = [card.pk for card in queue.claim_page(project, ana)]
     taken = {queries_of(lambda: save(annotator, url, have)) for _ in range(10)}
-    assert len(taken) == 1
-    assert taken.pop() <= 12
+    assert len(taken) <= need  # who disagrees with others has that kept, by one more
+    assert max(taken) <= 11 + need
 
 
 def save(annotator, url, have):
