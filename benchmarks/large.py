@@ -148,7 +148,7 @@ def fill_stored(spans: Sizes, now: Sizes) -> None:
         "splits": {"train": 100},
         "newest": {"label": 1, "ranked": 0},
     }
-    manifest |= {"choices": {}, "answers": {}}
+    manifest |= {"sha256": {}, "annotators": {}, "choices": {}, "answers": {}}
     fill(
         Snapshot,
         spans.snapshots,
