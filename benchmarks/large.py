@@ -89,12 +89,8 @@ def give_back() -> None:
 def fill_people(spans: Sizes) -> None:
     """Projects with a member each, and the many members of the first."""
     fill(Project, spans.projects, name="'Project ' || (i + 1)")
-    person = {
-        "username": "'person-' || i",
-        "name_form": "'person-' || i",
-        "password": "'!'",
-        "simulated": "i % 4 = 0",
-    }
+    name = "'person-' || i"
+    person = {"username": name, "name_form": name, "password": "'!'", "simulated": "i % 4 = 0"}
     fill(User, spans.people, **person, first_name="''", last_name="''", email="''")
     fill(Membership, spans.people, project_id="1", user_id="i + 1", role="'annotator'")
 
@@ -152,7 +148,7 @@ def fill_stored(spans: Sizes, now: Sizes) -> None:
         "splits": {"train": 100},
         "newest": {"label": 1, "ranked": 0},
     }
-    manifest |= {"choices": {}, "answers": {}}
+    manifest |= {"sha256": {}, "annotators": {}, "choices": {}, "answers": {}}
     fill(
         Snapshot,
         spans.snapshots,

@@ -119,6 +119,8 @@ def paths_of(place: Place, client: Client) -> Iterator[Page]:
         for query in ("", *FILTERS.get(address.name, ())):
             with lists_watched() as seen:
                 response = client.get(f"{path}?{query}")
+            if response.status_code >= 500:
+                raise RuntimeError(f"{path}?{query} is broken")
             if response.status_code != 200:
                 continue  # it is asked by a POST, or leads elsewhere
             yield Page(f"{address.name} {query}".strip(), f"{path}?{query}")

@@ -10,6 +10,7 @@ from webapp.accounts.requests import PersonRequest
 from webapp.jobs.services import stamp_of_job
 from webapp.projects.access import Action, project_for
 from webapp.projects.sessions import read_for
+from webapp.results.queries import stamp_of_log
 from webapp.rounds.queries import stamp_of_round
 from webapp.runs.waiting import stamp_of_run
 from webapp.site.stamps import SEEN
@@ -25,6 +26,7 @@ class Watched(NamedTuple):
 
 WATCHED = {
     "runs:detail": Watched(Action.SEE_RUNS, "run_id", stamp_of_run),
+    "runs:log": Watched(Action.SEE_RUNS, "run_id", stamp_of_log),
     "runs:metrics": Watched(Action.SEE_RUNS, "run_id", stamp_of_run),
     "rounds:detail": Watched(Action.SEE_ROUNDS, "round_id", stamp_of_round),
     "jobs:detail": Watched(Action.IMPORT_DATA, "job_id", stamp_of_job),

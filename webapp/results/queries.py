@@ -92,6 +92,15 @@ def log_tail(run: Run, limit: int = LOG_TAIL, offset: int | None = None) -> LogP
     return LogPart(text.decode(errors="replace"), start, start + len(text))
 
 
+def stamp_of_log(project_id: int, run_id: int) -> str:
+    """Another word when a run's log has grown or its state has changed; none where there is no such run."""
+    found = Run.objects.filter(project=project_id, pk=run_id).only("pk", "epoch", "state").first()
+    if found is None:
+        return ""
+    path = folder_of(found) / "stdout.log"
+    return f"{found.epoch}-{found.state}-{path.stat().st_size if path.exists() else 0}"
+
+
 def whole_log(run: Run) -> BinaryIO:
     """The trainer's log of the run's newest epoch, as far as it is written."""
     path = folder_of(run) / "stdout.log"

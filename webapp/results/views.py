@@ -138,6 +138,7 @@ def evidence(run: Run) -> dict[str, object]:
         "tables": tables(run.kind, run.summary),
         "samples": queries.samples(run),
         "settings": described(run.kind, run.config),
+        "log_stamp": queries.stamp_of_log(run.project_id, run.pk),
         "log": queries.log_tail(run).text,
     }
 
@@ -218,7 +219,9 @@ def log(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse | 
     """The end of the log for the page, or all of it as a file."""
     run = run_for(request, project_id, run_id)
     if request.htmx:
-        context = {"project": run.project, "run": run, "log": queries.log_tail(run).text}
+        stamp = queries.stamp_of_log(project_id, run_id)
+        context = {"project": run.project, "run": run, "log_stamp": stamp}
+        context["log"] = queries.log_tail(run).text
         return render(request, "runs/detail.html#log", context)
     return FileResponse(
         queries.whole_log(run),

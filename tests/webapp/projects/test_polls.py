@@ -19,6 +19,7 @@ from webapp.home.polls import WATCHED
 from webapp.jobs.models import Job
 from webapp.jobs.models import State as JobState
 from webapp.rounds.models import Round
+from webapp.runs.folders import folder_of
 from webapp.runs.models import Run, State
 from webapp.runs.waiting import stamp_of_run
 from webapp.site import stamps
@@ -57,10 +58,13 @@ def page_of(world, name):
 
 def stamped(client, world, name):
     """What a page says when it asks again, once it has shown what there is."""
-    answer = client.get(page_of(world, name))
+    answer = client.get(page_of(world, name), headers=HTMX if name == "runs:log" else {})
     if name == "runs:metrics":
         return HTMX | {"Seen": answer.json()["stamp"]}
-    (said,) = re.findall(r'hx-headers="([^"]*Seen[^"]*)"', answer.content.decode())
+    (said,) = re.findall(
+        rf'hx-get="{page_of(world, name)}(?:\?[^"]*)?"[^>]*hx-headers="([^"]*)"',
+        answer.content.decode(),
+    )
     return HTMX | json.loads(unescape(said))
 
 
@@ -79,6 +83,10 @@ def test_who_has_seen_all_gets_nothing_for_two_queries(
 def change(world, name):
     if name == "jobs:detail":
         Job.objects.filter(pk=world.parts["job_id"]).update(progress=7)
+    elif name == "runs:log":
+        folder = folder_of(Run.objects.get(pk=world.parts["run_id"]))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "stdout.log").write_text("a line more")
     elif name == "rounds:detail":
         parts = Round.objects.get(pk=world.parts["round_id"]).parts.order_by("-pk")
         Run.objects.filter(pk=parts[0].run_id).update(state=State.CANCELLED)
