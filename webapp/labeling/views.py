@@ -44,6 +44,7 @@ from webapp.site.choices import found_for
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.htmx import render_page
 from webapp.site.pages import Page, page_of
+from webapp.site.writers import in_turn
 
 ANSWER = ("assignment", "client_id", "answer", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
@@ -97,6 +98,7 @@ def label(request: PersonRequest, project_id: int) -> HttpResponse:
     return response
 
 
+@in_turn
 @again_after_deadlock
 @transaction.atomic
 def _turn(request: PersonRequest, project: Project) -> Done:
