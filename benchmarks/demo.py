@@ -99,6 +99,8 @@ def play(tree: Path, seed: int) -> dict[str, object]:
                     program.wait(0.1)
             said = program.stdout.read() if program.stdout else ""
         seconds = time.monotonic() - began
+    if program.returncode:
+        sys.exit(f"The demo of {tree} ended with {program.returncode}; what it said is above.")
     found = json.loads(said.splitlines()[-1])
     moments = {name: round(moment, 1) for name, moment in moments.items()}
     kept = {name: found[name] for name in FOUND}

@@ -132,6 +132,12 @@ def test_each_limit_is_held(worse):
     assert not web.holds(web.figures([*FOUND, *worse]) | KEPT, ASKED)
 
 
+def test_where_nothing_is_answered_that_is_told():
+    told = web.figures([Answered("floor", 0, 1.0), Answered("label", 503, 1.0)])
+    assert told == {"errors": 2, "statuses": [0, 503]}
+    assert not web.holds(told | KEPT, ASKED)
+
+
 @pytest.mark.parametrize("broken", [{"over_served": 1}, {"stored_equals_acknowledged": False}])
 def test_no_promise_is_broken(broken):
     assert not web.holds(web.figures(FOUND) | KEPT | broken, ASKED)

@@ -35,7 +35,7 @@ INTERNAL = {
 }
 SQLITE, POSTGRESQL = "sqlite", ("postgres", "postgresql", "pgsql")
 LASTING = {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}  # of a connection
-OF_DJANGO = {"pool", "isolation_level", "server_side_binding", "assume_role"}  # not of libpq
+OF_DJANGO = {"isolation_level", "server_side_binding", "assume_role"}  # not of libpq
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST = re.compile(rf"\.?{LABEL}(\.{LABEL})*\.?", re.IGNORECASE)

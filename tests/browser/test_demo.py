@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.factories import a_user
 from tests.webapp.machine.test_stack import started
-from webapp.demo import scenario
+from webapp.demo import newcomers, scenario
 from webapp.demo.scenario import Demo
 from webapp.labeling.models import Label
 from webapp.rounds.config import RoundConfig
@@ -99,11 +99,12 @@ class Newcomer:
 
 @pytest.fixture
 def small(monkeypatch):
-    """The demo's steps with little in each."""
+    """The demo's steps with little in each, and a newcomer who leaves soon."""
     starter, answers = scenario.STARTER, scenario.COMPLETIONS
     settings = type(starter.config).model_validate(STARTER)
-    first = answers.config.model_copy(update={"prompts": 100, **SHORT})
-    monkeypatch.setattr(scenario, "PROMPTS", 120)
+    first = answers.config.model_copy(update={"prompts": 45, **SHORT})
+    monkeypatch.setattr(newcomers, "NEXT", 2.0)
+    monkeypatch.setattr(scenario, "PROMPTS", 60)
     monkeypatch.setattr(scenario, "STARTER", starter._replace(config=settings))
     monkeypatch.setattr(scenario, "COMPLETIONS", answers._replace(config=first))
     monkeypatch.setattr(scenario, "ROUND", RoundConfig.model_validate(ROUND))

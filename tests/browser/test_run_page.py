@@ -110,6 +110,15 @@ def test_a_refresh_leaves_a_table_scrolled_where_it_is(page, live_server, projec
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
+def test_a_page_says_in_the_servers_words_why_it_may_be_old(page, running):
+    away = {"error": "The database cannot be reached just now.", "kind": "database_away"}
+    page.route("**/runs/*/", lambda route: route.fulfill(status=503, json=away))
+    expect(page.locator("#stale")).to_have_text(away["error"], timeout=10_000)
+    page.unroute("**/runs/*/")
+    report(running, 2, 2.0)
+    expect(page.locator("#stale")).to_have_count(0, timeout=10_000)
+
+
 def test_a_page_that_is_cut_off_says_so_until_it_is_not(page, running):
     page.route("**/runs/*/", lambda route: route.abort())
     expect(page.locator("#stale")).to_contain_text("what it shows may be old", timeout=10_000)

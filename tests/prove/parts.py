@@ -59,7 +59,7 @@ PARTS: dict[str, Part] = {
             "tests/browser/test_nginx.py",
         ),
     ),
-    "browser": Part("whole ways through the pages, in Chromium", 15, ("tests/browser",)),
+    "browser": Part("whole ways through the pages, in Chromium", 20, ("tests/browser",)),
     "alignment": Part("every objective and option learns", 25, ("tests/alignment",)),
     "processes": Part(
         "several processes are one",

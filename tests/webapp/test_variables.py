@@ -23,7 +23,7 @@ TEXTS = {
     "DATABASE_URL": [
         "garbage", "nan", "-1", "1e9", "mysql://u:canary@h/d", "oracle://h/d", "sqlite://:memory:", "sqlite:///",
         "sqlite:////nowhere/at/all.sqlite3", "sqlite:////etc", "postgres://u:canary@h/",
-        "postgres://", "postgres://h:99999/d", "postgres://h:x/d", "postgres://[::1/d", "postgres://h/d?canary=1",
+        "postgres://", "postgres://h:99999/d", "postgres://h:x/d", "postgres://[::1/d", "postgres://h/d?canary=1", "postgres://h/d?pool=true",
     ],
     "REDIS_URL": [
         "garbage", "nan", "-1", "1e9", "redis://", "redis://h:99999", "redis://h:0", "redis://h/garbage", "http://h",
@@ -92,7 +92,7 @@ def test_an_empty_variable_is_as_if_unset(environment, empty):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("DATABASE_URL", "postgres://u:p%40@h:5433/d?sslmode=require&pool=true"),
+        ("DATABASE_URL", "postgres://u:p%40@h:5433/d?sslmode=require"),
         ("DATABASE_URL", "postgresql://%2Fvar%2Frun%2Fpostgresql/d"),
         ("REDIS_URL", "redis://:p@h:6379/1"),
         ("REDIS_URL", "rediss://h/0?ssl_cert_reqs=required"),

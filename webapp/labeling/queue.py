@@ -70,7 +70,7 @@ def _best_taken(annotator: int, project: int) -> Change:
 
 
 PROLONG = Returning("id", _prolonged)
-TAKE_BEST = Returning(f"id, size, {SLOTS}", _best_taken)
+TAKE_BEST = Returning(f"id, size, {SLOTS}", _best_taken, index="task_open")
 
 
 def claim(project: Project, annotator: User) -> Assignment | None:

@@ -44,6 +44,7 @@ from webapp.site.choices import found_for
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.htmx import render_page
 from webapp.site.pages import Page, page_of
+from webapp.site.writers import in_turn
 
 ANSWER = ("assignment", "client_id", "answer", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
@@ -75,6 +76,7 @@ class Done(NamedTuple):
     notice: str = ""
     refusal: str = ""
     hand: Hand = Hand([], [])
+    asked: CardsForm | None = None  # what the page says of its cards
 
 
 @in_words
@@ -96,6 +98,7 @@ def label(request: PersonRequest, project_id: int) -> HttpResponse:
     return response
 
 
+@in_turn
 @again_after_deadlock
 @transaction.atomic
 def _turn(request: PersonRequest, project: Project) -> Done:
@@ -105,8 +108,10 @@ def _turn(request: PersonRequest, project: Project) -> Done:
     if not is_script(request):
         return done
     count = 1 if is_program(request) else queue.CARDS
-    shown = _cards_form(request).cleaned_data.get("shown")
-    return done._replace(hand=queue.fill_hand(project, request.user, count, shown=shown))
+    asked = CardsForm(request.POST)
+    asked.is_valid()  # as far as it makes sense
+    hand = queue.fill_hand(project, request.user, count, shown=asked.cleaned_data.get("shown"))
+    return done._replace(hand=hand, asked=asked)
 
 
 def _act(request: PersonRequest, project: Project) -> Done:
@@ -253,7 +258,7 @@ def _fresh_cards(request: PersonRequest, project: Project, done: Done) -> HttpRe
 
     The page counts an answer of its own by itself: what else has changed it hears when it renews.
     """
-    form, person = _cards_form(request), request.user
+    form, person = done.asked or CardsForm(request.POST), request.user
     have, first, (held, fresh) = form.numbers("have"), done.first, done.hand
     unknown = [pk for pk in held if pk not in have]
     wanted = queue.cards_of(person, form.numbers("want"), project)
@@ -273,13 +278,6 @@ def _fresh_cards(request: PersonRequest, project: Project, done: Done) -> HttpRe
         }
     )
     return render_page(request, "labeling/label.html", context, partial="cards")
-
-
-def _cards_form(request: PersonRequest) -> CardsForm:
-    """What the page says of its cards, as far as it makes sense."""
-    form = CardsForm(request.POST)
-    form.is_valid()
-    return form
 
 
 def _receipt(request: PersonRequest) -> str:

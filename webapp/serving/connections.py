@@ -100,9 +100,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     asked = False  # it is being asked how much may come
     judged: Arrival | None = None  # the last of which that was asked
     taken = 0  # bytes of answers
-    looked: tuple[float, int] | None = (
-        None  # since when an answer is on its way, and after how many
-    )
+    looked: tuple[float, int] | None = None  # since when one is on its way, and after how many
 
     def readable(self) -> bool:
         """Whether more may come now."""

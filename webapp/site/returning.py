@@ -24,9 +24,12 @@ class _Written(NamedTuple):
 class Returning:
     """A change of rows that depends on some numbers; for each row the columns as they are then."""
 
-    def __init__(self, columns: str, describe: Callable[..., Change]) -> None:
+    def __init__(self, columns: str, describe: Callable[..., Change], *, index: str = "") -> None:
         self.columns = columns
         self.describe = describe
+        self.index = (
+            index  # which SQLite finds the row by; left to itself it may take one of more columns
+        )
         self.written: dict[str, _Written] = {}  # by the kind of database
 
     def __call__(self, *numbers: int) -> list[tuple[Any, ...]]:
@@ -52,4 +55,6 @@ class Returning:
             for place, value in enumerate(parameters)
             if isinstance(value, int) and FIRST - arguments < value <= FIRST
         ]
+        if self.index and connection.vendor == "sqlite":
+            statement = statement.replace(" V0 WHERE", f" V0 INDEXED BY {self.index} WHERE")
         return _Written(f"{statement} RETURNING {self.columns}", list(parameters), places)

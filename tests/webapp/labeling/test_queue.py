@@ -2,6 +2,9 @@
 
 from datetime import timedelta
 
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import a_project, a_user, again, some_tasks
@@ -142,3 +145,14 @@ def test_the_lowest_free_slot_is_found_whatever_is_there_of_a_task(project, ana,
     services.expire_leases()
     assert queue.claim(project, a_user(project)).slot == 1
     assert again(task).taken == 3
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite: which index it takes")
+def test_the_best_task_is_found_among_those_that_are_open(project, ana):
+    some_tasks(project, 2)
+    with CaptureQueriesContext(connection) as caught:
+        queue.claim(project, ana)
+    (take,) = [each["sql"] for each in caught if each["sql"].startswith('UPDATE "labeling_task"')]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {take}")
+        assert any("INDEX task_open" in str(row) for row in cursor.fetchall())
