@@ -1,9 +1,9 @@
 """What the home pages show: the loop, its next step, and the state of the house."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
@@ -16,7 +16,7 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.datasets.queries import unfrozen
-from webapp.labeling.models import ENOUGH_SKIPS, Completion, Task
+from webapp.labeling.models import Completion, Task
 from webapp.launch.checks import FEWEST_PAIRS
 from webapp.machine import disk, programs
 from webapp.machine.programs import Report
@@ -25,7 +25,7 @@ from webapp.rounds.queries import Standing, standing, with_parts
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import live_workers
 from webapp.site.htmx import is_key
-from webapp.site.pages import COUNTED, count_up_to, in_figures, number_of, number_up_to
+from webapp.site.pages import COUNTED, count_up_to, in_figures, number_of
 
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
@@ -282,14 +282,22 @@ def house(project: Project) -> House:
     )
 
 
-def projects_with_counts(projects: QuerySet[Project], user_id: int) -> QuerySet[Project]:
-    """Projects with the viewer's role, waiting tasks and prompts, in one query."""
+def with_roles(projects: QuerySet[Project], user_id: int) -> QuerySet[Project]:
+    """Projects with the viewer's role."""
     mine = Membership.objects.filter(project=OuterRef("pk"), user=user_id).values("role")
-    return projects.annotate(
-        my_role=Subquery(mine[:1]),
-        waiting=number_up_to(Task, "project_id", f"taken < need AND skips < {ENOUGH_SKIPS}"),
-        prompt_count=number_up_to(Prompt, "project_id"),
-    )
+    return projects.annotate(my_role=Subquery(mine[:1]))
+
+
+def counts_of(projects: Sequence[Project]) -> list[tuple[Project, int, int]]:
+    """Some projects with their prompts and waiting tasks, counted together."""
+    ours = {"project__in": projects}
+    prompts = _by_project(Prompt.objects.filter(**ours))
+    waiting = _by_project(Task.objects.open().filter(**ours))
+    return [(one, prompts.get(one.pk, 0), waiting.get(one.pk, 0)) for one in projects]
+
+
+def _by_project(rows: QuerySet[Any]) -> dict[int, int]:
+    return dict(rows.order_by().values_list("project").annotate(n=Count("pk")))
 
 
 def searched_prompts(project: Project, *, text: str = "", split: str = "") -> QuerySet[Prompt]:

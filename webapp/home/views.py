@@ -31,9 +31,8 @@ def home(request: PersonRequest) -> HttpResponse:
         return redirect("project", first_two[0].pk)
     if not first_two and request.user.is_superuser:
         return redirect("new_project")
-    rows = queries.projects_with_counts(mine, request.user.pk)
-    page = page_of(rows, request.GET, "name")
-    return render(request, "projects/home.html", {"page": page})
+    page = page_of(queries.with_roles(mine, request.user.pk), request.GET, "name")
+    return render(request, "projects/home.html", {"page": page, "listed": queries.counts_of(page)})
 
 
 @login_required

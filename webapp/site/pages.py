@@ -6,7 +6,6 @@ from typing import TypeVar, overload
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, F, IntegerField, Model, OuterRef, QuerySet, Subquery
-from django.db.models.expressions import RawSQL
 from django.db.models.fields.tuple_lookups import (
     Tuple,
     TupleGreaterThan,
@@ -151,11 +150,3 @@ def number_of(rows: QuerySet[Row], column: str) -> Coalesce:
     grouped = rows.filter(**{column: OuterRef("pk")}).order_by().values(column)
     each = grouped.annotate(n=Count("pk")).values("n")
     return Coalesce(Subquery(each, output_field=IntegerField()), 0)
-
-
-def number_up_to(model: type[Model], column: str, where: str = "TRUE") -> RawSQL:
-    """The same by a column of the database and counted up to a limit, as a part of a query of projects."""
-    table = model._meta.db_table  # this and all else are the code's own words
-    up_to = f"SELECT 1 FROM {table} WHERE {table}.{column} = projects_project.id AND {where}"  # noqa: S608
-    counted = f"SELECT COUNT(*) FROM ({up_to} LIMIT {COUNTED + 1}) AS up_to"  # noqa: S608
-    return RawSQL(counted, (), output_field=IntegerField())  # noqa: S611
