@@ -147,7 +147,7 @@ def test_the_lowest_free_slot_is_found_whatever_is_there_of_a_task(project, ana,
     assert again(task).taken == 3
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite: which index it takes")
+@pytest.mark.once  # SQLite is told which index to take
 def test_the_best_task_is_found_among_those_that_are_open(project, ana):
     some_tasks(project, 2)
     with CaptureQueriesContext(connection) as caught:

@@ -82,8 +82,8 @@ def test_wherever_a_page_meets_it_it_is_503_in_words(client, db, monkeypatch, er
     """Behind the view as before it: middleware, session and template fail alike."""
     client.raise_request_exception = False
     project = a_project()
-    client.force_login(a_user(project, Role.ADMIN, is_superuser=True))
-    url = reverse("new_project") if method == "post" else reverse("project", args=[project.pk])
+    client.force_login(a_user(project, Role.ADMIN))
+    url = reverse("guidelines" if method == "post" else "project", args=[project.pk])
 
     def refuse(*_args, **_options):
         raise error

@@ -202,8 +202,8 @@ def fill_sessions():
 def test_wherever_a_page_meets_a_full_disk_it_is_507(client, project, monkeypatch, error, method):
     """Behind the view as before it: middleware, session, body and template fail alike."""
     client.raise_request_exception = False
-    client.force_login(a_user(project, Role.ADMIN, username="ada", is_superuser=True))
-    url = reverse("new_project") if method == "post" else reverse("project", args=[project.pk])
+    client.force_login(a_user(project, Role.ADMIN, username="ada"))
+    url = reverse("guidelines" if method == "post" else "project", args=[project.pk])
 
     def refuse(*_args, **_options):
         raise error

@@ -91,10 +91,9 @@ def test_counting_stops(runs):
     ]
 
 
+@pytest.mark.once  # SQLite's plans are read
 def test_a_page_deep_within_reads_no_more_of_the_table_than_the_first(project):
     """The plan that the database makes searches an index for the place, and sorts nothing."""
-    if connection.vendor != "sqlite":
-        pytest.skip("plans are read on SQLite")
     some_tasks(project, 2 * ROWS)
     first = page_of(project.tasks.all(), address(), "priority", "key", "pk")
     with CaptureQueriesContext(connection) as asked:
