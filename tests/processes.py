@@ -5,7 +5,6 @@ made once; reports go to the first process, which alone prints and counts.
 """
 
 import os
-import pickle
 import signal
 import struct
 import sys
@@ -113,7 +112,7 @@ class Run:
 def heard(said):
     """The next thing that a worker says; None once it has ended."""
     try:
-        return pickle.loads(said.recv_bytes())
+        return said.recv()
     except EOFError:
         return None
 
@@ -127,7 +126,7 @@ class Reports:
 
     def send(self, kind, what):
         """Say it."""
-        self.home.send_bytes(pickle.dumps((kind, what)))
+        self.home.send((kind, what))
 
     def pytest_runtest_logreport(self, report):
         """All that is printed or counted: not that a test was set up or torn down."""
