@@ -133,12 +133,12 @@ def answer(person: Annotator) -> None:
 
 
 @contextmanager
-def watched() -> Iterator[list[int]]:
-    """Look at all tasks on a connection of our own; the numbers of those held too often."""
+def watched(every: float = WATCHED_EVERY) -> Iterator[list[int]]:
+    """Look at all tasks every so many seconds, on a connection of our own; the numbers of those held too often."""
     seen, over = [], threading.Event()
 
     def watch() -> None:
-        while not over.wait(WATCHED_EVERY):
+        while not over.wait(every):
             with connection.cursor() as cursor:
                 cursor.execute(OVER_SERVED)
                 seen.append(cursor.fetchone()[0])

@@ -9,11 +9,9 @@ import json
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from django.db import connection
 
 from benchmarks.beside import BESIDE, beside
 from benchmarks.clients import QUIET, Answered
-from benchmarks.queue import OVER_SERVED, some_tasks
+from benchmarks.queue import some_tasks, watched
 from tests import ground
 from tests.factories import a_project, a_run, a_user
 from tests.stack import ROOT, Stack
@@ -67,32 +65,11 @@ def _started(plan: Plan) -> "subprocess.Popen[str]":
     program = subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    threading.Thread(
-        target=lambda: (program.stdin.write(json.dumps(plan)), program.stdin.close())
-    ).run()
-    program.stdin = None
+    assert program.stdin is not None
+    program.stdin.write(json.dumps(plan))
+    program.stdin.close()
+    program.stdin = None  # `communicate` would close it again
     return program
-
-
-@contextmanager
-def watched() -> Iterator[list[int]]:
-    """Look at all tasks on a connection of our own; the numbers of those held too often."""
-    seen, over = [], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(WATCHED_EVERY):
-            with connection.cursor() as cursor:
-                cursor.execute(OVER_SERVED)
-                seen.append(cursor.fetchone()[0])
-        connection.close()
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()
 
 
 def speed_of(run: Run, during: Callable[[], object]) -> float:
@@ -181,7 +158,7 @@ def loaded(stack: Stack, project: Project, options: Namespace) -> dict[str, obje
         with beside(stack, project, options.beside):
             found.extend(acted(stack.url, people, options.seconds, options.think, WARM))
 
-    with watched() as seen:
+    with watched(WATCHED_EVERY) as seen:
         speed = speed_of(at_work, everybody) if runs else everybody()
     timed = [one for one in found if one.at >= WARM or one.status not in (200, *QUIET)]
     return figures(timed) | {
@@ -196,7 +173,7 @@ def most(stack: Stack, project: Project, options: Namespace) -> dict[str, object
     label = f"/p/{project.pk}/label/"
     people = [member(project, Role.ANNOTATOR, "labels", label, n) for n in range(options.people)]
     found: dict[str, list[Answered]] = {"labels": [], "floor": []}
-    with watched() as seen:
+    with watched(WATCHED_EVERY) as seen:
         for block in range(BLOCKS):
             does = "floor" if block % 2 else "labels"
             turn = [one | {"does": does} for one in people]
