@@ -17,6 +17,7 @@ from webapp.projects.models import Project
 from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.returning import Change, Returning
+from webapp.site.writers import in_turn
 
 SHOWN, AHEAD = 600.0, 120.0  # seconds, by the database's clock
 CARDS = 4  # the one that is shown and the three next ones
@@ -78,6 +79,7 @@ def claim(project: Project, annotator: User) -> Assignment | None:
     return next(iter(claim_page(project, annotator, count=1)), None)
 
 
+@in_turn
 @again_after_deadlock
 @transaction.atomic
 def claim_page(project: Project, annotator: User, count: int = CARDS) -> list[Assignment]:

@@ -1,11 +1,13 @@
 """Writers of SQLite take turns within a program."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event
 
 import pytest
 from django.db import connection
 
+from tests.factories import a_project, a_user, some_tasks
+from webapp.labeling.queue import claim
 from webapp.site import writers
 from webapp.site.writers import in_turn
 
@@ -52,3 +54,21 @@ def test_an_error_ends_a_turn_and_what_is_inside_another_takes_none(db):
             in_turn(fail)()
     assert in_turn(in_turn(lambda: "done"))() == "done"
     assert not writers._turn.locked()
+
+
+@pytest.mark.once  # SQLite's
+def test_who_opens_the_label_page_waits_for_their_turn(transactional_db, threads):
+    project = a_project()
+    ana = a_user(project)
+    some_tasks(project, 2)
+
+    def claimed():
+        try:
+            return claim(project, ana)
+        finally:
+            connection.close()
+
+    with writers._turn:
+        asked = threads.submit(claimed)
+        assert not wait([asked], timeout=0.3).done
+    assert asked.result(20)
