@@ -60,6 +60,8 @@ class Web:
         return said
 
     def end(self):
+        if self.over:
+            return
         self.over = True
         self.release.set()
         self.server.pull_trigger()
