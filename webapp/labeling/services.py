@@ -212,7 +212,8 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
         **{**said, **answered},
     )
     label.replaced, label.adds = replaced, not replaced
-    if not getattr(assignment, "alone", False):  # of `answered_as`
+    # `alone`, of `answered_as`, was read before the lock was had, and the places taken after it.
+    if assignment.task.taken > 1 or not getattr(assignment, "alone", False):
         Label.objects.mark_disputes([assignment.task_id])
     return label
 

@@ -1,10 +1,11 @@
 """Many processes at one queue."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 
 from tests.factories import a_user, some_tasks
@@ -39,6 +40,28 @@ def test_two_tabs_of_one_person_never_hold_more_than_a_page(project):
     assert [racer.wait() for racer in racers] == [0, 0]
     assert Assignment.objects.filter(annotator=person).count() == 20
     assert Label.objects.current().count() == Label.objects.filter(counted=True).count()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_answers_while_another_answer_is_being_stored_sees_that_they_disagree(project):
+    some_tasks(project, 1, need=2)
+    first, second = (queue.claim(project, a_user(project, role=Role.ANNOTATOR)) for _ in range(2))
+
+    def answer_otherwise():
+        try:
+            submit_label(second, client_id=uuid4(), answer={"choice": 7})
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            submit_label(first, client_id=uuid4(), answer={"choice": 0})
+            other = pool.submit(answer_otherwise)
+            assert not wait(
+                [other], timeout=0.5
+            ).done  # it waits for the task, or for all of SQLite
+        other.result(20)
+    assert Label.objects.disagreeing().count() == 2
 
 
 def race(project, person, way):
