@@ -65,8 +65,8 @@ class Run:
             while self.workers:
                 for said in wait(list(self.workers)):
                     self.hear(said)
-                if self.session.shouldfail:
-                    raise self.session.Failed(self.session.shouldfail)
+                    if self.session.shouldfail:
+                        raise self.session.Failed(self.session.shouldfail)
         finally:
             for worker in self.workers.values():
                 os.kill(worker.pid, signal.SIGKILL)
