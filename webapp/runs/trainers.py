@@ -82,7 +82,7 @@ def take_spare(
     if not _spares:
         return None
     spare = _spares.pop()
-    if spare.environment == environment and spare.process.poll() is None:
+    if spare.environment == environment:
         with suppress(OSError), spare.channel:
             send_run(spare.channel, folder, log.fileno(), key)
             return spare.process
