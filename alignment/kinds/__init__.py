@@ -13,6 +13,7 @@ from alignment.kinds import (
     population,
     prefer,
     pretrain,
+    quantise,
     reward,
     sft,
 )
@@ -29,6 +30,7 @@ KINDS: dict[str, Kind] = {
         reward.KIND,
         align.KIND,
         population.KIND,
+        quantise.KIND,
         evaluate.KIND,
         generate.KIND,
     )

@@ -48,6 +48,7 @@ class Group(StrEnum):
 
     MODEL = _("A model to begin with")
     ALIGN = _("Align it to labels")
+    SMALLER = _("Make it smaller")
     LOOK = _("See what it does")
 
 
@@ -137,6 +138,7 @@ class Kind(BaseModel):
     curves: tuple[Curve, ...]
     inputs: tuple[Input, ...]
     prompts: Prompts | None
+    held_out: Prompts | None = None  # others that it reads beside those, as `held_out`
     run: str  # module:function
     command: str  # on the command line; empty: none
     work: Work = Work.RUNS

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from alignment.kinds import KINDS
-from alignment.kinds.kind import ArtifactType, Kind
+from alignment.kinds.kind import ArtifactType, Kind, Prompts
 from webapp.projects.models import Project, Split
 from webapp.site.pages import count_up_to
 from webapp.site.words import Words
@@ -48,7 +48,9 @@ def stock_of(project: Project, kinds: Collection[Kind]) -> Stock:
 
 def needs_of(kind: Kind, project: Project, stock: Stock) -> list[Need]:
     """What a kind of run needs of the project, in the order in which it comes to be."""
-    return [*_needed_prompts(kind, stock), *_needed_artifacts(kind, project, stock)]
+    prompts = (kind.prompts, kind.held_out)
+    read = [_needed_prompts(asked, stock) for asked in prompts if asked]
+    return [*read, *_needed_artifacts(kind, project, stock)]
 
 
 def missing_for(kind: Kind, project: Project) -> Missing | None:
@@ -74,13 +76,11 @@ def missing_labels(project: Project) -> Missing | None:
     return Missing(text, "runs:start", "?kind=generate", _("Answer prompts"))
 
 
-def _needed_prompts(kind: Kind, stock: Stock) -> Iterator[Need]:
-    if (needed := kind.prompts) is None:
-        return
+def _needed_prompts(needed: Prompts, stock: Stock) -> Need:
     split, least = Split(needed.split), needed.least
     found = stock.prompts.get(split, 0)
     missing = None if found >= least else _too_few(split, least, found)
-    yield Need(_("held-out prompts") if split == Split.TEST else _("prompts"), missing)
+    return Need(_("held-out prompts") if split == Split.TEST else _("prompts"), missing)
 
 
 def _too_few(split: Split, least: int, found: int) -> Missing:
