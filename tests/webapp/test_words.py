@@ -46,6 +46,7 @@ def made_up_language(monkeypatch):
         "pgettext": lambda _context, text: bracketed(text),
         "ngettext": lambda one, many, n: bracketed(one if n == 1 else many),
         "npgettext": lambda _context, one, many, n: bracketed(one if n == 1 else many),
+        "get_language": lambda: "made-up",  # what was drawn in another is not shown in it
     }
     for name, translator in translators.items():
         monkeypatch.setattr(translation._trans, name, translator)

@@ -4,15 +4,25 @@ from collections.abc import Collection, Iterator
 from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
-from django.db.models import Max, Min
+from django.db.models import F, Max, Min, QuerySet
+from django.db.models.fields.tuple_lookups import Tuple
 from django.utils.translation import gettext as _
 
 from alignment.kinds.settings.divergences import agent_title
 from webapp.runs.folders import folder_of
-from webapp.runs.models import Run, RunSample
-from webapp.runs.points import BUCKETS, Bucket, Point, buckets_of, shown_metrics, width_of
+from webapp.runs.models import Run, RunMetric, RunSample
+from webapp.runs.points import (
+    BUCKETS,
+    Bucket,
+    Point,
+    buckets_of,
+    ends_of_epochs,
+    keys_of,
+    width_of,
+)
+from webapp.site.pages import Later
 
-CHUNK = 5000  # rows that are read at once
+CHUNK = 1000  # rows that are read at once
 LOG_TAIL = 256 * 1024  # bytes
 RECENT_STEPS = 50
 
@@ -51,8 +61,15 @@ def metric_series(
     A bucket is a power of two of steps wide and starts at a multiple of that, so that points stay
     where they are as more arrive.
     """
+    return series_of(run, width_of(run, buckets), since=since, keys=keys)
+
+
+def series_of(
+    run: Run, width: int, *, since: int = 0, keys: Collection[str] | None = None
+) -> dict[str, list[Point]]:
+    """The same where it is known how many steps a point stands for."""
     found: dict[str, dict[int, Bucket]] = {}
-    for bucket in buckets_of(run, width_of(run, buckets), since, keys):
+    for bucket in buckets_of(run, width, since, keys):
         line = found.setdefault(bucket.key, {})
         earlier = line.get(bucket.place)
         line[bucket.place] = earlier.with_rest(bucket) if earlier else bucket
@@ -62,10 +79,26 @@ def metric_series(
 def all_numbers(
     run: Run, keys: Collection[str] | None = None
 ) -> Iterator[tuple[int, str, float | None]]:
-    """Every number of a run, curve by curve: step, metric and value, a part at a time."""
-    named = {} if keys is None else {"key__in": [key for key in keys if "\0" not in key]}
-    ordered = shown_metrics(run).filter(**named).order_by("key", "step")
-    return ordered.values_list("step", "key", "value").iterator(chunk_size=CHUNK)
+    """Every number of a run, curve by curve: step, metric and value.
+
+    They are read a part at a time where an index has them in their order: the first costs what the last does.
+    """
+    ends = ends_of_epochs(run)
+    there = keys_of(run)
+    for key in there if keys is None else sorted(set(keys).intersection(there)):
+        for step, epoch, value in _in_parts(run.metrics.filter(key=key)):
+            if step < ends.get(epoch, 0):
+                yield step, key, value
+
+
+def _in_parts(metrics: QuerySet[RunMetric]) -> Iterator[tuple[int, int, float | None]]:
+    """Step, epoch and value of a curve's numbers; one that comes meanwhile is of an epoch or a step not yet read."""
+    ordered = metrics.order_by("step", "epoch").values_list("step", "epoch", "value")
+    part = list(ordered[:CHUNK])
+    while part:
+        yield from part
+        later = Later(Tuple(F("step"), F("epoch")), part[-1][:2])
+        part = list(ordered.filter(later)[:CHUNK]) if len(part) == CHUNK else []
 
 
 def samples(run: Run) -> list[SamplePair]:
