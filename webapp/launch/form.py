@@ -66,7 +66,7 @@ def artifact_field(one: Input) -> ArtifactField:
         label=_(one.title),
         help_text=_(one.help),
         empty_label=_(one.empty) if one.empty else None,
-        required=not one.empty,
+        required=not (one.empty or one.when),
     )
     field.types = one.types
     return field

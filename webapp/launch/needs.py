@@ -113,6 +113,11 @@ def _no_reward(_project: Project) -> Missing:
     return Missing(text, "runs:start", "?kind=reward", _("Train a reward model"))
 
 
+def _no_corpus(_project: Project) -> Missing:
+    text = _("There is no corpus yet: upload a file of documents.")
+    return Missing(text, "datasets:corpora", "", _("Add a corpus"))
+
+
 def _none_made(type: str, words: str) -> Missing:
     """There is none of what only a run makes: that is what comes first."""
     maker = next(kind for kind in KINDS.values() if kind.group and type in kind.makes)
@@ -136,4 +141,5 @@ ARTIFACTS: Mapping[ArtifactType, tuple[Words, Callable[[Project], Missing | None
         gettext_lazy("scores"),
         lambda _project: _none_made(ArtifactType.SCORES, _("scores")),
     ),
+    ArtifactType.CORPUS: (gettext_lazy("a corpus"), _no_corpus),
 }
