@@ -33,6 +33,7 @@ from benchmarks.large import NOTHING, Place, Sizes, a_place, grow
 from tests import ground
 from tests.webapp.addresses import addresses
 from webapp.rounds.queries import stamp_of_round
+from webapp.runs.waiting import stamp_of_queue
 from webapp.site import pages, stamps
 
 TURNS, TENTH = 7, 0.1
@@ -142,6 +143,9 @@ def polls_of(place: Place, client: Client) -> Iterator[Page]:
         yield Page(f"poll of a {length} run", path, HTMX | seen)
         yield Page(f"poll of the curves of a {length} run", f"{path}metrics/?{asks}", seen)
         yield Page(f"news of the curves of a {length} run", f"{path}metrics/?{asks}")
+    path = reverse("runs:list", args=[place.project.pk])
+    yield Page("poll of the runs", path, HTMX | {"Seen": stamp_of_queue(place.project.pk)})
+    yield Page("news of the runs", path, HTMX)
     path = reverse("rounds:detail", args=[place.project.pk, place.parts["round_id"]])
     yield Page("poll of a round", path, HTMX | {"Seen": stamp_of_round(1, place.parts["round_id"])})
 

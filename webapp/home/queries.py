@@ -80,7 +80,8 @@ def facts(project: Project) -> Facts:
     counts = unfrozen(project)
     frozen = project.snapshots.annotate(used=Count("rounds")).order_by("-number").first()
     last_round = with_parts(project.rounds.all()).first()
-    under_way = project.runs.filter(parts__isnull=True, kind__in=["pretrain", "generate"])
+    alone = Run.objects.under_way().filter(project=project, parts__isnull=True)
+    under_way = alone.filter(kind__in=["pretrain", "generate"]).order_by("-pk")
     return Facts(
         prompts=count_up_to(project.prompts.all()),
         waiting=count_up_to(project.tasks.open()),
@@ -92,9 +93,7 @@ def facts(project: Project) -> Facts:
         snapshot=frozen,
         used=frozen.used if frozen else 0,
         round=standing(last_round) if last_round else None,
-        making=under_way.exclude(
-            state__in=[State.SUCCEEDED, State.FAILED, State.CANCELLED]
-        ).first(),
+        making=under_way.first(),
     )
 
 
