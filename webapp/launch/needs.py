@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from alignment.kinds import KINDS
-from alignment.kinds.kind import ArtifactType, Kind
+from alignment.kinds.kind import ArtifactType, Kind, Prompts
 from webapp.projects.models import Project, Split
 from webapp.site.pages import count_up_to
 from webapp.site.words import Words
@@ -48,7 +48,9 @@ def stock_of(project: Project, kinds: Collection[Kind]) -> Stock:
 
 def needs_of(kind: Kind, project: Project, stock: Stock) -> list[Need]:
     """What a kind of run needs of the project, in the order in which it comes to be."""
-    return [*_needed_prompts(kind, stock), *_needed_artifacts(kind, project, stock)]
+    prompts = (kind.prompts, kind.held_out)
+    read = [_needed_prompts(asked, stock) for asked in prompts if asked]
+    return [*read, *_needed_artifacts(kind, project, stock)]
 
 
 def missing_for(kind: Kind, project: Project) -> Missing | None:
@@ -74,13 +76,11 @@ def missing_labels(project: Project) -> Missing | None:
     return Missing(text, "runs:start", "?kind=generate", _("Answer prompts"))
 
 
-def _needed_prompts(kind: Kind, stock: Stock) -> Iterator[Need]:
-    if (needed := kind.prompts) is None:
-        return
+def _needed_prompts(needed: Prompts, stock: Stock) -> Need:
     split, least = Split(needed.split), needed.least
     found = stock.prompts.get(split, 0)
     missing = None if found >= least else _too_few(split, least, found)
-    yield Need(_("held-out prompts") if split == Split.TEST else _("prompts"), missing)
+    return Need(_("held-out prompts") if split == Split.TEST else _("prompts"), missing)
 
 
 def _too_few(split: Split, least: int, found: int) -> Missing:
@@ -113,6 +113,11 @@ def _no_reward(_project: Project) -> Missing:
     return Missing(text, "runs:start", "?kind=reward", _("Train a reward model"))
 
 
+def _no_corpus(_project: Project) -> Missing:
+    text = _("There is no corpus yet: upload a file of documents.")
+    return Missing(text, "datasets:corpora", "", _("Add a corpus"))
+
+
 def _none_made(type: str, words: str) -> Missing:
     """There is none of what only a run makes: that is what comes first."""
     maker = next(kind for kind in KINDS.values() if kind.group and type in kind.makes)
@@ -136,4 +141,5 @@ ARTIFACTS: Mapping[ArtifactType, tuple[Words, Callable[[Project], Missing | None
         gettext_lazy("scores"),
         lambda _project: _none_made(ArtifactType.SCORES, _("scores")),
     ),
+    ArtifactType.CORPUS: (gettext_lazy("a corpus"), _no_corpus),
 }
