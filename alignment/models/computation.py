@@ -14,6 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.settings.computation import ComputationSettings
+from alignment.models.forms.form import make_plain
 from alignment.models.lora import WithoutAdapter
 from alignment.models.policies import Policy, output_layer
 from alignment.sampling.prefix import read_whole
@@ -31,6 +32,8 @@ def set_up(policy: Policy, config: ComputationSettings, *, backward: bool) -> Po
     model = policy.model
     if isinstance(model, WithoutAdapter) or "forward" in vars(model):
         return policy
+    if backward:
+        make_plain(model)
     if backward and config.gradient_checkpointing:
         recompute(model)
     if config.precision == "bf16":

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
@@ -25,11 +25,12 @@ from webapp.rounds.queries import Standing, standing, with_parts
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import live_workers
 from webapp.site.htmx import is_key
-from webapp.site.pages import COUNTED, count_up_to, in_figures, number_of
+from webapp.site.pages import COUNTED, count_up_to, in_figures, number_of, number_up_to
 
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
 RECENT = timedelta(days=7)
+LISTED = 1000  # a list of projects counts no further in each
 ROLES = {
     Role.ANNOTATOR: ngettext_lazy("%(n)d annotator", "%(n)d annotators", "n"),
     Role.RESEARCHER: ngettext_lazy("%(n)d researcher", "%(n)d researchers", "n"),
@@ -289,15 +290,14 @@ def with_roles(projects: QuerySet[Project], user_id: int) -> QuerySet[Project]:
 
 
 def counts_of(projects: Sequence[Project]) -> list[tuple[Project, int, int]]:
-    """Some projects with their prompts and waiting tasks, counted together."""
-    ours = {"project__in": projects}
-    prompts = _by_project(Prompt.objects.filter(**ours))
-    waiting = _by_project(Task.objects.open().filter(**ours))
-    return [(one, prompts.get(one.pk, 0), waiting.get(one.pk, 0)) for one in projects]
-
-
-def _by_project(rows: QuerySet[Any]) -> dict[int, int]:
-    return dict(rows.order_by().values_list("project").annotate(n=Count("pk")))
+    """Some projects with their prompts and waiting tasks, up to LISTED of each, counted in one query."""
+    counted = Project.objects.filter(pk__in=[one.pk for one in projects]).annotate(
+        written=number_up_to(Prompt.objects.all(), "project", LISTED),
+        waiting=number_up_to(Task.objects.open(), "project", LISTED),
+    )
+    rows = counted.order_by().values_list("pk", "written", "waiting")
+    numbers = {pk: (written, waiting) for pk, written, waiting in rows}
+    return [(one, *numbers[one.pk]) for one in projects if one.pk in numbers]
 
 
 def searched_prompts(project: Project, *, text: str = "", split: str = "") -> QuerySet[Prompt]:

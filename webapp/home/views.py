@@ -32,7 +32,8 @@ def home(request: PersonRequest) -> HttpResponse:
     if not first_two and request.user.is_superuser:
         return redirect("new_project")
     page = page_of(queries.with_roles(mine, request.user.pk), request.GET, "name")
-    return render(request, "projects/home.html", {"page": page, "listed": queries.counts_of(page)})
+    context = {"page": page, "listed": queries.counts_of(page), "most": queries.LISTED}
+    return render(request, "projects/home.html", context)
 
 
 @login_required

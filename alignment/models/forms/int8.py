@@ -1,0 +1,305 @@
+"""INT8: linear layers, and embeddings where wished, with a scale for each row.
+
+A layer's weight lies in the files as its module has it, in whole numbers of eight bits; beside it stand
+`weight_scale` and, asymmetric, `weight_zero_point`. An embedding and a head that is tied to it are kept once.
+
+On a CPU a layer multiplies whole numbers, so it also rounds what it reads: x, divided by its row's largest
+magnitude, becomes h + l, where h = round(63 x) / 63 and l is what is left, as finely again. Both are rows for
+fbgemm's kernel, of seven bits each (with eight it saturates where a CPU has only AVX2); h alone loses much where a
+few channels are far larger than all others, as in most language models. The kernel has one scale for all
+rows; two more rows make it 1/63, so that what a row becomes depends on no other. Elsewhere weights alone are rounded.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from alignment.maths.int8 import LOWEST, SMALLEST, Int8, to_int8
+from alignment.models.forms.form import Record, StorageForm, StoredLayer, StoredTensor
+from alignment.seam.errors import DataError
+from alignment.seam.modelfiles import printable
+from alignment.seam.words import _
+
+Scheme = Literal["symmetric", "asymmetric"]
+NAME = "int8"
+ENGINES = {"fbgemm", "x86"}  # whose kernels are given rows as told above
+STEPS = 63  # of a row, to each side of zero
+TOP = (STEPS + 1) / STEPS  # with -1 the range whose 127 steps have zero among them
+SCALE, ZERO = "weight_scale", "weight_zero_point"
+Layer = nn.Linear | Conv1D | nn.Embedding
+
+
+class Int8Record(Record):
+    """Which layers are kept in eight bits, each by its scheme."""
+
+    form: Literal["int8"] = "int8"
+    layers: dict[str, Scheme]
+
+
+class Int8Linear(StoredLayer):
+    """A linear layer in eight bits; `turned` is one whose weight lay the other way, a Conv1D."""
+
+    def __init__(
+        self, kept: Int8, bias: Tensor | None, *, turned: bool = False, tied: bool = False
+    ) -> None:
+        super().__init__()
+        self.turned, self.tied = turned, tied
+        self.values: Tensor
+        self.out_features, self.in_features = kept.values.shape
+        self.register_buffer("values", kept.values)
+        self.register_buffer("scales", kept.scales)
+        self.register_buffer("zeros", kept.zeros)
+        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        self.packed: Any = None
+
+    @property
+    def kept(self) -> Int8:
+        """The weight (out, in) as it is kept."""
+        values: Any = self.values if self.packed is None else _unpacked(self.packed)
+        scales: Any = self.scales
+        zeros: Any = self.zeros
+        return Int8(values, scales, zeros)
+
+    @property
+    def count(self) -> int:
+        """How many weights it stands for."""
+        return 0 if self.tied else self.out_features * self.in_features
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in memory; what is packed for a CPU's kernel takes as many again as the embedding it is tied to."""
+        own = self.tied and self.packed is None
+        beside = sum(one.nbytes for one in (*self.parameters(), *self.buffers()) if one.numel())
+        packed = self.out_features * self.in_features if self.packed is not None else 0
+        return 0 if own else beside + packed
+
+    def prepare(self) -> None:
+        """On a CPU, lay the weight out for its kernel; it is not kept twice."""
+        values: Any = self.values
+        if values.device.type != "cpu" or torch.backends.quantized.engine not in ENGINES:
+            return
+        self.packed = _packed(self.kept)
+        self.values = values.new_empty(0)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(..., out) of states (..., in), in their precision."""
+        if self.packed is None:
+            return F.linear(states, self.kept.weight.to(states.dtype), self.bias)
+        rows = states.reshape(-1, self.in_features).float()
+        sizes = rows.abs().amax(1, keepdim=True).clamp(min=SMALLEST)
+        exact = rows / sizes
+        coarse = (exact * STEPS).round_().div_(STEPS)
+        fine = (exact - coarse).mul_(2 * STEPS)
+        ones = rows.new_ones(1, self.in_features)
+        product = torch.ops.quantized.linear_dynamic(
+            torch.cat([coarse, fine, -ones, ones * TOP]), self.packed, reduce_range=True
+        )
+        high, low = product[:-2].chunk(2)
+        whole = torch.add(high, low, alpha=1 / (2 * STEPS)).mul_(sizes)
+        found = whole if self.bias is None else whole.add_(self.bias)
+        return found.view(*states.shape[:-1], -1).to(states.dtype)
+
+    def plain(self) -> nn.Module:
+        """A linear layer, or a Conv1D, of the weights that it stands for."""
+        weight, bias = self.kept.weight, self.bias
+        layer: nn.Module
+        if self.turned:
+            layer = Conv1D(self.out_features, self.in_features)  # type: ignore[no-untyped-call]  # as above
+            layer.weight = nn.Parameter(weight.T.contiguous())
+        else:
+            layer = nn.Linear(self.in_features, self.out_features, bias=bias is not None)
+            layer.weight = nn.Parameter(weight)
+        if bias is not None:
+            layer.bias = nn.Parameter(bias.detach().clone())
+        return layer.to(weight.device)
+
+
+class Int8Embedding(StoredLayer):
+    """An embedding in eight bits."""
+
+    def __init__(self, kept: Int8, padding: int | None) -> None:
+        super().__init__()
+        self.num_embeddings, self.embedding_dim = kept.values.shape
+        self.padding = padding
+        self.register_buffer("values", kept.values)
+        self.register_buffer("scales", kept.scales)
+        self.register_buffer("zeros", kept.zeros)
+
+    @property
+    def kept(self) -> Int8:
+        """The weight (tokens, width) as it is kept."""
+        values: Any = self.values
+        scales: Any = self.scales
+        zeros: Any = self.zeros
+        return Int8(values, scales, zeros)
+
+    @property
+    def count(self) -> int:
+        """How many weights it stands for."""
+        return self.num_embeddings * self.embedding_dim
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in memory."""
+        return sum(one.nbytes for one in self.buffers())
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(..., width) of token ids."""
+        flat, kept = ids.reshape(-1), self.kept
+        zeros = None if kept.zeros is None else kept.zeros[flat]
+        rows = Int8(kept.values[flat], kept.scales[flat], zeros)
+        return rows.weight.view(*ids.shape, -1)
+
+    def plain(self) -> nn.Module:
+        """An embedding of the weights that it stands for."""
+        return nn.Embedding(
+            self.num_embeddings, self.embedding_dim, self.padding, _weight=self.kept.weight
+        )
+
+
+class LayerChoice(NamedTuple):
+    """The layers of a model that eight bits can keep, and the others with weights, by name."""
+
+    layers: dict[str, Layer]
+    others: dict[str, int]  # with how many weights they have
+
+
+def choice_of(model: PreTrainedModel, *, embeddings: bool) -> LayerChoice:
+    """What is kept in eight bits, and what is not: a head goes with the embedding that it is tied to."""
+    tokens: Any = model.get_input_embeddings()
+    layers: dict[str, Layer] = {}
+    others: dict[str, int] = {}
+    for name, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        if not isinstance(weight, nn.Parameter):
+            continue
+        if module is tokens:
+            chosen = embeddings
+        elif weight is tokens.weight:
+            continue  # the tied head: its embedding is named
+        else:
+            chosen = isinstance(module, nn.Linear | Conv1D)
+        if chosen and isinstance(module, nn.Linear | Conv1D | nn.Embedding):
+            layers[name] = module
+        else:
+            others[name] = sum(one.numel() for one in module.parameters(recurse=False))
+    return LayerChoice(layers, others)
+
+
+def kept_of(layer: Layer, scheme: Scheme) -> Int8:
+    """A layer's weight in eight bits, an output channel or a token a row."""
+    weight = layer.weight.T if isinstance(layer, Conv1D) else layer.weight
+    return to_int8(weight, symmetric=scheme == "symmetric")
+
+
+def layer_tensors(name: str, layer: Layer, kept: Int8) -> Iterator[tuple[str, Tensor]]:
+    """A layer's tensors as the files hold them."""
+    values = kept.values.T if isinstance(layer, Conv1D) else kept.values
+    yield f"{name}.weight", values.contiguous()
+    yield f"{name}.{SCALE}", kept.scales
+    if kept.zeros is not None:
+        yield f"{name}.{ZERO}", kept.zeros
+
+
+def _layer_at(name: str, outline: nn.Module) -> Layer:
+    """The layer of this name; raises DataError where eight bits keep none there."""
+    try:
+        found = outline.get_submodule(name)
+    except AttributeError:
+        found = None
+    if not isinstance(found, nn.Linear | Conv1D | nn.Embedding):
+        raise DataError(
+            _("The form names “{name}”, which is no layer that eight bits can keep.").format(
+                name=printable(name)
+            )
+        )
+    return found
+
+
+def _tensors(record: Int8Record, outline: nn.Module) -> dict[str, StoredTensor]:
+    found = {}
+    for name, scheme in record.layers.items():
+        layer = _layer_at(name, outline)
+        shape = tuple(layer.weight.shape)
+        rows = shape[1] if isinstance(layer, Conv1D) else shape[0]
+        found[f"{name}.weight"] = StoredTensor("I8", shape)
+        found[f"{name}.{SCALE}"] = StoredTensor("F32", (rows,))
+        if scheme == "asymmetric":
+            found[f"{name}.{ZERO}"] = StoredTensor("I8", (rows,))
+    return found
+
+
+def _kept(name: str, layer: nn.Module, tensors: Mapping[str, Tensor]) -> Int8:
+    """What the files hold of a layer, an output channel or a token a row; raises DataError."""
+    values, scales = tensors[f"{name}.weight"], tensors[f"{name}.{SCALE}"]
+    zeros = tensors.get(f"{name}.{ZERO}")
+    if not (scales.isfinite().all() and (scales > 0).all()):
+        raise DataError(
+            _("“{name}” has scales that are no positive numbers.").format(name=printable(name))
+        )
+    if zeros is None and bool((values == LOWEST).any()):
+        raise DataError(
+            _("“{name}” holds a number that no symmetric scheme gives.").format(
+                name=printable(name)
+            )
+        )
+    return Int8(values.T.contiguous() if isinstance(layer, Conv1D) else values, scales, zeros)
+
+
+def _plain(
+    record: Int8Record, outline: nn.Module, tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    found = {}
+    for name in record.layers:
+        layer = _layer_at(name, outline)
+        weight = _kept(name, layer, tensors).weight
+        found[f"{name}.weight"] = weight.T.contiguous() if isinstance(layer, Conv1D) else weight
+    return found
+
+
+def as_placed(layer: Layer, kept: Int8) -> Int8Linear | Int8Embedding:
+    """The layer that computes as another one does, in eight bits."""
+    if isinstance(layer, nn.Embedding):
+        return Int8Embedding(kept, layer.padding_idx)
+    return Int8Linear(kept, layer.bias, turned=isinstance(layer, Conv1D))
+
+
+def _place(record: Int8Record, model: PreTrainedModel, tensors: Mapping[str, Tensor]) -> None:
+    tokens: Any = model.get_input_embeddings()
+    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers has no types for it
+    tied = head is not None and head.weight is tokens.weight
+    for name in record.layers:
+        layer: Any = model.get_submodule(name)
+        kept = _kept(name, layer, tensors)
+        model.set_submodule(name, as_placed(layer, kept))
+        if tied and layer is tokens:
+            called = next(name for name, module in model.named_modules() if module is head)
+            model.set_submodule(called, Int8Linear(kept, head.bias, tied=True))
+
+
+def _packed(kept: Int8) -> Any:  # noqa: ANN401 - a script object of torch's
+    """A weight as fbgemm's kernel reads it."""
+    zeros = torch.zeros(len(kept.scales)) if kept.zeros is None else kept.zeros
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that such tensors will go in some version
+        whole = torch._make_per_channel_quantized_tensor(
+            kept.values, kept.scales.double(), zeros.long(), 0
+        )
+        return torch.ops.quantized.linear_prepack(whole, None)
+
+
+def _unpacked(packed: Any) -> Tensor:  # noqa: ANN401 - as above
+    """The whole numbers (out, in) of a packed weight."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found: Tensor = torch.ops.quantized.linear_unpack(packed)[0].int_repr()
+    return found
+
+
+FORM = StorageForm(NAME, Int8Record, _tensors, _plain, _place)
