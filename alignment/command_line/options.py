@@ -45,6 +45,10 @@ ROLES: Mapping[str, _Role] = {
     "reference": _Role("the model to stay near, or to compare with; in training the policy itself"),
     "reward": _Role("a reward model"),
     "judge": _Role("a second reward model, of labels that nothing was trained on"),
+    "corpus": _Role(
+        "a file of documents: plain text, JSON lines or Parquet, packed by gzip or not"
+    ),
+    "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
     "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
     "held_out": _Role(
@@ -64,6 +68,7 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.prompts,
     ),
 }
+FILES = ("corpus",)  # roles of files that are read as they are
 OF_REWARD: Mapping[str, _Role] = {
     "pairs": _Role(
         "rows with chosen and rejected; with left and right, a tie; with completion and label, or "
@@ -214,4 +219,6 @@ def _usage(kind: str) -> str:
 
 
 def _file(role: str) -> str:
+    if role in FILES:
+        return "FILE"
     return "FILE.jsonl" if ROLES[role].rows else "FOLDER"

@@ -18,6 +18,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
@@ -49,7 +50,9 @@ from alignment.seam.modelfiles import (
 from alignment.seam.progress import split, through
 from alignment.seam.words import _
 
-Use = Literal["policy", "backbone"]  # a policy writes, a backbone is only read by
+Use = Literal[
+    "policy", "backbone", "masked"
+]  # it writes, is only read by, or fills in what is hidden
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
@@ -131,7 +134,7 @@ def check_kind_of_folder(folder: Path, use: Use) -> None:
     """Raise DataError for what is another thing than a whole model."""
     if (folder / ADAPTER).is_file():
         raise DataError(_("it holds an adapter; merge it into its base first."))
-    if use == "policy" and (folder / REWARD).is_file():
+    if use != "backbone" and (folder / REWARD).is_file():
         raise DataError(
             _(
                 "it holds a reward model, which rates answers and writes none; name the model it "
@@ -259,6 +262,12 @@ def check_type(folder: Path, config: Mapping[str, Any], use: Use) -> None:
                 "backbone of a reward model."
             ).format(kind=printable(kind))
         )
+    if use == "masked" and not masked:
+        raise DataError(
+            _(
+                "config.json says “{kind}”, which writes; hidden tokens are told by an encoder, such as BERT."
+            ).format(kind=printable(kind))
+        )
     named = [str(name) for name in config.get("architectures") or []]
     if use == "policy" and named and not any(writes(name) for name in named):
         raise DataError(
@@ -310,8 +319,8 @@ def outline_of(folder: Path, use: Use) -> PreTrainedModel:
 
 
 def auto_class(use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
-    """What loads a model: with its head where it writes, without where it only reads."""
-    return AutoModelForCausalLM if use == "policy" else AutoModel
+    """What loads a model: with its head where it writes or fills in, without where it only reads."""
+    return {"policy": AutoModelForCausalLM, "masked": AutoModelForMaskedLM}.get(use, AutoModel)
 
 
 def refuse_too_large(parameters: int) -> None:
