@@ -142,7 +142,7 @@ def _drive(
 
 def wish(run: Run, wanted: Wanted, *, shutdown: bool) -> str:
     """What to ask of the trainer: "save" and stop, stop "now", or nothing."""
-    saves = KINDS[run.kind].saves
+    saves = KINDS[run.kind].can_save(run.config)
     if wanted.intent == Intent.CANCEL:
         return "now"
     if wanted.intent == Intent.PAUSE or wanted.draining or shutdown:

@@ -123,7 +123,7 @@ def pause_run(run: Run, *, by: User) -> Run:
     )
     if move(run, held):
         return refreshed(run)
-    if not _kind(run.kind).saves:
+    if not _kind(run.kind).can_save(run.config):
         raise RunError(
             _(
                 "A run of kind “{kind}” is short and cannot save half of its work. "
