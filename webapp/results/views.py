@@ -20,6 +20,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language
 from django.views.decorators.http import require_POST, require_safe
 
+from alignment.kinds.costs import cost_sentence
 from alignment.kinds.settings.divergences import agent_title
 from webapp.accounts.requests import PersonRequest
 from webapp.projects.access import Action, project_for
@@ -38,7 +39,7 @@ from webapp.results.words import (
 from webapp.runs import waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.models import Run, State
-from webapp.runs.points import Point, width_of
+from webapp.runs.points import Point, buckets_for, width_of
 from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key, render_page
 from webapp.site.stamps import once
@@ -93,7 +94,7 @@ def standing(run: Run, stamp: str) -> dict[str, Any]:
 
 def with_history(runs: QuerySet[Run]) -> QuerySet[Run]:
     """Runs with all that their page names."""
-    related = runs.select_related("worker", "created_by", "parent")
+    related = runs.select_related("worker", "created_by", "parent", "trial__sweep")
     return related.prefetch_related(
         "events",
         "checkpoints",
@@ -133,6 +134,7 @@ def evidence(run: Run) -> dict[str, object]:
         "more_charts": [(chart, table_of(chart, series)) for chart in more],
         "agent_titles": {name: agent_title(name) for name in run.config.get("divergences", [])},
         "agents": agents(run.summary),
+        "cost": cost_sentence(run.summary),
         "estimates": estimates,
         "facts": facts,
         "tables": tables(run.kind, run.summary),
@@ -160,11 +162,11 @@ def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpRespons
 
 def curves(run: Run, after: str, epoch: str, width_seen: str) -> dict[str, object]:
     """What somebody lacks who has the points up to a step, of an epoch and as wide."""
-    width = width_of(run)
+    width = width_of(run, buckets_for(run))
     same = (epoch, width_seen) == (str(run.epoch), str(width))
     known = same and is_key(after) and int(after) <= run.step
     since = int(after) // width * width if known else 0  # the last point may not be whole
-    series = queries.metric_series(run, since=since)
+    series = queries.series_of(run, width, since=since)
     return {
         "step": run.step,
         "epoch": run.epoch,
