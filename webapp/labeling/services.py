@@ -133,7 +133,13 @@ def ask_about(project: Project, kind: str, completions: Iterable[Completion], *,
 
 @transaction.atomic
 def create_tasks(
-    project: Project, kind: str, asks: Iterable[Ask], *, need: int, priority: int = 100
+    project: Project,
+    kind: str,
+    asks: Iterable[Ask],
+    *,
+    need: int,
+    priority: int = 100,
+    intake: int | None = None,
 ) -> int:
     """Queue tasks of one kind; the number queued, known ones and those of equal texts aside."""
     named = {ask.identity(kind): ask for ask in asks}
@@ -141,6 +147,7 @@ def create_tasks(
     known = _known_tasks(list(named))
     new = {name: ask for name, ask in named.items() if name not in known and not ask.alike}
     columns = {"project": project, "kind": kind, "need": need, "priority": priority}
+    columns |= {"intake_id": intake}
     tasks = [
         Task(**columns, **asked, flip=flip, key=secrets.randbits(62))
         for asked, flip in zip(

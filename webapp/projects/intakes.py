@@ -13,15 +13,13 @@ from django.db.models import Func, Q
 M = TypeVar("M", bound=models.Model, covariant=True)
 
 COMING = Q(intake__isnull=False)  # of the index by which an intake finds its rows
-TABLE = "datasets_intake"
+TABLE, ROW = "datasets_intake", "%(expressions)s"
 
 
 class IsWhole(Func):
     """Whether a row belongs to no intake, or to one that is whole."""
 
-    template = (
-        f"(%(expressions)s IS NULL OR %(expressions)s IN (SELECT id FROM {TABLE} WHERE whole))"
-    )
+    template = f"({ROW} IS NULL OR {ROW} IN (SELECT id FROM {TABLE} WHERE whole))"  # noqa: S608 - names of our own
     output_field = models.BooleanField()
 
 
@@ -36,8 +34,9 @@ class WholeManager(models.Manager[M]):
 class Coming(models.Model):
     """A row that may belong to an intake."""
 
+    # An intake goes last: the database refuses it while a row names it.
     intake = models.ForeignKey(
-        "datasets.Intake", models.RESTRICT, null=True, related_name="+", db_index=False
+        "datasets.Intake", models.DO_NOTHING, null=True, related_name="+", db_index=False
     )
 
     class Meta:

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(
                 db_index=False,
                 null=True,
-                on_delete=django.db.models.deletion.RESTRICT,
+                on_delete=django.db.models.deletion.DO_NOTHING,
                 related_name="+",
                 to="datasets.intake",
             ),
