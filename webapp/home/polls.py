@@ -1,6 +1,7 @@
 """Pages that ask again and again: while nothing is new they get a short word instead of a page."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from django.http import Http404, HttpResponse
@@ -47,12 +48,21 @@ class NothingNew:
         return self.get_response(request)
 
 
+@lru_cache(maxsize=2000)
+def watched_at(path: str) -> tuple[Watched, int, int]:
+    """Which page that is, and its project and row; raises Resolver404 or KeyError for others.
+
+    The same few pages ask all the time, and to look through all addresses costs as much as a query.
+    """
+    found = resolve(path)
+    watched = WATCHED[found.view_name]
+    return watched, found.kwargs["project_id"], found.kwargs[watched.row]
+
+
 def has_seen_all(request: PersonRequest) -> bool:
     """Whether the page that asks is one that may, and its stamp is still the one."""
     try:
-        found = resolve(request.path_info)
-        watched = WATCHED[found.view_name]
-        project_id, row_id = found.kwargs["project_id"], found.kwargs[watched.row]
+        watched, project_id, row_id = watched_at(request.path_info)
         read_for(request, project_id)
         if not request.user.is_authenticated:
             return False

@@ -45,10 +45,11 @@ def test_what_breaks_in_a_turn_is_taken_back(project):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.once
 def test_others_have_the_database_for_as_long_as_a_turn_had_it(monkeypatch):
     gaps = []
     monkeypatch.setattr(time, "sleep", gaps.append)
     with Batches(1).turn():
         pass
-    assert gaps == [batches.GAP]
+    waited = [gap for gap in gaps if gap >= batches.GAP]
+    assert waited == gaps
+    assert len(gaps) == (connection.vendor == "sqlite")  # elsewhere nobody waits for it
