@@ -56,7 +56,8 @@ from alignment.seam.events import Event, Failed, Finished, dump_event, parse_eve
 from alignment.seam.folders import MANIFEST
 from alignment.seam.priority import give_way
 from alignment.seam.progress import listening
-from alignment.trainer import drive
+from alignment.seam.spares import take_run
+from alignment.trainer import drive, load_all
 
 FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
 UNUSABLE = 1  # a variable of the environment, as in every program of Attune
@@ -81,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(field_lines(options["kind"])))
         return 0
     if command == "run":
-        return run(options["folder"]) or _ending(options["folder"])
+        return _compute(options["folder"])
+    if command == "spare":
+        return _wait_and_compute(options["handle"])
     if command == RECEIPTS:
         return _check(options)
     return _start(command, options)
@@ -109,9 +112,25 @@ def parser() -> argparse.ArgumentParser:
     add_receipts(commands)
     command = commands.add_parser("run", help="compute the run that FOLDER/config.json describes")
     command.add_argument("folder", type=Path)
+    command = commands.add_parser(
+        "spare", help="load everything, then compute the run that a worker names"
+    )
+    command.add_argument("handle", type=int)
     command = commands.add_parser("fields", help="list the settings of a kind of run")
     command.add_argument("kind", choices=list(KINDS))
     return top
+
+
+def _compute(folder: Path) -> int:
+    """Compute the run of a folder; the exit status."""
+    return run(folder) or _ending(folder)
+
+
+def _wait_and_compute(handle: int) -> int:
+    """Load everything, then compute the run that we are told through a socket; the exit status."""
+    load_all()
+    folder = take_run(handle)
+    return 0 if folder is None else _compute(folder)
 
 
 def _check(options: Mapping[str, Any]) -> int:

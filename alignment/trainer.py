@@ -16,6 +16,9 @@ from alignment.seam.errors import ConfigError
 from alignment.seam.events import CheckpointSaved, Event, Finished, Stopped
 from alignment.seam.words import _
 
+# What every run loads beside its kind's module.
+COMMON = ("alignment.models.checkpoints", "alignment.models.distributed", "alignment.models.inputs")
+
 Runner = Callable[[RunSpec, Path], Generator[Event, str | None, None]]
 
 
@@ -32,6 +35,14 @@ def runner(kind: str) -> Runner:
     finally:
         gc.enable()
     return found
+
+
+def load_all() -> None:
+    """Load what runs of every kind need, for one of which nothing is known yet."""
+    for kind in KINDS:
+        runner(kind)
+    for module in COMMON:
+        import_module(module)
 
 
 def _wanted(folder: Path) -> str:

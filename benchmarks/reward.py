@@ -27,9 +27,9 @@ from transformers.utils import logging
 from trl import RewardConfig as TrlConfig
 from trl import RewardTrainer
 
-from alignment.kinds.pretrain.run import build_tokenizer
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.maths.estimators import paired_estimate
+from alignment.pretraining.starter import build_tokenizer
 from alignment.reward.examples import examples_of
 from alignment.reward.fitting import fit, steps_of
 from alignment.reward.labels import apart

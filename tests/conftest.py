@@ -36,6 +36,10 @@ hypothesis_settings.load_profile("unhurried")
 os.environ["ATTUNE_DISK_RESERVE_GIB"] = "0"
 django_settings.DISK_RESERVE_GIB = 0.0
 
+# A spare trainer would load torch for tests that end before anything else is to be computed.
+os.environ["ATTUNE_SPARE"] = "0"
+django_settings.SPARE = False
+
 # What a test leaves need not outlast a power cut, as PostgreSQL is told in tests/postgres.py.
 os.fsync = lambda handle: None
 

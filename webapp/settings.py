@@ -102,6 +102,7 @@ INSTALLED_APPS = [
     "webapp.datasets",
     "webapp.launch",
     "webapp.rounds",
+    "webapp.sweeps",
     "webapp.home",
     "webapp.operations",
     "webapp.demo",
@@ -286,6 +287,8 @@ JOB_RENEW = variables.job_renew
 TRAINER_VARIABLES = variables.trainer_variables  # more that trainers get of our environment
 GPUS = variables.gpus  # of this worker's machine that a run shares
 TRAINER = [sys.executable, "-m", "alignment", "run"]
+SPARE = variables.spare  # whether a trainer waits for the next run
+SPARE_TRAINER = [sys.executable, "-m", "alignment", "spare"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
 # What torchrun starts are sessions of their own: each has a guard that watches the worker's pipe.
 TRAINERS = [*TORCHRUN, f"--nproc-per-node={GPUS}", *guard.COMMAND, "--at-once", *TRAINER]

@@ -208,6 +208,7 @@ class Variables(EngineVariables):
     trainer_variables: Annotated[List, AfterValidator(_names)] = variable(
         "ATTUNE_TRAINER_VARIABLES", (), shown="none", takes="names of variables, by commas"
     )
+    spare: bool = variable("ATTUNE_SPARE", default=True)
     disk_reserve: float = variable("ATTUNE_DISK_RESERVE_GIB", 1, within=(0, PETABYTE))
     model_folders: Annotated[
         tuple[str, ...], NoDecode, BeforeValidator(_by_path), AfterValidator(_folders)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from alignment.command_line.options import (
     COMMANDS,
+    FILES,
     LEAVE_OUT,
     OF_A_RUN,
     flag,
@@ -242,6 +243,10 @@ def inputs_of(kind: str, options: Mapping[str, Any]) -> dict[str, Path]:
 
 def _placed(kind: str, role: str, path: Path, folder: Path, told: Told) -> str:
     """The path of an input for RunSpec: of a model, or of rows turned into records, and what is told."""
+    if role in FILES:
+        if not path.is_file():
+            raise DataError(f"{flag(role)}: {path} is not a file.")
+        return str(path.resolve())
     if (rows := role_of(kind, role).rows) is None:
         result = path / "output"
         path = result if (result / MANIFEST).is_file() else path

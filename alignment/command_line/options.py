@@ -45,8 +45,16 @@ ROLES: Mapping[str, _Role] = {
     "reference": _Role("the model to stay near, or to compare with; in training the policy itself"),
     "reward": _Role("a reward model"),
     "judge": _Role("a second reward model, of labels that nothing was trained on"),
+    "corpus": _Role(
+        "a file of documents: plain text, JSON lines or Parquet, packed by gzip or not"
+    ),
+    "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
     "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
+    "held_out": _Role(
+        "other rows with a prompt, which only measure; else a fifth of the prompts does",
+        trl_rows.prompts,
+    ),
     "pairs": _Role("rows with chosen and rejected, and a prompt or none", trl_rows.pairs),
     "demonstrations": _Role(
         "rows with prompt and completion, or with messages", trl_rows.demonstrations
@@ -60,6 +68,7 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.prompts,
     ),
 }
+FILES = ("corpus",)  # roles of files that are read as they are
 OF_REWARD: Mapping[str, _Role] = {
     "pairs": _Role(
         "rows with chosen and rejected; with left and right, a tie; with completion and label, or "
@@ -210,4 +219,6 @@ def _usage(kind: str) -> str:
 
 
 def _file(role: str) -> str:
+    if role in FILES:
+        return "FILE"
     return "FILE.jsonl" if ROLES[role].rows else "FOLDER"

@@ -13,6 +13,7 @@ from alignment.kinds import (
     population,
     prefer,
     pretrain,
+    quantise,
     reward,
     sft,
 )
@@ -29,6 +30,7 @@ KINDS: dict[str, Kind] = {
         reward.KIND,
         align.KIND,
         population.KIND,
+        quantise.KIND,
         evaluate.KIND,
         generate.KIND,
     )
@@ -37,5 +39,9 @@ KINDS: dict[str, Kind] = {
 
 def memory_by_kind(shape: Shape) -> Mapping[str, int]:
     """Bytes that each kind of run which reads a model needs for one of this shape, by its usual settings."""
-    reading = {name: kind for name, kind in KINDS.items() if kind.group and kind.inputs}
+    reading = {
+        name: kind
+        for name, kind in KINDS.items()
+        if kind.group and any(one.is_read(kind.settings()) for one in kind.inputs)
+    }
     return {name: kind.memory(kind.settings(), shape) for name, kind in reading.items()}

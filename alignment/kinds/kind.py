@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alignment.seam.curves import Curve
 from alignment.seam.memory import Shape
@@ -26,6 +26,7 @@ class ArtifactType(StrEnum):
     SNAPSHOT = "snapshot"
     COMPLETIONS = "completions"
     SCORES = "scores"
+    CORPUS = "corpus"
 
 
 class Work(StrEnum):
@@ -48,6 +49,7 @@ class Group(StrEnum):
 
     MODEL = _("A model to begin with")
     ALIGN = _("Align it to labels")
+    SMALLER = _("Make it smaller")
     LOOK = _("See what it does")
 
 
@@ -108,7 +110,7 @@ class Given:
 
     names: Mapping[str, str]
     pairs: int = 0  # of the snapshot's split
-    prompts: int = 0  # of the project that it may read
+    prompts: int = 0  # of the project that it may read; one more than it wants is enough
     tilts: Mapping[float, float] = field(
         default_factory=dict
     )  # share of answers that count, by beta
@@ -137,11 +139,15 @@ class Kind(BaseModel):
     curves: tuple[Curve, ...]
     inputs: tuple[Input, ...]
     prompts: Prompts | None
+    held_out: Prompts | None = None  # others that it reads beside those, as `held_out`
     run: str  # module:function
     command: str  # on the command line; empty: none
     work: Work = Work.RUNS
     shared: bool  # several processes can share its rows
     saves: bool  # asked to save, it keeps its work
+    saves_when: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=dict
+    )  # choices that it does so with
     memory: Callable[
         [Any, Shape | None], int
     ]  # bytes, of settings and the model that it starts from
@@ -188,6 +194,12 @@ class Kind(BaseModel):
         """Whether it trains a policy beside a reference, which reads the same prompts."""
         roles = {one.role for one in self.inputs}
         return {"policy", "reference"} <= roles and ArtifactType.MODEL in self.makes
+
+    def can_save(self, config: Mapping[str, Any]) -> bool:
+        """Whether a run with these stored settings keeps its work when it is asked to save."""
+        fields = self.settings.model_fields
+        chosen = {name: config.get(name, fields[name].default) for name in self.saves_when}
+        return self.saves and all(chosen[name] in self.saves_when[name] for name in chosen)
 
     def roles(self, config: Settings) -> tuple[str, ...]:
         """The artifacts that a run with these settings needs, by role."""

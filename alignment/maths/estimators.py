@@ -63,6 +63,21 @@ def grouped_interval(
     return estimate([sum(row) / len(row) for row in members.values()], unit)
 
 
+def ratio_interval(sums: Sequence[float], counts: Sequence[float], unit: str = "") -> Estimate:
+    """Sum of sums by sum of counts over groups (documents), with the t interval of its linearisation.
+
+    Raises ZeroDivisionError where nothing was counted.
+    """
+    n, total = len(sums), sum(counts)
+    value = sum(sums) / total
+    if n < 2:
+        return Estimate(value=value, low=None, high=None, n=n, unit=unit)
+    squares = [(one - value * count) ** 2 for one, count in zip(sums, counts, strict=True)]
+    error = math.sqrt(n / (n - 1) * sum(squares)) / total
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
+    return Estimate(value=value, low=value - half, high=value + half, n=n, unit=unit)
+
+
 def clipped(share: Estimate) -> Estimate:
     """A share with its interval cut to what a share can be: it covers as often as before."""
     if share.low is None or share.high is None:

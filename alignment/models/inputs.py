@@ -20,6 +20,8 @@ from alignment.models.loading import (
     tokenizer_of,
     weight_files,
 )
+from alignment.seam.errors import ConfigError
+from alignment.seam.words import _
 from alignment.targets.targets import load_target
 
 WORDS: Mapping[str, str] = {"reward": "reward model"}  # roles that are called otherwise
@@ -30,21 +32,37 @@ MODELS = {ArtifactType.MODEL, ArtifactType.ENCODER, ArtifactType.REWARD}
 
 def check_inputs(spec: RunSpec, folder: Path) -> None:
     """Look at every model that a run of this folder will read; raises DataError, ConfigError by its role."""
+    check_given(spec)
     at = {role: folder / path for role, path in spec.inputs.items()}
     read = [role for role in roles_read(spec, at) if role in at]
     for role in read:
         with naming(at[role], WORDS.get(role, role)):
-            look_at(role, at[role])
+            look_at(role, at[role], spec)
     if set(POLICIES) <= set(read):
         check_pair(at["policy"], at["reference"], prompts=spec.described.trains_beside)
 
 
-def look_at(role: str, folder: Path) -> None:
+def check_given(spec: RunSpec) -> None:
+    """Raise ConfigError where a choice was made that reads something which is not there."""
+    config = spec.settings()
+    for one in spec.described.artifacts:
+        asked = one.when and not (one.empty or one.optional) and one.is_read(config)
+        if asked and not set(one.names) & spec.inputs.keys():
+            raise ConfigError(
+                _("These settings need a {role}, and none is given; say which.").format(
+                    role=one.role
+                )
+            )
+
+
+def look_at(role: str, folder: Path, spec: RunSpec) -> None:
     """Check the files of a model for its role."""
     if role in RATERS:
         check_reward_files(folder)
+    elif role in POLICIES:
+        check_files(folder, "masked" if spec.config.get("objective") == "mlm" else "policy")
     else:
-        check_files(folder, "policy" if role in POLICIES else "backbone")
+        check_files(folder, "backbone")
 
 
 def roles_read(spec: RunSpec, at: Mapping[str, Path]) -> list[str]:

@@ -18,7 +18,9 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
 )
 from transformers.models.auto.modeling_auto import (
@@ -26,10 +28,11 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-from transformers.utils import logging
+from transformers.utils import GENERATION_CONFIG_NAME, logging
 
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
+from alignment.models.forms.stored import stored_in
 from alignment.models.unfilled import Unfilled
 from alignment.seam import memory
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
@@ -47,7 +50,9 @@ from alignment.seam.modelfiles import (
 from alignment.seam.progress import split, through
 from alignment.seam.words import _
 
-Use = Literal["policy", "backbone"]  # a policy writes, a backbone is only read by
+Use = Literal[
+    "policy", "backbone", "masked"
+]  # it writes, is only read by, or fills in what is hidden
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
@@ -129,7 +134,7 @@ def check_kind_of_folder(folder: Path, use: Use) -> None:
     """Raise DataError for what is another thing than a whole model."""
     if (folder / ADAPTER).is_file():
         raise DataError(_("it holds an adapter; merge it into its base first."))
-    if use == "policy" and (folder / REWARD).is_file():
+    if use != "backbone" and (folder / REWARD).is_file():
         raise DataError(
             _(
                 "it holds a reward model, which rates answers and writes none; name the model it "
@@ -211,7 +216,9 @@ def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
     """Whether config.json describes a language model for this use that these files hold."""
     config = read_object(folder / "config.json")
     check_type(folder, config, use)
-    check_precision(config, tensors)
+    form = stored_in(folder, weight_files(folder))
+    if form is None:
+        check_precision(config, tensors)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise DataError(
             _("There is no tokenizer: none of {vocabularies}.").format(
@@ -221,8 +228,11 @@ def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
     if not tensors.elements:
         raise DataError(_("There is no model.safetensors, nor shards of it."))
     with refusing("config.json cannot be understood"):
-        parameters = described_parameters(folder, use)
-    if tensors.elements < FEWEST * parameters:
+        described = outline_of(folder, use)
+    parameters = int(described.num_parameters())
+    if form is not None:
+        form.check(described)
+    elif tensors.elements < FEWEST * parameters:
         raise DataError(
             _("config.json describes {parameters:,} weights; the files hold {elements:,}.").format(
                 parameters=parameters, elements=tensors.elements
@@ -250,6 +260,12 @@ def check_type(folder: Path, config: Mapping[str, Any], use: Use) -> None:
             _(
                 "config.json says “{kind}”, an encoder: it reads and cannot write. It can be the "
                 "backbone of a reward model."
+            ).format(kind=printable(kind))
+        )
+    if use == "masked" and not masked:
+        raise DataError(
+            _(
+                "config.json says “{kind}”, which writes; hidden tokens are told by an encoder, such as BERT."
             ).format(kind=printable(kind))
         )
     named = [str(name) for name in config.get("architectures") or []]
@@ -291,20 +307,20 @@ def is_masked(folder: Path) -> bool:
     return config.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not written
 
 
-def described_parameters(folder: Path, use: Use) -> int:
-    """How many weights config.json describes, without making them."""
+def outline_of(folder: Path, use: Use) -> PreTrainedModel:
+    """The model that config.json describes, without weights."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
     if layers > DEEPEST:
         raise DataError(_("config.json describes {layers:,} layers.").format(layers=layers))
     with Unfilled(), torch.device("meta"):
-        model = auto_class(use).from_config(config, trust_remote_code=False)
-    return int(model.num_parameters())
+        model: PreTrainedModel = auto_class(use).from_config(config, trust_remote_code=False)
+    return model
 
 
 def auto_class(use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
-    """What loads a model: with its head where it writes, without where it only reads."""
-    return AutoModelForCausalLM if use == "policy" else AutoModel
+    """What loads a model: with its head where it writes or fills in, without where it only reads."""
+    return {"policy": AutoModelForCausalLM, "masked": AutoModelForMaskedLM}.get(use, AutoModel)
 
 
 def refuse_too_large(parameters: int) -> None:
@@ -323,21 +339,34 @@ def refuse_too_large(parameters: int) -> None:
 def loaded(folder: Path, use: Use) -> _Opened:
     """Model and tokenizer of checked files; raises DataError for what does not fit together."""
     tokenizer = tokenizer_of(folder)
+    form = stored_in(folder, weight_files(folder))
     with refusing("The model cannot be loaded"), weights_counted(), Unfilled():
-        model, info = auto_class(use).from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told below in words
-        )
+        if form is not None:
+            model, info, kept = form.load(outline_of(folder, use))
+            add_generation(model, folder)
+        else:
+            model, info = auto_class(use).from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below in words
+            )
     check_all_came(info, use)
     check_rows(model, tokenizer)
     if not is_sealed(folder):
         check_finite(model)
+    if form is not None and use == "policy":  # what only reads beside a head is trained with it
+        form.place(model, kept)
     return _Opened(model, tokenizer)
+
+
+def add_generation(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model that was not read from its folder what that says of generating."""
+    if (folder / GENERATION_CONFIG_NAME).is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
 
 
 @contextmanager

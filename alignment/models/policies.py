@@ -12,6 +12,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.models import conversations
 from alignment.models.distributed import world
+from alignment.models.forms.form import prepare
 from alignment.models.loading import (
     check_same_template,
     check_same_tokens,
@@ -37,6 +38,7 @@ class Policy:
         model, tokenizer = open_model(folder, "policy", role)
         fuse_activations(model)
         placed: Any = model.to(default_device())  # type: ignore[arg-type]  # transformers wraps it without its arguments
+        prepare(placed)
         return cls(placed.eval(), tokenizer)
 
     def save(self, folder: Path) -> None:
@@ -139,10 +141,10 @@ def fuse_activations(model: PreTrainedModel) -> None:
                 setattr(module, name, torch.nn.GELU(approximate="tanh"))
 
 
-def output_layer(model: PreTrainedModel) -> torch.nn.Linear:
+def output_layer(model: PreTrainedModel) -> torch.nn.Module:
     """The layer that turns the last hidden states into logits."""
     found = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers has no types for it
-    assert isinstance(found, torch.nn.Linear)
+    assert isinstance(found, torch.nn.Module)
     return found
 
 

@@ -59,10 +59,23 @@ def call(tmp_path, capsys):
 
 def test_a_starter_is_trained_from_nothing(call, tmp_path):
     tiny = {"documents": 100, "layers": 1, "width": 16, "heads": 2, "vocabulary": 400, "steps": 2}
-    shown, events = call("train-starter", *(f"--{name}={value}" for name, value in tiny.items()))
+    shown, events = call("pretrain", *(f"--{name}={value}" for name, value in tiny.items()))
     assert shown.out.splitlines() == [str(tmp_path / "run" / "output")]
     assert isinstance(events[-1], Finished)
     assert Policy.load(tmp_path / "run" / "output").context_length == 128
+
+
+def test_a_model_learns_a_file_of_documents(call, tmp_path):
+    (tmp_path / "c.txt").write_text("\n".join(f"sun {n} moon" for n in range(12)))
+    new = {"source": "file", "document": "line", "layers": 1, "width": 16, "heads": 2}
+    options = [f"--{name}={value}" for name, value in new.items()]
+    shown, _ = call("pretrain", *options, status=3)
+    assert "need a corpus" in shown.err
+    options += [f"--corpus={tmp_path / 'c.txt'}", "--context=32", "--vocabulary=300"]
+    _, events = call("pretrain", *options)
+    assert events[-1].summary["documents"] + events[-1].summary["documents_heldout"] == 12
+    shown, _ = call("pretrain", "--source=file", f"--corpus={tmp_path}", status=3, output="other")
+    assert "is not a file" in shown.err
 
 
 def test_a_policy_imitates_a_file(call, rows, policy_folder):
@@ -354,5 +367,5 @@ def test_several_processes_are_refused_where_one_would_compute_alone(call):
 
 @pytest.mark.parametrize("seed", [2**31, 10**20])
 def test_a_seed_that_torch_does_not_take_is_refused(call, seed):
-    shown, _ = call("train-starter", "--seed", seed, status=3)
+    shown, _ = call("pretrain", "--seed", seed, status=3)
     assert "32 bits" in shown.err

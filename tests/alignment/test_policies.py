@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import GPT2Config
 
-from alignment.kinds.pretrain.run import build_tokenizer
 from alignment.models.conversations import answered
 from alignment.models.policies import Policy
+from alignment.pretraining.starter import build_tokenizer
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.records import Message
 from tests.alignment.conftest import hurried, tiny_policy, tiny_tokenizer

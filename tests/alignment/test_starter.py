@@ -3,8 +3,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignment.kinds.pretrain.run import Document, _loss, build_tokenizer, optimizers_of, pretrain
+from alignment.kinds.pretrain.run import pretrain
 from alignment.kinds.spec import RunSpec
+from alignment.pretraining.starter import Document, _loss, build_tokenizer, optimizers_of
 from alignment.seam.events import Finished, StepDone
 
 TINY = {

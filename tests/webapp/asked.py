@@ -10,7 +10,11 @@ from django.test.client import ClientHandler
 
 from tests.webapp.addresses import client_with
 
-READS_FILES = ("registry:upload", "datasets:import")  # these say first how large they may be
+READS_FILES = (
+    "registry:upload",
+    "datasets:import",
+    "datasets:corpora",
+)  # these say first how large they may be
 Asked = dict[tuple[str, str], set[str]]  # by address, and by "GET" (its query) or "POST" (its form)
 
 

@@ -29,7 +29,7 @@ HASH = re.compile(r"\b[0-9a-f]{12,}\b")
 PAGES = [
     "home", "project", "prompts", "runs:list", "runs:detail", "runs:choose", "runs:start", "rounds:list", "rounds:detail",
     "rounds:launch", "rounds:compare", "registry:models", "registry:model", "registry:add", "members",
-    "datasets:snapshots", "datasets:import", "datasets:export", "new_project", "guidelines",
+    "datasets:snapshots", "datasets:import", "datasets:export", "datasets:corpora", "new_project", "guidelines",
 ]  # fmt: skip
 
 
@@ -46,6 +46,7 @@ def made_up_language(monkeypatch):
         "pgettext": lambda _context, text: bracketed(text),
         "ngettext": lambda one, many, n: bracketed(one if n == 1 else many),
         "npgettext": lambda _context, one, many, n: bracketed(one if n == 1 else many),
+        "get_language": lambda: "made-up",  # what was drawn in another is not shown in it
     }
     for name, translator in translators.items():
         monkeypatch.setattr(translation._trans, name, translator)

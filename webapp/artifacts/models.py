@@ -41,6 +41,7 @@ class Artifact(models.Model):
         SNAPSHOT = "snapshot", _("Snapshot")
         COMPLETIONS = "completions", _("Completions")
         SCORES = "scores", _("Scores")
+        CORPUS = "corpus", _("Corpus")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="artifacts")
     type = models.CharField(max_length=16, choices=Type)

@@ -132,6 +132,7 @@ class ExportForm(forms.Form):
     snapshot = FoundChoice(
         Snapshot.objects.none(),
         by="artifact__name",
+        shown=("project", "number"),
         label=_("Snapshot"),
         empty_label=None,
         help_text=_("Frozen labels; the same snapshot gives the same file."),

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from webapp.datasets import views
+from webapp.datasets.corpora.views import corpora
 
 app_name = "datasets"
 urlpatterns: list[URLPattern] = [
@@ -11,4 +12,5 @@ urlpatterns: list[URLPattern] = [
     path("import/", views.import_, name="import"),
     path("import/<row:job_id>/confirm/", views.confirm, name="confirm"),
     path("export/", views.export, name="export"),
+    path("corpora/", corpora, name="corpora"),
 ]

@@ -13,7 +13,7 @@ from webapp.projects.access import Action, project_for
 from webapp.projects.sessions import read_for
 from webapp.results.queries import stamp_of_log
 from webapp.rounds.queries import stamp_of_round
-from webapp.runs.waiting import stamp_of_run
+from webapp.runs.waiting import stamp_of_queue, stamp_of_run
 from webapp.site.stamps import SEEN
 
 
@@ -21,11 +21,12 @@ class Watched(NamedTuple):
     """A page that asks again: what somebody may who sees it, and the stamp of what it shows."""
 
     action: Action
-    row: str  # of the address
+    row: str  # of the address; empty where the page is about all of a project's
     stamp: Callable[[int, int], str]  # by project and row
 
 
 WATCHED = {
+    "runs:list": Watched(Action.SEE_RUNS, "", stamp_of_queue),
     "runs:detail": Watched(Action.SEE_RUNS, "run_id", stamp_of_run),
     "runs:log": Watched(Action.SEE_RUNS, "run_id", stamp_of_log),
     "runs:metrics": Watched(Action.SEE_RUNS, "run_id", stamp_of_run),
@@ -56,7 +57,8 @@ def watched_at(path: str) -> tuple[Watched, int, int]:
     """
     found = resolve(path)
     watched = WATCHED[found.view_name]
-    return watched, found.kwargs["project_id"], found.kwargs[watched.row]
+    row = found.kwargs[watched.row] if watched.row else 0
+    return watched, found.kwargs["project_id"], row
 
 
 def has_seen_all(request: PersonRequest) -> bool:

@@ -79,7 +79,7 @@ def is_moving(project: Project, now: Facts) -> bool:
         return True
     since = Now() - QUIET
     ended = Run.objects.filter(project=OuterRef("pk"), ended_at__gt=since)
-    labels = Label.objects.filter(task__project=OuterRef("pk")).order_by("-pk")
+    labels = Label.objects.filter(project=OuterRef("pk")).order_by("-pk")
     mine = Project.objects.filter(pk=project.pk).annotate(newest=labels.values("created_at")[:1])
     recent = Q(created_at__gt=since) | Q(newest__gt=since) | Q(Exists(ended))
     return mine.filter(recent).exists()

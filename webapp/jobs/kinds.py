@@ -57,4 +57,12 @@ JOB_KINDS = {
         "exported",
         "webapp.datasets.exports.jobs.export",
     ),
+    "corpus": JobKind(
+        _("Add a corpus"),
+        _("corpora"),
+        IMPORT,
+        "datasets:corpora",
+        "corpus",
+        "webapp.datasets.corpora.jobs.keep_corpus",
+    ),
 }

@@ -236,7 +236,11 @@ class LabelFilter(KindFilter):
         required=False,
     )
     annotator = FoundChoice(
-        User.objects.none(), by="username", required=False, empty_label=_("Everybody")
+        User.objects.none(),
+        by="username",
+        shown=("username",),
+        required=False,
+        empty_label=_("Everybody"),
     )
     by = forms.ChoiceField(
         label=_("Kind of annotator"),

@@ -71,7 +71,7 @@ def _best_taken(annotator: int, project: int) -> Change:
 
 
 PROLONG = Returning("id", _prolonged)
-TAKE_BEST = Returning(f"id, size, {SLOTS}", _best_taken, index="task_open")
+TAKE_BEST = Returning(f"id, size, {SLOTS}", _best_taken, index="task_free")
 
 
 def claim(project: Project, annotator: User) -> Assignment | None:

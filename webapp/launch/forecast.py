@@ -5,10 +5,11 @@ from django.utils.translation import gettext as _
 from alignment.kinds.kind import Given, Kind
 from webapp.launch.checks import Asked
 from webapp.launch.form import StartForm
-from webapp.launch.memory import memory_in_words, needed_memory
+from webapp.launch.memory import memory_in_words
 from webapp.projects.models import Project, Split
 from webapp.runs.models import State
 from webapp.runs.waiting import live_workers
+from webapp.site.pages import COUNTED, count_up_to
 from webapp.site.templatetags.display import duration
 
 
@@ -19,8 +20,7 @@ def outlook(form: StartForm) -> list[str]:
         return [_("Something has to be mended or chosen before the run can start.")]
     asked = Asked(form.config, form.inputs)
     words = form.kind.sentence(form.config, _given(form.kind, asked, form.project))
-    needed = needed_memory(form.kind, asked)
-    facts = f"{_how_long(form.kind, form.project)} {where()}{memory_in_words(needed)}"
+    facts = f"{_how_long(form.kind, form.project)} {where()}{memory_in_words(form.needed)}"
     return [words, facts]
 
 
@@ -40,18 +40,18 @@ def _given(kind: Kind, asked: Asked, project: Project) -> Given:
             for role, row in asked.inputs.items()
         },
         pairs=labels.snapshot.pairs_in(split) if labels else 0,
-        prompts=readable_prompts(kind, project),
+        prompts=readable_prompts(kind, project, getattr(asked.config, "prompts", COUNTED)),
         tilts=dict(reward.summary.get("ess_by_beta") or []) if reward else {},
     )
 
 
-def readable_prompts(kind: Kind, project: Project) -> int:
-    """How many prompts of the project a kind could read."""
+def readable_prompts(kind: Kind, project: Project, wanted: int) -> int:
+    """How many prompts of the project a kind could read; one more than are wanted stands for all beyond."""
     if kind.prompts is None:
         return 0
     if kind.prompts.split == Split.TEST:
-        return project.prompts.of_split(Split.TEST).count()
-    return project.prompts.for_labels().count()
+        return count_up_to(project.prompts.of_split(Split.TEST), wanted)
+    return count_up_to(project.prompts.for_labels(), wanted)
 
 
 def _how_long(kind: Kind, project: Project) -> str:

@@ -1,6 +1,7 @@
 """The form that starts a run of any kind, drawn from its settings and from what it reads."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -17,7 +18,7 @@ from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import Asked, refusals, rewarded, split_of
 from webapp.launch.memory import needed_memory, too_large
 from webapp.projects.models import Project
-from webapp.site.choices import FoundChoice, offer_found
+from webapp.site.choices import FoundChoice, offer_found, share_rows
 from webapp.site.fields import (
     DrawnField,
     Topic,
@@ -65,7 +66,7 @@ def artifact_field(one: Input) -> ArtifactField:
         label=_(one.title),
         help_text=_(one.help),
         empty_label=_(one.empty) if one.empty else None,
-        required=not one.empty,
+        required=not (one.empty or one.when),
     )
     field.types = one.types
     return field
@@ -108,8 +109,10 @@ class StartForm(forms.Form):
         self.fields |= drawn | {one.role: self._input_field(one) for one in kind.artifacts}
         for one in kind.artifacts:
             offer_found(self, one.role, self._fitting(one))
-        if "evaluate-judge" in self.fields:
-            offer_judges(self, project)
+        for types in {one.types for one in kind.artifacts}:
+            share_rows(self, [one.role for one in kind.artifacts if one.types == types])
+        if (judge := f"{kind.name}-judge") in self.fields:
+            offer_judges(self, project, judge)
 
     def _fitting(self, one: Input) -> ArtifactQuerySet:
         """What the project has for an input, newest first."""
@@ -143,9 +146,13 @@ class StartForm(forms.Form):
             self._check_memory()
         return self.cleaned_data
 
+    @cached_property
+    def needed(self) -> int:
+        """Bytes that the run takes, once it is known what it is to be; 0 where nobody knows."""
+        return needed_memory(self.kind, Asked(self.config, self.inputs))
+
     def _check_memory(self) -> None:
-        needed = needed_memory(self.kind, Asked(self.config, self.inputs))
-        if reason := too_large(needed, self.config):
+        if reason := too_large(self.needed, self.config):
             self.add_error("anyway", reason)
 
     def _inputs(self) -> Mapping[str, Artifact]:
@@ -181,8 +188,8 @@ class StartForm(forms.Form):
         return topics_of(self)
 
 
-def offer_judges(form: forms.Form, project: Project) -> None:
+def offer_judges(form: forms.Form, project: Project, field: str = "evaluate-judge") -> None:
     """Offer the simulated utility only where somebody is simulated, so that it is known."""
     if not project.memberships.filter(user__simulated=True).exists():
         there = choices_of(EvaluateConfig.model_fields["judge"])
-        offer_names(form, "evaluate-judge", [one for one in there if one[0] != "utility"])
+        offer_names(form, field, [one for one in there if one[0] != "utility"])

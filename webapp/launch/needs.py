@@ -1,14 +1,13 @@
 """What a project lacks before something can start, and where to get it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from django.db.models import Count
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from alignment.kinds import KINDS
-from alignment.kinds.kind import ArtifactType, Kind
+from alignment.kinds.kind import ArtifactType, Kind, Prompts
 from webapp.projects.models import Project, Split
 from webapp.site.pages import count_up_to
 from webapp.site.words import Words
@@ -28,7 +27,7 @@ class Stock(NamedTuple):
     """What a project has for runs to read."""
 
     prompts: Mapping[str, int]  # by split
-    artifacts: Mapping[str, int]  # by type
+    artifacts: Collection[str]  # the types of which there are some
 
 
 class Need(NamedTuple):
@@ -38,21 +37,27 @@ class Need(NamedTuple):
     missing: Missing | None
 
 
-def stock_of(project: Project) -> Stock:
-    """Counted as far as anything needs."""
-    prompts = {one: count_up_to(project.prompts.of_split(one)) for one in Split.values}
-    artifacts = project.artifacts.values_list("type").annotate(n=Count("pk")).order_by()
-    return Stock(prompts, dict(artifacts))
+def stock_of(project: Project, kinds: Collection[Kind]) -> Stock:
+    """Counted as far as any of these kinds needs."""
+    least: dict[str, int] = {}
+    for needed in filter(None, (kind.prompts for kind in kinds)):
+        least[needed.split] = max(needed.least, least.get(needed.split, 0))
+    prompts = {one: count_up_to(project.prompts.of_split(one), n) for one, n in least.items()}
+    return Stock(prompts, set(project.artifacts.values_list("type", flat=True).distinct()))
 
 
 def needs_of(kind: Kind, project: Project, stock: Stock) -> list[Need]:
     """What a kind of run needs of the project, in the order in which it comes to be."""
-    return [*_needed_prompts(kind, stock), *_needed_artifacts(kind, project, stock)]
+    prompts = (kind.prompts, kind.held_out)
+    read = [_needed_prompts(asked, stock) for asked in prompts if asked]
+    return [*read, *_needed_artifacts(kind, project, stock)]
 
 
 def missing_for(kind: Kind, project: Project) -> Missing | None:
     """What keeps a run of this kind from starting, if anything; last what some settings do without."""
-    found = [need.missing for need in needs_of(kind, project, stock_of(project)) if need.missing]
+    found = [
+        need.missing for need in needs_of(kind, project, stock_of(project, [kind])) if need.missing
+    ]
     return min(found, key=lambda missing: missing.spared, default=None)
 
 
@@ -71,13 +76,11 @@ def missing_labels(project: Project) -> Missing | None:
     return Missing(text, "runs:start", "?kind=generate", _("Answer prompts"))
 
 
-def _needed_prompts(kind: Kind, stock: Stock) -> Iterator[Need]:
-    if (needed := kind.prompts) is None:
-        return
+def _needed_prompts(needed: Prompts, stock: Stock) -> Need:
     split, least = Split(needed.split), needed.least
     found = stock.prompts.get(split, 0)
     missing = None if found >= least else _too_few(split, least, found)
-    yield Need(_("held-out prompts") if split == Split.TEST else _("prompts"), missing)
+    return Need(_("held-out prompts") if split == Split.TEST else _("prompts"), missing)
 
 
 def _too_few(split: Split, least: int, found: int) -> Missing:
@@ -94,7 +97,7 @@ def _needed_artifacts(kind: Kind, project: Project, stock: Stock) -> Iterator[Ne
     needed = [kind.input_named(role) for role in kind.roles(kind.settings())]
     for types in dict.fromkeys(one.types for one in needed):
         words, missing = ARTIFACTS[types[0]]
-        there = any(stock.artifacts.get(type) for type in types)
+        there = any(type in stock.artifacts for type in types)
         found = None if there else missing(project)  # None as well: it has come since the count
         spared = all(one.empty for one in needed if one.types == types)
         yield Need(words, found._replace(spared=spared) if found else None)
@@ -108,6 +111,11 @@ def _no_model(_project: Project) -> Missing:
 def _no_reward(_project: Project) -> Missing:
     text = _("There is no reward model yet; it learns from frozen labels what people prefer.")
     return Missing(text, "runs:start", "?kind=reward", _("Train a reward model"))
+
+
+def _no_corpus(_project: Project) -> Missing:
+    text = _("There is no corpus yet: upload a file of documents.")
+    return Missing(text, "datasets:corpora", "", _("Add a corpus"))
 
 
 def _none_made(type: str, words: str) -> Missing:
@@ -133,4 +141,5 @@ ARTIFACTS: Mapping[ArtifactType, tuple[Words, Callable[[Project], Missing | None
         gettext_lazy("scores"),
         lambda _project: _none_made(ArtifactType.SCORES, _("scores")),
     ),
+    ArtifactType.CORPUS: (gettext_lazy("a corpus"), _no_corpus),
 }

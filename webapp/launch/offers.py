@@ -28,8 +28,9 @@ class Offer(NamedTuple):
 
 def offers(project: Project) -> list[tuple[str, list[Offer]]]:
     """Every kind of run under the heading of its group."""
-    stock = stock_of(project)
-    made = [Offer(kind, needs_of(kind, project, stock)) for kind in offered().values()]
+    kinds = offered().values()
+    stock = stock_of(project, kinds)
+    made = [Offer(kind, needs_of(kind, project, stock)) for kind in kinds]
     return [(group.value, [one for one in made if one.kind.group == group]) for group in Group]
 
 

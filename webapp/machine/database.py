@@ -13,9 +13,9 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db import Error as DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
-from django.utils.module_loading import import_string
 
 from webapp.machine.disk import causes
+from webapp.machine.patience import ImpatientConnection
 
 LOCK_WAIT = 3.0  # seconds that a page waits for another's lock to store what somebody sent
 LOOK_WAIT = 0.4  # seconds that one waits to store something beside what it shows
@@ -28,8 +28,8 @@ POOL = {
     "timeout": 1.0,  # seconds that a page waits for one
     "reconnect_timeout": 1.0,  # then the next page that needs one tries
     "num_workers": 2,
+    "connection_class": ImpatientConnection,
 }
-POOLED = "webapp.machine.pooled.PooledConnection"  # loaded where there is a pool
 # Lost connections, no resources, shut down, the system's errors, read-only, ended while it slept.
 POSTGRES_AWAY = ("08", "53", "57P", "58", "25006", "25P03")
 POSTGRES_BUSY = ("55P03", "57014", "40")  # a lock not had in time, cancelled, gave way to another
@@ -60,7 +60,7 @@ def share_connections() -> None:
     connection_created.connect(_wait_as_known)
     if "pool" not in options:
         database |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}  # the pool keeps them
-        options["pool"] = POOL | {"connection_class": import_string(POOLED)}
+        options["pool"] = POOL
         options["options"] = f"{options.get('options', '')} -c lock_timeout={1000 * LOCK_WAIT:.0f}"
 
 

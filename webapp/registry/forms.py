@@ -36,6 +36,7 @@ class AddForm(forms.Form):
     )
     base = FoundChoice(
         Artifact.objects.none(),
+        shown=("project", "name"),
         required=False,
         label=_("Base model"),
         empty_label=_("none: it is a whole model"),

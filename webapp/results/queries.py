@@ -2,17 +2,27 @@
 
 from collections.abc import Collection, Iterator
 from io import BytesIO
+from itertools import chain
 from typing import BinaryIO, NamedTuple
 
-from django.db.models import Max, Min
+from django.db.models import F, Max, Min, QuerySet
+from django.db.models.fields.tuple_lookups import Tuple
 from django.utils.translation import gettext as _
 
 from alignment.kinds.settings.divergences import agent_title
 from webapp.runs.folders import folder_of
-from webapp.runs.models import Run, RunSample
-from webapp.runs.points import BUCKETS, Bucket, Point, buckets_of, shown_metrics, width_of
+from webapp.runs.models import Run, RunMetric, RunSample
+from webapp.runs.points import (
+    BUCKETS,
+    Bucket,
+    Point,
+    buckets_of,
+    ends_of_epochs,
+    width_of,
+)
+from webapp.site.pages import Later
 
-CHUNK = 5000  # rows that are read at once
+CHUNK = 1000  # rows that are read at once
 LOG_TAIL = 256 * 1024  # bytes
 RECENT_STEPS = 50
 
@@ -39,6 +49,13 @@ class SamplePair(NamedTuple):
         return ((_("Before"), self.before), (_("After"), self.after))
 
 
+class _Number(NamedTuple):
+    key: str
+    step: int
+    epoch: int
+    value: float | None
+
+
 def metric_series(
     run: Run,
     keys: Collection[str] | None = None,
@@ -51,8 +68,15 @@ def metric_series(
     A bucket is a power of two of steps wide and starts at a multiple of that, so that points stay
     where they are as more arrive.
     """
+    return series_of(run, width_of(run, buckets), since=since, keys=keys)
+
+
+def series_of(
+    run: Run, width: int, *, since: int = 0, keys: Collection[str] | None = None
+) -> dict[str, list[Point]]:
+    """The same where it is known how many steps a point stands for."""
     found: dict[str, dict[int, Bucket]] = {}
-    for bucket in buckets_of(run, width_of(run, buckets), since, keys):
+    for bucket in buckets_of(run, width, since, keys):
         line = found.setdefault(bucket.key, {})
         earlier = line.get(bucket.place)
         line[bucket.place] = earlier.with_rest(bucket) if earlier else bucket
@@ -62,10 +86,31 @@ def metric_series(
 def all_numbers(
     run: Run, keys: Collection[str] | None = None
 ) -> Iterator[tuple[int, str, float | None]]:
-    """Every number of a run, curve by curve: step, metric and value, a part at a time."""
-    named = {} if keys is None else {"key__in": [key for key in keys if "\0" not in key]}
-    ordered = shown_metrics(run).filter(**named).order_by("key", "step")
-    return ordered.values_list("step", "key", "value").iterator(chunk_size=CHUNK)
+    """Every number of a run, curve by curve: step, metric and value.
+
+    They are read a part at a time where an index has them in their order: the first costs what the last does.
+    """
+    ends = ends_of_epochs(run)
+    named = None if keys is None else sorted(key for key in set(keys) if "\0" not in key)
+    parts = (
+        [_in_parts(run.metrics.all(), "key", "step", "epoch")]
+        if named is None
+        else [_in_parts(run.metrics.filter(key=key), "step", "epoch") for key in named]
+    )
+    for metric in chain.from_iterable(parts):
+        if metric.step < ends.get(metric.epoch, 0):
+            yield metric.step, metric.key, metric.value
+
+
+def _in_parts(metrics: QuerySet[RunMetric], *order: str) -> Iterator[_Number]:
+    """Numbers in the order of an index; one that comes meanwhile is read if its place is still to come."""
+    ordered = metrics.order_by(*order).values_list(*_Number._fields)
+    part = [_Number(*row) for row in ordered[:CHUNK]]
+    while part:
+        yield from part
+        last = tuple(getattr(part[-1], column) for column in order)
+        later = ordered.filter(Later(Tuple(*map(F, order)), last))
+        part = [_Number(*row) for row in later[:CHUNK]] if len(part) == CHUNK else []
 
 
 def samples(run: Run) -> list[SamplePair]:

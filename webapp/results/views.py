@@ -38,7 +38,7 @@ from webapp.results.words import (
 from webapp.runs import waiting
 from webapp.runs.actions import ACTIONS, actions_for
 from webapp.runs.models import Run, State
-from webapp.runs.points import Point, width_of
+from webapp.runs.points import Point, buckets_for, width_of
 from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key, render_page
 from webapp.site.stamps import once
@@ -160,11 +160,11 @@ def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpRespons
 
 def curves(run: Run, after: str, epoch: str, width_seen: str) -> dict[str, object]:
     """What somebody lacks who has the points up to a step, of an epoch and as wide."""
-    width = width_of(run)
+    width = width_of(run, buckets_for(run))
     same = (epoch, width_seen) == (str(run.epoch), str(width))
     known = same and is_key(after) and int(after) <= run.step
     since = int(after) // width * width if known else 0  # the last point may not be whole
-    series = queries.metric_series(run, since=since)
+    series = queries.series_of(run, width, since=since)
     return {
         "step": run.step,
         "epoch": run.epoch,

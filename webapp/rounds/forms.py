@@ -44,18 +44,21 @@ class RoundForm(forms.Form):
     snapshot = FoundChoice(
         Snapshot.objects.none(),
         by="artifact__name",
+        shown=("project", "number"),
         label=_("Snapshot"),
         empty_label=None,
         help_text=_("The frozen labels that the reward model learns from."),
     )
     policy = FoundChoice(
         Artifact.objects.none(),
+        shown=("project", "name"),
         label=_("Start model"),
         empty_label=None,
         help_text=_("The model to align; its start is also the reference it is measured against."),
     )
     backbone = FoundChoice(
         Artifact.objects.none(),
+        shown=("project", "name"),
         required=False,
         label=_("Reward model starts from"),
         empty_label=_("the start model"),

@@ -49,6 +49,6 @@ def actions_for(run: Run) -> dict[str, _Action]:
     possible = {name: action for name, action in ACTIONS.items() if run.state in action.states}
     if run.intent == Intent.CANCEL and run.state not in FINAL:
         possible.pop("cancel", None)
-    if run.state in WORKING and not KINDS[run.kind].saves:
+    if run.state in WORKING and not KINDS[run.kind].can_save(run.config):
         possible.pop("pause", None)
     return possible

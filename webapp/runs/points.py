@@ -10,12 +10,24 @@ from itertools import starmap
 from operator import or_
 from typing import NamedTuple
 
+from django.db import connection
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 
 from webapp.runs.models import Run, RunMetric, RunPoint
 
 LAST = 2**31 - 1  # no step comes after it
 BUCKETS = 500  # points a curve, at most
+POINTS = 4000  # of all curves that are shown together, unless each has the fewest
+FEWEST = 40
+KEYS = """
+    WITH RECURSIVE found(name) AS (
+        SELECT MIN(key) FROM runs_runmetric WHERE run_id = %(run)s
+        UNION ALL
+        SELECT (SELECT MIN(key) FROM runs_runmetric WHERE run_id = %(run)s AND key > name)
+        FROM found WHERE name IS NOT NULL
+    )
+    SELECT name FROM found WHERE name IS NOT NULL
+"""
 
 
 class Reached(NamedTuple):
@@ -44,17 +56,38 @@ def width_of(run: Run, buckets: int = BUCKETS) -> int:
     return bucket_width(reached(run).step, buckets)
 
 
-def shown_metrics(run: Run, since: int = 0) -> QuerySet[RunMetric]:
-    """Numbers from a step on that no later epoch has done again: of each epoch, those before the next ones' first."""
-    shown, redone = [], None
-    epoch: int | None = reached(run).epoch
-    while epoch is not None and (redone is None or redone > since):
-        here = Q(epoch=epoch)
-        shown.append(here if redone is None else here & Q(step__lt=redone))
+def ends_of_epochs(run: Run, since: int = 0, there: Reached | None = None) -> dict[int, int]:
+    """Up to which step, itself not included, no later epoch has done again what each epoch did from a step on."""
+    ends, redone = {}, LAST + 1
+    epoch: int | None = (there or reached(run)).epoch
+    while epoch is not None and redone > since:
+        ends[epoch] = redone
         first = run.metrics.filter(epoch=epoch).aggregate(step=Min("step"))["step"]
-        redone = first if redone is None else min(redone, first)
+        redone = redone if first is None else min(redone, first)
         epoch = run.metrics.filter(epoch__lt=epoch).aggregate(epoch=Max("epoch"))["epoch"]
+    return ends
+
+
+def shown_metrics(run: Run, since: int, there: Reached) -> QuerySet[RunMetric]:
+    """Numbers from a step on that no later epoch has done again: of each epoch, those before the next ones' first."""
+    ends = ends_of_epochs(run, since, there)
+    shown = [
+        Q(epoch=epoch) if end > LAST else Q(epoch=epoch, step__lt=end)
+        for epoch, end in ends.items()
+    ]
     return run.metrics.filter(reduce(or_, shown), step__range=(since, LAST))
+
+
+def keys_of(run: Run) -> list[str]:
+    """The names of a run's curves, in order: each is looked up after the last, however many numbers there are."""
+    with connection.cursor() as cursor:
+        cursor.execute(KEYS, {"run": run.pk})
+        return [key for (key,) in cursor.fetchall()]
+
+
+def buckets_for(run: Run) -> int:
+    """How many points each curve of a run may have where all of them are shown together."""
+    return max(FEWEST, min(BUCKETS, POINTS // max(1, len(keys_of(run)))))
 
 
 class Point(NamedTuple):
@@ -126,12 +159,13 @@ def buckets_of(
 ) -> Iterator[Bucket]:
     """A run's numbers from a step on: what is kept of them, then what came since."""
     named = {} if keys is None else {"key__in": [key for key in keys if "\0" not in key]}
-    kept = whole_of(run)
+    there = reached(run)
+    kept = whole_of(run, there)
     usable = kept.width and width % kept.width == 0 and since % kept.width == 0
     if usable and since < kept.end:
         yield from kept_buckets(run.points.filter(step__gte=since, **named), width)
         since = kept.end
-    yield from in_buckets(shown_metrics(run, since).filter(**named), width)
+    yield from in_buckets(shown_metrics(run, since, there).filter(**named), width)
 
 
 class Whole(NamedTuple):
@@ -141,25 +175,25 @@ class Whole(NamedTuple):
     width: int
 
 
-def whole_of(run: Run) -> Whole:
+def whole_of(run: Run, there: Reached) -> Whole:
     """What is kept of a run's curves, unless a later epoch does some of it again."""
     newest = run.points.order_by("-step").first()
-    if newest is None or newest.epoch != reached(run).epoch:
+    if newest is None or newest.epoch != there.epoch:
         return Whole(0, 0)
     return Whole((newest.step // newest.width + 1) * newest.width, newest.width)
 
 
 def keep_points(run: Run) -> None:
     """Keep what has become whole, where a curve has more steps than points."""
-    epoch, last = reached(run)
-    width, kept = bucket_width(last), whole_of(run)
+    epoch, last = there = reached(run)
+    width, kept = bucket_width(last), whole_of(run, there)
     end = last // width * width
     if width == 1 or (kept.width == width and kept.end == end):
         return
     if kept.width != width:
         run.points.all().delete()
         kept = Whole(0, width)
-    whole = in_buckets(shown_metrics(run, kept.end).filter(step__lt=end), width)
+    whole = in_buckets(shown_metrics(run, kept.end, there).filter(step__lt=end), width)
     RunPoint.objects.bulk_create(
         RunPoint(
             run=run,

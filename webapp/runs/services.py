@@ -92,8 +92,8 @@ def _columns(row: Kind, settled: BaseModel, order: Order) -> dict[str, object]:
     }
 
 
-def cancel_run(run: Run, *, by: User) -> Run:
-    """Cancel: at once when nobody works on it, else as soon as its trainer has ended."""
+def cancel_run(run: Run, *, by: User | None) -> Run:
+    """Cancel: at once when nobody works on it, else as soon as its trainer has ended; by nobody: by Attune itself."""
     actor = actor_name(by)
     idle = Change(
         (State.QUEUED, State.INTERRUPTED),
@@ -123,7 +123,7 @@ def pause_run(run: Run, *, by: User) -> Run:
     )
     if move(run, held):
         return refreshed(run)
-    if not _kind(run.kind).saves:
+    if not _kind(run.kind).can_save(run.config):
         raise RunError(
             _(
                 "A run of kind “{kind}” is short and cannot save half of its work. "

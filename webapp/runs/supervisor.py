@@ -15,9 +15,9 @@ from pathlib import Path
 from django.conf import settings
 
 from alignment.seam import memory_use
-from alignment.seam.events import Failed, Finished, Stopped
+from alignment.seam.events import Failed, Finished, Ready, Stopped
 from alignment.seam.handing import HANDLE, hand_over
-from webapp.machine import guard
+from webapp.runs import trainers
 from webapp.runs.spool import Batch, read_batch
 
 SERVER_KEY = "ATTUNE_GENERATION_KEY"
@@ -81,6 +81,8 @@ class Trainer:
         for event in batch.events:
             if isinstance(event, Finished | Stopped | Failed):
                 self.last = event
+            elif isinstance(event, Ready):  # it has loaded, so that another may
+                trainers.prepare_spare(environment())
         self.fence.renew()
 
     def obey(self, wish: str) -> None:
@@ -159,21 +161,14 @@ class Fence:
 @contextmanager
 def launch(folder: Path, *, asks_a_server: bool = False) -> Iterator[Trainer]:
     """Run the trainer on a prepared folder; when the block ends, so has the process and its group."""
-    with (folder / "stdout.log").open("ab") as log, server_key(given=asks_a_server) as handed:
-        process = subprocess.Popen(  # noqa: S603 - the command of settings.TRAINER_COMMAND
-            [
-                *guard.COMMAND,
-                "--at-once",
-                *trainer_command(asks_a_server=asks_a_server),
-                str(folder),
-            ],
-            stdin=subprocess.PIPE,  # held open: what its guard watches
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=environment() | handed,
-            pass_fds=[int(handle) for handle in handed.values()],
-            start_new_session=True,
+    with (folder / "stdout.log").open("ab") as log, server_key(given=asks_a_server) as key:
+        ours = environment()
+        process = trainers.take_spare(folder, log, ours, key) or trainers.start(
+            [*trainer_command(asks_a_server=asks_a_server), str(folder)],
+            folder,
+            log,
+            ours if key is None else ours | {HANDLE: str(key)},
+            () if key is None else (key,),
         )
     trainer = Trainer(process, folder)
     try:
@@ -191,17 +186,17 @@ def trainer_command(*, asks_a_server: bool) -> list[str]:
 
 
 @contextmanager
-def server_key(*, given: bool) -> Iterator[dict[str, str]]:
+def server_key(*, given: bool) -> Iterator[int | None]:
     """A pipe with the key for servers in it, for a trainer that asks one, while it is started.
 
     Only that one gets it: other trainers load models that anybody may have made.
     """
     if not given or not (key := os.environ.get(SERVER_KEY)):
-        yield {}
+        yield None
         return
     handle = hand_over(key)
     try:
-        yield {HANDLE: str(handle)}
+        yield handle
     finally:
         os.close(handle)
 

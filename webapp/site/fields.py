@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar, get_origin
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from django import forms
 from django.db.models import Model, QuerySet
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -29,7 +32,7 @@ class DrawnField(forms.Field):
     asked: Mapping[str, Sequence[str]] = MappingProxyType({})  # values by the choice's field
     untouched: object = None  # its value where nothing reads it and nobody sent it
 
-    @property
+    @cached_property
     def when(self) -> str:
         """What it is asked for, as the page's script reads it."""
         return json.dumps(dict(self.asked))
@@ -81,11 +84,25 @@ def drawn_fields(
     section: str, config: BaseModel, *, without: Iterable[str] = ()
 ) -> dict[str, DrawnField]:
     """One form field per setting, named `section-setting`, filled with the config's values."""
+    kind, language = type(config), get_language()
     return {
-        f"{section}-{name}": drawn_field(info, getattr(config, name), section=section)
-        for name, info in type(config).model_fields.items()
+        f"{section}-{name}": _filled(_blank(kind, name, section, language), getattr(config, name))
+        for name in kind.model_fields
         if name not in without
     }
+
+
+@lru_cache(maxsize=2048)
+def _blank(kind: type[BaseModel], name: str, section: str, _language: str | None) -> DrawnField:
+    """The field without a value, in the language that is spoken now: all forms have copies of it."""
+    return drawn_field(kind.model_fields[name], None, section=section)
+
+
+def _filled(blank: DrawnField, value: object) -> DrawnField:
+    """A field of its own, but for the widget: who changes that copies it."""
+    field = copy(blank)
+    field.initial = value
+    return field
 
 
 def drawn_field(info: FieldInfo, value: object, *, section: str = "") -> DrawnField:
@@ -202,6 +219,7 @@ def offer_names(form: forms.Form, name: str, choices: Iterable[tuple[str, Words]
     field = form.fields[name]
     if not isinstance(field, forms.ChoiceField):
         raise TypeError(f"“{name}” does not choose among names.")
+    field.widget = copy(field.widget)  # which other forms may have too
     field.choices = list(choices)
 
 

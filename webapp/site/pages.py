@@ -140,6 +140,22 @@ def count_up_to(rows: QuerySet[Row], most: int = COUNTED) -> int:
     return rows.order_by().values("pk")[: most + 1].count()
 
 
+class _Counted(Subquery):
+    """The number of rows that a subquery has; no more of them are read than it asks for."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
+
+
+def number_up_to(rows: QuerySet[Row], column: str, most: int) -> Subquery:
+    """The number of rows that point at the outer row by this column, counted as `count_up_to` counts.
+
+    They are in the order of an index that has the column before it: to PostgreSQL a row that few point at is
+    like one that most do, and it would look for those few through the whole table.
+    """
+    pointing = rows.filter(**{column: OuterRef("pk")}).values("pk")
+    return _Counted(pointing[: most + 1], output_field=IntegerField())
+
+
 def in_figures(n: int, most: int = COUNTED) -> str:
     """A number that was counted so, in digits."""
     return f"{most:,}+" if n > most else f"{n:,}"

@@ -1,11 +1,15 @@
 """Widgets of drawn forms, which have many fields: the markup of Django's own, written without a template each."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from django import forms
 from django.forms.utils import flatatt
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+SELECTED = " selected"
+Pairs = Iterable[tuple[object, str]]
 
 
 class _Input(forms.Widget):
@@ -50,16 +54,18 @@ class Select(forms.Select):
         renderer: object = None,
     ) -> SafeString:
         """The markup of the field with this value chosen."""
-        widget = self.get_context(name, value, attrs)["widget"]
-        options = format_html_join(
-            "",
-            '<option value="{}"{}>{}</option>',
-            (
-                (option["value"], flatatt(option["attrs"]), option["label"])
-                for _, group, _ in widget["optgroups"]
-                for option in group
-            ),
-        )
-        return format_html(
-            '<select name="{}"{}>{}</select>', widget["name"], flatatt(widget["attrs"]), options
-        )
+        given = self.build_attrs(self.attrs, attrs)
+        options = self._options(self.format_value(value))
+        return format_html('<select name="{}"{}>{}</select>', name, flatatt(given), options)
+
+    def _options(self, chosen: list[str]) -> SafeString:
+        """All choices, the first of the chosen marked."""
+        marked, written = False, []
+        for value, label in cast("Pairs", self.choices):
+            said = "" if value is None else str(value)
+            mark = not marked and said in chosen
+            marked |= mark
+            written.append(
+                f'<option value="{conditional_escape(said)}"{SELECTED if mark else ""}>{conditional_escape(label)}</option>'
+            )
+        return mark_safe("".join(written))  # noqa: S308 - each part is escaped

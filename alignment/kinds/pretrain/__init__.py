@@ -1,60 +1,101 @@
-"""Train a small model from nothing."""
+"""Train a language model on texts: a grammar's or a file's, new or on from another."""
 
-from alignment.kinds.kind import ArtifactType, Given, Group, Kind
+from alignment.kinds.kind import ArtifactType, Given, Group, Input, Kind
 from alignment.kinds.pretrain.results import CURVES, PretrainResults
-from alignment.kinds.pretrain.settings import PretrainConfig
+from alignment.kinds.pretrain.settings import OBJECTIVES, PretrainConfig
+from alignment.kinds.settings.words import times
 from alignment.seam import memory
 from alignment.seam.words import _, said
 
 
 def shape_of(config: PretrainConfig) -> memory.Shape:
-    """The model that these settings make: GPT-2's architecture with tied embeddings."""
-    width, layers = config.width, config.layers
+    """The new model that these settings make: blocks as GPT-2's and BERT's, with tied embeddings."""
+    layers, width, heads = config.dimensions
     parameters = (config.vocabulary + config.context) * width + layers * 12 * width**2
-    return memory.Shape(
-        parameters, layers, width, config.heads, width, config.vocabulary, config.context
-    )
+    return memory.Shape(parameters, layers, width, heads, width, config.vocabulary, config.context)
 
 
-def needed_memory(config: PretrainConfig, _shape: memory.Shape | None) -> int:
-    """Bytes: the weights with their moments, and one batch with its logits."""
-    shape = shape_of(config)
-    tokens = config.batch * config.context
-    kept = memory.activations(shape, config.batch, config.context)
-    return memory.trained(shape) + kept + memory.LOGITS * memory.FLOAT * tokens * shape.vocabulary
+def needed_memory(config: PretrainConfig, start: memory.Shape | None) -> int:
+    """Bytes: the weights with their moments, and what one forward keeps with its logits."""
+    if config.model == "continued" and start is None:
+        return 0
+    shape = start if config.model == "continued" and start else shape_of(config)
+    length = min(config.context, shape.context)
+    at_once = config.batch if config.source == "grammar" else max(1, memory.TOKENS // length)
+    kept = memory.activations(shape, at_once, length)
+    logits = memory.LOGITS * memory.FLOAT * at_once * length * shape.vocabulary
+    return memory.trained(shape) + kept + logits
 
 
-def sentence(config: PretrainConfig, _given: Given) -> str:
+def sentence(config: PretrainConfig, given: Given) -> str:
     """What such a run will do."""
-    return said(
-        _(
+    layers, width, _heads = config.dimensions
+    if config.source == "grammar":
+        words = _(
             "Trains a model of {layers} layers of width {width} from scratch, in {steps:,} steps on "
             "{documents:,} generated documents."
-        ),
-        **config.model_dump(),
+        )
+        counts = {"steps": config.steps, "documents": config.documents}
+        return said(words, layers=layers, width=width, **counts)
+    named = {
+        "corpus": given.names["corpus"],
+        "times": times(config.epochs),
+        "objective": said(OBJECTIVES[config.objective]),
+    }
+    if config.model == "continued":
+        words = _("{policy} is trained on with {corpus}, which it sees {times}: {objective}.")
+        return said(words, policy=given.names["policy"], **named)
+    words = _(
+        "A new model of {layers} layers of width {width} learns {corpus}, which it sees {times}: "
+        "{objective}."
     )
+    return said(words, layers=layers, width=width, **named)
 
 
 KIND = Kind(
     name="pretrain",
-    title=_("Train the starter model"),
+    title=_("Pretrain a model"),
     lead=_(
-        "A small language model from scratch, of a corpus that a grammar writes; minutes on a laptop."
+        "A language model learns texts: a small one from what a grammar writes, in minutes on a laptop, or any from "
+        "a file of yours, new or on from a model that is here."
     ),
     group=Group.MODEL,
-    makes=(ArtifactType.MODEL,),
+    makes=(ArtifactType.MODEL, ArtifactType.ENCODER),
     made=_("a model"),
     suggested=_("Starter"),
-    opened=("Corpus", "Model", "Training"),
+    opened=("Corpus", "Model", "Objective", "Training"),
     settings=PretrainConfig,
     results=PretrainResults,
     curves=CURVES,
-    inputs=(),
+    inputs=(
+        Input(
+            role="corpus",
+            types=(ArtifactType.CORPUS,),
+            title=_("Corpus"),
+            help=_("The file whose documents are learned."),
+            when={"source": ("file",)},
+        ),
+        Input(
+            role="policy",
+            types=(ArtifactType.MODEL, ArtifactType.ENCODER),
+            title=_("Start model"),
+            help=_("It stays as it is; the run makes a new model from it."),
+            when={"model": ("continued",)},
+        ),
+        Input(
+            role="tokenizer",
+            types=(ArtifactType.MODEL, ArtifactType.ENCODER),
+            title=_("Tokenizer of"),
+            help=_("The model whose tokens a new one reads."),
+            when={"model": ("new",), "tokenization": ("taken",)},
+        ),
+    ),
     prompts=None,
     run="alignment.kinds.pretrain.run:pretrain",
-    command="train-starter",
-    shared=False,
-    saves=False,
+    command="pretrain",
+    shared=True,
+    saves=True,
+    saves_when={"source": ("file",)},
     memory=needed_memory,
     sentence=sentence,
 )

@@ -1,269 +1,159 @@
-"""The starter model: a small GPT-2 trained from scratch on the grammar's corpus, with its tokenizer."""
+"""Pretraining: a language model learns a corpus, which a grammar writes or a file holds."""
 
-import hashlib
-import json
-import math
-import shutil
-import time
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
-import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from alignment.kinds.pretrain import shape_of
 from alignment.kinds.pretrain.settings import PretrainConfig
 from alignment.kinds.spec import RunSpec
-from alignment.models import batches, schedules
-from alignment.models.schedules import share_of_peak
-from alignment.models.stepping import Loop, steps
-from alignment.seam.errors import CheckpointError
+from alignment.models import checkpoints
+from alignment.models.computation import set_up
+from alignment.models.loading import Use, open_model, tokenizer_of
+from alignment.models.lora import size_of
+from alignment.models.policies import Policy, default_device, fuse_activations
+from alignment.models.sharding import spread
+from alignment.pretraining.architectures import new_causal, new_masked
+from alignment.pretraining.corpus import Corpus, CorpusFile, tokenized, tokens_of
+from alignment.pretraining.epochs import Pretraining, StepPlan, packed_rows
+from alignment.pretraining.perplexity import middle_perplexity, perplexity
+from alignment.pretraining.prediction import Objective, objective_for
+from alignment.pretraining.starter import train_starter
+from alignment.pretraining.vocabularies import fit_tokenizer, grow_embeddings, tokenizer_for
+from alignment.rows.corpora import file_of
 from alignment.seam.events import Event, Finished, PhaseStarted, Ready
-from alignment.seam.folders import MANIFEST, committed, verify
-from alignment.seam.progress import counting, split, taking, through
+from alignment.seam.folders import committed
+from alignment.seam.progress import counting, taking
 from alignment.seam.words import _
-from alignment.world import grammar
 
-PAD, END = "<|pad|>", "<|end|>"
-ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}" + END + "{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-HELD_OUT = 256  # documents
-IGNORED = -100  # label of a position that is not learned
-WEIGHT_DECAY = 0.1
-MOMENTUM = 0.85  # of Muon: little, as there are few steps
-WARMUP = 0.05  # share of the steps
-LEAST = 0.05  # share of the learning rate's peak, at the end
-SUMMARY = "starter.json"
-INITIAL_STD = 0.05  # with GPT-2's 0.02 a narrow model finds its prompt late
+Progress = Generator[Event, str | None, None]
 
 
-@dataclass(frozen=True)
-class Document:
-    """Token ids of a conversation and its answer; the first `prompt` of them are not learned."""
-
-    ids: list[int]
-    prompt: int
-
-
-def pretrain(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
-    """Train the starter model into `folder/output`, or copy it from the cache where it is known."""
+def pretrain(spec: RunSpec, folder: Path) -> Progress:
+    """Run of kind pretrain: writes `folder/output`."""
     config = PretrainConfig.stored(spec.config)
-    yield Ready(total_steps=config.steps, threads=torch.get_num_threads(), device="cpu")
-    kept = Path(spec.cache) / f"starter-{_fingerprint(config, spec.seed)}" if spec.cache else None
-    cached = kept is not None and _intact(kept)
-    if not cached:
-        yield from _train(config, spec.seed, kept or folder / "output")
-    if kept is not None:
-        _copy(kept, folder / "output")
-    summary = json.loads((folder / "output" / SUMMARY).read_text(encoding="utf-8"))
-    yield Finished(summary={**summary, "cached": cached, "shape": shape_of(config)._asdict()})
+    return (train_starter if config.source == "grammar" else learn_file)(spec, folder)
 
 
-def _fingerprint(config: PretrainConfig, seed: int) -> str:
-    """What decides the weights: the settings, the seed, this code and the libraries below it."""
-    sources = [
-        Path(module).read_text(encoding="utf-8")
-        for module in (grammar.__file__, batches.__file__, schedules.__file__, __file__)
-    ]
-    versions = [torch.__version__, transformers.__version__]
-    parts = [config.model_dump_json(), str(seed), *versions, *sources]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+def learn_file(spec: RunSpec, folder: Path) -> Progress:
+    """Train a model on the documents of `inputs["corpus"]`."""
+    config = PretrainConfig.stored(spec.config)
+    torch.manual_seed(spec.seed)
+    source = CorpusFile(file_of(folder / spec.inputs["corpus"]), config)
+    yield PhaseStarted(name=_("learning the tokens"))
+    with counting(100, "%"), taking(1):
+        policy = policy_for(config, source, spec, folder)
+    yield PhaseStarted(name=_("reading the corpus"))
+    with TemporaryDirectory(prefix="tokens-", dir=folder) as aside:
+        with counting(100, "%"), taking(1):
+            corpus = tokenized(source, policy.tokenizer, Path(aside))
+        yield from learn_corpus(policy, corpus, spec, folder)
 
 
-def build_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer trained on the texts, with roles, an end and a chat template."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[PAD, END, *ROLES],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers has no types for it
-        tokenizer_object=tokenizer,
-        eos_token=END,
-        pad_token=PAD,
-        extra_special_tokens=list(ROLES),
-        chat_template=CHAT_TEMPLATE,
-        clean_up_tokenization_spaces=False,
-    )
-
-
-def _train(config: PretrainConfig, seed: int, target: Path) -> Generator[Event, str | None, None]:
-    yield PhaseStarted(name=_("corpus"))
-    torch.manual_seed(seed)
-    count = config.documents + HELD_OUT
-    with counting(count, _("documents")):
-        writing, learning, reading = split(1, 2, 8)
-        with writing:
-            corpus = list(through(grammar.documents(seed, count), count))
-        texts = [text for messages, answer in corpus for text in (messages[-1].content, answer)]
-        with learning:
-            tokenizer = build_tokenizer(texts, config.vocabulary)
-        with reading:
-            documents = [
-                _document(tokenizer, messages[-1].content, answer)
-                for messages, answer in through(corpus, count)
-            ]
-    documents = [Document(d.ids[: config.context], d.prompt) for d in documents]
-    model = GPT2LMHeadModel(_architecture(config, tokenizer))
+def learn_corpus(policy: Policy, corpus: Corpus, spec: RunSpec, folder: Path) -> Progress:
+    """Train a policy on a corpus, from a checkpoint on where there is one; writes `folder/output`."""
+    config = PretrainConfig.stored(spec.config)
+    resume = folder / spec.resume_from if spec.resume_from else None
+    course = pretraining(config, policy, corpus, spec, folder)
+    first = course.restore(resume) if resume else 0
+    yield steps_to_come(course, resume, first)
     yield PhaseStarted(name=_("training"))
-    loss = yield from _fit(model, config, documents[HELD_OUT:])
+    if (yield from course.course(first)) == "save":
+        return
     yield PhaseStarted(name=_("measuring"))
-    with counting(HELD_OUT, _("documents")), taking(1):
-        held_out = _held_out_loss(model, documents[:HELD_OUT])
-    summary = {
-        "loss": loss,
-        "perplexity_heldout": math.exp(held_out),
-        "parameters": model.num_parameters(),
-        "documents": config.documents,
+    summary = figures_of(course, corpus)
+    with committed(folder / "output") as output:
+        policy.save(output)
+    yield Finished(summary=summary)
+
+
+def policy_for(config: PretrainConfig, source: CorpusFile, spec: RunSpec, folder: Path) -> Policy:
+    """The policy to train: a checkpoint's, one that is continued, or a new one."""
+    use: Use = "masked" if config.objective == "mlm" else "policy"
+    if spec.resume_from:
+        model, tokenizer = open_model(folder / spec.resume_from / checkpoints.POLICY, use)
+    elif config.model == "continued":
+        model, tokenizer = open_model(folder / spec.inputs["policy"], use, "policy")
+        fit_tokenizer(tokenizer, config.objective)
+        grow_embeddings(model, tokenizer)
+    else:
+        make = new_masked if config.objective == "mlm" else new_causal
+        if config.tokenization == "taken":
+            tokenizer = tokenizer_of(folder / spec.inputs["tokenizer"])
+            fit_tokenizer(tokenizer, config.objective)
+        else:
+            texts = source.texts()
+            tokenizer = tokenizer_for(texts, config.vocabulary, config.objective, config.context)
+        model = make(config.dimensions, config.context, tokenizer)
+    fuse_activations(model)
+    placed: Any = model.to(default_device())  # type: ignore[arg-type]  # transformers wraps it without its arguments
+    policy = set_up(Policy(placed.eval(), tokenizer), config.computation, backward=True)
+    spread(policy.model)
+    return policy
+
+
+def pretraining(
+    config: PretrainConfig, policy: Policy, corpus: Corpus, spec: RunSpec, folder: Path
+) -> Pretraining:
+    """The training of a policy on a corpus, before its first step."""
+    objective = objective_for(config, policy)
+    rows = packed_rows(corpus.train, context_of(config, policy), objective)
+    plan = StepPlan.of(config, rows, spec.seed)
+    return Pretraining(policy, config, objective, corpus.train, plan, folder)
+
+
+def context_of(config: PretrainConfig, policy: Policy) -> int:
+    """The longest row: as the settings say, and of a model that is continued at most its own."""
+    return min(config.context, policy.context_length)
+
+
+def steps_to_come(course: Pretraining, resume: Path | None, first: int) -> Ready:
+    """The steps to come."""
+    exact = resume is None or checkpoints.facts_of(resume)["machine"] == checkpoints.machine()
+    return Ready(
+        total_steps=course.plan.total,
+        threads=torch.get_num_threads(),
+        device=str(course.policy.device),
+        resumed_step=first,
+        bit_exact=exact,
+    )
+
+
+def figures_of(course: Pretraining, corpus: Corpus) -> dict[str, object]:
+    """What is known of the trained policy, and of what it learned from."""
+    policy, objective, config = course.policy, course.objective, course.config
+    context = context_of(config, policy)
+    summary: dict[str, object] = {
+        "perplexity": perplexity(policy, objective, corpus.held, context).model_dump(),
+        "objective": config.objective,
+        "tokens": course.done.tokens,
+        "epochs": course.done.tokens / tokens_of(corpus.train),
+        "tokens_per_second": course.done.tokens / max(course.done.seconds, 1e-9),
+        "positions_used": sum(course.plan.lengths) / (len(course.plan.rows) * (context - 1)),
+        "documents": corpus.train.documents,
+        "documents_heldout": corpus.held.documents,
+        "bad_lines": corpus.bad_lines,
+        "vocabulary": len(policy.tokenizer),
+        "parameters": size_of(policy.model),
+        "encoder": objective.masked,
+        **hidden_shares(objective),
     }
-    with committed(target) as output:
-        model.save_pretrained(output)
-        tokenizer.save_pretrained(output)
-        (output / SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
+    if config.objective == "infilling":
+        summary["perplexity_middles"] = middle_perplexity(policy, corpus.held, context).model_dump()
+    if config.model == "new":
+        counted = {"parameters": size_of(policy.model), "vocabulary": len(policy.tokenizer)}
+        summary["shape"] = shape_of(config)._replace(**counted)._asdict()
+    return summary
 
 
-def _document(tokenizer: PreTrainedTokenizerFast, prompt: str, answer: str) -> Document:
-    turns = [{"role": "user", "content": prompt}]
-    before = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    prompt_ids = tokenizer(before, add_special_tokens=False)["input_ids"]
-    answer_ids = tokenizer(answer + END, add_special_tokens=False)["input_ids"]
-    return Document(prompt_ids + answer_ids, len(prompt_ids))
-
-
-def _architecture(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> GPT2Config:
-    return GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=config.context,
-        n_embd=config.width,
-        n_layer=config.layers,
-        n_head=config.heads,
-        activation_function="gelu_pytorch_tanh",  # GPT-2's own, in one fused operation
-        initializer_range=INITIAL_STD,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        bos_token_id=tokenizer.eos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-
-
-def _fit(
-    model: GPT2LMHeadModel, config: PretrainConfig, documents: list[Document]
-) -> Generator[Event, str | None, float]:
-    optimizers = optimizers_of(model, config.learning_rate)
-    schedules = [
-        torch.optim.lr_scheduler.LambdaLR(one, lambda s: _cosine(s, config.steps))
-        for one in optimizers
-    ]
-    losses: list[float] = []
-    drawn = _batches(documents, config.batch)
-
-    def take(_: int) -> dict[str, float]:
-        started = time.perf_counter()
-        losses.append(_step(model, optimizers, next(drawn)))
-        rate = float(schedules[0].get_last_lr()[0])
-        for schedule in schedules:
-            schedule.step()
-        return {"loss": losses[-1], "lr": rate, "seconds/step": time.perf_counter() - started}
-
-    yield from steps(Loop(config.steps, take))
-    recent = losses[-20:]
-    return sum(recent) / len(recent)
-
-
-def optimizers_of(model: GPT2LMHeadModel, rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for the blocks' matrices, which need half as many steps by it; AdamW for all else."""
-    matrices = [weight for weight in model.transformer.h.parameters() if weight.ndim == 2]
-    known = {id(weight) for weight in matrices}
-    others = [weight for weight in model.parameters() if id(weight) not in known]
-    adamw = torch.optim.AdamW(
-        others, lr=rate, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY, fused=True
-    )
-    muon = torch.optim.Muon(
-        matrices,
-        lr=rate,
-        weight_decay=WEIGHT_DECAY,
-        momentum=MOMENTUM,
-        adjust_lr_fn="match_rms_adamw",  # so that one rate is right for both
-    )
-    return [muon, adamw]
-
-
-def _cosine(step: int, total: int) -> float:
-    """Linear warm-up, then half a cosine down to a twentieth of the peak."""
-    warmup = max(1, round(WARMUP * total))
-    falling = max(1, total - warmup)
-    return share_of_peak(step, total, rising=warmup, falling=falling, shape="cosine", least=LEAST)
-
-
-def _step(
-    model: GPT2LMHeadModel, optimizers: Sequence[torch.optim.Optimizer], batch: list[Document]
-) -> float:
-    loss = _loss(model, batch)
-    model.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for optimizer in optimizers:
-        optimizer.step()
-    return loss.item()
-
-
-def _loss(model: GPT2LMHeadModel, batch: list[Document]) -> Tensor:
-    """Mean cross-entropy (nats) of the answers' tokens given what comes before them."""
-    length = max(len(document.ids) for document in batch)
-    ids = torch.zeros((len(batch), length), dtype=torch.long)
-    labels = torch.full((len(batch), length), IGNORED)
-    for row, document in enumerate(batch):
-        end = len(document.ids)
-        ids[row, :end] = torch.tensor(document.ids)
-        labels[row, document.prompt : end] = ids[row, document.prompt : end]
-    # Padding is on the right of a causal model, so no real position sees it: no mask is needed.
-    states = model.transformer(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-    learned = labels[:, 1:] != IGNORED
-    logits = model.lm_head(states[learned])  # of the others nobody asks
-    return torch.nn.functional.cross_entropy(logits, labels[:, 1:][learned])
-
-
-def _batches(documents: list[Document], size: int) -> Iterator[list[Document]]:
-    """Random batches for ever."""
-    lengths = [len(document.ids) for document in documents]
-    while True:
-        for rows in batches.similar_lengths(lengths, size):
-            yield [documents[row] for row in rows]
-
-
-@torch.no_grad()
-def _held_out_loss(model: GPT2LMHeadModel, documents: list[Document]) -> float:
-    model.eval()  # type: ignore[no-untyped-call]  # transformers has no types for it
-    parts = [documents[i : i + 32] for i in range(0, len(documents), 32)]
-    return sum(_loss(model, some).item() for some in through(parts, len(parts))) / len(parts)
-
-
-def _intact(folder: Path) -> bool:
-    """Whether the cache holds the folder, unharmed; one that is not is trained again."""
-    try:
-        verify(folder)
-    except CheckpointError:
-        return False
-    return True
-
-
-def _copy(source: Path, target: Path) -> None:
-    with committed(target) as output:
-        for path in source.iterdir():
-            if path.name != MANIFEST:
-                shutil.copyfile(path, output / path.name)
+def hidden_shares(objective: Objective) -> dict[str, float]:
+    """The shares of hidden tokens as they were, of a masked model."""
+    counts = objective.counts
+    if not counts.get("chosen"):
+        return {}
+    chosen = counts["chosen"]
+    of_chosen = {f"share_{name}": counts[name] / chosen for name in ("masked", "random", "kept")}
+    return {"share_chosen": chosen / counts["free"], **of_chosen}

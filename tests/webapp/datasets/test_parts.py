@@ -9,6 +9,7 @@ from django.db import connection
 from django.urls import reverse
 from pytest_django.asserts import assertContains
 
+from alignment.kinds import KINDS
 from alignment.rows.found import content_key
 from alignment.rows.json_lines import Row
 from alignment.seam.records import Message, prompt_key
@@ -109,7 +110,7 @@ def test_nobody_sees_a_part(project, half):
     assert (open_for(project, admin), facts(project).prompts, facts(project).waiting) == (0, 0, 0)
     assert counts_of([project]) == [(project, 0, 0)]
     assert (Progress(project).tasks, sum(unfrozen(project).values())) == (0, 0)
-    assert not any(stock_of(project).prompts.values())
+    assert not any(stock_of(project, list(KINDS.values())).prompts.values())
     with pytest.raises(SnapshotError):
         freeze_snapshot(project)
 

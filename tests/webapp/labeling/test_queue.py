@@ -147,6 +147,14 @@ def test_the_lowest_free_slot_is_found_whatever_is_there_of_a_task(project, ana,
     assert again(task).taken == 3
 
 
+@pytest.mark.once  # SQLite's plans are read
+def test_open_tasks_are_counted_without_their_rows(project):
+    some_tasks(project)
+    assert (
+        "USING COVERING INDEX task_free" in project.tasks.open().order_by().values("pk").explain()
+    )
+
+
 @pytest.mark.once  # SQLite is told which index to take
 def test_the_best_task_is_found_among_those_that_are_open(project, ana):
     some_tasks(project, 2)
@@ -155,4 +163,4 @@ def test_the_best_task_is_found_among_those_that_are_open(project, ana):
     (take,) = [each["sql"] for each in caught if each["sql"].startswith('UPDATE "labeling_task"')]
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {take}")
-        assert any("INDEX task_open" in str(row) for row in cursor.fetchall())
+        assert any("INDEX task_free" in str(row) for row in cursor.fetchall())

@@ -20,6 +20,7 @@ from tests.factories import (
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.datasets.services import freeze_snapshot
+from webapp.home import queries
 from webapp.home.queries import FEWEST_LABELS, facts, loop
 from webapp.labeling.models import Task
 from webapp.projects.models import Membership, Prompt, Split
@@ -264,3 +265,14 @@ def test_projects_are_listed_with_their_prompts_and_open_tasks(client, project):
     listed = client.get(reverse("home")).context["listed"]
     told = {row.pk: (prompts, waiting, row.my_role) for row, prompts, waiting in listed}
     assert told == {project.pk: (3, 2, "researcher"), other.pk: (0, 0, "researcher")}
+
+
+def test_a_list_of_projects_counts_no_further_than_it_says(client, project, monkeypatch):
+    a_project()
+    some_tasks(project, 4)
+    monkeypatch.setattr(queries, "LISTED", 2)
+    client.force_login(a_user(is_superuser=True))
+    response = client.get(reverse("home"))
+    assert (project, 3, 3) in response.context["listed"]
+    assertContains(response, "2+ prompts")
+    assertContains(response, "2+ tasks waiting")

@@ -1,6 +1,8 @@
 """The first turn of a project's loop: each step becomes done, and the page follows while anything moves."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django.asserts import assertContains, assertNotContains
@@ -40,6 +42,12 @@ def states(project):
 
 def moves(project):
     return is_moving(project, facts(project))
+
+
+def test_the_newest_label_is_found_without_a_look_at_tasks(project, old):
+    with CaptureQueriesContext(connection) as asked:
+        assert not moves(old)
+    assert "labeling_task" not in asked.captured_queries[-1]["sql"]
 
 
 @pytest.fixture

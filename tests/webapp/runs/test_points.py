@@ -3,12 +3,23 @@
 import random
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tests.factories import a_run
-from webapp.results.queries import metric_series
+from webapp.results import queries
+from webapp.results.queries import all_numbers, metric_series
 from webapp.runs import points
 from webapp.runs.models import RunMetric
-from webapp.runs.points import keep_points, reached, whole_of, width_of
+from webapp.runs.points import (
+    buckets_for,
+    keep_points,
+    keys_of,
+    reached,
+    shown_metrics,
+    whole_of,
+    width_of,
+)
 
 CURVES = ("loss", "kl/reference", "odd")
 
@@ -83,10 +94,46 @@ def test_curves_are_the_same_with_kept_points_and_without(run, story, buckets):
     assert list(shown) == ["odd"]
 
 
+@pytest.mark.parametrize("story", STORIES)
+def test_every_number_that_is_shown_is_read_once_and_in_order(run, story, monkeypatch):
+    monkeypatch.setattr(queries, "CHUNK", 7)
+    for epoch, steps in STORIES[story]:
+        measured(run, steps, epoch)
+    shown = shown_metrics(run, 0, reached(run)).order_by("key", "step")
+    wanted = list(shown.values_list("step", "key", "value"))
+    assert list(all_numbers(run)) == wanted
+    odd = [row for row in wanted if row[1] == "odd"]
+    assert list(all_numbers(run, ["odd", "a\0", "none", "odd"])) == odd
+
+
+@pytest.mark.once  # SQLite's plans are read
+def test_the_first_numbers_are_found_in_an_index(run):
+    measured(run, range(1, 40))
+    with CaptureQueriesContext(connection) as asked:
+        next(all_numbers(run))
+        list(all_numbers(run, ["loss"]))
+    with connection.cursor() as cursor:
+        plans = [
+            str(cursor.execute(f"EXPLAIN QUERY PLAN {one['sql']}").fetchall()) for one in asked
+        ]
+    assert not any("TEMP B-TREE" in plan or "SCAN runs" in plan for plan in plans)
+
+
+def test_many_curves_share_their_points(run, monkeypatch):
+    monkeypatch.setattr(points, "POINTS", 12)
+    monkeypatch.setattr(points, "FEWEST", 3)
+    assert buckets_for(run) == 8  # without any
+    measured(run, range(1, 40))
+    assert keys_of(run) == sorted(CURVES)
+    assert buckets_for(run) == 4
+    monkeypatch.setattr(points, "POINTS", 2)
+    assert buckets_for(run) == 3
+
+
 def test_what_is_kept_is_read_no_more(run):
     measured(run, range(1, 100))
     whole = series(run, buckets=8)
-    assert whole_of(run).end == 96
+    assert whole_of(run, reached(run)).end == 96
     run.metrics.filter(step__lt=96, step__gt=1).delete()
     assert metric_series(run, buckets=8) == whole
 

@@ -24,8 +24,9 @@ from tests.factories import (
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.launch.defaults import proposed
+from webapp.launch.forecast import readable_prompts
 from webapp.launch.form import StartForm
-from webapp.launch.needs import Stock, needs_of
+from webapp.launch.needs import Stock, needs_of, stock_of
 from webapp.launch.offers import offered, uses_of
 from webapp.projects.models import Split
 from webapp.runs.models import Run
@@ -531,9 +532,26 @@ def said_memory(answer):
     return float(re.search(r"needs about ([\d.]+)\s*GB", " ".join(answer.context["outlook"]))[1])
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted", "found"), [("generate", 1, 2), ("evaluate", 2, 3), ("evaluate", 9, 8)]
+)
+def test_no_more_prompts_are_counted_than_a_run_wants(project, name, wanted, found):
+    some_prompts(project, 3, split=Split.TRAIN)
+    some_prompts(project, 8, split=Split.TEST)
+    assert readable_prompts(KINDS[name], project, wanted) == found
+
+
+def test_no_more_prompts_are_counted_than_any_kind_needs(project):
+    some_prompts(project, 30, split=Split.TRAIN)
+    kinds = offered().values()
+    most = max(kind.prompts.least for kind in kinds if kind.prompts)
+    assert max(stock_of(project, kinds).prompts.values()) <= most + 1
+    assert stock_of(project, [KINDS["reward"]]).prompts == {}  # it reads none
+
+
 def test_labels_frozen_between_two_looks_are_not_missing(project, tmp_path):
     a_snapshot(project, tmp_path)
-    counted_before = Stock({}, {})
+    counted_before = Stock({}, ())
     (labels,) = (
         need
         for need in needs_of(KINDS["reward"], project, counted_before)

@@ -79,9 +79,9 @@ def test_leaving_the_block_ends_the_trainer(folder, stand_in):
     assert trainer.process.returncode == -signal.SIGKILL
 
 
-def family(folder):
+def family(folder, log="stdout.log"):
     """The trainer and what it started, as soon as it has said who they are."""
-    said = folder / "stdout.log"
+    said = folder / log
     deadline = time.monotonic() + 30
     while not said.exists() or not said.read_text().endswith("\n"):
         assert time.monotonic() < deadline

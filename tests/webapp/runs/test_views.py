@@ -19,6 +19,7 @@ from tests.factories import (
 from tests.webapp.runs.test_evaluations import summary
 from webapp.accounts.roles import Role
 from webapp.results import queries
+from webapp.runs import points
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Checkpoint, Run, RunMetric, RunSample, State
 
@@ -297,6 +298,20 @@ def test_a_run_that_was_taken_up_again_sends_its_curves_anew(rita, run):
     answer = rita.get(address("metrics", run), {"after": 2, "epoch": 1, "width": 1}).json()
     assert answer["reset"]
     assert len(answer["series"]["loss"]) == 2
+
+
+def test_a_run_of_many_curves_opens_with_fewer_points_of_each(rita, run, monkeypatch):
+    monkeypatch.setattr(points, "POINTS", 16)
+    monkeypatch.setattr(points, "FEWEST", 1)
+    run = record(run, loss=[1 / step for step in range(1, 65)])
+    alone = rita.get(address("metrics", run)).json()
+    record(run, lr=[0.5] * 64, kl=[0.0] * 64, reward=[2.0] * 64)
+    run_at(run, message="something new")
+    together = rita.get(address("metrics", run)).json()
+    lengths = [len(line) for line in together["series"].values()]
+    assert (len(alone["series"]["loss"]), lengths) == (9, [3] * 4)
+    asked = {"after": alone["step"], "epoch": alone["epoch"], "width": alone["width"]}
+    assert rita.get(address("metrics", run), asked).json()["reset"]
 
 
 def test_the_csv_has_every_number(rita, run):

@@ -1,13 +1,21 @@
 """Choices among very many rows: a few are listed, the others are found by name, and any is taken."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from alignment.kinds import KINDS
-from tests.factories import some_labels, some_prompts, some_tasks
+from tests.factories import a_snapshot, some_labels, some_prompts, some_tasks
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
+from webapp.datasets.forms import ExportForm
+from webapp.labeling.forms import LabelFilter
 from webapp.launch.form import StartForm
+from webapp.launch.offers import offered
+from webapp.registry.forms import AddForm
+from webapp.rounds.config import RoundConfig
+from webapp.rounds.forms import RoundForm
 from webapp.site.choices import MOST, FoundChoice
 
 HTMX = {"HX-Request": "true"}
@@ -108,6 +116,53 @@ def test_every_choice_among_rows_of_a_project_is_a_short_one(rita, project, many
         for field in rows:
             assert isinstance(field, FoundChoice)
             assert len(list(field.choices)) <= MOST + 2
+
+
+def listings(asked):
+    """The queries by which fields list rows."""
+    return [query["sql"] for query in asked if f"LIMIT {MOST + 1}" in query["sql"]]
+
+
+def test_fields_that_choose_among_the_same_rows_look_them_up_once(project, many):
+    form = StartForm(
+        initial={"policy": many[0], "find-reference": ""}, kind=KINDS["evaluate"], project=project
+    )
+    with CaptureQueriesContext(connection) as asked:
+        shown = [list(form.fields[name].choices) for name in ("policy", "reference", "policy")]
+    assert len(listings(asked)) == 1
+    assert shown[0][-1] == (many[0].pk, form.fields["policy"].label_from_instance(many[0]))
+    assert shown[0][-2] == shown[1][-1]  # what one has chosen is not the other's
+    sought = {"find-reference": "0007"}
+    form = StartForm(initial=sought, kind=KINDS["evaluate"], project=project)
+    assert len(list(form.fields["reference"].choices)) == 2  # none, and the one that is found
+    assert len(form.fields["policy"].listed) == MOST + 1
+
+
+FORMS = {
+    "round": lambda project: RoundForm(project=project, start=RoundConfig()),
+    "export": lambda project: ExportForm(project=project),
+    "model": lambda project: AddForm(project=project),
+    "labels": lambda project: LabelFilter({}, project=project),
+    **{
+        name: lambda project, kind=kind: StartForm(project=project, kind=kind)
+        for name, kind in offered().items()
+        if kind.artifacts
+    },
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_choices_read_of_a_row_what_tells_it_from_others(project, many, tmp_path, name):
+    a_snapshot(project, tmp_path)
+    some_labels(some_tasks(project))
+    rows = [one for one in FORMS[name](project).fields.values() if isinstance(one, FoundChoice)]
+    with CaptureQueriesContext(connection) as asked:
+        assert [list(one.choices) for one in rows]
+    found = listings(asked)
+    long = ("manifest", "summary", "password", "label_keys", "guidelines")
+    assert found
+    assert not [sql for sql in found if any(f'"{column}"' in sql for column in long)]
+    assert len(asked) == len(found)  # and nothing more of any row
 
 
 def test_the_filter_of_labels_finds_annotators(rita, project):

@@ -9,9 +9,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.factories import new_prompt, some_tasks
-from webapp.projects.models import Prompt
+from webapp.projects.models import Project, Prompt
 from webapp.runs.models import Run, State
-from webapp.site.pages import ROWS, count_up_to, in_figures, page_of, page_of_list
+from webapp.site.pages import (
+    ROWS,
+    count_up_to,
+    in_figures,
+    number_up_to,
+    page_of,
+    page_of_list,
+)
 
 SPARE = 7  # rows of the last page
 ORDERS = [("-pk",), ("name",), ("-ended_at", "-pk"), ("priority", "step", "pk")]
@@ -89,6 +96,13 @@ def test_counting_stops(runs):
         "10,000",
         "10,000+",
     ]
+
+
+def test_counting_in_a_list_stops_in_each_row(project, runs):
+    def counted(most):
+        return Project.objects.annotate(n=number_up_to(runs, "project", most)).get(pk=project.pk).n
+
+    assert [counted(most) for most in (99, 107, 1000)] == [100, 107, 107]
 
 
 @pytest.mark.once  # SQLite's plans are read

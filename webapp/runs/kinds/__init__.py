@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webapp.runs import inputs, outputs
-from webapp.runs.kinds import bring, generate, population
+from webapp.runs.kinds import bring, generate, population, pretrain
 from webapp.runs.models import Run
 
 
@@ -24,6 +24,7 @@ HALVES = {
     "import": Half(bring.prepare, bring.publish),
     "generate": Half(generate.prepare, generate.publish),
     "population": Half(publish=population.publish),
+    "pretrain": Half(publish=pretrain.publish),
 }
 
 

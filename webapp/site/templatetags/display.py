@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from webapp.site import diffs
-from webapp.site.pages import in_figures
+from webapp.site.pages import COUNTED, in_figures
 
 register = template.Library()
 
@@ -99,6 +99,6 @@ def word_diff(before: str, after: str) -> SafeString:
 
 
 @register.filter
-def figures(value: int) -> str:
+def figures(value: int, most: int = COUNTED) -> str:
     """A number of rows that were counted up to a limit."""
-    return in_figures(value)
+    return in_figures(value, most)

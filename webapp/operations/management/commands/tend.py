@@ -16,6 +16,7 @@ from webapp.jobs import tend as jobs
 from webapp.labeling.services import expire_leases
 from webapp.machine import database, disk
 from webapp.runs import tend as runs
+from webapp.sweeps.trials import advance_all
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class Command(BaseCommand):
 def duties() -> list[tuple[Callable[[], object], float]]:
     """What there is to do, and every how many seconds."""
     reap, ring = settings.RUN_REAP, settings.RUN_RING
-    done = [(duty, reap) for duty in (*runs.DUTIES, *jobs.DUTIES, expire_leases, tend_intakes)]
+    all_of = (*runs.DUTIES, advance_all, *jobs.DUTIES, expire_leases, tend_intakes)
+    done: list[tuple[Callable[[], object], float]] = [(duty, reap) for duty in all_of]
     return [*done, (runs.ring_queues, ring), (jobs.ring_jobs, ring)]
 
 

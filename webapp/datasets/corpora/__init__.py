@@ -1,0 +1,1 @@
+"""Corpora: files of documents that models are pretrained on."""

@@ -1,0 +1,19 @@
+"""Where a corpus leads: the form of a run that learns it as it was looked at."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from django import template
+
+register = template.Library()
+HOW = ("document", "column")  # settings of a run that a corpus was looked at by
+
+
+@register.simple_tag
+def learning_query(corpus: int, how: Mapping[str, Any]) -> str:
+    """The end of the start form's address for a corpus."""
+    chosen = {f"pretrain-{name}": how[name] for name in HOW if name in how}
+    return "?" + urlencode(
+        {"kind": "pretrain", "pretrain-source": "file", "corpus": corpus} | chosen
+    )
