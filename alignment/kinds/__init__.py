@@ -9,6 +9,7 @@ from alignment.kinds import (
     align,
     bring,
     evaluate,
+    factorise,
     generate,
     population,
     prefer,
@@ -31,6 +32,7 @@ KINDS: dict[str, Kind] = {
         align.KIND,
         population.KIND,
         quantise.KIND,
+        factorise.KIND,
         evaluate.KIND,
         generate.KIND,
     )

@@ -1,10 +1,12 @@
 """The texts that methods of the lab are fitted to: answers to the project's training prompts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
 
 from alignment.kinds.settings.overlong import OverlongName
 from alignment.models.overlong import Reader, fitting_labels, fitting_prompts
@@ -104,3 +106,20 @@ def lab_prompts(
     if not rest:
         raise ConfigError(_("There is one prompt; add more, of which some measure the result."))
     return LabPrompts(rest, held, (told,))
+
+
+@contextmanager
+def watching(layers: Mapping[str, nn.Module], see: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Inside, tell all that these layers read, (n, in) at a time, each by its name."""
+    handles = []
+    for name, layer in layers.items():
+
+        def hook(_layer: nn.Module, inputs: tuple[Tensor, ...], name: str = name) -> None:
+            see(name, inputs[0].detach().reshape(-1, inputs[0].shape[-1]))
+
+        handles.append(layer.register_forward_pre_hook(hook))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

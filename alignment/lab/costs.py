@@ -34,11 +34,13 @@ from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.settings.costs import CostSettings
 from alignment.lab.calibration import Texts
 from alignment.maths.estimators import clipped, estimate, grouped_interval, paired_estimate
+from alignment.models.computation import is_coarse
 from alignment.models.forms.form import bytes_of
 from alignment.models.loading import weight_files
 from alignment.models.policies import Policy
 from alignment.models.texts import drawn_texts, rollouts_of
 from alignment.models.trials import TOLERANCE, sampler
+from alignment.objectives.receipts import COARSE
 from alignment.sampling.sampling import Rollouts, sample
 from alignment.sampling.scoring import completion_token_kls, completion_token_logps
 from alignment.seam.errors import ConfigError
@@ -358,6 +360,7 @@ def costs(found: Compared, seen: Measured, folders: tuple[Path, Path]) -> dict[s
     if "win_rate" in columns:
         numbers["win_rate"] = clipped(estimate(columns["win_rate"]))
     mismatch = max(columns["mismatch"])
+    most = COARSE if is_coarse(found.changed.model) else TOLERANCE
     return {
         **{name: one.model_dump() for name, one in numbers.items()},
         "bytes_before": sizes[0],
@@ -370,7 +373,7 @@ def costs(found: Compared, seen: Measured, folders: tuple[Path, Path]) -> dict[s
         "perplexity_of": "people" if found.texts else "original",
         "mismatch": mismatch,
         "answers": seen.answers,
-        "checks": [receipt(_("Sampler and scorer agree (nats a token)"), mismatch, TOLERANCE)],
+        "checks": [receipt(_("Sampler and scorer agree (nats a token)"), mismatch, most)],
     }
 
 

@@ -11,10 +11,19 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from alignment.lab.rounding import as_read
 from alignment.maths.int8 import to_int8, worst_error
 from alignment.models.forms import int8
 from alignment.models.forms.form import bytes_of, make_plain, stored_layers, weights_in
-from alignment.models.forms.int8 import Int8Linear, Int8Record, choice_of, kept_of, layer_tensors
+from alignment.models.forms.int8 import (
+    Int8Layer,
+    Int8Linear,
+    Int8Record,
+    Reading,
+    choice_of,
+    kept_of,
+    layer_tensors,
+)
 from alignment.models.forms.stored import write_form
 from alignment.models.loading import check_files
 from alignment.models.lora import size_of
@@ -37,7 +46,12 @@ def in_eight_bits(folder, scheme="symmetric", *, embeddings=True):
     files = {}
     for name, layer in layers.items():
         files |= dict(layer_tensors(name, layer, kept_of(layer, scheme)))
-    write_form(policy.model, Int8Record(layers=dict.fromkeys(layers, scheme)), files, folder)
+    write_form(
+        policy.model,
+        Int8Record(layers=dict.fromkeys(layers, Int8Layer(scheme=scheme))),
+        files,
+        folder,
+    )
     policy.tokenizer.save_pretrained(folder)
     return folder
 
@@ -80,7 +94,7 @@ def test_a_layer_computes_what_its_formula_says_and_a_row_depends_on_no_other(sc
     torch.manual_seed(0)
     layer = nn.Linear(16, 8)
     kept = kept_of(layer, scheme)
-    packed = Int8Linear(kept, layer.bias)
+    packed = Int8Linear(kept, layer.bias, Reading())
     packed.prepare()
     states = torch.randn(5, 16) * torch.tensor([[1.0], [100.0], [0.01], [3.0], [7.0]])
     found = packed(states)
@@ -93,14 +107,29 @@ def test_a_layer_computes_what_its_formula_says_and_a_row_depends_on_no_other(sc
     for row in range(5):
         assert torch.equal(packed(states[row : row + 1]), found[row : row + 1])
     assert torch.equal(packed.kept.values, kept.values)
+    check_one_part(kept, layer.bias, states)
     torch.testing.assert_close(packed.plain().weight, kept.weight)
+
+
+def check_one_part(kept, bias, states):
+    """Two channels are read as they are, the others in seven bits."""
+    layer = Int8Linear(kept, bias, Reading(parts=1, apart=(0, 7)))
+    layer.prepare()
+    others = states.clone()
+    others[:, [0, 7]] = 0
+    sizes = others.abs().amax(1, keepdim=True)
+    read = (63 * others / sizes).round() / 63 * sizes
+    read[:, [0, 7]] = states[:, [0, 7]]
+    expected = F.linear(read, kept.weight, bias)
+    torch.testing.assert_close(layer(states), expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(as_read(states, (0, 7)), read)
 
 
 def test_on_other_devices_only_weights_are_rounded(monkeypatch):
     monkeypatch.setattr(int8, "ENGINES", set())
     layer = nn.Linear(16, 8, bias=False)
     kept, states = kept_of(layer, "asymmetric"), torch.randn(2, 3, 16)
-    unpacked = Int8Linear(kept, None)
+    unpacked = Int8Linear(kept, None, Reading())
     unpacked.prepare()
     assert torch.equal(unpacked(states), F.linear(states, kept.weight))
 
@@ -164,17 +193,32 @@ HOSTILE = {
     "a form nobody knows": (lambda f: change_record(f, form="int3"), "is not known here"),
     "no form": (lambda f: change_record(f, form=None), "names no form"),
     "a layer that is none": (
-        lambda f: change_record(f, layers={"transformer.h.9": "symmetric"}),
+        lambda f: change_record(f, layers={"transformer.h.9": {"scheme": "symmetric"}}),
         "is no layer",
     ),
     "a norm": (
-        lambda f: change_record(f, layers={"transformer.ln_f": "symmetric"}),
+        lambda f: change_record(f, layers={"transformer.ln_f": {"scheme": "symmetric"}}),
         "is no layer",
     ),
-    "another scheme": (lambda f: change_record(f, layers={FC: "cubic"}), "cannot be understood"),
+    "another scheme": (
+        lambda f: change_record(f, layers={FC: {"scheme": "cubic"}}),
+        "cannot be understood",
+    ),
+    "a channel that is not there": (
+        lambda f: change_record(f, layers={FC: {"scheme": "symmetric", "apart": [16]}}),
+        "puts others apart",
+    ),
+    "a negative channel": (
+        lambda f: change_record(f, layers={FC: {"scheme": "symmetric", "apart": [-1]}}),
+        "cannot be understood",
+    ),
+    "three parts": (
+        lambda f: change_record(f, layers={FC: {"scheme": "symmetric", "parts": 3}}),
+        "cannot be understood",
+    ),
     "more": (lambda f: change_record(f, code="x"), "cannot be understood"),
     "zero points that are not there": (
-        lambda f: change_record(f, layers={FC: "asymmetric"}),
+        lambda f: change_record(f, layers={FC: {"scheme": "asymmetric"}}),
         "The files lack",
     ),
     "a weight in full": (

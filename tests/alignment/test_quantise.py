@@ -10,11 +10,20 @@ from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.costs import cost_sentence
 from alignment.kinds.generate.run import generate
 from alignment.kinds.quantise.results import QuantiseResults
-from alignment.kinds.quantise.run import computing, lost, nats_a_token, parts_of, too_dear
 from alignment.kinds.quantise.settings import QuantiseConfig
 from alignment.kinds.spec import RunSpec
 from alignment.lab import calibration
-from alignment.lab.changing import Original
+from alignment.lab.changing import CHANGED
+from alignment.lab.costs import count_steps
+from alignment.lab.rounding import (
+    computing,
+    fitted,
+    lost,
+    next_logps,
+    outlying,
+    rounded_layers,
+    with_readings,
+)
 from alignment.models.forms.form import stored_layers
 from alignment.models.forms.int8 import choice_of
 from alignment.models.policies import Policy
@@ -108,6 +117,8 @@ def test_the_result_is_a_model_in_eight_bits_that_answers_and_says_its_aim(measu
 def test_everything_is_measured_with_intervals_over_prompts(measured):
     summary = summary_of(measured[1])
     QuantiseResults.model_validate(summary)
+    ready = next(event for event in measured[1] if isinstance(event, Ready))
+    assert ready.total_steps == count_steps(8, 0, aimed=True)
     for name in ("kl_token", "kl_sequence", "perplexity_change", "win_rate", "greedy_same"):
         found = summary[name]
         assert found["n"] == 8, name
@@ -158,6 +169,8 @@ def test_a_run_that_was_saved_measures_the_same_from_there(start):
     folder, rest = start(scheme="asymmetric", resume=str(first / saved.path))
     ready = next(event for event in rest if isinstance(event, Ready))
     assert (ready.resumed_step, ready.bit_exact) == (1, True)
+    assert (first / saved.path / CHANGED / "form.json").is_file()
+    assert not (folder / CHANGED).exists()  # the result has become of it
     one, other = (summary_of(events) for events in (whole, rest))
     assert {n: v for n, v in one.items() if n not in TIMED} == {
         n: v for n, v in other.items() if n not in TIMED
@@ -188,31 +201,50 @@ def test_what_is_missing_is_said(start, config, reason):
 
 
 @pytest.fixture
-def original(models):
-    policy = Policy.load(models / "policy")
-    texts = calibration.own_answers(policy, records(8), 6, seed=0)
-    return Original(policy, models / "policy", lambda: texts, after=0)
+def policy(models):
+    return Policy.load(models / "policy")
 
 
-def test_layers_that_lose_too_much_stay_in_full_precision(original):
-    parts = parts_of(choice_of(original.policy.model, embeddings=False), "symmetric")
-    assert too_dear(original, parts, 1.0) == []
-    rows = original.texts().rows
-    known = nats_a_token(original.policy, rows)
+@pytest.fixture
+def rows(policy):
+    return calibration.own_answers(policy, records(8), 6, seed=0).rows
+
+
+def test_layers_that_lose_too_much_stay_in_full_precision(policy, rows):
+    layers = rounded_layers(choice_of(policy.model, embeddings=False), "symmetric")
+    assert fitted(policy, rows, layers, 1.0).dear == []
+    known = next_logps(policy, rows)
     spoilt = "transformer.h.0.attn.c_proj"
-    part = parts[spoilt]
-    parts[spoilt] = part._replace(kept=part.kept._replace(scales=part.kept.scales * 30))
-    assert lost(original.policy, rows, known, parts) > 0.02
-    assert too_dear(original, parts, 0.02)[0] == spoilt
+    one = layers[spoilt]
+    layers[spoilt] = one._replace(kept=one.kept._replace(scales=one.kept.scales * 30))
+    assert lost(policy, rows, known, layers) > 0.02
+    found = fitted(policy, rows, layers, 0.02)
+    assert found.dear[0] == spoilt
+    assert set(found.layers) == set(layers) - set(found.dear)
+    assert all(one.reading.parts == 2 for one in found.layers.values())
 
 
-def test_a_tried_model_is_as_it_was(original):
-    model = original.policy.model
-    parts = parts_of(choice_of(model, embeddings=True), "symmetric")
-    before = dict(model.named_modules())
-    with computing(original.policy, parts):
-        assert len(list(stored_layers(model))) == 10
-    assert dict(model.named_modules()) == before
+def test_a_channel_that_is_far_larger_than_others_is_read_apart(policy, rows):
+    assert outlying(torch.tensor([1.0] * 15 + [9.0])) == (15,)
+    assert outlying(torch.tensor([1.0] * 15 + [3.0])) == ()
+    norm = policy.model.transformer.h[0].ln_1
+    norm.weight.data[3], norm.bias.data[3] = 100, 100
+    layers = rounded_layers(choice_of(policy.model, embeddings=True), "symmetric")
+    found, _errors = with_readings(policy, rows, layers)
+    assert found["transformer.h.0.attn.c_attn"].reading.apart == (3,)
+    assert found["transformer.h.1.attn.c_attn"].reading.apart == ()
+    norm.bias.data[3:6] = torch.tensor([100.0, -100.0, 100.0])  # more than can be apart
+    policy.model.transformer.h[0].attn.c_attn.weight.data[3:6] = 0
+    found, _errors = with_readings(policy, rows, layers)
+    assert found["transformer.h.0.attn.c_attn"].reading.parts == 2
+
+
+def test_a_tried_model_is_as_it_was(policy):
+    layers = rounded_layers(choice_of(policy.model, embeddings=True), "symmetric")
+    before = dict(policy.model.named_modules())
+    with computing(policy, layers):
+        assert len(list(stored_layers(policy.model))) == 10
+    assert dict(policy.model.named_modules()) == before
 
 
 def test_layers_are_left_out_by_parts_of_their_names(start):

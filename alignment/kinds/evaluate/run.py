@@ -30,13 +30,14 @@ from alignment.maths.estimators import (
     paired_estimate,
     pareto_shape,
 )
+from alignment.models.computation import is_coarse
 from alignment.models.control_tokens import controls, counted
 from alignment.models.overlong import Fitting, Reader, fitting_prompts, policies_of
 from alignment.models.policies import Policy
 from alignment.models.texts import drawn_texts
 from alignment.models.trials import sampler
 from alignment.objectives.problem import DRAWING
-from alignment.objectives.receipts import receipts
+from alignment.objectives.receipts import COARSE, receipts
 from alignment.objectives.samples import Term, terms_of
 from alignment.reward import RewardModel
 from alignment.sampling.sampling import Rollouts, sample
@@ -187,7 +188,8 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
 def summary_of(players: Players, config: EvaluateConfig, found: Findings) -> dict[str, object]:
     """The summary of a run: every number with its interval, by what it was measured, and how exactly."""
     aim = players.aim
-    known = receipts(aim).model_copy(update={"mismatch": found.mismatch})
+    coarse = {"tolerance": COARSE} if is_coarse(players.policy.model) else {}
+    known = receipts(aim).model_copy(update={"mismatch": found.mismatch, **coarse})
     if not players.aimed:  # no gradient of this divergence was ever followed
         known = known.model_copy(update={"gradient": None})
     return {

@@ -52,8 +52,8 @@ class EightBits(Settings):
         0.01,
         _("Most perplexity lost"),
         help=_(
-            "On the texts below, as a share: where eight bits lose more, the layers that lose most stay in "
-            "full precision, one after another; 1 takes every loss."
+            "On the texts below, as a share: where eight bits lose more, the worst layers stay in "
+            "full precision; 1 takes every loss."
         ),
         topic=_("Eight bits"),
         advanced=True,

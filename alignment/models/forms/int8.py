@@ -3,11 +3,12 @@
 A layer's weight lies in the files as its module has it, in whole numbers of eight bits; beside it stand
 `weight_scale` and, asymmetric, `weight_zero_point`. An embedding and a head that is tied to it are kept once.
 
-On a CPU a layer multiplies whole numbers, so it also rounds what it reads: x, divided by its row's largest
-magnitude, becomes h + l, where h = round(63 x) / 63 and l is what is left, as finely again. Both are rows for
-fbgemm's kernel, of seven bits each (with eight it saturates where a CPU has only AVX2); h alone loses much where a
-few channels are far larger than all others, as in most language models. The kernel has one scale for all
-rows; two more rows make it 1/63, so that what a row becomes depends on no other. Elsewhere weights alone are rounded.
+On a CPU a layer multiplies whole numbers, so it also rounds what it reads, to seven bits: with eight, fbgemm's
+kernel saturates where a CPU has only AVX2. A row x becomes s h, where s is its largest magnitude and
+h = round(63 x / s) / 63; in two parts what is left is rounded in the same way, 126 times as finely. Channels that
+are far larger than all others, as most language models have some, would leave nothing of the rest: they are
+`apart`, and multiplied in fp32. The kernel has one scale for all rows; two more rows make it 1/63, so that what a row
+becomes depends on no other. Elsewhere weights alone are rounded.
 """
 
 import warnings
@@ -16,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -35,21 +37,42 @@ SCALE, ZERO = "weight_scale", "weight_zero_point"
 Layer = nn.Linear | Conv1D | nn.Embedding
 
 
+class Reading(BaseModel):
+    """How a layer reads its inputs on a CPU: in one part or two, and which channels apart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parts: Literal[1, 2] = 2
+    apart: tuple[NonNegativeInt, ...] = ()
+
+
+class Int8Layer(Reading):
+    """How one layer is kept, and how it reads; an embedding's is how the head reads that is tied to it."""
+
+    scheme: Scheme
+
+
 class Int8Record(Record):
-    """Which layers are kept in eight bits, each by its scheme."""
+    """Which layers are kept in eight bits."""
 
     form: Literal["int8"] = "int8"
-    layers: dict[str, Scheme]
+    layers: dict[str, Int8Layer]
 
 
 class Int8Linear(StoredLayer):
     """A linear layer in eight bits; `turned` is one whose weight lay the other way, a Conv1D."""
 
     def __init__(
-        self, kept: Int8, bias: Tensor | None, *, turned: bool = False, tied: bool = False
+        self,
+        kept: Int8,
+        bias: Tensor | None,
+        reading: Reading,
+        *,
+        turned: bool = False,
+        tied: bool = False,
     ) -> None:
         super().__init__()
-        self.turned, self.tied = turned, tied
+        self.turned, self.tied, self.reading = turned, tied, reading
         self.values: Tensor
         self.out_features, self.in_features = kept.values.shape
         self.register_buffer("values", kept.values)
@@ -57,6 +80,8 @@ class Int8Linear(StoredLayer):
         self.register_buffer("zeros", kept.zeros)
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
         self.packed: Any = None
+        self.apart: Tensor | None = None  # numbers of channels
+        self.columns: Tensor  # (apart, out) their weights
 
     @property
     def kept(self) -> Int8:
@@ -77,13 +102,17 @@ class Int8Linear(StoredLayer):
         own = self.tied and self.packed is None
         beside = sum(one.nbytes for one in (*self.parameters(), *self.buffers()) if one.numel())
         packed = self.out_features * self.in_features if self.packed is not None else 0
-        return 0 if own else beside + packed
+        apart = self.columns.nbytes if self.apart is not None else 0
+        return 0 if own else beside + packed + apart
 
     def prepare(self) -> None:
         """On a CPU, lay the weight out for its kernel; it is not kept twice."""
         values: Any = self.values
         if values.device.type != "cpu" or torch.backends.quantized.engine not in ENGINES:
             return
+        if self.reading.apart:
+            self.apart = torch.tensor(self.reading.apart)
+            self.columns = self.kept.weight[:, self.apart].T.contiguous()
         self.packed = _packed(self.kept)
         self.values = values.new_empty(0)
 
@@ -92,18 +121,36 @@ class Int8Linear(StoredLayer):
         if self.packed is None:
             return F.linear(states, self.kept.weight.to(states.dtype), self.bias)
         rows = states.reshape(-1, self.in_features).float()
-        sizes = rows.abs().amax(1, keepdim=True).clamp(min=SMALLEST)
-        exact = rows / sizes
-        coarse = (exact * STEPS).round_().div_(STEPS)
-        fine = (exact - coarse).mul_(2 * STEPS)
-        ones = rows.new_ones(1, self.in_features)
-        product = torch.ops.quantized.linear_dynamic(
-            torch.cat([coarse, fine, -ones, ones * TOP]), self.packed, reduce_range=True
-        )
-        high, low = product[:-2].chunk(2)
-        whole = torch.add(high, low, alpha=1 / (2 * STEPS)).mul_(sizes)
-        found = whole if self.bias is None else whole.add_(self.bias)
+        found = self._product(rows)
+        if self.apart is not None:
+            found.addmm_(rows[:, self.apart], self.columns)
+        if self.bias is not None:
+            found.add_(self.bias)
         return found.view(*states.shape[:-1], -1).to(states.dtype)
+
+    def _product(self, rows: Tensor) -> Tensor:
+        """(n, out) of rows (n, in), without the channels that are apart."""
+        count, parts = len(rows), self.reading.parts
+        read = rows.new_empty(parts * count + 2, self.in_features)
+        coarse, ends = read[:count], read[-2:]
+        coarse.copy_(rows)
+        if self.apart is not None:
+            coarse.index_fill_(1, self.apart, 0.0)
+        sizes = coarse.abs().amax(1, keepdim=True).clamp_(min=SMALLEST)
+        coarse.div_(sizes)
+        ends[0], ends[1] = -1.0, TOP
+        if parts == 1:
+            return self._multiplied(read)[:count].mul_(sizes)
+        exact = coarse.clone()
+        coarse.mul_(STEPS).round_().div_(STEPS)
+        torch.sub(exact, coarse, out=read[count : 2 * count]).mul_(2 * STEPS)
+        found = self._multiplied(read)
+        fine = found[count : 2 * count]
+        return found[:count].add_(fine, alpha=1 / (2 * STEPS)).mul_(sizes)
+
+    def _multiplied(self, read: Tensor) -> Tensor:
+        found: Tensor = torch.ops.quantized.linear_dynamic(read, self.packed, reduce_range=True)
+        return found
 
     def plain(self) -> nn.Module:
         """A linear layer, or a Conv1D, of the weights that it stands for."""
@@ -224,13 +271,19 @@ def _layer_at(name: str, outline: nn.Module) -> Layer:
 
 def _tensors(record: Int8Record, outline: nn.Module) -> dict[str, StoredTensor]:
     found = {}
-    for name, scheme in record.layers.items():
+    for name, told in record.layers.items():
         layer = _layer_at(name, outline)
         shape = tuple(layer.weight.shape)
-        rows = shape[1] if isinstance(layer, Conv1D) else shape[0]
+        rows, columns = reversed(shape) if isinstance(layer, Conv1D) else shape
+        if any(channel >= columns for channel in told.apart):
+            raise DataError(
+                _("“{name}” has {columns:,} channels, and the form puts others apart.").format(
+                    name=printable(name), columns=columns
+                )
+            )
         found[f"{name}.weight"] = StoredTensor("I8", shape)
         found[f"{name}.{SCALE}"] = StoredTensor("F32", (rows,))
-        if scheme == "asymmetric":
+        if told.scheme == "asymmetric":
             found[f"{name}.{ZERO}"] = StoredTensor("I8", (rows,))
     return found
 
@@ -263,24 +316,24 @@ def _plain(
     return found
 
 
-def as_placed(layer: Layer, kept: Int8) -> Int8Linear | Int8Embedding:
+def as_placed(layer: Layer, kept: Int8, reading: Reading) -> Int8Linear | Int8Embedding:
     """The layer that computes as another one does, in eight bits."""
     if isinstance(layer, nn.Embedding):
         return Int8Embedding(kept, layer.padding_idx)
-    return Int8Linear(kept, layer.bias, turned=isinstance(layer, Conv1D))
+    return Int8Linear(kept, layer.bias, reading, turned=isinstance(layer, Conv1D))
 
 
 def _place(record: Int8Record, model: PreTrainedModel, tensors: Mapping[str, Tensor]) -> None:
     tokens: Any = model.get_input_embeddings()
     head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers has no types for it
     tied = head is not None and head.weight is tokens.weight
-    for name in record.layers:
+    for name, told in record.layers.items():
         layer: Any = model.get_submodule(name)
         kept = _kept(name, layer, tensors)
-        model.set_submodule(name, as_placed(layer, kept))
+        model.set_submodule(name, as_placed(layer, kept, told))
         if tied and layer is tokens:
             called = next(name for name, module in model.named_modules() if module is head)
-            model.set_submodule(called, Int8Linear(kept, head.bias, tied=True))
+            model.set_submodule(called, Int8Linear(kept, head.bias, told, tied=True))
 
 
 def _packed(kept: Int8) -> Any:  # noqa: ANN401 - a script object of torch's
