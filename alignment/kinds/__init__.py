@@ -13,6 +13,7 @@ from alignment.kinds import (
     population,
     prefer,
     pretrain,
+    prune,
     quantise,
     reward,
     sft,
@@ -31,6 +32,7 @@ KINDS: dict[str, Kind] = {
         align.KIND,
         population.KIND,
         quantise.KIND,
+        prune.KIND,
         evaluate.KIND,
         generate.KIND,
     )
