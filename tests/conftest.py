@@ -115,17 +115,22 @@ def counted(reasons):
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory, django_db_blocker):
-    """An empty file of SQLite with all tables, which one of the processes of tests makes for all."""
-    if not ON_SQLITE:
-        return None
+    """An empty database with all tables, which one of the processes of tests makes for all to copy.
+
+    A file of SQLite; on a server there is one of the file's name, and the file is empty.
+    """
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    place = folder / "migrated.sqlite3"
+    place = folder / "attune_migrated.sqlite3"
     with (folder / "migrated.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
             with django_db_blocker.unblock():
-                databases.migrate(place)
+                if ON_SQLITE:
+                    databases.migrate(place)
+                else:
+                    databases.migrate_on_server(place.stem)
+                    place.touch()
     return place
 
 
@@ -134,16 +139,19 @@ def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix, tmp_path_factory, migrated
 ):
     """A test database that other processes can open too."""
-    if migrated:
-        place = tmp_path_factory.mktemp("database") / "test.sqlite3"
-        shutil.copy(migrated, place)
-        django_settings.DATABASES["default"]["TEST"]["NAME"] = str(place)
+    test = django_settings.DATABASES["default"]["TEST"]
+    if not ON_SQLITE:
+        test["TEMPLATE"] = migrated.stem
+        return
+    place = tmp_path_factory.mktemp("database") / "test.sqlite3"
+    shutil.copy(migrated, place)
+    test["NAME"] = str(place)
 
 
 @pytest.fixture(scope="session")
-def django_db_keepdb(migrated):
+def django_db_keepdb():
     """Whether the test database is there already."""
-    return migrated is not None
+    return ON_SQLITE
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from alignment.kinds import (
     align,
     bring,
     evaluate,
+    factorise,
     generate,
     population,
     prefer,
@@ -33,6 +34,7 @@ KINDS: dict[str, Kind] = {
         population.KIND,
         quantise.KIND,
         prune.KIND,
+        factorise.KIND,
         evaluate.KIND,
         generate.KIND,
     )

@@ -65,13 +65,10 @@ def share_connections() -> None:
 
 
 def forget_lost() -> None:
-    """Drop the shared connections, which the server may have ended: else each page would meet one of them.
-
-    None is asked how it is: a server that says nothing would be waited for once more by each.
-    """
+    """Drop the shared connections that the server has ended: else each page would meet one of them."""
     pool = getattr(connection, "pool", None)
     if pool is not None and not pool.closed:
-        pool.drain()
+        pool.check()
 
 
 def note_held() -> None:

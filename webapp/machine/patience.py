@@ -4,12 +4,22 @@ One that is stopped, or whose disk is, keeps its connections: the system sees no
 would wait for as long as that lasts.
 """
 
+import time
+
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.rows import TupleRow
 
 LOOK = 0.1  # seconds between two looks at the clock
 ANSWER_WAIT = 10.0  # seconds that a page waits for what one statement answers
+SHORT_WAIT = 0.5  # the same where a server is known to say nothing
+KNOWN = 4.0  # seconds for which it is: the other connections are asked then whether they live
+
+
+class _Silence:
+    """Until when the server is known to say nothing."""
+
+    until = 0.0
 
 
 class ImpatientConnection(psycopg.Connection[TupleRow]):
@@ -19,9 +29,11 @@ class ImpatientConnection(psycopg.Connection[TupleRow]):
         """What the server answers; raises OperationalError where it does not, as for any connection that is lost."""
         if timeout is not None:  # the driver's own, which it catches itself
             return super().wait(gen, interval, timeout)
+        seconds = SHORT_WAIT if time.monotonic() < _Silence.until else ANSWER_WAIT
         try:
-            return super().wait(gen, interval, ANSWER_WAIT)
+            return super().wait(gen, interval, seconds)
         except psycopg.errors._WaitTimeout:  # it has no public name
+            _Silence.until = time.monotonic() + KNOWN
             self.close()
-            said = f"the server has not answered for {ANSWER_WAIT:g} s"
+            said = f"the server has not answered for {seconds:g} s"
             raise psycopg.OperationalError(said) from None

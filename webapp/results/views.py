@@ -94,7 +94,7 @@ def standing(run: Run, stamp: str) -> dict[str, Any]:
 
 def with_history(runs: QuerySet[Run]) -> QuerySet[Run]:
     """Runs with all that their page names."""
-    related = runs.select_related("worker", "created_by", "parent")
+    related = runs.select_related("worker", "created_by", "parent", "trial__sweep")
     return related.prefetch_related(
         "events",
         "checkpoints",

@@ -5,6 +5,7 @@ trainer does so and waits: the next run is given to it and begins at once. A spa
 process of its own like any other, and is started with what a fresh one would be started with.
 """
 
+import logging
 import socket
 import subprocess
 from collections import deque
@@ -40,6 +41,7 @@ class Spare(NamedTuple):
         self.process.wait()
 
 
+logger = logging.getLogger(__name__)
 _spares: deque[Spare] = deque()  # of this process, one at most
 
 
@@ -68,11 +70,24 @@ def prepare_spare(environment: Mapping[str, str]) -> None:
     if not _wanted() or (_spares and _spares[0].process.poll() is None):
         return
     end_spare()
+    try:
+        _spares.append(_spare(environment))
+    except OSError as error:  # the run at work needs none
+        logger.warning("No trainer waits for the next run: %s", error)
+
+
+def _spare(environment: Mapping[str, str]) -> Spare:
+    """A new one; raises OSError."""
+    command = settings.SPARE_TRAINER
     ours, its = socket.socketpair()
-    with its, TemporaryFile() as log:  # whose run will tell what it says until then
-        command = [*settings.SPARE_TRAINER, str(its.fileno())]
-        process = start(command, settings.BASE_DIR, log, environment, [its.fileno()])
-    _spares.append(Spare(process, ours, environment))
+    try:
+        with its, TemporaryFile() as log:  # its run's log is told by then what it says here
+            handle = its.fileno()
+            process = start([*command, str(handle)], settings.BASE_DIR, log, environment, [handle])
+    except OSError:
+        ours.close()
+        raise
+    return Spare(process, ours, environment)
 
 
 def take_spare(

@@ -20,7 +20,9 @@ __all__ = ["served"]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(patience, "ANSWER_WAIT", 0.3)
+    monkeypatch.setattr(patience, "ANSWER_WAIT", 1.0)
+    monkeypatch.setattr(patience, "SHORT_WAIT", 0.1)
+    monkeypatch.setattr(patience._Silence, "until", 0.0)
 
 
 @contextmanager
@@ -44,6 +46,15 @@ def test_a_connection_without_an_answer_is_lost(db):
             found.execute("SELECT 1")
         assert time.monotonic() - begun < 5
     assert (found.closed, is_away(refused.value)) == (True, True)
+
+
+def test_where_one_has_waited_the_others_are_asked_in_no_time(db):
+    if connection.vendor == "sqlite":
+        return  # it has no server
+    for limit in ("1 s", "0.1 s"):
+        found = ImpatientConnection.connect(**parameters())
+        with stopped(found.info.backend_pid), pytest.raises(psycopg.OperationalError, match=limit):
+            found.execute("SELECT 1")
 
 
 def test_a_page_is_refused_in_words_and_the_next_are_answered(served):

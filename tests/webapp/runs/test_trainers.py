@@ -159,3 +159,10 @@ def test_where_none_is_wanted_none_is_made(programs, monkeypatch, reason):
         monkeypatch.setattr("alignment.seam.memory_use.room", lambda: trainers.ROOMY - 1)
     trainers.prepare_spare(supervisor.environment())
     assert not trainers._spares
+
+
+def test_a_spare_that_cannot_be_started_costs_the_run_nothing(programs, tmp_path, caplog):
+    programs.BASE_DIR = tmp_path / "gone"
+    trainers.prepare_spare(supervisor.environment())
+    assert not trainers._spares
+    assert "No trainer waits for the next run: [Errno 2]" in caplog.text
