@@ -15,6 +15,7 @@ from webapp.results.queries import stamp_of_log
 from webapp.rounds.queries import stamp_of_round
 from webapp.runs.waiting import stamp_of_queue, stamp_of_run
 from webapp.site.stamps import SEEN
+from webapp.sweeps.queries import stamp_of_sweep
 
 
 class Watched(NamedTuple):
@@ -31,6 +32,7 @@ WATCHED = {
     "runs:log": Watched(Action.SEE_RUNS, "run_id", stamp_of_log),
     "runs:metrics": Watched(Action.SEE_RUNS, "run_id", stamp_of_run),
     "rounds:detail": Watched(Action.SEE_ROUNDS, "round_id", stamp_of_round),
+    "sweeps:detail": Watched(Action.SEE_RUNS, "sweep_id", stamp_of_sweep),
     "jobs:detail": Watched(Action.IMPORT_DATA, "job_id", stamp_of_job),
 }
 

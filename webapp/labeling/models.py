@@ -310,6 +310,9 @@ class Assignment(models.Model):
         return self.task.in_order(self.order)
 
 
+HISTORY = Q(superseded=True) | Q(retracted=True)  # of an answer: what no longer speaks
+
+
 class LabelQuerySet(models.QuerySet["Label"]):
     """Labels by whether they still speak."""
 
@@ -341,7 +344,7 @@ class LabelQuerySet(models.QuerySet["Label"]):
     def standing(self, show: str) -> "LabelQuerySet":
         """The labels of one view of the table: current, disagreement, extra or history."""
         if show == "history":
-            return self.filter(Q(superseded=True) | Q(retracted=True), counted__in=NO)
+            return self.filter(HISTORY)
         if show == "disagreement":
             return self.disagreeing()
         return self.current().filter(counted__in=NO) if show == "extra" else self.current()
@@ -411,6 +414,7 @@ class Label(Coming):
                 name="label_of_annotator",
             ),
             models.Index(fields=["project", "disputed", "id", "intake"], name="label_disputed"),
+            models.Index(fields=["project", "id"], name="label_history", condition=HISTORY),
             models.Index(
                 fields=["project", "counted", "superseded", "retracted", "id", "intake"],
                 name="label_standing",

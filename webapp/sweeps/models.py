@@ -37,7 +37,7 @@ class Sweep(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="sweeps")
     number = models.IntegerField()
-    name = NameField(max_length=100)
+    name = NameField(max_length=120)
     kind = models.CharField(max_length=16)  # of run
     config = models.JSONField()  # the settings that are not varied, with the others as they were
     space = models.JSONField()  # what is varied: a list of Dimension

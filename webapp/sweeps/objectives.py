@@ -62,15 +62,17 @@ class Score(NamedTuple):
 
 
 def objectives_of(kind: Kind) -> list[tuple[str, str]]:
-    """All that a kind's runs can be compared by, with its words."""
-    fields = kind.results.model_fields
+    """All that a kind's runs can be compared by, with its words: first what has an interval, then curves."""
     entries = kind.results.entries()
-    numbers = [
-        (f"{RESULT}:{info.alias or name}", entries[info.alias or name].title)
-        for name, info in fields.items()
-        if is_number(info) and not entries[info.alias or name].aside
-    ]
-    return [*numbers, *((f"{CURVE}:{one.key}", one.title) for one in kind.curves)]
+    fields = {info.alias or name: info for name, info in kind.results.model_fields.items()}
+    shown = {name: info for name, info in fields.items() if not entries[name].aside}
+    exact = [name for name, info in shown.items() if Estimate in get_args(info.annotation)]
+    plain = [name for name, info in shown.items() if is_number(info) and name not in exact]
+    curves = [(f"{CURVE}:{one.key}", one.title) for one in kind.curves]
+    first, last = (
+        [(f"{RESULT}:{name}", entries[name].title) for name in names] for names in (exact, plain)
+    )
+    return [*first, *curves, *last]
 
 
 def is_number(info: FieldInfo) -> bool:

@@ -17,6 +17,7 @@ from webapp.site.errors import Refusal
 Value = bool | int | float | str
 POINTS = 5  # of a range in a grid
 MOST_VALUES = 50
+FAR = 30  # times the smallest value: plots show such values by their logarithm
 RANGE = re.compile(r"(\S+)\s+to\s+(\S+?)(\s+log)?", re.IGNORECASE)
 
 
@@ -58,16 +59,39 @@ class Dimension(BaseModel):
             return math.exp(math.log(self.low) + math.log(self.high / self.low) * share)
         return self.low + (self.high - self.low) * share
 
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers, and no names or switches."""
+        return all(
+            isinstance(one, int | float) and not isinstance(one, bool) for one in self.values
+        )
+
+    @property
+    def ends(self) -> tuple[Value, Value]:
+        """The first and the last of what it may be."""
+        return (self.values[0], self.values[-1]) if self.values else (self.low, self.high)
+
+    def coordinate(self, value: Value) -> float:
+        """A number for a plot's axis: itself, or of a name its place in the list."""
+        return float(value) if self.is_number else float(self.values.index(value))
+
     def place(self, value: Value) -> float:
         """Where a value lies, from 0 to 1."""
-        if self.is_range and isinstance(value, int | float):
-            low, high, at = self.low, self.high, float(value)
-            if self.log:
-                low, high, at = math.log(low), math.log(high), math.log(at)
-            return (at - low) / (high - low)
-        return (
-            self.values.index(value) / max(1, len(self.values) - 1) if value in self.values else 0.0
-        )
+        low, high, at = (self.coordinate(one) for one in (*self._extent, value))
+        if self.by_log:
+            low, high, at = math.log(low), math.log(high), math.log(at)
+        return (at - low) / (high - low)
+
+    @property
+    def by_log(self) -> bool:
+        """Whether plots show its numbers by their logarithm: where it was asked for, or they lie far apart."""
+        low, high = (self.coordinate(one) for one in self._extent)
+        return self.log or (self.is_number and bool(self.values) and 0 < FAR * low <= high)
+
+    @property
+    def _extent(self) -> tuple[Value, Value]:
+        """The smallest and the largest; of names the first and the last."""
+        return (min(self.values), max(self.values)) if self.values and self.is_number else self.ends
 
 
 class Tried(NamedTuple):

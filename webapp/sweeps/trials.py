@@ -213,7 +213,7 @@ def add_trial(sweep: Sweep, trials: Sequence[Trial]) -> Trial:
 def _order(sweep: Sweep, number: int, config: Settings, inputs: dict[str, Artifact]) -> Order:
     return Order(
         kind=sweep.kind,
-        name=f"{sweep.name} · {number + 1}",
+        name=f"{sweep.name[:110]} · {number + 1}",
         config=config,
         key=f"sweep-{sweep.pk}-{number}",
         seed=sweep.seed,

@@ -20,7 +20,7 @@ from webapp.labeling.services import submit_label, undo_label
 from webapp.projects.models import Project
 
 pytestmark = pytest.mark.django_db
-BEFORE, NOW = ("labeling", "0007_label_imported"), ("labeling", "0014_intakes")
+BEFORE, NOW = ("labeling", "0007_label_imported"), ("labeling", "0015_intakes")
 NUMBER = count(1)
 
 

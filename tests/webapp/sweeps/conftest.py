@@ -3,13 +3,11 @@
 import pytest
 
 from alignment.kinds import KINDS
-from tests.factories import again, run_at
+from tests.factories import a_sweep, again, run_at
 from tests.toys.runs.descend import KIND
 from tests.toys.runs.descend.run import floor_of
 from webapp.runs.models import RunMetric, State
-from webapp.sweeps.config import SearchConfig
 from webapp.sweeps.objectives import Objective
-from webapp.sweeps.services import SweepPlan, start_sweep
 from webapp.sweeps.space import Dimension
 from webapp.sweeps.trials import advance
 
@@ -27,20 +25,18 @@ def descent(monkeypatch):
 def sweep_of(project, researcher):
     """Start a sweep of the descent; what is said of the search replaces the usual."""
 
-    def start(*space, objective=DEPTH, config=None, key="first", **search):
-        search = {"method": "grid", "at_once": 2} | search
-        plan = SweepPlan(
+    def start(*space, objective=DEPTH, key="first", config=None, **search):
+        return a_sweep(
+            project,
+            *(space or (RATES, SIDES)),
             kind="descend",
             name="Descents",
-            config=KIND.settings(**config or {}),
-            space=space or (RATES, SIDES),
-            search=SearchConfig(**search),
+            config=config,
+            search={"method": "grid", "at_once": 2} | search,
             objective=objective,
             key=key,
-            inputs={},
             created_by=researcher,
         )
-        return start_sweep(project, plan)
 
     return start
 

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("datasets", "0003_intakes"),
-        ("labeling", "0013_counted_without_rows"),
+        ("labeling", "0014_history_of_labels"),
         ("projects", "0004_intakes"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
