@@ -14,9 +14,9 @@ from webapp.machine import programs
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.runs import waiting
-from webapp.runs.models import FINAL, Worker
+from webapp.runs.models import FINAL, Run, Worker
 from webapp.site.htmx import render_page
-from webapp.site.pages import page_of
+from webapp.site.pages import ROWS, count_up_to, page_of
 from webapp.site.stamps import once
 
 
@@ -51,10 +51,13 @@ def _queue(project: Project, stamp: str) -> HttpResponse:
 
 def standing(project: Project, stamp: str) -> dict[str, Any]:
     """What the page shows of the queue, the workers and the programs."""
+    queue = waiting.queue(project)
+    all_ = Run.objects.under_way().filter(project=project)
     return {
         "project": project,
         "stamp": stamp,
-        "queue": waiting.queue(project),
+        "queue": queue,
+        "more": count_up_to(all_) - len(queue) if len(queue) == ROWS else 0,
         "workers": Worker.objects.order_by("host", "pk"),
         "live": set(waiting.live_workers().values_list("pk", flat=True)),
         "programs": programs.read(),

@@ -27,6 +27,7 @@ function isChanged(control) {
   if (control.type === "checkbox" || control.type === "radio") return control.checked !== control.defaultChecked;
   if (control.tagName !== "SELECT") return control.value !== control.defaultValue;
   const options = [...control.options];
+  if (!options.length) return false; // there is nothing to choose
   const given = options.findIndex((option) => option.defaultSelected);
   return control.selectedIndex !== Math.max(given, 0);
 }

@@ -25,6 +25,7 @@ from webapp.runs.folders import folder_of
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import queue, stamp_of_queue, stamp_of_run
 from webapp.site import stamps
+from webapp.site.pages import ROWS
 
 HTMX = {"HX-Request": "true"}
 
@@ -283,6 +284,20 @@ def test_a_queue_without_runs_has_no_stamp_and_asks_no_more(client, project, res
     client.force_login(researcher)
     answer = client.get(reverse("runs:list", args=[project.pk]), headers=HTMX | {"Seen": ""})
     assert "hx-trigger" not in answer.content.decode()
+
+
+def test_a_long_queue_shows_a_page_and_says_how_many_more_there_are(client, project, researcher):
+    run = a_run(project)
+    names = [field.attname for field in Run._meta.concrete_fields if not field.primary_key]
+    row = {name: getattr(run, name) for name in names}
+    Run.objects.bulk_create(
+        Run(**row | {"idempotency_key": f"k{number}", "name": f"one {number}"})
+        for number in range(ROWS + 1)
+    )
+    client.force_login(researcher)
+    answer = client.get(reverse("runs:list", args=[project.pk]), headers=HTMX)
+    assert len(queue(project)) == ROWS
+    assert "2 more runs wait behind these" in answer.content.decode()
 
 
 @pytest.mark.once  # SQLite's plans are read
