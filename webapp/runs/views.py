@@ -29,7 +29,7 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
     if request.htmx and not request.htmx.history_restore_request:
         return _queue(project, stamp)
     done = project.runs.filter(state__in=FINAL)
-    context = standing(project, stamp) | {
+    context = queue_standing(project, stamp) | {
         "page": page_of(done, request.GET, "-ended_at", "-pk"),
         "has_model": project.artifacts.models().exists(),
     }
@@ -40,7 +40,7 @@ def _queue(project: Project, stamp: str) -> HttpResponse:
     """What is not over, drawn once for all who watch it."""
 
     def draw() -> str:
-        return render_to_string("runs/list.html#queue", standing(project, stamp))
+        return render_to_string("runs/list.html#queue", queue_standing(project, stamp))
 
     # Nothing is under way: whoever still asks is shown so, and asks no more.
     drawn = once(("queue", project.pk, stamp, get_language()), draw) if stamp else draw()
@@ -49,7 +49,7 @@ def _queue(project: Project, stamp: str) -> HttpResponse:
     return response
 
 
-def standing(project: Project, stamp: str) -> dict[str, Any]:
+def queue_standing(project: Project, stamp: str) -> dict[str, Any]:
     """What the page shows of the queue, the workers and the programs."""
     queue = waiting.queue(project)
     all_ = Run.objects.under_way().filter(project=project)

@@ -34,7 +34,8 @@ function isChanged(control) {
 
 // What somebody typed before the page listened, or the browser brought back, is a change too.
 function tellChanges(form) {
-  const control = [...form.elements].filter((one) => one.name).find(isChanged);
+  const asked = [...form.elements].filter((one) => one.name && one.tagName !== "BUTTON");
+  const control = asked.find(isChanged);
   control?.dispatchEvent(new Event("change", { bubbles: true }));
 }
 

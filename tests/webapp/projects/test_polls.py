@@ -26,6 +26,7 @@ from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import queue, stamp_of_queue, stamp_of_run
 from webapp.site import stamps
 from webapp.site.pages import ROWS
+from webapp.sweeps.models import Sweep
 
 HTMX = {"HX-Request": "true"}
 
@@ -93,6 +94,8 @@ def change(world, name):
     elif name == "rounds:detail":
         parts = Round.objects.get(pk=world.parts["round_id"]).parts.order_by("-pk")
         Run.objects.filter(pk=parts[0].run_id).update(state=State.CANCELLED)
+    elif name == "sweeps:detail":
+        Sweep.objects.filter(pk=world.parts["sweep_id"]).update(message="something new")
     else:
         Run.objects.filter(pk=world.parts["run_id"]).update(step=7, total_steps=9)
 
