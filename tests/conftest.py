@@ -20,6 +20,7 @@ from alignment.__main__ import program
 from alignment.kinds import KINDS
 from tests import databases, disks, postgres
 from tests.factories import a_project, a_user
+from tests.programs import Loaded
 from tests.rows import delete_rows
 from tests.stack import Stack
 from tests.trainers import answering
@@ -227,10 +228,19 @@ def stand_in(settings):
     return settings
 
 
+@pytest.fixture(scope="session")
+def loaded():
+    """What programs are forked from in this process of tests."""
+    loaded = Loaded()
+    yield loaded
+    loaded.end()
+
+
 @pytest.fixture
-def stack(transactional_db, var, broker_socket):
+def stack(transactional_db, var, broker_socket, loaded):
     """Real programs on this test's database and VAR; a test starts those it needs."""
     with Stack(var, broker_socket) as programs:
+        programs.loaded = loaded
         yield programs
 
 
@@ -244,9 +254,10 @@ def trainers(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def programs(django_db_setup, broker_socket, tmp_path_factory):
+def programs(django_db_setup, broker_socket, tmp_path_factory, loaded):
     """Real programs for all tests of a module; each says which of them it needs."""
     with Stack(tmp_path_factory.mktemp("var"), broker_socket) as programs:
+        programs.loaded = loaded
         yield programs
 
 

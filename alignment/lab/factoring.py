@@ -1,15 +1,15 @@
 """A linear layer as sub-layers of low rank, fitted by itself to what it reads, writes and is worth.
 
 It starts from the whitening SVD of what it reads. Least squares then also weighs outputs by the gradient of the
-texts' log-probability there, and answers the mean input exactly where the layer has a bias. Adam goes on from
-the better of both, on Σ_i (g_iᵀ (y_i - f(x_i)))² and a part of the same errors weighed alike for all tokens, over first
-blocks of all numbers. Of the three, that is kept which does best on tokens that only measure. Nothing here reads
+texts' log-probability there, and answers the mean input exactly where the layer has a bias. No sum of squares that
+weighs all tokens alike can be smaller, so Adam goes on from the better of both where tokens are weighed by their own
+gradients too (`weighed_error`), over first blocks of all numbers. Of the three, that is kept which does best on tokens that only measure. Nothing here reads
 another layer: any order, and any number of processes, give the same.
 """
 
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from alignment.lab.layers import Seen
-from alignment.maths.factors import Factors, blocks_of, root_of, whitened
+from alignment.maths.factors import Factors, blocks_of, moment_of, root_of, whitened_factors
 
 RATE_END = 0.1  # of the learning rate, at the last step
 BATCH = 512  # tokens of a step
+SMALLEST = 1e-30  # error
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class FittedLayer(NamedTuple):
     def left_at(self, share: float) -> float:
         """The error with this share of the blocks, of what the layer writes, on tokens that only measure."""
         count = max(1, round(share * len(self.ranks)))
-        return self.errors[self.way][count - 1] / max(self.whole, 1e-30)
+        return self.errors[self.way][count - 1] / max(self.whole, SMALLEST)
 
 
 def fit_layer(
@@ -73,22 +74,31 @@ def fit_layer(
     """The sub-layers of a layer of this weight (out, in)."""
     fitted, held = seen.part(fitted=True), seen.part(fitted=False)
     ranks = blocks_of(*weight.shape, options.sublayers)
-    root = root_of(fitted.gradients.T @ fitted.gradients / len(fitted.fitted), options.damping)
+    root = root_of(moment_of(fitted.gradients), options.damping)
     start, identity = started(weight, bias, fitted, options.damping, ranks)
     ways = {"start": start, "squares": solved(weight, bias, fitted, root, options.damping)}
     errors = {way: errors_of(one, held, root, ranks) for way, one in ways.items()}
     if options.steps:
-        best = min(ways, key=lambda way: sum(errors[way]))
-        ways["adam"] = moved(ways[best], fitted, root, ranks, (name, options))
+        ways["adam"] = moved(ways[best_of(errors)], fitted, root, ranks, (name, options))
         errors["adam"] = errors_of(ways["adam"], held, root, ranks)
-    way = min(ways, key=lambda way: sum(errors[way]))
+    way = best_of(errors)
     all_errors = errors_of(ways[way], seen, root, ranks, nothing=True)
-    gains = [(one - other) / 2 for one, other in itertools.pairwise(all_errors)]
+    gains = [max(0.0, (one - other) / 2) for one, other in itertools.pairwise(all_errors)]
     whole = errors_of(ways[way], held, root, ranks, nothing=True)[0]
     return FittedLayer(start, ways[way], ranks, gains, errors, whole, way, identity)
 
 
-def cut(layer: Factors, rank: int) -> Factors:
+def best_of(errors: Mapping[str, Sequence[float]]) -> str:
+    """The way whose errors, each beside the start's by as many blocks, are the smallest together."""
+
+    def beside(way: str) -> float:
+        pairs = zip(errors[way], errors["start"], strict=True)
+        return sum(one / max(other, SMALLEST) for one, other in pairs)
+
+    return min(errors, key=beside)
+
+
+def in_fp32(layer: Factors, rank: int) -> Factors:
     """The first parts, in fp32."""
     return Factors(*(one.float() for one in layer.first(rank)))
 
@@ -97,15 +107,14 @@ def started(
     weight: Tensor, bias: Tensor | None, seen: Seen, damping: float, ranks: Sequence[int]
 ) -> tuple[SubLayers, float]:
     """The whitening SVD, and how far its errors are from what its singular values say, relative."""
-    inputs = seen.inputs.double()
-    root = root_of(inputs.T @ inputs / len(inputs), damping)
-    factors, values = whitened(weight, root)
+    root = root_of(moment_of(seen.inputs), damping)
+    factors, values = whitened_factors(weight, root)
     rank = sum(ranks[: (len(ranks) + 1) // 2])
     found = ((weight.double() - factors.first(rank).weight) @ root).norm()
     said = values[rank:].square().sum().sqrt()
     identity = ((found - said).abs() / values.norm().clamp(min=1e-30)).item()
     mean = None if bias is None else torch.zeros_like(weight[0])
-    return SubLayers(cut(factors, sum(ranks)), mean, bias), identity
+    return SubLayers(in_fp32(factors, sum(ranks)), mean, bias), identity
 
 
 def solved(
@@ -115,32 +124,38 @@ def solved(
     rank = sum(blocks_of(*weight.shape, 1))
     inputs = seen.inputs.double()
     mean = inputs.mean(0) if bias is not None else torch.zeros_like(inputs[0])
-    inputs = inputs - mean
-    factors, _values = whitened(weight, root_of(inputs.T @ inputs / len(inputs), damping), root)
+    factors, _values = whitened_factors(weight, root_of(moment_of(inputs - mean), damping), root)
     if bias is None:
-        return SubLayers(cut(factors, rank), None, None)
+        return SubLayers(in_fp32(factors, rank), None, None)
     center = weight.double() @ mean + bias.double()
-    return SubLayers(cut(factors, rank), mean.float(), center.float())
+    return SubLayers(in_fp32(factors, rank), mean.float(), center.float())
 
 
 @torch.no_grad()
 def errors_of(
     layer: SubLayers, seen: Seen, root: Tensor, ranks: Sequence[int], *, nothing: bool = False
 ) -> list[float]:
-    """Means over tokens of eᵀ G e by the first 1, 2, … blocks, or from 0 on, where `root` is that of G."""
+    """`weighed_error`, in the mean of tokens, by the first 1, 2, … blocks, or from 0 on."""
     weigh = root.float()
     bias = layer.center if layer.center is not None else 0.0
     mean = layer.mean if layer.mean is not None else 0.0
     inner = (seen.inputs - mean) @ layer.factors.right.T
     left = seen.outputs - bias
-    found = [(left @ weigh).square().sum(1).mean().item()] if nothing else []
+    found = [weighed_error(left, seen.gradients, weigh).item()] if nothing else []
     place = 0
     for rank in ranks:
         some = slice(place, place + rank)
         left = left - inner[:, some] @ layer.factors.left[:, some].T
-        found.append((left @ weigh).square().sum(1).mean().item())
+        found.append(weighed_error(left, seen.gradients, weigh).item())
         place += rank
     return found
+
+
+def weighed_error(errors: Tensor, gradients: Tensor, root: Tensor) -> Tensor:
+    """The mean over tokens of ((g_iᵀ e_i)² + e_iᵀ G e_i) / 2, with `root` that of G, of errors and gradients (n, out)."""
+    own = (errors * gradients).sum(1).square()
+    alike = (errors @ root).square().sum(1)
+    return (own + alike).mean() / 2
 
 
 def moved(
@@ -171,9 +186,9 @@ def moved(
         with torch.enable_grad():
             found = layer.outputs(seen.inputs[picked], sum(ranks[:count]))
             error = seen.outputs[picked] - found
-            own = (error * seen.gradients[picked]).sum(1).square().mean()
-            alike = (error @ weigh).square().sum(1).mean()
-            loss = (own + alike) / max(wholes[count - 1], 1e-30)
+            loss = weighed_error(error, seen.gradients[picked], weigh) / max(
+                wholes[count - 1], SMALLEST
+            )
         gradients = torch.autograd.grad(loss, list(factors))
         for one, slope in zip(factors, gradients, strict=True):
             one.grad = slope

@@ -96,7 +96,7 @@ def _gathered(
     totals = torch.tensor([row.length - 1 for row in rows], device=policy.device)
     fitted = torch.arange(len(rows), device=policy.device) % APART != APART - 1
     parts: dict[str, list[Seen]] = {name: [] for name in layers}
-    with torch.enable_grad(), watched(layers) as calls:
+    with torch.enable_grad(), calls_of(layers) as calls:
         for batch in batches(rollouts):
             calls.clear()
             logps = token_logps(completion_logits(policy.model, batch), batch)
@@ -118,7 +118,7 @@ def _gathered(
 
 
 @contextmanager
-def watched(layers: Mapping[str, Linear]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
+def calls_of(layers: Mapping[str, Linear]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
     """Inside, every call of these layers leaves its input and its output under the layer's name."""
     calls: dict[str, list[tuple[Tensor, Tensor]]] = {}
 

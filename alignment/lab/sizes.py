@@ -84,7 +84,7 @@ def milliseconds(layer: nn.Module, states: Tensor) -> float:
     return max(sorted(taken)[TIMES // 2], SHORTEST)
 
 
-def record_of(
+def priced_record(
     layers: Mapping[str, Linear],
     fits: Mapping[str, FittedLayer],
     times: Mapping[str, LayerTimes],
@@ -106,7 +106,7 @@ def record_of(
 
 
 @dataclass(frozen=True)
-class Trial:
+class SizeTrial:
     """What other budgets and other ways are tried with."""
 
     policy: Policy
@@ -116,7 +116,7 @@ class Trial:
     times: Mapping[str, LayerTimes]
 
 
-def sizes_told(trial: Trial, shares: Sequence[float]) -> list[dict[str, Any]]:
+def sizes_tried(trial: SizeTrial, shares: Sequence[float]) -> list[dict[str, Any]]:
     """KL and perplexity by share of the layers' parameters, for each way, on texts that nothing was fitted to."""
     policy = trial.policy
     rows = [row for place, row in enumerate(trial.rows) if place % APART == APART - 1][:TRIED]
@@ -133,8 +133,8 @@ def sizes_told(trial: Trial, shares: Sequence[float]) -> list[dict[str, Any]]:
         pairs = [(share, way) for share in shares for way in WAYS]
         for share, way in through(pairs, len(pairs)):
             ranks = ranks_by(trial, share, by_worth=way in ("fitted", "start"))
-            put(changed.model, trial.layers, subs[way], ranks)
-            measured = measure(policy, changed, rows)
+            place_sub_layers(changed.model, trial.layers, subs[way], ranks)
+            measured = distances_on(policy, changed, rows)
             found.append({"share": share, "way": WAYS[way], **measured})
     return found
 
@@ -147,15 +147,15 @@ def plain_way(layer: Linear) -> SubLayers:
     return SubLayers(factors, None if bias is None else torch.zeros_like(weight[0]), bias)
 
 
-def ranks_by(trial: Trial, share: float, *, by_worth: bool) -> dict[str, int]:
+def ranks_by(trial: SizeTrial, share: float, *, by_worth: bool) -> dict[str, int]:
     """Ranks that take a share of the layers' parameters: shared out by worth, or the same share of each."""
     shapes = {name: tuple(weight_of(trial.layers[name]).shape) for name in trial.fits}
     if by_worth:
-        return ranks_bought(record_of(trial.layers, trial.fits, trial.times, share), shapes)
+        return ranks_bought(priced_record(trial.layers, trial.fits, trial.times, share), shapes)
     return {name: int(share * math.prod(sides) / sum(sides)) for name, sides in shapes.items()}
 
 
-def put(
+def place_sub_layers(
     model: PreTrainedModel,
     layers: Mapping[str, Linear],
     subs: Mapping[str, SubLayers],
@@ -172,7 +172,7 @@ def put(
 
 
 @torch.no_grad()
-def measure(original: Policy, changed: Policy, rows: Sequence[Written]) -> dict[str, float]:
+def distances_on(original: Policy, changed: Policy, rows: Sequence[Written]) -> dict[str, float]:
     """KL a token from the original, and the change of the perplexity, on these texts."""
     rollouts = rollouts_of(original, rows)
     tokens = rollouts.mask.sum()

@@ -34,6 +34,12 @@ class Factors(NamedTuple):
         return self.left @ self.right
 
 
+def moment_of(rows: Tensor) -> Tensor:
+    """E x xᵀ (n, n), in fp64, of rows (tokens, n)."""
+    found = rows.double()
+    return found.T @ found / len(found)
+
+
 def root_of(moment: Tensor, damping: float) -> Tensor:
     """The lower Cholesky factor (n, n), in fp64, of a moment and `damping` of its mean diagonal on the diagonal."""
     found = moment.double()
@@ -42,7 +48,7 @@ def root_of(moment: Tensor, damping: float) -> Tensor:
     return torch.linalg.cholesky(found + damping * size * eye)
 
 
-def whitened(
+def whitened_factors(
     weight: Tensor, inputs: Tensor, outputs: Tensor | None = None
 ) -> tuple[Factors, Tensor]:
     """The factors of full rank of a weight (out, in), fp64, and its whitened singular values (min(out, in),).

@@ -18,7 +18,7 @@ from alignment.maths.factors import (
     plain_factors,
     root_of,
     shared_out,
-    whitened,
+    whitened_factors,
 )
 from alignment.models.forms.factors import (
     Budget,
@@ -26,9 +26,9 @@ from alignment.models.forms.factors import (
     FactorRecord,
     LayerBlocks,
     bias_at,
-    layer_tensors,
+    factor_tensors,
+    plain_names,
     ranks_bought,
-    replaced_by,
 )
 from alignment.models.forms.form import bytes_of, make_plain, stored_layers
 from alignment.models.forms.stored import write_form
@@ -56,7 +56,7 @@ def test_the_error_of_a_rank_is_what_its_singular_values_say(outputs):
     root = root_of(inputs.T @ inputs / 40, 1e-9)
     slopes = drawn(60, 5, seed=2) * torch.tensor([5.0, 1, 1, 0.2, 3])
     worth = root_of(slopes.T @ slopes / 60, 1e-9) if outputs else torch.eye(5).double()
-    factors, values = whitened(weight, root, worth if outputs else None)
+    factors, values = whitened_factors(weight, root, worth if outputs else None)
     plain = plain_factors(weight)
     for rank in range(6):
         errors = inputs.double() @ (weight.double() - factors.first(rank).weight).T @ worth
@@ -127,8 +127,8 @@ def factorised(folder, share=0.6):
         mean = drawn(weight.shape[1], seed=len(name))
         center = weight @ mean + layer.bias.detach()
         factors = plain_factors(weight).first(sum(ranks))
-        files |= layer_tensors(name, factors, mean, center)
-        replaced += replaced_by(name, layer)
+        files |= factor_tensors(name, factors, mean, center)
+        replaced += plain_names(name, layer)
         whole += weight.numel()
         blocks[name] = LayerBlocks(
             ranks=ranks, gains=[4, 3, 2, 1][: len(ranks)], milliseconds=[0.1] * len(ranks)

@@ -64,7 +64,7 @@ def missing_labels(project: Project) -> Missing | None:
     """What stands between a project and frozen labels, if anything."""
     if project.snapshots.exists():
         return None
-    if project.tasks.filter(labels__isnull=False).exists():
+    if project.labels.exists():
         text = _(
             "The labels have to be frozen into a snapshot first, so that the result can be traced."
         )

@@ -19,15 +19,15 @@ from alignment.lab.changing import EVERY, Made, ModelChange, Original, Progress,
 from alignment.lab.costs import receipt
 from alignment.lab.factoring import FitOptions, FittedLayer, SubLayers, fit_layer
 from alignment.lab.layers import Linear, hidden_layers, seen_by, weight_of
-from alignment.lab.sizes import BUDGETS, LayerTimes, Trial, record_of, sizes_told, times_of
+from alignment.lab.sizes import BUDGETS, LayerTimes, SizeTrial, priced_record, sizes_tried, times_of
 from alignment.maths.factors import Factors
 from alignment.models import checkpoints
 from alignment.models.forms.factors import (
     FactorRecord,
     LayerBlocks,
-    layer_tensors,
+    factor_tensors,
+    plain_names,
     ranks_bought,
-    replaced_by,
 )
 from alignment.models.forms.stored import write_form
 from alignment.models.loading import outline_of
@@ -49,8 +49,8 @@ def factorise(spec: RunSpec, folder: Path) -> Progress:
     def run(original: Original) -> Generator[Event, str | None, Made | None]:
         layers = chosen_layers(original.policy.model, config.left_out)
         rows = original.texts().rows
-        fitting = Fitting(spec, folder, config, original, layers, rows)
-        if (fits := (yield from fitted(fitting))) is None:
+        fitting = LayersToFit(spec, folder, config, original, layers, rows)
+        if (fits := (yield from fit_layers(fitting))) is None:
             return None
         return made_of(fitting, fits)
 
@@ -71,7 +71,7 @@ def chosen_layers(model: PreTrainedModel, left_out: str) -> dict[str, Linear]:
 
 
 @dataclass(frozen=True)
-class Fitting:
+class LayersToFit:
     """Layers to be fitted, of which model, and where."""
 
     spec: RunSpec
@@ -82,13 +82,13 @@ class Fitting:
     rows: Sequence[Written]
 
 
-def fitted(one: Fitting) -> Generator[Event, str | None, dict[str, FittedLayer] | None]:
+def fit_layers(one: LayersToFit) -> Generator[Event, str | None, dict[str, FittedLayer] | None]:
     """Each layer fitted by itself, a step each; None where it was saved to go on later."""
     config, spec = one.config, one.spec
     options = FitOptions(
         config.sublayers, config.damping, config.steps, config.learning_rate, spec.seed
     )
-    fits, done = restored(one)
+    fits, done = fits_restored(one)
     rest = {name: layer for name, layer in one.layers.items() if name not in fits}
     seen = seen_by(one.original.policy, one.rows, rest) if rest else iter(())
 
@@ -107,7 +107,7 @@ def fitted(one: Fitting) -> Generator[Event, str | None, dict[str, FittedLayer] 
         }
 
     def save(step: int) -> Event:
-        tensors, facts = kept_of(fits)
+        tensors, facts = fits_kept(fits)
         return checkpoints.save(one.folder, step, {}, tensors, {"fits": facts})
 
     count = len(one.layers)
@@ -117,7 +117,7 @@ def fitted(one: Fitting) -> Generator[Event, str | None, dict[str, FittedLayer] 
     return {name: fits[name] for name in one.layers if name in fits}
 
 
-def restored(one: Fitting) -> tuple[dict[str, FittedLayer], int]:
+def fits_restored(one: LayersToFit) -> tuple[dict[str, FittedLayer], int]:
     """The layers that a checkpoint has, and how many steps were done."""
     if not one.spec.resume_from:
         return {}, 0
@@ -129,7 +129,7 @@ def restored(one: Fitting) -> tuple[dict[str, FittedLayer], int]:
             **{
                 side: sub_layers_of(
                     {
-                        k: t.to(device)
+                        k: t.to(device, copy=True)
                         for k, t in checkpoints.below(f"{name}/{side}", tensors).items()
                     }
                 )
@@ -141,12 +141,12 @@ def restored(one: Fitting) -> tuple[dict[str, FittedLayer], int]:
     return fits, int(facts["step"])
 
 
-def kept_of(fits: Mapping[str, FittedLayer]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def fits_kept(fits: Mapping[str, FittedLayer]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What a checkpoint keeps of fitted layers."""
     tensors: dict[str, Tensor] = {}
     for name, fit in fits.items():
         for side, layer in (("start", fit.start), ("kept", fit.kept)):
-            own = layer_tensors(side, *layer)
+            own = factor_tensors(side, *layer)
             tensors |= {f"{name}/{key.replace('.', '/', 1)}": one for key, one in own.items()}
     rows = {
         name: {key: value for key, value in fit._asdict().items() if key not in ("start", "kept")}
@@ -156,12 +156,12 @@ def kept_of(fits: Mapping[str, FittedLayer]) -> tuple[dict[str, Tensor], dict[st
 
 
 def sub_layers_of(tensors: Mapping[str, Tensor]) -> SubLayers:
-    """A layer from what `kept_of` keeps of it."""
+    """A layer from what `fits_kept` keeps of it."""
     factors = Factors(tensors["left"], tensors["right"])
     return SubLayers(factors, tensors.get("mean"), tensors.get("center"))
 
 
-def made_of(one: Fitting, fits: Mapping[str, FittedLayer]) -> Made:
+def made_of(one: LayersToFit, fits: Mapping[str, FittedLayer]) -> Made:
     """The model by its budget, what is told of it, and how it is written; raises ConfigError where no layer was seen."""
     config, layers, policy = one.config, one.layers, one.original.policy
     if not fits:
@@ -169,7 +169,7 @@ def made_of(one: Fitting, fits: Mapping[str, FittedLayer]) -> Made:
             _("No text came to these layers; leave others out, or give more prompts.")
         )
     times = times_of(layers, fits)
-    record = record_of(layers, fits, times, config.share, config.unit)
+    record = priced_record(layers, fits, times, config.share, config.unit)
     shapes = {name: tuple(weight_of(layers[name]).shape) for name in fits}
     ranks = ranks_bought(record, shapes)
     if config.in_file == "used":
@@ -177,16 +177,16 @@ def made_of(one: Fitting, fits: Mapping[str, FittedLayer]) -> Made:
     files: dict[str, Tensor] = {}
     for name, blocks in record.layers.items():
         kept = fits[name].kept
-        files |= layer_tensors(name, kept.factors.first(sum(blocks.ranks)), kept.mean, kept.center)
-    replaced = [one for name in fits for one in replaced_by(name, layers[name])]
+        files |= factor_tensors(name, kept.factors.first(sum(blocks.ranks)), kept.mean, kept.center)
+    replaced = [one for name in fits for one in plain_names(name, layers[name])]
 
     def save(folder: Path) -> None:
         write_form(policy.model, record, files, folder, replaced)
         policy.tokenizer.save_pretrained(folder)
 
     facts = layers_told(layers, fits, ranks, times)
-    trial = Trial(policy, one.rows, layers, fits, times)
-    facts["sizes"] = sizes_told(trial, sorted({config.share, *BUDGETS}, reverse=True))
+    trial = SizeTrial(policy, one.rows, layers, fits, times)
+    facts["sizes"] = sizes_tried(trial, sorted({config.share, *BUDGETS}, reverse=True))
     worst = max(fit.identity for fit in fits.values())
     checks = [receipt(_("Error of a rank against its singular values, relative"), worst, IDENTITY)]
     return Made(save, facts, checks)
@@ -195,11 +195,13 @@ def made_of(one: Fitting, fits: Mapping[str, FittedLayer]) -> Made:
 def only_used(record: FactorRecord, ranks: Mapping[str, int]) -> FactorRecord:
     """The record without the blocks that its budget does not buy."""
     return record.model_copy(
-        update={"layers": {name: first_of(row, ranks[name]) for name, row in record.layers.items()}}
+        update={
+            "layers": {name: first_blocks(row, ranks[name]) for name, row in record.layers.items()}
+        }
     )
 
 
-def first_of(row: LayerBlocks, rank: int) -> LayerBlocks:
+def first_blocks(row: LayerBlocks, rank: int) -> LayerBlocks:
     """The first blocks of a layer, up to a rank that ends with one."""
     count = next(n for n in range(len(row.ranks) + 1) if sum(row.ranks[:n]) >= rank)
     return LayerBlocks(

@@ -87,7 +87,7 @@ class SubLayerSettings(Settings):
         le=100_000,
     )
     learning_rate: float = setting(
-        0.01,
+        0.001,
         _("Learning rate"),
         help=_("Relative to the mean magnitude of a layer's numbers."),
         topic=FITTING,

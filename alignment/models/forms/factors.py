@@ -82,7 +82,7 @@ def ranks_bought(record: FactorRecord, shapes: Mapping[str, tuple[int, int]]) ->
     return {name: sum(record.layers[name].ranks[:count]) for name, count in bought.items()}
 
 
-def shape_of(layer: Linear) -> tuple[int, int]:
+def sides_of(layer: Linear) -> tuple[int, int]:
     """Outputs and inputs of a layer."""
     first, second = layer.weight.shape
     return (second, first) if isinstance(layer, Conv1D) else (first, second)
@@ -130,7 +130,7 @@ class FactorLinear(StoredLayer):
         return layer.to(weight.device)
 
 
-def layer_tensors(
+def factor_tensors(
     name: str, factors: Factors, mean: Tensor | None, center: Tensor | None
 ) -> dict[str, Tensor]:
     """A layer's tensors as the files hold them; `mean` and `center` where it has a bias."""
@@ -140,7 +140,7 @@ def layer_tensors(
     return {key: one.detach().float().contiguous() for key, one in found.items()}
 
 
-def replaced_by(name: str, layer: Linear) -> list[str]:
+def plain_names(name: str, layer: Linear) -> list[str]:
     """The plain weights that a layer's factors stand for."""
     return [f"{name}.weight", *([f"{name}.bias"] if layer.bias is not None else [])]
 
@@ -169,7 +169,7 @@ def _layer_at(name: str, outline: nn.Module) -> Linear:
 def _tensors(record: FactorRecord, outline: nn.Module) -> dict[str, StoredTensor]:
     found = {}
     for name, layer in layers_of(record, outline).items():
-        outputs, inputs = shape_of(layer)
+        outputs, inputs = sides_of(layer)
         rank = sum(record.layers[name].ranks)
         if rank > min(outputs, inputs):
             raise DataError(
@@ -195,7 +195,7 @@ def bought(
                 _("“{name}” holds what is no finite number.").format(name=printable(name))
             )
     layers = layers_of(record, outline)
-    ranks = ranks_bought(record, {name: shape_of(layer) for name, layer in layers.items()})
+    ranks = ranks_bought(record, {name: sides_of(layer) for name, layer in layers.items()})
     found = {}
     for name, rank in ranks.items():
         factors = Factors(tensors[f"{name}.{LEFT}"], tensors[f"{name}.{RIGHT}"]).first(rank)
