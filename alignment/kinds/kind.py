@@ -190,6 +190,11 @@ class Kind(BaseModel):
         return tuple(dict.fromkeys([name for group in self.needed for name in group] + rest))
 
     @property
+    def read_prompts(self) -> tuple[Prompts, ...]:
+        """The project's prompts that it reads, of one split or of two."""
+        return tuple(one for one in (self.prompts, self.held_out) if one)
+
+    @property
     def trains_beside(self) -> bool:
         """Whether it trains a policy beside a reference, which reads the same prompts."""
         roles = {one.role for one in self.inputs}

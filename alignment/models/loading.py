@@ -32,7 +32,8 @@ from transformers.utils import GENERATION_CONFIG_NAME, logging
 
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
-from alignment.models.forms.stored import stored_in
+from alignment.models.forms.factors import Budget
+from alignment.models.forms.stored import StoredForm, stored_in
 from alignment.models.unfilled import Unfilled
 from alignment.seam import memory
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
@@ -83,14 +84,19 @@ class _Opened(NamedTuple):
     tokenizer: PreTrainedTokenizerBase
 
 
-def open_model(folder: Path, use: Use, role: str = "model") -> _Opened:
-    """Read a folder for this use, safetensors only; raises DataError naming role, folder and cause."""
+def open_model(
+    folder: Path, use: Use, role: str = "model", budget: Budget | None = None
+) -> _Opened:
+    """Read a folder for this use, safetensors only; raises DataError naming role, folder and cause.
+
+    A factorised model may be read at another budget than its own; of another one ConfigError is raised.
+    """
     checking, loading = split(1, 4)
     with naming(folder, role):
         with checking:
             check_files(folder, use)
         with loading:
-            return loaded(folder, use)
+            return loaded(folder, use, budget)
 
 
 @contextmanager
@@ -336,10 +342,10 @@ def refuse_too_large(parameters: int) -> None:
         )
 
 
-def loaded(folder: Path, use: Use) -> _Opened:
+def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
     """Model and tokenizer of checked files; raises DataError for what does not fit together."""
     tokenizer = tokenizer_of(folder)
-    form = stored_in(folder, weight_files(folder))
+    form = form_at(folder, budget)
     with refusing("The model cannot be loaded"), weights_counted(), Unfilled():
         if form is not None:
             model, info, kept = form.load(outline_of(folder, use))
@@ -361,6 +367,16 @@ def loaded(folder: Path, use: Use) -> _Opened:
     if form is not None and use == "policy":  # what only reads beside a head is trained with it
         form.place(model, kept)
     return _Opened(model, tokenizer)
+
+
+def form_at(folder: Path, budget: Budget | None) -> StoredForm | None:
+    """A folder's form, used by this budget where there is one; raises ConfigError where it has no such use."""
+    form = stored_in(folder, weight_files(folder))
+    if budget is None:
+        return form
+    if form is None:
+        raise ConfigError(_("Only a factorised model can be loaded at a budget."))
+    return form.at(budget)
 
 
 def add_generation(model: PreTrainedModel, folder: Path) -> None:

@@ -12,6 +12,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.models import conversations
 from alignment.models.distributed import world
+from alignment.models.forms.factors import Budget
 from alignment.models.forms.form import prepare
 from alignment.models.loading import (
     check_same_template,
@@ -33,9 +34,12 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
 
     @classmethod
-    def load(cls, folder: Path, role: str = "model") -> "Policy":
-        """Read a model folder in fp32, safetensors only; raises DataError naming it, its role and the cause."""
-        model, tokenizer = open_model(folder, "policy", role)
+    def load(cls, folder: Path, role: str = "model", budget: Budget | None = None) -> "Policy":
+        """Read a model folder in fp32, safetensors only; raises DataError naming it, its role and the cause.
+
+        A factorised model is used by its own budget, or by another one; of another model ConfigError is raised.
+        """
+        model, tokenizer = open_model(folder, "policy", role, budget)
         fuse_activations(model)
         placed: Any = model.to(default_device())  # type: ignore[arg-type]  # transformers wraps it without its arguments
         prepare(placed)

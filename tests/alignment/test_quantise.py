@@ -13,6 +13,8 @@ from alignment.kinds.quantise.results import QuantiseResults
 from alignment.kinds.quantise.settings import QuantiseConfig
 from alignment.kinds.spec import RunSpec
 from alignment.lab import calibration
+from alignment.lab.changing import CHANGED
+from alignment.lab.costs import count_steps
 from alignment.lab.rounding import (
     computing,
     fitted,
@@ -115,6 +117,8 @@ def test_the_result_is_a_model_in_eight_bits_that_answers_and_says_its_aim(measu
 def test_everything_is_measured_with_intervals_over_prompts(measured):
     summary = summary_of(measured[1])
     QuantiseResults.model_validate(summary)
+    ready = next(event for event in measured[1] if isinstance(event, Ready))
+    assert ready.total_steps == count_steps(8, 0, aimed=True)
     for name in ("kl_token", "kl_sequence", "perplexity_change", "win_rate", "greedy_same"):
         found = summary[name]
         assert found["n"] == 8, name
@@ -165,6 +169,8 @@ def test_a_run_that_was_saved_measures_the_same_from_there(start):
     folder, rest = start(scheme="asymmetric", resume=str(first / saved.path))
     ready = next(event for event in rest if isinstance(event, Ready))
     assert (ready.resumed_step, ready.bit_exact) == (1, True)
+    assert (first / saved.path / CHANGED / "form.json").is_file()
+    assert not (folder / CHANGED).exists()  # the result has become of it
     one, other = (summary_of(events) for events in (whole, rest))
     assert {n: v for n, v in one.items() if n not in TIMED} == {
         n: v for n, v in other.items() if n not in TIMED

@@ -1,6 +1,7 @@
 """Pages that ask again and again: while nothing is new they get a short word instead of a page."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from django.http import Http404, HttpResponse
@@ -50,16 +51,22 @@ class NothingNew:
         return self.get_response(request)
 
 
-def _row_of(parts: Mapping[str, int], watched: Watched) -> int:
-    return parts[watched.row] if watched.row else 0
+@lru_cache(maxsize=2000)
+def watched_at(path: str) -> tuple[Watched, int, int]:
+    """Which page that is, and its project and row; raises Resolver404 or KeyError for others.
+
+    The same few pages ask all the time, and to look through all addresses costs as much as a query.
+    """
+    found = resolve(path)
+    watched = WATCHED[found.view_name]
+    row = found.kwargs[watched.row] if watched.row else 0
+    return watched, found.kwargs["project_id"], row
 
 
 def has_seen_all(request: PersonRequest) -> bool:
     """Whether the page that asks is one that may, and its stamp is still the one."""
     try:
-        found = resolve(request.path_info)
-        watched = WATCHED[found.view_name]
-        project_id, row_id = found.kwargs["project_id"], _row_of(found.kwargs, watched)
+        watched, project_id, row_id = watched_at(request.path_info)
         read_for(request, project_id)
         if not request.user.is_authenticated:
             return False

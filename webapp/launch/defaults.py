@@ -33,6 +33,8 @@ def proposed(kind: Kind, project: Project, query: Mapping[str, str]) -> Proposal
     chosen = {one.role: _named(one, rows, query) for one in kind.artifacts}
     if kind.name == "evaluate":
         return evaluation(project, rows, chosen)
+    if kind.held_out:
+        return comparison(kind, rows, chosen, query)
     for one in kind.artifacts:
         if chosen[one.role] is None and (one.role in PROPOSED or not one.empty):
             chosen[one.role] = rows.filter(type=one.types[0]).first()
@@ -93,6 +95,27 @@ def evaluation(
     if made and made.config.get("objective", "fdpg") != "fdpg":
         aim["divergence"] = "reverse_kl"
     return Proposal(initial, config.model_copy(update=aim))
+
+
+def comparison(
+    kind: Kind,
+    rows: ArtifactQuerySet,
+    chosen: dict[str, Artifact | None],
+    query: Mapping[str, str],
+) -> Proposal:
+    """The newest model against what a run makes of it; its distance to the target where it was aligned to one."""
+    policy = chosen["policy"] or rows.models().first()
+    made = policy.producer if policy else None
+    initial, config = chosen | {"policy": policy}, with_settings(kind, query)
+    if made is not None and KINDS[made.kind].trains_beside and made.kind != "prefer":
+        read = {row.role: row.artifact for row in made.inputs.select_related("artifact")}
+        initial |= {role: chosen[role] or read.get(role) for role in ("reference", "reward")}
+        initial["reference"] = initial["reference"] or read.get("policy")
+        config = config.model_copy(update={"distance": "measured"})
+    initial["judge"] = chosen["judge"] or first_of(rows.reward_models(), "validation")
+    if initial["judge"] is not None:
+        config = config.model_copy(update={"judge": "held_out_labels"})
+    return Proposal(initial, config)
 
 
 def first_of(rewards: ArtifactQuerySet, split: str) -> Artifact | None:

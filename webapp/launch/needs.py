@@ -40,7 +40,7 @@ class Need(NamedTuple):
 def stock_of(project: Project, kinds: Collection[Kind]) -> Stock:
     """Counted as far as any of these kinds needs."""
     least: dict[str, int] = {}
-    for needed in filter(None, (kind.prompts for kind in kinds)):
+    for needed in (one for kind in kinds for one in kind.read_prompts):
         least[needed.split] = max(needed.least, least.get(needed.split, 0))
     prompts = {one: count_up_to(project.prompts.of_split(one), n) for one, n in least.items()}
     return Stock(prompts, set(project.artifacts.values_list("type", flat=True).distinct()))
@@ -48,9 +48,8 @@ def stock_of(project: Project, kinds: Collection[Kind]) -> Stock:
 
 def needs_of(kind: Kind, project: Project, stock: Stock) -> list[Need]:
     """What a kind of run needs of the project, in the order in which it comes to be."""
-    prompts = (kind.prompts, kind.held_out)
-    read = [_needed_prompts(asked, stock) for asked in prompts if asked]
-    return [*read, *_needed_artifacts(kind, project, stock)]
+    prompts = [_needed_prompts(asked, stock) for asked in kind.read_prompts]
+    return [*prompts, *_needed_artifacts(kind, project, stock)]
 
 
 def missing_for(kind: Kind, project: Project) -> Missing | None:
@@ -65,7 +64,7 @@ def missing_labels(project: Project) -> Missing | None:
     """What stands between a project and frozen labels, if anything."""
     if project.snapshots.exists():
         return None
-    if project.tasks.filter(labels__isnull=False).exists():
+    if project.labels.exists():
         text = _(
             "The labels have to be frozen into a snapshot first, so that the result can be traced."
         )

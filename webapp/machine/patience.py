@@ -4,7 +4,9 @@ One that is stopped, or whose disk is, keeps its connections: the system sees no
 would wait for as long as that lasts.
 """
 
+import select
 import time
+from typing import Any
 
 import psycopg
 from psycopg.abc import RV, PQGen
@@ -13,6 +15,9 @@ from psycopg.rows import TupleRow
 LOOK = 0.1  # seconds between two looks at the clock
 ANSWER_WAIT = 10.0  # seconds that a page waits for what one statement answers
 SHORT_WAIT = 0.5  # the same where a server is known to say nothing
+ALIVE = (
+    ""  # the statement with which a pool asks whether a connection lives (its `check_connection`)
+)
 KNOWN = 4.0  # seconds for which it is: the other connections are asked then whether they live
 
 
@@ -37,3 +42,19 @@ class ImpatientConnection(psycopg.Connection[TupleRow]):
             self.close()
             said = f"the server has not answered for {seconds:g} s"
             raise psycopg.OperationalError(said) from None
+
+    def execute(self, query: Any, *rest: Any, **options: Any) -> psycopg.Cursor[Any]:  # noqa: ANN401 - psycopg's
+        """As any connection does; but whether it lives, its socket says where nothing makes one doubt the server.
+
+        A server that ends a connection tells it so, or its system closes it: there is something to read, and only
+        then it is asked. A question at each page would cost as much as a page's own.
+        """
+        doubted = time.monotonic() < _Silence.until or self.closed
+        if query == ALIVE and not doubted and not self._has_something_to_read():
+            return self.cursor()
+        return super().execute(query, *rest, **options)
+
+    def _has_something_to_read(self) -> bool:
+        heard = select.poll()
+        heard.register(self.fileno(), select.POLLIN)
+        return bool(heard.poll(0))

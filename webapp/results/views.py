@@ -20,6 +20,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language
 from django.views.decorators.http import require_POST, require_safe
 
+from alignment.kinds.costs import cost_sentence
 from alignment.kinds.settings.divergences import agent_title
 from webapp.accounts.requests import PersonRequest
 from webapp.projects.access import Action, project_for
@@ -133,6 +134,7 @@ def evidence(run: Run) -> dict[str, object]:
         "more_charts": [(chart, table_of(chart, series)) for chart in more],
         "agent_titles": {name: agent_title(name) for name in run.config.get("divergences", [])},
         "agents": agents(run.summary),
+        "cost": cost_sentence(run.summary),
         "estimates": estimates,
         "facts": facts,
         "tables": tables(run.kind, run.summary),

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 from django.conf import settings
 
 from alignment.seam import memory_use
-from alignment.seam.spares import send_run
+from alignment.seam.spares import is_loaded, send_run
 from webapp.machine import guard
 
 ROOMY = (
@@ -93,11 +93,14 @@ def _spare(environment: Mapping[str, str]) -> Spare:
 def take_spare(
     folder: Path, log: IO[bytes], environment: Mapping[str, str], key: int | None
 ) -> "subprocess.Popen[bytes] | None":
-    """The spare, whose run this is from now on; None where there is none like a fresh trainer."""
-    if not _spares:
+    """The spare, whose run this is from now on; None where there is none like a fresh trainer.
+
+    One that still loads, after all others on this machine, is left to a later run.
+    """
+    if not _spares or not is_loaded(_spares[0].channel):
         return None
     spare = _spares.pop()
-    if spare.environment == environment:
+    if spare.environment == environment and spare.process.poll() is None:
         with suppress(OSError), spare.channel:
             send_run(spare.channel, folder, log.fileno(), key)
             return spare.process

@@ -6,8 +6,8 @@ positive numbers. Somebody else's folder is read by the same way as our own.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from alignment.models.forms import int8
+from alignment.models.forms import factors, int8
 from alignment.models.forms.form import Record, StorageForm
-from alignment.seam.errors import DataError
+from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.forms import stored_form
 from alignment.seam.modelfiles import FORM, header_of, printable
 from alignment.seam.words import _
 
-FORMS: Mapping[str, StorageForm] = {form.name: form for form in (int8.FORM,)}
+FORMS: Mapping[str, StorageForm] = {form.name: form for form in (int8.FORM, factors.FORM)}
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class StoredForm:
     form: StorageForm
     record: Record
     files: tuple[Path, ...]
+
+    def at(self, budget: factors.Budget) -> "StoredForm":
+        """The same form, used by another budget; raises ConfigError where it has none."""
+        if not isinstance(self.record, factors.FactorRecord):
+            raise ConfigError(_("Only a factorised model can be loaded at a budget."))
+        return replace(self, record=factors.at_budget(self.record, budget))
 
     def check(self, outline: nn.Module) -> frozenset[str]:
         """Raise DataError where the files do not hold what the form needs of this model; the names of its tensors."""
@@ -70,7 +76,14 @@ class StoredForm:
         names = self.check(outline)
         tensors = {name: tensor for path in self.files for name, tensor in load_file(path).items()}
         own = {name: tensors.pop(name) for name in names}
-        plain = tensors | self.form.plain(self.record, outline, own)
+        stood_for = self.form.plain(self.record, outline, own)
+        if twice := sorted(tensors.keys() & stood_for.keys()):
+            raise DataError(
+                _("The files hold “{name}” plain, beside what the form {form} has for it.").format(
+                    name=printable(twice[0]), form=self.form.name
+                )
+            )
+        plain = tensors | stood_for
         loader: Any = type(outline)
         model, info = loader.from_pretrained(
             None,
@@ -110,15 +123,21 @@ def stored_in(folder: Path, files: list[Path]) -> StoredForm | None:
 
 
 def write_form(
-    model: PreTrainedModel, record: Record, kept: Mapping[str, Tensor], folder: Path
+    model: PreTrainedModel,
+    record: Record,
+    kept: Mapping[str, Tensor],
+    folder: Path,
+    replaced: Collection[str] = (),
 ) -> None:
     """Write a plain model with these tensors in place of its weights of their names, and what they are.
+
+    `replaced` are weights of other names that they stand for.
 
     What is tied to a weight that is replaced is tied to what replaces it, and is not written.
     """
     state = model.state_dict()
-    replaced = {state[name].data_ptr() for name in kept if name in state}
-    rest = {name: one for name, one in state.items() if one.data_ptr() not in replaced}
+    away = {state[name].data_ptr() for name in (*kept, *replaced) if name in state}
+    rest = {name: one for name, one in state.items() if one.data_ptr() not in away}
     model.save_pretrained(folder, state_dict=rest | dict(kept))
     write_record(record, folder)
 

@@ -16,12 +16,14 @@ from transformers.cache_utils import DynamicLayer
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
 from transformers.pytorch_utils import Conv1D
 
+from alignment.models.forms.factors import FactorLinear
+from alignment.models.forms.form import StoredLayer
 from alignment.models.forms.int8 import Int8Embedding, Int8Linear
 from alignment.models.policies import output_layer
 
 PARTS = {GPT2LMHeadModel, GPT2Model, GPT2Block, GPT2Attention, GPT2MLP, Conv1D}
 PARTS |= {nn.ModuleList, nn.Embedding, nn.Linear, nn.LayerNorm, nn.Dropout}
-PARTS |= {Int8Linear, Int8Embedding}  # which compute by themselves
+PARTS |= {Int8Linear, Int8Embedding, FactorLinear}  # which compute by themselves
 
 
 class Norm(NamedTuple):
@@ -48,7 +50,7 @@ class Affine(NamedTuple):
         return found.view(*states.shape[:-1], -1)
 
 
-Map = Affine | Int8Linear
+Map = Affine | StoredLayer
 
 
 class Block(NamedTuple):
@@ -168,9 +170,9 @@ def norm_of(module: nn.LayerNorm) -> Norm:
     return Norm(module.weight, module.bias, module.eps)
 
 
-def affine_of(module: Conv1D | Int8Linear) -> Map:
-    """A module's weights; one in eight bits computes by itself."""
-    return module if isinstance(module, Int8Linear) else Affine(module.weight, module.bias)
+def affine_of(module: Conv1D | StoredLayer) -> Map:
+    """A module's weights; one in a form computes by itself."""
+    return module if isinstance(module, StoredLayer) else Affine(module.weight, module.bias)
 
 
 def _is_plain(model: PreTrainedModel) -> bool:

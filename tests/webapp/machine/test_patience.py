@@ -1,9 +1,10 @@
 """A database server that takes what it is sent and says nothing: no page waits for it for long."""
 
 import os
+import select
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
@@ -13,7 +14,7 @@ from django.urls import reverse
 from tests.webapp.machine.test_database import parameters, served
 from webapp.machine import patience
 from webapp.machine.database import is_away
-from webapp.machine.patience import ImpatientConnection
+from webapp.machine.patience import ALIVE, ImpatientConnection
 
 __all__ = ["served"]
 
@@ -70,3 +71,65 @@ def test_a_page_is_refused_in_words_and_the_next_are_answered(served):
         assert time.monotonic() - begun < 5
         connection.close()
         assert client.get(page).status_code == 200
+
+
+@pytest.fixture
+def pooled(db):
+    """Such a connection; on SQLite there is none."""
+    if connection.vendor == "sqlite":
+        yield None
+        return
+    with closing(ImpatientConnection.connect(**parameters(), autocommit=True)) as made:
+        yield made
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the server is asked."""
+    statements, execute = [], psycopg.Connection.execute
+
+    def ask(self, query, *rest, **options):
+        statements.append(query)
+        return execute(self, query, *rest, **options)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", ask)
+    return statements
+
+
+def test_silence_is_enough(pooled, asked):
+    if pooled is not None:
+        pooled.execute(ALIVE)
+        assert asked == []
+        assert pooled.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_connection_that_the_server_has_ended_is_known(pooled):
+    if pooled is None:
+        return
+    with closing(psycopg.connect(**parameters(), autocommit=True)) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [pooled.info.backend_pid])
+    heard = select.poll()
+    heard.register(pooled.fileno(), select.POLLIN)
+    assert heard.poll(10_000)
+    for _ in range(2):
+        with pytest.raises(psycopg.OperationalError):
+            pooled.execute(ALIVE)
+
+
+def test_what_the_server_only_tells_ends_nothing(pooled, asked):
+    if pooled is not None:
+        pooled.execute("LISTEN news")
+        with closing(psycopg.connect(**parameters(), autocommit=True)) as other:
+            other.execute("NOTIFY news")
+        heard = select.poll()
+        heard.register(pooled.fileno(), select.POLLIN)
+        assert heard.poll(10_000)
+        pooled.execute(ALIVE)
+        assert asked[-1] == ALIVE
+
+
+def test_a_server_that_is_doubted_is_asked(pooled, asked, monkeypatch):
+    if pooled is not None:
+        monkeypatch.setattr(patience._Silence, "until", time.monotonic() + 60)
+        pooled.execute(ALIVE)
+        assert asked == [ALIVE]
