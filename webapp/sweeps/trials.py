@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Q, Sum
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
@@ -57,7 +57,12 @@ def advance_all() -> int:
     due = Sweep.objects.filter(Q(state=SweepState.RUNNING) | Q(trials__state=TrialState.OPEN))
     keys = set(due.order_by().values_list("pk", flat=True))
     for key in sorted(keys):
-        advance(key)
+        try:
+            advance(key)
+        except (DatabaseError, OSError):
+            raise  # tend knows what to make of these
+        except Exception:  # one that this version cannot read must not hold up the others
+            logger.exception("Sweep %s could not get on.", key)
     return len(keys)
 
 
