@@ -25,6 +25,7 @@ from webapp.runs.models import State as RunState
 from webapp.runs.points import LAST
 from webapp.runs.services import Order, cancel_run, start_run
 from webapp.sweeps.config import SearchConfig
+from webapp.sweeps.controller import controlled, restored
 from webapp.sweeps.models import Rung, Sweep, SweepState, Trial, TrialState
 from webapp.sweeps.objectives import Objective, has_come_to, point_at, read_score
 from webapp.sweeps.space import AtRung, Dimension, Tried, Value, grid_size, is_listed
@@ -121,10 +122,12 @@ def _climbs(
 
 def _goes_on(sweep: Sweep, search: SearchConfig, objective: Objective) -> bool:
     """Whether the newest arrival at a rung is among the best of it."""
-    arrivals = Rung.objects.filter(trial__sweep=sweep).order_by("pk")
+    rows = Rung.objects.filter(trial__sweep=sweep).order_by("pk")
+    arrivals = [AtRung(*row) for row in rows.values_list("trial__number", "rung", "value")]
+    if search.method == "learned":
+        return controlled(restored(sweep.learned), arrivals, larger=objective.watched_larger)
     searcher = import_string(SEARCHER)(space_of(sweep), search, objective.watched_larger, 0)
-    rows = arrivals.values_list("trial__number", "rung", "value")
-    going: bool = searcher.goes_on([AtRung(*row) for row in rows])
+    going: bool = searcher.goes_on(arrivals)
     return going
 
 
