@@ -109,7 +109,9 @@ class Given:
 
     names: Mapping[str, str]
     pairs: int = 0  # of the snapshot's split
-    prompts: int = 0  # of the project that it may read; beyond what its setting `prompts` wants, any number
+    prompts: int = (
+        0  # of the project that it may read; beyond what its setting `prompts` wants, any number
+    )
     tilts: Mapping[float, float] = field(
         default_factory=dict
     )  # share of answers that count, by beta
