@@ -66,8 +66,9 @@ LOOK = 0.5  # seconds between two looks at what processes hold
 
 def program(arguments: Sequence[str] | None = None) -> int:
     """A command line in a process of its own, which gives way to others; the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        give_way()
+        give_way(idle=arguments[:1] == ["spare"])
     except ConfigError as error:  # of the environment, which no run of ours can mend
         print(error, file=sys.stderr)
         return UNUSABLE
@@ -130,6 +131,7 @@ def _wait_and_compute(handle: int) -> int:
     """Load everything, then compute the run that we are told through a socket; the exit status."""
     load_all()
     folder = take_run(handle)
+    give_way()
     return 0 if folder is None else _compute(folder)
 
 

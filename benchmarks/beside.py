@@ -2,13 +2,18 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from tests.stack import Stack
+from webapp.datasets.services import freeze_snapshot
+from webapp.jobs.models import FINAL, Job, State
+from webapp.jobs.services import start_job
 from webapp.projects.models import Project
 
 ROWS = 20_000  # of the import
+PATIENCE, LOOK = 120.0, 0.2  # seconds for an export, and between two looks at it
 
 
 def imported(stack: Stack, project: Project) -> None:
@@ -24,12 +29,33 @@ def imported(stack: Stack, project: Project) -> None:
     stack.manage("import_feedback", project.name, str(rows), "--as", "tasks")
 
 
+def exported(stack: Stack, project: Project) -> None:
+    """All labels that there are by then, frozen and written by the worker of jobs."""
+    snapshot = freeze_snapshot(project)
+    name = f"{project.name}-snapshot-{snapshot.number}-plain"
+    payload = {"snapshot": snapshot.pk, "format": "trl_preference_plain", "name": name}
+    job = start_job(
+        project, kind="export", payload=payload, key=f"export of snapshot {snapshot.pk}"
+    )
+    end = time.monotonic() + PATIENCE
+    while (state := Job.objects.values_list("state", flat=True).get(pk=job.pk)) not in FINAL:
+        if time.monotonic() > end:
+            raise TimeoutError(f"the export is {state} after {PATIENCE} s")
+        time.sleep(LOOK)
+    if state != State.DONE:
+        raise AssertionError(f"the export {state}")
+
+
 def backed_up(stack: Stack, _project: Project) -> None:
     """All of it, in one file."""
     stack.manage("backup", str(stack.var.parent / f"{stack.var.name}-beside.tar"))
 
 
-BESIDE: dict[str, Callable[[Stack, Project], None]] = {"import": imported, "backup": backed_up}
+BESIDE: dict[str, Callable[[Stack, Project], None]] = {
+    "import": imported,
+    "export": exported,
+    "backup": backed_up,
+}
 
 
 @contextmanager

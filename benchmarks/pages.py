@@ -8,6 +8,7 @@ pages before they are compressed. All is measured at a tenth of the rows, then w
 
 import json
 import logging
+import re
 import statistics
 import sys
 import time
@@ -33,6 +34,7 @@ from benchmarks.large import NOTHING, Place, Sizes, a_place, grow
 from tests import ground
 from tests.webapp.addresses import addresses
 from webapp.rounds.queries import stamp_of_round
+from webapp.runs.waiting import stamp_of_queue
 from webapp.site import pages, stamps
 
 TURNS, TENTH = 7, 0.1
@@ -142,14 +144,18 @@ def polls_of(place: Place, client: Client) -> Iterator[Page]:
         yield Page(f"poll of a {length} run", path, HTMX | seen)
         yield Page(f"poll of the curves of a {length} run", f"{path}metrics/?{asks}", seen)
         yield Page(f"news of the curves of a {length} run", f"{path}metrics/?{asks}")
+    path = reverse("runs:list", args=[place.project.pk])
+    yield Page("poll of the runs", path, HTMX | {"Seen": stamp_of_queue(place.project.pk)})
+    yield Page("news of the runs", path, HTMX)
     path = reverse("rounds:detail", args=[place.project.pk, place.parts["round_id"]])
     yield Page("poll of a round", path, HTMX | {"Seen": stamp_of_round(1, place.parts["round_id"])})
 
 
 def deep_within(rows: QuerySet[Model], order: tuple[str, ...]) -> int:
-    """A row that most of a list stands before; 0 where there is no second page."""
+    """A row that most of a list stands before, with a page of rows behind it; 0 where there is no second page."""
     number = rows.count()
-    return rows.order_by(*order)[int(DEEP * number)].pk if number > 2 * pages.ROWS else 0
+    place = min(int(DEEP * number), number - pages.ROWS - 1)
+    return rows.order_by(*order)[place].pk if number > 2 * pages.ROWS else 0
 
 
 def cost(asked: Iterable[Page], client: Client, floor: Page) -> dict[str, Row]:
@@ -218,10 +224,11 @@ def beyond(name: str, row: Row, whole: dict[str, Row], tenth: dict[str, Row]) ->
         yield f"{name}: more than of a short one"
 
 
-def measure(place: Place) -> dict[str, Row]:
-    """All pages as they are now."""
+def measure(place: Place, only: str) -> dict[str, Row]:
+    """The pages whose names have this pattern in them, as they are now."""
     client = viewer_of(place)
-    asked = chain(paths_of(place, client), polls_of(place, client))  # each when its turn comes
+    every = chain(paths_of(place, client), polls_of(place, client))  # each when its turn comes
+    asked = (page for page in every if re.search(only, page.name))
     floor = {"assignment": place.card, "choice": 1}
     return cost(asked, client, Page("floor", f"/p/{place.project.pk}/floor/", form=floor))
 
@@ -230,6 +237,7 @@ def main() -> int:
     """Parse, measure, print a row a page; 0 when every bar is met."""
     parser = ArgumentParser(parents=[ground.database_option()], description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of rows")
+    parser.add_argument("--only", default="", help="pages whose names have this pattern in them")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     settings.ROOT_URLCONF = "benchmarks.bare"
@@ -238,9 +246,9 @@ def main() -> int:
         NOTHING, tenth := whole.shrunk(TENTH)._replace(projects=whole.projects, people=whole.people)
     )
     place = a_place()
-    small = measure(place)
+    small = measure(place, options.only)
     grow(tenth, whole)
-    large = measure(place)
+    large = measure(place, options.only)
     for name, row in sorted(large.items()):
         grown = row.cpu / small[name].cpu if name in small else 1
         print(f"{name:45} {json.dumps(row._asdict() | {'grown': round(grown, 2)})}")

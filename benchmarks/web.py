@@ -55,9 +55,13 @@ def acted(
         _started(plan | {"people": [one for one in people if one["does"] == kind]})
         for kind in kinds
     ]
-    for program in programs:
-        said, _ = program.communicate()
-        yield from (Answered(**one) for one in json.loads(said))
+    try:
+        for program in programs:
+            said, _ = program.communicate()
+            yield from (Answered(**one) for one in json.loads(said))
+    finally:
+        for program in programs:
+            program.kill()  # where we are to end; else it has ended
 
 
 def _started(plan: Plan) -> "subprocess.Popen[str]":

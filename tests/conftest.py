@@ -20,6 +20,7 @@ from alignment.__main__ import program
 from alignment.kinds import KINDS
 from tests import databases, disks, postgres
 from tests.factories import a_project, a_user
+from tests.programs import Loaded
 from tests.rows import delete_rows
 from tests.stack import Stack
 from tests.trainers import answering
@@ -115,17 +116,22 @@ def counted(reasons):
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory, django_db_blocker):
-    """An empty file of SQLite with all tables, which one of the processes of tests makes for all."""
-    if not ON_SQLITE:
-        return None
+    """An empty database with all tables, which one of the processes of tests makes for all to copy.
+
+    A file of SQLite; on a server there is one of the file's name, and the file is empty.
+    """
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    place = folder / "migrated.sqlite3"
+    place = folder / "attune_migrated.sqlite3"
     with (folder / "migrated.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
             with django_db_blocker.unblock():
-                databases.migrate(place)
+                if ON_SQLITE:
+                    databases.migrate(place)
+                else:
+                    databases.migrate_on_server(place.stem)
+                    place.touch()
     return place
 
 
@@ -134,16 +140,19 @@ def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix, tmp_path_factory, migrated
 ):
     """A test database that other processes can open too."""
-    if migrated:
-        place = tmp_path_factory.mktemp("database") / "test.sqlite3"
-        shutil.copy(migrated, place)
-        django_settings.DATABASES["default"]["TEST"]["NAME"] = str(place)
+    test = django_settings.DATABASES["default"]["TEST"]
+    if not ON_SQLITE:
+        test["TEMPLATE"] = migrated.stem
+        return
+    place = tmp_path_factory.mktemp("database") / "test.sqlite3"
+    shutil.copy(migrated, place)
+    test["NAME"] = str(place)
 
 
 @pytest.fixture(scope="session")
-def django_db_keepdb(migrated):
+def django_db_keepdb():
     """Whether the test database is there already."""
-    return migrated is not None
+    return ON_SQLITE
 
 
 @pytest.fixture(scope="session")
@@ -219,10 +228,19 @@ def stand_in(settings):
     return settings
 
 
+@pytest.fixture(scope="session")
+def loaded():
+    """What programs are forked from in this process of tests."""
+    loaded = Loaded()
+    yield loaded
+    loaded.end()
+
+
 @pytest.fixture
-def stack(transactional_db, var, broker_socket):
+def stack(transactional_db, var, broker_socket, loaded):
     """Real programs on this test's database and VAR; a test starts those it needs."""
     with Stack(var, broker_socket) as programs:
+        programs.loaded = loaded
         yield programs
 
 
@@ -236,9 +254,10 @@ def trainers(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def programs(django_db_setup, broker_socket, tmp_path_factory):
+def programs(django_db_setup, broker_socket, tmp_path_factory, loaded):
     """Real programs for all tests of a module; each says which of them it needs."""
     with Stack(tmp_path_factory.mktemp("var"), broker_socket) as programs:
+        programs.loaded = loaded
         yield programs
 
 

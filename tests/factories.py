@@ -29,6 +29,10 @@ from webapp.labeling.services import Ask, create_tasks, said_columns, submit_lab
 from webapp.projects.models import Membership, Project, Prompt
 from webapp.runs.models import Run, Worker
 from webapp.runs.services import Order, start_run
+from webapp.sweeps.config import SearchConfig
+from webapp.sweeps.objectives import Objective
+from webapp.sweeps.services import SweepPlan, start_sweep
+from webapp.sweeps.space import Dimension
 
 NUMBER = count(1)
 PAIRS = {"train": 40, "validation": 9, "test": 10}  # of a snapshot, by split
@@ -194,6 +198,29 @@ def a_run(project, kind="pretrain", config=None, **columns):
             kind=kind,
             config=KINDS[kind].settings(**config or {}),
             **{"name": f"{kind} {next(NUMBER)}", "key": f"key-{next(NUMBER)}"} | columns,
+        ),
+    )
+
+
+def a_sweep(project, *space, kind="pretrain", config=None, search=None, **columns):
+    """A sweep with its first trials, as a person would start it."""
+    rates = Dimension(name="learning_rate", values=(0.01, 0.02, 0.03))
+    return start_sweep(
+        project,
+        SweepPlan(
+            **{
+                "kind": kind,
+                "name": f"Sweep {next(NUMBER)}",
+                "config": KINDS[kind].settings(**config or {}),
+                "space": space or (rates,),
+                "search": SearchConfig(**search or {}),
+                "objective": Objective(
+                    source="curve", key="loss", better="smaller", watched="loss"
+                ),
+                "key": f"key-{next(NUMBER)}",
+                "inputs": {},
+            }
+            | columns
         ),
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from tests.programs import Loaded, Program
 from webapp.operations import stack as programs
 
 ROOT = Path(__file__).parent.parent
@@ -31,10 +32,11 @@ class Stack:
         self.socket = socket
         self.broker_url = f"redis+socket://{self.socket}?virtual_host=0"
         self.port = programs.free_port()
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, Program | subprocess.Popen[bytes]] = {}
         self.settings = "webapp.settings"
         self.times = TIMES
         self.more: dict[str, str] = {}  # of the environment
+        self.loaded: Loaded | None = None  # forks the programs, else each is a fresh interpreter
 
     def __enter__(self) -> "Stack":
         return self
@@ -137,17 +139,24 @@ class Stack:
     def start(self, name: str, *command: str, handles: tuple[int, ...] = ()) -> "Stack":
         """Start a program in a process group of its own; it logs to VAR/<name>.log."""
         with (self.var / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=handles,
-                start_new_session=True,
-            )
+            self.running[name] = self._started(command, log.fileno(), handles)
         return self
+
+    def _started(
+        self, command: tuple[str, ...], log: int, handles: tuple[int, ...]
+    ) -> Program | subprocess.Popen[bytes]:
+        if self.loaded and command[0] == sys.executable:
+            return self.loaded.start(command, self.environment, log, handles)
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=handles,
+            start_new_session=True,
+        )
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> "Stack":
         """Signal a program's whole group, and wait until it is gone."""

@@ -164,7 +164,7 @@ LAYERS = (
     ("datasets", "people"),
     ("runs",),
     ("launch", "results"),
-    ("registry", "rounds"),
+    ("registry", "rounds", "sweeps"),
     ("home",),
     ("operations",),
     ("demo",),

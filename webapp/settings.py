@@ -102,6 +102,7 @@ INSTALLED_APPS = [
     "webapp.datasets",
     "webapp.launch",
     "webapp.rounds",
+    "webapp.sweeps",
     "webapp.home",
     "webapp.operations",
     "webapp.demo",

@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("p/<row:project_id>/", include("webapp.registry.urls")),
     path("p/<row:project_id>/", include("webapp.home.runs_urls")),
     path("p/<row:project_id>/", include("webapp.rounds.urls")),
+    path("p/<row:project_id>/", include("webapp.sweeps.urls")),
     path("p/<row:project_id>/", include("webapp.jobs.urls")),
 ]
 handler500 = "webapp.machine.outages.broken"

@@ -51,6 +51,10 @@ ROLES: Mapping[str, _Role] = {
     "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
     "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
+    "held_out": _Role(
+        "other rows with a prompt, which only measure; else a fifth of the prompts does",
+        trl_rows.prompts,
+    ),
     "pairs": _Role("rows with chosen and rejected, and a prompt or none", trl_rows.pairs),
     "demonstrations": _Role(
         "rows with prompt and completion, or with messages", trl_rows.demonstrations

@@ -60,8 +60,17 @@ class Notes:
             if count := summary.get(f"{what}_with_control_tokens"):
                 yield f"{count:,} {what} hold control tokens, which are text here; many servers obey them."
         if not is_trusted(summary):
-            said = Receipts.model_validate(summary["receipts"]).sentences
-            yield f"Do not trust this result, its receipts fail: {said}"
+            yield f"Do not trust this result, its receipts fail: {_failures(summary)}"
+
+
+def _failures(summary: Mapping[str, Any]) -> str:
+    """What a run's receipts say against it."""
+    broken = [one for one in summary.get("checks", []) if not one["holds"]]
+    if broken:
+        return "; ".join(
+            f"{one['what']}: {one['found']:.3g}, at most {one['most']:.3g}" for one in broken
+        )
+    return Receipts.model_validate(summary["receipts"]).sentences
 
 
 @dataclass
@@ -97,8 +106,9 @@ def duration(seconds: float) -> str:
 
 def is_trusted(summary: Mapping[str, Any]) -> bool:
     """Whether a run's receipts, where its kind has some, speak for its result."""
-    found = summary.get("receipts")
-    return found is None or Receipts.model_validate(found).good
+    found, checks = summary.get("receipts"), summary.get("checks", [])
+    proven = found is None or Receipts.model_validate(found).good
+    return proven and all(check["holds"] for check in checks)
 
 
 def start_in_words(start: Estimate) -> str:

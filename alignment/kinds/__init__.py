@@ -9,10 +9,13 @@ from alignment.kinds import (
     align,
     bring,
     evaluate,
+    factorise,
     generate,
     population,
     prefer,
     pretrain,
+    prune,
+    quantise,
     reward,
     sft,
 )
@@ -29,6 +32,9 @@ KINDS: dict[str, Kind] = {
         reward.KIND,
         align.KIND,
         population.KIND,
+        quantise.KIND,
+        prune.KIND,
+        factorise.KIND,
         evaluate.KIND,
         generate.KIND,
     )

@@ -49,6 +49,7 @@ class Group(StrEnum):
 
     MODEL = _("A model to begin with")
     ALIGN = _("Align it to labels")
+    SMALLER = _("Make it smaller")
     LOOK = _("See what it does")
 
 
@@ -109,9 +110,7 @@ class Given:
 
     names: Mapping[str, str]
     pairs: int = 0  # of the snapshot's split
-    prompts: int = (
-        0  # of the project that it may read; beyond what its setting `prompts` wants, any number
-    )
+    prompts: int = 0  # of the project that it may read; one more than it wants is enough
     tilts: Mapping[float, float] = field(
         default_factory=dict
     )  # share of answers that count, by beta
@@ -140,6 +139,7 @@ class Kind(BaseModel):
     curves: tuple[Curve, ...]
     inputs: tuple[Input, ...]
     prompts: Prompts | None
+    held_out: Prompts | None = None  # others that it reads beside those, as `held_out`
     run: str  # module:function
     command: str  # on the command line; empty: none
     work: Work = Work.RUNS
@@ -188,6 +188,11 @@ class Kind(BaseModel):
         """The trainer's names of all that it may be given, what is needed first."""
         rest = [name for one in self.inputs if not one.always for name in one.names]
         return tuple(dict.fromkeys([name for group in self.needed for name in group] + rest))
+
+    @property
+    def read_prompts(self) -> tuple[Prompts, ...]:
+        """The project's prompts that it reads, of one split or of two."""
+        return tuple(one for one in (self.prompts, self.held_out) if one)
 
     @property
     def trains_beside(self) -> bool:

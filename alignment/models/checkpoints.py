@@ -5,7 +5,7 @@ import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from alignment.models.distributed import world
 from alignment.models.lowrank import LowRankAdamW
-from alignment.models.policies import Policy
 from alignment.models.sharding import full, parted_like
 from alignment.seam.events import CheckpointSaved
 from alignment.seam.folders import committed, discard, manifest_sha256, size, verify
@@ -23,16 +22,23 @@ NAME = re.compile(r"ckpt-\d{6,}")
 TENSORS, FACTS, POLICY = "state.safetensors", "state.json", "policy"
 
 
+class Saved(Protocol):
+    """Whatever can write itself as a folder."""
+
+    def save(self, folder: Path) -> None:
+        """Write it there; the folder is not there yet."""
+
+
 def save(
     run_folder: Path,
     step: int,
-    policies: Mapping[str, Policy],
+    policies: Mapping[str, Saved],
     tensors: Mapping[str, Tensor],
     facts: Mapping[str, Any],
 ) -> CheckpointSaved:
     """Commit `ckpt-<step>` below the run folder and drop all but the newest two; path is relative.
 
-    Every policy becomes a folder of its name.
+    Every policy, or other thing that saves itself, becomes a folder of its name.
     """
     target = run_folder / f"ckpt-{step:06d}"
     with committed(target) as folder:

@@ -22,6 +22,7 @@ from alignment.foreign.forks import Tell, judged
 from alignment.models.unfilled import Unfilled
 from alignment.seam.errors import AlignmentError, DataError
 from alignment.seam.modelfiles import (
+    FORM,
     MOST_HEADER,
     MOST_JSON,
     WEIGHTS,
@@ -38,6 +39,7 @@ READ = (
     "merges.txt", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", VOCABULARY, SETTINGS,
     "special_tokens_map.json", "added_tokens.json", TEMPLATE, "config.json", "generation_config.json",
     "model.safetensors.index.json", "adapter_config.json", "chat_template.json",
+    FORM,
 )  # fmt: skip
 LONG = {VOCABULARY, "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model"}
 MOST_SETTINGS = 16 << 20  # bytes of any other file
@@ -135,7 +137,9 @@ def _check(folder: Path, tell: Tell, first: Callable[[Path], object] | None) -> 
     elements = sum(_elements(path, tell) for path in files.values() if WEIGHTS.fullmatch(path.name))
     if "config.json" in files:
         tell("config.json")
-        check_config(folder, elements)
+        check_config(
+            folder, 0 if FORM in files else elements
+        )  # what a form stands for is another number
     if GENERATION in files:
         tell(GENERATION)
         with blaming(f"{GENERATION} cannot be understood"):

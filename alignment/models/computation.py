@@ -14,6 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.settings.computation import ComputationSettings
+from alignment.models.forms.form import make_plain, stored_layers
 from alignment.models.lora import WithoutAdapter
 from alignment.models.policies import Policy, output_layer
 from alignment.sampling.prefix import read_whole
@@ -31,6 +32,7 @@ def set_up(policy: Policy, config: ComputationSettings, *, backward: bool) -> Po
     model = policy.model
     if isinstance(model, WithoutAdapter) or "forward" in vars(model):
         return policy
+    make_plain(model)  # what is trained, and what it is held against
     if backward and config.gradient_checkpointing:
         recompute(model)
     if config.precision == "bf16":
@@ -58,6 +60,11 @@ def computes_in_bf16(model: torch.nn.Module) -> bool:
     """Whether `in_bf16` has changed a model."""
     inner = model.base if isinstance(model, WithoutAdapter) else model
     return isinstance(inner, PreTrainedModel) and "forward" in vars(output_layer(inner))
+
+
+def is_coarse(model: torch.nn.Module) -> bool:
+    """Whether a model rounds what it reads, so that equal answers have equal log-probabilities only about."""
+    return computes_in_bf16(model) or any(stored_layers(model))
 
 
 def recompute(model: PreTrainedModel) -> None:

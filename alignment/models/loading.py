@@ -20,6 +20,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
 )
 from transformers.models.auto.modeling_auto import (
@@ -27,10 +28,12 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-from transformers.utils import logging
+from transformers.utils import GENERATION_CONFIG_NAME, logging
 
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
+from alignment.models.forms.factors import Budget
+from alignment.models.forms.stored import StoredForm, stored_in
 from alignment.models.unfilled import Unfilled
 from alignment.seam import memory
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
@@ -81,14 +84,19 @@ class _Opened(NamedTuple):
     tokenizer: PreTrainedTokenizerBase
 
 
-def open_model(folder: Path, use: Use, role: str = "model") -> _Opened:
-    """Read a folder for this use, safetensors only; raises DataError naming role, folder and cause."""
+def open_model(
+    folder: Path, use: Use, role: str = "model", budget: Budget | None = None
+) -> _Opened:
+    """Read a folder for this use, safetensors only; raises DataError naming role, folder and cause.
+
+    A factorised model may be read at another budget than its own; of another one ConfigError is raised.
+    """
     checking, loading = split(1, 4)
     with naming(folder, role):
         with checking:
             check_files(folder, use)
         with loading:
-            return loaded(folder, use)
+            return loaded(folder, use, budget)
 
 
 @contextmanager
@@ -214,7 +222,9 @@ def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
     """Whether config.json describes a language model for this use that these files hold."""
     config = read_object(folder / "config.json")
     check_type(folder, config, use)
-    check_precision(config, tensors)
+    form = stored_in(folder, weight_files(folder))
+    if form is None:
+        check_precision(config, tensors)
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise DataError(
             _("There is no tokenizer: none of {vocabularies}.").format(
@@ -224,8 +234,11 @@ def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
     if not tensors.elements:
         raise DataError(_("There is no model.safetensors, nor shards of it."))
     with refusing("config.json cannot be understood"):
-        parameters = described_parameters(folder, use)
-    if tensors.elements < FEWEST * parameters:
+        described = outline_of(folder, use)
+    parameters = int(described.num_parameters())
+    if form is not None:
+        form.check(described)
+    elif tensors.elements < FEWEST * parameters:
         raise DataError(
             _("config.json describes {parameters:,} weights; the files hold {elements:,}.").format(
                 parameters=parameters, elements=tensors.elements
@@ -300,15 +313,15 @@ def is_masked(folder: Path) -> bool:
     return config.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not written
 
 
-def described_parameters(folder: Path, use: Use) -> int:
-    """How many weights config.json describes, without making them."""
+def outline_of(folder: Path, use: Use) -> PreTrainedModel:
+    """The model that config.json describes, without weights."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
     if layers > DEEPEST:
         raise DataError(_("config.json describes {layers:,} layers.").format(layers=layers))
     with Unfilled(), torch.device("meta"):
-        model = auto_class(use).from_config(config, trust_remote_code=False)
-    return int(model.num_parameters())
+        model: PreTrainedModel = auto_class(use).from_config(config, trust_remote_code=False)
+    return model
 
 
 def auto_class(use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
@@ -329,24 +342,47 @@ def refuse_too_large(parameters: int) -> None:
         )
 
 
-def loaded(folder: Path, use: Use) -> _Opened:
+def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
     """Model and tokenizer of checked files; raises DataError for what does not fit together."""
     tokenizer = tokenizer_of(folder)
+    form = form_at(folder, budget)
     with refusing("The model cannot be loaded"), weights_counted(), Unfilled():
-        model, info = auto_class(use).from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told below in words
-        )
+        if form is not None:
+            model, info, kept = form.load(outline_of(folder, use))
+            add_generation(model, folder)
+        else:
+            model, info = auto_class(use).from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below in words
+            )
     check_all_came(info, use)
     check_rows(model, tokenizer)
     if not is_sealed(folder):
         check_finite(model)
+    if form is not None and use == "policy":  # what only reads beside a head is trained with it
+        form.place(model, kept)
     return _Opened(model, tokenizer)
+
+
+def form_at(folder: Path, budget: Budget | None) -> StoredForm | None:
+    """A folder's form, used by this budget where there is one; raises ConfigError where it has no such use."""
+    form = stored_in(folder, weight_files(folder))
+    if budget is None:
+        return form
+    if form is None:
+        raise ConfigError(_("Only a factorised model can be loaded at a budget."))
+    return form.at(budget)
+
+
+def add_generation(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model that was not read from its folder what that says of generating."""
+    if (folder / GENERATION_CONFIG_NAME).is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
 
 
 @contextmanager

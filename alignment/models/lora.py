@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from alignment.models.forms.form import make_plain, weights_in
 from alignment.models.loading import refusing
 from alignment.models.policies import Policy
 
@@ -30,6 +31,7 @@ def adapted(policy: Policy, rank: int, seed: int) -> tuple[Policy, PeftModel]:
     Raises DataError for an architecture that no adapter fits.
     """
     inner = policy.model.base if isinstance(policy.model, WithoutAdapter) else policy.model
+    make_plain(inner)
     config = LoraConfig(
         r=rank,
         lora_alpha=SCALE * rank,
@@ -61,7 +63,8 @@ def trained(model: nn.Module) -> dict[str, Tensor]:
 
 def size_of(model: PreTrainedModel) -> int:
     """How many weights a policy has once its adapter, if it has one, is merged into the others."""
-    return sum(weight.numel() for name, weight in model.named_parameters() if "lora_" not in name)
+    own = sum(weight.numel() for name, weight in model.named_parameters() if "lora_" not in name)
+    return own + weights_in(model)
 
 
 def load_trained(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -12,6 +12,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.models import conversations
 from alignment.models.distributed import world
+from alignment.models.forms.factors import Budget
+from alignment.models.forms.form import prepare
 from alignment.models.loading import (
     check_same_template,
     check_same_tokens,
@@ -32,11 +34,15 @@ class Policy:
     tokenizer: PreTrainedTokenizerBase
 
     @classmethod
-    def load(cls, folder: Path, role: str = "model") -> "Policy":
-        """Read a model folder in fp32, safetensors only; raises DataError naming it, its role and the cause."""
-        model, tokenizer = open_model(folder, "policy", role)
+    def load(cls, folder: Path, role: str = "model", budget: Budget | None = None) -> "Policy":
+        """Read a model folder in fp32, safetensors only; raises DataError naming it, its role and the cause.
+
+        A factorised model is used by its own budget, or by another one; of another model ConfigError is raised.
+        """
+        model, tokenizer = open_model(folder, "policy", role, budget)
         fuse_activations(model)
         placed: Any = model.to(default_device())  # type: ignore[arg-type]  # transformers wraps it without its arguments
+        prepare(placed)
         return cls(placed.eval(), tokenizer)
 
     def save(self, folder: Path) -> None:
@@ -139,10 +145,10 @@ def fuse_activations(model: PreTrainedModel) -> None:
                 setattr(module, name, torch.nn.GELU(approximate="tanh"))
 
 
-def output_layer(model: PreTrainedModel) -> torch.nn.Linear:
+def output_layer(model: PreTrainedModel) -> torch.nn.Module:
     """The layer that turns the last hidden states into logits."""
     found = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers has no types for it
-    assert isinstance(found, torch.nn.Linear)
+    assert isinstance(found, torch.nn.Module)
     return found
 
 

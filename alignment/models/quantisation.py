@@ -1,6 +1,6 @@
 """Weights as an INT8 server would see them, for as long as a block lasts.
 
-Every output channel of a linear layer has one scale, its largest magnitude / 127. Gradients taken
+Every output channel of a linear layer has one scale, as `maths/int8` gives it. Gradients taken
 inside the block are those at the rounded weights and arrive at the real ones: straight through.
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-LEVELS = 127
+from alignment.maths.int8 import rounded
 
 
 @contextmanager
@@ -23,18 +23,12 @@ def int8_weights(model: PreTrainedModel) -> Iterator[None]:
     try:
         with torch.no_grad():
             for weight, inputs in layers:
-                weight.copy_(rounded(weight, inputs))
+                weight.copy_(rounded(weight) if inputs == 1 else rounded(weight.T).T)
         yield
     finally:
         with torch.no_grad():
             for (weight, _), real in zip(layers, kept, strict=True):
                 weight.copy_(real)
-
-
-def rounded(weight: Tensor, inputs: int) -> Tensor:
-    """The weight rounded to INT8, one scale per output channel; `inputs` is the other dimension."""
-    scale = weight.abs().amax(inputs, keepdim=True).clamp(min=1e-12) / LEVELS
-    return (weight / scale).round() * scale
 
 
 def quantised_layers(model: PreTrainedModel) -> Iterator[tuple[Tensor, int]]:

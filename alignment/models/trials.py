@@ -15,6 +15,7 @@ from alignment.kinds import memory_by_kind
 from alignment.kinds.bring.settings import TemplateName
 from alignment.models.conversations import check_conversation
 from alignment.models.loading import is_sealed, naming, refusing
+from alignment.models.lora import size_of
 from alignment.models.policies import Policy
 from alignment.sampling.caching import check_cache
 from alignment.sampling.sampling import Rollouts, decoded_token_logps, sample
@@ -194,7 +195,7 @@ def _shape_of(policy: Policy) -> memory.Shape:
     heads = int(getattr(config, "num_attention_heads", 1))
     head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     return memory.Shape(
-        parameters=int(policy.model.num_parameters()),
+        parameters=size_of(policy.model),
         layers=int(config.num_hidden_layers),
         width=int(config.hidden_size),
         heads=heads,

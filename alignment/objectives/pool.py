@@ -63,11 +63,6 @@ class Pool:
         yield torch.arange(size * first, size * prompts.stop, device=self.owners.device)
 
 
-def shares(total: int, agents: int) -> list[int]:
-    """How many of a prompt's completions each agent draws: they differ by one at most."""
-    return [total // agents + (place < total % agents) for place in range(agents)]
-
-
 def pooled(parts: Sequence[Rollouts], prompts: int) -> Rollouts:
     """One pool of the agents' completions of the same prompts, prompt after prompt."""
     length = max(part.tokens.shape[1] for part in parts)

@@ -10,6 +10,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from alignment.kinds.align.settings import AlignConfig
+from alignment.maths.bandits import Bandit
 from alignment.maths.estimators import ZCache
 from alignment.models.computation import set_up
 from alignment.models.gradients import adamw
@@ -89,6 +90,7 @@ class Known:
         default_factory=dict
     )  # of the reference, until lambda is fitted
     fit: dict[str, Any] = field(default_factory=dict)  # lambda and how sure it is, once fitted
+    bandit: Bandit = field(default_factory=Bandit)  # what shares out a population's completions
 
     @property
     def lambdas(self) -> list[float]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from alignment.kinds.align.settings import AlignConfig
 from alignment.maths.divergences import divergence_of
-from alignment.models.computation import computes_in_bf16
+from alignment.models.computation import is_coarse
 from alignment.models.distributed import apart
 from alignment.models.policies import Policy
 from alignment.objectives.pool import Pool, lesson, log_mixture
@@ -92,7 +92,7 @@ def pool_receipts(config: AlignConfig) -> Receipts:
 def with_contract(checked: Receipts, state: State) -> Receipts:
     """Receipts with how far the sampler's log-probabilities were from the scorer's in any step."""
     model = state.policy.model
-    precise = torch.finfo(model.dtype).eps < 1e-6 and not computes_in_bf16(model)
+    precise = torch.finfo(model.dtype).eps < 1e-6 and not is_coarse(model)
     tolerance = Receipts.model_fields["tolerance"].default if precise else COARSE
     return checked.model_copy(update={"mismatch": state.mismatch, "tolerance": tolerance})
 

@@ -8,6 +8,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
+from alignment.maths.bandits import Bandit
 from alignment.maths.estimators import ZCache
 from alignment.models import checkpoints
 from alignment.models.lora import load_trained, trained
@@ -52,6 +53,7 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
         "taught": {name: state.taught for name, state in states.items()},
         "replay": {name: [kept.places for kept in state.replay] for name, state in states.items()},
         "fit": shared.known.fit,
+        "bandit": shared.known.bandit.facts,
         "start": shared.start.model_dump() if shared.start else None,
     }
     policies = {name: state.policy for name, state in states.items() if state.adapter is None}
@@ -102,6 +104,7 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
         facts["reference_rewards"],
         seen=checkpoints.below("seen", tensors),
         fit=facts["fit"],
+        bandit=Bandit.restored(facts["bandit"]) if "bandit" in facts else Bandit(),
     )
     states = {}
     for name, problem in problems.items():

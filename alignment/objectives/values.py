@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ class ValueHead(nn.Module):
     @classmethod
     def of(cls, model: PreTrainedModel, trunk_weight: float, seed: int) -> "ValueHead":
         """A head for this policy, beside its weights."""
-        weight = output_layer(model).weight
+        weight: Any = output_layer(model).weight
         head = cls(weight.shape[1], trunk_weight, seed)
         dtype = torch.promote_types(weight.dtype, torch.float32)
         return head.to(weight.device, dtype)

@@ -63,7 +63,7 @@ class Prefix:
         cache = DynamicCache(config=model.config)
         positions, reader = self.positions.clamp(min=0), self.reader(model)
         if reader is not None:
-            hidden = hiding(self.seen, self.width, reader.tokens.dtype)
+            hidden = hiding(self.seen, self.width, reader.dtype)
             reader.read(self.ids, positions, hidden, cache, keep=1)
         else:
             model(

@@ -214,7 +214,7 @@ class _Decoder:
 
     def _hiding(self, seen: Tensor, tokens: int) -> Tensor | None:
         """What hides padding from so many tokens at once, where the reader has to be told."""
-        return None if self.reader is None else hiding(seen, tokens, self.reader.tokens.dtype)
+        return None if self.reader is None else hiding(seen, tokens, self.reader.dtype)
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         """Logits (rows, vocab) behind the last of some more tokens (rows, tokens)."""

@@ -252,7 +252,7 @@ def _read(reader: Reader, batch: Batch, before: Mapping[str, Any] | None) -> Ten
     if before is None:
         columns = torch.arange(batch.ids.shape[1], device=batch.ids.device)[None]
         return reader.read(batch.ids, columns, keep=batch.keep)
-    hidden = hiding(before["attention_mask"], batch.ids.shape[1], reader.tokens.dtype)
+    hidden = hiding(before["attention_mask"], batch.ids.shape[1], reader.dtype)
     places, cache = before["position_ids"], before["past_key_values"]
     return reader.read(batch.ids, places, hidden, cache, keep=batch.keep)
 

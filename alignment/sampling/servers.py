@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from alignment.kinds.generate.settings import GenerateConfig
 from alignment.seam.errors import ConfigError, ServerError
-from alignment.seam.handing import handed_over
+from alignment.seam.handing import KEY, handed_over
 from alignment.seam.modelfiles import printable
 from alignment.seam.progress import through
 from alignment.seam.records import CompletionRecord, PromptRecord
@@ -29,7 +29,6 @@ from alignment.seam.words import _
 
 ALLOWED = "ATTUNE_GENERATION_SERVERS"
 HERE = ("localhost", "127.0.0.1", "[::1]")  # what is sent to them leaves no machine
-KEY = "ATTUNE_GENERATION_KEY"
 NO_KEY = "none"  # the client insists on one
 # Strict, so that nobody reads another host out of an address than the client does.
 ADDRESS = re.compile(r"(https?://)([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")

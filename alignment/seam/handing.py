@@ -3,6 +3,7 @@
 import os
 from functools import cache
 
+KEY = "ATTUNE_GENERATION_KEY"  # in the environment of a worker: what servers of models ask for
 HANDLE = "ATTUNE_KEY_HANDLE"  # in the environment of who is started: the pipe's end that it reads
 MOST = 4096  # bytes, which a pipe takes without anybody reading
 

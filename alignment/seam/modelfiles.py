@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from alignment.seam.errors import DataError
 from alignment.seam.words import _
 
+FORM = "form.json"  # says in which form weights are kept, where that is not the plain one
 KEPT = (".safetensors", ".json", ".txt", ".model", ".jinja")
 OURS = {
     "target.json",

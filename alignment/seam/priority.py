@@ -1,6 +1,7 @@
 """Computing that nobody waits for by the second goes after whoever answers people on this machine."""
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,12 +10,31 @@ from alignment.seam.variables import EngineVariables, read
 GUARD = "ATTUNE_GUARD"  # the process that leads our session for us alone, as webapp/machine/guard.py says
 # Linux weighs the sessions of a machine against each other, and within each what is nice.
 SESSION = Path("/proc/self/autogroup")
+LAST = 19  # the niceness of who takes only what all others leave
+TRIES, PAUSE = (
+    10,
+    0.1,
+)  # to weigh a session: of all on a machine, Linux lets one be weighed in so many seconds
 
 
-def give_way() -> None:
-    """Let others go first from now on, and our session too where it is ours alone; raises ConfigError."""
+def give_way(*, idle: bool = False) -> None:
+    """Let others go first from now on, and our session too where it is ours alone; raises ConfigError.
+
+    Who is `idle` computes for nobody yet: its session goes after all others until it gives way as others do.
+    """
     wished = read(EngineVariables).nice
     with suppress(OSError):  # a system that has none of it
         os.nice(max(wished - os.nice(0), 0))
         if str(os.getsid(0)) in (str(os.getpid()), os.environ.get(GUARD)):
-            SESSION.write_text(str(wished), encoding="ascii")
+            _weigh(LAST if idle else wished)
+
+
+def _weigh(niceness: int) -> None:
+    """Give our session this niceness; raises OSError."""
+    for _ in range(TRIES):
+        try:
+            SESSION.write_text(str(niceness), encoding="ascii")
+        except BlockingIOError:
+            time.sleep(PAUSE)
+        else:
+            return

@@ -15,6 +15,14 @@ SAID = 1 << 16  # bytes of what loading may have printed
 FILES = 2  # the log, and the pipe with the key for servers
 
 
+def is_loaded(channel: socket.socket) -> bool:
+    """Whether a spare has told that it only waits; it is asked once for its run."""
+    try:
+        return bool(channel.recv(1, socket.MSG_DONTWAIT))
+    except OSError:  # it has said nothing yet, or is gone
+        return False
+
+
 def send_run(channel: socket.socket, folder: Path, log: int, key: int | None) -> None:
     """Tell a spare which run is its; raises OSError where it is gone."""
     files = [log] if key is None else [log, key]
@@ -22,9 +30,11 @@ def send_run(channel: socket.socket, folder: Path, log: int, key: int | None) ->
 
 
 def take_run(handle: int) -> Path | None:
-    """Wait for our run and become its trainer, in its folder and with its log; None where none comes any more."""
-    with socket.socket(fileno=handle) as channel:
-        folder, files, *_ = socket.recv_fds(channel, LONGEST, FILES)
+    """Tell that we wait for our run, and become its trainer, in its folder and with its log.
+
+    None where none comes any more.
+    """
+    folder, files = _told(handle)
     if not files:
         return None
     log, *keys = files
@@ -33,6 +43,17 @@ def take_run(handle: int) -> Path | None:
     _write_to(log)
     os.chdir(folder)
     return Path(os.fsdecode(folder))
+
+
+def _told(handle: int) -> tuple[bytes, list[int]]:
+    """A folder and files; none where nobody is left to name them."""
+    with socket.socket(fileno=handle) as channel:
+        try:
+            channel.sendall(b"1")
+            folder, files, *_ = socket.recv_fds(channel, LONGEST, FILES)
+        except ConnectionError:
+            return b"", []
+    return folder, files
 
 
 def _write_to(log: int) -> None:

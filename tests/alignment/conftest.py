@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerFast
 from alignment.foreign import isolation
 from alignment.models.policies import Policy
 from alignment.objectives.toy import random_gpt2
+from tests.words import WORDS
 
-WORDS = ["good", "bad", "day", "night", "sun", "rain", "please", "now", "a", "b"]
 PAD, END = "<|pad|>", "<|end|>"
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|> {{ message['content'] }} {% endfor %}"

@@ -18,7 +18,7 @@ from alignment.kinds.population.run import (
 from alignment.kinds.population.settings import PopulationConfig
 from alignment.kinds.settings.divergences import DivergenceName
 from alignment.maths.divergences import divergence_of
-from alignment.objectives.pool import Pool, held_out_mean, lesson, pooled, shares
+from alignment.objectives.pool import Pool, held_out_mean, lesson, pooled
 from alignment.objectives.problem import Problem, Scored, prepare
 from alignment.objectives.steps import prompts_of_step
 from alignment.objectives.toy import listing, toy_policy, toy_problem, toy_state
@@ -177,10 +177,6 @@ def test_the_baseline_expects_the_same_whoever_drew():
 
 
 # Pools.
-
-
-def test_shares_differ_by_one_at_most():
-    assert shares(8, 3) == [3, 3, 2]
 
 
 def test_a_pool_keeps_every_completion_with_its_prompt(policy, generator):
@@ -362,6 +358,27 @@ def test_a_saved_population_continues_bit_by_bit(problems, whole, tmp_path, step
     for name in TRIO:
         first, second = (weights(folder / "output" / name) for folder in (whole[1], tmp_path))
         assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("rule", ["thompson", "exp3"])
+def test_a_bandit_shares_out_all_completions_and_goes_on_bit_by_bit(problems, tmp_path, rule):
+    settings = {"steps": 5, "sample_prompts": 0}
+    events = list(tune(problems(**settings), tmp_path / "whole", rule=rule))
+    drawn = [
+        [event.metrics[f"completions/drawn@{name}"] for name in TRIO]
+        for event in of(events, StepDone)
+    ]
+    assert all(sum(row) == 9 and min(row) >= 2 for row in drawn)
+    assert drawn[0] == [3, 3, 3] or rule == "exp3"
+    run = tune(problems(**settings), tmp_path / "parts", rule=rule)
+    next(one for one in run if isinstance(one, StepDone) and one.step == 3)
+    saved = run.send("save")
+    again = tune(problems(**settings), tmp_path / "parts", resume=tmp_path / "parts" / saved.path)
+    rest = {event.step: event.metrics for event in of(list(again), StepDone)}
+    last = of(events, StepDone)[-1].metrics
+    assert {key: rest[5][key] for key in last if "@" in key} == {
+        key: value for key, value in last.items() if "@" in key
+    }
 
 
 def test_a_population_saved_among_reference_completions_continues(problems, tmp_path, monkeypatch):

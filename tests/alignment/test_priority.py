@@ -17,10 +17,11 @@ SESSION = Path("/proc/self/autogroup")
 TELLS = """
 import os, sys
 from alignment.seam import priority
-priority.give_way()
+priority.give_way(idle=True)
+idle = priority.SESSION.read_text().split() if priority.SESSION.exists() else []
 priority.give_way()
 said = priority.SESSION.read_text().split() if priority.SESSION.exists() else []
-print(os.nice(0), *(said[-1:] or ["none"]))  # it is empty in a session that the system weighs alone
+print(os.nice(0), *(idle[-1:] or ["none"]), *(said[-1:] or ["none"]))  # it is empty in a session that the system weighs alone
 """
 
 
@@ -31,7 +32,7 @@ def weight_here():
 
 
 def told(wished, *, own_session):
-    """Niceness of a process and of its session after it gave way twice."""
+    """Niceness of a process, of its session while it was idle, and of it after that."""
     result = subprocess.run(
         [sys.executable, "-c", TELLS],
         env=os.environ | ({} if wished is None else {NICE: wished}),
@@ -45,9 +46,9 @@ def told(wished, *, own_session):
 
 @pytest.mark.parametrize(("wished", "nice"), [(None, "10"), ("", "10"), ("4", "4"), ("19", "19")])
 def test_a_process_and_its_own_session_give_way(wished, nice):
-    process, session = told(wished, own_session=True)
+    process, idle, session = told(wished, own_session=True)
     assert process == str(max(int(nice), os.nice(0)))
-    assert session in (nice, "none")
+    assert (idle, session) in (("19", nice), ("none", "none"))
 
 
 def test_the_session_of_a_guard_gives_way_with_what_it_guards():
@@ -56,14 +57,29 @@ def test_the_session_of_a_guard_gives_way_with_what_it_guards():
     with subprocess.Popen(
         command, env=wished, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as guarded:
-        process, session = guarded.stdout.read().decode().split()
+        process, idle, session = guarded.stdout.read().decode().split()
     assert process == str(max(7, os.nice(0)))
-    assert session in ("7", "none")
+    assert (idle, session) in (("19", "7"), ("none", "none"))
 
 
 def test_a_session_that_others_share_stays_as_it_is():
-    process, session = told("7", own_session=False)
-    assert (process, session) == (str(max(7, os.nice(0))), weight_here())
+    process, idle, session = told("7", own_session=False)
+    assert (process, idle, session) == (str(max(7, os.nice(0))), weight_here(), weight_here())
+
+
+def test_a_session_that_cannot_be_weighed_just_now_is_a_moment_later(monkeypatch):
+    class Busy:
+        asked = []
+
+        def write_text(self, text, **_):
+            self.asked.append(text)
+            if len(self.asked) < 3:
+                raise BlockingIOError
+
+    monkeypatch.setattr(priority, "SESSION", Busy())
+    monkeypatch.setattr(priority, "PAUSE", 0)
+    priority._weigh(7)
+    assert Busy.asked == ["7"] * 3
 
 
 @pytest.mark.parametrize("wished", ["-1", "20", "1.5", "ten", "nan", "1e9", "٣", "9" * 5000])

@@ -14,8 +14,8 @@ from alignment.reward.labels import learnable, ranked
 from alignment.reward.observation import Observation
 from alignment.seam.errors import DataError
 from alignment.seam.records import RankingRecord, RatingRecord, ThumbRecord, TieRecord, read_labels
-from tests.alignment.conftest import WORDS
 from tests.alignment.rewarding import a_pair, a_prompt, run
+from tests.words import WORDS
 
 PROMPTS = [" ".join(both) for both in itertools.product(WORDS[:6], repeat=2)]
 WORTH = dict(zip(WORDS, torch.linspace(-2, 2, len(WORDS)).tolist(), strict=True))

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from alignment.__main__ import run
 from alignment.kinds.generate.settings import GenerateConfig
 from alignment.kinds.spec import RunSpec
-from alignment.sampling.servers import ALLOWED, KEY, RETRIES, check_allowed
+from alignment.sampling.servers import ALLOWED, RETRIES, check_allowed
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import Failed, parse_event
+from alignment.seam.handing import KEY
 from alignment.seam.records import CompletionRecord, read_jsonl, write_jsonl
 from tests.alignment.test_loop import records
 

@@ -2,12 +2,14 @@
 
 import json
 import os
+import select
 import socket
 
-from alignment.__main__ import main
+from alignment import __main__ as program_of
+from alignment.__main__ import main, program
 from alignment.kinds.spec import RunSpec
 from alignment.seam.folders import file_sha256
-from alignment.seam.spares import send_run
+from alignment.seam.spares import is_loaded, send_run
 from tests.forks import Fork
 from tests.tiny import TINY
 
@@ -25,6 +27,8 @@ def compute_by_a_spare(folder):
     ours, its = socket.socketpair()
     with ours, its, (folder / "stdout.log").open("ab") as log:
         spare = Fork(lambda: stand_by(ours, its, folder.with_name("early.log")))
+        select.select([ours], [], [])
+        assert is_loaded(ours)
         send_run(ours, folder, log.fileno(), None)
         return spare.wait()
 
@@ -65,3 +69,12 @@ def test_a_spare_whose_starter_needs_it_no_more_ends(tmp_path):
         spare = Fork(lambda: stand_by(ours, its, tmp_path / "early.log"))
         ours.close()
         assert spare.wait() == 0
+
+
+def test_a_spare_goes_after_all_others_until_it_has_a_run(monkeypatch):
+    did = []
+    monkeypatch.setattr(program_of, "give_way", lambda *, idle=False: did.append(idle))
+    monkeypatch.setattr(program_of, "load_all", lambda: did.append("loaded"))
+    monkeypatch.setattr(program_of, "take_run", lambda _: did.append("taken"))
+    assert program(["spare", "7"]) == 0
+    assert did == [True, "loaded", "taken", False]

@@ -18,8 +18,8 @@ from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import Finished, StepDone
 from alignment.seam.records import StoredRecord, write_jsonl
-from tests.alignment.conftest import WORDS
 from tests.alignment.test_loop import continues, exact_divergence, of, problems, records
+from tests.words import WORDS
 
 LEARNS = {"estimator": "surrogate", "stored_share": 0.75, "beta": 0.2, "kl_budget": 999}
 SIZES = {"max_new_tokens": 2, "completions_per_prompt": 5}

@@ -156,7 +156,7 @@ def test_a_model_that_keeps_its_state_in_itself_is_refused(call, tmp_path):
 def test_a_result_that_its_receipts_speak_against_is_an_exit_status(call, tmp_path, monkeypatch):
     tiny_policy().save(tmp_path / "policy")
     monkeypatch.setattr(receipts, "COARSE", 1e-9)
-    monkeypatch.setattr(receipts, "computes_in_bf16", lambda model: True)
+    monkeypatch.setattr(receipts, "is_coarse", lambda model: True)
     status, out, err = call("align", policy=tmp_path / "policy")
     assert status == UNPROVEN
     assert "Do not trust this result" in err

@@ -1,10 +1,9 @@
-"""Read exports as their readers do: `python read_with_trl.py OUT FOLDER …` trains two steps with TRL.
+"""Read exports as their readers do: two steps of training with TRL on each.
 
 Prints a JSON object a line: the rows of each split, and the losses of DPO and of a reward model.
 """
 
 import json
-import sys
 
 import torch
 from datasets import load_dataset
@@ -77,7 +76,3 @@ def main(out, *folders):
     torch.set_num_threads(1)
     for number, folder in enumerate(folders):
         print(json.dumps(read(folder, f"{out}/{number}")), flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

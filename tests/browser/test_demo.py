@@ -41,6 +41,7 @@ STEPS = (
 LONG = ("model", "labels", "reward", "align", "evaluate")  # that take longer than a page rests
 SEEN = 400  # ms that a person looks at a pair before they answer
 MINE = 3  # labels of the newcomer
+AS_SHIPPED = {"ATTUNE_THREADS": "2", "ATTUNE_SPARE": "1"}
 
 
 class Newcomer:
@@ -153,7 +154,7 @@ def test_a_newcomer_sees_each_step_become_done_and_labels_beside_the_simulated_p
 @pytest.mark.timeout(1200)
 def test_the_whole_demo_is_followed_from_its_first_line(context, tmp_path):
     began = time.monotonic()
-    with started(tmp_path, "--port", "0", command="demo", ATTUNE_THREADS="2") as run:
+    with started(tmp_path, "--port", "0", command="demo", **AS_SHIPPED) as run:
         run.until("(the link works once): ")
         assert time.monotonic() - began < 15
         link = run.said().split("(the link works once): ")[1].split()[0]

@@ -3,16 +3,17 @@
 import json
 import math
 import re
-import subprocess
-import sys
 import zipfile
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
 
+from tests.browser import read_with_trl
 from tests.factories import a_label, a_project, a_ranking, a_user, some_prompts, some_tasks
+from tests.forks import Fork
 from webapp.accounts.roles import Role
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.services import freeze_snapshot
@@ -20,7 +21,6 @@ from webapp.labeling.kinds.compare import Choice
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.timeout(240)]
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-READER = Path(__file__).with_name("read_with_trl.py")
 PASSWORD = "long-enough-to-type"  # of a test
 PATIENCE = 60_000  # ms
 
@@ -53,12 +53,18 @@ def violations(page):
     return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found]
 
 
-def read_with_trl(folders, out):
+def trained_on(folders, out):
     """What TRL's trainers say after two steps on each export, in a process of their own."""
-    command = [sys.executable, str(READER), str(out), *map(str, folders)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"rows"')]
+    said = out / "said"
+
+    def act():
+        with said.open("w") as file, redirect_stdout(file):
+            read_with_trl.main(str(out), *map(str, folders))
+
+    assert Fork(act).wait() == 0
+    return [
+        json.loads(line) for line in said.read_text().splitlines() if line.startswith('{"rows"')
+    ]
 
 
 def exported(page, text, into):
@@ -92,7 +98,7 @@ def test_exports_are_fetched_opened_and_trained_on(page, machine, lab, tmp_path)
     expect(page.get_by_text("Tie: 1")).to_be_hidden()
     texts = [str(form.title) for form in EXPORTS.values()]
     folders = [exported(page, text, tmp_path) for text in texts]
-    said = read_with_trl(folders, tmp_path)
+    said = trained_on(folders, tmp_path)
     assert [sum(one["rows"].values()) for one in said] == [snapshot.pairs] * len(texts)
     for losses in [one[name] for one in said for name in ("dpo", "reward")]:
         assert len(losses) == 2

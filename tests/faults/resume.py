@@ -5,15 +5,14 @@ whether all held. Short times: lease 2 s, reaper 0.5 s, no back-off, a checkpoin
 """
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from django.conf import settings
 
 from tests import ground
@@ -24,6 +23,7 @@ from tests.stand_in import WAIT
 from tests.tiny import ALIGN, ended, prepared, weights
 from webapp.artifacts.models import Artifact
 from webapp.projects.models import Project
+from webapp.runs.folders import folder_of
 from webapp.runs.models import Run, State
 from webapp.runs.services import cancel_run, pause_run, resume_run
 
@@ -60,11 +60,12 @@ def places(chance: random.Random) -> list[int]:
 
 
 def kill_trainer(run: Run) -> None:
-    """SIGKILL the trainer that has the run's folder as its argument, and not its guard."""
-    command = f"^[^ ]+ -m alignment run .*/runs/{run.pk}/"
-    found = subprocess.run(["pgrep", "-f", command], capture_output=True)
-    for pid in found.stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
+    """SIGKILL the trainer that computes in the run's folder, and not its guard."""
+    place = str(folder_of(again(run)))
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        is_trainer = (process.info["cmdline"] or [])[1:3] == ["-m", "alignment"]
+        if is_trainer and process.info["cwd"] == place:
+            process.kill()
 
 
 def prove_paused(machine: Stack, align: Callable[[], Run], chance: random.Random) -> Run:

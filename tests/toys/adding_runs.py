@@ -1,6 +1,7 @@
 """Toy kinds of run, known to this process from here on; `settings` and `trainer` let programs know them."""
 
 from alignment.kinds import KINDS
-from tests.toys.runs import score
+from tests.toys.runs import descend, score
 
-KINDS[score.KIND.name] = score.KIND
+for each in (score, descend):
+    KINDS[each.KIND.name] = each.KIND

@@ -7,6 +7,7 @@ import random
 import time
 from urllib.parse import quote
 
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
@@ -14,6 +15,7 @@ from django.test import Client
 from alignment.kinds import KINDS
 from tests.webapp.addresses import addresses
 from tests.webapp.asked import Browser
+from webapp.site.notices import Notices
 
 LONGEST = 60.0  # seconds that an answer may take
 TOGETHER = 100  # requests that see each other's rows, before all is as it was
@@ -41,6 +43,8 @@ RAW = [
     b"a=%FE&b[]=1",
     b";",
 ]
+# What only a program would send in the cookies that are ours.
+COOKIES = f"{Notices.storage_classes[0].cookie_name}=x; {settings.SESSION_COOKIE_NAME}=x; {settings.CSRF_COOKIE_NAME}="
 HEADERS = {
     "HTTP_HX_REQUEST": ["true", "\u00ff"], "HTTP_HX_TARGET": VALUES[:20], "HTTP_HX_CURRENT_URL": ["http://[", "\u00e9"],
     "HTTP_HX_CURRENT_URL_URI_AUTOENCODED": ["true"], "HTTP_ACCEPT": ["application/json", "*/*;q=nan", ","],
@@ -50,7 +54,7 @@ HEADERS = {
     "HTTP_X_FORWARDED_FOR": ["1.2.3.4,, x", "\u00ff"], "HTTP_X_FORWARDED_PROTO": ["https", "ftp"], "HTTP_REFERER": ["http://[", "x"],
     "HTTP_ORIGIN": ["null", "http://["], "HTTP_USER_AGENT": ["", "x" * 10_000], "CONTENT_TYPE": ["text/plain", "multipart/form-data",
     "multipart/form-data; boundary=", "application/x-www-form-urlencoded; charset=utf-7", "application/json", "a" * 500],
-    "HTTP_COOKIE": ["a", "=", "messages=x; sessionid=\u00ff"], "HTTP_HOST": ["testserver:1"], "HTTP_X_CSRFTOKEN": ["\u00ff"],
+    "HTTP_COOKIE": ["a", "=", COOKIES, COOKIES.replace("=", "=\u00ff")], "HTTP_HOST": ["testserver:1"], "HTTP_X_CSRFTOKEN": ["\u00ff"],
 }  # fmt: skip
 FILES = [
     b"",

@@ -1,5 +1,8 @@
 """What the datasets app refuses."""
 
+from django.utils.translation import gettext_noop as _
+
+from webapp.jobs.errors import NotYet
 from webapp.site.errors import Refusal
 from webapp.site.words import Words
 
@@ -10,6 +13,13 @@ class SnapshotError(Refusal):
 
 class ImportRefusal(Refusal):
     """A file cannot be imported as it is; the message names the lines."""
+
+
+class IntakeUnderWay(NotYet):
+    """Another import into the same project is not over yet."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Waits until another import into this project is over."))
 
 
 class NoRows(ImportRefusal):

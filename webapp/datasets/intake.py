@@ -1,15 +1,16 @@
 """Taking in what a file held: prompts, answers, tasks about them, and what was said of them.
 
-Everything is idempotent: an answer is known by its own name or by its words, a label by its content.
+Everything is idempotent: an answer is known by its own name or by its words, a label by its content. The rows
+name the intake that they come with (`imports/parts.py` says how one goes on), so `every` row is looked at.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import combinations, islice
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from django.db import models, transaction
+from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -17,8 +18,8 @@ from alignment.rows.found import ImportedAnswer, ImportedPair, content_key
 from alignment.seam.records import Message, prompt_key, split_of_prompt
 from webapp.datasets import standins
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.imports.reading import Reading
-from webapp.datasets.models import Preference
+from webapp.datasets.imports.reading import PromptFound, Reading
+from webapp.datasets.models import ComingRank, Intake, Preference
 from webapp.labeling.models import Completion
 from webapp.labeling.services import Ask, create_tasks
 from webapp.projects.models import Project, Prompt, Split
@@ -67,54 +68,73 @@ class Added:
     labels: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
 
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Added":
+        """What `stored` wrote down."""
+        return cls(**{**stored, "left_out": Counter(stored.get("left_out", {}))})
 
+    def stored(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self) | {"left_out": dict(+self.left_out)}
+
+    def count(self, more: "Added") -> None:
+        """Add what another part brought."""
+        for name in BROUGHT:
+            setattr(self, name, getattr(self, name) + getattr(more, name))
+        self.left_out += more.left_out
+
+
+BROUGHT = ("prompts", "completions", "tasks", "preferences", "labels")
+Portion = Mapping[str, PromptFound]  # some prompts of a file, by their keys
 Answers = dict[tuple[str, str], Completion]  # by the keys of prompt and answer
 
 
-@transaction.atomic
-def take_in(project: Project, reading: Reading, plan: Plan) -> Added:
-    """Add what a file brings; what is there already stays as it is."""
+def take_part(intake: Intake, part: Portion, plan: Plan) -> Added:
+    """Add what a part of a file brings, in the caller's transaction; what is there already stays as it is."""
     added = Added()
-    ids = _prompts(project, reading, added)
+    ids = _prompts(intake, part, added)
     if plan.become == Become.PROMPTS:
-        added.left_out[ANSWERS] += sum(len(found.answers) for found in reading.prompts.values())
+        added.left_out[ANSWERS] += sum(len(found.answers) for found in part.values())
     else:
         judged = plan.become == Become.PREFERENCES
-        answers = _answers(ids, reading, added, ranked=judged)
+        answers = _answers(intake, ids, part, added, ranked=judged)
         if plan.become == Become.TASKS:
-            _tasks(project, reading, answers, plan, added)
+            _tasks(intake, part, answers, plan, added)
         if judged:
-            added.preferences += _preferences(project, reading, answers)
-            _labels(project, reading, answers, added)
+            added.preferences += _preferences(intake, part, answers)
+            _labels(intake, part, answers, added)
     if plan.become != Become.PREFERENCES:
-        added.left_out[JUDGED] += judgements(reading)
-    added.left_out = +added.left_out
+        added.left_out[JUDGED] += judgements(part)
     return added
 
 
-def judgements(reading: Reading) -> int:
-    """How many preferences and labels a file holds."""
-    found = reading.prompts.values()
-    return sum(one.ranked() + len(one.pairs) + len(one.labels) for one in found)
+def judgements(part: Portion) -> int:
+    """How many preferences and labels a file or a part of it holds."""
+    return sum(one.ranked() + len(one.pairs) + len(one.labels) for one in part.values())
 
 
-def _prompts(project: Project, reading: Reading, added: Added) -> dict[str, int]:
-    """Add the prompts that are new; the row of each key of the file."""
-    aliases = dict(_stored_trimmed(project, reading))
-    turns = [found.messages for key, found in reading.prompts.items() if key not in aliases]
-    added.prompts = add_prompts(project, turns, source=Prompt.Source.IMPORTED)
-    ids = dict(project.prompts.values_list("key", "pk"))
-    return {key: ids[aliases.get(key, key)] for key in reading.prompts}
+def _prompts(intake: Intake, part: Portion, added: Added) -> dict[str, int]:
+    """Add the prompts that are new; the row of each key of the part."""
+    project = intake.project
+    aliases = dict(_stored_trimmed(project, part))
+    turns = [found.messages for key, found in part.items() if key not in aliases]
+    added.prompts = add_prompts(project, turns, source=Prompt.Source.IMPORTED, intake=intake.pk)
+    rows = {key: aliases.get(key, key) for key in part}
+    there = Prompt.every.filter(project=project)
+    ids: dict[str, int] = {}
+    for some in _batches(list(rows.values())):
+        ids.update(there.filter(key__in=some).values_list("key", "pk"))
+    return {key: ids[row] for key, row in rows.items()}
 
 
-def _stored_trimmed(project: Project, reading: Reading) -> Iterator[tuple[str, str]]:
+def _stored_trimmed(project: Project, part: Portion) -> Iterator[tuple[str, str]]:
     """Prompts that an earlier version stored without the spaces at their ends, by the answers they have."""
     trimmed = {}
-    for key, found in reading.prompts.items():
+    for key, found in part.items():
         names = {name for name, a in found.answers.items() if name != content_key(a.text)}
         if names and (other := _trimmed_key(found.messages)) != key:
             trimmed[key] = other, names
-    known = Completion.objects.filter(prompt__project=project)
+    known = Completion.every.filter(prompt__project=project)
     for some in _batches([other for other, _names in trimmed.values()]):
         there = set(known.filter(prompt__key__in=some).values_list("prompt__key", "key"))
         for key, (other, names) in trimmed.items():
@@ -127,20 +147,22 @@ def _trimmed_key(messages: Sequence[Message]) -> str:
     return prompt_key(Message(role=role, content=text or " ") for role, text in turns)
 
 
-def _answers(ids: dict[str, int], reading: Reading, added: Added, *, ranked: bool) -> Answers:
-    """Add the answers that are new; the row of each answer of the file."""
+def _answers(
+    intake: Intake, ids: dict[str, int], part: Portion, added: Added, *, ranked: bool
+) -> Answers:
+    """Add the answers that are new; the row of each answer of the part."""
     named, worded = _known_answers(ids.values())
     found: Answers = {}
     new: dict[tuple[int, str], Completion] = {}
     ranks: list[Completion] = []
-    for prompt_key_, prompt in reading.prompts.items():
+    for prompt_key_, prompt in part.items():
         prompt_id = ids[prompt_key_]
         for key, answer in prompt.answers.items():
             known = named.get((prompt_id, key)) or new.get((prompt_id, key))
             if known is None and key == content_key(answer.text):
                 known = worded.get((prompt_id, key))
             if known is None:
-                known = new[prompt_id, key] = _completion(prompt_id, answer, ranked=ranked)
+                known = new[prompt_id, key] = _completion(intake, prompt_id, answer, ranked)
             elif known.pk and ranked:
                 ranks += _rank(known, answer, added)
             added.left_out[OTHER_WORDS] += known.text != answer.text
@@ -149,12 +171,22 @@ def _answers(ids: dict[str, int], reading: Reading, added: Added, *, ranked: boo
         fresh = {id(row) for row in (*new.values(), *ranks)}
         added.preferences += sum(
             _ranked_pairs([found[name, key] for key in prompt.answers], fresh)
-            for name, prompt in reading.prompts.items()
+            for name, prompt in part.items()
         )
-    Completion.objects.bulk_create(new.values(), batch_size=BATCH)
-    Completion.objects.bulk_update(ranks, ["rank", "sampling"], batch_size=BATCH)
+    Completion.every.bulk_create(new.values(), batch_size=BATCH)
+    _keep_ranks(intake, ranks)
     added.completions = len(new)
     return found
+
+
+def _keep_ranks(intake: Intake, ranked: Iterable[Completion]) -> None:
+    """Ranks of answers that were here before, which nobody is to see yet."""
+    rows = [
+        ComingRank(intake=intake, completion=one, rank=one.rank, ranking=one.sampling["ranking"])
+        for one in ranked
+        if one.rank is not None
+    ]
+    ComingRank.objects.bulk_create(rows, batch_size=BATCH)
 
 
 def _ranked_pairs(rows: Sequence[Completion], fresh: set[int]) -> int:
@@ -177,15 +209,21 @@ def _known_answers(
     named: dict[tuple[int, str], Completion] = {}
     worded: dict[tuple[int, str], Completion] = {}
     for some in _batches(list(prompts)):
-        for completion in Completion.objects.filter(prompt__in=some).order_by("pk"):
+        for completion in Completion.every.filter(prompt__in=some).order_by("pk"):
             named[completion.prompt_id, completion.key] = completion
             worded.setdefault((completion.prompt_id, content_key(completion.text)), completion)
     return named, worded
 
 
-def _completion(prompt_id: int, answer: ImportedAnswer, *, ranked: bool) -> Completion:
+def _completion(
+    intake: Intake,
+    prompt_id: int,
+    answer: ImportedAnswer,
+    ranked: bool,  # noqa: FBT001
+) -> Completion:
     ranking = {"ranking": answer.ranking} if answer.ranking else {}
     return Completion(
+        intake=intake,
         prompt_id=prompt_id,
         text=answer.text,
         source=Completion.Source.IMPORTED,
@@ -208,11 +246,24 @@ def _rank(known: Completion, answer: ImportedAnswer, added: Added) -> list[Compl
     return [known]
 
 
-def _tasks(project: Project, reading: Reading, answers: Answers, plan: Plan, added: Added) -> None:
-    """Queue pairs of the file's answers, but none about a prompt that is kept for testing."""
-    asked = set(project.prompts.for_labels().values_list("pk", flat=True))
+def check_size(project: Project, reading: Reading, plan: Plan) -> None:
+    """Raise ImportRefusal where a file makes more tasks than there may be at once."""
+    n = outlook(project, reading, plan.pairs)["some_pairs"] if plan.become == Become.TASKS else 0
+    if n > MOST_TASKS:
+        raise ImportRefusal(
+            _(
+                "That would be {n:,} tasks, and {most_tasks:,} are the most at once: ask for fewer "
+                "pairs of each prompt, or split the file."
+            ).format(n=n, most_tasks=MOST_TASKS)
+        )
+
+
+def _tasks(intake: Intake, part: Portion, answers: Answers, plan: Plan, added: Added) -> None:
+    """Queue pairs of the part's answers, but none about a prompt that is kept for testing."""
+    prompts = {answer.prompt_id for answer in answers.values()}
+    asked = set(Prompt.every.for_labels().filter(pk__in=prompts).values_list("pk", flat=True))
     pairs: list[tuple[Completion, Completion]] = []
-    for key, found in reading.prompts.items():
+    for key, found in part.items():
         there = {answers[key, name].pk: answers[key, name] for name in found.answers}.values()
         rows = distinct(there)
         added.left_out[ALIKE] += len(there) - len(rows)
@@ -220,16 +271,9 @@ def _tasks(project: Project, reading: Reading, answers: Answers, plan: Plan, add
         if len(rows) > 1 and rows[0].prompt_id not in asked:
             added.left_out[TEST] += 1
         elif len(rows) > 1:
-            pairs += some_pairs(rows, min(plan.pairs or MOST_TASKS + 1, MOST_TASKS + 1))
-    if len(pairs) > MOST_TASKS:
-        raise ImportRefusal(
-            _(
-                "That would be {n:,} tasks, and {most_tasks:,} are the most at once: ask for fewer "
-                "pairs of each prompt, or split the file."
-            ).format(n=len(pairs), most_tasks=MOST_TASKS)
-        )
+            pairs += some_pairs(rows, plan.pairs)
     asks = [Ask.about(pair) for pair in pairs]
-    added.tasks = create_tasks(project, "compare", asks, need=plan.need)
+    added.tasks = create_tasks(intake.project, "compare", asks, need=plan.need, intake=intake.pk)
     added.left_out[ASKED] += len(pairs) - added.tasks
 
 
@@ -260,21 +304,37 @@ def how_many_pairs(answers: int, most: int) -> int:
     return min(all_, most) if most else all_
 
 
-def _preferences(project: Project, reading: Reading, answers: Answers) -> int:
+def _preferences(intake: Intake, part: Portion, answers: Answers) -> int:
     """Store the pairs that a file says of its answers; the number of new ones."""
-    said: Counter[tuple[int, int, str, int]] = Counter()
+    said: Counter[Said] = Counter()
     rows: list[Preference] = []
-    for key, found in reading.prompts.items():
+    for key, found in part.items():
         for pair in found.pairs:
             row = _preference(pair, answers[key, pair.better], answers[key, pair.worse])
-            about = (row.better_id, row.worse_id, row.group, row.strength)
-            row.number = said[about]
+            about = _said(row)
+            row.intake, row.number = intake, said[about]
             said[about] += 1
             rows.append(row)
-    there = Preference.objects.of_project(project)
-    before = there.count()
-    Preference.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
-    return there.count() - before
+    known = _known_preferences({row.better_id for row in rows})
+    new = [row for row in rows if (_said(row), row.number) not in known]
+    Preference.every.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
+    return len(new)
+
+
+Said = tuple[int, int, str, int]
+
+
+def _said(row: Preference) -> Said:
+    return row.better_id, row.worse_id, row.group, row.strength
+
+
+def _known_preferences(better: Iterable[int]) -> set[tuple[Said, int]]:
+    """What is said of these answers already, and how often before."""
+    return {
+        (_said(row), row.number)
+        for some in _batches(sorted(better))
+        for row in Preference.every.filter(better__in=some)
+    }
 
 
 def _preference(pair: ImportedPair, better: Completion, worse: Completion) -> Preference:
@@ -287,14 +347,14 @@ def _preference(pair: ImportedPair, better: Completion, worse: Completion) -> Pr
     )
 
 
-def _labels(project: Project, reading: Reading, answers: Answers, added: Added) -> None:
+def _labels(intake: Intake, part: Portion, answers: Answers, added: Added) -> None:
     """Store the labels that a file holds, each by somebody who stands for its annotator."""
     given = [
         standins.Given(label, key, answers[key, label.better], answers[key, label.worse])
-        for key, found in reading.prompts.items()
+        for key, found in part.items()
         for label in found.labels
     ]
-    added.labels, here = standins.store_labels(project, given)
+    added.labels, here = standins.store_labels(intake, given)
     added.left_out[standins.HERE] += here
 
 
@@ -303,7 +363,7 @@ def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
         yield rows[start : start + BATCH]
 
 
-def outlook(project: Project, reading: Reading) -> dict[str, int]:
+def outlook(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str, int]:
     """What taking a file in would bring, in numbers."""
     there = dict(project.prompts.values_list("key", "split"))
     found = reading.prompts
@@ -321,7 +381,7 @@ def outlook(project: Project, reading: Reading) -> dict[str, int]:
         kept = (there.get(key) or split_of_prompt(found[key].messages)) == Split.TEST
         counts["tested"] += kept
         counts["compared"] += not kept
-        counts["some_pairs"] += 0 if kept else how_many_pairs(size, PAIRS)
+        counts["some_pairs"] += 0 if kept else how_many_pairs(size, pairs)
         counts["all_pairs"] += 0 if kept else how_many_pairs(size, 0)
     names = ("tested", "compared", "some_pairs", "all_pairs")
     return dict(counts) | {name: counts[name] for name in names}

@@ -1,4 +1,4 @@
-"""Snapshots: labels frozen for training. Preferences: what files say of two answers."""
+"""Snapshots: labels frozen for training. Preferences: what files say of two answers. Intakes: files that come in."""
 
 from django.conf import settings
 from django.db import models
@@ -6,7 +6,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext
 
 from webapp.artifacts.models import Artifact
+from webapp.jobs.models import FINAL, Job
 from webapp.labeling.models import Completion
+from webapp.projects.intakes import COMING, Coming, WholeManager
 from webapp.projects.models import Project
 
 
@@ -40,6 +42,51 @@ class Snapshot(models.Model):
         return found
 
 
+class IntakeQuerySet(models.QuerySet["Intake"]):
+    """Intakes by whether anybody goes on with them."""
+
+    def of(self, intake: "Intake") -> "IntakeQuerySet":
+        """This one, for as long as nobody else stores a part of it and it is not swept."""
+        return self.filter(pk=intake.pk, whole=False, taken=intake.taken)
+
+    def left(self) -> "IntakeQuerySet":
+        """Those that nobody goes on with: their job is over, or their command has ended."""
+        over = models.Q(job__state__in=FINAL) | models.Q(job=None, lease_until__lt=Now())
+        return self.filter(models.Q(taken=SWEPT) | over, whole=False)
+
+
+SWEPT = -1  # parts that are taken: its rows are being removed
+
+
+class Intake(models.Model):
+    """A file that comes in, in many short transactions; its rows are seen once it is whole."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="intakes")
+    job = models.OneToOneField(Job, models.SET_NULL, null=True, related_name="intake")
+    whole = models.BooleanField(default=False)
+    taken = models.IntegerField(default=0)  # prompts of the file whose rows are stored
+    added = models.JSONField(default=dict)  # what that brought: `intake.Added`
+    lease_until = models.DateTimeField()  # of a command, which has no job
+
+    objects = IntakeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project"], name="one_intake_at_a_time", condition=models.Q(whole=False)
+            )
+        ]
+
+
+class ComingRank(models.Model):
+    """The rank that an answer, which was here without one, gets once its intake is whole."""
+
+    intake = models.ForeignKey(Intake, models.CASCADE, related_name="ranks")
+    completion = models.ForeignKey(Completion, models.CASCADE, related_name="+")
+    rank = models.IntegerField()
+    ranking = models.TextField(blank=True)
+
+
 class PreferenceQuerySet(models.QuerySet["Preference"]):
     """Imported preferences by their project."""
 
@@ -49,7 +96,7 @@ class PreferenceQuerySet(models.QuerySet["Preference"]):
         return self.filter(models.Exists(ours)).order_by("pk")
 
 
-class Preference(models.Model):
+class Preference(Coming):
     """A file says that one answer is better than another; it does not say which stood left."""
 
     better = models.ForeignKey(Completion, models.CASCADE, related_name="+")
@@ -59,9 +106,13 @@ class Preference(models.Model):
     number = models.IntegerField(default=0)  # how often the file said the same before
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = PreferenceQuerySet.as_manager()
+    objects = WholeManager.from_queryset(PreferenceQuerySet)()
+    every = PreferenceQuerySet.as_manager()
 
     class Meta:
+        indexes = [
+            models.Index(fields=["intake", "id"], name="preference_coming", condition=COMING)
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["better", "worse", "group", "strength", "number"], name="preference_once"

@@ -7,7 +7,7 @@ from itertools import groupby, permutations
 from operator import attrgetter
 from typing import Any, NamedTuple, TypedDict
 
-from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from alignment.seam.records import PromptRecord
 from webapp.accounts.models import User
 from webapp.datasets import standins
-from webapp.datasets.models import Preference, Snapshot
+from webapp.datasets.models import Intake, Preference, Snapshot
 from webapp.datasets.snapshots import RANKED, SnapshotRow, is_pair, read
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Asked, TaskKind
@@ -143,13 +143,20 @@ def pseudonyms(project: Project, annotators: Iterable[int]) -> dict[int, str]:
 
 
 def newest(project: Project) -> dict[str, int]:
-    """The last label, ranked answer and preference there are, to tell later what is new."""
-    rows = {
-        "label": current_labels(project),
-        "ranked": ranked_completions(project),
-        "preference": Preference.objects.of_project(project),
+    """The last label, ranked answer and preference there are, to tell later what is new.
+
+    What an import is about to bring has lower numbers than what people store meanwhile: it will be new.
+    """
+    rows: dict[str, tuple[QuerySet[Any], QuerySet[Any]]] = {
+        "label": (current_labels(project), Label.every.all()),
+        "ranked": (ranked_completions(project), Completion.every.all()),
+        "preference": (Preference.objects.of_project(project), Preference.every.all()),
     }
-    last = {name: found.aggregate(pk=Max("pk"))["pk"] or 0 for name, found in rows.items()}
+    last = {name: found.aggregate(pk=Max("pk"))["pk"] or 0 for name, (found, _) in rows.items()}
+    if coming := Intake.objects.filter(project=project, whole=False).first():
+        for name, (_found, every) in rows.items():
+            first = every.filter(intake=coming).aggregate(pk=Min("pk"))["pk"]
+            last[name] = min(last[name], first - 1 if first else last[name])
     if not last["preference"]:  # snapshots from before there were any say nothing of them
         del last["preference"]
     return last

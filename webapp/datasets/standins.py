@@ -8,10 +8,13 @@ from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.contrib.auth.hashers import make_password
+from django.db.models import F
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from alignment.rows.found import ImportedLabel, content_key
 from webapp.accounts.models import User
+from webapp.datasets.models import Intake
 from webapp.labeling.kinds.compare import Answer, Choice
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.labeling.queue import HOLDING
@@ -45,26 +48,55 @@ class Given(NamedTuple):
         return Answer(choice=Choice.of(left_won=bool(said.left_won), strength=said.strength))
 
 
-def store_labels(project: Project, given: Sequence[Given]) -> tuple[int, int]:
-    """Store each label once; how many are new, and how many people gave here."""
-    people = _stand_ins(project, {one.label.annotator for one in given})
+def store_labels(intake: Intake, given: Sequence[Given]) -> tuple[int, int]:
+    """Store each label once; how many are new, and how many people gave here.
+
+    What they say to tasks that are there is counted when the intake is whole (`count_labels`).
+    """
+    people = _stand_ins(intake.project, {one.label.annotator for one in given})
     named = _named(given, people)
-    known = _known(people.values())
+    known = _known(people.values(), [name for _, name in named])
     new = [
         (one, name) for one, name in named if (people[one.label.annotator].pk, name) not in known
     ]
     fresh = _not_given_here(new)
-    board = _Board(project, [one for one, _ in fresh])
+    board = _Board(intake, [one for one, _ in fresh])
     for one, name in fresh:
         board.place(one, people[one.label.annotator], name)
     board.store()
     return len(fresh), len(new) - len(fresh)
 
 
+def count_labels(labels: Sequence[Label]) -> None:
+    """Let tasks that were there before these labels count them, and say which of them are disputed."""
+    others = [label for label in labels if label.task.intake_id != label.intake_id]
+    there = Counter(label.task_id for label in others)
+    for n, tasks in _by_number(there).items():
+        taken = F("taken") + n
+        Task.every.filter(pk__in=tasks).update(
+            need=Greatest(F("need"), taken), taken=taken, done=F("done") + n
+        )
+    Label.every.mark_disputes(list(there))
+
+
+def forget_unused(project: Project) -> None:
+    """Drop who stands for somebody of whom nothing was stored after all."""
+    theirs = User.objects.filter(username__startswith=_prefix(project), is_active=False)
+    theirs.filter(labels=None, assignments=None).delete()
+
+
+def _by_number(counted: Counter[int]) -> dict[int, list[int]]:
+    found = defaultdict(list)
+    for key, n in counted.items():
+        found[n].append(key)
+    return found
+
+
 def _stand_ins(project: Project, pseudonyms: set[str]) -> dict[str, User]:
     """Who stands for each pseudonym: nobody can sign in as them, and no form gives such a name."""
     prefix = _prefix(project)
     names = {pseudonym: f"{prefix}{pseudonym or UNNAMED}" for pseudonym in pseudonyms}
+    there = _accounts(names.values())
     rows = [
         User(
             username=username,
@@ -73,10 +105,21 @@ def _stand_ins(project: Project, pseudonyms: set[str]) -> dict[str, User]:
             password=make_password(None),
         )
         for pseudonym, username in names.items()
+        if username not in there
     ]
-    User.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
-    there = {user.username: user for user in User.objects.filter(username__startswith=prefix)}
+    if rows:
+        User.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
+        there = _accounts(names.values())
     return {pseudonym: there[username] for pseudonym, username in names.items()}
+
+
+def _accounts(usernames: Collection[str]) -> dict[str, User]:
+    wanted = sorted(usernames)
+    there: dict[str, User] = {}
+    for start in range(0, len(wanted), BATCH):
+        found = User.objects.filter(username__in=wanted[start : start + BATCH])
+        there |= {user.username: user for user in found}
+    return there
 
 
 def names_in_files(project: Project, people: Collection[int]) -> dict[int, str]:
@@ -104,9 +147,13 @@ def _named(given: Sequence[Given], people: dict[str, User]) -> list[tuple[Given,
     return named
 
 
-def _known(people: Iterable[User]) -> set[tuple[int, UUID]]:
-    theirs = Label.objects.filter(annotator__in=[person.pk for person in people])
-    return set(theirs.values_list("annotator", "client_id"))
+def _known(people: Iterable[User], names: Sequence[UUID]) -> set[tuple[int, UUID]]:
+    theirs = {person.pk for person in people}
+    found: set[tuple[int, UUID]] = set()
+    for start in range(0, len(names), BATCH):
+        there = Label.every.filter(client_id__in=names[start : start + BATCH])
+        found.update(there.filter(annotator__in=theirs).values_list("annotator", "client_id"))
+    return found
 
 
 def _not_given_here(new: list[tuple[Given, UUID]]) -> list[tuple[Given, UUID]]:
@@ -138,8 +185,8 @@ def _given_here(prompts: Sequence[int]) -> Iterator[tuple[int, str, str, Answer]
 class _Board:
     """The tasks that labels are about, with who has answered them and in which place."""
 
-    def __init__(self, project: Project, given: Sequence[Given]) -> None:
-        self.project = project
+    def __init__(self, intake: Intake, given: Sequence[Given]) -> None:
+        self.intake, self.project = intake, intake.project
         self.tasks: dict[tuple[int, int], Task] = {}
         self.held: dict[tuple[int, int], set[int]] = defaultdict(set)  # slots
         self.answered: set[tuple[tuple[int, int], int]] = set()  # by whom
@@ -152,7 +199,7 @@ class _Board:
             self._load(prompts[start : start + BATCH])
 
     def _load(self, prompts: Sequence[int]) -> None:
-        tasks = Task.objects.filter(project=self.project, kind=KIND, prompt__in=prompts)
+        tasks = Task.every.filter(project=self.project, kind=KIND, prompt__in=prompts)
         pairs = {}
         for task in tasks.order_by("pk").select_for_update().prefetch_related("items"):
             pairs[task.pk] = pair = _pair(task.completions)
@@ -190,6 +237,7 @@ class _Board:
         )
         self.labels.append(
             Label(
+                intake=self.intake,
                 task=task,
                 assignment=assignment,
                 annotator=person,
@@ -206,7 +254,8 @@ class _Board:
             return answer
         if (answer.pk, number) not in self.copies:
             columns = {"text": answer.text, "source": answer.source, "sampling": answer.sampling}
-            self.copies[answer.pk, number], _ = Completion.objects.get_or_create(
+            columns |= {"intake": self.intake}
+            self.copies[answer.pk, number], _ = Completion.every.get_or_create(
                 prompt_id=answer.prompt_id,
                 key=f"{content_key(answer.text)}#{number}",
                 defaults=columns,
@@ -220,6 +269,7 @@ class _Board:
     def _task(self, pair: tuple[int, int], left: Completion, right: Completion) -> Task:
         """A new task, in whose place 0 the first label's sides are shown."""
         task = self.tasks[pair] = Task(
+            intake=self.intake,
             project=self.project,
             kind=KIND,
             prompt_id=left.prompt_id,
@@ -234,18 +284,17 @@ class _Board:
         return task
 
     def store(self) -> None:
-        """Write all of it."""
-        touched = list({id(label.task): label.task for label in self.labels}.values())
-        there = [task for task in touched if task.pk]
-        store_tasks([task for task in touched if not task.pk], self.items)
-        Task.objects.bulk_update(there, ["need", "taken", "done"], batch_size=BATCH)
+        """Write all of it, but what concerns tasks that are there."""
+        touched = {id(label.task): label.task for label in self.labels}.values()
+        new = [task for task in touched if not task.pk]
+        store_tasks(new, self.items)
         Assignment.objects.bulk_create(
             [label.assignment for label in self.labels], batch_size=BATCH
         )
-        Label.objects.bulk_create(self.labels, batch_size=BATCH)
-        answered = [task.pk for task in touched]
+        Label.every.bulk_create(self.labels, batch_size=BATCH)
+        answered = [task.pk for task in new]
         for start in range(0, len(answered), BATCH):
-            Label.objects.mark_disputes(answered[start : start + BATCH])
+            Label.every.mark_disputes(answered[start : start + BATCH])
 
 
 def _pair(completions: Sequence[Completion]) -> tuple[int, int]:

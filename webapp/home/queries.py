@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Now
+from django.http import QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
@@ -20,16 +22,26 @@ from webapp.labeling.models import Completion, Task
 from webapp.launch.checks import FEWEST_PAIRS
 from webapp.machine import disk, programs
 from webapp.machine.programs import Report
-from webapp.projects.models import Membership, Project, Prompt, Split
+from webapp.projects.models import Membership, Project, Prompt, PromptQuerySet, Split
 from webapp.rounds.queries import Standing, standing, with_parts
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import live_workers
 from webapp.site.htmx import is_key
-from webapp.site.pages import COUNTED, count_up_to, in_figures, number_of, number_up_to
+from webapp.site.pages import (
+    COUNTED,
+    ROWS,
+    Page,
+    count_up_to,
+    in_figures,
+    number_of,
+    number_up_to,
+    page_of,
+)
 
 FEWEST_LABELS = 48  # new labels worth a snapshot: with fewer a round or its judge lacks pairs
 ENOUGH_LABELS = 100  # new labels worth a snapshot even while tasks wait
 RECENT = timedelta(days=7)
+MATCHES = 1000  # a search counts no further
 LISTED = 1000  # a list of projects counts no further in each
 ROLES = {
     Role.ANNOTATOR: ngettext_lazy("%(n)d annotator", "%(n)d annotators", "n"),
@@ -80,7 +92,8 @@ def facts(project: Project) -> Facts:
     counts = unfrozen(project)
     frozen = project.snapshots.annotate(used=Count("rounds")).order_by("-number").first()
     last_round = with_parts(project.rounds.all()).first()
-    under_way = project.runs.filter(parts__isnull=True, kind__in=["pretrain", "generate"])
+    alone = Run.objects.under_way().filter(project=project, parts__isnull=True)
+    under_way = alone.filter(kind__in=["pretrain", "generate"]).order_by("-pk")
     return Facts(
         prompts=count_up_to(project.prompts.all()),
         waiting=count_up_to(project.tasks.open()),
@@ -92,9 +105,7 @@ def facts(project: Project) -> Facts:
         snapshot=frozen,
         used=frozen.used if frozen else 0,
         round=standing(last_round) if last_round else None,
-        making=under_way.exclude(
-            state__in=[State.SUCCEEDED, State.FAILED, State.CANCELLED]
-        ).first(),
+        making=under_way.first(),
     )
 
 
@@ -291,23 +302,28 @@ def with_roles(projects: QuerySet[Project], user_id: int) -> QuerySet[Project]:
 
 def counts_of(projects: Sequence[Project]) -> list[tuple[Project, int, int]]:
     """Some projects with their prompts and waiting tasks, up to LISTED of each, counted in one query."""
+    open_ = Task.objects.open().order_by("priority", "key", "pk")
     counted = Project.objects.filter(pk__in=[one.pk for one in projects]).annotate(
-        written=number_up_to(Prompt.objects.all(), "project", LISTED),
-        waiting=number_up_to(Task.objects.open(), "project", LISTED),
+        written=number_up_to(Prompt.objects.order_by("split", "key"), "project", LISTED),
+        waiting=number_up_to(open_, "project", LISTED),
     )
     rows = counted.order_by().values_list("pk", "written", "waiting")
     numbers = {pk: (written, waiting) for pk, written, waiting in rows}
     return [(one, *numbers[one.pk]) for one in projects if one.pk in numbers]
 
 
-def searched_prompts(project: Project, *, text: str = "", split: str = "") -> QuerySet[Prompt]:
-    """The project's prompts, newest first, narrowed by words and split, with their answers counted."""
-    prompts = project.prompts.order_by("-pk").select_related("author")
+def narrowed(project: Project, *, text: str = "", split: str = "") -> PromptQuerySet:
+    """The project's prompts with these words, of this split."""
+    prompts: PromptQuerySet = project.prompts.all()
     if text:
         prompts = prompts.saying(text)
-    if split:
-        prompts = prompts.filter(split=split)
-    return prompts.annotate(answers=number_of(Completion.objects.all(), "prompt"))
+    return prompts.filter(split=split) if split else prompts
+
+
+def listed(prompts: PromptQuerySet) -> PromptQuerySet:
+    """With what a row of the list shows: who wrote it, and how many answers it has."""
+    ours = prompts.select_related("author")
+    return ours.annotate(answers=number_of(Completion.objects.all(), "prompt"))
 
 
 class Looked(NamedTuple):
@@ -316,7 +332,7 @@ class Looked(NamedTuple):
     before: int | None  # None: from the newest
     last: int | None  # None: to the oldest
 
-    def through(self, prompts: QuerySet[Prompt]) -> QuerySet[Prompt]:
+    def through(self, prompts: PromptQuerySet) -> PromptQuerySet:
         """Only these."""
         newer = prompts.filter(pk__lt=self.before) if self.before else prompts
         return newer.filter(pk__gte=self.last) if self.last else newer
@@ -329,3 +345,28 @@ def looked_through(project: Project, after: str) -> Looked:
         Looked(before, None).through(project.prompts.order_by("-pk")).values_list("pk", flat=True)
     )
     return Looked(before, rows[COUNTED - 1 : COUNTED].first())
+
+
+class Found(NamedTuple):
+    """What a search for words found among the prompts that it looked through, the newest first."""
+
+    page: Page[Prompt]
+    number: int  # counted up to MATCHES
+    goes_on: bool  # whether there are more to be looked through
+
+
+def search(project: Project, query: QueryDict, *, text: str, split: str) -> Found:
+    """The page that an address names of the prompts with these words; their texts are read once."""
+    matching = narrowed(project, text=text, split=split)
+    after, page = query.get("after", ""), None
+    if "before" in query:
+        earlier = page_of(listed(matching), query, "-pk")
+        if earlier.before is not None:
+            page, after = earlier, str(earlier[0].pk + 1)
+    looked = looked_through(project, after)
+    through = looked.through(matching).order_by("-pk")
+    keys = list(through.values_list("pk", flat=True)[: MATCHES + 1])
+    page = page or page_of(listed(project.prompts.filter(pk__in=keys[: ROWS + 1])), query, "-pk")
+    if page.after is None and looked.last:
+        page = replace(page, after=looked.last)  # there may be others further on
+    return Found(page, len(keys), bool(looked.last))

@@ -1,6 +1,6 @@
 """The home pages, and the prompts of a project with their answers."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -70,15 +70,17 @@ def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
         messages.success(request, _("The prompt is in."))
         return redirect("prompts", here.pk)
     search = PromptSearch(request.GET)
-    narrowed = search.cleaned_data if search.is_valid() else {"q": "", "split": ""}
-    found = queries.searched_prompts(here, text=narrowed["q"], split=narrowed["split"])
-    looked = queries.Looked(None, None)
-    if narrowed["q"] and "before" not in request.GET:
-        looked = queries.looked_through(here, request.GET.get("after", ""))
-        found = looked.through(found)
-    page = page_of(found, request.GET, "-pk")
-    if page.after is None and looked.last:
-        page = replace(page, after=looked.last)  # there may be others further on
-    context = {"project": here, "form": form, "search": search, "page": page, "looked": looked}
-    context["number"] = in_figures(count_up_to(found))
+    asked = search.cleaned_data if search.is_valid() else {"q": "", "split": ""}
+    context = {"project": here, "form": form, "search": search} | _found(request, here, asked)
     return render_page(request, "projects/prompts.html", context, partial="rows")
+
+
+def _found(request: PersonRequest, project: Project, asked: Mapping[str, str]) -> dict[str, object]:
+    """A page of the prompts that were asked for, and how many there are."""
+    if words := asked["q"]:
+        found = queries.search(project, request.GET, text=words, split=asked["split"])
+        number = in_figures(found.number, queries.MATCHES)
+        return {"page": found.page, "number": number, "goes_on": found.goes_on}
+    prompts = queries.narrowed(project, split=asked["split"])
+    page = page_of(queries.listed(prompts), request.GET, "-pk")
+    return {"page": page, "number": in_figures(count_up_to(prompts)), "goes_on": False}

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_noop as _
 
 from alignment.seam.errors import AlignmentError
 from alignment.seam.progress import counting, listening
+from webapp.jobs.errors import NotYet
 from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, State
 from webapp.jobs.work import Finish
@@ -41,6 +42,8 @@ def execute(job: Job) -> None:
     except LostLease:
         logger.warning("job %s: attempt %s is no longer ours", job.pk, job.attempts)
         shutil.rmtree(job.folder, ignore_errors=True)
+    except NotYet as reason:
+        _wait(job, reason, str(reason))
     except (Refusal, AlignmentError) as refusal:
         _fail(job, str(refusal))
     except Exception as error:
@@ -112,7 +115,7 @@ def _fail(job: Job, message: str) -> None:
 
 
 def _wait(job: Job, error: Exception, words: str) -> None:
-    """Give the job back, as if it had not been tried: it is done when there is room, or the database is back.
+    """Give the job back, as if it had not been tried: it is done when what it lacks is there.
 
     To say so needs either as well: it is tried for as long as the job is ours.
     """

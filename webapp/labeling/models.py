@@ -22,6 +22,7 @@ from webapp.labeling.kinds.descriptor import (
     InWords,
     TaskKind,
 )
+from webapp.projects.intakes import COMING, Coming, IsWhole, WholeManager
 from webapp.projects.models import Project, Prompt
 from webapp.site.words import Words
 
@@ -37,7 +38,7 @@ YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
 
 
-class Completion(models.Model):
+class Completion(Coming):
     """An answer to a prompt, by a model or a person."""
 
     class Source(models.TextChoices):
@@ -60,16 +61,20 @@ class Completion(models.Model):
     key = models.CharField(max_length=80)  # names it for idempotent imports and publishes
     created_at = models.DateTimeField(db_default=Now())
 
+    objects: "WholeManager[Completion]" = WholeManager()
+    every: "models.Manager[Completion]" = models.Manager()
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["prompt", "key"], name="completion_once")]
         indexes = [
+            models.Index(fields=["intake", "id"], name="completion_coming", condition=COMING),
             models.Index(
                 fields=["prompt"], name="completion_in_ranking", condition=Q(rank__isnull=False)
-            )
+            ),
         ]
 
 
-OPEN = Q(taken__lt=F("need"), skips__lt=ENOUGH_SKIPS)
+OPEN = Q(taken__lt=F("need"), skips__lt=ENOUGH_SKIPS, intake__isnull=True)
 STATES = {
     "open": OPEN,  # a place is free
     "leased": Q(taken__gt=F("done")),  # somebody works on it
@@ -101,7 +106,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         if state != "skipped":
             return found
         # Looked up first: they are few, and no database guesses how few.
-        aside = Task.objects.filter(skips__gte=ENOUGH_SKIPS).order_by()
+        aside = Task.every.filter(skips__gte=ENOUGH_SKIPS).order_by()
         return found.filter(pk__in=aside.values("pk"))
 
     def of_kind(self, kind: str) -> "TaskQuerySet":
@@ -116,7 +121,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return ordered.annotate(leased=F("taken") - F("done")).order_by("priority", "key")
 
 
-class Task(models.Model):
+class Task(Coming):
     """One question to annotators about one prompt; `taken` counts live leases and counted labels."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="tasks")
@@ -133,7 +138,8 @@ class Task(models.Model):
     flip = models.IntegerField()  # the place that is shown first in slot 0
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = TaskQuerySet.as_manager()
+    objects = WholeManager.from_queryset(TaskQuerySet)()
+    every = TaskQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -144,22 +150,23 @@ class Task(models.Model):
         indexes = [
             models.Index(
                 # With all that OPEN asks, so that counting reads the index alone.
-                fields=["project", "priority", "key", "id", "skips", "taken", "need"],
+                fields=["project", "priority", "key", "id", "skips", "taken", "need", "intake"],
                 name="task_free",
-                condition=Q(taken__lt=F("need")),
+                condition=Q(taken__lt=F("need"), intake__isnull=True),
             ),
-            models.Index(fields=["project", "priority", "key", "id"], name="task_listed"),
+            models.Index(fields=["project", "priority", "key", "id", "intake"], name="task_listed"),
             models.Index(
-                fields=["project", "priority", "key", "id"],
+                fields=["project", "priority", "key", "id", "intake"],
                 name="task_held",
                 condition=Q(taken__gt=F("done")),
             ),
             models.Index(
-                fields=["project", "priority", "key", "id"],
+                fields=["project", "priority", "key", "id", "intake"],
                 name="task_answered",
                 condition=Q(done=F("need")),
             ),
             models.Index(fields=["skips"], name="task_put_aside"),
+            models.Index(fields=["intake", "id"], name="task_coming", condition=COMING),
         ]
 
     @property
@@ -230,8 +237,8 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
     def answered_as(self, client_id: UUID) -> "AssignmentQuerySet":
         """`stored` is the label that their person has given this name, `alone` whether nobody else decided."""
-        same = Label.objects.filter(annotator=models.OuterRef("annotator"), client_id=client_id)
-        others = Label.objects.current().filter(task=models.OuterRef("task"))
+        same = Label.every.filter(annotator=models.OuterRef("annotator"), client_id=client_id)
+        others = Label.every.current().filter(task=models.OuterRef("task"))
         return self.annotate(
             stored=models.Subquery(same.values("pk")[:1]),
             alone=~models.Exists(others.exclude(annotator=models.OuterRef("annotator"))),
@@ -303,6 +310,9 @@ class Assignment(models.Model):
         return self.task.in_order(self.order)
 
 
+HISTORY = Q(superseded=True) | Q(retracted=True)  # of an answer: what no longer speaks
+
+
 class LabelQuerySet(models.QuerySet["Label"]):
     """Labels by whether they still speak."""
 
@@ -326,14 +336,15 @@ class LabelQuerySet(models.QuerySet["Label"]):
 
     def mark_disputes(self, tasks: Iterable[int]) -> None:
         """Keep with the current labels of these tasks whether somebody else decides differently now."""
-        others = Label.objects.current().filter(task=models.OuterRef("task"))
+        seen = Q(IsWhole("intake")) | Q(intake=models.OuterRef("intake"))
+        others = Label.every.current().filter(seen, task=models.OuterRef("task"))
         otherwise = others.exclude(verdict=models.OuterRef("verdict"))
         self.current().filter(task__in=tasks).update(disputed=models.Exists(otherwise))
 
     def standing(self, show: str) -> "LabelQuerySet":
         """The labels of one view of the table: current, disagreement, extra or history."""
         if show == "history":
-            return self.filter(Q(superseded=True) | Q(retracted=True), counted__in=NO)
+            return self.filter(HISTORY)
         if show == "disagreement":
             return self.disagreeing()
         return self.current().filter(counted__in=NO) if show == "extra" else self.current()
@@ -354,7 +365,7 @@ class LabelQuerySet(models.QuerySet["Label"]):
         return labels.filter(annotator__simulated=kind == "simulated")
 
 
-class Label(models.Model):
+class Label(Coming):
     """An answer to a task; append-only: a change is a new revision."""
 
     task = models.ForeignKey(Task, models.PROTECT, related_name="labels")
@@ -377,7 +388,8 @@ class Label(models.Model):
     retracted = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = LabelQuerySet.as_manager()
+    objects = WholeManager.from_queryset(LabelQuerySet)()
+    every = LabelQuerySet.as_manager()
     replaced: "Label | None" = None  # by store_label: the answer whose place this one took
     adds = False  # by store_label: it was not there before, and takes no other's place
 
@@ -396,16 +408,18 @@ class Label(models.Model):
         ]
         indexes = [
             models.Index(fields=["task", "verdict"], name="label_verdict"),
-            models.Index(fields=["project", "id"], name="label_listed"),
+            models.Index(fields=["project", "id", "intake"], name="label_listed"),
             models.Index(
-                fields=["project", "annotator", "superseded", "retracted", "id"],
+                fields=["project", "annotator", "superseded", "retracted", "id", "intake"],
                 name="label_of_annotator",
             ),
-            models.Index(fields=["project", "disputed", "id"], name="label_disputed"),
+            models.Index(fields=["project", "disputed", "id", "intake"], name="label_disputed"),
+            models.Index(fields=["project", "id"], name="label_history", condition=HISTORY),
             models.Index(
-                fields=["project", "counted", "superseded", "retracted", "id"],
+                fields=["project", "counted", "superseded", "retracted", "id", "intake"],
                 name="label_standing",
             ),
+            models.Index(fields=["intake", "id"], name="label_coming", condition=COMING),
         ]
 
     def save(self, *rest: Any, **options: Any) -> None:  # noqa: ANN401 - as Django's

@@ -105,7 +105,7 @@ def waiting_for(project: Project, annotator: User) -> int:
 
 def open_for(project: Project, annotator: User) -> int:
     """Tasks this person could still be given; at most WAITING_SHOWN."""
-    open_ = Task.objects.open_for(project, annotator).order_by()  # counted in any order
+    open_ = Task.every.open_for(project, annotator).order_by()  # counted in any order
     return open_[:WAITING_SHOWN].count()
 
 

@@ -65,9 +65,9 @@ def _prolonged(annotator: int, project: int, shown: int) -> Change:
 
 def _best_taken(annotator: int, project: int) -> Change:
     """A place is taken in the best open task; its row stays locked, and locked ones are passed over."""
-    open_ = Task.objects.open_for(Project(pk=project), User(pk=annotator))
+    open_ = Task.every.open_for(Project(pk=project), User(pk=annotator))
     best = open_.select_for_update(skip_locked=True).values("pk")[:1]
-    return Task.objects.filter(pk=Subquery(best)), {"taken": F("taken") + 1}
+    return Task.every.filter(pk=Subquery(best)), {"taken": F("taken") + 1}
 
 
 PROLONG = Returning("id", _prolonged)
@@ -154,7 +154,7 @@ def give_back_all(held: AssignmentQuerySet) -> int:
 @again_after_deadlock
 @transaction.atomic
 def _give_back_of(task_id: int, overdue: AssignmentQuerySet) -> int:
-    task = Task.objects.filter(pk=task_id)
+    task = Task.every.filter(pk=task_id)
     task.select_for_update().get()
     expired = overdue.filter(task=task_id).update(state=State.EXPIRED)
     task.update(taken=F("taken") - expired)
@@ -175,7 +175,7 @@ def _take_next(project: Project, annotator: User) -> Taken | None:
 
 def take_place(task: Task) -> bool:
     """Take one of the task's places, if one is free."""
-    free = Task.objects.filter(pk=task.pk, taken__lt=F("need"))
+    free = Task.every.filter(pk=task.pk, taken__lt=F("need"))
     return bool(free.update(taken=F("taken") + 1))
 
 

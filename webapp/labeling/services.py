@@ -133,7 +133,13 @@ def ask_about(project: Project, kind: str, completions: Iterable[Completion], *,
 
 @transaction.atomic
 def create_tasks(
-    project: Project, kind: str, asks: Iterable[Ask], *, need: int, priority: int = 100
+    project: Project,
+    kind: str,
+    asks: Iterable[Ask],
+    *,
+    need: int,
+    priority: int = 100,
+    intake: int | None = None,
 ) -> int:
     """Queue tasks of one kind; the number queued, known ones and those of equal texts aside."""
     named = {ask.identity(kind): ask for ask in asks}
@@ -141,6 +147,7 @@ def create_tasks(
     known = _known_tasks(list(named))
     new = {name: ask for name, ask in named.items() if name not in known and not ask.alike}
     columns = {"project": project, "kind": kind, "need": need, "priority": priority}
+    columns |= {"intake_id": intake}
     tasks = [
         Task(**columns, **asked, flip=flip, key=secrets.randbits(62))
         for asked, flip in zip(
@@ -172,14 +179,14 @@ def items_of(task: Task, placed: Iterable[Completion]) -> list[TaskItem]:
 
 def store_tasks(tasks: Sequence[Task], items: Sequence[TaskItem]) -> None:
     """Write new tasks with what they are about."""
-    Task.objects.bulk_create(tasks, batch_size=CHUNK)
+    Task.every.bulk_create(tasks, batch_size=CHUNK)
     TaskItem.objects.bulk_create(items, batch_size=CHUNK)
 
 
 def _known_tasks(identities: Sequence[str]) -> set[str]:
     known: set[str] = set()
     for start in range(0, len(identities), CHUNK):
-        there = Task.objects.filter(identity__in=identities[start : start + CHUNK])
+        there = Task.every.filter(identity__in=identities[start : start + CHUNK])
         known.update(there.values_list("identity", flat=True))
     return known
 
@@ -200,10 +207,10 @@ def submit_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said
 def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]) -> Label:
     """The same in the transaction that has locked the assignment for this answer and its person."""
     if stored := getattr(assignment, "stored", None):  # of `answered_as`
-        return Label.objects.get(pk=stored)
+        return Label.every.get(pk=stored)
     answered = _said(assignment, said["answer"])
     replaced = _spoken(assignment)
-    label = Label.objects.create(
+    label = Label.every.create(
         task=assignment.task,
         assignment=assignment,
         annotator_id=assignment.annotator_id,
@@ -214,7 +221,7 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
     label.replaced, label.adds = replaced, not replaced
     # `alone`, of `answered_as`, was read before the lock was had, and the places taken after it.
     if assignment.task.taken > 1 or not getattr(assignment, "alone", False):
-        Label.objects.mark_disputes([assignment.task_id])
+        Label.every.mark_disputes([assignment.task_id])
     return label
 
 
@@ -256,12 +263,12 @@ def _answer(assignment: Assignment, replaced: Label | None) -> bool:
     if assignment.state != State.LEASED:
         assignment.slot = queue.free_slot(assignment.task, like=assignment.slot)
     if assignment.state == State.SKIPPED:
-        Task.objects.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
+        Task.every.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
     assignment.state = State.SUBMITTED
     assignment.draft = _other(assignment.draft)
     assignment.save(update_fields=["state", "slot", "draft"])
     if counts:
-        Task.objects.filter(pk=assignment.task_id).update(done=F("done") + 1)
+        Task.every.filter(pk=assignment.task_id).update(done=F("done") + 1)
     return counts
 
 
@@ -284,21 +291,21 @@ def undo_label(
 
     With a project, only a label of it.
     """
-    found = Label.objects.current().filter(annotator=annotator, client_id=client_id)
+    found = Label.every.current().filter(annotator=annotator, client_id=client_id)
     label = (found if project is None else found.filter(project=project)).first()
     if label is None:
         return None
     assignment = _locked(label.assignment)
-    retracted = Label.objects.current().filter(pk=label.pk)
+    retracted = Label.every.current().filter(pk=label.pk)
     counted = bool(retracted.filter(counted=True))
     if not retracted.update(retracted=True, counted=False):
         return None
     restored = _restore(assignment, label, counted=counted)
-    Label.objects.mark_disputes([label.task_id])
+    Label.every.mark_disputes([label.task_id])
     if restored:
         return assignment
     if counted:
-        Task.objects.filter(pk=label.task_id).update(done=F("done") - 1)
+        Task.every.filter(pk=label.task_id).update(done=F("done") - 1)
     holds = counted or queue.take_place(assignment.task)
     other = _other(assignment.draft)
     assignment.draft = _draft_of(label) | other
@@ -319,7 +326,7 @@ def _restore(assignment: Assignment, label: Label, *, counted: bool) -> bool:
     newest = before.order_by("-pk").first()
     if newest is None:
         return False
-    Label.objects.filter(pk=newest.pk).update(superseded=False, counted=counted)
+    Label.every.filter(pk=newest.pk).update(superseded=False, counted=counted)
     return True
 
 
@@ -334,7 +341,7 @@ def undo_skip(
     assignment = skipped and _locked(skipped)
     if assignment is None or assignment.state != State.SKIPPED:
         return None
-    Task.objects.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
+    Task.every.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
     _lease_again(assignment, holds=queue.take_place(assignment.task))
     return assignment
 
@@ -408,7 +415,7 @@ def skip(
         return
     if assignment.state == State.SUBMITTED:
         raise LabelingError(_("You have already answered this pair; undo the answer to skip it."))
-    task = Task.objects.filter(pk=assignment.task_id)
+    task = Task.every.filter(pk=assignment.task_id)
     if assignment.state == State.LEASED:
         task.update(taken=F("taken") - 1)
     if assignment.state != State.SKIPPED:
@@ -424,7 +431,7 @@ def skip(
 
 def _next_act(annotator_id: int) -> tuple[int, int]:
     """Where a skip stands among what its person did: the newest label so far, and its own number."""
-    newest = Label.objects.filter(annotator=annotator_id).aggregate(newest=Max("pk"))["newest"]
+    newest = Label.every.filter(annotator=annotator_id).aggregate(newest=Max("pk"))["newest"]
     skips = Assignment.objects.filter(annotator=annotator_id).aggregate(last=Max("skip_order"))
     return newest or 0, (skips["last"] or 0) + 1
 

@@ -11,6 +11,7 @@ from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact, ArtifactQuerySet
 from webapp.launch.checks import rewarded
 from webapp.projects.models import Project
+from webapp.runs.models import Run
 from webapp.site.htmx import is_key
 
 PROPOSED = ("policy", "reward")  # also where a run may do without one
@@ -25,15 +26,35 @@ class Proposal(NamedTuple):
 
 
 def proposed(kind: Kind, project: Project, query: Mapping[str, str]) -> Proposal:
-    """The inputs that an address names, or the newest; settings that follow from them."""
+    """What an address names, or the newest; settings that follow from it. `like` names a run that was."""
+    if (found := _run_named(kind, project, query)) is not None:
+        return like(kind, found)
     rows = project.artifacts.select_related("producer").order_by("-pk")
     chosen = {one.role: _named(one, rows, query) for one in kind.artifacts}
     if kind.name == "evaluate":
         return evaluation(project, rows, chosen)
+    if kind.held_out:
+        return comparison(kind, rows, chosen, query)
     for one in kind.artifacts:
         if chosen[one.role] is None and (one.role in PROPOSED or not one.empty):
             chosen[one.role] = rows.filter(type=one.types[0]).first()
     return Proposal(chosen, with_settings(kind, query))
+
+
+def _run_named(kind: Kind, project: Project, query: Mapping[str, str]) -> Run | None:
+    """The run that an address wants another one like, if it is of this kind and project."""
+    pk = query.get("like", "")
+    return project.runs.filter(kind=kind.name, pk=pk).first() if is_key(pk) else None
+
+
+def like(kind: Kind, run: Run) -> Proposal:
+    """What a run read and was told; the usual settings where this version does not take its own."""
+    read = {row.role: row.artifact for row in run.inputs.select_related("artifact")}
+    try:
+        config = kind.settings.stored(run.config)
+    except ValidationError:
+        config = kind.settings()
+    return Proposal({**read, "seed": run.seed}, config)
 
 
 def _named(one: Input, rows: ArtifactQuerySet, query: Mapping[str, str]) -> Artifact | None:
@@ -74,6 +95,27 @@ def evaluation(
     if made and made.config.get("objective", "fdpg") != "fdpg":
         aim["divergence"] = "reverse_kl"
     return Proposal(initial, config.model_copy(update=aim))
+
+
+def comparison(
+    kind: Kind,
+    rows: ArtifactQuerySet,
+    chosen: dict[str, Artifact | None],
+    query: Mapping[str, str],
+) -> Proposal:
+    """The newest model against what a run makes of it; its distance to the target where it was aligned to one."""
+    policy = chosen["policy"] or rows.models().first()
+    made = policy.producer if policy else None
+    initial, config = chosen | {"policy": policy}, with_settings(kind, query)
+    if made is not None and KINDS[made.kind].trains_beside and made.kind != "prefer":
+        read = {row.role: row.artifact for row in made.inputs.select_related("artifact")}
+        initial |= {role: chosen[role] or read.get(role) for role in ("reference", "reward")}
+        initial["reference"] = initial["reference"] or read.get("policy")
+        config = config.model_copy(update={"distance": "measured"})
+    initial["judge"] = chosen["judge"] or first_of(rows.reward_models(), "validation")
+    if initial["judge"] is not None:
+        config = config.model_copy(update={"judge": "held_out_labels"})
+    return Proposal(initial, config)
 
 
 def first_of(rewards: ArtifactQuerySet, split: str) -> Artifact | None:

@@ -20,7 +20,7 @@ def outlook(form: StartForm) -> list[str]:
         return [_("Something has to be mended or chosen before the run can start.")]
     asked = Asked(form.config, form.inputs)
     words = form.kind.sentence(form.config, _given(form.kind, asked, form.project))
-    facts = f"{_how_long(form.kind, form.project)} {where()}{memory_in_words(form.needed)}"
+    facts = f"{how_long(form.kind, form.project)} {where()}{memory_in_words(form.needed)}"
     return [words, facts]
 
 
@@ -54,7 +54,7 @@ def readable_prompts(kind: Kind, project: Project, wanted: int) -> int:
     return count_up_to(project.prompts.for_labels(), wanted)
 
 
-def _how_long(kind: Kind, project: Project) -> str:
+def how_long(kind: Kind, project: Project) -> str:
     """What the last finished run of the kind took; the only honest forecast there is."""
     last = project.runs.filter(kind=kind.name, state=State.SUCCEEDED).order_by("-ended_at").first()
     if last is None or last.seconds is None:

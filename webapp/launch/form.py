@@ -111,8 +111,8 @@ class StartForm(forms.Form):
             offer_found(self, one.role, self._fitting(one))
         for types in {one.types for one in kind.artifacts}:
             share_rows(self, [one.role for one in kind.artifacts if one.types == types])
-        if "evaluate-judge" in self.fields:
-            offer_judges(self, project)
+        if (judge := f"{kind.name}-judge") in self.fields:
+            offer_judges(self, project, judge)
 
     def _fitting(self, one: Input) -> ArtifactQuerySet:
         """What the project has for an input, newest first."""
@@ -188,8 +188,8 @@ class StartForm(forms.Form):
         return topics_of(self)
 
 
-def offer_judges(form: forms.Form, project: Project) -> None:
+def offer_judges(form: forms.Form, project: Project, field: str = "evaluate-judge") -> None:
     """Offer the simulated utility only where somebody is simulated, so that it is known."""
     if not project.memberships.filter(user__simulated=True).exists():
         there = choices_of(EvaluateConfig.model_fields["judge"])
-        offer_names(form, "evaluate-judge", [one for one in there if one[0] != "utility"])
+        offer_names(form, field, [one for one in there if one[0] != "utility"])

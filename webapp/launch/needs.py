@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from alignment.kinds import KINDS
-from alignment.kinds.kind import ArtifactType, Kind
+from alignment.kinds.kind import ArtifactType, Kind, Prompts
 from webapp.projects.models import Project, Split
 from webapp.site.pages import count_up_to
 from webapp.site.words import Words
@@ -40,7 +40,7 @@ class Need(NamedTuple):
 def stock_of(project: Project, kinds: Collection[Kind]) -> Stock:
     """Counted as far as any of these kinds needs."""
     least: dict[str, int] = {}
-    for needed in filter(None, (kind.prompts for kind in kinds)):
+    for needed in (one for kind in kinds for one in kind.read_prompts):
         least[needed.split] = max(needed.least, least.get(needed.split, 0))
     prompts = {one: count_up_to(project.prompts.of_split(one), n) for one, n in least.items()}
     return Stock(prompts, set(project.artifacts.values_list("type", flat=True).distinct()))
@@ -48,7 +48,8 @@ def stock_of(project: Project, kinds: Collection[Kind]) -> Stock:
 
 def needs_of(kind: Kind, project: Project, stock: Stock) -> list[Need]:
     """What a kind of run needs of the project, in the order in which it comes to be."""
-    return [*_needed_prompts(kind, stock), *_needed_artifacts(kind, project, stock)]
+    prompts = [_needed_prompts(asked, stock) for asked in kind.read_prompts]
+    return [*prompts, *_needed_artifacts(kind, project, stock)]
 
 
 def missing_for(kind: Kind, project: Project) -> Missing | None:
@@ -63,7 +64,7 @@ def missing_labels(project: Project) -> Missing | None:
     """What stands between a project and frozen labels, if anything."""
     if project.snapshots.exists():
         return None
-    if project.tasks.filter(labels__isnull=False).exists():
+    if project.labels.exists():
         text = _(
             "The labels have to be frozen into a snapshot first, so that the result can be traced."
         )
@@ -74,13 +75,11 @@ def missing_labels(project: Project) -> Missing | None:
     return Missing(text, "runs:start", "?kind=generate", _("Answer prompts"))
 
 
-def _needed_prompts(kind: Kind, stock: Stock) -> Iterator[Need]:
-    if (needed := kind.prompts) is None:
-        return
+def _needed_prompts(needed: Prompts, stock: Stock) -> Need:
     split, least = Split(needed.split), needed.least
     found = stock.prompts.get(split, 0)
     missing = None if found >= least else _too_few(split, least, found)
-    yield Need(_("held-out prompts") if split == Split.TEST else _("prompts"), missing)
+    return Need(_("held-out prompts") if split == Split.TEST else _("prompts"), missing)
 
 
 def _too_few(split: Split, least: int, found: int) -> Missing:

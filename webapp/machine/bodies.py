@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 CUT = "attune.body_cut"  # in a request's META: more was sent than anybody may
 LOST = "attune.body_lost"  # there was no room for it
+UNKNOWN = "attune.body_unasked"  # nobody could say whether so much may be sent
 FORM = 1 << 20  # bytes, for what a form sends beside a file
 
 View = TypeVar("View", bound=Callable[..., object])
@@ -31,6 +32,11 @@ def body_limit(view: Callable[..., object]) -> int:
 def was_cut(request: HttpRequest) -> bool:
     """Whether the end of what was sent is missing."""
     return CUT in request.META
+
+
+def was_unasked(request: HttpRequest) -> bool:
+    """Whether the end of what was sent is missing because the database could not say who sends it."""
+    return UNKNOWN in request.META
 
 
 def was_lost(request: HttpRequest) -> bool:

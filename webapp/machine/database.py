@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from webapp.machine.disk import causes
+from webapp.machine.patience import ImpatientConnection
 
 LOCK_WAIT = 3.0  # seconds that a page waits for another's lock to store what somebody sent
 LOOK_WAIT = 0.4  # seconds that one waits to store something beside what it shows
@@ -27,6 +28,7 @@ POOL = {
     "timeout": 1.0,  # seconds that a page waits for one
     "reconnect_timeout": 1.0,  # then the next page that needs one tries
     "num_workers": 2,
+    "connection_class": ImpatientConnection,
 }
 # Lost connections, no resources, shut down, the system's errors, read-only, ended while it slept.
 POSTGRES_AWAY = ("08", "53", "57P", "58", "25006", "25P03")

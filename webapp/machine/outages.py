@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.defaults import server_error
 
 from webapp.machine import database, disk
-from webapp.machine.bodies import was_lost
+from webapp.machine.bodies import was_lost, was_unasked
 
 CHUNK = 1 << 20
 
@@ -68,9 +68,11 @@ class Outages:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Let it pass, unless there was no room for what was sent."""
+        """Let it pass, unless there was no room for what was sent, or nobody knew whether it may be."""
         if was_lost(request):
             return answer(request, FULL_DISK)
+        if was_unasked(request):
+            return answer(request, AWAY)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:

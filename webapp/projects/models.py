@@ -9,6 +9,7 @@ from django.utils.translation import gettext_noop
 from alignment.seam.records import Message, PromptRecord
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.projects.intakes import COMING, Coming, WholeManager
 from webapp.rendering.names import NameField
 
 
@@ -98,7 +99,7 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
         return self.filter(messages__0__content__iexact=text, messages__0__role="user")
 
 
-class Prompt(models.Model):
+class Prompt(Coming):
     """A conversation that ends with the user's turn."""
 
     class Source(models.TextChoices):
@@ -116,11 +117,15 @@ class Prompt(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now())
 
-    objects = PromptQuerySet.as_manager()
+    objects = WholeManager.from_queryset(PromptQuerySet)()
+    every = PromptQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "key"], name="prompt_once")]
-        indexes = [models.Index(fields=["project", "split", "key"], name="prompt_by_split")]
+        indexes = [
+            models.Index(fields=["project", "split", "key", "intake"], name="prompt_by_split"),
+            models.Index(fields=["intake", "id"], name="prompt_coming", condition=COMING),
+        ]
 
     @property
     def text(self) -> str:

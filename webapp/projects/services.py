@@ -36,21 +36,43 @@ def add_prompt(
 ) -> tuple[Prompt, bool]:
     """The prompt of this conversation, and whether it is new."""
     new = _row(project, messages, source, author)
+    coming = Prompt.every.filter(project=project, key=new.key, intake__whole=False)
+    if coming.update(intake=None, source=source, author=author):
+        return Prompt.objects.get(project=project, key=new.key), True
     defaults = {"messages": new.messages, "split": new.split, "source": source, "author": author}
     return Prompt.objects.get_or_create(project=project, key=new.key, defaults=defaults)
 
 
 @transaction.atomic
 def add_prompts(
-    project: Project, conversations: Iterable[Sequence[Message]], *, source: str
+    project: Project,
+    conversations: Iterable[Sequence[Message]],
+    *,
+    source: str,
+    intake: int | None = None,
 ) -> int:
-    """Add the conversations that are not there yet; the number added."""
+    """Add the conversations that are not there yet; the number added.
+
+    Those that an intake is about to bring are there at once where somebody else brings them too.
+    """
     Project.objects.select_for_update().get(pk=project.pk)  # one bulk at a time: the count is right
     rows = {row.key: row for row in (_row(project, turns, source) for turns in conversations)}
+    shown = 0 if intake else _show_coming(project, list(rows))
     known = _known(project, list(rows))
     new = [row for key, row in rows.items() if key not in known]
-    Prompt.objects.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
-    return len(new)
+    for row in new:
+        row.intake_id = intake
+    Prompt.every.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
+    return len(new) + shown
+
+
+def _show_coming(project: Project, keys: Sequence[str]) -> int:
+    """Take prompts of these keys out of an intake that is not whole, so that they are there; how many."""
+    coming = Prompt.every.filter(project=project, intake__whole=False)
+    return sum(
+        coming.filter(key__in=keys[start : start + BATCH]).update(intake=None)
+        for start in range(0, len(keys), BATCH)
+    )
 
 
 @transaction.atomic
@@ -84,7 +106,7 @@ def mark_of(text: str) -> str:
 def _known(project: Project, keys: Sequence[str]) -> set[str]:
     known: set[str] = set()
     for start in range(0, len(keys), BATCH):
-        there = project.prompts.filter(key__in=keys[start : start + BATCH])
+        there = Prompt.every.filter(project=project, key__in=keys[start : start + BATCH])
         known.update(there.values_list("key", flat=True))
     return known
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from io import BytesIO
+from itertools import chain
 from typing import BinaryIO, NamedTuple
 
 from django.db.models import F, Max, Min, QuerySet
@@ -17,7 +18,6 @@ from webapp.runs.points import (
     Point,
     buckets_of,
     ends_of_epochs,
-    keys_of,
     width_of,
 )
 from webapp.site.pages import Later
@@ -47,6 +47,13 @@ class SamplePair(NamedTuple):
     def sides(self) -> tuple[tuple[str, RunSample | None], ...]:
         """Both answers under their titles."""
         return ((_("Before"), self.before), (_("After"), self.after))
+
+
+class _Number(NamedTuple):
+    key: str
+    step: int
+    epoch: int
+    value: float | None
 
 
 def metric_series(
@@ -84,21 +91,26 @@ def all_numbers(
     They are read a part at a time where an index has them in their order: the first costs what the last does.
     """
     ends = ends_of_epochs(run)
-    there = keys_of(run)
-    for key in there if keys is None else sorted(set(keys).intersection(there)):
-        for step, epoch, value in _in_parts(run.metrics.filter(key=key)):
-            if step < ends.get(epoch, 0):
-                yield step, key, value
+    named = None if keys is None else sorted(key for key in set(keys) if "\0" not in key)
+    parts = (
+        [_in_parts(run.metrics.all(), "key", "step", "epoch")]
+        if named is None
+        else [_in_parts(run.metrics.filter(key=key), "step", "epoch") for key in named]
+    )
+    for metric in chain.from_iterable(parts):
+        if metric.step < ends.get(metric.epoch, 0):
+            yield metric.step, metric.key, metric.value
 
 
-def _in_parts(metrics: QuerySet[RunMetric]) -> Iterator[tuple[int, int, float | None]]:
-    """Step, epoch and value of a curve's numbers; one that comes meanwhile is of an epoch or a step not yet read."""
-    ordered = metrics.order_by("step", "epoch").values_list("step", "epoch", "value")
-    part = list(ordered[:CHUNK])
+def _in_parts(metrics: QuerySet[RunMetric], *order: str) -> Iterator[_Number]:
+    """Numbers in the order of an index; one that comes meanwhile is read if its place is still to come."""
+    ordered = metrics.order_by(*order).values_list(*_Number._fields)
+    part = [_Number(*row) for row in ordered[:CHUNK]]
     while part:
         yield from part
-        later = Later(Tuple(F("step"), F("epoch")), part[-1][:2])
-        part = list(ordered.filter(later)[:CHUNK]) if len(part) == CHUNK else []
+        last = tuple(getattr(part[-1], column) for column in order)
+        later = ordered.filter(Later(Tuple(*map(F, order)), last))
+        part = [_Number(*row) for row in later[:CHUNK]] if len(part) == CHUNK else []
 
 
 def samples(run: Run) -> list[SamplePair]:

@@ -20,6 +20,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language
 from django.views.decorators.http import require_POST, require_safe
 
+from alignment.kinds.costs import cost_sentence
 from alignment.kinds.settings.divergences import agent_title
 from webapp.accounts.requests import PersonRequest
 from webapp.projects.access import Action, project_for
@@ -93,7 +94,7 @@ def standing(run: Run, stamp: str) -> dict[str, Any]:
 
 def with_history(runs: QuerySet[Run]) -> QuerySet[Run]:
     """Runs with all that their page names."""
-    related = runs.select_related("worker", "created_by", "parent")
+    related = runs.select_related("worker", "created_by", "parent", "trial__sweep")
     return related.prefetch_related(
         "events",
         "checkpoints",
@@ -133,6 +134,7 @@ def evidence(run: Run) -> dict[str, object]:
         "more_charts": [(chart, table_of(chart, series)) for chart in more],
         "agent_titles": {name: agent_title(name) for name in run.config.get("divergences", [])},
         "agents": agents(run.summary),
+        "cost": cost_sentence(run.summary),
         "estimates": estimates,
         "facts": facts,
         "tables": tables(run.kind, run.summary),

@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from webapp.machine import disk, processes
 from webapp.queue.leases import LostLease
 from webapp.runs import supervisor
 from webapp.runs.folders import folder_of, forget_deleted, prepare
+from webapp.runs.followers import Follower, tell_followers
 from webapp.runs.kinds import half_of
 from webapp.runs.models import (
     LIVE,
@@ -97,8 +98,8 @@ def _hold(run: Run, worker: Worker) -> None:
     Worker.objects.filter(pk=worker.pk).update(hardware=worker.hardware | {"holds": holds})
 
 
-def execute(run: Run) -> None:
-    """Drive a claimed run to the end of this epoch, or to the loss of its lease."""
+def execute(run: Run, followers: Sequence[Follower] = ()) -> None:
+    """Drive a claimed run to the end of this epoch, or to the loss of its lease; tell its followers of its steps."""
     try:
         try:
             folder = prepare(run)
@@ -110,7 +111,7 @@ def execute(run: Run) -> None:
             supervisor.launch(folder, asks_a_server=server) as trainer,
             shutdown_noticed() as shutdown,
         ):
-            _drive(run, trainer, shutdown)
+            _drive(run, trainer, shutdown, followers)
             outcome = trainer.outcome()
             _stored(trainer, lambda: finish(run, outcome))
     except LostLease:
@@ -119,7 +120,9 @@ def execute(run: Run) -> None:
         _conclude(run, _excuse(error))
 
 
-def _drive(run: Run, trainer: Trainer, shutdown: threading.Event) -> None:
+def _drive(
+    run: Run, trainer: Trainer, shutdown: threading.Event, followers: Sequence[Follower]
+) -> None:
     """Store what the trainer reports and pass on what people want, until it ends."""
     renewed = -math.inf
     while (batch := trainer.next_batch()) is not None:
@@ -128,6 +131,8 @@ def _drive(run: Run, trainer: Trainer, shutdown: threading.Event) -> None:
             wanted = _stored(trainer, partial(record, run, batch))
             trainer.confirm(batch)
             renewed = time.monotonic()
+            for event in batch.of(StepDone)[-1:]:
+                tell_followers(followers, event.step)
         else:
             wanted = _stored(trainer, lambda: _look(run))
         trainer.obey(wish(run, wanted, shutdown=shutdown.is_set()))

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel, ValidationError
 
 from alignment.kinds import KINDS
-from alignment.kinds.kind import Input, Rows
+from alignment.kinds.kind import Input, Prompts, Rows
 from alignment.seam.records import CompletionRecord, StoredRecord, read_jsonl, write_jsonl
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.projects.models import PromptQuerySet, Split
@@ -37,6 +37,8 @@ def prepare(run: Run, folder: Path) -> Paths:
     """Fill a folder with what a run reads, by its kind's inputs; raises RunError."""
     kind = KINDS[run.kind]
     paths = write_prompts(run, folder) if kind.prompts else {}
+    if kind.held_out:
+        paths |= write_held_out(run, folder, kind.held_out)
     for row in given(run):
         paths |= _place(run, folder, kind.input(row.role), row.artifact)
     return paths
@@ -87,16 +89,27 @@ def _prompts_of(run: Run) -> PromptQuerySet:
 def write_prompts(run: Run, folder: Path, prompts: PromptQuerySet | None = None) -> Paths:
     """Write the first prompts as JSON lines: as many as the settings say. Raises RunError when too few."""
     rows = _prompts_of(run) if prompts is None else prompts
-    records = (prompt.record() for prompt in rows[: config_of(run).prompts].iterator())
-    written, asked = write_jsonl(folder / "prompts.jsonl", records), KINDS[run.kind].prompts
+    asked = KINDS[run.kind].prompts
     least = asked.least if asked else 0
-    if written < least:
+    return {"prompts": _written(folder / "prompts.jsonl", rows[: config_of(run).prompts], least)}
+
+
+def write_held_out(run: Run, folder: Path, asked: Prompts) -> Paths:
+    """Write the prompts that only measure, as many as the settings say. Raises RunError when too few."""
+    rows = run.project.prompts.of_split(Split(asked.split))[: config_of(run).held_out_prompts]
+    return {"held_out": _written(folder / "held_out.jsonl", rows, asked.least)}
+
+
+def _written(path: Path, prompts: PromptQuerySet, least: int) -> str:
+    """Prompts as JSON lines; the path for RunSpec."""
+    records = (prompt.record() for prompt in prompts.iterator())
+    if (written := write_jsonl(path, records)) < least:
         raise RunError(
             _("This run needs at least {least} prompts and found {written}; add prompts.").format(
                 least=least, written=written
             )
         )
-    return {"prompts": str(Path(folder.name) / "prompts.jsonl")}
+    return str(Path(path.parent.name) / path.name)
 
 
 def write_labels(folder: Path, read: Reader, snapshot: Artifact, split: Split) -> str:

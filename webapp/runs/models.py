@@ -98,6 +98,10 @@ class RunQuerySet(LeasedQuerySet["Run"]):
             .order_by("priority", "created_at", "pk")
         )
 
+    def under_way(self) -> "RunQuerySet":
+        """Those that are not over, in an index of their own; whatever is over has an end."""
+        return self.filter(ended_at__isnull=True).exclude(state__in=FINAL)
+
     def that_fit(self, worker: Worker) -> "RunQuerySet":
         """Those that were not yet ended for want of memory where there was as much as here."""
         return self.filter(Q(outgrew_gib__isnull=True) | Q(outgrew_gib__lt=worker.memory_gib))
@@ -161,6 +165,9 @@ class Run(Leased):
                 condition=Q(state="queued"),
             ),
             models.Index(fields=["project", "ended_at", "id"], name="run_finished"),
+            models.Index(
+                fields=["project"], name="run_under_way", condition=Q(ended_at__isnull=True)
+            ),
             models.Index(
                 fields=["lease_until"],
                 name="run_leases",

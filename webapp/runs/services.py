@@ -92,8 +92,8 @@ def _columns(row: Kind, settled: BaseModel, order: Order) -> dict[str, object]:
     }
 
 
-def cancel_run(run: Run, *, by: User) -> Run:
-    """Cancel: at once when nobody works on it, else as soon as its trainer has ended."""
+def cancel_run(run: Run, *, by: User | None) -> Run:
+    """Cancel: at once when nobody works on it, else as soon as its trainer has ended; by nobody: by Attune itself."""
     actor = actor_name(by)
     idle = Change(
         (State.QUEUED, State.INTERRUPTED),

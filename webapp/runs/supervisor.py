@@ -16,11 +16,10 @@ from django.conf import settings
 
 from alignment.seam import memory_use
 from alignment.seam.events import Failed, Finished, Ready, Stopped
-from alignment.seam.handing import HANDLE, hand_over
+from alignment.seam.handing import HANDLE, KEY, hand_over
 from webapp.runs import trainers
 from webapp.runs.spool import Batch, read_batch
 
-SERVER_KEY = "ATTUNE_GENERATION_KEY"
 SECRET = re.compile(r"DATABASE_URL|REDIS_URL|SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY|DJANGO_|CELERY_")
 LOGIN = re.compile(r"(://)[^/@\s]*@")  # in an address, as that of a proxy may have one
 # What Python, the system's libraries, torch, GPUs and caches of models read; all else is other programs'.
@@ -191,7 +190,7 @@ def server_key(*, given: bool) -> Iterator[int | None]:
 
     Only that one gets it: other trainers load models that anybody may have made.
     """
-    if not given or not (key := os.environ.get(SERVER_KEY)):
+    if not given or not (key := os.environ.get(KEY)):
         yield None
         return
     handle = hand_over(key)
@@ -211,7 +210,7 @@ def environment() -> dict[str, str]:
     kept = named | {
         name: value for name, value in os.environ.items() if name in settings.TRAINER_VARIABLES
     }
-    kept.pop(SERVER_KEY, None)
+    kept.pop(KEY, None)
     path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
     return kept | {"PYTHONPATH": path, "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
 

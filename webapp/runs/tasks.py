@@ -15,7 +15,9 @@ from django.db import connection
 from webapp.machine import disk
 from webapp.queue.bell import ring_for
 from webapp.runs import execution, recovery, workers
+from webapp.runs.followers import followers_of, tell_followers
 from webapp.runs.models import Run
+from webapp.runs.points import LAST
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +30,11 @@ def ring(queue: str) -> None:
     worker = workers.register(queue)
     if worker.draining or (run := execution.claim(queue, worker)) is None:
         return
+    followers = followers_of(run)
     try:
-        execution.execute(run)
+        execution.execute(run, followers)
     finally:
+        tell_followers(followers, LAST)
         if Run.objects.claimable(queue).exists():
             send_ring(queue)
 

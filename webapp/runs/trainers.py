@@ -5,6 +5,7 @@ trainer does so and waits: the next run is given to it and begins at once. A spa
 process of its own like any other, and is started with what a fresh one would be started with.
 """
 
+import logging
 import socket
 import subprocess
 from collections import deque
@@ -17,7 +18,7 @@ from typing import IO, NamedTuple
 from django.conf import settings
 
 from alignment.seam import memory_use
-from alignment.seam.spares import send_run
+from alignment.seam.spares import is_loaded, send_run
 from webapp.machine import guard
 
 ROOMY = (
@@ -40,6 +41,7 @@ class Spare(NamedTuple):
         self.process.wait()
 
 
+logger = logging.getLogger(__name__)
 _spares: deque[Spare] = deque()  # of this process, one at most
 
 
@@ -68,21 +70,37 @@ def prepare_spare(environment: Mapping[str, str]) -> None:
     if not _wanted() or (_spares and _spares[0].process.poll() is None):
         return
     end_spare()
+    try:
+        _spares.append(_spare(environment))
+    except OSError as error:  # the run at work needs none
+        logger.warning("No trainer waits for the next run: %s", error)
+
+
+def _spare(environment: Mapping[str, str]) -> Spare:
+    """A new one; raises OSError."""
+    command = settings.SPARE_TRAINER
     ours, its = socket.socketpair()
-    with its, TemporaryFile() as log:  # whose run will tell what it says until then
-        command = [*settings.SPARE_TRAINER, str(its.fileno())]
-        process = start(command, settings.BASE_DIR, log, environment, [its.fileno()])
-    _spares.append(Spare(process, ours, environment))
+    try:
+        with its, TemporaryFile() as log:  # its run's log is told by then what it says here
+            handle = its.fileno()
+            process = start([*command, str(handle)], settings.BASE_DIR, log, environment, [handle])
+    except OSError:
+        ours.close()
+        raise
+    return Spare(process, ours, environment)
 
 
 def take_spare(
     folder: Path, log: IO[bytes], environment: Mapping[str, str], key: int | None
 ) -> "subprocess.Popen[bytes] | None":
-    """The spare, whose run this is from now on; None where there is none like a fresh trainer."""
-    if not _spares:
+    """The spare, whose run this is from now on; None where there is none like a fresh trainer.
+
+    One that still loads, after all others on this machine, is left to a later run.
+    """
+    if not _spares or not is_loaded(_spares[0].channel):
         return None
     spare = _spares.pop()
-    if spare.environment == environment:
+    if spare.environment == environment and spare.process.poll() is None:
         with suppress(OSError), spare.channel:
             send_run(spare.channel, folder, log.fileno(), key)
             return spare.process

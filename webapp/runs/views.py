@@ -1,16 +1,23 @@
 """The page of the queue."""
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.machine import programs
 from webapp.projects.access import Action, project_for
+from webapp.projects.models import Project
 from webapp.runs import waiting
 from webapp.runs.models import FINAL, Worker
 from webapp.site.htmx import render_page
 from webapp.site.pages import page_of
+from webapp.site.stamps import once
 
 
 @login_required
@@ -18,14 +25,37 @@ from webapp.site.pages import page_of
 def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """The queue with the reason each run waits, the workers, and what has finished."""
     project = project_for(request.user, project_id, can=Action.SEE_RUNS)
+    stamp = waiting.stamp_of_queue(project.pk)
+    if request.htmx and not request.htmx.history_restore_request:
+        return _queue(project, stamp)
     done = project.runs.filter(state__in=FINAL)
-    context = {
-        "project": project,
-        "queue": waiting.queue(project),
-        "workers": Worker.objects.order_by("host", "pk"),
-        "live": set(waiting.live_workers().values_list("pk", flat=True)),
-        "programs": programs.read(),
+    context = standing(project, stamp) | {
         "page": page_of(done, request.GET, "-ended_at", "-pk"),
         "has_model": project.artifacts.models().exists(),
     }
     return render_page(request, "runs/list.html", context, partial="queue")
+
+
+def _queue(project: Project, stamp: str) -> HttpResponse:
+    """What is not over, drawn once for all who watch it."""
+
+    def draw() -> str:
+        return render_to_string("runs/list.html#queue", standing(project, stamp))
+
+    # Nothing is under way: whoever still asks is shown so, and asks no more.
+    drawn = once(("queue", project.pk, stamp, get_language()), draw) if stamp else draw()
+    response = HttpResponse(drawn)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+def standing(project: Project, stamp: str) -> dict[str, Any]:
+    """What the page shows of the queue, the workers and the programs."""
+    return {
+        "project": project,
+        "stamp": stamp,
+        "queue": waiting.queue(project),
+        "workers": Worker.objects.order_by("host", "pk"),
+        "live": set(waiting.live_workers().values_list("pk", flat=True)),
+        "programs": programs.read(),
+    }

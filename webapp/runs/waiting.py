@@ -1,7 +1,7 @@
 """The queue as people see it: what is in it, and why each run has not started."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from django.conf import settings
@@ -12,10 +12,15 @@ from django.utils.translation import gettext_noop, ngettext
 
 from webapp.projects.models import Project
 from webapp.queue.bell import silent_bells
-from webapp.runs.models import FINAL, LIVE, Run, RunEvent, RunNeed, State, Worker
+from webapp.runs.models import LIVE, Run, RunEvent, RunNeed, State, Worker
 from webapp.site.clock import after
 from webapp.site.stamps import rows_seen, stamp_of
 
+WORKERS = (
+    "(SELECT COUNT(*) FROM runs_worker)",
+    "(SELECT MAX(id) FROM runs_worker)",
+    "(SELECT COUNT(*) FROM runs_worker WHERE draining)",
+)
 SOON, LATER = 5, 15  # seconds after which a page is drawn again though no row has changed
 
 LONG = 60.0  # seconds; tend rings several times in them
@@ -36,7 +41,7 @@ def queue(project: Project) -> list[Waiting]:
     at_work = Case(
         When(state__in=LIVE, then=Value(0)), default=Value(1), output_field=IntegerField()
     )
-    rows = project.runs.exclude(state__in=FINAL).select_related("worker")
+    rows = Run.objects.under_way().filter(project=project).select_related("worker")
     runs = list(rows.order_by(at_work, "priority", "created_at", "pk"))
     reasons = waiting_reasons(runs)
     return [Waiting(run, reasons.get(run.pk, run.message)) for run in runs]
@@ -47,11 +52,17 @@ def stamp_of_run(project_id: int, run_id: int) -> str:
     return stamp_of_runs("WHERE project_id = %s AND id = %s", project_id, run_id)
 
 
-def stamp_of_runs(where: str, *values: int) -> str:
+def stamp_of_runs(where: str, *values: int, beside: Sequence[str] = ()) -> str:
     """The same of several by the rest of a query; what one waits for in a queue is looked at now and then."""
-    rows = rows_seen(Run, where, *values)
+    rows = rows_seen(Run, where, *values, beside=beside)
     waits = any(State.QUEUED in row for row in rows)
     return stamp_of(rows, every=SOON if waits else LATER)
+
+
+def stamp_of_queue(project_id: int, _row: int = 0) -> str:
+    """The same of all of a project's that are not over, and of the workers; what their clocks say is looked at now and then."""
+    where = "WHERE project_id = %s AND ended_at IS NULL ORDER BY runs_run.id"
+    return stamp_of_runs(where, project_id, beside=WORKERS)
 
 
 def waiting_reason(run: Run) -> str:
@@ -119,7 +130,7 @@ def overlooked(firsts: Collection[int]) -> set[int]:
 
 def places(queue_name: str) -> dict[int, int]:
     """How many runs go before each claimable one: those at work, and those ahead in the queue."""
-    at_work = Run.objects.live().filter(queue=queue_name).count()
+    at_work = Run.objects.live().filter(queue=queue_name, ended_at__isnull=True).count()
     line = Run.objects.claimable(queue_name).values_list("pk", flat=True)
     return {run: at_work + place for place, run in enumerate(line)}
 

@@ -36,8 +36,8 @@ class OurRules:
     def __init__(self) -> None:
         self.proxies = settings.ALLAUTH_TRUSTED_PROXY_COUNT
 
-    def admitted(self, path: str, cookies: str) -> int:
-        """The bytes that may come with a request."""
+    def admitted(self, path: str, cookies: str) -> int | None:
+        """The bytes that may come with a request; None where nobody can say."""
         close_old_connections()
         try:
             return admitted(path, cookies)

@@ -12,13 +12,18 @@ from webapp.machine.bodies import body_limit
 from webapp.serving.arrival import UNASKED
 
 
-def admitted(path: str, cookies: str) -> int:
-    """The bytes that may come with a request to this path: few of somebody who is not signed in."""
+def admitted(path: str, cookies: str) -> int | None:
+    """The bytes that may come with a request to this path: few of somebody who is not signed in.
+
+    None while the database cannot say who that is.
+    """
     try:
         view = resolve(path).func
         return body_limit(view) if _is_known(cookies) else UNASKED
-    except (Http404, DatabaseError):
+    except Http404:
         return UNASKED
+    except DatabaseError:
+        return None
 
 
 def _is_known(cookies: str) -> bool:

@@ -20,6 +20,7 @@ class Body(OverflowableBuffer):  # type: ignore[misc]  # waitress has no types
     def __init__(self, overflow: int) -> None:
         super().__init__(overflow)
         self.limit = UNASKED
+        self.unknown = False  # who sends it: nobody could say
         self.cut = False
         self.lost = False
 

@@ -10,7 +10,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
-from webapp.machine.bodies import CUT, LOST
+from webapp.machine.bodies import CUT, LOST, UNKNOWN
 from webapp.serving import access
 from webapp.serving.arrival import UNASKED, Arrival
 
@@ -28,8 +28,8 @@ class Rules(Protocol):
 
     proxies: int
 
-    def admitted(self, path: str, cookies: str) -> int:
-        """The bytes that may come with a request."""
+    def admitted(self, path: str, cookies: str) -> int | None:
+        """The bytes that may come with a request; None where nobody can say."""
         ...
 
 
@@ -61,7 +61,8 @@ class WholeRequest(Logged, WSGITask):  # type: ignore[misc]  # waitress has no t
         if forwarded and environ["REMOTE_ADDR"] in LOCAL:
             environ["wsgi.url_scheme"] = "https"
         if (body := self.request.body) is not None:
-            missing = {CUT: body.cut, LOST: body.lost}
+            unknown = body.cut and body.unknown
+            missing = {CUT: body.cut, LOST: body.lost, UNKNOWN: unknown}
             environ |= {name: True for name, is_so in missing.items() if is_so}
         return environ
 
@@ -81,7 +82,9 @@ class Admission:
         arrival, server = self.connection.request, self.connection.server
         try:
             cookies = arrival.headers.get("COOKIE", "")
-            arrival.body.limit = max(UNASKED, server.rules.admitted(arrival.path, cookies))
+            most = server.rules.admitted(arrival.path, cookies)
+            arrival.body.limit = max(UNASKED, most or 0)
+            arrival.body.unknown = most is None
             arrival.wait_anew()
         finally:
             self.connection.asked = False

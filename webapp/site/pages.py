@@ -147,8 +147,12 @@ class _Counted(Subquery):
 
 
 def number_up_to(rows: QuerySet[Row], column: str, most: int) -> Subquery:
-    """The number of rows that point at the outer row by this column, counted as `count_up_to` counts."""
-    pointing = rows.filter(**{column: OuterRef("pk")}).order_by().values("pk")
+    """The number of rows that point at the outer row by this column, counted as `count_up_to` counts.
+
+    They are in the order of an index that has the column before it: to PostgreSQL a row that few point at is
+    like one that most do, and it would look for those few through the whole table.
+    """
+    pointing = rows.filter(**{column: OuterRef("pk")}).values("pk")
     return _Counted(pointing[: most + 1], output_field=IntegerField())
 
 

@@ -26,12 +26,14 @@ def columns_of(model: type[Model]) -> str:
     return ", ".join(f"{model._meta.db_table}.{field.column}" for field in fields)
 
 
-def rows_seen(model: type[Model], where: str, *values: int) -> list[tuple[object, ...]]:
-    """A model's rows by the rest of a query, without its documents."""
-    table = model._meta.db_table
+def rows_seen(
+    model: type[Model], where: str, *values: int, beside: Sequence[str] = ()
+) -> list[tuple[object, ...]]:
+    """A model's rows by the rest of a query, without its documents; with each what else is told `beside` it."""
+    table, columns = model._meta.db_table, ", ".join((columns_of(model), *beside))
     with connection.cursor() as cursor:
         # Columns, table and query are the code's own.
-        cursor.execute(f"SELECT {columns_of(model)} FROM {table} {where}", values)  # noqa: S608
+        cursor.execute(f"SELECT {columns} FROM {table} {where}", values)  # noqa: S608
         found: list[tuple[object, ...]] = cursor.fetchall()
     return found
 

@@ -1,19 +1,14 @@
 // Curves of one run by uPlot: fetched once, then only what is new, until the run is over.
+import { colour, onRepaint } from "./ink.js";
 import { gettext } from "./words.js";
 
 const NOTHING_NEW = 204;
 const PAUSE = 2000; // ms between two looks at a live run
 const section = document.querySelector("[data-charts]");
-const probe = document.createElement("span");
 const charts = new Map();
 let seen = ""; // the stamp of what is drawn
 const titles = JSON.parse(document.getElementById("agent-titles")?.textContent ?? "{}");
 const HUES = ["--accent", "--curve-2", "--curve-3", "--curve-4", "--curve-5"]; // then again, dashed
-
-function colour(token) {
-  probe.style.color = `var(${token})`;
-  return getComputedStyle(probe).color;
-}
 
 // Numbers as short as they are exact.
 const ticked = (_, ticks) => ticks.map((tick) => (tick === null ? "" : Number(tick.toPrecision(6)).toString()));
@@ -158,10 +153,7 @@ function repaint() {
 }
 
 if (section && window.uPlot) {
-  probe.hidden = true;
-  document.body.append(probe);
-  new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  onRepaint(repaint);
   new ResizeObserver(() => {
     for (const [figure, { plot }] of charts) {
       plot.setSize({ width: figure.querySelector("[data-plot]").clientWidth, height: 240 });

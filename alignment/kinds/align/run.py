@@ -27,6 +27,7 @@ from alignment.maths.estimators import estimate, paired_estimate
 from alignment.models.computation import check_device, set_up
 from alignment.models.control_tokens import controls, counted
 from alignment.models.distributed import world
+from alignment.models.forms.form import make_plain
 from alignment.models.inputs import same_model
 from alignment.models.lora import forget, load_trained, merged, shared, size_of
 from alignment.models.overlong import Reader, fitting_labels, fitting_prompts, policies_of
@@ -450,7 +451,8 @@ def back_to_start(problem: Problem, state: State) -> None:
     if state.adapter is not None:
         forget(state.policy.model)
     else:
-        load_whole(state.policy.model, Policy.load(problem.start).model.state_dict())
+        start = make_plain(Policy.load(problem.start).model)
+        load_whole(state.policy.model, start.state_dict())
 
 
 def measured(problem: Problem) -> int:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from alignment.kinds.align.settings import AlignConfig
-from alignment.kinds.evaluate.settings import EvaluateConfig
+from alignment.kinds.evaluate.settings import EvaluateConfig, JudgeName
 from alignment.kinds.spec import RunSpec
 from alignment.maths.divergences import DIVERGENCES, divergence_of
 from alignment.maths.diversity import diversity, self_bleu
@@ -30,13 +30,14 @@ from alignment.maths.estimators import (
     paired_estimate,
     pareto_shape,
 )
+from alignment.models.computation import is_coarse
 from alignment.models.control_tokens import controls, counted
 from alignment.models.overlong import Fitting, Reader, fitting_prompts, policies_of
 from alignment.models.policies import Policy
 from alignment.models.texts import drawn_texts
 from alignment.models.trials import sampler
 from alignment.objectives.problem import DRAWING
-from alignment.objectives.receipts import receipts
+from alignment.objectives.receipts import COARSE, receipts
 from alignment.objectives.samples import Term, terms_of
 from alignment.reward import RewardModel
 from alignment.sampling.sampling import Rollouts, sample
@@ -187,7 +188,8 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
 def summary_of(players: Players, config: EvaluateConfig, found: Findings) -> dict[str, object]:
     """The summary of a run: every number with its interval, by what it was measured, and how exactly."""
     aim = players.aim
-    known = receipts(aim).model_copy(update={"mismatch": found.mismatch})
+    coarse = {"tolerance": COARSE} if is_coarse(players.policy.model) else {}
+    known = receipts(aim).model_copy(update={"mismatch": found.mismatch, **coarse})
     if not players.aimed:  # no gradient of this divergence was ever followed
         known = known.model_copy(update={"gradient": None})
     return {
@@ -224,7 +226,25 @@ def load_players(
 ) -> Players:
     """Read the models of a run; raises ConfigError where the judge is missing."""
     at = {role: folder / path for role, path in spec.inputs.items()}
-    if config.judge == "held_out_labels" and "judge" not in at:
+    judge = judge_of(config.judge, at)
+    reference, policy = (sampler(at[role], role) for role in ("reference", "policy"))
+    policy.check_tokens(reference)
+    known = load_target(at["policy"])
+    aim, lambdas = known or (aim_of(config), [])
+    return Players(
+        policy=policy,
+        reference=reference,
+        judge=judge,
+        aimed=known is not None,
+        aim=aim,
+        target=aimed_at(aim, at, reference, policy, prompts),
+        lambdas=lambdas,
+    )
+
+
+def judge_of(name: JudgeName, at: Mapping[str, Path]) -> Judge | None:
+    """Who decides, None where nobody does; raises ConfigError where the judge is missing."""
+    if name == "held_out_labels" and "judge" not in at:
         raise ConfigError(
             _(
                 "The judge is a reward model trained on held-out labels, and none was given; label "
@@ -236,10 +256,17 @@ def load_players(
         "utility": lambda: utility_judge,
         "none": lambda: None,
     }
-    reference, policy = (sampler(at[role], role) for role in ("reference", "policy"))
-    policy.check_tokens(reference)
-    known = load_target(at["policy"])
-    aim, lambdas = known or (aim_of(config), [])
+    return judges[name]()
+
+
+def aimed_at(
+    aim: AlignConfig,
+    at: Mapping[str, Path],
+    reference: Policy,
+    policy: Policy,
+    prompts: Sequence[PromptRecord],
+) -> Target:
+    """The target of an alignment, for answers to these prompts; raises ConfigError where a reward model is missing."""
     reward = no_reward
     if aim.reward_weight:
         if "reward" not in at:
@@ -252,15 +279,7 @@ def load_players(
         turns = [prompt.messages for prompt in prompts]
         model = RewardModel.load(at["reward"])
         reward = model.knowing(reference, turns).knowing(policy, turns).score
-    return Players(
-        policy=policy,
-        reference=reference,
-        judge=judges[config.judge](),
-        aimed=known is not None,
-        aim=aim,
-        target=target_of(aim, reward, reference),
-        lambdas=lambdas,
-    )
+    return target_of(aim, reward, reference)
 
 
 def aim_of(config: EvaluateConfig) -> AlignConfig:

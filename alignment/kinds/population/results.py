@@ -4,6 +4,7 @@ from typing import Any
 
 from alignment.kinds.align.results import TARGETED, AlignResults
 from alignment.kinds.curves import LEARNING
+from alignment.seam.curves import Curve, Place
 from alignment.seam.results import result
 from alignment.seam.words import _
 
@@ -14,4 +15,8 @@ class PopulationResults(AlignResults):
     agents: dict[str, dict[str, Any]] | None = result(_("Agents"), aside=True)
 
 
-CURVES = (*LEARNING, *TARGETED)
+CURVES = (
+    *LEARNING,
+    *TARGETED,
+    Curve("completions/drawn", _("Completions drawn"), _("of a prompt"), Place.SOME),
+)

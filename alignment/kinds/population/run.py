@@ -28,14 +28,15 @@ from alignment.kinds.align.run import (
     ready,
     shown,
 )
-from alignment.kinds.population.settings import PopulationConfig
+from alignment.kinds.population.settings import PopulationConfig, SharingName
 from alignment.kinds.spec import RunSpec
+from alignment.maths.bandits import Bandit
 from alignment.maths.divergences import divergence_of
 from alignment.maths.losses import score_loss
 from alignment.models.control_tokens import controls, counted
 from alignment.models.distributed import all_max, all_sum, gathered, own, world
 from alignment.models.sharding import SHARDING
-from alignment.objectives.pool import Pool, lesson, log_mixture, pooled, shares
+from alignment.objectives.pool import Pool, lesson, log_mixture, pooled
 from alignment.objectives.problem import (
     Problem,
     State,
@@ -93,12 +94,15 @@ def align(spec: RunSpec, folder: Path) -> Progress:
     problems: dict[str, Problem] = {
         name: replace(first, config=config.agent(name)) for name in config.divergences
     }
-    yield from tune(problems, folder, folder / spec.resume_from if spec.resume_from else None)
+    resume = folder / spec.resume_from if spec.resume_from else None
+    yield from tune(problems, folder, resume, config.sharing)
 
 
-def begin_all(problems: Mapping[str, Problem]) -> list[Agent]:
-    """Every agent before anything was drawn."""
-    return sharing(problems, {name: begin(problem) for name, problem in problems.items()})
+def begin_all(problems: Mapping[str, Problem], rule: SharingName = "equal") -> list[Agent]:
+    """Every agent before anything was drawn; completions are to be shared out by this rule."""
+    agents = sharing(problems, {name: begin(problem) for name, problem in problems.items()})
+    agents[0].state.known.bandit = Bandit(rule)
+    return agents
 
 
 def sharing(problems: Mapping[str, Problem], states: Mapping[str, State]) -> list[Agent]:
@@ -109,7 +113,12 @@ def sharing(problems: Mapping[str, Problem], states: Mapping[str, State]) -> lis
     return [Agent(name, problems[name], state) for name, state in states.items()]
 
 
-def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = None) -> Progress:
+def tune(
+    problems: Mapping[str, Problem],
+    folder: Path,
+    resume: Path | None = None,
+    rule: SharingName = "equal",
+) -> Progress:
     """Train from the start or from a checkpoint; the policies become folders of `folder/output`.
 
     "save" sent where `followed` hears it saves a checkpoint and ends the run.
@@ -120,7 +129,7 @@ def tune(problems: Mapping[str, Problem], folder: Path, resume: Path | None = No
         states, bit_exact = restore_all(problems, resume)
         agents = [Agent(name, problems[name], state) for name, state in states.items()]
     else:
-        agents, bit_exact = begin_all(problems), True
+        agents, bit_exact = begin_all(problems, rule), True
     lead = agents[0]
     course = course_of(agents, folder, new=resume is None)
     yield ready(course, bit_exact=bit_exact)
@@ -241,10 +250,12 @@ def shared_turn(agents: Sequence[Agent]) -> Turn:
         learn_z(problem, state.known.z, chosen, pool.scored.log_scores - mixture)
 
     def tell(moved: Sequence[dict[str, float]]) -> dict[str, float]:
+        facts = [described_agent(agent, pool, place) for place, agent in enumerate(active)]
+        drawn = share_by_progress(active, pool, [row["divergence/target"] for row in facts])
         return {
             f"{name}@{agent.name}": value
             for place, agent in enumerate(active)
-            for name, value in (moved[place] | described_agent(agent, pool, place)).items()
+            for name, value in (moved[place] | facts[place] | drawn[place]).items()
             if name != MISMATCH
         }
 
@@ -253,10 +264,24 @@ def shared_turn(agents: Sequence[Agent]) -> Turn:
     return Turn(states, learning, pool.known, pool.log_z, taught, move, learn_beside, tell)
 
 
+def share_by_progress(
+    agents: Sequence[Agent], pool: Pool, divergences: Sequence[float]
+) -> list[dict[str, float]]:
+    """Tell the bandit where the agents stand; how many completions of a prompt each drew, where that is its doing."""
+    bandit, names = agents[0].state.known.bandit, [agent.name for agent in agents]
+    counts = pool.owners.bincount().tolist()
+    if bandit.rule == "equal":
+        return [{} for _ in agents]
+    told = dict(zip(names, divergences, strict=True))
+    bandit.learn(told, dict(zip(names, counts, strict=True)))
+    return [{"completions/drawn": float(count)} for count in counts]
+
+
 def draw(agents: Sequence[Agent], chosen: Sequence[int]) -> Pool:
     """Every agent's share of the completions of the chosen prompts, scored once."""
     problem, state = agents[0].problem, agents[0].state
-    counts = shares(problem.config.completions_per_prompt, len(agents))
+    total, names = problem.config.completions_per_prompt, [agent.name for agent in agents]
+    counts = state.known.bandit.shares(total, names, state.known.generator)
     parts = [
         sample(
             agent.state.policy,

@@ -1,6 +1,8 @@
 """Settings of a population: several divergences from one pool of samples."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -9,6 +11,12 @@ from alignment.kinds.settings.divergences import DIVERGENCES, DivergenceName
 from alignment.seam.settings import ConflictError, Settings, setting
 from alignment.seam.words import _, said
 
+SharingName = Literal["equal", "thompson", "exp3"]
+SHARINGS: Mapping[SharingName, str] = {
+    "equal": _("Equally"),
+    "thompson": _("By progress (Thompson)"),
+    "exp3": _("By progress, wary of change (Exp3)"),
+}
 FEWEST = 2  # completions of a prompt by each agent: the baseline leaves one out
 
 
@@ -44,6 +52,18 @@ class PopulationConfig(TargetedSettings, SeveralDivergences):
         unit=_("completions"),
         ge=4,
         le=1024,
+    )
+
+    sharing: SharingName = setting(
+        "equal",
+        _("Completions are shared out"),
+        help=_(
+            "Who draws them: all agents as many, or a bandit gives more to those that get nearer to their "
+            "targets by each; two at least, and all learn from all of them."
+        ),
+        topic=_("Training"),
+        advanced=True,
+        choices=SHARINGS,
     )
 
     @model_validator(mode="after")

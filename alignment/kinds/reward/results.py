@@ -32,6 +32,7 @@ class RewardResults(ModelResults):
     thumbs_train: int | None = result(_("Thumbs train"))
     ratings_train: int | None = result(_("Ratings train"))
     prompts_heldout: int | None = result(_("Held-out prompts"))
+    labels_passed_over: int | None = result(_("Labels not chosen"))
     labels_cut: int | None = result(_("Labels cut to the context"))
     accuracy_by: list[dict[str, Any]] | None = result(_("Accuracy by agreement and length"))
     learning_curve: list[dict[str, Any]] | None = result(_("Learning curve"))

@@ -24,6 +24,7 @@ from alignment.reward.labels import contradicted, divided, learnable, pairs_in, 
 from alignment.reward.learning import Learned, Learner, Trial
 from alignment.reward.measures import Told, measures
 from alignment.reward.model import RewardModel, cautious
+from alignment.reward.selection import chosen_labels
 from alignment.reward.tilt import ess_by_beta
 from alignment.reward.validation import trials, validated
 from alignment.seam.errors import ConfigError
@@ -44,7 +45,7 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     yield from () if told.all_fit else (told,)
     if config.centring == "reference":
         check_reference(spec, folder)
-    own = Trial(_("training"), *divided(labels, config.held_out))
+    own = yield from own_trial(backbone, config, labels, spec.seed)
     more = trials(config, own.fitted, own.held)
     total = sum(steps_of(config, len(trial.fitted)) for trial in (own, *more))
     learner = Learner(backbone, config, labels, spec.seed, count(1), total)
@@ -54,7 +55,7 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     yield PhaseStarted(name=_("measuring"))
     model, tilts, found, summary = judged(learned, own, spec, folder)
     summary |= yield from validated(learner, more, own, found)
-    summary |= counts(own) | _control_tokens(model, labels)
+    summary |= counts(own, labels) | _control_tokens(model, labels)
     summary |= {"rows": [told.counts], "parameters": _size_of(model)}
     summary |= {"center": sum(model.center) / len(model.center), "scale": model.scale}
     summary["ess_by_beta"] = tilts
@@ -66,6 +67,17 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     with committed(folder / "output") as output:
         model.save(output)
     yield Finished(summary=summary)
+
+
+def own_trial(
+    backbone: Path, config: RewardConfig, labels: Sequence[LabelRecord], seed: int
+) -> Generator[Event, str | None, Trial]:
+    """What the run itself learns from and is measured by; all that is not held out, or what is chosen of it."""
+    fitted, held = divided(labels, config.held_out)
+    if config.selection != "all":
+        yield PhaseStarted(name=_("choosing labels"))
+        fitted = chosen_labels(backbone, config, fitted, seed)
+    return Trial(_("training"), fitted, held)
 
 
 def learned_from(spec: RunSpec, folder: Path, config: RewardConfig) -> Fitting:
@@ -138,14 +150,16 @@ def known_texts(
     return reference_texts(learned.model, place, labels, spec.seed)
 
 
-def counts(own: Trial) -> dict[str, int]:
-    """How many labels there were; kinds other than pairs only where there are any."""
+def counts(own: Trial, labels: Sequence[LabelRecord]) -> dict[str, int]:
+    """How many labels there were; kinds other than pairs, and those not chosen, only where there are any."""
+    passed_over = len(labels) - len(own.fitted) - len(own.held)
     fitted, held = pairs_in(own.fitted), pairs_in(own.held)
     kinds = Counter[str](label.kind for label in own.fitted)
     return {
         "pairs_train": len(fitted),
         "pairs_heldout": len(held),
         **{f"{plural}_train": kinds[kind] for kind, plural in PLURALS.items() if kinds[kind]},
+        **({"labels_passed_over": passed_over} if passed_over else {}),
         "prompts_heldout": len({label.prompt.key for label in own.held}),
         "pairs_contradicted": contradicted(fitted + held),
     }

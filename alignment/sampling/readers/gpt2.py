@@ -16,10 +16,14 @@ from transformers.cache_utils import DynamicLayer
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
 from transformers.pytorch_utils import Conv1D
 
+from alignment.models.forms.factors import FactorLinear
+from alignment.models.forms.form import StoredLayer
+from alignment.models.forms.int8 import Int8Embedding, Int8Linear
 from alignment.models.policies import output_layer
 
 PARTS = {GPT2LMHeadModel, GPT2Model, GPT2Block, GPT2Attention, GPT2MLP, Conv1D}
 PARTS |= {nn.ModuleList, nn.Embedding, nn.Linear, nn.LayerNorm, nn.Dropout}
+PARTS |= {Int8Linear, Int8Embedding, FactorLinear}  # which compute by themselves
 
 
 class Norm(NamedTuple):
@@ -46,16 +50,19 @@ class Affine(NamedTuple):
         return found.view(*states.shape[:-1], -1)
 
 
+Map = Affine | StoredLayer
+
+
 class Block(NamedTuple):
     """A transformer block."""
 
     norm_1: Norm
-    project: Affine  # to queries, keys and values
-    mix: Affine
+    project: Map  # to queries, keys and values
+    mix: Map
     norm_2: Norm
-    widen: Affine
+    widen: Map
     activation: nn.Module
-    narrow: Affine
+    narrow: Map
 
     @classmethod
     def of(cls, block: Any) -> "Block":  # noqa: ANN401 - a GPT2Block, whose parts have no types
@@ -90,12 +97,17 @@ class Block(NamedTuple):
 class Reader(NamedTuple):
     """The weights of a GPT-2."""
 
-    tokens: Tensor
-    places: Tensor
+    tokens: nn.Module
+    places: nn.Module
     blocks: tuple[Block, ...]
     norm: Norm
-    head: Tensor
+    head: nn.Module
     heads: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which precision it computes."""
+        return self.norm.weight.dtype
 
     def read(
         self,
@@ -116,11 +128,12 @@ class Reader(NamedTuple):
             cache: what was read before, which these tokens are written to; without one, rows begin here.
             keep: of how many tokens of a row, the last ones, logits are wanted.
         """
-        states = F.embedding(ids, self.tokens) + F.embedding(positions, self.places)
+        states = self.tokens(ids) + self.places(positions)
         layers: Sequence[Any] = cache.layers if cache is not None else [None] * len(self.blocks)
         for block, layer in zip(self.blocks, layers, strict=True):
             states = block.read(states, self.heads, layer, hidden)
-        return F.linear(self.norm(states[:, -keep:]), self.head)
+        logits: Tensor = self.head(self.norm(states[:, -keep:]))
+        return logits
 
 
 def reader_of(model: PreTrainedModel) -> Reader | None:
@@ -129,11 +142,11 @@ def reader_of(model: PreTrainedModel) -> Reader | None:
         return None
     body: Any = model.transformer
     return Reader(
-        body.wte.weight,
-        body.wpe.weight,
+        body.wte,
+        body.wpe,
         tuple(Block.of(block) for block in body.h),
         norm_of(body.ln_f),
-        output_layer(model).weight,
+        output_layer(model),
         model.config.n_head,
     )
 
@@ -157,9 +170,9 @@ def norm_of(module: nn.LayerNorm) -> Norm:
     return Norm(module.weight, module.bias, module.eps)
 
 
-def affine_of(module: Conv1D) -> Affine:
-    """A module's weights."""
-    return Affine(module.weight, module.bias)
+def affine_of(module: Conv1D | StoredLayer) -> Map:
+    """A module's weights; one in a form computes by itself."""
+    return module if isinstance(module, StoredLayer) else Affine(module.weight, module.bias)
 
 
 def _is_plain(model: PreTrainedModel) -> bool:

@@ -18,7 +18,8 @@ from webapp.artifacts.store import store
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.folders import name_of, write_folder, zipped
 from webapp.datasets.exports.losses import losses_of
-from webapp.datasets.intake import Become, Plan, take_in
+from webapp.datasets.imports.parts import take_in
+from webapp.datasets.intake import Become, Plan
 from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import labels_of, pairs_of, read
 from webapp.labeling.models import Label

@@ -7,8 +7,9 @@ from django.core.management import CommandError, call_command
 from alignment.rows.json_lines import LONGEST_LINE, rows_of
 from alignment.rows.oasst import DELETED
 from tests.factories import a_project, a_prompt
+from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import read_rows
-from webapp.datasets.intake import Become, Plan, take_in
+from webapp.datasets.intake import Become, Plan
 from webapp.datasets.services import freeze_snapshot
 from webapp.labeling.models import Completion
 from webapp.projects.models import Project, Prompt
@@ -162,7 +163,7 @@ def test_a_second_import_adds_nothing(project, file):
 def test_one_bad_line_keeps_the_whole_file_out(project, file):
     with pytest.raises(CommandError, match="line 2"):
         import_file(project, file(tree(reply(1, 0)), "{"))
-    assert not Prompt.objects.exists()
+    assert not Prompt.every.exists()
     assert not Completion.objects.exists()
 
 
@@ -177,10 +178,10 @@ def test_an_import_that_breaks_midway_leaves_nothing(project, monkeypatch):
     def fail(*_args, **_options):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Completion.objects, "bulk_create", fail)
+    monkeypatch.setattr(Completion.every, "bulk_create", fail)
     with pytest.raises(OSError, match="disk full"):
         taken(project, tree(reply(1, 0)))
-    assert not Prompt.objects.exists()
+    assert not Prompt.every.exists()
 
 
 def test_an_unknown_project_is_made_only_when_asked(db, file):

@@ -14,6 +14,7 @@ from alignment.seam.records import Message, prompt_key, split_of, split_of_promp
 from tests.factories import a_completion, a_prompt, a_user
 from tests.faults.ledger import miscounted
 from webapp.accounts.roles import Role
+from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import read_rows
 from webapp.datasets.intake import (
     ALIKE,
@@ -29,7 +30,6 @@ from webapp.datasets.intake import (
     how_many_pairs,
     outlook,
     some_pairs,
-    take_in,
 )
 from webapp.datasets.models import Preference
 from webapp.datasets.services import freeze_snapshot

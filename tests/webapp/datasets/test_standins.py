@@ -27,8 +27,9 @@ from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.folders import write_folder, zipped
+from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import read, read_rows
-from webapp.datasets.intake import Become, Plan, take_in
+from webapp.datasets.intake import Become, Plan
 from webapp.datasets.queries import pseudonyms
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import labels_of

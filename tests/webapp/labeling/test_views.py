@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
-from tests.factories import a_label, a_project, a_user, again, an_artifact, some_tasks
+from tests.factories import a_label, a_project, a_user, again, an_artifact, some_labels, some_tasks
 from tests.webapp.labeling.acts import overdue, queries_of
 from webapp.accounts.roles import Role
 from webapp.labeling import queue
@@ -317,6 +317,14 @@ def test_disagreements_are_found(rita, lists, project, ana, ben):
     response = rita.get(lists["labels"], {"show": "disagreement"})
     assertContains(response, split.prompt.text)
     assertNotContains(response, agreed.prompt.text)
+
+
+@pytest.mark.once  # SQLite's plans are read
+def test_the_history_is_found_without_a_look_at_what_still_speaks(project):
+    some_labels(some_tasks(project))
+    plan = Label.objects.of_project(project).standing("history").explain()
+    assert "INDEX label_history" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_revisions_are_kept_in_the_history(rita, lists, leased):

@@ -18,6 +18,7 @@ from psycopg_pool import PoolTimeout
 from tests.factories import a_project, a_user, some_tasks
 from webapp.accounts.roles import Role
 from webapp.machine import database
+from webapp.machine.bodies import CUT, UNKNOWN
 from webapp.machine.outages import AWAY, BUSY, answer, outage_of
 
 
@@ -100,6 +101,15 @@ def test_wherever_a_page_meets_it_it_is_503_in_words(client, db, monkeypatch, er
         assert int(response["Retry-After"]) > 0
         assert "Something broke" not in response.content.decode()
         assert ('http-equiv="refresh"' in response.content.decode()) == (method == "get")
+
+
+def test_what_was_cut_while_nobody_could_say_who_sends_it_is_to_be_sent_again(client, project):
+    client.force_login(a_user(project, Role.ADMIN))
+    url = reverse("datasets:import", args=[project.pk])
+    told = client.post(url, **{CUT: True, UNKNOWN: True})
+    assert told.status_code == 503
+    assert int(told["Retry-After"]) > 0
+    assert "not stored" in told.content.decode()
 
 
 @pytest.mark.parametrize(

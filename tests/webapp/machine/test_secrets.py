@@ -119,13 +119,13 @@ def become_admin(url, link):
 
 
 def processes(run):
-    """The command lines of all its programs, and the environments of its trainers."""
+    """The command lines of all its programs, and the environments of its trainers and of the spare."""
     lines, environments = [], []
     for one in psutil.Process(run.process.pid).children(recursive=True):
         try:
             line = one.cmdline()
             lines.append(" ".join(line))
-            if "alignment" in line and "run" in line:
+            if "alignment" in line and {"run", "spare"} & set(line):
                 environments.append(str(one.environ()))
         except psutil.Error:
             continue
@@ -150,7 +150,7 @@ def watched(run, var, environment):
 
 def test_secrets_are_nowhere_but_where_they_belong(var, planted):
     port = stack.free_port()
-    with started(var, "--port", str(port), **planted) as run:
+    with started(var, "--port", str(port), ATTUNE_SPARE="1", **planted) as run:
         run.until("(the link works once)")
         link = run.said().split("(the link works once): ")[1].split()[0]
         typed = become_admin(f"http://127.0.0.1:{port}", link)

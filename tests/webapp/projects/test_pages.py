@@ -1,4 +1,6 @@
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
@@ -10,6 +12,7 @@ from webapp.people.links import invite
 from webapp.projects.forms import ProjectForm
 from webapp.projects.models import Project, Prompt
 from webapp.projects.services import mark_of
+from webapp.site.pages import ROWS
 
 HTMX = {"HX-Request": "true"}
 
@@ -323,3 +326,30 @@ def test_a_search_that_found_nothing_yet_says_that_it_can_go_on(
     answer = client.get(reverse("prompts", args=[project.pk]), {"q": "nowhere"})
     assertContains(answer, "go on for older ones")
     assertContains(answer, 'rel="next"')
+
+
+def test_a_search_turns_back_to_the_pages_it_came_from(project, annotator, client):
+    some_prompts(project, 2 * ROWS + 5)
+    client.force_login(annotator)
+    url = f"{reverse('prompts', args=[project.pk])}?q=question"
+    first = client.get(url).context["page"]
+    second = client.get(f"{url}&after={first.after}").context["page"]
+    third = client.get(f"{url}&after={second.after}").context["page"]
+    assert [len(page) for page in (first, second, third)] == [ROWS, ROWS, 5]
+    back = client.get(f"{url}&before={third.before}").context
+    assert (list(back["page"]), back["page"].after) == (list(second), second.after)
+    assert back["number"] == str(ROWS + 5)  # from there on, as when it was turned forth
+    first_again = client.get(f"{url}&before={second.before}").context["page"]
+    assert (list(first_again), first_again.before) == (list(first), None)
+
+
+def test_a_search_reads_each_text_once_and_counts_no_further_than_it_says(
+    project, annotator, client, monkeypatch
+):
+    some_prompts(project, 5)
+    client.force_login(annotator)
+    monkeypatch.setattr(home_queries, "MATCHES", 3)
+    with CaptureQueriesContext(connection) as asked:
+        answer = client.get(reverse("prompts", args=[project.pk]), {"q": "question"})
+    assertContains(answer, "3+ prompts")
+    assert sum("LIKE" in query["sql"] for query in asked) == 1

@@ -7,11 +7,13 @@ from html import unescape
 from itertools import count
 
 import pytest
+from django.db import connection
 from django.db.models import JSONField
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from tests.factories import a_project, a_run, a_user, run_at
+from tests.factories import a_project, a_run, a_user, a_worker, run_at
 from tests.webapp.addresses import a_world
 from webapp.accounts.models import Session, User
 from webapp.accounts.roles import Role
@@ -20,8 +22,8 @@ from webapp.jobs.models import Job
 from webapp.jobs.models import State as JobState
 from webapp.rounds.models import Round
 from webapp.runs.folders import folder_of
-from webapp.runs.models import Run, State
-from webapp.runs.waiting import stamp_of_run
+from webapp.runs.models import Run, State, Worker
+from webapp.runs.waiting import queue, stamp_of_queue, stamp_of_run
 from webapp.site import stamps
 
 HTMX = {"HX-Request": "true"}
@@ -52,7 +54,7 @@ def admin(world, client):
 
 
 def page_of(world, name):
-    parts = {part: world.parts[part] for part in ("project_id", WATCHED[name].row)}
+    parts = {part: world.parts[part] for part in ("project_id", WATCHED[name].row) if part}
     return reverse(name, kwargs=parts)
 
 
@@ -246,6 +248,58 @@ def test_a_change_is_drawn_once_for_all_who_watch_and_each_has_their_own_token(
     assert tokens[0]
     assert len(tokens[0]) == len(tokens[1])
     assert not set(tokens[0]) & set(tokens[1])
+
+
+def test_the_queue_is_drawn_once_for_all_who_watch(admin, world, client, django_assert_num_queries):
+    path = page_of(world, "runs:list")
+    admin.get(path, headers=HTMX)
+    client.force_login(world.people["researcher"])
+    with django_assert_num_queries(2):
+        first = client.get(path, headers=HTMX)
+    with translation.override("de"), CaptureQueriesContext(connection) as asked:
+        client.get(path, headers=HTMX)
+    assert len(asked) > 2
+    change(world, "runs:list")
+    then = client.get(path, headers=HTMX)
+    assert "step 7 of 9" in then.content.decode()
+    assert "step 7 of 9" not in first.content.decode()
+
+
+def test_the_queue_has_a_new_stamp_when_a_worker_comes_drains_or_goes(project):
+    run_at(a_run(project), state=State.RUNNING)
+    found = [stamp_of_queue(project.pk)]
+    worker = a_worker()
+    found.append(stamp_of_queue(project.pk))
+    Worker.objects.update(draining=True)
+    found.append(stamp_of_queue(project.pk))
+    worker.delete()
+    assert len(set(found)) == 3
+    assert stamp_of_queue(project.pk) == found[0]
+
+
+def test_a_queue_without_runs_has_no_stamp_and_asks_no_more(client, project, researcher):
+    run_at(a_run(project), state=State.SUCCEEDED, ended_at=timezone.now())
+    assert stamp_of_queue(project.pk) == ""
+    client.force_login(researcher)
+    answer = client.get(reverse("runs:list", args=[project.pk]), headers=HTMX | {"Seen": ""})
+    assert "hx-trigger" not in answer.content.decode()
+
+
+@pytest.mark.once  # SQLite's plans are read
+def test_runs_that_are_over_are_not_looked_at_for_the_queue(project):
+    a_run(project)
+    with CaptureQueriesContext(connection) as asked:
+        stamp_of_queue(project.pk)
+        queue(project)
+    plans = [connection.cursor().execute(f"EXPLAIN QUERY PLAN {one['sql']}") for one in asked]
+    steps = [
+        step[-1]
+        for plan in plans
+        for step in plan.fetchall()
+        if re.search(r"\bruns_run\b", step[-1])
+    ]
+    found = re.compile("run_(under_way|finished|queue)|PRIMARY KEY")
+    assert not [step for step in steps if not found.search(step)]
 
 
 def test_few_things_are_kept(monkeypatch):

@@ -422,7 +422,7 @@ def test_what_an_artifact_can_be_used_for(project, stocked):
     assert labels == {
         f"?kind={kind}&labels={stocked['labels'].pk}" for kind in ("sft", "prefer", "reward")
     }
-    assert len(uses_of(stocked["policy"])) == 7
+    assert len(uses_of(stocked["policy"])) == 9
 
 
 RULED = {"align-reward_weight": 0, "align-more_rules": "1 words", "reward": ""}

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from alignment.kinds.spec import RunSpec
-from alignment.sampling.servers import KEY
 from alignment.seam.events import Failed, Finished, StepDone, Stopped, dump_event
+from alignment.seam.handing import KEY
 from tests.forks import Fork
 from tests.stand_in import DEAF, WAIT
 from tests.test_guard import APART, PROGRAM

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import sys
 
@@ -54,8 +55,13 @@ def programs(settings, monkeypatch):
 
 @pytest.fixture
 def spare(programs):
-    """The spare's process."""
+    """The spare's process, which has loaded everything."""
+    return loaded_spare()
+
+
+def loaded_spare():
     trainers.prepare_spare(supervisor.environment())
+    select.select([trainers._spares[0].channel], [], [])
     return trainers._spares[0].process
 
 
@@ -104,6 +110,14 @@ def test_a_spare_from_before_a_change_of_the_environment_serves_nobody(
     assert spare.returncode is not None
 
 
+def test_no_run_waits_for_a_spare_that_still_loads(tmp_path, programs):
+    programs.SPARE_TRAINER = [sys.executable, "-c", "import time; time.sleep(600)"]
+    trainers.prepare_spare(supervisor.environment())
+    [loading] = trainers._spares
+    assert computed(tmp_path / "run")[1] is not loading.process
+    assert list(trainers._spares) == [loading]
+
+
 def test_there_is_one_spare_at_most_and_another_when_it_was_ended(programs, spare):
     trainers.prepare_spare(supervisor.environment())
     assert [one.process for one in trainers._spares] == [spare]
@@ -125,8 +139,7 @@ def test_a_spare_ends_with_its_worker(tmp_path, programs, at_work):
     ours, its = os.pipe()
 
     def work():
-        trainers.prepare_spare(supervisor.environment())
-        os.write(its, b"%d" % trainers._spares[0].process.pid)
+        os.write(its, b"%d" % loaded_spare().pid)
         if not at_work:
             signal.pause()
         with supervisor.launch(tmp_path):
@@ -159,3 +172,10 @@ def test_where_none_is_wanted_none_is_made(programs, monkeypatch, reason):
         monkeypatch.setattr("alignment.seam.memory_use.room", lambda: trainers.ROOMY - 1)
     trainers.prepare_spare(supervisor.environment())
     assert not trainers._spares
+
+
+def test_a_spare_that_cannot_be_started_costs_the_run_nothing(programs, tmp_path, caplog):
+    programs.BASE_DIR = tmp_path / "gone"
+    trainers.prepare_spare(supervisor.environment())
+    assert not trainers._spares
+    assert "No trainer waits for the next run: [Errno 2]" in caplog.text

@@ -2,6 +2,7 @@
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError, connection
 from django.urls import reverse
 
 from tests.factories import a_user
@@ -35,6 +36,15 @@ def test_who_is_signed_in_may_send_a_file_to_import_and_where_models_go_a_model(
 def test_a_stranger_may_send_little(paths, said):
     said = said.format(settings.SESSION_COOKIE_NAME)
     assert {admitted(path, said) for path in paths.values()} == {UNASKED}
+
+
+def test_nobody_is_taken_for_a_stranger_while_the_database_is_away(paths, cookie):
+    def away(*_):
+        raise OperationalError("no connection")
+
+    with connection.execute_wrapper(away):
+        assert {admitted(path, cookie) for path in paths.values()} == {None}
+        assert admitted("/nowhere/", cookie) == UNASKED
 
 
 @pytest.mark.parametrize(

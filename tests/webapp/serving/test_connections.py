@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 import pytest
 
 from tests.webapp.serving.conftest import HALF_BODY, HALF_HEAD, until
-from webapp.machine.bodies import CUT, LOST
+from webapp.machine.bodies import CUT, LOST, UNKNOWN
 from webapp.serving import arrival, connections
 from webapp.serving.__main__ import server_on
 from webapp.serving.arrival import UNASKED, Body
@@ -119,6 +119,16 @@ def test_large_bodies_are_kept_as_far_as_the_rules_let_them(web):
     kept = [(len(seen["body"]), CUT in seen) for seen in web.seen]
     assert kept == [(UNASKED + 10, True), (UNASKED + 10, False), (UNASKED, True)]
     assert web.seen[0]["body"] == body[:-10]
+
+
+def test_a_large_body_of_somebody_whom_nobody_knows_just_now_is_told_from_a_strangers(web):
+    web.limits["known"] = None
+    body = os.urandom(UNASKED + 20)
+    assert web.ask("POST", "/large/", body, Cookie="known")[0] == 200
+    assert web.ask("POST", "/large/", body)[0] == 200
+    assert web.ask("POST", "/small/", body[:20], Cookie="known")[0] == 200
+    told = [(CUT in seen, UNKNOWN in seen) for seen in web.seen]
+    assert told == [(True, True), (True, False), (False, False)]
 
 
 def test_pieces_without_a_length_are_kept_as_far_as_the_rules_let_them(web):

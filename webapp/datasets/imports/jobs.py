@@ -1,4 +1,4 @@
-"""Files kept aside, looked at, and taken in as a whole when somebody says so."""
+"""Files kept aside, looked at, and taken in when somebody says so; nobody sees a part of one."""
 
 from collections import Counter
 from collections.abc import Generator, Mapping
@@ -12,8 +12,23 @@ from django.utils.translation import gettext as _
 from alignment.rows.formats import FORMATS
 from alignment.rows.found import ImportedLabel, ImportedPair
 from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.imports.parts import (
+    begin_intake,
+    complete_intake,
+    settle_intake,
+    store_parts,
+)
 from webapp.datasets.imports.reading import PromptFound, Reading, read
-from webapp.datasets.intake import Become, Plan, judgements, outlook, take_in
+from webapp.datasets.intake import (
+    BROUGHT,
+    Added,
+    Become,
+    Plan,
+    check_size,
+    judgements,
+    outlook,
+)
+from webapp.datasets.models import Intake
 from webapp.jobs.models import Job
 from webapp.jobs.work import Work
 from webapp.machine import uploads
@@ -39,7 +54,13 @@ def import_file(job: Job) -> Work:
         raise ImportRefusal(
             _("Nothing was imported: {refusals}.").format(refusals=reading.refusals[0])
         )
-    return partial(_take_in, job, reading, bad)
+    plan = plan_of(job.payload)
+    check_size(job.project, reading, plan)
+    intake = begin_intake(job.project, job)
+    before = {"resumed": intake.taken} if intake.taken else {}
+    for taken in store_parts(intake, reading, plan):
+        yield taken, len(reading.prompts)
+    return partial(_finish, job, intake, summary(reading) | before | bad, reading.left_out)
 
 
 def _read(job: Job) -> Generator[tuple[int, int], None, tuple[Reading, dict[str, str]]]:
@@ -56,16 +77,17 @@ def _read(job: Job) -> Generator[tuple[int, int], None, tuple[Reading, dict[str,
     return reading, {}
 
 
-def _take_in(job: Job, reading: Reading, bad: dict[str, str]) -> dict[str, Any]:
-    plan = plan_of(job.payload)
-    added = take_in(job.project, reading, plan)
+def _finish(
+    job: Job, intake: Intake, found: Mapping[str, Any], left_out: Counter[str]
+) -> dict[str, Any]:
+    """Let all of it be there, in the transaction that says so."""
+    complete_intake(intake)
     transaction.on_commit(partial(uploads.forget, job.payload["upload"]))
-    left_out = reading.left_out + added.left_out
-    brought = {
-        name: getattr(added, name)
-        for name in ("prompts", "completions", "tasks", "preferences", "labels")
-    }
-    return summary(reading) | brought | {"left_out": told(left_out), "become": plan.become} | bad
+    transaction.on_commit(partial(settle_intake, intake))
+    added = Added.of(intake.added)
+    brought = {name: getattr(added, name) for name in BROUGHT}
+    become = plan_of(job.payload).become
+    return {**found, **brought, "left_out": told(left_out + added.left_out), "become": become}
 
 
 def plan_of(payload: Mapping[str, Any]) -> Plan:
@@ -88,7 +110,7 @@ def summary(reading: Reading) -> dict[str, Any]:
         "more_unused": max(0, len(reading.unused) - TOLD),
         "left_out": told(reading.left_out),
         "notes": told(reading.notes),
-        "judged": judgements(reading),
+        "judged": judgements(reading.prompts),
         "first": [_shown(found) for found in list(reading.prompts.values())[:FIRST]],
     }
 

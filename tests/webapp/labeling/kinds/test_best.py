@@ -6,10 +6,10 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains
 
-from tests.alignment.conftest import WORDS
 from tests.factories import a_completion, a_label, a_prompt, a_user, again, some_tasks
 from tests.toys.adding import add_kind
 from tests.toys.tasks.best.kind import KIND
+from tests.words import WORDS
 from webapp.accounts.roles import Role
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import labels_of

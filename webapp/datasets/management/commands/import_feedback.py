@@ -7,15 +7,15 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
 from django.db.models import Q
 
 from alignment.rows.formats import FORMATS, GUESS
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.forms import becomes
 from webapp.datasets.imports.jobs import summary, told
+from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import Lines, Reading, read
-from webapp.datasets.intake import PAIRS, Become, Plan, outlook, take_in
+from webapp.datasets.intake import PAIRS, Become, Plan, outlook
 from webapp.projects.models import Project
 
 
@@ -93,13 +93,17 @@ class Command(BaseCommand):
     def _take_in(self, reading: Reading, options: dict[str, Any]) -> None:
         if not reading.rows:
             raise ImportRefusal("No row of it can be read, so nothing was imported.")
-        plan = _plan(reading, options)
-        with transaction.atomic():
-            project = _project(options["project"], create=options["create"])
+        plan, dry = _plan(reading, options), options["dry_run"]
+        project, made = _project(options["project"], create=options["create"])
+        try:
             coming = outlook(project, reading)
-            added = take_in(project, reading, plan)
-            if options["dry_run"]:
-                transaction.set_rollback(True)
+            added = take_in(project, reading, plan, keep=not dry)
+        except BaseException:
+            dry = True  # the file was not taken in: no project is left of it
+            raise
+        finally:
+            if made and dry:
+                project.delete()
         verb = "would be added" if options["dry_run"] else "added"
         self._list("Not taken in", told(added.left_out))
         self._say(
@@ -149,10 +153,11 @@ def _reasons(reading: Reading) -> str:
     )
 
 
-def _project(name: str, *, create: bool) -> Project:
+def _project(name: str, *, create: bool) -> tuple[Project, bool]:
+    """The project of this name or number, and whether it was made just now."""
     number = int(name) if name.isdecimal() else None
     if found := Project.objects.filter(Q(name=name) | Q(pk=number)).first():
-        return found
+        return found, False
     if not create:
         raise CommandError(f"There is no project {name!r}; --create makes one of that name.")
-    return Project.objects.create(name=name)
+    return Project.objects.create(name=name), True

@@ -11,10 +11,12 @@ from django.core.management.base import BaseCommand
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from webapp.datasets.imports.parts import tend_intakes
 from webapp.jobs import tend as jobs
 from webapp.labeling.services import expire_leases
 from webapp.machine import database, disk
 from webapp.runs import tend as runs
+from webapp.sweeps.trials import advance_all
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +43,8 @@ class Command(BaseCommand):
 def duties() -> list[tuple[Callable[[], object], float]]:
     """What there is to do, and every how many seconds."""
     reap, ring = settings.RUN_REAP, settings.RUN_RING
-    done = [(duty, reap) for duty in (*runs.DUTIES, *jobs.DUTIES, expire_leases)]
+    all_of = (*runs.DUTIES, advance_all, *jobs.DUTIES, expire_leases, tend_intakes)
+    done: list[tuple[Callable[[], object], float]] = [(duty, reap) for duty in all_of]
     return [*done, (runs.ring_queues, ring), (jobs.ring_jobs, ring)]
 
 

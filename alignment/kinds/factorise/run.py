@@ -1,0 +1,243 @@
+"""A model's hidden layers as sub-layers of low rank: each fitted by itself, shared out by a budget, stored.
+
+A step is a layer. Then the same budget, and others, are tried by other ways too: the start that the layers were
+fitted from, the SVD of the weights alone, and the same rank share for all layers.
+"""
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from alignment.kinds.factorise.settings import FactoriseConfig
+from alignment.kinds.spec import RunSpec
+from alignment.lab.changing import EVERY, Made, ModelChange, Original, Progress, changing
+from alignment.lab.costs import receipt
+from alignment.lab.factoring import FitOptions, FittedLayer, SubLayers, fit_layer
+from alignment.lab.layers import Linear, hidden_layers, seen_by, weight_of
+from alignment.lab.sizes import BUDGETS, LayerTimes, SizeTrial, priced_record, sizes_tried, times_of
+from alignment.maths.factors import Factors
+from alignment.models import checkpoints
+from alignment.models.forms.factors import (
+    FactorRecord,
+    LayerBlocks,
+    factor_tensors,
+    plain_names,
+    ranks_bought,
+)
+from alignment.models.forms.stored import write_form
+from alignment.models.loading import outline_of
+from alignment.models.stepping import Loop, steps
+from alignment.models.texts import Written
+from alignment.seam.errors import ConfigError
+from alignment.seam.events import Event
+from alignment.seam.words import _
+
+IDENTITY = 1e-5  # of the whitened norm
+
+
+def factorise(spec: RunSpec, folder: Path) -> Progress:
+    """Run of kind factorise: `policy` with its hidden layers as sub-layers; writes `folder/output`."""
+    config = FactoriseConfig.stored(spec.config)
+    outline = outline_of(folder / spec.inputs["policy"], "policy")
+    count = len(chosen_layers(outline, config.left_out))
+
+    def run(original: Original) -> Generator[Event, str | None, Made | None]:
+        layers = chosen_layers(original.policy.model, config.left_out)
+        rows = original.texts().rows
+        fitting = LayersToFit(spec, folder, config, original, layers, rows)
+        if (fits := (yield from fit_layers(fitting))) is None:
+            return None
+        return made_of(fitting, fits)
+
+    yield from changing(spec, folder, config, ModelChange(run, count))
+
+
+def chosen_layers(model: PreTrainedModel, left_out: str) -> dict[str, Linear]:
+    """The hidden layers that are factorised; raises ConfigError where none is left."""
+    parts = [part.strip() for part in left_out.split(",") if part.strip()]
+    found = {
+        name: layer
+        for name, layer in hidden_layers(model).items()
+        if not any(part in name for part in parts)
+    }
+    if not found:
+        raise ConfigError(_("No layer is left to be factorised; leave fewer of them out."))
+    return found
+
+
+@dataclass(frozen=True)
+class LayersToFit:
+    """Layers to be fitted, of which model, and where."""
+
+    spec: RunSpec
+    folder: Path
+    config: FactoriseConfig
+    original: Original
+    layers: Mapping[str, Linear]
+    rows: Sequence[Written]
+
+
+def fit_layers(one: LayersToFit) -> Generator[Event, str | None, dict[str, FittedLayer] | None]:
+    """Each layer fitted by itself, a step each; None where it was saved to go on later."""
+    config, spec = one.config, one.spec
+    options = FitOptions(
+        config.sublayers, config.damping, config.steps, config.learning_rate, spec.seed
+    )
+    fits, done = fits_restored(one)
+    rest = {name: layer for name, layer in one.layers.items() if name not in fits}
+    seen = seen_by(one.original.policy, one.rows, rest) if rest else iter(())
+
+    def take(_step: int) -> Mapping[str, float]:
+        started = time.perf_counter()
+        if (found := next(seen, None)) is None:  # no text came to the layers that are left
+            return {}
+        name, tokens = found
+        layer = one.layers[name]
+        bias = None if layer.bias is None else layer.bias.detach()
+        fit = fit_layer(name, weight_of(layer), bias, tokens, options)
+        fits[name] = fit
+        return {
+            "error/layer": fit.left_at(config.share),
+            "seconds/step": time.perf_counter() - started,
+        }
+
+    def save(step: int) -> Event:
+        tensors, facts = fits_kept(fits)
+        return checkpoints.save(one.folder, step, {}, tensors, {"fits": facts})
+
+    count = len(one.layers)
+    loop = Loop(count + one.original.after, take, save, EVERY, last=count)
+    if (yield from steps(loop, done)) == "save":
+        return None
+    return {name: fits[name] for name in one.layers if name in fits}
+
+
+def fits_restored(one: LayersToFit) -> tuple[dict[str, FittedLayer], int]:
+    """The layers that a checkpoint has, and how many steps were done."""
+    if not one.spec.resume_from:
+        return {}, 0
+    tensors, facts = checkpoints.load(one.folder / one.spec.resume_from)
+    device = one.original.policy.device
+    fits = {
+        name: FittedLayer(
+            **row,
+            **{
+                side: sub_layers_of(
+                    {
+                        k: t.to(device, copy=True)
+                        for k, t in checkpoints.below(f"{name}/{side}", tensors).items()
+                    }
+                )
+                for side in ("start", "kept")
+            },
+        )
+        for name, row in facts["fits"].items()
+    }
+    return fits, int(facts["step"])
+
+
+def fits_kept(fits: Mapping[str, FittedLayer]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What a checkpoint keeps of fitted layers."""
+    tensors: dict[str, Tensor] = {}
+    for name, fit in fits.items():
+        for side, layer in (("start", fit.start), ("kept", fit.kept)):
+            own = factor_tensors(side, *layer)
+            tensors |= {f"{name}/{key.replace('.', '/', 1)}": one for key, one in own.items()}
+    rows = {
+        name: {key: value for key, value in fit._asdict().items() if key not in ("start", "kept")}
+        for name, fit in fits.items()
+    }
+    return tensors, rows
+
+
+def sub_layers_of(tensors: Mapping[str, Tensor]) -> SubLayers:
+    """A layer from what `fits_kept` keeps of it."""
+    factors = Factors(tensors["left"], tensors["right"])
+    return SubLayers(factors, tensors.get("mean"), tensors.get("center"))
+
+
+def made_of(one: LayersToFit, fits: Mapping[str, FittedLayer]) -> Made:
+    """The model by its budget, what is told of it, and how it is written; raises ConfigError where no layer was seen."""
+    config, layers, policy = one.config, one.layers, one.original.policy
+    if not fits:
+        raise ConfigError(
+            _("No text came to these layers; leave others out, or give more prompts.")
+        )
+    times = times_of(layers, fits)
+    record = priced_record(layers, fits, times, config.share, config.unit)
+    shapes = {name: tuple(weight_of(layers[name]).shape) for name in fits}
+    ranks = ranks_bought(record, shapes)
+    if config.in_file == "used":
+        record = only_used(record, ranks)
+    files: dict[str, Tensor] = {}
+    for name, blocks in record.layers.items():
+        kept = fits[name].kept
+        files |= factor_tensors(name, kept.factors.first(sum(blocks.ranks)), kept.mean, kept.center)
+    replaced = [one for name in fits for one in plain_names(name, layers[name])]
+
+    def save(folder: Path) -> None:
+        write_form(policy.model, record, files, folder, replaced)
+        policy.tokenizer.save_pretrained(folder)
+
+    facts = layers_told(layers, fits, ranks, times)
+    trial = SizeTrial(policy, one.rows, layers, fits, times)
+    facts["sizes"] = sizes_tried(trial, sorted({config.share, *BUDGETS}, reverse=True))
+    worst = max(fit.identity for fit in fits.values())
+    checks = [receipt(_("Error of a rank against its singular values, relative"), worst, IDENTITY)]
+    return Made(save, facts, checks)
+
+
+def only_used(record: FactorRecord, ranks: Mapping[str, int]) -> FactorRecord:
+    """The record without the blocks that its budget does not buy."""
+    return record.model_copy(
+        update={
+            "layers": {name: first_blocks(row, ranks[name]) for name, row in record.layers.items()}
+        }
+    )
+
+
+def first_blocks(row: LayerBlocks, rank: int) -> LayerBlocks:
+    """The first blocks of a layer, up to a rank that ends with one."""
+    count = next(n for n in range(len(row.ranks) + 1) if sum(row.ranks[:n]) >= rank)
+    return LayerBlocks(
+        ranks=row.ranks[:count], gains=row.gains[:count], milliseconds=row.milliseconds[:count]
+    )
+
+
+def layers_told(
+    layers: Mapping[str, Linear],
+    fits: Mapping[str, FittedLayer],
+    ranks: Mapping[str, int],
+    times: Mapping[str, LayerTimes],
+) -> dict[str, Any]:
+    """Layer by layer, what is left of it."""
+    rows, taken = [], 0.0
+    for name, fit in fits.items():
+        outputs, inputs = weight_of(layers[name]).shape
+        kept = ranks[name] * (outputs + inputs)
+        count = next(n for n in range(len(fit.ranks) + 1) if sum(fit.ranks[:n]) >= ranks[name])
+        taken += sum(times[name].blocks[:count])
+        rows.append(
+            {
+                "layer": name,
+                "rank": ranks[name],
+                "of": min(outputs, inputs),
+                "sublayers": count,
+                "weights": outputs * inputs,
+                "kept": kept,
+                "way": fit.way,
+            }
+        )
+    whole = sum(row["weights"] for row in rows)
+    return {
+        "layers_factorised": len(rows),
+        "parameters_ratio": sum(row["kept"] for row in rows) / whole,
+        "milliseconds_ratio": taken / sum(times[name].whole for name in fits),
+        "fitted_better": sum(fit.way != "start" for fit in fits.values()) / len(fits),
+        "layers": rows,
+    }

@@ -1,0 +1,92 @@
+"""Choices of rows against brute force on sets that are small enough to try out."""
+
+from itertools import combinations
+from math import log
+
+import pytest
+import torch
+
+from alignment.maths.designs import d_optimal, k_centre, random_rows
+
+
+@pytest.fixture(params=range(8))
+def points(request):
+    return torch.randn(9, 3, generator=torch.Generator().manual_seed(request.param)).double()
+
+
+def reach(points, rows):
+    """How far the farthest point is from the nearest of these."""
+    return torch.cdist(points, points[list(rows)]).amin(1).max().item()
+
+
+def information(points, rows, ridge):
+    chosen = points[list(rows)]
+    eye = torch.eye(points.shape[1], dtype=torch.float64)
+    return torch.logdet(ridge * eye + chosen.T @ chosen).item()
+
+
+def every(points, size):
+    return combinations(range(len(points)), size)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_k_centre_reaches_at_most_twice_as_far_as_the_best(points, size):
+    found = k_centre(points, size)
+    assert len(set(found)) == size
+    best = min(reach(points, rows) for rows in every(points, size))
+    assert best <= reach(points, found) <= 2 * best + 1e-12
+
+
+def test_k_centre_takes_the_farthest_each_time(points):
+    found = k_centre(points, 4, first=2)
+    assert found[0] == 2
+    for place in range(1, 4):
+        distance = torch.cdist(points, points[found[:place]]).amin(1)
+        assert distance[found[place]].item() == pytest.approx(distance.max().item())
+
+
+def test_equal_points_are_no_row_twice():
+    points = torch.ones(5, 2)
+    assert sorted(k_centre(points, 5)) == sorted(d_optimal(points, 5)) == list(range(5))
+
+
+def test_d_optimal_adds_the_most_each_time(points):
+    found = d_optimal(points, 5, ridge=0.1)
+    for place in range(5):
+        before = found[:place]
+        gains = {
+            row: information(points, [*before, row], 0.1)
+            for row in range(len(points))
+            if row not in before
+        }
+        assert gains[found[place]] == pytest.approx(max(gains.values()), abs=1e-9)
+
+
+def test_what_a_row_adds_is_the_logarithm_of_its_leverage(points):
+    """log det(A + x x^T) - log det A = log(1 + x^T A^-1 x), which the choice goes by."""
+    eye = torch.eye(3, dtype=torch.float64)
+    before = 0.1 * eye + points[:2].T @ points[:2]
+    leverage = points[5] @ torch.linalg.solve(before, points[5])
+    added = information(points, [0, 1, 5], 0.1) - information(points, [0, 1], 0.1)
+    assert added == pytest.approx(log(1 + leverage.item()))
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_d_optimal_is_near_the_best_of_all_sets(points, size):
+    """Of what can be added, greedy adds 1 - 1/e at least."""
+    least = information(points, [], 0.1)
+    best = max(information(points, rows, 0.1) for rows in every(points, size)) - least
+    added = information(points, d_optimal(points, size, ridge=0.1), 0.1) - least
+    assert (1 - 1 / 2.718281828) * best <= added <= best + 1e-9
+
+
+def test_chance_takes_each_row_once_and_all_alike():
+    generator = torch.Generator().manual_seed(0)
+    drawn = [random_rows(6, 2, generator) for _ in range(3000)]
+    assert all(len(set(rows)) == 2 for rows in drawn)
+    counts = torch.tensor([row for rows in drawn for row in rows]).bincount(minlength=6)
+    assert (counts - 1000).abs().max() < 4 * (1000 * 2 / 3) ** 0.5
+
+
+def test_more_than_there_are_is_all(points):
+    assert sorted(k_centre(points, 99)) == sorted(d_optimal(points, 99)) == list(range(9))

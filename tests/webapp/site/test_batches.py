@@ -1,0 +1,55 @@
+"""Long writes in turns: their size follows the time that each takes."""
+
+import time
+
+import pytest
+from django.db import connection
+
+from webapp.site import batches
+from webapp.site.batches import Batches
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that goes on by so much at each look."""
+
+    def goes(seconds):
+        ticks = iter(seconds * n for n in range(100))
+        monkeypatch.setattr(batches.time, "monotonic", lambda: next(ticks))
+
+    yield goes
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("held", "size"), [(0.0, 200), (batches.HOLD, 100), (10 * batches.HOLD, 10), (1e6, 1)]
+)
+def test_a_slow_turn_is_followed_by_a_smaller_one(db, clock, held, size):
+    clock(held)
+    turns = Batches(100)
+    with turns.turn():
+        assert connection.in_atomic_block
+    assert turns.size == size
+
+
+def test_what_breaks_in_a_turn_is_taken_back(project):
+    def write():
+        with Batches(100).turn():
+            type(project).objects.filter(pk=project.pk).update(guidelines="Half.")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        write()
+    project.refresh_from_db()
+    assert project.guidelines == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_others_have_the_database_for_as_long_as_a_turn_had_it(monkeypatch):
+    gaps = []
+    monkeypatch.setattr(time, "sleep", gaps.append)
+    with Batches(1).turn():
+        pass
+    waited = [gap for gap in gaps if gap >= batches.GAP]
+    assert waited == gaps
+    assert len(gaps) == (connection.vendor == "sqlite")  # elsewhere nobody waits for it

@@ -1,0 +1,94 @@
+import pytest
+
+from tests.factories import a_project, again, an_artifact, run_at
+from tests.webapp.sweeps.conftest import climb, finish_all, open_trials
+from webapp.runs.models import Intent, Run, State
+from webapp.sweeps.services import (
+    SweepError,
+    SweepPlan,
+    cancel_sweep,
+    pause_sweep,
+    resume_sweep,
+    retry_sweep,
+    start_sweep,
+)
+from webapp.sweeps.trials import advance
+
+
+def run_states(sweep):
+    return [trial.run.state for trial in sweep.trials.select_related("run")]
+
+
+def test_the_same_key_starts_one_sweep(sweep_of, project):
+    first = sweep_of()
+    assert sweep_of() == first
+    assert (project.sweeps.count(), Run.objects.count()) == (1, 2)
+    assert sweep_of(key="other").number == 2
+
+
+def test_what_another_project_has_is_refused(sweep_of, project, var):
+    sweep = sweep_of()
+    foreign = an_artifact(a_project(), var)
+    plan = SweepPlan(
+        kind="descend", name="x", config=None, space=(), search=None, objective=None, key="x",
+        inputs={"policy": foreign},
+    )  # fmt: skip
+    with pytest.raises(SweepError, match="belong to this project"):
+        start_sweep(sweep.project, plan)
+
+
+def test_a_paused_sweep_begins_nothing_until_it_is_resumed(sweep_of, researcher):
+    sweep = sweep_of()
+    first, second = open_trials(sweep)
+    climb(first, 5)  # this kind cannot save: it ends
+    pause_sweep(sweep, by=researcher)
+    assert run_states(sweep) == [State.RUNNING, State.INTERRUPTED]
+    run_at(first.run, state=State.SUCCEEDED, summary={"depth": {"value": 1.0}})
+    advance(sweep.pk)
+    assert (again(sweep).state, again(first).state) == ("paused", "done")
+    assert run_states(sweep) == [State.SUCCEEDED, State.INTERRUPTED]
+    resume_sweep(sweep, by=researcher)
+    assert run_states(sweep) == [State.SUCCEEDED, State.QUEUED, State.QUEUED]
+    assert again(second.run).intent == Intent.RUN
+    assert finish_all(sweep).state == "succeeded"
+
+
+def test_cancelling_ends_all_and_keeps_what_is_done(sweep_of, researcher):
+    sweep = sweep_of()
+    first, second = open_trials(sweep)
+    climb(first, 5)
+    cancel_sweep(sweep, by=researcher)
+    assert run_states(sweep) == [State.STOPPING, State.CANCELLED]
+    run_at(first.run, state=State.CANCELLED)
+    advance(sweep.pk)
+    assert [again(one).state for one in (first, second)] == ["failed", "failed"]
+    assert (again(sweep).state, Run.objects.count()) == ("cancelled", 2)
+    assert again(sweep).ended_at is not None
+
+
+def test_what_failed_is_tried_again(sweep_of, researcher):
+    sweep = sweep_of(at_once=1)
+    run_at(open_trials(sweep)[0].run, state=State.FAILED)
+    advance(sweep.pk)
+    sweep = finish_all(sweep)
+    lost = sweep.trials.get(state="failed")
+    retry_sweep(sweep, by=researcher)
+    assert (again(sweep).state, again(sweep).ended_at) == ("running", None)
+    anew = again(lost)
+    assert (anew.state, anew.run.parent) == ("open", lost.run)
+    assert finish_all(sweep).state == "succeeded"
+    assert not sweep.trials.exclude(state="done").exists()
+
+
+@pytest.mark.parametrize("service", [pause_sweep, cancel_sweep, resume_sweep])
+def test_what_is_over_cannot_be_changed(sweep_of, researcher, service):
+    sweep = finish_all(sweep_of())
+    with pytest.raises(SweepError, match="succeeded"):
+        service(sweep, by=researcher)
+
+
+def test_what_is_running_cannot_be_retried_or_resumed(sweep_of, researcher):
+    sweep = sweep_of()
+    for service in (retry_sweep, resume_sweep):
+        with pytest.raises(SweepError, match="running"):
+            service(sweep, by=researcher)
