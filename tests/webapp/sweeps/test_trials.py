@@ -234,5 +234,15 @@ def test_a_worker_tells_of_rungs_and_of_the_end(race):
     told(LAST)
 
 
+def test_a_sweep_that_cannot_be_read_does_not_hold_up_the_others(sweep_of, caplog):
+    broken, fine = sweep_of(), sweep_of(key="other")
+    broken.search = {"method": "of another version"}
+    broken.save()
+    finish(open_trials(fine)[0])
+    advance_all()
+    assert states(fine) == ["done", "open", "open"]
+    assert f"Sweep {broken.pk} could not get on" in caplog.text
+
+
 def test_a_run_of_no_sweep_is_not_followed(project):
     assert follow(a_run(project)) is None
