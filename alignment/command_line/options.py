@@ -18,7 +18,8 @@ from alignment.kinds import KINDS
 Schema = Mapping[str, Any]
 
 COMMANDS: Mapping[str, str] = {kind.command: name for name, kind in KINDS.items() if kind.command}
-RECEIPTS = "receipts"
+RECEIPTS, GGUF = "receipts", "gguf"
+GGUF_WEIGHTS = ("f16", "q8_0")
 LEAVE_OUT = "leave_bad_rows_out"
 RENAMED = {"prompts": "max_prompts", "judge": "judged_by"}
 OF_A_RUN: Mapping[str, tuple[str, str]] = {
@@ -103,6 +104,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         _add_settings(parser, kind)
 
 
+def add_gguf(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command that writes a model as one file for other programs."""
+    about = (
+        "write a model as one GGUF file, as llama.cpp and its like read it, and compare its answers"
+    )
+    parser = commands.add_parser(GGUF, help=about, description=about)
+    parser.add_argument("--policy", type=Path, required=True, metavar="FOLDER", help="the model")
+    parser.add_argument("--weights", choices=GGUF_WEIGHTS, default="f16", help="(default: f16)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.gguf", help="where")
+
+
 def add_receipts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command that checks the settings of an alignment without a model."""
     about = "check the gradient of an alignment's settings, exactly, on a toy; in seconds"
@@ -166,6 +178,7 @@ def known_options(command: str) -> list[str]:
     kind = "align" if command == RECEIPTS else COMMANDS.get(command)
     of_a_run = [*OF_A_RUN, "resume", LEAVE_OUT]
     names = [*roles_of(kind), *of_a_run, *settings_of(kind)] if kind else []
+    names += ["policy", "weights", "output"] if command == GGUF else []
     return [flag(name) for name in names]
 
 
