@@ -37,7 +37,8 @@ class Factors(NamedTuple):
 def moment_of(rows: Tensor) -> Tensor:
     """E x xᵀ (n, n), in fp64, of rows (tokens, n)."""
     found = rows.double()
-    return found.T @ found / len(found)
+    moment: Tensor = found.T @ found / len(found)
+    return moment
 
 
 def root_of(moment: Tensor, damping: float) -> Tensor:

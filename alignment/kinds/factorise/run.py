@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -28,6 +29,7 @@ from alignment.models.forms.factors import (
     factor_tensors,
     plain_names,
     ranks_bought,
+    sides_of,
 )
 from alignment.models.forms.stored import write_form
 from alignment.models.loading import outline_of
@@ -125,16 +127,9 @@ def fits_restored(one: LayersToFit) -> tuple[dict[str, FittedLayer], int]:
     device = one.original.policy.device
     fits = {
         name: FittedLayer(
+            sub_layers_of(checkpoints.below(f"{name}/start", tensors), device),
+            sub_layers_of(checkpoints.below(f"{name}/kept", tensors), device),
             **row,
-            **{
-                side: sub_layers_of(
-                    {
-                        k: t.to(device, copy=True)
-                        for k, t in checkpoints.below(f"{name}/{side}", tensors).items()
-                    }
-                )
-                for side in ("start", "kept")
-            },
         )
         for name, row in facts["fits"].items()
     }
@@ -155,10 +150,10 @@ def fits_kept(fits: Mapping[str, FittedLayer]) -> tuple[dict[str, Tensor], dict[
     return tensors, rows
 
 
-def sub_layers_of(tensors: Mapping[str, Tensor]) -> SubLayers:
-    """A layer from what `fits_kept` keeps of it."""
-    factors = Factors(tensors["left"], tensors["right"])
-    return SubLayers(factors, tensors.get("mean"), tensors.get("center"))
+def sub_layers_of(tensors: Mapping[str, Tensor], device: torch.device) -> SubLayers:
+    """A layer from what `fits_kept` keeps of it, laid out in memory as any other tensor is: sums depend on that."""
+    own = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
+    return SubLayers(Factors(own["left"], own["right"]), own.get("mean"), own.get("center"))
 
 
 def made_of(one: LayersToFit, fits: Mapping[str, FittedLayer]) -> Made:
@@ -170,7 +165,7 @@ def made_of(one: LayersToFit, fits: Mapping[str, FittedLayer]) -> Made:
         )
     times = times_of(layers, fits)
     record = priced_record(layers, fits, times, config.share, config.unit)
-    shapes = {name: tuple(weight_of(layers[name]).shape) for name in fits}
+    shapes = {name: sides_of(layers[name]) for name in fits}
     ranks = ranks_bought(record, shapes)
     if config.in_file == "used":
         record = only_used(record, ranks)
@@ -216,7 +211,8 @@ def layers_told(
     times: Mapping[str, LayerTimes],
 ) -> dict[str, Any]:
     """Layer by layer, what is left of it."""
-    rows, taken = [], 0.0
+    rows: list[dict[str, Any]] = []
+    taken = 0.0
     for name, fit in fits.items():
         outputs, inputs = weight_of(layers[name]).shape
         kept = ranks[name] * (outputs + inputs)
