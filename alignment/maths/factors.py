@@ -46,7 +46,8 @@ def root_of(moment: Tensor, damping: float) -> Tensor:
     found = moment.double()
     size = found.diagonal().mean().clamp(min=SMALLEST)
     eye = torch.eye(len(found), dtype=found.dtype, device=found.device)
-    return torch.linalg.cholesky(found + damping * size * eye)
+    root: Tensor = torch.linalg.cholesky(found + damping * size * eye)
+    return root
 
 
 def whitened_factors(
