@@ -2,15 +2,16 @@
 
 Sweeps and populations are on the toy, whose divergences from the target are exact. A sweep's trials are
 alignments by f-DPG with other learning rates and numbers of completions; ASHA compares them at its rungs by
-the curve that runs report, which is noisy, and is judged by the exact divergence at the end. Labels are
+the curve that runs report, which is noisy, and is judged by the exact divergence at the end; so is a
+controller, which learned on the trials of the other seeds. Labels are
 preferences of simulated people between two answers of the small world; a reward model learns from as many,
 chosen otherwise.
 """
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import exp, log
 from pathlib import Path
 from statistics import mean
@@ -29,11 +30,10 @@ from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.settings.selection import SelectionName
 from alignment.kinds.spec import RunSpec
 from alignment.maths.bandits import Bandit
-from alignment.maths.divergences import DIVERGENCES
 from alignment.maths.estimators import estimate, paired_estimate
-from alignment.objectives.problem import Problem, State, prepare
+from alignment.objectives.problem import prepare
 from alignment.objectives.steps import train_step
-from alignment.objectives.toy import listing, toy_problem, toy_state
+from alignment.objectives.toy import toy_problem, toy_state
 from alignment.reward.selection import chosen_labels
 from alignment.seam.records import PairRecord, PromptRecord, RankingRecord, prompt_key
 from alignment.world.grammar import documents
@@ -42,6 +42,7 @@ from benchmarks.intervals import geometric_ratio
 from benchmarks.population import exact, toys
 from benchmarks.reward import ours
 from webapp.sweeps.config import SearchConfig
+from webapp.sweeps.controller import Recorded, controlled, learned_worth
 from webapp.sweeps.search import Searcher
 from webapp.sweeps.space import AtRung, Dimension, Tried, Value, grid_size
 
@@ -61,110 +62,102 @@ STARTER = {"documents": 1500, "layers": 2, "width": 64, "heads": 2, "vocabulary"
 REPEATS = 5  # of the best trial, with other chance: its interval
 
 
-@dataclass
-class Climber:
-    """A trial at work: so many of its steps are done."""
+@dataclass(frozen=True)
+class Tracked:
+    """A trial that was computed to its end."""
 
-    problem: Problem
-    state: State
-    curve: list[float] = field(default_factory=list)  # as the run reports it
+    values: Mapping[str, Value]
+    curve: list[float]  # as the run reports it, step by step
+    left: float  # of the divergence from the target, exactly
 
-    def climb(self, step: int) -> float:
-        """Go on to a step; what the curve says there."""
-        while len(self.curve) < step:
-            self.curve.append(train_step(self.problem, self.state)[WATCHED])
-        return self.curve[step - 1]
-
-    @torch.no_grad()
-    def divergence(self) -> float:
-        """The exact divergence from the target that is left."""
-        kind = DIVERGENCES[self.problem.config.divergence]
-        return listing(self.problem).divergence(self.state.policy, kind).mean().item()
+    def height(self, step: int) -> float:
+        """The curve at a step, as rungs have it: its mean since half of the way."""
+        return mean(self.curve[step // 2 : step])
 
 
-def begun(values: Mapping[str, Value], seed: int, chance: int, steps: int) -> Climber:
+def tracked(values: Mapping[str, Value], seed: int, chance: int, steps: int) -> Tracked:
     """A trial with these settings; the seed decides the toy, and chance what is drawn."""
     config = AlignConfig.model_validate({**SHARED, **values, "steps": steps})
     problem = replace(toy_problem(config, prompts=ASKED, seed=seed), seed=chance)
     state = toy_state(problem)
     prepare(problem, state)
-    return Climber(problem, state)
+    curve = [train_step(problem, state)[WATCHED] for _ in range(steps)]
+    return Tracked(values, curve, exact(problem, state))
 
 
-def grid(search: Searcher, steps: int) -> tuple[list[Mapping[str, Value]], list[float]]:
-    """Every point, tried to its end."""
-    points: list[Mapping[str, Value]] = []
-    left = []
+def grid(seed: int, steps: int) -> list[Tracked]:
+    """Every point, tried to its end, in the order in which a search by chance comes to them."""
+    config = SearchConfig(method="random", trials=grid_size(SPACE))
+    search, found = Searcher(SPACE, config, larger=False, seed=seed), list[Tracked]()
     for _ in range(grid_size(SPACE)):
-        points.append(search.propose([Tried(one, 0.0) for one in points]))
-        trial = begun(points[-1], search.seed, search.seed, steps)
-        trial.climb(steps)
-        left.append(trial.divergence())
-    return points, left
+        values = search.propose([Tried(one.values, one.left) for one in found])
+        found.append(tracked(values, seed, seed, steps))
+    return found
 
 
-def asha(search: Searcher, steps: int) -> tuple[float, int]:
-    """The same points, of which the worse are stopped: the best one's divergence, and all steps done."""
+def raced(
+    trials: Sequence[Tracked], rungs: Sequence[int], goes_on: Callable[[list[AtRung]], bool]
+) -> dict[str, float]:
+    """The same trials, stopped where they are not let go on: what the best leaves, and the share of the steps."""
     arrivals: list[AtRung] = []
-    points: list[Mapping[str, Value]] = []
-    found: list[tuple[float, float]] = []
-    done = 0
-    for number in range(grid_size(SPACE)):
-        points.append(search.propose([Tried(one, 0.0) for one in points]))
-        trial = begun(points[-1], search.seed, search.seed, steps)
-        if climbs(search, trial, number, arrivals, steps):
-            found.append((trial.climb(steps), trial.divergence()))
-        done += len(trial.curve)
-    return min(left for _told, left in found), done
-
-
-def climbs(
-    search: Searcher, trial: Climber, number: int, arrivals: list[AtRung], steps: int
-) -> bool:
-    """Whether a trial is let go on at every rung."""
-    for rung, step in enumerate(search.config.rungs(steps)):
-        arrivals.append(AtRung(number, rung, trial.climb(step)))
-        if not search.goes_on(arrivals):
-            return False
-    return True
+    left, done, steps = [], 0, len(trials[0].curve)
+    for number, trial in enumerate(trials):
+        for rung, step in enumerate(rungs):
+            arrivals.append(AtRung(number, rung, trial.height(step)))
+            if not goes_on(arrivals):
+                done += step
+                break
+        else:
+            done += steps
+            left.append(trial.left)
+    return {"left": min(left), "steps_share": done / (len(trials) * steps)}
 
 
 def sweeps(seeds: int, steps: int) -> dict[str, object]:
-    """ASHA's best against the grid's, whose interval is of repeats of it; and the share of the steps."""
-    rows = [sweep(seed, steps) for seed in range(seeds)]
+    """ASHA and a controller on the grid's own trials; the controller learns from those of the other seeds."""
+    config = SearchConfig(method="asha", trials=200, first_rung=max(1, steps // 9), reduction=3)
+    rungs = config.rungs(steps)
+    grids = [grid(seed, steps) for seed in range(seeds)]
+    rows = []
+    for seed, trials in enumerate(grids):
+        others = [trial for other in grids if other is not trials for trial in other]
+        searcher = Searcher(SPACE, config, larger=False, seed=seed)
+        ways = {"asha": searcher.goes_on, "controller": controller(others, rungs, steps, seed)}
+        found = {name: raced(trials, rungs, way) for name, way in ways.items()}
+        rows.append({"grid": best_of(trials, seed, steps), **found})
     return {
-        "trials": grid_size(SPACE),
-        "steps": steps,
-        "seeds": rows,
-        "within": sum(bool(row["within"]) for row in rows),
-        "steps_share": mean(float(str(row["steps_share"])) for row in rows),
-    }
+        "trials": grid_size(SPACE), "steps": steps, "rungs": rungs, "seeds": rows,
+        **{name: compared(rows, name) for name in ("asha", "controller")},
+    }  # fmt: skip
 
 
-def sweep(seed: int, steps: int) -> dict[str, object]:
-    """One seed of it."""
-    all_of = SearchConfig(method="grid", trials=grid_size(SPACE))
-    some = SearchConfig(method="asha", trials=grid_size(SPACE), first_rung=steps // 9, reduction=3)
-    points, left = grid(Searcher(SPACE, all_of, larger=False, seed=seed), steps)
-    best = points[left.index(min(left))]
-    again = repeats(best, seed, steps)
-    reached, done = asha(Searcher(SPACE, some, larger=False, seed=seed), steps)
-    found = estimate([min(left), *again])
-    high = found.high if found.high is not None else found.value
+def controller(
+    others: Sequence[Tracked], rungs: Sequence[int], steps: int, seed: int
+) -> Callable[[list[AtRung]], bool]:
+    """Who is let go on by what other trials taught."""
+    played = [Recorded(tuple(-one.height(step) for step in rungs), -one.left) for one in others]
+    worth = learned_worth(played, [step / steps for step in rungs], seed) if played else {}
+    return lambda arrivals: controlled(worth, arrivals, larger=False)
+
+
+def best_of(trials: Sequence[Tracked], seed: int, steps: int) -> dict[str, object]:
+    """The best of the grid, with the interval of its settings' repeats by other chance."""
+    best = min(trials, key=lambda one: one.left)
+    again = [tracked(best.values, seed, 1000 + number, steps) for number in range(1, REPEATS)]
+    found = estimate([best.left, *(one.left for one in again)])
+    return {"left": best.left, "low": found.low, "high": found.high, "values": best.values}
+
+
+def compared(rows: Sequence[dict[str, dict[str, float]]], name: str) -> dict[str, object]:
+    """In how many seeds it ended within the best trial's interval, what it left over that, and its steps."""
+    within = [row[name]["left"] <= max(row["grid"]["high"], row["grid"]["left"]) for row in rows]
+    left = [row[name]["left"] for row in rows]
     return {
-        "grid": {"value": found.value, "low": found.low, "high": found.high, "best": best},
-        "asha": reached,
-        "within": reached <= max(high, min(left)),
-        "steps_share": done / (len(points) * steps),
+        "within": sum(within),
+        "of": len(rows),
+        "left_ratio": geometric_ratio(left, [row["grid"]["left"] for row in rows]),
+        "steps_share": mean(row[name]["steps_share"] for row in rows),
     }
-
-
-def repeats(values: Mapping[str, Value], seed: int, steps: int) -> Sequence[float]:
-    """The same settings with other chance: what is left of the divergence."""
-    trials = [begun(values, seed, 1000 + number, steps) for number in range(1, REPEATS)]
-    for trial in trials:
-        trial.climb(steps)
-    return [trial.divergence() for trial in trials]
 
 
 def bandits(seeds: int, steps: int) -> dict[str, object]:

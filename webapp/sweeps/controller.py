@@ -8,6 +8,7 @@ curves, in one order after another; nothing is drawn from what the controller is
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from webapp.sweeps.space import AtRung
@@ -119,7 +120,8 @@ def restored(rows: Sequence[Sequence[float]]) -> Worth:
 def at_shares(
     points: Sequence[tuple[int, float]], total: int, shares: Sequence[float]
 ) -> Iterator[float]:
-    """A curve's last value up to each share of all its steps, or its first."""
+    """A curve at each share of all its steps, as rungs have it: its mean since half of the way there."""
     for share in shares:
-        before = [value for step, value in points if step <= share * total]
-        yield before[-1] if before else points[0][1]
+        before = [(step, value) for step, value in points if step <= share * total]
+        late = [value for step, value in before if step > share * total / 2]
+        yield fmean(late) if late else (before or points[:1])[-1][1]

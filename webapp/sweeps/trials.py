@@ -27,7 +27,7 @@ from webapp.runs.services import Order, cancel_run, start_run
 from webapp.sweeps.config import SearchConfig
 from webapp.sweeps.controller import controlled, restored
 from webapp.sweeps.models import Rung, Sweep, SweepState, Trial, TrialState
-from webapp.sweeps.objectives import Objective, has_come_to, point_at, read_score
+from webapp.sweeps.objectives import Objective, has_come_to, height_at, read_score
 from webapp.sweeps.space import AtRung, Dimension, Tried, Value, grid_size, is_listed
 
 SEARCHER = "webapp.sweeps.search.Searcher"  # loaded where a trial is chosen: optuna is large
@@ -112,8 +112,7 @@ def _climbs(
     for rung, step in list(enumerate(search.rungs(run.total_steps)))[known:]:
         if not has_come_to(run, objective.watched, step):
             return True
-        point = point_at(run, objective.watched, step)
-        value = point.value if point else None
+        value = height_at(run, objective.watched, step)
         Rung.objects.create(trial=trial, rung=rung, step=step, value=value)
         if not _goes_on(sweep, search, objective):
             return False

@@ -88,6 +88,7 @@ def test_who_diverged_is_stopped_and_the_first_goes_on(worth):
     assert controlled(lags, low, larger=True)
 
 
-def test_a_curve_at_shares_of_its_steps():
+def test_a_curve_at_shares_of_its_steps_is_its_mean_since_half_of_the_way():
     points = [(5, 1.0), (10, 2.0), (20, 3.0), (30, 4.0)]
-    assert list(at_shares(points, 30, (0.1, 1 / 3, 0.7, 1.0))) == [1.0, 2.0, 3.0, 4.0]
+    assert list(at_shares(points, 30, (0.1, 1 / 3, 0.7, 1.0))) == [1.0, 2.0, 3.0, 3.5]
+    assert list(at_shares([(2, 7.0)], 30, (1.0,))) == [7.0]
