@@ -43,6 +43,32 @@ ASKED = tuple(
     (Message(role="user", content=text),)
     for text in ("hello", "tell me a story", "why is the sky blue", "name a planet")
 )
+Array = NDArray[Any]
+
+
+class Answers(NamedTuple):
+    """The most probable answers of a model and of its file, and how far their log-probabilities are apart."""
+
+    same: int
+    asked: int
+    largest_gap: float  # nats a token, of the model's own answers
+
+
+def write_gguf(policy: Policy, path: Path, weights: WeightsName) -> None:
+    """Write a policy as a file; raises DataError for what the format does not know. The model is plain afterwards."""
+    model = make_plain(policy.model)
+    arch = _architecture(model)
+    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch])
+    writer.add_file_type(FILE_TYPES[weights])
+    _describe(writer, model.config.get_text_config())
+    _tell_tokens(writer, policy)
+    for name, array in _tensors(model, arch):
+        kind = _type_of(name, array, TYPES[weights])
+        writer.add_tensor(name, gguf.quants.quantize(array, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def _architecture(model: PreTrainedModel) -> gguf.MODEL_ARCH:
