@@ -49,6 +49,7 @@ ROLES: Mapping[str, _Role] = {
     "corpus": _Role(
         "a file of documents: plain text, JSON lines or Parquet, packed by gzip or not"
     ),
+    "facts": _Role("facts to edit, as lines or as JSON lines; else they are given by --lines"),
     "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
     "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
@@ -69,7 +70,7 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.prompts,
     ),
 }
-FILES = ("corpus",)  # roles of files that are read as they are
+FILES = ("corpus", "facts")  # roles of files that are read as they are
 OF_REWARD: Mapping[str, _Role] = {
     "pairs": _Role(
         "rows with chosen and rejected; with left and right, a tie; with completion and label, or "
