@@ -192,7 +192,11 @@ def start(saved_policy, tmp_path_factory):
         folder = tmp_path_factory.mktemp("run")
         for name, some in (("prompts", rows[:8]), ("held_out", rows[8:])):
             write_jsonl(folder / f"{name}.jsonl", some)
-        inputs = {"policy": str(saved_policy), "prompts": "prompts.jsonl", "held_out": "held_out.jsonl"}
+        inputs = {
+            "policy": str(saved_policy),
+            "prompts": "prompts.jsonl",
+            "held_out": "held_out.jsonl",
+        }
         if file:
             (folder / "facts.jsonl").write_text(file)
             inputs["facts"] = "facts.jsonl"
