@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from alignment.models.distributed import world
+from alignment.models.lowrank import LowRankAdamW
 from alignment.models.sharding import full, parted_like
 from alignment.seam.events import CheckpointSaved
 from alignment.seam.folders import committed, discard, manifest_sha256, size, verify
@@ -94,6 +95,8 @@ def cpu_type() -> str:
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state by parameter number: `0.exp_avg`, `0.step`, ..."""
+    if isinstance(optimizer, LowRankAdamW):
+        optimizer.settle()
     state = optimizer.state_dict()["state"]
     return {f"{number}.{name}": full(t) for number, row in state.items() for name, t in row.items()}
 
@@ -107,6 +110,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         state.setdefault(int(number), {})[name] = parted_like(parameters[int(number)], tensor)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    if isinstance(optimizer, LowRankAdamW) and world().rank:
+        optimizer.forget_errors()
 
 
 def named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

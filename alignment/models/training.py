@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -16,8 +17,10 @@ from alignment.kinds.spec import RunSpec
 from alignment.models import checkpoints
 from alignment.models.batches import similar_lengths
 from alignment.models.computation import set_up
-from alignment.models.distributed import all_sums, clip, reduce_gradients, world
+from alignment.models.distributed import all_sums, clip, world
+from alignment.models.gradients import adamw, exchange
 from alignment.models.lora import adapted, load_trained, merged, trained
+from alignment.models.lowrank import is_compared
 from alignment.models.policies import Policy
 from alignment.models.schedules import share_of_peak
 from alignment.models.sharding import SHARDING, is_spread, load_whole, spread
@@ -107,9 +110,8 @@ def fit(
     """
     yield PhaseStarted(name=_("training"))
     model = one.policy.model
-    optimizer = torch.optim.AdamW(
-        list(trained(model).values()), lr=config.learning_rate, weight_decay=0.0
-    )
+    weights = list(trained(model).values())
+    optimizer = adamw(weights, config, lr=config.learning_rate, weight_decay=0.0)
     done = _restore(one, optimizer, run.resume) if run.resume else 0
     total = config.epochs * math.ceil(len(lengths) / config.batch)
     epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
@@ -124,16 +126,20 @@ def fit(
             group["lr"] = rate
         optimizer.zero_grad()
         metrics = backward(loss_of(next(batches)))
-        reduce_gradients(group["params"] for group in optimizer.param_groups)
+        told = exchange(optimizer)
         norm = clip(model.parameters(), 1.0)
         metrics = all_sums(metrics)
         check_finite(step, metrics["loss"], norm)
         optimizer.step()
-        return metrics | {
-            "grad/norm": norm,
-            "lr": rate,
-            "seconds/step": time.perf_counter() - started,
-        }
+        return (
+            metrics
+            | told
+            | {
+                "grad/norm": norm,
+                "lr": rate,
+                "seconds/step": time.perf_counter() - started,
+            }
+        )
 
     def save(step: int) -> Event:
         return _save(one, optimizer, step, run.folder)
@@ -152,11 +158,27 @@ def backward(parts: Iterator[tuple[Tensor, dict[str, float]]]) -> dict[str, floa
 
 
 def in_parts(policy: Policy, lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Places of rows of similar length, each group what one forward takes; of a model in parts all at once."""
+    """Places of rows of similar length, each group what one forward takes; of a model in parts all at once.
+
+    Where two halves of a batch are compared, there is an even number of groups, of one half and the other in turn.
+    """
     if is_spread(policy.model):
         yield list(range(len(lengths)))
+    elif is_compared(policy.model) and len(lengths) > 1:
+        yield from halved(lengths, budget(policy.device))
     else:
         yield from packed(lengths, budget(policy.device))
+
+
+def halved(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Groups of the rows at even and at odd places, one of each in turn while both have some."""
+    sides = [range(start, len(lengths), 2) for start in (0, 1)]
+    packs = [
+        [[side[place] for place in group] for group in packed([lengths[p] for p in side], most)]
+        for side in sides
+    ]
+    for groups in zip_longest(*packs, fillvalue=[]):
+        yield from (group for group in groups if group)
 
 
 def _save(one: Trainee, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> Event:

@@ -13,6 +13,7 @@ from alignment.kinds.align.settings import AlignConfig
 from alignment.maths.bandits import Bandit
 from alignment.maths.estimators import ZCache
 from alignment.models.computation import set_up
+from alignment.models.gradients import adamw
 from alignment.models.lora import WithoutAdapter, adapted, trained
 from alignment.models.policies import Policy
 from alignment.models.sharding import spread
@@ -227,8 +228,8 @@ def adam(policy: Policy, head: ValueHead | None, config: AlignConfig) -> torch.o
     if head is not None:
         pace = config.value_learning_rate / config.learning_rate
         groups.append({"params": list(head.parameters()), "pace": pace})
-    return torch.optim.AdamW(
-        groups, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
+    return adamw(
+        groups, config, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
     )
 
 

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from alignment.maths.divergences import Divergence
+from alignment.models.lowrank import projected
 from alignment.models.sharding import full
 
 GAIN = 4.0
@@ -95,8 +96,8 @@ def lengths(
     """|m|^2 by the old v, |m|^2, <m, g> and |g|^2 by the new one; numbers of v = 0 count for nothing."""
     sums = []
     for parameter, state in known:
-        gradient = parameter.grad
-        assert gradient is not None
+        assert parameter.grad is not None
+        gradient = projected(parameter.grad, parameter, state) if state else parameter.grad
         mean = state["exp_avg"] if state else torch.zeros_like(gradient)
         square = state["exp_avg_sq"] if state else torch.zeros_like(gradient)
         newer = square_decay * square + (1 - square_decay) * gradient**2

@@ -19,9 +19,9 @@ from alignment.models.distributed import (
     clip,
     gathered,
     own,
-    reduce_gradients,
     world,
 )
+from alignment.models.gradients import exchange
 from alignment.models.lora import trained
 from alignment.models.schedules import share_of_peak
 from alignment.objectives.demonstrations import imitate
@@ -222,7 +222,7 @@ def descend(
     `way` is the `share_of_way`; `again` says that the gradient comes from the samples of the last one. While
     the target is far the rate neither falls nor is damped: nothing is gained by waiting.
     """
-    reduce_gradients(group["params"] for group in state.optimizer.param_groups)
+    told = exchange(state.optimizer)
     norm = clip(state.policy.model.parameters(), config.max_gradient_norm)
     if not (math.isfinite(norm) and math.isfinite(loss)):
         raise DivergedError(
@@ -242,7 +242,7 @@ def descend(
             rate * group["pace"] * (fall if number else taken)
         )  # the policy's own is first
     state.optimizer.step()
-    return {"grad/norm": norm, "lr": rate * taken}
+    return {**told, "grad/norm": norm, "lr": rate * taken}
 
 
 def rates_at(config: AlignConfig, step: int) -> tuple[float, float]:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from alignment.kinds.pretrain.settings import PretrainConfig
 from alignment.models import checkpoints
-from alignment.models.distributed import all_max, all_sums, clip, reduce_gradients, shard
+from alignment.models.distributed import all_max, all_sums, clip, shard
+from alignment.models.gradients import adamw, exchange
 from alignment.models.policies import Policy
 from alignment.models.schedules import share_of_peak
 from alignment.models.stepping import Loop, check_finite, steps
@@ -103,7 +104,7 @@ class Pretraining:
             {"params": [one for one in weights if one.ndim > 1], "weight_decay": WEIGHT_DECAY},
             {"params": [one for one in weights if one.ndim < 2], "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=self.config.peak_rate, betas=BETAS)
+        self.optimizer = adamw(groups, self.config, lr=self.config.peak_rate, betas=BETAS)
 
     def course(self, first: int) -> Generator[Event, str | None, str | None]:
         """All steps from behind this one; "save" where that was asked for and done."""
@@ -119,7 +120,7 @@ class Pretraining:
             group["lr"] = rate
         self.optimizer.zero_grad()
         metrics = backward(self.losses(self.examples(step)))
-        reduce_gradients(group["params"] for group in self.optimizer.param_groups)
+        told = exchange(self.optimizer)
         norm = clip(self.policy.model.parameters(), LONGEST_GRADIENT)
         metrics = all_sums(metrics)
         check_finite(step, metrics["loss"], norm)
@@ -127,12 +128,16 @@ class Pretraining:
         seconds = all_max(torch.tensor(time.perf_counter() - started, dtype=torch.float64)).item()
         tokens = self.plan.tokens(step)
         self.done.seconds, self.done.tokens = self.done.seconds + seconds, self.done.tokens + tokens
-        return metrics | {
-            "grad/norm": norm,
-            "lr": rate,
-            "seconds/step": seconds,
-            "tokens/second": tokens / seconds,
-        }
+        return (
+            metrics
+            | told
+            | {
+                "grad/norm": norm,
+                "lr": rate,
+                "seconds/step": seconds,
+                "tokens/second": tokens / seconds,
+            }
+        )
 
     def examples(self, step: int) -> list[Prediction]:
         """What a step reads, in every process the same; the step and the seed alone decide it."""

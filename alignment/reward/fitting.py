@@ -10,7 +10,8 @@ from torch import Tensor
 
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.models.batches import similar_lengths
-from alignment.models.distributed import all_sum, clip, gathered, reduce_gradients, shard
+from alignment.models.distributed import all_sum, clip, gathered, shard
+from alignment.models.gradients import adamw, exchange
 from alignment.models.schedules import share_of_peak
 from alignment.models.sharding import is_spread, spread
 from alignment.reward.examples import Example, scored
@@ -52,7 +53,7 @@ def fit(
         optimizer.zero_grad()
         prior = share * observation.prior() / len(lengths)
         loss, scores = backward(model, observation, batch, draws[mine], share, prior)
-        reduce_gradients(group["params"] for group in optimizer.param_groups)
+        told = exchange(optimizer)
         clip(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -60,7 +61,7 @@ def fit(
         metrics = read_off(all_sum(loss), everyones, [examples[row] for row in rows])
         if not math.isfinite(metrics["loss"]):
             raise DivergedError(diverged(metrics["loss"], step, total))
-        yield metrics | {"lr": rate, "seconds/step": time.perf_counter() - started}
+        yield metrics | told | {"lr": rate, "seconds/step": time.perf_counter() - started}
 
 
 def backward(
@@ -136,7 +137,7 @@ def optimizer_of(model: RewardModel, observation: Observation) -> torch.optim.Op
         {"params": list(model.head.parameters()), "lr": HEAD_RATE * config.learning_rate},
         {"params": list(observation.parameters()), "lr": OBSERVATION_RATE, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    return adamw(groups, config, weight_decay=config.weight_decay)
 
 
 def read_off(loss: Tensor, scores: Tensor, batch: Sequence[Example]) -> dict[str, float]:

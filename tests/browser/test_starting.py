@@ -14,6 +14,7 @@ from alignment.seam.folders import committed
 from tests.alignment.conftest import tiny_policy
 from tests.browser.test_rounds import PASSWORD, PATIENCE, STARTER, sign_in, violations
 from tests.factories import a_completion, a_project, a_snapshot, a_user, an_artifact, some_prompts
+from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
 from webapp.datasets.services import freeze_snapshot
@@ -27,6 +28,7 @@ QUICK = {
     "steps": 2, "warmup": 1, "prompts_per_step": 4, "reference_completions": 2, "sample_every": 1,
     "sample_prompts": 2, "labels_per_task": 1, "learning_rate": "0.001",
 }  # fmt: skip
+LEARNED = ("sun", "moon", "bird", "river", "stone", "light")
 KEY_NUMBERS = ("nll", "accuracy", "win_rate", "reward_gain", "kl_reference")
 AMONG = {"train": 20, "validation": 10, "test": 8}  # prompts
 
@@ -182,6 +184,34 @@ def test_a_model_is_trained_on_preferences_from_its_form(machine, lab, bench, tm
     bench.goto(machine.url + reverse("registry:model", args=[lab.pk, run.outputs.get().pk]))
     for use in ("Start a round", "Answer prompts", "Evaluate a model"):
         expect(bench.get_by_role("link", name=use)).to_be_visible()
+
+
+@pytest.mark.prove
+@pytest.mark.stack
+def test_a_corpus_is_sent_and_learned_to_an_encoder(machine, lab, browser_page, tmp_path):
+    machine.short_worker()
+    a_user(lab, Role.ADMIN, username="ada", password=PASSWORD)
+    page = sign_in(browser_page, machine.url, "ada")
+    lines = [f"The {word} sings over the {place}." for word in LEARNED for place in LEARNED]
+    (tmp_path / "songs.txt").write_text("\n".join(lines))
+    page.goto(machine.url + reverse("datasets:corpora", args=[lab.pk]))
+    page.get_by_label("File").set_input_files(tmp_path / "songs.txt")
+    page.get_by_label("A document of plain text is").select_option("line")
+    assert violations(page) == []
+    page.get_by_role("button", name="Add the corpus").click()
+    expect(page.get_by_text("36 documents with")).to_be_visible(timeout=PATIENCE)
+    assert violations(page) == []
+    page.get_by_role("link", name="Pretrain a model").click()
+    expect(page.locator("[name=pretrain-documents]")).to_be_hidden()
+    page.get_by_label("Objective").select_option("mlm")
+    for name, value in {"layers": 1, "width": 16, "heads": 2, "context": 32}.items():
+        page.locator(f"[name=pretrain-{name}]").fill(str(value))
+    expect(page.locator("#outlook")).to_contain_text("learns songs.txt")
+    page.get_by_role("button", name="Pretrain a model").click()
+    expect(page.locator("#live [data-state=succeeded]")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Perplexity of held-out documents").first).to_be_visible()
+    assert violations(page) == []
+    assert Run.objects.get(project=lab).outputs.get().type == Artifact.Type.ENCODER
 
 
 @pytest.mark.prove

@@ -7,6 +7,7 @@ from pydantic import ValidationInfo, model_validator
 
 from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.divergences import DIVERGENCES, UNBOUNDED, DivergenceName
+from alignment.kinds.settings.gradient import GradientSettings
 from alignment.kinds.settings.loop import SamplingSettings, StepSettings
 from alignment.kinds.settings.objectives import (
     FDPG,
@@ -157,7 +158,9 @@ class ObjectiveSettings(Settings):
 
 
 # In this order, from the last: the objective, the target, the steps, the sampling.
-class TargetedSettings(SamplingSettings, StepSettings, TargetSettings, ObjectiveSettings):
+class TargetedSettings(
+    GradientSettings, SamplingSettings, StepSettings, TargetSettings, ObjectiveSettings
+):
     """Target, loop and safety of every run that brings policies to a target."""
 
     @model_validator(mode="before")

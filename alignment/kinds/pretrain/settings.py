@@ -10,6 +10,7 @@ from alignment.kinds.settings.computation import (
     PrecisionName,
     saved_every,
 )
+from alignment.kinds.settings.gradient import GradientName, GradientSettings
 from alignment.seam.settings import ConflictError, Settings, narrowed, setting
 from alignment.seam.words import _, said
 
@@ -379,9 +380,13 @@ class LengthSettings(Settings):
     )
 
 
-class PretrainConfig(LengthSettings, PretrainingObjective, ArchitectureSettings, CorpusSettings):
+# In this order the corpus comes first.
+class PretrainConfig(
+    GradientSettings, LengthSettings, PretrainingObjective, ArchitectureSettings, CorpusSettings
+):
     """A language model trained on a corpus: new or continued, causal, masked or infilling."""
 
+    gradient: GradientName = narrowed(GradientSettings, "gradient", **FILE)
     precision: PrecisionName = narrowed(ComputationSettings, "precision", **FILE)
     gradient_checkpointing: bool = narrowed(ComputationSettings, "gradient_checkpointing", **FILE)
     checkpoint_every: int = saved_every(200)

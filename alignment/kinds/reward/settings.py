@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from alignment.kinds.settings.gradient import GradientSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
 from alignment.kinds.settings.selection import SelectionSettings
 from alignment.kinds.settings.splits import SPLITS, SplitName
@@ -215,7 +216,7 @@ class EnsembleSettings(Settings):
 
 
 # In this order labels come first.
-class RewardConfig(EnsembleSettings, SelectionSettings, LabelSettings):
+class RewardConfig(GradientSettings, EnsembleSettings, SelectionSettings, LabelSettings):
     """A reward model trained on the labels of a snapshot, each kind by its own likelihood."""
 
     @model_validator(mode="after")

@@ -1,0 +1,34 @@
+"""The optimizer of a training, by its settings: AdamW with whole or with low-rank gradients."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alignment.kinds.settings.gradient import GradientSettings
+from alignment.models.distributed import reduce_gradients
+from alignment.models.lowrank import LowRankAdamW
+
+Groups = list[Tensor] | list[dict[str, Any]]
+
+
+def adamw(groups: Groups, config: GradientSettings, **adam: Any) -> torch.optim.AdamW:  # noqa: ANN401 - as AdamW
+    """AdamW over these parameters; raises ConfigError where the gradient cannot be of low rank."""
+    if config.gradient == "full":
+        return torch.optim.AdamW(groups, **adam)
+    return LowRankAdamW(
+        groups,
+        config.gradient_rank,
+        feedback=config.error_feedback,
+        consistency=config.least_consistency,
+        **adam,
+    )
+
+
+def exchange(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Sum the gradients over processes, in place; what is known of them where they are of low rank."""
+    if not isinstance(optimizer, LowRankAdamW):
+        reduce_gradients(group["params"] for group in optimizer.param_groups)
+        return {}
+    optimizer.exchange()
+    return {**optimizer.told.metrics(), "optimizer/bytes": float(optimizer.bytes)}
