@@ -32,8 +32,10 @@ from alignment.command_line.commands import (
     share_completions,
 )
 from alignment.command_line.options import (
+    GGUF,
     RECEIPTS,
     add_commands,
+    add_gguf,
     add_receipts,
     field_lines,
     known_options,
@@ -88,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _wait_and_compute(options["handle"])
     if command == RECEIPTS:
         return _check(options)
+    if command == GGUF:
+        return _take_away(options)
     return _start(command, options)
 
 
@@ -111,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_commands(commands)
     add_receipts(commands)
+    add_gguf(commands)
     command = commands.add_parser("run", help="compute the run that FOLDER/config.json describes")
     command.add_argument("folder", type=Path)
     command = commands.add_parser(
@@ -148,6 +153,26 @@ def _check(options: Mapping[str, Any]) -> int:
     print(found.sentences)
     print(found.model_dump_json())
     return 0 if found.good else FAILED
+
+
+def _take_away(options: Mapping[str, Any]) -> int:
+    """Write a model as one file and say how its answers compare; the exit status."""
+    path: Path = options["output"]
+    try:
+        if path.exists():
+            raise ConfigError(f"{path} is there already; name another --output.")
+        from alignment.lab.gguf_files import write_checked  # noqa: PLC0415 - help and refusals need no torch
+
+        found = write_checked(options["policy"], path, options["weights"])
+    except AlignmentError as error:
+        print(f"{error.code}: {error}", file=sys.stderr)
+        return FAILED
+    print(
+        f"{found.same} of {found.asked} most probable answers are the same; log-probabilities differ by "
+        f"{found.largest_gap:.2g} nats a token at most."
+    )
+    print(path)
+    return 0
 
 
 def _start(command: str, options: Mapping[str, Any]) -> int:

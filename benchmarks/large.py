@@ -27,6 +27,7 @@ PARTS = tuple(RoundRun.Part.values)
 KINDS = ("reward", "reward", "align", "evaluate", "generate")  # of a round's runs, as its parts
 LATER = 10**6  # no number of a row that is filled in
 CURVES = 20  # of a run
+QUEUED = "(i % 250 = 1 OR i < 240 AND i % 4 = 1)"  # more than a page of runs
 FEW = 200  # points of another run
 
 
@@ -105,13 +106,13 @@ def fill_runs(spans: Sizes, now: Sizes) -> None:
         name="'run ' || i",
         config="'{}'",
         config_hash="''",
-        state="CASE WHEN i < 2 THEN 'running' WHEN i % 250 = 1 THEN 'queued' WHEN i % 9 = 2 "
+        state=f"CASE WHEN i < 2 THEN 'running' WHEN {QUEUED} THEN 'queued' WHEN i % 9 = 2 "
         "THEN 'failed' ELSE 'succeeded' END",
         step="100",
         total_steps="200",
         epoch="1",
         started_at=ago("i * 60 + 50"),
-        ended_at=f"CASE WHEN i < 2 OR i % 250 = 1 THEN NULL ELSE {ago('i * 60')} END",
+        ended_at=f"CASE WHEN i < 2 OR {QUEUED} THEN NULL ELSE {ago('i * 60')} END",
         idempotency_key=hexadecimal("i"),
     )
     fill(RunEvent, spans.runs, run_id="i + 1", actor="'tend'", epoch="1", to_state="'succeeded'")

@@ -220,7 +220,7 @@ def beyond(name: str, row: Row, whole: dict[str, Row], tenth: dict[str, Row]) ->
             yield f"{name}: {bar} {value:.2f}"
     if name.startswith("poll") and row.cpu > BARS["poll"]:
         yield f"{name}: cpu {row.cpu:.2f}"
-    if "a long run" in name and row.ms > BARS["long"] * whole[name.replace("long", "short")].ms:
+    if "a long run" in name and row.cpu > BARS["long"] * whole[name.replace("long", "short")].cpu:
         yield f"{name}: more than of a short one"
 
 

@@ -79,7 +79,7 @@ def pytest_collection():
 def pytest_collection_finish():
     """From here on garbage is looked for among what tests make, and not each time they make little."""
     gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
+    gc.set_threshold(200_000, 10, 10)
     gc.enable()
 
 
@@ -174,8 +174,11 @@ def var(vars_folder, broker_socket):
     """State of this test's own, and a broker that is not there."""
     folder = vars_folder / str(next(numbers))
     folder.mkdir()
-    with override_settings(VAR=folder, STORE=folder / "store"):
-        yield folder
+    before = django_settings.VAR, django_settings.STORE
+    # Set by themselves: `override_settings` tells all that listen, twice a test, and nobody listens for these.
+    django_settings.VAR, django_settings.STORE = folder, folder / "store"
+    yield folder
+    django_settings.VAR, django_settings.STORE = before
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from alignment.kinds import KINDS
 Schema = Mapping[str, Any]
 
 COMMANDS: Mapping[str, str] = {kind.command: name for name, kind in KINDS.items() if kind.command}
-RECEIPTS = "receipts"
+RECEIPTS, GGUF = "receipts", "gguf"
+GGUF_WEIGHTS = ("f16", "q8_0")
 LEAVE_OUT = "leave_bad_rows_out"
 RENAMED = {"prompts": "max_prompts", "judge": "judged_by"}
 OF_A_RUN: Mapping[str, tuple[str, str]] = {
@@ -48,6 +49,7 @@ ROLES: Mapping[str, _Role] = {
     "corpus": _Role(
         "a file of documents: plain text, JSON lines or Parquet, packed by gzip or not"
     ),
+    "facts": _Role("facts to edit, as lines or as JSON lines; else they are given by --lines"),
     "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
     "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
@@ -68,7 +70,7 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.prompts,
     ),
 }
-FILES = ("corpus",)  # roles of files that are read as they are
+FILES = ("corpus", "facts")  # roles of files that are read as they are
 OF_REWARD: Mapping[str, _Role] = {
     "pairs": _Role(
         "rows with chosen and rejected; with left and right, a tie; with completion and label, or "
@@ -100,6 +102,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         run.add_argument("--resume", action="store_true", help="go on with the run in --output")
         run.add_argument(flag(LEAVE_OUT), action="store_true", help=OF_BAD_ROWS)
         _add_settings(parser, kind)
+
+
+def add_gguf(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command that writes a model as one file for other programs."""
+    about = (
+        "write a model as one GGUF file, as llama.cpp and its like read it, and compare its answers"
+    )
+    parser = commands.add_parser(GGUF, help=about, description=about)
+    parser.add_argument("--policy", type=Path, required=True, metavar="FOLDER", help="the model")
+    parser.add_argument("--weights", choices=GGUF_WEIGHTS, default="f16", help="(default: f16)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.gguf", help="where")
 
 
 def add_receipts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -165,6 +178,7 @@ def known_options(command: str) -> list[str]:
     kind = "align" if command == RECEIPTS else COMMANDS.get(command)
     of_a_run = [*OF_A_RUN, "resume", LEAVE_OUT]
     names = [*roles_of(kind), *of_a_run, *settings_of(kind)] if kind else []
+    names += ["policy", "weights", "output"] if command == GGUF else []
     return [flag(name) for name in names]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from alignment.kinds import (
     align,
     bring,
+    edit,
     evaluate,
     factorise,
     generate,
@@ -35,6 +36,7 @@ KINDS: dict[str, Kind] = {
         quantise.KIND,
         prune.KIND,
         factorise.KIND,
+        edit.KIND,
         evaluate.KIND,
         generate.KIND,
     )

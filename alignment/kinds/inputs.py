@@ -33,3 +33,4 @@ REWARD = Input(
     empty=NOTHING,
     beside=("reward_weight",),
 )
+FACTS = Input(role="facts", optional=True)  # a file of the command line's

@@ -50,6 +50,7 @@ class Group(StrEnum):
     MODEL = _("A model to begin with")
     ALIGN = _("Align it to labels")
     SMALLER = _("Make it smaller")
+    EDIT = _("Change what it knows")
     LOOK = _("See what it does")
 
 

@@ -19,12 +19,12 @@ from alignment.lab.calibration import watching
 from alignment.maths.int8 import SMALLEST, Int8
 from alignment.models.forms.int8 import (
     STEPS,
+    InputReading,
     Int8Linear,
     Layer,
     LayerChoice,
-    Reading,
     as_placed,
-    kept_of,
+    int8_of,
 )
 from alignment.models.policies import Policy, output_layer
 from alignment.models.texts import Written, rollouts_of
@@ -46,14 +46,14 @@ class RoundedLayer(NamedTuple):
 
     layer: Layer
     kept: Int8
-    reading: Reading = Reading()
+    reading: InputReading = InputReading()
 
 
 def rounded_layers(choice: LayerChoice, scheme: SchemeName) -> dict[str, RoundedLayer]:
     """Every chosen layer in eight bits, by name."""
     with counting(len(choice.layers), _("layers")):
         rows = through(choice.layers.items(), len(choice.layers))
-        return {name: RoundedLayer(layer, kept_of(layer, scheme)) for name, layer in rows}
+        return {name: RoundedLayer(layer, int8_of(layer, scheme)) for name, layer in rows}
 
 
 def channels_of(layer: Layer) -> Tensor:
@@ -69,7 +69,7 @@ class FittedLayers(NamedTuple):
     dear: list[str]
 
 
-def fitted(
+def fitted_layers(
     policy: Policy, rows: Sequence[Written], layers: Mapping[str, RoundedLayer], most: float
 ) -> FittedLayers:
     """The layers, each with how it reads, as many as together lose no more than this share of perplexity."""
@@ -86,12 +86,17 @@ def fitted(
     }
     worst = sorted(errors, key=errors.__getitem__, reverse=True)
     count = 0
-    while count < len(finer) and lost(policy, some, known, without(finer, worst[:count])) > most:
+    while (
+        count < len(finer)
+        and lost(policy, some, known, without_layers(finer, worst[:count])) > most
+    ):
         count = min(max(1, 2 * count), len(finer) - 1) if count < len(finer) - 1 else len(finer)
-    return FittedLayers(without(finer, worst[:count]), worst[:count])
+    return FittedLayers(without_layers(finer, worst[:count]), worst[:count])
 
 
-def without(layers: Mapping[str, RoundedLayer], names: Sequence[str]) -> dict[str, RoundedLayer]:
+def without_layers(
+    layers: Mapping[str, RoundedLayer], names: Sequence[str]
+) -> dict[str, RoundedLayer]:
     """The layers but for those of these names."""
     return {name: one for name, one in layers.items() if name not in names}
 
@@ -127,7 +132,7 @@ def with_readings(
     with watching(inner, compare):
         scored(policy, rows[:COMPARED])
     readings = {
-        name: Reading(
+        name: InputReading(
             parts=2 if by_inputs.get(name, 1.0) > MOST_OFF else 1, apart=apart.get(name, ())
         )
         for name in layers

@@ -42,5 +42,5 @@ def contrasts(model: RewardModel, labels: Sequence[LabelRecord]) -> Tensor:
     """
     examples = examples_of(model, labels)
     features = model.features([ids for example in examples for ids in example.texts]).double()
-    parts = features.split([len(example.texts) for example in examples])
+    parts = torch.split(features, [len(example.texts) for example in examples])
     return torch.stack([part[0] - part[1:].mean(0) if len(part) > 1 else part[0] for part in parts])

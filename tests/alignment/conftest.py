@@ -3,12 +3,14 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from alignment.foreign import isolation
 from alignment.models.policies import Policy
@@ -42,7 +44,14 @@ def tiny_tokenizer(*, pad_is_end: bool = False) -> PreTrainedTokenizerFast:
 def tiny_policy(*, vocabulary: int = 16, seed: int = 0, pad_is_end: bool = False) -> Policy:
     """A random GPT-2 of two layers and width 16, with logits far from uniform."""
     tokenizer = tiny_tokenizer(pad_is_end=pad_is_end)
-    return Policy(random_gpt2(tokenizer, vocabulary=vocabulary, seed=seed), tokenizer)
+    return Policy(deepcopy(drawn_gpt2(vocabulary, seed, pad_is_end=pad_is_end)), tokenizer)
+
+
+@cache
+def drawn_gpt2(vocabulary: int, seed: int, *, pad_is_end: bool) -> GPT2LMHeadModel:
+    """Drawn once: to copy it takes half as long."""
+    tokenizer = tiny_tokenizer(pad_is_end=pad_is_end)
+    return random_gpt2(tokenizer, vocabulary=vocabulary, seed=seed)
 
 
 @contextmanager

@@ -168,7 +168,7 @@ def test_help_explains_every_setting_and_input(command, capsys, monkeypatch):
         default = ",".join(default) if isinstance(default, list) else default
         parts += [field["unit"], *field.get("items", field).get("enum", []), str(default)]
         assert [part for part in parts if part not in text] == []
-    assert all(f"--{role} F" in text for role in roles_of(kind))
+    assert all(f"--{role.replace('_', '-')} F" in text for role in roles_of(kind))
 
 
 def test_only_what_the_web_app_stores_has_no_option():

@@ -16,13 +16,13 @@ from alignment.maths.int8 import to_int8, worst_error
 from alignment.models.forms import int8
 from alignment.models.forms.form import bytes_of, make_plain, stored_layers, weights_in
 from alignment.models.forms.int8 import (
+    InputReading,
     Int8Layer,
     Int8Linear,
     Int8Record,
-    Reading,
     choice_of,
-    kept_of,
-    layer_tensors,
+    int8_of,
+    int8_tensors,
 )
 from alignment.models.forms.stored import write_form
 from alignment.models.loading import check_files
@@ -45,7 +45,7 @@ def in_eight_bits(folder, scheme="symmetric", *, embeddings=True):
     layers = choice_of(policy.model, embeddings=embeddings).layers
     files = {}
     for name, layer in layers.items():
-        files |= dict(layer_tensors(name, layer, kept_of(layer, scheme)))
+        files |= dict(int8_tensors(name, layer, int8_of(layer, scheme)))
     write_form(
         policy.model,
         Int8Record(layers=dict.fromkeys(layers, Int8Layer(scheme=scheme))),
@@ -72,7 +72,7 @@ def test_no_weight_is_further_off_than_half_its_scale(layer, scheme):
     nn.init.normal_(layer.weight)
     layer.weight.data += 0.7
     rows = layer.weight.T if isinstance(layer, Conv1D) else layer.weight
-    kept = kept_of(layer, scheme)
+    kept = int8_of(layer, scheme)
     assert kept.values.dtype == torch.int8
     assert kept.values.shape == (8, 24)
     low, high = rows.amin(1).clamp(max=0), rows.amax(1).clamp(min=0)
@@ -93,8 +93,8 @@ def test_a_zero_point_helps_weights_that_lie_to_one_side():
 def test_a_layer_computes_what_its_formula_says_and_a_row_depends_on_no_other(scheme):
     torch.manual_seed(0)
     layer = nn.Linear(16, 8)
-    kept = kept_of(layer, scheme)
-    packed = Int8Linear(kept, layer.bias, Reading())
+    kept = int8_of(layer, scheme)
+    packed = Int8Linear(kept, layer.bias, InputReading())
     packed.prepare()
     states = torch.randn(5, 16) * torch.tensor([[1.0], [100.0], [0.01], [3.0], [7.0]])
     found = packed(states)
@@ -113,7 +113,7 @@ def test_a_layer_computes_what_its_formula_says_and_a_row_depends_on_no_other(sc
 
 def check_one_part(kept, bias, states):
     """Two channels are read as they are, the others in seven bits."""
-    layer = Int8Linear(kept, bias, Reading(parts=1, apart=(0, 7)))
+    layer = Int8Linear(kept, bias, InputReading(parts=1, apart=(0, 7)))
     layer.prepare()
     others = states.clone()
     others[:, [0, 7]] = 0
@@ -128,8 +128,8 @@ def check_one_part(kept, bias, states):
 def test_on_other_devices_only_weights_are_rounded(monkeypatch):
     monkeypatch.setattr(int8, "ENGINES", set())
     layer = nn.Linear(16, 8, bias=False)
-    kept, states = kept_of(layer, "asymmetric"), torch.randn(2, 3, 16)
-    unpacked = Int8Linear(kept, None, Reading())
+    kept, states = int8_of(layer, "asymmetric"), torch.randn(2, 3, 16)
+    unpacked = Int8Linear(kept, None, InputReading())
     unpacked.prepare()
     assert torch.equal(unpacked(states), F.linear(states, kept.weight))
 

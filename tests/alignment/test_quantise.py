@@ -17,7 +17,7 @@ from alignment.lab.changing import CHANGED
 from alignment.lab.costs import count_steps
 from alignment.lab.rounding import (
     computing,
-    fitted,
+    fitted_layers,
     lost,
     next_logps,
     outlying,
@@ -212,13 +212,13 @@ def rows(policy):
 
 def test_layers_that_lose_too_much_stay_in_full_precision(policy, rows):
     layers = rounded_layers(choice_of(policy.model, embeddings=False), "symmetric")
-    assert fitted(policy, rows, layers, 1.0).dear == []
+    assert fitted_layers(policy, rows, layers, 1.0).dear == []
     known = next_logps(policy, rows)
     spoilt = "transformer.h.0.attn.c_proj"
     one = layers[spoilt]
     layers[spoilt] = one._replace(kept=one.kept._replace(scales=one.kept.scales * 30))
     assert lost(policy, rows, known, layers) > 0.02
-    found = fitted(policy, rows, layers, 0.02)
+    found = fitted_layers(policy, rows, layers, 0.02)
     assert found.dear[0] == spoilt
     assert set(found.layers) == set(layers) - set(found.dear)
     assert all(one.reading.parts == 2 for one in found.layers.values())

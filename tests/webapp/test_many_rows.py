@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 SPARE = 2  # queries
 FEW = Sizes(*(60 for _ in Sizes()))
-MANY = Sizes(*(120 for _ in Sizes()))._replace(projects=60, points=12_000)
+MANY = Sizes(*(120 for _ in Sizes()))._replace(projects=60, runs=200, points=12_000)
 
 
 @pytest.fixture(scope="module")

@@ -312,7 +312,7 @@ def counts_of(projects: Sequence[Project]) -> list[tuple[Project, int, int]]:
     return [(one, *numbers[one.pk]) for one in projects if one.pk in numbers]
 
 
-def narrowed(project: Project, *, text: str = "", split: str = "") -> PromptQuerySet:
+def prompts_asked(project: Project, *, text: str = "", split: str = "") -> PromptQuerySet:
     """The project's prompts with these words, of this split."""
     prompts: PromptQuerySet = project.prompts.all()
     if text:
@@ -320,7 +320,7 @@ def narrowed(project: Project, *, text: str = "", split: str = "") -> PromptQuer
     return prompts.filter(split=split) if split else prompts
 
 
-def listed(prompts: PromptQuerySet) -> PromptQuerySet:
+def with_answers(prompts: PromptQuerySet) -> PromptQuerySet:
     """With what a row of the list shows: who wrote it, and how many answers it has."""
     ours = prompts.select_related("author")
     return ours.annotate(answers=number_of(Completion.objects.all(), "prompt"))
@@ -347,7 +347,7 @@ def looked_through(project: Project, after: str) -> Looked:
     return Looked(before, rows[COUNTED - 1 : COUNTED].first())
 
 
-class Found(NamedTuple):
+class PromptsFound(NamedTuple):
     """What a search for words found among the prompts that it looked through, the newest first."""
 
     page: Page[Prompt]
@@ -355,18 +355,20 @@ class Found(NamedTuple):
     goes_on: bool  # whether there are more to be looked through
 
 
-def search(project: Project, query: QueryDict, *, text: str, split: str) -> Found:
+def search(project: Project, query: QueryDict, *, text: str, split: str) -> PromptsFound:
     """The page that an address names of the prompts with these words; their texts are read once."""
-    matching = narrowed(project, text=text, split=split)
+    matching = prompts_asked(project, text=text, split=split)
     after, page = query.get("after", ""), None
     if "before" in query:
-        earlier = page_of(listed(matching), query, "-pk")
+        earlier = page_of(with_answers(matching), query, "-pk")
         if earlier.before is not None:
             page, after = earlier, str(earlier[0].pk + 1)
     looked = looked_through(project, after)
     through = looked.through(matching).order_by("-pk")
     keys = list(through.values_list("pk", flat=True)[: MATCHES + 1])
-    page = page or page_of(listed(project.prompts.filter(pk__in=keys[: ROWS + 1])), query, "-pk")
+    page = page or page_of(
+        with_answers(project.prompts.filter(pk__in=keys[: ROWS + 1])), query, "-pk"
+    )
     if page.after is None and looked.last:
         page = replace(page, after=looked.last)  # there may be others further on
-    return Found(page, len(keys), bool(looked.last))
+    return PromptsFound(page, len(keys), bool(looked.last))

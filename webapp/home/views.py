@@ -81,6 +81,6 @@ def _found(request: PersonRequest, project: Project, asked: Mapping[str, str]) -
         found = queries.search(project, request.GET, text=words, split=asked["split"])
         number = in_figures(found.number, queries.MATCHES)
         return {"page": found.page, "number": number, "goes_on": found.goes_on}
-    prompts = queries.narrowed(project, split=asked["split"])
-    page = page_of(queries.listed(prompts), request.GET, "-pk")
+    prompts = queries.prompts_asked(project, split=asked["split"])
+    page = page_of(queries.with_answers(prompts), request.GET, "-pk")
     return {"page": page, "number": in_figures(count_up_to(prompts)), "goes_on": False}

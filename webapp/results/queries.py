@@ -25,6 +25,8 @@ from webapp.site.pages import Later
 CHUNK = 1000  # rows that are read at once
 LOG_TAIL = 256 * 1024  # bytes
 RECENT_STEPS = 50
+NUMBER = ("key", "step", "epoch", "value")  # columns of a number
+Number = tuple[str, int, int, float | None]
 
 
 class LogPart(NamedTuple):
@@ -47,13 +49,6 @@ class SamplePair(NamedTuple):
     def sides(self) -> tuple[tuple[str, RunSample | None], ...]:
         """Both answers under their titles."""
         return ((_("Before"), self.before), (_("After"), self.after))
-
-
-class _Number(NamedTuple):
-    key: str
-    step: int
-    epoch: int
-    value: float | None
 
 
 def metric_series(
@@ -97,20 +92,21 @@ def all_numbers(
         if named is None
         else [_in_parts(run.metrics.filter(key=key), "step", "epoch") for key in named]
     )
-    for metric in chain.from_iterable(parts):
-        if metric.step < ends.get(metric.epoch, 0):
-            yield metric.step, metric.key, metric.value
+    for part in chain.from_iterable(parts):
+        yield from [
+            (step, key, value) for key, step, epoch, value in part if step < ends.get(epoch, 0)
+        ]
 
 
-def _in_parts(metrics: QuerySet[RunMetric], *order: str) -> Iterator[_Number]:
+def _in_parts(metrics: QuerySet[RunMetric], *order: str) -> Iterator[list[Number]]:
     """Numbers in the order of an index; one that comes meanwhile is read if its place is still to come."""
-    ordered = metrics.order_by(*order).values_list(*_Number._fields)
-    part = [_Number(*row) for row in ordered[:CHUNK]]
+    places = [NUMBER.index(column) for column in order]
+    ordered = metrics.order_by(*order).values_list(*NUMBER)
+    part: list[Number] = list(ordered[:CHUNK])
     while part:
-        yield from part
-        last = tuple(getattr(part[-1], column) for column in order)
-        later = ordered.filter(Later(Tuple(*map(F, order)), last))
-        part = [_Number(*row) for row in later[:CHUNK]] if len(part) == CHUNK else []
+        yield part
+        later = Later(Tuple(*map(F, order)), tuple(part[-1][place] for place in places))
+        part = list(ordered.filter(later)[:CHUNK]) if len(part) == CHUNK else []
 
 
 def samples(run: Run) -> list[SamplePair]:

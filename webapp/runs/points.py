@@ -78,7 +78,7 @@ def shown_metrics(run: Run, since: int, there: Reached) -> QuerySet[RunMetric]:
     return run.metrics.filter(reduce(or_, shown), step__range=(since, LAST))
 
 
-def keys_of(run: Run) -> list[str]:
+def curve_names(run: Run) -> list[str]:
     """The names of a run's curves, in order: each is looked up after the last, however many numbers there are."""
     with connection.cursor() as cursor:
         cursor.execute(KEYS, {"run": run.pk})
@@ -87,7 +87,7 @@ def keys_of(run: Run) -> list[str]:
 
 def buckets_for(run: Run) -> int:
     """How many points each curve of a run may have where all of them are shown together."""
-    return max(FEWEST, min(BUCKETS, POINTS // max(1, len(keys_of(run)))))
+    return max(FEWEST, min(BUCKETS, POINTS // max(1, len(curve_names(run)))))
 
 
 class Point(NamedTuple):

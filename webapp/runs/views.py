@@ -14,9 +14,9 @@ from webapp.machine import programs
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.runs import waiting
-from webapp.runs.models import FINAL, Worker
+from webapp.runs.models import FINAL, Run, Worker
 from webapp.site.htmx import render_page
-from webapp.site.pages import page_of
+from webapp.site.pages import ROWS, count_up_to, page_of
 from webapp.site.stamps import once
 
 
@@ -29,7 +29,7 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
     if request.htmx and not request.htmx.history_restore_request:
         return _queue(project, stamp)
     done = project.runs.filter(state__in=FINAL)
-    context = standing(project, stamp) | {
+    context = queue_standing(project, stamp) | {
         "page": page_of(done, request.GET, "-ended_at", "-pk"),
         "has_model": project.artifacts.models().exists(),
     }
@@ -40,7 +40,7 @@ def _queue(project: Project, stamp: str) -> HttpResponse:
     """What is not over, drawn once for all who watch it."""
 
     def draw() -> str:
-        return render_to_string("runs/list.html#queue", standing(project, stamp))
+        return render_to_string("runs/list.html#queue", queue_standing(project, stamp))
 
     # Nothing is under way: whoever still asks is shown so, and asks no more.
     drawn = once(("queue", project.pk, stamp, get_language()), draw) if stamp else draw()
@@ -49,12 +49,15 @@ def _queue(project: Project, stamp: str) -> HttpResponse:
     return response
 
 
-def standing(project: Project, stamp: str) -> dict[str, Any]:
+def queue_standing(project: Project, stamp: str) -> dict[str, Any]:
     """What the page shows of the queue, the workers and the programs."""
+    queue = waiting.queue(project)
+    all_ = Run.objects.under_way().filter(project=project)
     return {
         "project": project,
         "stamp": stamp,
-        "queue": waiting.queue(project),
+        "queue": queue,
+        "more": count_up_to(all_) - len(queue) if len(queue) == ROWS else 0,
         "workers": Worker.objects.order_by("host", "pk"),
         "live": set(waiting.live_workers().values_list("pk", flat=True)),
         "programs": programs.read(),

@@ -14,6 +14,7 @@ from webapp.projects.models import Project
 from webapp.queue.bell import silent_bells
 from webapp.runs.models import LIVE, Run, RunEvent, RunNeed, State, Worker
 from webapp.site.clock import after
+from webapp.site.pages import ROWS
 from webapp.site.stamps import rows_seen, stamp_of
 
 WORKERS = (
@@ -37,12 +38,12 @@ class Waiting(NamedTuple):
 
 
 def queue(project: Project) -> list[Waiting]:
-    """The project's runs that are not over: those at work first, then by their turn."""
+    """The project's runs that are not over: those at work first, then by their turn, as many as a page has."""
     at_work = Case(
         When(state__in=LIVE, then=Value(0)), default=Value(1), output_field=IntegerField()
     )
     rows = Run.objects.under_way().filter(project=project).select_related("worker")
-    runs = list(rows.order_by(at_work, "priority", "created_at", "pk"))
+    runs = list(rows.order_by(at_work, "priority", "created_at", "pk")[:ROWS])
     reasons = waiting_reasons(runs)
     return [Waiting(run, reasons.get(run.pk, run.message)) for run in runs]
 

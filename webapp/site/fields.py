@@ -20,6 +20,7 @@ from webapp.site import widgets
 from webapp.site.words import Words
 
 Row = TypeVar("Row", bound=Model)
+SEVERAL_LINES = 10_000  # characters: a text that may be so long is written on several lines
 BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", MinLen: "min_length", MaxLen: "max_length"}
 
 
@@ -137,7 +138,8 @@ def field_kind(info: FieldInfo) -> tuple[type[DrawnField], dict[str, Any]]:
         return DrawnSwitch, {"required": False, "widget": widgets.CheckboxInput}
     if info.annotation is str:
         # The config says where an empty text is no answer.
-        text = {"widget": widgets.TextInput, "required": False}
+        long = (limit(info, MaxLen) or 0) >= SEVERAL_LINES
+        text = {"widget": forms.Textarea if long else widgets.TextInput, "required": False}
         return DrawnText, text | {"max_length": limit(info, MaxLen)}
     limits = {"min_value": limit(info, Ge), "max_value": limit(info, Le)}
     kind = DrawnCount if info.annotation is int else DrawnNumber

@@ -27,13 +27,15 @@ function isChanged(control) {
   if (control.type === "checkbox" || control.type === "radio") return control.checked !== control.defaultChecked;
   if (control.tagName !== "SELECT") return control.value !== control.defaultValue;
   const options = [...control.options];
+  if (!options.length) return false; // there is nothing to choose
   const given = options.findIndex((option) => option.defaultSelected);
   return control.selectedIndex !== Math.max(given, 0);
 }
 
 // What somebody typed before the page listened, or the browser brought back, is a change too.
 function tellChanges(form) {
-  const control = [...form.elements].filter((one) => one.name).find(isChanged);
+  const asked = [...form.elements].filter((one) => one.name && one.tagName !== "BUTTON");
+  const control = asked.find(isChanged);
   control?.dispatchEvent(new Event("change", { bubbles: true }));
 }
 

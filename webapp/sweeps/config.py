@@ -6,16 +6,17 @@ from typing import Literal
 from alignment.seam.settings import Settings, setting
 from alignment.seam.words import _
 
-MethodName = Literal["grid", "random", "tpe", "asha"]
+MethodName = Literal["grid", "random", "tpe", "asha", "learned"]
 METHODS: Mapping[MethodName, str] = {
     "grid": _("Grid: every combination"),
     "random": _("Random"),
     "tpe": _("TPE: more where it was good"),
     "asha": _("ASHA: random, the worse are stopped early"),
+    "learned": _("Learned: random, stopped early as earlier runs teach"),
 }
 BetterName = Literal["larger", "smaller"]
 BETTER: Mapping[BetterName, str] = {"larger": _("Larger"), "smaller": _("Smaller")}
-ASHA: Mapping[str, tuple[str, ...]] = {"method": ("asha",)}
+EARLY: Mapping[str, tuple[str, ...]] = {"method": ("asha", "learned")}  # what stops trials early
 
 
 class SearchConfig(Settings):
@@ -26,7 +27,8 @@ class SearchConfig(Settings):
         _("Method"),
         help=_(
             "Grid tries all combinations, TPE learns from the trials that have ended, ASHA lets only the "
-            "best at each rung go on."
+            "best at each rung go on; a learned controller decides that by the curves of at least eight earlier runs of "
+            "the kind."
         ),
         topic=_("Search"),
         choices=METHODS,
@@ -60,7 +62,7 @@ class SearchConfig(Settings):
         unit=_("steps"),
         ge=1,
         le=10**6,
-        when=ASHA,
+        when=EARLY,
     )
     reduction: int = setting(
         3,
@@ -69,13 +71,18 @@ class SearchConfig(Settings):
         topic=_("Search"),
         ge=2,
         le=10,
-        when=ASHA,
+        when=EARLY,
     )
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether trials are compared while they are at work."""
+        return self.method in EARLY["method"]
 
     def rungs(self, total: int) -> list[int]:
         """The steps at which a trial of so many is compared with others; none without early stopping."""
         found, step = [], self.first_rung
-        while self.method == "asha" and step < total:
+        while self.stops_early and step < total:
             found.append(step)
             step *= self.reduction
         return found

@@ -22,7 +22,7 @@ from webapp.site.fields import (
     drawn_fields,
     values_of,
 )
-from webapp.sweeps.config import ASHA, BETTER, SearchConfig
+from webapp.sweeps.config import BETTER, EARLY, SearchConfig
 from webapp.sweeps.objectives import CURVE, Objective, objectives_of
 from webapp.sweeps.space import (
     Dimension,
@@ -67,7 +67,9 @@ class SweepForm(StartForm):
         offered = [(name, _(title)) for name, title in objectives_of(kind)]
         _choose(self, "objective", [("", _("choose")), *offered])
         _choose(self, "watched", [("", _("what is searched for")), *_curves(kind)])
-        drawn(self, "watched").asked = {f"{SEARCH}-{name}": values for name, values in ASHA.items()}
+        drawn(self, "watched").asked = {
+            f"{SEARCH}-{name}": values for name, values in EARLY.items()
+        }
         self.combinations, self.refused = 0, ""
 
     def clean(self) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class SweepForm(StartForm):
         better = self.cleaned_data["better"]
         if not watched and source == CURVE:
             watched, way = key, better
-        if self.cleaned_data.get("search-method") == "asha" and not watched:
+        if self.cleaned_data.get("search-method") in EARLY["method"] and not watched:
             self.add_error("watched", _("This number comes at a run's end: choose a curve."))
         if key.endswith(CROSSVALIDATED) and not self._folds():
             self.add_error(

@@ -43,6 +43,7 @@ class Sweep(models.Model):
     space = models.JSONField()  # what is varied: a list of Dimension
     search = models.JSONField()  # SearchConfig: method, budget, how many at once
     objective = models.JSONField()  # Objective: which number, and which way is better
+    learned = models.JSONField(default=list)  # of a controller: what going on is worth, by state
     seed = models.BigIntegerField(default=0)  # of every trial, and of the search
 
     state = models.CharField(max_length=16, choices=SweepState, default=SweepState.RUNNING)

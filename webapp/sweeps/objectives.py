@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
+from django.db.models import Avg
 from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -10,6 +11,7 @@ from pydantic.fields import FieldInfo
 from alignment.kinds.kind import Kind
 from alignment.seam.records import Estimate
 from webapp.runs.models import Run, RunMetric
+from webapp.runs.points import reached, shown_metrics
 from webapp.sweeps.config import BetterName
 
 RESULT, CURVE = "result", "curve"
@@ -97,11 +99,19 @@ def last_point(run: Run, key: str) -> RunMetric | None:
     return run.metrics.filter(key=key).order_by("-epoch", "-step").first()
 
 
-def point_at(run: Run, key: str, step: int) -> RunMetric | None:
-    """A curve's last point up to a step, or else its first one beyond; as it was done last."""
+def height_at(run: Run, key: str, step: int) -> float | None:
+    """A curve at a step: the mean since half of the way, as one point is noisy; None where it is no number there.
+
+    A curve with no point since then is taken at its last before, or else at its first beyond.
+    """
     points = run.metrics.filter(key=key)
     before = points.filter(step__lte=step).order_by("-epoch", "-step").first()
-    return before or points.order_by("step", "-epoch").first()
+    last = before or points.order_by("step", "-epoch").first()
+    if last is None or last.value is None:
+        return None
+    late = shown_metrics(run, step // 2 + 1, reached(run)).filter(key=key, step__lte=step)
+    mean: float | None = late.aggregate(mean=Avg("value"))["mean"]
+    return last.value if mean is None else mean
 
 
 def has_come_to(run: Run, key: str, step: int) -> bool:

@@ -11,7 +11,7 @@ from alignment.kinds.kind import Kind
 from webapp.results.words import setting_in_words
 from webapp.runs.models import Run
 from webapp.runs.waiting import LATER
-from webapp.site.stamps import rows_seen, stamp_of
+from webapp.site.stamps import columns_of, rows_seen, stamp_of
 from webapp.sweeps.config import METHODS
 from webapp.sweeps.models import Sweep, Trial, TrialState
 from webapp.sweeps.objectives import Objective, Score
@@ -212,9 +212,10 @@ def as_listed(sweep: Sweep) -> Listed:
 
 def stamp_of_sweep(project_id: int, sweep_id: int) -> str:
     """Another word when something that is shown of a sweep has changed."""
-    own = rows_seen(Sweep, "WHERE project_id = %s AND id = %s", project_id, sweep_id)
-    if not own:
-        return ""
-    related = "JOIN sweeps_trial ON run_id = runs_run.id WHERE sweep_id = %s ORDER BY runs_run.id"
-    tried = rows_seen(Trial, "WHERE sweep_id = %s ORDER BY number", sweep_id)
-    return stamp_of([*own, *tried, *rows_seen(Run, related, sweep_id)], every=LATER)
+    related = """
+        LEFT JOIN sweeps_trial ON sweeps_trial.sweep_id = sweeps_sweep.id
+        LEFT JOIN runs_run ON runs_run.id = sweeps_trial.run_id
+        WHERE sweeps_sweep.project_id = %s AND sweeps_sweep.id = %s ORDER BY sweeps_trial.number
+    """
+    beside = (columns_of(Trial), columns_of(Run))
+    return stamp_of(rows_seen(Sweep, related, project_id, sweep_id, beside=beside), every=LATER)

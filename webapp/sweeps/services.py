@@ -18,8 +18,10 @@ from webapp.runs.models import FINAL, Run
 from webapp.runs.services import cancel_run, pause_run, resume_run, retry_run
 from webapp.site.errors import Refusal
 from webapp.sweeps.config import SearchConfig
+from webapp.sweeps.controller import FEWEST_CURVES, learned_worth, stored
 from webapp.sweeps.models import Sweep, SweepInput, SweepState, TrialState
 from webapp.sweeps.objectives import Objective
+from webapp.sweeps.recordings import recordings_of
 from webapp.sweeps.space import Dimension
 from webapp.sweeps.trials import advance
 
@@ -61,6 +63,7 @@ def start_sweep(project: Project, plan: SweepPlan) -> Sweep:
         space=[one.model_dump(mode="json") for one in plan.space],
         search=plan.search.model_dump(mode="json"),
         objective=plan.objective.model_dump(mode="json"),
+        learned=learned_for(project, plan) if plan.search.method == "learned" else [],
         seed=plan.seed,
         idempotency_key=plan.key,
         created_by=plan.created_by,
@@ -72,6 +75,19 @@ def start_sweep(project: Project, plan: SweepPlan) -> Sweep:
     advance(made.pk)
     made.refresh_from_db()
     return made
+
+
+def learned_for(project: Project, plan: SweepPlan) -> list[list[float]]:
+    """What a controller learns of the project's earlier runs of the kind. Raises SweepError where they are too few."""
+    found = recordings_of(project, plan.kind, plan.objective, plan.search)
+    if len(found.runs) < FEWEST_CURVES:
+        raise SweepError(
+            _(
+                "There are {n} earlier runs of this kind with that number, that curve and steps beyond the first "
+                "rung; a controller learns from at least {least}. Take ASHA, or random, first."
+            ).format(n=len(found.runs), least=FEWEST_CURVES)
+        )
+    return stored(learned_worth(found.runs, found.shares, plan.seed))
 
 
 @transaction.atomic

@@ -199,7 +199,7 @@ def grid_size(space: Sequence[Dimension]) -> int:
 
 def is_listed(method: str, space: Sequence[Dimension]) -> bool:
     """Whether a method goes through a list of points: a grid, or by chance what has values alone."""
-    chance = method in ("random", "asha") and not any(one.is_range for one in space)
+    chance = method in ("random", "asha", "learned") and not any(one.is_range for one in space)
     return method == "grid" or chance
 
 

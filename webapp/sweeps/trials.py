@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Q, Sum
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
@@ -25,8 +25,9 @@ from webapp.runs.models import State as RunState
 from webapp.runs.points import LAST
 from webapp.runs.services import Order, cancel_run, start_run
 from webapp.sweeps.config import SearchConfig
+from webapp.sweeps.controller import controlled, restored
 from webapp.sweeps.models import Rung, Sweep, SweepState, Trial, TrialState
-from webapp.sweeps.objectives import Objective, has_come_to, point_at, read_score
+from webapp.sweeps.objectives import Objective, has_come_to, height_at, read_score
 from webapp.sweeps.space import AtRung, Dimension, Tried, Value, grid_size, is_listed
 
 SEARCHER = "webapp.sweeps.search.Searcher"  # loaded where a trial is chosen: optuna is large
@@ -57,7 +58,12 @@ def advance_all() -> int:
     due = Sweep.objects.filter(Q(state=SweepState.RUNNING) | Q(trials__state=TrialState.OPEN))
     keys = set(due.order_by().values_list("pk", flat=True))
     for key in sorted(keys):
-        advance(key)
+        try:
+            advance(key)
+        except (DatabaseError, OSError):
+            raise  # tend knows what to make of these
+        except Exception:  # one that this version cannot read must not hold up the others
+            logger.exception("Sweep %s could not get on.", key)
     return len(keys)
 
 
@@ -106,8 +112,7 @@ def _climbs(
     for rung, step in list(enumerate(search.rungs(run.total_steps)))[known:]:
         if not has_come_to(run, objective.watched, step):
             return True
-        point = point_at(run, objective.watched, step)
-        value = point.value if point else None
+        value = height_at(run, objective.watched, step)
         Rung.objects.create(trial=trial, rung=rung, step=step, value=value)
         if not _goes_on(sweep, search, objective):
             return False
@@ -116,10 +121,12 @@ def _climbs(
 
 def _goes_on(sweep: Sweep, search: SearchConfig, objective: Objective) -> bool:
     """Whether the newest arrival at a rung is among the best of it."""
-    arrivals = Rung.objects.filter(trial__sweep=sweep).order_by("pk")
+    rows = Rung.objects.filter(trial__sweep=sweep).order_by("pk")
+    arrivals = [AtRung(*row) for row in rows.values_list("trial__number", "rung", "value")]
+    if search.method == "learned":
+        return controlled(restored(sweep.learned), arrivals, larger=objective.watched_larger)
     searcher = import_string(SEARCHER)(space_of(sweep), search, objective.watched_larger, 0)
-    rows = arrivals.values_list("trial__number", "rung", "value")
-    going: bool = searcher.goes_on([AtRung(*row) for row in rows])
+    going: bool = searcher.goes_on(arrivals)
     return going
 
 

@@ -59,8 +59,8 @@ def pruned(original: Original, config: PruneConfig) -> Made:
     policy, rows = original.policy, original.texts().rows
     layers = prunable(policy.model, config)
     norms = input_norms(layers, lambda: scored(policy, rows))
-    by_magnitude = chosen(layers, config, None)
-    gone = chosen(layers, config, norms) if config.method == "wanda" else by_magnitude
+    by_magnitude = pruned_weights(layers, config, None)
+    gone = pruned_weights(layers, config, norms) if config.method == "wanda" else by_magnitude
     errors = [
         output_errors(layers, one, lambda: scored(policy, rows[:COMPARED]))
         for one in (gone, by_magnitude)
@@ -71,7 +71,7 @@ def pruned(original: Original, config: PruneConfig) -> Made:
     }
     for one in found.values():
         take_out(one.layer, one.gone)
-    return Made(policy.save, told(found, config), [_exactly(found, config)])
+    return Made(policy.save, pruning_told(found, config), [_exactly(found, config)])
 
 
 def prunable(model: PreTrainedModel, config: PruneConfig) -> dict[str, Linear]:
@@ -106,7 +106,7 @@ def input_norms(layers: Mapping[str, Linear], read: Any) -> dict[str, Tensor]:  
     return {name: one.sqrt() for name, one in squares.items()}
 
 
-def chosen(
+def pruned_weights(
     layers: Mapping[str, Linear], config: PruneConfig, norms: Mapping[str, Tensor] | None
 ) -> dict[str, Tensor]:
     """The weights that go (out, in), of each layer."""
@@ -154,7 +154,7 @@ def take_out(layer: Linear, gone: Tensor) -> None:
     utilities.remove(layer, "weight")
 
 
-def told(found: Mapping[str, PrunedLayer], config: PruneConfig) -> dict[str, Any]:
+def pruning_told(found: Mapping[str, PrunedLayer], config: PruneConfig) -> dict[str, Any]:
     """What has become of each layer."""
     rows: list[dict[str, Any]] = [
         {

@@ -14,7 +14,7 @@ from alignment.seam import memory
 from alignment.seam.words import _, said
 
 
-def memory_of(config: QuantiseConfig, shape: memory.Shape | None) -> int:
+def memory_of_quantising(config: QuantiseConfig, shape: memory.Shape | None) -> int:
     """Bytes: the model and its copy in eight bits, which answer prompts."""
     return needed_memory(shape, config.completions_per_prompt)
 
@@ -54,6 +54,6 @@ KIND = Kind(
     command="quantise",
     shared=False,
     saves=True,
-    memory=memory_of,
+    memory=memory_of_quantising,
     sentence=sentence,
 )

@@ -8,14 +8,14 @@ from alignment.kinds.quantise.settings import QuantiseConfig, SchemeName
 from alignment.kinds.spec import RunSpec
 from alignment.lab.changing import Made, ModelChange, Original, Progress, changing
 from alignment.lab.costs import receipt
-from alignment.lab.rounding import TRIED, RoundedLayer, channels_of, fitted, rounded_layers
+from alignment.lab.rounding import TRIED, RoundedLayer, channels_of, fitted_layers, rounded_layers
 from alignment.maths.int8 import worst_error
 from alignment.models.forms.int8 import (
     Int8Layer,
     Int8Record,
     LayerChoice,
     choice_of,
-    layer_tensors,
+    int8_tensors,
 )
 from alignment.models.forms.stored import write_form
 from alignment.seam.errors import ConfigError
@@ -40,11 +40,11 @@ def quantise(spec: RunSpec, folder: Path) -> Progress:
 def quantised(original: Original, config: QuantiseConfig) -> Made:
     """The model in eight bits; raises ConfigError where no layer is."""
     policy = original.policy
-    choice = without(choice_of(policy.model, embeddings=config.embeddings), config.left_out)
+    choice = without_named(choice_of(policy.model, embeddings=config.embeddings), config.left_out)
     if not choice.layers:
         raise ConfigError(_("No layer is left to be kept in eight bits; leave fewer of them out."))
     rows = original.texts().rows[:TRIED]
-    found = fitted(policy, rows, rounded_layers(choice, config.scheme), config.most_lost)
+    found = fitted_layers(policy, rows, rounded_layers(choice, config.scheme), config.most_lost)
     parts, dear = found
     others = choice.others | {name: choice.layers[name].weight.numel() for name in dear}
     record = Int8Record(
@@ -56,7 +56,7 @@ def quantised(original: Original, config: QuantiseConfig) -> Made:
     files = {
         tensor: one
         for name, part in parts.items()
-        for tensor, one in layer_tensors(name, part.layer, part.kept)
+        for tensor, one in int8_tensors(name, part.layer, part.kept)
     }
 
     def save(folder: Path) -> None:
@@ -67,12 +67,12 @@ def quantised(original: Original, config: QuantiseConfig) -> Made:
     facts = {"largest_error": worst, "kept_for_perplexity": ", ".join(dear) or None}
     return Made(
         save,
-        sizes_told(parts, others, config.scheme) | facts,
+        int8_sizes(parts, others, config.scheme) | facts,
         [receipt(_("Largest error of a weight, in its scale"), worst, ROUNDED)],
     )
 
 
-def without(choice: LayerChoice, left_out: str) -> LayerChoice:
+def without_named(choice: LayerChoice, left_out: str) -> LayerChoice:
     """The choice without the layers whose names have one of these parts."""
     parts = [part.strip() for part in left_out.split(",") if part.strip()]
     away = {name for name in choice.layers if any(part in name for part in parts)}
@@ -82,7 +82,7 @@ def without(choice: LayerChoice, left_out: str) -> LayerChoice:
     )
 
 
-def sizes_told(
+def int8_sizes(
     parts: Mapping[str, RoundedLayer], others: Mapping[str, int], scheme: SchemeName
 ) -> dict[str, Any]:
     """What was and what was not kept in eight bits, layer by layer."""

@@ -37,7 +37,7 @@ SCALE, ZERO = "weight_scale", "weight_zero_point"
 Layer = nn.Linear | Conv1D | nn.Embedding
 
 
-class Reading(BaseModel):
+class InputReading(BaseModel):
     """How a layer reads its inputs on a CPU: in one part or two, and which channels apart."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +46,7 @@ class Reading(BaseModel):
     apart: tuple[NonNegativeInt, ...] = ()
 
 
-class Int8Layer(Reading):
+class Int8Layer(InputReading):
     """How one layer is kept, and how it reads; an embedding's is how the head reads that is tied to it."""
 
     scheme: Scheme
@@ -66,7 +66,7 @@ class Int8Linear(StoredLayer):
         self,
         kept: Int8,
         bias: Tensor | None,
-        reading: Reading,
+        reading: InputReading,
         *,
         turned: bool = False,
         tied: bool = False,
@@ -239,13 +239,13 @@ def choice_of(model: PreTrainedModel, *, embeddings: bool) -> LayerChoice:
     return LayerChoice(layers, others)
 
 
-def kept_of(layer: Layer, scheme: Scheme) -> Int8:
+def int8_of(layer: Layer, scheme: Scheme) -> Int8:
     """A layer's weight in eight bits, an output channel or a token a row."""
     weight = layer.weight.T if isinstance(layer, Conv1D) else layer.weight
     return to_int8(weight, symmetric=scheme == "symmetric")
 
 
-def layer_tensors(name: str, layer: Layer, kept: Int8) -> Iterator[tuple[str, Tensor]]:
+def int8_tensors(name: str, layer: Layer, kept: Int8) -> Iterator[tuple[str, Tensor]]:
     """A layer's tensors as the files hold them."""
     values = kept.values.T if isinstance(layer, Conv1D) else kept.values
     yield f"{name}.weight", values.contiguous()
@@ -316,7 +316,7 @@ def _plain(
     return found
 
 
-def as_placed(layer: Layer, kept: Int8, reading: Reading) -> Int8Linear | Int8Embedding:
+def as_placed(layer: Layer, kept: Int8, reading: InputReading) -> Int8Linear | Int8Embedding:
     """The layer that computes as another one does, in eight bits."""
     if isinstance(layer, nn.Embedding):
         return Int8Embedding(kept, layer.padding_idx)

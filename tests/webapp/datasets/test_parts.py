@@ -29,7 +29,7 @@ from webapp.datasets.imports.parts import (
     tend_intakes,
 )
 from webapp.datasets.imports.reading import read_rows
-from webapp.datasets.intake import Become, Plan
+from webapp.datasets.intake import JUDGED, Become, Plan
 from webapp.datasets.models import ComingRank, Intake, Preference
 from webapp.datasets.queries import newest, unfrozen
 from webapp.datasets.services import freeze_snapshot
@@ -146,6 +146,7 @@ def test_what_was_stopped_goes_on_where_it_was(project, job_of):
     job = again(job)
     brought = {name: job.result[name] for name in ("prompts", "completions", "tasks", "resumed")}
     assert brought == {"prompts": 5, "completions": 10, "tasks": 5, "resumed": 2}
+    assert job.result["left_out"] == [[JUDGED, 5]]  # nothing was looked at twice
     assert list(Prompt.objects.order_by("pk").values_list("pk", flat=True)[:2]) == made
     with pytest.raises(LostLease):  # whoever was thought to be dead is not let go on
         list(doing)

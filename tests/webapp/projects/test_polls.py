@@ -25,6 +25,8 @@ from webapp.runs.folders import folder_of
 from webapp.runs.models import Run, State, Worker
 from webapp.runs.waiting import queue, stamp_of_queue, stamp_of_run
 from webapp.site import stamps
+from webapp.site.pages import ROWS
+from webapp.sweeps.models import Sweep
 
 HTMX = {"HX-Request": "true"}
 
@@ -92,6 +94,8 @@ def change(world, name):
     elif name == "rounds:detail":
         parts = Round.objects.get(pk=world.parts["round_id"]).parts.order_by("-pk")
         Run.objects.filter(pk=parts[0].run_id).update(state=State.CANCELLED)
+    elif name == "sweeps:detail":
+        Sweep.objects.filter(pk=world.parts["sweep_id"]).update(message="something new")
     else:
         Run.objects.filter(pk=world.parts["run_id"]).update(step=7, total_steps=9)
 
@@ -283,6 +287,20 @@ def test_a_queue_without_runs_has_no_stamp_and_asks_no_more(client, project, res
     client.force_login(researcher)
     answer = client.get(reverse("runs:list", args=[project.pk]), headers=HTMX | {"Seen": ""})
     assert "hx-trigger" not in answer.content.decode()
+
+
+def test_a_long_queue_shows_a_page_and_says_how_many_more_there_are(client, project, researcher):
+    run = a_run(project)
+    names = [field.attname for field in Run._meta.concrete_fields if not field.primary_key]
+    row = {name: getattr(run, name) for name in names}
+    Run.objects.bulk_create(
+        Run(**row | {"idempotency_key": f"k{number}", "name": f"one {number}"})
+        for number in range(ROWS + 1)
+    )
+    client.force_login(researcher)
+    answer = client.get(reverse("runs:list", args=[project.pk]), headers=HTMX)
+    assert len(queue(project)) == ROWS
+    assert "2 more runs wait behind these" in answer.content.decode()
 
 
 @pytest.mark.once  # SQLite's plans are read

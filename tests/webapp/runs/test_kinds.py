@@ -77,6 +77,29 @@ def test_prompts_without_an_answer_of_the_policy_come_first(generating, project,
     assert answered.key not in [prompt.key for prompt in prepared(generating)[0]]
 
 
+def test_a_run_that_changes_a_model_reads_training_and_held_out_prompts(project, models):
+    config = {"prompts": 8, "held_out_prompts": 8}
+    a_run(project, "quantise", config, inputs={"policy": models["policy"]})
+    training, spec = prepared(run := execution.claim("runs", a_worker()))
+    place = folders.folder_of(run) / spec.inputs["held_out"]
+    held = [prompt.key for prompt in read_jsonl(place, PromptRecord)]
+    of = {
+        split: set(project.prompts.of_split(split).values_list("key", flat=True))
+        for split in ("train", "test")
+    }
+    assert len(training) == 8
+    assert {prompt.key for prompt in training} <= of["train"]
+    assert len(held) == 8
+    assert set(held) <= of["test"]
+
+
+def test_a_run_that_changes_a_model_needs_held_out_prompts(project, models):
+    project.prompts.filter(split="test").delete()
+    a_run(project, "quantise", inputs={"policy": models["policy"]})
+    with pytest.raises(RunError, match="at least 8 prompts and found 0"):
+        prepared(execution.claim("runs", a_worker()))
+
+
 SERVED = {"engine": "server", "server_url": "http://models:8000/v1", "server_model": "big"}
 
 

@@ -13,8 +13,8 @@ from webapp.runs import points
 from webapp.runs.models import RunMetric
 from webapp.runs.points import (
     buckets_for,
+    curve_names,
     keep_points,
-    keys_of,
     reached,
     shown_metrics,
     whole_of,
@@ -121,7 +121,7 @@ def test_many_curves_share_their_points(run, monkeypatch):
     monkeypatch.setattr(points, "FEWEST", 3)
     assert buckets_for(run) == 8  # without any
     measured(run, range(1, 40))
-    assert keys_of(run) == sorted(CURVES)
+    assert curve_names(run) == sorted(CURVES)
     assert buckets_for(run) == 4
     monkeypatch.setattr(points, "POINTS", 2)
     assert buckets_for(run) == 3

@@ -422,7 +422,11 @@ def test_what_an_artifact_can_be_used_for(project, stocked):
     assert labels == {
         f"?kind={kind}&labels={stocked['labels'].pk}" for kind in ("sft", "prefer", "reward")
     }
-    assert len(uses_of(stocked["policy"])) == 9
+    by_model = {use.query.split("&")[0] for use in uses_of(stocked["policy"])}
+    assert {
+        f"?kind={kind}" for kind in ("sft", "align", "quantise", "prune", "generate")
+    } < by_model
+    assert not {"?kind=pretrain", "?kind=import"} & by_model
 
 
 RULED = {"align-reward_weight": 0, "align-more_rules": "1 words", "reward": ""}

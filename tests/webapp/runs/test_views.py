@@ -210,6 +210,17 @@ def test_the_page_shows_what_the_run_was_told_and_made_of(rita, project, run, va
         assertContains(answer, words)
 
 
+def test_a_changed_model_s_page_says_in_one_sentence_what_it_costs_and_saves(rita, run):
+    kl = {"value": 0.005, "low": 0.004, "high": 0.006, "n": 64, "unit": "nats"}
+    faster, words = kl | {"value": 1.5, "unit": ""}, kl | {"value": -0.001, "unit": ""}
+    summary = {"kl_token": kl, "perplexity_change": words, "speedup": faster, "bytes_ratio": 0.4}
+    run_at(run, kind="quantise", config={}, state=State.SUCCEEDED, summary=summary)
+    said = "It costs 0.005 (0.004 … 0.006) nats a token of KL from the original"
+    answer = rita.get(address("detail", run))
+    assertContains(answer, said)
+    assertContains(answer, "it saves 60 % of the bytes on disk")
+
+
 def test_a_finished_run_shows_what_it_found(rita, run):
     accuracy = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 40, "unit": "share"}
     run_at(run, state=State.SUCCEEDED, summary={"accuracy": accuracy, "cached": True})

@@ -1,8 +1,13 @@
+import math
+
 import pytest
 
-from tests.factories import a_project, again, an_artifact, run_at
-from tests.webapp.sweeps.conftest import climb, finish_all, open_trials
-from webapp.runs.models import Intent, Run, State
+from tests.factories import a_project, a_run, again, an_artifact, run_at
+from tests.toys.runs.descend import KIND
+from tests.toys.runs.descend.run import floor_of
+from tests.webapp.sweeps.conftest import RATES, climb, finish_all, height, open_trials
+from webapp.runs.models import Intent, Run, RunMetric, State
+from webapp.sweeps.controller import restored
 from webapp.sweeps.services import (
     SweepError,
     SweepPlan,
@@ -92,3 +97,34 @@ def test_what_is_running_cannot_be_retried_or_resumed(sweep_of, researcher):
     for service in (retry_sweep, resume_sweep):
         with pytest.raises(SweepError, match="running"):
             service(sweep, by=researcher)
+
+
+LEARNED = {"method": "learned", "first_rung": 3, "reduction": 3, "at_once": 2, "trials": 4}
+
+
+def test_a_controller_needs_earlier_runs(sweep_of, project):
+    with pytest.raises(SweepError, match="There are 0 earlier runs"):
+        sweep_of(**LEARNED)
+    assert not project.sweeps.exists()
+
+
+def test_a_controller_learns_from_the_project_s_runs_and_stops_what_lags(sweep_of, project):
+    """Eight runs whose loss fell to what their rate and side let it fall to."""
+    rates = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
+    for rate in rates:
+        run = a_run(project, "descend", {"rate": rate})
+        depth = floor_of(KIND.settings(rate=rate))
+        RunMetric.objects.bulk_create(
+            RunMetric(run=run, key="loss", step=step, epoch=0, value=depth + math.exp(-step / 5))
+            for step in (1, 3, 9, 27)
+        )
+        found = {"depth": {"value": depth, "low": depth, "high": depth}}
+        run_at(run, state=State.SUCCEEDED, total_steps=27, summary=found)
+    sweep = sweep_of(RATES, **LEARNED)
+    worth = restored(sweep.learned)
+    assert worth[0, 0, 0] > 0 > worth[0, 3, 0]
+    best, worst = sorted(open_trials(sweep), key=lambda trial: height(trial.run))
+    for trial in (best, worst):
+        climb(trial, 3)
+        advance(sweep.pk)
+    assert (again(best).state, again(worst).state) == ("open", "stopped")

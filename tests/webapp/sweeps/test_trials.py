@@ -185,13 +185,34 @@ def test_rungs_are_noted_once_and_in_turn(race):
     assert list(best.rungs.values_list("rung", "step")) == [(0, 3), (1, 9)]
 
 
-def test_a_value_at_a_rung_is_the_last_up_to_it(race):
-    sweep, (best, *_) = race
-    run = climb(best, 2)
-    run.metrics.create(key="loss", step=3, epoch=0, value=7.0)
-    run.metrics.create(key="loss", step=4, epoch=0, value=1.0)
+def noted(sweep, trial, points):
+    """What stands for a trial at its first rung, step 3, once its curve has come to step 4."""
+    run_at(trial.run, state=State.RUNNING, step=4, total_steps=27)
+    for step, value, epoch in points:
+        trial.run.metrics.create(key="loss", step=step, epoch=epoch, value=value)
     advance(sweep.pk)
-    assert best.rungs.get().value == 7.0
+    return trial.rungs.get().value
+
+
+@pytest.mark.parametrize(
+    ("points", "value"),
+    [
+        (
+            [(1, 9.0, 0), (2, 3.0, 0), (3, 5.0, 0), (4, 0.0, 0)],
+            4.0,
+        ),  # the mean since half of the way
+        ([(1, 9.0, 0), (4, 0.0, 0)], 9.0),  # the last before, where there is none since
+        ([(4, 6.0, 0)], 6.0),  # the first beyond
+        ([(2, 3.0, 0), (3, None, 0), (4, 0.0, 0)], None),  # it diverged
+        (
+            [(2, 3.0, 0), (3, 5.0, 0), (2, 7.0, 1), (3, 9.0, 1), (4, 0.0, 1)],
+            8.0,
+        ),  # as it was done last
+    ],
+)
+def test_a_value_at_a_rung(race, points, value):
+    sweep, (best, *_) = race
+    assert noted(sweep, best, points) == value
 
 
 def test_a_stopped_trial_that_had_ended_all_the_same_counts(race):
@@ -232,6 +253,16 @@ def test_a_worker_tells_of_rungs_and_of_the_end(race):
     told(LAST)
     assert again(best).state == "done"
     told(LAST)
+
+
+def test_a_sweep_that_cannot_be_read_does_not_hold_up_the_others(sweep_of, caplog):
+    broken, fine = sweep_of(), sweep_of(key="other")
+    broken.search = {"method": "of another version"}
+    broken.save()
+    finish(open_trials(fine)[0])
+    advance_all()
+    assert states(fine) == ["done", "open", "open"]
+    assert f"Sweep {broken.pk} could not get on" in caplog.text
 
 
 def test_a_run_of_no_sweep_is_not_followed(project):

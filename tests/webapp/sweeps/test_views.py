@@ -280,10 +280,10 @@ def test_the_page_takes_as_many_queries_for_any_number_of_trials(
     sweep = sweep_of(at_once=1)
     page = at("detail", project.pk, sweep.pk)
     rita.get(page)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(5):
         rita.get(page)
     finish_all(sweep)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(5):
         rita.get(page)
 
 

@@ -1,9 +1,11 @@
 """Fields as rows of a form: what nobody has touched looks alike on every page that has it, and is drawn once."""
 
 from collections.abc import Hashable
+from typing import cast
 
 from django import forms, template
 from django.template import Context
+from django.template.backends.django import Template
 from django.template.loader import get_template
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
@@ -38,7 +40,7 @@ def _keep(key: Hashable, drawn: SafeString) -> None:
 
 def _draw(context: Context, field: forms.BoundField) -> SafeString:
     with context.push(field=field):
-        return get_template(TEMPLATE).template.render(context)  # type: ignore[attr-defined, no-any-return]
+        return cast(Template, get_template(TEMPLATE)).template.render(context)
 
 
 def _all_that_is_shown(bound: forms.BoundField) -> Hashable | None:
