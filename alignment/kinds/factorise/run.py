@@ -268,12 +268,12 @@ def layers_told(
             }
         )
     whole = sum(row["weights"] for row in rows)
-    return {
+    told = {
         "layers_factorised": len(rows),
         "parameters_ratio": sum(row["kept"] for row in rows) / whole,
         "milliseconds_ratio": taken / sum(times[name].whole for name in fits),
-        "fitted_better": sum(fit.way in BETTER for fit in fits.values()) / len(fits)
-        if all(fit.errors for fit in fits.values())
-        else None,
         "layers": rows,
     }
+    if all(fit.errors for fit in fits.values()):
+        told["fitted_better"] = sum(fit.way in BETTER for fit in fits.values()) / len(fits)
+    return told
