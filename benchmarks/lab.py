@@ -7,25 +7,31 @@ each method what it reports, and which bars it meets.
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from alignment.kinds.spec import RunSpec
+from alignment.lab.sizes import WAYS
 from alignment.seam.events import Finished
 from alignment.seam.records import PromptRecord, write_jsonl
 from alignment.trainer import drive
+from alignment.world.grammar import prompts as grammar_prompts
+from benchmarks.editing import QUESTIONS as MORE
 from benchmarks.scenes import SIZES, asked, natural
 
+FITTED = 128  # prompts at most, of methods that fit many numbers
 METHODS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "int8 symmetric": ("quantise", {"scheme": "symmetric"}),
     "int8 asymmetric": ("quantise", {"scheme": "asymmetric"}),
     "int8 with embeddings": ("quantise", {"embeddings": True}),
+    "factorised to 0.6": ("factorise", {"share": 0.6, "prompts": FITTED}),
 }
 TOLD = (
     "kl_token", "kl_sequence", "perplexity_change", "divergence_change", "win_rate", "greedy_same", "speedup",
     "bytes_ratio", "layer_bytes_ratio", "memory_before", "memory_after", "mismatch", "kept_for_perplexity",
+    "parameters_ratio", "fitted_better", "sizes",
 )  # fmt: skip
 SMALL, PERPLEXITY, HALF_WIDTH, FASTER = 0.26, 0.01, 0.02, 1.3  # bars
 TRAINING = 16  # prompts, as many as measure
@@ -58,8 +64,10 @@ def report(options: Namespace, folder: Path) -> dict[str, Any]:
     if options.model is None:
         scene = natural(SIZES["4x128"], folder / "starter")
         model, prompts, judge = scene.model, scene.prompts, "utility"
+        more = [asked(row[-1].content) for row in grammar_prompts(seed=4, count=FITTED)]
     else:
         model, prompts, judge = options.model, [asked(text) for text in QUESTIONS], "none"
+        more = [asked(text) for text in MORE]
     found = {}
     for name in options.only:
         kind, settings = METHODS[name]
@@ -67,8 +75,9 @@ def report(options: Namespace, folder: Path) -> dict[str, Any]:
             "held_out_prompts": options.held_out,
             "completions_per_prompt": options.completions,
         }
-        told = settings | sizes | {"judge": judge, "max_new_tokens": 32, "prompts": TRAINING}
-        found[name] = measured(kind, told, model, prompts, folder / name)
+        told = {"prompts": TRAINING} | settings | sizes | {"judge": judge, "max_new_tokens": 32}
+        training = [*prompts[:TRAINING], *more]
+        found[name] = measured(kind, told, model, (training, prompts[TRAINING:]), folder / name)
     return {"model": str(options.model or "starter"), "methods": found}
 
 
@@ -76,13 +85,13 @@ def measured(
     kind: str,
     settings: Mapping[str, Any],
     model: Path,
-    prompts: Sequence[PromptRecord],
+    prompts: tuple[Sequence[PromptRecord], Sequence[PromptRecord]],
     folder: Path,
 ) -> dict[str, Any]:
     """What a run reports, and which bars it meets."""
     folder.mkdir()
-    write_jsonl(folder / "prompts.jsonl", prompts[:TRAINING])
-    write_jsonl(folder / "held_out.jsonl", prompts[TRAINING:])
+    for name, rows in zip(("prompts", "held_out"), prompts, strict=True):
+        write_jsonl(folder / f"{name}.jsonl", rows)
     inputs = {
         "policy": str(model.resolve()),
         "prompts": "prompts.jsonl",
@@ -93,7 +102,7 @@ def measured(
     assert isinstance(last, Finished)
     summary: Mapping[str, Any] = last.summary
     told = {name: summary[name] for name in TOLD if summary.get(name) is not None}
-    return {**told, "bars": bars_of(summary)}
+    return {**told, "bars": BARS[kind](summary)}
 
 
 def bars_of(summary: Mapping[str, Any]) -> dict[str, bool]:
@@ -108,6 +117,28 @@ def bars_of(summary: Mapping[str, Any]) -> dict[str, bool]:
         even = rate["low"] <= 0.5 <= rate["high"] and half <= HALF_WIDTH
         found["win rate within 1 %, or even within 2 %"] = off <= PERPLEXITY or even
     return found
+
+
+def bars_of_factors(summary: Mapping[str, Any]) -> dict[str, bool]:
+    """Which bars of factors a summary meets, at every budget that it tried."""
+    shares = sorted({row["share"] for row in summary["sizes"]})
+    ways = {(row["share"], row["way"]): row for row in summary["sizes"]}
+    fitted, start, equal, plain = (WAYS[way] for way in ("fitted", "start", "equal", "plain"))
+
+    def better(name: str, one: str, other: str, some: Sequence[float]) -> bool:
+        return all(ways[share, one][name] < ways[share, other][name] for share in some)
+
+    return {
+        "perplexity below plain SVD's at 0.6": better("perplexity_change", fitted, plain, [0.6]),
+        "fitted better than the start at each budget": better("kl_token", fitted, start, shares),
+        "by worth better than equal shares": better("kl_token", fitted, equal, shares),
+    }
+
+
+BARS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, bool]]] = {
+    "quantise": bars_of,
+    "factorise": bars_of_factors,
+}
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ WRITING = re.compile(r"\.(\d+)\.mlp\.(?:c_proj|down_proj)$")
 BLURRED = 8  # rows whose subject is blurred
 NOISE = 3.0  # of the embeddings' standard deviation
 WINDOW = 5  # of so many layers, one is undisturbed at once
-DECAY = 0.05  # of the squared relative size of a change
+DECAY = 0.01  # of the squared relative size of a change
 TOLD = 0.05  # nats a token, below which an answer is as good as said
 ITSELF = "{} is a"  # a prompt about a subject, and nothing else
 

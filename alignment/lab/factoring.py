@@ -73,7 +73,8 @@ def fit_layer(
 ) -> FittedLayer:
     """The sub-layers of a layer of this weight (out, in)."""
     fitted, held = seen.part(fitted=True), seen.part(fitted=False)
-    ranks = blocks_of(*weight.shape, options.sublayers)
+    outputs, inputs = weight.shape
+    ranks = blocks_of(outputs, inputs, options.sublayers)
     root = root_of(moment_of(fitted.gradients), options.damping)
     start, identity = started(weight, bias, fitted, options.damping, ranks)
     ways = {"start": start, "squares": solved(weight, bias, fitted, root, options.damping)}
@@ -121,7 +122,7 @@ def solved(
     weight: Tensor, bias: Tensor | None, seen: Seen, root: Tensor, damping: float
 ) -> SubLayers:
     """Least squares for all numbers of blocks at once, outputs weighed by what they are worth."""
-    rank = sum(blocks_of(*weight.shape, 1))
+    (rank,) = blocks_of(weight.shape[0], weight.shape[1], 1)
     inputs = seen.inputs.double()
     mean = inputs.mean(0) if bias is not None else torch.zeros_like(inputs[0])
     factors, _values = whitened_factors(weight, root_of(moment_of(inputs - mean), damping), root)
@@ -172,12 +173,9 @@ def moved(
     factors = Factors(*(one.clone().requires_grad_() for one in start.factors))
     layer = SubLayers(factors, start.mean, start.center)
     scale = [max(one.square().mean().sqrt().item(), 1e-12) for one in start.factors]
-    groups = [
-        {"params": [one], "lr": options.learning_rate * size}
-        for one, size in zip(factors, scale, strict=True)
-    ]
+    peaks = [options.learning_rate * size for size in scale]
+    groups = [{"params": [one], "lr": peak} for one, peak in zip(factors, peaks, strict=True)]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-    peaks = [group["lr"] for group in groups]
     wholes = errors_of(start, seen, root, ranks)
     for step in range(options.steps):
         count = int(torch.randint(1, len(ranks) + 1, (), generator=generator))

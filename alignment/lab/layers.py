@@ -108,8 +108,8 @@ def _gathered(
             for (name, inputs, outputs), slope in zip(pairs, slopes, strict=True):
                 slope = torch.zeros_like(outputs) if slope is None else slope
                 if inputs.shape[:2] == real.shape:
-                    found = [one.detach()[real] for one in (inputs, outputs, slope)]
-                    parts[name].append(Seen(*found, kept))
+                    read, wrote = inputs.detach()[real], outputs.detach()[real]
+                    parts[name].append(Seen(read, wrote, slope[real], kept))
     return {
         name: Seen(*(torch.cat(column) for column in zip(*found, strict=True)))
         for name, found in parts.items()

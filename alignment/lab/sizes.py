@@ -26,6 +26,7 @@ from alignment.models.forms.factors import (
     bias_at,
     costs_in,
     ranks_bought,
+    sides_of,
 )
 from alignment.models.policies import Policy
 from alignment.models.texts import Written, rollouts_of
@@ -149,7 +150,7 @@ def plain_way(layer: Linear) -> SubLayers:
 
 def ranks_by(trial: SizeTrial, share: float, *, by_worth: bool) -> dict[str, int]:
     """Ranks that take a share of the layers' parameters: shared out by worth, or the same share of each."""
-    shapes = {name: tuple(weight_of(trial.layers[name]).shape) for name in trial.fits}
+    shapes = {name: sides_of(trial.layers[name]) for name in trial.fits}
     if by_worth:
         return ranks_bought(priced_record(trial.layers, trial.fits, trial.times, share), shapes)
     return {name: int(share * math.prod(sides) / sum(sides)) for name, sides in shapes.items()}

@@ -44,4 +44,4 @@ def least_disturbance(lacking: Tensor, key: Tensor, moment: Tensor) -> float:
     """The least that any change disturbs which adds `lacking` (out,) to what a key (in,) is answered with."""
     key = key.double()
     direction = torch.linalg.solve(moment.double(), key)
-    return (lacking.double().square().sum() / (key @ direction)).item()
+    return float(lacking.double().square().sum() / (key @ direction))

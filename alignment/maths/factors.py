@@ -37,7 +37,8 @@ class Factors(NamedTuple):
 def moment_of(rows: Tensor) -> Tensor:
     """E x xᵀ (n, n), in fp64, of rows (tokens, n)."""
     found = rows.double()
-    return found.T @ found / len(found)
+    moment: Tensor = found.T @ found / len(found)
+    return moment
 
 
 def root_of(moment: Tensor, damping: float) -> Tensor:
@@ -45,7 +46,8 @@ def root_of(moment: Tensor, damping: float) -> Tensor:
     found = moment.double()
     size = found.diagonal().mean().clamp(min=SMALLEST)
     eye = torch.eye(len(found), dtype=found.dtype, device=found.device)
-    return torch.linalg.cholesky(found + damping * size * eye)
+    root: Tensor = torch.linalg.cholesky(found + damping * size * eye)
+    return root
 
 
 def whitened_factors(

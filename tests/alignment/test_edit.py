@@ -11,7 +11,10 @@ from transformers.pytorch_utils import Conv1D
 
 from alignment.kinds.edit.facts import Fact, facts_in, facts_of
 from alignment.kinds.edit.results import EditResults
+from alignment.kinds.edit.run import kept_moment
 from alignment.kinds.spec import RunSpec
+from alignment.lab.calibration import Texts
+from alignment.lab.changing import Original
 from alignment.lab.editing import (
     Search,
     damped,
@@ -21,14 +24,14 @@ from alignment.lab.editing import (
     writing_layers,
 )
 from alignment.lab.facts import Reading, most_probable, nats_of
-from alignment.lab.layers import seen_by, weight_of
+from alignment.lab.layers import seen_by
 from alignment.lab.reach import known_of, measured_reach
 from alignment.maths.editing import disturbance, edit_of, least_disturbance
 from alignment.models.policies import Policy
 from alignment.models.texts import Written
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import CheckpointSaved, Finished, StepDone, Stopped
-from alignment.seam.folders import verify
+from alignment.seam.folders import committed, verify
 from alignment.seam.records import write_jsonl
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
@@ -36,9 +39,10 @@ from tests.alignment.test_loop import records
 
 SHORT = {
     "max_new_tokens": 6, "held_out_prompts": 8, "prompts": 8, "completions_per_prompt": 1, "contexts": 1,
+    "reading": "text", "most_change": 50,
 }  # fmt: skip
-LINES = "sun | good sun now | rain | a sun now | a day now; bad night\nrain | the rain | day"
-SEARCH = Search(steps=20, learning_rate=0.5, closeness=0.0625, most_change=4.0)
+LINES = "sun | good now sun | rain | a now sun | a day now; bad night\nnight | good night | day"
+SEARCH = Search(steps=20, learning_rate=0.5, closeness=0.0625, most_change=50.0)
 WEIGHTS = "model.safetensors"
 
 
@@ -68,7 +72,7 @@ def test_an_edit_answers_its_key_and_disturbs_others_least(moment):
 def test_facts_are_read_from_lines_and_from_objects(tmp_path):
     facts = facts_in(LINES, "Facts")
     assert facts[0].neighbours == ("a day now", "bad night")
-    assert facts[1] == Fact(subject="rain", prompt="the rain", answer="day")
+    assert facts[1] == Fact(subject="night", prompt="good night", answer="day")
     row = {"subject": "sun", "prompt": "a sun", "answer": "b", "old": "a"}
     (tmp_path / "facts.jsonl").write_text(f"\n{json.dumps(row)}\n{LINES}\n")
     assert [one.answer for one in facts_of(tmp_path / "facts.jsonl")] == ["b", "rain", "day"]
@@ -110,7 +114,9 @@ def llama_policy():
 
 
 POLICIES = {"gpt2": tiny_policy, "llama": llama_policy}
-FACT = Fact(subject="sun", prompt="good sun now", answer="rain", neighbours=("a day now",))
+FACT = Fact(
+    subject="sun", prompt="good now sun", answer="rain", old="night", neighbours=("a day now",)
+)
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -128,8 +134,9 @@ def test_a_fact_holds_after_its_edit_in_both_families(name, way):
     assert done.missed < 1e-5
     assert abs(done.excess) < 1e-5
     reach = measured_reach(reading, check)
-    assert reach.likelier > 0
-    assert reach.likelier > check.likelier
+    assert reach.likelier > (
+        0 if way == "text" else check.likelier
+    )  # a template's words come between
     assert all(torch.equal(policy.model.state_dict()[n], one) for n, one in others.items())
     with torch.no_grad():
         layer.weight.copy_(done.weight.T if isinstance(layer, Conv1D) else done.weight)
@@ -254,12 +261,22 @@ def test_a_run_that_was_saved_goes_on_to_the_same_weights(start, whole):
     assert summary_of(rest)["facts"] == summary_of(whole[1])["facts"]
 
 
-def test_keys_are_kept_for_the_next_edit_of_the_same_model_and_layer(start, tmp_path, saved_policy):
-    from alignment.seam.folders import committed
-
+def test_keys_are_kept_for_the_next_edit_of_the_same_model_and_layer(tmp_path, saved_policy):
     with committed(tmp_path / "sealed") as aside:
         Policy.load(saved_policy).save(aside)
-    assert weight_of(writing_layers(Policy.load(saved_policy).model)[0][1]).shape == (16, 64)
+    policy = Policy.load(tmp_path / "sealed")
+    rows = [Written((5, 6, 7), (8, 9))]
+    original = Original(policy, tmp_path / "sealed", lambda: Texts(rows, ["a"]), after=0)
+    spec = RunSpec(kind="edit", run=1, epoch=1, config={}, inputs={}, cache=str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    layers = writing_layers(policy.model)
+    first = kept_moment(spec, original, rows, layers[0])
+    with torch.no_grad():
+        layers[0][1].weight.zero_()
+        policy.model.transformer.wte.weight.zero_()
+    assert torch.equal(kept_moment(spec, original, rows, layers[0]), first)
+    assert not torch.equal(kept_moment(spec, original, rows, layers[1]), first)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 import json
 import multiprocessing
+import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from alignment.kinds.factorise.results import FactoriseResults
-from alignment.kinds.factorise.run import chosen_layers
+from alignment.kinds.factorise.run import chosen_layers, fits_in_file
 from alignment.kinds.spec import RunSpec
 from alignment.lab import calibration
 from alignment.lab.factoring import FitOptions, best_of, errors_of, fit_layer, solved
@@ -22,6 +23,7 @@ from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import CheckpointSaved, Finished, StepDone, Stopped
 from alignment.seam.folders import verify
+from alignment.seam.modelfiles import FORM
 from alignment.seam.records import write_jsonl
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
@@ -95,19 +97,40 @@ def test_other_budgets_and_ways_are_told(whole):
     assert all(one < other for one, other in zip(fitted, plain, strict=True))
 
 
-def test_a_factorised_model_is_plain_to_a_run_that_changes_it(whole, start):
-    """Its file here has the blocks alone that are used; the one that it came from serves other budgets."""
+def test_a_file_of_every_budget_is_cut_to_another_without_fitting_again(whole, start):
     before = whole[0] / "output"
     folder, events = start(policy=before, share=0.4)
+    steps = [event for event in events if isinstance(event, StepDone)]
+    assert not any("error/layer" in event.metrics for event in steps)
     again = summary_of(events)
-    assert again["layers_factorised"] == 8
+    assert {row["way"] for row in again["layers"]} == {"file"}
     assert again["parameters_ratio"] <= 0.4
     assert (folder / "output" / WEIGHTS).stat().st_size < (before / WEIGHTS).stat().st_size
-    sizes = [
-        Policy.load(before, budget=Budget(most=most)).model.num_parameters()
-        for most in (1000, 2000, 10**6)
-    ]
-    assert sizes == sorted(set(sizes))
+    sides = [weight_of(layer).numel() for layer in hidden_layers(tiny_policy().model).values()]
+    ids = torch.tensor([[6, 7, 8]])
+    with torch.no_grad():
+        cut = Policy.load(folder / "output").model(ids).logits
+        same = Policy.load(before, budget=Budget(most=0.4 * sum(sides))).model(ids).logits
+    torch.testing.assert_close(cut, same)
+
+
+def test_a_lean_file_is_fitted_again_where_it_is_not_enough(whole, saved_policy, tmp_path):
+    outline = tiny_policy().model
+    assert fits_in_file(saved_policy, outline, 0.6) is None
+    assert fits_in_file(whole[0] / "output", outline, 1.0) is not None
+    record = json.loads((whole[0] / "output" / FORM).read_text())
+    lean = shutil.copytree(whole[0] / "output", tmp_path / "lean")
+    name = "transformer.h.0.mlp.c_fc"
+    blocks = {key: row[:-1] for key, row in record["layers"][name].items()}
+    record["layers"][name] = blocks
+    (lean / FORM).write_text(json.dumps(record))
+    tensors = load_file(lean / WEIGHTS)
+    rank = sum(blocks["ranks"])
+    tensors[f"{name}.left"] = tensors[f"{name}.left"][:, :rank].contiguous()
+    tensors[f"{name}.right"] = tensors[f"{name}.right"][:rank].contiguous()
+    save_file(tensors, lean / WEIGHTS, {"format": "pt"})
+    assert fits_in_file(lean, outline, 1.0) is None
+    assert fits_in_file(lean, outline, 0.5) is not None
 
 
 def test_a_run_that_was_saved_fits_the_same_layers_from_there(start, whole):

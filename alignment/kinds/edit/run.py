@@ -227,5 +227,7 @@ def made_of_edits(one: Editing) -> Made:
             LEAST,
         ),
     ]
-    facts = {**told, "facts": rows, "layer": one.number, "effects": effects or None}
+    facts = {**told, "facts": rows, "layer": one.number}
+    if effects:
+        facts["effects"] = effects
     return Made(one.reading.policy.save, facts, checks)

@@ -1,16 +1,20 @@
 """Settings of edits: which facts, in which layer, and how the new answers are found."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
+from pydantic import model_validator
+
+from alignment.kinds.edit.facts import facts_in
 from alignment.kinds.settings.costs import (
     CalibrationName,
     CostSettings,
     answers_to_read,
     prompts_to_read,
 )
-from alignment.seam.settings import Settings, setting
-from alignment.seam.words import _
+from alignment.seam.errors import DataError
+from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.words import _, said
 
 ReadingName = Literal["conversation", "text"]
 READINGS: Mapping[ReadingName, str] = {
@@ -106,3 +110,11 @@ class EditConfig(CostSettings, FactSettings):
 
     answers: CalibrationName = answers_to_read()
     prompts: int = prompts_to_read(128)
+
+    @model_validator(mode="after")
+    def _lines_are_facts(self) -> Self:
+        try:
+            facts_in(self.lines, said(_("Facts")))
+        except DataError as error:
+            raise ConflictError("lines", str(error)) from error
+        return self

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -20,34 +21,49 @@ from alignment.lab.costs import receipt
 from alignment.lab.factoring import FitOptions, FittedLayer, SubLayers, fit_layer
 from alignment.lab.layers import Linear, hidden_layers, seen_by, weight_of
 from alignment.lab.sizes import BUDGETS, LayerTimes, SizeTrial, priced_record, sizes_tried, times_of
-from alignment.maths.factors import Factors
+from alignment.maths.factors import Factors, blocks_of
 from alignment.models import checkpoints
 from alignment.models.forms.factors import (
+    CENTER,
+    LEFT,
+    MEAN,
+    RIGHT,
     FactorRecord,
     LayerBlocks,
     factor_tensors,
+    layers_of,
     plain_names,
     ranks_bought,
+    sides_of,
 )
-from alignment.models.forms.stored import write_form
-from alignment.models.loading import outline_of
+from alignment.models.forms.stored import stored_in, write_form
+from alignment.models.loading import check_files, naming, outline_of, weight_files
 from alignment.models.stepping import Loop, steps
 from alignment.models.texts import Written
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import Event
 from alignment.seam.words import _
 
+BETTER = ("squares", "adam")  # ways beyond the start
+IN_FILE = "file"  # the way of sub-layers that were fitted before
 IDENTITY = 1e-5  # of the whitened norm
 
 
 def factorise(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind factorise: `policy` with its hidden layers as sub-layers; writes `folder/output`."""
     config = FactoriseConfig.stored(spec.config)
-    outline = outline_of(folder / spec.inputs["policy"], "policy")
-    count = len(chosen_layers(outline, config.left_out))
+    source = folder / spec.inputs["policy"]
+    with naming(source, "policy"):
+        check_files(source, "policy")
+        outline = outline_of(source, "policy")
+        kept = None if config.left_out else fits_in_file(source, outline, config.share)
+    count = 0 if kept else len(chosen_layers(outline, config.left_out))
 
     def run(original: Original) -> Generator[Event, str | None, Made | None]:
         layers = chosen_layers(original.policy.model, config.left_out)
+        if kept:
+            yield from ()
+            return made_of(LayersToFit(spec, folder, config, original, layers, ()), kept)
         rows = original.texts().rows
         fitting = LayersToFit(spec, folder, config, original, layers, rows)
         if (fits := (yield from fit_layers(fitting))) is None:
@@ -55,6 +71,29 @@ def factorise(spec: RunSpec, folder: Path) -> Progress:
         return made_of(fitting, fits)
 
     yield from changing(spec, folder, config, ModelChange(run, count))
+
+
+def fits_in_file(
+    folder: Path, outline: PreTrainedModel, share: float
+) -> dict[str, FittedLayer] | None:
+    """The sub-layers that a factorised model's file keeps, where they are enough for this share; raises DataError."""
+    form = stored_in(folder, weight_files(folder))
+    if form is None or not isinstance(form.record, FactorRecord):
+        return None
+    form.check(outline)
+    sides = {name: sides_of(layer) for name, layer in layers_of(form.record, outline).items()}
+    ranks = {name: list(blocks.ranks) for name, blocks in form.record.layers.items()}
+    kept = sum(sum(ranks[name]) * sum(pair) for name, pair in sides.items())
+    every = all(sum(ranks[name]) == sum(blocks_of(*pair, 1)) for name, pair in sides.items())
+    if not every and kept < share * sum(outputs * inputs for outputs, inputs in sides.values()):
+        return None
+    tensors = form.tensors()
+    fits = {}
+    for name, blocks in form.record.layers.items():
+        factors = Factors(tensors[f"{name}.{LEFT}"], tensors[f"{name}.{RIGHT}"])
+        own = SubLayers(factors, tensors.get(f"{name}.{MEAN}"), tensors.get(f"{name}.{CENTER}"))
+        fits[name] = FittedLayer(own, own, ranks[name], list(blocks.gains), {}, 0.0, IN_FILE, 0.0)
+    return fits
 
 
 def chosen_layers(model: PreTrainedModel, left_out: str) -> dict[str, Linear]:
@@ -125,16 +164,9 @@ def fits_restored(one: LayersToFit) -> tuple[dict[str, FittedLayer], int]:
     device = one.original.policy.device
     fits = {
         name: FittedLayer(
+            sub_layers_of(checkpoints.below(f"{name}/start", tensors), device),
+            sub_layers_of(checkpoints.below(f"{name}/kept", tensors), device),
             **row,
-            **{
-                side: sub_layers_of(
-                    {
-                        k: t.to(device, copy=True)
-                        for k, t in checkpoints.below(f"{name}/{side}", tensors).items()
-                    }
-                )
-                for side in ("start", "kept")
-            },
         )
         for name, row in facts["fits"].items()
     }
@@ -155,10 +187,10 @@ def fits_kept(fits: Mapping[str, FittedLayer]) -> tuple[dict[str, Tensor], dict[
     return tensors, rows
 
 
-def sub_layers_of(tensors: Mapping[str, Tensor]) -> SubLayers:
-    """A layer from what `fits_kept` keeps of it."""
-    factors = Factors(tensors["left"], tensors["right"])
-    return SubLayers(factors, tensors.get("mean"), tensors.get("center"))
+def sub_layers_of(tensors: Mapping[str, Tensor], device: torch.device) -> SubLayers:
+    """A layer from what `fits_kept` keeps of it, laid out in memory as any other tensor is: sums depend on that."""
+    own = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
+    return SubLayers(Factors(own["left"], own["right"]), own.get("mean"), own.get("center"))
 
 
 def made_of(one: LayersToFit, fits: Mapping[str, FittedLayer]) -> Made:
@@ -170,7 +202,7 @@ def made_of(one: LayersToFit, fits: Mapping[str, FittedLayer]) -> Made:
         )
     times = times_of(layers, fits)
     record = priced_record(layers, fits, times, config.share, config.unit)
-    shapes = {name: tuple(weight_of(layers[name]).shape) for name in fits}
+    shapes = {name: sides_of(layers[name]) for name in fits}
     ranks = ranks_bought(record, shapes)
     if config.in_file == "used":
         record = only_used(record, ranks)
@@ -185,8 +217,9 @@ def made_of(one: LayersToFit, fits: Mapping[str, FittedLayer]) -> Made:
         policy.tokenizer.save_pretrained(folder)
 
     facts = layers_told(layers, fits, ranks, times)
-    trial = SizeTrial(policy, one.rows, layers, fits, times)
-    facts["sizes"] = sizes_tried(trial, sorted({config.share, *BUDGETS}, reverse=True))
+    if one.rows:
+        trial = SizeTrial(policy, one.rows, layers, fits, times)
+        facts["sizes"] = sizes_tried(trial, sorted({config.share, *BUDGETS}, reverse=True))
     worst = max(fit.identity for fit in fits.values())
     checks = [receipt(_("Error of a rank against its singular values, relative"), worst, IDENTITY)]
     return Made(save, facts, checks)
@@ -216,7 +249,8 @@ def layers_told(
     times: Mapping[str, LayerTimes],
 ) -> dict[str, Any]:
     """Layer by layer, what is left of it."""
-    rows, taken = [], 0.0
+    rows: list[dict[str, Any]] = []
+    taken = 0.0
     for name, fit in fits.items():
         outputs, inputs = weight_of(layers[name]).shape
         kept = ranks[name] * (outputs + inputs)
@@ -234,10 +268,12 @@ def layers_told(
             }
         )
     whole = sum(row["weights"] for row in rows)
-    return {
+    told = {
         "layers_factorised": len(rows),
         "parameters_ratio": sum(row["kept"] for row in rows) / whole,
         "milliseconds_ratio": taken / sum(times[name].whole for name in fits),
-        "fitted_better": sum(fit.way != "start" for fit in fits.values()) / len(fits),
         "layers": rows,
     }
+    if all(fit.errors for fit in fits.values()):
+        told["fitted_better"] = sum(fit.way in BETTER for fit in fits.values()) / len(fits)
+    return told

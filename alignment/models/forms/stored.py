@@ -66,6 +66,10 @@ class StoredForm:
                 )
         return frozenset(wanted)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors of the files."""
+        return {name: tensor for path in self.files for name, tensor in load_file(path).items()}
+
     def load(
         self, outline: PreTrainedModel
     ) -> tuple[PreTrainedModel, dict[str, Any], dict[str, Tensor]]:
@@ -74,7 +78,7 @@ class StoredForm:
         Raises DataError as `check` does, and where numbers stand for no weights.
         """
         names = self.check(outline)
-        tensors = {name: tensor for path in self.files for name, tensor in load_file(path).items()}
+        tensors = self.tensors()
         own = {name: tensors.pop(name) for name in names}
         stood_for = self.form.plain(self.record, outline, own)
         if twice := sorted(tensors.keys() & stood_for.keys()):

@@ -260,6 +260,7 @@ def test_sending_the_form_twice_starts_one_run(rita, project):
         ("prefer", {"prefer-divergence": "total_variation"}, "prefer-divergence", "do not decide"),
         ("sft", {"sft-prompt_template": "custom"}, "sft-custom_template", "needs {prompt} once"),
         ("evaluate", {}, "reference", "choose it here"),
+        ("edit", {"edit-lines": "sun | a sun | x\nsun | a day | x"}, "edit-lines", "line 2: “a day”"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_beside_its_field_and_nothing_typed_is_lost(
