@@ -1,8 +1,8 @@
 """Layers in eight bits, and how each reads its inputs: what texts of training prompts tell.
 
 They show which of a layer's channels are far larger than others, and whether its inputs need two parts (see
-`models/forms/int8`). Where all layers together lose more on them than is allowed, all read in two parts; where that
-is not enough, those whose outputs are off most stay in full precision: one, two, four of them and so on.
+`models/forms/int8`). Where all layers together lose more on them than is allowed, more of them read in two parts, in the
+end all; where that is not enough, those whose outputs are off most stay in full precision: one, two, four of them and so on.
 """
 
 import math
@@ -73,18 +73,22 @@ def fitted_layers(
     policy: Policy, rows: Sequence[Written], layers: Mapping[str, RoundedLayer], most: float
 ) -> FittedLayers:
     """The layers, each with how it reads, as many as together lose no more than this share of perplexity."""
-    found, errors = with_readings(policy, rows, layers)
+    found, by_inputs, by_weights = with_readings(policy, rows, layers)
     if most >= 1:
         return FittedLayers(found, [])
     some = rows[:COMPARED]
     known = next_logps(policy, some)
-    if lost(policy, some, known, found) <= most:
-        return FittedLayers(found, [])
-    finer = {
-        name: one._replace(reading=one.reading.model_copy(update={"parts": 2}))
-        for name, one in found.items()
-    }
-    worst = sorted(errors, key=errors.__getitem__, reverse=True)
+    coarse = sorted(
+        (name for name in found if found[name].reading.parts == 1),
+        key=lambda name: by_inputs.get(name, 0.0),
+    )
+    while coarse:
+        trial = in_two_parts(found, coarse)
+        if lost(policy, some, known, trial) <= most:
+            return FittedLayers(trial, [])
+        coarse = coarse[: len(coarse) // 2]
+    finer = in_two_parts(found, ())
+    worst = sorted(by_weights, key=by_weights.__getitem__, reverse=True)
     count = 0
     while (
         count < len(finer)
@@ -94,6 +98,16 @@ def fitted_layers(
     return FittedLayers(without_layers(finer, worst[:count]), worst[:count])
 
 
+def in_two_parts(layers: Mapping[str, RoundedLayer], but: Sequence[str]) -> dict[str, RoundedLayer]:
+    """All layers reading in two parts, but for those of these names."""
+    finer = {
+        name: one._replace(reading=one.reading.model_copy(update={"parts": 2}))
+        for name, one in layers.items()
+        if name not in but
+    }
+    return dict(layers) | finer
+
+
 def without_layers(
     layers: Mapping[str, RoundedLayer], names: Sequence[str]
 ) -> dict[str, RoundedLayer]:
@@ -101,13 +115,18 @@ def without_layers(
     return {name: one for name, one in layers.items() if name not in names}
 
 
+class Readings(NamedTuple):
+    """Layers with how they read, and how far the outputs of each are off, relative: by one part, by its weights."""
+
+    layers: dict[str, RoundedLayer]
+    by_inputs: dict[str, float]
+    by_weights: dict[str, float]
+
+
 def with_readings(
     policy: Policy, rows: Sequence[Written], layers: Mapping[str, RoundedLayer]
-) -> tuple[dict[str, RoundedLayer], dict[str, float]]:
-    """The layers, each with the channels that it reads apart, and in as many parts as its outputs need.
-
-    And how far the outputs of each are off by its rounded weights, relative.
-    """
+) -> Readings:
+    """The layers, each with the channels that it reads apart, and in as many parts as its outputs need."""
     largest: dict[str, Tensor] = {}
     by_inputs: dict[str, float] = {}
     by_weights: dict[str, float] = {}
@@ -138,7 +157,7 @@ def with_readings(
         for name in layers
     }
     found = {name: one._replace(reading=readings[name]) for name, one in layers.items()}
-    return found, by_weights
+    return Readings(found, by_inputs, by_weights)
 
 
 def _inner(policy: Policy, layer: Layer) -> nn.Module:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from alignment.kinds.sft.settings import SftConfig
 from alignment.lab.rounding import as_read
 from alignment.maths.int8 import to_int8, worst_error
 from alignment.models.forms import int8
@@ -26,8 +27,9 @@ from alignment.models.forms.int8 import (
 )
 from alignment.models.forms.stored import write_form
 from alignment.models.loading import check_files
-from alignment.models.lora import size_of
+from alignment.models.lora import size_of, trained
 from alignment.models.policies import Policy
+from alignment.models.training import Trainee
 from alignment.models.trials import try_contract
 from alignment.sampling.readers.gpt2 import reader_of
 from alignment.seam.errors import DataError
@@ -276,3 +278,12 @@ def test_eight_bits_without_a_form_are_refused_as_ever(folder):
     (folder / FORM).unlink()
     with pytest.raises(DataError, match="quantised; add the full-precision model"):
         Policy.load(folder)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_model_in_eight_bits_can_be_trained_on(stored, rank):
+    loaded = Policy.load(stored["symmetric"])
+    one = Trainee.of(loaded, SftConfig(lora_rank=rank), 0)
+    assert not list(stored_layers(one.policy.model))
+    assert {weight.dtype for weight in trained(one.policy.model).values()} == {torch.float32}
+    assert size_of(one.result.model) == size_of(tiny_policy().model)
