@@ -190,6 +190,12 @@ def test_what_layers_see_does_not_depend_on_how_they_are_grouped(seen):
             assert torch.equal(one, other)
 
 
+def test_a_fifth_of_the_texts_only_measures(seen):
+    _policy, rows, _layers, tokens = seen
+    fitted = sum(row.length - 1 for place, row in enumerate(rows) if place % 5 != 4)
+    assert all(int(one.fitted.sum()) == fitted for one in tokens.values())
+
+
 def test_gradients_are_those_of_the_answers(seen):
     """Moving a bias moves the log-probability by the sum of the gradients at the layer's output."""
     policy, rows, layers, tokens = seen

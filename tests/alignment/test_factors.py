@@ -85,6 +85,10 @@ def test_gains_fall_per_cost_and_their_sum_stays():
     assert falling([4.0, 2.0], [1.0, 1.0]) == [4.0, 2.0]
 
 
+def test_what_is_too_dear_is_passed_over():
+    assert shared_out({"a": [9, 1], "b": [1]}, {"a": [5, 1], "b": [1]}, 1) == {"a": 0, "b": 1}
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_budget_buys_what_the_best_choice_would(seed):
     """Against all choices, on six layers: equal where greedy stops, within one block's gain elsewhere."""
