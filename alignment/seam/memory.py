@@ -42,10 +42,13 @@ def read(shape: Shape, models: int = 1) -> int:
     return models * FLOAT * shape.parameters
 
 
-def trained(shape: Shape, rank: int = 0) -> int:
-    """Bytes of a model that is trained, whole or by an adapter of this rank beside its layers."""
+def trained(shape: Shape, rank: int = 0, moments: float = 1.0) -> int:
+    """Bytes of a model that is trained, whole or by an adapter of this rank beside its layers.
+
+    `moments` is the share of a whole model's moments that an optimizer keeps.
+    """
     if not rank:
-        return TRAINED * shape.parameters
+        return int(TRAINED * shape.parameters * (1 + moments) / 2)
     entries = shape.layers * ADAPTED * 2 * rank * shape.width
     return read(shape) + TRAINED * entries
 

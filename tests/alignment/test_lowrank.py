@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from alignment.kinds import KINDS
 from alignment.kinds.settings.gradient import GradientSettings
 from alignment.kinds.sft.settings import SftConfig
 from alignment.kinds.spec import RunSpec
@@ -23,6 +24,7 @@ from alignment.models.lowrank import (
 )
 from alignment.models.training import halved
 from alignment.seam.events import CheckpointSaved, Finished, StepDone
+from alignment.seam.memory import Shape
 from alignment.seam.records import DemonstrationRecord, write_jsonl
 from alignment.trainer import runner
 from tests.alignment.rewarding import a_pair
@@ -275,6 +277,20 @@ def test_the_settings_choose_the_optimizer():
         GradientSettings(gradient_rank=5)
 
 
+def test_a_run_is_said_to_need_less_memory():
+    shape = Shape(10**9, 12, 1024, 16, 1024, 32_000, 1024)
+    plain, low, fed = (
+        KINDS["sft"].memory(SftConfig(**chosen), shape)
+        for chosen in (
+            {},
+            {"gradient": "low_rank", "gradient_rank": 128},
+            {"gradient": "low_rank", "gradient_rank": 128, "error_feedback": True},
+        )
+    )
+    assert low < fed < plain
+    assert plain - low > 6 * 10**9
+
+
 def test_a_stored_state_goes_on_bit_by_bit():
     def both(model, optimizer):
         for _ in range(3):
@@ -356,8 +372,6 @@ def test_a_reward_model_and_an_alignment_learn_by_it(tmp_path, policy_folder):
 
 
 def test_every_training_kind_has_the_setting():
-    from alignment.kinds import KINDS  # noqa: PLC0415 - one test reads all kinds
-
     with_it = {name for name, kind in KINDS.items() if issubclass(kind.settings, GradientSettings)}
     assert {"pretrain", "sft", "prefer", "reward", "align", "population"} <= with_it
     assert issubclass(SftConfig, GradientSettings)

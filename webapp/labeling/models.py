@@ -38,6 +38,17 @@ YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
 
 
+class ToldField(models.BooleanField):  # type: ignore[type-arg]  # Django's fields take no arguments when they run
+    """A column that may be given as an expression: the statement that inserts a row tells what it became."""
+
+    db_returning = True
+
+    def deconstruct(self) -> Any:  # noqa: ANN401 - as Django's
+        """As the plain column that it is to migrations."""
+        name, _path, *rest = super().deconstruct()
+        return (name, "django.db.models.BooleanField", *rest)
+
+
 class Completion(Coming):
     """An answer to a prompt, by a model or a person."""
 
@@ -236,13 +247,9 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.select_related("task").select_for_update(no_key=True, of=("task", "self"))
 
     def answered_as(self, client_id: UUID) -> "AssignmentQuerySet":
-        """`stored` is the label that their person has given this name, `alone` whether nobody else decided."""
+        """`stored` is the label that their person has given this name."""
         same = Label.every.filter(annotator=models.OuterRef("annotator"), client_id=client_id)
-        others = Label.every.current().filter(task=models.OuterRef("task"))
-        return self.annotate(
-            stored=models.Subquery(same.values("pk")[:1]),
-            alone=~models.Exists(others.exclude(annotator=models.OuterRef("annotator"))),
-        )
+        return self.annotate(stored=models.Subquery(same.values("pk")[:1]))
 
     def with_prompts(self) -> "AssignmentQuerySet":
         """Together with what each asks; `queries.with_items` fetches the items of all at once."""
@@ -334,6 +341,10 @@ class LabelQuerySet(models.QuerySet["Label"]):
         kept = [label.with_project() for label in labels]
         return super().bulk_create(kept, *rest, **options)
 
+    def decides_otherwise(self, task_id: int, verdict: object) -> models.Exists:
+        """Whether one of these labels decides a task differently, as the statement that asks finds them."""
+        return models.Exists(self.current().filter(task=task_id).exclude(verdict=verdict))
+
     def mark_disputes(self, tasks: Iterable[int]) -> None:
         """Keep with the current labels of these tasks whether somebody else decides differently now."""
         seen = Q(IsWhole("intake")) | Q(intake=models.OuterRef("intake"))
@@ -382,7 +393,7 @@ class Label(Coming):
     flags = models.JSONField(default=list)
     visible_ms = models.IntegerField(null=True)
     counted = models.BooleanField(default=False)
-    disputed = models.BooleanField(default=False)  # while it is current: see `mark_disputes`
+    disputed = ToldField(default=False)  # while it is current: see `mark_disputes`
     imported = models.BooleanField(default=False)  # given elsewhere, by whom the file calls so
     superseded = models.BooleanField(default=False)
     retracted = models.BooleanField(default=False)

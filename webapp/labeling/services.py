@@ -216,11 +216,11 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
         annotator_id=assignment.annotator_id,
         client_id=client_id,
         counted=_answer(assignment, replaced),
+        disputed=Label.objects.decides_otherwise(assignment.task_id, answered["verdict"]),
         **{**said, **answered},
     )
     label.replaced, label.adds = replaced, not replaced
-    # `alone`, of `answered_as`, was read before the lock was had, and the places taken after it.
-    if assignment.task.taken > 1 or not getattr(assignment, "alone", False):
+    if replaced or label.disputed:  # else what was said before is as disputed as it was
         Label.every.mark_disputes([assignment.task_id])
     return label
 

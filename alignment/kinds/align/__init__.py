@@ -15,7 +15,11 @@ def needed_memory(config: AlignConfig, shape: memory.Shape | None) -> int:
         return 0
     drawn = config.prompts_per_step * config.completions_per_prompt
     beside = memory.read(shape, 2 if config.reward_weight else 1)
-    return memory.trained(shape, config.lora_rank) + beside + memory.stepping(shape, drawn)
+    return (
+        memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        + beside
+        + memory.stepping(shape, drawn)
+    )
 
 
 def sentence(config: AlignConfig, given: Given) -> str:

@@ -15,7 +15,7 @@ def needed_memory(config: PopulationConfig, shape: memory.Shape | None) -> int:
     if shape is None:
         return 0
     drawn = config.prompts_per_step * config.completions_per_prompt
-    agents = len(config.divergences) * memory.trained(shape)
+    agents = len(config.divergences) * memory.trained(shape, moments=config.moments(shape.width))
     beside = memory.read(shape, 2 if config.reward_weight else 1)
     return agents + beside + memory.stepping(shape, drawn)
 

@@ -16,7 +16,11 @@ def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
     """Bytes: the policy that learns, and its reference."""
     if shape is None:
         return 0
-    return memory.trained(shape, config.lora_rank) + memory.read(shape) + memory.learning(shape)
+    return (
+        memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        + memory.read(shape)
+        + memory.learning(shape)
+    )
 
 
 def sentence(config: PreferConfig, given: Given) -> str:

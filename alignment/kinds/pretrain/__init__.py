@@ -24,7 +24,7 @@ def needed_memory(config: PretrainConfig, start: memory.Shape | None) -> int:
     at_once = config.batch if config.source == "grammar" else max(1, memory.TOKENS // length)
     kept = memory.activations(shape, at_once, length)
     logits = memory.LOGITS * memory.FLOAT * at_once * length * shape.vocabulary
-    return memory.trained(shape) + kept + logits
+    return memory.trained(shape, moments=config.moments(shape.width)) + kept + logits
 
 
 def sentence(config: PretrainConfig, given: Given) -> str:

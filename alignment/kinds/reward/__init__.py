@@ -11,9 +11,13 @@ from alignment.seam import memory
 from alignment.seam.words import _, said
 
 
-def needed_memory(_config: RewardConfig, shape: memory.Shape | None) -> int:
+def needed_memory(config: RewardConfig, shape: memory.Shape | None) -> int:
     """Bytes: the backbone that learns; a reward has no logits."""
-    return memory.trained(shape) + memory.part(shape) if shape else 0
+    return (
+        memory.trained(shape, moments=config.moments(shape.width)) + memory.part(shape)
+        if shape
+        else 0
+    )
 
 
 def sentence(config: RewardConfig, given: Given) -> str:

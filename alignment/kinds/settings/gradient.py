@@ -61,3 +61,9 @@ class GradientSettings(Settings):
         when=LOW_RANK,
         advanced=True,
     )
+
+    def moments(self, width: int) -> float:
+        """What an optimizer keeps for a model of this width, as a share of Adam's two moments; about."""
+        if self.gradient == "full":
+            return 1.0
+        return min(1.0, 1.5 * self.gradient_rank / width) + 0.5 * self.error_feedback

@@ -13,7 +13,12 @@ from alignment.seam.words import _, said
 
 def needed_memory(config: SftConfig, shape: memory.Shape | None) -> int:
     """Bytes: the policy that learns."""
-    return memory.trained(shape, config.lora_rank) + memory.learning(shape) if shape else 0
+    return (
+        memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        + memory.learning(shape)
+        if shape
+        else 0
+    )
 
 
 def sentence(config: SftConfig, given: Given) -> str:

@@ -438,6 +438,15 @@ def test_a_dispute_begins_and_ends_with_what_the_others_say(project):
     assert not Label.objects.disagreeing().exists()
 
 
+def test_only_a_disagreement_costs_a_statement_more(project):
+    agreed, parted = some_tasks(project, 2, need=2)
+    for task in (agreed, parted):
+        a_label(task, choice=0)
+    assert queries_of(lambda: a_label(agreed, choice=0)) + 1 == queries_of(
+        lambda: a_label(parted, choice=7)
+    )
+
+
 def test_an_extra_is_disputed_by_who_answers_after_it(leased, ben):
     overdue(leased)
     his = queue.claim(leased.task.project, ben)

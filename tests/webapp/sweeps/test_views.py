@@ -122,6 +122,12 @@ def test_asha_compares_by_a_curve(rita, form):
     assert (found.objective["watched"], found.search["first_rung"]) == ("loss", 3)
 
 
+def test_a_controller_with_nothing_to_learn_from_is_refused_in_the_form(rita, form):
+    sent = SENT | ASHA | {"search-method": "learned", "objective": "curve:loss"}
+    assertContains(rita.post(form, sent), "There are 0 earlier runs of this kind")
+    assert not Sweep.objects.exists()
+
+
 def test_a_curve_that_is_searched_for_is_what_rungs_compare(rita, form):
     rita.post(form, SENT | ASHA | {"objective": "curve:loss", "better": "larger"})
     found = Sweep.objects.get().objective
