@@ -34,10 +34,11 @@ from alignment.seam.progress import counting, through
 from alignment.seam.words import _
 
 TRIED, COMPARED = 32, 8  # texts by which layers are told apart, and their errors are found
-APART, OUTLYING = (
-    1 / 16,
-    4.0,
-)  # share of the channels at most, and how many times the median's magnitude
+APART = 1 / 16  # share of the channels that are read apart, at most
+OUTLYING = 4.0  # times the median's largest magnitude
+COARSE_SHARE = (
+    0.5  # of the loss that is allowed, where some layers read in one part: they are less steady too
+)
 MOST_OFF = 0.03  # of a layer's outputs, relative, where its inputs are read in one part
 
 
@@ -84,7 +85,7 @@ def fitted_layers(
     )
     while coarse:
         trial = in_two_parts(found, coarse)
-        if lost(policy, some, known, trial) <= most:
+        if lost(policy, some, known, trial) <= COARSE_SHARE * most:
             return FittedLayers(trial, [])
         coarse = coarse[: len(coarse) // 2]
     finer = in_two_parts(found, ())

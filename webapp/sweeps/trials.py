@@ -166,8 +166,7 @@ def add_trials(sweep: Sweep, trials: list[Trial]) -> None:
     said = ""
     try:
         while wants_more(sweep, trials) and at_work(trials) < search_of(sweep).at_once:
-            with transaction.atomic():
-                trials.append(add_trial(sweep, trials))
+            trials.append(add_trial(sweep, trials))
     except RunError as refusal:
         said = str(refusal)
     if said != sweep.message:

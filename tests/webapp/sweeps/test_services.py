@@ -85,6 +85,19 @@ def test_what_failed_is_tried_again(sweep_of, researcher):
     assert not sweep.trials.exclude(state="done").exists()
 
 
+def test_a_trial_that_is_tried_again_comes_to_its_rungs_again(sweep_of, researcher):
+    sweep = sweep_of(RATES, method="asha", first_rung=3, reduction=3, at_once=1, trials=1)
+    (trial,) = open_trials(sweep)
+    climb(trial, 3)
+    advance(sweep.pk)
+    run_at(trial.run, state=State.FAILED)
+    advance(sweep.pk)
+    retry_sweep(sweep, by=researcher)
+    climb(again(trial), 9)
+    advance(sweep.pk)
+    assert [(rung.rung, rung.step) for rung in trial.rungs.all()] == [(0, 3), (1, 9)]
+
+
 @pytest.mark.parametrize("service", [pause_sweep, cancel_sweep, resume_sweep])
 def test_what_is_over_cannot_be_changed(sweep_of, researcher, service):
     sweep = finish_all(sweep_of())

@@ -7,7 +7,7 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 from alignment.kinds import KINDS
 from tests.factories import a_project, a_run, a_snapshot, a_user, again, an_artifact, run_at
 from tests.webapp.foreign import Forms
-from tests.webapp.sweeps.conftest import RATES, climb, finish, finish_all, open_trials
+from tests.webapp.sweeps.conftest import DEPTH, RATES, climb, finish, finish_all, open_trials
 from webapp.runs.models import Run, State
 from webapp.sweeps.models import Sweep
 from webapp.sweeps.objectives import objectives_of
@@ -198,6 +198,16 @@ def test_the_end_recommends_the_best_with_its_interval(rita, page, sweep, projec
 
 def open_or_last(sweep):
     return sweep.trials.last()
+
+
+def test_where_larger_is_better_the_largest_is_best(rita, sweep_of, project):
+    deepest = DEPTH.model_copy(update={"better": "larger"})
+    sweep = finish_all(sweep_of(objective=deepest))
+    answer = rita.get(at("detail", project.pk, sweep.pk))
+    assertContains(answer, "searched for the largest Depth")
+    assert answer.context["board"].best.score == 1.5
+    listed = rita.get(at("list", project.pk)).context["listed"]
+    assert [one.best for one in listed] == [1.5]
 
 
 def test_trials_that_cannot_be_told_apart_are_named(rita, sweep_of, project):
