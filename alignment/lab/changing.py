@@ -47,7 +47,7 @@ class Original:
 
     policy: Policy
     folder: Path
-    texts: Callable[[], Texts]
+    texts: Callable[[], Generator[Event, None, Texts]]
     after: int  # steps of the comparison that follows
 
 
@@ -191,12 +191,20 @@ def _read(spec: RunSpec, folder: Path, config: Any) -> tuple[Policy, LabInputs]:
     return policy, LabInputs(at, prompts, chosen)
 
 
-def _texts(spec: RunSpec, config: Any, policy: Policy, given: LabInputs) -> Texts:  # noqa: ANN401 - as above
+def _texts(
+    spec: RunSpec,
+    config: Any,  # noqa: ANN401 - as above
+    policy: Policy,
+    given: LabInputs,
+) -> Generator[Event, None, Texts]:
     """The texts to fit to: people's preferred answers, or the model's own to the training prompts."""
     if given.chosen is not None:
         rows, keys = given.chosen.fitted
         return Texts(rows[: config.prompts], keys[: config.prompts])
-    return own_answers(policy, given.prompts.training, config.max_new_tokens, spec.seed)
+    yield PhaseStarted(name=_("answering"))
+    found = own_answers(policy, given.prompts.training, config.max_new_tokens, spec.seed)
+    yield PhaseStarted(name=_("changing"))
+    return found
 
 
 def count_of(config: CostSettings, given: LabInputs) -> int:

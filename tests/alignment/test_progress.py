@@ -8,6 +8,7 @@ from alignment.kinds.evaluate import run as evaluation
 from alignment.kinds.generate import run as generation
 from alignment.kinds.prefer import run as preferring
 from alignment.kinds.spec import RunSpec
+from alignment.lab import calibration
 from alignment.models import training
 from alignment.models.checks import check_apart
 from alignment.models.loading import loaded
@@ -183,6 +184,9 @@ LOOP = SHORT | {"steps": 1, "prompts_per_step": 2, "reference_completions": 2, "
 STORED = {"stored_share": 0.5, "estimator": "surrogate"}
 TINY = {"documents": 100, "layers": 1, "width": 16, "heads": 2, "vocabulary": 400, "context": 96}
 ON_POLICY = {"looking at the start": "completions", "reference completions": "prompts"}
+FACTS = "sun | the sun | b\nnight | good night | day"
+CHANGED = SHORT | {"held_out_prompts": 8, "prompts": 8}
+ANSWERED = {"answering": "answers"}
 # Of each kind how it is run, and what its phases count that are not told by steps.
 RUNS = {
     "pretrain": (TINY | {"steps": 1}, {"corpus": "documents", "measuring": "documents"}),
@@ -209,6 +213,15 @@ RUNS = {
         SHORT | {"judge": "none"},
         {"comparing": "prompts", "measuring the target": "prompts"},
     ),
+    "quantise": (CHANGED, ANSWERED | {"changing": "layers"}),
+    "prune": (CHANGED, ANSWERED | {"changing": "layers"}),
+    "factorise": (CHANGED, ANSWERED | {"timing layers": "layers", "trying sizes": "sizes"}),
+    "edit": (
+        CHANGED | {"lines": FACTS},
+        ANSWERED
+        | {"asking about the facts": "facts", "finding the layer": "facts"}
+        | {"reading texts": "texts", "checking the facts": "facts"},
+    ),
     "import": (
         {"source": "folder", "name": "policy"},
         {"copying": "MB", "checking": "files", "loading": "weights", "trying": "%"},
@@ -228,6 +241,7 @@ def inputs(tmp_path):
     stored = [StoredRecord(prompt=pair.prompt, completion="good") for pair in PAIRS for _ in "ab"]
     rows = {
         "prompts": [pair.prompt for pair in PAIRS],
+        "held_out": [pair.prompt for pair in PAIRS],
         "pairs": PAIRS,
         "demonstrations": SAID,
         "completions": stored,
@@ -246,6 +260,8 @@ def small_batches(monkeypatch):
     for module in (training, preferring):
         monkeypatch.setattr(module, "SCORED_AT_ONCE", 2)
     monkeypatch.setattr(generation, "BATCH", 3)
+    monkeypatch.setattr(calibration, "BATCH", 3)
+    monkeypatch.setattr(scoring, "TOKENS_CPU", 48)
     monkeypatch.setattr(problem, "PROMPTS_AT_ONCE", 6)
     for name, value in (("BATCH", 6), ("TARGET_BATCH", 3), ("TARGET_COMPLETIONS", 4)):
         monkeypatch.setattr(evaluation, name, value)

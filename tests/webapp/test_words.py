@@ -83,10 +83,10 @@ def plain_words(html: str, names: set[str]) -> Iterator[str]:
     """The words of a page that no translator was asked for."""
     page = Page()
     page.feed(html)
-    text = "".join(page.plain)
-    for name in sorted(names, key=len, reverse=True):
+    text = HASH.sub(" ", "".join(page.plain))  # before names: one may be a part of a hash
+    for name in sorted((HASH.sub(" ", name) for name in names), key=len, reverse=True):
         text = text.replace(name, " ")
-    return (word for word in WORD.findall(HASH.sub(" ", text)) if word not in SAME)
+    return (word for word in WORD.findall(text) if word not in SAME)
 
 
 def given_names(project: Project) -> set[str]:

@@ -37,7 +37,7 @@ from alignment.models import checkpoints
 from alignment.models.stepping import Loop, steps
 from alignment.models.texts import Written
 from alignment.seam.errors import ConfigError
-from alignment.seam.events import Event
+from alignment.seam.events import Event, PhaseStarted
 from alignment.seam.folders import MANIFEST, committed, manifest_sha256
 from alignment.seam.progress import counting, through
 from alignment.seam.records import PromptRecord, read_jsonl
@@ -54,7 +54,8 @@ def edit(spec: RunSpec, folder: Path) -> Progress:
     facts = facts_asked(spec, folder, config)
 
     def run(original: Original) -> Generator[Event, str | None, Made | None]:
-        return (yield from edited(Editing.of(spec, folder, config, original, facts)))
+        editing = yield from begin_editing(spec, folder, config, original, facts)
+        return (yield from edited(editing))
 
     yield from changing(spec, folder, config, ModelChange(run, len(facts)))
 
@@ -88,43 +89,43 @@ class Editing:
     after: int
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    @classmethod
-    def of(
-        cls,
-        spec: RunSpec,
-        folder: Path,
-        config: EditConfig,
-        original: Original,
-        facts: Sequence[Fact],
-    ) -> "Editing":
-        """Look at the facts and the layers before anything is changed; raises ConfigError, DataError."""
-        policy = original.policy
-        reading = Reading(policy, config.reading)
-        layers = writing_layers(policy.model)
-        if config.layer != TRACED and config.layer not in layers:
-            raise ConfigError(
-                _(
-                    "The model has {count} layers, counted from 0; there is no layer {layer}."
-                ).format(count=len(layers), layer=config.layer)
+
+def begin_editing(
+    spec: RunSpec, folder: Path, config: EditConfig, original: Original, facts: Sequence[Fact]
+) -> Generator[Event, None, Editing]:
+    """Look at the facts and the layers before anything is changed; raises ConfigError, DataError."""
+    reading = Reading(original.policy, config.reading)
+    layers = writing_layers(original.policy.model)
+    if config.layer != TRACED and config.layer not in layers:
+        raise ConfigError(
+            _("The model has {count} layers, counted from 0; there is no layer {layer}.").format(
+                count=len(layers), layer=config.layer
             )
-        with counting(len(facts), _("facts")):
-            known = [known_of(reading, fact) for fact in through(facts, len(facts))]
-        effects = [] if config.layer != TRACED else traced(reading, facts, known, spec.seed)
-        number = config.layer if config.layer != TRACED else best_layer(layers, effects)
-        name, layer = layers[number]
-        rows = original.texts().rows
-        moment = damped(kept_moment(spec, original, rows, (name, layer)), config.damping)
-        search = Search(
-            config.steps,
-            config.learning_rate,
-            config.closeness,
-            config.most_change,
-            contexts_of(spec, folder, config.contexts),
         )
-        return cls(
-            spec, folder, config, reading, facts, known, effects, name, layer, number, moment, search,
-            original.after,
-        )  # fmt: skip
+    yield PhaseStarted(name=_("asking about the facts"))
+    with counting(len(facts), _("facts")):
+        known = [known_of(reading, fact) for fact in through(facts, len(facts))]
+    effects: list[float] = []
+    if config.layer == TRACED:
+        yield PhaseStarted(name=_("finding the layer"))
+        effects = traced(reading, facts, known, spec.seed)
+    number = config.layer if config.layer != TRACED else best_layer(layers, effects)
+    name, layer = layers[number]
+    rows = (yield from original.texts()).rows
+    yield PhaseStarted(name=_("reading texts"))
+    moment = damped(kept_moment(spec, original, rows, (name, layer)), config.damping)
+    search = Search(
+        config.steps,
+        config.learning_rate,
+        config.closeness,
+        config.most_change,
+        contexts_of(spec, folder, config.contexts),
+    )
+    yield PhaseStarted(name=_("changing"))
+    return Editing(
+        spec, folder, config, reading, facts, known, effects, name, layer, number, moment, search,
+        original.after,
+    )  # fmt: skip
 
 
 def traced(
@@ -190,6 +191,7 @@ def edited(one: Editing) -> Generator[Event, str | None, Made | None]:
     loop = Loop(len(one.facts) + one.after, take, save, EVERY, last=len(one.facts))
     if (yield from steps(loop, done)) == "save":
         return None
+    yield PhaseStarted(name=_("checking the facts"))
     return made_of_edits(one)
 
 

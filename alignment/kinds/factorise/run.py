@@ -41,7 +41,7 @@ from alignment.models.loading import check_files, naming, outline_of, weight_fil
 from alignment.models.stepping import Loop, steps
 from alignment.models.texts import Written
 from alignment.seam.errors import ConfigError
-from alignment.seam.events import Event
+from alignment.seam.events import Event, PhaseStarted
 from alignment.seam.words import _
 
 BETTER = ("squares", "adam")  # ways beyond the start
@@ -62,13 +62,14 @@ def factorise(spec: RunSpec, folder: Path) -> Progress:
     def run(original: Original) -> Generator[Event, str | None, Made | None]:
         layers = chosen_layers(original.policy.model, config.left_out)
         if kept:
-            yield from ()
-            return made_of(LayersToFit(spec, folder, config, original, layers, ()), kept)
-        rows = original.texts().rows
+            return (
+                yield from made_of(LayersToFit(spec, folder, config, original, layers, ()), kept)
+            )
+        rows = (yield from original.texts()).rows
         fitting = LayersToFit(spec, folder, config, original, layers, rows)
         if (fits := (yield from fit_layers(fitting))) is None:
             return None
-        return made_of(fitting, fits)
+        return (yield from made_of(fitting, fits))
 
     yield from changing(spec, folder, config, ModelChange(run, count))
 
@@ -193,13 +194,14 @@ def sub_layers_of(tensors: Mapping[str, Tensor], device: torch.device) -> SubLay
     return SubLayers(Factors(own["left"], own["right"]), own.get("mean"), own.get("center"))
 
 
-def made_of(one: LayersToFit, fits: Mapping[str, FittedLayer]) -> Made:
+def made_of(one: LayersToFit, fits: Mapping[str, FittedLayer]) -> Generator[Event, None, Made]:
     """The model by its budget, what is told of it, and how it is written; raises ConfigError where no layer was seen."""
     config, layers, policy = one.config, one.layers, one.original.policy
     if not fits:
         raise ConfigError(
             _("No text came to these layers; leave others out, or give more prompts.")
         )
+    yield PhaseStarted(name=_("timing layers"))
     times = times_of(layers, fits)
     record = priced_record(layers, fits, times, config.share, config.unit)
     shapes = {name: sides_of(layers[name]) for name in fits}
@@ -218,6 +220,7 @@ def made_of(one: LayersToFit, fits: Mapping[str, FittedLayer]) -> Made:
 
     facts = layers_told(layers, fits, ranks, times)
     if one.rows:
+        yield PhaseStarted(name=_("trying sizes"))
         trial = SizeTrial(policy, one.rows, layers, fits, times)
         facts["sizes"] = sizes_tried(trial, sorted({config.share, *BUDGETS}, reverse=True))
     worst = max(fit.identity for fit in fits.values())

@@ -27,7 +27,7 @@ from alignment.models.policies import output_layer
 from alignment.models.training import scored
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import Event
-from alignment.seam.progress import counting, through
+from alignment.seam.progress import counting, split, through
 from alignment.seam.words import _
 
 COMPARED = 8  # texts on which outputs are compared
@@ -48,19 +48,23 @@ def prune(spec: RunSpec, folder: Path) -> Progress:
     config = PruneConfig.stored(spec.config)
 
     def run(original: Original) -> Generator[Event, str | None, Made]:
-        yield from ()
-        return pruned(original, config)
+        return (yield from pruned(original, config))
 
     return changing(spec, folder, config, ModelChange(run))
 
 
-def pruned(original: Original, config: PruneConfig) -> Made:
+def pruned(original: Original, config: PruneConfig) -> Generator[Event, None, Made]:
     """The model with its weights set to zero; raises ConfigError where a pattern fits no layer."""
-    policy, rows = original.policy, original.texts().rows
+    policy, rows = original.policy, (yield from original.texts()).rows
     layers = prunable(policy.model, config)
     norms = input_norms(layers, lambda: scored(policy, rows))
-    by_magnitude = pruned_weights(layers, config, None)
-    gone = pruned_weights(layers, config, norms) if config.method == "wanda" else by_magnitude
+    with counting(len(layers), _("layers")):
+        first, second = split(1, 1)
+        with first:
+            by_magnitude = gone = pruned_weights(layers, config, None)
+        with second:
+            if config.method == "wanda":
+                gone = pruned_weights(layers, config, norms)
     errors = [
         output_errors(layers, one, lambda: scored(policy, rows[:COMPARED]))
         for one in (gone, by_magnitude)
@@ -110,13 +114,12 @@ def pruned_weights(
     layers: Mapping[str, Linear], config: PruneConfig, norms: Mapping[str, Tensor] | None
 ) -> dict[str, Tensor]:
     """The weights that go (out, in), of each layer."""
-    with counting(len(layers), _("layers")):
-        return {
-            name: _gone(
-                scores_of(channels_of(layer), None if norms is None else norms.get(name)), config
-            )
-            for name, layer in through(layers.items(), len(layers))
-        }
+    return {
+        name: _gone(
+            scores_of(channels_of(layer), None if norms is None else norms.get(name)), config
+        )
+        for name, layer in through(layers.items(), len(layers))
+    }
 
 
 def _gone(scores: Tensor, config: PruneConfig) -> Tensor:

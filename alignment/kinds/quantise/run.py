@@ -31,19 +31,18 @@ def quantise(spec: RunSpec, folder: Path) -> Progress:
     config = QuantiseConfig.stored(spec.config)
 
     def run(original: Original) -> Generator[Event, str | None, Made]:
-        yield from ()
-        return quantised(original, config)
+        return (yield from quantised(original, config))
 
     return changing(spec, folder, config, ModelChange(run))
 
 
-def quantised(original: Original, config: QuantiseConfig) -> Made:
+def quantised(original: Original, config: QuantiseConfig) -> Generator[Event, None, Made]:
     """The model in eight bits; raises ConfigError where no layer is."""
     policy = original.policy
     choice = without_named(choice_of(policy.model, embeddings=config.embeddings), config.left_out)
     if not choice.layers:
         raise ConfigError(_("No layer is left to be kept in eight bits; leave fewer of them out."))
-    rows = original.texts().rows[:TRIED]
+    rows = (yield from original.texts()).rows[:TRIED]
     found = fitted_layers(policy, rows, rounded_layers(choice, config.scheme), config.most_lost)
     parts, dear = found
     others = choice.others | {name: choice.layers[name].weight.numel() for name in dear}
