@@ -124,7 +124,9 @@ def hold(seconds: float) -> None:
 
 def freeze_server() -> None:
     """PostgreSQL keeps its connections and says nothing."""
-    first = psutil.Process(ground.server().pid)
+    with other() as server:  # which may have been started again
+        (backend,) = server.execute("SELECT pg_backend_pid()").fetchone()
+        first = psutil.Process(backend).parent()
     processes = [first, *first.children(recursive=True)]
     for process in processes:
         process.suspend()
