@@ -24,7 +24,17 @@ WORKERS = (
 )
 # What the queue shows of a run, or orders and explains it by; a heartbeat alone draws nothing again.
 IN_QUEUE = (
-    *("id", "name", "state", "reason", "intent", "priority", "message", "not_before", "outgrew_gib"),
+    *(
+        "id",
+        "name",
+        "state",
+        "reason",
+        "intent",
+        "priority",
+        "message",
+        "not_before",
+        "outgrew_gib",
+    ),
     *("worker", "step", "total_steps"),
     *("phase", "phase_done", "phase_total", "phase_unit", "phase_seconds"),
 )
