@@ -187,6 +187,33 @@ def test_the_basis_follows_a_gradient_that_stays():
     assert optimizer.told.metrics()["gradient/captured"] > 0.999
 
 
+@pytest.mark.parametrize("clipped", [1.0, 0.25])
+def test_a_step_is_one_of_the_power_method_on_the_mean_gradient_which_goes_along(clipped):
+    """The mean H is P M of old gradients and all of the new one; H's image of its own rows is where the basis goes."""
+    weight = nn.Parameter(torch.zeros(8, 12))
+    optimizer = LowRankAdamW([weight], 3, lr=1e-3, betas=(0.8, 0.9))
+    generator, whole = torch.Generator().manual_seed(3), torch.zeros(8, 12)
+    first = torch.randn(8, 3, generator=generator) @ torch.randn(3, 12, generator=generator)
+    second = torch.randn(8, 12, generator=generator)
+    for gradient in (first, second):
+        basis = optimizer.state[weight].get("projector")
+        weight.grad = gradient.clone()
+        optimizer.exchange()
+        weight.grad *= clipped
+        optimizer.step()
+        whole = 0.8 * whole + 0.2 * clipped * gradient
+    before = whole + 0.2 * (1 - clipped) * second  # anybody clipped
+    rows = torch.linalg.qr((basis.T @ before).T).Q
+    image = torch.linalg.qr(before @ rows).Q
+    found = optimizer.state[weight]["projector"]
+    assert torch.linalg.svdvals(image.T @ found).min() > 1 - 1e-3
+    beside = basis @ basis.T @ whole + (whole - basis @ basis.T @ whole) @ rows @ rows.T
+    torch.testing.assert_close(
+        optimizer.state[weight]["exp_avg"], found.T @ beside, atol=1e-5, rtol=1e-4
+    )
+    assert (found.T @ basis).square().sum() < 3 - 1e-3  # it did move
+
+
 def test_halves_of_a_batch_are_told_apart():
     halves = Halves()
     parts = [torch.tensor([[1.0, 0]]), torch.tensor([[0, 2.0]]), torch.tensor([[4.0, 0]])]
