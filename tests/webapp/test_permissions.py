@@ -75,6 +75,7 @@ ROWS = {
     "datasets:import": {"GET": Action.IMPORT_DATA, "POST": Action.IMPORT_DATA},
     "datasets:confirm": {"POST": Action.IMPORT_DATA},
     "datasets:corpora": {"GET": Action.IMPORT_DATA, "POST": Action.IMPORT_DATA},
+    "datasets:texts": {"GET": Action.IMPORT_DATA, "POST": Action.IMPORT_DATA},
     "datasets:export": {"GET": Action.EXPORT_DATA, "POST": Action.EXPORT_DATA},
     "jobs:detail": {"GET": Action.EXPORT_DATA},
     "jobs:cancel": {"POST": Action.EXPORT_DATA},
