@@ -267,6 +267,7 @@ def small_batches(monkeypatch):
     monkeypatch.setattr(generation, "BATCH", 3)
     monkeypatch.setattr(calibration, "BATCH", 3)
     monkeypatch.setattr(scoring, "TOKENS_CPU", 48)
+    monkeypatch.setattr(reward_model, "TOKENS", 48)
     monkeypatch.setattr(problem, "PROMPTS_AT_ONCE", 6)
     for name, value in (("BATCH", 6), ("TARGET_BATCH", 3), ("TARGET_COMPLETIONS", 4)):
         monkeypatch.setattr(evaluation, name, value)
