@@ -244,10 +244,7 @@ def test_texts_are_sent_and_learned_to_a_classifier(machine, lab, browser_page, 
     expect(page.get_by_text("Accuracy by length alone").first).to_be_visible()
     expect(page.get_by_text("What people said, and what was told")).to_be_visible()
     assert violations(page) == []
-    made = Run.objects.get(project=lab).outputs.get()
-    assert made.type == Artifact.Type.CLASSIFIER
-    page.goto(machine.url + reverse("registry:model", args=[lab.pk, made.pk]))
-    expect(page.get_by_text("Macro F1").first).to_be_visible()
+    assert Run.objects.get(project=lab).outputs.get().type == Artifact.Type.CLASSIFIER
 
 
 @pytest.mark.prove
