@@ -19,23 +19,28 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME, logging
 
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
+from alignment.models.encoder_decoders import reads_apart, starts_of
 from alignment.models.forms.factors import Budget
 from alignment.models.forms.stored import StoredForm, stored_in
 from alignment.models.unfilled import Unfilled
 from alignment.seam import memory
+from alignment.seam.architectures import FAMILIES, family_in, family_of, is_encoder_decoder
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
 from alignment.seam.folders import MANIFEST
 from alignment.seam.modelfiles import (
@@ -247,14 +252,13 @@ def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
     refuse_too_large(parameters)
 
 
-def check_type(folder: Path, config: Mapping[str, Any], use: Use) -> None:
+def check_type(folder: Path, config: dict[str, Any], use: Use) -> None:
     """Raise DataError where config.json is of no model that can do this."""
     kind, masked = str(config.get("model_type")), is_masked(folder)
-    if config.get("is_encoder_decoder"):
-        raise DataError(
-            _("config.json says it is an encoder with a decoder; only one of them is used here.")
-        )
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not masked:
+    usually = {"is_encoder_decoder": kind in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES}
+    if is_encoder_decoder(usually | config):
+        check_family(usually | config, use)
+    elif kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not masked:
         raise DataError(
             _(
                 "config.json says “{kind}”, which is no causal and no masked language model known "
@@ -274,6 +278,28 @@ def check_type(folder: Path, config: Mapping[str, Any], use: Use) -> None:
                 "config.json says “{kind}”, which writes; hidden tokens are told by an encoder, such as BERT."
             ).format(kind=printable(kind))
         )
+    check_head(config, use)
+
+
+def check_family(config: Mapping[str, Any], use: Use) -> None:
+    """Raise DataError where an encoder-decoder is of no family known here, or should be an encoder."""
+    if config.get("model_type") not in FAMILIES:
+        raise DataError(
+            _(
+                "config.json says “{kind}”, an encoder with a decoder; of these {families} are used here."
+            ).format(kind=family_of(config), families=", ".join(FAMILIES.values()))
+        )
+    if use == "masked":
+        raise DataError(
+            _(
+                "config.json says “{kind}”, an encoder with a decoder, which learns texts by span corruption; "
+                "hidden tokens are told by an encoder, such as BERT."
+            ).format(kind=family_of(config))
+        )
+
+
+def check_head(config: Mapping[str, Any], use: Use) -> None:
+    """Raise DataError where a model that should write has no head for it."""
     named = [str(name) for name in config.get("architectures") or []]
     if use == "policy" and named and not any(writes(name) for name in named):
         raise DataError(
@@ -309,7 +335,7 @@ def check_precision(config: Mapping[str, Any], tensors: Tensors) -> None:
 def is_masked(folder: Path) -> bool:
     """Whether config.json describes an encoder such as BERT: it reads both ways and cannot write."""
     config = read_object(folder / "config.json")
-    written = config.get("is_decoder") or config.get("is_encoder_decoder")
+    written = config.get("is_decoder") or is_encoder_decoder(config)
     return config.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not written
 
 
@@ -320,13 +346,16 @@ def outline_of(folder: Path, use: Use) -> PreTrainedModel:
     if layers > DEEPEST:
         raise DataError(_("config.json describes {layers:,} layers.").format(layers=layers))
     with Unfilled(), torch.device("meta"):
-        model: PreTrainedModel = auto_class(use).from_config(config, trust_remote_code=False)
+        model: PreTrainedModel = auto_class(folder, use).from_config(
+            config, trust_remote_code=False
+        )
     return model
 
 
-def auto_class(use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
+def auto_class(folder: Path, use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
     """What loads a model: with its head where it writes or fills in, without where it only reads."""
-    return {"policy": AutoModelForCausalLM, "masked": AutoModelForMaskedLM}.get(use, AutoModel)
+    writer = AutoModelForSeq2SeqLM if family_in(folder) else AutoModelForCausalLM
+    return {"policy": writer, "masked": AutoModelForMaskedLM}.get(use, AutoModel)
 
 
 def refuse_too_large(parameters: int) -> None:
@@ -351,7 +380,7 @@ def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
             model, info, kept = form.load(outline_of(folder, use))
             add_generation(model, folder)
         else:
-            model, info = auto_class(use).from_pretrained(
+            model, info = auto_class(folder, use).from_pretrained(
                 folder,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -362,6 +391,8 @@ def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
             )
     check_all_came(info, use)
     check_rows(model, tokenizer)
+    if reads_apart(model):
+        starts_of(model)
     if not is_sealed(folder):
         check_finite(model)
     if form is not None and use == "policy":  # what only reads beside a head is trained with it
@@ -383,6 +414,13 @@ def add_generation(model: PreTrainedModel, folder: Path) -> None:
     """Give a model that was not read from its folder what that says of generating."""
     if (folder / GENERATION_CONFIG_NAME).is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+
+
+def generation_of(folder: Path, config: PreTrainedConfig) -> GenerationConfig:
+    """What a stored model says of generating."""
+    if (folder / GENERATION_CONFIG_NAME).is_file():
+        return GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return GenerationConfig.from_model_config(config)
 
 
 @contextmanager
@@ -464,6 +502,17 @@ def check_same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBa
             _(
                 "The policy and the reference have different tokenizers; take the model that the "
                 "policy was trained from as the reference."
+            )
+        )
+
+
+def check_same_reading(policy: bool, reference: bool) -> None:  # noqa: FBT001
+    """Raise ConfigError where one of policy and reference is an encoder-decoder, which reads other tokens."""
+    if policy != reference:
+        raise ConfigError(
+            _(
+                "One of the policy and the reference is an encoder-decoder and the other is not, so they cannot "
+                "be compared; take the model that the policy was trained from as the reference."
             )
         )
 

@@ -2,9 +2,9 @@
 
 A completion is read as annotators saw it: its text without special tokens. A causal backbone is read
 at its last token, where a language model knows most of what it has read (it never learned to read
-its own end token); so the score of a text and that of the rollout it came from are the same. A
-masked backbone, which reads both ways, gets prompt and completion between its own marks, and is
-read at the first mark or on average.
+its own end token); so the score of a text and that of the rollout it came from are the same. An
+encoder-decoder is read there too, by its decoder, which reads the completion alone. A masked backbone, which
+reads both ways, gets prompt and completion between its own marks, and is read at the first mark or on average.
 """
 
 import json
@@ -17,10 +17,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alignment.kinds.reward.settings import PoolingName
-from alignment.models import conversations
+from alignment.models.conversations import Answered
+from alignment.models.encoder_decoders import starts_of
 from alignment.models.loading import (
     HEAD,
     REWARD,
@@ -32,6 +34,7 @@ from alignment.models.loading import (
 )
 from alignment.models.policies import Policy, default_device, fuse_activations
 from alignment.models.sharding import is_spread
+from alignment.sampling.encoded import Encoded
 from alignment.sampling.sampling import Rollouts
 from alignment.seam.progress import reach
 from alignment.seam.records import Message
@@ -39,6 +42,7 @@ from alignment.seam.records import Message
 TOKENS = 2048  # padded tokens of one forward
 PROMPT_SHARE = 4  # a prompt that is too long keeps at least this fraction of the context
 AHEAD = 1e-5  # of the largest hidden state: more than rounding
+BORDER = -1  # no token: what stands between prompt and completion for an encoder-decoder
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class RewardModel:
 
     trunk: Policy  # its model has no language-model head
     head: nn.Linear
-    pooling: PoolingName | None = None  # None: a causal backbone, read at its last token
+    pooling: PoolingName | None = None  # None: a backbone that writes, read at its last token
     center: tuple[float, ...] = (0.0,)  # one per head
     scale: float = 1.0
     caution: float = 0.0  # deviations among heads that are taken off their mean
@@ -76,7 +80,7 @@ class RewardModel:
         head = nn.Linear(width, heads, bias=False)
         nn.init.normal_(head.weight, std=0.0 if heads == 1 else width**-0.5)
         with naming(folder, role), refusing("The model cannot read a text"):
-            both = pooling if reads_both_ways(trunk) else None
+            both = None if trunk.apart or not reads_both_ways(trunk) else pooling
         return cls(trunk, head.to(trunk.device), both, center=(0.0,) * heads)
 
     @classmethod
@@ -141,6 +145,26 @@ class RewardModel:
         return scores
 
     def _features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        return (self._decoded if self.trunk.apart else self._whole_states)(sequences)
+
+    def _decoded(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """(n, width) what a decoder knows of its last tokens, once an encoder has read the prompts."""
+        model, device = self.trunk.model, self.trunk.device
+        parts = [parted_at_border(row) for row in sequences]
+        prompts = Encoded([prompt for prompt, _ in parts], device)
+        starts = starts_of(model)
+        rows = [torch.tensor([*starts, *completion]) for _, completion in parts]
+        states = model(
+            input_ids=prompts.ids,
+            attention_mask=prompts.seen,
+            decoder_input_ids=pad_sequence(rows, batch_first=True).to(device),
+            use_cache=False,
+        ).last_hidden_state
+        last = torch.tensor([len(row) - 1 for row in rows], device=device)
+        found: Tensor = states[torch.arange(len(rows), device=device), last]
+        return found
+
+    def _whole_states(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         device = self.trunk.device
         width = max(map(len, sequences))
         pad = int(self.trunk.tokenizer.pad_token_id or 0)
@@ -199,9 +223,15 @@ class RewardModel:
         """The conversation that a policy reads as these tokens; none where they can be taken themselves."""
         if (turns := self.asked.get(prompt)) is not None:
             return turns
-        if same_tokens(policy.tokenizer, self.trunk.tokenizer):
+        if self._reads_as(policy):
             return []
         return [Message(role="user", content=policy.text(prompt))]
+
+    def _reads_as(self, policy: Policy) -> bool:
+        """Whether a policy's tokens mean the same here."""
+        return policy.apart == self.trunk.apart and same_tokens(
+            policy.tokenizer, self.trunk.tokenizer
+        )
 
     def _joined(self, policy: Policy, prompt: tuple[int, ...], ids: Sequence[int]) -> list[int]:
         """Token ids of a prompt and of a completion of a policy with the same tokenizer."""
@@ -213,20 +243,22 @@ class RewardModel:
         self, prompts: Sequence[Sequence[Message]], texts: Sequence[str]
     ) -> list[list[int]]:
         """Token ids of each prompt with its completion, as `read` gives them."""
-        found = conversations.all_answered(self.trunk.tokenizer, prompts, texts)
+        found = self.trunk.tokenization.all_answered(self.trunk.tokenizer, prompts, texts)
         return [self._whole(one)[0] for one in found]
 
     def read(self, prompt: Sequence[Message], text: str) -> tuple[list[int], bool]:
         """Token ids of prompt and completion, and whether they were cut to the context."""
-        return self._whole(conversations.answered(self.trunk.tokenizer, prompt, text))
+        return self._whole(self.trunk.tokenization.answered(self.trunk.tokenizer, prompt, text))
 
-    def _whole(self, found: conversations.Answered) -> tuple[list[int], bool]:
+    def _whole(self, found: Answered) -> tuple[list[int], bool]:
         """Prompt and completion in one, without the token that closes the turn."""
         completion = found.completion[:-1] if found.closed else found.completion
         return self.join(found.prompt, completion)
 
     def join(self, prompt: Sequence[int], completion: Sequence[int]) -> tuple[list[int], bool]:
         """Prompt and completion in one, the first cut on its left, the second on its right to fit."""
+        if self.trunk.apart:
+            return self._with_border(prompt, completion)
         first, last = self._marks()
         if self.pooling is not None:
             prompt = [token for token in prompt if token not in (*first, *last)]
@@ -237,6 +269,15 @@ class RewardModel:
         begin = self._begins(prompt)
         cut = over > 0 or len(kept) < len(completion)
         return [*first, *prompt[:begin], *prompt[begin + over :], *last, *kept, *last], cut
+
+    def _with_border(
+        self, prompt: Sequence[int], completion: Sequence[int]
+    ) -> tuple[list[int], bool]:
+        """Prompt and completion as an encoder-decoder reads them, each cut to the context by itself."""
+        room = self.context_length - len(starts_of(self.trunk.model))
+        over, begin = max(0, len(prompt) - self.context_length), self._begins(prompt)
+        kept = [*prompt[:begin], *prompt[begin + over :]]
+        return [*kept, BORDER, *completion[:room]], over > 0 or len(completion) > room
 
     def _begins(self, prompt: Sequence[int]) -> int:
         """How many tokens a prompt begins with that a cut spares: the one that every text begins with."""
@@ -254,6 +295,12 @@ class RewardModel:
         ids = (tokenizer.cls_token_id, tokenizer.sep_token_id) if self.pooling else (None, None)
         first, last = ([] if one is None else [int(one)] for one in ids)
         return first, last
+
+
+def parted_at_border(sequence: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The prompt and the completion of a sequence with a border."""
+    place = list(sequence).index(BORDER)
+    return list(sequence[:place]), list(sequence[place + 1 :])
 
 
 def pooled(states: Tensor, real: Tensor, lengths: Tensor, pooling: PoolingName | None) -> Tensor:

@@ -38,7 +38,7 @@ TINY = {
     "source": "file", "document": "line", "layers": 1, "width": 16, "heads": 2, "vocabulary": 300,
     "context": 32, "batch": 8, "epochs": 2, "peak_rate": 0.02, "held_out": 0.2,
 }  # fmt: skip
-OBJECTIVES = ("clm", "mlm", "infilling")
+OBJECTIVES = ("clm", "mlm", "infilling", "span_corruption")
 
 
 def lines(count=60, seed=0):

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from alignment.kinds import KINDS
 from alignment.kinds.kind import Group, Kind
+from alignment.seam.architectures import family_in
 from webapp.artifacts.models import Artifact
 from webapp.launch.needs import Missing, Need, needs_of, stock_of
 from webapp.projects.models import Project
@@ -43,8 +44,10 @@ class Use(NamedTuple):
 
 def uses_of(artifact: Artifact) -> list[Use]:
     """What can be started from an artifact: it takes the first role of its type that is needed."""
-    found = []
+    found, family = [], family_in(artifact.path)
     for name, kind in offered().items():
+        if kind.refusal(kind.settings(), family):
+            continue
         needed = (kind.input_named(role) for role in kind.roles(kind.settings()))
         fitting = [one.role for one in needed if artifact.type in one.types]
         if fitting:
