@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from alignment.kinds import KINDS
-from alignment.kinds.kind import Group, Kind
+from alignment.kinds.kind import ASIDE, Group, Kind
 from alignment.seam.architectures import family_in
 from webapp.artifacts.models import Artifact
 from webapp.launch.needs import Missing, Need, needs_of, stock_of
@@ -46,10 +46,9 @@ def uses_of(artifact: Artifact) -> list[Use]:
     """What can be started from an artifact: it takes the first role of its type that is needed."""
     found, family = [], family_in(artifact.path)
     for name, kind in offered().items():
-        if kind.refusal(kind.settings(), family):
-            continue
-        needed = (kind.input_named(role) for role in kind.roles(kind.settings()))
+        config = kind.settings()
+        needed = (kind.input_named(role) for role in kind.roles(config))
         fitting = [one.role for one in needed if artifact.type in one.types]
-        if fitting:
+        if fitting and (fitting[0] in ASIDE or not kind.refusal(config, family)):
             found.append(Use(kind.title, f"?kind={name}&{fitting[0]}={artifact.pk}"))
     return found
