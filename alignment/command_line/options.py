@@ -187,7 +187,7 @@ def field_lines(kind: str) -> list[str]:
     lines = [first_line(KINDS[kind].settings)]
     for name, field in schemas_of(KINDS[kind].settings).items():
         unit = f" {field['unit']}" if field.get("unit") else ""
-        lines.append(f"\n{name} = {field['default']}{unit}   ({bounds(field)})")
+        lines.append(f"\n{name} = {default_of(field)}{unit}   ({bounds(field)})")
         lines.append(f"    {field['title']}: {field['description']}")
     return lines
 
@@ -199,19 +199,24 @@ def first_line(config: type) -> str:
 
 def _in_words(field: Schema) -> str:
     """Default, unit and bounds of a setting, and the choices that it is read for."""
-    default = field["default"]
-    if field["type"] == "array":
-        default = ",".join(default)
-    elif default == "":
-        default = "empty"
     when = [f"{name} {' or '.join(values)}" for name, values in field["when"].items()]
     parts = [
-        f"default: {default} {field['unit']}".strip(),
+        f"default: {default_of(field)} {field['unit']}".strip(),
         bounds(field),
         f"read for {' and '.join(when)}" if when else "",
         f"read with {' or '.join(field['beside'])}" if field["beside"] else "",
     ]
     return f"({'; '.join(filter(None, parts))})"
+
+
+def default_of(field: Schema) -> str:
+    """What a setting is where nothing is given, as it would be given."""
+    default = field["default"]
+    if field["type"] == "array":
+        return ",".join(default)
+    if field["type"] == "boolean":
+        return str(default).lower()
+    return "empty" if default == "" else str(default)
 
 
 def bounds(field: Schema) -> str:
@@ -220,6 +225,8 @@ def bounds(field: Schema) -> str:
         return (
             f"{field['minItems']} to {field['maxItems']}, with commas, of {bounds(field['items'])}"
         )
+    if field["type"] == "boolean":
+        return "true | false"
     if "enum" in field:
         return " | ".join(map(str, field["enum"]))
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}

@@ -164,9 +164,10 @@ def test_help_explains_every_setting_and_input(command, capsys, monkeypatch):
     kind = COMMANDS[command]
     for name, field in settings_of(kind).items():
         parts = [f"--{name.replace('_', '-')} VALUE {field['title']}: {field['description']} ("]
-        default = field["default"]
-        default = ",".join(default) if isinstance(default, list) else default
-        parts += [field["unit"], *field.get("items", field).get("enum", []), str(default)]
+        default = json.dumps(field["default"]).strip('["]').replace('", "', ",") or "empty"
+        choices = ["true | false"] if field["type"] == "boolean" else field.get("enum", [])
+        parts += [field["unit"], *field.get("items", {}).get("enum", choices)]
+        parts += [f"(default: {default}"]
         assert [part for part in parts if part not in text] == []
     assert all(f"--{role.replace('_', '-')} F" in text for role in roles_of(kind))
 
