@@ -50,6 +50,14 @@ ROLES: Mapping[str, _Role] = {
         "a file of documents: plain text, JSON lines or Parquet, packed by gzip or not"
     ),
     "facts": _Role("facts to edit, as lines or as JSON lines; else they are given by --lines"),
+    "texts": _Role(
+        "a table of texts and their classes: CSV, TSV, JSON lines or Parquet, packed by gzip or not"
+    ),
+    "judged": _Role(
+        "rows of labels of any kind, with flags beside them: a list of names in the column “flags”",
+        trl_rows.judged,
+    ),
+    "classifier": _Role("a classifier of texts"),
     "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
     "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
@@ -70,7 +78,7 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.prompts,
     ),
 }
-FILES = ("corpus", "facts")  # roles of files that are read as they are
+FILES = ("corpus", "facts", "texts")  # roles of files that are read as they are
 OF_REWARD: Mapping[str, _Role] = {
     "pairs": _Role(
         "rows with chosen and rejected; with left and right, a tie; with completion and label, or "

@@ -34,7 +34,7 @@ class Tokenization(NamedTuple):
 def tokenization_of(*, apart: bool) -> Tokenization:
     """That of an encoder-decoder, or of a model that reads prompt and answer in one."""
     if apart:
-        return Tokenization(prompt_ids, answered, all_answered, check_conversation)
+        return Tokenization(encoder_ids, answered_apart, all_answered_apart, check_answers)
     return Tokenization(
         conversations.prompt_ids,
         conversations.answered,
@@ -81,23 +81,23 @@ def _told(model: Any, name: str) -> Any:  # noqa: ANN401 - foreign JSON
     return None
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+def encoder_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
     """The conversation as the encoder reads it."""
     return [*conversations.prompt_ids(tokenizer, messages), *last_tokens(tokenizer)]
 
 
-def answered(
+def answered_apart(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str
 ) -> Answered:
     """A conversation that somebody answered; nothing closes the answer yet."""
-    return Answered(prompt_ids(tokenizer, messages), text_ids(tokenizer, answer), closed=False)
+    return Answered(encoder_ids(tokenizer, messages), text_ids(tokenizer, answer), closed=False)
 
 
-def all_answered(
+def all_answered_apart(
     tokenizer: PreTrainedTokenizerBase, asked: Sequence[Sequence[Message]], answers: Sequence[str]
 ) -> list[Answered]:
-    """Many conversations, each as `answered` gives it."""
-    return [answered(tokenizer, *row) for row in zip(asked, answers, strict=True)]
+    """Many conversations, each as `answered_apart` gives it."""
+    return [answered_apart(tokenizer, *row) for row in zip(asked, answers, strict=True)]
 
 
 @lru_cache(maxsize=16)
@@ -109,7 +109,7 @@ def last_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     return tuple(ids[len(ids) - count :])
 
 
-def check_conversation(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
+def check_answers(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
     """What a model's page says about its conversations; raises DataError where an answer is not read as written."""
     for answer in conversations.ANSWERS:
         ids = text_ids(tokenizer, answer)

@@ -2,15 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from peft import PeftModel
 from torch import Tensor
+from transformers import PreTrainedModel
 
+from alignment.kinds.classify.settings import ClassifyConfig
 from alignment.kinds.prefer.settings import PreferConfig
 from alignment.kinds.sft.settings import SftConfig
 from alignment.kinds.spec import RunSpec
@@ -42,6 +45,23 @@ SCORED_AT_ONCE = 64  # completions
 WARMUP = 0.1  # share of the steps
 
 
+FitConfig = PreferConfig | SftConfig | ClassifyConfig
+
+
+class Learner(Protocol):
+    """Whatever is fitted: its weights, and how a checkpoint keeps them and gives them back."""
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """What learns."""
+
+    def kept(self) -> tuple[Mapping[str, checkpoints.Saved], dict[str, Tensor]]:
+        """What saves itself into a folder of a checkpoint, and tensors."""
+
+    def restore(self, checkpoint: Path, tensors: Mapping[str, Tensor]) -> None:
+        """Give the weights the values of a checkpoint."""
+
+
 @dataclass(frozen=True)
 class Trainee:
     """A policy that learns, and with LoRA the handle of its adapter."""
@@ -67,6 +87,25 @@ class Trainee:
         return cls(policy, adapter)
 
     @property
+    def model(self) -> PreTrainedModel:
+        """What learns."""
+        return self.policy.model
+
+    def kept(self) -> tuple[Mapping[str, checkpoints.Saved], dict[str, Tensor]]:
+        """The policy, or its adapter alone where it has one."""
+        if self.adapter is None:
+            return {checkpoints.POLICY: self.policy}, {}
+        return {}, checkpoints.named("adapter", trained(self.model))
+
+    def restore(self, checkpoint: Path, tensors: Mapping[str, Tensor]) -> None:
+        """Give the weights the values of a checkpoint."""
+        if self.adapter is None:
+            whole = Policy.load(checkpoint / checkpoints.POLICY).model.state_dict()
+            load_whole(self.model, whole)
+        else:
+            load_trained(self.model, checkpoints.below("adapter", tensors))
+
+    @property
     def result(self) -> Policy:
         """The policy with its adapter merged into its weights, where it has one; the last thing to ask for."""
         return self.policy if self.adapter is None else merged(self.policy, self.adapter)
@@ -85,7 +124,7 @@ class Run:
         return cls(folder, folder / spec.resume_from if spec.resume_from else None)
 
 
-def ready(policy: Policy, count: int, config: PreferConfig | SftConfig, run: Run) -> Ready:
+def ready(policy: Policy, count: int, config: FitConfig, run: Run) -> Ready:
     """The first event, with the steps to come."""
     known = checkpoints.facts_of(run.resume) if run.resume else {}
     return Ready(
@@ -98,8 +137,8 @@ def ready(policy: Policy, count: int, config: PreferConfig | SftConfig, run: Run
 
 
 def fit(
-    one: Trainee,
-    config: PreferConfig | SftConfig,
+    one: Learner,
+    config: FitConfig,
     lengths: Sequence[int],
     loss_of: StepLoss,
     run: Run,
@@ -109,7 +148,7 @@ def fit(
     Uses torch's RNG for the batches alone, so that a resumed run finds its place by drawing them again.
     """
     yield PhaseStarted(name=_("training"))
-    model = one.policy.model
+    model = one.model
     weights = list(trained(model).values())
     optimizer = adamw(weights, config, lr=config.learning_rate, weight_decay=0.0)
     done = _restore(one, optimizer, run.resume) if run.resume else 0
@@ -181,23 +220,17 @@ def halved(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
         yield from (group for group in groups if group)
 
 
-def _save(one: Trainee, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> Event:
+def _save(one: Learner, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> Event:
     """Commit a checkpoint below the run folder."""
-    tensors = checkpoints.named("optimizer", checkpoints.optimizer_tensors(optimizer))
-    if one.adapter is not None:
-        tensors |= checkpoints.named("adapter", trained(one.policy.model))
-    policies = {checkpoints.POLICY: one.policy} if one.adapter is None else {}
-    return checkpoints.save(folder, step, policies, tensors, {})
+    folders, weights = one.kept()
+    moments = checkpoints.named("optimizer", checkpoints.optimizer_tensors(optimizer))
+    return checkpoints.save(folder, step, folders, moments | weights, {})
 
 
-def _restore(one: Trainee, optimizer: torch.optim.Optimizer, checkpoint: Path) -> int:
+def _restore(one: Learner, optimizer: torch.optim.Optimizer, checkpoint: Path) -> int:
     """Give weights and moments the values of a checkpoint; how many steps were done."""
     tensors, facts = checkpoints.load(checkpoint)
-    if one.adapter is None:
-        whole = Policy.load(checkpoint / checkpoints.POLICY).model.state_dict()
-        load_whole(one.policy.model, whole)
-    else:
-        load_trained(one.policy.model, checkpoints.below("adapter", tensors))
+    one.restore(checkpoint, tensors)
     checkpoints.restore_optimizer(optimizer, checkpoints.below("optimizer", tensors))
     return int(facts["step"])
 

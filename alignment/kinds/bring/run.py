@@ -20,7 +20,7 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.adapter_checks import check_adapter_apart
 from alignment.models.adapters import check_merged, is_adapter, merged, settings_of
 from alignment.models.checks import check_apart
-from alignment.models.loading import Use, check_description, is_masked, loaded, refusing
+from alignment.models.loading import check_description, loaded, refusing
 from alignment.models.policies import Policy, default_device
 from alignment.models.trials import (
     apply_template,
@@ -30,6 +30,7 @@ from alignment.models.trials import (
     try_out,
     try_reading,
 )
+from alignment.models.uses import Use, is_masked
 from alignment.seam import archives
 from alignment.seam.architectures import family_in
 from alignment.seam.errors import ConfigError, DataError

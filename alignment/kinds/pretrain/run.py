@@ -12,10 +12,11 @@ from alignment.kinds.pretrain.settings import PretrainConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models import checkpoints
 from alignment.models.computation import set_up
-from alignment.models.loading import Use, open_model, tokenizer_of
+from alignment.models.loading import open_model, tokenizer_of
 from alignment.models.lora import size_of
 from alignment.models.policies import Policy, default_device, fuse_activations
 from alignment.models.sharding import spread
+from alignment.models.uses import Use
 from alignment.pretraining.architectures import new_model
 from alignment.pretraining.corpus import Corpus, CorpusFile, tokenized, tokens_of
 from alignment.pretraining.epochs import Pretraining, StepPlan, packed_rows
