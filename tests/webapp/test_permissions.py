@@ -58,6 +58,7 @@ ROWS = {
     "home": {"GET": Gate.SIGNED_IN},
     "new_project": {"GET": Gate.SUPERUSER, "POST": Gate.SUPERUSER},
     "project": {"GET": Action.SEE_PROJECT},
+    "advice": {"GET": Action.SEE_ROUNDS},
     "prompts": {"GET": Action.WRITE_PROMPTS, "POST": Action.WRITE_PROMPTS},
     "guidelines": {"GET": Action.EDIT_GUIDELINES, "POST": Action.EDIT_GUIDELINES},
     "members": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
