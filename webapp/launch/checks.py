@@ -89,6 +89,18 @@ def _same_model(asked: Asked) -> Refusals:
         yield "reference", _("Model and reference are the same; there is nothing to compare.")
 
 
+def no_known_answers(asked: Asked) -> Refusals:
+    """Known answers that no held-out prompt came with."""
+    if getattr(asked.config, "known_answers", "none") != "given" or "policy" not in asked.inputs:
+        return
+    prompts = asked.inputs["policy"].project.prompts.of_split(Split.TEST)
+    if not prompts.filter(completions__source="imported").exists():
+        yield (
+            "evaluate-known_answers",
+            _("No held-out prompt came with an answer; import prompts with answers first."),
+        )
+
+
 def partial_judge(asked: Asked) -> Refusals:
     """A judge that knows the labels which were optimised."""
     judge, reward = asked.inputs.get("judge"), asked.inputs.get("reward")
@@ -117,4 +129,9 @@ def split_of(reward: Artifact) -> str:
     return str(reward.producer.config.get("labels", "")) if reward.producer else ""
 
 
-CHECKS: tuple[Callable[[Asked], Refusals], ...] = (few_pairs, _same_model, partial_judge)
+CHECKS: tuple[Callable[[Asked], Refusals], ...] = (
+    few_pairs,
+    _same_model,
+    partial_judge,
+    no_known_answers,
+)

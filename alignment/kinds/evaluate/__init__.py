@@ -73,6 +73,7 @@ KIND = Kind(
             empty=_("choose a model"),
         ),
         PROMPTS,
+        Input(role="answers", when={"known_answers": ("given",)}),
         Input(
             role="reward",
             types=(ArtifactType.REWARD,),
