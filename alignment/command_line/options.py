@@ -50,6 +50,7 @@ ROLES: Mapping[str, _Role] = {
         "a file of documents: plain text, JSON lines or Parquet, packed by gzip or not"
     ),
     "facts": _Role("facts to edit, as lines or as JSON lines; else they are given by --lines"),
+    "student": _Role("a smaller model that learns on; else it is made of the teacher's layers"),
     "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
     "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),

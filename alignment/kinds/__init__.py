@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from alignment.kinds import (
     align,
     bring,
+    distil,
     edit,
     evaluate,
     factorise,
@@ -36,6 +37,7 @@ KINDS: dict[str, Kind] = {
         quantise.KIND,
         prune.KIND,
         factorise.KIND,
+        distil.KIND,
         edit.KIND,
         evaluate.KIND,
         generate.KIND,

@@ -15,6 +15,7 @@ from alignment.models.loading import (
     check_same_template,
     check_same_tokens,
     check_same_width,
+    is_masked,
     naming,
     refusing,
     tokenizer_of,
@@ -60,9 +61,17 @@ def look_at(role: str, folder: Path, spec: RunSpec) -> None:
     if role in RATERS:
         check_reward_files(folder)
     elif role in POLICIES:
-        check_files(folder, "masked" if spec.config.get("objective") == "mlm" else "policy")
+        check_files(folder, "masked" if is_read_masked(role, folder, spec) else "policy")
     else:
         check_files(folder, "backbone")
+
+
+def is_read_masked(role: str, folder: Path, spec: RunSpec) -> bool:
+    """Whether an encoder is asked for: pretraining says so by its objective, others that take both take what is there."""
+    if spec.kind == "pretrain":
+        return spec.config.get("objective") == "mlm"
+    takes_both = ArtifactType.ENCODER in spec.described.input_named(role).types
+    return takes_both and (folder / "config.json").is_file() and is_masked(folder)
 
 
 def roles_read(spec: RunSpec, at: Mapping[str, Path]) -> list[str]:
