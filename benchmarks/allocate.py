@@ -1,4 +1,4 @@
-"""What sharing out saves: of steps by ASHA against a grid, of completions by a bandit, of labels by a choice.
+"""What sharing out saves: of steps by ASHA, of completions by a bandit, of parameters by worth, of labels by a choice.
 
 Sweeps and populations are on the toy, whose divergences from the target are exact. A sweep's trials are
 alignments by f-DPG with other learning rates and numbers of completions; ASHA compares them at its rungs by
@@ -29,18 +29,20 @@ from alignment.kinds.pretrain.run import pretrain
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.settings.selection import SelectionName
 from alignment.kinds.spec import RunSpec
+from alignment.lab.sizes import WAYS
 from alignment.maths.bandits import Bandit
 from alignment.maths.estimators import estimate, paired_estimate
 from alignment.objectives.problem import prepare
 from alignment.objectives.steps import train_step
 from alignment.objectives.toy import toy_problem, toy_state
 from alignment.reward.selection import chosen_labels
-from alignment.seam.records import PairRecord, PromptRecord, RankingRecord, prompt_key
-from alignment.world.grammar import documents
-from alignment.world.utility import SimulatedAnnotator
+from alignment.seam.records import PairRecord, PromptRecord, RankingRecord, prompt_key, write_jsonl
+from alignment.trainer import drive
+from alignment.world.grammar import documents, prompts
 from benchmarks.intervals import geometric_ratio
 from benchmarks.population import exact, toys
 from benchmarks.reward import ours
+from webapp.demo.annotators import answers_to
 from webapp.sweeps.config import SearchConfig
 from webapp.sweeps.controller import Recorded, controlled, learned_worth
 from webapp.sweeps.search import Searcher
@@ -56,8 +58,11 @@ SPACE = (
     Dimension(name="completions_per_prompt", values=(4, 8, 16)),
 )
 WATCHED = "divergence/target"
-CHOICES: tuple[SelectionName, ...] = ("random", "k_centre", "d_optimal")
+CHOICES: tuple[SelectionName, ...] = ("random", "k_centre", "d_optimal", "agents")
 POOL, HELD = 400, 300  # labels to choose from, and to measure by
+FACTORISED = {
+    "share": 0.6, "prompts": 96, "held_out_prompts": 8, "completions_per_prompt": 2, "max_new_tokens": 32,
+}  # fmt: skip
 STARTER = {"documents": 1500, "layers": 2, "width": 64, "heads": 2, "vocabulary": 600, "steps": 150}
 REPEATS = 5  # of the best trial, with other chance: its interval
 
@@ -178,19 +183,61 @@ def population(rule: SharingName, seed: int, steps: int) -> float:
     return exp(mean(log(exact(agent.problem, agent.state)) for agent in agents))
 
 
+def ranks(seeds: int) -> dict[str, object]:
+    """KL of factorised starters to their originals with ranks by worth, over that with equal shares at equal size."""
+    rows = [sizes_of(seed) for seed in range(seeds)]
+    ratios = {
+        f"{share:g}": geometric_ratio(*(
+            [row[share, WAYS[way]] for row in rows] for way in ("fitted", "equal")
+        ))
+        for share in sorted({share for share, _way in rows[0]})
+    }  # fmt: skip
+    return {"kl_ratio": ratios, "seeds": seeds, "starter": STARTER}
+
+
+def sizes_of(seed: int) -> dict[tuple[float, str], float]:
+    """What a factorisation tells of other sizes and ways: KL (nats a token) by share of the parameters and way."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        inputs = {"policy": str(starter(seed, folder / "starter"))}
+        for role, rows in (("prompts", asked_of(seed, 96)), ("held_out", asked_of(seed + 100, 8))):
+            write_jsonl(folder / f"{role}.jsonl", rows)
+            inputs[role] = f"{role}.jsonl"
+        spec = RunSpec(
+            kind="factorise", run=1, epoch=1, seed=seed, config=FACTORISED, inputs=inputs
+        )
+        *_events, last = drive(spec, folder)
+    return {(row["share"], row["way"]): row["kl_token"] for row in last.summary["sizes"]}
+
+
+def asked_of(seed: int, count: int) -> list[PromptRecord]:
+    """Prompts of the small world."""
+    return [
+        PromptRecord(key=prompt_key(messages), messages=messages)
+        for messages in prompts(seed, count)
+    ]
+
+
+def starter(seed: int, folder: Path) -> Path:
+    """A small starter model, trained in the folder; where it is."""
+    folder.mkdir()
+    config = KINDS["pretrain"].settings(**STARTER).model_dump()
+    for _event in pretrain(
+        RunSpec(kind="pretrain", run=1, epoch=1, seed=seed, config=config, inputs={}), folder
+    ):
+        pass
+    return folder / "output"
+
+
 def selections(seeds: int, chosen: int) -> dict[str, object]:
     """Held-out accuracy of reward models of as many labels, less that of labels chosen by chance."""
     found: dict[SelectionName, list[float]] = {name: [] for name in CHOICES}
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        config = KINDS["pretrain"].settings(**STARTER).model_dump()
-        spec = RunSpec(kind="pretrain", run=1, epoch=1, config=config, inputs={})
-        for _event in pretrain(spec, folder):
-            pass
+        backbone = starter(0, Path(name) / "starter")
         for seed in range(seeds):
             labels = preferences(seed, POOL + HELD)
             for choice, row in found.items():
-                row.append(accuracy(folder / "output", labels, choice, seed, chosen))
+                row.append(accuracy(backbone, labels, choice, seed, chosen))
     gaps = {
         choice: paired_estimate(row, found["random"]).model_dump()
         for choice, row in found.items()
@@ -211,10 +258,13 @@ def accuracy(
 
 def preferences(seed: int, count: int) -> list[PairRecord]:
     """Choices of simulated people between two answers to the same prompt."""
-    person, found = SimulatedAnnotator(seed), list[PairRecord]()
-    for ranking in answers(seed + 1, 20 * count):
-        left, right = ranking.completions[:2]
-        choice = person.choose(ranking.prompt.text, left, right)
+    asked, found = answers(seed + 1, 20 * count), list[PairRecord]()
+    cards = (
+        {"kind": "compare", "prompt": one.prompt.text, "items": one.completions} for one in asked
+    )
+    for ranking, answer in zip(asked, answers_to(cards, seed), strict=True):
+        left, right = ranking.completions
+        choice = answer["choice"]
         if choice not in (0, 4):
             better, worse = (left, right) if choice < 4 else (right, left)
             found.append(PairRecord(prompt=ranking.prompt, chosen=better, rejected=worse))
@@ -245,7 +295,9 @@ def answers(seed: int, count: int) -> list[RankingRecord]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["sweeps", "bandits", "selections"], help="one of them")
+    parser.add_argument(
+        "--only", choices=["sweeps", "bandits", "ranks", "selections"], help="one of them"
+    )
     parser.add_argument("--seeds", type=int, default=0, help="instead of the usual ones")
     parser.add_argument("--steps", type=int, default=54, help="of every trial and population")
     options = parser.parse_args()
@@ -254,6 +306,7 @@ def main() -> None:
     parts = {
         "sweeps": lambda: sweeps(options.seeds or 5, options.steps),
         "bandits": lambda: bandits(options.seeds or 10, options.steps),
+        "ranks": lambda: ranks(options.seeds or 5),
         "selections": lambda: selections(options.seeds or 12, 80),
     }
     print(

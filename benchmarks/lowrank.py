@@ -1,6 +1,6 @@
 """`python -m benchmarks.lowrank`: low-rank gradients against whole ones, as one JSON object.
 
-A starter model learns the better half of its grammar's answers by AdamW, with whole gradients and with low-rank ones of
+A starter model learns the polite ones of its grammar's answers by AdamW, with whole gradients and with low-rank ones of
 rank width / 8, at equal steps and rates and over several seeds: the loss of held-out answers, the optimizer's bytes, and
 what the projector captures of the mean gradient of the last ten steps beside the best of its rank. The same is told of
 a model that starts with random weights. Two gloo processes count what they send each other: whole gradients, low-rank
@@ -29,7 +29,7 @@ from alignment.models.distributed import reduce_gradients
 from alignment.models.lowrank import LowRankAdamW, lying
 from alignment.pretraining import starter
 from alignment.pretraining.architectures import new_causal
-from alignment.world import grammar, utility
+from alignment.world import grammar
 
 CONTEXT, VOCABULARY, BATCH, LAST = 128, 512, 16, 10
 HELD = 128  # documents
@@ -44,7 +44,7 @@ class World:
     size: Dimensions
     tokenizer: PreTrainedTokenizerFast
     pretraining: list[starter.Document]
-    better: list[starter.Document]
+    polite: list[starter.Document]
     base: dict[str, Tensor] = field(default_factory=dict)
 
     def model(self, *, fresh: bool) -> GPT2LMHeadModel:
@@ -56,16 +56,20 @@ class World:
 
 
 def world_of(width: int, documents: int) -> World:
-    """Documents of the grammar, and the better half of them by the utility of simulated people."""
+    """Documents of the grammar, and those of them in its polite tone."""
     corpus = list(grammar.documents(0, documents))
     texts = [text for messages, answer in corpus for text in (messages[-1].content, answer)]
     tokenizer = starter.build_tokenizer(texts, VOCABULARY)
     read = [starter._document(tokenizer, turns[-1].content, answer) for turns, answer in corpus]
     read = [starter.Document(one.ids[:CONTEXT], one.prompt) for one in read]
-    worth = [utility.utility(turns[-1].content, answer) for turns, answer in corpus]
-    middle = statistics.median(worth)
-    better = [one for one, value in zip(read, worth, strict=True) if value > middle]
-    return World(Dimensions(2, width, 4), tokenizer, read, better)
+    polite = [one for one, (_, answer) in zip(read, corpus, strict=True) if is_polite(answer)]
+    return World(Dimensions(2, width, 4), tokenizer, read, polite)
+
+
+def is_polite(answer: str) -> bool:
+    """Whether the grammar wrote it in this tone: by how it leads into its advice."""
+    leads = (lead.partition("{")[0] for lead in grammar.TONES["polite"].leads)
+    return any(lead in answer for lead in leads)
 
 
 def pretrain(world: World, steps: int) -> None:
@@ -97,7 +101,7 @@ def learn(
 ) -> dict[str, float]:
     """Train at one rate, warmed up and lowered as a cosine; what came of it."""
     torch.manual_seed(seed)
-    model, rows = world.model(fresh=fresh), world.pretraining if fresh else world.better
+    model, rows = world.model(fresh=fresh), world.pretraining if fresh else world.polite
     optimizer, began = optimizer_for(model, rank, feedback=feedback), time.perf_counter()
     batches, seen = starter._batches(rows[HELD:], BATCH), list[list[Tensor]]()
     for step in range(steps):
@@ -193,7 +197,7 @@ def _sent_by(way: str, world: World, rank: int, steps: int) -> Iterator[float]:
             None, matrix_approximation_rank=rank, start_powerSGD_iter=2
         )
         runs.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
-    batches, plain, count = starter._batches(world.better, 4), dist.all_reduce, [0]
+    batches, plain, count = starter._batches(world.polite, 4), dist.all_reduce, [0]
 
     def counted(tensor: Tensor, *more: object, **how: object) -> object:
         count[0] += tensor.numel() * tensor.element_size()

@@ -51,6 +51,14 @@ ROLES: Mapping[str, _Role] = {
     ),
     "facts": _Role("facts to edit, as lines or as JSON lines; else they are given by --lines"),
     "student": _Role("a smaller model that learns on; else it is made of the teacher's layers"),
+    "texts": _Role(
+        "a table of texts and their classes: CSV, TSV, JSON lines or Parquet, packed by gzip or not"
+    ),
+    "judged": _Role(
+        "rows of labels of any kind, with flags beside them: a list of names in the column “flags”",
+        trl_rows.judged,
+    ),
+    "classifier": _Role("a classifier of texts"),
     "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
     "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
@@ -71,7 +79,7 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.prompts,
     ),
 }
-FILES = ("corpus", "facts")  # roles of files that are read as they are
+FILES = ("corpus", "facts", "texts")  # roles of files that are read as they are
 OF_REWARD: Mapping[str, _Role] = {
     "pairs": _Role(
         "rows with chosen and rejected; with left and right, a tie; with completion and label, or "
@@ -188,7 +196,7 @@ def field_lines(kind: str) -> list[str]:
     lines = [first_line(KINDS[kind].settings)]
     for name, field in schemas_of(KINDS[kind].settings).items():
         unit = f" {field['unit']}" if field.get("unit") else ""
-        lines.append(f"\n{name} = {field['default']}{unit}   ({bounds(field)})")
+        lines.append(f"\n{name} = {default_of(field)}{unit}   ({bounds(field)})")
         lines.append(f"    {field['title']}: {field['description']}")
     return lines
 
@@ -200,19 +208,24 @@ def first_line(config: type) -> str:
 
 def _in_words(field: Schema) -> str:
     """Default, unit and bounds of a setting, and the choices that it is read for."""
-    default = field["default"]
-    if field["type"] == "array":
-        default = ",".join(default)
-    elif default == "":
-        default = "empty"
     when = [f"{name} {' or '.join(values)}" for name, values in field["when"].items()]
     parts = [
-        f"default: {default} {field['unit']}".strip(),
+        f"default: {default_of(field)} {field['unit']}".strip(),
         bounds(field),
         f"read for {' and '.join(when)}" if when else "",
         f"read with {' or '.join(field['beside'])}" if field["beside"] else "",
     ]
     return f"({'; '.join(filter(None, parts))})"
+
+
+def default_of(field: Schema) -> str:
+    """What a setting is where nothing is given, as it would be given."""
+    default = field["default"]
+    if field["type"] == "array":
+        return ",".join(default)
+    if field["type"] == "boolean":
+        return str(default).lower()
+    return "empty" if default == "" else str(default)
 
 
 def bounds(field: Schema) -> str:
@@ -221,6 +234,8 @@ def bounds(field: Schema) -> str:
         return (
             f"{field['minItems']} to {field['maxItems']}, with commas, of {bounds(field['items'])}"
         )
+    if field["type"] == "boolean":
+        return "true | false"
     if "enum" in field:
         return " | ".join(map(str, field["enum"]))
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from alignment.kinds import (
     align,
     bring,
+    classify,
     distil,
     edit,
     evaluate,
@@ -32,6 +33,7 @@ KINDS: dict[str, Kind] = {
         sft.KIND,
         prefer.KIND,
         reward.KIND,
+        classify.KIND,
         align.KIND,
         population.KIND,
         quantise.KIND,

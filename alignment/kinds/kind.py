@@ -27,6 +27,8 @@ class ArtifactType(StrEnum):
     COMPLETIONS = "completions"
     SCORES = "scores"
     CORPUS = "corpus"
+    TEXTS = "texts"
+    CLASSIFIER = "classifier"
 
 
 class Work(StrEnum):
@@ -41,6 +43,7 @@ class Rows(StrEnum):
 
     PAIRS = "pairs"  # of a snapshot: a preferred and another answer
     LABELS = "labels"  # of a snapshot: whatever people said, with who said it
+    JUDGED = "judged"  # of a snapshot: what each person said at once, with their flags
     STORED = "stored"  # of completions: texts with their prompts
 
 

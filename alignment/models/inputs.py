@@ -10,6 +10,7 @@ from alignment.kinds.kind import ArtifactType
 from alignment.kinds.spec import RunSpec
 from alignment.models.loading import (
     OF_A_TOKENIZER,
+    check_classifier_files,
     check_files,
     check_reward_files,
     check_same_template,
@@ -28,7 +29,12 @@ from alignment.targets.targets import load_target
 WORDS: Mapping[str, str] = {"reward": "reward model"}  # roles that are called otherwise
 POLICIES = ("policy", "reference")
 RATERS = ("reward", "judge")
-MODELS = {ArtifactType.MODEL, ArtifactType.ENCODER, ArtifactType.REWARD}
+MODELS = {
+    ArtifactType.MODEL,
+    ArtifactType.ENCODER,
+    ArtifactType.REWARD,
+    ArtifactType.CLASSIFIER,
+}
 
 
 def check_inputs(spec: RunSpec, folder: Path) -> None:
@@ -60,6 +66,8 @@ def look_at(role: str, folder: Path, spec: RunSpec) -> None:
     """Check the files of a model for its role."""
     if role in RATERS:
         check_reward_files(folder)
+    elif role == "classifier":
+        check_classifier_files(folder)
     elif role in POLICIES:
         check_files(folder, "masked" if is_read_masked(role, folder, spec) else "policy")
     else:

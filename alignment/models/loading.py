@@ -19,6 +19,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
@@ -30,6 +31,7 @@ from transformers.models.auto.modeling_auto import (
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME, logging
 
+from alignment.kinds.classify.settings import ReadsName
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
 from alignment.models.forms.factors import Budget
@@ -51,13 +53,14 @@ from alignment.seam.modelfiles import (
 from alignment.seam.progress import split, through
 from alignment.seam.words import _
 
-Use = Literal[
-    "policy", "backbone", "masked"
-]  # it writes, is only read by, or fills in what is hidden
+# It writes, is only read by, fills in what is hidden, or tells classes.
+Use = Literal["policy", "backbone", "masked", "classifier"]
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 REWARD, HEAD = "reward.json", "head.safetensors"  # what a reward model has beside its backbone
+CLASSIFIER = "classifier.json"  # what a classifier reads
+CLASS_HEAD = "ForSequenceClassification"
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 OF_A_TOKENIZER = (
     *VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
@@ -67,7 +70,7 @@ READ = ("config.json", "generation_config.json", *OF_A_TOKENIZER)
 POOLINGS = (None, *get_args(PoolingName))
 DEEPEST = 512  # layers
 FEWEST = 0.5  # share of the described weights that the files must hold; ties may halve nothing more
-UNREAD = "pooler."  # of encoders, which reward models read without it
+UNREAD = ("pooler.",)  # of encoders, which reward models read without it
 WRITERS = (
     "ForCausalLM",
     "LMHeadModel",
@@ -203,6 +206,44 @@ def check_reward_numbers(stored: Mapping[str, Any]) -> None:
         )
 
 
+def check_classifier_files(folder: Path) -> dict[str, Any]:
+    """What `classifier.json` says, once the model's files were looked at; raises DataError.
+
+    A classifier that transformers stored has no such file, and reads the text alone.
+    """
+    check_folder_is_there(folder)
+    check_kind_of_folder(folder, "classifier")
+    config = read_object(folder / "config.json")
+    check_type(folder, config, "classifier")
+    check_classes(config)
+    stored = {"reads": "answer"}
+    if (folder / CLASSIFIER).is_file():
+        stored |= read_object(folder / CLASSIFIER)
+    if stored["reads"] not in get_args(ReadsName):
+        raise DataError(_("{file} does not say what the classifier reads.").format(file=CLASSIFIER))
+    check_files(folder, "classifier")
+    return stored
+
+
+def check_classes(config: Mapping[str, Any]) -> None:
+    """Raise DataError where config.json does not name two classes or more, of which a text has one."""
+    names = config.get("id2label")
+    if not isinstance(names, dict) or set(names) != set(map(str, range(len(names)))):
+        raise DataError(_("config.json does not name its classes by id2label, from 0 on."))
+    words = [name for name in names.values() if isinstance(name, str) and name.strip()]
+    if len(set(words)) < max(2, len(names)):
+        raise DataError(_("config.json names fewer than two classes, or two of them alike."))
+    if config.get("problem_type") not in (None, "single_label_classification"):
+        raise DataError(
+            _("The classifier gives a text several classes, or a number; one class is needed.")
+        )
+
+
+def stored_names(folder: Path) -> frozenset[str]:
+    """The names of a folder's tensors."""
+    return tensors_of(weight_files(folder)).names
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors that a loader reads: the one file, or else those of an index."""
     whole, index = folder / WHOLE, folder / INDEX
@@ -275,6 +316,12 @@ def check_type(folder: Path, config: Mapping[str, Any], use: Use) -> None:
             ).format(kind=printable(kind))
         )
     named = [str(name) for name in config.get("architectures") or []]
+    if use == "classifier" and not any(name.endswith(CLASS_HEAD) for name in named):
+        raise DataError(
+            _(
+                "config.json says “{named}”, which has no head for classes; train a classifier on it."
+            ).format(named=printable(named[0]) if named else kind)
+        )
     if use == "policy" and named and not any(writes(name) for name in named):
         raise DataError(
             _(
@@ -325,8 +372,13 @@ def outline_of(folder: Path, use: Use) -> PreTrainedModel:
 
 
 def auto_class(use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
-    """What loads a model: with its head where it writes or fills in, without where it only reads."""
-    return {"policy": AutoModelForCausalLM, "masked": AutoModelForMaskedLM}.get(use, AutoModel)
+    """What loads a model: with the head of its use, without one where it only reads."""
+    heads = {
+        "policy": AutoModelForCausalLM,
+        "masked": AutoModelForMaskedLM,
+        "classifier": AutoModelForSequenceClassification,
+    }
+    return heads.get(use, AutoModel)
 
 
 def refuse_too_large(parameters: int) -> None:
@@ -418,7 +470,8 @@ def check_all_came(info: Mapping[str, Any], use: Use) -> None:
                 name=printable(name), stored=sides(stored), described=sides(described)
             )
         )
-    if missing := sorted(key for key in info["missing_keys"] if not key.startswith(UNREAD)):
+    unread = UNREAD if use != "classifier" else ()
+    if missing := sorted(key for key in info["missing_keys"] if not key.startswith(unread)):
         raise DataError(
             _("The files lack {n} of the model's weights, “{missing}” first.").format(
                 n=len(missing), missing=printable(missing[0])

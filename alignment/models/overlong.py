@@ -15,11 +15,12 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from alignment.kinds.settings.overlong import OverlongName
 from alignment.models.checks import check_apart
-from alignment.models.conversations import answered, prompt_ids
+from alignment.models.conversations import answered, prompt_ids, text_ids
 from alignment.models.loading import check_folder_is_there, naming, refusing, tokenizer_of
 from alignment.seam.errors import DataError
 from alignment.seam.events import Fitted
-from alignment.seam.records import Message, PromptRecord, texts_of
+from alignment.seam.progress import through
+from alignment.seam.records import ClassedRecord, Message, PromptRecord, texts_of
 from alignment.seam.words import _
 
 SHOWN = 60  # characters of a row that is refused
@@ -142,6 +143,26 @@ def fitting_labels(
     return _sifted(labels, role, overlong, _least(readers), whole, shorter)
 
 
+def fitting_texts(
+    rows: Sequence[ClassedRecord], role: str, reader: Reader, overlong: OverlongName
+) -> Fitting:
+    """The texts that fit a context by themselves; raises DataError as `_sifted` does. A cut takes their oldest words."""
+    room = reader.context - max(0, reader.marks - 1) - 1  # and the token that some begin with
+
+    def excess(text: str) -> int:
+        return len(text_ids(reader.tokenizer, text)) - room
+
+    def shorter(row: ClassedRecord) -> ClassedRecord | None:
+        text, last = row.completion, len(row.completion.rstrip()) - 1
+        if last < 1 or excess(text[last:]) > 0:
+            return None
+        start = _root(lambda place: excess(text[place:]), last)
+        return row.model_copy(update={"completion": text[start:]})
+
+    limit = _least([reader])
+    return _sifted(rows, role, overlong, limit, lambda row: excess(row.completion) <= 0, shorter)
+
+
 def shortened(prompt: PromptRecord, excess: Excess) -> PromptRecord | None:
     """The newest part of a prompt that fits, under the same key; None where no part does."""
     found = next((turns for turns in _later(prompt.messages) if excess(turns) <= 0), None)
@@ -208,7 +229,7 @@ def _sifted(
 ) -> Fitting:
     """Rows that fit, of the others what the setting says; raises DataError where they are refused, or all go."""
     kept, cut, dropped = [], 0, []
-    for row in rows:
+    for row in through(rows, len(rows)):
         if fits(row):
             kept.append(row)
         elif overlong == "cut_left" and (short := shorter(row)) is not None:
@@ -228,7 +249,9 @@ def _least(readers: Sequence[Reader]) -> str:
 
 
 def _start(row: object) -> str:
-    """How the last turn of a row's prompt begins."""
+    """How the last turn of a row's prompt begins, or its text where it has none."""
+    if isinstance(row, ClassedRecord) and not row.prompt.messages:
+        return row.completion[:SHOWN]
     prompt: PromptRecord = row if isinstance(row, PromptRecord) else getattr(row, "prompt")  # noqa: B009
     return prompt.text[:SHOWN]
 

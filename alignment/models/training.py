@@ -2,15 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from peft import PeftModel
 from torch import Tensor
+from transformers import PreTrainedModel
 
+from alignment.kinds.classify.settings import ClassifyConfig
 from alignment.kinds.distil.settings import DistilConfig
 from alignment.kinds.prefer.settings import PreferConfig
 from alignment.kinds.sft.settings import SftConfig
@@ -45,6 +48,24 @@ SCORED_AT_ONCE = 64  # completions
 WARMUP = 0.1  # share of the steps
 
 
+FitConfig = PreferConfig | SftConfig | ClassifyConfig
+TrainConfig = FitConfig | DistilConfig
+
+
+class Learner(Protocol):
+    """Whatever is fitted: its weights, and how a checkpoint keeps them and gives them back."""
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """What learns."""
+
+    def kept(self) -> tuple[Mapping[str, checkpoints.Saved], dict[str, Tensor]]:
+        """What saves itself into a folder of a checkpoint, and tensors."""
+
+    def restore(self, checkpoint: Path, tensors: Mapping[str, Tensor]) -> None:
+        """Give the weights the values of a checkpoint."""
+
+
 @dataclass(frozen=True)
 class Trainee:
     """A policy, or an encoder, that learns, and with LoRA the handle of its adapter."""
@@ -73,6 +94,25 @@ class Trainee:
         return cls(policy, adapter)
 
     @property
+    def model(self) -> PreTrainedModel:
+        """What learns."""
+        return self.policy.model
+
+    def kept(self) -> tuple[Mapping[str, checkpoints.Saved], dict[str, Tensor]]:
+        """The policy, or its adapter alone where it has one."""
+        if self.adapter is None:
+            return {checkpoints.POLICY: self.policy}, {}
+        return {}, checkpoints.named("adapter", trained(self.model))
+
+    def restore(self, checkpoint: Path, tensors: Mapping[str, Tensor]) -> None:
+        """Give the weights the values of a checkpoint."""
+        if self.adapter is None:
+            whole = open_model(checkpoint / checkpoints.POLICY, self.use).model.state_dict()
+            load_whole(self.model, whole)
+        else:
+            load_trained(self.model, checkpoints.below("adapter", tensors))
+
+    @property
     def result(self) -> Policy:
         """The policy with its adapter merged into its weights, where it has one; the last thing to ask for."""
         return self.policy if self.adapter is None else merged(self.policy, self.adapter)
@@ -91,7 +131,7 @@ class Run:
         return cls(folder, folder / spec.resume_from if spec.resume_from else None)
 
 
-def ready(policy: Policy, count: int, config: PreferConfig | SftConfig, run: Run) -> Ready:
+def ready(policy: Policy, count: int, config: FitConfig, run: Run) -> Ready:
     """The first event, with the steps to come."""
     return ready_for(policy, config.epochs * math.ceil(count / config.batch), run)
 
@@ -109,8 +149,8 @@ def ready_for(policy: Policy, steps: int, run: Run) -> Ready:
 
 
 def fit(
-    one: Trainee,
-    config: PreferConfig | SftConfig,
+    one: Learner,
+    config: FitConfig,
     lengths: Sequence[int],
     loss_of: StepLoss,
     run: Run,
@@ -140,12 +180,10 @@ def by_step(batches: Iterator[Sequence[int]]) -> Callable[[int], Sequence[int]]:
     return lambda step: next(batch for number, batch in numbered if number == step)
 
 
-def train_on(
-    one: Trainee, config: PreferConfig | SftConfig | DistilConfig, lessons: Lessons, run: Run
-) -> Training:
+def train_on(one: Learner, config: TrainConfig, lessons: Lessons, run: Run) -> Training:
     """Optimizer steps, from a checkpoint on where there is one; "save" if that was asked."""
     yield PhaseStarted(name=_("training"))
-    model = one.policy.model
+    model = one.model
     weights = list(trained(model).values())
     optimizer = adamw(weights, config, lr=config.learning_rate, weight_decay=0.0)
     done = _restore(one, optimizer, run.resume) if run.resume else 0
@@ -214,23 +252,17 @@ def halved(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
         yield from (group for group in groups if group)
 
 
-def _save(one: Trainee, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> Event:
+def _save(one: Learner, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> Event:
     """Commit a checkpoint below the run folder."""
-    tensors = checkpoints.named("optimizer", checkpoints.optimizer_tensors(optimizer))
-    if one.adapter is not None:
-        tensors |= checkpoints.named("adapter", trained(one.policy.model))
-    policies = {checkpoints.POLICY: one.policy} if one.adapter is None else {}
-    return checkpoints.save(folder, step, policies, tensors, {})
+    folders, weights = one.kept()
+    moments = checkpoints.named("optimizer", checkpoints.optimizer_tensors(optimizer))
+    return checkpoints.save(folder, step, folders, moments | weights, {})
 
 
-def _restore(one: Trainee, optimizer: torch.optim.Optimizer, checkpoint: Path) -> int:
+def _restore(one: Learner, optimizer: torch.optim.Optimizer, checkpoint: Path) -> int:
     """Give weights and moments the values of a checkpoint; how many steps were done."""
     tensors, facts = checkpoints.load(checkpoint)
-    if one.adapter is None:
-        whole = open_model(checkpoint / checkpoints.POLICY, one.use).model.state_dict()
-        load_whole(one.policy.model, whole)
-    else:
-        load_trained(one.policy.model, checkpoints.below("adapter", tensors))
+    one.restore(checkpoint, tensors)
     checkpoints.restore_optimizer(optimizer, checkpoints.below("optimizer", tensors))
     return int(facts["step"])
 

@@ -55,6 +55,7 @@ class Problem:
     deployment: int = 0
     same: bool = False  # whether the folder of the policy holds what the reference is
     told: Sequence[Fitted] = ()  # which rows of the inputs fit the models
+    passed_over: int = 0  # prompts that were not chosen
     ids: list[list[int]] = field(init=False)  # of the prompts' tokens
     target: Target = field(init=False)
 
@@ -67,9 +68,10 @@ class Problem:
         self.reference.model.requires_grad_(requires_grad=False)
 
     @property
-    def counts(self) -> list[dict[str, object]]:
+    def counts(self) -> dict[str, object]:
         """What became of the inputs' rows, as a run's summary tells it."""
-        return [told.counts for told in self.told]
+        found: dict[str, object] = {"rows": [told.counts for told in self.told]}
+        return found | ({"prompts_passed_over": self.passed_over} if self.passed_over else {})
 
     @property
     def trained(self) -> int:

@@ -10,17 +10,16 @@ read at the first mark or on average.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from alignment.kinds.reward.settings import PoolingName
-from alignment.models import conversations
+from alignment.models.joining import Joiner
 from alignment.models.loading import (
     HEAD,
     REWARD,
@@ -37,7 +36,6 @@ from alignment.seam.progress import reach
 from alignment.seam.records import Message
 
 TOKENS = 2048  # padded tokens of one forward
-PROMPT_SHARE = 4  # a prompt that is too long keeps at least this fraction of the context
 AHEAD = 1e-5  # of the largest hidden state: more than rounding
 
 
@@ -172,88 +170,37 @@ class RewardModel:
         """(n,) rewards of completions given as text, one prompt each."""
         return self.score_ids(self.read_all(prompts, texts))
 
+    @property
+    def joiner(self) -> Joiner:
+        """How it reads texts."""
+        return replace(Joiner.of(self.trunk, marked=self.pooling is not None), asked=self.asked)
+
     def knowing(self, policy: Policy, prompts: Sequence[Sequence[Message]]) -> "RewardModel":
         """The same model that knows these conversations by the tokens a policy reads them as."""
-        asked = {tuple(policy.prompt_ids(turns)): turns for turns in prompts}
-        return replace(self, asked={**self.asked, **asked})
+        return replace(self, asked=self.joiner.knowing(policy, prompts).asked)
 
     def score(self, policy: Policy, rollouts: Rollouts) -> Tensor:
-        """(n,) rewards of a policy's completions: those of their texts, with whatever tokens they were drawn.
-
-        A prompt that it was not told of by `knowing` is taken as its tokens, or read as one turn of the
-        user's where the policy has another tokenizer.
-        """
-        rows = list(zip(rollouts.prompts, rollouts.completion_ids(), strict=True))
-        turns = [self._turns_of(policy, prompt) for prompt, _ in rows]
-        texts = [policy.text(ids, prompt) for prompt, ids in rows]
-        known = [(found, text) for found, text in zip(turns, texts, strict=True) if found]
-        read = iter(self.read_all([found for found, _ in known], [text for _, text in known]))
-        return self.score_ids(
-            [
-                next(read) if found else self._joined(policy, *row)
-                for found, row in zip(turns, rows, strict=True)
-            ]
-        )
-
-    def _turns_of(self, policy: Policy, prompt: tuple[int, ...]) -> Sequence[Message]:
-        """The conversation that a policy reads as these tokens; none where they can be taken themselves."""
-        if (turns := self.asked.get(prompt)) is not None:
-            return turns
-        if same_tokens(policy.tokenizer, self.trunk.tokenizer):
-            return []
-        return [Message(role="user", content=policy.text(prompt))]
-
-    def _joined(self, policy: Policy, prompt: tuple[int, ...], ids: Sequence[int]) -> list[int]:
-        """Token ids of a prompt and of a completion of a policy with the same tokenizer."""
-        special = set(policy.tokenizer.all_special_ids)
-        seen = [token for token in policy.without_end(ids) if token not in special]
-        return self.join(prompt, seen)[0]
+        """(n,) rewards of a policy's completions, read as `Joiner.read_drawn` says."""
+        return self.score_ids(self.joiner.read_drawn(policy, rollouts))
 
     def read_all(
         self, prompts: Sequence[Sequence[Message]], texts: Sequence[str]
     ) -> list[list[int]]:
         """Token ids of each prompt with its completion, as `read` gives them."""
-        found = conversations.all_answered(self.trunk.tokenizer, prompts, texts)
-        return [self._whole(one)[0] for one in found]
+        return self.joiner.read_all(prompts, texts)
 
     def read(self, prompt: Sequence[Message], text: str) -> tuple[list[int], bool]:
         """Token ids of prompt and completion, and whether they were cut to the context."""
-        return self._whole(conversations.answered(self.trunk.tokenizer, prompt, text))
-
-    def _whole(self, found: conversations.Answered) -> tuple[list[int], bool]:
-        """Prompt and completion in one, without the token that closes the turn."""
-        completion = found.completion[:-1] if found.closed else found.completion
-        return self.join(found.prompt, completion)
+        return self.joiner.read(prompt, text)
 
     def join(self, prompt: Sequence[int], completion: Sequence[int]) -> tuple[list[int], bool]:
         """Prompt and completion in one, the first cut on its left, the second on its right to fit."""
-        first, last = self._marks()
-        if self.pooling is not None:
-            prompt = [token for token in prompt if token not in (*first, *last)]
-        context = self.context_length - len(first) - 2 * len(last)
-        room = context - min(len(prompt), context // PROMPT_SHARE)
-        kept = completion[:room]
-        over = max(0, len(prompt) + len(kept) - context)
-        begin = self._begins(prompt)
-        cut = over > 0 or len(kept) < len(completion)
-        return [*first, *prompt[:begin], *prompt[begin + over :], *last, *kept, *last], cut
-
-    def _begins(self, prompt: Sequence[int]) -> int:
-        """How many tokens a prompt begins with that a cut spares: the one that every text begins with."""
-        return int(bool(prompt) and prompt[0] == self.trunk.tokenizer.bos_token_id)
+        return self.joiner.join(prompt, completion)
 
     @property
     def context_length(self) -> int:
         """Longest sequence: some masked models count more positions than they can use."""
-        limit = self.trunk.context_length
-        return min(limit, self.trunk.tokenizer.model_max_length) if self.pooling else limit
-
-    def _marks(self) -> tuple[list[int], list[int]]:
-        """What a masked backbone expects first, and after each of the two texts."""
-        tokenizer = self.trunk.tokenizer
-        ids = (tokenizer.cls_token_id, tokenizer.sep_token_id) if self.pooling else (None, None)
-        first, last = ([] if one is None else [int(one)] for one in ids)
-        return first, last
+        return self.joiner.context
 
 
 def pooled(states: Tensor, real: Tensor, lengths: Tensor, pooling: PoolingName | None) -> Tensor:
@@ -289,10 +236,3 @@ def reads_both_ways(trunk: Policy) -> bool:
     model: PreTrainedModel = trunk.model
     one, other = model(input_ids=ids).last_hidden_state[:, 0]
     return bool((one - other).abs().max() > AHEAD * max(1.0, float(one.abs().max())))
-
-
-@lru_cache(maxsize=8)
-def same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
-    """Whether token ids and prompts mean the same to both; asked at every step, so remembered."""
-    same_template = one.chat_template == other.chat_template
-    return same_template and (one is other or one.get_vocab() == other.get_vocab())

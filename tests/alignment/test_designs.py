@@ -6,7 +6,8 @@ from math import log
 import pytest
 import torch
 
-from alignment.maths.designs import d_optimal, k_centre, random_rows
+from alignment.maths import designs
+from alignment.maths.designs import Agent, auctioned, clusters, d_optimal, k_centre, random_rows
 
 
 @pytest.fixture(params=range(8))
@@ -48,6 +49,7 @@ def test_k_centre_takes_the_farthest_each_time(points):
 def test_equal_points_are_no_row_twice():
     points = torch.ones(5, 2)
     assert sorted(k_centre(points, 5)) == sorted(d_optimal(points, 5)) == list(range(5))
+    assert sorted(auctioned(points, 5, torch.Generator().manual_seed(0))) == list(range(5))
 
 
 def test_d_optimal_adds_the_most_each_time(points):
@@ -80,6 +82,62 @@ def test_d_optimal_is_near_the_best_of_all_sets(points, size):
     assert (1 - 1 / 2.718281828) * best <= added <= best + 1e-9
 
 
+def uncertain(points, rows, ridge):
+    """The variance, over all points, of what ridge regression on some of them predicts."""
+    known = points[list(rows)]
+    eye = torch.eye(points.shape[1], dtype=torch.float64)
+    inverse = torch.linalg.inv(ridge * eye + known.T @ known)
+    return (points @ inverse @ points.T).trace().item()
+
+
+def test_an_agent_bids_what_its_best_row_takes_from_the_variance_of_its_cluster(points):
+    rows = torch.tensor([1, 4, 5, 7])
+    own, bought = points[rows], []
+    agent = Agent(points, rows, ridge=0.1)
+    for _ in rows:
+        before = uncertain(own, bought, 0.1)
+        gains = [
+            -1.0 if place in bought else before - uncertain(own, [*bought, place], 0.1)
+            for place in range(4)
+        ]
+        value, place = agent.bid()
+        assert value == pytest.approx(max(gains), rel=1e-9)
+        assert gains[place] == pytest.approx(value, rel=1e-9)
+        assert agent.buy(place) == rows[place]
+        bought.append(place)
+    assert agent.bid()[0] == -1  # it has nothing left to buy
+
+
+def test_every_auction_is_won_by_what_is_worth_the_most_in_its_own_cluster(points, monkeypatch):
+    monkeypatch.setattr(designs, "AGENTS", 3)
+    found = auctioned(points, 9, torch.Generator().manual_seed(1), ridge=0.1)
+    assert sorted(found) == list(range(9))
+    owners = clusters(points, 3, torch.Generator().manual_seed(1))
+
+    def left(rows):
+        parts = [(owners == one).nonzero()[:, 0].tolist() for one in range(3)]
+        return sum(
+            uncertain(points[part], [part.index(row) for row in rows if row in part], 0.1)
+            for part in parts
+        )
+
+    for place in range(9):
+        before = found[:place]
+        others = [left([*before, row]) for row in range(9) if row not in before]
+        assert left(found[: place + 1]) == pytest.approx(min(others), rel=1e-9)
+
+
+def test_clusters_that_lie_apart_are_found_and_each_buys():
+    generator = torch.Generator().manual_seed(0)
+    centres = 100 * torch.eye(8, dtype=torch.float64)
+    points = torch.cat([one + torch.randn(5, 8, generator=generator) for one in centres])
+    owners = clusters(points, 8, generator)
+    assert all(len(set(owners[5 * one : 5 * one + 5].tolist())) == 1 for one in range(8))
+    assert len(set(owners.tolist())) == 8
+    found = auctioned(points, 8, generator)
+    assert {row // 5 for row in found} == set(range(8))
+
+
 def test_chance_takes_each_row_once_and_all_alike():
     generator = torch.Generator().manual_seed(0)
     drawn = [random_rows(6, 2, generator) for _ in range(3000)]
@@ -90,3 +148,4 @@ def test_chance_takes_each_row_once_and_all_alike():
 
 def test_more_than_there_are_is_all(points):
     assert sorted(k_centre(points, 99)) == sorted(d_optimal(points, 99)) == list(range(9))
+    assert sorted(auctioned(points, 99, torch.Generator().manual_seed(0))) == list(range(9))

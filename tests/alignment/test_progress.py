@@ -35,7 +35,7 @@ from alignment.seam.progress import (
     taking,
     through,
 )
-from alignment.seam.records import StoredRecord, write_jsonl
+from alignment.seam.records import JudgedRecord, StoredRecord, write_jsonl
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_fitting import PAIRS, SAID
@@ -199,6 +199,10 @@ RUNS = {
         {"epochs": 1, "held_out": 0.3, "folds": 2, "centring": "reference"},
         {"measuring": "labels"},
     ),
+    "classify": (
+        {"epochs": 1, "held_out": 0.3, "meaning": "verdicts"},
+        {"reading the texts": "%", "measuring": "texts"},
+    ),
     "generate": (SHORT | {"prompts": 8}, {"sampling": "completions"}),
     "align": (
         LOOP | STORED,
@@ -248,6 +252,7 @@ def inputs(tmp_path):
         "held_out": [pair.prompt for pair in PAIRS],
         "pairs": PAIRS,
         "demonstrations": SAID,
+        "judged": [JudgedRecord(labels=(pair,)) for pair in PAIRS],
         "completions": stored,
     }
     for name, records in rows.items():
@@ -267,6 +272,7 @@ def small_batches(monkeypatch):
     monkeypatch.setattr(distilling, "AT_ONCE", 2)
     monkeypatch.setattr(calibration, "BATCH", 3)
     monkeypatch.setattr(scoring, "TOKENS_CPU", 48)
+    monkeypatch.setattr(reward_model, "TOKENS", 48)
     monkeypatch.setattr(problem, "PROMPTS_AT_ONCE", 6)
     for name, value in (("BATCH", 6), ("TARGET_BATCH", 3), ("TARGET_COMPLETIONS", 4)):
         monkeypatch.setattr(evaluation, name, value)

@@ -5,7 +5,7 @@ hidden utility. People can label at the same time.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -34,6 +34,12 @@ def _compared(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
 ANSWERS: Mapping[str, Callable[[SimulatedAnnotator, Card], dict[str, object]]] = {
     "compare": _compared,
 }
+
+
+def answers_to(cards: Iterable[Card], seed: int) -> Iterator[dict[str, object]]:
+    """What one simulated person answers to cards in their order, with no web program between."""
+    person = SimulatedAnnotator(seed)
+    return (ANSWERS[card["kind"]](person, card) for card in cards)
 
 
 @dataclass(frozen=True)

@@ -7,5 +7,6 @@ from webapp.home import views
 urlpatterns: list[URLPattern] = [
     path("", views.home, name="home"),
     path("p/<row:project_id>/", views.project, name="project"),
+    path("p/<row:project_id>/advice/", views.advice, name="advice"),
     path("p/<row:project_id>/prompts/", views.prompts, name="prompts"),
 ]

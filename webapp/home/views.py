@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.home import queries
+from webapp.home.advice import advice_for
 from webapp.home.turns import first_turn, is_moving, newest_runs
 from webapp.labeling.queries import labelled_today, waiting_for
 from webapp.projects import services
@@ -56,6 +57,15 @@ def project(request: PersonRequest, project_id: int) -> HttpResponse:
     if may(role, Action.MANAGE_MEMBERS) and not request.htmx:  # which asks for the rest alone
         context["house"] = queries.house(here)
     return render_page(request, "projects/project.html", context, partial="live")
+
+
+@login_required
+@require_safe
+def advice(request: PersonRequest, project_id: int) -> HttpResponse:
+    """What more labels and more alignment would bring, by the project's own runs; its sentences alone for the home."""
+    here = project_for(request.user, project_id, can=Action.SEE_ROUNDS)
+    context = {"project": here, "advice": advice_for(here)}
+    return render_page(request, "projects/advice.html", context, partial="sentences")
 
 
 @login_required

@@ -41,8 +41,8 @@ def steps_refused(config: Settings) -> Refusals:
     """Numbers of steps and prompts that contradict each other, in settings that have both."""
     if not isinstance(config, TargetedSettings):
         return
-    if config.prompts_per_step > config.prompts:
-        text = _("A step cannot use more prompts than take part: {n}.").format(n=config.prompts)
+    if config.prompts_per_step > (most := config.most_of(config.prompts)):
+        text = _("A step cannot use more prompts than take part: {n}.").format(n=most)
         yield "prompts_per_step", text
     if config.warmup > config.steps:
         text = _("The warm-up is longer than the {n} steps of training.").format(n=config.steps)

@@ -22,6 +22,22 @@ WORKERS = (
     "(SELECT MAX(id) FROM runs_worker)",
     "(SELECT COUNT(*) FROM runs_worker WHERE draining)",
 )
+# What the queue shows of a run, or orders and explains it by; a heartbeat alone draws nothing again.
+IN_QUEUE = (
+    *(
+        "id",
+        "name",
+        "state",
+        "reason",
+        "intent",
+        "priority",
+        "message",
+        "not_before",
+        "outgrew_gib",
+    ),
+    *("worker", "step", "total_steps"),
+    *("phase", "phase_done", "phase_total", "phase_unit", "phase_seconds"),
+)
 SOON, LATER = 5, 15  # seconds after which a page is drawn again though no row has changed
 
 LONG = 60.0  # seconds; tend rings several times in them
@@ -53,9 +69,11 @@ def stamp_of_run(project_id: int, run_id: int) -> str:
     return stamp_of_runs("WHERE project_id = %s AND id = %s", project_id, run_id)
 
 
-def stamp_of_runs(where: str, *values: int, beside: Sequence[str] = ()) -> str:
+def stamp_of_runs(
+    where: str, *values: int, only: Sequence[str] = (), beside: Sequence[str] = ()
+) -> str:
     """The same of several by the rest of a query; what one waits for in a queue is looked at now and then."""
-    rows = rows_seen(Run, where, *values, beside=beside)
+    rows = rows_seen(Run, where, *values, only=only, beside=beside)
     waits = any(State.QUEUED in row for row in rows)
     return stamp_of(rows, every=SOON if waits else LATER)
 
@@ -63,7 +81,7 @@ def stamp_of_runs(where: str, *values: int, beside: Sequence[str] = ()) -> str:
 def stamp_of_queue(project_id: int, _row: int = 0) -> str:
     """The same of all of a project's that are not over, and of the workers; what their clocks say is looked at now and then."""
     where = "WHERE project_id = %s AND ended_at IS NULL ORDER BY runs_run.id"
-    return stamp_of_runs(where, project_id, beside=WORKERS)
+    return stamp_of_runs(where, project_id, only=IN_QUEUE, beside=WORKERS)
 
 
 def waiting_reason(run: Run) -> str:

@@ -20,17 +20,22 @@ _made: dict[Hashable, Any] = {}
 
 
 @cache
-def columns_of(model: type[Model]) -> str:
-    """All columns but documents, as SQL: what is written in those goes along with something else."""
+def columns_of(model: type[Model], *only: str) -> str:
+    """All columns but documents, or those of these fields, as SQL: a document is written along with something else."""
     fields = [one for one in model._meta.concrete_fields if not isinstance(one, JSONField)]
-    return ", ".join(f"{model._meta.db_table}.{field.column}" for field in fields)
+    shown = [field for field in fields if not only or field.name in only]
+    return ", ".join(f"{model._meta.db_table}.{field.column}" for field in shown)
 
 
 def rows_seen(
-    model: type[Model], where: str, *values: int, beside: Sequence[str] = ()
+    model: type[Model],
+    where: str,
+    *values: int,
+    only: Sequence[str] = (),
+    beside: Sequence[str] = (),
 ) -> list[tuple[object, ...]]:
-    """A model's rows by the rest of a query, without its documents; with each what else is told `beside` it."""
-    table, columns = model._meta.db_table, ", ".join((columns_of(model), *beside))
+    """A model's rows by the rest of a query, as `columns_of` has them; with each what else is told `beside` it."""
+    table, columns = model._meta.db_table, ", ".join((columns_of(model, *only), *beside))
     with connection.cursor() as cursor:
         # Columns, table and query are the code's own.
         cursor.execute(f"SELECT {columns} FROM {table} {where}", values)  # noqa: S608

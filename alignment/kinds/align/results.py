@@ -35,6 +35,7 @@ class AlignResults(StartedResults):
     fit_ess_fraction: float | None = result(
         _("Effective samples of the fit of wished means"), share=True
     )
+    prompts_passed_over: int | None = result(_("Prompts not chosen"))
     stored_completions: int | None = result(_("Stored completions read"))
     receipts: dict[str, Any] | None = result(_("Receipts"), aside=True)
 

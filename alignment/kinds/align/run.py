@@ -12,7 +12,7 @@ largest distance from the scorer's is a metric of every step.
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from typing import Any, Literal
 import torch
 
 from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.settings.selection import SelectionSettings
 from alignment.kinds.sft.run import demonstrations
 from alignment.kinds.spec import RunSpec
 from alignment.maths.divergences import divergence_of
@@ -53,6 +54,7 @@ from alignment.objectives.start import FAR_PROMPTS, start_facts, start_of
 from alignment.objectives.steps import guarded, token_kls, train_step
 from alignment.objectives.stored import groups, stored
 from alignment.reward import RewardModel
+from alignment.reward.selection import chosen_prompts
 from alignment.sampling.sampling import sample
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import (
@@ -83,6 +85,7 @@ def align(spec: RunSpec, folder: Path) -> Progress:
     config = AlignConfig.stored(spec.config)
     inputs = read_inputs(spec, folder, config)
     yield from (told for told in inputs.told if not told.all_fit)
+    inputs = yield from with_chosen(inputs, config, spec.seed)
     problem = read_problem(spec, folder, config, inputs)
     yield from tune(problem, folder, folder / spec.resume_from if spec.resume_from else None)
 
@@ -96,6 +99,7 @@ class Inputs:
     deployment: list[PromptRecord]
     demonstrations: list[DemonstrationRecord]
     told: list[Fitted]
+    passed_over: int = 0  # prompts that were not chosen
 
 
 def read_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> Inputs:
@@ -126,6 +130,17 @@ def read_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> Inputs:
         demonstrations=imitated,
         told=told,
     )
+
+
+def with_chosen(
+    inputs: Inputs, config: SelectionSettings, seed: int
+) -> Generator[Event, str | None, Inputs]:
+    """The same with those prompts that the settings choose."""
+    if config.most_of(len(inputs.prompts)) == len(inputs.prompts):
+        return inputs
+    yield PhaseStarted(name=_("choosing prompts"))
+    prompts = chosen_prompts(inputs.paths["policy"], config, inputs.prompts, seed)
+    return replace(inputs, prompts=prompts, passed_over=len(inputs.prompts) - len(prompts))
 
 
 def first_prompts(path: Path, config: AlignConfig) -> list[PromptRecord]:
@@ -164,6 +179,7 @@ def read_problem(
         config=config,
         seed=spec.seed,
         told=rows.told,
+        passed_over=rows.passed_over,
     )
 
 
@@ -249,7 +265,7 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     proof = with_contract(receipts(problem.config), state)
     save_result(problem, state, proof, folder)
     summary["receipts"] = proof.model_dump()
-    summary["rows"] = problem.counts
+    summary |= problem.counts
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
 
 

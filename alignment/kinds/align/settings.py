@@ -15,6 +15,7 @@ from alignment.kinds.settings.objectives import (
     ObjectiveName,
     PolicyGradientSettings,
 )
+from alignment.kinds.settings.selection import PromptSelectionSettings
 from alignment.kinds.settings.target import TargetSettings
 from alignment.seam.settings import STORED, ConflictError, Settings, narrowed, setting
 from alignment.seam.words import _, said
@@ -159,7 +160,12 @@ class ObjectiveSettings(Settings):
 
 # In this order, from the last: the objective, the target, the steps, the sampling.
 class TargetedSettings(
-    GradientSettings, SamplingSettings, StepSettings, TargetSettings, ObjectiveSettings
+    GradientSettings,
+    PromptSelectionSettings,
+    SamplingSettings,
+    StepSettings,
+    TargetSettings,
+    ObjectiveSettings,
 ):
     """Target, loop and safety of every run that brings policies to a target."""
 

@@ -27,6 +27,7 @@ from alignment.kinds.align.run import (
     read_problem,
     ready,
     shown,
+    with_chosen,
 )
 from alignment.kinds.population.settings import PopulationConfig, SharingName
 from alignment.kinds.spec import RunSpec
@@ -90,6 +91,7 @@ def align(spec: RunSpec, folder: Path) -> Progress:
     lead = config.agent(config.divergences[0])
     inputs = read_inputs(spec, folder, lead)
     yield from (told for told in inputs.told if not told.all_fit)
+    inputs = yield from with_chosen(inputs, lead, spec.seed)
     first = read_problem(spec, folder, lead, inputs)
     problems: dict[str, Problem] = {
         name: replace(first, config=config.agent(name)) for name in config.divergences
@@ -150,7 +152,7 @@ def tune(
     yield Finished(
         summary={
             "agents": found,
-            "rows": lead.problem.counts,
+            **lead.problem.counts,
             "steps": lead.state.step,
             "receipts": whole.model_dump(),
             **start_facts(lead.state),

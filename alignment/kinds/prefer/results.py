@@ -17,6 +17,7 @@ class PreferResults(StartedResults):
     pairs_train: int | None = result(_("Pairs to train on"))
     pairs_heldout: int | None = result(_("Held-out pairs"))
     pairs_without_difference: int | None = result(_("Pairs without difference"))
+    labels_passed_over: int | None = result(_("Labels not chosen"))
     pairs_cut: int | None = result(_("Pairs cut to the context"))
     thumbs_train: int | None = result(_("Thumbs train"))
     thumbs_heldout: int | None = result(_("Thumbs heldout"))

@@ -36,6 +36,7 @@ from alignment.models.training import (
 )
 from alignment.objectives.start import start_on_answers
 from alignment.reward.labels import L, divided, refuse_few, says_something
+from alignment.reward.selection import choosing, passed_over
 from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import Checked, Finished, PhaseStarted
@@ -92,7 +93,8 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
     refuse_few(records, "pairs with different completions")
     if not told.all_fit:
         yield told
-    fitted, held = divided(records, config.held_out)
+    known, held = divided(records, config.held_out)
+    fitted = yield from choosing(folder / spec.inputs["policy"], config, known, spec.seed)
     one, reference, same = models_of(spec, folder, config)
     policy, run = one.policy, Run.of(spec, folder)
     yield ready(policy, len(fitted), config, run)
@@ -110,6 +112,7 @@ def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
         **measures(policy, judged, config),
         "pairs_train": len(pairs),
         "pairs_heldout": len(judged),
+        **passed_over(known, fitted),
         "pairs_without_difference": len(pairs_read) - told.read,
         "rows": [told.counts],
         "loss": config.loss,
@@ -132,7 +135,8 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
     records, told = fitting_labels(thumbs_read, "thumbs", readers, config.overlong)
     if not told.all_fit:
         yield told
-    fitted, held = divided(records, config.held_out)
+    known, held = divided(records, config.held_out)
+    fitted = yield from choosing(folder / spec.inputs["policy"], config, known, spec.seed)
     if {record.good for record in fitted} != {True, False}:
         raise DataError(_("KTO needs completions that were liked and others that were not."))
     one, reference, same = models_of(spec, folder, config)
@@ -152,6 +156,7 @@ def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress
         **thumb_measures(policy, reference, judged, config),
         "thumbs_train": len(thumbs),
         "thumbs_heldout": len(judged),
+        **passed_over(known, fitted),
         "rows": [told.counts],
         "loss": config.loss,
         "beta": config.beta,

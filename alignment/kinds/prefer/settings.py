@@ -9,6 +9,7 @@ from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.divergences import DIVERGENCES, OFFLINE, DivergenceName
 from alignment.kinds.settings.fitting import Fitting
 from alignment.kinds.settings.gradient import GradientSettings
+from alignment.kinds.settings.selection import SelectionSettings
 from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
 from alignment.seam.words import _, said
@@ -114,5 +115,5 @@ class Preferences(Settings):
         return self
 
 
-class PreferConfig(ComputationSettings, GradientSettings, Fitting, Preferences):
+class PreferConfig(ComputationSettings, GradientSettings, Fitting, SelectionSettings, Preferences):
     """A policy trained on pairs directly, without a reward model: f-DPO, IPO or KTO."""

@@ -24,7 +24,7 @@ from alignment.reward.labels import contradicted, divided, learnable, pairs_in, 
 from alignment.reward.learning import Learned, Learner, Trial
 from alignment.reward.measures import Told, measures
 from alignment.reward.model import RewardModel, cautious
-from alignment.reward.selection import chosen_labels
+from alignment.reward.selection import choosing
 from alignment.reward.tilt import ess_by_beta
 from alignment.reward.validation import trials, validated
 from alignment.seam.errors import ConfigError
@@ -74,9 +74,7 @@ def own_trial(
 ) -> Generator[Event, str | None, Trial]:
     """What the run itself learns from and is measured by; all that is not held out, or what is chosen of it."""
     fitted, held = divided(labels, config.held_out)
-    if config.selection != "all":
-        yield PhaseStarted(name=_("choosing labels"))
-        fitted = chosen_labels(backbone, config, fitted, seed)
+    fitted = yield from choosing(backbone, config, fitted, seed, config.pooling)
     return Trial(_("training"), fitted, held)
 
 

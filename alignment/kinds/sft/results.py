@@ -14,6 +14,7 @@ class SftResults(ModelResults):
     demonstrations_train: int | None = result(_("Demonstrations to train on"))
     demonstrations_heldout: int | None = result(_("Held-out demonstrations"))
     demonstrations_without_words: int | None = result(_("Demonstrations without words"))
+    labels_passed_over: int | None = result(_("Labels not chosen"))
     demonstrations_cut: int | None = result(_("Demonstrations cut to the context"))
 
 

@@ -31,6 +31,7 @@ from alignment.models.training import (
     scored,
 )
 from alignment.reward.labels import divided
+from alignment.reward.selection import choosing, passed_over
 from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import DataError
 from alignment.seam.events import Finished, PhaseStarted
@@ -51,7 +52,8 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
     records, told = fitting_demonstrations(spec, folder, config)
     if not told.all_fit:
         yield told
-    fitted, held = divided(records, config.held_out)
+    known, held = divided(records, config.held_out)
+    fitted = yield from choosing(folder / spec.inputs["policy"], config, known, spec.seed)
     loaded = with_template(Policy.load(folder / spec.inputs["policy"], "policy"), config)
     one, run = Trainee.of(loaded, config, spec.seed), Run.of(spec, folder)
     policy = one.policy
@@ -69,6 +71,7 @@ def imitate(spec: RunSpec, folder: Path) -> Progress:
         "nll": grouped_interval(nll.tolist(), keys, unit="nats / token").model_dump(),
         "demonstrations_train": len(rows),
         "demonstrations_heldout": len(judged),
+        **passed_over(known, fitted),
         "demonstrations_without_words": sum(
             not row.completion.strip() for row in _given(spec, folder)
         ),

@@ -8,6 +8,7 @@ from pydantic import model_validator
 from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.fitting import Fitting
 from alignment.kinds.settings.gradient import GradientSettings
+from alignment.kinds.settings.selection import SelectionSettings
 from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
 from alignment.seam.words import _, said
@@ -92,5 +93,5 @@ class Imitation(Settings):
 
 
 # In this order what is imitated comes first.
-class SftConfig(ComputationSettings, GradientSettings, Fitting, Imitation):
+class SftConfig(ComputationSettings, GradientSettings, Fitting, SelectionSettings, Imitation):
     """Supervised fine-tuning: a policy imitates completions, with no loss on their prompts."""

@@ -5,7 +5,7 @@ import pytest
 from alignment.world.utility import SimulatedAnnotator
 from tests.factories import a_user, some_tasks
 from webapp.accounts.roles import Role
-from webapp.demo.annotators import ANSWERS, Login, label_all, signed_in
+from webapp.demo.annotators import ANSWERS, Login, answers_to, label_all, signed_in
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.models import Label, Task
 
@@ -34,3 +34,15 @@ def test_an_answer_is_one_of_the_kind_that_asked():
     for name, answer in ANSWERS.items():
         said = answer(SimulatedAnnotator(1), card)
         assert TASK_KINDS[name].Answer.model_validate(said)
+
+
+def test_one_person_answers_cards_in_their_order():
+    asked, good, bad = "How do I bake bread?", "Please enjoy it, my friend.", "Shut up, fool."
+    cards = [
+        {"kind": "compare", "prompt": asked, "items": one} for one in ((good, bad), (bad, good))
+    ]
+    first, second = answers_to(cards * 10, seed=1), answers_to(cards * 10, seed=1)
+    choices = [answer["choice"] for answer in first]
+    assert choices == [answer["choice"] for answer in second]
+    assert sum(choice < 4 for choice in choices[::2]) >= 9
+    assert sum(choice > 4 for choice in choices[1::2]) >= 9

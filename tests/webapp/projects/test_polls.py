@@ -23,6 +23,7 @@ from webapp.jobs.models import State as JobState
 from webapp.rounds.models import Round
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Run, State, Worker
+from webapp.runs.views import _queue
 from webapp.runs.waiting import queue, stamp_of_queue, stamp_of_run
 from webapp.site import stamps
 from webapp.site.pages import ROWS
@@ -267,6 +268,49 @@ def test_the_queue_is_drawn_once_for_all_who_watch(admin, world, client, django_
     then = client.get(path, headers=HTMX)
     assert "step 7 of 9" in then.content.decode()
     assert "step 7 of 9" not in first.content.decode()
+
+
+OTHERS = {"CharField": "stopping", "TextField": "a word", "DateTimeField": timezone.now()}
+
+
+# A run is made with these; and one that is not over has no end, or it would be no row of the queue.
+NEVER = {"kind", "created_at", "ended_at"}
+
+
+def other_values(run):
+    """Of each column of a run that may be another one beside it: its field and that value."""
+    for field in Run._meta.concrete_fields:
+        left = field.remote_field or field.primary_key or isinstance(field, JSONField)
+        if not left and field.name not in NEVER:
+            kind, old = field.get_internal_type(), getattr(run, field.attname)
+            yield field.name, OTHERS[kind] if kind in OTHERS else (old or 0) + 3
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.QUEUED])
+def test_whatever_the_queue_shows_of_a_run_is_in_its_stamp(project, state):
+    started = {"state": state, "phase": "sampling", "phase_total": 9, "worker": a_worker()}
+    run = run_at(a_run(project), **started)
+    drawn = {}
+
+    def seen():
+        stamp = stamp_of_queue(project.pk)
+        drawn.setdefault(stamp, set()).add(_queue(project, stamp).content)
+
+    seen()
+    for name, value in other_values(run):
+        was = getattr(run, name)
+        Run.objects.filter(pk=run.pk).update(**{name: value})
+        seen()
+        Run.objects.filter(pk=run.pk).update(**{name: was})
+    assert all(len(pages) == 1 for pages in drawn.values())
+    assert 8 < len(drawn) < 20
+
+
+def test_a_heartbeat_draws_no_queue_again(project):
+    run = run_at(a_run(project), state=State.RUNNING)
+    before = stamp_of_queue(project.pk)
+    Run.objects.filter(pk=run.pk).update(lease_until=timezone.now() + timedelta(minutes=9))
+    assert stamp_of_queue(project.pk) == before
 
 
 def test_the_queue_has_a_new_stamp_when_a_worker_comes_drains_or_goes(project):

@@ -420,9 +420,10 @@ def test_what_an_artifact_can_be_used_for(project, stocked):
         f"?kind={kind}&reward={stocked['judge'].pk}" for kind in ("align", "population", "evaluate")
     ]
     labels = {use.query for use in uses_of(stocked["labels"])}
-    assert labels == {
+    learning = {
         f"?kind={kind}&labels={stocked['labels'].pk}" for kind in ("sft", "prefer", "reward")
     }
+    assert labels == learning | {f"?kind=classify&judged={stocked['labels'].pk}"}
     by_model = {use.query.split("&")[0] for use in uses_of(stocked["policy"])}
     assert {
         f"?kind={kind}" for kind in ("sft", "align", "quantise", "prune", "generate")
