@@ -21,7 +21,11 @@ from alignment.seam.results import ModelResults, result
 from alignment.seam.words import _, said
 
 FEWEST = 8  # held-out prompts
-WRITTEN = {"people": _("Preferred answers of people"), "original": _("Answers of the original")}
+WRITTEN = {
+    "people": _("Preferred answers of people"),
+    "original": _("Answers of the original"),
+    "hidden": _("Hidden tokens of texts"),
+}
 
 
 class CostResults(ModelResults):

@@ -22,6 +22,7 @@ from alignment.models.loading import (
     tokenizer_of,
     weight_files,
 )
+from alignment.models.uses import is_masked
 from alignment.seam.architectures import family_in
 from alignment.seam.errors import ConfigError
 from alignment.seam.words import _
@@ -71,7 +72,7 @@ def look_at(role: str, folder: Path, spec: RunSpec) -> None:
     elif role == "classifier":
         check_classifier_files(folder)
     elif role in POLICIES:
-        check_files(folder, "masked" if spec.config.get("objective") == "mlm" else "policy")
+        check_files(folder, "masked" if is_read_masked(role, folder, spec) else "policy")
     else:
         check_files(folder, "backbone")
 
@@ -82,6 +83,14 @@ def check_read(role: str, folder: Path, spec: RunSpec) -> None:
         return
     if reason := spec.described.refusal(spec.settings(), family_in(folder)):
         raise ConfigError(reason)
+
+
+def is_read_masked(role: str, folder: Path, spec: RunSpec) -> bool:
+    """Whether an encoder is asked for: pretraining says so by its objective, others that take both take what is there."""
+    if spec.kind == "pretrain":
+        return spec.config.get("objective") == "mlm"
+    takes_both = ArtifactType.ENCODER in spec.described.input_named(role).types
+    return takes_both and (folder / "config.json").is_file() and is_masked(folder)
 
 
 def roles_read(spec: RunSpec, at: Mapping[str, Path]) -> list[str]:

@@ -130,6 +130,15 @@ def label_losses(policy: Policy, examples: Sequence[Prediction], *, masked: bool
     """(labels,) for each example the loss of its labels, in nats; one forward of all."""
     if policy.apart:
         return _written_losses(policy, examples)
+    logits, labels = label_logits(policy, examples, masked=masked)
+    losses = cross_entropy(logits, labels, reduction="none")
+    return list(torch.split(losses, [int((one.labels != IGNORED).sum()) for one in examples]))
+
+
+def label_logits(
+    policy: Policy, examples: Sequence[Prediction], *, masked: bool
+) -> tuple[Tensor, Tensor]:
+    """(labels, vocab) logits where something is to be told, example after example, and (labels,) what; one forward."""
     device = policy.device
     ids = padded([one.inputs for one in examples], int(policy.tokenizer.pad_token_id or 0))
     labels = padded([one.labels for one in examples], IGNORED)
@@ -140,10 +149,7 @@ def label_losses(policy: Policy, examples: Sequence[Prediction], *, masked: bool
     more = {} if masked else {"use_cache": False}
     logits = policy.model(input_ids=ids.to(device), attention_mask=mask.to(device), **more).logits
     told = labels != IGNORED
-    losses = cross_entropy(
-        logits[told.to(device)].float(), labels[told].to(device), reduction="none"
-    )
-    return list(torch.split(losses, told.sum(1).tolist()))
+    return logits[told.to(device)].float(), labels[told].to(device)
 
 
 def _written_losses(policy: Policy, examples: Sequence[Prediction]) -> list[Tensor]:
