@@ -50,6 +50,19 @@ ROLES: Mapping[str, _Role] = {
         "a file of documents: plain text, JSON lines or Parquet, packed by gzip or not"
     ),
     "facts": _Role("facts to edit, as lines or as JSON lines; else they are given by --lines"),
+    "student": _Role("a smaller model that learns on; else it is made of the teacher's layers"),
+    "texts": _Role(
+        "a table of texts and their classes: CSV, TSV, JSON lines or Parquet, packed by gzip or not"
+    ),
+    "judged": _Role(
+        "rows of labels of any kind, with flags beside them: a list of names in the column “flags”",
+        trl_rows.judged,
+    ),
+    "classifier": _Role("a classifier of texts"),
+    "answers": _Role(
+        "rows with a prompt and what it should be answered, or several such answers",
+        trl_rows.stored,
+    ),
     "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
     "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),
@@ -70,7 +83,7 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.prompts,
     ),
 }
-FILES = ("corpus", "facts")  # roles of files that are read as they are
+FILES = ("corpus", "facts", "texts")  # roles of files that are read as they are
 OF_REWARD: Mapping[str, _Role] = {
     "pairs": _Role(
         "rows with chosen and rejected; with left and right, a tie; with completion and label, or "

@@ -27,6 +27,7 @@ from alignment.seam.errors import DataError
 from alignment.seam.records import (
     CompletionRecord,
     DemonstrationRecord,
+    JudgedRecord,
     LabelRecord,
     PairRecord,
     PromptRecord,
@@ -115,6 +116,11 @@ def thumbs(path: Path, told: Told | None = None) -> Iterator[ThumbRecord]:
 def labels(path: Path, told: Told | None = None) -> Iterator[LabelRecord]:
     """Rows of all kinds of label: pairs, ties, thumbs, rankings and ratings; raises DataError."""
     return _read(path, labels_of, told)
+
+
+def judged(path: Path, told: Told | None = None) -> Iterator[JudgedRecord]:
+    """Rows of labels as `labels` reads them, with a list of flags beside each; raises DataError."""
+    return _read(path, judged_of, told)
 
 
 def prompts_of(row: Any, found: Found) -> Iterator[PromptRecord]:  # noqa: ANN401 - whatever JSON holds
@@ -209,6 +215,15 @@ def labels_of(row: Columns, found: Found) -> Iterator[LabelRecord]:
         if row.get(name) is not None:
             return read(row, found)
     return pairs_of(row, found)
+
+
+def judged_of(row: Columns, found: Found) -> Iterator[JudgedRecord]:
+    """What one row says, with its flags."""
+    flags = row.get("flags") or []
+    if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
+        raise BadRow("“flags” is not a list of names")
+    yield JudgedRecord(labels=tuple(labels_of(row, found)), flags=tuple(flags))
+    found.unused.pop("flags", None)
 
 
 THUMBS = ("label", "kto_tag")

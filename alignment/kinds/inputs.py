@@ -25,6 +25,13 @@ LABELS = Input(
     files=("pairs",),
     rows=Rows.PAIRS,
 )
+JUDGED = Input(
+    role="judged",
+    types=(ArtifactType.SNAPSHOT,),
+    title=_("Snapshot"),
+    help=_("The frozen labels, with what people flagged beside them."),
+    rows=Rows.JUDGED,
+)
 REWARD = Input(
     role="reward",
     types=(ArtifactType.REWARD,),

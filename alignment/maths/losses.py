@@ -82,3 +82,12 @@ def value_losses(values: Tensor, old_values: Tensor, returns: Tensor, clip: floa
     assert values.shape == old_values.shape == returns.shape
     near = old_values + (values - old_values).clamp(-clip, clip)
     return torch.maximum((values - returns) ** 2, (near - returns) ** 2) / 2
+
+
+def class_loss(logits: Tensor, shares: Tensor) -> Tensor:
+    """(n,) -sum_k y_k log p_k of logits and shares y (n, classes): what people said, as a distribution.
+
+    Its gradient by the logits is p - y.
+    """
+    assert logits.shape == shares.shape
+    return -(shares * logits.log_softmax(1)).sum(1)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import nn
@@ -19,23 +19,26 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
-)
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME, logging
 
+from alignment.kinds.classify.settings import ReadsName
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
+from alignment.models.encoder_decoders import reads_apart, starts_of
 from alignment.models.forms.factors import Budget
 from alignment.models.forms.stored import StoredForm, stored_in
 from alignment.models.unfilled import Unfilled
+from alignment.models.uses import Use, check_precision, check_type
 from alignment.seam import memory
+from alignment.seam.architectures import family_in
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
 from alignment.seam.folders import MANIFEST
 from alignment.seam.modelfiles import (
@@ -51,13 +54,10 @@ from alignment.seam.modelfiles import (
 from alignment.seam.progress import split, through
 from alignment.seam.words import _
 
-Use = Literal[
-    "policy", "backbone", "masked"
-]  # it writes, is only read by, or fills in what is hidden
-
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 REWARD, HEAD = "reward.json", "head.safetensors"  # what a reward model has beside its backbone
+CLASSIFIER = "classifier.json"  # what a classifier reads
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 OF_A_TOKENIZER = (
     *VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
@@ -67,13 +67,7 @@ READ = ("config.json", "generation_config.json", *OF_A_TOKENIZER)
 POOLINGS = (None, *get_args(PoolingName))
 DEEPEST = 512  # layers
 FEWEST = 0.5  # share of the described weights that the files must hold; ties may halve nothing more
-UNREAD = "pooler."  # of encoders, which reward models read without it
-WRITERS = (
-    "ForCausalLM",
-    "LMHeadModel",
-    "ForConditionalGeneration",
-)  # ends of names of such classes
-FLOATS = {"F64", "F32", "F16", "BF16"}
+UNREAD = ("pooler.",)  # of encoders, which reward models read without it
 COMPUTED = ("inv_freq", "attn.bias", "attention.bias", "masked_bias", "position_ids")  # once stored
 
 
@@ -203,6 +197,44 @@ def check_reward_numbers(stored: Mapping[str, Any]) -> None:
         )
 
 
+def check_classifier_files(folder: Path) -> dict[str, Any]:
+    """What `classifier.json` says, once the model's files were looked at; raises DataError.
+
+    A classifier that transformers stored has no such file, and reads the text alone.
+    """
+    check_folder_is_there(folder)
+    check_kind_of_folder(folder, "classifier")
+    config = read_object(folder / "config.json")
+    check_type(folder, config, "classifier")
+    check_classes(config)
+    stored = {"reads": "answer"}
+    if (folder / CLASSIFIER).is_file():
+        stored |= read_object(folder / CLASSIFIER)
+    if stored["reads"] not in get_args(ReadsName):
+        raise DataError(_("{file} does not say what the classifier reads.").format(file=CLASSIFIER))
+    check_files(folder, "classifier")
+    return stored
+
+
+def check_classes(config: Mapping[str, Any]) -> None:
+    """Raise DataError where config.json does not name two classes or more, of which a text has one."""
+    names = config.get("id2label")
+    if not isinstance(names, dict) or set(names) != set(map(str, range(len(names)))):
+        raise DataError(_("config.json does not name its classes by id2label, from 0 on."))
+    words = [name for name in names.values() if isinstance(name, str) and name.strip()]
+    if len(set(words)) < max(2, len(names)):
+        raise DataError(_("config.json names fewer than two classes, or two of them alike."))
+    if config.get("problem_type") not in (None, "single_label_classification"):
+        raise DataError(
+            _("The classifier gives a text several classes, or a number; one class is needed.")
+        )
+
+
+def stored_names(folder: Path) -> frozenset[str]:
+    """The names of a folder's tensors."""
+    return tensors_of(weight_files(folder)).names
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors that a loader reads: the one file, or else those of an index."""
     whole, index = folder / WHOLE, folder / INDEX
@@ -247,72 +279,6 @@ def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
     refuse_too_large(parameters)
 
 
-def check_type(folder: Path, config: Mapping[str, Any], use: Use) -> None:
-    """Raise DataError where config.json is of no model that can do this."""
-    kind, masked = str(config.get("model_type")), is_masked(folder)
-    if config.get("is_encoder_decoder"):
-        raise DataError(
-            _("config.json says it is an encoder with a decoder; only one of them is used here.")
-        )
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not masked:
-        raise DataError(
-            _(
-                "config.json says “{kind}”, which is no causal and no masked language model known "
-                "here."
-            ).format(kind=printable(kind))
-        )
-    if use == "policy" and masked:
-        raise DataError(
-            _(
-                "config.json says “{kind}”, an encoder: it reads and cannot write. It can be the "
-                "backbone of a reward model."
-            ).format(kind=printable(kind))
-        )
-    if use == "masked" and not masked:
-        raise DataError(
-            _(
-                "config.json says “{kind}”, which writes; hidden tokens are told by an encoder, such as BERT."
-            ).format(kind=printable(kind))
-        )
-    named = [str(name) for name in config.get("architectures") or []]
-    if use == "policy" and named and not any(writes(name) for name in named):
-        raise DataError(
-            _(
-                "config.json says “{named}”, which has no head that writes; save the language model "
-                "it came from."
-            ).format(named=printable(named[0]))
-        )
-
-
-def writes(architecture: str) -> bool:
-    """Whether a class of this name is a language model."""
-    names: Any = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
-    return architecture in names or architecture.endswith(WRITERS)
-
-
-def check_precision(config: Mapping[str, Any], tensors: Tensors) -> None:
-    """Raise DataError where weights are rounded to so few bits that only special code reads them."""
-    if config.get("quantization_config"):
-        raise DataError(
-            _("config.json says the weights are quantised; add the full-precision model.")
-        )
-    foreign = sorted(tensors.of_weights - FLOATS)
-    if foreign:
-        raise DataError(
-            _(
-                "The weights are stored as {foreign}, so they are quantised; add the full-precision "
-                "model."
-            ).format(foreign=", ".join(foreign))
-        )
-
-
-def is_masked(folder: Path) -> bool:
-    """Whether config.json describes an encoder such as BERT: it reads both ways and cannot write."""
-    config = read_object(folder / "config.json")
-    written = config.get("is_decoder") or config.get("is_encoder_decoder")
-    return config.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not written
-
-
 def outline_of(folder: Path, use: Use) -> PreTrainedModel:
     """The model that config.json describes, without weights."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -320,13 +286,20 @@ def outline_of(folder: Path, use: Use) -> PreTrainedModel:
     if layers > DEEPEST:
         raise DataError(_("config.json describes {layers:,} layers.").format(layers=layers))
     with Unfilled(), torch.device("meta"):
-        model: PreTrainedModel = auto_class(use).from_config(config, trust_remote_code=False)
+        model: PreTrainedModel = auto_class(folder, use).from_config(
+            config, trust_remote_code=False
+        )
     return model
 
 
-def auto_class(use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
-    """What loads a model: with its head where it writes or fills in, without where it only reads."""
-    return {"policy": AutoModelForCausalLM, "masked": AutoModelForMaskedLM}.get(use, AutoModel)
+def auto_class(folder: Path, use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
+    """What loads a model: with the head of its use, without one where it only reads."""
+    heads = {
+        "policy": AutoModelForSeq2SeqLM if family_in(folder) else AutoModelForCausalLM,
+        "masked": AutoModelForMaskedLM,
+        "classifier": AutoModelForSequenceClassification,
+    }
+    return heads.get(use, AutoModel)
 
 
 def refuse_too_large(parameters: int) -> None:
@@ -351,7 +324,7 @@ def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
             model, info, kept = form.load(outline_of(folder, use))
             add_generation(model, folder)
         else:
-            model, info = auto_class(use).from_pretrained(
+            model, info = auto_class(folder, use).from_pretrained(
                 folder,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -362,6 +335,8 @@ def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
             )
     check_all_came(info, use)
     check_rows(model, tokenizer)
+    if reads_apart(model):
+        starts_of(model)
     if not is_sealed(folder):
         check_finite(model)
     if form is not None and use == "policy":  # what only reads beside a head is trained with it
@@ -383,6 +358,13 @@ def add_generation(model: PreTrainedModel, folder: Path) -> None:
     """Give a model that was not read from its folder what that says of generating."""
     if (folder / GENERATION_CONFIG_NAME).is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+
+
+def generation_of(folder: Path, config: PreTrainedConfig) -> GenerationConfig:
+    """What a stored model says of generating."""
+    if (folder / GENERATION_CONFIG_NAME).is_file():
+        return GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return GenerationConfig.from_model_config(config)
 
 
 @contextmanager
@@ -418,7 +400,8 @@ def check_all_came(info: Mapping[str, Any], use: Use) -> None:
                 name=printable(name), stored=sides(stored), described=sides(described)
             )
         )
-    if missing := sorted(key for key in info["missing_keys"] if not key.startswith(UNREAD)):
+    unread = UNREAD if use != "classifier" else ()
+    if missing := sorted(key for key in info["missing_keys"] if not key.startswith(unread)):
         raise DataError(
             _("The files lack {n} of the model's weights, “{missing}” first.").format(
                 n=len(missing), missing=printable(missing[0])
@@ -464,6 +447,17 @@ def check_same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBa
             _(
                 "The policy and the reference have different tokenizers; take the model that the "
                 "policy was trained from as the reference."
+            )
+        )
+
+
+def check_same_reading(policy: bool, reference: bool) -> None:  # noqa: FBT001
+    """Raise ConfigError where one of policy and reference is an encoder-decoder, which reads other tokens."""
+    if policy != reference:
+        raise ConfigError(
+            _(
+                "One of the policy and the reference is an encoder-decoder and the other is not, so they cannot "
+                "be compared; take the model that the policy was trained from as the reference."
             )
         )
 

@@ -9,17 +9,27 @@ Pairs, rankings and ties stay whole or go as wholes.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from alignment.kinds.settings.overlong import OverlongName
+from alignment.models import encoder_decoders
 from alignment.models.checks import check_apart
-from alignment.models.conversations import answered, prompt_ids
-from alignment.models.loading import check_folder_is_there, naming, refusing, tokenizer_of
+from alignment.models.conversations import answered, prompt_ids, text_ids
+from alignment.models.loading import (
+    check_folder_is_there,
+    generation_of,
+    naming,
+    refusing,
+    tokenizer_of,
+)
+from alignment.seam.architectures import family_in
 from alignment.seam.errors import DataError
 from alignment.seam.events import Fitted
-from alignment.seam.records import Message, PromptRecord, texts_of
+from alignment.seam.progress import through
+from alignment.seam.records import ClassedRecord, Message, PromptRecord, texts_of
 from alignment.seam.words import _
 
 SHOWN = 60  # characters of a row that is refused
@@ -48,12 +58,17 @@ class Reader:
     @classmethod
     def of(cls, folder: Path) -> "Reader":
         """The policy of a folder; raises DataError where there is none."""
-        return cls(*_loaded(folder))
+        tokenizer, context = _loaded(folder)
+        if family_in(folder):
+            return ReaderApart(tokenizer, context, starts=_starts_in(folder))
+        return cls(tokenizer, context)
 
     @classmethod
     def of_reward(cls, folder: Path) -> "Reader":
         """The reward model of a folder, or the backbone of one, which may be masked: it says so by its marks."""
         tokenizer, context = _loaded(folder)
+        if family_in(folder):
+            return ReaderApart(tokenizer, context, end=0, starts=_starts_in(folder))
         if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
             return cls(tokenizer, context, end=0)
         return cls(tokenizer, min(context, tokenizer.model_max_length), end=0, marks=MARKS)
@@ -72,6 +87,32 @@ class Reader:
         """
         most = self.context - room - self.marks
         return max(len(prompt_ids(self.tokenizer, prompt)), 1) - max(most, 0)
+
+
+@dataclass(frozen=True)
+class ReaderApart(Reader):
+    """An encoder-decoder: its context is that of a prompt, and that of an answer with what answers begin with."""
+
+    starts: int = 1
+
+    def longest(self, prompt: Sequence[Message], texts: Sequence[str]) -> int:
+        """The tokens of the longest of some answers, its end among them."""
+        found = [encoder_decoders.answered_apart(self.tokenizer, prompt, text) for text in texts]
+        return self.end + max(len(one.completion) for one in found)
+
+    def excess(self, prompt: Sequence[Message], room: int) -> int:
+        """By how many tokens a prompt is too long; no prompt fits beside an answer that does not."""
+        fits = self.starts + room - self.end <= self.context  # nobody reads an answer's end
+        most = self.context if fits else 0
+        return max(len(encoder_decoders.encoder_ids(self.tokenizer, prompt)), 1) - most
+
+
+def _starts_in(folder: Path) -> int:
+    """How many tokens the answers of a folder's encoder-decoder begin with; raises DataError as `starts_of` does."""
+    with refusing("config.json cannot be understood"):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        told = SimpleNamespace(config=config, generation_config=generation_of(folder, config))
+    return len(encoder_decoders.starts_of(told))
 
 
 def policies_of(*folders: Path) -> list[Reader]:
@@ -142,6 +183,26 @@ def fitting_labels(
     return _sifted(labels, role, overlong, _least(readers), whole, shorter)
 
 
+def fitting_texts(
+    rows: Sequence[ClassedRecord], role: str, reader: Reader, overlong: OverlongName
+) -> Fitting:
+    """The texts that fit a context by themselves; raises DataError as `_sifted` does. A cut takes their oldest words."""
+    room = reader.context - max(0, reader.marks - 1) - 1  # and the token that some begin with
+
+    def excess(text: str) -> int:
+        return len(text_ids(reader.tokenizer, text)) - room
+
+    def shorter(row: ClassedRecord) -> ClassedRecord | None:
+        text, last = row.completion, len(row.completion.rstrip()) - 1
+        if last < 1 or excess(text[last:]) > 0:
+            return None
+        start = _root(lambda place: excess(text[place:]), last)
+        return row.model_copy(update={"completion": text[start:]})
+
+    limit = _least([reader])
+    return _sifted(rows, role, overlong, limit, lambda row: excess(row.completion) <= 0, shorter)
+
+
 def shortened(prompt: PromptRecord, excess: Excess) -> PromptRecord | None:
     """The newest part of a prompt that fits, under the same key; None where no part does."""
     found = next((turns for turns in _later(prompt.messages) if excess(turns) <= 0), None)
@@ -208,7 +269,7 @@ def _sifted(
 ) -> Fitting:
     """Rows that fit, of the others what the setting says; raises DataError where they are refused, or all go."""
     kept, cut, dropped = [], 0, []
-    for row in rows:
+    for row in through(rows, len(rows)):
         if fits(row):
             kept.append(row)
         elif overlong == "cut_left" and (short := shorter(row)) is not None:
@@ -228,7 +289,9 @@ def _least(readers: Sequence[Reader]) -> str:
 
 
 def _start(row: object) -> str:
-    """How the last turn of a row's prompt begins."""
+    """How the last turn of a row's prompt begins, or its text where it has none."""
+    if isinstance(row, ClassedRecord) and not row.prompt.messages:
+        return row.completion[:SHOWN]
     prompt: PromptRecord = row if isinstance(row, PromptRecord) else getattr(row, "prompt")  # noqa: B009
     return prompt.text[:SHOWN]
 

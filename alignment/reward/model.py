@@ -2,25 +2,26 @@
 
 A completion is read as annotators saw it: its text without special tokens. A causal backbone is read
 at its last token, where a language model knows most of what it has read (it never learned to read
-its own end token); so the score of a text and that of the rollout it came from are the same. A
-masked backbone, which reads both ways, gets prompt and completion between its own marks, and is
-read at the first mark or on average.
+its own end token); so the score of a text and that of the rollout it came from are the same. An
+encoder-decoder is read there too, by its decoder, which reads the completion alone. A masked backbone, which
+reads both ways, gets prompt and completion between its own marks, and is read at the first mark or on average.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
 
 from alignment.kinds.reward.settings import PoolingName
-from alignment.models import conversations
+from alignment.models.encoder_decoders import starts_of
+from alignment.models.joining import Joiner, parted_at_border
 from alignment.models.loading import (
     HEAD,
     REWARD,
@@ -32,12 +33,12 @@ from alignment.models.loading import (
 )
 from alignment.models.policies import Policy, default_device, fuse_activations
 from alignment.models.sharding import is_spread
+from alignment.sampling.encoded import Encoded
 from alignment.sampling.sampling import Rollouts
 from alignment.seam.progress import reach
 from alignment.seam.records import Message
 
 TOKENS = 2048  # padded tokens of one forward
-PROMPT_SHARE = 4  # a prompt that is too long keeps at least this fraction of the context
 AHEAD = 1e-5  # of the largest hidden state: more than rounding
 
 
@@ -47,7 +48,7 @@ class RewardModel:
 
     trunk: Policy  # its model has no language-model head
     head: nn.Linear
-    pooling: PoolingName | None = None  # None: a causal backbone, read at its last token
+    pooling: PoolingName | None = None  # None: a backbone that writes, read at its last token
     center: tuple[float, ...] = (0.0,)  # one per head
     scale: float = 1.0
     caution: float = 0.0  # deviations among heads that are taken off their mean
@@ -76,7 +77,7 @@ class RewardModel:
         head = nn.Linear(width, heads, bias=False)
         nn.init.normal_(head.weight, std=0.0 if heads == 1 else width**-0.5)
         with naming(folder, role), refusing("The model cannot read a text"):
-            both = pooling if reads_both_ways(trunk) else None
+            both = None if trunk.apart or not reads_both_ways(trunk) else pooling
         return cls(trunk, head.to(trunk.device), both, center=(0.0,) * heads)
 
     @classmethod
@@ -141,6 +142,26 @@ class RewardModel:
         return scores
 
     def _features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        return (self._decoded if self.trunk.apart else self._whole_states)(sequences)
+
+    def _decoded(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """(n, width) what a decoder knows of its last tokens, once an encoder has read the prompts."""
+        model, device = self.trunk.model, self.trunk.device
+        parts = [parted_at_border(row) for row in sequences]
+        prompts = Encoded([prompt for prompt, _ in parts], device)
+        starts = starts_of(model)
+        rows = [torch.tensor([*starts, *completion]) for _, completion in parts]
+        states = model(
+            input_ids=prompts.ids,
+            attention_mask=prompts.seen,
+            decoder_input_ids=pad_sequence(rows, batch_first=True).to(device),
+            use_cache=False,
+        ).last_hidden_state
+        last = torch.tensor([len(row) - 1 for row in rows], device=device)
+        found: Tensor = states[torch.arange(len(rows), device=device), last]
+        return found
+
+    def _whole_states(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         device = self.trunk.device
         width = max(map(len, sequences))
         pad = int(self.trunk.tokenizer.pad_token_id or 0)
@@ -172,88 +193,37 @@ class RewardModel:
         """(n,) rewards of completions given as text, one prompt each."""
         return self.score_ids(self.read_all(prompts, texts))
 
+    @property
+    def joiner(self) -> Joiner:
+        """How it reads texts."""
+        return replace(Joiner.of(self.trunk, marked=self.pooling is not None), asked=self.asked)
+
     def knowing(self, policy: Policy, prompts: Sequence[Sequence[Message]]) -> "RewardModel":
         """The same model that knows these conversations by the tokens a policy reads them as."""
-        asked = {tuple(policy.prompt_ids(turns)): turns for turns in prompts}
-        return replace(self, asked={**self.asked, **asked})
+        return replace(self, asked=self.joiner.knowing(policy, prompts).asked)
 
     def score(self, policy: Policy, rollouts: Rollouts) -> Tensor:
-        """(n,) rewards of a policy's completions: those of their texts, with whatever tokens they were drawn.
-
-        A prompt that it was not told of by `knowing` is taken as its tokens, or read as one turn of the
-        user's where the policy has another tokenizer.
-        """
-        rows = list(zip(rollouts.prompts, rollouts.completion_ids(), strict=True))
-        turns = [self._turns_of(policy, prompt) for prompt, _ in rows]
-        texts = [policy.text(ids, prompt) for prompt, ids in rows]
-        known = [(found, text) for found, text in zip(turns, texts, strict=True) if found]
-        read = iter(self.read_all([found for found, _ in known], [text for _, text in known]))
-        return self.score_ids(
-            [
-                next(read) if found else self._joined(policy, *row)
-                for found, row in zip(turns, rows, strict=True)
-            ]
-        )
-
-    def _turns_of(self, policy: Policy, prompt: tuple[int, ...]) -> Sequence[Message]:
-        """The conversation that a policy reads as these tokens; none where they can be taken themselves."""
-        if (turns := self.asked.get(prompt)) is not None:
-            return turns
-        if same_tokens(policy.tokenizer, self.trunk.tokenizer):
-            return []
-        return [Message(role="user", content=policy.text(prompt))]
-
-    def _joined(self, policy: Policy, prompt: tuple[int, ...], ids: Sequence[int]) -> list[int]:
-        """Token ids of a prompt and of a completion of a policy with the same tokenizer."""
-        special = set(policy.tokenizer.all_special_ids)
-        seen = [token for token in policy.without_end(ids) if token not in special]
-        return self.join(prompt, seen)[0]
+        """(n,) rewards of a policy's completions, read as `Joiner.read_drawn` says."""
+        return self.score_ids(self.joiner.read_drawn(policy, rollouts))
 
     def read_all(
         self, prompts: Sequence[Sequence[Message]], texts: Sequence[str]
     ) -> list[list[int]]:
         """Token ids of each prompt with its completion, as `read` gives them."""
-        found = conversations.all_answered(self.trunk.tokenizer, prompts, texts)
-        return [self._whole(one)[0] for one in found]
+        return self.joiner.read_all(prompts, texts)
 
     def read(self, prompt: Sequence[Message], text: str) -> tuple[list[int], bool]:
         """Token ids of prompt and completion, and whether they were cut to the context."""
-        return self._whole(conversations.answered(self.trunk.tokenizer, prompt, text))
-
-    def _whole(self, found: conversations.Answered) -> tuple[list[int], bool]:
-        """Prompt and completion in one, without the token that closes the turn."""
-        completion = found.completion[:-1] if found.closed else found.completion
-        return self.join(found.prompt, completion)
+        return self.joiner.read(prompt, text)
 
     def join(self, prompt: Sequence[int], completion: Sequence[int]) -> tuple[list[int], bool]:
         """Prompt and completion in one, the first cut on its left, the second on its right to fit."""
-        first, last = self._marks()
-        if self.pooling is not None:
-            prompt = [token for token in prompt if token not in (*first, *last)]
-        context = self.context_length - len(first) - 2 * len(last)
-        room = context - min(len(prompt), context // PROMPT_SHARE)
-        kept = completion[:room]
-        over = max(0, len(prompt) + len(kept) - context)
-        begin = self._begins(prompt)
-        cut = over > 0 or len(kept) < len(completion)
-        return [*first, *prompt[:begin], *prompt[begin + over :], *last, *kept, *last], cut
-
-    def _begins(self, prompt: Sequence[int]) -> int:
-        """How many tokens a prompt begins with that a cut spares: the one that every text begins with."""
-        return int(bool(prompt) and prompt[0] == self.trunk.tokenizer.bos_token_id)
+        return self.joiner.join(prompt, completion)
 
     @property
     def context_length(self) -> int:
         """Longest sequence: some masked models count more positions than they can use."""
-        limit = self.trunk.context_length
-        return min(limit, self.trunk.tokenizer.model_max_length) if self.pooling else limit
-
-    def _marks(self) -> tuple[list[int], list[int]]:
-        """What a masked backbone expects first, and after each of the two texts."""
-        tokenizer = self.trunk.tokenizer
-        ids = (tokenizer.cls_token_id, tokenizer.sep_token_id) if self.pooling else (None, None)
-        first, last = ([] if one is None else [int(one)] for one in ids)
-        return first, last
+        return self.joiner.context
 
 
 def pooled(states: Tensor, real: Tensor, lengths: Tensor, pooling: PoolingName | None) -> Tensor:
@@ -289,10 +259,3 @@ def reads_both_ways(trunk: Policy) -> bool:
     model: PreTrainedModel = trunk.model
     one, other = model(input_ids=ids).last_hidden_state[:, 0]
     return bool((one - other).abs().max() > AHEAD * max(1.0, float(one.abs().max())))
-
-
-@lru_cache(maxsize=8)
-def same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
-    """Whether token ids and prompts mean the same to both; asked at every step, so remembered."""
-    same_template = one.chat_template == other.chat_template
-    return same_template and (one is other or one.get_vocab() == other.get_vocab())

@@ -10,7 +10,7 @@ import io
 import json
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +98,7 @@ def file_of(folder: Path) -> Path:
 def oversized(limit: int) -> DataError:
     """What to do about a file that unpacks to too much."""
     return DataError(
-        _("Unpacked, the corpus is larger than {gib:.3g} GiB; split it.").format(gib=limit / 2**30)
+        _("Unpacked, the file is larger than {gib:.3g} GiB; split it.").format(gib=limit / 2**30)
     )
 
 
@@ -108,7 +108,7 @@ def content_of(packed: io.BufferedReader) -> Packed:
     for magic, name in OTHERS.items():
         if head.startswith(magic):
             raise DataError(
-                _("The corpus is packed as {name}; pack it with gzip, or not at all.").format(
+                _("The file is packed as {name}; pack it with gzip, or not at all.").format(
                     name=name
                 )
             )
@@ -131,9 +131,7 @@ class Limited(io.RawIOBase):
         try:
             content = self.file.read(len(buffer))
         except BROKEN as error:
-            raise DataError(
-                _("The packed corpus is damaged or cut short; pack it again.")
-            ) from error
+            raise DataError(_("The packed file is damaged or cut short; pack it again.")) from error
         self.left -= len(content)
         if self.left < 0:
             raise oversized(self.limit)
@@ -145,11 +143,11 @@ class Limited(io.RawIOBase):
 def _reader_of(head: bytes, path: Path) -> Callable[[BinaryIO, Layout], Passages]:
     """What reads a file that begins so and has this name; raises DataError."""
     if head.startswith(WIDE):
-        raise DataError(_("The corpus is UTF-16 text; save it as UTF-8."))
+        raise DataError(_("The file is UTF-16 text; save it as UTF-8."))
     if not head:
-        raise DataError(_("The corpus is empty."))
+        raise DataError(_("The file is empty."))
     if head.startswith(GZIP):
-        raise DataError(_("The corpus is packed twice; pack it once."))
+        raise DataError(_("The file is packed twice; pack it once."))
     if head.startswith(PARQUET):
         return of_parquet
     names = [suffix.lower() for suffix in path.suffixes]
@@ -323,20 +321,25 @@ def _checked(part: Passage) -> Passage | BadLine:
 
 def of_parquet(file: BinaryIO, how: Layout) -> Passages:
     """The text in the column of each row, a few rows at a time."""
+    rows = parquet_rows(file, [how.column], how.limit)
+    for number, row in enumerate(rows, start=1):
+        yield from _of_row(row[how.column], number, how.column)
+
+
+def parquet_rows(file: BinaryIO, columns: Sequence[str], limit: int) -> Iterator[Mapping[str, Any]]:
+    """These columns of each row, a few rows at a time; raises DataError, also where one is not there."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - most corpora need no Arrow
 
     with TemporaryFile() as copy, _understood():  # Parquet is read to and fro
         shutil.copyfileobj(file, copy)
         table = pq.ParquetFile(copy)
-        _check_columns(table, how)
-        number, left = 0, how.limit
-        for batch in table.iter_batches(batch_size=ROWS, columns=[how.column]):
+        _check_columns(table, columns, limit)
+        left = limit
+        for batch in table.iter_batches(batch_size=ROWS, columns=list(columns)):
             left -= batch.nbytes
             if left < 0:  # a value is stored once and used by many rows
-                raise oversized(how.limit)
-            for text in batch.column(0).to_pylist():
-                number += 1
-                yield from _of_row(text, number, how.column)
+                raise oversized(limit)
+            yield from batch.to_pylist()
 
 
 def _of_row(text: object, number: int, column: str) -> Passages:
@@ -347,18 +350,23 @@ def _of_row(text: object, number: int, column: str) -> Passages:
         yield BadLine(f"row {number}, column {column}", reason)
 
 
-def _check_columns(table: Any, how: Layout) -> None:  # noqa: ANN401 - pyarrow has no types
-    """Raise DataError where the column is not there, or its groups unpack to more than the limit."""
-    names = table.schema_arrow.names
-    if how.column not in names:
-        raise DataError(
-            _("The corpus has no column “{column}”; it has {names}.").format(
-                column=how.column, names=", ".join(f"“{name}”" for name in names[:20])
-            )
-        )
+def _check_columns(table: Any, columns: Sequence[str], limit: int) -> None:  # noqa: ANN401 - pyarrow has no types
+    """Raise DataError where a column is not there, or its groups unpack to more than the limit."""
+    check_there(columns, table.schema_arrow.names)
     groups = [table.metadata.row_group(at) for at in range(table.metadata.num_row_groups)]
-    if sum(group.total_byte_size for group in groups) > how.limit:
-        raise oversized(how.limit)
+    if sum(group.total_byte_size for group in groups) > limit:
+        raise oversized(limit)
+
+
+def check_there(columns: Sequence[str], names: Sequence[str]) -> None:
+    """Raise DataError where one of the columns is not among the names of a file's."""
+    for column in columns:
+        if column not in names:
+            raise DataError(
+                _("The file has no column “{column}”; it has {names}.").format(
+                    column=column, names=", ".join(f"“{name[:40]}”" for name in names[:20])
+                )
+            )
 
 
 @contextmanager

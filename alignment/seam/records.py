@@ -158,6 +158,31 @@ class DemonstrationRecord(_Record):
     completion: str
 
 
+class JudgedRecord(_Record):
+    """What one person said of answers at once, and the flags that they set beside it.
+
+    `asked` says whether they saw flags at all: what a file brought was said elsewhere.
+    """
+
+    labels: tuple[
+        Annotated[
+            PairRecord | TieRecord | RankingRecord | ThumbRecord | RatingRecord,
+            Discriminator("kind"),
+        ],
+        ...,
+    ]
+    flags: tuple[str, ...] = ()
+    asked: bool = True
+
+
+class ClassedRecord(_Record):
+    """A text that somebody gave a class, or several people did; its prompt has no turns where it stands alone."""
+
+    prompt: PromptRecord
+    completion: str
+    votes: Mapping[str, int]  # by class
+
+
 class StoredRecord(_Record):
     """An answer of any model, which may be empty; one that was cut has no end."""
 
@@ -246,7 +271,9 @@ class Receipts(_Record):
         return f"{text[0].upper()}{text[1:]}."
 
 
-def texts_of(label: LabelRecord | DemonstrationRecord | StoredRecord) -> tuple[str, ...]:
+def texts_of(
+    label: LabelRecord | DemonstrationRecord | StoredRecord | ClassedRecord,
+) -> tuple[str, ...]:
     """The completions that a label is about, the chosen one first; of other records the only one."""
     match label:
         case PairRecord():

@@ -142,6 +142,26 @@ def test_a_reward_model_learns_from_every_kind_of_label(call, rows, policy_folde
     assert events[-1].summary["ratings_train"] > 0
 
 
+def test_a_classifier_learns_from_a_table_and_from_flags(call, rows, policy_folder, tmp_path):
+    table = [f"good {n},fine\nbad {n},not" for n in WORDS]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *table]))
+    options = [f"--backbone={policy_folder}", f"--texts={tmp_path / 't.csv'}", "--epochs=1"]
+    _, events = call("classify", *options, "--source=file", "--held-out=0.4")
+    assert events[-1].summary["classes"] == ["fine", "not"]
+    judged = rows(
+        "judged",
+        lambda p: {"prompt": p, "chosen": "good", "rejected": f"bad {p}", "flags": ["false"]},
+    )
+    options = [f"--backbone={policy_folder}", f"--judged={judged}", "--epochs=1"]
+    shown, events = call("classify", *options, "--flag=false", output="other")
+    assert events[-1].summary["classes"] == ["other", "false"]
+    assert "columns that nothing is made of" not in shown.err
+    (tmp_path / "t.csv").write_text("text,label\n,a\n")
+    options = [f"--backbone={policy_folder}", f"--texts={tmp_path / 't.csv'}", "--source=file"]
+    shown, _ = call("classify", *options, status=3, output="refused")
+    assert "line 2, column text: there is no “text”" in shown.err
+
+
 def test_a_run_that_is_refused_leaves_no_folder(call, prompts, policy_folder, tmp_path):
     shown, _ = call("align", "--policy", policy_folder, "--prompts", prompts, status=3)
     assert "names no reward among its inputs" in shown.err
@@ -175,7 +195,9 @@ def test_help_explains_every_setting_and_input(command, capsys, monkeypatch):
 def test_only_what_the_web_app_stores_has_no_option():
     for command, kind in COMMANDS.items():
         hidden = len(KINDS[kind].settings.model_fields) - len(settings_of(kind))
-        assert hidden == {"generate": 1, "sft": 1, "prefer": 1, "reward": 1}.get(command, 0)
+        assert hidden == {"generate": 1, "sft": 1, "prefer": 1, "reward": 1, "classify": 1}.get(
+            command, 0
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,7 +8,7 @@ from alignment.kinds.evaluate import run as evaluation
 from alignment.kinds.generate import run as generation
 from alignment.kinds.prefer import run as preferring
 from alignment.kinds.spec import RunSpec
-from alignment.lab import calibration
+from alignment.lab import calibration, distilling
 from alignment.models import training
 from alignment.models.checks import check_apart
 from alignment.models.loading import loaded
@@ -35,7 +35,7 @@ from alignment.seam.progress import (
     taking,
     through,
 )
-from alignment.seam.records import StoredRecord, write_jsonl
+from alignment.seam.records import JudgedRecord, StoredRecord, write_jsonl
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_fitting import PAIRS, SAID
@@ -199,6 +199,10 @@ RUNS = {
         {"epochs": 1, "held_out": 0.3, "folds": 2, "centring": "reference"},
         {"measuring": "labels"},
     ),
+    "classify": (
+        {"epochs": 1, "held_out": 0.3, "meaning": "verdicts"},
+        {"reading the texts": "%", "measuring": "texts"},
+    ),
     "generate": (SHORT | {"prompts": 8}, {"sampling": "completions"}),
     "align": (
         LOOP | STORED,
@@ -216,6 +220,10 @@ RUNS = {
     "quantise": (CHANGED, ANSWERED | {"changing": "layers"}),
     "prune": (CHANGED, ANSWERED | {"changing": "layers"}),
     "factorise": (CHANGED, ANSWERED | {"timing layers": "layers", "trying sizes": "sizes"}),
+    "distil": (
+        CHANGED | {"steps": 1},
+        ANSWERED | {"changing": "models", "measuring the start": "answers", "measuring": "answers"},
+    ),
     "edit": (
         CHANGED | {"lines": FACTS},
         ANSWERED
@@ -244,6 +252,7 @@ def inputs(tmp_path):
         "held_out": [pair.prompt for pair in PAIRS],
         "pairs": PAIRS,
         "demonstrations": SAID,
+        "judged": [JudgedRecord(labels=(pair,)) for pair in PAIRS],
         "completions": stored,
     }
     for name, records in rows.items():
@@ -260,8 +269,10 @@ def small_batches(monkeypatch):
     for module in (training, preferring):
         monkeypatch.setattr(module, "SCORED_AT_ONCE", 2)
     monkeypatch.setattr(generation, "BATCH", 3)
+    monkeypatch.setattr(distilling, "AT_ONCE", 2)
     monkeypatch.setattr(calibration, "BATCH", 3)
     monkeypatch.setattr(scoring, "TOKENS_CPU", 48)
+    monkeypatch.setattr(reward_model, "TOKENS", 48)
     monkeypatch.setattr(problem, "PROMPTS_AT_ONCE", 6)
     for name, value in (("BATCH", 6), ("TARGET_BATCH", 3), ("TARGET_COMPLETIONS", 4)):
         monkeypatch.setattr(evaluation, name, value)

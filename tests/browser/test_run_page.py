@@ -42,6 +42,9 @@ def test_a_curve_grows_while_the_run_works(page, running):
     expect(rows(page)).to_have_count(2)
     expect(page.locator("figure[data-key=loss] canvas")).to_be_visible()
     expect(page.get_by_text("Step 2 of 10")).to_be_visible()
+    report(running, 3, 0.0000785)
+    expect(rows(page).nth(2)).to_contain_text("7.85e-5")
+    expect(page.locator("figure[data-key=loss] .u-value").nth(1)).to_have_text("7.85e-5")
 
 
 def test_the_bar_of_a_phase_moves_while_it_lasts(page, running):

@@ -216,6 +216,39 @@ def test_a_corpus_is_sent_and_learned_to_an_encoder(machine, lab, browser_page, 
 
 @pytest.mark.prove
 @pytest.mark.stack
+def test_texts_are_sent_and_learned_to_a_classifier(machine, lab, browser_page, tmp_path):
+    machine.short_worker()
+    a_user(lab, Role.ADMIN, username="ada", password=PASSWORD)
+    with committed(tmp_path / "tiny") as aside:
+        tiny_policy().save(aside)
+    store(tmp_path / "tiny", project=lab, type=Artifact.Type.MODEL, name="Tiny")
+    page = sign_in(browser_page, machine.url, "ada")
+    lines = [f"{word} {place},{word}" for word in ("good", "bad") for place in LEARNED]
+    (tmp_path / "reviews.csv").write_text("text,label\n" + "\n".join([*lines, ",bad"]))
+    page.goto(machine.url + reverse("datasets:texts", args=[lab.pk]))
+    page.get_by_label("File").set_input_files(tmp_path / "reviews.csv")
+    assert violations(page) == []
+    page.get_by_role("button", name="Add the texts").click()
+    expect(page.get_by_text("12 texts of 2 classes")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("line 14, column text: there is no “text”")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("link", name="Train a classifier").click()
+    expect(page.locator("[name=classify-meaning]")).to_be_hidden()
+    unfold(page)
+    page.get_by_label("Rows that cannot be read").select_option("leave_out")
+    page.locator("[name=classify-held_out]").fill("0.4")
+    expect(page.locator("#outlook")).to_contain_text("the classes in reviews.csv")
+    assert violations(page) == []
+    page.get_by_role("button", name="Train a classifier").click()
+    expect(page.locator("#live [data-state=succeeded]")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Accuracy by length alone").first).to_be_visible()
+    expect(page.get_by_text("What people said, and what was told")).to_be_visible()
+    assert violations(page) == []
+    assert Run.objects.get(project=lab).outputs.get().type == Artifact.Type.CLASSIFIER
+
+
+@pytest.mark.prove
+@pytest.mark.stack
 @pytest.mark.timeout(1800)
 def test_every_objective_is_started_from_its_form(machine, lab, bench):
     def start(kind, **more):

@@ -14,6 +14,7 @@ READS_FILES = (
     "registry:upload",
     "datasets:import",
     "datasets:corpora",
+    "datasets:texts",
 )  # these say first how large they may be
 Asked = dict[tuple[str, str], set[str]]  # by address, and by "GET" (its query) or "POST" (its form)
 

@@ -42,6 +42,8 @@ class Artifact(models.Model):
         COMPLETIONS = "completions", _("Completions")
         SCORES = "scores", _("Scores")
         CORPUS = "corpus", _("Corpus")
+        TEXTS = "texts", _("Texts with classes")
+        CLASSIFIER = "classifier", _("classifier")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="artifacts")
     type = models.CharField(max_length=16, choices=Type)
@@ -70,13 +72,21 @@ class Artifact(models.Model):
     @property
     def is_model(self) -> bool:
         """Whether it is listed among the models, and has a page there."""
-        return self.type in (Artifact.Type.MODEL, Artifact.Type.ENCODER, Artifact.Type.REWARD)
+        return self.type in MODEL_TYPES
 
     @property
     def path(self) -> Path:
         """Where the folder lies: content-addressed, so two equal outputs share it."""
         digest = self.manifest_sha256
         return Path(settings.STORE) / "blobs" / "sha256" / digest[:2] / digest
+
+
+MODEL_TYPES = (
+    Artifact.Type.MODEL,
+    Artifact.Type.ENCODER,
+    Artifact.Type.REWARD,
+    Artifact.Type.CLASSIFIER,
+)
 
 
 class ArtifactInput(models.Model):

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from alignment.seam.folders import verify
 from alignment.seam.records import (
     DemonstrationRecord,
+    JudgedRecord,
     LabelRecord,
     Message,
     PairRecord,
@@ -170,6 +171,16 @@ def _answers(kind: str, labels: pa.Table) -> dict[str, int]:
 def _tally(column: pa.ChunkedArray) -> dict[str, int]:
     counted = column.value_counts().to_pylist()
     return {str(row["values"]): row["counts"] for row in counted}
+
+
+def judged_of(snapshot_artifact: Artifact, split: str) -> Iterator[JudgedRecord]:
+    """What each person said of answers of one split, with the flags that they set beside it. Raises as `labels_of`."""
+    verify(snapshot_artifact.path)
+    for row in read(snapshot_artifact.path, split=split):
+        labels = [one for one in records_of(row) if not isinstance(one, DemonstrationRecord)]
+        if labels:
+            asked = row["source"] == "label" and not row["imported"]
+            yield JudgedRecord(labels=tuple(labels), flags=tuple(row["flags"]), asked=asked)
 
 
 def labels_of(snapshot_artifact: Artifact, split: str) -> Iterator[LabelRecord]:

@@ -4,6 +4,7 @@ from django.urls import URLPattern, path
 
 from webapp.datasets import views
 from webapp.datasets.corpora.views import corpora
+from webapp.datasets.texts.views import texts
 
 app_name = "datasets"
 urlpatterns: list[URLPattern] = [
@@ -13,4 +14,5 @@ urlpatterns: list[URLPattern] = [
     path("import/<row:job_id>/confirm/", views.confirm, name="confirm"),
     path("export/", views.export, name="export"),
     path("corpora/", corpora, name="corpora"),
+    path("texts/", texts, name="texts"),
 ]

@@ -65,4 +65,12 @@ JOB_KINDS = {
         "corpus",
         "webapp.datasets.corpora.jobs.keep_corpus",
     ),
+    "texts": JobKind(
+        _("Add texts with classes"),
+        _("texts"),
+        IMPORT,
+        "datasets:texts",
+        "texts",
+        "webapp.datasets.texts.jobs.keep_texts",
+    ),
 }

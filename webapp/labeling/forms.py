@@ -10,6 +10,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError as NoAnswer
 
+from alignment.kinds.settings import flags
 from webapp.accounts.models import User
 from webapp.labeling.keys import all_keys, clashes
 from webapp.labeling.kinds import TASK_KINDS
@@ -23,12 +24,7 @@ from webapp.site.longtext import LongText
 
 LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
 LONGEST_TIME = 2**31 - 1  # ms
-FLAGS = {
-    "harmful": _("Harmful"),
-    "false": _("False"),
-    "refuses": _("Refuses"),
-    "off_topic": _("Off topic"),
-}
+FLAGS = {name: _(words) for name, words in flags.FLAGS.items() if name != "any"}
 
 
 NOT_YOURS = _("This pair is not yours to label.")

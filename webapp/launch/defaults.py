@@ -14,7 +14,7 @@ from webapp.projects.models import Project
 from webapp.runs.models import Run
 from webapp.site.htmx import is_key
 
-PROPOSED = ("policy", "reward")  # also where a run may do without one
+PROPOSED = ("policy", "reward", "judged", "texts")  # also where a run may do without one
 AIM = ("beta", "divergence", "alpha")  # settings of an alignment that its evaluation is about
 
 

@@ -3,6 +3,7 @@
 from django.utils.translation import gettext as _
 
 from alignment.kinds.kind import Given, Kind
+from webapp.artifacts.models import Artifact
 from webapp.launch.checks import Asked
 from webapp.launch.form import StartForm
 from webapp.launch.memory import memory_in_words
@@ -36,7 +37,7 @@ def _given(kind: Kind, asked: Asked, project: Project) -> Given:
     split = getattr(asked.config, "labels", Split.TRAIN)
     return Given(
         names={
-            role: str(row.snapshot if role == "labels" else row)
+            role: str(row.snapshot if row.type == Artifact.Type.SNAPSHOT else row)
             for role, row in asked.inputs.items()
         },
         pairs=labels.snapshot.pairs_in(split) if labels else 0,

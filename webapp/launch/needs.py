@@ -117,6 +117,11 @@ def _no_corpus(_project: Project) -> Missing:
     return Missing(text, "datasets:corpora", "", _("Add a corpus"))
 
 
+def _no_texts(_project: Project) -> Missing:
+    text = _("There is no file of texts and their classes yet.")
+    return Missing(text, "datasets:texts", "", _("Add texts"))
+
+
 def _none_made(type: str, words: str) -> Missing:
     """There is none of what only a run makes: that is what comes first."""
     maker = next(kind for kind in KINDS.values() if kind.group and type in kind.makes)
@@ -141,4 +146,9 @@ ARTIFACTS: Mapping[ArtifactType, tuple[Words, Callable[[Project], Missing | None
         lambda _project: _none_made(ArtifactType.SCORES, _("scores")),
     ),
     ArtifactType.CORPUS: (gettext_lazy("a corpus"), _no_corpus),
+    ArtifactType.TEXTS: (gettext_lazy("texts with classes"), _no_texts),
+    ArtifactType.CLASSIFIER: (
+        gettext_lazy("a classifier"),
+        lambda _project: _none_made(ArtifactType.CLASSIFIER, _("a classifier")),
+    ),
 }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db.models import QuerySet
 
 from alignment.kinds import KINDS
-from webapp.artifacts.models import Artifact, ArtifactInput
+from webapp.artifacts.models import MODEL_TYPES, Artifact, ArtifactInput
 from webapp.projects.models import Project
 from webapp.results.words import entry_of, fact_in_words
 from webapp.runs.models import FINAL, Run
@@ -25,9 +25,8 @@ class Ancestor(NamedTuple):
 
 
 def listed(project: Project) -> QuerySet[Artifact]:
-    """Models, encoders and reward models, newest first, with what a row shows."""
-    kinds = [Artifact.Type.MODEL, Artifact.Type.ENCODER, Artifact.Type.REWARD]
-    rows = project.artifacts.filter(type__in=kinds).select_related("producer").order_by("-pk")
+    """Models of every type, newest first, with what a row shows."""
+    rows = project.artifacts.filter(type__in=MODEL_TYPES).select_related("producer").order_by("-pk")
     used = number_of(ArtifactInput.objects.all(), "artifact")
     return rows.annotate(used=used).prefetch_related("producer__parts__round")
 

@@ -22,7 +22,8 @@ from webapp.site.fields import (
 )
 
 # Settings of a part that follow from the round, so that nobody is asked twice.
-FIXED = {
+FIXED: dict[str, tuple[str, ...]] = {
+    "smaller": (),
     "reward": ("labels",),
     "align": ("stored_share",),
     "evaluate": ("beta", "divergence", "alpha"),

@@ -51,15 +51,16 @@ def _place(run: Run, folder: Path, given: Input | None, artifact: Artifact) -> P
     if given.rows == Rows.STORED:
         return {given.role: write_stored(folder, _prompts_of(run), artifact)}
     split = Split(getattr(config_of(run), "labels", Split.TRAIN))
-    return {"pairs": write_labels(folder, label_reader(given.rows), artifact, split)}
+    name = given.role if given.rows == Rows.JUDGED else "pairs"
+    return {name: write_labels(folder / f"{name}.jsonl", label_reader(given.rows), artifact, split)}
 
 
 def label_reader(rows: Rows) -> Reader:
     """How such rows of a snapshot are read."""
     # Loads Arrow, which tend and an idle worker never need.
-    from webapp.datasets.snapshots import labels_of, pairs_of  # noqa: PLC0415
+    from webapp.datasets.snapshots import judged_of, labels_of, pairs_of  # noqa: PLC0415
 
-    return {Rows.PAIRS: pairs_of, Rows.LABELS: labels_of}[rows]
+    return {Rows.PAIRS: pairs_of, Rows.LABELS: labels_of, Rows.JUDGED: judged_of}[rows]
 
 
 def given(run: Run) -> list[ArtifactInput]:
@@ -112,15 +113,15 @@ def _written(path: Path, prompts: PromptQuerySet, least: int) -> str:
     return str(Path(path.parent.name) / path.name)
 
 
-def write_labels(folder: Path, read: Reader, snapshot: Artifact, split: Split) -> str:
+def write_labels(path: Path, read: Reader, snapshot: Artifact, split: Split) -> str:
     """Write a snapshot's labels of one split as JSON lines; the path for RunSpec."""
-    if not write_jsonl(folder / "pairs.jsonl", read(snapshot, split)):
+    if not write_jsonl(path, read(snapshot, split)):
         raise RunError(
             _(
                 "The snapshot has no usable labels in its {split} split; collect more labels."
             ).format(split=split)
         )
-    return str(Path(folder.name) / "pairs.jsonl")
+    return str(Path(path.parent.name) / path.name)
 
 
 def write_stored(folder: Path, prompts: PromptQuerySet, completions: Artifact) -> str:

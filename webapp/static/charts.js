@@ -10,8 +10,14 @@ let seen = ""; // the stamp of what is drawn
 const titles = JSON.parse(document.getElementById("agent-titles")?.textContent ?? "{}");
 const HUES = ["--accent", "--curve-2", "--curve-3", "--curve-4", "--curve-5"]; // then again, dashed
 
-// Numbers as short as they are exact.
-const ticked = (_, ticks) => ticks.map((tick) => (tick === null ? "" : Number(tick.toPrecision(6)).toString()));
+// Numbers as short as they are exact: 0.000078 is wider than an axis, 7.8e-5 is not.
+const SMALL = 1e-3;
+function inShort(number, digits) {
+  const near = Number(number.toPrecision(digits));
+  return near && Math.abs(near) < SMALL ? near.toExponential() : near.toString();
+}
+const ticked = (_, ticks) => ticks.map((tick) => (tick === null ? "" : inShort(tick, 6)));
+const told = (_, value) => (value === null ? "—" : inShort(value, 4));
 
 function axes(figure) {
   const look = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 } };
@@ -26,9 +32,9 @@ function curves(figure, keys, short) {
   const points = { show: short };
   if (keys.length === 1) {
     return [
-      { label: figure.dataset.axis, stroke: () => colour("--accent"), width: 2, spanGaps: false, points },
-      { label: gettext("Lowest"), points: { show: false }, stroke: "transparent" },
-      { label: gettext("Highest"), points: { show: false }, stroke: "transparent" },
+      { label: figure.dataset.axis, stroke: () => colour("--accent"), width: 2, spanGaps: false, points, value: told },
+      { label: gettext("Lowest"), points: { show: false }, stroke: "transparent", value: told },
+      { label: gettext("Highest"), points: { show: false }, stroke: "transparent", value: told },
     ];
   }
   return keys.map((key, index) => ({
@@ -37,6 +43,7 @@ function curves(figure, keys, short) {
     dash: index < HUES.length ? [] : [6, 4],
     width: 2,
     points,
+    value: told,
   }));
 }
 
@@ -85,7 +92,7 @@ function numbers(body, row) {
   for (const value of row) {
     const cell = line.insertCell();
     cell.className = "num";
-    cell.textContent = value === null ? "—" : Number(value.toPrecision(5));
+    cell.textContent = value === null ? "—" : inShort(value, 5);
   }
 }
 

@@ -47,11 +47,12 @@ def lineage(project, var):
     return snapshot, starter, reward, policy
 
 
-def test_an_encoder_is_offered_to_reward_models_alone(project, inside, var):
+def test_an_encoder_is_offered_to_what_only_reads_alone(project, inside, var):
     encoder = an_artifact(project, var, type=Artifact.Type.ENCODER, name="A BERT")
     page = inside.get(page_of(encoder))
     assertContains(page, "no policy")
-    assert [use.title for use in page.context["start"]] == ["Train a reward model"]
+    titles = [use.title for use in page.context["start"]]
+    assert titles == ["Train a reward model", "Train a classifier", "Distil into a smaller model"]
     assertNotContains(page, "Start a round")
     assert encoder in project.artifacts.backbones()
     assert encoder not in project.artifacts.models()

@@ -1,39 +1,31 @@
 """A corpus that was uploaded: read once to its end, then stored as it came."""
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from alignment.rows.corpora import TEXT, BadLine, Layout, Passages, passages_of
-from alignment.seam.folders import committed
-from alignment.seam.modelfiles import safe_name
 from webapp.artifacts.models import Artifact
-from webapp.artifacts.store import store
 from webapp.datasets.errors import ImportRefusal
+from webapp.datasets.files import copied, keep, plain
 from webapp.jobs.models import Job
 from webapp.jobs.work import Work
-from webapp.machine import uploads
 
 STEP = 200  # passages between two words about progress
-SHOWN = 300  # characters of the first documents
 FIRST, BAD = 3, 20  # documents and bad lines that are shown
 
 
 def keep_corpus(job: Job) -> Work:
     """Count what a file holds, name its bad lines, and keep it; raises DataError, ImportRefusal."""
-    name, source = safe_name(job.payload["name"]), uploads.place_of(job.payload["upload"])
     folder = job.folder / "corpus"
-    with committed(folder) as aside:
-        shutil.copyfile(source, aside / name)
-    size, counted, told = source.stat().st_size, Counter[str](), _Told()
+    path = copied(job, folder)
+    size, counted, told = path.stat().st_size, Counter[str](), _Told()
     how = Layout(job.payload["document"], job.payload["column"] or TEXT)
-    for number, passage in enumerate(read(folder / name, how, counted)):
+    for number, passage in enumerate(read(path, how, counted)):
         told.take(passage, counted)
         if number % STEP == 0:
             yield min(counted["bytes"], size), size
@@ -64,10 +56,10 @@ class _Told:
         """One more passage or bad line."""
         if isinstance(passage, BadLine):
             counted["bad"] += 1
-            self.bad += [_plain(f"{passage.place}: {passage.reason}")] * (len(self.bad) < BAD)
+            self.bad += [plain(f"{passage.place}: {passage.reason}")] * (len(self.bad) < BAD)
             return
         if self.began:
-            self.first += [_plain(passage.text)] * (len(self.first) < FIRST)
+            self.first += [plain(passage.text)] * (len(self.first) < FIRST)
         self.began = passage.last
         counted["characters"] += len(passage.text)
         counted["documents"] += passage.last
@@ -83,23 +75,9 @@ class _Told:
         return counts | {"beginnings": self.first, "bad_lines": self.bad}
 
 
-def _plain(text: str) -> str:
-    """The beginning of a text, in words that every database can hold."""
-    short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-    return short.replace("\0", "\ufffd").encode(errors="replace").decode()
-
-
 def _keep(job: Job, folder: Path, found: dict[str, Any]) -> Mapping[str, Any]:
     """Store the folder; the upload is not needed any more."""
     counts = {name: found[name] for name in ("documents", "characters", "bad")}
     how = {name: job.payload[name] for name in ("document", "column")}
-    artifact = store(
-        folder,
-        project=job.project,
-        type=Artifact.Type.CORPUS,
-        name=job.payload["name"],
-        summary=counts | how,
-    )
-    transaction.on_commit(partial(uploads.forget, job.payload["upload"]))
-    transaction.on_commit(partial(shutil.rmtree, folder, ignore_errors=True))
-    return found | how | {"artifact": artifact.pk}
+    key = keep(job, folder, Artifact.Type.CORPUS, counts | how)
+    return found | how | {"artifact": key}

@@ -1,0 +1,131 @@
+"""A run that makes a classifier of texts with classes, and says how well it tells them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from alignment.classification.measures import ToldTexts, measures, rulers, tables
+from alignment.classification.model import Classifier
+from alignment.classification.texts import ClassedTexts, classed_texts
+from alignment.kinds.classify.settings import ClassifyConfig
+from alignment.kinds.spec import RunSpec
+from alignment.lab.costs import receipt
+from alignment.maths.losses import class_loss
+from alignment.models.control_tokens import controls, counted
+from alignment.models.distributed import shard, world
+from alignment.models.lora import size_of
+from alignment.models.overlong import Fitting, Reader, fitting_labels, fitting_texts
+from alignment.models.sharding import spread
+from alignment.models.training import Progress, Run, StepLoss, fit, in_parts, ready
+from alignment.seam.events import Finished, PhaseStarted
+from alignment.seam.folders import committed
+from alignment.seam.progress import counting, split, taking
+from alignment.seam.records import ClassedRecord
+from alignment.seam.words import _
+
+SLOPE, SAME = 1e-6, 1e-6  # most that receipts may find
+
+
+def classify(spec: RunSpec, folder: Path) -> Progress:
+    """Run of kind classify: train a head and its `backbone` on `texts`, or on what is `judged`."""
+    config = ClassifyConfig.stored(spec.config)
+    torch.manual_seed(spec.seed)
+    yield PhaseStarted(name=_("reading the texts"))
+    with counting(100, "%"):
+        for_reading, for_fitting = split(1, 3)
+        with for_reading:
+            found = classed_texts(spec, folder, config)
+        with for_fitting:
+            fitting = fitting_rows(spec, folder, found)
+    if not fitting.told.all_fit:
+        yield fitting.told
+    kept = ClassedTexts(fitting.rows, found.classes, found.bad_lines)
+    fitted, held = kept.divided(config.held_out)
+    one = Classifier.fresh(folder / spec.inputs["backbone"], kept.classes, config.reads)
+    spread(one.model)
+    run = Run.of(spec, folder)
+    yield ready(one.trunk, len(fitted), config, run)
+    rows = one.read(fitted)
+    shares = torch.tensor([kept.shares(row) for row in fitted])
+    if (
+        yield from fit(one, config, [len(row) for row in rows], class_step(one, rows, shares), run)
+    ) == "save":
+        return
+    yield PhaseStarted(name=_("measuring"))
+    with counting(len(held), _("texts")), taking(1):
+        told = told_texts(one, kept, held)
+    summary = {
+        **measures(told, spec.seed),
+        **rulers(told, fitted, shares),
+        "texts_train": len(fitted),
+        "texts_heldout": len(held),
+        "texts_disputed": kept.disputed,
+        "bad_lines": kept.bad_lines,
+        "reads": config.reads,
+        "classes": list(kept.classes),
+        "parameters": size_of(one.model),
+        "rows": [fitting.told.counts],
+        **tables(told),
+        **control_tokens(one, kept.rows),
+    }
+    with committed(folder / "output") as output:
+        one.save(output)
+        checks = [slope_receipt(told.probabilities, told.shares), stored_receipt(output, one, held)]
+    yield Finished(summary=summary | {"checks": checks})
+
+
+def fitting_rows(spec: RunSpec, folder: Path, found: ClassedTexts) -> Fitting:
+    """The texts that the backbone's context takes, with their prompts where these are read."""
+    config = ClassifyConfig.stored(spec.config)
+    reader = Reader.of_reward(folder / spec.inputs["backbone"])
+    if config.reads == "answer":
+        return fitting_texts(found.rows, "texts", reader, config.overlong)
+    return fitting_labels(found.rows, "texts", [reader], config.overlong)
+
+
+def class_step(one: Classifier, rows: Sequence[Sequence[int]], shares: Tensor) -> StepLoss:
+    """The mean loss of a batch of texts, and how many of them are told as most said."""
+    wanted = shares.to(one.trunk.device)
+
+    def step(batch: Sequence[int]) -> Iterator[tuple[Tensor, dict[str, float]]]:
+        mine, share = shard(batch)
+        for part in in_parts(one.trunk, [len(rows[place]) for place in mine]):
+            some = [mine[place] for place in part]
+            logits = one.logits([rows[place] for place in some])
+            losses = class_loss(logits, wanted[some])
+            right = (logits.argmax(1) == wanted[some].argmax(1)).float().sum() * (share > 0)
+            loss = losses.sum() * (share > 0) / len(batch)
+            yield loss, {"class/accuracy": right.item() / len(batch)}
+
+    return step
+
+
+def told_texts(one: Classifier, found: ClassedTexts, rows: Sequence[ClassedRecord]) -> ToldTexts:
+    """What the classifier says of some texts, beside what people did."""
+    shares = torch.tensor([found.shares(row) for row in rows], dtype=torch.float64)
+    return ToldTexts(rows, shares, one.probabilities(one.read(rows)).cpu(), found.classes)
+
+
+def control_tokens(one: Classifier, rows: Sequence[ClassedRecord]) -> dict[str, int]:
+    """How many prompts and texts hold control tokens, which are text there, where some do."""
+    held = controls(one.trunk.tokenizer).held
+    return counted(held, (row.prompt for row in rows), (row.completion for row in rows))
+
+
+def slope_receipt(probabilities: Tensor, shares: Tensor) -> dict[str, Any]:
+    """That the loss falls along p - y, as its gradient by the logits has to be."""
+    logits = probabilities.clamp(min=1e-300).log().requires_grad_()
+    (slope,) = torch.autograd.grad(class_loss(logits, shares).sum(), logits)
+    off = (slope - (probabilities - shares)).abs().max().item()
+    return receipt(_("Gradient of the loss, beside probabilities less shares"), off, SLOPE)
+
+
+def stored_receipt(folder: Path, one: Classifier, rows: Sequence[ClassedRecord]) -> dict[str, Any]:
+    """That what was stored tells the same as what was trained."""
+    again = one if world().rank else Classifier.load(folder)
+    some = one.read(rows[:64])
+    off = (again.probabilities(some) - one.probabilities(some)).abs().max().item()
+    return receipt(_("Probabilities of the stored classifier, beside the trained one's"), off, SAME)

@@ -1,0 +1,1 @@
+"""Texts with classes: files that classifiers learn from."""
