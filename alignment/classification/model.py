@@ -21,7 +21,6 @@ from alignment.models.joining import Joiner
 from alignment.models.loading import (
     CLASSIFIER,
     check_classifier_files,
-    is_masked,
     naming,
     open_model,
     refusing,
@@ -30,6 +29,7 @@ from alignment.models.loading import (
 from alignment.models.policies import Policy, default_device, fuse_activations
 from alignment.models.sharding import load_whole
 from alignment.models.texts import drawn_texts
+from alignment.models.uses import is_masked
 from alignment.reward.model import of_about_equal_length
 from alignment.sampling.sampling import Rollouts
 from alignment.seam.progress import reach

@@ -59,6 +59,10 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.judged,
     ),
     "classifier": _Role("a classifier of texts"),
+    "answers": _Role(
+        "rows with a prompt and what it should be answered, or several such answers",
+        trl_rows.stored,
+    ),
     "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
     "prompts": _Role("rows with a prompt, whatever else they hold", trl_rows.prompts),

@@ -79,7 +79,7 @@ def soft_step(pair: TeacherPair, rows: Sequence[Written], config: DistilConfig) 
     def step(places: Sequence[int]) -> Parts:
         rollouts = rollouts_of(pair.student, [rows[place] for place in places])
         tokens = int(rollouts.mask.sum())
-        for batch in batches(rollouts):
+        for batch in batches(pair.student.model, rollouts):
             with torch.no_grad():
                 known = logits_told(pair.teacher, batch)
             told = logits_told(pair.student, batch)

@@ -23,7 +23,7 @@ from alignment.models.batches import similar_lengths
 from alignment.models.computation import set_up
 from alignment.models.distributed import all_sums, clip, world
 from alignment.models.gradients import adamw, exchange
-from alignment.models.loading import Use, open_model
+from alignment.models.loading import open_model
 from alignment.models.lora import adapted, load_trained, merged, trained
 from alignment.models.lowrank import is_compared
 from alignment.models.policies import Policy
@@ -31,6 +31,7 @@ from alignment.models.schedules import share_of_peak
 from alignment.models.sharding import SHARDING, is_spread, load_whole, spread
 from alignment.models.stepping import Loop, check_finite, steps
 from alignment.models.texts import Written, rollouts_of
+from alignment.models.uses import Use
 from alignment.sampling.scoring import budget, completion_token_logps, packed
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import Event, PhaseStarted, Ready

@@ -7,10 +7,12 @@ import torch
 
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.evaluate import run as evaluation
+from alignment.kinds.evaluate.results import EvaluateResults
 from alignment.kinds.evaluate.run import estimable, evaluate, wins
 from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.spec import RunSpec
 from alignment.maths.estimators import log_mean_exp
+from alignment.maths.overlap import exact_match
 from alignment.models.policies import Policy
 from alignment.models.texts import rollouts_of, written
 from alignment.reward import RewardModel
@@ -22,6 +24,7 @@ from alignment.seam.records import (
     PromptRecord,
     Receipts,
     ScoredSample,
+    StoredRecord,
     prompt_key,
     read_jsonl,
     write_jsonl,
@@ -62,13 +65,14 @@ def folder(tmp_path_factory, prompts):
     return folder
 
 
-def run(folder, *, policy="reference", judge="utility", reward=True, **config):
+def run(folder, *, policy="reference", judge="utility", reward=True, answers=None, **config):
     names = {"policy": policy, "reference": "reference", "reward": "reward", "judge": "reward"}
     if judge != "held_out_labels":
         del names["judge"]
     if not reward:
         del names["reward"]
     inputs = {role: str(folder / name) for role, name in names.items()}
+    inputs |= {"answers": str(answers)} if answers else {}
     config = {"max_new_tokens": 6, "judge": judge, **config}
     spec = RunSpec(
         kind="evaluate",
@@ -289,6 +293,50 @@ def test_a_target_that_cannot_be_read_is_refused(folder, tmp_path):
     (tmp_path / "target.json").write_text('{"config": {"beta": "much"}}')
     with pytest.raises(DataError, match=r"target.json .* this version reads"):
         load_target(tmp_path)
+
+
+@pytest.fixture
+def known(folder, prompts, tmp_path):
+    """What the first prompts should be answered: one word each, or another."""
+    rows = [
+        StoredRecord(prompt=prompt, completion=word)
+        for prompt in prompts[:8]
+        for word in ("good", "sun rain")
+    ]
+    write_jsonl(tmp_path / "answers.jsonl", rows)
+    return tmp_path / "answers.jsonl"
+
+
+def test_answers_are_held_against_known_ones(folder, prompts, known):
+    summary = run(folder, policy="other", answers=known, known_answers="given", judge="none")[
+        -1
+    ].summary
+    EvaluateResults.model_validate(summary)
+    assert (
+        summary["prompts_known"]
+        == summary["exact_match_after"]["n"]
+        == summary["bleu_gain"]["n"]
+        == 8
+    )
+    for name in ("exact_match", "token_f1", "chrf", "bleu"):
+        before, after, gain = (
+            summary[f"{name}_{side}"]["value"] for side in ("before", "after", "gain")
+        )
+        assert gain == pytest.approx(after - before)
+    texts = list(read_jsonl(folder / "output" / "samples.jsonl", ScoredSample))
+    seen = [exact_match(s.after, ["good", "sun rain"]) for s in texts[:8]]
+    assert summary["exact_match_after"]["value"] >= sum(seen) / 32
+    again = run(folder, policy="other", judge="none")[-1].summary
+    assert "exact_match_after" not in again
+    assert again["kl_reference"] == summary["kl_reference"]
+
+
+def test_known_answers_that_are_not_there_are_refused(folder, prompts, known):
+    with pytest.raises(ConfigError, match="none are given"):
+        run(folder, known_answers="given")
+    write_jsonl(known, [])
+    with pytest.raises(DataError, match="None of the 36 prompts has a known answer"):
+        run(folder, answers=known, known_answers="given")
 
 
 def test_an_evaluation_keeps_its_receipts(aimed, against_itself):

@@ -39,6 +39,13 @@ def imported_completions(project: Project) -> QuerySet[Completion]:
     return Completion.objects.filter(prompt__project=project, source=Completion.Source.IMPORTED)
 
 
+def reference_answers(project: Project, split: str) -> QuerySet[Completion]:
+    """Imported answers that nothing was put before: no better rank, no preferred other. By prompt."""
+    behind = Preference.objects.filter(worse=OuterRef("pk"))
+    best = imported_completions(project).filter(prompt__split=split).exclude(rank__gt=0)
+    return best.filter(~Exists(behind)).select_related("prompt").order_by("prompt__key", "pk")
+
+
 def ranked_completions(project: Project) -> QuerySet[Completion]:
     """Imported answers that people put in an order, prompt by prompt."""
     ranked = imported_completions(project).filter(rank__isnull=False)

@@ -6,7 +6,10 @@ from typing import NamedTuple
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from alignment.kinds import KINDS
 from alignment.kinds.align.settings import TargetedSettings
+from alignment.kinds.kind import ASIDE, Kind
+from alignment.seam.architectures import family_in
 from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
@@ -35,6 +38,7 @@ def refusals(asked: Asked, *, section: str) -> Refusals:
         yield f"{section}-{setting}", text
     for check in CHECKS:
         yield from check(asked)
+    yield from unread(asked, KINDS[section])
 
 
 def steps_refused(config: Settings) -> Refusals:
@@ -47,6 +51,15 @@ def steps_refused(config: Settings) -> Refusals:
     if config.warmup > config.steps:
         text = _("The warm-up is longer than the {n} steps of training.").format(n=config.steps)
         yield "warmup", text
+
+
+def unread(asked: Asked, kind: Kind) -> Refusals:
+    """Models of an architecture that the kind of run cannot read."""
+    for role, artifact in asked.inputs.items():
+        if role in ASIDE or not artifact.is_model:
+            continue
+        if text := kind.refusal(asked.config, family_in(artifact.path)):
+            yield role, text
 
 
 def few_pairs(asked: Asked) -> Refusals:
@@ -74,6 +87,18 @@ def _same_model(asked: Asked) -> Refusals:
         return
     if given["policy"] == given.get("reference"):
         yield "reference", _("Model and reference are the same; there is nothing to compare.")
+
+
+def no_known_answers(asked: Asked) -> Refusals:
+    """Known answers that no held-out prompt came with."""
+    if getattr(asked.config, "known_answers", "none") != "given" or "policy" not in asked.inputs:
+        return
+    prompts = asked.inputs["policy"].project.prompts.of_split(Split.TEST)
+    if not prompts.filter(completions__source="imported").exists():
+        yield (
+            "evaluate-known_answers",
+            _("No held-out prompt came with an answer; import prompts with answers first."),
+        )
 
 
 def partial_judge(asked: Asked) -> Refusals:
@@ -104,4 +129,9 @@ def split_of(reward: Artifact) -> str:
     return str(reward.producer.config.get("labels", "")) if reward.producer else ""
 
 
-CHECKS: tuple[Callable[[Asked], Refusals], ...] = (few_pairs, _same_model, partial_judge)
+CHECKS: tuple[Callable[[Asked], Refusals], ...] = (
+    few_pairs,
+    _same_model,
+    partial_judge,
+    no_known_answers,
+)

@@ -34,10 +34,11 @@ from alignment.maths.distillation import rewards_beside_teacher, soft_losses
 from alignment.maths.divergences import divergence_of
 from alignment.models.batches import similar_lengths
 from alignment.models.forms.form import make_plain
-from alignment.models.loading import is_masked, naming
+from alignment.models.loading import naming
 from alignment.models.lora import size_of
 from alignment.models.policies import Policy
 from alignment.models.training import Lessons, Run, Trainee, by_step, ready_for, train_on
+from alignment.models.uses import is_masked
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import Event, Finished, PhaseStarted
 from alignment.seam.folders import committed

@@ -5,6 +5,7 @@ from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.inputs import PROMPTS
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts
 from alignment.seam import memory
+from alignment.seam.settings import ALWAYS
 from alignment.seam.words import _, said
 
 MODELS = 4  # policy, reference, reward model, judge
@@ -72,6 +73,7 @@ KIND = Kind(
             empty=_("choose a model"),
         ),
         PROMPTS,
+        Input(role="answers", when={"known_answers": ("given",)}),
         Input(
             role="reward",
             types=(ArtifactType.REWARD,),
@@ -97,6 +99,7 @@ KIND = Kind(
     command="evaluate",
     shared=False,
     saves=False,
+    encoder_decoders=ALWAYS,
     memory=needed_memory,
     sentence=sentence,
 )

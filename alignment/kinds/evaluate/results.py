@@ -91,6 +91,31 @@ class EvaluateResults(StartedResults):
     length_after: Estimate | None = result(
         _("Length after"), meaning=_("Mean length of the policy's answers.")
     )
+    exact_match_gain: Estimate | None = result(
+        _("Exact match gained"), meaning=_("Share of answers that say what is known, above before.")
+    )
+    token_f1_gain: Estimate | None = result(
+        _("Token F1 gained"), meaning=_("Words shared with a known answer, above before.")
+    )
+    chrf_gain: Estimate | None = result(
+        _("chrF gained"), meaning=_("Letters shared with a known answer, of 100, above before.")
+    )
+    bleu_gain: Estimate | None = result(
+        _("BLEU gained"), meaning=_("Of 100, above before; sacrebleu's, of all answers together.")
+    )
+    exact_match_after: Estimate | None = result(
+        _("Exact match after"), meaning=_("Share of the policy's answers that say what is known.")
+    )
+    token_f1_after: Estimate | None = result(
+        _("Token F1 after"), meaning=_("Of the policy's answers and the nearest known one.")
+    )
+    chrf_after: Estimate | None = result(_("chrF after"), meaning=_("Of 100, of the policy."))
+    bleu_after: Estimate | None = result(_("BLEU after"), meaning=_("Of 100, of the policy."))
+    exact_match_before: Estimate | None = result(_("Exact match before"))
+    token_f1_before: Estimate | None = result(_("Token F1 before"))
+    chrf_before: Estimate | None = result(_("chrF before"))
+    bleu_before: Estimate | None = result(_("BLEU before"))
+    prompts_known: int | None = result(_("Prompts with a known answer"))
     reward_before: Estimate | None = result(_("Reward before"))
     reward_after: Estimate | None = result(_("Reward after"))
     utility_before: Estimate | None = result(_("Judge's score before"))

@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from alignment.evaluation.answers import KnownAnswers
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.evaluate.settings import EvaluateConfig, JudgeName
 from alignment.kinds.spec import RunSpec
@@ -145,6 +146,7 @@ class Findings:
     columns: dict[str, list[float]] = field(default_factory=dict)
     tokens: list[tuple[list[int], list[int]]] = field(default_factory=list)
     samples: list[ScoredSample] = field(default_factory=list)
+    known: KnownAnswers | None = None
     mismatch: float = 0.0  # nats per token, largest between sampler and scorer
 
     def add(self, name: str, values: Tensor) -> None:
@@ -158,6 +160,7 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     prompts, told = _asked(spec, folder, config)
     if not told.all_fit:
         yield told
+    known = known_answers(spec, folder, config, prompts)
     players = load_players(spec, folder, config, prompts)
     generator = torch.Generator().manual_seed(spec.seed)
     compared = math.ceil(len(prompts) / BATCH)
@@ -165,7 +168,7 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     total = compared + math.ceil(len(some) / TARGET_BATCH)
     device = str(players.policy.device)
     yield Ready(total_steps=total, threads=torch.get_num_threads(), device=device)
-    found = Findings()
+    found = Findings(known=known)
     yield PhaseStarted(name=_("comparing"))
     for step, batch in enumerate(in_batches(prompts, BATCH, _("prompts")), start=1):
         metrics = _compare(players, batch, config, generator, found)
@@ -177,12 +180,24 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
         metrics = weigh(players, batch, config, generator, found)
         yield StepDone(step=step, total=total, metrics=metrics)
     held = counted(controls(players.policy.tokenizer).held, prompts)
-    summary = {**summary_of(players, config, found), "rows": [told.counts], **held}
+    beside = known.told(spec.seed) if known else {}
+    summary = {**summary_of(players, config, found), **beside, "rows": [told.counts], **held}
     with committed(folder / "output") as output:
         stored = json.dumps(without_infinities(summary), indent=1, allow_nan=False)
         (output / "scores.json").write_text(stored, encoding="utf-8")
         write_jsonl(output / "samples.jsonl", found.samples)
     yield Finished(summary=summary)
+
+
+def known_answers(
+    spec: RunSpec, folder: Path, config: EvaluateConfig, prompts: Sequence[PromptRecord]
+) -> KnownAnswers | None:
+    """What is known of the answers, where it is asked for; raises ConfigError where none are given, DataError."""
+    if config.known_answers == "none":
+        return None
+    if "answers" not in spec.inputs:
+        raise ConfigError(_("The settings ask for known answers, and none are given."))
+    return KnownAnswers.read(folder / spec.inputs["answers"], prompts)
 
 
 def summary_of(players: Players, config: EvaluateConfig, found: Findings) -> dict[str, object]:
@@ -314,6 +329,8 @@ def _compare(
             sides[side] = answers = _answered(players, model, term, prompts, config, generator)
         for name, values in _described(players, model, term, answers):
             found.add(f"{name}_{side}", values)
+        if found.known:
+            found.known.take(side, prompts, answers.texts)
     before, after = sides["before"], sides["after"]
     with comparing:
         kls = completion_token_kls(players.policy.model, players.reference.model, after.rollouts)

@@ -16,6 +16,13 @@ JUDGES: Mapping[JudgeName, str] = {
 }
 
 
+KnownName = Literal["none", "given"]
+KNOWN: Mapping[KnownName, str] = {
+    "none": _("None"),
+    "given": _("Those that came with the prompts"),
+}
+
+
 class EvaluateConfig(Settings):
     """Policy against reference on held-out prompts, judged by someone who is not the reward."""
 
@@ -55,6 +62,16 @@ class EvaluateConfig(Settings):
         unit=_("tokens"),
         ge=1,
         le=4096,
+    )
+    known_answers: KnownName = setting(
+        "none",
+        _("Known answers"),
+        help=_(
+            "What held-out prompts should be answered: exact match, token F1, chrF and BLEU are measured beside them. "
+            "They come with imported prompts."
+        ),
+        topic=_("Evaluation"),
+        choices=KNOWN,
     )
     overlong: OverlongName = overlong(_("Evaluation"))
     beta: float = setting(

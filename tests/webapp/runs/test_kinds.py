@@ -14,8 +14,9 @@ from alignment.seam.records import (
     read_labels,
     write_jsonl,
 )
-from tests.factories import a_run, a_worker, again, an_artifact, run_at, some_prompts
+from tests.factories import a_completion, a_run, a_worker, again, an_artifact, run_at, some_prompts
 from tests.labs import some_labels
+from webapp.datasets.models import Preference
 from webapp.labeling.kinds.compare import KIND as COMPARE
 from webapp.labeling.models import Completion, Task
 from webapp.runs import execution, folders
@@ -75,6 +76,33 @@ def test_prompts_without_an_answer_of_the_policy_come_first(generating, project,
         prompt=answered, text="a", source="model", model=models["policy"], key="k"
     )
     assert answered.key not in [prompt.key for prompt in prepared(generating)[0]]
+
+
+def test_known_answers_are_those_that_came_with_held_out_prompts(project, models):
+    prompts = list(project.prompts.of_split("test")[:8])
+    a_completion(prompts[0], "the best", source="imported", rank=0)
+    a_completion(prompts[0], "the second", source="imported", rank=1)
+    a_completion(prompts[1], "any", source="imported")
+    a_completion(prompts[2], "of a model", source="model")
+    better, worse = (a_completion(prompts[3], text, source="imported") for text in ("good", "bad"))
+    Preference.objects.create(better=better, worse=worse)
+    config = {"known_answers": "given", "judge": "none", "prompts": 8}
+    inputs = dict.fromkeys(("policy", "reference"), models["policy"])
+    a_run(project, "evaluate", config, inputs=inputs)
+    run = execution.claim("runs", a_worker())
+    folder = folders.prepare(run)
+    path = folder / RunSpec.load(folder).inputs["answers"]
+    found = {(row.prompt.key, row.completion) for row in read_jsonl(path, StoredRecord)}
+    assert found == {
+        (prompts[n].key, text) for n, text in ((0, "the best"), (1, "any"), (3, "good"))
+    }
+
+
+def test_an_evaluation_without_the_known_answers_it_asks_for_is_refused(project, models):
+    inputs = dict.fromkeys(("policy", "reference"), models["policy"])
+    a_run(project, "evaluate", {"known_answers": "given", "judge": "none"}, inputs=inputs)
+    with pytest.raises(RunError, match="No held-out prompt came with an answer"):
+        folders.prepare(execution.claim("runs", a_worker()))
 
 
 def test_a_run_that_changes_a_model_reads_training_and_held_out_prompts(project, models):

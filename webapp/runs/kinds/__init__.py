@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webapp.runs import inputs, outputs
-from webapp.runs.kinds import bring, generate, population, pretrain
+from webapp.runs.kinds import bring, evaluate, generate, population, pretrain
 from webapp.runs.models import Run
 
 
@@ -22,6 +22,7 @@ class Half(NamedTuple):
 
 HALVES = {
     "import": Half(bring.prepare, bring.publish),
+    "evaluate": Half(evaluate.prepare),
     "generate": Half(generate.prepare, generate.publish),
     "population": Half(publish=population.publish),
     "pretrain": Half(publish=pretrain.publish),
