@@ -83,6 +83,13 @@ def addresses() -> dict[str, str]:
         "registry:model": full.artifacts.models().first(),
     }.items():
         pages[name.replace(":", "-")] = reverse(name, args=[full.pk, row.pk])
+    made = full.artifacts.models()
+    for name, model in {
+        "smaller": made.filter(uses__run__kind="distil").first(),
+        "empty-smaller": made.last(),
+    }.items():
+        if model is not None:
+            pages[f"registry-{name}"] = reverse("registry:smaller", args=[full.pk, model.pk])
     for run in full.runs.all():
         how = "".join(
             f"-{run.config[name]}" for name in ("objective", "loss") if name in run.config

@@ -19,9 +19,17 @@ from alignment.lab.distilling import (
     distance_from_teacher,
     divided_texts,
     own_losses,
+    own_step,
     soft_step,
 )
-from alignment.lab.encoders import HiddenTokens, hidden_losses, load_encoder, texts_read
+from alignment.lab.encoders import (
+    HiddenTokens,
+    hidden_losses,
+    hidden_step,
+    load_encoder,
+    texts_read,
+    told_by,
+)
 from alignment.lab.students import block_sizes, student_of
 from alignment.maths.divergences import DIVERGENCES
 from alignment.models.policies import Policy
@@ -197,6 +205,15 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_tokens():
     assert found["loss"] == pytest.approx((sum(losses) / tokens).item(), rel=1e-5)
 
 
+def test_each_step_of_its_own_answers_draws_others_and_the_same_ones_again():
+    teacher = tiny_policy()
+    pair = TeacherPair(teacher, student_of(teacher, 1, 1.0))
+    config = DistilConfig(objective="on_policy", prompts_per_step=2, max_new_tokens=6)
+    step = own_step(pair, [row.prompt for row in some_rows()], config, seed=3)
+    found = [backward(step(number))["divergence/teacher"] for number in (1, 2, 1)]
+    assert found[0] == found[2] != found[1]
+
+
 def test_a_student_that_is_its_teacher_is_at_no_distance_and_learns_nothing():
     teacher, rows = tiny_policy(), some_rows()
     student = student_of(teacher, 2, 1.0)
@@ -294,6 +311,16 @@ def test_hidden_tokens_weigh_alike_whatever_text_they_are_in(encoder):
         kls += (p.exp() * (p - q)).sum(-1)[one.labels != -100].tolist()
     assert len(kls) > 1
     assert found["loss"] == pytest.approx(sum(kls) / len(kls), rel=1e-4)
+
+
+def test_each_step_hides_other_tokens_and_the_same_ones_again(encoder):
+    teacher = load_encoder(encoder, "policy")
+    texts = HiddenTokens.of(teacher, ["sun rain day night good bad"] * 9, ["sun day good night"])
+    pair = TeacherPair(teacher, student_of(teacher, 1, 1.0))
+    step = hidden_step(pair, texts, DistilConfig(batch=4), seed=3)
+    found = [backward(step(number))["loss"] for number in (1, 2, 1)]
+    assert found[0] == found[2] != found[1]
+    assert told_by(pair, texts) == told_by(pair, texts)
 
 
 def test_an_encoder_reads_prompts_or_people_s_answers(tmp_path):

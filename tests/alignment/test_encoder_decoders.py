@@ -13,6 +13,7 @@ from alignment.models.policies import Policy
 from alignment.models.texts import rollouts_of, written
 from alignment.models.trials import described, sampler, try_out
 from alignment.objectives.toy import outcomes
+from alignment.objectives.values import ValueHead, completion_values, last_states
 from alignment.reward import RewardModel
 from alignment.sampling.sampling import decoded_token_logps, sample
 from alignment.sampling.scoring import completion_token_logps, logps_to_learn_from
@@ -217,6 +218,35 @@ def test_a_head_that_is_not_tied_is_kept(tmp_path):
     before = policy.model.lm_head.weight.detach().clone()
     policy.save(tmp_path)
     assert torch.equal(Policy.load(tmp_path).model.lm_head.weight, before)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_t5_that_was_saved_says_the_same_again(tied, tmp_path):
+    """T5 1.1 does not scale what its head reads, which its first config says by an untied head."""
+    policy = one("t5", tie_word_embeddings=tied)
+    rows = rollouts_of(policy, [written(policy, TALK, "sun rain")])
+    before = completion_token_logps(policy.model, rows)
+    for place in (tmp_path / "once", tmp_path / "twice"):
+        policy.save(place)
+        policy = Policy.load(place)
+    torch.testing.assert_close(completion_token_logps(policy.model, rows), before)
+
+
+@pytest.mark.parametrize("forced", [None, 5])
+def test_a_value_is_that_of_the_state_before_its_token(forced):
+    policy = one("t5")
+    policy.model.generation_config.forced_bos_token_id = forced
+    head = ValueHead.of(policy.model, 1.0, 0)
+    torch.nn.init.normal_(head.outer.weight)
+    row = written(policy, TALK, "sun rain")
+    starts = starts_of(policy.model)
+    with last_states(policy.model) as states:
+        policy.model(
+            input_ids=torch.tensor([row.prompt]),
+            decoder_input_ids=torch.tensor([[*starts, *row.completion[:-1]]]),
+        )
+    found = completion_values(policy.model, head, rollouts_of(policy, [row]))
+    torch.testing.assert_close(found, head(states[0])[:, len(starts) - 1 :])
 
 
 def test_an_encoder_of_t5_alone_is_no_policy(tmp_path):

@@ -20,6 +20,7 @@ from webapp.artifacts.store import store
 from webapp.datasets.services import freeze_snapshot
 from webapp.launch.offers import offered
 from webapp.projects.models import Split
+from webapp.registry.smaller import SMALLER
 from webapp.runs.models import Run
 
 pytestmark = pytest.mark.browser
@@ -267,4 +268,13 @@ def test_every_objective_is_started_from_its_form(machine, lab, bench):
     start("reward", reward__labels="validation")
     start("evaluate")
     start("generate")
-    assert {run.kind for run in Run.objects.filter(state="succeeded")} == set(offered())
+    for kind in SMALLER:
+        start(kind)
+    start("edit", values={"lines": "good day | the day | bad", "steps": 2})
+    known = {run.kind for run in Run.objects.filter(state="succeeded")}
+    assert known == set(offered()) - {"classify"}  # which has texts of its own above
+    run = Run.objects.get(kind="quantise")
+    bench.goto(machine.url + reverse("runs:detail", args=[lab.pk, run.pk]))
+    bench.get_by_role("link", name="All smaller models of it, compared").click()
+    expect(bench.locator("svg.smaller circle").first).to_be_visible()
+    assert violations(bench) == []

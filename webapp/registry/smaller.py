@@ -11,10 +11,13 @@ from django.utils.translation import gettext_noop as _
 from alignment.kinds import KINDS
 from alignment.kinds.costs import estimate_in_words
 from alignment.kinds.kind import Group, Kind
-from webapp.artifacts.models import Artifact
+from webapp.artifacts.models import Artifact, ArtifactInput
+from webapp.runs.models import Run, State
 
 MOST = 200  # small models of a page, the newest
 EVEN, WITHIN = 0.5, 0.01  # win rate of the original against itself, and how far from it is near
+LATER = 2  # trainings and shrinkings after a model was made smaller that are followed
+HEALED = _("Aligned after that, by an evaluation")
 SMALLER = [name for name, kind in KINDS.items() if kind.group == Group.SMALLER]
 
 
@@ -192,6 +195,7 @@ def size_board(original: Artifact, asked: Mapping[str, str]) -> SizeBoard:
         for model in found[:MOST]
         if model.producer is not None
     ]
+    rows += healed_models(original, found)
     rows.sort(key=lambda row: (size_of(row), row.artifact.pk))
     across = SAVED.get(asked.get("across", ""), SAVED["size"])
     up = COSTS.get(asked.get("up", ""), COSTS["kl"])
@@ -202,6 +206,48 @@ def size_board(original: Artifact, asked: Mapping[str, str]) -> SizeBoard:
     ]
     judged = any("win" in row.figures for row in rows)
     return SizeBoard(rows, across, up, smallest_within(rows), judged, count)
+
+
+def healed_models(original: Artifact, small: Sequence[Artifact]) -> list[SmallModel]:
+    """What was made of small models by training them, and made small again after it, as evaluations against the original found it.
+
+    An evaluation measures no KL from the original of every token, and no time: only size and win rate are told.
+    """
+    later: list[Artifact] = []
+    made = list(small)
+    for _generation in range(LATER):
+        made = list(trained_from(made, but=[*small, *later]))
+        later += made
+    judged = ArtifactInput.objects.filter(
+        role="policy",
+        artifact__in=later,
+        run__in=Run.objects.filter(
+            kind="evaluate",
+            state=State.SUCCEEDED,
+            inputs__role="reference",
+            inputs__artifact=original,
+        ),
+    )
+    newest = {edge.artifact_id: edge for edge in judged.select_related("run").order_by("run_id")}
+    return [
+        SmallModel(0, model, HEALED, evaluated(model, original, newest[model.pk].run.summary))
+        for model in later
+        if model.pk in newest
+    ]
+
+
+def trained_from(models: Sequence[Artifact], but: Sequence[Artifact]) -> QuerySet[Artifact]:
+    """Models that runs have made of these, but for those that are known."""
+    rows = Artifact.objects.models().filter(
+        producer__inputs__role="policy", producer__inputs__artifact__in=models
+    )
+    return rows.exclude(pk__in=[one.pk for one in but])
+
+
+def evaluated(model: Artifact, original: Artifact, summary: Mapping[str, Any]) -> dict[str, Figure]:
+    """What an evaluation says of a model that was not compared with the original by the run that made it."""
+    win = figure_of("win_rate")(summary)
+    return {"size": Figure(model.bytes / original.bytes)} | ({"win": win} if win else {})
 
 
 def figures_in(summary: Mapping[str, Any]) -> dict[str, Figure]:

@@ -183,3 +183,31 @@ def test_ticks_are_round_and_say_what_they_show():
     axis = plot_axis([], COSTS["kl"], 0, 100)  # nothing but the original
     assert axis.low < 0 < axis.high
     assert plot_axis([], SAVED["size"], 0, 100).low < 1
+
+
+def test_a_model_that_was_healed_stands_beside_the_others_by_its_evaluation(
+    made, original, project, var, inside
+):
+    student = made("student", summary_of(0.5, 0.2, win=0.4), kind="distil")
+    healed = made("healed", {}, kind="align", of=student)
+    made("never evaluated", {}, kind="align", of=student)
+    elsewhere = made("against another", {}, kind="align", of=student)
+    for place, (policy, reference, win) in enumerate(
+        ((healed, original, 0.3), (healed, original, 0.55), (elsewhere, healed, 0.9))
+    ):
+        run = a_run(project, "pretrain", name=f"evaluation {place}")
+        for role, artifact in (("policy", policy), ("reference", reference)):
+            ArtifactInput.objects.create(run=run, artifact=artifact, role=role)
+        columns = {"kind": "evaluate", "state": "succeeded", "summary": summary_of(0, 0, win=win)}
+        type(run).objects.filter(pk=run.pk).update(**columns)
+    type(original).objects.update(bytes=100)
+    type(original).objects.filter(pk=healed.pk).update(bytes=40)
+    original.refresh_from_db()
+    rows = {row.artifact.name: row for row in size_board(original, {}).rows}
+    assert set(rows) == {"student", "healed"}
+    assert rows["healed"].figures["win"].value == 0.55  # of the newest
+    assert rows["healed"].figures["size"].value == 0.4
+    assert "kl" not in rows["healed"].figures
+    page = inside.get(page_of(original), {"up": "win"})
+    assertContains(page, "Aligned after that, by an evaluation")
+    assert page.context["board"].within.artifact == healed
