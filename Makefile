@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup setup-dev demo run test prove lint fmt bench screenshots clean
 
 help:
-	@echo "make demo          the whole loop on this machine; ARGS=\"--once\" stops when it is done"
+	@echo "make demo          the whole loop on this machine; ARGS=\"--once\" stops when it is done, --lab makes it smaller"
 	@echo "make run           start Attune on http://127.0.0.1:8000 (ARGS=\"--port N\")"
 	@echo "make test          install what the tests need and run them; REQUIRE=all allows no skips"
 	@echo "make prove         names the long proofs; PART=NAME runs one of them"

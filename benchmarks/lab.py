@@ -20,6 +20,7 @@ from alignment.trainer import drive
 from alignment.world.grammar import prompts as grammar_prompts
 from benchmarks.editing import QUESTIONS as MORE
 from benchmarks.scenes import SIZES, asked, natural
+from benchmarks.students import COMPARED, Bench
 
 FITTED = 128  # prompts at most, of methods that fit many numbers
 METHODS: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -53,7 +54,8 @@ def arguments() -> Namespace:
     """What the command line says."""
     parser = ArgumentParser(prog="python -m benchmarks lab", description=__doc__)
     parser.add_argument("--model", type=Path, help="a model's folder; else the starter is trained")
-    parser.add_argument("--only", nargs="*", default=list(METHODS), choices=list(METHODS))
+    names = [*METHODS, *COMPARED]
+    parser.add_argument("--only", nargs="*", default=names, choices=names)
     parser.add_argument("--held-out", type=int, default=64, help="prompts")
     parser.add_argument("--completions", type=int, default=4, help="of each prompt")
     return parser.parse_args()
@@ -70,6 +72,10 @@ def report(options: Namespace, folder: Path) -> dict[str, Any]:
         more = [asked(text) for text in MORE]
     found = {}
     for name in options.only:
+        if name in COMPARED:
+            bench = Bench(model, [*prompts[:TRAINING], *more], prompts[TRAINING:], folder / name)
+            found[name] = COMPARED[name](bench)
+            continue
         kind, settings = METHODS[name]
         sizes = {
             "held_out_prompts": options.held_out,

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedModel,
+)
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.models.policies import Policy
@@ -187,17 +192,40 @@ ARCHITECTURES: Mapping[str, Settings] = {
     },
     "xlstm": {"hidden_size": WIDTH, "num_blocks": LAYERS, "num_heads": 4},
 }
+RELATIVE: Settings = {
+    "d_model": WIDTH, "d_kv": 8, "d_ff": 2 * WIDTH, "num_layers": LAYERS, "num_heads": 4,
+    "relative_attention_num_buckets": 8, "relative_attention_max_distance": 16, "decoder_start_token_id": 0,
+}  # fmt: skip
+ENCODER_DECODERS: Mapping[str, Settings] = {
+    "t5": RELATIVE | {"num_decoder_layers": 1},
+    "mt5": RELATIVE | {"feed_forward_proj": "gated-gelu"},
+    "umt5": RELATIVE,
+    "bart": {
+        "d_model": WIDTH,
+        "encoder_layers": LAYERS,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 2 * WIDTH,
+        "decoder_ffn_dim": 2 * WIDTH,
+        "max_position_embeddings": 48,
+        "decoder_start_token_id": 1,
+        "forced_eos_token_id": None,
+    },
+}
 # Else configs name tokens of the model they are usually of, which a tiny one has not.
 NO_TOKENS: Settings = {"pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
 
 
 def model_of(name: str, vocabulary: int, *, seed: int = 0, **changes: object) -> PreTrainedModel:
     """A random model in fp32 and evaluation mode of so many tokens; changes are to its config."""
-    settings = {**ARCHITECTURES[name], **NO_TOKENS, "vocab_size": vocabulary, **changes}
+    known = {**ARCHITECTURES, **ENCODER_DECODERS}
+    settings = {**known[name], **NO_TOKENS, "vocab_size": vocabulary, **changes}
     config = AutoConfig.for_model(name, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        kind: Any = AutoModelForSeq2SeqLM if name in ENCODER_DECODERS else AutoModelForCausalLM
+        model: Any = kind.from_config(config, dtype=torch.float32)
         for weight in model.parameters():
             if weight.dim() > 1:
                 torch.nn.init.normal_(weight, std=SPREAD)

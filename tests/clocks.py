@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 SLEEP = Path(__file__).parent / "wrong_clock"
 LIBRARIES = ("libfaketimeMT.so.1", "libfaketime.so.1")
@@ -37,10 +38,29 @@ def wrong(seconds: float) -> Iterator[None]:
             del os.environ[name]
 
 
+class Clocks(NamedTuple):
+    """Seconds that the clocks of two sides are ahead."""
+
+    servers: float
+    programs: float
+
+
+def apart(seconds: float) -> Clocks:
+    """Servers so far ahead of the programs. Where they are behind, the programs are ahead of them instead.
+
+    libfaketime tells the true time inside of a wait that a signal interrupts, and PostgreSQL asks there which of
+    its timeouts are over: with its clock set back, all of them would be.
+    """
+    return Clocks(max(seconds, 0.0), max(-seconds, 0.0))
+
+
 def option() -> ArgumentParser:
     """The option, to be a parent of a program's own."""
     parser = ArgumentParser(add_help=False)
     parser.add_argument(
-        "--clock", type=float, default=0.0, help="seconds that database and broker are ahead"
+        "--clock",
+        type=float,
+        default=0.0,
+        help="seconds that database and broker are ahead of the programs",
     )
     return parser

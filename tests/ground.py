@@ -41,7 +41,8 @@ def stand() -> None:
     )
     os.environ |= {STANDS: var, "ATTUNE_VAR": var, "DJANGO_SETTINGS_MODULE": "webapp.settings"}
     if database_option().parse_known_args()[0].database == "postgresql":
-        with clocks.wrong(clocks.option().parse_known_args()[0].clock):
+        clock = clocks.option().parse_known_args()[0].clock
+        with clocks.wrong(clocks.apart(clock).servers):
             _servers.append(kept.enter_context(postgres.server(options="")))
         os.environ["DATABASE_URL"] = _servers[0].url
     else:

@@ -21,7 +21,7 @@ AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SIZES = {"wide": (1280, 800), "phone": (360, 740)}
 SCHEMES = ("light", "dark")
 LISTS = (
-    "project", "labeling:label", "labeling:keys", "prompts", "guidelines", "labeling:tasks", "labeling:labels",
+    "project", "advice", "labeling:label", "labeling:keys", "prompts", "guidelines", "labeling:tasks", "labeling:labels",
     "datasets:snapshots", "datasets:import", "datasets:export", "datasets:corpora", "datasets:texts", "rounds:list", "rounds:launch", "rounds:compare", "sweeps:list",
     "registry:models", "registry:add", "runs:list", "runs:choose", "members",
 )  # fmt: skip
@@ -83,6 +83,13 @@ def addresses() -> dict[str, str]:
         "registry:model": full.artifacts.models().first(),
     }.items():
         pages[name.replace(":", "-")] = reverse(name, args=[full.pk, row.pk])
+    made = full.artifacts.models()
+    for name, model in {
+        "smaller": made.filter(uses__run__kind="distil").first(),
+        "empty-smaller": made.last(),
+    }.items():
+        if model is not None:
+            pages[f"registry-{name}"] = reverse("registry:smaller", args=[full.pk, model.pk])
     for run in full.runs.all():
         how = "".join(
             f"-{run.config[name]}" for name in ("objective", "loss") if name in run.config

@@ -20,7 +20,6 @@ from alignment.models import checkpoints
 from alignment.models.classifier_checks import CLASSIFIER, check_classifier_files
 from alignment.models.joining import Joiner
 from alignment.models.loading import (
-    is_masked,
     naming,
     open_model,
     refusing,
@@ -29,6 +28,7 @@ from alignment.models.loading import (
 from alignment.models.policies import Policy, default_device, fuse_activations
 from alignment.models.sharding import load_whole
 from alignment.models.texts import drawn_texts
+from alignment.models.uses import is_masked
 from alignment.reward.model import of_about_equal_length
 from alignment.sampling.sampling import Rollouts
 from alignment.seam.errors import ConfigError

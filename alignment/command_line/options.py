@@ -50,6 +50,7 @@ ROLES: Mapping[str, _Role] = {
         "a file of documents: plain text, JSON lines or Parquet, packed by gzip or not"
     ),
     "facts": _Role("facts to edit, as lines or as JSON lines; else they are given by --lines"),
+    "student": _Role("a smaller model that learns on; else it is made of the teacher's layers"),
     "texts": _Role(
         "a table of texts and their classes: CSV, TSV, JSON lines or Parquet, packed by gzip or not"
     ),

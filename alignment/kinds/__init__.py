@@ -9,6 +9,7 @@ from alignment.kinds import (
     align,
     bring,
     classify,
+    distil,
     edit,
     evaluate,
     factorise,
@@ -38,6 +39,7 @@ KINDS: dict[str, Kind] = {
         quantise.KIND,
         prune.KIND,
         factorise.KIND,
+        distil.KIND,
         edit.KIND,
         evaluate.KIND,
         generate.KIND,
@@ -45,11 +47,15 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def memory_by_kind(shape: Shape) -> Mapping[str, int]:
-    """Bytes that each kind of run which reads a model needs for one of this shape, by its usual settings."""
+def memory_by_kind(shape: Shape, family: str = "") -> Mapping[str, int]:
+    """Bytes that each kind of run which reads a model needs for one of this shape, by its usual settings.
+
+    Without those kinds that take no model of its family, where it is an encoder-decoder.
+    """
     reading = {
         name: kind
         for name, kind in KINDS.items()
         if kind.group and any(one.is_read(kind.settings()) for one in kind.inputs)
+        if not kind.refusal(kind.settings(), family)
     }
     return {name: kind.memory(kind.settings(), shape) for name, kind in reading.items()}

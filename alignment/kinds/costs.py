@@ -4,6 +4,7 @@
 both models are compared on, and `cost_sentence` the one sentence of its page. `alignment/lab/` measures them.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,11 @@ from alignment.seam.results import ModelResults, result
 from alignment.seam.words import _, said
 
 FEWEST = 8  # held-out prompts
-WRITTEN = {"people": _("Preferred answers of people"), "original": _("Answers of the original")}
+WRITTEN = {
+    "people": _("Preferred answers of people"),
+    "original": _("Answers of the original"),
+    "hidden": _("Hidden tokens of texts"),
+}
 
 
 class CostResults(ModelResults):
@@ -164,10 +169,14 @@ def cost_sentence(summary: Mapping[str, Any]) -> str:
 
 
 def estimate_in_words(estimate: Mapping[str, Any], *, percent: bool = False) -> str:
-    """A stored Estimate with its interval."""
+    """A stored Estimate with its interval, as exactly as that allows: two digits of its width."""
     factor, unit = (100, " %") if percent else (1, "")
     value, low, high = (estimate[name] for name in ("value", "low", "high"))
-    found = f"{factor * value:.3g}{unit}"
-    if low is None or high is None:
-        return found
-    return f"{found} ({factor * low:.3g} … {factor * high:.3g})"
+    if low is None or high is None or not 0 < high - low < math.inf:
+        return f"{factor * value:.3g}{unit}"
+    digits = max(0, 1 - math.floor(math.log10(factor * (high - low))))
+    # Adding 0 makes 0 of what was rounded to -0.
+    told, below, above = (
+        f"{round(factor * x, digits) + 0.0:.{digits}f}" for x in (value, low, high)
+    )
+    return f"{told}{unit} ({below} … {above})"

@@ -14,7 +14,7 @@ from alignment.seam.curves import Curve
 from alignment.seam.memory import Shape
 from alignment.seam.results import Results
 from alignment.seam.settings import ALWAYS, Settings, is_chosen
-from alignment.seam.words import _
+from alignment.seam.words import _, said
 
 
 class ArtifactType(StrEnum):
@@ -59,6 +59,15 @@ class Group(StrEnum):
 
 ITSELF = _("the start model itself")
 NOTHING = _("none")
+ASIDE = ("reward", "judge", "tokenizer")  # roles of models that rate texts, or lend their tokens
+
+
+Choices = Mapping[str, tuple[str, ...]]  # values of settings
+
+
+def all_chosen(config: Settings, choices: Choices) -> bool:
+    """Whether settings hold one of the values of each choice."""
+    return all(is_chosen(config, name, values) for name, values in choices.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +105,9 @@ class Input:
 
     def is_read(self, config: Settings) -> bool:
         """Whether a run with these settings reads it."""
-        chosen = all(is_chosen(config, name, values) for name, values in self.when.items())
-        return chosen and (not self.beside or any(getattr(config, name) for name in self.beside))
+        return all_chosen(config, self.when) and (
+            not self.beside or any(getattr(config, name) for name in self.beside)
+        )
 
 
 @dataclass(frozen=True)
@@ -147,6 +157,8 @@ class Kind(BaseModel):
     run: str  # module:function
     command: str  # on the command line; empty: none
     work: Work = Work.RUNS
+    encoder_decoders: Choices | None = None  # with which it takes T5 and BART; None: never
+    encoder_decoders_only: Choices | None = None  # with which it takes nothing else; None: never
     shared: bool  # several processes can share its rows
     saves: bool  # asked to save, it keeps its work
     saves_when: Mapping[str, tuple[str, ...]] = Field(
@@ -209,6 +221,30 @@ class Kind(BaseModel):
         fields = self.settings.model_fields
         chosen = {name: config.get(name, fields[name].default) for name in self.saves_when}
         return self.saves and all(chosen[name] in self.saves_when[name] for name in chosen)
+
+    def refusal(self, config: Settings, family: str) -> str:
+        """Why it cannot read a model, of this family of encoder-decoders or, where it is "", no such model."""
+        when = self.encoder_decoders
+        if family and (when is None or not all_chosen(config, when)):
+            words = (
+                _(
+                    "“{title}” takes no encoder-decoder, and this model is one ({family}): it reads a prompt apart "
+                    "from what it writes. Choose a model that only decodes, such as GPT-2 or Llama."
+                )
+                if when is None
+                else _(
+                    "“{title}” with these settings takes no encoder-decoder, and this model is one ({family})."
+                )
+            )
+            return said(words, title=said(self.title), family=family)
+        only = None if family else self.encoder_decoders_only
+        if only is not None and all_chosen(config, only):
+            words = _(
+                "“{title}” with these settings takes encoder-decoders alone, such as T5 and BART, and this "
+                "model is none."
+            )
+            return said(words, title=said(self.title))
+        return ""
 
     def roles(self, config: Settings) -> tuple[str, ...]:
         """The artifacts that a run with these settings needs, by role."""

@@ -60,22 +60,22 @@ def as_texts(policy: Policy, records: Sequence[DemonstrationRecord]) -> Texts:
 
 
 def own_answers(
-    policy: Policy, prompts: Sequence[PromptRecord], max_new_tokens: int, seed: int
+    policy: Policy, prompts: Sequence[PromptRecord], max_new_tokens: int, seed: int, count: int = 1
 ) -> Texts:
-    """One answer of the policy to each prompt, drawn as it is served."""
+    """So many answers of the policy to each prompt, drawn as it is served."""
     generator = torch.Generator().manual_seed(seed)
     rows: list[Written] = []
     for batch in in_batches(prompts, BATCH, _("answers")):
         drawn = sample(
             policy,
             [policy.prompt_ids(prompt.messages) for prompt in batch],
-            completions=1,
+            completions=count,
             max_new_tokens=max_new_tokens,
             generator=generator,
         )
         both = zip(drawn.prompts, drawn.completion_ids(), strict=True)
         rows += [Written(prompt, tuple(ids)) for prompt, ids in both]
-    return Texts(rows, [prompt.key for prompt in prompts])
+    return Texts(rows, [prompt.key for prompt in prompts for _answer in range(count)])
 
 
 class LabPrompts(NamedTuple):

@@ -202,7 +202,9 @@ def _texts(
         rows, keys = given.chosen.fitted
         return Texts(rows[: config.prompts], keys[: config.prompts])
     yield PhaseStarted(name=_("answering"))
-    found = own_answers(policy, given.prompts.training, config.max_new_tokens, spec.seed)
+    found = own_answers(
+        policy, given.prompts.training, config.max_new_tokens, spec.seed, config.own_answers
+    )
     yield PhaseStarted(name=_("changing"))
     return found
 

@@ -324,22 +324,33 @@ def _time(
     found: Compared, _place: int, generator: torch.Generator, seen: Measured
 ) -> dict[str, float]:
     """Milliseconds of forwards of the same tokens by both models, in turn."""
-    length = min(LENGTH, found.original.context_length)
-    size = len(found.original.tokenizer)
-    ids = torch.randint(size, (ROWS, length), generator=generator).to(found.original.device)
-    sides = (("ms_before", found.original), ("ms_after", found.changed))
-    for _side, policy in sides:
-        _milliseconds(policy.model, ids)  # the first one makes ready
-    for _pair in range(PAIRS):
-        for name, policy in sides:
-            seen.add(name, [_milliseconds(policy.model, ids)])
+    for name, values in times_in_turn(found.original, found.changed, generator).items():
+        seen.add(name, values)
     return {}
+
+
+def times_in_turn(
+    original: Policy, changed: Policy, generator: torch.Generator
+) -> dict[str, list[float]]:
+    """Milliseconds of forwards of the same tokens, by one model and the other in turn."""
+    length = min(LENGTH, original.context_length)
+    ids = torch.randint(len(original.tokenizer), (ROWS, length), generator=generator)
+    ids = ids.to(original.device)
+    sides = {"ms_before": original, "ms_after": changed}
+    for policy in sides.values():
+        _milliseconds(policy.model, ids)  # the first one makes ready
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for _pair in range(PAIRS):
+        for name, policy in sides.items():
+            found[name].append(_milliseconds(policy.model, ids))
+    return found
 
 
 @torch.no_grad()
 def _milliseconds(model: PreTrainedModel, ids: Tensor) -> float:
     started = time.perf_counter()
-    model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    more = {"use_cache": False} if model.can_generate() else {}
+    model(input_ids=ids, attention_mask=torch.ones_like(ids), **more)
     if ids.device.type == "cuda":
         torch.cuda.synchronize()
     return 1000 * (time.perf_counter() - started)
@@ -348,14 +359,13 @@ def _milliseconds(model: PreTrainedModel, ids: Tensor) -> float:
 def costs(found: Compared, seen: Measured, folders: tuple[Path, Path]) -> dict[str, Any]:
     """The summary of a comparison: every number with its interval, and the sizes of both folders."""
     columns = seen.columns
-    sizes = [sum(path.stat().st_size for path in weight_files(folder)) for folder in folders]
     numbers = {
         "kl_token": estimate(columns["kl_token"], "nats"),
         "kl_sequence": estimate(columns["kl_sequence"], "nats"),
         **_perplexities(columns, seen.keys),
         **_divergences(columns),
         "greedy_same": clipped(estimate(columns["greedy_same"])),
-        **_times(columns),
+        **times_told(columns),
     }
     if "win_rate" in columns:
         numbers["win_rate"] = clipped(estimate(columns["win_rate"]))
@@ -363,17 +373,25 @@ def costs(found: Compared, seen: Measured, folders: tuple[Path, Path]) -> dict[s
     most = COARSE if is_coarse(found.changed.model) else TOLERANCE
     return {
         **{name: one.model_dump() for name, one in numbers.items()},
-        "bytes_before": sizes[0],
-        "bytes_after": sizes[1],
-        "bytes_ratio": sizes[1] / sizes[0],
-        "memory_before": bytes_of(found.original.model),
-        "memory_after": bytes_of(found.changed.model),
+        **sizes_told((found.original, found.changed), folders),
         **({"divergence_name": found.aim.aim.minimised} if found.aim else {}),
         "judge": found.config.judge,
         "perplexity_of": "people" if found.texts else "original",
         "mismatch": mismatch,
         "answers": seen.answers,
         "checks": [receipt(_("Sampler and scorer agree (nats a token)"), mismatch, most)],
+    }
+
+
+def sizes_told(policies: tuple[Policy, Policy], folders: tuple[Path, Path]) -> dict[str, Any]:
+    """Bytes of two models, on disk and in memory."""
+    before, after = (sum(path.stat().st_size for path in weight_files(one)) for one in folders)
+    return {
+        "bytes_before": before,
+        "bytes_after": after,
+        "bytes_ratio": after / before,
+        "memory_before": bytes_of(policies[0].model),
+        "memory_after": bytes_of(policies[1].model),
     }
 
 
@@ -387,15 +405,17 @@ def _perplexities(columns: Mapping[str, list[float]], keys: Sequence[str]) -> di
     pairs = zip(columns["nll_before"], columns["nll_after"], strict=True)
     change = grouped_interval([after - before for before, after in pairs], keys)
     return {
-        "perplexity_change": _through(change, math.expm1),
+        "perplexity_change": transformed(change, math.expm1),
         **{
-            f"perplexity_{side}": _through(grouped_interval(columns[f"nll_{side}"], keys), math.exp)
+            f"perplexity_{side}": transformed(
+                grouped_interval(columns[f"nll_{side}"], keys), math.exp
+            )
             for side in ("before", "after")
         },
     }
 
 
-def _through(found: Estimate, rising: Callable[[float], float]) -> Estimate:
+def transformed(found: Estimate, rising: Callable[[float], float]) -> Estimate:
     """A rising function of an estimate, and of the ends of its interval."""
     ends = {
         name: None if (end := getattr(found, name)) is None else rising(end)
@@ -418,12 +438,12 @@ def _divergences(columns: Mapping[str, list[float]]) -> dict[str, Estimate]:
     return {name: one.model_copy(update=unknown) for name, one in found.items()}
 
 
-def _times(columns: Mapping[str, list[float]]) -> dict[str, Estimate]:
+def times_told(columns: Mapping[str, list[float]]) -> dict[str, Estimate]:
     """Milliseconds of a forward of both, and how many times as fast the changed model is."""
     before, after = columns["ms_before"], columns["ms_after"]
     ratios = [math.log(one / other) for one, other in zip(before, after, strict=True)]
     return {
-        "speedup": _through(estimate(ratios), math.exp),
+        "speedup": transformed(estimate(ratios), math.exp),
         "ms_before": estimate(before, "ms"),
         "ms_after": estimate(after, "ms"),
     }

@@ -75,7 +75,7 @@ def moment_at(policy: Policy, rows: Sequence[Written], layer: Linear) -> Tensor:
     totals = torch.tensor([row.length - 1 for row in rows], device=policy.device)
     width = weight_of(layer).shape[1]
     total = torch.zeros(width, width, dtype=torch.float64, device=policy.device)
-    found = list(batches(rollouts))
+    found = list(batches(policy.model, rollouts))
     with counting(len(found), _("texts")):
         for batch in through(found, len(found)):
             real = (

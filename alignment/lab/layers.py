@@ -97,7 +97,7 @@ def _gathered(
     fitted = torch.arange(len(rows), device=policy.device) % APART != APART - 1
     parts: dict[str, list[Seen]] = {name: [] for name in layers}
     with torch.enable_grad(), calls_of(layers) as calls:
-        for batch in batches(rollouts):
+        for batch in batches(policy.model, rollouts):
             calls.clear()
             logps = token_logps(completion_logits(policy.model, batch), batch)
             pairs = [(name, *pair) for name, found in calls.items() for pair in found]

@@ -187,7 +187,7 @@ def as_read(states: Tensor, apart: Sequence[int]) -> Tensor:
 def next_logps(policy: Policy, rows: Sequence[Written]) -> Tensor:
     """(tokens, vocab) what a policy says of the next token, at each of some texts."""
     found = []
-    for batch in batches(rollouts_of(policy, rows)):
+    for batch in batches(policy.model, rollouts_of(policy, rows)):
         logps = completion_logits(policy.model, batch).log_softmax(-1)
         places = torch.arange(len(logps), device=logps.device)[:, None], batch.places
         found.append(logps[places][batch.mask])

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.distil.settings import DistilConfig
 
 LOG2 = math.log(2)
 NEAR = 1e-2  # nats
@@ -63,7 +64,7 @@ def alpha(order: float) -> Divergence:
     )
 
 
-def divergence_of(config: AlignConfig) -> Divergence:
+def divergence_of(config: AlignConfig | DistilConfig) -> Divergence:
     """The divergence that a run's settings name."""
     name = config.minimised
     return alpha(config.alpha) if name == "alpha" else DIVERGENCES[name]

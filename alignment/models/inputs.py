@@ -6,13 +6,14 @@ from pathlib import Path
 
 from transformers import AutoConfig
 
-from alignment.kinds.kind import ArtifactType
+from alignment.kinds.kind import ASIDE, ArtifactType
 from alignment.kinds.spec import RunSpec
 from alignment.models.classifier_checks import check_classifier_files
 from alignment.models.loading import (
     OF_A_TOKENIZER,
     check_files,
     check_reward_files,
+    check_same_reading,
     check_same_template,
     check_same_tokens,
     check_same_width,
@@ -21,6 +22,8 @@ from alignment.models.loading import (
     tokenizer_of,
     weight_files,
 )
+from alignment.models.uses import is_masked
+from alignment.seam.architectures import family_in
 from alignment.seam.errors import ConfigError
 from alignment.seam.words import _
 from alignment.targets.targets import load_target
@@ -44,6 +47,7 @@ def check_inputs(spec: RunSpec, folder: Path) -> None:
     for role in read:
         with naming(at[role], WORDS.get(role, role)):
             look_at(role, at[role], spec)
+            check_read(role, at[role], spec)
     if set(POLICIES) <= set(read):
         check_pair(at["policy"], at["reference"], prompts=spec.described.trains_beside)
 
@@ -68,9 +72,25 @@ def look_at(role: str, folder: Path, spec: RunSpec) -> None:
     elif role == "classifier":
         check_classifier_files(folder)
     elif role in POLICIES:
-        check_files(folder, "masked" if spec.config.get("objective") == "mlm" else "policy")
+        check_files(folder, "masked" if is_read_masked(role, folder, spec) else "policy")
     else:
         check_files(folder, "backbone")
+
+
+def check_read(role: str, folder: Path, spec: RunSpec) -> None:
+    """Raise ConfigError where a run of this kind takes no model of such an architecture."""
+    if role in ASIDE:
+        return
+    if reason := spec.described.refusal(spec.settings(), family_in(folder)):
+        raise ConfigError(reason)
+
+
+def is_read_masked(role: str, folder: Path, spec: RunSpec) -> bool:
+    """Whether an encoder is asked for: pretraining says so by its objective, others that take both take what is there."""
+    if spec.kind == "pretrain":
+        return spec.config.get("objective") == "mlm"
+    takes_both = ArtifactType.ENCODER in spec.described.input_named(role).types
+    return takes_both and (folder / "config.json").is_file() and is_masked(folder)
 
 
 def roles_read(spec: RunSpec, at: Mapping[str, Path]) -> list[str]:
@@ -99,6 +119,7 @@ def check_pair(policy: Path, reference: Path, *, prompts: bool) -> None:
     """Raise ConfigError where no ratio of the two models' probabilities means anything."""
     if policy.resolve() == reference.resolve():
         return
+    check_same_reading(bool(family_in(policy)), bool(family_in(reference)))
     if not same_files(policy, reference, OF_A_TOKENIZER):
         one, other = tokenizer_of(policy), tokenizer_of(reference)
         check_same_tokens(one, other)

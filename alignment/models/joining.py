@@ -2,7 +2,7 @@
 
 An answer is read as people saw it: its text without special tokens, and without the token that closes its turn,
 so that what is read of a text and of the rollout it came from is the same. A masked model gets prompt and answer
-between its own marks.
+between its own marks, an encoder-decoder a border between what its encoder and its decoder read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,12 @@ from functools import lru_cache
 from transformers import PreTrainedTokenizerBase
 
 from alignment.models import conversations
+from alignment.models.encoder_decoders import Tokenization, starts_of, tokenization_of
 from alignment.models.policies import Policy
 from alignment.sampling.sampling import Rollouts
 from alignment.seam.records import Message
 
+BORDER = -1  # no token: what stands between prompt and answer for an encoder-decoder
 PROMPT_SHARE = 4  # a prompt that is too long keeps at least this fraction of the context
 
 
@@ -32,6 +34,8 @@ class Joiner:
     def of(cls, trunk: Policy, *, marked: bool) -> "Joiner":
         """Of a loaded model: some masked ones count more positions than they can use."""
         limit = trunk.context_length
+        if trunk.apart:
+            return JoinerApart(trunk.tokenizer, limit, marked, starts=len(starts_of(trunk.model)))
         context = min(limit, trunk.tokenizer.model_max_length) if marked else limit
         return cls(trunk.tokenizer, context, marked)
 
@@ -53,13 +57,13 @@ class Joiner:
 
     def read(self, prompt: Sequence[Message], text: str) -> tuple[list[int], bool]:
         """Token ids of prompt and answer, and whether they were cut to the context."""
-        return self._whole(conversations.answered(self.tokenizer, prompt, text))
+        return self._whole(self.tokenization.answered(self.tokenizer, prompt, text))
 
     def read_all(
         self, prompts: Sequence[Sequence[Message]], texts: Sequence[str]
     ) -> list[list[int]]:
         """Token ids of each prompt with its answer, as `read` gives them."""
-        found = conversations.all_answered(self.tokenizer, prompts, texts)
+        found = self.tokenization.all_answered(self.tokenizer, prompts, texts)
         return [self._whole(one)[0] for one in found]
 
     def read_drawn(self, policy: Policy, rollouts: Rollouts) -> list[list[int]]:
@@ -92,6 +96,11 @@ class Joiner:
         return [*first, *prompt[:begin], *prompt[begin + over :], *last, *kept, *last], cut
 
     @property
+    def tokenization(self) -> Tokenization:
+        """How conversations become its tokens."""
+        return tokenization_of(apart=False)
+
+    @property
     def marks(self) -> tuple[list[int], list[int]]:
         """What a masked model expects first, and after each of two texts."""
         ids = (self.tokenizer.cls_token_id, self.tokenizer.sep_token_id)
@@ -102,7 +111,8 @@ class Joiner:
         """The conversation that a policy reads as these tokens; none where they can be taken themselves."""
         if (turns := self.asked.get(prompt)) is not None:
             return turns
-        if same_tokens(policy.tokenizer, self.tokenizer):
+        same = policy.tokenization == self.tokenization
+        if same and same_tokens(policy.tokenizer, self.tokenizer):
             return []
         return [Message(role="user", content=policy.text(prompt))]
 
@@ -120,6 +130,31 @@ class Joiner:
     def _begins(self, prompt: Sequence[int]) -> int:
         """How many tokens a prompt begins with that a cut spares: the one that every text begins with."""
         return int(bool(prompt) and prompt[0] == self.tokenizer.bos_token_id)
+
+
+@dataclass(frozen=True)
+class JoinerApart(Joiner):
+    """How an encoder-decoder reads texts, whose answers begin with so many tokens."""
+
+    starts: int = 1
+
+    @property
+    def tokenization(self) -> Tokenization:
+        """How conversations become its tokens."""
+        return tokenization_of(apart=True)
+
+    def join(self, prompt: Sequence[int], completion: Sequence[int]) -> tuple[list[int], bool]:
+        """Prompt and answer with a border, each cut to the context by itself."""
+        over, begin = max(0, len(prompt) - self.context), self._begins(prompt)
+        kept = completion[: self.context - self.starts]
+        cut = over > 0 or len(kept) < len(completion)
+        return [*prompt[:begin], *prompt[begin + over :], BORDER, *kept], cut
+
+
+def parted_at_border(sequence: Sequence[int]) -> tuple[list[int], list[int]]:
+    """What an encoder and what a decoder reads of a sequence with a border."""
+    place = list(sequence).index(BORDER)
+    return list(sequence[:place]), list(sequence[place + 1 :])
 
 
 @lru_cache(maxsize=8)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import nn
@@ -19,24 +19,25 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
-)
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME, logging
 
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
+from alignment.models.encoder_decoders import reads_apart, starts_of
 from alignment.models.forms.factors import Budget
 from alignment.models.forms.stored import StoredForm, stored_in
 from alignment.models.unfilled import Unfilled
+from alignment.models.uses import Use, check_precision, check_type
 from alignment.seam import memory
+from alignment.seam.architectures import family_in
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
 from alignment.seam.folders import MANIFEST
 from alignment.seam.modelfiles import (
@@ -52,13 +53,9 @@ from alignment.seam.modelfiles import (
 from alignment.seam.progress import split, through
 from alignment.seam.words import _
 
-# It writes, is only read by, fills in what is hidden, or tells classes.
-Use = Literal["policy", "backbone", "masked", "classifier"]
-
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 REWARD, HEAD = "reward.json", "head.safetensors"  # what a reward model has beside its backbone
-CLASS_HEAD = "ForSequenceClassification"
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 OF_A_TOKENIZER = (
     *VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
@@ -69,12 +66,6 @@ POOLINGS = (None, *get_args(PoolingName))
 DEEPEST = 512  # layers
 FEWEST = 0.5  # share of the described weights that the files must hold; ties may halve nothing more
 UNREAD = ("pooler.",)  # of encoders, which reward models read without it
-WRITERS = (
-    "ForCausalLM",
-    "LMHeadModel",
-    "ForConditionalGeneration",
-)  # ends of names of such classes
-FLOATS = {"F64", "F32", "F16", "BF16"}
 COMPUTED = ("inv_freq", "attn.bias", "attention.bias", "masked_bias", "position_ids")  # once stored
 
 
@@ -253,78 +244,6 @@ def check_description(folder: Path, tensors: Tensors, use: Use) -> None:
     refuse_too_large(parameters)
 
 
-def check_type(folder: Path, config: Mapping[str, Any], use: Use) -> None:
-    """Raise DataError where config.json is of no model that can do this."""
-    kind, masked = str(config.get("model_type")), is_masked(folder)
-    if config.get("is_encoder_decoder"):
-        raise DataError(
-            _("config.json says it is an encoder with a decoder; only one of them is used here.")
-        )
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not masked:
-        raise DataError(
-            _(
-                "config.json says “{kind}”, which is no causal and no masked language model known "
-                "here."
-            ).format(kind=printable(kind))
-        )
-    if use == "policy" and masked:
-        raise DataError(
-            _(
-                "config.json says “{kind}”, an encoder: it reads and cannot write. It can be the "
-                "backbone of a reward model."
-            ).format(kind=printable(kind))
-        )
-    if use == "masked" and not masked:
-        raise DataError(
-            _(
-                "config.json says “{kind}”, which writes; hidden tokens are told by an encoder, such as BERT."
-            ).format(kind=printable(kind))
-        )
-    named = [str(name) for name in config.get("architectures") or []]
-    if use == "classifier" and not any(name.endswith(CLASS_HEAD) for name in named):
-        raise DataError(
-            _(
-                "config.json says “{named}”, which has no head for classes; train a classifier on it."
-            ).format(named=printable(named[0]) if named else kind)
-        )
-    if use == "policy" and named and not any(writes(name) for name in named):
-        raise DataError(
-            _(
-                "config.json says “{named}”, which has no head that writes; save the language model "
-                "it came from."
-            ).format(named=printable(named[0]))
-        )
-
-
-def writes(architecture: str) -> bool:
-    """Whether a class of this name is a language model."""
-    names: Any = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
-    return architecture in names or architecture.endswith(WRITERS)
-
-
-def check_precision(config: Mapping[str, Any], tensors: Tensors) -> None:
-    """Raise DataError where weights are rounded to so few bits that only special code reads them."""
-    if config.get("quantization_config"):
-        raise DataError(
-            _("config.json says the weights are quantised; add the full-precision model.")
-        )
-    foreign = sorted(tensors.of_weights - FLOATS)
-    if foreign:
-        raise DataError(
-            _(
-                "The weights are stored as {foreign}, so they are quantised; add the full-precision "
-                "model."
-            ).format(foreign=", ".join(foreign))
-        )
-
-
-def is_masked(folder: Path) -> bool:
-    """Whether config.json describes an encoder such as BERT: it reads both ways and cannot write."""
-    config = read_object(folder / "config.json")
-    written = config.get("is_decoder") or config.get("is_encoder_decoder")
-    return config.get("model_type") in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not written
-
-
 def outline_of(folder: Path, use: Use) -> PreTrainedModel:
     """The model that config.json describes, without weights."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -332,14 +251,16 @@ def outline_of(folder: Path, use: Use) -> PreTrainedModel:
     if layers > DEEPEST:
         raise DataError(_("config.json describes {layers:,} layers.").format(layers=layers))
     with Unfilled(), torch.device("meta"):
-        model: PreTrainedModel = auto_class(use).from_config(config, trust_remote_code=False)
+        model: PreTrainedModel = auto_class(folder, use).from_config(
+            config, trust_remote_code=False
+        )
     return model
 
 
-def auto_class(use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
+def auto_class(folder: Path, use: Use) -> Any:  # noqa: ANN401 - transformers' auto classes are untyped
     """What loads a model: with the head of its use, without one where it only reads."""
     heads = {
-        "policy": AutoModelForCausalLM,
+        "policy": AutoModelForSeq2SeqLM if family_in(folder) else AutoModelForCausalLM,
         "masked": AutoModelForMaskedLM,
         "classifier": AutoModelForSequenceClassification,
     }
@@ -368,7 +289,7 @@ def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
             model, info, kept = form.load(outline_of(folder, use))
             add_generation(model, folder)
         else:
-            model, info = auto_class(use).from_pretrained(
+            model, info = auto_class(folder, use).from_pretrained(
                 folder,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -379,6 +300,8 @@ def loaded(folder: Path, use: Use, budget: Budget | None = None) -> _Opened:
             )
     check_all_came(info, use)
     check_rows(model, tokenizer)
+    if reads_apart(model):
+        starts_of(model)
     if not is_sealed(folder):
         check_finite(model)
     if form is not None and use == "policy":  # what only reads beside a head is trained with it
@@ -400,6 +323,13 @@ def add_generation(model: PreTrainedModel, folder: Path) -> None:
     """Give a model that was not read from its folder what that says of generating."""
     if (folder / GENERATION_CONFIG_NAME).is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+
+
+def generation_of(folder: Path, config: PreTrainedConfig) -> GenerationConfig:
+    """What a stored model says of generating."""
+    if (folder / GENERATION_CONFIG_NAME).is_file():
+        return GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return GenerationConfig.from_model_config(config)
 
 
 @contextmanager
@@ -482,6 +412,17 @@ def check_same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBa
             _(
                 "The policy and the reference have different tokenizers; take the model that the "
                 "policy was trained from as the reference."
+            )
+        )
+
+
+def check_same_reading(policy: bool, reference: bool) -> None:  # noqa: FBT001
+    """Raise ConfigError where one of policy and reference is an encoder-decoder, which reads other tokens."""
+    if policy != reference:
+        raise ConfigError(
+            _(
+                "One of the policy and the reference is an encoder-decoder and the other is not, so they cannot "
+                "be compared; take the model that the policy was trained from as the reference."
             )
         )
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from alignment.models.encoder_decoders import reads_apart
 from alignment.models.forms.form import make_plain, weights_in
 from alignment.models.loading import refusing
 from alignment.models.policies import Policy
@@ -44,9 +45,9 @@ def adapted(policy: Policy, rank: int, seed: int) -> tuple[Policy, PeftModel]:
             handle = cast(PeftModel, get_peft_model(inner, config))
     inside: Any = handle.get_base_model()
     with refusing(NO_ADAPTER), torch.no_grad():  # some layers give more than a linear one does
-        inside(
-            input_ids=torch.zeros((1, 1), dtype=torch.long, device=policy.device), use_cache=False
-        )
+        token = torch.zeros((1, 1), dtype=torch.long, device=policy.device)
+        more = {"decoder_input_ids": token} if reads_apart(inside) else {}
+        inside(input_ids=token, use_cache=False, **more)
     return replace(policy, model=inside.eval()), handle
 
 

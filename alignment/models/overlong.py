@@ -9,14 +9,23 @@ Pairs, rankings and ties stay whole or go as wholes.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from alignment.kinds.settings.overlong import OverlongName
+from alignment.models import encoder_decoders
 from alignment.models.checks import check_apart
 from alignment.models.conversations import answered, prompt_ids, text_ids
-from alignment.models.loading import check_folder_is_there, naming, refusing, tokenizer_of
+from alignment.models.loading import (
+    check_folder_is_there,
+    generation_of,
+    naming,
+    refusing,
+    tokenizer_of,
+)
+from alignment.seam.architectures import family_in
 from alignment.seam.errors import DataError
 from alignment.seam.events import Fitted
 from alignment.seam.progress import through
@@ -49,12 +58,17 @@ class Reader:
     @classmethod
     def of(cls, folder: Path) -> "Reader":
         """The policy of a folder; raises DataError where there is none."""
-        return cls(*_loaded(folder))
+        tokenizer, context = _loaded(folder)
+        if family_in(folder):
+            return ReaderApart(tokenizer, context, starts=_starts_in(folder))
+        return cls(tokenizer, context)
 
     @classmethod
     def of_reward(cls, folder: Path) -> "Reader":
         """The reward model of a folder, or the backbone of one, which may be masked: it says so by its marks."""
         tokenizer, context = _loaded(folder)
+        if family_in(folder):
+            return ReaderApart(tokenizer, context, end=0, starts=_starts_in(folder))
         if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
             return cls(tokenizer, context, end=0)
         return cls(tokenizer, min(context, tokenizer.model_max_length), end=0, marks=MARKS)
@@ -73,6 +87,32 @@ class Reader:
         """
         most = self.context - room - self.marks
         return max(len(prompt_ids(self.tokenizer, prompt)), 1) - max(most, 0)
+
+
+@dataclass(frozen=True)
+class ReaderApart(Reader):
+    """An encoder-decoder: its context is that of a prompt, and that of an answer with what answers begin with."""
+
+    starts: int = 1
+
+    def longest(self, prompt: Sequence[Message], texts: Sequence[str]) -> int:
+        """The tokens of the longest of some answers, its end among them."""
+        found = [encoder_decoders.answered_apart(self.tokenizer, prompt, text) for text in texts]
+        return self.end + max(len(one.completion) for one in found)
+
+    def excess(self, prompt: Sequence[Message], room: int) -> int:
+        """By how many tokens a prompt is too long; no prompt fits beside an answer that does not."""
+        fits = self.starts + room - self.end <= self.context  # nobody reads an answer's end
+        most = self.context if fits else 0
+        return max(len(encoder_decoders.encoder_ids(self.tokenizer, prompt)), 1) - most
+
+
+def _starts_in(folder: Path) -> int:
+    """How many tokens the answers of a folder's encoder-decoder begin with; raises DataError as `starts_of` does."""
+    with refusing("config.json cannot be understood"):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        told = SimpleNamespace(config=config, generation_config=generation_of(folder, config))
+    return len(encoder_decoders.starts_of(told))
 
 
 def policies_of(*folders: Path) -> list[Reader]:

@@ -1,4 +1,4 @@
-"""A policy: a causal language model with the tokenizer that speaks for it."""
+"""A policy: a language model that writes, causal or an encoder-decoder, with the tokenizer that speaks for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,16 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.models import conversations
 from alignment.models.distributed import world
+from alignment.models.encoder_decoders import (
+    Tokenization,
+    reads_apart,
+    starts_of,
+    tokenization_of,
+)
 from alignment.models.forms.factors import Budget
 from alignment.models.forms.form import prepare
 from alignment.models.loading import (
+    check_same_reading,
     check_same_template,
     check_same_tokens,
     check_same_width,
@@ -81,9 +88,16 @@ class Policy:
 
     @property
     def context_length(self) -> int:
-        """Longest prompt and completion together, in tokens."""
+        """Longest prompt and completion together, in tokens; of an encoder-decoder, each of them."""
         config = self.model.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", self.tokenizer.model_max_length))
+
+    def room(self, answer: int) -> int:
+        """How many tokens a prompt may have beside an answer of so many; 0 and less where none fits."""
+        if not self.apart:
+            return self.context_length - answer
+        read = len(starts_of(self.model)) + answer - 1  # nobody reads an answer's last token
+        return self.context_length if read <= self.context_length else 0
 
     @property
     def device(self) -> torch.device:
@@ -92,6 +106,7 @@ class Policy:
 
     def check_tokens(self, reference: "Policy") -> None:
         """Raise ConfigError where the reference reads other tokens: then no ratio of the two means anything."""
+        check_same_reading(self.apart, reference.apart)
         check_same_tokens(self.tokenizer, reference.tokenizer)
         check_same_width(self.width, reference.width)
 
@@ -119,18 +134,29 @@ class Policy:
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The conversation as the model reads it, up to where its answer begins."""
-        return conversations.prompt_ids(self.tokenizer, messages)
+        return self.tokenization.prompt_ids(self.tokenizer, messages)
 
     def answered(self, messages: Sequence[Message], answer: str) -> tuple[list[int], list[int]]:
         """Prompt and completion of a conversation that somebody answered, up to and with its end."""
-        found = conversations.answered(self.tokenizer, messages, answer)
+        found = self.tokenization.answered(self.tokenizer, messages, answer)
         end = [] if found.closed else [self.turn_end]
         return found.prompt, [*found.completion, *end]
 
     def text(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
         """Tokens as the text that is written behind those of a prompt, without special ones and the end."""
         kept = self.without_end(ids)
-        return conversations.answer_text(self.tokenizer, kept, after, ended=len(kept) < len(ids))
+        before = () if self.apart else after
+        return conversations.answer_text(self.tokenizer, kept, before, ended=len(kept) < len(ids))
+
+    @property
+    def apart(self) -> bool:
+        """Whether it is an encoder-decoder, which reads a prompt apart from what it writes."""
+        return reads_apart(self.model)
+
+    @property
+    def tokenization(self) -> Tokenization:
+        """How conversations become its tokens."""
+        return tokenization_of(apart=self.apart)
 
     def without_end(self, ids: Sequence[int]) -> list[int]:
         """The tokens without the one that ends them, if one does."""

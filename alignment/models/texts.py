@@ -31,7 +31,7 @@ def written(policy: Policy, prompt: Sequence[Message], text: str) -> Written:
     """The tokens of a completion; raises DataError where they do not fit: see `overlong`."""
     before, completion = policy.answered(prompt, text)
     row = Written(tuple(before), tuple(completion))
-    if row.length > policy.context_length:
+    if len(row.prompt) > policy.room(len(row.completion)):
         raise DataError(
             _(
                 "A prompt and its answer have {length:,} tokens, and the model reads "

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alignment.kinds.classify.settings import ClassifyConfig
+from alignment.kinds.distil.settings import DistilConfig
 from alignment.kinds.prefer.settings import PreferConfig
 from alignment.kinds.sft.settings import SftConfig
 from alignment.kinds.spec import RunSpec
@@ -22,6 +23,7 @@ from alignment.models.batches import similar_lengths
 from alignment.models.computation import set_up
 from alignment.models.distributed import all_sums, clip, world
 from alignment.models.gradients import adamw, exchange
+from alignment.models.loading import open_model
 from alignment.models.lora import adapted, load_trained, merged, trained
 from alignment.models.lowrank import is_compared
 from alignment.models.policies import Policy
@@ -29,6 +31,7 @@ from alignment.models.schedules import share_of_peak
 from alignment.models.sharding import SHARDING, is_spread, load_whole, spread
 from alignment.models.stepping import Loop, check_finite, steps
 from alignment.models.texts import Written, rollouts_of
+from alignment.models.uses import Use
 from alignment.sampling.scoring import budget, completion_token_logps, packed
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import Event, PhaseStarted, Ready
@@ -38,14 +41,16 @@ from alignment.seam.words import _
 
 Progress = Generator[Event, str | None, None]
 Training = Generator[Event, str | None, str | None]
-# What our rows add to loss and metrics, part after part; each part's gradient is taken before the next.
-StepLoss = Callable[[Sequence[int]], Iterator[tuple[Tensor, dict[str, float]]]]
+# What is added to loss and metrics, part after part; each part's gradient is taken before the next.
+Parts = Iterator[tuple[Tensor, dict[str, float]]]
+StepLoss = Callable[[Sequence[int]], Parts]  # of our rows
 
 SCORED_AT_ONCE = 64  # completions
 WARMUP = 0.1  # share of the steps
 
 
 FitConfig = PreferConfig | SftConfig | ClassifyConfig
+TrainConfig = FitConfig | DistilConfig
 
 
 class Learner(Protocol):
@@ -64,13 +69,16 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Trainee:
-    """A policy that learns, and with LoRA the handle of its adapter."""
+    """A policy, or an encoder, that learns, and with LoRA the handle of its adapter."""
 
     policy: Policy
     adapter: PeftModel | None
+    use: Use = "policy"  # of what is trained
 
     @classmethod
-    def of(cls, policy: Policy, config: PreferConfig | SftConfig, seed: int) -> "Trainee":
+    def of(
+        cls, policy: Policy, config: PreferConfig | SftConfig | DistilConfig, seed: int
+    ) -> "Trainee":
         """A loaded policy, computing as the settings say; raises ConfigError where it cannot."""
         if config.lora_rank and world().size > 1 and read(EngineVariables).sharding:
             raise ConfigError(
@@ -100,7 +108,7 @@ class Trainee:
     def restore(self, checkpoint: Path, tensors: Mapping[str, Tensor]) -> None:
         """Give the weights the values of a checkpoint."""
         if self.adapter is None:
-            whole = Policy.load(checkpoint / checkpoints.POLICY).model.state_dict()
+            whole = open_model(checkpoint / checkpoints.POLICY, self.use).model.state_dict()
             load_whole(self.model, whole)
         else:
             load_trained(self.model, checkpoints.below("adapter", tensors))
@@ -126,9 +134,14 @@ class Run:
 
 def ready(policy: Policy, count: int, config: FitConfig, run: Run) -> Ready:
     """The first event, with the steps to come."""
+    return ready_for(policy, config.epochs * math.ceil(count / config.batch), run)
+
+
+def ready_for(policy: Policy, steps: int, run: Run) -> Ready:
+    """The same of so many steps."""
     known = checkpoints.facts_of(run.resume) if run.resume else {}
     return Ready(
-        total_steps=config.epochs * math.ceil(count / config.batch),
+        total_steps=steps,
         threads=torch.get_num_threads(),
         device=str(policy.device),
         resumed_step=known.get("step", 0),
@@ -147,24 +160,42 @@ def fit(
 
     Uses torch's RNG for the batches alone, so that a resumed run finds its place by drawing them again.
     """
+    total = config.epochs * math.ceil(len(lengths) / config.batch)
+    epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
+    at = by_step(batch for epoch in epochs for batch in epoch)
+    return (yield from train_on(one, config, Lessons(total, lambda step: loss_of(at(step))), run))
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Of how many steps a training is, and what each, counted from 1, adds to loss and metrics."""
+
+    total: int
+    loss: Callable[[int], Parts]
+    after: int = 0  # steps of what follows in the same run
+
+
+def by_step(batches: Iterator[Sequence[int]]) -> Callable[[int], Sequence[int]]:
+    """The batch of a step, where steps are asked for in their order; those before the first are passed over."""
+    numbered = enumerate(batches, 1)
+    return lambda step: next(batch for number, batch in numbered if number == step)
+
+
+def train_on(one: Learner, config: TrainConfig, lessons: Lessons, run: Run) -> Training:
+    """Optimizer steps, from a checkpoint on where there is one; "save" if that was asked."""
     yield PhaseStarted(name=_("training"))
     model = one.model
     weights = list(trained(model).values())
     optimizer = adamw(weights, config, lr=config.learning_rate, weight_decay=0.0)
     done = _restore(one, optimizer, run.resume) if run.resume else 0
-    total = config.epochs * math.ceil(len(lengths) / config.batch)
-    epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
-    batches = (batch for epoch in epochs for batch in epoch)
-    for _step in range(done):
-        next(batches)
 
     def take(step: int) -> dict[str, float]:
         started = time.perf_counter()
-        rate = config.learning_rate * schedule(step - 1, total)
+        rate = config.learning_rate * schedule(step - 1, lessons.total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
-        metrics = backward(loss_of(next(batches)))
+        metrics = backward(lessons.loss(step))
         told = exchange(optimizer)
         norm = clip(model.parameters(), 1.0)
         metrics = all_sums(metrics)
@@ -183,10 +214,12 @@ def fit(
     def save(step: int) -> Event:
         return _save(one, optimizer, step, run.folder)
 
-    return (yield from steps(Loop(total, take, save, config.checkpoint_every), done))
+    total = lessons.total + lessons.after
+    loop = Loop(total, take, save, config.checkpoint_every, last=lessons.total)
+    return (yield from steps(loop, done))
 
 
-def backward(parts: Iterator[tuple[Tensor, dict[str, float]]]) -> dict[str, float]:
+def backward(parts: Parts) -> dict[str, float]:
     """Take the gradient of every part of a batch's loss; their sums, and the loss among them."""
     sums: dict[str, float] = {}
     for loss, metrics in parts:

@@ -13,14 +13,15 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.kinds import memory_by_kind
 from alignment.kinds.bring.settings import TemplateName
-from alignment.models.conversations import check_conversation
 from alignment.models.loading import is_sealed, naming, refusing
 from alignment.models.lora import size_of
 from alignment.models.policies import Policy
 from alignment.sampling.caching import check_cache
+from alignment.sampling.encoded import Encoded
 from alignment.sampling.sampling import Rollouts, decoded_token_logps, sample
 from alignment.sampling.scoring import completion_token_logps
 from alignment.seam import memory
+from alignment.seam.architectures import family_of
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.modelfiles import read_object
 from alignment.seam.records import Message, Receipts
@@ -120,7 +121,7 @@ def tried_rollouts(policy: Policy) -> Rollouts:
     """Completions, of words that the model's prompts have, whose probability both ways must give."""
     ids = policy.prompt_ids(TRIED)
     longest = max(map(max, LENGTHS))
-    room = max(1, policy.context_length - longest)
+    room = max(1, policy.room(longest))
     ids = (ids * longest)[: min(room, max(longest, len(ids)))]
     asked = [tuple(ids[:1]), tuple(ids[:3]), tuple(ids)]
     prompts = tuple(prompt for prompt in asked for _ in LENGTHS[0])
@@ -149,9 +150,13 @@ def try_reading(policy: Policy) -> None:
 
 @torch.no_grad()
 def looks_ahead(policy: Policy, prompt: Sequence[int]) -> bool:
-    """Whether another last token changes what is predicted before it."""
+    """Whether another last token changes what is predicted before it; of an encoder-decoder, where it writes."""
     ids = torch.tensor([[*prompt, 0], [*prompt, policy.turn_end or 1]], device=policy.device)
-    one, other = policy.model(input_ids=ids, use_cache=False).logits[:, : len(prompt)]
+    if policy.apart:
+        encoded = Encoded([prompt, prompt], policy.device)
+        one, other = encoded.logits(policy.model, ids, None, ids.shape[1])[:, :-1]
+    else:
+        one, other = policy.model(input_ids=ids, use_cache=False).logits[:, : len(prompt)]
     return bool((one - other).abs().max() > AHEAD * max(1.0, float(one.abs().max())))
 
 
@@ -162,7 +167,7 @@ def described(policy: Policy) -> dict[str, object]:
 
 def conversing(policy: Policy) -> dict[str, str]:
     """What ends an answer and who says so, and how a conversation is written; raises what `try_out` does."""
-    facts = check_conversation(policy.tokenizer)
+    facts = policy.tokenization.check(policy.tokenizer)
     ends = [f"{policy.names([end])} ({', '.join(said)})" for end, said in policy.named_ends.items()]
     return {"answers_end_with": "; ".join(ends), **facts}
 
@@ -177,7 +182,7 @@ def measured(policy: Policy) -> dict[str, object]:
         "vocabulary": len(policy.tokenizer),
         "architecture": type(policy.model).__name__,
         "chat_template": policy.tokenizer.chat_template is not None,
-        "memory": dict(memory_by_kind(shape)),
+        "memory": dict(memory_by_kind(shape, family_of(policy.model.config.to_dict()))),
         "shape": shape._asdict(),
     }
 
@@ -196,13 +201,20 @@ def _shape_of(policy: Policy) -> memory.Shape:
     head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     return memory.Shape(
         parameters=size_of(policy.model),
-        layers=int(config.num_hidden_layers),
+        layers=layers_of(config),
         width=int(config.hidden_size),
         heads=heads,
         key_width=head_width * int(getattr(config, "num_key_value_heads", None) or heads),
         vocabulary=int(config.vocab_size),
         context=policy.context_length,
     )
+
+
+def layers_of(config: Any) -> int:  # noqa: ANN401 - a model's own
+    """How many blocks there are, of an encoder-decoder on both sides."""
+    beside = ("num_decoder_layers", "decoder_layers") if config.is_encoder_decoder else ()
+    decoding = next((found for name in beside if (found := getattr(config, name, None))), 0)
+    return int(config.num_hidden_layers) + int(decoding)
 
 
 def drop_paths(path: Path) -> None:

@@ -149,7 +149,7 @@ class Pretraining:
         """The mean loss over all labels of a step, part by part."""
         told = max(1, sum(int((one.labels != IGNORED).sum()) for one in examples))
         mine, share = shard(examples)
-        for part in in_parts(self.policy, [len(one.inputs) for one in mine]):
+        for part in in_parts(self.policy, [one.size for one in mine]):
             some = [mine[place] for place in part]
             found = label_losses(self.policy, some, masked=self.objective.masked)
             yield torch.cat(found).sum() * (share > 0) / told, {}

@@ -27,8 +27,9 @@ def perplexity(policy: Policy, objective: Objective, held: Stream, context: int)
     """
     rows, owners = _rows_of(held, context)
     generator = torch.Generator().manual_seed(SEED)
-    if objective.masked:
-        return _measured(policy, objective.examples(rows, generator), owners, masked=True)
+    if objective.drawn:
+        examples = objective.examples(rows, generator)
+        return _measured(policy, examples, owners, masked=objective.masked)
     examples = [Prediction(row[:-1], row[1:]) for row in rows]
     return _measured(policy, examples, owners, masked=False)
 
@@ -60,7 +61,7 @@ def _measured(
     sums, counts = dict[int, float](), dict[int, int]()
     pairs = list(zip(examples, owners, strict=True))
     for some in in_batches(pairs, AT_ONCE, _("rows")):
-        for part in in_parts(policy, [len(example.inputs) for example, _owner in some]):
+        for part in in_parts(policy, [example.size for example, _owner in some]):
             losses = label_losses(policy, [some[place][0] for place in part], masked=masked)
             for place, loss in zip(part, losses, strict=True):
                 owner = some[place][1]

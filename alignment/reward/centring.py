@@ -39,7 +39,7 @@ def reference_texts(
     reference = Policy.load(folder, "reference")
     limit = usual_length(reference, labels)
     known = {label.prompt.key: label.prompt for label in labels}
-    room = reference.context_length - limit
+    room = reference.room(limit)
     asked = [prompt for _, prompt in sorted(known.items()) if _tokens(reference, prompt) <= room]
     if not asked:
         raise DataError(

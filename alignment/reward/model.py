@@ -2,9 +2,9 @@
 
 A completion is read as annotators saw it: its text without special tokens. A causal backbone is read
 at its last token, where a language model knows most of what it has read (it never learned to read
-its own end token); so the score of a text and that of the rollout it came from are the same. A
-masked backbone, which reads both ways, gets prompt and completion between its own marks, and is
-read at the first mark or on average.
+its own end token); so the score of a text and that of the rollout it came from are the same. An
+encoder-decoder is read there too, by its decoder, which reads the completion alone. A masked backbone, which
+reads both ways, gets prompt and completion between its own marks, and is read at the first mark or on average.
 """
 
 import json
@@ -16,10 +16,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from alignment.kinds.reward.settings import PoolingName
-from alignment.models.joining import Joiner
+from alignment.models.encoder_decoders import starts_of
+from alignment.models.joining import Joiner, parted_at_border
 from alignment.models.loading import (
     HEAD,
     REWARD,
@@ -31,6 +33,7 @@ from alignment.models.loading import (
 )
 from alignment.models.policies import Policy, default_device, fuse_activations
 from alignment.models.sharding import is_spread
+from alignment.sampling.encoded import Encoded
 from alignment.sampling.sampling import Rollouts
 from alignment.seam.progress import reach
 from alignment.seam.records import Message
@@ -45,7 +48,7 @@ class RewardModel:
 
     trunk: Policy  # its model has no language-model head
     head: nn.Linear
-    pooling: PoolingName | None = None  # None: a causal backbone, read at its last token
+    pooling: PoolingName | None = None  # None: a backbone that writes, read at its last token
     center: tuple[float, ...] = (0.0,)  # one per head
     scale: float = 1.0
     caution: float = 0.0  # deviations among heads that are taken off their mean
@@ -74,7 +77,7 @@ class RewardModel:
         head = nn.Linear(width, heads, bias=False)
         nn.init.normal_(head.weight, std=0.0 if heads == 1 else width**-0.5)
         with naming(folder, role), refusing("The model cannot read a text"):
-            both = pooling if reads_both_ways(trunk) else None
+            both = None if trunk.apart or not reads_both_ways(trunk) else pooling
         return cls(trunk, head.to(trunk.device), both, center=(0.0,) * heads)
 
     @classmethod
@@ -139,6 +142,26 @@ class RewardModel:
         return scores
 
     def _features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        return (self._decoded if self.trunk.apart else self._whole_states)(sequences)
+
+    def _decoded(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """(n, width) what a decoder knows of its last tokens, once an encoder has read the prompts."""
+        model, device = self.trunk.model, self.trunk.device
+        parts = [parted_at_border(row) for row in sequences]
+        prompts = Encoded([prompt for prompt, _ in parts], device)
+        starts = starts_of(model)
+        rows = [torch.tensor([*starts, *completion]) for _, completion in parts]
+        states = model(
+            input_ids=prompts.ids,
+            attention_mask=prompts.seen,
+            decoder_input_ids=pad_sequence(rows, batch_first=True).to(device),
+            use_cache=False,
+        ).last_hidden_state
+        last = torch.tensor([len(row) - 1 for row in rows], device=device)
+        found: Tensor = states[torch.arange(len(rows), device=device), last]
+        return found
+
+    def _whole_states(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         device = self.trunk.device
         width = max(map(len, sequences))
         pad = int(self.trunk.tokenizer.pad_token_id or 0)

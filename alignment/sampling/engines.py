@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoTokenizer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-from transformers.utils import GENERATION_CONFIG_NAME
 
 from alignment.kinds.generate.settings import GenerateConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models.checks import check_apart
 from alignment.models.control_tokens import Held, controls
 from alignment.models.conversations import named_ends, prompt_ids
+from alignment.models.loading import generation_of
 from alignment.models.texts import drawn_texts
 from alignment.models.trials import sampler as tried
 from alignment.sampling.sampling import sample
@@ -107,12 +107,8 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
 def ends_in(folder: Path, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The tokens with which a stored model ends an answer, as `Policy.ends` says of one that is loaded."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if (folder / GENERATION_CONFIG_NAME).is_file():
-        generation = GenerationConfig.from_pretrained(folder, local_files_only=True)
-    else:
-        generation = GenerationConfig.from_model_config(config)
     size = int(config.get_text_config().vocab_size)
-    return list(named_ends(tokenizer, generation.eos_token_id, size))
+    return list(named_ends(tokenizer, generation_of(folder, config).eos_token_id, size))
 
 
 def _of_vllm(key: str, made: Any) -> CompletionRecord:  # noqa: ANN401 - a CompletionOutput

@@ -37,7 +37,11 @@ class Prefix:
             self._readers[model] = reader_of(model)
         return self._readers[model]
 
-    def before(self, model: PreTrainedModel, ids: Tensor, owners: Tensor) -> dict[str, Any]:
+    def before(self, last: Tensor) -> Tensor:
+        """Of the prompts' last tokens (b,) those that stand before a completion: all, as (b, 1)."""
+        return last[:, None]
+
+    def arguments(self, model: PreTrainedModel, ids: Tensor, owners: Tensor) -> dict[str, Any]:
         """What to tell a model that goes on to ids (b, length) from these rows (b,) of the prompts."""
         if model not in self._states:
             self._states[model] = self._read(model)

@@ -13,9 +13,11 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from alignment.models.distributed import gathered, own, world
+from alignment.models.encoder_decoders import reads_apart
 from alignment.models.policies import Policy
 from alignment.models.sharding import held_whole
 from alignment.sampling.caching import keep, repeat
+from alignment.sampling.encoded import EncodedDecoder
 from alignment.sampling.readers.gpt2 import hiding, reader_of
 from alignment.seam.errors import DataError
 from alignment.seam.progress import reach
@@ -120,7 +122,7 @@ def _draw(
     logps = torch.zeros(tokens.shape, device=policy.device, dtype=dtype)
     if not rows:
         return tokens, logps
-    decoder = _Decoder(policy.model, prompts, completions, limit)
+    decoder = decoder_of(policy.model, prompts, completions, limit)
     active = torch.arange(rows, device=policy.device)  # which rows the decoder's are
     ended = torch.zeros_like(active, dtype=torch.bool)
     for step in range(limit):
@@ -148,7 +150,7 @@ def decoded_token_logps(model: PreTrainedModel, rollouts: Rollouts) -> Tensor:
     """
     prompts = list(dict.fromkeys(rollouts.prompts))
     limit, found = rollouts.tokens.shape[1], torch.zeros_like(rollouts.token_logps)
-    decoder = _Decoder(model, prompts, len(rollouts.prompts) // len(prompts), limit)
+    decoder = decoder_of(model, prompts, len(rollouts.prompts) // len(prompts), limit)
     active = torch.arange(len(rollouts.prompts), device=found.device)
     for step in range(limit):
         tokens = rollouts.tokens[active, step]
@@ -172,6 +174,15 @@ def parted(rollouts: Rollouts, compute: Callable[[Rollouts], Tensor]) -> Tensor:
         list(mine) or [0], device=rollouts.tokens.device
     )  # nobody asks about nothing
     return gathered(compute(rollouts.rows(picked))[: len(mine)])
+
+
+def decoder_of(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], copies: int, room: int
+) -> "_Decoder | EncodedDecoder":
+    """What writes so many completions of each prompt, token by token, with room for so many."""
+    if reads_apart(model):
+        return EncodedDecoder(model, prompts, copies, room)
+    return _Decoder(model, prompts, copies, room)
 
 
 class _Decoder:
@@ -250,7 +261,7 @@ def _choose(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tenso
 
 
 def _check_room(policy: Policy, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
-    room = policy.context_length - max_new_tokens
+    room = policy.room(max_new_tokens)
     for prompt in prompts:
         if not 0 < len(prompt) <= room:
             start = policy.text(prompt)[:60]

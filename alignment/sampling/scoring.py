@@ -12,7 +12,9 @@ from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
 from alignment.maths.divergences import NEAR, above_tangent
+from alignment.models.encoder_decoders import reads_apart
 from alignment.models.sharding import is_spread
+from alignment.sampling.encoded import Encoded
 from alignment.sampling.prefix import Prefix, can_share
 from alignment.sampling.readers.gpt2 import Reader, hiding, reader_of
 from alignment.sampling.sampling import Rollouts
@@ -33,23 +35,21 @@ class Batch:
     targets: Tensor  # (b, length) completion tokens
     places: Tensor  # (b, length) where, among the kept logits, each target is predicted
     mask: Tensor  # (b, length)
-    prefix: Prefix | None = None  # what was read before the ids
-    owners: Tensor | None = None  # (b,) whose row of the prefix it was
+    prefix: Prefix | Encoded | None = None  # what was read before the ids
+    owners: Tensor | None = None  # (b,) whose row of the prefix it was; None: each row's own
 
 
-def batches(rollouts: Rollouts, tokens: int = 0) -> Iterator[Batch]:
+def batches(model: PreTrainedModel, rollouts: Rollouts, tokens: int = 0) -> Iterator[Batch]:
     """The rows sorted by length, in batches of at most about this many padded tokens, or `budget`."""
+    if reads_apart(model):
+        yield from _read_apart(rollouts, tokens)
+        return
     device = rollouts.tokens.device
-    tokens = tokens or budget(device)
     prompt_lengths = [len(prompt) for prompt in rollouts.prompts]
     lengths = rollouts.lengths.tolist()
     totals = [p + c for p, c in zip(prompt_lengths, lengths, strict=True)]
-    # Equal totals with unequal prompts would keep logits that nobody reads.
-    order = sorted(range(len(totals)), key=lambda row: (totals[row], prompt_lengths[row]))
     ids = rollouts.tokens.tolist()
-    while order:
-        size = max(1, tokens // totals[order[-1]])
-        rows, order = order[-size:], order[:-size]
+    for rows in _rows_by_length(rollouts, tokens):
         width = max(totals[row] for row in rows) - 1
         first = min(prompt_lengths[row] for row in rows) - 1
         length = max(lengths[row] for row in rows)
@@ -67,6 +67,37 @@ def batches(rollouts: Rollouts, tokens: int = 0) -> Iterator[Batch]:
         )
 
 
+def _rows_by_length(rollouts: Rollouts, tokens: int) -> Iterator[list[int]]:
+    """The rows in groups of similar length, the longest first."""
+    tokens = tokens or budget(rollouts.tokens.device)
+    both = zip(map(len, rollouts.prompts), rollouts.lengths.tolist(), strict=True)
+    sizes = [(prompt + length, prompt) for prompt, length in both]
+    # Equal totals with unequal prompts would keep logits that nobody reads.
+    order = sorted(range(len(sizes)), key=sizes.__getitem__)
+    while order:
+        size = max(1, tokens // sizes[order[-1]][0])
+        rows, order = order[-size:], order[:-size]
+        yield rows
+
+
+def _read_apart(rollouts: Rollouts, tokens: int) -> Iterator[Batch]:
+    """The batches of an encoder-decoder, each row with its prompt for the encoder."""
+    device, lengths = rollouts.tokens.device, rollouts.lengths.tolist()
+    for rows in _rows_by_length(rollouts, tokens):
+        length = max(lengths[row] for row in rows)
+        picked = torch.tensor(rows, device=device)
+        targets = rollouts.tokens[picked, :length]
+        yield Batch(
+            rows=picked,
+            ids=targets[:, :-1],
+            keep=length,
+            targets=targets,
+            places=torch.arange(length, device=device).expand_as(targets),
+            mask=rollouts.mask[picked, :length],
+            prefix=Encoded([rollouts.prompts[row] for row in rows], device),
+        )
+
+
 def shared_batches(model: PreTrainedModel, rollouts: Rollouts) -> Iterator[Batch]:
     """Batches whose prompts are read once for all their completions, where the model can do that.
 
@@ -74,23 +105,30 @@ def shared_batches(model: PreTrainedModel, rollouts: Rollouts) -> Iterator[Batch
     there is one batch.
     """
     if is_spread(model):
-        yield from batches(rollouts, sys.maxsize)
+        yield from batches(model, rollouts, sys.maxsize)
         return
     prompts = sorted(set(rollouts.prompts), key=len)
     if len(prompts) == len(rollouts.prompts) or not can_share(model):
-        yield from batches(rollouts)
+        yield from batches(model, rollouts)
         return
     device = rollouts.tokens.device
     while prompts:
         size = max(1, budget(device) // len(prompts[-1]))
         chosen, prompts = prompts[-size:], prompts[:-size]
-        prefix = Prefix(chosen, device)
+        prefix = prefix_of(model, chosen, device)
         yield from _continued(rollouts, chosen, prefix)
         prefix.backward()
 
 
+def prefix_of(
+    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], device: torch.device
+) -> Prefix | Encoded:
+    """Prompts that a model reads once for all their completions."""
+    return (Encoded if reads_apart(model) else Prefix)(prompts, device)
+
+
 def _continued(
-    rollouts: Rollouts, prompts: Sequence[tuple[int, ...]], prefix: Prefix
+    rollouts: Rollouts, prompts: Sequence[tuple[int, ...]], prefix: Prefix | Encoded
 ) -> Iterator[Batch]:
     """These prompts' completions, sorted by length."""
     place = {prompt: number for number, prompt in enumerate(prompts)}
@@ -107,7 +145,7 @@ def _continued(
         targets = rollouts.tokens[picked, :length]
         yield Batch(
             rows=picked,
-            ids=torch.cat([last[:, None], targets[:, :-1]], 1),
+            ids=torch.cat([prefix.before(last), targets[:, :-1]], 1),
             keep=length,
             targets=targets,
             places=torch.arange(length, device=device).expand_as(targets),
@@ -141,7 +179,9 @@ def completion_token_logps(
     width = rollouts.tokens.shape[1]
     rows, parts = [], []
     if torch.is_grad_enabled() and not is_spread(model):
-        found = batches(rollouts)  # whoever wants gradients takes them of all batches at once
+        found = batches(
+            model, rollouts
+        )  # whoever wants gradients takes them of all batches at once
     else:
         found = shared_batches(model, rollouts)
     for batch in _counted(found, rollouts):
@@ -162,7 +202,8 @@ def logps_to_learn_from(
     prompts = list(dict.fromkeys(rollouts.prompts))
     if len(prompts) == len(rollouts.prompts) or not can_share(model):
         return completion_token_logps(model, rollouts), _nothing
-    prefix, width = Prefix(prompts, rollouts.tokens.device), rollouts.tokens.shape[1]
+    width = rollouts.tokens.shape[1]
+    prefix = prefix_of(model, prompts, rollouts.tokens.device)
     rows, parts = [], []
     for batch in _continued(rollouts, prompts, prefix):
         logps = token_logps(completion_logits(model, batch), batch)
@@ -231,20 +272,28 @@ def completion_token_entropies(
 
 def completion_logits(model: PreTrainedModel, batch: Batch, temperature: float = 1.0) -> Tensor:
     """(b, keep, vocab) logits, in fp32 or better, from the first place that predicts a target."""
-    before: dict[str, Any] | None = None
-    if batch.prefix is not None and batch.owners is not None:
-        before = batch.prefix.before(model, batch.ids, batch.owners)
-    reader = reader_of(model) if batch.prefix is None else batch.prefix.reader(model)
-    if reader is not None:
-        logits = _read(reader, batch, before)
+    if isinstance(batch.prefix, Encoded):
+        logits = batch.prefix.logits(model, batch.ids, batch.owners, batch.keep)
     else:
-        # Padding is on the right of a causal model: no token that counts sees it, and a mask of
-        # ones takes the attention path without a mask.
-        alone = {"use_cache": False, "attention_mask": torch.ones_like(batch.ids)}
-        asked = before or alone
-        logits = model(input_ids=batch.ids, logits_to_keep=batch.keep, **asked).logits
+        logits = _continued_logits(model, batch, batch.prefix)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits if temperature == 1 else logits / temperature
+
+
+def _continued_logits(model: PreTrainedModel, batch: Batch, prefix: Prefix | None) -> Tensor:
+    """(b, keep, vocab) logits of a model that reads prompt and completion in one row."""
+    before: dict[str, Any] | None = None
+    if prefix is not None and batch.owners is not None:
+        before = prefix.arguments(model, batch.ids, batch.owners)
+    reader = reader_of(model) if prefix is None else prefix.reader(model)
+    if reader is not None:
+        return _read(reader, batch, before)
+    # Padding is on the right of a causal model: no token that counts sees it, and a mask of
+    # ones takes the attention path without a mask.
+    alone = {"use_cache": False, "attention_mask": torch.ones_like(batch.ids)}
+    asked = before or alone
+    logits: Tensor = model(input_ids=batch.ids, logits_to_keep=batch.keep, **asked).logits
+    return logits
 
 
 def _read(reader: Reader, batch: Batch, before: Mapping[str, Any] | None) -> Tensor:

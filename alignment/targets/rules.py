@@ -10,6 +10,7 @@ from alignment.foreign.patterns import found_in
 from alignment.kinds.settings.rules import examples_of
 from alignment.models.conversations import text_ids
 from alignment.models.policies import Policy
+from alignment.sampling.encoded import Encoded, encode
 
 TOKENS = 2048  # padded tokens of one forward
 
@@ -85,15 +86,18 @@ def _mean_states(policy: Policy, rows: Sequence[list[int]]) -> Tensor:
     longest = max(1, *(len(ids) for ids in rows))
     padded = torch.tensor([ids + [0] * (longest - len(ids)) for ids in rows], device=policy.device)
     counts = torch.tensor([len(ids) for ids in rows], device=policy.device)[:, None]
-    # Padding is on the right of a causal model: what comes before does not see it.
-    found = policy.model(
-        input_ids=padded,
-        attention_mask=torch.ones_like(padded),
-        output_hidden_states=True,
-        logits_to_keep=1,
-    )
+    if policy.apart:
+        states = encode(policy.model, Encoded([ids or [0] for ids in rows], policy.device))
+    else:
+        # Padding is on the right of a causal model: what comes before does not see it.
+        states = policy.model(
+            input_ids=padded,
+            attention_mask=torch.ones_like(padded),
+            output_hidden_states=True,
+            logits_to_keep=1,
+        ).hidden_states[-1]
     inside = torch.arange(longest, device=policy.device) < counts
-    total: Tensor = (found.hidden_states[-1] * inside[..., None]).double().sum(1)
+    total: Tensor = (states * inside[..., None]).double().sum(1)
     return (total / counts.clamp(min=1)).cpu()
 
 

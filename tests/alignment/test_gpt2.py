@@ -101,7 +101,10 @@ def test_scores_and_their_gradient_are_those_of_transformers(policy, prompts, mo
 def scored(policy, rollouts):
     """Log-probabilities one by one and with prompts read once, and the gradient of either's sum."""
     found = []
-    for batches in (scoring.batches(rollouts), scoring.shared_batches(policy.model, rollouts)):
+    for batches in (
+        scoring.batches(policy.model, rollouts),
+        scoring.shared_batches(policy.model, rollouts),
+    ):
         policy.model.zero_grad()
         logps = torch.zeros_like(rollouts.token_logps)
         for batch in batches:

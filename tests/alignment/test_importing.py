@@ -95,8 +95,8 @@ def test_a_model_is_kept_byte_for_byte_with_its_card(model, add, output):
     assert (summary["parameters"], summary["layers"], summary["vocabulary"]) == (7360, 2, 16)
     assert (summary["architecture"], summary["dtype"]) == ("GPT2LMHeadModel", "float32")
     assert (summary["context_length"], summary["chat_template"]) == (32, True)
-    trained = {"sft", "prefer", "reward", "align", "population"}
-    changed = {"quantise", "prune", "factorise", "edit"}
+    trained = {"sft", "prefer", "reward", "classify", "align", "population"}
+    changed = {"quantise", "prune", "factorise", "distil", "edit"}
     assert set(summary["memory"]) == {"generate", "evaluate"} | trained | changed
     assert summary["shape"]["parameters"] == 7360
 

@@ -215,7 +215,7 @@ def test_fresh_samples_weigh_by_their_advantage(tiny, tmp_path):
     drawn = replace(drawn, fresh=drawn.u.numel())
     expected = advantages(-drawn.u)
     rated = fdpg(problem, state, drawn)
-    for batch in batches(drawn.scored.rollouts, tokens=20):
+    for batch in batches(problem.reference.model, drawn.scored.rollouts, tokens=20):
         logps = torch.zeros(batch.mask.shape, dtype=torch.float64, requires_grad=True)
         loss, _ = rated.loss(Pass(batch, logps[..., None], logps, logps - logps.detach()))
         (found,) = torch.autograd.grad(loss, logps)

@@ -35,7 +35,7 @@ def toy(objective, **settings):
 def worths(problem, state, drawn, shift=0.0):
     """What the loss multiplies each token's log-probability by; and the batch it is of."""
     rated = OBJECTIVES[problem.config.objective](problem, state, drawn)
-    (batch,) = batches(drawn.scored.rollouts)
+    (batch,) = batches(state.policy.model, drawn.scored.rollouts)
     logps = torch.zeros(batch.mask.shape, dtype=torch.float64, requires_grad=True)
     values = torch.zeros_like(logps)
     loss, metrics = rated.loss(Pass(batch, logps[..., None], logps, logps + shift, values))
@@ -211,7 +211,7 @@ def test_a_kl_in_the_loss_pulls_back_to_the_reference():
     near = toy_state(problem)  # a copy of the reference
     same = draw(problem, near, [0, 1], Term())
     rated = OBJECTIVES["grpo"](problem, near, same)
-    (batch,) = batches(same.scored.rollouts)
+    (batch,) = batches(state.policy.model, same.scored.rollouts)
     assert rated.loss(forward(near, batch, 1.0, *fresh(same, batch))).metrics["kl/k3"] < 1e-20
 
 
@@ -220,7 +220,7 @@ def test_the_value_moves_the_policy_by_its_weight_alone(weight):
     state = toy_state(toy_problem(AlignConfig(objective="ppo", value_weight=weight, **SMALL)))
     torch.nn.init.normal_(state.value_head.outer.weight)
     _, _, drawn = toy("rloo")
-    (batch,) = batches(drawn.scored.rollouts)
+    (batch,) = batches(state.policy.model, drawn.scored.rollouts)
     values = forward(state, batch, 1.0, *fresh(drawn, batch)).values
     values.sum().backward()
     trunk = [weight.grad for weight in state.policy.model.parameters()]

@@ -70,7 +70,7 @@ def test_reading_prompts_once_changes_neither_values_nor_gradients(kind, monkeyp
     policy = a_policy(kind)
     rollouts = drawn(policy)
     assert can_share(policy.model) == (kind in SHARE)
-    alone = gradients(policy, rollouts, batches(rollouts))
+    alone = gradients(policy, rollouts, batches(policy.model, rollouts))
     together = gradients(policy, rollouts, shared_batches(policy.model, rollouts))
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
@@ -80,7 +80,7 @@ def test_every_kind_of_cache_loses_the_rows_that_ended(kind):
     policy = a_policy(kind)
     rollouts = drawn(policy)
     assert len(set(rollouts.lengths.tolist())) > 2
-    logps, _ = gradients(policy, rollouts, batches(rollouts))
+    logps, _ = gradients(policy, rollouts, batches(policy.model, rollouts))
     torch.testing.assert_close(rollouts.logps, logps, atol=2e-5, rtol=0)
 
 

@@ -14,6 +14,7 @@ from alignment.kinds.spec import RunSpec
 from alignment.maths.estimators import ratio_interval
 from alignment.models.loading import open_model
 from alignment.models.policies import Policy
+from alignment.models.trials import sampler
 from alignment.pretraining.corpus import CorpusFile, tokenized
 from alignment.pretraining.epochs import StepPlan
 from alignment.pretraining.packing import Stream
@@ -24,6 +25,7 @@ from alignment.pretraining.vocabularies import (
     end_of,
     infilling_marks,
     read_texts,
+    span_marks,
     tokenizer_for,
 )
 from alignment.reward.model import RewardModel, reads_both_ways
@@ -32,13 +34,14 @@ from alignment.seam.events import CheckpointSaved, Finished, Ready, StepDone
 from alignment.seam.records import Message
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
+from tests.architectures import saved
 
 WORDS = ["sun", "moon", "river", "stone", "light", "dark", "green", "bird", "sings", "falls"]
 TINY = {
     "source": "file", "document": "line", "layers": 1, "width": 16, "heads": 2, "vocabulary": 300,
     "context": 32, "batch": 8, "epochs": 2, "peak_rate": 0.02, "held_out": 0.2,
 }  # fmt: skip
-OBJECTIVES = ("clm", "mlm", "infilling")
+OBJECTIVES = ("clm", "mlm", "infilling", "span_corruption")
 
 
 def lines(count=60, seed=0):
@@ -350,3 +353,38 @@ def test_the_grammar_makes_new_causal_models_only():
             PretrainConfig(**{name: value})
     with pytest.raises(ValueError, match="more than 1"):
         PretrainConfig(**TINY, objective="mlm", masked_share=0.9, random_share=0.2)
+
+
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_a_new_encoder_decoder_tells_held_out_spans_better_than_before(corpus, tmp_path, family):
+    how = {"objective": "span_corruption", "family": family}
+    first = run(tmp_path / "first", corpus, **how, most_tokens=1)
+    whole = run(tmp_path / "whole", corpus, **how)
+    before, after = (events[-1].summary["perplexity"] for events in (first, whole))
+    assert after["high"] < before["low"]
+    policy = sampler(tmp_path / "whole" / "output")
+    assert (policy.context_length, type(policy.model).__name__[:2].lower()) == (32, family[:2])
+    assert (
+        policy.tokenizer.decode(policy.prompt_ids([Message(role="user", content="sun")])[-1])
+        == "<|end|>"
+    )
+    shape = whole[-1].summary["shape"]
+    assert (shape["layers"], shape["parameters"]) == (2, policy.model.num_parameters())
+    assert not whole[-1].summary["encoder"]
+
+
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_a_foreign_encoder_decoder_goes_on_with_marks_of_its_own(corpus, tmp_path, family):
+    tokenizer = tokenizer_for(lines(), 300, "clm", 40)
+    start = saved(family, tokenizer, tmp_path / "start")
+    inputs = {"policy": str(start)}
+    how = {"model": "continued", "objective": "span_corruption", "layers": 2, "width": 128}
+    how |= {"heads": 4, "vocabulary": 2048, "epochs": 4}
+    events = run(tmp_path / "on", corpus, inputs, **how)
+    losses = [event.metrics["loss"] for event in of(events, StepDone)]
+    assert losses[-1] < losses[0] - 0.5
+    policy = sampler(tmp_path / "on" / "output")
+    assert len(span_marks(policy.tokenizer)) == 8
+    again = run(tmp_path / "again", corpus, {"policy": str(tmp_path / "on" / "output")}, **how)
+    assert again[-1].summary["vocabulary"] == events[-1].summary["vocabulary"]
+    assert again[-1].summary["perplexity"]["value"] < events[-1].summary["perplexity"]["value"]

@@ -8,7 +8,7 @@ from alignment.kinds.evaluate import run as evaluation
 from alignment.kinds.generate import run as generation
 from alignment.kinds.prefer import run as preferring
 from alignment.kinds.spec import RunSpec
-from alignment.lab import calibration
+from alignment.lab import calibration, distilling
 from alignment.models import training
 from alignment.models.checks import check_apart
 from alignment.models.loading import loaded
@@ -220,6 +220,10 @@ RUNS = {
     "quantise": (CHANGED, ANSWERED | {"changing": "layers"}),
     "prune": (CHANGED, ANSWERED | {"changing": "layers"}),
     "factorise": (CHANGED, ANSWERED | {"timing layers": "layers", "trying sizes": "sizes"}),
+    "distil": (
+        CHANGED | {"steps": 1},
+        ANSWERED | {"changing": "models", "measuring the start": "answers", "measuring": "answers"},
+    ),
     "edit": (
         CHANGED | {"lines": FACTS},
         ANSWERED
@@ -265,6 +269,7 @@ def small_batches(monkeypatch):
     for module in (training, preferring):
         monkeypatch.setattr(module, "SCORED_AT_ONCE", 2)
     monkeypatch.setattr(generation, "BATCH", 3)
+    monkeypatch.setattr(distilling, "AT_ONCE", 2)
     monkeypatch.setattr(calibration, "BATCH", 3)
     monkeypatch.setattr(scoring, "TOKENS_CPU", 48)
     monkeypatch.setattr(reward_model, "TOKENS", 48)

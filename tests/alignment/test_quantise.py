@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from alignment.kinds.align.settings import AlignConfig
-from alignment.kinds.costs import cost_sentence
+from alignment.kinds.costs import cost_sentence, estimate_in_words
 from alignment.kinds.generate.run import generate
 from alignment.kinds.quantise.results import QuantiseResults
 from alignment.kinds.quantise.settings import QuantiseConfig
@@ -159,6 +159,23 @@ def test_one_sentence_says_what_it_costs_and_what_it_saves(measured):
     for part in ("nats a token", "of divergence", "of perplexity", "a win rate of", "it saves"):
         assert part in said
     assert cost_sentence({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "percent", "told"),
+    [
+        (7.61e-5, 6.64e-5, 8.59e-5, False, "0.000076 (0.000066 … 0.000086)"),
+        (2.42e-5, -3.49e-4, 3.97e-4, True, "0.002 % (-0.035 … 0.040)"),
+        (-1e-9, -1.0, 1.0, False, "0.0 (-1.0 … 1.0)"),
+        (250.3, 100.0, 400.0, False, "250 (100 … 400)"),
+        (0.5, 0.5, 0.5, True, "50 %"),
+        (0.5, None, None, True, "50 %"),
+        (0.5, 0.1, float("inf"), False, "0.5"),
+    ],
+)
+def test_an_estimate_is_told_as_exactly_as_its_interval_allows(value, low, high, percent, told):
+    estimate = {"value": value, "low": low, "high": high}
+    assert estimate_in_words(estimate, percent=percent) == told
 
 
 def test_a_run_that_was_saved_measures_the_same_from_there(start):

@@ -160,10 +160,10 @@ def test_an_encoder_draws_no_samples_to_be_centred_on(tmp_path, bert):
         run(tmp_path, pairs, backbone=bert, epochs=1, centring="reference")
 
 
-def test_an_encoder_with_a_decoder_is_refused(tmp_path):
+def test_an_encoder_with_a_decoder_that_names_no_start_is_refused(tmp_path):
     T5Model(
         T5Config(vocab_size=20, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
     ).save_pretrained(tmp_path)
     marked_tokenizer().save_pretrained(tmp_path)
-    with pytest.raises(DataError, match="with a decoder"):
+    with pytest.raises(DataError, match="with which token an answer begins"):
         RewardModel.fresh(tmp_path)

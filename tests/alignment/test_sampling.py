@@ -125,7 +125,7 @@ def test_token_kls_are_those_of_the_full_distributions(policy, generator):
 
 def test_the_gradient_of_token_logps_is_that_of_a_log_softmax(policy, generator):
     drawn = sample(policy, PROMPTS, completions=6, max_new_tokens=9, generator=generator)
-    for batch in batches(drawn):
+    for batch in batches(policy.model, drawn):
         logits = completion_logits(policy.model, batch).detach().double().requires_grad_()
         weights = torch.randn(batch.mask.shape, dtype=torch.float64, generator=generator)
         rows = torch.arange(len(batch.rows))[:, None]

@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
 
+from alignment.seam.modelfiles import FORM, read_object
 from tests.factories import a_project, a_ranking, a_run, a_user, again, some_prompts
 from webapp.datasets.services import freeze_snapshot
 from webapp.labeling.models import Task
@@ -97,4 +98,54 @@ def test_a_researcher_launches_a_round_and_watches_it_to_its_results(machine, la
     page.get_by_role("link", name="Alignment", exact=True).click()
     expect(page.locator("figure[data-key='loss'] canvas")).to_be_visible()
     expect(page.get_by_role("heading", name="Samples")).to_be_visible()
+    assert violations(page) == []
+
+
+WAYS = {"distil": {"smaller-layers": 1, "smaller-steps": 2}, "quantise": {}}
+
+
+@pytest.fixture(params=WAYS)
+def smaller_round(request, machine, lab, signed_in):
+    """A round whose start is made smaller before it is aligned, launched from its form: the way, and its page."""
+    starter = a_run(lab, "pretrain", STARTER | {"layers": 2}, name="Starter")
+    machine.until(is_over(starter))
+    freeze_snapshot(lab)
+    page = signed_in
+    page.goto(machine.url + reverse("rounds:launch", args=[lab.pk]) + "?preset=quick")
+    fill(page, TINY)
+    page.get_by_label("The start model is aligned").select_option(request.param)
+    expect(page.locator("[name=smaller-share]")).to_be_hidden()
+    fill(page, WAYS[request.param] | {"align-kl_budget": 1000})
+    page.get_by_label("Judge", exact=True).select_option("none")
+    expect(page.locator("#outlook")).to_contain_text(f"is made smaller: {request.param}")
+    assert violations(page) == []
+    page.get_by_role("button", name="Start the round").click()
+    expect(page.get_by_role("link", name="Smaller model", exact=True)).to_be_visible()
+    return request.param, page
+
+
+@pytest.mark.prove
+def test_a_round_makes_its_start_smaller_heals_it_and_evaluates_it_as_it_is_served(
+    machine, lab, smaller_round
+):
+    """Compress, heal, evaluate: one round, then the page of all smaller models of the start."""
+    way, page = smaller_round
+    expect(page.get_by_role("heading", name="Numbers")).to_be_visible(timeout=PATIENCE)
+    made = Round.objects.get()
+    machine.until(lambda: not made.runs.exclude(state="succeeded").exists())
+    expect(page.locator("#live[hx-trigger]")).to_have_count(0, timeout=PATIENCE)
+    runs = {part.part: part.run for part in made.parts.all()}
+    served = runs["align" if way == "distil" else "serve"].outputs.get()
+    assert runs["evaluate"].inputs.get(role="policy").artifact == served
+    form = read_object(served.path / FORM) if way == "quantise" else None
+    assert form is None or form["form"] == "int8"
+    page.goto(f"{machine.url}{reverse('runs:detail', args=[lab.pk, runs['shrink'].pk])}")
+    expect(page.get_by_text("of the bytes on disk")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("link", name="All smaller models of it, compared").click()
+    expect(page.locator("svg.smaller circle")).to_have_count(1)
+    expect(page.get_by_text("Aligned after that, by an evaluation")).to_be_visible()
+    page.get_by_role("link", name="Time of a forward").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="KL from the original against time")).to_be_visible()
     assert violations(page) == []

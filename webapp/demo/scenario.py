@@ -22,6 +22,7 @@ from webapp.datasets.models import Snapshot
 from webapp.datasets.services import freeze_snapshot
 from webapp.demo import newcomers
 from webapp.demo.annotators import Annotator, Login, label_all, signed_in
+from webapp.demo.lab import aligned, lab_orders
 from webapp.labeling.models import Label, Task
 from webapp.operations.stack import Stack, address
 from webapp.people.services import add_member
@@ -164,6 +165,15 @@ class Demo:
             run = self.wait(part.run)
             self.reporter.done("", self.page("runs:detail", project.pk, run.pk))
         return round_
+
+    def lab(self, round_: Round) -> str:
+        """Smaller models of the aligned one; the page that compares them."""
+        for order in lab_orders(round_, SEED):
+            self.reporter.step(order.name)
+            run = self.wait(self.begin(round_.project, order))
+            note = f"{100 * run.summary['bytes_ratio']:.0f} % of the bytes"
+            self.reporter.done(note, self.page("runs:detail", run.project_id, run.pk))
+        return self.page("registry:smaller", round_.project_id, aligned(round_).pk)
 
     def found(self, round_: Round) -> list[str]:
         """What the round found, and what there is to do next, each with its page."""

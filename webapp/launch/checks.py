@@ -6,8 +6,11 @@ from typing import NamedTuple
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from alignment.kinds import KINDS
 from alignment.kinds.align.settings import TargetedSettings
+from alignment.kinds.kind import ASIDE, Kind
 from alignment.kinds.settings.target import CLASSED
+from alignment.seam.architectures import family_in
 from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
@@ -36,6 +39,7 @@ def refusals(asked: Asked, *, section: str) -> Refusals:
         yield f"{section}-{setting}", text
     for check in CHECKS:
         yield from check(asked)
+    yield from unread(asked, KINDS[section])
 
 
 def steps_refused(config: Settings) -> Refusals:
@@ -48,6 +52,15 @@ def steps_refused(config: Settings) -> Refusals:
     if config.warmup > config.steps:
         text = _("The warm-up is longer than the {n} steps of training.").format(n=config.steps)
         yield "warmup", text
+
+
+def unread(asked: Asked, kind: Kind) -> Refusals:
+    """Models of an architecture that the kind of run cannot read."""
+    for role, artifact in asked.inputs.items():
+        if role in ASIDE or not artifact.is_model:
+            continue
+        if text := kind.refusal(asked.config, family_in(artifact.path)):
+            yield role, text
 
 
 def few_pairs(asked: Asked) -> Refusals:

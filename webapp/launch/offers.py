@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from alignment.kinds import KINDS
-from alignment.kinds.kind import Group, Kind
+from alignment.kinds.kind import ASIDE, Group, Kind
+from alignment.seam.architectures import family_in
 from webapp.artifacts.models import Artifact
 from webapp.launch.needs import Missing, Need, needs_of, stock_of
 from webapp.projects.models import Project
@@ -43,10 +44,11 @@ class Use(NamedTuple):
 
 def uses_of(artifact: Artifact) -> list[Use]:
     """What can be started from an artifact: it takes the first role of its type that is needed."""
-    found = []
+    found, family = [], family_in(artifact.path)
     for name, kind in offered().items():
-        needed = (kind.input_named(role) for role in kind.roles(kind.settings()))
+        config = kind.settings()
+        needed = (kind.input_named(role) for role in kind.roles(config))
         fitting = [one.role for one in needed if artifact.type in one.types]
-        if fitting:
+        if fitting and (fitting[0] in ASIDE or not kind.refusal(config, family)):
             found.append(Use(kind.title, f"?kind={name}&{fitting[0]}={artifact.pk}"))
     return found

@@ -10,7 +10,9 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
+from alignment.kinds import KINDS
 from alignment.kinds.bring.settings import ImportConfig
+from alignment.seam.architectures import family_in
 from alignment.seam.archives import is_archive
 from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import MOST_FILES, safe_name, wanted
@@ -74,6 +76,10 @@ class AddForm(forms.Form):
             self.config = ImportConfig(limit_gib=settings.MODEL_GIB, **values)
         except ValidationError as error:
             add_errors(self, error)
+            return cleaned
+        family = family_in(cleaned["base"].path) if cleaned["base"] else ""
+        if reason := KINDS["import"].refusal(self.config, family):
+            self.add_error("base", reason)
         return cleaned
 
     def place(self, cleaned: Mapping[str, Any]) -> dict[str, str]:

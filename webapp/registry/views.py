@@ -21,6 +21,8 @@ from webapp.projects.models import Project
 from webapp.registry import queries
 from webapp.registry.adding import add_model
 from webapp.registry.forms import FORMS, AddForm
+from webapp.registry.plot import picture_of
+from webapp.registry.smaller import COSTS, SAVED, size_board, ways_for
 from webapp.runs.models import Run
 from webapp.runs.services import Order
 from webapp.site.choices import found_for, sought_in
@@ -141,3 +143,22 @@ def detail(request: PersonRequest, project_id: int, artifact_id: int) -> HttpRes
         "uses": queries.uses(model)[:MOST_SHOWN],
     }
     return render(request, "registry/model.html", context)
+
+
+@login_required
+@require_safe
+def smaller(request: PersonRequest, project_id: int, artifact_id: int) -> HttpResponse:
+    """The small models of one original, each with what it saves and what it costs."""
+    project = project_for(request.user, project_id, can=Action.SEE_MODELS)
+    model = get_object_or_404(queries.listed(project), pk=artifact_id)
+    board = size_board(model, request.GET)
+    context = {
+        "project": project,
+        "model": model,
+        "board": board,
+        "picture": picture_of(board),
+        "saved": SAVED.values(),
+        "costs": COSTS.values(),
+        "ways": ways_for(model),
+    }
+    return render(request, "registry/smaller.html", context)

@@ -9,7 +9,10 @@ from django.db.models import F, Max, Min, QuerySet
 from django.db.models.fields.tuple_lookups import Tuple
 from django.utils.translation import gettext as _
 
+from alignment.kinds import KINDS
+from alignment.kinds.kind import Group
 from alignment.kinds.settings.divergences import agent_title
+from webapp.artifacts.models import Artifact
 from webapp.runs.folders import folder_of
 from webapp.runs.models import Run, RunMetric, RunSample
 from webapp.runs.points import (
@@ -49,6 +52,13 @@ class SamplePair(NamedTuple):
     def sides(self) -> tuple[tuple[str, RunSample | None], ...]:
         """Both answers under their titles."""
         return ((_("Before"), self.before), (_("After"), self.after))
+
+
+def original_of(run: Run) -> Artifact | None:
+    """The model that a run has made smaller, if that is what its kind does."""
+    if KINDS[run.kind].group != Group.SMALLER:
+        return None
+    return next((edge.artifact for edge in run.inputs.all() if edge.role == "policy"), None)
 
 
 def metric_series(

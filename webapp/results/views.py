@@ -135,6 +135,7 @@ def evidence(run: Run) -> dict[str, object]:
         "agent_titles": {name: agent_title(name) for name in run.config.get("divergences", [])},
         "agents": agents(run.summary),
         "cost": cost_sentence(run.summary),
+        "original": queries.original_of(run),
         "estimates": estimates,
         "facts": facts,
         "tables": tables(run.kind, run.summary),

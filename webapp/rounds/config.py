@@ -9,6 +9,8 @@ from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.generate.settings import GenerateConfig
 from alignment.kinds.reward.settings import RewardConfig
+from alignment.seam.settings import Settings
+from webapp.rounds.smaller import SmallerConfig
 
 
 class RoundConfig(BaseModel):
@@ -16,6 +18,7 @@ class RoundConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid")
 
+    smaller: SmallerConfig = SmallerConfig()
     reward: RewardConfig = RewardConfig()
     align: AlignConfig = AlignConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -35,6 +38,11 @@ class RoundConfig(BaseModel):
         """The evaluation measures the distance to the target that the alignment aimed at."""
         target = self.align.model_dump(include={"beta", "alpha"})
         return self.evaluate.model_copy(update={**target, "divergence": self.align.minimised})
+
+    @property
+    def shrinking(self) -> Settings:
+        """What makes the policy smaller, compared with what it was made from by whoever can judge it at once."""
+        return self.smaller.settings(self.evaluate.judge, self.evaluate.max_new_tokens)
 
 
 class Preset(NamedTuple):

@@ -23,7 +23,8 @@ from webapp.site.fields import (
 )
 
 # Settings of a part that follow from the round, so that nobody is asked twice.
-FIXED = {
+FIXED: dict[str, tuple[str, ...]] = {
+    "smaller": (),
     "reward": ("labels",),
     "align": ("stored_share", "class_name", *CLASSED),
     "evaluate": ("beta", "divergence", "alpha", "classes"),

@@ -19,7 +19,7 @@ class Round(models.Model):
     number = models.IntegerField()
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="rounds")
     policy = models.ForeignKey(Artifact, models.PROTECT, related_name="rounds")  # start, reference
-    config = models.JSONField()  # RoundConfig: reward, align, evaluate, generate, seed
+    config = models.JSONField()  # RoundConfig: smaller, reward, align, evaluate, generate, seed
     runs = models.ManyToManyField(Run, through="RoundRun", related_name="rounds")
     idempotency_key = models.CharField(max_length=64)
     created_by = models.ForeignKey(
@@ -44,7 +44,9 @@ class RoundRun(models.Model):
     class Part(models.TextChoices):
         REWARD = "reward", _("Reward model")
         JUDGE = "judge", _("Judge")
+        SHRINK = "shrink", _("Smaller model")
         ALIGN = "align", _("Alignment")
+        SERVE = "serve", _("As it is served")
         EVALUATE = "evaluate", _("Evaluation")
         GENERATE = "generate", _("New completions")
 

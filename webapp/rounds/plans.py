@@ -7,6 +7,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
+from alignment.kinds import KINDS
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.launch.forecast import where
@@ -135,8 +136,18 @@ def what_happens(
             judged=judging(config, snapshot),
             asked=asked,
         ),
+        *shrinking(config, policy),
         f"{_how_long(project)} {where()}{memory_in_words(most_memory(policy))}",
     ]
+
+
+def shrinking(config: RoundConfig, policy: Artifact) -> list[str]:
+    """What becomes of the policy's size, where something does."""
+    if not config.smaller.kind:
+        return []
+    words = _("Before that {policy} is made smaller: {way}. What is evaluated is as it is served.")
+    way = _(KINDS[config.smaller.kind].title).lower()
+    return [words.format(policy=policy, way=way)]
 
 
 def judging(config: RoundConfig, snapshot: Snapshot) -> str:

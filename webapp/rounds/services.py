@@ -22,7 +22,8 @@ from webapp.site.errors import Refusal
 
 Part = RoundRun.Part
 FEWEST_PROMPTS = {Split.TRAIN: 1, Split.TEST: FEWEST_HELD_OUT}
-MADE = {Part.ALIGN: "Aligned model"}  # what a run makes is called like the run
+# What a run makes is called like the run.
+MADE = {Part.ALIGN: "Aligned model", Part.SHRINK: "Smaller model", Part.SERVE: "Served model"}
 
 
 class RoundError(Refusal):
@@ -89,7 +90,10 @@ def refuse_few_pairs(snapshot: Snapshot, split: Split) -> None:
 
 
 def start_chain(made: Round, config: RoundConfig, backbone: Artifact) -> None:
-    """The runs of a round: reward model, judge, alignment, evaluation, new completions."""
+    """The runs of a round: reward model, judge, alignment, evaluation, new completions.
+
+    Where the policy is made smaller first, that is what is aligned, and evaluated in its small form.
+    """
     policy, labels = made.policy, made.snapshot.artifact
     learning = {"backbone": backbone, "labels": labels}
     if config.reward.centring == "reference":
@@ -99,23 +103,24 @@ def start_chain(made: Round, config: RoundConfig, backbone: Artifact) -> None:
     if config.evaluate.judge == "held_out_labels":
         judges["judge"] = start_part(made, Part.JUDGE, "reward", config.judge, inputs=learning)
     imitated = {"labels": labels} if config.align.demonstration_weight else {}
+    start, needs = {"policy": policy, "reference": policy}, {"reward": reward}
+    if config.smaller.kind:
+        needs["policy"] = shrink(made, Part.SHRINK, config, inputs={"policy": start.pop("policy")})
     align = start_part(
-        made,
-        Part.ALIGN,
-        "align",
-        config.align,
-        inputs={"policy": policy, "reference": policy} | imitated,
-        needs={"reward": reward},
+        made, Part.ALIGN, "align", config.align, inputs=start | imitated, needs=needs
     )
+    served = align
+    if config.smaller.is_undone:
+        served = shrink(made, Part.SERVE, config, needs={"policy": align})
     start_part(
         made,
         Part.EVALUATE,
         "evaluate",
         config.evaluation,
         inputs={"reference": policy},
-        needs={"policy": align, "reward": reward} | judges,
+        needs={"policy": served, "reward": reward} | judges,
     )
-    start_part(made, Part.GENERATE, "generate", config.generate, needs={"policy": align})
+    start_part(made, Part.GENERATE, "generate", config.generate, needs={"policy": served})
 
 
 class Edges(TypedDict, total=False):
@@ -142,6 +147,11 @@ def start_part(made: Round, part: Part, kind: str, config: Settings, **edges: Un
     )
     RoundRun.objects.create(round=made, run=run, part=part)
     return run
+
+
+def shrink(made: Round, part: Part, config: RoundConfig, **edges: Unpack[Edges]) -> Run:
+    """Queue the run that makes a model of a round smaller."""
+    return start_part(made, part, config.smaller.kind, config.shrinking, **edges)
 
 
 @transaction.atomic

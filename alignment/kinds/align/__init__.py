@@ -6,6 +6,7 @@ from alignment.kinds.align.words import aim, goal, tilt
 from alignment.kinds.inputs import CLASSIFIER, POLICY, PROMPTS, REFERENCE, REWARD
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts, Rows
 from alignment.seam import memory
+from alignment.seam.settings import ALWAYS
 from alignment.seam.words import _, said
 
 
@@ -96,6 +97,7 @@ KIND = Kind(
     command="align",
     shared=True,
     saves=True,
+    encoder_decoders=ALWAYS,
     memory=needed_memory,
     sentence=sentence,
 )

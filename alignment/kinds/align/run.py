@@ -73,7 +73,7 @@ from alignment.seam.progress import counting, split, taking
 from alignment.seam.records import DemonstrationRecord, Estimate, PromptRecord, Receipts, read_jsonl
 from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
-from alignment.targets.targets import no_class, no_reward, parts, save_target
+from alignment.targets.targets import Scorer, no_class, no_reward, parts, save_target
 
 Progress = Generator[Event, str | None, None]
 
@@ -164,7 +164,8 @@ def read_problem(
         reference = shared(reference)
     set_up(reference, config, backward=False)
     turns = [prompt.messages for prompt in prompts + deployment]
-    reward, chance = no_reward, no_class
+    reward: Scorer = no_reward
+    chance: Scorer = no_class
     if config.reward_weight:
         reward = RewardModel.load(inputs["reward"]).knowing(reference, turns).score
     if config.classed:

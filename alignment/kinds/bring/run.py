@@ -20,7 +20,7 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.adapter_checks import check_adapter_apart
 from alignment.models.adapters import check_merged, is_adapter, merged, settings_of
 from alignment.models.checks import check_apart
-from alignment.models.loading import Use, check_description, is_masked, loaded, refusing
+from alignment.models.loading import check_description, loaded, refusing
 from alignment.models.policies import Policy, default_device
 from alignment.models.trials import (
     apply_template,
@@ -30,8 +30,10 @@ from alignment.models.trials import (
     try_out,
     try_reading,
 )
+from alignment.models.uses import Use, is_masked
 from alignment.seam import archives
-from alignment.seam.errors import DataError
+from alignment.seam.architectures import family_in
+from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.seam.folders import committed, size
 from alignment.seam.modelfiles import (
@@ -131,10 +133,12 @@ def add_adapter(spec: RunSpec, folder: Path, incoming: Path) -> Progress:
                 "base."
             ).format(name=name)
         )
+    place = folder / spec.inputs["base"]
+    if reason := spec.described.refusal(spec.settings(), family_in(place)):
+        raise ConfigError(reason)
     drop_paths(incoming / "tokenizer_config.json")
     yield done(2)
     yield PhaseStarted(name=_("merging"))
-    place = folder / spec.inputs["base"]
     policy, said = _added_to_base(place, incoming)
     template = ImportConfig.stored(spec.config).template
     if template != "own":  # else the adapter's or the base's, which may have none

@@ -7,6 +7,7 @@ from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.inputs import CLASSIFIER, PROMPTS
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts
 from alignment.seam import memory
+from alignment.seam.settings import ALWAYS
 from alignment.seam.words import _, said
 
 MODELS = 4  # policy, reference, reward model, judge
@@ -107,6 +108,7 @@ KIND = Kind(
     command="evaluate",
     shared=False,
     saves=False,
+    encoder_decoders=ALWAYS,
     memory=needed_memory,
     sentence=sentence,
 )

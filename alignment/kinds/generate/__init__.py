@@ -66,6 +66,7 @@ KIND = Kind(
     command="generate",
     shared=False,
     saves=False,
+    encoder_decoders={"engine": ("sampler",)},
     memory=needed_memory,
     sentence=sentence,
 )

@@ -7,6 +7,7 @@ from alignment.kinds.population.results import CURVES, PopulationResults
 from alignment.kinds.population.settings import PopulationConfig
 from alignment.kinds.settings.divergences import DIVERGENCES, short
 from alignment.seam import memory
+from alignment.seam.settings import ALWAYS
 from alignment.seam.words import _, said
 
 
@@ -62,6 +63,7 @@ KIND = Kind(
     command="population",
     shared=True,
     saves=True,
+    encoder_decoders=ALWAYS,
     memory=needed_memory,
     sentence=sentence,
 )

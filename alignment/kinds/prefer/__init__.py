@@ -9,6 +9,7 @@ from alignment.kinds.prefer.settings import LOSSES, PreferConfig
 from alignment.kinds.settings.divergences import DIVERGENCES
 from alignment.kinds.settings.words import times
 from alignment.seam import memory
+from alignment.seam.settings import ALWAYS
 from alignment.seam.words import _, said
 
 
@@ -66,6 +67,7 @@ KIND = Kind(
     command="prefer",
     shared=True,
     saves=True,
+    encoder_decoders=ALWAYS,
     memory=needed_memory,
     sentence=sentence,
 )

@@ -274,7 +274,7 @@ def losses(chosen: Tensor, rejected: Tensor, kl: Tensor, config: PreferConfig) -
 
 def mismatched(policy: Policy, reference: Policy, answers: Sequence[Written]) -> Tensor:
     """() mean log-ratio of each completion beside the next other prompt; 0 where there is one prompt."""
-    rows = list(beside_others(answers, policy.context_length))
+    rows = list(beside_others(answers, policy.room))
     if not rows:
         return torch.zeros((), device=policy.device)
     mine, share = shard(rows)
@@ -286,11 +286,13 @@ def mismatched(policy: Policy, reference: Policy, answers: Sequence[Written]) ->
     return all_sum(share * (ours - theirs).mean())
 
 
-def beside_others(answers: Sequence[Written], context_length: int) -> Iterator[Written]:
+def beside_others(
+    answers: Sequence[Written], room_beside: Callable[[int], int]
+) -> Iterator[Written]:
     """Each completion beside the next prompt that it was not written for, if one leaves it room."""
     for place, answer in enumerate(answers):
         following = (*answers[place + 1 :], *answers[:place])
-        room = context_length - len(answer.completion)
+        room = room_beside(len(answer.completion))
         others = (one.prompt for one in following if one.prompt != answer.prompt)
         other = next((prompt for prompt in others if len(prompt) <= room), None)
         if other is not None:

@@ -2,16 +2,22 @@
 
 from alignment.kinds.kind import ArtifactType, Given, Group, Input, Kind
 from alignment.kinds.pretrain.results import CURVES, PretrainResults
-from alignment.kinds.pretrain.settings import OBJECTIVES, PretrainConfig
+from alignment.kinds.pretrain.settings import OBJECTIVES, SPANS, PretrainConfig
 from alignment.kinds.settings.words import times
 from alignment.seam import memory
 from alignment.seam.words import _, said
 
 
 def shape_of(config: PretrainConfig) -> memory.Shape:
-    """The new model that these settings make: blocks as GPT-2's and BERT's, with tied embeddings."""
+    """The new model that these settings make: blocks as GPT-2's and BERT's, with tied embeddings.
+
+    An encoder-decoder has them on either side, and a third more in its decoder's, which also look at the prompt.
+    """
     layers, width, heads = config.dimensions
-    parameters = (config.vocabulary + config.context) * width + layers * 12 * width**2
+    matrices = layers * 12
+    if config.objective == "span_corruption":
+        matrices, layers = layers * (12 + 16), 2 * layers
+    parameters = (config.vocabulary + config.context) * width + matrices * width**2
     return memory.Shape(parameters, layers, width, heads, width, config.vocabulary, config.context)
 
 
@@ -96,6 +102,8 @@ KIND = Kind(
     shared=True,
     saves=True,
     saves_when={"source": ("file",)},
+    encoder_decoders=SPANS,
+    encoder_decoders_only=SPANS,
     memory=needed_memory,
     sentence=sentence,
 )

@@ -12,11 +12,12 @@ from alignment.kinds.pretrain.settings import PretrainConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models import checkpoints
 from alignment.models.computation import set_up
-from alignment.models.loading import Use, open_model, tokenizer_of
+from alignment.models.loading import open_model, tokenizer_of
 from alignment.models.lora import size_of
 from alignment.models.policies import Policy, default_device, fuse_activations
 from alignment.models.sharding import spread
-from alignment.pretraining.architectures import new_causal, new_masked
+from alignment.models.uses import Use
+from alignment.pretraining.architectures import new_model
 from alignment.pretraining.corpus import Corpus, CorpusFile, tokenized, tokens_of
 from alignment.pretraining.epochs import Pretraining, StepPlan, packed_rows
 from alignment.pretraining.perplexity import middle_perplexity, perplexity
@@ -77,17 +78,16 @@ def policy_for(config: PretrainConfig, source: CorpusFile, spec: RunSpec, folder
         model, tokenizer = open_model(folder / spec.resume_from / checkpoints.POLICY, use)
     elif config.model == "continued":
         model, tokenizer = open_model(folder / spec.inputs["policy"], use, "policy")
-        fit_tokenizer(tokenizer, config.objective)
+        fit_tokenizer(tokenizer, config.objective, config.context)
         grow_embeddings(model, tokenizer)
     else:
-        make = new_masked if config.objective == "mlm" else new_causal
         if config.tokenization == "taken":
             tokenizer = tokenizer_of(folder / spec.inputs["tokenizer"])
-            fit_tokenizer(tokenizer, config.objective)
+            fit_tokenizer(tokenizer, config.objective, config.context)
         else:
             texts = source.texts()
             tokenizer = tokenizer_for(texts, config.vocabulary, config.objective, config.context)
-        model = make(config.dimensions, config.context, tokenizer)
+        model = new_model(config, tokenizer)
     fuse_activations(model)
     placed: Any = model.to(default_device())  # type: ignore[arg-type]  # transformers wraps it without its arguments
     policy = set_up(Policy(placed.eval(), tokenizer), config.computation, backward=True)

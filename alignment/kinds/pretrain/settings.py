@@ -47,15 +47,22 @@ TOKENIZATIONS: Mapping[TokenizationName, str] = {
     "trained": _("Trained on the corpus"),
     "taken": _("A model's, as it is"),
 }
-ObjectiveName = Literal["clm", "mlm", "infilling"]
+ObjectiveName = Literal["clm", "mlm", "infilling", "span_corruption"]
 OBJECTIVES: Mapping[ObjectiveName, str] = {
     "clm": _("The next token (CLM)"),
     "mlm": _("Masked tokens (MLM)"),
     "infilling": _("The next token and missing middles (infilling)"),
+    "span_corruption": _("Spans that are cut out (an encoder-decoder)"),
+}
+FamilyName = Literal["t5", "bart"]
+ENCODER_DECODERS: Mapping[FamilyName, str] = {
+    "t5": _("As T5: relative positions"),
+    "bart": _("As BART: learned positions"),
 }
 
 GRAMMAR, FILE = {"source": ("grammar",)}, {"source": ("file",)}
 MLM, INFILLING = {"objective": ("mlm",)}, {"objective": ("infilling",)}
+SPANS = {"objective": ("span_corruption",)}
 NEW = {"model": ("new",)}
 
 
@@ -245,7 +252,7 @@ class PretrainingObjective(Settings):
         _("Objective"),
         help=_(
             "What the model learns to predict. Masked tokens make an encoder, which reads both ways and can be "
-            "the backbone of a reward model; the others make a model that writes."
+            "the backbone of a reward model; cut spans an encoder-decoder; the others make a causal model."
         ),
         topic=_("Objective"),
         choices=OBJECTIVES,
@@ -288,6 +295,36 @@ class PretrainingObjective(Settings):
         gt=0,
         le=1,
         when=INFILLING,
+        advanced=True,
+    )
+
+    family: FamilyName = setting(
+        "t5",
+        _("Architecture"),
+        help=_("Of a new encoder-decoder; it has as many layers on either side."),
+        topic=_("Objective"),
+        choices=ENCODER_DECODERS,
+        when=SPANS | {"model": ("new",)},
+    )
+    span_share: float = setting(
+        0.15,
+        _("Share cut out"),
+        help=_("Share of the tokens that the decoder tells."),
+        topic=_("Objective"),
+        gt=0,
+        le=0.4,
+        when=SPANS,
+        advanced=True,
+    )
+    span_length: float = setting(
+        3.0,
+        _("Mean length of a span"),
+        help=_("Of what is cut out in one place."),
+        topic=_("Objective"),
+        unit=_("tokens"),
+        ge=2,
+        le=100,
+        when=SPANS,
         advanced=True,
     )
 

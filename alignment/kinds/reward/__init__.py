@@ -8,6 +8,7 @@ from alignment.kinds.reward.results import CURVES, RewardResults
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.settings.words import times
 from alignment.seam import memory
+from alignment.seam.settings import ALWAYS
 from alignment.seam.words import _, said
 
 
@@ -73,6 +74,7 @@ KIND = Kind(
     command="reward",
     shared=True,
     saves=False,
+    encoder_decoders=ALWAYS,
     memory=needed_memory,
     sentence=sentence,
 )

@@ -11,10 +11,10 @@ import torch
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models.control_tokens import controls, counted
-from alignment.models.loading import is_masked
 from alignment.models.overlong import Fitting, Reader, fitting_labels
 from alignment.models.policies import default_device
 from alignment.models.trials import sampler
+from alignment.models.uses import is_masked
 from alignment.objectives.problem import DRAWING
 from alignment.reward.buckets import accuracy_by
 from alignment.reward.calibration import calibration, temperature_of

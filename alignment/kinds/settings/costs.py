@@ -71,6 +71,11 @@ class CostSettings(Settings):
     )
     overlong: OverlongName = overlong(COSTS)
 
+    @property
+    def own_answers(self) -> int:
+        """How many answers of the model's own are drawn to a prompt, where a method is fitted to them."""
+        return 1
+
 
 def answers_to_read(default: CalibrationName = "own") -> Any:  # noqa: ANN401 - as `setting`
     """Which answers to the project's training prompts a method is fitted to."""

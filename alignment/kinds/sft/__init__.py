@@ -8,6 +8,7 @@ from alignment.kinds.settings.words import times
 from alignment.kinds.sft.results import CURVES, SftResults
 from alignment.kinds.sft.settings import SftConfig
 from alignment.seam import memory
+from alignment.seam.settings import ALWAYS
 from alignment.seam.words import _, said
 
 
@@ -57,6 +58,7 @@ KIND = Kind(
     command="sft",
     shared=True,
     saves=True,
+    encoder_decoders=ALWAYS,
     memory=needed_memory,
     sentence=sentence,
 )

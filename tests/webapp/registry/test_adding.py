@@ -184,6 +184,14 @@ def test_another_projects_model_is_no_base(project, inside, url, tmp_path):
     assertContains(inside.post(url, data), "Select a valid choice")
 
 
+def test_an_encoder_decoder_is_no_base(project, inside, url, tmp_path):
+    base = an_artifact(project, tmp_path)
+    (base.path / "config.json").write_text('{"model_type": "bart"}')
+    data = asked(repository="owner/adapter", revision="main", base=base.pk)
+    assertContains(inside.post(url, data), "takes no encoder-decoder, and this model is one (BART)")
+    assert not project.runs.exists()
+
+
 def test_the_base_of_an_adapter_is_an_input(project, inside, url, tmp_path):
     base = an_artifact(project, tmp_path)
     inside.post(url, asked(repository="owner/adapter", revision="main", base=base.pk))

@@ -52,7 +52,7 @@ def test_an_encoder_is_offered_to_what_only_reads_alone(project, inside, var):
     page = inside.get(page_of(encoder))
     assertContains(page, "no policy")
     titles = [use.title for use in page.context["start"]]
-    assert titles == ["Train a reward model", "Train a classifier"]
+    assert titles == ["Train a reward model", "Train a classifier", "Distil into a smaller model"]
     assertNotContains(page, "Start a round")
     assert encoder in project.artifacts.backbones()
     assert encoder not in project.artifacts.models()

@@ -192,3 +192,54 @@ def test_reward_model_and_judge_may_start_from_another_model(project, ready, var
 
 def test_a_round_that_learns_from_its_policy_has_no_backbone_of_its_own(a_round):
     assert own_backbone(a_round) is None
+
+
+@pytest.mark.parametrize("way", ["quantise", "prune", "factorise"])
+def test_a_policy_may_be_made_smaller_healed_and_evaluated_as_it_is_served(project, ready, way):
+    config = RoundConfig.model_validate({"smaller": {"way": way}, "evaluate": {"judge": "utility"}})
+    made = start_round(**ready | {"config": config}, key="k")
+    found = chain(made)
+    assert found["shrink"] == (way, {}, {"policy": "starter"})
+    assert found["align"] == (
+        "align",
+        {"policy": "shrink", "reward": "reward"},
+        {"reference": "starter"},
+    )
+    assert found["serve"] == (way, {"policy": "align"}, {})
+    assert found["evaluate"][1] == {"policy": "serve", "reward": "reward"}
+    assert found["evaluate"][2] == {"reference": "starter"}
+    assert found["generate"][1] == {"policy": "serve"}
+    assert made.parts.get(part="shrink").run.config["judge"] == "utility"
+
+
+def test_a_student_is_served_as_it_was_healed(project, ready):
+    smaller = {"way": "distil", "layers": 1, "steps": 7}
+    config = RoundConfig.model_validate({"smaller": smaller})
+    made = start_round(**ready | {"config": config}, key="k")
+    found = chain(made)
+    assert "serve" not in found
+    assert found["align"][1] == {"policy": "shrink", "reward": "reward"}
+    assert found["evaluate"][1]["policy"] == found["generate"][1]["policy"] == "align"
+    told = made.parts.get(part="shrink").run.config
+    assert {name: told[name] for name in ("layers", "steps")} == {"layers": 1, "steps": 7}
+    assert told["judge"] == "none"  # who learns from held-out labels is not there yet
+    assert told["max_new_tokens"] == config.evaluate.max_new_tokens
+
+
+def test_settings_of_another_way_are_refused():
+    with pytest.raises(ValueError, match="does not read"):
+        RoundConfig.model_validate({"smaller": {"way": "prune", "share": 0.3}})
+
+
+def test_a_smaller_round_that_broke_is_tried_again_from_where_it_broke(project, ready, researcher):
+    config = RoundConfig.model_validate({"smaller": {"way": "prune"}})
+    made = start_round(**ready | {"config": config}, key="k")
+    made.runs.filter(kind="reward").update(state=State.SUCCEEDED)
+    made.runs.filter(parts__part="shrink").update(state=State.FAILED)
+    made.runs.exclude(state__in=[State.SUCCEEDED, State.FAILED]).update(state=State.CANCELLED)
+    whole = chain(made)
+    assert retry_round(made, by=researcher) == 5
+    assert chain(made).keys() == whole.keys()
+    runs = {row.part: row.run for row in made.parts.all()}
+    needs = {need.role: need.needs for need in runs["serve"].needs.all()}
+    assert needs == {"policy": runs["align"]}

@@ -2,6 +2,7 @@
 
 import re
 from types import MethodType
+from uuid import uuid4
 
 import pytest
 from django.urls import reverse
@@ -277,6 +278,59 @@ def test_a_model_is_not_compared_with_itself(rita, project, stocked):
     sent = filled(project, "evaluate", policy=same, reference=same)
     answer = rita.post(address(project, "evaluate"), sent)
     assert "nothing to compare" in error_at(answer, "reference")
+
+
+@pytest.fixture
+def t5(project, var):
+    """A model that says it is a T5."""
+    model = an_artifact(project, var, name="T5")
+    (model.path / "config.json").write_text('{"model_type": "t5"}')
+    return model
+
+
+def takes(kind):
+    return not kind.refusal(kind.settings(), "T5")
+
+
+@pytest.mark.parametrize("kind", [name for name, one in KINDS.items() if one.input("policy")])
+def test_a_form_refuses_encoder_decoders_by_name_or_takes_them(rita, project, stocked, t5, kind):
+    sent = filled(project, kind, policy=t5.pk, reference=t5.pk)
+    if kind == "pretrain":
+        sent |= {"pretrain-source": "file", "pretrain-model": "continued"}
+    if kind == "evaluate":
+        sent["reference"] = stocked["other"].pk
+    answer = rita.post(address(project, kind), sent)
+    if takes(KINDS[kind]):
+        assert answer.status_code == 302, answer.context["form"].errors
+    elif kind != "pretrain":
+        title = KINDS[kind].title
+        assert f"“{title}” takes no encoder-decoder" in error_at(answer, "policy")
+        assert "(T5)" in error_at(answer, "policy")
+        assert not Run.objects.filter(name="Mine").exists()
+
+
+def test_spans_are_learned_by_encoder_decoders_alone(rita, project, stocked, t5, var):
+    corpus = an_artifact(project, var, type=Artifact.Type.CORPUS)
+    sent = filled(project, "pretrain", policy=stocked["policy"].pk, corpus=corpus.pk)
+    chosen = {"source": "file", "model": "continued", "objective": "span_corruption"}
+    sent |= {f"pretrain-{name}": value for name, value in chosen.items()}
+    refused = rita.post(address(project, "pretrain"), sent)
+    assert "takes encoder-decoders alone" in error_at(refused, "policy")
+    answer = rita.post(address(project, "pretrain"), sent | {"policy": t5.pk})
+    assert answer.status_code == 302, answer.context["form"].errors
+    other = rita.post(
+        address(project, "pretrain"),
+        sent | {"policy": t5.pk, "pretrain-objective": "clm", "key": uuid4()},
+    )
+    assert "takes no encoder-decoder" in error_at(other, "policy")
+
+
+def test_a_t5_is_offered_to_the_runs_that_take_it(rita, project, stocked, t5):
+    titles = {use.title for use in uses_of(t5)}
+    taking = {one.title for one in offered().values() if takes(one) and one.input("policy")}
+    assert titles - {"Train a reward model"} == taking - {"Pretrain a model"}
+    page = rita.get(reverse("registry:model", args=[project.pk, t5.pk]))
+    assertContains(page, "An encoder-decoder (T5)")
 
 
 def test_labels_that_are_too_few_are_refused(rita, project, stocked, var):

@@ -26,6 +26,7 @@ HALVES = {
     "generate": Half(generate.prepare, generate.publish),
     "population": Half(publish=population.publish),
     "pretrain": Half(publish=pretrain.publish),
+    "distil": Half(publish=pretrain.publish),  # of an encoder it makes another one
 }
 
 

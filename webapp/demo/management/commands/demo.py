@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
+from webapp.demo.lab import lab_figures
 from webapp.demo.progress import TerminalReporter
 from webapp.demo.scenario import Demo, DemoError, figures
 from webapp.machine.keeper import StackError
@@ -33,15 +34,18 @@ class Command(BaseCommand):
     help = "Play the whole loop through the real parts, then keep the dashboard up."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--once and --port."""
+        """--once, --lab and --port."""
         parser.add_argument(
             "--once", action="store_true", help="stop everything at the end and print JSON"
+        )
+        parser.add_argument(
+            "--lab", action="store_true", help="also make smaller models of the aligned one"
         )
         parser.add_argument(
             "--port", type=int, default=PORT, help="where the dashboard is to answer"
         )
 
-    def handle(self, *, once: bool, port: int, **_options: Any) -> None:  # noqa: ANN401
+    def handle(self, *, once: bool, lab: bool, port: int, **_options: Any) -> None:  # noqa: ANN401
         """Play the demo; Ctrl-C ends all it started."""
         try:
             with ended_by_signals(), only_one(Path(settings.VAR)):
@@ -49,14 +53,14 @@ class Command(BaseCommand):
                 self.check()
                 prepare_database()
                 with stack:
-                    result = self._play(stack, once=once)
+                    result = self._play(stack, once=once, lab=lab)
             self.stdout.write(json.dumps(result))
         except (DemoError, StackError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             say(self.stdout, "Stopped.")
 
-    def _play(self, stack: Stack, *, once: bool) -> dict[str, object]:
+    def _play(self, stack: Stack, *, once: bool, lab: bool = False) -> dict[str, object]:
         """Say the address, play, and stay to be looked at unless it is to be once; the figures."""
         out = OutputWrapper(sys.stderr) if once else self.stdout  # what once prints is one object
         announce(stack, out)
@@ -66,6 +70,7 @@ class Command(BaseCommand):
             reporter.say(WATCH.format(page=demo.page("project", project.pk)))
             try:
                 round_ = demo.play(project)
+                small = demo.lab(round_) if lab else ""
             except DemoError as error:
                 if once:
                     raise
@@ -74,7 +79,9 @@ class Command(BaseCommand):
                 stay(stack)
             for line in demo.found(round_):
                 reporter.say(line)
+            if lab:
+                reporter.say(f"Its smaller models, compared:  {small}")
         if not once:
             say(out, f"Attune stays on {stack.url} until Ctrl-C.")
             stay(stack)
-        return figures(round_)
+        return figures(round_) | ({"lab": lab_figures(round_)} if lab else {})
