@@ -4,10 +4,26 @@ import json
 
 import pytest
 import torch
-from tokenizers import processors
-from transformers import T5EncoderModel
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
-from alignment.models.encoder_decoders import starts_of
+from alignment.classification.model import Classifier, chance_of
+from alignment.models.conversations import ANSWERS, answer_text, text_ids
+from alignment.models.encoder_decoders import (
+    answered_apart,
+    check_answers,
+    encoder_ids,
+    starts_of,
+)
 from alignment.models.overlong import Reader
 from alignment.models.policies import Policy
 from alignment.models.texts import rollouts_of, written
@@ -21,6 +37,7 @@ from alignment.seam.architectures import family_in
 from alignment.seam.errors import AlignmentError, ConfigError, DataError
 from alignment.seam.records import Message
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
+from tests.alignment.tokenizers import ENDS, LETTERS, LOSSY, TOKENIZERS, tokenizer_of
 from tests.architectures import ENCODER_DECODERS, model_of, policy_of, saved
 
 TALK = [Message(role="user", content="good day")]
@@ -131,6 +148,54 @@ def test_the_encoder_reads_the_tokenizer_s_marks_and_the_answer_is_a_text_by_its
     assert policy.tokenizer.decode(completion) == "sun rain <|end|>"
     assert prompt == policy.prompt_ids(TALK)
     assert policy.text(completion, prompt) == "sun rain"
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_tokens_are_those_that_the_tokenizer_itself_gives(name):
+    """Of the prompt in the plain form with its marks; answers come back as they were, but for a first gap."""
+    for around in ENDS:
+        tokenizer = tokenizer_of(name, around=around)
+        check_answers(tokenizer)
+        plain = "User: what is 2 + 2?\nAssistant:"
+        asked = [Message(role="user", content="what is 2 + 2?")]
+        assert encoder_ids(tokenizer, asked) == tokenizer(plain)["input_ids"]
+        if name in LOSSY:
+            continue
+        for answer in (*ANSWERS, "</s> is text"):
+            found = answered_apart(tokenizer, asked, answer)
+            text = answer_text(tokenizer, found.completion)
+            assert text.strip() == answer.strip()
+            assert text_ids(tokenizer, text) == found.completion
+
+
+def test_a_tokenizer_as_t5_s_loses_what_it_has_no_token_for_once():
+    letters = [letter for letter in LETTERS if letter not in "<>\n"]
+    trained = Tokenizer(models.Unigram())
+    trained.normalizer = normalizers.Sequence(
+        [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    )
+    trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    trained.decoder = decoders.Metaspace(prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=160, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>",
+        initial_alphabet=[*letters, "▁"], show_progress=False,
+    )  # fmt: skip
+    trained.train_from_iterator(["yes it is x", "good day to you"] * 4, trainer)
+    names = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=trained, **names)
+    assert check_answers(tokenizer)["turn_closes_with"] == "nothing of its own"
+    assert answer_text(tokenizer, text_ids(tokenizer, " yes,\n <x> is ")).split() == [
+        "yes,",
+        "x",
+        "is",
+    ]
+
+
+def test_a_tokenizer_that_reads_its_own_answers_otherwise_is_refused():
+    tokenizer = tokenizer_of("Metaspace never")
+    tokenizer.backend_tokenizer.normalizer = normalizers.Prepend("x")
+    with pytest.raises(DataError, match="does not read an answer as it writes it"):
+        check_answers(tokenizer)
 
 
 def test_bart_has_room_for_a_prompt_and_beside_it_for_an_answer(tmp_path):
@@ -294,6 +359,19 @@ def test_a_reward_is_that_of_the_text_whoever_drew_it(tmp_path):
         knowing = model.knowing(policy, [TALK])
         read = knowing.score(policy, drawn)
         torch.testing.assert_close(read, model.score_texts([TALK] * 4, texts), atol=1e-4, rtol=0)
+
+
+def test_a_class_is_that_of_the_text_too(policy_folder):
+    told = Classifier.fresh(policy_folder, ["other", "harmful"], "answer")
+    torch.nn.init.normal_(told.model.score.weight, std=0.5)
+    policy = one("t5")
+    drawn = sample(
+        policy, PROMPTS, completions=4, max_new_tokens=4, generator=torch.Generator().manual_seed(0)
+    )
+    texts = [policy.text(ids) for ids in drawn.completion_ids()]
+    chances = told.of_texts([()] * len(texts), texts)[:, 1]
+    torch.testing.assert_close(chance_of(told, "")(policy, drawn), chances)
+    assert chances.std() > 0
 
 
 def test_a_text_too_long_for_a_reward_model_is_cut_on_either_side_by_itself(tmp_path):
