@@ -55,7 +55,9 @@ SHARED = {
 }  # fmt: skip
 SPACE = (
     Dimension(name="learning_rate", values=(3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
-    Dimension(name="completions_per_prompt", values=(4, 8, 16)),
+    Dimension(
+        name="completions_per_prompt", values=(16, 32, 64)
+    ),  # 64 to 256 in a step, by default 128
 )
 WATCHED = "divergence/target"
 CHOICES: tuple[SelectionName, ...] = ("random", "k_centre", "d_optimal", "agents")
@@ -120,7 +122,7 @@ def raced(
 
 def sweeps(seeds: int, steps: int) -> dict[str, object]:
     """ASHA and a controller on the grid's own trials; the controller learns from those of the other seeds."""
-    config = SearchConfig(method="asha", trials=200, first_rung=max(1, steps // 9), reduction=3)
+    config = SearchConfig(method="asha", trials=200)  # as a sweep has it that nobody set
     rungs = config.rungs(steps)
     grids = [grid(seed, steps) for seed in range(seeds)]
     rows = []

@@ -104,13 +104,19 @@ def learn(
     model, rows = world.model(fresh=fresh), world.pretraining if fresh else world.polite
     optimizer, began = optimizer_for(model, rank, feedback=feedback), time.perf_counter()
     batches, seen = starter._batches(rows[HELD:], BATCH), list[list[Tensor]]()
+    means: list[Tensor] = []  # of whole gradients, as Adam's first moment would remember them
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = RATE * starter._cosine(step, steps)
         model.zero_grad()
         starter._loss(model, next(batches)).backward()
-        if rank and step >= steps - LAST:
-            seen.append([weight.grad.clone() for weight in optimizer.matrices()])
+        if rank:
+            whole = [weight.grad.clone() for weight in optimizer.matrices()]
+            means = [
+                torch.lerp(one, mean, BETAS[0])
+                for one, mean in zip(whole, means or whole, strict=True)
+            ]
+            seen = [*seen, whole][-LAST:]
         if rank:
             optimizer.exchange()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -118,19 +124,30 @@ def learn(
     seconds = (time.perf_counter() - began) / steps
     found = {"loss": starter._held_out_loss(model, rows[:HELD]), "ms_per_step": 1000 * seconds}
     adam = 8 * sum(weight.numel() for weight in model.parameters())
-    return found | ({"bytes": optimizer.bytes / adam, **captured(optimizer, seen)} if rank else {})
+    return found | (
+        {"bytes": optimizer.bytes / adam, **captured(optimizer, seen, means)} if rank else {}
+    )
 
 
-def captured(optimizer: LowRankAdamW, seen: list[list[Tensor]]) -> dict[str, float]:
-    """Energy of the mean gradient that the projectors hold, as a share of the best of their rank; a step's own told."""
-    held = best = 0.0
+def captured(
+    optimizer: LowRankAdamW, seen: list[list[Tensor]], means: list[Tensor]
+) -> dict[str, float]:
+    """Energy of the mean gradient that the projectors hold, as a share of the best of their rank; a step's own told.
+
+    And what the best projectors of the exponential means of whole gradients hold, which no process could send.
+    """
+    held = best = known = 0.0
     for place, weight in enumerate(optimizer.matrices()):
         mean = lying(sum(step[place] for step in seen) / len(seen), weight)
         basis = optimizer.state[weight]["projector"]
+        rank = basis.shape[1]
         held += (basis.T @ mean).square().sum().item()
-        best += torch.linalg.svdvals(mean)[: basis.shape[1]].square().sum().item()
+        best += torch.linalg.svdvals(mean)[:rank].square().sum().item()
+        exact = torch.linalg.svd(lying(means[place], weight), full_matrices=False)[0][:, :rank]
+        known += (exact.T @ mean).square().sum().item()
     return {
         "energy": held / best,
+        "energy_of_exact_means": known / best,
         "captured_of_a_step": optimizer.told.metrics()["gradient/captured"],
     }
 
@@ -143,10 +160,15 @@ def compared(world: World, steps: int, seeds: int, rank: int, *, fresh: bool) ->
         low = learn(world, steps, seed, rank, fresh=fresh)
         rows.append(low | {"ratio": low["loss"] / whole["loss"], "whole": whole["loss"]})
     fed = learn(world, steps, 0, rank, fresh=fresh, feedback=True)
-    names = ("ratio", "whole", "loss", "bytes", "energy", "captured_of_a_step", "ms_per_step")
+    names = (
+        "ratio", "whole", "loss", "bytes", "energy", "energy_of_exact_means", "captured_of_a_step", "ms_per_step",
+    )  # fmt: skip
     means = {name: statistics.fmean(row[name] for row in rows) for name in names}
     told = {f"feedback_{name}": fed[name] for name in ("loss", "bytes", "energy")}
-    return {**means, "ratio_interval": interval([row["ratio"] for row in rows]), **told}
+    spread = {
+        f"{name}_interval": interval([row[name] for row in rows]) for name in ("ratio", "energy")
+    }
+    return {**means, **spread, **told}
 
 
 def interval(values: list[float]) -> list[float | None]:

@@ -17,10 +17,9 @@ from transformers import AutoModelForSequenceClassification, PretrainedConfig, P
 
 from alignment.kinds.classify.settings import ReadsName
 from alignment.models import checkpoints
+from alignment.models.classifier_checks import CLASSIFIER, check_classifier_files
 from alignment.models.joining import Joiner
 from alignment.models.loading import (
-    CLASSIFIER,
-    check_classifier_files,
     naming,
     open_model,
     refusing,
@@ -32,8 +31,11 @@ from alignment.models.texts import drawn_texts
 from alignment.models.uses import is_masked
 from alignment.reward.model import of_about_equal_length
 from alignment.sampling.sampling import Rollouts
+from alignment.seam.errors import ConfigError
 from alignment.seam.progress import reach
 from alignment.seam.records import ClassedRecord, Message
+from alignment.seam.words import _
+from alignment.targets.targets import Scorer
 
 POOLER, KEPT = "pooler.", "classifier"
 
@@ -140,7 +142,7 @@ class Classifier:
     ) -> list[list[int]]:
         """Texts as token ids, behind their prompts where these are read."""
         if self.reads == "answer":
-            return [self.joiner.alone(text)[: self.joiner.context] for text in texts]
+            return [self.joiner.alone(text) for text in texts]
         return self.joiner.read_all(prompts, texts)
 
     def of_texts(self, prompts: Sequence[Sequence[Message]], texts: Sequence[str]) -> Tensor:
@@ -153,6 +155,28 @@ class Classifier:
             texts = drawn_texts(policy, rollouts)
             return self.probabilities(self.read_texts([()] * len(texts), texts))
         return self.probabilities(self.joiner.read_drawn(policy, rollouts))
+
+
+def chance_of(one: Classifier, name: str) -> Scorer:
+    """p(class | completion) of a policy's completions, of the last class where none is named; raises ConfigError.
+
+    The parts of a target ask one after another about the same completions, so the last answer is remembered.
+    """
+    if name and name not in one.classes:
+        raise ConfigError(
+            _("The classifier knows no class “{name}”; it tells {classes}.").format(
+                name=name, classes=", ".join(one.classes)
+            )
+        )
+    place = one.classes.index(name) if name else len(one.classes) - 1
+    remembered: list[tuple[Rollouts, Tensor]] = []
+
+    def score(policy: Policy, rollouts: Rollouts) -> Tensor:
+        if not remembered or remembered[0][0] is not rollouts:
+            remembered[:] = [(rollouts, one.of_drawn(policy, rollouts)[:, place])]
+        return remembered[0][1]
+
+    return score
 
 
 def with_classes(config: PretrainedConfig, classes: Sequence[str], pad: int) -> PretrainedConfig:

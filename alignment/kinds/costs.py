@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from alignment.kinds.evaluate.settings import JUDGES
-from alignment.kinds.inputs import LABELS, POLICY, PROMPTS
+from alignment.kinds.inputs import CLASSIFIER, LABELS, POLICY, PROMPTS
 from alignment.kinds.kind import NOTHING, ArtifactType, Input, Prompts
 from alignment.kinds.settings.costs import CALIBRATION, COSTS
 from alignment.kinds.settings.divergences import DIVERGENCES
@@ -112,6 +112,15 @@ COST_INPUTS = (
         help=_("The one that was optimised when the model was aligned."),
         empty=NOTHING,
         topic=COSTS,
+        when={"distance": ("measured",)},
+        spared="policy",
+    ),
+    replace(
+        CLASSIFIER,
+        help=_("The one whose class the model was aimed at."),
+        empty=NOTHING,
+        topic=COSTS,
+        beside=(),
         when={"distance": ("measured",)},
         spared="policy",
     ),

@@ -1,6 +1,7 @@
 """Inputs that several kinds of run read, in their usual words."""
 
 from alignment.kinds.kind import ITSELF, NOTHING, ArtifactType, Input, Rows
+from alignment.kinds.settings.target import CLASSED
 from alignment.seam.words import _
 
 POLICY = Input(
@@ -31,6 +32,16 @@ JUDGED = Input(
     title=_("Snapshot"),
     help=_("The frozen labels, with what people flagged beside them."),
     rows=Rows.JUDGED,
+)
+CLASSIFIER = Input(
+    role="classifier",
+    types=(ArtifactType.CLASSIFIER,),
+    title=_("Classifier"),
+    help=_(
+        "Whose class is wished for, required or weighed in the target; read where one of these is set."
+    ),
+    empty=NOTHING,
+    beside=CLASSED,
 )
 REWARD = Input(
     role="reward",

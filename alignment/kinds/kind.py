@@ -224,17 +224,23 @@ class Kind(BaseModel):
 
     def refusal(self, config: Settings, family: str) -> str:
         """Why it cannot read a model, of this family of encoder-decoders or, where it is "", no such model."""
-        taken = self.encoder_decoders if family else ALWAYS
-        if taken is None or not all_chosen(config, taken):
-            words = _(
-                "“{title}” with these settings takes no encoder-decoder, and this model is one ({family}): it reads "
-                "a prompt apart from what it writes. Choose a model that only decodes, as GPT-2 and Llama do."
+        when = self.encoder_decoders
+        if family and (when is None or not all_chosen(config, when)):
+            words = (
+                _(
+                    "“{title}” takes no encoder-decoder, and this model is one ({family}): it reads a prompt apart "
+                    "from what it writes. Choose a model that only decodes, such as GPT-2 or Llama."
+                )
+                if when is None
+                else _(
+                    "“{title}” with these settings takes no encoder-decoder, and this model is one ({family})."
+                )
             )
             return said(words, title=said(self.title), family=family)
         only = None if family else self.encoder_decoders_only
         if only is not None and all_chosen(config, only):
             words = _(
-                "“{title}” with these settings takes encoder-decoders alone, as T5 and BART are, and this "
+                "“{title}” with these settings takes encoder-decoders alone, such as T5 and BART, and this "
                 "model is none."
             )
             return said(words, title=said(self.title))

@@ -8,9 +8,9 @@ from transformers import AutoConfig
 
 from alignment.kinds.kind import ASIDE, ArtifactType
 from alignment.kinds.spec import RunSpec
+from alignment.models.classifier_checks import check_classifier_files
 from alignment.models.loading import (
     OF_A_TOKENIZER,
-    check_classifier_files,
     check_files,
     check_reward_files,
     check_same_reading,
@@ -98,13 +98,20 @@ def roles_read(spec: RunSpec, at: Mapping[str, Path]) -> list[str]:
     config, kind = spec.settings(), spec.described
     read = [one for one in kind.artifacts if set(one.types) & MODELS and one.is_read(config)]
     return [
-        one.role for one in read if not one.optional and not (one.spared and not is_rewarded(at))
+        one.role
+        for one in read
+        if not one.optional and not (one.spared and not is_aimed(at, one.role))
     ]
 
 
-def is_rewarded(at: Mapping[str, Path]) -> bool:
-    """Whether what an evaluated policy was aimed at has a reward model in it; true of one that does not say."""
+def is_aimed(at: Mapping[str, Path], role: str) -> bool:
+    """Whether what an evaluated policy was aimed at reads a reward model, or a classifier.
+
+    One that does not say is taken to have followed a reward model, and no class.
+    """
     known = load_target(at["policy"]) if "policy" in at else None
+    if role == "classifier":
+        return known is not None and known[0].classed
     return known is None or bool(known[0].reward_weight)
 
 

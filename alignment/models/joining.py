@@ -45,15 +45,15 @@ class Joiner:
         return replace(self, asked={**self.asked, **asked})
 
     def alone(self, text: str) -> list[int]:
-        """A text by itself, never empty; spaces around it do not count."""
+        """A text by itself, never empty, cut on its right to fit; spaces around it do not count."""
         words = text.strip()
         ids = conversations.text_ids(self.tokenizer, words)
-        if self.marked:
-            first, last = self.marks
-            return [*first, *ids, *last]
-        if ids:
-            return [*conversations.first_tokens(self.tokenizer, words), *ids]
-        return [int(self.tokenizer.eos_token_id or 0)]
+        first, last = self.marks
+        if ids and not self.marked:
+            first = conversations.first_tokens(self.tokenizer, words)
+        if not (ids or first):
+            return [int(self.tokenizer.eos_token_id or 0)]
+        return [*first, *ids[: self.context - len(first) - len(last)], *last]
 
     def read(self, prompt: Sequence[Message], text: str) -> tuple[list[int], bool]:
         """Token ids of prompt and answer, and whether they were cut to the context."""

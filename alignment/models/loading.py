@@ -29,7 +29,6 @@ from transformers import (
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME, logging
 
-from alignment.kinds.classify.settings import ReadsName
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
 from alignment.models.encoder_decoders import reads_apart, starts_of
@@ -57,7 +56,6 @@ from alignment.seam.words import _
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 REWARD, HEAD = "reward.json", "head.safetensors"  # what a reward model has beside its backbone
-CLASSIFIER = "classifier.json"  # what a classifier reads
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 OF_A_TOKENIZER = (
     *VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
@@ -194,39 +192,6 @@ def check_reward_numbers(stored: Mapping[str, Any]) -> None:
             _("{reward} has a scale, a temperature or a pooling that no reward model has.").format(
                 reward=REWARD
             )
-        )
-
-
-def check_classifier_files(folder: Path) -> dict[str, Any]:
-    """What `classifier.json` says, once the model's files were looked at; raises DataError.
-
-    A classifier that transformers stored has no such file, and reads the text alone.
-    """
-    check_folder_is_there(folder)
-    check_kind_of_folder(folder, "classifier")
-    config = read_object(folder / "config.json")
-    check_type(folder, config, "classifier")
-    check_classes(config)
-    stored = {"reads": "answer"}
-    if (folder / CLASSIFIER).is_file():
-        stored |= read_object(folder / CLASSIFIER)
-    if stored["reads"] not in get_args(ReadsName):
-        raise DataError(_("{file} does not say what the classifier reads.").format(file=CLASSIFIER))
-    check_files(folder, "classifier")
-    return stored
-
-
-def check_classes(config: Mapping[str, Any]) -> None:
-    """Raise DataError where config.json does not name two classes or more, of which a text has one."""
-    names = config.get("id2label")
-    if not isinstance(names, dict) or set(names) != set(map(str, range(len(names)))):
-        raise DataError(_("config.json does not name its classes by id2label, from 0 on."))
-    words = [name for name in names.values() if isinstance(name, str) and name.strip()]
-    if len(set(words)) < max(2, len(names)):
-        raise DataError(_("config.json names fewer than two classes, or two of them alike."))
-    if config.get("problem_type") not in (None, "single_label_classification"):
-        raise DataError(
-            _("The classifier gives a text several classes, or a number; one class is needed.")
         )
 
 

@@ -1,13 +1,16 @@
 """Gradients of low rank: each matrix's gradient G becomes f(G) = P P' G, and Adam's moments live in P' G.
 
 P (m, r) has orthonormal columns on the shorter side of the matrix. It begins as the best r directions of the
-first gradient, by its SVD, and then learns: each step moves it by one step of Oja's rule (1982) down the distillation
-loss |G - P P' G|^2, whose gradient on the Stiefel manifold is -2 (1 - P P') G G' P. In its place stands a running mean of
-G M', M the mean gradient that Adam keeps: its noise is another batch's, so P learns what the gradients of several batches
-share. The moments are those of Zhao et al., 2024, "GaLore", the first one turned into each new basis; as Adam moves each
-of its numbers by about one learning rate, a step in the small space is made longer by sqrt(m / r).
+first gradient, by its SVD, and then learns: each step moves it once down the distillation loss |H - P P' H|^2 of the mean
+gradient H, whose gradient on the Stiefel manifold is -2 (1 - P P') H H' P (Oja's rule, 1982), by a step of its own length
+for each direction: with M = P' H = K V' (V of n orthonormal rows) P + (1 - P P') H V K^-1 spans what a step of the power
+method does. H is what Adam's first moment M remembers, and what this gradient adds to it beside P: G V shows both. So M is
+known in the new basis too, and the mean gradient is kept as P M, as good as a product of rank r that sees G twice can be.
 
-In several processes only Z = P' G (r, n) and G Z' (m, r) are summed: their sums are those of the whole gradient, so P is
+The moments are those of Zhao et al., 2024, "GaLore"; as Adam moves each of its numbers by about one learning rate, a step
+in the small space is made longer by sqrt(m / r).
+
+In several processes only P' G (r, n) and G V (m, r) are summed: their sums are those of the whole gradient, so P is
 the same everywhere, though nobody holds the whole gradient (as in Vogels et al., 2019, "PowerSGD"). With error feedback
 what a process did not send is added to its next gradient: sum of sent + error = sum of gradients.
 """
@@ -15,7 +18,7 @@ what a process did not send is added to its next gradient: sum of sent + error =
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +29,9 @@ from alignment.models.distributed import all_sum, world
 from alignment.seam.errors import ConfigError
 from alignment.seam.words import _
 
-DECAY = 0.9  # of the running mean, as of Adam's own
-OJA = 0.3  # of one step of Oja's rule, as a share of a step of the power method
+OJA = 1.0  # length of a step of the basis, as a share of a step of the power method
+DAMPING = 1e-3  # of the mean gradient's energy in a direction, beside its mean over all
+SMALLEST = 1e-30  # energy
 FLOAT = 4  # bytes
 MEMORY = 0.9  # of a matrix's running consistency
 EVERY = 10  # steps between two changes of a rank
@@ -84,11 +88,20 @@ class Told:
         return found | ({"gradient/exchanged": float(self.bytes)} if world().size > 1 else {})
 
 
+class Move(NamedTuple):
+    """Where a basis goes once its step is taken, and what was seen of the mean gradient beside it: beside right'."""
+
+    basis: Tensor  # (m, r)
+    beside: Tensor  # (m, r)
+    right: Tensor  # (n, r)
+    size: float  # |f(G)|, before anybody clips it
+
+
 class LowRankAdamW(torch.optim.AdamW):
     """AdamW that knows each matrix by r numbers a column; other parameters as AdamW does.
 
     After the backward passes comes `exchange`, which puts f(G) in the gradients' place, then whatever clips them, then
-    `step`. State of a matrix: projector and pull (m, r), exp_avg and exp_avg_sq (r, n), step, and with feedback error (m, n).
+    `step`. State of a matrix: projector (m, r), exp_avg and exp_avg_sq (r, n), step, and with feedback error (m, n).
     Raises ConfigError for a model that is held in parts.
     """
 
@@ -106,6 +119,7 @@ class LowRankAdamW(torch.optim.AdamW):
         self.rank, self.feedback, self.consistency, self.oja = rank, feedback, consistency, oja
         self.told = Told()
         self.halves: dict[Tensor, Halves] = {}
+        self.moves: dict[Tensor, Move] = {}
         for weight in self.matrices():
             vars(weight)[COMPARED] = True
             if isinstance(weight, DTensor):
@@ -140,7 +154,12 @@ class LowRankAdamW(torch.optim.AdamW):
     def exchange(self) -> None:
         """Sum over processes in the small spaces; leaves f(G) of the summed gradient in each matrix's `grad`."""
         self.told = Told()
-        moved = [self._compress(weight) for weight in self.matrices() if weight.grad is not None]
+        moved = [
+            self._compress(weight, group["betas"][0])
+            for group in self.param_groups
+            for weight in group["params"]
+            if weight.ndim == 2 and weight.grad is not None
+        ]
         self._sum_others()
         self._sum_told()
         for weight in moved if self.consistency else ():
@@ -148,7 +167,7 @@ class LowRankAdamW(torch.optim.AdamW):
                 self._adapt(weight)
         self.halves.clear()
 
-    def _compress(self, weight: Tensor) -> Tensor:
+    def _compress(self, weight: Tensor, decay: float) -> Tensor:
         """One matrix: project, sum, learn the projector, keep the error."""
         assert weight.grad is not None
         state, gradient = self.state[weight], lying(weight.grad, weight)
@@ -162,20 +181,24 @@ class LowRankAdamW(torch.optim.AdamW):
         found = basis @ small
         if self.feedback:
             state["error"] = (fed - basis @ own).contiguous()
-        state["next"] = orthonormal(basis + self._way(state, fed, small, DECAY))
+        self.moves[weight] = self._move(state, fed, small, decay)
         if world().size > 1:
             self.told.bytes += FLOAT * (small.numel() + basis.numel())
         weight.grad = standing(found, weight).contiguous()
         return weight
 
-    def _way(self, state: dict[str, Tensor], fed: Tensor, small: Tensor, decay: float) -> Tensor:
-        """Oja's step: down the distillation loss of the mean gradient, by the energy that is captured of it."""
+    def _move(self, state: dict[str, Tensor], fed: Tensor, small: Tensor, decay: float) -> "Move":
+        """Where the basis goes: down the distillation loss of the mean gradient."""
         basis = state["projector"]
-        mean = decay * state["exp_avg"] + (1 - decay) * small
-        state["pull"].mul_(decay).add_(all_sum(fed @ mean.T), alpha=1 - decay)
-        pull = state["pull"]
-        size = mean.square().sum().clamp(min=torch.finfo(mean.dtype).tiny)
-        return self.oja * basis.shape[1] * (pull - basis @ (basis.T @ pull)) / size
+        right, upper = torch.linalg.qr((decay * state["exp_avg"] + (1 - decay) * small).T)
+        seen = all_sum(fed @ right)
+        beside = (1 - decay) * (seen - basis @ (basis.T @ seen))
+        energy = upper.T @ upper  # (r, r) of the mean gradient, by directions of the basis
+        damping = (DAMPING * energy.diagonal().mean()).clamp(min=SMALLEST)
+        damped = energy + damping * torch.eye(len(energy)).to(energy)
+        step = torch.linalg.solve(damped, upper.T @ beside.T).T
+        found = orthonormal(basis + self.oja * step)
+        return Move(found, beside, right, float((basis @ small).norm()))
 
     def _begin(self, weight: Tensor, gradient: Tensor) -> None:
         """The best directions of the first gradient, which is summed whole this once."""
@@ -183,7 +206,6 @@ class LowRankAdamW(torch.optim.AdamW):
         rank = min(self.rank, *whole.shape)
         left, _values, _right = torch.linalg.svd(whole, full_matrices=False)
         state["projector"] = left[:, :rank].contiguous()
-        state["pull"] = torch.zeros_like(state["projector"])
         state["step"] = torch.tensor(0.0)
         state["exp_avg"], state["exp_avg_sq"] = (
             whole.new_zeros(rank, whole.shape[1]) for _ in range(2)
@@ -268,33 +290,34 @@ class LowRankAdamW(torch.optim.AdamW):
         weight.mul_(1 - rate * group["weight_decay"]).add_(step, alpha=longer)
 
     def _move_on(self, weight: Tensor) -> None:
-        """Take the basis that was learned, and turn the mean gradient into it."""
+        """Take the basis that was learned, and the mean gradient in it, with what was seen of it beside the old one."""
         state = self.state[weight]
-        if (basis := state.pop("next", None)) is not None:
-            turn = basis.T @ state["projector"]
-            state["exp_avg"], state["pull"] = turn @ state["exp_avg"], state["pull"] @ turn.T
-            state["projector"] = basis
+        if (move := self.moves.pop(weight, None)) is not None and weight.grad is not None:
+            clipped = float(weight.grad.norm()) / max(move.size, SMALLEST)
+            turned = move.basis.T @ state["projector"] @ state["exp_avg"]
+            state["exp_avg"] = turned + clipped * (move.basis.T @ move.beside) @ move.right.T
+            state["projector"] = move.basis
 
     def _adapt(self, weight: Tensor) -> None:
         """One direction fewer where the halves of batches disagree, one more where they agree; `rank` is the most."""
-        state = self.state[weight]
-        basis, running = state["next"], state["running"].item()
+        state, move = self.state[weight], self.moves[weight]
+        basis, running = move.basis, state["running"].item()
         if running < self.consistency and basis.shape[1] > 1:
             kept = state["exp_avg_sq"].sum(1).argsort(descending=True)[:-1].sort().values
-            for name in ("next", "projector", "pull"):
-                state[name] = state[name][:, kept].contiguous()
+            self.moves[weight] = move._replace(basis=basis[:, kept].contiguous())
+            state["projector"] = state["projector"][:, kept].contiguous()
             for name in ("exp_avg", "exp_avg_sq"):
                 state[name] = state[name][kept].contiguous()
         elif running > self.consistency + SLACK and basis.shape[1] < min(self.rank, basis.shape[0]):
-            self._widen(state, new_direction(basis, int(state["step"])))
+            self._widen(weight, new_direction(basis, int(state["step"])))
 
-    def _widen(self, state: dict[str, Tensor], more: Tensor) -> None:
-        for name in ("next", "projector"):
-            state[name] = orthonormal(torch.cat([state[name], more], 1))
+    def _widen(self, weight: Tensor, more: Tensor) -> None:
+        state, move = self.state[weight], self.moves[weight]
+        self.moves[weight] = move._replace(basis=orthonormal(torch.cat([move.basis, more], 1)))
+        state["projector"] = orthonormal(torch.cat([state["projector"], more], 1))
         for name in ("exp_avg", "exp_avg_sq"):
             row = state[name].new_zeros(1, state[name].shape[1])
             state[name] = torch.cat([state[name], row])
-        state["pull"] = torch.cat([state["pull"], torch.zeros_like(more)], 1)
 
     @torch.no_grad()
     def settle(self) -> None:

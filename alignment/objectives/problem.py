@@ -31,7 +31,7 @@ from alignment.seam.progress import split
 from alignment.seam.records import Estimate, PromptRecord
 from alignment.seam.words import _
 from alignment.targets.moments import fit_moments
-from alignment.targets.targets import Scorer, Target, Values, target_of
+from alignment.targets.targets import Scorer, Target, Values, no_class, target_of
 
 PROMPTS_AT_ONCE = 64  # of the reference phase
 DRAWING = 4  # times as long as reading, about: to draw a completion
@@ -49,6 +49,7 @@ class Problem:
     reference: Policy
     reward: Scorer
     config: AlignConfig
+    chance: Scorer = no_class  # of the class that the settings name
     seed: int = 0
     demonstrations: Sequence[Written] = ()  # texts whose likelihood every update raises
     stored: Sequence["Stored"] = ()  # completions that others drew, in whole groups of a prompt
@@ -64,8 +65,11 @@ class Problem:
             raise DataError(_("There is no prompt to train on; add prompts to the train split."))
         ids = [self.reference.prompt_ids(prompt.messages) for prompt in self.prompts]
         object.__setattr__(self, "ids", ids)
-        object.__setattr__(self, "target", target_of(self.config, self.reward, self.reference))
+        object.__setattr__(self, "target", self._target())
         self.reference.model.requires_grad_(requires_grad=False)
+
+    def _target(self) -> Target:
+        return target_of(self.config, self.reward, self.reference, self.chance)
 
     @property
     def counts(self) -> dict[str, object]:

@@ -114,17 +114,20 @@ def on_the_toy(config: AlignConfig) -> AlignConfig:
     """What of the settings decides the gradient, with texts that the toy can write, in moderate sizes."""
     kept = ("objective", "divergence", "alpha", "estimator", "soften")
     served = ("inference_weight", "inference_temperature", "inference_weights")
-    said: dict[str, Any] = {
-        "must_contain": "a",
-        "must_match": "b",
-        "share_of": "b a",
-        "length_mean": 1.5,
-        "more_wishes": "0.5 matches b$",
+    said: dict[
+        str, tuple[Any, bool]
+    ] = {  # a class is a phrase to the toy: of the same part of a target
+        "must_contain": ("a", bool(config.must_contain) or config.class_required),
+        "must_match": ("b", bool(config.must_match)),
+        "share_of": ("b a", bool(config.share_of or config.class_mean)),
+        "length_mean": (1.5, bool(config.length_mean)),
+        "more_wishes": ("0.5 matches b$", bool(config.more_wishes)),
     }
     rules = [f"{sign(rule.weight)} {rule.name} {'a' if rule.text else ''}" for rule in config.rules]
+    rules += [f"{sign(config.class_weight)} contains b"] if config.class_weight else []
     return AlignConfig(
         **{name: getattr(config, name) for name in kept + served},
-        **{name: value for name, value in said.items() if getattr(config, name)},
+        **{name: value for name, (value, asked) in said.items() if asked},
         beta=0.5,
         reward_weight=sign(config.reward_weight),
         more_rules=";".join(rules),

@@ -66,7 +66,7 @@ def last_states(model: PreTrainedModel) -> Iterator[list[Tensor]]:
 
 def values_at(head: ValueHead, states: Tensor, batch: Batch) -> Tensor:
     """(b, length) values before each of a batch's targets, from its kept states."""
-    values: Tensor = head(states).gather(1, batch.places)
+    values: Tensor = head(states[:, -batch.keep :]).gather(1, batch.places)
     return values.masked_fill(~batch.mask, 0.0)
 
 

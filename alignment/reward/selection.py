@@ -10,7 +10,6 @@ from torch import Tensor
 from alignment.kinds.reward.settings import PoolingName
 from alignment.kinds.settings.selection import SelectionSettings
 from alignment.maths.designs import auctioned, d_optimal, k_centre, random_rows
-from alignment.models.conversations import prompt_ids
 from alignment.reward.model import RewardModel
 from alignment.seam.events import Event, PhaseStarted
 from alignment.seam.records import DemonstrationRecord, LabelRecord, PromptRecord, texts_of
@@ -54,12 +53,11 @@ def chosen_labels(
 def chosen_prompts(
     folder: Path, config: SelectionSettings, prompts: Sequence[PromptRecord], seed: int
 ) -> list[PromptRecord]:
-    """The same of prompts, by what the policy of the folder sees at their ends."""
+    """The same of prompts, by what the policy of the folder sees where their answers begin."""
 
     def points() -> Tensor:
-        trunk = RewardModel.fresh(folder, role="policy")
-        ids = [prompt_ids(trunk.trunk.tokenizer, prompt.messages) for prompt in prompts]
-        return trunk.features(ids).double()
+        model = RewardModel.fresh(folder, role="policy")
+        return model.features([model.read(prompt.messages, "")[0] for prompt in prompts]).double()
 
     return _chosen(config, prompts, seed, points)
 

@@ -3,7 +3,8 @@
     log P(x|c) = log a(x|c) + r(x, c) / beta + sum_j log b_j(x, c) + lambda . phi(x, c)
 
 a is the reference, r a reward (RLHF), b_j in {0, 1} constraints, hard or softened, and phi features
-whose means under the target are wished for (Khalifa et al., 2021); `moments` fits their lambda.
+whose means under the target are wished for (Khalifa et al., 2021); `moments` fits their lambda. What a
+classifier says of a completion, p(class | x), may be part of r, a feature, or by p >= 1/2 a constraint.
 """
 
 import re
@@ -123,6 +124,16 @@ def no_reward(policy: Policy, rollouts: Rollouts) -> Tensor:
     return torch.zeros(len(rollouts.prompts), device=rollouts.tokens.device)
 
 
+def no_class(policy: Policy, rollouts: Rollouts) -> Tensor:
+    """What stands for a class's probability where no part of a target asks for it."""
+    raise AssertionError("a target asks for a class, and was given no classifier")
+
+
+def likely(chance: Scorer) -> Scorer:
+    """1 where a class is at least as likely as not, else 0."""
+    return lambda policy, rollouts: (chance(policy, rollouts) >= 0.5).double()
+
+
 def of_texts(rule: Rule) -> Scorer:
     """A rule asked about the completions' texts."""
 
@@ -149,11 +160,15 @@ def _length(policy: Policy, rollouts: Rollouts) -> Tensor:
     return rollouts.lengths.double()
 
 
-def target_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Target:
-    """The target that a run's settings describe, with this as its reward model."""
-    required = [contains(config.must_contain)] if config.must_contain else []
-    required += [matches(config.must_match)] if config.must_match else []
-    wishes = []
+def target_of(
+    config: AlignConfig, reward: Scorer, reference: Policy, chance: Scorer = no_class
+) -> Target:
+    """The target that a run's settings describe, with this as its reward model and as its class's probability."""
+    rules = [contains(config.must_contain)] if config.must_contain else []
+    rules += [matches(config.must_match)] if config.must_match else []
+    required = [of_texts(rule) for rule in rules]
+    required += [likely(chance)] if config.class_required else []
+    wishes = [Wish("class", chance, config.class_mean)] if config.class_mean else []
     if config.share_of:
         phrase = of_texts(contains(config.share_of))
         wishes.append(Wish("phrase", phrase, config.share))
@@ -163,9 +178,9 @@ def target_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Target:
         feature = of_texts(RULES[rule.name](rule.text, reference))
         wishes.append(Wish(_named(rule, {wish.name for wish in wishes}), feature, rule.weight))
     return Target(
-        reward=reward_of(config, reward, reference),
+        reward=reward_of(config, reward, reference, chance),
         beta=config.beta,
-        constraints=tuple(of_texts(rule) for rule in required),
+        constraints=tuple(required),
         soften=config.soften,
         wishes=tuple(wishes),
     )
@@ -178,14 +193,16 @@ def _named(rule: WeightedRule, taken: Collection[str]) -> str:
     return next(name for name in chain([words], numbers) if name not in taken)
 
 
-def reward_of(config: AlignConfig, reward: Scorer, reference: Policy) -> Scorer:
-    """The reward model with the rules of the settings, each by its weight."""
-    if config.reward_weight == 1 and not config.rules:
+def reward_of(
+    config: AlignConfig, reward: Scorer, reference: Policy, chance: Scorer = no_class
+) -> Scorer:
+    """The reward model with the rules and the class of the settings, each by its weight."""
+    if config.reward_weight == 1 and not config.rules and not config.class_weight:
         return reward  # in its own precision
     rules = [
         (rule.weight, of_texts(RULES[rule.name](rule.text, reference))) for rule in config.rules
     ]
-    return weighted([(config.reward_weight, reward), *rules])
+    return weighted([(config.reward_weight, reward), *rules, (config.class_weight, chance)])
 
 
 def save_target(config: AlignConfig, lambdas: Sequence[float], folder: Path) -> None:

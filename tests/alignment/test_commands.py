@@ -2,11 +2,20 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from alignment.__main__ import main
-from alignment.command_line.options import COMMANDS, OF_A_RUN, ROLES, roles_of, settings_of
+from alignment.command_line.options import (
+    COMMANDS,
+    GGUF,
+    OF_A_RUN,
+    RECEIPTS,
+    ROLES,
+    roles_of,
+    settings_of,
+)
 from alignment.kinds import KINDS
 from alignment.kinds.evaluate import run as evaluation
 from alignment.kinds.spec import RunSpec
@@ -190,6 +199,13 @@ def test_help_explains_every_setting_and_input(command, capsys, monkeypatch):
         parts += [f"(default: {default}"]
         assert [part for part in parts if part not in text] == []
     assert all(f"--{role.replace('_', '-')} F" in text for role in roles_of(kind))
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, GGUF, RECEIPTS])
+def test_the_guide_names_every_command(command):
+    guide = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in guide.splitlines() if line.startswith("| `")]
+    assert any(f"`{command}`" in row for row in rows)
 
 
 def test_only_what_the_web_app_stores_has_no_option():

@@ -97,7 +97,7 @@ def test_every_kind_takes_them_or_refuses_them_by_name(folders, tmp_path, kind, 
         check_inputs(spec_of(kind, inputs), tmp_path)
     elif inputs:
         with pytest.raises(
-            ConfigError, match=f"“{described.title}” with these settings takes no"
+            ConfigError, match=f"“{described.title}” (with these settings )?takes no"
         ) as told:
             check_inputs(spec_of(kind, inputs), tmp_path)
         assert {"t5": "(T5)", "bart": "(BART)"}[name] in str(told.value)
@@ -139,7 +139,13 @@ def test_the_command_line_refuses_them_by_name(folders, tmp_path, capsys):
     status = main(["prune", "--policy", str(folders["t5"]), "--prompts", str(prompts),
                    "--output", str(tmp_path / "run")])  # fmt: skip
     assert status == 3
-    assert "“Prune weights” with these settings takes no encoder-decoder" in capsys.readouterr().err
+    assert "“Prune weights” takes no encoder-decoder" in capsys.readouterr().err
+
+
+def test_no_file_for_llama_cpp_is_made_of_them(folders, tmp_path, capsys):
+    asked = ["--policy", str(folders["bart"]), "--output", str(tmp_path / "bart.gguf")]
+    assert main(["gguf", *asked]) == 3
+    assert "“bart” is not written as GGUF" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", BOTH)

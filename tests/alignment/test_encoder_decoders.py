@@ -4,15 +4,31 @@ import json
 
 import pytest
 import torch
-from tokenizers import processors
-from transformers import T5EncoderModel
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
-from alignment.models.encoder_decoders import starts_of
+from alignment.models.conversations import ANSWERS, answer_text, text_ids
+from alignment.models.encoder_decoders import (
+    answered_apart,
+    check_answers,
+    encoder_ids,
+    starts_of,
+)
 from alignment.models.overlong import Reader
 from alignment.models.policies import Policy
 from alignment.models.texts import rollouts_of, written
 from alignment.models.trials import described, sampler, try_out
 from alignment.objectives.toy import outcomes
+from alignment.objectives.values import ValueHead, completion_values, last_states
 from alignment.reward import RewardModel
 from alignment.sampling.sampling import decoded_token_logps, sample
 from alignment.sampling.scoring import completion_token_logps, logps_to_learn_from
@@ -20,6 +36,7 @@ from alignment.seam.architectures import family_in
 from alignment.seam.errors import AlignmentError, ConfigError, DataError
 from alignment.seam.records import Message
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
+from tests.alignment.tokenizers import ENDS, LETTERS, LOSSY, TOKENIZERS, tokenizer_of
 from tests.architectures import ENCODER_DECODERS, model_of, policy_of, saved
 
 TALK = [Message(role="user", content="good day")]
@@ -132,6 +149,54 @@ def test_the_encoder_reads_the_tokenizer_s_marks_and_the_answer_is_a_text_by_its
     assert policy.text(completion, prompt) == "sun rain"
 
 
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_tokens_are_those_that_the_tokenizer_itself_gives(name):
+    """Of the prompt in the plain form with its marks; answers come back as they were, but for a first gap."""
+    for around in ENDS:
+        tokenizer = tokenizer_of(name, around=around)
+        check_answers(tokenizer)
+        plain = "User: what is 2 + 2?\nAssistant:"
+        asked = [Message(role="user", content="what is 2 + 2?")]
+        assert encoder_ids(tokenizer, asked) == tokenizer(plain)["input_ids"]
+        if name in LOSSY:
+            continue
+        for answer in (*ANSWERS, "</s> is text"):
+            found = answered_apart(tokenizer, asked, answer)
+            text = answer_text(tokenizer, found.completion)
+            assert text.strip() == answer.strip()
+            assert text_ids(tokenizer, text) == found.completion
+
+
+def test_a_tokenizer_as_t5_s_loses_what_it_has_no_token_for_once():
+    letters = [letter for letter in LETTERS if letter not in "<>\n"]
+    trained = Tokenizer(models.Unigram())
+    trained.normalizer = normalizers.Sequence(
+        [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    )
+    trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    trained.decoder = decoders.Metaspace(prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=160, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>",
+        initial_alphabet=[*letters, "▁"], show_progress=False,
+    )  # fmt: skip
+    trained.train_from_iterator(["yes it is x", "good day to you"] * 4, trainer)
+    names = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=trained, **names)
+    assert check_answers(tokenizer)["turn_closes_with"] == "nothing of its own"
+    assert answer_text(tokenizer, text_ids(tokenizer, " yes,\n <x> is ")).split() == [
+        "yes,",
+        "x",
+        "is",
+    ]
+
+
+def test_a_tokenizer_that_reads_its_own_answers_otherwise_is_refused():
+    tokenizer = tokenizer_of("Metaspace never")
+    tokenizer.backend_tokenizer.normalizer = normalizers.Prepend("x")
+    with pytest.raises(DataError, match="does not read an answer as it writes it"):
+        check_answers(tokenizer)
+
+
 def test_bart_has_room_for_a_prompt_and_beside_it_for_an_answer(tmp_path):
     policy = one("bart")
     assert (policy.context_length, policy.room(48), policy.room(49)) == (48, 48, 0)
@@ -217,6 +282,35 @@ def test_a_head_that_is_not_tied_is_kept(tmp_path):
     before = policy.model.lm_head.weight.detach().clone()
     policy.save(tmp_path)
     assert torch.equal(Policy.load(tmp_path).model.lm_head.weight, before)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_t5_that_was_saved_says_the_same_again(tied, tmp_path):
+    """T5 1.1 does not scale what its head reads, which its first config says by an untied head."""
+    policy = one("t5", tie_word_embeddings=tied)
+    rows = rollouts_of(policy, [written(policy, TALK, "sun rain")])
+    before = completion_token_logps(policy.model, rows)
+    for place in (tmp_path / "once", tmp_path / "twice"):
+        policy.save(place)
+        policy = Policy.load(place)
+    torch.testing.assert_close(completion_token_logps(policy.model, rows), before)
+
+
+@pytest.mark.parametrize("forced", [None, 5])
+def test_a_value_is_that_of_the_state_before_its_token(forced):
+    policy = one("t5")
+    policy.model.generation_config.forced_bos_token_id = forced
+    head = ValueHead.of(policy.model, 1.0, 0)
+    torch.nn.init.normal_(head.outer.weight)
+    row = written(policy, TALK, "sun rain")
+    starts = starts_of(policy.model)
+    with last_states(policy.model) as states:
+        policy.model(
+            input_ids=torch.tensor([row.prompt]),
+            decoder_input_ids=torch.tensor([[*starts, *row.completion[:-1]]]),
+        )
+    found = completion_values(policy.model, head, rollouts_of(policy, [row]))
+    torch.testing.assert_close(found, head(states[0])[:, len(starts) - 1 :])
 
 
 def test_an_encoder_of_t5_alone_is_no_policy(tmp_path):

@@ -1,6 +1,8 @@
 """Runs that set weights to zero, and which ones these are."""
 
 import itertools
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,14 +12,23 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from alignment.kinds.prune.results import PruneResults
-from alignment.kinds.prune.run import input_norms, output_errors, prunable, take_out
+from alignment.kinds.prune.run import (
+    input_norms,
+    output_errors,
+    prunable,
+    pruned_weights,
+    take_out,
+)
 from alignment.kinds.prune.settings import PruneConfig
 from alignment.kinds.spec import RunSpec
 from alignment.lab.rounding import channels_of
+from alignment.maths.estimators import estimate
 from alignment.maths.sparsity import scores_of, smallest_of_all, smallest_of_rows, two_of_four
 from alignment.models.policies import Policy
+from alignment.models.texts import written
+from alignment.models.training import scored
 from alignment.seam.errors import ConfigError
-from alignment.seam.records import write_jsonl
+from alignment.seam.records import Message, write_jsonl
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_loop import records
@@ -138,6 +149,32 @@ def test_a_run_makes_a_plain_model_with_exactly_so_many_zeros(start, method, pat
 def test_inputs_that_count_leave_smaller_errors_in_the_mean_of_the_layers(start):
     summary, _output = start(method="wanda", sparsity=0.5)
     assert summary["output_error"] < summary["error_by_magnitude"]
+
+
+@pytest.mark.prove
+@pytest.mark.foreign
+@pytest.mark.parametrize("pattern", ["rows", "two_of_four"])
+def test_so_they_do_in_the_mean_of_a_real_model_s_layers(pattern, tmp_path):
+    folder = os.environ.get("REAL_MODEL", "")
+    if not folder:
+        pytest.skip("REAL_MODEL names no folder of a model")
+    policy = Policy.load(Path(folder))
+    config = PruneConfig(method="wanda", pattern=pattern)
+    rows = [
+        written(
+            policy, [Message(role="user", content=f"What is {one}?")], f"{one}: a part of life."
+        )
+        for one in ("tea", "rain", "a law", "gold", "the sea", "a song", "bread", "time")
+    ]
+    layers = prunable(policy.model, config)
+    norms = input_norms(layers, lambda: scored(policy, rows))
+    wanda, plain = (
+        output_errors(layers, pruned_weights(layers, config, one), lambda: scored(policy, rows))
+        for one in (norms, None)
+    )
+    less = [plain[name] - wanda[name] for name in layers]
+    assert len(less) > 100
+    assert estimate(less).low > 0
 
 
 def test_a_layer_that_a_pattern_does_not_fit_is_named():

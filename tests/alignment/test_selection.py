@@ -12,6 +12,8 @@ from alignment.seam.records import DemonstrationRecord, ThumbRecord, write_jsonl
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_pair, a_prompt, run
+from tests.alignment.test_encoder_decoders import marked
+from tests.architectures import saved
 
 WORDS = ("day", "night", "sun", "rain")
 
@@ -72,6 +74,15 @@ def test_a_run_learns_from_the_chosen_and_tells_how_many_it_left(tmp_path, label
     summary = events[-1].summary
     assert summary["pairs_train"] == 10
     assert summary["labels_passed_over"] + summary["pairs_heldout"] == 48 - 10
+
+
+def test_an_encoder_decoder_sees_prompts_and_answers_as_well(tmp_path, labels):
+    saved("t5", marked(), tmp_path)
+    prompts = [label.prompt for label in labels]
+    chosen = PromptSelectionSettings(selection="k_centre", selected=4)
+    found = chosen_prompts(tmp_path, chosen, [*prompts, *[prompts[0]] * 20], 5)
+    assert len({one.key for one in found}) == 4
+    assert len(chosen_labels(tmp_path, config("d_optimal"), labels, 0)) == 8
 
 
 @pytest.mark.parametrize("selection", ["random", "k_centre", "d_optimal", "agents"])

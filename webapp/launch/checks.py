@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 from alignment.kinds import KINDS
 from alignment.kinds.align.settings import TargetedSettings
 from alignment.kinds.kind import ASIDE, Kind
+from alignment.kinds.settings.target import CLASSED
 from alignment.seam.architectures import family_in
 from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact
@@ -101,6 +102,16 @@ def no_known_answers(asked: Asked) -> Refusals:
         )
 
 
+def uncounted_class(asked: Asked) -> Refusals:
+    """A model that was aimed at a class, to be measured without the classifier that tells it."""
+    policy = asked.inputs.get("policy")
+    if policy is not None and getattr(asked.config, "classes", "") == "none" and classed(policy):
+        yield (
+            "evaluate-classes",
+            _("The model was aimed at a class; count its classes by the classifier that tells it."),
+        )
+
+
 def partial_judge(asked: Asked) -> Refusals:
     """A judge that knows the labels which were optimised."""
     judge, reward = asked.inputs.get("judge"), asked.inputs.get("reward")
@@ -124,6 +135,12 @@ def rewarded(policy: Artifact) -> bool:
     return made is None or bool(made.config.get("reward_weight", 1))
 
 
+def classed(policy: Artifact) -> bool:
+    """Whether a classifier is part of what a model was aimed at; it is not where nobody knows."""
+    made = policy.producer
+    return made is not None and any(made.config.get(name) for name in CLASSED)
+
+
 def split_of(reward: Artifact) -> str:
     """Which labels a reward model learned from; empty where nobody knows."""
     return str(reward.producer.config.get("labels", "")) if reward.producer else ""
@@ -134,4 +151,5 @@ CHECKS: tuple[Callable[[Asked], Refusals], ...] = (
     _same_model,
     partial_judge,
     no_known_answers,
+    uncounted_class,
 )

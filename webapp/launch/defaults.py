@@ -87,7 +87,10 @@ def evaluation(
     judge = chosen["judge"] or first_of(rewards, "validation")
     reference = chosen["reference"] or read.get("reference") or read.get("policy")
     initial = {"policy": policy, "reference": reference, "reward": reward, "judge": judge}
+    initial["classifier"] = chosen["classifier"] or read.get("classifier")
     config = KINDS["evaluate"].settings()
+    if initial["classifier"] is not None:
+        config = config.model_copy(update={"classes": "counted"})
     if judge is None:
         simulated = project.memberships.filter(user__simulated=True).exists()
         config = config.model_copy(update={"judge": "utility" if simulated else "none"})
@@ -109,7 +112,8 @@ def comparison(
     initial, config = chosen | {"policy": policy}, with_settings(kind, query)
     if made is not None and KINDS[made.kind].trains_beside and made.kind != "prefer":
         read = {row.role: row.artifact for row in made.inputs.select_related("artifact")}
-        initial |= {role: chosen[role] or read.get(role) for role in ("reference", "reward")}
+        taken = ("reference", "reward", "classifier")
+        initial |= {role: chosen[role] or read.get(role) for role in taken}
         initial["reference"] = initial["reference"] or read.get("policy")
         config = config.model_copy(update={"distance": "measured"})
     initial["judge"] = chosen["judge"] or first_of(rows.reward_models(), "validation")

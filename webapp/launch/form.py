@@ -15,7 +15,7 @@ from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.kind import ITSELF, ArtifactType, Input, Kind
 from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact, ArtifactQuerySet
-from webapp.launch.checks import Asked, refusals, rewarded, split_of
+from webapp.launch.checks import Asked, classed, refusals, rewarded, split_of
 from webapp.launch.memory import needed_memory, too_large
 from webapp.projects.models import Project
 from webapp.site.choices import FoundChoice, offer_found, share_rows
@@ -172,10 +172,12 @@ class StartForm(forms.Form):
         """Why the run cannot do without an input that is not given; empty where it can."""
         if not one.spared:
             return _("These settings need one; choose it here.")
-        aimed = rewarded(self.cleaned_data[one.spared])
+        policy = self.cleaned_data[one.spared]
+        if one.role == "classifier":
+            return _("Choose the classifier that tells the class.") if classed(policy) else ""
         return (
             _("Choose the reward model whose score was optimised, or should be compared.")
-            if aimed
+            if rewarded(policy)
             else ""
         )
 

@@ -153,6 +153,7 @@ class SizeBoard(NamedTuple):
     across: Scale
     up: Scale
     within: SmallModel | None  # the smallest within 1 % of the win rate
+    undecided: SmallModel | None  # the smallest whose interval reaches it
     judged: bool  # whether any has a win rate
     total: int  # of all small models
 
@@ -205,7 +206,7 @@ def size_board(original: Artifact, asked: Mapping[str, str]) -> SizeBoard:
         for number, row in enumerate(rows, 1)
     ]
     judged = any("win" in row.figures for row in rows)
-    return SizeBoard(rows, across, up, smallest_within(rows), judged, count)
+    return SizeBoard(rows, across, up, *smallest_within(rows), judged, count)
 
 
 def healed_models(original: Artifact, small: Sequence[Artifact]) -> list[SmallModel]:
@@ -284,9 +285,9 @@ def cost_on(row: SmallModel, scale: Scale) -> float:
     return -value if scale.more_is_better else value
 
 
-def smallest_within(rows: Sequence[SmallModel]) -> SmallModel | None:
-    """The first, of models by size, whose win rate is at most 1 % below one half."""
-    return next(
-        (row for row in rows if "win" in row.figures and row.figures["win"].value >= EVEN - WITHIN),
-        None,
-    )
+def smallest_within(rows: Sequence[SmallModel]) -> tuple[SmallModel | None, SmallModel | None]:
+    """The first, of models by size, whose win rate is at most 1 % below one half; and the first that may be so."""
+    wins = [(row, row.figures["win"]) for row in rows if "win" in row.figures]
+    surely = (row for row, win in wins if win.value >= EVEN - WITHIN)
+    maybe = (row for row, win in wins if (win.high or 0.0) >= EVEN - WITHIN)
+    return next(surely, None), next(maybe, None)

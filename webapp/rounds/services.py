@@ -7,7 +7,9 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
+from alignment.kinds import KINDS
 from alignment.kinds.evaluate import FEWEST_HELD_OUT
+from alignment.seam.architectures import family_in
 from alignment.seam.settings import Settings
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
@@ -70,6 +72,8 @@ def refuse_hopeless(
     """Say before anything starts what would only fail later."""
     if snapshot.project_id != project.pk or policy.project_id != project.pk:
         raise RoundError(_("The snapshot and the start model must belong to this project."))
+    if text := shrinking_refused(policy, config):
+        raise RoundError(text)
     judged = config.evaluate.judge == "held_out_labels"
     for split in (Split.TRAIN, Split.VALIDATION)[: 1 + judged]:
         refuse_few_pairs(snapshot, split)
@@ -81,6 +85,13 @@ def refuse_hopeless(
                     "{least}. Add prompts: one in five becomes a test prompt."
                 ).format(n=found, split=_(split), least=fewest)
             )
+
+
+def shrinking_refused(policy: Artifact, config: RoundConfig) -> str:
+    """Why a policy cannot be made smaller as the round says; empty where it can, or stays as it is."""
+    if not (kind := config.smaller.kind):
+        return ""
+    return KINDS[kind].refusal(config.shrinking, family_in(policy.path))
 
 
 def refuse_few_pairs(snapshot: Snapshot, split: Split) -> None:

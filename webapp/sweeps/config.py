@@ -16,6 +16,7 @@ METHODS: Mapping[MethodName, str] = {
 }
 BetterName = Literal["larger", "smaller"]
 BETTER: Mapping[BetterName, str] = {"larger": _("Larger"), "smaller": _("Smaller")}
+FIRST = 6  # a first rung lies at so many parts of a trial's steps: earlier, curves say little of their ends
 EARLY: Mapping[str, tuple[str, ...]] = {"method": ("asha", "learned")}  # what stops trials early
 
 
@@ -55,12 +56,12 @@ class SearchConfig(Settings):
         le=10**9,
     )
     first_rung: int = setting(
-        10,
+        0,
         _("First rung"),
-        help=_("The step at which a trial is first compared with others."),
+        help=_("The step at which a trial is first compared with others; 0: a sixth of its steps."),
         topic=_("Search"),
         unit=_("steps"),
-        ge=1,
+        ge=0,
         le=10**6,
         when=EARLY,
     )
@@ -81,7 +82,7 @@ class SearchConfig(Settings):
 
     def rungs(self, total: int) -> list[int]:
         """The steps at which a trial of so many is compared with others; none without early stopping."""
-        found, step = [], self.first_rung
+        found, step = [], self.first_rung or max(1, round(total / FIRST))
         while self.stops_early and step < total:
             found.append(step)
             step *= self.reduction

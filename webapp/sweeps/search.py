@@ -53,7 +53,7 @@ class Searcher(NamedTuple):
         Li et al. 2020, “A system for massively parallel hyperparameter tuning”: one in η goes on.
         """
         pruner = optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=self.config.first_rung, reduction_factor=self.config.reduction
+            min_resource=1, reduction_factor=self.config.reduction
         )
         study = self._study(RandomSampler(seed=0), pruner)
         trials = {number: study.ask() for number in dict.fromkeys(one.trial for one in arrivals)}
@@ -61,7 +61,7 @@ class Searcher(NamedTuple):
         for one in arrivals:
             trial = trials[one.trial]
             value = float("nan") if one.value is None else one.value
-            trial.report(value, self.config.first_rung * self.config.reduction**one.rung)
+            trial.report(value, self.config.reduction**one.rung)  # in parts of the first rung
             stops = trial.should_prune()
         return not stops
 

@@ -43,11 +43,14 @@ def follow(run: Run) -> Callable[[int], object] | None:
     trial = Trial.objects.filter(run=run).select_related("sweep").first()
     if trial is None:
         return None
-    left = [*search_of(trial.sweep).rungs(LAST), LAST]
+    search, total, reached = search_of(trial.sweep), 0, 0
 
     def told(step: int) -> None:
-        if left and step >= left[0]:
-            left[:] = [rung for rung in left if rung > step]
+        nonlocal total, reached
+        if search.stops_early and not total:
+            total = Run.objects.values_list("total_steps", flat=True).get(pk=run.pk)
+        if any(reached < rung <= step for rung in (*search.rungs(total), LAST)):
+            reached = step
             advance(trial.sweep_id)
 
     return told

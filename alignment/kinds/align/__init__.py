@@ -3,7 +3,7 @@
 from alignment.kinds.align.results import CURVES, AlignResults
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.align.words import aim, goal, tilt
-from alignment.kinds.inputs import POLICY, PROMPTS, REFERENCE, REWARD
+from alignment.kinds.inputs import CLASSIFIER, POLICY, PROMPTS, REFERENCE, REWARD
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts, Rows
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
@@ -15,7 +15,7 @@ def needed_memory(config: AlignConfig, shape: memory.Shape | None) -> int:
     if shape is None:
         return 0
     drawn = config.prompts_per_step * config.completions_per_prompt
-    beside = memory.read(shape, 2 if config.reward_weight else 1)
+    beside = memory.read(shape, 1 + bool(config.reward_weight) + config.classed)
     return (
         memory.trained(shape, config.lora_rank, config.moments(shape.width))
         + beside
@@ -62,6 +62,7 @@ KIND = Kind(
         REFERENCE,
         PROMPTS,
         REWARD,
+        CLASSIFIER,
         Input(
             role="labels",
             types=(ArtifactType.SNAPSHOT,),

@@ -19,12 +19,14 @@ from typing import Any, Literal
 
 import torch
 
+from alignment.classification.model import Classifier, chance_of
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.settings.selection import SelectionSettings
 from alignment.kinds.sft.run import demonstrations
 from alignment.kinds.spec import RunSpec
 from alignment.maths.divergences import divergence_of
 from alignment.maths.estimators import estimate, paired_estimate
+from alignment.models.classifier_checks import reads_prompts
 from alignment.models.computation import check_device, set_up
 from alignment.models.control_tokens import controls, counted
 from alignment.models.distributed import world
@@ -71,7 +73,7 @@ from alignment.seam.progress import counting, split, taking
 from alignment.seam.records import DemonstrationRecord, Estimate, PromptRecord, Receipts, read_jsonl
 from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
-from alignment.targets.targets import no_reward, parts, save_target
+from alignment.targets.targets import Scorer, no_class, no_reward, parts, save_target
 
 Progress = Generator[Event, str | None, None]
 
@@ -107,6 +109,8 @@ def read_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> Inputs:
     paths = spec_inputs(spec, folder, config)
     policies = policies_of(paths["policy"], paths["reference"])
     judges = [Reader.of_reward(paths["reward"])] if config.reward_weight else []
+    if config.classed and reads_prompts(paths["classifier"]):
+        judges.append(Reader.of_reward(paths["classifier"]))
     told: list[Fitted] = []
 
     def fitting(role: str, rows: Sequence[PromptRecord]) -> list[PromptRecord]:
@@ -159,10 +163,14 @@ def read_problem(
     if config.lora_rank and inputs["reference"].resolve() == inputs["policy"].resolve():
         reference = shared(reference)
     set_up(reference, config, backward=False)
-    reward = no_reward
+    turns = [prompt.messages for prompt in prompts + deployment]
+    reward: Scorer = no_reward
+    chance: Scorer = no_class
     if config.reward_weight:
-        turns = [prompt.messages for prompt in prompts + deployment]
         reward = RewardModel.load(inputs["reward"]).knowing(reference, turns).score
+    if config.classed:
+        known = Classifier.load(inputs["classifier"]).knowing(reference, turns)
+        chance = chance_of(known, config.class_name)
     return Problem(
         prompts=prompts + deployment,
         deployment=len(deployment),
@@ -176,6 +184,7 @@ def read_problem(
         if config.stored_share
         else (),
         reward=reward,
+        chance=chance,
         config=config,
         seed=spec.seed,
         told=rows.told,
@@ -205,6 +214,8 @@ def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, P
         missing.append("demonstrations")
     if config.stored_share and "completions" not in spec.inputs:
         missing.append("completions")
+    if config.classed and "classifier" not in spec.inputs:
+        missing.append("classifier")
     if missing:
         raise ConfigError(
             _("The run names no {missing} among its inputs.").format(

@@ -179,7 +179,7 @@ class TargetedSettings(
 
     @model_validator(mode="after")
     def _target_can_be_met(self) -> "TargetedSettings":
-        if not (self.reward_weight or self.rules or self.demands):
+        if not (self.scored or self.demands):
             raise ConflictError(
                 "reward_weight",
                 said(

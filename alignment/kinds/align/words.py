@@ -28,7 +28,7 @@ def tilt(config: TargetedSettings, given: Given) -> str:
     Only of the reward model's own score: of a sum with rules the reward run knew nothing.
     """
     known = given.tilts
-    if not known or config.rules or config.demands:
+    if not known or config.rules or config.class_weight or config.demands:
         return ""
     share = known[min(known, key=lambda beta: abs(log(beta * config.reward_weight / config.beta)))]
     told = said(

@@ -1,8 +1,10 @@
 """Measure a policy against its reference."""
 
+from dataclasses import replace
+
 from alignment.kinds.evaluate.results import CURVES, EvaluateResults
 from alignment.kinds.evaluate.settings import EvaluateConfig
-from alignment.kinds.inputs import PROMPTS
+from alignment.kinds.inputs import CLASSIFIER, PROMPTS
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
@@ -92,6 +94,13 @@ KIND = Kind(
             ),
             empty=NOTHING,
             when={"judge": ("held_out_labels",)},
+        ),
+        replace(
+            CLASSIFIER,
+            help=_("Whose classes are looked for in the answers."),
+            empty="",
+            beside=(),
+            when={"classes": ("counted",)},
         ),
     ),
     prompts=Prompts("test", FEWEST_HELD_OUT),

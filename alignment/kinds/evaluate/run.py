@@ -17,7 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from alignment.evaluation.answers import KnownAnswers
+from alignment.classification.model import Classifier, chance_of
+from alignment.evaluation.beside import Beside, measured_beside, told_of
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.evaluate.settings import EvaluateConfig, JudgeName
 from alignment.kinds.spec import RunSpec
@@ -31,6 +32,7 @@ from alignment.maths.estimators import (
     paired_estimate,
     pareto_shape,
 )
+from alignment.models.classifier_checks import reads_prompts
 from alignment.models.computation import is_coarse
 from alignment.models.control_tokens import controls, counted
 from alignment.models.overlong import Fitting, Reader, fitting_prompts, policies_of
@@ -59,9 +61,18 @@ from alignment.seam.events import (
 )
 from alignment.seam.folders import committed
 from alignment.seam.progress import in_batches, split, through
-from alignment.seam.records import PromptRecord, ScoredSample, read_jsonl, write_jsonl
+from alignment.seam.records import Message, PromptRecord, ScoredSample, read_jsonl, write_jsonl
 from alignment.seam.words import _
-from alignment.targets.targets import Target, Values, load_target, no_reward, parts, target_of
+from alignment.targets.targets import (
+    Scorer,
+    Target,
+    Values,
+    load_target,
+    no_class,
+    no_reward,
+    parts,
+    target_of,
+)
 from alignment.world.utility import utility
 
 BATCH = 32  # prompts
@@ -121,7 +132,7 @@ class Players:
     @property
     def rewarded(self) -> bool:
         """Whether there is a reward in the target."""
-        return bool(self.aim.reward_weight or self.aim.rules)
+        return self.aim.scored
 
 
 @dataclass(frozen=True)
@@ -146,7 +157,7 @@ class Findings:
     columns: dict[str, list[float]] = field(default_factory=dict)
     tokens: list[tuple[list[int], list[int]]] = field(default_factory=list)
     samples: list[ScoredSample] = field(default_factory=list)
-    known: KnownAnswers | None = None
+    beside: list[Beside] = field(default_factory=list)
     mismatch: float = 0.0  # nats per token, largest between sampler and scorer
 
     def add(self, name: str, values: Tensor) -> None:
@@ -160,7 +171,7 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     prompts, told = _asked(spec, folder, config)
     if not told.all_fit:
         yield told
-    known = known_answers(spec, folder, config, prompts)
+    beside = measured_beside(spec, folder, config, prompts)
     players = load_players(spec, folder, config, prompts)
     generator = torch.Generator().manual_seed(spec.seed)
     compared = math.ceil(len(prompts) / BATCH)
@@ -168,7 +179,7 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     total = compared + math.ceil(len(some) / TARGET_BATCH)
     device = str(players.policy.device)
     yield Ready(total_steps=total, threads=torch.get_num_threads(), device=device)
-    found = Findings(known=known)
+    found = Findings(beside=beside)
     yield PhaseStarted(name=_("comparing"))
     for step, batch in enumerate(in_batches(prompts, BATCH, _("prompts")), start=1):
         metrics = _compare(players, batch, config, generator, found)
@@ -180,24 +191,13 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
         metrics = weigh(players, batch, config, generator, found)
         yield StepDone(step=step, total=total, metrics=metrics)
     held = counted(controls(players.policy.tokenizer).held, prompts)
-    beside = known.told(spec.seed) if known else {}
-    summary = {**summary_of(players, config, found), **beside, "rows": [told.counts], **held}
+    summary = {**summary_of(players, config, found), "rows": [told.counts], **held}
+    summary |= told_of(beside, spec.seed)
     with committed(folder / "output") as output:
         stored = json.dumps(without_infinities(summary), indent=1, allow_nan=False)
         (output / "scores.json").write_text(stored, encoding="utf-8")
         write_jsonl(output / "samples.jsonl", found.samples)
     yield Finished(summary=summary)
-
-
-def known_answers(
-    spec: RunSpec, folder: Path, config: EvaluateConfig, prompts: Sequence[PromptRecord]
-) -> KnownAnswers | None:
-    """What is known of the answers, where it is asked for; raises ConfigError where none are given, DataError."""
-    if config.known_answers == "none":
-        return None
-    if "answers" not in spec.inputs:
-        raise ConfigError(_("The settings ask for known answers, and none are given."))
-    return KnownAnswers.read(folder / spec.inputs["answers"], prompts)
 
 
 def summary_of(players: Players, config: EvaluateConfig, found: Findings) -> dict[str, object]:
@@ -231,6 +231,7 @@ def _readers_of(spec: RunSpec, folder: Path, config: EvaluateConfig) -> list[Rea
     known = load_target(at["policy"])
     aim, _lambdas = known or (aim_of(config), [])
     asked = {"reward": bool(aim.reward_weight), "judge": config.judge == "held_out_labels"}
+    asked["classifier"] = "classifier" in at and reads_prompts(at["classifier"])
     judges = [at[role] for role, reads in asked.items() if reads and role in at]
     policies = policies_of(at["policy"], at["reference"])
     return policies + [Reader.of_reward(path) for path in judges]
@@ -282,6 +283,7 @@ def aimed_at(
     prompts: Sequence[PromptRecord],
 ) -> Target:
     """The target of an alignment, for answers to these prompts; raises ConfigError where a reward model is missing."""
+    turns = [prompt.messages for prompt in prompts]
     reward = no_reward
     if aim.reward_weight:
         if "reward" not in at:
@@ -291,10 +293,26 @@ def aimed_at(
                     "reward model."
                 )
             )
-        turns = [prompt.messages for prompt in prompts]
         model = RewardModel.load(at["reward"])
         reward = model.knowing(reference, turns).knowing(policy, turns).score
-    return target_of(aim, reward, reference)
+    return target_of(aim, reward, reference, class_chance(aim, at, [reference, policy], turns))
+
+
+def class_chance(
+    aim: AlignConfig,
+    at: Mapping[str, Path],
+    policies: Sequence[Policy],
+    turns: Sequence[Sequence[Message]],
+) -> Scorer:
+    """The probability of the class that an alignment was aimed at; raises ConfigError where its classifier is missing."""
+    if not aim.classed:
+        return no_class
+    if "classifier" not in at:
+        raise ConfigError(_("The policy was aimed at a class; name the classifier that tells it."))
+    model = Classifier.load(at["classifier"])
+    for policy in policies:
+        model = model.knowing(policy, turns)
+    return chance_of(model, aim.class_name)
 
 
 def aim_of(config: EvaluateConfig) -> AlignConfig:
@@ -329,8 +347,8 @@ def _compare(
             sides[side] = answers = _answered(players, model, term, prompts, config, generator)
         for name, values in _described(players, model, term, answers):
             found.add(f"{name}_{side}", values)
-        if found.known:
-            found.known.take(side, prompts, answers.texts)
+        for one in found.beside:
+            one.take(side, prompts, answers.texts)
     before, after = sides["before"], sides["after"]
     with comparing:
         kls = completion_token_kls(players.policy.model, players.reference.model, after.rollouts)

@@ -16,6 +16,11 @@ JUDGES: Mapping[JudgeName, str] = {
 }
 
 
+ClassesName = Literal["none", "counted"]
+CLASSES: Mapping[ClassesName, str] = {
+    "none": _("No"),
+    "counted": _("By a classifier"),
+}
 KnownName = Literal["none", "given"]
 KNOWN: Mapping[KnownName, str] = {
     "none": _("None"),
@@ -72,6 +77,16 @@ class EvaluateConfig(Settings):
         ),
         topic=_("Evaluation"),
         choices=KNOWN,
+    )
+    classes: ClassesName = setting(
+        "none",
+        _("Classes of answers"),
+        help=_(
+            "How probable a classifier finds each of its classes in the answers; needed where the model was "
+            "aimed at a class."
+        ),
+        topic=_("Evaluation"),
+        choices=CLASSES,
     )
     overlong: OverlongName = overlong(_("Evaluation"))
     beta: float = setting(

@@ -1,7 +1,7 @@
 """Align several divergences from one pool of completions."""
 
 from alignment.kinds.align.words import goal, tilt
-from alignment.kinds.inputs import POLICY, PROMPTS, REFERENCE, REWARD
+from alignment.kinds.inputs import CLASSIFIER, POLICY, PROMPTS, REFERENCE, REWARD
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Prompts
 from alignment.kinds.population.results import CURVES, PopulationResults
 from alignment.kinds.population.settings import PopulationConfig
@@ -17,7 +17,7 @@ def needed_memory(config: PopulationConfig, shape: memory.Shape | None) -> int:
         return 0
     drawn = config.prompts_per_step * config.completions_per_prompt
     agents = len(config.divergences) * memory.trained(shape, moments=config.moments(shape.width))
-    beside = memory.read(shape, 2 if config.reward_weight else 1)
+    beside = memory.read(shape, 1 + bool(config.reward_weight) + config.classed)
     return agents + beside + memory.stepping(shape, drawn)
 
 
@@ -57,7 +57,7 @@ KIND = Kind(
     fixed=("inference_weight", "inference_temperature", "inference_weights"),
     results=PopulationResults,
     curves=CURVES,
-    inputs=(POLICY, REFERENCE, PROMPTS, REWARD),
+    inputs=(POLICY, REFERENCE, PROMPTS, REWARD, CLASSIFIER),
     prompts=Prompts("train", 1),
     run="alignment.kinds.population.run:align",
     command="population",

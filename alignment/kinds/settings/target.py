@@ -17,9 +17,11 @@ from alignment.kinds.settings.rules import (
 from alignment.seam.settings import ConflictError, Settings, setting
 from alignment.seam.words import _
 
+CLASSED = ("class_required", "class_mean", "class_weight")  # settings that read a classifier
 
-class TargetSettings(Settings):
-    """What an answer should be like."""
+
+class RuleSettings(Settings):
+    """What an answer should be like by the reward model's score and by rules."""
 
     reward_weight: float = setting(
         1.0,
@@ -93,7 +95,7 @@ class TargetSettings(Settings):
         ge=0,
         le=0.9,
         advanced=True,
-        beside=("must_contain", "must_match"),
+        beside=("must_contain", "must_match", "class_required"),
     )
     share_of: str = setting(
         "",
@@ -144,19 +146,8 @@ class TargetSettings(Settings):
         """The further wished means: of what each rule finds, its weight."""
         return wishes_of(self.more_wishes)
 
-    @property
-    def demands(self) -> bool:
-        """Whether there are constraints or wished means."""
-        wished = (self.share_of, self.length_mean, self.wishes)
-        return any((self.must_contain, self.must_match, *wished))
-
-    @property
-    def hard(self) -> bool:
-        """Whether completions are forbidden altogether."""
-        return self.soften == 0 and bool(self.must_contain or self.must_match)
-
     @model_validator(mode="after")
-    def _rules_can_be_read(self) -> "TargetSettings":
+    def _rules_can_be_read(self) -> "RuleSettings":
         first = WeightedRule(self.rule_weight, self.rule, self.rule_text)
         checks: dict[str, Callable[[], object]] = {
             "rule_text": first.check,
@@ -170,3 +161,62 @@ class TargetSettings(Settings):
             except ValueError as error:
                 raise ConflictError(name, str(error)) from error
         return self
+
+
+class TargetSettings(RuleSettings):
+    """What an answer should be like, by rules and by the classes that a classifier tells."""
+
+    class_name: str = setting(
+        "",
+        _("Class"),
+        help=_(
+            "Of the classifier, the one that is meant below; empty is its last, such as a flag."
+        ),
+        topic=_("Target"),
+        max_length=100,
+        beside=CLASSED,
+    )
+    class_required: bool = setting(
+        default=False,
+        title=_("Must be of the class"),
+        help=_("Completions to which the classifier gives less than a half are not in the target."),
+        topic=_("Target"),
+    )
+    class_mean: float = setting(
+        0.0,
+        _("Wished share of the class"),
+        help=_("The mean of its probability over completions; 0 wishes for none."),
+        topic=_("Target"),
+        ge=0,
+        le=0.999,
+    )
+    class_weight: float = setting(
+        0.0,
+        _("Weight of the class"),
+        help=_("Of its probability in the reward; below 0 the class is avoided."),
+        topic=_("Target"),
+        ge=-100,
+        le=100,
+    )
+
+    @property
+    def classed(self) -> bool:
+        """Whether a classifier is part of the target."""
+        return any(getattr(self, name) for name in CLASSED)
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is a reward."""
+        return bool(self.reward_weight or self.rules or self.class_weight)
+
+    @property
+    def demands(self) -> bool:
+        """Whether there are constraints or wished means."""
+        wished = (self.share_of, self.length_mean, self.wishes, self.class_mean)
+        return any((self.must_contain, self.must_match, self.class_required, *wished))
+
+    @property
+    def hard(self) -> bool:
+        """Whether completions are forbidden altogether."""
+        required = self.must_contain or self.must_match or self.class_required
+        return self.soften == 0 and bool(required)

@@ -19,6 +19,7 @@ def estimate(value, half=0.02):
 def a_reward_run(project, var, pairs, accuracy, **more):
     snapshot = a_snapshot(project, var)
     snapshot.labels = round(pairs / SHARE)
+    snapshot.manifest |= {"newest": {"label": 0, "ranked": 0}}
     snapshot.save()
     backbone = an_artifact(project, var)
     run = a_run(project, "reward", inputs={"backbone": backbone, "labels": snapshot.artifact})

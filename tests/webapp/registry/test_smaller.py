@@ -101,7 +101,16 @@ def test_the_smallest_within_a_percent_of_the_win_rate_is_named(made, original, 
     page = inside.get(page_of(original))
     assert page.context["board"].within.artifact == within
     assertContains(page, "Smallest within 1 % of the win rate:")
-    assertContains(page, "with 30 % of the size on disk and a win rate of 49 % (48 … 50).")
+    assertContains(page, "with 30 % of the size on disk and a win rate of 49.0 % (48.0 … 50.0).")
+
+
+def test_one_whose_interval_reaches_a_percent_is_undecided(made, original, inside):
+    made("tiny", summary_of(0.1, 0.5, win=0.3))
+    page = inside.get(page_of(original))
+    assertContains(page, "None is within 1 % of the original")
+    assertNotContains(page, "more held-out prompts")
+    made("coarse", summary_of(0.3, 0.1, win=0.485))
+    assertContains(inside.get(page_of(original)), "coarse may be, at 48.5 % (")
 
 
 def test_without_a_judge_none_is_named(made, original, inside):
@@ -123,7 +132,7 @@ def test_one_model_is_drawn_and_stands_in_the_table(made, original, inside, proj
     page = inside.get(page_of(original))
     assertContains(page, "<circle", count=1)
     assertContains(page, reverse("registry:model", args=[project.pk, model.pk]))
-    assertContains(page, "0.01 (0 … 0.02)")
+    assertContains(page, "0.010 (0.000 … 0.020)")
     page = inside.get(page_of(original), {"across": "time", "up": "win"})
     assertContains(page, "No model has both numbers")
     assertContains(page, 'up=win#plot" aria-current="true"', count=2)

@@ -1,5 +1,6 @@
 import pytest
 
+from alignment.kinds import KINDS
 from tests.factories import a_project, a_user, again, an_artifact, run_at
 from tests.webapp.rounds.conftest import a_snapshot
 from webapp.artifacts.models import ArtifactInput
@@ -130,6 +131,20 @@ def test_a_model_of_another_project_is_refused(project, ready, var):
     foreign = an_artifact(a_project(), var)
     with pytest.raises(RoundError, match="belong to this project"):
         start_round(**ready | {"policy": foreign}, key="k")
+
+
+@pytest.mark.parametrize("way", ["as_it_is", "quantise", "prune", "factorise", "distil"])
+def test_an_encoder_decoder_is_aligned_and_made_smaller_by_no_kind_that_takes_none(
+    project, ready, var, way
+):
+    t5 = an_artifact(project, var)
+    (t5.path / "config.json").write_text('{"model_type": "t5"}')
+    config = RoundConfig.model_validate({"smaller": {"way": way}})
+    if way == "as_it_is":
+        assert start_round(**ready | {"policy": t5, "config": config}, key="k").policy == t5
+        return
+    with pytest.raises(RoundError, match=f"“{KINDS[way].title}” takes no encoder-decoder"):
+        start_round(**ready | {"policy": t5, "config": config}, key="k")
 
 
 def test_cancelling_a_round_cancels_what_is_not_over(a_round, researcher):

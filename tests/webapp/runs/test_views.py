@@ -215,7 +215,7 @@ def test_a_changed_model_s_page_says_in_one_sentence_what_it_costs_and_saves(rit
     faster, words = kl | {"value": 1.5, "unit": ""}, kl | {"value": -0.001, "unit": ""}
     summary = {"kl_token": kl, "perplexity_change": words, "speedup": faster, "bytes_ratio": 0.4}
     run_at(run, kind="quantise", config={}, state=State.SUCCEEDED, summary=summary)
-    said = "It costs 0.005 (0.004 … 0.006) nats a token of KL from the original"
+    said = "It costs 0.0050 (0.0040 … 0.0060) nats a token of KL from the original"
     answer = rita.get(address("detail", run))
     assertContains(answer, said)
     assertContains(answer, "it saves 60 % of the bytes on disk")

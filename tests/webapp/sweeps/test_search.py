@@ -109,3 +109,11 @@ def test_the_rungs_lie_within_the_run():
     assert config.rungs(100) == [4, 12, 36]
     assert config.rungs(12) == [4]
     assert SearchConfig().rungs(100) == []
+
+
+def test_the_first_rung_is_a_sixth_of_a_trial_unless_somebody_says_otherwise():
+    config = SearchConfig(method="asha")
+    assert config.rungs(54) == [9, 27]
+    assert config.rungs(600) == [100, 300]
+    assert config.rungs(2) == [1]
+    assert config.rungs(0) == []

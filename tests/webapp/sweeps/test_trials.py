@@ -255,6 +255,18 @@ def test_a_worker_tells_of_rungs_and_of_the_end(race):
     told(LAST)
 
 
+def test_where_nobody_sets_a_first_rung_a_worker_tells_of_a_sixth_of_the_steps(sweep_of):
+    first, *_others = open_trials(sweep_of(RATES, method="asha", at_once=3, trials=3))
+    told = follow(first.run)
+    told(1)  # before anybody knows how many steps there will be
+    climb(first, 3)
+    told(3)
+    assert not first.rungs.exists()
+    climb(first, 4)
+    told(4)
+    assert [(rung.rung, rung.step) for rung in first.rungs.all()] == [(0, 4)]  # of 27
+
+
 def test_a_sweep_that_cannot_be_read_does_not_hold_up_the_others(sweep_of, caplog):
     broken, fine = sweep_of(), sweep_of(key="other")
     broken.search = {"method": "of another version"}
