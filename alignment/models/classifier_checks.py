@@ -5,11 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from alignment.kinds.classify.settings import ReadsName
-from alignment.models.loading import (
-    check_files,
-    check_folder_is_there,
-    check_kind_of_folder,
-)
+from alignment.models.loading import check_files, check_folder_is_there, check_kind_of_folder
 from alignment.models.uses import check_type
 from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import read_object

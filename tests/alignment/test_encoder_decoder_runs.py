@@ -13,7 +13,6 @@ from alignment.kinds.align.run import tune
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.evaluate import run as evaluation
 from alignment.kinds.kind import ASIDE, ArtifactType
-from alignment.kinds.settings.divergences import DivergenceName
 from alignment.kinds.spec import RunSpec
 from alignment.models.inputs import MODELS, check_inputs
 from alignment.models.policies import Policy
@@ -34,7 +33,7 @@ from alignment.seam.records import (
 )
 from alignment.trainer import drive, runner
 from tests.alignment.test_encoder_decoders import BOTH, marked
-from tests.alignment.test_loop import FEW, SMALL, exact_divergence, of, says_sun
+from tests.alignment.test_loop import DIVERGENCES, FEW, SMALL, exact_divergence, of, says_sun
 from tests.architectures import saved
 
 TAKING = {"generate", "sft", "prefer", "reward", "align", "population", "evaluate"}
@@ -184,7 +183,7 @@ def test_imitation_reaches_a_target_that_is_known(folders, tmp_path, name):
         for one in PROMPTS for answer in ANSWERS[one.text.split()[0]]
     ]  # fmt: skip
     inputs = {"policy": folders[name], "demonstrations": rows(tmp_path, "rows.jsonl", given)}
-    learning = {"epochs": 24, "batch": 8, "learning_rate": 1e-2, "held_out": 0.2}
+    learning = {"epochs": 14, "batch": 16, "learning_rate": 3e-2, "held_out": 0.2}
     summary = run(tmp_path, "sft", inputs, **learning)[-1].summary
     assert summary["nll"]["value"] == pytest.approx(
         torch.log(torch.tensor(2.0)).item() / 2, abs=0.05
@@ -201,16 +200,16 @@ def problem_of(folder, **settings):
     return Problem(PROMPTS[:6], folder, Policy.load(folder), says_sun, config, seed=5)
 
 
-@pytest.mark.parametrize("name", BOTH)
-def test_alignment_reaches_a_target_that_is_known(folders, tmp_path, name):
-    one = problem_of(folders[name], **FEW | {"steps": 40})
+@pytest.mark.parametrize(("name", "steps"), [("t5", 16), ("bart", 40)])
+def test_alignment_reaches_a_target_that_is_known(folders, tmp_path, name, steps):
+    one = problem_of(folders[name], **FEW | {"steps": steps})
     events = list(tune(one, tmp_path))
     before, after = (exact_divergence(one, place) for place in (folders[name], tmp_path / "output"))
     assert after < 0.35 * before
     assert events[-1].summary["receipts"]["mismatch"] <= 1e-3
 
 
-@pytest.mark.parametrize("name", DivergenceName.__args__)
+@pytest.mark.parametrize("name", DIVERGENCES)
 def test_they_are_aligned_by_every_divergence(folders, tmp_path, name):
     one = problem_of(folders["t5"], **SHORT, divergence=name)
     events = list(tune(one, tmp_path))
@@ -260,7 +259,7 @@ def paused(folder, kind, inputs, after, **config):
             return event.path
 
 
-@pytest.mark.parametrize(("kind", "name"), product(("sft", "prefer", "align"), BOTH))
+@pytest.mark.parametrize(("kind", "name"), [*product(("sft", "align"), BOTH), ("prefer", "bart")])
 def test_a_resumed_run_is_the_same_bit_by_bit(folders, tmp_path, kind, name):
     inputs = {"policy": folders[name], "reference": folders[name]}
     learning = {"epochs": 2, "batch": 4, "learning_rate": 1e-2, "held_out": 0.3}

@@ -16,6 +16,7 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
+from alignment.classification.model import Classifier, chance_of
 from alignment.models.conversations import ANSWERS, answer_text, text_ids
 from alignment.models.encoder_decoders import (
     answered_apart,
@@ -358,6 +359,19 @@ def test_a_reward_is_that_of_the_text_whoever_drew_it(tmp_path):
         knowing = model.knowing(policy, [TALK])
         read = knowing.score(policy, drawn)
         torch.testing.assert_close(read, model.score_texts([TALK] * 4, texts), atol=1e-4, rtol=0)
+
+
+def test_a_class_is_that_of_the_text_too(policy_folder):
+    told = Classifier.fresh(policy_folder, ["other", "harmful"], "answer")
+    torch.nn.init.normal_(told.model.score.weight, std=0.5)
+    policy = one("t5")
+    drawn = sample(
+        policy, PROMPTS, completions=4, max_new_tokens=4, generator=torch.Generator().manual_seed(0)
+    )
+    texts = [policy.text(ids) for ids in drawn.completion_ids()]
+    chances = told.of_texts([()] * len(texts), texts)[:, 1]
+    torch.testing.assert_close(chance_of(told, "")(policy, drawn), chances)
+    assert chances.std() > 0
 
 
 def test_a_text_too_long_for_a_reward_model_is_cut_on_either_side_by_itself(tmp_path):

@@ -13,7 +13,16 @@ from alignment.kinds.prefer.settings import PreferConfig
 from alignment.seam.folders import committed
 from tests.alignment.conftest import tiny_policy
 from tests.browser.test_rounds import PASSWORD, PATIENCE, STARTER, sign_in, violations
-from tests.factories import a_completion, a_project, a_snapshot, a_user, an_artifact, some_prompts
+from tests.factories import (
+    a_completion,
+    a_label,
+    a_project,
+    a_snapshot,
+    a_user,
+    an_artifact,
+    compare,
+    some_prompts,
+)
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
@@ -29,6 +38,7 @@ QUICK = {
     "steps": 2, "warmup": 1, "prompts_per_step": 4, "reference_completions": 2, "sample_every": 1,
     "sample_prompts": 2, "labels_per_task": 1, "learning_rate": "0.001",
 }  # fmt: skip
+KNOWN_WORDS = ("day", "night", "sun", "rain")  # that the tiny model knows
 LEARNED = ("sun", "moon", "bird", "river", "stone", "light")
 KEY_NUMBERS = ("nll", "accuracy", "win_rate", "reward_gain", "kl_reference")
 AMONG = {"train": 20, "validation": 10, "test": 8}  # prompts
@@ -150,10 +160,13 @@ def bench(machine, lab, browser_page):
     return sign_in(browser_page, machine.url, "rita")
 
 
-def launch(page, machine, lab, kind, *, values=None, **choices):
+def launch(page, machine, lab, kind, *, values=None, classifier=None, **choices):
     """Fill in the form as a person would, start the run, and wait for its end."""
     visit(page, machine.url, lab, kind)
     unfold(page)
+    if classifier is not None:  # whose class is to be a constraint
+        page.locator(f"[name={kind}-class_required]").check()
+        page.locator("[name=classifier]").select_option(str(classifier.pk))
     for name, value in choices.items():
         page.locator(f"[name={name.replace('__', '-')}]").select_option(value)
     names = KINDS[kind].settings.model_fields
@@ -189,7 +202,14 @@ def test_a_model_is_trained_on_preferences_from_its_form(machine, lab, bench, tm
 
 @pytest.mark.prove
 @pytest.mark.stack
-def test_a_corpus_is_sent_and_learned_to_an_encoder(machine, lab, browser_page, tmp_path):
+@pytest.mark.parametrize(
+    ("objective", "made", "words"),
+    [
+        ("mlm", Artifact.Type.ENCODER, "An encoder reads in both directions"),
+        ("span_corruption", Artifact.Type.MODEL, "An encoder-decoder (T5)"),
+    ],
+)
+def test_a_corpus_is_sent_and_learned(machine, lab, browser_page, tmp_path, objective, made, words):
     machine.short_worker()
     a_user(lab, Role.ADMIN, username="ada", password=PASSWORD)
     page = sign_in(browser_page, machine.url, "ada")
@@ -204,7 +224,7 @@ def test_a_corpus_is_sent_and_learned_to_an_encoder(machine, lab, browser_page, 
     assert violations(page) == []
     page.get_by_role("link", name="Pretrain a model").click()
     expect(page.locator("[name=pretrain-documents]")).to_be_hidden()
-    page.get_by_label("Objective").select_option("mlm")
+    page.get_by_label("Objective").select_option(objective)
     for name, value in {"layers": 1, "width": 16, "heads": 2, "context": 32}.items():
         page.locator(f"[name=pretrain-{name}]").fill(str(value))
     expect(page.locator("#outlook")).to_contain_text("learns songs.txt")
@@ -212,7 +232,10 @@ def test_a_corpus_is_sent_and_learned_to_an_encoder(machine, lab, browser_page, 
     expect(page.locator("#live [data-state=succeeded]")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("Perplexity of held-out documents").first).to_be_visible()
     assert violations(page) == []
-    assert Run.objects.get(project=lab).outputs.get().type == Artifact.Type.ENCODER
+    result = Run.objects.get(project=lab).outputs.get()
+    assert result.type == made
+    page.goto(machine.url + reverse("registry:model", args=[lab.pk, result.pk]))
+    expect(page.get_by_text(words)).to_be_visible()
 
 
 @pytest.mark.prove
@@ -246,6 +269,38 @@ def test_texts_are_sent_and_learned_to_a_classifier(machine, lab, browser_page, 
     expect(page.get_by_text("What people said, and what was told")).to_be_visible()
     assert violations(page) == []
     assert Run.objects.get(project=lab).outputs.get().type == Artifact.Type.CLASSIFIER
+
+
+@pytest.mark.prove
+@pytest.mark.stack
+@pytest.mark.timeout(900)
+def test_a_class_that_peoples_flags_taught_is_a_hard_constraint(machine, lab, bench, tmp_path):
+    """People flag what says “bad”, a classifier learns that, and an alignment forbids what it would flag."""
+    with committed(tmp_path / "tiny") as aside:
+        tiny_policy().save(aside)
+    store(tmp_path / "tiny", project=lab, type=Artifact.Type.MODEL, name="Tiny")
+    for place, prompt in enumerate(lab.prompts.exclude(split=Split.TEST)):
+        beside = " ".join(KNOWN_WORDS[: place % 4])
+        compare(lab, [[a_completion(prompt, f"{word} {beside}") for word in ("good", "bad")]])
+    for task in lab.tasks.all():
+        a_label(task, 2 if task.flip == 0 else 6, flags=["harmful"])
+    freeze_snapshot(lab)
+    learning = {"epochs": 20, "batch": 8, "learning_rate": "0.01"}
+    made = launch(bench, machine, lab, "classify", values=learning, classify__flag="harmful")
+    assert made.summary["accuracy"]["value"] > 0.9
+    assert violations(bench) == []
+    steps = QUICK | {
+        "reward_weight": 0, "class_name": "other", "steps": 30, "learning_rate": "0.01", "completions_per_prompt": 8,
+    }  # fmt: skip
+    launch(bench, machine, lab, "align", values=steps, classifier=made.outputs.get())
+    told = launch(bench, machine, lab, "evaluate", values=QUICK)
+    met = [told.summary[f"constraints_met_{side}"]["value"] for side in ("before", "after")]
+    assert met[0] + 0.1 < met[1]
+    assert told.summary["class_harmful_gain"]["high"] < 0
+    unfold(bench)
+    for title in ("Constraints met after", "Class Harmful after"):
+        expect(bench.get_by_text(title).first).to_be_visible()
+    assert violations(bench) == []
 
 
 @pytest.mark.prove

@@ -469,6 +469,28 @@ def test_each_objective_is_summed_up_by_its_name(rita, project, stocked, objecti
     assertContains(answer, f"128 completions by {name} at beta")
 
 
+def test_a_class_that_was_aimed_at_is_counted_by_its_classifier(rita, project, stocked, var):
+    teller = an_artifact(project, var, type=Artifact.Type.CLASSIFIER)
+    read = {"policy": stocked["policy"], "reference": stocked["policy"], "classifier": teller}
+    run = a_run(project, "align", {"reward_weight": 0, "class_mean": 0.5}, inputs=read)
+    made = an_artifact(project, var, producer=run)
+    form = rita.get(address(project, "evaluate", f"&policy={made.pk}")).context["form"]
+    assert (form["classifier"].value(), form["evaluate-classes"].value()) == (teller.pk, "counted")
+    sent = {one.html_name: one.value() for one in form if one.value() is not None}
+    sent |= {"key": KEY, "name": "Mine", "policy": made.pk, "evaluate-classes": "none"}
+    answer = rita.post(address(project, "evaluate"), sent)
+    assertContains(answer, "The model was aimed at a class; count its classes")
+    sent |= {"evaluate-classes": "counted", "classifier": ""}
+    assert "classifier" in rita.post(address(project, "evaluate"), sent).context["form"].errors
+
+
+def test_known_answers_are_asked_for_where_some_came(rita, project, stocked):
+    sent = filled(project, "evaluate", **{"evaluate-known_answers": "given"})
+    assertContains(
+        rita.post(address(project, "evaluate"), sent), "No held-out prompt came with an answer"
+    )
+
+
 def test_what_an_artifact_can_be_used_for(project, stocked):
     assert [use.query for use in uses_of(stocked["judge"])] == [
         f"?kind={kind}&reward={stocked['judge'].pk}" for kind in ("align", "population", "evaluate")
