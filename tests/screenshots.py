@@ -85,7 +85,7 @@ def addresses() -> dict[str, str]:
         pages[name.replace(":", "-")] = reverse(name, args=[full.pk, row.pk])
     made = full.artifacts.models()
     for name, model in {
-        "smaller": made.filter(uses__run__kind="distil").first(),
+        "smaller": made.filter(uses__run__kind="quantise").first(),
         "empty-smaller": made.last(),
     }.items():
         if model is not None:

@@ -105,7 +105,7 @@ def _told(rows: Sequence[Measured], more: float) -> _Told:
     if not tells_enough(points) or not more:
         return _Told()
     now = max(one.amount for one in points)
-    return _Told(fit_curve(points, CERTAIN), gain_of(points, now, more, CERTAIN))
+    return _Told(fit_curve(points, CERTAIN), gain_of(tuple(points), now, more, CERTAIN))
 
 
 def _signed(gain: Gain | None, times: float, digits: int) -> str:

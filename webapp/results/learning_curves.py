@@ -8,6 +8,7 @@ curve leaves more than that, as widely as the curve leaves it; and all is fitted
 
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 POWERS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0)
@@ -72,7 +73,8 @@ def fit_curve(points: Sequence[Point], most: float) -> LearningCurve:
     return _fitted(_powers(points), [one.value for one in points], most)
 
 
-def gain_of(points: Sequence[Point], now: float, more: float, most: float, seed: int = 0) -> Gain:
+@lru_cache(maxsize=256)  # a home asks for the same until another run is over
+def gain_of(points: tuple[Point, ...], now: float, more: float, most: float, seed: int = 0) -> Gain:
     """What so much more than there is now adds to the value."""
     powers, chance = _powers(points), random.Random(seed)  # noqa: S311 - a simulation, not a secret
     curve = _fitted(powers, [one.value for one in points], most)

@@ -56,7 +56,7 @@ def test_more_labels_are_worth_what_reward_models_of_more_of_them_gained(project
     for pairs, accuracy in told.items():
         a_reward_run(project, var, pairs, accuracy)
     points = [Point(n, value, 0.04 / 3.92) for n, value in reversed(told.items())]
-    gain = gain_of(points, 400, 500 * SHARE, most=1.0)
+    gain = gain_of(tuple(points), 400, 500 * SHARE, most=1.0)
     (labels, _minutes) = advice_for(project)
     assert labels.gain == pytest.approx(gain)
     said = f"+{100 * gain.value:.1f} ± {100 * gain.half:.1f} % accuracy"
