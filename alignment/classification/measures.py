@@ -1,13 +1,14 @@
 """How well a classifier tells texts that it did not learn from, beside rulers that read nothing."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from alignment.classification.words import ReadRow, WordModel, answer_of
 from alignment.maths.classification import (
     Figure,
     bootstrapped,
@@ -18,7 +19,8 @@ from alignment.maths.classification import (
     macro_f1,
 )
 from alignment.maths.estimators import clipped, grouped_interval
-from alignment.seam.records import ClassedRecord, Estimate
+from alignment.maths.overlap import exact_match, token_f1
+from alignment.seam.records import ClassedRecord, Estimate, SpanRecord, TaggedRecord
 from alignment.seam.words import _
 
 PARTS = 10  # of the training texts by length
@@ -85,6 +87,11 @@ def rulers(found: ToldTexts, fitted: Sequence[ClassedRecord], shares: Tensor) ->
         "majority": torch.full_like(found.said, int(said.bincount().argmax())),
         "length": by_length(fitted, said, found.rows),
     }
+    return beside_rulers(found, told)
+
+
+def beside_rulers(found: ToldTexts, told: Mapping[str, Tensor]) -> dict[str, object]:
+    """The accuracy of rulers by name, and how far the classifier is above the best of them, paired."""
     shared = {name: found.share(one) for name, one in told.items()}
     better = told[max(shared, key=lambda name: shared[name].value)]
     pairs = zip(found.right(found.told), found.right(better), strict=True)
@@ -152,3 +159,71 @@ def _confused(found: ToldTexts) -> list[dict[str, object]]:
         {"said": said, **{f"told_as_{told}": cells[said, told] for told in columns}}
         for said in columns
     ]
+
+
+def tag_measures(
+    one: WordModel, fitted: Sequence[ReadRow], held: Sequence[ReadRow], seed: int
+) -> dict[str, object]:
+    """Every figure of the tags of held-out words, beside the commonest tag and the commonest one of each word."""
+    chances = torch.cat([scores.softmax(1) for scores in one.told(held)])
+    found = ToldTexts(
+        [row for read in held for row in each_word(read)],
+        shares_of(one, held),
+        chances,
+        one.classes,
+    )
+    known = Counter(row.completion for read in fitted for row in each_word(read))
+    seen = Counter(
+        (row.completion, tag)
+        for read in fitted
+        for row, tag in zip(each_word(read), read.wanted, strict=True)
+    )
+    said = shares_of(one, fitted).argmax(1)
+    common = int(said.bincount().argmax())
+    by_word = [
+        max(range(len(one.classes)), key=lambda tag, word=row.completion: seen[word, tag])  # type: ignore[misc]
+        if known[row.completion]
+        else common
+        for row in found.rows
+    ]
+    told = {"majority": torch.full_like(found.said, common), "word": torch.tensor(by_word)}
+    return measures(found, seed) | beside_rulers(found, told) | tables(found)
+
+
+def each_word(row: ReadRow) -> list[ClassedRecord]:
+    """The words of a tagged text, each as a text of its own that shares the text's key."""
+    assert isinstance(row.record, TaggedRecord)
+    pairs = zip(row.record.words, row.record.tags, strict=True)
+    return [
+        ClassedRecord(prompt=row.prompt, completion=word, votes={tag: 1}) for word, tag in pairs
+    ]
+
+
+def shares_of(one: WordModel, rows: Sequence[ReadRow]) -> Tensor:
+    """(words, classes) 1 for the tag of each word."""
+    wanted = torch.tensor([tag for row in rows for tag in row.wanted])
+    return torch.eye(len(one.classes), dtype=torch.float64)[wanted]
+
+
+def span_measures(one: WordModel, held: Sequence[ReadRow]) -> dict[str, object]:
+    """Exact match and token F1 of answers to held-out questions, beside the whole text as an answer."""
+    keys = [row.prompt.key for row in held]
+    rows = [row.record for row in held if isinstance(row.record, SpanRecord)]
+    known = [row.text[row.start : row.end] for row in rows]
+    told = [answer_of(row, scores) for row, scores in zip(rows, one.told(held), strict=True)]
+    columns = {
+        "exact_match": [
+            exact_match(*both) for both in zip(told, ([text] for text in known), strict=True)
+        ],
+        "token_f1": [
+            token_f1(*both) for both in zip(told, ([text] for text in known), strict=True)
+        ],
+        "token_f1_whole": [
+            token_f1(row.text, [text]) for row, text in zip(rows, known, strict=True)
+        ],
+    }
+    pairs = zip(columns["token_f1"], columns["token_f1_whole"], strict=True)
+    columns["gain_rulers"] = [own - ruler for own, ruler in pairs]
+    found = {name: grouped_interval(column, keys) for name, column in columns.items()}
+    shares = {name: one if name == "gain_rulers" else clipped(one) for name, one in found.items()}
+    return {name: one.model_dump() for name, one in shares.items()}

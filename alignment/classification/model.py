@@ -54,18 +54,8 @@ class Classifier:
         cls, folder: Path, classes: Sequence[str], reads: ReadsName, role: str = "backbone"
     ) -> "Classifier":
         """An untrained head on a stored model, in fp32; uses torch's RNG. Raises DataError naming folder and cause."""
-        opened, tokenizer = open_model(folder, "backbone", role)
-        pad = next(
-            one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if one is not None
-        )
-        with naming(folder, role), refusing("The model takes no head for classes"):
-            config = with_classes(opened.config, classes, int(pad))
-            made: Any = AutoModelForSequenceClassification
-            model = made.from_config(config).float()
-            take_weights(
-                model.base_model, opened, pooler=any(POOLER in one for one in stored_names(folder))
-            )
-        return cls.of(model, tokenizer, reads, masked=is_masked(folder))
+        made, tokenizer = headed(folder, role, AutoModelForSequenceClassification, classes)
+        return cls.of(made, tokenizer, reads, masked=is_masked(folder))
 
     @classmethod
     def load(cls, folder: Path, role: str = "classifier") -> "Classifier":
@@ -110,13 +100,7 @@ class Classifier:
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """(n, classes) of token ids, with gradient, in one forward."""
-        device, width = self.trunk.device, max(map(len, sequences))
-        pad = int(self.trunk.model.config.pad_token_id or 0)
-        ids = torch.tensor(
-            [[*row, *[pad] * (width - len(row))] for row in sequences], device=device
-        )
-        lengths = torch.tensor([len(row) for row in sequences], device=device)
-        mask = (torch.arange(width, device=device) < lengths[:, None]).long()
+        ids, mask = padded(self.trunk, sequences)
         arguments = {} if self.joiner.marked else {"use_cache": False}
         found: Tensor = self.trunk.model(input_ids=ids, attention_mask=mask, **arguments).logits
         return found
@@ -155,6 +139,28 @@ class Classifier:
             texts = drawn_texts(policy, rollouts)
             return self.probabilities(self.read_texts([()] * len(texts), texts))
         return self.probabilities(self.joiner.read_drawn(policy, rollouts))
+
+
+def headed(folder: Path, role: str, auto: Any, classes: Sequence[str]) -> tuple[Any, Any]:  # noqa: ANN401 - transformers' own
+    """A stored model with an untrained head of one of transformers' kinds, and its tokenizer; raises DataError."""
+    opened, tokenizer = open_model(folder, "backbone", role)
+    known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    pad = next(one for one in known if one is not None)
+    with naming(folder, role), refusing("The model takes no head for classes"):
+        made = auto.from_config(with_classes(opened.config, classes, int(pad))).float()
+        pooler = any(POOLER in name for name in stored_names(folder))
+        take_weights(made.base_model, opened, pooler=pooler)
+    return made, tokenizer
+
+
+def padded(trunk: Policy, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """(n, longest) token ids, padded on the right, and which of them are real."""
+    device, width = trunk.device, max(map(len, sequences))
+    pad = int(trunk.model.config.pad_token_id or 0)
+    rows = [[*row, *[pad] * (width - len(row))] for row in sequences]
+    lengths = torch.tensor([len(row) for row in sequences], device=device)
+    mask = (torch.arange(width, device=device) < lengths[:, None]).long()
+    return torch.tensor(rows, device=device), mask
 
 
 def chance_of(one: Classifier, name: str) -> Scorer:

@@ -1,15 +1,16 @@
 """The texts that a classifier learns from: of a file, or answers of which people said something."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from alignment.kinds.classify.settings import ClassifyConfig, ClassSettings
 from alignment.kinds.spec import RunSpec
 from alignment.reward.labels import divided
-from alignment.rows.classed import ClassedColumns, classed_rows
-from alignment.rows.corpora import BadLine, file_of
+from alignment.rows.classed import ClassedColumns, classed_rows, span_rows, tagged_rows
+from alignment.rows.corpora import BadLine, Seen, file_of
 from alignment.rows.tables import NAMED, refusal
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.progress import reach
@@ -21,6 +22,8 @@ from alignment.seam.records import (
     PromptRecord,
     RankingRecord,
     RatingRecord,
+    SpanRecord,
+    TaggedRecord,
     ThumbRecord,
     TieRecord,
     read_jsonl,
@@ -31,6 +34,8 @@ from alignment.seam.words import _
 FEWEST, MOST_CLASSES = 8, 200
 OTHER, FLAGGED = "other", "flagged"
 GOOD, BAD = "good", "bad"
+R = TypeVar("R")
+Read = Callable[[Path, ClassedColumns, Seen], Iterator[R | BadLine]]
 Vote = tuple[
     PromptRecord, str, str
 ]  # a text behind its prompt, and the class that somebody gave it
@@ -105,20 +110,48 @@ def checked(found: ClassedTexts) -> ClassedTexts:
 
 def texts_in(path: Path, config: ClassSettings) -> ClassedTexts:
     """The texts of a file; raises DataError naming the first rows that cannot be read, unless they are left out."""
+    rows, count = good_rows(path, config, classed_rows)
+    votes = ((row.prompt, row.completion, name) for row in rows for name in row.votes)
+    names = {name for row in rows for name in row.votes}
+    return ClassedTexts(tallied(votes), in_order(names), count)
+
+
+def good_rows(path: Path, config: ClassSettings, read: Read[R]) -> tuple[list[R], int]:
+    """The rows of a file that can be read, and how many cannot; raises DataError unless these are left out."""
     columns = ClassedColumns(config.text_column, config.class_column, config.prompt_column)
     size, bad, count = max(1, path.stat().st_size), list[BadLine](), 0
-    rows: list[ClassedRecord] = []
-    for row in classed_rows(path, columns, lambda seen: reach(seen / size)):
-        if isinstance(row, ClassedRecord):
+    rows: list[R] = []
+    for row in read(path, columns, lambda seen: reach(seen / size)):
+        if not isinstance(row, BadLine):
             rows.append(row)
         else:
             count += 1
             bad += [row] * (len(bad) < NAMED)
     if bad and config.bad_lines == "refuse":
         raise refusal(bad, count)
-    votes = ((row.prompt, row.completion, name) for row in rows for name in row.votes)
-    names = {name for row in rows for name in row.votes}
-    return ClassedTexts(tallied(votes), in_order(names), count)
+    return rows, count
+
+
+def worded_rows(
+    spec: RunSpec, folder: Path, config: ClassifyConfig
+) -> tuple[list[TaggedRecord] | list[SpanRecord], int]:
+    """Words with tags, or questions with answers, of a run's file, and how many rows cannot be read; raises DataError."""
+    if "texts" not in spec.inputs:
+        raise ConfigError(_("These settings need {role}, and none are given.").format(role="texts"))
+    path = file_of(folder / spec.inputs["texts"])
+    if config.head == "word":
+        found: tuple[list[TaggedRecord] | list[SpanRecord], int] = good_rows(
+            path, config, tagged_rows
+        )
+    else:
+        found = good_rows(path, config, span_rows)
+    if len(found[0]) < FEWEST:
+        raise DataError(
+            _("There are {n} texts that can be read; {least} are needed at least.").format(
+                n=len(found[0]), least=FEWEST
+            )
+        )
+    return found
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -19,8 +19,10 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedConfig,
@@ -35,7 +37,7 @@ from alignment.models.encoder_decoders import reads_apart, starts_of
 from alignment.models.forms.factors import Budget
 from alignment.models.forms.stored import StoredForm, stored_in
 from alignment.models.unfilled import Unfilled
-from alignment.models.uses import Use, check_precision, check_type
+from alignment.models.uses import CLASS_HEADS, Use, check_precision, check_type
 from alignment.seam import memory
 from alignment.seam.architectures import family_in
 from alignment.seam.errors import AlignmentError, ConfigError, DataError, OutOfMemoryError
@@ -263,6 +265,8 @@ def auto_class(folder: Path, use: Use) -> Any:  # noqa: ANN401 - transformers' a
         "policy": AutoModelForSeq2SeqLM if family_in(folder) else AutoModelForCausalLM,
         "masked": AutoModelForMaskedLM,
         "classifier": AutoModelForSequenceClassification,
+        "tagger": AutoModelForTokenClassification,
+        "answerer": AutoModelForQuestionAnswering,
     }
     return heads.get(use, AutoModel)
 
@@ -365,7 +369,7 @@ def check_all_came(info: Mapping[str, Any], use: Use) -> None:
                 name=printable(name), stored=sides(stored), described=sides(described)
             )
         )
-    unread = UNREAD if use != "classifier" else ()
+    unread = () if use in CLASS_HEADS else UNREAD
     if missing := sorted(key for key in info["missing_keys"] if not key.startswith(unread)):
         raise DataError(
             _("The files lack {n} of the model's weights, “{missing}” first.").format(

@@ -15,10 +15,14 @@ from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import Tensors, printable, read_object
 from alignment.seam.words import _
 
-# It writes, is only read by, fills in what is hidden, or tells classes.
-Use = Literal["policy", "backbone", "masked", "classifier"]
+# It writes, is only read by, fills in what is hidden, or tells classes of texts, of words, or parts of a text.
+Use = Literal["policy", "backbone", "masked", "classifier", "tagger", "answerer"]
 
-CLASS_HEAD = "ForSequenceClassification"
+CLASS_HEADS: Mapping[str, str] = {
+    "classifier": "ForSequenceClassification",
+    "tagger": "ForTokenClassification",
+    "answerer": "ForQuestionAnswering",
+}
 WRITERS = (
     "ForCausalLM",
     "LMHeadModel",
@@ -64,7 +68,7 @@ def check_family(config: Mapping[str, Any], use: Use) -> None:
                 "config.json says “{kind}”, an encoder with a decoder; of these {families} are used here."
             ).format(kind=family_of(config), families=", ".join(FAMILIES.values()))
         )
-    if use == "classifier":
+    if use in CLASS_HEADS:
         raise DataError(
             _(
                 "config.json says “{kind}”, an encoder with a decoder; classes are told by an encoder or by a "
@@ -83,7 +87,7 @@ def check_family(config: Mapping[str, Any], use: Use) -> None:
 def check_head(config: Mapping[str, Any], use: Use) -> None:
     """Raise DataError where a model that should write has no head for it."""
     named = [str(name) for name in config.get("architectures") or []]
-    if use == "classifier" and not any(name.endswith(CLASS_HEAD) for name in named):
+    if use in CLASS_HEADS and not any(name.endswith(CLASS_HEADS[use]) for name in named):
         raise DataError(
             _(
                 "config.json says “{named}”, which has no head for classes; train a classifier on it."

@@ -183,6 +183,22 @@ class ClassedRecord(_Record):
     votes: Mapping[str, int]  # by class
 
 
+class TaggedRecord(_Record):
+    """Words of a text, each with the tag that somebody gave it."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+class SpanRecord(_Record):
+    """A question about a text, and the part of the text that answers it: from a character up to another."""
+
+    question: str
+    text: str
+    start: int
+    end: int
+
+
 class StoredRecord(_Record):
     """An answer of any model, which may be empty; one that was cut has no end."""
 

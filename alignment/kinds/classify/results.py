@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from alignment.kinds.classify.settings import READS
+from alignment.kinds.classify.settings import HEADS, READS
 from alignment.kinds.curves import LEARNING
 from alignment.seam.curves import Curve
 from alignment.seam.records import Estimate
@@ -36,14 +36,29 @@ class ClassifyResults(ModelResults):
         _("Accuracy by length alone"),
         meaning=_("The commonest class among training texts of about the same length."),
     )
+    accuracy_word: Estimate | None = result(
+        _("Accuracy by the word alone"),
+        meaning=_("The commonest tag of the word in training texts."),
+    )
+    exact_match: Estimate | None = result(
+        _("Exact match"), meaning=_("Share of the questions that are answered as people did.")
+    )
+    token_f1: Estimate | None = result(
+        _("Token F1"), meaning=_("Words shared with the known answer.")
+    )
+    token_f1_whole: Estimate | None = result(
+        _("Token F1 of the whole text"),
+        meaning=_("What an answer that leaves nothing out reaches."),
+    )
     gain_rulers: Estimate | None = result(
-        _("Accuracy above the better of both"),
+        _("Above the better ruler"),
         meaning=_("Paired; about 0 where nothing is learned."),
     )
     texts_train: int | None = result(_("Texts to train on"))
     texts_heldout: int | None = result(_("Held-out texts"))
     texts_disputed: int | None = result(_("Texts to which people gave different classes"))
     bad_lines: int | None = result(_("Rows that could not be read"))
+    head: str | None = result(_("What is told"), words=HEADS)
     reads: str | None = result(_("It reads"), words=READS)
     classes: list[str] | None = result(_("Classes"), aside=True)
     by_class: list[dict[str, Any]] | None = result(_("Classes, on held-out texts"))

@@ -7,9 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alignment.classification.measures import ToldTexts, measures, rulers, tables
+from alignment.classification.measures import (
+    ToldTexts,
+    measures,
+    rulers,
+    span_measures,
+    tables,
+    tag_measures,
+)
 from alignment.classification.model import Classifier
-from alignment.classification.texts import ClassedTexts, classed_texts
+from alignment.classification.texts import ClassedTexts, classed_texts, in_order, worded_rows
+from alignment.classification.words import ENDS, ReadRow, WordModel, word_step
 from alignment.kinds.classify.settings import ClassifyConfig
 from alignment.kinds.spec import RunSpec
 from alignment.lab.costs import receipt
@@ -20,10 +28,12 @@ from alignment.models.lora import size_of
 from alignment.models.overlong import Fitting, Reader, fitting_labels, fitting_texts
 from alignment.models.sharding import spread
 from alignment.models.training import Progress, Run, StepLoss, fit, in_parts, ready
-from alignment.seam.events import Finished, PhaseStarted
+from alignment.reward.labels import divided
+from alignment.seam.errors import DataError
+from alignment.seam.events import Finished, Fitted, PhaseStarted
 from alignment.seam.folders import committed
-from alignment.seam.progress import counting, split, taking
-from alignment.seam.records import ClassedRecord
+from alignment.seam.progress import counting, split, taking, through
+from alignment.seam.records import ClassedRecord, SpanRecord, TaggedRecord
 from alignment.seam.words import _
 
 SLOPE, SAME = 1e-6, 1e-6  # most that receipts may find
@@ -31,6 +41,12 @@ SLOPE, SAME = 1e-6, 1e-6  # most that receipts may find
 
 def classify(spec: RunSpec, folder: Path) -> Progress:
     """Run of kind classify: train a head and its `backbone` on `texts`, or on what is `judged`."""
+    config = ClassifyConfig.stored(spec.config)
+    return (classify_texts if config.head == "text" else classify_words)(spec, folder)
+
+
+def classify_texts(spec: RunSpec, folder: Path) -> Progress:
+    """Train a classifier of whole texts."""
     config = ClassifyConfig.stored(spec.config)
     torch.manual_seed(spec.seed)
     yield PhaseStarted(name=_("reading the texts"))
@@ -75,6 +91,63 @@ def classify(spec: RunSpec, folder: Path) -> Progress:
         one.save(output)
         checks = [slope_receipt(told.probabilities, told.shares), stored_receipt(output, one, held)]
     yield Finished(summary=summary | {"checks": checks})
+
+
+def classify_words(spec: RunSpec, folder: Path) -> Progress:
+    """Train a model that tags words, or that finds answers in texts."""
+    config = ClassifyConfig.stored(spec.config)
+    torch.manual_seed(spec.seed)
+    yield PhaseStarted(name=_("reading the texts"))
+    with counting(100, "%"):
+        for_reading, for_fitting = split(1, 3)
+        with for_reading:
+            records, bad_lines = worded_rows(spec, folder, config)
+        one = WordModel.fresh(folder / spec.inputs["backbone"], config.head, names_of(records))
+        with for_fitting:
+            rows, told = read_words(one, records, config)
+    if not told.all_fit:
+        yield told
+    fitted, held = divided(rows, config.held_out)
+    spread(one.model)
+    run = Run.of(spec, folder)
+    yield ready(one.trunk, len(fitted), config, run)
+    step = word_step(one, fitted)
+    if (yield from fit(one, config, [len(row.ids) for row in fitted], step, run)) == "save":
+        return
+    yield PhaseStarted(name=_("measuring"))
+    with counting(len(held), _("texts")), taking(1):
+        if config.head == "word":
+            found = tag_measures(one, fitted, held, spec.seed)
+        else:
+            found = span_measures(one, held)
+    with committed(folder / "output") as output:
+        one.save(output)
+    counts = {"texts_train": len(fitted), "texts_heldout": len(held), "bad_lines": bad_lines}
+    size = {"parameters": size_of(one.model), "rows": [told.counts], "classes": list(one.classes)}
+    yield Finished(summary={**found, **counts, **size, "head": config.head})
+
+
+def names_of(records: Sequence[TaggedRecord | SpanRecord]) -> tuple[str, ...]:
+    """The tags of words, or what is told of a word in a text that answers a question."""
+    tags = {tag for row in records if isinstance(row, TaggedRecord) for tag in row.tags}
+    return in_order(tags) if tags else ENDS
+
+
+def read_words(
+    one: WordModel, records: Sequence[TaggedRecord | SpanRecord], config: ClassifyConfig
+) -> tuple[list[ReadRow], Fitted]:
+    """Rows as tokens, those that the context takes; raises DataError where others are refused, or none is left."""
+    rows = [one.read(record) for record in through(records, len(records))]
+    kept = [row for row in rows if len(row.ids) <= one.joiner.context]
+    limit = f"a context of {one.joiner.context:,} tokens"
+    told = Fitted(role="texts", read=len(rows), cut=0, dropped=len(rows) - len(kept), limit=limit)
+    if told.dropped and (config.overlong == "refuse" or not kept):
+        raise DataError(
+            _(
+                "{n:,} of {read:,} rows of texts do not fit {limit}; shorten them, or leave them out."
+            ).format(n=told.dropped, read=told.read, limit=limit)
+        )
+    return kept, told
 
 
 def fitting_rows(spec: RunSpec, folder: Path, found: ClassedTexts) -> Fitting:

@@ -18,6 +18,12 @@ SOURCES: Mapping[SourceName, str] = {
     "people": _("What people said here"),
     "file": _("A file of texts"),
 }
+HeadName = Literal["text", "word", "span"]
+HEADS: Mapping[HeadName, str] = {
+    "text": _("Each text has one"),
+    "word": _("Each word has one: sequence labelling"),
+    "span": _("Which part of a text answers a question: reading comprehension"),
+}
 MeaningName = Literal["flags", "verdicts"]
 MEANINGS: Mapping[MeaningName, str] = {
     "flags": _("Whether an answer was flagged"),
@@ -89,10 +95,20 @@ class ClassSettings(Settings):
         choices=SPLITS,
         when=PEOPLE,
     )
+    head: HeadName = setting(
+        "text",
+        _("What is told"),
+        help=_(
+            "One class of each text, a tag of each of its words, or where in it a question is answered."
+        ),
+        topic=CLASSES,
+        choices=HEADS,
+        when=FILE,
+    )
     text_column: str = setting(
         "text",
         _("Column of the text"),
-        help=_("Of the file."),
+        help=_("What is read; of words a list, or with spaces between them."),
         topic=CLASSES,
         max_length=100,
         min_length=1,
@@ -101,7 +117,10 @@ class ClassSettings(Settings):
     class_column: str = setting(
         "label",
         _("Column of the class"),
-        help=_("A word or a number; every different one is a class."),
+        help=_(
+            "A word or a number, of which every different one is a class; of words a list of tags; of a question its "
+            "answer, as it stands in the text."
+        ),
         topic=CLASSES,
         max_length=100,
         min_length=1,
@@ -110,7 +129,7 @@ class ClassSettings(Settings):
     prompt_column: str = setting(
         "",
         _("Column of the prompt"),
-        help=_("What the text answers; empty where it answers nothing."),
+        help=_("What the text answers, or the question about it; empty where there is none."),
         topic=CLASSES,
         max_length=100,
         when=FILE,
@@ -133,6 +152,14 @@ class ClassSettings(Settings):
         choices=READS,
         advanced=True,
     )
+
+    @model_validator(mode="after")
+    def _heads_have_their_columns(self) -> Self:
+        if self.head == "span" and not self.prompt_column:
+            raise ConflictError("prompt_column", said(_("name the column of the questions")))
+        if self.head != "text" and self.reads == "conversation":
+            raise ConflictError("reads", said(_("words are told by their text alone")))
+        return self
 
     @model_validator(mode="after")
     def _prompts_are_there(self) -> Self:
@@ -175,3 +202,9 @@ class LearningSettings(Settings):
 # In this order what is told apart comes first.
 class ClassifyConfig(GradientSettings, Fitting, LearningSettings, ClassSettings):
     """A classifier: tells the classes of texts, learned from a file or from what people said of answers."""
+
+    @model_validator(mode="after")
+    def _tagged_words_stay(self) -> Self:
+        if self.head != "text" and self.overlong == "cut_left":
+            raise ConflictError("overlong", said(_("of words that have tags none is cut")))
+        return self

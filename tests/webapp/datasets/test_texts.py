@@ -108,6 +108,36 @@ def test_bad_rows_are_named_and_what_can_be_read_is_kept(as_admin, url):
 
 
 @pytest.mark.parametrize(
+    ("head", "row", "said"),
+    [
+        ("word", {"text": ["a", "b"], "label": ["X", "Y"]}, "1 texts of 2 classes"),
+        ("span", {"text": "a b", "label": "b", "q": "?"}, "1 texts with a question"),
+    ],
+)
+def test_words_and_answers_are_read_too_and_lead_to_their_form(
+    as_admin, project, url, head, row, said
+):
+    job = sent(
+        as_admin, url, json.dumps(row), "c.jsonl", head=head, prompt_column="q" * (head == "span")
+    )
+    assertContains(as_admin.get(page_of(job)), said)
+    assertContains(as_admin.get(url), f"classify-head={head}")
+
+
+def test_answers_need_the_column_of_their_questions(as_admin, url):
+    file = SimpleUploadedFile("c.csv", b"text,label\nx,x\n")
+    sent_columns = {
+        "text_column": "text",
+        "class_column": "label",
+        "prompt_column": "",
+        "head": "span",
+    }
+    assertContains(
+        as_admin.post(url, {"file": file} | sent_columns), "Name the column of the questions"
+    )
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         ("text,label\n", "no row that can be read: it is empty"),
@@ -132,7 +162,7 @@ def test_a_file_becomes_a_classifier(as_admin, project, url, backbone):
     sent(as_admin, url)
     texts = project.artifacts.get(type=Artifact.Type.TEXTS)
     there = reverse("runs:start", args=[project.pk])
-    query = f"?kind=classify&classify-source=file&texts={texts.pk}&classify-text_column=text"
+    query = f"?kind=classify&classify-source=file&texts={texts.pk}&classify-head=text"
     assertContains(as_admin.get(url), f"{there}{query}".replace("&", "&amp;"))
     page = as_admin.get(there + query)
     assert page.context["form"]["texts"].value() == texts.pk

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from django import template
 
-from webapp.datasets.texts.jobs import COLUMNS
+from webapp.datasets.texts.jobs import HOW as READ_BY
 
 register = template.Library()
 HOW = ("document", "column")  # settings of a run that a corpus was looked at by
@@ -24,5 +24,5 @@ def learning_query(corpus: int, how: Mapping[str, Any]) -> str:
 @register.simple_tag
 def classifying_query(texts: int, how: Mapping[str, Any]) -> str:
     """The end of the start form's address for texts with classes."""
-    chosen = {f"classify-{name}": how[name] for name in COLUMNS if how.get(name)}
+    chosen = {f"classify-{name}": how[name] for name in READ_BY if how.get(name)}
     return "?" + urlencode({"kind": "classify", "classify-source": "file", "texts": texts} | chosen)

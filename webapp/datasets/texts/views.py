@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods
 from webapp.accounts.requests import PersonRequest
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.datasets.texts.forms import TextsForm
-from webapp.datasets.texts.jobs import COLUMNS
+from webapp.datasets.texts.jobs import HOW
 from webapp.datasets.uploads import is_too_large
 from webapp.jobs.services import start_job
 from webapp.machine import uploads
@@ -27,7 +27,7 @@ def texts(request: PersonRequest, project_id: int) -> HttpResponse:
         chosen = form.cleaned_data
         upload = uploads.keep_file(chosen["file"])
         payload = {"upload": upload, "name": chosen["file"].name}
-        payload |= {name: chosen[name] for name in COLUMNS}
+        payload |= {name: chosen[name] for name in HOW}
         job = start_job(project, kind="texts", payload=payload, key=upload, by=request.user)
         return redirect("jobs:detail", project.pk, job.pk)
     rows = project.artifacts.filter(type=Artifact.Type.TEXTS).order_by("-pk")
