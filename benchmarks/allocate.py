@@ -241,7 +241,7 @@ def selections(seeds: int, chosen: int) -> dict[str, object]:
             for choice, row in found.items():
                 row.append(accuracy(backbone, labels, choice, seed, chosen))
     gaps = {
-        choice: paired_estimate(row, found["random"]).model_dump()
+        choice: paired_estimate(found["random"], row).model_dump()
         for choice, row in found.items()
         if choice != "random"
     }

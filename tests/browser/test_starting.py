@@ -202,14 +202,7 @@ def test_a_model_is_trained_on_preferences_from_its_form(machine, lab, bench, tm
 
 @pytest.mark.prove
 @pytest.mark.stack
-@pytest.mark.parametrize(
-    ("objective", "made", "words"),
-    [
-        ("mlm", Artifact.Type.ENCODER, "An encoder reads in both directions"),
-        ("span_corruption", Artifact.Type.MODEL, "An encoder-decoder (T5)"),
-    ],
-)
-def test_a_corpus_is_sent_and_learned(machine, lab, browser_page, tmp_path, objective, made, words):
+def test_a_corpus_is_sent_and_learned_to_an_encoder(machine, lab, browser_page, tmp_path):
     machine.short_worker()
     a_user(lab, Role.ADMIN, username="ada", password=PASSWORD)
     page = sign_in(browser_page, machine.url, "ada")
@@ -224,7 +217,7 @@ def test_a_corpus_is_sent_and_learned(machine, lab, browser_page, tmp_path, obje
     assert violations(page) == []
     page.get_by_role("link", name="Pretrain a model").click()
     expect(page.locator("[name=pretrain-documents]")).to_be_hidden()
-    page.get_by_label("Objective").select_option(objective)
+    page.get_by_label("Objective").select_option("mlm")
     for name, value in {"layers": 1, "width": 16, "heads": 2, "context": 32}.items():
         page.locator(f"[name=pretrain-{name}]").fill(str(value))
     expect(page.locator("#outlook")).to_contain_text("learns songs.txt")
@@ -232,10 +225,7 @@ def test_a_corpus_is_sent_and_learned(machine, lab, browser_page, tmp_path, obje
     expect(page.locator("#live [data-state=succeeded]")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("Perplexity of held-out documents").first).to_be_visible()
     assert violations(page) == []
-    result = Run.objects.get(project=lab).outputs.get()
-    assert result.type == made
-    page.goto(machine.url + reverse("registry:model", args=[lab.pk, result.pk]))
-    expect(page.get_by_text(words)).to_be_visible()
+    assert Run.objects.get(project=lab).outputs.get().type == Artifact.Type.ENCODER
 
 
 @pytest.mark.prove
