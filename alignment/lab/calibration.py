@@ -65,7 +65,7 @@ def own_answers(
     """So many answers of the policy to each prompt, drawn as it is served."""
     generator = torch.Generator().manual_seed(seed)
     rows: list[Written] = []
-    for batch in in_batches(prompts, BATCH, _("answers")):
+    for batch in in_batches(prompts, BATCH, _("answers"), count):
         drawn = sample(
             policy,
             [policy.prompt_ids(prompt.messages) for prompt in batch],
