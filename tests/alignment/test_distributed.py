@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from alignment.__main__ import run
+from alignment.classification.model import Classifier
 from alignment.kinds.spec import RunSpec
 from alignment.models.distributed import shard
 from alignment.models.policies import Policy
@@ -21,6 +22,7 @@ from alignment.seam.events import Finished, Ready, StepDone, parse_event
 from alignment.seam.folders import verify
 from alignment.seam.records import (
     DemonstrationRecord,
+    JudgedRecord,
     ThumbRecord,
     write_jsonl,
 )
@@ -37,6 +39,7 @@ ROWS = {
     "demonstrations": [DemonstrationRecord(prompt=p, completion=c) for p, c, _ in LIKED],
     "thumbs": [ThumbRecord(prompt=p, completion=c, good=good) for p, c, good in LIKED],
     "prompts": [pair.prompt for pair in PAIRS],
+    "judged": [JudgedRecord(labels=(pair,)) for pair in PAIRS],
 }
 SMALL = {"learning_rate": 1e-2, "epochs": 1, "held_out": 0.3}
 LOW_RANK = {"gradient": "low_rank", "gradient_rank": 6, "error_feedback": True}
@@ -62,12 +65,14 @@ LEARNED = {
     "batch": 3,
     "peak_rate": 1e-2,
 }
+CLASSES = {"batch": 3, "meaning": "verdicts"}
 RUNS = {  # with batches of odd sizes, and last ones of too few rows for two processes
     "imitation": ("sft", "demonstrations", {"batch": 3}),
     "pairs": ("prefer", "pairs", {"batch": 3, "divergence": "jensen_shannon"}),
     "kto": ("prefer", "pairs", {"batch": 3, "loss": "kto"}),
     "thumbs": ("prefer", "thumbs", {"batch": 3, "loss": "kto"}),
     "reward": ("reward", "pairs", {"batch": 3, "heads": 2}),
+    "classes": ("classify", "judged", CLASSES),
     "corpus": ("pretrain", "corpus", LEARNED),
     "low-rank": ("sft", "demonstrations", {"batch": 3, **LOW_RANK}),
     "low-rank-fdpg": ("align", "prompts", DRAWN | LOW_RANK | {"divergence": "jensen_shannon"}),
@@ -84,6 +89,7 @@ RUNS = {  # with batches of odd sizes, and last ones of too few rows for two pro
     "fsdp-ppo": ("align", "prompts", DRAWN | {"objective": "ppo", "demonstration_weight": 0.5}),
     "fsdp-imitation": ("sft", "demonstrations", {"batch": 3}),
     "fsdp-reward": ("reward", "pairs", {"batch": 3, "heads": 2}),
+    "fsdp-classes": ("classify", "judged", CLASSES),
     "fsdp-corpus": ("pretrain", "corpus", LEARNED),
     "fsdp-kto": ("prefer", "pairs", {"batch": 3, "loss": "kto"}),
 }
@@ -212,6 +218,11 @@ def test_the_result_is_that_of_one_process(folders, name):
     if name.endswith("reward"):
         files = (folders[size][name] / "output" / "head.safetensors" for size in (1, 2))
         one, two = (load_file(file) for file in files)
+        torch.testing.assert_close(two, one, atol=1e-4, rtol=0)
+        return
+    if name.endswith("classes"):
+        models = [Classifier.load(folders[size][name] / "output") for size in (1, 2)]
+        one, two = (model.logits([range(16)]) for model in models)
         torch.testing.assert_close(two, one, atol=1e-4, rtol=0)
         return
     start, agent = folders[1][name].parent / "policy", "le_cam" if name == "population" else ""

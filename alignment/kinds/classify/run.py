@@ -198,7 +198,8 @@ def slope_receipt(probabilities: Tensor, shares: Tensor) -> dict[str, Any]:
 
 def stored_receipt(folder: Path, one: Classifier, rows: Sequence[ClassedRecord]) -> dict[str, Any]:
     """That what was stored tells the same as what was trained."""
-    again = one if world().rank else Classifier.load(folder)
     some = one.read(rows[:64])
-    off = (again.probabilities(some) - one.probabilities(some)).abs().max().item()
+    own = one.probabilities(some)  # by all processes, where each holds a part
+    stored = own if world().rank else Classifier.load(folder).probabilities(some)
+    off = (stored - own).abs().max().item()
     return receipt(_("Probabilities of the stored classifier, beside the trained one's"), off, SAME)
