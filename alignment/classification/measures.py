@@ -181,13 +181,16 @@ def tag_measures(
     said = shares_of(one, fitted).argmax(1)
     common = int(said.bincount().argmax())
     by_word = [
-        max(range(len(one.classes)), key=lambda tag, word=row.completion: seen[word, tag])  # type: ignore[misc]
-        if known[row.completion]
-        else common
+        commonest_tag(seen, row.completion, len(one.classes)) if known[row.completion] else common
         for row in found.rows
     ]
     told = {"majority": torch.full_like(found.said, common), "word": torch.tensor(by_word)}
     return measures(found, seed) | beside_rulers(found, told) | tables(found)
+
+
+def commonest_tag(seen: Mapping[tuple[str, int], int], word: str, count: int) -> int:
+    """The tag that a word has most often; of equal ones the first."""
+    return max(range(count), key=lambda tag: seen[word, tag])
 
 
 def each_word(row: ReadRow) -> list[ClassedRecord]:

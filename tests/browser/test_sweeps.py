@@ -51,6 +51,7 @@ def form(machine, lab, rita):
     """The form of a sweep, opened from a run's that was filled in."""
     rita.goto(f"{machine.url}{reverse('runs:start', args=[lab.pk])}?kind=descend")
     rita.get_by_label("Steps").fill("9")
+    rita.get_by_label("Pause").fill("0.2")  # six trials outlast several looks of the page
     rita.get_by_role("button", name="Vary this").click()
     expect(rita.get_by_role("heading", name="Start a sweep")).to_be_visible()
     assert violations(rita) == []
