@@ -21,6 +21,7 @@ from alignment.seam.results import ModelResults, result
 from alignment.seam.words import _, said
 
 FEWEST = 8  # held-out prompts
+FINEST, WIDEST = 1e-9, 1e6  # widths of intervals that are told without a power of ten
 WRITTEN = {
     "people": _("Preferred answers of people"),
     "original": _("Answers of the original"),
@@ -174,7 +175,12 @@ def estimate_in_words(estimate: Mapping[str, Any], *, percent: bool = False) -> 
     value, low, high = (estimate[name] for name in ("value", "low", "high"))
     if low is None or high is None or not 0 < high - low < math.inf:
         return f"{factor * value:.3g}{unit}"
-    digits = max(0, 1 - math.floor(math.log10(factor * (high - low))))
+    width = factor * (high - low)
+    if (
+        not FINEST < width < WIDEST
+    ):  # of a ruined model, say: digits by the hundred tell nobody anything
+        return f"{factor * value:.3g}{unit} ({factor * low:.3g} … {factor * high:.3g})"
+    digits = max(0, 1 - math.floor(math.log10(width)))
     # Adding 0 makes 0 of what was rounded to -0.
     told, below, above = (
         f"{round(factor * x, digits) + 0.0:.{digits}f}" for x in (value, low, high)
