@@ -203,6 +203,39 @@ def test_two_tabs_finish_the_queue_together(page, context, address):
     assert Task.objects.filter(done=1).count() == 20
 
 
+@pytest.mark.parametrize("where", ["this tab", "another tab"])
+def test_a_page_made_before_an_answer_was_stored_does_not_ask_for_it_again(
+    page, context, address, where
+):
+    """The server makes the page, then stores the answer and says so, then the page arrives."""
+    first, told = assignment(page), []
+    late = page if where == "this tab" else context.new_page()
+    page.on("requestfinished", lambda request: told.append(request.method))
+
+    def answer_meanwhile(route):
+        made = route.fetch()
+        assert f'data-assignment="{first}"' in made.text()
+        page.keyboard.press("7")
+        until(late, lambda: "POST" in told)
+        route.fulfill(response=made)
+
+    late.route("**/label/", answer_meanwhile, times=1)
+    late.goto(address)
+    ready(late)
+    assert assignment(late) != first
+    press(late, "1")
+    saved(late)
+    assert choices() == "71"
+    assert Label.objects.filter(superseded=True).count() == 0
+    for left in ["7", ""]:
+        press(late, "u")
+        until(late, lambda left=left: choices() == left)
+        saved(late)
+    late.reload()
+    ready(late)
+    assert assignment(late) == first
+
+
 def test_words_in_one_tab_show_up_in_the_other(page, context, address):
     second = context.new_page()
     second.goto(address)

@@ -84,6 +84,7 @@ def test_a_researcher_launches_a_round_and_watches_it_to_its_results(machine, la
     page.goto(machine.url + reverse("rounds:list", args=[lab.pk]))
     page.get_by_role("link", name="Start a round").click()
     page.get_by_role("link", name="Quick").click()
+    page.wait_for_url("**preset=quick**")  # the form before it looks the same
     fill(page, TINY)
     expect(page.locator("#outlook")).to_contain_text("in 2 steps of 4 completions")
     page.get_by_role("button", name="Start the round").click()

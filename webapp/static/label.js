@@ -1,5 +1,6 @@
 // The label page: a key decides, the next card is already here, the answer is saved behind it. A card leaves
 // only when its answer is safe: kept by this browser, or else stored by the server.
+import { openAnswered } from "./answered.js";
 import { download } from "./answers-file.js";
 import * as delivery from "./delivery.js";
 import * as put from "./label-answer.js";
@@ -19,12 +20,13 @@ const KEPT = 50;
 const HINT = 2500; // ms
 let last = null; // what was pressed last, for Ctrl+Enter: {kind, pressed}
 let held = null; // fields of an answer that is safe nowhere yet: its card stays
+const answered = openAnswered(dock);
 const outbox = openOutbox({
   form: dock,
   extra: present,
   onAnswer: receive,
   onChange: tally,
-  onStored: release,
+  onStored: settle,
   onForeign: foreign,
 });
 
@@ -46,6 +48,8 @@ function present() {
 function receive(html) {
   const busy = new Set(onTheirWay());
   if (held) busy.delete(held.assignment);
+  const { undone } = html.getElementById("cards").dataset;
+  if (undone) answered.remove(undone);
   cards.receive(html, busy);
 }
 
@@ -103,6 +107,12 @@ function finish(card, fields) {
 }
 
 // The server has stored it.
+function settle(fields) {
+  if (fields.assignment && !fields.undo) answered.add(fields.assignment);
+  release(fields);
+}
+
+// The card that stayed for it may go.
 function release({ client_id: id, assignment }) {
   if (!held || held.client_id !== id) return;
   const card = cards.cardOf(assignment);
@@ -231,7 +241,9 @@ addEventListener("offline", () => tally(outbox.state()));
 addEventListener("online", () => tally(outbox.state()));
 setInterval(() => { if (!document.hidden) outbox.renew(); }, 60_000);
 
-cards.begin(new Set(onTheirWay()), outbox.state()); // answered before a reload, not yet stored
+const stale = answered.ids().filter(cards.cardOf); // this page was made before their answers were stored
+cards.begin(new Set([...onTheirWay(), ...stale]), outbox.state()); // answered before a reload
 put.sync();
 if (outbox.pending().length) outbox.again();
+else if (stale.length) outbox.renew();
 dock.dataset.ready = "";
