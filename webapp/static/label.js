@@ -235,7 +235,8 @@ put.onFlag((assignment, flag, checked) => {
 });
 delivery.listen({ again: outbox.again, mend, download: () => download(outbox.entries()), discard });
 const openSkip = () => { if (cards.shown() && !held) $("skip").togglePopover(); };
-listen({ chosen: JSON.parse(dock.dataset.keys), press: kinds.press, repeat, undo, skip: openSkip });
+const { press, pressNamed } = kinds;
+listen({ chosen: JSON.parse(dock.dataset.keys), press, pressNamed, repeat, undo, skip: openSkip });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) outbox.renew(); });
 addEventListener("offline", () => tally(outbox.state()));
 addEventListener("online", () => tally(outbox.state()));
