@@ -47,7 +47,7 @@ def given(task, best, annotator=None):
     return submit_label(held, client_id=uuid4(), answer={"best": best})
 
 
-@pytest.mark.parametrize("field", TaskKind.model_fields)
+@pytest.mark.parametrize("field", [n for n, f in TaskKind.model_fields.items() if f.is_required()])
 def test_a_descriptor_without_a_field_is_refused_by_its_name(field):
     fields = {name: getattr(KIND, name) for name in TaskKind.model_fields if name != field}
     with pytest.raises(KindError, match=f"its {field} is missing") as refused:
