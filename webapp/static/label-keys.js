@@ -15,7 +15,7 @@ function open(id, field) {
   if (fold.open) fold.querySelector(field).focus();
 }
 
-const answers = () => [...document.querySelectorAll("article:not([hidden]) .answer")];
+const answers = () => [...document.querySelectorAll("article:not([hidden]) :is(.answer, .several)")];
 const moved = new WeakMap(); // where a side was put by us, so that its scroll event is not taken for a person's
 let together = true;
 

@@ -218,7 +218,7 @@ function discard() {
 
 dock.addEventListener("click", (event) => {
   // The second click of a double click was not meant for the next pair.
-  if (event.detail > 1 && event.target.closest("[data-kind] button")) {
+  if (event.detail > 1 && event.target.closest("[data-kind] button:not([type=button])")) {
     event.preventDefault();
     hint(gettext("too quick: nothing was answered"));
   }
