@@ -54,9 +54,10 @@ SCHEMA = pa.schema(
         pa.field("flags", pa.list_(pa.string()), nullable=False),
         pa.field("visible_ms", pa.int64()),
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("source", pa.string(), nullable=False),  # label, rank
+        pa.field("source", pa.string(), nullable=False),  # label, adjudication, rank
         pa.field("group", pa.string(), nullable=False),
         pa.field("imported", pa.bool_(), nullable=False),
+        pa.field("overruled", pa.bool_(), nullable=False),  # somebody decided about its task
     ]
 )
 
@@ -82,6 +83,7 @@ class SnapshotRow:
     visible_ms: int | None = None
     group: str = ""
     imported: bool = False
+    overruled: bool = False
 
 
 def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
@@ -235,7 +237,9 @@ def is_pair(record: Record) -> TypeGuard[PairRecord]:
 
 
 def records_of(row: Row) -> Iterable[Record]:
-    """What a row says, as its kind tells it; raises UnknownKind."""
+    """What a row says, as its kind tells it, nothing where it is overruled; raises UnknownKind."""
+    if row.get("overruled"):  # the adjudication of its task speaks instead
+        return []
     turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
     prompt = PromptRecord(key=row["prompt_key"], messages=turns)
     if row["kind"] == RANKED:
