@@ -9,6 +9,7 @@ from django.http import QueryDict
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError
 from pydantic import model_validator as validator
 
+from alignment.rows.found import Said
 from alignment.seam.records import DemonstrationRecord, LabelRecord, PromptRecord
 from webapp.site.words import Words
 
@@ -84,12 +85,17 @@ class HasText(Protocol):
     text: str
 
 
+def no_answer(_said: Said) -> None:
+    """Of a kind that takes no labels from files."""
+
+
 class TaskKind(BaseModel):
     """A kind of task. Its folder names it and holds, if need be, its script `card.js`.
 
     `ask` chooses from the completions of a prompt what to ask about together; `verdict` says an answer
     so that two people who mean the same say the same, whatever order each of them saw; `records` says
-    what a model learns from it. The template has two parts: `items` for the card, `controls` below it.
+    what a model learns from it; `imported` gives what a file says of answers in the words of the kind,
+    where it has words for it. The template has two parts: `items` for the card, `controls` below it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -106,6 +112,7 @@ class TaskKind(BaseModel):
     words: Callable[[Any], InWords]
     template: str
     keys: tuple[Key, ...]
+    imported: Callable[[Said], BaseModel | None] = no_answer
 
     @validator(mode="wrap")
     @classmethod
