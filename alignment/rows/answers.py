@@ -46,8 +46,8 @@ LISTS = ("responses", "completions", "answers", "outputs", "generations", "candi
 SINGLE = ("completion", "response", "answer", "output")
 TEXTS = ("text", "content", "response", "completion", "output", "answer", "value", "generation")
 STEMS = "answer|response|completion|output|reply|generation|candidate"
-SIDE = re.compile(rf"({STEMS})(?:_|(?!s))([a-z]|\d{{1,2}})")  # but no plural, as “answers” is
-WINNER = re.compile(rf"(?:(?:{STEMS}|conversation|model|assistant)[_ ]?)?([a-z]|\d{{1,2}})")
+SIDE = re.compile(rf"({STEMS})(?:[_-]|(?!s))([a-z]|\d{{1,2}})")  # but no plural, as “answers” is
+WINNER = re.compile(rf"(?:(?:{STEMS}|conversation|model|assistant)[_ -]?)?([a-z]|\d{{1,2}})")
 TALKS = ("conversation_a", "conversation_b")
 JUDGED = ("ranks", "winner", "rating", "label")  # an answer of which they speak may be empty
 FACTS = ("models", "scores", "ratings", "generation_models")  # of each answer of a list
@@ -65,6 +65,7 @@ TIES = {
 TIES |= {"both good", "both_good", "draw", "equal", "same", "neither", "none"}
 BAD = {"tie (bothbad)", "tie_bothbad", "bothbad", "both_bad", "both bad", "neither", "none"}
 FIRST, SECOND = ("left", "first"), ("right", "second")  # words for a side
+DIGITS = re.compile(r"[0-9]{1,9}")  # of a cell of a table
 LONGEST_FACT = 500  # characters
 MISSING = "answers that are missing (null, or an empty cell)"
 HALF = "winners of two answers of which one is missing or bad"
@@ -323,6 +324,8 @@ def _storable(value: object) -> object:
 def rank_of(value: object) -> int:
     """A rank: a whole number from 0, however it is written."""
     if isinstance(value, float) and isfinite(value) and value == int(value):
+        value = int(value)
+    if isinstance(value, str) and DIGITS.fullmatch(value):
         value = int(value)
     if type(value) is not int or not 0 <= value <= MOST_RANK:
         raise BadRow(

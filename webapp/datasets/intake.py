@@ -290,7 +290,7 @@ def _tasks(
         rows = distinct(there)
         added.left_out[ALIKE] += len(there) - len(rows)
         about = items_asked(kind, rows, plan.pairs)
-        added.left_out[ALONE] += not about
+        added.left_out[ALONE] += len(there) < kind.items[0]
         if about and ids[key] not in asked:
             added.left_out[TEST] += 1
         else:

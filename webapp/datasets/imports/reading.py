@@ -25,6 +25,7 @@ from alignment.rows.found import (
     content_key,
 )
 from alignment.rows.json_lines import Row
+from alignment.rows.threads import gathered
 from alignment.seam.records import prompt_key
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.files import opened
@@ -195,7 +196,7 @@ def read(
     size = path.stat().st_size
     with opened(path, limit) as file:
         reading = Reading(file.title, left_out=file.beside)
-        for count, row in enumerate(file.rows):
+        for count, row in enumerate(gathered(file.rows)):
             _take(reading, row, format, refusals)
             if count % STEP == 0:
                 yield min(file.packed.tell(), size), size
@@ -208,7 +209,7 @@ def read(
 def read_rows(rows: Iterable[Row], format: str = GUESS) -> Reading:
     """What rows hold, wherever they come from."""
     reading = Reading()
-    for row in rows:
+    for row in gathered(rows):
         _take(reading, row, format, None)
     return reading
 

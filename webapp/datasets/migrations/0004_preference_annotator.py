@@ -4,24 +4,26 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('datasets', '0003_intakes'),
-        ('labeling', '0015_intakes'),
+        ("datasets", "0003_intakes"),
+        ("labeling", "0015_intakes"),
     ]
 
     operations = [
         migrations.RemoveConstraint(
-            model_name='preference',
-            name='preference_once',
+            model_name="preference",
+            name="preference_once",
         ),
         migrations.AddField(
-            model_name='preference',
-            name='annotator',
-            field=models.CharField(blank=True, default='', max_length=80),
+            model_name="preference",
+            name="annotator",
+            field=models.CharField(blank=True, default="", max_length=80),
         ),
         migrations.AddConstraint(
-            model_name='preference',
-            constraint=models.UniqueConstraint(fields=('better', 'worse', 'group', 'strength', 'annotator', 'number'), name='preference_once'),
+            model_name="preference",
+            constraint=models.UniqueConstraint(
+                fields=("better", "worse", "group", "strength", "annotator", "number"),
+                name="preference_once",
+            ),
         ),
     ]
