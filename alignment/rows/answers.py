@@ -85,7 +85,7 @@ def fits(row: object) -> bool:
         return False
     if all(isinstance(row.get(name), list) for name in TALKS):
         return True
-    answered = columns_of(row) or _list(row) or _text_list(row) or talk_of(row)
+    answered = answer_columns(row) or _list(row) or _text_list(row) or talk_of(row)
     return bool(prompts.asking(row)) and bool(answered)
 
 
@@ -99,13 +99,13 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     if all(isinstance(row.get(name), list) for name in TALKS):
         return _read_talks(row, found)
     row = _listed(row)
-    if not columns_of(row) and not _list(row):
+    if not answer_columns(row) and not _list(row):
         return _read_talk(row, found)
     turns, used = prompts.turns_of(row, found)
     answers: Answers = []
     for what, item, about in _items(row, used):
         _add(answers, item, turns, what, found, about)
-    sides = [] if _list(row) else columns_of(row)
+    sides = [] if _list(row) else answer_columns(row)
     labels: tuple[ImportedLabel, ...] = ()
     pairs = _ranked(row, answers, used, found)
     if not pairs:
@@ -149,7 +149,7 @@ def _ends_answered(turns: object) -> bool:
     return isinstance(speaker, str) and ROLES.get(speaker) == "assistant"
 
 
-def columns_of(row: Columns) -> list[str]:
+def answer_columns(row: Columns) -> list[str]:
     """The columns that hold one answer each, in the order of their sides, wherever they stand."""
     sides = sorted((name for name in row if side_of(name)), key=lambda name: (side_of(name), name))
     return sides or [name for name in SINGLE if isinstance(row.get(name), str | list | dict)][:1]
@@ -183,7 +183,7 @@ def _listed(row: Columns) -> Columns:
     with suppress(ValueError, RecursionError):
         if isinstance(value := json.loads(row[name]), list):
             return {**row, name: value}
-    if columns_of(row) or talk_of(row):
+    if answer_columns(row) or talk_of(row):
         return row
     if row[name].lstrip()[:1] == "[" and is_repr(row[name]):
         raise BadRow(
@@ -201,7 +201,7 @@ def _listed(row: Columns) -> Columns:
 def _items(row: Columns, used: set[str]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Each answer as it stands in the row, what it is called, and what other columns say of it."""
     if not (name := _list(row)):
-        for column in columns_of(row):
+        for column in answer_columns(row):
             used.add(column)
             yield column, row[column], _beside(row, column, used)
         return
@@ -381,7 +381,7 @@ def _won(
     if not winner or len(answers) != 2 or len(columns) != 2:
         return (), ()
     used.add("winner")
-    place, there = place_of(winner, columns), [answer for answer in answers if answer is not None]
+    place, there = place_won(winner, columns), [answer for answer in answers if answer is not None]
     known = place is not None or winner in TIES
     if not known or len(there) < len(answers):
         unknown = UNKNOWN + str(row["winner"]).strip()[:LONGEST_WINNER]
@@ -406,7 +406,7 @@ def winner_in(winner: object) -> str:
     return str(winner).strip().casefold() if known else ""
 
 
-def place_of(winner: str, columns: Sequence[str]) -> int | None:
+def place_won(winner: str, columns: Sequence[str]) -> int | None:
     """Which of the columns a winner names: by the column's name, or by its side."""
     if winner in columns:
         return columns.index(winner)

@@ -10,16 +10,16 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from alignment.rows import answers, preferences, prompts
-from alignment.rows.beside import name_of
+from alignment.rows.beside import annotator_name
 from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Found, ImportedLabel, ImportedPrompt, Said
 from alignment.rows.judgements import (
-    choice_of,
     count_unsaid,
     label_of,
-    mark_of,
-    order_of,
-    text_said,
+    said_by_choice,
+    said_by_mark,
+    said_by_order,
+    said_by_text,
 )
 from alignment.seam.words import _
 
@@ -56,7 +56,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     given = list(_responses(row["responses"]))
     if len(given) > MOST_RESPONSES:
         raise BadRow(_("more than {n:,} responses to one record").format(n=MOST_RESPONSES))
-    prompt, names = found.prompts[-1], answers.columns_of(fields)
+    prompt, names = found.prompts[-1], answers.answer_columns(fields)
     said = [label for one in given for label in _said(one, prompt, names, found)]
     found.prompts[-1] = replace(prompt, labels=(*prompt.labels, *said))
     return {"fields", "responses"}
@@ -90,7 +90,7 @@ def _said(
     if one.status not in (None, "submitted"):
         found.left_out[UNSENT] += 1
         return
-    who = "" if one.user is None else name_of(one.user, "user_id")
+    who = "" if one.user is None else annotator_name(one.user, "user_id")
     label = label_of(prompt, who, _value(one.value, names))
     if label is None:
         count_unsaid(found, one.question)
@@ -103,9 +103,9 @@ def _value(value: Any, names: Sequence[str]) -> Said | None:  # noqa: ANN401
     if isinstance(value, list):
         return _ranking(value, names)
     if type(value) in (int, float):
-        return mark_of(value)
+        return said_by_mark(value)
     if isinstance(value, str):
-        return choice_of(value, names) if names else text_said(value)
+        return said_by_choice(value, names) if names else said_by_text(value)
     return None
 
 
@@ -115,14 +115,14 @@ def _ranking(value: list[Any], names: Sequence[str]) -> Said | None:
     for one in value:
         rank = one.get("rank") if isinstance(one, dict) else None
         place = (
-            answers.place_of(answers.winner_in(one.get("value")), names)
+            answers.place_won(answers.winner_in(one.get("value")), names)
             if rank is not None
             else None
         )
         if place is None or type(rank) is not int:
             return None
         ranks[names[place]] = rank
-    return order_of(ranks, names)
+    return said_by_order(ranks, names)
 
 
 FORMAT = Format(

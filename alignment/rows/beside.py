@@ -40,7 +40,7 @@ def _facts(row: Columns, there: set[str], used: set[str], found: Found) -> Itera
     for prompt in found.prompts:
         facts: dict[str, Any] = {}
         if who and (prompt.labels or prompt.pairs or prompt.answers):
-            facts["annotator"] = name_of(row[who], who)
+            facts["annotator"] = annotator_name(row[who], who)
             used.add(who)
         if "split" in there and (split := _split(row["split"])):
             facts["split"] = split
@@ -68,7 +68,7 @@ def _add(prompt: ImportedPrompt, facts: dict[str, Any]) -> ImportedPrompt:
     )
 
 
-def name_of(value: object, what: str) -> str:
+def annotator_name(value: object, what: str) -> str:
     """An annotator's pseudonym: text or a number; raises BadRow for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)

@@ -63,7 +63,7 @@ class Thumbed(NamedTuple):
     good: bool
 
 
-class Rated(NamedTuple):
+class Graded(NamedTuple):
     """The mark of an answer, from `lowest` to `highest`, and the marks of its attributes on the same scale."""
 
     mark: int
@@ -72,13 +72,13 @@ class Rated(NamedTuple):
     attributes: tuple[tuple[str, int], ...] = ()
 
 
-class Written(NamedTuple):
+class Demonstrated(NamedTuple):
     """Somebody's own answer to a prompt."""
 
     text: str
 
 
-Said = Preferred | Tied | Ordered | Thumbed | Rated | Written
+Said = Preferred | Tied | Ordered | Thumbed | Graded | Demonstrated
 
 
 @dataclass(frozen=True, slots=True)

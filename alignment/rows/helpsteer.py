@@ -15,10 +15,10 @@ from alignment.rows.found import (
     BadRow,
     Columns,
     Found,
+    Graded,
     ImportedAnswer,
     ImportedLabel,
     Preferred,
-    Rated,
     Said,
     Tied,
 )
@@ -89,9 +89,9 @@ def _asked(row: Columns) -> Columns:
     return row
 
 
-def _rated(marks: Mapping[str, int]) -> Rated:
+def _rated(marks: Mapping[str, int]) -> Graded:
     attributes = tuple(marks.items())
-    return Rated(marks[ATTRIBUTES[0]], HIGHEST, lowest=0, attributes=attributes)
+    return Graded(marks[ATTRIBUTES[0]], HIGHEST, lowest=0, attributes=attributes)
 
 
 def _preferred(strength: int) -> Said:

@@ -10,16 +10,16 @@ from dataclasses import replace
 from typing import Any
 
 from alignment.rows import answers, preferences, prompts
-from alignment.rows.beside import name_of
+from alignment.rows.beside import annotator_name
 from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Columns, Found, ImportedLabel, ImportedPrompt, Said
 from alignment.rows.judgements import (
-    choice_of,
     count_unsaid,
     label_of,
-    mark_of,
-    order_of,
-    text_said,
+    said_by_choice,
+    said_by_mark,
+    said_by_order,
+    said_by_text,
 )
 from alignment.seam.words import _
 
@@ -46,7 +46,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     used = preferences.read(data, found) if preferences.fits(data) else fit.read(data, found)
     found.unused.update(f"data.{name}" for name in data.keys() - used if data[name] is not None)
     prompt = found.prompts[-1]
-    names = names or answers.columns_of(data)
+    names = names or answers.answer_columns(data)
     said = [one for entry in row["annotations"] for one in _said(entry, prompt, names, found)]
     found.prompts[-1] = replace(prompt, labels=(*prompt.labels, *said))
     return {"data", "annotations"}
@@ -95,22 +95,22 @@ def _annotator(value: object) -> str:
     """Who completed an annotation, by number or address."""
     if isinstance(value, dict):
         value = value.get("email") or value.get("id")
-    return "" if value is None else name_of(value, "completed_by")
+    return "" if value is None else annotator_name(value, "completed_by")
 
 
 def _pairwise(value: Columns, names: Sequence[str]) -> Said | None:
     chosen = value.get("selected")
-    return choice_of("tie" if chosen is None else chosen, names)
+    return said_by_choice("tie" if chosen is None else chosen, names)
 
 
 def _choices(value: Columns, names: Sequence[str]) -> Said | None:
     chosen = value.get("choices")
     alone = isinstance(chosen, list) and len(chosen) == 1
-    return choice_of(chosen[0], names) if isinstance(chosen, list) and alone else None
+    return said_by_choice(chosen[0], names) if isinstance(chosen, list) and alone else None
 
 
 def _rating(value: Columns, _names: Sequence[str]) -> Said | None:
-    return mark_of(value.get("rating"))
+    return said_by_mark(value.get("rating"))
 
 
 def _ranker(value: Columns, names: Sequence[str]) -> Said | None:
@@ -124,12 +124,12 @@ def _ranker(value: Columns, names: Sequence[str]) -> Said | None:
     ranks: Mapping[str, int] = (
         {str(name): place for place, name in enumerate(lists[0])} if lists else {}
     )
-    return order_of(ranks, names) if len(lists) == 1 else None
+    return said_by_order(ranks, names) if len(lists) == 1 else None
 
 
 def _textarea(value: Columns, names: Sequence[str]) -> Said | None:
     """A text of one's own, where there is no answer that it could be about."""
-    return None if names else text_said(value.get("text"))
+    return None if names else said_by_text(value.get("text"))
 
 
 RESULTS = {

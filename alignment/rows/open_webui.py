@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alignment.rows.answers import EQUAL, kept
-from alignment.rows.beside import name_of
+from alignment.rows.beside import annotator_name
 from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
@@ -55,7 +55,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
         "comment": data.get("comment"),
     }
     answer = _answer(rated, {name: value for name, value in facts.items() if value}, found)
-    who = name_of(row["user_id"], "user_id") if row.get("user_id") is not None else ""
+    who = annotator_name(row["user_id"], "user_id") if row.get("user_id") is not None else ""
     others = [
         _answer(one, {"model": one.get("model")}, found) for one in _siblings(rated, messages)
     ]

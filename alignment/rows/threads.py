@@ -19,7 +19,7 @@ def is_message(row: object) -> bool:
     return isinstance(row, dict) and row.keys() >= MESSAGE and isinstance(row["message_id"], str)
 
 
-def gathered(rows: Iterable[Row]) -> Iterator[Row]:
+def with_trees(rows: Iterable[Row]) -> Iterator[Row]:
     """All rows as they are, and then the trees of those that are messages; each lost message is a bad row."""
     messages: dict[str, Row] = {}
     for row in rows:

@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from alignment.rows.formats import FORMATS, GUESS
-from alignment.rows.found import Written
+from alignment.rows.found import Demonstrated
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.folders import name_of
 from webapp.datasets.intake import FIRST_KIND, PAIRS, TWO, Become
@@ -135,7 +135,7 @@ def becomes(found: dict[str, Any]) -> list[Become]:
     there = {
         Become.PROMPTS: True,
         Become.ANSWERS: found.get("answers"),
-        Become.DEMONSTRATIONS: found.get("answers") and kind_of_label(Written(""), 0),
+        Become.DEMONSTRATIONS: found.get("answers") and kind_of_label(Demonstrated(""), 0),
         Become.TASKS: kinds_of(found),
         Become.PREFERENCES: found.get("judged", found.get("answers")),
     }

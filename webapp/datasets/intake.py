@@ -14,7 +14,13 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from alignment.rows.found import ImportedAnswer, ImportedLabel, ImportedPair, Written, content_key
+from alignment.rows.found import (
+    Demonstrated,
+    ImportedAnswer,
+    ImportedLabel,
+    ImportedPair,
+    content_key,
+)
 from alignment.seam.records import Message, prompt_key, split_of_prompt
 from webapp.datasets import standins
 from webapp.datasets.errors import ImportRefusal
@@ -313,7 +319,9 @@ def _demonstrations(intake: Intake, ids: Mapping[str, int], part: Portion, added
         good = found.worth_imitating()
         added.left_out[UNTOLD] += len(found.answers) - len(good)
         for answer in good:
-            label = ImportedLabel(str(answer.about.get("annotator", "")), (), Written(answer.text))
+            label = ImportedLabel(
+                str(answer.about.get("annotator", "")), (), Demonstrated(answer.text)
+            )
             if heard := kind_of_label(label.said, 0):
                 given.append(standins.Given(label, ids[key], key, (), *heard))
     added.labels, here = standins.store_labels(intake, given)

@@ -9,7 +9,7 @@ from django.urls import reverse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.rows.found import Thumbed, Written
+from alignment.rows.found import Demonstrated, Thumbed
 from alignment.rows.json_lines import Row
 from alignment.seam.records import Message, prompt_key, split_of, split_of_prompt
 from tests.factories import a_completion, a_prompt, a_user
@@ -71,11 +71,13 @@ WHY = asked_in("train")
 def writing(monkeypatch):
     """The only kind that has words for texts of one's own, and for thumbs none."""
     for kind in [*TASK_KINDS]:
-        if TASK_KINDS[kind].imported(Written("x")) or TASK_KINDS[kind].imported(Thumbed(good=True)):
+        if TASK_KINDS[kind].imported(Demonstrated("x")) or TASK_KINDS[kind].imported(
+            Thumbed(good=True)
+        ):
             monkeypatch.delitem(TASK_KINDS, kind)
 
     def imported(said):
-        return WRITE.Answer(text=said.text) if isinstance(said, Written) else None
+        return WRITE.Answer(text=said.text) if isinstance(said, Demonstrated) else None
 
     with registered(WRITE.model_copy(update={"imported": imported})) as kind:
         yield kind

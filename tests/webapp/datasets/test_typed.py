@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from alignment.rows.formats import FORMATS, GUESS
 from alignment.rows.found import (
+    Demonstrated,
+    Graded,
     Ordered,
     Preferred,
-    Rated,
     Thumbed,
     Tied,
-    Written,
 )
 from alignment.rows.json_lines import Row, rows_of
 from tests.webapp.datasets.drawn import drawn, look_at_each
@@ -31,13 +31,13 @@ SAID = {  # by the document: what annotators are read to have said
     "the card beside an export of ours": ("a1", Preferred(0, 2)),
     "Label Studio docs, templates: Human Preference collection for RLHF": ("3", Preferred(0)),
     "Label Studio docs, templates: LLM Ranker": ("3", Ordered((1, 0))),
-    "Label Studio docs, templates: LLM Response Grading": ("3", Rated(4, 5)),
-    "Label Studio docs, templates: Supervised LLM Fine-Tuning": ("3", Written(PHYSICS)),
+    "Label Studio docs, templates: LLM Response Grading": ("3", Graded(4, 5)),
+    "Label Studio docs, templates: Supervised LLM Fine-Tuning": ("3", Demonstrated(PHYSICS)),
     "Argilla 2 docs, how-to: import and export records": ("5b1c", Preferred(1)),
     "Argilla 1 docs, feedback dataset: responses with values": ("5b1c", Ordered((1, 0))),
     "Open WebUI docs, evaluation: a thumb": ("u-17", Thumbed(True)),
     "lmsys/lmsys-arena-human-preference-55k, dataset card": ("", Preferred(1)),
-    "nvidia/HelpSteer and HelpSteer2, dataset cards": ("", Rated(3, 4, 0, MARKED)),
+    "nvidia/HelpSteer and HelpSteer2, dataset cards": ("", Graded(3, 4, 0, MARKED)),
     "nvidia/HelpSteer2, dataset card: preference": ("", Preferred(1, 2)),
     "nvidia/HelpSteer3, dataset card: preference": ("", Preferred(0, 1)),
     "TRL docs, dataset formats: unpaired preference": ("", Thumbed(True)),

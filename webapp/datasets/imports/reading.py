@@ -25,7 +25,7 @@ from alignment.rows.found import (
     content_key,
 )
 from alignment.rows.json_lines import Row
-from alignment.rows.threads import gathered
+from alignment.rows.threads import with_trees
 from alignment.seam.records import prompt_key
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.files import opened
@@ -196,7 +196,7 @@ def read(
     size = path.stat().st_size
     with opened(path, limit) as file:
         reading = Reading(file.title, left_out=file.beside)
-        for count, row in enumerate(gathered(file.rows)):
+        for count, row in enumerate(with_trees(file.rows)):
             _take(reading, row, format, refusals)
             if count % STEP == 0:
                 yield min(file.packed.tell(), size), size
@@ -209,7 +209,7 @@ def read(
 def read_rows(rows: Iterable[Row], format: str = GUESS) -> Reading:
     """What rows hold, wherever they come from."""
     reading = Reading()
-    for row in gathered(rows):
+    for row in with_trees(rows):
         _take(reading, row, format, None)
     return reading
 
