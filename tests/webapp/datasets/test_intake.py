@@ -131,6 +131,18 @@ def test_labels_keep_their_annotators_and_those_of_no_kind_here_are_told(project
     assert taken(project, *rows).labels == 0
 
 
+def test_an_order_that_a_tool_exported_is_a_label_of_the_kind_that_has_words_for_it(project):
+    result = {"type": "ranker", "value": {"ranker": {"rank": ["3", "1", "2"]}}}
+    items = [{"id": name, "body": text} for name, text in zip("123", "xyz", strict=True)]
+    entry = {"completed_by": {"email": "ada@example.org"}, "result": [result]}
+    row = {"id": 1, "data": {"prompt": WHY, "items": items}, "annotations": [entry]}
+    assert (taken(project, row).labels, taken(project, row).labels) == (1, 0)
+    (label,) = Label.objects.all()
+    assert [one.text for one in label.shown] == ["x", "y", "z"]
+    assert (label.task.kind, label.said.ranking) == ("rank", "C>A>B")
+    assert freeze_snapshot(project).pairs == 3
+
+
 def test_who_a_preference_is_of_reaches_a_snapshot(project):
     row = {"prompt": WHY, "chosen": "x", "rejected": "y", "annotator": "ada"}
     assert taken(project, row, row | {"annotator": "bo"}).preferences == 2

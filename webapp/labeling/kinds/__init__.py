@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
 from alignment.rows.found import Said
-from webapp.labeling.kinds import compare
+from webapp.labeling.kinds import compare, rank
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
 
@@ -15,6 +15,7 @@ TASK_KINDS: dict[str, TaskKind] = {
     kind.name: check(kind)
     for kind in (
         compare.KIND,
+        rank.KIND,
     )
 }  # fmt: skip
 

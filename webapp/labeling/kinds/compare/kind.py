@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from django.utils.translation import gettext_lazy as _
 
-from alignment.rows.found import Preferred, Said, Tied
+from alignment.rows.found import Ordered, Preferred, Said, Tied
 from alignment.seam.records import PairRecord, TieRecord
 from webapp.labeling.kinds.compare.answer import Answer, Choice
 from webapp.labeling.kinds.descriptor import Asked, HasText, InWords, Key, Order, TaskKind
@@ -47,6 +47,8 @@ def records(asked: Asked, answer: Answer) -> Iterator[PairRecord | TieRecord]:
 
 def _imported(said: Said) -> Answer | None:
     """A preference or a tie on the scale of seven."""
+    if isinstance(said, Ordered):
+        said = Preferred(said.ranks.index(0)) if len({*said.ranks}) > 1 else Tied()
     if isinstance(said, Preferred):
         return Answer(choice=Choice.of(left_won=said.position == 0, strength=said.strength))
     if isinstance(said, Tied):
