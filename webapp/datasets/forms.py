@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from alignment.rows.formats import FORMATS, GUESS
 from alignment.rows.found import Demonstrated
+from alignment.rows.mapping import ROLES, twice
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.folders import name_of
 from webapp.datasets.intake import FIRST_KIND, PAIRS, TWO, Become
@@ -120,6 +121,36 @@ def kinds_of(found: dict[str, Any]) -> list[str]:
     """
     made = found.get("tasks", {FIRST_KIND: found.get("compared", 0)})
     return [name for name in TASK_KINDS if made.get(name)]
+
+
+class ColumnsForm(forms.Form):
+    """What each column of a file is; none that nobody gave a role is read."""
+
+    def __init__(self, *args: Any, found: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.columns = found.get("columns", [])
+        roles = [("", _("Not used")), *((name, _(words)) for name, words in ROLES.items())]
+        for number, (column, value, role) in enumerate(self.columns):
+            self.fields[f"column-{number}"] = DrawnChoice(
+                choices=roles, label=column, help_text=value, initial=role, required=False
+            )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a role that only one column may have, and roles of which nothing can be made."""
+        super().clean()
+        if role := twice(self.roles):
+            words = _("Only one column may be “{role}”.")
+            raise forms.ValidationError(words.format(role=_(ROLES[role])))
+        return self.cleaned_data
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """What each column was said to be."""
+        chosen = self.cleaned_data
+        return {
+            column: chosen.get(f"column-{number}", "")
+            for number, (column, _value, _role) in enumerate(self.columns)
+        }
 
 
 def take_form(job: Job) -> TakeForm | None:
