@@ -20,6 +20,8 @@ from webapp.projects.models import Project
 from webapp.site.choices import FoundChoice, offer_found
 from webapp.site.fields import DrawnChoice, DrawnCount, drawn, offer_names
 
+SOMETHING = Demonstrated("Something.")  # is there a kind of task that has words for it?
+
 
 class FreezeForm(forms.Form):
     """What a snapshot takes in beyond people's labels."""
@@ -120,7 +122,7 @@ def kinds_of(found: dict[str, Any]) -> list[str]:
     Files looked at before there was a choice say only of how many prompts answers can be compared.
     """
     made = found.get("tasks", {FIRST_KIND: found.get("compared", 0)})
-    return [name for name in TASK_KINDS if made.get(name)]
+    return [name for name, kind in TASK_KINDS.items() if kind.made and made.get(name)]
 
 
 class ColumnsForm(forms.Form):
@@ -166,7 +168,7 @@ def becomes(found: dict[str, Any]) -> list[Become]:
     there = {
         Become.PROMPTS: True,
         Become.ANSWERS: found.get("answers"),
-        Become.DEMONSTRATIONS: found.get("answers") and kind_of_label(Demonstrated(""), 0),
+        Become.DEMONSTRATIONS: found.get("answers") and kind_of_label(SOMETHING, 0),
         Become.TASKS: kinds_of(found),
         Become.PREFERENCES: found.get("judged", found.get("answers")),
     }

@@ -338,6 +338,8 @@ def _demonstrations(intake: Intake, ids: Mapping[str, int], part: Portion, added
             )
             if heard := kind_of_label(label.said, 0):
                 given.append(standins.Given(label, ids[key], key, (), *heard))
+            else:
+                added.left_out[NO_KIND] += 1
     added.labels, here = standins.store_labels(intake, given)
     added.left_out[standins.HERE] += here
 

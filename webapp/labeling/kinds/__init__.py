@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
 from alignment.rows.found import Said
-from webapp.labeling.kinds import compare, rank
+from webapp.labeling.kinds import compare, demonstrate, edit, rank
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
 
@@ -16,6 +16,8 @@ TASK_KINDS: dict[str, TaskKind] = {
     for kind in (
         compare.KIND,
         rank.KIND,
+        edit.KIND,
+        demonstrate.KIND,
     )
 }  # fmt: skip
 

@@ -120,6 +120,7 @@ class TaskKind(BaseModel):
     keys: tuple[Key, ...]
     objection: Callable[[Any, Sequence[str]], Words] = no_objection
     imported: Callable[[Said], BaseModel | None] = no_answer
+    made: bool = True  # by whoever wants some; tasks of another kind come by themselves
 
     @validator(mode="wrap")
     @classmethod
