@@ -177,10 +177,12 @@ def becomes(found: dict[str, Any]) -> list[Become]:
 
 def usual(found: dict[str, Any]) -> Become:
     """What a file's rows become unless somebody says otherwise: what they hold most of."""
-    offered = becomes(found)
-    if not found.get("compared") and Become.TASKS in offered:
-        offered.remove(Become.TASKS)  # else everything with a prompt would be one
-    return offered[-1]
+    chosen = {
+        Become.DEMONSTRATIONS
+    }  # by somebody alone: no file says that its answers are worth it
+    if not found.get("compared"):
+        chosen.add(Become.TASKS)  # else everything with a prompt would be one
+    return [one for one in becomes(found) if one not in chosen][-1]
 
 
 class ExportForm(forms.Form):
