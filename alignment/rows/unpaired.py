@@ -7,7 +7,7 @@ answer. Loses: columns it names.
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from alignment.rows import answers, prompts
 from alignment.rows.descriptor import Format
@@ -56,7 +56,7 @@ def _is_mark(value: object) -> bool:
     return False
 
 
-def _labels_answers(row: object) -> bool:
+def _labels_answers(row: object) -> TypeGuard[Columns]:
     return isinstance(row, dict) and bool(_label(row)) and answers.fits(_unlabelled(row))
 
 
