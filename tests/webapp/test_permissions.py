@@ -55,6 +55,7 @@ ROWS = {
     "accounts:reset": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
     "accounts:reset_page": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
     "accounts:raw_view": {"POST": Gate.SIGNED_IN},
+    "accounts:language": {"POST": Gate.ANYBODY},
     "home": {"GET": Gate.SIGNED_IN},
     "new_project": {"GET": Gate.SUPERUSER, "POST": Gate.SUPERUSER},
     "project": {"GET": Action.SEE_PROJECT},
