@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -24,6 +25,7 @@ from alignment.seam.records import (
     Message,
     PairRecord,
     PromptRecord,
+    TieRecord,
 )
 from webapp.artifacts.models import Artifact
 from webapp.labeling.kinds import kind_named
@@ -56,13 +58,20 @@ SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),  # label, rank
         pa.field("group", pa.string(), nullable=False),
         pa.field("imported", pa.bool_(), nullable=False),
+        pa.field("says", pa.list_(pa.string()), nullable=False),  # what `said_by` calls its records
+        pa.field("task", pa.int64()),  # null: asked by no task of this dashboard
+        pa.field("completions", pa.list_(pa.int64()), nullable=False),  # ids of the items
+        pa.field("sources", pa.list_(pa.string()), nullable=False),  # of the items: who wrote them
+        pa.field("models", pa.list_(pa.string()), nullable=False),  # of the items; "" of no model
     ]
 )
+EQUAL, BOTH_BAD = "equal", "both_bad"
+WITHOUT_PREFERENCE = {"tie", BOTH_BAD, EQUAL}
 
 
 @dataclass(frozen=True)
 class SnapshotRow:
-    """One label, or one pair of an imported ranking; with `pairs` the columns of SCHEMA."""
+    """One label, or one pair of an imported ranking; with `pairs` and `says` the columns of SCHEMA."""
 
     prompt_key: str
     split: str
@@ -81,6 +90,10 @@ class SnapshotRow:
     visible_ms: int | None = None
     group: str = ""
     imported: bool = False
+    task: int | None = None
+    completions: Sequence[int] = ()
+    sources: Sequence[str] = ()
+    models: Sequence[str] = ()
 
 
 def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
@@ -94,8 +107,18 @@ def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
 
 
 def _counted(row: Row) -> Row:
-    """The row with how many pairs it makes."""
-    return row | {"pairs": sum(map(is_pair, records_of(row)))}
+    """The row with how many pairs it makes, and what its records are."""
+    records = list(records_of(row))
+    return row | {"pairs": sum(map(is_pair, records)), "says": [said_by(one) for one in records]}
+
+
+def said_by(record: Record) -> str:
+    """What a record is: its kind, where nothing was preferred to anything EQUAL or BOTH_BAD, or "demonstration"."""
+    if isinstance(record, DemonstrationRecord):
+        return "demonstration"
+    if isinstance(record, TieRecord) and record.both_bad:
+        return BOTH_BAD
+    return EQUAL if isinstance(record, PairRecord) and not is_pair(record) else record.kind
 
 
 def read(folder: Path, *, split: str | None = None, limit: int | None = None) -> Iterator[Row]:
@@ -111,27 +134,41 @@ def _read(path: Path, split: str | None) -> Iterator[Row]:
 
 
 def _as_now(row: Row) -> Row:
-    """Snapshots once held comparisons only, with columns for two sides."""
-    if "kind" in row:
+    """Snapshots once held comparisons only, with columns for two sides; then none for where items are from."""
+    if "task" in row:
         return row
+    if "kind" in row:
+        return row | LACKING
     if row["source"] == "rank":
         about = {"kind": RANKED, "answer": json.dumps({"strength": row["strength"]})}
     else:
         about = {"kind": "compare", "answer": json.dumps({"choice": row["choice"]})}
-    return {"imported": False} | row | about | {"items": [row["left"], row["right"]]}
+    return {"imported": False} | row | about | {"items": [row["left"], row["right"]]} | LACKING
+
+
+LACKING: Row = {"task": None, "completions": [], "sources": [], "models": []}
 
 
 def columns(folder: Path) -> pa.Table:
     """All that a snapshot's rows say besides answers and their texts, as a table."""
     path = folder / LABELS
     there = pq.read_schema(path).names
+    if "says" in there:
+        return pq.read_table(path, columns=[*BESIDE, "pairs", "says"])
     if "pairs" in there:
-        return pq.read_table(path, columns=[*BESIDE, "pairs"])
+        return _with_says(pq.read_table(path, columns=[*BESIDE, "pairs"]))
     rows = pq.read_table(path, columns=[*BESIDE, "left", "right", "choice"])
-    return rows.append_column("pairs", _pairs_before(rows).cast(pa.int16()))
+    return _with_says(rows.append_column("pairs", _pairs_before(rows).cast(pa.int16())))
 
 
-BESIDE = ["messages", "rationale", "flags", "simulated", "source", "group"]
+def _with_says(rows: pa.Table) -> pa.Table:
+    """Snapshots without the column hold comparisons, whose answers without a preference are not told apart."""
+    says = pc.if_else(pc.greater(rows["pairs"], 0), "pair", "tie")
+    sizes = pa.array(range(len(rows) + 1), pa.int32())
+    return rows.append_column("says", pa.ListArray.from_arrays(sizes, says.combine_chunks()))
+
+
+BESIDE = ["messages", "rationale", "flags", "simulated", "source", "group", "prompt_key"]
 
 
 def _pairs_before(rows: pa.Table) -> pa.ChunkedArray:
@@ -183,6 +220,34 @@ def judged_of(snapshot_artifact: Artifact, split: str) -> Iterator[JudgedRecord]
             yield JudgedRecord(labels=tuple(labels), flags=tuple(row["flags"]), asked=asked)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A row of a snapshot with what it says, which is read where it is asked for."""
+
+    row: Row
+
+    @cached_property
+    def prompt(self) -> PromptRecord:
+        """What was asked."""
+        return prompt_of(self.row)
+
+    @cached_property
+    def records(self) -> Sequence[Record]:
+        """As its kind of task tells it; raises UnknownKind."""
+        return list(records_of(self.row))
+
+    @property
+    def pairs(self) -> Iterator[PairRecord]:
+        """Its preferences between different texts."""
+        return filter(is_pair, self.records)
+
+
+def entries_of(snapshot_artifact: Artifact, split: str) -> Iterator[Entry]:
+    """The rows of one split. Raises as `labels_of`."""
+    verify(snapshot_artifact.path)
+    return map(Entry, read(snapshot_artifact.path, split=split))
+
+
 def labels_of(snapshot_artifact: Artifact, split: str) -> Iterator[LabelRecord]:
     """What people said in one split, ties and both-bad included; contradictory labels are kept.
 
@@ -209,13 +274,18 @@ def is_pair(record: Record) -> TypeGuard[PairRecord]:
 
 def records_of(row: Row) -> Iterable[Record]:
     """What a row says, as its kind tells it; raises UnknownKind."""
-    turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
-    prompt = PromptRecord(key=row["prompt_key"], messages=turns)
+    prompt = prompt_of(row)
     if row["kind"] == RANKED:
         return [_ranked(row, prompt)]
     kind = kind_named(row["kind"])
     asked = Asked(prompt, tuple(row["items"]), row["annotator"])
     return kind.records(asked, kind.Answer.model_validate_json(row["answer"]))
+
+
+def prompt_of(row: Row) -> PromptRecord:
+    """What a row is about."""
+    turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
+    return PromptRecord(key=row["prompt_key"], messages=turns)
 
 
 def _ranked(row: Row, prompt: PromptRecord) -> PairRecord:

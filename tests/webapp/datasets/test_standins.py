@@ -37,7 +37,12 @@ from webapp.datasets.standins import HERE
 from webapp.labeling.models import Label, Task
 from webapp.projects.models import Split
 
-FORMS = list(EXPORTS)
+# Formats that say who preferred what to what, and how.
+FORMS = [
+    name
+    for name, one in EXPORTS.items()
+    if one.keeps >= {"strengths", "sides", "annotators", "groups"}
+]
 
 
 def exported(project, folder, text="trl_preference_conversational"):

@@ -6,7 +6,18 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from webapp.datasets.errors import ExportRefusal
-from webapp.datasets.exports import trl_preference_conversational, trl_preference_plain
+from webapp.datasets.exports import (
+    trl_completion_conversational,
+    trl_completion_plain,
+    trl_implicit_conversational,
+    trl_implicit_plain,
+    trl_preference_conversational,
+    trl_preference_plain,
+    trl_prompts_conversational,
+    trl_prompts_plain,
+    trl_unpaired_conversational,
+    trl_unpaired_plain,
+)
 from webapp.datasets.exports.descriptor import ExportFormat
 
 EXPORTS: dict[str, ExportFormat] = {
@@ -14,6 +25,14 @@ EXPORTS: dict[str, ExportFormat] = {
     for one in (
         trl_preference_conversational.FORMAT,
         trl_preference_plain.FORMAT,
+        trl_implicit_conversational.FORMAT,
+        trl_implicit_plain.FORMAT,
+        trl_unpaired_conversational.FORMAT,
+        trl_unpaired_plain.FORMAT,
+        trl_completion_conversational.FORMAT,
+        trl_completion_plain.FORMAT,
+        trl_prompts_conversational.FORMAT,
+        trl_prompts_plain.FORMAT,
     )
 }
 
