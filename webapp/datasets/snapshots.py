@@ -237,6 +237,12 @@ class Entry:
         return list(records_of(self.row))
 
     @property
+    def says(self) -> list[str]:
+        """What its records are, as `said_by` calls them."""
+        known: list[str] | None = self.row.get("says")
+        return list(map(said_by, self.records)) if known is None else known
+
+    @property
     def pairs(self) -> Iterator[PairRecord]:
         """Its preferences between different texts."""
         return filter(is_pair, self.records)

@@ -1,5 +1,6 @@
 """Exports: what is in the folder, and that the same snapshot gives the same bytes."""
 
+import csv
 import io
 import json
 import zipfile
@@ -12,6 +13,7 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
+from alignment.rows.cells import cell_of
 from alignment.seam.folders import verify
 from alignment.seam.records import Message, prompt_key, split_of
 from tests.factories import (
@@ -30,6 +32,7 @@ from webapp.datasets.exports import EXPORTS, format_of
 from webapp.datasets.exports.folders import write_folder
 from webapp.datasets.exports.jobs import export
 from webapp.datasets.exports.losses import losses_of
+from webapp.datasets.exports.writers import TABLE
 from webapp.datasets.services import freeze_snapshot
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
@@ -77,8 +80,15 @@ def written(snapshot, folder, name=CONVERSATIONAL):
 
 
 def rows(folder):
-    paths = sorted(folder.glob("*/*.jsonl"))
-    return {path.stem: [json.loads(line) for line in path.open()] for path in paths}
+    """By split; of a format that is no JSON lines the cells of its tables."""
+    if paths := sorted(folder.glob("*/*.jsonl")):
+        return {path.stem: [json.loads(line) for line in path.open()] for path in paths}
+    return {path.stem: cells(path) for path in sorted(folder.glob("*/*.csv"))}
+
+
+def cells(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +224,15 @@ def opened(folder, aside, *config):
 def test_the_datasets_library_opens_the_folder(snapshot, tmp_path, name):
     folder = written(snapshot, tmp_path / "out", name)
     for config in ((), (EXPORTS[name].config,)):
-        assert opened(folder, tmp_path, *config) == rows(folder)
+        found = opened(folder, tmp_path, *config)
+        assert as_written(found, EXPORTS[name].writers[-1]) == rows(folder)
+
+
+def as_written(found, writer):
+    """Rows as they were read; of a table each value as its cell."""
+    if writer is not TABLE:
+        return found
+    return {n: [{c: cell_of(row[c]) for c in row} for row in split] for n, split in found.items()}
 
 
 def test_the_card_counts_and_names_nobody(snapshot, folder, project):

@@ -7,6 +7,13 @@ from django.utils.translation import gettext as _
 
 from webapp.datasets.errors import ExportRefusal
 from webapp.datasets.exports import (
+    hh_rlhf,
+    llama_factory_alpaca,
+    llama_factory_sharegpt,
+    openai_chat,
+    openai_preference,
+    pairs_csv,
+    raw_labels,
     trl_completion_conversational,
     trl_completion_plain,
     trl_implicit_conversational,
@@ -33,6 +40,13 @@ EXPORTS: dict[str, ExportFormat] = {
         trl_completion_plain.FORMAT,
         trl_prompts_conversational.FORMAT,
         trl_prompts_plain.FORMAT,
+        raw_labels.FORMAT,
+        pairs_csv.FORMAT,
+        openai_chat.FORMAT,
+        openai_preference.FORMAT,
+        llama_factory_alpaca.FORMAT,
+        llama_factory_sharegpt.FORMAT,
+        hh_rlhf.FORMAT,
     )
 }
 

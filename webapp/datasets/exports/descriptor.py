@@ -12,6 +12,7 @@ from webapp.datasets.snapshots import Entry
 from webapp.site.words import Words
 
 Row = dict[str, Any]
+NO_COLUMNS = pa.schema([])
 Becomes = Callable[[Entry], Iterable[Row]]  # what a label becomes; raises ExportRefusal
 
 
@@ -45,7 +46,7 @@ class ExportFormat:
     consumer: Words  # who reads it
     help: Words  # when to choose it
     config: str  # what `load_dataset` is asked for
-    schema: pa.Schema
+    schema: pa.Schema = NO_COLUMNS  # of Parquet and tables
     rows: Becomes
     keeps: frozenset[str]  # names of HOLDINGS
     card: CardText

@@ -41,7 +41,7 @@ def _parquet(path: Path, schema: pa.Schema) -> Iterator[Write]:
 @contextmanager
 def _table(path: Path, schema: pa.Schema) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
+        table = csv.writer(file, lineterminator="\r\n")  # cells with one of these are quoted
         table.writerow([*schema.names, MARKED])
         yield lambda rows: table.writerows(safe_cells(row, schema.names) for row in rows)
 
