@@ -71,6 +71,7 @@ ROWS = {
     "labeling:keys": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:tasks": {"GET": Action.SEE_DATA},
     "labeling:labels": {"GET": Action.SEE_DATA},
+    "quality:report": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
     "datasets:snapshots": {"GET": Action.FREEZE, "POST": Action.FREEZE},
     "datasets:snapshot": {"GET": Action.SEE_DATA},
     "datasets:import": {"GET": Action.IMPORT_DATA, "POST": Action.IMPORT_DATA},
