@@ -62,7 +62,9 @@ FORMAT = ExportFormat(
         row="""\
 Each row is a conversation between “Human:” and “Assistant:” that
 ends with a better answer (`chosen`), and the same one with a worse answer (`rejected`); ties make no row.""",
-        columns="What was asked is what both begin with, up to the last “Assistant:”.",
+        columns="""\
+What was asked is what both begin
+with, up to the last “Assistant:”.""",
         noun="pairs",
     ),
 )

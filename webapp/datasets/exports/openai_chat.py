@@ -33,7 +33,7 @@ FORMAT = ExportFormat(
         "fine-tuning jobs of OpenAI's API with the method “supervised”, and services that take the same"
     ),
     help=_(
-        "what people wrote, preferred, found good or ranked first, as conversations; each once, none without words."
+        "what people wrote, preferred to all others or found good, as conversations; each once, none without words."
     ),
     config="chat",
     rows=rows,
@@ -43,8 +43,11 @@ FORMAT = ExportFormat(
     card=CardText(
         row="""\
 Each row is a conversation (`messages`) that ends with an answer
-worth imitating, once: what people wrote, and what they preferred, found good or ranked first.""",
-        columns="Upload `chat/train.jsonl` for training and `chat/validation.jsonl` for validation.",
+worth imitating, once: what people wrote, what they preferred to all else that they saw, and what they
+found good.""",
+        columns="""\
+Upload `chat/train.jsonl` for training
+and `chat/validation.jsonl` for validation.""",
         noun="conversations",
     ),
 )

@@ -41,7 +41,9 @@ FORMAT = ExportFormat(
         row="""\
 Each row is what was asked (`input`) with a better answer
 (`preferred_output`) and a worse one (`non_preferred_output`); ties make no row.""",
-        columns="Upload `preference/train.jsonl` for training.",
+        columns="""\
+Upload `preference/train.jsonl` for training
+and `preference/validation.jsonl` for validation.""",
         noun="pairs",
     ),
 )

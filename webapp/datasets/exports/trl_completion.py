@@ -20,18 +20,18 @@ from webapp.labeling.kinds.descriptor import Record
 
 CONSUMER = _("TRL's SFTTrainer, and all that imitate answers")
 HELP = _(
-    "what people wrote, and the answers that they preferred, found good or ranked first; each answer once to its "
-    "prompt, and none without words. "
+    "what people wrote, and the answers that they preferred to all others or found good; each answer once to its "
+    "prompt, and none without words."
 )
 CONFIG = "prompt_completion"
 KEEPS = frozenset(["demonstrations", "turns", "turns_beside"])
 CARD = CardText(
     row="""\
 Each row is a prompt with an answer worth imitating
-(`completion`), once: what people wrote, and what they preferred, found good or ranked first.""",
+(`completion`), once: what people wrote, what they preferred to all else that they saw, and what they found good.""",
     columns="""\
 `origin` says which of these: demonstration,
-preferred, good or first.""",
+preferred or good.""",
     noun="answers",
 )
 
@@ -45,10 +45,11 @@ class Imitated(NamedTuple):
 
 
 def imitated_in(entry: Entry) -> Iterator[Imitated]:
-    """The answers that a label finds worth imitating; an empty one is none."""
+    """The answers that a label finds worth imitating; an empty one is none, nor one that another was put before."""
+    beaten = {pair.rejected for pair in entry.pairs}
     for record in entry.records:
         for text, origin in _imitated(record):
-            if text.strip():
+            if text.strip() and text not in beaten:
                 yield Imitated(record.prompt, text, origin)
 
 
@@ -62,7 +63,7 @@ def _imitated(record: Record) -> Iterator[tuple[str, str]]:
             yield record.completion, "good"
         case RankingRecord() if max(record.ranks) > (first := min(record.ranks)):
             rows = zip(record.completions, record.ranks, strict=True)
-            yield from ((text, "first") for text, rank in rows if rank == first)
+            yield from ((text, "preferred") for text, rank in rows if rank == first)
 
 
 def imitated_as(way: Spelling) -> Becomes:

@@ -7,7 +7,7 @@ from webapp.datasets.exports.descriptor import Becomes, CardText, Row
 from webapp.datasets.exports.texts import Spelling
 
 CONSUMER = _("TRL's GRPOTrainer and RLOOTrainer, and all that draw answers themselves")
-HELP = _("each prompt of the snapshot once, without answers and labels. ")
+HELP = _("each prompt of the snapshot once, without answers and labels.")
 CONFIG = "prompt_only"
 KEEPS = frozenset(["turns", "turns_beside"])
 CARD = CardText(

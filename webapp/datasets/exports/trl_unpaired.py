@@ -7,7 +7,6 @@ import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import (
-    DemonstrationRecord,
     PairRecord,
     PromptRecord,
     RankingRecord,
@@ -23,7 +22,7 @@ from webapp.labeling.kinds.descriptor import Record
 CONSUMER = _("TRL's KTOTrainer, and all that learn from single answers")
 HELP = _(
     "a pair becomes two rows, the better answer as good and the worse one as bad; a tie two good ones, both bad "
-    "two bad ones; of a ranking the first and the last; of marks those above and below the middle. "
+    "two bad ones; of a ranking the first and the last; of marks those above and below the middle."
 )
 CONFIG = "unpaired"
 KEEPS = frozenset(["preferences", "ties", "rankings", "thumbs", "ratings", "annotators", "turns"])
@@ -51,10 +50,17 @@ class Verdict(NamedTuple):
 
 
 def verdicts_of(entry: Entry) -> Iterator[Verdict]:
-    """What a label says of single answers."""
-    for record in entry.records:
+    """What a label says of single answers, of each once; of a ranking nothing of those in the middle."""
+    pairs = list(entry.pairs)
+    said: dict[str, set[bool]] = {}
+    for record in (
+        pairs or entry.records
+    ):  # where something is preferred, ties are those of a ranking
         for text, good in _verdicts(record):
-            yield Verdict(record.prompt, text, good, entry.row["annotator"])
+            said.setdefault(text, set()).add(good)
+    for text, verdicts in said.items():
+        if len(verdicts) == 1:
+            yield Verdict(entry.prompt, text, verdicts.pop(), entry.row["annotator"])
 
 
 def _verdicts(record: Record) -> Iterator[tuple[str, bool]]:
@@ -65,17 +71,13 @@ def _verdicts(record: Record) -> Iterator[tuple[str, bool]]:
         case TieRecord():
             yield record.left, not record.both_bad
             yield record.right, not record.both_bad
-        case RankingRecord() if (
-            len(ends := {max(record.ranks): False, min(record.ranks): True}) > 1
-        ):
+        case RankingRecord() if (last := max(record.ranks)) > (first := min(record.ranks)):
             rows = zip(record.completions, record.ranks, strict=True)
-            yield from ((text, ends[rank]) for text, rank in rows if rank in ends)
+            yield from ((text, rank == first) for text, rank in rows if rank in (first, last))
         case ThumbRecord():
             yield record.completion, record.good
         case RatingRecord() if 2 * record.rating != 1 + record.levels:
             yield record.completion, 2 * record.rating > 1 + record.levels
-        case DemonstrationRecord():
-            return
 
 
 def unpaired_in(way: Spelling) -> Becomes:
