@@ -22,6 +22,7 @@ from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Asked, TaskKind
 from webapp.labeling.models import Completion, Label, LabelQuerySet
 from webapp.projects.models import Project, Prompt, Split
+from webapp.quality.models import Adjudication
 from webapp.site.pages import count_up_to
 from webapp.site.words import Words
 
@@ -57,8 +58,10 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
     """One row per label; who gave it is a pseudonym."""
     names = pseudonyms(project, labels.order_by().values_list("annotator", flat=True).distinct())
     labels = labels.filter(annotator__in=names)  # what comes meanwhile may be by somebody new
+    decided = Adjudication.objects.standing().filter(task=OuterRef("task"))
+    labels = labels.annotate(overruled=Exists(decided))
     related = labels.select_related("task__prompt", "annotator").prefetch_related("task__items")
-    models = dict(Artifact.objects.filter(type=Artifact.Type.MODEL).values_list("pk", "name"))
+    models = _names_of_models()
     for label in related.iterator(chunk_size=2000):
         yield SnapshotRow(
             **_prompt_columns(label.task.prompt),
@@ -76,6 +79,31 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
             created_at=label.created_at,
             source="label",
             imported=label.imported,
+            overruled=getattr(label, "overruled", False),
+        )
+
+
+def adjudication_rows(project: Project) -> Iterator[SnapshotRow]:
+    """One row per decision that stands: it speaks instead of the labels of its task."""
+    made = Adjudication.objects.standing().filter(task__project=project).order_by("pk")
+    people = set(made.order_by().values_list("by", flat=True))
+    if not people:
+        return
+    names, models = pseudonyms(project, people), _names_of_models()
+    made = made.filter(by__in=names).select_related("task__prompt").prefetch_related("task__items")
+    for decision in made.iterator(chunk_size=2000):
+        kind = decision.task.asks
+        yield SnapshotRow(
+            **_prompt_columns(decision.task.prompt),
+            kind=kind.name,
+            **_item_columns(decision.task.in_order(decision.order), models),
+            task=decision.task_id,
+            answer=kind.canonical(decision.answer),
+            annotator=names[decision.by_id],
+            counted=True,
+            rationale=decision.rationale,
+            created_at=decision.created_at,
+            source="adjudication",
         )
 
 
@@ -116,6 +144,10 @@ def preference_rows(project: Project) -> Iterator[SnapshotRow]:
             group=preference.group,
             imported=True,
         )
+
+
+def _names_of_models() -> dict[int, str]:
+    return dict(Artifact.objects.filter(type=Artifact.Type.MODEL).values_list("pk", "name"))
 
 
 class _ItemColumns(TypedDict):
@@ -216,12 +248,16 @@ class SplitCount(NamedTuple):
     split: str
     rows: int
     pairs: int
+    written: int
 
 
 def splits(snapshot: Snapshot) -> list[SplitCount]:
-    """Rows and usable pairs of each split."""
+    """Rows, usable pairs and written answers of each split."""
     rows, pairs = snapshot.manifest["splits"], snapshot.manifest["pairs"]
-    return [SplitCount(name, rows.get(name, 0), pairs.get(name, 0)) for name in Split.values]
+    return [
+        SplitCount(name, rows.get(name, 0), pairs.get(name, 0), snapshot.written_in(name))
+        for name in Split.values
+    ]
 
 
 class Tally(NamedTuple):

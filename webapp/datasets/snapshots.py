@@ -48,6 +48,7 @@ SCHEMA = pa.schema(
         pa.field("items", pa.list_(pa.string()), nullable=False),  # in the order they were shown
         pa.field("answer", pa.string(), nullable=False),  # JSON: the kind's; of RANKED a strength
         pa.field("pairs", pa.int16(), nullable=False),  # preferences between different texts
+        pa.field("written", pa.int16(), nullable=False),  # answers worth imitating, by a person
         pa.field("annotator", pa.string(), nullable=False),  # a pseudonym
         pa.field("simulated", pa.bool_(), nullable=False),
         pa.field("counted", pa.bool_(), nullable=False),
@@ -55,7 +56,7 @@ SCHEMA = pa.schema(
         pa.field("flags", pa.list_(pa.string()), nullable=False),
         pa.field("visible_ms", pa.int64()),
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("source", pa.string(), nullable=False),  # label, rank
+        pa.field("source", pa.string(), nullable=False),  # label, adjudication, rank
         pa.field("group", pa.string(), nullable=False),
         pa.field("imported", pa.bool_(), nullable=False),
         pa.field("says", pa.list_(pa.string()), nullable=False),  # what `said_by` calls its records
@@ -63,6 +64,7 @@ SCHEMA = pa.schema(
         pa.field("completions", pa.list_(pa.int64()), nullable=False),  # ids of the items
         pa.field("sources", pa.list_(pa.string()), nullable=False),  # of the items: who wrote them
         pa.field("models", pa.list_(pa.string()), nullable=False),  # of the items; "" of no model
+        pa.field("overruled", pa.bool_(), nullable=False),  # somebody decided about its task
     ]
 )
 EQUAL, BOTH_BAD = "equal", "both_bad"
@@ -71,7 +73,7 @@ WITHOUT_PREFERENCE = {"tie", BOTH_BAD, EQUAL}
 
 @dataclass(frozen=True)
 class SnapshotRow:
-    """One label, or one pair of an imported ranking; with `pairs` and `says` the columns of SCHEMA."""
+    """One label, or one pair of an imported ranking; with `pairs`, `written` and `says` the columns of SCHEMA."""
 
     prompt_key: str
     split: str
@@ -90,6 +92,7 @@ class SnapshotRow:
     visible_ms: int | None = None
     group: str = ""
     imported: bool = False
+    overruled: bool = False
     task: int | None = None
     completions: Sequence[int] = ()
     sources: Sequence[str] = ()
@@ -107,9 +110,11 @@ def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
 
 
 def _counted(row: Row) -> Row:
-    """The row with how many pairs it makes, and what its records are."""
+    """The row with how many pairs it makes, how many answers to imitate that somebody wrote, and what it says."""
     records = list(records_of(row))
-    return row | {"pairs": sum(map(is_pair, records)), "says": [said_by(one) for one in records]}
+    written = sum(isinstance(one, DemonstrationRecord) for one in records)
+    pairs = sum(map(is_pair, records))
+    return row | {"pairs": pairs, "written": written, "says": [said_by(one) for one in records]}
 
 
 def said_by(record: Record) -> str:
@@ -134,41 +139,50 @@ def _read(path: Path, split: str | None) -> Iterator[Row]:
 
 
 def _as_now(row: Row) -> Row:
-    """Snapshots once held comparisons only, with columns for two sides; then none for where items are from."""
-    if "task" in row:
-        return row
+    """Snapshots once held comparisons only, with columns for two sides, and have had fewer columns since."""
     if "kind" in row:
-        return row | LACKING
+        return LACKING | row
     if row["source"] == "rank":
         about = {"kind": RANKED, "answer": json.dumps({"strength": row["strength"]})}
     else:
         about = {"kind": "compare", "answer": json.dumps({"choice": row["choice"]})}
-    return {"imported": False} | row | about | {"items": [row["left"], row["right"]]} | LACKING
+    return LACKING | row | about | {"items": [row["left"], row["right"]]}
 
 
-LACKING: Row = {"task": None, "completions": [], "sources": [], "models": []}
+LACKING: Row = {  # by snapshots of before
+    "imported": False,
+    "overruled": False,
+    "task": None,
+    "completions": [],
+    "sources": [],
+    "models": [],
+}
+
+
+BESIDE = ("messages", "rationale", "flags", "simulated", "source", "group", "prompt_key")
+SINCE = ("pairs", "says", "overruled")  # columns that not every snapshot has
 
 
 def columns(folder: Path) -> pa.Table:
     """All that a snapshot's rows say besides answers and their texts, as a table."""
     path = folder / LABELS
-    there = pq.read_schema(path).names
-    if "says" in there:
-        return pq.read_table(path, columns=[*BESIDE, "pairs", "says"])
-    if "pairs" in there:
-        return _with_says(pq.read_table(path, columns=[*BESIDE, "pairs"]))
-    rows = pq.read_table(path, columns=[*BESIDE, "left", "right", "choice"])
-    return _with_says(rows.append_column("pairs", _pairs_before(rows).cast(pa.int16())))
+    there = set(pq.read_schema(path).names)
+    before = () if "pairs" in there else ("left", "right", "choice")
+    rows = pq.read_table(path, columns=[*BESIDE, *before, *(one for one in SINCE if one in there)])
+    if before:
+        rows = rows.append_column("pairs", _pairs_before(rows).cast(pa.int16()))
+    if "says" not in there:
+        rows = rows.append_column("says", _says_before(rows))
+    if "overruled" not in there:
+        rows = rows.append_column("overruled", pa.repeat(pa.scalar(value=False), len(rows)))
+    return rows
 
 
-def _with_says(rows: pa.Table) -> pa.Table:
-    """Snapshots without the column hold comparisons, whose answers without a preference are not told apart."""
+def _says_before(rows: pa.Table) -> pa.Array:
+    """What rows are when all were about two answers, of those without a preference not told apart."""
     says = pc.if_else(pc.greater(rows["pairs"], 0), "pair", "tie")
-    sizes = pa.array(range(len(rows) + 1), pa.int32())
-    return rows.append_column("says", pa.ListArray.from_arrays(sizes, says.combine_chunks()))
-
-
-BESIDE = ["messages", "rationale", "flags", "simulated", "source", "group", "prompt_key"]
+    ends = pa.array(range(len(rows) + 1), pa.int32())
+    return pa.ListArray.from_arrays(ends, says.combine_chunks())
 
 
 def _pairs_before(rows: pa.Table) -> pa.ChunkedArray:
@@ -179,22 +193,26 @@ def _pairs_before(rows: pa.Table) -> pa.ChunkedArray:
 
 
 def count(folder: Path) -> dict[str, Any]:
-    """How much of what the file holds: `pairs` by split, `answers` by kind, `annotators` of labels."""
-    names = ["split", "source", "kind", "answer", "annotator", "simulated", "pairs"]
+    """How much of what the file holds: `pairs` and `written` by split, `answers` by kind, `annotators` of labels."""
+    names = ["split", "source", "kind", "answer", "annotator", "simulated", "pairs", "written"]
     rows = pq.read_table(folder / LABELS, columns=names)
     labels = rows.filter(pc.equal(rows["source"], "label"))
-    pairs = (
-        rows.filter(pc.greater(rows["pairs"], 0)).group_by("split").aggregate([("pairs", "sum")])
-    )
     return {
         "splits": _tally(rows["split"]),
         "sources": _tally(rows["source"]),
-        "pairs": {row["split"]: row["pairs_sum"] for row in pairs.to_pylist()},
+        "pairs": _by_split(rows, "pairs"),
+        "written": _by_split(rows, "written"),
         "kinds": (kinds := _tally(labels["kind"])),
         "answers": {kind: _answers(kind, labels) for kind in kinds},
         "annotators": _tally(labels["annotator"]),
         "simulated": _tally(labels["simulated"]),
     }
+
+
+def _by_split(rows: pa.Table, name: str) -> dict[str, int]:
+    """What a column of numbers adds up to in each split that has any of it."""
+    sums = rows.filter(pc.greater(rows[name], 0)).group_by("split").aggregate([(name, "sum")])
+    return {row["split"]: row[f"{name}_sum"] for row in sums.to_pylist()}
 
 
 def _answers(kind: str, labels: pa.Table) -> dict[str, int]:
@@ -273,13 +291,35 @@ def pairs_of(snapshot_artifact: Artifact, split: str) -> Iterator[PairRecord]:
             yield label
 
 
+def imitated_of(snapshot_artifact: Artifact, split: str) -> Iterator[DemonstrationRecord]:
+    """What people of one split wrote, and what they preferred to all else. Raises as `labels_of`."""
+    verify(snapshot_artifact.path)
+    for row in read(snapshot_artifact.path, split=split):
+        yield from _imitated(list(records_of(row)))
+
+
+def _imitated(records: Sequence[Record]) -> Iterable[DemonstrationRecord]:
+    """Of what one row says, each text that is worth imitating once: of a ranking only the best."""
+    pairs = [one for one in records if is_pair(one)]
+    beaten = {pair.rejected for pair in pairs}
+    best = [
+        DemonstrationRecord(prompt=pair.prompt, completion=pair.chosen)
+        for pair in pairs
+        if pair.chosen not in beaten
+    ]
+    written = [one for one in records if isinstance(one, DemonstrationRecord)]
+    return {one.completion: one for one in [*best, *written]}.values()
+
+
 def is_pair(record: Record) -> TypeGuard[PairRecord]:
     """Whether it is a preference between different texts."""
     return isinstance(record, PairRecord) and record.chosen != record.rejected
 
 
 def records_of(row: Row) -> Iterable[Record]:
-    """What a row says, as its kind tells it; raises UnknownKind."""
+    """What a row says, as its kind tells it, nothing where it is overruled; raises UnknownKind."""
+    if row.get("overruled"):  # the adjudication of its task speaks instead
+        return []
     prompt = prompt_of(row)
     if row["kind"] == RANKED:
         return [_ranked(row, prompt)]

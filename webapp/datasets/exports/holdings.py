@@ -25,7 +25,7 @@ class Holding(NamedTuple):
 
 
 def _labels(rows: pa.Table) -> pa.Array:
-    return pc.equal(rows["source"], "label")
+    return pc.not_equal(rows["source"], "rank")
 
 
 def _preferring(rows: pa.Table) -> pa.Array:
@@ -64,6 +64,9 @@ HOLDINGS: Mapping[str, Holding] = {
     "ratings": Holding(_("Marks for single answers"), _that_say("rating")),
     "demonstrations": Holding(
         _("Answers that people wrote to be imitated"), _that_say("demonstration")
+    ),
+    "overruled": Holding(
+        _("Labels of tasks that somebody has settled"), lambda rows: _number_of(rows["overruled"])
     ),
     "reasons": Holding(
         _("Reasons that annotators gave"),

@@ -28,7 +28,9 @@ SCHEMA = pa.schema(
         ("item_models", TEXTS),
         ("annotator", pa.string()),
         ("origin", pa.string()),
+        ("source", pa.string()),
         ("counted", pa.bool_()),
+        ("overruled", pa.bool_()),
         ("rationale", pa.string()),
         ("flags", TEXTS),
         ("visible_ms", pa.int64()),
@@ -46,7 +48,8 @@ in the order in which the annotator saw them, with their ids, who wrote them (`i
 or imported) and the names of models. `answer` is JSON in the words of the kind of task, with the first
 item at position 0; `says` names what it says: pair, tie, both_bad, equal (a preference between equal
 texts), ranking, thumb, rating or demonstration. `annotator` is a pseudonym; `origin` says whether a person,
-a simulated annotator or a file gave the label. `visible_ms` is how long the task was in sight, `created_at`
+a simulated annotator or a file gave the label, and `source` whether it is a label, a decision about labels
+that disagree (adjudication; they are `overruled` and say nothing any more) or of a ranking. `visible_ms` is how long the task was in sight, `created_at`
 when the label was given (UTC). In the table a cell that a spreadsheet would compute has an apostrophe before
 it, and `marked` names its column.""",
     noun="labels",
@@ -70,7 +73,9 @@ def rows(entry: Entry) -> Iterator[Row]:
         "item_models": row["models"],
         "annotator": row["annotator"],
         "origin": origin_of(row),
+        "source": row["source"],
         "counted": row["counted"],
+        "overruled": row["overruled"],
         "rationale": row["rationale"],
         "flags": row["flags"],
         "visible_ms": row["visible_ms"],

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
 
-from webapp.labeling.kinds import compare, rank
+from webapp.labeling.kinds import compare, demonstrate, edit, rank
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
 
@@ -14,6 +14,8 @@ TASK_KINDS: dict[str, TaskKind] = {
     for kind in (
         compare.KIND,
         rank.KIND,
+        edit.KIND,
+        demonstrate.KIND,
     )
 }  # fmt: skip
 

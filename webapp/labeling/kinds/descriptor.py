@@ -113,6 +113,7 @@ class TaskKind(BaseModel):
     template: str
     keys: tuple[Key, ...]
     objection: Callable[[Any, Sequence[str]], Words] = no_objection
+    made: bool = True  # by whoever wants some; tasks of another kind come by themselves
 
     @validator(mode="wrap")
     @classmethod
