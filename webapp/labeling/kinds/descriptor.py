@@ -9,6 +9,7 @@ from django.http import QueryDict
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError
 from pydantic import model_validator as validator
 
+from alignment.rows.found import Said
 from alignment.seam.records import DemonstrationRecord, LabelRecord, PromptRecord
 from webapp.site.words import Words
 
@@ -89,13 +90,18 @@ class HasText(Protocol):
     text: str
 
 
+def no_answer(_said: Said) -> None:
+    """Of a kind that takes no labels from files."""
+
+
 class TaskKind(BaseModel):
     """A kind of task. Its folder names it and holds, if need be, its script `card.js`.
 
     `ask` chooses from the completions of a prompt what to ask about together; `verdict` says an answer
     so that two people who mean the same say the same, whatever order each of them saw; `records` says
     what a model learns from it; `objection` why an answer that is one does not fit the items that were shown,
-    "" where it does. The template has two parts: `items` for the card, `controls` below it.
+    "" where it does; `imported` what a file says of answers in the words of the kind, None where it has none.
+    The template has two parts: `items` for the card, `controls` below it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -114,6 +120,7 @@ class TaskKind(BaseModel):
     keys: tuple[Key, ...]
     objection: Callable[[Any, Sequence[str]], Words] = no_objection
     made: bool = True  # by whoever wants some; tasks of another kind come by themselves
+    imported: Callable[[Said], BaseModel | None] = no_answer
 
     @validator(mode="wrap")
     @classmethod
