@@ -1,7 +1,8 @@
 """Our own exports, read back: labels with their sides and strengths, and pairs of rankings.
 
 Consumer: another dashboard, or this one. Recognised by `prompt_key` and `left_won` beside `chosen` and
-`rejected`, which hold the prompt where no column does. A table's cells are text, some behind a mark. Loses what an export does not hold: ties, reasons, flags, times, and who was simulated.
+`rejected`, which hold the prompt where no column does. A table's cells are text, some behind a mark.
+Loses what such an export does not hold: ties, reasons, flags, times, and who was simulated.
 """
 
 import json
@@ -136,10 +137,8 @@ def _answer(value: object, name: str, found: Found) -> ImportedAnswer:
 def _said(
     row: Columns, better: str, worse: str
 ) -> tuple[tuple[ImportedLabel, ...], tuple[ImportedPair, ...]]:
-    strength = row["strength"]
-    if type(strength) is not int or not 1 <= strength <= 3:
-        raise BadRow(_("“strength” is not 1, 2 or 3"))
-    annotator, group = (_name(row[name] or "", name) for name in ("annotator", "group"))
+    strength = strength_of(row)
+    annotator, group = (name_of(row[name] or "", name) for name in ("annotator", "group"))
     if isinstance(won := row["left_won"], bool):
         items = (better, worse) if won else (worse, better)
         return (ImportedLabel(annotator, items, Preferred(int(not won), strength)),), ()
@@ -148,7 +147,16 @@ def _said(
     return (), (ImportedPair(better, worse, group, strength),)
 
 
-def _name(value: object, name: str) -> str:
+def strength_of(row: Columns) -> int:
+    """How much better the better answer is; raises BadRow."""
+    strength: object = row.get("strength")
+    if type(strength) is not int or not 1 <= strength <= 3:
+        raise BadRow(_("“strength” is not 1, 2 or 3"))
+    return strength
+
+
+def name_of(value: object, name: str) -> str:
+    """A pseudonym or the name of a group; raises BadRow for what is none."""
     if not isinstance(value, str) or len(value) > LONGEST_KEY:
         raise BadRow(
             _("“{name}” is no text of at most {longest_key} characters").format(

@@ -213,11 +213,13 @@ def _with_rows(
     """The files to read, whatever they are called, and why each other one is not."""
     kinds = {member: _sniffed(archive, member, limit) for member in members}
     ours = {_stem(member) for member, kind in kinds.items() if kind == OURS}
+    roots = {_stem(member).parent for member in members if member.filename.endswith(MANIFEST)}
+    ours |= {_stem(one) for one in members if _is_lines(one) and roots & {*_stem(one).parents}}
     chosen: list[zipfile.ZipInfo] = []
     beside: Counter[str] = Counter()
     for member, kind in kinds.items():
         reason = "" if kind in READ else kind
-        if kind == "Parquet" and _stem(member) in ours:
+        if kind in READ and not _is_lines(member) and _stem(member) in ours:
             reason = _("the same rows as the JSON lines of its name")
         if not reason:
             chosen.append(member)
@@ -229,8 +231,13 @@ def _with_rows(
     return chosen, beside
 
 
+MANIFEST = "MANIFEST.json"  # lies in each export of ours
 OURS, ROWS = "our own export", "rows"
 READ = {OURS, ROWS, "Parquet"}
+
+
+def _is_lines(member: zipfile.ZipInfo) -> bool:
+    return member.filename.endswith(".jsonl")
 
 
 def _stem(member: zipfile.ZipInfo) -> PurePosixPath:
@@ -254,7 +261,7 @@ def _sniffed(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> s
 def _kind(values: list[object]) -> str:
     """Whether values are rows: one object among them that is one, or half of them, if they are texts."""
     known = [(value, name) for value in values if (name := _format_of(value))]
-    if any(name == "exported" for _, name in known):
+    if any(name in ("exported", "labelled") for _, name in known):
         return OURS
     objects = any(isinstance(value, dict) for value, _ in known)
     return ROWS if objects or 2 * len(known) > len(values) else NO_KNOWN
