@@ -29,7 +29,7 @@ from alignment.seam.records import prompt_key
 from alignment.seam.words import _
 
 COLUMNS = {"messages", "prompt_key", "kind", "answer", "items", "annotator", "source", "group"}
-NOTES = {"rationale", "flags", "visible_ms", "created_at", "overruled"}
+NOTES = ("rationale", "flags", "visible_ms", "created_at", "overruled")
 LISTS = ("items", "flags")  # JSON in the cells of a table
 RANKED = "ranked"  # the kind of what a file once said of two answers
 OVERRULED = "labels that were overruled by an adjudication, which is taken instead"
@@ -52,7 +52,7 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
                 columns=", ".join(sorted(COLUMNS))
             )
         )
-    used = COLUMNS | (NOTES | {MARKED}) & row.keys()
+    used = COLUMNS | {name for name in (*NOTES, MARKED) if name in row}
     row = _of_table(row) if MARKED in row else row
     turns = asked(conversation_of(_json_of(row, "messages"), "a message", found))
     if row["prompt_key"] != prompt_key(turns):

@@ -136,7 +136,7 @@ TYPED: dict[str, list[Typed]] = {
     "exported": [Typed("the card beside an export of ours", [exported(), exported(left_won=None)])],
     "labelled": [
         Typed(
-            "the card beside an export of ours",
+            "the card beside all labels with everything",
             [
                 labelled(),
                 labelled(kind="ranked", answer='{"strength": 2}', source="rank", group="t1"),
