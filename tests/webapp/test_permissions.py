@@ -70,6 +70,7 @@ ROWS = {
     "labeling:draft": {"POST": Action.LABEL},
     "labeling:keys": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:tasks": {"GET": Action.SEE_DATA},
+    "labeling:make": {"GET": Action.MAKE_TASKS, "POST": Action.MAKE_TASKS},
     "labeling:labels": {"GET": Action.SEE_DATA},
     "quality:report": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
     "quality:disagreements": {"GET": Action.CHECK_LABELS},

@@ -10,5 +10,6 @@ urlpatterns: list[URLPattern] = [
     path("label/keys/", views.keys, name="keys"),
     path("label/draft/", views.draft, name="draft"),
     path("tasks/", views.tasks, name="tasks"),
+    path("tasks/new/", views.make, name="make"),
     path("labels/", views.labels, name="labels"),
 ]

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError
 from pydantic import model_validator as validator
 
+from alignment.rows.found import Said
 from alignment.seam.records import DemonstrationRecord, LabelRecord, PromptRecord
 from webapp.site.words import Words
 
@@ -78,10 +79,19 @@ class InWords(NamedTuple):
     marks: Mapping[int, Words] = {}  # by position
 
 
+def no_objection(_answer: object, _items: Sequence[str]) -> Words:
+    """Every answer fits whatever it is about."""
+    return ""
+
+
 class HasText(Protocol):
     """A completion, as far as a kind looks at it."""
 
     text: str
+
+
+def no_answer(_said: Said) -> None:
+    """Of a kind that takes no labels from files."""
 
 
 class TaskKind(BaseModel):
@@ -89,7 +99,9 @@ class TaskKind(BaseModel):
 
     `ask` chooses from the completions of a prompt what to ask about together; `verdict` says an answer
     so that two people who mean the same say the same, whatever order each of them saw; `records` says
-    what a model learns from it. The template has two parts: `items` for the card, `controls` below it.
+    what a model learns from it; `objection` why an answer that is one does not fit the items that were shown,
+    "" where it does; `imported` what a file says of answers in the words of the kind, None where it has none.
+    The template has two parts: `items` for the card, `controls` below it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -106,6 +118,9 @@ class TaskKind(BaseModel):
     words: Callable[[Any], InWords]
     template: str
     keys: tuple[Key, ...]
+    objection: Callable[[Any, Sequence[str]], Words] = no_objection
+    made: bool = True  # by whoever wants some; tasks of another kind come by themselves
+    imported: Callable[[Said], BaseModel | None] = no_answer
 
     @validator(mode="wrap")
     @classmethod
