@@ -1,7 +1,7 @@
 """“All labels with everything” of ours, read back: each label as its kind of task wrote it.
 
 Consumer: another dashboard, or this one. Recognised by `kind`, `answer` and `items` beside `messages` and
-`prompt_key`. Loses: ids, who wrote the answers, who was simulated, and labels that an adjudication overruled.
+`prompt_key`. Loses: ids, who wrote the answers, who was simulated, and labels in whose place another answer speaks.
 """
 
 import json
@@ -32,7 +32,7 @@ COLUMNS = {"messages", "prompt_key", "kind", "answer", "items", "annotator", "so
 NOTES = ("rationale", "flags", "visible_ms", "created_at", "overruled")
 LISTS = ("items", "flags")  # JSON in the cells of a table
 RANKED = "ranked"  # the kind of what a file once said of two answers
-OVERRULED = "labels that were overruled by an adjudication, which is taken instead"
+OVERRULED = "labels in whose place another answer speaks, which is taken instead"
 EQUAL = "labels of answers of which two are equal"
 MOST_ITEMS = 100
 MOST_FLAGS, LONGEST_FLAG = 100, 100
@@ -151,7 +151,7 @@ FORMAT = Format(
     title=_("All labels of our own export"),
     help=_("“All labels with everything”: the zip, its JSON lines, Parquet or CSV."),
     loses=_(
-        "ids, who wrote the answers, who was simulated, and labels that an adjudication overruled."
+        "ids, who wrote the answers, who was simulated, and labels in whose place another answer speaks."
     ),
     fits=fits,
     read=read,

@@ -59,12 +59,12 @@ SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),  # label, adjudication, rank
         pa.field("group", pa.string(), nullable=False),
         pa.field("imported", pa.bool_(), nullable=False),
+        pa.field("overruled", pa.bool_(), nullable=False),  # another answer speaks instead
         pa.field("says", pa.list_(pa.string()), nullable=False),  # what `said_by` calls its records
         pa.field("task", pa.int64()),  # null: asked by no task of this dashboard
         pa.field("completions", pa.list_(pa.int64()), nullable=False),  # ids of the items
         pa.field("sources", pa.list_(pa.string()), nullable=False),  # of the items: who wrote them
         pa.field("models", pa.list_(pa.string()), nullable=False),  # of the items; "" of no model
-        pa.field("overruled", pa.bool_(), nullable=False),  # somebody decided about its task
     ]
 )
 EQUAL, BOTH_BAD = "equal", "both_bad"
@@ -318,7 +318,7 @@ def is_pair(record: Record) -> TypeGuard[PairRecord]:
 
 def records_of(row: Row) -> Iterable[Record]:
     """What a row says, as its kind tells it, nothing where it is overruled; raises UnknownKind."""
-    if row.get("overruled"):  # the adjudication of its task speaks instead
+    if row.get("overruled"):  # by an adjudication of its task, or as a silent repeat of an answer
         return []
     prompt = prompt_of(row)
     if row["kind"] == RANKED:

@@ -66,7 +66,7 @@ HOLDINGS: Mapping[str, Holding] = {
         _("Answers that people wrote to be imitated"), _that_say("demonstration")
     ),
     "overruled": Holding(
-        _("Labels of tasks that somebody has settled"), lambda rows: _number_of(rows["overruled"])
+        _("Labels in whose place another answer speaks"), lambda rows: _number_of(rows["overruled"])
     ),
     "reasons": Holding(
         _("Reasons that annotators gave"),

@@ -49,7 +49,7 @@ or imported) and the names of models. `answer` is JSON in the words of the kind 
 item at position 0; `says` names what it says: pair, tie, both_bad, equal (a preference between equal
 texts), ranking, thumb, rating or demonstration. `annotator` is a pseudonym; `origin` says whether a person,
 a simulated annotator or a file gave the label, and `source` whether it is a label, a decision about labels
-that disagree (adjudication; they are `overruled` and say nothing any more) or of a ranking. `visible_ms` is how long the task was in sight, `created_at`
+that disagree (adjudication) or of a ranking; of what is `overruled` another answer speaks instead. `visible_ms` is how long the task was in sight, `created_at`
 when the label was given (UTC). In the table a cell that a spreadsheet would compute has an apostrophe before
 it, and `marked` names its column.""",
     noun="labels",
