@@ -17,7 +17,8 @@ from uuid import uuid4
 import httpx
 from django.conf import settings
 
-from alignment.world.utility import SimulatedAnnotator
+from alignment.world.utility import MIDDLE, SimulatedAnnotator
+from webapp.labeling.kinds.descriptor import LETTERS
 
 PATIENCE = 120.0  # seconds for a web program that is started again
 RETRY = 0.5
@@ -31,8 +32,27 @@ def _compared(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
     return {"choice": person.choose(card["prompt"], *card["items"])}
 
 
+def _rated(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
+    """How good they find each answer; on the scales of a project that has no others."""
+    marks = [person.mark(card["prompt"], text) for text in card["items"]]
+    return {"marks": [f"{LETTERS[place]}:quality:{mark}/7" for place, mark in enumerate(marks)]}
+
+
+def _thumbed(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
+    """Whether they like an answer."""
+    return {"thumb": "up" if person.mark(card["prompt"], *card["items"]) > MIDDLE else "down"}
+
+
+def _flagged(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
+    """They mind manners only, for which there is no flag."""
+    return {"none": "yes"}
+
+
 ANSWERS: Mapping[str, Callable[[SimulatedAnnotator, Card], dict[str, object]]] = {
     "compare": _compared,
+    "rate": _rated,
+    "thumbs": _thumbed,
+    "flags": _flagged,
 }
 
 
