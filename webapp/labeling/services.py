@@ -15,11 +15,13 @@ from django.utils.translation import gettext as _
 from webapp.accounts.models import User
 from webapp.labeling import queue, sides
 from webapp.labeling.kinds import kind_named
+from webapp.labeling.kinds.descriptor import no_objection
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.projects.models import Project
 from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.errors import Refusal
+from webapp.site.words import Words
 
 State = Assignment.State
 CHUNK = 500  # rows a statement
@@ -229,9 +231,22 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
 def _said(assignment: Assignment, answer: object) -> dict[str, object]:
     """The columns of a label that say what was answered."""
     try:
-        return said_columns(assignment.task, assignment.order, answer)
+        objection = _objection(assignment, answer)
+        said = {} if objection else said_columns(assignment.task, assignment.order, answer)
     except ValueError:
         raise LabelingError(_("That is no answer to this question: nothing was stored.")) from None
+    if objection:
+        raise LabelingError(str(objection))
+    return said
+
+
+def _objection(assignment: Assignment, answer: object) -> Words:
+    """Why the answer does not fit what was shown; only kinds that may object have that read again."""
+    kind = assignment.task.asks
+    if kind.objection is no_objection:
+        return ""
+    items = [completion.text for completion in assignment.shown]
+    return kind.objection(kind.Answer.model_validate(answer), items)
 
 
 def said_columns(task: Task, order: Sequence[int], answer: object) -> dict[str, object]:

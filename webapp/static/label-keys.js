@@ -6,6 +6,7 @@ const $ = (id) => document.getElementById(id);
 const TYPING = "textarea, select, [contenteditable], input:not([type=checkbox], [type=radio])";
 const REPEATING = new Set(["down", "up"]);
 const ON_SHEETS = new Set(["guidelines", "help", "skip"]); // what opened one closes it
+const NAMED = new Set(["Enter", "Backspace"]); // of the controls, whoever chose which keys
 const NAMELESS = new Set(["Unidentified", "Process", "Dead"]); // keys of which no character is told
 
 function open(id, field) {
@@ -14,7 +15,7 @@ function open(id, field) {
   if (fold.open) fold.querySelector(field).focus();
 }
 
-const answers = () => [...document.querySelectorAll("article:not([hidden]) .answer")];
+const answers = () => [...document.querySelectorAll("article:not([hidden]) :is(.answer, .several)")];
 const moved = new WeakMap(); // where a side was put by us, so that its scroll event is not taken for a person's
 let together = true;
 
@@ -62,7 +63,7 @@ function press(sheet, event) {
   return Boolean(key);
 }
 
-export function listen({ chosen, press: pressed, repeat, undo, skip }) {
+export function listen({ chosen, press: pressed, pressNamed, repeat, undo, skip }) {
   const acts = {
     undo,
     skip,
@@ -82,9 +83,9 @@ export function listen({ chosen, press: pressed, repeat, undo, skip }) {
   document.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
     const typing = event.target.closest(TYPING);
-    if (typing?.id === "rationale" && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    if (typing?.closest("#dock") && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      if (!event.repeat) repeat();
+      if (!event.repeat && !pressNamed("Enter")) repeat();
       return;
     }
     // A held Enter presses a focused button again and again.
@@ -97,6 +98,11 @@ export function listen({ chosen, press: pressed, repeat, undo, skip }) {
     const sheet = document.querySelector(":popover-open");
     if (!Object.keys(ours).length) return; // switched off
     if (!event.repeat && press(sheet, event)) return event.preventDefault();
+    if (NAMED.has(event.key)) {
+      const own = event.key === "Enter" && event.target.closest("button, summary, a");
+      if (!own && !sheet && !event.repeat && pressNamed(event.key)) event.preventDefault();
+      return;
+    }
     const action = ours[keyOf(event, ours)];
     if (!action || (sheet && !ON_SHEETS.has(action)) || (event.repeat && !REPEATING.has(action))) return;
     event.preventDefault();

@@ -16,10 +16,12 @@ let blank = ""; // what they hold before anybody fills them in
 export function begin(card, fields = {}) {
   for (const [kind, each] of controls) each.hidden = each.disabled = kind !== card.dataset.kind;
   mine = controls.get(card.dataset.kind) ?? null; // none where the page is older than the kind
+  const script = mine ? scripts.get(card.dataset.kind) : {};
   fill({});
+  script.prepare?.(card, mine); // what the fields hold before anybody fills them in
   blank = JSON.stringify(answer());
-  fill(fields);
-  if (mine) scripts.get(card.dataset.kind).begin?.(card, mine, fields);
+  fill({ ...answer(), ...fields });
+  script.begin?.(card, mine, fields);
 }
 
 // What somebody fills in: named as the fields of the answer; buttons are pressed.
@@ -36,6 +38,7 @@ function refill(field, values) {
   if (field.matches("[type=checkbox], [type=radio]")) field.checked = values.includes(field.value);
   else if (field.multiple) for (const option of field.options) option.selected = values.includes(option.value);
   else field.value = values[0] ?? "";
+  field.dispatchEvent(new Event("refill", { bubbles: true })); // for a counter, and what a script draws of it
 }
 
 // What is filled in so far: {field: text or texts}.
@@ -56,6 +59,14 @@ export function lacking(fields) {
   const wrong = inputs().find((field) => !field.checkValidity());
   if (wrong) return wrong.validationMessage;
   return Object.keys(fields).length ? "" : gettext("Choose an answer first: nothing was answered");
+}
+
+// A key that has a name and no character of its own, as Enter, presses the one of the controls that carries it;
+// whether one does.
+export function pressNamed(name) {
+  const button = mine?.querySelector(`[data-named-key="${name}"]`);
+  button?.click();
+  return Boolean(button);
 }
 
 // A key presses what carries its action, in the controls or in the card.

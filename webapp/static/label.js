@@ -220,7 +220,7 @@ function discard() {
 
 dock.addEventListener("click", (event) => {
   // The second click of a double click was not meant for the next pair.
-  if (event.detail > 1 && event.target.closest("[data-kind] button")) {
+  if (event.detail > 1 && event.target.closest("[data-kind] button:not([type=button])")) {
     event.preventDefault();
     hint(gettext("too quick: nothing was answered"));
   }
@@ -237,7 +237,8 @@ put.onFlag((assignment, flag, checked) => {
 });
 delivery.listen({ again: outbox.again, mend, download: () => download(outbox.entries()), discard });
 const openSkip = () => { if (cards.shown() && !held) $("skip").togglePopover(); };
-listen({ chosen: JSON.parse(dock.dataset.keys), press: kinds.press, repeat, undo, skip: openSkip });
+const { press, pressNamed } = kinds;
+listen({ chosen: JSON.parse(dock.dataset.keys), press, pressNamed, repeat, undo, skip: openSkip });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) outbox.renew(); });
 addEventListener("offline", () => tally(outbox.state()));
 addEventListener("online", () => tally(outbox.state()));

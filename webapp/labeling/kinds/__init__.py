@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
 
-from webapp.labeling.kinds import compare, flags, rate, thumbs
+from webapp.labeling.kinds import compare, flags, rank, rate, thumbs
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
 
@@ -13,6 +13,7 @@ TASK_KINDS: dict[str, TaskKind] = {
     kind.name: check(kind)
     for kind in (
         compare.KIND,
+        rank.KIND,
         rate.KIND,
         thumbs.KIND,
         flags.KIND,

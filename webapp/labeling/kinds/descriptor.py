@@ -81,6 +81,11 @@ class InWords(NamedTuple):
     marks: Mapping[int, Words] = {}  # by position
 
 
+def no_objection(_answer: object, _items: Sequence[str]) -> Words:
+    """Every answer fits whatever it is about."""
+    return ""
+
+
 class HasText(Protocol):
     """A completion, as far as a kind looks at it."""
 
@@ -97,7 +102,8 @@ class TaskKind(BaseModel):
 
     `ask` chooses from the completions of a prompt what to ask about together; `verdict` says an answer
     so that two people who mean the same say the same, whatever order each of them saw; `records` says
-    what a model learns from it. The template has two parts: `items` for the card, `controls` below it.
+    what a model learns from it; `objection` why an answer that is one does not fit the items that were shown,
+    "" where it does. The template has two parts: `items` for the card, `controls` below it.
     Where a project's form decides what may be said, `keys_of` gives the keys of a form, and `fits` says
     whether an answer about so many items is one by it.
     """
@@ -116,6 +122,7 @@ class TaskKind(BaseModel):
     words: Callable[[Any], InWords]
     template: str
     keys: tuple[Key, ...]
+    objection: Callable[[Any, Sequence[str]], Words] = no_objection
     keys_of: Callable[[Composition], tuple[Key, ...]] | None = None
     fits: Callable[[Any, Composition, int], bool] | None = None
 

@@ -47,10 +47,7 @@ def given(task, best, annotator=None):
     return submit_label(held, client_id=uuid4(), answer={"best": best})
 
 
-NEEDED = [name for name, field in TaskKind.model_fields.items() if field.is_required()]
-
-
-@pytest.mark.parametrize("field", NEEDED)
+@pytest.mark.parametrize("field", [n for n, f in TaskKind.model_fields.items() if f.is_required()])
 def test_a_descriptor_without_a_field_is_refused_by_its_name(field):
     fields = {name: getattr(KIND, name) for name in TaskKind.model_fields if name != field}
     with pytest.raises(KindError, match=f"its {field} is missing") as refused:
@@ -113,9 +110,9 @@ def test_tables_list_one_kind_where_there_are_several(best, project, client, pag
 
 
 def test_tables_ask_for_no_kind_where_there_is_one(project, client, monkeypatch):
-    some_tasks(project)
-    for name in {*TASK_KINDS} - {"compare"}:
+    for name in list(TASK_KINDS)[1:]:
         monkeypatch.delitem(TASK_KINDS, name)
+    some_tasks(project)
     client.force_login(a_user(project, Role.RESEARCHER))
     assertNotContains(client.get(reverse("labeling:tasks", args=[project.pk])), 'name="kind"')
 
@@ -136,8 +133,8 @@ def test_a_program_reads_all_three_and_answers(best, project, client, ana):
 def test_keys_that_two_kinds_share_say_both(best, project, client, ana):
     client.force_login(ana)
     page = client.get(reverse("labeling:keys", args=[project.pk]))
-    words = str(page.context["form"].fields["choose-1"].label).split(" · ")
-    assert {"A is much better", "A is the best"} <= set(words)
+    assertContains(page, "A is much better · ")
+    assertContains(page, " · A is the best")
 
 
 def test_without_it_its_snapshots_are_refused_in_words(add_kind, project):

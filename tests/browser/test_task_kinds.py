@@ -1,0 +1,65 @@
+"""Each kind of task in a real browser, by keyboard alone."""
+
+import pytest
+from django.db.models import F
+from playwright.sync_api import expect
+
+from tests.browser.test_labeling import AXE, address, ana, press, saved, shown
+from tests.browser.test_toy_tasks import opened
+from tests.factories import a_completion, a_prompt
+from webapp.labeling.models import Label, Task
+from webapp.labeling.services import ask_about
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+__all__ = ["address", "ana"]  # fixtures
+
+
+@pytest.fixture
+def page(project, context, browser_page, address, ana):
+    """Opens the label page once there are tasks of a kind about these answers, in this order."""
+
+    def page(kind, *answers):
+        for texts in answers:
+            prompt = a_prompt(project, split="train")
+            ask_about(project, kind, [a_completion(prompt, text) for text in texts], need=1)
+        Task.objects.update(flip=0, key=F("pk"))
+        return opened(browser_page, context, address, ana)
+
+    return page
+
+
+def fits(page, name=""):
+    """Nothing is off the side of a phone, and nothing is in the way of anybody."""
+    page.evaluate(AXE.read_text())
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        found = page.evaluate("axe.run().then((one) => one.violations.map((each) => each.id))")
+        assert found == []
+        page.screenshot(path=f"/tmp/rank_{name}_{width}.png")
+
+
+def test_an_order_is_put_together_by_keys(page):
+    page = page("rank", ["Good.", "Fair.", "Bad.", "So so."], ["Yes.", "No.", "Well."])
+    send = page.locator("[data-named-key=Enter]:visible")
+    placed = page.locator("[data-placed]")
+    press(page, ["3", "Enter"])
+    expect(page.locator("#hint")).to_have_text("Place A, B, D first")
+    press(page, ["1", "Backspace", "Backspace", "1", "2", "=", "=", "4", "="])
+    expect(page.locator("[data-said]")).to_have_text("A > B = D")
+    fits(page, "rank")
+    placed.get_by_role("button", name="D is worse than B").press("Enter")
+    placed.get_by_role("button", name="D up").press("Enter")
+    page.keyboard.press("3")
+    expect(page.locator("[data-said]")).to_have_text("A > D > B > C")
+    page.reload()
+    expect(page.locator("[data-said]")).to_have_text("A > D > B > C")
+    press(page, ["Enter", "u"])
+    expect(page.locator("[data-said]")).to_have_text("A > D > B > C")
+    placed.locator("li").nth(3).drag_to(placed.locator("li").nth(0))
+    send.press("Enter")
+    press(page, ["2", "1", "=", "3", "Enter"])
+    saved(page)
+    current = Label.objects.current().order_by("pk")
+    assert [one.answer["ranking"] for one in current] == ["C>A>D>B", "A=B>C"]
+    expect(shown(page)).to_have_count(0)
