@@ -69,6 +69,7 @@ ROWS = {
     "labeling:label": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:draft": {"POST": Action.LABEL},
     "labeling:keys": {"GET": Action.LABEL, "POST": Action.LABEL},
+    "labeling:form": {"GET": Action.COMPOSE_FORM, "POST": Action.COMPOSE_FORM},
     "labeling:tasks": {"GET": Action.SEE_DATA},
     "labeling:labels": {"GET": Action.SEE_DATA},
     "datasets:snapshots": {"GET": Action.FREEZE, "POST": Action.FREEZE},

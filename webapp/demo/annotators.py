@@ -32,6 +32,16 @@ def _compared(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
     return {"choice": person.choose(card["prompt"], *card["items"])}
 
 
+def _ranked(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
+    """The answers from best to worst; those with the same mark are tied."""
+    marks = [person.mark(card["prompt"], text) for text in card["items"]]
+    groups = (
+        "=".join(letter for letter, own in zip(LETTERS, marks, strict=False) if own == mark)
+        for mark in sorted(set(marks), reverse=True)
+    )
+    return {"ranking": ">".join(groups)}
+
+
 def _rated(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
     """How good they find each answer; on the scales of a project that has no others."""
     marks = [person.mark(card["prompt"], text) for text in card["items"]]
@@ -50,6 +60,7 @@ def _flagged(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
 
 ANSWERS: Mapping[str, Callable[[SimulatedAnnotator, Card], dict[str, object]]] = {
     "compare": _compared,
+    "rank": _ranked,
     "rate": _rated,
     "thumbs": _thumbed,
     "flags": _flagged,

@@ -29,8 +29,7 @@ LEVELS = 7  # of quality
 
 def ask(completions: Sequence[C]) -> Iterator[tuple[C, ...]]:
     """Different texts, as many at once as can be rated, in their order."""
-    apart = list({completion.text: completion for completion in reversed(completions)}.values())
-    apart.reverse()
+    apart = list({completion.text.strip(): completion for completion in completions}.values())
     for start in range(0, len(apart), MOST_RATED):
         yield tuple(apart[start : start + MOST_RATED])
 
