@@ -42,6 +42,7 @@ class Rows(StrEnum):
     """Forms in which the rows of an artifact are given to the trainer."""
 
     PAIRS = "pairs"  # of a snapshot: a preferred and another answer
+    IMITATED = "imitated"  # of a snapshot: what people wrote, and what they preferred
     LABELS = "labels"  # of a snapshot: whatever people said, with who said it
     JUDGED = "judged"  # of a snapshot: what each person said at once, with their flags
     STORED = "stored"  # of completions: texts with their prompts
@@ -124,6 +125,7 @@ class Given:
 
     names: Mapping[str, str]
     pairs: int = 0  # of the snapshot's split
+    written: int = 0  # answers of it that people wrote
     prompts: int = 0  # of the project that it may read; one more than it wants is enough
     tilts: Mapping[float, float] = field(
         default_factory=dict

@@ -7,8 +7,9 @@ from playwright.sync_api import expect
 from tests.browser.test_labeling import AXE, address, ana, press, saved, shown
 from tests.browser.test_toy_tasks import opened
 from tests.factories import a_completion, a_prompt
+from webapp.labeling.kinds import kind_named
 from webapp.labeling.models import Label, Task
-from webapp.labeling.services import ask_about
+from webapp.labeling.services import Ask, create_tasks
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 __all__ = ["address", "ana"]  # fixtures
@@ -21,7 +22,9 @@ def page(project, context, browser_page, address, ana):
     def page(kind, *answers):
         for texts in answers:
             prompt = a_prompt(project, split="train")
-            ask_about(project, kind, [a_completion(prompt, text) for text in texts], need=1)
+            answers = [a_completion(prompt, text) for text in texts]
+            asks = kind_named(kind).ask(answers)
+            create_tasks(project, kind, [Ask(prompt.pk, items) for items in asks], need=1)
         Task.objects.update(flip=0, key=F("pk"))
         return opened(browser_page, context, address, ana)
 
@@ -63,3 +66,49 @@ def test_an_order_is_put_together_by_keys(page):
     current = Label.objects.current().order_by("pk")
     assert [one.answer["ranking"] for one in current] == ["C>A>D>B", "A=B>C"]
     expect(shown(page)).to_have_count(0)
+
+
+def test_an_answer_is_written_by_keys(page):
+    page = page("demonstrate", [], [])
+    press(page, ["Enter"])
+    expect(page.locator("#hint")).to_have_text("Choose an answer first: nothing was answered")
+    press(page, "e")
+    page.keyboard.type("First ux?")
+    fits(page, "demonstrate")
+    page.reload()
+    expect(page.locator("#demonstrated")).to_have_value("First ux?")
+    press(page, ["e", "End", "Enter", "!", "Control+Enter", "Escape", "u"])
+    expect(page.locator("#demonstrated")).to_have_value("First ux?\n!")
+    press(page, ["e", "Control+Enter"])
+    page.keyboard.type("Second.")
+    page.keyboard.press("Control+Enter")
+    saved(page)
+    current = Label.objects.current().order_by("pk")
+    assert [one.answer["text"] for one in current] == ["First ux?\n!", "Second."]
+
+
+def test_an_answer_is_edited_by_keys(page):
+    page = page("edit", ["It is so, 因为 it is.", "<b>Good</b>"])
+    box, told = page.locator("#edited"), page.locator("[data-told]")
+    expect(box).to_have_value("It is so, 因为 it is.")
+    press(page, ["Enter"])
+    expect(told).to_contain_text("Nothing is changed")
+    press(page, ["e", "Home"])
+    page.keyboard.type("Maybe ")
+    fits(page, "edit")
+    changes = shown(page).locator("[data-changes]")
+    assert changes.inner_html() == "<ins>Maybe </ins>It is so, 因为 it is."
+    press(page, ["Escape", "1"])
+    expect(told).to_contain_text("You changed the text")
+    press(page, ["e", "Control+Enter", "Escape", "u"])
+    expect(box).to_have_value("Maybe It is so, 因为 it is.")
+    press(page, ["Enter"])
+    expect(box).to_have_value("<b>Good</b>")
+    expect(shown(page).locator("[data-changes]")).to_be_hidden()
+    press(page, "1")
+    saved(page)
+    current = Label.objects.current().order_by("pk")
+    assert [one.answer for one in current] == [
+        {"text": "Maybe It is so, 因为 it is.", "good": None},
+        {"text": None, "good": "yes"},
+    ]

@@ -38,7 +38,14 @@ class Snapshot(models.Model):
 
     def pairs_in(self, split: str) -> int:
         """How many usable pairs one split has."""
-        found: int = self.manifest.get("pairs", {}).get(split, 0)
+        return self._counted("pairs", split)
+
+    def written_in(self, split: str) -> int:
+        """How many answers to imitate one split has that somebody wrote."""
+        return self._counted("written", split)
+
+    def _counted(self, what: str, split: str) -> int:
+        found: int = self.manifest.get(what, {}).get(split, 0)
         return found
 
 

@@ -198,12 +198,16 @@ class SplitCount(NamedTuple):
     split: str
     rows: int
     pairs: int
+    written: int
 
 
 def splits(snapshot: Snapshot) -> list[SplitCount]:
-    """Rows and usable pairs of each split."""
+    """Rows, usable pairs and written answers of each split."""
     rows, pairs = snapshot.manifest["splits"], snapshot.manifest["pairs"]
-    return [SplitCount(name, rows.get(name, 0), pairs.get(name, 0)) for name in Split.values]
+    return [
+        SplitCount(name, rows.get(name, 0), pairs.get(name, 0), snapshot.written_in(name))
+        for name in Split.values
+    ]
 
 
 class Tally(NamedTuple):

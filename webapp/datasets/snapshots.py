@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
         pa.field("items", pa.list_(pa.string()), nullable=False),  # in the order they were shown
         pa.field("answer", pa.string(), nullable=False),  # JSON: the kind's; of RANKED a strength
         pa.field("pairs", pa.int16(), nullable=False),  # preferences between different texts
+        pa.field("written", pa.int16(), nullable=False),  # answers worth imitating, by a person
         pa.field("annotator", pa.string(), nullable=False),  # a pseudonym
         pa.field("simulated", pa.bool_(), nullable=False),
         pa.field("counted", pa.bool_(), nullable=False),
@@ -64,7 +65,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class SnapshotRow:
-    """One label, or one pair of an imported ranking; with `pairs` the columns of SCHEMA."""
+    """One label, or one pair of an imported ranking; with `pairs` and `written` the columns of SCHEMA."""
 
     prompt_key: str
     split: str
@@ -97,8 +98,10 @@ def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
 
 
 def _counted(row: Row) -> Row:
-    """The row with how many pairs it makes."""
-    return row | {"pairs": sum(map(is_pair, records_of(row)))}
+    """The row with how many pairs it makes, and how many answers to imitate that somebody wrote."""
+    records = list(records_of(row))
+    written = sum(isinstance(one, DemonstrationRecord) for one in records)
+    return row | {"pairs": sum(map(is_pair, records)), "written": written}
 
 
 def read(folder: Path, *, split: str | None = None, limit: int | None = None) -> Iterator[Row]:
@@ -145,22 +148,26 @@ def _pairs_before(rows: pa.Table) -> pa.ChunkedArray:
 
 
 def count(folder: Path) -> dict[str, Any]:
-    """How much of what the file holds: `pairs` by split, `answers` by kind, `annotators` of labels."""
-    names = ["split", "source", "kind", "answer", "annotator", "simulated", "pairs"]
+    """How much of what the file holds: `pairs` and `written` by split, `answers` by kind, `annotators` of labels."""
+    names = ["split", "source", "kind", "answer", "annotator", "simulated", "pairs", "written"]
     rows = pq.read_table(folder / LABELS, columns=names)
     labels = rows.filter(pc.equal(rows["source"], "label"))
-    pairs = (
-        rows.filter(pc.greater(rows["pairs"], 0)).group_by("split").aggregate([("pairs", "sum")])
-    )
     return {
         "splits": _tally(rows["split"]),
         "sources": _tally(rows["source"]),
-        "pairs": {row["split"]: row["pairs_sum"] for row in pairs.to_pylist()},
+        "pairs": _by_split(rows, "pairs"),
+        "written": _by_split(rows, "written"),
         "kinds": (kinds := _tally(labels["kind"])),
         "answers": {kind: _answers(kind, labels) for kind in kinds},
         "annotators": _tally(labels["annotator"]),
         "simulated": _tally(labels["simulated"]),
     }
+
+
+def _by_split(rows: pa.Table, name: str) -> dict[str, int]:
+    """What a column of numbers adds up to in each split that has any of it."""
+    sums = rows.filter(pc.greater(rows[name], 0)).group_by("split").aggregate([(name, "sum")])
+    return {row["split"]: row[f"{name}_sum"] for row in sums.to_pylist()}
 
 
 def _answers(kind: str, labels: pa.Table) -> dict[str, int]:
@@ -209,6 +216,26 @@ def pairs_of(snapshot_artifact: Artifact, split: str) -> Iterator[PairRecord]:
     for label in labels_of(snapshot_artifact, split):
         if is_pair(label):
             yield label
+
+
+def imitated_of(snapshot_artifact: Artifact, split: str) -> Iterator[DemonstrationRecord]:
+    """What people of one split wrote, and what they preferred to all else. Raises as `labels_of`."""
+    verify(snapshot_artifact.path)
+    for row in read(snapshot_artifact.path, split=split):
+        yield from _imitated(list(records_of(row)))
+
+
+def _imitated(records: Sequence[Record]) -> Iterable[DemonstrationRecord]:
+    """Of what one row says, each text that is worth imitating once: of a ranking only the best."""
+    pairs = [one for one in records if is_pair(one)]
+    beaten = {pair.rejected for pair in pairs}
+    best = [
+        DemonstrationRecord(prompt=pair.prompt, completion=pair.chosen)
+        for pair in pairs
+        if pair.chosen not in beaten
+    ]
+    written = [one for one in records if isinstance(one, DemonstrationRecord)]
+    return {one.completion: one for one in [*best, *written]}.values()
 
 
 def is_pair(record: Record) -> TypeGuard[PairRecord]:

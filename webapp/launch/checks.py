@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from alignment.kinds import KINDS
 from alignment.kinds.align.settings import TargetedSettings
-from alignment.kinds.kind import ASIDE, Kind
+from alignment.kinds.kind import ASIDE, Kind, Rows
 from alignment.kinds.settings.target import CLASSED
 from alignment.seam.architectures import family_in
 from alignment.seam.settings import Settings
@@ -39,6 +39,7 @@ def refusals(asked: Asked, *, section: str) -> Refusals:
         yield f"{section}-{setting}", text
     for check in CHECKS:
         yield from check(asked)
+    yield from few_labels(asked, KINDS[section])
     yield from unread(asked, KINDS[section])
 
 
@@ -63,11 +64,17 @@ def unread(asked: Asked, kind: Kind) -> Refusals:
             yield role, text
 
 
-def few_pairs(asked: Asked) -> Refusals:
-    """Labels that are too few to learn from."""
+def few_labels(asked: Asked, kind: Kind) -> Refusals:
+    """Labels that are too few to learn from: answers that people wrote count where these are imitated."""
     labels = asked.inputs.get("labels")
+    if labels is None:
+        return
     split = getattr(asked.config, "labels", Split.TRAIN)
-    if labels and (text := few_pairs_in_words(labels.snapshot, split)):
+    given = kind.input("labels")
+    imitates = given is not None and given.rows == Rows.IMITATED
+    if imitates and labels.snapshot.written_in(split) >= FEWEST_PAIRS[Split(split)]:
+        return
+    if text := few_pairs_in_words(labels.snapshot, split):
         yield "labels", text
 
 
@@ -147,7 +154,6 @@ def split_of(reward: Artifact) -> str:
 
 
 CHECKS: tuple[Callable[[Asked], Refusals], ...] = (
-    few_pairs,
     _same_model,
     partial_judge,
     no_known_answers,

@@ -15,6 +15,8 @@ from webapp.projects.models import PromptQuerySet, Split
 from webapp.runs.errors import RunError
 from webapp.runs.models import Run
 
+# What the trainer calls rows of a snapshot that are no pairs or labels.
+NAMED = {Rows.JUDGED: "judged", Rows.IMITATED: "demonstrations"}
 Paths = dict[str, str]  # for RunSpec, by the trainer's names
 Reader = Callable[[Artifact, Split], Iterable[BaseModel]]  # of a snapshot's labels
 
@@ -51,16 +53,26 @@ def _place(run: Run, folder: Path, given: Input | None, artifact: Artifact) -> P
     if given.rows == Rows.STORED:
         return {given.role: write_stored(folder, _prompts_of(run), artifact)}
     split = Split(getattr(config_of(run), "labels", Split.TRAIN))
-    name = given.role if given.rows == Rows.JUDGED else "pairs"
+    name = NAMED.get(given.rows, "pairs")
     return {name: write_labels(folder / f"{name}.jsonl", label_reader(given.rows), artifact, split)}
 
 
 def label_reader(rows: Rows) -> Reader:
     """How such rows of a snapshot are read."""
     # Loads Arrow, which tend and an idle worker never need.
-    from webapp.datasets.snapshots import judged_of, labels_of, pairs_of  # noqa: PLC0415
+    from webapp.datasets.snapshots import (  # noqa: PLC0415
+        imitated_of,
+        judged_of,
+        labels_of,
+        pairs_of,
+    )
 
-    return {Rows.PAIRS: pairs_of, Rows.LABELS: labels_of, Rows.JUDGED: judged_of}[rows]
+    return {
+        Rows.PAIRS: pairs_of,
+        Rows.LABELS: labels_of,
+        Rows.JUDGED: judged_of,
+        Rows.IMITATED: imitated_of,
+    }[rows]
 
 
 def given(run: Run) -> list[ArtifactInput]:

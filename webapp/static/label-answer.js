@@ -50,7 +50,7 @@ export function begin(card, before) {
   dock.elements.assignment.value = card.dataset.assignment;
   const draft = before ?? drafts.of(card);
   kinds.begin(card, { ...before, ...draft.fields });
-  fill(draft);
+  fill({ ...draft, fields: null }); // which are filled in by now
   base = Number(draft.base ?? card.dataset.revision);
   beside = base;
   showOther(draft.other ?? "");

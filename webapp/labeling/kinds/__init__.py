@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
 
-from webapp.labeling.kinds import compare, flags, rank, rate, thumbs
+from webapp.labeling.kinds import compare, demonstrate, edit, flags, rank, rate, thumbs
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
 
@@ -17,6 +17,8 @@ TASK_KINDS: dict[str, TaskKind] = {
         rate.KIND,
         thumbs.KIND,
         flags.KIND,
+        edit.KIND,
+        demonstrate.KIND,
     )
 }  # fmt: skip
 
