@@ -58,12 +58,24 @@ def _flagged(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
     return {"none": "yes"}
 
 
+def _edited(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
+    """They write no better than the models do."""
+    return {"good": "yes"}
+
+
+def _written(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
+    """What suits every question as little as the next one."""
+    return {"text": "Thank you for asking! Take your time, and please come back to it tomorrow."}
+
+
 ANSWERS: Mapping[str, Callable[[SimulatedAnnotator, Card], dict[str, object]]] = {
     "compare": _compared,
     "rank": _ranked,
     "rate": _rated,
     "thumbs": _thumbed,
     "flags": _flagged,
+    "edit": _edited,
+    "demonstrate": _written,
 }
 
 
