@@ -69,6 +69,7 @@ ROWS = {
     "labeling:label": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:draft": {"POST": Action.LABEL},
     "labeling:keys": {"GET": Action.LABEL, "POST": Action.LABEL},
+    "labeling:form": {"GET": Action.COMPOSE_FORM, "POST": Action.COMPOSE_FORM},
     "labeling:tasks": {"GET": Action.SEE_DATA},
     "labeling:make": {"GET": Action.MAKE_TASKS, "POST": Action.MAKE_TASKS},
     "labeling:labels": {"GET": Action.SEE_DATA},

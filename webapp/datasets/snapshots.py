@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from alignment.seam.folders import verify
 from alignment.seam.records import (
     DemonstrationRecord,
+    FlagRecord,
     JudgedRecord,
     LabelRecord,
     Message,
@@ -57,6 +58,7 @@ SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),  # label, rank
         pa.field("group", pa.string(), nullable=False),
         pa.field("imported", pa.bool_(), nullable=False),
+        pa.field("form", pa.int32(), nullable=False),  # of the project; 0: not known
     ]
 )
 
@@ -82,6 +84,7 @@ class SnapshotRow:
     visible_ms: int | None = None
     group: str = ""
     imported: bool = False
+    form: int = 0
 
 
 def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
@@ -114,14 +117,14 @@ def _read(path: Path, split: str | None) -> Iterator[Row]:
 
 
 def _as_now(row: Row) -> Row:
-    """Snapshots once held comparisons only, with columns for two sides."""
+    """Snapshots once held comparisons only, with columns for two sides, and said nothing of forms."""
     if "kind" in row:
-        return row
+        return row if "form" in row else row | {"form": 0}
     if row["source"] == "rank":
         about = {"kind": RANKED, "answer": json.dumps({"strength": row["strength"]})}
     else:
         about = {"kind": "compare", "answer": json.dumps({"choice": row["choice"]})}
-    return {"imported": False} | row | about | {"items": [row["left"], row["right"]]}
+    return {"imported": False, "form": 0} | row | about | {"items": [row["left"], row["right"]]}
 
 
 def columns(folder: Path) -> pa.Table:
@@ -187,7 +190,13 @@ def judged_of(snapshot_artifact: Artifact, split: str) -> Iterator[JudgedRecord]
         labels = [one for one in records_of(row) if not isinstance(one, DemonstrationRecord)]
         if labels:
             asked = row["source"] == "label" and not row["imported"]
-            yield JudgedRecord(labels=tuple(labels), flags=tuple(row["flags"]), asked=asked)
+            yield JudgedRecord(labels=tuple(labels), flags=_flags(row, labels), asked=asked)
+
+
+def _flags(row: Row, labels: Sequence[Record]) -> tuple[str, ...]:
+    """Those that were set beside an answer, and those that are the answer."""
+    said = [flag for one in labels if isinstance(one, FlagRecord) for flag in one.flags]
+    return tuple(dict.fromkeys([*row["flags"], *said]))
 
 
 def labels_of(snapshot_artifact: Artifact, split: str) -> Iterator[LabelRecord]:
@@ -198,7 +207,7 @@ def labels_of(snapshot_artifact: Artifact, split: str) -> Iterator[LabelRecord]:
     verify(snapshot_artifact.path)
     for row in read(snapshot_artifact.path, split=split):
         for record in records_of(row):
-            if not isinstance(record, DemonstrationRecord):
+            if not isinstance(record, DemonstrationRecord | FlagRecord):
                 yield record
 
 

@@ -316,6 +316,11 @@ class Assignment(models.Model):
         """What this person sees, in order."""
         return self.task.in_order(self.order)
 
+    @property
+    def lettered(self) -> list[tuple[str, Completion]]:
+        """The same, each with what it is called."""
+        return list(zip(LETTERS, self.shown, strict=False))
+
 
 HISTORY = Q(superseded=True) | Q(retracted=True)  # of an answer: what no longer speaks
 
@@ -395,6 +400,7 @@ class Label(Coming):
     counted = models.BooleanField(default=False)
     disputed = ToldField(default=False)  # while it is current: see `mark_disputes`
     imported = models.BooleanField(default=False)  # given elsewhere, by whom the file calls so
+    form = models.IntegerField(default=0)  # number of the project's form; 0: not known
     superseded = models.BooleanField(default=False)
     retracted = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())

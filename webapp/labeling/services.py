@@ -83,6 +83,7 @@ class Said(TypedDict, total=False):
     rationale: str
     flags: Sequence[str]
     visible_ms: int | None
+    form: int
 
 
 class DraftConflict(LabelingError):
@@ -220,7 +221,7 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
         client_id=client_id,
         counted=_answer(assignment, replaced),
         disputed=Label.objects.decides_otherwise(assignment.task_id, answered["verdict"]),
-        **{**said, **answered},
+        **{"form": 0, **said, **answered},
     )
     label.replaced, label.adds = replaced, not replaced
     if replaced or label.disputed:  # else what was said before is as disputed as it was

@@ -32,6 +32,8 @@ class Project(models.Model):
     name = NameField(max_length=120, unique=True)
     guidelines = models.TextField(blank=True)
     min_visible_ms = models.IntegerField(default=300)  # that a pair is seen before it is answered
+    composition = models.JSONField(default=dict)  # how its tasks are asked, as labeling reads it
+    form_version = models.IntegerField(default=1)  # of guidelines and composition together
     created_at = models.DateTimeField(db_default=Now())
 
     objects = ProjectQuerySet.as_manager()
@@ -41,6 +43,23 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class FormVersion(models.Model):
+    """What annotators were asked by, once: guidelines and composition under one number."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="form_versions")
+    number = models.IntegerField()
+    guidelines = models.TextField(blank=True)
+    composition = models.JSONField(default=dict)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="form_version_once")
+        ]
 
 
 class Membership(models.Model):

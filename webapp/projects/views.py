@@ -44,7 +44,7 @@ def guidelines(request: PersonRequest, project_id: int) -> HttpResponse:
     form = GuidelinesForm(request.POST or None, initial=there)
     if form.is_valid():
         try:
-            services.save_guidelines(here, **form.cleaned_data)
+            services.save_guidelines(here, **form.cleaned_data, by=request.user)
         except ProjectError as refusal:
             posted = request.POST.copy()
             posted["seen"] = seen  # whoever saves again has read theirs

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
 
-from webapp.labeling.kinds import compare, demonstrate, edit, rank
+from webapp.labeling.kinds import compare, demonstrate, edit, flags, rank, rate, thumbs
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
 
@@ -14,6 +14,9 @@ TASK_KINDS: dict[str, TaskKind] = {
     for kind in (
         compare.KIND,
         rank.KIND,
+        rate.KIND,
+        thumbs.KIND,
+        flags.KIND,
         edit.KIND,
         demonstrate.KIND,
     )
