@@ -9,7 +9,10 @@ from tests.browser.test_toy_tasks import opened
 from tests.factories import a_completion, a_prompt
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.models import Label, Task
+from webapp.labeling.reviews import ask_for_reviews
 from webapp.labeling.services import Ask, create_tasks
+from webapp.projects.models import Standing
+from webapp.projects.services import set_reviews
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 __all__ = ["address", "ana"]  # fixtures
@@ -112,3 +115,24 @@ def test_an_answer_is_edited_by_keys(page):
         {"text": "Maybe It is so, 因为 it is.", "good": None},
         {"text": None, "good": "yes"},
     ]
+
+
+def test_a_prompt_is_reviewed_by_keys(page, project):
+    set_reviews(project, reviews=1, accepts=1)
+    for _ in range(2):
+        ask_for_reviews(a_prompt(project, standing=Standing.WAITING))
+    page = page("review")
+    told = page.locator("[data-told]:visible")
+    press(page, ["2"])
+    expect(told).to_have_text("Say why it is rejected, then send it.")
+    page.keyboard.type("Two in 1.")
+    fits(page, "review")
+    page.keyboard.press("Control+Enter")
+    press(page, ["Escape", "1"])
+    saved(page)
+    current = Label.objects.current().order_by("pk")
+    assert [one.answer for one in current] == [
+        {"decision": "reject", "reason": "Two in 1."},
+        {"decision": "accept", "reason": ""},
+    ]
+    assert {one.standing for one in project.prompts.all()} == {"accepted", "rejected"}

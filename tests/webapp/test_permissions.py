@@ -61,6 +61,7 @@ ROWS = {
     "advice": {"GET": Action.SEE_ROUNDS},
     "prompts": {"GET": Action.WRITE_PROMPTS, "POST": Action.WRITE_PROMPTS},
     "guidelines": {"GET": Action.EDIT_GUIDELINES, "POST": Action.EDIT_GUIDELINES},
+    "reviews": {"GET": Action.EDIT_GUIDELINES, "POST": Action.EDIT_GUIDELINES},
     "members": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "invite": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "withdraw": {"POST": Action.MANAGE_MEMBERS},

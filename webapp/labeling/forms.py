@@ -15,7 +15,7 @@ from webapp.accounts.models import User
 from webapp.labeling.composition import Composition, form_of
 from webapp.labeling.keys import all_keys, clashes
 from webapp.labeling.kinds import TASK_KINDS
-from webapp.labeling.making import kinds_to_make
+from webapp.labeling.making import kinds_offered
 from webapp.labeling.models import (
     SKIP_REASONS,
     Assignment,
@@ -255,9 +255,9 @@ class MakeForm(forms.Form):
         help_text=_("What is asked already is not asked again."),
     )
 
-    def __init__(self, data: Mapping[str, object] | None) -> None:
+    def __init__(self, data: Mapping[str, object] | None, *, project: Project) -> None:
         super().__init__(data)
-        offer_names(self, "kind", kinds_to_make().items())
+        offer_names(self, "kind", kinds_offered(project).items())
 
 
 class KindFilter(forms.Form):

@@ -33,6 +33,7 @@ SKIP_REASONS = {
     "upsetting": _("Upsetting"),
     "other": _("Something else"),
 }
+OWN = "own"  # a reason nobody gives: what somebody wrote they are not asked about
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
 YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
@@ -304,6 +305,8 @@ class Assignment(models.Model):
     @property
     def reason(self) -> str:
         """Why it was skipped, in words."""
+        if self.skip_reason == OWN:
+            return _("Wrote it")
         return str(SKIP_REASONS.get(self.skip_reason, _("No reason given")))
 
     @property

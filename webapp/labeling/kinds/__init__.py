@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
 
-from webapp.labeling.kinds import compare, demonstrate, edit, flags, rank, rate, thumbs
+from webapp.labeling.kinds import compare, demonstrate, edit, flags, rank, rate, review, thumbs
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
 
@@ -19,6 +19,7 @@ TASK_KINDS: dict[str, TaskKind] = {
         flags.KIND,
         edit.KIND,
         demonstrate.KIND,
+        review.KIND,
     )
 }  # fmt: skip
 
