@@ -14,6 +14,7 @@ from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem
 from webapp.projects.models import Membership, Project, Prompt
+from webapp.quality.jobs import measure_now
 from webapp.rounds.config import PRESETS
 from webapp.rounds.models import Round, RoundRun
 from webapp.runs.models import Run, RunEvent, RunMetric
@@ -68,6 +69,7 @@ def grow(before: Sizes, now: Sizes) -> None:
     fill_stored(spans, now)
     fill_labels(spans, now)
     settle(TABLES)
+    measure_now(Project.objects.get(pk=1))
     reach(now.points // CURVES)
 
 

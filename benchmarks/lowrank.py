@@ -104,6 +104,7 @@ def learn(
     model, rows = world.model(fresh=fresh), world.pretraining if fresh else world.polite
     optimizer, began = optimizer_for(model, rank, feedback=feedback), time.perf_counter()
     batches, seen = starter._batches(rows[HELD:], BATCH), list[list[Tensor]]()
+    held = list[dict[str, float]]()
     means: list[Tensor] = []  # of whole gradients, as Adam's first moment would remember them
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -119,14 +120,17 @@ def learn(
             seen = [*seen, whole][-LAST:]
         if rank:
             optimizer.exchange()
+            if step >= steps - LAST:
+                held.append(captured(optimizer, seen, means))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     seconds = (time.perf_counter() - began) / steps
     found = {"loss": starter._held_out_loss(model, rows[:HELD]), "ms_per_step": 1000 * seconds}
     adam = 8 * sum(weight.numel() for weight in model.parameters())
-    return found | (
-        {"bytes": optimizer.bytes / adam, **captured(optimizer, seen, means)} if rank else {}
-    )
+    if not rank:
+        return found
+    told = {name: statistics.fmean(one[name] for one in held) for name in held[0]}
+    return found | {"bytes": optimizer.bytes / adam, **told}
 
 
 def captured(

@@ -162,6 +162,7 @@ LAYERS = (
     ("projects", "serving"),
     ("artifacts", "jobs"),
     ("labeling",),
+    ("quality",),
     ("datasets", "people"),
     ("runs",),
     ("launch", "results"),

@@ -99,6 +99,7 @@ INSTALLED_APPS = [
     "webapp.jobs",
     "webapp.runs",
     "webapp.labeling",
+    "webapp.quality",
     "webapp.datasets",
     "webapp.launch",
     "webapp.rounds",

@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("webapp.projects.urls")),
     path("p/<row:project_id>/", include("webapp.people.member_urls")),
     path("p/<row:project_id>/", include("webapp.labeling.urls")),
+    path("p/<row:project_id>/", include("webapp.quality.urls")),
     path("p/<row:project_id>/", include("webapp.datasets.urls")),
     path("p/<row:project_id>/", include("webapp.registry.urls")),
     path("p/<row:project_id>/", include("webapp.home.runs_urls")),

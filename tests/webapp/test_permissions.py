@@ -72,6 +72,7 @@ ROWS = {
     "labeling:form": {"GET": Action.COMPOSE_FORM, "POST": Action.COMPOSE_FORM},
     "labeling:tasks": {"GET": Action.SEE_DATA},
     "labeling:labels": {"GET": Action.SEE_DATA},
+    "quality:report": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
     "datasets:snapshots": {"GET": Action.FREEZE, "POST": Action.FREEZE},
     "datasets:snapshot": {"GET": Action.SEE_DATA},
     "datasets:import": {"GET": Action.IMPORT_DATA, "POST": Action.IMPORT_DATA},

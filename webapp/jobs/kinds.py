@@ -37,6 +37,14 @@ class JobKind(NamedTuple):
 IMPORT, EXPORT = Action.IMPORT_DATA, Action.EXPORT_DATA
 IMPORTS = "webapp.datasets.imports.jobs"
 JOB_KINDS = {
+    "quality": JobKind(
+        _("Measure the labels"),
+        _("measures"),
+        Action.SEE_DATA,
+        "quality:report",
+        "measured",
+        "webapp.quality.jobs.measure_labels",
+    ),
     "preview": JobKind(
         _("Look before you import"),
         _("files"),

@@ -19,6 +19,7 @@ class Action(StrEnum):
     LABEL = "label"
     WRITE_PROMPTS = "see and write prompts"
     SEE_DATA = "see tasks, labels and snapshots"
+    CHECK_LABELS = "measure the quality of labels and settle disagreements"
     FREEZE = "freeze snapshots"
     SEE_MODELS = "see models"
     ADD_MODELS = "add models"
@@ -40,6 +41,7 @@ LEAST = {
     Action.LABEL: Role.ANNOTATOR,
     Action.WRITE_PROMPTS: Role.ANNOTATOR,
     Action.SEE_DATA: Role.RESEARCHER,
+    Action.CHECK_LABELS: Role.RESEARCHER,
     Action.FREEZE: Role.RESEARCHER,
     Action.SEE_MODELS: Role.RESEARCHER,
     Action.ADD_MODELS: Role.RESEARCHER,

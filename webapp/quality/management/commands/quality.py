@@ -1,0 +1,46 @@
+"""`manage.py quality PROJECT`: measure a project's labels, and print how far people agree."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Q
+
+from webapp.projects.models import Project
+from webapp.quality.jobs import measure_now
+from webapp.quality.queries import agreements, null_rulers, people, report_of
+from webapp.quality.templatetags.intervals import share_with_interval, with_interval
+from webapp.site.htmx import is_key
+
+
+class Command(BaseCommand):
+    """Read all labels now, without a worker, and keep the figures for the page too."""
+
+    help = "Measure a project's labels: agreement, and how each person answers."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The project, and how the figures are printed."""
+        parser.add_argument("project", help="name or number of the project")
+        parser.add_argument("--json", action="store_true", help="print all figures as JSON")
+
+    def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Measure, then print."""
+        name = options["project"]
+        number = int(name) if is_key(name) else None
+        project = Project.objects.filter(Q(name=name) | Q(pk=number)).first()
+        if project is None:
+            raise CommandError(f"There is no project “{name}”.")
+        measure_now(project)
+        report = report_of(project)
+        if report is None or options["json"]:
+            self.stdout.write(json.dumps(report.figures if report else {}, indent=2))
+            return
+        for title, rows in agreements(report):
+            self.stdout.write(f"{title}:")
+            for row in rows:
+                alpha = f", alpha {with_interval(row.alpha)}" if row.level else ""
+                self.stdout.write(f"  {row.title}: {share_with_interval(row.pairs)}{alpha}")
+        for person in people(report.figures["people"]):
+            self.stdout.write(f"{person.name}: {person.figures['labels']} labels")
+        for words, figure in null_rulers(report):
+            self.stdout.write(f"{words}: {share_with_interval(figure)}")
