@@ -15,9 +15,17 @@ from webapp.accounts.models import User
 from webapp.labeling.composition import Composition, form_of
 from webapp.labeling.keys import all_keys, clashes
 from webapp.labeling.kinds import TASK_KINDS
-from webapp.labeling.models import SKIP_REASONS, Assignment, AssignmentQuerySet, Label, Task
+from webapp.labeling.making import kinds_to_make
+from webapp.labeling.models import (
+    SKIP_REASONS,
+    Assignment,
+    AssignmentQuerySet,
+    Completion,
+    Label,
+    Task,
+)
 from webapp.labeling.services import Draft
-from webapp.projects.models import Project
+from webapp.projects.models import Project, Split
 from webapp.site.choices import FoundChoice, offer_found
 from webapp.site.fields import offer_names
 from webapp.site.longtext import LongText
@@ -26,6 +34,7 @@ from webapp.site.words import Words
 LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
 LONGEST_TIME = 2**31 - 1  # ms
 FLAGS: dict[str, Words] = {name: _(words) for name, words in flags.FLAGS.items() if name != "any"}
+MOST_MADE = 5_000  # tasks, while somebody waits
 
 
 NO_ANSWER = _("That is no answer to this question: nothing was stored.")
@@ -203,6 +212,53 @@ class KeysForm(forms.Form):
     def chosen(cleaned: Mapping[str, object]) -> dict[str, str]:
         """The keys as they would be; an empty field is the usual one."""
         return {key.action: str(cleaned.get(key.action) or key.usual).lower() for key in all_keys()}
+
+
+class MakeForm(forms.Form):
+    """Tasks to make from prompts and answers that are there."""
+
+    kind = forms.ChoiceField(
+        label=_("What is asked"), help_text=_("About the prompt alone, or about answers to it.")
+    )
+    source = forms.ChoiceField(
+        label=_("Answers"),
+        required=False,
+        choices=[
+            ("", _("All")),
+            (Completion.Source.MODEL, _("Of models")),
+            (Completion.Source.IMPORTED, _("Imported")),
+            (Completion.Source.HUMAN, _("Written by people")),
+        ],
+        help_text=_("Which of them are asked about, where answers are."),
+    )
+    split = forms.ChoiceField(
+        label=_("Prompts"),
+        required=False,
+        choices=[
+            ("", _("All that may be labelled")),
+            (Split.TRAIN, Split.TRAIN.label),
+            (Split.VALIDATION, Split.VALIDATION.label),
+        ],
+        help_text=_("Those that are kept for testing are in no task."),
+    )
+    need = forms.IntegerField(
+        label=_("Labels per task"),
+        min_value=1,
+        max_value=9,
+        initial=1,
+        help_text=_("How many different people answer each."),
+    )
+    most = forms.IntegerField(
+        label=_("Tasks at most"),
+        min_value=1,
+        max_value=MOST_MADE,
+        initial=200,
+        help_text=_("What is asked already is not asked again."),
+    )
+
+    def __init__(self, data: Mapping[str, object] | None) -> None:
+        super().__init__(data)
+        offer_names(self, "kind", kinds_to_make().items())
 
 
 class KindFilter(forms.Form):

@@ -147,7 +147,7 @@ def create_tasks(
     """Queue tasks of one kind; the number queued, known ones and those of equal texts aside."""
     named = {ask.identity(kind): ask for ask in asks}
     _check_sizes(kind, named.values())
-    known = _known_tasks(list(named))
+    known = known_tasks(list(named))
     new = {name: ask for name, ask in named.items() if name not in known and not ask.alike}
     columns = {"project": project, "kind": kind, "need": need, "priority": priority}
     columns |= {"intake_id": intake}
@@ -186,7 +186,8 @@ def store_tasks(tasks: Sequence[Task], items: Sequence[TaskItem]) -> None:
     TaskItem.objects.bulk_create(items, batch_size=CHUNK)
 
 
-def _known_tasks(identities: Sequence[str]) -> set[str]:
+def known_tasks(identities: Sequence[str]) -> set[str]:
+    """Those of these names that a task has already."""
     known: set[str] = set()
     for start in range(0, len(identities), CHUNK):
         there = Task.every.filter(identity__in=identities[start : start + CHUNK])

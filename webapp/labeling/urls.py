@@ -11,5 +11,6 @@ urlpatterns: list[URLPattern] = [
     path("label/draft/", views.draft, name="draft"),
     path("form/", composing.compose, name="form"),
     path("tasks/", views.tasks, name="tasks"),
+    path("tasks/new/", views.make, name="make"),
     path("labels/", views.labels, name="labels"),
 ]

@@ -14,6 +14,7 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.requests import PersonRequest
@@ -28,6 +29,7 @@ from webapp.labeling.forms import (
     KeysForm,
     LabelFilter,
     LabelForm,
+    MakeForm,
     SkipForm,
     TaskFilter,
     UndoForm,
@@ -35,6 +37,7 @@ from webapp.labeling.forms import (
 from webapp.labeling.keys import all_keys, chosen_keys, keys_of, save_keys
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import Key, TaskKind
+from webapp.labeling.making import TasksWanted, make_tasks, nothing_made
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.queue import Hand
 from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
@@ -44,7 +47,7 @@ from webapp.rendering.services import rendered
 from webapp.site.choices import found_for
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.htmx import render_page
-from webapp.site.pages import Page, page_of
+from webapp.site.pages import Page, in_figures, page_of
 from webapp.site.writers import in_turn
 
 ANSWER = ("assignment", "client_id", "form", "answer", "rationale", "flags", "visible_ms")
@@ -403,6 +406,22 @@ def tasks(request: PersonRequest, project_id: int) -> HttpResponse:
     page = page_of(found, request.GET, "priority", "key", "pk")
     context = _table(request, project, page) | {"form": form}
     return render_page(request, "labeling/tasks.html", context, partial="rows")
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def make(request: PersonRequest, project_id: int) -> HttpResponse:
+    """The form that makes tasks of what the project has."""
+    project = project_for(request.user, project_id, can=Action.MAKE_TASKS)
+    form = MakeForm(request.POST or None)
+    if form.is_valid():
+        made = make_tasks(project, TasksWanted(**form.cleaned_data))
+        if made.new:
+            words = ngettext("%(n)s task is made.", "%(n)s tasks are made.", made.new)
+            messages.success(request, words % {"n": in_figures(made.new)})
+            return redirect("labeling:tasks", project.pk)
+        form.add_error(None, nothing_made(made))
+    return render(request, "labeling/make.html", {"project": project, "form": form})
 
 
 @login_required

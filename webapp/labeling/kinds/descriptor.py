@@ -125,6 +125,7 @@ class TaskKind(BaseModel):
     objection: Callable[[Any, Sequence[str]], Words] = no_objection
     keys_of: Callable[[Composition], tuple[Key, ...]] | None = None
     fits: Callable[[Any, Composition, int], bool] | None = None
+    made: bool = True  # by whoever wants some; tasks of another kind come by themselves
 
     @validator(mode="wrap")
     @classmethod
