@@ -21,6 +21,7 @@ from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Asked, TaskKind
 from webapp.labeling.models import Completion, Label, LabelQuerySet
 from webapp.projects.models import Project, Prompt, Split
+from webapp.quality.models import Adjudication
 from webapp.site.pages import count_up_to
 from webapp.site.words import Words
 
@@ -56,6 +57,8 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
     """One row per label; who gave it is a pseudonym."""
     names = pseudonyms(project, labels.order_by().values_list("annotator", flat=True).distinct())
     labels = labels.filter(annotator__in=names)  # what comes meanwhile may be by somebody new
+    decided = Adjudication.objects.standing().filter(task=OuterRef("task"))
+    labels = labels.annotate(overruled=Exists(decided))
     related = labels.select_related("task__prompt", "annotator").prefetch_related("task__items")
     for label in related.iterator(chunk_size=2000):
         yield SnapshotRow(
@@ -74,6 +77,30 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
             source="label",
             imported=label.imported,
             form=label.form,
+            overruled=getattr(label, "overruled", False),
+        )
+
+
+def adjudication_rows(project: Project) -> Iterator[SnapshotRow]:
+    """One row per decision that stands: it speaks instead of the labels of its task."""
+    made = Adjudication.objects.standing().filter(task__project=project).order_by("pk")
+    people = set(made.order_by().values_list("by", flat=True))
+    if not people:
+        return
+    names = pseudonyms(project, people)
+    made = made.filter(by__in=names).select_related("task__prompt").prefetch_related("task__items")
+    for decision in made.iterator(chunk_size=2000):
+        kind = decision.task.asks
+        yield SnapshotRow(
+            **_prompt_columns(decision.task.prompt),
+            kind=kind.name,
+            items=[one.text for one in decision.task.in_order(decision.order)],
+            answer=kind.canonical(decision.answer),
+            annotator=names[decision.by_id],
+            counted=True,
+            rationale=decision.rationale,
+            created_at=decision.created_at,
+            source="adjudication",
         )
 
 

@@ -55,6 +55,7 @@ def _rows(
 ) -> Iterator[SnapshotRow]:
     labels = queries.current_labels(project, include_simulated=include_simulated)
     yield from queries.label_rows(labels, project)
+    yield from queries.adjudication_rows(project)
     if include_ranks:
         yield from queries.rank_rows(project)
         yield from queries.preference_rows(project)

@@ -55,10 +55,11 @@ SCHEMA = pa.schema(
         pa.field("flags", pa.list_(pa.string()), nullable=False),
         pa.field("visible_ms", pa.int64()),
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("source", pa.string(), nullable=False),  # label, rank
+        pa.field("source", pa.string(), nullable=False),  # label, adjudication, rank
         pa.field("group", pa.string(), nullable=False),
         pa.field("imported", pa.bool_(), nullable=False),
         pa.field("form", pa.int32(), nullable=False),  # of the project; 0: not known
+        pa.field("overruled", pa.bool_(), nullable=False),  # somebody decided about its task
     ]
 )
 
@@ -85,6 +86,7 @@ class SnapshotRow:
     group: str = ""
     imported: bool = False
     form: int = 0
+    overruled: bool = False
 
 
 def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
@@ -244,7 +246,9 @@ def is_pair(record: Record) -> TypeGuard[PairRecord]:
 
 
 def records_of(row: Row) -> Iterable[Record]:
-    """What a row says, as its kind tells it; raises UnknownKind."""
+    """What a row says, as its kind tells it, nothing where it is overruled; raises UnknownKind."""
+    if row.get("overruled"):  # the adjudication of its task speaks instead
+        return []
     turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
     prompt = PromptRecord(key=row["prompt_key"], messages=turns)
     if row["kind"] == RANKED:

@@ -140,7 +140,7 @@ def _initial(project: Project, composition: Composition) -> dict[str, Any]:
 def _saved(request: PersonRequest, project: Project, form: CompositionForm, scales: Any) -> bool:  # noqa: ANN401 - a set of forms
     """Whether what was chosen is how the project asks now; what speaks against it is said on the page."""
     said = form.cleaned_data
-    attributes = [row["attribute"] for row in scales.cleaned_data if row.get("attribute")]
+    attributes = tuple(row["attribute"] for row in scales.cleaned_data if row.get("attribute"))
     everything = set(said["kinds"]) == set(TASK_KINDS)  # a kind that is added later too
     try:
         composition = Composition(
@@ -153,8 +153,9 @@ def _saved(request: PersonRequest, project: Project, form: CompositionForm, scal
     except ValidationError:
         form.add_error(None, _("Two scales have the same name; quality is there already."))
     except ProjectError as refusal:
-        form.data = form.data.copy()
-        form.data["seen"] = str(Project.objects.get(pk=project.pk).form_version)
+        posted = request.POST.copy()
+        posted["seen"] = str(Project.objects.get(pk=project.pk).form_version)
+        form.data = posted  # whoever saves again has seen the newest version below
         form.add_error(None, str(refusal))
     return form.is_valid()
 

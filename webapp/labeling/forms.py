@@ -36,6 +36,7 @@ LONGEST_TIME = 2**31 - 1  # ms
 FLAGS: dict[str, Words] = {name: _(words) for name, words in flags.FLAGS.items() if name != "any"}
 MOST_MADE = 5_000  # tasks, while somebody waits
 
+
 NO_ANSWER = _("That is no answer to this question: nothing was stored.")
 NO_REASON = _("This project asks for a reason with each answer. Write one: nothing was stored.")
 NOT_YOURS = _("This pair is not yours to label.")

@@ -19,8 +19,8 @@ class Action(StrEnum):
     LABEL = "label"
     WRITE_PROMPTS = "see and write prompts"
     SEE_DATA = "see tasks, labels and snapshots"
-    MAKE_TASKS = "make tasks"
     CHECK_LABELS = "measure the quality of labels and settle disagreements"
+    MAKE_TASKS = "make tasks"
     FREEZE = "freeze snapshots"
     SEE_MODELS = "see models"
     ADD_MODELS = "add models"
@@ -42,8 +42,8 @@ LEAST = {
     Action.LABEL: Role.ANNOTATOR,
     Action.WRITE_PROMPTS: Role.ANNOTATOR,
     Action.SEE_DATA: Role.RESEARCHER,
-    Action.MAKE_TASKS: Role.RESEARCHER,
     Action.CHECK_LABELS: Role.RESEARCHER,
+    Action.MAKE_TASKS: Role.RESEARCHER,
     Action.FREEZE: Role.RESEARCHER,
     Action.SEE_MODELS: Role.RESEARCHER,
     Action.ADD_MODELS: Role.RESEARCHER,

@@ -7,4 +7,7 @@ from webapp.quality import views
 app_name = "quality"
 urlpatterns: list[URLPattern] = [
     path("quality/", views.report, name="report"),
+    path("quality/disagreements/", views.disagreements, name="disagreements"),
+    path("quality/disagreements/<row:task_id>/", views.disagreement, name="disagreement"),
+    path("quality/disagreements/<row:task_id>/withdraw/", views.withdraw, name="withdraw"),
 ]

@@ -1,17 +1,32 @@
-"""Pages of quality: how far people agree, and how each of them answers."""
+"""Pages of quality: how far people agree, how each of them answers, and who is right where they do not."""
 
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.requests import PersonRequest
-from webapp.labeling.models import Label
+from webapp.labeling.kinds import TASK_KINDS
+from webapp.labeling.kinds.descriptor import LETTERS, Key, TaskKind
+from webapp.labeling.models import Assignment, Label, Task
 from webapp.projects.access import Action, project_for
+from webapp.projects.models import Project
+from webapp.quality import disagreements as disputed
 from webapp.quality import queries
+from webapp.quality.adjudication import AdjudicationError, adjudicate
+from webapp.quality.adjudication import withdraw as take_back
+from webapp.quality.forms import DecisionForm, DisputeFilter
 from webapp.quality.measures import FASTEST
 from webapp.quality.services import start_measuring
-from webapp.site.pages import ROWS, page_of_list
+from webapp.rendering.services import rendered
+from webapp.site.htmx import render_page
+from webapp.site.pages import ROWS, page_of, page_of_list
 
 
 @login_required
@@ -36,3 +51,85 @@ def report(request: PersonRequest, project_id: int) -> HttpResponse:
     else:
         context["any_labels"] = Label.objects.current().filter(project=project).exists()
     return render(request, "quality/report.html", context)
+
+
+@login_required
+@require_safe
+def disagreements(request: PersonRequest, project_id: int) -> HttpResponse:
+    """Tasks about which people say different things, or what was decided about such tasks."""
+    project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
+    form = DisputeFilter(request.GET)
+    form.is_valid()
+    context = {"project": project, "form": form, "several_kinds": len(TASK_KINDS) > 1}
+    context |= _listed(request, project, form.cleaned_data)
+    return render_page(request, "quality/disagreements.html", context, partial="rows")
+
+
+def _listed(request: PersonRequest, project: Project, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """One page of what is open, or of what is decided."""
+    if chosen.get("show") == "decided":
+        decided = page_of(disputed.decisions(project), request.GET, "-pk")
+        tasks = disputed.rows_of_tasks([one.task_id for one in decided], decided)
+        return {"page": decided, "rows": tasks}
+    everybody = chosen.get("by") == "everybody"
+    found = disputed.disputes(project, everybody=everybody, kind=chosen.get("kind", ""))
+    page = page_of(found, request.GET, "-pk")
+    return {"page": page, "rows": disputed.rows_of_tasks([one.task_id for one in page])}
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def disagreement(request: PersonRequest, project_id: int, task_id: int) -> HttpResponse:
+    """One task with all that was said of it; a POST decides what is right."""
+    project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
+    task = get_object_or_404(Task.objects.select_related("prompt"), project=project, pk=task_id)
+    form = DecisionForm(request.POST or None, task=task, initial={"key": uuid4()})
+    if form.is_valid():
+        try:
+            adjudicate(
+                task, form.cleaned_data["decision"], by=request.user, key=form.cleaned_data["key"]
+            )
+        except AdjudicationError as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, _("Decided. Snapshots take this from now on."))
+            return redirect("quality:disagreement", project.pk, task.pk)
+    return render(request, "quality/disagreement.html", _about(project, task) | {"form": form})
+
+
+def _about(project: Project, task: Task) -> dict[str, object]:
+    """What the page of a task shows."""
+    decided = list(task.adjudications.select_related("by").order_by("-pk"))
+    standing = [one for one in decided if one.standing]
+    for one in decided:
+        one.task = task
+    (row,) = disputed.rows_of_tasks([task.pk], standing)
+    texts = [turn["content"] for turn in task.prompt.messages]
+    return {
+        "project": project,
+        "task": task,
+        "row": row,
+        "before": [one for one in decided if not one.standing],
+        "items": [(LETTERS[place], one, "") for place, one in enumerate(task.completions)],
+        "choices": _choices(task.asks),
+        "card": Assignment(task=task, slot=-task.flip % max(task.size, 1)),
+        "keys_here": task.asks.keys,
+        "keys_off": True,
+        "renderings": rendered([*texts, *(one.text for one in task.completions)]),
+    }
+
+
+def _choices(kind: TaskKind) -> list[Key]:
+    """The buttons that answer by themselves, where nothing has to be filled in besides."""
+    return [] if kind.written else [key for key in kind.keys if key.answer is not None]
+
+
+@login_required
+@require_POST
+def withdraw(request: PersonRequest, project_id: int, task_id: int) -> HttpResponse:
+    """Take the decision about a task back."""
+    project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
+    task = get_object_or_404(Task.objects.filter(project=project), pk=task_id)
+    if take_back(task, by=request.user):
+        messages.success(request, _("The decision is taken back: its labels speak again."))
+    return redirect("quality:disagreement", project.pk, task.pk)

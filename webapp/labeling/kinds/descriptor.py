@@ -123,9 +123,9 @@ class TaskKind(BaseModel):
     template: str
     keys: tuple[Key, ...]
     objection: Callable[[Any, Sequence[str]], Words] = no_objection
-    made: bool = True  # by whoever wants some; tasks of another kind come by themselves
     keys_of: Callable[[Composition], tuple[Key, ...]] | None = None
     fits: Callable[[Any, Composition, int], bool] | None = None
+    made: bool = True  # by whoever wants some; tasks of another kind come by themselves
 
     @validator(mode="wrap")
     @classmethod

@@ -1,9 +1,20 @@
 // A digit marks the scale in hand and goes on to the next one; the last one sends. In hand is the first
 // scale without a mark, or the one that has the focus.
+import { fill, gettext } from "../../words.js";
+
 let scales = [];
 let send = null;
 
 const unmarked = (scale) => !scale.querySelector(":checked");
+
+// What is still to be marked is said by its name.
+function check() {
+  for (const scale of scales) {
+    const name = scale.getAttribute("aria-label");
+    const words = unmarked(scale) ? fill(gettext("Mark %(name)s first: nothing was answered"), { name }) : "";
+    for (const input of scale.querySelectorAll("input")) input.setCustomValidity(words);
+  }
+}
 
 function takeUp(scale) {
   for (const each of scales) {
@@ -32,9 +43,12 @@ export function begin(card, controls) {
   items.forEach((item, place) => { item.hidden = item.disabled = place >= count; });
   scales = items.slice(0, count).flatMap((item) => [...item.querySelectorAll(".mark")]);
   send = controls.querySelector("[data-named-key]");
+  check();
   takeUp(scales.find(unmarked) ?? scales[0]);
   controls.onfocusin = ({ target }) => { if (target.closest(".mark")) takeUp(target.closest(".mark")); };
   controls.onclick = ({ target, isTrusted, detail }) => {
-    if (target.matches("[type=radio]") && (!isTrusted || detail)) goOn(target.closest(".mark"), !isTrusted);
+    if (!target.matches("[type=radio]")) return;
+    check();
+    if (!isTrusted || detail) goOn(target.closest(".mark"), !isTrusted);
   };
 }
