@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from alignment.rows.formats import FORMATS
-from alignment.rows.found import ImportedLabel, ImportedPair
+from alignment.rows.found import Preferred
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.parts import (
     begin_intake,
@@ -92,7 +92,7 @@ def _finish(
 
 def plan_of(payload: Mapping[str, Any]) -> Plan:
     """What somebody chose; jobs from before there was a choice take what a file says of its answers."""
-    chosen = {name: payload[name] for name in ("need", "pairs") if name in payload}
+    chosen = {name: payload[name] for name in ("need", "pairs", "kind") if name in payload}
     return Plan(Become(payload.get("become", Become.PREFERENCES)), **chosen)
 
 
@@ -140,13 +140,15 @@ def _best(found: PromptFound) -> tuple[str, str]:
     """An answer to show, and what is known of it: nobody is called the best unless somebody said so."""
     answers = list(found.answers.values())
     ranked = [answer for answer in answers if answer.rank is not None]
-    given: list[ImportedPair | ImportedLabel] = [*found.pairs, *found.labels]
-    said = [(one.better, one.worse) for one in given]
+    said = [pair.better for pair in found.pairs]
+    said += [
+        one.items[one.said.position] for one in found.labels if isinstance(one.said, Preferred)
+    ]
     if ranked and found.ranked():
         best = min(ranked, key=lambda answer: answer.rank or 0)
         return best.text, f"Ranked best of {len(ranked)} answers"
     if len(said) == 1 and len(answers) == 2:
-        return found.answers[said[0][0]].text, "Preferred of 2 answers"
+        return found.answers[said[0]].text, "Preferred of 2 answers"
     if not answers:
         return "", ""
     several = f"The first of {len(answers)} answers, which are in no order"

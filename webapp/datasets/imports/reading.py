@@ -17,10 +17,15 @@ from alignment.rows.found import (
     ImportedLabel,
     ImportedPair,
     ImportedPrompt,
+    Ordered,
+    Preferred,
+    Thumbed,
+    Tied,
     Turns,
     content_key,
 )
 from alignment.rows.json_lines import Row
+from alignment.rows.threads import with_trees
 from alignment.seam.records import prompt_key
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.files import opened
@@ -64,6 +69,32 @@ class PromptFound:
         together = Counter(answer.ranking for answer in ranked)
         equal = Counter((answer.ranking, answer.rank) for answer in ranked)
         return sum(comb(n, 2) for n in together.values()) - sum(comb(n, 2) for n in equal.values())
+
+    def worth_imitating(self) -> list[ImportedAnswer]:
+        """Its answers but those that another was put before, or that somebody found bad or empty."""
+        worse = {pair.worse for pair in self.pairs}
+        for label in self.labels:
+            worse |= _found_worse(label)
+        return [
+            answer
+            for answer in self.answers.values()
+            if answer.key not in worse and not answer.rank and answer.text.strip()
+        ]
+
+
+def _found_worse(label: ImportedLabel) -> set[str]:
+    """The answers that a label puts behind others, or calls bad."""
+    said, items = label.said, label.items
+    if isinstance(said, Preferred):
+        return {items[1 - said.position]}
+    if isinstance(said, Ordered):
+        return {
+            item for item, rank in zip(items, said.ranks, strict=True) if rank > min(said.ranks)
+        }
+    bad = (isinstance(said, Thumbed) and not said.good) or (
+        isinstance(said, Tied) and said.both_bad
+    )
+    return set(items) if bad else set()
 
 
 @dataclass
@@ -137,7 +168,7 @@ class Reading:
                 _count(self.notes, SAID_AGAIN, pair in known.said)
                 known.said.add(pair)
                 known.pairs.append(pair)
-        known.labels += prompt.labels
+        known.labels += [label for label in prompt.labels if there.issuperset(label.items)]
 
     def refuse(self, place: str, reason: str, into: Lines | None) -> None:
         """Count what cannot be read; the first reasons are kept, all of them go into the list."""
@@ -165,7 +196,7 @@ def read(
     size = path.stat().st_size
     with opened(path, limit) as file:
         reading = Reading(file.title, left_out=file.beside)
-        for count, row in enumerate(file.rows):
+        for count, row in enumerate(with_trees(file.rows)):
             _take(reading, row, format, refusals)
             if count % STEP == 0:
                 yield min(file.packed.tell(), size), size
@@ -178,7 +209,7 @@ def read(
 def read_rows(rows: Iterable[Row], format: str = GUESS) -> Reading:
     """What rows hold, wherever they come from."""
     reading = Reading()
-    for row in rows:
+    for row in with_trees(rows):
         _take(reading, row, format, None)
     return reading
 

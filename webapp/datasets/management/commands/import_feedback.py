@@ -11,11 +11,12 @@ from django.db.models import Q
 
 from alignment.rows.formats import FORMATS, GUESS
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.forms import becomes
+from webapp.datasets.forms import usual
 from webapp.datasets.imports.jobs import summary, told
 from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import Lines, Reading, read
-from webapp.datasets.intake import PAIRS, Become, Plan, outlook
+from webapp.datasets.intake import FIRST_KIND, PAIRS, Become, Plan, outlook
+from webapp.labeling.kinds import TASK_KINDS
 from webapp.projects.models import Project
 
 
@@ -39,6 +40,9 @@ class Command(BaseCommand):
             dest="become",
             choices=Become.values,
             help="what the rows become; without it, what they hold most of, but no tasks",
+        )
+        parser.add_argument(
+            "--kind", choices=list(TASK_KINDS), default=FIRST_KIND, help="of task, with --as tasks"
         )
         parser.add_argument("--labels-per-task", type=int, default=1, help="default: 1")
         parser.add_argument(
@@ -133,14 +137,14 @@ def _whole(file: Path, format: str, bad: Lines | None) -> Reading:
 def _plan(reading: Reading, options: dict[str, Any]) -> Plan:
     """What was asked for, or what the file holds most of; tasks are made only when asked for."""
     found = {"answers": any(one.answers for one in reading.prompts.values()), "compared": 0}
-    offered = becomes(found | {"judged": summary(reading)["judged"]})
-    become = Become(options["become"]) if options["become"] else offered[-1]
+    most = usual(found | {"judged": summary(reading)["judged"]})
+    become = Become(options["become"]) if options["become"] else most
     need, pairs = options["labels_per_task"], options["pairs_per_prompt"]
     if need < 1 or pairs < 0:
         raise CommandError(
             "A task needs at least one label, and a prompt no negative number of pairs."
         )
-    return Plan(become, need, pairs)
+    return Plan(become, need, pairs, options["kind"])
 
 
 def _reasons(reading: Reading) -> str:
