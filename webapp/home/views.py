@@ -18,7 +18,7 @@ from webapp.labeling.reviews import ask_for_reviews, with_reasons
 from webapp.projects import services
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.forms import PromptForm, PromptSearch
-from webapp.projects.models import Project, Prompt, Standing
+from webapp.projects.models import Project, Prompt, PromptStanding
 from webapp.site.htmx import render_page
 from webapp.site.pages import count_up_to, in_figures, page_of
 
@@ -90,7 +90,7 @@ def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
 
 
 def _prompt_is_in(prompt: Prompt) -> str:
-    if prompt.standing == Standing.WAITING:
+    if prompt.standing == PromptStanding.WAITING:
         return _("The prompt is in, and waits for its reviews.")
     return _("The prompt is in.")
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from webapp.labeling.models import Label, Task
-from webapp.projects.models import Project, Prompt, Standing
+from webapp.projects.models import Project, Prompt, PromptStanding
 
 REVIEW = "review"  # the kind of task
 
@@ -17,18 +17,18 @@ def _settle_prompt(task: Task) -> None:
     Prompt.objects.filter(pk=task.prompt_id).update(standing=_standing(votes, task.need, project))
 
 
-def _standing(votes: Mapping[str, int], reviews: int, project: Project) -> Standing:
+def _standing(votes: Mapping[str, int], reviews: int, project: Project) -> PromptStanding:
     """Decided as soon as no further answer could change it."""
     needed = min(project.accepts, reviews)
     if votes["accept"] >= needed:
-        return Standing.ACCEPTED
-    return Standing.REJECTED if votes["reject"] > reviews - needed else Standing.WAITING
+        return PromptStanding.ACCEPTED
+    return PromptStanding.REJECTED if votes["reject"] > reviews - needed else PromptStanding.WAITING
 
 
 FOLLOWERS: Mapping[str, Callable[[Task], None]] = {REVIEW: _settle_prompt}
 
 
-def follow(task: Task) -> None:
+def follow_answers(task: Task) -> None:
     """Do what follows from the answers to the task as they are now."""
     if act := FOLLOWERS.get(task.kind):
         act(task)

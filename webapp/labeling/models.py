@@ -306,7 +306,7 @@ class Assignment(models.Model):
     def reason(self) -> str:
         """Why it was skipped, in words."""
         if self.skip_reason == OWN:
-            return _("Wrote it")
+            return str(_("Wrote it"))
         return str(SKIP_REASONS.get(self.skip_reason, _("No reason given")))
 
     @property

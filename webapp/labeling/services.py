@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
 from webapp.labeling import queue, sides
-from webapp.labeling.following import follow
+from webapp.labeling.following import follow_answers
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import no_objection
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
@@ -227,7 +227,7 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
     label.replaced, label.adds = replaced, not replaced
     if replaced or label.disputed:  # else what was said before is as disputed as it was
         Label.every.mark_disputes([assignment.task_id])
-    follow(assignment.task)
+    follow_answers(assignment.task)
     return label
 
 
@@ -321,7 +321,7 @@ def undo_label(
         return None
     restored = _restore(assignment, label, counted=counted)
     Label.every.mark_disputes([label.task_id])
-    follow(label.task)
+    follow_answers(label.task)
     if restored:
         return assignment
     if counted:

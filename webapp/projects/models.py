@@ -1,5 +1,7 @@
 """Projects, who works in them, and the prompts they are about."""
 
+from collections.abc import Sequence
+
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
@@ -94,7 +96,7 @@ class Split(models.TextChoices):
 NAMES = (gettext_noop("train"), gettext_noop("validation"), gettext_noop("test"))  # of splits
 
 
-class Standing(models.TextChoices):
+class PromptStanding(models.TextChoices):
     """What a project's reviewers say of a prompt."""
 
     ACCEPTED = "accepted", _("accepted")
@@ -107,7 +109,7 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
 
     def accepted(self) -> "PromptQuerySet":
         """Prompts that are used: those that wait for a review, or were rejected by one, are not."""
-        return self.filter(standing=Standing.ACCEPTED)
+        return self.filter(standing=PromptStanding.ACCEPTED)
 
     def of_split(self, split: str) -> "PromptQuerySet":
         """Accepted prompts of one split in a fixed order that says nothing about them."""
@@ -145,12 +147,14 @@ class Prompt(Coming):
     messages = models.JSONField()  # [{"role": …, "content": …}, …]
     split = models.CharField(max_length=16, choices=Split)  # alignment.seam.records.split_of_prompt
     source = models.CharField(max_length=16, choices=Source)
-    standing = models.CharField(max_length=16, choices=Standing, default=Standing.ACCEPTED)
+    standing = models.CharField(
+        max_length=16, choices=PromptStanding, default=PromptStanding.ACCEPTED
+    )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="prompts"
     )
     created_at = models.DateTimeField(db_default=Now())
-    reasons: list[str] | tuple[()] = ()  # of those who rejected it, where a page has asked
+    reasons: Sequence[str] = ()  # of those who rejected it, where a page has asked
 
     objects = WholeManager.from_queryset(PromptQuerySet)()
     every = PromptQuerySet.as_manager()

@@ -12,7 +12,7 @@ from alignment.world import grammar
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.projects.errors import ProjectError
-from webapp.projects.models import Membership, Project, Prompt, Standing
+from webapp.projects.models import Membership, Project, Prompt, PromptStanding
 
 BATCH = 500  # rows per INSERT, and keys per query: SQLite bounds both
 STARTER_PROMPTS = 800
@@ -38,7 +38,7 @@ def add_prompt(
     """The prompt of this conversation, and whether it is new; one that is written waits for its reviews."""
     new = _row(project, messages, source, author)
     if source == Prompt.Source.WRITTEN and project.reviews:
-        new.standing = Standing.WAITING
+        new.standing = PromptStanding.WAITING
     coming = Prompt.every.filter(project=project, key=new.key, intake__whole=False)
     if coming.update(intake=None, source=source, author=author):
         return Prompt.objects.get(project=project, key=new.key), True

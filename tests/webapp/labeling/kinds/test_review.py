@@ -16,7 +16,7 @@ from webapp.labeling.models import Label, Task
 from webapp.labeling.queue import claim
 from webapp.labeling.reviews import ask_for_reviews
 from webapp.labeling.services import LabelingError, submit_label, undo_label
-from webapp.projects.models import Prompt, Standing
+from webapp.projects.models import Prompt, PromptStanding
 from webapp.projects.services import set_reviews
 
 ACCEPT = {"decision": "accept"}
@@ -27,7 +27,7 @@ REJECT = {"decision": "reject", "reason": "Two questions in one."}
 def prompt(project, ana):
     """One that ana wrote, which two of three must accept."""
     set_reviews(project, reviews=3, accepts=2)
-    prompt = a_prompt(project, split="train", author=ana, standing=Standing.WAITING)
+    prompt = a_prompt(project, split="train", author=ana, standing=PromptStanding.WAITING)
     ask_for_reviews(prompt)
     return prompt
 
@@ -63,7 +63,7 @@ def test_who_takes_an_acceptance_back_lets_it_wait_again(prompt):
     judged(prompt, ACCEPT)
     label = judged(prompt, ACCEPT)
     undo_label(label.annotator, label.client_id)
-    assert again(prompt).standing == Standing.WAITING
+    assert again(prompt).standing == PromptStanding.WAITING
 
 
 def test_its_author_is_not_asked_about_it(project, prompt, ana, client):
@@ -96,7 +96,7 @@ def test_the_page_stores_it_waiting_and_shows_its_author_why_it_was_rejected(pro
     assertContains(page, "waits for its reviews")
     assertContains(page, "waits for a review</span>")
     prompt = Prompt.objects.get()
-    assert (prompt.standing, prompt.author) == (Standing.WAITING, ana)
+    assert (prompt.standing, prompt.author) == (PromptStanding.WAITING, ana)
     judged(prompt, REJECT)
     page = client.get(url)
     assertContains(page, "rejected</span>")
