@@ -413,7 +413,7 @@ def tasks(request: PersonRequest, project_id: int) -> HttpResponse:
 def make(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that makes tasks of what the project has."""
     project = project_for(request.user, project_id, can=Action.MAKE_TASKS)
-    form = MakeForm(request.POST or None)
+    form = MakeForm(request.POST or None, project=project)
     if form.is_valid():
         made = make_tasks(project, TasksWanted(**form.cleaned_data))
         if made.new:

@@ -27,14 +27,14 @@ Rated = PairRecord | TieRecord | RatingRecord
 LEVELS = 7  # of quality
 
 
-def ask(completions: Sequence[C]) -> Iterator[tuple[C, ...]]:
+def _ask(completions: Sequence[C]) -> Iterator[tuple[C, ...]]:
     """Different texts, as many at once as can be rated, in their order."""
     apart = list({completion.text.strip(): completion for completion in completions}.values())
     for start in range(0, len(apart), MOST_RATED):
         yield tuple(apart[start : start + MOST_RATED])
 
 
-def records(asked: Asked, answer: Answer) -> Iterator[Rated]:
+def _records(asked: Asked, answer: Answer) -> Iterator[Rated]:
     """The mark of a single answer; of several, which is better than which, and which are as good."""
     rated = list(zip(asked.items, answer.qualities, strict=True))
     if len(rated) == 1:
@@ -112,8 +112,8 @@ KIND = TaskKind(
     question=_("How good is each answer?"),
     items=range(1, MOST_RATED + 1),
     Answer=Answer,
-    ask=ask,
-    records=records,
+    ask=_ask,
+    records=_records,
     agreement="ordinal",
     verdict=_verdict,
     words=_in_words,

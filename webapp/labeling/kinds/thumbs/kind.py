@@ -10,7 +10,7 @@ from webapp.labeling.kinds.descriptor import Asked, InWords, Key, Order, TaskKin
 from webapp.labeling.kinds.thumbs.answer import Answer
 
 
-def records(asked: Asked, answer: Answer) -> Iterator[ThumbRecord]:
+def _records(asked: Asked, answer: Answer) -> Iterator[ThumbRecord]:
     """That the answer was liked, or not."""
     (text,) = asked.items
     good, who = answer.thumb == "up", asked.annotator
@@ -32,7 +32,7 @@ KIND = TaskKind(
     items=range(1, 2),
     Answer=Answer,
     ask=each_alone,
-    records=records,
+    records=_records,
     agreement="nominal",
     verdict=_verdict,
     words=_in_words,
