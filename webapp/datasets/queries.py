@@ -135,7 +135,7 @@ def preference_rows(project: Project) -> Iterator[SnapshotRow]:
         yield SnapshotRow(
             **_prompt_columns(better.prompt),
             **_ranked_columns(better, worse, strength=preference.strength),
-            annotator=IMPORTED,
+            annotator=preference.annotator or IMPORTED,
             created_at=preference.created_at,
             source="rank",
             group=preference.group,

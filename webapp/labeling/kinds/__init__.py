@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
+from pydantic import BaseModel
 
+from alignment.rows.found import Said
 from webapp.labeling.kinds import compare, demonstrate, edit, flags, rank, rate, thumbs
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
@@ -34,6 +36,14 @@ def kind_named(name: str) -> TaskKind:
             _("There is no kind of task “{name}” in this installation.").format(name=name)
         )
     return TASK_KINDS[name]
+
+
+def kind_of_label(said: Said, count: int) -> tuple[TaskKind, BaseModel] | None:
+    """The first kind that asks about so many answers and has words for this, with its answer."""
+    for kind in TASK_KINDS.values():
+        if count in kind.items and (answer := kind.imported(said)) is not None:
+            return kind, answer
+    return None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError
 from pydantic import model_validator as validator
 
+from alignment.rows.found import Said
 from alignment.seam.records import DemonstrationRecord, FlagRecord, LabelRecord, PromptRecord
 from webapp.labeling.composition import Composition
 from webapp.site.words import Words
@@ -97,13 +98,18 @@ def field_of(name: str) -> str:
     return name.partition(".")[0]
 
 
+def no_answer(_said: Said) -> None:
+    """Of a kind that takes no labels from files."""
+
+
 class TaskKind(BaseModel):
     """A kind of task. Its folder names it and holds, if need be, its script `card.js`.
 
     `ask` chooses from the completions of a prompt what to ask about together; `verdict` says an answer
     so that two people who mean the same say the same, whatever order each of them saw; `records` says
     what a model learns from it; `objection` why an answer that is one does not fit the items that were shown,
-    "" where it does. The template has two parts: `items` for the card, `controls` below it.
+    "" where it does; `imported` what a file says of answers in the words of the kind, None where it has none.
+    The template has two parts: `items` for the card, `controls` below it.
     Where a project's form decides what may be said, `keys_of` gives the keys of a form, and `fits` says
     whether an answer about so many items is one by it.
     """
@@ -126,6 +132,7 @@ class TaskKind(BaseModel):
     keys_of: Callable[[Composition], tuple[Key, ...]] | None = None
     fits: Callable[[Any, Composition, int], bool] | None = None
     made: bool = True  # by whoever wants some; tasks of another kind come by themselves
+    imported: Callable[[Said], BaseModel | None] = no_answer
 
     @validator(mode="wrap")
     @classmethod

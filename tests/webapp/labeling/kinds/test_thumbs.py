@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from alignment.kinds import KINDS
+from alignment.rows.found import Graded, Thumbed
 from alignment.seam.records import Message, PromptRecord, ThumbRecord, read_jsonl
 from tests.factories import a_run, a_user, an_artifact, tasks_of
 from webapp.accounts.roles import Role
@@ -35,6 +36,11 @@ def test_a_thumb_is_a_record_of_its_own_with_who_gave_it(thumb, good, words):
 def test_anything_else_is_no_thumb(sent):
     with pytest.raises(ValidationError):
         Answer(thumb=sent)
+
+
+def test_a_thumb_of_a_file_is_one():
+    assert KIND.imported(Thumbed(good=False)) == Answer(thumb="down")
+    assert KIND.imported(Graded(mark=1, highest=2)) is None
 
 
 def test_each_answer_is_asked_about_by_itself():

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from django.utils.translation import gettext_lazy as _
 
+from alignment.rows.found import Ordered, Preferred, Said, Tied
 from alignment.seam.records import PairRecord, TieRecord
 from webapp.labeling.composition import Composition
 from webapp.labeling.kinds.compare.answer import Answer, Choice
@@ -48,6 +49,17 @@ def records(asked: Asked, answer: Answer) -> Iterator[PairRecord | TieRecord]:
             annotator=asked.annotator,
             left_won=answer.better == 0,
         )
+
+
+def _imported(said: Said) -> Answer | None:
+    """A preference or a tie on the scale of seven."""
+    if isinstance(said, Ordered):
+        said = Preferred(said.ranks.index(0)) if len({*said.ranks}) > 1 else Tied()
+    if isinstance(said, Preferred):
+        return Answer(choice=Choice.of(left_won=said.position == 0, strength=said.strength))
+    if isinstance(said, Tied):
+        return Answer(choice=Choice.BOTH_BAD if said.both_bad else Choice.TIE)
+    return None
 
 
 def _verdict(answer: Answer, order: Order) -> str:
@@ -113,6 +125,7 @@ KIND = TaskKind(
     agreement="nominal",
     verdict=_verdict,
     words=_in_words,
+    imported=_imported,
     template="labeling/kinds/compare.html",
     keys=KEYS,
     keys_of=_keys_of,
