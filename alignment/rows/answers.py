@@ -9,12 +9,13 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from typing import Any
 
 from alignment.rows import prompts
-from alignment.rows.beside import ANNOTATORS
+from alignment.rows.beside import ANNOTATORS, annotator_name
 from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
@@ -111,8 +112,17 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     if not pairs:
         pairs, labels = _won(row, answers, sides, used, found)
     there = tuple(answer for answer in answers if answer is not None)
+    if len(there) == 1 and not _list(row) and row.get("rank") is not None:
+        there = (replace(there[0], rank=rank_of(row["rank"]), ranking=_ranking(row)),)
+        used.add("rank")
     found.prompts.append(ImportedPrompt(asked(turns), there, pairs, labels))
     return used
+
+
+def _ranking(row: Columns) -> str:
+    """The name of what an answer's rank in a row of its own is part of: all that one person ranked."""
+    who = next((row[name] for name in ANNOTATORS if row.get(name) is not None), "")
+    return annotator_name(who, "annotator") or "rows"
 
 
 def _read_talk(row: Columns, found: Found) -> set[str]:
@@ -457,4 +467,5 @@ FORMAT = Format(
     loses=_("columns that say nothing of an answer."),
     fits=fits,
     read=read,
+    flat=True,
 )

@@ -89,4 +89,5 @@ FORMAT = Format(
     loses=_("columns that say nothing of an answer."),
     fits=fits,
     read=read,
+    flat=True,
 )

@@ -122,4 +122,5 @@ FORMAT = Format(
     loses=_("what single annotators wrote, domains and languages."),
     fits=fits,
     read=read,
+    flat=True,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from alignment.rows.answers import BAD, TIES, place_won, winner_in
+from alignment.rows.answers import BAD, DIGITS, TIES, place_won, winner_in
 from alignment.rows.found import (
     BadRow,
     Demonstrated,
@@ -54,6 +54,8 @@ def said_by_choice(value: object, columns: Sequence[str]) -> Said | None:
 def said_by_mark(value: object) -> Graded:
     """A mark on a scale that begins with 1; raises BadRow for none."""
     if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str) and DIGITS.fullmatch(value):
         value = int(value)
     if type(value) is not int or not 1 <= value <= SCALES[-1]:
         raise BadRow(_("a rating is no whole number from 1 to {n}").format(n=SCALES[-1]))

@@ -103,4 +103,5 @@ FORMAT = Format(
     loses=_("every other column."),
     fits=fits,
     read=read,
+    flat=True,
 )

@@ -328,14 +328,16 @@ def split_of(key: str) -> Split:
 
 
 def split_of_prompt(messages: Sequence[Message]) -> Split:
-    """The split of a conversation: that of its opening, so that no later turn leaks across.
+    """The split of a conversation: that of its opening, so that no later turn leaks across."""
+    return split_of(opening_key(messages))
 
-    Spaces around the words of the opening do not count.
-    """
+
+def opening_key(messages: Sequence[Message]) -> str:
+    """The key of what a conversation begins with, up to the user's first turn; spaces around it do not count."""
     asked = [place for place, turn in enumerate(messages) if turn.role == "user"]
     opening = messages[: asked[0] + 1] if asked else messages
     words = [(turn, turn.content.replace("\r\n", "\n").strip() or turn.content) for turn in opening]
-    return split_of(prompt_key(Message(role=turn.role, content=text) for turn, text in words))
+    return prompt_key(Message(role=turn.role, content=text) for turn, text in words)
 
 
 def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from alignment.rows.formats import FORMATS, GUESS
 from alignment.rows.found import Demonstrated
+from alignment.rows.mapping import ROLES, twice
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.folders import name_of
 from webapp.datasets.intake import FIRST_KIND, PAIRS, TWO, Become
@@ -18,6 +19,8 @@ from webapp.labeling.kinds import TASK_KINDS, kind_of_label
 from webapp.projects.models import Project
 from webapp.site.choices import FoundChoice, offer_found
 from webapp.site.fields import DrawnChoice, DrawnCount, drawn, offer_names
+
+SOMETHING = Demonstrated("Something.")  # is there a kind of task that has words for it?
 
 
 class FreezeForm(forms.Form):
@@ -119,7 +122,37 @@ def kinds_of(found: dict[str, Any]) -> list[str]:
     Files looked at before there was a choice say only of how many prompts answers can be compared.
     """
     made = found.get("tasks", {FIRST_KIND: found.get("compared", 0)})
-    return [name for name in TASK_KINDS if made.get(name)]
+    return [name for name, kind in TASK_KINDS.items() if kind.made and made.get(name)]
+
+
+class ColumnsForm(forms.Form):
+    """What each column of a file is; none that nobody gave a role is read."""
+
+    def __init__(self, *args: Any, found: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.columns = found.get("columns", [])
+        roles = [("", _("Not used")), *((name, _(words)) for name, words in ROLES.items())]
+        for number, (column, value, role) in enumerate(self.columns):
+            self.fields[f"column-{number}"] = DrawnChoice(
+                choices=roles, label=column, help_text=value, initial=role, required=False
+            )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a role that only one column may have, and roles of which nothing can be made."""
+        super().clean()
+        if role := twice(self.roles):
+            words = _("Only one column may be “{role}”.")
+            raise forms.ValidationError(words.format(role=_(ROLES[role])))
+        return self.cleaned_data
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """What each column was said to be."""
+        chosen = self.cleaned_data
+        return {
+            column: chosen.get(f"column-{number}", "")
+            for number, (column, _value, _role) in enumerate(self.columns)
+        }
 
 
 def take_form(job: Job) -> TakeForm | None:
@@ -135,7 +168,7 @@ def becomes(found: dict[str, Any]) -> list[Become]:
     there = {
         Become.PROMPTS: True,
         Become.ANSWERS: found.get("answers"),
-        Become.DEMONSTRATIONS: found.get("answers") and kind_of_label(Demonstrated(""), 0),
+        Become.DEMONSTRATIONS: found.get("answers") and kind_of_label(SOMETHING, 0),
         Become.TASKS: kinds_of(found),
         Become.PREFERENCES: found.get("judged", found.get("answers")),
     }
@@ -144,10 +177,12 @@ def becomes(found: dict[str, Any]) -> list[Become]:
 
 def usual(found: dict[str, Any]) -> Become:
     """What a file's rows become unless somebody says otherwise: what they hold most of."""
-    offered = becomes(found)
-    if not found.get("compared") and Become.TASKS in offered:
-        offered.remove(Become.TASKS)  # else everything with a prompt would be one
-    return offered[-1]
+    chosen = {
+        Become.DEMONSTRATIONS
+    }  # by somebody alone: no file says that its answers are worth it
+    if not found.get("compared"):
+        chosen.add(Become.TASKS)  # else everything with a prompt would be one
+    return [one for one in becomes(found) if one not in chosen][-1]
 
 
 class ExportForm(forms.Form):

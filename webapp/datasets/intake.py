@@ -21,7 +21,7 @@ from alignment.rows.found import (
     ImportedPair,
     content_key,
 )
-from alignment.seam.records import Message, prompt_key, split_of_prompt
+from alignment.seam.records import Message, opening_key, prompt_key, split_of_prompt
 from webapp.datasets import standins
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import PromptFound, Reading
@@ -136,13 +136,27 @@ def _prompts(intake: Intake, part: Portion, added: Added) -> dict[str, int]:
     project = intake.project
     aliases = dict(_stored_trimmed(project, part))
     turns = [found.messages for key, found in part.items() if key not in aliases]
-    added.prompts = add_prompts(project, turns, source=Prompt.Source.IMPORTED, intake=intake.pk)
+    splits = _splits(project, part)
+    added.prompts = add_prompts(
+        project, turns, source=Prompt.Source.IMPORTED, intake=intake.pk, splits=splits
+    )
     rows = {key: aliases.get(key, key) for key in part}
     there = Prompt.every.filter(project=project)
     ids: dict[str, int] = {}
     for some in _batches(list(rows.values())):
         ids.update(there.filter(key__in=some).values_list("key", "pk"))
     return {key: ids[row] for key, row in rows.items()}
+
+
+def _splits(project: Project, part: Portion) -> dict[str, str]:
+    """The splits that the file gives, but that of its opening to a conversation whose opening is here."""
+    given = {key: found for key, found in part.items() if found.split}
+    openings = {key: opening_key(found.messages) for key, found in given.items()}
+    there: dict[str, str] = {}
+    for some in _batches(list(openings.values())):
+        known = Prompt.every.filter(project=project, key__in=some)
+        there.update(known.values_list("key", "split"))
+    return {key: there.get(openings[key], found.split) for key, found in given.items()}
 
 
 def _stored_trimmed(project: Project, part: Portion) -> Iterator[tuple[str, str]]:
@@ -324,6 +338,8 @@ def _demonstrations(intake: Intake, ids: Mapping[str, int], part: Portion, added
             )
             if heard := kind_of_label(label.said, 0):
                 given.append(standins.Given(label, ids[key], key, (), *heard))
+            else:
+                added.left_out[NO_KIND] += 1
     added.labels, here = standins.store_labels(intake, given)
     added.left_out[standins.HERE] += here
 
@@ -446,7 +462,7 @@ def outlook(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str,
 
 
 def _is_test(there: Mapping[str, str], key: str, found: PromptFound) -> bool:
-    return (there.get(key) or split_of_prompt(found.messages)) == Split.TEST
+    return (there.get(key) or found.split or split_of_prompt(found.messages)) == Split.TEST
 
 
 def tasks_of(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str, int]:

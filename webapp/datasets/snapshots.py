@@ -25,6 +25,8 @@ from alignment.seam.records import (
     Message,
     PairRecord,
     PromptRecord,
+    RatingRecord,
+    ThumbRecord,
 )
 from webapp.artifacts.models import Artifact
 from webapp.labeling.kinds import kind_named
@@ -48,6 +50,7 @@ SCHEMA = pa.schema(
         pa.field("answer", pa.string(), nullable=False),  # JSON: the kind's; of RANKED a strength
         pa.field("pairs", pa.int16(), nullable=False),  # preferences between different texts
         pa.field("written", pa.int16(), nullable=False),  # answers worth imitating, by a person
+        pa.field("alone", pa.int16(), nullable=False),  # thumbs and marks for answers by themselves
         pa.field("annotator", pa.string(), nullable=False),  # a pseudonym
         pa.field("simulated", pa.bool_(), nullable=False),
         pa.field("counted", pa.bool_(), nullable=False),
@@ -103,7 +106,8 @@ def _counted(row: Row) -> Row:
     """The row with how many pairs it makes, and how many answers to imitate that somebody wrote."""
     records = list(records_of(row))
     written = sum(isinstance(one, DemonstrationRecord) for one in records)
-    return row | {"pairs": sum(map(is_pair, records)), "written": written}
+    alone = sum(isinstance(one, ThumbRecord | RatingRecord) for one in records)
+    return row | {"pairs": sum(map(is_pair, records)), "written": written, "alone": alone}
 
 
 def read(folder: Path, *, split: str | None = None, limit: int | None = None) -> Iterator[Row]:
@@ -151,7 +155,17 @@ def _pairs_before(rows: pa.Table) -> pa.ChunkedArray:
 
 def count(folder: Path) -> dict[str, Any]:
     """How much of what the file holds: `pairs` and `written` by split, `answers` by kind, `annotators` of labels."""
-    names = ["split", "source", "kind", "answer", "annotator", "simulated", "pairs", "written"]
+    names = [
+        "split",
+        "source",
+        "kind",
+        "answer",
+        "annotator",
+        "simulated",
+        "pairs",
+        "written",
+        "alone",
+    ]
     rows = pq.read_table(folder / LABELS, columns=names)
     labels = rows.filter(pc.equal(rows["source"], "label"))
     return {
@@ -159,6 +173,7 @@ def count(folder: Path) -> dict[str, Any]:
         "sources": _tally(rows["source"]),
         "pairs": _by_split(rows, "pairs"),
         "written": _by_split(rows, "written"),
+        "alone": _by_split(rows, "alone"),
         "kinds": (kinds := _tally(labels["kind"])),
         "answers": {kind: _answers(kind, labels) for kind in kinds},
         "annotators": _tally(labels["annotator"]),
@@ -218,6 +233,20 @@ def pairs_of(snapshot_artifact: Artifact, split: str) -> Iterator[PairRecord]:
     for label in labels_of(snapshot_artifact, split):
         if is_pair(label):
             yield label
+
+
+def thumbs_of(snapshot_artifact: Artifact, split: str) -> Iterator[ThumbRecord]:
+    """Answers of one split that were liked or not: by a thumb, or by a mark off the middle. Raises as `labels_of`."""
+    for label in labels_of(snapshot_artifact, split):
+        if isinstance(label, ThumbRecord):
+            yield label
+        elif isinstance(label, RatingRecord) and 2 * label.rating != label.levels + 1:
+            yield ThumbRecord(
+                prompt=label.prompt,
+                completion=label.completion,
+                good=2 * label.rating > label.levels + 1,
+                annotator=label.annotator,
+            )
 
 
 def imitated_of(snapshot_artifact: Artifact, split: str) -> Iterator[DemonstrationRecord]:

@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 from pydantic import ValidationError
@@ -124,7 +123,7 @@ def compose(request: PersonRequest, project_id: int) -> HttpResponse:
     scales = Scales(request.POST or None, initial=rows, prefix="scales")
     valid = request.method == "POST" and form.is_valid() and scales.is_valid()
     if valid and _saved(request, project, form, scales):
-        messages.success(request, _now("Saved: this is how tasks are asked from now on."))
+        messages.success(request, _("Saved: this is how tasks are asked from now on."))
         return redirect("labeling:form", project.pk)
     context = {"project": project, "form": form, "scales": scales, "versions": _versions(project)}
     return render(request, "labeling/form.html", context)

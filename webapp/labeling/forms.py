@@ -12,10 +12,10 @@ from pydantic import ValidationError as NoAnswer
 
 from alignment.kinds.settings import flags
 from webapp.accounts.models import User
-from webapp.labeling.composition import Composition, form_of
+from webapp.labeling.composition import Composition, composition_of, form_of
 from webapp.labeling.keys import all_keys, clashes
 from webapp.labeling.kinds import TASK_KINDS
-from webapp.labeling.making import kinds_offered
+from webapp.labeling.making import kinds_to_make
 from webapp.labeling.models import (
     SKIP_REASONS,
     Assignment,
@@ -258,7 +258,9 @@ class MakeForm(forms.Form):
 
     def __init__(self, data: Mapping[str, object] | None, *, project: Project) -> None:
         super().__init__(data)
-        offer_names(self, "kind", kinds_offered(project).items())
+        asks = composition_of(project)
+        kinds = {name: words for name, words in kinds_to_make().items() if asks.offers(name)}
+        offer_names(self, "kind", kinds.items())
 
 
 class KindFilter(forms.Form):

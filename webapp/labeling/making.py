@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext as _
 
-from webapp.labeling.composition import composition_of
 from webapp.labeling.kinds import TASK_KINDS, kind_named
 from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import Completion
@@ -38,12 +37,6 @@ class TasksMade(NamedTuple):
 def kinds_to_make() -> dict[str, Words]:
     """The kinds of task that can be asked of prompts and answers, in words."""
     return {name: kind.title for name, kind in TASK_KINDS.items() if kind.made}
-
-
-def kinds_offered(project: Project) -> dict[str, Words]:
-    """Those of them that the project's form offers."""
-    form = composition_of(project)
-    return {name: title for name, title in kinds_to_make().items() if form.offers(name)}
 
 
 def nothing_made(made: TasksMade) -> str:

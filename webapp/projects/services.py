@@ -54,8 +54,9 @@ def add_prompts(
     *,
     source: str,
     intake: int | None = None,
+    splits: Mapping[str, str] | None = None,
 ) -> int:
-    """Add the conversations that are not there yet; the number added.
+    """Add the conversations that are not there yet, in these splits by their keys; the number added.
 
     Those that an intake is about to bring are there at once where somebody else brings them too.
     """
@@ -66,6 +67,7 @@ def add_prompts(
     new = [row for key, row in rows.items() if key not in known]
     for row in new:
         row.intake_id = intake
+        row.split = (splits or {}).get(row.key, row.split)
     Prompt.every.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
     return len(new) + shown
 

@@ -18,7 +18,7 @@ from tests.toys.tasks.best.kind import KIND as BEST
 from tests.toys.tasks.write.kind import KIND as WRITE
 from webapp.accounts.roles import Role
 from webapp.datasets.imports.parts import take_in
-from webapp.datasets.imports.reading import read_rows
+from webapp.datasets.imports.reading import SPLIT_TWICE, read_rows
 from webapp.datasets.intake import (
     ALIKE,
     ALONE,
@@ -365,6 +365,25 @@ def test_no_turn_of_a_tree_leaves_the_split_of_its_root(project):
         "test",
     }
     assert project.prompts.count() == 120
+
+
+def test_the_split_that_a_file_says_is_that_of_the_whole_conversation(project):
+    before = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    later = [*before, {"role": "user", "content": "Why?"}]
+    rows = [
+        {"prompt": "Hi", "split": "test"},
+        {"messages": later, "split": "train"},
+        {"prompt": "Mine?", "split": "mine"},
+    ]
+    added = taken(project, *rows, become=Become.PROMPTS)
+    assert set(project.prompts.exclude(messages__0__content="Mine?").values_list("split")) == {
+        ("test",)
+    }
+    assert held(*rows).left_out == {SPLIT_TWICE: 1}
+    assert (added.prompts, held(*rows).unused) == (3, {"split": 1})
+    later[2]["content"] = "And then?"
+    taken(project, {"messages": later, "split": "validation"}, become=Become.PROMPTS)
+    assert project.prompts.filter(split="test").count() == 3
 
 
 @given(text=st.text(min_size=1))

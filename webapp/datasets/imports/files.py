@@ -136,6 +136,8 @@ def _text(file: io.BufferedReader, head: bytes) -> tuple[str, Iterator[Row]]:
     if begins in (b"[", b"{"):
         return _json(file, head, value)
     if first and begins != b'"' and not _any_value(head):
+        if separator := tables.regular_separator(head[: tables.SNIFFED]):
+            return tables.SEPARATORS[separator], tables.rows_of(file, separator)
         raise _plain(first)
     return gettext_noop("JSON lines"), json_lines.rows_of(file)
 

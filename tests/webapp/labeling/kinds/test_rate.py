@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from alignment.reward.labels import ranked
+from alignment.rows.found import Graded, Thumbed
 from alignment.seam.records import Message, PromptRecord, RankingRecord, RatingRecord, TieRecord
 from webapp.labeling.composition import Attribute, Composition
 from webapp.labeling.kinds.descriptor import Asked
@@ -100,7 +101,9 @@ def test_only_the_marks_that_the_form_asks_for_fit_it(answer, items):
         [],
         ["A:quality:8/7"],
         ["A:quality:0/7"],
-        ["A:quality:3/5"],
+        ["A:quality:1/1"],
+        ["A:quality:3/101"],
+        ["A:quality:03/7"],
         ["E:quality:3/7"],
         ["B:quality:3/7"],
         ["A:helpful:3/7"],
@@ -115,6 +118,18 @@ def test_only_the_marks_that_the_form_asks_for_fit_it(answer, items):
 def test_what_is_incomplete_or_beyond_a_scale_is_no_answer(marks):
     with pytest.raises(ValidationError):
         Answer(marks=marks)
+
+
+def test_a_mark_of_a_file_keeps_its_scale():
+    said = Graded(mark=4, highest=4, lowest=0, attributes=(("verbosity", 0),))
+    answer = KIND.imported(said)
+    assert answer.marks == ["A:quality:5/5", "A:verbosity:1/5"]
+    (record,) = KIND.records(Asked(PROMPT, ("a",), "ana"), answer)
+    assert (record.rating, record.levels) == (5, 5)
+    assert KIND.words(answer).degree == "of 5"
+    assert not KIND.is_answer(answer, Composition(), 1)  # nobody is asked so here
+    for other in (Thumbed(good=True), Graded(mark=9, highest=5), Graded(mark=1, highest=900)):
+        assert KIND.imported(other) is None
 
 
 def test_different_texts_are_asked_about_four_at_a_time():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
 
+from alignment.rows.found import Demonstrated, Said
 from alignment.seam.records import DemonstrationRecord
 from webapp.labeling.kinds.demonstrate.answer import Answer
 from webapp.labeling.kinds.descriptor import Asked, InWords, Key, TaskKind
@@ -14,6 +15,14 @@ from webapp.labeling.kinds.writing import objection_to_length, start_of_text
 def _records(asked: Asked, answer: Answer) -> Iterator[DemonstrationRecord]:
     """What they wrote, to be imitated."""
     yield DemonstrationRecord(prompt=asked.prompt, completion=answer.text)
+
+
+def _imported(said: Said) -> Answer | None:
+    """A text that somebody wrote elsewhere, unless it is longer than one from here may be."""
+    if not isinstance(said, Demonstrated):
+        return None
+    answer = Answer(text=said.text)
+    return None if objection_to_length(answer) else answer
 
 
 KIND = TaskKind(
@@ -30,4 +39,5 @@ KIND = TaskKind(
     template="labeling/kinds/demonstrate.html",
     keys=(Key("write", "e", _("To the answer that you write; Esc leaves it")),),
     objection=objection_to_length,
+    imported=_imported,
 )

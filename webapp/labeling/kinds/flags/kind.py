@@ -14,7 +14,7 @@ from webapp.labeling.kinds.flags.answer import Answer
 NONE = "none"  # a verdict
 
 
-def records(asked: Asked, answer: Answer) -> Iterator[FlagRecord]:
+def _records(asked: Asked, answer: Answer) -> Iterator[FlagRecord]:
     """The flags that hold, or that none does."""
     (text,) = asked.items
     held, who = tuple(answer.holds), asked.annotator
@@ -55,7 +55,7 @@ KIND = TaskKind(
     items=range(1, 2),
     Answer=Answer,
     ask=each_alone,
-    records=records,
+    records=_records,
     agreement="nominal",
     verdict=_verdict,
     words=_in_words,

@@ -10,11 +10,15 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from webapp.labeling.composition import MOST_ATTRIBUTES, QUALITY
+from webapp.labeling.composition import QUALITY
 from webapp.labeling.kinds.descriptor import LETTERS
 
 MOST_RATED = 4  # items at once
-MARK = re.compile(rf"([{LETTERS[0]}-{LETTERS[MOST_RATED - 1]}]):(.{{1,40}}):([1-9])/([2-9])")
+MOST_READ = 100  # levels of a scale in a file
+MOST_SCALES = 16  # of an item in a file
+MARK = re.compile(
+    rf"([{LETTERS[0]}-{LETTERS[MOST_RATED - 1]}]):(.{{1,40}}):([1-9][0-9]{{0,2}})/([1-9][0-9]{{0,2}})"
+)
 
 
 class Mark(NamedTuple):
@@ -31,7 +35,7 @@ def mark_of(text: str) -> Mark:
     if (found := MARK.fullmatch(text)) is None:
         raise ValueError("that is no mark")
     letter, scale, value, levels = found.groups()
-    if int(value) > int(levels):
+    if int(value) > int(levels) or not 2 <= int(levels) <= MOST_READ:
         raise ValueError("the mark is beyond its scale")
     return Mark(LETTERS.index(letter), scale, int(value), int(levels))
 
@@ -45,7 +49,7 @@ def _checked(texts: list[str]) -> list[str]:
         raise ValueError("every answer needs a mark on every scale")
     if len({(one.item, one.scale) for one in marks}) < len(marks):
         raise ValueError("there are two marks on one scale")
-    if (QUALITY, 7) not in scales:
+    if QUALITY not in {scale for scale, _ in scales}:
         raise ValueError("there is no mark for the quality")
     return sorted(texts, key=lambda text: text[0])
 
@@ -57,7 +61,7 @@ class Answer(BaseModel):
 
     marks: Annotated[
         list[str],
-        Field(min_length=1, max_length=MOST_RATED * (MOST_ATTRIBUTES + 1)),
+        Field(min_length=1, max_length=MOST_RATED * MOST_SCALES),
         AfterValidator(_checked),
     ]
 
@@ -68,5 +72,10 @@ class Answer(BaseModel):
 
     @property
     def qualities(self) -> list[int]:
-        """The quality of each item, from 1 to 7, in the order they were shown."""
+        """The quality of each item, in the order they were shown."""
         return [one.value for one in self.read if one.scale == QUALITY]
+
+    @property
+    def levels(self) -> int:
+        """How far the marks for quality go: 7 where they were given here."""
+        return next(one.levels for one in self.read if one.scale == QUALITY)

@@ -9,7 +9,9 @@ from typing import TypeVar
 
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
+from pydantic import ValidationError
 
+from alignment.rows.found import Graded, Said
 from alignment.seam.records import PairRecord, RatingRecord, TieRecord
 from webapp.labeling.composition import MOST_LEVELS, QUALITY, Composition
 from webapp.labeling.kinds.descriptor import (
@@ -24,24 +26,27 @@ from webapp.labeling.kinds.rate.answer import MOST_RATED, Answer
 
 C = TypeVar("C", bound=HasText)
 Rated = PairRecord | TieRecord | RatingRecord
-LEVELS = 7  # of quality
 
 
-def ask(completions: Sequence[C]) -> Iterator[tuple[C, ...]]:
+def _ask(completions: Sequence[C]) -> Iterator[tuple[C, ...]]:
     """Different texts, as many at once as can be rated, in their order."""
     apart = list({completion.text.strip(): completion for completion in completions}.values())
     for start in range(0, len(apart), MOST_RATED):
         yield tuple(apart[start : start + MOST_RATED])
 
 
-def records(asked: Asked, answer: Answer) -> Iterator[Rated]:
+def _records(asked: Asked, answer: Answer) -> Iterator[Rated]:
     """The mark of a single answer; of several, which is better than which, and which are as good."""
     rated = list(zip(asked.items, answer.qualities, strict=True))
     if len(rated) == 1:
         ((text, quality),) = rated
         who = asked.annotator
         yield RatingRecord(
-            prompt=asked.prompt, completion=text, rating=quality, levels=LEVELS, annotator=who
+            prompt=asked.prompt,
+            completion=text,
+            rating=quality,
+            levels=answer.levels,
+            annotator=who,
         )
     for (left, first), (right, second) in combinations(rated, 2):
         yield _compared(asked, (left, right), first - second)
@@ -71,6 +76,18 @@ def _group(asked: Asked) -> str:
     return sha256(json.dumps([asked.annotator, *asked.items]).encode()).hexdigest()[:16]
 
 
+def _imported(said: Said) -> Answer | None:
+    """The mark of a file for one answer, on the scale that it has there, and those of its attributes."""
+    if not isinstance(said, Graded):
+        return None
+    levels, shift = said.highest - said.lowest + 1, 1 - said.lowest
+    named = [(QUALITY, said.mark), *said.attributes]
+    try:
+        return Answer(marks=[f"A:{name[:40]}:{mark + shift}/{levels}" for name, mark in named])
+    except ValidationError:
+        return None
+
+
 def _verdict(answer: Answer, order: Order) -> str:
     """The quality of each item by its place; ValueError where it is about other items."""
     placed = sorted(zip(order, answer.qualities, strict=True))
@@ -85,7 +102,11 @@ def _in_words(answer: Answer) -> InWords:
         name = _("Quality") if one.scale == QUALITY else one.scale
         said = f"{name} {one.value}/{one.levels}"
         marks[one.item] = f"{marks[one.item]}, {said}" if marks[one.item] else said
-    return InWords(_("rated %(marks)s") % {"marks": best}, degree=_("of 7"), marks=marks)
+    return InWords(
+        _("rated %(marks)s") % {"marks": best},
+        degree=_("of %(levels)s") % {"levels": answer.levels},
+        marks=marks,
+    )
 
 
 def _mark(value: int) -> Key:
@@ -112,11 +133,12 @@ KIND = TaskKind(
     question=_("How good is each answer?"),
     items=range(1, MOST_RATED + 1),
     Answer=Answer,
-    ask=ask,
-    records=records,
+    ask=_ask,
+    records=_records,
     agreement="ordinal",
     verdict=_verdict,
     words=_in_words,
+    imported=_imported,
     template="labeling/kinds/rate.html",
     keys=tuple(map(_mark, range(1, MOST_LEVELS + 1))),
     keys_of=_keys_of,

@@ -5,16 +5,22 @@ from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
 
+from alignment.rows.found import Said, Thumbed
 from alignment.seam.records import ThumbRecord
 from webapp.labeling.kinds.descriptor import Asked, InWords, Key, Order, TaskKind, each_alone
 from webapp.labeling.kinds.thumbs.answer import Answer
 
 
-def records(asked: Asked, answer: Answer) -> Iterator[ThumbRecord]:
+def _records(asked: Asked, answer: Answer) -> Iterator[ThumbRecord]:
     """That the answer was liked, or not."""
     (text,) = asked.items
     good, who = answer.thumb == "up", asked.annotator
     yield ThumbRecord(prompt=asked.prompt, completion=text, good=good, annotator=who)
+
+
+def _imported(said: Said) -> Answer | None:
+    """A thumb of a file."""
+    return Answer(thumb="up" if said.good else "down") if isinstance(said, Thumbed) else None
 
 
 def _verdict(answer: Answer, _order: Order) -> str:
@@ -32,10 +38,11 @@ KIND = TaskKind(
     items=range(1, 2),
     Answer=Answer,
     ask=each_alone,
-    records=records,
+    records=_records,
     agreement="nominal",
     verdict=_verdict,
     words=_in_words,
+    imported=_imported,
     template="labeling/kinds/thumbs.html",
     keys=(
         Key("choose-1", "1", _("It is good"), _("good"), {"thumb": "up"}),
