@@ -38,6 +38,10 @@ class Project(models.Model):
     form_version = models.IntegerField(default=1)  # of guidelines and composition together
     reviews = models.IntegerField(default=0)  # people who judge each prompt that is written here
     accepts = models.IntegerField(default=1)  # of them who must accept it before it is used
+    gold_every = models.IntegerField(default=0)  # one task in so many is a check; 0: none is
+    repeat_every = models.IntegerField(default=0)  # one in so many was answered before; 0: none
+    third_if_two_differ = models.BooleanField(default=False)
+    daily_quota = models.IntegerField(default=0)  # labels a person and day; 0: any number
     created_at = models.DateTimeField(db_default=Now())
 
     objects = ProjectQuerySet.as_manager()

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("datasets", "0003_intakes"),
-        ("projects", "0005_form_versions"),
+        ("projects", "0006_form_versions"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
