@@ -65,7 +65,7 @@ def card(snapshot: Snapshot, form: ExportFormat, counts: Mapping[str, int]) -> s
     return CARD.format(
         **form.card._asdict(),
         config=form.config,
-        options="".join(f"\n  {line}" for line in _lines(opened.options)),
+        options="".join(f"\n  {line}" for line in _lines(opened.options(form.schema))),
         same="All files of one split hold the same rows; " if several else "",
         losses="\n".join(_losses(snapshot, form)),
         files="\n".join(files),

@@ -1,35 +1,51 @@
 """Every export, taken into an empty project and exported again: equal rows, and from then on equal bytes."""
 
 from collections import Counter
+from uuid import uuid4
 
 import pytest
 
-from alignment.rows.found import Thumbed
+from alignment.world.utility import SimulatedAnnotator
 from tests.factories import (
     a_completion,
     a_label,
     a_project,
     a_prompt,
     a_ranking,
+    a_user,
     again,
     compare,
     some_tasks,
+    tasks_of,
 )
 from tests.webapp.datasets.test_exports import conversation, rows
 from tests.webapp.datasets.test_standins import held
+from webapp.accounts.roles import Role
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.folders import write_folder, zipped
 from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.imports.parts import take_in
 from webapp.datasets.intake import Become, Plan, judgements
 from webapp.datasets.services import freeze_snapshot
-from webapp.labeling.kinds import kind_of_label
+from webapp.demo.annotators import ANSWERS
+from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.compare import Choice
+from webapp.labeling.queue import claim
+from webapp.labeling.services import submit_label
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]
-GOOD = Thumbed(good=True)
 # Keys of rows here and there, and where they came from.
-OWN = {"label", "task", "item_ids", "item_sources", "item_models", "origin", "source", "annotator"}
+OWN = {
+    "label",
+    "task",
+    "item_ids",
+    "item_sources",
+    "item_models",
+    "origin",
+    "source",
+    "annotator",
+    "form",
+}
 
 
 def answered(project):
@@ -44,6 +60,17 @@ def answered(project):
     a_label(prompt.tasks.get())
 
 
+def every_kind(project):
+    """A label of each kind of task, by a simulated person."""
+    for name, kind in TASK_KINDS.items():
+        tasks_of(project, name, 1, size=max(kind.items[0], min(kind.items[-1], 2)))
+        held = claim(project, a_user(project, Role.ANNOTATOR))
+        shown = {"prompt": held.task.prompt.text, "items": [one.text for one in held.shown]}
+        sent = ANSWERS[name](SimulatedAnnotator(1), shown)
+        said = {field: sent[field] for field in kind.Answer.model_fields if field in sent}
+        submit_label(held, client_id=uuid4(), answer=said)
+
+
 @pytest.fixture(scope="module")
 def frozen(kept):
     """Labels of prompts of one turn, and the same with a conversation of several turns."""
@@ -51,6 +78,7 @@ def frozen(kept):
     answered(plain)
     answered(talks)
     conversation(talks)
+    every_kind(talks)
     return [freeze_snapshot(project) for project in (plain, talks)]
 
 
@@ -90,11 +118,7 @@ def _unnamed(row):
     return {n: row[n] for n in row if n not in OWN}
 
 
-# Single answers that are good or bad come back where some kind of task asks for them.
-TAKEN = [n for n, form in EXPORTS.items() if form.config != "unpaired" or kind_of_label(GOOD, 1)]
-
-
-@pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.parametrize("name", EXPORTS)
 def test_rows_come_back_equal_and_then_bytes_do(frozen, on_kept, tmp_path, name):
     form = EXPORTS[name]
     snapshot = again(frozen[0 if form.refuses else 1])

@@ -62,6 +62,10 @@ HOLDINGS: Mapping[str, Holding] = {
     "rankings": Holding(_("Rankings of several answers"), _that_say("ranking")),
     "thumbs": Holding(_("Answers that were found good or bad by themselves"), _that_say("thumb")),
     "ratings": Holding(_("Marks for single answers"), _that_say("rating")),
+    "looked": Holding(_("Answers that were looked at for flags alone"), _that_say("flag")),
+    "forms": Holding(
+        _("Which version of the form was asked by"), lambda rows: _number_of(_labels(rows))
+    ),
     "demonstrations": Holding(
         _("Answers that people wrote to be imitated"), _that_say("demonstration")
     ),

@@ -21,7 +21,7 @@ class Writer(NamedTuple):
 
     suffix: str
     opened: Callable[[Path, pa.Schema], Any]  # a context in which groups of rows are written
-    options: Mapping[str, Any] = {}
+    options: Callable[[pa.Schema], Mapping[str, Any]] = lambda _schema: {}
 
 
 @contextmanager
@@ -46,6 +46,12 @@ def _table(path: Path, schema: pa.Schema) -> Iterator[Write]:
         yield lambda rows: table.writerows(safe_cells(row, schema.names) for row in rows)
 
 
+def _as_cells(schema: pa.Schema) -> Mapping[str, Any]:
+    """Let `datasets` take each cell as the text that it is: no number, no missing value."""
+    features = [{"name": name, "dtype": "string"} for name in (*schema.names, MARKED)]
+    return {"keep_default_na": False, "features": features}
+
+
 JSON_LINES = Writer(".jsonl", _json_lines)
 PARQUET = Writer(".parquet", _parquet)
-TABLE = Writer(".csv", _table, {"keep_default_na": False})
+TABLE = Writer(".csv", _table, _as_cells)
