@@ -165,6 +165,15 @@ def answer_columns(row: Columns) -> list[str]:
     return sides or [name for name in SINGLE if isinstance(row.get(name), str | list | dict)][:1]
 
 
+def is_single(row: Columns) -> bool:
+    """Whether a row with answers holds one of them."""
+    if all(isinstance(row.get(name), list) for name in TALKS):
+        return False
+    with suppress(BadRow):
+        row = _listed(row)
+    return len(row[name]) == 1 if (name := _list(row)) else len(answer_columns(row)) < 2
+
+
 def side_of(name: object) -> str:
     """The side that a column is of, `a` or `1`, so that sides can be sorted; nothing for any other column."""
     found = SIDE.fullmatch(name) if isinstance(name, str) else None

@@ -7,7 +7,7 @@ answer. Loses: columns it names.
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from alignment.rows import answers, prompts
 from alignment.rows.descriptor import Format
@@ -21,13 +21,13 @@ GOOD = {"true": True, "false": False}  # in a cell of a table
 
 
 def fits(row: object) -> bool:
-    """Whether it holds a prompt with an answer, and a label of it."""
-    return isinstance(row, dict) and bool(_label(row)) and answers.fits(_unlabelled(row))
+    """Whether it holds a prompt with one answer, and a label of it; of several it would not say which is good."""
+    return _labels_answers(row) and answers.is_single(_unlabelled(row))
 
 
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
     """Add a prompt, its answer and what was said of it; the columns that were used."""
-    if not fits(row):
+    if not _labels_answers(row):
         raise BadRow(
             _("no answer with a “label” that is true or false; its columns: {named}").format(
                 named=prompts.named(row)
@@ -54,6 +54,10 @@ def _is_mark(value: object) -> bool:
     with suppress(BadRow):
         return bool(said_by_mark(value))
     return False
+
+
+def _labels_answers(row: object) -> TypeGuard[Columns]:
+    return isinstance(row, dict) and bool(_label(row)) and answers.fits(_unlabelled(row))
 
 
 def _unlabelled(row: Columns) -> Columns:

@@ -75,6 +75,8 @@ ROWS = {
     "quality:report": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
     "quality:disagreements": {"GET": Action.CHECK_LABELS},
     "quality:disagreement": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
+    "quality:check": {"POST": Action.CHECK_LABELS},
+    "quality:checks": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
     "quality:withdraw": {"POST": Action.CHECK_LABELS},
     "datasets:snapshots": {"GET": Action.FREEZE, "POST": Action.FREEZE},
     "datasets:snapshot": {"GET": Action.SEE_DATA},

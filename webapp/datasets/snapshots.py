@@ -57,7 +57,7 @@ SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),  # label, adjudication, rank
         pa.field("group", pa.string(), nullable=False),
         pa.field("imported", pa.bool_(), nullable=False),
-        pa.field("overruled", pa.bool_(), nullable=False),  # somebody decided about its task
+        pa.field("overruled", pa.bool_(), nullable=False),  # another answer speaks instead
     ]
 )
 
@@ -238,7 +238,7 @@ def is_pair(record: Record) -> TypeGuard[PairRecord]:
 
 def records_of(row: Row) -> Iterable[Record]:
     """What a row says, as its kind tells it, nothing where it is overruled; raises UnknownKind."""
-    if row.get("overruled"):  # the adjudication of its task speaks instead
+    if row.get("overruled"):  # by an adjudication of its task, or as a silent repeat of an answer
         return []
     turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
     prompt = PromptRecord(key=row["prompt_key"], messages=turns)

@@ -32,6 +32,10 @@ class Project(models.Model):
     name = NameField(max_length=120, unique=True)
     guidelines = models.TextField(blank=True)
     min_visible_ms = models.IntegerField(default=300)  # that a pair is seen before it is answered
+    gold_every = models.IntegerField(default=0)  # one task in so many is a check; 0: none is
+    repeat_every = models.IntegerField(default=0)  # one in so many was answered before; 0: none
+    third_if_two_differ = models.BooleanField(default=False)
+    daily_quota = models.IntegerField(default=0)  # labels a person and day; 0: any number
     created_at = models.DateTimeField(db_default=Now())
 
     objects = ProjectQuerySet.as_manager()

@@ -119,8 +119,8 @@ class TaskKind(BaseModel):
     template: str
     keys: tuple[Key, ...]
     objection: Callable[[Any, Sequence[str]], Words] = no_objection
-    imported: Callable[[Said], BaseModel | None] = no_answer
     made: bool = True  # by whoever wants some; tasks of another kind come by themselves
+    imported: Callable[[Said], BaseModel | None] = no_answer
 
     @validator(mode="wrap")
     @classmethod
