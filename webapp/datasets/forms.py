@@ -43,7 +43,7 @@ class ImportForm(forms.Form):
         label=_("File"),
         max_length=200,
         help_text=_(
-            "JSON lines, a JSON array, CSV, TSV, Parquet or a zip of them, packed or not. "
+            "JSON lines, a JSON array, CSV, TSV, Parquet, Arrow or a zip of them, packed or not. "
             "Drop it here, or choose it."
         ),
         error_messages={"required": _("Choose a file first."), "empty": _("The file is empty.")},

@@ -36,6 +36,7 @@ SAID = {  # by the document: what annotators are read to have said
     "Label Studio docs, templates: LLM Response Grading": ("3", Graded(4, 5)),
     "Label Studio docs, templates: Supervised LLM Fine-Tuning": ("3", Demonstrated(PHYSICS)),
     "Argilla 2 docs, how-to: import and export records": ("5b1c", Preferred(1)),
+    "Argilla 2 docs, how-to: export records to a dataset of the Hub": ("5b1c", Preferred(0)),
     "Argilla 1 docs, feedback dataset: responses with values": ("5b1c", Ordered((1, 0))),
     "Open WebUI docs, evaluation: a thumb": ("u-17", Thumbed(True)),
     "lmsys/lmsys-arena-human-preference-55k, dataset card": ("", Preferred(1)),

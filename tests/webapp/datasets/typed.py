@@ -200,6 +200,22 @@ TYPED: dict[str, list[Typed]] = {
             ],
         ),
         Typed(
+            "Argilla 2 docs, how-to: export records to a dataset of the Hub",
+            [
+                {
+                    "id": "r1",
+                    "status": "completed",
+                    "prompt": ASKED,
+                    "response_1": PHYSICS,
+                    "response_2": POLES,
+                    "better.responses": ["response_1"],
+                    "better.responses.users": ["5b1c"],
+                    "better.responses.status": ["submitted"],
+                    "better.suggestion": "response_2",
+                }
+            ],
+        ),
+        Typed(
             "Argilla 1 docs, feedback dataset: responses with values",
             [
                 {
