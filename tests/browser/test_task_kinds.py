@@ -39,7 +39,6 @@ def fits(page, name=""):
         assert page.evaluate("document.documentElement.scrollWidth") == width
         found = page.evaluate("axe.run().then((one) => one.violations.map((each) => each.id))")
         assert found == []
-        page.screenshot(path=f"/tmp/rank_{name}_{width}.png")
 
 
 def test_an_order_is_put_together_by_keys(page):
