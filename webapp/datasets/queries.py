@@ -7,7 +7,7 @@ from itertools import groupby, permutations
 from operator import attrgetter
 from typing import Any, NamedTuple, TypedDict
 
-from django.db.models import Exists, Max, Min, OuterRef, QuerySet
+from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
@@ -58,7 +58,7 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
     names = pseudonyms(project, labels.order_by().values_list("annotator", flat=True).distinct())
     labels = labels.filter(annotator__in=names)  # what comes meanwhile may be by somebody new
     decided = Adjudication.objects.standing().filter(task=OuterRef("task"))
-    labels = labels.annotate(overruled=Exists(decided))
+    labels = labels.annotate(overruled=Exists(decided) | Q(task__repeat_of__isnull=False))
     related = labels.select_related("task__prompt", "annotator").prefetch_related("task__items")
     for label in related.iterator(chunk_size=2000):
         yield SnapshotRow(

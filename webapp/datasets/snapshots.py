@@ -62,7 +62,7 @@ SCHEMA = pa.schema(
         pa.field("group", pa.string(), nullable=False),
         pa.field("imported", pa.bool_(), nullable=False),
         pa.field("form", pa.int32(), nullable=False),  # of the project; 0: not known
-        pa.field("overruled", pa.bool_(), nullable=False),  # somebody decided about its task
+        pa.field("overruled", pa.bool_(), nullable=False),  # another answer speaks instead
     ]
 )
 
@@ -276,7 +276,7 @@ def is_pair(record: Record) -> TypeGuard[PairRecord]:
 
 def records_of(row: Row) -> Iterable[Record]:
     """What a row says, as its kind tells it, nothing where it is overruled; raises UnknownKind."""
-    if row.get("overruled"):  # the adjudication of its task speaks instead
+    if row.get("overruled"):  # by an adjudication of its task, or as a silent repeat of an answer
         return []
     turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
     prompt = PromptRecord(key=row["prompt_key"], messages=turns)

@@ -68,6 +68,11 @@ def _written(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
     return {"text": "Thank you for asking! Take your time, and please come back to it tomorrow."}
 
 
+def _reviewed(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
+    """Whether a prompt should be used: they like all of them."""
+    return {"decision": "accept"}
+
+
 ANSWERS: Mapping[str, Callable[[SimulatedAnnotator, Card], dict[str, object]]] = {
     "compare": _compared,
     "rank": _ranked,
@@ -76,6 +81,7 @@ ANSWERS: Mapping[str, Callable[[SimulatedAnnotator, Card], dict[str, object]]] =
     "flags": _flagged,
     "edit": _edited,
     "demonstrate": _written,
+    "review": _reviewed,
 }
 
 

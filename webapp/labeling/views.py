@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.requests import PersonRequest
-from webapp.labeling import queries, queue, services
+from webapp.labeling import checks, queries, queue, services
 from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.forms import (
     FLAGS,
@@ -137,7 +137,8 @@ def _act(request: PersonRequest, project: Project) -> Done:
                 "choose again."
             )
         )
-    return Done(label=label, notice=_notice(label, left_out))
+    told = checks.heard_of(label) if project.gold_every else None
+    return Done(label=label, notice=_notice(label, left_out, told))
 
 
 def _is_stored(label: Label, fields: dict[str, Any]) -> bool:
@@ -171,9 +172,9 @@ def _skip(form: SkipForm) -> Done:
     return Done()
 
 
-def _notice(label: Label, left_out: str) -> str:
-    """What an answer took the place of, which its page may not have known."""
-    said = []
+def _notice(label: Label, left_out: str, told: checks.Heard | None) -> str:
+    """What an answer took the place of, which its page may not have known, and whether a check was right."""
+    said = [_of_check(told)] if told else []
     if label.replaced and label.replaced.answer != label.answer:
         before = label.replaced.in_words.text
         said.append(
@@ -186,6 +187,15 @@ def _notice(label: Label, left_out: str) -> str:
             % {"words": left_out}
         )
     return " ".join(said)
+
+
+def _of_check(told: checks.Heard) -> str:
+    """What somebody hears who has answered a task whose answer is known."""
+    if told.right:
+        said = _("That was a check, and you are right.")
+    else:
+        said = _("That was a check. Expected was: %(expected)s.") % {"expected": told.expected}
+    return f"{said} {told.explanation}".strip()
 
 
 def _checked(form: Checked) -> Checked:

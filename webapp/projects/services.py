@@ -12,7 +12,7 @@ from alignment.world import grammar
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.projects.errors import ProjectError
-from webapp.projects.models import Membership, Project, Prompt
+from webapp.projects.models import Membership, Project, Prompt, PromptStanding
 
 BATCH = 500  # rows per INSERT, and keys per query: SQLite bounds both
 STARTER_PROMPTS = 800
@@ -35,12 +35,15 @@ def create_project(
 def add_prompt(
     project: Project, messages: Sequence[Message], *, source: str, author: User | None = None
 ) -> tuple[Prompt, bool]:
-    """The prompt of this conversation, and whether it is new."""
+    """The prompt of this conversation, and whether it is new; one that is written waits for its reviews."""
     new = _row(project, messages, source, author)
+    if source == Prompt.Source.WRITTEN and project.reviews:
+        new.standing = PromptStanding.WAITING
     coming = Prompt.every.filter(project=project, key=new.key, intake__whole=False)
     if coming.update(intake=None, source=source, author=author):
         return Prompt.objects.get(project=project, key=new.key), True
-    defaults = {"messages": new.messages, "split": new.split, "source": source, "author": author}
+    copied = ("messages", "split", "source", "author", "standing")
+    defaults = {name: getattr(new, name) for name in copied}
     return Prompt.objects.get_or_create(project=project, key=new.key, defaults=defaults)
 
 
@@ -140,6 +143,12 @@ def _renew_form(known: Project, by: User | None, **changed: object) -> None:
 def _form_of(project: Project) -> dict[str, Any]:
     """What a version keeps."""
     return {"guidelines": project.guidelines, "composition": project.composition}
+
+
+def set_reviews(project: Project, *, reviews: int, accepts: int) -> None:
+    """How many people judge each prompt that is written from now on, and how many must accept it."""
+    project.reviews, project.accepts = reviews, accepts
+    project.save(update_fields=["reviews", "accepts"])
 
 
 def mark_of(text: str) -> str:

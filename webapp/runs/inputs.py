@@ -99,7 +99,7 @@ def _prompts_of(run: Run) -> PromptQuerySet:
     """The prompts of the split that a run's kind reads; all of them where it names none."""
     asked = KINDS[run.kind].prompts
     prompts = run.project.prompts
-    return prompts.of_split(Split(asked.split)) if asked else prompts.order_by("key")
+    return prompts.of_split(Split(asked.split)) if asked else prompts.accepted().order_by("key")
 
 
 def write_prompts(run: Run, folder: Path, prompts: PromptQuerySet | None = None) -> Paths:

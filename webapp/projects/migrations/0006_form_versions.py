@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("projects", "0004_intakes"),
+        ("projects", "0005_checks"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("labeling", "0015_intakes"),
+        ("labeling", "0016_checks"),
     ]
 
     operations = [
