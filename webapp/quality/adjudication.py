@@ -8,7 +8,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
-from webapp.labeling.models import Label, Task
+from webapp.labeling.checks import end_gold, make_gold
+from webapp.labeling.models import Gold, Label, Task
 from webapp.labeling.services import said_columns
 from webapp.quality.models import Adjudication
 from webapp.site.errors import Refusal
@@ -50,12 +51,29 @@ def adjudicate(task: Task, decision: Decision, *, by: User, key: UUID) -> Adjudi
         said = said_columns(task, decision.order, decision.answer)
     except ValueError:
         raise AdjudicationError(_("That is no answer to this task: nothing was decided.")) from None
-    withdraw(task, by=by)
+    task.adjudications.standing().update(standing=False, ended_by=by)
+    if Gold.objects.filter(task=task).exists():
+        make_gold(task, said, by=by)
     return Adjudication.objects.create(
         task=task, by=by, key=key, rationale=decision.rationale, **said
     )
 
 
-def withdraw(task: Task, *, by: User) -> bool:
-    """Take the decision about a task back, so that its labels speak again; whether there was one."""
+@transaction.atomic
+def use_as_check(task: Task, explanation: str, *, by: User) -> None:
+    """Ask annotators this task to check them: they hear whether they are right. AdjudicationError while nothing is decided."""
+    decision = task.adjudications.standing().first()
+    if decision is None:
+        raise AdjudicationError(_("Decide first what is right: a check needs a known answer."))
+    known = {name: getattr(decision, name) for name in ("answer", "order", "verdict")}
+    make_gold(task, known, by=by, explanation=explanation)
+
+
+@transaction.atomic
+def take_decision_back(task: Task, *, by: User) -> bool:
+    """Take the decision about a task back, so that its labels speak again; whether there was one.
+
+    A check that stood on it ends, too.
+    """
+    end_gold(task)
     return bool(task.adjudications.standing().update(standing=False, ended_by=by))

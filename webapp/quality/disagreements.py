@@ -11,7 +11,7 @@ from webapp.quality.models import Adjudication
 from webapp.quality.sayings import Saying, sayings_of
 
 
-class Row(NamedTuple):
+class DisputedTask(NamedTuple):
     """A task with all that was said of it."""
 
     task: Task
@@ -19,7 +19,7 @@ class Row(NamedTuple):
     decision: Adjudication | None
 
 
-def labels_of_people(*, everybody: bool = False) -> LabelQuerySet:
+def labels_in_dispute(*, everybody: bool = False) -> LabelQuerySet:
     """Current labels of people; of machines too for everybody."""
     labels = Label.objects.current()
     return labels if everybody else labels.filter(annotator__simulated=False, imported=False)
@@ -27,7 +27,7 @@ def labels_of_people(*, everybody: bool = False) -> LabelQuerySet:
 
 def disputes(project: Project, *, everybody: bool = False, kind: str = "") -> QuerySet[Label]:
     """For each open disagreement its first label, newest first."""
-    whose = labels_of_people(everybody=everybody)
+    whose = labels_in_dispute(everybody=everybody)
     same = whose.filter(task=OuterRef("task"))
     otherwise = same.exclude(verdict=OuterRef("verdict"))
     decided = Adjudication.objects.standing().filter(task=OuterRef("task"))
@@ -42,7 +42,7 @@ def decisions(project: Project) -> QuerySet[Adjudication]:
     return found.select_related("by").order_by("-pk")
 
 
-def rows_of_tasks(tasks: Sequence[int], decided: Iterable[Adjudication] = ()) -> list[Row]:
+def rows_of_tasks(tasks: Sequence[int], decided: Iterable[Adjudication] = ()) -> list[DisputedTask]:
     """These tasks with what was said of them, in this order."""
     found = Task.objects.filter(pk__in=tasks).select_related("prompt").in_bulk()
     labels: dict[int, list[Label]] = {task: [] for task in tasks}
@@ -51,7 +51,7 @@ def rows_of_tasks(tasks: Sequence[int], decided: Iterable[Adjudication] = ()) ->
         labels[label.task_id].append(label)
     made = {one.task_id: one for one in decided}
     return [
-        Row(found[task], sayings_of(found[task].asks, labels[task]), made.get(task))
+        DisputedTask(found[task], sayings_of(found[task].asks, labels[task]), made.get(task))
         for task in tasks
         if task in found
     ]

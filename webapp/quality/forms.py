@@ -1,7 +1,7 @@
 """What researchers send who look at disagreements."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.http import QueryDict
@@ -9,9 +9,16 @@ from django.utils.translation import gettext_lazy as _
 
 from webapp.labeling.forms import LARGEST, LONGEST_RATIONALE, KindFilter
 from webapp.labeling.models import Label, Task
+from webapp.projects.models import Project
 from webapp.quality.adjudication import Decision
 from webapp.site.longtext import LongText
 
+if TYPE_CHECKING:
+    FormOfChecks = forms.ModelForm[Project]  # generic in its stubs only
+else:
+    FormOfChecks = forms.ModelForm
+
+MOST_EVERY = 100_000
 NOTHING = _("Choose what is right first: nothing was decided.")
 
 
@@ -67,3 +74,51 @@ class DecisionForm(forms.Form):
         ]
         answer = pressed[0] if pressed else kind.fields_of(self.posted or QueryDict())
         return Decision.by_place(self.task, answer, why) if answer else None
+
+
+class ChecksForm(FormOfChecks):
+    """How the people of a project are checked, and how much they are asked for."""
+
+    class Meta:
+        model = Project
+        fields = ["gold_every", "repeat_every", "third_if_two_differ", "daily_quota"]
+        labels = {
+            "gold_every": _("One task in so many is a check"),
+            "repeat_every": _("One task in so many is a silent repeat"),
+            "third_if_two_differ": _("Ask a third person where two differ"),
+            "daily_quota": _("Labels a person and day"),
+        }
+        help_texts = {
+            "gold_every": _(
+                "Its answer is known, and who answers it hears whether they were right. "
+                "By chance, so that nobody can tell; 0: none."
+            ),
+            "repeat_every": _(
+                "Something they answered at least 20 labels ago, shown the other way round; 0: none."
+            ),
+            "third_if_two_differ": _("For tasks that ask two people."),
+            "daily_quota": _("Nobody is given more on one day (UTC); 0: any number."),
+        }
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as Django's
+        super().__init__(*args, **options)
+        for name in ("gold_every", "repeat_every", "daily_quota"):
+            self.fields[name] = forms.IntegerField(
+                label=self.fields[name].label,
+                help_text=self.fields[name].help_text,
+                min_value=0,
+                max_value=MOST_EVERY,
+            )
+
+
+class CheckForm(forms.Form):
+    """A task of known answer: what who is wrong hears of it, or that it is none any more."""
+
+    end = forms.BooleanField(required=False)
+    explanation = LongText(
+        label=_("What people hear of it"),
+        limit=LONGEST_RATIONALE,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Why the right answer is right: those who are wrong learn from it."),
+    )

@@ -12,16 +12,22 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.requests import PersonRequest
+from webapp.labeling.checks import end_gold
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Key, TaskKind
-from webapp.labeling.models import Assignment, Label, Task
+from webapp.labeling.models import Assignment, Gold, Label, Task
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.quality import disagreements as disputed
 from webapp.quality import queries
-from webapp.quality.adjudication import AdjudicationError, adjudicate
-from webapp.quality.adjudication import withdraw as take_back
-from webapp.quality.forms import DecisionForm, DisputeFilter
+from webapp.quality.adjudication import (
+    AdjudicationError,
+    adjudicate,
+    take_decision_back,
+    use_as_check,
+)
+from webapp.quality.forms import CheckForm, ChecksForm, DecisionForm, DisputeFilter
+from webapp.quality.known import golds_answered, golds_of
 from webapp.quality.measures import FASTEST
 from webapp.quality.services import start_measuring
 from webapp.rendering.services import rendered
@@ -46,6 +52,8 @@ def report(request: PersonRequest, project_id: int) -> HttpResponse:
             "agreements": queries.agreements(found),
             "rulers": queries.null_rulers(found),
             "people": queries.people(page),
+            "gold": found.figures["gold"],
+            "again": found.figures["again"],
             "page": page,
         }
     else:
@@ -109,6 +117,8 @@ def _about(project: Project, task: Task) -> dict[str, object]:
         "project": project,
         "task": task,
         "row": row,
+        "gold": Gold.objects.filter(task=task).first(),
+        "check_form": CheckForm(),
         "before": [one for one in decided if not one.standing],
         "items": [(LETTERS[place], one, "") for place, one in enumerate(task.completions)],
         "choices": _choices(task.asks),
@@ -126,10 +136,51 @@ def _choices(kind: TaskKind) -> list[Key]:
 
 @login_required
 @require_POST
-def withdraw(request: PersonRequest, project_id: int, task_id: int) -> HttpResponse:
+def undecide(request: PersonRequest, project_id: int, task_id: int) -> HttpResponse:
     """Take the decision about a task back."""
     project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
     task = get_object_or_404(Task.objects.filter(project=project), pk=task_id)
-    if take_back(task, by=request.user):
+    if take_decision_back(task, by=request.user):
         messages.success(request, _("The decision is taken back: its labels speak again."))
     return redirect("quality:disagreement", project.pk, task.pk)
+
+
+@login_required
+@require_POST
+def use_task_as_check(request: PersonRequest, project_id: int, task_id: int) -> HttpResponse:
+    """Let a task whose answer is decided check people, or check them no more."""
+    project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
+    task = get_object_or_404(Task.objects.filter(project=project), pk=task_id)
+    form = CheckForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, " ".join(map(str, form.errors["explanation"])))
+    elif form.cleaned_data["end"]:
+        end_gold(task)
+        messages.success(request, _("It checks nobody any more."))
+    else:
+        _use_as_check(request, task, form.cleaned_data["explanation"])
+    return redirect("quality:disagreement", project.pk, task.pk)
+
+
+def _use_as_check(request: PersonRequest, task: Task, explanation: str) -> None:
+    try:
+        use_as_check(task, explanation, by=request.user)
+    except AdjudicationError as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, _("It is a check now: see how often checks come, under Checks."))
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def checks(request: PersonRequest, project_id: int) -> HttpResponse:
+    """How people are checked, and the tasks of known answer; a POST changes how."""
+    project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
+    form = ChecksForm(request.POST or None, instance=Project.objects.get(pk=project.pk))
+    if form.is_valid():
+        Project.objects.filter(pk=project.pk).update(**form.cleaned_data)
+        messages.success(request, _("Saved. It holds for the next cards that people are given."))
+        return redirect("quality:checks", project.pk)
+    page = page_of(golds_of(project), request.GET, "-pk")
+    context = {"project": project, "form": form, "page": page, "checks": golds_answered(page)}
+    return render(request, "quality/checks.html", context)

@@ -8,7 +8,7 @@ from tests.factories import a_label, a_user, again
 from webapp.datasets import snapshots
 from webapp.datasets.services import freeze_snapshot
 from webapp.labeling.models import Label
-from webapp.quality.adjudication import AdjudicationError, Decision, adjudicate, withdraw
+from webapp.quality.adjudication import AdjudicationError, Decision, adjudicate, take_decision_back
 from webapp.quality.models import Adjudication
 
 pytestmark = pytest.mark.django_db
@@ -46,8 +46,8 @@ def test_a_decision_speaks_instead_of_labels_in_snapshots_and_erases_none(
 
 def test_taken_back_the_labels_speak_again_and_the_decision_is_kept(project, researcher, disputed):
     decide(disputed, researcher)
-    assert withdraw(disputed, by=researcher)
-    assert not withdraw(disputed, by=researcher)
+    assert take_decision_back(disputed, by=researcher)
+    assert not take_decision_back(disputed, by=researcher)
     told, chosen, _snapshot = frozen(project)
     assert told == [("label", False, 1)] * 2
     assert len(chosen) == 2
@@ -87,3 +87,9 @@ def test_what_comes_after_a_decision_is_overruled_too(project, researcher, dispu
     decide(disputed, researcher)
     a_label(disputed, 4)
     assert [overruled for _, overruled, _ in frozen(project)[0]] == [True, True, True, False]
+
+
+def test_a_silent_repeat_says_nothing_in_a_snapshot(project, disputed):
+    disputed.repeat_of = disputed
+    disputed.save()
+    assert frozen(project)[:2] == ([("label", True, 0)] * 2, [])
