@@ -10,6 +10,10 @@ from django.core.management.commands import makemessages
 from django.utils.translation import to_locale
 
 ELSEWHERE = [".venv", "node_modules", "tests", "benchmarks", "docs", "var"]
+VOLATILE = (
+    '"POT-Creation-Date:',
+    '"Report-Msgid-Bugs-To:',
+)  # of the header: new at each turn, or empty
 WAYS: tuple[dict[str, Any], ...] = (
     {"domain": "django"},
     {"domain": "djangojs", "extensions": ["js"]},
@@ -44,4 +48,9 @@ class Command(BaseCommand):
                 no_obsolete=True,
                 verbosity=0,
                 **way,
+            )
+        for path in sorted(settings.LOCALE_PATHS[0].glob("*/LC_MESSAGES/*.po")):
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            path.write_text(
+                "".join(line for line in lines if not line.startswith(VOLATILE)), encoding="utf-8"
             )
