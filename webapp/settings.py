@@ -212,7 +212,7 @@ CACHES = {
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
-LOCALE_PATHS = [BASE_DIR / "webapp" / "locale"]
+LOCALE_PATHS = [BASE_DIR / "webapp" / "languages"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
