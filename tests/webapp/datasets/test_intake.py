@@ -145,8 +145,8 @@ def test_an_order_that_a_tool_exported_is_a_label_of_the_kind_that_has_words_for
 
 def test_who_a_preference_is_of_reaches_a_snapshot(project):
     row = {"prompt": WHY, "chosen": "x", "rejected": "y", "annotator": "ada"}
-    assert taken(project, row, row | {"annotator": "bo"}).preferences == 2
-    assert taken(project, row).preferences == 0
+    assert [taken(project, row).preferences, taken(project, row).preferences] == [1, 0]
+    assert taken(project, row | {"annotator": "bo"}).preferences == 1
     rows = read(freeze_snapshot(project).artifact.path)
     assert {one["annotator"] for one in rows} == {"ada", "bo"}
 
