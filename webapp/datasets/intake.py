@@ -411,7 +411,7 @@ def _preference(pair: ImportedPair, better: Completion, worse: Completion) -> Pr
         group=pair.group,
         strength=pair.strength,
         annotator=pair.annotator,
-        created_at=timezone.now(),
+        created_at=pair.created_at or timezone.now(),
     )
 
 

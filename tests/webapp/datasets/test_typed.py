@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from alignment.rows.formats import FORMATS, GUESS
 from alignment.rows.found import (
+    Answered,
     Demonstrated,
     Graded,
     Ordered,
@@ -29,6 +30,7 @@ DOCUMENTS = [(name, typed) for name, all_ in TYPED.items() for typed in all_]
 MARKED = tuple(MARKS.items())
 SAID = {  # by the document: what annotators are read to have said
     "the card beside an export of ours": ("a1", Preferred(0, 2)),
+    "the card beside all labels with everything": ("a1", Answered("compare", '{"choice":2}')),
     "Label Studio docs, templates: Human Preference collection for RLHF": ("3", Preferred(0)),
     "Label Studio docs, templates: LLM Ranker": ("3", Ordered((1, 0))),
     "Label Studio docs, templates: LLM Response Grading": ("3", Graded(4, 5)),

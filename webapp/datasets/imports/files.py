@@ -247,12 +247,14 @@ class _Spent:
 def _with_rows(members: list[Member], limit: int) -> tuple[list[Member], Counter[str]]:
     """The files to read, whatever they are called, and why each other one is not."""
     kinds = {member: _sniffed(member, limit) for member in members}
-    ours = {member.path.with_suffix("") for member, kind in kinds.items() if kind == OURS}
+    ours = {_stem(member) for member, kind in kinds.items() if kind == OURS}
+    roots = {_stem(member).parent for member in members if str(member.path).endswith(MANIFEST)}
+    ours |= {_stem(one) for one in members if _is_lines(one) and roots & {*_stem(one).parents}}
     chosen: list[Member] = []
     beside: Counter[str] = Counter()
     for member, kind in kinds.items():
         reason = "" if kind in READ else kind
-        if kind == "Parquet" and member.path.with_suffix("") in ours:
+        if kind in READ and not _is_lines(member) and _stem(member) in ours:
             reason = _("the same rows as the JSON lines of its name")
         if not reason:
             chosen.append(member)
@@ -264,8 +266,17 @@ def _with_rows(members: list[Member], limit: int) -> tuple[list[Member], Counter
     return chosen, beside
 
 
+MANIFEST = "MANIFEST.json"  # lies in each export of ours
 OURS, ROWS = "our own export", "rows"
 READ = {OURS, ROWS, "Parquet"}
+
+
+def _is_lines(member: Member) -> bool:
+    return member.path.suffix == ".jsonl"
+
+
+def _stem(member: Member) -> PurePosixPath:
+    return member.path.with_suffix("")
 
 
 def _sniffed(member: Member, limit: int) -> str:
@@ -285,7 +296,7 @@ def _sniffed(member: Member, limit: int) -> str:
 def _kind(values: list[object]) -> str:
     """Whether values are rows: one object among them that is one, or half of them, if they are texts."""
     known = [(value, name) for value in values if (name := _format_of(value))]
-    if any(name == "exported" for _, name in known):
+    if any(name in ("exported", "labelled") for _, name in known):
         return OURS
     objects = any(isinstance(value, dict) for value, _ in known)
     return ROWS if objects or 2 * len(known) > len(values) else NO_KNOWN
