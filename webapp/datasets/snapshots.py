@@ -334,11 +334,12 @@ def imitated_of(snapshot_artifact: Artifact, split: str) -> Iterator[Demonstrati
     """What people of one split wrote, and what they preferred to all else. Raises as `labels_of`."""
     verify(snapshot_artifact.path)
     for row in read(snapshot_artifact.path, split=split):
-        yield from _imitated(list(records_of(row)))
+        yield from imitated_in(records_of(row))
 
 
-def _imitated(records: Sequence[Record]) -> Iterable[DemonstrationRecord]:
+def imitated_in(said: Iterable[Record]) -> Iterable[DemonstrationRecord]:
     """Of what one row says, each text that is worth imitating once: of a ranking only the best."""
+    records = list(said)
     pairs = [one for one in records if is_pair(one)]
     beaten = {pair.rejected for pair in pairs}
     best = [
