@@ -11,5 +11,6 @@ urlpatterns: list[URLPattern] = [
     path("label/draft/", views.draft, name="draft"),
     path("tasks/", views.tasks, name="tasks"),
     path("tasks/new/", views.make, name="make"),
+    path("tasks/dispatch/", views.dispatch_tasks, name="dispatch"),
     path("labels/", views.labels, name="labels"),
 ]
