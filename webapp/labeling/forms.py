@@ -316,7 +316,12 @@ class DispatchForm(forms.Form):
         label=_("So many"), required=False, min_value=1, max_value=MOST_LABELS
     )
     person = FoundChoice(
-        User.objects.none(), by="username", shown=("username",), required=False, label=_("Somebody")
+        User.objects.none(),
+        by="username",
+        shown=("username",),
+        required=False,
+        label=_("Somebody"),
+        empty_label=_("Nobody"),
     )
 
     def __init__(
