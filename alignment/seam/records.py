@@ -151,6 +151,16 @@ _LABELS: TypeAdapter[LabelRecord] = TypeAdapter(
 )
 
 
+class FlagRecord(_Record):
+    """What somebody found of an answer by itself: the flags that hold for it, or that none does."""
+
+    kind: Literal["flag"] = "flag"
+    prompt: PromptRecord
+    completion: str
+    flags: tuple[str, ...] = ()
+    annotator: str = ""
+
+
 class DemonstrationRecord(_Record):
     """An answer worth imitating, by a person or chosen by one."""
 
@@ -166,7 +176,7 @@ class JudgedRecord(_Record):
 
     labels: tuple[
         Annotated[
-            PairRecord | TieRecord | RankingRecord | ThumbRecord | RatingRecord,
+            PairRecord | TieRecord | RankingRecord | ThumbRecord | RatingRecord | FlagRecord,
             Discriminator("kind"),
         ],
         ...,
@@ -288,7 +298,7 @@ class Receipts(_Record):
 
 
 def texts_of(
-    label: LabelRecord | DemonstrationRecord | StoredRecord | ClassedRecord,
+    label: LabelRecord | FlagRecord | DemonstrationRecord | StoredRecord | ClassedRecord,
 ) -> tuple[str, ...]:
     """The completions that a label is about, the chosen one first; of other records the only one."""
     match label:

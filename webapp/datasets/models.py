@@ -44,6 +44,10 @@ class Snapshot(models.Model):
         """How many answers to imitate one split has that somebody wrote."""
         return self._counted("written", split)
 
+    def alone_in(self, split: str) -> int:
+        """How many answers of one split people judged by themselves: thumbs, and marks."""
+        return self._counted("alone", split)
+
     def _counted(self, what: str, split: str) -> int:
         found: int = self.manifest.get(what, {}).get(split, 0)
         return found

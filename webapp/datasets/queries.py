@@ -76,6 +76,7 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
             created_at=label.created_at,
             source="label",
             imported=label.imported,
+            form=label.form,
             overruled=getattr(label, "overruled", False),
         )
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from webapp.accounts.models import User
 from webapp.labeling import queue
 from webapp.labeling.checks import take_place_besides
+from webapp.labeling.following import follow_answers
 from webapp.labeling.models import Assignment, Label, Task, TaskQuerySet
 from webapp.labeling.services import LabelingError, adapt_need_of, draft_of
 from webapp.projects.models import Project
@@ -98,6 +99,7 @@ def send_back(label: Label, note: str) -> Assignment:
     assignment.lease_until = after(0)
     assignment.save(update_fields=["state", "named", "note", "draft", "lease_until"])
     Label.every.mark_disputes([label.task_id])
+    follow_answers(label.task)
     adapt_need_of(assignment)
     return assignment
 

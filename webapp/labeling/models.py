@@ -33,6 +33,7 @@ SKIP_REASONS = {
     "upsetting": _("Upsetting"),
     "other": _("Something else"),
 }
+OWN = "own"  # a reason nobody gives: what somebody wrote they are not asked about
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
 YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
@@ -328,6 +329,8 @@ class Assignment(models.Model):
     @property
     def reason(self) -> str:
         """Why it was skipped, in words."""
+        if self.skip_reason == OWN:
+            return str(_("Wrote it"))
         return str(SKIP_REASONS.get(self.skip_reason, _("No reason given")))
 
     @property
@@ -339,6 +342,11 @@ class Assignment(models.Model):
     def shown(self) -> list[Completion]:
         """What this person sees, in order."""
         return self.task.in_order(self.order)
+
+    @property
+    def lettered(self) -> list[tuple[str, Completion]]:
+        """The same, each with what it is called."""
+        return list(zip(LETTERS, self.shown, strict=False))
 
 
 HISTORY = Q(superseded=True) | Q(retracted=True)  # of an answer: what no longer speaks
@@ -419,6 +427,7 @@ class Label(Coming):
     counted = models.BooleanField(default=False)
     disputed = ToldField(default=False)  # while it is current: see `mark_disputes`
     imported = models.BooleanField(default=False)  # given elsewhere, by whom the file calls so
+    form = models.IntegerField(default=0)  # number of the project's form; 0: not known
     superseded = models.BooleanField(default=False)
     retracted = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())

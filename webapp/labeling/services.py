@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
 from webapp.labeling import queue, sides
+from webapp.labeling.following import follow_answers
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import no_objection
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
@@ -83,6 +84,7 @@ class Said(TypedDict, total=False):
     rationale: str
     flags: Sequence[str]
     visible_ms: int | None
+    form: int
 
 
 class DraftConflict(LabelingError):
@@ -220,12 +222,13 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
         client_id=client_id,
         counted=_answer(assignment, replaced),
         disputed=Label.objects.decides_otherwise(assignment.task_id, answered["verdict"]),
-        **{**said, **answered},
+        **{"form": 0, **said, **answered},
     )
     label.replaced, label.adds = replaced, not replaced
     if replaced or label.disputed:  # else what was said before is as disputed as it was
         Label.every.mark_disputes([assignment.task_id])
         adapt_need_of(assignment)
+    follow_answers(assignment.task)
     return label
 
 
@@ -326,6 +329,7 @@ def undo_label(
         return None
     restored = _restore(assignment, label, counted=counted)
     Label.every.mark_disputes([label.task_id])
+    follow_answers(label.task)
     if restored:
         adapt_need_of(assignment)
         return assignment

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from webapp.accounts.models import User
 from webapp.accounts.requests import PersonRequest
 from webapp.labeling import checks, dispatch, queries, queue, services
+from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.forms import (
     FLAGS,
     LONGEST_RATIONALE,
@@ -51,7 +52,7 @@ from webapp.site.htmx import render_page
 from webapp.site.pages import Page, in_figures, page_of
 from webapp.site.writers import in_turn
 
-ANSWER = ("assignment", "client_id", "answer", "rationale", "flags", "visible_ms")
+ANSWER = ("assignment", "client_id", "form", "answer", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
 
 
@@ -283,7 +284,7 @@ def _fresh_cards(request: PersonRequest, project: Project, done: Done) -> HttpRe
     label = done.label if done.label and done.label.adds else None
     counts = {"newest": label.client_id} if label else _counts(request, project)
     context = (
-        _cards(request, list(cards.values()))
+        _cards(request, project, list(cards.values()))
         | counts
         | {
             "undone": first,
@@ -300,10 +301,11 @@ def _receipt(request: PersonRequest) -> str:
     return request.POST.get("undo") or request.POST.get("client_id") or "renew"
 
 
-def _cards(request: PersonRequest, cards: list[Assignment]) -> dict[str, object]:
+def _cards(request: PersonRequest, project: Project, cards: list[Assignment]) -> dict[str, object]:
     """What cards show."""
     queries.with_items(cards)
     return {
+        "project": project,
         "cards": cards,
         "renderings": rendered(queries.texts_of(cards)),
         "keys": chosen_keys(request.user),
@@ -322,35 +324,40 @@ def _counts(request: PersonRequest, project: Project) -> dict[str, object]:
 def _page(request: PersonRequest, project: Project, cards: list[Assignment]) -> dict[str, object]:
     """All that the page shows; its first card is the one that is answered."""
     keys, acting = chosen_keys(request.user), keys_of(request.user)
-    counts = _counts(request, project)
+    counts, form = _counts(request, project), composition_of(project)
     return (
-        _cards(request, cards)
+        _cards(request, project, cards)
         | counts
         | {
-            "project": project,
+            "composition": form,
             "shown": cards[:1],
             "nothing_shown": not cards,
             "client_id": uuid4(),
-            "controls": _controls(keys, cards),
-            "flags": FLAGS,
+            "controls": _controls(keys, cards, form),
+            "flags": {name: FLAGS[name] for name in form.flags},
+            "no_flags": not form.flags,
+            "no_reason": form.rationale == "none",
+            "reason_asked": form.rationale == "asked",
             "reasons": SKIP_REASONS,
             "most": queries.WAITING_SHOWN,
             "nothing_done": counts["newest"] is None,
             "keys_off": not acting,
             "keys_json": json.dumps(acting),
-            "shortcuts": [(keys[key.action], key.words) for key in all_keys()],
+            "shortcuts": [(keys[key.action], key.words) for key in all_keys(form)],
             "longest_rationale": LONGEST_RATIONALE,
         }
     )
 
 
-def _controls(keys: Mapping[str, str], cards: list[Assignment]) -> list[_Controls]:
+def _controls(
+    keys: Mapping[str, str], cards: list[Assignment], form: Composition
+) -> list[_Controls]:
     """What answers each kind of task: a page may get cards of any kind later."""
     shown = cards[0].task.kind if cards else ""
     return [
         _Controls(
             kind=kind,
-            keys=[key._replace(usual=keys[key.action]) for key in kind.keys],
+            keys=[key._replace(usual=keys[key.action]) for key in kind.composed_keys(form)],
             idle=name != shown,
         )
         for name, kind in TASK_KINDS.items()
@@ -449,7 +456,7 @@ def _dispatch(
 def make(request: PersonRequest, project_id: int) -> HttpResponse:
     """The form that makes tasks of what the project has."""
     project = project_for(request.user, project_id, can=Action.MAKE_TASKS)
-    form = MakeForm(request.POST or None)
+    form = MakeForm(request.POST or None, project=project)
     if form.is_valid():
         made = make_tasks(project, TasksWanted(**form.cleaned_data))
         if made.new:

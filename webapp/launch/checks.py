@@ -65,16 +65,26 @@ def unread(asked: Asked, kind: Kind) -> Refusals:
 
 
 def few_labels(asked: Asked, kind: Kind) -> Refusals:
-    """Labels that are too few to learn from: answers that people wrote count where these are imitated."""
+    """Labels that are too few to learn from: what counts is what the kind reads of a snapshot."""
     labels = asked.inputs.get("labels")
     if labels is None:
         return
     split = getattr(asked.config, "labels", Split.TRAIN)
     given = kind.input("labels")
-    imitates = given is not None and given.rows == Rows.IMITATED
-    if imitates and labels.snapshot.written_in(split) >= FEWEST_PAIRS[Split(split)]:
+    rows = given.rows_for(asked.config) if given else None
+    snapshot, fewest = labels.snapshot, FEWEST_PAIRS[Split(split)]
+    if rows == Rows.IMITATED and snapshot.written_in(split) >= fewest:
         return
-    if text := few_pairs_in_words(labels.snapshot, split):
+    if rows in (Rows.LABELS, Rows.THUMBS) and snapshot.alone_in(split) >= fewest:
+        return
+    if rows == Rows.THUMBS:
+        words = _(
+            "{snapshot} has {n} answers in the {split} split that people liked or not by themselves; at least "
+            "{least} are needed. Collect thumbs or ratings of single answers, or learn from pairs."
+        )
+        n = snapshot.alone_in(split)
+        yield "labels", words.format(snapshot=snapshot, n=n, split=_(split), least=fewest)
+    elif text := few_pairs_in_words(snapshot, split):
         yield "labels", text
 
 

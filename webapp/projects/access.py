@@ -29,6 +29,7 @@ class Action(StrEnum):
     SEE_RUNS = "see runs"
     START_RUNS = "start, pause, cancel and retry runs"
     EDIT_GUIDELINES = "edit the guidelines"
+    COMPOSE_FORM = "compose how tasks are asked"
     MANAGE_MEMBERS = "manage members"
     UPLOAD_MODELS = "upload models"
     IMPORT_DATA = "import data"
@@ -51,6 +52,7 @@ LEAST = {
     Action.SEE_RUNS: Role.RESEARCHER,
     Action.START_RUNS: Role.RESEARCHER,
     Action.EDIT_GUIDELINES: Role.ADMIN,
+    Action.COMPOSE_FORM: Role.RESEARCHER,
     Action.MANAGE_MEMBERS: Role.ADMIN,
     Action.UPLOAD_MODELS: Role.ADMIN,
     Action.IMPORT_DATA: Role.ADMIN,

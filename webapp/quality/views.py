@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from webapp.accounts.requests import PersonRequest
 from webapp.labeling import dispatch
 from webapp.labeling.checks import end_gold
+from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Key, TaskKind
 from webapp.labeling.models import Assignment, Gold, Label, Task
@@ -114,6 +115,7 @@ def _about(project: Project, task: Task) -> dict[str, object]:
     for one in decided:
         one.task = task
     (row,) = disputed.rows_of_tasks([task.pk], standing)
+    composed = composition_of(project)
     texts = [turn["content"] for turn in task.prompt.messages]
     return {
         "project": project,
@@ -123,17 +125,19 @@ def _about(project: Project, task: Task) -> dict[str, object]:
         "check_form": CheckForm(),
         "before": [one for one in decided if not one.standing],
         "items": [(LETTERS[place], one, "") for place, one in enumerate(task.completions)],
-        "choices": _choices(task.asks),
+        "choices": _choices(task.asks, composed),
         "card": Assignment(task=task, slot=-task.flip % max(task.size, 1)),
-        "keys_here": task.asks.keys,
+        "keys_here": task.asks.composed_keys(composed),
+        "composition": composed,
         "keys_off": True,
         "renderings": rendered([*texts, *(one.text for one in task.completions)]),
     }
 
 
-def _choices(kind: TaskKind) -> list[Key]:
+def _choices(kind: TaskKind, composed: Composition) -> list[Key]:
     """The buttons that answer by themselves, where nothing has to be filled in besides."""
-    return [] if kind.written else [key for key in kind.keys if key.answer is not None]
+    keys = kind.composed_keys(composed)
+    return [] if kind.written else [key for key in keys if key.answer is not None]
 
 
 @login_required

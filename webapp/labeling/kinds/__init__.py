@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
 from alignment.rows.found import Said
-from webapp.labeling.kinds import compare, demonstrate, edit, rank
+from webapp.labeling.kinds import compare, demonstrate, edit, flags, rank, rate, review, thumbs
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
 
@@ -16,8 +16,12 @@ TASK_KINDS: dict[str, TaskKind] = {
     for kind in (
         compare.KIND,
         rank.KIND,
+        rate.KIND,
+        thumbs.KIND,
+        flags.KIND,
         edit.KIND,
         demonstrate.KIND,
+        review.KIND,
     )
 }  # fmt: skip
 
