@@ -222,7 +222,7 @@ def read(
     roles: Roles | None = None,
 ) -> Generator[tuple[int, int], None, Reading]:
     """Read a file, saying how many of its bytes are done; raises ImportRefusal."""
-    size = path.stat().st_size
+    size = path.stat().st_size  # of a folder it says little, and nobody waits for a page
     with opened(path, limit) as file:
         reading = Reading(file.title, left_out=file.beside, roles=roles or {})
         for count, row in enumerate(with_trees(file.rows)):
