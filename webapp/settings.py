@@ -105,6 +105,7 @@ INSTALLED_APPS = [
     "webapp.rounds",
     "webapp.sweeps",
     "webapp.home",
+    "webapp.api",
     "webapp.operations",
     "webapp.demo",
 ]

@@ -1,0 +1,1 @@
+"""The interface from a Python program."""
