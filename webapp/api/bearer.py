@@ -29,21 +29,31 @@ class Bearer(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> Token | None:
         """The token, and its person as the request's; raises LimitError where wrong ones came too often."""
-        if (found := find_token(token)) is None:
+        if (found := token_of(request)) is None:
             if not ratelimit.consume(
                 request, app="api", action="token", config=WRONG, limit_get=True
             ):
                 raise LimitError(_("Too many wrong tokens came from this address: wait a minute."))
             return None
         note_use(found)
-        request.user = found.person
         return found
+
+
+def token_of(request: HttpRequest) -> Token | None:
+    """The token that works and that a request came with, whose person is the request's from then on."""
+    scheme, _space, secret = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    found: Token | None = vars(request).setdefault("token", None) or find_token(secret.strip())
+    if found:
+        vars(request).update(token=found, user=found.person)
+    return found
 
 
 bearer = Bearer()
 
 
-def reach(request: ApiRequest, project_id: int, can: Action) -> Project:
+def open_project(request: ApiRequest, project_id: int, can: Action) -> Project:
     """The project, if person and token may do this in it; looking at something needs no more than “read”.
 
     Raises ScopeError where the token is not for it, Http404 where its person may not.
@@ -54,7 +64,7 @@ def reach(request: ApiRequest, project_id: int, can: Action) -> Project:
     return project_for(request.user, project_id, can=can)
 
 
-def reach_all(request: ApiRequest) -> None:
+def open_all(request: ApiRequest) -> None:
     """Let what is no project's be looked at; raises ScopeError where the token may not even read."""
     if Scope.READ not in request.auth.scopes:
         raise ScopeError(Scope.READ)

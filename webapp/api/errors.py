@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from webapp.api.scopes import Scope
 from webapp.machine.outages import answer, outage_of
 from webapp.site.errors import Refusal
+from webapp.site.words import Words
+
+CUT_OFF = gettext_lazy("The end of what was sent is missing; send it again.")
 
 
 class ScopeError(Refusal):
@@ -29,19 +34,15 @@ class FieldsError(Refusal):
         self.fields = dict(fields)
 
 
-class KeyReusedError(Refusal):
-    """An Idempotency-Key came with something else before, or is being answered."""
-
-
 class LimitError(Refusal):
     """Wrong tokens came too often from one address."""
 
 
 def refuse(
-    status: int, kind: str, words: str, fields: Mapping[str, str] | None = None
+    status: int, kind: str, words: Words, fields: Mapping[str, str] | None = None
 ) -> JsonResponse:
     """The answer that says what is wrong, in words that say what to try."""
-    said = {"error": words, "kind": kind, "fields": dict(fields or {})}
+    said = {"error": str(words), "kind": kind, "fields": dict(fields or {})}
     return JsonResponse(said, status=status)
 
 
@@ -66,10 +67,10 @@ def _limited(_request: HttpRequest, error: LimitError) -> JsonResponse:
     return response
 
 
-def _reused(_request: HttpRequest, error: KeyReusedError) -> JsonResponse:
-    response = refuse(409, "key", str(error))
-    response["Retry-After"] = "1"
-    return response
+def _too_large(_request: HttpRequest, _error: RequestDataTooBig) -> JsonResponse:
+    return refuse(
+        413, "large", _("This is too much for one request: send it in parts, or as a file.")
+    )
 
 
 def _invalid(_request: HttpRequest, error: ValidationError) -> JsonResponse:
@@ -108,7 +109,8 @@ HANDLERS: tuple[tuple[type[Exception], Any], ...] = (
     (Refusal, lambda _request, error: refuse(409, "refused", str(error))),
     (FieldsError, lambda _request, error: refuse(422, "invalid", str(error), error.fields)),
     (ScopeError, lambda _request, error: refuse(403, "scope", str(error))),
-    (KeyReusedError, _reused),
+    (RequestDataTooBig, _too_large),
+    (UnreadablePostError, lambda _request, _error: refuse(400, "unread", CUT_OFF)),
     (LimitError, _limited),
 )
 

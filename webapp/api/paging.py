@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from ninja import Schema
 from pydantic import Field
 
@@ -21,18 +22,18 @@ Item = TypeVar("Item")
 RowId = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
-class Turn(Schema):
+class Paging(Schema):
     """Which part of a list is asked for."""
 
-    limit: int = Field(50, ge=1, le=MOST, description="How many at most.")
+    limit: int = Field(50, ge=1, le=MOST, description=gettext_noop("How many at most."))
     cursor: str = Field(
         "",
         max_length=100,
-        description="The “next” of the part before; nothing begins at the start.",
+        description=gettext_noop("The “next” of the part before; nothing begins at the start."),
     )
 
 
-class Listed(Schema, Generic[Item]):
+class PageSchema(Schema, Generic[Item]):
     """A part of a list; `next` is null at its end."""
 
     items: list[Item]
@@ -45,20 +46,20 @@ class Listed(Schema, Generic[Item]):
 
 
 @dataclass(frozen=True)
-class Part(Generic[Row]):
-    """Rows as they are found, to be answered as `Listed`."""
+class ListPart(Generic[Row]):
+    """Rows as they are found, to be answered as `PageSchema`."""
 
     items: list[Row]
     next: str | None
 
 
-def part_of(rows: QuerySet[Row], turn: Turn, *, newest: bool = False) -> Part[Row]:
+def list_part(rows: QuerySet[Row], paging: Paging, *, newest: bool = False) -> ListPart[Row]:
     """The rows of one part, the oldest first, or the newest. Raises FieldsError for a foreign cursor."""
-    if turn.cursor:
+    if paging.cursor:
         beyond = "pk__lt" if newest else "pk__gt"
-        rows = rows.filter(**{beyond: _key_in(turn.cursor)})
-    found = list(rows.order_by("-pk" if newest else "pk")[: turn.limit + 1])
-    return Part(found[: turn.limit], _next(found, turn.limit))
+        rows = rows.filter(**{beyond: _key_in(paging.cursor)})
+    found = list(rows.order_by("-pk" if newest else "pk")[: paging.limit + 1])
+    return ListPart(found[: paging.limit], _next(found, paging.limit))
 
 
 def _next(found: Sequence[Model], limit: int) -> str | None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import gettext_noop as _
 from ninja import Schema
 from pydantic import Field
 
@@ -201,7 +202,7 @@ class RunDetailSchema(RunSchema):
     summary: Json
     inputs: list[InputSchema]
     outputs: list[int]
-    actions: list[str] = Field(description="What may be done to it now.")
+    actions: list[str] = Field(description=_("What may be done to it now."))
 
     @staticmethod
     def resolve_inputs(run: Run) -> list[Any]:
@@ -251,7 +252,7 @@ class RoundSchema(Schema):
     snapshot_id: int
     policy_id: int
     config: Json
-    runs: dict[str, int] = Field(description="By part.")
+    runs: dict[str, int] = Field(description=_("By part."))
     created_at: datetime
 
     @staticmethod

@@ -15,7 +15,7 @@ from webapp.accounts.requests import PersonRequest
 from webapp.api.errors import missing
 from webapp.api.forms import TokenForm
 from webapp.api.reference import topics
-from webapp.api.service import service
+from webapp.api.service import ROOT, service
 from webapp.api.tokens import TokenError, make_token, revoke_token
 from webapp.site.htmx import is_key
 
@@ -58,7 +58,10 @@ def _revoke(request: PersonRequest) -> HttpResponse:
 @require_safe
 def reference(request: PersonRequest) -> HttpResponse:
     """Every address of the interface: what it does, takes and answers."""
-    return render(request, "api/reference.html", {"topics": topics(service)})
+    url = request.build_absolute_uri(f"{ROOT}/projects")
+    example = f'curl -H "Authorization: Bearer $TOKEN" {url}'
+    context = {"topics": [*topics(service).items()], "example": example}
+    return render(request, "api/reference.html", context)
 
 
 @login_required

@@ -34,7 +34,9 @@ def test_what_was_never_given_opens_nothing(admin, secret):
 def test_a_token_ends_on_its_day_and_when_it_is_revoked(admin):
     yesterday = timezone.now() - timedelta(days=1)
     assert find_token(make_token(admin, name="old", scopes=["read"], ends_at=yesterday)) is None
-    secret = make_token(admin, name="new", scopes=["read"], ends_at=timezone.now() + timedelta(days=1))
+    secret = make_token(
+        admin, name="new", scopes=["read"], ends_at=timezone.now() + timedelta(days=1)
+    )
     revoke_token(find_token(secret))
     assert find_token(secret) is None
 
@@ -91,7 +93,13 @@ def test_the_page_shows_a_new_token_once(admin):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"name": ""}, {"scopes": []}, {"scopes": ["all"]}, {"last_day": "2020-01-01"}, {"last_day": "9999-12-31"}],
+    [
+        {"name": ""},
+        {"scopes": []},
+        {"scopes": ["all"]},
+        {"last_day": "2020-01-01"},
+        {"last_day": "9999-12-31"},
+    ],
 )
 def test_the_page_refuses_what_is_no_token(admin, wrong):
     browser = client_with(session_of(admin))

@@ -4,6 +4,7 @@ from ninja import Router
 
 from webapp.api.resources import (
     datasets,
+    files,
     jobs,
     labels,
     models,
@@ -14,5 +15,5 @@ from webapp.api.resources import (
 )
 
 ROUTERS: tuple[Router, ...] = tuple(
-    each.router for each in (projects, prompts, labels, datasets, jobs, runs, rounds, models)
+    each.router for each in (projects, prompts, labels, datasets, files, jobs, runs, rounds, models)
 )
