@@ -22,10 +22,15 @@ from tests.webapp.addresses import client_with
 from tests.webapp.api.programs import Program
 from webapp.accounts.roles import Role
 from webapp.api.tokens import make_token
-from webapp.jobs.execution import work_on
+from webapp.jobs.execution import claim, execute
 from webapp.jobs.models import Job
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.runs.models import Run, RunMetric, State
+
+
+def work_on(job_id):
+    """What the worker of jobs does."""
+    execute(claim(job_id))
 
 
 @pytest.fixture
@@ -148,7 +153,7 @@ def test_a_file_is_looked_at_then_taken_in(program, project, at):
     sent = {"file": SimpleUploadedFile("rows.jsonl", text)}
     headers = {"Authorization": f"Bearer {program.token}"}
     looked = client_with(None).post(f"/api/v1{at}/imports", sent, headers=headers).json()
-    work_on(Job.objects.get(pk=looked["id"]).pk)
+    work_on(looked["id"])
     seen = program.get(f"{at}/jobs/{looked['id']}").json()
     assert (seen["state"], seen["result"]["rows"]) == ("done", 3)
     path = f"{at}/imports/{looked['id']}/take"
