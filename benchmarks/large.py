@@ -256,5 +256,5 @@ def a_place() -> Place:
     card = Assignment.objects.create(
         pk=LATER, task_id=1, annotator=viewer, slot=9, state="submitted", lease_until=timezone.now()
     )
-    ids = ("snapshot_id", "artifact_id", "round_id", "run_id", "membership_id", "job_id")
+    ids = ("task_id", "snapshot_id", "artifact_id", "round_id", "run_id", "membership_id", "job_id")
     return Place(first, viewer, {"project_id": 1, **dict.fromkeys(ids, 1)}, card.pk)

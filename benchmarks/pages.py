@@ -48,6 +48,7 @@ FILTERS = {
         "annotator=5",
         "by=people",
     ),
+    "quality:disagreements": ("by=everybody", "show=decided"),
     "labeling:tasks": ("state=open", "state=leased", "state=done", "state=skipped", "kind=compare"),
     "prompts": ("q=plus", "q=nowhere", "split=test"),
     "runs:start": tuple(f"kind={name}" for name, kind in KINDS.items() if kind.group),

@@ -110,6 +110,19 @@ def some_tasks(project, number=1, *, need=1, texts=(None, None)):
     return list(Task.objects.filter(prompt__in=prompts).order_by("key"))
 
 
+def tasks_of(project, kind, number=1, *, size, **columns):
+    """Tasks of any kind, each about so many new answers to a new prompt."""
+    prompts = Prompt.objects.bulk_create(new_prompt(project, split="train") for _ in range(number))
+    answers = [new_completion(prompt) for prompt in prompts for _ in range(size)]
+    stored = Completion.objects.bulk_create(answers)
+    asks = [
+        Ask(prompt.pk, stored[place * size : (place + 1) * size])
+        for place, prompt in enumerate(prompts)
+    ]
+    assert create_tasks(project, kind, asks, need=1, **columns) == number
+    return list(Task.objects.filter(prompt__in=prompts, kind=kind).order_by("key"))
+
+
 def a_label(task, choice=2, *, annotator=None, **columns):
     """An answer to the task by somebody who claims it."""
     annotator = annotator or a_user(task.project, Role.ANNOTATOR)

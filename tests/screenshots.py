@@ -21,7 +21,7 @@ AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SIZES = {"wide": (1280, 800), "phone": (360, 740)}
 SCHEMES = ("light", "dark")
 LISTS = (
-    "project", "advice", "labeling:label", "labeling:keys", "prompts", "guidelines", "labeling:tasks", "labeling:labels",
+    "project", "advice", "labeling:label", "labeling:keys", "prompts", "guidelines", "labeling:form", "labeling:tasks", "labeling:labels",
     "datasets:snapshots", "datasets:import", "datasets:export", "datasets:corpora", "datasets:texts", "rounds:list", "rounds:launch", "rounds:compare", "sweeps:list",
     "registry:models", "registry:add", "runs:list", "runs:choose", "members",
 )  # fmt: skip

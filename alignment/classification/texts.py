@@ -16,6 +16,7 @@ from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.progress import reach
 from alignment.seam.records import (
     ClassedRecord,
+    FlagRecord,
     JudgedRecord,
     LabelRecord,
     PairRecord,
@@ -187,7 +188,7 @@ def _flag_votes(
             yield prompt, text, named if text in flagged else OTHER
 
 
-def worse(label: LabelRecord) -> Sequence[str]:
+def worse(label: LabelRecord | FlagRecord) -> Sequence[str]:
     """The answers that were not preferred; all where none was."""
     match label:
         case PairRecord():
@@ -198,13 +199,13 @@ def worse(label: LabelRecord) -> Sequence[str]:
     return texts_of(label)
 
 
-def _verdict_votes(label: LabelRecord) -> Iterator[Vote]:
+def _verdict_votes(label: LabelRecord | FlagRecord) -> Iterator[Vote]:
     """Which answers a label finds good, and which bad."""
     for text, is_good in _verdicts(label).items():
         yield label.prompt, text, GOOD if is_good else BAD
 
 
-def _verdicts(label: LabelRecord) -> Mapping[str, bool]:
+def _verdicts(label: LabelRecord | FlagRecord) -> Mapping[str, bool]:
     match label:
         case PairRecord():
             return {label.rejected: False, label.chosen: True}
@@ -216,6 +217,8 @@ def _verdicts(label: LabelRecord) -> Mapping[str, bool]:
             return {text: ends[rank] for text, rank in rows if rank in ends and len(ends) > 1}
         case ThumbRecord():
             return {label.completion: label.good}
+        case FlagRecord():
+            return {}
         case RatingRecord():
             middle = (1 + label.levels) / 2
             return {label.completion: label.rating > middle} if label.rating != middle else {}

@@ -21,7 +21,7 @@ from alignment.rows import answers as answered
 from alignment.rows import exported, preferences
 from alignment.rows import prompts as asking
 from alignment.rows.formats import GUESS, format_of, in_small_letters, row_of
-from alignment.rows.found import BadRow, Columns, Found, ImportedPrompt, Turns
+from alignment.rows.found import BadRow, Columns, Found, ImportedPrompt, Preferred, Tied, Turns
 from alignment.rows.json_lines import rows_of
 from alignment.seam.errors import DataError
 from alignment.seam.records import (
@@ -47,6 +47,7 @@ OTHER_FORMATS = {
     "labels": "steps of a solution with a label each",
 }
 SILENT = "demonstrations without a word, which teach nothing"
+TIED = "ties, of which no pair is made"
 UNASKED = "answers, since only prompts were asked for"
 TOLD = 8  # columns, and reasons of bad rows, that are told one by one
 
@@ -204,6 +205,7 @@ def pairs_of(row: Columns, found: Found) -> Iterator[PairRecord]:
     if not (exported.fits(row) and exported.knows(row)):
         facts = _about(row, "strength", "annotator", "group", "left_won")
     for prompt in _known(row, found, PAIR_FACTS):
+        found.left_out[TIED] += sum(isinstance(label.said, Tied) for label in prompt.labels)
         yield from _preferred(prompt, facts)
 
 
@@ -257,14 +259,15 @@ def _preferred(prompt: ImportedPrompt, facts: Mapping[str, Any]) -> Iterator[Pai
             prompt=asked, chosen=texts[pair.better], rejected=texts[pair.worse], **about
         )
     for label in prompt.labels:
-        yield PairRecord(
-            prompt=asked,
-            chosen=texts[label.better],
-            rejected=texts[label.worse],
-            strength=label.strength,
-            annotator=label.annotator,
-            left_won=label.left_won,
-        )
+        if isinstance(said := label.said, Preferred):
+            yield PairRecord(
+                prompt=asked,
+                chosen=texts[label.items[said.position]],
+                rejected=texts[label.items[1 - said.position]],
+                strength=said.strength,
+                annotator=label.annotator,
+                left_won=said.position == 0,
+            )
     ranked = [answer for answer in prompt.answers if answer.rank is not None]
     for one, other in permutations(ranked, 2):
         if one.ranking == other.ranking and (one.rank or 0) < (other.rank or 0):

@@ -42,6 +42,8 @@ class Rows(StrEnum):
     """Forms in which the rows of an artifact are given to the trainer."""
 
     PAIRS = "pairs"  # of a snapshot: a preferred and another answer
+    THUMBS = "thumbs"  # of a snapshot: answers that were liked or not, each by itself
+    IMITATED = "imitated"  # of a snapshot: what people wrote, and what they preferred
     LABELS = "labels"  # of a snapshot: whatever people said, with who said it
     JUDGED = "judged"  # of a snapshot: what each person said at once, with their flags
     STORED = "stored"  # of completions: texts with their prompts
@@ -88,6 +90,9 @@ class Input:
     rows: Rows | None = (
         None  # how the rows of an artifact are written for the trainer; None: its folder
     )
+    instead: Mapping[tuple[str, str], Rows] = field(
+        default_factory=dict
+    )  # what rows are written where a setting has a value
     when: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ALWAYS)
     beside: tuple[str, ...] = ()
     optional: bool = False  # the run goes without it
@@ -102,6 +107,15 @@ class Input:
     def always(self) -> bool:
         """Whether every run of the kind needs it."""
         return not (self.when or self.beside or self.optional or self.spared)
+
+    def rows_for(self, config: Settings) -> Rows | None:
+        """How its rows are written for a run with these settings."""
+        chosen = (
+            rows
+            for (name, value), rows in self.instead.items()
+            if is_chosen(config, name, (value,))
+        )
+        return next(chosen, self.rows)
 
     def is_read(self, config: Settings) -> bool:
         """Whether a run with these settings reads it."""
@@ -124,6 +138,8 @@ class Given:
 
     names: Mapping[str, str]
     pairs: int = 0  # of the snapshot's split
+    written: int = 0  # answers of it that people wrote
+    alone: int = 0  # answers of it that they judged by themselves
     prompts: int = 0  # of the project that it may read; one more than it wants is enough
     tilts: Mapping[float, float] = field(
         default_factory=dict

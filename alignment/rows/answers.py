@@ -9,19 +9,24 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from typing import Any
 
 from alignment.rows import prompts
+from alignment.rows.beside import ANNOTATORS, annotator_name
 from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
     Columns,
     Found,
     ImportedAnswer,
+    ImportedLabel,
     ImportedPair,
     ImportedPrompt,
+    Preferred,
+    Tied,
     Turns,
     content_key,
 )
@@ -42,8 +47,8 @@ LISTS = ("responses", "completions", "answers", "outputs", "generations", "candi
 SINGLE = ("completion", "response", "answer", "output")
 TEXTS = ("text", "content", "response", "completion", "output", "answer", "value", "generation")
 STEMS = "answer|response|completion|output|reply|generation|candidate"
-SIDE = re.compile(rf"({STEMS})(?:_|(?!s))([a-z]|\d{{1,2}})")  # but no plural, as “answers” is
-WINNER = re.compile(rf"(?:(?:{STEMS}|conversation|model|assistant)[_ ]?)?([a-z]|\d{{1,2}})")
+SIDE = re.compile(rf"({STEMS})(?:[_-]|(?!s))([a-z]|\d{{1,2}})")  # but no plural, as “answers” is
+WINNER = re.compile(rf"(?:(?:{STEMS}|conversation|model|assistant)[_ -]?)?([a-z]|\d{{1,2}})")
 TALKS = ("conversation_a", "conversation_b")
 JUDGED = ("ranks", "winner", "rating", "label")  # an answer of which they speak may be empty
 FACTS = ("models", "scores", "ratings", "generation_models")  # of each answer of a list
@@ -59,9 +64,11 @@ TIES = {
     "both bad",
 }
 TIES |= {"both good", "both_good", "draw", "equal", "same", "neither", "none"}
+BAD = {"tie (bothbad)", "tie_bothbad", "bothbad", "both_bad", "both bad", "neither", "none"}
+FIRST, SECOND = ("left", "first"), ("right", "second")  # words for a side
+DIGITS = re.compile(r"[0-9]{1,9}")  # of a cell of a table
 LONGEST_FACT = 500  # characters
 MISSING = "answers that are missing (null, or an empty cell)"
-TIED = "ties, of which no pair is made"
 HALF = "winners of two answers of which one is missing or bad"
 EQUAL = "decisions between two equal answers, which say nothing"
 UNKNOWN = "winners that name neither answer: "  # and what they are
@@ -79,7 +86,7 @@ def fits(row: object) -> bool:
         return False
     if all(isinstance(row.get(name), list) for name in TALKS):
         return True
-    answered = _columns(row) or _list(row) or _text_list(row) or talk_of(row)
+    answered = answer_columns(row) or _list(row) or _text_list(row) or talk_of(row)
     return bool(prompts.asking(row)) and bool(answered)
 
 
@@ -93,17 +100,29 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     if all(isinstance(row.get(name), list) for name in TALKS):
         return _read_talks(row, found)
     row = _listed(row)
-    if not _columns(row) and not _list(row):
+    if not answer_columns(row) and not _list(row):
         return _read_talk(row, found)
     turns, used = prompts.turns_of(row, found)
     answers: Answers = []
     for what, item, about in _items(row, used):
         _add(answers, item, turns, what, found, about)
-    sides = [] if _list(row) else _columns(row)
-    pairs = _ranked(row, answers, used, found) or _won(row, answers, sides, used, found)
+    sides = [] if _list(row) else answer_columns(row)
+    labels: tuple[ImportedLabel, ...] = ()
+    pairs = _ranked(row, answers, used, found)
+    if not pairs:
+        pairs, labels = _won(row, answers, sides, used, found)
     there = tuple(answer for answer in answers if answer is not None)
-    found.prompts.append(ImportedPrompt(asked(turns), there, pairs))
+    if len(there) == 1 and not _list(row) and row.get("rank") is not None:
+        there = (replace(there[0], rank=rank_of(row["rank"]), ranking=_ranking(row)),)
+        used.add("rank")
+    found.prompts.append(ImportedPrompt(asked(turns), there, pairs, labels))
     return used
+
+
+def _ranking(row: Columns) -> str:
+    """The name of what an answer's rank in a row of its own is part of: all that one person ranked."""
+    who = next((row[name] for name in ANNOTATORS if row.get(name) is not None), "")
+    return annotator_name(who, "annotator") or "rows"
 
 
 def _read_talk(row: Columns, found: Found) -> set[str]:
@@ -140,10 +159,19 @@ def _ends_answered(turns: object) -> bool:
     return isinstance(speaker, str) and ROLES.get(speaker) == "assistant"
 
 
-def _columns(row: Columns) -> list[str]:
+def answer_columns(row: Columns) -> list[str]:
     """The columns that hold one answer each, in the order of their sides, wherever they stand."""
     sides = sorted((name for name in row if side_of(name)), key=lambda name: (side_of(name), name))
     return sides or [name for name in SINGLE if isinstance(row.get(name), str | list | dict)][:1]
+
+
+def is_single(row: Columns) -> bool:
+    """Whether a row with answers holds one of them."""
+    if all(isinstance(row.get(name), list) for name in TALKS):
+        return False
+    with suppress(BadRow):
+        row = _listed(row)
+    return len(row[name]) == 1 if (name := _list(row)) else len(answer_columns(row)) < 2
 
 
 def side_of(name: object) -> str:
@@ -174,7 +202,7 @@ def _listed(row: Columns) -> Columns:
     with suppress(ValueError, RecursionError):
         if isinstance(value := json.loads(row[name]), list):
             return {**row, name: value}
-    if _columns(row) or talk_of(row):
+    if answer_columns(row) or talk_of(row):
         return row
     if row[name].lstrip()[:1] == "[" and is_repr(row[name]):
         raise BadRow(
@@ -192,7 +220,7 @@ def _listed(row: Columns) -> Columns:
 def _items(row: Columns, used: set[str]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Each answer as it stands in the row, what it is called, and what other columns say of it."""
     if not (name := _list(row)):
-        for column in _columns(row):
+        for column in answer_columns(row):
             used.add(column)
             yield column, row[column], _beside(row, column, used)
         return
@@ -316,6 +344,8 @@ def rank_of(value: object) -> int:
     """A rank: a whole number from 0, however it is written."""
     if isinstance(value, float) and isfinite(value) and value == int(value):
         value = int(value)
+    if isinstance(value, str) and DIGITS.fullmatch(value):
+        value = int(value)
     if type(value) is not int or not 0 <= value <= MOST_RANK:
         raise BadRow(
             _("a rank is not a whole number from 0: {value}").format(value=str(value)[:40])
@@ -364,27 +394,30 @@ def _won(
     columns: Sequence[str],
     used: set[str],
     found: Found,
-) -> tuple[ImportedPair, ...]:
-    """The pair that a `winner` of two sides decides, or why it decides none."""
-    winner = _written(row.get("winner"))
+) -> tuple[tuple[ImportedPair, ...], tuple[ImportedLabel, ...]]:
+    """The pair or, of a tie or where somebody is named, the label of two sides; or why it is neither."""
+    winner = winner_in(row.get("winner"))
     if not winner or len(answers) != 2 or len(columns) != 2:
-        return ()
+        return (), ()
     used.add("winner")
-    place = _place(winner, columns)
-    there = [answer for answer in answers if answer is not None]
-    if place is None or len(there) < len(answers):
-        told = str(row["winner"]).strip()[:LONGEST_WINNER]
-        unknown = TIED if winner in TIES else UNKNOWN + told
-        found.left_out[unknown if place is None else HALF] += 1
-        return ()
-    better, worse = there[place], there[1 - place]
-    if better.key == worse.key:
+    place, there = place_won(winner, columns), [answer for answer in answers if answer is not None]
+    known = place is not None or winner in TIES
+    if not known or len(there) < len(answers):
+        unknown = UNKNOWN + str(row["winner"]).strip()[:LONGEST_WINNER]
+        found.left_out[HALF if known else unknown] += 1
+        return (), ()
+    left, right = (answer.key for answer in there)
+    if left == right:
         found.left_out[EQUAL] += 1
-        return ()
-    return (ImportedPair(better.key, worse.key),)
+        return (), ()
+    if place is None:
+        return (), (ImportedLabel("", (left, right), Tied(winner in BAD)),)
+    if any(row.get(name) is not None for name in ANNOTATORS):
+        return (), (ImportedLabel("", (left, right), Preferred(place)),)
+    return (ImportedPair((left, right)[place], (left, right)[1 - place]),), ()
 
 
-def _written(winner: object) -> str:
+def winner_in(winner: object) -> str:
     """A winner as text, however it is written; nothing where there is none."""
     if isinstance(winner, float) and winner.is_integer():
         winner = int(winner)
@@ -392,10 +425,12 @@ def _written(winner: object) -> str:
     return str(winner).strip().casefold() if known else ""
 
 
-def _place(winner: str, columns: Sequence[str]) -> int | None:
+def place_won(winner: str, columns: Sequence[str]) -> int | None:
     """Which of the columns a winner names: by the column's name, or by its side."""
     if winner in columns:
         return columns.index(winner)
+    if winner in (*FIRST, *SECOND):
+        return int(winner in SECOND)
     found = WINNER.fullmatch(winner)
     sides = [_key_of(WINNER.fullmatch(column)) for column in columns]
     side = _key_of(found)
@@ -420,16 +455,17 @@ def _read_talks(row: Columns, found: Found) -> set[str]:
         about = {"model": row.get(f"model_{name[-1]}")}
         used.update({f"model_{name[-1]}"} & row.keys())
         _add(answers, row[name][-1:], turns, name, found, about)
-    pairs = _won(row, answers, TALKS, used, found)
+    pairs, labels = _won(row, answers, TALKS, used, found)
     there = tuple(answer for answer in answers if answer is not None)
-    found.prompts.append(ImportedPrompt(turns, there, pairs))
+    found.prompts.append(ImportedPrompt(turns, there, pairs, labels))
     return used
 
 
 FORMAT = Format(
     title=_("Prompts with answers"),
     help=_("prompt and responses, completions, answer_a and answer_b, response_1 and so on."),
-    loses=_("columns that say nothing of an answer, and ties."),
+    loses=_("columns that say nothing of an answer."),
     fits=fits,
     read=read,
+    flat=True,
 )

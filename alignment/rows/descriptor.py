@@ -14,3 +14,4 @@ class Format(NamedTuple):
     loses: str
     fits: Callable[[object], bool]
     read: Callable[[Any, Found], set[str]]  # adds to what was found; the columns it used
+    flat: bool = False  # whether each column is one thing, so that somebody may say which

@@ -15,6 +15,7 @@ from alignment.rows.found import (
     ImportedLabel,
     ImportedPair,
     ImportedPrompt,
+    Preferred,
     Turns,
     content_key,
 )
@@ -84,8 +85,9 @@ def _said(
     if type(strength) is not int or not 1 <= strength <= 3:
         raise BadRow(_("“strength” is not 1, 2 or 3"))
     annotator, group = (_name(row[name] or "", name) for name in ("annotator", "group"))
-    if isinstance(row["left_won"], bool):
-        return (ImportedLabel(annotator, better, worse, strength, row["left_won"]),), ()
+    if isinstance(won := row["left_won"], bool):
+        items = (better, worse) if won else (worse, better)
+        return (ImportedLabel(annotator, items, Preferred(int(not won), strength)),), ()
     if row["left_won"] is not None:
         raise BadRow(_("“left_won” is not true, false or null"))
     return (), (ImportedPair(better, worse, group, strength),)

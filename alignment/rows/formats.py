@@ -4,7 +4,22 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from alignment.rows import answers, exported, oasst, preferences, prompts, sampled
+from alignment.rows import (
+    answers,
+    arena,
+    argilla,
+    exported,
+    helpsteer,
+    label_studio,
+    oasst,
+    open_webui,
+    openai_preferences,
+    preferences,
+    prompts,
+    sampled,
+    unpaired,
+)
+from alignment.rows.beside import add_beside
 from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Columns, Found
 
@@ -15,7 +30,14 @@ FORMATS: Mapping[str, Format] = {  # recognised in this order
     "exported": exported.FORMAT,
     "oasst": oasst.FORMAT,
     "sampled": sampled.FORMAT,
+    "label_studio": label_studio.FORMAT,
+    "argilla": argilla.FORMAT,
+    "open_webui": open_webui.FORMAT,
+    "openai_preferences": openai_preferences.FORMAT,
+    "arena": arena.FORMAT,
     "preferences": preferences.FORMAT,
+    "helpsteer": helpsteer.FORMAT,
+    "unpaired": unpaired.FORMAT,
     "answers": answers.FORMAT,
     "prompts": prompts.FORMAT,
 }
@@ -33,8 +55,11 @@ def row_of(row: object, format: str, found: Found | None = None) -> tuple[str, F
     if not name:
         raise BadRow(_unknown(row))
     found, known = found or Found(), FORMATS[name]
-    used = known.read(small if known.fits(small) else row, found)  # names as they are, if refused
+    used = set(
+        known.read(small if known.fits(small) else row, found)
+    )  # names as they are, if refused
     if isinstance(small, dict):
+        add_beside(small, used, found)
         rest = {key for key in small.keys() - used if small[key] is not None}
         found.unused.update(str(written.get(key, key)) for key in rest)
         _count_missing(small, small.keys() - used - rest, found)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from alignment.seam.records import Message
 
@@ -35,17 +35,59 @@ class ImportedPair:
     worse: str
     group: str = ""  # pairs of one ranking share it
     strength: int = 1
+    annotator: str = ""  # a pseudonym
+
+
+class Preferred(NamedTuple):
+    """One of two answers is better: which position, and from 1 for slightly to 3 for much."""
+
+    position: int
+    strength: int = 1
+
+
+class Tied(NamedTuple):
+    """Neither of two answers is better, or both are bad."""
+
+    both_bad: bool = False
+
+
+class Ordered(NamedTuple):
+    """The rank of each answer, 0 for the best; equal ranks are ties."""
+
+    ranks: tuple[int, ...]
+
+
+class Thumbed(NamedTuple):
+    """An answer is good, or it is not."""
+
+    good: bool
+
+
+class Graded(NamedTuple):
+    """The mark of an answer, from `lowest` to `highest`, and the marks of its attributes on the same scale."""
+
+    mark: int
+    highest: int
+    lowest: int = 1
+    attributes: tuple[tuple[str, int], ...] = ()
+
+
+class Demonstrated(NamedTuple):
+    """Somebody's own answer to a prompt."""
+
+    text: str
+
+
+Said = Preferred | Tied | Ordered | Thumbed | Graded | Demonstrated
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedLabel:
-    """Somebody's preference, with the sides as they saw them."""
+    """What somebody said of answers, by their keys in the order in which they were seen."""
 
     annotator: str  # a pseudonym
-    better: str
-    worse: str
-    strength: int
-    left_won: bool
+    items: tuple[str, ...]
+    said: Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +98,7 @@ class ImportedPrompt:
     answers: tuple[ImportedAnswer, ...] = ()
     pairs: tuple[ImportedPair, ...] = ()
     labels: tuple[ImportedLabel, ...] = ()
+    split: str = ""  # where the file says one
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """Message trees of Open-Assistant: every turn of the user's is a prompt, and the replies are answers.
 
+`threads.py` makes them of messages that stand in rows of their own.
+
 Consumers: Open-Assistant's own exports. Recognised by `prompt` with a `prompter` in it. Loses: deleted
 messages and what follows them, languages, reviews, emojis; `model_name` and `synthetic` are kept.
 """
@@ -17,7 +19,7 @@ from alignment.seam.words import _
 LONGEST_KEY = 80  # characters, as Completion.key
 DELETED = "messages that were deleted, with all that follows them"
 UNRANKED = "answers without a rank are in no order"
-READ = {"role", "text", "replies", "deleted", "rank", "message_id", "parent_id"}
+READ = {"role", "text", "replies", "deleted", "rank", "message_id", "parent_id", "message_tree_id"}
 FACTS = ("model_name", "synthetic")
 
 
@@ -123,7 +125,9 @@ def _key(value: Any, name: str) -> str:  # noqa: ANN401
 
 FORMAT = Format(
     title=_("Open-Assistant trees"),
-    help=_("a prompt with its answers, turn by turn; people's ranks become pairs."),
+    help=_(
+        "a prompt with its answers, turn by turn, or its messages one a row; people's ranks become pairs."
+    ),
     loses=_("deleted messages with all that follows them, languages, reviews and emojis."),
     fits=fits,
     read=read,

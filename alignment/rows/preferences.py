@@ -177,4 +177,5 @@ FORMAT = Format(
     loses=_("pairs of two equal answers, and columns that say nothing of an answer."),
     fits=fits,
     read=read,
+    flat=True,
 )

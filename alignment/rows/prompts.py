@@ -8,13 +8,14 @@ from typing import Any
 
 from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Columns, Found, ImportedPrompt, Turns
-from alignment.rows.texts import asked, conversation_of, message_by, plain, text_of
+from alignment.rows.texts import Role, asked, conversation_of, message_by, plain, text_of
 from alignment.seam.words import _
 
 TALKS = ("messages", "conversations")
 ASKING = ("prompt", *TALKS, "instruction", "question", "query", "input")
 BESIDE = ("input", "context")  # what an instruction is about
 SYSTEM = ("system", "system_prompt")
+SPEAKERS: tuple[Role, Role] = ("user", "assistant")
 JOINED = "instructions with an “input” or a “context”, joined by a blank line"
 
 
@@ -49,7 +50,7 @@ def turns_of(row: Columns, found: Found) -> tuple[Turns, set[str]]:
     turns = conversation_of(row[name], "a message", found)
     used = {name}
     if name == "instruction" and turns:
-        turns = _with_more(row, turns, used, found)
+        turns = (*_history(row, used, found), *_with_more(row, turns, used, found))
     return with_system(row, turns, used), used
 
 
@@ -63,6 +64,21 @@ def _with_more(row: Columns, turns: Turns, used: set[str], found: Found) -> Turn
                 more = plain(row[name], f"“{name}”", found)
                 turns = (*turns[:-1], message_by("user", f"{turns[-1].content}\n\n{more}"))
     return turns
+
+
+def _history(row: Columns, used: set[str], found: Found) -> Turns:
+    """What was said before an instruction: pairs of what was asked and answered."""
+    pairs = row.get("history")
+    if not isinstance(pairs, list) or not pairs:
+        return ()
+    used.add("history")
+    if not all(isinstance(pair, list) and len(pair) == len(SPEAKERS) for pair in pairs):
+        raise BadRow(_("“history” is no list of pairs of texts"))
+    return tuple(
+        message_by(role, plain(text, "“history”", found))
+        for pair in pairs
+        for role, text in zip(SPEAKERS, pair, strict=True)
+    )
 
 
 def with_system(row: Columns, turns: Turns, used: set[str]) -> Turns:
@@ -87,4 +103,5 @@ FORMAT = Format(
     loses=_("every other column."),
     fits=fits,
     read=read,
+    flat=True,
 )

@@ -151,6 +151,16 @@ _LABELS: TypeAdapter[LabelRecord] = TypeAdapter(
 )
 
 
+class FlagRecord(_Record):
+    """What somebody found of an answer by itself: the flags that hold for it, or that none does."""
+
+    kind: Literal["flag"] = "flag"
+    prompt: PromptRecord
+    completion: str
+    flags: tuple[str, ...] = ()
+    annotator: str = ""
+
+
 class DemonstrationRecord(_Record):
     """An answer worth imitating, by a person or chosen by one."""
 
@@ -166,7 +176,7 @@ class JudgedRecord(_Record):
 
     labels: tuple[
         Annotated[
-            PairRecord | TieRecord | RankingRecord | ThumbRecord | RatingRecord,
+            PairRecord | TieRecord | RankingRecord | ThumbRecord | RatingRecord | FlagRecord,
             Discriminator("kind"),
         ],
         ...,
@@ -288,7 +298,7 @@ class Receipts(_Record):
 
 
 def texts_of(
-    label: LabelRecord | DemonstrationRecord | StoredRecord | ClassedRecord,
+    label: LabelRecord | FlagRecord | DemonstrationRecord | StoredRecord | ClassedRecord,
 ) -> tuple[str, ...]:
     """The completions that a label is about, the chosen one first; of other records the only one."""
     match label:
@@ -318,14 +328,16 @@ def split_of(key: str) -> Split:
 
 
 def split_of_prompt(messages: Sequence[Message]) -> Split:
-    """The split of a conversation: that of its opening, so that no later turn leaks across.
+    """The split of a conversation: that of its opening, so that no later turn leaks across."""
+    return split_of(opening_key(messages))
 
-    Spaces around the words of the opening do not count.
-    """
+
+def opening_key(messages: Sequence[Message]) -> str:
+    """The key of what a conversation begins with, up to the user's first turn; spaces around it do not count."""
     asked = [place for place, turn in enumerate(messages) if turn.role == "user"]
     opening = messages[: asked[0] + 1] if asked else messages
     words = [(turn, turn.content.replace("\r\n", "\n").strip() or turn.content) for turn in opening]
-    return split_of(prompt_key(Message(role=turn.role, content=text) for turn, text in words))
+    return prompt_key(Message(role=turn.role, content=text) for turn, text in words)
 
 
 def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:

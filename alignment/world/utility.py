@@ -116,6 +116,7 @@ FULL, LONG = 8, 20  # words: shorter is thin, longer rambles
 SIDE = 0.25  # standard deviation of a person's pull to one side, in units of utility
 NOISE = 0.8  # scale of the logistic noise, in units of utility
 STEPS = (0.3, 1.3, 2.8)  # how much better is slightly better, better, much better
+MIDDLE = 4  # of seven marks
 BOTH_BAD = -2.6  # utility below which both completions are refused
 
 
@@ -137,11 +138,20 @@ class SimulatedAnnotator:
         before, after = utility(prompt, left), utility(prompt, right)
         if max(before, after) < BOTH_BAD:
             return 0
-        uniform = min(max(self._random.random(), 1e-9), 1 - 1e-9)
-        noise = NOISE * math.log(uniform / (1 - uniform))
-        felt = after - before + self.side + noise
+        felt = after - before + self.side + self._noise()
         strength = sum(abs(felt) > step for step in STEPS)
         return 4 + int(math.copysign(strength, felt))
+
+    def mark(self, prompt: str, completion: str) -> int:
+        """From 1 to 7: how good it is by itself, MIDDLE being neither good nor bad."""
+        felt = utility(prompt, completion) + self._noise()
+        strength = sum(abs(felt) > step for step in STEPS)
+        return MIDDLE + int(math.copysign(strength, felt))
+
+    def _noise(self) -> float:
+        """Logistic noise, in units of utility."""
+        uniform = min(max(self._random.random(), 1e-9), 1 - 1e-9)
+        return NOISE * math.log(uniform / (1 - uniform))
 
 
 def _words(text: str) -> list[str]:

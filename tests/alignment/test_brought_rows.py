@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from alignment.__main__ import main
 from alignment.command_line import trl_rows
 from alignment.command_line.trl_rows import Told
+from alignment.rows.found import Preferred
 from alignment.rows.json_lines import Row
 from alignment.seam.errors import DataError
 from alignment.seam.records import prompt_key
@@ -108,8 +109,12 @@ def in_the_web(row):
     assert not reading.refusals
     for prompt in reading.prompts.values():
         texts = {answer.key: answer.text for answer in prompt.answers.values()}
-        for pair in [*prompt.pairs, *prompt.labels]:
+        for pair in prompt.pairs:
             yield prompt.messages, texts[pair.better], texts[pair.worse]
+        for label in prompt.labels:
+            if isinstance(label.said, Preferred):
+                best = label.said.position
+                yield prompt.messages, texts[label.items[best]], texts[label.items[1 - best]]
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -7,8 +7,12 @@ from playwright.sync_api import expect
 from tests.browser.test_labeling import AXE, address, ana, press, saved, shown
 from tests.browser.test_toy_tasks import opened
 from tests.factories import a_completion, a_prompt
+from webapp.labeling.kinds import kind_named
 from webapp.labeling.models import Label, Task
-from webapp.labeling.services import ask_about
+from webapp.labeling.reviews import ask_for_reviews
+from webapp.labeling.services import Ask, create_tasks
+from webapp.projects.models import PromptStanding
+from webapp.projects.services import set_reviews
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 __all__ = ["address", "ana"]  # fixtures
@@ -21,14 +25,16 @@ def page(project, context, browser_page, address, ana):
     def page(kind, *answers):
         for texts in answers:
             prompt = a_prompt(project, split="train")
-            ask_about(project, kind, [a_completion(prompt, text) for text in texts], need=1)
+            answers = [a_completion(prompt, text) for text in texts]
+            asks = kind_named(kind).ask(answers)
+            create_tasks(project, kind, [Ask(prompt.pk, items) for items in asks], need=1)
         Task.objects.update(flip=0, key=F("pk"))
         return opened(browser_page, context, address, ana)
 
     return page
 
 
-def fits(page, name=""):
+def fits(page):
     """Nothing is off the side of a phone, and nothing is in the way of anybody."""
     page.evaluate(AXE.read_text())
     for width in (1280, 360):
@@ -36,7 +42,6 @@ def fits(page, name=""):
         assert page.evaluate("document.documentElement.scrollWidth") == width
         found = page.evaluate("axe.run().then((one) => one.violations.map((each) => each.id))")
         assert found == []
-        page.screenshot(path=f"/tmp/rank_{name}_{width}.png")
 
 
 def test_an_order_is_put_together_by_keys(page):
@@ -47,7 +52,7 @@ def test_an_order_is_put_together_by_keys(page):
     expect(page.locator("#hint")).to_have_text("Place A, B, D first")
     press(page, ["1", "Backspace", "Backspace", "1", "2", "=", "=", "4", "="])
     expect(page.locator("[data-said]")).to_have_text("A > B = D")
-    fits(page, "rank")
+    fits(page)
     placed.get_by_role("button", name="D is worse than B").press("Enter")
     placed.get_by_role("button", name="D up").press("Enter")
     page.keyboard.press("3")
@@ -63,3 +68,70 @@ def test_an_order_is_put_together_by_keys(page):
     current = Label.objects.current().order_by("pk")
     assert [one.answer["ranking"] for one in current] == ["C>A>D>B", "A=B>C"]
     expect(shown(page)).to_have_count(0)
+
+
+def test_an_answer_is_written_by_keys(page):
+    page = page("demonstrate", [], [])
+    press(page, ["Enter"])
+    expect(page.locator("#hint")).to_have_text("Choose an answer first: nothing was answered")
+    press(page, "e")
+    page.keyboard.type("First ux?")
+    fits(page)
+    page.reload()
+    expect(page.locator("#demonstrated")).to_have_value("First ux?")
+    press(page, ["e", "End", "Enter", "!", "Control+Enter", "Escape", "u"])
+    expect(page.locator("#demonstrated")).to_have_value("First ux?\n!")
+    press(page, ["e", "Control+Enter"])
+    page.keyboard.type("Second.")
+    page.keyboard.press("Control+Enter")
+    saved(page)
+    current = Label.objects.current().order_by("pk")
+    assert [one.answer["text"] for one in current] == ["First ux?\n!", "Second."]
+
+
+def test_an_answer_is_edited_by_keys(page):
+    page = page("edit", ["It is so, 因为 it is.", "<b>Good</b>"])
+    box, told = page.locator("#edited"), page.locator("fieldset:not([hidden]) [data-told]")
+    expect(box).to_have_value("It is so, 因为 it is.")
+    press(page, ["Enter"])
+    expect(told).to_contain_text("Nothing is changed")
+    press(page, ["e", "Home"])
+    page.keyboard.type("Maybe ")
+    fits(page)
+    changes = shown(page).locator("[data-changes]")
+    assert changes.inner_html() == "<ins>Maybe </ins>It is so, 因为 it is."
+    press(page, ["Escape", "1"])
+    expect(told).to_contain_text("You changed the text")
+    press(page, ["e", "Control+Enter", "Escape", "u"])
+    expect(box).to_have_value("Maybe It is so, 因为 it is.")
+    press(page, ["Enter"])
+    expect(box).to_have_value("<b>Good</b>")
+    expect(shown(page).locator("[data-changes]")).to_be_hidden()
+    press(page, "1")
+    saved(page)
+    current = Label.objects.current().order_by("pk")
+    assert [one.answer for one in current] == [
+        {"text": "Maybe It is so, 因为 it is.", "good": None},
+        {"text": None, "good": "yes"},
+    ]
+
+
+def test_a_prompt_is_reviewed_by_keys(page, project):
+    set_reviews(project, reviews=1, accepts=1)
+    for _ in range(2):
+        ask_for_reviews(a_prompt(project, standing=PromptStanding.WAITING))
+    page = page("review")
+    told = page.locator("fieldset:not([hidden]) [data-told]")
+    press(page, ["2"])
+    expect(told).to_have_text("Say why it is rejected, then send it.")
+    page.keyboard.type("Two in 1.")
+    fits(page)
+    page.keyboard.press("Control+Enter")
+    press(page, ["Escape", "1"])
+    saved(page)
+    current = Label.objects.current().order_by("pk")
+    assert [one.answer for one in current] == [
+        {"decision": "reject", "reason": "Two in 1."},
+        {"decision": "accept", "reason": ""},
+    ]
+    assert {one.standing for one in project.prompts.all()} == {"accepted", "rejected"}

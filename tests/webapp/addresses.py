@@ -99,6 +99,7 @@ def a_world(folder: Path) -> World:
     invitation = invite(project, Role.ANNOTATOR, by=admin)
     parts = {
         "project_id": project.pk,
+        "task_id": task.pk,
         "snapshot_id": snapshot.pk,
         "artifact_id": policy.pk,
         "round_id": made.pk,

@@ -15,6 +15,7 @@ from ninja.operation import Operation
 
 from webapp.api.bearer import bearer
 from webapp.api.errors import add_handlers, refuse
+from webapp.api.known import only_known
 from webapp.api.once import answered_once
 from webapp.api.resources import ROUTERS
 from webapp.api.schemas import ErrorSchema
@@ -86,6 +87,7 @@ service = Service(
     urls_namespace="api",
 )
 add_handlers(service)
+service.add_decorator(only_known, mode="view")
 service.add_decorator(answered_once, mode="view")
 for each in ROUTERS:
     service.add_router("", each)

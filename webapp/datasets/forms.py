@@ -8,14 +8,19 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from alignment.rows.formats import FORMATS, GUESS
+from alignment.rows.found import Demonstrated
+from alignment.rows.mapping import ROLES, twice
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.folders import name_of
-from webapp.datasets.intake import PAIRS, Become
+from webapp.datasets.intake import FIRST_KIND, PAIRS, TWO, Become
 from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
+from webapp.labeling.kinds import TASK_KINDS, kind_of_label
 from webapp.projects.models import Project
 from webapp.site.choices import FoundChoice, offer_found
-from webapp.site.fields import DrawnCount, drawn, offer_names
+from webapp.site.fields import DrawnChoice, DrawnCount, drawn, offer_names
+
+SOMETHING = Demonstrated("Something.")  # is there a kind of task that has words for it?
 
 
 class FreezeForm(forms.Form):
@@ -73,6 +78,7 @@ class TakeForm(forms.Form):
     """What the rows of a file that was looked at become."""
 
     become = forms.ChoiceField(label=_("What the rows become"), choices=Become.choices)
+    kind = DrawnChoice(label=_("Kind of task"), required=False)
     need = DrawnCount(
         label=_("Labels per task"), min_value=1, max_value=20, initial=1, required=False
     )
@@ -91,9 +97,13 @@ class TakeForm(forms.Form):
         self.found = found
         offered = becomes(found)
         offer_names(self, "become", [(one.value, one.label) for one in offered])
-        self.fields["become"].initial = offered[-1].value
-        for name in ("need", "pairs"):
+        self.fields["become"].initial = usual(found).value
+        kinds = kinds_of(found)
+        offer_names(self, "kind", [(name, TASK_KINDS[name].title) for name in kinds])
+        for name in ("kind", "need", "pairs"):
             drawn(self, name).asked = {"become": [Become.TASKS]}
+        pairs = [name for name in kinds if TASK_KINDS[name].items == TWO]
+        drawn(self, "pairs").asked = {"become": [Become.TASKS], "kind": pairs}
 
     def clean(self) -> dict[str, Any]:
         """Refuse bad rows unless somebody chose to leave them out; fill in what was left empty."""
@@ -101,8 +111,48 @@ class TakeForm(forms.Form):
         chosen = self.cleaned_data
         if self.found.get("refused") and not chosen.get("leave_out"):
             raise forms.ValidationError(_("The file has bad rows: mend them, or leave them out."))
-        initial = {"need": 1, "pairs": PAIRS}
-        return chosen | {name: initial[name] for name in initial if chosen.get(name) is None}
+        kinds = kinds_of(self.found) or [FIRST_KIND]
+        initial = {"need": 1, "pairs": PAIRS, "kind": kinds[0]}
+        return chosen | {name: initial[name] for name in initial if chosen.get(name) in (None, "")}
+
+
+def kinds_of(found: dict[str, Any]) -> list[str]:
+    """The kinds of task that can be made of a file's rows.
+
+    Files looked at before there was a choice say only of how many prompts answers can be compared.
+    """
+    made = found.get("tasks", {FIRST_KIND: found.get("compared", 0)})
+    return [name for name, kind in TASK_KINDS.items() if kind.made and made.get(name)]
+
+
+class ColumnsForm(forms.Form):
+    """What each column of a file is; none that nobody gave a role is read."""
+
+    def __init__(self, *args: Any, found: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.columns = found.get("columns", [])
+        roles = [("", _("Not used")), *((name, _(words)) for name, words in ROLES.items())]
+        for number, (column, value, role) in enumerate(self.columns):
+            self.fields[f"column-{number}"] = DrawnChoice(
+                choices=roles, label=column, help_text=value, initial=role, required=False
+            )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a role that only one column may have, and roles of which nothing can be made."""
+        super().clean()
+        if role := twice(self.roles):
+            words = _("Only one column may be “{role}”.")
+            raise forms.ValidationError(words.format(role=_(ROLES[role])))
+        return self.cleaned_data
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """What each column was said to be."""
+        chosen = self.cleaned_data
+        return {
+            column: chosen.get(f"column-{number}", "")
+            for number, (column, _value, _role) in enumerate(self.columns)
+        }
 
 
 def take_form(job: Job) -> TakeForm | None:
@@ -111,18 +161,28 @@ def take_form(job: Job) -> TakeForm | None:
 
 
 def becomes(found: dict[str, Any]) -> list[Become]:
-    """What a file's rows can become; the last one is what they are most.
+    """What a file's rows can become.
 
     Files looked at before there was a choice say only how many answers they hold.
     """
-    offered = [Become.PROMPTS]
-    if found.get("answers"):
-        offered.append(Become.ANSWERS)
-    if found.get("compared"):
-        offered.append(Become.TASKS)
-    if found.get("judged", found.get("answers")):
-        offered.append(Become.PREFERENCES)
-    return offered
+    there = {
+        Become.PROMPTS: True,
+        Become.ANSWERS: found.get("answers"),
+        Become.DEMONSTRATIONS: found.get("answers") and kind_of_label(SOMETHING, 0),
+        Become.TASKS: kinds_of(found),
+        Become.PREFERENCES: found.get("judged", found.get("answers")),
+    }
+    return [one for one, offered in there.items() if offered]
+
+
+def usual(found: dict[str, Any]) -> Become:
+    """What a file's rows become unless somebody says otherwise: what they hold most of."""
+    chosen = {
+        Become.DEMONSTRATIONS
+    }  # by somebody alone: no file says that its answers are worth it
+    if not found.get("compared"):
+        chosen.add(Become.TASKS)  # else everything with a prompt would be one
+    return [one for one in becomes(found) if one not in chosen][-1]
 
 
 class ExportForm(forms.Form):

@@ -14,12 +14,20 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from alignment.rows.found import ImportedAnswer, ImportedPair, content_key
-from alignment.seam.records import Message, prompt_key, split_of_prompt
+from alignment.rows.found import (
+    Demonstrated,
+    ImportedAnswer,
+    ImportedLabel,
+    ImportedPair,
+    content_key,
+)
+from alignment.seam.records import Message, opening_key, prompt_key, split_of_prompt
 from webapp.datasets import standins
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import PromptFound, Reading
 from webapp.datasets.models import ComingRank, Intake, Preference
+from webapp.labeling.kinds import TASK_KINDS, kind_named, kind_of_label
+from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import Completion
 from webapp.labeling.services import Ask, create_tasks
 from webapp.projects.models import Project, Prompt, Split
@@ -30,12 +38,16 @@ W = TypeVar("W", Completion, ImportedAnswer)
 BATCH = 500  # rows per INSERT, and keys per query
 MOST_TASKS = 500_000
 PAIRS = 6  # of one prompt: all pairs of four answers
+TWO = range(2, 3)  # answers of a task: then it is asked how many pairs
+FIRST_KIND = "compare"  # of the tasks of imports from before there was a choice
 ANSWERS = "answers, since only prompts were asked for"
 JUDGED = "preferences and labels, since they were not asked for"
 TEST = "prompts with answers that are kept for testing, of which no tasks are made"
 ALIKE = "answers that look like another one to their prompt, of which no tasks are made"
-ALONE = "prompts with fewer than two answers, of which no tasks are made"
+ALONE = "prompts with fewer answers than a task is about"
 ASKED = "pairs of answers that were asked about before"
+NO_KIND = "labels of which no kind of task here has words"
+UNTOLD = "answers that are no demonstrations, since others were put before them or a label says that they are bad"
 OTHER_WORDS = "answers that are here under the same name with other words; these stay"
 OTHER_RANK = "answers that are here with another rank, which stays"
 
@@ -46,15 +58,17 @@ class Become(models.TextChoices):
     PROMPTS = "prompts", "Prompts only"
     ANSWERS = "answers", "Prompts and answers"
     TASKS = "tasks", "Prompts and answers, and tasks to label them"
+    DEMONSTRATIONS = "demonstrations", "Prompts and demonstrations: answers worth imitating"
     PREFERENCES = "preferences", "Prompts and answers, and what the file says of them"
 
 
 class Plan(NamedTuple):
-    """What the rows of a file become: for tasks, with how many labels and pairs of each prompt."""
+    """What the rows of a file become: for tasks, of which kind, with how many labels and pairs of each prompt."""
 
     become: Become
     need: int = 1
     pairs: int = PAIRS  # 0: all
+    kind: str = FIRST_KIND
 
 
 @dataclass
@@ -93,16 +107,20 @@ def take_part(intake: Intake, part: Portion, plan: Plan) -> Added:
     """Add what a part of a file brings, in the caller's transaction; what is there already stays as it is."""
     added = Added()
     ids = _prompts(intake, part, added)
-    if plan.become == Become.PROMPTS:
-        added.left_out[ANSWERS] += sum(len(found.answers) for found in part.values())
+    if plan.become in (Become.PROMPTS, Become.DEMONSTRATIONS):
+        answers: Answers = {}
     else:
         judged = plan.become == Become.PREFERENCES
         answers = _answers(intake, ids, part, added, ranked=judged)
-        if plan.become == Become.TASKS:
-            _tasks(intake, part, answers, plan, added)
-        if judged:
-            added.preferences += _preferences(intake, part, answers)
-            _labels(intake, part, answers, added)
+    if plan.become == Become.PROMPTS:
+        added.left_out[ANSWERS] += sum(len(found.answers) for found in part.values())
+    elif plan.become == Become.DEMONSTRATIONS:
+        _demonstrations(intake, ids, part, added)
+    elif plan.become == Become.TASKS:
+        _tasks(intake, ids, part, answers, plan, added)
+    elif plan.become == Become.PREFERENCES:
+        added.preferences += _preferences(intake, part, answers)
+        _labels(intake, ids, part, answers, added)
     if plan.become != Become.PREFERENCES:
         added.left_out[JUDGED] += judgements(part)
     return added
@@ -118,13 +136,27 @@ def _prompts(intake: Intake, part: Portion, added: Added) -> dict[str, int]:
     project = intake.project
     aliases = dict(_stored_trimmed(project, part))
     turns = [found.messages for key, found in part.items() if key not in aliases]
-    added.prompts = add_prompts(project, turns, source=Prompt.Source.IMPORTED, intake=intake.pk)
+    splits = _splits(project, part)
+    added.prompts = add_prompts(
+        project, turns, source=Prompt.Source.IMPORTED, intake=intake.pk, splits=splits
+    )
     rows = {key: aliases.get(key, key) for key in part}
     there = Prompt.every.filter(project=project)
     ids: dict[str, int] = {}
     for some in _batches(list(rows.values())):
         ids.update(there.filter(key__in=some).values_list("key", "pk"))
     return {key: ids[row] for key, row in rows.items()}
+
+
+def _splits(project: Project, part: Portion) -> dict[str, str]:
+    """The splits that the file gives, but that of its opening to a conversation whose opening is here."""
+    given = {key: found for key, found in part.items() if found.split}
+    openings = {key: opening_key(found.messages) for key, found in given.items()}
+    there: dict[str, str] = {}
+    for some in _batches(list(openings.values())):
+        known = Prompt.every.filter(project=project, key__in=some)
+        there.update(known.values_list("key", "split"))
+    return {key: there.get(openings[key], found.split) for key, found in given.items()}
 
 
 def _stored_trimmed(project: Project, part: Portion) -> Iterator[tuple[str, str]]:
@@ -248,7 +280,9 @@ def _rank(known: Completion, answer: ImportedAnswer, added: Added) -> list[Compl
 
 def check_size(project: Project, reading: Reading, plan: Plan) -> None:
     """Raise ImportRefusal where a file makes more tasks than there may be at once."""
-    n = outlook(project, reading, plan.pairs)["some_pairs"] if plan.become == Become.TASKS else 0
+    if plan.become != Become.TASKS:
+        return
+    n = tasks_of(project, reading, plan.pairs).get(plan.kind, 0)
     if n > MOST_TASKS:
         raise ImportRefusal(
             _(
@@ -258,23 +292,56 @@ def check_size(project: Project, reading: Reading, plan: Plan) -> None:
         )
 
 
-def _tasks(intake: Intake, part: Portion, answers: Answers, plan: Plan, added: Added) -> None:
-    """Queue pairs of the part's answers, but none about a prompt that is kept for testing."""
-    prompts = {answer.prompt_id for answer in answers.values()}
-    asked = set(Prompt.every.for_labels().filter(pk__in=prompts).values_list("pk", flat=True))
-    pairs: list[tuple[Completion, Completion]] = []
+def _tasks(
+    intake: Intake,
+    ids: Mapping[str, int],
+    part: Portion,
+    answers: Answers,
+    plan: Plan,
+    added: Added,
+) -> None:
+    """Queue what a kind of task asks about the part, but nothing about a prompt that is kept for testing."""
+    kind = kind_named(plan.kind)
+    open_ = Prompt.every.for_labels().filter(pk__in=ids.values())
+    asked = set(open_.values_list("pk", flat=True))
+    asks: list[Ask] = []
     for key, found in part.items():
         there = {answers[key, name].pk: answers[key, name] for name in found.answers}.values()
         rows = distinct(there)
         added.left_out[ALIKE] += len(there) - len(rows)
-        added.left_out[ALONE] += len(there) < 2
-        if len(rows) > 1 and rows[0].prompt_id not in asked:
+        about = items_asked(kind, rows, plan.pairs)
+        added.left_out[ALONE] += len(there) < kind.items[0]
+        if about and ids[key] not in asked:
             added.left_out[TEST] += 1
-        elif len(rows) > 1:
-            pairs += some_pairs(rows, plan.pairs)
-    asks = [Ask.about(pair) for pair in pairs]
-    added.tasks = create_tasks(intake.project, "compare", asks, need=plan.need, intake=intake.pk)
-    added.left_out[ASKED] += len(pairs) - added.tasks
+        else:
+            asks += [Ask(ids[key], items) for items in about]
+    added.tasks = create_tasks(intake.project, plan.kind, asks, need=plan.need, intake=intake.pk)
+    added.left_out[ASKED] += len(asks) - added.tasks
+
+
+def items_asked(kind: TaskKind, answers: Sequence[W], pairs: int) -> list[Sequence[W]]:
+    """What a kind of task asks about the answers to one prompt: of pairs at most so many (0: all)."""
+    if kind.items == TWO:
+        return list(some_pairs(answers, pairs))
+    return list(kind.ask(answers))
+
+
+def _demonstrations(intake: Intake, ids: Mapping[str, int], part: Portion, added: Added) -> None:
+    """Store each answer worth imitating as if somebody had written it when asked to."""
+    given = []
+    for key, found in part.items():
+        good = found.worth_imitating()
+        added.left_out[UNTOLD] += len(found.answers) - len(good)
+        for answer in good:
+            label = ImportedLabel(
+                str(answer.about.get("annotator", "")), (), Demonstrated(answer.text)
+            )
+            if heard := kind_of_label(label.said, 0):
+                given.append(standins.Given(label, ids[key], key, (), *heard))
+            else:
+                added.left_out[NO_KIND] += 1
+    added.labels, here = standins.store_labels(intake, given)
+    added.left_out[standins.HERE] += here
 
 
 def distinct(answers: Iterable[W]) -> list[W]:
@@ -321,11 +388,11 @@ def _preferences(intake: Intake, part: Portion, answers: Answers) -> int:
     return len(new)
 
 
-Said = tuple[int, int, str, int]
+Said = tuple[int, int, str, int, str]
 
 
 def _said(row: Preference) -> Said:
-    return row.better_id, row.worse_id, row.group, row.strength
+    return row.better_id, row.worse_id, row.group, row.strength, row.annotator
 
 
 def _known_preferences(better: Iterable[int]) -> set[tuple[Said, int]]:
@@ -343,17 +410,23 @@ def _preference(pair: ImportedPair, better: Completion, worse: Completion) -> Pr
         worse=worse,
         group=pair.group,
         strength=pair.strength,
+        annotator=pair.annotator,
         created_at=timezone.now(),
     )
 
 
-def _labels(intake: Intake, part: Portion, answers: Answers, added: Added) -> None:
+def _labels(
+    intake: Intake, ids: Mapping[str, int], part: Portion, answers: Answers, added: Added
+) -> None:
     """Store the labels that a file holds, each by somebody who stands for its annotator."""
-    given = [
-        standins.Given(label, key, answers[key, label.better], answers[key, label.worse])
-        for key, found in part.items()
-        for label in found.labels
-    ]
+    given = []
+    for key, found in part.items():
+        for label in found.labels:
+            if heard := kind_of_label(label.said, len(label.items)):
+                shown = tuple(answers[key, name] for name in label.items)
+                given.append(standins.Given(label, ids[key], key, shown, *heard))
+            else:
+                added.left_out[NO_KIND] += 1
     added.labels, here = standins.store_labels(intake, given)
     added.left_out[standins.HERE] += here
 
@@ -363,7 +436,7 @@ def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
         yield rows[start : start + BATCH]
 
 
-def outlook(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str, int]:
+def outlook(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str, Any]:
     """What taking a file in would bring, in numbers."""
     there = dict(project.prompts.values_list("key", "split"))
     found = reading.prompts
@@ -378,10 +451,29 @@ def outlook(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str,
     counts["alone"] = sum(len(one.answers) < 2 for one in found.values())
     sizes = {key: len(distinct(one.answers.values())) for key, one in found.items()}
     for key, size in ((key, size) for key, size in sizes.items() if size > 1):
-        kept = (there.get(key) or split_of_prompt(found[key].messages)) == Split.TEST
+        kept = _is_test(there, key, found[key])
         counts["tested"] += kept
         counts["compared"] += not kept
         counts["some_pairs"] += 0 if kept else how_many_pairs(size, pairs)
         counts["all_pairs"] += 0 if kept else how_many_pairs(size, 0)
     names = ("tested", "compared", "some_pairs", "all_pairs")
-    return dict(counts) | {name: counts[name] for name in names}
+    numbers = dict(counts) | {name: counts[name] for name in names}
+    return numbers | {"tasks": tasks_of(project, reading, pairs)}
+
+
+def _is_test(there: Mapping[str, str], key: str, found: PromptFound) -> bool:
+    return (there.get(key) or found.split or split_of_prompt(found.messages)) == Split.TEST
+
+
+def tasks_of(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str, int]:
+    """How many tasks of each kind a file would make, as far as it makes any."""
+    there = dict(project.prompts.values_list("key", "split"))
+    made: Counter[str] = Counter()
+    for key, found in reading.prompts.items():
+        if _is_test(there, key, found):
+            continue
+        rows = distinct(found.answers.values())
+        for name, kind in TASK_KINDS.items():
+            two = kind.items == TWO
+            made[name] += how_many_pairs(len(rows), pairs) if two else len(list(kind.ask(rows)))
+    return dict(+made)

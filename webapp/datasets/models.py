@@ -38,7 +38,18 @@ class Snapshot(models.Model):
 
     def pairs_in(self, split: str) -> int:
         """How many usable pairs one split has."""
-        found: int = self.manifest.get("pairs", {}).get(split, 0)
+        return self._counted("pairs", split)
+
+    def written_in(self, split: str) -> int:
+        """How many answers to imitate one split has that somebody wrote."""
+        return self._counted("written", split)
+
+    def alone_in(self, split: str) -> int:
+        """How many answers of one split people judged by themselves: thumbs, and marks."""
+        return self._counted("alone", split)
+
+    def _counted(self, what: str, split: str) -> int:
+        found: int = self.manifest.get(what, {}).get(split, 0)
         return found
 
 
@@ -103,6 +114,7 @@ class Preference(Coming):
     worse = models.ForeignKey(Completion, models.CASCADE, related_name="+")
     group = models.CharField(max_length=80, blank=True)  # pairs of one ranking share it
     strength = models.IntegerField(default=1)
+    annotator = models.CharField(max_length=80, blank=True, default="")  # as the file calls them
     number = models.IntegerField(default=0)  # how often the file said the same before
     created_at = models.DateTimeField(db_default=Now())
 
@@ -115,7 +127,8 @@ class Preference(Coming):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["better", "worse", "group", "strength", "number"], name="preference_once"
+                fields=["better", "worse", "group", "strength", "annotator", "number"],
+                name="preference_once",
             ),
             models.CheckConstraint(
                 condition=models.Q(strength__range=(1, 3)), name="preference_strength"

@@ -7,7 +7,7 @@ from itertools import groupby, permutations
 from operator import attrgetter
 from typing import Any, NamedTuple, TypedDict
 
-from django.db.models import Exists, Max, Min, OuterRef, QuerySet
+from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
@@ -21,6 +21,7 @@ from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Asked, TaskKind
 from webapp.labeling.models import Completion, Label, LabelQuerySet
 from webapp.projects.models import Project, Prompt, Split
+from webapp.quality.models import Adjudication
 from webapp.site.pages import count_up_to
 from webapp.site.words import Words
 
@@ -56,6 +57,8 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
     """One row per label; who gave it is a pseudonym."""
     names = pseudonyms(project, labels.order_by().values_list("annotator", flat=True).distinct())
     labels = labels.filter(annotator__in=names)  # what comes meanwhile may be by somebody new
+    decided = Adjudication.objects.standing().filter(task=OuterRef("task"))
+    labels = labels.annotate(overruled=Exists(decided) | Q(task__repeat_of__isnull=False))
     related = labels.select_related("task__prompt", "annotator").prefetch_related("task__items")
     for label in related.iterator(chunk_size=2000):
         yield SnapshotRow(
@@ -73,6 +76,31 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
             created_at=label.created_at,
             source="label",
             imported=label.imported,
+            form=label.form,
+            overruled=getattr(label, "overruled", False),
+        )
+
+
+def adjudication_rows(project: Project) -> Iterator[SnapshotRow]:
+    """One row per decision that stands: it speaks instead of the labels of its task."""
+    made = Adjudication.objects.standing().filter(task__project=project).order_by("pk")
+    people = set(made.order_by().values_list("by", flat=True))
+    if not people:
+        return
+    names = pseudonyms(project, people)
+    made = made.filter(by__in=names).select_related("task__prompt").prefetch_related("task__items")
+    for decision in made.iterator(chunk_size=2000):
+        kind = decision.task.asks
+        yield SnapshotRow(
+            **_prompt_columns(decision.task.prompt),
+            kind=kind.name,
+            items=[one.text for one in decision.task.in_order(decision.order)],
+            answer=kind.canonical(decision.answer),
+            annotator=names[decision.by_id],
+            counted=True,
+            rationale=decision.rationale,
+            created_at=decision.created_at,
+            source="adjudication",
         )
 
 
@@ -107,7 +135,7 @@ def preference_rows(project: Project) -> Iterator[SnapshotRow]:
         yield SnapshotRow(
             **_prompt_columns(better.prompt),
             **_ranked_columns(better, worse, strength=preference.strength),
-            annotator=IMPORTED,
+            annotator=preference.annotator or IMPORTED,
             created_at=preference.created_at,
             source="rank",
             group=preference.group,
@@ -197,12 +225,16 @@ class SplitCount(NamedTuple):
     split: str
     rows: int
     pairs: int
+    written: int
 
 
 def splits(snapshot: Snapshot) -> list[SplitCount]:
-    """Rows and usable pairs of each split."""
+    """Rows, usable pairs and written answers of each split."""
     rows, pairs = snapshot.manifest["splits"], snapshot.manifest["pairs"]
-    return [SplitCount(name, rows.get(name, 0), pairs.get(name, 0)) for name in Split.values]
+    return [
+        SplitCount(name, rows.get(name, 0), pairs.get(name, 0), snapshot.written_in(name))
+        for name in Split.values
+    ]
 
 
 class Tally(NamedTuple):

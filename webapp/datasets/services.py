@@ -44,6 +44,7 @@ def freeze_snapshot(
             )
         sums = {snapshots.LABELS: file_sha256(folder / snapshots.LABELS)}
         manifest = counts | {"filter": included, "newest": newest, "sha256": sums}
+        manifest["form"] = project.form_version
         manifest["guidelines_sha256"] = sha256(project.guidelines.encode()).hexdigest()
         keep(folder)  # the slow part, before the transaction
         return _record(project, folder, manifest, by)
@@ -54,6 +55,7 @@ def _rows(
 ) -> Iterator[SnapshotRow]:
     labels = queries.current_labels(project, include_simulated=include_simulated)
     yield from queries.label_rows(labels, project)
+    yield from queries.adjudication_rows(project)
     if include_ranks:
         yield from queries.rank_rows(project)
         yield from queries.preference_rows(project)

@@ -19,11 +19,14 @@ import pyarrow.parquet as pq
 from alignment.seam.folders import verify
 from alignment.seam.records import (
     DemonstrationRecord,
+    FlagRecord,
     JudgedRecord,
     LabelRecord,
     Message,
     PairRecord,
     PromptRecord,
+    RatingRecord,
+    ThumbRecord,
 )
 from webapp.artifacts.models import Artifact
 from webapp.labeling.kinds import kind_named
@@ -46,6 +49,8 @@ SCHEMA = pa.schema(
         pa.field("items", pa.list_(pa.string()), nullable=False),  # in the order they were shown
         pa.field("answer", pa.string(), nullable=False),  # JSON: the kind's; of RANKED a strength
         pa.field("pairs", pa.int16(), nullable=False),  # preferences between different texts
+        pa.field("written", pa.int16(), nullable=False),  # answers worth imitating, by a person
+        pa.field("alone", pa.int16(), nullable=False),  # thumbs and marks for answers by themselves
         pa.field("annotator", pa.string(), nullable=False),  # a pseudonym
         pa.field("simulated", pa.bool_(), nullable=False),
         pa.field("counted", pa.bool_(), nullable=False),
@@ -53,16 +58,18 @@ SCHEMA = pa.schema(
         pa.field("flags", pa.list_(pa.string()), nullable=False),
         pa.field("visible_ms", pa.int64()),
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("source", pa.string(), nullable=False),  # label, rank
+        pa.field("source", pa.string(), nullable=False),  # label, adjudication, rank
         pa.field("group", pa.string(), nullable=False),
         pa.field("imported", pa.bool_(), nullable=False),
+        pa.field("form", pa.int32(), nullable=False),  # of the project; 0: not known
+        pa.field("overruled", pa.bool_(), nullable=False),  # another answer speaks instead
     ]
 )
 
 
 @dataclass(frozen=True)
 class SnapshotRow:
-    """One label, or one pair of an imported ranking; with `pairs` the columns of SCHEMA."""
+    """One label, or one pair of an imported ranking; with `pairs` and `written` the columns of SCHEMA."""
 
     prompt_key: str
     split: str
@@ -81,6 +88,8 @@ class SnapshotRow:
     visible_ms: int | None = None
     group: str = ""
     imported: bool = False
+    form: int = 0
+    overruled: bool = False
 
 
 def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
@@ -94,8 +103,11 @@ def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
 
 
 def _counted(row: Row) -> Row:
-    """The row with how many pairs it makes."""
-    return row | {"pairs": sum(map(is_pair, records_of(row)))}
+    """The row with how many pairs it makes, and how many answers to imitate that somebody wrote."""
+    records = list(records_of(row))
+    written = sum(isinstance(one, DemonstrationRecord) for one in records)
+    alone = sum(isinstance(one, ThumbRecord | RatingRecord) for one in records)
+    return row | {"pairs": sum(map(is_pair, records)), "written": written, "alone": alone}
 
 
 def read(folder: Path, *, split: str | None = None, limit: int | None = None) -> Iterator[Row]:
@@ -111,14 +123,14 @@ def _read(path: Path, split: str | None) -> Iterator[Row]:
 
 
 def _as_now(row: Row) -> Row:
-    """Snapshots once held comparisons only, with columns for two sides."""
+    """Snapshots once held comparisons only, with columns for two sides, and said nothing of forms."""
     if "kind" in row:
-        return row
+        return row if "form" in row else row | {"form": 0}
     if row["source"] == "rank":
         about = {"kind": RANKED, "answer": json.dumps({"strength": row["strength"]})}
     else:
         about = {"kind": "compare", "answer": json.dumps({"choice": row["choice"]})}
-    return {"imported": False} | row | about | {"items": [row["left"], row["right"]]}
+    return {"imported": False, "form": 0} | row | about | {"items": [row["left"], row["right"]]}
 
 
 def columns(folder: Path) -> pa.Table:
@@ -142,22 +154,37 @@ def _pairs_before(rows: pa.Table) -> pa.ChunkedArray:
 
 
 def count(folder: Path) -> dict[str, Any]:
-    """How much of what the file holds: `pairs` by split, `answers` by kind, `annotators` of labels."""
-    names = ["split", "source", "kind", "answer", "annotator", "simulated", "pairs"]
+    """How much of what the file holds: `pairs` and `written` by split, `answers` by kind, `annotators` of labels."""
+    names = [
+        "split",
+        "source",
+        "kind",
+        "answer",
+        "annotator",
+        "simulated",
+        "pairs",
+        "written",
+        "alone",
+    ]
     rows = pq.read_table(folder / LABELS, columns=names)
     labels = rows.filter(pc.equal(rows["source"], "label"))
-    pairs = (
-        rows.filter(pc.greater(rows["pairs"], 0)).group_by("split").aggregate([("pairs", "sum")])
-    )
     return {
         "splits": _tally(rows["split"]),
         "sources": _tally(rows["source"]),
-        "pairs": {row["split"]: row["pairs_sum"] for row in pairs.to_pylist()},
+        "pairs": _by_split(rows, "pairs"),
+        "written": _by_split(rows, "written"),
+        "alone": _by_split(rows, "alone"),
         "kinds": (kinds := _tally(labels["kind"])),
         "answers": {kind: _answers(kind, labels) for kind in kinds},
         "annotators": _tally(labels["annotator"]),
         "simulated": _tally(labels["simulated"]),
     }
+
+
+def _by_split(rows: pa.Table, name: str) -> dict[str, int]:
+    """What a column of numbers adds up to in each split that has any of it."""
+    sums = rows.filter(pc.greater(rows[name], 0)).group_by("split").aggregate([(name, "sum")])
+    return {row["split"]: row[f"{name}_sum"] for row in sums.to_pylist()}
 
 
 def _answers(kind: str, labels: pa.Table) -> dict[str, int]:
@@ -180,7 +207,13 @@ def judged_of(snapshot_artifact: Artifact, split: str) -> Iterator[JudgedRecord]
         labels = [one for one in records_of(row) if not isinstance(one, DemonstrationRecord)]
         if labels:
             asked = row["source"] == "label" and not row["imported"]
-            yield JudgedRecord(labels=tuple(labels), flags=tuple(row["flags"]), asked=asked)
+            yield JudgedRecord(labels=tuple(labels), flags=_flags(row, labels), asked=asked)
+
+
+def _flags(row: Row, labels: Sequence[Record]) -> tuple[str, ...]:
+    """Those that were set beside an answer, and those that are the answer."""
+    said = [flag for one in labels if isinstance(one, FlagRecord) for flag in one.flags]
+    return tuple(dict.fromkeys([*row["flags"], *said]))
 
 
 def labels_of(snapshot_artifact: Artifact, split: str) -> Iterator[LabelRecord]:
@@ -191,7 +224,7 @@ def labels_of(snapshot_artifact: Artifact, split: str) -> Iterator[LabelRecord]:
     verify(snapshot_artifact.path)
     for row in read(snapshot_artifact.path, split=split):
         for record in records_of(row):
-            if not isinstance(record, DemonstrationRecord):
+            if not isinstance(record, DemonstrationRecord | FlagRecord):
                 yield record
 
 
@@ -202,13 +235,49 @@ def pairs_of(snapshot_artifact: Artifact, split: str) -> Iterator[PairRecord]:
             yield label
 
 
+def thumbs_of(snapshot_artifact: Artifact, split: str) -> Iterator[ThumbRecord]:
+    """Answers of one split that were liked or not: by a thumb, or by a mark off the middle. Raises as `labels_of`."""
+    for label in labels_of(snapshot_artifact, split):
+        if isinstance(label, ThumbRecord):
+            yield label
+        elif isinstance(label, RatingRecord) and 2 * label.rating != label.levels + 1:
+            yield ThumbRecord(
+                prompt=label.prompt,
+                completion=label.completion,
+                good=2 * label.rating > label.levels + 1,
+                annotator=label.annotator,
+            )
+
+
+def imitated_of(snapshot_artifact: Artifact, split: str) -> Iterator[DemonstrationRecord]:
+    """What people of one split wrote, and what they preferred to all else. Raises as `labels_of`."""
+    verify(snapshot_artifact.path)
+    for row in read(snapshot_artifact.path, split=split):
+        yield from _imitated(list(records_of(row)))
+
+
+def _imitated(records: Sequence[Record]) -> Iterable[DemonstrationRecord]:
+    """Of what one row says, each text that is worth imitating once: of a ranking only the best."""
+    pairs = [one for one in records if is_pair(one)]
+    beaten = {pair.rejected for pair in pairs}
+    best = [
+        DemonstrationRecord(prompt=pair.prompt, completion=pair.chosen)
+        for pair in pairs
+        if pair.chosen not in beaten
+    ]
+    written = [one for one in records if isinstance(one, DemonstrationRecord)]
+    return {one.completion: one for one in [*best, *written]}.values()
+
+
 def is_pair(record: Record) -> TypeGuard[PairRecord]:
     """Whether it is a preference between different texts."""
     return isinstance(record, PairRecord) and record.chosen != record.rejected
 
 
 def records_of(row: Row) -> Iterable[Record]:
-    """What a row says, as its kind tells it; raises UnknownKind."""
+    """What a row says, as its kind tells it, nothing where it is overruled; raises UnknownKind."""
+    if row.get("overruled"):  # by an adjudication of its task, or as a silent repeat of an answer
+        return []
     turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
     prompt = PromptRecord(key=row["prompt_key"], messages=turns)
     if row["kind"] == RANKED:

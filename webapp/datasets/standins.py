@@ -11,41 +11,46 @@ from django.contrib.auth.hashers import make_password
 from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
+from pydantic import BaseModel
 
 from alignment.rows.found import ImportedLabel, content_key
 from webapp.accounts.models import User
 from webapp.datasets.models import Intake
-from webapp.labeling.kinds.compare import Answer, Choice
+from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.labeling.queue import HOLDING
 from webapp.labeling.services import items_of, said_columns, store_tasks
 from webapp.projects.models import Project
 
 BATCH = 500
-KIND = "compare"  # of task: what files say of two answers
+FIRST_KIND = "compare"  # of task: once there was no other, and names of labels told none
+PAIR = 2  # items, of which any order is that of some slot
 UNNAMED = "unnamed"
 HERE = "labels that people gave here in the same words"
 
 
 class Given(NamedTuple):
-    """A label of a file, its prompt's key, and the rows of its answers."""
+    """A label of a file, its prompt, the rows of its answers as they were seen, and what it is here."""
 
     label: ImportedLabel
+    prompt_id: int
     prompt_key: str
-    better: Completion
-    worse: Completion
+    shown: tuple[Completion, ...]
+    kind: TaskKind
+    answer: BaseModel
 
     @property
-    def sides(self) -> tuple[Completion, Completion]:
-        """What stood left and what stood right."""
-        pair = (self.better, self.worse)
-        return pair if self.label.left_won else pair[::-1]
+    def texts(self) -> tuple[str, ...]:
+        """What was seen, in short."""
+        return tuple(content_key(one.text) for one in self.shown)
 
     @property
-    def answer(self) -> Answer:
-        """The answer on the scale of seven."""
-        said = self.label
-        return Answer(choice=Choice.of(left_won=bool(said.left_won), strength=said.strength))
+    def about(self) -> "About":
+        """What tells it from what somebody else says."""
+        return self.prompt_id, self.kind.name, self.texts, self.kind.canonical(self.answer)
+
+
+About = tuple[int, str, tuple[str, ...], str]
 
 
 def store_labels(intake: Intake, given: Sequence[Given]) -> tuple[int, int]:
@@ -139,12 +144,18 @@ def _named(given: Sequence[Given], people: dict[str, User]) -> list[tuple[Given,
     said: Counter[tuple[str, ...]] = Counter()
     named = []
     for one in given:
-        texts = [content_key(side.text) for side in one.sides]
-        content = (one.prompt_key, one.label.annotator, *texts, str(int(one.answer.choice)))
+        content = (one.prompt_key, one.label.annotator, *one.texts, *_in_short(one))
         name = uuid5(NAMESPACE_URL, "\n".join((*content, str(said[content]))))
         said[content] += 1
         named.append((one, name))
     return named
+
+
+def _in_short(one: Given) -> tuple[str, ...]:
+    """What is said; comparisons by their number alone, as ever."""
+    if one.kind.name == FIRST_KIND:
+        return tuple(str(value) for value in one.answer.model_dump(mode="json").values())
+    return one.kind.name, one.kind.canonical(one.answer)
 
 
 def _known(people: Iterable[User], names: Sequence[UUID]) -> set[tuple[int, UUID]]:
@@ -158,28 +169,27 @@ def _known(people: Iterable[User], names: Sequence[UUID]) -> set[tuple[int, UUID
 
 def _not_given_here(new: list[tuple[Given, UUID]]) -> list[tuple[Given, UUID]]:
     """Those that no label says which was given here: our own export may come back to where it was made."""
-    prompts = sorted({one.better.prompt_id for one, _ in new})
-    here: Counter[tuple[int, str, str, Answer]] = Counter()
+    prompts = sorted({one.prompt_id for one, _ in new})
+    kinds = {one.kind.name for one, _ in new}
+    here: Counter[About] = Counter()
     for start in range(0, len(prompts), BATCH):
-        here.update(_given_here(prompts[start : start + BATCH]))
+        here.update(_given_here(prompts[start : start + BATCH], kinds))
     fresh = []
     for one, name in new:
-        left, right = (content_key(side.text) for side in one.sides)
-        about = (one.better.prompt_id, left, right, one.answer)
-        if here[about] > 0:
-            here[about] -= 1
+        if here[one.about] > 0:
+            here[one.about] -= 1
         else:
             fresh.append((one, name))
     return fresh
 
 
-def _given_here(prompts: Sequence[int]) -> Iterator[tuple[int, str, str, Answer]]:
-    """What people who sign in here said of pairs: of which prompt, what stood left and right, and how."""
-    asked = Label.objects.current().filter(imported=False, task__kind=KIND)
+def _given_here(prompts: Sequence[int], kinds: Collection[str]) -> Iterator[About]:
+    """What people who sign in here said: of which prompt and answers, in their order, and how."""
+    asked = Label.objects.current().filter(imported=False, task__kind__in=kinds)
     labels = asked.filter(task__prompt__in=prompts).select_related("task")
     for label in labels.prefetch_related("task__items").iterator(2000):
-        left, right = (content_key(side.text) for side in label.shown)
-        yield label.task.prompt_id, left, right, label.said
+        texts = tuple(content_key(one.text) for one in label.shown)
+        yield label.task.prompt_id, label.task.kind, texts, label.said.model_dump_json()
 
 
 class _Board:
@@ -187,47 +197,43 @@ class _Board:
 
     def __init__(self, intake: Intake, given: Sequence[Given]) -> None:
         self.intake, self.project = intake, intake.project
-        self.tasks: dict[tuple[int, int], Task] = {}
-        self.held: dict[tuple[int, int], set[int]] = defaultdict(set)  # slots
-        self.answered: set[tuple[tuple[int, int], int]] = set()  # by whom
+        self.tasks: dict[str, Task] = {}  # by identity, as all below
+        self.places: dict[str, list[int]] = {}  # the completions of each
+        self.held: dict[str, set[int]] = defaultdict(set)  # slots
+        self.answered: set[tuple[str, int]] = set()  # by whom
         self.copies: dict[tuple[int, int], Completion] = {}
         self.labels: list[Label] = []
         self.items: list[TaskItem] = []
-        self.firsts: dict[str, int] = {}  # what is in place 0 of each task
-        prompts = sorted({one.better.prompt_id for one in given})
+        prompts = sorted({one.prompt_id for one in given})
+        self.kinds = {one.kind.name for one in given}
         for start in range(0, len(prompts), BATCH):
             self._load(prompts[start : start + BATCH])
 
     def _load(self, prompts: Sequence[int]) -> None:
-        tasks = Task.every.filter(project=self.project, kind=KIND, prompt__in=prompts)
-        pairs = {}
+        tasks = Task.every.filter(project=self.project, kind__in=self.kinds, prompt__in=prompts)
+        names = {}
         for task in tasks.order_by("pk").select_for_update().prefetch_related("items"):
-            pairs[task.pk] = pair = _pair(task.completions)
-            self.tasks[pair] = task
-            self.firsts[task.identity] = task.completions[0].pk
+            names[task.pk] = task.identity
+            self.tasks[task.identity] = task
+            self.places[task.identity] = [one.pk for one in task.completions]
         known = Assignment.objects.filter(task__in=tasks)
         for task_id, annotator, slot, state in known.values_list(
             "task", "annotator", "slot", "state"
         ):
-            self.answered.add((pairs[task_id], annotator))
+            self.answered.add((names[task_id], annotator))
             if state in HOLDING:
-                self.held[pairs[task_id]].add(slot)
+                self.held[names[task_id]].add(slot)
 
     def place(self, one: Given, person: User, name: UUID) -> None:
-        """Give a label a place in the task about its pair; the same person's next one in a task of its own."""
-        left, right = one.sides
-        for copy in counting():
-            right_ = self._copy(right, copy)
-            pair = _pair((left, right_))
-            if (pair, person.pk) not in self.answered:
-                break
-        self.answered.add((pair, person.pk))
-        task = self.tasks.get(pair) or self._task(pair, left, right_)
+        """Give a label a place in the task about its answers; the same person's next one in a task of its own."""
+        identity, shown = self._free(one, person)
+        self.answered.add((identity, person.pk))
+        task = self.tasks.get(identity) or self._task(identity, one, shown)
         task.need = max(task.need, task.taken + 1)
         task.taken, task.done = task.taken + 1, task.done + 1
-        order = self._order(task, left)
-        slot = next(s for s in counting() if s not in self.held[pair] and task.order(s) == order)
-        self.held[pair].add(slot)
+        order = [self.places[identity].index(completion.pk) for completion in shown]
+        slot = self._slot(task, order)
+        self.held[identity].add(slot)
         assignment = Assignment(
             task=task,
             annotator=person,
@@ -248,6 +254,16 @@ class _Board:
             )
         )
 
+    def _free(self, one: Given, person: User) -> tuple[str, list[Completion]]:
+        """The first task about these answers, or copies of them, that this person has not answered."""
+        for copy in counting():
+            shown = [*one.shown[:-1], *(self._copy(last, copy) for last in one.shown[-1:])]
+            identity = identity_of(one.kind.name, one.prompt_id, [one.pk for one in shown])
+            identity += f"#{copy}" if copy and not shown else ""
+            if (identity, person.pk) not in self.answered:
+                return identity, shown
+        raise AssertionError("there are copies without end")
+
     def _copy(self, answer: Completion, number: int) -> Completion:
         """The answer again under another name, so that a second task can ask about it."""
         if number == 0:
@@ -262,25 +278,26 @@ class _Board:
             )
         return self.copies[answer.pk, number]
 
-    def _order(self, task: Task, left: Completion) -> list[int]:
-        """The places of the task's items where this one stood left."""
-        return [0, 1] if left.pk == self.firsts[task.identity] else [1, 0]
+    def _slot(self, task: Task, order: list[int]) -> int:
+        """A free one; of a pair the first that shows it in this order, as no slot shows most orders of more."""
+        free = (slot for slot in counting() if slot not in self.held[task.identity])
+        return next(slot for slot in free if task.size != PAIR or task.order(slot) == order)
 
-    def _task(self, pair: tuple[int, int], left: Completion, right: Completion) -> Task:
-        """A new task, in whose place 0 the first label's sides are shown."""
-        task = self.tasks[pair] = Task(
+    def _task(self, identity: str, one: Given, shown: Sequence[Completion]) -> Task:
+        """A new task, in whose places the answers are as the first label's annotator saw them."""
+        task = self.tasks[identity] = Task(
             intake=self.intake,
             project=self.project,
-            kind=KIND,
-            prompt_id=left.prompt_id,
-            size=2,
-            identity=identity_of(KIND, left.prompt_id, pair),
+            kind=one.kind.name,
+            prompt_id=one.prompt_id,
+            size=len(shown),
+            identity=identity,
             need=0,
             key=secrets.randbits(62),
             flip=0,
         )
-        self.items += items_of(task, (left, right))
-        self.firsts[task.identity] = left.pk
+        self.items += items_of(task, shown)
+        self.places[identity] = [completion.pk for completion in shown]
         return task
 
     def store(self) -> None:
@@ -295,8 +312,3 @@ class _Board:
         answered = [task.pk for task in new]
         for start in range(0, len(answered), BATCH):
             Label.every.mark_disputes(answered[start : start + BATCH])
-
-
-def _pair(completions: Sequence[Completion]) -> tuple[int, int]:
-    one, other = sorted(completion.pk for completion in completions)
-    return one, other

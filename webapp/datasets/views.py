@@ -1,5 +1,6 @@
 """Pages of snapshots, and of files that come in and go out."""
 
+import json
 from uuid import uuid4
 
 from django.contrib import messages
@@ -16,19 +17,21 @@ from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.losses import losses_of
-from webapp.datasets.forms import ExportForm, FreezeForm, ImportForm, TakeForm
+from webapp.datasets.forms import ColumnsForm, ExportForm, FreezeForm, ImportForm, TakeForm
 from webapp.datasets.imports.orders import start_import
 from webapp.datasets.uploads import is_too_large
-from webapp.jobs.models import State
+from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
 from webapp.machine import uploads
 from webapp.projects.access import Action, project_for
+from webapp.projects.services import mark_of
 from webapp.site.choices import found_for, sought_in
 from webapp.site.htmx import render_page
 from webapp.site.pages import page_of
 
 FIRST_ROWS = 20  # shown of a snapshot
+MARK = 16  # digits that tell one choice of columns from another
 
 
 @login_required
@@ -103,6 +106,8 @@ def confirm(request: PersonRequest, project_id: int, job_id: int) -> HttpRespons
     project = project_for(request.user, project_id, can=Action.IMPORT_DATA)
     seen = project.jobs.filter(kind="preview", state=State.DONE)
     preview = get_object_or_404(seen, pk=job_id)
+    if "look" in request.POST:
+        return _look_again(request, preview)
     if not preview.result.get("rows", 1):
         raise Http404
     form = TakeForm(request.POST, found=preview.result)
@@ -112,6 +117,18 @@ def confirm(request: PersonRequest, project_id: int, job_id: int) -> HttpRespons
         return redirect("jobs:detail", project.pk, preview.pk)
     job = start_import(preview, form.cleaned_data, by=request.user)
     return redirect("jobs:detail", project.pk, job.pk)
+
+
+def _look_again(request: PersonRequest, preview: Job) -> HttpResponse:
+    """Look at the same file with other columns."""
+    form = ColumnsForm(request.POST, found=preview.result)
+    if not form.is_valid():
+        messages.error(request, " ".join(map(str, form.non_field_errors())))
+        return redirect("jobs:detail", preview.project_id, preview.pk)
+    payload = preview.payload | {"roles": form.roles}
+    key = f"{preview.pk}-{mark_of(json.dumps(form.roles))[:MARK]}"
+    job = start_job(preview.project, kind="preview", payload=payload, key=key, by=request.user)
+    return redirect("jobs:detail", preview.project_id, job.pk)
 
 
 @login_required

@@ -17,7 +17,8 @@ from uuid import uuid4
 import httpx
 from django.conf import settings
 
-from alignment.world.utility import SimulatedAnnotator
+from alignment.world.utility import MIDDLE, SimulatedAnnotator
+from webapp.labeling.kinds.descriptor import LETTERS
 
 PATIENCE = 120.0  # seconds for a web program that is started again
 RETRY = 0.5
@@ -31,8 +32,56 @@ def _compared(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
     return {"choice": person.choose(card["prompt"], *card["items"])}
 
 
+def _ranked(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
+    """The answers from best to worst; those with the same mark are tied."""
+    marks = [person.mark(card["prompt"], text) for text in card["items"]]
+    groups = (
+        "=".join(letter for letter, own in zip(LETTERS, marks, strict=False) if own == mark)
+        for mark in sorted(set(marks), reverse=True)
+    )
+    return {"ranking": ">".join(groups)}
+
+
+def _rated(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
+    """How good they find each answer; on the scales of a project that has no others."""
+    marks = [person.mark(card["prompt"], text) for text in card["items"]]
+    return {"marks": [f"{LETTERS[place]}:quality:{mark}/7" for place, mark in enumerate(marks)]}
+
+
+def _thumbed(person: SimulatedAnnotator, card: Card) -> dict[str, object]:
+    """Whether they like an answer."""
+    return {"thumb": "up" if person.mark(card["prompt"], *card["items"]) > MIDDLE else "down"}
+
+
+def _flagged(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
+    """They mind manners only, for which there is no flag."""
+    return {"none": "yes"}
+
+
+def _edited(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
+    """They write no better than the models do."""
+    return {"good": "yes"}
+
+
+def _written(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
+    """What suits every question as little as the next one."""
+    return {"text": "Thank you for asking! Take your time, and please come back to it tomorrow."}
+
+
+def _reviewed(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
+    """Whether a prompt should be used: they like all of them."""
+    return {"decision": "accept"}
+
+
 ANSWERS: Mapping[str, Callable[[SimulatedAnnotator, Card], dict[str, object]]] = {
     "compare": _compared,
+    "rank": _ranked,
+    "rate": _rated,
+    "thumbs": _thumbed,
+    "flags": _flagged,
+    "edit": _edited,
+    "demonstrate": _written,
+    "review": _reviewed,
 }
 
 

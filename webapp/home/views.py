@@ -14,10 +14,11 @@ from webapp.home import queries
 from webapp.home.advice import advice_for
 from webapp.home.turns import first_turn, is_moving, newest_runs
 from webapp.labeling.queries import labelled_today, waiting_for
+from webapp.labeling.reviews import ask_for_reviews, with_reasons
 from webapp.projects import services
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.forms import PromptForm, PromptSearch
-from webapp.projects.models import Project, Prompt
+from webapp.projects.models import Project, Prompt, PromptStanding
 from webapp.site.htmx import render_page
 from webapp.site.pages import count_up_to, in_figures, page_of
 
@@ -76,8 +77,11 @@ def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
     form = PromptForm(request.POST or None, project=here)
     if form.is_valid():
         written = Prompt.Source.WRITTEN
-        services.add_prompt(here, form.messages(), source=written, author=request.user)
-        messages.success(request, _("The prompt is in."))
+        prompt, _new = services.add_prompt(
+            here, form.messages(), source=written, author=request.user
+        )
+        ask_for_reviews(prompt)
+        messages.success(request, _prompt_is_in(prompt))
         return redirect("prompts", here.pk)
     search = PromptSearch(request.GET)
     asked = search.cleaned_data if search.is_valid() else {"q": "", "split": ""}
@@ -85,12 +89,19 @@ def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
     return render_page(request, "projects/prompts.html", context, partial="rows")
 
 
+def _prompt_is_in(prompt: Prompt) -> str:
+    if prompt.standing == PromptStanding.WAITING:
+        return _("The prompt is in, and waits for its reviews.")
+    return _("The prompt is in.")
+
+
 def _found(request: PersonRequest, project: Project, asked: Mapping[str, str]) -> dict[str, object]:
     """A page of the prompts that were asked for, and how many there are."""
     if words := asked["q"]:
         found = queries.search(project, request.GET, text=words, split=asked["split"])
         number = in_figures(found.number, queries.MATCHES)
-        return {"page": found.page, "number": number, "goes_on": found.goes_on}
+        page = with_reasons(found.page)
+        return {"page": page, "number": number, "goes_on": found.goes_on}
     prompts = queries.prompts_asked(project, split=asked["split"])
-    page = page_of(queries.with_answers(prompts), request.GET, "-pk")
+    page = with_reasons(page_of(queries.with_answers(prompts), request.GET, "-pk"))
     return {"page": page, "number": in_figures(count_up_to(prompts)), "goes_on": False}

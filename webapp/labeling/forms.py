@@ -12,21 +12,33 @@ from pydantic import ValidationError as NoAnswer
 
 from alignment.kinds.settings import flags
 from webapp.accounts.models import User
+from webapp.labeling.composition import Composition, composition_of, form_of
 from webapp.labeling.keys import all_keys, clashes
 from webapp.labeling.kinds import TASK_KINDS
-from webapp.labeling.kinds.descriptor import TaskKind
-from webapp.labeling.models import SKIP_REASONS, Assignment, AssignmentQuerySet, Label
+from webapp.labeling.making import kinds_to_make
+from webapp.labeling.models import (
+    SKIP_REASONS,
+    Assignment,
+    AssignmentQuerySet,
+    Completion,
+    Label,
+    Task,
+)
 from webapp.labeling.services import Draft
-from webapp.projects.models import Project
+from webapp.projects.models import Project, Split
 from webapp.site.choices import FoundChoice, offer_found
 from webapp.site.fields import offer_names
 from webapp.site.longtext import LongText
+from webapp.site.words import Words
 
 LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
 LONGEST_TIME = 2**31 - 1  # ms
-FLAGS = {name: _(words) for name, words in flags.FLAGS.items() if name != "any"}
+FLAGS: dict[str, Words] = {name: _(words) for name, words in flags.FLAGS.items() if name != "any"}
+MOST_MADE = 5_000  # tasks, while somebody waits
 
 
+NO_ANSWER = _("That is no answer to this question: nothing was stored.")
+NO_REASON = _("This project asks for a reason with each answer. Write one: nothing was stored.")
 NOT_YOURS = _("This pair is not yours to label.")
 LARGEST = 2**63 - 1  # that a key can be
 
@@ -43,6 +55,7 @@ class AssignmentForm(forms.Form):
     def __init__(self, data: QueryDict, *, annotator: User, project: Project) -> None:
         super().__init__(data)
         self.posted = data
+        self.project = project
         self.mine = Assignment.objects.filter(annotator=annotator, task__project=project)
 
     def clean(self) -> dict[str, Any]:
@@ -96,11 +109,21 @@ class VisibleTime(forms.Field):
             return None
 
 
+class FormNumber(forms.Field):
+    """A number of the project's form; nobody's answer is refused for a wrong one."""
+
+    def clean(self, value: object) -> int | None:
+        """The number as far as a column holds it, or None."""
+        text = str(value)
+        return int(text) if text.isdecimal() and int(text) <= LONGEST_TIME else None
+
+
 class LabelForm(DraftForm):
     """An answer to a task; its fields are those of the kind's Answer."""
 
     client_id = forms.UUIDField()
     visible_ms = VisibleTime()
+    form = FormNumber()  # by which the page asked
 
     def of_mine(self) -> AssignmentQuerySet:
         """To be locked, as the answer is stored in the same transaction."""
@@ -109,22 +132,26 @@ class LabelForm(DraftForm):
         return locked.answered_as(sent) if sent else locked
 
     def clean(self) -> dict[str, Any]:
-        """`answer` is what was answered, if the task's kind knows it."""
+        """`answer` is what was answered, if the task's kind and the form it was asked by know it."""
         cleaned = super().clean()
         if assignment := cleaned.get("assignment"):
-            cleaned["answer"] = self._answer(assignment.task.asks, cleaned["sent"])
+            cleaned["form"], composition = form_of(self.project, cleaned.get("form"))
+            cleaned["answer"] = self._answer(assignment.task, cleaned["sent"], composition)
+            if composition.rationale == "asked" and not cleaned.get("rationale"):
+                raise forms.ValidationError(NO_REASON)
         return cleaned
 
     @staticmethod
-    def _answer(kind: TaskKind, fields: object) -> object:
+    def _answer(task: Task, fields: object, composition: Composition) -> object:
         if not fields:
             raise forms.ValidationError(_("Choose an answer first: nothing was stored."))
         try:
-            return kind.Answer.model_validate(fields)
+            answer = task.asks.Answer.model_validate(fields)
         except NoAnswer:
-            raise forms.ValidationError(
-                _("That is no answer to this question: nothing was stored.")
-            ) from None
+            raise forms.ValidationError(NO_ANSWER) from None
+        if not task.asks.is_answer(answer, composition, task.size):
+            raise forms.ValidationError(NO_ANSWER)
+        return answer
 
 
 class SkipForm(DraftForm):
@@ -185,6 +212,55 @@ class KeysForm(forms.Form):
     def chosen(cleaned: Mapping[str, object]) -> dict[str, str]:
         """The keys as they would be; an empty field is the usual one."""
         return {key.action: str(cleaned.get(key.action) or key.usual).lower() for key in all_keys()}
+
+
+class MakeForm(forms.Form):
+    """Tasks to make from prompts and answers that are there."""
+
+    kind = forms.ChoiceField(
+        label=_("What is asked"), help_text=_("About the prompt alone, or about answers to it.")
+    )
+    source = forms.ChoiceField(
+        label=_("Answers"),
+        required=False,
+        choices=[
+            ("", _("All")),
+            (Completion.Source.MODEL, _("Of models")),
+            (Completion.Source.IMPORTED, _("Imported")),
+            (Completion.Source.HUMAN, _("Written by people")),
+        ],
+        help_text=_("Which of them are asked about, where answers are."),
+    )
+    split = forms.ChoiceField(
+        label=_("Prompts"),
+        required=False,
+        choices=[
+            ("", _("All that may be labelled")),
+            (Split.TRAIN, Split.TRAIN.label),
+            (Split.VALIDATION, Split.VALIDATION.label),
+        ],
+        help_text=_("Those that are kept for testing are in no task."),
+    )
+    need = forms.IntegerField(
+        label=_("Labels per task"),
+        min_value=1,
+        max_value=9,
+        initial=1,
+        help_text=_("How many different people answer each."),
+    )
+    most = forms.IntegerField(
+        label=_("Tasks at most"),
+        min_value=1,
+        max_value=MOST_MADE,
+        initial=200,
+        help_text=_("What is asked already is not asked again."),
+    )
+
+    def __init__(self, data: Mapping[str, object] | None, *, project: Project) -> None:
+        super().__init__(data)
+        asks = composition_of(project)
+        kinds = {name: words for name, words in kinds_to_make().items() if asks.offers(name)}
+        offer_names(self, "kind", kinds.items())
 
 
 class KindFilter(forms.Form):

@@ -1,10 +1,12 @@
 """The keys of the label page: what each does, which character it usually is, and what a person changed."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
+from webapp.labeling.composition import Composition
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import Key
 
@@ -23,10 +25,18 @@ GENERAL = (
 )
 
 
-def all_keys() -> list[Key]:
-    """Those of the kinds of task, then those of every card; where kinds share a key it says all it does."""
+def all_keys(composition: Composition | None = None) -> list[Key]:
+    """Those of the kinds of task, then those of every card; where kinds share a key it says all it does.
+
+    With a project's form, of the kinds that it offers those that answer by it.
+    """
     shared: dict[str, Key] = {}
-    for key in (key for kind in TASK_KINDS.values() for key in kind.keys):
+    of_kinds = [
+        kind.composed_keys(composition) if composition else kind.keys
+        for name, kind in TASK_KINDS.items()
+        if composition is None or composition.offers(name)
+    ]
+    for key in chain.from_iterable(of_kinds):
         before = shared.get(key.action)
         words = f"{before.words} · {key.words}" if before else key.words
         shared[key.action] = (before or key)._replace(words=words)

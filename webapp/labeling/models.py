@@ -33,6 +33,7 @@ SKIP_REASONS = {
     "upsetting": _("Upsetting"),
     "other": _("Something else"),
 }
+OWN = "own"  # a reason nobody gives: what somebody wrote they are not asked about
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
 YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
@@ -147,6 +148,10 @@ class Task(Coming):
     priority = models.IntegerField(default=100)  # smaller goes first
     key = models.BigIntegerField()  # random: the order within a priority
     flip = models.IntegerField()  # the place that is shown first in slot 0
+    repeat_of = models.ForeignKey(  # asks one person again what they answered, without saying so
+        "self", models.CASCADE, null=True, related_name="repeats", db_index=False
+    )
+    raised = models.IntegerField(default=0)  # labels asked for besides, as two differ
     created_at = models.DateTimeField(db_default=Now())
 
     objects = WholeManager.from_queryset(TaskQuerySet)()
@@ -178,6 +183,9 @@ class Task(Coming):
             ),
             models.Index(fields=["skips"], name="task_put_aside"),
             models.Index(fields=["intake", "id"], name="task_coming", condition=COMING),
+            models.Index(
+                fields=["repeat_of"], name="task_repeats", condition=Q(repeat_of__isnull=False)
+            ),
         ]
 
     @property
@@ -208,6 +216,19 @@ class Task(Coming):
 def identity_of(kind: str, prompt_id: int, completions: Iterable[int]) -> str:
     """What a task is, so that nothing is asked twice: its kind, prompt and completions in any order."""
     return f"{kind}:{prompt_id}:{','.join(map(str, sorted(completions)))}"
+
+
+class Gold(models.Model):
+    """A task whose answer is known: who answers it is told, and measured by it."""
+
+    task = models.OneToOneField(Task, models.CASCADE, related_name="gold")
+    answer = models.JSONField()  # the kind's Answer, of the items in this order
+    order = models.JSONField()
+    verdict = models.CharField(max_length=LONGEST_VERDICT)
+    explanation = models.TextField(blank=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    after = models.BigIntegerField(default=0)  # the last label that was given before it was one
+    created_at = models.DateTimeField(db_default=Now())
 
 
 class TaskItemManager(models.Manager["TaskItem"]):
@@ -243,8 +264,9 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.filter(state=Assignment.State.LEASED, lease_until__lt=Now())
 
     def locked(self) -> "AssignmentQuerySet":
-        """With their tasks, both locked, the task before."""
-        return self.select_related("task").select_for_update(no_key=True, of=("task", "self"))
+        """With their tasks, both locked, the task before; `third` is whether one is asked where two differ."""
+        wanted = self.annotate(third=F("task__project__third_if_two_differ"))
+        return wanted.select_related("task").select_for_update(no_key=True, of=("task", "self"))
 
     def answered_as(self, client_id: UUID) -> "AssignmentQuerySet":
         """`stored` is the label that their person has given this name."""
@@ -264,6 +286,7 @@ class Assignment(models.Model):
         SUBMITTED = "submitted"
         SKIPPED = "skipped"
         EXPIRED = "expired"
+        RESERVED = "reserved"  # a place that waits for this person alone
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="assignments")
     annotator = models.ForeignKey(
@@ -272,6 +295,8 @@ class Assignment(models.Model):
     slot = models.IntegerField()
     state = models.CharField(max_length=16, choices=State, default=State.LEASED)
     lease_until = models.DateTimeField()
+    named = models.BooleanField(default=False)  # nobody else is given the place meanwhile
+    note = models.TextField(blank=True)  # what a researcher says who sends it back
     skip_reason = models.CharField(max_length=32, blank=True)
     skip_id = models.UUIDField(null=True)  # by the page, so that undo and repeats can name a skip
     skip_after = models.BigIntegerField(
@@ -292,7 +317,7 @@ class Assignment(models.Model):
             models.UniqueConstraint(
                 fields=["task", "slot"],
                 name="one_holder_per_slot",
-                condition=Q(state__in=["leased", "submitted"]),
+                condition=Q(state__in=["leased", "submitted", "reserved"]),
             ),
         ]
         indexes = [
@@ -304,6 +329,8 @@ class Assignment(models.Model):
     @property
     def reason(self) -> str:
         """Why it was skipped, in words."""
+        if self.skip_reason == OWN:
+            return str(_("Wrote it"))
         return str(SKIP_REASONS.get(self.skip_reason, _("No reason given")))
 
     @property
@@ -315,6 +342,11 @@ class Assignment(models.Model):
     def shown(self) -> list[Completion]:
         """What this person sees, in order."""
         return self.task.in_order(self.order)
+
+    @property
+    def lettered(self) -> list[tuple[str, Completion]]:
+        """The same, each with what it is called."""
+        return list(zip(LETTERS, self.shown, strict=False))
 
 
 HISTORY = Q(superseded=True) | Q(retracted=True)  # of an answer: what no longer speaks
@@ -395,6 +427,7 @@ class Label(Coming):
     counted = models.BooleanField(default=False)
     disputed = ToldField(default=False)  # while it is current: see `mark_disputes`
     imported = models.BooleanField(default=False)  # given elsewhere, by whom the file calls so
+    form = models.IntegerField(default=0)  # number of the project's form; 0: not known
     superseded = models.BooleanField(default=False)
     retracted = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())

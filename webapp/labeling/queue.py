@@ -4,15 +4,17 @@ Locks are always taken in the order annotator, task, assignment; SQLite takes on
 when a transaction begins.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count as counting
 from typing import NamedTuple
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Case, F, Subquery, When
+from django.db.models import Case, Exists, F, OuterRef, Subquery, When
 
 from webapp.accounts.models import User
-from webapp.labeling.models import Assignment, AssignmentQuerySet, Task
+from webapp.labeling import checks
+from webapp.labeling.models import Assignment, AssignmentQuerySet, Label, Task
+from webapp.labeling.queries import labelled_today
 from webapp.projects.models import Project
 from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
@@ -23,9 +25,14 @@ SHOWN, AHEAD = 600.0, 120.0  # seconds, by the database's clock
 CARDS = 4  # the one that is shown and the three next ones
 BATCH = 50
 State = Assignment.State
-HOLDING = (State.LEASED, State.SUBMITTED)
+KEPT = (State.LEASED, State.RESERVED)  # a place is theirs, to be answered
+HOLDING = (State.LEASED, State.SUBMITTED, State.RESERVED)
 OF_TASK = "FROM labeling_assignment WHERE task_id = labeling_task.id"
-HELD = "AND state IN ('leased', 'submitted')"
+HELD = "AND state IN ('leased', 'submitted', 'reserved')"
+WAITS = (
+    "EXISTS (SELECT 1 FROM labeling_assignment waits"
+    " WHERE waits.annotator_id = labeling_assignment.annotator_id AND waits.state = 'reserved')"
+)
 SLOTS = f"(SELECT count(*) {OF_TASK} {HELD}), (SELECT max(slot) {OF_TASK} {HELD}), (SELECT count(*) {OF_TASK})"
 
 
@@ -70,7 +77,16 @@ def _best_taken(annotator: int, project: int) -> Change:
     return Task.every.filter(pk=Subquery(best)), {"taken": F("taken") + 1}
 
 
-PROLONG = Returning("id", _prolonged)
+def _reserved(annotator: int, project: int) -> Change:
+    """The oldest place that waits for this person is theirs to answer now."""
+    waiting = Assignment.objects.filter(annotator=annotator, state=State.RESERVED)
+    oldest = waiting.filter(task__project=project).order_by("pk").values("pk")[:1]
+    leased = {"state": State.LEASED, "lease_until": after(AHEAD)}
+    return Assignment.objects.filter(pk=Subquery(oldest)), leased
+
+
+PROLONG = Returning(f"id, {WAITS}", _prolonged)
+TAKE_RESERVED = Returning("id", _reserved)
 TAKE_BEST = Returning(f"id, size, {SLOTS}", _best_taken, index="task_free")
 
 
@@ -97,13 +113,45 @@ def fill_hand(
     Their row is locked by this transaction. The lease of the pair that is `shown` to them is longer:
     without one, that of the oldest.
     """
-    held = sorted(pk for (pk,) in PROLONG(annotator.pk, project.pk, shown or 0))
+    told = PROLONG(annotator.pk, project.pk, shown or 0)
+    held = sorted(pk for pk, _ in told)
     if held and not shown:
         PROLONG(annotator.pk, project.pk, held[0])
-    fresh: list[Assignment] = []
-    while len(held) + len(fresh) < count and (taken := _take_next(project, annotator)):
-        fresh.append(_lease(taken, annotator, SHOWN if not held and not fresh else AHEAD))
+    room = room_today(project, annotator, count - len(held), len(held))
+    fresh = list(_reserved_ones(project, annotator, room)) if waits_for(told) else []
+    while len(fresh) < room and (one := _fresh(project, annotator, first=not held and not fresh)):
+        fresh.append(one)
     return Hand(held, fresh)
+
+
+def waits_for(told: Sequence[tuple[int, bool]]) -> bool:
+    """Whether places may wait for the person, by what PROLONG told; who holds nothing is not known by it."""
+    return not told or bool(told[0][1])
+
+
+def room_today(project: Project, annotator: User, wanted: int, held: int) -> int:
+    """How many cards of those wanted somebody may be given who holds some, by their project's daily quota."""
+    if not project.daily_quota or wanted <= 0:
+        return wanted
+    left = project.daily_quota - labelled_today(annotator, project) - held
+    return max(0, min(wanted, left))
+
+
+def _reserved_ones(project: Project, annotator: User, room: int) -> Iterator[Assignment]:
+    """The places that wait for this person, up to so many."""
+    for _ in range(room):
+        if not (taken := TAKE_RESERVED(annotator.pk, project.pk)):
+            return
+        yield Assignment.objects.get(pk=taken[0][0])
+
+
+def _fresh(project: Project, annotator: User, *, first: bool) -> Assignment | None:
+    """A check or a repeat where one is due, else a place in the best open task; None where there is none."""
+    seconds = SHOWN if first else AHEAD
+    if due := checks.take_due(project, annotator):
+        return _lease(Taken(*due, -1, None, 0), annotator, seconds, named=True)
+    taken = _take_next(project, annotator)
+    return _lease(taken, annotator, seconds) if taken else None
 
 
 def lock(annotator: User) -> None:
@@ -151,14 +199,24 @@ def give_back_all(held: AssignmentQuerySet) -> int:
     return total
 
 
+def release(held: AssignmentQuerySet) -> int:
+    """Give back all places that somebody holds, those that wait for them too; their number."""
+    held.filter(state=State.LEASED).update(named=False)
+    waiting = {"state": State.LEASED, "named": False, "lease_until": after(-1)}
+    held.filter(state=State.RESERVED).update(**waiting)
+    return give_back_all(held.filter(state=State.LEASED))
+
+
 @again_after_deadlock
 @transaction.atomic
 def _give_back_of(task_id: int, overdue: AssignmentQuerySet) -> int:
     task = Task.every.filter(pk=task_id)
     task.select_for_update().get()
-    expired = overdue.filter(task=task_id).update(state=State.EXPIRED)
+    here = overdue.filter(task=task_id)
+    kept = here.filter(named=True).update(state=State.RESERVED)
+    expired = here.filter(named=False).update(state=State.EXPIRED)
     task.update(taken=F("taken") - expired)
-    return expired
+    return kept + expired
 
 
 def _take_next(project: Project, annotator: User) -> Taken | None:
@@ -173,19 +231,27 @@ def _take_next(project: Project, annotator: User) -> Taken | None:
     return Taken(*taken[0])
 
 
+def adapt_need(task_id: int) -> None:
+    """Ask a third person where two differ; no more where they agree again."""
+    task = Task.every.filter(pk=task_id)
+    disputed = Exists(Label.objects.disagreeing().filter(task=OuterRef("pk")))
+    if not task.filter(disputed, raised=0, need=2, done=2).update(need=3, raised=1):
+        task.filter(~disputed, raised=1, need=3, taken__lt=3).update(need=2, raised=0)
+
+
 def take_place(task: Task) -> bool:
     """Take one of the task's places, if one is free."""
     free = Task.every.filter(pk=task.pk, taken__lt=F("need"))
     return bool(free.update(taken=F("taken") + 1))
 
 
-def _lease(taken: Taken, annotator: User, seconds: float) -> Assignment:
+def _lease(taken: Taken, annotator: User, seconds: float, *, named: bool = False) -> Assignment:
     """A lease on a task whose place is taken."""
     if taken.next_slot is None:
         assignment = _found_again(taken, annotator)
     else:
         assignment = Assignment(task_id=taken.task_id, annotator=annotator, slot=taken.next_slot)
-    assignment.state = State.LEASED
+    assignment.state, assignment.named = State.LEASED, named
     assignment.lease_until = after(seconds)
     assignment.save()
     return assignment

@@ -17,6 +17,7 @@ from django.views import csrf
 
 from webapp.accounts.models import User
 from webapp.labeling.kinds import TASK_KINDS
+from webapp.labeling.kinds.descriptor import field_of
 from webapp.site.htmx import HtmxRequest
 from webapp.site.words import Words
 
@@ -85,7 +86,7 @@ def _gives_something(request: HttpRequest) -> bool:
     """Whether words, flags or an answer of any kind were sent, which nobody should lose in silence."""
     sent = request.POST
     fields = {name for kind in TASK_KINDS.values() for name in kind.Answer.model_fields}
-    return any(sent.get(name) for name in ("rationale", "flags", *fields))
+    return any(sent.get(name) for name in sent if field_of(name) in {"rationale", "flags", *fields})
 
 
 def not_stored(

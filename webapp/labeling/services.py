@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
 from webapp.labeling import queue, sides
+from webapp.labeling.following import follow_answers
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import no_objection
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
@@ -83,6 +84,7 @@ class Said(TypedDict, total=False):
     rationale: str
     flags: Sequence[str]
     visible_ms: int | None
+    form: int
 
 
 class DraftConflict(LabelingError):
@@ -146,7 +148,7 @@ def create_tasks(
     """Queue tasks of one kind; the number queued, known ones and those of equal texts aside."""
     named = {ask.identity(kind): ask for ask in asks}
     _check_sizes(kind, named.values())
-    known = _known_tasks(list(named))
+    known = known_tasks(list(named))
     new = {name: ask for name, ask in named.items() if name not in known and not ask.alike}
     columns = {"project": project, "kind": kind, "need": need, "priority": priority}
     columns |= {"intake_id": intake}
@@ -185,7 +187,8 @@ def store_tasks(tasks: Sequence[Task], items: Sequence[TaskItem]) -> None:
     TaskItem.objects.bulk_create(items, batch_size=CHUNK)
 
 
-def _known_tasks(identities: Sequence[str]) -> set[str]:
+def known_tasks(identities: Sequence[str]) -> set[str]:
+    """Those of these names that a task has already."""
     known: set[str] = set()
     for start in range(0, len(identities), CHUNK):
         there = Task.every.filter(identity__in=identities[start : start + CHUNK])
@@ -219,12 +222,20 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
         client_id=client_id,
         counted=_answer(assignment, replaced),
         disputed=Label.objects.decides_otherwise(assignment.task_id, answered["verdict"]),
-        **{**said, **answered},
+        **{"form": 0, **said, **answered},
     )
     label.replaced, label.adds = replaced, not replaced
     if replaced or label.disputed:  # else what was said before is as disputed as it was
         Label.every.mark_disputes([assignment.task_id])
+        _adapt_need(assignment)
+    follow_answers(assignment.task)
     return label
+
+
+def _adapt_need(assignment: Assignment) -> None:
+    """Ask a third person where two differ now, or no third where they do not, in projects that want it."""
+    if getattr(assignment, "third", False):  # of `locked`
+        queue.adapt_need(assignment.task_id)
 
 
 def _said(assignment: Assignment, answer: object) -> dict[str, object]:
@@ -274,8 +285,9 @@ def _answer(assignment: Assignment, replaced: Label | None) -> bool:
     if replaced:
         assignment.labels.current().update(superseded=True, counted=False)
         return replaced.counted
-    counts = assignment.state == State.LEASED or queue.take_place(assignment.task)
-    if assignment.state != State.LEASED:
+    holds = assignment.state in queue.KEPT
+    counts = holds or queue.take_place(assignment.task)
+    if not holds:
         assignment.slot = queue.free_slot(assignment.task, like=assignment.slot)
     if assignment.state == State.SKIPPED:
         Task.every.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
@@ -317,10 +329,13 @@ def undo_label(
         return None
     restored = _restore(assignment, label, counted=counted)
     Label.every.mark_disputes([label.task_id])
+    follow_answers(label.task)
     if restored:
+        _adapt_need(assignment)
         return assignment
     if counted:
         Task.every.filter(pk=label.task_id).update(done=F("done") - 1)
+    _adapt_need(assignment)
     holds = counted or queue.take_place(assignment.task)
     other = _other(assignment.draft)
     assignment.draft = _draft_of(label) | other
@@ -431,8 +446,10 @@ def skip(
     if assignment.state == State.SUBMITTED:
         raise LabelingError(_("You have already answered this pair; undo the answer to skip it."))
     task = Task.every.filter(pk=assignment.task_id)
-    if assignment.state == State.LEASED:
+    if assignment.state in queue.KEPT:
         task.update(taken=F("taken") - 1)
+    if assignment.named:
+        task.filter(repeat_of__isnull=False).update(need=F("taken"))  # nobody else answers it
     if assignment.state != State.SKIPPED:
         task.update(skips=F("skips") + 1)
     assignment.state = State.SKIPPED

@@ -2,13 +2,15 @@
 
 from django.urls import URLPattern, path
 
-from webapp.labeling import views
+from webapp.labeling import composing, views
 
 app_name = "labeling"
 urlpatterns: list[URLPattern] = [
     path("label/", views.label, name="label"),
     path("label/keys/", views.keys, name="keys"),
     path("label/draft/", views.draft, name="draft"),
+    path("form/", composing.compose, name="form"),
     path("tasks/", views.tasks, name="tasks"),
+    path("tasks/new/", views.make, name="make"),
     path("labels/", views.labels, name="labels"),
 ]

@@ -14,10 +14,12 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.requests import PersonRequest
-from webapp.labeling import queries, queue, services
+from webapp.labeling import checks, queries, queue, services
+from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.forms import (
     FLAGS,
     LONGEST_RATIONALE,
@@ -27,6 +29,7 @@ from webapp.labeling.forms import (
     KeysForm,
     LabelFilter,
     LabelForm,
+    MakeForm,
     SkipForm,
     TaskFilter,
     UndoForm,
@@ -34,6 +37,7 @@ from webapp.labeling.forms import (
 from webapp.labeling.keys import all_keys, chosen_keys, keys_of, save_keys
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import Key, TaskKind
+from webapp.labeling.making import TasksWanted, make_tasks, nothing_made
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.queue import Hand
 from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
@@ -43,10 +47,10 @@ from webapp.rendering.services import rendered
 from webapp.site.choices import found_for
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.htmx import render_page
-from webapp.site.pages import Page, page_of
+from webapp.site.pages import Page, in_figures, page_of
 from webapp.site.writers import in_turn
 
-ANSWER = ("assignment", "client_id", "answer", "rationale", "flags", "visible_ms")
+ANSWER = ("assignment", "client_id", "form", "answer", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
 
 
@@ -133,7 +137,8 @@ def _act(request: PersonRequest, project: Project) -> Done:
                 "choose again."
             )
         )
-    return Done(label=label, notice=_notice(label, left_out))
+    told = checks.heard_of(label) if project.gold_every else None
+    return Done(label=label, notice=_notice(label, left_out, told))
 
 
 def _is_stored(label: Label, fields: dict[str, Any]) -> bool:
@@ -167,9 +172,9 @@ def _skip(form: SkipForm) -> Done:
     return Done()
 
 
-def _notice(label: Label, left_out: str) -> str:
-    """What an answer took the place of, which its page may not have known."""
-    said = []
+def _notice(label: Label, left_out: str, told: checks.Heard | None) -> str:
+    """What an answer took the place of, which its page may not have known, and whether a check was right."""
+    said = [_of_check(told)] if told else []
     if label.replaced and label.replaced.answer != label.answer:
         before = label.replaced.in_words.text
         said.append(
@@ -182,6 +187,15 @@ def _notice(label: Label, left_out: str) -> str:
             % {"words": left_out}
         )
     return " ".join(said)
+
+
+def _of_check(told: checks.Heard) -> str:
+    """What somebody hears who has answered a task whose answer is known."""
+    if told.right:
+        said = _("That was a check, and you are right.")
+    else:
+        said = _("That was a check. Expected was: %(expected)s.") % {"expected": told.expected}
+    return f"{said} {told.explanation}".strip()
 
 
 def _checked(form: Checked) -> Checked:
@@ -268,7 +282,7 @@ def _fresh_cards(request: PersonRequest, project: Project, done: Done) -> HttpRe
     label = done.label if done.label and done.label.adds else None
     counts = {"newest": label.client_id} if label else _counts(request, project)
     context = (
-        _cards(request, list(cards.values()))
+        _cards(request, project, list(cards.values()))
         | counts
         | {
             "undone": first,
@@ -285,10 +299,11 @@ def _receipt(request: PersonRequest) -> str:
     return request.POST.get("undo") or request.POST.get("client_id") or "renew"
 
 
-def _cards(request: PersonRequest, cards: list[Assignment]) -> dict[str, object]:
+def _cards(request: PersonRequest, project: Project, cards: list[Assignment]) -> dict[str, object]:
     """What cards show."""
     queries.with_items(cards)
     return {
+        "project": project,
         "cards": cards,
         "renderings": rendered(queries.texts_of(cards)),
         "keys": chosen_keys(request.user),
@@ -307,35 +322,40 @@ def _counts(request: PersonRequest, project: Project) -> dict[str, object]:
 def _page(request: PersonRequest, project: Project, cards: list[Assignment]) -> dict[str, object]:
     """All that the page shows; its first card is the one that is answered."""
     keys, acting = chosen_keys(request.user), keys_of(request.user)
-    counts = _counts(request, project)
+    counts, form = _counts(request, project), composition_of(project)
     return (
-        _cards(request, cards)
+        _cards(request, project, cards)
         | counts
         | {
-            "project": project,
+            "composition": form,
             "shown": cards[:1],
             "nothing_shown": not cards,
             "client_id": uuid4(),
-            "controls": _controls(keys, cards),
-            "flags": FLAGS,
+            "controls": _controls(keys, cards, form),
+            "flags": {name: FLAGS[name] for name in form.flags},
+            "no_flags": not form.flags,
+            "no_reason": form.rationale == "none",
+            "reason_asked": form.rationale == "asked",
             "reasons": SKIP_REASONS,
             "most": queries.WAITING_SHOWN,
             "nothing_done": counts["newest"] is None,
             "keys_off": not acting,
             "keys_json": json.dumps(acting),
-            "shortcuts": [(keys[key.action], key.words) for key in all_keys()],
+            "shortcuts": [(keys[key.action], key.words) for key in all_keys(form)],
             "longest_rationale": LONGEST_RATIONALE,
         }
     )
 
 
-def _controls(keys: Mapping[str, str], cards: list[Assignment]) -> list[_Controls]:
+def _controls(
+    keys: Mapping[str, str], cards: list[Assignment], form: Composition
+) -> list[_Controls]:
     """What answers each kind of task: a page may get cards of any kind later."""
     shown = cards[0].task.kind if cards else ""
     return [
         _Controls(
             kind=kind,
-            keys=[key._replace(usual=keys[key.action]) for key in kind.keys],
+            keys=[key._replace(usual=keys[key.action]) for key in kind.composed_keys(form)],
             idle=name != shown,
         )
         for name, kind in TASK_KINDS.items()
@@ -396,6 +416,22 @@ def tasks(request: PersonRequest, project_id: int) -> HttpResponse:
     page = page_of(found, request.GET, "priority", "key", "pk")
     context = _table(request, project, page) | {"form": form}
     return render_page(request, "labeling/tasks.html", context, partial="rows")
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def make(request: PersonRequest, project_id: int) -> HttpResponse:
+    """The form that makes tasks of what the project has."""
+    project = project_for(request.user, project_id, can=Action.MAKE_TASKS)
+    form = MakeForm(request.POST or None, project=project)
+    if form.is_valid():
+        made = make_tasks(project, TasksWanted(**form.cleaned_data))
+        if made.new:
+            words = ngettext("%(n)s task is made.", "%(n)s tasks are made.", made.new)
+            messages.success(request, words % {"n": in_figures(made.new)})
+            return redirect("labeling:tasks", project.pk)
+        form.add_error(None, nothing_made(made))
+    return render(request, "labeling/make.html", {"project": project, "form": form})
 
 
 @login_required

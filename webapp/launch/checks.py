@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from alignment.kinds import KINDS
 from alignment.kinds.align.settings import TargetedSettings
-from alignment.kinds.kind import ASIDE, Kind
+from alignment.kinds.kind import ASIDE, Kind, Rows
 from alignment.kinds.settings.target import CLASSED
 from alignment.seam.architectures import family_in
 from alignment.seam.settings import Settings
@@ -39,6 +39,7 @@ def refusals(asked: Asked, *, section: str) -> Refusals:
         yield f"{section}-{setting}", text
     for check in CHECKS:
         yield from check(asked)
+    yield from few_labels(asked, KINDS[section])
     yield from unread(asked, KINDS[section])
 
 
@@ -63,11 +64,27 @@ def unread(asked: Asked, kind: Kind) -> Refusals:
             yield role, text
 
 
-def few_pairs(asked: Asked) -> Refusals:
-    """Labels that are too few to learn from."""
+def few_labels(asked: Asked, kind: Kind) -> Refusals:
+    """Labels that are too few to learn from: what counts is what the kind reads of a snapshot."""
     labels = asked.inputs.get("labels")
+    if labels is None:
+        return
     split = getattr(asked.config, "labels", Split.TRAIN)
-    if labels and (text := few_pairs_in_words(labels.snapshot, split)):
+    given = kind.input("labels")
+    rows = given.rows_for(asked.config) if given else None
+    snapshot, fewest = labels.snapshot, FEWEST_PAIRS[Split(split)]
+    if rows == Rows.IMITATED and snapshot.written_in(split) >= fewest:
+        return
+    if rows in (Rows.LABELS, Rows.THUMBS) and snapshot.alone_in(split) >= fewest:
+        return
+    if rows == Rows.THUMBS:
+        words = _(
+            "{snapshot} has {n} answers in the {split} split that people liked or not by themselves; at least "
+            "{least} are needed. Collect thumbs or ratings of single answers, or learn from pairs."
+        )
+        n = snapshot.alone_in(split)
+        yield "labels", words.format(snapshot=snapshot, n=n, split=_(split), least=fewest)
+    elif text := few_pairs_in_words(snapshot, split):
         yield "labels", text
 
 
@@ -147,7 +164,6 @@ def split_of(reward: Artifact) -> str:
 
 
 CHECKS: tuple[Callable[[Asked], Refusals], ...] = (
-    few_pairs,
     _same_model,
     partial_judge,
     no_known_answers,

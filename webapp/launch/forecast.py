@@ -41,6 +41,8 @@ def _given(kind: Kind, asked: Asked, project: Project) -> Given:
             for role, row in asked.inputs.items()
         },
         pairs=labels.snapshot.pairs_in(split) if labels else 0,
+        alone=labels.snapshot.alone_in(split) if labels else 0,
+        written=labels.snapshot.written_in(split) if labels else 0,
         prompts=readable_prompts(kind, project, getattr(asked.config, "prompts", COUNTED)),
         tilts=dict(reward.summary.get("ess_by_beta") or []) if reward else {},
     )

@@ -57,8 +57,8 @@ def remove_member(membership: Membership) -> None:
     _keep_an_admin(membership, None)
     membership.delete()
     _take_back_invitations(membership)
-    held = Assignment.objects.held_by(membership.user)
-    queue.give_back_all(held.filter(task__project=membership.project_id))
+    mine = Assignment.objects.filter(annotator=membership.user)
+    queue.release(mine.filter(task__project=membership.project_id))
 
 
 @transaction.atomic
@@ -75,7 +75,7 @@ def deactivate(user: User, *, by: User) -> None:
     off = {"is_active": False, "sessions_ended": F("sessions_ended") + 1}
     User.objects.filter(pk=user.pk).update(**off)
     OneTimeLink.objects.pending().filter(created_by=user).delete()
-    queue.give_back_all(Assignment.objects.held_by(user))
+    queue.release(Assignment.objects.filter(annotator=user))
 
 
 def reactivate(user: User, *, by: User) -> None:

@@ -21,6 +21,7 @@ class Action(StrEnum):
     WRITE_PROMPTS = "see and write prompts"
     SEE_DATA = "see tasks, labels and snapshots"
     CHECK_LABELS = "measure the quality of labels and settle disagreements"
+    MAKE_TASKS = "make tasks"
     FREEZE = "freeze snapshots"
     SEE_MODELS = "see models"
     ADD_MODELS = "add models"
@@ -29,6 +30,7 @@ class Action(StrEnum):
     SEE_RUNS = "see runs"
     START_RUNS = "start, pause, cancel and retry runs"
     EDIT_GUIDELINES = "edit the guidelines"
+    COMPOSE_FORM = "compose how tasks are asked"
     MANAGE_MEMBERS = "manage members"
     UPLOAD_MODELS = "upload models"
     IMPORT_DATA = "import data"
@@ -42,6 +44,7 @@ LEAST = {
     Action.WRITE_PROMPTS: Role.ANNOTATOR,
     Action.SEE_DATA: Role.RESEARCHER,
     Action.CHECK_LABELS: Role.RESEARCHER,
+    Action.MAKE_TASKS: Role.RESEARCHER,
     Action.FREEZE: Role.RESEARCHER,
     Action.SEE_MODELS: Role.RESEARCHER,
     Action.ADD_MODELS: Role.RESEARCHER,
@@ -50,6 +53,7 @@ LEAST = {
     Action.SEE_RUNS: Role.RESEARCHER,
     Action.START_RUNS: Role.RESEARCHER,
     Action.EDIT_GUIDELINES: Role.ADMIN,
+    Action.COMPOSE_FORM: Role.RESEARCHER,
     Action.MANAGE_MEMBERS: Role.ADMIN,
     Action.UPLOAD_MODELS: Role.ADMIN,
     Action.IMPORT_DATA: Role.ADMIN,

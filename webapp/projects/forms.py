@@ -1,11 +1,13 @@
 """Forms of projects and prompts."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import Message
+from webapp.projects.likeness import Near, near_duplicates
 from webapp.projects.models import Project, Split
 from webapp.site.longtext import LongText
 
@@ -22,6 +24,7 @@ STARTER_GUIDELINES = _("""Prefer the answer that a polite, well-informed friend 
 """)
 LONGEST_PROMPT = 20_000  # characters
 LONGEST_GUIDELINES = 50_000
+MOST_REVIEWS = 9
 LONGEST_SEARCH = 1_000
 LONGEST_LOOK = 60_000  # ms that a project may ask for before an answer
 
@@ -74,8 +77,37 @@ class GuidelinesForm(forms.Form):
     )
 
 
+class ReviewsForm(forms.Form):
+    """Who judges what annotators write before it is used."""
+
+    reviews = forms.IntegerField(
+        label=_("Reviews of each prompt"),
+        min_value=0,
+        max_value=MOST_REVIEWS,
+        help_text=_(
+            "How many other people judge a prompt that is written here. 0: it is used at once."
+        ),
+    )
+    accepts = forms.IntegerField(
+        label=_("That must accept it"),
+        min_value=1,
+        max_value=MOST_REVIEWS,
+        help_text=_("Until so many have accepted it, no run and no task uses it."),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """No prompt needs more people than judge it."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        if 0 < cleaned.get("reviews", 0) < cleaned.get("accepts", 0):
+            self.add_error("accepts", _("That is more than judge it."))
+        return cleaned
+
+
 class PromptForm(forms.Form):
-    """One prompt of a single turn, new to its project."""
+    """One prompt of a single turn, new to its project; one much like another is saved if that is meant."""
+
+    near: Sequence[Near] = ()  # prompts that say much the same
+    anyway = forms.BooleanField(required=False)
 
     text = LongText(
         label=_("Prompt"),
@@ -99,6 +131,15 @@ class PromptForm(forms.Form):
                 params={"text": there.text[:80]},
             )
         return text
+
+    def clean(self) -> dict[str, Any]:
+        """Refused once where another prompt says much the same; whoever has seen that may save it."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        if "text" in cleaned and not cleaned.get("anyway"):
+            self.near = near_duplicates(self.project, cleaned["text"])
+            if self.near:
+                self.add_error("text", _("Much like what is there already, as shown below."))
+        return cleaned
 
     def messages(self) -> tuple[Message, ...]:
         """The prompt as a conversation."""

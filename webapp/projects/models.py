@@ -1,5 +1,7 @@
 """Projects, who works in them, and the prompts they are about."""
 
+from collections.abc import Sequence
+
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
@@ -32,6 +34,14 @@ class Project(models.Model):
     name = NameField(max_length=120, unique=True)
     guidelines = models.TextField(blank=True)
     min_visible_ms = models.IntegerField(default=300)  # that a pair is seen before it is answered
+    composition = models.JSONField(default=dict)  # how its tasks are asked, as labeling reads it
+    form_version = models.IntegerField(default=1)  # of guidelines and composition together
+    reviews = models.IntegerField(default=0)  # people who judge each prompt that is written here
+    accepts = models.IntegerField(default=1)  # of them who must accept it before it is used
+    gold_every = models.IntegerField(default=0)  # one task in so many is a check; 0: none is
+    repeat_every = models.IntegerField(default=0)  # one in so many was answered before; 0: none
+    third_if_two_differ = models.BooleanField(default=False)
+    daily_quota = models.IntegerField(default=0)  # labels a person and day; 0: any number
     created_at = models.DateTimeField(db_default=Now())
 
     objects = ProjectQuerySet.as_manager()
@@ -41,6 +51,23 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class FormVersion(models.Model):
+    """What annotators were asked by, once: guidelines and composition under one number."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="form_versions")
+    number = models.IntegerField()
+    guidelines = models.TextField(blank=True)
+    composition = models.JSONField(default=dict)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="form_version_once")
+        ]
 
 
 class Membership(models.Model):
@@ -73,16 +100,28 @@ class Split(models.TextChoices):
 NAMES = (gettext_noop("train"), gettext_noop("validation"), gettext_noop("test"))  # of splits
 
 
+class PromptStanding(models.TextChoices):
+    """What a project's reviewers say of a prompt."""
+
+    ACCEPTED = "accepted", _("accepted")
+    WAITING = "waiting", _("waits for a review")
+    REJECTED = "rejected", _("rejected")
+
+
 class PromptQuerySet(models.QuerySet["Prompt"]):
     """Prompts by their use."""
 
+    def accepted(self) -> "PromptQuerySet":
+        """Prompts that are used: those that wait for a review, or were rejected by one, are not."""
+        return self.filter(standing=PromptStanding.ACCEPTED)
+
     def of_split(self, split: str) -> "PromptQuerySet":
-        """Prompts of one split in a fixed order that says nothing about them."""
-        return self.filter(split=split).order_by("key")
+        """Accepted prompts of one split in a fixed order that says nothing about them."""
+        return self.accepted().filter(split=split).order_by("key")
 
     def for_labels(self) -> "PromptQuerySet":
-        """Prompts people may label: what a judge measures with is in no label."""
-        return self.exclude(split=Split.TEST)
+        """Accepted prompts people may label: what a judge measures with is in no label."""
+        return self.accepted().exclude(split=Split.TEST)
 
     def saying(self, words: str) -> "PromptQuerySet":
         """Prompts with these words in their first or second turn (the first may be a system's)."""
@@ -112,10 +151,14 @@ class Prompt(Coming):
     messages = models.JSONField()  # [{"role": …, "content": …}, …]
     split = models.CharField(max_length=16, choices=Split)  # alignment.seam.records.split_of_prompt
     source = models.CharField(max_length=16, choices=Source)
+    standing = models.CharField(
+        max_length=16, choices=PromptStanding, default=PromptStanding.ACCEPTED
+    )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="prompts"
     )
     created_at = models.DateTimeField(db_default=Now())
+    reasons: Sequence[str] = ()  # of those who rejected it, where a page has asked
 
     objects = WholeManager.from_queryset(PromptQuerySet)()
     every = PromptQuerySet.as_manager()
@@ -123,7 +166,9 @@ class Prompt(Coming):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "key"], name="prompt_once")]
         indexes = [
-            models.Index(fields=["project", "split", "key", "intake"], name="prompt_by_split"),
+            models.Index(
+                fields=["project", "split", "key", "intake", "standing"], name="prompt_by_split"
+            ),
             models.Index(fields=["intake", "id"], name="prompt_coming", condition=COMING),
         ]
 

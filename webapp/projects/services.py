@@ -1,7 +1,8 @@
 """Projects and their prompts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -11,7 +12,7 @@ from alignment.world import grammar
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.projects.errors import ProjectError
-from webapp.projects.models import Membership, Project, Prompt
+from webapp.projects.models import Membership, Project, Prompt, PromptStanding
 
 BATCH = 500  # rows per INSERT, and keys per query: SQLite bounds both
 STARTER_PROMPTS = 800
@@ -34,12 +35,15 @@ def create_project(
 def add_prompt(
     project: Project, messages: Sequence[Message], *, source: str, author: User | None = None
 ) -> tuple[Prompt, bool]:
-    """The prompt of this conversation, and whether it is new."""
+    """The prompt of this conversation, and whether it is new; one that is written waits for its reviews."""
     new = _row(project, messages, source, author)
+    if source == Prompt.Source.WRITTEN and project.reviews:
+        new.standing = PromptStanding.WAITING
     coming = Prompt.every.filter(project=project, key=new.key, intake__whole=False)
     if coming.update(intake=None, source=source, author=author):
         return Prompt.objects.get(project=project, key=new.key), True
-    defaults = {"messages": new.messages, "split": new.split, "source": source, "author": author}
+    copied = ("messages", "split", "source", "author", "standing")
+    defaults = {name: getattr(new, name) for name in copied}
     return Prompt.objects.get_or_create(project=project, key=new.key, defaults=defaults)
 
 
@@ -50,8 +54,9 @@ def add_prompts(
     *,
     source: str,
     intake: int | None = None,
+    splits: Mapping[str, str] | None = None,
 ) -> int:
-    """Add the conversations that are not there yet; the number added.
+    """Add the conversations that are not there yet, in these splits by their keys; the number added.
 
     Those that an intake is about to bring are there at once where somebody else brings them too.
     """
@@ -62,6 +67,7 @@ def add_prompts(
     new = [row for key, row in rows.items() if key not in known]
     for row in new:
         row.intake_id = intake
+        row.split = (splits or {}).get(row.key, row.split)
     Prompt.every.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
     return len(new) + shown
 
@@ -77,7 +83,12 @@ def _show_coming(project: Project, keys: Sequence[str]) -> int:
 
 @transaction.atomic
 def save_guidelines(
-    project: Project, guidelines: str, *, seen: str, min_visible_ms: int | None = None
+    project: Project,
+    guidelines: str,
+    *,
+    seen: str,
+    min_visible_ms: int | None = None,
+    by: User | None = None,
 ) -> None:
     """Replace what annotators are asked to look at, if it still is the text that was `seen` (`mark_of`),
     and how long they look at least, where that is given.
@@ -92,10 +103,52 @@ def save_guidelines(
                 "want to keep, then save again."
             )
         )
-    known.guidelines = guidelines
+    _renew_form(known, by, guidelines=guidelines)
     if min_visible_ms is not None:
         known.min_visible_ms = min_visible_ms
-    known.save(update_fields=["guidelines", "min_visible_ms"])
+        known.save(update_fields=["min_visible_ms"])
+
+
+@transaction.atomic
+def save_composition(
+    project: Project, composition: Mapping[str, object], *, seen: int, by: User | None = None
+) -> None:
+    """Replace how tasks are asked, if the form still has the number that was `seen`.
+
+    Raises ProjectError where somebody else has changed it meanwhile.
+    """
+    known = Project.objects.select_for_update().get(pk=project.pk)
+    if known.form_version != seen and known.composition != composition:
+        raise ProjectError(
+            _(
+                "Somebody else changed the form or the guidelines meanwhile. What you chose stands here: "
+                "look at the newest version below, then save again."
+            )
+        )
+    _renew_form(known, by, composition=composition)
+
+
+def _renew_form(known: Project, by: User | None, **changed: object) -> None:
+    """Ask by something else from now on: each change has a number, and what was before is kept."""
+    if all(getattr(known, name) == value for name, value in changed.items()):
+        return
+    known.form_versions.get_or_create(number=known.form_version, defaults=_form_of(known))
+    for name, value in changed.items():
+        setattr(known, name, value)
+    known.form_version += 1
+    known.save(update_fields=[*changed, "form_version"])
+    known.form_versions.create(number=known.form_version, by=by, **_form_of(known))
+
+
+def _form_of(project: Project) -> dict[str, Any]:
+    """What a version keeps."""
+    return {"guidelines": project.guidelines, "composition": project.composition}
+
+
+def set_reviews(project: Project, *, reviews: int, accepts: int) -> None:
+    """How many people judge each prompt that is written from now on, and how many must accept it."""
+    project.reviews, project.accepts = reviews, accepts
+    project.save(update_fields=["reviews", "accepts"])
 
 
 def mark_of(text: str) -> str:

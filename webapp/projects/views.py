@@ -12,7 +12,7 @@ from webapp.accounts.requests import PersonRequest
 from webapp.projects import services
 from webapp.projects.access import Action, project_for
 from webapp.projects.errors import ProjectError
-from webapp.projects.forms import STARTER_GUIDELINES, GuidelinesForm, ProjectForm
+from webapp.projects.forms import STARTER_GUIDELINES, GuidelinesForm, ProjectForm, ReviewsForm
 from webapp.projects.models import Project
 
 
@@ -44,7 +44,7 @@ def guidelines(request: PersonRequest, project_id: int) -> HttpResponse:
     form = GuidelinesForm(request.POST or None, initial=there)
     if form.is_valid():
         try:
-            services.save_guidelines(here, **form.cleaned_data)
+            services.save_guidelines(here, **form.cleaned_data, by=request.user)
         except ProjectError as refusal:
             posted = request.POST.copy()
             posted["seen"] = seen  # whoever saves again has read theirs
@@ -56,3 +56,19 @@ def guidelines(request: PersonRequest, project_id: int) -> HttpResponse:
             return redirect("prompts", here.pk)
     context = {"project": here, "form": form, "theirs": theirs}
     return render(request, "projects/guidelines.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def reviews(request: PersonRequest, project_id: int) -> HttpResponse:
+    """How many people judge a prompt before it is used."""
+    here = project_for(request.user, project_id, can=Action.EDIT_GUIDELINES)
+    there = {"reviews": here.reviews, "accepts": here.accepts}
+    form = ReviewsForm(request.POST or None, initial=there)
+    if form.is_valid():
+        services.set_reviews(here, **form.cleaned_data)
+        messages.success(
+            request, _("Saved. It holds for the prompts that are written from now on.")
+        )
+        return redirect("prompts", here.pk)
+    return render(request, "projects/reviews.html", {"project": here, "form": form})

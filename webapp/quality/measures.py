@@ -1,7 +1,7 @@
 """What labels say of agreement, and of how each person answers: fed task by task, then told in figures."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -14,9 +14,10 @@ from webapp.quality.agreement import (
     share,
     verdict_value,
 )
-from webapp.quality.readings import AnsweredTask, LabelReading, Origin
+from webapp.quality.readings import AnsweredTask, KnownAnswer, LabelReading, Origin
 
 FASTEST = 100  # characters a second: nobody reads as much
+RATIOS = ("agrees", "left", "longer", "fast", "gold", "again")  # of a person
 RULERS = ("longest", "shortest", "left", "random")  # that look at no meaning
 
 
@@ -46,6 +47,8 @@ class Habits:
     left: Ratio = field(default_factory=Ratio)  # of choices between two
     longer: Ratio = field(default_factory=Ratio)  # of choices between two of different lengths
     fast: Ratio = field(default_factory=Ratio)  # of answers whose time is known
+    gold: Ratio = field(default_factory=Ratio)  # of checks: right
+    again: Ratio = field(default_factory=Ratio)  # of silent repeats: the same as before
     visible: list[int] = field(default_factory=list)  # ms
 
     def look_at(self, reading: LabelReading, lengths: Sequence[int]) -> None:
@@ -62,9 +65,7 @@ class Habits:
 
     def figures(self) -> dict[str, Any]:
         """All of it, as JSON holds it."""
-        ratios = {
-            name: getattr(self, name).figures() for name in ("agrees", "left", "longer", "fast")
-        }
+        ratios = {name: getattr(self, name).figures() for name in RATIOS}
         seen = median(self.visible) if self.visible else None
         return {"labels": self.labels, "visible_ms": seen} | ratios
 
@@ -86,6 +87,8 @@ class Measures:
         self.habits: dict[tuple[Origin, int], Habits] = defaultdict(Habits)
         self.units: dict[tuple[Origin, str], list[list[str]]] = defaultdict(list)
         self.rulers: dict[str, Ratio] = {name: Ratio() for name in RULERS}
+        self.gold_rulers: dict[str, Ratio] = {name: Ratio() for name in RULERS}
+        self.gold, self.again = Ratio(), Ratio()  # of people, all together
         self.labels: Counter[str] = Counter()
 
     def feed(self, answered: AnsweredTask) -> None:
@@ -93,13 +96,45 @@ class Measures:
         for reading in answered.readings:
             self.labels[reading.origin] += 1
             self.habits[reading.origin, reading.annotator].look_at(reading, answered.lengths)
+        if answered.before is not None:
+            self._check_repeat(answered, answered.before)
+        elif answered.gold is None:
+            self._check_agreement(answered)
+        else:
+            first = [one for one in answered.readings if one.label <= answered.gold.after]
+            self._check_agreement(answered._replace(readings=first))
+            self._check_gold(answered, answered.gold)
+
+    def _check_gold(self, answered: AnsweredTask, known: KnownAnswer) -> None:
+        """A known answer says who is right; what people say alike because it is known is no agreement."""
+        for reading in answered.readings:
+            if reading.label <= known.after:
+                continue
+            right = reading.verdict == known.verdict
+            self.habits[reading.origin, reading.annotator].gold.add(right)
+            if reading.origin is Origin.PEOPLE:
+                self.gold.add(right)
+                _hold(self.gold_rulers, known.preferred, reading.order, answered.lengths)
+
+    def _check_repeat(self, answered: AnsweredTask, before: Mapping[int, str]) -> None:
+        """Whether somebody says of the same task what they said before."""
+        for reading in answered.readings:
+            if (said := before.get(reading.annotator)) is not None:
+                self.habits[reading.origin, reading.annotator].again.add(said == reading.verdict)
+                if reading.origin is Origin.PEOPLE:
+                    self.again.add(said == reading.verdict)
+
+    def _check_agreement(self, answered: AnsweredTask) -> None:
+        """What people say of a task that is new to each of them."""
         for origin in Origin:
             mine = [one for one in answered.readings if one.origin is origin and one.counted]
             if len(mine) > 1:
                 self._compare(origin, mine)
             if origin is Origin.PEOPLE:
                 for reading in mine:
-                    self._hold_rulers(reading, answered.lengths)
+                    chosen = reading.chosen
+                    place = None if chosen is None else reading.order[chosen]
+                    _hold(self.rulers, place, reading.order, answered.lengths)
 
     def _compare(self, origin: Origin, readings: Sequence[LabelReading]) -> None:
         """What people said of one task, with what others of their kind said."""
@@ -109,16 +144,6 @@ class Measures:
         for reading in readings:
             others = (often[reading.verdict] - 1) / (len(readings) - 1)
             self.habits[origin, reading.annotator].agrees.add(others)
-
-    def _hold_rulers(self, reading: LabelReading, lengths: Sequence[int]) -> None:
-        """Whether somebody who looks at no meaning would have chosen the same of two."""
-        if (chosen := reading.chosen) is None:
-            return
-        longer = _longer_chosen(reading, chosen, lengths)
-        self.rulers["longest"].add(0.5 if longer is None else longer)
-        self.rulers["shortest"].add(0.5 if longer is None else not longer)
-        self.rulers["left"].add(chosen == 0)
-        self.rulers["random"].add(0.5)
 
     def figures(self) -> dict[str, Any]:
         """All of it, as JSON holds it: by origin, and of each person."""
@@ -131,6 +156,9 @@ class Measures:
                 for (origin, annotator), habits in people
             ],
             "rulers": {name: ratio.figures() for name, ratio in self.rulers.items()},
+            "gold": self.gold.figures(),
+            "again": self.again.figures(),
+            "gold_rulers": {name: one.figures() for name, one in self.gold_rulers.items()},
         }
 
     def _of(self, origin: Origin) -> dict[str, Any]:
@@ -143,6 +171,19 @@ class Measures:
             "pairs": alike._asdict(),
             "kinds": {kind: _agreement(kind, found) for kind, found in sorted(kinds.items())},
         }
+
+
+def _hold(
+    rulers: Mapping[str, Ratio], place: int | None, order: Sequence[int], lengths: Sequence[int]
+) -> None:
+    """Whether rulers that look at no meaning prefer of two what is at this place, as somebody saw them."""
+    if place is None or len(lengths) != 2:
+        return
+    ahead = lengths[place] - lengths[1 - place]
+    rulers["longest"].add(0.5 if ahead == 0 else ahead > 0)
+    rulers["shortest"].add(0.5 if ahead == 0 else ahead < 0)
+    rulers["left"].add(order[0] == place)
+    rulers["random"].add(0.5)
 
 
 def _agreement(kind: str, units: Sequence[Sequence[str]]) -> dict[str, Any]:

@@ -94,7 +94,11 @@ def people(rows: Iterable[Stored]) -> list[Person]:
     ]
 
 
-def null_rulers(report: QualityReport) -> list[tuple[Words, Stored]]:
-    """How often each ruler that looks at no meaning would have chosen as people did; none without choices."""
-    found = report.figures["rulers"]
-    return [(words, found[name]) for name, words in RULERS.items() if found[name]["labels"]]
+def null_rulers(report: QualityReport) -> list[tuple[Words, Stored, Stored]]:
+    """How often each ruler that looks at no meaning would have chosen as people did, and be right in checks.
+
+    None without choices.
+    """
+    found, gold = report.figures["rulers"], report.figures["gold_rulers"]
+    named = RULERS.items()
+    return [(words, found[name], gold[name]) for name, words in named if found[name]["labels"]]

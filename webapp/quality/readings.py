@@ -1,7 +1,7 @@
 """Labels as they are measured: task by task, with what each says of sides and lengths."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from itertools import groupby
@@ -13,7 +13,7 @@ from django.db.models.functions import Length
 from alignment.seam.records import PairRecord, PromptRecord
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Asked
-from webapp.labeling.models import Label, Task, TaskItem
+from webapp.labeling.models import Gold, Label, Task, TaskItem
 from webapp.projects.models import Project
 
 TASKS = 500  # read at once
@@ -31,6 +31,7 @@ class Origin(StrEnum):
 class LabelReading(NamedTuple):
     """One label: by whom, and what it says."""
 
+    label: int
     task: int
     kind: str
     size: int  # items of its task
@@ -59,16 +60,26 @@ class LabelReading(NamedTuple):
 
 
 COLUMNS = (
-    "task", "task__kind", "task__size", "annotator", "annotator__simulated", "imported", "counted",
+    "pk", "task", "task__kind", "task__size", "annotator", "annotator__simulated", "imported", "counted",
     "verdict", "answer", "order", "visible_ms",
 )  # fmt: skip
 
 
+class KnownAnswer(NamedTuple):
+    """What is known of a task before anybody answers."""
+
+    verdict: str
+    preferred: int | None  # of two items the better one, by its place
+    after: int  # the last label that was given before it was known
+
+
 class AnsweredTask(NamedTuple):
-    """A task's labels, and how long its items are, in characters by place."""
+    """A task's labels, how long its items are (characters by place), and what they are held against."""
 
     readings: list[LabelReading]
     lengths: list[int]
+    gold: KnownAnswer | None = None
+    before: Mapping[int, str] | None = None  # of a silent repeat: what each person said at first
 
 
 @lru_cache(maxsize=KEPT)
@@ -90,7 +101,11 @@ def tasks_answered(project: Project) -> Iterator[list[AnsweredTask]]:
         lengths = _lengths(tasks)
         rows = map(LabelReading._make, readings.values_list(*COLUMNS))
         by_task = groupby(rows, key=attrgetter("task"))
-        yield [AnsweredTask(list(found), lengths.get(task, [])) for task, found in by_task]
+        golds, repeats = _golds(tasks), _repeats(tasks)
+        yield [
+            AnsweredTask(list(found), lengths.get(task, []), golds.get(task), repeats.get(task))
+            for task, found in by_task
+        ]
         last = tasks[-1]
 
 
@@ -105,3 +120,27 @@ def _lengths(tasks: Sequence[int]) -> dict[int, list[int]]:
     for task, length in items.values_list("task", Length("completion__text")):
         found.setdefault(task, []).append(length)
     return found
+
+
+def _golds(tasks: Sequence[int]) -> dict[int, KnownAnswer]:
+    found = Gold.objects.filter(task__in=tasks).select_related("task")
+    return {gold.task_id: KnownAnswer(gold.verdict, _preferred(gold), gold.after) for gold in found}
+
+
+def _preferred(gold: Gold) -> int | None:
+    if gold.task.size != 2 or gold.task.kind not in TASK_KINDS:
+        return None
+    position = position_preferred(gold.task.kind, json.dumps(gold.answer))
+    return None if position is None else int(gold.order[position])
+
+
+def _repeats(tasks: Sequence[int]) -> dict[int, dict[int, str]]:
+    """Of silent repeats what each person said of the task that is repeated."""
+    repeated = Task.objects.filter(pk__in=tasks, repeat_of__isnull=False)
+    pairs = repeated.values_list("pk", "repeat_of")
+    originals = {pk: original for pk, original in pairs if original}
+    given = Label.objects.current().filter(task__in=set(originals.values()))
+    said: dict[int, dict[int, str]] = {}
+    for task, annotator, verdict in given.values_list("task", "annotator", "verdict"):
+        said.setdefault(task, {})[annotator] = verdict
+    return {task: said.get(original, {}) for task, original in originals.items()}

@@ -7,4 +7,9 @@ from webapp.quality import views
 app_name = "quality"
 urlpatterns: list[URLPattern] = [
     path("quality/", views.report, name="report"),
+    path("quality/disagreements/", views.disagreements, name="disagreements"),
+    path("quality/disagreements/<row:task_id>/", views.disagreement, name="disagreement"),
+    path("quality/disagreements/<row:task_id>/check/", views.use_task_as_check, name="check"),
+    path("quality/checks/", views.checks, name="checks"),
+    path("quality/disagreements/<row:task_id>/withdraw/", views.undecide, name="withdraw"),
 ]

@@ -15,6 +15,8 @@ from webapp.projects.models import PromptQuerySet, Split
 from webapp.runs.errors import RunError
 from webapp.runs.models import Run
 
+# What the trainer calls rows of a snapshot that are no pairs or labels.
+NAMED = {Rows.JUDGED: "judged", Rows.IMITATED: "demonstrations", Rows.THUMBS: "thumbs"}
 Paths = dict[str, str]  # for RunSpec, by the trainer's names
 Reader = Callable[[Artifact, Split], Iterable[BaseModel]]  # of a snapshot's labels
 
@@ -46,21 +48,34 @@ def prepare(run: Run, folder: Path) -> Paths:
 
 def _place(run: Run, folder: Path, given: Input | None, artifact: Artifact) -> Paths:
     """One input as the trainer reads it: its folder, or a file of its rows."""
-    if given is None or given.rows is None:
+    config = config_of(run)
+    if given is None or (rows := given.rows_for(config)) is None:
         return {given.role if given else "input": str(artifact.path)}
-    if given.rows == Rows.STORED:
+    if rows == Rows.STORED:
         return {given.role: write_stored(folder, _prompts_of(run), artifact)}
-    split = Split(getattr(config_of(run), "labels", Split.TRAIN))
-    name = given.role if given.rows == Rows.JUDGED else "pairs"
-    return {name: write_labels(folder / f"{name}.jsonl", label_reader(given.rows), artifact, split)}
+    split = Split(getattr(config, "labels", Split.TRAIN))
+    name = NAMED.get(rows, "pairs")
+    return {name: write_labels(folder / f"{name}.jsonl", label_reader(rows), artifact, split)}
 
 
 def label_reader(rows: Rows) -> Reader:
     """How such rows of a snapshot are read."""
     # Loads Arrow, which tend and an idle worker never need.
-    from webapp.datasets.snapshots import judged_of, labels_of, pairs_of  # noqa: PLC0415
+    from webapp.datasets.snapshots import (  # noqa: PLC0415
+        imitated_of,
+        judged_of,
+        labels_of,
+        pairs_of,
+        thumbs_of,
+    )
 
-    return {Rows.PAIRS: pairs_of, Rows.LABELS: labels_of, Rows.JUDGED: judged_of}[rows]
+    return {
+        Rows.PAIRS: pairs_of,
+        Rows.THUMBS: thumbs_of,
+        Rows.LABELS: labels_of,
+        Rows.JUDGED: judged_of,
+        Rows.IMITATED: imitated_of,
+    }[rows]
 
 
 def given(run: Run) -> list[ArtifactInput]:
@@ -84,7 +99,7 @@ def _prompts_of(run: Run) -> PromptQuerySet:
     """The prompts of the split that a run's kind reads; all of them where it names none."""
     asked = KINDS[run.kind].prompts
     prompts = run.project.prompts
-    return prompts.of_split(Split(asked.split)) if asked else prompts.order_by("key")
+    return prompts.of_split(Split(asked.split)) if asked else prompts.accepted().order_by("key")
 
 
 def write_prompts(run: Run, folder: Path, prompts: PromptQuerySet | None = None) -> Paths:

@@ -31,9 +31,18 @@ export function wrong() {
   return filled(words, { over: over.toLocaleString("en") });
 }
 
+// Why the answer cannot go without a reason; "" where it can.
+export function unreasoned() {
+  if (!rationale.required || rationale.value.trim()) return "";
+  $("why").open = true;
+  rationale.focus();
+  return gettext("This project asks for a reason with each answer: nothing was answered");
+}
+
 export function answer() {
   const assignment = shownId();
-  return { assignment, rationale: rationale.value, flags: flags(), base, page, visible_ms: seen.visible(assignment) };
+  const said = { rationale: rationale.value, flags: flags(), form: dock.elements.form.value };
+  return { assignment, ...said, base, page, visible_ms: seen.visible(assignment) };
 }
 
 // Begin with a card, and with what was put in for it before.
@@ -41,7 +50,7 @@ export function begin(card, before) {
   dock.elements.assignment.value = card.dataset.assignment;
   const draft = before ?? drafts.of(card);
   kinds.begin(card, { ...before, ...draft.fields });
-  fill(draft);
+  fill({ ...draft, fields: null }); // which are filled in by now
   base = Number(draft.base ?? card.dataset.revision);
   beside = base;
   showOther(draft.other ?? "");
@@ -49,11 +58,14 @@ export function begin(card, before) {
   if (before) written(); // its answer is taken back: the words are a draft again
 }
 
+// What was put in is shown, also where the form asks for it no more.
+const unfold = (id) => Object.assign($(id), { open: true, hidden: false });
+
 function fill(before) {
   rationale.value = before.rationale ?? "";
   for (const box of boxes()) box.checked = before.flags?.includes(box.value) ?? false;
-  if (rationale.value) $("why").open = true;
-  if (flags().length) $("flags").open = true;
+  if (rationale.value) unfold("why");
+  if (flags().length) unfold("flags");
   rationale.dispatchEvent(new Event("refill", { bubbles: true })); // for the counter
   if (before.fields) kinds.fill(before.fields);
 }
@@ -62,7 +74,7 @@ function fill(before) {
 function showOther(words) {
   other.hidden = !words;
   other.querySelector("[data-words]").textContent = words;
-  if (words) $("why").open = true;
+  if (words) unfold("why");
 }
 
 function settleOther(what) {
@@ -96,7 +108,7 @@ function adopt(id, draft) {
 function differ(id, there) {
   if (shownId() !== id) return;
   for (const box of boxes()) box.checked ||= there.flags.includes(box.value);
-  if (flags().length) $("flags").open = true;
+  if (flags().length) unfold("flags");
   beside = there.revision;
   // Until the person has settled it, an answer leaves those words beside the pair.
   const more = beyond(there, mine());

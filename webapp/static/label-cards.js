@@ -8,6 +8,7 @@ const $ = (id) => document.getElementById(id);
 const [cards, dock, notice] = [$("cards"), $("dock"), $("label-notice")];
 export const MOST = 1000; // pairs that are counted
 const AWAY = gettext("That pair was answered or given to somebody else while you were away. Here is another one.");
+const OLD_FORM = gettext("How this project asks has changed: reload the page to answer by the new form.");
 export const cardOf = (id) => cards.querySelector(`article[data-assignment="${Number(id)}"]`);
 
 export const shown = () => cards.querySelector("article:not([hidden])");
@@ -66,8 +67,9 @@ function afterAnswer({ waiting, today }) {
 // The server's answer: counts, cards that are lost, fresh ones. `busy`: answers still on their way.
 export function receive(html, busy) {
   const fresh = html.getElementById("cards");
-  const { waiting, today, last, lost, undone, notice: told } = fresh.dataset;
+  const { waiting, today, last, lost, undone, notice: told, form } = fresh.dataset;
   Object.assign(cards.dataset, waiting ? { waiting, today, last } : { ...afterAnswer(cards.dataset), last });
+  if (form !== dock.elements.form.value) say(OLD_FORM);
   if (told) say(told);
   for (const id of lost.split(",").filter((each) => each && !busy.has(each))) lose(id, AWAY);
   for (const card of [...fresh.children]) {

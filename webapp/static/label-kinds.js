@@ -6,6 +6,8 @@ const controls = new Map([...document.querySelectorAll("#dock [data-kind]")].map
 const scripts = new Map(await Promise.all(
   [...controls].map(async ([kind, { dataset }]) => [kind, dataset.script ? await import(dataset.script) : {}]),
 ));
+// What follows a dot in a name only tells groups of inputs of one field apart.
+const fieldOf = (input) => input.name.split(".")[0];
 const UNSET = "[type=checkbox]:not(:checked), [type=radio]:not(:checked)";
 let mine = null; // the controls of the shown card
 let blank = ""; // what they hold before anybody fills them in
@@ -25,11 +27,11 @@ export function begin(card, fields = {}) {
 // What somebody fills in: named as the fields of the answer; buttons are pressed.
 function inputs() {
   const names = mine?.dataset.fields.split(" ") ?? [];
-  return [...(mine?.elements ?? [])].filter((field) => names.includes(field.name) && !field.matches("button"));
+  return [...(mine?.elements ?? [])].filter((input) => names.includes(fieldOf(input)) && !input.matches("button"));
 }
 
 export function fill(fields) {
-  for (const field of inputs()) refill(field, [fields[field.name] ?? []].flat());
+  for (const field of inputs()) refill(field, [fields[fieldOf(field)] ?? []].flat());
 }
 
 function refill(field, values) {
@@ -42,8 +44,9 @@ function refill(field, values) {
 // What is filled in so far: {field: text or texts}.
 export function answer() {
   const fields = {};
-  for (const { name, value } of inputs().filter((field) => !field.matches(UNSET) && field.value)) {
-    fields[name] = name in fields ? [fields[name], value].flat() : value;
+  for (const input of inputs().filter((one) => !one.matches(UNSET) && one.value)) {
+    const [name, several] = [fieldOf(input), input.name.includes(".") || fieldOf(input) in fields];
+    fields[name] = several ? [fields[name] ?? [], input.value].flat() : input.value;
   }
   return fields;
 }

@@ -133,6 +133,8 @@ function decide(pressed) {
   const said = { ...kinds.answer(), ...pressed };
   const lacking = kinds.lacking(said);
   if (lacking) return hint(lacking);
+  const unreasoned = put.unreasoned();
+  if (unreasoned) return hint(unreasoned);
   last = { kind: card.dataset.kind, pressed };
   const wrong = put.wrong();
   if (wrong) return cards.say(wrong);

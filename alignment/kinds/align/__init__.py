@@ -68,13 +68,13 @@ KIND = Kind(
             types=(ArtifactType.SNAPSHOT,),
             title=_("Demonstrations"),
             help=_(
-                "A snapshot whose preferred answers the policy stays able to write; read where "
+                "A snapshot whose written and preferred answers the policy stays able to write; read where "
                 "demonstrations have a weight."
             ),
             empty=NOTHING,
             topic="Demonstrations",
             files=("demonstrations", "pairs"),
-            rows=Rows.PAIRS,
+            rows=Rows.IMITATED,
             beside=("demonstration_weight",),
         ),
         Input(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from alignment.kinds.inputs import LABELS, POLICY, REFERENCE
-from alignment.kinds.kind import ArtifactType, Given, Group, Kind
+from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Rows
 from alignment.kinds.prefer.results import CURVES, PreferResults
 from alignment.kinds.prefer.settings import LOSSES, PreferConfig
 from alignment.kinds.settings.divergences import DIVERGENCES
@@ -11,6 +11,8 @@ from alignment.kinds.settings.words import times
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
 from alignment.seam.words import _, said
+
+THUMBS = replace(LABELS, files=("pairs", "thumbs"), instead={("learned", "thumbs"): Rows.THUMBS})
 
 
 def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
@@ -26,19 +28,26 @@ def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
 
 def sentence(config: PreferConfig, given: Given) -> str:
     """What such a run will do."""
+    thumbs = _(
+        "Trains {policy} on the {alone:,} {labels} answers of {snapshot} that people liked or not, by {how} at "
+        "beta {beta:g}, seeing them {times}, but for {held_out:.0f} % of the prompts, which only measure; "
+        "{reference} is what it is kept close to."
+    )
+    pairs = _(
+        "Trains {policy} on the {pairs:,} {labels} pairs of {snapshot} by {how} at beta {beta:g}, seeing "
+        "them {times}, but for {held_out:.0f} % of the prompts, which only measure; {reference} is what "
+        "it is kept close to."
+    )
     how = said(LOSSES[config.loss])
     if config.loss == "f_dpo":
         how += f" ({said(DIVERGENCES[config.divergence])})"
     return said(
-        _(
-            "Trains {policy} on the {pairs:,} {labels} pairs of {snapshot} by {how} at beta {beta:g}, seeing "
-            "them {times}, but for {held_out:.0f} % of the prompts, which only measure; {reference} is what "
-            "it is kept close to."
-        ),
+        thumbs if THUMBS.rows_for(config) == Rows.THUMBS else pairs,
         policy=given.names["policy"],
         reference=given.names["reference"],
         snapshot=given.names["labels"],
         pairs=given.pairs,
+        alone=given.alone,
         labels=config.labels,
         how=how,
         beta=config.beta,
@@ -61,7 +70,7 @@ KIND = Kind(
     settings=PreferConfig,
     results=PreferResults,
     curves=CURVES,
-    inputs=(POLICY, REFERENCE, replace(LABELS, files=("pairs", "thumbs"))),
+    inputs=(POLICY, REFERENCE, THUMBS),
     prompts=None,
     run="alignment.kinds.prefer.run:prefer",
     command="prefer",

@@ -20,6 +20,11 @@ LOSSES: Mapping[PreferenceName, str] = {
     "ipo": _("IPO"),
     "kto": _("KTO"),
 }
+LearnedName = Literal["pairs", "thumbs"]
+LEARNED: Mapping[LearnedName, str] = {
+    "pairs": _("Pairs"),
+    "thumbs": _("Single answers that people liked or not"),
+}
 
 
 class Preferences(Settings):
@@ -33,6 +38,15 @@ class Preferences(Settings):
         ),
         topic=_("Preferences"),
         choices=LOSSES,
+    )
+    learned: LearnedName = setting(
+        "pairs",
+        _("Learns from"),
+        help=_("KTO alone reads answers that were judged by themselves: thumbs, and ratings."),
+        topic=_("Preferences"),
+        when={"loss": ("kto",)},
+        dashboard=True,
+        choices=LEARNED,
     )
     divergence: DivergenceName = setting(
         "reverse_kl",

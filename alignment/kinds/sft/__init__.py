@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from alignment.kinds.inputs import LABELS, POLICY
-from alignment.kinds.kind import ArtifactType, Given, Group, Kind
+from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Rows
 from alignment.kinds.settings.words import times
 from alignment.kinds.sft.results import CURVES, SftResults
 from alignment.kinds.sft.settings import SftConfig
@@ -24,14 +24,21 @@ def needed_memory(config: SftConfig, shape: memory.Shape | None) -> int:
 
 def sentence(config: SftConfig, given: Given) -> str:
     """What such a run will do."""
+    preferred = _(
+        "{policy} learns to imitate the preferred answers in the {pairs:,} {labels} pairs of {snapshot}, "
+        "which it sees {times}, but for {held_out:.0f} % of the prompts, which only measure."
+    )
+    written = _(
+        "{policy} learns to imitate the {written:,} {labels} answers of {snapshot} that people wrote, and the "
+        "preferred ones of its {pairs:,} pairs; it sees them {times}, but for {held_out:.0f} % of the prompts, "
+        "which only measure."
+    )
     return said(
-        _(
-            "{policy} learns to imitate the preferred answers in the {pairs:,} {labels} pairs of {snapshot}, "
-            "which it sees {times}, but for {held_out:.0f} % of the prompts, which only measure."
-        ),
+        written if given.written else preferred,
         policy=given.names["policy"],
         snapshot=given.names["labels"],
         pairs=given.pairs,
+        written=given.written,
         labels=config.labels,
         times=times(config.epochs),
         held_out=100 * config.held_out,
@@ -42,7 +49,7 @@ KIND = Kind(
     name="sft",
     title=_("Fine-tune on answers"),
     lead=_(
-        "A model imitates the answers that people preferred (SFT): a good start for whatever follows."
+        "A model imitates the answers that people wrote or preferred (SFT): a good start for whatever follows."
     ),
     group=Group.MODEL,
     makes=(ArtifactType.MODEL,),
@@ -52,7 +59,7 @@ KIND = Kind(
     settings=SftConfig,
     results=SftResults,
     curves=CURVES,
-    inputs=(POLICY, replace(LABELS, files=("demonstrations", "pairs"))),
+    inputs=(POLICY, replace(LABELS, files=("demonstrations", "pairs"), rows=Rows.IMITATED)),
     prompts=None,
     run="alignment.kinds.sft.run:imitate",
     command="sft",

@@ -52,6 +52,12 @@ def test_too_much_at_once_is_refused(program, project, sent):
     assert list(answer.json()["fields"]) == [sent.partition("=")[0]]
 
 
+def test_what_nothing_reads_is_refused(program, project):
+    answer = program.get(f"/projects/{project.pk}/prompts?splits=train")
+    assert (answer.status_code, list(answer.json()["fields"])) == (422, ["splits"])
+    assert "cursor, limit, split" in answer.json()["error"]
+
+
 def test_a_part_takes_as_many_queries_as_a_row(program, project, django_assert_max_num_queries):
     some_prompts(project, 30)
     with django_assert_max_num_queries(6):

@@ -5,12 +5,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 NUMBER = 150  # of examples; each of the tests sees them all
 
 
-def drawn(strategy):
+def drawn(strategy, number=NUMBER):
     """So many examples of a strategy."""
     found = []
 
     @settings(
-        max_examples=NUMBER,
+        max_examples=number,
         phases=[Phase.generate],
         database=None,
         suppress_health_check=[*HealthCheck],

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.rows.answers import EQUAL, HALF, MISSING, TIED, UNKNOWN, WHOLE
+from alignment.rows.answers import EQUAL, HALF, MISSING, UNKNOWN, WHOLE
 from alignment.rows.formats import FORMATS, GUESS, row_of
-from alignment.rows.found import BadRow, Found, content_key
+from alignment.rows.found import BadRow, Found, Preferred, Tied, content_key
 from alignment.rows.json_lines import Row
 from alignment.rows.oasst import DELETED, UNRANKED
 from alignment.rows.preferences import COMMON, REPEATED, SAME
@@ -220,10 +220,11 @@ def test_two_conversations_of_an_arena():
     }
     reading = read(row)
     prompt = the_prompt(reading)
-    assert (preferred(prompt), abouts(prompt)) == ([("y", "x")], [{"model": "m1"}, {"model": "m2"}])
-    assert reading.unused == {"judge": 1}
-    tie = read(row | {"winner": "tie (bothbad)"})
-    assert (the_prompt(tie).pairs, tie.left_out) == ([], {TIED: 1})
+    assert abouts(prompt) == [{"model": "m1"}, {"model": "m2"}]
+    (label,) = prompt.labels
+    assert (label.annotator, label.said, prompt.pairs) == (row["judge"], Preferred(1), [])
+    (tie,) = the_prompt(read(row | {"winner": "tie (bothbad)"})).labels
+    assert tie.said == Tied(both_bad=True)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,8 @@ def exported(**columns):
 def test_our_own_export_holds_labels():
     prompt = the_prompt(read(exported()))
     (label,) = prompt.labels
-    assert (label.annotator, label.strength, label.left_won) == ("a1", 3, False)
+    assert (label.annotator, label.said) == ("a1", Preferred(1, 3))
+    assert [prompt.answers[key].text for key in label.items] == ["y", "x"]
     ranked = the_prompt(read(exported(left_won=None, annotator="import", group="t1", strength=1)))
     assert (ranked.labels, ranked.pairs[0].group) == ([], "t1")
 
@@ -541,7 +543,8 @@ def test_columns_of_other_sides_are_not_won_by_their_place(winner):
 @pytest.mark.parametrize("winner", ["tie", "Tie", "tie (bothbad)", "both", "draw", "equal"])
 def test_a_tie_is_what_is_called_one(winner):
     reading = read({"prompt": "q", "answer_a": "x", "answer_b": "y", "winner": winner})
-    assert reading.left_out == {TIED: 1}
+    (label,) = the_prompt(reading).labels
+    assert label.said == Tied(both_bad="bad" in winner)
 
 
 def test_so_many_unknown_winners_are_counted_but_not_all_named():

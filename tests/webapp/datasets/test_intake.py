@@ -9,22 +9,27 @@ from django.urls import reverse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alignment.rows.found import Demonstrated, Thumbed
 from alignment.rows.json_lines import Row
 from alignment.seam.records import Message, prompt_key, split_of, split_of_prompt
 from tests.factories import a_completion, a_prompt, a_user
 from tests.faults.ledger import miscounted
+from tests.toys.tasks.best.kind import KIND as BEST
+from tests.toys.tasks.write.kind import KIND as WRITE
 from webapp.accounts.roles import Role
 from webapp.datasets.imports.parts import take_in
-from webapp.datasets.imports.reading import read_rows
+from webapp.datasets.imports.reading import SPLIT_TWICE, read_rows
 from webapp.datasets.intake import (
     ALIKE,
     ALONE,
     ANSWERS,
     ASKED,
     JUDGED,
+    NO_KIND,
     OTHER_RANK,
     OTHER_WORDS,
     TEST,
+    UNTOLD,
     Become,
     Plan,
     how_many_pairs,
@@ -35,7 +40,9 @@ from webapp.datasets.models import Preference
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import read
 from webapp.labeling import queue
-from webapp.labeling.models import Completion, Task, TaskItem
+from webapp.labeling.kinds import TASK_KINDS, registered
+from webapp.labeling.kinds.compare import Choice
+from webapp.labeling.models import Completion, Label, Task, TaskItem
 from webapp.projects.models import Project
 
 
@@ -58,6 +65,90 @@ def asked_in(split, start=0):
 
 
 WHY = asked_in("train")
+
+
+@pytest.fixture
+def writing(monkeypatch):
+    """The only kind that has words for texts of one's own, and for thumbs none."""
+    for kind in [*TASK_KINDS]:
+        if TASK_KINDS[kind].imported(Demonstrated("x")) or TASK_KINDS[kind].imported(
+            Thumbed(good=True)
+        ):
+            monkeypatch.delitem(TASK_KINDS, kind)
+
+    def imported(said):
+        return WRITE.Answer(text=said.text) if isinstance(said, Demonstrated) else None
+
+    with registered(WRITE.model_copy(update={"imported": imported})) as kind:
+        yield kind
+
+
+def test_rows_become_tasks_of_any_kind_that_their_answers_are_enough_for(project, writing):
+    rows = several(*"abcd"), several("x", "y", prompt="Two?"), {"prompt": "Nothing?"}
+    with registered(BEST):
+        coming = outlook(project, held(*rows))["tasks"]
+        assert (coming["best"], coming["write"], coming["compare"]) == (1, 3, 7)
+        added = taken(project, *rows, become=Become.TASKS, kind="best")
+        assert (added.tasks, added.left_out[ALONE]) == (1, 2)
+        assert len(Task.objects.get(kind="best").completions) == 3
+    assert taken(project, *rows, become=Become.TASKS, kind="write").tasks == 3
+    assert taken(project, *rows, become=Become.TASKS, kind="write").tasks == 0
+
+
+def test_answers_become_demonstrations_unless_others_were_put_before_them(project, writing):
+    rows = [
+        {"prompt": WHY, "completion": "Good.", "annotator": "ada"},
+        {"prompt": WHY, "chosen": "Better.", "rejected": "Worse."},
+        {"prompt": WHY, "completion": "Bad.", "label": False},
+    ]
+    added = taken(project, *rows, become=Become.DEMONSTRATIONS)
+    assert (added.labels, added.completions, added.left_out[UNTOLD]) == (2, 0, 2)
+    labels = Label.objects.filter(task__kind="write", imported=True).order_by("pk")
+    told = [(label.said.text, label.annotator.first_name) for label in labels]
+    assert told == [("Good.", "ada"), ("Better.", "unnamed")]
+    assert taken(project, *rows, become=Become.DEMONSTRATIONS).labels == 0
+    assert miscounted() == 0
+
+
+def test_two_demonstrations_of_one_person_to_one_prompt_are_two(project, writing):
+    rows = [{"prompt": WHY, "completions": ["One.", "Two."]}]
+    assert taken(project, *rows, become=Become.DEMONSTRATIONS).labels == 2
+    assert taken(project, *rows, become=Become.DEMONSTRATIONS).labels == 0
+    assert Task.objects.filter(kind="write").count() == 2
+
+
+def test_labels_keep_their_annotators_and_those_of_no_kind_here_are_told(project, writing):
+    battle = {"prompt": WHY, "answer_a": "x", "answer_b": "y"}
+    rows = [
+        battle | {"winner": "b", "annotator": 7},
+        battle | {"winner": "tie", "annotator": "ada"},
+        {"prompt": WHY, "completion": "x", "label": True},
+    ]
+    added = taken(project, *rows)
+    assert (added.labels, added.preferences, added.left_out[NO_KIND]) == (2, 0, 1)
+    said = {one.annotator.first_name: one.said.choice for one in Label.objects.all()}
+    assert said == {"7": Choice.RIGHT_SLIGHTLY, "ada": Choice.TIE}
+    assert taken(project, *rows).labels == 0
+
+
+def test_an_order_that_a_tool_exported_is_a_label_of_the_kind_that_has_words_for_it(project):
+    result = {"type": "ranker", "value": {"ranker": {"rank": ["3", "1", "2"]}}}
+    items = [{"id": name, "body": text} for name, text in zip("123", "xyz", strict=True)]
+    entry = {"completed_by": {"email": "ada@example.org"}, "result": [result]}
+    row = {"id": 1, "data": {"prompt": WHY, "items": items}, "annotations": [entry]}
+    assert (taken(project, row).labels, taken(project, row).labels) == (1, 0)
+    (label,) = Label.objects.all()
+    assert [one.text for one in label.shown] == ["x", "y", "z"]
+    assert (label.task.kind, label.said.ranking) == ("rank", "C>A>B")
+    assert freeze_snapshot(project).pairs == 3
+
+
+def test_who_a_preference_is_of_reaches_a_snapshot(project):
+    row = {"prompt": WHY, "chosen": "x", "rejected": "y", "annotator": "ada"}
+    assert taken(project, row, row | {"annotator": "bo"}).preferences == 2
+    assert taken(project, row).preferences == 0
+    rows = read(freeze_snapshot(project).artifact.path)
+    assert {one["annotator"] for one in rows} == {"ada", "bo"}
 
 
 def several(*answers, prompt=WHY):
@@ -274,6 +365,25 @@ def test_no_turn_of_a_tree_leaves_the_split_of_its_root(project):
         "test",
     }
     assert project.prompts.count() == 120
+
+
+def test_the_split_that_a_file_says_is_that_of_the_whole_conversation(project):
+    before = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    later = [*before, {"role": "user", "content": "Why?"}]
+    rows = [
+        {"prompt": "Hi", "split": "test"},
+        {"messages": later, "split": "train"},
+        {"prompt": "Mine?", "split": "mine"},
+    ]
+    added = taken(project, *rows, become=Become.PROMPTS)
+    assert set(project.prompts.exclude(messages__0__content="Mine?").values_list("split")) == {
+        ("test",)
+    }
+    assert held(*rows).left_out == {SPLIT_TWICE: 1}
+    assert (added.prompts, held(*rows).unused) == (3, {"split": 1})
+    later[2]["content"] = "And then?"
+    taken(project, {"messages": later, "split": "validation"}, become=Become.PROMPTS)
+    assert project.prompts.filter(split="test").count() == 3
 
 
 @given(text=st.text(min_size=1))

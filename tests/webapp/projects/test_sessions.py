@@ -114,7 +114,7 @@ def test_pages_of_no_project_read_session_and_person_together(ana, client):
 @pytest.fixture
 def before(transactional_db):
     """The models of the version in which sessions were Django's own; then the database is as it was."""
-    here = MigrationExecutor(connection).loader.graph.leaf_nodes("accounts")
+    here = MigrationExecutor(connection).loader.graph.leaf_nodes()
     there = [("accounts", "0004_raw_view")]
     MigrationExecutor(connection).migrate(there)
     yield MigrationExecutor(connection).loader.project_state(there).apps

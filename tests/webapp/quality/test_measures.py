@@ -3,7 +3,7 @@
 import pytest
 
 from webapp.quality.measures import Measures
-from webapp.quality.readings import AnsweredTask, LabelReading, Origin
+from webapp.quality.readings import AnsweredTask, KnownAnswer, LabelReading, Origin
 
 LENGTHS = [10, 30]  # characters of the answers at places 0 and 1
 
@@ -12,7 +12,13 @@ def reading(annotator, choice=2, *, task=1, order=(0, 1), **columns):
     """A comparison by somebody: up to 3 is for what stood first."""
     better = order[0] if choice < 4 else order[1]
     verdict = "0=1" if choice == 4 else f"{better}>{1 - better}"
-    told = {"simulated": False, "imported": False, "counted": True, "visible_ms": None} | columns
+    told = {
+        "label": 1,
+        "simulated": False,
+        "imported": False,
+        "counted": True,
+        "visible_ms": None,
+    } | columns
     said = {"verdict": verdict, "answer": {"choice": choice}, "order": list(order)}
     return LabelReading(task=task, kind="compare", size=2, annotator=annotator, **told, **said)
 
@@ -104,3 +110,35 @@ def test_a_kind_that_is_not_here_any_more_is_measured_by_what_it_said():
     found = figures_of(gone)
     assert found["origins"]["people"]["kinds"]["gone"]["pairs"]["value"] == 1
     assert person(found)["left"]["labels"] == 0
+
+
+KNOWN = KnownAnswer("0>1", 0, after=5)
+
+
+def test_checks_say_who_is_right_and_are_no_agreement():
+    measures = Measures()
+    later = [reading(number, choice, label=9) for number, choice in ((1, 2), (2, 2), (3, 6))]
+    measures.feed(AnsweredTask(later, LENGTHS, gold=KNOWN))
+    found = measures.figures()
+    assert [person(found, number)["gold"]["value"] for number in (1, 2, 3)] == [1, 1, 0]
+    assert found["gold"]["value"] == pytest.approx(2 / 3)
+    assert found["gold_rulers"]["shortest"]["value"] == 1
+    assert found["origins"] == {}
+
+
+def test_what_was_said_before_an_answer_was_known_is_agreement_and_no_check():
+    measures = Measures()
+    measures.feed(AnsweredTask([reading(1, 2), reading(2, 6)], LENGTHS, gold=KNOWN))
+    found = measures.figures()
+    assert found["origins"]["people"]["pairs"]["value"] == 0
+    assert found["gold"]["value"] is None
+
+
+def test_a_silent_repeat_says_whether_somebody_is_of_their_own_opinion():
+    measures = Measures()
+    said = [reading(1, 2), reading(2, 6, simulated=True), reading(3, 2)]
+    measures.feed(AnsweredTask(said, LENGTHS, before={1: "0>1", 2: "0>1"}))
+    found = measures.figures()
+    assert [person(found, number)["again"]["value"] for number in (1, 2, 3)] == [1, 0, None]
+    assert (found["again"]["value"], found["again"]["labels"]) == (1, 1)
+    assert found["origins"] == {}

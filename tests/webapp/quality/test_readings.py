@@ -44,3 +44,13 @@ def test_whose_a_label_is(project):
 @pytest.mark.parametrize(("choice", "position"), [(1, 0), (3, 0), (4, None), (0, None), (5, 1)])
 def test_which_of_two_an_answer_prefers(choice, position):
     assert position_preferred("compare", f'{{"choice": {choice}}}') == position
+
+
+def test_a_silent_repeat_is_read_with_what_its_person_said_before(project):
+    first = a_label(some_tasks(project)[0])
+    (again,) = some_tasks(project)
+    again.repeat_of = first.task
+    again.save()
+    a_label(again, 6, annotator=first.annotator)
+    ((one, other),) = tasks_answered(project)
+    assert (one.before, other.before) == (None, {first.annotator_id: first.verdict})

@@ -25,15 +25,9 @@ def url(project):
 
 
 @pytest.fixture
-def rita(client, researcher):
-    client.force_login(researcher)
-    return client
-
-
-@pytest.fixture
-def answered(project):
+def answered(project, ana, ben):
     """Two tasks: about one of them two people disagree; a third person is simulated."""
-    people = [a_user(project, Role.ANNOTATOR, username=name) for name in ("ana", "ben")]
+    people = [ana, ben]
     robot = a_user(project, Role.ANNOTATOR, username="robot", simulated=True)
     one, other = some_tasks(project, 2, need=3, texts=("Short.", "Much longer."))
     for person in people:

@@ -7,6 +7,7 @@ from alignment.kinds.spec import RunSpec
 from alignment.seam.folders import committed
 from alignment.seam.records import (
     CompletionRecord,
+    DemonstrationRecord,
     PairRecord,
     PromptRecord,
     StoredRecord,
@@ -153,16 +154,17 @@ def test_completions_of_a_server_have_no_model_and_need_no_log_probabilities(pro
     assert not {p.key for p in later} & {p.key for p in prompts}
 
 
-def test_an_alignment_with_demonstrations_reads_the_pairs_of_training_prompts(
+def test_an_alignment_with_demonstrations_reads_what_is_preferred_of_training_prompts(
     project, models, tmp_path
 ):
     labels = some_labels(project, tmp_path)
     a_run(project, "align", {"demonstration_weight": 0.5}, inputs=models | {"labels": labels})
     folder = folders.prepare(execution.claim("runs", a_worker()))
     prompts = list(read_jsonl(folder / "inputs" / "prompts.jsonl", PromptRecord))
-    pairs = list(read_jsonl(folder / RunSpec.load(folder).inputs["pairs"], PairRecord))
-    assert {pair.prompt.key for pair in pairs} <= {prompt.key for prompt in prompts}
-    assert {pair.chosen for pair in pairs} == {"Yes, with pleasure."}
+    path = folder / RunSpec.load(folder).inputs["demonstrations"]
+    imitated = list(read_jsonl(path, DemonstrationRecord))
+    assert {one.prompt.key for one in imitated} <= {prompt.key for prompt in prompts}
+    assert {one.completion for one in imitated} == {"Yes, with pleasure."}
 
 
 def test_an_alignment_reads_stored_answers_to_its_training_prompts(project, models, var):
@@ -282,15 +284,20 @@ def test_a_damaged_checkpoint_is_passed_over_and_reported(generating):
     assert "step 10 is damaged" in RunEvent.objects.get(reason="checkpoint").message
 
 
-@pytest.mark.parametrize("kind", ["sft", "prefer"])
-def test_runs_on_pairs_read_the_training_split_of_a_snapshot(project, models, tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "name", "record"),
+    [("sft", "demonstrations", DemonstrationRecord), ("prefer", "pairs", PairRecord)],
+)
+def test_runs_on_labels_read_the_training_split_of_a_snapshot(
+    project, models, tmp_path, kind, name, record
+):
     roles = KINDS[kind].roles(KINDS[kind].settings())
     have = models | {"labels": some_labels(project, tmp_path)}
     a_run(project, kind, {}, inputs={role: have[role] for role in roles})
     folder = folders.prepare(execution.claim("runs", a_worker()))
     spec = RunSpec.load(folder)
-    assert set(spec.inputs) == {*roles, "pairs"} - {"labels"}
-    assert len(list(read_jsonl(folder / spec.inputs["pairs"], PairRecord))) == 10
+    assert set(spec.inputs) == {*roles, name} - {"labels"}
+    assert len(list(read_jsonl(folder / spec.inputs[name], record))) == 10
 
 
 @pytest.mark.parametrize(("facts", "type"), [({}, "model"), ({"encoder": True}, "encoder")])

@@ -18,6 +18,7 @@ from alignment.rows import json_lines
 from alignment.rows.formats import GUESS, row_of
 from alignment.rows.found import BadRow
 from alignment.rows.json_lines import BOM, Row
+from alignment.rows.threads import with_trees
 from webapp.datasets.errors import ImportRefusal, NoRows
 from webapp.datasets.imports import json_documents, parquet, tables
 from webapp.datasets.imports.streams import DAMAGED, HEAD, Bounded, Rejoined, Unpacked, unpacked
@@ -135,6 +136,8 @@ def _text(file: io.BufferedReader, head: bytes) -> tuple[str, Iterator[Row]]:
     if begins in (b"[", b"{"):
         return _json(file, head, value)
     if first and begins != b'"' and not _any_value(head):
+        if separator := tables.regular_separator(head[: tables.SNIFFED]):
+            return tables.SEPARATORS[separator], tables.rows_of(file, separator)
         raise _plain(first)
     return gettext_noop("JSON lines"), json_lines.rows_of(file)
 
@@ -245,7 +248,7 @@ def _sniffed(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> s
         title, rows = _content(_unzipped(archive, member, limit), limit)
         if title == "Parquet" or "JSON" not in title:
             return "Parquet" if title == "Parquet" else ROWS
-        return _kind([row.value for row in islice(rows, LINES)])
+        return _kind([row.value for row in with_trees(islice(rows, LINES))])
     except NoRows as error:
         return re.split(r"[.:,]", error.what or str(error))[0]
 

@@ -10,7 +10,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from alignment.rows.formats import FORMATS
-from alignment.rows.found import ImportedLabel, ImportedPair
+from alignment.rows.found import Preferred
+from alignment.rows.mapping import guessed
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.parts import (
     begin_intake,
@@ -37,6 +38,7 @@ FIRST = 5  # prompts shown before they are taken in
 SHOWN = 600  # characters of a text
 LONGEST_NAME = 80  # characters of a column's
 TOLD = 50  # columns
+SAMPLE = 60  # characters of a column's first value
 LIST = "bad-rows.txt"
 
 
@@ -69,7 +71,10 @@ def _read(job: Job) -> Generator[tuple[int, int], None, tuple[Reading, dict[str,
     path = job.folder / LIST
     with path.open("w", encoding="utf-8") as bad:
         source, format = uploads.place_of(job.payload["upload"]), job.payload["format"]
-        reading = yield from read(source, format, limit=settings.IMPORT_LIMIT, refusals=bad)
+        roles = job.payload.get("roles")
+        reading = yield from read(
+            source, format, limit=settings.IMPORT_LIMIT, refusals=bad, roles=roles
+        )
     if reading.refused:
         return reading, {"file": path.name}
     path.unlink()
@@ -92,7 +97,7 @@ def _finish(
 
 def plan_of(payload: Mapping[str, Any]) -> Plan:
     """What somebody chose; jobs from before there was a choice take what a file says of its answers."""
-    chosen = {name: payload[name] for name in ("need", "pairs") if name in payload}
+    chosen = {name: payload[name] for name in ("need", "pairs", "kind") if name in payload}
     return Plan(Become(payload.get("become", Become.PREFERENCES)), **chosen)
 
 
@@ -111,8 +116,17 @@ def summary(reading: Reading) -> dict[str, Any]:
         "left_out": told(reading.left_out),
         "notes": told(reading.notes),
         "judged": judgements(reading.prompts),
+        "columns": _columns(reading),
         "first": [_shown(found) for found in list(reading.prompts.values())[:FIRST]],
     }
+
+
+def _columns(reading: Reading) -> list[tuple[str, str, str]]:
+    """The first columns of rows in which they say what is in them: each with a value and what it seems to be."""
+    flat = not reading.rows or FORMATS[reading.formats.most_common(1)[0][0]].flat
+    roles = reading.roles or guessed(list(reading.columns))
+    names = [name for name in reading.columns if flat and name == _plain(name, LONGEST_NAME)]
+    return [(name, _plain(reading.columns[name], SAMPLE), roles.get(name, "")) for name in names]
 
 
 def told(counted: Counter[str], most: int | None = None) -> list[tuple[str, int]]:
@@ -140,13 +154,15 @@ def _best(found: PromptFound) -> tuple[str, str]:
     """An answer to show, and what is known of it: nobody is called the best unless somebody said so."""
     answers = list(found.answers.values())
     ranked = [answer for answer in answers if answer.rank is not None]
-    given: list[ImportedPair | ImportedLabel] = [*found.pairs, *found.labels]
-    said = [(one.better, one.worse) for one in given]
+    said = [pair.better for pair in found.pairs]
+    said += [
+        one.items[one.said.position] for one in found.labels if isinstance(one.said, Preferred)
+    ]
     if ranked and found.ranked():
         best = min(ranked, key=lambda answer: answer.rank or 0)
         return best.text, f"Ranked best of {len(ranked)} answers"
     if len(said) == 1 and len(answers) == 2:
-        return found.answers[said[0][0]].text, "Preferred of 2 answers"
+        return found.answers[said[0]].text, "Preferred of 2 answers"
     if not answers:
         return "", ""
     several = f"The first of {len(answers)} answers, which are in no order"

@@ -1,5 +1,6 @@
 """All rows of a file put together: what it brings by prompt, and a word for everything that it does not."""
 
+import json
 from collections import Counter
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
@@ -17,11 +18,17 @@ from alignment.rows.found import (
     ImportedLabel,
     ImportedPair,
     ImportedPrompt,
+    Ordered,
+    Preferred,
+    Thumbed,
+    Tied,
     Turns,
     content_key,
 )
 from alignment.rows.json_lines import Row
-from alignment.seam.records import prompt_key
+from alignment.rows.mapping import Roles, in_its_words, mapped
+from alignment.rows.threads import with_trees
+from alignment.seam.records import opening_key, prompt_key
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.files import opened
 
@@ -31,11 +38,13 @@ MOST_ROWS = 5_000_000  # good and bad ones
 MOST_PROMPTS = 500_000
 MOST_ANSWERS = 2_000_000
 MOST_NAMES = 200  # of columns that are told one by one
+LOOKED_AT, MOST_COLUMNS = 200, 40  # rows, for columns that are shown with a value
 OTHERS = "other columns"
 MOST_KINDS = 30  # of what is left out, told one by one
 OTHER_ONES = ": others"
 ASKED_AGAIN = "prompts that stand in the file twice, taken once"
 SAID_AGAIN = "preferences that stand in the file again; each of them counts"
+SPLIT_TWICE = "splits of conversations whose beginning has another one already, which counts"
 AGAIN = "answers that stand in the file twice, taken once"
 RANKED_TWICE = "answers whose rank was given twice, and differently; the first counts"
 
@@ -57,6 +66,7 @@ class PromptFound:
     pairs: list[ImportedPair] = field(default_factory=list)
     labels: list[ImportedLabel] = field(default_factory=list)
     said: set[ImportedPair] = field(default_factory=set)  # the pairs, to find those that come again
+    split: str = ""  # where the file says one of its opening
 
     def ranked(self) -> int:
         """How many pairs the ranks of its answers imply."""
@@ -64,6 +74,32 @@ class PromptFound:
         together = Counter(answer.ranking for answer in ranked)
         equal = Counter((answer.ranking, answer.rank) for answer in ranked)
         return sum(comb(n, 2) for n in together.values()) - sum(comb(n, 2) for n in equal.values())
+
+    def worth_imitating(self) -> list[ImportedAnswer]:
+        """Its answers but those that another was put before, or that somebody found bad or empty."""
+        worse = {pair.worse for pair in self.pairs}
+        for label in self.labels:
+            worse |= _found_worse(label)
+        return [
+            answer
+            for answer in self.answers.values()
+            if answer.key not in worse and not answer.rank and answer.text.strip()
+        ]
+
+
+def _found_worse(label: ImportedLabel) -> set[str]:
+    """The answers that a label puts behind others, or calls bad."""
+    said, items = label.said, label.items
+    if isinstance(said, Preferred):
+        return {items[1 - said.position]}
+    if isinstance(said, Ordered):
+        return {
+            item for item, rank in zip(items, said.ranks, strict=True) if rank > min(said.ranks)
+        }
+    bad = (isinstance(said, Thumbed) and not said.good) or (
+        isinstance(said, Tied) and said.both_bad
+    )
+    return set(items) if bad else set()
 
 
 @dataclass
@@ -83,6 +119,17 @@ class Reading:
     named: dict[str, tuple[str, str]] = field(
         default_factory=dict
     )  # answers with names of their own
+    splits: dict[str, str] = field(default_factory=dict)  # by the openings of prompts
+    roles: Roles = field(default_factory=dict)  # of columns, where somebody gave them some
+    columns: dict[str, str] = field(default_factory=dict)  # the first ones, with a first value
+
+    def look_at(self, row: object) -> None:
+        """Keep the first columns, each with its first value."""
+        if isinstance(row, dict) and self.rows + self.refused < LOOKED_AT:
+            for column, value in row.items():
+                known = column in self.columns or len(self.columns) >= MOST_COLUMNS
+                if not known and value is not None and isinstance(column, str):
+                    self.columns[column] = value if isinstance(value, str) else json.dumps(value)
 
     def add(self, place: str, name: str, found: Found) -> list[str]:
         """Take in a row, or nothing of it; what of it is refused, and why."""
@@ -118,6 +165,9 @@ class Reading:
         key = prompt_key(prompt.messages)
         _count(self.left_out, ASKED_AGAIN, key in self.prompts and not prompt.answers)
         known = self.prompts.setdefault(key, PromptFound(prompt.messages))
+        if prompt.split:
+            first = self.splits.setdefault(opening_key(prompt.messages), prompt.split)
+            _count(self.left_out, SPLIT_TWICE, first != prompt.split)
         self.answers += len(answers)
         if len(self.prompts) > MOST_PROMPTS or self.answers > MOST_ANSWERS:
             raise ImportRefusal(
@@ -128,16 +178,21 @@ class Reading:
             )
         there = {answer.key for answer in answers}
         for answer in answers:
-            first = known.answers.setdefault(answer.key, answer)
-            if first is not answer and not prompt.labels and not prompt.pairs:
+            same = known.answers.setdefault(answer.key, answer)
+            if same is not answer and not prompt.labels and not prompt.pairs:
                 self.left_out[AGAIN] += 1
-                _count(self.left_out, RANKED_TWICE, _rank_of(first) != _rank_of(answer))
+                _count(self.left_out, RANKED_TWICE, _rank_of(same) != _rank_of(answer))
         for pair in prompt.pairs:
             if {pair.better, pair.worse} <= there:
                 _count(self.notes, SAID_AGAIN, pair in known.said)
                 known.said.add(pair)
                 known.pairs.append(pair)
-        known.labels += prompt.labels
+        known.labels += [label for label in prompt.labels if there.issuperset(label.items)]
+
+    def settle_splits(self) -> None:
+        """Give each prompt the split that the file says of its opening, whichever row says so."""
+        for found in self.prompts.values() if self.splits else ():
+            found.split = self.splits.get(opening_key(found.messages), "")
 
     def refuse(self, place: str, reason: str, into: Lines | None) -> None:
         """Count what cannot be read; the first reasons are kept, all of them go into the list."""
@@ -159,27 +214,34 @@ def _rank_of(answer: ImportedAnswer) -> tuple[int | None, str]:
 
 
 def read(
-    path: Path, format: str, *, limit: int, refusals: Lines | None = None
+    path: Path,
+    format: str,
+    *,
+    limit: int,
+    refusals: Lines | None = None,
+    roles: Roles | None = None,
 ) -> Generator[tuple[int, int], None, Reading]:
     """Read a file, saying how many of its bytes are done; raises ImportRefusal."""
     size = path.stat().st_size
     with opened(path, limit) as file:
-        reading = Reading(file.title, left_out=file.beside)
-        for count, row in enumerate(file.rows):
+        reading = Reading(file.title, left_out=file.beside, roles=roles or {})
+        for count, row in enumerate(with_trees(file.rows)):
             _take(reading, row, format, refusals)
             if count % STEP == 0:
                 yield min(file.packed.tell(), size), size
+    reading.settle_splits()
     yield size, size
     if not reading.rows and not reading.refused:
         raise ImportRefusal(_("The file has no rows to import."))
     return reading
 
 
-def read_rows(rows: Iterable[Row], format: str = GUESS) -> Reading:
+def read_rows(rows: Iterable[Row], format: str = GUESS, roles: Roles | None = None) -> Reading:
     """What rows hold, wherever they come from."""
-    reading = Reading()
-    for row in rows:
+    reading = Reading(roles=roles or {})
+    for row in with_trees(rows):
         _take(reading, row, format, None)
+    reading.settle_splits()
     return reading
 
 
@@ -189,11 +251,24 @@ def _take(reading: Reading, row: Row, format: str, refusals: Lines | None) -> No
             _("The file holds more than {most:,} rows. Split it.").format(most=MOST_ROWS)
         )
     try:
-        if isinstance(row.value, BadRow):
-            raise row.value
-        name, found = row_of(row.value, format)
-        bad = reading.add(row.place, name, found)
+        bad = _added(reading, row, format)
     except BadRow as error:
         bad = [str(error)]
     for reason in bad:
-        reading.refuse(row.place, reason, refusals)
+        reading.refuse(row.place, in_its_words(reason, reading.roles), refusals)
+
+
+def _added(reading: Reading, row: Row, format: str) -> list[str]:
+    """Take in a row by its columns' roles, where it has any; what of it is refused."""
+    if isinstance(row.value, BadRow):
+        raise row.value
+    reading.look_at(row.value)
+    if not reading.roles or not isinstance(row.value, dict):
+        return reading.add(row.place, *row_of(row.value, format))
+    name, found = row_of(mapped(row.value, reading.roles), format)
+    found.unused = Counter(
+        str(column)
+        for column, value in row.value.items()
+        if value is not None and not reading.roles.get(column)
+    )
+    return reading.add(row.place, name, found)

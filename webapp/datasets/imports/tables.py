@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, BinaryIO
 
 from django.utils.translation import gettext as _
@@ -22,6 +23,11 @@ SEPARATORS = {",": "CSV", ";": "CSV with semicolons", "\t": "TSV"}
 KNOWN = {*ASKING, *TALKS, "chosen", "rejected"}
 NESTED = {*LISTS, *TALKS, "messages", "models", "scores", "ranks"}  # JSON in a cell
 MOST_COLUMNS = 10_000
+SNIFFED, FIRST = (
+    65_536,
+    20,
+)  # bytes and rows that are looked at where no column is known by its name
+LONGEST_HEADER = 60  # characters of such a column's
 LONGEST_CELL = 16_000_000  # characters
 HINT = re.compile(rb'\s*"?sep=([,;\t])"?[ ]*(?:\r\n?|\n)', re.IGNORECASE)  # what spreadsheets write
 TURNS = re.compile(r"\[\s*\{\s*'(role|content|from|value)'")
@@ -34,6 +40,31 @@ def separator_of(first: bytes) -> str:
     known = {separator: _known(line, separator) for separator in SEPARATORS}
     best = max(known, key=lambda separator: known[separator])
     return best if known[best] else ""
+
+
+def regular_separator(head: bytes) -> str:
+    """What stands between columns whose names say nothing: as often in each of the first rows, each name once."""
+    text = head.decode(errors="replace")
+    whole = text if len(head) < SNIFFED else text[: text.rfind("\n")]
+    for separator in SEPARATORS:
+        try:
+            rows = list(
+                islice(csv.reader(io.StringIO(whole), delimiter=separator, strict=True), FIRST)
+            )
+        except csv.Error:
+            continue
+        header = [name.strip() for name in rows[0]] if rows else []
+        names = all(name and len(name) <= LONGEST_HEADER for name in header)
+        sizes = {len(row) for row in rows if row}
+        if (
+            len(rows) > 1
+            and len(header) > 1
+            and names
+            and len({*header}) == len(header)
+            and sizes == {len(header)}
+        ):
+            return separator
+    return ""
 
 
 def knows(head: bytes, separator: bytes) -> bool:

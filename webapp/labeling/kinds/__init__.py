@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
+from pydantic import BaseModel
 
-from webapp.labeling.kinds import compare, rank
+from alignment.rows.found import Said
+from webapp.labeling.kinds import compare, demonstrate, edit, flags, rank, rate, review, thumbs
 from webapp.labeling.kinds.descriptor import TaskKind, check
 from webapp.site.errors import Refusal
 
@@ -14,6 +16,12 @@ TASK_KINDS: dict[str, TaskKind] = {
     for kind in (
         compare.KIND,
         rank.KIND,
+        rate.KIND,
+        thumbs.KIND,
+        flags.KIND,
+        edit.KIND,
+        demonstrate.KIND,
+        review.KIND,
     )
 }  # fmt: skip
 
@@ -29,6 +37,14 @@ def kind_named(name: str) -> TaskKind:
             _("There is no kind of task “{name}” in this installation.").format(name=name)
         )
     return TASK_KINDS[name]
+
+
+def kind_of_label(said: Said, count: int) -> tuple[TaskKind, BaseModel] | None:
+    """The first kind that asks about so many answers and has words for this, with its answer."""
+    for kind in TASK_KINDS.values():
+        if count in kind.items and (answer := kind.imported(said)) is not None:
+            return kind, answer
+    return None
 
 
 @contextmanager

@@ -1,19 +1,22 @@
 """What a kind of task says of itself; everything else asks it and knows no kind by name."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any, Literal, NamedTuple, Protocol, get_origin
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_origin
 
 from django.http import QueryDict
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError
 from pydantic import model_validator as validator
 
-from alignment.seam.records import DemonstrationRecord, LabelRecord, PromptRecord
+from alignment.rows.found import Said
+from alignment.seam.records import DemonstrationRecord, FlagRecord, LabelRecord, PromptRecord
+from webapp.labeling.composition import Composition
 from webapp.site.words import Words
 
+C = TypeVar("C")
 Order = Sequence[int]  # the places of a task's items as somebody saw them
-Record = LabelRecord | DemonstrationRecord
+Record = LabelRecord | DemonstrationRecord | FlagRecord
 MOST_ITEMS = 20  # of one task
 LETTERS = ascii_uppercase  # what the items on a card are called
 LONGEST_VERDICT = 200  # characters
@@ -22,6 +25,7 @@ RESERVED = frozenset(
     [
         "assignment",
         "client_id",
+        "form",
         "rationale",
         "flags",
         "visible_ms",
@@ -89,13 +93,25 @@ class HasText(Protocol):
     text: str
 
 
+def field_of(name: str) -> str:
+    """The field of an answer that an input of this name belongs to."""
+    return name.partition(".")[0]
+
+
+def no_answer(_said: Said) -> None:
+    """Of a kind that takes no labels from files."""
+
+
 class TaskKind(BaseModel):
     """A kind of task. Its folder names it and holds, if need be, its script `card.js`.
 
     `ask` chooses from the completions of a prompt what to ask about together; `verdict` says an answer
     so that two people who mean the same say the same, whatever order each of them saw; `records` says
     what a model learns from it; `objection` why an answer that is one does not fit the items that were shown,
-    "" where it does. The template has two parts: `items` for the card, `controls` below it.
+    "" where it does; `imported` what a file says of answers in the words of the kind, None where it has none.
+    The template has two parts: `items` for the card, `controls` below it.
+    Where a project's form decides what may be said, `keys_of` gives the keys of a form, and `fits` says
+    whether an answer about so many items is one by it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -113,6 +129,10 @@ class TaskKind(BaseModel):
     template: str
     keys: tuple[Key, ...]
     objection: Callable[[Any, Sequence[str]], Words] = no_objection
+    keys_of: Callable[[Composition], tuple[Key, ...]] | None = None
+    fits: Callable[[Any, Composition, int], bool] | None = None
+    made: bool = True  # by whoever wants some; tasks of another kind come by themselves
+    imported: Callable[[Said], BaseModel | None] = no_answer
 
     @validator(mode="wrap")
     @classmethod
@@ -155,12 +175,24 @@ class TaskKind(BaseModel):
         given = {name for key in self.keys for name in key.answer or ()}
         return tuple(name for name in self.Answer.model_fields if name not in given)
 
+    def composed_keys(self, composition: Composition) -> tuple[Key, ...]:
+        """The keys that answer by this form."""
+        return self.keys_of(composition) if self.keys_of else self.keys
+
+    def is_answer(self, answer: object, composition: Composition, items: int) -> bool:
+        """Whether a valid answer about so many items may be given by this form."""
+        return self.fits is None or self.fits(answer, composition, items)
+
     def fields_of(self, sent: QueryDict) -> dict[str, object]:
-        """The answer's fields of a form; an empty one is not there."""
+        """The answer's fields of a form; an empty one is not there.
+
+        What follows a dot in the name of an input only tells groups of inputs of one field apart.
+        """
         fields: dict[str, object] = {}
         for name, field in self.Answer.model_fields.items():
             several = get_origin(field.annotation) in (list, tuple, set)
-            values = [value for value in sent.getlist(name) if value != ""]
+            names = [one for one in sent if field_of(one) == name]
+            values = [value for one in names for value in sent.getlist(one) if value != ""]
             if values:
                 fields[name] = values if several else values[-1]
         return fields
@@ -168,6 +200,11 @@ class TaskKind(BaseModel):
     def canonical(self, answer: object) -> str:
         """The answer as JSON, always in the same letters."""
         return self.Answer.model_validate(answer).model_dump_json()
+
+
+def each_alone(completions: Sequence[C]) -> Iterator[tuple[C]]:
+    """Each completion asked about by itself."""
+    return ((one,) for one in completions)
 
 
 def check(kind: TaskKind) -> TaskKind:

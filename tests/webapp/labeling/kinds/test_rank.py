@@ -9,6 +9,7 @@ from pytest_django.asserts import assertContains
 
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.reward.labels import ranked
+from alignment.rows.found import Ordered, Tied
 from alignment.seam.records import Message, PromptRecord
 from tests.factories import a_completion, a_prompt, a_user
 from webapp.accounts.roles import Role
@@ -117,3 +118,12 @@ def test_it_is_answered_without_scripts_frozen_and_shown_in_words(asked, project
     table = client.get(reverse("labeling:labels", args=[project.pk]))
     assertContains(table, "B &gt; A = C")
     assertContains(table, "B · place 1")
+
+
+@pytest.mark.parametrize(
+    ("said", "ranking"),
+    [(Ordered((1, 0, 1)), "B>A=C"), (Ordered((2, 1, 0)), "C>B>A"), (Tied(), None)],
+)
+def test_an_order_of_a_file_is_one_of_letters(said, ranking):
+    answer = KIND.imported(said)
+    assert (answer.ranking if answer else None) == ranking

@@ -10,12 +10,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q
 
 from alignment.rows.formats import FORMATS, GUESS
+from alignment.rows.mapping import ROLES, twice
 from webapp.datasets.errors import ImportRefusal
-from webapp.datasets.forms import becomes
+from webapp.datasets.forms import usual
 from webapp.datasets.imports.jobs import summary, told
 from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import Lines, Reading, read
-from webapp.datasets.intake import PAIRS, Become, Plan, outlook
+from webapp.datasets.intake import FIRST_KIND, PAIRS, Become, Plan, outlook
+from webapp.labeling.kinds import TASK_KINDS
 from webapp.projects.models import Project
 
 
@@ -35,10 +37,20 @@ class Command(BaseCommand):
         known = [GUESS, *sorted(FORMATS)]
         parser.add_argument("--format", choices=known, default=GUESS, help="what its rows are")
         parser.add_argument(
+            "--map",
+            action="append",
+            default=[],
+            metavar="ROLE=COLUMN",
+            help=f"what a column is, as often as needed ({', '.join(ROLES)}); the others are not read",
+        )
+        parser.add_argument(
             "--as",
             dest="become",
             choices=Become.values,
             help="what the rows become; without it, what they hold most of, but no tasks",
+        )
+        parser.add_argument(
+            "--kind", choices=list(TASK_KINDS), default=FIRST_KIND, help="of task, with --as tasks"
         )
         parser.add_argument("--labels-per-task", type=int, default=1, help="default: 1")
         parser.add_argument(
@@ -62,7 +74,7 @@ class Command(BaseCommand):
 
     def _read(self, file: Path, options: dict[str, Any]) -> Reading:
         with self._bad_rows(options) as bad:
-            reading = _whole(file, options["format"], bad)
+            reading = _whole(file, options["format"], bad, _roles(options["map"]))
         found = summary(reading)
         kinds = ", ".join(f"{number} of “{title}”" for title, number in found["formats"])
         self._say(f"{file.name} is {found['what']}; rows: {kinds or 'none that can be read'}.")
@@ -120,8 +132,21 @@ class Command(BaseCommand):
         self.stdout.write(text)
 
 
-def _whole(file: Path, format: str, bad: Lines | None) -> Reading:
-    steps = read(file, format, limit=settings.IMPORT_LIMIT, refusals=bad)
+def _roles(given: list[str]) -> dict[str, str]:
+    """What each column is said to be; raises CommandError for a role that is none, or that one has."""
+    pairs = [one.partition("=")[::2] for one in given]
+    if unknown := next((role for role, column in pairs if role not in ROLES or not column), None):
+        raise CommandError(
+            f"--map {unknown}=…: give one of {', '.join(ROLES)}, then = and a column."
+        )
+    roles = {column: role for role, column in pairs}
+    if (again := twice(roles)) or len(roles) < len(pairs):
+        raise CommandError(f"--map: {again or 'one column'} is given twice.")
+    return roles
+
+
+def _whole(file: Path, format: str, bad: Lines | None, roles: dict[str, str]) -> Reading:
+    steps = read(file, format, limit=settings.IMPORT_LIMIT, refusals=bad, roles=roles)
     while True:
         try:
             next(steps)
@@ -133,14 +158,14 @@ def _whole(file: Path, format: str, bad: Lines | None) -> Reading:
 def _plan(reading: Reading, options: dict[str, Any]) -> Plan:
     """What was asked for, or what the file holds most of; tasks are made only when asked for."""
     found = {"answers": any(one.answers for one in reading.prompts.values()), "compared": 0}
-    offered = becomes(found | {"judged": summary(reading)["judged"]})
-    become = Become(options["become"]) if options["become"] else offered[-1]
+    most = usual(found | {"judged": summary(reading)["judged"]})
+    become = Become(options["become"]) if options["become"] else most
     need, pairs = options["labels_per_task"], options["pairs_per_prompt"]
     if need < 1 or pairs < 0:
         raise CommandError(
             "A task needs at least one label, and a prompt no negative number of pairs."
         )
-    return Plan(become, need, pairs)
+    return Plan(become, need, pairs, options["kind"])
 
 
 def _reasons(reading: Reading) -> str:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from alignment.rows.found import Ordered, Said
 from alignment.seam.records import PairRecord, TieRecord
 from webapp.labeling.kinds.descriptor import LETTERS, Asked, HasText, InWords, Key, Order, TaskKind
 from webapp.labeling.kinds.rank.answer import MOST, Answer
@@ -52,6 +53,16 @@ def _group(asked: Asked) -> str:
     """One name for all that somebody said of these answers, whatever order they saw."""
     said = "\0".join([asked.annotator, *sorted(asked.items)])
     return f"rank-{sha256(said.encode(errors='surrogatepass')).hexdigest()[:24]}"
+
+
+def _imported(said: Said) -> Answer | None:
+    """The letters of the answers by their ranks."""
+    if not isinstance(said, Ordered):
+        return None
+    places = dict.fromkeys(sorted(said.ranks), "")
+    for position, rank in enumerate(said.ranks):
+        places[rank] += f"={LETTERS[position]}" if places[rank] else LETTERS[position]
+    return Answer(ranking=">".join(places.values()))
 
 
 def _objection(answer: Answer, items: Sequence[str]) -> Words:
@@ -105,4 +116,5 @@ KIND = TaskKind(
         Key("tie", "=", _("The answer placed last is as good as the one before it, or is not")),
     ),
     objection=_objection,
+    imported=_imported,
 )

@@ -42,5 +42,5 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {row.title}: {share_with_interval(row.pairs)}{alpha}")
         for person in people(report.figures["people"]):
             self.stdout.write(f"{person.name}: {person.figures['labels']} labels")
-        for words, figure in null_rulers(report):
+        for words, figure, _gold in null_rulers(report):
             self.stdout.write(f"{words}: {share_with_interval(figure)}")

@@ -1,0 +1,134 @@
+"""Exports of Argilla: records with their fields, and what annotators answered to its questions.
+
+Consumers: records of Argilla 2 (`fields` and `responses` by question) and its first feedback datasets (lists of
+responses with `values`). Recognised by `fields` and `responses`. Choices, marks, rankings and texts become labels
+by their users. Loses: drafts and discarded responses, suggestions, vectors, metadata; it names them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from alignment.rows import answers, preferences, prompts
+from alignment.rows.beside import annotator_name
+from alignment.rows.descriptor import Format
+from alignment.rows.found import BadRow, Found, ImportedLabel, ImportedPrompt, Said
+from alignment.rows.judgements import (
+    count_unsaid,
+    label_of,
+    said_by_choice,
+    said_by_mark,
+    said_by_order,
+    said_by_text,
+)
+from alignment.seam.words import _
+
+UNSENT = "responses that were not submitted"
+MOST_RESPONSES = 1000
+
+
+class Response(NamedTuple):
+    """What one user answered to one question."""
+
+    question: str
+    value: Any
+    user: object
+    status: object
+
+
+def fits(row: object) -> bool:
+    """Whether it is a record with its responses."""
+    there = row if isinstance(row, dict) else {}
+    return isinstance(there.get("fields"), dict) and isinstance(there.get("responses"), dict | list)
+
+
+def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
+    """Add the record's prompt, its answers and what was said of them; the columns that were used."""
+    if not fits(row):
+        raise BadRow(_("no record with “fields” and “responses”: not an export of Argilla"))
+    found.blank = True
+    fields = row["fields"]
+    fit = answers if answers.fits(fields) else prompts
+    used = preferences.read(fields, found) if preferences.fits(fields) else fit.read(fields, found)
+    found.unused.update(
+        f"fields.{name}" for name in fields.keys() - used if fields[name] is not None
+    )
+    given = list(_responses(row["responses"]))
+    if len(given) > MOST_RESPONSES:
+        raise BadRow(_("more than {n:,} responses to one record").format(n=MOST_RESPONSES))
+    prompt, names = found.prompts[-1], answers.answer_columns(fields)
+    said = [label for one in given for label in _said(one, prompt, names, found)]
+    found.prompts[-1] = replace(prompt, labels=(*prompt.labels, *said))
+    return {"fields", "responses"}
+
+
+def _responses(responses: Any) -> Iterator[Response]:  # noqa: ANN401
+    """All of them, as either version writes them; raises BadRow."""
+    if isinstance(responses, dict):
+        for question, given in responses.items():
+            for one in given if isinstance(given, list) else [given]:
+                yield _response(question, one, one)
+        return
+    for one in responses:
+        values = one.get("values") if isinstance(one, dict) else None
+        if not isinstance(values, dict):
+            raise BadRow(_("a response has no “values”"))
+        for question, value in values.items():
+            yield _response(question, value, one)
+
+
+def _response(question: str, value: Any, about: Any) -> Response:  # noqa: ANN401
+    if not isinstance(value, dict) or "value" not in value:
+        raise BadRow(_("a response has no “value”"))
+    who = about.get("user_id")
+    return Response(question, value["value"], who, about.get("status", "submitted"))
+
+
+def _said(
+    one: Response, prompt: ImportedPrompt, names: Sequence[str], found: Found
+) -> Iterator[ImportedLabel]:
+    if one.status not in (None, "submitted"):
+        found.left_out[UNSENT] += 1
+        return
+    who = "" if one.user is None else annotator_name(one.user, "user_id")
+    label = label_of(prompt, who, _value(one.value, names))
+    if label is None:
+        count_unsaid(found, one.question)
+    else:
+        yield label
+
+
+def _value(value: Any, names: Sequence[str]) -> Said | None:  # noqa: ANN401
+    """A ranking, a mark, a choice, or a text where there is no answer that it could be about."""
+    if isinstance(value, list):
+        return _ranking(value, names)
+    if type(value) in (int, float):
+        return said_by_mark(value)
+    if isinstance(value, str):
+        return said_by_choice(value, names) if names else said_by_text(value)
+    return None
+
+
+def _ranking(value: list[Any], names: Sequence[str]) -> Said | None:
+    """Ranks of the fields, which may be called by their names or by their sides."""
+    ranks = {}
+    for one in value:
+        rank = one.get("rank") if isinstance(one, dict) else None
+        place = (
+            answers.place_won(answers.winner_in(one.get("value")), names)
+            if rank is not None
+            else None
+        )
+        if place is None or type(rank) is not int:
+            return None
+        ranks[names[place]] = rank
+    return said_by_order(ranks, names)
+
+
+FORMAT = Format(
+    title=_("Argilla"),
+    help=_("records with fields and responses; choices, marks, rankings and texts are labels."),
+    loses=_("responses that were not submitted, suggestions, vectors and metadata."),
+    fits=fits,
+    read=read,
+)

@@ -1,0 +1,131 @@
+"""Columns by what somebody says they are: the row that a format knows, made of one that names them otherwise."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from alignment.rows.answers import LISTS, SINGLE, side_of
+from alignment.rows.beside import ANNOTATORS
+from alignment.rows.prompts import ASKING, SYSTEM
+from alignment.seam.words import _
+
+Roles = Mapping[str, str]  # by column
+ROLES = {  # in words
+    "prompt": _("Prompt"),
+    "context": _("Context: what the prompt is about, or the turns before it"),
+    "system": _("System message"),
+    "answer": _("Answer, or a list of them"),
+    "chosen": _("Preferred answer"),
+    "rejected": _("Other answer"),
+    "winner": _("Which answer won"),
+    "rank": _("Rank, 0 or 1 for the best"),
+    "rating": _("Rating"),
+    "label": _("Label: good or not"),
+    "annotator": _("Annotator"),
+    "split": _("Split"),
+    "id": _("Name"),
+    "tags": _("Tags"),
+}
+SEVERAL = ("answer", "rank", "rating")  # columns may be one of these
+GUESSED = {
+    **dict.fromkeys(ASKING, "prompt"),
+    **dict.fromkeys(SYSTEM, "system"),
+    **dict.fromkeys((*LISTS, *SINGLE), "answer"),
+    **dict.fromkeys(ANNOTATORS, "annotator"),
+    **dict.fromkeys(("chosen", "chosen_response"), "chosen"),
+    **dict.fromkeys(("rejected", "rejected_response"), "rejected"),
+    **dict.fromkeys(("rank", "ranks"), "rank"),
+    **{name: name for name in ("context", "winner", "rating", "split", "id", "tags", "label")},
+    "kto_tag": "label",
+}
+ANSWER = re.compile(r"\banswer_\d+\b")
+
+
+def role_of(column: str) -> str:
+    """What a column seems to be, by its name; nothing where that says nothing."""
+    name = column.strip().lower()
+    return "answer" if side_of(name) else GUESSED.get(name, "")
+
+
+def guessed(columns: list[str]) -> dict[str, str]:
+    """What each column seems to be; of several that seem to be one thing, the first is."""
+    taken: set[str] = set()
+    roles = {}
+    for column in columns:
+        role = role_of(column)
+        roles[column] = "" if role in taken and role not in SEVERAL else role
+        taken.add(role)
+    return roles
+
+
+def twice(roles: Roles) -> str:
+    """A role that only one column may have, and several were given; nothing otherwise."""
+    times = Counter(role for role in roles.values() if role)
+    return next((role for role in times if times[role] > 1 and role not in SEVERAL), "")
+
+
+def mapped(row: Any, roles: Roles) -> Any:  # noqa: ANN401 - whatever a file holds
+    """The row in the columns that formats know, of those that were given a role; any other row as it is."""
+    if not isinstance(row, dict):
+        return row
+    by_role: dict[str, list[str]] = {}
+    for column, role in roles.items():
+        if role and row.get(column) is not None:
+            by_role.setdefault(role, []).append(column)
+    made = {role: row[by_role[role][0]] for role in by_role if role not in SEVERAL}
+    made |= _answers(row, by_role)
+    if "winner" in made and isinstance(made["winner"], str):
+        names = known_as(roles)
+        made["winner"] = {ours: name for name, ours in names.items()}.get(
+            made["winner"], made["winner"]
+        )
+    return made | _asked(made)
+
+
+def _answers(row: Mapping[str, Any], by_role: Mapping[str, list[str]]) -> dict[str, Any]:
+    """A list of answers, one, or a column for each, with their ranks or ratings."""
+    answers = [row[column] for column in by_role.get("answer", [])]
+    ranks, ratings = ([row[one] for one in by_role.get(role, [])] for role in ("rank", "rating"))
+    made: dict[str, Any] = {}
+    if len(answers) == 1:
+        made["answers" if isinstance(answers[0], list) else "answer"] = answers[0]
+    elif answers and len(ranks) == len(answers):
+        made |= {"answers": answers, "ranks": ranks}
+    else:
+        made |= {f"answer_{number}": one for number, one in enumerate(answers, start=1)}
+    if len(ranks) == 1:
+        made["ranks" if isinstance(ranks[0], list) else "rank"] = ranks[0]
+    if len(ratings) == 1:
+        made["ratings" if isinstance(ratings[0], list) else "rating"] = ratings[0]
+    elif len(ratings) == len(answers):
+        made |= {f"answer_{n}_rating": one for n, one in enumerate(ratings, start=1)}
+    return made
+
+
+def _asked(made: Mapping[str, Any]) -> dict[str, Any]:
+    """The prompt with what it is about, or after the turns before it."""
+    prompt, context = made.get("prompt"), made.get("context")
+    if isinstance(context, list) and isinstance(prompt, str):
+        return {"prompt": [*context, {"role": "user", "content": prompt}], "context": None}
+    if isinstance(context, list) and prompt is None:
+        return {"prompt": context, "context": None}
+    if isinstance(context, str) and prompt is not None:
+        return {"instruction": prompt, "prompt": None}
+    return {}
+
+
+def known_as(roles: Roles) -> dict[str, str]:
+    """The columns of a file by the names that formats know them by."""
+    answers = [column for column, role in roles.items() if role == "answer"]
+    several = {f"answer_{number}": one for number, one in enumerate(answers, start=1)}
+    return several | {
+        role: column for column, role in roles.items() if role and role not in SEVERAL
+    }
+
+
+def in_its_words(reason: str, roles: Roles) -> str:
+    """Why a row is bad, with the columns as the file calls them."""
+    names = known_as(roles)
+    named = ANSWER.sub(lambda found: names.get(found.group(), found.group()), reason)
+    return re.sub(r"“(\w+)”", lambda found: f"“{names.get(found.group(1), found.group(1))}”", named)

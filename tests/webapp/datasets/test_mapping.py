@@ -1,0 +1,193 @@
+"""Columns by what somebody says they are: on the page, by command, and in the words of what is refused."""
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from pytest_django.asserts import assertContains, assertRedirects
+
+from alignment.rows.found import Preferred, Thumbed
+from alignment.rows.json_lines import Row
+from alignment.rows.mapping import ROLES, guessed, mapped, role_of, twice
+from webapp.datasets.imports.reading import read_rows
+from webapp.jobs.models import Job
+from webapp.jobs.tasks import work
+from webapp.labeling.models import Completion
+
+TABLE = "frage;a1;a2;wer;besser\nWhy?;Because.;No.;ada;a2\nHow?;So.;;bo;a1\n"
+GIVEN = {"frage": "prompt", "a1": "answer", "a2": "answer", "wer": "annotator", "besser": "winner"}
+
+
+def held(row, **roles):
+    return read_rows([Row("line 1", row)], roles=roles)
+
+
+def prompt_of(row, **roles):
+    reading = held(row, **roles)
+    assert reading.refusals == []
+    (prompt,) = reading.prompts.values()
+    return prompt, reading
+
+
+@pytest.mark.parametrize(
+    ("column", "role"),
+    [
+        ("Question", "prompt"),
+        ("response_1", "answer"),
+        ("Completion", "answer"),
+        ("judge", "annotator"),
+        ("chosen", "chosen"),
+        ("topic", ""),
+    ],
+)
+def test_a_column_seems_to_be_what_its_name_says(column, role):
+    assert role_of(column) == role
+    assert role in {"", *ROLES}
+
+
+def test_only_the_first_column_is_guessed_to_be_what_only_one_may_be():
+    assert guessed(["prompt", "question", "answer_a", "answer_b"]) == {
+        "prompt": "prompt",
+        "question": "",
+        "answer_a": "answer",
+        "answer_b": "answer",
+    }
+    assert (twice({"a": "prompt", "b": "prompt"}), twice(GIVEN)) == ("prompt", "")
+
+
+def test_a_team_s_own_columns_are_read_by_their_roles():
+    row = {"frage": "Why?", "a1": "x", "a2": "y", "wer": "ada", "besser": "a2", "topic": "sky"}
+    prompt, reading = prompt_of(row, **GIVEN)
+    (label,) = prompt.labels
+    assert (label.annotator, label.said) == ("ada", Preferred(1))
+    assert [prompt.answers[key].text for key in label.items] == ["x", "y"]
+    assert reading.unused == {"topic": 1}
+    assert reading.columns == row
+
+
+def test_only_columns_of_which_something_was_said_are_read():
+    prompt, reading = prompt_of(
+        {"prompt": "Not this.", "q": "Why?", "answer": "Nor this."}, q="prompt"
+    )
+    assert ([turn.content for turn in prompt.messages], prompt.answers) == (["Why?"], {})
+    assert set(reading.unused) == {"prompt", "answer"}
+
+
+def test_a_context_is_what_the_prompt_is_about_or_the_turns_before_it():
+    prompt, _ = prompt_of({"q": "Why?", "c": "The sky."}, q="prompt", c="context")
+    assert prompt.messages[-1].content == "Why?\n\nThe sky."
+    before = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+    prompt, _ = prompt_of({"q": "Why?", "c": before}, q="prompt", c="context")
+    assert [turn.content for turn in prompt.messages] == ["Hi", "Hello.", "Why?"]
+
+
+def test_ranks_stand_beside_their_answers_or_in_rows_of_their_own():
+    row = {"q": "Why?", "x": "a", "y": "b", "rx": 2, "ry": 1}
+    prompt, _ = prompt_of(row, q="prompt", x="answer", y="answer", rx="rank", ry="rank")
+    assert [prompt.answers[pair.better].text for pair in prompt.pairs] == ["b"]
+    rows = [
+        Row("1", {"q": "Why?", "a": text, "r": rank}) for text, rank in (("x", "2"), ("y", "1"))
+    ]
+    (prompt,) = read_rows(rows, roles={"q": "prompt", "a": "answer", "r": "rank"}).prompts.values()
+    assert (prompt.ranked(), [one.rank for one in prompt.answers.values()]) == (1, [2, 1])
+
+
+def test_labels_splits_names_and_tags_have_their_roles():
+    row = {"q": "Why?", "a": "x", "ok": "true", "s": "dev", "n": "r1", "t": ["sky", "blue"]}
+    roles = {"q": "prompt", "a": "answer", "ok": "label", "s": "split", "n": "id", "t": "tags"}
+    prompt, _ = prompt_of(row, **roles)
+    (answer,) = prompt.answers.values()
+    assert ([label.said for label in prompt.labels], prompt.split) == (
+        [Thumbed(good=True)],
+        "validation",
+    )
+    assert answer.about == {"id": "r1", "tags": "sky, blue"}
+
+
+def test_what_is_refused_is_called_as_in_the_file():
+    roles = {"frage": "prompt", "a1": "answer", "a2": "answer"}
+    (refusal,) = held({"frage": "Why?", "a1": "x", "a2": 7}, **roles).refusals
+    assert refusal == "line 1: a2 is not text"
+    (refusal,) = held({"frage": "Why?", "w": 5}, frage="prompt", w="chosen").refusals or [""]
+    assert "answer_" not in refusal
+
+
+def test_other_rows_are_as_they_are():
+    assert mapped("Why?", {"q": "prompt"}) == "Why?"
+
+
+@pytest.fixture
+def looked(as_admin, project, jsonl):
+    """A file that was looked at on the page."""
+    content = jsonl(TABLE.encode(), name="table.csv")
+    as_admin.post(
+        reverse("datasets:import", args=[project.pk]), {"file": content, "format": "guess"}
+    )
+    job = Job.objects.get()
+    work(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def page_of(job):
+    return reverse("jobs:detail", args=[job.project_id, job.pk])
+
+
+def look_again(client, job, roles):
+    """Say what the columns are; where that leads."""
+    columns = [column for column, _value, _role in job.result["columns"]]
+    sent = {f"column-{columns.index(name)}": role for name, role in roles.items()}
+    return client.post(
+        reverse("datasets:confirm", args=[job.project_id, job.pk]), sent | {"look": "on"}
+    )
+
+
+def test_a_table_of_unknown_columns_is_read_once_somebody_says_what_they_are(
+    as_admin, looked, project
+):
+    assert (looked.result["rows"], looked.result["refused"]) == (0, 2)
+    assert [column for column, _value, _role in looked.result["columns"]] == [*GIVEN]
+    assertContains(as_admin.get(page_of(looked)), "What the columns are")
+    response = look_again(as_admin, looked, GIVEN)
+    again = Job.objects.exclude(pk=looked.pk).get()
+    assertRedirects(response, page_of(again))
+    assertRedirects(look_again(as_admin, looked, GIVEN), page_of(again))  # the same job
+    work(again.pk)
+    again.refresh_from_db()
+    assert (again.result["rows"], again.result["judged"], again.result["annotators"]) == (2, 1, 1)
+    assertContains(as_admin.get(page_of(again)), '<option value="winner" selected>')
+    as_admin.post(reverse("datasets:confirm", args=[project.pk, again.pk]), {"become": "answers"})
+    work(Job.objects.get(kind="import").pk)
+    assert sorted(Completion.objects.values_list("text", flat=True)) == ["Because.", "No.", "So."]
+
+
+def test_two_prompts_of_a_row_are_refused_in_words(as_admin, looked):
+    response = look_again(as_admin, looked, {"frage": "prompt", "a1": "prompt"})
+    assertRedirects(response, page_of(looked), fetch_redirect_response=False)
+    assertContains(as_admin.get(page_of(looked)), "Only one column may be “Prompt”.")
+
+
+def test_the_command_takes_roles(project, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(TABLE, encoding="utf-8")
+    roles = [f"--map={role}={column}" for column, role in GIVEN.items()]
+    out = io.StringIO()
+    call_command("import_feedback", project.name, str(path), *roles, stdout=out)
+    assert "2 prompts and 3 answers added" in out.getvalue()
+    assert project.labels.get().annotator.first_name == "ada"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("--map=prompts=frage", "give one of prompt"),
+        ("--map=prompt", "give one of"),
+        ("--map=prompt=a1", "prompt is given twice"),
+    ],
+)
+def test_the_command_refuses_other_roles(project, tmp_path, given, words):
+    path = tmp_path / "table.csv"
+    path.write_text(TABLE, encoding="utf-8")
+    with pytest.raises(CommandError, match=words):
+        call_command("import_feedback", project.name, str(path), "--map=prompt=frage", given)

@@ -1,0 +1,47 @@
+"""Whether a prompt that somebody wrote should be used."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.utils.translation import gettext_lazy as _
+
+from webapp.labeling.kinds.descriptor import InWords, Key, TaskKind
+from webapp.labeling.kinds.review.answer import Answer
+from webapp.labeling.kinds.writing import start_of_text
+from webapp.site.words import Words
+
+
+def _objection(answer: Answer, _items: Sequence[str]) -> Words:
+    """That whoever wrote it would not know what to change."""
+    if answer.decision == "reject" and not answer.reason.strip():
+        return _("Say why it is rejected: nothing was stored.")
+    return ""
+
+
+def _in_words(answer: Answer) -> InWords:
+    """The decision, and the reason of a rejection."""
+    if answer.decision == "accept":
+        return InWords(_("accepted"))
+    return InWords(_("rejected: %(reason)s") % {"reason": start_of_text(answer.reason)})
+
+
+KIND = TaskKind(
+    folder=Path(__file__).parent,
+    title=_("Prompt to review"),
+    question=_("Should this prompt be used?"),
+    items=range(1),
+    Answer=Answer,
+    ask=lambda _completions: (),
+    records=lambda _asked, _answer: (),
+    agreement="nominal",
+    verdict=lambda answer, _order: answer.decision,
+    words=_in_words,
+    template="labeling/kinds/review.html",
+    keys=(
+        Key("choose-1", "1", _("Accept the prompt"), _("accept"), {"decision": "accept"}),
+        Key("choose-2", "2", _("Reject the prompt"), _("reject"), {"decision": "reject"}),
+        Key("write", "e", _("To the reason of a rejection; Esc leaves it")),
+    ),
+    objection=_objection,
+    made=False,
+)

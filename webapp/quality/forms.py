@@ -1,0 +1,124 @@
+"""What researchers send who look at disagreements."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
+
+from webapp.labeling.forms import LARGEST, LONGEST_RATIONALE, KindFilter
+from webapp.labeling.models import Label, Task
+from webapp.projects.models import Project
+from webapp.quality.adjudication import Decision
+from webapp.site.longtext import LongText
+
+if TYPE_CHECKING:
+    FormOfChecks = forms.ModelForm[Project]  # generic in its stubs only
+else:
+    FormOfChecks = forms.ModelForm
+
+MOST_EVERY = 100_000
+NOTHING = _("Choose what is right first: nothing was decided.")
+
+
+class DisputeFilter(KindFilter):
+    """Which disagreements to list."""
+
+    field_order = ("show", "by", "kind")
+
+    show = forms.ChoiceField(
+        label=_("Tasks"),
+        choices=[("", _("To decide")), ("decided", _("Decided"))],
+        required=False,
+    )
+    by = forms.ChoiceField(
+        label=_("Who disagrees"),
+        choices=[("", _("People")), ("everybody", _("Simulated annotators too"))],
+        required=False,
+    )
+
+
+class DecisionForm(forms.Form):
+    """What is right about a task: as somebody said, by a button of the kind, or as its fields say."""
+
+    key = forms.UUIDField()
+    label = forms.IntegerField(required=False, min_value=1, max_value=LARGEST)
+    act = forms.CharField(required=False, max_length=40)
+    rationale = LongText(
+        label=_("Why (optional)"),
+        limit=LONGEST_RATIONALE,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+    def __init__(self, data: QueryDict | None, *, task: Task, initial: Mapping[str, Any]) -> None:
+        super().__init__(data, initial=dict(initial))
+        self.task, self.posted = task, data
+
+    def clean(self) -> dict[str, Any]:
+        """`decision` is what was decided."""
+        cleaned = super().clean() or self.cleaned_data
+        decision = self._decision(cleaned)
+        if decision is None and not self.errors:
+            raise forms.ValidationError(NOTHING)
+        return cleaned | {"decision": decision}
+
+    def _decision(self, cleaned: Mapping[str, Any]) -> Decision | None:
+        why, kind = cleaned.get("rationale", ""), self.task.asks
+        if cleaned.get("label"):
+            like = Label.objects.current().filter(task=self.task, pk=cleaned["label"]).first()
+            return Decision.like(like, why) if like else None
+        pressed = [
+            key.answer for key in kind.keys if key.answer and key.action == cleaned.get("act")
+        ]
+        answer = pressed[0] if pressed else kind.fields_of(self.posted or QueryDict())
+        return Decision.by_place(self.task, answer, why) if answer else None
+
+
+class ChecksForm(FormOfChecks):
+    """How the people of a project are checked, and how much they are asked for."""
+
+    class Meta:
+        model = Project
+        fields = ["gold_every", "repeat_every", "third_if_two_differ", "daily_quota"]
+        labels = {
+            "gold_every": _("One task in so many is a check"),
+            "repeat_every": _("One task in so many is a silent repeat"),
+            "third_if_two_differ": _("Ask a third person where two differ"),
+            "daily_quota": _("Labels a person and day"),
+        }
+        help_texts = {
+            "gold_every": _(
+                "Its answer is known, and who answers it hears whether they were right. "
+                "By chance, so that nobody can tell; 0: none."
+            ),
+            "repeat_every": _(
+                "Something they answered at least 20 labels ago, shown the other way round; 0: none."
+            ),
+            "third_if_two_differ": _("For tasks that ask two people."),
+            "daily_quota": _("Nobody is given more on one day (UTC); 0: any number."),
+        }
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as Django's
+        super().__init__(*args, **options)
+        for name in ("gold_every", "repeat_every", "daily_quota"):
+            self.fields[name] = forms.IntegerField(
+                label=self.fields[name].label,
+                help_text=self.fields[name].help_text,
+                min_value=0,
+                max_value=MOST_EVERY,
+            )
+
+
+class CheckForm(forms.Form):
+    """A task of known answer: what who is wrong hears of it, or that it is none any more."""
+
+    end = forms.BooleanField(required=False)
+    explanation = LongText(
+        label=_("What people hear of it"),
+        limit=LONGEST_RATIONALE,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Why the right answer is right: those who are wrong learn from it."),
+    )
