@@ -23,7 +23,7 @@ def only_known(run: Any) -> Callable[..., HttpResponseBase]:  # noqa: ANN401 - a
             answer: HttpResponseBase = run(request, **parts)
             return answer
         words = _("Nothing reads this here; what is read: {names}.")
-        said = words.format(names=", ".join(names) or "–")
+        said = words.format(names=", ".join(names) or _("nothing"))
         return refuse(422, "invalid", said, dict.fromkeys(unknown, said))
 
     return ask

@@ -30,6 +30,8 @@ SCOPES = {
     Action.LABEL: Scope.LABEL,
     Action.WRITE_PROMPTS: Scope.DATA,
     Action.CHECK_LABELS: Scope.DATA,
+    Action.MAKE_TASKS: Scope.DATA,
+    Action.COMPOSE_FORM: Scope.DATA,
     Action.FREEZE: Scope.DATA,
     Action.IMPORT_DATA: Scope.DATA,
     Action.EXPORT_DATA: Scope.DATA,
