@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Any
 
 from alignment.rows import prompts
-from alignment.rows.beside import ANNOTATORS, annotator_name
+from alignment.rows.beside import annotated_by, annotator_name
 from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
@@ -121,8 +121,8 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
 
 def _ranking(row: Columns) -> str:
     """The name of what an answer's rank in a row of its own is part of: all that one person ranked."""
-    who = next((row[name] for name in ANNOTATORS if row.get(name) is not None), "")
-    return annotator_name(who, "annotator") or "rows"
+    who = annotated_by(row, row.keys())
+    return annotator_name(row[who], who) if who else "rows"
 
 
 def _read_talk(row: Columns, found: Found) -> set[str]:
@@ -412,7 +412,7 @@ def _won(
         return (), ()
     if place is None:
         return (), (ImportedLabel("", (left, right), Tied(winner in BAD)),)
-    if any(row.get(name) is not None for name in ANNOTATORS):
+    if annotated_by(row, row.keys()):
         return (), (ImportedLabel("", (left, right), Preferred(place)),)
     return (ImportedPair((left, right)[place], (left, right)[1 - place]),), ()
 

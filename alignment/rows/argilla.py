@@ -1,7 +1,8 @@
 """Exports of Argilla: records with their fields, and what annotators answered to its questions.
 
-Consumers: records of Argilla 2 (`fields` and `responses` by question) and its first feedback datasets (lists of
-responses with `values`). Recognised by `fields` and `responses`. Choices, marks, rankings and texts become labels
+Consumers: records of Argilla 2 (`fields` and `responses` by question; or a column for each field and
+`QUESTION.responses` beside them) and its first feedback datasets (lists of responses with `values`). Recognised by
+`fields` and `responses`, or by `QUESTION.responses`. Choices, marks, rankings and texts become labels
 by their users. Loses: drafts and discarded responses, suggestions, vectors, metadata; it names them.
 """
 
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from alignment.rows import answers, preferences, prompts
 from alignment.rows.beside import annotator_name
 from alignment.rows.descriptor import Format
-from alignment.rows.found import BadRow, Found, ImportedLabel, ImportedPrompt, Said
+from alignment.rows.found import BadRow, Columns, Found, ImportedLabel, ImportedPrompt, Said
 from alignment.rows.judgements import (
     count_unsaid,
     label_of,
@@ -23,6 +24,7 @@ from alignment.rows.judgements import (
 )
 from alignment.seam.words import _
 
+RESPONSES = ".responses"  # at the end of a column's name
 UNSENT = "responses that were not submitted"
 MOST_RESPONSES = 1000
 
@@ -36,9 +38,19 @@ class Response(NamedTuple):
     status: object
 
 
+class Parts(NamedTuple):
+    """The fields of a record, its responses, and their columns where they have some of their own."""
+
+    fields: Columns
+    responses: Any
+    columns: set[str]
+
+
 def fits(row: object) -> bool:
     """Whether it is a record with its responses."""
     there = row if isinstance(row, dict) else {}
+    if any(_question(name) for name in there):
+        return answers.fits(there) or prompts.fits(there)
     return isinstance(there.get("fields"), dict) and isinstance(there.get("responses"), dict | list)
 
 
@@ -47,19 +59,57 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     if not fits(row):
         raise BadRow(_("no record with “fields” and “responses”: not an export of Argilla"))
     found.blank = True
-    fields = row["fields"]
-    fit = answers if answers.fits(fields) else prompts
-    used = preferences.read(fields, found) if preferences.fits(fields) else fit.read(fields, found)
-    found.unused.update(
-        f"fields.{name}" for name in fields.keys() - used if fields[name] is not None
-    )
-    given = list(_responses(row["responses"]))
+    parts = _parts(row)
+    used = _read_fields(parts.fields, found)
+    given = list(_responses(parts.responses))
     if len(given) > MOST_RESPONSES:
         raise BadRow(_("more than {n:,} responses to one record").format(n=MOST_RESPONSES))
-    prompt, names = found.prompts[-1], answers.answer_columns(fields)
+    prompt, names = found.prompts[-1], answers.answer_columns(parts.fields)
     said = [label for one in given for label in _said(one, prompt, names, found)]
     found.prompts[-1] = replace(prompt, labels=(*prompt.labels, *said))
+    if parts.columns:
+        return used | parts.columns
+    rest = parts.fields.keys() - used
+    found.unused.update(f"fields.{name}" for name in rest if parts.fields[name] is not None)
     return {"fields", "responses"}
+
+
+def _read_fields(fields: Columns, found: Found) -> set[str]:
+    """Add the prompt of the fields, with its answers."""
+    if preferences.fits(fields):
+        return preferences.read(fields, found)
+    return answers.read(fields, found) if answers.fits(fields) else prompts.read(fields, found)
+
+
+def _parts(row: Columns) -> Parts:
+    """The fields and the responses of a record, as either version writes it; raises BadRow."""
+    asked = {name for name in row if _question(name)}
+    if not asked:
+        return Parts(row["fields"], row["responses"], set())
+    fields = {name: value for name, value in row.items() if "." not in str(name)}
+    columns = {name for name in row if name in asked or str(name).rpartition(".")[0] in asked}
+    return Parts(fields, {_question(name): _together(row, name) for name in asked}, columns)
+
+
+def _question(name: object) -> str:
+    """The question whose responses a column holds; nothing for any other column."""
+    is_one = isinstance(name, str) and name.endswith(RESPONSES)
+    return str(name).removesuffix(RESPONSES) if is_one else ""
+
+
+def _together(row: Columns, name: str) -> list[dict[str, Any]]:
+    """The responses to a question, each with its user and status, which stand in columns of their own."""
+    values = row[name] or []
+    if not isinstance(values, list):
+        raise BadRow(_("“{name}” is not a list").format(name=name[:40]))
+    users, statuses = (row.get(f"{name}.{what}") for what in ("users", "status"))
+    both = [one if isinstance(one, list) else [None] * len(values) for one in (users, statuses)]
+    if any(len(one) != len(values) for one in both):
+        raise BadRow(_("“{name}” has not one user and one status for each").format(name=name[:40]))
+    return [
+        {"value": value, "user_id": user, "status": status}
+        for value, user, status in zip(values, *both, strict=True)
+    ]
 
 
 def _responses(responses: Any) -> Iterator[Response]:  # noqa: ANN401

@@ -3,7 +3,8 @@
 They are read after the format, which may have used them in a way of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from math import isfinite
 from typing import Any
@@ -36,7 +37,7 @@ def add_beside(row: Columns, used: set[str], found: Found) -> None:
 
 def _facts(row: Columns, there: set[str], used: set[str], found: Found) -> Iterator[dict[str, Any]]:
     """For each prompt the columns that say something of it; those are used."""
-    who = next((name for name in ANNOTATORS if name in there), "")
+    who = annotated_by(row, there)
     for prompt in found.prompts:
         facts: dict[str, Any] = {}
         if who and (prompt.labels or prompt.pairs or prompt.answers):
@@ -50,6 +51,15 @@ def _facts(row: Columns, there: set[str], used: set[str], found: Found) -> Itera
                 facts[name] = kept
                 used.add(name)
         yield facts
+
+
+def annotated_by(row: Columns, there: Collection[str]) -> str:
+    """The first of these columns that holds the name of an annotator; lists of models and the like hold none."""
+    for name in (one for one in ANNOTATORS if one in there):
+        with suppress(BadRow):
+            annotator_name(row[name], name)
+            return name
+    return ""
 
 
 def _add(prompt: ImportedPrompt, facts: dict[str, Any]) -> ImportedPrompt:

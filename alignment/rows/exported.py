@@ -1,11 +1,16 @@
 """Our own exports, read back: labels with their sides and strengths, and pairs of rankings.
 
 Consumer: another dashboard, or this one. Recognised by `prompt_key` and `left_won` beside `chosen` and
-`rejected`. Loses what an export does not hold: ties, reasons, flags, times, and who was simulated.
+`rejected`, which hold the prompt where no column does. A table's cells are text, some behind a mark.
+Loses what such an export does not hold: ties, reasons, flags, times, and who was simulated.
 """
 
+import json
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+from alignment.rows.cells import MARKED, unmarked
 from alignment.rows.descriptor import Format
 from alignment.rows.found import (
     BadRow,
@@ -24,9 +29,11 @@ from alignment.rows.texts import asked, conversation_of, message_by, text_of
 from alignment.seam.records import prompt_key
 from alignment.seam.words import _
 
-COLUMNS = {
-    "prompt", "chosen", "rejected", "prompt_key", "group", "strength", "annotator", "left_won"
-}  # fmt: skip
+SIDES = ("chosen", "rejected")
+COLUMNS = {*SIDES, "prompt_key", "group", "strength", "annotator", "left_won"}
+PROMPT = ("prompt", "messages")  # of which a table has both
+MOST_LOOKED = 20_000_000  # characters, of all prompts that are tried of one row
+BETWEEN = "\n\n"  # a prompt and an answer in one text
 
 
 def fits(row: object) -> bool:
@@ -36,7 +43,7 @@ def fits(row: object) -> bool:
 
 def knows(row: Columns) -> bool:
     """Whether the key of such a row is its prompt's still; raises BadRow where there is no prompt."""
-    return bool(row["prompt_key"] == prompt_key(_turns(row["prompt"], Found())))
+    return bool(row["prompt_key"] == prompt_key(_parts(row, Found())[0]))
 
 
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
@@ -44,20 +51,69 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     if not fits(row):
         raise BadRow(
             _("not a row of our exports, which have: {columns}").format(
-                columns=", ".join(sorted(COLUMNS))
+                columns=", ".join(sorted(COLUMNS | {"prompt"}))
             )
         )
-    turns = _turns(row["prompt"], found)
+    used = COLUMNS | {name for name in (MARKED, *PROMPT) if name in row}
+    row = _of_table(row) if MARKED in row else row
+    turns, sides = _parts(row, found)
     if row["prompt_key"] != prompt_key(turns):
         raise BadRow(
             _("“prompt_key” is of another prompt; leave that column out if you changed one")
         )
-    chosen, rejected = (_answer(row[name], name, found) for name in ("chosen", "rejected"))
+    chosen, rejected = (_answer(side, name, found) for side, name in zip(sides, SIDES, strict=True))
     if chosen.key == rejected.key:
         raise BadRow(_("“chosen” and “rejected” are the same"))
     labels, pairs = _said(row, chosen.key, rejected.key)
     found.prompts.append(ImportedPrompt(turns, (chosen, rejected), pairs, labels))
-    return COLUMNS
+    return used
+
+
+def _of_table(row: Columns) -> Columns:
+    """A row of text as it was before it became one."""
+    cells: dict[str, Any] = unmarked({name: str(cell or "") for name, cell in row.items()})
+    for name in ("strength", "left_won"):
+        with suppress(ValueError):
+            cells[name] = json.loads(cells[name]) if cells[name] else None
+    if cells.get("messages"):
+        with suppress(ValueError, RecursionError):
+            cells["prompt"] = json.loads(cells["messages"])
+    return cells
+
+
+def _parts(row: Columns, found: Found) -> tuple[Turns, list[Any]]:
+    """The prompt of a row, and its two sides."""
+    sides = [row[name] for name in SIDES]
+    if row.get("prompt") is not None:
+        return _turns(row["prompt"], found), sides
+    if all(isinstance(side, list) and len(side) > 1 for side in sides):
+        if sides[0][:-1] != sides[1][:-1]:
+            raise BadRow(_("“chosen” and “rejected” part before their last turn"))
+        return _turns(sides[0][:-1], found), [side[-1:] for side in sides]
+    if all(isinstance(side, str) for side in sides):
+        return _told_apart(row, sides, found)
+    raise BadRow(_("there is no “prompt”, and “chosen” and “rejected” do not begin with one"))
+
+
+def _told_apart(row: Columns, sides: list[str], found: Found) -> tuple[Turns, list[Any]]:
+    """Texts that begin with their prompt: the key says where it ends."""
+    for end in _ends(sides[0], sides[1]):
+        turns = _turns(sides[0][:end], found)
+        if row["prompt_key"] == prompt_key(turns):
+            return turns, [side[end + len(BETWEEN) :] for side in sides]
+    raise BadRow(_("“chosen” and “rejected” do not begin with the prompt of “prompt_key”"))
+
+
+def _ends(one: str, other: str) -> Iterator[int]:
+    """Where a prompt at the beginning of both may end, as far as there is time to look."""
+    pairs = enumerate(zip(one, other, strict=False))
+    shared = next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+    end = one.find(BETWEEN, 1, shared)
+    looked = 0
+    while end >= 0 and looked < MOST_LOOKED:
+        yield end
+        looked += end
+        end = one.find(BETWEEN, end + 1, shared)
 
 
 def _turns(value: object, found: Found) -> Turns:
@@ -81,10 +137,8 @@ def _answer(value: object, name: str, found: Found) -> ImportedAnswer:
 def _said(
     row: Columns, better: str, worse: str
 ) -> tuple[tuple[ImportedLabel, ...], tuple[ImportedPair, ...]]:
-    strength = row["strength"]
-    if type(strength) is not int or not 1 <= strength <= 3:
-        raise BadRow(_("“strength” is not 1, 2 or 3"))
-    annotator, group = (_name(row[name] or "", name) for name in ("annotator", "group"))
+    strength = strength_of(row)
+    annotator, group = (name_of(row[name] or "", name) for name in ("annotator", "group"))
     if isinstance(won := row["left_won"], bool):
         items = (better, worse) if won else (worse, better)
         return (ImportedLabel(annotator, items, Preferred(int(not won), strength)),), ()
@@ -93,7 +147,16 @@ def _said(
     return (), (ImportedPair(better, worse, group, strength),)
 
 
-def _name(value: object, name: str) -> str:
+def strength_of(row: Columns) -> int:
+    """How much better the better answer is; raises BadRow."""
+    strength: object = row.get("strength")
+    if type(strength) is not int or not 1 <= strength <= 3:
+        raise BadRow(_("“strength” is not 1, 2 or 3"))
+    return strength
+
+
+def name_of(value: object, name: str) -> str:
+    """A pseudonym or the name of a group; raises BadRow for what is none."""
     if not isinstance(value, str) or len(value) > LONGEST_KEY:
         raise BadRow(
             _("“{name}” is no text of at most {longest_key} characters").format(

@@ -11,6 +11,7 @@ from alignment.rows import (
     exported,
     helpsteer,
     label_studio,
+    labelled,
     oasst,
     open_webui,
     openai_preferences,
@@ -28,6 +29,7 @@ GUESS = "guess"
 
 FORMATS: Mapping[str, Format] = {  # recognised in this order
     "exported": exported.FORMAT,
+    "labelled": labelled.FORMAT,
     "oasst": oasst.FORMAT,
     "sampled": sampled.FORMAT,
     "label_studio": label_studio.FORMAT,

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ class ImportedPair:
     group: str = ""  # pairs of one ranking share it
     strength: int = 1
     annotator: str = ""  # a pseudonym
+    created_at: datetime | None = field(default=None, compare=False)
 
 
 class Preferred(NamedTuple):
@@ -78,7 +80,26 @@ class Demonstrated(NamedTuple):
     text: str
 
 
-Said = Preferred | Tied | Ordered | Thumbed | Graded | Demonstrated
+class Answered(NamedTuple):
+    """An answer in the words of a kind of task of ours, as JSON."""
+
+    kind: str
+    answer: str
+
+
+Said = Preferred | Tied | Ordered | Thumbed | Graded | Demonstrated | Answered
+
+
+class Noted(NamedTuple):
+    """What somebody set beside an answer, how long they looked at it, and when they gave it."""
+
+    rationale: str = ""
+    flags: tuple[str, ...] = ()
+    visible_ms: int | None = None
+    created_at: datetime | None = None
+
+
+NOTHING = Noted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +109,7 @@ class ImportedLabel:
     annotator: str  # a pseudonym
     items: tuple[str, ...]
     said: Said
+    noted: Noted = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

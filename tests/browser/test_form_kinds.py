@@ -2,6 +2,7 @@
 
 import pytest
 from django.conf import settings
+from django.urls import reverse
 from playwright.sync_api import expect
 
 from tests.browser.test_labeling import address, ana, press, saved, shown
@@ -122,3 +123,21 @@ def test_a_reason_that_is_asked_for_comes_before_the_answer(page, project):
     (label,) = Label.objects.current()
     assert (label.answer, label.rationale) == ({"choice": 6}, "Kinder.")
     expect(shown(page)).to_have_count(0)
+
+
+def test_a_form_is_composed_on_its_page(project, context, browser_page, address, researcher):
+    site = address.split("/p/")[0]
+    cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session_of(researcher), "url": site}
+    context.add_cookies([cookie])
+    page = browser_page
+    page.goto(site + reverse("labeling:form", args=[project.pk]))
+    page.get_by_label("Points of a comparison").select_option("2")
+    page.get_by_label("Answer to flag").uncheck()
+    page.get_by_role("group", name="Scale 1").get_by_label("Name").fill("Tone")
+    page.get_by_role("group", name="Scale 1").get_by_label("Marks from 1 to").fill("5")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("This is version 2")).to_be_visible()
+    fits(page)
+    form = Composition.model_validate(Project.objects.get(pk=project.pk).composition)
+    assert (form.points, form.attributes) == (2, (Attribute(name="Tone", levels=5),))
+    assert (form.offers("rate"), form.offers("flags")) == (True, False)

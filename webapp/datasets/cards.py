@@ -1,8 +1,12 @@
-"""Dataset cards: what is in an export, where it came from, and how it is opened."""
+"""Dataset cards: what is in an export and what is not, where it came from, and how it is opened."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+import yaml
+from django.utils.translation import override
 
 from webapp.datasets.exports.descriptor import ExportFormat
+from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.models import Snapshot
 
 CARD = """\
@@ -13,13 +17,13 @@ tags:
 - human-feedback
 configs:
 - config_name: {config}
-  default: true
+  default: true{options}
   data_files:
 {files}
 ---
 # {project}: snapshot {number}
 
-Preferences frozen on {day} (UTC). {row}
+Labels frozen on {day} (UTC). {row}
 
     from datasets import load_dataset
     load_dataset("FOLDER", "{config}")
@@ -28,8 +32,12 @@ Preferences frozen on {day} (UTC). {row}
 | --- | ---: |
 {counts}
 
-Splits follow the prompts: no prompt is in two of them. {columns} The JSON lines and the Parquet files hold the same rows; `MANIFEST.json` has the SHA-256 of
+Splits follow the prompts: no prompt is in two of them. {columns} {same}`MANIFEST.json` has the SHA-256 of
 every file.
+
+## What the snapshot holds and these files do not
+
+{losses}
 
 ## Where it came from
 
@@ -43,15 +51,23 @@ every file.
 Not chosen yet. Write here, and in the first lines of this file, under which terms the prompts and
 answers may be used.
 """
+ALL = """\
+Nothing:
+all of it is here."""
 
 
 def card(snapshot: Snapshot, form: ExportFormat, counts: Mapping[str, int]) -> str:
     """The README.md of an export of a snapshot."""
     manifest = snapshot.manifest
-    files = [f"  - split: {name}\n    path: {form.config}/{name}.parquet" for name in counts]
+    opened = form.writers[-1]
+    files = [f"  - split: {name}\n    path: {form.config}/{name}{opened.suffix}" for name in counts]
+    several = len(form.writers) > 1
     return CARD.format(
         **form.card._asdict(),
         config=form.config,
+        options="".join(f"\n  {line}" for line in _lines(opened.options(form.schema))),
+        same="All files of one split hold the same rows; " if several else "",
+        losses="\n".join(_losses(snapshot, form)),
         files="\n".join(files),
         project=" ".join(snapshot.project.name.split()),
         number=snapshot.number,
@@ -64,6 +80,20 @@ def card(snapshot: Snapshot, form: ExportFormat, counts: Mapping[str, int]) -> s
         guidelines=manifest.get("guidelines_sha256", "not recorded"),
         snapshot=snapshot.artifact.manifest_sha256,
     )
+
+
+def _lines(options: Mapping[str, object]) -> list[str]:
+    return yaml.safe_dump(dict(options)).splitlines() if options else []
+
+
+def _losses(snapshot: Snapshot, form: ExportFormat) -> Iterator[str]:
+    """What is left out, in English in every language."""
+    losses = losses_of(snapshot, form)
+    with override(None):
+        for loss in losses:
+            yield f"- {loss.words}: {loss.n}"
+    if not losses:
+        yield ALL
 
 
 def _annotators(labels: Mapping[str, int]) -> str:

@@ -1,5 +1,6 @@
 """Forms of datasets."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -11,6 +12,7 @@ from alignment.rows.formats import FORMATS, GUESS
 from alignment.rows.found import Demonstrated
 from alignment.rows.mapping import ROLES, twice
 from webapp.datasets.exports import EXPORTS
+from webapp.datasets.exports.descriptor import ExportFormat
 from webapp.datasets.exports.folders import name_of
 from webapp.datasets.intake import FIRST_KIND, PAIRS, TWO, Become
 from webapp.datasets.models import Snapshot
@@ -41,7 +43,7 @@ class ImportForm(forms.Form):
         label=_("File"),
         max_length=200,
         help_text=_(
-            "JSON lines, a JSON array, CSV, TSV, Parquet or a zip of them, packed or not. "
+            "JSON lines, a JSON array, CSV, TSV, Parquet, Arrow or a zip of them, packed or not. "
             "Drop it here, or choose it."
         ),
         error_messages={"required": _("Choose a file first."), "empty": _("The file is empty.")},
@@ -202,16 +204,28 @@ class ExportForm(forms.Form):
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
         self.project = project
-        offer_found(self, "snapshot", project.snapshots.filter(pairs__gt=0))
+        offer_found(self, "snapshot", project.snapshots.all())
         offer_names(self, "format", [(name, one.title) for name, one in EXPORTS.items()])
+        self.fields["format"].initial = next(iter(EXPORTS))
 
     def snapshot_shown(self) -> Snapshot | None:
         """The one whose losses the page tells: the chosen one, or the newest."""
         try:
             chosen: Snapshot = self.fields["snapshot"].clean(self["snapshot"].value())
         except forms.ValidationError:
-            return self.project.snapshots.filter(pairs__gt=0).first()
+            return self.project.snapshots.first()
         return chosen
+
+    def format_shown(self) -> ExportFormat:
+        """The format whose losses the page tells: the chosen one, or the first."""
+        return EXPORTS.get(str(self["format"].value()), next(iter(EXPORTS.values())))
+
+    def formats_by_reader(self) -> Iterable[tuple[str, list[tuple[ExportFormat, bool]]]]:
+        """All formats with whether they are chosen, those of one reader together, in their order."""
+        found: dict[str, list[tuple[ExportFormat, bool]]] = {}
+        for one in EXPORTS.values():
+            found.setdefault(str(one.reader), []).append((one, one == self.format_shown()))
+        return found.items()
 
     def payload(self) -> dict[str, Any]:
         """What the job is told."""

@@ -411,7 +411,7 @@ def _preference(pair: ImportedPair, better: Completion, worse: Completion) -> Pr
         group=pair.group,
         strength=pair.strength,
         annotator=pair.annotator,
-        created_at=timezone.now(),
+        created_at=pair.created_at or timezone.now(),
     )
 
 
@@ -458,7 +458,7 @@ def outlook(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str,
         counts["all_pairs"] += 0 if kept else how_many_pairs(size, 0)
     names = ("tested", "compared", "some_pairs", "all_pairs")
     numbers = dict(counts) | {name: counts[name] for name in names}
-    return numbers | {"tasks": tasks_of(project, reading, pairs)}
+    return numbers | {"tasks": _tasks_made(there, reading, pairs)}
 
 
 def _is_test(there: Mapping[str, str], key: str, found: PromptFound) -> bool:
@@ -467,7 +467,11 @@ def _is_test(there: Mapping[str, str], key: str, found: PromptFound) -> bool:
 
 def tasks_of(project: Project, reading: Reading, pairs: int = PAIRS) -> dict[str, int]:
     """How many tasks of each kind a file would make, as far as it makes any."""
-    there = dict(project.prompts.values_list("key", "split"))
+    return _tasks_made(dict(project.prompts.values_list("key", "split")), reading, pairs)
+
+
+def _tasks_made(there: Mapping[str, str], reading: Reading, pairs: int) -> dict[str, int]:
+    """The same, where these prompts are there in their splits."""
     made: Counter[str] = Counter()
     for key, found in reading.prompts.items():
         if _is_test(there, key, found):

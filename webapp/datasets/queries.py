@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, permutations
 from operator import attrgetter
 from typing import Any, NamedTuple, TypedDict
@@ -14,9 +14,10 @@ from pydantic import BaseModel
 
 from alignment.seam.records import PromptRecord
 from webapp.accounts.models import User
+from webapp.artifacts.models import Artifact
 from webapp.datasets import standins
 from webapp.datasets.models import Intake, Preference, Snapshot
-from webapp.datasets.snapshots import RANKED, SnapshotRow, is_pair, read
+from webapp.datasets.snapshots import RANKED, WITHOUT_PREFERENCE, SnapshotRow, read, said_by
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Asked, TaskKind
 from webapp.labeling.models import Completion, Label, LabelQuerySet
@@ -60,12 +61,14 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
     decided = Adjudication.objects.standing().filter(task=OuterRef("task"))
     labels = labels.annotate(overruled=Exists(decided) | Q(task__repeat_of__isnull=False))
     related = labels.select_related("task__prompt", "annotator").prefetch_related("task__items")
+    models = _names_of_models()
     for label in related.iterator(chunk_size=2000):
         yield SnapshotRow(
             **_prompt_columns(label.task.prompt),
+            **_item_columns(label.shown, models),
+            task=label.task_id,
             label=label.pk,
             kind=label.task.kind,
-            items=[completion.text for completion in label.shown],
             answer=label.said.model_dump_json(),
             annotator=names[label.annotator_id],
             simulated=label.annotator.simulated,
@@ -87,14 +90,15 @@ def adjudication_rows(project: Project) -> Iterator[SnapshotRow]:
     people = set(made.order_by().values_list("by", flat=True))
     if not people:
         return
-    names = pseudonyms(project, people)
+    names, models = pseudonyms(project, people), _names_of_models()
     made = made.filter(by__in=names).select_related("task__prompt").prefetch_related("task__items")
     for decision in made.iterator(chunk_size=2000):
         kind = decision.task.asks
         yield SnapshotRow(
             **_prompt_columns(decision.task.prompt),
             kind=kind.name,
-            items=[one.text for one in decision.task.in_order(decision.order)],
+            **_item_columns(decision.task.in_order(decision.order), models),
+            task=decision.task_id,
             answer=kind.canonical(decision.answer),
             annotator=names[decision.by_id],
             counted=True,
@@ -143,15 +147,35 @@ def preference_rows(project: Project) -> Iterator[SnapshotRow]:
         )
 
 
-class _RankedColumns(TypedDict):
-    kind: str
+def _names_of_models() -> dict[int, str]:
+    return dict(Artifact.objects.filter(type=Artifact.Type.MODEL).values_list("pk", "name"))
+
+
+class _ItemColumns(TypedDict):
     items: list[str]
+    completions: list[int]
+    sources: list[str]
+    models: list[str]
+
+
+def _item_columns(shown: Sequence[Completion], models: Mapping[int, str]) -> _ItemColumns:
+    """Answers in the order in which somebody saw them, and who wrote them."""
+    return {
+        "items": [one.text for one in shown],
+        "completions": [one.pk for one in shown],
+        "sources": [one.source for one in shown],
+        "models": [models.get(one.model_id or 0, "") for one in shown],
+    }
+
+
+class _RankedColumns(_ItemColumns):
+    kind: str
     answer: str
 
 
 def _ranked_columns(better: Completion, worse: Completion, *, strength: int) -> _RankedColumns:
     answer = json.dumps({"strength": strength})
-    return {"kind": RANKED, "items": [better.text, worse.text], "answer": answer}
+    return {**_item_columns((better, worse), {}), "kind": RANKED, "answer": answer}
 
 
 class _PromptColumns(TypedDict):
@@ -276,15 +300,15 @@ def answers_without_a_pair(snapshot: Snapshot) -> list[tuple[Words, int]]:
         for kind in kinds
         for key in kind.keys
         if key.answer is not None
-        and not _prefers(kind, answer := kind.Answer.model_validate(key.answer))
+        and _says(kind, answer := kind.Answer.model_validate(key.answer)) & WITHOUT_PREFERENCE
         and (n := found[kind.name].get(answer.model_dump_json()))
     ]
 
 
-def _prefers(kind: TaskKind, answer: BaseModel) -> bool:
-    """Whether an answer about different texts prefers one of them."""
+def _says(kind: TaskKind, answer: BaseModel) -> set[str]:
+    """What an answer about different texts says of them."""
     asked = Asked(PromptRecord(key="", messages=()), LETTERS[: kind.items[-1]])
-    return any(map(is_pair, kind.records(asked, answer)))
+    return set(map(said_by, kind.records(asked, answer)))
 
 
 class FirstRow(NamedTuple):

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -27,6 +28,7 @@ from alignment.seam.records import (
     PromptRecord,
     RatingRecord,
     ThumbRecord,
+    TieRecord,
 )
 from webapp.artifacts.models import Artifact
 from webapp.labeling.kinds import kind_named
@@ -63,13 +65,20 @@ SCHEMA = pa.schema(
         pa.field("imported", pa.bool_(), nullable=False),
         pa.field("form", pa.int32(), nullable=False),  # of the project; 0: not known
         pa.field("overruled", pa.bool_(), nullable=False),  # another answer speaks instead
+        pa.field("says", pa.list_(pa.string()), nullable=False),  # what `said_by` calls its records
+        pa.field("task", pa.int64()),  # null: asked by no task of this dashboard
+        pa.field("completions", pa.list_(pa.int64()), nullable=False),  # ids of the items
+        pa.field("sources", pa.list_(pa.string()), nullable=False),  # of the items: who wrote them
+        pa.field("models", pa.list_(pa.string()), nullable=False),  # of the items; "" of no model
     ]
 )
+EQUAL, BOTH_BAD = "equal", "both_bad"
+WITHOUT_PREFERENCE = {"tie", BOTH_BAD, EQUAL}
 
 
 @dataclass(frozen=True)
 class SnapshotRow:
-    """One label, or one pair of an imported ranking; with `pairs` and `written` the columns of SCHEMA."""
+    """One label, or one pair of an imported ranking; with `pairs`, `written` and `says` the columns of SCHEMA."""
 
     prompt_key: str
     split: str
@@ -90,6 +99,10 @@ class SnapshotRow:
     imported: bool = False
     form: int = 0
     overruled: bool = False
+    task: int | None = None
+    completions: Sequence[int] = ()
+    sources: Sequence[str] = ()
+    models: Sequence[str] = ()
 
 
 def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
@@ -103,11 +116,21 @@ def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
 
 
 def _counted(row: Row) -> Row:
-    """The row with how many pairs it makes, and how many answers to imitate that somebody wrote."""
+    """The row with how many pairs it makes, answers to imitate and answers judged alone, and what it says."""
     records = list(records_of(row))
     written = sum(isinstance(one, DemonstrationRecord) for one in records)
     alone = sum(isinstance(one, ThumbRecord | RatingRecord) for one in records)
-    return row | {"pairs": sum(map(is_pair, records)), "written": written, "alone": alone}
+    counts = {"pairs": sum(map(is_pair, records)), "written": written, "alone": alone}
+    return row | counts | {"says": [said_by(one) for one in records]}
+
+
+def said_by(record: Record) -> str:
+    """What a record is: its kind, where nothing was preferred to anything EQUAL or BOTH_BAD, or "demonstration"."""
+    if isinstance(record, DemonstrationRecord):
+        return "demonstration"
+    if isinstance(record, TieRecord) and record.both_bad:
+        return BOTH_BAD
+    return EQUAL if isinstance(record, PairRecord) and not is_pair(record) else record.kind
 
 
 def read(folder: Path, *, split: str | None = None, limit: int | None = None) -> Iterator[Row]:
@@ -123,27 +146,51 @@ def _read(path: Path, split: str | None) -> Iterator[Row]:
 
 
 def _as_now(row: Row) -> Row:
-    """Snapshots once held comparisons only, with columns for two sides, and said nothing of forms."""
+    """Snapshots once held comparisons only, with columns for two sides, and have had fewer columns since."""
     if "kind" in row:
-        return row if "form" in row else row | {"form": 0}
+        return LACKING | row
     if row["source"] == "rank":
         about = {"kind": RANKED, "answer": json.dumps({"strength": row["strength"]})}
     else:
         about = {"kind": "compare", "answer": json.dumps({"choice": row["choice"]})}
-    return {"imported": False, "form": 0} | row | about | {"items": [row["left"], row["right"]]}
+    return LACKING | row | about | {"items": [row["left"], row["right"]]}
+
+
+LACKING: Row = {  # by snapshots of before
+    "imported": False,
+    "form": 0,
+    "overruled": False,
+    "task": None,
+    "completions": [],
+    "sources": [],
+    "models": [],
+}
+
+
+BESIDE = ("messages", "rationale", "flags", "simulated", "source", "group", "prompt_key")
+SINCE = ("pairs", "says", "overruled")  # columns that not every snapshot has
 
 
 def columns(folder: Path) -> pa.Table:
     """All that a snapshot's rows say besides answers and their texts, as a table."""
     path = folder / LABELS
-    there = pq.read_schema(path).names
-    if "pairs" in there:
-        return pq.read_table(path, columns=[*BESIDE, "pairs"])
-    rows = pq.read_table(path, columns=[*BESIDE, "left", "right", "choice"])
-    return rows.append_column("pairs", _pairs_before(rows).cast(pa.int16()))
+    there = set(pq.read_schema(path).names)
+    before = () if "pairs" in there else ("left", "right", "choice")
+    rows = pq.read_table(path, columns=[*BESIDE, *before, *(one for one in SINCE if one in there)])
+    if before:
+        rows = rows.append_column("pairs", _pairs_before(rows).cast(pa.int16()))
+    if "says" not in there:
+        rows = rows.append_column("says", _says_before(rows))
+    if "overruled" not in there:
+        rows = rows.append_column("overruled", pa.repeat(pa.scalar(value=False), len(rows)))
+    return rows
 
 
-BESIDE = ["messages", "rationale", "flags", "simulated", "source", "group"]
+def _says_before(rows: pa.Table) -> pa.Array:
+    """What rows are when all were about two answers, of those without a preference not told apart."""
+    says = pc.if_else(pc.greater(rows["pairs"], 0), "pair", "tie")
+    ends = pa.array(range(len(rows) + 1), pa.int32())
+    return pa.ListArray.from_arrays(ends, says.combine_chunks())
 
 
 def _pairs_before(rows: pa.Table) -> pa.ChunkedArray:
@@ -216,6 +263,40 @@ def _flags(row: Row, labels: Sequence[Record]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*row["flags"], *said]))
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A row of a snapshot with what it says, which is read where it is asked for."""
+
+    row: Row
+
+    @cached_property
+    def prompt(self) -> PromptRecord:
+        """What was asked."""
+        return prompt_of(self.row)
+
+    @cached_property
+    def records(self) -> Sequence[Record]:
+        """As its kind of task tells it; raises UnknownKind."""
+        return list(records_of(self.row))
+
+    @property
+    def says(self) -> list[str]:
+        """What its records are, as `said_by` calls them."""
+        known: list[str] | None = self.row.get("says")
+        return list(map(said_by, self.records)) if known is None else known
+
+    @property
+    def pairs(self) -> Iterator[PairRecord]:
+        """Its preferences between different texts."""
+        return filter(is_pair, self.records)
+
+
+def entries_of(snapshot_artifact: Artifact, split: str) -> Iterator[Entry]:
+    """The rows of one split. Raises as `labels_of`."""
+    verify(snapshot_artifact.path)
+    return map(Entry, read(snapshot_artifact.path, split=split))
+
+
 def labels_of(snapshot_artifact: Artifact, split: str) -> Iterator[LabelRecord]:
     """What people said in one split, ties and both-bad included; contradictory labels are kept.
 
@@ -253,11 +334,12 @@ def imitated_of(snapshot_artifact: Artifact, split: str) -> Iterator[Demonstrati
     """What people of one split wrote, and what they preferred to all else. Raises as `labels_of`."""
     verify(snapshot_artifact.path)
     for row in read(snapshot_artifact.path, split=split):
-        yield from _imitated(list(records_of(row)))
+        yield from imitated_in(records_of(row))
 
 
-def _imitated(records: Sequence[Record]) -> Iterable[DemonstrationRecord]:
+def imitated_in(said: Iterable[Record]) -> Iterable[DemonstrationRecord]:
     """Of what one row says, each text that is worth imitating once: of a ranking only the best."""
+    records = list(said)
     pairs = [one for one in records if is_pair(one)]
     beaten = {pair.rejected for pair in pairs}
     best = [
@@ -278,13 +360,18 @@ def records_of(row: Row) -> Iterable[Record]:
     """What a row says, as its kind tells it, nothing where it is overruled; raises UnknownKind."""
     if row.get("overruled"):  # by an adjudication of its task, or as a silent repeat of an answer
         return []
-    turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
-    prompt = PromptRecord(key=row["prompt_key"], messages=turns)
+    prompt = prompt_of(row)
     if row["kind"] == RANKED:
         return [_ranked(row, prompt)]
     kind = kind_named(row["kind"])
     asked = Asked(prompt, tuple(row["items"]), row["annotator"])
     return kind.records(asked, kind.Answer.model_validate_json(row["answer"]))
+
+
+def prompt_of(row: Row) -> PromptRecord:
+    """What a row is about."""
+    turns = tuple(Message(**turn) for turn in json.loads(row["messages"]))
+    return PromptRecord(key=row["prompt_key"], messages=turns)
 
 
 def _ranked(row: Row, prompt: PromptRecord) -> PairRecord:

@@ -4,7 +4,7 @@ import secrets
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count as counting
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.contrib.auth.hashers import make_password
@@ -13,7 +13,7 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 from pydantic import BaseModel
 
-from alignment.rows.found import ImportedLabel, content_key
+from alignment.rows.found import ImportedLabel, Noted, content_key
 from webapp.accounts.models import User
 from webapp.datasets.models import Intake
 from webapp.labeling.kinds.descriptor import TaskKind
@@ -249,6 +249,7 @@ class _Board:
                 annotator=person,
                 client_id=name,
                 **said_columns(task, order, one.answer),
+                **_noted_columns(one.label.noted),
                 counted=True,
                 imported=True,
             )
@@ -312,3 +313,8 @@ class _Board:
         answered = [task.pk for task in new]
         for start in range(0, len(answered), BATCH):
             Label.every.mark_disputes(answered[start : start + BATCH])
+
+
+def _noted_columns(noted: Noted) -> dict[str, Any]:
+    moment = noted.created_at or timezone.now()
+    return noted._asdict() | {"flags": list(noted.flags), "created_at": moment}

@@ -15,7 +15,6 @@ from alignment.rows.formats import FORMATS
 from webapp.accounts.requests import PersonRequest
 from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
-from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.forms import ColumnsForm, ExportForm, FreezeForm, ImportForm, TakeForm
 from webapp.datasets.imports.orders import start_import
@@ -134,9 +133,10 @@ def _look_again(request: PersonRequest, preview: Job) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def export(request: PersonRequest, project_id: int) -> HttpResponse:
-    """The form that asks for a format, what each leaves out, and the exports made before."""
+    """The form that asks for a format, what that leaves out, and the exports made before."""
     project = project_for(request.user, project_id, can=Action.EXPORT_DATA)
-    initial = {"key": uuid4(), "snapshot": request.GET.get("snapshot")} | sought_in(request.GET)
+    chosen = {name: request.GET[name] for name in ("snapshot", "format") if name in request.GET}
+    initial = {"key": uuid4()} | chosen | sought_in(request.GET)
     form = ExportForm(request.POST or None, initial=initial, project=project)
     if (found := found_for(request, form)) is not None:
         return found
@@ -150,9 +150,9 @@ def export(request: PersonRequest, project_id: int) -> HttpResponse:
     context = {
         "project": project,
         "form": form,
-        "formats": EXPORTS.values(),
+        "chosen": (chosen_format := form.format_shown()),
         "snapshot": snapshot,
-        "losses": losses_of(snapshot) if snapshot else [],
+        "losses": losses_of(snapshot, chosen_format) if snapshot else [],
         "page": page,
     }
     return render_page(request, "datasets/export.html", context, partial="losses")

@@ -1,7 +1,7 @@
 """Answer prompts."""
 
 from alignment.kinds.generate.results import CURVES, GenerateResults
-from alignment.kinds.generate.settings import OURS, GenerateConfig
+from alignment.kinds.generate.settings import OURS, TASKS, GenerateConfig
 from alignment.kinds.inputs import PROMPTS
 from alignment.kinds.kind import ArtifactType, Given, Group, Input, Kind, Prompts
 from alignment.seam import memory
@@ -19,6 +19,18 @@ def needed_memory(config: GenerateConfig, shape: memory.Shape | None) -> int:
 def sentence(config: GenerateConfig, given: Given) -> str:
     """What such a run will do."""
     alone = config.labels_per_task == 1
+    if config.task != "compare":
+        return said(
+            _(
+                "{policy} answers {prompts} prompts with {completions} completions each; they become tasks "
+                "({tasks}), each for so many annotators: {people}."
+            ),
+            policy=given.names.get("policy", config.server_model),
+            prompts=min(config.prompts, given.prompts),
+            completions=config.completions_per_prompt,
+            tasks=said(TASKS[config.task]),
+            people=config.labels_per_task,
+        )
     return said(
         _(
             "{policy} answers {prompts} prompts with {completions} completions each; every pair becomes a "
@@ -40,7 +52,7 @@ KIND = Kind(
     name="generate",
     title=_("Answer prompts"),
     lead=_(
-        "A model answers the project's prompts; pairs of its answers become tasks for annotators."
+        "A model answers the project's prompts; its answers become tasks for annotators, such as pairs to compare."
     ),
     group=Group.LOOK,
     makes=(ArtifactType.COMPLETIONS,),

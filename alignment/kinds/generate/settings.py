@@ -15,13 +15,23 @@ ENGINES: Mapping[EngineName, str] = {
     "vllm": _("vLLM"),
     "server": _("A server"),
 }
+TaskName = Literal["compare", "rank", "rate", "thumbs", "flags", "edit"]
+TASKS: Mapping[TaskName, str] = {
+    "compare": _("Pairs to compare"),
+    "rank": _("Answers to rank"),
+    "rate": _("Answers to rate"),
+    "thumbs": _("Answers to like or not"),
+    "flags": _("Answers to flag"),
+    "edit": _("Answers to edit"),
+}
+FEWEST_RANKED = 3
 SERVED = {"engine": ("server",)}
 SECRETIVE = frozenset("@?#")  # before or behind these an address may hold a secret
 OURS = {"engine": ("sampler", "vllm")}  # whose tokenizer is here
 
 
 class GenerateConfig(Settings):
-    """Completions of a policy for prompts; in the dashboard they become compare tasks."""
+    """Completions of a policy for prompts; in the dashboard they become tasks."""
 
     prompts: int = setting(
         256,
@@ -35,11 +45,19 @@ class GenerateConfig(Settings):
     completions_per_prompt: int = setting(
         2,
         _("Completions per prompt"),
-        help=_("Each prompt's completions are paired into compare tasks."),
+        help=_("Each prompt's completions become tasks, such as pairs to compare."),
         topic=_("New tasks"),
         unit=_("completions"),
         ge=2,
         le=64,
+    )
+    task: TaskName = setting(
+        "compare",
+        _("Tasks"),
+        help=_("What people are asked about the completions of a prompt."),
+        topic=_("New tasks"),
+        choices=TASKS,
+        dashboard=True,
     )
     labels_per_task: int = setting(
         1,
@@ -99,6 +117,14 @@ class GenerateConfig(Settings):
         advanced=True,
         when=SERVED,
     )
+
+    @model_validator(mode="after")
+    def _enough_to_rank(self) -> "GenerateConfig":
+        if self.task == "rank" and self.completions_per_prompt < FEWEST_RANKED:
+            raise ConflictError(
+                "completions_per_prompt", said(_("an order needs three completions or more"))
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_server_has_an_address(self) -> "GenerateConfig":

@@ -1,7 +1,6 @@
 """What the version before wrote, when all labels were comparisons: a snapshot and an export of it."""
 
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copytree
 
@@ -9,7 +8,7 @@ import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains
 
-from alignment.seam.folders import manifest_sha256
+from alignment.seam.folders import file_sha256
 from tests.factories import a_user
 from tests.webapp.datasets.test_standins import held
 from webapp.accounts.roles import Role
@@ -89,32 +88,39 @@ def test_its_page_shows_it(snapshot, client, project):
 
 
 @pytest.mark.parametrize(
-    ("name", "manifest", "zip_"),
+    ("name", "rows", "table"),
     [
         (
             "trl_preference_conversational",
-            "aee11de6b1caa8ad0dad836f736359335c52ae985c6d4daa4216bf76db19a151",
-            "snapshot-1-trl-preference-conversational.zip",
+            "7ee1d678d75ab995ef1a978086992e3b7a8b21dff66863368560104156f4f1fd",
+            "03d36a743bf6fcacf37776d9a663cb190ef0760e40db9d062dd6ceb6aee02804",
         ),
         (
             "trl_preference_plain",
-            "f33e31509228cd0a79225b34865f21ae2b8af8238dbc595437b3e40156ac49ed",
-            "snapshot-1-trl-preference-plain.zip",
+            "a03315b6e84441d8f1aee521862caf00dc7f5078afec56611421400c57d42b25",
+            "bf215ed2a7b85dc2340599e4cee78eff61de2122dba96f49c79cc78a242d9a31",
         ),
     ],
 )
-def test_its_export_has_the_bytes_that_it_had(snapshot, tmp_path, name, manifest, zip_):
-    """Of the versions of pyarrow and zstd that are pinned; what packs the zip is Python's own."""
-    snapshot.project.name, snapshot.created_at = "Lab", datetime(2026, 1, 2, tzinfo=UTC)
+def test_the_rows_of_its_export_have_the_bytes_that_they_had(snapshot, tmp_path, name, rows, table):
+    """Of the versions of pyarrow and zstd that are pinned."""
     folder = tmp_path / name_of(snapshot, EXPORTS[name])
     for _ in write_folder(folder, snapshot, EXPORTS[name]):
         continue
-    assert manifest_sha256(folder) == manifest
-    assert zipped(folder).name == zip_
+    assert file_sha256(folder / "preference" / "train.jsonl") == rows
+    assert file_sha256(folder / "preference" / "train.parquet") == table
+    assert zipped(folder).name == f"snapshot-1-{name}.zip".replace("_", "-")
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_it_is_exported_in_every_format_that_its_answers_fit(snapshot, tmp_path, name):
+    found = sum(1 for _ in write_folder(tmp_path / "out", snapshot, EXPORTS[name]))
+    assert found
 
 
 def test_what_its_export_leaves_out_is_counted(snapshot):
-    found = {str(loss.words): loss.n for loss in losses_of(snapshot)}
+    losses = losses_of(snapshot, EXPORTS["trl_preference_plain"])
+    found = {str(loss.words): loss.n for loss in losses}
     assert found["Answers without a preference between different texts"] == 2
     assert found["Reasons that annotators gave"] >= 1
     assert found["Answers with a flag"] >= 1

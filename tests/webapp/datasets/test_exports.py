@@ -1,5 +1,6 @@
 """Exports: what is in the folder, and that the same snapshot gives the same bytes."""
 
+import csv
 import io
 import json
 import zipfile
@@ -28,14 +29,13 @@ from tests.factories import (
 from tests.toys.exports import unpaired
 from webapp.datasets.exports import EXPORTS, format_of
 from webapp.datasets.exports.folders import write_folder
-from webapp.datasets.exports.jobs import export
 from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.services import freeze_snapshot
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.jobs.tasks import work
 from webapp.labeling.kinds.compare import Choice
-from webapp.labeling.models import Label, TaskItem
+from webapp.labeling.models import TaskItem
 from webapp.projects.models import Split
 
 pytestmark = pytest.mark.once  # files made of rows, wherever the rows come from
@@ -77,8 +77,15 @@ def written(snapshot, folder, name=CONVERSATIONAL):
 
 
 def rows(folder):
-    paths = sorted(folder.glob("*/*.jsonl"))
-    return {path.stem: [json.loads(line) for line in path.open()] for path in paths}
+    """By split; of a format that is no JSON lines the cells of its tables."""
+    if paths := sorted(folder.glob("*/*.jsonl")):
+        return {path.stem: [json.loads(line) for line in path.open()] for path in paths}
+    return {path.stem: cells(path) for path in sorted(folder.glob("*/*.csv"))}
+
+
+def cells(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -217,33 +224,13 @@ def test_the_datasets_library_opens_the_folder(snapshot, tmp_path, name):
         assert opened(folder, tmp_path, *config) == rows(folder)
 
 
-def test_the_card_counts_and_names_nobody(snapshot, folder, project):
-    card = (folder / "README.md").read_text()
-    counts = {name: len(split) for name, split in rows(folder).items()}
-    assert all(f"| {name} | {number} |" in card for name, number in counts.items())
-    assert snapshot.artifact.manifest_sha256 in card
-    assert snapshot.manifest["guidelines_sha256"] in card
-    assert "license: unknown" in card
-    assert not [
-        name for name in Label.objects.values_list("annotator__username", flat=True) if name in card
-    ]
-
-
-def test_progress_counts_pairs(snapshot, project, monkeypatch):
-    monkeypatch.setattr("webapp.datasets.exports.folders.ROWS_PER_GROUP", 5)
-    payload = {"snapshot": snapshot.pk, "format": PLAIN, "name": "out"}
-    steps = list(export(start_job(project, kind="export", payload=payload, key="k")))
-    assert [done for done, _ in steps] == sorted({done for done, _ in steps})
-    assert steps[-1] == (snapshot.pairs, snapshot.pairs)
-
-
 @pytest.fixture
 def url(project):
     return reverse("datasets:export", args=[project.pk])
 
 
 def test_without_a_snapshot_the_page_says_what_to_do(as_admin, url):
-    assertContains(as_admin.get(url), "No snapshot with pairs yet")
+    assertContains(as_admin.get(url), "No snapshot yet")
 
 
 def choice(snapshot, **changed):
@@ -268,53 +255,67 @@ def test_an_admin_exports_and_downloads(as_admin, url, snapshot, admin):
     assert "snapshot-1-trl-preference-plain/README.md" in names
 
 
-def told(snapshot):
-    """What each format does with what, by its words."""
-    return {
-        str(loss.words): (loss.n, [str(fate) for fate in loss.fates])
-        for loss in losses_of(snapshot)
-    }
+def told(snapshot, name=PLAIN):
+    """What a format does with what it does not keep, by its words."""
+    losses = losses_of(snapshot, EXPORTS[name])
+    return {str(loss.words): (loss.n, str(loss.fate)) for loss in losses}
 
 
-def test_what_a_format_leaves_out_is_counted_before_anybody_exports(as_admin, url, project):
+def test_what_a_format_leaves_out_is_counted_before_anybody_exports(
+    as_admin, url, project, tmp_path
+):
     first, second, *others = some_tasks(project, 4)
     a_label(first, CHOICES.LEFT, rationale="Kinder.", flags=["false"])
     a_label(second, CHOICES.TIE, rationale="The same.")
     for task in others:
         a_label(task, CHOICES.BOTH_BAD)
     snapshot = freeze_snapshot(project)
-    both = ["left out", "left out"]
     assert told(snapshot) == {
-        "Answers without a preference between different texts": (3, both),
-        "Reasons that annotators gave": (2, both),
-        "Answers with a flag": (1, both),
-        "When labels were given, and how long they took": (4, both),
+        "Answers without a preference between different texts": (3, "left out"),
+        "Reasons that annotators gave": (2, "left out"),
+        "Answers with a flag": (1, "left out"),
+        "When labels were given, and how long they took": (4, "left out"),
+        "Which version of the form was asked by": (4, "left out"),
+        "Who wrote the answers: which model, a person, or a file": (4, "left out"),
+        "Ids of labels, tasks and answers": (4, "left out"),
     }
-    (ties, *_) = losses_of(snapshot)
+    (ties, *_) = losses_of(snapshot, EXPORTS[PLAIN])
     assert [(str(words), n) for words, n in ties.among] == [("tie", 1), ("both bad", 2)]
-    page = as_admin.get(url)
-    for words in told(snapshot):
+    page, card = as_admin.get(url), (written(snapshot, tmp_path / "out") / "README.md").read_text()
+    for words, (n, _fate) in told(snapshot).items():
         assertContains(page, words)
+        assert f"- {words}: {n}\n" in card
     assertContains(page, "<li>Both bad: 2</li>", html=True)
 
 
 def test_what_a_format_refuses_is_said_before_anybody_exports(project):
     conversation(project)
-    assert told(freeze_snapshot(project))["Prompts of several turns"] == (1, ["kept", "refused"])
+    snapshot = freeze_snapshot(project)
+    assert told(snapshot)["Prompts of several turns"] == (1, "refused")
+    assert "Prompts of several turns" not in told(snapshot, CONVERSATIONAL)
 
 
-def test_another_snapshot_says_what_becomes_of_it(as_admin, url, project):
+def test_another_snapshot_or_format_says_what_becomes_of_it(as_admin, url, project):
     a_label(some_tasks(project)[0], CHOICES.LEFT)
     first = freeze_snapshot(project)
     a_label(some_tasks(project)[0], CHOICES.TIE)
     freeze_snapshot(project)
     newest = as_admin.get(url)
-    assertContains(newest, "What becomes of Snapshot 2")
+    assertContains(newest, f"What Snapshot 2 holds and “{EXPORTS[CONVERSATIONAL].title}” does not")
     assertContains(newest, "Answers without a preference")
-    part = as_admin.get(url, {"snapshot": first.pk}, headers={"HX-Request": "true"})
-    assertContains(part, "What becomes of Snapshot 1")
+    asked = {"snapshot": first.pk, "format": PLAIN}
+    part = as_admin.get(url, asked, headers={"HX-Request": "true"})
+    assertContains(part, f"What Snapshot 1 holds and “{EXPORTS[PLAIN].title}” does not")
     assertNotContains(part, "Answers without a preference")
     assertNotContains(part, "<html")
+    chosen = as_admin.get(url, asked).context["form"].format_shown()
+    assert chosen is EXPORTS[PLAIN]
+
+
+def test_formats_stand_together_by_who_reads_them(as_admin, url, snapshot):
+    offered = dict(as_admin.get(url).context["form"].formats_by_reader())
+    assert [one.name for group in offered.values() for one, _ in group] == [*EXPORTS]
+    assert [is_chosen for group in offered.values() for _, is_chosen in group].count(True) == 1
 
 
 @pytest.fixture
@@ -327,18 +328,18 @@ def toy(monkeypatch):
 def test_a_toy_format_is_offered_told_written_and_opened(as_admin, url, snapshot, toy, tmp_path):
     page = as_admin.get(url)
     assertContains(page, f"For {toy.consumer}: {toy.help}")
-    words = told(snapshot)
-    assert words["How much better the better answer is"][1] == ["kept", "kept", "left out"]
-    assert words["Answers without a preference between different texts"][1][2] == "kept"
+    words = told(snapshot, toy.name)
+    assert words["How much better the better answer is"] == (33, "left out")
+    assert "Answers without a preference between different texts" not in words
     as_admin.post(url, choice(snapshot, format=toy.name))
     work(Job.objects.get().pk)
     job = Job.objects.get()
     assert (job.file.name, job.result["config"]) == ("snapshot-1-unpaired.zip", "unpaired")
     assert sum(job.result["rows"].values()) == 2 * (33 + 2 + 1)
-    assertContains(as_admin.get(url), toy.title, 4)  # offered, explained, what it leaves out, made
+    assertContains(as_admin.get(url), toy.title, 2)  # offered, made
     zipfile.ZipFile(job.file).extractall(tmp_path)
     folder = tmp_path / job.result["folder"]
-    assert "`label` is empty for ties. The JSON lines" in (folder / "README.md").read_text()
+    assert "`label` is empty for ties. All files of" in (folder / "README.md").read_text()
     assert opened(folder, tmp_path, "unpaired") == rows(folder)
 
 

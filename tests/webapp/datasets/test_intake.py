@@ -131,6 +131,21 @@ def test_labels_keep_their_annotators_and_those_of_no_kind_here_are_told(project
     assert taken(project, *rows).labels == 0
 
 
+def test_thumbs_and_marks_of_a_file_are_labels_on_its_own_scale(project):
+    marks = {"helpfulness": 3, "correctness": 4, "coherence": 4, "complexity": 2, "verbosity": 0}
+    rows = [
+        {"prompt": WHY, "completion": "x", "label": False, "annotator": "ada"},
+        {"prompt": WHY, "response": "y"} | marks,
+        {"prompt": WHY, "completion": "z", "rating": 4},
+    ]
+    assert (taken(project, *rows).labels, taken(project, *rows).labels) == (3, 0)
+    said = {one.task.kind + one.shown[0].text: one.said for one in Label.objects.all()}
+    assert said["thumbsx"].thumb == "down"
+    assert "A:verbosity:1/5" in said["ratey"].marks  # from 0 to 4 there, from 1 to 5 here
+    assert (said["ratez"].qualities, said["ratez"].levels) == ([4], 5)
+    assert freeze_snapshot(project).labels == 3
+
+
 def test_an_order_that_a_tool_exported_is_a_label_of_the_kind_that_has_words_for_it(project):
     result = {"type": "ranker", "value": {"ranker": {"rank": ["3", "1", "2"]}}}
     items = [{"id": name, "body": text} for name, text in zip("123", "xyz", strict=True)]
@@ -145,8 +160,8 @@ def test_an_order_that_a_tool_exported_is_a_label_of_the_kind_that_has_words_for
 
 def test_who_a_preference_is_of_reaches_a_snapshot(project):
     row = {"prompt": WHY, "chosen": "x", "rejected": "y", "annotator": "ada"}
-    assert taken(project, row, row | {"annotator": "bo"}).preferences == 2
-    assert taken(project, row).preferences == 0
+    assert [taken(project, row).preferences, taken(project, row).preferences] == [1, 0]
+    assert taken(project, row | {"annotator": "bo"}).preferences == 1
     rows = read(freeze_snapshot(project).artifact.path)
     assert {one["annotator"] for one in rows} == {"ada", "bo"}
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from alignment.rows.formats import FORMATS, GUESS
 from alignment.rows.found import (
+    Answered,
     Demonstrated,
     Graded,
     Ordered,
@@ -29,11 +30,13 @@ DOCUMENTS = [(name, typed) for name, all_ in TYPED.items() for typed in all_]
 MARKED = tuple(MARKS.items())
 SAID = {  # by the document: what annotators are read to have said
     "the card beside an export of ours": ("a1", Preferred(0, 2)),
+    "the card beside all labels with everything": ("a1", Answered("compare", '{"choice":2}')),
     "Label Studio docs, templates: Human Preference collection for RLHF": ("3", Preferred(0)),
     "Label Studio docs, templates: LLM Ranker": ("3", Ordered((1, 0))),
     "Label Studio docs, templates: LLM Response Grading": ("3", Graded(4, 5)),
     "Label Studio docs, templates: Supervised LLM Fine-Tuning": ("3", Demonstrated(PHYSICS)),
     "Argilla 2 docs, how-to: import and export records": ("5b1c", Preferred(1)),
+    "Argilla 2 docs, how-to: export records to a dataset of the Hub": ("5b1c", Preferred(0)),
     "Argilla 1 docs, feedback dataset: responses with values": ("5b1c", Ordered((1, 0))),
     "Open WebUI docs, evaluation: a thumb": ("u-17", Thumbed(True)),
     "lmsys/lmsys-arena-human-preference-55k, dataset card": ("", Preferred(1)),

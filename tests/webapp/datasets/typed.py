@@ -1,5 +1,6 @@
 """Rows of every format, typed from its own documentation, which is named beside them."""
 
+import json
 from typing import Any, NamedTuple
 
 from alignment.seam.records import Message, prompt_key
@@ -86,6 +87,35 @@ def exported(**columns):
     return row | {"group": "", "strength": 2, "annotator": "a1", "left_won": True} | columns
 
 
+def labelled(**columns):
+    """A row of “All labels with everything”."""
+    turns = [{"role": "user", "content": ASKED}]
+    row = {
+        "label": 7,
+        "task": 3,
+        "prompt_key": prompt_key([Message(role="user", content=ASKED)]),
+        "messages": json.dumps(turns, ensure_ascii=False),
+        "kind": "compare",
+        "answer": '{"choice":2}',
+        "says": ["pair"],
+        "items": [PHYSICS, POLES],
+        "item_ids": [1, 2],
+        "item_sources": ["model", "imported"],
+        "item_models": ["M", ""],
+        "annotator": "a1",
+        "origin": "person",
+        "source": "label",
+        "counted": True,
+        "overruled": False,
+        "rationale": "Kinder.",
+        "flags": ["false"],
+        "visible_ms": 1200,
+        "created_at": "2026-01-02T03:04:05.000006Z",
+        "group": "",
+    }
+    return row | columns
+
+
 def annotated(result, **data):
     """A task of Label Studio."""
     entry = {
@@ -104,6 +134,15 @@ def answered(kind, value):
 
 TYPED: dict[str, list[Typed]] = {
     "exported": [Typed("the card beside an export of ours", [exported(), exported(left_won=None)])],
+    "labelled": [
+        Typed(
+            "the card beside all labels with everything",
+            [
+                labelled(),
+                labelled(kind="ranked", answer='{"strength": 2}', source="rank", group="t1"),
+            ],
+        )
+    ],
     "oasst": [
         Typed("Open-Assistant docs, data/datasets: trees", [TREE]),
         Typed("OpenAssistant/oasst1, dataset card: flat messages", MESSAGES),
@@ -157,6 +196,22 @@ TYPED: dict[str, list[Typed]] = {
                         ]
                     },
                     "vectors": {},
+                }
+            ],
+        ),
+        Typed(
+            "Argilla 2 docs, how-to: export records to a dataset of the Hub",
+            [
+                {
+                    "id": "r1",
+                    "status": "completed",
+                    "prompt": ASKED,
+                    "response_1": PHYSICS,
+                    "response_2": POLES,
+                    "better.responses": ["response_1"],
+                    "better.responses.users": ["5b1c"],
+                    "better.responses.status": ["submitted"],
+                    "better.suggestion": "response_2",
                 }
             ],
         ),

@@ -3,6 +3,7 @@
 import pytest
 
 from alignment.kinds import KINDS
+from alignment.kinds.generate.settings import TASKS, GenerateConfig
 from alignment.kinds.spec import RunSpec
 from alignment.seam.folders import committed
 from alignment.seam.records import (
@@ -18,6 +19,7 @@ from alignment.seam.records import (
 from tests.factories import a_completion, a_run, a_worker, again, an_artifact, run_at, some_prompts
 from tests.labs import some_labels
 from webapp.datasets.models import Preference
+from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.compare import KIND as COMPARE
 from webapp.labeling.models import Completion, Task
 from webapp.runs import execution, folders
@@ -230,6 +232,22 @@ def test_completions_become_rows_and_tasks(generating, tmp_path):
     assert (Completion.objects.count(), Task.objects.count()) == (8, 4)
     assert {task.need for task in Task.objects.all()} == {2}
     assert Completion.objects.first().sampling == {"temperature": 1.0, "max_new_tokens": 48}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_completions_become_tasks_of_the_kind_that_is_wanted(generating, tmp_path, task):
+    generating.config |= {"task": task, "completions_per_prompt": 3}
+    output = written(generating, tmp_path, ["yes", "no", "perhaps"])
+    half_of("generate").publish(generating, output)
+    assert {(one.kind, one.need) for one in Task.objects.all()} == {(task, 2)}
+    assert Task.objects.values("prompt").distinct().count() == 4
+
+
+def test_every_kind_about_answers_can_be_wanted_by_its_name():
+    about = {name for name, kind in TASK_KINDS.items() if kind.made and kind.items[-1]}
+    assert set(TASKS) == about
+    with pytest.raises(ValueError, match="three completions"):
+        GenerateConfig(task="rank")
 
 
 def test_publishing_twice_changes_nothing(generating, tmp_path):

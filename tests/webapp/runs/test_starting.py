@@ -420,6 +420,7 @@ def test_an_address_names_inputs_and_settings(rita, project, stocked):
         ("align", {"align-steps": 7}, "in 7 steps of 128 completions by Jensen-Shannon at"),
         ("align", {"align-objective": "ppo"}, "128 completions by PPO at"),
         ("generate", {"generate-labels_per_task": 2}, "a task for 2 annotators"),
+        ("generate", {"generate-task": "edit"}, "tasks (Answers to edit)"),
     ],
 )
 def test_a_changed_form_is_summed_up_in_a_sentence(rita, project, stocked, kind, changes, words):

@@ -6,7 +6,25 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from webapp.datasets.errors import ExportRefusal
-from webapp.datasets.exports import trl_preference_conversational, trl_preference_plain
+from webapp.datasets.exports import (
+    hh_rlhf,
+    llama_factory_alpaca,
+    llama_factory_sharegpt,
+    openai_chat,
+    openai_preference,
+    pairs_csv,
+    raw_labels,
+    trl_completion_conversational,
+    trl_completion_plain,
+    trl_implicit_conversational,
+    trl_implicit_plain,
+    trl_preference_conversational,
+    trl_preference_plain,
+    trl_prompts_conversational,
+    trl_prompts_plain,
+    trl_unpaired_conversational,
+    trl_unpaired_plain,
+)
 from webapp.datasets.exports.descriptor import ExportFormat
 
 EXPORTS: dict[str, ExportFormat] = {
@@ -14,6 +32,21 @@ EXPORTS: dict[str, ExportFormat] = {
     for one in (
         trl_preference_conversational.FORMAT,
         trl_preference_plain.FORMAT,
+        trl_implicit_conversational.FORMAT,
+        trl_implicit_plain.FORMAT,
+        trl_unpaired_conversational.FORMAT,
+        trl_unpaired_plain.FORMAT,
+        trl_completion_conversational.FORMAT,
+        trl_completion_plain.FORMAT,
+        trl_prompts_conversational.FORMAT,
+        trl_prompts_plain.FORMAT,
+        raw_labels.FORMAT,
+        pairs_csv.FORMAT,
+        openai_chat.FORMAT,
+        openai_preference.FORMAT,
+        llama_factory_alpaca.FORMAT,
+        llama_factory_sharegpt.FORMAT,
+        hh_rlhf.FORMAT,
     )
 }
 

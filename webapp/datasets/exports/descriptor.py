@@ -1,16 +1,19 @@
 """What a format of export says of itself; form, page, job and card ask it and know no format by name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from alignment.seam.records import LabelRecord
 from webapp.datasets.exports.holdings import HOLDINGS
+from webapp.datasets.exports.writers import JSON_LINES, PARQUET, Writer
+from webapp.datasets.snapshots import Entry
 from webapp.site.words import Words
 
 Row = dict[str, Any]
+NO_COLUMNS = pa.schema([])
+Becomes = Callable[[Entry], Iterable[Row]]  # what a label becomes; raises ExportRefusal
 
 
 class CardText(NamedTuple):
@@ -24,6 +27,11 @@ class CardText(NamedTuple):
     noun: str  # what rows are called where they are counted
 
 
+def no_files(_rows: Mapping[str, int]) -> Mapping[str, str]:
+    """Nothing."""
+    return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExportFormat:
     """A format of export.
@@ -34,14 +42,20 @@ class ExportFormat:
 
     name: str  # in stored jobs and names of files
     title: Words
+    reader: Words  # whose format it is: formats of one reader stand together
     consumer: Words  # who reads it
     help: Words  # when to choose it
     config: str  # what `load_dataset` is asked for
-    schema: pa.Schema
-    rows: Callable[[LabelRecord], Iterable[Row]]  # what a label becomes; raises ExportRefusal
+    schema: pa.Schema = NO_COLUMNS  # of Parquet and tables
+    rows: Becomes
     keeps: frozenset[str]  # names of HOLDINGS
     card: CardText
     refuses: frozenset[str] = frozenset()  # names of HOLDINGS with which there is no export
+    writers: tuple[Writer, ...] = (JSON_LINES, PARQUET)  # the last is what `load_dataset` opens
+    once: Callable[[Row], tuple[str, ...]] | None = (
+        None  # of rows for which this is the same, the first
+    )
+    beside: Callable[[Mapping[str, int]], Mapping[str, str]] = no_files  # files, for rows by split
 
     def __post_init__(self) -> None:
         """Raise TypeError where it speaks of what no snapshot holds."""

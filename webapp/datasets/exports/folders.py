@@ -3,25 +3,24 @@
 The same snapshot gives the same bytes, so that a hash identifies what somebody trained on.
 """
 
-import json
 import shutil
 import zipfile
-from collections.abc import Generator, Iterator
-from itertools import chain
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain, islice
 from pathlib import Path
-from typing import TextIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from django.utils.translation import gettext as _
 
 from alignment.seam.folders import committed
-from alignment.seam.records import LabelRecord
 from webapp.datasets.cards import card
 from webapp.datasets.errors import ExportRefusal
 from webapp.datasets.exports.descriptor import ExportFormat, Row
+from webapp.datasets.exports.writers import Write
 from webapp.datasets.models import Snapshot
-from webapp.datasets.snapshots import labels_of
+from webapp.datasets.snapshots import Entry, entries_of
 from webapp.projects.models import Split
 
 ROWS_PER_GROUP = 1000
@@ -36,52 +35,84 @@ def name_of(snapshot: Snapshot, form: ExportFormat) -> str:
 def write_folder(
     folder: Path, snapshot: Snapshot, form: ExportFormat
 ) -> Generator[tuple[int, int], None, dict[str, int]]:
-    """Fill a committed folder; how many rows each split got. Raises ExportRefusal."""
+    """Fill a committed folder, telling how many of the snapshot's rows are read; how many rows each split got.
+
+    Raises ExportRefusal.
+    """
     counts: dict[str, int] = {}
+    passed, total = 0, sum(snapshot.manifest["splits"].values())
     with committed(folder) as aside:
         (aside / form.config).mkdir()
         for split in Split.values:
-            path = aside / form.config / split
-            for written in write_split(path, labels_of(snapshot.artifact, split), form):
+            seen = Passed(form)
+            entries = entries_of(snapshot.artifact, split)
+            for written in write_split(aside / form.config / split, seen.rows_of(entries), form):
                 counts[split] = written
-                yield (done := sum(counts.values())), max(done, snapshot.pairs)
+                yield passed + seen.entries, total
+            passed += seen.entries
         if not counts:
-            raise ExportRefusal(
-                _(
-                    "This snapshot has no pairs, or nothing else that this format holds: ties and both-bad "
-                    "make no pairs. Label more, and freeze again."
-                )
-            )
+            raise ExportRefusal(_nothing(form))
+        yield total, total
+        for name, text in form.beside(counts).items():
+            (aside / name).write_text(text, encoding="utf-8")
         (aside / "README.md").write_text(card(snapshot, form, counts), encoding="utf-8")
     return counts
 
 
-def write_split(path: Path, labels: Iterator[LabelRecord], form: ExportFormat) -> Iterator[int]:
-    """Write what labels become as JSON lines and as Parquet; how many rows so far. No file for none."""
-    rows = (row for label in labels for row in form.rows(label))
+def _nothing(form: ExportFormat) -> str:
+    sentence = _(
+        "This snapshot has no pairs, or nothing else that “{title}” holds. Choose another format, or label "
+        "more and freeze again."
+    )
+    return sentence.format(title=form.title)
+
+
+@dataclass
+class Passed:
+    """Entries of one split becoming rows, with how many have."""
+
+    form: ExportFormat
+    entries: int = 0
+
+    def rows_of(self, entries: Iterable[Entry]) -> Iterator[Row]:
+        """Their rows, each once where the format wants that."""
+        once, known = self.form.once, set[bytes]()
+        for entry in entries:
+            self.entries += 1
+            for row in self.form.rows(entry):
+                if once is not None:
+                    said = _digest(once(row))
+                    if said in known:
+                        continue
+                    known.add(said)
+                yield row
+
+
+def _digest(parts: Iterable[str]) -> bytes:
+    """A short name of texts: a split may have a million, and all are remembered."""
+    named = blake2b(digest_size=16)
+    for part in parts:
+        named.update(len(part).to_bytes(8, "big") + part.encode())
+    return named.digest()
+
+
+def write_split(path: Path, rows: Iterator[Row], form: ExportFormat) -> Iterator[int]:
+    """Write rows in each way of the format; how many so far. No file for none."""
     first = next(rows, None)
     if first is None:
         return
+    rows = chain([first], rows)
     written = 0
-    group: list[Row] = []
-    with (
-        path.with_suffix(".jsonl").open("w", encoding="utf-8") as lines,
-        pq.ParquetWriter(path.with_suffix(".parquet"), form.schema, compression="zstd") as table,
-    ):
-        for row in chain([first], rows):
-            if len(group) == ROWS_PER_GROUP:
-                written += _flush(group, lines, table, form.schema)
-                yield written
-                group = []
-            group.append(row)
-        written += _flush(group, lines, table, form.schema)
-    yield written
-
-
-def _flush(group: list[Row], lines: TextIO, table: pq.ParquetWriter, schema: pa.Schema) -> int:
-    lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in group)
-    table.write_table(pa.Table.from_pylist(group, schema=schema))
-    return len(group)
+    with ExitStack() as files:
+        writers: list[Write] = [
+            files.enter_context(way.opened(path.with_suffix(way.suffix), form.schema))
+            for way in form.writers
+        ]
+        while group := list(islice(rows, ROWS_PER_GROUP)):
+            for write in writers:
+                write(group)
+            written += len(group)
+            yield written
 
 
 def zipped(folder: Path) -> Path:

@@ -10,21 +10,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from django.utils.translation import gettext_lazy as _
 
-from webapp.datasets.snapshots import columns
+from webapp.datasets.snapshots import WITHOUT_PREFERENCE, columns
 from webapp.site.words import Words
 
 SNAPSHOTS = 32  # whose counts are kept: they never change
+Count = Callable[[pa.Table], int]
 
 
 class Holding(NamedTuple):
     """Something that snapshots hold, and how often a table of their columns has it."""
 
     words: Words
-    count: Callable[[pa.Table], int]
+    count: Count
 
 
 def _labels(rows: pa.Table) -> pa.Array:
-    return pc.equal(rows["source"], "label")
+    return pc.not_equal(rows["source"], "rank")
 
 
 def _preferring(rows: pa.Table) -> pa.Array:
@@ -35,16 +36,41 @@ def _number_of(chosen: pa.Array) -> int:
     return int(pc.sum(chosen).as_py() or 0)
 
 
-def _talks(rows: pa.Table) -> int:
-    """How many prompts with a preference are conversations of several turns."""
-    messages = rows.filter(_preferring(rows))["messages"].unique().to_pylist()
-    return sum(len(json.loads(turns)) > 1 for turns in messages)
+def _talks(rows: pa.Table) -> set[str]:
+    """The prompts that are conversations of several turns."""
+    messages = rows["messages"].unique().to_pylist()
+    return {turns for turns in messages if len(json.loads(turns)) > 1}
+
+
+def _preferring_talks(rows: pa.Table) -> int:
+    return len(_talks(rows.filter(_preferring(rows))))
+
+
+def _that_say(*names: str) -> Count:
+    """How many records are of these kinds."""
+    wanted = pa.array(names)
+    return lambda rows: _number_of(pc.is_in(pc.list_flatten(rows["says"]), wanted))
 
 
 HOLDINGS: Mapping[str, Holding] = {
+    "preferences": Holding(
+        _("Preferences of one text over another"), lambda rows: _number_of(rows["pairs"])
+    ),
     "ties": Holding(
-        _("Answers without a preference between different texts"),
-        lambda rows: _number_of(pc.invert(_preferring(rows))),
+        _("Answers without a preference between different texts"), _that_say(*WITHOUT_PREFERENCE)
+    ),
+    "rankings": Holding(_("Rankings of several answers"), _that_say("ranking")),
+    "thumbs": Holding(_("Answers that were found good or bad by themselves"), _that_say("thumb")),
+    "ratings": Holding(_("Marks for single answers"), _that_say("rating")),
+    "looked": Holding(_("Answers that were looked at for flags alone"), _that_say("flag")),
+    "forms": Holding(
+        _("Which version of the form was asked by"), lambda rows: _number_of(_labels(rows))
+    ),
+    "demonstrations": Holding(
+        _("Answers that people wrote to be imitated"), _that_say("demonstration")
+    ),
+    "overruled": Holding(
+        _("Labels in whose place another answer speaks"), lambda rows: _number_of(rows["overruled"])
     ),
     "reasons": Holding(
         _("Reasons that annotators gave"),
@@ -62,7 +88,14 @@ HOLDINGS: Mapping[str, Holding] = {
         _("Which labels are by simulated annotators"),
         lambda rows: _number_of(rows["simulated"]),
     ),
-    "turns": Holding(_("Prompts of several turns"), _talks),
+    "turns": Holding(_("Prompts of several turns"), _preferring_talks),
+    "turns_beside": Holding(
+        _("Prompts of several turns without a preference"),
+        lambda rows: len(_talks(rows)) - _preferring_talks(rows),
+    ),
+    "pairings": Holding(
+        _("Which answers were compared with each other"), lambda rows: _number_of(_preferring(rows))
+    ),
     "strengths": Holding(
         _("How much better the better answer is"),
         lambda rows: _number_of(_preferring(rows)),
@@ -79,6 +112,10 @@ HOLDINGS: Mapping[str, Holding] = {
         _("Which pairs are of one ranking"),
         lambda rows: _number_of(pc.not_equal(rows["group"], "")),
     ),
+    "writers": Holding(
+        _("Who wrote the answers: which model, a person, or a file"), lambda rows: len(rows)
+    ),
+    "ids": Holding(_("Ids of labels, tasks and answers"), lambda rows: _number_of(_labels(rows))),
 }
 
 

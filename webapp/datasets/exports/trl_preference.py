@@ -1,17 +1,27 @@
-"""What both formats of preferences for TRL share: whom they are for, and the columns beside the texts.
+"""What formats of preferences for TRL share: whom they are for, and the columns beside the texts.
 
 `alignment.rows.exported` reads them back.
 """
+
+from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import PairRecord
-from webapp.datasets.exports.descriptor import CardText, Row
+from webapp.datasets.exports.descriptor import Becomes, CardText, Row
+from webapp.datasets.exports.texts import Spelling
+from webapp.datasets.snapshots import Entry
 
+READER = _("TRL")
 CONSUMER = _("TRL's DPOTrainer and RewardTrainer, and all that read their format")
+CONSUMER_OF_TALKS = _("TRL's RewardTrainer, and all that read whole conversations")
 CONFIG = "preference"
-KEEPS = frozenset(["strengths", "sides", "annotators", "groups", "turns"])
+IMPLICIT = "implicit"  # of the other config
+KEEPS = frozenset(
+    ["preferences", "pairings", "strengths", "sides", "annotators", "groups", "turns"]
+)
 CARD = CardText(
     row="""\
 Each row is a prompt with a better answer (`chosen`) and a worse
@@ -22,6 +32,13 @@ ranking, which should stay together when you split further. `strength` says how 
 slightly, 2 better, 3 much better. `annotator` is a pseudonym, or `import` where a ranking came from
 a file.""",
     noun="pairs",
+)
+BESIDE = (
+    ("prompt_key", pa.string()),
+    ("group", pa.string()),
+    ("strength", pa.int8()),
+    ("annotator", pa.string()),
+    ("left_won", pa.bool_()),
 )
 
 
@@ -36,17 +53,29 @@ def columns_beside(pair: PairRecord) -> Row:
     }
 
 
-def schema_of(text: pa.DataType) -> pa.Schema:
-    """The columns, with texts of this type."""
-    return pa.schema(
-        [
-            ("prompt", text),
-            ("chosen", text),
-            ("rejected", text),
-            ("prompt_key", pa.string()),
-            ("group", pa.string()),
-            ("strength", pa.int8()),
-            ("annotator", pa.string()),
-            ("left_won", pa.bool_()),
-        ]
-    )
+def explicit_in(way: Spelling) -> Becomes:
+    """Preferences with a prompt of its own."""
+
+    def rows(entry: Entry) -> Iterator[Row]:
+        for pair in entry.pairs:
+            sides = {"chosen": way.answer(pair.chosen), "rejected": way.answer(pair.rejected)}
+            yield {"prompt": way.prompt(pair.prompt)} | sides | columns_beside(pair)
+
+    return rows
+
+
+def implicit_in(way: Spelling, between: Any) -> Becomes:  # noqa: ANN401 - of the way's type
+    """Preferences of which both sides begin with the prompt, and then something between it and the answer."""
+
+    def rows(entry: Entry) -> Iterator[Row]:
+        for pair in entry.pairs:
+            asked = way.prompt(pair.prompt) + between
+            sides = {"chosen": pair.chosen, "rejected": pair.rejected}
+            yield {n: asked + way.answer(text) for n, text in sides.items()} | columns_beside(pair)
+
+    return rows
+
+
+def preference_schema(way: Spelling, *names: str) -> pa.Schema:
+    """The columns of these names, with texts written so, and those beside them."""
+    return pa.schema([*((name, way.type) for name in names), *BESIDE])

@@ -4,12 +4,13 @@ import io
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, NamedTuple
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, ngettext
@@ -20,7 +21,7 @@ from alignment.rows.found import BadRow
 from alignment.rows.json_lines import BOM, Row
 from alignment.rows.threads import with_trees
 from webapp.datasets.errors import ImportRefusal, NoRows
-from webapp.datasets.imports import json_documents, parquet, tables
+from webapp.datasets.imports import arrow, json_documents, parquet, tables
 from webapp.datasets.imports.streams import DAMAGED, HEAD, Bounded, Rejoined, Unpacked, unpacked
 from webapp.site.words import Words
 
@@ -33,7 +34,9 @@ TAR = slice(257, 262)
 NO_KNOWN = gettext_noop("no row of a known kind")
 OTHER_MEMBERS = gettext_noop("other files in the zip that are not read")
 
-WHAT_TO_DO = gettext_lazy("Choose JSON lines, a JSON array, CSV, TSV, Parquet, or a zip of them.")
+WHAT_TO_DO = gettext_lazy(
+    "Choose JSON lines, a JSON array, CSV, TSV, Parquet, Arrow, or a zip of them."
+)
 BEGINNINGS = {
     b"%PDF": gettext_lazy("a PDF: its text has no rows"),
     b"\xd0\xcf\x11\xe0": gettext_lazy("an old Office document. Save its table as CSV UTF-8"),
@@ -46,7 +49,6 @@ BEGINNINGS = {
     b"\x93NUMPY": gettext_lazy("a NumPy array. Write its rows as JSON lines"),
     b"\x80\x04\x95": gettext_lazy("a Python pickle. Write its rows as JSON lines"),
     b"\x89HDF": gettext_lazy("an HDF5 file. Write its rows as JSON lines"),
-    b"ARROW1": gettext_lazy("an Arrow file. Save it as Parquet"),
     b"\x89PNG": gettext_lazy("a picture"),
     b"\xff\xd8\xff": gettext_lazy("a picture"),
     b"7z\xbc\xaf": gettext_lazy("a 7z archive. Pack it as zip"),
@@ -75,6 +77,9 @@ class Opened:
 @contextmanager
 def opened(path: Path, limit: int) -> Iterator[Opened]:
     """The rows of a file of any known kind; raises ImportRefusal saying what it is instead."""
+    if path.is_dir():
+        yield _folder(path, limit)
+        return
     with path.open("rb") as packed:
         if packed.peek(4).startswith(ZIP):
             yield _zip(packed, limit)
@@ -88,6 +93,8 @@ def _content(file: io.BufferedReader, limit: int) -> tuple[str, Iterator[Row]]:
     head = file.peek(HEAD)
     if head.startswith(parquet.MAGIC):
         return "Parquet", parquet.rows_of(file, limit)
+    if head.startswith((arrow.STREAM, arrow.FILE)):
+        return "Arrow", arrow.rows_of(file)
     if head.startswith(ZIP):
         raise NoRows(
             _("A zip within another file is not read. Unpack it once. {advice}").format(
@@ -172,23 +179,51 @@ def _plain(first: bytes) -> NoRows:
     return NoRows(sentence.format(line=line), _("plain text"))
 
 
+class Member(NamedTuple):
+    """A file beside others: its name below their folder, and what opens it."""
+
+    path: PurePosixPath
+    open: Callable[[], IO[bytes]]
+
+
 def _zip(packed: BinaryIO, limit: int) -> Opened:
     """The rows of all files in a zip that hold some."""
     try:
         archive = zipfile.ZipFile(packed)
-        members = [member for member in archive.infolist() if not member.is_dir()]
+        infos = [info for info in archive.infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
         raise ImportRefusal(_("The zip is damaged or cut short. Pack it again.")) from error
     for folder, what in OFFICE.items():
-        if any(member.filename.startswith(folder) for member in members):
+        if any(info.filename.startswith(folder) for info in infos):
             raise ImportRefusal(
                 _("The file is {what}. {advice}").format(what=what, advice=WHAT_TO_DO)
             )
+    members = [Member(PurePosixPath(one.filename), partial(archive.open, one)) for one in infos]
+    return _of_members(members, packed, limit)
+
+
+def _folder(path: Path, limit: int) -> Opened:
+    """The rows of all files in a folder that hold some, as `datasets` saves them; links are not followed."""
+    found = (one for one in sorted(path.rglob("*")) if one.is_file() and not one.is_symlink())
+    members = [
+        Member(PurePosixPath(one.relative_to(path).as_posix()), partial(_bytes_of, one))
+        for one in islice(found, MOST_MEMBERS + 1)
+    ]
+    opened = _of_members(members, io.BytesIO(), limit)
+    opened.title = gettext_noop("a folder")
+    return opened
+
+
+def _bytes_of(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _of_members(members: list[Member], packed: BinaryIO, limit: int) -> Opened:
     if len(members) > MOST_MEMBERS:
         raise ImportRefusal(
-            _("The zip holds more than {most_members:,} files.").format(most_members=MOST_MEMBERS)
+            _("There are more than {most_members:,} files.").format(most_members=MOST_MEMBERS)
         )
-    chosen, beside = _with_rows(archive, members, limit)
+    chosen, beside = _with_rows(members, limit)
     if not chosen:
         told = "; ".join(list(beside)[:3])
         raise ImportRefusal(
@@ -197,7 +232,7 @@ def _zip(packed: BinaryIO, limit: int) -> Opened:
             )
         )
     spent = _Spent(limit)
-    rows = chain.from_iterable(_member(archive, member, spent) for member in chosen)
+    rows = chain.from_iterable(_member(member, spent) for member in chosen)
     title = ngettext("a zip with {n} file of rows", "a zip with {n} files of rows", len(chosen))
     return Opened(title.format(n=len(chosen)), rows, packed, beside)
 
@@ -209,43 +244,48 @@ class _Spent:
         self.left = limit
 
 
-def _with_rows(
-    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], limit: int
-) -> tuple[list[zipfile.ZipInfo], Counter[str]]:
+def _with_rows(members: list[Member], limit: int) -> tuple[list[Member], Counter[str]]:
     """The files to read, whatever they are called, and why each other one is not."""
-    kinds = {member: _sniffed(archive, member, limit) for member in members}
+    kinds = {member: _sniffed(member, limit) for member in members}
     ours = {_stem(member) for member, kind in kinds.items() if kind == OURS}
-    chosen: list[zipfile.ZipInfo] = []
+    roots = {_stem(member).parent for member in members if str(member.path).endswith(MANIFEST)}
+    ours |= {_stem(one) for one in members if _is_lines(one) and roots & {*_stem(one).parents}}
+    chosen: list[Member] = []
     beside: Counter[str] = Counter()
     for member, kind in kinds.items():
         reason = "" if kind in READ else kind
-        if kind == "Parquet" and _stem(member) in ours:
+        if kind in READ and not _is_lines(member) and _stem(member) in ours:
             reason = _("the same rows as the JSON lines of its name")
         if not reason:
             chosen.append(member)
         else:
-            name = PurePosixPath(member.filename).name[:40]
+            name = member.path.name[:40]
             known = len(beside) < MOST_TOLD
             told = _("“{name}” in the zip is not read: {reason}").format(name=name, reason=reason)
             beside[told if known else OTHER_MEMBERS] += 1
     return chosen, beside
 
 
+MANIFEST = "MANIFEST.json"  # lies in each export of ours
 OURS, ROWS = "our own export", "rows"
 READ = {OURS, ROWS, "Parquet"}
 
 
-def _stem(member: zipfile.ZipInfo) -> PurePosixPath:
-    return PurePosixPath(member.filename).with_suffix("")
+def _is_lines(member: Member) -> bool:
+    return member.path.suffix == ".jsonl"
 
 
-def _sniffed(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> str:
+def _stem(member: Member) -> PurePosixPath:
+    return member.path.with_suffix("")
+
+
+def _sniffed(member: Member, limit: int) -> str:
     """Which of READ a file is, by its first rows, or why it is none."""
-    path = PurePosixPath(member.filename)
+    path = member.path
     if path.name.startswith(".") or path.parts[0] == "__MACOSX":
         return _("hidden")
     try:
-        title, rows = _content(_unzipped(archive, member, limit), limit)
+        title, rows = _content(_unzipped(member, limit), limit)
         if title == "Parquet" or "JSON" not in title:
             return "Parquet" if title == "Parquet" else ROWS
         return _kind([row.value for row in with_trees(islice(rows, LINES))])
@@ -256,7 +296,7 @@ def _sniffed(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> s
 def _kind(values: list[object]) -> str:
     """Whether values are rows: one object among them that is one, or half of them, if they are texts."""
     known = [(value, name) for value in values if (name := _format_of(value))]
-    if any(name == "exported" for _, name in known):
+    if any(name in ("exported", "labelled") for _, name in known):
         return OURS
     objects = any(isinstance(value, dict) for value, _ in known)
     return ROWS if objects or 2 * len(known) > len(values) else NO_KNOWN
@@ -269,24 +309,24 @@ def _format_of(value: object) -> str:
         return ""
 
 
-def _unzipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> Unpacked:
+def _unzipped(member: Member, limit: int) -> Unpacked:
     """The content of a file in the zip, which may be packed once more, bounded."""
-    name = PurePosixPath(member.filename).name
     try:
-        file = archive.open(member)
+        file = member.open()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise ImportRefusal(
-            _("“{name}” in the zip cannot be unpacked: {error}.").format(name=name, error=error)
+            _("“{name}” in the zip cannot be unpacked: {error}.").format(
+                name=member.path.name, error=error
+            )
         ) from error
     return unpacked(io.BufferedReader(Bounded(_Unzipped(file), limit), HEAD), limit)
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, spent: _Spent) -> Iterator[Row]:
-    name = PurePosixPath(member.filename).name
-    file = _unzipped(archive, member, spent.left)
+def _member(member: Member, spent: _Spent) -> Iterator[Row]:
+    file = _unzipped(member, spent.left)
     _, rows = _content(file, spent.left)
     for place, value in rows:
-        yield Row(f"{name}, {place}", value)
+        yield Row(f"{member.path.name}, {place}", value)
     spent.left = file.bounded.left
 
 

@@ -187,7 +187,7 @@ class Reading:
                 _count(self.notes, SAID_AGAIN, pair in known.said)
                 known.said.add(pair)
                 known.pairs.append(pair)
-        known.labels += [label for label in prompt.labels if there.issuperset(label.items)]
+        known.labels += prompt.labels  # whose answers are known by their words: none can clash
 
     def settle_splits(self) -> None:
         """Give each prompt the split that the file says of its opening, whichever row says so."""
@@ -222,7 +222,7 @@ def read(
     roles: Roles | None = None,
 ) -> Generator[tuple[int, int], None, Reading]:
     """Read a file, saying how many of its bytes are done; raises ImportRefusal."""
-    size = path.stat().st_size
+    size = path.stat().st_size  # of a folder it says little, and nobody waits for a page
     with opened(path, limit) as file:
         reading = Reading(file.title, left_out=file.beside, roles=roles or {})
         for count, row in enumerate(with_trees(file.rows)):

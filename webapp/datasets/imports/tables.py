@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from django.utils.translation import gettext as _
 
 from alignment.rows.answers import LISTS, TALKS, is_answer, side_of
+from alignment.rows.cells import MARKED
 from alignment.rows.found import BadRow
 from alignment.rows.json_lines import Row, is_repr
 from alignment.rows.prompts import ASKING
@@ -135,6 +136,8 @@ def _row(header: list[str], cells: list[str]) -> dict[str, Any] | BadRow:
                 cells=len(cells), columns=len(header)
             )
         )
+    if MARKED in header:  # an export of ours: its reader knows what a cell means
+        return dict(zip(header, cells, strict=True))
     named = [(name, _cell(name.lower(), cell)) for name, cell in zip(header, cells, strict=True)]
     bad = next((value for _, value in named if isinstance(value, BadRow)), None)
     there = {

@@ -30,14 +30,14 @@ def prepare(run: Run, folder: Path) -> inputs.Paths:
 
 
 def publish(run: Run, output: Path) -> None:
-    """Completions as rows, and tasks that compare each prompt's; a second time changes nothing."""
+    """Completions as rows, and tasks about each prompt's; a second time changes nothing."""
     config = inputs.config_of(run)
     outputs.publish(run, output)
     made = read_jsonl(output / "completions.jsonl", CompletionRecord)
     rows = list(_completions(run, config, made))
     Completion.objects.bulk_create(rows, batch_size=PUBLISH_BATCH, ignore_conflicts=True)
     stored = Completion.objects.filter(run=run).select_related("prompt").order_by("prompt", "pk")
-    ask_about(run.project, "compare", stored, need=config.labels_per_task)
+    ask_about(run.project, config.task, stored, need=config.labels_per_task)
 
 
 def _same_model(run: Run, config: GenerateConfig) -> Q:

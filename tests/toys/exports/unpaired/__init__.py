@@ -5,17 +5,19 @@ import pyarrow as pa
 from webapp.datasets.exports.descriptor import CardText, ExportFormat
 
 
-def rows(label):
+def rows(entry):
     """Two rows of each comparison."""
-    sides = (label.chosen, label.rejected) if label.kind == "pair" else (label.left, label.right)
-    liked = (True, False) if label.kind == "pair" else (None, None)
-    for text, good in zip(sides, liked, strict=True):
-        yield {"prompt": label.prompt.text, "completion": text, "label": good}
+    for label in entry.records:
+        paired = label.kind == "pair"
+        sides = (label.chosen, label.rejected) if paired else (label.left, label.right)
+        for text, good in zip(sides, (True, False) if paired else (None, None), strict=True):
+            yield {"prompt": label.prompt.text, "completion": text, "label": good}
 
 
 FORMAT = ExportFormat(
     name="unpaired",
     title="Answers one by one",
+    reader="Toys",
     consumer="those who learn from single answers",
     help="whatever was said of each.",
     config="unpaired",

@@ -14,7 +14,14 @@ from alignment.seam.records import Message, PromptRecord
 from tests.factories import a_completion, a_prompt, a_user
 from webapp.accounts.roles import Role
 from webapp.datasets.services import freeze_snapshot
-from webapp.datasets.snapshots import labels_of, pairs_of
+from webapp.datasets.snapshots import (
+    imitated_in,
+    imitated_of,
+    labels_of,
+    pairs_of,
+    read,
+    records_of,
+)
 from webapp.labeling.kinds.descriptor import Asked
 from webapp.labeling.kinds.rank import KIND, Answer
 from webapp.labeling.models import Completion, Label
@@ -113,7 +120,10 @@ def test_it_is_answered_without_scripts_frozen_and_shown_in_words(asked, project
     best = held.shown[1].text
     artifact = freeze_snapshot(project).artifact
     assert [one.chosen for one in pairs_of(artifact, "train")] == [best, best]
+    row = next(read(artifact.path)) | {"answer": '{"ranking": "B>C>A"}'}
+    assert [one.completion for one in imitated_in(records_of(row))] == [best]
     assert [one.kind for one in labels_of(artifact, "train")] == ["pair", "pair", "tie"]
+    assert [one.completion for one in imitated_of(artifact, "train")] == [best]
     client.force_login(a_user(project, Role.RESEARCHER))
     table = client.get(reverse("labeling:labels", args=[project.pk]))
     assertContains(table, "B &gt; A = C")

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "file",
             type=Path,
-            help="JSON lines, a JSON array, CSV, TSV, Parquet or a zip of them, packed or not",
+            help="JSON lines, a JSON array, CSV, TSV, Parquet, Arrow, a zip of them, or a folder that datasets saved",
         )
         known = [GUESS, *sorted(FORMATS)]
         parser.add_argument("--format", choices=known, default=GUESS, help="what its rows are")

@@ -1,0 +1,47 @@
+"""Preferences as a table that a spreadsheet may open."""
+
+import json
+from collections.abc import Iterator
+
+import pyarrow as pa
+from django.utils.translation import gettext_lazy as _
+
+from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
+from webapp.datasets.exports.raw_labels import FORMAT as RAW
+from webapp.datasets.exports.texts import as_messages
+from webapp.datasets.exports.trl_preference import BESIDE, CARD, KEEPS, columns_beside
+from webapp.datasets.exports.writers import TABLE
+from webapp.datasets.snapshots import Entry
+
+COLUMNS = """
+Where a prompt has several turns, `prompt` is the last one and `messages` all of them, as JSON. A cell that a
+spreadsheet would compute has an apostrophe before it, and `marked` names its column."""
+
+
+def rows(entry: Entry) -> Iterator[Row]:
+    """Preferences as cells."""
+    for pair in entry.pairs:
+        several = len(pair.prompt.messages) > 1
+        yield {
+            "prompt": pair.prompt.text,
+            "messages": json.dumps(as_messages(pair.prompt), ensure_ascii=False) if several else "",
+            "chosen": pair.chosen,
+            "rejected": pair.rejected,
+        } | columns_beside(pair)
+
+
+FORMAT = ExportFormat(
+    name="pairs_csv",
+    title=_("Pairs as CSV"),
+    reader=RAW.reader,
+    consumer=_("spreadsheets"),
+    help=_("a preference a row; no cell is taken for a formula."),
+    config="pairs",
+    schema=pa.schema(
+        [*((name, pa.string()) for name in ("prompt", "messages", "chosen", "rejected")), *BESIDE]
+    ),
+    rows=rows,
+    writers=(TABLE,),
+    keeps=KEEPS,
+    card=CardText(CARD.row, CARD.columns + COLUMNS, CARD.noun),
+)
