@@ -71,7 +71,7 @@ def test_it_is_labelled_frozen_and_learned_from(
 
 def test_it_is_written_undone_and_written_again(asked, context, browser_page, address, ana):
     page = opened(browser_page, context, address, ana)
-    box, send = page.get_by_label("Your answer"), page.get_by_role("button", name="Send it")
+    box, send = writing(page), page.get_by_role("button", name="Send it")
     send.click()
     expect(page.get_by_text("Choose an answer first")).to_be_visible()
     box.fill("With pleasure, 1 2 u.")
@@ -95,7 +95,7 @@ def test_it_is_written_undone_and_written_again(asked, context, browser_page, ad
 
 
 def writing(page):
-    return page.get_by_label("Your answer")
+    return page.locator("[data-kind=write] [name=text]")
 
 
 def test_what_is_being_written_survives_a_reload_and_comes_to_another_browser(

@@ -74,6 +74,8 @@ ROWS = {
     "labeling:form": {"GET": Action.COMPOSE_FORM, "POST": Action.COMPOSE_FORM},
     "labeling:tasks": {"GET": Action.SEE_DATA},
     "labeling:make": {"GET": Action.MAKE_TASKS, "POST": Action.MAKE_TASKS},
+    "labeling:dispatch": {"POST": Action.CHECK_LABELS},
+    "quality:send_back": {"POST": Action.CHECK_LABELS},
     "labeling:labels": {"GET": Action.SEE_DATA},
     "quality:report": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
     "quality:disagreements": {"GET": Action.CHECK_LABELS},

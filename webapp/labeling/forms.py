@@ -28,11 +28,13 @@ from webapp.labeling.services import Draft
 from webapp.projects.models import Project, Split
 from webapp.site.choices import FoundChoice, offer_found
 from webapp.site.fields import offer_names
+from webapp.site.htmx import is_key
 from webapp.site.longtext import LongText
 from webapp.site.words import Words
 
 LONGEST_RATIONALE = 10_000  # characters, as a browser counts them
 LONGEST_TIME = 2**31 - 1  # ms
+MOST_LABELS = 20  # that a task is let have
 FLAGS: dict[str, Words] = {name: _(words) for name, words in flags.FLAGS.items() if name != "any"}
 MOST_MADE = 5_000  # tasks, while somebody waits
 
@@ -324,3 +326,52 @@ class LabelFilter(KindFilter):
         super().__init__(data)
         given = Label.objects.filter(annotator=OuterRef("pk"), project=project)
         offer_found(self, "annotator", User.objects.filter(Exists(given)).order_by("username"))
+
+
+class DispatchForm(forms.Form):
+    """What is done with the tasks that are chosen in their table."""
+
+    act = forms.ChoiceField(
+        label=_("With the chosen tasks"),
+        choices=[
+            ("again", _("Ask everybody again, who skipped them too")),
+            ("more", _("Ask so many people")),
+            ("person", _("Keep a place for somebody")),
+            ("nobody", _("Ask nobody more")),
+        ],
+    )
+    need = forms.IntegerField(
+        label=_("So many"), required=False, min_value=1, max_value=MOST_LABELS
+    )
+    person = FoundChoice(
+        User.objects.none(),
+        by="username",
+        shown=("username",),
+        required=False,
+        label=_("Somebody"),
+        empty_label=_("Nobody"),
+    )
+
+    def __init__(
+        self,
+        data: QueryDict | None = None,
+        *,
+        project: Project,
+        initial: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data, initial=initial)
+        self.chosen = data.getlist("task") if data else []
+        members = User.objects.filter(memberships__project=project, is_active=True)
+        offer_found(self, "person", members.order_by("username"))
+
+    def clean(self) -> dict[str, Any]:
+        """`tasks` are those that are chosen."""
+        cleaned = super().clean() or self.cleaned_data
+        tasks = [int(pk) for pk in self.chosen if is_key(pk)]
+        if not tasks:
+            raise forms.ValidationError(_("Choose tasks in the table first."))
+        for act in ("more", "person"):
+            field = {"more": "need", "person": "person"}[act]
+            if cleaned.get("act") == act and not cleaned.get(field) and field not in self.errors:
+                self.add_error(field, _("Say how many, or who."))
+        return cleaned | {"tasks": tasks}

@@ -227,12 +227,12 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
     label.replaced, label.adds = replaced, not replaced
     if replaced or label.disputed:  # else what was said before is as disputed as it was
         Label.every.mark_disputes([assignment.task_id])
-        _adapt_need(assignment)
+        adapt_need_of(assignment)
     follow_answers(assignment.task)
     return label
 
 
-def _adapt_need(assignment: Assignment) -> None:
+def adapt_need_of(assignment: Assignment) -> None:
     """Ask a third person where two differ now, or no third where they do not, in projects that want it."""
     if getattr(assignment, "third", False):  # of `locked`
         queue.adapt_need(assignment.task_id)
@@ -291,9 +291,9 @@ def _answer(assignment: Assignment, replaced: Label | None) -> bool:
         assignment.slot = queue.free_slot(assignment.task, like=assignment.slot)
     if assignment.state == State.SKIPPED:
         Task.every.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
-    assignment.state = State.SUBMITTED
+    assignment.state, assignment.note = State.SUBMITTED, ""
     assignment.draft = _other(assignment.draft)
-    assignment.save(update_fields=["state", "slot", "draft"])
+    assignment.save(update_fields=["state", "slot", "draft", "note"])
     if counts:
         Task.every.filter(pk=assignment.task_id).update(done=F("done") + 1)
     return counts
@@ -331,19 +331,19 @@ def undo_label(
     Label.every.mark_disputes([label.task_id])
     follow_answers(label.task)
     if restored:
-        _adapt_need(assignment)
+        adapt_need_of(assignment)
         return assignment
     if counted:
         Task.every.filter(pk=label.task_id).update(done=F("done") - 1)
-    _adapt_need(assignment)
+    adapt_need_of(assignment)
     holds = counted or queue.take_place(assignment.task)
     other = _other(assignment.draft)
-    assignment.draft = _draft_of(label) | other
+    assignment.draft = draft_of(label) | other
     _lease_again(assignment, holds=holds)
     return assignment
 
 
-def _draft_of(label: Label) -> dict[str, object]:
+def draft_of(label: Label) -> dict[str, object]:
     """What was written for an answer, to go on with."""
     draft = {"rationale": label.rationale, "flags": label.flags}
     fields = {name: label.answer[name] for name in label.asks.written if name in label.answer}

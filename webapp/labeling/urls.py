@@ -12,5 +12,6 @@ urlpatterns: list[URLPattern] = [
     path("form/", composing.compose, name="form"),
     path("tasks/", views.tasks, name="tasks"),
     path("tasks/new/", views.make, name="make"),
+    path("tasks/dispatch/", views.dispatch_tasks, name="dispatch"),
     path("labels/", views.labels, name="labels"),
 ]

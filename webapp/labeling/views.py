@@ -17,14 +17,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from webapp.accounts.models import User
 from webapp.accounts.requests import PersonRequest
-from webapp.labeling import checks, queries, queue, services
+from webapp.labeling import checks, dispatch, queries, queue, services
 from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.forms import (
     FLAGS,
     LONGEST_RATIONALE,
     AssignmentForm,
     CardsForm,
+    DispatchForm,
     DraftForm,
     KeysForm,
     LabelFilter,
@@ -44,7 +46,7 @@ from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.rendering.services import rendered
-from webapp.site.choices import found_for
+from webapp.site.choices import found_for, sought_in
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.htmx import render_page
 from webapp.site.pages import Page, in_figures, page_of
@@ -409,13 +411,44 @@ def keys(request: PersonRequest, project_id: int) -> HttpResponse:
 def tasks(request: PersonRequest, project_id: int) -> HttpResponse:
     """The project's tasks, by how far they are."""
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
+    acts = DispatchForm(project=project, initial=sought_in(request.GET))
+    if (sought := found_for(request, acts)) is not None:
+        return sought
     form = TaskFilter(request.GET)
     form.is_valid()
     chosen = form.cleaned_data
     found = project.tasks.of_state(chosen.get("state", "")).of_kind(chosen.get("kind", "")).listed()
     page = page_of(found, request.GET, "priority", "key", "pk")
-    context = _table(request, project, page) | {"form": form}
+    context = _table(request, project, page) | {"form": form, "acts": acts}
     return render_page(request, "labeling/tasks.html", context, partial="rows")
+
+
+@login_required
+@require_POST
+def dispatch_tasks(request: PersonRequest, project_id: int) -> HttpResponse:
+    """Do something with the tasks that are chosen in their table."""
+    project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
+    form = DispatchForm(request.POST, project=project)
+    if form.is_valid():
+        number = _dispatch(project, **form.cleaned_data)
+        told = ngettext("%(n)s task changed.", "%(n)s tasks changed.", number) % {"n": number}
+        messages.success(request, told)
+    for error in chain.from_iterable(form.errors.values()):
+        messages.error(request, str(error))
+    return redirect("labeling:tasks", project.pk)
+
+
+def _dispatch(
+    project: Project, *, act: str, tasks: list[int], need: int | None, person: User | None
+) -> int:
+    """How many tasks an act has changed."""
+    if act == "again":
+        return dispatch.ask_again(project, tasks)
+    if act == "more" and need:
+        return dispatch.ask_more(project, tasks, need)
+    if act == "person" and person:
+        return dispatch.ask_person(project, tasks, person)
+    return dispatch.ask_nobody(project, tasks)
 
 
 @login_required

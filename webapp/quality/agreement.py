@@ -36,6 +36,7 @@ DRAWS = 1000
 CONFIDENCE = 0.95
 SEED = 20
 ROOM = 2_000_000  # numbers that are in hand at once
+FEWEST = 10  # tasks of which an interval can be said
 FEW = 2000  # units; among more, leaving one out moves nothing, and is not tried
 SMALLEST = 1e-12
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
@@ -209,7 +210,7 @@ def _figure(
 ) -> Estimated:
     value = _number(statistic(units.times[None])[0])
     counts = {"tasks": units.tasks, "labels": units.labels}
-    if value is None or units.tasks < 2:
+    if value is None or units.tasks < FEWEST:
         return Estimated(value, **counts)
     drawn = np.concatenate(list(_drawn(units, statistic, draws, seed)))
     drawn = drawn[~np.isnan(drawn)]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from webapp.accounts.models import User
 from webapp.labeling.models import YES, Label, LabelQuerySet, Task
 from webapp.projects.models import Project
 from webapp.quality.models import Adjudication
@@ -28,6 +29,10 @@ def labels_in_dispute(*, everybody: bool = False) -> LabelQuerySet:
 def disputes(project: Project, *, everybody: bool = False, kind: str = "") -> QuerySet[Label]:
     """For each open disagreement its first label, newest first."""
     whose = labels_in_dispute(everybody=everybody)
+    mine = Label.objects.current().filter(project=project, annotator=OuterRef("pk"))
+    people = User.objects.filter(Exists(mine), simulated=False)
+    if not everybody and not people.exists():
+        return Label.objects.none()  # else all disputed ones would be looked at, one by one
     same = whose.filter(task=OuterRef("task"))
     otherwise = same.exclude(verdict=OuterRef("verdict"))
     decided = Adjudication.objects.standing().filter(task=OuterRef("task"))

@@ -46,7 +46,7 @@ class DecisionForm(forms.Form):
     label = forms.IntegerField(required=False, min_value=1, max_value=LARGEST)
     act = forms.CharField(required=False, max_length=40)
     rationale = LongText(
-        label=_("Why (optional)"),
+        label=_("Why (optional), or what you say to who is asked again"),
         limit=LONGEST_RATIONALE,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
@@ -122,3 +122,10 @@ class CheckForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("Why the right answer is right: those who are wrong learn from it."),
     )
+
+
+class BackForm(forms.Form):
+    """An answer that goes back to who gave it, with the words that stand in the form."""
+
+    back = forms.IntegerField(min_value=1, max_value=LARGEST)
+    rationale = LongText(limit=LONGEST_RATIONALE, required=False)

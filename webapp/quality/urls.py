@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern] = [
     path("quality/disagreements/", views.disagreements, name="disagreements"),
     path("quality/disagreements/<row:task_id>/", views.disagreement, name="disagreement"),
     path("quality/disagreements/<row:task_id>/check/", views.use_task_as_check, name="check"),
+    path("quality/disagreements/<row:task_id>/back/", views.send_back, name="send_back"),
     path("quality/checks/", views.checks, name="checks"),
     path("quality/disagreements/<row:task_id>/withdraw/", views.undecide, name="withdraw"),
 ]

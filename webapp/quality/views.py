@@ -12,10 +12,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.requests import PersonRequest
+from webapp.labeling import dispatch
 from webapp.labeling.checks import end_gold
+from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Key, TaskKind
 from webapp.labeling.models import Assignment, Gold, Label, Task
+from webapp.labeling.services import LabelingError
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Project
 from webapp.quality import disagreements as disputed
@@ -26,7 +29,7 @@ from webapp.quality.adjudication import (
     take_decision_back,
     use_as_check,
 )
-from webapp.quality.forms import CheckForm, ChecksForm, DecisionForm, DisputeFilter
+from webapp.quality.forms import BackForm, CheckForm, ChecksForm, DecisionForm, DisputeFilter
 from webapp.quality.known import golds_answered, golds_of
 from webapp.quality.measures import FASTEST
 from webapp.quality.services import start_measuring
@@ -112,6 +115,7 @@ def _about(project: Project, task: Task) -> dict[str, object]:
     for one in decided:
         one.task = task
     (row,) = disputed.rows_of_tasks([task.pk], standing)
+    composed = composition_of(project)
     texts = [turn["content"] for turn in task.prompt.messages]
     return {
         "project": project,
@@ -121,17 +125,19 @@ def _about(project: Project, task: Task) -> dict[str, object]:
         "check_form": CheckForm(),
         "before": [one for one in decided if not one.standing],
         "items": [(LETTERS[place], one, "") for place, one in enumerate(task.completions)],
-        "choices": _choices(task.asks),
+        "choices": _choices(task.asks, composed),
         "card": Assignment(task=task, slot=-task.flip % max(task.size, 1)),
-        "keys_here": task.asks.keys,
+        "keys_here": task.asks.composed_keys(composed),
+        "composition": composed,
         "keys_off": True,
         "renderings": rendered([*texts, *(one.text for one in task.completions)]),
     }
 
 
-def _choices(kind: TaskKind) -> list[Key]:
+def _choices(kind: TaskKind, composed: Composition) -> list[Key]:
     """The buttons that answer by themselves, where nothing has to be filled in besides."""
-    return [] if kind.written else [key for key in kind.keys if key.answer is not None]
+    keys = kind.composed_keys(composed)
+    return [] if kind.written else [key for key in keys if key.answer is not None]
 
 
 @login_required
@@ -184,3 +190,22 @@ def checks(request: PersonRequest, project_id: int) -> HttpResponse:
     page = page_of(golds_of(project), request.GET, "-pk")
     context = {"project": project, "form": form, "page": page, "checks": golds_answered(page)}
     return render(request, "quality/checks.html", context)
+
+
+@login_required
+@require_POST
+def send_back(request: PersonRequest, project_id: int, task_id: int) -> HttpResponse:
+    """Give an answer back to who gave it: its place waits for them."""
+    project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
+    task = get_object_or_404(Task.objects.filter(project=project), pk=task_id)
+    form = BackForm(request.POST)
+    form.is_valid()
+    said = Label.objects.current().filter(task=task, pk=form.cleaned_data.get("back") or 0)
+    try:
+        back = dispatch.send_back(get_object_or_404(said), form.cleaned_data.get("rationale", ""))
+    except LabelingError as refusal:
+        messages.error(request, str(refusal))
+    else:
+        told = _("%(name)s is asked again.") % {"name": back.annotator.shown_name}
+        messages.success(request, told)
+    return redirect("quality:disagreement", project.pk, task.pk)

@@ -1,12 +1,15 @@
 """The pages of disagreements, and how one is decided there."""
 
+import re
 from uuid import uuid4
 
 import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
-from tests.factories import a_label, a_project, a_user, some_tasks
+from tests.factories import a_completion, a_label, a_project, a_prompt, a_user, some_tasks
+from webapp.labeling.kinds import TASK_KINDS
+from webapp.labeling.services import Ask, create_tasks
 from webapp.quality.disagreements import disputes
 from webapp.quality.models import Adjudication
 
@@ -111,3 +114,14 @@ def test_a_page_of_disagreements_takes_few_queries(
         a_label(task)
     with django_assert_max_num_queries(12):
         assertContains(rita.get(url), tasks[0].prompt.text)
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS.values(), ids=TASK_KINDS)
+def test_a_task_of_any_kind_can_be_looked_at(rita, project, kind):
+    """What answers it is there: buttons of its own, or the fields of its controls."""
+    prompt = a_prompt(project)
+    items = [a_completion(prompt) for _ in range(kind.items[0])]
+    create_tasks(project, kind.name, [Ask(prompt.pk, items)], need=1)
+    page = rita.get(reverse("quality:disagreement", args=[project.pk, prompt.tasks.get().pk]))
+    named = {"act", *kind.Answer.model_fields}
+    assert re.search(rf'name="({"|".join(named)})["[.]', page.content.decode())

@@ -16,6 +16,7 @@ NOTHING = {"value": None, "low": None, "high": None}
 def test_a_figure_is_shown_with_its_interval():
     assert with_interval(KNOWN) == "0.61 (0.52 to 0.70)"
     assert share_with_interval(KNOWN) == "61 % (52 to 70)"
+    assert with_interval({"value": -1e-9, "low": -0.2, "high": 0.1}) == "0.00 (-0.20 to 0.10)"
 
 
 def test_what_cannot_be_said_is_a_dash():

@@ -57,7 +57,7 @@ def test_the_button_measures_and_the_page_shows_figures(rita, url, project, answ
     assert Job.objects.get(pk=job.pk).state == State.DONE
     assertContains(rita.get(reverse("jobs:detail", args=[project.pk, job.pk])), "See the figures")
     page = rita.get(url)
-    assertContains(page, "50 % (")  # of two pairs of labels one agrees
+    assertContains(page, "50 %")  # of two pairs of labels one agrees
     assertContains(page, "robot")
     assertContains(page, "Simulated annotators")
     assertContains(page, "0 labels have come since")
@@ -96,7 +96,7 @@ def test_many_people_are_listed_page_by_page(
 
 def test_the_command_measures_and_prints(project, answered):
     call_command("quality", project.name, stdout=(told := StringIO()))
-    assert "50 % (" in told.getvalue()
+    assert "50 %" in told.getvalue()
     assert "ana: 2 labels" in told.getvalue()
     call_command("quality", str(project.pk), json=True, stdout=(told := StringIO()))
     assert json.loads(told.getvalue()) == QualityReport.objects.get(project=project).figures

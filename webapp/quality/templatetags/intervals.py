@@ -17,8 +17,8 @@ def with_interval(figure: Stored | None) -> str:
     if not figure or figure.get("value") is None:
         return "—"
     if figure.get("low") is None:
-        return f"{figure['value']:.2f}"
-    return gettext("{value:.2f} ({low:.2f} to {high:.2f})").format(**figure)
+        return f"{figure['value']:z.2f}"
+    return gettext("{value:z.2f} ({low:z.2f} to {high:z.2f})").format(**figure)
 
 
 @register.filter

@@ -64,6 +64,11 @@ def test_a_form_is_read_by_the_fields_of_the_answer():
     assert WRITE.fields_of(QueryDict("text=&rationale=why")) == {}
 
 
+def test_inputs_whose_names_differ_behind_a_dot_are_of_one_field():
+    sent = QueryDict("tags.1=short&tags.2=kind&tags.3=&tagsy=loud&text.a=Yes.")
+    assert WRITE.fields_of(sent) == {"text": "Yes.", "tags": ["short", "kind"]}
+
+
 def test_several_may_be_declared_with_conditions():
     class Answer(BaseModel):
         ranks: tuple[int, ...] = Field(min_length=1)
