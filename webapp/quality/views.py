@@ -200,11 +200,14 @@ def send_back(request: PersonRequest, project_id: int, task_id: int) -> HttpResp
     task = get_object_or_404(Task.objects.filter(project=project), pk=task_id)
     form = BackForm(request.POST)
     form.is_valid()
-    said = Label.objects.current().filter(task=task, pk=form.cleaned_data.get("back") or 0)
+    said = Label.objects.current().filter(task=task, pk=form.cleaned_data.get("back") or 0).first()
     try:
-        back = dispatch.send_back(get_object_or_404(said), form.cleaned_data.get("rationale", ""))
+        back = dispatch.send_back(said, form.cleaned_data.get("rationale", "")) if said else None
     except LabelingError as refusal:
         messages.error(request, str(refusal))
+        return redirect("quality:disagreement", project.pk, task.pk)
+    if back is None:
+        messages.error(request, _("That answer is not there any more: nothing was sent back."))
     else:
         told = _("%(name)s is asked again.") % {"name": back.annotator.shown_name}
         messages.success(request, told)
