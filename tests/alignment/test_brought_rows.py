@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -294,12 +295,12 @@ def test_a_speaker_who_goes_on_is_one_turn(read):
 
 NOT_READ = {
     "an image": ({"prompt": [user([{"type": "image"}])], "chosen": "a", "rejected": "b"}, "“image”"),
-    "a tool": (
-        {"messages": [user("a"), {"role": "tool", "content": "1"}, assistant("b")]}, "role “tool”",
+    "a role": (
+        {"messages": [user("a"), {"role": "critic", "content": "1"}, assistant("b")]}, "but “critic”",
     ),
     "a call": (
         {"messages": [user("a"), {"role": "assistant", "content": None, "tool_calls": [{}]}]},
-        "calls a tool",
+        "name of a tool",
     ),
     "a call with words": (
         {"messages": [user("a"), assistant("b") | {"tool_calls": [{"name": "f"}]}]}, "calls a tool",
@@ -393,7 +394,7 @@ def test_what_we_export_comes_back_as_it_was(before, last, chosen, rejected, lis
     facts = {"strength": 2, "annotator": "a1", "left_won": False, "group": ""}
     pair = trl_rows.PairRecord(prompt=prompt, chosen=chosen, rejected=rejected, **facts)
     form = EXPORTS[f"trl_preference_{'conversational' if lists else 'plain'}"]
-    (row,) = form.rows(pair)
+    (row,) = form.rows(SimpleNamespace(pairs=[pair]))
     assert list(trl_rows.pairs_of(row, trl_rows.Found())) == [pair]
     assert list(in_the_web(row)) == [(prompt.messages, chosen, rejected)]
 
