@@ -116,7 +116,6 @@ def _about(project: Project, task: Task) -> dict[str, object]:
         one.task = task
     (row,) = disputed.rows_of_tasks([task.pk], standing)
     composed = composition_of(project)
-    texts = [turn["content"] for turn in task.prompt.messages]
     return {
         "project": project,
         "task": task,
@@ -130,7 +129,7 @@ def _about(project: Project, task: Task) -> dict[str, object]:
         "keys_here": task.asks.composed_keys(composed),
         "composition": composed,
         "keys_off": True,
-        "renderings": rendered([*texts, *(one.text for one in task.completions)]),
+        "renderings": rendered([*task.prompt.spoken, *(one.text for one in task.completions)]),
     }
 
 

@@ -12,12 +12,15 @@ from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
 
+import pyarrow as pa
 from django.utils.translation import gettext as _
 
 from alignment.seam.folders import committed
 from webapp.datasets.cards import card
 from webapp.datasets.errors import ExportRefusal
 from webapp.datasets.exports.descriptor import ExportFormat, Row
+from webapp.datasets.exports.holdings import held
+from webapp.datasets.exports.texts import TOOLS, schema_with_tools
 from webapp.datasets.exports.writers import Write
 from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import Entry, entries_of
@@ -40,13 +43,15 @@ def write_folder(
     Raises ExportRefusal.
     """
     counts: dict[str, int] = {}
+    schema = schema_of(form, snapshot)
     passed, total = 0, sum(snapshot.manifest["splits"].values())
     with committed(folder) as aside:
         (aside / form.config).mkdir()
         for split in Split.values:
             seen = Passed(form)
             entries = entries_of(snapshot.artifact, split)
-            for written in write_split(aside / form.config / split, seen.rows_of(entries), form):
+            into, rows = aside / form.config / split, seen.rows_of(entries)
+            for written in write_split(into, rows, form, schema):
                 counts[split] = written
                 yield passed + seen.entries, total
             passed += seen.entries
@@ -57,6 +62,12 @@ def write_folder(
             (aside / name).write_text(text, encoding="utf-8")
         (aside / "README.md").write_text(card(snapshot, form, counts), encoding="utf-8")
     return counts
+
+
+def schema_of(form: ExportFormat, snapshot: Snapshot) -> pa.Schema:
+    """The columns of a format for what a snapshot holds."""
+    counts = held(snapshot.artifact.path)
+    return schema_with_tools(form.schema) if any(counts[name] for name in TOOLS) else form.schema
 
 
 def _nothing(form: ExportFormat) -> str:
@@ -96,7 +107,9 @@ def _digest(parts: Iterable[str]) -> bytes:
     return named.digest()
 
 
-def write_split(path: Path, rows: Iterator[Row], form: ExportFormat) -> Iterator[int]:
+def write_split(
+    path: Path, rows: Iterator[Row], form: ExportFormat, schema: pa.Schema
+) -> Iterator[int]:
     """Write rows in each way of the format; how many so far. No file for none."""
     first = next(rows, None)
     if first is None:
@@ -105,7 +118,7 @@ def write_split(path: Path, rows: Iterator[Row], form: ExportFormat) -> Iterator
     written = 0
     with ExitStack() as files:
         writers: list[Write] = [
-            files.enter_context(way.opened(path.with_suffix(way.suffix), form.schema))
+            files.enter_context(way.opened(path.with_suffix(way.suffix), schema))
             for way in form.writers
         ]
         while group := list(islice(rows, ROWS_PER_GROUP)):
