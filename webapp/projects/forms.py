@@ -95,11 +95,29 @@ class ReviewsForm(forms.Form):
         help_text=_("Until so many have accepted it, no run and no task uses it."),
     )
 
+    answer_reviews = forms.IntegerField(
+        label=_("Reviews of each written answer"),
+        min_value=0,
+        max_value=MOST_REVIEWS,
+        help_text=_(
+            "How many other people judge an answer that somebody writes. 0: it is used at once."
+        ),
+    )
+    answer_accepts = forms.IntegerField(
+        label=_("That must accept the answer"),
+        min_value=1,
+        max_value=MOST_REVIEWS,
+        help_text=_(
+            "Until so many have accepted it, no model learns from it and no export has it."
+        ),
+    )
+
     def clean(self) -> dict[str, Any]:
-        """No prompt needs more people than judge it."""
+        """Nothing needs more people than judge it."""
         cleaned: dict[str, Any] = super().clean() or {}
-        if 0 < cleaned.get("reviews", 0) < cleaned.get("accepts", 0):
-            self.add_error("accepts", _("That is more than judge it."))
+        for what in ("", "answer_"):
+            if 0 < cleaned.get(f"{what}reviews", 0) < cleaned.get(f"{what}accepts", 0):
+                self.add_error(f"{what}accepts", _("That is more than judge it."))
         return cleaned
 
 

@@ -38,6 +38,8 @@ class Project(models.Model):
     form_version = models.IntegerField(default=1)  # of guidelines and composition together
     reviews = models.IntegerField(default=0)  # people who judge each prompt that is written here
     accepts = models.IntegerField(default=1)  # of them who must accept it before it is used
+    answer_reviews = models.IntegerField(default=0)  # people who judge each answer written here
+    answer_accepts = models.IntegerField(default=1)
     gold_every = models.IntegerField(default=0)  # one task in so many is a check; 0: none is
     repeat_every = models.IntegerField(default=0)  # one in so many was answered before; 0: none
     third_if_two_differ = models.BooleanField(default=False)
@@ -101,7 +103,7 @@ NAMES = (gettext_noop("train"), gettext_noop("validation"), gettext_noop("test")
 
 
 class PromptStanding(models.TextChoices):
-    """What a project's reviewers say of a prompt."""
+    """What a project's reviewers say of a prompt, or of an answer that somebody wrote."""
 
     ACCEPTED = "accepted", _("accepted")
     WAITING = "waiting", _("waits for a review")

@@ -145,10 +145,11 @@ def _form_of(project: Project) -> dict[str, Any]:
     return {"guidelines": project.guidelines, "composition": project.composition}
 
 
-def set_reviews(project: Project, *, reviews: int, accepts: int) -> None:
-    """How many people judge each prompt that is written from now on, and how many must accept it."""
-    project.reviews, project.accepts = reviews, accepts
-    project.save(update_fields=["reviews", "accepts"])
+def set_reviews(project: Project, **wanted: int) -> None:
+    """How many people judge what is written from now on, and how many must accept it, by the project's columns."""
+    for name, number in wanted.items():
+        setattr(project, name, number)
+    project.save(update_fields=list(wanted))
 
 
 def mark_of(text: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from django.utils.translation import gettext_lazy as _
 
-from webapp.datasets.snapshots import WITHOUT_PREFERENCE, columns
+from webapp.datasets.snapshots import ACCEPTED, WITHOUT_PREFERENCE, columns
 from webapp.site.words import Words
 
 SNAPSHOTS = 32  # whose counts are kept: they never change
@@ -71,6 +71,10 @@ HOLDINGS: Mapping[str, Holding] = {
     ),
     "overruled": Holding(
         _("Labels in whose place another answer speaks"), lambda rows: _number_of(rows["overruled"])
+    ),
+    "unaccepted": Holding(
+        _("Written answers that wait for their reviewers, or were rejected by them"),
+        lambda rows: _number_of(pc.not_equal(rows["standing"], ACCEPTED)),
     ),
     "reasons": Holding(
         _("Reasons that annotators gave"),

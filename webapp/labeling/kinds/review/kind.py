@@ -1,4 +1,4 @@
-"""Whether a prompt that somebody wrote should be used."""
+"""Whether a prompt or an answer that somebody wrote should be used."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +27,9 @@ def _in_words(answer: Answer) -> InWords:
 
 KIND = TaskKind(
     folder=Path(__file__).parent,
-    title=_("Prompt to review"),
-    question=_("Should this prompt be used?"),
-    items=range(1),
+    title=_("Words to review"),
+    question=_("Should this be used?"),
+    items=range(2),  # none: it is about the prompt
     Answer=Answer,
     ask=lambda _completions: (),
     records=lambda _asked, _answer: (),
@@ -38,8 +38,8 @@ KIND = TaskKind(
     words=_in_words,
     template="labeling/kinds/review.html",
     keys=(
-        Key("choose-1", "1", _("Accept the prompt"), _("accept"), {"decision": "accept"}),
-        Key("choose-2", "2", _("Reject the prompt"), _("reject"), {"decision": "reject"}),
+        Key("choose-1", "1", _("Accept it"), _("accept"), {"decision": "accept"}),
+        Key("choose-2", "2", _("Reject it"), _("reject"), {"decision": "reject"}),
         Key("write", "e", _("To the reason of a rejection; Esc leaves it")),
     ),
     objection=_objection,
