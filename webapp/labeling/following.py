@@ -5,16 +5,23 @@ from collections.abc import Mapping
 
 from webapp.labeling.kinds.descriptor import no_review
 from webapp.labeling.models import Label, Task
+from webapp.labeling.wording import word_prompt
 from webapp.labeling.written import REVIEW, ask_about_written
 from webapp.projects.models import Project, Prompt, PromptStanding
 
 
-def follow_answers(task: Task) -> None:
-    """Do what follows from the answers to the task, and from a decision about it, as they are now."""
+def follow_answers(task: Task, new: Label | None = None) -> str:
+    """Do what follows from the answers to the task, of which one may be new, and from a decision about it.
+
+    Why the new one cannot be stored, "" where it can.
+    """
     if task.kind == REVIEW:
+        objection = "" if task.size else word_prompt(task, new)
         _settle(task)
-    elif task.asks.reviewed is not no_review:
+        return objection
+    if task.asks.reviewed is not no_review:
         ask_about_written(task)
+    return ""
 
 
 def _settle(task: Task) -> None:

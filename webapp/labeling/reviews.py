@@ -5,7 +5,7 @@ from django.db import transaction
 from webapp.labeling.models import Label, Task
 from webapp.labeling.services import Ask, create_tasks
 from webapp.labeling.written import BEFORE_OTHERS, REVIEW, leave_out
-from webapp.projects.models import Prompt, PromptStanding
+from webapp.projects.models import Prompt, PromptStanding, PromptWording
 from webapp.site.pages import Page
 
 
@@ -21,7 +21,12 @@ def ask_for_reviews(prompt: Prompt) -> None:
 
 
 def with_reasons(prompts: Page[Prompt]) -> Page[Prompt]:
-    """The same, each rejected one with the `reasons` of its reviewers."""
+    """The same, each rejected one with the `reasons` of its reviewers, each with its words of `before`."""
+    worded: dict[int, list[PromptWording]] = {}
+    for one in PromptWording.objects.filter(prompt__in=list(prompts)).select_related("by"):
+        worded.setdefault(one.prompt_id, []).append(one)
+    for prompt in prompts:
+        prompt.before = worded.get(prompt.pk, [])
     rejected = {one.pk: one for one in prompts if one.standing == PromptStanding.REJECTED}
     if rejected:
         labels = Label.objects.current().filter(task__prompt__in=rejected, task__kind=REVIEW)

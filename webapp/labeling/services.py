@@ -228,7 +228,8 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
     if replaced or label.disputed:  # else what was said before is as disputed as it was
         Label.every.mark_disputes([assignment.task_id])
         adapt_need_of(assignment)
-    follow_answers(assignment.task)
+    if objection := follow_answers(assignment.task, label):
+        raise LabelingError(objection)
     return label
 
 

@@ -161,6 +161,7 @@ class Prompt(Coming):
     )
     created_at = models.DateTimeField(db_default=Now())
     reasons: Sequence[str] = ()  # of those who rejected it, where a page has asked
+    before: Sequence["PromptWording"] = ()  # likewise: its words of before
 
     objects = WholeManager.from_queryset(PromptQuerySet)()
     every = PromptQuerySet.as_manager()
@@ -183,3 +184,20 @@ class Prompt(Coming):
         """The prompt as it crosses the seam to the trainer."""
         turns = tuple(Message(**turn) for turn in self.messages)
         return PromptRecord(key=self.key, messages=turns)
+
+
+class PromptWording(models.Model):
+    """What a prompt said until somebody changed its words."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="wordings")
+    messages = models.JSONField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["pk"]
+
+    @property
+    def text(self) -> str:
+        """The last turn."""
+        return str(self.messages[-1]["content"])

@@ -1,19 +1,17 @@
-// A rejection needs a reason: without one the field is where the keyboard goes.
-import { gettext } from "../../words.js";
+// A prompt's words come into the field in which they are changed; an answer's stay as they are.
+let [box, was] = [null, null];
+let original = "";
 
-let told = null;
+export function prepare(card, controls) {
+  const words = card.querySelector("[data-original]");
+  original = words ? words.content.textContent.slice(1) : ""; // behind a line break of the page's
+  box ??= controls.querySelector("[name=text]");
+  was ??= controls.querySelector("[name=was]");
+  box.closest("[data-words]").hidden = !words;
+  box.value = was.value = original;
+}
 
-export function prepare(_card, controls) {
-  if (!told) {
-    told = controls.querySelector("[data-told]");
-    const box = controls.querySelector("textarea");
-    controls.addEventListener("click", (event) => {
-      const rejects = event.target.closest("button")?.value === "reject" && !box.value.trim();
-      if (!rejects) return;
-      event.preventDefault();
-      told.textContent = gettext("Say why it is rejected, then send it.");
-      box.focus();
-    });
-  }
-  told.textContent = "";
+// A draft may be older than the words that the card shows.
+export function begin() {
+  was.value = original;
 }

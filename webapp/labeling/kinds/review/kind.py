@@ -11,15 +11,23 @@ from webapp.labeling.kinds.writing import start_of_text
 from webapp.site.words import Words
 
 
-def _objection(answer: Answer, _items: Sequence[str]) -> Words:
-    """That whoever wrote it would not know what to change."""
+def _objection(answer: Answer, items: Sequence[str]) -> Words:
+    """That whoever wrote it would not know what to change, or that an answer is no prompt to be worded."""
+    if answer.text and items:
+        return _(
+            "Only the words of a prompt can be changed: accept the answer as it is, or reject it."
+        )
     if answer.decision == "reject" and not answer.reason.strip():
         return _("Say why it is rejected: nothing was stored.")
     return ""
 
 
 def _in_words(answer: Answer) -> InWords:
-    """The decision, and the reason of a rejection."""
+    """The decision, and the reason of a rejection or the words of a prompt that were changed."""
+    if answer.text:
+        return InWords(
+            _("accepted in other words: %(text)s") % {"text": start_of_text(answer.text)}
+        )
     if answer.decision == "accept":
         return InWords(_("accepted"))
     return InWords(_("rejected: %(reason)s") % {"reason": start_of_text(answer.reason)})
