@@ -30,7 +30,8 @@ def _settle(task: Task) -> None:
     if task.size:
         task.reviewed.update(standing=standing)
     else:
-        Prompt.objects.filter(pk=task.prompt_id).update(standing=standing)
+        prompt = Prompt.objects.filter(pk=task.prompt_id)
+        prompt.exclude(standing=PromptStanding.RETIRED).update(standing=standing)
 
 
 def _decided(task: Task) -> PromptStanding | None:

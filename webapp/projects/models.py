@@ -108,6 +108,7 @@ class PromptStanding(models.TextChoices):
     ACCEPTED = "accepted", _("accepted")
     WAITING = "waiting", _("waits for a review")
     REJECTED = "rejected", _("rejected")
+    RETIRED = "retired", _("retired")  # by a researcher, who may restore it
 
 
 class PromptQuerySet(models.QuerySet["Prompt"]):
@@ -124,6 +125,17 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
     def for_labels(self) -> "PromptQuerySet":
         """Accepted prompts people may label: what a judge measures with is in no label."""
         return self.accepted().exclude(split=Split.TEST)
+
+    def wanted_by(self, tag: str, split: str) -> "PromptQuerySet":
+        """Accepted prompts with this tag, of this split; "" means any."""
+        found = self.accepted().filter(split=split) if split else self.accepted()
+        return found.tagged(tag)
+
+    def tagged(self, tag: str) -> "PromptQuerySet":
+        """Prompts with this tag; "" means all."""
+        return (
+            self.filter(pk__in=PromptTag.objects.filter(name=tag).values("prompt")) if tag else self
+        )
 
     def saying(self, words: str) -> "PromptQuerySet":
         """Prompts with these words in their first or second turn (the first may be a system's)."""
@@ -184,6 +196,45 @@ class Prompt(Coming):
         """The prompt as it crosses the seam to the trainer."""
         turns = tuple(Message(**turn) for turn in self.messages)
         return PromptRecord(key=self.key, messages=turns)
+
+
+LONGEST_TAG = 60
+
+
+class PromptTag(models.Model):
+    """A word by which people find prompts and say what they want of them."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=LONGEST_TAG)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["prompt", "name"], name="tag_once")]
+        indexes = [models.Index(fields=["name", "prompt"], name="tag_by_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Wish(models.Model):
+    """How many of something a project wants, of prompts with a tag and of a split; "" means any."""
+
+    class What(models.TextChoices):
+        PROMPTS = "prompts", _("Prompts")
+        ANSWERS = "answers", _("Answers to prompts")
+        WRITTEN = "written", _("Answers written by people")
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="wishes")
+    what = models.CharField(max_length=16, choices=What)
+    tag = models.CharField(max_length=LONGEST_TAG, blank=True)
+    split = models.CharField(max_length=16, choices=Split, blank=True)
+    wanted = models.IntegerField()
+
+    class Meta:
+        ordering = ["tag", "split", "what"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "what", "tag", "split"], name="wish_once")
+        ]
 
 
 class PromptWording(models.Model):

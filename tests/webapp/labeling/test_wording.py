@@ -97,9 +97,7 @@ def test_what_is_used_keeps_its_words_when_a_reviewer_takes_theirs_back(prompt):
     assert again(prompt).text == BETTER
 
 
-def test_without_scripts_the_words_stand_in_the_form_and_are_changed_there(
-    prompt, project, client
-):
+def test_without_scripts_the_words_stand_in_the_form_and_are_changed_there(prompt, project, client):
     client.force_login(a_user(project, Role.ANNOTATOR))
     url = reverse("labeling:label", args=[project.pk])
     page = client.get(url)

@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
                             ("accepted", "accepted"),
                             ("waiting", "waits for a review"),
                             ("rejected", "rejected"),
+                            ("retired", "retired"),
                         ],
                         default="waiting",
                         max_length=16,
