@@ -29,10 +29,11 @@ from alignment.seam.records import prompt_key
 from alignment.seam.words import _
 
 COLUMNS = {"messages", "prompt_key", "kind", "answer", "items", "annotator", "source", "group"}
-NOTES = ("rationale", "flags", "visible_ms", "created_at", "overruled")
+NOTES = ("rationale", "flags", "visible_ms", "created_at", "overruled", "standing")
 LISTS = ("items", "flags")  # JSON in the cells of a table
 RANKED = "ranked"  # the kind of what a file once said of two answers
 OVERRULED = "labels in whose place another answer speaks, which is taken instead"
+UNACCEPTED = "written answers that wait for their reviewers, or were rejected by them"
 EQUAL = "labels of answers of which two are equal"
 MOST_ITEMS = 100
 MOST_FLAGS, LONGEST_FLAG = 100, 100
@@ -101,6 +102,9 @@ def _said(
         return (), (_pair(row, items, annotator),)
     if row.get("overruled"):
         found.left_out[OVERRULED] += 1
+        return (), ()
+    if row.get("standing", "accepted") not in ("accepted", "", None):
+        found.left_out[UNACCEPTED] += 1
         return (), ()
     if len(set(items)) < len(items):
         found.left_out[EQUAL] += 1

@@ -135,7 +135,7 @@ def test_a_lone_cyrillic_letter_undoes(page):
 def test_the_reasons_of_a_skip_count_by_place_too(page):
     first = assignment(page)
     tap(page, "KeyX", "ч")
-    expect(page.get_by_role("dialog", name="Why skip this pair?")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Why skip this task?")).to_be_visible()
     tap(page, "Digit2", "é")
     saved(page)
     assert assignment(page) != first

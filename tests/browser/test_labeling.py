@@ -223,7 +223,7 @@ def test_a_typed_reason_survives_a_reload(page):
 def test_a_skipped_pair_gives_way_to_the_next(page):
     first = assignment(page)
     press(page, "x")
-    expect(page.get_by_role("dialog", name="Why skip this pair?")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Why skip this task?")).to_be_visible()
     page.keyboard.press("4")
     saved(page)
     assert assignment(page) != first

@@ -118,7 +118,7 @@ def test_an_answer_is_edited_by_keys(page):
 
 def test_a_prompt_is_reviewed_by_keys(page, project):
     set_reviews(project, reviews=1, accepts=1)
-    for _ in range(2):
+    for _ in range(3):
         ask_for_reviews(a_prompt(project, standing=PromptStanding.WAITING))
     page = page("review")
     told = page.locator("fieldset:not([hidden]) [data-told]")
@@ -128,10 +128,13 @@ def test_a_prompt_is_reviewed_by_keys(page, project):
     fits(page)
     page.keyboard.press("Control+Enter")
     press(page, ["Escape", "1"])
+    words = page.get_by_label("The words of the prompt")
+    expect(words).to_have_value(Task.objects.order_by("key").last().prompt.text)
+    words.fill("Why?")
+    press(page, ["Escape", "1"])
     saved(page)
     current = Label.objects.current().order_by("pk")
-    assert [one.answer for one in current] == [
-        {"decision": "reject", "reason": "Two in 1."},
-        {"decision": "accept", "reason": ""},
-    ]
+    told = [(one.answer["decision"], one.answer["reason"], one.answer["text"]) for one in current]
+    assert told == [("reject", "Two in 1.", ""), ("accept", "", ""), ("accept", "", "Why?")]
+    assert project.prompts.order_by("pk").last().text == "Why?"
     assert {one.standing for one in project.prompts.all()} == {"accepted", "rejected"}

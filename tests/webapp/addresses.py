@@ -110,6 +110,7 @@ def a_world(folder: Path) -> World:
         "membership_id": membership.pk,
         "link_id": OneTimeLink.objects.invitations(project.pk).get().pk,
         "job_id": _export(project).pk,
+        "wish_id": project.wishes.create(what="written", wanted=1).pk,
     }
     page = {"link": "0" * 16}  # of a link that this browser did not come by
     own = {

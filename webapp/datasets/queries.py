@@ -7,7 +7,7 @@ from itertools import groupby, permutations
 from operator import attrgetter
 from typing import Any, NamedTuple, TypedDict
 
-from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from pydantic import BaseModel
@@ -17,7 +17,14 @@ from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
 from webapp.datasets import standins
 from webapp.datasets.models import Intake, Preference, Snapshot
-from webapp.datasets.snapshots import RANKED, WITHOUT_PREFERENCE, SnapshotRow, read, said_by
+from webapp.datasets.snapshots import (
+    ACCEPTED,
+    RANKED,
+    WITHOUT_PREFERENCE,
+    SnapshotRow,
+    read,
+    said_by,
+)
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Asked, TaskKind
 from webapp.labeling.models import Completion, Label, LabelQuerySet
@@ -59,7 +66,10 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
     names = pseudonyms(project, labels.order_by().values_list("annotator", flat=True).distinct())
     labels = labels.filter(annotator__in=names)  # what comes meanwhile may be by somebody new
     decided = Adjudication.objects.standing().filter(task=OuterRef("task"))
-    labels = labels.annotate(overruled=Exists(decided) | Q(task__repeat_of__isnull=False))
+    labels = labels.annotate(
+        overruled=Exists(decided) | Q(task__repeat_of__isnull=False),
+        stands=F("review__standing"),  # None: nobody reviews it
+    )
     related = labels.select_related("task__prompt", "annotator").prefetch_related("task__items")
     models = _names_of_models()
     for label in related.iterator(chunk_size=2000):
@@ -81,6 +91,7 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
             imported=label.imported,
             form=label.form,
             overruled=getattr(label, "overruled", False),
+            standing=getattr(label, "stands", None) or ACCEPTED,
         )
 
 

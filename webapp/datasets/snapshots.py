@@ -70,9 +70,11 @@ SCHEMA = pa.schema(
         pa.field("completions", pa.list_(pa.int64()), nullable=False),  # ids of the items
         pa.field("sources", pa.list_(pa.string()), nullable=False),  # of the items: who wrote them
         pa.field("models", pa.list_(pa.string()), nullable=False),  # of the items; "" of no model
+        pa.field("standing", pa.string(), nullable=False),  # not "accepted": nothing learns from it
     ]
 )
 EQUAL, BOTH_BAD = "equal", "both_bad"
+ACCEPTED = "accepted"  # what people wrote and nobody reviews, or enough of them found good
 WITHOUT_PREFERENCE = {"tie", BOTH_BAD, EQUAL}
 
 
@@ -103,6 +105,7 @@ class SnapshotRow:
     completions: Sequence[int] = ()
     sources: Sequence[str] = ()
     models: Sequence[str] = ()
+    standing: str = ACCEPTED
 
 
 def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
@@ -164,11 +167,12 @@ LACKING: Row = {  # by snapshots of before
     "completions": [],
     "sources": [],
     "models": [],
+    "standing": ACCEPTED,
 }
 
 
 BESIDE = ("messages", "rationale", "flags", "simulated", "source", "group", "prompt_key")
-SINCE = ("pairs", "says", "overruled")  # columns that not every snapshot has
+SINCE = ("pairs", "says", "overruled", "standing")  # columns that not every snapshot has
 
 
 def columns(folder: Path) -> pa.Table:
@@ -183,6 +187,8 @@ def columns(folder: Path) -> pa.Table:
         rows = rows.append_column("says", _says_before(rows))
     if "overruled" not in there:
         rows = rows.append_column("overruled", pa.repeat(pa.scalar(value=False), len(rows)))
+    if "standing" not in there:
+        rows = rows.append_column("standing", pa.repeat(pa.scalar(ACCEPTED), len(rows)))
     return rows
 
 
@@ -212,6 +218,7 @@ def count(folder: Path) -> dict[str, Any]:
         "pairs",
         "written",
         "alone",
+        "standing",
     ]
     rows = pq.read_table(folder / LABELS, columns=names)
     labels = rows.filter(pc.equal(rows["source"], "label"))
@@ -225,6 +232,7 @@ def count(folder: Path) -> dict[str, Any]:
         "answers": {kind: _answers(kind, labels) for kind in kinds},
         "annotators": _tally(labels["annotator"]),
         "simulated": _tally(labels["simulated"]),
+        "standings": _tally(labels["standing"]),
     }
 
 
@@ -357,8 +365,10 @@ def is_pair(record: Record) -> TypeGuard[PairRecord]:
 
 
 def records_of(row: Row) -> Iterable[Record]:
-    """What a row says, as its kind tells it, nothing where it is overruled; raises UnknownKind."""
+    """What a row says, as its kind tells it, nothing where it is not used; raises UnknownKind."""
     if row.get("overruled"):  # by an adjudication of its task, or as a silent repeat of an answer
+        return []
+    if row.get("standing", ACCEPTED) != ACCEPTED:  # it waits for its reviewers, or they rejected it
         return []
     prompt = prompt_of(row)
     if row["kind"] == RANKED:

@@ -312,9 +312,11 @@ def counts_of(projects: Sequence[Project]) -> list[tuple[Project, int, int]]:
     return [(one, *numbers[one.pk]) for one in projects if one.pk in numbers]
 
 
-def prompts_asked(project: Project, *, text: str = "", split: str = "") -> PromptQuerySet:
-    """The project's prompts with these words, of this split."""
-    prompts: PromptQuerySet = project.prompts.all()
+def prompts_asked(
+    project: Project, *, text: str = "", split: str = "", tag: str = ""
+) -> PromptQuerySet:
+    """The project's prompts with these words and this tag, of this split."""
+    prompts: PromptQuerySet = project.prompts.tagged(tag)
     if text:
         prompts = prompts.saying(text)
     return prompts.filter(split=split) if split else prompts
@@ -322,7 +324,7 @@ def prompts_asked(project: Project, *, text: str = "", split: str = "") -> Promp
 
 def with_answers(prompts: PromptQuerySet) -> PromptQuerySet:
     """With what a row of the list shows: who wrote it, and how many answers it has."""
-    ours = prompts.select_related("author")
+    ours = prompts.select_related("author").prefetch_related("tags")
     return ours.annotate(answers=number_of(Completion.objects.all(), "prompt"))
 
 
@@ -355,9 +357,11 @@ class PromptsFound(NamedTuple):
     goes_on: bool  # whether there are more to be looked through
 
 
-def search(project: Project, query: QueryDict, *, text: str, split: str) -> PromptsFound:
+def search(
+    project: Project, query: QueryDict, *, text: str, split: str, tag: str = ""
+) -> PromptsFound:
     """The page that an address names of the prompts with these words; their texts are read once."""
-    matching = prompts_asked(project, text=text, split=split)
+    matching = prompts_asked(project, text=text, split=split, tag=tag)
     after, page = query.get("after", ""), None
     if "before" in query:
         earlier = page_of(with_answers(matching), query, "-pk")

@@ -2,11 +2,15 @@
 
 from django.urls import URLPattern, path
 
-from webapp.home import views
+from webapp.home import needed, views
 
 urlpatterns: list[URLPattern] = [
     path("", views.home, name="home"),
     path("p/<row:project_id>/", views.project, name="project"),
     path("p/<row:project_id>/advice/", views.advice, name="advice"),
     path("p/<row:project_id>/prompts/", views.prompts, name="prompts"),
+    path("p/<row:project_id>/prompts/act/", views.act_on_prompts, name="act_on_prompts"),
+    path("p/<row:project_id>/needed/", needed.needed, name="needed"),
+    path("p/<row:project_id>/needed/<row:wish_id>/write/", needed.write, name="write_wanted"),
+    path("p/<row:project_id>/needed/<row:wish_id>/drop/", needed.drop, name="drop_wish"),
 ]

@@ -1,13 +1,16 @@
 """The home pages, and the prompts of a project with their answers."""
 
 from collections.abc import Mapping
+from itertools import chain
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.requests import PersonRequest
 from webapp.home import queries
@@ -17,8 +20,9 @@ from webapp.labeling.queries import labelled_today, waiting_for
 from webapp.labeling.reviews import ask_for_reviews, with_reasons
 from webapp.projects import services
 from webapp.projects.access import Action, may, project_for, role_in
-from webapp.projects.forms import PromptForm, PromptSearch
+from webapp.projects.forms import ActForm, PromptForm, PromptSearch
 from webapp.projects.models import Project, Prompt, PromptStanding, with_tools
+from webapp.projects.tags import ACTS, UNDONE_BY, tag_prompts, tags_in
 from webapp.rendering.services import rendered
 from webapp.site.htmx import render_page
 from webapp.site.pages import Page, count_up_to, in_figures, page_of
@@ -75,18 +79,23 @@ def advice(request: PersonRequest, project_id: int) -> HttpResponse:
 def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
     """The list of prompts and the form of a new one."""
     here = project_for(request.user, project_id, can=Action.WRITE_PROMPTS)
-    form = PromptForm(request.POST or None, project=here)
+    form = PromptForm(
+        request.POST or None, project=here, initial={"tags": request.GET.get("write", "")}
+    )
     if form.is_valid():
         written = Prompt.Source.WRITTEN
         prompt, _new = services.add_prompt(
             here, form.messages(), source=written, author=request.user
         )
+        for tag in tags_in(form.cleaned_data["tags"]):
+            tag_prompts(here, [prompt.pk], tag)
         ask_for_reviews(prompt)
         messages.success(request, _prompt_is_in(prompt))
         return redirect("prompts", here.pk)
     search = PromptSearch(request.GET)
-    asked = search.cleaned_data if search.is_valid() else {"q": "", "split": ""}
+    asked = search.cleaned_data if search.is_valid() else {"q": "", "split": "", "tag": ""}
     context = {"project": here, "form": form, "search": search} | _found(request, here, asked)
+    context |= {"acts": ActForm(), "undo": _undo_of(request.GET)}
     return render_page(request, "projects/prompts.html", context, partial="rows")
 
 
@@ -98,12 +107,13 @@ def _prompt_is_in(prompt: Prompt) -> str:
 
 def _found(request: PersonRequest, project: Project, asked: Mapping[str, str]) -> dict[str, object]:
     """A page of the prompts that were asked for, and how many there are."""
+    tag = next(iter(tags_in(asked["tag"])), "")
     if words := asked["q"]:
-        found = queries.search(project, request.GET, text=words, split=asked["split"])
+        found = queries.search(project, request.GET, text=words, split=asked["split"], tag=tag)
         number = in_figures(found.number, queries.MATCHES)
         page = with_reasons(found.page)
         return _shown(page, number=number, goes_on=found.goes_on)
-    prompts = queries.prompts_asked(project, split=asked["split"])
+    prompts = queries.prompts_asked(project, split=asked["split"], tag=tag)
     page = with_reasons(page_of(queries.with_answers(prompts), request.GET, "-pk"))
     return _shown(page, number=in_figures(count_up_to(prompts)), goes_on=False)
 
@@ -111,3 +121,33 @@ def _found(request: PersonRequest, project: Project, asked: Mapping[str, str]) -
 def _shown(page: Page[Prompt], *, number: str, goes_on: bool) -> dict[str, object]:
     texts = with_tools(page)
     return {"page": page, "number": number, "goes_on": goes_on, "renderings": rendered(texts)}
+
+
+@login_required
+@require_POST
+def act_on_prompts(request: PersonRequest, project_id: int) -> HttpResponse:
+    """Do something with the prompts that are chosen in their table; the list then offers to undo it."""
+    here = project_for(request.user, project_id, can=Action.MANAGE_PROMPTS)
+    form, url = ActForm(request.POST), reverse("prompts", args=[here.pk])
+    if not form.is_valid():
+        for error in chain.from_iterable(form.errors.values()):
+            messages.error(request, str(error))
+        return redirect(url)
+    act, tag = form.cleaned_data["act"], form.cleaned_data["tag"]
+    changed = ACTS[act](here, form.cleaned_data["prompts"], tag)
+    told = ngettext("%(n)s prompt changed.", "%(n)s prompts changed.", len(changed))
+    messages.success(request, told % {"n": len(changed)})
+    if not changed or "undo" in request.POST:
+        return redirect(url)
+    query = QueryDict(mutable=True)
+    query.update({"undo": UNDONE_BY[act], "of": tag})
+    query.setlist("prompt", [str(pk) for pk in changed])
+    return redirect(f"{url}?{query.urlencode()}")
+
+
+def _undo_of(query: QueryDict) -> dict[str, object] | None:
+    """What would undo the act that led here."""
+    act, prompts = query.get("undo", ""), query.getlist("prompt")
+    if act not in ACTS or not prompts:
+        return None
+    return {"act": act, "tag": query.get("of", ""), "prompts": prompts}

@@ -41,7 +41,7 @@ MOST_MADE = 5_000  # tasks, while somebody waits
 
 NO_ANSWER = _("That is no answer to this question: nothing was stored.")
 NO_REASON = _("This project asks for a reason with each answer. Write one: nothing was stored.")
-NOT_YOURS = _("This pair is not yours to label.")
+NOT_YOURS = _("This task is not yours to label.")
 LARGEST = 2**63 - 1  # that a key can be
 
 

@@ -12,7 +12,7 @@ from webapp.labeling.kinds.descriptor import Key
 
 GENERAL = (
     Key("undo", "u", _("Undo what you did last: an answer, a skip, a flag")),
-    Key("skip", "x", _("Skip this pair: one more key says why")),
+    Key("skip", "x", _("Skip this task: one more key says why")),
     Key("flags", "f", _("Flags")),
     Key("why", "w", _("Why: a reason in your words")),
     Key("down", "j", _("Scroll both answers down")),

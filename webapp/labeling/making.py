@@ -7,9 +7,9 @@ from django.utils.translation import gettext as _
 
 from webapp.labeling.kinds import TASK_KINDS, kind_named
 from webapp.labeling.kinds.descriptor import TaskKind
-from webapp.labeling.models import Completion
+from webapp.labeling.models import Completion, WrittenReview
 from webapp.labeling.services import Ask, create_tasks, known_tasks
-from webapp.projects.models import Project
+from webapp.projects.models import Project, PromptStanding
 from webapp.site.words import Words
 
 AT_ONCE = (
@@ -74,9 +74,11 @@ def _asks(project: Project, wish: TasksWanted, kind: TaskKind) -> Iterator[list[
 
 
 def _answers(prompts: Sequence[int], source: str) -> dict[int, list[Completion]]:
-    """The answers to each of these prompts, the oldest first."""
+    """The answers to each of these prompts that are used, the oldest first."""
     found: dict[int, list[Completion]] = {prompt: [] for prompt in prompts}
-    rows = Completion.objects.filter(prompt__in=prompts).order_by("pk")
+    unused = WrittenReview.objects.exclude(standing=PromptStanding.ACCEPTED)
+    aside = unused.filter(task__prompt__in=prompts).values("task__items__completion")
+    rows = Completion.objects.filter(prompt__in=prompts).exclude(pk__in=aside).order_by("pk")
     for answer in rows.filter(source=source) if source else rows:
         found[answer.prompt_id].append(answer)
     return found

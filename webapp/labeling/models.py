@@ -23,7 +23,7 @@ from webapp.labeling.kinds.descriptor import (
     TaskKind,
 )
 from webapp.projects.intakes import COMING, Coming, IsWhole, WholeManager
-from webapp.projects.models import Project, Prompt
+from webapp.projects.models import Project, Prompt, PromptStanding
 from webapp.site.words import Words
 
 SKIP_REASONS = {
@@ -361,7 +361,8 @@ class LabelQuerySet(models.QuerySet["Label"]):
 
     def of_project(self, project: Project) -> "LabelQuerySet":
         """Labels of one project, newest first, with what a row of a table shows."""
-        related = self.select_related("annotator", "task__prompt").prefetch_related("task__items")
+        related = self.select_related("annotator", "task__prompt", "review")
+        related = related.prefetch_related("task__items")
         return related.filter(project=project).order_by("-pk")
 
     def disagreeing(self) -> "LabelQuerySet":
@@ -502,3 +503,13 @@ class Label(Coming):
         """What was seen: how it was called, and what the answer says of it, if anything."""
         marks, seen = self.in_words.marks, enumerate(self.shown)
         return [(LETTERS[position], one, marks.get(position, "")) for position, one in seen]
+
+
+class WrittenReview(models.Model):
+    """An answer that somebody wrote and others judge before it is used; one without is used at once."""
+
+    label = models.OneToOneField(Label, models.CASCADE, related_name="review")
+    task = models.ForeignKey(Task, models.CASCADE, related_name="reviewed")  # that asks about it
+    standing = models.CharField(
+        max_length=16, choices=PromptStanding, default=PromptStanding.WAITING
+    )

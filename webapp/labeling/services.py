@@ -91,7 +91,7 @@ class DraftConflict(LabelingError):
     """Another draft was saved since the one that this one goes on with; `there` is the assignment."""
 
     def __init__(self, there: Assignment) -> None:
-        super().__init__(_("Other words about this pair were saved elsewhere meanwhile."))
+        super().__init__(_("Other words about this task were saved elsewhere meanwhile."))
         self.there = there
 
 
@@ -228,7 +228,8 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
     if replaced or label.disputed:  # else what was said before is as disputed as it was
         Label.every.mark_disputes([assignment.task_id])
         adapt_need_of(assignment)
-    follow_answers(assignment.task)
+    if objection := follow_answers(assignment.task, label):
+        raise LabelingError(objection)
     return label
 
 
@@ -444,7 +445,7 @@ def skip(
     if skip_id and assignment.skip_id == skip_id:
         return
     if assignment.state == State.SUBMITTED:
-        raise LabelingError(_("You have already answered this pair; undo the answer to skip it."))
+        raise LabelingError(_("You have already answered this task; undo the answer to skip it."))
     task = Task.every.filter(pk=assignment.task_id)
     if assignment.state in queue.KEPT:
         task.update(taken=F("taken") - 1)

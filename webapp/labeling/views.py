@@ -180,7 +180,7 @@ def _notice(label: Label, left_out: str, told: checks.Heard | None) -> str:
     if label.replaced and label.replaced.answer != label.answer:
         before = label.replaced.in_words.text
         said.append(
-            _("You had answered that pair before, elsewhere: %(before)s. The newer answer speaks.")
+            _("You had answered that task before, elsewhere: %(before)s. The newer answer speaks.")
             % {"before": before}
         )
     if left_out:

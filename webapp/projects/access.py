@@ -19,6 +19,7 @@ class Action(StrEnum):
     SEE_PROJECT = "see the project"
     LABEL = "label"
     WRITE_PROMPTS = "see and write prompts"
+    MANAGE_PROMPTS = "tag and retire prompts, and say what is wanted"
     SEE_DATA = "see tasks, labels and snapshots"
     CHECK_LABELS = "measure the quality of labels and settle disagreements"
     MAKE_TASKS = "make tasks"
@@ -42,6 +43,7 @@ LEAST = {
     Action.SEE_PROJECT: Role.ANNOTATOR,
     Action.LABEL: Role.ANNOTATOR,
     Action.WRITE_PROMPTS: Role.ANNOTATOR,
+    Action.MANAGE_PROMPTS: Role.RESEARCHER,
     Action.SEE_DATA: Role.RESEARCHER,
     Action.CHECK_LABELS: Role.RESEARCHER,
     Action.MAKE_TASKS: Role.RESEARCHER,

@@ -4,17 +4,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import Message
 from webapp.projects.likeness import Near, near_duplicates
-from webapp.projects.models import Project, Split
+from webapp.projects.models import LONGEST_TAG, Project, Split, Wish
+from webapp.projects.tags import tags_in
+from webapp.site.htmx import is_key
 from webapp.site.longtext import LongText
 
 if TYPE_CHECKING:
     FormOfProject = forms.ModelForm[Project]  # generic in its stubs only
+    FormOfWish = forms.ModelForm[Wish]
 else:
-    FormOfProject = forms.ModelForm
+    FormOfProject = FormOfWish = forms.ModelForm
 
 STARTER_GUIDELINES = _("""Prefer the answer that a polite, well-informed friend would give.
 
@@ -25,6 +29,8 @@ STARTER_GUIDELINES = _("""Prefer the answer that a polite, well-informed friend 
 LONGEST_PROMPT = 20_000  # characters
 LONGEST_GUIDELINES = 50_000
 MOST_REVIEWS = 9
+MOST_CHOSEN = 1_000  # prompts
+MOST_WANTED = 1_000_000
 LONGEST_SEARCH = 1_000
 LONGEST_LOOK = 60_000  # ms that a project may ask for before an answer
 
@@ -67,12 +73,12 @@ class GuidelinesForm(forms.Form):
         help_text=_("Annotators open this with the key g. Markdown works."),
     )
     min_visible_ms = forms.IntegerField(
-        label=_("Shortest look at a pair (ms)"),
+        label=_("Shortest look at a task (ms)"),
         required=False,
         min_value=0,
         max_value=LONGEST_LOOK,
         help_text=_(
-            "A key pressed sooner answers nothing: it was meant for the pair before. 300 is usual."
+            "A key pressed sooner answers nothing: it was meant for the task before. 300 is usual."
         ),
     )
 
@@ -95,11 +101,29 @@ class ReviewsForm(forms.Form):
         help_text=_("Until so many have accepted it, no run and no task uses it."),
     )
 
+    answer_reviews = forms.IntegerField(
+        label=_("Reviews of each written answer"),
+        min_value=0,
+        max_value=MOST_REVIEWS,
+        help_text=_(
+            "How many other people judge an answer that somebody writes. 0: it is used at once."
+        ),
+    )
+    answer_accepts = forms.IntegerField(
+        label=_("That must accept the answer"),
+        min_value=1,
+        max_value=MOST_REVIEWS,
+        help_text=_(
+            "Until so many have accepted it, no model learns from it and no export has it."
+        ),
+    )
+
     def clean(self) -> dict[str, Any]:
-        """No prompt needs more people than judge it."""
+        """Nothing needs more people than judge it."""
         cleaned: dict[str, Any] = super().clean() or {}
-        if 0 < cleaned.get("reviews", 0) < cleaned.get("accepts", 0):
-            self.add_error("accepts", _("That is more than judge it."))
+        for what in ("", "answer_"):
+            if 0 < cleaned.get(f"{what}reviews", 0) < cleaned.get(f"{what}accepts", 0):
+                self.add_error(f"{what}accepts", _("That is more than judge it."))
         return cleaned
 
 
@@ -115,6 +139,13 @@ class PromptForm(forms.Form):
         limit=LONGEST_PROMPT,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text=_("What somebody would ask the model, in their words."),
+    )
+
+    tags = forms.CharField(
+        label=_("Tags"),
+        required=False,
+        max_length=LONGEST_SEARCH,
+        help_text=_("Optional, with commas between: what it is about, or what it tests."),
     )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
@@ -153,3 +184,50 @@ class PromptSearch(forms.Form):
     split = forms.ChoiceField(
         required=False, label=_("Split"), choices=[("", _("all")), *Split.choices]
     )
+    tag = forms.CharField(required=False, label=_("Tag"), max_length=LONGEST_TAG)
+
+
+class ActForm(forms.Form):
+    """What is done with the prompts that are chosen in their table."""
+
+    act = forms.ChoiceField(
+        label=_("With the chosen prompts"),
+        choices=[
+            ("tag", _("Give them a tag")),
+            ("untag", _("Take a tag away")),
+            ("retire", _("Retire them: nothing new uses them")),
+            ("restore", _("Restore retired ones")),
+        ],
+    )
+    tag = forms.CharField(required=False, label=_("Tag"), max_length=LONGEST_TAG)
+
+    def __init__(self, data: QueryDict | None = None) -> None:
+        super().__init__(data, auto_id="act_%s")
+        self.chosen = data.getlist("prompt") if data else []
+
+    def clean(self) -> dict[str, Any]:
+        """`prompts` are those that are chosen, at most as many as a page may name."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        prompts = [int(pk) for pk in self.chosen if is_key(pk)][:MOST_CHOSEN]
+        if not prompts:
+            raise forms.ValidationError(_("Choose prompts in the table first."))
+        tags = tags_in(cleaned.get("tag", ""))
+        if cleaned.get("act") in ("tag", "untag") and len(tags) != 1:
+            self.add_error("tag", _("Write one tag."))
+        return cleaned | {"prompts": prompts, "tag": tags[0] if tags else ""}
+
+
+class WishForm(FormOfWish):
+    """How many of something are wanted."""
+
+    tag = forms.CharField(required=False, label=_("Tag"), max_length=LONGEST_TAG)
+    wanted = forms.IntegerField(label=_("How many"), min_value=1, max_value=MOST_WANTED)
+
+    class Meta:
+        model = Wish
+        fields = ["what", "tag", "split", "wanted"]
+        labels = {"what": _("What"), "split": _("Split")}
+
+    def clean_tag(self) -> str:
+        """As tags are written; one at most."""
+        return next(iter(tags_in(self.cleaned_data["tag"])), "")

@@ -38,6 +38,8 @@ class Project(models.Model):
     form_version = models.IntegerField(default=1)  # of guidelines and composition together
     reviews = models.IntegerField(default=0)  # people who judge each prompt that is written here
     accepts = models.IntegerField(default=1)  # of them who must accept it before it is used
+    answer_reviews = models.IntegerField(default=0)  # people who judge each answer written here
+    answer_accepts = models.IntegerField(default=1)
     gold_every = models.IntegerField(default=0)  # one task in so many is a check; 0: none is
     repeat_every = models.IntegerField(default=0)  # one in so many was answered before; 0: none
     third_if_two_differ = models.BooleanField(default=False)
@@ -101,11 +103,12 @@ NAMES = (gettext_noop("train"), gettext_noop("validation"), gettext_noop("test")
 
 
 class PromptStanding(models.TextChoices):
-    """What a project's reviewers say of a prompt."""
+    """What a project's reviewers say of a prompt, or of an answer that somebody wrote."""
 
     ACCEPTED = "accepted", _("accepted")
     WAITING = "waiting", _("waits for a review")
     REJECTED = "rejected", _("rejected")
+    RETIRED = "retired", _("retired")  # by a researcher, who may restore it
 
 
 class PromptQuerySet(models.QuerySet["Prompt"]):
@@ -122,6 +125,17 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
     def for_labels(self) -> "PromptQuerySet":
         """Accepted prompts people may label: what a judge measures with is in no label."""
         return self.accepted().exclude(split=Split.TEST)
+
+    def wanted_by(self, tag: str, split: str) -> "PromptQuerySet":
+        """Accepted prompts with this tag, of this split; "" means any."""
+        found = self.accepted().filter(split=split) if split else self.accepted()
+        return found.tagged(tag)
+
+    def tagged(self, tag: str) -> "PromptQuerySet":
+        """Prompts with this tag; "" means all."""
+        return (
+            self.filter(pk__in=PromptTag.objects.filter(name=tag).values("prompt")) if tag else self
+        )
 
     def saying(self, words: str) -> "PromptQuerySet":
         """Prompts with these words in their first or second turn (the first may be a system's)."""
@@ -159,6 +173,7 @@ class Prompt(Coming):
     )
     created_at = models.DateTimeField(db_default=Now())
     reasons: Sequence[str] = ()  # of those who rejected it, where a page has asked
+    before: Sequence["PromptWording"] = ()  # likewise: its words of before
 
     objects = WholeManager.from_queryset(PromptQuerySet)()
     every = PromptQuerySet.as_manager()
@@ -201,3 +216,59 @@ class Prompt(Coming):
 def with_tools(prompts: Iterable[Prompt]) -> list[str]:
     """What people and models say in those of these prompts that have to do with tools."""
     return [text for prompt in prompts if prompt.uses_tools for text in prompt.spoken]
+
+
+LONGEST_TAG = 60
+
+
+class PromptTag(models.Model):
+    """A word by which people find prompts and say what they want of them."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=LONGEST_TAG)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["prompt", "name"], name="tag_once")]
+        indexes = [models.Index(fields=["name", "prompt"], name="tag_by_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Wish(models.Model):
+    """How many of something a project wants, of prompts with a tag and of a split; "" means any."""
+
+    class What(models.TextChoices):
+        PROMPTS = "prompts", _("Prompts")
+        ANSWERS = "answers", _("Answers to prompts")
+        WRITTEN = "written", _("Answers written by people")
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="wishes")
+    what = models.CharField(max_length=16, choices=What)
+    tag = models.CharField(max_length=LONGEST_TAG, blank=True)
+    split = models.CharField(max_length=16, choices=Split, blank=True)
+    wanted = models.IntegerField()
+
+    class Meta:
+        ordering = ["tag", "split", "what"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "what", "tag", "split"], name="wish_once")
+        ]
+
+
+class PromptWording(models.Model):
+    """What a prompt said until somebody changed its words."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="wordings")
+    messages = models.JSONField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["pk"]
+
+    @property
+    def text(self) -> str:
+        """The last turn."""
+        return str(self.messages[-1]["content"])

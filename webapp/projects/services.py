@@ -12,7 +12,7 @@ from alignment.world import grammar
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.projects.errors import ProjectError
-from webapp.projects.models import Membership, Project, Prompt, PromptStanding
+from webapp.projects.models import Membership, Project, Prompt, PromptStanding, PromptWording
 
 BATCH = 500  # rows per INSERT, and keys per query: SQLite bounds both
 STARTER_PROMPTS = 800
@@ -45,6 +45,21 @@ def add_prompt(
     copied = ("messages", "split", "source", "author", "standing")
     defaults = {name: getattr(new, name) for name in copied}
     return Prompt.objects.get_or_create(project=project, key=new.key, defaults=defaults)
+
+
+@transaction.atomic
+def reword_prompt(prompt: Prompt, text: str, *, by: int | None) -> None:
+    """Let the last turn of a prompt that nothing has used say something else; what it said is kept.
+
+    Its key and split are those of the new words. Raises ProjectError where another prompt says the same.
+    """
+    turns = [*prompt.messages[:-1], prompt.messages[-1] | {"content": text}]
+    new = _row(prompt.project, [Message(**turn) for turn in turns], prompt.source)
+    if Prompt.every.filter(project=prompt.project_id, key=new.key).exclude(pk=prompt.pk).exists():
+        raise ProjectError(_("There is a prompt of these words already: nothing was stored."))
+    PromptWording.objects.create(prompt=prompt, messages=prompt.messages, by_id=by)
+    prompt.messages, prompt.key, prompt.split = new.messages, new.key, new.split
+    prompt.save(update_fields=["messages", "key", "split"])
 
 
 @transaction.atomic
@@ -145,10 +160,11 @@ def _form_of(project: Project) -> dict[str, Any]:
     return {"guidelines": project.guidelines, "composition": project.composition}
 
 
-def set_reviews(project: Project, *, reviews: int, accepts: int) -> None:
-    """How many people judge each prompt that is written from now on, and how many must accept it."""
-    project.reviews, project.accepts = reviews, accepts
-    project.save(update_fields=["reviews", "accepts"])
+def set_reviews(project: Project, **wanted: int) -> None:
+    """How many people judge what is written from now on, and how many must accept it, by the project's columns."""
+    for name, number in wanted.items():
+        setattr(project, name, number)
+    project.save(update_fields=list(wanted))
 
 
 def mark_of(text: str) -> str:

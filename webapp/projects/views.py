@@ -61,14 +61,12 @@ def guidelines(request: PersonRequest, project_id: int) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def reviews(request: PersonRequest, project_id: int) -> HttpResponse:
-    """How many people judge a prompt before it is used."""
+    """How many people judge prompts and answers before they are used."""
     here = project_for(request.user, project_id, can=Action.EDIT_GUIDELINES)
-    there = {"reviews": here.reviews, "accepts": here.accepts}
+    there = {name: getattr(here, name) for name in ReviewsForm.base_fields}
     form = ReviewsForm(request.POST or None, initial=there)
     if form.is_valid():
         services.set_reviews(here, **form.cleaned_data)
-        messages.success(
-            request, _("Saved. It holds for the prompts that are written from now on.")
-        )
+        messages.success(request, _("Saved. It holds for what is written from now on."))
         return redirect("prompts", here.pk)
     return render(request, "projects/reviews.html", {"project": here, "form": form})

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
 from webapp.labeling.checks import end_gold, make_gold
+from webapp.labeling.following import follow_answers
 from webapp.labeling.models import Gold, Label, Task
 from webapp.labeling.services import said_columns
 from webapp.quality.models import Adjudication
@@ -54,9 +55,11 @@ def adjudicate(task: Task, decision: Decision, *, by: User, key: UUID) -> Adjudi
     task.adjudications.standing().update(standing=False, ended_by=by)
     if Gold.objects.filter(task=task).exists():
         make_gold(task, said, by=by)
-    return Adjudication.objects.create(
+    made = Adjudication.objects.create(
         task=task, by=by, key=key, rationale=decision.rationale, **said
     )
+    follow_answers(task)
+    return made
 
 
 @transaction.atomic
@@ -76,4 +79,6 @@ def take_decision_back(task: Task, *, by: User) -> bool:
     A check that stood on it ends, too.
     """
     end_gold(task)
-    return bool(task.adjudications.standing().update(standing=False, ended_by=by))
+    ended = task.adjudications.standing().update(standing=False, ended_by=by)
+    follow_answers(task)
+    return bool(ended)

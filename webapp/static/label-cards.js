@@ -7,7 +7,7 @@ import { fill, gettext } from "./words.js";
 const $ = (id) => document.getElementById(id);
 const [cards, dock, notice] = [$("cards"), $("dock"), $("label-notice")];
 export const MOST = 1000; // pairs that are counted
-const AWAY = gettext("That pair was answered or given to somebody else while you were away. Here is another one.");
+const AWAY = gettext("That task was answered or given to somebody else while you were away. Here is another one.");
 const OLD_FORM = gettext("How this project asks has changed: reload the page to answer by the new form.");
 export const cardOf = (id) => cards.querySelector(`article[data-assignment="${Number(id)}"]`);
 

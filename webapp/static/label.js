@@ -100,7 +100,7 @@ function finish(card, fields) {
   held = fields;
   cards.say(
     gettext(
-      "This browser keeps nothing (its storage is full or refused), so the pair stays until the server has " +
+      "This browser keeps nothing (its storage is full or refused), so the task stays until the server has " +
         "stored your answer.",
     ),
   );
@@ -162,7 +162,7 @@ function skip(reason) {
 function foreign({ assignment, client_id: id }) {
   if (!id) return; // it was undone
   cards.counts().last = id;
-  cards.lose(assignment, gettext("You decided about that pair in another tab. Here is another one."));
+  cards.lose(assignment, gettext("You decided about that task in another tab. Here is another one."));
   cards.settle(outbox.state());
 }
 
@@ -209,7 +209,7 @@ async function mend() {
   const here = () => cards.cardOf(fields.assignment) ?? history.find(isIt)?.card;
   if (!here()) await outbox.renew();
   if (here()) return cards.putBack(here(), { ...fields, ...put.kept(fields.assignment) });
-  cards.say(gettext("The pair of that answer cannot be shown any more. Download the answer to keep its words."));
+  cards.say(gettext("The task of that answer cannot be shown any more. Download the answer to keep its words."));
 }
 
 function discard() {

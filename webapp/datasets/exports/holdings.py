@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import Message
-from webapp.datasets.snapshots import WITHOUT_PREFERENCE, columns
+from webapp.datasets.snapshots import ACCEPTED, WITHOUT_PREFERENCE, columns
 from webapp.site.words import Words
 
 SNAPSHOTS = 32  # whose counts are kept: they never change
@@ -79,6 +79,10 @@ HOLDINGS: Mapping[str, Holding] = {
     ),
     "overruled": Holding(
         _("Labels in whose place another answer speaks"), lambda rows: _number_of(rows["overruled"])
+    ),
+    "unaccepted": Holding(
+        _("Written answers that wait for their reviewers, or were rejected by them"),
+        lambda rows: _number_of(pc.not_equal(rows["standing"], ACCEPTED)),
     ),
     "reasons": Holding(
         _("Reasons that annotators gave"),

@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         ("created_at", pa.string()),
         ("group", pa.string()),
         ("form", pa.int64()),
+        ("standing", pa.string()),
     ]
 )
 CARD = CardText(
@@ -51,7 +52,8 @@ item at position 0; `says` names what it says: pair, tie, both_bad, equal (a pre
 texts), ranking, thumb, rating or demonstration. `annotator` is a pseudonym; `origin` says whether a person,
 a simulated annotator or a file gave the label, and `source` whether it is a label, a decision about labels
 that disagree (adjudication) or of a ranking; of what is `overruled` another answer speaks instead. `visible_ms` is how long the task was in sight, `created_at`
-when the label was given (UTC), `form` the version of the project's form and guidelines (0: not known).
+when the label was given (UTC), `form` the version of the project's form and guidelines (0: not known),
+`standing` whether reviewers have accepted what somebody wrote: accepted, waiting or rejected.
 In the table a cell that a spreadsheet would compute has an apostrophe before
 it, and `marked` names its column.""",
     noun="labels",
@@ -84,6 +86,7 @@ def rows(entry: Entry) -> Iterator[Row]:
         "created_at": f"{row['created_at']:%Y-%m-%dT%H:%M:%S.%fZ}",
         "group": row["group"],
         "form": row["form"],
+        "standing": row["standing"],
     }
 
 

@@ -98,6 +98,11 @@ def field_of(name: str) -> str:
     return name.partition(".")[0]
 
 
+def no_review(_answer: object) -> str:
+    """Of a kind whose answers nobody reviews."""
+    return ""
+
+
 def no_answer(_said: Said) -> None:
     """Of a kind that takes no labels from files."""
 
@@ -108,7 +113,8 @@ class TaskKind(BaseModel):
     `ask` chooses from the completions of a prompt what to ask about together; `verdict` says an answer
     so that two people who mean the same say the same, whatever order each of them saw; `records` says
     what a model learns from it; `objection` why an answer that is one does not fit the items that were shown,
-    "" where it does; `imported` what a file says of answers in the words of the kind, None where it has none.
+    "" where it does; `imported` what a file says of answers in the words of the kind, None where it has none;
+    `reviewed` the text in an answer that other people judge before it is used, in projects that want it.
     The template has two parts: `items` for the card, `controls` below it.
     Where a project's form decides what may be said, `keys_of` gives the keys of a form, and `fits` says
     whether an answer about so many items is one by it.
@@ -133,6 +139,7 @@ class TaskKind(BaseModel):
     fits: Callable[[Any, Composition, int], bool] | None = None
     made: bool = True  # by whoever wants some; tasks of another kind come by themselves
     imported: Callable[[Said], BaseModel | None] = no_answer
+    reviewed: Callable[[Any], str] = no_review
 
     @validator(mode="wrap")
     @classmethod

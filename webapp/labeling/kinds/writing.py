@@ -15,9 +15,14 @@ LONGEST = 50_000  # characters, as a browser counts them
 SHOWN = 300  # of a text in a table
 
 
+def with_plain_lines(text: str) -> str:
+    """The text with one character for each line break."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _plain(text: str) -> str:
     """With line breaks as a browser shows them, and something to be seen."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = with_plain_lines(text)
     if not text.strip():
         raise ValueError("nothing is written")
     return text

@@ -31,7 +31,7 @@ DATA = ("labeling:labels", "labeling:tasks", "quality:", "datasets:", "jobs:")
 PARTS = (
     Part(gettext_noop("Home"), "project", ("project",)),
     Part(gettext_noop("Label"), "labeling:label", ("labeling:label",)),
-    Part(gettext_noop("Prompts"), "prompts", ("prompts",)),
+    Part(gettext_noop("Prompts"), "prompts", ("prompts", "needed")),
     Part(gettext_noop("Data"), "labeling:labels", DATA, "is_researcher"),
     Part(gettext_noop("Rounds"), "rounds:list", ("rounds:",), "is_researcher"),
     Part(gettext_noop("Models"), "registry:models", ("registry:",), "is_researcher"),

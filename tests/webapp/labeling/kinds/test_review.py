@@ -18,6 +18,7 @@ from webapp.labeling.reviews import ask_for_reviews
 from webapp.labeling.services import LabelingError, submit_label, undo_label
 from webapp.projects.models import Prompt, PromptStanding
 from webapp.projects.services import set_reviews
+from webapp.quality.adjudication import Decision, adjudicate, take_decision_back
 
 ACCEPT = {"decision": "accept"}
 REJECT = {"decision": "reject", "reason": "Two questions in one."}
@@ -66,6 +67,17 @@ def test_who_takes_an_acceptance_back_lets_it_wait_again(prompt):
     assert again(prompt).standing == PromptStanding.WAITING
 
 
+def test_a_decision_speaks_for_the_reviewers_until_it_is_taken_back(project, prompt, researcher):
+    judged(prompt, ACCEPT)
+    task = judged(prompt, REJECT).task
+    adjudicate(task, Decision.by_place(task, REJECT), by=researcher, key=uuid4())
+    assert again(prompt).standing == PromptStanding.REJECTED
+    judged(prompt, ACCEPT)
+    assert again(prompt).standing == PromptStanding.REJECTED
+    take_decision_back(task, by=researcher)
+    assert again(prompt).standing == PromptStanding.ACCEPTED
+
+
 def test_its_author_is_not_asked_about_it(project, prompt, ana, client):
     ask_for_reviews(prompt)
     assert Task.objects.count() == 1
@@ -109,9 +121,11 @@ def test_the_page_stores_it_waiting_and_shows_its_author_why_it_was_rejected(pro
 def test_an_admin_says_how_many_judge_and_others_see_it(project, client, ana):
     client.force_login(a_user(project, Role.ADMIN))
     url = reverse("reviews", args=[project.pk])
-    assertContains(client.post(url, {"reviews": 2, "accepts": 3}), "more than judge it")
-    assertContains(client.post(url, {"reviews": 3, "accepts": 2}, follow=True), "Saved.")
-    assert (again(project).reviews, again(project).accepts) == (3, 2)
+    wanted = {"reviews": 3, "accepts": 2, "answer_reviews": 2, "answer_accepts": 1}
+    for wrong in ("accepts", "answer_accepts"):
+        assertContains(client.post(url, wanted | {wrong: 4}), "more than judge it")
+    assertContains(client.post(url, wanted, follow=True), "Saved.")
+    assert {name: getattr(again(project), name) for name in wanted} == wanted
     assertContains(client.get(reverse("prompts", args=[project.pk])), url)
     client.force_login(ana)
     assertNotContains(client.get(reverse("prompts", args=[project.pk])), url)

@@ -40,4 +40,5 @@ KIND = TaskKind(
     keys=(Key("write", "e", _("To the answer that you write; Esc leaves it")),),
     objection=objection_to_length,
     imported=_imported,
+    reviewed=lambda answer: str(answer.text),
 )

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from alignment.seam.records import DemonstrationRecord, PairRecord, ThumbRecord
 from webapp.labeling.kinds.descriptor import Asked, HasText, InWords, Key, Order, TaskKind
 from webapp.labeling.kinds.edit.answer import Answer
-from webapp.labeling.kinds.writing import objection_to_length, start_of_text
+from webapp.labeling.kinds.writing import objection_to_length, start_of_text, with_plain_lines
 from webapp.site.words import Words
 
 C = TypeVar("C", bound=HasText)
@@ -37,14 +37,9 @@ def _records(
 
 def _objection(answer: Answer, items: Sequence[str]) -> Words:
     """That nothing was changed, or too much added."""
-    if answer.text is not None and answer.text.strip() == _lines(items[0]):
+    if answer.text is not None and answer.text.strip() == with_plain_lines(items[0]).strip():
         return _("Nothing is changed. Change the text, or say that it is good as it is.")
     return objection_to_length(answer)
-
-
-def _lines(text: str) -> str:
-    """The text as a browser sends it back untouched."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def _verdict(answer: Answer, _order: Order) -> str:
