@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
 from webapp.datasets.exports.holdings import HOLDINGS
 from webapp.datasets.exports.writers import JSON_LINES, PARQUET, TABLE
+from webapp.datasets.snapshots import SCHEMA as SNAPSHOT
 from webapp.datasets.snapshots import Entry
 
 TEXTS, NUMBERS = pa.list_(pa.string()), pa.list_(pa.int64())
@@ -108,6 +109,7 @@ FORMAT = ExportFormat(
     config="labels",
     schema=SCHEMA,
     rows=rows,
+    reads=SNAPSHOT.names,
     writers=(JSON_LINES, TABLE, PARQUET),
     keeps=frozenset(HOLDINGS),
     card=CARD,
