@@ -11,7 +11,7 @@ from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
 from webapp.datasets.exports.holdings import HOLDINGS
 from webapp.datasets.exports.writers import JSON_LINES, PARQUET, TABLE
 from webapp.datasets.snapshots import SCHEMA as SNAPSHOT
-from webapp.datasets.snapshots import Entry
+from webapp.datasets.snapshots import SPOKEN, Entry
 
 TEXTS, NUMBERS = pa.list_(pa.string()), pa.list_(pa.int64())
 SCHEMA = pa.schema(
@@ -109,7 +109,7 @@ FORMAT = ExportFormat(
     config="labels",
     schema=SCHEMA,
     rows=rows,
-    reads=SNAPSHOT.names,
+    reads=(*SNAPSHOT.names, *SPOKEN),
     writers=(JSON_LINES, TABLE, PARQUET),
     keeps=frozenset(HOLDINGS),
     card=CARD,
