@@ -167,7 +167,7 @@ LAYERS = (
     ("runs",),
     ("launch", "results"),
     ("registry", "rounds", "sweeps"),
-    ("home",),
+    ("home", "api"),
     ("operations",),
     ("demo",),
 )

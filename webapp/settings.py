@@ -105,6 +105,7 @@ INSTALLED_APPS = [
     "webapp.rounds",
     "webapp.sweeps",
     "webapp.home",
+    "webapp.api",
     "webapp.operations",
     "webapp.demo",
 ]
@@ -121,6 +122,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "webapp.projects.sessions.SignedIn",
     "webapp.home.polls.NothingNew",
+    "webapp.site.languages.ReadersLanguage",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -191,6 +193,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+TOKEN_FINDER = "webapp.api.tokens.find_token"  # noqa: S105 - a path: who a program is, before its request is whole
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
@@ -210,6 +213,8 @@ CACHES = {
 }
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "webapp" / "languages"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
@@ -248,6 +253,7 @@ X_FRAME_OPTIONS = "DENY"
 # Several installations may stand on one address, by other ports: cookies know of no ports.
 SESSION_COOKIE_NAME = f"session_{INSTALLATION}"
 CSRF_COOKIE_NAME = f"csrf_{INSTALLATION}"
+LANGUAGE_COOKIE_NAME = f"language_{INSTALLATION}"
 MESSAGE_STORAGE = "webapp.site.notices.Notices"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"

@@ -17,6 +17,7 @@ from alignment.seam.errors import DataError
 from alignment.seam.records import prompt_key
 from tests.alignment.test_loop import SMALL
 from webapp.datasets.exports import EXPORTS
+from webapp.datasets.snapshots import Entry
 from webapp.datasets.imports.reading import read_rows
 
 SIDES = {"chosen": "good good", "rejected": "bad"}
@@ -393,7 +394,9 @@ def test_what_we_export_comes_back_as_it_was(before, last, chosen, rejected, lis
     facts = {"strength": 2, "annotator": "a1", "left_won": False, "group": ""}
     pair = trl_rows.PairRecord(prompt=prompt, chosen=chosen, rejected=rejected, **facts)
     form = EXPORTS[f"trl_preference_{'conversational' if lists else 'plain'}"]
-    (row,) = form.rows(pair)
+    said = Entry({})
+    vars(said)["records"] = [pair]  # as if a row had been read
+    (row,) = form.rows(said)
     assert list(trl_rows.pairs_of(row, trl_rows.Found())) == [pair]
     assert list(in_the_web(row)) == [(prompt.messages, chosen, rejected)]
 

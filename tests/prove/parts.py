@@ -52,7 +52,7 @@ PARTS: dict[str, Part] = {
     "fuzz": Part(
         "ten thousand requests that nobody means, and every field with another project's rows: no error, none slow",
         30,
-        ("tests/webapp/test_permissions.py",),
+        ("tests/webapp/test_permissions.py", "tests/webapp/api"),
     ),
     "machine": Part(
         "every documented way of serving starts, and ends", 5, ("tests/webapp/machine",)

@@ -104,6 +104,7 @@ def a_world(folder: Path) -> World:
         "artifact_id": policy.pk,
         "round_id": made.pk,
         "run_id": a_run(project).pk,
+        "model_id": policy.pk,
         "sweep_id": a_sweep(project).pk,
         "action": "cancel",
         "membership_id": membership.pk,

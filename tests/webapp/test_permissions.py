@@ -12,6 +12,7 @@ from django.urls import reverse
 from alignment.kinds import KINDS
 from tests.factories import a_user
 from tests.webapp.addresses import a_world, addresses, client_with, session_of
+from tests.webapp.api.operations import OPERATIONS
 from tests.webapp.foreign import Trial, mark, rows_of
 from tests.webapp.fuzz import Fuzz
 from webapp.accounts.models import User
@@ -29,7 +30,7 @@ SAFE = {"GET", "HEAD", "OPTIONS"}
 OUTSIDERS = ("anonymous", "deactivated")
 FUZZED = ("anonymous", *Role.values, "superuser")
 TRIED, MANY = 100, 10_000  # in `make test`, in `make prove`
-DRAWN = ("Set-Cookie", "Content-Security-Policy")
+DRAWN = ("Set-Cookie", "Content-Security-Policy", "Expires")
 
 
 class Gate(Enum):
@@ -55,6 +56,7 @@ ROWS = {
     "accounts:reset": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
     "accounts:reset_page": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
     "accounts:raw_view": {"POST": Gate.SIGNED_IN},
+    "accounts:language": {"POST": Gate.ANYBODY},
     "home": {"GET": Gate.SIGNED_IN},
     "new_project": {"GET": Gate.SUPERUSER, "POST": Gate.SUPERUSER},
     "project": {"GET": Action.SEE_PROJECT},
@@ -116,6 +118,15 @@ ROWS = {
     "runs:log": {"GET": Action.SEE_RUNS},
     "runs:act": {"POST": Action.START_RUNS},
 }
+ROWS |= {
+    "tokens": {"GET": Gate.SIGNED_IN, "POST": Gate.SIGNED_IN},
+    "api_reference": {"GET": Gate.SIGNED_IN},
+    "api_schema": {"GET": Gate.SIGNED_IN},
+    "api_client": {"GET": Gate.SIGNED_IN},
+    "api_nothing": {},
+}
+# A session opens none of these; what tokens open, tests/webapp/api/test_roles.py tries.
+ROWS |= {f"api:{name}": {} for name in OPERATIONS}
 POSTED = {"invite": {"role": "annotator"}, "member": {"act": "role", "role": "annotator"}}
 TOLD = ("labeling:label", "labeling:draft")
 # How often somebody tried, whatever came of it; and texts rendered once, which say nothing new.
@@ -333,7 +344,12 @@ def fault_of(name, method, way, person, status, location, writes):
     if writes:
         return f"writes: {writes[0][:80]}"
     if gate is None:
-        return "" if status == 405 or sent_away or status == 404 or is_harmless(name) else status
+        wants_token = status == 401 and name.startswith("api:")
+        return (
+            ""
+            if wants_token or status == 405 or sent_away or status == 404 or is_harmless(name)
+            else status
+        )
     expected = sent_away if person in OUTSIDERS else status == 404
     return "" if expected else f"answers {status}"
 

@@ -21,8 +21,24 @@ pytestmark = pytest.mark.once
 READ = ("title", "placeholder", "aria-label", "alt", "data-confirm", "hx-confirm", "data-axis")
 # What is the same in any language: code, names that people gave, hashes, and the units of SI.
 CODE = ("script", "style", "code", "kbd", "pre")
-SAME = {"Attune", "CSV", "SHA-256", "n", "B", "kB", "MB", "GB", "GiB", "β", "lr", "UTC", "attune"}
+SAME = {
+    "Attune",
+    "English",
+    "CSV",
+    "SHA-256",
+    "n",
+    "B",
+    "kB",
+    "MB",
+    "GB",
+    "GiB",
+    "β",
+    "lr",
+    "UTC",
+    "attune",
+}
 WORD = re.compile(r"[A-Za-z][\w'-]*")
+SENTENCE = re.compile(r"(?:\b[A-Za-z][a-z'-]*[ ,]+){3,}[a-z]+")  # four words in a row
 HASH = re.compile(r"\b[0-9a-f]{12,}\b")
 
 
@@ -123,6 +139,27 @@ def test_every_word_of_a_page_is_translated(world, admin, made_up_language):
         for name, path in paths.items()
     }
     assert {name: words for name, words in plain.items() if words} == {}
+
+
+def english(html: str, names: set[str]) -> list[str]:
+    """Runs of English words that a page shows."""
+    page = Page()
+    page.feed(html)
+    text = "".join(page.plain)
+    for name in sorted(names, key=len, reverse=True):
+        text = text.replace(name, " ")
+    return SENTENCE.findall(text)
+
+
+def test_pages_in_chinese_hold_no_english_sentence(world, admin):
+    User.objects.filter(username="root").update(language="zh-hans")
+    names = given_names(world.project)
+    paths = {one.name: world.path(one) for one in addresses() if one.name in PAGES}
+    paths |= {f"start {kind}": f"{paths['runs:start']}?kind={kind}" for kind in offered()}
+    pages = {name: admin.get(path, follow=True).content.decode() for name, path in paths.items()}
+    assert [name for name, page in pages.items() if '<html lang="zh-hans"' not in page] == []
+    found = {name: english(page, names) for name, page in pages.items()}
+    assert {name: texts for name, texts in found.items() if texts} == {}
 
 
 def test_what_settings_refuse_is_said_once_in_the_readers_language(made_up_language):

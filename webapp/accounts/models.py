@@ -43,6 +43,9 @@ class User(AbstractUser):
     sessions_ended = models.IntegerField(default=0)  # how often all sessions were ended at once
     label_keys = models.JSONField(default=dict)  # labeling.keys: what this person has changed
     raw_view = models.BooleanField(default=False)  # prefers texts as they were written
+    language = models.CharField(
+        max_length=16, blank=True, default=""
+    )  # that was chosen; none: as the browser asks
 
     objects: ClassVar[People] = People()
 

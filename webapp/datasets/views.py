@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -17,6 +17,7 @@ from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.forms import ColumnsForm, ExportForm, FreezeForm, ImportForm, TakeForm
+from webapp.datasets.imports.orders import start_import
 from webapp.datasets.uploads import is_too_large
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
@@ -113,14 +114,7 @@ def confirm(request: PersonRequest, project_id: int, job_id: int) -> HttpRespons
         for errors in form.errors.values():
             messages.error(request, " ".join(map(str, errors)))
         return redirect("jobs:detail", project.pk, preview.pk)
-    payload = preview.payload | form.cleaned_data
-    key = f"import-{preview.pk}"
-    failed = Q(key=key) | Q(key__startswith=f"{key}-"), Q(state__in=(State.FAILED, State.CANCELLED))
-    if again := project.jobs.filter(
-        *failed
-    ).count():  # the file is still there, and may be tried again
-        key = f"{key}-{again}"
-    job = start_job(project, kind="import", payload=payload, key=key, by=request.user)
+    job = start_import(preview, form.cleaned_data, by=request.user)
     return redirect("jobs:detail", project.pk, job.pk)
 
 

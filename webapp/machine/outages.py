@@ -20,6 +20,7 @@ from webapp.machine import database, disk
 from webapp.machine.bodies import was_lost, was_unasked
 
 CHUNK = 1 << 20
+PROGRAMS = "/api/v1/"  # what is asked for there, programs ask for
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,8 @@ def answer(request: HttpRequest, outage: Outage) -> HttpResponse:
     words = str(outage.words) if looks else f"{outage.words} {outage.not_stored}"
     response: HttpResponse
     if _is_program(request):
-        response = JsonResponse({"error": words, "kind": outage.kind}, status=outage.status)
+        said = {"error": words, "kind": outage.kind, "fields": {}}
+        response = JsonResponse(said, status=outage.status)
     else:
         again = outage.retry_after if looks else None
         page = render_to_string(f"{outage.status}.html", {"words": words, "again": again})
@@ -120,7 +122,8 @@ def answer(request: HttpRequest, outage: Outage) -> HttpResponse:
 def _is_program(request: HttpRequest) -> bool:
     """Whether a script or a program asks, which shows the words itself."""
     accepted = request.get_preferred_type(["text/html", "application/json"])
-    return "HX-Request" in request.headers or accepted == "application/json"
+    by_name = "HX-Request" in request.headers or request.path.startswith(PROGRAMS)
+    return by_name or accepted == "application/json"
 
 
 def _read_out(request: HttpRequest) -> None:

@@ -37,6 +37,11 @@ def join(project: Project, user: User, role: str, *, by_name: bool = False) -> M
     return membership
 
 
+def prefer_language(user: User, language: str) -> None:
+    """Keep in which language this person reads, on every device."""
+    User.objects.filter(pk=user.pk).update(language=language)
+
+
 def prefer_raw_view(user: User, *, raw: bool) -> None:
     """Keep whether this person sees texts as they were written."""
     User.objects.filter(pk=user.pk).update(raw_view=raw)

@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern] = [
     path("join/<str:token>/", views.enter, {"purpose": "invite"}, name="invitation"),
     path("join/link/<slug:link>/", views.invitation, name="invitation_page"),
     path("preferences/raw/", views.raw_view, name="raw_view"),
+    path("preferences/language/", views.language, name="language"),
     path("reset/<str:token>/", views.enter, {"purpose": "reset"}, name="reset"),
     path("reset/link/<slug:link>/", views.reset, name="reset_page"),
 ]

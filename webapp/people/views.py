@@ -3,23 +3,26 @@
 from collections.abc import Callable
 from functools import partial
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import SetPasswordForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from webapp.accounts.errors import AccountError
-from webapp.accounts.models import OneTimeLink
+from webapp.accounts.models import OneTimeLink, User
 from webapp.accounts.requests import PersonRequest
 from webapp.people import carrying, links, services
 from webapp.people.forms import AccountForm
 from webapp.projects.models import Membership
+from webapp.site.languages import remember
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 Purpose = OneTimeLink.Purpose
@@ -142,3 +145,15 @@ def raw_view(request: PersonRequest) -> HttpResponse:
     """Keep which view of texts this person prefers."""
     services.prefer_raw_view(request.user, raw=request.POST.get("raw") == "1")
     return HttpResponse(status=204)
+
+
+@require_POST
+def language(request: HttpRequest) -> HttpResponse:
+    """Keep which language this person reads, or this browser while nobody has signed in; then back to the page."""
+    chosen, back = request.POST.get("language", ""), request.POST.get("next", "")
+    if chosen not in dict(settings.LANGUAGES):
+        return HttpResponse(_("Attune does not speak that language."), status=400)
+    if isinstance(person := request.user, User) and person.is_authenticated:
+        services.prefer_language(person, chosen)
+    here = url_has_allowed_host_and_scheme(back, None) and back.startswith("/")
+    return remember(redirect(back if here else "home"), chosen)

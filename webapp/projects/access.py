@@ -1,5 +1,6 @@
 """Who may do what: one table of actions; anything that is not yours does not exist."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -92,6 +93,15 @@ def seat_in(user: User, project_id: int) -> Seat | None:
     if project_id not in seats:
         seats[project_id] = _read_seat(user, project_id)
     return seats[project_id]
+
+
+def know_seats(user: User, projects: Iterable[Project]) -> None:
+    """Read at once where the user is in each of these, for this request."""
+    by_key = {project.pk: project for project in projects}
+    own = dict(user.memberships.filter(project__in=by_key).values_list("project", "role"))
+    for key, project in by_key.items():
+        role = Role.ADMIN if user.is_superuser else own.get(key)
+        user.seats[key] = Seat(project, Role(role)) if role else None
 
 
 def _read_seat(user: User, project_id: int) -> Seat | None:

@@ -36,11 +36,11 @@ class OurRules:
     def __init__(self) -> None:
         self.proxies = settings.ALLAUTH_TRUSTED_PROXY_COUNT
 
-    def admitted(self, path: str, cookies: str) -> int | None:
+    def admitted(self, path: str, cookies: str, authorization: str) -> int | None:
         """The bytes that may come with a request; None where nobody can say."""
         close_old_connections()
         try:
-            return admitted(path, cookies)
+            return admitted(path, cookies, authorization)
         finally:
             close_old_connections()
 

@@ -28,7 +28,7 @@ class Rules(Protocol):
 
     proxies: int
 
-    def admitted(self, path: str, cookies: str) -> int | None:
+    def admitted(self, path: str, cookies: str, authorization: str) -> int | None:
         """The bytes that may come with a request; None where nobody can say."""
         ...
 
@@ -81,8 +81,8 @@ class Admission:
         """Ask, and let the rest come."""
         arrival, server = self.connection.request, self.connection.server
         try:
-            cookies = arrival.headers.get("COOKIE", "")
-            most = server.rules.admitted(arrival.path, cookies)
+            said = (arrival.headers.get(name, "") for name in ("COOKIE", "AUTHORIZATION"))
+            most = server.rules.admitted(arrival.path, *said)
             arrival.body.limit = max(UNASKED, most or 0)
             arrival.body.unknown = most is None
             arrival.wait_anew()

@@ -8,6 +8,7 @@ from django.urls import register_converter
 from django.utils.translation import gettext
 
 from alignment.seam.words import translate_by
+from webapp.site import catalogues
 from webapp.site.converters import RowConverter
 
 
@@ -23,5 +24,6 @@ class SiteConfig(AppConfig):
         """
         register_converter(RowConverter, "row")
         translate_by(gettext)
+        catalogues.compile_all()
         gc.freeze()
         atexit.register(gc.freeze)

@@ -30,8 +30,9 @@ def test_they_answer_all_there_is_as_they_like_what_was_shown(live_server, proje
 
 
 def test_an_answer_is_one_of_the_kind_that_asked():
-    card = {"prompt": "May I?", "items": ["Yes, with pleasure.", "No."]}
+    texts = ["Yes, with pleasure.", "No.", "Perhaps."]
     for name, answer in ANSWERS.items():
+        card = {"prompt": "May I?", "items": texts[: TASK_KINDS[name].items[-1]]}
         said = answer(SimulatedAnnotator(1), card)
         assert TASK_KINDS[name].Answer.model_validate(said)
 

@@ -33,7 +33,7 @@ class Web:
         while not self.over:
             wasyncore.loop(timeout=0.05, use_poll=True, map=self.server._map, count=1)
 
-    def admitted(self, _path, cookies):
+    def admitted(self, _path, cookies, _authorization):
         return self.limits.get(cookies, 0)
 
     def answer(self, environ, start):

@@ -8,6 +8,7 @@ from django.urls import reverse
 from tests.factories import a_user
 from tests.webapp.addresses import session_of
 from webapp.accounts.roles import Role
+from webapp.api.tokens import make_token
 from webapp.machine.bodies import FORM
 from webapp.serving.admission import admitted
 from webapp.serving.arrival import UNASKED
@@ -30,6 +31,14 @@ def test_who_is_signed_in_may_send_a_file_to_import_and_where_models_go_a_model(
     assert admitted(paths["datasets:import"], cookie) == settings.IMPORT_LIMIT + FORM
     assert admitted(paths["registry:upload"], cookie) == settings.MODEL_GIB * 2**30 + FORM
     assert admitted("/accounts/login/", cookie) == settings.IMPORT_LIMIT + FORM
+
+
+def test_a_program_with_a_token_may_send_as_much_as_its_person(paths, project):
+    token = make_token(a_user(project, Role.ADMIN), name="t", scopes=["data"])
+    path = f"/api/v1/projects/{project.pk}/imports"
+    assert admitted(path, "", f"Bearer {token}") == settings.IMPORT_LIMIT + FORM
+    for said in (f"Bearer {token}x", f"Basic {token}", token, "Bearer", ""):
+        assert admitted(path, "", said) == UNASKED
 
 
 @pytest.mark.parametrize("said", ["", "{}=forged", "{}", "=;=", '{}="', "\x00"])

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from webapp.api.once import forget_answers
 from webapp.datasets.imports.parts import tend_intakes
 from webapp.jobs import tend as jobs
 from webapp.labeling.services import expire_leases
@@ -43,7 +44,7 @@ class Command(BaseCommand):
 def duties() -> list[tuple[Callable[[], object], float]]:
     """What there is to do, and every how many seconds."""
     reap, ring = settings.RUN_REAP, settings.RUN_RING
-    all_of = (*runs.DUTIES, advance_all, *jobs.DUTIES, expire_leases, tend_intakes)
+    all_of = (*runs.DUTIES, advance_all, *jobs.DUTIES, expire_leases, tend_intakes, forget_answers)
     done: list[tuple[Callable[[], object], float]] = [(duty, reap) for duty in all_of]
     return [*done, (runs.ring_queues, ring), (jobs.ring_jobs, ring)]
 

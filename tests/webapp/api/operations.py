@@ -1,0 +1,53 @@
+"""What each operation of the interface asks of role and token, and the least that it can be sent."""
+
+from typing import NamedTuple
+
+from webapp.api.scopes import Scope
+from webapp.projects.access import Action
+
+PROMPT = {"messages": [{"role": "user", "content": "Why is the sky blue?"}]}
+
+
+class Gate(NamedTuple):
+    """The action that it does, the scope that a token must have, and what is sent."""
+
+    action: Action | None  # None: anybody who has a token
+    scope: Scope
+    body: dict[str, object] | None = None
+
+
+READ = Scope.READ
+OPERATIONS = {
+    "list_projects": Gate(None, READ),
+    "get_project": Gate(Action.SEE_PROJECT, READ),
+    "list_prompts": Gate(Action.WRITE_PROMPTS, READ),
+    "add_prompts": Gate(Action.WRITE_PROMPTS, Scope.DATA, {"prompts": [PROMPT]}),
+    "list_tasks": Gate(Action.SEE_DATA, READ),
+    "take_next_task": Gate(Action.LABEL, Scope.LABEL, {}),
+    "skip_task": Gate(Action.LABEL, Scope.LABEL, {"assignment": 1}),
+    "list_labels": Gate(Action.SEE_DATA, READ),
+    "submit_label": Gate(Action.LABEL, Scope.LABEL, {"assignment": 1, "answer": {}}),
+    "list_snapshots": Gate(Action.SEE_DATA, READ),
+    "get_snapshot": Gate(Action.SEE_DATA, READ),
+    "freeze_snapshot": Gate(Action.FREEZE, Scope.DATA, {}),
+    "upload_file": Gate(Action.IMPORT_DATA, Scope.DATA, {}),
+    "take_file": Gate(Action.IMPORT_DATA, Scope.DATA, {}),
+    "add_rows": Gate(Action.IMPORT_DATA, Scope.DATA, {"rows": [{"prompt": "Hello?"}]}),
+    "start_export": Gate(Action.EXPORT_DATA, Scope.DATA, {"snapshot": 1, "format": "none"}),
+    "list_jobs": Gate(Action.SEE_DATA, READ),
+    "get_job": Gate(Action.EXPORT_DATA, READ),
+    "download_file": Gate(Action.EXPORT_DATA, READ),
+    "cancel_job": Gate(Action.EXPORT_DATA, Scope.DATA, {}),
+    "list_runs": Gate(Action.SEE_RUNS, READ),
+    "get_run": Gate(Action.SEE_RUNS, READ),
+    "list_events": Gate(Action.SEE_RUNS, READ),
+    "list_metrics": Gate(Action.SEE_RUNS, READ),
+    "start_run": Gate(Action.START_RUNS, Scope.TRAIN, {"kind": "none"}),
+    "act_on_run": Gate(Action.START_RUNS, Scope.TRAIN, {}),
+    "list_rounds": Gate(Action.SEE_ROUNDS, READ),
+    "get_round": Gate(Action.SEE_ROUNDS, READ),
+    "start_round": Gate(Action.START_ROUNDS, Scope.TRAIN, {}),
+    "act_on_round": Gate(Action.START_ROUNDS, Scope.TRAIN, {}),
+    "list_models": Gate(Action.SEE_MODELS, READ),
+    "get_model": Gate(Action.SEE_MODELS, READ),
+}

@@ -1,0 +1,132 @@
+"""The interface by its own schema: whatever is sent, it answers as it says it does."""
+
+import json
+import logging
+from collections import Counter
+
+import pytest
+from django.db import transaction
+from django.test.client import ClientHandler
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode, openapi
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks as conformance
+
+from tests.webapp.addresses import a_world, client_with, session_of
+from tests.webapp.api.operations import OPERATIONS
+from tests.webapp.api.schema import KEPT, written
+from webapp.accounts.roles import Role
+from webapp.api.scopes import Scope
+from webapp.api.service import service
+from webapp.api.tokens import make_token
+
+FEW, MANY = 1, 300  # cases of an operation and mode, in `make test` and in `make prove`
+CHECKS = [
+    not_a_server_error,
+    conformance.status_code_conformance,
+    conformance.content_type_conformance,
+    conformance.response_schema_conformance,
+    conformance.response_headers_conformance,
+    conformance.negative_data_rejection,
+]
+
+
+@pytest.fixture(scope="module")
+def there(kept):
+    """A world, and a token for everything of each role."""
+    world = a_world(kept)
+    tokens = {
+        role: make_token(world.people[role], name="t", scopes=list(Scope)) for role in Role.values
+    }
+    return world, tokens
+
+
+@pytest.fixture
+def schema(there, on_kept, caplog):
+    """The schema, in an application that serves it beside all else."""
+    caplog.set_level(logging.CRITICAL, "django.request")
+    told, django = service.get_openapi_schema(), ClientHandler()
+    for methods in told["paths"].values():
+        for operation in methods.values():
+            del operation["security"]  # every case is sent with a token
+    schema = json.dumps(told).encode()
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] != "/openapi.json":
+            environ.pop("HTTP_ACCEPT_ENCODING", None)  # the client of the proof unpacks nothing
+            answer = django(environ)
+            headers = [
+                *answer.items(),
+                *(("Set-Cookie", c.OutputString()) for c in answer.cookies.values()),
+            ]
+            start_response(f"{answer.status_code} {answer.reason_phrase}", headers)
+            return [b"".join(answer)]
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [schema]
+
+    return openapi.from_wsgi("/openapi.json", application)
+
+
+def hurl(schema, there, examples):
+    """Send each operation so many cases of either mode by every role; the number sent."""
+    sent = Counter()
+    for found in schema.get_all_operations():
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            cases = found.ok().as_strategy(generation_mode=mode)
+            known = there[0].parts if mode == GenerationMode.POSITIVE else {}
+            send(cases, known, there[1], sent, examples)
+    return sent.total()
+
+
+def send(cases, known, tokens, sent, examples):
+    """Send cases, those of the positive mode to rows that are there; what each does is taken back."""
+
+    @settings(
+        max_examples=examples,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases)
+    def each(case):
+        case.path_parameters |= {part: known[part] for part in {*case.path_parameters} & {*known}}
+        for role, token in tokens.items():
+            sent[role] += 1
+            with transaction.atomic():
+                answer = case.call(headers={"Authorization": f"Bearer {token}"})
+                transaction.set_rollback(True)
+            case.validate_response(answer, checks=CHECKS)
+
+    each()
+
+
+def test_whatever_is_sent_it_answers_as_its_schema_says(schema, there):
+    assert hurl(schema, there, FEW) >= FEW * len(OPERATIONS) * len(Role)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(3000)
+def test_thousands_of_requests_of_each_role_break_nothing(schema, there):
+    print(f"{hurl(schema, there, MANY)} requests, 0 errors, 0 violations of the schema")
+
+
+def test_the_schema_that_is_kept_is_that_of_the_code():
+    assert KEPT.read_text() == written(), "write it again: python -m tests.webapp.api.schema"
+
+
+def test_the_pages_serve_schema_client_and_reference(db, admin):
+    browser = client_with(session_of(admin))
+    assert browser.get("/api/openapi.json").json() == json.loads(KEPT.read_text())
+    client = b"".join(browser.get("/api/attune_client.py"))
+    assert b"class Client" in client
+    page = browser.get("/api/").content.decode()
+    assert all(f"<code>{path}" not in page for path in ("http://", "https://"))
+    assert "POST /api/v1/projects/{project_id}/labels" in page
+
+
+def test_what_is_nowhere_is_missing_in_words(program):
+    for method in ("GET", "POST", "DELETE"):
+        answer = program.ask(method, "/nowhere/")
+        assert (answer.status_code, answer.json()["kind"]) == (404, "missing")
+    answer = program.ask("DELETE", "/projects")
+    assert (answer.status_code, answer.json()["kind"], answer["Allow"]) == (405, "method", "GET")

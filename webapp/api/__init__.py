@@ -1,0 +1,1 @@
+"""The interface for programs: tokens, and what pages do as JSON."""

@@ -1,0 +1,44 @@
+"""Snapshots of labels."""
+
+from django.shortcuts import get_object_or_404
+from ninja import Query, Router
+
+from webapp.api.bearer import ApiRequest, open_project
+from webapp.api.filled import filled
+from webapp.api.paging import ListPart, PageSchema, Paging, RowId, list_part
+from webapp.api.schemas import SnapshotSchema
+from webapp.api.sent import OptionsSent
+from webapp.datasets.forms import FreezeForm
+from webapp.datasets.models import Snapshot
+from webapp.datasets.services import freeze_snapshot
+from webapp.projects.access import Action
+
+router = Router(tags=["datasets"])
+
+
+@router.get("/projects/{project_id}/snapshots", response=PageSchema[SnapshotSchema])
+def list_snapshots(
+    request: ApiRequest, project_id: RowId, paging: Query[Paging]
+) -> ListPart[Snapshot]:
+    """Snapshots, the newest first."""
+    project = open_project(request, project_id, Action.SEE_DATA)
+    return list_part(project.snapshots.select_related("artifact"), paging, newest=True)
+
+
+@router.get("/projects/{project_id}/snapshots/{snapshot_id}", response=SnapshotSchema)
+def get_snapshot(request: ApiRequest, project_id: RowId, snapshot_id: RowId) -> Snapshot:
+    """One snapshot."""
+    project = open_project(request, project_id, Action.SEE_DATA)
+    return get_object_or_404(project.snapshots.select_related("artifact"), pk=snapshot_id)
+
+
+@router.post(
+    "/projects/{project_id}/snapshots",
+    response={201: SnapshotSchema},
+    operation_id="freeze_snapshot",
+)
+def freeze_labels(request: ApiRequest, project_id: RowId, sent: OptionsSent) -> Snapshot:
+    """Freeze the labels as they are; where nothing has changed, the last snapshot is answered."""
+    project = open_project(request, project_id, Action.FREEZE)
+    form = filled(FreezeForm, sent.options)
+    return freeze_snapshot(project, by=request.user, **form.cleaned_data)

@@ -1,0 +1,104 @@
+"""What requests send."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.utils.translation import gettext_noop as _
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+from webapp.api.paging import RowId
+
+Json = dict[str, Any]
+Options = Annotated[
+    Json, Field(description=_("The fields of the page's form; what is left out is as there."))
+]
+
+
+class Sent(Schema):
+    """Something that a request sends; what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TurnSent(Sent):
+    """One turn of a conversation."""
+
+    role: str = Field(max_length=20, description=_("system, user or assistant"))
+    content: str = Field(min_length=1, max_length=200_000)
+
+
+class PromptSent(Sent):
+    """A conversation that ends with the user's turn."""
+
+    messages: list[TurnSent] = Field(min_length=1, max_length=200)
+
+
+class PromptsSent(Sent):
+    """Prompts to add; those that are there already stay as they are."""
+
+    prompts: list[PromptSent] = Field(min_length=1, max_length=200)
+
+
+class RowsSent(Sent):
+    """Rows as a file would have them, and what they become."""
+
+    rows: list[Json] = Field(min_length=1, max_length=2000)
+    become: str = Field("tasks", max_length=40)
+    options: Options = {}
+
+
+class OptionsSent(Sent):
+    """Choices of a page's form."""
+
+    options: Options = {}
+
+
+class ExportSent(Sent):
+    """What to export, for whom."""
+
+    snapshot: RowId
+    format: str = Field(max_length=80)
+    options: Options = {}
+
+
+class LabelSent(Sent):
+    """An answer to a task that was taken; `answer` has the fields of its kind's form."""
+
+    assignment: RowId
+    answer: Json
+    client_id: UUID | None = Field(
+        None, description=_("The same is stored once; the key's by default.")
+    )
+    rationale: str = ""
+    flags: list[str] = Field([], max_length=50)
+    visible_ms: int | None = Field(None, ge=0, lt=2**31)
+
+
+class SkipSent(Sent):
+    """A task that its person does not want to answer, and why."""
+
+    assignment: RowId
+    reason: str = Field("other", max_length=32)
+
+
+class RunSent(Sent):
+    """A run of some kind: its settings, and what it reads by role."""
+
+    kind: str = Field(max_length=40)
+    name: str = Field("", max_length=120, description=_("The kind's, where it is empty."))
+    seed: int = Field(0, ge=0, lt=2**31)
+    settings: Json = {}
+    inputs: dict[str, RowId] = {}
+    anyway: bool = Field(default=False, description=_("Start it though memory may not suffice."))
+
+
+class RoundSent(Sent):
+    """A round: a preset, and what is otherwise than there, by part."""
+
+    preset: str = Field("balanced", max_length=40)
+    snapshot: RowId | None = None
+    policy: RowId | None = None
+    backbone: RowId | None = None
+    seed: int | None = Field(None, ge=0, lt=2**31)
+    settings: dict[str, Json] = {}
