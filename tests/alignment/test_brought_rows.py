@@ -17,8 +17,8 @@ from alignment.seam.errors import DataError
 from alignment.seam.records import prompt_key
 from tests.alignment.test_loop import SMALL
 from webapp.datasets.exports import EXPORTS
-from webapp.datasets.snapshots import Entry
 from webapp.datasets.imports.reading import read_rows
+from webapp.datasets.snapshots import Entry
 
 SIDES = {"chosen": "good good", "rejected": "bad"}
 ASK, YES, NO = "Why is the sky blue?", "Because light scatters.", "No idea."
