@@ -1,7 +1,8 @@
 """The labelling queue over HTTP: what a request costs, how many a second, and that no rule is bent.
 
 A fifth of the leases is abandoned (and aged as if ten minutes had passed), a tenth of the answers is
-sent twice. CPU is the user and system time of all web and database processes per request.
+sent twice. CPU is the user and system time of all web and database processes per request, beside that of the barest
+view (`bare_label`) in the same run. `--own` is the share of tasks, those that come first, that who asks has labelled.
 """
 
 import json
@@ -11,14 +12,15 @@ import statistics
 import sys
 import threading
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -26,15 +28,22 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from alignment.world.utility import SimulatedAnnotator
 from benchmarks.processes import cpu_seconds
 from tests import ground
-from tests.factories import a_project, a_user, an_artifact, compare, some_prompts
+from tests.factories import a_project, a_user, an_artifact, some_prompts
 from tests.stack import Stack
+from webapp.accounts.models import User
 from webapp.accounts.roles import Role
-from webapp.demo.annotators import JSON, Login, sign_in
+from webapp.demo.annotators import ANSWERS, JSON, Login, sign_in
+from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.models import Assignment, Completion, Label, Task
+from webapp.labeling.services import Ask, create_tasks
 from webapp.projects.models import Project
 
+KIND = "compare"
+HTMX = {"HX-Request": "true"}
+STORED_AT_ONCE = 5000
 ABANDONED, REPLAYED = 0.2, 0.1
 BLOCKS, BLOCK = 5, 200
 PAIRS = 10  # tasks of one prompt
@@ -55,12 +64,16 @@ class Annotator:
 
     def __init__(self, url: str, project: Project, seed: int) -> None:
         login = Login(f"annotator-{seed}", uuid4().hex, seed)
-        a_user(project, Role.ANNOTATOR, username=login.username, password=login.password)
+        self.user = a_user(
+            project, Role.ANNOTATOR, username=login.username, password=login.password
+        )
         self.chance = random.Random(seed)
         self.client = httpx.Client(base_url=url, timeout=60)
         self.page = f"/p/{project.pk}/label/"
         sign_in(self.client, login)
+        self.simulated = SimulatedAnnotator(seed)
         self.card: int | None = None
+        self.shown: dict[str, Any] = {}
 
     def next(self) -> int | None:
         """Ask for a card."""
@@ -68,14 +81,18 @@ class Annotator:
 
     def submit(self) -> None:
         """Answer the card; the answer's answer is the next one."""
-        form = {
-            "assignment": self.card,
-            "choice": self.chance.randint(0, 7),
-            "client_id": str(uuid4()),
-            "csrfmiddlewaretoken": self.client.cookies[settings.CSRF_COOKIE_NAME],
-        }
+        kind = self.shown["kind"]
+        drawn = {"choice": self.chance.randint(0, 7)}
+        form = self._form(drawn if kind == KIND else ANSWERS[kind](self.simulated, self.shown))
         for _ in range(2 if self.chance.random() < REPLAYED else 1):
             self._read(self.client.post(self.page, data=form, headers=JSON))
+
+    def floor(self) -> None:
+        """Send as much to the barest view."""
+        form = self._form({"choice": 1})
+        self.client.post(
+            self.page.replace("/label/", "/floor/"), data=form, headers=HTMX
+        ).raise_for_status()
 
     def abandon(self) -> None:
         """Walk away: the lease is made as old as it will be when nobody comes back."""
@@ -83,14 +100,30 @@ class Annotator:
         Assignment.objects.filter(pk=self.card, state="leased").update(lease_until=past)
 
     def _read(self, response: httpx.Response) -> int | None:
-        self.card = response.raise_for_status().json()["assignment"]
+        self.shown = response.raise_for_status().json()
+        self.card = self.shown["assignment"]
         return self.card
 
+    def _form(self, answer: Mapping[str, object]) -> dict[str, object]:
+        named = {"assignment": self.card, "client_id": str(uuid4())}
+        token = {"csrfmiddlewaretoken": self.client.cookies[settings.CSRF_COOKIE_NAME]}
+        return {**answer, **named, **token}
 
-def some_tasks(project: Project, number: int, folder: Path) -> None:
-    """Pairs of answers of two models, queued."""
-    models = [an_artifact(project, folder, name=name) for name in ("one", "other")]
-    prompts = some_prompts(project, math.ceil(number / PAIRS))
+
+def size_of(kind: str) -> int:
+    """How many answers its tasks are about here: two, where it lets us choose."""
+    sizes = TASK_KINDS[kind].items
+    return max(sizes[0], min(sizes[-1], 2))
+
+
+def some_tasks(
+    project: Project, number: int, folder: Path, kind: str = KIND, overlap: int = 0
+) -> None:
+    """Tasks about answers of several models, queued; without an overlap a quarter of them asks two people."""
+    size = size_of(kind)
+    models = [an_artifact(project, folder, name=f"model {place}") for place in range(size)]
+    of_a_prompt = PAIRS if size else 1
+    prompts = some_prompts(project, math.ceil(number / of_a_prompt))
     answers = Completion.objects.bulk_create(
         Completion(
             prompt=prompt,
@@ -100,23 +133,70 @@ def some_tasks(project: Project, number: int, folder: Path) -> None:
             key=f"{model.name}-{place}",
         )
         for prompt in prompts
-        for place in range(PAIRS)
+        for place in range(of_a_prompt)
         for model in models
     )
-    pairs = list(zip(answers[::2], answers[1::2], strict=True))[:number]
-    compare(project, pairs, need=1)
-    Task.objects.filter(pk__in=Task.objects.order_by("key")[: number // 4]).update(need=2)
+    asks = [
+        Ask(prompts[place // of_a_prompt].pk, answers[place * size : (place + 1) * size])
+        for place in range(number)
+    ]
+    create_tasks(project, kind, asks, need=overlap or 1)
+    if not overlap:
+        first = Task.objects.order_by("key")[: number // 4]
+        Task.objects.filter(pk__in=first).update(need=2)
 
 
-def cost(pids: list[int], people: list[Annotator], act: Callable[[Annotator], None]) -> float:
+def label_before(people: list[User], number: int) -> None:
+    """Labels of these people for as many tasks, those that come first."""
+    first = list(Task.objects.order_by("priority", "key").select_related("project")[:number])
+    for start in range(0, len(first), STORED_AT_ONCE):
+        some = first[start : start + STORED_AT_ONCE]
+        for slot, person in enumerate(people):
+            held = Assignment.objects.bulk_create(
+                Assignment(
+                    task=task,
+                    annotator=person,
+                    slot=slot,
+                    state="submitted",
+                    lease_until=timezone.now(),
+                )
+                for task in some
+            )
+            Label.every.bulk_create(
+                Label(
+                    task=one.task,
+                    assignment=one,
+                    annotator=person,
+                    client_id=uuid4(),
+                    answer={},
+                    verdict="0>1",
+                    counted=True,
+                )
+                for one in held
+            )
+        Task.objects.filter(pk__in=[task.pk for task in some]).update(
+            taken=len(people), done=len(people)
+        )
+
+
+def cost(
+    pids: list[int], people: list[Annotator], act: Callable[[Annotator], None], block: int = BLOCK
+) -> float:
     """CPU of one request in ms: the median of blocks, people taking turns."""
     turns, blocks = cycle(people), []
     for _ in range(BLOCKS):
         before = cpu_seconds(pids)
-        for _ in range(BLOCK):
+        for _ in range(block):
             act(next(turns))
-        blocks.append((cpu_seconds(pids) - before) / BLOCK * 1000)
+        blocks.append((cpu_seconds(pids) - before) / block * 1000)
     return round(statistics.median(blocks), 2)
+
+
+def ask_floor(person: Annotator) -> None:
+    """The floor of `answer`."""
+    if person.card is None:
+        person.next()
+    person.floor()
 
 
 def claim_afresh(person: Annotator) -> None:
@@ -172,30 +252,44 @@ def left_shares() -> dict[str, float]:
     return {name: round(number / total, 4) for name, number in left.items()}
 
 
-def measure(stack: Stack, project: Project, annotators: int, seconds: float) -> dict[str, object]:
+def measure(stack: Stack, project: Project, options: Namespace) -> dict[str, object]:
     """All figures."""
-    people = [Annotator(stack.url, project, seed) for seed in range(annotators)]
+    people = [Annotator(stack.url, project, seed) for seed in range(options.annotators)]
     pids = [stack.running["web"].pid, *ground.database_pids()]
-    fresh = cost(pids, people, claim_afresh)
+    asking, own = people, round(options.own * options.tasks)
+    if own:
+        asking = people[: options.overlap - 1]
+        label_before([person.user for person in asking], own)
+        settle()
+    block = min(BLOCK, (options.tasks - own) * len(asking) // (2 * BLOCKS))
+    costs = {"cpu_ms_next": cost(pids, asking, claim_afresh, block)}
     for person in people:
         person.card = None
-    submits = cost(pids, people, answer)
+    costs["cpu_ms_submit"] = cost(pids, asking, answer, block)
+    costs["floor_cpu_ms"] = cost(pids, asking, ask_floor, block)
+    Label.every.filter(retracted=True).delete()  # the floor's
+    both = costs["cpu_ms_next"] + costs["cpu_ms_submit"]
+    costs["vs_floor"] = round(both / costs["floor_cpu_ms"], 2)
     before, started = Label.objects.count(), time.perf_counter()
-    with watched() as seen, ThreadPoolExecutor(annotators) as pool:
-        list(pool.map(lambda person: work(person, seconds), people))
+    with watched() as seen, ThreadPoolExecutor(len(people)) as pool:
+        list(pool.map(lambda person: work(person, options.seconds), people))
     rate = (Label.objects.count() - before) / (time.perf_counter() - started)
+    told = {"over_served": max(seen), "looks": len(seen), "labels_per_s": round(rate, 1)}
+    return told | costs | (sides() if size_of(options.kind) == 2 and not own else {})
+
+
+def sides() -> dict[str, object]:
+    """Whether each of two models stands first as often."""
     labels, shares = Label.objects.count(), left_shares()
     margin = 1.96 * math.sqrt(0.25 / labels)
-    return {
-        "over_served": max(seen),
-        "looks": len(seen),
-        "cpu_ms_next": fresh,
-        "cpu_ms_submit": submits,
-        "labels_per_s": round(rate, 1),
-        "labels": labels,
-        "left_share": shares,
-        "left_share_fair": all(abs(share - 0.5) <= margin for share in shares.values()),
-    }
+    fair = all(abs(share - 0.5) <= margin for share in shares.values())
+    return {"labels": labels, "left_share": shares, "left_share_fair": fair}
+
+
+def settle() -> None:
+    """Let the database know what is there, as autovacuum does within a minute of an import."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
 
 
 def main() -> int:
@@ -204,16 +298,20 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--annotators", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=20, help="of everybody labelling at once")
+    parser.add_argument("--kind", choices=list(TASK_KINDS), default=KIND)
+    parser.add_argument("--overlap", type=int, default=0, help="labels of each task; 0: mixed")
+    parser.add_argument("--own", type=float, default=0.0, help="from 0 to below 1")
     options = parser.parse_args()
+    if options.own and options.overlap < 2:
+        parser.error("--own needs --overlap 2 or more: a place is left to who asks")
     project = a_project()
-    some_tasks(project, options.tasks, Path(settings.VAR))
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")  # as autovacuum does within a minute of an import
+    some_tasks(project, options.tasks, Path(settings.VAR), options.kind, options.overlap)
+    settle()
     with Stack(Path(settings.VAR), settings.BROKER_SOCKET) as stack:
-        figures = measure(stack.web(), project, options.annotators, options.seconds)
-    given = {"database": options.database, "tasks": options.tasks, "annotators": options.annotators}
-    print(json.dumps(given | figures))
-    return 0 if not figures["over_served"] and figures["left_share_fair"] else 1
+        stack.settings = "benchmarks.web_settings"
+        figures = measure(stack.web(), project, options)
+    print(json.dumps(vars(options) | figures))
+    return 0 if not figures["over_served"] and figures.get("left_share_fair", True) else 1
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from webapp.labeling.models import Completion
 from webapp.labeling.services import Ask, create_tasks
 from webapp.projects.models import Project, Prompt, Split
 from webapp.projects.services import add_prompts
+from webapp.site.bulk import insert_rows
 
 T = TypeVar("T")
 W = TypeVar("W", Completion, ImportedAnswer)
@@ -205,7 +206,7 @@ def _answers(
             _ranked_pairs([found[name, key] for key in prompt.answers], fresh)
             for name, prompt in part.items()
         )
-    Completion.every.bulk_create(new.values(), batch_size=BATCH)
+    insert_rows(list(new.values()))
     _keep_ranks(intake, ranks)
     added.completions = len(new)
     return found

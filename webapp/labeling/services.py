@@ -19,6 +19,7 @@ from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import no_objection
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.projects.models import Project
+from webapp.site.bulk import insert_rows
 from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.errors import Refusal
@@ -183,8 +184,11 @@ def items_of(task: Task, placed: Iterable[Completion]) -> list[TaskItem]:
 
 def store_tasks(tasks: Sequence[Task], items: Sequence[TaskItem]) -> None:
     """Write new tasks with what they are about."""
-    Task.every.bulk_create(tasks, batch_size=CHUNK)
-    TaskItem.objects.bulk_create(items, batch_size=CHUNK)
+    with transaction.atomic():
+        insert_rows(tasks)
+        for item in items:
+            item.task_id = item.task.pk
+        insert_rows(items)
 
 
 def known_tasks(identities: Sequence[str]) -> set[str]:

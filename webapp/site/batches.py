@@ -16,10 +16,15 @@ class Batches:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.free_until = 0.0  # of the monotonic clock: others may write
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """One of them; then whoever waits has the database for about as long as we had it."""
+        """One of them; before the next one whoever waits has the database for about as long as we had it.
+
+        What is done between two of them is done meanwhile.
+        """
+        time.sleep(max(0.0, self.free_until - time.monotonic()))
         alone = connection.vendor == "sqlite" and not connection.in_atomic_block
         with transaction.atomic():
             started = time.monotonic()  # once we are let in
@@ -27,4 +32,4 @@ class Batches:
         held = time.monotonic() - started
         self.size = max(1, min(MOST, round(self.size * min(2.0, HOLD / max(held, 1e-3)))))
         if alone:
-            time.sleep(max(GAP, held))
+            self.free_until = time.monotonic() + max(GAP, held)

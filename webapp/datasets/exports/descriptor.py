@@ -1,6 +1,6 @@
 """What a format of export says of itself; form, page, job and card ask it and know no format by name."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from webapp.datasets.exports.holdings import HOLDINGS
 from webapp.datasets.exports.writers import JSON_LINES, PARQUET, Writer
-from webapp.datasets.snapshots import Entry
+from webapp.datasets.snapshots import SPOKEN, Entry
 from webapp.site.words import Words
 
 Row = dict[str, Any]
@@ -48,6 +48,7 @@ class ExportFormat:
     config: str  # what `load_dataset` is asked for
     schema: pa.Schema = NO_COLUMNS  # of Parquet and tables
     rows: Becomes
+    reads: Collection[str] = SPOKEN  # columns of a snapshot that `rows` asks for
     keeps: frozenset[str]  # names of HOLDINGS
     card: CardText
     refuses: frozenset[str] = frozenset()  # names of HOLDINGS with which there is no export

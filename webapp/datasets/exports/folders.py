@@ -5,17 +5,16 @@ The same snapshot gives the same bytes, so that a hash identifies what somebody 
 
 import shutil
 import zipfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import chain, islice
 from pathlib import Path
 
 import pyarrow as pa
 from django.utils.translation import gettext as _
 
-from alignment.seam.folders import committed
+from alignment.seam.folders import committed, verify
 from webapp.datasets.cards import card
 from webapp.datasets.errors import ExportRefusal
 from webapp.datasets.exports.descriptor import ExportFormat, Row
@@ -40,21 +39,23 @@ def write_folder(
 ) -> Generator[tuple[int, int], None, dict[str, int]]:
     """Fill a committed folder, telling how many of the snapshot's rows are read; how many rows each split got.
 
-    Raises ExportRefusal.
+    Raises ExportRefusal, and CheckpointError where the snapshot's folder is not what was frozen.
     """
-    counts: dict[str, int] = {}
-    schema = schema_of(form, snapshot)
-    passed, total = 0, sum(snapshot.manifest["splits"].values())
+    total = sum(snapshot.manifest["splits"].values())
+    verify(snapshot.artifact.path)
+    form = replace(form, schema=schema_of(form, snapshot))
     with committed(folder) as aside:
         (aside / form.config).mkdir()
-        for split in Split.values:
-            seen = Passed(form)
-            entries = entries_of(snapshot.artifact, split)
-            into, rows = aside / form.config / split, seen.rows_of(entries)
-            for written in write_split(into, rows, form, schema):
-                counts[split] = written
-                yield passed + seen.entries, total
-            passed += seen.entries
+        with ExitStack() as files:
+            parts = {
+                split: Part(aside / form.config / split, form, files) for split in Split.values
+            }
+            for passed, entry in enumerate(entries_of(snapshot.artifact.path, form.reads), 1):
+                parts[entry.row["split"]].add(entry)
+                if passed % ROWS_PER_GROUP == 0:
+                    yield passed, total
+            counts = {split: part.finish() for split, part in parts.items()}
+        counts = {split: rows for split, rows in counts.items() if rows}
         if not counts:
             raise ExportRefusal(_nothing(form))
         yield total, total
@@ -79,24 +80,46 @@ def _nothing(form: ExportFormat) -> str:
 
 
 @dataclass
-class Passed:
-    """Entries of one split becoming rows, with how many have."""
+class Part:
+    """The rows of one split, written a group at a time in each way of the format; no file for none."""
 
+    path: Path  # without a suffix
     form: ExportFormat
-    entries: int = 0
+    files: ExitStack  # closes what is opened
+    group: list[Row] = field(default_factory=list)
+    known: set[bytes] = field(default_factory=set)
+    writers: list[Write] = field(default_factory=list)
+    written: int = 0
 
-    def rows_of(self, entries: Iterable[Entry]) -> Iterator[Row]:
-        """Their rows, each once where the format wants that."""
-        once, known = self.form.once, set[bytes]()
-        for entry in entries:
-            self.entries += 1
-            for row in self.form.rows(entry):
-                if once is not None:
-                    said = _digest(once(row))
-                    if said in known:
-                        continue
-                    known.add(said)
-                yield row
+    def add(self, entry: Entry) -> None:
+        """Take an entry's rows, each once where the format wants that."""
+        once = self.form.once
+        for row in self.form.rows(entry):
+            if once is None or self._is_new(_digest(once(row))):
+                self.group.append(row)
+        while len(self.group) >= ROWS_PER_GROUP:
+            self._write(self.group[:ROWS_PER_GROUP])
+            self.group = self.group[ROWS_PER_GROUP:]
+
+    def finish(self) -> int:
+        """Write what is left; how many rows there are."""
+        if self.group:
+            self._write(self.group)
+        return self.written
+
+    def _is_new(self, said: bytes) -> bool:
+        there = len(self.known)
+        self.known.add(said)
+        return len(self.known) > there
+
+    def _write(self, rows: list[Row]) -> None:
+        ways = () if self.writers else self.form.writers
+        for way in ways:
+            file = way.opened(self.path.with_suffix(way.suffix), self.form.schema)
+            self.writers.append(self.files.enter_context(file))
+        for write in self.writers:
+            write(rows)
+        self.written += len(rows)
 
 
 def _digest(parts: Iterable[str]) -> bytes:
@@ -105,27 +128,6 @@ def _digest(parts: Iterable[str]) -> bytes:
     for part in parts:
         named.update(len(part).to_bytes(8, "big") + part.encode())
     return named.digest()
-
-
-def write_split(
-    path: Path, rows: Iterator[Row], form: ExportFormat, schema: pa.Schema
-) -> Iterator[int]:
-    """Write rows in each way of the format; how many so far. No file for none."""
-    first = next(rows, None)
-    if first is None:
-        return
-    rows = chain([first], rows)
-    written = 0
-    with ExitStack() as files:
-        writers: list[Write] = [
-            files.enter_context(way.opened(path.with_suffix(way.suffix), schema))
-            for way in form.writers
-        ]
-        while group := list(islice(rows, ROWS_PER_GROUP)):
-            for write in writers:
-                write(group)
-            written += len(group)
-            yield written
 
 
 def zipped(folder: Path) -> Path:

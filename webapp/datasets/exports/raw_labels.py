@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
 from webapp.datasets.exports.holdings import HOLDINGS
 from webapp.datasets.exports.writers import JSON_LINES, PARQUET, TABLE
-from webapp.datasets.snapshots import Entry
+from webapp.datasets.snapshots import SCHEMA as SNAPSHOT
+from webapp.datasets.snapshots import SPOKEN, Entry
 
 TEXTS, NUMBERS = pa.list_(pa.string()), pa.list_(pa.int64())
 SCHEMA = pa.schema(
@@ -111,6 +112,7 @@ FORMAT = ExportFormat(
     config="labels",
     schema=SCHEMA,
     rows=rows,
+    reads=(*SNAPSHOT.names, *SPOKEN),
     writers=(JSON_LINES, TABLE, PARQUET),
     keeps=frozenset(HOLDINGS),
     card=CARD,

@@ -28,10 +28,9 @@ class Writer(NamedTuple):
 
 @contextmanager
 def _json_lines(path: Path, _schema: pa.Schema) -> Iterator[Write]:
+    written = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` makes one for every row
     with path.open("w", encoding="utf-8") as lines:
-        yield lambda rows: lines.writelines(
-            json.dumps(row, ensure_ascii=False) + "\n" for row in rows
-        )
+        yield lambda rows: lines.writelines(f"{written(row)}\n" for row in rows)
 
 
 @contextmanager

@@ -36,18 +36,19 @@ def ask(completions: Sequence[C]) -> Iterator[tuple[C, C]]:
 def records(asked: Asked, answer: Answer) -> Iterator[PairRecord | TieRecord]:
     """A preference, or that there is none."""
     left, right = asked.items
-    if answer.better is None:
+    better = answer.better
+    if better is None:
         bad = answer.choice == Choice.BOTH_BAD
         who = asked.annotator
         yield TieRecord(prompt=asked.prompt, left=left, right=right, both_bad=bad, annotator=who)
     else:
         yield PairRecord(
             prompt=asked.prompt,
-            chosen=asked.items[answer.better],
-            rejected=asked.items[1 - answer.better],
+            chosen=asked.items[better],
+            rejected=asked.items[1 - better],
             strength=answer.strength,
             annotator=asked.annotator,
-            left_won=answer.better == 0,
+            left_won=better == 0,
         )
 
 
