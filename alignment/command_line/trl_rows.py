@@ -38,6 +38,7 @@ from alignment.seam.records import (
     TieRecord,
     prompt_key,
 )
+from alignment.seam.tools import template_turn, tools_of
 
 R = TypeVar("R", bound=BaseModel)
 Read = Callable[[Any, Found], Iterator[R]]
@@ -357,11 +358,18 @@ def completion_rows(
     asked_for: Iterable[PromptRecord], completions: Iterable[CompletionRecord]
 ) -> Iterator[dict[str, Any]]:
     """Completions as rows of `prompt` and `completion`, which `demonstrations` and TRL read."""
-    known = {prompt.key: [turn.model_dump() for turn in prompt.messages] for prompt in asked_for}
+    known = {prompt.key: _columns_of(prompt) for prompt in asked_for}
     for record in completions:
         said = {"role": "assistant", "content": record.text}
         facts = record.model_dump(include={"logps", "tokens", "truncated"})
-        yield {"prompt": known[record.prompt_key], "completion": [said], **facts}
+        yield {**known[record.prompt_key], "completion": [said], **facts}
+
+
+def _columns_of(prompt: PromptRecord) -> dict[str, Any]:
+    """A prompt, and its tools where it has some."""
+    tools = tools_of(prompt.messages)
+    turns = [template_turn(turn) for turn in prompt.messages]
+    return {"prompt": turns, **({"tools": tools} if tools else {})}
 
 
 def _read(

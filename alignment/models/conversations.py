@@ -28,6 +28,7 @@ from alignment.models.control_tokens import (
 )
 from alignment.seam.errors import DataError
 from alignment.seam.records import Message
+from alignment.seam.tools import check_without_tools
 from alignment.seam.words import _
 
 TURN = "Assistant:"  # after which a model without a template answers
@@ -295,7 +296,8 @@ def behind(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Seque
 
 
 def _turns_of(messages: Sequence[Message]) -> Turns:
-    """Roles and contents."""
+    """Roles and contents; raises DataError for a conversation with tools."""
+    check_without_tools(messages)
     return tuple((message.role, message.content) for message in messages)
 
 

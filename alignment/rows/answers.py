@@ -130,7 +130,7 @@ def _read_talk(row: Columns, found: Found) -> set[str]:
     name, asking = talk_of(row), prompts.asking(row)
     turns, text = answered_of(row[name], "a message", found)
     used = {name, asking}
-    turns = prompts.with_system(row, turns, used)
+    turns = prompts.with_beginning(row, turns, used)
     found.prompts.append(ImportedPrompt(asked(turns), (ImportedAnswer(content_key(text), text),)))
     return used
 

@@ -25,13 +25,14 @@ from alignment.rows.found import (
     content_key,
 )
 from alignment.rows.oasst import LONGEST_KEY
+from alignment.rows.prompts import with_tools
 from alignment.rows.texts import asked, conversation_of, message_by, text_of
 from alignment.seam.records import prompt_key
 from alignment.seam.words import _
 
 SIDES = ("chosen", "rejected")
 COLUMNS = {*SIDES, "prompt_key", "group", "strength", "annotator", "left_won"}
-PROMPT = ("prompt", "messages")  # of which a table has both
+PROMPT = ("prompt", "messages", "tools")  # of which a table has the first two
 MOST_LOOKED = 20_000_000  # characters, of all prompts that are tried of one row
 BETWEEN = "\n\n"  # a prompt and an answer in one text
 
@@ -82,7 +83,12 @@ def _of_table(row: Columns) -> Columns:
 
 
 def _parts(row: Columns, found: Found) -> tuple[Turns, list[Any]]:
-    """The prompt of a row, and its two sides."""
+    """The prompt of a row with its tools, and its two sides."""
+    turns, sides = _told(row, found)
+    return with_tools(row, turns, set()), sides
+
+
+def _told(row: Columns, found: Found) -> tuple[Turns, list[Any]]:
     sides = [row[name] for name in SIDES]
     if row.get("prompt") is not None:
         return _turns(row["prompt"], found), sides

@@ -1,7 +1,7 @@
 """Preferences as OpenAI's fine-tuning takes them: a conversation, and two outputs.
 
 Consumer: its preference fine-tuning. Recognised by `input`, `preferred_output` and `non_preferred_output`.
-Loses: tools, and how they may be called; it names them.
+Loses: how tools may be called; it names it.
 """
 
 from typing import Any
@@ -35,8 +35,8 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
         )
     asked = row["input"]
     sides = {ours: row[name] for name, ours in OUTPUTS.items()}
-    preferences.read({"prompt": asked["messages"], **sides}, found)
-    rest = {name for name in asked.keys() - {"messages"} if asked[name] not in (None, [])}
+    preferences.read({"prompt": asked["messages"], "tools": asked.get("tools"), **sides}, found)
+    rest = {name for name in asked.keys() - {"messages", "tools"} if asked[name] not in (None, [])}
     found.unused.update(f"input.{name}" for name in rest)
     return {"input", *OUTPUTS}
 
@@ -46,7 +46,7 @@ FORMAT = Format(
     help=_(
         "input with messages, preferred_output and non_preferred_output, as its fine-tuning takes them."
     ),
-    loses=_("tools, and how they may be called."),
+    loses=_("how tools may be called."),
     fits=fits,
     read=read,
 )

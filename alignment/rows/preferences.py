@@ -67,9 +67,10 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     if _stands_apart(row, names):
         turns, used = prompts.turns_of(row, found)
         turns, texts = _answers_to(turns, row, names, found)
+        turns = prompts.with_tools(row, turns, used)
     else:  # “messages” repeats the chosen side
         turns, texts, used = *_apart([row[name] for name in names], found), set()
-        turns = prompts.with_system(row, turns, used)
+        turns = prompts.with_beginning(row, turns, used)
     both = tuple(
         ImportedAnswer(content_key(text), text, about=_beside(row, name, used, found))
         for name, text in zip(SIDES, texts, strict=True)

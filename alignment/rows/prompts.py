@@ -9,6 +9,7 @@ from typing import Any
 from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Columns, Found, ImportedPrompt, Turns
 from alignment.rows.texts import Role, asked, conversation_of, message_by, plain, text_of
+from alignment.rows.tools import tools_text
 from alignment.seam.words import _
 
 TALKS = ("messages", "conversations")
@@ -51,7 +52,7 @@ def turns_of(row: Columns, found: Found) -> tuple[Turns, set[str]]:
     used = {name}
     if name == "instruction" and turns:
         turns = (*_history(row, used, found), *_with_more(row, turns, used, found))
-    return with_system(row, turns, used), used
+    return with_beginning(row, turns, used), used
 
 
 def _with_more(row: Columns, turns: Turns, used: set[str], found: Found) -> Turns:
@@ -81,7 +82,22 @@ def _history(row: Columns, used: set[str], found: Found) -> Turns:
     )
 
 
-def with_system(row: Columns, turns: Turns, used: set[str]) -> Turns:
+def with_beginning(row: Columns, turns: Turns, used: set[str]) -> Turns:
+    """The turns with what columns beside them say before the first: the system's words, and tools."""
+    return with_tools(row, _with_system(row, turns, used), used)
+
+
+def with_tools(row: Columns, turns: Turns, used: set[str]) -> Turns:
+    """The turns with the tools that a column describes, where the first turn has none itself."""
+    if not turns or turns[0].tools or "tools" not in row:
+        return turns
+    used.add("tools")
+    described = tools_text(row["tools"])
+    first = turns[0].model_copy(update={"tools": described})
+    return (first, *turns[1:]) if described else turns
+
+
+def _with_system(row: Columns, turns: Turns, used: set[str]) -> Turns:
     """The turns after what a column of the system's says, where they have no such turn themselves."""
     name = next((name for name in SYSTEM if isinstance(row.get(name), str)), None)
     if name is None or any(turn.role == "system" for turn in turns):

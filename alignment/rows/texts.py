@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from alignment.rows import tools
 from alignment.rows.found import BadRow, Found, Turns
-from alignment.seam.records import Message
+from alignment.seam.records import Message, ToolCall
 from alignment.seam.words import _
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 ROLES: Mapping[str, Role] = {
     "system": "system",
     "user": "user",
@@ -17,9 +18,8 @@ ROLES: Mapping[str, Role] = {
     "assistant": "assistant",
     "gpt": "assistant",
 }
-TOOLS = ("tool", "function", "function_call", "observation", "ipython")  # roles
-CALLS = ("tool_calls", "function_call")  # what a message may hold beside its text, or instead
 SPOKEN = ("role", "from"), ("content", "value")  # two ways to write a turn
+ENDS = ("user", "tool")  # whose turn an answer follows
 LONGEST_TEXT = 1_000_000  # characters
 LONGEST_NAME = 40  # characters of a role or a type that are told
 LINES = r"\r?\n\r?\n"
@@ -72,50 +72,86 @@ def conversation_of(value: object, what: str, found: Found) -> Turns:
 
 def turn_of(turn: Any, what: str, found: Found) -> Message | None:  # noqa: ANN401
     """One message; None for a system message without words."""
-    role, words = _spoken(turn, what, found)
-    if role == "system" and isinstance(words, str) and not words.strip():
+    said = _spoken(turn, what, found)
+    blank = bool(said.calls) or said.role == "tool"
+    if said.role == "system" and isinstance(said.words, str) and not said.words.strip():
         found.left_out[EMPTY_SYSTEM] += 1
         return None
-    return message_by(role, text_of(words, "a message"))
+    words = "" if said.words is None and blank else said.words
+    return Message(
+        role=said.role,
+        content=text_of(words, "a message", blank=blank),
+        tool_calls=said.calls,
+        tool_call_id=said.answers,
+        name=said.tool,
+        tools=said.tools,
+    )
 
 
 def answered_of(value: Sequence[Any], what: str, found: Found) -> tuple[Turns, str]:
     """What comes before the answer of a list of messages, and the answer, which may be empty."""
     *before, last = value
-    role, words = _spoken(last, what, found)
-    if role != "assistant":
+    said = _spoken(last, what, found)
+    if said.role != "assistant":
         raise BadRow(_("{what} does not end with the assistant's turn").format(what=what))
+    if said.calls:
+        raise BadRow(
+            _("{what} ends with a message that calls a tool, and an answer is text").format(
+                what=what
+            )
+        )
     turns = conversation_of(before, what, found) if before else ()
-    return turns, text_of(words, "a message", blank=found.blank)
+    return turns, text_of(said.words, "a message", blank=found.blank)
 
 
-def _spoken(turn: Any, what: str, found: Found) -> tuple[Role, object]:  # noqa: ANN401
-    """Who speaks, and the words."""
+class _Spoken(NamedTuple):
+    """What a message says, before its words are looked at."""
+
+    role: Role
+    words: object
+    calls: tuple[ToolCall, ...] = ()
+    answers: str = ""  # the call that a tool answers
+    tool: str = ""
+    tools: str = ""
+
+
+def _spoken(turn: Any, what: str, found: Found) -> _Spoken:  # noqa: ANN401
+    """Who speaks, and the words, or the calls that stand in their place."""
     if not isinstance(turn, dict):
         raise BadRow(_("a message is not an object with role and content"))
     role, content = (next((n for n in names if n in turn), names[0]) for names in SPOKEN)
-    speaker = turn.get(role)
-    if any(turn.get(name) for name in CALLS):
-        raise BadRow(
-            _("a message calls a tool, and conversations with tools cannot be learned from")
-        )
-    if speaker in TOOLS:
-        raise BadRow(
-            _(
-                "a message is a tool's (role “{speaker}”), and conversations with tools cannot be "
-                "learned from"
-            ).format(speaker=speaker)
-        )
+    speaker, words, used = turn.get(role), turn.get(content), {role, content}
+    said = _tools_spoken(turn, speaker, words, used)
+    rest = {name for name in turn.keys() - used if turn[name] not in (None, [])}
+    found.unused.update(f"{what}[].{name}" for name in rest)
+    if isinstance(said.words, list):
+        return said._replace(words=_joined(said.words, found))
+    return said
+
+
+def _tools_spoken(
+    turn: Mapping[str, Any], speaker: object, words: object, used: set[str]
+) -> _Spoken:
+    """The same, of a message that may have to do with tools; adds what was `used` of it."""
+    used.add("tools")
+    described = tools.tools_text(turn.get("tools"))
+    if speaker == tools.CALLING:
+        return _Spoken("assistant", None, tools.told_calls(words), tools=described)
+    if speaker in tools.ROLES:
+        used |= {"tool_call_id", "name"}
+        answers, name = (tools.named(turn.get(one)) for one in ("tool_call_id", "name"))
+        return _Spoken("tool", words, answers=answers, tool=name, tools=described)
     if not isinstance(speaker, str) or speaker not in ROLES:
         raise BadRow(
-            _("a message's role is not system, user or assistant{named}").format(
+            _("a message's role is not system, user, assistant or tool{named}").format(
                 named=_named(speaker)
             )
         )
-    rest = {name for name in turn.keys() - {role, content} if turn[name] is not None}
-    found.unused.update(f"{what}[].{name}" for name in rest)
-    words = turn.get(content)
-    return ROLES[speaker], _joined(words, found) if isinstance(words, list) else words
+    calls = tools.calls_of(turn)
+    if calls and ROLES[speaker] != "assistant":
+        raise BadRow(_("a message calls a tool, and it is not the assistant's"))
+    used.update(tools.CALLS)
+    return _Spoken(ROLES[speaker], words, calls, tools=described)
 
 
 def _joined(parts: Sequence[Any], found: Found) -> str:
@@ -143,15 +179,20 @@ def message_by(role: Role, text: str) -> Message:
 
 
 def asked(turns: Sequence[Message]) -> Turns:
-    """The turns, if they end with the user's."""
-    if not turns or turns[-1].role != "user":
+    """The turns, if they end with the user's or with what a tool answered."""
+    if not turns or turns[-1].role not in ENDS:
         raise BadRow(_("the last message is not the user's"))
+    if any(turn.tools for turn in turns[1:]):
+        raise BadRow(_("tools are described later than in the first message"))
     return tuple(turns)
 
 
 def same(one: Sequence[Message], other: Sequence[Message]) -> bool:
     """Whether two conversations are one, but for the spaces around their turns."""
-    words = ([(turn.role, turn.content.strip()) for turn in turns] for turns in (one, other))
+    words = (
+        [(turn.role, turn.content.strip(), turn.tool_calls) for turn in turns]
+        for turns in (one, other)
+    )
     return next(words) == next(words)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
-from typing import Annotated
+from typing import Annotated, Any
 
 import openai
 from pydantic import BaseModel, Field, ValidationError
@@ -24,6 +24,7 @@ from alignment.seam.handing import KEY, handed_over
 from alignment.seam.modelfiles import printable
 from alignment.seam.progress import through
 from alignment.seam.records import CompletionRecord, PromptRecord
+from alignment.seam.tools import openai_turn, tools_of
 from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
 
@@ -154,10 +155,13 @@ class Server:
         return record_of(prompt, found)
 
     def _asked(self, prompt: PromptRecord, seed: int) -> bytes:
+        described: Any = tools_of(prompt.messages)
         ask = partial(
             self.client.chat.completions.with_raw_response.create,
             model=self.config.server_model,
-            messages=[turn.model_dump() for turn in prompt.messages],
+            messages=[openai_turn(turn) for turn in prompt.messages],
+            tools=described or openai.omit,
+            tool_choice="none" if described else openai.omit,  # an answer is text
             max_tokens=self.config.max_new_tokens,
             temperature=self.config.temperature,
             seed=seed,

@@ -6,6 +6,7 @@ Torch-free: the web app writes and reads them, the trainer does too.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -43,23 +44,63 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid")
 
 
-class Message(_Record):
-    """One turn of a conversation."""
+class ToolCall(_Record):
+    """A call of a tool; `arguments` is the JSON text of an object, `id` what its answer names it by."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+    arguments: str = "{}"
+    id: str = Field(default="", exclude_if=not_)
+
+    @model_validator(mode="after")
+    def _arguments_are_an_object(self) -> "ToolCall":
+        if not isinstance(json.loads(self.arguments), dict):
+            raise ValueError("the arguments of a call are not an object")
+        return self
+
+
+class Message(_Record):
+    """One turn of a conversation; what has to do with tools is written only where it is there.
+
+    `tool_calls` are the assistant's, `tool_call_id` and `name` say which call a tool answers. `tools`, of a first
+    turn, is the JSON text of what the conversation may call (`alignment.seam.tools`).
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    tool_calls: tuple[ToolCall, ...] = Field(default=(), exclude_if=not_)
+    tool_call_id: str = Field(default="", exclude_if=not_)
+    name: str = Field(default="", exclude_if=not_)
+    tools: str = Field(default="", exclude_if=not_)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Message":
+        if not (self.content or self.tool_calls or self.role == "tool"):
+            raise ValueError("a message has no content")
+        return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has nothing to do with tools."""
+        extras = self.tool_calls or self.tool_call_id or self.name or self.tools
+        return self.role != "tool" and not extras
 
 
 class PromptRecord(_Record):
-    """A conversation that ends with the user's turn; `key` identifies it everywhere."""
+    """A conversation that ends with the user's turn or a tool's answer; `key` identifies it everywhere."""
 
     key: str
     messages: tuple[Message, ...]
 
     @property
     def text(self) -> str:
-        """The last turn: what the user asks now."""
-        return self.messages[-1].content
+        """What the user asks now: the last of their turns."""
+        asked = (turn.content for turn in reversed(self.messages) if turn.role == "user")
+        return next(asked, self.messages[-1].content)
+
+    @property
+    def uses_tools(self) -> bool:
+        """Whether its conversation may call tools, or has called some."""
+        return not all(turn.is_plain for turn in self.messages)
 
 
 class PairRecord(_Record):
@@ -313,7 +354,12 @@ def texts_of(
 
 def prompt_key(messages: Iterable[Message]) -> str:
     """SHA-256 of the conversation: the same prompt has the same key in every project."""
-    turns = [[message.role, message.content] for message in messages]
+    turns = [
+        [message.role, message.content]
+        if message.is_plain
+        else [message.role, message.content, message.model_dump(exclude={"role", "content"})]
+        for message in messages
+    ]
     return hashlib.sha256(json.dumps(turns, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -333,11 +379,16 @@ def split_of_prompt(messages: Sequence[Message]) -> Split:
 
 
 def opening_key(messages: Sequence[Message]) -> str:
-    """The key of what a conversation begins with, up to the user's first turn; spaces around it do not count."""
+    """The key of what a conversation begins with, up to the user's first turn; spaces around it do not count.
+
+    Nor do tools: the same question with and without them stays on one side.
+    """
     asked = [place for place, turn in enumerate(messages) if turn.role == "user"]
     opening = messages[: asked[0] + 1] if asked else messages
     words = [(turn, turn.content.replace("\r\n", "\n").strip() or turn.content) for turn in opening]
-    return prompt_key(Message(role=turn.role, content=text) for turn, text in words)
+    return prompt_key(
+        turn.model_copy(update={"content": text, "tools": ""}) for turn, text in words
+    )
 
 
 def write_jsonl(path: Path, records: Iterable[BaseModel]) -> int:

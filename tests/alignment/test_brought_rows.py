@@ -295,12 +295,12 @@ def test_a_speaker_who_goes_on_is_one_turn(read):
 
 NOT_READ = {
     "an image": ({"prompt": [user([{"type": "image"}])], "chosen": "a", "rejected": "b"}, "“image”"),
-    "a tool": (
-        {"messages": [user("a"), {"role": "tool", "content": "1"}, assistant("b")]}, "role “tool”",
+    "a role": (
+        {"messages": [user("a"), {"role": "critic", "content": "1"}, assistant("b")]}, "but “critic”",
     ),
     "a call": (
         {"messages": [user("a"), {"role": "assistant", "content": None, "tool_calls": [{}]}]},
-        "calls a tool",
+        "name of a tool",
     ),
     "a call with words": (
         {"messages": [user("a"), assistant("b") | {"tool_calls": [{"name": "f"}]}]}, "calls a tool",

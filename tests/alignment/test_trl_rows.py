@@ -130,7 +130,7 @@ REFUSED = [
     (trl_rows.prompts, {"prompt": 3}, "not a string, and not a list of messages"),
     (trl_rows.prompts, {"prompt": " "}, "a message is empty"),
     (trl_rows.prompts, {"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "not text, but “image”"),
-    (trl_rows.prompts, {"prompt": [{"role": "tool", "content": "x"}]}, "is a tool's (role “tool”)"),
+    (trl_rows.prompts, {"prompt": [{"role": "critic", "content": "x"}]}, "or tool, but “critic”"),
     (trl_rows.prompts, {"prompt": ["x"]}, "not an object with role and content"),
     (trl_rows.prompts, [SKY], "not a JSON object"),
     (trl_rows.prompts, b'{"prompt": ', "not JSON: Expecting value at character 11"),

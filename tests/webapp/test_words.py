@@ -66,6 +66,8 @@ def made_up_language(monkeypatch):
     }
     for name, translator in translators.items():
         monkeypatch.setattr(translation._trans, name, translator)
+    yield
+    translation.deactivate()  # behind each answer a page goes back to the language from before it
 
 
 class Page(HTMLParser):

@@ -176,8 +176,8 @@ def _stored_trimmed(project: Project, part: Portion) -> Iterator[tuple[str, str]
 
 
 def _trimmed_key(messages: Sequence[Message]) -> str:
-    turns = [(turn.role, turn.content.replace("\r\n", "\n").strip()) for turn in messages]
-    return prompt_key(Message(role=role, content=text or " ") for role, text in turns)
+    words = [(turn, turn.content.replace("\r\n", "\n").strip()) for turn in messages]
+    return prompt_key(turn.model_copy(update={"content": text or " "}) for turn, text in words)
 
 
 def _answers(

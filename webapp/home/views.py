@@ -18,9 +18,10 @@ from webapp.labeling.reviews import ask_for_reviews, with_reasons
 from webapp.projects import services
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.forms import PromptForm, PromptSearch
-from webapp.projects.models import Project, Prompt, PromptStanding
+from webapp.projects.models import Project, Prompt, PromptStanding, with_tools
+from webapp.rendering.services import rendered
 from webapp.site.htmx import render_page
-from webapp.site.pages import count_up_to, in_figures, page_of
+from webapp.site.pages import Page, count_up_to, in_figures, page_of
 
 
 @login_required
@@ -101,7 +102,12 @@ def _found(request: PersonRequest, project: Project, asked: Mapping[str, str]) -
         found = queries.search(project, request.GET, text=words, split=asked["split"])
         number = in_figures(found.number, queries.MATCHES)
         page = with_reasons(found.page)
-        return {"page": page, "number": number, "goes_on": found.goes_on}
+        return _shown(page, number=number, goes_on=found.goes_on)
     prompts = queries.prompts_asked(project, split=asked["split"])
     page = with_reasons(page_of(queries.with_answers(prompts), request.GET, "-pk"))
-    return {"page": page, "number": in_figures(count_up_to(prompts)), "goes_on": False}
+    return _shown(page, number=in_figures(count_up_to(prompts)), goes_on=False)
+
+
+def _shown(page: Page[Prompt], *, number: str, goes_on: bool) -> dict[str, object]:
+    texts = with_tools(page)
+    return {"page": page, "number": number, "goes_on": goes_on, "renderings": rendered(texts)}

@@ -93,7 +93,7 @@ def with_items(cards: list[Assignment]) -> list[Assignment]:
 def texts_of(cards: Iterable[Assignment]) -> Iterator[str]:
     """All that these cards show."""
     for card in cards:
-        yield from (turn["content"] for turn in card.task.prompt.messages)
+        yield from card.task.prompt.spoken
         yield from (completion.text for completion in card.task.completions)
 
 

@@ -44,7 +44,7 @@ from webapp.labeling.models import SKIP_REASONS, Assignment, Label
 from webapp.labeling.queue import Hand
 from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
 from webapp.projects.access import Action, project_for
-from webapp.projects.models import Project
+from webapp.projects.models import Project, with_tools
 from webapp.rendering.services import rendered
 from webapp.site.choices import found_for, sought_in
 from webapp.site.deadlocks import again_after_deadlock
@@ -483,7 +483,7 @@ def labels(request: PersonRequest, project_id: int) -> HttpResponse:
     page = page_of(found, request.GET, "-pk")
     context = _table(request, project, page) | {"form": form}
     answers = [one.text for row in page for one in row.task.completions]
-    context["renderings"] = rendered(answers)
+    context["renderings"] = rendered([*answers, *with_tools(row.task.prompt for row in page)])
     return render_page(request, "labeling/labels.html", context, partial="rows")
 
 

@@ -1,6 +1,6 @@
 """Projects, who works in them, and the prompts they are about."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.conf import settings
 from django.db import models
@@ -139,7 +139,7 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
 
 
 class Prompt(Coming):
-    """A conversation that ends with the user's turn."""
+    """A conversation that ends with the user's turn, or with what a tool answered."""
 
     class Source(models.TextChoices):
         WRITTEN = "written", _("written here")
@@ -148,7 +148,7 @@ class Prompt(Coming):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
     key = models.CharField(max_length=64)  # alignment.seam.records.prompt_key
-    messages = models.JSONField()  # [{"role": …, "content": …}, …]
+    messages = models.JSONField()  # of alignment.seam.records.Message
     split = models.CharField(max_length=16, choices=Split)  # alignment.seam.records.split_of_prompt
     source = models.CharField(max_length=16, choices=Source)
     standing = models.CharField(
@@ -174,10 +174,30 @@ class Prompt(Coming):
 
     @property
     def text(self) -> str:
-        """The last turn: what the user asks."""
-        return str(self.messages[-1]["content"])
+        """What the user asks: the last of their turns."""
+        asked = (turn["content"] for turn in reversed(self.messages) if turn["role"] == "user")
+        return str(next(asked, self.messages[-1]["content"]))
+
+    @property
+    def uses_tools(self) -> bool:
+        """Whether its conversation may call tools, or has called some."""
+        return any(
+            turn.keys() - {"role", "content"} or turn["role"] == "tool" for turn in self.messages
+        )
+
+    @property
+    def spoken(self) -> list[str]:
+        """What people and models say in it, in their order; what tools say is no prose."""
+        return [
+            turn["content"] for turn in self.messages if turn["content"] and turn["role"] != "tool"
+        ]
 
     def record(self) -> PromptRecord:
         """The prompt as it crosses the seam to the trainer."""
         turns = tuple(Message(**turn) for turn in self.messages)
         return PromptRecord(key=self.key, messages=turns)
+
+
+def with_tools(prompts: Iterable[Prompt]) -> list[str]:
+    """What people and models say in those of these prompts that have to do with tools."""
+    return [text for prompt in prompts if prompt.uses_tools for text in prompt.spoken]

@@ -116,7 +116,6 @@ def _about(project: Project, task: Task) -> dict[str, object]:
         one.task = task
     (row,) = disputed.rows_of_tasks([task.pk], standing)
     composed = composition_of(project)
-    texts = [turn["content"] for turn in task.prompt.messages]
     return {
         "project": project,
         "task": task,
@@ -130,7 +129,7 @@ def _about(project: Project, task: Task) -> dict[str, object]:
         "keys_here": task.asks.composed_keys(composed),
         "composition": composed,
         "keys_off": True,
-        "renderings": rendered([*texts, *(one.text for one in task.completions)]),
+        "renderings": rendered([*task.prompt.spoken, *(one.text for one in task.completions)]),
     }
 
 
@@ -200,11 +199,14 @@ def send_back(request: PersonRequest, project_id: int, task_id: int) -> HttpResp
     task = get_object_or_404(Task.objects.filter(project=project), pk=task_id)
     form = BackForm(request.POST)
     form.is_valid()
-    said = Label.objects.current().filter(task=task, pk=form.cleaned_data.get("back") or 0)
+    said = Label.objects.current().filter(task=task, pk=form.cleaned_data.get("back") or 0).first()
     try:
-        back = dispatch.send_back(get_object_or_404(said), form.cleaned_data.get("rationale", ""))
+        back = dispatch.send_back(said, form.cleaned_data.get("rationale", "")) if said else None
     except LabelingError as refusal:
         messages.error(request, str(refusal))
+        return redirect("quality:disagreement", project.pk, task.pk)
+    if back is None:
+        messages.error(request, _("That answer is not there any more: nothing was sent back."))
     else:
         told = _("%(name)s is asked again.") % {"name": back.annotator.shown_name}
         messages.success(request, told)

@@ -27,6 +27,8 @@ class ReadersLanguage:
         self, request: HttpRequest, _view: object, _args: object, _kwargs: object
     ) -> None:
         """The address is resolved, so who is there can be read in one query with their place in its project."""
+        if settings.SESSION_COOKIE_NAME not in request.COOKIES:
+            return  # nobody's page, or a program's
         chosen = getattr(request.user, "language", "")
         if chosen in dict(settings.LANGUAGES):
             translation.activate(chosen)

@@ -140,6 +140,7 @@ class ShareGptRow(BaseModel):
     chosen: Said
     rejected: Said
     system: str
+    tools: str
 
 
 @pytest.mark.parametrize(

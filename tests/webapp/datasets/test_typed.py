@@ -19,7 +19,7 @@ from alignment.rows.found import (
 )
 from alignment.rows.json_lines import Row, rows_of
 from tests.webapp.datasets.drawn import drawn, look_at_each
-from tests.webapp.datasets.typed import ASKED, MARKS, MESSAGES, PHYSICS, POLES, TYPED
+from tests.webapp.datasets.typed import ASKED, MARKS, MESSAGES, PHYSICS, POLES, TOOLS, TYPED
 from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import read_rows
 from webapp.datasets.intake import Become, Plan
@@ -27,6 +27,8 @@ from webapp.datasets.models import Intake
 
 MUTATIONS, PROVED = 300, 10_000
 DOCUMENTS = [(name, typed) for name, all_ in TYPED.items() for typed in all_]
+WITH_TOOLS = ("tool calling", "function calling", "with tools")
+CALLING = [typed for _, typed in DOCUMENTS if typed.document.endswith(WITH_TOOLS)]
 MARKED = tuple(MARKS.items())
 SAID = {  # by the document: what annotators are read to have said
     "the card beside an export of ours": ("a1", Preferred(0, 2)),
@@ -71,6 +73,18 @@ def test_rows_are_known_and_read_as_their_documentation_has_them(name, typed):
         assert {answer.text for answer in prompt.answers.values()} <= {PHYSICS, POLES}
     said = [(one.annotator, one.said) for p in reading.prompts.values() for one in p.labels]
     assert said[:1] == ([SAID[typed.document]] if typed.document in SAID else [])
+
+
+@pytest.mark.parametrize("typed", CALLING, ids=[typed.document for typed in CALLING])
+def test_calls_of_tools_are_read_however_they_are_written(typed):
+    for prompt in held(typed.rows).prompts.values():
+        asked, called, told = prompt.messages
+        assert (json.loads(asked.tools), asked.content) == (TOOLS, ASKED)
+        assert [(call.name, json.loads(call.arguments)) for call in called.tool_calls] == [
+            ("field_of", {"magnet": "bar"})
+        ]
+        assert (called.content, told.role, told.content) == ("", "tool", '{"tesla": 0.1}')
+        assert told.tool_call_id == "".join(call.id for call in called.tool_calls)
 
 
 def test_flat_messages_are_the_trees_they_come_from():
@@ -185,7 +199,7 @@ def rows_with(edits, name):
 def refused_by_place_or_storable(reading):
     assert all(refusal.startswith("line ") for refusal in reading.refusals)
     for prompt in reading.prompts.values():
-        assert prompt.messages[-1].role == "user"
+        assert prompt.messages[-1].role in ("user", "tool")
         for key, answer in prompt.answers.items():
             assert "\0" not in answer.text
             assert len(key) <= 80

@@ -25,6 +25,27 @@ ASKED = "How do magnets work?"
 PHYSICS, POLES = "Physics.", "They have two poles."
 TURN = said("user", ASKED)
 MARKS = {"helpfulness": 3, "correctness": 4, "coherence": 4, "complexity": 2, "verbosity": 1}
+FIELD = {
+    "name": "field_of",
+    "description": "How strong a magnet is.",
+    "parameters": {"type": "object", "properties": {"magnet": {"type": "string"}}},
+}
+TOOLS = [{"type": "function", "function": FIELD}]
+CALL = {"name": "field_of", "arguments": {"magnet": "bar"}}
+CALLED = {  # as OpenAI writes it
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [
+        {
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": "field_of", "arguments": '{"magnet": "bar"}'},
+        }
+    ],
+}
+TOLD = {"role": "tool", "tool_call_id": "call_1", "content": '{"tesla": 0.1}'}
+CALLED_BY_TRL = {"role": "assistant", "tool_calls": [{"type": "function", "function": CALL}]}
+TOLD_BY_TRL = {"role": "tool", "name": "field_of", "content": '{"tesla": 0.1}'}
 CHAT = {
     "q": {"id": "q", "parentId": None, "childrenIds": ["x", "y"], "role": "user", "content": ASKED},
     "x": {"id": "x", "parentId": "q", "childrenIds": [], "role": "assistant", "content": PHYSICS}
@@ -256,7 +277,17 @@ TYPED: dict[str, list[Typed]] = {
                     "non_preferred_output": [said("assistant", POLES)],
                 }
             ],
-        )
+        ),
+        Typed(
+            "OpenAI docs, fine-tuning: direct preference optimization, with tools",
+            [
+                {
+                    "input": {"messages": [TURN, CALLED, TOLD], "tools": TOOLS},
+                    "preferred_output": [said("assistant", PHYSICS)],
+                    "non_preferred_output": [said("assistant", POLES)],
+                }
+            ],
+        ),
     ],
     "arena": [
         Typed(
@@ -385,6 +416,44 @@ TYPED: dict[str, list[Typed]] = {
             [
                 {"prompt": ASKED, "completion": PHYSICS},
                 {"prompt": [TURN], "completion": [said("assistant", POLES)]},
+            ],
+        ),
+        Typed(
+            "TRL docs, dataset formats: tool calling",
+            [
+                {
+                    "messages": [TURN, CALLED_BY_TRL, TOLD_BY_TRL, said("assistant", PHYSICS)],
+                    "tools": TOOLS,
+                },
+                {
+                    "prompt": [TURN, CALLED_BY_TRL, TOLD_BY_TRL],
+                    "completion": [said("assistant", PHYSICS)],
+                    "tools": json.dumps(TOOLS),
+                },
+            ],
+        ),
+        Typed(
+            "OpenAI docs, fine-tuning: function calling",
+            [
+                {
+                    "messages": [TURN, CALLED, TOLD, said("assistant", PHYSICS)],
+                    "parallel_tool_calls": False,
+                    "tools": TOOLS,
+                }
+            ],
+        ),
+        Typed(
+            "LLaMA-Factory, data/README: ShareGPT with tools",
+            [
+                {
+                    "conversations": [
+                        spoken("human", ASKED),
+                        spoken("function_call", json.dumps(CALL)),
+                        spoken("observation", '{"tesla": 0.1}'),
+                        spoken("gpt", PHYSICS),
+                    ],
+                    "tools": json.dumps([FIELD]),
+                }
             ],
         ),
         Typed(

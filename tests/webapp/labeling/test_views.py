@@ -76,7 +76,7 @@ def test_a_script_gets_only_the_cards_it_lacks(annotator, url, project, ana):
 
 def test_an_answer_is_counted_by_its_page_and_a_renewal_counts_again(annotator, url, project, ana):
     first = answer(queue.claim_page(project, ana)[0])
-    counts = 'data-waiting="{}" data-today="{}" data-last="{}"'.format
+    counts = 'data-waiting="{}" data-today="{}"\n         data-last="{}"'.format
     stored = annotator.post(url, first, headers=FRAGMENT)
     assertContains(stored, counts("", "", first["client_id"]))
     for sent in (first, {"renew": 1}):  # again, and no answer at all

@@ -58,5 +58,5 @@ def test_no_number_breaks_an_address(db, var, person):
             path = address.of(marked)
             for number in NUMBERS:
                 status = client.get(path.replace("987654321", number)).status_code
-                broken += [(path, number, status)] if status not in (302, 404, 405) else []
+                broken += [(path, number, status)] if status not in (302, 401, 404, 405) else []
     assert broken == []

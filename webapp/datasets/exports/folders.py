@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
+import pyarrow as pa
 from django.utils.translation import gettext as _
 
 from alignment.seam.folders import committed, verify
 from webapp.datasets.cards import card
 from webapp.datasets.errors import ExportRefusal
 from webapp.datasets.exports.descriptor import ExportFormat, Row
+from webapp.datasets.exports.holdings import held
+from webapp.datasets.exports.texts import TOOLS, schema_with_tools
 from webapp.datasets.exports.writers import Write
 from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import Entry, entries_of
@@ -38,13 +41,14 @@ def write_folder(
 
     Raises ExportRefusal, and CheckpointError where the snapshot's folder is not what was frozen.
     """
-    total = sum(snapshot.manifest["splits"].values())
+    schema, total = schema_of(form, snapshot), sum(snapshot.manifest["splits"].values())
     verify(snapshot.artifact.path)
     with committed(folder) as aside:
         (aside / form.config).mkdir()
         with ExitStack() as files:
             parts = {
-                split: Part(aside / form.config / split, form, files) for split in Split.values
+                split: Part(aside / form.config / split, form, schema, files)
+                for split in Split.values
             }
             for passed, entry in enumerate(entries_of(snapshot.artifact.path, form.reads), 1):
                 parts[entry.row["split"]].add(entry)
@@ -61,6 +65,12 @@ def write_folder(
     return counts
 
 
+def schema_of(form: ExportFormat, snapshot: Snapshot) -> pa.Schema:
+    """The columns of a format for what a snapshot holds."""
+    counts = held(snapshot.artifact.path)
+    return schema_with_tools(form.schema) if any(counts[name] for name in TOOLS) else form.schema
+
+
 def _nothing(form: ExportFormat) -> str:
     sentence = _(
         "This snapshot has no pairs, or nothing else that “{title}” holds. Choose another format, or label "
@@ -75,6 +85,7 @@ class Part:
 
     path: Path  # without a suffix
     form: ExportFormat
+    schema: pa.Schema
     files: ExitStack  # closes what is opened
     group: list[Row] = field(default_factory=list)
     known: set[bytes] = field(default_factory=set)
@@ -105,7 +116,7 @@ class Part:
     def _write(self, rows: list[Row]) -> None:
         ways = () if self.writers else self.form.writers
         for way in ways:
-            file = way.opened(self.path.with_suffix(way.suffix), self.form.schema)
+            file = way.opened(self.path.with_suffix(way.suffix), self.schema)
             self.writers.append(self.files.enter_context(file))
         for write in self.writers:
             write(rows)

@@ -10,6 +10,7 @@ from alignment.rows.texts import TRANSCRIPT
 from alignment.seam.records import Message
 from webapp.datasets.errors import ExportRefusal
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
+from webapp.datasets.exports.texts import check_without_tools
 from webapp.datasets.snapshots import Entry
 
 SPEAKERS = {"user": "Human", "assistant": "Assistant"}
@@ -18,6 +19,7 @@ SPEAKERS = {"user": "Human", "assistant": "Assistant"}
 def rows(entry: Entry) -> Iterator[Row]:
     """Preferences as two transcripts; raises ExportRefusal for what one cannot say."""
     for pair in entry.pairs:
+        check_without_tools(pair.prompt)
         turns = pair.prompt.messages
         sides = {"chosen": pair.chosen, "rejected": pair.rejected}
         yield {name: transcript([*turns, _answer(text)]) for name, text in sides.items()}
@@ -58,6 +60,7 @@ FORMAT = ExportFormat(
     schema=pa.schema([("chosen", pa.string()), ("rejected", pa.string())]),
     rows=rows,
     keeps=frozenset(["preferences", "pairings", "turns"]),
+    refuses=frozenset(["tools"]),
     card=CardText(
         row="""\
 Each row is a conversation between “Human:” and “Assistant:” that

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from django.utils.translation import gettext_lazy as _
 
+from alignment.seam.records import Message
 from webapp.datasets.snapshots import WITHOUT_PREFERENCE, columns
 from webapp.site.words import Words
 
@@ -40,6 +41,13 @@ def _talks(rows: pa.Table) -> set[str]:
     """The prompts that are conversations of several turns."""
     messages = rows["messages"].unique().to_pylist()
     return {turns for turns in messages if len(json.loads(turns)) > 1}
+
+
+def _calling(rows: pa.Table) -> int:
+    """How many prompts have to do with tools."""
+    messages = [text for text in rows["messages"].unique().to_pylist() if '"tool' in text]
+    turns = ((Message(**turn) for turn in json.loads(text)) for text in messages)
+    return sum(not all(turn.is_plain for turn in one) for one in turns)
 
 
 def _preferring_talks(rows: pa.Table) -> int:
@@ -92,6 +100,14 @@ HOLDINGS: Mapping[str, Holding] = {
     "turns_beside": Holding(
         _("Prompts of several turns without a preference"),
         lambda rows: len(_talks(rows)) - _preferring_talks(rows),
+    ),
+    "tools": Holding(
+        _("Prompts with tools: descriptions, calls, and what was answered"),
+        lambda rows: _calling(rows.filter(_preferring(rows))),
+    ),
+    "tools_beside": Holding(
+        _("Prompts with tools, without a preference"),
+        lambda rows: _calling(rows) - _calling(rows.filter(_preferring(rows))),
     ),
     "pairings": Holding(
         _("Which answers were compared with each other"), lambda rows: _number_of(_preferring(rows))

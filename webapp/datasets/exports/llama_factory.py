@@ -34,11 +34,14 @@ def described(
     return beside
 
 
+SPEAKERS = (("user", "tool"), ("assistant",))  # in turn
+
+
 def system_and_talk(turns: Sequence[Message]) -> tuple[str, Sequence[Message]]:
     """The system's words, "" for none, and what user and assistant say in turn; raises ExportRefusal."""
     system = turns[0].content if turns[0].role == "system" else ""
     talk = turns[1:] if system else turns
-    if any(turn.role != ("user", "assistant")[place % 2] for place, turn in enumerate(talk)):
+    if any(turn.role not in SPEAKERS[place % 2] for place, turn in enumerate(talk)):
         raise ExportRefusal(
             _(
                 "In some prompts somebody speaks twice in a row, or the system speaks later than first, which "

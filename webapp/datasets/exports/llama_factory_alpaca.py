@@ -13,6 +13,7 @@ from webapp.datasets.exports.llama_factory import (
     described,
     system_and_talk,
 )
+from webapp.datasets.exports.texts import check_without_tools
 from webapp.datasets.exports.writers import JSON_LINES
 from webapp.datasets.snapshots import Entry
 
@@ -33,6 +34,7 @@ ABOUT = {
 def rows(entry: Entry) -> Iterator[Row]:
     """Preferences; raises ExportRefusal for a prompt that has no such columns."""
     for pair in entry.pairs:
+        check_without_tools(pair.prompt)
         system, talk = system_and_talk(pair.prompt.messages)
         said = [turn.content for turn in talk[:-1]]
         yield {
@@ -56,6 +58,7 @@ FORMAT = ExportFormat(
     writers=(JSON_LINES,),
     beside=described(CONFIG, ABOUT),
     keeps=KEEPS,
+    refuses=frozenset(["tools"]),
     card=CardText(
         row="""\
 Each row is a prompt (`instruction`, with earlier turns in `history`)

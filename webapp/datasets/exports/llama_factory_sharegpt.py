@@ -1,9 +1,14 @@
 """Preferences for LLaMA-Factory as conversations of ShareGPT."""
 
+import json
 from collections.abc import Iterator
 
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from alignment.seam.records import Message, PromptRecord
+from alignment.seam.tools import tools_of, written_json
+from webapp.datasets.errors import ExportRefusal
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
 from webapp.datasets.exports.llama_factory import (
     COLUMNS,
@@ -17,7 +22,7 @@ from webapp.datasets.exports.writers import JSON_LINES
 from webapp.datasets.snapshots import Entry
 
 CONFIG = "sharegpt_preference"
-SPEAKERS = {"user": "human", "assistant": "gpt"}
+SPEAKERS = {"user": "human", "assistant": "gpt", "tool": "observation"}
 ABOUT = {
     "formatting": "sharegpt",
     "ranking": True,
@@ -26,6 +31,7 @@ ABOUT = {
         "chosen": "chosen",
         "rejected": "rejected",
         "system": "system",
+        "tools": "tools",
     },
 }
 
@@ -35,11 +41,33 @@ def rows(entry: Entry) -> Iterator[Row]:
     for pair in entry.pairs:
         system, talk = system_and_talk(pair.prompt.messages)
         yield {
-            "conversations": [_said(turn.role, turn.content) for turn in talk],
+            "conversations": list(map(_turn, talk)),
             "chosen": _said("assistant", pair.chosen),
             "rejected": _said("assistant", pair.rejected),
             "system": system,
+            "tools": _described(pair.prompt),
         }
+
+
+def _turn(turn: Message) -> dict[str, str]:
+    """A turn; its calls take the place of words, of which it can have none then."""
+    if not turn.tool_calls:
+        return _said(turn.role, turn.content)
+    if turn.content:
+        raise ExportRefusal(
+            _(
+                "In some prompts a turn calls a tool and speaks besides, which LLaMA-Factory does not read. "
+                "Export to TRL as lists of messages instead."
+            )
+        )
+    calls = [{"name": one.name, "arguments": json.loads(one.arguments)} for one in turn.tool_calls]
+    return {"from": "function_call", "value": written_json(calls if len(calls) > 1 else calls[0])}
+
+
+def _described(prompt: PromptRecord) -> str:
+    """The tools as the text of a list of functions, "" for none."""
+    functions = [tool["function"] for tool in tools_of(prompt.messages)]
+    return written_json(functions) if functions else ""
 
 
 def _said(role: str, text: str) -> dict[str, str]:
@@ -48,15 +76,17 @@ def _said(role: str, text: str) -> dict[str, str]:
 
 FORMAT = ExportFormat(
     name="llama_factory_sharegpt",
-    title=_("LLaMA-Factory preference, ShareGPT"),
+    title=gettext_lazy("LLaMA-Factory preference, ShareGPT"),
     reader=READER,
     consumer=CONSUMER,
-    help=_("conversations with a chosen and a rejected answer, with the description of the files."),
+    help=gettext_lazy(
+        "conversations with a chosen and a rejected answer, with the description of the files."
+    ),
     config=CONFIG,
     rows=rows,
     writers=(JSON_LINES,),
     beside=described(CONFIG, ABOUT),
-    keeps=KEEPS,
+    keeps=KEEPS | {"tools"},
     card=CardText(
         row="""\
 Each row is a conversation (`conversations`) with a better answer

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from django.utils.translation import gettext_lazy as _
 
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
-from webapp.datasets.exports.texts import answer_turns, as_messages
+from webapp.datasets.exports.texts import answer_turns, as_openai, tools_column
 from webapp.datasets.exports.trl_completion import KEEPS, imitated_in
 from webapp.datasets.exports.writers import JSON_LINES
 from webapp.datasets.snapshots import Entry
@@ -17,7 +17,8 @@ READER = _("OpenAI")
 def rows(entry: Entry) -> Iterator[Row]:
     """Conversations that end with an answer worth imitating."""
     for one in imitated_in(entry):
-        yield {"messages": as_messages(one.prompt) + answer_turns(one.text)}
+        turns = as_openai(one.prompt) + answer_turns(one.text)
+        yield {"messages": turns, **tools_column(one.prompt)}
 
 
 def talk_named(row: Row) -> tuple[str, ...]:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext_lazy as _
 
+from alignment.seam.tools import tools_of
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
 from webapp.datasets.exports.openai_chat import READER
-from webapp.datasets.exports.texts import answer_turns, as_messages
+from webapp.datasets.exports.texts import answer_turns, as_openai
 from webapp.datasets.exports.writers import JSON_LINES
 from webapp.datasets.snapshots import Entry
 
@@ -16,8 +17,8 @@ def rows(entry: Entry) -> Iterator[Row]:
     for pair in entry.pairs:
         yield {
             "input": {
-                "messages": as_messages(pair.prompt),
-                "tools": [],
+                "messages": as_openai(pair.prompt),
+                "tools": tools_of(pair.prompt.messages),
                 "parallel_tool_calls": True,
             },
             "preferred_output": answer_turns(pair.chosen),
@@ -36,7 +37,7 @@ FORMAT = ExportFormat(
     config="preference",
     rows=rows,
     writers=(JSON_LINES,),
-    keeps=frozenset(["preferences", "pairings", "turns"]),
+    keeps=frozenset(["preferences", "pairings", "turns", "tools"]),
     card=CardText(
         row="""\
 Each row is what was asked (`input`) with a better answer

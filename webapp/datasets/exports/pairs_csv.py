@@ -1,33 +1,37 @@
 """Preferences as a table that a spreadsheet may open."""
 
-import json
 from collections.abc import Iterator
 
 import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
+from alignment.seam.records import PromptRecord
+from alignment.seam.tools import written_json
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
 from webapp.datasets.exports.raw_labels import FORMAT as RAW
-from webapp.datasets.exports.texts import as_messages
 from webapp.datasets.exports.trl_preference import BESIDE, CARD, KEEPS, columns_beside
 from webapp.datasets.exports.writers import TABLE
 from webapp.datasets.snapshots import Entry
 
 COLUMNS = """
-Where a prompt has several turns, `prompt` is the last one and `messages` all of them, as JSON. A cell that a
+Where a prompt has several turns, `prompt` is the user's last one and `messages` all of them, as JSON. A cell that a
 spreadsheet would compute has an apostrophe before it, and `marked` names its column."""
 
 
 def rows(entry: Entry) -> Iterator[Row]:
     """Preferences as cells."""
     for pair in entry.pairs:
-        several = len(pair.prompt.messages) > 1
+        several = len(pair.prompt.messages) > 1 or pair.prompt.uses_tools
         yield {
             "prompt": pair.prompt.text,
-            "messages": json.dumps(as_messages(pair.prompt), ensure_ascii=False) if several else "",
+            "messages": written_json(_turns(pair.prompt)) if several else "",
             "chosen": pair.chosen,
             "rejected": pair.rejected,
         } | columns_beside(pair)
+
+
+def _turns(prompt: PromptRecord) -> list[Row]:
+    return [turn.model_dump() for turn in prompt.messages]
 
 
 FORMAT = ExportFormat(

@@ -7,11 +7,14 @@ import pyarrow as pa
 from django.utils.translation import gettext as _
 
 from alignment.seam.records import PromptRecord
+from alignment.seam.tools import openai_turn, template_turn, tools_of
 from webapp.datasets.errors import ExportRefusal
+from webapp.datasets.exports.writers import JSON
 
 Turn = dict[str, Any]
-SEVERAL_TURNS = frozenset(["turns"])  # of HOLDINGS: what plain text refuses where pairs are written
-ALL_TURNS = SEVERAL_TURNS | {"turns_beside"}  # and where all are
+TOOLS = frozenset(["tools", "tools_beside"])  # of HOLDINGS
+SEVERAL_TURNS = frozenset(["turns", "tools"])  # what plain text refuses where pairs are written
+ALL_TURNS = SEVERAL_TURNS | TOOLS | {"turns_beside"}  # and where all are
 
 
 class Spelling(NamedTuple):
@@ -20,11 +23,44 @@ class Spelling(NamedTuple):
     type: pa.DataType
     prompt: Callable[[PromptRecord], Any]
     answer: Callable[[str], Any]
+    beside: Callable[[PromptRecord], dict[str, Any]]  # columns of its own
 
 
 def as_messages(prompt: PromptRecord) -> list[Turn]:
-    """A prompt as messages."""
-    return [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
+    """A prompt as messages, as chat templates take them."""
+    return [template_turn(turn) for turn in prompt.messages]
+
+
+def as_openai(prompt: PromptRecord) -> list[Turn]:
+    """The same as OpenAI takes it: each call has an id, by which its answer names it."""
+    turns, waiting, number = [], list[str](), 0
+    for turn in map(openai_turn, prompt.messages):
+        for call in turn.get("tool_calls", ()):
+            number += 1
+            call["id"] = call.get("id") or f"call_{number}"
+            waiting.append(call["id"])
+        if turn["role"] == "tool":
+            turn["tool_call_id"] = named = turn.get("tool_call_id") or (waiting or ["call_0"])[0]
+            waiting = [one for one in waiting if one != named]
+        turns.append(turn)
+    return turns
+
+
+def tools_column(prompt: PromptRecord) -> dict[str, Any]:
+    """The tools that a prompt may call; nothing where it has none."""
+    tools = tools_of(prompt.messages)
+    return {"tools": tools} if tools else {}
+
+
+def check_without_tools(prompt: PromptRecord) -> None:
+    """Raise ExportRefusal for a prompt that has to do with tools."""
+    if prompt.uses_tools:
+        raise ExportRefusal(
+            _(
+                "Some prompts describe or call tools, which this format cannot hold. "
+                "Export lists of messages to TRL or OpenAI instead."
+            )
+        )
 
 
 def answer_turns(text: str) -> list[Turn]:
@@ -34,6 +70,7 @@ def answer_turns(text: str) -> list[Turn]:
 
 def single_text(prompt: PromptRecord) -> str:
     """A prompt of one turn as text; raises ExportRefusal for a conversation."""
+    check_without_tools(prompt)
     if len(prompt.messages) > 1:
         raise ExportRefusal(
             _(
@@ -48,5 +85,23 @@ MESSAGES = Spelling(
     pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
     as_messages,
     answer_turns,
+    tools_column,
 )
-PLAIN = Spelling(pa.string(), single_text, str)
+PLAIN = Spelling(pa.string(), single_text, str, lambda _prompt: {})
+CALL = pa.struct([("name", pa.string()), ("arguments", JSON)])
+CALLS = pa.list_(pa.struct([("id", pa.string()), ("type", pa.string()), ("function", CALL)]))
+TURN = pa.struct(
+    [("role", pa.string()), ("content", pa.string()), ("tool_calls", CALLS)]
+    + [(name, pa.string()) for name in ("tool_call_id", "name")]
+)
+
+
+def schema_with_tools(schema: pa.Schema) -> pa.Schema:
+    """The columns where prompts have to do with tools: only then are messages so wide."""
+    if MESSAGES.type not in schema.types:
+        return schema
+    wide = [
+        field.with_type(pa.list_(TURN)) if field.type == MESSAGES.type else field
+        for field in schema
+    ]
+    return pa.schema([*wide, ("tools", JSON)])

@@ -24,7 +24,7 @@ HELP = _(
     "prompt, and none without words."
 )
 CONFIG = "prompt_completion"
-KEEPS = frozenset(["demonstrations", "turns", "turns_beside"])
+KEEPS = frozenset(["demonstrations", "turns", "turns_beside", "tools", "tools_beside"])
 CARD = CardText(
     row="""\
 Each row is a prompt with an answer worth imitating
@@ -76,6 +76,7 @@ def imitated_as(way: Spelling) -> Becomes:
                 "completion": way.answer(one.text),
                 "origin": one.origin,
                 "prompt_key": one.prompt.key,
+                **way.beside(one.prompt),
             }
 
     return rows

@@ -20,7 +20,7 @@ CONSUMER_OF_TALKS = _("TRL's RewardTrainer, and all that read whole conversation
 CONFIG = "preference"
 IMPLICIT = "implicit"  # of the other config
 KEEPS = frozenset(
-    ["preferences", "pairings", "strengths", "sides", "annotators", "groups", "turns"]
+    ["preferences", "pairings", "strengths", "sides", "annotators", "groups", "turns", "tools"]
 )
 CARD = CardText(
     row="""\
@@ -59,7 +59,8 @@ def explicit_in(way: Spelling) -> Becomes:
     def rows(entry: Entry) -> Iterator[Row]:
         for pair in entry.pairs:
             sides = {"chosen": way.answer(pair.chosen), "rejected": way.answer(pair.rejected)}
-            yield {"prompt": way.prompt(pair.prompt)} | sides | columns_beside(pair)
+            beside = columns_beside(pair) | way.beside(pair.prompt)
+            yield {"prompt": way.prompt(pair.prompt)} | sides | beside
 
     return rows
 
@@ -71,7 +72,8 @@ def implicit_in(way: Spelling, between: Any) -> Becomes:  # noqa: ANN401 - of th
         for pair in entry.pairs:
             asked = way.prompt(pair.prompt) + between
             sides = {"chosen": pair.chosen, "rejected": pair.rejected}
-            yield {n: asked + way.answer(text) for n, text in sides.items()} | columns_beside(pair)
+            beside = columns_beside(pair) | way.beside(pair.prompt)
+            yield {n: asked + way.answer(text) for n, text in sides.items()} | beside
 
     return rows
 

@@ -5,11 +5,12 @@ from django.utils.translation import gettext_lazy as _
 
 from webapp.datasets.exports.descriptor import Becomes, CardText, Row
 from webapp.datasets.exports.texts import Spelling
+from webapp.datasets.snapshots import Entry
 
 CONSUMER = _("TRL's GRPOTrainer and RLOOTrainer, and all that draw answers themselves")
 HELP = _("each prompt of the snapshot once, without answers and labels.")
 CONFIG = "prompt_only"
-KEEPS = frozenset(["turns", "turns_beside"])
+KEEPS = frozenset(["turns", "turns_beside", "tools", "tools_beside"])
 CARD = CardText(
     row="""\
 Each row is a prompt of the
@@ -21,7 +22,12 @@ snapshot, once.""",
 
 def prompts_as(way: Spelling) -> Becomes:
     """Prompts alone."""
-    return lambda entry: [{"prompt": way.prompt(entry.prompt), "prompt_key": entry.prompt.key}]
+
+    def rows(entry: Entry) -> list[Row]:
+        asked = entry.prompt
+        return [{"prompt": way.prompt(asked), "prompt_key": asked.key, **way.beside(asked)}]
+
+    return rows
 
 
 def prompt_named(row: Row) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ HELP = _(
 )
 CONFIG = "unpaired"
 KEEPS = frozenset(["preferences", "ties", "rankings", "thumbs", "ratings", "annotators", "turns"])
-KEEPS |= {"turns_beside"}
+KEEPS |= {"turns_beside", "tools", "tools_beside"}
 CARD = CardText(
     row="""\
 Each row is a prompt with an answer (`completion`) that
@@ -91,6 +91,7 @@ def unpaired_in(way: Spelling) -> Becomes:
                 "label": one.good,
                 "prompt_key": one.prompt.key,
                 "annotator": one.annotator,
+                **way.beside(one.prompt),
             }
 
     return rows

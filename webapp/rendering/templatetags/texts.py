@@ -1,5 +1,6 @@
 """Texts of models and people on a page; a view gives `renderings` of all that its page shows."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -45,6 +46,27 @@ def shown_both(context: Context, text: str) -> SafeString:
         mark_safe(found.html),  # noqa: S308 - cleaned
         mark_safe(written(text)),  # noqa: S308 - escaped
     )
+
+
+@register.simple_tag
+def shown_plain(text: str) -> SafeString:
+    """A text of a program, as it was written: nothing of it is markup."""
+    if not text:
+        return EMPTY
+    return format_html('<div class="written only">{}</div>', mark_safe(written(text)))  # noqa: S308 - escaped
+
+
+@register.filter
+def indented_json(text: str) -> str:
+    """A JSON text, a part of it on each line."""
+    return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+
+
+@register.filter
+def tools_described(text: str) -> list[tuple[str, str]]:
+    """The tools of a conversation: the name of each, and its description on lines."""
+    functions = [tool["function"] for tool in json.loads(text or "[]")]
+    return [(one["name"], json.dumps(one, ensure_ascii=False, indent=2)) for one in functions]
 
 
 @register.simple_tag(takes_context=True)
