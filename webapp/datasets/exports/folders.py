@@ -48,7 +48,8 @@ def write_folder(
         (aside / form.config).mkdir()
         with ExitStack() as files:
             parts = {
-                split: Part(aside / form.config / split, form, files) for split in Split.values
+                split: Part(aside / form.config / split, form, schema, files)
+                for split in Split.values
             }
             for passed, entry in enumerate(entries_of(snapshot.artifact.path, form.reads), 1):
                 parts[entry.row["split"]].add(entry)
@@ -85,6 +86,7 @@ class Part:
 
     path: Path  # without a suffix
     form: ExportFormat
+    schema: pa.Schema
     files: ExitStack  # closes what is opened
     group: list[Row] = field(default_factory=list)
     known: set[bytes] = field(default_factory=set)
@@ -115,7 +117,7 @@ class Part:
     def _write(self, rows: list[Row]) -> None:
         ways = () if self.writers else self.form.writers
         for way in ways:
-            file = way.opened(self.path.with_suffix(way.suffix), self.form.schema)
+            file = way.opened(self.path.with_suffix(way.suffix), self.schema)
             self.writers.append(self.files.enter_context(file))
         for write in self.writers:
             write(rows)
