@@ -7,7 +7,7 @@ import shutil
 import zipfile
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
@@ -41,9 +41,8 @@ def write_folder(
 
     Raises ExportRefusal, and CheckpointError where the snapshot's folder is not what was frozen.
     """
-    total = sum(snapshot.manifest["splits"].values())
+    schema, total = schema_of(form, snapshot), sum(snapshot.manifest["splits"].values())
     verify(snapshot.artifact.path)
-    form = replace(form, schema=schema_of(form, snapshot))
     with committed(folder) as aside:
         (aside / form.config).mkdir()
         with ExitStack() as files:
