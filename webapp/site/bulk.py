@@ -71,7 +71,7 @@ def _values(
 def _prepared(field: "Field[Any, Any]") -> Prepare | None:
     """How a value becomes the driver's; None where it is that already."""
     if isinstance(field, JSONField):
-        return json.dumps
+        return lambda value: None if value is None else json.dumps(value)
     if isinstance(field, DateTimeField):
         return connection.ops.adapt_datetimefield_value
     return None
