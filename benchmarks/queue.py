@@ -28,14 +28,13 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from alignment.world.utility import SimulatedAnnotator
 from benchmarks.processes import cpu_seconds
 from tests import ground
 from tests.factories import a_project, a_user, an_artifact, some_prompts
 from tests.stack import Stack
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
-from webapp.demo.annotators import ANSWERS, JSON, Login, sign_in
+from webapp.demo.annotators import JSON, Login, answers_to, sign_in
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.labeling.services import Ask, create_tasks
@@ -71,7 +70,7 @@ class Annotator:
         self.client = httpx.Client(base_url=url, timeout=60)
         self.page = f"/p/{project.pk}/label/"
         sign_in(self.client, login)
-        self.simulated = SimulatedAnnotator(seed)
+        self.seed = seed
         self.card: int | None = None
         self.shown: dict[str, Any] = {}
 
@@ -83,7 +82,8 @@ class Annotator:
         """Answer the card; the answer's answer is the next one."""
         kind = self.shown["kind"]
         drawn = {"choice": self.chance.randint(0, 7)}
-        form = self._form(drawn if kind == KIND else ANSWERS[kind](self.simulated, self.shown))
+        said = drawn if kind == KIND else next(answers_to([self.shown], self.seed))
+        form = self._form(said)
         for _ in range(2 if self.chance.random() < REPLAYED else 1):
             self._read(self.client.post(self.page, data=form, headers=JSON))
 

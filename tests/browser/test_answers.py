@@ -603,14 +603,14 @@ def test_flags_of_another_device_are_taken_over(page, slow_device):
     page.clock.install()
     page.locator("#flags summary").click()
     with page.expect_response(lambda answer: "/draft/" in answer.url):
-        page.get_by_label("Harmful").check()
+        page.get_by_label("Harmful", exact=True).check()
         page.clock.run_for(1100)
     slow_device.locator("#flags summary").click()
     with slow_device.expect_response(lambda answer: "/draft/" in answer.url and answer.ok):
-        slow_device.get_by_label("False").check()
+        slow_device.get_by_label("False", exact=True).check()
         slow_device.clock.run_for(1100)
         slow_device.clock.run_for(1100)
-    expect(slow_device.get_by_label("Harmful")).to_be_checked()
+    expect(slow_device.get_by_label("Harmful", exact=True)).to_be_checked()
     press(slow_device, "2")
     saved(slow_device)
     assert sorted(Label.objects.get().flags) == ["false", "harmful"]

@@ -78,7 +78,7 @@ def reason(page):
 
 
 def flag(page):
-    return page.get_by_label("Off topic")
+    return page.get_by_label("Off topic", exact=True)
 
 
 def test_a_draft_reaches_the_server_after_a_pause(page):

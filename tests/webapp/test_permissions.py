@@ -228,6 +228,8 @@ def test_a_look_at_the_head_alone_is_answered_as_the_whole(world, sessions, pers
         if "GET" in ROWS[address.name]:
             path = world.path(address)
             whole, head = (head_of(method, path, sessions[person]) for method in ("get", "head"))
+            if head != whole:  # an age that is shown may have become another between both
+                whole = head_of("get", path, sessions[person])
             assert (address.name, *head) == (address.name, *whole)
 
 

@@ -31,6 +31,7 @@ SCOPES = {
     Action.WRITE_PROMPTS: Scope.DATA,
     Action.CHECK_LABELS: Scope.DATA,
     Action.MAKE_TASKS: Scope.DATA,
+    Action.MANAGE_PROMPTS: Scope.DATA,
     Action.COMPOSE_FORM: Scope.DATA,
     Action.FREEZE: Scope.DATA,
     Action.IMPORT_DATA: Scope.DATA,

@@ -145,7 +145,7 @@ def test_what_a_file_brought_is_judged_by_nobody(project, asked):
 def test_an_export_of_all_labels_says_so_and_no_import_takes_it(project, asked):
     write(asked)
     snapshot = imitated(project)[2]
-    (row,) = [row for one in entries_of(snapshot.artifact, "train") for row in rows(one)]
+    (row,) = [row for one in entries_of(snapshot.artifact.path, ()) for row in rows(one)]
     assert (row["standing"], row["says"]) == ("waiting", [])
     found = Found()
     assert "standing" in read_labels(row, found)

@@ -21,7 +21,7 @@ ALLOWED = {
     "operations/backups.py": "written on a backup for people",
     "datasets/intake.py": "says of imported rows when they came",
     "datasets/standins.py": "of a lease that is over",
-    "labeling/reviews.py": "of a lease that is over",
+    "labeling/written.py": "of a lease that is over",
     "api/forms.py": "whether a day that somebody chose is over",
 }
 
