@@ -134,6 +134,7 @@ ROWS |= {
     "api_schema": {"GET": Gate.SIGNED_IN},
     "api_client": {"GET": Gate.SIGNED_IN},
     "api_nothing": {},
+    "api_mcp": {},
 }
 # A session opens none of these; what tokens open, tests/webapp/api/test_roles.py tries.
 ROWS |= {f"api:{name}": {} for name in OPERATIONS}
@@ -362,7 +363,7 @@ def fault_of(name, method, way, person, status, location, writes):
     if writes:
         return f"writes: {writes[0][:80]}"
     if gate is None:
-        wants_token = status == 401 and name.startswith("api:")
+        wants_token = status == 401 and name.startswith("api")
         return (
             ""
             if wants_token or status == 405 or sent_away or status == 404 or is_harmless(name)
