@@ -66,7 +66,9 @@ class AssignmentForm(forms.Form):
         if "assignment" in self.cleaned_data:
             row = self.of_mine().filter(pk=self.cleaned_data["assignment"])
             self.cleaned_data["assignment"] = found = next(iter(row), None)
-            if not found:
+            if found:
+                found.task.project = self.project  # known, so nobody asks for it
+            else:
                 self.add_error("assignment", NOT_YOURS)
         return self.cleaned_data
 

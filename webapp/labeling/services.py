@@ -13,7 +13,7 @@ from django.db.models import F, Max
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
-from webapp.labeling import queue, sides
+from webapp.labeling import cursors, queue, sides
 from webapp.labeling.following import follow_answers
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import no_objection
@@ -161,6 +161,8 @@ def create_tasks(
     ]
     placed = zip(tasks, new.values(), strict=True)
     store_tasks(tasks, [item for task, ask in placed for item in items_of(task, ask.placed)])
+    if intake is None:
+        cursors.lead_to(project, [task.pk for task in tasks])
     return len(tasks)
 
 
@@ -295,7 +297,7 @@ def _answer(assignment: Assignment, replaced: Label | None) -> bool:
     if not holds:
         assignment.slot = queue.free_slot(assignment.task, like=assignment.slot)
     if assignment.state == State.SKIPPED:
-        Task.every.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
+        Task.every.filter(pk=assignment.task_id).let_open(skips=F("skips") - 1)
     assignment.state, assignment.note = State.SUBMITTED, ""
     assignment.draft = _other(assignment.draft)
     assignment.save(update_fields=["state", "slot", "draft", "note"])
@@ -376,7 +378,7 @@ def undo_skip(
     assignment = skipped and _locked(skipped)
     if assignment is None or assignment.state != State.SKIPPED:
         return None
-    Task.every.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
+    Task.every.filter(pk=assignment.task_id).let_open(skips=F("skips") - 1)
     _lease_again(assignment, holds=queue.take_place(assignment.task))
     return assignment
 
@@ -452,7 +454,7 @@ def skip(
         raise LabelingError(_("You have already answered this task; undo the answer to skip it."))
     task = Task.every.filter(pk=assignment.task_id)
     if assignment.state in queue.KEPT:
-        task.update(taken=F("taken") - 1)
+        task.let_open(taken=F("taken") - 1)
     if assignment.named:
         task.filter(repeat_of__isnull=False).update(need=F("taken"))  # nobody else answers it
     if assignment.state != State.SKIPPED:
