@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -334,11 +333,6 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         """With their tasks, both locked, the task before; `third` is whether one is asked where two differ."""
         wanted = self.annotate(third=F("task__project__third_if_two_differ"))
         return wanted.select_related("task").select_for_update(no_key=True, of=("task", "self"))
-
-    def answered_as(self, client_id: UUID) -> "AssignmentQuerySet":
-        """`stored` is the label that their person has given this name."""
-        same = Label.every.filter(annotator=models.OuterRef("annotator"), client_id=client_id)
-        return self.annotate(stored=models.Subquery(same.values("pk")[:1]))
 
 
 class Assignment(models.Model):

@@ -6,7 +6,8 @@ when a transaction begins.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count as counting
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import Case, Exists, F, OuterRef, QuerySet, Subquery, When
@@ -25,6 +26,7 @@ from webapp.labeling.models import (
 from webapp.labeling.queries import labelled_today
 from webapp.projects.models import Project
 from webapp.site.clock import after
+from webapp.site.columns import all_columns, model_row
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.returning import Change, Returning
 from webapp.site.writers import in_turn
@@ -54,6 +56,19 @@ PASSED = f"""(
     ) few WHERE (few.priority, few.key) < (labeling_task.priority, labeling_task.key)
 )"""  # noqa: S608 - names of columns, and numbers
 SLOTS = f"(SELECT count(*) {OF_TASK} {HELD}), (SELECT max(slot) {OF_TASK} {HELD}), (SELECT count(*) {OF_TASK})"
+
+
+ANSWERED = f"""
+    SELECT project.third_if_two_differ,
+        (SELECT id FROM labeling_label given WHERE given.annotator_id = mine.annotator_id AND given.client_id = %s),
+        {all_columns(Assignment, "mine")}, {all_columns(Task, "task")}
+    FROM labeling_assignment mine
+    JOIN labeling_task task ON task.id = mine.task_id
+    JOIN projects_project project ON project.id = task.project_id
+    WHERE mine.id = %s AND mine.annotator_id = %s
+"""  # noqa: S608 - names of columns
+LOCKING = "FOR NO KEY UPDATE OF task, mine"
+MINE = len(Assignment._meta.concrete_fields)
 
 
 class Taken(NamedTuple):
@@ -193,6 +208,25 @@ def lock(annotator: User) -> None:
     if connection.features.has_select_for_update:
         row = User.objects.select_for_update(no_key=True).filter(pk=annotator.pk)
         row.values_list("pk").get()
+
+
+def lock_answered(pk: int, annotator: User, client_id: UUID | None) -> Assignment | None:
+    """One of this person's assignments, locked with its task, as `locked` has it; None where it is nobody's or another's.
+
+    `stored` is the label to which they have given this name.
+    """
+    name = Label._meta.get_field("client_id").get_db_prep_value(client_id, connection)
+    locking = LOCKING if connection.features.has_select_for_update else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{ANSWERED} {locking}", [name, pk, annotator.pk])
+        found = cursor.fetchone()
+    if found is None:
+        return None
+    third, stored, *columns = found
+    mine = cast("Assignment", model_row(Assignment, columns[:MINE]))
+    mine.task = cast("Task", model_row(Task, columns[MINE:]))
+    vars(mine).update(third=third, stored=stored)
+    return mine
 
 
 def cards_to_see(project: Project, annotator: User) -> list[Assignment]:

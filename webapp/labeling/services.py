@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple, Required, TypedDict, Unpack
+from typing import Any, NamedTuple, Required, TypedDict, Unpack, overload
 from uuid import UUID
 
 from django.db import transaction
@@ -211,13 +211,15 @@ def submit_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said
     they come here. The answer is one of the task's kind, or its fields; raises LabelingError for others.
     """
     queue.lock(assignment.annotator)
-    locked = Assignment.objects.locked().answered_as(client_id).get(pk=assignment.pk)
+    locked = queue.lock_answered(assignment.pk, assignment.annotator, client_id)
+    if locked is None:
+        raise Assignment.DoesNotExist
     return store_label(locked, client_id=client_id, **said)
 
 
 def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]) -> Label:
     """The same in the transaction that has locked the assignment for this answer and its person."""
-    if stored := getattr(assignment, "stored", None):  # of `answered_as`
+    if stored := getattr(assignment, "stored", None):  # of `lock_answered`
         return Label.every.get(pk=stored)
     answered = _said(assignment, said["answer"])
     replaced = _spoken(assignment)
@@ -241,7 +243,7 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
 
 def adapt_need_of(assignment: Assignment) -> None:
     """Ask a third person where two differ now, or no third where they do not, in projects that want it."""
-    if getattr(assignment, "third", False):  # of `locked`
+    if getattr(assignment, "third", False):  # of whatever locked it
         queue.adapt_need(assignment.task_id)
 
 
@@ -257,13 +259,31 @@ def _said(assignment: Assignment, answer: object) -> dict[str, object]:
     return said
 
 
+class _ShownTexts(Sequence[str]):
+    """What somebody saw, read when it is looked at: most kinds of task only count it."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+
+    def __len__(self) -> int:
+        return self.assignment.task.size
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        return [completion.text for completion in self.assignment.shown][place]
+
+
 def _objection(assignment: Assignment, answer: object) -> Words:
     """Why the answer does not fit what was shown; only kinds that may object have that read again."""
     kind = assignment.task.asks
     if kind.objection is no_objection:
         return ""
-    items = [completion.text for completion in assignment.shown]
-    return kind.objection(kind.Answer.model_validate(answer), items)
+    return kind.objection(kind.Answer.model_validate(answer), _ShownTexts(assignment))
 
 
 def said_columns(task: Task, order: Sequence[int], answer: object) -> dict[str, object]:
