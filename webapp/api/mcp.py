@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
@@ -23,11 +24,9 @@ MODERN = ("2026-07-28",)  # revisions without a handshake
 SHAKEN = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")  # with one, the newest first
 SCHEME = "attune:///"  # begins the addresses of what can be read
 NAME = {"name": "attune", "title": "Attune", "version": "1"}
-INSTRUCTIONS = (
-    "Attune collects human feedback, trains reward models on it and aligns language models. Begin with"
-    " list_projects; most tools want a project_id. Refusals say what to try. Long work answers a job or a run:"
-    " ask get_job or get_run until its state is done, succeeded, failed or cancelled."
-)
+INSTRUCTIONS = """Attune collects human feedback, trains reward models on it and aligns language models.
+Begin with list_projects; most tools want a project_id. Refusals say what to try. Long work answers a job or a run:
+ask get_job or get_run until its state is done, succeeded, failed or cancelled."""
 KEPT = {"ttlMs": 60_000, "cacheScope": "private"}  # how long a client may keep what does not change
 FRESH = {"ttlMs": 0, "cacheScope": "private"}
 PARSE, INVALID, METHOD, PARAMS = -32700, -32600, -32601, -32602
@@ -51,7 +50,7 @@ class RpcError(Exception):
 def mcp(request: HttpRequest) -> HttpResponse:
     """Answer one message of a client whose token works."""
     if not _is_own(request):
-        return refuse(403, "origin", "This page is of another site.")
+        return refuse(403, "origin", _("This page is of another site."))
     try:
         token = bearer(request)
     except LimitError as error:
