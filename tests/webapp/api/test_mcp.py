@@ -5,9 +5,6 @@ import json
 import anyio
 import httpx2
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.exceptions import MCPError
 
 from tests.factories import a_project, a_user, some_labels, some_tasks
 from tests.webapp.addresses import client_with, session_of
@@ -26,6 +23,8 @@ NO_TOOLS = {"upload_file", "download_file"}
 
 def driven(url, token, act, mode="auto"):
     """What comes of an act of the official client."""
+    from mcp import Client  # noqa: PLC0415 - seconds for who drives it, and nobody else
+    from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
 
     async def drive():
         headers = {"Authorization": f"Bearer {token}"}
@@ -78,6 +77,8 @@ def test_the_official_client_is_refused_by_role_scope_and_token(live_server):
     project = a_project()
     annotator = token_of(project, Role.ANNOTATOR)
     reader = token_of(project, Role.RESEARCHER, Scope.READ)
+
+    from mcp import MCPError  # noqa: PLC0415
 
     async def act(client):
         with pytest.raises(MCPError, match="nothing here"):
