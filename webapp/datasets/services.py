@@ -16,6 +16,8 @@ from alignment.seam.folders import committed, file_sha256, manifest_sha256
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import keep, store
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.datasets import queries, snapshots
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.models import Snapshot
@@ -88,7 +90,7 @@ def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User |
         name=f"Snapshot {number}",
         summary={name: manifest[name] for name in ("splits", "sources", "pairs", "answers")},
     )
-    return Snapshot.objects.create(
+    made = Snapshot.objects.create(
         project=project,
         number=number,
         artifact=artifact,
@@ -98,3 +100,6 @@ def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User |
         manifest=manifest,
         created_by=by,
     )
+    said = {"number": number, "labels": made.labels, "pairs": made.pairs}
+    record_act(Act.SNAPSHOT_FROZEN, by, project=project.pk, about=made.pk, **said)
+    return made
