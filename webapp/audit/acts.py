@@ -54,6 +54,7 @@ class Act(models.TextChoices):
     ROUND_ENDED = "round.ended", _("round ended")
     SWEEP_STARTED = "sweep.started", _("sweep started")
     SWEEP_CHANGED = "sweep.changed", _("sweep acted on")
+    SWEEP_ENDED = "sweep.ended", _("sweep ended")
     WEBHOOK_MADE = "webhook.made", _("webhook made")
     WEBHOOK_CHANGED = "webhook.changed", _("webhook changed")
     WEBHOOK_REMOVED = "webhook.removed", _("webhook removed")
