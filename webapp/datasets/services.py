@@ -18,47 +18,50 @@ from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import keep, store
 from webapp.datasets import queries, snapshots
 from webapp.datasets.errors import SnapshotError
+from webapp.datasets.filters import SnapshotFilter
 from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import SnapshotRow
 from webapp.projects.models import Project
 
+EVERYTHING = SnapshotFilter()
+
 
 def freeze_snapshot(
-    project: Project,
-    *,
-    by: User | None = None,
-    include_simulated: bool = True,
-    include_ranks: bool = True,
+    project: Project, wanted: SnapshotFilter = EVERYTHING, *, by: User | None = None
 ) -> Snapshot:
-    """Freeze the project's current labels and imported ranks; raises SnapshotError without any.
+    """Freeze the project's current labels and imported ranks that are wanted; raises SnapshotError without any.
 
     Where nothing has changed since the last snapshot, that one is returned.
     """
-    included = {"include_simulated": include_simulated, "include_ranks": include_ranks}
     newest = queries.newest(project)  # read first: what comes meanwhile counts as new next time
-    with _written(_rows(project, **included)) as folder:
+    people = queries.pseudonyms(project, wanted.people).values()
+    with _written(_rows(project, wanted)) as folder:
         counts = snapshots.count(folder)
         if not counts["sources"]:
-            raise SnapshotError(
-                _("There are no labels to freeze yet. Label some tasks, or import ranked answers.")
-            )
+            raise SnapshotError(_why_nothing(project))
         sums = {snapshots.LABELS: file_sha256(folder / snapshots.LABELS)}
-        manifest = counts | {"filter": included, "newest": newest, "sha256": sums}
+        manifest = counts | {
+            "filter": wanted.as_stored(people),
+            "newest": newest,
+            "sha256": sums,
+        }
         manifest["form"] = project.form_version
         manifest["guidelines_sha256"] = sha256(project.guidelines.encode()).hexdigest()
         keep(folder)  # the slow part, before the transaction
         return _record(project, folder, manifest, by)
 
 
-def _rows(
-    project: Project, *, include_simulated: bool, include_ranks: bool
-) -> Iterator[SnapshotRow]:
-    labels = queries.current_labels(project, include_simulated=include_simulated)
-    yield from queries.label_rows(labels, project)
-    yield from queries.adjudication_rows(project)
-    if include_ranks:
-        yield from queries.rank_rows(project)
-        yield from queries.preference_rows(project)
+def _why_nothing(project: Project) -> str:
+    if any(queries.count_wanted(project, EVERYTHING)):
+        return _("Nothing is like what you chose: no label is left to freeze. Leave out less.")
+    return _("There are no labels to freeze yet. Label some tasks, or import ranked answers.")
+
+
+def _rows(project: Project, wanted: SnapshotFilter) -> Iterator[SnapshotRow]:
+    yield from queries.label_rows(project, wanted)
+    yield from queries.adjudication_rows(project, wanted)
+    yield from queries.rank_rows(project, wanted)
+    yield from queries.preference_rows(project, wanted)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from webapp.accounts.requests import PersonRequest
 from webapp.datasets import queries, services
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.exports.losses import losses_of
+from webapp.datasets.filters import filter_in_words
 from webapp.datasets.forms import ColumnsForm, ExportForm, FreezeForm, ImportForm, TakeForm
 from webapp.datasets.imports.orders import start_import
 from webapp.datasets.uploads import is_too_large
@@ -24,6 +25,7 @@ from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
 from webapp.machine import uploads
 from webapp.projects.access import Action, project_for
+from webapp.projects.models import Project
 from webapp.projects.services import mark_of
 from webapp.site.choices import found_for, sought_in
 from webapp.site.htmx import render_page
@@ -38,25 +40,35 @@ MARK = 16  # digits that tell one choice of columns from another
 def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All snapshots, what the next one would hold, and the button that freezes it."""
     project = project_for(request.user, project_id, can=Action.FREEZE)
-    form = FreezeForm(request.POST or None)
-    if form.is_valid():
-        last = project.snapshots.first()
-        try:
-            made = services.freeze_snapshot(project, by=request.user, **form.cleaned_data)
-        except SnapshotError as refusal:
-            messages.error(request, str(refusal))
-            return redirect("datasets:snapshots", project.pk)
-        if made == last:
-            messages.info(request, _("Nothing has changed since {made}.").format(made=made))
-        else:
-            messages.success(
-                request, _("{made} is frozen: it will never change.").format(made=made)
-            )
-        return redirect("datasets:snapshot", project.pk, made.pk)
+    asked = request.GET if "count" in request.GET else None
+    form = FreezeForm(request.POST or asked, project=project)
+    if request.method == "POST" and form.is_valid():
+        return _freeze(request, project, form)
     rows = project.snapshots.annotate(used=Count("rounds")).select_related("created_by")
-    page = page_of(rows, request.GET, "-number")
-    context = {"project": project, "form": form, "page": page, "now": queries.unfrozen(project)}
-    return render(request, "datasets/snapshots.html", context)
+    counted = queries.count_wanted(project, form.wanted) if asked and form.is_valid() else None
+    context = {
+        "project": project,
+        "form": form,
+        "page": page_of(rows, request.GET, "-number"),
+        "now": queries.unfrozen(project),
+        "counted": counted,
+    }
+    return render_page(request, "datasets/snapshots.html", context, partial="wanted")
+
+
+def _freeze(request: PersonRequest, project: Project, form: FreezeForm) -> HttpResponse:
+    last = project.snapshots.first()
+    try:
+        made = services.freeze_snapshot(project, form.wanted, by=request.user)
+    except SnapshotError as refusal:
+        messages.error(request, str(refusal))
+        return redirect("datasets:snapshots", project.pk)
+    if made == last:
+        messages.info(request, _("Nothing has changed since {made}.").format(made=made))
+    else:
+        words = _("{made} is frozen: it will never change.")
+        messages.success(request, words.format(made=made))
+    return redirect("datasets:snapshot", project.pk, made.pk)
 
 
 @login_required
@@ -71,6 +83,7 @@ def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpRes
         "snapshot": snapshot,
         "tallies": queries.answers_in_words(snapshot),
         "splits": queries.splits(snapshot),
+        "narrowed": list(filter_in_words(snapshot.manifest.get("filter", {}))),
         "rounds": snapshot.rounds.all(),
         "uses": snapshot.artifact.uses.select_related("run").order_by("-run"),
         "rows": (rows := queries.first_rows(snapshot, FIRST_ROWS)),

@@ -40,5 +40,5 @@ def get_snapshot(request: ApiRequest, project_id: RowId, snapshot_id: RowId) -> 
 def freeze_labels(request: ApiRequest, project_id: RowId, sent: OptionsSent) -> Snapshot:
     """Freeze the labels as they are; where nothing has changed, the last snapshot is answered."""
     project = open_project(request, project_id, Action.FREEZE)
-    form = filled(FreezeForm, sent.options)
-    return freeze_snapshot(project, by=request.user, **form.cleaned_data)
+    form = filled(FreezeForm, sent.options, project=project)
+    return freeze_snapshot(project, form.wanted, by=request.user)
