@@ -54,6 +54,12 @@ class OptionsSent(Sent):
     options: Options = {}
 
 
+class SinceAsked(Sent):
+    """The number of an earlier snapshot of the project."""
+
+    since: int = Field(ge=1, lt=2**31)
+
+
 class ExportSent(Sent):
     """What to export, for whom."""
 

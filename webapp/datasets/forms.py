@@ -141,6 +141,23 @@ class FreezeForm(forms.Form):
         return any(field.value() or field.errors for field in self.narrowing)
 
 
+class EarlierForm(forms.Form):
+    """Since which earlier snapshot changes are told."""
+
+    since = forms.IntegerField(label=_("Since snapshot number"), min_value=1)
+
+    def __init__(self, *args: Any, snapshot: Snapshot, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.earlier = snapshot.project.snapshots.filter(number__lt=snapshot.number)
+
+    def clean_since(self) -> Snapshot:
+        """The snapshot of this number; refuse one that is not earlier."""
+        found = self.earlier.filter(number=self.cleaned_data["since"]).first()
+        if found is None:
+            raise forms.ValidationError(_("No earlier snapshot has this number."))
+        return found
+
+
 class ImportForm(forms.Form):
     """A file, and how to read it."""
 

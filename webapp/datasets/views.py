@@ -1,6 +1,7 @@
 """Pages of snapshots, and of files that come in and go out."""
 
 import json
+from typing import Any
 from uuid import uuid4
 
 from django.contrib import messages
@@ -14,11 +15,20 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from alignment.rows.formats import FORMATS
 from webapp.accounts.requests import PersonRequest
 from webapp.datasets import queries, services
+from webapp.datasets.changes import changes_between, changes_in_words, labels_in_words
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.filters import filter_in_words
-from webapp.datasets.forms import ColumnsForm, ExportForm, FreezeForm, ImportForm, TakeForm
+from webapp.datasets.forms import (
+    ColumnsForm,
+    EarlierForm,
+    ExportForm,
+    FreezeForm,
+    ImportForm,
+    TakeForm,
+)
 from webapp.datasets.imports.orders import start_import
+from webapp.datasets.models import Snapshot
 from webapp.datasets.uploads import is_too_large
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
@@ -90,6 +100,32 @@ def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpRes
         "columns": LETTERS[: max((len(row.items) for row in rows), default=0)],
     }
     return render(request, "datasets/snapshot.html", context)
+
+
+@login_required
+@require_safe
+def changes(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpResponse:
+    """What came and went since an earlier snapshot: the last before, or the one that is named."""
+    project = project_for(request.user, project_id, can=Action.SEE_DATA)
+    snapshot = get_object_or_404(project.snapshots.select_related("artifact"), pk=snapshot_id)
+    last = project.snapshots.filter(number__lt=snapshot.number).first()
+    asked = request.GET if "since" in request.GET else {"since": last.number if last else ""}
+    form = EarlierForm(asked, snapshot=snapshot)
+    context: dict[str, Any] = {"project": project, "snapshot": snapshot, "form": form, "last": last}
+    if last and form.is_valid():
+        older = context["older"] = form.cleaned_data["since"]
+        try:
+            found = changes_between(older, snapshot)
+        except SnapshotError as refusal:
+            context["refusal"] = refusal
+        else:
+            context |= {"rows": changes_in_words(found), "labels": labels_in_words(found)}
+            context["guidelines"] = _guidelines_of(older) != _guidelines_of(snapshot)
+    return render(request, "datasets/changes.html", context)
+
+
+def _guidelines_of(snapshot: Snapshot) -> str:
+    return str(snapshot.manifest.get("guidelines_sha256", ""))
 
 
 @login_required

@@ -6,9 +6,10 @@ from ninja import Query, Router
 from webapp.api.bearer import ApiRequest, open_project
 from webapp.api.filled import filled
 from webapp.api.paging import ListPart, PageSchema, Paging, RowId, list_part
-from webapp.api.schemas import SnapshotSchema
-from webapp.api.sent import OptionsSent
-from webapp.datasets.forms import FreezeForm
+from webapp.api.schemas import ChangesSchema, SnapshotSchema
+from webapp.api.sent import OptionsSent, SinceAsked
+from webapp.datasets.changes import SnapshotChanges, changes_between
+from webapp.datasets.forms import EarlierForm, FreezeForm
 from webapp.datasets.models import Snapshot
 from webapp.datasets.services import freeze_snapshot
 from webapp.projects.access import Action
@@ -30,6 +31,21 @@ def get_snapshot(request: ApiRequest, project_id: RowId, snapshot_id: RowId) -> 
     """One snapshot."""
     project = open_project(request, project_id, Action.SEE_DATA)
     return get_object_or_404(project.snapshots.select_related("artifact"), pk=snapshot_id)
+
+
+@router.get(
+    "/projects/{project_id}/snapshots/{snapshot_id}/changes",
+    response=ChangesSchema,
+    operation_id="get_changes",
+)
+def get_changes(
+    request: ApiRequest, project_id: RowId, snapshot_id: RowId, since: Query[SinceAsked]
+) -> SnapshotChanges:
+    """What came and went since an earlier snapshot, which its number names."""
+    project = open_project(request, project_id, Action.SEE_DATA)
+    snapshot = get_object_or_404(project.snapshots.select_related("artifact"), pk=snapshot_id)
+    form = filled(EarlierForm, since.dict(), snapshot=snapshot)
+    return changes_between(form.cleaned_data["since"], snapshot)
 
 
 @router.post(
