@@ -258,7 +258,7 @@ def unfrozen(project: Project) -> dict[str, int]:
     }
 
 
-class Wanted(NamedTuple):
+class WantedCounts(NamedTuple):
     """How much a snapshot would take in, each counted up to a limit."""
 
     labels: int
@@ -267,12 +267,12 @@ class Wanted(NamedTuple):
     preferences: int
 
 
-def count_wanted(project: Project, wanted: SnapshotFilter) -> Wanted:
+def count_wanted(project: Project, wanted: SnapshotFilter) -> WantedCounts:
     """What a snapshot by this filter would take in now."""
     labels = wanted.labels_of(project)
     tasks = labels.order_by().values("task").distinct()[: COUNTED + 1]
     preferences = wanted.preferences(Preference.objects.of_project(project))
-    return Wanted(
+    return WantedCounts(
         count_up_to(labels),
         tasks.count(),
         count_up_to(wanted.ranked(ranked_completions(project))),

@@ -19,6 +19,7 @@ from webapp.artifacts.store import keep, store
 from webapp.datasets import queries, snapshots
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.filters import SnapshotFilter
+from webapp.datasets.health import HealthMeter
 from webapp.datasets.models import Snapshot
 from webapp.datasets.snapshots import SnapshotRow
 from webapp.projects.models import Project
@@ -35,7 +36,8 @@ def freeze_snapshot(
     """
     newest = queries.newest(project)  # read first: what comes meanwhile counts as new next time
     people = queries.pseudonyms(project, wanted.people).values()
-    with _written(_rows(project, wanted)) as folder:
+    meter = HealthMeter()
+    with _written(_rows(project, wanted), meter) as folder:
         counts = snapshots.count(folder)
         if not counts["sources"]:
             raise SnapshotError(_why_nothing(project))
@@ -44,6 +46,7 @@ def freeze_snapshot(
             "filter": wanted.as_stored(people),
             "newest": newest,
             "sha256": sums,
+            "health": meter.report(),
         }
         manifest["form"] = project.form_version
         manifest["guidelines_sha256"] = sha256(project.guidelines.encode()).hexdigest()
@@ -65,12 +68,12 @@ def _rows(project: Project, wanted: SnapshotFilter) -> Iterator[SnapshotRow]:
 
 
 @contextmanager
-def _written(rows: Iterator[SnapshotRow]) -> Iterator[Path]:
-    """A committed folder of the rows that lasts as long as the block."""
+def _written(rows: Iterator[SnapshotRow], meter: HealthMeter) -> Iterator[Path]:
+    """A committed folder of the rows that lasts as long as the block; all of them go by the meter."""
     folder = Path(settings.STORE) / "incoming" / uuid4().hex
     try:
         with committed(folder) as aside:
-            snapshots.write(aside, rows)
+            snapshots.write(aside, rows, meter.feed)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

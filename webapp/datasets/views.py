@@ -30,6 +30,7 @@ from webapp.datasets.forms import (
 from webapp.datasets.imports.orders import start_import
 from webapp.datasets.models import Snapshot
 from webapp.datasets.uploads import is_too_large
+from webapp.datasets.warnings import health_in_words, health_warnings
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
@@ -88,11 +89,14 @@ def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpRes
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     related = project.snapshots.select_related("artifact", "created_by")
     snapshot = get_object_or_404(related, pk=snapshot_id)
+    health = snapshot.manifest.get("health")
     context = {
         "project": project,
         "snapshot": snapshot,
         "tallies": queries.answers_in_words(snapshot),
         "splits": queries.splits(snapshot),
+        "warnings": health_warnings(snapshot.manifest),
+        "health": list(health_in_words(health)) if health else [],
         "narrowed": list(filter_in_words(snapshot.manifest.get("filter", {}))),
         "rounds": snapshot.rounds.all(),
         "uses": snapshot.artifact.uses.select_related("run").order_by("-run"),
@@ -104,7 +108,7 @@ def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpRes
 
 @login_required
 @require_safe
-def changes(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpResponse:
+def show_changes(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpResponse:
     """What came and went since an earlier snapshot: the last before, or the one that is named."""
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     snapshot = get_object_or_404(project.snapshots.select_related("artifact"), pk=snapshot_id)
