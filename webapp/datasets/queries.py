@@ -26,6 +26,7 @@ from webapp.datasets.snapshots import (
     read,
     said_by,
 )
+from webapp.jobs.models import Job, State
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Asked, TaskKind
 from webapp.labeling.models import Completion, Label, LabelQuerySet
@@ -296,6 +297,12 @@ def splits(snapshot: Snapshot) -> list[SplitCount]:
         SplitCount(name, rows.get(name, 0), pairs.get(name, 0), snapshot.written_in(name))
         for name in Split.values
     ]
+
+
+def files_before(snapshot: Snapshot) -> QuerySet[Job]:
+    """The imports that had ended when a snapshot was frozen, the newest first."""
+    done = snapshot.project.jobs.filter(kind="import", state=State.DONE)
+    return done.filter(ended_at__lte=snapshot.created_at).order_by("-pk")
 
 
 class Tally(NamedTuple):

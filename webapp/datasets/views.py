@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from alignment.rows.formats import FORMATS
 from webapp.accounts.requests import PersonRequest
+from webapp.artifacts.lineage import models_made_of
 from webapp.datasets import queries, services
 from webapp.datasets.changes import changes_between, changes_in_words, labels_in_words
 from webapp.datasets.errors import SnapshotError
@@ -43,6 +44,7 @@ from webapp.site.htmx import render_page
 from webapp.site.pages import page_of
 
 FIRST_ROWS = 20  # shown of a snapshot
+MOST_SHOWN = 50  # models that come of it, files that came before
 MARK = 16  # digits that tell one choice of columns from another
 
 
@@ -100,6 +102,8 @@ def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpRes
         "narrowed": list(filter_in_words(snapshot.manifest.get("filter", {}))),
         "rounds": snapshot.rounds.all(),
         "uses": snapshot.artifact.uses.select_related("run").order_by("-run"),
+        "models": models_made_of([snapshot.artifact_id])[:MOST_SHOWN],
+        "files": queries.files_before(snapshot)[:MOST_SHOWN],
         "rows": (rows := queries.first_rows(snapshot, FIRST_ROWS)),
         "columns": LETTERS[: max((len(row.items) for row in rows), default=0)],
     }
