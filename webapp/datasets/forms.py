@@ -326,7 +326,7 @@ class ExportForm(forms.Form):
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
         self.project = project
-        offer_found(self, "snapshot", project.snapshots.all())
+        offer_found(self, "snapshot", project.snapshots.filter(erasures=None))
         offer_names(self, "format", [(name, one.title) for name, one in EXPORTS.items()])
         self.fields["format"].initial = next(iter(EXPORTS))
 

@@ -94,7 +94,7 @@ def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User |
         name=f"Snapshot {number}",
         summary={name: manifest[name] for name in ("splits", "sources", "pairs", "answers")},
     )
-    return Snapshot.objects.create(
+    made = Snapshot.objects.create(
         project=project,
         number=number,
         artifact=artifact,
@@ -104,3 +104,6 @@ def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User |
         manifest=manifest,
         created_by=by,
     )
+    # Frozen while somebody was being erased: what was read before may be in it.
+    made.erasures.set(project.erasures.filter(pseudonym__in=manifest["annotators"]))
+    return made

@@ -91,7 +91,7 @@ def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpRes
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     related = project.snapshots.select_related("artifact", "created_by")
     snapshot = get_object_or_404(related, pk=snapshot_id)
-    health = snapshot.manifest.get("health")
+    health, erased = snapshot.manifest.get("health"), snapshot.erasures.exists()
     context = {
         "project": project,
         "snapshot": snapshot,
@@ -104,7 +104,8 @@ def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpRes
         "uses": snapshot.artifact.uses.select_related("run").order_by("-run"),
         "models": models_made_of([snapshot.artifact_id])[:MOST_SHOWN],
         "files": queries.files_before(snapshot)[:MOST_SHOWN],
-        "rows": (rows := queries.first_rows(snapshot, FIRST_ROWS)),
+        "erased": erased,
+        "rows": (rows := [] if erased else queries.first_rows(snapshot, FIRST_ROWS)),
         "columns": LETTERS[: max((len(row.items) for row in rows), default=0)],
     }
     return render(request, "datasets/snapshot.html", context)
