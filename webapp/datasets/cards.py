@@ -57,6 +57,9 @@ every file.
 Not chosen yet. Write here, and in the first lines of this file, under which terms the prompts and
 answers may be used.
 """
+UNSEEN = """\
+Nothing was looked at:
+an earlier version froze them."""
 ALL = """\
 Nothing:
 all of it is here."""
@@ -109,7 +112,7 @@ def _health(manifest: Mapping[str, Any]) -> Iterator[str]:
         for name, value in health_in_words(manifest["health"]) if "health" in manifest else ():
             yield f"- {name}: {value}"
     if "health" not in manifest:
-        yield "Nobody looked."
+        yield UNSEEN
 
 
 def _annotators(labels: Mapping[str, int]) -> str:

@@ -72,13 +72,17 @@ def changes_between(older: Snapshot, newer: Snapshot) -> SnapshotChanges:
 def _file_of(snapshot: Snapshot) -> Path:
     path = snapshot.artifact.path / LABELS
     if not path.is_file():
-        words = _("The file of {snapshot} is not in the store any more: nobody can tell what changed.")
+        words = _(
+            "The file of {snapshot} is not in the store any more: nobody can tell what changed."
+        )
         raise SnapshotError(words.format(snapshot=snapshot))
     return path
 
 
 def _labels(path: Path) -> pa.Table:
-    return pq.read_table(path, columns=["label", "created_at"], filters=pc.field("source") == "label")
+    return pq.read_table(
+        path, columns=["label", "created_at"], filters=pc.field("source") == "label"
+    )
 
 
 def _prompts(path: Path) -> pa.Array:
@@ -156,4 +160,3 @@ def labels_in_words(changes: SnapshotChanges) -> list[tuple[str, int]]:
         (_("still there, and now left out"), changes.left_out),
     ]
     return [(words, n) for words, n in told if n]
-

@@ -40,7 +40,9 @@ class SnapshotFilter:
     def labels_of(self, project: Project) -> LabelQuerySet:
         """The labels that are taken in, oldest first."""
         labels = Label.objects.current().filter(project=project)
-        labels = labels.filter(self._about(who="annotator", kind="task__kind", prompt="task__prompt"))
+        labels = labels.filter(
+            self._about(who="annotator", kind="task__kind", prompt="task__prompt")
+        )
         if not self.include_simulated:
             labels = labels.filter(annotator__simulated=False)
         if not self.include_imported:
@@ -55,11 +57,15 @@ class SnapshotFilter:
 
     def ranked(self, answers: QuerySet[Completion]) -> QuerySet[Completion]:
         """The ranked answers that are taken in: by when they came, and their prompts."""
-        return answers.filter(self._about(prompt="prompt")) if self.include_ranks else answers.none()
+        return (
+            answers.filter(self._about(prompt="prompt")) if self.include_ranks else answers.none()
+        )
 
     def preferences(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """The imported preferences that are taken in, likewise."""
-        return rows.filter(self._about(prompt="better__prompt")) if self.include_ranks else rows.none()
+        return (
+            rows.filter(self._about(prompt="better__prompt")) if self.include_ranks else rows.none()
+        )
 
     def _about(self, *, prompt: str, who: str = "", kind: str = "") -> Q:
         """The rows that fit in their columns of these names; an empty name is of no column."""

@@ -85,7 +85,7 @@ class HealthMeter:
 
     def report(self) -> dict[str, Any]:
         """All of it, as JSON holds it."""
-        number = int(len(np.unique(_numbers(self.prompts))))
+        number = len(np.unique(_numbers(self.prompts)))
         return {
             "prompts": number,
             "pairs": len(self.pairs),
@@ -110,7 +110,10 @@ class HealthMeter:
         """How many pairs are judged both ways, by whomever, and by one and the same person."""
         pairs, way = _numbers(self.pairs), _numbers(self.swapped)
         own = np.stack([pairs, _numbers(self.by)], axis=1) if len(pairs) else pairs
-        return {"contradictions": _both_ways(pairs, way), "own_contradictions": _both_ways(own, way)}
+        return {
+            "contradictions": _both_ways(pairs, way),
+            "own_contradictions": _both_ways(own, way),
+        }
 
     def _leaks(self) -> dict[str, Any]:
         """Prompts whose words are in several splits: as they are (among all), or nearly (among those compared)."""

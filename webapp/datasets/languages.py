@@ -2,6 +2,8 @@
 
 from functools import cache
 
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
 SHORTEST = 20  # characters
 SURE = 0.8  # probability
 READ = 400  # characters
@@ -17,8 +19,6 @@ def language_of(text: str) -> str:
 
 
 @cache
-def _identifier():
+def _identifier() -> LanguageIdentifier:
     """What tells; it is loaded once a process, and only where there is something to tell."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -63,7 +63,9 @@ class Erasure(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="erasures")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="erasures")
     pseudonym = models.CharField(max_length=200)  # in snapshots of the project
-    marks = models.JSONField(null=True)  # of what was written: prompts and completions; null: to be found
+    marks = models.JSONField(
+        null=True
+    )  # of what was written: prompts and completions; null: to be found
     counts = models.JSONField(default=dict)  # of what was removed
     snapshots = models.ManyToManyField(Snapshot, related_name="erasures")  # that hold copies
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")

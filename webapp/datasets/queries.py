@@ -99,8 +99,8 @@ def label_rows(project: Project, wanted: SnapshotFilter) -> Iterator[SnapshotRow
 
 def adjudication_rows(project: Project, wanted: SnapshotFilter) -> Iterator[SnapshotRow]:
     """One row per decision that stands and is wanted: it speaks instead of the labels of its task."""
-    made = Adjudication.objects.standing().filter(task__project=project)
-    made = wanted.decisions(made).order_by("pk")
+    standing = Adjudication.objects.standing().filter(task__project=project)
+    made = wanted.decisions(standing).order_by("pk")
     people = set(made.order_by().values_list("by", flat=True))
     if not people:
         return

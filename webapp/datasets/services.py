@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from alignment.seam.folders import committed, file_sha256, manifest_sha256
@@ -20,7 +21,7 @@ from webapp.datasets import queries, snapshots
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.filters import SnapshotFilter
 from webapp.datasets.health import HealthMeter
-from webapp.datasets.models import Snapshot
+from webapp.datasets.models import Erasure, Snapshot
 from webapp.datasets.snapshots import SnapshotRow
 from webapp.projects.models import Project
 
@@ -35,7 +36,7 @@ def freeze_snapshot(
     Where nothing has changed since the last snapshot, that one is returned.
     """
     newest = queries.newest(project)  # read first: what comes meanwhile counts as new next time
-    people = queries.pseudonyms(project, wanted.people).values()
+    people = queries.pseudonyms(project, wanted.people).values() if wanted.people else ()
     meter = HealthMeter()
     with _written(_rows(project, wanted), meter) as folder:
         counts = snapshots.count(folder)
@@ -81,7 +82,9 @@ def _written(rows: Iterator[SnapshotRow], meter: HealthMeter) -> Iterator[Path]:
 
 @transaction.atomic
 def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User | None) -> Snapshot:
-    Project.objects.select_for_update().get(pk=project.pk)  # one number at a time
+    erased = Exists(Erasure.objects.filter(project=OuterRef("pk")))
+    alone = Project.objects.select_for_update().annotate(erased=erased)  # one number at a time
+    someone_erased = alone.values_list("erased", flat=True).get(pk=project.pk)
     last = project.snapshots.select_related("artifact").first()
     same = last is not None and last.artifact.manifest_sha256 == manifest_sha256(folder)
     if last is not None and same and last.manifest == manifest:
@@ -104,6 +107,6 @@ def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User |
         manifest=manifest,
         created_by=by,
     )
-    # Frozen while somebody was being erased: what was read before may be in it.
-    made.erasures.set(project.erasures.filter(pseudonym__in=manifest["annotators"]))
+    if someone_erased:  # meanwhile, perhaps: what was read before is in it
+        made.erasures.set(project.erasures.filter(pseudonym__in=manifest["annotators"]))
     return made

@@ -35,7 +35,9 @@ def _warnings(health: Health) -> Iterator[HealthWarning]:
     if n := health["leaks"] + health["near_leaks"]:
         yield HealthWarning(
             _("Prompts that come in several splits, or nearly do: {n}.").format(n=f"{n:,}"),
-            _("Retire all but one of each under Prompts and freeze anew; else results look too good."),
+            _(
+                "Retire all but one of each under Prompts and freeze anew; else results look too good."
+            ),
         )
     if n := health["own_contradictions"]:
         yield HealthWarning(

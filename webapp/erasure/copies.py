@@ -3,18 +3,18 @@
 import shutil
 from collections.abc import Iterable, Iterator
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from webapp.artifacts.lineage import models_made_of
-from webapp.artifacts.models import Artifact
+from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.datasets.models import Erasure, Snapshot
 from webapp.datasets.snapshots import read
 from webapp.erasure.errors import ErasureError
 from webapp.jobs.models import Job
 from webapp.runs.models import FINAL
 
-READ = ("annotator", "prompt_key", "completions", "left", "right", "choice", "source", "strength")
+BEFORE = ("left", "right", "choice", "strength", "source")  # in files of before there were kinds
+READ = ("kind", "annotator", "prompt_key", "completions", *BEFORE)
 
 
 def note_snapshots(erasure: Erasure) -> None:
@@ -60,11 +60,6 @@ def remove_file(snapshot: Snapshot) -> None:
     if not snapshot.erasures.exists():
         raise ErasureError(_("It holds nothing of an erased person: it stays as it is."))
     same = Artifact.objects.filter(manifest_sha256=snapshot.artifact.manifest_sha256)
-    if _reading(same).exists():
+    if ArtifactInput.objects.filter(artifact__in=same).exclude(run__state__in=FINAL).exists():
         raise ErasureError(_("A run that is not over reads it; wait for its end, or cancel it."))
     shutil.rmtree(snapshot.artifact.path, ignore_errors=True)
-
-
-def _reading(artifacts: QuerySet[Artifact]) -> QuerySet[Artifact]:
-    reading = artifacts.filter(uses__isnull=False).exclude(uses__run__state__in=FINAL)
-    return reading

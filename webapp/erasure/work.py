@@ -16,7 +16,7 @@ from webapp.datasets.models import Erasure
 from webapp.erasure.copies import exports_of, note_snapshots
 from webapp.erasure.holdings import PersonalData
 from webapp.jobs.models import Job
-from webapp.jobs.work import Finish, Work
+from webapp.jobs.work import Work
 from webapp.labeling import queue
 from webapp.labeling.following import follow_answers
 from webapp.labeling.models import Assignment, Completion, Gold, Label, Task

@@ -43,7 +43,10 @@ def test_what_a_filter_leaves_out_and_lets_in_is_told(project):
     late = a_label(some_tasks(project)[0])
     type(late).objects.filter(pk=late.pk).update(counted=False)
     a_label(some_tasks(project)[0])
-    whole, some = freeze_snapshot(project), freeze_snapshot(project, SnapshotFilter(counted_only=True))
+    whole, some = (
+        freeze_snapshot(project),
+        freeze_snapshot(project, SnapshotFilter(counted_only=True)),
+    )
     again = freeze_snapshot(project, SnapshotFilter(until=some.created_at.date()))
     assert told(whole, some) == {"left_out": 1, "prompts_gone": 1}
     assert told(some, again) == {"let_in": 1, "prompts_added": 1}

@@ -69,7 +69,11 @@ def test_only_the_named_kinds_people_and_prompts_with_a_tag(project):
 
 def test_days_are_whole_ones_of_utc(project):
     start = datetime(2026, 5, 3, tzinfo=UTC)
-    whens = [timedelta(microseconds=-1), timedelta(0), timedelta(hours=23, minutes=59, seconds=59.9)]
+    whens = [
+        timedelta(microseconds=-1),
+        timedelta(0),
+        timedelta(hours=23, minutes=59, seconds=59.9),
+    ]
     whens.append(timedelta(days=1))
     labels = [
         given_at(a_label(task), start + when)
@@ -83,8 +87,8 @@ def test_days_are_whole_ones_of_utc(project):
 
 def test_the_agreement_is_of_the_counted_labels_of_people_alone(project):
     agreed, disputed, alone = some_tasks(project, 3, need=3)
-    two = [a_label(agreed).pk for _ in range(2)]
-    a_label(disputed), a_label(disputed, 6)
+    two = [a_label(agreed, choice).pk for choice in (2, 6)]  # who comes second sees the other side
+    a_label(disputed), a_label(disputed)
     a_label(alone)
     machine = a_user(project, Role.ANNOTATOR, simulated=True)
     a_label(agreed, 6, annotator=machine)

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from alignment.seam.records import PairRecord, PromptRecord, RankingRecord
-from tests.factories import a_completion, a_label, a_prompt, a_ranking, a_user, compare, some_tasks
+from tests.factories import a_label, a_prompt, a_ranking, a_user, some_tasks
 from webapp.accounts.roles import Role
 from webapp.datasets import health
 from webapp.datasets.health import HealthMeter, median_of
 from webapp.datasets.services import freeze_snapshot
-from webapp.labeling.models import Task
 
 LONG = "Describe how a river shapes the land on its way from the mountains down to the sea"
 
@@ -122,11 +121,11 @@ def test_freezing_keeps_what_was_found_and_the_same_is_the_same(project, monkeyp
     for task in some_tasks(project, 2, texts=("Short.", "A longer one.")):
         a_label(task, annotator=ana)
     a_ranking(a_prompt(project), 0, 1)
-    prompt = a_prompt(project)
-    compare(project, [(a_completion(prompt, "Same."), a_completion(prompt, "Same."))])
-    a_label(Task.objects.get(prompt=prompt), annotator=ana)
+    for number, answer in enumerate(a_ranking(a_prompt(project), 0, 1)):
+        answer.text, answer.key = "Same.", f"same-{number}"
+        answer.save()
     snapshot = freeze_snapshot(project)
     found = snapshot.manifest["health"]
     assert (found["pairs"], found["equal"], found["prompts"]) == (3, 1, 4)
-    assert found["people"] == {"n": 1, "labels": 3, "top": 1.0}
+    assert found["people"] == {"n": 1, "labels": 2, "top": 1.0}
     assert freeze_snapshot(project) == snapshot

@@ -10,7 +10,7 @@ from webapp.datasets.languages import language_of
     [
         ("How does a river shape the land on its way down to the sea?", "en"),
         ("Wie formt ein Fluss die Landschaft auf seinem Weg bis zum Meer?", "de"),
-        ("河流在流向大海的途中是如何塑造大地的？请用简单的语言说明。", "zh"),
+        ("河流在流向大海的途中是如何塑造大地的 请用简单的语言说明给孩子们听", "zh"),
         ("Why?", ""),
         ("1 2 3 4 5 6 7 8 9 10 11 12 13", ""),
     ],

@@ -19,7 +19,8 @@ def chain(project, var):
     snapshot, base = freeze_snapshot(project), an_artifact(project, var)
     learning = a_run(project, "reward", inputs={"labels": snapshot.artifact, "backbone": base})
     reward = an_artifact(project, var, Artifact.Type.REWARD, learning)
-    aligning = a_run(project, "align", inputs={"reward": reward, "policy": base})
+    inputs = {"reward": reward, "policy": base, "reference": base}
+    aligning = a_run(project, "align", inputs=inputs)
     aligned = an_artifact(project, var, producer=aligning)
     return snapshot, base, reward, aligned
 

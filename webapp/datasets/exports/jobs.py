@@ -40,7 +40,7 @@ def refuse_erased(snapshot: Snapshot) -> None:
     """Raise ExportRefusal where a snapshot holds data of somebody who was erased."""
     if snapshot.erasures.exists():
         raise ExportRefusal(
-            _("{snapshot} holds data of an erased person. Freeze a new one and export that.").format(
-                snapshot=snapshot
-            )
+            _(
+                "{snapshot} holds data of an erased person. Freeze a new one and export that."
+            ).format(snapshot=snapshot)
         )
