@@ -8,6 +8,7 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from webapp.accounts.models import User
@@ -24,14 +25,23 @@ from webapp.projects.models import Project
 from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key
 from webapp.site.pages import page_of
+from webapp.site.words import Words
 
 SHOWN = 20  # snapshots and models of one erasure
+REMOVED: dict[str, Words] = {  # what `work` counts
+    "labels": gettext_lazy("Labels"),
+    "prompts": gettext_lazy("Prompts"),
+    "answers": gettext_lazy("Answers"),
+    "decisions": gettext_lazy("Decisions about disagreements"),
+    "others": gettext_lazy("Labels by others about what this person wrote"),
+}
 
 
 class CopiesLeft(NamedTuple):
-    """An erasure, with what holds copies."""
+    """An erasure, with how much it removed of what, and what holds copies."""
 
     erasure: Erasure
+    removed: list[tuple[Words, int]]
     snapshots: list[Snapshot]
     models: list[Artifact]
 
@@ -76,7 +86,9 @@ def _preview(request: PersonRequest, project: Project, asked: ConfirmForm) -> di
 
 def _left(erasure: Erasure) -> CopiesLeft:
     snapshots = list(erasure.snapshots.select_related("artifact")[:SHOWN])
-    return CopiesLeft(erasure, snapshots, models_holding(snapshots)[:SHOWN])
+    counts = [(words, erasure.counts.get(name, 0)) for name, words in REMOVED.items()]
+    removed = [(words, n) for words, n in counts if n]
+    return CopiesLeft(erasure, removed, snapshots, models_holding(snapshots)[:SHOWN])
 
 
 @transaction.atomic

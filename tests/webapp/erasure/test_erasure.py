@@ -37,9 +37,9 @@ from webapp.erasure.holdings import PersonalData
 from webapp.erasure.services import check_may_erase, start_erasure
 from webapp.jobs.execution import claim, execute
 from webapp.jobs.models import Job, State
-from webapp.launch.forecast import labels_warned
 from webapp.labeling.models import Assignment, Completion, Gold, Label, Task, WrittenReview
 from webapp.labeling.services import Draft, save_draft, submit_label
+from webapp.launch.forecast import labels_warned
 from webapp.projects.models import Project, Prompt
 from webapp.quality.adjudication import Decision, adjudicate
 from webapp.rendering.models import Rendering
