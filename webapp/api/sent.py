@@ -55,9 +55,9 @@ class OptionsSent(Sent):
 
 
 class SinceAsked(Sent):
-    """The number of an earlier snapshot of the project."""
+    """The number of an earlier snapshot of the project; the last before, where none is given."""
 
-    since: int = Field(ge=1, lt=2**31)
+    since: int | None = Field(None, ge=1, lt=2**31)
 
 
 class ExportSent(Sent):

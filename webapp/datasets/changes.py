@@ -1,6 +1,6 @@
 """What differs between two snapshots of a project: labels, prompts, decisions and imported rankings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -46,27 +46,36 @@ class SnapshotChanges:
         return not any(asdict(self).values())
 
 
-def changes_between(older: Snapshot, newer: Snapshot) -> SnapshotChanges:
-    """What came and went from one snapshot to a later one; raises SnapshotError where a file is gone."""
-    before, after = _file_of(older), _file_of(newer)
-    labels, labels_before = _labels(after), _labels(before)
+def changes_between(older: Snapshot | None, newer: Snapshot) -> SnapshotChanges:
+    """What came and went from one snapshot, or from none, to a later one; SnapshotError where a file is gone."""
+    after = _file_of(newer)
+    before = _file_of(older) if older else None
+    labels, prompts = _labels(after), _prompts(after)
+    labels_before = _labels(before) if before else labels.slice(0, 0)
+    prompts_before = _prompts(before) if before else prompts.slice(0, 0)
     new = labels.filter(pc.invert(pc.is_in(labels["label"], labels_before["label"])))
     gone = labels_before.filter(pc.invert(pc.is_in(labels_before["label"], labels["label"])))
-    since = pc.greater(new["created_at"], pa.scalar(older.created_at, new["created_at"].type))
-    given = pc.sum(since).as_py() or 0
-    decisions, rankings = ("adjudication",), ("rank",)
-    others, others_before = _others(newer), _others(older)
+    given = _given_since(older, new)
+    others, others_before = _others(newer), _others(older) if older else {}
     return SnapshotChanges(
         given=given,
         let_in=len(new) - given,
         **_what_became(gone["label"].to_pylist()),
-        prompts_added=_lacking(_prompts(after), _prompts(before)),
-        prompts_gone=_lacking(_prompts(before), _prompts(after)),
-        decisions_added=_more(others, others_before, decisions),
-        decisions_gone=_more(others_before, others, decisions),
-        rankings_added=_more(others, others_before, rankings),
-        rankings_gone=_more(others_before, others, rankings),
+        prompts_added=_lacking(prompts, prompts_before),
+        prompts_gone=_lacking(prompts_before, prompts),
+        decisions_added=_more(others, others_before, "adjudication"),
+        decisions_gone=_more(others_before, others, "adjudication"),
+        rankings_added=_more(others, others_before, "rank"),
+        rankings_gone=_more(others_before, others, "rank"),
     )
+
+
+def _given_since(older: Snapshot | None, labels: pa.Table) -> int:
+    """How many of these labels came after an earlier snapshot was frozen."""
+    if older is None:
+        return len(labels)
+    moment = pa.scalar(older.created_at, labels["created_at"].type)
+    return int(pc.sum(pc.greater(labels["created_at"], moment)).as_py() or 0)
 
 
 def _file_of(snapshot: Snapshot) -> Path:
@@ -124,10 +133,10 @@ def _others(snapshot: Snapshot) -> dict[str, Keys]:
     return {source: np.array(keys, np.int64) for source, keys in found.items()}
 
 
-def _more(here: dict[str, Keys], there: dict[str, Keys], sources: Iterable[str]) -> int:
-    """How many rows of these sources are here more often than there."""
+def _more(here: dict[str, Keys], there: dict[str, Keys], source: str) -> int:
+    """How many rows of a source are here more often than there."""
     none = np.array([], np.int64)
-    return sum(_left(here.get(one, none), there.get(one, none)) for one in sources)
+    return _left(here.get(source, none), there.get(source, none))
 
 
 def _left(here: Keys, there: Keys) -> int:

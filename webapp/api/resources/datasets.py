@@ -41,9 +41,12 @@ def get_snapshot(request: ApiRequest, project_id: RowId, snapshot_id: RowId) -> 
 def get_changes(
     request: ApiRequest, project_id: RowId, snapshot_id: RowId, since: Query[SinceAsked]
 ) -> SnapshotChanges:
-    """What came and went since an earlier snapshot, which its number names."""
+    """What came and went since an earlier snapshot: the last before, or of a number; all, where there is none."""
     project = open_project(request, project_id, Action.SEE_DATA)
     snapshot = get_object_or_404(project.snapshots.select_related("artifact"), pk=snapshot_id)
+    if since.since is None:
+        last = project.snapshots.select_related("artifact").filter(number__lt=snapshot.number)
+        return changes_between(last.first(), snapshot)
     form = filled(EarlierForm, since.dict(), snapshot=snapshot)
     return changes_between(form.cleaned_data["since"], snapshot)
 
