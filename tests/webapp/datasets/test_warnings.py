@@ -10,6 +10,7 @@ from webapp.datasets.exports import EXPORTS
 from webapp.datasets.health import HealthMeter
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.warnings import health_in_words, health_warnings, warned_of
+from webapp.labeling.models import Task
 
 NOTHING = HealthMeter().report()
 
@@ -52,11 +53,11 @@ def test_length_is_told_where_the_whole_interval_is_beyond():
 def test_page_card_and_launch_form_say_it(project, client, researcher, var):
     client.force_login(researcher)
     ana = a_user(project)
-    (task, other) = some_tasks(project, 2, texts=("One.", "Another."))
-    a_label(task, annotator=ana)
+    some_tasks(project, 2, texts=("One.", "Another."))
+    Task.objects.update(flip=0, prompt=Task.objects.first().prompt)
+    for task, choice in zip(Task.objects.all(), (2, 6), strict=True):
+        a_label(task, choice, annotator=ana)
     some_labels(some_tasks(project, 30))
-    type(task).objects.filter(pk=other.pk).update(prompt=task.prompt)
-    a_label(other, 6, annotator=ana)
     snapshot = freeze_snapshot(project)
     (sentence,) = warned_of(snapshot.manifest)
     page = client.get(reverse("datasets:snapshot", args=[project.pk, snapshot.pk]))
