@@ -18,6 +18,7 @@ from webapp.erasure.holdings import PersonalData
 from webapp.jobs.models import Job
 from webapp.jobs.work import Work
 from webapp.labeling import queue
+from webapp.labeling.cursors import lead_anew
 from webapp.labeling.following import follow_answers
 from webapp.labeling.models import Assignment, Completion, Gold, Label, Task
 from webapp.projects.models import Prompt
@@ -183,4 +184,5 @@ def _empty_rest(data: PersonalData) -> Step:
     """Empty what stays for others: words to known answers; prompts that are not theirs lose their name."""
     Gold.objects.filter(task__project=data.project, by=data.person).update(explanation="")
     Prompt.every.filter(project=data.project, author=data.person).update(author=None)
+    lead_anew(data.project)  # places came free in tasks that the queue has led others past
     return {}

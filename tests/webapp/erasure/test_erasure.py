@@ -37,6 +37,8 @@ from webapp.erasure.holdings import PersonalData
 from webapp.erasure.services import check_may_erase, start_erasure
 from webapp.jobs.execution import claim, execute
 from webapp.jobs.models import Job, State
+from webapp.labeling import queue
+from webapp.labeling.cursors import move_cursor
 from webapp.labeling.models import Assignment, Completion, Gold, Label, Task, WrittenReview
 from webapp.labeling.services import Draft, save_draft, submit_label
 from webapp.launch.forecast import labels_warned
@@ -174,6 +176,18 @@ def test_what_others_said_of_the_same_task_stays_and_is_no_dispute(project, ana,
     assert again(other).disputed is False
     assert again(task).done == 1
     assert is_sound(task)
+
+
+def test_what_they_had_answered_is_asked_of_others_whom_the_queue_has_led_past_it(
+    project, ana, gone
+):
+    (task,) = some_tasks(project)
+    a_label(task, annotator=ana)
+    ben = a_user(project, Role.ANNOTATOR)
+    move_cursor(project, ben)
+    assert queue.claim(project, ben) is None
+    gone(ana)
+    assert queue.claim(project, ben).task_id == task.pk
 
 
 def test_it_goes_on_where_it_was_stopped(project, ana, admin, monkeypatch):
