@@ -1,7 +1,7 @@
 """Many new rows at once, by the quickest way that the database has: COPY, or one prepared INSERT."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -10,6 +10,47 @@ from django.db.models import DateTimeField, Field, JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 
 Prepare = Callable[[Any], object]
+
+
+def insert_values(
+    model: type[Model], names: Sequence[str], rows: Sequence[tuple[Any, ...]], **same: object
+) -> Sequence[int]:
+    """Write new rows of a model by the values of some columns, and of those that are the same in all; their ids.
+
+    Every other column has its default or is left to the database. Raises IntegrityError as `insert_rows`.
+    """
+    if not rows:
+        return []
+    fields = {field.attname: field for field in model._meta.concrete_fields}
+    own, varying = fields["id"], [fields[name] for name in names]
+    beside = _constants([one for name, one in fields.items() if name not in ("id", *names)], same)
+    numbers = _free_ids(model, len(rows))
+    ways = {place: way for place, one in enumerate(varying) if (way := _prepared(one))}
+    prepared = (_changed(row, ways) for row in rows) if ways else rows
+    rest = tuple(beside.values())
+    values = ((number, *row, *rest) for number, row in zip(numbers, prepared, strict=True))
+    _write(model, [own, *varying, *beside], values)
+    return numbers
+
+
+def _constants(
+    fields: Iterable["Field[Any, Any]"], given: Mapping[str, object]
+) -> dict["Field[Any, Any]", object]:
+    """What the driver is given for columns that are the same in all rows, without those of the database."""
+    found = {}
+    for field in fields:
+        if field.attname in given or not field.has_db_default():
+            value = given.get(field.attname, field.get_default())
+            way = _prepared(field)
+            found[field] = way(value) if way else field.get_db_prep_save(value, connection)
+    return found
+
+
+def _changed(row: tuple[Any, ...], ways: Mapping[int, "Prepare"]) -> Iterable[Any]:
+    values = list(row)
+    for place, way in ways.items():
+        values[place] = way(values[place])
+    return values
 
 
 def insert_rows(rows: Sequence[Model]) -> None:
@@ -41,7 +82,7 @@ def _left_to_database(field: "Field[Any, Any]", rows: Sequence[Model]) -> bool:
     return left == {True}
 
 
-def _free_ids(model: type[Model], number: int) -> Iterable[int]:
+def _free_ids(model: type[Model], number: int) -> Sequence[int]:
     """So many ids that nobody else will have."""
     table = connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:
@@ -61,11 +102,7 @@ def _values(
     """What the driver is given for each row."""
     ways = {place: way for place, field in enumerate(fields) if (way := _prepared(field))}
     read = attrgetter(*(field.attname for field in fields))
-    for row in rows:
-        values = list(read(row))
-        for place, way in ways.items():
-            values[place] = way(values[place])
-        yield tuple(values)
+    return (tuple(_changed(read(row), ways)) for row in rows)
 
 
 def _prepared(field: "Field[Any, Any]") -> Prepare | None:

@@ -1,6 +1,7 @@
 """Long writes in turns: their size follows the time that each takes."""
 
 import time
+from threading import Thread
 
 import pytest
 from django.db import connection
@@ -45,17 +46,29 @@ def test_what_breaks_in_a_turn_is_taken_back(project):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_others_have_the_database_for_as_long_as_a_turn_had_it(monkeypatch):
+def test_others_who_write_have_the_database_for_as_long_as_a_turn_had_it(project, monkeypatch):
     gaps = []
     monkeypatch.setattr(time, "sleep", gaps.append)
     turns = Batches(1)
     for _ in range(2):
         with turns.turn():
             time.monotonic()
-    first, second = gaps
+    written = Thread(target=_write, args=[project])
+    written.start()
+    written.join()
+    for _ in range(2):
+        with turns.turn():
+            time.monotonic()
+    first, alone, _noticed, shared = gaps
     assert first == 0
     waits = connection.vendor == "sqlite"  # elsewhere nobody does
-    assert (second > batches.GAP / 2) == waits
+    assert (alone > 0, shared > batches.GAP / 2) == (waits, waits)
+    assert alone < batches.GAP / 2
+
+
+def _write(project):
+    type(project).objects.filter(pk=project.pk).update(guidelines="New.")
+    connection.close()
 
 
 @pytest.mark.django_db(transaction=True)

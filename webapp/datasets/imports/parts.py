@@ -30,6 +30,7 @@ from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 
 FIRST = 50  # prompts, or rows, of a first transaction
+CHUNK = 2000  # rows of a statement that names each
 LOOK = 0.2  # seconds between two looks whether another import is over
 TURN = 5.0  # seconds that a tender sweeps before it does something else
 Act = Callable[[Intake, int], int]  # takes up to so many rows, and says how many there were
@@ -141,6 +142,19 @@ def _every(model: type[models.Model]) -> models.QuerySet[Any]:
     return model._base_manager.all()
 
 
+def _in_chunks(act: Act) -> Act:
+    """The same, for statements that name each of their rows."""
+
+    def acted(intake: Intake, most: int) -> int:
+        done = 0
+        while done < most and (more := act(intake, min(CHUNK, most - done))):
+            done += more
+        return done
+
+    return acted
+
+
+@_in_chunks
 def _count_labels(intake: Intake, most: int) -> int:
     labels = list(Label.every.filter(intake=intake).select_related("task").order_by("pk")[:most])
     if labels:
@@ -149,6 +163,7 @@ def _count_labels(intake: Intake, most: int) -> int:
     return len(labels)
 
 
+@_in_chunks
 def _give_ranks(intake: Intake, most: int) -> int:
     """Answers that were here without a rank get theirs."""
     coming = list(intake.ranks.select_related("completion").order_by("pk")[:most])
@@ -186,6 +201,7 @@ def _say_swept(intake: Intake, _most: int) -> int:
     return 0
 
 
+@_in_chunks
 def _drop_labels(intake: Intake, most: int) -> int:
     rows = (
         Label.every.filter(intake=intake).order_by("pk").values_list("pk", "assignment_id")[:most]
@@ -203,8 +219,8 @@ def _shower(model: type[models.Model]) -> Act:
 
     def show(intake: Intake, most: int) -> int:
         named = _every(model).filter(intake=intake)
-        keys = list(named.order_by("pk").values_list("pk", flat=True)[:most])
-        return named.filter(pk__lte=keys[-1]).update(intake=None) if keys else 0
+        last = list(named.order_by("pk").values_list("pk", flat=True)[most - 1 : most])
+        return (named.filter(pk__lte=last[0]) if last else named).update(intake=None)
 
     return show
 
@@ -212,6 +228,7 @@ def _shower(model: type[models.Model]) -> Act:
 def _dropper(model: type[models.Model]) -> Act:
     """What deletes some rows of the intake, none that somebody has made their own meanwhile."""
 
+    @_in_chunks
     def drop(intake: Intake, most: int) -> int:
         rows = _every(model).select_for_update().filter(intake=intake)
         keys = list(rows.order_by("pk").values_list("pk", flat=True)[:most])

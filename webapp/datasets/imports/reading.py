@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from math import comb
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.utils.translation import gettext as _
 
@@ -28,9 +28,10 @@ from alignment.rows.found import (
 from alignment.rows.json_lines import Row
 from alignment.rows.mapping import Roles, in_its_words, mapped
 from alignment.rows.threads import with_trees
-from alignment.seam.records import opening_key, prompt_key
+from alignment.seam.records import Message, opening_key, prompt_key
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.files import opened
+from webapp.datasets.imports.scratch import ScratchDict
 
 STEP = 200  # rows between two words about progress
 REFUSALS = 50  # kept for the page
@@ -102,6 +103,33 @@ def _found_worse(label: ImportedLabel) -> set[str]:
     return set(items) if bad else set()
 
 
+def _packed(found: PromptFound) -> tuple[Any, ...]:
+    """What is kept of it: without objects where there may be many."""
+    turns = [
+        (turn.role, turn.content) if turn.is_plain else turn.model_dump() for turn in found.messages
+    ]
+    answers = [(a.key, a.text, a.rank, a.ranking, a.about) for a in found.answers.values()]
+    pairs = [
+        (p.better, p.worse, p.group, p.strength, p.annotator, p.created_at) for p in found.pairs
+    ]
+    return turns, answers, pairs, found.labels, found.split
+
+
+def _unpacked(kept: tuple[Any, ...]) -> PromptFound:
+    turns, answers, pairs, labels, split = kept
+    messages = (
+        Message(role=turn[0], content=turn[1]) if isinstance(turn, tuple) else Message(**turn)
+        for turn in turns
+    )
+    named = {one[0]: ImportedAnswer(*one) for one in answers}
+    preferred = [ImportedPair(*one) for one in pairs]
+    return PromptFound(tuple(messages), named, preferred, labels, set(preferred), split)
+
+
+def _no_prompts() -> ScratchDict[PromptFound]:
+    return ScratchDict(_packed, _unpacked)
+
+
 @dataclass
 class Reading:
     """What was found in a file."""
@@ -110,7 +138,9 @@ class Reading:
     rows: int = 0
     answers: int = 0  # read, those that came twice included
     formats: Counter[str] = field(default_factory=Counter)  # how its rows were read
-    prompts: dict[str, PromptFound] = field(default_factory=dict)  # by key
+    prompts: ScratchDict[PromptFound] = field(default_factory=_no_prompts)  # by key
+    said: int = 0  # labels, and pairs that somebody preferred
+    ranked: bool = False  # whether an answer has a rank
     refused: int = 0
     refusals: list[str] = field(default_factory=list)  # the first ones
     unused: Counter[str] = field(default_factory=Counter)  # columns, and in how many rows
@@ -163,8 +193,11 @@ class Reading:
 
     def _merge(self, prompt: ImportedPrompt, answers: list[ImportedAnswer]) -> None:
         key = prompt_key(prompt.messages)
-        _count(self.left_out, ASKED_AGAIN, key in self.prompts and not prompt.answers)
-        known = self.prompts.setdefault(key, PromptFound(prompt.messages))
+        known = self.prompts.find(key)
+        _count(self.left_out, ASKED_AGAIN, known and not prompt.answers)
+        if known is None:
+            known = PromptFound(prompt.messages)
+            self.prompts.add(key, known)
         if prompt.split:
             first = self.splits.setdefault(opening_key(prompt.messages), prompt.split)
             _count(self.left_out, SPLIT_TWICE, first != prompt.split)
@@ -187,12 +220,22 @@ class Reading:
                 _count(self.notes, SAID_AGAIN, pair in known.said)
                 known.said.add(pair)
                 known.pairs.append(pair)
+                self.said += 1
         known.labels += prompt.labels  # whose answers are known by their words: none can clash
+        self.said += len(prompt.labels)
+        self.ranked = self.ranked or any(answer.rank is not None for answer in answers)
 
     def settle_splits(self) -> None:
         """Give each prompt the split that the file says of its opening, whichever row says so."""
-        for found in self.prompts.values() if self.splits else ():
+        for key, found in self.prompts.items() if self.splits else ():
             found.split = self.splits.get(opening_key(found.messages), "")
+            self.prompts[key] = found
+
+    def judgements(self) -> int:
+        """How many preferences and labels it holds."""
+        ranked = self.prompts.values() if self.ranked else ()
+        implied: int = sum(found.ranked() for found in ranked)
+        return self.said + implied
 
     def refuse(self, place: str, reason: str, into: Lines | None) -> None:
         """Count what cannot be read; the first reasons are kept, all of them go into the list."""
