@@ -58,9 +58,8 @@ def row_of(row: object, format: str, found: Found | None = None) -> tuple[str, F
     if not name:
         raise BadRow(_unknown(row))
     found, known = found or Found(), FORMATS[name]
-    used = set(
-        known.read(small if known.fits(small) else row, found)
-    )  # names as they are, if refused
+    fits = format == GUESS or known.fits(small)
+    used = set(known.read(small if fits else row, found))  # names as they are, if refused
     if isinstance(small, dict):
         add_beside(small, used, found)
         rest = {key for key in small.keys() - used if small[key] is not None}

@@ -61,14 +61,13 @@ def sides_of(row: object) -> tuple[str, ...]:
 
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
     """Add a prompt with two answers and which was preferred; the columns that were used."""
-    if not fits(row):
+    if not (names := sides_of(row)):
         raise BadRow(
             _("no “chosen” and “rejected” in it; its columns: {named}").format(
                 named=prompts.named(row)
             )
         )
     found.blank = True
-    names = sides_of(row)
     if _stands_apart(row, names):
         turns, used = prompts.turns_of(row, found)
         turns, texts = _answers_to(turns, row, names, found)
@@ -168,7 +167,7 @@ def _last_turns(chosen: Talk, rejected: Talk) -> tuple[Turns, list[str]]:
 
 def _beside(row: Columns, side: str, used: set[str], found: Found) -> dict[str, Any]:
     """What other columns say of one side: `chosen_model`, `score_chosen`, `rejected-rating`."""
-    facts = {}
+    facts: dict[str, Any] = {}
     for fact, names in BESIDE[side]:
         for name in names:
             if row.get(name) is not None:

@@ -6,7 +6,7 @@ name the intake that they come with (`imports/parts.py` says how one goes on), s
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import combinations, islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -91,7 +91,7 @@ class Added:
 
     def stored(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self) | {"left_out": dict(+self.left_out)}
+        return {**vars(self), "left_out": dict(+self.left_out)}
 
     def count(self, more: "Added") -> None:
         """Add what another part brought."""

@@ -19,8 +19,9 @@ MOST = 20_000  # rows
 class Batches:
     """Transactions whose size follows how long they took, with gaps between them."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, least: int = 1) -> None:
+        """So many rows at first, and never fewer than the least: a transaction costs something by itself."""
+        self.size, self.least = size, least
         self.free_until = 0.0  # of the monotonic clock: others may write
         self.version: int | None = None  # of what others have written, at our last look
         self.shared_until = 0.0
@@ -39,7 +40,7 @@ class Batches:
             started = time.monotonic()  # once we are let in
             yield
         held = time.monotonic() - started
-        self.size = max(1, min(MOST, round(self.size * min(2.0, HOLD / max(held, 1e-3)))))
+        self.size = max(self.least, min(MOST, round(self.size * min(2.0, HOLD / max(held, 1e-3)))))
         if outer:
             now = time.monotonic()
             shared = now < self.shared_until

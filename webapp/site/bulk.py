@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.db import connection
 from django.db.models import DateTimeField, Field, JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 
+EMPTY: Mapping[type, str] = {dict: "{}", list: "[]"}  # as JSON
 Prepare = Callable[[Any], object]
 
 
@@ -21,32 +23,35 @@ def insert_values(
     """
     if not rows:
         return []
-    fields = {field.attname: field for field in model._meta.concrete_fields}
-    own, varying = fields["id"], [fields[name] for name in names]
-    beside = _constants([one for name, one in fields.items() if name not in ("id", *names)], same)
-    numbers = _free_ids(model, len(rows))
+    varying, beside = _fields_written(model, tuple(names), frozenset(same))
+    rest = tuple(_driven(field, same.get(field.attname, field.get_default())) for field in beside)
     ways = {place: way for place, one in enumerate(varying) if (way := _prepared(one))}
+    numbers = _free_ids(model, len(rows))
     prepared = (_changed(row, ways) for row in rows) if ways else rows
-    rest = tuple(beside.values())
     values = ((number, *row, *rest) for number, row in zip(numbers, prepared, strict=True))
+    own = model._meta.get_field("id")
     _write(model, [own, *varying, *beside], values)
     return numbers
 
 
-def _constants(
-    fields: Iterable["Field[Any, Any]"], given: Mapping[str, object]
-) -> dict["Field[Any, Any]", object]:
-    """What the driver is given for columns that are the same in all rows, without those of the database."""
-    found = {}
-    for field in fields:
-        if field.attname in given or not field.has_db_default():
-            value = given.get(field.attname, field.get_default())
-            way = _prepared(field)
-            found[field] = way(value) if way else field.get_db_prep_save(value, connection)
-    return found
+@cache
+def _fields_written(
+    model: type[Model], names: tuple[str, ...], same: frozenset[str]
+) -> tuple[Sequence["Field[Any, Any]"], Sequence["Field[Any, Any]"]]:
+    """The fields of these names, and all others that the database does not fill itself."""
+    fields = {field.attname: field for field in model._meta.concrete_fields}
+    others = [one for name, one in fields.items() if name not in ("id", *names)]
+    beside = [one for one in others if one.attname in same or not one.has_db_default()]
+    return [fields[name] for name in names], beside
 
 
-def _changed(row: tuple[Any, ...], ways: Mapping[int, "Prepare"]) -> Iterable[Any]:
+def _driven(field: "Field[Any, Any]", value: object) -> object:
+    """What the driver is given for a value."""
+    way = _prepared(field)
+    return way(value) if way else field.get_db_prep_save(value, connection)
+
+
+def _changed(row: tuple[Any, ...], ways: Mapping[int, "Prepare"]) -> list[Any]:
     values = list(row)
     for place, way in ways.items():
         values[place] = way(values[place])
@@ -108,10 +113,16 @@ def _values(
 def _prepared(field: "Field[Any, Any]") -> Prepare | None:
     """How a value becomes the driver's; None where it is that already."""
     if isinstance(field, JSONField):
-        return lambda value: None if value is None else json.dumps(value)
+        return _as_json
     if isinstance(field, DateTimeField):
         return connection.ops.adapt_datetimefield_value
     return None
+
+
+def _as_json(value: object) -> str | None:
+    if value is None:
+        return None
+    return json.dumps(value) if value else EMPTY.get(type(value)) or json.dumps(value)
 
 
 def _write(

@@ -33,6 +33,14 @@ def test_a_slow_turn_is_followed_by_a_smaller_one(db, clock, held, size):
     assert turns.size == size
 
 
+def test_a_turn_is_never_smaller_than_the_least(db, clock):
+    clock(1e6)
+    turns = Batches(100, least=40)
+    with turns.turn():
+        assert turns.size == 100
+    assert turns.size == 40
+
+
 def test_what_breaks_in_a_turn_is_taken_back(project):
     def write():
         with Batches(100).turn():

@@ -91,7 +91,7 @@ def store_parts(intake: Intake, reading: Reading, plan: Plan) -> Iterator[int]:
 
     Raises LostLease where somebody else goes on with it, or it was swept.
     """
-    batches = Batches(FIRST)
+    batches = Batches(FIRST, least=FIRST)
     left = islice(reading.prompts.items(), intake.taken, None)
     while part := dict(islice(left, batches.size)):
         _take(batches, intake, part, plan)
@@ -106,8 +106,9 @@ def _take(batches: Batches, intake: Intake, part: Portion, plan: Plan) -> None:
             raise LostLease(intake.pk)
         added = Added.of(intake.added)
         added.count(take_part(intake, part, plan))
-        Intake.objects.filter(pk=intake.pk).update(added=added.stored())
-    intake.taken, intake.added = taken, added.stored()
+        stored = added.stored()
+        Intake.objects.filter(pk=intake.pk).update(added=stored)
+    intake.taken, intake.added = taken, stored
 
 
 def complete_intake(intake: Intake) -> None:

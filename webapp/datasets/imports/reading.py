@@ -72,6 +72,8 @@ class PromptFound:
     def ranked(self) -> int:
         """How many pairs the ranks of its answers imply."""
         ranked = [answer for answer in self.answers.values() if answer.rank is not None]
+        if not ranked:
+            return 0
         together = Counter(answer.ranking for answer in ranked)
         equal = Counter((answer.ranking, answer.rank) for answer in ranked)
         return sum(comb(n, 2) for n in together.values()) - sum(comb(n, 2) for n in equal.values())
