@@ -29,9 +29,12 @@ def insert_values(
     numbers = _free_ids(model, len(rows))
     prepared = (_changed(row, ways) for row in rows) if ways else rows
     values = ((number, *row, *rest) for number, row in zip(numbers, prepared, strict=True))
-    own = model._meta.get_field("id")
-    _write(model, [own, *varying, *beside], values)
+    _write(model, [_own_id(model), *varying, *beside], values)
     return numbers
+
+
+def _own_id(model: type[Model]) -> "Field[Any, Any]":
+    return next(field for field in model._meta.concrete_fields if field.primary_key)
 
 
 @cache
