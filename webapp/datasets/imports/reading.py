@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import comb
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from django.utils.translation import gettext as _
 
@@ -18,8 +19,10 @@ from alignment.rows.found import (
     ImportedLabel,
     ImportedPair,
     ImportedPrompt,
+    Noted,
     Ordered,
     Preferred,
+    Said,
     Thumbed,
     Tied,
     Turns,
@@ -56,6 +59,9 @@ class Lines(Protocol):
     def write(self, line: str, /) -> object:
         """Take one more."""
         ...
+
+
+SAID: Mapping[str, Any] = {one.__name__: one for one in get_args(Said)}
 
 
 @dataclass
@@ -105,27 +111,60 @@ def _found_worse(label: ImportedLabel) -> set[str]:
     return set(items) if bad else set()
 
 
-def _packed(found: PromptFound) -> tuple[Any, ...]:
-    """What is kept of it: without objects where there may be many."""
+def _packed(found: PromptFound) -> list[Any]:
+    """What is kept of it, as JSON: lists, since there may be many."""
     turns = [
-        (turn.role, turn.content) if turn.is_plain else turn.model_dump() for turn in found.messages
+        [turn.role, turn.content] if turn.is_plain else turn.model_dump() for turn in found.messages
     ]
-    answers = [(a.key, a.text, a.rank, a.ranking, a.about) for a in found.answers.values()]
+    answers = [[a.key, a.text, a.rank, a.ranking, dict(a.about)] for a in found.answers.values()]
     pairs = [
-        (p.better, p.worse, p.group, p.strength, p.annotator, p.created_at) for p in found.pairs
+        [p.better, p.worse, p.group, p.strength, p.annotator, _moment(p.created_at)]
+        for p in found.pairs
     ]
-    return turns, answers, pairs, found.labels, found.split
+    labels = [
+        [
+            *(one.annotator, one.items, type(one.said).__name__, one.said),
+            *one.noted[:-1],
+            _moment(one.noted.created_at),
+        ]
+        for one in found.labels
+    ]
+    return [turns, answers, pairs, labels, found.split]
 
 
-def _unpacked(kept: tuple[Any, ...]) -> PromptFound:
+def _unpacked(kept: list[Any]) -> PromptFound:
     turns, answers, pairs, labels, split = kept
     messages = (
-        Message(role=turn[0], content=turn[1]) if isinstance(turn, tuple) else Message(**turn)
+        Message(role=turn[0], content=turn[1]) if isinstance(turn, list) else Message(**turn)
         for turn in turns
     )
     named = {one[0]: ImportedAnswer(*one) for one in answers}
-    preferred = [ImportedPair(*one) for one in pairs]
-    return PromptFound(tuple(messages), named, preferred, labels, set(preferred), split)
+    preferred = [_pair(*one) for one in pairs]
+    said = [_label(*one) for one in labels]
+    return PromptFound(tuple(messages), named, preferred, said, set(preferred), split)
+
+
+def _pair(*kept: Any) -> ImportedPair:  # noqa: ANN401
+    better, worse, group, strength, annotator, moment = kept
+    return ImportedPair(better, worse, group, strength, annotator, _as_moment(moment))
+
+
+def _label(*kept: Any) -> ImportedLabel:  # noqa: ANN401
+    annotator, items, kind, said, rationale, flags, visible_ms, moment = kept
+    noted = Noted(rationale, tuple(flags), visible_ms, _as_moment(moment))
+    return ImportedLabel(annotator, tuple(items), SAID[kind](*map(_as_tuple, said)), noted)
+
+
+def _as_tuple(value: Any) -> Any:  # noqa: ANN401 - a part of what somebody said
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _as_moment(kept: str | None) -> datetime | None:
+    return datetime.fromisoformat(kept) if kept else None
 
 
 def _no_prompts() -> ScratchDict[PromptFound]:

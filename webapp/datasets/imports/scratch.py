@@ -3,7 +3,7 @@
 The file has no name, and is gone with the mapping or its program.
 """
 
-import pickle
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, TypeVar
@@ -11,10 +11,8 @@ from typing import Any, TypeVar
 V = TypeVar("V")
 KEPT = 10_000  # values in memory
 AT_ONCE = 1_000  # values that are read from the file
-TABLE = "CREATE TABLE held (number INTEGER PRIMARY KEY, key TEXT UNIQUE, content BLOB)"
+TABLE = "CREATE TABLE held (number INTEGER PRIMARY KEY, key TEXT UNIQUE, content TEXT)"
 STORE = "INSERT OR REPLACE INTO held VALUES (?, ?, ?)"
-FIND = "SELECT number, content FROM held WHERE key = ?"
-FOLLOW = "SELECT number, key, content FROM held WHERE number > ? ORDER BY number LIMIT ?"
 QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
 
 
@@ -25,7 +23,7 @@ class ScratchDict(MutableMapping[str, V]):
     """
 
     def __init__(self, pack: Callable[[V], Any], unpack: Callable[[Any], V]) -> None:
-        """What `pack` makes of a value is pickled."""
+        """What `pack` makes of a value is stored as JSON, and `unpack` is given what comes of that."""
         self.pack, self.unpack = pack, unpack
         self.recent: dict[str, tuple[int, V]] = {}
         self.size = 0
@@ -73,7 +71,8 @@ class ScratchDict(MutableMapping[str, V]):
     def _found(self, key: str) -> tuple[int, V] | None:
         if self.file is None or (known := self.recent.get(key)) is not None:
             return self.recent.get(key)
-        if (row := self.file.execute(FIND, [key]).fetchone()) is None:
+        found = self.file.execute("SELECT number, content FROM held WHERE key = ? LIMIT 1", [key])
+        if (row := found.fetchone()) is None:
             return None
         self._make_room()
         number, content = row
@@ -90,7 +89,7 @@ class ScratchDict(MutableMapping[str, V]):
             self.file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
             self.file.executescript(QUICK + TABLE)
         rows = (
-            (number, key, pickle.dumps(self.pack(value), pickle.HIGHEST_PROTOCOL))
+            (number, key, json.dumps(self.pack(value)))
             for key, (number, value) in self.recent.items()
         )
         self.file.execute("BEGIN")
@@ -98,8 +97,8 @@ class ScratchDict(MutableMapping[str, V]):
         self.file.execute("COMMIT")
         self.recent.clear()
 
-    def _read(self, content: bytes) -> V:
-        return self.unpack(pickle.loads(content))  # noqa: S301 - what we have written ourselves
+    def _read(self, content: str) -> V:
+        return self.unpack(json.loads(content))
 
     def _each(self) -> Iterator[tuple[str, V]]:
         if self.file is None:
@@ -107,7 +106,15 @@ class ScratchDict(MutableMapping[str, V]):
             return
         self._store()
         last = -1
-        while rows := self.file.execute(FOLLOW, [last, AT_ONCE]).fetchall():
+        while rows := self._after(self.file, last):
             for _number, key, content in rows:
                 yield key, self._read(content)
             last = rows[-1][0]
+
+    def _after(self, file: sqlite3.Connection, last: int) -> list[tuple[int, str, str]]:
+        """The next numbers, keys and contents."""
+        found = file.execute(
+            "SELECT number, key, content FROM held WHERE number > ? ORDER BY number LIMIT ?;",
+            [last, AT_ONCE],
+        )
+        return found.fetchall()
