@@ -167,7 +167,7 @@ LAYERS = (
     ("datasets", "people"),
     ("runs",),
     ("launch", "results"),
-    ("registry", "rounds", "sweeps"),
+    ("erasure", "registry", "rounds", "sweeps"),
     ("home", "api"),
     ("operations",),
     ("demo",),

@@ -151,6 +151,23 @@ class SnapshotSchema(Schema):
         return snapshot.artifact.manifest_sha256
 
 
+class ChangesSchema(Schema):
+    """What a snapshot has that an earlier one has not, and the other way round: how many of each."""
+
+    given: int
+    let_in: int
+    revised: int
+    retracted: int
+    removed: int
+    left_out: int
+    prompts_added: int
+    prompts_gone: int
+    decisions_added: int
+    decisions_gone: int
+    rankings_added: int
+    rankings_gone: int
+
+
 class JobSchema(Schema):
     """Short background work: an import or an export, say; `file` where it offers one."""
 

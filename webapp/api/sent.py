@@ -56,6 +56,12 @@ class OptionsSent(Sent):
     options: Options = {}
 
 
+class SinceAsked(Sent):
+    """The number of an earlier snapshot of the project; the last before, where none is given."""
+
+    since: int | None = Field(None, ge=1, lt=2**31)
+
+
 class ExportSent(Sent):
     """What to export, for whom."""
 

@@ -46,6 +46,14 @@ JOB_KINDS = {
         "measured",
         "webapp.quality.jobs.measure_labels",
     ),
+    "erase": JobKind(
+        _("Erase a person's data"),
+        _("erasures"),
+        Action.MANAGE_MEMBERS,
+        "erasure:erasures",
+        "erased",
+        "webapp.erasure.work.erase_person",
+    ),
     "preview": JobKind(
         _("Look before you import"),
         _("files"),

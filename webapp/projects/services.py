@@ -15,6 +15,7 @@ from webapp.audit.acts import Act
 from webapp.audit.records import record_act
 from webapp.projects.errors import ProjectError
 from webapp.projects.models import Membership, Project, Prompt, PromptStanding, PromptWording
+from webapp.site.bulk import insert_values
 
 BATCH = 500  # rows per INSERT, and keys per query: SQLite bounds both
 STARTER_PROMPTS = 800
@@ -80,23 +81,48 @@ def add_prompts(
     conversations: Iterable[Sequence[Message]],
     *,
     source: str,
-    intake: int | None = None,
     splits: Mapping[str, str] | None = None,
 ) -> int:
     """Add the conversations that are not there yet, in these splits by their keys; the number added.
 
-    Those that an intake is about to bring are there at once where somebody else brings them too.
+    Those that an intake is about to bring are there at once.
     """
     Project.objects.select_for_update().get(pk=project.pk)  # one bulk at a time: the count is right
     rows = {row.key: row for row in (_row(project, turns, source) for turns in conversations)}
-    shown = 0 if intake else _show_coming(project, list(rows))
+    shown = _show_coming(project, list(rows))
     known = _known(project, list(rows))
     new = [row for key, row in rows.items() if key not in known]
     for row in new:
-        row.intake_id = intake
         row.split = (splits or {}).get(row.key, row.split)
     Prompt.every.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
     return len(new) + shown
+
+
+def insert_prompts(
+    project: Project,
+    conversations: Mapping[str, Sequence[Message]],
+    *,
+    intake: int,
+    splits: Mapping[str, str],
+) -> dict[str, tuple[int, str]]:
+    """Write conversations that an intake brings and are not there, by their keys; the id and split of each."""
+    rows = [
+        (
+            key,
+            [message.model_dump() for message in messages],
+            splits.get(key) or split_of_prompt(messages),
+        )
+        for key, messages in conversations.items()
+    ]
+    ids = insert_values(
+        Prompt,
+        ("key", "messages", "split"),
+        rows,
+        project_id=project.pk,
+        source=Prompt.Source.IMPORTED,
+        intake_id=intake,
+    )
+    return {key: (pk, split) for pk, (key, _turns, split) in zip(ids, rows, strict=True)}
 
 
 def _show_coming(project: Project, keys: Sequence[str]) -> int:

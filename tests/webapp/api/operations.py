@@ -29,6 +29,7 @@ OPERATIONS = {
     "submit_label": Gate(Action.LABEL, Scope.LABEL, {"assignment": 1, "answer": {}}),
     "list_snapshots": Gate(Action.SEE_DATA, READ),
     "get_snapshot": Gate(Action.SEE_DATA, READ),
+    "get_changes": Gate(Action.SEE_DATA, READ),
     "freeze_snapshot": Gate(Action.FREEZE, Scope.DATA, {}),
     "upload_file": Gate(Action.IMPORT_DATA, Scope.DATA, {}),
     "take_file": Gate(Action.IMPORT_DATA, Scope.DATA, {}),
