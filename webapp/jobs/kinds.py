@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from django.conf import settings
 from django.forms import Form
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_noop as _
@@ -22,6 +23,7 @@ class JobKind(NamedTuple):
     template: str
     does: str  # path of a function of the job
     asks: str = ""  # path of what makes the form that its result asks for
+    queue: str = settings.JOB_QUEUE  # whose workers do it
 
     @property
     def work(self) -> Callable[[Job], Work]:
@@ -80,5 +82,14 @@ JOB_KINDS = {
         "datasets:texts",
         "texts",
         "webapp.datasets.texts.jobs.keep_texts",
+    ),
+    "answer": JobKind(
+        _("Answer in a conversation"),
+        _("answers"),
+        Action.SEE_DATA,
+        "labeling:tasks",
+        "answered",
+        "webapp.runs.live.answer_live",
+        queue=settings.LIVE_QUEUE,
     ),
 }

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from webapp.accounts.models import User
 from webapp.jobs import tasks
 from webapp.jobs.errors import JobError
+from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import Job, State
 from webapp.projects.models import Project
 from webapp.site.stamps import rows_seen, stamp_of
@@ -25,7 +26,7 @@ def start_job(
     columns = {"project": project, "kind": kind, "payload": dict(payload), "created_by": by}
     job, created = Job.objects.get_or_create(key=key, defaults=columns)
     if created:
-        transaction.on_commit(partial(tasks.send_work, job.pk))
+        transaction.on_commit(partial(tasks.send_work, job.pk, JOB_KINDS[kind].queue))
         job.refresh_from_db()  # its times are the database's
     return job
 
