@@ -16,7 +16,7 @@ from webapp.quality.disagreements import disputes
 from webapp.quality.models import Adjudication
 
 pytestmark = pytest.mark.django_db
-MIGRATION = import_module("webapp.labeling.migrations.0019_contested")
+MIGRATION = import_module("webapp.labeling.migrations.0020_contested")
 
 
 @pytest.fixture

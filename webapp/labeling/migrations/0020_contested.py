@@ -18,7 +18,7 @@ def mark_contested(apps: Apps, _schema: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     """A column and its index."""
 
-    dependencies = [("labeling", "0018_reviews_of_answers"), ("accounts", "__first__")]
+    dependencies = [("labeling", "0019_cursors"), ("accounts", "__first__")]
     operations = [
         migrations.AddField("label", "contested", models.BooleanField(default=False)),
         migrations.RunPython(mark_contested, migrations.RunPython.noop, elidable=True),
