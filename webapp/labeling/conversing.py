@@ -29,9 +29,9 @@ class TurnForm(AssignmentForm):
     choice = forms.IntegerField(required=False, min_value=0, max_value=7)
     form = FormNumber()
 
-    def of_mine(self) -> Any:  # noqa: ANN401 - as AssignmentForm's
-        """With all that a conversation needs."""
-        return self.mine.select_related("task__prompt", "task__project", "annotator")
+    def find(self, pk: int) -> Assignment | None:
+        """The same, with all that a conversation needs."""
+        return self.mine.select_related("task__prompt", "annotator").filter(pk=pk).first()
 
 
 @in_words

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("jobs", "0002_job_holder"),
-        ("labeling", "0019_contested"),
+        ("labeling", "0020_contested"),
         ("projects", "0010_tags_and_wishes"),
     ]
 
