@@ -23,7 +23,8 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
 from webapp.datasets.models import Snapshot
-from webapp.labeling.models import Assignment, Completion, Exchange, Label, Task
+from webapp.labeling.exchanges import Exchange
+from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.labeling.queue import free_slot, take_place
 from webapp.labeling.services import Ask, create_tasks, said_columns, submit_label
 from webapp.projects.models import Membership, Project, Prompt

@@ -22,6 +22,7 @@ from alignment.models.texts import drawn_texts
 from alignment.models.trials import sampler as tried
 from alignment.sampling.sampling import sample
 from alignment.sampling.servers import Server, look_alikes
+from alignment.sampling.warps import Warp
 from alignment.seam.errors import ConfigError
 from alignment.seam.progress import split
 from alignment.seam.records import CompletionRecord, PromptRecord
@@ -52,7 +53,7 @@ def _sampler(spec: RunSpec, folder: Path) -> Engine:
         policy,
         completions=config.completions_per_prompt,
         max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
+        warp=warp_of(config),
         generator=torch.Generator().manual_seed(spec.seed),
     )
     return Engine(str(policy.device), draw, controls(policy.tokenizer).held)
@@ -64,7 +65,7 @@ def draw_records(
     *,
     completions: int,
     max_new_tokens: int,
-    temperature: float,
+    warp: Warp,
     generator: torch.Generator,
 ) -> list[list[CompletionRecord]]:
     """So many completions of each prompt; raises as `sample` does."""
@@ -73,7 +74,7 @@ def draw_records(
         [policy.prompt_ids(prompt.messages) for prompt in prompts],
         completions=completions,
         max_new_tokens=max_new_tokens,
-        temperature=temperature,
+        warp=warp,
         generator=generator,
     )
     keys = [prompt.key for prompt in prompts for _ in range(completions)]
@@ -114,6 +115,11 @@ def _repeated(row: Sequence[CompletionRecord]) -> list[CompletionRecord]:
     return [record for record in row if id(record) not in first]
 
 
+def warp_of(config: GenerateConfig) -> Warp:
+    """What of the settings changes the chances of a token."""
+    return Warp(config.temperature, config.greedy, config.top_k, config.top_p, config.min_p)
+
+
 def vllm(spec: RunSpec, folder: Path) -> Engine:
     """vLLM in this process; raises ConfigError where it is not installed."""
     if find_spec("vllm") is None:
@@ -134,7 +140,10 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
     )
     asked = SamplingParams(
         n=config.completions_per_prompt,
-        temperature=config.temperature,
+        temperature=0.0 if config.greedy else config.temperature,
+        top_k=config.top_k,  # 0: all, there too
+        top_p=config.top_p,
+        min_p=config.min_p,
         max_tokens=config.max_new_tokens,
         logprobs=0,  # of the drawn tokens alone
         stop_token_ids=ends_in(path, tokenizer),

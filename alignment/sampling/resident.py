@@ -20,6 +20,7 @@ from alignment.foreign.watchdog import texts_watched
 from alignment.models.policies import Policy
 from alignment.models.trials import sampler
 from alignment.sampling.engines import answers, draw_records
+from alignment.sampling.warps import Warp
 from alignment.seam.errors import AlignmentError, explained
 from alignment.seam.live import CALLED_OFF, LiveReply, LiveRequest, receive_message, send_message
 from alignment.seam.progress import counting, listening
@@ -114,7 +115,7 @@ def _answers(request: LiveRequest, shelf: Shelf) -> Sequence[CompletionRecord]:
             shelf.policy(folder),
             completions=wanted,
             max_new_tokens=request.max_new_tokens,
-            temperature=request.temperature,
+            warp=Warp(request.temperature),
             generator=generator,
         )
         found[folder] = answers(draw, [request.prompt], wanted)[0]

@@ -10,6 +10,7 @@ from alignment.sampling.engines import draw_records
 from alignment.sampling.resident import Shelf, answer_requests
 from alignment.sampling.sampling import Rollouts
 from alignment.sampling.scoring import completion_token_logps
+from alignment.sampling.warps import Warp
 from alignment.seam import progress
 from alignment.seam.live import CALLED_OFF, LiveReply, LiveRequest, receive_message, send_message
 from alignment.seam.records import Message
@@ -97,7 +98,7 @@ def test_one_model_gives_two_answers_with_the_log_probabilities_they_were_drawn_
 
 def test_two_models_answer_in_the_order_that_is_asked(ours):
     generator = torch.Generator().manual_seed(5)
-    settings = {"max_new_tokens": 4, "temperature": 1.0, "generator": generator}
+    settings = {"max_new_tokens": 4, "warp": Warp(), "generator": generator}
     expected = [
         draw_records(tiny_policy(seed=ord(name)), [a_prompt(WORDS[0])], completions=1, **settings)
         for name in "ab"

@@ -14,7 +14,8 @@ from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
 from webapp.datasets.services import freeze_snapshot
 from webapp.jobs.models import Job, State
-from webapp.labeling.models import Completion, Exchange, Label
+from webapp.labeling.exchanges import Exchange
+from webapp.labeling.models import Completion, Label
 from webapp.labeling.services import Ask, create_tasks
 from webapp.operations.stack import worker_command
 from webapp.projects.services import save_composition

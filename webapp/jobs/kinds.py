@@ -36,6 +36,10 @@ class JobKind(NamedTuple):
         return import_string(self.asks)(job) if self.asks else None
 
 
+UNTOLD = {
+    "webhook",
+    "answer",
+}  # kinds that the audit log does not tell of: they tell of it, or are a turn of a label
 IMPORT, EXPORT = Action.IMPORT_DATA, Action.EXPORT_DATA
 IMPORTS = "webapp.datasets.imports.jobs"
 JOB_KINDS = {
@@ -46,6 +50,14 @@ JOB_KINDS = {
         "quality:report",
         "measured",
         "webapp.quality.jobs.measure_labels",
+    ),
+    "erase": JobKind(
+        _("Erase a person's data"),
+        _("erasures"),
+        Action.MANAGE_MEMBERS,
+        "erasure:erasures",
+        "erased",
+        "webapp.erasure.work.erase_person",
     ),
     "preview": JobKind(
         _("Look before you import"),
@@ -91,5 +103,13 @@ JOB_KINDS = {
         "answered",
         "webapp.runs.live.answer_live",
         queue=settings.LIVE_QUEUE,
+    ),
+    "webhook": JobKind(
+        _("Send to a webhook"),
+        _("webhooks"),
+        Action.MANAGE_WEBHOOKS,
+        "webhooks:list",
+        "sent",
+        "webapp.webhooks.deliveries.deliver",
     ),
 }

@@ -18,10 +18,11 @@ from webapp.jobs.models import Job
 from webapp.jobs.models import State as JobState
 from webapp.jobs.services import start_job
 from webapp.labeling.composition import CONVERSE, Composition, Conversing, Form
+from webapp.labeling.exchanges import Exchange
 from webapp.labeling.kinds.converse.answer import LONGEST_SAID
 from webapp.labeling.kinds.converse.kind import steps_of
 from webapp.labeling.kinds.writing import with_plain_lines
-from webapp.labeling.models import Assignment, Completion, Exchange
+from webapp.labeling.models import Assignment, Completion
 from webapp.labeling.services import LabelingError
 from webapp.machine.processes import has_ended
 from webapp.projects.services import keep_conversation

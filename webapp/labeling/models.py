@@ -37,7 +37,6 @@ SKIP_REASONS = {
 OWN = "own"  # a reason nobody gives: what somebody wrote they are not asked about
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
 YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
-TIE = 4  # of a comparison's scale: the first answer is better below it
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
 
 
@@ -571,40 +570,6 @@ class Label(Coming):
         """What was seen: how it was called, and what the answer says of it, if anything."""
         marks, seen = self.in_words.marks, enumerate(self.shown)
         return [(LETTERS[position], one, marks.get(position, "")) for position, one in seen]
-
-
-class Exchange(models.Model):
-    """One turn of a conversation: what somebody said, two answers of models as they stand, and which of them goes on."""
-
-    assignment = models.ForeignKey(Assignment, models.CASCADE, related_name="exchanges")
-    number = models.IntegerField()  # from 1
-    said = models.TextField(blank=True)  # nothing in the first one: the task's prompt speaks
-    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="exchanges")  # all up to here
-    left = models.ForeignKey(Completion, models.RESTRICT, null=True, related_name="+")
-    right = models.ForeignKey(Completion, models.RESTRICT, null=True, related_name="+")
-    choice = models.IntegerField(null=True)  # on the scale of a comparison
-    form = models.IntegerField(default=0)  # number of the project's form; 0: not known
-    job = models.ForeignKey("jobs.Job", models.SET_NULL, null=True, related_name="exchanges")
-    seen_at = models.DateTimeField(db_default=Now())  # when somebody last waited for the answers
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        ordering = ["number"]
-        constraints = [
-            models.UniqueConstraint(fields=["assignment", "number"], name="exchange_once")
-        ]
-
-    @property
-    def chosen(self) -> Completion | None:
-        """The answer with which the conversation goes on."""
-        if self.choice is None:
-            return None
-        return self.left if self.choice < TIE else self.right
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether both answers are there."""
-        return self.left_id is not None and self.right_id is not None
 
 
 class WrittenReview(models.Model):

@@ -12,7 +12,7 @@ from webapp.artifacts.models import Artifact
 from webapp.jobs.models import Job
 from webapp.jobs.work import Work
 from webapp.labeling.conversations import is_waited_for, keep_answers
-from webapp.labeling.models import Exchange
+from webapp.labeling.exchanges import Exchange
 from webapp.runs.errors import RunError
 from webapp.runs.residents import reply_to
 

@@ -10,7 +10,8 @@ from webapp.accounts.roles import Role
 from webapp.jobs.models import Job, State
 from webapp.labeling import conversations
 from webapp.labeling.composition import Composition, composition_of
-from webapp.labeling.models import Completion, Exchange
+from webapp.labeling.exchanges import Exchange
+from webapp.labeling.models import Completion
 from webapp.labeling.queue import claim
 from webapp.labeling.services import skip
 from webapp.machine.processes import own_name

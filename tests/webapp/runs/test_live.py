@@ -17,7 +17,7 @@ from webapp.jobs.tasks import work
 from webapp.labeling import conversations
 from webapp.labeling.composition import form_of
 from webapp.labeling.conversations import ask_models, ask_once_more, prefer_answer
-from webapp.labeling.models import Exchange
+from webapp.labeling.exchanges import Exchange
 from webapp.labeling.queue import claim
 from webapp.machine.processes import own_name
 from webapp.projects.services import save_composition
