@@ -20,8 +20,8 @@ class Exchange(models.Model):
     number = models.IntegerField()  # from 1
     said = models.TextField(blank=True)  # nothing in the first one: the task's prompt speaks
     prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="exchanges")  # all up to here
-    left = models.ForeignKey("labeling.Completion", models.RESTRICT, null=True, related_name="+")
-    right = models.ForeignKey("labeling.Completion", models.RESTRICT, null=True, related_name="+")
+    left = models.ForeignKey("labeling.Completion", models.CASCADE, null=True, related_name="+")
+    right = models.ForeignKey("labeling.Completion", models.CASCADE, null=True, related_name="+")
     choice = models.IntegerField(null=True)  # on the scale of a comparison
     form = models.IntegerField(default=0)  # number of the project's form; 0: not known
     job = models.ForeignKey("jobs.Job", models.SET_NULL, null=True, related_name="exchanges")

@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                     "left",
                     models.ForeignKey(
                         null=True,
-                        on_delete=django.db.models.deletion.RESTRICT,
+                        on_delete=django.db.models.deletion.CASCADE,
                         related_name="+",
                         to="labeling.completion",
                     ),
@@ -76,7 +76,7 @@ class Migration(migrations.Migration):
                     "right",
                     models.ForeignKey(
                         null=True,
-                        on_delete=django.db.models.deletion.RESTRICT,
+                        on_delete=django.db.models.deletion.CASCADE,
                         related_name="+",
                         to="labeling.completion",
                     ),
