@@ -439,7 +439,15 @@ class LabelQuerySet(models.QuerySet["Label"]):
         seen = Q(IsWhole("intake")) | Q(intake=models.OuterRef("intake"))
         others = Label.every.current().filter(seen, task=models.OuterRef("task"))
         otherwise = others.exclude(verdict=models.OuterRef("verdict"))
-        self.current().filter(task__in=tasks).update(disputed=models.Exists(otherwise))
+        human = User.objects.filter(pk=models.OuterRef("annotator"), simulated=False)
+        contested = Q(models.Exists(otherwise.of_people())) & Q(models.Exists(human))
+        self.current().filter(task__in=tasks).update(
+            disputed=models.Exists(otherwise), contested=contested & Q(imported=False)
+        )
+
+    def of_people(self) -> "LabelQuerySet":
+        """Those that people gave here: no machine, nobody simulated, nothing imported."""
+        return self.filter(annotator__simulated=False, imported=False)
 
     def standing(self, show: str) -> "LabelQuerySet":
         """The labels of one view of the table: current, disagreement, extra or history."""
@@ -483,6 +491,7 @@ class Label(Coming):
     visible_ms = models.IntegerField(null=True)
     counted = models.BooleanField(default=False)
     disputed = ToldField(default=False)  # while it is current: see `mark_disputes`
+    contested = models.BooleanField(default=False)  # the same among what people gave here
     imported = models.BooleanField(default=False)  # given elsewhere, by whom the file calls so
     form = models.IntegerField(default=0)  # number of the project's form; 0: not known
     superseded = models.BooleanField(default=False)
@@ -515,6 +524,7 @@ class Label(Coming):
                 name="label_of_annotator",
             ),
             models.Index(fields=["project", "disputed", "id", "intake"], name="label_disputed"),
+            models.Index(fields=["project", "contested", "id", "intake"], name="label_contested"),
             models.Index(fields=["project", "id"], name="label_history", condition=HISTORY),
             models.Index(
                 fields=["project", "counted", "superseded", "retracted", "id", "intake"],
