@@ -45,6 +45,14 @@ JOB_KINDS = {
         "measured",
         "webapp.quality.jobs.measure_labels",
     ),
+    "allocate": JobKind(
+        _("Choose tasks that teach most"),
+        _("tasks"),
+        Action.MAKE_TASKS,
+        "quality:allocation",
+        "allocated",
+        "webapp.quality.allocation.allocate",
+    ),
     "preview": JobKind(
         _("Look before you import"),
         _("files"),
