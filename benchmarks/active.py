@@ -30,8 +30,9 @@ from webapp.demo.annotators import answers_to
 from webapp.home.advice import point_of
 from webapp.results.learning_curves import gain_of, value_after
 
-PROMPTS, HELD, ANSWERS = 400, 1500, 4  # to choose from, to measure by, and answers of each
-HEADS, ROUNDS = 8, 10  # of Newton's method
+PROMPTS, HELD, ANSWERS = 1000, 1500, 4  # to choose from, to measure by, and answers of each
+DRAWN = 28_000  # answers, to have several to enough prompts
+HEADS, ROUNDS = 8, 40  # of the bound's method: each takes the loss down
 BEGIN, BATCH, MOST = 40, 20, 400  # labels
 GOAL = 300  # labels by chance, whose accuracy is to be reached
 REPEATS = 3  # of chance, whose curve is the mean
@@ -63,7 +64,7 @@ class Pool:
 def pools(folder: Path, seed: int) -> tuple[Pool, Pool]:
     """What is chosen from, and what measures; of different prompts, with features of one scale."""
     found: dict[str, dict[str, StoredRecord]] = {}
-    for messages, text in documents(seed + 1, 30 * (PROMPTS + HELD)):
+    for messages, text in documents(seed + 1, DRAWN):
         record = PromptRecord(key=prompt_key(messages), messages=messages)
         found.setdefault(record.key, {})[text] = StoredRecord(prompt=record, completion=text)
     several = [list(one.values())[:ANSWERS] for one in found.values() if len(one) >= ANSWERS]
@@ -108,6 +109,7 @@ def fit_heads(contrasts: Tensor, said: Tensor, prompts: Sequence[str], seed: int
     """(heads, width) of logistic regressions, each drawn to a random prior and with random weights of the prompts.
 
     The prior's deviation gives margins of about one nat; the weights are the Bayesian bootstrap's, as reward models have them.
+    The curvature is bounded from above (Böhning and Lindsay, 1988), so no step goes too far.
     """
     generator = torch.Generator().manual_seed(seed)
     width = contrasts.shape[1]
@@ -117,13 +119,12 @@ def fit_heads(contrasts: Tensor, said: Tensor, prompts: Sequence[str], seed: int
     draws = -torch.rand(len(numbers), HEADS, generator=generator, dtype=torch.float64).log()
     weights = draws[[numbers[key] for key in prompts]]  # (labels, heads)
     found = anchors.clone()
+    bend = torch.einsum("nh,nd,ne->hde", weights / 4, contrasts, contrasts)  # p (1 - p) is no more
+    factor = torch.linalg.cholesky(bend + prior * torch.eye(width, dtype=torch.float64))
     for _ in range(ROUNDS):
-        chance = (contrasts @ found.T).sigmoid()
-        slope = (weights * (chance - said[:, None])).T @ contrasts + prior * (found - anchors)
-        steep = weights * chance * (1 - chance)
-        bend = torch.einsum("nh,nd,ne->hde", steep, contrasts, contrasts)
-        bend += prior * torch.eye(width, dtype=torch.float64)
-        found = found - torch.linalg.solve(bend, slope[..., None])[..., 0]
+        wrong = weights * ((contrasts @ found.T).sigmoid() - said[:, None])
+        slope = wrong.T @ contrasts + prior * (found - anchors)
+        found = found - torch.cholesky_solve(slope[..., None], factor)[..., 0]
     return found
 
 

@@ -13,12 +13,13 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(active, "PROMPTS", 12)
         patch.setattr(active, "HELD", 20)
+        patch.setattr(active, "DRAWN", 6000)
         yield patch
 
 
 @pytest.fixture(scope="module")
 def pool(small, tmp_path_factory):
-    tiny = {"documents": 60, "layers": 1, "width": 16, "heads": 2, "vocabulary": 300, "steps": 1}
+    tiny = {"documents": 100, "layers": 1, "width": 16, "heads": 2, "vocabulary": 400, "steps": 1}
     small.setattr("benchmarks.allocate.STARTER", tiny)
     return pools(starter(0, tmp_path_factory.mktemp("active") / "starter"), 3)
 

@@ -75,7 +75,7 @@ def test_every_answer_gets_the_score_that_the_model_gives_it(score, reward):
     features = load_file(output / "features.safetensors")["features"]
     torch.testing.assert_close(features, model.features(ids))
     summary = events[-1].summary
-    assert (summary["answers"], summary["heads"], summary["pairs"]) == (12, 3, 12)
+    assert (summary["answers"], summary["heads"], summary["pairs_free"]) == (12, 3, 12)
     assert summary["score"]["value"] == pytest.approx(expected.mean().item(), abs=1e-5)
     assert summary["information_ordered"]["value"] == pytest.approx(summary["information"]["value"])
 
@@ -103,7 +103,7 @@ def test_scores_alone_are_kept_where_that_is_wished(score):
     }
     assert [one.key for one in read(output, "scores", ScoredRecord)] == [str(n) for n in range(12)]
     assert (output / "pairs.jsonl").read_text() == ""
-    assert "pairs" not in events[-1].summary
+    assert "pairs_free" not in events[-1].summary
 
 
 def test_without_answers_there_is_nothing_to_score(score):

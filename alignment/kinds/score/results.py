@@ -24,7 +24,7 @@ class ScoreResults(Results):
     )
     answers: int | None = result(_("Answers scored"))
     heads: int | None = result(_("Heads"))
-    pairs: int | None = result(_("Pairs nobody was asked about"))
+    pairs_free: int | None = result(_("Pairs nobody was asked about"))
     pairs_ordered: int | None = result(_("Pairs in order"))
     pairs_asked: int | None = result(_("Pairs people were asked about"))
 

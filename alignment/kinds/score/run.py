@@ -151,7 +151,7 @@ def pairs_in_numbers(
 ) -> dict[str, object]:
     """What the pairs are like, over the prompts that they are about."""
     found: dict[str, object] = {
-        "pairs": len(pairs),
+        "pairs_free": len(pairs),
         "pairs_ordered": sum(one.by_design is not None for one in pairs),
         "pairs_asked": len(among.asked),
     }
