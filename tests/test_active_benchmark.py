@@ -4,24 +4,16 @@ import pytest
 import torch
 
 from benchmarks import active
-from benchmarks.active import WAYS, curve, fit_heads, forecasts, labels_to, pools, project, starter
+from benchmarks.active import WAYS, curve, fit_heads, forecasts, labels_to, pools, project
 
 
 @pytest.fixture(scope="module")
-def small():
-    """A starter that has hardly learned, and few answers."""
+def pool():
+    """Few answers."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(active, "PROMPTS", 12)
-        patch.setattr(active, "HELD", 20)
-        patch.setattr(active, "DRAWN", 6000)
-        yield patch
-
-
-@pytest.fixture(scope="module")
-def pool(small, tmp_path_factory):
-    tiny = {"documents": 100, "layers": 1, "width": 16, "heads": 2, "vocabulary": 400, "steps": 1}
-    small.setattr("benchmarks.allocate.STARTER", tiny)
-    return pools(starter(0, tmp_path_factory.mktemp("active") / "starter"), 3)
+        for name, value in (("PROMPTS", 12), ("HELD", 20), ("DRAWN", 6000)):
+            patch.setattr(active, name, value)
+        yield pools(3)
 
 
 def test_every_way_learns_from_as_many_labels(pool, monkeypatch):
@@ -55,8 +47,8 @@ def test_a_project_is_forecast_and_then_goes_on(pool, monkeypatch):
 
 
 @pytest.mark.prove
-def test_a_forecast_of_500_labels_holds_in_nine_of_ten_projects(tmp_path):
-    found = forecasts(starter(0, tmp_path / "starter"), 50)
+def test_a_forecast_of_500_labels_holds_in_nine_of_ten_projects():
+    found = forecasts(50)
     assert found["covered"]["after"] >= 0.9
     assert found["covered"]["gain"] >= 0.9
     assert found["width"]["gain"] < 0.2  # and says something
