@@ -74,18 +74,30 @@ def gain_of(points: tuple[Point, ...], now: float, more: float, most: float) -> 
 
 
 def value_after(points: tuple[Point, ...], amount: float, most: float) -> Gain:
-    """The value after so much."""
-    return _expected(points, most, lambda curve: curve.at(amount))
+    """The value after so much.
+
+    All points are measured by the same held-out rows, or nearly so: their level errs as a whole, by what the surest of
+    them does. A gain, which is a difference, does not.
+    """
+    common = min(one.error for one in points)
+    return _expected(points, most, lambda curve: curve.at(amount), common)
 
 
 def _expected(
-    points: tuple[Point, ...], most: float, told: Callable[[LearningCurve], float]
+    points: tuple[Point, ...],
+    most: float,
+    told: Callable[[LearningCurve], float],
+    common: float = 0.0,
 ) -> Gain:
-    """What the curve tells, and the interval of what curves tell that were fitted to values drawn anew."""
+    """What the curve tells, and the interval of what curves tell that were fitted to values drawn anew.
+
+    `common` is the standard error of all values together.
+    """
     curve, others = redrawn_curves(points, most)
-    value, drawn = told(curve), sorted(map(told, others))
+    chance = random.Random(len(points))  # noqa: S311 - a simulation, not a secret
+    value, drawn = told(curve), sorted(told(one) + chance.gauss(0, common) for one in others)
     low, high = (drawn[round(share * (DRAWS - 1))] for share in (0.025, 0.975))
-    return Gain(value, min(low, value), max(high, value))
+    return Gain(value, min(low, value), max(min(high, most), value))
 
 
 @lru_cache(maxsize=256)  # a home asks for the same until another run is over
