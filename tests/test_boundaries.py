@@ -160,6 +160,7 @@ LAYERS = (
     ("site", "rendering", "machine"),
     ("queue", "accounts"),
     ("projects", "serving"),
+    ("notifications",),
     ("artifacts", "jobs"),
     ("labeling",),
     ("quality",),

@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     "webapp.accounts",
     "webapp.projects",
     "webapp.rendering",
+    "webapp.notifications",
     "webapp.artifacts",
     "webapp.jobs",
     "webapp.runs",
@@ -123,6 +124,7 @@ MIDDLEWARE = [
     "webapp.projects.sessions.SignedIn",
     "webapp.home.polls.NothingNew",
     "webapp.site.languages.ReadersLanguage",
+    "webapp.projects.archived.ReadOnly",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -258,6 +260,15 @@ MESSAGE_STORAGE = "webapp.site.notices.Notices"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+
+# Mail goes out only where a server is named; whoever wants none of it gets none (notifications/).
+EMAIL_HOST = variables.mail_host
+EMAIL_PORT = variables.mail_port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = variables.mail_user, variables.mail_password
+EMAIL_USE_TLS = variables.mail_security == "starttls"
+EMAIL_USE_SSL = variables.mail_security == "tls"
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = variables.mail_from
 
 # The broker is a doorbell: it carries nothing that could be lost (runs/tasks.py).
 BROKER_SOCKET = broker_socket(VAR)

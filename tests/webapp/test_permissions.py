@@ -55,9 +55,18 @@ ROWS = {
     "accounts:invitation_page": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
     "accounts:reset": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
     "accounts:reset_page": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
+    "accounts:panel": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},
+    "accounts:own_account": {"GET": Gate.SIGNED_IN, "POST": Gate.SIGNED_IN},
     "accounts:raw_view": {"POST": Gate.SIGNED_IN},
     "accounts:language": {"POST": Gate.ANYBODY},
     "home": {"GET": Gate.SIGNED_IN},
+    "archived": {"GET": Gate.SIGNED_IN},
+    "notifications": {"GET": Gate.SIGNED_IN, "POST": Gate.SIGNED_IN},
+    "notification_choices": {"GET": Gate.SIGNED_IN, "POST": Gate.SIGNED_IN},
+    "installation": {"GET": Gate.SUPERUSER},
+    "try_job_again": {"POST": Gate.SUPERUSER},
+    "upkeep": {"GET": Action.MANAGE_PROJECT, "POST": Action.MANAGE_PROJECT},
+    "copy_project": {"GET": Gate.SUPERUSER, "POST": Gate.SUPERUSER},
     "new_project": {"GET": Gate.SUPERUSER, "POST": Gate.SUPERUSER},
     "project": {"GET": Action.SEE_PROJECT},
     "advice": {"GET": Action.SEE_ROUNDS},
@@ -70,12 +79,20 @@ ROWS = {
     "reviews": {"GET": Action.EDIT_GUIDELINES, "POST": Action.EDIT_GUIDELINES},
     "members": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "invite": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
+    "panels": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
+    "close_panel": {"POST": Action.MANAGE_MEMBERS},
     "withdraw": {"POST": Action.MANAGE_MEMBERS},
     "member": {"POST": Action.MANAGE_MEMBERS},
     "reset": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "labeling:label": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:draft": {"POST": Action.LABEL},
     "labeling:keys": {"GET": Action.LABEL, "POST": Action.LABEL},
+    "labeling:finished": {"GET": Action.LABEL},
+    "labeling:ask": {"POST": Action.LABEL},
+    "labeling:questions": {"GET": Action.LABEL},
+    "labeling:answer_question": {"POST": Action.CHECK_LABELS},
+    "labeling:warnings": {"GET": Action.LABEL, "POST": Action.LABEL},
+    "labeling:name_warnings": {"POST": Action.EDIT_GUIDELINES},
     "labeling:form": {"GET": Action.COMPOSE_FORM, "POST": Action.COMPOSE_FORM},
     "labeling:tasks": {"GET": Action.SEE_DATA},
     "labeling:make": {"GET": Action.MAKE_TASKS, "POST": Action.MAKE_TASKS},
@@ -131,7 +148,11 @@ ROWS |= {
 }
 # A session opens none of these; what tokens open, tests/webapp/api/test_roles.py tries.
 ROWS |= {f"api:{name}": {} for name in OPERATIONS}
-POSTED = {"invite": {"role": "annotator"}, "member": {"act": "role", "role": "annotator"}}
+POSTED = {
+    "invite": {"role": "annotator"},
+    "member": {"act": "role", "role": "annotator"},
+    "upkeep": {"act": "keep"},
+}
 TOLD = ("labeling:label", "labeling:draft")
 # How often somebody tried, whatever came of it; and texts rendered once, which say nothing new.
 KEPT = ('"cache"', '"rendering_rendering"')
@@ -187,6 +208,7 @@ def test_annotators_only_label_and_write_and_only_admins_manage():
         Action.UPLOAD_MODELS,
         Action.IMPORT_DATA,
         Action.EXPORT_DATA,
+        Action.MANAGE_PROJECT,
     }
 
 

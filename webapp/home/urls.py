@@ -2,10 +2,15 @@
 
 from django.urls import URLPattern, path
 
-from webapp.home import needed, views
+from webapp.home import installation_page, needed, upkeep, views
 
 urlpatterns: list[URLPattern] = [
     path("", views.home, name="home"),
+    path("installation/", installation_page.show_installation, name="installation"),
+    path("installation/jobs/<row:job_id>/", installation_page.try_again, name="try_job_again"),
+    path("projects/archived/", views.archived, name="archived"),
+    path("p/<row:project_id>/upkeep/", upkeep.upkeep, name="upkeep"),
+    path("p/<row:project_id>/copy/", upkeep.make_copy, name="copy_project"),
     path("p/<row:project_id>/", views.project, name="project"),
     path("p/<row:project_id>/advice/", views.advice, name="advice"),
     path("p/<row:project_id>/prompts/", views.prompts, name="prompts"),

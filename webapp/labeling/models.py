@@ -35,6 +35,7 @@ SKIP_REASONS = {
 }
 OWN = "own"  # a reason nobody gives: what somebody wrote they are not asked about
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
+DECLINED = "declined"  # likewise: of a tag that somebody does not want to be asked about
 YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
 
@@ -308,6 +309,7 @@ class Assignment(models.Model):
     )  # rationale, flags; other: words that no answer took along
     draft_revision = models.IntegerField(default=0)  # grows with each draft that is saved
     created_at = models.DateTimeField(db_default=Now())
+    warnings: Sequence[str] = ()  # by labeling.warned: what its project warns of in it
 
     objects = AssignmentQuerySet.as_manager()
 
@@ -331,6 +333,8 @@ class Assignment(models.Model):
         """Why it was skipped, in words."""
         if self.skip_reason == OWN:
             return str(_("Wrote it"))
+        if self.skip_reason == DECLINED:
+            return str(_("Declines its tag"))
         return str(SKIP_REASONS.get(self.skip_reason, _("No reason given")))
 
     @property
@@ -503,6 +507,21 @@ class Label(Coming):
         """What was seen: how it was called, and what the answer says of it, if anything."""
         marks, seen = self.in_words.marks, enumerate(self.shown)
         return [(LETTERS[position], one, marks.get(position, "")) for position, one in seen]
+
+
+class Question(models.Model):
+    """What an annotator asks a researcher about a task, and the answer."""
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="questions")
+    project = models.ForeignKey(Project, models.CASCADE, related_name="questions")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="questions")
+    text = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+    answer = models.TextField(blank=True)
+    answered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    answered_at = models.DateTimeField(null=True)
 
 
 class WrittenReview(models.Model):

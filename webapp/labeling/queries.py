@@ -6,11 +6,11 @@ from functools import cached_property
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now, TruncDay
 
 from webapp.accounts.models import User
 from webapp.labeling.models import NO, Assignment, Label, LabelQuerySet, Task, TaskItem
 from webapp.projects.models import Project
+from webapp.site.clock import midnight
 from webapp.site.pages import count_up_to
 
 WAITING_SHOWN = 1000  # counting stops here: a page needs no exact number beyond
@@ -124,6 +124,7 @@ def newest_act(annotator: User, project: Project) -> UUID | None:
 
 
 def labelled_today(annotator: User, project: Project | None = None) -> int:
-    """Current labels this person gave since midnight UTC, in one project or all."""
-    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=TruncDay(Now()))
+    """Current labels this person gave since the midnight where they are, in one project or all."""
+    begin = midnight(annotator.time_zone)
+    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=begin)
     return (labels.filter(project=project) if project else labels).count()

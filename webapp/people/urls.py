@@ -3,14 +3,16 @@
 from allauth.account import views as allauth
 from django.urls import URLPattern, path
 
-from webapp.people import views
+from webapp.people import panel_pages, views
 
 app_name = "accounts"
 urlpatterns: list[URLPattern] = [
     path("setup/<str:token>/", views.enter, {"purpose": "setup"}, name="setup"),
     path("setup/link/<slug:link>/", views.setup, name="setup_page"),
+    path("panel/<str:token>/", panel_pages.come, name="panel"),
     path("join/<str:token>/", views.enter, {"purpose": "invite"}, name="invitation"),
     path("join/link/<slug:link>/", views.invitation, name="invitation_page"),
+    path("preferences/", views.own_account, name="own_account"),
     path("preferences/raw/", views.raw_view, name="raw_view"),
     path("preferences/language/", views.language, name="language"),
     path("reset/<str:token>/", views.enter, {"purpose": "reset"}, name="reset"),
