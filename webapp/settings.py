@@ -179,9 +179,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     named = DATABASES["default"].get("OPTIONS", {})
     DATABASES["default"]["OPTIONS"] = {**VANISHED, "options": POSTGRES_OPTIONS, **named}
-# Web programs that share one socket. SQLite has one writer at a time: a second program only waits for it.
+# Web programs that share one socket. SQLite has one writer at a time: more than two programs only wait for it.
 ALONE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
-WEBS = variables.webs or (1 if ALONE else min(4, os.cpu_count() or 1))
+WEBS = variables.webs or min(2 if ALONE else 4, os.cpu_count() or 1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"

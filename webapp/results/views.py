@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from io import SEEK_END, StringIO
 from itertools import chain, islice
 from secrets import token_urlsafe
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -55,27 +55,43 @@ def detail(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse
     """One run; while it is not over its state refreshes itself."""
     stamp = waiting.stamp_of_run(project_id, run_id)
     if request.htmx and not request.htmx.history_restore_request:
-        return _live(request, run_for(request, project_id, run_id), stamp)
+        return _live(request, project_id, run_id, stamp)
     run = run_for(request, project_id, run_id, with_history)
     context = standing(run, stamp) | evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
     context["renderings"] = rendered(_texts_of(context["samples"], context["evaluation"]))
     return render_page(request, "runs/detail.html", context, partial="live")
 
 
-def _live(request: PersonRequest, run: Run, stamp: str) -> HttpResponse:
+def _live(request: PersonRequest, project_id: int, run_id: int, stamp: str) -> HttpResponse:
     """Where the run stands, drawn once for all who watch it; only the token of its buttons is each viewer's."""
-
-    def draw() -> str:
-        context = standing(run, stamp) | {"csrf_token": MARK}
-        return render_to_string("runs/detail.html#live", context)
-
-    waits = run.state == State.QUEUED  # for others, of which its stamp says nothing
-    drawn = draw() if waits else once(("live", run.pk, stamp, get_language()), draw)
-    response = HttpResponse(drawn.replace(MARK, get_token(request)))
+    project_for(request.user, project_id, can=Action.SEE_RUNS)
+    key = ("live", project_id, run_id, stamp, get_language())
+    seen = once(key, lambda: live_of(run_for(request, project_id, run_id), stamp), keep=is_told)
+    response = HttpResponse(seen.drawn.replace(MARK, get_token(request)))
     patch_vary_headers(response, ["HX-Request"])
-    if run.is_final:
+    if seen.final:
         response["HX-Refresh"] = "true"  # results have come: the whole page is another one
     return response
+
+
+class Live(NamedTuple):
+    """Where a run stands, as the page draws it for anybody."""
+
+    drawn: str
+    waits: bool
+    final: bool
+
+
+def live_of(run: Run, stamp: str) -> Live:
+    """The same, drawn."""
+    context = standing(run, stamp) | {"csrf_token": MARK}
+    drawn = render_to_string("runs/detail.html#live", context)
+    return Live(drawn, run.state == State.QUEUED, run.is_final)
+
+
+def is_told(live: Live) -> bool:
+    """Whether a run's stamp says all of it; one that waits does so for others."""
+    return not live.waits
 
 
 def standing(run: Run, stamp: str) -> dict[str, Any]:
@@ -151,13 +167,14 @@ def evidence(run: Run) -> dict[str, object]:
 def metrics(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse:
     """Curves as JSON; with ?after= only points that are new or were not whole, where the others still hold."""
     stamp = waiting.stamp_of_run(project_id, run_id)
-    run = run_for(request, project_id, run_id)
+    project_for(request.user, project_id, can=Action.SEE_RUNS)
     known = tuple(request.GET.get(name, "") for name in ("after", "epoch", "width"))
 
     def draw() -> str:
-        return json.dumps(curves(run, *known) | {"stamp": stamp}, separators=(",", ":"))
+        told = curves(run_for(request, project_id, run_id), *known)
+        return json.dumps(told | {"stamp": stamp}, separators=(",", ":"))
 
-    drawn = once(("curves", run.pk, stamp, known), draw)
+    drawn = once(("curves", project_id, run_id, stamp, known), draw)
     return HttpResponse(drawn, content_type="application/json")
 
 

@@ -49,11 +49,16 @@ def stamp_of(rows: Sequence[tuple[object, ...]], *, every: int) -> str:
     return blake2b(told.encode(), digest_size=9).hexdigest() if rows else ""
 
 
-def once(key: Hashable, make: Callable[[], Made]) -> Made:
-    """What is made under a key that has a stamp in it: made once for all who see the same."""
-    if (found := _made.get(key)) is None:
+def once(
+    key: Hashable, make: Callable[[], Made], *, keep: Callable[[Made], bool] = lambda _made: True
+) -> Made:
+    """What is made under a key that has a stamp in it: made once for all who see the same, where it may be kept."""
+    if (found := _made.get(key)) is not None:
+        kept: Made = found
+        return kept
+    made = make()
+    if keep(made):
         if len(_made) >= MOST:
             _made.clear()
-        found = _made[key] = make()
-    made: Made = found
+        _made[key] = made
     return made
