@@ -90,6 +90,7 @@ INSTALLED_APPS = [
     "template_partials",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "csp",
     "webapp.site",
     "webapp.accounts",
@@ -205,6 +206,8 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_ADAPTER = "webapp.accounts.adapter.ClosedSignupAdapter"
 # Simulated annotators log in together from one address; people share addresses in offices.
 ACCOUNT_RATE_LIMITS = {"login": "120/m/ip", "login_failed": "10/m/ip,5/5m/key"}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1  # steps of 30 s by which a telephone's clock may be wrong
 ALLAUTH_TRUSTED_PROXY_COUNT = variables.proxies
 
 CACHES = {

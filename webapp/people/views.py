@@ -20,6 +20,7 @@ from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User
 from webapp.accounts.requests import PersonRequest
 from webapp.people import carrying, links, services
+from webapp.people.factors import has_second_factor
 from webapp.people.forms import AccountForm, OwnAccountForm
 from webapp.projects.models import Membership
 from webapp.site.languages import remember
@@ -114,8 +115,10 @@ def reset(request: HttpRequest, link: str) -> HttpResponse:
         user = links.reset_password(token, form.cleaned_data["new_password1"])
     except AccountError:
         return _spent(request, Purpose.RESET)
-    login(request, user, backend=MODEL_BACKEND)
     messages.success(request, _("Your new password is set."))
+    if has_second_factor(user):  # a link does not stand for it
+        return carrying.laid_down(request, redirect("account_login"))
+    login(request, user, backend=MODEL_BACKEND)
     return carrying.laid_down(request, redirect("home"))
 
 
