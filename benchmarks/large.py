@@ -220,8 +220,9 @@ def fill_labels(spans: Sizes, now: Sizes) -> None:
     held = {"slot": "i % 2", "state": "'submitted'", "lease_until": ago("0")}
     fill(Assignment, pairs, **who, **held)
     said = {"answer": """'{"choice": 1}'""", "order": "'[0, 1]'", "counted": "i % 101 > 0"}
-    verdict = "CASE WHEN i % 16 = 0 THEN '0>1' ELSE '1>0' END"
-    said |= {"project_id": "1", "disputed": "i / 2 % 8 = 0"}
+    # Every fourth person is simulated: of each sixteen, the first two differ with one of these, the next as people.
+    verdict = "CASE WHEN i % 16 IN (0, 2) THEN '0>1' ELSE '1>0' END"
+    said |= {"project_id": "1", "disputed": "i / 2 % 8 < 2", "contested": "i / 2 % 8 = 1"}
     fill(
         Label,
         pairs,

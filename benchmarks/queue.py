@@ -14,7 +14,7 @@ import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,20 +25,22 @@ from uuid import uuid4
 
 import httpx
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from benchmarks.processes import cpu_seconds
 from tests import ground
-from tests.factories import a_project, a_user, an_artifact, some_prompts
+from tests.factories import a_project, a_user, an_artifact, new_prompt
 from tests.stack import Stack
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.artifacts.models import Artifact
 from webapp.demo.annotators import JSON, Login, answers_to, sign_in
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.labeling.services import Ask, create_tasks
 from webapp.projects.models import Project
+from webapp.site.bulk import insert_rows
 
 KIND = "compare"
 HTMX = {"HX-Request": "true"}
@@ -56,6 +58,24 @@ OVER_SERVED = """
         GROUP BY task_id, need HAVING count(*) > need
     ) over_served
 """
+
+
+FIRST_OF_ALL = "SELECT id FROM labeling_task ORDER BY priority, key LIMIT %s"
+HELD = f"""
+    INSERT INTO labeling_assignment (task_id, annotator_id, slot, state, lease_until, named, note, skip_reason,
+        skip_after, skip_order, draft, draft_revision, created_at)
+    SELECT id, %s, %s, 'submitted', CURRENT_TIMESTAMP, false, '', '', 0, 0, '{{}}', 0, CURRENT_TIMESTAMP
+    FROM ({FIRST_OF_ALL}) first
+"""
+LABELLED = """
+    INSERT INTO labeling_label (task_id, project_id, assignment_id, annotator_id, client_id, answer, "order",
+        verdict, rationale, flags, counted, disputed, imported, form, superseded, retracted, created_at)
+    SELECT task_id, project_id, held.id, annotator_id, {uuid}, '{{}}', '[]',
+        '0>1', '', '[]', true, false, false, 0, false, false, CURRENT_TIMESTAMP
+    FROM labeling_assignment held JOIN labeling_task ON labeling_task.id = task_id WHERE annotator_id = %s
+"""
+UUIDS = {"sqlite": "lower(hex(randomblob(16)))", "postgresql": "gen_random_uuid()"}
+COUNTED = f"UPDATE labeling_task SET taken = %s, done = %s WHERE id IN ({FIRST_OF_ALL})"
 
 
 class Annotator:
@@ -98,6 +118,7 @@ class Annotator:
         """Walk away: the lease is made as old as it will be when nobody comes back."""
         past = timezone.now() - timedelta(seconds=1)
         Assignment.objects.filter(pk=self.card, state="leased").update(lease_until=past)
+        self.card = None
 
     def _read(self, response: httpx.Response) -> int | None:
         self.shown = response.raise_for_status().json()
@@ -120,11 +141,22 @@ def some_tasks(
     project: Project, number: int, folder: Path, kind: str = KIND, overlap: int = 0
 ) -> None:
     """Tasks about answers of several models, queued; without an overlap a quarter of them asks two people."""
-    size = size_of(kind)
-    models = [an_artifact(project, folder, name=f"model {place}") for place in range(size)]
-    of_a_prompt = PAIRS if size else 1
-    prompts = some_prompts(project, math.ceil(number / of_a_prompt))
-    answers = Completion.objects.bulk_create(
+    models = [an_artifact(project, folder, name=f"model {place}") for place in range(size_of(kind))]
+    for start in range(0, number, STORED_AT_ONCE):
+        _store_tasks(project, min(STORED_AT_ONCE, number - start), models, kind, overlap or 1)
+    if not overlap:
+        first = Task.objects.order_by("key")[: number // 4]
+        Task.objects.filter(pk__in=first).update(need=2)
+
+
+def _store_tasks(
+    project: Project, number: int, models: Sequence[Artifact], kind: str, need: int
+) -> None:
+    """So many tasks, each about an answer of each model."""
+    of_a_prompt = PAIRS if models else 1
+    prompts = [new_prompt(project) for _ in range(math.ceil(number / of_a_prompt))]
+    insert_rows(prompts)
+    answers = [
         Completion(
             prompt=prompt,
             text=f"Answer {place} of {model.name}.",
@@ -135,48 +167,23 @@ def some_tasks(
         for prompt in prompts
         for place in range(of_a_prompt)
         for model in models
-    )
+    ]
+    insert_rows(answers)
+    size = len(models)
     asks = [
         Ask(prompts[place // of_a_prompt].pk, answers[place * size : (place + 1) * size])
         for place in range(number)
     ]
-    create_tasks(project, kind, asks, need=overlap or 1)
-    if not overlap:
-        first = Task.objects.order_by("key")[: number // 4]
-        Task.objects.filter(pk__in=first).update(need=2)
+    create_tasks(project, kind, asks, need=need)
 
 
 def label_before(people: list[User], number: int) -> None:
     """Labels of these people for as many tasks, those that come first."""
-    first = list(Task.objects.order_by("priority", "key").select_related("project")[:number])
-    for start in range(0, len(first), STORED_AT_ONCE):
-        some = first[start : start + STORED_AT_ONCE]
+    with transaction.atomic(), connection.cursor() as cursor:
         for slot, person in enumerate(people):
-            held = Assignment.objects.bulk_create(
-                Assignment(
-                    task=task,
-                    annotator=person,
-                    slot=slot,
-                    state="submitted",
-                    lease_until=timezone.now(),
-                )
-                for task in some
-            )
-            Label.every.bulk_create(
-                Label(
-                    task=one.task,
-                    assignment=one,
-                    annotator=person,
-                    client_id=uuid4(),
-                    answer={},
-                    verdict="0>1",
-                    counted=True,
-                )
-                for one in held
-            )
-        Task.objects.filter(pk__in=[task.pk for task in some]).update(
-            taken=len(people), done=len(people)
-        )
+            cursor.execute(HELD, [person.pk, slot, number])
+            cursor.execute(LABELLED.format(uuid=UUIDS[connection.vendor]), [person.pk])
+        cursor.execute(COUNTED, [len(people), len(people), number])
 
 
 def cost(
@@ -234,14 +241,32 @@ def watched(every: float = WATCHED_EVERY) -> Iterator[list[int]]:
 
 
 def work(person: Annotator, seconds: float) -> None:
-    """Label for so long, sometimes walking away."""
+    """Label for so long, sometimes walking away; an answer's answer is the next card, as it is on a page."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end and person.next() is not None:
+    while time.monotonic() < end and (person.card or person.next()) is not None:
         if person.chance.random() < ABANDONED:
             person.abandon()
         else:
             person.submit()
     connection.close()
+
+
+def work_at_floor(person: Annotator, seconds: float) -> int:
+    """Send answers to the barest view for so long; how many."""
+    end, sent = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        ask_floor(person)
+        sent += 1
+    connection.close()
+    return sent
+
+
+def together(
+    people: list[Annotator], act: Callable[[Annotator, float], Any], seconds: float
+) -> list[Any]:
+    """What comes of it when all do something at once for so long."""
+    with ThreadPoolExecutor(len(people)) as pool:
+        return list(pool.map(lambda person: act(person, seconds), people))
 
 
 def left_shares() -> dict[str, float]:
@@ -267,14 +292,16 @@ def measure(stack: Stack, project: Project, options: Namespace) -> dict[str, obj
         person.card = None
     costs["cpu_ms_submit"] = cost(pids, asking, answer, block)
     costs["floor_cpu_ms"] = cost(pids, asking, ask_floor, block)
+    floors = sum(together(people, work_at_floor, options.seconds)) / options.seconds
     Label.every.filter(retracted=True).delete()  # the floor's
     both = costs["cpu_ms_next"] + costs["cpu_ms_submit"]
     costs["vs_floor"] = round(both / costs["floor_cpu_ms"], 2)
     before, started = Label.objects.count(), time.perf_counter()
-    with watched() as seen, ThreadPoolExecutor(len(people)) as pool:
-        list(pool.map(lambda person: work(person, options.seconds), people))
+    with watched() as seen:
+        together(people, work, options.seconds)
     rate = (Label.objects.count() - before) / (time.perf_counter() - started)
-    told = {"over_served": max(seen), "looks": len(seen), "labels_per_s": round(rate, 1)}
+    rates = {"labels_per_s": round(rate, 1), "rate_vs_floor": round(rate / floors, 2)}
+    told = {"over_served": max(seen), "looks": len(seen)} | rates
     return told | costs | (sides() if size_of(options.kind) == 2 and not own else {})
 
 

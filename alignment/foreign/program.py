@@ -136,10 +136,12 @@ def _plain(turn: Turn) -> Turn:
 def rendering(source: str, special: Turn, *, generation: bool) -> Callable[[Sequence[Turn]], str]:
     """What writes a conversation as the template does."""
     template = compiled(source)
-    named = {"tools": None, "documents": None, **special, "add_generation_prompt": generation}
+    named = {"documents": None, **special, "add_generation_prompt": generation}
 
     def write(turns: Sequence[Turn]) -> str:
-        return template.render(messages=[_plain(turn) for turn in turns], **named)
+        said = [_plain(turn) for turn in turns]
+        tools = said[0].pop("tools", None) if said else None
+        return template.render(messages=said, tools=tools, **named)
 
     return write
 

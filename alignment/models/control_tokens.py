@@ -193,7 +193,7 @@ def _renamed(tokenizer: PreTrainedTokenizerBase, known: Controls) -> Renamed:
 
 
 def written_apart(
-    copy: Renamed, turns: Sequence[dict[str, str]], write: Callable[[Sequence[dict[str, str]]], str]
+    copy: Renamed, turns: Sequence[dict[str, Any]], write: Callable[[Sequence[dict[str, Any]]], str]
 ) -> str:
     """What a template writes of these turns, its control tokens by their names, those of texts as text.
 
@@ -214,9 +214,9 @@ def written_apart(
     return put(copy.named(write(marked)), list(hidden.values()), held)
 
 
-def free_signs(turns: Sequence[Mapping[str, str]], number: int) -> list[str]:
+def free_signs(turns: Sequence[Mapping[str, Any]], number: int) -> list[str]:
     """So many signs that no text holds."""
-    letters = {letter for turn in turns for letter in turn["content"]}
+    letters = {letter for turn in turns for value in turn.values() for letter in str(value)}
     free = (sign for sign in map(chr, range(PRIVATE, sys.maxunicode)) if sign not in letters)
     return list(islice(free, number))
 
@@ -226,7 +226,7 @@ def put(text: str, signs: Sequence[str], texts: Sequence[str]) -> str:
     return text.translate({ord(sign): other for sign, other in zip(signs, texts, strict=True)})
 
 
-def hide(known: Controls, turn: Mapping[str, str], signs: Mapping[str, str]) -> str:
+def hide(known: Controls, turn: Mapping[str, Any], signs: Mapping[str, str]) -> str:
     """A turn's text with signs in place of its control tokens, but for those that its speaker writes."""
     kept = known.spoken if turn["role"] == "assistant" else frozenset()
 

@@ -6,6 +6,7 @@ template writes with it, tokenised in one and divided where the prompt ends, up 
 ends the turn. All content is text: only the template writes control tokens.
 """
 
+import json
 import re
 import string
 from collections.abc import Collection, Mapping, Sequence
@@ -28,7 +29,7 @@ from alignment.models.control_tokens import (
 )
 from alignment.seam.errors import DataError
 from alignment.seam.records import Message
-from alignment.seam.tools import check_without_tools
+from alignment.seam.tools import Beside, beside_of
 from alignment.seam.words import _
 
 TURN = "Assistant:"  # after which a model without a template answers
@@ -42,7 +43,9 @@ TRIED = (
     (("user", "Hello"), ("assistant", "Yes?"), ("user", "Good day")),
 )
 ANSWERS = ("Good day", " Yes,\nit is. ", "yes <x>")  # of a check
-Turns = tuple[tuple[str, str], ...]  # roles and contents
+Turns = tuple[
+    tuple[str, ...], ...
+]  # roles, contents, and as JSON what else a template reads, if anything
 
 
 class Answered(NamedTuple):
@@ -83,7 +86,7 @@ class _Reader:
         """A conversation as the template or the plain form writes it."""
         if not generation and turns in self.written:
             return self.written[turns]
-        said = [{"role": role, "content": content} for role, content in turns]
+        said = as_templates_read(turns)
         if self.renamed is None:
             return written_out(self.tokenizer, said, generation=generation)
         write = partial(written_out, self.tokenizer, generation=generation)
@@ -145,7 +148,7 @@ def _written(
     form = form_of(tokenizer)
     if tokenizer.chat_template is None or form.behind is None or form.opens or form.alone:
         return {}
-    said = [[{"role": role, "content": text} for role, text in turns] for turns in conversations]
+    said = list(map(as_templates_read, conversations))
     special = tokenizer.special_tokens_map
     found = templates.render_all(tokenizer.chat_template, said, special=special, generation=False)
     return dict(zip(conversations, found, strict=True))
@@ -296,9 +299,51 @@ def behind(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Seque
 
 
 def _turns_of(messages: Sequence[Message]) -> Turns:
-    """Roles and contents; raises DataError for a conversation with tools."""
-    check_without_tools(messages)
-    return tuple((message.role, message.content) for message in messages)
+    """Roles, contents, and what they have to do with tools."""
+    return tuple(
+        (one.role, one.content, *([json.dumps(beside, ensure_ascii=False)] if beside else ()))
+        for one, beside in ((message, beside_of(message)) for message in messages)
+    )
+
+
+def as_templates_read(turns: Turns) -> list[dict[str, Any]]:
+    """Turns as `apply_chat_template` takes them; the first holds the tools that may be called."""
+    return [
+        {"role": role, "content": content, **(json.loads(*beside) if beside else {})}
+        for role, content, *beside in turns
+    ]
+
+
+def check_tools(tokenizer: PreTrainedTokenizerBase, turns: Turns, written: str) -> None:
+    """Raise DataError where a model does not read the tools of a prompt, or would take their words for its marks."""
+    besides: list[Beside] = [json.loads(*beside) for _, _, *beside in turns if beside]
+    if not besides and all(role != "tool" for role, *_ in turns):
+        return
+    known = controls(tokenizer)
+    texts = [text for _, _, *beside in turns for text in beside]
+    if any(
+        known.pattern.search(text) or (known.unknown and known.unknown in text) for text in texts
+    ):
+        raise DataError(
+            _(
+                "What a prompt says of its tools holds a control token of the model's, which no template can "
+                "write as text; leave such prompts out."
+            )
+        )
+    named = [one["function"]["name"] for beside in besides for one in called(beside)]
+    answers = [content.strip() for role, content, *_ in turns if role == "tool"]
+    if tokenizer.chat_template is None or not all(text in written for text in [*named, *answers]):
+        raise DataError(
+            _(
+                "A prompt has to do with tools, which the model's chat template does not write; leave such "
+                "prompts out, or add the model again with a template for tools."
+            )
+        )
+
+
+def called(beside: Beside) -> list[dict[str, Any]]:
+    """The tools that a turn describes, and its calls."""
+    return [*beside.get("tools", ()), *beside.get("tool_calls", ())]
 
 
 def _asked(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> _Asked:
@@ -314,6 +359,7 @@ def _remembered(
 ) -> _Asked:
     reader = _Reader(tokenizer)
     text = reader.write(turns, generation=True)
+    check_tools(tokenizer, turns, text)
     ids = reader.read(text)
     if misread(tokenizer, turns, ids, generation=True):
         reader = _Reader(tokenizer, renamed(tokenizer))
@@ -344,26 +390,25 @@ def misread(
 ) -> bool:
     """Whether tokens of a conversation may hold control tokens that its texts wrote."""
     known = controls(tokenizer)
-    if known.unknown and any(known.unknown in content for _, content in turns):
+    if known.unknown and any(known.unknown in content for _, content, *_ in turns):
         return True
-    roles = tuple(role for role, _ in turns)
+    shapes = tuple((role, content and SOUGHT, *beside) for role, content, *beside in turns)
     found = [token for token in ids if token in known.ids]
-    if found == meant(tokenizer, str(tokenizer.chat_template), roles, generation):
+    if found == meant(tokenizer, str(tokenizer.chat_template), shapes, generation):
         return False
     readable = hasattr(tokenizer, "backend_tokenizer")
-    return readable or any(known.held(role, content) for role, content in turns)
+    return readable or any(known.held(role, content) for role, content, *_ in turns)
 
 
 @lru_cache(maxsize=1024)
 def meant(
     tokenizer: PreTrainedTokenizerBase,
     template: str,
-    roles: tuple[str, ...],
+    turns: Turns,
     generation: bool,  # noqa: FBT001
 ) -> list[int]:
-    """The control tokens that the template writes for a conversation of these speakers."""
+    """The control tokens that the template writes for a conversation whose texts hold none."""
     known = controls(tokenizer)
-    turns = tuple((role, SOUGHT if role == "assistant" else ASKED) for role in roles)
     text = _Reader(tokenizer).write(turns, generation=generation)
     found: Any = tokenizer.convert_tokens_to_ids(known.pattern.findall(text))
     return [token for token in found if token in known.ids]
@@ -566,7 +611,7 @@ def closing_of(tokenizer: PreTrainedTokenizerBase, rest: str) -> str:
 
 
 def written_out(
-    tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, str]], *, generation: bool
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, Any]], *, generation: bool
 ) -> str:
     """A conversation by the template or in the plain form, up to where an answer begins or with it."""
     if tokenizer.chat_template is not None:
@@ -577,7 +622,7 @@ def written_out(
     return "".join(map(line, before)) + TURN + spaced(last["content"])
 
 
-def line(turn: Mapping[str, str]) -> str:
+def line(turn: Mapping[str, Any]) -> str:
     """A turn in the plain form."""
     return f"{turn['role'].capitalize()}: {turn['content']}\n"
 
@@ -588,7 +633,7 @@ def spaced(text: str) -> str:
 
 
 def _rendered(
-    tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, str]], *, generation: bool
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[dict[str, Any]], *, generation: bool
 ) -> str:
     """A conversation as the chat template writes it; raises DataError where it cannot."""
     return templates.render(

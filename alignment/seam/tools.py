@@ -7,13 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from alignment.seam.errors import DataError
-from alignment.seam.words import _
-
 if TYPE_CHECKING:
     from alignment.seam.records import Message
 
 Turn = dict[str, Any]
+Beside = dict[str, Any]
+PLAIN = ("role", "content")
 
 
 def written_json(value: object) -> str:
@@ -27,15 +26,10 @@ def tools_of(messages: Sequence["Message"]) -> list[Turn]:
     return found
 
 
-def check_without_tools(messages: Sequence["Message"]) -> None:
-    """Raise DataError where a conversation has to do with tools."""
-    if not all(turn.is_plain for turn in messages):
-        raise DataError(
-            _(
-                "A prompt has to do with tools (it describes some, calls one, or holds what one answered), and "
-                "models here neither read nor write that; leave such prompts out."
-            )
-        )
+def beside_of(message: "Message") -> Beside:
+    """What a chat template reads of a turn beside its role and content: nothing of a plain one."""
+    told = {name: value for name, value in template_turn(message).items() if name not in PLAIN}
+    return {**told, **({"tools": tools_of([message])} if message.tools else {})}
 
 
 def openai_turn(turn: "Message") -> Turn:

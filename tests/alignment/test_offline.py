@@ -14,7 +14,8 @@ from alignment.kinds.prefer.run import (
     measures,
     mismatched,
     pairs_of,
-    ratios,
+    preference_step,
+    sides_of,
     thumb_step,
     thumbs_of,
 )
@@ -24,7 +25,7 @@ from alignment.kinds.sft.run import imitation_step, with_template
 from alignment.kinds.sft.settings import SftConfig
 from alignment.kinds.spec import RunSpec
 from alignment.maths.divergences import DIVERGENCES
-from alignment.maths.preferences import kto_losses
+from alignment.maths.preferences import Sides, kto_losses
 from alignment.models.policies import Policy
 from alignment.models.texts import rollouts_of, written
 from alignment.models.training import scored
@@ -98,9 +99,28 @@ def test_divergences_that_labels_cannot_serve_are_refused(name):
 
 def test_every_loss_of_a_pair_by_hand(policy):
     u, v, kl = torch.tensor([2.0]), torch.tensor([-1.0]), torch.tensor(0.5)
-    found = {n: losses(u, v, kl, PreferConfig(loss=n)).item() for n in ("f_dpo", "ipo", "kto")}
+    sides = Sides(u, v, -u, v, torch.tensor([2.0]), torch.tensor([4.0]))
+    found = {n: losses(sides, kl, PreferConfig(loss=n)).item() for n in ("f_dpo", "ipo", "kto")}
     kto = (torch.sigmoid(torch.tensor([-0.15, -0.15]))).mean().item()
     assert found == pytest.approx({"f_dpo": 0.554355, "ipo": 4.0, "kto": kto}, rel=1e-5)
+
+
+def test_a_step_s_loss_is_of_the_chosen_tokens_too(policy, pairs):
+    """As a policy that reads one row at once has it, so in parts: a mean over all tokens, not over pairs."""
+    other, config = tiny_policy(seed=3), PreferConfig(loss="orpo", beta=0.4)
+    some = pairs_of(policy, [pairs[0], pair("sun day", "good good good night", "bad")])
+    found = sides_of(other, some)
+    nll = -found.chosen_logps.sum() / sum(len(one.chosen.completion) for one in some)
+    expected = nll + losses(found, torch.zeros(()), config).mean()
+    parts = list(preference_step(other, policy, some, config)([0, 1]))
+    torch.testing.assert_close(sum(loss for loss, _ in parts), expected)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "simpo", "orpo"])
+def test_each_loss_teaches_the_policy(run, loss):
+    told = run("prefer", loss=loss, epochs=3, beta=2 if loss == "simpo" else 0.5)[-1].summary
+    assert told["accuracy"]["value"] > 0.9
+    assert told["loss"] == loss
 
 
 def test_the_reference_is_asked_once_and_right(policy, pairs):
@@ -163,8 +183,7 @@ def test_the_held_out_loss_is_of_the_divergence_that_was_trained(policy, pairs, 
     other = tiny_policy(seed=3)
     some = pairs_of(policy, pairs[:6])
     found = measures(other, some, config := PreferConfig(divergence=divergence, beta=0.7))
-    chosen, rejected = ratios(other, some)
-    expected = losses(chosen, rejected, torch.zeros(()), config)
+    expected = losses(sides_of(other, some), torch.zeros(()), config)
     keys = {pair.key for pair in some}
     by_prompt = [
         [x for x, p in zip(expected.tolist(), some, strict=True) if p.key == k] for k in keys

@@ -1,5 +1,7 @@
 """Losses on pairs and thumbs: their optimum, and the same numbers as TRL's on the same batch."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from datasets import Dataset
@@ -12,10 +14,23 @@ from trl import (
     RewardConfig,
     RewardTrainer,
 )
+from trl.experimental.cpo import CPOTrainer
+from trl.experimental.orpo import ORPOTrainer
 
+from alignment.kinds.prefer.run import losses, sft_weight
+from alignment.kinds.prefer.settings import PreferConfig
 from alignment.maths.divergences import DIVERGENCES, alpha
 from alignment.maths.likelihoods import bradley_terry_nll
-from alignment.maths.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
+from alignment.maths.preferences import (
+    Sides,
+    f_dpo_margins,
+    ipo_losses,
+    kto_losses,
+    log1mexp,
+    logistic_losses,
+    odds_margins,
+    score_of,
+)
 from tests.alignment.conftest import tiny_policy
 
 REWARDS = torch.tensor([1.0, -0.4, 0.3, 0.0, -1.3], dtype=torch.float64)
@@ -25,6 +40,16 @@ CASES += [("squared_hellinger", 1.0), ("alpha", 0.3), ("alpha", -1.0)]
 
 
 HALVINGS = 60  # of an interval of 100: what is left is less than float64 tells apart
+
+
+def sides(chosen, rejected):
+    """Pairs of which the log-ratios alone are looked at."""
+    nothing = torch.zeros_like(chosen)
+    return Sides(chosen, rejected, nothing, nothing, nothing, nothing)
+
+
+def f_dpo_losses(chosen, rejected, score, beta):
+    return logistic_losses(f_dpo_margins(sides(chosen, rejected), score, beta))
 
 
 def slope(name, order):
@@ -74,7 +99,7 @@ def test_the_loss_rests_where_labels_follow_those_rewards(name, order):
 
 def test_ipo_by_hand():
     chosen, rejected = torch.tensor([1.0, 6.0]), torch.tensor([0.0, 1.0])
-    assert ipo_losses(chosen, rejected, 0.1).tolist() == [16.0, 0.0]
+    assert ipo_losses(chosen - rejected, 0.1).tolist() == [16.0, 0.0]
 
 
 def test_kto_wants_good_ones_above_and_bad_ones_below_the_rest():
@@ -101,13 +126,28 @@ PAIRS = {
 }
 
 
+def logps_of(model, ids, mask):
+    """(n,) log-probabilities of the tokens that the mask keeps."""
+    logps = model(ids).logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+    return (logps * mask[:, 1:]).sum(1)
+
+
 def ratios(model, reference, ids, mask):
-    """(n,) log-ratios of the tokens that the mask keeps."""
-    each = []
-    for one in (model, reference):
-        logps = one(ids).logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
-        each.append((logps * mask[:, 1:]).sum(1))
-    return each[0] - each[1]
+    """(n,) log-ratios of the same."""
+    return logps_of(model, ids, mask) - logps_of(reference, ids, mask)
+
+
+def sides_in(batch, model, reference):
+    """TRL's batch as the losses take it."""
+    ids, mask = batch["input_ids"], batch["completion_mask"]
+    logps, u = logps_of(model, ids, mask), ratios(model, reference, ids, mask)
+    return Sides(*u.chunk(2), *logps.chunk(2), *mask.sum(1).to(u.dtype).chunk(2))
+
+
+def loss_of(found, config):
+    """Of a batch, as a step has it."""
+    sft = found.chosen_logps.sum() / found.chosen_tokens.sum()
+    return losses(found, torch.zeros(()), config).mean() - sft_weight(config) * sft
 
 
 TRL_NAMES = {"reverse_kl": "reverse_kl", "forward_kl": "forward_kl"}
@@ -131,11 +171,106 @@ def test_f_dpo_is_trl_s(tmp_path, name):
         train_dataset=Dataset.from_dict(PAIRS),
         processing_class=policy.tokenizer,
     )
+    assert_same(
+        trainer, policy, reference, PreferConfig(beta=0.3, divergence=name, **order_of(name))
+    )
+
+
+def order_of(name):
+    return {"alpha": 0.4} if name == "alpha" else {}
+
+
+def assert_same(trainer, policy, reference, config):
+    """Both losses of the tokens that TRL reads."""
     batch = next(iter(trainer.get_train_dataloader()))
     expected = trainer.compute_loss(trainer.model.eval(), batch)
-    u = ratios(policy.model, reference.model, batch["input_ids"], batch["completion_mask"])
-    found = f_dpo_losses(*u.chunk(2), score_of(name, 0.4), 0.3).mean()
+    found = loss_of(sides_in(batch, policy.model, reference.model), config)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+
+
+OURS = {
+    "hinge": ({"loss": "hinge"}, {"loss_type": ["hinge"]}),
+    "hinge of Jensen and Shannon": (
+        {"loss": "hinge", "divergence": "jensen_shannon"},
+        {"loss_type": ["hinge"], "f_divergence_type": "js_divergence"},
+    ),
+    "robust": (
+        {"flipped": 0.2, "robust": True},
+        {"loss_type": ["robust"], "label_smoothing": 0.2},
+    ),
+    "by the token": ({"per_token": True}, {"loss_type": ["sigmoid_norm"]}),
+    "IPO by the token": ({"loss": "ipo", "per_token": True}, {"loss_type": ["ipo"]}),
+    "beside demonstrations": (
+        {"sft_weight": 0.7},
+        {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.7]},
+    ),
+    "hinge beside demonstrations": (
+        {"loss": "hinge", "sft_weight": 2.0},
+        {"loss_type": ["hinge", "sft"], "loss_weights": [1.0, 2.0]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_losses_of_pairs_are_trl_s(tmp_path, name):
+    mine, theirs = OURS[name]
+    policy, reference = tiny_policy(seed=1), tiny_policy(seed=2)
+    trainer = DPOTrainer(
+        policy.model,
+        reference.model,
+        DPOConfig(str(tmp_path), beta=0.3, **theirs, **QUIET),
+        train_dataset=Dataset.from_dict(PAIRS),
+        processing_class=policy.tokenizer,
+    )
+    assert_same(trainer, policy, reference, PreferConfig(beta=0.3, **mine))
+
+
+@pytest.mark.parametrize("flipped", [0.0, 0.2])
+def test_simpo_and_cdpo_are_trl_s(flipped):
+    """Its own loss of log-probabilities a token; with a target of 0 it is that of cDPO's margins."""
+    chosen, rejected, tokens = (torch.tensor(row) for row in ([-9.0, -4], [-3.0, -8], [3.0, 4]))
+    asks = SimpleNamespace(
+        loss_type="simpo", beta=2.0, simpo_gamma=0.6, label_smoothing=flipped, alpha=0.0
+    )
+    asks.accelerator = SimpleNamespace(device="cpu")
+    expected, *_ = CPOTrainer.cpo_loss(asks, chosen / tokens, rejected / tokens)
+    found = Sides(chosen, rejected, chosen, rejected, tokens, tokens)
+    config = PreferConfig(loss="simpo", beta=2.0, target_margin=0.6, flipped=flipped)
+    torch.testing.assert_close(losses(found, torch.zeros(()), config), expected)
+
+
+def test_orpo_is_trl_s():
+    chosen, rejected, tokens = (torch.tensor(row) for row in ([-9.0, -0.4], [-3.0, -8], [3.0, 4]))
+    asks = SimpleNamespace(beta=0.4, accelerator=SimpleNamespace(device="cpu"))
+    expected, *_ = ORPOTrainer.odds_ratio_loss(asks, chosen / tokens, rejected / tokens)
+    found = Sides(chosen, rejected, chosen, rejected, tokens, tokens)
+    config = PreferConfig(loss="orpo", beta=0.4)
+    torch.testing.assert_close(losses(found, torch.zeros(()), config), -expected)  # TRL adds it so
+    assert sft_weight(config) == 1
+
+
+def test_odds_of_what_is_almost_sure_and_almost_never_are_finite():
+    logps = torch.tensor([-1e-9, -1e-3, -0.7, -50.0, 0.0], requires_grad=True)
+    exact = torch.log(-torch.expm1(logps.detach().double()[:4]))
+    found = log1mexp(logps)
+    torch.testing.assert_close(found[1:4].double(), exact[1:4], atol=1e-7, rtol=1e-6)
+    ones = torch.ones(5)
+    odds_margins(Sides(ones, ones, logps, logps.detach() - 1, ones, ones)).sum().backward()
+    assert found.isfinite().all()
+    assert logps.grad.isfinite().all()
+
+
+def test_robust_losses_have_the_mean_of_right_labels():
+    margins = torch.tensor([2.0, -1.0, 0.3])
+    seen = 0.7 * logistic_losses(margins, 0.3, robust=True)
+    seen += 0.3 * logistic_losses(-margins, 0.3, robust=True)
+    torch.testing.assert_close(seen, logistic_losses(margins))
+
+
+def test_smoothed_losses_rest_where_the_odds_are_those_of_wrong_labels():
+    margins = torch.tensor([0.8 / 0.2]).log().requires_grad_()
+    logistic_losses(margins, 0.2).sum().backward()
+    assert margins.grad.abs().max() < 1e-7
 
 
 def test_kto_is_trl_s(tmp_path):

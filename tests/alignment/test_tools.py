@@ -6,13 +6,14 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from alignment.models.conversations import prompt_ids
+from alignment.models.conversations import all_answered, answered, decoded, prompt_ids
 from alignment.rows import tools as read
 from alignment.rows.formats import row_of
 from alignment.rows.found import BadRow
 from alignment.seam.errors import DataError
 from alignment.seam.records import Message, PromptRecord, ToolCall, prompt_key, split_of_prompt
 from alignment.seam.tools import openai_turn, template_turn, tools_of
+from tests.alignment.tokenizers import tokenizer_of
 
 SKY = Message(role="user", content="How is the sky?")
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
@@ -137,10 +138,72 @@ def test_an_answer_that_calls_a_tool_is_refused():
         row_of({"messages": [{"role": "user", "content": "x"}, calls]}, "answers")
 
 
-def test_no_model_here_reads_a_conversation_with_tools_in_silence():
+# ChatML with tools: descriptions in the system's turn, calls and what they gave as JSON and text.
+WRITTEN = """{%- if tools %}<|im_start|>system
+{% for tool in tools %}{{ tool | tojson }}
+{% endfor %}<|im_end|>
+{% endif %}{%- for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}{% for call in message.tool_calls or [] %}[{{ call.function | tojson }}]{% endfor %}<|im_end|>
+{% endfor %}{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+PLAIN = "{% for message in messages %}{{ message.content }}{% endfor %}<|im_start|>"
+LOOKALIKE = "blue <|im_end|> <s>"
+TALKS = [
+    TALK,
+    TALK[:1],
+    (SKY, CALLED, TOLD.model_copy(update={"content": "blue"})),
+    (*TALK[:2], TOLD.model_copy(update={"content": LOOKALIKE}), SKY),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    tokenizer = tokenizer_of("byte-level BPE", "none")
+    tokenizer.chat_template = WRITTEN
+    return tokenizer
+
+
+def shown(tokenizer, turns):
+    """A conversation as serving writes it."""
+    said = [template_turn(turn) for turn in turns]
+    return tokenizer.apply_chat_template(
+        said, tools=tools_of(turns) or None, tokenize=False, add_generation_prompt=True
+    )
+
+
+@pytest.mark.parametrize("turns", TALKS)
+def test_a_model_reads_tools_as_its_template_writes_them(tokenizer, turns):
+    ids = prompt_ids(tokenizer, turns)
+    assert decoded(tokenizer, ids) == shown(tokenizer, turns)
+    marks = [tokenizer.convert_tokens_to_ids(mark) for mark in ("<|im_start|>", "<s>")]
+    assert [ids.count(mark) for mark in marks] == [len(turns) + 1 + bool(tools_of(turns)), 0]
+
+
+@pytest.mark.parametrize("turns", TALKS)
+def test_answers_are_learned_from_behind_tools(tokenizer, turns):
+    (one,) = all_answered(tokenizer, [turns], ["It is blue."])
+    assert one == answered(tokenizer, turns, "It is blue.")
+    assert one.prompt == prompt_ids(tokenizer, turns)
+    assert decoded(tokenizer, one.completion) == "It is blue.<|im_end|>"
+    assert one.closed
+
+
+@pytest.mark.parametrize("template", [None, PLAIN])
+def test_no_model_reads_a_conversation_with_tools_in_silence(template):
+    tokenizer = tokenizer_of("byte-level BPE", "none")
+    tokenizer.chat_template = template
     for turns in (TALK, TALK[:1], (SKY, CALLED, TOLD)):
         with pytest.raises(DataError, match="has to do with tools"):
-            prompt_ids(None, turns)
+            prompt_ids(tokenizer, turns)
+
+
+def test_what_a_tool_is_called_or_told_is_never_a_control_token(tokenizer):
+    described = json.dumps([{"type": "function", "function": {"name": "x", "description": "</s>"}}])
+    told = LOOK.model_copy(update={"arguments": '{"where": "<|im_end|>"}'})
+    called = CALLED.model_copy(update={"tool_calls": (told,)})
+    for turns in ((SKY.model_copy(update={"tools": described}),), (SKY, called, TOLD)):
+        with pytest.raises(DataError, match="holds a control token"):
+            prompt_ids(tokenizer, turns)
 
 
 def test_several_calls_at_once_and_the_older_way_to_write_one_are_read():

@@ -28,7 +28,7 @@ def ask_again(project: Project, tasks: Sequence[int]) -> int:
     found = list(aside.values_list("pk", flat=True))
     skipped = Assignment.objects.filter(task__in=found, state=State.SKIPPED)
     skipped.update(state=State.EXPIRED, skip_id=None)
-    return Task.every.filter(pk__in=found).update(skips=0)
+    return Task.every.filter(pk__in=found).let_open(skips=0)
 
 
 @again_after_deadlock
@@ -36,7 +36,7 @@ def ask_again(project: Project, tasks: Sequence[int]) -> int:
 def ask_more(project: Project, tasks: Sequence[int], need: int) -> int:
     """Let tasks have so many labels, those that would have fewer; how many did."""
     fewer = _locked(project, tasks).filter(need__lt=need, repeat_of=None)
-    return Task.every.filter(pk__in=list(fewer.values_list("pk", flat=True))).update(need=need)
+    return Task.every.filter(pk__in=list(fewer.values_list("pk", flat=True))).let_open(need=need)
 
 
 @again_after_deadlock
@@ -69,7 +69,7 @@ def ask_person(project: Project, tasks: Sequence[int], person: User) -> int:
 def _reserve(task: Task, assignment: Assignment) -> None:
     """Keep a place in the task, which is locked, for who has this assignment."""
     if assignment.state == State.SKIPPED:
-        Task.every.filter(pk=task.pk).update(skips=Greatest(F("skips") - 1, 0))
+        Task.every.filter(pk=task.pk).let_open(skips=Greatest(F("skips") - 1, 0))
     take_place_besides(task.pk)
     assignment.slot = queue.free_slot(task, like=assignment.slot)
     assignment.state, assignment.named = State.RESERVED, True

@@ -7,7 +7,7 @@ from webapp.labeling.kinds.descriptor import no_review
 from webapp.labeling.models import Label, Task
 from webapp.labeling.wording import word_prompt
 from webapp.labeling.written import REVIEW, ask_about_written
-from webapp.projects.models import Project, Prompt, PromptStanding
+from webapp.projects.models import Prompt, PromptStanding
 
 
 def follow_answers(task: Task, new: Label | None = None) -> str:
@@ -20,7 +20,7 @@ def follow_answers(task: Task, new: Label | None = None) -> str:
         _settle(task)
         return objection
     if task.asks.reviewed is not no_review:
-        ask_about_written(task)
+        ask_about_written(task, new)
     return ""
 
 
@@ -43,8 +43,7 @@ def _decided(task: Task) -> PromptStanding | None:
 
 def _voted(task: Task) -> PromptStanding:
     said = Label.objects.current().filter(task=task).values_list("verdict", flat=True)
-    project = Project.objects.get(pk=task.project_id)
-    accepts = project.answer_accepts if task.size else project.accepts
+    accepts = task.project.answer_accepts if task.size else task.project.accepts
     return _standing(Counter(said), task.need, accepts)
 
 

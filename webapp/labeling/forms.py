@@ -19,11 +19,11 @@ from webapp.labeling.making import kinds_to_make
 from webapp.labeling.models import (
     SKIP_REASONS,
     Assignment,
-    AssignmentQuerySet,
     Completion,
     Label,
     Task,
 )
+from webapp.labeling.queue import lock_answered
 from webapp.labeling.services import Draft
 from webapp.projects.models import Project, Split
 from webapp.site.choices import FoundChoice, offer_found
@@ -57,22 +57,23 @@ class AssignmentForm(forms.Form):
     def __init__(self, data: QueryDict, *, annotator: User, project: Project) -> None:
         super().__init__(data)
         self.posted = data
-        self.project = project
+        self.annotator, self.project = annotator, project
         self.mine = Assignment.objects.filter(annotator=annotator, task__project=project)
 
     def clean(self) -> dict[str, Any]:
         """`assignment` is the row, with its task."""
         super().clean()
         if "assignment" in self.cleaned_data:
-            row = self.of_mine().filter(pk=self.cleaned_data["assignment"])
-            self.cleaned_data["assignment"] = found = next(iter(row), None)
-            if not found:
+            self.cleaned_data["assignment"] = found = self.find(self.cleaned_data["assignment"])
+            if found:
+                found.task.project = self.project  # known, so nobody asks for it
+            else:
                 self.add_error("assignment", NOT_YOURS)
         return self.cleaned_data
 
-    def of_mine(self) -> AssignmentQuerySet:
-        """What is chosen from."""
-        return self.mine.select_related("task")
+    def find(self, pk: int) -> Assignment | None:
+        """The person's assignment of this number in the project."""
+        return next(iter(self.mine.select_related("task").filter(pk=pk)), None)
 
 
 class DraftForm(AssignmentForm):
@@ -127,11 +128,10 @@ class LabelForm(DraftForm):
     visible_ms = VisibleTime()
     form = FormNumber()  # by which the page asked
 
-    def of_mine(self) -> AssignmentQuerySet:
-        """To be locked, as the answer is stored in the same transaction."""
-        locked = self.mine.locked()
-        sent = self.cleaned_data.get("client_id")
-        return locked.answered_as(sent) if sent else locked
+    def find(self, pk: int) -> Assignment | None:
+        """The same, locked: the answer is stored in the same transaction."""
+        found = lock_answered(pk, self.annotator, self.cleaned_data.get("client_id"))
+        return found if found and found.task.project_id == self.project.pk else None
 
     def clean(self) -> dict[str, Any]:
         """`answer` is what was answered, if the task's kind and the form it was asked by know it."""
@@ -162,9 +162,9 @@ class SkipForm(DraftForm):
     skip = forms.ChoiceField(choices=SKIP_REASONS)
     client_id = forms.UUIDField(required=False)
 
-    def of_mine(self) -> AssignmentQuerySet:
-        """To be locked, as the skip is stored in the same transaction."""
-        return self.mine.locked()
+    def find(self, pk: int) -> Assignment | None:
+        """The same, locked: the skip is stored in the same transaction."""
+        return next(iter(self.mine.locked().filter(pk=pk)), None)
 
 
 class UndoForm(forms.Form):

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import F, Q, Subquery
+from django.db.models.fields.tuple_lookups import Tuple
+from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
@@ -24,6 +24,7 @@ from webapp.labeling.kinds.descriptor import (
 )
 from webapp.projects.intakes import COMING, Coming, IsWhole, WholeManager
 from webapp.projects.models import Project, Prompt, PromptStanding
+from webapp.site.pages import Later
 from webapp.site.words import Words
 
 SKIP_REASONS = {
@@ -96,6 +97,10 @@ STATES = {
 }
 
 
+LAST_PLACE = (2**31 - 1, 2**63 - 1)  # a priority and a key
+FIRST_PLACE = (-LAST_PLACE[0], -LAST_PLACE[1])
+
+
 class TaskQuerySet(models.QuerySet["Task"]):
     """Tasks by who may still answer them."""
 
@@ -112,6 +117,23 @@ class TaskQuerySet(models.QuerySet["Task"]):
             .filter(~models.Exists(mine.exclude(state=Assignment.State.EXPIRED)))
             .order_by("priority", "key")
         )
+
+    def ahead_of(self, project: Project, annotator: User) -> "TaskQuerySet":
+        """Those of `open_for` to which the queue has not led this person yet."""
+        return self.open_for(project, annotator).filter(_is_ahead(project, annotator))
+
+    def opened_behind(self, project: Project, annotator: User) -> "TaskQuerySet":
+        """Those of `open_for` that opened after the queue had led this person past them."""
+        since = Cursor.objects.of(project, annotator).values("seen")
+        found = self.open_for(project, annotator).exclude(_is_ahead(project, annotator))
+        found = found.filter(opened_at__gt=Subquery(since))
+        return found.order_by(
+            F("priority") + 0, "key"
+        )  # they are few: by an index all would be read
+
+    def let_open(self, **changes: Any) -> int:  # noqa: ANN401 - as Django's
+        """Change tasks so that they may be open again, even for people whom the queue has led past them."""
+        return self.update(**changes, opened_at=Now())
 
     def of_state(self, state: str) -> "TaskQuerySet":
         """Tasks of one of STATES; any other word means all."""
@@ -154,6 +176,7 @@ class Task(Coming):
     )
     raised = models.IntegerField(default=0)  # labels asked for besides, as two differ
     created_at = models.DateTimeField(db_default=Now())
+    opened_at = models.DateTimeField(null=True)  # a place was given back, or is wanted besides
 
     objects = WholeManager.from_queryset(TaskQuerySet)()
     every = TaskQuerySet.as_manager()
@@ -170,6 +193,11 @@ class Task(Coming):
                 fields=["project", "priority", "key", "id", "skips", "taken", "need", "intake"],
                 name="task_free",
                 condition=Q(taken__lt=F("need"), intake__isnull=True),
+            ),
+            models.Index(
+                fields=["project", "opened_at"],
+                name="task_opened",
+                condition=Q(taken__lt=F("need"), intake__isnull=True, opened_at__isnull=False),
             ),
             models.Index(fields=["project", "priority", "key", "id", "intake"], name="task_listed"),
             models.Index(
@@ -202,7 +230,7 @@ class Task(Coming):
     @cached_property
     def completions(self) -> list[Completion]:
         """What it asks about, by place."""
-        return [item.completion for item in self.items.all()]
+        return [item.completion for item in self.items.all()] if self.size else []
 
     def order(self, slot: int) -> list[int]:
         """The places of its items as the person in this slot sees them: each slot begins one later."""
@@ -217,6 +245,44 @@ class Task(Coming):
 def identity_of(kind: str, prompt_id: int, completions: Iterable[int]) -> str:
     """What a task is, so that nothing is asked twice: its kind, prompt and completions in any order."""
     return f"{kind}:{prompt_id}:{','.join(map(str, sorted(completions)))}"
+
+
+class CursorQuerySet(models.QuerySet["Cursor"]):
+    """Cursors by whose they are."""
+
+    def of(self, project: Project, annotator: User) -> "CursorQuerySet":
+        """The one of a person in a project, if there is one."""
+        return self.filter(project=project, annotator=annotator)
+
+
+class Cursor(models.Model):
+    """How far the queue has led somebody through a project's tasks; without one they are at the beginning.
+
+    No task up to this place is open for them, but for some that opened after it was `seen`: so a claim begins
+    behind it, and walks over nothing that they have done. Whoever opens a task says so (`let_open`).
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="+")
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False
+    )
+    priority = models.IntegerField()
+    key = models.BigIntegerField()
+    seen = models.DateTimeField()  # of what opened before, nothing is left behind
+    begun = models.DateTimeField(db_default=Now())  # at the beginning
+
+    objects = CursorQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["annotator", "project"], name="cursor_once")]
+
+
+def _is_ahead(project: Project, annotator: User) -> Later:
+    """Whether a task stands behind the place to which the queue has led a person."""
+    cursor = Cursor.objects.of(project, annotator)
+    columns = zip(("priority", "key"), FIRST_PLACE, strict=True)
+    there = tuple(Coalesce(Subquery(cursor.values(column)), first) for column, first in columns)
+    return Later(Tuple(F("priority"), F("key")), there)
 
 
 class Gold(models.Model):
@@ -268,15 +334,6 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         """With their tasks, both locked, the task before; `third` is whether one is asked where two differ."""
         wanted = self.annotate(third=F("task__project__third_if_two_differ"))
         return wanted.select_related("task").select_for_update(no_key=True, of=("task", "self"))
-
-    def answered_as(self, client_id: UUID) -> "AssignmentQuerySet":
-        """`stored` is the label that their person has given this name."""
-        same = Label.every.filter(annotator=models.OuterRef("annotator"), client_id=client_id)
-        return self.annotate(stored=models.Subquery(same.values("pk")[:1]))
-
-    def with_prompts(self) -> "AssignmentQuerySet":
-        """Together with what each asks; `queries.with_items` fetches the items of all at once."""
-        return self.select_related("task__prompt")
 
 
 class Assignment(models.Model):
@@ -387,7 +444,15 @@ class LabelQuerySet(models.QuerySet["Label"]):
         seen = Q(IsWhole("intake")) | Q(intake=models.OuterRef("intake"))
         others = Label.every.current().filter(seen, task=models.OuterRef("task"))
         otherwise = others.exclude(verdict=models.OuterRef("verdict"))
-        self.current().filter(task__in=tasks).update(disputed=models.Exists(otherwise))
+        human = User.objects.filter(pk=models.OuterRef("annotator"), simulated=False)
+        contested = Q(models.Exists(otherwise.of_people())) & Q(models.Exists(human))
+        self.current().filter(task__in=tasks).update(
+            disputed=models.Exists(otherwise), contested=contested & Q(imported=False)
+        )
+
+    def of_people(self) -> "LabelQuerySet":
+        """Those that people gave here: no machine, nobody simulated, nothing imported."""
+        return self.filter(annotator__simulated=False, imported=False)
 
     def standing(self, show: str) -> "LabelQuerySet":
         """The labels of one view of the table: current, disagreement, extra or history."""
@@ -431,6 +496,7 @@ class Label(Coming):
     visible_ms = models.IntegerField(null=True)
     counted = models.BooleanField(default=False)
     disputed = ToldField(default=False)  # while it is current: see `mark_disputes`
+    contested = models.BooleanField(default=False)  # the same among what people gave here
     imported = models.BooleanField(default=False)  # given elsewhere, by whom the file calls so
     form = models.IntegerField(default=0)  # number of the project's form; 0: not known
     superseded = models.BooleanField(default=False)
@@ -463,6 +529,7 @@ class Label(Coming):
                 name="label_of_annotator",
             ),
             models.Index(fields=["project", "disputed", "id", "intake"], name="label_disputed"),
+            models.Index(fields=["project", "contested", "id", "intake"], name="label_contested"),
             models.Index(fields=["project", "id"], name="label_history", condition=HISTORY),
             models.Index(
                 fields=["project", "counted", "superseded", "retracted", "id", "intake"],

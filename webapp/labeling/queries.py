@@ -1,18 +1,32 @@
 """Counts of labelling, for pages."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from typing import cast
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
+from django.db import connection
+from django.db.models import Exists, OuterRef, QuerySet
 
 from webapp.accounts.models import User
-from webapp.labeling.models import NO, Assignment, Label, LabelQuerySet, Task, TaskItem
-from webapp.projects.models import Project
+from webapp.labeling.models import NO, Assignment, Completion, Label, LabelQuerySet, Task
+from webapp.projects.models import Project, Prompt
 from webapp.site.clock import midnight
-from webapp.site.pages import count_up_to
+from webapp.site.columns import all_columns, model_row
+from webapp.site.pages import count_up_to, number_up_to
+from webapp.site.returning import Asking
 
+SHOWN = f"""
+    SELECT {all_columns(Task, "task")}, {all_columns(Prompt, "prompt")}, {all_columns(Completion, "completion")}
+    FROM labeling_task task
+    JOIN projects_prompt prompt ON prompt.id = task.prompt_id
+    LEFT JOIN labeling_taskitem item ON item.task_id = task.id
+    LEFT JOIN labeling_completion completion ON completion.id = item.completion_id
+    WHERE task.id IN ({{keys}}) ORDER BY item.place
+"""  # noqa: S608 - names of columns
+PROMPT = len(Task._meta.concrete_fields)  # where its columns begin there
+ITEM = PROMPT + len(Prompt._meta.concrete_fields)
 WAITING_SHOWN = 1000  # counting stops here: a page needs no exact number beyond
 
 
@@ -78,16 +92,27 @@ class Progress:
 
 
 def with_items(cards: list[Assignment]) -> list[Assignment]:
-    """The cards with all that they show, in one query; a task without items is read when asked."""
-    rows = TaskItem.objects.filter(task__in=[card.task_id for card in cards])
-    by_task: dict[int, list[TaskItem]] = {}
-    for item in rows.select_related("completion", "task__prompt"):
-        by_task.setdefault(item.task_id, []).append(item)
+    """The cards with all that they show, in one query."""
+    tasks = _shown_tasks([card.task_id for card in cards]) if cards else {}
     for card in cards:
-        if items := by_task.get(card.task_id):
-            card.task = items[0].task
-            card.task.completions = [item.completion for item in items]
+        card.task = tasks[card.task_id]
     return cards
+
+
+def _shown_tasks(keys: Sequence[int]) -> dict[int, Task]:
+    """Tasks with their prompts and what they are about."""
+    with connection.cursor() as cursor:
+        cursor.execute(SHOWN.format(keys=", ".join(["%s"] * len(keys))), keys)
+        rows = cursor.fetchall()
+    tasks: dict[int, Task] = {}
+    for row in rows:
+        of_task, of_prompt, of_item = row[:PROMPT], row[PROMPT:ITEM], row[ITEM:]
+        if of_task[0] not in tasks:
+            task = tasks[of_task[0]] = cast("Task", model_row(Task, of_task))
+            task.prompt, task.completions = cast("Prompt", model_row(Prompt, of_prompt)), []
+        if item := model_row(Completion, of_item):
+            tasks[of_task[0]].completions.append(item)
+    return tasks
 
 
 def texts_of(cards: Iterable[Assignment]) -> Iterator[str]:
@@ -103,10 +128,23 @@ def waiting_for(project: Project, annotator: User) -> int:
     return held + open_for(project, annotator)
 
 
-def open_for(project: Project, annotator: User) -> int:
-    """Tasks this person could still be given; at most WAITING_SHOWN."""
-    open_ = Task.every.open_for(project, annotator).order_by()  # counted in any order
-    return open_[:WAITING_SHOWN].count()
+def open_for(project: Project, annotator: User, most: int = WAITING_SHOWN) -> int:
+    """Tasks this person could still be given, up to so many."""
+    [(ahead, behind)] = _counted_open(most)(annotator.pk, project.pk)
+    return min(int(ahead) + int(behind), most)
+
+
+@cache
+def _counted_open(most: int) -> Asking:
+    """Open tasks ahead of a person and behind them, up to so many of each."""
+
+    def describe(annotator: int, project: int) -> QuerySet[Project, tuple[int, int]]:
+        whose = Project(pk=project), User(pk=annotator)
+        open_ = Task.every.ahead_of(*whose), Task.every.opened_behind(*whose)
+        ahead, behind = (number_up_to(tasks, "project", most) for tasks in open_)
+        return Project.objects.filter(pk=project).order_by().values_list(ahead, behind)
+
+    return Asking(describe)
 
 
 def newest_act(annotator: User, project: Project) -> UUID | None:

@@ -6,17 +6,27 @@ when a transaction begins.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count as counting
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Case, Exists, F, OuterRef, Subquery, When
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
 
 from webapp.accounts.models import User
-from webapp.labeling import checks
-from webapp.labeling.models import Assignment, AssignmentQuerySet, Label, Task
+from webapp.labeling import checks, cursors
+from webapp.labeling.models import (
+    FIRST_PLACE,
+    Assignment,
+    AssignmentQuerySet,
+    Label,
+    Task,
+    TaskQuerySet,
+)
 from webapp.labeling.queries import labelled_today
 from webapp.projects.models import Project
 from webapp.site.clock import after
+from webapp.site.columns import all_columns, model_row
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.returning import Change, Returning
 from webapp.site.writers import in_turn
@@ -33,7 +43,32 @@ WAITS = (
     "EXISTS (SELECT 1 FROM labeling_assignment waits"
     " WHERE waits.annotator_id = labeling_assignment.annotator_id AND waits.state = 'reserved')"
 )
+AT_PRIORITY, AT_KEY = (
+    f"COALESCE((SELECT {column} FROM labeling_cursor WHERE annotator_id = {{0}} AND project_id = {{1}}), {first})"  # noqa: S608 - names of columns
+    for column, first in zip(("priority", "key"), FIRST_PLACE, strict=True)
+)
+# How many of the first open tasks beyond the cursor stand before the one that was taken.
+PASSED = f"""(
+    SELECT count(*) FROM (
+        SELECT priority, key FROM labeling_task V0 WHERE V0.project_id = {{1}}
+        AND V0.taken < V0.need AND V0.intake_id IS NULL AND (V0.priority, V0.key) > ({AT_PRIORITY}, {AT_KEY})
+        ORDER BY V0.priority, V0.key LIMIT {cursors.FAR}
+    ) few WHERE (few.priority, few.key) < (labeling_task.priority, labeling_task.key)
+)"""  # noqa: S608 - names of columns, and numbers
 SLOTS = f"(SELECT count(*) {OF_TASK} {HELD}), (SELECT max(slot) {OF_TASK} {HELD}), (SELECT count(*) {OF_TASK})"
+
+
+ANSWERED = f"""
+    SELECT project.third_if_two_differ,
+        (SELECT id FROM labeling_label given WHERE given.annotator_id = mine.annotator_id AND given.client_id = %s),
+        {all_columns(Assignment, "mine")}, {all_columns(Task, "task")}
+    FROM labeling_assignment mine
+    JOIN labeling_task task ON task.id = mine.task_id
+    JOIN projects_project project ON project.id = task.project_id
+    WHERE mine.id = %s AND mine.annotator_id = %s
+"""  # noqa: S608 - names of columns
+LOCKING = "FOR NO KEY UPDATE OF task, mine"
+MINE = len(Assignment._meta.concrete_fields)
 
 
 class Taken(NamedTuple):
@@ -44,6 +79,7 @@ class Taken(NamedTuple):
     holders: int
     last_slot: int | None
     assignments: int
+    passed: int = 0
 
     @property
     def next_slot(self) -> int | None:
@@ -71,10 +107,16 @@ def _prolonged(annotator: int, project: int, shown: int) -> Change:
 
 
 def _best_taken(annotator: int, project: int) -> Change:
-    """A place is taken in the best open task; its row stays locked, and locked ones are passed over."""
-    open_ = Task.every.open_for(Project(pk=project), User(pk=annotator))
-    best = open_.select_for_update(skip_locked=True).values("pk")[:1]
-    return Task.every.filter(pk=Subquery(best)), {"taken": F("taken") + 1}
+    """A place is taken in the best open task, which stays locked: one that opened lately, else the next one."""
+    whose = Project(pk=project), User(pk=annotator)
+    found = Task.every.opened_behind(*whose), Task.every.ahead_of(*whose)
+    behind, ahead = (Subquery(_first_free(tasks)) for tasks in found)
+    return Task.every.filter(pk=Coalesce(behind, ahead)), {"taken": F("taken") + 1}
+
+
+def _first_free(tasks: TaskQuerySet) -> QuerySet[Task, Any]:
+    """The first of these tasks, locked; those that somebody else has locked are passed over."""
+    return tasks.select_for_update(skip_locked=True).values("pk")[:1]
 
 
 def _reserved(annotator: int, project: int) -> Change:
@@ -87,7 +129,11 @@ def _reserved(annotator: int, project: int) -> Change:
 
 PROLONG = Returning(f"id, {WAITS}", _prolonged)
 TAKE_RESERVED = Returning("id", _reserved)
-TAKE_BEST = Returning(f"id, size, {SLOTS}", _best_taken, index="task_free")
+TAKE_BEST = Returning(
+    f"id, size, {SLOTS}, {PASSED}",
+    _best_taken,
+    indexes=["task_opened", "task_free", "task_free"],
+)
 
 
 def claim(project: Project, annotator: User) -> Assignment | None:
@@ -164,13 +210,32 @@ def lock(annotator: User) -> None:
         row.values_list("pk").get()
 
 
+def lock_answered(pk: int, annotator: User, client_id: UUID | None) -> Assignment | None:
+    """One of this person's assignments, locked with its task, as `locked` has it; None where it is nobody's or another's.
+
+    `stored` is the label to which they have given this name.
+    """
+    name = Label._meta.get_field("client_id").get_db_prep_value(client_id, connection)
+    locking = LOCKING if connection.features.has_select_for_update else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{ANSWERED} {locking}", [name, pk, annotator.pk])
+        found = cursor.fetchone()
+    if found is None:
+        return None
+    third, stored, *columns = found
+    mine = cast("Assignment", model_row(Assignment, columns[:MINE]))
+    mine.task = cast("Task", model_row(Task, columns[MINE:]))
+    vars(mine).update(third=third, stored=stored)
+    return mine
+
+
 def cards_to_see(project: Project, annotator: User) -> list[Assignment]:
     """The cards for who opens the page: while another program writes, those that they hold already."""
     try:
         return claim_page(project, annotator)
     except OperationalError:
         held = Assignment.objects.held_by(annotator).filter(task__project=project)
-        if not (cards := list(held.with_prompts()[:CARDS])):
+        if not (cards := list(held[:CARDS])):
             raise
         return cards
 
@@ -181,7 +246,7 @@ def cards_of(
     """These assignments of a person, in whatever state, so that an answer to them can be mended."""
     if not ids:
         return []
-    mine = Assignment.objects.filter(annotator=annotator, pk__in=ids).with_prompts().order_by("pk")
+    mine = Assignment.objects.filter(annotator=annotator, pk__in=ids).order_by("pk")
     return list((mine if project is None else mine.filter(task__project=project))[:CARDS])
 
 
@@ -215,7 +280,8 @@ def _give_back_of(task_id: int, overdue: AssignmentQuerySet) -> int:
     here = overdue.filter(task=task_id)
     kept = here.filter(named=True).update(state=State.RESERVED)
     expired = here.filter(named=False).update(state=State.EXPIRED)
-    task.update(taken=F("taken") - expired)
+    if expired:
+        task.let_open(taken=F("taken") - expired)
     return kept + expired
 
 
@@ -224,18 +290,22 @@ def _take_next(project: Project, annotator: User) -> Taken | None:
 
     Where nothing is open, what nobody extended in time is given back at once: `tend` comes too late.
     """
-    while not (taken := TAKE_BEST(annotator.pk, project.pk)):
+    while not (found := TAKE_BEST(annotator.pk, project.pk)):
         overdue = Assignment.objects.overdue().filter(task__project=project)
-        if not give_back(overdue.exclude(annotator=annotator)):
+        freed = give_back(overdue.exclude(annotator=annotator))
+        if not freed and not cursors.begin_again(project, annotator):
             return None
-    return Taken(*taken[0])
+    taken = Taken(*found[0])
+    if taken.passed == cursors.FAR:
+        cursors.move_cursor(project, annotator)
+    return taken
 
 
 def adapt_need(task_id: int) -> None:
     """Ask a third person where two differ; no more where they agree again."""
     task = Task.every.filter(pk=task_id)
     disputed = Exists(Label.objects.disagreeing().filter(task=OuterRef("pk")))
-    if not task.filter(disputed, raised=0, need=2, done=2).update(need=3, raised=1):
+    if not task.filter(disputed, raised=0, need=2, done=2).let_open(need=3, raised=1):
         task.filter(~disputed, raised=1, need=3, taken__lt=3).update(need=2, raised=0)
 
 

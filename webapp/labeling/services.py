@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple, Required, TypedDict, Unpack
+from typing import Any, NamedTuple, Required, TypedDict, Unpack, overload
 from uuid import UUID
 
 from django.db import transaction
@@ -13,7 +13,7 @@ from django.db.models import F, Max
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
-from webapp.labeling import queue, sides
+from webapp.labeling import cursors, queue, sides
 from webapp.labeling.following import follow_answers
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import no_objection
@@ -161,6 +161,8 @@ def create_tasks(
     ]
     placed = zip(tasks, new.values(), strict=True)
     store_tasks(tasks, [item for task, ask in placed for item in items_of(task, ask.placed)])
+    if intake is None:
+        cursors.lead_to(project, [task.pk for task in tasks])
     return len(tasks)
 
 
@@ -209,13 +211,15 @@ def submit_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said
     they come here. The answer is one of the task's kind, or its fields; raises LabelingError for others.
     """
     queue.lock(assignment.annotator)
-    locked = Assignment.objects.locked().answered_as(client_id).get(pk=assignment.pk)
+    locked = queue.lock_answered(assignment.pk, assignment.annotator, client_id)
+    if locked is None:
+        raise Assignment.DoesNotExist
     return store_label(locked, client_id=client_id, **said)
 
 
 def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]) -> Label:
     """The same in the transaction that has locked the assignment for this answer and its person."""
-    if stored := getattr(assignment, "stored", None):  # of `answered_as`
+    if stored := getattr(assignment, "stored", None):  # of `lock_answered`
         return Label.every.get(pk=stored)
     answered = _said(assignment, said["answer"])
     replaced = _spoken(assignment)
@@ -239,7 +243,7 @@ def store_label(assignment: Assignment, *, client_id: UUID, **said: Unpack[Said]
 
 def adapt_need_of(assignment: Assignment) -> None:
     """Ask a third person where two differ now, or no third where they do not, in projects that want it."""
-    if getattr(assignment, "third", False):  # of `locked`
+    if getattr(assignment, "third", False):  # of whatever locked it
         queue.adapt_need(assignment.task_id)
 
 
@@ -255,13 +259,31 @@ def _said(assignment: Assignment, answer: object) -> dict[str, object]:
     return said
 
 
+class _ShownTexts(Sequence[str]):
+    """What somebody saw, read when it is looked at: most kinds of task only count it."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+
+    def __len__(self) -> int:
+        return self.assignment.task.size
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        return [completion.text for completion in self.assignment.shown][place]
+
+
 def _objection(assignment: Assignment, answer: object) -> Words:
     """Why the answer does not fit what was shown; only kinds that may object have that read again."""
     kind = assignment.task.asks
     if kind.objection is no_objection:
         return ""
-    items = [completion.text for completion in assignment.shown]
-    return kind.objection(kind.Answer.model_validate(answer), items)
+    return kind.objection(kind.Answer.model_validate(answer), _ShownTexts(assignment))
 
 
 def said_columns(task: Task, order: Sequence[int], answer: object) -> dict[str, object]:
@@ -295,7 +317,7 @@ def _answer(assignment: Assignment, replaced: Label | None) -> bool:
     if not holds:
         assignment.slot = queue.free_slot(assignment.task, like=assignment.slot)
     if assignment.state == State.SKIPPED:
-        Task.every.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
+        Task.every.filter(pk=assignment.task_id).let_open(skips=F("skips") - 1)
     assignment.state, assignment.note = State.SUBMITTED, ""
     assignment.draft = _other(assignment.draft)
     assignment.save(update_fields=["state", "slot", "draft", "note"])
@@ -376,7 +398,7 @@ def undo_skip(
     assignment = skipped and _locked(skipped)
     if assignment is None or assignment.state != State.SKIPPED:
         return None
-    Task.every.filter(pk=assignment.task_id).update(skips=F("skips") - 1)
+    Task.every.filter(pk=assignment.task_id).let_open(skips=F("skips") - 1)
     _lease_again(assignment, holds=queue.take_place(assignment.task))
     return assignment
 
@@ -452,7 +474,7 @@ def skip(
         raise LabelingError(_("You have already answered this task; undo the answer to skip it."))
     task = Task.every.filter(pk=assignment.task_id)
     if assignment.state in queue.KEPT:
-        task.update(taken=F("taken") - 1)
+        task.let_open(taken=F("taken") - 1)
     if assignment.named:
         task.filter(repeat_of__isnull=False).update(need=F("taken"))  # nobody else answers it
     if assignment.state != State.SKIPPED:

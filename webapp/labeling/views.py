@@ -53,6 +53,7 @@ from webapp.site.htmx import render_page
 from webapp.site.pages import Page, in_figures, page_of
 from webapp.site.writers import in_turn
 
+FEW = 100  # tasks that are counted for a program: more would take longer than all else
 ANSWER = ("assignment", "client_id", "form", "answer", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
 
@@ -278,7 +279,7 @@ def _card(request: PersonRequest, project: Project, done: Done) -> JsonResponse:
             "messages": card.task.prompt.messages,
             "kind": card.task.kind,
             "items": [completion.text for completion in card.shown],
-            "waiting": len(held) + len(fresh) + queries.open_for(project, request.user),
+            "waiting": len(held) + len(fresh) + queries.open_for(project, request.user, FEW),
         }
     )
 

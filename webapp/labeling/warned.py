@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from webapp.accounts.models import User
 from webapp.labeling import queue
-from webapp.labeling.models import DECLINED, Assignment, AssignmentQuerySet, Task
+from webapp.labeling.models import DECLINED, Assignment, AssignmentQuerySet, Cursor, Task
 from webapp.projects.models import Membership, Project, PromptTag
 from webapp.site.deadlocks import again_after_deadlock
 
@@ -49,7 +49,10 @@ def decline_tags(membership: Membership, tags: Collection[str]) -> None:
     again = mine.filter(state=State.SKIPPED, skip_reason=DECLINED).exclude(
         _tagged("task__prompt", tags)
     )
-    again.update(state=State.EXPIRED, skip_reason="")
+    if again.update(state=State.EXPIRED, skip_reason=""):
+        Cursor.objects.of(
+            membership.project, membership.user
+        ).delete()  # they are offered them again
     _put_aside(mine.filter(_tagged("task__prompt", tags), state__in=queue.KEPT))
     open_ = Task.objects.open_for(membership.project, membership.user).filter(
         _tagged("prompt", tags)
@@ -85,7 +88,7 @@ def _put_aside(held: AssignmentQuerySet) -> bool:
         task.select_for_update().get()
         columns = {"state": State.SKIPPED, "skip_reason": DECLINED, "named": False}
         if Assignment.objects.filter(pk=pk, state__in=queue.KEPT).update(**columns):
-            task.update(taken=F("taken") - 1)
+            task.let_open(taken=F("taken") - 1)
             if named:
                 task.filter(repeat_of__isnull=False).update(need=F("taken"))  # it is nobody else's
     return bool(rows)

@@ -23,13 +23,17 @@ BEFORE_OTHERS = 50  # its priority
 KEY_DIGITS = 32
 
 
-def ask_about_written(task: Task) -> None:
-    """Let others judge each answer to the task as it is now; nobody is asked any more about what it was before."""
-    _end_reviews(task)
+def ask_about_written(task: Task, new: Label | None = None) -> None:
+    """Let others judge each answer to the task as it is now; nobody is asked any more about what it was before.
+
+    Where one is new that took no other's place, nothing was before.
+    """
+    if new is None or new.replaced:
+        _end_reviews(task)
     if not task.project.answer_reviews:
         return
-    new = Label.objects.current().filter(task=task, imported=False, review=None)
-    for label in new.select_related("task__project"):
+    unasked = Label.objects.current().filter(task=task, imported=False, review=None)
+    for label in unasked.select_related("task__project"):
         WrittenReview.objects.create(label=label, task=_review_of(label))
 
 
@@ -60,8 +64,7 @@ def _review_of(label: Label) -> Task:
     if created:
         TaskItem.objects.create(task=review, place=0, completion=written)
         leave_out(review, label.annotator_id)
-    else:
-        Task.every.filter(pk=review.pk).update(need=Greatest(F("need"), reviews))
+    Task.every.filter(pk=review.pk).let_open(need=Greatest(F("need"), reviews))
     return review
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from webapp.accounts.models import User
 from webapp.labeling.models import YES, Label, LabelQuerySet, Task
 from webapp.projects.models import Project
 from webapp.quality.models import Adjudication
@@ -23,22 +22,17 @@ class DisputedTask(NamedTuple):
 def labels_in_dispute(*, everybody: bool = False) -> LabelQuerySet:
     """Current labels of people; of machines too for everybody."""
     labels = Label.objects.current()
-    return labels if everybody else labels.filter(annotator__simulated=False, imported=False)
+    return labels if everybody else labels.of_people()
 
 
 def disputes(project: Project, *, everybody: bool = False, kind: str = "") -> QuerySet[Label]:
     """For each open disagreement its first label, newest first."""
     whose = labels_in_dispute(everybody=everybody)
-    mine = Label.objects.current().filter(project=project, annotator=OuterRef("pk"))
-    people = User.objects.filter(Exists(mine), simulated=False)
-    if not everybody and not people.exists():
-        return Label.objects.none()  # else all disputed ones would be looked at, one by one
-    same = whose.filter(task=OuterRef("task"))
-    otherwise = same.exclude(verdict=OuterRef("verdict"))
+    marked = Q(disputed__in=YES) if everybody else Q(contested__in=YES)
     decided = Adjudication.objects.standing().filter(task=OuterRef("task"))
-    found = whose.filter(project=project, disputed__in=YES).of_kind(kind)
-    first = ~Exists(same.filter(pk__lt=OuterRef("pk")))
-    return found.filter(first, Exists(otherwise), ~Exists(decided)).order_by("-pk")
+    first = ~Exists(whose.filter(task=OuterRef("task"), pk__lt=OuterRef("pk")))
+    found = whose.filter(marked, project=project).of_kind(kind)
+    return found.filter(first, ~Exists(decided)).order_by("-pk")
 
 
 def decisions(project: Project) -> QuerySet[Adjudication]:

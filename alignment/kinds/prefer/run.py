@@ -11,10 +11,20 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.prefer.settings import SCORED, PreferConfig
 from alignment.kinds.spec import RunSpec
 from alignment.maths.estimators import clipped, grouped_interval
-from alignment.maths.preferences import f_dpo_losses, ipo_losses, kto_losses, score_of
+from alignment.maths.preferences import (
+    Sides,
+    f_dpo_margins,
+    hinge_losses,
+    ipo_losses,
+    kto_losses,
+    logistic_losses,
+    odds_margins,
+    score_of,
+    simpo_margins,
+)
 from alignment.models.computation import set_up
 from alignment.models.control_tokens import controls, counted
 from alignment.models.distributed import all_sum, shard
@@ -220,13 +230,14 @@ def thumbs_of(reference: Policy, records: Sequence[ThumbRecord]) -> list[Thumb]:
     ]
 
 
-def ratios(policy: Policy, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
-    """(n,) log-ratios of the chosen and of the rejected completions, with gradient."""
+def sides_of(policy: Policy, pairs: Sequence[Pair]) -> Sides:
+    """What the losses know of the chosen and of the rejected completions, with gradient."""
     rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
     logps = completion_token_logps(policy.model, rollouts_of(policy, rows)).sum(1)
     known = [p.chosen_reference for p in pairs] + [p.rejected_reference for p in pairs]
-    chosen, rejected = (logps - logps.new_tensor(known)).chunk(2)
-    return chosen, rejected
+    tokens = logps.new_tensor([len(row.completion) for row in rows])
+    ratios = logps - logps.new_tensor(known)
+    return Sides(*ratios.chunk(2), *logps.chunk(2), *tokens.chunk(2))
 
 
 def preference_step(
@@ -238,38 +249,71 @@ def preference_step(
         kl = torch.zeros((), device=policy.device)
         if config.loss == "kto":
             kl = mismatched(policy, reference, [pairs[place].chosen for place in batch])
+        tokens = sum(len(pairs[place].chosen.completion) for place in batch)
         mine, share = shard(batch)
         ours = [pairs[place] for place in mine]
         for part in in_parts(policy, [2 * pair.length for pair in ours]):
             weight = share * len(part) / len(ours)
-            chosen, rejected = ratios(policy, [ours[place] for place in part])
-            loss = weight * losses(chosen, rejected, kl, config).mean()
-            margin = (chosen - rejected).detach()
-            yield (
-                loss,
-                {
-                    "preference/accuracy": weight * (margin > 0).float().mean().item(),
-                    "preference/margin": weight * config.beta * margin.mean().item(),
-                    "ratio/chosen": weight * chosen.detach().mean().item(),
-                    "ratio/rejected": weight * rejected.detach().mean().item(),
-                },
-            )
+            sides = sides_of(policy, [ours[place] for place in part])
+            loss = weight * losses(sides, kl, config).mean()
+            if sft := sft_weight(config):
+                loss = loss - sft * (share > 0) * sides.chosen_logps.sum() / tokens
+            yield loss, {name: weight * value for name, value in curves_of(sides, config).items()}
 
     return step
 
 
-def losses(chosen: Tensor, rejected: Tensor, kl: Tensor, config: PreferConfig) -> Tensor:
+def sft_weight(config: PreferConfig) -> float:
+    """Of the chosen completions' loss a token beside that of the pairs, of which ORPO's is a part."""
+    return 1.0 if config.loss == "orpo" else config.sft_weight
+
+
+def curves_of(sides: Sides, config: PreferConfig) -> dict[str, float]:
+    """What is drawn of pairs, in the mean."""
+    margins = margins_of(sides, config).detach()
+    return {
+        "preference/accuracy": (margins > 0).float().mean().item(),
+        "preference/margin": margins.mean().item(),
+        "ratio/chosen": sides.chosen.detach().mean().item(),
+        "ratio/rejected": sides.rejected.detach().mean().item(),
+    }
+
+
+def margins_of(sides: Sides, config: PreferConfig) -> Tensor:
+    """(n,) how far the policy's implied rewards put the chosen completions ahead."""
+    if config.loss == "simpo":
+        return simpo_margins(sides, config.beta, 0.0)
+    if config.loss == "orpo":
+        return odds_margins(sides)
+    implied = config.divergence if config.loss in SCORED else "reverse_kl"
+    score = score_of(implied, config.alpha)
+    return f_dpo_margins(sides, score, config.beta, per_token=config.per_token)
+
+
+def losses(sides: Sides, kl: Tensor, config: PreferConfig) -> Tensor:
     """(n,) losses of pairs; for KTO a pair is a thumb up and a thumb down."""
-    if config.loss == "ipo":
-        return ipo_losses(chosen, rejected, config.beta)
-    if config.loss == "kto":
-        good = torch.ones_like(chosen, dtype=torch.bool)
-        up, down = (
-            kto_losses(u, thumb, kl, config.beta)
-            for u, thumb in ((chosen, good), (rejected, ~good))
-        )
-        return (up + down) / 2
-    return f_dpo_losses(chosen, rejected, score_of(config.divergence, config.alpha), config.beta)
+    match config.loss:
+        case "ipo":
+            return ipo_losses(margins_of(sides, config) / config.beta, config.beta)
+        case "hinge":
+            return hinge_losses(margins_of(sides, config))
+        case "orpo":
+            return config.beta * logistic_losses(odds_margins(sides))
+        case "kto":
+            return kto_of_pairs(sides, kl, config.beta)
+        case "simpo":
+            margins = simpo_margins(sides, config.beta, config.target_margin)
+            return logistic_losses(margins, config.flipped, robust=config.robust)
+        case _:
+            margins = margins_of(sides, config)
+            return logistic_losses(margins, config.flipped, robust=config.robust)
+
+
+def kto_of_pairs(sides: Sides, kl: Tensor, beta: float) -> Tensor:
+    """(n,) the mean of a thumb up and a thumb down."""
+    good = torch.ones_like(sides.chosen, dtype=torch.bool)
+    up = kto_losses(sides.chosen, good, kl, beta)
+    return (up + kto_losses(sides.rejected, ~good, kl, beta)) / 2
 
 
 def mismatched(policy: Policy, reference: Policy, answers: Sequence[Written]) -> Tensor:
@@ -332,14 +376,13 @@ def measures(policy: Policy, pairs: Sequence[Pair], config: PreferConfig) -> dic
     starts = range(0, len(pairs), SCORED_AT_ONCE)
     with counting(len(pairs), _("labels")):
         each = [
-            ratios(policy, pairs[start : start + SCORED_AT_ONCE])
+            margins_of(sides_of(policy, pairs[start : start + SCORED_AT_ONCE]), config)
             for start in through(starts, len(starts))
         ]
-    chosen, rejected = (torch.cat(side) for side in zip(*each, strict=True))
+    margins = torch.cat(each)
     keys = [pair.key for pair in pairs]
-    right = (chosen > rejected).double() + 0.5 * (chosen == rejected).double()
-    implied = config.divergence if config.loss == "f_dpo" else "reverse_kl"
-    nll = f_dpo_losses(chosen, rejected, score_of(implied, config.alpha), config.beta)
+    right = (margins > 0).double() + 0.5 * (margins == 0).double()
+    nll = logistic_losses(margins)
     return {
         "accuracy": clipped(grouped_interval(right.tolist(), keys)).model_dump(),
         "nll": grouped_interval(nll.tolist(), keys, unit="nats").model_dump(),

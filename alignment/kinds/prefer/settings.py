@@ -14,12 +14,16 @@ from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
 from alignment.seam.words import _, said
 
-PreferenceName = Literal["f_dpo", "ipo", "kto"]
+PreferenceName = Literal["f_dpo", "hinge", "ipo", "simpo", "orpo", "kto"]
 LOSSES: Mapping[PreferenceName, str] = {
     "f_dpo": _("f-DPO"),
+    "hinge": _("Hinge"),
     "ipo": _("IPO"),
+    "simpo": _("SimPO"),
+    "orpo": _("ORPO"),
     "kto": _("KTO"),
 }
+SCORED: tuple[PreferenceName, ...] = ("f_dpo", "hinge")  # by a divergence from the reference
 LearnedName = Literal["pairs", "thumbs"]
 LEARNED: Mapping[LearnedName, str] = {
     "pairs": _("Pairs"),
@@ -34,7 +38,8 @@ class Preferences(Settings):
         "f_dpo",
         _("Loss"),
         help=_(
-            "f-DPO is DPO for reverse KL; IPO bounds the margin; KTO reads a pair as two thumbs."
+            "f-DPO is DPO for reverse KL; hinge and IPO bound the margin; SimPO and ORPO look at no reference; "
+            "KTO reads a pair as two thumbs."
         ),
         topic=_("Preferences"),
         choices=LOSSES,
@@ -51,9 +56,9 @@ class Preferences(Settings):
     divergence: DivergenceName = setting(
         "reverse_kl",
         _("Divergence"),
-        help=_("From the reference, which f-DPO keeps small."),
+        help=_("From the reference, which f-DPO and hinge keep small."),
         topic=_("Preferences"),
-        when={"loss": ("f_dpo",)},
+        when={"loss": SCORED},
         choices=DIVERGENCES,
     )
     alpha: float = setting(
@@ -63,15 +68,65 @@ class Preferences(Settings):
         topic=_("Preferences"),
         ge=-3,
         le=1,
-        when={"loss": ("f_dpo",), "divergence": ("alpha",)},
+        when={"loss": SCORED, "divergence": ("alpha",)},
     )
     beta: float = setting(
         0.1,
         _("Beta"),
-        help=_("Pull to the reference; smaller means farther from it."),
+        help=_(
+            "Pull to the reference; smaller means farther from it. SimPO, which has none, takes about 2; for ORPO it "
+            "is the weight of the pairs beside the preferred answers."
+        ),
         topic=_("Preferences"),
         gt=0,
         le=100,
+    )
+    target_margin: float = setting(
+        0.5,
+        _("Target margin"),
+        help=_("By how much the preferred answer has to be ahead, times beta."),
+        topic=_("Preferences"),
+        ge=0,
+        le=100,
+        when={"loss": ("simpo",)},
+    )
+    flipped: float = setting(
+        0.0,
+        _("Labels that are wrong"),
+        help=_("The share of pairs that people are thought to have judged the wrong way around."),
+        topic=_("Preferences"),
+        ge=0,
+        le=0.45,
+        when={"loss": ("f_dpo", "simpo")},
+        advanced=True,
+    )
+    robust: bool = setting(
+        default=False,
+        title=_("Correct for wrong labels"),
+        help=_(
+            "Learn what right labels would have taught on average, instead of being less sure of each."
+        ),
+        topic=_("Preferences"),
+        when={"loss": ("f_dpo", "simpo")},
+        advanced=True,
+    )
+    per_token: bool = setting(
+        default=False,
+        title=_("By the token"),
+        help=_("Divide each answer's part by its tokens, so that length alone wins nothing."),
+        topic=_("Preferences"),
+        when={"loss": (*SCORED, "ipo")},
+        advanced=True,
+    )
+    sft_weight: float = setting(
+        0.0,
+        _("Weight of the preferred answers"),
+        help=_("Learn them as written answers too, so that they do not become less likely."),
+        topic=_("Preferences"),
+        ge=0,
+        le=100,
+        when={"loss": (*SCORED, "ipo", "simpo")},
+        advanced=True,
     )
     labels: SplitName = setting(
         "train",
@@ -114,7 +169,7 @@ class Preferences(Settings):
 
     @model_validator(mode="after")
     def _labels_decide_the_policy(self) -> "Preferences":
-        if self.loss == "f_dpo" and self.divergence not in OFFLINE:
+        if self.loss in SCORED and self.divergence not in OFFLINE:
             raise ConflictError(
                 "divergence",
                 said(
@@ -130,4 +185,4 @@ class Preferences(Settings):
 
 
 class PreferConfig(ComputationSettings, GradientSettings, Fitting, SelectionSettings, Preferences):
-    """A policy trained on pairs directly, without a reward model: f-DPO, IPO or KTO."""
+    """A policy trained on pairs directly, without a reward model."""

@@ -3,11 +3,12 @@
 from datetime import timedelta
 
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.factories import again
-from webapp.labeling.models import Assignment
+from webapp.labeling.models import Assignment, Cursor, Task
 
 
 def overdue(assignment):
@@ -22,3 +23,10 @@ def queries_of(act):
     with CaptureQueriesContext(connection) as caught:
         act()
     return len(caught)
+
+
+def a_while_later(seconds):
+    """Let so much time have passed since all that cursors go by."""
+    past = timedelta(seconds=seconds)
+    Task.every.filter(opened_at__isnull=False).update(opened_at=F("opened_at") - past)
+    Cursor.objects.update(seen=F("seen") - past, begun=F("begun") - past)

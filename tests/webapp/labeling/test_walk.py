@@ -9,13 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from tests.factories import a_user, some_tasks
-from tests.webapp.labeling.acts import overdue
-from webapp.labeling import queue
+from tests.webapp.labeling.acts import a_while_later, overdue
+from webapp.labeling import cursors, dispatch, queue
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.labeling.services import LabelingError, expire_leases, skip, submit_label, undo
 
 STATE = Assignment.State
 PEOPLE = 3
+MOST = 6  # tasks
 
 
 def claims(project, person, number):
@@ -60,6 +61,39 @@ def is_expired(project, person, number):
     expire_leases()
 
 
+def is_led_on(project, person, number):
+    cursors.move_cursor(project, person)
+
+
+def comes_back_later(project, person, number):
+    a_while_later(cursors.SLOWEST + 5)
+    cursors.move_cursor(project, person)
+
+
+def is_asked_again(project, person, number):
+    dispatch.ask_again(project, list(project.tasks.values_list("pk", flat=True)))
+
+
+def is_wanted_by_more(project, person, number):
+    task = project.tasks.order_by("pk")[number % project.tasks.count()]
+    dispatch.ask_more(project, [task.pk], 2 + number % 2)
+
+
+def is_given_a_place(project, person, number):
+    task = project.tasks.order_by("pk")[number % project.tasks.count()]
+    dispatch.ask_person(project, [task.pk], person)
+
+
+def is_joined_by_more(project, person, number):
+    if project.tasks.count() < MOST:
+        some_tasks(project)
+
+
+def is_asked_as_a_third(project, person, number):
+    project.third_if_two_differ = True
+    project.save()
+
+
 def any_of(person, number):
     """One of the person's assignments, in whatever state, also a long lost one."""
     cards = list(person.assignments.order_by("pk"))
@@ -67,14 +101,26 @@ def any_of(person, number):
 
 
 ACTS = [claims, submits, submits, repeats, skips, undoes, undoes_a_skip, falls_silent, is_expired]
-STEP = some.tuples(some.sampled_from(ACTS), some.integers(0, PEOPLE - 1), some.integers(0, 7))
+LED = [is_led_on, comes_back_later, comes_back_later]
+DISPATCHED = [
+    is_asked_again,
+    is_wanted_by_more,
+    is_given_a_place,
+    is_joined_by_more,
+    is_asked_as_a_third,
+]
+
+
+def steps_of(acts):
+    step = some.tuples(some.sampled_from(acts), some.integers(0, PEOPLE - 1), some.integers(0, 7))
+    return some.lists(step, min_size=10, max_size=40)
 
 
 @pytest.mark.parametrize("need", [1, 2])
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(steps=some.lists(STEP, min_size=10, max_size=40))
+@given(steps=steps_of(ACTS))
 def test_any_walk_keeps_the_counts_and_leaves_every_task_finishable(project, need, steps):
     with transaction.atomic():
         some_tasks(project, 3, need=need)
@@ -84,6 +130,29 @@ def test_any_walk_keeps_the_counts_and_leaves_every_task_finishable(project, nee
             check_counts()
         finish(project, need)
         transaction.set_rollback(True)
+
+
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=steps_of([*ACTS, *LED, *DISPATCHED]))
+def test_whatever_opens_is_offered_to_all_for_whom_it_is_open(project, steps):
+    with transaction.atomic():
+        some_tasks(project, 3, need=2)
+        people = [a_user(project) for _ in range(PEOPLE)]
+        for act, person, number in steps:
+            act(project, people[person], number)
+            check_offers(project, people)
+        transaction.set_rollback(True)
+
+
+def check_offers(project, people):
+    for person in people:
+        ahead, behind, open_ = (
+            set(find(project, person).values_list("pk", flat=True))
+            for find in (Task.every.ahead_of, Task.every.opened_behind, Task.every.open_for)
+        )
+        assert (ahead | behind, ahead & behind) == (open_, set())
 
 
 def check_counts():

@@ -1,19 +1,22 @@
 """The pages of disagreements, and how one is decided there."""
 
 import re
+from importlib import import_module
 from uuid import uuid4
 
 import pytest
+from django.apps import apps
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
 from tests.factories import a_completion, a_label, a_project, a_prompt, a_user, some_tasks
 from webapp.labeling.kinds import TASK_KINDS
-from webapp.labeling.services import Ask, create_tasks
+from webapp.labeling.services import Ask, create_tasks, submit_label
 from webapp.quality.disagreements import disputes
 from webapp.quality.models import Adjudication
 
 pytestmark = pytest.mark.django_db
+MIGRATION = import_module("webapp.labeling.migrations.0020_contested")
 
 
 @pytest.fixture
@@ -51,6 +54,22 @@ def test_machines_make_no_disagreement_unless_they_are_asked_for(rita, url, proj
     a_label(task, 2, annotator=a_user(simulated=True))
     assertNotContains(rita.get(url), task.prompt.text)
     assertContains(rita.get(url, {"by": "everybody"}), task.prompt.text)
+
+
+def test_what_people_disagree_about_is_marked_beside_what_machines_do(project, ana, ben):
+    """As answers come and are revised, and by the migration that reads those that were there before."""
+    (task,) = some_tasks(project, need=3)
+    a_label(task, 2, annotator=ana)
+    a_label(task, 2, annotator=a_user(simulated=True))  # who sees them the other way around
+    his = a_label(task, 6, annotator=ben)
+    marked = task.labels.filter(superseded=False, contested=True)
+    assert {one.annotator for one in marked.all()} == {ana, ben}
+    task.labels.update(contested=False)
+    MIGRATION.mark_contested(apps, None)
+    assert {one.annotator for one in marked.all()} == {ana, ben}
+    submit_label(his.assignment, client_id=uuid4(), answer={"choice": 2})
+    assert not marked.all().exists()
+    assert task.labels.filter(superseded=False, disputed=True).count() == 3
 
 
 def test_other_projects_and_kinds_are_not_listed(project, disputed):

@@ -22,6 +22,7 @@ from webapp.datasets.imports.reading import Reading
 from webapp.datasets.intake import Added, Plan, Portion, check_size, take_part
 from webapp.datasets.models import SWEPT, ComingRank, Intake, Preference
 from webapp.jobs.models import FINAL, Job
+from webapp.labeling.cursors import lead_anew
 from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.projects.models import Project, Prompt
 from webapp.queue.leases import LostLease
@@ -222,11 +223,19 @@ def _dropper(model: type[models.Model]) -> Act:
     return drop
 
 
+def _lead_to_tasks(intake: Intake, _most: int) -> int:
+    """All of its tasks are handed out from now on, wherever they stand."""
+    if Added.of(intake.added).tasks:
+        lead_anew(intake.project)
+    return 0
+
+
 SETTLING: tuple[Act, ...] = (
     _give_ranks,
     *map(_shower, (Prompt, Completion, Preference)),
     _count_labels,
     _shower(Task),
+    _lead_to_tasks,
 )
 SWEEPING: tuple[Act, ...] = (
     _drop_labels,
