@@ -91,6 +91,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "csp",
     "webapp.site",
     "webapp.accounts",
@@ -208,6 +210,24 @@ ACCOUNT_ADAPTER = "webapp.accounts.adapter.ClosedSignupAdapter"
 ACCOUNT_RATE_LIMITS = {"login": "120/m/ip", "login_failed": "10/m/ip,5/5m/key"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_TOLERANCE = 1  # steps of 30 s by which a telephone's clock may be wrong
+SOCIALACCOUNT_ADAPTER = "webapp.accounts.adapter.ProviderAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # our policy lets no form lead to another host; a link may
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an account is connected
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5  # seconds
+OIDC_SIGNUP = variables.oidc_signup
+OIDC_APP = {
+    "provider_id": "oidc",
+    "name": variables.oidc_name,
+    "client_id": variables.oidc_client,
+    "secret": variables.oidc_secret,
+    "settings": {"server_url": variables.oidc_url},
+}
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [OIDC_APP] if variables.oidc_url else [],
+    }
+}
 ALLAUTH_TRUSTED_PROXY_COUNT = variables.proxies
 
 CACHES = {

@@ -184,6 +184,18 @@ def _mail_address(value: str) -> str:
     return value
 
 
+def _sign_in_server(value: str) -> str:
+    if not value:
+        return value
+    try:
+        found = urlsplit(value)
+    except ValueError as error:
+        raise ValueError("is no address") from error
+    if found.scheme != "https" or not HOST.fullmatch(found.hostname or "") or found.query:
+        raise ValueError(f"is “{printable(value)}”, which is no https:// address")
+    return value.rstrip("/")
+
+
 def _visible(value: str) -> str:
     if not re.fullmatch(r"[!-~]*", value):
         raise ValueError("holds what is no visible sign of ASCII")
@@ -252,6 +264,20 @@ class Variables(EngineVariables):
     mail_from: Annotated[str, AfterValidator(_mail_address)] = variable(
         "ATTUNE_MAIL_FROM", "attune@localhost", shown="attune@localhost", takes="an e-mail address"
     )
+
+    oidc_url: Annotated[str, AfterValidator(_sign_in_server)] = variable(
+        "ATTUNE_OIDC_URL", "", shown="none", takes="an https:// address"
+    )
+    oidc_client: Annotated[str, AfterValidator(_visible)] = variable(
+        "ATTUNE_OIDC_CLIENT", "", shown="none", takes="visible signs of ASCII"
+    )
+    oidc_secret: Annotated[str, AfterValidator(_visible)] = variable(
+        "ATTUNE_OIDC_SECRET", "", shown="none", takes="visible signs of ASCII", secret=True
+    )
+    oidc_name: str = variable(
+        "ATTUNE_OIDC_NAME", "my organisation", shown="my organisation", takes="a few words"
+    )
+    oidc_signup: bool = variable("ATTUNE_OIDC_SIGNUP", default=False)
 
     run_renew: float = variable("ATTUNE_RUN_RENEW", 10, within=(0.01, DAY))
     run_lease: float = variable("ATTUNE_RUN_LEASE", 60, within=(0.01, DAY))

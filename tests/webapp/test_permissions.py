@@ -49,6 +49,11 @@ ROWS = {
     "account_inactive": {"GET": Gate.ANYBODY},
     "account_change_password": {"GET": Gate.SIGNED_IN, "POST": Gate.SIGNED_IN},
     "account_set_password": {"GET": Gate.SIGNED_IN, "POST": Gate.SIGNED_IN},
+    # There is nothing here where no server is named that knows people: tests/webapp/accounts/test_oidc.py names one.
+    "openid_connect_login": {},
+    "openid_connect_callback": {},
+    "socialaccount_login_cancelled": {"GET": Gate.ANYBODY},
+    "disconnect_provider": {"POST": Gate.SIGNED_IN},
     "account_reauthenticate": {},  # for those who have a password
     "mfa_index": {"GET": Gate.SIGNED_IN},
     "mfa_authenticate": {"GET": Gate.ANYBODY, "POST": Gate.ANYBODY},

@@ -11,7 +11,8 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_http_methods
 
-from webapp.people import panel_pages, views
+from webapp.accounts.adapter import PROVIDER
+from webapp.people import oidc, panel_pages, views
 
 
 def own(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -40,6 +41,17 @@ sign_in: list[URLPattern] = [
     path("password/change/", allauth.password_change, name="account_change_password"),
     path("password/set/", allauth.password_set, name="account_set_password"),
     path("password/reset/", views.forgotten, name="account_reset_password"),
+    path(
+        "oidc/login/", oidc.go_to_provider, {"provider_id": PROVIDER}, name="openid_connect_login"
+    ),
+    path(
+        "oidc/login/callback/",
+        oidc.come_from_provider,
+        {"provider_id": PROVIDER},
+        name="openid_connect_callback",
+    ),
+    path("oidc/cancelled/", oidc.not_signed_in, name="socialaccount_login_cancelled"),
+    path("oidc/disconnect/", oidc.disconnect, name="disconnect_provider"),
     path("reauthenticate/", own(allauth.reauthenticate), name="account_reauthenticate"),
     path("second/", own(mfa.index), name="mfa_index"),
     path("second/code/", mfa.authenticate, name="mfa_authenticate"),
