@@ -30,7 +30,7 @@ def try_again(request: PersonRequest, job_id: int) -> HttpResponse:
     """Queue a job that failed once more."""
     _must_run_it(request)
     try:
-        retry_job(get_object_or_404(Job, pk=job_id))
+        retry_job(get_object_or_404(Job, pk=job_id), by=request.user)
     except JobError as refusal:
         messages.error(request, str(refusal))
     else:

@@ -19,6 +19,8 @@ from django.db.models.functions import Now
 
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import drop_folder
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.jobs.models import Job
 from webapp.machine import uploads
 from webapp.projects.models import Project
@@ -37,7 +39,17 @@ def remove_projects() -> int:
         while _remove_some(project):
             if time.monotonic() > end:
                 return gone
-        gone += project.delete()[0] > 0
+        gone += _remove(project)
+    return gone
+
+
+@transaction.atomic
+def _remove(project: Project) -> int:
+    """Remove the row of a project of which nothing else is left; the audit log tells of it still."""
+    key, name = project.pk, project.name
+    gone = project.delete()[0] > 0
+    if gone:
+        record_act(Act.PROJECT_REMOVED, None, about=key, name=name)
     return gone
 
 
@@ -94,8 +106,8 @@ def _way(model: Rows, ways: Mapping[Rows, str], nullable: bool) -> str:  # noqa:
 
 
 def _pointers(model: Rows) -> list[Any]:
-    """The columns that point at rows."""
-    return [field for field in model._meta.concrete_fields if field.is_relation]
+    """The columns that point at rows which have to be there."""
+    return [one for one in model._meta.concrete_fields if one.is_relation and one.db_constraint]
 
 
 def _is_let_go(field: Any) -> bool:  # noqa: ANN401 - a relation of any kind

@@ -19,7 +19,7 @@ from webapp.projects.errors import ProjectError
 from webapp.projects.forms import CopyForm, DeleteForm
 from webapp.projects.models import Project
 
-ACTS: dict[str, Callable[[Project], None]] = {
+ACTS: dict[str, Callable[..., None]] = {
     "archive": archive.archive_project,
     "restore": archive.restore_project,
     "delete": archive.doom_project,
@@ -52,7 +52,7 @@ def upkeep(request: PersonRequest, project_id: int) -> HttpResponse:
 
 def _do(request: PersonRequest, here: Project, act: str) -> None:
     try:
-        ACTS[act](here)
+        ACTS[act](here, by=request.user)
     except ProjectError as refusal:
         messages.error(request, str(refusal))
     else:

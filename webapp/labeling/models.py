@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
 from webapp.labeling import sides
+from webapp.labeling.asked import Question as Question  # Django looks for it here
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import (
     LETTERS,
@@ -574,21 +575,6 @@ class Label(Coming):
         """What was seen: how it was called, and what the answer says of it, if anything."""
         marks, seen = self.in_words.marks, enumerate(self.shown)
         return [(LETTERS[position], one, marks.get(position, "")) for position, one in seen]
-
-
-class Question(models.Model):
-    """What an annotator asks a researcher about a task, and the answer."""
-
-    task = models.ForeignKey(Task, models.CASCADE, related_name="questions")
-    project = models.ForeignKey(Project, models.CASCADE, related_name="questions")
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="questions")
-    text = models.TextField()
-    created_at = models.DateTimeField(db_default=Now())
-    answer = models.TextField(blank=True)
-    answered_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
-    )
-    answered_at = models.DateTimeField(null=True)
 
 
 class WrittenReview(models.Model):

@@ -8,6 +8,8 @@ from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment, Question
 from webapp.labeling.services import LabelingError
@@ -34,6 +36,7 @@ def ask_question(assignment: Assignment, text: str) -> Question:
     asked = Question.objects.create(
         task_id=assignment.task_id, project=project, by=person, text=text
     )
+    record_act(Act.QUESTION_ASKED, person, project=project.pk, about=asked.pk)
     others = project.memberships.filter(role__in=ANSWERS).exclude(user=person)
     notify(others.values_list("user", flat=True), _news(asked, Occasion.QUESTION, text))
     return asked
@@ -45,6 +48,7 @@ def answer_question(question: Question, text: str, *, by: User) -> None:
     open_ = Question.objects.filter(pk=question.pk, answered_at=None)
     if not open_.update(answer=text, answered_by=by, answered_at=Now()):
         raise LabelingError(_("Somebody else has answered this question meanwhile."))
+    record_act(Act.QUESTION_ANSWERED, by, project=question.project_id, about=question.pk)
     notify([question.by_id], _news(question, Occasion.ANSWER, question.text))
 
 

@@ -11,6 +11,8 @@ from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 
 from webapp.accounts.models import User
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.labeling import queue
 from webapp.labeling.models import DECLINED, Assignment, AssignmentQuerySet, Cursor, Task
 from webapp.projects.models import Membership, Project, PromptTag
@@ -34,9 +36,11 @@ def with_warnings(project: Project, cards: list[Assignment]) -> list[Assignment]
     return cards
 
 
-def warn_of(project: Project, tags: Collection[str]) -> None:
+@transaction.atomic
+def warn_of(project: Project, tags: Collection[str], *, by: User | None = None) -> None:
     """Let these be the tags that the project warns of."""
     Project.objects.filter(pk=project.pk).update(warned_tags=list(tags))
+    record_act(Act.WARNINGS_SET, by, project=project.pk, about=project.pk, tags=", ".join(tags))
 
 
 @again_after_deadlock

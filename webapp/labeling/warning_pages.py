@@ -76,7 +76,7 @@ def name_warnings(request: PersonRequest, project_id: int) -> HttpResponse:
     here = project_for(request.user, project_id, can=Action.EDIT_GUIDELINES)
     form = WarnForm(request.POST)
     if form.is_valid():
-        warn_of(here, form.cleaned_data["tags"])
+        warn_of(here, form.cleaned_data["tags"], by=request.user)
         messages.success(request, _("Saved: the project warns of these tags."))
         return redirect("labeling:warnings", here.pk)
     context = {"project": here, "form": DeclineForm(here), "naming": form, "member": None}

@@ -7,6 +7,7 @@ from allauth.socialaccount.models import SocialAccount
 from allauth.socialaccount.providers.openid_connect import views
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -15,6 +16,8 @@ from django.views.decorators.http import require_POST, require_safe
 from requests import RequestException
 
 from webapp.accounts.requests import PersonRequest
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +47,9 @@ def not_signed_in(_request: HttpRequest) -> HttpResponse:
 def disconnect(request: PersonRequest) -> HttpResponse:
     """Let somebody sign in here by their password alone, if they have one."""
     if request.user.has_usable_password():
-        SocialAccount.objects.filter(user=request.user).delete()
+        with transaction.atomic():
+            SocialAccount.objects.filter(user=request.user).delete()
+            record_act(Act.PROVIDER_REMOVED, request.user, about=request.user.pk)
         messages.success(request, _("You sign in by your password alone now."))
     else:
         messages.error(request, _("You have no password here, so nothing else would let you in."))

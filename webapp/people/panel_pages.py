@@ -53,7 +53,7 @@ def panels(request: PersonRequest, project_id: int) -> HttpResponse:
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     form = PanelForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        make_panel(here, **form.cleaned_data)
+        make_panel(here, **form.cleaned_data, by=request.user)
         messages.success(request, _("The panel is open: give its link to the platform."))
         return redirect("panels", here.pk)
     rows = here.panels.annotate(people=Count("members"))
@@ -76,7 +76,7 @@ def _address(request: HttpRequest, panel: Panel) -> str:
 def close(request: PersonRequest, project_id: int, panel_id: int) -> HttpResponse:
     """Close a panel."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
-    close_panel(get_object_or_404(here.panels, pk=panel_id))
+    close_panel(get_object_or_404(here.panels, pk=panel_id), by=request.user)
     messages.success(request, _("The panel is closed: its link lets nobody in any more."))
     return redirect("panels", here.pk)
 

@@ -15,6 +15,8 @@ from webapp.accounts.errors import AccountError
 from webapp.accounts.models import User
 from webapp.accounts.names import NOBODYS
 from webapp.accounts.roles import Role
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.projects.models import Membership, Panel, Project
 from webapp.site.htmx import is_key
 
@@ -22,15 +24,22 @@ WORKER = re.compile(r"[A-Za-z0-9_.@-]{1,64}", re.ASCII)
 SIGNER = Signer(salt="webapp.people.panels")
 
 
-def make_panel(project: Project, *, name: str, quota: int, places: int, code: str = "") -> Panel:
+@transaction.atomic
+def make_panel(
+    project: Project, *, name: str, quota: int, places: int, code: str = "", by: User | None = None
+) -> Panel:
     """A panel of so many people who give so many labels each; its code is drawn where none is given."""
-    drawn = code or secrets.token_hex(6).upper()
-    return Panel.objects.create(project=project, name=name, quota=quota, places=places, code=drawn)
+    told = {"name": name, "quota": quota, "places": places}
+    made = Panel.objects.create(project=project, code=code or secrets.token_hex(6).upper(), **told)
+    record_act(Act.PANEL_OPENED, by, project=project.pk, about=made.pk, quota=quota, places=places)
+    return made
 
 
-def close_panel(panel: Panel) -> None:
+@transaction.atomic
+def close_panel(panel: Panel, *, by: User | None = None) -> None:
     """Let nobody in by the panel's link any more; whoever came stays a member."""
     Panel.objects.filter(pk=panel.pk).update(closed=True)
+    record_act(Act.PANEL_CLOSED, by, project=panel.project_id, about=panel.pk)
 
 
 def token_of_panel(panel: Panel) -> str:
@@ -69,6 +78,7 @@ def let_in(panel: Panel, worker: str) -> User:
         raise AccountError(_("All places are taken."))
     user = User.objects.create_user(name, password=None)
     Membership.objects.create(project=panel.project, user=user, role=Role.ANNOTATOR, panel=panel)
+    record_act(Act.MEMBER_ADDED, user, project=panel.project_id, about=user.pk, panel=panel.pk)
     return user
 
 

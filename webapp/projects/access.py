@@ -37,6 +37,8 @@ class Action(StrEnum):
     IMPORT_DATA = "import data"
     EXPORT_DATA = "export data"
     MANAGE_PROJECT = "archive and delete the project"
+    SEE_AUDIT = "see the audit log"
+    MANAGE_WEBHOOKS = "manage webhooks"
 
 
 # The least role of each action; the tests of permissions are generated from this table.
@@ -62,6 +64,8 @@ LEAST = {
     Action.IMPORT_DATA: Role.ADMIN,
     Action.EXPORT_DATA: Role.ADMIN,
     Action.MANAGE_PROJECT: Role.ADMIN,
+    Action.SEE_AUDIT: Role.ADMIN,
+    Action.MANAGE_WEBHOOKS: Role.ADMIN,
 }
 
 

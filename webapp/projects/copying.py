@@ -4,6 +4,8 @@ from django.db import connection, transaction
 
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.projects.models import Membership, Project, Wish
 
 OWN = ("id", "name", "form_version", "archived_at", "delete_after", "created_at")  # not copied
@@ -36,6 +38,8 @@ def copy_project(
     Membership.objects.create(project=made, user=by, role=Role.ADMIN)
     wishes = source.wishes.values("what", "tag", "split", "wanted")
     Wish.objects.bulk_create(Wish(project=made, **wish) for wish in wishes)
+    record_act(Act.PROJECT_MADE, by, project=made.pk, about=made.pk, name=name)
+    record_act(Act.PROJECT_COPIED, by, project=source.pk, about=source.pk, copy=made.pk)
     if members:
         _copy_members(source, made, by)
     if prompts:

@@ -17,6 +17,8 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 from tests.factories import a_user
 from tests.webapp.addresses import use
 from webapp.accounts.roles import Role
+from webapp.audit.acts import Act
+from webapp.audit.models import AuditEntry
 from webapp.people import links
 
 PASSWORD = "correct horse battery"  # of a test
@@ -42,14 +44,15 @@ def signed_in(ana, client):
 
 
 @pytest.fixture
-def secret(signed_in):
+def secret(signed_in, django_capture_on_commit_callbacks):
     """The key that her app has read, as she set the factor up."""
     url = reverse("mfa_activate_totp")
     page = signed_in.get(url)
     assertContains(page, "data:image/svg+xml;base64,")
     secret = page.context["form"].secret
     assertContains(signed_in.post(url, {"code": "000000"}), 'class="error"')
-    made = signed_in.post(url, {"code": code_of(secret)})
+    with django_capture_on_commit_callbacks(execute=True):  # it is told of then
+        made = signed_in.post(url, {"code": code_of(secret)})
     assertRedirects(made, reverse("mfa_view_recovery_codes"))
     cache.clear()  # allauth takes no code twice, and the next one comes in half a minute
     return secret
@@ -99,6 +102,8 @@ def test_it_is_switched_off_again(secret, signed_in):
     assertContains(signed_in.get(reverse("mfa_index")), "It is on")
     signed_in.post(reverse("mfa_deactivate_totp"))
     assert not Authenticator.objects.exists()
+    acts = set(AuditEntry.objects.values_list("act", flat=True))
+    assert {Act.FACTOR_ADDED, Act.FACTOR_REMOVED} <= acts
     assertContains(signed_in.get(reverse("mfa_index")), "Set it up")
 
 

@@ -19,8 +19,10 @@ from webapp.labeling.services import expire_leases
 from webapp.machine import database, disk
 from webapp.notifications.mails import send_digests
 from webapp.notifications.services import forget_notifications
+from webapp.rounds.ends import tell_ended_rounds
 from webapp.runs import tend as runs
 from webapp.sweeps.trials import advance_all
+from webapp.webhooks.tend import DUTIES as TELLING
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ def duties() -> list[tuple[Callable[[], object], float]]:
     all_of = (
         *(*runs.DUTIES, advance_all, *jobs.DUTIES),
         *(expire_leases, tend_intakes, forget_answers, remove_projects),
-        *(forget_notifications, send_digests),
+        *(forget_notifications, send_digests, tell_ended_rounds, *TELLING),
     )
     done: list[tuple[Callable[[], object], float]] = [(duty, reap) for duty in all_of]
     return [*done, (runs.ring_queues, ring), (jobs.ring_jobs, ring)]
