@@ -6,7 +6,7 @@ removed half is gone on with at the next turn, by whoever tends then.
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -107,7 +107,8 @@ def _way(model: Rows, ways: Mapping[Rows, str], nullable: bool) -> str:  # noqa:
 
 def _pointers(model: Rows) -> list[Any]:
     """The columns that point at rows which have to be there."""
-    return [one for one in model._meta.concrete_fields if one.is_relation and one.db_constraint]
+    columns: Iterable[Any] = model._meta.concrete_fields
+    return [one for one in columns if one.is_relation and one.db_constraint]
 
 
 def _is_let_go(field: Any) -> bool:  # noqa: ANN401 - a relation of any kind
