@@ -14,10 +14,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("p/<row:project_id>/", include("webapp.labeling.urls")),
     path("p/<row:project_id>/", include("webapp.quality.urls")),
     path("p/<row:project_id>/", include("webapp.datasets.urls")),
+    path("p/<row:project_id>/", include("webapp.erasure.urls")),
     path("p/<row:project_id>/", include("webapp.registry.urls")),
     path("p/<row:project_id>/", include("webapp.home.runs_urls")),
     path("p/<row:project_id>/", include("webapp.rounds.urls")),
     path("p/<row:project_id>/", include("webapp.sweeps.urls")),
     path("p/<row:project_id>/", include("webapp.jobs.urls")),
+    path("p/<row:project_id>/", include("webapp.webhooks.urls")),
 ]
 handler500 = "webapp.machine.outages.broken"

@@ -1,6 +1,7 @@
 """Dataset cards: what is in an export and what is not, where it came from, and how it is opened."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import yaml
 from django.utils.translation import override
@@ -8,6 +9,7 @@ from django.utils.translation import override
 from webapp.datasets.exports.descriptor import ExportFormat
 from webapp.datasets.exports.losses import losses_of
 from webapp.datasets.models import Snapshot
+from webapp.datasets.warnings import health_in_words
 
 CARD = """\
 ---
@@ -39,6 +41,10 @@ every file.
 
 {losses}
 
+## What was found in the labels when they were frozen
+
+{health}
+
 ## Where it came from
 
 - labels: {labels}, {simulated} of them by simulated annotators; rankings imported: {ranks} pairs
@@ -51,6 +57,9 @@ every file.
 Not chosen yet. Write here, and in the first lines of this file, under which terms the prompts and
 answers may be used.
 """
+UNSEEN = """\
+Nothing was looked at:
+an earlier version froze them."""
 ALL = """\
 Nothing:
 all of it is here."""
@@ -68,6 +77,7 @@ def card(snapshot: Snapshot, form: ExportFormat, counts: Mapping[str, int]) -> s
         options="".join(f"\n  {line}" for line in _lines(opened.options(form.schema))),
         same="All files of one split hold the same rows; " if several else "",
         losses="\n".join(_losses(snapshot, form)),
+        health="\n".join(_health(manifest)),
         files="\n".join(files),
         project=" ".join(snapshot.project.name.split()),
         number=snapshot.number,
@@ -94,6 +104,15 @@ def _losses(snapshot: Snapshot, form: ExportFormat) -> Iterator[str]:
             yield f"- {loss.words}: {loss.n}"
     if not losses:
         yield ALL
+
+
+def _health(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The health report, in English in every language."""
+    with override(None):
+        for name, value in health_in_words(manifest["health"]) if "health" in manifest else ():
+            yield f"- {name}: {value}"
+    if "health" not in manifest:
+        yield UNSEEN
 
 
 def _annotators(labels: Mapping[str, int]) -> str:

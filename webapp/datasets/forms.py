@@ -11,29 +11,151 @@ from django.utils.translation import gettext_lazy as _
 from alignment.rows.formats import FORMATS, GUESS
 from alignment.rows.found import Demonstrated
 from alignment.rows.mapping import ROLES, twice
+from webapp.accounts.models import User
 from webapp.datasets.exports import EXPORTS
 from webapp.datasets.exports.descriptor import ExportFormat
 from webapp.datasets.exports.folders import name_of
+from webapp.datasets.filters import SnapshotFilter
 from webapp.datasets.intake import FIRST_KIND, PAIRS, TWO, Become
 from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
 from webapp.labeling.kinds import TASK_KINDS, kind_of_label
 from webapp.projects.models import Project
+from webapp.projects.tags import tags_in
 from webapp.site.choices import FoundChoice, offer_found
 from webapp.site.fields import DrawnChoice, DrawnCount, drawn, offer_names
 
 SOMETHING = Demonstrated("Something.")  # is there a kind of task that has words for it?
+NAMES = 2000  # characters of several names together
+
+
+class JoinedInput(forms.TextInput):
+    """Several words with commas between; a program may send them one by one."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> str:  # noqa: ANN401 - as Django's
+        """All of them as one text."""
+        return ", ".join(data.getlist(name)) if hasattr(data, "getlist") else data.get(name, "")
 
 
 class FreezeForm(forms.Form):
-    """What a snapshot takes in beyond people's labels."""
+    """What a snapshot takes in."""
 
     include_simulated = forms.BooleanField(
         required=False, initial=True, label=_("Labels by simulated annotators")
     )
+    include_imported = forms.BooleanField(required=False, initial=True, label=_("Imported labels"))
     include_ranks = forms.BooleanField(
         required=False, initial=True, label=_("Imported rankings and preferences")
     )
+    kinds = forms.MultipleChoiceField(
+        required=False,
+        label=_("Kinds of task"),
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("None ticked means all."),
+    )
+    people = forms.CharField(
+        required=False,
+        max_length=NAMES,
+        label=_("Annotators"),
+        widget=JoinedInput,
+        help_text=_("Their names with commas between; empty means all."),
+    )
+    tags = forms.CharField(
+        required=False,
+        max_length=NAMES,
+        label=_("Tags"),
+        widget=JoinedInput,
+        help_text=_("With commas between; prompts that have one of them."),
+    )
+    since = forms.DateField(
+        required=False,
+        label=_("From this day on"),
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text=_("Days of UTC."),
+    )
+    until = forms.DateField(
+        required=False, label=_("To this day"), widget=forms.DateInput(attrs={"type": "date"})
+    )
+    agreement = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=100,
+        label=_("Least agreement of a task"),
+        help_text=_(
+            "Percent of a task's counted labels that say the same; what has only one is left out then. 0 means any."
+        ),
+    )
+    counted_only = forms.BooleanField(
+        required=False, label=_("Only labels that count for their tasks")
+    )
+    NARROWING = ("kinds", "people", "tags", "since", "until", "agreement", "counted_only")
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.project = project
+        offer_names(self, "kinds", [(name, kind.title) for name, kind in TASK_KINDS.items()])
+
+    def clean_people(self) -> tuple[int, ...]:
+        """The keys of those who are named; refuse whoever has nothing to do with the project."""
+        names = [name for part in self.cleaned_data["people"].split(",") if (name := part.strip())]
+        found = {name: self._person(name) for name in names}
+        if nobody := [name for name, key in found.items() if key is None]:
+            words = _("Nobody here is called {names}.")
+            raise forms.ValidationError(words.format(names=", ".join(nobody)))
+        return tuple(sorted({key for key in found.values() if key is not None}))
+
+    def _person(self, name: str) -> int | None:
+        person = User.objects.matching(name).first()
+        if person is None:
+            return None
+        here = person.labels.filter(project=self.project).exists()
+        return person.pk if here or person.memberships.filter(project=self.project) else None
+
+    def clean_tags(self) -> tuple[str, ...]:
+        """Each once and in small letters."""
+        parts = self.cleaned_data["tags"].split(",")
+        return tuple(sorted({tag for part in parts for tag in tags_in(part)}))
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse days that end before they begin."""
+        super().clean()
+        since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
+        if since and until and until < since:
+            self.add_error("until", _("The last day is before the first."))
+        return self.cleaned_data
+
+    @property
+    def wanted(self) -> SnapshotFilter:
+        """What a valid form asks for."""
+        chosen = self.cleaned_data | {"kinds": tuple(self.cleaned_data["kinds"])}
+        return SnapshotFilter(**chosen | {"agreement": chosen["agreement"] or 0})
+
+    @property
+    def narrowing(self) -> list[forms.BoundField]:
+        """The fields that leave out more than whole origins."""
+        return [self[name] for name in self.NARROWING]
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether one of those is filled in."""
+        return any(field.value() or field.errors for field in self.narrowing)
+
+
+class EarlierForm(forms.Form):
+    """Since which earlier snapshot changes are told."""
+
+    since = forms.IntegerField(label=_("Since snapshot number"), min_value=1)
+
+    def __init__(self, *args: Any, snapshot: Snapshot, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.earlier = snapshot.project.snapshots.filter(number__lt=snapshot.number)
+
+    def clean_since(self) -> Snapshot:
+        """The snapshot of this number; refuse one that is not earlier."""
+        found = self.earlier.filter(number=self.cleaned_data["since"]).first()
+        if found is None:
+            raise forms.ValidationError(_("No earlier snapshot has this number."))
+        return found
 
 
 class ImportForm(forms.Form):
@@ -204,7 +326,7 @@ class ExportForm(forms.Form):
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
         self.project = project
-        offer_found(self, "snapshot", project.snapshots.all())
+        offer_found(self, "snapshot", project.snapshots.filter(erasures=None))
         offer_names(self, "format", [(name, one.title) for name, one in EXPORTS.items()])
         self.fields["format"].initial = next(iter(EXPORTS))
 

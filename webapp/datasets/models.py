@@ -53,6 +53,30 @@ class Snapshot(models.Model):
         return found
 
 
+class Erasure(models.Model):
+    """What somebody gave in a project, removed because they wish so: left are counts, and where copies are.
+
+    Nothing that they said or wrote is in it; `marks` are the hashes of prompts and the keys of answers by which
+    snapshots that hold what they wrote are found.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="erasures")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="erasures")
+    pseudonym = models.CharField(max_length=200)  # in snapshots of the project
+    marks = models.JSONField(
+        null=True
+    )  # of what was written: prompts and completions; null: to be found
+    counts = models.JSONField(default=dict)  # of what was removed
+    snapshots = models.ManyToManyField(Snapshot, related_name="erasures")  # that hold copies
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [models.UniqueConstraint(fields=["project", "person"], name="erasure_once")]
+
+
 class IntakeQuerySet(models.QuerySet["Intake"]):
     """Intakes by whether anybody goes on with them."""
 

@@ -16,6 +16,7 @@ from alignment.seam.records import PromptRecord
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
 from webapp.datasets import standins
+from webapp.datasets.filters import SnapshotFilter
 from webapp.datasets.models import Intake, Preference, Snapshot
 from webapp.datasets.snapshots import (
     ACCEPTED,
@@ -25,22 +26,22 @@ from webapp.datasets.snapshots import (
     read,
     said_by,
 )
+from webapp.jobs.models import Job, State
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Asked, TaskKind
 from webapp.labeling.models import Completion, Label, LabelQuerySet
 from webapp.projects.models import Project, Prompt, Split
 from webapp.quality.models import Adjudication
-from webapp.site.pages import count_up_to
+from webapp.site.pages import COUNTED, count_up_to
 from webapp.site.words import Words
 
 HASH_DIGITS = 10  # two of a thousand annotators share a name once in two million projects
 IMPORTED = "import"  # who ranked what came from a file
 
 
-def current_labels(project: Project, *, include_simulated: bool = True) -> LabelQuerySet:
+def current_labels(project: Project) -> LabelQuerySet:
     """The newest revision of each answer in the project, oldest first."""
-    labels = Label.objects.current().filter(project=project).order_by("pk")
-    return labels if include_simulated else labels.filter(annotator__simulated=False)
+    return Label.objects.current().filter(project=project).order_by("pk")
 
 
 def imported_completions(project: Project) -> QuerySet[Completion]:
@@ -61,8 +62,9 @@ def ranked_completions(project: Project) -> QuerySet[Completion]:
     return ranked.order_by("prompt_id", "rank", "pk")
 
 
-def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]:
-    """One row per label; who gave it is a pseudonym."""
+def label_rows(project: Project, wanted: SnapshotFilter) -> Iterator[SnapshotRow]:
+    """One row per label that is wanted; who gave it is a pseudonym."""
+    labels = wanted.labels_of(project)
     names = pseudonyms(project, labels.order_by().values_list("annotator", flat=True).distinct())
     labels = labels.filter(annotator__in=names)  # what comes meanwhile may be by somebody new
     decided = Adjudication.objects.standing().filter(task=OuterRef("task"))
@@ -95,9 +97,10 @@ def label_rows(labels: LabelQuerySet, project: Project) -> Iterator[SnapshotRow]
         )
 
 
-def adjudication_rows(project: Project) -> Iterator[SnapshotRow]:
-    """One row per decision that stands: it speaks instead of the labels of its task."""
-    made = Adjudication.objects.standing().filter(task__project=project).order_by("pk")
+def adjudication_rows(project: Project, wanted: SnapshotFilter) -> Iterator[SnapshotRow]:
+    """One row per decision that stands and is wanted: it speaks instead of the labels of its task."""
+    standing = Adjudication.objects.standing().filter(task__project=project)
+    made = wanted.decisions(standing).order_by("pk")
     people = set(made.order_by().values_list("by", flat=True))
     if not people:
         return
@@ -119,10 +122,11 @@ def adjudication_rows(project: Project) -> Iterator[SnapshotRow]:
         )
 
 
-def rank_rows(project: Project) -> Iterator[SnapshotRow]:
+def rank_rows(project: Project, wanted: SnapshotFilter) -> Iterator[SnapshotRow]:
     """One row per two answers of a prompt with different ranks, the better one first."""
-    ranked = ranked_completions(project).select_related("prompt").iterator(chunk_size=2000)
-    for _prompt, answers in groupby(ranked, key=attrgetter("prompt_id")):
+    ranked = wanted.ranked(ranked_completions(project)).select_related("prompt")
+    by_prompt = groupby(ranked.iterator(chunk_size=2000), key=attrgetter("prompt_id"))
+    for _prompt, answers in by_prompt:
         yield from _pairs_of_ranking(list(answers))
 
 
@@ -142,9 +146,10 @@ def _pairs_of_ranking(answers: list[Completion]) -> Iterator[SnapshotRow]:
             )
 
 
-def preference_rows(project: Project) -> Iterator[SnapshotRow]:
+def preference_rows(project: Project, wanted: SnapshotFilter) -> Iterator[SnapshotRow]:
     """One row per imported preference, the better answer first."""
-    related = Preference.objects.of_project(project).select_related("better__prompt", "worse")
+    rows = wanted.preferences(Preference.objects.of_project(project))
+    related = rows.select_related("better__prompt", "worse")
     for preference in related.iterator(chunk_size=2000):
         better, worse = preference.better, preference.worse
         yield SnapshotRow(
@@ -254,6 +259,28 @@ def unfrozen(project: Project) -> dict[str, int]:
     }
 
 
+class WantedCounts(NamedTuple):
+    """How much a snapshot would take in, each counted up to a limit."""
+
+    labels: int
+    tasks: int
+    ranked: int
+    preferences: int
+
+
+def count_wanted(project: Project, wanted: SnapshotFilter) -> WantedCounts:
+    """What a snapshot by this filter would take in now."""
+    labels = wanted.labels_of(project)
+    tasks = labels.order_by().values("task").distinct()[: COUNTED + 1]
+    preferences = wanted.preferences(Preference.objects.of_project(project))
+    return WantedCounts(
+        count_up_to(labels),
+        tasks.count(),
+        count_up_to(wanted.ranked(ranked_completions(project))),
+        count_up_to(preferences),
+    )
+
+
 class SplitCount(NamedTuple):
     """How much of a snapshot one split holds."""
 
@@ -270,6 +297,12 @@ def splits(snapshot: Snapshot) -> list[SplitCount]:
         SplitCount(name, rows.get(name, 0), pairs.get(name, 0), snapshot.written_in(name))
         for name in Split.values
     ]
+
+
+def files_before(snapshot: Snapshot) -> QuerySet[Job]:
+    """The imports that had ended when a snapshot was frozen, the newest first."""
+    done = snapshot.project.jobs.filter(kind="import", state=State.DONE)
+    return done.filter(ended_at__lte=snapshot.created_at).order_by("-pk")
 
 
 class Tally(NamedTuple):

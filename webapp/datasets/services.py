@@ -10,64 +10,73 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from alignment.seam.folders import committed, file_sha256, manifest_sha256
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import keep, store
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.datasets import queries, snapshots
 from webapp.datasets.errors import SnapshotError
-from webapp.datasets.models import Snapshot
+from webapp.datasets.filters import SnapshotFilter
+from webapp.datasets.health import HealthMeter
+from webapp.datasets.models import Erasure, Snapshot
 from webapp.datasets.snapshots import SnapshotRow
 from webapp.projects.models import Project
 
+EVERYTHING = SnapshotFilter()
+
 
 def freeze_snapshot(
-    project: Project,
-    *,
-    by: User | None = None,
-    include_simulated: bool = True,
-    include_ranks: bool = True,
+    project: Project, wanted: SnapshotFilter = EVERYTHING, *, by: User | None = None
 ) -> Snapshot:
-    """Freeze the project's current labels and imported ranks; raises SnapshotError without any.
+    """Freeze the project's current labels and imported ranks that are wanted; raises SnapshotError without any.
 
     Where nothing has changed since the last snapshot, that one is returned.
     """
-    included = {"include_simulated": include_simulated, "include_ranks": include_ranks}
     newest = queries.newest(project)  # read first: what comes meanwhile counts as new next time
-    with _written(_rows(project, **included)) as folder:
+    people = queries.pseudonyms(project, wanted.people).values() if wanted.people else ()
+    meter = HealthMeter()
+    with _written(_rows(project, wanted), meter) as folder:
         counts = snapshots.count(folder)
         if not counts["sources"]:
-            raise SnapshotError(
-                _("There are no labels to freeze yet. Label some tasks, or import ranked answers.")
-            )
+            raise SnapshotError(_why_nothing(project))
         sums = {snapshots.LABELS: file_sha256(folder / snapshots.LABELS)}
-        manifest = counts | {"filter": included, "newest": newest, "sha256": sums}
+        manifest = counts | {
+            "filter": wanted.as_stored(people),
+            "newest": newest,
+            "sha256": sums,
+            "health": meter.report(),
+        }
         manifest["form"] = project.form_version
         manifest["guidelines_sha256"] = sha256(project.guidelines.encode()).hexdigest()
         keep(folder)  # the slow part, before the transaction
         return _record(project, folder, manifest, by)
 
 
-def _rows(
-    project: Project, *, include_simulated: bool, include_ranks: bool
-) -> Iterator[SnapshotRow]:
-    labels = queries.current_labels(project, include_simulated=include_simulated)
-    yield from queries.label_rows(labels, project)
-    yield from queries.adjudication_rows(project)
-    if include_ranks:
-        yield from queries.rank_rows(project)
-        yield from queries.preference_rows(project)
+def _why_nothing(project: Project) -> str:
+    if any(queries.count_wanted(project, EVERYTHING)):
+        return _("Nothing is like what you chose: no label is left to freeze. Leave out less.")
+    return _("There are no labels to freeze yet. Label some tasks, or import ranked answers.")
+
+
+def _rows(project: Project, wanted: SnapshotFilter) -> Iterator[SnapshotRow]:
+    yield from queries.label_rows(project, wanted)
+    yield from queries.adjudication_rows(project, wanted)
+    yield from queries.rank_rows(project, wanted)
+    yield from queries.preference_rows(project, wanted)
 
 
 @contextmanager
-def _written(rows: Iterator[SnapshotRow]) -> Iterator[Path]:
-    """A committed folder of the rows that lasts as long as the block."""
+def _written(rows: Iterator[SnapshotRow], meter: HealthMeter) -> Iterator[Path]:
+    """A committed folder of the rows that lasts as long as the block; all of them go by the meter."""
     folder = Path(settings.STORE) / "incoming" / uuid4().hex
     try:
         with committed(folder) as aside:
-            snapshots.write(aside, rows)
+            snapshots.write(aside, rows, meter.feed)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -75,7 +84,9 @@ def _written(rows: Iterator[SnapshotRow]) -> Iterator[Path]:
 
 @transaction.atomic
 def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User | None) -> Snapshot:
-    Project.objects.select_for_update().get(pk=project.pk)  # one number at a time
+    erased = Exists(Erasure.objects.filter(project=OuterRef("pk")))
+    alone = Project.objects.select_for_update().annotate(erased=erased)  # one number at a time
+    someone_erased = alone.values_list("erased", flat=True).get(pk=project.pk)
     last = project.snapshots.select_related("artifact").first()
     same = last is not None and last.artifact.manifest_sha256 == manifest_sha256(folder)
     if last is not None and same and last.manifest == manifest:
@@ -88,7 +99,7 @@ def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User |
         name=f"Snapshot {number}",
         summary={name: manifest[name] for name in ("splits", "sources", "pairs", "answers")},
     )
-    return Snapshot.objects.create(
+    made = Snapshot.objects.create(
         project=project,
         number=number,
         artifact=artifact,
@@ -98,3 +109,8 @@ def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User |
         manifest=manifest,
         created_by=by,
     )
+    if someone_erased:  # meanwhile, perhaps: what was read before is in it
+        made.erasures.set(project.erasures.filter(pseudonym__in=manifest["annotators"]))
+    said = {"number": number, "labels": made.labels, "pairs": made.pairs}
+    record_act(Act.SNAPSHOT_FROZEN, by, project=project.pk, about=made.pk, **said)
+    return made

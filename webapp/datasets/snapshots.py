@@ -5,7 +5,7 @@ A snapshot keeps what people said, each answer as its kind of task wrote it; wha
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -113,19 +113,24 @@ class SnapshotRow:
     standing: str = ACCEPTED
 
 
-def write(folder: Path, rows: Iterable[SnapshotRow]) -> Path:
-    """Write the rows into the folder, a group at a time; the file written."""
+Look = Callable[[Row, Sequence[Record]], None]  # at a row and what it says
+
+
+def write(folder: Path, rows: Iterable[SnapshotRow], look: Look | None = None) -> Path:
+    """Write the rows into the folder, a group at a time, each looked at in passing; the file written."""
     path = folder / LABELS
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as file:
-        dicts = (_counted(asdict(row)) for row in rows)
+        dicts = (_counted(asdict(row), look) for row in rows)
         while group := list(islice(dicts, ROWS_PER_GROUP)):
             file.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
     return path
 
 
-def _counted(row: Row) -> Row:
+def _counted(row: Row, look: Look | None) -> Row:
     """The row with how many pairs it makes, answers to imitate and answers judged alone, and what it says."""
     records = list(records_of(row))
+    if look is not None:
+        look(row, records)
     written = sum(isinstance(one, DemonstrationRecord) for one in records)
     alone = sum(isinstance(one, ThumbRecord | RatingRecord) for one in records)
     counts = {"pairs": sum(map(is_pair, records)), "written": written, "alone": alone}

@@ -1,6 +1,7 @@
 """Pages of snapshots, and of files that come in and go out."""
 
 import json
+from typing import Any
 from uuid import uuid4
 
 from django.contrib import messages
@@ -13,23 +14,37 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from alignment.rows.formats import FORMATS
 from webapp.accounts.requests import PersonRequest
+from webapp.artifacts.lineage import models_made_of
 from webapp.datasets import queries, services
+from webapp.datasets.changes import changes_between, changes_in_words, labels_in_words
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.exports.losses import losses_of
-from webapp.datasets.forms import ColumnsForm, ExportForm, FreezeForm, ImportForm, TakeForm
+from webapp.datasets.filters import filter_in_words
+from webapp.datasets.forms import (
+    ColumnsForm,
+    EarlierForm,
+    ExportForm,
+    FreezeForm,
+    ImportForm,
+    TakeForm,
+)
 from webapp.datasets.imports.orders import start_import
+from webapp.datasets.models import Snapshot
 from webapp.datasets.uploads import is_too_large
+from webapp.datasets.warnings import health_in_words, health_warnings
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
 from webapp.labeling.kinds.descriptor import LETTERS
 from webapp.machine import uploads
 from webapp.projects.access import Action, project_for
+from webapp.projects.models import Project
 from webapp.projects.services import mark_of
 from webapp.site.choices import found_for, sought_in
 from webapp.site.htmx import render_page
 from webapp.site.pages import page_of
 
 FIRST_ROWS = 20  # shown of a snapshot
+MOST_SHOWN = 50  # models that come of it, files that came before
 MARK = 16  # digits that tell one choice of columns from another
 
 
@@ -38,25 +53,35 @@ MARK = 16  # digits that tell one choice of columns from another
 def index(request: PersonRequest, project_id: int) -> HttpResponse:
     """All snapshots, what the next one would hold, and the button that freezes it."""
     project = project_for(request.user, project_id, can=Action.FREEZE)
-    form = FreezeForm(request.POST or None)
-    if form.is_valid():
-        last = project.snapshots.first()
-        try:
-            made = services.freeze_snapshot(project, by=request.user, **form.cleaned_data)
-        except SnapshotError as refusal:
-            messages.error(request, str(refusal))
-            return redirect("datasets:snapshots", project.pk)
-        if made == last:
-            messages.info(request, _("Nothing has changed since {made}.").format(made=made))
-        else:
-            messages.success(
-                request, _("{made} is frozen: it will never change.").format(made=made)
-            )
-        return redirect("datasets:snapshot", project.pk, made.pk)
+    asked = request.GET if "count" in request.GET else None
+    form = FreezeForm(request.POST or asked, project=project)
+    if request.method == "POST" and form.is_valid():
+        return _freeze(request, project, form)
     rows = project.snapshots.annotate(used=Count("rounds")).select_related("created_by")
-    page = page_of(rows, request.GET, "-number")
-    context = {"project": project, "form": form, "page": page, "now": queries.unfrozen(project)}
-    return render(request, "datasets/snapshots.html", context)
+    counted = queries.count_wanted(project, form.wanted) if asked and form.is_valid() else None
+    context = {
+        "project": project,
+        "form": form,
+        "page": page_of(rows, request.GET, "-number"),
+        "now": queries.unfrozen(project),
+        "counted": counted,
+    }
+    return render_page(request, "datasets/snapshots.html", context, partial="wanted")
+
+
+def _freeze(request: PersonRequest, project: Project, form: FreezeForm) -> HttpResponse:
+    last = project.snapshots.first()
+    try:
+        made = services.freeze_snapshot(project, form.wanted, by=request.user)
+    except SnapshotError as refusal:
+        messages.error(request, str(refusal))
+        return redirect("datasets:snapshots", project.pk)
+    if made == last:
+        messages.info(request, _("Nothing has changed since {made}.").format(made=made))
+    else:
+        words = _("{made} is frozen: it will never change.")
+        messages.success(request, words.format(made=made))
+    return redirect("datasets:snapshot", project.pk, made.pk)
 
 
 @login_required
@@ -66,17 +91,50 @@ def detail(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpRes
     project = project_for(request.user, project_id, can=Action.SEE_DATA)
     related = project.snapshots.select_related("artifact", "created_by")
     snapshot = get_object_or_404(related, pk=snapshot_id)
+    health, erased = snapshot.manifest.get("health"), snapshot.erasures.exists()
     context = {
         "project": project,
         "snapshot": snapshot,
         "tallies": queries.answers_in_words(snapshot),
         "splits": queries.splits(snapshot),
+        "warnings": health_warnings(snapshot.manifest),
+        "health": list(health_in_words(health)) if health else [],
+        "narrowed": list(filter_in_words(snapshot.manifest.get("filter", {}))),
         "rounds": snapshot.rounds.all(),
         "uses": snapshot.artifact.uses.select_related("run").order_by("-run"),
-        "rows": (rows := queries.first_rows(snapshot, FIRST_ROWS)),
+        "models": models_made_of([snapshot.artifact_id])[:MOST_SHOWN],
+        "files": queries.files_before(snapshot)[:MOST_SHOWN],
+        "erased": erased,
+        "rows": (rows := [] if erased else queries.first_rows(snapshot, FIRST_ROWS)),
         "columns": LETTERS[: max((len(row.items) for row in rows), default=0)],
     }
     return render(request, "datasets/snapshot.html", context)
+
+
+@login_required
+@require_safe
+def show_changes(request: PersonRequest, project_id: int, snapshot_id: int) -> HttpResponse:
+    """What came and went since an earlier snapshot: the last before, or the one that is named."""
+    project = project_for(request.user, project_id, can=Action.SEE_DATA)
+    snapshot = get_object_or_404(project.snapshots.select_related("artifact"), pk=snapshot_id)
+    last = project.snapshots.filter(number__lt=snapshot.number).first()
+    asked = request.GET if "since" in request.GET else {"since": last.number if last else ""}
+    form = EarlierForm(asked, snapshot=snapshot)
+    context: dict[str, Any] = {"project": project, "snapshot": snapshot, "form": form, "last": last}
+    if last and form.is_valid():
+        older = context["older"] = form.cleaned_data["since"]
+        try:
+            found = changes_between(older, snapshot)
+        except SnapshotError as refusal:
+            context["refusal"] = refusal
+        else:
+            context |= {"rows": changes_in_words(found), "labels": labels_in_words(found)}
+            context["guidelines"] = _guidelines_of(older) != _guidelines_of(snapshot)
+    return render(request, "datasets/changes.html", context)
+
+
+def _guidelines_of(snapshot: Snapshot) -> str:
+    return str(snapshot.manifest.get("guidelines_sha256", ""))
 
 
 @login_required

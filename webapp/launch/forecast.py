@@ -4,6 +4,8 @@ from django.utils.translation import gettext as _
 
 from alignment.kinds.kind import Given, Kind
 from webapp.artifacts.models import Artifact
+from webapp.datasets.models import Snapshot
+from webapp.datasets.warnings import warned_of
 from webapp.launch.checks import Asked
 from webapp.launch.form import StartForm
 from webapp.launch.memory import memory_in_words
@@ -22,7 +24,16 @@ def outlook(form: StartForm) -> list[str]:
     asked = Asked(form.config, form.inputs)
     words = form.kind.sentence(form.config, _given(form.kind, asked, form.project))
     facts = f"{how_long(form.kind, form.project)} {where()}{memory_in_words(form.needed)}"
-    return [words, facts]
+    labels = asked.inputs.get("labels")
+    return [words, facts, *(labels_warned(labels.snapshot) if labels else ())]
+
+
+def labels_warned(snapshot: Snapshot) -> list[str]:
+    """What is wrong with the labels that a run would learn from, and what to do."""
+    warned = warned_of(snapshot.manifest)
+    if snapshot.erasures.exists():
+        warned.append(_("It holds data of an erased person: freeze a new snapshot instead."))
+    return warned
 
 
 def as_it_would_be_sent(form: StartForm) -> StartForm:

@@ -1,13 +1,14 @@
 """Lineage: what an artifact was made from, and what was made from it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
 from alignment.kinds import KINDS
 from webapp.artifacts.models import MODEL_TYPES, Artifact, ArtifactInput
+from webapp.datasets.models import Snapshot
 from webapp.projects.models import Project
 from webapp.results.words import entry_of, fact_in_words
 from webapp.runs.models import FINAL, Run
@@ -44,6 +45,19 @@ def ancestors(artifact: Artifact) -> list[Ancestor]:
             edges[edge.run_id].append(edge)
         wanted = _producers(edge.artifact for edge in found)
     return _tree(artifact, edges, DEEPEST)
+
+
+def holds_erased(found: Iterable[Ancestor]) -> bool:
+    """Whether one of these ancestors is a snapshot with data of somebody who was erased."""
+    snapshots = set(_snapshots(found))
+    return Snapshot.objects.filter(pk__in=snapshots, erasures__isnull=False).exists()
+
+
+def _snapshots(found: Iterable[Ancestor]) -> Iterator[int]:
+    for one in found:
+        if one.artifact.type == Artifact.Type.SNAPSHOT:
+            yield one.artifact.snapshot.pk
+        yield from _snapshots(one.parents)
 
 
 def _producers(artifacts: Iterable[Artifact]) -> set[int]:

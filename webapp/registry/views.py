@@ -139,7 +139,8 @@ def detail(request: PersonRequest, project_id: int, artifact_id: int) -> HttpRes
         "model": model,
         "numbers": queries.numbers(model),
         "memory": queries.memory(model),
-        "ancestors": queries.ancestors(model),
+        "ancestors": (ancestors := queries.ancestors(model)),
+        "erased": queries.holds_erased(ancestors),
         "uses": queries.uses(model)[:MOST_SHOWN],
     }
     return render(request, "registry/model.html", context)

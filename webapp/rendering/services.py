@@ -78,3 +78,11 @@ def _store(made: Mapping[str, Rendered]) -> None:
             )
     except DatabaseError:
         log.warning("%d renderings could not be stored", len(rows), exc_info=True)
+
+
+def forget_renderings(texts: Iterable[str]) -> None:
+    """Drop what was kept of these texts: they are erased."""
+    digests = sorted(set(map(digest, texts)))
+    for start in range(0, len(digests), KEYS):
+        Rendering.objects.filter(digest__in=digests[start : start + KEYS]).delete()
+    render_short.cache_clear()

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from alignment.kinds import KINDS
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
-from webapp.launch.forecast import where
+from webapp.launch.forecast import labels_warned, where
 from webapp.launch.memory import memory_in_words, most_memory
 from webapp.projects.models import Project, Split
 from webapp.results.words import aim_in_words
@@ -138,6 +138,7 @@ def what_happens(
         ),
         *shrinking(config, policy),
         f"{_how_long(project)} {where()}{memory_in_words(most_memory(policy))}",
+        *labels_warned(snapshot),
     ]
 
 

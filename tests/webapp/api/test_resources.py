@@ -300,3 +300,19 @@ def test_labels_of_every_standing_are_listed(program, project, at):
         show: program.get(f"{at}/labels?show={show}").json()["items"] for show in ("", "history")
     }
     assert (len(listed[""]), listed["history"]) == (1, [])
+
+
+def test_what_changed_since_a_snapshot_is_told_in_numbers(program, project, at):
+    some_labels(some_tasks(project, 2))
+    first = program.post(f"{at}/snapshots").json()
+    some_labels(some_tasks(project))
+    options = {"counted_only": True, "people": [], "kinds": ["compare"], "since": "2020-01-01"}
+    second = program.post(f"{at}/snapshots", {"options": options}).json()
+    assert second["manifest"]["filter"]["kinds"] == ["compare"]
+    changes = f"{at}/snapshots/{second['id']}/changes"
+    assert program.get(changes).json()["given"] == 1
+    assert program.get(f"{changes}?since=1").json() == program.get(changes).json()
+    assert program.get(f"{at}/snapshots/{first['id']}/changes").json()["given"] == 2
+    assert list(program.get(f"{changes}?since=2").json()["fields"]) == ["since"]
+    wrong = program.post(f"{at}/snapshots", {"options": {"people": ["nobody"], "kinds": ["none"]}})
+    assert set(wrong.json()["fields"]) == {"people", "kinds"}

@@ -6,9 +6,10 @@ from ninja import Query, Router
 from webapp.api.bearer import ApiRequest, open_project
 from webapp.api.filled import filled
 from webapp.api.paging import ListPart, PageSchema, Paging, RowId, list_part
-from webapp.api.schemas import SnapshotSchema
-from webapp.api.sent import OptionsSent
-from webapp.datasets.forms import FreezeForm
+from webapp.api.schemas import ChangesSchema, SnapshotSchema
+from webapp.api.sent import OptionsSent, SinceAsked
+from webapp.datasets.changes import SnapshotChanges, changes_between
+from webapp.datasets.forms import EarlierForm, FreezeForm
 from webapp.datasets.models import Snapshot
 from webapp.datasets.services import freeze_snapshot
 from webapp.projects.access import Action
@@ -32,6 +33,24 @@ def get_snapshot(request: ApiRequest, project_id: RowId, snapshot_id: RowId) -> 
     return get_object_or_404(project.snapshots.select_related("artifact"), pk=snapshot_id)
 
 
+@router.get(
+    "/projects/{project_id}/snapshots/{snapshot_id}/changes",
+    response=ChangesSchema,
+    operation_id="get_changes",
+)
+def get_changes(
+    request: ApiRequest, project_id: RowId, snapshot_id: RowId, since: Query[SinceAsked]
+) -> SnapshotChanges:
+    """What came and went since an earlier snapshot: the last before, or of a number; all, where there is none."""
+    project = open_project(request, project_id, Action.SEE_DATA)
+    snapshot = get_object_or_404(project.snapshots.select_related("artifact"), pk=snapshot_id)
+    if since.since is None:
+        last = project.snapshots.select_related("artifact").filter(number__lt=snapshot.number)
+        return changes_between(last.first(), snapshot)
+    form = filled(EarlierForm, since.dict(), snapshot=snapshot)
+    return changes_between(form.cleaned_data["since"], snapshot)
+
+
 @router.post(
     "/projects/{project_id}/snapshots",
     response={201: SnapshotSchema},
@@ -40,5 +59,5 @@ def get_snapshot(request: ApiRequest, project_id: RowId, snapshot_id: RowId) -> 
 def freeze_labels(request: ApiRequest, project_id: RowId, sent: OptionsSent) -> Snapshot:
     """Freeze the labels as they are; where nothing has changed, the last snapshot is answered."""
     project = open_project(request, project_id, Action.FREEZE)
-    form = filled(FreezeForm, sent.options)
-    return freeze_snapshot(project, by=request.user, **form.cleaned_data)
+    form = filled(FreezeForm, sent.options, project=project)
+    return freeze_snapshot(project, form.wanted, by=request.user)

@@ -1,0 +1,26 @@
+"""What was made of artifacts, however many runs lie between."""
+
+from collections.abc import Collection
+
+from webapp.artifacts.models import MODEL_TYPES, Artifact
+
+DEEPEST = 12  # generations
+
+
+def descendants_of(artifacts: Collection[int]) -> set[int]:
+    """All that runs made of these, and of what they made, generation by generation: one query each."""
+    found: set[int] = set()
+    newest = set(artifacts)
+    for _ in range(DEEPEST):
+        made = Artifact.objects.filter(producer__inputs__artifact__in=newest)
+        newest = set(made.values_list("pk", flat=True)) - found
+        if not newest:
+            break
+        found |= newest
+    return found
+
+
+def models_made_of(artifacts: Collection[int]) -> list[Artifact]:
+    """The models among these descendants, the newest first."""
+    models = Artifact.objects.filter(pk__in=descendants_of(artifacts), type__in=MODEL_TYPES)
+    return list(models.order_by("-pk"))
