@@ -181,13 +181,14 @@ def test_what_others_said_of_the_same_task_stays_and_is_no_dispute(project, ana,
 def test_what_they_had_answered_is_asked_of_others_whom_the_queue_has_led_past_it(
     project, ana, gone
 ):
-    (task,) = some_tasks(project)
-    a_label(task, annotator=ana)
+    first, second = some_tasks(project, 2)
+    a_label(first, annotator=ana)
+    Task.every.update(opened_at="2020-01-01T00:00Z")  # long enough ago to be passed
     ben = a_user(project, Role.ANNOTATOR)
     move_cursor(project, ben)
-    assert queue.claim(project, ben) is None
     gone(ana)
-    assert queue.claim(project, ben).task_id == task.pk
+    assert second in Task.objects.open()
+    assert queue.claim(project, ben).task_id == first.pk
 
 
 def test_it_goes_on_where_it_was_stopped(project, ana, admin, monkeypatch):
