@@ -32,6 +32,7 @@ from alignment.objectives.problem import Problem, State, begin, prepare
 from alignment.objectives.steps import prompts_of_step, train_step
 from alignment.sampling.readers.gpt2 import Reader
 from alignment.sampling.sampling import Rollouts
+from alignment.sampling.warps import PLAIN, Warp
 from benchmarks.floor import Floor
 from benchmarks.peers import PEERS, Work, in_turn
 from benchmarks.scenes import SCENES, SIZES, Scene, Size
@@ -155,7 +156,7 @@ def generated(
     *,
     completions: int,
     max_new_tokens: int,
-    temperature: float = 1.0,
+    warp: Warp = PLAIN,
     generator: torch.Generator,
 ) -> Rollouts:
     """What `alignment.sampling.sampling.sample` does, by transformers' `generate`."""
@@ -167,7 +168,7 @@ def generated(
         input_ids=ids,
         attention_mask=seen.long(),
         do_sample=True,
-        temperature=temperature,
+        temperature=warp.temperature,
         top_k=0,
         num_return_sequences=completions,
         max_new_tokens=max_new_tokens,

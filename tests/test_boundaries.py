@@ -159,10 +159,11 @@ def test_the_web_never_imports_torch_even_lazily():
 LAYERS = (
     ("site", "rendering", "machine"),
     ("queue", "accounts"),
+    ("audit",),
     ("projects", "serving"),
     ("artifacts", "jobs"),
     ("labeling",),
-    ("quality",),
+    ("quality", "webhooks"),
     ("datasets", "people"),
     ("runs",),
     ("launch", "results"),

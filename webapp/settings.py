@@ -93,12 +93,14 @@ INSTALLED_APPS = [
     "csp",
     "webapp.site",
     "webapp.accounts",
+    "webapp.audit",
     "webapp.projects",
     "webapp.rendering",
     "webapp.artifacts",
     "webapp.jobs",
     "webapp.runs",
     "webapp.labeling",
+    "webapp.webhooks",
     "webapp.quality",
     "webapp.datasets",
     "webapp.launch",
@@ -307,6 +309,9 @@ DISK_RESERVE_GIB = variables.disk_reserve  # that stay free whatever runs
 MODEL_FOLDERS = variables.model_folders
 MODEL_GIB = variables.model_gib
 HUB = variables.hub
+
+# Private networks that webhooks may reach, http there too; they reach no other one.
+WEBHOOK_NETWORKS = variables.webhook_networks
 
 LOGGING = {
     "version": 1,

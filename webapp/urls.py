@@ -20,5 +20,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("p/<row:project_id>/", include("webapp.rounds.urls")),
     path("p/<row:project_id>/", include("webapp.sweeps.urls")),
     path("p/<row:project_id>/", include("webapp.jobs.urls")),
+    path("p/<row:project_id>/", include("webapp.webhooks.urls")),
 ]
 handler500 = "webapp.machine.outages.broken"

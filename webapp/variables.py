@@ -141,6 +141,15 @@ def _is_address(host: str) -> bool:
     return True
 
 
+def _networks(listed: tuple[str, ...]) -> tuple[str, ...]:
+    for network in listed:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ValueError(f"names “{printable(network)}”, which is no network") from error
+    return listed
+
+
 def _names(listed: tuple[str, ...]) -> tuple[str, ...]:
     for name in listed:
         if not NAME.fullmatch(name):
@@ -216,6 +225,9 @@ class Variables(EngineVariables):
         "ATTUNE_MODEL_FOLDERS", (), shown="none", takes="whole paths, separated like `PATH`"
     )
     model_gib: float = variable("ATTUNE_MODEL_GIB", 20, within=(0.001, PETABYTE))
+    webhook_networks: Annotated[List, AfterValidator(_networks)] = variable(
+        "ATTUNE_WEBHOOK_NETWORKS", (), shown="none", takes="networks such as 10.1.0.0/16, by commas"
+    )
 
     run_renew: float = variable("ATTUNE_RUN_RENEW", 10, within=(0.01, DAY))
     run_lease: float = variable("ATTUNE_RUN_LEASE", 60, within=(0.01, DAY))

@@ -43,6 +43,7 @@ from alignment.models.trials import TOLERANCE, sampler
 from alignment.objectives.receipts import COARSE
 from alignment.sampling.sampling import Rollouts, sample
 from alignment.sampling.scoring import completion_token_kls, completion_token_logps
+from alignment.sampling.warps import Warp
 from alignment.seam.errors import ConfigError
 from alignment.seam.progress import split
 from alignment.seam.records import Estimate, PromptRecord
@@ -315,7 +316,7 @@ def _greedy(
         ids,
         completions=1,
         max_new_tokens=min(GREEDY, room),
-        temperature=COLD,
+        warp=Warp(temperature=COLD),
         generator=generator,
     ).completion_ids()
 

@@ -12,6 +12,7 @@ from alignment.models.policies import Policy
 from alignment.models.texts import Written, rollouts_of
 from alignment.sampling.sampling import sample
 from alignment.sampling.scoring import completion_token_logps
+from alignment.sampling.warps import Warp
 from alignment.seam.errors import DataError
 from alignment.seam.records import Message
 from alignment.seam.words import _
@@ -103,7 +104,7 @@ def most_probable(
         ids,
         completions=1,
         max_new_tokens=max(1, min(count, room)),
-        temperature=COLD,
+        warp=Warp(temperature=COLD),
         generator=torch.Generator().manual_seed(0),
     )
     return [tuple(row) for row in drawn.completion_ids()]

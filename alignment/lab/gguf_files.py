@@ -24,6 +24,7 @@ from alignment.models.loading import refusing
 from alignment.models.policies import Policy, fuse_activations
 from alignment.sampling.sampling import Rollouts, sample
 from alignment.sampling.scoring import completion_token_logps
+from alignment.sampling.warps import Warp
 from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import printable
 from alignment.seam.records import Message
@@ -241,6 +242,6 @@ def _most_probable(policy: Policy, ids: Sequence[Sequence[int]]) -> Rollouts:
         ids,
         completions=1,
         max_new_tokens=ANSWER,
-        temperature=1e-4,
+        warp=Warp(temperature=1e-4),
         generator=torch.Generator().manual_seed(0),
     )

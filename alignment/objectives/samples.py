@@ -15,6 +15,7 @@ from alignment.models.quantisation import int8_weights
 from alignment.objectives.problem import Problem, Scored, State, score
 from alignment.sampling.sampling import sample
 from alignment.sampling.scoring import Batch
+from alignment.sampling.warps import Warp
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def draw(problem: Problem, state: State, chosen: Sequence[int], term: Term) -> D
             [problem.ids[place] for place in chosen],
             completions=problem.config.completions_per_prompt,
             max_new_tokens=problem.config.max_new_tokens,
-            temperature=term.temperature,
+            warp=Warp(temperature=term.temperature),
             generator=state.known.generator,
         )
     return placed(problem, state, chosen, score(problem, rollouts, state.lambdas), term)

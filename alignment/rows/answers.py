@@ -33,6 +33,7 @@ from alignment.rows.found import (
 from alignment.rows.json_lines import is_repr
 from alignment.rows.texts import (
     ROLES,
+    USER,
     answered_of,
     answered_transcript,
     asked,
@@ -291,6 +292,8 @@ def answer_of(
 
 def _after(text: str, what: str, turns: Turns, found: Found) -> str:
     """The last turn of a transcript that begins with the prompt; any other text as it is."""
+    if USER not in text:
+        return plain(text, what, found, blank=found.blank)
     heard = Found(trimmed=found.trimmed, blank=found.blank)
     talk: tuple[Turns, str] | None = (), ""
     with suppress(BadRow):

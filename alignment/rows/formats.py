@@ -52,26 +52,31 @@ def format_of(row: object) -> str:
 
 def row_of(row: object, format: str, found: Found | None = None) -> tuple[str, Found]:
     """What one row becomes, and the format it was read in; raises BadRow. Adds to what was `found`."""
-    written, small = _written(row), in_small_letters(row)
+    written = _written(row)
+    small = _renamed(row, written)
     name = format_of(small) if format == GUESS else format
     if not name:
         raise BadRow(_unknown(row))
     found, known = found or Found(), FORMATS[name]
-    used = set(
-        known.read(small if known.fits(small) else row, found)
-    )  # names as they are, if refused
+    fits = format == GUESS or known.fits(small)
+    used = set(known.read(small if fits else row, found))  # names as they are, if refused
     if isinstance(small, dict):
         add_beside(small, used, found)
         rest = {key for key in small.keys() - used if small[key] is not None}
         found.unused.update(str(written.get(key, key)) for key in rest)
         _count_missing(small, small.keys() - used - rest, found)
-    found.left_out, found.notes = +found.left_out, +found.notes
+    for counted in (found.left_out, found.notes):
+        for what in [what for what, number in counted.items() if number <= 0]:
+            del counted[what]
     return name, found
 
 
 def in_small_letters(row: object) -> object:
     """The row with its columns in small letters, but for those that would be one."""
-    written = _written(row)
+    return _renamed(row, _written(row))
+
+
+def _renamed(row: object, written: Mapping[Any, Any]) -> object:
     return {n: row[key] for n, key in written.items()} if isinstance(row, dict) and written else row
 
 

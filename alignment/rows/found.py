@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from alignment.seam.records import Message
 
 Turns = tuple[Message, ...]
 Columns = Mapping[str, Any]
+TEXTS_NAMED = 32  # whose names are kept: who reads a row asks for them again
 
 
 class BadRow(ValueError):
@@ -136,6 +138,7 @@ class Found:
     blank: bool = False  # whether an answer may be empty, since somebody said something of it
 
 
+@lru_cache(maxsize=TEXTS_NAMED)
 def content_key(text: str) -> str:
     """The name of an answer that has none: the same words to the same prompt are one answer."""
     return f"sha256:{sha256(text.encode()).hexdigest()}"

@@ -41,29 +41,30 @@ def lines_of(file: BinaryIO) -> Iterator[Line]:
 
 def rows_of(file: BinaryIO) -> Iterator[Row]:
     """The value of each line that is not blank."""
+    decoder = Decoder()
     for number, content in lines_of(file):
-        yield Row(f"line {number}", value_of(content))
+        yield Row(f"line {number}", value_of(content, decoder))
 
 
-def value_of(content: bytes) -> Any:  # noqa: ANN401 - whatever the line holds
-    """The value of a line, or what is wrong with it."""
+def value_of(content: bytes, decoder: "Decoder | None" = None) -> Any:  # noqa: ANN401 - whatever the line holds
+    """The value of a line, or what is wrong with it; who reads many brings a decoder."""
     try:
-        return _value(content)
+        return _value(content, decoder or Decoder())
     except BadRow as error:
         return error
 
 
-def _value(content: bytes) -> Any:  # noqa: ANN401
+def _value(content: bytes, decoder: "Decoder") -> Any:  # noqa: ANN401
     if len(content.rstrip(b"\r\n")) > LONGEST_LINE:
         raise BadRow(_("longer than {longest_line:,} bytes").format(longest_line=LONGEST_LINE))
     try:
-        text = content.decode()
+        text = content.decode().strip()
     except UnicodeDecodeError as error:
         raise BadRow(_("not UTF-8 text")) from error
-    decoder = Decoder()
+    decoder.twice.clear()
     try:
-        value, end = decoder.raw_decode(text.strip())
-        if end < len(text.strip()):
+        value, end = decoder.raw_decode(text)
+        if end < len(text):
             raise BadRow(_("not JSON: more follows after its end; write one value a line"))
     except RecursionError as error:
         raise BadRow(_("not JSON: nested too deeply")) from error

@@ -24,6 +24,7 @@ from alignment.rows.found import (
     content_key,
 )
 from alignment.rows.texts import (
+    USER,
     answered_of,
     answered_transcript,
     asked,
@@ -39,6 +40,10 @@ COMMON = "prompts are what “chosen” and “rejected” both begin with"
 SAME = "pairs of two equal answers, which say nothing"
 REPEATED = "preferences of which both sides begin with the words of their prompt, kept as they are"
 FACTS = ("model", "score", "rating")
+BESIDE = {  # columns that say each of them of a side
+    side: [(fact, (f"{side}_{fact}", f"{fact}_{side}", f"{side}-{fact}")) for fact in FACTS]
+    for side in SIDES
+}
 Talk = tuple[Turns, str]  # what was said before an answer, and the answer
 
 
@@ -56,14 +61,13 @@ def sides_of(row: object) -> tuple[str, ...]:
 
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
     """Add a prompt with two answers and which was preferred; the columns that were used."""
-    if not fits(row):
+    if not (names := sides_of(row)):
         raise BadRow(
             _("no “chosen” and “rejected” in it; its columns: {named}").format(
                 named=prompts.named(row)
             )
         )
     found.blank = True
-    names = sides_of(row)
     if _stands_apart(row, names):
         turns, used = prompts.turns_of(row, found)
         turns, texts = _answers_to(turns, row, names, found)
@@ -109,6 +113,8 @@ def _answers_to(
 
 def _before(side: object, name: str) -> Turns:
     """What a whole conversation says before its answer; nothing where it is none."""
+    if isinstance(side, str) and USER not in side:
+        return ()
     heard = Found(blank=True)
     with suppress(BadRow):
         if isinstance(side, list) and side:
@@ -161,9 +167,9 @@ def _last_turns(chosen: Talk, rejected: Talk) -> tuple[Turns, list[str]]:
 
 def _beside(row: Columns, side: str, used: set[str], found: Found) -> dict[str, Any]:
     """What other columns say of one side: `chosen_model`, `score_chosen`, `rejected-rating`."""
-    facts = {}
-    for fact in FACTS:
-        for name in (f"{side}_{fact}", f"{fact}_{side}", f"{side}-{fact}"):
+    facts: dict[str, Any] = {}
+    for fact, names in BESIDE[side]:
+        for name in names:
             if row.get(name) is not None:
                 used.add(name)
                 facts[fact] = row[name]

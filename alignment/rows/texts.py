@@ -25,6 +25,7 @@ LONGEST_NAME = 40  # characters of a role or a type that are told
 LINES = r"\r?\n\r?\n"
 TRANSCRIPT = re.compile(rf"{LINES}(Human|Assistant):")
 BARE = re.compile(rf"\A\s*(?=Human:.*?{LINES}Assistant:)", re.DOTALL)  # nothing before a first name
+USER = "Human:"  # is in each transcript
 EMPTY_SYSTEM = "empty system messages, which say nothing"
 AS_TURNS = "texts of “Human:” and “Assistant:” are read as conversations"
 GOES_ON = "turns of one speaker after the other in a transcript, joined by a blank line"
@@ -225,6 +226,8 @@ def answered_transcript(text: str, what: str, found: Found) -> tuple[Turns, str]
 
 def _heard(text: str, found: Found) -> list[tuple[Role, str]] | None:
     """Who says what in a transcript, one speaker after the other; None if it is no such text."""
+    if USER not in text:
+        return None
     text = BARE.sub("\n\n", text, count=1)
     parts = TRANSCRIPT.split(text)
     if parts[0].strip() or parts[1:2] != ["Human"]:

@@ -20,6 +20,7 @@ from alignment.models.texts import drawn_texts
 from alignment.models.trials import sampler as tried
 from alignment.sampling.sampling import sample
 from alignment.sampling.servers import Server, look_alikes
+from alignment.sampling.warps import Warp
 from alignment.seam.errors import ConfigError
 from alignment.seam.records import CompletionRecord, PromptRecord
 from alignment.seam.words import _
@@ -50,7 +51,7 @@ def _sampler(spec: RunSpec, folder: Path) -> Engine:
             [policy.prompt_ids(prompt.messages) for prompt in prompts],
             completions=config.completions_per_prompt,
             max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
+            warp=warp_of(config),
             generator=generator,
         )
         keys = [prompt.key for prompt in prompts for _ in range(config.completions_per_prompt)]
@@ -65,6 +66,11 @@ def _sampler(spec: RunSpec, folder: Path) -> Engine:
         return [records[i : i + size] for i in range(0, len(records), size)]
 
     return Engine(str(policy.device), draw, controls(policy.tokenizer).held)
+
+
+def warp_of(config: GenerateConfig) -> Warp:
+    """What of the settings changes the chances of a token."""
+    return Warp(config.temperature, config.greedy, config.top_k, config.top_p, config.min_p)
 
 
 def vllm(spec: RunSpec, folder: Path) -> Engine:
@@ -87,7 +93,10 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
     )
     asked = SamplingParams(
         n=config.completions_per_prompt,
-        temperature=config.temperature,
+        temperature=0.0 if config.greedy else config.temperature,
+        top_k=config.top_k,  # 0: all, there too
+        top_p=config.top_p,
+        min_p=config.min_p,
         max_tokens=config.max_new_tokens,
         logprobs=0,  # of the drawn tokens alone
         stop_token_ids=ends_in(path, tokenizer),

@@ -19,6 +19,7 @@ from alignment.models.sharding import held_whole
 from alignment.sampling.caching import keep, repeat
 from alignment.sampling.encoded import EncodedDecoder
 from alignment.sampling.readers.gpt2 import hiding, reader_of
+from alignment.sampling.warps import PLAIN, Warp, warped
 from alignment.seam.errors import DataError
 from alignment.seam.progress import reach
 from alignment.seam.words import _
@@ -70,7 +71,7 @@ def sample(
     *,
     completions: int,
     max_new_tokens: int,
-    temperature: float = 1.0,
+    warp: Warp = PLAIN,
     generator: torch.Generator,
 ) -> Rollouts:
     """Draw completions of every prompt; raises DataError where one does not fit the context.
@@ -87,7 +88,7 @@ def sample(
             policy,
             prompts[mine.start : mine.stop],
             completions,
-            temperature,
+            warp,
             uniforms[mine.start * completions : mine.stop * completions].to(policy.device),
         )
     tokens, logps = gathered(tokens), gathered(logps)
@@ -108,7 +109,7 @@ def _draw(
     policy: Policy,
     prompts: Sequence[Sequence[int]],
     completions: int,
-    temperature: float,
+    warp: Warp,
     uniforms: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Tokens and their log-probabilities, both (rows, limit) as the uniform numbers are.
@@ -126,7 +127,7 @@ def _draw(
     active = torch.arange(rows, device=policy.device)  # which rows the decoder's are
     ended = torch.zeros_like(active, dtype=torch.bool)
     for step in range(limit):
-        choice, logp = _choose(decoder.logits, temperature, uniforms[active, step])
+        choice, logp = _choose(warped(decoder.logits, warp), uniforms[active, step])
         choice = choice.masked_fill_(ended, policy.turn_end)
         tokens[active, step], logps[active, step] = choice, logp.masked_fill_(ended, 0.0)
         ended = torch.isin(choice, ends)
@@ -244,13 +245,12 @@ class _Decoder:
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _choose(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+def _choose(logits: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     """A token (rows,) of each row of logits (rows, vocab), and its log-probability.
 
     Inverse of the distribution function at a uniform number: one random number per token, and
     tokens of probability 0 are never drawn.
     """
-    logits = logits / temperature if temperature != 1 else logits
     largest = logits.amax(-1, keepdim=True)
     steps = (logits - largest).exp_().cumsum(-1, dtype=torch.float64)
     total = steps[:, -1:]

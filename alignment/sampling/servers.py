@@ -163,7 +163,8 @@ class Server:
             tools=described or openai.omit,
             tool_choice="none" if described else openai.omit,  # an answer is text
             max_tokens=self.config.max_new_tokens,
-            temperature=self.config.temperature,
+            temperature=0.0 if self.config.greedy else self.config.temperature,
+            top_p=openai.omit if self.config.top_p == 1 else self.config.top_p,
             seed=seed,
         )
         if self.tells_logps:

@@ -27,6 +27,7 @@ from alignment.seam.words import _
 
 R = TypeVar("R", bound=BaseModel)
 T = TypeVar("T")
+_written = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` makes one each time
 EXACT = 1e-10  # relative: far above what fp64 rounds away, far below what a wrong formula gives
 Split = Literal["train", "validation", "test"]
 SPLIT_SHARES: Mapping[Split, int] = {"train": 60, "validation": 20, "test": 20}  # percent
@@ -360,7 +361,7 @@ def prompt_key(messages: Iterable[Message]) -> str:
         else [message.role, message.content, message.model_dump(exclude={"role", "content"})]
         for message in messages
     ]
-    return hashlib.sha256(json.dumps(turns, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(_written(turns).encode()).hexdigest()
 
 
 def split_of(key: str) -> Split:
@@ -387,7 +388,10 @@ def opening_key(messages: Sequence[Message]) -> str:
     opening = messages[: asked[0] + 1] if asked else messages
     words = [(turn, turn.content.replace("\r\n", "\n").strip() or turn.content) for turn in opening]
     return prompt_key(
-        turn.model_copy(update={"content": text, "tools": ""}) for turn, text in words
+        turn
+        if text == turn.content and not turn.tools
+        else turn.model_copy(update={"content": text, "tools": ""})
+        for turn, text in words
     )
 
 

@@ -3,8 +3,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from pydantic import ValidationError
 
 from alignment.kinds.generate.run import generate
+from alignment.kinds.generate.settings import GenerateConfig
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import StepDone
@@ -43,6 +45,27 @@ def test_every_prompt_is_answered_in_its_order(run, prompts):
     assert [r.prompt_key for r in records] == [p.key for p in prompts for _ in range(3)]
     assert events[-1].summary["completions"] == len(records) == 12
     assert isinstance(events[-2], StepDone)
+
+
+def test_the_likeliest_completion_is_one_and_the_same(run):
+    _, records = run(tokens="greedy", completions_per_prompt=1)
+    assert records == run(tokens="greedy", completions_per_prompt=1, seed=7)[1]
+    assert {record.logps for record in records} == {0.0}
+    for config, words in (
+        ({"completions_per_prompt": 2}, "ask for one"),
+        ({"completions_per_prompt": 1, "task": "compare"}, "a pair needs two"),
+        ({"completions_per_prompt": 1, "task": "rate", "top_p": 0.5}, "does not read “Top p”"),
+    ):
+        with pytest.raises(ValidationError, match=words):
+            GenerateConfig(tokens="greedy", **config)
+
+
+def test_a_warp_cuts_what_is_drawn_and_its_chances_are_told(run):
+    _, few = run(completions_per_prompt=4, top_k=1)
+    assert {record.logps for record in few} == {0.0}
+    drawn = run(completions_per_prompt=4)[1]
+    cut = run(completions_per_prompt=4, top_p=0.4, min_p=0.2)[1]
+    assert sum(one.logps for one in cut) > sum(one.logps for one in drawn)
 
 
 def test_completions_of_a_prompt_differ_where_they_can(run, prompts):

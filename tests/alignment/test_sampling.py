@@ -15,6 +15,7 @@ from alignment.sampling.scoring import (
     completion_token_logps,
     token_logps,
 )
+from alignment.sampling.warps import Warp
 from alignment.seam.errors import DataError
 from tests.alignment.conftest import tiny_policy
 
@@ -63,7 +64,12 @@ def test_sampler_and_scorer_agree_per_token(policy, generator):
 
 def test_they_agree_at_another_temperature(policy, generator):
     drawn = sample(
-        policy, PROMPTS, completions=6, max_new_tokens=9, temperature=0.7, generator=generator
+        policy,
+        PROMPTS,
+        completions=6,
+        max_new_tokens=9,
+        warp=Warp(temperature=0.7),
+        generator=generator,
     )
     scored = completion_token_logps(policy.model, drawn, temperature=0.7)
     torch.testing.assert_close(scored, drawn.token_logps, atol=2e-5, rtol=0)

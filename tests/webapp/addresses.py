@@ -32,6 +32,7 @@ from webapp.people.links import invite, reset_link
 from webapp.projects.models import Project
 from webapp.rounds.config import PRESETS
 from webapp.rounds.services import start_round
+from webapp.webhooks.services import make_webhook, try_webhook
 
 RANKED = {"train": 40, "validation": 9, "test": 10}  # enough for a round
 
@@ -112,6 +113,10 @@ def a_world(folder: Path) -> World:
         "job_id": _export(project).pk,
         "wish_id": project.wishes.create(what="written", wanted=1).pk,
     }
+    hook, _secret = make_webhook(
+        project, url="https://example.org/hook", acts=["run.ended"], by=admin
+    )
+    parts |= {"webhook_id": hook.pk, "delivery_id": try_webhook(hook, by=admin).pk}
     page = {"link": "0" * 16}  # of a link that this browser did not come by
     own = {
         "accounts:setup_page": page,

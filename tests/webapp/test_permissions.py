@@ -68,6 +68,12 @@ ROWS = {
     "drop_wish": {"POST": Action.MANAGE_PROMPTS},
     "guidelines": {"GET": Action.EDIT_GUIDELINES, "POST": Action.EDIT_GUIDELINES},
     "reviews": {"GET": Action.EDIT_GUIDELINES, "POST": Action.EDIT_GUIDELINES},
+    "webhooks:list": {"GET": Action.MANAGE_WEBHOOKS, "POST": Action.MANAGE_WEBHOOKS},
+    "webhooks:detail": {"GET": Action.MANAGE_WEBHOOKS, "POST": Action.MANAGE_WEBHOOKS},
+    "audit_of_all": {"GET": Gate.SUPERUSER},
+    "audit_file_of_all": {"GET": Gate.SUPERUSER},
+    "audit": {"GET": Action.SEE_AUDIT},
+    "audit_file": {"GET": Action.SEE_AUDIT},
     "members": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "invite": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "withdraw": {"POST": Action.MANAGE_MEMBERS},
@@ -131,10 +137,15 @@ ROWS |= {
     "api_schema": {"GET": Gate.SIGNED_IN},
     "api_client": {"GET": Gate.SIGNED_IN},
     "api_nothing": {},
+    "api_mcp": {},
 }
 # A session opens none of these; what tokens open, tests/webapp/api/test_roles.py tries.
 ROWS |= {f"api:{name}": {} for name in OPERATIONS}
-POSTED = {"invite": {"role": "annotator"}, "member": {"act": "role", "role": "annotator"}}
+POSTED = {
+    "invite": {"role": "annotator"},
+    "member": {"act": "role", "role": "annotator"},
+    "webhooks:detail": {"act": "test"},
+}
 TOLD = ("labeling:label", "labeling:draft")
 # How often somebody tried, whatever came of it; and texts rendered once, which say nothing new.
 KEPT = ('"cache"', '"rendering_rendering"')
@@ -190,6 +201,8 @@ def test_annotators_only_label_and_write_and_only_admins_manage():
         Action.UPLOAD_MODELS,
         Action.IMPORT_DATA,
         Action.EXPORT_DATA,
+        Action.SEE_AUDIT,
+        Action.MANAGE_WEBHOOKS,
     }
 
 
@@ -353,7 +366,7 @@ def fault_of(name, method, way, person, status, location, writes):
     if writes:
         return f"writes: {writes[0][:80]}"
     if gate is None:
-        wants_token = status == 401 and name.startswith("api:")
+        wants_token = status == 401 and name.startswith("api")
         return (
             ""
             if wants_token or status == 405 or sent_away or status == 404 or is_harmless(name)

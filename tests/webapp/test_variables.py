@@ -36,6 +36,7 @@ TEXTS = {
     "ATTUNE_GENERATION_SERVERS": ["ftp://a", "http://", "a/v1", "a:b", "é", "a b"],
     "ATTUNE_GENERATION_KEY": ["canary key", "canar\xe9", "canary\udc80"],
     "ATTUNE_MODEL_FOLDERS": ["garbage", "nan", "-1", "/etc/hostname", "/etc:models"],
+    "ATTUNE_WEBHOOK_NETWORKS": ["garbage", "10.0.0.0/33", "10.0.0.1/8", "localhost", "nan", "é"],
     "ATTUNE_TRAINER_VARIABLES": ["-1", "1e9", "A B", "A=1", "é"],
 }  # fmt: skip
 

@@ -48,6 +48,8 @@ class User(AbstractUser):
     )  # that was chosen; none: as the browser asks
 
     objects: ClassVar[People] = People()
+    # The key and name of the token by which a program acts for this person in this request; none: they themselves.
+    by_token: tuple[int | None, str] = (None, "")
 
     @cached_property
     def seats(self) -> dict[int, Any]:

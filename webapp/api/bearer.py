@@ -46,6 +46,7 @@ def token_of(request: HttpRequest) -> Token | None:
         return None
     found: Token | None = vars(request).setdefault("token", None) or find_token(secret.strip())
     if found:
+        found.person.by_token = (found.pk, found.name)
         vars(request).update(token=found, user=found.person)
     return found
 

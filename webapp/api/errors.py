@@ -52,7 +52,8 @@ def missing(_request: HttpRequest, *_rest: object, **_parts: object) -> JsonResp
     return refuse(404, "missing", words)
 
 
-def _unknown(*_rest: object) -> JsonResponse:
+def say_unknown(*_rest: object) -> JsonResponse:
+    """Nobody is known by what was sent."""
     words = _(
         "Send a token that works, as “Authorization: Bearer …”; the page “API tokens” makes one."
     )
@@ -61,7 +62,8 @@ def _unknown(*_rest: object) -> JsonResponse:
     return response
 
 
-def _limited(_request: HttpRequest, error: LimitError) -> JsonResponse:
+def say_limited(_request: HttpRequest, error: LimitError) -> JsonResponse:
+    """Wrong tokens came too often."""
     response = refuse(429, "limit", str(error))
     response["Retry-After"] = "60"
     return response
@@ -104,14 +106,14 @@ HANDLERS: tuple[tuple[type[Exception], Any], ...] = (
     (Exception, _broken),
     (Http404, missing),
     (HttpError, _unread),
-    (AuthenticationError, _unknown),
+    (AuthenticationError, say_unknown),
     (ValidationError, _invalid),
     (Refusal, lambda _request, error: refuse(409, "refused", str(error))),
     (FieldsError, lambda _request, error: refuse(422, "invalid", str(error), error.fields)),
     (ScopeError, lambda _request, error: refuse(403, "scope", str(error))),
     (RequestDataTooBig, _too_large),
     (UnreadablePostError, lambda _request, _error: refuse(400, "unread", CUT_OFF)),
-    (LimitError, _limited),
+    (LimitError, say_limited),
 )
 
 

@@ -10,6 +10,7 @@ from ninja import Schema
 from pydantic import Field
 
 from webapp.artifacts.models import Artifact
+from webapp.audit.models import AuditEntry
 from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
 from webapp.labeling.models import Label
@@ -20,6 +21,7 @@ from webapp.rounds.models import Round
 from webapp.rounds.queries import state_of
 from webapp.runs.actions import actions_for
 from webapp.runs.models import Run
+from webapp.webhooks.models import Delivery
 
 Json = dict[str, Any]
 
@@ -314,3 +316,67 @@ class LabelledSchema(Schema):
     id: int
     client_id: UUID
     counted: bool
+
+
+class AuditSchema(Schema):
+    """A change of state: `via` is the token's name, or that of a program of Attune's; `number` the row's id."""
+
+    id: int
+    created_at: datetime
+    person: str | None
+    person_id: int | None
+    via: str
+    token: int | None
+    act: str
+    thing: str
+    number: int | None
+    facts: Json
+
+    @staticmethod
+    def resolve_person(row: AuditEntry) -> str | None:
+        """Who did it; nobody where a program of Attune's did."""
+        return row.person.shown_name if row.person else None
+
+
+class WebhookSchema(Schema):
+    """An address that is told of acts; `why` says why it was turned off where nobody did that."""
+
+    id: int
+    url: str
+    acts: list[str]
+    created_at: datetime
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    why: str
+
+
+class SecretSchema(Schema):
+    """What proves who sends, told once."""
+
+    secret: str
+
+
+class MadeWebhookSchema(SecretSchema):
+    """A new webhook, and its secret."""
+
+    webhook: WebhookSchema
+
+
+class DeliverySchema(Schema):
+    """An act as it was told to a webhook: `entry_id` is its row in the audit log."""
+
+    id: int
+    entry_id: int
+    act: str
+    state: str
+    attempts: int
+    code: int | None
+    message: str
+    due_at: datetime
+    tried_at: datetime | None
+    created_at: datetime
+
+    @staticmethod
+    def resolve_act(row: Delivery) -> str:
+        """What happened."""
+        return row.entry.act

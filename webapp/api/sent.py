@@ -1,5 +1,6 @@
 """What requests send."""
 
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from webapp.api.paging import RowId
+from webapp.webhooks.models import LONGEST_URL
 
 Json = dict[str, Any]
 Options = Annotated[
@@ -108,3 +110,21 @@ class RoundSent(Sent):
     backbone: RowId | None = None
     seed: int | None = Field(None, ge=0, lt=2**31)
     settings: dict[str, Json] = {}
+
+
+class AuditAsked(Schema):
+    """Which rows of the audit log are asked for; days are of UTC, both included."""
+
+    person: RowId | None = None
+    act: str = ""
+    thing: str = ""
+    number: RowId | None = None
+    since: date | None = None
+    until: date | None = None
+
+
+class WebhookSent(Sent):
+    """Where to send, and which acts (names as the audit log has them)."""
+
+    url: str = Field(max_length=LONGEST_URL)
+    acts: list[str] = Field(min_length=1, max_length=100)

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.crypto import constant_time_compare
@@ -12,6 +13,8 @@ from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
 from webapp.api.models import Token
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.site.errors import Refusal
 
 PREFIX = "attune_"  # by which a leaked one is found
@@ -23,6 +26,7 @@ class TokenError(Refusal):
     """A token cannot be made; the message says why."""
 
 
+@transaction.atomic
 def make_token(
     person: User, *, name: str, scopes: Sequence[str], ends_at: datetime | None = None
 ) -> str:
@@ -30,7 +34,7 @@ def make_token(
     if person.tokens.working().count() >= MOST:
         raise TokenError(_("You have {n} tokens that work; revoke some first.").format(n=MOST))
     secret = PREFIX + secrets.token_urlsafe(32)
-    Token.objects.create(
+    made = Token.objects.create(
         person=person,
         name=name,
         scopes=list(scopes),
@@ -38,12 +42,15 @@ def make_token(
         sessions_ended=User.objects.values_list("sessions_ended", flat=True).get(pk=person.pk),
         ends_at=ends_at,
     )
+    record_act(Act.TOKEN_MADE, person, about=made.pk, name=name, scopes=" ".join(scopes))
     return secret
 
 
+@transaction.atomic
 def revoke_token(token: Token) -> None:
     """End a token at once."""
-    Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=Now())
+    if Token.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=Now()):
+        record_act(Act.TOKEN_REVOKED, token.person, about=token.pk, name=token.name)
 
 
 def find_token(secret: str) -> Token | None:

@@ -5,8 +5,8 @@ name the intake that they come with (`imports/parts.py` says how one goes on), s
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations, islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,16 +27,17 @@ from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import PromptFound, Reading
 from webapp.datasets.models import ComingRank, Intake, Preference
 from webapp.labeling.kinds import TASK_KINDS, kind_named, kind_of_label
-from webapp.labeling.kinds.descriptor import TaskKind
+from webapp.labeling.kinds.descriptor import HasText, TaskKind
 from webapp.labeling.models import Completion
 from webapp.labeling.services import Ask, create_tasks
 from webapp.projects.models import Project, Prompt, Split
-from webapp.projects.services import add_prompts
-from webapp.site.bulk import insert_rows
+from webapp.projects.services import insert_prompts
+from webapp.site.bulk import insert_values
 
 T = TypeVar("T")
-W = TypeVar("W", Completion, ImportedAnswer)
+W = TypeVar("W", bound=HasText)
 BATCH = 500  # rows per INSERT, and keys per query
+CONTENT = "sha256:"  # names of answers that have none of their own begin with it
 MOST_TASKS = 500_000
 PAIRS = 6  # of one prompt: all pairs of four answers
 TWO = range(2, 3)  # answers of a task: then it is asked how many pairs
@@ -90,7 +91,7 @@ class Added:
 
     def stored(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self) | {"left_out": dict(+self.left_out)}
+        return {**vars(self), "left_out": dict(+self.left_out)}
 
     def count(self, more: "Added") -> None:
         """Add what another part brought."""
@@ -101,24 +102,50 @@ class Added:
 
 BROUGHT = ("prompts", "completions", "tasks", "preferences", "labels")
 Portion = Mapping[str, PromptFound]  # some prompts of a file, by their keys
-Answers = dict[tuple[str, str], Completion]  # by the keys of prompt and answer
+
+
+class PromptRow(NamedTuple):
+    """Where a prompt of a file is stored."""
+
+    pk: int
+    here: bool  # before this part came
+    split: str = ""  # of one that is new
+
+
+@dataclass(slots=True)
+class AnswerRow:
+    """An answer of a file as it is stored, without all that a model of Django's brings."""
+
+    prompt_id: int
+    text: str
+    key: str
+    rank: int | None
+    sampling: dict[str, Any]
+    pk: int = 0
+    source: str = Completion.Source.IMPORTED
+    model_id: int | None = None
+
+
+StoredAnswer = Completion | AnswerRow
+Answers = dict[tuple[str, str], StoredAnswer]  # by the keys of prompt and answer
 
 
 def take_part(intake: Intake, part: Portion, plan: Plan) -> Added:
     """Add what a part of a file brings, in the caller's transaction; what is there already stays as it is."""
     added = Added()
-    ids = _prompts(intake, part, added)
+    prompts = _prompts(intake, part, added)
+    ids = {key: row.pk for key, row in prompts.items()}
     if plan.become in (Become.PROMPTS, Become.DEMONSTRATIONS):
         answers: Answers = {}
     else:
         judged = plan.become == Become.PREFERENCES
-        answers = _answers(intake, ids, part, added, ranked=judged)
+        answers = _answers(intake, prompts, part, added, ranked=judged)
     if plan.become == Become.PROMPTS:
         added.left_out[ANSWERS] += sum(len(found.answers) for found in part.values())
     elif plan.become == Become.DEMONSTRATIONS:
         _demonstrations(intake, ids, part, added)
     elif plan.become == Become.TASKS:
-        _tasks(intake, ids, part, answers, plan, added)
+        _tasks(intake, prompts, part, answers, plan, added)
     elif plan.become == Become.PREFERENCES:
         added.preferences += _preferences(intake, part, answers)
         _labels(intake, ids, part, answers, added)
@@ -132,26 +159,28 @@ def judgements(part: Portion) -> int:
     return sum(one.ranked() + len(one.pairs) + len(one.labels) for one in part.values())
 
 
-def _prompts(intake: Intake, part: Portion, added: Added) -> dict[str, int]:
+def _prompts(intake: Intake, part: Portion, added: Added) -> dict[str, PromptRow]:
     """Add the prompts that are new; the row of each key of the part."""
-    project = intake.project
+    project = Project.objects.select_for_update().get(pk=intake.project_id)  # one bulk at a time
     aliases = dict(_stored_trimmed(project, part))
-    turns = [found.messages for key, found in part.items() if key not in aliases]
-    splits = _splits(project, part)
-    added.prompts = add_prompts(
-        project, turns, source=Prompt.Source.IMPORTED, intake=intake.pk, splits=splits
-    )
-    rows = {key: aliases.get(key, key) for key in part}
-    there = Prompt.every.filter(project=project)
-    ids: dict[str, int] = {}
-    for some in _batches(list(rows.values())):
-        ids.update(there.filter(key__in=some).values_list("key", "pk"))
-    return {key: ids[row] for key, row in rows.items()}
+    keys = [aliases.get(key, key) for key in part]
+    rows: dict[str, PromptRow] = {}
+    for some in _batches(keys):
+        there = Prompt.every.filter(project=project, key__in=some).values_list("key", "pk")
+        rows.update((key, PromptRow(pk, here=True)) for key, pk in there)
+    new = {key: found.messages for key, found in part.items() if aliases.get(key, key) not in rows}
+    splits = _splits(project, {key: part[key] for key in new})
+    stored = insert_prompts(project, new, intake=intake.pk, splits=splits)
+    rows |= {key: PromptRow(pk, here=False, split=split) for key, (pk, split) in stored.items()}
+    added.prompts = len(new)
+    return {key: rows[row] for key, row in zip(part, keys, strict=True)}
 
 
 def _splits(project: Project, part: Portion) -> dict[str, str]:
     """The splits that the file gives, but that of its opening to a conversation whose opening is here."""
     given = {key: found for key, found in part.items() if found.split}
+    if not given:
+        return {}
     openings = {key: opening_key(found.messages) for key, found in given.items()}
     there: dict[str, str] = {}
     for some in _batches(list(openings.values())):
@@ -164,7 +193,7 @@ def _stored_trimmed(project: Project, part: Portion) -> Iterator[tuple[str, str]
     """Prompts that an earlier version stored without the spaces at their ends, by the answers they have."""
     trimmed = {}
     for key, found in part.items():
-        names = {name for name, a in found.answers.items() if name != content_key(a.text)}
+        names = {name for name in found.answers if not name.startswith(CONTENT)}
         if names and (other := _trimmed_key(found.messages)) != key:
             trimmed[key] = other, names
     known = Completion.every.filter(prompt__project=project)
@@ -181,24 +210,24 @@ def _trimmed_key(messages: Sequence[Message]) -> str:
 
 
 def _answers(
-    intake: Intake, ids: dict[str, int], part: Portion, added: Added, *, ranked: bool
+    intake: Intake, prompts: Mapping[str, PromptRow], part: Portion, added: Added, *, ranked: bool
 ) -> Answers:
     """Add the answers that are new; the row of each answer of the part."""
-    named, worded = _known_answers(ids.values())
+    named, worded = _known_answers(row.pk for row in prompts.values() if row.here)
     found: Answers = {}
-    new: dict[tuple[int, str], Completion] = {}
-    ranks: list[Completion] = []
+    new: dict[tuple[int, str], StoredAnswer] = {}
+    ranks: list[StoredAnswer] = []
     for prompt_key_, prompt in part.items():
-        prompt_id = ids[prompt_key_]
+        prompt_id = prompts[prompt_key_].pk
         for key, answer in prompt.answers.items():
             known = named.get((prompt_id, key)) or new.get((prompt_id, key))
-            if known is None and key == content_key(answer.text):
+            if known is None and worded and key == content_key(answer.text):
                 known = worded.get((prompt_id, key))
             if known is None:
-                known = new[prompt_id, key] = _completion(intake, prompt_id, answer, ranked)
-            elif known.pk and ranked:
-                ranks += _rank(known, answer, added)
-            added.left_out[OTHER_WORDS] += known.text != answer.text
+                known = new[prompt_id, key] = _answer_row(prompt_id, answer, ranked=ranked)
+            else:
+                ranks += _rank(known, answer, added) if known.pk and ranked else ()
+                added.left_out[OTHER_WORDS] += known.text != answer.text
             found[prompt_key_, key] = known
     if ranked:
         fresh = {id(row) for row in (*new.values(), *ranks)}
@@ -206,23 +235,40 @@ def _answers(
             _ranked_pairs([found[name, key] for key in prompt.answers], fresh)
             for name, prompt in part.items()
         )
-    insert_rows(list(new.values()))
+    _insert_answers(intake, list(new.values()))
     _keep_ranks(intake, ranks)
     added.completions = len(new)
     return found
 
 
-def _keep_ranks(intake: Intake, ranked: Iterable[Completion]) -> None:
+def _insert_answers(intake: Intake, new: Sequence[StoredAnswer]) -> None:
+    """Write them; they have their ids then."""
+    rows = [(one.prompt_id, one.text, one.key, one.rank, one.sampling) for one in new]
+    numbers = insert_values(
+        Completion,
+        ("prompt_id", "text", "key", "rank", "sampling"),
+        rows,
+        intake_id=intake.pk,
+        source=Completion.Source.IMPORTED,
+        created_at=timezone.now(),
+    )
+    for one, number in zip(new, numbers, strict=True):
+        one.pk = number
+
+
+def _keep_ranks(intake: Intake, ranked: Iterable[StoredAnswer]) -> None:
     """Ranks of answers that were here before, which nobody is to see yet."""
     rows = [
-        ComingRank(intake=intake, completion=one, rank=one.rank, ranking=one.sampling["ranking"])
+        ComingRank(
+            intake=intake, completion_id=one.pk, rank=one.rank, ranking=one.sampling["ranking"]
+        )
         for one in ranked
         if one.rank is not None
     ]
     ComingRank.objects.bulk_create(rows, batch_size=BATCH)
 
 
-def _ranked_pairs(rows: Sequence[Completion], fresh: set[int]) -> int:
+def _ranked_pairs(rows: Sequence[StoredAnswer], fresh: set[int]) -> int:
     """How many pairs the ranks imply of which one answer got its rank just now."""
     together = defaultdict(list)
     for row in rows:
@@ -248,26 +294,13 @@ def _known_answers(
     return named, worded
 
 
-def _completion(
-    intake: Intake,
-    prompt_id: int,
-    answer: ImportedAnswer,
-    ranked: bool,  # noqa: FBT001
-) -> Completion:
+def _answer_row(prompt_id: int, answer: ImportedAnswer, *, ranked: bool) -> AnswerRow:
     ranking = {"ranking": answer.ranking} if answer.ranking else {}
-    return Completion(
-        intake=intake,
-        prompt_id=prompt_id,
-        text=answer.text,
-        source=Completion.Source.IMPORTED,
-        sampling=dict(answer.about) | ranking,
-        rank=answer.rank if ranked else None,
-        key=answer.key,
-        created_at=timezone.now(),
-    )
+    rank = answer.rank if ranked else None
+    return AnswerRow(prompt_id, answer.text, answer.key, rank, dict(answer.about) | ranking)
 
 
-def _rank(known: Completion, answer: ImportedAnswer, added: Added) -> list[Completion]:
+def _rank(known: StoredAnswer, answer: ImportedAnswer, added: Added) -> list[StoredAnswer]:
     """An answer that is there without a rank gets the file's."""
     if answer.rank is None or known.rank == answer.rank:
         return []
@@ -281,7 +314,7 @@ def _rank(known: Completion, answer: ImportedAnswer, added: Added) -> list[Compl
 
 def check_size(project: Project, reading: Reading, plan: Plan) -> None:
     """Raise ImportRefusal where a file makes more tasks than there may be at once."""
-    if plan.become != Become.TASKS:
+    if plan.become != Become.TASKS or _most_tasks(reading, plan) <= MOST_TASKS:
         return
     n = tasks_of(project, reading, plan.pairs).get(plan.kind, 0)
     if n > MOST_TASKS:
@@ -293,31 +326,47 @@ def check_size(project: Project, reading: Reading, plan: Plan) -> None:
         )
 
 
+def _most_tasks(reading: Reading, plan: Plan) -> int:
+    """At least as many as a file makes: nothing is read once more where these are few."""
+    if kind_named(plan.kind).items != TWO:
+        return max(reading.answers, len(reading.prompts))
+    most = plan.pairs or max(reading.answers, 1)
+    return min(most * len(reading.prompts), reading.answers**2)
+
+
 def _tasks(
     intake: Intake,
-    ids: Mapping[str, int],
+    prompts: Mapping[str, PromptRow],
     part: Portion,
     answers: Answers,
     plan: Plan,
     added: Added,
 ) -> None:
     """Queue what a kind of task asks about the part, but nothing about a prompt that is kept for testing."""
-    kind = kind_named(plan.kind)
-    open_ = Prompt.every.for_labels().filter(pk__in=ids.values())
-    asked = set(open_.values_list("pk", flat=True))
+    kind, asked = kind_named(plan.kind), _labelled(prompts.values())
     asks: list[Ask] = []
     for key, found in part.items():
+        row = prompts[key]
         there = {answers[key, name].pk: answers[key, name] for name in found.answers}.values()
         rows = distinct(there)
         added.left_out[ALIKE] += len(there) - len(rows)
         about = items_asked(kind, rows, plan.pairs)
         added.left_out[ALONE] += len(there) < kind.items[0]
-        if about and ids[key] not in asked:
+        if about and row.pk not in asked:
             added.left_out[TEST] += 1
         else:
-            asks += [Ask(ids[key], items) for items in about]
+            asks += [Ask(row.pk, items, fresh=not row.here) for items in about]
     added.tasks = create_tasks(intake.project, plan.kind, asks, need=plan.need, intake=intake.pk)
     added.left_out[ASKED] += len(asks) - added.tasks
+
+
+def _labelled(prompts: Collection[PromptRow]) -> set[int]:
+    """Those of which people may be asked."""
+    asked = {row.pk for row in prompts if not row.here and row.split != Split.TEST}
+    for some in _batches([row.pk for row in prompts if row.here]):
+        open_ = Prompt.every.for_labels().filter(pk__in=some)
+        asked.update(open_.values_list("pk", flat=True))
+    return asked
 
 
 def items_asked(kind: TaskKind, answers: Sequence[W], pairs: int) -> list[Sequence[W]]:
@@ -405,10 +454,10 @@ def _known_preferences(better: Iterable[int]) -> set[tuple[Said, int]]:
     }
 
 
-def _preference(pair: ImportedPair, better: Completion, worse: Completion) -> Preference:
+def _preference(pair: ImportedPair, better: StoredAnswer, worse: StoredAnswer) -> Preference:
     return Preference(
-        better=better,
-        worse=worse,
+        better_id=better.pk,
+        worse_id=worse.pk,
         group=pair.group,
         strength=pair.strength,
         annotator=pair.annotator,

@@ -17,6 +17,8 @@ from alignment.seam.folders import committed, file_sha256, manifest_sha256
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import keep, store
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.datasets import queries, snapshots
 from webapp.datasets.errors import SnapshotError
 from webapp.datasets.filters import SnapshotFilter
@@ -109,4 +111,6 @@ def _record(project: Project, folder: Path, manifest: dict[str, Any], by: User |
     )
     if someone_erased:  # meanwhile, perhaps: what was read before is in it
         made.erasures.set(project.erasures.filter(pseudonym__in=manifest["annotators"]))
+    said = {"number": number, "labels": made.labels, "pairs": made.pairs}
+    record_act(Act.SNAPSHOT_FROZEN, by, project=project.pk, about=made.pk, **said)
     return made

@@ -41,6 +41,7 @@ ROWS_PER_GROUP = 10_000
 ANSWERS_KEPT = 64  # that were read: most are given by a key, and are the same again and again
 TURNS: TypeAdapter[tuple[Message, ...]] = TypeAdapter(tuple[Message, ...])
 ROWS_PER_BATCH = 1_000  # a page shows the first few, and should not wait for more
+BYTES_PER_BATCH = 32e6
 RANKED = (
     "ranked"  # not asked by a task: a file says that the first of two is better than the second
 )
@@ -146,8 +147,9 @@ def said_by(record: Record) -> str:
 
 SPOKEN = (  # columns that `records_of` reads, those of before too
     *("prompt_key", "split", "messages", "kind", "items", "answer", "annotator", "source", "group"),
-    *("overruled", "says", "left", "right", "choice", "strength"),
+    *("overruled", "standing", "says", "left", "right", "choice", "strength"),
 )
+TOLD = ("prompt_key", "split", "messages", "kind", "items", "answer", "annotator", "group", "pairs")
 
 
 def read(
@@ -169,19 +171,40 @@ def _read(path: Path, split: str | None, names: Collection[str]) -> Iterator[Row
             yield from rows_of(wanted)
 
 
+def record_batches(folder: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a snapshot's folder, many at once, with the columns TOLD as they are written today."""
+    with pq.ParquetFile(folder / LABELS) as file:
+        if {*TOLD} <= {*file.schema_arrow.names}:
+            yield from file.iter_batches(batch_size=_rows_at_once(file), columns=TOLD)
+            return
+    rows = read(folder, names=SPOKEN)
+    schema = pa.schema([SCHEMA.field(name) for name in TOLD])
+    while group := list(islice(rows, ROWS_PER_BATCH)):
+        counted = [row | {"pairs": sum(map(is_pair, records_of(row)))} for row in group]
+        yield pa.RecordBatch.from_pylist(counted, schema=schema)
+
+
+def _rows_at_once(file: pq.ParquetFile) -> int:
+    """As many as a group has, fewer where they are long."""
+    groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+    longest = max((one.total_byte_size / one.num_rows for one in groups if one.num_rows), default=1)
+    return max(1, min(ROWS_PER_GROUP, int(BYTES_PER_BATCH / longest)))
+
+
 def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:
     """What `to_pylist` gives, in a fraction of its time: texts are made a column at a time."""
-    columns = map(_values, batch.columns)
+    columns = map(values_in, batch.columns)
     return (
         dict(zip(batch.schema.names, values, strict=True)) for values in zip(*columns, strict=True)
     )
 
 
-def _values(column: pa.Array) -> list[Any]:
+def values_in(column: pa.Array) -> list[Any]:
+    """The same of one column."""
     if pa.types.is_string(column.type):
         return list(column.to_numpy(zero_copy_only=False))
     if pa.types.is_list(column.type) and not column.null_count:
-        parts, ends = _values(column.flatten()), column.offsets.to_pylist()
+        parts, ends = values_in(column.flatten()), column.offsets.to_pylist()
         return [parts[a - ends[0] : b - ends[0]] for a, b in pairwise(ends)]
     values: list[Any] = column.to_pylist()
     return values
@@ -214,13 +237,20 @@ BESIDE = ("messages", "rationale", "flags", "simulated", "source", "group", "pro
 SINCE = ("pairs", "says", "overruled", "standing")  # columns that not every snapshot has
 
 
-def columns(folder: Path) -> pa.Table:
-    """All that a snapshot's rows say besides answers and their texts, as a table."""
-    path = folder / LABELS
-    there = set(pq.read_schema(path).names)
-    before = () if "pairs" in there else ("left", "right", "choice")
-    rows = pq.read_table(path, columns=[*BESIDE, *before, *(one for one in SINCE if one in there)])
-    if before:
+def tables_beside(folder: Path) -> Iterator[pa.Table]:
+    """All that a snapshot's rows say besides answers and their texts, as tables of some rows each."""
+    with pq.ParquetFile(folder / LABELS) as file:
+        there = {*file.schema_arrow.names}
+        before = () if "pairs" in there else ("left", "right", "choice")
+        names = [*BESIDE, *before, *(one for one in SINCE if one in there)]
+        for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=names):
+            yield _with_all(pa.Table.from_batches([batch]))
+
+
+def _with_all(rows: pa.Table) -> pa.Table:
+    """The same with the columns that snapshots once had not."""
+    there = {*rows.schema.names}
+    if "pairs" not in there:
         rows = rows.append_column("pairs", _pairs_before(rows).cast(pa.int16()))
     if "says" not in there:
         rows = rows.append_column("says", _says_before(rows))

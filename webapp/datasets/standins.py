@@ -4,7 +4,7 @@ import secrets
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count as counting
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.contrib.auth.hashers import make_password
@@ -19,7 +19,7 @@ from webapp.datasets.models import Intake
 from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.labeling.queue import HOLDING
-from webapp.labeling.services import items_of, said_columns, store_tasks
+from webapp.labeling.services import AskedAbout, items_of, said_columns, store_tasks
 from webapp.projects.models import Project
 
 BATCH = 500
@@ -35,7 +35,7 @@ class Given(NamedTuple):
     label: ImportedLabel
     prompt_id: int
     prompt_key: str
-    shown: tuple[Completion, ...]
+    shown: "tuple[Shown, ...]"
     kind: TaskKind
     answer: BaseModel
 
@@ -48,6 +48,20 @@ class Given(NamedTuple):
     def about(self) -> "About":
         """What tells it from what somebody else says."""
         return self.prompt_id, self.kind.name, self.texts, self.kind.canonical(self.answer)
+
+
+class Shown(AskedAbout, Protocol):
+    """An answer of a file as it is stored."""
+
+    @property
+    def source(self) -> str:
+        """Who wrote it."""
+        ...
+
+    @property
+    def sampling(self) -> Any:  # noqa: ANN401 - JSON
+        """What else is known of it."""
+        ...
 
 
 About = tuple[int, str, tuple[str, ...], str]
@@ -255,7 +269,7 @@ class _Board:
             )
         )
 
-    def _free(self, one: Given, person: User) -> tuple[str, list[Completion]]:
+    def _free(self, one: Given, person: User) -> tuple[str, list[Shown]]:
         """The first task about these answers, or copies of them, that this person has not answered."""
         for copy in counting():
             shown = [*one.shown[:-1], *(self._copy(last, copy) for last in one.shown[-1:])]
@@ -265,7 +279,7 @@ class _Board:
                 return identity, shown
         raise AssertionError("there are copies without end")
 
-    def _copy(self, answer: Completion, number: int) -> Completion:
+    def _copy(self, answer: Shown, number: int) -> Shown:
         """The answer again under another name, so that a second task can ask about it."""
         if number == 0:
             return answer
@@ -284,7 +298,7 @@ class _Board:
         free = (slot for slot in counting() if slot not in self.held[task.identity])
         return next(slot for slot in free if task.size != PAIR or task.order(slot) == order)
 
-    def _task(self, identity: str, one: Given, shown: Sequence[Completion]) -> Task:
+    def _task(self, identity: str, one: Given, shown: Sequence[Shown]) -> Task:
         """A new task, in whose places the answers are as the first label's annotator saw them."""
         task = self.tasks[identity] = Task(
             intake=self.intake,

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from webapp.accounts.requests import PersonRequest
 from webapp.labeling.services import LabelingError
-from webapp.labeling.wishes import MOST_WISHES, ask_to_write, needs_of
+from webapp.labeling.wishes import ask_to_write, drop_wish, needs_of, want_prompts
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.forms import WishForm
 
@@ -23,11 +23,7 @@ def needed(request: PersonRequest, project_id: int) -> HttpResponse:
     here = project_for(request.user, project_id, can=can)
     form = WishForm(request.POST if posted else None)
     if form.is_valid():
-        wish = form.cleaned_data
-        named = {name: wish[name] for name in ("what", "tag", "split")}
-        known = here.wishes.filter(**named).exists()
-        if known or here.wishes.count() < MOST_WISHES:
-            here.wishes.update_or_create(**named, defaults={"wanted": wish["wanted"]})
+        if want_prompts(here, by=request.user, **form.cleaned_data):
             return redirect("needed", here.pk)
         form.add_error(None, _("A project has so many wishes at most. Drop one first."))
     may_manage = may(role_in(request.user, here), Action.MANAGE_PROMPTS)
@@ -53,5 +49,5 @@ def write(request: PersonRequest, project_id: int, wish_id: int) -> HttpResponse
 def drop(request: PersonRequest, project_id: int, wish_id: int) -> HttpResponse:
     """Want something no more."""
     here = project_for(request.user, project_id, can=Action.MANAGE_PROMPTS)
-    get_object_or_404(here.wishes, pk=wish_id).delete()
+    drop_wish(get_object_or_404(here.wishes, pk=wish_id), by=request.user)
     return redirect("needed", here.pk)

@@ -22,7 +22,7 @@ from webapp.projects import services
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.forms import ActForm, PromptForm, PromptSearch
 from webapp.projects.models import Project, Prompt, PromptStanding, with_tools
-from webapp.projects.tags import ACTS, UNDONE_BY, tag_prompts, tags_in
+from webapp.projects.tags import ACTS, UNDONE_BY, change_prompts, tag_prompts, tags_in
 from webapp.rendering.services import rendered
 from webapp.site.htmx import render_page
 from webapp.site.pages import Page, count_up_to, in_figures, page_of
@@ -83,10 +83,7 @@ def prompts(request: PersonRequest, project_id: int) -> HttpResponse:
         request.POST or None, project=here, initial={"tags": request.GET.get("write", "")}
     )
     if form.is_valid():
-        written = Prompt.Source.WRITTEN
-        prompt, _new = services.add_prompt(
-            here, form.messages(), source=written, author=request.user
-        )
+        prompt, _new = services.write_prompt(here, form.messages(), by=request.user)
         for tag in tags_in(form.cleaned_data["tags"]):
             tag_prompts(here, [prompt.pk], tag)
         ask_for_reviews(prompt)
@@ -134,7 +131,7 @@ def act_on_prompts(request: PersonRequest, project_id: int) -> HttpResponse:
             messages.error(request, str(error))
         return redirect(url)
     act, tag = form.cleaned_data["act"], form.cleaned_data["tag"]
-    changed = ACTS[act](here, form.cleaned_data["prompts"], tag)
+    changed = change_prompts(here, act, form.cleaned_data["prompts"], tag, by=request.user)
     told = ngettext("%(n)s prompt changed.", "%(n)s prompts changed.", len(changed))
     messages.success(request, told % {"n": len(changed)})
     if not changed or "undo" in request.POST:

@@ -15,8 +15,10 @@ from django.utils.translation import gettext_noop as _
 
 from alignment.seam.errors import AlignmentError
 from alignment.seam.progress import counting, listening
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.jobs.errors import NotYet
-from webapp.jobs.kinds import JOB_KINDS
+from webapp.jobs.kinds import JOB_KINDS, UNTOLD
 from webapp.jobs.models import Job, State
 from webapp.jobs.work import Finish
 from webapp.machine import database, disk
@@ -107,11 +109,21 @@ def conclude(job: Job, finish: Finish) -> None:
     if not Job.objects.mine(job).end(State.DONE):
         raise LostLease(job.pk)
     Job.objects.filter(pk=job.pk).update(result=dict(finish()), progress=F("total"))
+    record_end(job, State.DONE)
 
 
+def record_end(job: Job, state: State) -> None:
+    """Tell of a job that is over."""
+    if job.kind not in UNTOLD:
+        said = {"kind": job.kind, "state": state.value}
+        record_act(Act.JOB_ENDED, None, project=job.project_id, about=job.pk, **said)
+
+
+@transaction.atomic
 def _fail(job: Job, message: str) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)
-    Job.objects.mine(job).end(State.FAILED, message)
+    if Job.objects.mine(job).end(State.FAILED, message):
+        record_end(job, State.FAILED)
 
 
 def _wait(job: Job, error: Exception, words: str) -> None:

@@ -34,6 +34,7 @@ class JobKind(NamedTuple):
         return import_string(self.asks)(job) if self.asks else None
 
 
+UNTOLD = {"webhook"}  # kinds that the audit log does not tell of: they tell of it
 IMPORT, EXPORT = Action.IMPORT_DATA, Action.EXPORT_DATA
 IMPORTS = "webapp.datasets.imports.jobs"
 JOB_KINDS = {
@@ -88,5 +89,13 @@ JOB_KINDS = {
         "datasets:texts",
         "texts",
         "webapp.datasets.texts.jobs.keep_texts",
+    ),
+    "webhook": JobKind(
+        _("Send to a webhook"),
+        _("webhooks"),
+        Action.MANAGE_WEBHOOKS,
+        "webhooks:list",
+        "sent",
+        "webapp.webhooks.deliveries.deliver",
     ),
 }

@@ -8,8 +8,11 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.jobs import tasks
 from webapp.jobs.errors import JobError
+from webapp.jobs.kinds import UNTOLD
 from webapp.jobs.models import Job, State
 from webapp.projects.models import Project
 from webapp.site.stamps import rows_seen, stamp_of
@@ -25,16 +28,20 @@ def start_job(
     columns = {"project": project, "kind": kind, "payload": dict(payload), "created_by": by}
     job, created = Job.objects.get_or_create(key=key, defaults=columns)
     if created:
+        if job.kind not in UNTOLD:
+            record_act(Act.JOB_STARTED, by, project=project.pk, about=job.pk, kind=kind)
         transaction.on_commit(partial(tasks.send_work, job.pk))
         job.refresh_from_db()  # its times are the database's
     return job
 
 
-def cancel_job(job: Job) -> None:
+@transaction.atomic
+def cancel_job(job: Job, *, by: User | None = None) -> None:
     """Cancel a job that is not over; its worker notices when it next says how far it is."""
     open_ = Job.objects.filter(pk=job.pk, state__in=(State.QUEUED, State.WORKING))
     if not open_.end(State.CANCELLED):
         raise JobError(_("It is over already; there is nothing to cancel."))
+    record_act(Act.JOB_CANCELLED, by, project=job.project_id, about=job.pk, kind=job.kind)
 
 
 def stamp_of_job(project_id: int, job_id: int) -> str:

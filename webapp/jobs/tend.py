@@ -5,10 +5,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from itertools import takewhile
 
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.translation import gettext_noop as _
 
+from webapp.jobs.execution import record_end
 from webapp.jobs.models import FINAL, Job, State
 from webapp.jobs.tasks import send_work
 from webapp.machine import uploads
@@ -59,5 +61,9 @@ def forget_jobs() -> int:
 DUTIES: tuple[Callable[[], object], ...] = (release_left_jobs, fail_lost_jobs, forget_jobs)
 
 
+@transaction.atomic
 def _give_up(job: Job) -> bool:
-    return Job.objects.silent().mine(job).end(State.FAILED, LOST.format(attempts=job.attempts))
+    ended = Job.objects.silent().mine(job).end(State.FAILED, LOST.format(attempts=job.attempts))
+    if ended:
+        record_end(job, State.FAILED)
+    return ended

@@ -60,7 +60,7 @@ def cancel(request: PersonRequest, project_id: int, job_id: int) -> HttpResponse
     """Cancel what is not over yet."""
     job = job_for(request, project_id, job_id)
     try:
-        cancel_job(job)
+        cancel_job(job, by=request.user)
     except JobError as refusal:
         messages.error(request, str(refusal))
     return redirect("jobs:detail", project_id, job.pk)

@@ -8,6 +8,8 @@ from django.db.models.functions import Greatest
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.labeling import queue
 from webapp.labeling.checks import take_place_besides
 from webapp.labeling.following import follow_answers
@@ -18,6 +20,44 @@ from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 
 State = Assignment.State
+
+
+@again_after_deadlock
+@transaction.atomic
+def change_tasks(
+    project: Project,
+    *,
+    by: User | None,
+    act: str,
+    tasks: Sequence[int],
+    need: int | None = None,
+    person: User | None = None,
+) -> int:
+    """Do what the page of tasks offers, one of the functions below; how many tasks that has changed."""
+    number = _change(project, act, tasks, need, person)
+    if number:
+        record_act(
+            Act.TASKS_CHANGED,
+            by,
+            project=project.pk,
+            what=act,
+            tasks=number,
+            need=need,
+            person=person.pk if person else None,
+        )
+    return number
+
+
+def _change(
+    project: Project, act: str, tasks: Sequence[int], need: int | None, person: User | None
+) -> int:
+    if act == "again":
+        return ask_again(project, tasks)
+    if act == "more" and need:
+        return ask_more(project, tasks, need)
+    if act == "person" and person:
+        return ask_person(project, tasks, person)
+    return ask_nobody(project, tasks)
 
 
 @again_after_deadlock
@@ -79,7 +119,7 @@ def _reserve(task: Task, assignment: Assignment) -> None:
 
 @again_after_deadlock
 @transaction.atomic
-def send_back(label: Label, note: str) -> Assignment:
+def send_back(label: Label, note: str, *, by: User | None = None) -> Assignment:
     """Give an answer back to who gave it, with a word: it speaks no more, and its place waits for them.
 
     Raises LabelingError where it does not speak.
@@ -101,6 +141,8 @@ def send_back(label: Label, note: str) -> Assignment:
     Label.every.mark_disputes([label.task_id])
     follow_answers(label.task)
     adapt_need_of(assignment)
+    project, task = label.task.project_id, label.task_id
+    record_act(Act.LABEL_SENT_BACK, by, project=project, about=label.pk, task=task)
     return assignment
 
 

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext as _
 
+from webapp.accounts.models import User
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.labeling.kinds import TASK_KINDS, kind_named
 from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import Completion, WrittenReview
@@ -48,7 +51,7 @@ def nothing_made(made: TasksMade) -> str:
     )
 
 
-def make_tasks(project: Project, wish: TasksWanted) -> TasksMade:
+def make_tasks(project: Project, wish: TasksWanted, *, by: User | None = None) -> TasksMade:
     """Make up to `most` new tasks; what is asked already is not asked again."""
     new = known = 0
     for asks in _asks(project, wish, kind_named(wish.kind)):
@@ -58,6 +61,8 @@ def make_tasks(project: Project, wish: TasksWanted) -> TasksMade:
         new += create_tasks(project, wish.kind, fresh[: wish.most - new], need=wish.need)
         if new == wish.most:
             break
+    if new:  # stored some at a time, each for good
+        record_act(Act.TASKS_MADE, by, project=project.pk, kind=wish.kind, tasks=new)
     return TasksMade(new, known)
 
 

@@ -1,11 +1,12 @@
 """Writes of labelling: tasks queued, labels stored, taken back, skipped."""
 
 import secrets
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple, Required, TypedDict, Unpack, overload
+from typing import Any, NamedTuple, Protocol, Required, TypedDict, Unpack, overload
 from uuid import UUID
 
 from django.db import transaction
@@ -19,7 +20,7 @@ from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import no_objection
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
 from webapp.projects.models import Project
-from webapp.site.bulk import insert_rows
+from webapp.site.bulk import insert_rows, insert_values
 from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 from webapp.site.errors import Refusal
@@ -96,14 +97,39 @@ class DraftConflict(LabelingError):
         self.there = there
 
 
+class AskedAbout(Protocol):
+    """A completion, as far as it matters to a task about it."""
+
+    @property
+    def pk(self) -> int:
+        """Its id."""
+        ...
+
+    @property
+    def prompt_id(self) -> int:
+        """That of its prompt."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        ...
+
+    @property
+    def model_id(self) -> int | None:
+        """That of its model, if it has one."""
+        ...
+
+
 class Ask(NamedTuple):
     """What a task will ask about: a prompt, and completions of it."""
 
     prompt_id: int
-    items: Sequence[Completion] = ()
+    items: Sequence[AskedAbout] = ()
+    fresh: bool = False  # some are stored just now: nobody has asked about them together
 
     @classmethod
-    def about(cls, items: Sequence[Completion]) -> "Ask":
+    def about(cls, items: Sequence[AskedAbout]) -> "Ask":
         """Answers to the same prompt; raises LabelingError for others."""
         prompts = {completion.prompt_id for completion in items}
         if len(prompts) != 1:
@@ -116,7 +142,7 @@ class Ask(NamedTuple):
         return len({completion.text.strip() for completion in self.items}) < len(self.items)
 
     @property
-    def placed(self) -> list[Completion]:
+    def placed(self) -> list[AskedAbout]:
         """Its items by their models, so that none of these stands first more often than others."""
         return sorted(self.items, key=lambda completion: (completion.model_id or 0, completion.pk))
 
@@ -149,21 +175,39 @@ def create_tasks(
     """Queue tasks of one kind; the number queued, known ones and those of equal texts aside."""
     named = {ask.identity(kind): ask for ask in asks}
     _check_sizes(kind, named.values())
-    known = known_tasks(list(named))
+    known = known_tasks([name for name, ask in named.items() if not ask.fresh])
     new = {name: ask for name, ask in named.items() if name not in known and not ask.alike}
-    columns = {"project": project, "kind": kind, "need": need, "priority": priority}
-    columns |= {"intake_id": intake}
-    tasks = [
-        Task(**columns, **asked, flip=flip, key=secrets.randbits(62))
-        for asked, flip in zip(
-            map(_columns, new.items()), sides.flips(ask.placed for ask in new.values()), strict=True
+    placed = [ask.placed for ask in new.values()]
+    rows = [
+        (ask.prompt_id, len(ask.items), name, flip, key)
+        for (name, ask), flip, key in zip(
+            new.items(), sides.flips(placed), _random_keys(len(new)), strict=True
         )
     ]
-    placed = zip(tasks, new.values(), strict=True)
-    store_tasks(tasks, [item for task, ask in placed for item in items_of(task, ask.placed)])
+    tasks = insert_values(
+        Task,
+        ("prompt_id", "size", "identity", "flip", "key"),
+        rows,
+        project_id=project.pk,
+        kind=kind,
+        need=need,
+        priority=priority,
+        intake_id=intake,
+    )
+    items = [
+        (task, place, one.pk)
+        for task, there in zip(tasks, placed, strict=True)
+        for place, one in enumerate(there)
+    ]
+    insert_values(TaskItem, ("task_id", "place", "completion_id"), items)
     if intake is None:
-        cursors.lead_to(project, [task.pk for task in tasks])
+        cursors.lead_to(project, tasks)
     return len(tasks)
+
+
+def _random_keys(number: int) -> Iterator[int]:
+    """So many, of 62 bits each."""
+    return (key >> 2 for key in array("Q", secrets.token_bytes(8 * number)))
 
 
 def _check_sizes(kind: str, asks: Iterable[Ask]) -> None:
@@ -174,14 +218,11 @@ def _check_sizes(kind: str, asks: Iterable[Ask]) -> None:
             raise LabelingError(words % {"kind": kind, "count": len(ask.items)})
 
 
-def _columns(named: tuple[str, Ask]) -> dict[str, object]:
-    identity, ask = named
-    return {"identity": identity, "prompt_id": ask.prompt_id, "size": len(ask.items)}
-
-
-def items_of(task: Task, placed: Iterable[Completion]) -> list[TaskItem]:
+def items_of(task: Task, placed: Iterable[AskedAbout]) -> list[TaskItem]:
     """The task's items, in these places."""
-    return [TaskItem(task=task, place=place, completion=one) for place, one in enumerate(placed)]
+    return [
+        TaskItem(task=task, place=place, completion_id=one.pk) for place, one in enumerate(placed)
+    ]
 
 
 def store_tasks(tasks: Sequence[Task], items: Sequence[TaskItem]) -> None:

@@ -8,12 +8,16 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 BLOCKS = 2  # in so many tasks each item stands first equally often
+_random = secrets.SystemRandom()
 
 
 class Answer(Protocol):
     """What is shown: whose it is decides how it is balanced."""
 
-    model_id: int | None
+    @property
+    def model_id(self) -> int | None:
+        """The id of who wrote it; None for a person or a file."""
+        ...
 
 
 def order(flip: int, slot: int, size: int) -> list[int]:
@@ -33,4 +37,4 @@ def _balanced(size: int) -> Iterator[int]:
     """Random places, each as often as any other in every block."""
     places = list(range(max(size, 1))) * BLOCKS
     while True:
-        yield from secrets.SystemRandom().sample(places, len(places))
+        yield from _random.sample(places, len(places))

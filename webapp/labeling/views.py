@@ -17,7 +17,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from webapp.accounts.models import User
 from webapp.accounts.requests import PersonRequest
 from webapp.labeling import checks, dispatch, queries, queue, services
 from webapp.labeling.composition import Composition, composition_of
@@ -431,25 +430,12 @@ def dispatch_tasks(request: PersonRequest, project_id: int) -> HttpResponse:
     project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
     form = DispatchForm(request.POST, project=project)
     if form.is_valid():
-        number = _dispatch(project, **form.cleaned_data)
+        number = dispatch.change_tasks(project, by=request.user, **form.cleaned_data)
         told = ngettext("%(n)s task changed.", "%(n)s tasks changed.", number) % {"n": number}
         messages.success(request, told)
     for error in chain.from_iterable(form.errors.values()):
         messages.error(request, str(error))
     return redirect("labeling:tasks", project.pk)
-
-
-def _dispatch(
-    project: Project, *, act: str, tasks: list[int], need: int | None, person: User | None
-) -> int:
-    """How many tasks an act has changed."""
-    if act == "again":
-        return dispatch.ask_again(project, tasks)
-    if act == "more" and need:
-        return dispatch.ask_more(project, tasks, need)
-    if act == "person" and person:
-        return dispatch.ask_person(project, tasks, person)
-    return dispatch.ask_nobody(project, tasks)
 
 
 @login_required
@@ -459,7 +445,7 @@ def make(request: PersonRequest, project_id: int) -> HttpResponse:
     project = project_for(request.user, project_id, can=Action.MAKE_TASKS)
     form = MakeForm(request.POST or None, project=project)
     if form.is_valid():
-        made = make_tasks(project, TasksWanted(**form.cleaned_data))
+        made = make_tasks(project, TasksWanted(**form.cleaned_data), by=request.user)
         if made.new:
             words = ngettext("%(n)s task is made.", "%(n)s tasks are made.", made.new)
             messages.success(request, words % {"n": in_figures(made.new)})

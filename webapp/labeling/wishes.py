@@ -7,6 +7,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.labeling import dispatch
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import no_review
@@ -59,6 +61,29 @@ def _written() -> "QuerySet[Label]":
 
 
 @transaction.atomic
+def want_prompts(
+    project: Project, wanted: int, *, by: User | None, what: str, tag: str, split: str
+) -> bool:
+    """Want so much of what is named, more or less than before; whether that is so: not where there are wishes enough."""
+    named = {"what": what, "tag": tag, "split": split}
+    known = project.wishes.filter(**named).exists()
+    if not known and project.wishes.count() >= MOST_WISHES:
+        return False
+    wish, _new = project.wishes.update_or_create(
+        what=what, tag=tag, split=split, defaults={"wanted": wanted}
+    )
+    record_act(Act.WISH_MADE, by, project=project.pk, about=wish.pk, wanted=wanted, **named)
+    return True
+
+
+@transaction.atomic
+def drop_wish(wish: Wish, *, by: User | None) -> None:
+    """Want something no more."""
+    record_act(Act.WISH_DROPPED, by, project=wish.project_id, about=wish.pk)
+    wish.delete()
+
+
+@transaction.atomic
 def ask_to_write(wish: Wish, person: User) -> None:
     """Give somebody a prompt of a wish to answer that nobody is asked to answer yet.
 
@@ -73,5 +98,6 @@ def ask_to_write(wish: Wish, person: User) -> None:
             _("Every prompt of this kind is being answered already. Write another prompt first.")
         )
     create_tasks(project, WRITE, [ask := Ask(prompt)], need=1)
+    record_act(Act.TASKS_MADE, person, project=project.pk, kind=WRITE, tasks=1)
     task = Task.objects.get(identity=ask.identity(WRITE))
     dispatch.ask_person(project, [task.pk], person)

@@ -20,7 +20,7 @@ from webapp.machine import database, disk
 from webapp.machine.bodies import was_lost, was_unasked
 
 CHUNK = 1 << 20
-PROGRAMS = "/api/v1/"  # what is asked for there, programs ask for
+PROGRAMS = ("/api/v1/", "/mcp")  # what is asked for there, programs ask for
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User, new_link
 from webapp.accounts.roles import Role
-from webapp.people.services import join, manages, must_manage
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
+from webapp.people.services import join, manages, must_manage, record_in_projects
 from webapp.projects.models import Membership, Project
 
 INVITATION = timedelta(days=7)
@@ -25,11 +27,15 @@ def create_first_admin(token: str, *, username: str, password: str) -> User:
     list(pending.select_for_update())  # one of two that are opened at once is the first
     _use(token, Purpose.SETUP)
     pending.delete()
-    return User.objects.create_superuser(username, password=password)
+    made = User.objects.create_superuser(username, password=password)
+    record_act(Act.PERSON_MADE, made, about=made.pk)
+    return made
 
 
+@transaction.atomic
 def invite(project: Project, role: str, *, by: User, note: str = "") -> str:
     """The token of a new invitation; whoever opens it chooses a name and a password."""
+    record_act(Act.INVITATION_MADE, by, project=project.pk, role=role)
     return new_link(
         Purpose.INVITE,
         valid=INVITATION,
@@ -45,6 +51,7 @@ def accept_as_new(token: str, *, username: str, password: str) -> Membership:
     """Use up an invitation and make the account it is for; AccountError when it no longer works."""
     link = _use(token, Purpose.INVITE)
     user = User.objects.create_user(username, password=password)
+    record_act(Act.PERSON_MADE, user, project=link.project_id, about=user.pk)
     return _enter(link, user)
 
 
@@ -54,9 +61,11 @@ def accept(token: str, user: User) -> Membership:
     return _enter(_use(token, Purpose.INVITE), user)
 
 
-def withdraw(link: OneTimeLink) -> None:
+@transaction.atomic
+def withdraw(link: OneTimeLink, *, by: User | None = None) -> None:
     """Let a link that nobody has used work no longer."""
-    OneTimeLink.objects.filter(pk=link.pk, used_at__isnull=True).delete()
+    if OneTimeLink.objects.filter(pk=link.pk, used_at__isnull=True).delete()[0]:
+        record_act(Act.INVITATION_WITHDRAWN, by, project=link.project_id, about=link.pk)
 
 
 @transaction.atomic
@@ -67,6 +76,7 @@ def reset_link(user: User, *, by: User) -> str:
     """
     must_manage(by, user)
     OneTimeLink.objects.pending().filter(purpose=Purpose.RESET, user=user).delete()
+    record_in_projects(Act.RESET_MADE, user, by)
     return new_link(Purpose.RESET, valid=RESET, user=user, created_by=by)
 
 
@@ -96,6 +106,7 @@ def reset_password(token: str, password: str) -> User:
     _use(token, Purpose.RESET)
     user.set_password(password)
     user.save(update_fields=["password"])
+    record_act(Act.PASSWORD_SET, user, about=user.pk)
     return user
 
 
@@ -111,4 +122,4 @@ def _enter(link: OneTimeLink, user: User) -> Membership:
     if link.project is None:
         raise AccountError(SPENT)
     OneTimeLink.objects.filter(pk=link.pk).update(user=user)
-    return join(link.project, user, link.role)
+    return join(link.project, user, link.role, by=user)

@@ -33,7 +33,7 @@ def members(request: PersonRequest, project_id: int) -> HttpResponse:
     adding = AddMemberForm(request.POST or None)
     if adding.is_valid():
         try:
-            added = services.add_member(here, **adding.cleaned_data, password=None)
+            added = services.add_member(here, **adding.cleaned_data, password=None, by=request.user)
         except AccountError as refusal:
             adding.add_error("username", str(refusal))
         else:
@@ -82,7 +82,8 @@ def invite(request: PersonRequest, project_id: int) -> HttpResponse:
 def withdraw(request: PersonRequest, project_id: int, link_id: int) -> HttpResponse:
     """Let an invitation work no longer."""
     here = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
-    links.withdraw(get_object_or_404(OneTimeLink.objects.invitations(here.pk), pk=link_id))
+    link = get_object_or_404(OneTimeLink.objects.invitations(here.pk), pk=link_id)
+    links.withdraw(link, by=request.user)
     messages.success(request, _("The invitation is withdrawn: its link no longer works."))
     return redirect("members", here.pk)
 
@@ -126,14 +127,14 @@ def _change_role(row: Membership, request: PersonRequest) -> str:
     form = RoleForm(request.POST)
     if not form.is_valid():
         return ""
-    services.change_role(row, form.cleaned_data["role"])
+    services.change_role(row, form.cleaned_data["role"], by=request.user)
     return _("{name} is now {role}.").format(
         name=row.user.shown_name, role=Role(form.cleaned_data["role"]).label.lower()
     )
 
 
-def _remove(row: Membership, _request: PersonRequest) -> str:
-    services.remove_member(row)
+def _remove(row: Membership, request: PersonRequest) -> str:
+    services.remove_member(row, by=request.user)
     return _("{name} is no longer a member.").format(name=row.user.shown_name)
 
 

@@ -7,6 +7,8 @@ from django.utils.translation import gettext as _
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User
 from webapp.accounts.roles import Role
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.labeling import queue
 from webapp.labeling.models import Assignment
 from webapp.projects.models import Membership, Project
@@ -14,7 +16,13 @@ from webapp.projects.models import Membership, Project
 
 @transaction.atomic
 def add_member(
-    project: Project, username: str, role: str, password: str | None, *, simulated: bool = False
+    project: Project,
+    username: str,
+    role: str,
+    password: str | None,
+    *,
+    simulated: bool = False,
+    by: User | None = None,
 ) -> Membership:
     """Give a person a role, creating the account if there is none; AccountError for a member.
 
@@ -24,17 +32,26 @@ def add_member(
     there = user is not None
     if user is None:
         user = User.objects.create_user(username, password=password, simulated=simulated)
-    return join(project, user, role, by_name=there)
+        record_act(Act.PERSON_MADE, by, project=project.pk, about=user.pk)
+    return join(project, user, role, by_name=there, by=by)
 
 
-def join(project: Project, user: User, role: str, *, by_name: bool = False) -> Membership:
+def join(
+    project: Project, user: User, role: str, *, by_name: bool = False, by: User | None = None
+) -> Membership:
     """Give somebody a role in a project; raises AccountError for a member."""
     membership, created = Membership.objects.get_or_create(
         project=project, user=user, defaults={"role": Role(role), "by_name": by_name}
     )
     if not created:
         raise AccountError(_("{name} is a member already.").format(name=user.shown_name))
+    _record(Act.MEMBER_ADDED, membership, by, role=role)
     return membership
+
+
+def _record(act: Act, row: Membership, by: User | None, **facts: str) -> None:
+    """Tell the audit log of a membership, and whose it is."""
+    record_act(act, by, project=row.project_id, about=row.pk, person=row.user_id, **facts)
 
 
 def prefer_language(user: User, language: str) -> None:
@@ -48,18 +65,20 @@ def prefer_raw_view(user: User, *, raw: bool) -> None:
 
 
 @transaction.atomic
-def change_role(membership: Membership, role: str) -> None:
+def change_role(membership: Membership, role: str, *, by: User | None = None) -> None:
     """Change what a member may do; raises AccountError for the project's last admin."""
     _keep_an_admin(membership, role)
     Membership.objects.filter(pk=membership.pk).update(role=Role(role))
+    _record(Act.MEMBER_CHANGED, membership, by, role=role, before=membership.role)
     if role != Role.ADMIN:
         _take_back_invitations(membership)
 
 
 @transaction.atomic
-def remove_member(membership: Membership) -> None:
+def remove_member(membership: Membership, *, by: User | None = None) -> None:
     """Take a person out of the project; their labels stay. AccountError for the last admin."""
     _keep_an_admin(membership, None)
+    _record(Act.MEMBER_REMOVED, membership, by, role=membership.role)
     membership.delete()
     _take_back_invitations(membership)
     mine = Assignment.objects.filter(annotator=membership.user)
@@ -79,14 +98,25 @@ def deactivate(user: User, *, by: User) -> None:
         _keep_an_admin(membership, None)
     off = {"is_active": False, "sessions_ended": F("sessions_ended") + 1}
     User.objects.filter(pk=user.pk).update(**off)
+    record_in_projects(Act.PERSON_DEACTIVATED, user, by)
     OneTimeLink.objects.pending().filter(created_by=user).delete()
     queue.release(Assignment.objects.filter(annotator=user))
 
 
+@transaction.atomic
 def reactivate(user: User, *, by: User) -> None:
     """Let somebody sign in again, with the password they had."""
     must_manage(by, user)
     User.objects.filter(pk=user.pk).update(is_active=True)
+    record_in_projects(Act.PERSON_REACTIVATED, user, by)
+
+
+def record_in_projects(act: Act, user: User, by: User) -> None:
+    """Tell of an account in each project that it is a member of: their admins see it."""
+    found = user.memberships.values_list("project", flat=True).order_by("project")
+    projects: list[int | None] = list(found)
+    for project in projects or [None]:
+        record_act(act, by, project=project, about=user.pk)
 
 
 def manages(actor: User, user: User) -> bool:

@@ -36,6 +36,8 @@ class Action(StrEnum):
     UPLOAD_MODELS = "upload models"
     IMPORT_DATA = "import data"
     EXPORT_DATA = "export data"
+    SEE_AUDIT = "see the audit log"
+    MANAGE_WEBHOOKS = "manage webhooks"
 
 
 # The least role of each action; the tests of permissions are generated from this table.
@@ -60,6 +62,8 @@ LEAST = {
     Action.UPLOAD_MODELS: Role.ADMIN,
     Action.IMPORT_DATA: Role.ADMIN,
     Action.EXPORT_DATA: Role.ADMIN,
+    Action.SEE_AUDIT: Role.ADMIN,
+    Action.MANAGE_WEBHOOKS: Role.ADMIN,
 }
 
 

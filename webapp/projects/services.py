@@ -11,8 +11,11 @@ from alignment.seam.records import Message, prompt_key, split_of_prompt
 from alignment.world import grammar
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.projects.errors import ProjectError
 from webapp.projects.models import Membership, Project, Prompt, PromptStanding, PromptWording
+from webapp.site.bulk import insert_values
 
 BATCH = 500  # rows per INSERT, and keys per query: SQLite bounds both
 STARTER_PROMPTS = 800
@@ -26,10 +29,20 @@ def create_project(
     """A new project with its creator as admin, and with generated prompts to try it if wanted."""
     project = Project.objects.create(name=name, guidelines=guidelines)
     Membership.objects.create(project=project, user=by, role=Role.ADMIN)
+    record_act(Act.PROJECT_MADE, by, project=project.pk, about=project.pk, name=name)
     if starter_prompts:
         prompts = grammar.prompts(STARTER_SEED, STARTER_PROMPTS)
         add_prompts(project, prompts, source=Prompt.Source.GENERATED)
     return project
+
+
+@transaction.atomic
+def write_prompt(project: Project, messages: Sequence[Message], *, by: User) -> tuple[Prompt, bool]:
+    """The prompt that somebody has written, and whether it is new: what is there already stays as it is."""
+    prompt, new = add_prompt(project, messages, source=Prompt.Source.WRITTEN, author=by)
+    if new:
+        record_act(Act.PROMPT_WRITTEN, by, project=project.pk, about=prompt.pk)
+    return prompt, new
 
 
 def add_prompt(
@@ -68,23 +81,48 @@ def add_prompts(
     conversations: Iterable[Sequence[Message]],
     *,
     source: str,
-    intake: int | None = None,
     splits: Mapping[str, str] | None = None,
 ) -> int:
     """Add the conversations that are not there yet, in these splits by their keys; the number added.
 
-    Those that an intake is about to bring are there at once where somebody else brings them too.
+    Those that an intake is about to bring are there at once.
     """
     Project.objects.select_for_update().get(pk=project.pk)  # one bulk at a time: the count is right
     rows = {row.key: row for row in (_row(project, turns, source) for turns in conversations)}
-    shown = 0 if intake else _show_coming(project, list(rows))
+    shown = _show_coming(project, list(rows))
     known = _known(project, list(rows))
     new = [row for key, row in rows.items() if key not in known]
     for row in new:
-        row.intake_id = intake
         row.split = (splits or {}).get(row.key, row.split)
     Prompt.every.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
     return len(new) + shown
+
+
+def insert_prompts(
+    project: Project,
+    conversations: Mapping[str, Sequence[Message]],
+    *,
+    intake: int,
+    splits: Mapping[str, str],
+) -> dict[str, tuple[int, str]]:
+    """Write conversations that an intake brings and are not there, by their keys; the id and split of each."""
+    rows = [
+        (
+            key,
+            [message.model_dump() for message in messages],
+            splits.get(key) or split_of_prompt(messages),
+        )
+        for key, messages in conversations.items()
+    ]
+    ids = insert_values(
+        Prompt,
+        ("key", "messages", "split"),
+        rows,
+        project_id=project.pk,
+        source=Prompt.Source.IMPORTED,
+        intake_id=intake,
+    )
+    return {key: (pk, split) for pk, (key, _turns, split) in zip(ids, rows, strict=True)}
 
 
 def _show_coming(project: Project, keys: Sequence[str]) -> int:
@@ -122,6 +160,8 @@ def save_guidelines(
     if min_visible_ms is not None:
         known.min_visible_ms = min_visible_ms
         known.save(update_fields=["min_visible_ms"])
+    said = {"version": known.form_version, "min_visible_ms": known.min_visible_ms}
+    record_act(Act.GUIDELINES_SAVED, by, project=known.pk, about=known.pk, **said)
 
 
 @transaction.atomic
@@ -141,6 +181,8 @@ def save_composition(
             )
         )
     _renew_form(known, by, composition=composition)
+    version = known.form_version
+    record_act(Act.FORM_SAVED, by, project=known.pk, about=known.pk, version=version)
 
 
 def _renew_form(known: Project, by: User | None, **changed: object) -> None:
@@ -160,11 +202,13 @@ def _form_of(project: Project) -> dict[str, Any]:
     return {"guidelines": project.guidelines, "composition": project.composition}
 
 
-def set_reviews(project: Project, **wanted: int) -> None:
+@transaction.atomic
+def set_reviews(project: Project, *, by: User | None = None, **wanted: int) -> None:
     """How many people judge what is written from now on, and how many must accept it, by the project's columns."""
     for name, number in wanted.items():
         setattr(project, name, number)
     project.save(update_fields=list(wanted))
+    record_act(Act.REVIEWS_SET, by, project=project.pk, about=project.pk, **wanted)
 
 
 def mark_of(text: str) -> str:

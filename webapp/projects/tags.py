@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from django.db import transaction
 
+from webapp.accounts.models import User
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.projects.models import LONGEST_TAG, Project, Prompt, PromptStanding, PromptTag
 
 MOST_TAGS = 10  # that somebody gives at once
@@ -66,3 +69,15 @@ ACTS: Mapping[str, Callable[[Project, Sequence[int], str], list[int]]] = {
     "restore": restore_prompts,
 }
 UNDONE_BY = {"tag": "untag", "untag": "tag", "retire": "restore", "restore": "retire"}
+
+
+@transaction.atomic
+def change_prompts(
+    project: Project, act: str, prompts: Sequence[int], tag: str, *, by: User | None
+) -> list[int]:
+    """Do one of ACTS with prompts of the project; those that it has changed."""
+    changed = ACTS[act](project, prompts, tag)
+    if changed:
+        number = len(changed)
+        record_act(Act.PROMPTS_CHANGED, by, project=project.pk, what=act, tag=tag, prompts=number)
+    return changed

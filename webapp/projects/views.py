@@ -66,7 +66,7 @@ def reviews(request: PersonRequest, project_id: int) -> HttpResponse:
     there = {name: getattr(here, name) for name in ReviewsForm.base_fields}
     form = ReviewsForm(request.POST or None, initial=there)
     if form.is_valid():
-        services.set_reviews(here, **form.cleaned_data)
+        services.set_reviews(here, by=request.user, **form.cleaned_data)
         messages.success(request, _("Saved. It holds for what is written from now on."))
         return redirect("prompts", here.pk)
     return render(request, "projects/reviews.html", {"project": here, "form": form})

@@ -8,6 +8,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.labeling.checks import end_gold, make_gold
 from webapp.labeling.following import follow_answers
 from webapp.labeling.models import Gold, Label, Task
@@ -59,6 +61,7 @@ def adjudicate(task: Task, decision: Decision, *, by: User, key: UUID) -> Adjudi
         task=task, by=by, key=key, rationale=decision.rationale, **said
     )
     follow_answers(task)
+    record_act(Act.TASK_DECIDED, by, project=task.project_id, about=task.pk)
     return made
 
 
@@ -70,6 +73,14 @@ def use_as_check(task: Task, explanation: str, *, by: User) -> None:
         raise AdjudicationError(_("Decide first what is right: a check needs a known answer."))
     known = {name: getattr(decision, name) for name in ("answer", "order", "verdict")}
     make_gold(task, known, by=by, explanation=explanation)
+    record_act(Act.CHECK_MADE, by, project=task.project_id, about=task.pk)
+
+
+@transaction.atomic
+def end_check(task: Task, *, by: User) -> None:
+    """Let a task check nobody any more."""
+    if end_gold(task):
+        record_act(Act.CHECK_ENDED, by, project=task.project_id, about=task.pk)
 
 
 @transaction.atomic
@@ -81,4 +92,6 @@ def take_decision_back(task: Task, *, by: User) -> bool:
     end_gold(task)
     ended = task.adjudications.standing().update(standing=False, ended_by=by)
     follow_answers(task)
+    if ended:
+        record_act(Act.TASK_UNDECIDED, by, project=task.project_id, about=task.pk)
     return bool(ended)

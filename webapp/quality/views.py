@@ -13,7 +13,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from webapp.accounts.requests import PersonRequest
 from webapp.labeling import dispatch
-from webapp.labeling.checks import end_gold
 from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import LETTERS, Key, TaskKind
@@ -26,13 +25,14 @@ from webapp.quality import queries
 from webapp.quality.adjudication import (
     AdjudicationError,
     adjudicate,
+    end_check,
     take_decision_back,
     use_as_check,
 )
 from webapp.quality.forms import BackForm, CheckForm, ChecksForm, DecisionForm, DisputeFilter
 from webapp.quality.known import golds_answered, golds_of
 from webapp.quality.measures import FASTEST
-from webapp.quality.services import start_measuring
+from webapp.quality.services import set_checks, start_measuring
 from webapp.rendering.services import rendered
 from webapp.site.htmx import render_page
 from webapp.site.pages import ROWS, page_of, page_of_list
@@ -160,7 +160,7 @@ def use_task_as_check(request: PersonRequest, project_id: int, task_id: int) -> 
     if not form.is_valid():
         messages.error(request, " ".join(map(str, form.errors["explanation"])))
     elif form.cleaned_data["end"]:
-        end_gold(task)
+        end_check(task, by=request.user)
         messages.success(request, _("It checks nobody any more."))
     else:
         _use_as_check(request, task, form.cleaned_data["explanation"])
@@ -183,7 +183,7 @@ def checks(request: PersonRequest, project_id: int) -> HttpResponse:
     project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
     form = ChecksForm(request.POST or None, instance=Project.objects.get(pk=project.pk))
     if form.is_valid():
-        Project.objects.filter(pk=project.pk).update(**form.cleaned_data)
+        set_checks(project, by=request.user, **form.cleaned_data)
         messages.success(request, _("Saved. It holds for the next cards that people are given."))
         return redirect("quality:checks", project.pk)
     page = page_of(golds_of(project), request.GET, "-pk")
@@ -201,7 +201,7 @@ def send_back(request: PersonRequest, project_id: int, task_id: int) -> HttpResp
     form.is_valid()
     said = Label.objects.current().filter(task=task, pk=form.cleaned_data.get("back") or 0).first()
     try:
-        back = dispatch.send_back(said, form.cleaned_data.get("rationale", "")) if said else None
+        back = _sent_back(request, said, form) if said else None
     except LabelingError as refusal:
         messages.error(request, str(refusal))
         return redirect("quality:disagreement", project.pk, task.pk)
@@ -211,3 +211,8 @@ def send_back(request: PersonRequest, project_id: int, task_id: int) -> HttpResp
         told = _("%(name)s is asked again.") % {"name": back.annotator.shown_name}
         messages.success(request, told)
     return redirect("quality:disagreement", project.pk, task.pk)
+
+
+def _sent_back(request: PersonRequest, said: Label, form: BackForm) -> Assignment:
+    """Whose answer it was, asked again."""
+    return dispatch.send_back(said, form.cleaned_data.get("rationale", ""), by=request.user)

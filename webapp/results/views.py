@@ -42,11 +42,11 @@ from webapp.runs.models import Run, State
 from webapp.runs.points import Point, buckets_for, width_of
 from webapp.site.errors import Refusal
 from webapp.site.htmx import is_key, render_page
+from webapp.site.sheets import as_text
 from webapp.site.stamps import once
 
 TABLE = 25  # rows of a curve's table; its CSV has all
 MARK = token_urlsafe()  # where each viewer's own token comes in what is drawn for all
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # as spreadsheets know one
 
 
 @login_required
@@ -226,11 +226,6 @@ def csv_of(rows: Iterator[tuple[int, str, float | None]]) -> Iterator[str]:
         if not (some := list(islice(rows, queries.CHUNK))):
             return
         part = StringIO()
-
-
-def as_text(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
 
 
 @login_required

@@ -13,6 +13,8 @@ from alignment.seam.architectures import family_in
 from alignment.seam.settings import Settings
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.datasets.models import Snapshot
 from webapp.launch.checks import few_pairs_in_words
 from webapp.projects.models import Project, Split
@@ -63,6 +65,8 @@ def start_round(
         created_by=created_by,
     )
     start_chain(made, config, backbone or policy)
+    said = {"number": made.number, "runs": made.runs.count()}
+    record_act(Act.ROUND_STARTED, created_by, project=project.pk, about=made.pk, **said)
     return made
 
 
@@ -173,6 +177,7 @@ def cancel_round(made: Round, *, by: User) -> int:
         raise RoundError(_("{name} is over already.").format(name=made))
     for run in waiting:  # the last first, so that nothing starts in between
         cancel_run(run, by=by)
+    _record_change(made, by, "cancel")
     return len(waiting)
 
 
@@ -191,4 +196,9 @@ def retry_round(made: Round, *, by: User) -> int:
     for row in broken:  # in the order of the chain, so that each finds the new runs it needs
         row.run = retry_run(row.run, by=by)
         row.save(update_fields=["run"])
+    _record_change(made, by, "retry")
     return len(broken)
+
+
+def _record_change(made: Round, by: User, what: str) -> None:
+    record_act(Act.ROUND_CHANGED, by, project=made.project_id, about=made.pk, what=what)

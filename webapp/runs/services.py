@@ -19,13 +19,14 @@ from alignment.kinds.kind import Kind
 from alignment.seam.settings import Settings
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact, ArtifactInput
+from webapp.audit.acts import Act
 from webapp.projects.models import Project
 from webapp.runs import tasks
 from webapp.runs.errors import RunError
 from webapp.runs.inputs import config_of
 from webapp.runs.keeping import need_room
 from webapp.runs.models import Intent, Run, RunNeed, State
-from webapp.runs.transitions import Change, move, note
+from webapp.runs.transitions import Change, move, note, record_run
 
 NO_INPUTS: Mapping[str, Artifact] = MappingProxyType({})
 NO_NEEDS: Mapping[str, Run] = MappingProxyType({})
@@ -69,6 +70,7 @@ def start_run(project: Project, order: Order) -> Run:
             RunNeed(run=run, needs=needed, role=role) for role, needed in order.needs.items()
         )
         note(run, Change((), State.QUEUED, actor_name(order.created_by)), "")
+        record_run(Act.RUN_STARTED, run, order.created_by)
         transaction.on_commit(partial(tasks.send_ring, run.queue))
         run.refresh_from_db()  # its times are the database's
     return run
@@ -92,6 +94,7 @@ def _columns(row: Kind, settled: BaseModel, order: Order) -> dict[str, object]:
     }
 
 
+@transaction.atomic
 def cancel_run(run: Run, *, by: User | None) -> Run:
     """Cancel: at once when nobody works on it, else as soon as its trainer has ended; by nobody: by Attune itself."""
     actor = actor_name(by)
@@ -105,12 +108,14 @@ def cancel_run(run: Run, *, by: User | None) -> Run:
     live = Change((*WORKING, State.STOPPING), State.STOPPING, actor, "cancelled")
     wanted = Q(intent__in=[Intent.RUN, Intent.PAUSE])
     if move(run, idle, intent=Intent.CANCEL) or move(run, live, only=wanted, intent=Intent.CANCEL):
+        record_run(Act.RUN_CHANGED, run, by, what="cancel")
         return refreshed(run)
     return _refuse_unless(
         run, (State.STOPPING, State.CANCELLED), _("it cannot be cancelled any more")
     )
 
 
+@transaction.atomic
 def pause_run(run: Run, *, by: User) -> Run:
     """Pause: a queued run is held at once, a live one saves and stops."""
     actor = actor_name(by)
@@ -122,6 +127,7 @@ def pause_run(run: Run, *, by: User) -> Run:
         _("Held by {actor}.").format(actor=actor),
     )
     if move(run, held):
+        record_run(Act.RUN_CHANGED, run, by, what="pause")
         return refreshed(run)
     if not _kind(run.kind).can_save(run.config):
         raise RunError(
@@ -132,16 +138,19 @@ def pause_run(run: Run, *, by: User) -> Run:
         )
     stop = Change(WORKING, State.STOPPING, actor, "paused")
     if move(run, stop, intent=Intent.PAUSE):
+        record_run(Act.RUN_CHANGED, run, by, what="pause")
         return refreshed(run)
     return _refuse_unless(run, (State.STOPPING, State.INTERRUPTED), _("there is nothing to pause"))
 
 
+@transaction.atomic
 def resume_run(run: Run, *, by: User) -> Run:
     """Queue a paused or interrupted run again, with all its attempts; it goes on where it was saved."""
     actor = actor_name(by)
     change = Change((State.INTERRUPTED,), State.QUEUED, actor, "resumed")
     if move(run, change, intent=Intent.RUN, attempts=0, not_before=None, outgrew_gib=None):
         transaction.on_commit(partial(tasks.send_ring, run.queue))
+        record_run(Act.RUN_CHANGED, run, by, what="resume")
         return refreshed(run)
     working = (State.QUEUED, *WORKING)
     return _refuse_unless(run, working, _("only a paused or interrupted run can be resumed"))

@@ -6,6 +6,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from webapp.accounts.models import User
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.runs.models import FINAL, LIVE, Run, RunEvent, State
 
 
@@ -32,6 +35,8 @@ def move(run: Run, change: Change, *, only: Q | None = None, **columns: object) 
         standing = Run.objects.filter(only or Q(), pk=run.pk, state=source)
         if standing.update(**columns):
             note(run, change, source)
+            if change.to in FINAL:
+                record_run(Act.RUN_ENDED, run, None, state=change.to.value)
             return True
     return False
 
@@ -49,3 +54,9 @@ def note(run: Run, change: Change, source: State | str) -> None:
         reason=change.reason,
         message=change.message,
     )
+
+
+def record_run(act: Act, run: Run, by: User | None, **facts: str) -> None:
+    """Tell the audit log what was done to a run, or came of it."""
+    said = {"kind": run.kind, "name": run.name} | facts
+    record_act(act, by, project=run.project_id, about=run.pk, **said)

@@ -6,30 +6,51 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
-HOLD = 0.08  # seconds that a transaction aims to hold what others wait for
+HOLD = 0.06  # seconds that a transaction aims to hold what others wait for
 GAP = 0.05  # at least so long others may write: who waits at SQLite looks again after up to 0.1 s
-MOST = 2000  # rows
+LATELY = 10.0  # seconds after which whoever wrote is thought to be gone
+ALONE, SHORT = (
+    0.25,
+    0.005,
+)  # of the time that we had it, and seconds: the gap while nobody else writes
+MOST = 20_000  # rows
 
 
 class Batches:
     """Transactions whose size follows how long they took, with gaps between them."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, least: int = 1) -> None:
+        """So many rows at first, and never fewer than the least: a transaction costs something by itself."""
+        self.size, self.least = size, least
         self.free_until = 0.0  # of the monotonic clock: others may write
+        self.version: int | None = None  # of what others have written, at our last look
+        self.shared_until = 0.0
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """One of them; before the next one whoever waits has the database for about as long as we had it.
 
-        What is done between two of them is done meanwhile.
+        Where nobody else has written lately that is less. What is done between two of them is done meanwhile.
         """
         time.sleep(max(0.0, self.free_until - time.monotonic()))
-        alone = connection.vendor == "sqlite" and not connection.in_atomic_block
+        outer = connection.vendor == "sqlite" and not connection.in_atomic_block
+        if outer:
+            self._look_at_others()
         with transaction.atomic():
             started = time.monotonic()  # once we are let in
             yield
         held = time.monotonic() - started
-        self.size = max(1, min(MOST, round(self.size * min(2.0, HOLD / max(held, 1e-3)))))
-        if alone:
-            self.free_until = time.monotonic() + max(GAP, held)
+        self.size = max(self.least, min(MOST, round(self.size * min(2.0, HOLD / max(held, 1e-3)))))
+        if outer:
+            now = time.monotonic()
+            shared = now < self.shared_until
+            self.free_until = now + (max(GAP, held) if shared else max(SHORT, ALONE * held))
+
+    def _look_at_others(self) -> None:
+        """Notice whether another connection has written since the last look."""
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA data_version")
+            (version,) = cursor.fetchone()
+        if self.version not in (None, version):
+            self.shared_until = time.monotonic() + LATELY
+        self.version = version

@@ -1,7 +1,8 @@
 """Many new rows at once, by the quickest way that the database has: COPY, or one prepared INSERT."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -9,7 +10,55 @@ from django.db import connection
 from django.db.models import DateTimeField, Field, JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 
+EMPTY: Mapping[type, str] = {dict: "{}", list: "[]"}  # as JSON
 Prepare = Callable[[Any], object]
+
+
+def insert_values(
+    model: type[Model], names: Sequence[str], rows: Sequence[tuple[Any, ...]], **same: object
+) -> Sequence[int]:
+    """Write new rows of a model by the values of some columns, and of those that are the same in all; their ids.
+
+    Every other column has its default or is left to the database. Raises IntegrityError as `insert_rows`.
+    """
+    if not rows:
+        return []
+    varying, beside = _fields_written(model, tuple(names), frozenset(same))
+    rest = tuple(_driven(field, same.get(field.attname, field.get_default())) for field in beside)
+    ways = {place: way for place, one in enumerate(varying) if (way := _prepared(one))}
+    numbers = _free_ids(model, len(rows))
+    prepared = (_changed(row, ways) for row in rows) if ways else rows
+    values = ((number, *row, *rest) for number, row in zip(numbers, prepared, strict=True))
+    _write(model, [_own_id(model), *varying, *beside], values)
+    return numbers
+
+
+def _own_id(model: type[Model]) -> "Field[Any, Any]":
+    return next(field for field in model._meta.concrete_fields if field.primary_key)
+
+
+@cache
+def _fields_written(
+    model: type[Model], names: tuple[str, ...], same: frozenset[str]
+) -> tuple[Sequence["Field[Any, Any]"], Sequence["Field[Any, Any]"]]:
+    """The fields of these names, and all others that the database does not fill itself."""
+    fields = {field.attname: field for field in model._meta.concrete_fields}
+    others = [one for name, one in fields.items() if name not in ("id", *names)]
+    beside = [one for one in others if one.attname in same or not one.has_db_default()]
+    return [fields[name] for name in names], beside
+
+
+def _driven(field: "Field[Any, Any]", value: object) -> object:
+    """What the driver is given for a value."""
+    way = _prepared(field)
+    return way(value) if way else field.get_db_prep_save(value, connection)
+
+
+def _changed(row: tuple[Any, ...], ways: Mapping[int, "Prepare"]) -> list[Any]:
+    values = list(row)
+    for place, way in ways.items():
+        values[place] = way(values[place])
+    return values
 
 
 def insert_rows(rows: Sequence[Model]) -> None:
@@ -41,7 +90,7 @@ def _left_to_database(field: "Field[Any, Any]", rows: Sequence[Model]) -> bool:
     return left == {True}
 
 
-def _free_ids(model: type[Model], number: int) -> Iterable[int]:
+def _free_ids(model: type[Model], number: int) -> Sequence[int]:
     """So many ids that nobody else will have."""
     table = connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:
@@ -61,20 +110,22 @@ def _values(
     """What the driver is given for each row."""
     ways = {place: way for place, field in enumerate(fields) if (way := _prepared(field))}
     read = attrgetter(*(field.attname for field in fields))
-    for row in rows:
-        values = list(read(row))
-        for place, way in ways.items():
-            values[place] = way(values[place])
-        yield tuple(values)
+    return (tuple(_changed(read(row), ways)) for row in rows)
 
 
 def _prepared(field: "Field[Any, Any]") -> Prepare | None:
     """How a value becomes the driver's; None where it is that already."""
     if isinstance(field, JSONField):
-        return lambda value: None if value is None else json.dumps(value)
+        return _as_json
     if isinstance(field, DateTimeField):
         return connection.ops.adapt_datetimefield_value
     return None
+
+
+def _as_json(value: object) -> str | None:
+    if value is None:
+        return None
+    return json.dumps(value) if value else EMPTY.get(type(value)) or json.dumps(value)
 
 
 def _write(

@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 from alignment.seam.settings import Settings
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.projects.models import Project
 from webapp.runs.errors import RunError
 from webapp.runs.models import FINAL, Run
@@ -72,6 +74,8 @@ def start_sweep(project: Project, plan: SweepPlan) -> Sweep:
         SweepInput(sweep=made, role=role, artifact=artifact)
         for role, artifact in plan.inputs.items()
     )
+    said = {"kind": made.kind, "name": made.name}
+    record_act(Act.SWEEP_STARTED, plan.created_by, project=project.pk, about=made.pk, **said)
     advance(made.pk)
     made.refresh_from_db()
     return made
@@ -94,6 +98,7 @@ def learned_for(project: Project, plan: SweepPlan) -> list[list[float]]:
 def pause_sweep(sweep: Sweep, *, by: User) -> None:
     """Begin no further trial, and pause those at work that can save; the others end. Raises SweepError."""
     _move(sweep, (SweepState.RUNNING,), SweepState.PAUSED)
+    _record_change(sweep, by, "pause")
     for run in _unfinished(sweep):
         with suppress(RunError):
             pause_run(run, by=by)
@@ -103,6 +108,7 @@ def pause_sweep(sweep: Sweep, *, by: User) -> None:
 def resume_sweep(sweep: Sweep, *, by: User) -> None:
     """Go on with a paused one. Raises SweepError."""
     _move(sweep, (SweepState.PAUSED,), SweepState.RUNNING)
+    _record_change(sweep, by, "resume")
     for run in _unfinished(sweep):
         with suppress(RunError):
             resume_run(run, by=by)
@@ -113,6 +119,7 @@ def resume_sweep(sweep: Sweep, *, by: User) -> None:
 def cancel_sweep(sweep: Sweep, *, by: User) -> None:
     """End it and its runs; what has ended stays. Raises SweepError."""
     _move(sweep, (SweepState.RUNNING, SweepState.PAUSED), SweepState.CANCELLED)
+    _record_change(sweep, by, "cancel")
     Sweep.objects.filter(pk=sweep.pk).update(ended_at=Now())
     for run in _unfinished(sweep):
         with suppress(RunError):
@@ -126,6 +133,7 @@ def retry_sweep(sweep: Sweep, *, by: User) -> None:
     _move(
         sweep, (SweepState.SUCCEEDED, SweepState.FAILED, SweepState.CANCELLED), SweepState.RUNNING
     )
+    _record_change(sweep, by, "retry")
     Sweep.objects.filter(pk=sweep.pk).update(ended_at=None, message="")
     lost = sweep.trials.filter(state=TrialState.FAILED, run__state__in=FINAL)
     for trial in lost.select_related("run"):
@@ -135,6 +143,10 @@ def retry_sweep(sweep: Sweep, *, by: User) -> None:
             trial.rungs.all().delete()
             trial.save(update_fields=["run", "state", "message"])
     advance(sweep.pk)
+
+
+def _record_change(sweep: Sweep, by: User, what: str) -> None:
+    record_act(Act.SWEEP_CHANGED, by, project=sweep.project_id, about=sweep.pk, what=what)
 
 
 def _move(sweep: Sweep, sources: tuple[SweepState, ...], to: SweepState) -> None:

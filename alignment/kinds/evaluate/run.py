@@ -49,6 +49,7 @@ from alignment.sampling.scoring import (
     completion_token_kls,
     completion_token_logps,
 )
+from alignment.sampling.warps import Warp
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import (
     Event,
@@ -426,7 +427,7 @@ def _drawn(
             [model.prompt_ids(prompt.messages) for prompt in prompts],
             completions=count,
             max_new_tokens=config.max_new_tokens,
-            temperature=term.temperature,
+            warp=Warp(temperature=term.temperature),
             generator=generator,
         )
 

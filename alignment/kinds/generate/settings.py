@@ -24,9 +24,19 @@ TASKS: Mapping[TaskName, str] = {
     "flags": _("Answers to flag"),
     "edit": _("Answers to edit"),
 }
-FEWEST_RANKED = 3
+FEWEST: Mapping[str, int] = {"compare": 2, "rank": 3}  # completions that a task is about
+FEW = {
+    2: _("a pair needs two completions or more"),
+    3: _("an order needs three completions or more"),
+}
 SERVED = {"engine": ("server",)}
 SECRETIVE = frozenset("@?#")  # before or behind these an address may hold a secret
+TokensName = Literal["drawn", "greedy"]
+TOKENS: Mapping[TokensName, str] = {
+    "drawn": _("Drawn by their chances"),
+    "greedy": _("The likeliest alone"),
+}
+DRAWN = {"tokens": ("drawn",)}
 OURS = {"engine": ("sampler", "vllm")}  # whose tokenizer is here
 
 
@@ -48,7 +58,7 @@ class GenerateConfig(Settings):
         help=_("Each prompt's completions become tasks, such as pairs to compare."),
         topic=_("New tasks"),
         unit=_("completions"),
-        ge=2,
+        ge=1,
         le=64,
     )
     task: TaskName = setting(
@@ -86,6 +96,48 @@ class GenerateConfig(Settings):
         ge=0.1,
         le=2.0,
         advanced=True,
+        when=DRAWN,
+    )
+    tokens: TokensName = setting(
+        "drawn",
+        _("Tokens"),
+        help=_("The likeliest ones make one completion a prompt, which is the same every time."),
+        topic=_("New tasks"),
+        advanced=True,
+        choices=TOKENS,
+    )
+    top_k: int = setting(
+        0,
+        _("Top k"),
+        help=_("Draw from so many of the likeliest tokens; 0 draws from all."),
+        topic=_("New tasks"),
+        unit=_("tokens"),
+        ge=0,
+        le=1_000_000,
+        advanced=True,
+        when={**OURS, **DRAWN},
+    )
+    top_p: float = setting(
+        1.0,
+        _("Top p"),
+        help=_("Draw from the fewest tokens that together have this chance; 1 draws from all."),
+        topic=_("New tasks"),
+        gt=0,
+        le=1,
+        advanced=True,
+        when=DRAWN,
+    )
+    min_p: float = setting(
+        0.0,
+        _("Min p"),
+        help=_(
+            "Draw from tokens with at least this share of the likeliest one's chance; 0 draws from all."
+        ),
+        topic=_("New tasks"),
+        ge=0,
+        le=1,
+        advanced=True,
+        when={**OURS, **DRAWN},
     )
     engine: EngineName = setting(
         "sampler",
@@ -118,12 +170,21 @@ class GenerateConfig(Settings):
         when=SERVED,
     )
 
+    @property
+    def greedy(self) -> bool:
+        """Whether nothing is drawn."""
+        return self.tokens == "greedy"
+
     @model_validator(mode="after")
-    def _enough_to_rank(self) -> "GenerateConfig":
-        if self.task == "rank" and self.completions_per_prompt < FEWEST_RANKED:
-            raise ConflictError(
-                "completions_per_prompt", said(_("an order needs three completions or more"))
-            )
+    def _enough_to_ask_about(self) -> "GenerateConfig":
+        if self.greedy and self.completions_per_prompt > 1:
+            words = _("the likeliest tokens are the same completion every time: ask for one")
+            raise ConflictError("completions_per_prompt", said(words))
+        # A program that makes no tasks says nothing of them.
+        needed = FEWEST.get(self.task, 1) if "task" in self.model_fields_set else 1
+        if self.completions_per_prompt < needed:
+            words = FEW[needed]
+            raise ConflictError("completions_per_prompt", said(words))
         return self
 
     @model_validator(mode="after")

@@ -51,4 +51,14 @@ OPERATIONS = {
     "act_on_round": Gate(Action.START_ROUNDS, Scope.TRAIN, {}),
     "list_models": Gate(Action.SEE_MODELS, READ),
     "get_model": Gate(Action.SEE_MODELS, READ),
+    "list_audit": Gate(Action.SEE_AUDIT, READ),
+    "list_webhooks": Gate(Action.MANAGE_WEBHOOKS, READ),
+    "get_webhook": Gate(Action.MANAGE_WEBHOOKS, READ),
+    "make_webhook": Gate(
+        Action.MANAGE_WEBHOOKS, Scope.ADMIN, {"url": "https://example.org", "acts": ["run.ended"]}
+    ),
+    "draw_secret": Gate(Action.MANAGE_WEBHOOKS, Scope.ADMIN, {}),
+    "act_on_webhook": Gate(Action.MANAGE_WEBHOOKS, Scope.ADMIN, {}),
+    "list_deliveries": Gate(Action.MANAGE_WEBHOOKS, READ),
+    "send_again": Gate(Action.MANAGE_WEBHOOKS, Scope.ADMIN, {}),
 }

@@ -178,7 +178,7 @@ def test_an_import_that_breaks_midway_leaves_nothing(project, monkeypatch):
     def fail(*_args, **_options):
         raise OSError("disk full")
 
-    monkeypatch.setattr("webapp.datasets.intake.insert_rows", fail)
+    monkeypatch.setattr("webapp.datasets.intake.insert_values", fail)
     with pytest.raises(OSError, match="disk full"):
         taken(project, tree(reply(1, 0)))
     assert not Prompt.every.exists()

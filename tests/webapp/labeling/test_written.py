@@ -13,6 +13,7 @@ from tests.factories import a_prompt, a_user, again
 from webapp.accounts.roles import Role
 from webapp.datasets.exports.holdings import held
 from webapp.datasets.exports.raw_labels import rows
+from webapp.datasets.exports.trl_completion_plain import FORMAT as COMPLETIONS
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import entries_of, imitated_of, read
 from webapp.labeling.making import TasksWanted, make_tasks
@@ -48,6 +49,8 @@ def imitated(project):
     snapshot = freeze_snapshot(project)
     (row,) = [one for one in read(snapshot.artifact.path) if one["kind"] == "demonstrate"]
     texts = [one.completion for one in imitated_of(snapshot.artifact, "train")]
+    entries = entries_of(snapshot.artifact.path, COMPLETIONS.reads)
+    assert [row["completion"] for one in entries for row in COMPLETIONS.rows(one)] == texts
     assert snapshot.written_in("train") == len(texts)
     assert held(snapshot.artifact.path)["unaccepted"] == (row["standing"] != "accepted")
     return row["standing"], texts, snapshot

@@ -234,6 +234,14 @@ def test_completions_become_rows_and_tasks(generating, tmp_path):
     assert Completion.objects.first().sampling == {"temperature": 1.0, "max_new_tokens": 48}
 
 
+def test_completions_remember_how_they_were_drawn(generating, tmp_path):
+    generating.config |= {"top_p": 0.9}
+    generating.save()
+    half_of("generate").publish(generating, written(generating, tmp_path, ["yes", "no"]))
+    drawn = {"temperature": 1.0, "max_new_tokens": 48, "top_p": 0.9}
+    assert Completion.objects.first().sampling == drawn
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_completions_become_tasks_of_the_kind_that_is_wanted(generating, tmp_path, task):
     generating.config |= {"task": task, "completions_per_prompt": 3}

@@ -1,6 +1,7 @@
 """Long writes in turns: their size follows the time that each takes."""
 
 import time
+from threading import Thread
 
 import pytest
 from django.db import connection
@@ -32,6 +33,14 @@ def test_a_slow_turn_is_followed_by_a_smaller_one(db, clock, held, size):
     assert turns.size == size
 
 
+def test_a_turn_is_never_smaller_than_the_least(db, clock):
+    clock(1e6)
+    turns = Batches(100, least=40)
+    with turns.turn():
+        assert turns.size == 100
+    assert turns.size == 40
+
+
 def test_what_breaks_in_a_turn_is_taken_back(project):
     def write():
         with Batches(100).turn():
@@ -45,17 +54,29 @@ def test_what_breaks_in_a_turn_is_taken_back(project):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_others_have_the_database_for_as_long_as_a_turn_had_it(monkeypatch):
+def test_others_who_write_have_the_database_for_as_long_as_a_turn_had_it(project, monkeypatch):
     gaps = []
     monkeypatch.setattr(time, "sleep", gaps.append)
     turns = Batches(1)
     for _ in range(2):
         with turns.turn():
             time.monotonic()
-    first, second = gaps
+    written = Thread(target=_write, args=[project])
+    written.start()
+    written.join()
+    for _ in range(2):
+        with turns.turn():
+            time.monotonic()
+    first, alone, _noticed, shared = gaps
     assert first == 0
     waits = connection.vendor == "sqlite"  # elsewhere nobody does
-    assert (second > batches.GAP / 2) == waits
+    assert (alone > 0, shared > batches.GAP / 2) == (waits, waits)
+    assert alone < batches.GAP / 2
+
+
+def _write(project):
+    type(project).objects.filter(pk=project.pk).update(guidelines="New.")
+    connection.close()
 
 
 @pytest.mark.django_db(transaction=True)

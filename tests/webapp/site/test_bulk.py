@@ -5,7 +5,7 @@ from django.db import IntegrityError, connection, transaction
 
 from tests.factories import a_completion, a_prompt, again, new_completion
 from webapp.labeling.models import Completion
-from webapp.site.bulk import insert_rows
+from webapp.site.bulk import insert_rows, insert_values
 
 
 def test_rows_have_ids_of_their_own_and_what_the_database_fills(project):
@@ -43,3 +43,22 @@ def test_a_time_that_only_some_rows_give_is_refused(project):
 def test_no_rows_ask_the_database_nothing(django_assert_num_queries, db):
     with django_assert_num_queries(0, connection=connection):
         insert_rows([])
+        assert insert_values(Completion, ["text"], []) == []
+
+
+def test_values_become_rows_with_defaults_and_what_is_the_same_in_all(project):
+    prompt = a_prompt(project)
+    there = a_completion(prompt)
+    rows = [(text, text, {"say": [text]}) for text in ("a", "b")]
+    ids = insert_values(
+        Completion, ("text", "key", "sampling"), rows, prompt_id=prompt.pk, source="imported"
+    )
+    stored = Completion.objects.filter(pk__in=ids).order_by("pk")
+    assert [(one.pk, one.text, one.sampling) for one in stored] == [
+        (number, text, sampling) for number, (text, _key, sampling) in zip(ids, rows, strict=True)
+    ]
+    told = {(one.prompt_id, one.source, one.rank, one.intake_id) for one in stored}
+    assert told == {(prompt.pk, "imported", None, None)}
+    assert all(one.created_at >= there.created_at for one in stored)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert_values(Completion, ("text", "key"), [("a", "a")], prompt_id=prompt.pk, source="x")

@@ -3,6 +3,7 @@
 from ninja import Router
 
 from webapp.api.resources import (
+    audit,
     datasets,
     files,
     jobs,
@@ -12,8 +13,10 @@ from webapp.api.resources import (
     prompts,
     rounds,
     runs,
+    webhooks,
 )
 
-ROUTERS: tuple[Router, ...] = tuple(
-    each.router for each in (projects, prompts, labels, datasets, files, jobs, runs, rounds, models)
-)
+TOPICS = (
+    projects, prompts, labels, datasets, files, jobs, runs, rounds, models, audit, webhooks
+)  # fmt: skip
+ROUTERS: tuple[Router, ...] = tuple(each.router for each in TOPICS)

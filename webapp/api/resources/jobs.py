@@ -9,7 +9,7 @@ from ninja import Query, Router
 from webapp.api.bearer import ApiRequest, open_project
 from webapp.api.paging import ListPart, PageSchema, Paging, RowId, list_part
 from webapp.api.schemas import JobSchema
-from webapp.jobs.kinds import JOB_KINDS
+from webapp.jobs.kinds import JOB_KINDS, UNTOLD
 from webapp.jobs.models import Job
 from webapp.jobs.services import cancel_job
 from webapp.projects.access import Action, may, role_in
@@ -38,7 +38,8 @@ def list_jobs(
     """Jobs that the token's person may see, the newest first; of one kind where it is named."""
     project = open_project(request, project_id, Action.SEE_DATA)
     role = role_in(request.user, project)
-    seen = [name for name, one in JOB_KINDS.items() if may(role, one.can) and kind in ("", name)]
+    asked = [kind] if kind else [name for name in JOB_KINDS if name not in UNTOLD]
+    seen = [name for name in asked if name in JOB_KINDS and may(role, JOB_KINDS[name].can)]
     return list_part(project.jobs.filter(kind__in=seen), paging, newest=True)
 
 
@@ -73,5 +74,5 @@ def download_file(request: ApiRequest, project_id: RowId, job_id: RowId) -> File
 )
 def stop_job(request: ApiRequest, project_id: RowId, job_id: RowId) -> Job:
     """Cancel a job that is not over."""
-    cancel_job(job_for(request, project_id, job_id))
+    cancel_job(job_for(request, project_id, job_id), by=request.user)
     return job_for(request, project_id, job_id)

@@ -12,7 +12,7 @@ from webapp.api.schemas import AddedSchema, PromptSchema
 from webapp.api.sent import PromptSent, PromptsSent
 from webapp.projects.access import Action
 from webapp.projects.models import Prompt
-from webapp.projects.services import add_prompt
+from webapp.projects.services import write_prompt
 
 router = Router(tags=["prompts"])
 
@@ -35,10 +35,7 @@ def send_prompts(request: ApiRequest, project_id: RowId, sent: PromptsSent) -> d
     project = open_project(request, project_id, Action.WRITE_PROMPTS)
     talks = [_turns(number, prompt) for number, prompt in enumerate(sent.prompts)]
     with transaction.atomic():
-        added = [
-            add_prompt(project, turns, source=Prompt.Source.WRITTEN, author=request.user)[1]
-            for turns in talks
-        ]
+        added = [write_prompt(project, turns, by=request.user)[1] for turns in talks]
     return {"sent": len(talks), "added": sum(added)}
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from webapp.datasets.exports.columns import Columns
 from webapp.datasets.exports.holdings import HOLDINGS
 from webapp.datasets.exports.writers import JSON_LINES, PARQUET, Writer
 from webapp.datasets.snapshots import SPOKEN, Entry
@@ -14,6 +15,12 @@ from webapp.site.words import Words
 Row = dict[str, Any]
 NO_COLUMNS = pa.schema([])
 Becomes = Callable[[Entry], Iterable[Row]]  # what a label becomes; raises ExportRefusal
+OfPairs = Callable[[pa.RecordBatch], Columns]  # what preferences become (`pairs.SCHEMA`); the same
+
+
+def no_rows(_entry: Entry) -> Iterable[Row]:
+    """Of a format of preferences alone."""
+    return ()
 
 
 class CardText(NamedTuple):
@@ -47,7 +54,8 @@ class ExportFormat:
     help: Words  # when to choose it
     config: str  # what `load_dataset` is asked for
     schema: pa.Schema = NO_COLUMNS  # of Parquet and tables
-    rows: Becomes
+    rows: Becomes = no_rows
+    of_pairs: OfPairs | None = None  # in place of `rows`
     reads: Collection[str] = SPOKEN  # columns of a snapshot that `rows` asks for
     keeps: frozenset[str]  # names of HOLDINGS
     card: CardText
@@ -59,6 +67,8 @@ class ExportFormat:
     beside: Callable[[Mapping[str, int]], Mapping[str, str]] = no_files  # files, for rows by split
 
     def __post_init__(self) -> None:
-        """Raise TypeError where it speaks of what no snapshot holds."""
+        """Raise TypeError where it speaks of what no snapshot holds, or does not say how rows are made."""
         if unknown := sorted((self.keeps | self.refuses) - HOLDINGS.keys()):
             raise TypeError(f"Format of export “{self.name}”: no snapshot holds {unknown[0]}.")
+        if (self.rows is no_rows) == (self.of_pairs is None):
+            raise TypeError(f"Format of export “{self.name}”: give one of rows and of_pairs.")

@@ -5,7 +5,7 @@ The same snapshot gives the same bytes, so that a hash identifies what somebody 
 
 import shutil
 import zipfile
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -17,12 +17,14 @@ from django.utils.translation import gettext as _
 from alignment.seam.folders import committed, verify
 from webapp.datasets.cards import card
 from webapp.datasets.errors import ExportRefusal
+from webapp.datasets.exports.columns import ColumnGroup, Group, RowGroup
 from webapp.datasets.exports.descriptor import ExportFormat, Row
 from webapp.datasets.exports.holdings import held
+from webapp.datasets.exports.pairs import preferences_in
 from webapp.datasets.exports.texts import TOOLS, schema_with_tools
 from webapp.datasets.exports.writers import Write
 from webapp.datasets.models import Snapshot
-from webapp.datasets.snapshots import Entry, entries_of
+from webapp.datasets.snapshots import Entry, entries_of, record_batches
 from webapp.projects.models import Split
 
 ROWS_PER_GROUP = 1000
@@ -50,10 +52,9 @@ def write_folder(
                 split: Part(aside / form.config / split, form, schema, files)
                 for split in Split.values
             }
-            for passed, entry in enumerate(entries_of(snapshot.artifact.path, form.reads), 1):
-                parts[entry.row["split"]].add(entry)
-                if passed % ROWS_PER_GROUP == 0:
-                    yield passed, total
+            filled = _of_pairs if form.of_pairs else _of_entries
+            for passed in filled(parts, snapshot.artifact.path, form):
+                yield passed, total
             counts = {split: part.finish() for split, part in parts.items()}
         counts = {split: rows for split, rows in counts.items() if rows}
         if not counts:
@@ -63,6 +64,27 @@ def write_folder(
             (aside / name).write_text(text, encoding="utf-8")
         (aside / "README.md").write_text(card(snapshot, form, counts), encoding="utf-8")
     return counts
+
+
+Parts = Mapping[str, "Part"]  # by split
+
+
+def _of_pairs(parts: Parts, folder: Path, form: ExportFormat) -> Iterator[int]:
+    """Write the preferences of a snapshot's folder, many at once; how many of its rows are read."""
+    passed = 0
+    for batch in record_batches(folder):
+        for split, part in parts.items():
+            if form.of_pairs and len(pairs := preferences_in(batch, split)):
+                part.write(ColumnGroup(form.of_pairs(pairs), len(pairs)))
+        yield (passed := passed + len(batch))
+
+
+def _of_entries(parts: Parts, folder: Path, form: ExportFormat) -> Iterator[int]:
+    """The same of all that labels say, one by one."""
+    for passed, entry in enumerate(entries_of(folder, form.reads), 1):
+        parts[entry.row["split"]].add(entry)
+        if passed % ROWS_PER_GROUP == 0:
+            yield passed
 
 
 def schema_of(form: ExportFormat, snapshot: Snapshot) -> pa.Schema:
@@ -99,13 +121,13 @@ class Part:
             if once is None or self._is_new(_digest(once(row))):
                 self.group.append(row)
         while len(self.group) >= ROWS_PER_GROUP:
-            self._write(self.group[:ROWS_PER_GROUP])
+            self.write(RowGroup(self.group[:ROWS_PER_GROUP]))
             self.group = self.group[ROWS_PER_GROUP:]
 
     def finish(self) -> int:
         """Write what is left; how many rows there are."""
         if self.group:
-            self._write(self.group)
+            self.write(RowGroup(self.group))
         return self.written
 
     def _is_new(self, said: bytes) -> bool:
@@ -113,7 +135,8 @@ class Part:
         self.known.add(said)
         return len(self.known) > there
 
-    def _write(self, rows: list[Row]) -> None:
+    def write(self, rows: Group) -> None:
+        """Write some rows in each way."""
         ways = () if self.writers else self.form.writers
         for way in ways:
             file = way.opened(self.path.with_suffix(way.suffix), self.schema)

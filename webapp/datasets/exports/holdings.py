@@ -1,6 +1,7 @@
 """What a snapshot may hold beyond the texts of its preferences, and how much of it one does."""
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -11,18 +12,20 @@ import pyarrow.compute as pc
 from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import Message
-from webapp.datasets.snapshots import ACCEPTED, WITHOUT_PREFERENCE, columns
+from webapp.datasets.snapshots import ACCEPTED, WITHOUT_PREFERENCE, tables_beside
 from webapp.site.words import Words
 
 SNAPSHOTS = 32  # whose counts are kept: they never change
-Count = Callable[[pa.Table], int]
+Prompts = set[str]  # by their keys
+Count = Callable[[pa.Table], int | Prompts]
 
 
 class Holding(NamedTuple):
-    """Something that snapshots hold, and how often a table of their columns has it."""
+    """Something that snapshots hold, and how often a table of their columns has it, or in which prompts."""
 
     words: Words
-    count: Count
+    found: Count
+    but: str = ""  # the name of another, whose prompts do not count
 
 
 def _labels(rows: pa.Table) -> pa.Array:
@@ -37,21 +40,18 @@ def _number_of(chosen: pa.Array) -> int:
     return int(pc.sum(chosen).as_py() or 0)
 
 
-def _talks(rows: pa.Table) -> set[str]:
-    """The prompts that are conversations of several turns."""
-    messages = rows["messages"].unique().to_pylist()
-    return {turns for turns in messages if len(json.loads(turns)) > 1}
+def _talks(rows: pa.Table) -> Prompts:
+    """The prompts that are conversations of several turns; a quotation mark within a turn has a stroke before it."""
+    turns = pc.count_substring(rows["messages"], '"role":')
+    return set(rows["prompt_key"].filter(pc.greater(turns, 1)).unique().to_pylist())
 
 
-def _calling(rows: pa.Table) -> int:
-    """How many prompts have to do with tools."""
-    messages = [text for text in rows["messages"].unique().to_pylist() if '"tool' in text]
-    turns = ((Message(**turn) for turn in json.loads(text)) for text in messages)
-    return sum(not all(turn.is_plain for turn in one) for one in turns)
-
-
-def _preferring_talks(rows: pa.Table) -> int:
-    return len(_talks(rows.filter(_preferring(rows))))
+def _calling(rows: pa.Table) -> Prompts:
+    """The prompts that have to do with tools."""
+    some = rows.filter(pc.match_substring(rows["messages"], '"tool'))
+    texts = dict(zip(some["prompt_key"].to_pylist(), some["messages"].to_pylist(), strict=True))
+    turns = {key: [Message(**turn) for turn in json.loads(text)] for key, text in texts.items()}
+    return {key for key, one in turns.items() if not all(turn.is_plain for turn in one)}
 
 
 def _that_say(*names: str) -> Count:
@@ -100,10 +100,13 @@ HOLDINGS: Mapping[str, Holding] = {
         _("Which labels are by simulated annotators"),
         lambda rows: _number_of(rows["simulated"]),
     ),
-    "turns": Holding(_("Prompts of several turns"), _preferring_talks),
+    "turns": Holding(
+        _("Prompts of several turns"), lambda rows: _talks(rows.filter(_preferring(rows)))
+    ),
     "turns_beside": Holding(
         _("Prompts of several turns without a preference"),
-        lambda rows: len(_talks(rows)) - _preferring_talks(rows),
+        _talks,
+        but="turns",
     ),
     "tools": Holding(
         _("Prompts with tools: descriptions, calls, and what was answered"),
@@ -111,7 +114,8 @@ HOLDINGS: Mapping[str, Holding] = {
     ),
     "tools_beside": Holding(
         _("Prompts with tools, without a preference"),
-        lambda rows: _calling(rows) - _calling(rows.filter(_preferring(rows))),
+        _calling,
+        but="tools",
     ),
     "pairings": Holding(
         _("Which answers were compared with each other"), lambda rows: _number_of(_preferring(rows))
@@ -142,5 +146,14 @@ HOLDINGS: Mapping[str, Holding] = {
 @lru_cache(maxsize=SNAPSHOTS)
 def held(folder: Path) -> Mapping[str, int]:
     """How much of what the snapshot in a folder of the store holds."""
-    rows = columns(folder)
-    return {name: holding.count(rows) for name, holding in HOLDINGS.items()}
+    counts: Counter[str] = Counter()
+    prompts: dict[str, Prompts] = defaultdict(set)
+    for rows in tables_beside(folder):
+        for name, holding in HOLDINGS.items():
+            if isinstance(found := holding.found(rows), int):
+                counts[name] += found
+            else:
+                prompts[name] |= found
+    for name, keys in prompts.items():
+        counts[name] = len(keys - prompts.get(HOLDINGS[name].but, set()))
+    return counts

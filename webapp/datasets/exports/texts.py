@@ -1,15 +1,23 @@
 """How formats of export write prompts and answers: as lists of messages, or as plain text."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 from django.utils.translation import gettext as _
 
-from alignment.seam.records import PromptRecord
+from alignment.seam.records import Message, PromptRecord
 from alignment.seam.tools import openai_turn, template_turn, tools_of
 from webapp.datasets.errors import ExportRefusal
-from webapp.datasets.exports.writers import JSON
+from webapp.datasets.exports.columns import (
+    JSON,
+    AnswerColumn,
+    Column,
+    Columns,
+    DistinctColumn,
+    TextColumn,
+)
 
 Turn = dict[str, Any]
 TOOLS = frozenset(["tools", "tools_beside"])  # of HOLDINGS
@@ -24,6 +32,28 @@ class Spelling(NamedTuple):
     prompt: Callable[[PromptRecord], Any]
     answer: Callable[[str], Any]
     beside: Callable[[PromptRecord], dict[str, Any]]  # columns of its own
+    plain: Callable[[Sequence[Turn]], Any]  # `prompt`, of turns without tools as they are stored
+    answers: Callable[[pa.Array], Column]  # `answer`, of many
+
+    def asked(self, messages: pa.Array) -> tuple[DistinctColumn, Columns]:
+        """Prompts, each read once, by the JSON of their turns; and columns of their own."""
+        coded = messages.dictionary_encode()
+        stored = json.loads(f"[{','.join(coded.dictionary.to_pylist())}]")
+        if all(map(_without_tools, stored)):
+            return DistinctColumn([*map(self.plain, stored)], coded.indices), {}
+        prompts = [_as_record(turns) for turns in stored]
+        beside = [self.beside(prompt).get("tools") for prompt in prompts]
+        tools = {"tools": DistinctColumn(beside, coded.indices, lacking="")} if any(beside) else {}
+        return DistinctColumn([*map(self.prompt, prompts)], coded.indices), tools
+
+
+def _without_tools(turns: Sequence[Turn]) -> bool:
+    """Whether turns say nothing but who speaks and what."""
+    return all(len(turn) == 2 and turn["role"] != "tool" for turn in turns)
+
+
+def _as_record(turns: Sequence[Turn]) -> PromptRecord:
+    return PromptRecord(key="", messages=tuple(Message(**turn) for turn in turns))
 
 
 def as_messages(prompt: PromptRecord) -> list[Turn]:
@@ -71,14 +101,25 @@ def answer_turns(text: str) -> list[Turn]:
 def single_text(prompt: PromptRecord) -> str:
     """A prompt of one turn as text; raises ExportRefusal for a conversation."""
     check_without_tools(prompt)
-    if len(prompt.messages) > 1:
+    _check_single(prompt.messages)
+    return prompt.text
+
+
+def _single(turns: Sequence[Turn]) -> str:
+    """The same of turns without tools."""
+    _check_single(turns)
+    text: str = turns[0]["content"]
+    return text
+
+
+def _check_single(turns: Sequence[object]) -> None:
+    if len(turns) > 1:
         raise ExportRefusal(
             _(
                 "Some prompts have several turns, which plain text cannot keep apart. "
                 "Export lists of messages instead."
             )
         )
-    return prompt.text
 
 
 MESSAGES = Spelling(
@@ -86,8 +127,12 @@ MESSAGES = Spelling(
     as_messages,
     answer_turns,
     tools_column,
+    plain=list,
+    answers=AnswerColumn,
 )
-PLAIN = Spelling(pa.string(), single_text, str, lambda _prompt: {})
+PLAIN = Spelling(
+    pa.string(), single_text, str, lambda _prompt: {}, plain=_single, answers=TextColumn
+)
 CALL = pa.struct([("name", pa.string()), ("arguments", JSON)])
 CALLS = pa.list_(pa.struct([("id", pa.string()), ("type", pa.string()), ("function", CALL)]))
 TURN = pa.struct(

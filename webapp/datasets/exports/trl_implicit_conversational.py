@@ -26,7 +26,7 @@ FORMAT = ExportFormat(
     help=_("the prompt is at the beginning of both sides, as reward models are trained."),
     config=IMPLICIT,
     schema=preference_schema(MESSAGES, "chosen", "rejected"),
-    rows=implicit_in(MESSAGES, []),
+    of_pairs=implicit_in(MESSAGES, []),
     keeps=KEEPS,
     card=CARD._replace(row=ROW),
 )

@@ -27,7 +27,7 @@ FORMAT = ExportFormat(
     help=_("prompt, a blank line, answer; for models without a chat template."),
     config=IMPLICIT,
     schema=preference_schema(PLAIN, "chosen", "rejected"),
-    rows=implicit_in(PLAIN, BETWEEN),
+    of_pairs=implicit_in(PLAIN, BETWEEN),
     keeps=KEEPS - SEVERAL_TURNS,
     refuses=SEVERAL_TURNS,
     card=CARD._replace(row=ROW),

@@ -3,16 +3,17 @@
 `alignment.rows.exported` reads them back.
 """
 
-from collections.abc import Iterator
+from operator import add
 from typing import Any
 
 import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import PairRecord
-from webapp.datasets.exports.descriptor import Becomes, CardText, Row
+from webapp.datasets.exports.columns import Columns, DistinctColumn
+from webapp.datasets.exports.descriptor import CardText, OfPairs, Row
 from webapp.datasets.exports.texts import Spelling
-from webapp.datasets.snapshots import Entry
+from webapp.datasets.snapshots import values_in
 
 READER = _("TRL")
 CONSUMER = _("TRL's DPOTrainer and RewardTrainer, and all that read their format")
@@ -33,6 +34,7 @@ slightly, 2 better, 3 much better. `annotator` is a pseudonym, or `import` where
 a file.""",
     noun="pairs",
 )
+SIDES = ("chosen", "rejected")
 BESIDE = (
     ("prompt_key", pa.string()),
     ("group", pa.string()),
@@ -53,29 +55,33 @@ def columns_beside(pair: PairRecord) -> Row:
     }
 
 
-def explicit_in(way: Spelling) -> Becomes:
+def explicit_in(way: Spelling) -> OfPairs:
     """Preferences with a prompt of its own."""
 
-    def rows(entry: Entry) -> Iterator[Row]:
-        for pair in entry.pairs:
-            sides = {"chosen": way.answer(pair.chosen), "rejected": way.answer(pair.rejected)}
-            beside = columns_beside(pair) | way.beside(pair.prompt)
-            yield {"prompt": way.prompt(pair.prompt)} | sides | beside
+    def columns(pairs: pa.RecordBatch) -> Columns:
+        asked, tools = way.asked(pairs["messages"])
+        sides = {name: way.answers(pairs[name]) for name in SIDES}
+        return {"prompt": asked, **sides, **_beside(pairs), **tools}
 
-    return rows
+    return columns
 
 
-def implicit_in(way: Spelling, between: Any) -> Becomes:  # noqa: ANN401 - of the way's type
+def implicit_in(way: Spelling, between: Any) -> OfPairs:  # noqa: ANN401 - of the way's type
     """Preferences of which both sides begin with the prompt, and then something between it and the answer."""
 
-    def rows(entry: Entry) -> Iterator[Row]:
-        for pair in entry.pairs:
-            asked = way.prompt(pair.prompt) + between
-            sides = {"chosen": pair.chosen, "rejected": pair.rejected}
-            beside = columns_beside(pair) | way.beside(pair.prompt)
-            yield {n: asked + way.answer(text) for n, text in sides.items()} | beside
+    def columns(pairs: pa.RecordBatch) -> Columns:
+        asked, tools = way.asked(pairs["messages"])
+        known = [value + between for value in asked.values]
+        begin = [known[place] for place in asked.places.to_pylist()]
+        answers = {name: map(way.answer, values_in(pairs[name])) for name in SIDES}
+        sides = {name: DistinctColumn.each(map(add, begin, said)) for name, said in answers.items()}
+        return {**sides, **_beside(pairs), **tools}
 
-    return rows
+    return columns
+
+
+def _beside(pairs: pa.RecordBatch) -> Columns:
+    return {name: DistinctColumn.of(pairs[name]) for name, _type in BESIDE}
 
 
 def preference_schema(way: Spelling, *names: str) -> pa.Schema:

@@ -22,7 +22,7 @@ FORMAT = ExportFormat(
     help=_("the trainer's chat template is applied; prompts of several turns stay whole."),
     config=CONFIG,
     schema=preference_schema(MESSAGES, "prompt", "chosen", "rejected"),
-    rows=explicit_in(MESSAGES),
+    of_pairs=explicit_in(MESSAGES),
     keeps=KEEPS,
     card=CARD,
 )

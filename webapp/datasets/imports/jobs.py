@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Mapping
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -26,7 +27,6 @@ from webapp.datasets.intake import (
     Become,
     Plan,
     check_size,
-    judgements,
     outlook,
 )
 from webapp.datasets.models import Intake
@@ -115,9 +115,9 @@ def summary(reading: Reading) -> dict[str, Any]:
         "more_unused": max(0, len(reading.unused) - TOLD),
         "left_out": told(reading.left_out),
         "notes": told(reading.notes),
-        "judged": judgements(reading.prompts),
+        "judged": reading.judgements(),
         "columns": _columns(reading),
-        "first": [_shown(found) for found in list(reading.prompts.values())[:FIRST]],
+        "first": [_shown(found) for found in islice(reading.prompts.values(), FIRST)],
     }
 
 

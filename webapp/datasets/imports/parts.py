@@ -31,6 +31,7 @@ from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
 
 FIRST = 50  # prompts, or rows, of a first transaction
+CHUNK = 2000  # rows of a statement that names each
 LOOK = 0.2  # seconds between two looks whether another import is over
 TURN = 5.0  # seconds that a tender sweeps before it does something else
 Act = Callable[[Intake, int], int]  # takes up to so many rows, and says how many there were
@@ -91,7 +92,7 @@ def store_parts(intake: Intake, reading: Reading, plan: Plan) -> Iterator[int]:
 
     Raises LostLease where somebody else goes on with it, or it was swept.
     """
-    batches = Batches(FIRST)
+    batches = Batches(FIRST, least=FIRST)
     left = islice(reading.prompts.items(), intake.taken, None)
     while part := dict(islice(left, batches.size)):
         _take(batches, intake, part, plan)
@@ -106,8 +107,9 @@ def _take(batches: Batches, intake: Intake, part: Portion, plan: Plan) -> None:
             raise LostLease(intake.pk)
         added = Added.of(intake.added)
         added.count(take_part(intake, part, plan))
-        Intake.objects.filter(pk=intake.pk).update(added=added.stored())
-    intake.taken, intake.added = taken, added.stored()
+        stored = added.stored()
+        Intake.objects.filter(pk=intake.pk).update(added=stored)
+    intake.taken, intake.added = taken, stored
 
 
 def complete_intake(intake: Intake) -> None:
@@ -142,6 +144,19 @@ def _every(model: type[models.Model]) -> models.QuerySet[Any]:
     return model._base_manager.all()
 
 
+def _in_chunks(act: Act) -> Act:
+    """The same, for statements that name each of their rows."""
+
+    def acted(intake: Intake, most: int) -> int:
+        done = 0
+        while done < most and (more := act(intake, min(CHUNK, most - done))):
+            done += more
+        return done
+
+    return acted
+
+
+@_in_chunks
 def _count_labels(intake: Intake, most: int) -> int:
     labels = list(Label.every.filter(intake=intake).select_related("task").order_by("pk")[:most])
     if labels:
@@ -150,6 +165,7 @@ def _count_labels(intake: Intake, most: int) -> int:
     return len(labels)
 
 
+@_in_chunks
 def _give_ranks(intake: Intake, most: int) -> int:
     """Answers that were here without a rank get theirs."""
     coming = list(intake.ranks.select_related("completion").order_by("pk")[:most])
@@ -187,6 +203,7 @@ def _say_swept(intake: Intake, _most: int) -> int:
     return 0
 
 
+@_in_chunks
 def _drop_labels(intake: Intake, most: int) -> int:
     rows = (
         Label.every.filter(intake=intake).order_by("pk").values_list("pk", "assignment_id")[:most]
@@ -204,8 +221,8 @@ def _shower(model: type[models.Model]) -> Act:
 
     def show(intake: Intake, most: int) -> int:
         named = _every(model).filter(intake=intake)
-        keys = list(named.order_by("pk").values_list("pk", flat=True)[:most])
-        return named.filter(pk__lte=keys[-1]).update(intake=None) if keys else 0
+        last = list(named.order_by("pk").values_list("pk", flat=True)[most - 1 : most])
+        return (named.filter(pk__lte=last[0]) if last else named).update(intake=None)
 
     return show
 
@@ -213,6 +230,7 @@ def _shower(model: type[models.Model]) -> Act:
 def _dropper(model: type[models.Model]) -> Act:
     """What deletes some rows of the intake, none that somebody has made their own meanwhile."""
 
+    @_in_chunks
     def drop(intake: Intake, most: int) -> int:
         rows = _every(model).select_for_update().filter(intake=intake)
         keys = list(rows.order_by("pk").values_list("pk", flat=True)[:most])

@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import comb
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, get_args
 
 from django.utils.translation import gettext as _
 
@@ -18,8 +19,10 @@ from alignment.rows.found import (
     ImportedLabel,
     ImportedPair,
     ImportedPrompt,
+    Noted,
     Ordered,
     Preferred,
+    Said,
     Thumbed,
     Tied,
     Turns,
@@ -28,9 +31,10 @@ from alignment.rows.found import (
 from alignment.rows.json_lines import Row
 from alignment.rows.mapping import Roles, in_its_words, mapped
 from alignment.rows.threads import with_trees
-from alignment.seam.records import opening_key, prompt_key
+from alignment.seam.records import Message, opening_key, prompt_key
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.files import opened
+from webapp.datasets.imports.scratch import ScratchDict
 
 STEP = 200  # rows between two words about progress
 REFUSALS = 50  # kept for the page
@@ -57,6 +61,9 @@ class Lines(Protocol):
         ...
 
 
+SAID: Mapping[str, Any] = {one.__name__: one for one in get_args(Said)}
+
+
 @dataclass
 class PromptFound:
     """A prompt with all that the file's rows hold about it."""
@@ -71,6 +78,8 @@ class PromptFound:
     def ranked(self) -> int:
         """How many pairs the ranks of its answers imply."""
         ranked = [answer for answer in self.answers.values() if answer.rank is not None]
+        if not ranked:
+            return 0
         together = Counter(answer.ranking for answer in ranked)
         equal = Counter((answer.ranking, answer.rank) for answer in ranked)
         return sum(comb(n, 2) for n in together.values()) - sum(comb(n, 2) for n in equal.values())
@@ -102,6 +111,66 @@ def _found_worse(label: ImportedLabel) -> set[str]:
     return set(items) if bad else set()
 
 
+def _packed(found: PromptFound) -> list[Any]:
+    """What is kept of it, as JSON: lists, since there may be many."""
+    turns = [
+        [turn.role, turn.content] if turn.is_plain else turn.model_dump() for turn in found.messages
+    ]
+    answers = [[a.key, a.text, a.rank, a.ranking, dict(a.about)] for a in found.answers.values()]
+    pairs = [
+        [p.better, p.worse, p.group, p.strength, p.annotator, _moment(p.created_at)]
+        for p in found.pairs
+    ]
+    labels = [
+        [
+            *(one.annotator, one.items, type(one.said).__name__, one.said),
+            *one.noted[:-1],
+            _moment(one.noted.created_at),
+        ]
+        for one in found.labels
+    ]
+    return [turns, answers, pairs, labels, found.split]
+
+
+def _unpacked(kept: list[Any]) -> PromptFound:
+    turns, answers, pairs, labels, split = kept
+    messages = (
+        Message(role=turn[0], content=turn[1]) if isinstance(turn, list) else Message(**turn)
+        for turn in turns
+    )
+    named = {one[0]: ImportedAnswer(*one) for one in answers}
+    preferred = [_pair(*one) for one in pairs]
+    said = [_label(*one) for one in labels]
+    return PromptFound(tuple(messages), named, preferred, said, set(preferred), split)
+
+
+def _pair(*kept: Any) -> ImportedPair:  # noqa: ANN401
+    better, worse, group, strength, annotator, moment = kept
+    return ImportedPair(better, worse, group, strength, annotator, _as_moment(moment))
+
+
+def _label(*kept: Any) -> ImportedLabel:  # noqa: ANN401
+    annotator, items, kind, said, rationale, flags, visible_ms, moment = kept
+    noted = Noted(rationale, tuple(flags), visible_ms, _as_moment(moment))
+    return ImportedLabel(annotator, tuple(items), SAID[kind](*map(_as_tuple, said)), noted)
+
+
+def _as_tuple(value: Any) -> Any:  # noqa: ANN401 - a part of what somebody said
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _as_moment(kept: str | None) -> datetime | None:
+    return datetime.fromisoformat(kept) if kept else None
+
+
+def _no_prompts() -> ScratchDict[PromptFound]:
+    return ScratchDict(_packed, _unpacked)
+
+
 @dataclass
 class Reading:
     """What was found in a file."""
@@ -110,7 +179,9 @@ class Reading:
     rows: int = 0
     answers: int = 0  # read, those that came twice included
     formats: Counter[str] = field(default_factory=Counter)  # how its rows were read
-    prompts: dict[str, PromptFound] = field(default_factory=dict)  # by key
+    prompts: ScratchDict[PromptFound] = field(default_factory=_no_prompts)  # by key
+    said: int = 0  # labels, and pairs that somebody preferred
+    ranked: bool = False  # whether an answer has a rank
     refused: int = 0
     refusals: list[str] = field(default_factory=list)  # the first ones
     unused: Counter[str] = field(default_factory=Counter)  # columns, and in how many rows
@@ -163,8 +234,11 @@ class Reading:
 
     def _merge(self, prompt: ImportedPrompt, answers: list[ImportedAnswer]) -> None:
         key = prompt_key(prompt.messages)
-        _count(self.left_out, ASKED_AGAIN, key in self.prompts and not prompt.answers)
-        known = self.prompts.setdefault(key, PromptFound(prompt.messages))
+        known = self.prompts.find(key)
+        _count(self.left_out, ASKED_AGAIN, known and not prompt.answers)
+        if known is None:
+            known = PromptFound(prompt.messages)
+            self.prompts.add(key, known)
         if prompt.split:
             first = self.splits.setdefault(opening_key(prompt.messages), prompt.split)
             _count(self.left_out, SPLIT_TWICE, first != prompt.split)
@@ -187,12 +261,22 @@ class Reading:
                 _count(self.notes, SAID_AGAIN, pair in known.said)
                 known.said.add(pair)
                 known.pairs.append(pair)
+                self.said += 1
         known.labels += prompt.labels  # whose answers are known by their words: none can clash
+        self.said += len(prompt.labels)
+        self.ranked = self.ranked or any(answer.rank is not None for answer in answers)
 
     def settle_splits(self) -> None:
         """Give each prompt the split that the file says of its opening, whichever row says so."""
-        for found in self.prompts.values() if self.splits else ():
+        for key, found in self.prompts.items() if self.splits else ():
             found.split = self.splits.get(opening_key(found.messages), "")
+            self.prompts[key] = found
+
+    def judgements(self) -> int:
+        """How many preferences and labels it holds."""
+        ranked = self.prompts.values() if self.ranked else ()
+        implied: int = sum(found.ranked() for found in ranked)
+        return self.said + implied
 
     def refuse(self, place: str, reason: str, into: Lines | None) -> None:
         """Count what cannot be read; the first reasons are kept, all of them go into the list."""

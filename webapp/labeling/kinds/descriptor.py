@@ -114,7 +114,8 @@ class TaskKind(BaseModel):
     so that two people who mean the same say the same, whatever order each of them saw; `records` says
     what a model learns from it; `objection` why an answer that is one does not fit the items that were shown,
     "" where it does; `imported` what a file says of answers in the words of the kind, None where it has none;
-    `reviewed` the text in an answer that other people judge before it is used, in projects that want it.
+    `reviewed` the text in an answer that other people judge before it is used, in projects that want it;
+    `by_place` whether `records` makes of an answer about two items a single one that depends on their places alone.
     The template has two parts: `items` for the card, `controls` below it.
     Where a project's form decides what may be said, `keys_of` gives the keys of a form, and `fits` says
     whether an answer about so many items is one by it.
@@ -140,6 +141,7 @@ class TaskKind(BaseModel):
     made: bool = True  # by whoever wants some; tasks of another kind come by themselves
     imported: Callable[[Said], BaseModel | None] = no_answer
     reviewed: Callable[[Any], str] = no_review
+    by_place: bool = False
 
     @validator(mode="wrap")
     @classmethod

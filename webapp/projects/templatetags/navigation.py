@@ -36,7 +36,7 @@ PARTS = (
     Part(gettext_noop("Rounds"), "rounds:list", ("rounds:",), "is_researcher"),
     Part(gettext_noop("Models"), "registry:models", ("registry:",), "is_researcher"),
     Part(gettext_noop("Runs"), "runs:list", ("runs:", "sweeps:"), "is_researcher"),
-    Part(gettext_noop("Members"), "members", ("members",), "is_admin"),
+    Part(gettext_noop("Members"), "members", ("members", "audit", "webhooks:"), "is_admin"),
 )
 
 

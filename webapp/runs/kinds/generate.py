@@ -53,6 +53,9 @@ def _completions(
 ) -> Iterator[Completion]:
     policy = run.inputs.filter(role="policy").values_list("artifact", flat=True).first()
     sampling = config.model_dump(include={"temperature", "max_new_tokens"})
+    usual = GenerateConfig.model_fields
+    warps = {name: getattr(config, name) for name in ("tokens", "top_k", "top_p", "min_p")}
+    sampling |= {name: value for name, value in warps.items() if value != usual[name].default}
     if config.engine == "server":
         sampling["server_model"] = config.server_model
     prompts = dict(run.project.prompts.values_list("key", "pk"))

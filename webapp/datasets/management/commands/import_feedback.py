@@ -16,7 +16,7 @@ from webapp.datasets.forms import usual
 from webapp.datasets.imports.jobs import summary, told
 from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import Lines, Reading, read
-from webapp.datasets.intake import FIRST_KIND, PAIRS, Become, Plan, outlook
+from webapp.datasets.intake import FIRST_KIND, PAIRS, Become, Plan
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.projects.models import Project
 
@@ -108,7 +108,6 @@ class Command(BaseCommand):
         plan, dry = _plan(reading, options), options["dry_run"]
         project, made = _project(options["project"], create=options["create"])
         try:
-            coming = outlook(project, reading)
             added = take_in(project, reading, plan, keep=not dry)
         except BaseException:
             dry = True  # the file was not taken in: no project is left of it
@@ -121,7 +120,7 @@ class Command(BaseCommand):
         self._say(
             f"{project}: {added.prompts} prompts and {added.completions} answers {verb}, "
             f"{added.tasks} tasks, {added.preferences} preferences, {added.labels} labels "
-            f"({reading.rows} rows read, {coming['prompts']} prompts in them)."
+            f"({reading.rows} rows read, {len(reading.prompts)} prompts in them)."
         )
 
     def _list(self, title: str, counted: Iterable[tuple[str, int]]) -> None:
@@ -157,9 +156,8 @@ def _whole(file: Path, format: str, bad: Lines | None, roles: dict[str, str]) ->
 
 def _plan(reading: Reading, options: dict[str, Any]) -> Plan:
     """What was asked for, or what the file holds most of; tasks are made only when asked for."""
-    found = {"answers": any(one.answers for one in reading.prompts.values()), "compared": 0}
-    most = usual(found | {"judged": summary(reading)["judged"]})
-    become = Become(options["become"]) if options["become"] else most
+    found = {"answers": reading.answers, "compared": 0, "judged": reading.judgements()}
+    become = Become(options["become"] or usual(found))
     need, pairs = options["labels_per_task"], options["pairs_per_prompt"]
     if need < 1 or pairs < 0:
         raise CommandError(

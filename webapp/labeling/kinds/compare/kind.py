@@ -131,4 +131,5 @@ KIND = TaskKind(
     keys=KEYS,
     keys_of=_keys_of,
     fits=_fits,
+    by_place=True,
 )

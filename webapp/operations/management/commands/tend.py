@@ -16,8 +16,10 @@ from webapp.datasets.imports.parts import tend_intakes
 from webapp.jobs import tend as jobs
 from webapp.labeling.services import expire_leases
 from webapp.machine import database, disk
+from webapp.rounds.ends import tell_ended_rounds
 from webapp.runs import tend as runs
 from webapp.sweeps.trials import advance_all
+from webapp.webhooks.tend import DUTIES as TELLING
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ def duties() -> list[tuple[Callable[[], object], float]]:
     """What there is to do, and every how many seconds."""
     reap, ring = settings.RUN_REAP, settings.RUN_RING
     all_of = (*runs.DUTIES, advance_all, *jobs.DUTIES, expire_leases, tend_intakes, forget_answers)
+    all_of = (*all_of, tell_ended_rounds, *TELLING)
     done: list[tuple[Callable[[], object], float]] = [(duty, reap) for duty in all_of]
     return [*done, (runs.ring_queues, ring), (jobs.ring_jobs, ring)]
 
