@@ -159,7 +159,10 @@ def test_nothing_of_a_person_is_left_but_counts(project, ana, gone):
 def test_the_account_ends_at_once_and_has_no_name(project, ana, admin, client):
     client.force_login(ana)
     ana.tokens.create(name="t", scopes=[], sha256="0" * 64, sessions_ended=0)
+    kept = apps.get_model("api", "Answered")  # answers to programs
+    kept.objects.create(person=ana, key="k", sha256="0" * 64, answer=SECRET)
     start_erasure(project, ana, by=admin)
+    assert not kept.objects.exists()
     row = again(ana)
     assert (row.username, row.first_name, row.is_active) == (f"erased:{ana.pk}", "", False)
     assert not row.memberships.exists()
