@@ -55,7 +55,7 @@ class AuditEntry(models.Model):
     )
     token = models.BigIntegerField(null=True)  # by which the person's program was let in
     via = NameField(max_length=80, blank=True)  # that token's name; or a program of ours
-    act = models.CharField(max_length=32, choices=Act)
+    act = models.CharField(max_length=32)  # of Act, or of that of an older Attune
     thing = models.CharField(max_length=16)  # what the act is about: its name up to the point
     number = models.BigIntegerField(null=True)  # the key of its row
     facts = models.JSONField(default=dict)  # short, and nothing secret
@@ -85,4 +85,4 @@ class AuditEntry(models.Model):
     @property
     def what(self) -> str:
         """The act in words; one of an older Attune by its name."""
-        return str(self.get_act_display())
+        return str(Act(self.act).label if self.act in Act.values else self.act)

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Iterator
 
 from django.utils.translation import gettext as _
 
+from webapp.accounts.models import User
 from webapp.artifacts.lineage import models_made_of
 from webapp.artifacts.models import Artifact, ArtifactInput
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.datasets.models import Erasure, Snapshot
 from webapp.datasets.snapshots import read
 from webapp.erasure.errors import ErasureError
@@ -52,7 +55,7 @@ def models_holding(snapshots: Iterable[Snapshot]) -> list[Artifact]:
     return models_made_of([one.artifact_id for one in snapshots])
 
 
-def remove_file(snapshot: Snapshot) -> None:
+def remove_file(snapshot: Snapshot, *, by: User | None = None) -> None:
     """Remove the frozen labels of a snapshot that holds erased data; its row and counts stay.
 
     Raises ErasureError where it holds none, or a run still reads it.
@@ -62,4 +65,6 @@ def remove_file(snapshot: Snapshot) -> None:
     same = Artifact.objects.filter(manifest_sha256=snapshot.artifact.manifest_sha256)
     if ArtifactInput.objects.filter(artifact__in=same).exclude(run__state__in=FINAL).exists():
         raise ErasureError(_("A run that is not over reads it; wait for its end, or cancel it."))
+    project = snapshot.project_id
+    record_act(Act.SNAPSHOT_FILE_REMOVED, by, project=project, about=snapshot.pk)
     shutil.rmtree(snapshot.artifact.path, ignore_errors=True)

@@ -6,6 +6,8 @@ from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.datasets.models import Erasure
 from webapp.datasets.queries import pseudonyms
 from webapp.erasure.errors import ErasureError
@@ -55,6 +57,7 @@ def start_erasure(project: Project, person: User, *, by: User) -> Job:
     if person.is_active:
         deactivate(person, by=by)
     _take_name_away(person)
+    record_act(Act.PERSON_ERASED, by, project=project.pk, about=person.pk)
     return resume_erasure(project, person, by=by)
 
 

@@ -108,7 +108,7 @@ def remove_snapshot_file(request: PersonRequest, project_id: int, snapshot_id: i
     project = project_for(request.user, project_id, can=Action.MANAGE_MEMBERS)
     snapshot = get_object_or_404(project.snapshots.select_related("artifact"), pk=snapshot_id)
     try:
-        remove_file(snapshot)
+        remove_file(snapshot, by=request.user)
     except ErasureError as refusal:
         messages.error(request, str(refusal))
     else:

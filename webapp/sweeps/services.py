@@ -25,7 +25,7 @@ from webapp.sweeps.models import Sweep, SweepInput, SweepState, TrialState
 from webapp.sweeps.objectives import Objective
 from webapp.sweeps.recordings import recordings_of
 from webapp.sweeps.space import Dimension
-from webapp.sweeps.trials import advance
+from webapp.sweeps.trials import advance, record_end_of
 
 
 class SweepError(Refusal):
@@ -121,6 +121,8 @@ def cancel_sweep(sweep: Sweep, *, by: User) -> None:
     _move(sweep, (SweepState.RUNNING, SweepState.PAUSED), SweepState.CANCELLED)
     _record_change(sweep, by, "cancel")
     Sweep.objects.filter(pk=sweep.pk).update(ended_at=Now())
+    sweep.state = SweepState.CANCELLED
+    record_end_of(sweep)
     for run in _unfinished(sweep):
         with suppress(RunError):
             cancel_run(run, by=by)

@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from alignment.kinds import KINDS
 from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact
+from webapp.audit.acts import Act
+from webapp.audit.records import record_act
 from webapp.launch.checks import Asked, refusals
 from webapp.runs.errors import RunError
 from webapp.runs.models import Run
@@ -266,3 +268,10 @@ def end_sweep(sweep: Sweep, trials: Sequence[Trial]) -> None:
     Sweep.objects.filter(pk=sweep.pk).update(
         state=sweep.state, message=sweep.message, ended_at=Now()
     )
+    record_end_of(sweep)
+
+
+def record_end_of(sweep: Sweep) -> None:
+    """Tell the audit log of a sweep that is over."""
+    said = {"name": sweep.name, "state": str(sweep.state)}
+    record_act(Act.SWEEP_ENDED, None, project=sweep.project_id, about=sweep.pk, **said)

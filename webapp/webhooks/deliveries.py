@@ -26,8 +26,8 @@ from webapp.webhooks.signatures import signature_of
 
 # What a webhook may be told of.
 EVENTS = (
-    Act.RUN_STARTED, Act.RUN_ENDED, Act.ROUND_STARTED, Act.ROUND_ENDED, Act.SWEEP_STARTED, Act.JOB_ENDED,
-    Act.SNAPSHOT_FROZEN, Act.LABELS_REACHED, Act.TASKS_MADE, Act.PROMPT_WRITTEN, Act.MEMBER_ADDED,
+    Act.RUN_STARTED, Act.RUN_ENDED, Act.ROUND_STARTED, Act.ROUND_ENDED, Act.SWEEP_STARTED, Act.SWEEP_ENDED,
+    Act.JOB_ENDED, Act.SNAPSHOT_FROZEN, Act.LABELS_REACHED, Act.TASKS_MADE, Act.PROMPT_WRITTEN, Act.MEMBER_ADDED,
     Act.MEMBER_REMOVED,
 )  # fmt: skip
 HELD = 60.0  # s that an attempt keeps a delivery: whoever dies over it has lost it then

@@ -16,6 +16,7 @@ from webapp.api.tokens import make_token
 from webapp.api.tools import all_tools
 from webapp.audit.models import AuditEntry
 from webapp.datasets.models import Snapshot
+from webapp.jobs.models import Job
 
 # What takes or answers a file, which no model has.
 NO_TOOLS = {"upload_file", "download_file"}
@@ -182,6 +183,19 @@ def test_what_no_client_would_send_is_an_error_of_the_protocol(ask, text, code):
     answer = send(ask.client, text, ask.token)
     assert answer.json()["error"]["code"] == code
     assert answer.status_code == (404 if code == -32601 else 400)
+
+
+def test_a_file_is_no_resource(project, ask, var):
+    job = Job.objects.create(
+        project=project, kind="export", state="done", result={"file": "a.txt"}, key="e"
+    )
+    job.folder.mkdir(parents=True)
+    (job.folder / "a.txt").write_text("a")
+    at = f"attune:///projects/{project.pk}/jobs/{job.pk}"
+    told = ask("resources/read", {"uri": at}).json()["result"]["contents"][0]["text"]
+    assert json.loads(told)["file"] == "a.txt"
+    refused = ask("resources/read", {"uri": f"{at}/file"}).json()["error"]
+    assert refused["message"].startswith("Nothing is read")
 
 
 def test_what_waits_for_no_answer_gets_none(ask):

@@ -25,6 +25,7 @@ from webapp.api.service import ROOT
 from webapp.api.tokens import make_token
 from webapp.audit.acts import Act
 from webapp.audit.models import AuditEntry
+from webapp.datasets.models import Erasure
 from webapp.jobs.models import Job
 from webapp.labeling.models import Label
 from webapp.quality.adjudication import Decision, adjudicate, use_as_check
@@ -39,7 +40,7 @@ LEADS = "leads to the page where something is done"
 UNTOLD = {
     "accounts:setup": LEADS, "accounts:invitation": LEADS, "accounts:reset": LEADS,
     "accounts:raw_view": OWN, "accounts:language": OWN, "labeling:keys": OWN,
-    "labeling:label": ITS_LOG, "labeling:draft": ITS_LOG,
+    "labeling:label": ITS_LOG, "labeling:draft": ITS_LOG, "labeling:conversation": ITS_LOG,
     "take_next_task": ITS_LOG, "submit_label": ITS_LOG, "skip_task": ITS_LOG,
 }  # fmt: skip
 
@@ -98,6 +99,18 @@ def end_round(world):
     cancel_round(world.project.rounds.get(), by=world.people["admin"])
 
 
+def the_annotator(world):
+    return world.people["annotator"].username
+
+
+def hold_erased(world):
+    snapshot = world.project.snapshots.get(pk=world.parts["snapshot_id"])
+    person = world.people["annotator"]
+    made = Erasure.objects.create(project=world.project, person=person, pseudonym="p")
+    snapshot.erasures.add(made)
+    world.project.runs.update(state="cancelled")
+
+
 ACCOUNT = {"username": "newcomer", "password1": PASSWORD, "password2": PASSWORD}
 NEW = {"new_password1": PASSWORD + "!", "new_password2": PASSWORD + "!"}
 SWEEP = {
@@ -138,10 +151,13 @@ PAGES = {
     ),
     "quality:send_back": Case(Act.LABEL_SENT_BACK, {"back": label_of}),
     "quality:report": Case(Act.JOB_STARTED),
+    "quality:allocation": Case(Act.JOB_STARTED, form=True),
     "quality:disagreement": Case(Act.TASK_DECIDED, {"key": uuid4(), "label": label_of}),
     "quality:check": Case(Act.CHECK_MADE, {"explanation": "So."}, first=decide),
     "quality:checks": Case(Act.CHECKS_SET, {"daily_quota": 7}, form=True),
     "quality:withdraw": Case(Act.TASK_UNDECIDED, first=decide),
+    "erasure:erasures": Case(Act.PERSON_ERASED, {"name": the_annotator, "typed": the_annotator}),
+    "erasure:remove": Case(Act.SNAPSHOT_FILE_REMOVED, first=hold_erased),
     "datasets:snapshots": Case(Act.SNAPSHOT_FROZEN, {"include_simulated": "on"}),
     "datasets:import": Case(Act.JOB_STARTED, {"file": a_file(b'{"prompt": "?"}\n')}, form=True),
     "datasets:confirm": Case(Act.JOB_STARTED, {"become": "prompts"}),

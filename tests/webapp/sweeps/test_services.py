@@ -6,6 +6,7 @@ from tests.factories import a_project, a_run, again, an_artifact, run_at
 from tests.toys.runs.descend import KIND
 from tests.toys.runs.descend.run import floor_of
 from tests.webapp.sweeps.conftest import RATES, climb, finish_all, height, open_trials
+from webapp.audit.models import AuditEntry
 from webapp.runs.models import Intent, Run, RunMetric, State
 from webapp.sweeps.controller import restored
 from webapp.sweeps.services import (
@@ -63,6 +64,8 @@ def test_cancelling_ends_all_and_keeps_what_is_done(sweep_of, researcher):
     first, second = open_trials(sweep)
     climb(first, 5)
     cancel_sweep(sweep, by=researcher)
+    told = AuditEntry.objects.filter(thing="sweep", number=sweep.pk).order_by("pk")
+    assert [row.act for row in told] == ["sweep.started", "sweep.changed", "sweep.ended"]
     assert run_states(sweep) == [State.STOPPING, State.CANCELLED]
     run_at(first.run, state=State.CANCELLED)
     advance(sweep.pk)

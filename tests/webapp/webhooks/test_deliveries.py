@@ -195,10 +195,11 @@ def test_a_test_goes_the_same_way(
 
 def test_jobs_that_tell_are_not_told_of(project, listener, admin):
     make_webhook(project, url=listener.url, acts=[Act.JOB_ENDED], by=admin)
-    record_act(Act.JOB_ENDED, None, project=project.pk, about=1, kind="export", state="done")
+    record_act(Act.JOB_ENDED, None, project=project.pk, kind="export", state="done")
     work()
     assert work() == 0
     assert len(listener.heard) == 1
+    assert not AuditEntry.objects.filter(thing="job", number=Job.objects.get().pk).exists()
 
 
 def test_a_webhook_that_was_removed_meanwhile_hurts_no_job(project, webhook, listener):
@@ -228,6 +229,7 @@ def test_numbers_of_labels_are_told_once(project, admin, listener, monkeypatch):
     assert milestones.tell_milestones() == 0
     some_labels(some_tasks(project, 3))
     assert milestones.tell_milestones() == 2
+    some_labels(some_tasks(project, 1))
     assert milestones.tell_milestones() == 0
     work()
     assert [json.loads(body)["data"]["facts"] for *_rest, body in listener.heard] == [
