@@ -175,6 +175,20 @@ def test_nothing_of_a_person_is_left_but_counts(project, ana, gone):
     assert not Completion.every.filter(source="human").exists()
 
 
+def test_what_they_said_to_models_goes_with_the_answers(project, ana, gone):
+    (task,) = some_tasks(project)
+    held = Assignment.objects.create(
+        task=task, annotator=ana, slot=0, lease_until=task.created_at, state="expired"
+    )
+    first = held.exchanges.create(number=1, prompt=task.prompt)
+    said = a_prompt(project, f"And a {SECRET}?", source=Prompt.Source.GENERATED)
+    answer = a_completion(said, f"The {SECRET} too.")
+    held.exchanges.create(number=2, said=f"And a {SECRET}?", prompt=said, left=answer)
+    gone(ana)
+    assert SECRET not in everything()
+    assert Prompt.objects.get() == first.prompt
+
+
 def test_the_account_ends_at_once_and_has_no_name(project, ana, admin, client):
     client.force_login(ana)
     ana.tokens.create(name="t", scopes=[], sha256="0" * 64, sessions_ended=0)
