@@ -113,10 +113,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def open_for(self, project: Project, annotator: User) -> "TaskQuerySet":
         """Tasks with a free place that this person neither holds, answered nor skipped, in order."""
-        theirs = Assignment.objects.filter(task=models.OuterRef("pk"), annotator=annotator)
-        mine = theirs.exclude(state=Assignment.State.EXPIRED).values("pk")[:1]
+        mine = Assignment.objects.filter(task=models.OuterRef("pk"), annotator=annotator)
+        kept = mine.exclude(state=Assignment.State.EXPIRED).values("pk")[:1]
         # Looked up for one task after the other: for NOT EXISTS, PostgreSQL would first read all that is theirs.
-        is_new = IsNull(Subquery(mine), True)  # noqa: FBT003 - as Django's
+        is_new = IsNull(Subquery(kept), True)  # noqa: FBT003 - as Django's
         return self.filter(project=project).open().filter(is_new).order_by("priority", "key")
 
     def ahead_of(self, project: Project, annotator: User) -> "TaskQuerySet":

@@ -53,7 +53,7 @@ from webapp.site.htmx import render_page
 from webapp.site.pages import Page, in_figures, page_of
 from webapp.site.writers import in_turn
 
-FEW = 100  # tasks that are counted for a program: more would take longer than all else
+FEW = 20  # tasks that are counted for a program: more would take longer than all else
 ANSWER = ("assignment", "client_id", "form", "answer", "rationale", "flags", "visible_ms")
 Checked = TypeVar("Checked", bound=AssignmentForm)
 
