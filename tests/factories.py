@@ -13,6 +13,7 @@ from alignment.seam.folders import committed
 from alignment.seam.records import (
     Message,
     PromptRecord,
+    ProposedRecord,
     ScoredSample,
     prompt_key,
     split_of,
@@ -263,6 +264,30 @@ def some_scores(run, folder: Path):
         name="scores",
         producer_id=run.pk,
     )
+
+
+def some_proposals(project, folder: Path, proposed, heads=4):
+    """What a run leaves that scored answers: these pairs of them, in this order by the ensemble and the other way by design."""
+    reward = an_artifact(project, folder, type=Artifact.Type.REWARD)
+    run = run_at(a_run(project, "score", inputs={"reward": reward}), state="succeeded")
+    rows = [
+        ProposedRecord(
+            first=str(first.pk),
+            second=str(second.pk),
+            chance=chance,
+            information=0.1,
+            entropy=0.5,
+            by_ensemble=place if heads > 1 else None,
+            by_design=len(proposed) - 1 - place,
+        )
+        for place, (first, second, chance) in enumerate(proposed)
+    ]
+    made = folder / f"proposed-{run.pk}"
+    with committed(made) as aside:
+        write_jsonl(aside / "pairs.jsonl", rows)
+        (aside / "scores.jsonl").write_text(f'{{"run": {run.pk}}}\n')
+    columns = {"type": Artifact.Type.SCORES, "name": run.name, "producer_id": run.pk}
+    return store(made, project=project, summary={"heads": heads, "pairs_free": len(rows)}, **columns)
 
 
 def _scored(text, gain):

@@ -93,6 +93,8 @@ ROWS = {
     "quality:disagreements": {"GET": Action.CHECK_LABELS},
     "quality:disagreement": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
     "quality:check": {"POST": Action.CHECK_LABELS},
+    "quality:allocation": {"GET": Action.MAKE_TASKS, "POST": Action.MAKE_TASKS},
+    "quality:scores": {"GET": Action.SEE_DATA},
     "quality:checks": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
     "quality:withdraw": {"POST": Action.CHECK_LABELS},
     "datasets:snapshots": {"GET": Action.FREEZE, "POST": Action.FREEZE},

@@ -51,6 +51,14 @@ JOB_KINDS = {
         "measured",
         "webapp.quality.jobs.measure_labels",
     ),
+    "allocate": JobKind(
+        _("Choose tasks that teach most"),
+        _("tasks"),
+        Action.MAKE_TASKS,
+        "quality:allocation",
+        "allocated",
+        "webapp.quality.allocation.allocate",
+    ),
     "erase": JobKind(
         _("Erase a person's data"),
         _("erasures"),

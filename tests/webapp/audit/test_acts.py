@@ -151,6 +151,7 @@ PAGES = {
     ),
     "quality:send_back": Case(Act.LABEL_SENT_BACK, {"back": label_of}),
     "quality:report": Case(Act.JOB_STARTED),
+    "quality:allocation": Case(Act.JOB_STARTED, form=True),
     "quality:disagreement": Case(Act.TASK_DECIDED, {"key": uuid4(), "label": label_of}),
     "quality:check": Case(Act.CHECK_MADE, {"explanation": "So."}, first=decide),
     "quality:checks": Case(Act.CHECKS_SET, {"daily_quota": 7}, form=True),
