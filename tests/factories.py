@@ -24,6 +24,7 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
 from webapp.datasets.models import Snapshot
+from webapp.labeling.exchanges import Exchange
 from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.labeling.queue import free_slot, take_place
 from webapp.labeling.services import Ask, create_tasks, said_columns, submit_label
@@ -122,6 +123,18 @@ def tasks_of(project, kind, number=1, *, size, **columns):
     ]
     assert create_tasks(project, kind, asks, need=1, **columns) == number
     return list(Task.objects.filter(prompt__in=prompts, kind=kind).order_by("key"))
+
+
+def a_turn(held, choice=2, **columns):
+    """A turn of the conversation that somebody leads, with two answers of which one goes on."""
+    prompt, number = held.task.prompt, held.exchanges.count() + 1
+    answers = {"left": a_completion(prompt), "right": a_completion(prompt)}
+    said = "" if number == 1 else f"And then, {number}?"
+    return Exchange.objects.create(
+        **{"assignment": held, "number": number, "prompt": prompt, "said": said, "choice": choice}
+        | answers
+        | columns
+    )
 
 
 def a_label(task, choice=2, *, annotator=None, **columns):

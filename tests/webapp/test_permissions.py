@@ -81,6 +81,7 @@ ROWS = {
     "reset": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "labeling:label": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:draft": {"POST": Action.LABEL},
+    "labeling:conversation": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:keys": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:form": {"GET": Action.COMPOSE_FORM, "POST": Action.COMPOSE_FORM},
     "labeling:tasks": {"GET": Action.SEE_DATA},
@@ -148,7 +149,7 @@ POSTED = {
     "member": {"act": "role", "role": "annotator"},
     "webhooks:detail": {"act": "test"},
 }
-TOLD = ("labeling:label", "labeling:draft")
+TOLD = ("labeling:label", "labeling:draft", "labeling:conversation")
 # How often somebody tried, whatever came of it; and texts rendered once, which say nothing new.
 KEPT = ('"cache"', '"rendering_rendering"')
 # A look at the label page leases the pairs it shows.

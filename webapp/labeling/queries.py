@@ -7,8 +7,8 @@ from typing import cast
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, QuerySet
-from django.db.models.functions import Now, TruncDay
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Now, TruncDay
 
 from webapp.accounts.models import User
 from webapp.labeling.models import NO, Assignment, Completion, Label, LabelQuerySet, Task
@@ -161,7 +161,9 @@ def newest_act(annotator: User, project: Project) -> UUID | None:
     return skipped[1] if skipped and skipped[0] >= label[0] else label[1]
 
 
-def labelled_today(annotator: User, project: Project | None = None) -> int:
-    """Current labels this person gave since midnight UTC, in one project or all."""
-    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=TruncDay(Now()))
-    return (labels.filter(project=project) if project else labels).count()
+def labelled_today(annotator: User, project: Project) -> int:
+    """Current labels this person gave since midnight UTC."""
+    labels = Label.objects.current().filter(annotator=annotator, project=project)
+    # The newest first, up to one of yesterday: nothing else would be found without a look at all of theirs.
+    before = labels.filter(created_at__lt=TruncDay(Now())).order_by("-pk").values("pk")[:1]
+    return labels.filter(pk__gt=Coalesce(Subquery(before), 0)).count()

@@ -40,7 +40,7 @@ LEADS = "leads to the page where something is done"
 UNTOLD = {
     "accounts:setup": LEADS, "accounts:invitation": LEADS, "accounts:reset": LEADS,
     "accounts:raw_view": OWN, "accounts:language": OWN, "labeling:keys": OWN,
-    "labeling:label": ITS_LOG, "labeling:draft": ITS_LOG,
+    "labeling:label": ITS_LOG, "labeling:draft": ITS_LOG, "labeling:conversation": ITS_LOG,
     "take_next_task": ITS_LOG, "submit_label": ITS_LOG, "skip_task": ITS_LOG,
 }  # fmt: skip
 
