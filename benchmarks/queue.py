@@ -122,6 +122,10 @@ class Annotator:
         return {**answer, **named, **token}
 
 
+# Live kinds are answered in as many requests as their conversation has turns.
+ASKED = [name for name, kind in TASK_KINDS.items() if not kind.live]
+
+
 def size_of(kind: str) -> int:
     """How many answers its tasks are about here: two, where it lets us choose."""
     sizes = TASK_KINDS[kind].items
@@ -342,7 +346,7 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--annotators", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=20, help="of everybody labelling at once")
-    parser.add_argument("--kind", choices=list(TASK_KINDS), default=KIND)
+    parser.add_argument("--kind", choices=ASKED, default=KIND)
     parser.add_argument("--overlap", type=int, default=0, help="labels of each task; 0: mixed")
     parser.add_argument("--own", type=float, default=0.0, help="from 0 to below 1")
     options = parser.parse_args()

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
-from webapp.labeling import sides
+from webapp.labeling import exchanges, sides
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import (
     LETTERS,
@@ -36,6 +36,7 @@ SKIP_REASONS = {
     "other": _("Something else"),
 }
 OWN = "own"  # a reason nobody gives: what somebody wrote they are not asked about
+TABLES = (exchanges.Exchange,)  # of this app that stand in files of their own
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
 YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead

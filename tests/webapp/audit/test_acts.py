@@ -40,7 +40,7 @@ LEADS = "leads to the page where something is done"
 UNTOLD = {
     "accounts:setup": LEADS, "accounts:invitation": LEADS, "accounts:reset": LEADS,
     "accounts:raw_view": OWN, "accounts:language": OWN, "labeling:keys": OWN,
-    "labeling:label": ITS_LOG, "labeling:draft": ITS_LOG,
+    "labeling:label": ITS_LOG, "labeling:draft": ITS_LOG, "labeling:conversation": ITS_LOG,
     "take_next_task": ITS_LOG, "submit_label": ITS_LOG, "skip_task": ITS_LOG,
 }  # fmt: skip
 
@@ -151,6 +151,7 @@ PAGES = {
     ),
     "quality:send_back": Case(Act.LABEL_SENT_BACK, {"back": label_of}),
     "quality:report": Case(Act.JOB_STARTED),
+    "quality:allocation": Case(Act.JOB_STARTED, form=True),
     "quality:disagreement": Case(Act.TASK_DECIDED, {"key": uuid4(), "label": label_of}),
     "quality:check": Case(Act.CHECK_MADE, {"explanation": "So."}, first=decide),
     "quality:checks": Case(Act.CHECKS_SET, {"daily_quota": 7}, form=True),
