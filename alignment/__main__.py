@@ -67,10 +67,11 @@ LOOK = 0.5  # seconds between two looks at what processes hold
 
 
 def program(arguments: Sequence[str] | None = None) -> int:
-    """A command line in a process of its own, which gives way to others; the exit status."""
+    """A command line in a process of its own, which gives way to others unless somebody waits; the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        give_way(idle=arguments[:1] == ["spare"])
+        if arguments[:1] != ["answer"]:
+            give_way(idle=arguments[:1] == ["spare"])
     except ConfigError as error:  # of the environment, which no run of ours can mend
         print(error, file=sys.stderr)
         return UNUSABLE
@@ -88,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _compute(options["folder"])
     if command == "spare":
         return _wait_and_compute(options["handle"])
+    if command == "answer":
+        return _answer(**options)
     if command == RECEIPTS:
         return _check(options)
     if command == GGUF:
@@ -122,6 +125,12 @@ def parser() -> argparse.ArgumentParser:
         "spare", help="load everything, then compute the run that a worker names"
     )
     command.add_argument("handle", type=int)
+    command = commands.add_parser(
+        "answer", help="keep models in memory and answer what a worker asks, until nobody does"
+    )
+    command.add_argument("handle", type=int)
+    command.add_argument("--idle", type=float, default=600.0)
+    command.add_argument("--threads", type=int, default=1)
     command = commands.add_parser("fields", help="list the settings of a kind of run")
     command.add_argument("kind", choices=list(KINDS))
     return top
@@ -138,6 +147,14 @@ def _wait_and_compute(handle: int) -> int:
     folder = take_run(handle)
     give_way()
     return 0 if folder is None else _compute(folder)
+
+
+def _answer(*, handle: int, idle: float, threads: int) -> int:
+    """Answer what we are asked through a socket, until nobody asks; the exit status."""
+    from alignment.sampling.resident import attend  # noqa: PLC0415 - loads torch
+
+    attend(handle, idle=idle, threads=threads)
+    return 0
 
 
 def _check(options: Mapping[str, Any]) -> int:

@@ -13,6 +13,7 @@ from alignment.seam.folders import committed
 from alignment.seam.records import (
     Message,
     PromptRecord,
+    ProposedRecord,
     ScoredSample,
     prompt_key,
     split_of,
@@ -23,6 +24,7 @@ from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
 from webapp.datasets.models import Snapshot
+from webapp.labeling.exchanges import Exchange
 from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.labeling.queue import free_slot, take_place
 from webapp.labeling.services import Ask, create_tasks, said_columns, submit_label
@@ -121,6 +123,18 @@ def tasks_of(project, kind, number=1, *, size, **columns):
     ]
     assert create_tasks(project, kind, asks, need=1, **columns) == number
     return list(Task.objects.filter(prompt__in=prompts, kind=kind).order_by("key"))
+
+
+def a_turn(held, choice=2, **columns):
+    """A turn of the conversation that somebody leads, with two answers of which one goes on."""
+    prompt, number = held.task.prompt, held.exchanges.count() + 1
+    answers = {"left": a_completion(prompt), "right": a_completion(prompt)}
+    said = "" if number == 1 else f"And then, {number}?"
+    return Exchange.objects.create(
+        **{"assignment": held, "number": number, "prompt": prompt, "said": said, "choice": choice}
+        | answers
+        | columns
+    )
 
 
 def a_label(task, choice=2, *, annotator=None, **columns):
@@ -249,6 +263,32 @@ def some_scores(run, folder: Path):
         type=Artifact.Type.SCORES,
         name="scores",
         producer_id=run.pk,
+    )
+
+
+def some_proposals(project, folder: Path, proposed, heads=4):
+    """What a run leaves that scored answers: these pairs of them, in this order by the ensemble and the other way by design."""
+    reward = an_artifact(project, folder, type=Artifact.Type.REWARD)
+    run = run_at(a_run(project, "score", inputs={"reward": reward}), state="succeeded")
+    rows = [
+        ProposedRecord(
+            first=str(first.pk),
+            second=str(second.pk),
+            chance=chance,
+            information=0.1,
+            entropy=0.5,
+            by_ensemble=place if heads > 1 else None,
+            by_design=len(proposed) - 1 - place,
+        )
+        for place, (first, second, chance) in enumerate(proposed)
+    ]
+    made = folder / f"proposed-{run.pk}"
+    with committed(made) as aside:
+        write_jsonl(aside / "pairs.jsonl", rows)
+        (aside / "scores.jsonl").write_text(f'{{"run": {run.pk}}}\n')
+    columns = {"type": Artifact.Type.SCORES, "name": run.name, "producer_id": run.pk}
+    return store(
+        made, project=project, summary={"heads": heads, "pairs_free": len(rows)}, **columns
     )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.forks import in_fork
 
 LONGEST = 1 << 16  # bytes of a question
+MOST = 4  # files: input and output, and a socket where one is asked through it
 Program = Callable[[list[str]], int]
 
 
@@ -47,7 +48,7 @@ def serve(listener: socket.socket, program: Program) -> None:
 
 def answer(asker: socket.socket, program: Program) -> None:
     """Compute in one more process; tell how it ended, or end it when nobody listens any more."""
-    question, files, *_ = socket.recv_fds(asker, LONGEST, 3)
+    question, files, *_ = socket.recv_fds(asker, LONGEST, MOST)
     ours, its = os.pipe()  # the end of `its` says that the trainer is gone
     trainer = in_fork(lambda: compute(json.loads(question), files, program))
     for file in (its, *files):
@@ -61,7 +62,7 @@ def answer(asker: socket.socket, program: Program) -> None:
 
 
 def compute(question: dict[str, object], files: list[int], program: Program) -> int:
-    """What `python -m alignment run FOLDER` does, as the process that asked would do it."""
+    """What `python -m alignment` does with these arguments, as the process that asked would do it."""
     for number, file in enumerate(files):
         os.dup2(file, number)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode) for n, mode in enumerate("rww"))
@@ -69,7 +70,7 @@ def compute(question: dict[str, object], files: list[int], program: Program) -> 
     os.environ.update(question["environment"])
     os.chdir(question["folder"])
     try:
-        return program(["run", question["folder"]])
+        return program(question["arguments"])
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -327,6 +327,14 @@ RUN_QUEUE = "runs"
 JOB_QUEUE = "short"
 JOB_LEASE = variables.job_lease
 JOB_RENEW = variables.job_renew
+
+# Answers of models to a person who waits for them, by a program of that worker that keeps models in memory.
+LIVE_QUEUE = "live"
+LIVE_IDLE = (
+    variables.live_idle
+)  # s without a question after which it ends and gives its memory back
+LIVE_PATIENCE = variables.live_patience  # s that an answer may take
+RESIDENT = [sys.executable, "-m", "alignment", "answer"]
 TRAINER_VARIABLES = variables.trainer_variables  # more that trainers get of our environment
 GPUS = variables.gpus  # of this worker's machine that a run shares
 TRAINER = [sys.executable, "-m", "alignment", "run"]

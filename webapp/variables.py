@@ -300,6 +300,8 @@ class Variables(EngineVariables):
     run_stop_grace: float = variable("ATTUNE_RUN_STOP_GRACE", 60, within=(0.01, DAY))
     job_renew: float = variable("ATTUNE_JOB_RENEW", 1, within=(0.01, DAY))
     job_lease: float = variable("ATTUNE_JOB_LEASE", 120, within=(0.01, DAY))
+    live_idle: float = variable("ATTUNE_LIVE_IDLE", 600, within=(1, DAY))
+    live_patience: float = variable("ATTUNE_LIVE_PATIENCE", 120, within=(1, DAY))
 
     @field_validator("run_lease", "job_lease")
     @classmethod

@@ -78,6 +78,10 @@ ROLES: Mapping[str, _Role] = {
         "rows with prompt and completion, generated before by any model", trl_rows.stored
     ),
     "thumbs": _Role("rows with prompt, completion and label", trl_rows.thumbs),
+    "asked": _Role(
+        "rows with chosen and rejected: pairs that people have compared, which are not proposed again",
+        trl_rows.asked_pairs,
+    ),
     "deployment": _Role(
         "rows with a prompt as the deployed model will be asked; else those of training",
         trl_rows.prompts,

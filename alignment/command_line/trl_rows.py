@@ -25,6 +25,7 @@ from alignment.rows.found import BadRow, Columns, Found, ImportedPrompt, Preferr
 from alignment.rows.json_lines import rows_of
 from alignment.seam.errors import DataError
 from alignment.seam.records import (
+    AskedRecord,
     CompletionRecord,
     DemonstrationRecord,
     JudgedRecord,
@@ -108,6 +109,12 @@ def pairs(path: Path, told: Told | None = None) -> Iterator[PairRecord]:
 def stored(path: Path, told: Told | None = None) -> Iterator[StoredRecord]:
     """Rows of a prompt and a completion, `truncated` where it was cut; raises DataError."""
     return _read(path, stored_of, told)
+
+
+def asked_pairs(path: Path, told: Told | None = None) -> Iterator[AskedRecord]:
+    """Rows of pairs, of which nothing counts but that somebody compared them; raises DataError."""
+    for pair in pairs(path, told):
+        yield AskedRecord(prompt=pair.prompt, completions=(pair.chosen, pair.rejected))
 
 
 def thumbs(path: Path, told: Told | None = None) -> Iterator[ThumbRecord]:

@@ -20,6 +20,7 @@ from alignment.kinds import (
     prune,
     quantise,
     reward,
+    score,
     sft,
 )
 from alignment.kinds.kind import Kind
@@ -42,6 +43,7 @@ KINDS: dict[str, Kind] = {
         distil.KIND,
         edit.KIND,
         evaluate.KIND,
+        score.KIND,
         generate.KIND,
     )
 }

@@ -27,16 +27,22 @@ def k_centre(points: Tensor, size: int, first: int = 0) -> list[int]:
     return chosen
 
 
-def d_optimal(points: Tensor, size: int, ridge: float | None = None) -> list[int]:
+def d_optimal(
+    points: Tensor, size: int, ridge: float | None = None, known: Tensor | None = None
+) -> list[int]:
     """Rows whose information log det(ridge I + sum x x^T) is large: each next one adds the most.
 
-    Adding x adds log(1 + x^T A^-1 x); by the matrix determinant lemma. The sum is submodular, so greedy
-    reaches 1 - 1/e of the most that can be added (Nemhauser, Wolsey and Fisher 1978).
+    What is `known` (m, d) already counts from the beginning and is not chosen. Adding x adds
+    log(1 + x^T A^-1 x); by the matrix determinant lemma. The sum is submodular, so greedy reaches 1 - 1/e of the
+    most that can be added (Nemhauser, Wolsey and Fisher 1978).
     """
     points = points.double()
-    inverse = torch.eye(points.shape[1], dtype=torch.float64, device=points.device)
-    inverse /= _ridge(points) if ridge is None else ridge
-    gain = points.square().sum(1) * inverse[0, 0]
+    scale = _ridge(points) if ridge is None else ridge
+    whole = scale * torch.eye(points.shape[1], dtype=torch.float64, device=points.device)
+    if known is not None:
+        whole += known.double().T @ known.double()
+    inverse = torch.linalg.inv(whole)
+    gain = ((points @ inverse) * points).sum(1)
     chosen: list[int] = []
     while len(chosen) < min(size, len(points)):
         free = gain.clone()

@@ -6,7 +6,6 @@ template writes with it, tokenised in one and divided where the prompt ends, up 
 ends the turn. All content is text: only the template writes control tokens.
 """
 
-import json
 import re
 import string
 from collections.abc import Collection, Mapping, Sequence
@@ -27,9 +26,9 @@ from alignment.models.control_tokens import (
     renamed,
     written_apart,
 )
+from alignment.models.conversation_turns import Turns, as_templates_read, check_tools, turns_of
 from alignment.seam.errors import DataError
 from alignment.seam.records import Message
-from alignment.seam.tools import Beside, beside_of
 from alignment.seam.words import _
 
 TURN = "Assistant:"  # after which a model without a template answers
@@ -43,9 +42,6 @@ TRIED = (
     (("user", "Hello"), ("assistant", "Yes?"), ("user", "Good day")),
 )
 ANSWERS = ("Good day", " Yes,\nit is. ", "yes <x>")  # of a check
-Turns = tuple[
-    tuple[str, ...], ...
-]  # roles, contents, and as JSON what else a template reads, if anything
 
 
 class Answered(NamedTuple):
@@ -122,21 +118,21 @@ class _Asked(NamedTuple):
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
     """The conversation as a model with this tokenizer reads it, up to where its answer begins."""
-    return list(_asked(tokenizer, _turns_of(messages)).ids)
+    return list(_asked(tokenizer, turns_of(messages)).ids)
 
 
 def answered(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str
 ) -> Answered:
     """A conversation that somebody answered; raises DataError where the template does not write answers."""
-    return _answered(tokenizer, _turns_of(messages), answer)
+    return _answered(tokenizer, turns_of(messages), answer)
 
 
 def all_answered(
     tokenizer: PreTrainedTokenizerBase, asked: Sequence[Sequence[Message]], answers: Sequence[str]
 ) -> list[Answered]:
     """Many conversations, each as `answered` gives it: the template is asked once for all of them."""
-    rows = list(zip(map(_turns_of, asked), answers, strict=True))
+    rows = list(zip(map(turns_of, asked), answers, strict=True))
     written = _written(tokenizer, [(*turns, ("assistant", answer)) for turns, answer in rows])
     return [_answered(tokenizer, turns, answer, written) for turns, answer in rows]
 
@@ -296,54 +292,6 @@ def behind(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids: Seque
     """What tokens say behind others."""
     start, whole = decoded(tokenizer, before), decoded(tokenizer, [*before, *ids])
     return whole[len(start) :] if whole.startswith(start) else decoded(tokenizer, ids)
-
-
-def _turns_of(messages: Sequence[Message]) -> Turns:
-    """Roles, contents, and what they have to do with tools."""
-    return tuple(
-        (one.role, one.content, *([json.dumps(beside, ensure_ascii=False)] if beside else ()))
-        for one, beside in ((message, beside_of(message)) for message in messages)
-    )
-
-
-def as_templates_read(turns: Turns) -> list[dict[str, Any]]:
-    """Turns as `apply_chat_template` takes them; the first holds the tools that may be called."""
-    return [
-        {"role": role, "content": content, **(json.loads(*beside) if beside else {})}
-        for role, content, *beside in turns
-    ]
-
-
-def check_tools(tokenizer: PreTrainedTokenizerBase, turns: Turns, written: str) -> None:
-    """Raise DataError where a model does not read the tools of a prompt, or would take their words for its marks."""
-    besides: list[Beside] = [json.loads(*beside) for _, _, *beside in turns if beside]
-    if not besides and all(role != "tool" for role, *_ in turns):
-        return
-    known = controls(tokenizer)
-    texts = [text for _, _, *beside in turns for text in beside]
-    if any(
-        known.pattern.search(text) or (known.unknown and known.unknown in text) for text in texts
-    ):
-        raise DataError(
-            _(
-                "What a prompt says of its tools holds a control token of the model's, which no template can "
-                "write as text; leave such prompts out."
-            )
-        )
-    named = [one["function"]["name"] for beside in besides for one in called(beside)]
-    answers = [content.strip() for role, content, *_ in turns if role == "tool"]
-    if tokenizer.chat_template is None or not all(text in written for text in [*named, *answers]):
-        raise DataError(
-            _(
-                "A prompt has to do with tools, which the model's chat template does not write; leave such "
-                "prompts out, or add the model again with a template for tools."
-            )
-        )
-
-
-def called(beside: Beside) -> list[dict[str, Any]]:
-    """The tools that a turn describes, and its calls."""
-    return [*beside.get("tools", ()), *beside.get("tool_calls", ())]
 
 
 def _asked(tokenizer: PreTrainedTokenizerBase, turns: Turns) -> _Asked:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,20 @@ from alignment.models.checks import check_apart
 from alignment.models.control_tokens import Held, controls
 from alignment.models.conversations import named_ends, prompt_ids
 from alignment.models.loading import generation_of
+from alignment.models.policies import Policy
 from alignment.models.texts import drawn_texts
 from alignment.models.trials import sampler as tried
 from alignment.sampling.sampling import sample
 from alignment.sampling.servers import Server, look_alikes
 from alignment.sampling.warps import Warp
 from alignment.seam.errors import ConfigError
+from alignment.seam.progress import split
 from alignment.seam.records import CompletionRecord, PromptRecord
 from alignment.seam.words import _
 
 Draw = Callable[[Sequence[PromptRecord]], list[list[CompletionRecord]]]
+ATTEMPTS = 4  # draws of a prompt before completions of equal text are accepted
+FIRST = 0.9  # share of the first draw, which is mostly the only one, in what there is to do
 
 
 @dataclass(frozen=True)
@@ -43,29 +48,71 @@ def _sampler(spec: RunSpec, folder: Path) -> Engine:
         GenerateConfig.stored(spec.config),
         tried(policy_folder(spec, folder), "policy"),
     )
-    generator = torch.Generator().manual_seed(spec.seed)
-
-    def draw(prompts: Sequence[PromptRecord]) -> list[list[CompletionRecord]]:
-        rollouts = sample(
-            policy,
-            [policy.prompt_ids(prompt.messages) for prompt in prompts],
-            completions=config.completions_per_prompt,
-            max_new_tokens=config.max_new_tokens,
-            warp=warp_of(config),
-            generator=generator,
-        )
-        keys = [prompt.key for prompt in prompts for _ in range(config.completions_per_prompt)]
-        columns = (rollouts.logps, rollouts.lengths, rollouts.truncated)
-        numbers = zip(*(column.tolist() for column in columns), strict=True)
-        texts = drawn_texts(policy, rollouts)
-        records = [
-            CompletionRecord(prompt_key=key, text=text, logps=logps, tokens=tokens, truncated=cut)
-            for key, text, (logps, tokens, cut) in zip(keys, texts, numbers, strict=True)
-        ]
-        size = config.completions_per_prompt
-        return [records[i : i + size] for i in range(0, len(records), size)]
-
+    draw = partial(
+        draw_records,
+        policy,
+        completions=config.completions_per_prompt,
+        max_new_tokens=config.max_new_tokens,
+        warp=warp_of(config),
+        generator=torch.Generator().manual_seed(spec.seed),
+    )
     return Engine(str(policy.device), draw, controls(policy.tokenizer).held)
+
+
+def draw_records(
+    policy: Policy,
+    prompts: Sequence[PromptRecord],
+    *,
+    completions: int,
+    max_new_tokens: int,
+    warp: Warp,
+    generator: torch.Generator,
+) -> list[list[CompletionRecord]]:
+    """So many completions of each prompt; raises as `sample` does."""
+    rollouts = sample(
+        policy,
+        [policy.prompt_ids(prompt.messages) for prompt in prompts],
+        completions=completions,
+        max_new_tokens=max_new_tokens,
+        warp=warp,
+        generator=generator,
+    )
+    keys = [prompt.key for prompt in prompts for _ in range(completions)]
+    columns = (rollouts.logps, rollouts.lengths, rollouts.truncated)
+    numbers = zip(*(column.tolist() for column in columns), strict=True)
+    records = [
+        CompletionRecord(prompt_key=key, text=text, logps=logps, tokens=tokens, truncated=cut)
+        for key, text, (logps, tokens, cut) in zip(
+            keys, drawn_texts(policy, rollouts), numbers, strict=True
+        )
+    ]
+    return [records[i : i + completions] for i in range(0, len(records), completions)]
+
+
+def answers(
+    draw: Draw, prompts: Sequence[PromptRecord], wanted: int
+) -> list[list[CompletionRecord]]:
+    """Completions of each prompt, of different text where the policy gives as many."""
+    drawn: list[list[CompletionRecord]] = [[] for _ in prompts]
+    for share in split(FIRST, *[(1 - FIRST) / (ATTEMPTS - 1)] * (ATTEMPTS - 1)):
+        lacking = [i for i, row in enumerate(drawn) if len(distinct_ones(row)) < wanted]
+        if not lacking:
+            break
+        with share:
+            found = draw([prompts[i] for i in lacking])
+        for i, row in zip(lacking, found, strict=True):
+            drawn[i] += row
+    return [(distinct_ones(row) + _repeated(row))[:wanted] for row in drawn]
+
+
+def distinct_ones(row: Sequence[CompletionRecord]) -> list[CompletionRecord]:
+    """The first completion of each text, in the order drawn; gaps around it make no other one."""
+    return list({record.text.strip(): record for record in reversed(row)}.values())[::-1]
+
+
+def _repeated(row: Sequence[CompletionRecord]) -> list[CompletionRecord]:
+    first = {id(record) for record in distinct_ones(row)}
+    return [record for record in row if id(record) not in first]
 
 
 def warp_of(config: GenerateConfig) -> Warp:

@@ -252,11 +252,45 @@ class SpanRecord(_Record):
 
 
 class StoredRecord(_Record):
-    """An answer of any model, which may be empty; one that was cut has no end."""
+    """An answer of any model, which may be empty; one that was cut has no end. `key` names it where it came from."""
 
     prompt: PromptRecord
     completion: str
     truncated: bool = False
+    key: str = Field(default="", exclude_if=not_)
+
+
+class ScoredRecord(_Record):
+    """An answer with a reward model's score, and with the scores of its heads where there are several."""
+
+    prompt: PromptRecord
+    completion: str
+    key: str
+    score: float
+    heads: tuple[float, ...] = Field(default=(), exclude_if=not_)
+
+
+class AskedRecord(_Record):
+    """Two answers that people were asked to compare."""
+
+    prompt: PromptRecord
+    completions: tuple[str, str]
+
+
+class ProposedRecord(_Record):
+    """Two answers, by their keys, that people could compare, and what that would tell.
+
+    `chance` is that of the first to be preferred; `information` and `entropy` are in nats: of which head is right, and
+    how open the comparison is to each of them. The places in both orders count from 0; None: not among the first.
+    """
+
+    first: str
+    second: str
+    chance: float = Field(ge=0, le=1)
+    information: float
+    entropy: float
+    by_ensemble: int | None = None
+    by_design: int | None = None
 
 
 class CompletionRecord(_Record):

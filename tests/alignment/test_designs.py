@@ -149,3 +149,15 @@ def test_chance_takes_each_row_once_and_all_alike():
 def test_more_than_there_are_is_all(points):
     assert sorted(k_centre(points, 99)) == sorted(d_optimal(points, 99)) == list(range(9))
     assert sorted(auctioned(points, 99, torch.Generator().manual_seed(0))) == list(range(9))
+
+
+def test_what_is_known_already_counts_and_is_not_chosen(points):
+    known, rest = points[:3], points[3:]
+    found = d_optimal(rest, 2, ridge=0.5, known=known)
+    for size, row in enumerate(found):
+        others = [one for one in range(6) if one not in found[:size]]
+        worth = [
+            information(points, [0, 1, 2, *(3 + n for n in (*found[:size], one))], 0.5)
+            for one in others
+        ]
+        assert others[worth.index(max(worth))] == row

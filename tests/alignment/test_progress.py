@@ -204,6 +204,7 @@ RUNS = {
         {"reading the texts": "%", "measuring": "texts"},
     ),
     "generate": (SHORT | {"prompts": 8}, {"sampling": "completions"}),
+    "score": ({"pairs": 4}, {"choosing pairs": "pairs"}),
     "align": (
         LOOP | STORED,
         ON_POLICY
@@ -246,7 +247,11 @@ def inputs(tmp_path):
     reward = RewardModel.fresh(tmp_path / "models" / "policy")
     (tmp_path / "models" / "reward").mkdir()
     reward.save(tmp_path / "models" / "reward")
-    stored = [StoredRecord(prompt=pair.prompt, completion="good") for pair in PAIRS for _ in "ab"]
+    stored = [
+        StoredRecord(prompt=pair.prompt, completion=text)
+        for pair in PAIRS
+        for text in ("good", "bad")
+    ]
     rows = {
         "prompts": [pair.prompt for pair in PAIRS],
         "held_out": [pair.prompt for pair in PAIRS],

@@ -9,7 +9,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from tests.browser.test_labeling import AXE
-from tests.factories import a_label, a_user, some_tasks
+from tests.factories import a_label, a_user, some_proposals, some_tasks
 from tests.webapp.addresses import session_of
 from webapp.accounts.roles import Role
 from webapp.labeling.models import Gold
@@ -55,7 +55,9 @@ def fits(page, name):
             assert (name, found) == (name, [])
 
 
-def test_a_disagreement_is_found_settled_and_used_as_a_check(live_server, rita, project, disputed):
+def test_a_disagreement_is_found_settled_and_used_as_a_check(
+    live_server, rita, project, disputed, var
+):
     measure_now(project)
     rita.goto(f"{live_server.url}{reverse('quality:report', args=[project.pk])}")
     expect(rita.get_by_role("heading", name="Agreement")).to_be_visible()
@@ -76,3 +78,7 @@ def test_a_disagreement_is_found_settled_and_used_as_a_check(live_server, rita, 
     fits(rita, "checks")
     rita.goto(f"{live_server.url}{reverse('labeling:tasks', args=[project.pk])}")
     fits(rita, "tasks")
+    some_proposals(project, var, [])
+    rita.goto(f"{live_server.url}{reverse('quality:allocation', args=[project.pk])}")
+    expect(rita.get_by_text("Too few runs tell what more labels are worth")).to_be_visible()
+    fits(rita, "teaching")

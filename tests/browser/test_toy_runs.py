@@ -13,7 +13,7 @@ from alignment.seam.folders import committed
 from alignment.seam.records import CompletionRecord, write_jsonl
 from tests.factories import a_project, a_user, some_prompts
 from tests.tiny import stored_models
-from tests.toys.runs.score import FIELDS, KIND
+from tests.toys.runs.gauge import FIELDS, KIND
 from webapp.artifacts.models import Artifact
 from webapp.artifacts.store import store
 from webapp.operations.stack import worker_command
@@ -59,13 +59,13 @@ def test_its_form_opens_its_run_runs_and_its_results_show(machine, lab, context,
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.goto(machine.url + reverse("runs:choose", args=[lab.pk]))
-    expect(page.get_by_text("A reward model reads answers that are there already.")).to_be_visible()
-    page.get_by_role("link", name="Score answers").click()
-    expect(page.get_by_text("Scores the answers in Answers by reward, 2 at once.")).to_be_visible()
+    expect(page.get_by_text("A reward model reads what is there.")).to_be_visible()
+    page.get_by_role("link", name="Gauge answers").click()
+    expect(page.get_by_text("Gauges the answers in Answers by reward, 2 at once.")).to_be_visible()
     page.get_by_label("Batch").fill("4")
     page.keyboard.press("Tab")
     expect(page.get_by_text("4 at once")).to_be_visible()
-    page.get_by_role("button", name="Score answers").click()
+    page.get_by_role("button", name="Gauge answers").click()
     expect(page.locator("#live [data-state=succeeded]")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Answers scored")).to_be_visible()
     expect(page.get_by_text("Mean score", exact=True).first).to_be_visible()
@@ -73,7 +73,7 @@ def test_its_form_opens_its_run_runs_and_its_results_show(machine, lab, context,
     curve = page.locator("figure[data-key='score/mean']")
     expect(curve.locator("canvas")).to_be_visible()
     expect(curve.locator("details tbody tr")).to_have_count(3)
-    run = Run.objects.get(kind="score")
+    run = Run.objects.get(kind="gauge")
     assert (run.queue, run.summary["answers"]) == ("live", 9)
     made = run.outputs.get()
     assert made.type == Artifact.Type.SCORES
@@ -89,7 +89,7 @@ def test_its_form_opens_its_run_runs_and_its_results_show(machine, lab, context,
 )
 def test_a_kind_that_lacks_a_field_is_refused_by_its_name(field):
     lacking = {name: value for name, value in FIELDS.items() if name != field}
-    named = "without a name" if field == "name" else "score"
+    named = "without a name" if field == "name" else "gauge"
     with pytest.raises(KindError, match=f"“{named}” is not described: {field}: Field required"):
         Kind(**lacking)
 
@@ -99,5 +99,5 @@ def test_a_kind_that_lacks_a_field_is_refused_by_its_name(field):
     [("settings", dict), ("results", int), ("group", "Elsewhere"), ("inputs", ("reward",))],
 )
 def test_a_field_of_another_kind_is_refused_by_its_name(field, wrong):
-    with pytest.raises(KindError, match=f"“score” is not described: {field}"):
+    with pytest.raises(KindError, match=f"“gauge” is not described: {field}"):
         Kind(**FIELDS | {field: wrong})

@@ -49,6 +49,11 @@ PARTS: dict[str, Part] = {
         2,
         ("tests/webapp/quality",),
     ),
+    "forecast": Part(
+        "the accuracy after 500 more labels lies in its interval in nine of ten projects",
+        5,
+        ("tests/test_active_benchmark.py",),
+    ),
     "fuzz": Part(
         "ten thousand requests that nobody means, and every field with another project's rows: no error, none slow",
         30,

@@ -21,6 +21,7 @@ from tests.factories import (
     a_user,
     an_artifact,
     some_prompts,
+    some_proposals,
     some_tasks,
 )
 from webapp.accounts.models import OneTimeLink, User, new_link
@@ -131,6 +132,7 @@ def a_world(folder: Path) -> World:
         "accounts:panel": {"token": token_of_panel(panel)},
         "accounts:reset": {"token": reset_link(people["annotator"], by=admin)},
         "datasets:confirm": {"job_id": _preview(project).pk},
+        "quality:scores": {"artifact_id": some_proposals(project, folder, []).pk},
     }
     return World(project, people, parts, own)
 

@@ -107,6 +107,7 @@ ROWS = {
     "reset": {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS},
     "labeling:label": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:draft": {"POST": Action.LABEL},
+    "labeling:conversation": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:keys": {"GET": Action.LABEL, "POST": Action.LABEL},
     "labeling:finished": {"GET": Action.LABEL},
     "labeling:ask": {"POST": Action.LABEL},
@@ -124,6 +125,8 @@ ROWS = {
     "quality:disagreements": {"GET": Action.CHECK_LABELS},
     "quality:disagreement": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
     "quality:check": {"POST": Action.CHECK_LABELS},
+    "quality:allocation": {"GET": Action.MAKE_TASKS, "POST": Action.MAKE_TASKS},
+    "quality:scores": {"GET": Action.SEE_DATA},
     "quality:checks": {"GET": Action.CHECK_LABELS, "POST": Action.CHECK_LABELS},
     "quality:withdraw": {"POST": Action.CHECK_LABELS},
     "datasets:snapshots": {"GET": Action.FREEZE, "POST": Action.FREEZE},
@@ -179,7 +182,7 @@ POSTED = {
     "upkeep": {"act": "keep"},
     "webhooks:detail": {"act": "test"},
 }
-TOLD = ("labeling:label", "labeling:draft")
+TOLD = ("labeling:label", "labeling:draft", "labeling:conversation")
 # How often somebody tried, whatever came of it; and texts rendered once, which say nothing new.
 KEPT = ('"cache"', '"rendering_rendering"')
 # A look at the label page leases the pairs it shows.

@@ -414,17 +414,17 @@ def imitated_of(snapshot_artifact: Artifact, split: str) -> Iterator[Demonstrati
 
 
 def imitated_in(said: Iterable[Record]) -> Iterable[DemonstrationRecord]:
-    """Of what one row says, each text that is worth imitating once: of a ranking only the best."""
+    """Of what one row says, each text that is worth imitating once for its prompt: of a ranking only the best."""
     records = list(said)
     pairs = [one for one in records if is_pair(one)]
-    beaten = {pair.rejected for pair in pairs}
+    beaten = {(pair.prompt.key, pair.rejected) for pair in pairs}
     best = [
         DemonstrationRecord(prompt=pair.prompt, completion=pair.chosen)
         for pair in pairs
-        if pair.chosen not in beaten
+        if (pair.prompt.key, pair.chosen) not in beaten
     ]
     written = [one for one in records if isinstance(one, DemonstrationRecord)]
-    return {one.completion: one for one in [*best, *written]}.values()
+    return {(one.prompt.key, one.completion): one for one in [*best, *written]}.values()
 
 
 def is_pair(record: Record) -> TypeGuard[PairRecord]:

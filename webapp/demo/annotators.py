@@ -68,6 +68,12 @@ def _written(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
     return {"text": "Thank you for asking! Take your time, and please come back to it tomorrow."}
 
 
+def _led(_person: SimulatedAnnotator, card: Card) -> dict[str, object]:
+    """They lead no conversation; what they would say of one that somebody has led to its first answers."""
+    turn = {"said": "", "left": f"About “{card['prompt']}”: gladly.", "right": "No.", "choice": 2}
+    return {"said": "Thank you!", "ended": "yes", "turns": [turn]}
+
+
 def _reviewed(_person: SimulatedAnnotator, _card: Card) -> dict[str, object]:
     """Whether a prompt should be used: they like all of them."""
     return {"decision": "accept"}
@@ -81,6 +87,7 @@ ANSWERS: Mapping[str, Callable[[SimulatedAnnotator, Card], dict[str, object]]] =
     "flags": _flagged,
     "edit": _edited,
     "demonstrate": _written,
+    "converse": _led,
     "review": _reviewed,
 }
 

@@ -16,6 +16,7 @@ from webapp.results.learning_curves import (
     fit_curve,
     gain_of,
     tells_enough,
+    value_after,
 )
 from webapp.runs.models import Run, RunMetric, State
 
@@ -68,11 +69,12 @@ def _of_labels(project: Project) -> Advice:
         "sizes, or one with the setting “Learning curve”."
     )
     found = _told(rows, MORE_LABELS * share)
-    said = _("The next {n} labels are worth {gain} % accuracy of a reward model.").format(
-        n=MORE_LABELS, gain=_signed(found.gain, 100, 1)
+    said = _(
+        "The next {n} labels are worth about {value:+.1f} points of a reward model's accuracy ({low:+.1f} to "
+        "{high:+.1f}), which would be {after:.1f} % then ({least:.1f} to {most:.1f})."
     )
     return Advice(
-        "labels", _("More labels"), said if found.gain else lacking, _("Pairs to train on"), _("Accuracy"), rows,
+        "labels", _("More labels"), _in_words(said, found, MORE_LABELS, 100) or lacking, _("Pairs to train on"), _("Accuracy"), rows,
         found.curve, found.gain, _("Label answers"), reverse("labeling:label", args=[project.pk]),
     )  # fmt: skip
 
@@ -84,12 +86,12 @@ def _of_minutes(project: Project) -> Advice:
         "all by one judge."
     )
     found = _told(rows, MORE_MINUTES)
-    said = _("{n} more minutes of alignment are worth {gain} of win rate.").format(
-        n=MORE_MINUTES, gain=_signed(found.gain, 1, 3)
+    said = _(
+        "{n} more minutes of alignment are worth about {value:+.3f} of win rate ({low:+.3f} to {high:+.3f})."
     )
     start = reverse("runs:start", args=[project.pk])
     return Advice(
-        "minutes", _("More alignment"), said if found.gain else lacking, _("Minutes of training"), _("Win rate"), rows,
+        "minutes", _("More alignment"), _in_words(said, found, MORE_MINUTES, 1) or lacking, _("Minutes of training"), _("Win rate"), rows,
         found.curve, found.gain, _("Align a model"), f"{start}?kind=align",
     )  # fmt: skip
 
@@ -97,19 +99,26 @@ def _of_minutes(project: Project) -> Advice:
 class _Told(NamedTuple):
     curve: LearningCurve | None = None
     gain: Gain | None = None
+    after: Gain | None = None
 
 
 def _told(rows: Sequence[Measured], more: float) -> _Told:
-    """The curve, and what so much more than the most so far adds; nothing where too little is known."""
-    points = [row.point for row in rows]
+    """The curve, and what so much more than the most so far adds and gives; nothing where too little is known."""
+    points = tuple(row.point for row in rows)
     if not tells_enough(points) or not more:
         return _Told()
     now = max(one.amount for one in points)
-    return _Told(fit_curve(points, CERTAIN), gain_of(tuple(points), now, more, CERTAIN))
+    gain = gain_of(points, now, more, CERTAIN)
+    return _Told(fit_curve(points, CERTAIN), gain, value_after(points, now + more, CERTAIN))
 
 
-def _signed(gain: Gain | None, times: float, digits: int) -> str:
-    return f"+{times * gain.value:.{digits}f} ± {times * gain.half:.{digits}f}" if gain else ""
+def _in_words(sentence: str, told: _Told, number: int, times: float) -> str:
+    """A sentence with what is expected, in so many parts of one; nothing where nothing is."""
+    if told.gain is None or told.after is None:
+        return ""
+    gain, after = ([times * part for part in one] for one in (told.gain, told.after))
+    names = ("value", "low", "high", "after", "least", "most")
+    return sentence.format(n=number, **dict(zip(names, [*gain, *after], strict=True)))
 
 
 def _accuracies(summary: Mapping[str, Any]) -> Iterator[Point]:

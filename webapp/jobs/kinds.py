@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from django.conf import settings
 from django.forms import Form
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_noop as _
@@ -22,6 +23,7 @@ class JobKind(NamedTuple):
     template: str
     does: str  # path of a function of the job
     asks: str = ""  # path of what makes the form that its result asks for
+    queue: str = settings.JOB_QUEUE  # whose workers do it
 
     @property
     def work(self) -> Callable[[Job], Work]:
@@ -34,7 +36,10 @@ class JobKind(NamedTuple):
         return import_string(self.asks)(job) if self.asks else None
 
 
-UNTOLD = {"webhook"}  # kinds that the audit log does not tell of: they tell of it
+UNTOLD = {
+    "webhook",
+    "answer",
+}  # kinds that the audit log does not tell of: they tell of it, or are a turn of a label
 IMPORT, EXPORT = Action.IMPORT_DATA, Action.EXPORT_DATA
 IMPORTS = "webapp.datasets.imports.jobs"
 JOB_KINDS = {
@@ -45,6 +50,14 @@ JOB_KINDS = {
         "quality:report",
         "measured",
         "webapp.quality.jobs.measure_labels",
+    ),
+    "allocate": JobKind(
+        _("Choose tasks that teach most"),
+        _("tasks"),
+        Action.MAKE_TASKS,
+        "quality:allocation",
+        "allocated",
+        "webapp.quality.allocation.allocate",
     ),
     "erase": JobKind(
         _("Erase a person's data"),
@@ -89,6 +102,15 @@ JOB_KINDS = {
         "datasets:texts",
         "texts",
         "webapp.datasets.texts.jobs.keep_texts",
+    ),
+    "answer": JobKind(
+        _("Answer in a conversation"),
+        _("answers"),
+        Action.SEE_DATA,
+        "labeling:tasks",
+        "answered",
+        "webapp.runs.live.answer_live",
+        queue=settings.LIVE_QUEUE,
     ),
     "webhook": JobKind(
         _("Send to a webhook"),

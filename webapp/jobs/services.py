@@ -13,7 +13,7 @@ from webapp.audit.acts import Act
 from webapp.audit.records import record_act
 from webapp.jobs import tasks
 from webapp.jobs.errors import JobError
-from webapp.jobs.kinds import UNTOLD
+from webapp.jobs.kinds import JOB_KINDS, UNTOLD
 from webapp.jobs.models import Job, State
 from webapp.projects.models import Project
 from webapp.site.stamps import rows_seen, stamp_of
@@ -31,7 +31,7 @@ def start_job(
     if created:
         if job.kind not in UNTOLD:
             record_act(Act.JOB_STARTED, by, project=project.pk, about=job.pk, kind=kind)
-        transaction.on_commit(partial(tasks.send_work, job.pk))
+        transaction.on_commit(partial(tasks.send_work, job.pk, JOB_KINDS[kind].queue))
         job.refresh_from_db()  # its times are the database's
     return job
 

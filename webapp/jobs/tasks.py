@@ -17,6 +17,6 @@ def work(job_id: int) -> None:
         execution.execute(job)
 
 
-def send_work(job_id: int) -> bool:
+def send_work(job_id: int, queue: str = settings.JOB_QUEUE) -> bool:
     """Say that the job is there; whether the broker took it. When it is away, tend says it later."""
-    return ring_for(work, job_id, queue=settings.JOB_QUEUE)
+    return ring_for(work, job_id, queue=queue)

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_noop as _
 
 from webapp.jobs.execution import record_end
+from webapp.jobs.kinds import JOB_KINDS
 from webapp.jobs.models import FINAL, Job, State
 from webapp.jobs.tasks import send_work
 from webapp.machine import uploads
@@ -27,11 +28,16 @@ LOST = _(
 def ring_jobs() -> int:
     """Send what waits or was left by a dead worker; how many were sent."""
     waiting = Job.objects.claimable()
-    keys = list(waiting.order_by("pk").values_list("pk", flat=True))
-    due = (pk for pk in keys if waiting.filter(pk=pk).ring_due())
+    rows = list(waiting.order_by("pk").values_list("pk", "kind"))
+    due = (row for row in rows if waiting.filter(pk=row[0]).ring_due())
     return sum(
-        1 for _ in takewhile(send_work, due)
+        1 for _ in takewhile(_ring, due)
     )  # the first that a broker does not take is the last
+
+
+def _ring(row: tuple[int, str]) -> bool:
+    """Send a job of a kind to the workers that do such."""
+    return send_work(row[0], JOB_KINDS[row[1]].queue)
 
 
 def release_left_jobs() -> int:

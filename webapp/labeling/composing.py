@@ -13,12 +13,16 @@ from django.views.decorators.http import require_http_methods
 from pydantic import ValidationError
 
 from webapp.accounts.requests import PersonRequest
+from webapp.artifacts.models import Artifact
 from webapp.labeling.composition import (
     FLAG_NAMES,
     MOST_ATTRIBUTES,
     MOST_LEVELS,
+    MOST_TOKENS,
+    MOST_TURNS,
     Attribute,
     Composition,
+    Conversing,
     composition_of,
 )
 from webapp.labeling.forms import FLAGS
@@ -27,10 +31,13 @@ from webapp.projects.access import Action, project_for
 from webapp.projects.errors import ProjectError
 from webapp.projects.models import FormVersion, Project
 from webapp.projects.services import save_composition
+from webapp.site.choices import FoundChoice, found_for, offer_found, share_rows, sought_in
 from webapp.site.fields import offer_names
 from webapp.site.words import Words
 
 VERSIONS_SHOWN = 20
+MODEL = Artifact.Type.MODEL
+SAMPLING = ("turns", "max_new_tokens", "temperature")
 POINTS = {
     7: _("7: much, better, slightly, a tie, and the same for the other"),
     4: _("4: much or slightly better, no tie"),
@@ -66,11 +73,50 @@ class CompositionForm(forms.Form):
         help_text=_("Offered beside every answer, and asked by tasks about flags."),
     )
     rationale = forms.ChoiceField(label=_("A reason in words"), choices=RATIONALES)
+    model = FoundChoice(
+        Artifact.objects.none(),
+        shown=("name",),
+        required=False,
+        label=_("Model that answers in conversations"),
+        empty_label=_("None: no conversations"),
+    )
+    other_model = FoundChoice(
+        Artifact.objects.none(),
+        shown=("name",),
+        required=False,
+        label=_("Model of the second answer"),
+        empty_label=_("The same one"),
+    )
+    turns = forms.IntegerField(
+        label=_("Turns of a conversation at most"),
+        min_value=1,
+        max_value=MOST_TURNS,
+        required=False,
+    )
+    max_new_tokens = forms.IntegerField(
+        label=_("Completion length limit"), min_value=1, max_value=MOST_TOKENS, required=False
+    )
+    temperature = forms.FloatField(
+        label=_("Temperature"), min_value=0.1, max_value=2.0, required=False
+    )
 
-    def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - as Django's
+    def __init__(self, *given: Any, project: Project, **named: Any) -> None:  # noqa: ANN401 - as Django's
         super().__init__(*given, **named)
+        for name in ("model", "other_model"):
+            offer_found(self, name, project.artifacts.filter(type=MODEL).order_by("-pk"))
+        share_rows(self, ("model", "other_model"))
         offer_names(self, "kinds", [(name, kind.title) for name, kind in TASK_KINDS.items()])
         offer_names(self, "flags", [(name, FLAGS[name]) for name in FLAG_NAMES])
+
+    @property
+    def conversing(self) -> Conversing | None:
+        """How models answer in conversations; None where none is chosen."""
+        said = self.cleaned_data
+        chosen = [said[name].pk for name in ("model", "other_model") if said.get(name)]
+        if not said.get("model"):
+            return None
+        settings = {name: said[name] for name in SAMPLING if said.get(name) is not None}
+        return Conversing(models=tuple(dict.fromkeys(chosen)), **settings)
 
 
 class AttributeForm(forms.Form):
@@ -118,7 +164,10 @@ def compose(request: PersonRequest, project_id: int) -> HttpResponse:
     """How tasks are asked: each change is a new version, which every label given by it names."""
     project = project_for(request.user, project_id, can=Action.COMPOSE_FORM)
     before = composition_of(project)
-    form = CompositionForm(request.POST or None, initial=_initial(project, before))
+    initial = _initial(project, before) | sought_in(request.GET)
+    form = CompositionForm(request.POST or None, initial=initial, project=project)
+    if (sought := found_for(request, form)) is not None:
+        return sought
     rows = [one.model_dump() for one in before.attributes]
     scales = Scales(request.POST or None, initial=rows, prefix="scales")
     valid = request.method == "POST" and form.is_valid() and scales.is_valid()
@@ -132,8 +181,16 @@ def compose(request: PersonRequest, project_id: int) -> HttpResponse:
 def _initial(project: Project, composition: Composition) -> dict[str, Any]:
     """What the page shows first."""
     said = composition.model_dump(include={"points", "flags", "rationale"})
-    kinds = [name for name in TASK_KINDS if composition.offers(name)]
-    return {**said, "kinds": kinds, "seen": project.form_version}
+    kinds = [name for name in TASK_KINDS if composition.names(name)]
+    return {**said, **_conversing(composition), "kinds": kinds, "seen": project.form_version}
+
+
+def _conversing(composition: Composition) -> dict[str, Any]:
+    """How models answer in conversations, as the page shows it."""
+    said = composition.converse or Conversing(models=(0,))  # which shows the usual numbers
+    first, *others = said.models
+    fields = {name: getattr(said, name) for name in SAMPLING}
+    return {"model": first or None, "other_model": others[0] if others else None, **fields}
 
 
 def _saved(request: PersonRequest, project: Project, form: CompositionForm, scales: Any) -> bool:  # noqa: ANN401 - a set of forms
@@ -145,6 +202,7 @@ def _saved(request: PersonRequest, project: Project, form: CompositionForm, scal
         composition = Composition(
             kinds=() if everything else said["kinds"],
             attributes=attributes,
+            converse=form.conversing,
             **{name: said[name] for name in ("points", "flags", "rationale")},
         )
         chosen = composition.model_dump(mode="json", exclude_defaults=True)
@@ -174,3 +232,10 @@ def _facts(composition: Composition) -> Iterator[tuple[Words, str]]:
     yield _("Scales"), ", ".join(scales)
     yield _("Flags"), ", ".join(str(FLAGS[name]) for name in composition.flags) or "—"
     yield _("A reason in words"), str(RATIONALES[composition.rationale])
+    if said := composition.converse:
+        found = Artifact.objects.in_bulk(said.models)
+        names = [str(found[pk]) if pk in found else "—" for pk in said.models]
+        yield _("Models that answer in conversations"), ", ".join(names)
+        yield _("Turns of a conversation at most"), str(said.turns)
+        yield _("Completion length limit"), str(said.max_new_tokens)
+        yield _("Temperature"), f"{said.temperature:g}"

@@ -10,6 +10,9 @@ from webapp.projects.models import Project
 from webapp.site.words import Words
 
 FLAG_NAMES: tuple[FlagName, ...] = tuple(name for name in FLAGS if name != "any")
+CONVERSE = "converse"  # the kind of task in which models answer live
+MOST_TURNS = 20
+MOST_TOKENS = 1024
 QUALITY = "quality"  # the scale that every rating has
 MOST_ATTRIBUTES = 4
 MOST_LEVELS = 9  # a key each
@@ -41,6 +44,22 @@ class Attribute(BaseModel):
         return [f":{self.name}:{mark}/{self.levels}" for mark in range(1, self.levels + 1)]
 
 
+class Conversing(BaseModel):
+    """Which models of a project answer in conversations, by their keys, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: tuple[int, ...] = Field(min_length=1, max_length=2)
+    turns: int = Field(default=6, ge=1, le=MOST_TURNS)  # at most
+    max_new_tokens: int = Field(default=128, ge=1, le=MOST_TOKENS)  # of an answer
+    temperature: float = Field(default=1.0, ge=0.1, le=2.0)
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Whose the two answers of a turn are; both may be one model's."""
+        return self.models[0], self.models[-1]
+
+
 class Composition(BaseModel):
     """The form of a project. Without any choice it asks as it always did."""
 
@@ -51,6 +70,7 @@ class Composition(BaseModel):
     attributes: tuple[Attribute, ...] = Field(default=(), max_length=MOST_ATTRIBUTES)
     flags: tuple[FlagName, ...] = FLAG_NAMES
     rationale: Rationale = "optional"
+    converse: Conversing | None = None  # None: no model answers, and nobody is asked to lead one
 
     @field_validator("attributes")
     @classmethod
@@ -65,9 +85,13 @@ class Composition(BaseModel):
         """What a rating marks: quality, then the project's own."""
         return (Attribute(name=QUALITY), *self.attributes)
 
-    def offers(self, kind: str) -> bool:
-        """Whether new tasks may be of this kind."""
+    def names(self, kind: str) -> bool:
+        """Whether it is among the kinds that are chosen."""
         return not self.kinds or kind in self.kinds
+
+    def offers(self, kind: str) -> bool:
+        """Whether new tasks may be of this kind: conversations need a model that answers."""
+        return self.names(kind) and (kind != CONVERSE or self.converse is not None)
 
 
 class Form(NamedTuple):
@@ -89,3 +113,8 @@ def form_of(project: Project, number: int | None = None) -> Form:
         if before is not None:
             return Form(before.number, Composition.model_validate(before.composition))
     return Form(project.form_version, composition_of(project))
+
+
+def converses_somewhere() -> bool:
+    """Whether the form of any project lets models answer in conversations."""
+    return Project.objects.filter(composition__converse__isnull=False).exists()

@@ -15,7 +15,7 @@ from webapp.labeling.models import LAST_PLACE, Cursor, Task
 from webapp.projects.models import Project
 from webapp.site.clock import after
 
-FAR = 20  # open tasks that a claim has walked over: then the cursor follows
+FAR = 30  # open tasks that a claim has walked over: then the cursor follows
 FEW = 500  # new tasks that each say when they came
 SLOWEST = (
     60.0  # seconds that a transaction takes which opens a task, at most: others see it only then
@@ -24,18 +24,14 @@ ROUND = 600.0  # seconds from one beginning to the next, where nothing is left
 
 
 def move_cursor(project: Project, annotator: User) -> None:
-    """Let it stand before the first task that is open for this person now, or at the end."""
-    first = Task.every.ahead_of(project, annotator).values_list("priority", "key").first()
-    priority, key = first or LAST_PLACE
+    """Let it stand before the first task that is open for this person now, or at the end; their row is locked."""
+    first = Task.every.ahead_of(project, annotator).values_list("priority", "key")[:1]
+    priority, key = next(iter(first), LAST_PLACE)
     place = {"priority": priority, "key": key - 1}
-    seen = {"seen": after(-SLOWEST)}
+    now = place | {"seen": after(-SLOWEST)}
     waits = Task.every.opened_behind(project, annotator).exists()
-    Cursor.objects.update_or_create(
-        project=project,
-        annotator=annotator,
-        defaults=place if waits else place | seen,
-        create_defaults=place | seen,
-    )
+    if not Cursor.objects.of(project, annotator).update(**place if waits else now):
+        Cursor.objects.create(project=project, annotator=annotator, **now)
 
 
 def begin_again(project: Project, annotator: User) -> bool:

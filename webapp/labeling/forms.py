@@ -13,6 +13,7 @@ from pydantic import ValidationError as NoAnswer
 from alignment.kinds.settings import flags
 from webapp.accounts.models import User
 from webapp.labeling.composition import Composition, composition_of, form_of
+from webapp.labeling.conversations import with_turns
 from webapp.labeling.keys import all_keys, clashes
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.making import kinds_to_make
@@ -138,7 +139,8 @@ class LabelForm(DraftForm):
         cleaned = super().clean()
         if assignment := cleaned.get("assignment"):
             cleaned["form"], composition = form_of(self.project, cleaned.get("form"))
-            cleaned["answer"] = self._answer(assignment.task, cleaned["sent"], composition)
+            fields = with_turns(assignment, cleaned["sent"])
+            cleaned["answer"] = self._answer(assignment.task, fields, composition)
             if composition.rationale == "asked" and not cleaned.get("rationale"):
                 raise forms.ValidationError(NO_REASON)
         return cleaned

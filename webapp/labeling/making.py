@@ -74,12 +74,12 @@ def _asks(project: Project, wish: TasksWanted, kind: TaskKind) -> Iterator[list[
     keys = list(prompts.values_list("pk", flat=True))
     for start in range(0, len(keys), AT_ONCE):
         some = keys[start : start + AT_ONCE]
-        answers = _answers(some, wish.source)
+        answers = answers_used(some, wish.source)
         yield [Ask(prompt, items) for prompt in some for items in kind.ask(answers[prompt])]
 
 
-def _answers(prompts: Sequence[int], source: str) -> dict[int, list[Completion]]:
-    """The answers to each of these prompts that are used, the oldest first."""
+def answers_used(prompts: Sequence[int], source: str = "") -> dict[int, list[Completion]]:
+    """The answers to each of these prompts that are used, of one source or of all, the oldest first."""
     found: dict[int, list[Completion]] = {prompt: [] for prompt in prompts}
     unused = WrittenReview.objects.exclude(standing=PromptStanding.ACCEPTED)
     aside = unused.filter(task__prompt__in=prompts).values("task__items__completion")

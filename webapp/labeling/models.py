@@ -9,12 +9,12 @@ from django.db import models
 from django.db.models import F, Q, Subquery
 from django.db.models.fields.tuple_lookups import Tuple
 from django.db.models.functions import Coalesce, Now
+from django.db.models.lookups import IsNull
 from django.utils.translation import gettext_lazy as _
 
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
-from webapp.labeling import sides
-from webapp.labeling.asked import Question as Question  # Django looks for it here
+from webapp.labeling import asked, exchanges, sides
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import (
     LETTERS,
@@ -36,6 +36,7 @@ SKIP_REASONS = {
     "other": _("Something else"),
 }
 OWN = "own"  # a reason nobody gives: what somebody wrote they are not asked about
+TABLES = (exchanges.Exchange, asked.Question)  # of this app that stand in files of their own
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
 DECLINED = "declined"  # likewise: of a tag that somebody does not want to be asked about
 YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
@@ -112,12 +113,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def open_for(self, project: Project, annotator: User) -> "TaskQuerySet":
         """Tasks with a free place that this person neither holds, answered nor skipped, in order."""
         mine = Assignment.objects.filter(task=models.OuterRef("pk"), annotator=annotator)
-        return (
-            self.filter(project=project)
-            .open()
-            .filter(~models.Exists(mine.exclude(state=Assignment.State.EXPIRED)))
-            .order_by("priority", "key")
-        )
+        mine = mine.exclude(state=Assignment.State.EXPIRED).values("pk")[:1]
+        # Looked up for one task after the other: for NOT EXISTS, PostgreSQL would first read all that is theirs.
+        is_new = IsNull(Subquery(mine), True)  # noqa: FBT003 - as Django's
+        return self.filter(project=project).open().filter(is_new).order_by("priority", "key")
 
     def ahead_of(self, project: Project, annotator: User) -> "TaskQuerySet":
         """Those of `open_for` to which the queue has not led this person yet."""

@@ -7,7 +7,8 @@ from typing import cast
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from webapp.accounts.models import User
 from webapp.labeling.models import NO, Assignment, Completion, Label, LabelQuerySet, Task
@@ -161,8 +162,10 @@ def newest_act(annotator: User, project: Project) -> UUID | None:
     return skipped[1] if skipped and skipped[0] >= label[0] else label[1]
 
 
-def labelled_today(annotator: User, project: Project | None = None) -> int:
-    """Current labels this person gave since the midnight where they are, in one project or all."""
-    begin = midnight(annotator.time_zone)
-    labels = Label.objects.current().filter(annotator=annotator, created_at__gte=begin)
-    return (labels.filter(project=project) if project else labels).count()
+def labelled_today(annotator: User, project: Project) -> int:
+    """Current labels this person gave since the midnight where they are."""
+    labels = Label.objects.current().filter(annotator=annotator, project=project)
+    # The newest first, up to one of yesterday: nothing else would be found without a look at all of theirs.
+    began = midnight(annotator.time_zone)
+    before = labels.filter(created_at__lt=began).order_by("-pk").values("pk")[:1]
+    return labels.filter(pk__gt=Coalesce(Subquery(before), 0)).count()

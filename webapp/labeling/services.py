@@ -532,7 +532,8 @@ def skip(
 def _next_act(annotator_id: int) -> tuple[int, int]:
     """Where a skip stands among what its person did: the newest label so far, and its own number."""
     newest = Label.every.filter(annotator=annotator_id).aggregate(newest=Max("pk"))["newest"]
-    skips = Assignment.objects.filter(annotator=annotator_id).aggregate(last=Max("skip_order"))
+    skipped = Assignment.objects.filter(annotator=annotator_id, state=State.SKIPPED)
+    skips = skipped.aggregate(last=Max("skip_order"))
     return newest or 0, (skips["last"] or 0) + 1
 
 

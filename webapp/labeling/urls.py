@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from webapp.labeling import composing, question_pages, views, warning_pages
+from webapp.labeling import composing, conversing, question_pages, views, warning_pages
 
 app_name = "labeling"
 urlpatterns: list[URLPattern] = [
@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern] = [
     path("questions/<row:question_id>/", question_pages.answer, name="answer_question"),
     path("label/warnings/", warning_pages.warnings, name="warnings"),
     path("label/warnings/tags/", warning_pages.name_warnings, name="name_warnings"),
+    path("label/conversation/", conversing.conversation, name="conversation"),
     path("form/", composing.compose, name="form"),
     path("tasks/", views.tasks, name="tasks"),
     path("tasks/new/", views.make, name="make"),

@@ -497,7 +497,9 @@ def labels(request: PersonRequest, project_id: int) -> HttpResponse:
     page = page_of(found, request.GET, "-pk")
     context = _table(request, project, page) | {"form": form}
     answers = [one.text for row in page for one in row.task.completions]
-    context["renderings"] = rendered([*answers, *with_tools(row.task.prompt for row in page)])
+    spoken = [turn["content"] for row in page for turn in row.in_words.spoken]
+    asked = with_tools(row.task.prompt for row in page)
+    context["renderings"] = rendered([*answers, *spoken, *asked])
     return render_page(request, "labeling/labels.html", context, partial="rows")
 
 

@@ -147,7 +147,7 @@ class Keeper:
 
     def turn(self) -> None:
         """One look at every program: note what ended, start what is due, tell the dashboard."""
-        for kept in self.kept.values():
+        for kept in list(self.kept.values()):
             if kept.guard is not None and kept.guard.poll() is not None:
                 self._note_end(kept, _in_words(kept.guard.returncode))
             elif kept.guard is None and time.monotonic() >= kept.due:
@@ -192,7 +192,7 @@ class Keeper:
             self._fatal.set()
 
     def _tell(self) -> None:
-        reports = [kept.report() for kept in self.kept.values()]
+        reports = [kept.report() for kept in list(self.kept.values())]
         if reports != self._last or not self.place.exists():
             programs.write(self.place, reports)
             self._last = reports

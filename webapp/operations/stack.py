@@ -25,11 +25,12 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import OutputWrapper
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from webapp.accounts.models import OneTimeLink, new_link
+from webapp.labeling.composition import converses_somewhere
 from webapp.machine import database, disk
 from webapp.machine.health import HEALTH
 from webapp.machine.keeper import Keeper, StackError
@@ -38,6 +39,8 @@ PORT = 8000  # unless another is named
 START_TIMEOUT = 90.0  # seconds, on a busy machine
 BACKLOG = 1024  # connections that wait while the web starts again
 TRIES = 3  # to reach a broker that somebody else started, some seconds in all
+LIVE = "worker-live"  # started when a project asks for it
+LOOK = 3.0  # seconds between two looks at what is wanted; what ends everything is heard at once
 NO_FILE = "broker-keeps-nothing.rdb"  # a broker reads its file even where it writes none
 
 logger = logging.getLogger(__name__)
@@ -90,6 +93,15 @@ class Stack:
         self.keeper.start("worker-short", *worker_command(settings.JOB_QUEUE))
         self.keeper.start("tend", sys.executable, "manage.py", "tend")
 
+    def start_wanted(self) -> None:
+        """Start the worker of live work once a project lets models answer in conversations."""
+        if LIVE in self.keeper.kept or not _live_is_wanted():
+            return
+        try:
+            self.keeper.start(LIVE, *worker_command(settings.LIVE_QUEUE))
+        except StackError as error:  # there is much else to keep
+            logger.warning("%s", error)
+
     def _start_web(self) -> None:
         handle = self.place.fileno()
         for name in self.webs:
@@ -115,8 +127,18 @@ class Stack:
 
     def stop(self) -> None:
         """End all programs, the broker last, and wait until they are gone."""
-        self.keeper.stop((*self.webs, "tend", "worker-short", "worker", "broker"))
+        self.keeper.stop((*self.webs, "tend", LIVE, "worker-short", "worker", "broker"))
         self.place.close()
+
+
+def _live_is_wanted() -> bool:
+    """Whether somebody may be asked to lead a conversation; nobody knows while the database is away."""
+    try:
+        return converses_somewhere()
+    except DatabaseError:
+        return False
+    finally:
+        connection.close()
 
 
 class WebOnly(Stack):
@@ -124,6 +146,9 @@ class WebOnly(Stack):
 
     def _start(self) -> None:
         self._start_web()
+
+    def start_wanted(self) -> None:
+        """Nothing beside it."""
 
 
 def expect_broker() -> None:
@@ -269,7 +294,8 @@ def stay(stack: Stack) -> NoReturn:
     """Stay until all is to end; raises StackError where nothing is left to keep."""
     while True:
         stack.check()
-        stack.pause(1.0)
+        stack.start_wanted()
+        stack.pause(LOOK)
 
 
 def setup_link(stack: Stack) -> str | None:

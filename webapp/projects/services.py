@@ -60,6 +60,21 @@ def add_prompt(
     return Prompt.objects.get_or_create(project=project, key=new.key, defaults=defaults)
 
 
+def keep_conversation(
+    project: Project, messages: Sequence[Message], *, split: str, author: User
+) -> Prompt:
+    """The prompt of what a conversation has come to; a new one is kept retired, for nothing but its answers.
+
+    Its split is that of its opening prompt.
+    """
+    new = _row(project, messages, Prompt.Source.WRITTEN, author)
+    copied = ("messages", "source", "author")
+    defaults = {name: getattr(new, name) for name in copied}
+    defaults |= {"split": split, "standing": PromptStanding.RETIRED}
+    kept, _created = Prompt.every.get_or_create(project=project, key=new.key, defaults=defaults)
+    return kept
+
+
 @transaction.atomic
 def reword_prompt(prompt: Prompt, text: str, *, by: int | None) -> None:
     """Let the last turn of a prompt that nothing has used say something else; what it said is kept.

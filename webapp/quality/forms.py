@@ -1,16 +1,20 @@
 """What researchers send who look at disagreements."""
 
+import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
+from webapp.artifacts.models import Artifact
 from webapp.labeling.forms import LARGEST, LONGEST_RATIONALE, KindFilter
 from webapp.labeling.models import Label, Task
 from webapp.projects.models import Project
 from webapp.quality.adjudication import Decision
+from webapp.quality.allocation import METHODS, AllocationWish, heads_of
 from webapp.site.longtext import LongText
 
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ else:
     FormOfChecks = forms.ModelForm
 
 MOST_EVERY = 100_000
+MOST_CHOSEN = 1000  # tasks, which one transaction makes
+DRAWS = 2**31  # seeds of the choice by chance
 NOTHING = _("Choose what is right first: nothing was decided.")
 
 
@@ -129,3 +135,54 @@ class BackForm(forms.Form):
 
     back = forms.IntegerField(min_value=1, max_value=LARGEST)
     rationale = LongText(limit=LONGEST_RATIONALE, required=False)
+
+
+class AllocationForm(forms.Form):
+    """Tasks to choose by what they would teach."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput)
+    method = forms.ChoiceField(label=_("Choose pairs"), choices=list(METHODS.items()))
+    wanted = forms.IntegerField(label=_("Tasks"), min_value=10, max_value=MOST_CHOSEN, initial=200)
+    control = forms.IntegerField(
+        label=_("Of these by chance (%)"),
+        min_value=10,
+        max_value=50,
+        initial=15,
+        help_text=_("They show what labels are like that nobody chose, and what choosing brings."),
+    )
+    need = forms.IntegerField(
+        label=_("Labels per task"),
+        min_value=1,
+        max_value=9,
+        initial=1,
+        help_text=_("How many different people answer each."),
+    )
+
+    def __init__(self, data: QueryDict | None, *, scores: Artifact) -> None:
+        super().__init__(data, initial={"key": uuid4()})
+        self.scores = scores
+
+    def clean_method(self) -> str:
+        """One head alone cannot disagree."""
+        method = str(self.cleaned_data["method"])
+        if method == "ensemble" and heads_of(self.scores) == 1:
+            raise forms.ValidationError(
+                _(
+                    "The reward model has one head, which cannot disagree: choose D-optimal, or train one with "
+                    "several heads and score the answers by it."
+                )
+            )
+        return method
+
+    @property
+    def wish(self) -> AllocationWish:
+        """What was asked for."""
+        given = self.cleaned_data
+        return AllocationWish(
+            method=given["method"],
+            wanted=given["wanted"],
+            control=given["control"] / 100,
+            need=given["need"],
+            scores=self.scores.pk,
+            seed=secrets.randbelow(DRAWS),
+        )

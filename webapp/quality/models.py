@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
+from webapp.artifacts.models import Artifact
 from webapp.labeling.kinds.descriptor import LONGEST_VERDICT
 from webapp.labeling.models import Task
 from webapp.projects.models import Project
@@ -60,3 +61,30 @@ class Adjudication(models.Model):
     def in_words(self) -> Words:
         """What was decided, by the letters of the items' places."""
         return words_by_place(self.task.asks, self.answer, self.order)
+
+
+class Allocation(models.Model):
+    """Tasks that were chosen at once by what they would teach, and others beside them by chance alone."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="allocations")
+    scores = models.ForeignKey(Artifact, models.PROTECT, related_name="allocations")
+    method = models.CharField(max_length=16)  # one of quality.allocation.METHODS
+    wanted = models.IntegerField()
+    control = models.FloatField()  # share of them that chance chose
+    seed = models.BigIntegerField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
+
+
+class ChosenTask(models.Model):
+    """A task of an allocation: what chose it, and what the ensemble thought of it before anybody answered."""
+
+    task = models.OneToOneField(Task, models.CASCADE, related_name="chosen")
+    allocation = models.ForeignKey(Allocation, models.CASCADE, related_name="tasks")
+    chosen_by = models.CharField(max_length=16)  # a method, or `control`
+    chance = models.FloatField()  # that the item at place 0 is preferred
+    information = models.FloatField()  # nats, of which head is right
+    entropy = models.FloatField()  # nats: how open the comparison is
+
+    class Meta:
+        indexes = [models.Index(fields=["allocation", "chosen_by"], name="chosen_by_what")]

@@ -7,7 +7,7 @@ curve leaves more than that, as widely as the curve leaves it; and all is fitted
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,16 +39,11 @@ class LearningCurve(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """What more brings, with its 95 % interval."""
+    """What more brings, or what the value is then, with its 95 % interval."""
 
     value: float
     low: float
     high: float
-
-    @property
-    def half(self) -> float:
-        """Half the interval's width."""
-        return (self.high - self.low) / 2
 
 
 class _Power(NamedTuple):
@@ -73,25 +68,51 @@ def fit_curve(points: Sequence[Point], most: float) -> LearningCurve:
     return _fitted(_powers(points), [one.value for one in points], most)
 
 
-@lru_cache(maxsize=256)  # a home asks for the same until another run is over
-def gain_of(points: tuple[Point, ...], now: float, more: float, most: float, seed: int = 0) -> Gain:
+def gain_of(points: tuple[Point, ...], now: float, more: float, most: float) -> Gain:
     """What so much more than there is now adds to the value."""
+    return _expected(points, most, lambda curve: curve.at(now + more) - curve.at(now))
+
+
+def value_after(points: tuple[Point, ...], amount: float, most: float) -> Gain:
+    """The value after so much.
+
+    All points are measured by the same held-out rows, or nearly so: their level errs as a whole, by what the surest of
+    them does. A gain, which is a difference, does not.
+    """
+    common = min(one.error for one in points)
+    return _expected(points, most, lambda curve: curve.at(amount), common)
+
+
+def _expected(
+    points: tuple[Point, ...],
+    most: float,
+    told: Callable[[LearningCurve], float],
+    common: float = 0.0,
+) -> Gain:
+    """What the curve tells, and the interval of what curves tell that were fitted to values drawn anew.
+
+    `common` is the standard error of all values together.
+    """
+    curve, others = redrawn_curves(points, most)
+    chance = random.Random(len(points))  # noqa: S311 - a simulation, not a secret
+    value, drawn = told(curve), sorted(told(one) + chance.gauss(0, common) for one in others)
+    low, high = (drawn[round(share * (DRAWS - 1))] for share in (0.025, 0.975))
+    return Gain(value, min(low, value), max(min(high, most), value))
+
+
+@lru_cache(maxsize=256)  # a home asks for the same until another run is over
+def redrawn_curves(
+    points: tuple[Point, ...], most: float, seed: int = 0
+) -> tuple[LearningCurve, list[LearningCurve]]:
+    """The curve through these points, and curves through values that are drawn about it."""
     powers, chance = _powers(points), random.Random(seed)  # noqa: S311 - a simulation, not a secret
     curve = _fitted(powers, [one.value for one in points], most)
     wide = _left_over(points, curve)
 
-    def gained(one: LearningCurve) -> float:
-        return one.at(now + more) - one.at(now)
-
     def again() -> list[float]:
         return [chance.gauss(curve.at(one.amount), wide * max(one.error, NOISE)) for one in points]
 
-    drawn = sorted(gained(_fitted(powers, again(), most)) for _ in range(DRAWS))
-    value, (low, high) = (
-        gained(curve),
-        (drawn[round(share * (DRAWS - 1))] for share in (0.025, 0.975)),
-    )
-    return Gain(value, min(low, value), max(high, value))
+    return curve, [_fitted(powers, again(), most) for _ in range(DRAWS)]
 
 
 def _left_over(points: Sequence[Point], curve: LearningCurve) -> float:

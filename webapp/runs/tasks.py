@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from webapp.jobs.tend import release_left_jobs, ring_jobs
 from webapp.machine import disk
 from webapp.queue.bell import ring_for
 from webapp.runs import execution, recovery, workers
@@ -77,6 +78,9 @@ def on_shutdown(**_: object) -> None:
 
 def _recover(queue: str) -> None:
     """Whoever starts after a crash goes on with what was left."""
+    if queue == settings.LIVE_QUEUE:  # somebody looks at a page and waits
+        release_left_jobs()
+        ring_jobs()
     if recovery.recover() and Run.objects.claimable(queue).exists():
         send_ring(queue)
 

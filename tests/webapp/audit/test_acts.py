@@ -45,7 +45,7 @@ UNTOLD = {
     "accounts:raw_view": OWN, "accounts:language": OWN, "labeling:keys": OWN,
     "notifications": OWN, "notification_choices": OWN, "accounts:own_account": OWN, "labeling:warnings": OWN,
     "mfa_authenticate": CODE, "mfa_activate_totp": CODE, "mfa_generate_recovery_codes": CODE,
-    "labeling:label": ITS_LOG, "labeling:draft": ITS_LOG,
+    "labeling:label": ITS_LOG, "labeling:draft": ITS_LOG, "labeling:conversation": ITS_LOG,
     "take_next_task": ITS_LOG, "submit_label": ITS_LOG, "skip_task": ITS_LOG,
 }  # fmt: skip
 
@@ -181,6 +181,7 @@ PAGES = {
     ),
     "quality:send_back": Case(Act.LABEL_SENT_BACK, {"back": label_of}),
     "quality:report": Case(Act.JOB_STARTED),
+    "quality:allocation": Case(Act.JOB_STARTED, form=True),
     "quality:disagreement": Case(Act.TASK_DECIDED, {"key": uuid4(), "label": label_of}),
     "quality:check": Case(Act.CHECK_MADE, {"explanation": "So."}, first=decide),
     "quality:checks": Case(Act.CHECKS_SET, {"daily_quota": 7}, form=True),

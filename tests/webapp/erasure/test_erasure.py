@@ -9,12 +9,14 @@ from django.db import connection
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains, assertRedirects
 
+from alignment.seam.records import Message
 from tests.factories import (
     a_completion,
     a_label,
     a_project,
     a_prompt,
     a_run,
+    a_turn,
     a_user,
     again,
     an_artifact,
@@ -39,10 +41,12 @@ from webapp.jobs.execution import claim, execute
 from webapp.jobs.models import Job, State
 from webapp.labeling import queue
 from webapp.labeling.cursors import move_cursor
+from webapp.labeling.exchanges import Exchange
 from webapp.labeling.models import Assignment, Completion, Gold, Label, Task, WrittenReview
 from webapp.labeling.services import Draft, save_draft, submit_label
 from webapp.launch.forecast import labels_warned
 from webapp.projects.models import Project, Prompt
+from webapp.projects.services import keep_conversation
 from webapp.quality.adjudication import Decision, adjudicate
 from webapp.rendering.models import Rendering
 from webapp.rendering.services import digest
@@ -104,6 +108,21 @@ def written_by(person, project):
     Task.objects.filter(pk=review.pk).update(taken=1)
     submit_label(place, client_id=uuid4(), answer={"decision": "accept"})
     return prompt, asked
+
+
+def test_a_conversation_goes_with_whoever_led_it(project, gone, ana):
+    (asked,) = tasks_of(project, "converse", size=0)
+    held = queue.claim(project, ana)
+    a_turn(held)
+    said = [Message(role="user", content=f"Does a {SECRET} sing?")]
+    prompt = keep_conversation(project, said, split="train", author=ana)
+    answers = {"left": a_completion(prompt, SECRET), "right": a_completion(prompt)}
+    a_turn(held, None, said=said[0].content, prompt=prompt, **answers)
+    gone(ana)
+    assert SECRET not in everything()
+    assert not Exchange.objects.exists()
+    assert list(Prompt.every.all()) == [asked.prompt]
+    assert again(asked).taken == 0
 
 
 def everything():

@@ -161,12 +161,12 @@ def test_a_last_step_that_fails_leaves_neither_rows_nor_done(taken, project, kin
 
 def test_tend_sends_what_waits_once_in_a_while(job, monkeypatch):
     sent = []
-    monkeypatch.setattr(tend, "send_work", lambda pk: not sent.append(pk))
-    assert (tend.ring_jobs(), tend.ring_jobs(), sent) == (1, 0, [job.pk])
+    monkeypatch.setattr(tend, "send_work", lambda pk, queue: not sent.append((pk, queue)))
+    assert (tend.ring_jobs(), tend.ring_jobs(), sent) == (1, 0, [(job.pk, "short")])
 
 
 def test_tend_leaves_alone_what_somebody_works_on(taken, monkeypatch):
-    monkeypatch.setattr(tend, "send_work", lambda pk: True)
+    monkeypatch.setattr(tend, "send_work", lambda *_: True)
     assert tend.ring_jobs() == 0
     put(taken, lease_until=after(-1))
     assert tend.ring_jobs() == 1

@@ -6,13 +6,14 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.factories import a_project, a_user, some_tasks
+from tests.factories import a_project, a_user, again, some_tasks
 from tests.webapp.labeling.acts import a_while_later, overdue, queries_of
-from webapp.labeling import cursors, queue
+from webapp.labeling import cursors, dispatch, queue
 from webapp.labeling.models import Cursor, Task
 from webapp.labeling.queries import open_for
-from webapp.labeling.services import expire_leases, skip, submit_label
+from webapp.labeling.services import expire_leases, skip, submit_label, undo
 from webapp.labeling.written import leave_out
+from webapp.site.clock import after
 
 NUMBER = cursors.FAR + 5
 
@@ -76,11 +77,27 @@ def test_a_place_that_is_given_back_behind_somebody_comes_first(project, ana, be
 
 
 def test_what_opens_in_a_transaction_that_others_see_later_is_not_passed(project, ana, led):
+    cursors.move_cursor(project, ana)
     ana.assignments.filter(task=led[3]).delete()
-    Task.every.filter(pk=led[3].pk).let_open()
-    a_while_later(cursors.SLOWEST - 5)
-    cursors.move_cursor(project, ana)  # as if that had not been seen
+    Task.every.filter(pk=led[3].pk).update(opened_at=after(5 - cursors.SLOWEST))
     assert queue.claim(project, ana).task == led[3]
+
+
+def test_whoever_opens_a_task_says_so(project, ana, ben):
+    (task,) = some_tasks(project)
+    mine, skip_id = queue.claim(project, ana), uuid4()
+    opening = (
+        lambda: skip(mine, skip_id=skip_id),
+        lambda: undo(ana, skip_id),
+        lambda: (overdue(mine), expire_leases()),
+        lambda: skip(queue.claim(project, ben)),
+        lambda: dispatch.ask_again(project, [task.pk]),
+        lambda: dispatch.ask_more(project, [task.pk], 2),
+    )
+    for act in opening:
+        Task.every.update(opened_at=None)
+        act()
+        assert again(task).opened_at
 
 
 def test_what_opened_and_was_not_taken_yet_stays_before_what_is_ahead(project, ana, led):

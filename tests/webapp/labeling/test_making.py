@@ -7,6 +7,7 @@ from pytest_django.asserts import assertContains
 
 from tests.factories import a_completion, a_prompt, a_user
 from webapp.accounts.roles import Role
+from webapp.labeling.composition import Composition
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.making import TasksMade, TasksWanted, kinds_to_make, make_tasks
 from webapp.labeling.models import Completion, Task
@@ -57,8 +58,8 @@ def page(project, client):
 
 def test_the_page_makes_them_and_says_how_many(project, prompts, page, client):
     shown = client.get(page)
-    for words in kinds_to_make().values():
-        assertContains(shown, words)
+    for name, words in kinds_to_make().items():
+        assertContains(shown, words, count=int(Composition().offers(name)))
     sent = {"kind": "rank", "need": 1, "most": 200}
     done = client.post(page, sent, follow=True)
     assertContains(done, "2 tasks are made.")

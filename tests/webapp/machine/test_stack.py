@@ -22,7 +22,9 @@ from django.core.management.base import SystemCheckError
 from django.db import OperationalError
 
 from tests import postgres
+from webapp.machine.keeper import Keeper
 from webapp.operations import stack
+from webapp.projects.services import save_composition
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 PATIENCE = 90  # seconds; two cores are shared by many
@@ -417,6 +419,25 @@ def test_another_port_is_never_taken_instead(port):
 def test_a_port_that_is_none_is_refused_in_words(port):
     with pytest.raises(stack.StackError, match="choose one from"):
         stack.listening(port)
+
+
+@pytest.mark.django_db
+def test_a_live_worker_is_started_once_a_project_wants_one(monkeypatch, project):
+    started = []
+    monkeypatch.setattr(
+        Keeper,
+        "start",
+        lambda keeper, name, *_: started.append(name) or keeper.kept.update({name: None}),
+    )
+    monkeypatch.setattr(stack.connection, "close", lambda: None)  # it is the test's too
+    programs = stack.Stack()
+    programs.start_wanted()
+    assert started == []
+    save_composition(project, {"converse": {"models": [1]}}, seen=1)
+    for _ in range(2):
+        programs.start_wanted()
+    assert started == ["worker-live"]
+    programs.place.close()
 
 
 def test_a_database_that_is_away_is_said_in_words(monkeypatch):

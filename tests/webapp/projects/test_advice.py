@@ -6,7 +6,7 @@ from pytest_django.asserts import assertContains, assertNotContains
 
 from tests.factories import a_run, a_snapshot, an_artifact, run_at
 from webapp.home.advice import advice_for
-from webapp.results.learning_curves import Point, gain_of
+from webapp.results.learning_curves import Point, gain_of, value_after
 from webapp.runs.models import RunMetric, State
 
 SHARE = 0.5  # of its labels a reward model learns from
@@ -59,8 +59,11 @@ def test_more_labels_are_worth_what_reward_models_of_more_of_them_gained(project
     gain = gain_of(tuple(points), 400, 500 * SHARE, most=1.0)
     (labels, _minutes) = advice_for(project)
     assert labels.gain == pytest.approx(gain)
-    said = f"+{100 * gain.value:.1f} ± {100 * gain.half:.1f} % accuracy"
-    assert f"The next 500 labels are worth {said}" in labels.sentence
+    value, low, high = (100 * part for part in gain)
+    said = f"{value:+.1f} points of a reward model's accuracy ({low:+.1f} to {high:+.1f})"
+    assert f"The next 500 labels are worth about {said}" in labels.sentence
+    after = value_after(tuple(points), 400 + 500 * SHARE, most=1.0)
+    assert f"would be {100 * after.value:.1f} % then" in labels.sentence
 
 
 def test_one_run_that_measured_a_learning_curve_will_do(project, var):
@@ -78,7 +81,7 @@ def test_more_minutes_are_worth_what_longer_alignments_won_by_one_judge(project,
         an_evaluation(project, var, minutes, rate)
     _labels, found = advice_for(project)
     assert [row.point.amount for row in found.rows] == [20, 10, 5]
-    assert found.sentence.startswith("10 more minutes of alignment are worth +0.0")
+    assert found.sentence.startswith("10 more minutes of alignment are worth about +0.0")
     assert found.gain.low <= found.gain.value <= found.gain.high
 
 

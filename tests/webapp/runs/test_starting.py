@@ -494,7 +494,8 @@ def test_known_answers_are_asked_for_where_some_came(rita, project, stocked):
 
 def test_what_an_artifact_can_be_used_for(project, stocked):
     assert [use.query for use in uses_of(stocked["judge"])] == [
-        f"?kind={kind}&reward={stocked['judge'].pk}" for kind in ("align", "population", "evaluate")
+        f"?kind={kind}&reward={stocked['judge'].pk}"
+        for kind in ("align", "population", "evaluate", "score")
     ]
     labels = {use.query for use in uses_of(stocked["labels"])}
     learning = {

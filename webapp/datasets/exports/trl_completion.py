@@ -46,10 +46,10 @@ class Imitated(NamedTuple):
 
 def imitated_in(entry: Entry) -> Iterator[Imitated]:
     """The answers that a label finds worth imitating; an empty one is none, nor one that another was put before."""
-    beaten = {pair.rejected for pair in entry.pairs}
+    beaten = {(pair.prompt.key, pair.rejected) for pair in entry.pairs}
     for record in entry.records:
         for text, origin in _imitated(record):
-            if text.strip() and text not in beaten:
+            if text.strip() and (record.prompt.key, text) not in beaten:
                 yield Imitated(record.prompt, text, origin)
 
 

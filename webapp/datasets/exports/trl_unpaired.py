@@ -52,15 +52,17 @@ class Verdict(NamedTuple):
 def verdicts_of(entry: Entry) -> Iterator[Verdict]:
     """What a label says of single answers, of each once; of a ranking nothing of those in the middle."""
     pairs = list(entry.pairs)
-    said: dict[str, set[bool]] = {}
+    said: dict[tuple[str, str], set[bool]] = {}
+    prompts = {}  # of one task that is a conversation several
     for record in (
         pairs or entry.records
     ):  # where something is preferred, ties are those of a ranking
+        prompts[record.prompt.key] = record.prompt
         for text, good in _verdicts(record):
-            said.setdefault(text, set()).add(good)
-    for text, verdicts in said.items():
+            said.setdefault((record.prompt.key, text), set()).add(good)
+    for (key, text), verdicts in said.items():
         if len(verdicts) == 1:
-            yield Verdict(entry.prompt, text, verdicts.pop(), entry.row["annotator"])
+            yield Verdict(prompts[key], text, verdicts.pop(), entry.row["annotator"])
 
 
 def _verdicts(record: Record) -> Iterator[tuple[str, bool]]:

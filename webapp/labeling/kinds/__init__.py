@@ -7,7 +7,17 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
 from alignment.rows.found import Answered, Said
-from webapp.labeling.kinds import compare, demonstrate, edit, flags, rank, rate, review, thumbs
+from webapp.labeling.kinds import (
+    compare,
+    converse,
+    demonstrate,
+    edit,
+    flags,
+    rank,
+    rate,
+    review,
+    thumbs,
+)
 from webapp.labeling.kinds.descriptor import LONGEST_VERDICT, TaskKind, check
 from webapp.site.errors import Refusal
 
@@ -21,6 +31,7 @@ TASK_KINDS: dict[str, TaskKind] = {
         flags.KIND,
         edit.KIND,
         demonstrate.KIND,
+        converse.KIND,
         review.KIND,
     )
 }  # fmt: skip

@@ -75,11 +75,12 @@ class Asked(NamedTuple):
 
 
 class InWords(NamedTuple):
-    """An answer for a table: what it says, how strongly, and a word beside some of the items shown."""
+    """An answer for a table: what it says, how strongly, a word beside some of the items shown, and what was spoken."""
 
     text: Words
     degree: Words = ""
     marks: Mapping[int, Words] = {}  # by position
+    spoken: Sequence[Mapping[str, str]] = ()  # messages behind the prompt, as Message has them
 
 
 def no_objection(_answer: object, _items: Sequence[str]) -> Words:
@@ -142,6 +143,7 @@ class TaskKind(BaseModel):
     imported: Callable[[Said], BaseModel | None] = no_answer
     reviewed: Callable[[Any], str] = no_review
     by_place: bool = False
+    live: bool = False  # models answer while somebody waits; the server has what was said
 
     @validator(mode="wrap")
     @classmethod

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webapp.runs import inputs, outputs
-from webapp.runs.kinds import bring, evaluate, generate, population, pretrain
+from webapp.runs.kinds import bring, evaluate, generate, population, pretrain, score
 from webapp.runs.models import Run
 
 
@@ -25,6 +25,7 @@ HALVES = {
     "evaluate": Half(evaluate.prepare),
     "generate": Half(generate.prepare, generate.publish),
     "population": Half(publish=population.publish),
+    "score": Half(score.prepare),
     "pretrain": Half(publish=pretrain.publish),
     "distil": Half(publish=pretrain.publish),  # of an encoder it makes another one
 }

@@ -12,7 +12,7 @@ from django.utils.html import escape
 from pytest_django.asserts import assertContains, assertRedirects
 
 from alignment.world.utility import SimulatedAnnotator
-from tests.factories import a_user, again, tasks_of
+from tests.factories import a_turn, a_user, again, tasks_of
 from webapp.accounts.roles import Role
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.snapshots import read, records_of
@@ -35,6 +35,8 @@ def card(kind, project, ana, client):
     tasks_of(project, kind.name, 2, size=max(kind.items[0], min(kind.items[-1], 2)))
     client.force_login(ana)
     held = claim(project, ana)
+    if kind.live:
+        a_turn(held)
     shown = {"prompt": held.task.prompt.text, "items": [one.text for one in held.shown]}
     sent = ANSWERS[kind.name](SimulatedAnnotator(1), shown)
     url = reverse("labeling:label", args=[project.pk])

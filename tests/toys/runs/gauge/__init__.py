@@ -4,17 +4,17 @@ from alignment.kinds.kind import ArtifactType, Given, Group, Input, Kind, Rows, 
 from alignment.seam import memory
 from alignment.seam.curves import Curve
 from alignment.seam.words import _, said
-from tests.toys.runs.score.results import ScoreResults
-from tests.toys.runs.score.settings import ScoreConfig
+from tests.toys.runs.gauge.results import GaugeResults
+from tests.toys.runs.gauge.settings import GaugeConfig
 
 
-def needed_memory(config: ScoreConfig, shape: memory.Shape | None) -> int:
+def needed_memory(config: GaugeConfig, shape: memory.Shape | None) -> int:
     return memory.read(shape) if shape else 0
 
 
-def sentence(config: ScoreConfig, given: Given) -> str:
+def sentence(config: GaugeConfig, given: Given) -> str:
     return said(
-        _("Scores the answers in {answers} by {reward}, {batch} at once."),
+        _("Gauges the answers in {answers} by {reward}, {batch} at once."),
         answers=given.names["completions"],
         reward=given.names["reward"],
         batch=config.batch,
@@ -22,16 +22,16 @@ def sentence(config: ScoreConfig, given: Given) -> str:
 
 
 FIELDS = {
-    "name": "score",
-    "title": "Score answers",
-    "lead": "A reward model reads answers that are there already.",
+    "name": "gauge",
+    "title": "Gauge answers",
+    "lead": "A reward model reads what is there.",
     "group": Group.LOOK,
     "makes": (ArtifactType.SCORES,),
     "made": "scores and features",
     "suggested": "Scores",
     "opened": ("Scoring",),
-    "settings": ScoreConfig,
-    "results": ScoreResults,
+    "settings": GaugeConfig,
+    "results": GaugeResults,
     "curves": (Curve("score/mean", "Mean score", "reward"),),
     "inputs": (
         Input(
@@ -49,7 +49,7 @@ FIELDS = {
         ),
     ),
     "prompts": None,
-    "run": "tests.toys.runs.score.run:score",
+    "run": "tests.toys.runs.gauge.run:gauge",
     "command": "",
     "shared": False,
     "saves": False,

@@ -1,4 +1,4 @@
-"""Score answers: `output/scores.jsonl` and, if wished, `output/features.safetensors`."""
+"""Gauge answers: `output/scores.jsonl` and, if wished, `output/features.safetensors`."""
 
 import json
 import math
@@ -15,12 +15,12 @@ from alignment.seam.events import Event, Finished, PhaseStarted, Ready, StepDone
 from alignment.seam.folders import committed
 from alignment.seam.progress import in_batches
 from alignment.seam.records import StoredRecord, read_jsonl
-from tests.toys.runs.score.settings import ScoreConfig
+from tests.toys.runs.gauge.settings import GaugeConfig
 
 
 @torch.no_grad()
-def score(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
-    config = ScoreConfig.stored(spec.config)
+def gauge(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
+    config = GaugeConfig.stored(spec.config)
     model = RewardModel.load(folder / spec.inputs["reward"])
     rows = list(read_jsonl(folder / spec.inputs["completions"], StoredRecord))
     total = math.ceil(len(rows) / config.batch)

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("labeling", "0020_contested"),
+        ("labeling", "0021_exchanges"),
         ("projects", "0013_panels"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -4,7 +4,7 @@ from alignment.seam.records import Estimate
 from alignment.seam.results import Results, result
 
 
-class ScoreResults(Results):
+class GaugeResults(Results):
     """Of all answers."""
 
     score: Estimate | None = result("Mean score", meaning="Of all answers.")

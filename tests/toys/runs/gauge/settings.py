@@ -5,7 +5,7 @@ from typing import Literal
 from alignment.seam.settings import Settings, setting
 
 
-class ScoreConfig(Settings):
+class GaugeConfig(Settings):
     """How answers are scored."""
 
     batch: int = setting(
