@@ -11,7 +11,8 @@ from webapp.accounts.roles import Role
 from webapp.audit.acts import Act
 from webapp.audit.records import record_act
 from webapp.labeling import queue
-from webapp.labeling.models import Assignment, Question
+from webapp.labeling.asked import Question
+from webapp.labeling.models import Assignment
 from webapp.labeling.services import LabelingError
 from webapp.notifications.models import Occasion
 from webapp.notifications.services import News, notify

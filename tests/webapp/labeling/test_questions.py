@@ -7,7 +7,7 @@ from pytest_django.asserts import assertContains, assertNotContains
 from tests.factories import a_user, again, some_tasks
 from webapp.accounts.roles import Role
 from webapp.labeling import questions
-from webapp.labeling.models import Question
+from webapp.labeling.asked import Question
 from webapp.labeling.questions import answer_question, ask_question
 from webapp.labeling.queue import claim
 from webapp.labeling.services import LabelingError
