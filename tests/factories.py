@@ -287,7 +287,9 @@ def some_proposals(project, folder: Path, proposed, heads=4):
         write_jsonl(aside / "pairs.jsonl", rows)
         (aside / "scores.jsonl").write_text(f'{{"run": {run.pk}}}\n')
     columns = {"type": Artifact.Type.SCORES, "name": run.name, "producer_id": run.pk}
-    return store(made, project=project, summary={"heads": heads, "pairs_free": len(rows)}, **columns)
+    return store(
+        made, project=project, summary={"heads": heads, "pairs_free": len(rows)}, **columns
+    )
 
 
 def _scored(text, gain):
