@@ -161,6 +161,7 @@ LAYERS = (
     ("queue", "accounts"),
     ("audit",),
     ("projects", "serving"),
+    ("notifications",),
     ("artifacts", "jobs"),
     ("labeling",),
     ("quality", "webhooks"),

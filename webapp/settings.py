@@ -90,12 +90,16 @@ INSTALLED_APPS = [
     "template_partials",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "csp",
     "webapp.site",
     "webapp.accounts",
     "webapp.audit",
     "webapp.projects",
     "webapp.rendering",
+    "webapp.notifications",
     "webapp.artifacts",
     "webapp.jobs",
     "webapp.runs",
@@ -125,6 +129,7 @@ MIDDLEWARE = [
     "webapp.projects.sessions.SignedIn",
     "webapp.home.polls.NothingNew",
     "webapp.site.languages.ReadersLanguage",
+    "webapp.projects.archived.ReadOnly",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -205,6 +210,26 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_ADAPTER = "webapp.accounts.adapter.ClosedSignupAdapter"
 # Simulated annotators log in together from one address; people share addresses in offices.
 ACCOUNT_RATE_LIMITS = {"login": "120/m/ip", "login_failed": "10/m/ip,5/5m/key"}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1  # steps of 30 s by which a telephone's clock may be wrong
+SOCIALACCOUNT_ADAPTER = "webapp.accounts.adapter.ProviderAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # our policy lets no form lead to another host; a link may
+SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an account is connected
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5  # seconds
+OIDC_SIGNUP = variables.oidc_signup
+OIDC_APP = {
+    "provider_id": "oidc",
+    "name": variables.oidc_name,
+    "client_id": variables.oidc_client,
+    "secret": variables.oidc_secret,
+    "settings": {"server_url": variables.oidc_url},
+}
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [OIDC_APP] if variables.oidc_url else [],
+    }
+}
 ALLAUTH_TRUSTED_PROXY_COUNT = variables.proxies
 
 CACHES = {
@@ -260,6 +285,15 @@ MESSAGE_STORAGE = "webapp.site.notices.Notices"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+
+# Mail goes out only where a server is named; whoever wants none of it gets none (notifications/).
+EMAIL_HOST = variables.mail_host
+EMAIL_PORT = variables.mail_port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = variables.mail_user, variables.mail_password
+EMAIL_USE_TLS = variables.mail_security == "starttls"
+EMAIL_USE_SSL = variables.mail_security == "tls"
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = variables.mail_from
 
 # The broker is a doorbell: it carries nothing that could be lost (runs/tasks.py).
 BROKER_SOCKET = broker_socket(VAR)

@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("webapp.people.urls")),
     path("", include("webapp.home.urls")),
     path("", include("webapp.projects.urls")),
+    path("", include("webapp.notifications.urls")),
     path("", include("webapp.api.urls")),
     path("p/<row:project_id>/", include("webapp.people.member_urls")),
     path("p/<row:project_id>/", include("webapp.labeling.urls")),

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -180,6 +180,37 @@ def _name(value: str) -> str:
     return value
 
 
+def _mail_host(value: str) -> str:
+    bare = value.strip("[]")
+    if value and not HOST.fullmatch(value) and not _is_address(f"[{bare}]"):
+        raise ValueError(f"is “{printable(value)}”, which is no host")
+    return bare
+
+
+def _mail_address(value: str) -> str:
+    if not re.fullmatch(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,255}", value):
+        raise ValueError(f"is “{printable(value)}”, which is no address")
+    return value
+
+
+def _sign_in_server(value: str) -> str:
+    if not value:
+        return value
+    try:
+        found = urlsplit(value)
+    except ValueError as error:
+        raise ValueError("is no address") from error
+    if found.scheme != "https" or not HOST.fullmatch(found.hostname or "") or found.query:
+        raise ValueError(f"is “{printable(value)}”, which is no https:// address")
+    return value.rstrip("/")
+
+
+def _visible(value: str) -> str:
+    if not re.fullmatch(r"[!-~]*", value):
+        raise ValueError("holds what is no visible sign of ASCII")
+    return value
+
+
 class Variables(EngineVariables):
     """All variables of Attune, also those of the engine, as trainers get them from us."""
 
@@ -228,6 +259,37 @@ class Variables(EngineVariables):
     webhook_networks: Annotated[List, AfterValidator(_networks)] = variable(
         "ATTUNE_WEBHOOK_NETWORKS", (), shown="none", takes="networks such as 10.1.0.0/16, by commas"
     )
+
+    mail_host: Annotated[str, AfterValidator(_mail_host)] = variable(
+        "ATTUNE_MAIL_HOST", "", shown="none", takes="the name or address of a mail server"
+    )
+    mail_port: int = variable("ATTUNE_MAIL_PORT", 587, within=(1, 65535))
+    mail_security: Literal["starttls", "tls", "none"] = variable(
+        "ATTUNE_MAIL_SECURITY", "starttls", shown="starttls", takes="starttls, tls or none"
+    )
+    mail_user: Annotated[str, AfterValidator(_visible)] = variable(
+        "ATTUNE_MAIL_USER", "", shown="none", takes="visible signs of ASCII"
+    )
+    mail_password: Annotated[str, AfterValidator(_visible)] = variable(
+        "ATTUNE_MAIL_PASSWORD", "", shown="none", takes="visible signs of ASCII", secret=True
+    )
+    mail_from: Annotated[str, AfterValidator(_mail_address)] = variable(
+        "ATTUNE_MAIL_FROM", "attune@localhost", shown="attune@localhost", takes="an e-mail address"
+    )
+
+    oidc_url: Annotated[str, AfterValidator(_sign_in_server)] = variable(
+        "ATTUNE_OIDC_URL", "", shown="none", takes="an https:// address"
+    )
+    oidc_client: Annotated[str, AfterValidator(_visible)] = variable(
+        "ATTUNE_OIDC_CLIENT", "", shown="none", takes="visible signs of ASCII"
+    )
+    oidc_secret: Annotated[str, AfterValidator(_visible)] = variable(
+        "ATTUNE_OIDC_SECRET", "", shown="none", takes="visible signs of ASCII", secret=True
+    )
+    oidc_name: str = variable(
+        "ATTUNE_OIDC_NAME", "my organisation", shown="my organisation", takes="a few words"
+    )
+    oidc_signup: bool = variable("ATTUNE_OIDC_SIGNUP", default=False)
 
     run_renew: float = variable("ATTUNE_RUN_RENEW", 10, within=(0.01, DAY))
     run_lease: float = variable("ATTUNE_RUN_LEASE", 60, within=(0.01, DAY))

@@ -14,6 +14,7 @@ from tests.webapp.addresses import session_of
 from webapp.accounts.roles import Role
 from webapp.labeling.models import Gold
 from webapp.quality.jobs import measure_now
+from webapp.quality.models import Allocation, ChosenTask
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 SHOTS = os.environ.get("ATTUNE_SHOTS", "")  # a folder for pictures, to look at them
@@ -55,6 +56,14 @@ def fits(page, name):
             assert (name, found) == (name, [])
 
 
+def chosen_by_chance(task, scores):
+    """The task is one of an allocation."""
+    columns = {"method": "design", "wanted": 1, "control": 0.5, "seed": 0}
+    made = Allocation.objects.create(project=task.project, scores=scores, **columns)
+    told = {"chance": 0.5, "information": 0.1, "entropy": 0.6}
+    ChosenTask.objects.create(task=task, allocation=made, chosen_by="control", **told)
+
+
 def test_a_disagreement_is_found_settled_and_used_as_a_check(
     live_server, rita, project, disputed, var
 ):
@@ -78,7 +87,7 @@ def test_a_disagreement_is_found_settled_and_used_as_a_check(
     fits(rita, "checks")
     rita.goto(f"{live_server.url}{reverse('labeling:tasks', args=[project.pk])}")
     fits(rita, "tasks")
-    some_proposals(project, var, [])
+    chosen_by_chance(disputed, some_proposals(project, var, []))
     rita.goto(f"{live_server.url}{reverse('quality:allocation', args=[project.pk])}")
     expect(rita.get_by_text("Too few runs tell what more labels are worth")).to_be_visible()
     fits(rita, "teaching")

@@ -30,6 +30,7 @@ from webapp.datasets.services import freeze_snapshot
 from webapp.jobs.models import Job
 from webapp.jobs.models import State as JobState
 from webapp.people.links import invite, reset_link
+from webapp.people.panels import make_panel, token_of_panel
 from webapp.projects.models import Project
 from webapp.rounds.config import PRESETS
 from webapp.rounds.services import start_round
@@ -99,6 +100,7 @@ def a_world(folder: Path) -> World:
     )
     membership = project.memberships.get(user=people["annotator"])
     invitation = invite(project, Role.ANNOTATOR, by=admin)
+    panel = make_panel(project, name="Crowd", quota=5, places=3)
     parts = {
         "project_id": project.pk,
         "task_id": task.pk,
@@ -112,6 +114,8 @@ def a_world(folder: Path) -> World:
         "membership_id": membership.pk,
         "link_id": OneTimeLink.objects.invitations(project.pk).get().pk,
         "job_id": _export(project).pk,
+        "panel_id": panel.pk,
+        "question_id": task.questions.create(project=project, by=admin, text="Why?").pk,
         "wish_id": project.wishes.create(what="written", wanted=1).pk,
     }
     hook, _secret = make_webhook(
@@ -125,6 +129,7 @@ def a_world(folder: Path) -> World:
         "accounts:reset_page": page,
         "accounts:setup": {"token": new_link(OneTimeLink.Purpose.SETUP)},
         "accounts:invitation": {"token": invitation},
+        "accounts:panel": {"token": token_of_panel(panel)},
         "accounts:reset": {"token": reset_link(people["annotator"], by=admin)},
         "datasets:confirm": {"job_id": _preview(project).pk},
         "quality:scores": {"artifact_id": some_proposals(project, folder, []).pk},

@@ -43,6 +43,8 @@ class User(AbstractUser):
     sessions_ended = models.IntegerField(default=0)  # how often all sessions were ended at once
     label_keys = models.JSONField(default=dict)  # labeling.keys: what this person has changed
     raw_view = models.BooleanField(default=False)  # prefers texts as they were written
+    time_zone = models.CharField(max_length=64, blank=True, default="")  # of their days; none: UTC
+    unread = models.IntegerField(default=0)  # of notifications: in the header of every page
     language = models.CharField(
         max_length=16, blank=True, default=""
     )  # that was chosen; none: as the browser asks

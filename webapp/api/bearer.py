@@ -11,6 +11,7 @@ from webapp.api.models import Token
 from webapp.api.scopes import Scope, scope_of
 from webapp.api.tokens import find_token, note_use
 from webapp.projects.access import Action, project_for
+from webapp.projects.archived import must_be_open
 from webapp.projects.models import Project
 
 SAFE = ("GET", "HEAD")
@@ -57,12 +58,16 @@ bearer = Bearer()
 def open_project(request: ApiRequest, project_id: int, can: Action) -> Project:
     """The project, if person and token may do this in it; looking at something needs no more than “read”.
 
-    Raises ScopeError where the token is not for it, Http404 where its person may not.
+    Raises ScopeError where the token is not for it, Http404 where its person may not, and ProjectError where
+    something of an archived one is to be changed.
     """
     scope = Scope.READ if request.method in SAFE else scope_of(can)
     if scope not in request.auth.scopes:
         raise ScopeError(scope)
-    return project_for(request.user, project_id, can=can)
+    project = project_for(request.user, project_id, can=can)
+    if request.method not in SAFE and can != Action.EXPORT_DATA:
+        must_be_open(project)
+    return project
 
 
 def open_all(request: ApiRequest) -> None:

@@ -6,6 +6,7 @@ A snapshot keeps what people said, each answer as its kind of task wrote it; wha
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -175,13 +176,22 @@ def record_batches(folder: Path) -> Iterator[pa.RecordBatch]:
     """The rows of a snapshot's folder, many at once, with the columns TOLD as they are written today."""
     with pq.ParquetFile(folder / LABELS) as file:
         if {*TOLD} <= {*file.schema_arrow.names}:
-            yield from file.iter_batches(batch_size=_rows_at_once(file), columns=TOLD)
+            yield from _ahead(file.iter_batches(batch_size=_rows_at_once(file), columns=TOLD))
             return
     rows = read(folder, names=SPOKEN)
     schema = pa.schema([SCHEMA.field(name) for name in TOLD])
     while group := list(islice(rows, ROWS_PER_BATCH)):
         counted = [row | {"pairs": sum(map(is_pair, records_of(row)))} for row in group]
         yield pa.RecordBatch.from_pylist(counted, schema=schema)
+
+
+def _ahead(read: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same, each read while the one before is used."""
+    with ThreadPoolExecutor(1) as aside:
+        coming = aside.submit(next, read, None)
+        while (batch := coming.result()) is not None:
+            coming = aside.submit(next, read, None)
+            yield batch
 
 
 def _rows_at_once(file: pq.ParquetFile) -> int:

@@ -6,6 +6,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
+from webapp.labeling.exchanges import Exchange
 from webapp.labeling.models import Assignment, Completion, Label, LabelQuerySet, Task, TaskQuerySet
 from webapp.projects.models import Project, Prompt
 from webapp.quality.models import Adjudication
@@ -32,9 +33,10 @@ class PersonalData(NamedTuple):
 
     @property
     def prompts(self) -> QuerySet[Prompt]:
-        """The prompts that they wrote."""
-        wrote = Prompt.every.filter(project=self.project, author=self.person)
-        return wrote.filter(source=Prompt.Source.WRITTEN)
+        """The prompts that they wrote, and those that a conversation of theirs with models has come to."""
+        wrote = Q(author=self.person, source=Prompt.Source.WRITTEN)
+        turns = Exchange.objects.filter(assignment__annotator=self.person).exclude(said="")
+        return Prompt.every.filter(wrote | Q(pk__in=turns.values("prompt")), project=self.project)
 
     @property
     def decisions(self) -> QuerySet[Adjudication]:

@@ -1,7 +1,7 @@
 """Asking for a person's data to be erased: the account ends at once, the work is a job."""
 
 from django.db import transaction
-from django.db.models import CASCADE
+from django.db.models import CASCADE, ManyToOneRel
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
@@ -68,8 +68,10 @@ def _take_name_away(person: User) -> None:
     person.label_keys, person.last_login, person.is_active = {}, None, False
     person.set_unusable_password()
     person.save()
-    for relation in User._meta.related_objects:
-        if getattr(relation, "on_delete", None) is CASCADE and relation.related_name not in KEPT:
+    for relation in User._meta.get_fields(include_hidden=True):
+        if not isinstance(relation, ManyToOneRel) or relation.related_name in KEPT:
+            continue
+        if relation.on_delete is CASCADE:
             rows = relation.related_model._base_manager
             rows.filter(**{relation.field.name: person}).delete()
 

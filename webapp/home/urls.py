@@ -2,10 +2,15 @@
 
 from django.urls import URLPattern, path
 
-from webapp.home import audit, needed, views
+from webapp.home import audit, installation_page, needed, upkeep, views
 
 urlpatterns: list[URLPattern] = [
     path("", views.home, name="home"),
+    path("installation/", installation_page.show_installation, name="installation"),
+    path("installation/jobs/<row:job_id>/", installation_page.try_again, name="try_job_again"),
+    path("projects/archived/", views.archived, name="archived"),
+    path("p/<row:project_id>/upkeep/", upkeep.upkeep, name="upkeep"),
+    path("p/<row:project_id>/copy/", upkeep.make_copy, name="copy_project"),
     path("p/<row:project_id>/", views.project, name="project"),
     path("audit/", audit.audit_log, name="audit_of_all"),
     path("audit.csv", audit.audit_file, name="audit_file_of_all"),

@@ -32,15 +32,26 @@ from webapp.site.pages import Page, count_up_to, in_figures, page_of
 @require_safe
 def home(request: PersonRequest) -> HttpResponse:
     """The viewer's projects; straight to the only one, or to a first one for the admin."""
-    mine = Project.objects.visible_to(request.user)
+    mine = Project.objects.current().visible_to(request.user)
     first_two = list(mine[:2])
     if len(first_two) == 1:
         return redirect("project", first_two[0].pk)
-    if not first_two and request.user.is_superuser:
+    archived = Project.objects.archived().visible_to(request.user).exists()
+    if not first_two and not archived and request.user.is_superuser:
         return redirect("new_project")
     page = page_of(queries.with_roles(mine, request.user.pk), request.GET, "name")
     context = {"page": page, "listed": queries.counts_of(page), "most": queries.LISTED}
+    context["archived"] = archived
     return render(request, "projects/home.html", context)
+
+
+@login_required
+@require_safe
+def archived(request: PersonRequest) -> HttpResponse:
+    """The viewer's projects that are archived, with when those go that are to be deleted."""
+    mine = Project.objects.archived().visible_to(request.user)
+    page = page_of(mine, request.GET, "name")
+    return render(request, "projects/archive.html", {"page": page})
 
 
 @login_required

@@ -5,12 +5,14 @@ import math
 import shutil
 import time
 from contextlib import closing
+from functools import partial
 
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.urls import reverse
 from django.utils.translation import gettext_noop as _
 
 from alignment.seam.errors import AlignmentError
@@ -23,11 +25,14 @@ from webapp.jobs.models import Job, State
 from webapp.jobs.work import Finish
 from webapp.machine import database, disk
 from webapp.machine.processes import own_name
+from webapp.notifications.models import Occasion
+from webapp.notifications.services import News, notify
 from webapp.queue.leases import LostLease
 from webapp.site.errors import Refusal
 
 FULL = _("The disk is full. Free some space; this goes on by itself.")
 AWAY = _("The database was away; this goes on by itself.")
+AWAITED = ("preview", "quality")  # somebody looks at their page until they are done
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +122,7 @@ def record_end(job: Job, state: State) -> None:
     if job.kind not in UNTOLD:
         said = {"kind": job.kind, "state": state.value}
         record_act(Act.JOB_ENDED, None, project=job.project_id, about=job.pk, **said)
+    _tell(job, state)
 
 
 @transaction.atomic
@@ -124,6 +130,15 @@ def _fail(job: Job, message: str) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)
     if Job.objects.mine(job).end(State.FAILED, message):
         record_end(job, State.FAILED)
+
+
+def _tell(job: Job, state: State) -> None:
+    """Tell whoever asked for it; a preview is waited for."""
+    if job.kind not in AWAITED:
+        url = reverse("jobs:detail", args=[job.project_id, job.pk])
+        title = JOB_KINDS[job.kind].title
+        news = News(job.project_id, Occasion.JOB, title, url, str(state))
+        transaction.on_commit(partial(notify, [job.created_by_id], news))
 
 
 def _wait(job: Job, error: Exception, words: str) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
@@ -42,6 +43,26 @@ def cancel_job(job: Job, *, by: User | None = None) -> None:
     if not open_.end(State.CANCELLED):
         raise JobError(_("It is over already; there is nothing to cancel."))
     record_act(Act.JOB_CANCELLED, by, project=job.project_id, about=job.pk, kind=job.kind)
+
+
+@transaction.atomic
+def retry_job(job: Job, *, by: User | None = None) -> None:
+    """Queue a job that failed once more, with as many attempts as a new one; its fence goes on counting.
+
+    Raises JobError where it did not fail, or somebody was quicker.
+    """
+    again: dict[str, object] = {
+        "state": State.QUEUED,
+        "message": "",
+        "ended_at": None,
+        "progress": 0,
+        "result": {},
+    }
+    tries = F("attempts") + Job._meta.get_field("max_attempts").default
+    if not Job.objects.filter(pk=job.pk, state=State.FAILED).update(max_attempts=tries, **again):
+        raise JobError(_("Only a job that failed is tried again."))
+    record_act(Act.JOB_RETRIED, by, project=job.project_id, about=job.pk, kind=job.kind)
+    transaction.on_commit(partial(tasks.send_work, job.pk))
 
 
 def stamp_of_job(project_id: int, job_id: int) -> str:

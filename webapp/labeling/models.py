@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
 from webapp.labeling import exchanges, sides
+from webapp.labeling.asked import Question as Question  # Django looks for it here
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import (
     LETTERS,
@@ -38,6 +39,7 @@ SKIP_REASONS = {
 OWN = "own"  # a reason nobody gives: what somebody wrote they are not asked about
 TABLES = (exchanges.Exchange,)  # of this app that stand in files of their own
 LONGEST_IDENTITY = 40 + 20 * MOST_ITEMS  # characters
+DECLINED = "declined"  # likewise: of a tag that somebody does not want to be asked about
 YES, NO = [True], [False]  # looked for so, SQLite finds them in an index
 ENOUGH_SKIPS = 3  # people who skipped a task before it goes to the researcher instead
 
@@ -365,6 +367,7 @@ class Assignment(models.Model):
     )  # rationale, flags; other: words that no answer took along
     draft_revision = models.IntegerField(default=0)  # grows with each draft that is saved
     created_at = models.DateTimeField(db_default=Now())
+    warnings: Sequence[str] = ()  # by labeling.warned: what its project warns of in it
 
     objects = AssignmentQuerySet.as_manager()
 
@@ -388,6 +391,8 @@ class Assignment(models.Model):
         """Why it was skipped, in words."""
         if self.skip_reason == OWN:
             return str(_("Wrote it"))
+        if self.skip_reason == DECLINED:
+            return str(_("Declines its tag"))
         return str(SKIP_REASONS.get(self.skip_reason, _("No reason given")))
 
     @property

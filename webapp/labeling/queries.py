@@ -8,11 +8,12 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce, Now, TruncDay
+from django.db.models.functions import Coalesce
 
 from webapp.accounts.models import User
 from webapp.labeling.models import NO, Assignment, Completion, Label, LabelQuerySet, Task
 from webapp.projects.models import Project, Prompt
+from webapp.site.clock import midnight
 from webapp.site.columns import all_columns, model_row
 from webapp.site.pages import count_up_to, number_up_to
 from webapp.site.returning import Asking
@@ -161,9 +162,11 @@ def newest_act(annotator: User, project: Project) -> UUID | None:
     return skipped[1] if skipped and skipped[0] >= label[0] else label[1]
 
 
-def labelled_today(annotator: User, project: Project) -> int:
-    """Current labels this person gave since midnight UTC."""
-    labels = Label.objects.current().filter(annotator=annotator, project=project)
-    # The newest first, up to one of yesterday: nothing else would be found without a look at all of theirs.
-    before = labels.filter(created_at__lt=TruncDay(Now())).order_by("-pk").values("pk")[:1]
-    return labels.filter(pk__gt=Coalesce(Subquery(before), 0)).count()
+def labelled_today(annotator: User, project: Project | None = None) -> int:
+    """Current labels this person gave since the midnight where they are, in one project or all."""
+    labels = Label.objects.current().filter(annotator=annotator)
+    labels = labels.filter(project=project) if project else labels
+    # The newest first, up to one of before: nothing else would be found without a look at all of theirs.
+    before = labels.filter(created_at__lt=midnight(annotator.time_zone))
+    newest = before.order_by("-pk").values("pk")[:1]
+    return labels.filter(pk__gt=Coalesce(Subquery(newest), 0)).count()

@@ -17,8 +17,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from webapp.accounts.models import User
 from webapp.accounts.requests import PersonRequest
-from webapp.labeling import checks, dispatch, queries, queue, services
+from webapp.labeling import checks, dispatch, panels, queries, queue, services, warned
 from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.forms import (
     FLAGS,
@@ -40,6 +41,7 @@ from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import Key, TaskKind
 from webapp.labeling.making import TasksWanted, make_tasks, nothing_made
 from webapp.labeling.models import SKIP_REASONS, Assignment, Label
+from webapp.labeling.questions import LONGEST_QUESTION
 from webapp.labeling.queue import Hand
 from webapp.labeling.scripts import in_words, is_program, is_script, not_stored
 from webapp.projects.access import Action, project_for
@@ -113,10 +115,15 @@ def _turn(request: PersonRequest, project: Project) -> Done:
     done = _act(request, project) if request.method == "POST" else Done()
     if not is_script(request):
         return done
-    count = 1 if is_program(request) else queue.CARDS
+    count = panels.room_for(project, request.user, 1 if is_program(request) else queue.CARDS)
     asked = CardsForm(request.POST)
     asked.is_valid()  # as far as it makes sense
-    hand = queue.fill_hand(project, request.user, count, shown=asked.cleaned_data.get("shown"))
+    shown = asked.cleaned_data.get("shown")
+    hand = queue.fill_hand(project, request.user, count, shown=shown)
+    while warned.put_aside_declined(
+        project, request.user, [*hand.held, *(one.pk for one in hand.fresh)]
+    ):
+        hand = queue.fill_hand(project, request.user, count, shown=shown)
     return done._replace(hand=hand, asked=asked)
 
 
@@ -218,7 +225,7 @@ def _answer(request: PersonRequest, project: Project, done: Done) -> HttpRespons
         if done.notice:
             messages.info(request, done.notice)
         return redirect("labeling:label", project.pk)
-    cards = queue.cards_to_see(project, request.user)
+    cards = _cards_to_see(project, request.user)
     if done.refusal:
         found = _with_what_was_typed(request, project, cards)
         if found is None:
@@ -226,6 +233,14 @@ def _answer(request: PersonRequest, project: Project, done: Done) -> HttpRespons
         cards = found
     context = _page(request, project, cards) | {"refusal": done.refusal}
     return render(request, "labeling/label.html", context)
+
+
+def _cards_to_see(project: Project, person: User) -> list[Assignment]:
+    """What the page shows of what this person holds, or is handed out."""
+    cards = queue.cards_to_see(project, person)
+    while warned.put_aside_declined(project, person, [card.pk for card in cards]):
+        cards = queue.cards_to_see(project, person)
+    return cards if panels.room_for(project, person, len(cards)) else []
 
 
 def _with_what_was_typed(
@@ -304,6 +319,7 @@ def _receipt(request: PersonRequest) -> str:
 def _cards(request: PersonRequest, project: Project, cards: list[Assignment]) -> dict[str, object]:
     """What cards show."""
     queries.with_items(cards)
+    warned.with_warnings(project, cards)
     return {
         "project": project,
         "cards": cards,
@@ -332,6 +348,7 @@ def _page(request: PersonRequest, project: Project, cards: list[Assignment]) -> 
             "composition": form,
             "shown": cards[:1],
             "nothing_shown": not cards,
+            "in_panel": panels.is_of_panel(request.user),
             "client_id": uuid4(),
             "controls": _controls(keys, cards, form),
             "flags": {name: FLAGS[name] for name in form.flags},
@@ -345,6 +362,7 @@ def _page(request: PersonRequest, project: Project, cards: list[Assignment]) -> 
             "keys_json": json.dumps(acting),
             "shortcuts": [(keys[key.action], key.words) for key in all_keys(form)],
             "longest_rationale": LONGEST_RATIONALE,
+            "longest_question": LONGEST_QUESTION,
         }
     )
 
@@ -404,6 +422,15 @@ def keys(request: PersonRequest, project_id: int) -> HttpResponse:
         messages.success(request, _("Your keys are saved."))
         return redirect("labeling:label", project.pk)
     return render(request, "labeling/shortcuts.html", {"project": project, "form": form})
+
+
+@login_required
+@require_safe
+def finished(request: PersonRequest, project_id: int) -> HttpResponse:
+    """What somebody whom a crowd platform sent hands in there, once they have given all their labels."""
+    project = project_for(request.user, project_id, can=Action.LABEL)
+    context = {"project": project, "share": panels.share_of(project, request.user)}
+    return render(request, "labeling/finished.html", context)
 
 
 @login_required

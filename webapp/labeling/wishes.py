@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
@@ -14,6 +15,8 @@ from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.kinds.descriptor import no_review
 from webapp.labeling.models import Completion, Label, Task
 from webapp.labeling.services import Ask, LabelingError, create_tasks
+from webapp.notifications.models import Occasion
+from webapp.notifications.services import News, notify
 from webapp.projects.models import Project, PromptQuerySet, PromptStanding, Wish
 from webapp.site.pages import count_up_to
 
@@ -69,11 +72,21 @@ def want_prompts(
     known = project.wishes.filter(**named).exists()
     if not known and project.wishes.count() >= MOST_WISHES:
         return False
-    wish, _new = project.wishes.update_or_create(
+    wish, new = project.wishes.update_or_create(
         what=what, tag=tag, split=split, defaults={"wanted": wanted}
     )
     record_act(Act.WISH_MADE, by, project=project.pk, about=wish.pk, wanted=wanted, **named)
+    if new:
+        _tell(wish, by)
     return True
+
+
+def _tell(wish: Wish, by: User | None) -> None:
+    """Let the other members of the project know what is wanted."""
+    members = wish.project.memberships.exclude(user=by).values_list("user", flat=True)
+    what = " · ".join(filter(None, [wish.tag, str(wish.get_what_display())]))
+    url = reverse("needed", args=[wish.project_id])
+    notify(members, News(wish.project_id, Occasion.WISH, f"{wish.wanted} · {what}", url))
 
 
 @transaction.atomic

@@ -1,6 +1,8 @@
 """Forms of accounts."""
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib.auth.forms import BaseUserCreationForm
@@ -10,6 +12,12 @@ from webapp.accounts import names
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.site.fields import offer_names
+
+REGIONS = (
+    *("Africa", "America", "Antarctica", "Arctic"),
+    *("Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"),
+)
 
 if TYPE_CHECKING:
     NewAccount = BaseUserCreationForm[User]  # generic in its stubs only
@@ -33,6 +41,30 @@ class AccountForm(NewAccount):
         if User.objects.matching(name).exists():
             raise forms.ValidationError(_("A user with that name, or one like it, already exists."))
         return name
+
+
+class OwnAccountForm(forms.Form):
+    """What somebody sets for themselves."""
+
+    time_zone = forms.ChoiceField(
+        label=_("Time zone"),
+        required=False,
+        help_text=_(
+            "When your day begins: what you have labelled today, and a daily quota, count from then."
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
+        super().__init__(*args, **kwargs)
+        offer_names(self, "time_zone", [("", "UTC"), *((zone, zone) for zone in time_zones())])
+
+
+@cache
+def time_zones() -> list[str]:
+    """The zones of regions, by name; not those of old names and of offsets."""
+    return sorted(
+        zone for zone in available_timezones() if zone.partition("/")[0] in REGIONS and "/" in zone
+    )
 
 
 class InviteForm(forms.Form):

@@ -16,6 +16,7 @@ from webapp.accounts.models import OneTimeLink
 from webapp.accounts.requests import PersonRequest
 from webapp.accounts.roles import Role
 from webapp.people import links, services
+from webapp.people.factors import forget_second_factor, with_factors
 from webapp.people.forms import AddMemberForm, InviteForm, RoleForm
 from webapp.projects.access import Action, project_for
 from webapp.projects.models import Membership, Project
@@ -46,7 +47,7 @@ def members(request: PersonRequest, project_id: int) -> HttpResponse:
 
 def _page(request: PersonRequest, here: Project, **extra: object) -> HttpResponse:
     """The members page, with a form that was refused or a link that is shown this once."""
-    people = here.memberships.select_related("user")
+    people = with_factors(here.memberships.select_related("user"))
     context = {
         "project": here,
         "page": page_of(people, request.GET, "user__username"),
@@ -143,6 +144,13 @@ def _deactivate(row: Membership, request: PersonRequest) -> str:
     return _("{name} can no longer sign in. Their labels stay.").format(name=row.user.shown_name)
 
 
+def _forget_second_factor(row: Membership, request: PersonRequest) -> str:
+    forget_second_factor(row.user, by=request.user)
+    return _(
+        "{name} signs in by their password alone until they set up a second factor again."
+    ).format(name=row.user.shown_name)
+
+
 def _reactivate(row: Membership, request: PersonRequest) -> str:
     services.reactivate(row.user, by=request.user)
     return _("{name} can sign in again, with the password they had.").format(
@@ -155,6 +163,7 @@ ACTS: dict[str, Callable[[Membership, PersonRequest], str]] = {
     "remove": _remove,
     "deactivate": _deactivate,
     "reactivate": _reactivate,
+    "second": _forget_second_factor,
 }
 
 

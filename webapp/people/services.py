@@ -59,6 +59,11 @@ def prefer_language(user: User, language: str) -> None:
     User.objects.filter(pk=user.pk).update(language=language)
 
 
+def prefer_time_zone(user: User, time_zone: str) -> None:
+    """Keep where this person's days begin."""
+    User.objects.filter(pk=user.pk).update(time_zone=time_zone)
+
+
 def prefer_raw_view(user: User, *, raw: bool) -> None:
     """Keep whether this person sees texts as they were written."""
     User.objects.filter(pk=user.pk).update(raw_view=raw)

@@ -20,7 +20,8 @@ from webapp.accounts.errors import AccountError
 from webapp.accounts.models import OneTimeLink, User
 from webapp.accounts.requests import PersonRequest
 from webapp.people import carrying, links, services
-from webapp.people.forms import AccountForm
+from webapp.people.factors import has_second_factor
+from webapp.people.forms import AccountForm, OwnAccountForm
 from webapp.projects.models import Membership
 from webapp.site.languages import remember
 
@@ -114,8 +115,10 @@ def reset(request: HttpRequest, link: str) -> HttpResponse:
         user = links.reset_password(token, form.cleaned_data["new_password1"])
     except AccountError:
         return _spent(request, Purpose.RESET)
-    login(request, user, backend=MODEL_BACKEND)
     messages.success(request, _("Your new password is set."))
+    if has_second_factor(user):  # a link does not stand for it
+        return carrying.laid_down(request, redirect("account_login"))
+    login(request, user, backend=MODEL_BACKEND)
     return carrying.laid_down(request, redirect("home"))
 
 
@@ -137,6 +140,19 @@ def _spent(request: HttpRequest, purpose: str, *, astray: bool = False) -> HttpR
 def forgotten(request: HttpRequest) -> HttpResponse:
     """What to do about a lost password; nothing is mailed."""
     return render(request, "accounts/forgotten.html")
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def own_account(request: PersonRequest) -> HttpResponse:
+    """What somebody sets for themselves, and the ways to all else that is theirs."""
+    there = {"time_zone": request.user.time_zone}
+    form = OwnAccountForm(request.POST if request.method == "POST" else None, initial=there)
+    if form.is_valid():
+        services.prefer_time_zone(request.user, form.cleaned_data["time_zone"])
+        messages.success(request, _("Saved."))
+        return redirect("accounts:own_account")
+    return render(request, "accounts/own.html", {"form": form})
 
 
 @login_required

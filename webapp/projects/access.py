@@ -36,6 +36,7 @@ class Action(StrEnum):
     UPLOAD_MODELS = "upload models"
     IMPORT_DATA = "import data"
     EXPORT_DATA = "export data"
+    MANAGE_PROJECT = "archive and delete the project"
     SEE_AUDIT = "see the audit log"
     MANAGE_WEBHOOKS = "manage webhooks"
 
@@ -62,6 +63,7 @@ LEAST = {
     Action.UPLOAD_MODELS: Role.ADMIN,
     Action.IMPORT_DATA: Role.ADMIN,
     Action.EXPORT_DATA: Role.ADMIN,
+    Action.MANAGE_PROJECT: Role.ADMIN,
     Action.SEE_AUDIT: Role.ADMIN,
     Action.MANAGE_WEBHOOKS: Role.ADMIN,
 }
@@ -112,7 +114,7 @@ def know_seats(user: User, projects: Iterable[Project]) -> None:
 
 def _read_seat(user: User, project_id: int) -> Seat | None:
     if user.is_superuser:
-        project = Project.objects.filter(pk=project_id).first()
+        project = Project.objects.lasting().filter(pk=project_id).first()
         return Seat(project, Role.ADMIN) if project else None
     own = user.memberships.select_related("project").filter(project=project_id)
     return next((Seat(each.project, Role(each.role)) for each in own), None)

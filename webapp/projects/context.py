@@ -18,7 +18,7 @@ def navigation(request: HttpRequest) -> dict[str, object]:
     seat = seat_in(request.user, number) if number else None
     role = seat.role if seat else None
     return {
-        "nav_projects": partial(Project.objects.visible_to, request.user),
+        "nav_projects": partial(Project.objects.current().visible_to, request.user),
         "nav_project": seat.project if seat else None,
         "nav_role": role,
         "is_researcher": role in INCLUDED[Role.RESEARCHER],

@@ -61,6 +61,47 @@ class ProjectForm(FormOfProject):
         }
 
 
+class CopyForm(FormOfProject):
+    """A project made after another one."""
+
+    members = forms.BooleanField(
+        required=False,
+        label=_("Take its members along"),
+        help_text=_("With the roles that they have there."),
+    )
+    prompts = forms.BooleanField(
+        required=False,
+        label=_("Take its prompts along, with their tags"),
+        help_text=_("Those that are used or retired; none that waits for a review."),
+    )
+
+    class Meta:
+        model = Project
+        fields = ["name"]
+        labels = {"name": _("Name of the copy")}
+
+
+class DeleteForm(forms.Form):
+    """The name of a project, typed by whoever means to delete it."""
+
+    name = forms.CharField(
+        label=_("Type the name of the project"),
+        max_length=LONGEST_SEARCH,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, project: Project, data: QueryDict | None = None) -> None:
+        super().__init__(data)
+        self.project = project
+
+    def clean_name(self) -> str:
+        """The name, exactly."""
+        name: str = self.cleaned_data["name"]
+        if name != self.project.name:
+            raise forms.ValidationError(_("That is not its name: nothing is deleted."))
+        return name
+
+
 class GuidelinesForm(forms.Form):
     """What annotators are asked to look at; `seen` says which text it was that somebody changed."""
 

@@ -21,8 +21,20 @@ class ProjectQuerySet(models.QuerySet["Project"]):
     def visible_to(self, user: User) -> "ProjectQuerySet":
         """Projects the user is a member of; a superuser is admin everywhere."""
         if user.is_superuser:
-            return self
+            return self.lasting()
         return self.filter(memberships__user=user)
+
+    def lasting(self) -> "ProjectQuerySet":
+        """Those that are not being removed."""
+        return self.exclude(delete_after__lt=Now())
+
+    def current(self) -> "ProjectQuerySet":
+        """Those that lists show: nobody has archived them."""
+        return self.filter(archived_at__isnull=True)
+
+    def archived(self) -> "ProjectQuerySet":
+        """Those that are kept to be looked at, or that go in a few days."""
+        return self.filter(archived_at__isnull=False)
 
 
 LONGEST_PATTERN = 50_000  # bytes: SQLite's own limit
@@ -44,6 +56,9 @@ class Project(models.Model):
     repeat_every = models.IntegerField(default=0)  # one in so many was answered before; 0: none
     third_if_two_differ = models.BooleanField(default=False)
     daily_quota = models.IntegerField(default=0)  # labels a person and day; 0: any number
+    warned_tags = models.JSONField(default=list)  # prompts with one are veiled, see labeling.warned
+    archived_at = models.DateTimeField(null=True)  # since then nothing in it changes
+    delete_after = models.DateTimeField(null=True)  # from then on it is removed, see home.removal
     created_at = models.DateTimeField(db_default=Now())
 
     objects = ProjectQuerySet.as_manager()
@@ -72,6 +87,21 @@ class FormVersion(models.Model):
         ]
 
 
+class Panel(models.Model):
+    """People whom a crowd platform sends, each under the name that they have there, for so many labels."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="panels")
+    name = NameField(max_length=120)
+    quota = models.IntegerField()  # labels of each
+    places = models.IntegerField()  # people
+    code = models.CharField(max_length=64)  # that whoever has given so many hands in there
+    closed = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Membership(models.Model):
     """A person's role in a project."""
 
@@ -81,6 +111,8 @@ class Membership(models.Model):
     by_name = models.BooleanField(
         default=False
     )  # an account that was there, added by who knew its name
+    declined = models.JSONField(default=list)  # of the project's warned tags
+    panel = models.ForeignKey(Panel, models.SET_NULL, null=True, related_name="members")
 
     class Meta:
         constraints = [

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import Max, QuerySet
 from django.utils.translation import gettext as _
 
+from webapp.artifacts.store import store_time
 from webapp.jobs.models import Job
 from webapp.machine import disk, uploads
 from webapp.runs.errors import RunError
@@ -68,7 +69,7 @@ def sweep() -> int:
     mark = Path(settings.STORE) / ".swept"
     if not mark.parent.exists():
         return 0
-    now = _store_time()
+    now = store_time()
     if not _older(mark, PAUSE, now):
         return 0
     with suppress(OSError):  # a full disk is the last reason not to sweep
@@ -77,13 +78,6 @@ def sweep() -> int:
     for path in torn:
         remove(path)
     return len(torn)
-
-
-def _store_time() -> float:
-    """What time it is by the store's own clock, which is what dates its files: it may be another machine's."""
-    clock = Path(settings.STORE) / ".clock"
-    clock.touch()
-    return clock.stat().st_mtime
 
 
 def remove(path: Path) -> None:

@@ -52,6 +52,7 @@ class Order(NamedTuple):
 @transaction.atomic
 def start_run(project: Project, order: Order) -> Run:
     """Queue a run once per key; it waits for the runs it needs. Raises RunError."""
+    _must_take_runs(project)
     row = _kind(order.kind)
     settled = _settings(row, order.config)
     _check_roles(row, settled, project, order.inputs, order.needs)
@@ -74,6 +75,15 @@ def start_run(project: Project, order: Order) -> Run:
         transaction.on_commit(partial(tasks.send_ring, run.queue))
         run.refresh_from_db()  # its times are the database's
     return run
+
+
+def _must_take_runs(project: Project) -> None:
+    """Raise RunError for an archived project; who archives it waits for this transaction, or it for them."""
+    known = Project.objects.select_for_update(no_key=True)
+    if known.values_list("archived_at", flat=True).get(pk=project.pk):
+        raise RunError(
+            _("This project is archived: nothing runs in it until an admin brings it back.")
+        )
 
 
 def _columns(row: Kind, settled: BaseModel, order: Order) -> dict[str, object]:

@@ -1,6 +1,7 @@
 // The cards in the page: one is shown, the next ones wait hidden behind it.
 import * as put from "./label-answer.js";
 import * as seen from "./label-seen.js";
+import { veil } from "./label-veil.js";
 import { arrange } from "./label-views.js";
 import { fill, gettext } from "./words.js";
 
@@ -25,6 +26,8 @@ export function say(words) {
 function show(card, before) {
   for (const other of cards.children) other.hidden = other !== card;
   arrange(card);
+  veil(card);
+  $("ask-assignment").value = card.dataset.assignment;
   put.begin(card, before);
 }
 

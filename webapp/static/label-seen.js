@@ -1,5 +1,6 @@
 // How long each card was seen: the time in which its page was visible and each of its texts was on the
 // screen, by a clock that is never set. It adds up, also over a reload. An answer needs texts that were seen.
+import { isVeiled } from "./label-veil.js";
 import { fill, gettext } from "./words.js";
 
 const PREFIX = "attune:seen:";
@@ -54,7 +55,7 @@ function visibleHeight(element) {
 // Two lines of an answer, or all of a shorter one.
 function isVisible(text) {
   const { height } = text.getBoundingClientRect();
-  return height > 0 && visibleHeight(text) >= Math.min(height, TWO_LINES) - 1;
+  return height > 0 && !isVeiled(text.closest(".task")) && visibleHeight(text) >= Math.min(height, TWO_LINES) - 1;
 }
 
 // Look again which answers are on the screen; the time until now belongs to those that were.
@@ -111,6 +112,7 @@ export function missing(id, least) {
 
 addEventListener("scroll", look, { capture: true, passive: true });
 addEventListener("resize", look);
+document.addEventListener("change", look);
 document.addEventListener("visibilitychange", () => {
   tick();
   if (current) current.running = !document.hidden;

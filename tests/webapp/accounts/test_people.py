@@ -358,3 +358,10 @@ def test_who_comes_by_an_invitation_is_its_projects_to_manage(project, admin):
         links.invite(project, Role.ANNOTATOR, by=admin), username="cia", password=PASSWORD
     )
     assert links.reset_link(came.user, by=admin)
+
+
+def test_somebody_chooses_where_their_days_begin(browser, ana):
+    url = reverse("accounts:own_account")
+    assert browser.post(url, {"time_zone": "Mars/Olympus"}).context["form"].errors
+    assertContains(browser.post(url, {"time_zone": "Asia/Shanghai"}, follow=True), "Saved.")
+    assert again(ana).time_zone == "Asia/Shanghai"

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
+from django.db.models.functions import Now
 
 from tests.factories import a_user
 from tests.webapp.addresses import a_world, addresses, client_with, session_of, use
@@ -28,6 +29,7 @@ from webapp.audit.models import AuditEntry
 from webapp.datasets.models import Erasure
 from webapp.jobs.models import Job
 from webapp.labeling.models import Label
+from webapp.labeling.queue import claim
 from webapp.quality.adjudication import Decision, adjudicate, use_as_check
 from webapp.rounds.services import cancel_round
 
@@ -35,11 +37,14 @@ pytestmark = pytest.mark.once
 PASSWORD = "long enough to be one"
 ITS_LOG = "labels, skips and drafts name who gave them, and nobody erases them"
 OWN = "how somebody's own pages look"
+CODE = "only a right code changes something: tests/webapp/accounts/test_factors.py"
 LEADS = "leads to the page where something is done"
 # Addresses that change something and leave no row.
 UNTOLD = {
     "accounts:setup": LEADS, "accounts:invitation": LEADS, "accounts:reset": LEADS,
     "accounts:raw_view": OWN, "accounts:language": OWN, "labeling:keys": OWN,
+    "notifications": OWN, "notification_choices": OWN, "accounts:own_account": OWN, "labeling:warnings": OWN,
+    "mfa_authenticate": CODE, "mfa_activate_totp": CODE, "mfa_generate_recovery_codes": CODE,
     "labeling:label": ITS_LOG, "labeling:draft": ITS_LOG, "labeling:conversation": ITS_LOG,
     "take_next_task": ITS_LOG, "submit_label": ITS_LOG, "skip_task": ITS_LOG,
 }  # fmt: skip
@@ -99,6 +104,21 @@ def end_round(world):
     cancel_round(world.project.rounds.get(), by=world.people["admin"])
 
 
+def a_failed_job(world):
+    failed = {"kind": "export", "state": "failed", "key": f"j-{uuid4()}"}
+    return Job.objects.create(project=world.project, **failed).pk
+
+
+def a_held_task(world):
+    return claim(world.project, world.people["admin"]).pk
+
+
+def end_all(world):
+    world.project.runs.update(state="cancelled", ended_at=Now())
+    world.project.sweeps.update(state="cancelled")
+    world.project.jobs.update(state="cancelled")
+
+
 def the_annotator(world):
     return world.people["annotator"].username
 
@@ -132,6 +152,16 @@ PAGES = {
     "accounts:invitation_page": Case(Act.MEMBER_ADDED, ACCOUNT, by="nobody"),
     "accounts:reset_page": Case(Act.PASSWORD_SET, NEW, by="nobody"),
     "new_project": Case(Act.PROJECT_MADE, {"name": "A new one"}, by="superuser"),
+    "upkeep": Case(Act.PROJECT_ARCHIVED, {"act": "archive"}, first=end_all),
+    "copy_project": Case(Act.PROJECT_COPIED, {"name": "A copy"}, by="superuser"),
+    "try_job_again": Case(Act.JOB_RETRIED, parts={"job_id": a_failed_job}, by="superuser"),
+    "disconnect_provider": Case(Act.PROVIDER_REMOVED, by="superuser"),
+    "panels": Case(Act.PANEL_OPENED, {"name": "Crowd", "quota": 1, "places": 1}),
+    "close_panel": Case(Act.PANEL_CLOSED),
+    "accounts:panel": Case(Act.MEMBER_ADDED, {"worker": "W1"}, by="nobody"),
+    "labeling:name_warnings": Case(Act.WARNINGS_SET, {"tags": "violence"}),
+    "labeling:ask": Case(Act.QUESTION_ASKED, {"assignment": a_held_task, "text": "Why?"}),
+    "labeling:answer_question": Case(Act.QUESTION_ANSWERED, {"text": "So."}),
     "prompts": Case(Act.PROMPT_WRITTEN, {"text": "Why does nobody write this?"}),
     "act_on_prompts": Case(Act.PROMPTS_CHANGED, {"act": "tag", "tag": "x", "prompt": a_prompt_of}),
     "needed": Case(Act.WISH_MADE, {"what": "prompts", "wanted": 3}),

@@ -86,14 +86,16 @@ def test_days_are_whole_ones_of_utc(project):
 
 
 def test_the_agreement_is_of_the_counted_labels_of_people_alone(project):
-    agreed, disputed, alone = some_tasks(project, 3, need=3)
+    agreed, disputed, alone = some_tasks(project, 3, need=4)
     two = [a_label(agreed, choice).pk for choice in (2, 6)]  # who comes second sees the other side
     a_label(disputed), a_label(disputed)
     a_label(alone)
     machine = a_user(project, Role.ANNOTATOR, simulated=True)
     a_label(agreed, 6, annotator=machine)
-    assert taken(project, agreement=51) == set(two)
-    assert len(taken(project, agreement=50)) == 4
+    late = a_label(agreed, 2)
+    Label.objects.filter(pk=late.pk).update(counted=False)
+    assert taken(project, agreement=80) == {*two, late.pk}
+    assert len(taken(project, agreement=50)) == 5
 
 
 def test_two_of_three_are_two_thirds(project):

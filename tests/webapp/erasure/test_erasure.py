@@ -175,10 +175,27 @@ def test_nothing_of_a_person_is_left_but_counts(project, ana, gone):
     assert not Completion.every.filter(source="human").exists()
 
 
+def test_what_they_said_to_models_goes_with_the_answers(project, ana, gone):
+    (task,) = some_tasks(project)
+    held = Assignment.objects.create(
+        task=task, annotator=ana, slot=0, lease_until=task.created_at, state="expired"
+    )
+    first = held.exchanges.create(number=1, prompt=task.prompt)
+    said = a_prompt(project, f"And a {SECRET}?", source=Prompt.Source.GENERATED)
+    answer = a_completion(said, f"The {SECRET} too.")
+    held.exchanges.create(number=2, said=f"And a {SECRET}?", prompt=said, left=answer)
+    gone(ana)
+    assert SECRET not in everything()
+    assert Prompt.objects.get() == first.prompt
+
+
 def test_the_account_ends_at_once_and_has_no_name(project, ana, admin, client):
     client.force_login(ana)
     ana.tokens.create(name="t", scopes=[], sha256="0" * 64, sessions_ended=0)
+    kept = apps.get_model("api", "Answered")  # answers to programs
+    kept.objects.create(person=ana, key="k", sha256="0" * 64, answer=SECRET)
     start_erasure(project, ana, by=admin)
+    assert not kept.objects.exists()
     row = again(ana)
     assert (row.username, row.first_name, row.is_active) == (f"erased:{ana.pk}", "", False)
     assert not row.memberships.exists()
@@ -200,13 +217,14 @@ def test_what_others_said_of_the_same_task_stays_and_is_no_dispute(project, ana,
 def test_what_they_had_answered_is_asked_of_others_whom_the_queue_has_led_past_it(
     project, ana, gone
 ):
-    (task,) = some_tasks(project)
-    a_label(task, annotator=ana)
+    first, second = some_tasks(project, 2)
+    a_label(first, annotator=ana)
+    Task.every.update(opened_at="2020-01-01T00:00Z")  # long enough ago to be passed
     ben = a_user(project, Role.ANNOTATOR)
     move_cursor(project, ben)
-    assert queue.claim(project, ben) is None
     gone(ana)
-    assert queue.claim(project, ben).task_id == task.pk
+    assert second in Task.objects.open()
+    assert queue.claim(project, ben).task_id == first.pk
 
 
 def test_it_goes_on_where_it_was_stopped(project, ana, admin, monkeypatch):

@@ -1,16 +1,20 @@
 """Leases, links and rings go by the database's clock: whose own is wrong takes nothing from anybody."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
 
-from tests.factories import a_project, a_user, again, some_tasks
-from webapp.accounts.models import OneTimeLink, new_link
+from tests.factories import a_label, a_project, a_user, again, some_tasks
+from webapp.accounts.models import OneTimeLink, User, new_link
+from webapp.accounts.roles import Role
 from webapp.labeling import queue, services
-from webapp.labeling.models import Assignment
+from webapp.labeling.models import Assignment, Label
+from webapp.labeling.queries import labelled_today
+from webapp.site.clock import midnight
 
 WEBAPP = Path(__file__).parents[3] / "webapp"
 OWN_CLOCK = re.compile(r"\btimezone\.now\(|\btime\.time\(|\bdatetime\.now\(|\bexpires=")
@@ -18,6 +22,7 @@ OWN_CLOCK = re.compile(r"\btimezone\.now\(|\btime\.time\(|\bdatetime\.now\(|\bex
 ALLOWED = {
     "machine/keeper.py": "shown to people, written and read on one machine",
     "runs/workers.py": "part of a name",
+    "site/clock.py": "how far a time zone is from UTC, which changes twice a year",
     "operations/backups.py": "written on a backup for people",
     "datasets/intake.py": "says of imported rows when they came",
     "datasets/standins.py": "of a lease that is over",
@@ -55,6 +60,33 @@ def test_a_lease_given_by_a_clock_that_is_wrong_is_as_long_as_any(db, wrong, mon
 def test_a_link_lives_as_long_as_it_says(db, wrong):
     token = new_link(OneTimeLink.Purpose.SETUP, valid=timedelta(seconds=60))
     assert OneTimeLink.objects.opened_by(token, OneTimeLink.Purpose.SETUP).exists()
+
+
+@pytest.mark.parametrize(
+    "zone", ["", "Asia/Shanghai", "America/New_York", "Pacific/Kiritimati", "Asia/Kolkata"]
+)
+def test_a_day_begins_at_midnight_where_somebody_is(db, zone):
+    began = User.objects.annotate(began=midnight(zone)).values_list("began", flat=True)
+    a_user()
+    local = began.get().astimezone(ZoneInfo(zone or "UTC"))
+    assert (local.hour, local.minute, local.second) == (0, 0, 0)
+    assert local.date() == datetime.now(ZoneInfo(zone or "UTC")).date()
+
+
+def test_labels_of_today_are_counted_by_the_day_of_their_person(project):
+    """Two zones 25 hours apart: whatever the hour, it is another day in one of them than in the other."""
+    ana = a_user(project, Role.ANNOTATOR)
+    label = a_label(*some_tasks(project), annotator=ana)
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kolkata"):
+        here = datetime.now(ZoneInfo(zone))
+        began = here.replace(hour=0, minute=0, second=0, microsecond=0)
+        ana.time_zone = zone
+        for given, counted in (
+            (began + timedelta(seconds=1), 1),
+            (began - timedelta(seconds=1), 0),
+        ):
+            Label.objects.filter(pk=label.pk).update(created_at=given)
+            assert labelled_today(ana, project) == counted
 
 
 def test_no_module_compares_its_own_clock_with_what_another_wrote():

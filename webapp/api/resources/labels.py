@@ -19,6 +19,7 @@ from webapp.labeling.forms import AssignmentForm, LabelForm, SkipForm
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.labeling.queries import with_items
 from webapp.labeling.views import ANSWER
+from webapp.labeling.warned import put_aside_declined
 from webapp.projects.access import Action
 from webapp.projects.models import Project
 from webapp.site.deadlocks import again_after_deadlock
@@ -53,7 +54,10 @@ def list_labels(
 def take_next_task(request: ApiRequest, project_id: RowId) -> dict[str, object]:
     """Take the next task for the token's person, or the one that they hold, to be answered soon."""
     project = open_project(request, project_id, Action.LABEL)
-    held = with_items(queue.claim_page(project, request.user, count=1))
+    held = queue.claim_page(project, request.user, count=1)
+    while put_aside_declined(project, request.user, [card.pk for card in held]):
+        held = queue.claim_page(project, request.user, count=1)
+    with_items(held)
     return {"card": _card(held[0]) if held else None}
 
 

@@ -15,7 +15,7 @@ router = Router(tags=["projects"])
 def list_projects(request: ApiRequest, paging: Query[Paging]) -> ListPart[Project]:
     """The projects of the token's person."""
     open_all(request)
-    part = list_part(Project.objects.visible_to(request.user), paging)
+    part = list_part(Project.objects.current().visible_to(request.user), paging)
     know_seats(request.user, part.items)
     return part
 

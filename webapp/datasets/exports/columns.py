@@ -79,12 +79,6 @@ class DistinctColumn:
     lacking: str = "null"  # what a row says for None; "": nothing
 
     @classmethod
-    def of(cls, column: pa.Array) -> "DistinctColumn":
-        """The values of an array."""
-        coded = column.dictionary_encode(null_encoding="encode")
-        return cls(coded.dictionary.to_pylist(), coded.indices)
-
-    @classmethod
     def each(cls, values: Iterable[Any]) -> "DistinctColumn":
         """Values that hardly come twice."""
         found = list(values)
@@ -101,6 +95,22 @@ class DistinctColumn:
             return pa.array(self.values, stored).take(self.places)
         told = [_told(value, field.name) for value in self.values]
         return pa.array(told, stored).take(self.places).cast(field.type)
+
+
+@dataclass(frozen=True)
+class ShortColumn:
+    """Names, numbers and the like, of which many rows have the same."""
+
+    values: pa.Array
+
+    def texts(self) -> Iterable[str]:
+        """As the row's value is written, which is done once."""
+        coded = self.values.dictionary_encode(null_encoding="encode")
+        return DistinctColumn(coded.dictionary.to_pylist(), coded.indices).texts()
+
+    def array(self, field: pa.Field) -> pa.Array:
+        """As they are."""
+        return self.values.cast(field.type)
 
 
 @dataclass(frozen=True)

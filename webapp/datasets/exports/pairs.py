@@ -4,6 +4,7 @@ Where what an answer says depends on the places of its two items alone, it is re
 answer, and texts are taken by their places. Other labels are told one by one.
 """
 
+import json
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from alignment.seam.records import PairRecord, PromptRecord
 from webapp.datasets.snapshots import RANKED, Entry, Row, is_pair, records_of, rows_of
 from webapp.labeling.kinds import TASK_KINDS
 
@@ -86,13 +88,23 @@ def _said(kind: str, answer: str) -> Placed:
     return Placed(int(pair.chosen), pair.strength, pair.left_won)
 
 
+def _is_about(pair: PairRecord, row: Row) -> bool:
+    """Whether a preference is about the prompt of its row: of a conversation the first one is."""
+    return bool(pair.prompt.key == row["prompt_key"])
+
+
+def _written(prompt: PromptRecord) -> str:
+    """A prompt's messages, as a snapshot has those of its rows."""
+    return json.dumps([turn.model_dump() for turn in prompt.messages], ensure_ascii=False)
+
+
 def _one_by_one(batch: pa.RecordBatch, rows: Numbers) -> pa.RecordBatch:
     labels = zip(rows.tolist(), rows_of(batch.take(pa.array(rows))), strict=True)
     told = [
         {
             "row": number,
-            "messages": row["messages"],
-            "prompt_key": row["prompt_key"],
+            "messages": row["messages"] if _is_about(pair, row) else _written(pair.prompt),
+            "prompt_key": pair.prompt.key,
             **pair.model_dump(exclude={"kind", "prompt"}),
         }
         for number, row in labels

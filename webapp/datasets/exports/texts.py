@@ -49,7 +49,11 @@ class Spelling(NamedTuple):
 
 def _without_tools(turns: Sequence[Turn]) -> bool:
     """Whether turns say nothing but who speaks and what."""
-    return all(len(turn) == 2 and turn["role"] != "tool" for turn in turns)
+    return (len(turns) == 1 and _is_plain(turns[0])) or all(map(_is_plain, turns))
+
+
+def _is_plain(turn: Turn) -> bool:
+    return len(turn) == 2 and turn["role"] != "tool"
 
 
 def _as_record(turns: Sequence[Turn]) -> PromptRecord:

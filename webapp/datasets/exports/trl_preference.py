@@ -10,7 +10,7 @@ import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
 from alignment.seam.records import PairRecord
-from webapp.datasets.exports.columns import Columns, DistinctColumn
+from webapp.datasets.exports.columns import Columns, DistinctColumn, ShortColumn
 from webapp.datasets.exports.descriptor import CardText, OfPairs, Row
 from webapp.datasets.exports.texts import Spelling
 from webapp.datasets.snapshots import values_in
@@ -81,7 +81,7 @@ def implicit_in(way: Spelling, between: Any) -> OfPairs:  # noqa: ANN401 - of th
 
 
 def _beside(pairs: pa.RecordBatch) -> Columns:
-    return {name: DistinctColumn.of(pairs[name]) for name, _type in BESIDE}
+    return {name: ShortColumn(pairs[name]) for name, _type in BESIDE}
 
 
 def preference_schema(way: Spelling, *names: str) -> pa.Schema:

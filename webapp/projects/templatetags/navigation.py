@@ -27,7 +27,10 @@ class Link(NamedTuple):
     current: str
 
 
-DATA = ("labeling:labels", "labeling:tasks", "quality:", "datasets:", "jobs:")
+DATA = (
+    *("labeling:labels", "labeling:tasks", "labeling:questions"),
+    *("quality:", "datasets:", "jobs:"),
+)
 PARTS = (
     Part(gettext_noop("Home"), "project", ("project",)),
     Part(gettext_noop("Label"), "labeling:label", ("labeling:label",)),

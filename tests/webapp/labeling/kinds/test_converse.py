@@ -1,5 +1,6 @@
 """Conversations: ended with the turns that the server has, frozen as a preference for each, and learned from."""
 
+import json
 import math
 from uuid import uuid4
 
@@ -13,10 +14,11 @@ from alignment.seam.records import Message, PromptRecord, prompt_key
 from tests.alignment.rewarding import run
 from tests.factories import a_completion, a_turn, again, an_artifact, tasks_of
 from tests.words import WORDS
+from webapp.datasets.exports.pairs import preferences_in
 from webapp.datasets.exports.trl_completion import imitated_in as exported
 from webapp.datasets.exports.trl_unpaired import verdicts_of
 from webapp.datasets.services import freeze_snapshot
-from webapp.datasets.snapshots import SPOKEN, entries_of, imitated_in, pairs_of
+from webapp.datasets.snapshots import SPOKEN, entries_of, imitated_in, pairs_of, record_batches
 from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.kinds.converse import KIND, Answer, TurnSaid
 from webapp.labeling.kinds.descriptor import Asked
@@ -59,13 +61,19 @@ def test_it_is_ended_frozen_and_learned_from(held, end, project, tmp_path):
     assert [one["choice"] for one in label.answer["turns"]] == [1, 6, 2]
     assert (label.answer["said"], label.verdict) == ("Bye", "led")
     assert str(label.in_words.text) == f"3 turns: {WORDS[2]}"
-    pairs = list(pairs_of(freeze_snapshot(project).artifact, "train"))
+    snapshot = freeze_snapshot(project)
+    pairs = list(pairs_of(snapshot.artifact, "train"))
     assert [(one.chosen, one.rejected, one.strength, one.left_won) for one in pairs] == [
         (WORDS[0], f"{WORDS[0]} {WORDS[-1]}", 3, True),
         (f"{WORDS[1]} {WORDS[-1]}", WORDS[1], 2, False),
         (WORDS[2], f"{WORDS[2]} {WORDS[-1]}", 2, True),
     ]
     assert pairs[0].prompt.key == held.task.prompt.key
+    (batch,) = record_batches(snapshot.artifact.path)
+    columns = preferences_in(batch, "train").to_pylist()
+    assert [(one["prompt_key"], len(json.loads(one["messages"]))) for one in columns] == [
+        (one.prompt.key, len(one.prompt.messages)) for one in pairs
+    ]
     asked = held.task.prompt.text
     assert [one.content for one in pairs[2].prompt.messages] == [
         asked, WORDS[0], WORDS[1], f"{WORDS[1]} {WORDS[-1]}", WORDS[1]

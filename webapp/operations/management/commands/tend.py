@@ -13,9 +13,12 @@ from django.db import connection
 
 from webapp.api.once import forget_answers
 from webapp.datasets.imports.parts import tend_intakes
+from webapp.home.removal import remove_projects
 from webapp.jobs import tend as jobs
 from webapp.labeling.services import expire_leases
 from webapp.machine import database, disk
+from webapp.notifications.mails import send_digests
+from webapp.notifications.services import forget_notifications
 from webapp.rounds.ends import tell_ended_rounds
 from webapp.runs import tend as runs
 from webapp.sweeps.trials import advance_all
@@ -46,8 +49,11 @@ class Command(BaseCommand):
 def duties() -> list[tuple[Callable[[], object], float]]:
     """What there is to do, and every how many seconds."""
     reap, ring = settings.RUN_REAP, settings.RUN_RING
-    all_of = (*runs.DUTIES, advance_all, *jobs.DUTIES, expire_leases, tend_intakes, forget_answers)
-    all_of = (*all_of, tell_ended_rounds, *TELLING)
+    all_of = (
+        *(*runs.DUTIES, advance_all, *jobs.DUTIES),
+        *(expire_leases, tend_intakes, forget_answers, remove_projects),
+        *(forget_notifications, send_digests, tell_ended_rounds, *TELLING),
+    )
     done: list[tuple[Callable[[], object], float]] = [(duty, reap) for duty in all_of]
     return [*done, (runs.ring_queues, ring), (jobs.ring_jobs, ring)]
 
