@@ -23,7 +23,7 @@ from alignment.kinds import (
     score,
     sft,
 )
-from alignment.kinds.kind import Kind
+from alignment.kinds.kind import ArtifactType, Input, Kind
 from alignment.seam.memory import Shape
 
 KINDS: dict[str, Kind] = {
@@ -49,6 +49,11 @@ KINDS: dict[str, Kind] = {
 }
 
 
+def _is_model(given: Input) -> bool:
+    """Whether a run reads such a model itself, and not one that was trained from it."""
+    return not {ArtifactType.MODEL, ArtifactType.ENCODER}.isdisjoint(given.types)
+
+
 def memory_by_kind(shape: Shape, family: str = "") -> Mapping[str, int]:
     """Bytes that each kind of run which reads a model needs for one of this shape, by its usual settings.
 
@@ -57,7 +62,8 @@ def memory_by_kind(shape: Shape, family: str = "") -> Mapping[str, int]:
     reading = {
         name: kind
         for name, kind in KINDS.items()
-        if kind.group and any(one.is_read(kind.settings()) for one in kind.inputs)
+        if kind.group
+        and any(_is_model(one) and one.is_read(kind.settings()) for one in kind.inputs)
         if not kind.refusal(kind.settings(), family)
     }
     return {name: kind.memory(kind.settings(), shape) for name, kind in reading.items()}

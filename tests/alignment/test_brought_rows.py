@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +18,9 @@ from alignment.seam.errors import DataError
 from alignment.seam.records import prompt_key
 from tests.alignment.test_loop import SMALL
 from webapp.datasets.exports import EXPORTS
+from webapp.datasets.exports.columns import ColumnGroup
+from webapp.datasets.exports.pairs import SCHEMA
 from webapp.datasets.imports.reading import read_rows
-from webapp.datasets.snapshots import Entry
 
 SIDES = {"chosen": "good good", "rejected": "bad"}
 ASK, YES, NO = "Why is the sky blue?", "Because light scatters.", "No idea."
@@ -394,9 +396,16 @@ def test_what_we_export_comes_back_as_it_was(before, last, chosen, rejected, lis
     facts = {"strength": 2, "annotator": "a1", "left_won": False, "group": ""}
     pair = trl_rows.PairRecord(prompt=prompt, chosen=chosen, rejected=rejected, **facts)
     form = EXPORTS[f"trl_preference_{'conversational' if lists else 'plain'}"]
-    said = Entry({})
-    vars(said)["records"] = [pair]  # as if a row had been read
-    (row,) = form.rows(said)
+    messages = json.dumps([turn.model_dump() for turn in prompt.messages])
+    said = {
+        "row": 0,
+        "messages": messages,
+        "prompt_key": prompt.key,
+        "chosen": chosen,
+        "rejected": rejected,
+    }
+    batch = pa.RecordBatch.from_pylist([said | facts], schema=SCHEMA)
+    (row,) = ColumnGroup(form.of_pairs(batch), 1).rows
     assert list(trl_rows.pairs_of(row, trl_rows.Found())) == [pair]
     assert list(in_the_web(row)) == [(prompt.messages, chosen, rejected)]
 

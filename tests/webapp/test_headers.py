@@ -77,7 +77,9 @@ def test_nothing_is_changed_without_a_token(world, session):
     client = client_with(session, enforce_csrf_checks=True)
     for address in addresses():
         path = world.path(address)
-        by_program = path.startswith("/api/v1/")  # no session opens it, so none can be abused
+        by_program = path.startswith(
+            ("/api/v1/", "/mcp")
+        )  # no session opens it, so none can be abused
         refused = (401, 404, 405) if by_program else (403,)
         assert client.post(path).status_code in refused, address.name
         for method in (client.put, client.patch, client.delete):

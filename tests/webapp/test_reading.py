@@ -10,6 +10,7 @@ from tests.webapp.addresses import a_world, addresses, client_with, session_of
 from webapp.accounts.models import User
 
 NOTHING_WRITTEN = (
+    "SHOW",
     "SELECT",
     "WITH RECURSIVE",
     "SAVEPOINT",

@@ -66,6 +66,11 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # all
             )
             raise _turned_away(request, said)
 
+    def list_apps(self, request: HttpRequest, *asked: Any, **named: Any) -> list[Any]:  # noqa: ANN401 - allauth's
+        """The servers that settings name; none of them is a row, so where there is none nobody asks the database."""
+        named_apps = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
+        return super().list_apps(request, *asked, **named) if named_apps else []
+
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:  # noqa: ANN401 - allauth's
         """Whether who is new here gets an account, which is in no project yet."""
         return bool(settings.OIDC_SIGNUP)

@@ -151,7 +151,7 @@ def _fits(tool: Tool, path: str) -> bool:
 
 def _ask(request: ApiRequest, method: str, address: str, body: bytes) -> Said:
     path, _mark, query = address.partition("?")
-    environ: Json = {k: v for k, v in request.environ.items() if k not in FOREIGN}  # type: ignore[attr-defined]
+    environ: Json = {k: v for k, v in request.environ.items() if k not in FOREIGN}  # type: ignore[attr-defined]  # of WSGIRequest, which it is here
     environ |= {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query}
     environ |= {"CONTENT_TYPE": JSON_TYPE, "CONTENT_LENGTH": str(len(body))}
     inner = WSGIRequest(environ | {"wsgi.input": BytesIO(body)})

@@ -75,14 +75,14 @@ class CompositionForm(forms.Form):
     rationale = forms.ChoiceField(label=_("A reason in words"), choices=RATIONALES)
     model = FoundChoice(
         Artifact.objects.none(),
-        shown=("name",),
+        shown=("project", "name"),
         required=False,
         label=_("Model that answers in conversations"),
         empty_label=_("None: no conversations"),
     )
     other_model = FoundChoice(
         Artifact.objects.none(),
-        shown=("name",),
+        shown=("project", "name"),
         required=False,
         label=_("Model of the second answer"),
         empty_label=_("The same one"),
@@ -220,11 +220,14 @@ def _saved(request: PersonRequest, project: Project, form: CompositionForm, scal
 def _versions(project: Project) -> list[Version]:
     """The newest forms; none before anything was changed."""
     rows = project.form_versions.select_related("by")[:VERSIONS_SHOWN]
-    return [Version(row, list(_facts(Composition.model_validate(row.composition)))) for row in rows]
+    forms_then = [(row, Composition.model_validate(row.composition)) for row in rows]
+    conversing = [one.converse for _row, one in forms_then if one.converse]
+    models = Artifact.objects.in_bulk({pk for said in conversing for pk in said.models})
+    return [Version(row, list(_facts(one, models))) for row, one in forms_then]
 
 
-def _facts(composition: Composition) -> Iterator[tuple[Words, str]]:
-    """A form in words."""
+def _facts(composition: Composition, models: dict[int, Artifact]) -> Iterator[tuple[Words, str]]:
+    """A form in words, with the models that conversations are held with."""
     kinds = [str(kind.title) for name, kind in TASK_KINDS.items() if composition.offers(name)]
     yield _("Kinds of task"), ", ".join(kinds)
     yield _("Points of a comparison"), str(composition.points)
@@ -233,8 +236,7 @@ def _facts(composition: Composition) -> Iterator[tuple[Words, str]]:
     yield _("Flags"), ", ".join(str(FLAGS[name]) for name in composition.flags) or "—"
     yield _("A reason in words"), str(RATIONALES[composition.rationale])
     if said := composition.converse:
-        found = Artifact.objects.in_bulk(said.models)
-        names = [str(found[pk]) if pk in found else "—" for pk in said.models]
+        names = [str(models[pk]) if pk in models else "—" for pk in said.models]
         yield _("Models that answer in conversations"), ", ".join(names)
         yield _("Turns of a conversation at most"), str(said.turns)
         yield _("Completion length limit"), str(said.max_new_tokens)

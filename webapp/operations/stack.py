@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ LOOK = 3.0  # seconds between two looks at what is wanted; what ends everything 
 NO_FILE = "broker-keeps-nothing.rdb"  # a broker reads its file even where it writes none
 
 logger = logging.getLogger(__name__)
+
+_asked_to_end = threading.Event()  # by a signal
 
 
 class Stack:
@@ -122,7 +125,9 @@ class Stack:
         self.keeper.pause(seconds)
 
     def check(self) -> None:
-        """Raise StackError when there is nothing left to keep."""
+        """Raise StackError when there is nothing left to keep, and KeyboardInterrupt when all is to end."""
+        if _asked_to_end.is_set():
+            raise KeyboardInterrupt
         self.keeper.check()
 
     def stop(self) -> None:
@@ -324,6 +329,12 @@ def say(out: OutputWrapper, text: str) -> None:
         out.flush()
 
 
+def _end(_number: int, _frame: object) -> NoReturn:
+    # Raised within a database's callback or a destructor it would be lost: then `check` says it again.
+    _asked_to_end.set()
+    raise KeyboardInterrupt
+
+
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """SIGTERM and a closed terminal end the block as Ctrl-C does; under nohup the terminal may close.
@@ -333,7 +344,8 @@ def ended_by_signals() -> Iterator[None]:
     heard = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         heard.append(signal.SIGHUP)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in heard}
+    _asked_to_end.clear()
+    before = {number: signal.signal(number, _end) for number in heard}
     try:
         yield
     finally:

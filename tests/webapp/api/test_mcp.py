@@ -1,6 +1,7 @@
 """The API for models: driven by the protocol's official client, and by messages that no client would send."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import httpx2
@@ -35,7 +36,8 @@ def driven(url, token, act, mode="auto"):
         ):
             return await act(client)
 
-    return anyio.run(drive)
+    with ThreadPoolExecutor(1) as apart:  # browser tests leave a loop running in this thread
+        return apart.submit(anyio.run, drive).result()
 
 
 def token_of(project, role, *scopes):

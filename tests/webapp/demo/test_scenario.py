@@ -25,6 +25,9 @@ class Machine:
     def check(self):
         """All programs are well."""
 
+    def start_wanted(self):
+        """Nobody talks with a model."""
+
     def pause(self, seconds):
         self.waits += 1
         for run in Run.objects.exclude(state=self.state):

@@ -275,6 +275,20 @@ def without_reader(var):
         yield run
 
 
+def test_a_signal_that_is_lost_where_it_is_raised_is_heard_by_the_next_look():
+    class Kept:
+        def check(self):
+            raise AssertionError("the signal is heard first")
+
+    lost = object.__new__(stack.Stack)
+    lost.keeper = Kept()
+    with stack.ended_by_signals():
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            lost.check()
+
+
 def test_a_reader_that_went_away_ends_nothing(unread):
     assert keeps(unread(), "tend")
 
@@ -290,6 +304,7 @@ def test_nobody_is_refused_while_the_web_starts_again(unread):
 @pytest.mark.parametrize("number", [signal.SIGHUP, *PROVED])
 def test_a_signal_ends_every_program(unread, number):
     run = unread()
+    program(run, "tend")  # the last to start
     run.seen = psutil.Process(run.process.pid).children(recursive=True)
     assert len(run.seen) >= 10  # five guards, five programs
     run.process.send_signal(number)

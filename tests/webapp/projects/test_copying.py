@@ -54,7 +54,7 @@ def test_members_and_prompts_with_their_tags_come_along_where_wanted(source, roo
     roles = dict(made.memberships.values_list("user__username", "role"))
     assert roles == {"root": Role.ADMIN, "rita": Role.RESEARCHER, "ana": Role.ANNOTATOR}
     kept = source.prompts.filter(standing=PromptStanding.ACCEPTED)
-    assert list(made.prompts.values_list("key", "split")) == list(kept.values_list("key", "split"))
+    assert set(made.prompts.values_list("key", "split")) == set(kept.values_list("key", "split"))
     assert made.prompts.get(tags__name="law").text == "What is a tort?"
     assert source.prompts.count() == 3
 
