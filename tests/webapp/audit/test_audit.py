@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.db.models import F
+from pytest_django.asserts import assertContains
 
 from tests.factories import a_project, a_run, a_user
 from tests.webapp.addresses import client_with, session_of
@@ -45,6 +46,13 @@ def test_a_row_says_who_what_and_to_which_row(project, admin):
     assert record_act(Act.RUN_ENDED, None).who == "attune"
     admin.by_token = (3, "robot")
     assert record_act(Act.RUN_STARTED, admin).who == "ada · robot"
+
+
+def test_an_empty_log_is_not_a_filter_without_a_match(browser, project):
+    AuditEntry.objects.all().delete()
+    path = f"/p/{project.pk}/audit/"
+    assertContains(browser.get(path), "Nothing was written yet.")
+    assertContains(browser.get(path, {"about": "run"}), "Nothing matches.")
 
 
 def test_a_fact_is_short(project):
