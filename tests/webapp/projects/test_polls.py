@@ -266,6 +266,18 @@ def test_curves_are_drawn_once_for_all_who_watch(admin, world, client, django_as
         assert client.get(path).content == mine.content
 
 
+@pytest.mark.parametrize("name", ["runs:detail", "runs:metrics"])
+def test_what_was_drawn_for_another_is_for_members_alone(admin, world, client, name):
+    path = page_of(world, name)
+    Run.objects.filter(pk=world.parts["run_id"]).update(state=State.RUNNING)
+    assert admin.get(path, headers=HTMX).status_code == 200
+    other = a_project()
+    client.force_login(a_user(other, Role.RESEARCHER))
+    assert client.get(path, headers=HTMX).status_code == 404
+    theirs = path.replace(f"/p/{world.project.pk}/", f"/p/{other.pk}/")
+    assert client.get(theirs, headers=HTMX).status_code == 404
+
+
 def test_the_queue_is_drawn_once_for_all_who_watch(admin, world, client, django_assert_num_queries):
     path = page_of(world, "runs:list")
     admin.get(path, headers=HTMX)

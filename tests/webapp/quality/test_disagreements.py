@@ -11,7 +11,7 @@ from pytest_django.asserts import assertContains, assertNotContains, assertRedir
 
 from tests.factories import a_completion, a_label, a_project, a_prompt, a_user, some_tasks
 from webapp.labeling.kinds import TASK_KINDS
-from webapp.labeling.services import Ask, create_tasks, submit_label
+from webapp.labeling.services import Ask, create_tasks, submit_label, undo
 from webapp.quality.disagreements import disputes
 from webapp.quality.models import Adjudication
 
@@ -70,6 +70,12 @@ def test_what_people_disagree_about_is_marked_beside_what_machines_do(project, a
     submit_label(his.assignment, client_id=uuid4(), answer={"choice": 2})
     assert not marked.all().exists()
     assert task.labels.filter(superseded=False, disputed=True).count() == 3
+
+
+def test_an_answer_that_is_taken_back_is_no_disagreement(project, disputed):
+    *_, last = disputed.labels.order_by("pk")
+    undo(last.annotator, last.client_id)
+    assert not disputes(project)
 
 
 def test_other_projects_and_kinds_are_not_listed(project, disputed):
