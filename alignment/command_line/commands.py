@@ -194,10 +194,14 @@ def wrong(kind: str, problem: Mapping[str, Any]) -> str:
 
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Seed and threads, where they are given; raises ConfigError."""
-    found = {name: _whole(options, name) for name in ("seed", "threads") if name in options}
+    """Seed, threads and cache, where they are given; raises ConfigError."""
+    found: dict[str, Any] = {
+        name: _whole(options, name) for name in ("seed", "threads") if name in options
+    }
     if not -(2**31) <= found.get("seed", 0) < 2**31:
         raise ConfigError(f"{flag('seed')} is a whole number of 32 bits.")
+    if "cache" in options:
+        found["cache"] = str(Path(str(options["cache"])).resolve())
     return found
 
 

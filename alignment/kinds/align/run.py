@@ -56,6 +56,7 @@ from alignment.objectives.start import FAR_PROMPTS, start_facts, start_of
 from alignment.objectives.steps import guarded, token_kls, train_step
 from alignment.objectives.stored import groups, stored
 from alignment.reward import RewardModel
+from alignment.reward.reading import SharedReading
 from alignment.reward.selection import chosen_prompts
 from alignment.sampling.sampling import sample
 from alignment.seam.errors import ConfigError
@@ -166,8 +167,11 @@ def read_problem(
     turns = [prompt.messages for prompt in prompts + deployment]
     reward: Scorer = no_reward
     chance: Scorer = no_class
+    beside: SharedReading | None = None
     if config.reward_weight:
-        reward = RewardModel.load(inputs["reward"]).knowing(reference, turns).score
+        model = RewardModel.load(inputs["reward"]).knowing(reference, turns)
+        beside = SharedReading.of(model, reference)
+        reward = beside.score if beside else model.score
     if config.classed:
         known = Classifier.load(inputs["classifier"]).knowing(reference, turns)
         chance = chance_of(known, config.class_name)
@@ -185,6 +189,7 @@ def read_problem(
         else (),
         reward=reward,
         chance=chance,
+        reading=beside.token_logps if beside else None,
         config=config,
         seed=spec.seed,
         told=rows.told,
