@@ -89,7 +89,7 @@ class WithoutAdapter(nn.Module):
         super().__init__()
         self.base = base
         self.config = base.config
-        self.generation_config = base.generation_config
+        self.generation_config = getattr(base, "generation_config", None)  # a backbone writes nothing
 
     def forward(self, **arguments: Any) -> Any:  # noqa: ANN401 - as the model's own
         with switched_off(self.base):

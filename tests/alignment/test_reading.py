@@ -5,6 +5,7 @@ import torch
 
 from alignment.models.lora import adapted, shared
 from alignment.models.policies import Policy
+from alignment.models.texts import rollouts_of, written
 from alignment.reward.model import RewardModel
 from alignment.reward.reading import SharedReading
 from alignment.sampling.sampling import sample
@@ -52,13 +53,19 @@ def test_log_probabilities_and_rewards_are_those_of_each_alone(
 ):
     model = heads.knowing(reference, TURNS) if told else heads
     reading = SharedReading.of(model, reference)
-    logps = reading.token_logps(rollouts)
-    with torch.no_grad():
-        expected = completion_token_logps(reference.model, rollouts)
-    torch.testing.assert_close(logps, expected, atol=1e-5, rtol=1e-4)
-    rewards = reading.score(reference, rollouts)
-    assert len(forwards) <= len(rollouts.prompts) // 4  # whose tokens their texts are not
-    torch.testing.assert_close(rewards, model.score(reference, rollouts), atol=1e-5, rtol=1e-4)
+    texts = ["good", "bad day", "good night sun rain", "good night"]
+    said = rollouts_of(
+        reference, [written(reference, turns, text) for turns in TURNS for text in texts]
+    )
+    for some, own in ((said, 0), (rollouts, len(rollouts.prompts))):  # special tokens are drawn too
+        del forwards[:]
+        logps = reading.token_logps(some)
+        with torch.no_grad():
+            expected = completion_token_logps(reference.model, some)
+        torch.testing.assert_close(logps, expected, atol=1e-5, rtol=1e-4)
+        rewards = reading.score(reference, some)
+        assert len(forwards) <= own
+        torch.testing.assert_close(rewards, model.score(reference, some), atol=1e-5, rtol=1e-4)
 
 
 def test_an_adapter_that_has_learned_changes_neither(heads, reference, rollouts):
