@@ -299,7 +299,7 @@ def test_a_wrong_file_of_options_is_refused(
         (["--divergence", "revers_kl"], "did you mean “reverse_kl”?"),
         (["--divergence", "pearson_chi2"], "with pearson_chi2 pairs do not decide the policy"),
         (["--beta", "much", "--epochs", "0"], "; --epochs: Input should be greater than or equal"),
-        ([], "Say with --pairs or --thumbs what to work on."),
+        ([], "Say with --pairs or --thumbs or --rankings what to work on."),
         (["--pairs", "gone.jsonl"], "--pairs: gone.jsonl cannot be read"),
         (["--pairs", "", "--reference", "nowhere"], "--reference: nowhere is not a folder."),
     ],

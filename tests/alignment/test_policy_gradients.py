@@ -16,7 +16,7 @@ from alignment.objectives.problem import prepare, score
 from alignment.objectives.samples import Pass, Term, draw
 from alignment.objectives.steps import Lesson, backward, forward
 from alignment.objectives.table import OBJECTIVES
-from alignment.objectives.toy import listing, toy_policy, toy_problem, toy_state
+from alignment.objectives.toy import PROMPTS, listing, toy_policy, toy_problem, toy_state
 from alignment.objectives.values import ValueHead, completion_values
 from alignment.sampling.scoring import batches, completion_token_logps, shared_batches
 
@@ -26,9 +26,9 @@ REWARDS = torch.tensor([[0.0, -0.1, 2.0], [0.3, 1.0, 0.0]], dtype=torch.float64)
 VALUES = torch.tensor([[0.2, -0.4, 0.1], [1.0, 0.5, 0.0]], dtype=torch.float64)
 
 
-def toy(objective, **settings):
+def toy(objective, prompts=PROMPTS, **settings):
     """A problem, a policy that is not its reference, and eight completions of it."""
-    problem = toy_problem(AlignConfig(objective=objective, **SMALL, **settings))
+    problem = toy_problem(AlignConfig(objective=objective, **SMALL, **settings), prompts=prompts)
     state = toy_state(problem, toy_policy(seed=1))
     prepare(problem, state)
     return problem, state, draw(problem, state, [0, 1], Term())
@@ -279,7 +279,7 @@ DRAWN = {  # what is asked of ours, and of TRL's trainer
         {"entropy_weight": 0.3, "leave_cut_out": True},
         {"loss_type": "grpo", "entropy_coef": 0.3},
     ),
-    "with the kl in the loss": ({"kl_in": "loss"}, {"loss_type": "grpo", "beta": 0.3}),
+    "with the kl in the loss": ({"kl_in": "loss"}, {"loss_type": "grpo"}),
 }
 
 
@@ -291,7 +291,7 @@ def trl_loss(tmp_path_factory):
         args = GRPOConfig(
             str(tmp_path_factory.mktemp("trl")), report_to=[], use_cpu=True, bf16=False,
             per_device_train_batch_size=8, num_generations=4, max_completion_length=3,
-            gradient_checkpointing=False, disable_dropout=True, **{"beta": 0.0} | settings,
+            gradient_checkpointing=False, disable_dropout=True, beta=0.0, use_bias_correction_kl=False, **settings,
         )  # fmt: skip
         trainer = GRPOTrainer(
             policy.model,
@@ -317,7 +317,7 @@ def trl_loss(tmp_path_factory):
 @pytest.mark.parametrize("name", DRAWN)
 def test_the_loss_of_grpo_is_trl_s(trl_loss, name):
     ours, theirs = DRAWN[name]
-    problem, state, drawn = toy("grpo", **ours)
+    problem, state, drawn = toy("grpo", ("a b", "b a"), **ours)
     drawn = replace(drawn, fresh=0)
     with torch.no_grad():  # the policy has moved since
         for weight in state.policy.model.parameters():
@@ -330,6 +330,7 @@ def test_the_loss_of_grpo_is_trl_s(trl_loss, name):
         cut = drawn.scored.rollouts.truncated[:, None]
         assert 0 < cut.sum() < len(cut)
         batch["completion_mask"] = batch["completion_mask"] * ~cut
+    trainer.beta = 0.3 * kl
     expected = trainer._compute_loss(trainer.model.eval(), batch)
     found = backward(state, Lesson(drawn, OBJECTIVES["grpo"](problem, state, drawn))).loss
     torch.testing.assert_close(found.double(), expected.double(), atol=1e-6, rtol=1e-6)

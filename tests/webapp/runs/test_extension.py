@@ -9,7 +9,7 @@ from pytest_django.asserts import assertContains, assertNotContains
 
 from alignment.kinds.spec import RunSpec
 from alignment.seam.folders import committed
-from tests.factories import a_project, a_run, again, an_artifact, run_at, some_prompts
+from tests.factories import a_run, again, an_artifact, run_at, some_prompts
 from webapp.projects.models import Split
 from webapp.runs import folders
 from webapp.runs.errors import RunError
@@ -22,9 +22,8 @@ RULE = {"reward_weight": 0, "rule": "words", "steps": 20}
 
 
 @pytest.fixture
-def before(db, var, settings):
+def before(project, var, settings):
     """A finished alignment with a checkpoint of step 20."""
-    project = a_project()
     some_prompts(project, 16, split=Split.TRAIN)
     policy = an_artifact(project, var, name="Starter")
     run = a_run(project, "align", RULE, inputs={"policy": policy, "reference": policy}, seed=3)
@@ -93,10 +92,11 @@ def test_its_page_leads_to_the_form_that_starts_it(client, researcher, before):
     assertContains(client.get(page), f"{start}{query}".replace("&", "&amp;"))
     form = client.get(start + query)
     assertContains(form, f"goes on from where {before.name} ended")
+    filled = {name: form.context["form"][name].value() for name in form.context["form"].fields}
     sent = {
-        name: field.value()
-        for name in form.context["form"].fields
-        if (field := form.context["form"][name]).value() not in (None, False)
+        name: getattr(value, "pk", value)
+        for name, value in filled.items()
+        if value is not None and value is not False
     }
     answer = client.post(start + query, sent | {"align-steps": 50})
     run = Run.objects.latest("pk")
