@@ -15,10 +15,10 @@ from alignment.models import checkpoints
 from alignment.models.batches import similar_lengths
 from alignment.models.distributed import all_sum, clip, gathered, shard
 from alignment.models.gradients import adamw, exchange
-from alignment.models.lora import trained
+from alignment.models.lora import dropping, trained
 from alignment.models.schedules import share_of_peak
 from alignment.models.sharding import is_spread
-from alignment.models.training import Trainee, by_step
+from alignment.models.training import PRIME, Trainee, by_step
 from alignment.reward.examples import Example, scored
 from alignment.reward.model import TOKENS, RewardModel
 from alignment.reward.observation import Observation
@@ -49,6 +49,7 @@ class RewardFit:
     optimizer: torch.optim.Optimizer
     batch_of: Callable[[int], Sequence[int]]  # the labels of a step
     trunk: Trainee | None = None  # what of the backbone learns, and how it is kept
+    seed: int = 0  # of an adapter's dropout
 
     @property
     def total(self) -> int:
@@ -66,7 +67,10 @@ class RewardFit:
         batch = [self.examples[row] for row in mine]
         self.optimizer.zero_grad()
         prior = share * self.observation.prior() / len(self.examples)
-        loss, scores = backward(self.model, self.observation, batch, self.draws[mine], share, prior)
+        with dropping(self.model.trunk.model, PRIME * self.seed + step):
+            loss, scores = backward(
+                self.model, self.observation, batch, self.draws[mine], share, prior
+            )
         told = exchange(self.optimizer)
         norm = clip(self.model.parameters(), 1.0)
         self.optimizer.step()
@@ -109,6 +113,7 @@ def begin_fit(
     observation: Observation,
     examples: Sequence[Example],
     trunk: Trainee | None = None,
+    seed: int = 0,
 ) -> RewardFit:
     """A fit before its first step. Uses torch's RNG, for the labels' weights now and for each epoch's batches later."""
     config = observation.config
@@ -117,7 +122,7 @@ def begin_fit(
     epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
     batch_of = by_step(batch for epoch in epochs for batch in epoch)
     optimizer = optimizer_of(model, observation)
-    return RewardFit(model, observation, examples, draws, optimizer, batch_of, trunk)
+    return RewardFit(model, observation, examples, draws, optimizer, batch_of, trunk, seed)
 
 
 def backward(

@@ -67,7 +67,7 @@ class Learner:
         model, trunk = self._untrained(trial)
         observation = Observation(self.config, self.labels).to(model.trunk.device)
         fitted, held = examples_of(model, trial.fitted), examples_of(model, trial.held)
-        one, first = begin_fit(model, observation, fitted, trunk), next(self.steps)
+        one, first = begin_fit(model, observation, fitted, trunk, self.seed), next(self.steps)
         done = one.restore(run.resume) if run and run.resume else 0
         loop = self._loop(one, first, run)
         if (yield from steps(loop, first - 1 + done)) == "save":

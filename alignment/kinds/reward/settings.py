@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from alignment.kinds.settings.adapters import FitAdapterSettings
 from alignment.kinds.settings.computation import ComputationSettings, saved_every
 from alignment.kinds.settings.gradient import GradientName, GradientSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
@@ -263,7 +264,7 @@ class LossSettings(Settings):
     )
 
 
-class TrunkSettings(ComputationSettings):
+class TrunkSettings(FitAdapterSettings, ComputationSettings):
     """What of the backbone learns, and how it computes."""
 
     trunk: TrunkName = setting(
