@@ -507,7 +507,8 @@ def test_what_an_artifact_can_be_used_for(project, stocked):
     ]
     labels = {use.query for use in uses_of(stocked["labels"])}
     learning = {
-        f"?kind={kind}&labels={stocked['labels'].pk}" for kind in ("sft", "prefer", "reward")
+        f"?kind={kind}&labels={stocked['labels'].pk}"
+        for kind in ("sft", "prefer", "reward", "measure")
     }
     assert labels == learning | {f"?kind=classify&judged={stocked['labels'].pk}"}
     by_model = {use.query.split("&")[0] for use in uses_of(stocked["policy"])}
