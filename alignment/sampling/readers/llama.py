@@ -135,7 +135,6 @@ class LlamaReader(NamedTuple):
     blocks: tuple[GatedBlock, ...]
     norm: RootNorm
     head: Map
-    group: int  # heads that share a key
 
     @property
     def dtype(self) -> torch.dtype:
@@ -153,25 +152,14 @@ class LlamaReader(NamedTuple):
     ) -> Tensor:
         """Logits (rows, keep, vocab) behind the last tokens of each row, as `TokenReader` says."""
         states, turn = self.tokens(ids), self.rotary.at(positions)
-        if hidden is None and ids.shape[1] > 1:
+        windows = {block.attention.window for block in self.blocks}
+        if hidden is None and ids.shape[1] > 1 and windows != {None}:
             hidden = hiding(torch.ones_like(ids[:1]), ids.shape[1], self.dtype)
-        hides = {window: self._hidden(hidden, window) for window in self._windows()}
+        hides = {window: _hidden_behind(hidden, window) for window in windows}
         layers: Sequence[Any] = cache.layers if cache is not None else [None] * len(self.blocks)
         for block, layer in zip(self.blocks, layers, strict=True):
             states = block.read(states, turn, layer, hides[block.attention.window])
         return self.head(self.norm(states[:, -keep:]))
-
-    def _windows(self) -> set[int | None]:
-        return {block.attention.window for block in self.blocks}
-
-    def _hidden(self, hidden: Tensor | None, window: int | None) -> Tensor | None:
-        """What is hidden from the grouped heads of layers with such a window."""
-        if hidden is None:
-            return None
-        if window is not None and hidden.shape[2] == 1:
-            return hidden[..., -window:]
-        hidden = hidden if window is None else windowed(hidden, window)
-        return hidden.repeat(1, 1, self.group, 1)
 
 
 def grouped_attention(
@@ -179,16 +167,19 @@ def grouped_attention(
 ) -> Tensor:
     """What queries (rows, length, heads, depth) take from keys and values (rows, groups, width, depth), heads joined.
 
-    Heads that share a key are read as more tokens of one, so that nothing is repeated but what hides:
-    `hidden` is (rows, 1, heads / groups * length, width).
+    Where nothing is said of what is hidden, as many queries as keys look at themselves and at what is before them,
+    and one alone everywhere.
     """
-    rows, length, _, depth = query.shape
-    apart = query.view(rows, length, key.shape[1], -1, depth).permute(0, 2, 3, 1, 4)
     mixed = F.scaled_dot_product_attention(
-        apart.flatten(2, 3), key, value, attn_mask=hidden, scale=scale
+        query.transpose(1, 2),
+        key,
+        value,
+        attn_mask=hidden,
+        is_causal=hidden is None and query.shape[1] > 1,
+        scale=scale,
+        enable_gqa=True,
     )
-    joined = mixed.unflatten(2, (-1, length)).permute(0, 3, 1, 2, 4)
-    return joined.reshape(rows, length, -1)
+    return mixed.transpose(1, 2).flatten(2)
 
 
 def llama_reader(model: PreTrainedModel, *, adapted: bool) -> LlamaReader | None:
@@ -197,7 +188,6 @@ def llama_reader(model: PreTrainedModel, *, adapted: bool) -> LlamaReader | None
     if windows is None:
         return None
     body: Any = model.model
-    config = model.config
     return LlamaReader(
         body.embed_tokens,
         Rotary(body.rotary_emb.inv_freq, body.rotary_emb.attention_scaling),
@@ -207,7 +197,6 @@ def llama_reader(model: PreTrainedModel, *, adapted: bool) -> LlamaReader | None
         ),
         root_norm_of(body.norm),
         map_of(output_layer(model), adapted=adapted),
-        config.num_attention_heads // config.num_key_value_heads,
     )
 
 
@@ -230,10 +219,16 @@ def block_of(block: Any, window: int | None, *, adapted: bool) -> GatedBlock:  #
 
 def attention_of(module: Any, window: int | None, *, adapted: bool) -> Attention:  # noqa: ANN401 - as above
     """The weights of transformers' own."""
-    maps = (module.q_proj, module.k_proj, module.v_proj, module.o_proj)
+    query, key, value, out = (
+        map_of(one, adapted=adapted)
+        for one in (module.q_proj, module.k_proj, module.v_proj, module.o_proj)
+    )
     normed = hasattr(module, "q_norm")
     return Attention(
-        *(map_of(one, adapted=adapted) for one in maps),
+        query,
+        key,
+        value,
+        out,
         (root_norm_of(module.q_norm), root_norm_of(module.k_norm)) if normed else None,
         module.head_dim,
         module.scaling,
@@ -255,7 +250,9 @@ def _is_plain(model: PreTrainedModel) -> bool:
     if name not in _NAMES or not type(model).__module__.startswith("transformers.models."):
         return False
     modeling = sys.modules[type(model).__module__]
-    known = {part: getattr(modeling, name + part, None) for part in (*_PARTS, _SCALED_TOKENS)}
+    known: dict[str, Any] = {
+        part: getattr(modeling, name + part, None) for part in (*_PARTS, _SCALED_TOKENS)
+    }
     body: Any = model.model
     return _has_layers(body, known) and (
         computes_as_known(model, {*known.values()}, {block.mlp.act_fn for block in body.layers})
@@ -265,7 +262,7 @@ def _is_plain(model: PreTrainedModel) -> bool:
     )
 
 
-def _has_layers(body: Any, known: Mapping[str, type]) -> bool:  # noqa: ANN401 - as above
+def _has_layers(body: Any, known: Mapping[str, Any]) -> bool:  # noqa: ANN401 - as above
     """Whether each layer is made of the architecture's attention, which looks back alone, and its gated one."""
     return all(
         type(block.self_attn) is known["Attention"]
@@ -280,7 +277,7 @@ def _windows_of(model: PreTrainedModel) -> list[int | None] | None:
     name, count = type(model).__name__.removesuffix(_PARTS[0]), len(model.model.layers)
     window = getattr(model.config, "sliding_window", None)
     kinds = getattr(model.config, "layer_types", None)
-    if window is not None and window < 1:
+    if (window is not None and window < 1) or (kinds is not None and len(kinds) != count):
         return None
     if kinds is None:
         return [window] * count if window is None or name == "Mistral" else None
@@ -289,3 +286,10 @@ def _windows_of(model: PreTrainedModel) -> list[int | None] | None:
     if name not in _BY_LAYER or window is None or not set(kinds) <= {_FULL, _SLIDING}:
         return None
     return [window if kind == _SLIDING else None for kind in kinds]
+
+
+def _hidden_behind(hidden: Tensor | None, window: int | None) -> Tensor | None:
+    """What is hidden from layers with such a window; one token alone is shown no more than that."""
+    if hidden is None or window is None:
+        return hidden
+    return hidden[..., -window:] if hidden.shape[2] == 1 else windowed(hidden, window)

@@ -1,7 +1,7 @@
 """Linear layers as readers compute them: plain ones, those in a form, and what a LoRA adapter adds."""
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -91,7 +91,8 @@ def _with_adapters(module: LoraLinear) -> Map:
     found = map_of(module.base_layer, adapted=False)
     for name in () if module.disable_adapters else module.active_adapters:
         if name in module.lora_A:
-            down, up = module.lora_A[name].weight, module.lora_B[name].weight
+            down: Any = module.lora_A[name].weight
+            up: Any = module.lora_B[name].weight
             found = Adapted(found, down, up, module.scaling[name])
     return found
 
