@@ -3,6 +3,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 ARGS ?=
 PART ?=
+MODEL ?=
 REQUIRE ?=
 BIN := .venv/bin
 # Some tests wait for programs they started, so two cores carry a process more.
@@ -18,6 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo          the whole loop on this machine; ARGS=\"--once\" stops when it is done, --lab makes it smaller"
+	@echo "make demo MODEL=…  the same with a model of yours: its folder, or its name on the Hugging Face Hub"
 	@echo "make run           start Attune on http://127.0.0.1:8000 (ARGS=\"--port N\")"
 	@echo "make test          install what the tests need and run them; REQUIRE=all allows no skips"
 	@echo "make prove         names the long proofs; PART=NAME runs one of them"
@@ -30,7 +32,7 @@ setup: .venv/runtime node_modules/.package-lock.json
 setup-dev: setup .venv/dev
 
 demo: setup
-	@$(BIN)/python manage.py demo $(ARGS)
+	@$(BIN)/python manage.py demo $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 run: setup
 	@$(BIN)/python manage.py stack $(ARGS)

@@ -33,13 +33,13 @@ from alignment.targets.targets import load_target, save_target
 from tests.alignment.conftest import tiny_policy
 
 WORDS = ["good", "bad", "day", "night", "sun", "rain"]
+WEIGHED = 10  # prompts
 
 
 @pytest.fixture(autouse=True, scope="module")
 def fewer():
-    """Fewer prompts and completions than an evaluation weighs, as every test here waits for them."""
+    """Fewer completions than an evaluation weighs, as every test here waits for them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "TARGET_PROMPTS", 10)
         patch.setattr(evaluation, "TARGET_COMPLETIONS", 64)
         yield
 
@@ -73,7 +73,7 @@ def run(folder, *, policy="reference", judge="utility", reward=True, answers=Non
         del names["reward"]
     inputs = {role: str(folder / name) for role, name in names.items()}
     inputs |= {"answers": str(answers)} if answers else {}
-    config = {"max_new_tokens": 6, "judge": judge, **config}
+    config = {"max_new_tokens": 6, "judge": judge, "weighed_prompts": WEIGHED, **config}
     spec = RunSpec(
         kind="evaluate",
         run=1,
@@ -114,7 +114,7 @@ def test_a_model_ties_with_itself(against_itself):
 def test_the_prompt_is_the_unit_of_every_interval(against_itself, prompts):
     counts = {name: e["n"] for name, e in against_itself.items() if name in numbers(against_itself)}
     of_target = {*evaluation.NEED_WEIGHTS, "ess_fraction", "pareto_shape"}
-    assert {counts.pop(name) for name in of_target} == {evaluation.TARGET_PROMPTS}
+    assert {counts.pop(name) for name in of_target} == {WEIGHED}
     assert set(counts.values()) == {len(prompts)}
 
 
@@ -172,7 +172,7 @@ def test_samples_and_steps_are_reported(against_other):
 
 def test_log_z_agrees_with_the_references_own_samples(folder, prompts, against_itself):
     policy, reward = Policy.load(folder / "reference"), RewardModel.load(folder / "reward")
-    ids = [policy.prompt_ids(p.messages) for p in prompts[: evaluation.TARGET_PROMPTS]]
+    ids = [policy.prompt_ids(p.messages) for p in prompts[:WEIGHED]]
     rollouts = sample(
         policy, ids, completions=500, max_new_tokens=6, generator=torch.Generator().manual_seed(9)
     )
@@ -262,7 +262,7 @@ def test_constraints_and_wished_means_are_measured(aimed):
 
 def test_prompts_without_an_answer_in_the_target_are_left_out(aimed):
     found = aimed({"reward_weight": 0, "must_contain": "good bad"}, reward=False)
-    assert found["log_z"]["n"] < found["ess_fraction"]["n"] == evaluation.TARGET_PROMPTS
+    assert found["log_z"]["n"] < found["ess_fraction"]["n"] == WEIGHED
     assert found["log_z"]["low"] is None
     assert all(math.isfinite(value) for value in numbers(found).values())
     assert "pareto_shape" not in found  # a few weights that are not 0 have no tail to fit
@@ -366,7 +366,7 @@ def test_a_reward_model_reads_prompts_of_both_templates(folder):
         kind="evaluate",
         run=1,
         epoch=1,
-        config={"judge": "none"},
+        config={"judge": "none", "weighed_prompts": WEIGHED},
         inputs={
             "policy": str(folder / "templated"),
             "reference": str(folder / "reference"),

@@ -176,7 +176,7 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     players = load_players(spec, folder, config, prompts)
     generator = torch.Generator().manual_seed(spec.seed)
     compared = math.ceil(len(prompts) / BATCH)
-    some = prompts[:TARGET_PROMPTS]
+    some = prompts[: config.weighed_prompts]
     total = compared + math.ceil(len(some) / TARGET_BATCH)
     device = str(players.policy.device)
     yield Ready(total_steps=total, threads=torch.get_num_threads(), device=device)

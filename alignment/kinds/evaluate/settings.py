@@ -89,6 +89,18 @@ class EvaluateConfig(Settings):
         choices=CLASSES,
     )
     overlong: OverlongName = overlong(_("Evaluation"))
+    weighed_prompts: int = setting(
+        32,
+        _("Prompts weighed"),
+        help=_(
+            "Of the held-out ones: 128 completions of each tell how far the policy is from its target."
+        ),
+        topic=_("Evaluation"),
+        unit=_("prompts"),
+        ge=1,
+        le=10_000,
+        advanced=True,
+    )
     beta: float = setting(
         0.35,
         _("Beta"),
