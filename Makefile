@@ -4,6 +4,7 @@ TORCH_INDEX ?=
 ARGS ?=
 PART ?=
 MODEL ?=
+REAL_MODEL ?=
 REQUIRE ?=
 BIN := .venv/bin
 # Some tests wait for programs they started, so two cores carry a process more.
@@ -22,7 +23,7 @@ help:
 	@echo "make demo MODEL=…  the same with a model of yours: its folder, or its name on the Hugging Face Hub"
 	@echo "make run           start Attune on http://127.0.0.1:8000 (ARGS=\"--port N\")"
 	@echo "make test          install what the tests need and run them; REQUIRE=all allows no skips"
-	@echo "make prove         names the long proofs; PART=NAME runs one of them"
+	@echo "make prove         names the long proofs; PART=NAME runs one of them, REAL_MODEL=FOLDER that on a real model"
 	@echo "make bench         a benchmark by its name, ARGS=\"step --size 4x128\"; without one, their names"
 	@echo "make lint fmt      check, or rewrite, the style of the code"
 	@echo "make screenshots   pictures of every page into docs/screenshots"
@@ -43,7 +44,7 @@ test: setup-dev
 	  $(BIN)/python -m pytest $(PARALLEL) 2 $(ON_POSTGRES) $(ARGS)
 
 prove: setup-dev
-	@$(BIN)/python -m tests.prove $(PART) $(if $(ARGS),-- $(ARGS))
+	@REAL_MODEL="$(REAL_MODEL)" $(BIN)/python -m tests.prove $(or $(PART),$(if $(REAL_MODEL),real)) $(if $(ARGS),-- $(ARGS))
 
 lint: setup-dev
 	$(BIN)/ruff check .

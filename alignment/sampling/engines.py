@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.kinds.generate.settings import GenerateConfig
-from alignment.kinds.settings.drawing import DrawingSettings
+from alignment.kinds.settings.drawing import WarpSettings
 from alignment.kinds.spec import RunSpec
 from alignment.models.checks import check_apart
 from alignment.models.control_tokens import Held, controls
@@ -123,7 +123,7 @@ def _repeated(row: Sequence[CompletionRecord]) -> list[CompletionRecord]:
     return [record for record in row if id(record) not in first]
 
 
-def warp_of(config: DrawingSettings) -> Warp:
+def warp_of(config: WarpSettings) -> Warp:
     """What of the settings changes the chances of a token, or ends a completion."""
     return Warp(
         config.temperature,

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 
+from alignment.evaluation.serving import as_served
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.evaluate import run as evaluation
 from alignment.kinds.evaluate.results import EvaluateResults
@@ -17,6 +18,7 @@ from alignment.models.policies import Policy
 from alignment.models.texts import rollouts_of, written
 from alignment.reward import RewardModel
 from alignment.sampling.sampling import sample
+from alignment.sampling.warps import Warp
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import SampleDrawn, StepDone
 from alignment.seam.records import (
@@ -124,6 +126,28 @@ def test_intervals_do_not_shrink_with_completions_of_the_same_prompts(folder):
         reward = run(folder, completions_per_prompt=count)[-1].summary["reward_before"]
         widths.append(reward["high"] - reward["low"])
     assert widths[1] > widths[0] / 3  # pooled samples would give a third
+
+
+def test_a_policy_is_measured_as_it_will_be_served_too(folder, against_itself):
+    served = {"tokens": "greedy", "repetition_penalty": 1.2, "stop_strings": "sun|rain"}
+    summary = run(folder, **served)[-1].summary
+    assert covers(summary["win_rate"], 0.5)
+    assert summary["kl_reference"]["value"] == pytest.approx(0, abs=1e-6)
+    assert summary["length_served"]["value"] < summary["length_after"]["value"]
+    assert summary["self_bleu_served"]["value"] == 1  # the likeliest is always the same
+    assert summary["win_rate_served"]["n"] == summary["win_rate"]["n"]
+    of_target = {f"{name}_served" for name in (*evaluation.NEED_WEIGHTS, "entropy")}
+    assert not of_target & summary.keys()  # of what is cut away nobody knows how far it is
+    assert "win_rate_served" not in against_itself
+
+
+def test_what_is_served_is_read_without_what_stopped_it(folder, prompts):
+    policy = Policy.load(folder / "reference")
+    rows = [written(policy, one.messages, "day sun") for one in prompts[:2]]
+    drawn, texts = rollouts_of(policy, rows), ["day", "day"]
+    read = as_served(policy, drawn, prompts[:2], texts, Warp(stops=(" sun",)))
+    assert [policy.text(ids) for ids in read.completion_ids()] == texts
+    assert as_served(policy, drawn, prompts[:2], texts, Warp(top_k=1)) is drawn
 
 
 def test_another_policy_is_told_from_the_reference(against_other):

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from alignment.kinds.settings.divergences import DIVERGENCES, DivergenceName
+from alignment.kinds.settings.drawing import ServedSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
-from alignment.seam.settings import Settings, setting
+from alignment.seam.settings import setting
 from alignment.seam.words import _
 
 JudgeName = Literal["held_out_labels", "utility", "none"]
@@ -28,7 +29,7 @@ KNOWN: Mapping[KnownName, str] = {
 }
 
 
-class EvaluateConfig(Settings):
+class EvaluateConfig(ServedSettings):
     """Policy against reference on held-out prompts, judged by someone who is not the reward."""
 
     judge: JudgeName = setting(

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from copy import copy
+from typing import Any, Literal
 
 from pydantic import model_validator
 
-from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.settings import ConflictError, Settings, extra_of, setting
 from alignment.seam.words import _, said
 
 TokensName = Literal["drawn", "greedy"]
@@ -34,7 +35,7 @@ def stops_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(read))
 
 
-class DrawingSettings(Settings):
+class WarpSettings(Settings):
     """What the sampler is beside the model: all of it is part of what was drawn from."""
 
     temperature: float = setting(
@@ -111,6 +112,28 @@ class DrawingSettings(Settings):
         max_length=500,
         advanced=True,
     )
+
+    @property
+    def greedy(self) -> bool:
+        """Whether nothing is drawn."""
+        return self.tokens == "greedy"
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """What ends a completion that holds it."""
+        return stops_in(self.stop_strings)
+
+    @model_validator(mode="after")
+    def _stops_can_be_found(self) -> "DrawingSettings":
+        if self.stop_strings and not 0 < len(self.stops) <= MOST_STOPS:
+            words = _("write 1 to {most} strings, parted by bars")
+            raise ConflictError("stop_strings", said(words, most=MOST_STOPS))
+        return self
+
+
+class DrawingSettings(WarpSettings):
+    """The same, and which of the completions are kept."""
+
     kept: DrawnName = setting(
         "all",
         _("Completions kept"),
@@ -132,16 +155,6 @@ class DrawingSettings(Settings):
     )
 
     @property
-    def greedy(self) -> bool:
-        """Whether nothing is drawn."""
-        return self.tokens == "greedy"
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        """What ends a completion that holds it."""
-        return stops_in(self.stop_strings)
-
-    @property
     def drawn_for_each(self) -> int:
         """Completions that are drawn for each one that is kept."""
         return self.best_of if self.kept == "best" else 1
@@ -153,9 +166,28 @@ class DrawingSettings(Settings):
             raise ConflictError("kept", said(words))
         return self
 
-    @model_validator(mode="after")
-    def _stops_can_be_found(self) -> "DrawingSettings":
-        if self.stop_strings and not 0 < len(self.stops) <= MOST_STOPS:
-            words = _("write 1 to {most} strings, parted by bars")
-            raise ConflictError("stop_strings", said(words, most=MOST_STOPS))
-        return self
+
+def in_topic(name: str) -> Any:  # noqa: ANN401 - as `setting`
+    """A setting of the sampler as an evaluation has it, among those of what is deployed."""
+    field = copy(WarpSettings.model_fields[name])
+    plain: dict[str, Any] = {**extra_of(field), "topic": _("Deployment")}
+    field.json_schema_extra = plain
+    return field
+
+
+class ServedSettings(WarpSettings):
+    """How a policy will be served, where it is measured so too."""
+
+    temperature: float = in_topic("temperature")
+    tokens: TokensName = in_topic("tokens")
+    top_k: int = in_topic("top_k")
+    top_p: float = in_topic("top_p")
+    min_p: float = in_topic("min_p")
+    repetition_penalty: float = in_topic("repetition_penalty")
+    stop_strings: str = in_topic("stop_strings")
+
+    @property
+    def served(self) -> bool:
+        """Whether it will be served in another way than it was trained."""
+        fields = WarpSettings.model_fields
+        return any(getattr(self, name) != field.default for name, field in fields.items())
