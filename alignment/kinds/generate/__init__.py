@@ -82,6 +82,7 @@ KIND = Kind(
             types=(ArtifactType.REWARD,),
             title=_("Reward model"),
             help=_("Whose best of several completions is kept."),
+            topic=_("New tasks"),
             empty=NOTHING,
             when=BEST,
         ),
