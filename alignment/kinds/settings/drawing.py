@@ -170,7 +170,9 @@ class DrawingSettings(WarpSettings):
 def in_topic(name: str) -> Any:  # noqa: ANN401 - as `setting`
     """A setting of the sampler as an evaluation has it, among those of what is deployed."""
     field = copy(WarpSettings.model_fields[name])
-    plain: dict[str, Any] = {**extra_of(field), "topic": _("Deployment")}
+    extra = extra_of(field)
+    when = {choice: values for choice, values in extra["when"].items() if choice != "engine"}
+    plain: dict[str, Any] = {**extra, "topic": _("Deployment"), "when": when}
     field.json_schema_extra = plain
     return field
 
