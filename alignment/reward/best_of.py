@@ -64,8 +64,15 @@ class BestOf:
         starts = range(0, len(row), self.n)
         best = [max(range(start, start + self.n), key=scores.__getitem__) for start in starts]
         for place, (one, score) in enumerate(zip(row, scores, strict=True)):
-            drawn = {"prompt_key": prompt.key, "text": one.text, "logps": one.logps}
-            self.noted.append(CandidateRecord(**drawn, score=score, best=place in best))
+            self.noted.append(
+                CandidateRecord(
+                    prompt_key=prompt.key,
+                    text=one.text,
+                    logps=one.logps,
+                    score=score,
+                    best=place in best,
+                )
+            )
         return [row[place].model_copy(update={"logps": None}) for place in best]
 
     def summary(self) -> dict[str, object]:

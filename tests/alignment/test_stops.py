@@ -35,7 +35,7 @@ def lettered(seed=0) -> Policy:
     return Policy(random_gpt2(fast, vocabulary=8, seed=seed).double(), fast)
 
 
-def drawn(stops, generator, *, n=3000, limit=4, **warp):
+def drawn(stops, generator, *, n=800, limit=4, **warp):
     policy = lettered()
     warped = Warp(stops=stops, **warp)
     return policy, sample(
@@ -62,16 +62,16 @@ def test_a_completion_ends_with_the_token_that_makes_a_stop_string_whole(stops, 
         assert (whole or ids[-1] in policy.ends) == (not cut)
         assert not any(one in cut_at(text, stops) for one in stops)
         held += whole
-    assert held > 20
+    assert held > 2
 
 
 def test_the_chances_of_all_outcomes_sum_to_one_and_are_the_scorer_s(generator):
-    policy, found = drawn(("ba", "é"), generator, n=30_000, limit=2)
+    policy, found = drawn(("ba", "é"), generator, n=8_000, limit=2)
     told: dict = {}
     rows = zip(found.prompts, found.completion_ids(), found.logps.tolist(), strict=True)
     for prompt, ids, logps in rows:
         told.setdefault(prompt, {})[tuple(ids)] = math.exp(logps)
-    assert [sum(row.values()) for row in told.values()] == pytest.approx([1, 1], abs=1e-3)
+    assert [sum(row.values()) for row in told.values()] == pytest.approx([1, 1], abs=4e-3)
     scored = completion_token_logps(policy.model, found)
     torch.testing.assert_close(scored, found.token_logps, atol=1e-12, rtol=0)
 

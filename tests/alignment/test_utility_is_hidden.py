@@ -1,6 +1,7 @@
 """Nothing that learns may see what the simulated people like: it would be graded by its own key."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -10,6 +11,7 @@ PART = "alignment.world.prose"  # which that asks
 PERSON = "SimulatedAnnotator"  # who reads it, wherever it is taken from
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Every module a source file may import, at its top or inside a function."""
     names = set()

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
 from alignment.kinds.settings.drawing import OURS, DrawingSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
-from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.settings import STORED, ConflictError, Settings, setting
 from alignment.seam.words import _, said
 
 EngineName = Literal["sampler", "vllm", "server"]
@@ -125,12 +125,13 @@ class GenerateConfig(DrawingSettings, TaskSettings):
         return self.completions_per_prompt * self.drawn_for_each
 
     @model_validator(mode="after")
-    def _enough_to_ask_about(self) -> "GenerateConfig":
+    def _enough_to_ask_about(self, info: ValidationInfo) -> "GenerateConfig":
         if self.greedy and self.completions_per_prompt > 1:
             words = _("the likeliest tokens are the same completion every time: ask for one")
             raise ConflictError("completions_per_prompt", said(words))
-        # A program that makes no tasks says nothing of them.
-        needed = FEWEST.get(self.task, 1) if "task" in self.model_fields_set else 1
+        # A program that makes no tasks says nothing of them, and what is stored says all.
+        asked = "task" in self.model_fields_set and info.context != STORED
+        needed = FEWEST.get(self.task, 1) if asked else 1
         if self.completions_per_prompt < needed:
             words = FEW[needed]
             raise ConflictError("completions_per_prompt", said(words))

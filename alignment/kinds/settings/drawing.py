@@ -124,7 +124,7 @@ class WarpSettings(Settings):
         return stops_in(self.stop_strings)
 
     @model_validator(mode="after")
-    def _stops_can_be_found(self) -> "DrawingSettings":
+    def _stops_can_be_found(self) -> "WarpSettings":
         if self.stop_strings and not 0 < len(self.stops) <= MOST_STOPS:
             words = _("write 1 to {most} strings, parted by bars")
             raise ConflictError("stop_strings", said(words, most=MOST_STOPS))
