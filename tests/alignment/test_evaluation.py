@@ -129,12 +129,11 @@ def test_intervals_do_not_shrink_with_completions_of_the_same_prompts(folder):
 
 
 def test_a_policy_is_measured_as_it_will_be_served_too(folder, against_itself):
-    served = {"tokens": "greedy", "repetition_penalty": 1.2, "stop_strings": "sun|rain"}
+    served = {"repetition_penalty": 1.2, "stop_strings": "sun|rain|day"}
     summary = run(folder, **served)[-1].summary
     assert covers(summary["win_rate"], 0.5)
     assert summary["kl_reference"]["value"] == pytest.approx(0, abs=1e-6)
     assert summary["length_served"]["value"] < summary["length_after"]["value"]
-    assert summary["self_bleu_served"]["value"] == 1  # the likeliest is always the same
     assert summary["win_rate_served"]["n"] == summary["win_rate"]["n"]
     of_target = {f"{name}_served" for name in (*evaluation.NEED_WEIGHTS, "entropy")}
     assert not of_target & summary.keys()  # of what is cut away nobody knows how far it is
