@@ -6,7 +6,7 @@ from typing import Literal
 from alignment.kinds.settings.divergences import DIVERGENCES, DivergenceName
 from alignment.kinds.settings.drawing import ServedSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
-from alignment.seam.settings import setting
+from alignment.seam.settings import Settings, setting
 from alignment.seam.words import _
 
 JudgeName = Literal["held_out_labels", "utility", "none"]
@@ -29,8 +29,8 @@ KNOWN: Mapping[KnownName, str] = {
 }
 
 
-class EvaluateConfig(ServedSettings):
-    """Policy against reference on held-out prompts, judged by someone who is not the reward."""
+class ComparisonSettings(Settings):
+    """What is compared, who judges, and what is measured beside."""
 
     judge: JudgeName = setting(
         "held_out_labels",
@@ -132,3 +132,8 @@ class EvaluateConfig(ServedSettings):
         advanced=True,
         when={"divergence": ("alpha",)},
     )
+
+
+# In this order the comparison comes first.
+class EvaluateConfig(ServedSettings, ComparisonSettings):
+    """Policy against reference on held-out prompts, judged by someone who is not the reward."""
