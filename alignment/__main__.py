@@ -25,13 +25,14 @@ from pydantic import ValidationError
 from alignment.command_line.commands import (
     about_rows,
     begun,
-    near,
+    instead,
     prepared,
     processes_of,
     settled,
     share_completions,
 )
 from alignment.command_line.options import (
+    COMMANDS,
     GGUF,
     RECEIPTS,
     add_commands,
@@ -104,7 +105,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     options, unknown = top.parse_known_args(arguments)
     if unknown:
         known = known_options(options.command)
-        top.error(f"there is no {unknown[0]}{near(unknown[0].split('=')[0], known)}")
+        name, kind = unknown[0].split("=")[0], COMMANDS.get(options.command, "")
+        top.error(f"there is no {unknown[0]}{instead(kind, name, known)}")
     return options
 
 

@@ -32,11 +32,13 @@ from alignment.command_line.options import (
 from alignment.command_line.trl_rows import Told, completion_rows
 from alignment.kinds import KINDS
 from alignment.kinds.extension import extension_fault, lengths_of
+from alignment.kinds.settings.drawing import WarpSettings
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import CheckpointError, ConfigError, DataError
 from alignment.seam.folders import MANIFEST, verify
 from alignment.seam.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
 
+WEIGHING = ("align", "population")  # whose objectives take no other sampler than the policy
 READ = "inputs/read.json"  # sentences about what was read of the files, and what was not
 
 
@@ -207,8 +209,19 @@ def from_yaml(kind: str, path: str | None) -> dict[str, Any]:
     known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, LEAVE_OUT]
     for name in options:
         if name not in known:
-            raise ConfigError(f"{path}: there is no “{name}”{near(name, known)}.")
+            raise ConfigError(f"{path}: there is no “{name}”{instead(kind, name, known)}.")
     return options
+
+
+def instead(kind: str, name: str, known: Iterable[str]) -> str:
+    """What was probably meant by an unknown name, or why there can be no such setting, as the end of a sentence."""
+    setting = name.strip("-").replace("-", "_")
+    if kind in WEIGHING and setting in WarpSettings.model_fields:
+        return (
+            ": it weighs completions by the policy's own chances, so it draws from the policy itself; "
+            "generate and evaluate have it"
+        )
+    return near(name, known)
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -327,6 +327,13 @@ def test_an_unknown_option_names_the_nearest(capsys):
     )
 
 
+def test_what_would_warp_the_sampler_of_an_objective_is_refused_with_the_reason(capsys):
+    for option in ("--top-p=0.9", "--repetition-penalty=1.2", "--stop-strings=x"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["align", option])
+        assert f"there is no {option}: it weighs completions by the" in capsys.readouterr().err
+
+
 def test_a_wrong_row_is_refused_by_its_line(call, policy_folder, tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"prompt": "sun"}\n{"text": "sun"}\n')
     options = ["--policy", policy_folder, "--prompts", tmp_path / "rows.jsonl"]
