@@ -14,6 +14,7 @@ from alignment.seam.curves import Curve
 from alignment.seam.memory import Shape
 from alignment.seam.results import Results
 from alignment.seam.settings import ALWAYS, Settings, is_chosen
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
@@ -183,6 +184,9 @@ class Kind(BaseModel):
     memory: Callable[
         [Any, Shape | None], int
     ]  # bytes, of settings and the model that it starts from
+    seconds: Callable[[Any, Timing], float] | None = (
+        None  # that its parts sum up to, of settings; None: nobody knows
+    )
     sentence: Callable[[Any, Given], str]  # what a run with these settings will do
 
     def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - as pydantic's

@@ -78,6 +78,7 @@ def _start_from(request: PersonRequest, project: Project, form: StartForm) -> Ru
                 inputs=form.inputs,
                 key=str(form.cleaned_data["key"]),
                 created_by=request.user,
+                dry=bool(request.POST.get("try")),
             ),
         )
     except Refusal as refusal:
