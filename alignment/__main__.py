@@ -131,7 +131,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--to", choices=TRACKERS, required=True)
     command.add_argument("--offset", type=int, default=0, help="of the file of events, in bytes")
     command.add_argument("--follow", action="store_true", help="until it ends, or its input does")
-    commands.add_parser("speed", help="measure how fast this machine computes, as JSON")
+    command = commands.add_parser("speed", help="measure how fast this machine computes, as JSON")
+    command.add_argument("--threads", type=int, help="of the CPU (default: torch's choice)")
     command = commands.add_parser("fields", help="list the settings of a kind of run")
     command.add_argument("kind", choices=list(KINDS))
     return top
@@ -171,12 +172,16 @@ def _track(*, folder: Path, to: str, offset: int, follow: bool) -> int:
     return track(folder, to, offset=offset, follow=follow)
 
 
-def _tell_speed() -> int:
+def _tell_speed(*, threads: int | None) -> int:
     """Print how fast this machine computes, and how long a trainer takes until it can; the exit status."""
     began = time.perf_counter()
     load_all()
-    from alignment.models.speed import measure_speed  # noqa: PLC0415 - loads torch
+    import torch  # noqa: PLC0415 - only what computes loads it
 
+    from alignment.models.speed import measure_speed  # noqa: PLC0415 - as above
+
+    if threads:
+        torch.set_num_threads(threads)
     print(json.dumps(measure_speed(start=time.perf_counter() - began)._asdict()))
     return 0
 

@@ -5,8 +5,9 @@ this machine, times what the part that was done took of its own sum.
 """
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.speed import measure_speed
 from alignment.models.trials import shape_from
 from alignment.seam.errors import DataError
-from alignment.seam.events import CheckpointSaved, Event, Finished, Ready
+from alignment.seam.events import CheckpointSaved, Event, Finished, Ready, StepDone
 from alignment.seam.memory import Shape
 from alignment.seam.modelfiles import tensors_of, weights_of
 from alignment.seam.timing import LETTERS, Extent, Timing
@@ -27,7 +28,7 @@ ROWS = 64  # of each file at least, so that some of them are held out
 BATCH = 32  # prompts of a step that has no setting for them
 BATCHES = 2  # of a file of rows
 LOOKED_AT = 100  # rows whose length stands for all
-FACTOR = 3.0  # by which this machine may differ from the sum, before it is the sum's own start that differs
+FACTOR = 2.0  # by which a step may differ from its sum: what else one begins with is no part of the others
 STARTS = ("policy", "backbone", "reward")  # inputs whose model a run's time goes by
 # Settings, and the most of each that one step of everything needs.
 FEW: Mapping[str, int] = {
@@ -48,41 +49,68 @@ FEW: Mapping[str, int] = {
 Runner = Callable[[RunSpec, Path], Generator[Event, str | None, None]]
 
 
+@dataclass
+class _Taken:
+    """Seconds of a dry run so far."""
+
+    began: float = field(default_factory=time.perf_counter)
+    ready: float = 0.0  # until it could begin
+    whole: float = 0.0
+    steps: list[float] = field(default_factory=list)
+
+    def see(self, event: Event) -> None:
+        """An event tells how far it is."""
+        self.whole = time.perf_counter() - self.began
+        if isinstance(event, Ready):
+            self.ready = self.whole
+        if isinstance(event, StepDone):
+            self.steps.append(event.metrics.get("seconds/step", 0.0))
+
+
 def rehearsed(run: Runner, spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """The events of one step of everything; nothing is left of it but what its Finished says it took."""
-    began, ready = time.perf_counter(), 0.0
+    taken = _Taken()
     with TemporaryDirectory(prefix=".tmp-dry-", dir=folder) as place:
         small = shortened(spec, folder, Path(place))
         with closing(run(small, Path(place))) as events:
             for event in events:
-                if isinstance(event, Ready):
-                    ready = time.perf_counter() - began
+                taken.see(event)
                 if isinstance(event, Finished):
-                    took = time.perf_counter() - began
-                    yield Finished(summary=_told(small, spec, folder, (took, ready)))
+                    yield Finished(summary=_told(small, spec, folder, taken))
                 elif not isinstance(event, CheckpointSaved):
                     yield event
 
 
-def _told(
-    small: RunSpec, spec: RunSpec, folder: Path, taken: tuple[float, float]
-) -> dict[str, float]:
-    """What one step took, in all and until it was ready, and about how long the whole would."""
-    took, ready = taken
-    told = {"tried_seconds": took}
-    if (seconds := spec.described.seconds) is None:
-        return told
+def _told(small: RunSpec, spec: RunSpec, folder: Path, taken: _Taken) -> dict[str, float]:
+    """What one step took, and about how long the whole would, where its kind and its model's shape are known."""
+    told = {"tried_seconds": taken.whole}
     try:
-        speed = measure_speed(start=ready)
-        done, whole = (
-            seconds(one.settings(), Timing(speed, extent_of(one, folder))) for one in (small, spec)
-        )
-    except (AssertionError, DataError, OSError, ValueError):  # of a model whose shape nobody knows
+        speed = measure_speed(start=taken.ready)
+        tried = Timing(speed, extent_of(small, folder))
+        whole = seconds_of(spec, Timing(speed, extent_of(spec, folder)))
+        done = seconds_of(small, tried)
+    except (AssertionError, DataError, OSError, ValueError):  # of a shape nobody knows
         return told
     if not done:
         return told
-    share = min(max((took - ready) / done, 1 / FACTOR), FACTOR)
-    return told | {"whole_seconds": took + max(0.0, whole - done) * share}
+    left = max(0.0, whole - done) * share_of(small, tried, taken.steps, taken.whole - taken.ready)
+    return told | {"whole_seconds": taken.whole + left}
+
+
+def share_of(small: RunSpec, tried: Timing, steps: Sequence[float], took: float) -> float:
+    """What was done took of what it sums up to: its optimizer's steps alone, where it tells these by themselves."""
+    count = small.config.get("steps")
+    summed = seconds_of(small, tried)
+    if count and count == len(steps) and all(steps):
+        more = small.model_copy(update={"config": small.config | {"steps": 2 * count}})
+        summed, took = seconds_of(more, tried) - summed, sum(steps)
+    return min(max(took / summed, 1 / FACTOR), FACTOR)
+
+
+def seconds_of(spec: RunSpec, timing: Timing) -> float:
+    """What the parts of a run sum up to; 0 where its kind does not know."""
+    seconds = spec.described.seconds
+    return 0.0 if seconds is None else seconds(spec.settings(), timing)
 
 
 def shortened(spec: RunSpec, folder: Path, place: Path) -> RunSpec:

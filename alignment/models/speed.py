@@ -12,7 +12,9 @@ from alignment.seam.memory import FLOAT
 from alignment.seam.timing import Speed
 
 WIDTH, HEADS, TOKENS = 256, 4, 512  # of the block that is timed
-TIMES = 5  # the best counts: whatever else ran meanwhile made others slower
+TIMES = 40  # at most; the best counts: whatever else ran meanwhile made others slower
+LONG = 0.2  # seconds after which a few will do
+FEW = 4
 COPIED = 1 << 23  # numbers
 
 
@@ -43,10 +45,10 @@ def measure_speed(device: torch.device | None = None, start: float = 0.0) -> Spe
     block = _Block().to(device).eval()
     one = torch.zeros(1, 1, WIDTH, device=device)
     many = torch.zeros(TOKENS // 64, 64, WIDTH, device=device)
-    source = torch.zeros(COPIED, device=device)
+    source, target = torch.zeros(2, COPIED, device=device)
     begun = _best(lambda: block(one), device)
     computed = max(_best(lambda: block(many), device) - begun, 1e-9)
-    copied = _best(lambda: source.clone(), device)
+    copied = _best(lambda: target.copy_(source), device)
     size = sum(weight.numel() for weight in block.parameters())
     operations = TOKENS * (2 * size + 4 * WIDTH * 64)
     return Speed(
@@ -60,8 +62,8 @@ def measure_speed(device: torch.device | None = None, start: float = 0.0) -> Spe
 def _best(run: Callable[[], Tensor], device: torch.device) -> float:
     """Seconds of the fastest of some calls, after one that nobody counts."""
     run()
-    found = []
-    for _ in range(TIMES):
+    found: list[float] = []
+    while len(found) < TIMES and (len(found) < FEW or sum(found) < LONG):
         _finish(device)
         began = time.perf_counter()
         run()

@@ -4,15 +4,19 @@ import json
 
 import pytest
 
+import alignment
 from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
-from alignment.models.rehearsal import extent_of, shape_in
+from alignment.models.rehearsal import FACTOR, extent_of, seconds_of, shape_in, share_of
 from alignment.models.trials import measured
 from alignment.seam.events import CheckpointSaved, StepDone, Stopped
 from alignment.seam.memory import Shape
+from alignment.seam.timing import Timing
 from alignment.trainer import drive
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.test_main import inputs, run_folder  # noqa: F401 - fixtures
+from tests.alignment.test_timing import SPEED
+from tests.words import WORDS
 
 
 def dried(folder):
@@ -57,3 +61,32 @@ def test_a_shape_needs_no_weights_in_memory(policy_folder):
     assert shape_in(policy_folder).parameters == sum(
         p.numel() for p in tiny_policy().model.parameters()
     )
+
+
+def test_what_a_step_took_is_told_by_steps_where_these_are_told(run_folder):  # noqa: F811
+    spec = RunSpec.load(run_folder(steps=1))
+    timing = Timing(SPEED, extent_of(spec, run_folder()))
+    longer = spec.model_copy(update={"config": spec.config | {"steps": 2}})
+    step = seconds_of(longer, timing) - seconds_of(spec, timing)
+    assert share_of(spec, timing, [1.5 * step], 1e9) == pytest.approx(1.5)
+    assert share_of(spec, timing, [], 1.5 * seconds_of(spec, timing)) == pytest.approx(1.5)
+    assert share_of(spec, timing, [100 * step], 1e9) == FACTOR
+
+
+PROMPTS = [{"prompt": f"{one} {other}"} for one in WORDS[:8] for other in WORDS[:5]]
+PAIRS = [row | {"chosen": "good good", "rejected": "bad"} for row in PROMPTS]
+READ = {
+    "train_reward": {"backbone": "policy", "pairs": PAIRS},
+    "generate": {"policy": "policy", "prompts": PROMPTS},
+    "distil": {"policy": "policy", "prompts": PROMPTS},
+}
+
+
+@pytest.mark.parametrize("name", list(READ))
+def test_runs_of_other_kinds_are_tried_too(policy_folder, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    call = getattr(alignment, name)
+    short = {"max_new_tokens": 4} if "max_new_tokens" in call.settings.model_fields else {}
+    run = call(call.settings(**short), dry_run=True, **READ[name])
+    assert 0 < run.summary.tried_seconds <= run.summary.whole_seconds
+    assert not run.folder.exists()
