@@ -242,6 +242,11 @@ class Kind(BaseModel):
         chosen = {name: config.get(name, fields[name].default) for name in self.saves_when}
         return self.saves and all(chosen[name] in self.saves_when[name] for name in chosen)
 
+    def summed(self, config: Settings, timing: Timing) -> float:
+        """Seconds that a run's parts sum up to, at most the minutes that it may learn; 0 where nobody knows."""
+        found = self.seconds(config, timing) if self.seconds else 0.0
+        return min(found, 60 * float(getattr(config, "most_minutes", 0.0)) or found)
+
     def refusal(self, config: Settings, family: str) -> str:
         """Why it cannot read a model, of this family of encoder-decoders or, where it is "", no such model."""
         when = self.encoder_decoders

@@ -109,8 +109,7 @@ def share_of(small: RunSpec, tried: Timing, steps: Sequence[float], took: float)
 
 def seconds_of(spec: RunSpec, timing: Timing) -> float:
     """What the parts of a run sum up to; 0 where its kind does not know."""
-    seconds = spec.described.seconds
-    return 0.0 if seconds is None else seconds(spec.settings(), timing)
+    return spec.described.summed(spec.settings(), timing)
 
 
 def shortened(spec: RunSpec, folder: Path, place: Path) -> RunSpec:
@@ -123,7 +122,9 @@ def shortened(spec: RunSpec, folder: Path, place: Path) -> RunSpec:
     }
     rows = max(ROWS, BATCHES * int(config.get("batch", 0)))
     inputs = {role: _head(folder / path, rows, place) for role, path in spec.inputs.items()}
-    return spec.model_copy(update={"config": config, "inputs": inputs, "resume_from": None})
+    return spec.model_copy(
+        update={"config": config, "inputs": inputs, "resume_from": None, "extends": None}
+    )
 
 
 def _fewer(name: str, value: Any, config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a setting's

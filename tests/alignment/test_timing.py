@@ -81,5 +81,5 @@ def test_texts_are_learned_for_as_many_tokens_and_minutes_as_are_allowed():
     whole = kind.settings().model_copy(update={"source": "file", "epochs": 10})
     some = whole.model_copy(update={"most_tokens": 10_000})
     short = whole.model_copy(update={"most_minutes": 1e-4})
-    assert kind.seconds(short, TIMING) == pytest.approx(60 * 1e-4)
-    assert kind.seconds(short, TIMING) < kind.seconds(some, TIMING) < kind.seconds(whole, TIMING)
+    assert kind.summed(short, TIMING) == pytest.approx(60 * 1e-4)
+    assert kind.summed(short, TIMING) < kind.summed(some, TIMING) < kind.summed(whole, TIMING)

@@ -74,9 +74,9 @@ def summed_seconds(kind: Kind, config: Settings, extent: Extent, worker: Worker 
     """What the parts of a run sum up to; 0 where its kind, its model's shape or the machine's speed is not known."""
     speed = speed_of(worker)
     reads_model = any(one.role in START and one.is_read(config) for one in kind.inputs)
-    if kind.seconds is None or speed is None or (reads_model and extent.shape is None):
+    if speed is None or (reads_model and extent.shape is None):
         return 0.0
-    found = kind.seconds(config, Timing(speed, extent))
+    found = kind.summed(config, Timing(speed, extent))
     return found + speed.start if found else 0.0
 
 
@@ -104,7 +104,7 @@ def likely_worker() -> Worker | None:
 
 def keep_forecast(run: Run) -> None:
     """Note what a run that begins is expected to take, as far as that can be said: its worker's machine is measured by now."""
-    if run.epoch > 1 or run.dry:
+    if run.epoch > 1 or run.dry or run.resume_from_id:  # it does not begin at its beginning
         return
     kind = KINDS[run.kind]
     given = {row.role: row.artifact for row in run.inputs.select_related("artifact__snapshot")}

@@ -47,8 +47,7 @@ def needed_seconds(config: PretrainConfig, timing: Timing) -> float:
     tokens = config.epochs * timing.extent.tokens
     tokens = min(tokens, config.most_tokens or tokens)
     length = min(config.context, own.shape.context)
-    taken = own.learning(tokens / length, config.batch, length)
-    return min(taken, 60 * config.most_minutes or taken)
+    return own.learning(tokens / length, config.batch, length)
 
 
 def sentence(config: PretrainConfig, given: Given) -> str:
