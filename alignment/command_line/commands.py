@@ -8,18 +8,20 @@ Torch-free. A YAML file holds the options by the same names; a key may have unde
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 from pydantic import ValidationError
 
 from alignment.command_line.options import (
     COMMANDS,
+    DRY_RUN,
     FILES,
     LEAVE_OUT,
     OF_A_RUN,
@@ -55,7 +57,7 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "inputs").mkdir(parents=True)
-        told: dict[str, Told] = {role: Told(leaves_out(options)) for role in inputs}
+        told: dict[str, Told] = {role: Told(chosen_of(options, LEAVE_OUT)) for role in inputs}
         files = {r: _placed(kind, r, path, folder, told[r]) for r, path in inputs.items()}
         read = {role: inputs[role].name for role in told if role_of(kind, role).rows}
         said = [one for role, name in read.items() for one in told[role].sentences(name, role)]
@@ -123,6 +125,8 @@ def settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def resumed(kind: str, options: Mapping[str, Any]) -> Path:
     """The folder of a run to go on with, from its newest checkpoint; raises ConfigError."""
     folder = Path(options.get("output", "."))
+    if chosen_of(options, DRY_RUN):
+        raise ConfigError("A dry run keeps nothing that could be gone on with; leave --resume out.")
     if not (folder / "config.json").is_file():
         raise ConfigError(f"There is no run in {folder}; say with --output which run to resume.")
     spec = RunSpec.load(folder)
@@ -171,6 +175,19 @@ def share_completions(folder: Path) -> None:
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+def read_spec(folder: Path) -> RunSpec:
+    """The `config.json` of a run folder; raises ConfigError."""
+    try:
+        spec = RunSpec.load(folder)
+        spec.settings()
+    except FileNotFoundError as error:
+        raise ConfigError("The run folder has no config.json.") from error
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("config.json is wrong. " + "; ".join(wrong)) from error
+    return spec
+
+
 def begun(folder: Path) -> bool:
     """Whether a run has got past its refusals: it was ready to compute."""
     return b'{"type":"ready"' in (folder / "events.jsonl").read_bytes()
@@ -206,7 +223,7 @@ def from_yaml(kind: str, path: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"{path} holds no options; write one on a line, as in “epochs: 2”.")
     options = {str(name).replace("-", "_"): value for name, value in found.items()}
-    known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, LEAVE_OUT]
+    known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, LEAVE_OUT, DRY_RUN]
     for name in options:
         if name not in known:
             raise ConfigError(f"{path}: there is no “{name}”{instead(kind, name, known)}.")
@@ -257,11 +274,12 @@ def wrong(kind: str, problem: Mapping[str, Any]) -> str:
 
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Seed and threads, where they are given; raises ConfigError."""
+    """Seed and threads, where they are given, and whether one step will do; raises ConfigError."""
     found = {name: _whole(options, name) for name in ("seed", "threads") if name in options}
+    dry = chosen_of(options, DRY_RUN)
     if not -(2**31) <= found.get("seed", 0) < 2**31:
         raise ConfigError(f"{flag('seed')} is a whole number of 32 bits.")
-    return found
+    return found | {"dry": dry}
 
 
 def processes_of(command: str, given: Mapping[str, Any]) -> int:
@@ -277,6 +295,23 @@ def processes_of(command: str, given: Mapping[str, Any]) -> int:
     return count
 
 
+def pipe_of(command: str, given: Mapping[str, Any]) -> BinaryIO | None:
+    """Where events are to be written as JSON lines; None where nobody asks for them. Raises ConfigError."""
+    options = from_yaml(COMMANDS[command], given.get("config")) | dict(given)
+    if (told := options.get("events")) is None:
+        return None
+    if processes_of(command, given) > 1:
+        raise ConfigError(
+            f"Of several processes none has the pipe; leave {flag('events')} out, and read FOLDER/events.jsonl."
+        )
+    try:
+        return os.fdopen(os.dup(sys.stdout.fileno() if told == "-" else int(told)), "wb")
+    except (TypeError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"{flag('events')} is - or the number of a file descriptor that is open."
+        ) from error
+
+
 def _whole(options: Mapping[str, Any], name: str) -> int:
     """An option as a whole number; raises ConfigError."""
     try:
@@ -285,11 +320,11 @@ def _whole(options: Mapping[str, Any], name: str) -> int:
         raise ConfigError(f"{flag(name)} is a whole number.") from error
 
 
-def leaves_out(options: Mapping[str, Any]) -> bool:
-    """Whether rows that cannot be read are left out; raises ConfigError."""
-    found = options.get(LEAVE_OUT, False)
+def chosen_of(options: Mapping[str, Any], name: str) -> bool:
+    """Whether an option that is there or not is there; raises ConfigError."""
+    found = options.get(name, False)
     if not isinstance(found, bool):
-        raise ConfigError(f"{flag(LEAVE_OUT)} is true or false.")
+        raise ConfigError(f"{flag(name)} is true or false.")
     return found
 
 

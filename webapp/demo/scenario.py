@@ -46,6 +46,7 @@ GUIDELINES = """Prefer the answer that a polite, well-informed friend would give
 PROMPTS = 900
 ANNOTATORS = 6
 SEED = 7
+NEAR = 1.5  # the factor within which a forecast is near
 
 
 STARTER = Order(kind="pretrain", name="Starter model", config=PretrainConfig(), seed=SEED, key="")
@@ -294,8 +295,20 @@ def figures(round_: Round) -> dict[str, object]:
         "win_rate_ci": _ci(scores["win_rate"]),
         "distinct_2_ratio": scores["distinct_2_ratio"]["value"],
         "seconds": seconds | {"total": round(sum(seconds.values()), 1)},
+        "forecast": forecasts([*first.values(), *runs.values()]),
         "run_ids": [model.pk, first["generate"].pk, *(run.pk for run in runs.values())],
     }
+
+
+def forecasts(runs: Iterable[Run]) -> dict[str, object]:
+    """What runs took, of what they were expected to; and the share of them that took it within a factor."""
+    ratios = {
+        f"{run.kind} {run.pk}": round(run.seconds / run.forecast_seconds, 2)
+        for run in runs
+        if run.seconds and run.forecast_seconds
+    }
+    near = [ratio for ratio in ratios.values() if 1 / NEAR <= ratio <= NEAR]
+    return {"took_of_forecast": ratios, "near": len(near), "of": len(ratios)}
 
 
 def _ci(estimate: dict[str, float]) -> list[float]:

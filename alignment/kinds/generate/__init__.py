@@ -6,6 +6,7 @@ from alignment.kinds.inputs import PROMPTS
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts
 from alignment.kinds.settings.drawing import BEST, OURS
 from alignment.seam import memory
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
@@ -19,6 +20,14 @@ def needed_memory(config: GenerateConfig, shape: memory.Shape | None) -> int:
     each = config.drawn_for_each
     rows = max(memory.SAMPLED_AT_ONCE, each) * config.completions_per_prompt
     return memory.read(shape, 1 + (each > 1)) + memory.sampling(shape, rows)
+
+
+def needed_seconds(config: GenerateConfig, timing: Timing) -> float:
+    """What is written; 0 where a server does it, of which nobody knows."""
+    if config.engine == "server":
+        return 0.0
+    prompts = min(config.prompts, timing.extent.prompts)
+    return timing.writing(prompts, config.completions_per_prompt, config.max_new_tokens)
 
 
 def sentence(config: GenerateConfig, given: Given) -> str:
@@ -94,5 +103,6 @@ KIND = Kind(
     saves=False,
     encoder_decoders={"engine": ("sampler",)},
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )
