@@ -29,6 +29,7 @@ class ArtifactType(StrEnum):
     CORPUS = "corpus"
     TEXTS = "texts"
     CLASSIFIER = "classifier"
+    CODE = "code"
 
 
 class Work(StrEnum):

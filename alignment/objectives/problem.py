@@ -31,7 +31,7 @@ from alignment.seam.progress import split
 from alignment.seam.records import Estimate, PromptRecord
 from alignment.seam.words import _
 from alignment.targets.moments import fit_moments
-from alignment.targets.targets import Scorer, Target, Values, no_class, target_of
+from alignment.targets.targets import Coded, Scorer, Target, Values, no_class, target_of
 
 PROMPTS_AT_ONCE = 64  # of the reference phase
 DRAWING = 4  # times as long as reading, about: to draw a completion
@@ -50,6 +50,7 @@ class Problem:
     reward: Scorer
     config: AlignConfig
     chance: Scorer = no_class  # of the class that the settings name
+    code: Coded | None = None  # that gives completions a reward
     seed: int = 0
     demonstrations: Sequence[Written] = ()  # texts whose likelihood every update raises
     stored: Sequence["Stored"] = ()  # completions that others drew, in whole groups of a prompt
@@ -69,7 +70,7 @@ class Problem:
         self.reference.model.requires_grad_(requires_grad=False)
 
     def _target(self) -> Target:
-        return target_of(self.config, self.reward, self.reference, self.chance)
+        return target_of(self.config, self.reward, self.reference, self.chance, self.code)
 
     @property
     def counts(self) -> dict[str, object]:
@@ -349,10 +350,13 @@ def _asked(problem: Problem, rollouts: Rollouts) -> Values:
 
     def table(part: Rollouts) -> Tensor:
         found = target.values(problem.reference, part)
-        return torch.cat([found.rewards[:, None], found.satisfied, found.features], 1)
+        columns = (found.rewards[:, None], found.satisfied, found.features, found.coded)
+        return torch.cat(columns, 1)
 
-    found, wishes = parted(rollouts, table), 1 + len(target.constraints)
-    return Values(found[:, 0], found[:, 1:wishes], found[:, wishes:])
+    found = parted(rollouts, table)
+    sizes = [1, len(target.constraints), len(target.wishes)]
+    rewards, *others = found.split([*sizes, found.shape[1] - sum(sizes)], 1)
+    return Values(rewards[:, 0], *others)
 
 
 def learn_z(problem: Problem, z: ZCache, chosen: Sequence[int], log_weights: Tensor) -> None:
