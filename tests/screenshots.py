@@ -23,7 +23,7 @@ SCHEMES = ("light", "dark")
 LISTS = (
     "project", "advice", "labeling:label", "labeling:keys", "prompts", "guidelines", "labeling:form", "labeling:tasks", "labeling:labels",
     "quality:report", "quality:disagreements", "quality:checks", "quality:allocation", "datasets:snapshots", "datasets:import", "datasets:export", "datasets:corpora", "datasets:texts", "rounds:list", "rounds:launch", "rounds:compare", "sweeps:list",
-    "registry:models", "registry:add", "runs:list", "runs:choose", "members", "audit", "webhooks:list", "erasure:erasures",
+    "registry:models", "registry:add", "registry:code", "runs:list", "runs:choose", "members", "audit", "webhooks:list", "erasure:erasures",
 )  # fmt: skip
 MESSAGES = {
     "queued": "",

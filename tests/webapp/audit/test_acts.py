@@ -205,6 +205,11 @@ PAGES = {
     "registry:upload": Case(
         Act.RUN_STARTED, {"name": "A", "files": a_file(b"{}", "config.json")}, form=True
     ),
+    "registry:code": Case(
+        Act.CODE_ADDED,
+        {"name": "A", "file": a_file(b"def reward(completions): return completions", "a.py")},
+        form=True,
+    ),
     "rounds:launch": Case(
         Act.ROUND_STARTED, {"align-group_scaling": "on"}, form=True, query="?preset=quick"
     ),
