@@ -354,9 +354,9 @@ def _asked(problem: Problem, rollouts: Rollouts) -> Values:
         return torch.cat(columns, 1)
 
     found = parted(rollouts, table)
-    sizes = [1, len(target.constraints), len(target.wishes)]
-    rewards, *others = found.split([*sizes, found.shape[1] - sum(sizes)], 1)
-    return Values(rewards[:, 0], *others)
+    wishes = 1 + len(target.constraints)
+    coded = wishes + len(target.wishes)
+    return Values(found[:, 0], found[:, 1:wishes], found[:, wishes:coded], found[:, coded:])
 
 
 def learn_z(problem: Problem, z: ZCache, chosen: Sequence[int], log_weights: Tensor) -> None:

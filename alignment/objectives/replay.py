@@ -115,9 +115,9 @@ def scored_of(prompts: Sequence[Sequence[int]], tensors: Mapping[str, Tensor]) -
         tuple(tuple(prompt) for prompt in prompts),
         *(table[name] for name in ("tokens", "mask", "token_logps", "truncated")),
     )
-    known = [table[name] for name in ("rewards", "satisfied", "features")]
     none = table["features"].new_zeros(len(table["features"]), 0)  # before there was code
-    values = Values(*known, table.get("coded", none))
+    known = {name: table[name] for name in ("rewards", "satisfied", "features")}
+    values = Values(**known, coded=table.get("coded", none))
     return Scored(rollouts, values, table["reference_token_logps"], table["log_weights"])
 
 
