@@ -9,6 +9,7 @@ from contextlib import suppress
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from django.conf import settings as django_settings
@@ -18,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 
 from alignment.__main__ import program
 from alignment.kinds import KINDS
-from tests import databases, disks, postgres
+from tests import databases, disks, factories, postgres
 from tests.factories import a_project, a_user
 from tests.programs import Loaded
 from tests.rows import delete_rows
@@ -81,6 +82,12 @@ def pytest_collection_finish():
     gc.freeze()
     gc.set_threshold(200_000, 10, 10)
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """What a test makes, and so the splits of its prompts, does not hang on the tests that ran before it."""
+    factories.NUMBER = count(1000 * (1 + crc32(item.nodeid.encode()) % 1_000_000))
 
 
 def pytest_runtest_logreport(report):
