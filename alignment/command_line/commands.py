@@ -30,8 +30,8 @@ from alignment.command_line.options import (
     roles_of,
     settings_of,
 )
+from alignment.command_line.own_code import store_own_command, store_own_function
 from alignment.command_line.trl_rows import Told, completion_rows
-from alignment.foreign.code_files import store_own_command, store_own_function
 from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import CheckpointError, ConfigError, DataError

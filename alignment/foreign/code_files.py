@@ -5,13 +5,12 @@ person names on their own command line stays where it is, and is run as they wou
 """
 
 import re
-import shlex
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alignment.foreign.rewards import Code
-from alignment.seam.errors import ConfigError, DataError
+from alignment.seam.errors import DataError
 from alignment.seam.folders import file_sha256
 from alignment.seam.words import _
 
@@ -35,31 +34,7 @@ def store_function(folder: Path, source: bytes, function: str) -> None:
     """Fill a folder with a file of Python and the name of the function in it that gives rewards; raises DataError."""
     check_source(source, function)
     (folder / SOURCE).write_bytes(source)
-    _store(folder, StoredCode(function=function, sha256=file_sha256(folder / SOURCE)))
-
-
-def store_own_function(folder: Path, named: str) -> None:
-    """Fill a folder with where FILE.py:NAME is, and what it holds now; raises DataError, ConfigError."""
-    path, _colon, function = named.rpartition(":")
-    if not path:
-        raise ConfigError(f"“{named}” names no function; write FILE.py:NAME.")
-    file = Path(path).resolve()
-    if not file.is_file():
-        raise DataError(f"{path} is not a file.")
-    check_source(file.read_bytes(), function)
-    stored = StoredCode(function=function, sha256=file_sha256(file), own=str(file))
-    _store(folder, stored)
-
-
-def store_own_command(folder: Path, command: str) -> None:
-    """Fill a folder with the words of a command; raises ConfigError."""
-    try:
-        words = tuple(shlex.split(command))
-    except ValueError as error:
-        raise ConfigError(f"“{command}” is no command: {error}.") from error
-    if not words:
-        raise ConfigError("The command that gives rewards is empty.")
-    _store(folder, StoredCode(command=words))
+    store_code(folder, StoredCode(function=function, sha256=file_sha256(folder / SOURCE)))
 
 
 def check_source(source: bytes, function: str) -> None:
@@ -102,5 +77,6 @@ def read_code(folder: Path, *, own: bool) -> tuple[Code, bool]:
     return Code(file, stored.function), not stored.own
 
 
-def _store(folder: Path, stored: StoredCode) -> None:
+def store_code(folder: Path, stored: StoredCode) -> None:
+    """Write `code.json`."""
     (folder / FILE).write_text(stored.model_dump_json(indent=1), encoding="utf-8")

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from alignment.foreign.code_files import store_own_function
+from alignment.command_line.own_code import store_own_function
 from alignment.kinds.align.run import align
 from alignment.kinds.evaluate.run import evaluate
 from alignment.kinds.spec import RunSpec

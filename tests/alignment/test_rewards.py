@@ -8,13 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from alignment.foreign import code_files, rewards
-from alignment.foreign.code_files import (
-    read_code,
-    store_function,
-    store_own_command,
-    store_own_function,
-)
+from alignment.command_line.own_code import store_own_command, store_own_function
+from alignment.foreign import code_files, confinement, reward_program, rewards
+from alignment.foreign.code_files import read_code, store_function
 from alignment.foreign.rewards import Code, CodeError, Limits, RewardCode, confinement_fault
 from alignment.seam.errors import ConfigError, DataError
 
@@ -332,13 +328,13 @@ def _read(path):
 def test_a_kernel_without_namespaces_is_told(tmp_path, monkeypatch):
     """As where a container forbids them: the program's own first step fails."""
     (tmp_path / "mine.py").write_text("def score(completions): return [0]\n")
-    broken = Path(rewards.PROGRAM).with_name("confinement.py").read_text()
+    broken = Path(confinement.__file__).read_text()
     folder = tmp_path / "alignment" / "foreign"
     folder.mkdir(parents=True)
     (folder / "confinement.py").write_text(
         broken.replace('_call("unshare",', '_call("chroot", b"/nowhere", ')
     )
-    (folder / "reward_program.py").write_text(rewards.PROGRAM.read_text())
+    (folder / "reward_program.py").write_text(Path(reward_program.__file__).read_text())
     monkeypatch.setattr(rewards, "PROGRAM", folder / "reward_program.py")
     with pytest.raises(
         ConfigError, match="chroot: No such file or directory keeps it from being run apart"
