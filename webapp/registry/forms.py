@@ -205,7 +205,6 @@ class CodeForm(forms.Form):
     function = forms.CharField(
         label=_("Function"),
         max_length=100,
-        initial="reward",
         help_text=_("Its name in the file."),
     )
     file = forms.FileField(

@@ -207,8 +207,11 @@ PAGES = {
     ),
     "registry:code": Case(
         Act.CODE_ADDED,
-        {"name": "A", "file": a_file(b"def reward(completions): return completions", "a.py")},
-        form=True,
+        {
+            "name": "A",
+            "function": "f",
+            "file": a_file(b"def f(completions): return completions", "a.py"),
+        },
     ),
     "rounds:launch": Case(
         Act.ROUND_STARTED, {"align-group_scaling": "on"}, form=True, query="?preset=quick"
