@@ -30,6 +30,7 @@ class ArtifactType(StrEnum):
     CORPUS = "corpus"
     TEXTS = "texts"
     CLASSIFIER = "classifier"
+    CODE = "code"
 
 
 class Work(StrEnum):

@@ -87,10 +87,14 @@ class Message(_Record):
 
 
 class PromptRecord(_Record):
-    """A conversation that ends with the user's turn or a tool's answer; `key` identifies it everywhere."""
+    """A conversation that ends with the user's turn or a tool's answer; `key` identifies it everywhere.
+
+    `columns`, for rewards from code, is the JSON text of an object: what else its row holds.
+    """
 
     key: str
     messages: tuple[Message, ...]
+    columns: str = Field(default="", exclude_if=not_)
 
     @property
     def text(self) -> str:
