@@ -305,12 +305,15 @@ def wrong(kind: str, problem: Mapping[str, Any]) -> str:
 
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Seed and threads, where they are given, and whether one step will do; raises ConfigError."""
-    found = {name: _whole(options, name) for name in ("seed", "threads") if name in options}
-    dry = chosen_of(options, DRY_RUN)
+    """Seed, threads and cache, where they are given, and whether one step will do; raises ConfigError."""
+    found: dict[str, Any] = {
+        name: _whole(options, name) for name in ("seed", "threads") if name in options
+    }
     if not -(2**31) <= found.get("seed", 0) < 2**31:
         raise ConfigError(f"{flag('seed')} is a whole number of 32 bits.")
-    return found | {"dry": dry}
+    if "cache" in options:
+        found["cache"] = str(Path(str(options["cache"])).resolve())
+    return found | {"dry": chosen_of(options, DRY_RUN)}
 
 
 def processes_of(command: str, given: Mapping[str, Any]) -> int:
