@@ -31,6 +31,7 @@ from alignment.command_line.options import (
 )
 from alignment.command_line.trl_rows import Told, completion_rows
 from alignment.kinds import KINDS
+from alignment.kinds.extension import extension_fault, lengths_of
 from alignment.kinds.settings.drawing import WarpSettings
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import CheckpointError, ConfigError, DataError
@@ -47,10 +48,10 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     options = from_yaml(kind, given.get("config")) | dict(given)
     if options.get("resume"):
         return resumed(kind, options)
+    if "extends" in options:
+        return extended(command, options)
     config, inputs = _validated(kind, options), inputs_of(kind, options)
-    folder = Path(options["output"]) if "output" in options else new_folder(command)
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty; name another --output, or --resume its run.")
+    folder = empty_folder(command, options)
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "inputs").mkdir(parents=True)
@@ -65,6 +66,53 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
         _store(spec, folder)
         undo.pop_all()
     return folder
+
+
+def empty_folder(command: str, options: Mapping[str, Any]) -> Path:
+    """Where a new run is computed; raises ConfigError where something is there."""
+    folder = Path(options["output"]) if "output" in options else new_folder(command)
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty; name another --output, or --resume its run.")
+    return folder
+
+
+def extended(command: str, options: Mapping[str, Any]) -> Path:
+    """The folder of a new run that goes on from another's newest checkpoint, with more steps; raises ConfigError."""
+    kind, source = COMMANDS[command], Path(options["extends"])
+    if not (source / "config.json").is_file():
+        raise ConfigError(
+            f"There is no run in {source}; say with --extends which run to go on from."
+        )
+    before = RunSpec.load(source)
+    if before.kind != kind:
+        raise ConfigError(f"The run in {source} is of kind {before.kind}.")
+    if not lengths_of(before.described):
+        raise ConfigError(f"A run of kind {kind} cannot be extended.")
+    config = _extension_of(before, options)
+    checkpoint = _newest_checkpoint(source)
+    if checkpoint is None:
+        raise ConfigError(
+            f"The run in {source} has kept no checkpoint to go on from: one is saved every "
+            "--checkpoint-every steps, and with --keep-end of its end."
+        )
+    folder = empty_folder(command, options)
+    folder.mkdir(parents=True, exist_ok=True)
+    at = {role: str((source / path).resolve()) for role, path in before.inputs.items()}
+    changed = {"config": config, "inputs": at, "extends": str(source.resolve())}
+    changed["resume_from"] = str((source / checkpoint).resolve())
+    _store(before.model_copy(update=changed), folder)
+    return folder
+
+
+def _extension_of(before: RunSpec, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run that extends another; raises ConfigError where more than its length would change."""
+    kind = before.kind
+    known = {own_name(kind, name): value for name, value in before.config.items()}
+    config = _validated(kind, known | dict(options))
+    if (fault := extension_fault(before.described, before.config, config)) is not None:
+        name, reason = fault
+        raise ConfigError(f"{flag(own_name(kind, name))}: {reason}.")
+    return config
 
 
 def settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +141,9 @@ def resumed(kind: str, options: Mapping[str, Any]) -> Path:
                 "begin a new run to change it."
             )
     (folder / "control.json").unlink(missing_ok=True)
-    _store(spec.model_copy(update={"resume_from": _newest_checkpoint(folder)}), folder)
+    begun_with = spec.resume_from if spec.extends else None
+    newest = _newest_checkpoint(folder) or begun_with
+    _store(spec.model_copy(update={"resume_from": newest}), folder)
     return folder
 
 

@@ -24,6 +24,10 @@ LEAVE_OUT = "leave_bad_rows_out"
 RENAMED = {"prompts": "max_prompts", "judge": "judged_by"}
 OF_A_RUN: Mapping[str, tuple[str, str]] = {
     "config": ("FILE.yaml", "inputs and settings by name; options given beside it count more"),
+    "extends": (
+        "FOLDER",
+        "of a run, finished or not: go on from its newest checkpoint in a run of its own, with more steps",
+    ),
     "output": ("FOLDER", "of the run: its result is FOLDER/output (default: a new one in runs/)"),
     "seed": ("N", "the same seed repeats the run (default: 0)"),
     "threads": ("N", "of the CPU (default: torch's choice)"),
@@ -78,6 +82,11 @@ ROLES: Mapping[str, _Role] = {
         "rows with prompt and completion, generated before by any model", trl_rows.stored
     ),
     "thumbs": _Role("rows with prompt, completion and label", trl_rows.thumbs),
+    "rankings": _Role(
+        "rows with completions and ranks, or with chosen and rejected", trl_rows.labels
+    ),
+    "preferences": _Role("rows with chosen and rejected, learned from beside", trl_rows.pairs),
+    "evaluation": _Role("other rows of labels, which only measure", trl_rows.labels),
     "asked": _Role(
         "rows with chosen and rejected: pairs that people have compared, which are not proposed again",
         trl_rows.asked_pairs,
@@ -94,6 +103,17 @@ OF_REWARD: Mapping[str, _Role] = {
         "rating; with completions and ranks",
         trl_rows.labels,
     )
+}
+
+
+OF_KINDS: Mapping[str, Mapping[str, _Role]] = {
+    "reward": OF_REWARD,
+    "sft": {
+        "evaluation": _Role(
+            "other rows with prompt and completion, or with messages, which only measure",
+            trl_rows.demonstrations,
+        )
+    },
 }
 
 
@@ -182,7 +202,7 @@ def own_name(kind: str, setting: str) -> str:
 
 def role_of(kind: str, role: str) -> _Role:
     """What an input of a kind is; reward models learn from every kind of label."""
-    return OF_REWARD.get(role, ROLES[role]) if kind == "reward" else ROLES[role]
+    return OF_KINDS.get(kind, {}).get(role, ROLES[role])
 
 
 def roles_of(kind: str) -> list[str]:

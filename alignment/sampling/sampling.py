@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from alignment.models.distributed import gathered, own, world
 from alignment.models.encoder_decoders import reads_apart, starts_of
 from alignment.models.policies import Policy
 from alignment.models.sharding import held_whole
-from alignment.sampling.caching import keep, repeat
+from alignment.sampling.caching import keep, new_cache, repeat
 from alignment.sampling.encoded import EncodedDecoder
-from alignment.sampling.readers.gpt2 import hiding, reader_of
+from alignment.sampling.readers.families import reader_of
+from alignment.sampling.readers.reader import hiding
 from alignment.sampling.stops import StopWatch
 from alignment.sampling.warps import PLAIN, Warp, warped
 from alignment.seam.errors import DataError
@@ -217,7 +218,7 @@ class _Decoder:
     ) -> None:
         """Run each prompt once, then share its cache among its completions."""
         self.model, self.reader = model, reader_of(model)
-        self.cache = DynamicCache(config=model.config)
+        self.cache = new_cache(model, whole=self.reader is not None)
         device = next(model.parameters()).device
         self.length = max(len(prompt) for prompt in prompts)
         pads = torch.tensor([self.length - len(prompt) for prompt in prompts], device=device)

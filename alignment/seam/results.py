@@ -13,6 +13,14 @@ from alignment.seam.records import Estimate
 from alignment.seam.settings import NONE
 from alignment.seam.words import _
 
+STOPS: Mapping[str, str] = {
+    "steps": _("its last step"),
+    "kl_budget": _("its KL budget"),
+    "minutes": _("its bound of minutes"),
+    "tokens": _("its bound of tokens"),
+    "patience": _("held-out examples, which gained no more"),
+}
+
 
 class Entry(NamedTuple):
     """How one result is shown."""
@@ -102,6 +110,8 @@ class ModelResults(Results):
     """What is known of a model that was trained or brought."""
 
     parameters: int | None = result(_("Parameters"))
+    stopped_by: str | None = result(_("Stopped by"), words=STOPS)
+    best_step: int | None = result(_("Step whose weights are kept"))
     shape: dict[str, int] | None = result(_("Shape"), aside=True)  # what decides its memory
 
 

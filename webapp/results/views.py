@@ -38,6 +38,7 @@ from webapp.results.words import (
 )
 from webapp.runs import waiting
 from webapp.runs.actions import ACTIONS, actions_for
+from webapp.runs.extension import can_be_extended
 from webapp.runs.models import Run, State
 from webapp.runs.points import Point, buckets_for, width_of
 from webapp.site.errors import Refusal
@@ -58,6 +59,7 @@ def detail(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse
         return _live(request, project_id, run_id, stamp)
     run = run_for(request, project_id, run_id, with_history)
     context = standing(run, stamp) | evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
+    context["extendable"] = can_be_extended(run)
     context["renderings"] = rendered(_texts_of(context["samples"], context["evaluation"]))
     return render_page(request, "runs/detail.html", context, partial="live")
 

@@ -204,7 +204,7 @@ def _conclude(run: Run, verdict: Verdict) -> None:
     """Write the verdict on a run of ours; raises LostLease."""
     change = Change(LIVE, verdict.to, str(run.worker), verdict.reason, verdict.message)
     resume = Checkpoint.objects.filter(run=run, deleted=False).order_by("-step", "-epoch").first()
-    columns: dict[str, object] = {"resume_from": resume}
+    columns: dict[str, object] = {"resume_from": resume or run.resume_from}
     if verdict.reason in ("shutdown", "disk_full"):  # not one of the run's attempts
         columns["attempts"] = F("attempts") - 1
     if not move(run, change, only=Q(epoch=run.epoch), **columns):

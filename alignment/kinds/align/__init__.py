@@ -78,6 +78,18 @@ KIND = Kind(
             beside=("demonstration_weight",),
         ),
         Input(
+            role="preferences",
+            types=(ArtifactType.SNAPSHOT,),
+            title=_("Preferences"),
+            help=_(
+                "A snapshot whose pairs are learned from; read where preferences have a weight."
+            ),
+            empty=NOTHING,
+            topic="Preferences",
+            rows=Rows.PAIRS,
+            beside=("preference_weight",),
+        ),
+        Input(
             role="completions",
             types=(ArtifactType.COMPLETIONS,),
             title=_("Stored completions"),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from alignment.kinds.inputs import LABELS, POLICY, REFERENCE
+from alignment.kinds.inputs import HELD_LABELS, LABELS, POLICY, REFERENCE
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Rows
 from alignment.kinds.prefer.results import CURVES, PreferResults
 from alignment.kinds.prefer.settings import LOSSES, PreferConfig
@@ -12,7 +12,8 @@ from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
 from alignment.seam.words import _, said
 
-THUMBS = replace(LABELS, files=("pairs", "thumbs"), instead={("learned", "thumbs"): Rows.THUMBS})
+INSTEAD = {("learned", "thumbs"): Rows.THUMBS, ("loss", "plackett_luce"): Rows.LABELS}
+THUMBS = replace(LABELS, files=("pairs", "thumbs", "rankings"), instead=INSTEAD)
 
 
 def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
@@ -21,6 +22,7 @@ def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
         return 0
     return (
         memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        + memory.read(shape, int(config.keeps_best and not config.lora_rank))
         + memory.read(shape)
         + memory.learning(shape)
     )
@@ -70,7 +72,7 @@ KIND = Kind(
     settings=PreferConfig,
     results=PreferResults,
     curves=CURVES,
-    inputs=(POLICY, REFERENCE, THUMBS),
+    inputs=(POLICY, REFERENCE, THUMBS, replace(HELD_LABELS, instead=INSTEAD)),
     prompts=None,
     run="alignment.kinds.prefer.run:prefer",
     command="prefer",
