@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 from alignment.command_line.commands import (
     about_rows,
     begun,
-    near,
+    instead,
     pipe_of,
     prepared,
     processes_of,
@@ -34,6 +34,7 @@ from alignment.command_line.commands import (
     share_completions,
 )
 from alignment.command_line.options import (
+    COMMANDS,
     GGUF,
     RECEIPTS,
     add_commands,
@@ -96,7 +97,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     options, unknown = top.parse_known_args(arguments)
     if unknown:
         known = known_options(options.command)
-        top.error(f"there is no {unknown[0]}{near(unknown[0].split('=')[0], known)}")
+        name, kind = unknown[0].split("=")[0], COMMANDS.get(options.command, "")
+        top.error(f"there is no {unknown[0]}{instead(kind, name, known)}")
     return options
 
 
