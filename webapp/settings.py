@@ -338,7 +338,10 @@ RESIDENT = [sys.executable, "-m", "alignment", "answer"]
 TRAINER_VARIABLES = variables.trainer_variables  # more that trainers get of our environment
 GPUS = variables.gpus  # of this worker's machine that a run shares
 TRAINER = [sys.executable, "-m", "alignment", "run"]
+TRACKERS = variables.trackers  # what runs are told to beside their folder
 SPARE = variables.spare  # whether a trainer waits for the next run
+# Measures this machine for forecasts.
+SPEED_COMMAND = [sys.executable, "-m", "alignment", "speed", "--threads", str(RUN_THREADS)]
 SPARE_TRAINER = [sys.executable, "-m", "alignment", "spare"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
 # What torchrun starts are sessions of their own: each has a guard that watches the worker's pipe.

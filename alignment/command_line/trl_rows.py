@@ -59,6 +59,7 @@ class Told:
     """What was read of a file, and a word for everything of it that was not."""
 
     leave_out: bool = False  # rows that cannot be read, instead of refusing the file
+    keeps: bool = False  # the columns beside a prompt, for code that reads them
     rows: int = 0
     records: int = 0
     bad: Counter[str] = field(default_factory=Counter)  # why rows cannot be read
@@ -136,9 +137,16 @@ def prompts_of(row: Any, found: Found) -> Iterator[PromptRecord]:  # noqa: ANN40
     """What a row asks, whatever else it holds."""
     if isinstance(row, dict) and not format_of(row):
         _column(row, "prompt")
-    for prompt in _known(row, found, ()):
-        found.left_out[UNASKED] += len(prompt.answers)
-        yield prompt_of(prompt)
+    asked = _known(row, found, ())
+    if found.keeps:
+        found.unused.clear()
+    for prompt in asked:
+        record = prompt_of(prompt)
+        if found.keeps:
+            yield record.model_copy(update={"columns": asking.columns_of(row)})
+        else:
+            found.left_out[UNASKED] += len(prompt.answers)
+            yield record
 
 
 def demonstrations_of(row: Columns, found: Found) -> Iterator[DemonstrationRecord]:
@@ -396,7 +404,7 @@ def _read(
     with path.open("rb") as file:
         for place, value in rows_of(file):
             told.rows += 1
-            found = Found()
+            found = Found(keeps=told.keeps)
             try:
                 records = list(read(_row(value, text=text), found))
             except (BadRow, ValidationError) as error:

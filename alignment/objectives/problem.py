@@ -33,7 +33,7 @@ from alignment.seam.progress import split
 from alignment.seam.records import Estimate, PromptRecord
 from alignment.seam.words import _
 from alignment.targets.moments import fit_moments
-from alignment.targets.targets import Scorer, Target, Values, no_class, target_of
+from alignment.targets.targets import Coded, Scorer, Target, Values, no_class, target_of
 
 PROMPTS_AT_ONCE = 64  # of the reference phase
 DRAWING = 4  # times as long as reading, about: to draw a completion
@@ -52,6 +52,7 @@ class Problem:
     reward: Scorer
     config: AlignConfig
     chance: Scorer = no_class  # of the class that the settings name
+    code: Coded | None = None  # that gives completions a reward
     reading: Callable[[Rollouts], Tensor] | None = (
         None  # of the reference, where the reward has it do more
     )
@@ -75,7 +76,7 @@ class Problem:
         self.reference.model.requires_grad_(requires_grad=False)
 
     def _target(self) -> Target:
-        return target_of(self.config, self.reward, self.reference, self.chance)
+        return target_of(self.config, self.reward, self.reference, self.chance, self.code)
 
     @property
     def counts(self) -> dict[str, object]:
@@ -361,10 +362,13 @@ def _asked(problem: Problem, rollouts: Rollouts) -> Values:
 
     def table(part: Rollouts) -> Tensor:
         found = target.values(problem.reference, part)
-        return torch.cat([found.rewards[:, None], found.satisfied, found.features], 1)
+        columns = (found.rewards[:, None], found.satisfied, found.features, found.coded)
+        return torch.cat(columns, 1)
 
-    found, wishes = parted(rollouts, table), 1 + len(target.constraints)
-    return Values(found[:, 0], found[:, 1:wishes], found[:, wishes:])
+    found = parted(rollouts, table)
+    wishes = 1 + len(target.constraints)
+    coded = wishes + len(target.wishes)
+    return Values(found[:, 0], found[:, 1:wishes], found[:, wishes:coded], found[:, coded:])
 
 
 def learn_z(problem: Problem, z: ZCache, chosen: Sequence[int], log_weights: Tensor) -> None:

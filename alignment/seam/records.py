@@ -87,10 +87,14 @@ class Message(_Record):
 
 
 class PromptRecord(_Record):
-    """A conversation that ends with the user's turn or a tool's answer; `key` identifies it everywhere."""
+    """A conversation that ends with the user's turn or a tool's answer; `key` identifies it everywhere.
+
+    `columns`, for rewards from code, is the JSON text of an object: what else its row holds.
+    """
 
     key: str
     messages: tuple[Message, ...]
+    columns: str = Field(default="", exclude_if=not_)
 
     @property
     def text(self) -> str:
@@ -306,7 +310,7 @@ class ProposedRecord(_Record):
 class CompletionRecord(_Record):
     """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at.
 
-    None stands where a server did not tell.
+    None stands where a server did not tell, and where it is the best of several.
     """
 
     prompt_key: str
@@ -314,6 +318,16 @@ class CompletionRecord(_Record):
     logps: float | None
     tokens: int | None
     truncated: bool  # cut at the length limit: no end-of-text token
+
+
+class CandidateRecord(_Record):
+    """One of several completions of which the best is kept, with the log-probability it was drawn at."""
+
+    prompt_key: str
+    text: Text
+    logps: float | None
+    score: float
+    best: bool
 
 
 class ScoredSample(_Record):
