@@ -146,6 +146,7 @@ ROWS = {
     "registry:add": {"GET": Action.ADD_MODELS, "POST": Action.ADD_MODELS},
     "registry:upload": {"GET": Action.UPLOAD_MODELS, "POST": Action.UPLOAD_MODELS},
     "registry:model": {"GET": Action.SEE_MODELS},
+    "registry:adapter": {"GET": Action.SEE_MODELS},
     "registry:smaller": {"GET": Action.SEE_MODELS},
     "rounds:list": {"GET": Action.SEE_ROUNDS},
     "rounds:compare": {"GET": Action.SEE_ROUNDS},
