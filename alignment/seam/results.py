@@ -75,6 +75,8 @@ class Results(BaseModel):
         _("Answers that hold control tokens, read as text; many servers obey them")
     )
     seconds: float | None = result(_("Time in the trainer (s)"))
+    tried_seconds: float | None = result(_("One step of everything took (s)"))
+    whole_seconds: float | None = result(_("The whole would take about (s)"))
 
     @model_validator(mode="after")
     def _nothing_is_unknown(self) -> Self:

@@ -17,6 +17,7 @@ from tests.factories import (
     a_label,
     a_project,
     a_ranking,
+    a_reward_from_code,
     a_run,
     a_sweep,
     a_user,
@@ -134,6 +135,7 @@ def a_world(folder: Path) -> World:
         "accounts:reset": {"token": reset_link(people["annotator"], by=admin)},
         "datasets:confirm": {"job_id": _preview(project).pk},
         "registry:adapter": {"artifact_id": a_kept_adapter(project, folder).pk},
+        "registry:source": {"artifact_id": a_reward_from_code(project, folder).pk},
         "quality:scores": {"artifact_id": some_proposals(project, folder, []).pk},
     }
     return World(project, people, parts, own)

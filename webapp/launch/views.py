@@ -91,6 +91,7 @@ def _start_from(request: PersonRequest, project: Project, form: StartForm) -> Ru
                 key=str(form.cleaned_data["key"]),
                 extends=extended(project, request.GET),
                 created_by=request.user,
+                dry=bool(request.POST.get("try")),
             ),
         )
     except Refusal as refusal:

@@ -32,6 +32,7 @@ from webapp.results.words import (
     agents,
     described,
     findings,
+    forecast_in_words,
     receipts_of,
     tables,
     too_long,
@@ -107,6 +108,7 @@ def standing(run: Run, stamp: str) -> dict[str, Any]:
         "reason": waiting.waiting_reason(run),
         "receipts": receipts_of(run.summary),
         "too_long": too_long(run.summary),
+        "forecast": forecast_in_words(run),
     }
 
 

@@ -99,6 +99,7 @@ def _first_spec(run: Run, folder: Path) -> RunSpec:
         seed=run.seed,
         threads=settings.RUN_THREADS,
         config=run.config,
+        dry=run.dry,
         inputs=half_of(run.kind).prepare(run, folder / INPUTS),
         cache=str(Path(settings.VAR) / "cache"),
     )

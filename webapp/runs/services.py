@@ -49,6 +49,7 @@ class Order(NamedTuple):
     priority: int = 100
     not_before: datetime | None = None
     parent: Run | None = None
+    dry: bool = False  # one step of everything, of which nothing is kept
     extends: Run | None = None  # whose newest checkpoint it goes on from
 
 
@@ -105,6 +106,7 @@ def _columns(row: Kind, settled: BaseModel, order: Order) -> dict[str, object]:
         "queue": row.work.value,
         "not_before": order.not_before,
         "parent": order.parent,
+        "dry": order.dry,
         "created_by": order.created_by,
     }
 
@@ -212,6 +214,7 @@ def retry_run(run: Run, *, by: User) -> Run:
         created_by=by,
         priority=run.priority,
         parent=run,
+        dry=run.dry,
     )
     return start_run(run.project, order)
 

@@ -10,6 +10,7 @@ from alignment.kinds.settings.divergences import DIVERGENCES
 from alignment.kinds.settings.words import times
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 INSTEAD = {("learned", "thumbs"): Rows.THUMBS, ("loss", "plackett_luce"): Rows.LABELS}
@@ -26,6 +27,14 @@ def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
         + memory.read(shape)
         + memory.learning(shape)
     )
+
+
+def needed_seconds(config: PreferConfig, timing: Timing) -> float:
+    """Both answers of a pair, learned from in every epoch, read by the reference, and those that only measure."""
+    texts = timing.extent.rows * (1 if config.learned == "thumbs" else 2)
+    fitted = texts * (1 - config.held_out)
+    read = timing.reading(texts) + timing.reading(texts - fitted)
+    return timing.learning(config.epochs * fitted, 2 * config.batch) + read
 
 
 def sentence(config: PreferConfig, given: Given) -> str:
@@ -80,5 +89,6 @@ KIND = Kind(
     saves=True,
     encoder_decoders=ALWAYS,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

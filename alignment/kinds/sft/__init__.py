@@ -8,6 +8,7 @@ from alignment.kinds.settings.words import times
 from alignment.kinds.sft.results import CURVES, SftResults
 from alignment.kinds.sft.settings import SftConfig
 from alignment.seam import memory
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
@@ -19,6 +20,14 @@ def needed_memory(config: SftConfig, shape: memory.Shape | None) -> int:
         + memory.learning(shape)
         if shape
         else 0
+    )
+
+
+def needed_seconds(config: SftConfig, timing: Timing) -> float:
+    """What is learned from in every epoch, and what only measures."""
+    fitted = timing.extent.rows * (1 - config.held_out)
+    return timing.learning(config.epochs * fitted, config.batch) + timing.reading(
+        timing.extent.rows - fitted
     )
 
 
@@ -71,5 +80,6 @@ KIND = Kind(
     saves=True,
     encoder_decoders={"packing": ("false",)},
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )
