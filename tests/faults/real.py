@@ -1,10 +1,10 @@
 """`REAL_MODEL=FOLDER python -m tests.faults.real`: the whole loop on a model that somebody would serve.
 
-By the dashboard's own endpoints, as the demo plays it: the model is added by its form, answers instructions, simulated
-people compare the answers over HTTP, reward models learn from them (a frozen backbone's heads, and LoRA), f-DPG with LoRA follows it, and held-out
-prompts decide. The trainer of the alignment is killed once in the middle; the same alignment that nobody disturbs
-ends with the same bits. Prints a line a step, with its seconds and the most memory that its trainer held; the last line is one
-JSON object of figures. Exits with 1 where a bar is missed.
+By the dashboard's own endpoints, as the demo plays it: the model is added by its form, answers instructions,
+simulated people compare the answers over HTTP, reward models learn from them (a frozen backbone's heads, and LoRA),
+f-DPG with LoRA follows it, and held-out prompts decide. The trainer of the alignment is killed once in the middle;
+the same alignment that nobody disturbs ends with the same bits. Prints a line a step, with its seconds and the most
+memory that its trainer held; the last line is one JSON object of figures. Exits with 1 where a bar is missed.
 """
 
 import json
