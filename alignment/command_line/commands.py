@@ -75,32 +75,6 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     return folder
 
 
-def code_named(options: Mapping[str, Any]) -> str:
-    """The option that names a reward from code; empty where none does. Raises ConfigError where several do."""
-    named = [name for name in ("code", *OWN_CODE) if name in options]
-    if len(named) > 1:
-        raise ConfigError(f"A run reads one reward from code; leave {flag(named[1])} out.")
-    return "".join(named)
-
-
-def weighing_code(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options by which a reward from code that is named counts, and no reward model where none is named."""
-    implied: dict[str, Any] = {}
-    if code_named(options) and "code_weight" in KINDS[kind].settings.model_fields:
-        implied = {"code_weight": 1.0} | ({} if "reward" in options else {"reward_weight": 0.0})
-    return implied | dict(options)
-
-
-def place_code(options: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """Write down in a run folder which function or command of the user's own gives rewards; its path for RunSpec."""
-    store = {"reward_function": store_own_function, "reward_command": store_own_command}
-    for name in store.keys() & options.keys():
-        (folder / "inputs" / "code").mkdir()
-        store[name](folder / "inputs" / "code", str(options[name]))
-        return {"code": "inputs/code"}
-    return {}
-
-
 def empty_folder(command: str, options: Mapping[str, Any]) -> Path:
     """Where a new run is computed; raises ConfigError where something is there."""
     folder = Path(options["output"]) if "output" in options else new_folder(command)
@@ -146,6 +120,32 @@ def _extension_of(before: RunSpec, options: Mapping[str, Any]) -> dict[str, Any]
         name, reason = fault
         raise ConfigError(f"{flag(own_name(kind, name))}: {reason}.")
     return config
+
+
+def code_named(options: Mapping[str, Any]) -> str:
+    """The option that names a reward from code; empty where none does. Raises ConfigError where several do."""
+    named = [name for name in ("code", *OWN_CODE) if name in options]
+    if len(named) > 1:
+        raise ConfigError(f"A run reads one reward from code; leave {flag(named[1])} out.")
+    return "".join(named)
+
+
+def weighing_code(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by which a reward from code that is named counts, and no reward model where none is named."""
+    implied: dict[str, Any] = {}
+    if code_named(options) and "code_weight" in KINDS[kind].settings.model_fields:
+        implied = {"code_weight": 1.0} | ({} if "reward" in options else {"reward_weight": 0.0})
+    return implied | dict(options)
+
+
+def place_code(options: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Write down in a run folder which function or command of the user's own gives rewards; its path for RunSpec."""
+    store = {"reward_function": store_own_function, "reward_command": store_own_command}
+    for name in store.keys() & options.keys():
+        (folder / "inputs" / "code").mkdir()
+        store[name](folder / "inputs" / "code", str(options[name]))
+        return {"code": "inputs/code"}
+    return {}
 
 
 def settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,12 +305,15 @@ def wrong(kind: str, problem: Mapping[str, Any]) -> str:
 
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Seed and threads, where they are given, and whether one step will do; raises ConfigError."""
-    found = {name: _whole(options, name) for name in ("seed", "threads") if name in options}
-    dry = chosen_of(options, DRY_RUN)
+    """Seed, threads and cache, where they are given, and whether one step will do; raises ConfigError."""
+    found: dict[str, Any] = {
+        name: _whole(options, name) for name in ("seed", "threads") if name in options
+    }
     if not -(2**31) <= found.get("seed", 0) < 2**31:
         raise ConfigError(f"{flag('seed')} is a whole number of 32 bits.")
-    return found | {"dry": dry}
+    if "cache" in options:
+        found["cache"] = str(Path(str(options["cache"])).resolve())
+    return found | {"dry": chosen_of(options, DRY_RUN)}
 
 
 def processes_of(command: str, given: Mapping[str, Any]) -> int:

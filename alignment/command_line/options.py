@@ -33,6 +33,7 @@ OF_A_RUN: Mapping[str, tuple[str, str]] = {
     "threads": ("N", "of the CPU (default: torch's choice)"),
     "events": ("FD", "- or a file descriptor: each event as a JSON line, and what else is told"),
     "processes": ("N", "that share the rows of a run, one per GPU (default: 1)"),
+    "cache": ("FOLDER", "for what later runs can take from this one, by its hash (default: none)"),
 }
 
 
@@ -65,6 +66,9 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.judged,
     ),
     "classifier": _Role("a classifier of texts"),
+    "rater": _Role(
+        "a model that AutoModelForSequenceClassification loads, of any number of outputs"
+    ),
     "answers": _Role(
         "rows with a prompt and what it should be answered, or several such answers",
         trl_rows.stored,

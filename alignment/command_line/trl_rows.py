@@ -219,7 +219,7 @@ def pairs_of(row: Columns, found: Found) -> Iterator[PairRecord]:
         _column(row, known[0] if known else "chosen")
     facts = {}
     if not (exported.fits(row) and exported.knows(row)):
-        facts = _about(row, "strength", "annotator", "group", "left_won")
+        facts = _about(row, *OF_A_PAIR) | _category(row)
     for prompt in _known(row, found, PAIR_FACTS):
         found.left_out[TIED] += sum(isinstance(label.said, Tied) for label in prompt.labels)
         yield from _preferred(prompt, facts)
@@ -247,7 +247,9 @@ def judged_of(row: Columns, found: Found) -> Iterator[JudgedRecord]:
 THUMBS = ("label", "kto_tag")
 THUMB_FACTS = ("annotator",)
 TIE = ("left", "right")
-PAIR_FACTS = ("prompt_key", "annotator", "strength", "group", "left_won")
+OF_A_PAIR = ("strength", "annotator", "group", "left_won", "margin")
+CATEGORIES = ("category", "subset")  # columns that name what a pair is about
+PAIR_FACTS = ("prompt_key", *OF_A_PAIR, *CATEGORIES)
 KINDS: Mapping[str, Callable[[Columns, Found], Iterator[LabelRecord]]] = {
     "ranks": rankings_of,
     "left": ties_of,
@@ -356,6 +358,13 @@ def _known(
 def _about(row: Columns, *names: str) -> dict[str, Any]:
     """What a row says beside its texts."""
     return {name: row[name] for name in names if row.get(name) is not None}
+
+
+def _category(row: Columns) -> dict[str, str]:
+    """What a pair is about, where a row names it; numbers are names too."""
+    told = (row.get(name) for name in CATEGORIES)
+    found = next((one for one in told if isinstance(one, str | int) and one != ""), None)
+    return {} if found is None else {"category": str(found)}
 
 
 def _column(row: Columns, name: str) -> Any:  # noqa: ANN401 - whatever JSON holds

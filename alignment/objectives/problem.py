@@ -1,6 +1,6 @@
 """What an on-policy run is about, the state that decides its next step, and how both begin."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +53,9 @@ class Problem:
     config: AlignConfig
     chance: Scorer = no_class  # of the class that the settings name
     code: Coded | None = None  # that gives completions a reward
+    reading: Callable[[Rollouts], Tensor] | None = (
+        None  # of the reference, where the reward has it do more
+    )
     seed: int = 0
     demonstrations: Sequence[Written] = ()  # texts whose likelihood every update raises
     preferences: Sequence[Pair] = ()  # that every update learns from
@@ -80,6 +83,12 @@ class Problem:
         """What became of the inputs' rows, as a run's summary tells it."""
         found: dict[str, object] = {"rows": [told.counts for told in self.told]}
         return found | ({"prompts_passed_over": self.passed_over} if self.passed_over else {})
+
+    def reference_logps(self, rollouts: Rollouts) -> Tensor:
+        """(n, length) log-probabilities of the completions' tokens under the reference, 0 where masked."""
+        if self.reading is not None:
+            return self.reading(rollouts)
+        return completion_token_logps(self.reference.model, rollouts)
 
     @property
     def trained(self) -> int:
@@ -333,9 +342,7 @@ def score(
     reading, judging = split(float(token_logps is None), 1)
     if token_logps is None:
         with reading, torch.no_grad():
-            token_logps = parted(
-                rollouts, lambda part: completion_token_logps(problem.reference.model, part)
-            )
+            token_logps = parted(rollouts, problem.reference_logps)
     with judging:
         values = _asked(problem, rollouts)
     if values.rewards.isnan().any() or values.rewards.isposinf().any():

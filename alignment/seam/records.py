@@ -119,6 +119,8 @@ class PairRecord(_Record):
     annotator: str = ""
     left_won: bool | None = None  # whether `chosen` stood left; None where no sides were shown
     group: str = ""  # pairs of one ranking share it
+    margin: float = Field(default=0.0, ge=-1e3, le=1e3, exclude_if=not_)  # nats it should lead by
+    category: str = Field(default="", exclude_if=not_)  # what it is about, in a file of tests
 
 
 class TieRecord(_Record):
@@ -272,6 +274,14 @@ class ScoredRecord(_Record):
     key: str
     score: float
     heads: tuple[float, ...] = Field(default=(), exclude_if=not_)
+
+
+class MeasuredRecord(_Record):
+    """What a reward model says of a pair: by how many nats the preferred answer is ahead."""
+
+    prompt_key: str
+    category: str = Field(default="", exclude_if=not_)
+    margin: float
 
 
 class AskedRecord(_Record):

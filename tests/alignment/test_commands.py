@@ -282,6 +282,7 @@ def test_only_what_the_web_app_stores_has_no_option():
             "reward": 1,
             "classify": 1,
             "score": 1,
+            "measure": 1,
         }.get(command, 0)
 
 

@@ -60,6 +60,7 @@ from alignment.objectives.stored import groups, stored
 from alignment.reward import RewardModel
 from alignment.reward.code import CodeReward
 from alignment.reward.labels import refuse_few, says_something
+from alignment.reward.reading import SharedReading
 from alignment.reward.selection import chosen_prompts
 from alignment.sampling.sampling import sample
 from alignment.seam.errors import ConfigError
@@ -187,8 +188,11 @@ def read_problem(
     turns = [prompt.messages for prompt in prompts + deployment]
     reward: Scorer = no_reward
     chance: Scorer = no_class
+    beside: SharedReading | None = None
     if config.reward_weight:
-        reward = RewardModel.load(inputs["reward"]).knowing(reference, turns).score
+        model = RewardModel.load(inputs["reward"]).knowing(reference, turns)
+        beside = SharedReading.of(model, reference)
+        reward = beside.score if beside else model.score
     if config.classed:
         known = Classifier.load(inputs["classifier"]).knowing(reference, turns)
         chance = chance_of(known, config.class_name)
@@ -212,6 +216,7 @@ def read_problem(
         reward=reward,
         chance=chance,
         code=code,
+        reading=beside.token_logps if beside else None,
         config=config,
         seed=spec.seed,
         told=rows.told,
