@@ -9,6 +9,7 @@ from contextlib import suppress
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from django.conf import settings as django_settings
@@ -18,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 
 from alignment.__main__ import program
 from alignment.kinds import KINDS
-from tests import databases, disks, postgres
+from tests import databases, disks, factories, postgres
 from tests.factories import a_project, a_user
 from tests.programs import Loaded
 from tests.rows import delete_rows
@@ -28,6 +29,7 @@ from webapp.celery import app as celery_app
 from webapp.runs.errors import RunError
 from webapp.runs.models import FINAL, Intent, Run
 from webapp.runs.services import cancel_run
+from webapp.variables import SQLITE_ENGINE
 
 # How long an example takes says how busy the machine is: pytest's own limit is enough.
 hypothesis_settings.register_profile("unhurried", deadline=None)
@@ -52,7 +54,7 @@ django_settings.WHITENOISE_AUTOREFRESH = True  # else every client reads every s
 
 TransactionTestCase._fixture_teardown = delete_rows
 
-ON_SQLITE = django_settings.DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+ON_SQLITE = django_settings.DATABASES["default"]["ENGINE"] == SQLITE_ENGINE
 numbers = count()  # of tests
 STAND_IN = Path(__file__).parent / "stand_in.py"
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows
@@ -81,6 +83,12 @@ def pytest_collection_finish():
     gc.freeze()
     gc.set_threshold(200_000, 10, 10)
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """What a test makes, and so the splits of its prompts, does not hang on the tests that ran before it."""
+    factories.NUMBER = count(1000 * (1 + crc32(item.nodeid.encode()) % 1_000_000))
 
 
 def pytest_runtest_logreport(report):

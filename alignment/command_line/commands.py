@@ -8,18 +8,20 @@ Torch-free. A YAML file holds the options by the same names; a key may have unde
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 from pydantic import ValidationError
 
 from alignment.command_line.options import (
     COMMANDS,
+    DRY_RUN,
     FILES,
     LEAVE_OUT,
     OF_A_RUN,
@@ -31,11 +33,14 @@ from alignment.command_line.options import (
 )
 from alignment.command_line.trl_rows import Told, completion_rows
 from alignment.kinds import KINDS
+from alignment.kinds.extension import extension_fault, lengths_of
+from alignment.kinds.settings.drawing import WarpSettings
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import CheckpointError, ConfigError, DataError
 from alignment.seam.folders import MANIFEST, verify
 from alignment.seam.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
 
+WEIGHING = ("align", "population")  # whose objectives take no other sampler than the policy
 READ = "inputs/read.json"  # sentences about what was read of the files, and what was not
 
 
@@ -45,14 +50,14 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     options = from_yaml(kind, given.get("config")) | dict(given)
     if options.get("resume"):
         return resumed(kind, options)
+    if "extends" in options:
+        return extended(command, options)
     config, inputs = _validated(kind, options), inputs_of(kind, options)
-    folder = Path(options["output"]) if "output" in options else new_folder(command)
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty; name another --output, or --resume its run.")
+    folder = empty_folder(command, options)
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "inputs").mkdir(parents=True)
-        told: dict[str, Told] = {role: Told(leaves_out(options)) for role in inputs}
+        told: dict[str, Told] = {role: Told(chosen_of(options, LEAVE_OUT)) for role in inputs}
         files = {r: _placed(kind, r, path, folder, told[r]) for r, path in inputs.items()}
         read = {role: inputs[role].name for role in told if role_of(kind, role).rows}
         said = [one for role, name in read.items() for one in told[role].sentences(name, role)]
@@ -65,6 +70,53 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     return folder
 
 
+def empty_folder(command: str, options: Mapping[str, Any]) -> Path:
+    """Where a new run is computed; raises ConfigError where something is there."""
+    folder = Path(options["output"]) if "output" in options else new_folder(command)
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty; name another --output, or --resume its run.")
+    return folder
+
+
+def extended(command: str, options: Mapping[str, Any]) -> Path:
+    """The folder of a new run that goes on from another's newest checkpoint, with more steps; raises ConfigError."""
+    kind, source = COMMANDS[command], Path(options["extends"])
+    if not (source / "config.json").is_file():
+        raise ConfigError(
+            f"There is no run in {source}; say with --extends which run to go on from."
+        )
+    before = RunSpec.load(source)
+    if before.kind != kind:
+        raise ConfigError(f"The run in {source} is of kind {before.kind}.")
+    if not lengths_of(before.described):
+        raise ConfigError(f"A run of kind {kind} cannot be extended.")
+    config = _extension_of(before, options)
+    checkpoint = _newest_checkpoint(source)
+    if checkpoint is None:
+        raise ConfigError(
+            f"The run in {source} has kept no checkpoint to go on from: one is saved every "
+            "--checkpoint-every steps, and with --keep-end of its end."
+        )
+    folder = empty_folder(command, options)
+    folder.mkdir(parents=True, exist_ok=True)
+    at = {role: str((source / path).resolve()) for role, path in before.inputs.items()}
+    changed = {"config": config, "inputs": at, "extends": str(source.resolve())}
+    changed["resume_from"] = str((source / checkpoint).resolve())
+    _store(before.model_copy(update=changed), folder)
+    return folder
+
+
+def _extension_of(before: RunSpec, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run that extends another; raises ConfigError where more than its length would change."""
+    kind = before.kind
+    known = {own_name(kind, name): value for name, value in before.config.items()}
+    config = _validated(kind, known | dict(options))
+    if (fault := extension_fault(before.described, before.config, config)) is not None:
+        name, reason = fault
+        raise ConfigError(f"{flag(own_name(kind, name))}: {reason}.")
+    return config
+
+
 def settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a kind from a file and options; raises ConfigError."""
     return _validated(kind, from_yaml(kind, given.get("config")) | dict(given))
@@ -73,6 +125,8 @@ def settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def resumed(kind: str, options: Mapping[str, Any]) -> Path:
     """The folder of a run to go on with, from its newest checkpoint; raises ConfigError."""
     folder = Path(options.get("output", "."))
+    if chosen_of(options, DRY_RUN):
+        raise ConfigError("A dry run keeps nothing that could be gone on with; leave --resume out.")
     if not (folder / "config.json").is_file():
         raise ConfigError(f"There is no run in {folder}; say with --output which run to resume.")
     spec = RunSpec.load(folder)
@@ -91,7 +145,9 @@ def resumed(kind: str, options: Mapping[str, Any]) -> Path:
                 "begin a new run to change it."
             )
     (folder / "control.json").unlink(missing_ok=True)
-    _store(spec.model_copy(update={"resume_from": _newest_checkpoint(folder)}), folder)
+    begun_with = spec.resume_from if spec.extends else None
+    newest = _newest_checkpoint(folder) or begun_with
+    _store(spec.model_copy(update={"resume_from": newest}), folder)
     return folder
 
 
@@ -117,6 +173,19 @@ def share_completions(folder: Path) -> None:
     with (folder / "completions.jsonl").open("w", encoding="utf-8") as lines:
         for row in completion_rows(prompts, drawn):
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_spec(folder: Path) -> RunSpec:
+    """The `config.json` of a run folder; raises ConfigError."""
+    try:
+        spec = RunSpec.load(folder)
+        spec.settings()
+    except FileNotFoundError as error:
+        raise ConfigError("The run folder has no config.json.") from error
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("config.json is wrong. " + "; ".join(wrong)) from error
+    return spec
 
 
 def begun(folder: Path) -> bool:
@@ -154,11 +223,22 @@ def from_yaml(kind: str, path: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"{path} holds no options; write one on a line, as in “epochs: 2”.")
     options = {str(name).replace("-", "_"): value for name, value in found.items()}
-    known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, LEAVE_OUT]
+    known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, LEAVE_OUT, DRY_RUN]
     for name in options:
         if name not in known:
-            raise ConfigError(f"{path}: there is no “{name}”{near(name, known)}.")
+            raise ConfigError(f"{path}: there is no “{name}”{instead(kind, name, known)}.")
     return options
+
+
+def instead(kind: str, name: str, known: Iterable[str]) -> str:
+    """What was probably meant by an unknown name, or why there can be no such setting, as the end of a sentence."""
+    setting = name.strip("-").replace("-", "_")
+    if kind in WEIGHING and setting in WarpSettings.model_fields:
+        return (
+            ": it weighs completions by the policy's own chances, so it draws from the policy itself; "
+            "generate and evaluate have it"
+        )
+    return near(name, known)
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -194,11 +274,12 @@ def wrong(kind: str, problem: Mapping[str, Any]) -> str:
 
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Seed and threads, where they are given; raises ConfigError."""
+    """Seed and threads, where they are given, and whether one step will do; raises ConfigError."""
     found = {name: _whole(options, name) for name in ("seed", "threads") if name in options}
+    dry = chosen_of(options, DRY_RUN)
     if not -(2**31) <= found.get("seed", 0) < 2**31:
         raise ConfigError(f"{flag('seed')} is a whole number of 32 bits.")
-    return found
+    return found | {"dry": dry}
 
 
 def processes_of(command: str, given: Mapping[str, Any]) -> int:
@@ -214,6 +295,23 @@ def processes_of(command: str, given: Mapping[str, Any]) -> int:
     return count
 
 
+def pipe_of(command: str, given: Mapping[str, Any]) -> BinaryIO | None:
+    """Where events are to be written as JSON lines; None where nobody asks for them. Raises ConfigError."""
+    options = from_yaml(COMMANDS[command], given.get("config")) | dict(given)
+    if (told := options.get("events")) is None:
+        return None
+    if processes_of(command, given) > 1:
+        raise ConfigError(
+            f"Of several processes none has the pipe; leave {flag('events')} out, and read FOLDER/events.jsonl."
+        )
+    try:
+        return os.fdopen(os.dup(sys.stdout.fileno() if told == "-" else int(told)), "wb")
+    except (TypeError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"{flag('events')} is - or the number of a file descriptor that is open."
+        ) from error
+
+
 def _whole(options: Mapping[str, Any], name: str) -> int:
     """An option as a whole number; raises ConfigError."""
     try:
@@ -222,11 +320,11 @@ def _whole(options: Mapping[str, Any], name: str) -> int:
         raise ConfigError(f"{flag(name)} is a whole number.") from error
 
 
-def leaves_out(options: Mapping[str, Any]) -> bool:
-    """Whether rows that cannot be read are left out; raises ConfigError."""
-    found = options.get(LEAVE_OUT, False)
+def chosen_of(options: Mapping[str, Any], name: str) -> bool:
+    """Whether an option that is there or not is there; raises ConfigError."""
+    found = options.get(name, False)
     if not isinstance(found, bool):
-        raise ConfigError(f"{flag(LEAVE_OUT)} is true or false.")
+        raise ConfigError(f"{flag(name)} is true or false.")
     return found
 
 

@@ -1,6 +1,7 @@
 """Inputs that several kinds of run read, in their usual words."""
 
 from alignment.kinds.kind import ITSELF, NOTHING, ArtifactType, Input, Rows
+from alignment.kinds.settings.evaluation import OWN
 from alignment.kinds.settings.target import CLASSED
 from alignment.seam.words import _
 
@@ -25,6 +26,18 @@ LABELS = Input(
     help=_("The frozen labels that are learned from."),
     files=("pairs",),
     rows=Rows.PAIRS,
+)
+HELD_LABELS = Input(
+    role="evaluation",
+    types=(ArtifactType.SNAPSHOT,),
+    title=_("Snapshot to measure by"),
+    help=_(
+        "Its labels of the validation prompts are held out, or those of the training prompts where the others are "
+        "learned from."
+    ),
+    topic="Evaluation",
+    rows=Rows.PAIRS,
+    when=OWN,
 )
 JUDGED = Input(
     role="judged",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PretrainedConfig
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.kinds import memory_by_kind
@@ -196,17 +197,23 @@ def described_encoder(policy: Policy) -> dict[str, object]:
 
 def _shape_of(policy: Policy) -> memory.Shape:
     """What decides the model's memory, from its configuration."""
-    config: Any = policy.model.config.get_text_config()
+    found = shape_from(policy.model.config, size_of(policy.model))
+    return found._replace(context=policy.context_length)
+
+
+def shape_from(whole: PretrainedConfig, parameters: int) -> memory.Shape:
+    """The same from a configuration alone."""
+    config: Any = whole.get_text_config()
     heads = int(getattr(config, "num_attention_heads", 1))
     head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     return memory.Shape(
-        parameters=size_of(policy.model),
+        parameters=parameters,
         layers=layers_of(config),
         width=int(config.hidden_size),
         heads=heads,
         key_width=head_width * int(getattr(config, "num_key_value_heads", None) or heads),
         vocabulary=int(config.vocab_size),
-        context=policy.context_length,
+        context=int(getattr(config, "max_position_embeddings", None) or UNLIMITED),
     )
 
 

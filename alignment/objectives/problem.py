@@ -12,13 +12,15 @@ from torch import Tensor
 from alignment.kinds.align.settings import AlignConfig
 from alignment.maths.bandits import Bandit
 from alignment.maths.estimators import ZCache
+from alignment.models.bounds import TrainingProgress
 from alignment.models.computation import set_up
-from alignment.models.gradients import adamw
+from alignment.models.gradients import adamw, decaying
 from alignment.models.lora import WithoutAdapter, adapted, trained
 from alignment.models.policies import Policy
 from alignment.models.sharding import spread
 from alignment.models.texts import Written
 from alignment.models.trials import sampler
+from alignment.objectives.pairs import Pair
 from alignment.objectives.signal import Noise
 from alignment.objectives.values import ValueHead
 from alignment.sampling.sampling import Rollouts, parted, sample
@@ -52,6 +54,7 @@ class Problem:
     chance: Scorer = no_class  # of the class that the settings name
     seed: int = 0
     demonstrations: Sequence[Written] = ()  # texts whose likelihood every update raises
+    preferences: Sequence[Pair] = ()  # that every update learns from
     stored: Sequence["Stored"] = ()  # completions that others drew, in whole groups of a prompt
     deployment: int = 0
     same: bool = False  # whether the folder of the policy holds what the reference is
@@ -120,6 +123,7 @@ class State:
     measured: dict[str, Tensor] = field(default_factory=dict)  # last weights seen within the budget
     value_head: ValueHead | None = None  # PPO's
     adapter: PeftModel | None = None  # of LoRA
+    progress: TrainingProgress = field(default_factory=TrainingProgress)
     replay: list["Kept"] = field(default_factory=list)  # of the last steps, the oldest first
     stored: list["Kept"] = field(default_factory=list)  # what others drew; of the inputs, not saved
 
@@ -189,7 +193,7 @@ def starting_policy(problem: Problem) -> tuple[Policy, PeftModel | None]:
         return fully_tuned(starting_model(problem), config), None
     one_model = isinstance(problem.reference.model, WithoutAdapter)
     base = problem.reference if one_model else starting_model(problem)
-    policy, adapter = adapted(base, config.lora_rank, problem.seed)
+    policy, adapter = adapted(base, config.lora_rank, problem.seed, config)
     return set_up(policy, config, backward=True), adapter
 
 
@@ -225,15 +229,16 @@ def value_head(problem: Problem, policy: Policy) -> ValueHead | None:
 
 
 def adam(policy: Policy, head: ValueHead | None, config: AlignConfig) -> torch.optim.Optimizer:
-    """AdamW without decay: the target says how far from the reference the policy belongs.
+    """AdamW, without decay unless that was asked for: the target says how far from the reference the policy belongs.
 
-    `pace` of a group is its learning rate as a share of the policy's.
+    `pace` of a group is its learning rate as a share of the policy's, `own` says that it is the policy's.
     """
-    weights = list(trained(policy.model).values())
-    groups: list[dict[str, Any]] = [{"params": weights, "pace": 1.0}]
+    weights: list[Any] = list(trained(policy.model).values())
+    parts = decaying(weights, config.weight_decay) if config.weight_decay else [{"params": weights}]
+    groups: list[dict[str, Any]] = [{**part, "pace": 1.0, "own": True} for part in parts]
     if head is not None:
         pace = config.value_learning_rate / config.learning_rate
-        groups.append({"params": list(head.parameters()), "pace": pace})
+        groups.append({"params": list(head.parameters()), "pace": pace, "own": False})
     return adamw(
         groups, config, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
     )

@@ -297,7 +297,7 @@ class ProposedRecord(_Record):
 class CompletionRecord(_Record):
     """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at.
 
-    None stands where a server did not tell.
+    None stands where a server did not tell, and where it is the best of several.
     """
 
     prompt_key: str
@@ -305,6 +305,16 @@ class CompletionRecord(_Record):
     logps: float | None
     tokens: int | None
     truncated: bool  # cut at the length limit: no end-of-text token
+
+
+class CandidateRecord(_Record):
+    """One of several completions of which the best is kept, with the log-probability it was drawn at."""
+
+    prompt_key: str
+    text: Text
+    logps: float | None
+    score: float
+    best: bool
 
 
 class ScoredSample(_Record):

@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from alignment.__main__ import main
 from alignment.command_line.options import (
@@ -297,7 +299,7 @@ def test_a_wrong_file_of_options_is_refused(
         (["--divergence", "revers_kl"], "did you mean “reverse_kl”?"),
         (["--divergence", "pearson_chi2"], "with pearson_chi2 pairs do not decide the policy"),
         (["--beta", "much", "--epochs", "0"], "; --epochs: Input should be greater than or equal"),
-        ([], "Say with --pairs or --thumbs what to work on."),
+        ([], "Say with --pairs or --thumbs or --rankings what to work on."),
         (["--pairs", "gone.jsonl"], "--pairs: gone.jsonl cannot be read"),
         (["--pairs", "", "--reference", "nowhere"], "--reference: nowhere is not a folder."),
     ],
@@ -323,6 +325,13 @@ def test_an_unknown_option_names_the_nearest(capsys):
     assert (
         "there is no --learning_rate=1; did you mean “--learning-rate”?" in capsys.readouterr().err
     )
+
+
+def test_what_would_warp_the_sampler_of_an_objective_is_refused_with_the_reason(capsys):
+    for option in ("--top-p=0.9", "--repetition-penalty=1.2", "--stop-strings=x"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["align", option])
+        assert f"there is no {option}: it weighs completions by the" in capsys.readouterr().err
 
 
 def test_a_wrong_row_is_refused_by_its_line(call, policy_folder, tmp_path):
@@ -383,6 +392,39 @@ def test_torchrun_starts_run_folders_alone(call, monkeypatch):
 def test_there_must_be_a_run_to_resume(call):
     shown, _ = call("align", "--resume", status=3)
     assert "There is no run in" in shown.err
+
+
+LEVEL = ["--schedule=constant", "--warmup-share=0", "--batch=4", "--held-out=0"]
+
+
+def test_a_finished_run_is_extended_as_if_it_had_been_longer(call, rows, policy_folder, tmp_path):
+    file = rows("demos", lambda p: {"prompt": p, "completion": "good"})
+    start = ["--policy", policy_folder, "--demonstrations", file, *LEVEL]
+    call("sft", *start, "--epochs=2", output="long")
+    call("sft", *start, "--epochs=1", output="bare")
+    shown, _ = call("sft", "--extends", tmp_path / "bare", "--epochs=2", status=3)
+    assert "has kept no checkpoint" in shown.err
+    call("sft", *start, "--epochs=1", "--keep-end=true", output="short")
+    short = ["--extends", tmp_path / "short"]
+    shown, _ = call("sft", *short, status=3)
+    assert "--epochs: say how much longer" in shown.err
+    shown, _ = call("sft", *short, "--epochs=2", "--batch=2", status=3)
+    assert "--batch: the run that goes on learned with 4" in shown.err
+    _, events = call("sft", *short, "--epochs=2")
+    (ready,) = (event for event in events if isinstance(event, Ready))
+    assert (ready.resumed_step, ready.total_steps) == (4, 8)
+    one, other = (load_file(tmp_path / n / "output" / "model.safetensors") for n in ("run", "long"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert RunSpec.load(tmp_path / "run").extends == str(tmp_path / "short")
+    assert (tmp_path / "short" / "output").is_dir()
+
+
+def test_there_must_be_a_run_of_the_kind_to_extend(call, prompts, policy_folder, tmp_path):
+    shown, _ = call("sft", "--extends", tmp_path / "none", status=3)
+    assert "There is no run in" in shown.err
+    call("generate", "--policy", policy_folder, "--prompts", prompts, "--max-new-tokens=1")
+    shown, _ = call("sft", "--extends", tmp_path / "run", status=3, output="other")
+    assert "is of kind generate" in shown.err
 
 
 def test_prompts_are_stored_as_records(call, prompts, policy_folder, tmp_path):

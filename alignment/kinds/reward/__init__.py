@@ -9,6 +9,7 @@ from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.settings.words import times
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
@@ -19,6 +20,15 @@ def needed_memory(config: RewardConfig, shape: memory.Shape | None) -> int:
         if shape
         else 0
     )
+
+
+def needed_seconds(config: RewardConfig, timing: Timing) -> float:
+    """Both answers of a pair, learned from in every epoch of every trial, then read for zero, unit and measures."""
+    texts = 2 * timing.extent.rows
+    fitted = texts * (1 - config.held_out)
+    trials = 1 + config.folds
+    learned = timing.learning(config.epochs * fitted, 2 * config.batch)
+    return trials * (learned + timing.reading(2 * texts - fitted))
 
 
 def sentence(config: RewardConfig, given: Given) -> str:
@@ -76,5 +86,6 @@ KIND = Kind(
     saves=False,
     encoder_decoders=ALWAYS,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

@@ -11,6 +11,7 @@ from webapp.datasets.health import HealthMeter
 from webapp.datasets.services import freeze_snapshot
 from webapp.datasets.warnings import health_in_words, health_warnings, warned_of
 from webapp.labeling.models import Task
+from webapp.projects.models import Split
 
 NOTHING = HealthMeter().report()
 
@@ -58,6 +59,7 @@ def test_page_card_and_launch_form_say_it(project, client, researcher, var):
     for task, choice in zip(Task.objects.all(), (2, 6), strict=True):
         a_label(task, choice, annotator=ana)
     some_labels(some_tasks(project, 30))
+    project.prompts.update(split=Split.TRAIN)
     snapshot = freeze_snapshot(project)
     (sentence,) = warned_of(snapshot.manifest)
     page = client.get(reverse("datasets:snapshot", args=[project.pk, snapshot.pk]))
