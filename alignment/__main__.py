@@ -26,7 +26,6 @@ from alignment.command_line.commands import (
     about_rows,
     begun,
     instead,
-    near,
     pipe_of,
     prepared,
     processes_of,

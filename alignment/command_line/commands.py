@@ -25,12 +25,14 @@ from alignment.command_line.options import (
     FILES,
     LEAVE_OUT,
     OF_A_RUN,
+    OWN_CODE,
     flag,
     own_name,
     role_of,
     roles_of,
     settings_of,
 )
+from alignment.command_line.own_code import store_own_command, store_own_function
 from alignment.command_line.trl_rows import Told, completion_rows
 from alignment.kinds import KINDS
 from alignment.kinds.extension import extension_fault, lengths_of
@@ -52,13 +54,16 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
         return resumed(kind, options)
     if "extends" in options:
         return extended(command, options)
+    options = weighing_code(kind, options)
     config, inputs = _validated(kind, options), inputs_of(kind, options)
     folder = empty_folder(command, options)
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "inputs").mkdir(parents=True)
-        told: dict[str, Told] = {role: Told(chosen_of(options, LEAVE_OUT)) for role in inputs}
+        leaves, keeps = chosen_of(options, LEAVE_OUT), bool(code_named(options))
+        told = {role: Told(leaves, keeps=keeps) for role in inputs}
         files = {r: _placed(kind, r, path, folder, told[r]) for r, path in inputs.items()}
+        files |= place_code(options, folder)
         read = {role: inputs[role].name for role in told if role_of(kind, role).rows}
         said = [one for role, name in read.items() for one in told[role].sentences(name, role)]
         (folder / READ).write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
@@ -115,6 +120,32 @@ def _extension_of(before: RunSpec, options: Mapping[str, Any]) -> dict[str, Any]
         name, reason = fault
         raise ConfigError(f"{flag(own_name(kind, name))}: {reason}.")
     return config
+
+
+def code_named(options: Mapping[str, Any]) -> str:
+    """The option that names a reward from code; empty where none does. Raises ConfigError where several do."""
+    named = [name for name in ("code", *OWN_CODE) if name in options]
+    if len(named) > 1:
+        raise ConfigError(f"A run reads one reward from code; leave {flag(named[1])} out.")
+    return "".join(named)
+
+
+def weighing_code(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by which a reward from code that is named counts, and no reward model where none is named."""
+    implied: dict[str, Any] = {}
+    if code_named(options) and "code_weight" in KINDS[kind].settings.model_fields:
+        implied = {"code_weight": 1.0} | ({} if "reward" in options else {"reward_weight": 0.0})
+    return implied | dict(options)
+
+
+def place_code(options: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Write down in a run folder which function or command of the user's own gives rewards; its path for RunSpec."""
+    store = {"reward_function": store_own_function, "reward_command": store_own_command}
+    for name in store.keys() & options.keys():
+        (folder / "inputs" / "code").mkdir()
+        store[name](folder / "inputs" / "code", str(options[name]))
+        return {"code": "inputs/code"}
+    return {}
 
 
 def settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -274,12 +305,15 @@ def wrong(kind: str, problem: Mapping[str, Any]) -> str:
 
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Seed and threads, where they are given, and whether one step will do; raises ConfigError."""
-    found = {name: _whole(options, name) for name in ("seed", "threads") if name in options}
-    dry = chosen_of(options, DRY_RUN)
+    """Seed, threads and cache, where they are given, and whether one step will do; raises ConfigError."""
+    found: dict[str, Any] = {
+        name: _whole(options, name) for name in ("seed", "threads") if name in options
+    }
     if not -(2**31) <= found.get("seed", 0) < 2**31:
         raise ConfigError(f"{flag('seed')} is a whole number of 32 bits.")
-    return found | {"dry": dry}
+    if "cache" in options:
+        found["cache"] = str(Path(str(options["cache"])).resolve())
+    return found | {"dry": chosen_of(options, DRY_RUN)}
 
 
 def processes_of(command: str, given: Mapping[str, Any]) -> int:
@@ -330,7 +364,8 @@ def chosen_of(options: Mapping[str, Any], name: str) -> bool:
 
 def inputs_of(kind: str, options: Mapping[str, Any]) -> dict[str, Path]:
     """Where each input is, by role; raises ConfigError where one is missing."""
-    found = {role: Path(str(options[role])) for role in roles_of(kind) if role in options}
+    roles = [role for role in roles_of(kind) if role not in OWN_CODE]
+    found = {role: Path(str(options[role])) for role in roles if role in options}
     if KINDS[kind].trains_beside and "policy" in found:  # it starts where it is to stay near
         found.setdefault("reference", found["policy"])
     for group in KINDS[kind].needed:

@@ -33,6 +33,7 @@ OF_A_RUN: Mapping[str, tuple[str, str]] = {
     "threads": ("N", "of the CPU (default: torch's choice)"),
     "events": ("FD", "- or a file descriptor: each event as a JSON line, and what else is told"),
     "processes": ("N", "that share the rows of a run, one per GPU (default: 1)"),
+    "cache": ("FOLDER", "for what later runs can take from this one, by its hash (default: none)"),
 }
 
 
@@ -65,9 +66,21 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.judged,
     ),
     "classifier": _Role("a classifier of texts"),
+    "rater": _Role(
+        "a model that AutoModelForSequenceClassification loads, of any number of outputs"
+    ),
     "answers": _Role(
         "rows with a prompt and what it should be answered, or several such answers",
         trl_rows.stored,
+    ),
+    "code": _Role(
+        "a reward from code as the dashboard stores it, which is run apart from everything"
+    ),
+    "reward_function": _Role(
+        "a function of yours that gives completions rewards: of prompts, completions and columns, lists"
+    ),
+    "reward_command": _Role(
+        "a command of yours that reads a line of JSON for each completion and writes one with its reward"
     ),
     "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
@@ -98,6 +111,7 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.prompts,
     ),
 }
+OWN_CODE = {"reward_function": "FILE.py:NAME", "reward_command": "COMMAND"}
 FILES = ("corpus", "facts", "texts")  # roles of files that are read as they are
 OF_REWARD: Mapping[str, _Role] = {
     "pairs": _Role(
@@ -280,6 +294,8 @@ def _usage(kind: str) -> str:
 
 
 def _file(role: str) -> str:
+    if role in OWN_CODE:
+        return OWN_CODE[role]
     if role in FILES:
         return "FILE"
     return "FILE.jsonl" if ROLES[role].rows else "FOLDER"

@@ -64,4 +64,13 @@ REWARD = Input(
     empty=NOTHING,
     beside=("reward_weight",),
 )
+CODE = Input(
+    role="code",
+    types=(ArtifactType.CODE,),
+    title=_("Reward from code"),
+    help=_("A function that gives each answer a number; read where it has a weight in the target."),
+    empty=NOTHING,
+    files=("code", "reward_function", "reward_command"),
+    beside=("code_weight",),
+)
 FACTS = Input(role="facts", optional=True)  # a file of the command line's

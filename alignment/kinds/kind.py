@@ -30,6 +30,7 @@ class ArtifactType(StrEnum):
     CORPUS = "corpus"
     TEXTS = "texts"
     CLASSIFIER = "classifier"
+    CODE = "code"
 
 
 class Work(StrEnum):
@@ -62,7 +63,12 @@ class Group(StrEnum):
 
 ITSELF = _("the start model itself")
 NOTHING = _("none")
-ASIDE = ("reward", "judge", "tokenizer")  # roles of models that rate texts, or lend their tokens
+ASIDE = (
+    "reward",
+    "judge",
+    "rater",
+    "tokenizer",
+)  # roles of models that rate texts, or lend their tokens
 
 
 Choices = Mapping[str, tuple[str, ...]]  # values of settings

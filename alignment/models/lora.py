@@ -24,7 +24,7 @@ from alignment.kinds.settings.adapters import AdapterSettings
 from alignment.models.encoder_decoders import reads_apart
 from alignment.models.forms.form import make_plain, weights_in
 from alignment.models.loading import refusing
-from alignment.models.policies import Policy, output_layer
+from alignment.models.policies import Policy
 from alignment.seam.errors import ConfigError
 from alignment.seam.words import _
 
@@ -68,7 +68,7 @@ def targets_of(model: PreTrainedModel, how: AdapterSettings) -> str | list[str]:
     """The layers that get an adapter, as PEFT takes them; raises ConfigError where there are none."""
     if how.lora_targets == "all_linear":
         return "all-linear"
-    last, found = output_layer(model), []
+    last, found = model.get_output_embeddings(), list[str]()  # type: ignore[no-untyped-call]  # a backbone has none
     for name, module in model.named_modules():
         linear = isinstance(module, nn.Linear | Conv1D) and module is not last
         inside = any(part in name.lower() for part in ATTENTION)
@@ -154,7 +154,9 @@ class WithoutAdapter(nn.Module):
         super().__init__()
         self.base = base
         self.config = base.config
-        self.generation_config = base.generation_config
+        self.generation_config = getattr(
+            base, "generation_config", None
+        )  # a backbone writes nothing
 
     def forward(self, **arguments: Any) -> Any:  # noqa: ANN401 - as the model's own
         with switched_off(self.base):

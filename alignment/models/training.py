@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from alignment.kinds.classify.settings import ClassifyConfig
 from alignment.kinds.distil.settings import DistilConfig
 from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.settings.adapters import KeptAdapterSettings
 from alignment.kinds.settings.schedule import CourseSettings, RateSettings
 from alignment.kinds.sft.settings import SftConfig
@@ -55,6 +56,7 @@ PRIME = 1_000_003  # seeds of neighbouring runs share no step's dropout
 
 FitConfig = PreferConfig | SftConfig | ClassifyConfig
 TrainConfig = FitConfig | DistilConfig
+AdaptedConfig = PreferConfig | SftConfig | DistilConfig | RewardConfig
 
 
 class Learner(Protocol):
@@ -80,10 +82,8 @@ class Trainee:
     use: Use = "policy"  # of what is trained
 
     @classmethod
-    def of(
-        cls, policy: Policy, config: PreferConfig | SftConfig | DistilConfig, seed: int
-    ) -> "Trainee":
-        """A loaded policy, computing as the settings say; raises ConfigError where it cannot."""
+    def of(cls, policy: Policy, config: AdaptedConfig, seed: int, use: Use = "policy") -> "Trainee":
+        """A loaded policy, or what is read by without writing, computing as the settings say; raises ConfigError where it cannot."""
         if config.lora_rank and world().size > 1 and read(EngineVariables).sharding:
             raise ConfigError(
                 _("An adapter needs a whole model in every process; unset {sharding}.").format(
@@ -96,7 +96,7 @@ class Trainee:
         set_up(policy, config, backward=True)
         if adapter is None:
             spread(policy.model)
-        return cls(policy, adapter)
+        return cls(policy, adapter, use)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -150,11 +150,16 @@ def ready(policy: Policy, count: int, config: FitConfig, run: Run) -> Ready:
 
 def ready_for(policy: Policy, steps: int, run: Run) -> Ready:
     """The same of so many steps."""
+    return ready_on(policy.device, steps, run)
+
+
+def ready_on(device: torch.device, steps: int, run: Run) -> Ready:
+    """The same on a device, before anything is loaded there."""
     known = checkpoints.facts_of(run.resume) if run.resume else {}
     return Ready(
         total_steps=steps,
         threads=torch.get_num_threads(),
-        device=str(policy.device),
+        device=str(device),
         resumed_step=known.get("step", 0),
         bit_exact=not known or known["machine"] == checkpoints.machine(),
     )

@@ -150,6 +150,16 @@ def try_reading(policy: Policy) -> None:
 
 
 @torch.no_grad()
+def try_rating(policy: Policy) -> None:
+    """Let a model for classes read once; raises DataError where it cannot."""
+    with refusing("The model cannot read a prompt"):
+        ids = torch.tensor([policy.prompt_ids(TRIED)], device=policy.device)
+        logits = policy.model(input_ids=ids).logits
+    if not logits.isfinite().all():
+        raise DataError(_("The model reads what is not a number; its weights are damaged."))
+
+
+@torch.no_grad()
 def looks_ahead(policy: Policy, prompt: Sequence[int]) -> bool:
     """Whether another last token changes what is predicted before it; of an encoder-decoder, where it writes."""
     ids = torch.tensor([[*prompt, 0], [*prompt, policy.turn_end or 1]], device=policy.device)
@@ -186,6 +196,11 @@ def measured(policy: Policy) -> dict[str, object]:
         "memory": dict(memory_by_kind(shape, family_of(policy.model.config.to_dict()))),
         "shape": shape._asdict(),
     }
+
+
+def described_rater(policy: Policy) -> dict[str, object]:
+    """What a card says about a model for classes, or for a number."""
+    return measured(policy) | {"rater": True, "memory": {}}
 
 
 def described_encoder(policy: Policy) -> dict[str, object]:

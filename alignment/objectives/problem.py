@@ -1,6 +1,6 @@
 """What an on-policy run is about, the state that decides its next step, and how both begin."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ from alignment.seam.progress import split
 from alignment.seam.records import Estimate, PromptRecord
 from alignment.seam.words import _
 from alignment.targets.moments import fit_moments
-from alignment.targets.targets import Scorer, Target, Values, no_class, target_of
+from alignment.targets.targets import Coded, Scorer, Target, Values, no_class, target_of
 
 PROMPTS_AT_ONCE = 64  # of the reference phase
 DRAWING = 4  # times as long as reading, about: to draw a completion
@@ -52,6 +52,10 @@ class Problem:
     reward: Scorer
     config: AlignConfig
     chance: Scorer = no_class  # of the class that the settings name
+    code: Coded | None = None  # that gives completions a reward
+    reading: Callable[[Rollouts], Tensor] | None = (
+        None  # of the reference, where the reward has it do more
+    )
     seed: int = 0
     demonstrations: Sequence[Written] = ()  # texts whose likelihood every update raises
     preferences: Sequence[Pair] = ()  # that every update learns from
@@ -72,13 +76,19 @@ class Problem:
         self.reference.model.requires_grad_(requires_grad=False)
 
     def _target(self) -> Target:
-        return target_of(self.config, self.reward, self.reference, self.chance)
+        return target_of(self.config, self.reward, self.reference, self.chance, self.code)
 
     @property
     def counts(self) -> dict[str, object]:
         """What became of the inputs' rows, as a run's summary tells it."""
         found: dict[str, object] = {"rows": [told.counts for told in self.told]}
         return found | ({"prompts_passed_over": self.passed_over} if self.passed_over else {})
+
+    def reference_logps(self, rollouts: Rollouts) -> Tensor:
+        """(n, length) log-probabilities of the completions' tokens under the reference, 0 where masked."""
+        if self.reading is not None:
+            return self.reading(rollouts)
+        return completion_token_logps(self.reference.model, rollouts)
 
     @property
     def trained(self) -> int:
@@ -332,9 +342,7 @@ def score(
     reading, judging = split(float(token_logps is None), 1)
     if token_logps is None:
         with reading, torch.no_grad():
-            token_logps = parted(
-                rollouts, lambda part: completion_token_logps(problem.reference.model, part)
-            )
+            token_logps = parted(rollouts, problem.reference_logps)
     with judging:
         values = _asked(problem, rollouts)
     if values.rewards.isnan().any() or values.rewards.isposinf().any():
@@ -354,10 +362,13 @@ def _asked(problem: Problem, rollouts: Rollouts) -> Values:
 
     def table(part: Rollouts) -> Tensor:
         found = target.values(problem.reference, part)
-        return torch.cat([found.rewards[:, None], found.satisfied, found.features], 1)
+        columns = (found.rewards[:, None], found.satisfied, found.features, found.coded)
+        return torch.cat(columns, 1)
 
-    found, wishes = parted(rollouts, table), 1 + len(target.constraints)
-    return Values(found[:, 0], found[:, 1:wishes], found[:, wishes:])
+    found = parted(rollouts, table)
+    wishes = 1 + len(target.constraints)
+    coded = wishes + len(target.wishes)
+    return Values(found[:, 0], found[:, 1:wishes], found[:, wishes:coded], found[:, coded:])
 
 
 def learn_z(problem: Problem, z: ZCache, chosen: Sequence[int], log_weights: Tensor) -> None:

@@ -88,10 +88,14 @@ class Message(_Record):
 
 
 class PromptRecord(_Record):
-    """A conversation that ends with the user's turn or a tool's answer; `key` identifies it everywhere."""
+    """A conversation that ends with the user's turn or a tool's answer; `key` identifies it everywhere.
+
+    `columns`, for rewards from code, is the JSON text of an object: what else its row holds.
+    """
 
     key: str
     messages: tuple[Message, ...]
+    columns: str = Field(default="", exclude_if=not_)
 
     @property
     def text(self) -> str:
@@ -116,6 +120,8 @@ class PairRecord(_Record):
     annotator: str = ""
     left_won: bool | None = None  # whether `chosen` stood left; None where no sides were shown
     group: str = ""  # pairs of one ranking share it
+    margin: float = Field(default=0.0, ge=-1e3, le=1e3, exclude_if=not_)  # nats it should lead by
+    category: str = Field(default="", exclude_if=not_)  # what it is about, in a file of tests
 
 
 class TieRecord(_Record):
@@ -269,6 +275,14 @@ class ScoredRecord(_Record):
     key: str
     score: float
     heads: tuple[float, ...] = Field(default=(), exclude_if=not_)
+
+
+class MeasuredRecord(_Record):
+    """What a reward model says of a pair: by how many nats the preferred answer is ahead."""
+
+    prompt_key: str
+    category: str = Field(default="", exclude_if=not_)
+    margin: float
 
 
 class AskedRecord(_Record):

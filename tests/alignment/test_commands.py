@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from alignment.command_line.options import (
     COMMANDS,
     GGUF,
     OF_A_RUN,
+    OWN_CODE,
     RECEIPTS,
     ROLES,
     roles_of,
@@ -131,6 +133,65 @@ def test_from_a_reward_model_to_an_aligned_policy_and_its_evaluation(
     assert events[-1].summary["kl_reference"]["n"] == len(ASKED)
 
 
+SCORED = "def score(completions, answer):\n    return [a in c for a, c in zip(answer, completions, strict=True)]\n"
+
+
+def test_a_function_of_ones_own_aligns_by_the_columns_of_the_prompts(
+    call, rows, policy_folder, tmp_path, monkeypatch
+):
+    (tmp_path / "mine.py").write_text(SCORED)
+    monkeypatch.chdir(tmp_path)
+    file = rows("prompts", lambda p: {"prompt": p, "answer": p.split()[0], "Level": 3})
+    asked = ["--policy", policy_folder, "--prompts", file, *ALIGN, "--steps", 2]
+    shown, events = call("align", *asked, "--reward-function", "mine.py:score")
+    assert shown.err.splitlines()[0] == "prompts.jsonl: 16 rows read, 16 prompts."
+    config = RunSpec.load(tmp_path / "run").config
+    assert (config["code_weight"], config["reward_weight"]) == (1.0, 0.0)
+    record = next(read_jsonl(tmp_path / "run" / "inputs" / "prompts.jsonl", PromptRecord))
+    assert json.loads(record.columns) == {"answer": "day", "level": 3}
+    assert events[-1].summary["part_reward"]["value"] == events[-1].summary["reward"]["value"]
+    models = ["--policy", tmp_path / "run", "--reference", policy_folder, "--prompts", file]
+    short = ["--judged-by", "none", "--max-new-tokens", 6]
+    _, events = call(
+        "evaluate", *models, *short, "--reward-function", "mine.py:score", output="scores"
+    )
+    assert "part_reward_after" in events[-1].summary
+
+
+def test_a_command_of_ones_own_aligns(call, prompts, policy_folder, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import json, sys\nfor line in sys.stdin:\n"
+        "    row = json.loads(line)\n    print(len(row['completion']), flush=True)\n"
+    )
+    program = f"{sys.executable} {tmp_path / 'mine.py'}"
+    asked = ["--policy", policy_folder, "--prompts", prompts, *ALIGN, "--steps", 1]
+    _, events = call("align", *asked, "--reward-command", program, "--code-weight", 0.1)
+    summary = events[-1].summary
+    assert summary["part_reward"]["value"] == pytest.approx(10 * summary["reward"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--reward-function", "mine.py"], "names no function"),
+        (["--reward-function", "nowhere.py:score"], "is not a file"),
+        (["--reward-command", " "], "is empty"),
+        (["--reward-command", "'"], "No closing quotation"),
+        (["--reward-command", "x", "--reward-function", "y:z"], "leave --reward-command out"),
+        (["--code-weight", 1, "--reward-weight", 0], "names no reward from code"),
+        (["--reward-function", "mine.py:score"], "prompt 1 (“day day”): it raised ValueError: no"),
+    ],
+)
+def test_code_that_cannot_be_used_is_refused(
+    call, prompts, policy_folder, tmp_path, monkeypatch, options, reason
+):
+    (tmp_path / "mine.py").write_text("def score(completions):\n    raise ValueError('no')\n")
+    monkeypatch.chdir(tmp_path)
+    asked = ["--policy", policy_folder, "--prompts", prompts, *ALIGN]
+    shown, _ = call("align", *asked, *options, status=3)
+    assert reason in shown.err
+
+
 def test_what_was_generated_is_learned_from(call, prompts, policy_folder, tmp_path):
     files = ["--policy", policy_folder, "--prompts", prompts]
     size = ["--completions-per-prompt", 8, "--max-new-tokens", 6]
@@ -200,7 +261,8 @@ def test_help_explains_every_setting_and_input(command, capsys, monkeypatch):
         parts += [field["unit"], *field.get("items", {}).get("enum", choices)]
         parts += [f"(default: {default}"]
         assert [part for part in parts if part not in text] == []
-    assert all(f"--{role.replace('_', '-')} F" in text for role in roles_of(kind))
+    words = {role: OWN_CODE.get(role, "F") for role in roles_of(kind)}
+    assert all(f"--{role.replace('_', '-')} {word}" in text for role, word in words.items())
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, GGUF, RECEIPTS])
@@ -220,6 +282,7 @@ def test_only_what_the_web_app_stores_has_no_option():
             "reward": 1,
             "classify": 1,
             "score": 1,
+            "measure": 1,
         }.get(command, 0)
 
 

@@ -32,6 +32,8 @@ PAIRS = [
 SAID = [DemonstrationRecord(prompt=pair.prompt, completion=pair.chosen) for pair in PAIRS]
 QUICK = {"batch": 4, "epochs": 2, "held_out": 0.3, "learning_rate": 5e-3}
 KINDS = {"sft": ("demonstrations", SAID), "prefer": ("pairs", PAIRS)}
+REWARD = {"reward": ("pairs", PAIRS)}  # which has heads, and makes no policy
+FROZEN = {"trunk": "frozen", "heads": 3, "annotators": "reliability"}
 
 
 @pytest.fixture
@@ -41,9 +43,9 @@ def start(policy_folder, tmp_path):
     def begin(kind, place=".", resume=None, inputs=(), **config):
         folder = tmp_path / place
         folder.mkdir(exist_ok=True)
-        name, rows = KINDS[kind]
+        name, rows = (KINDS | REWARD)[kind]
         write_jsonl(folder / "rows.jsonl", rows)
-        models = {"policy": str(policy_folder), "reference": str(policy_folder)}
+        models = dict.fromkeys(("policy", "reference", "backbone"), str(policy_folder))
         given = models | {name: "rows.jsonl"} | dict(inputs)
         told = QUICK | config
         spec = RunSpec(
@@ -73,8 +75,15 @@ HOW = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("how", HOW.values(), ids=HOW)
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        *product(KINDS, HOW.values()),
+        ("reward", {}),
+        ("reward", HOW["LoRA by chance"]),
+        ("reward", FROZEN),
+    ],
+)
 def test_a_saved_run_continues_bit_by_bit(start, tmp_path, kind, how):
     whole = list(start(kind, "whole", **how))
     run, events = start(kind, **how), []
@@ -109,7 +118,7 @@ def test_an_adapter_learns_and_becomes_part_of_a_whole_model(start, tmp_path, po
     assert (after.model(ids).logits - policy.model(ids).logits).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "reward"])
 def test_precision_and_recomputing_are_offered_and_change_little(start, kind):
     plain = of(start(kind, "plain"), StepDone)[0].metrics
     how = {"precision": "bf16", "gradient_checkpointing": True}
@@ -118,6 +127,16 @@ def test_precision_and_recomputing_are_offered_and_change_little(start, kind):
     assert found["grad/norm"] == pytest.approx(plain["grad/norm"], rel=0.1)
     exact = of(start(kind, "exact", gradient_checkpointing=True), StepDone)[0].metrics
     assert exact["grad/norm"] == pytest.approx(plain["grad/norm"], rel=1e-6)
+
+
+def test_a_backbone_learns_by_an_adapter_and_is_whole_again(start, tmp_path, policy):
+    (finished,) = of(start("reward", lora_rank=4, epochs=4, learning_rate=2e-2), Finished)
+    after, before = weights(tmp_path), policy.model.transformer.state_dict()
+    assert after.keys() == before.keys()
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert "h.0.attn.c_attn.weight" in changed
+    assert "wte.weight" not in changed
+    assert finished.summary["parameters"] == sum(map(torch.numel, after.values())) + 16
 
 
 def thumbs():
@@ -176,8 +195,9 @@ def test_an_adapter_is_not_held_in_parts(policy, monkeypatch):
         Trainee.of(policy, SftConfig(lora_rank=2), seed=0)
 
 
-def test_a_checkpoint_of_an_adapter_holds_the_adapter_alone(start, tmp_path):
-    list(start("sft", lora_rank=2, checkpoint_every=2))
+@pytest.mark.parametrize("kind", ["sft", "reward"])
+def test_a_checkpoint_of_an_adapter_holds_the_adapter_alone(start, tmp_path, kind):
+    list(start(kind, lora_rank=2, checkpoint_every=2))
     newest = sorted(tmp_path.glob("ckpt-*"))[-1]
     assert not (newest / "policy").exists()
     assert any(name.startswith("adapter/") for name in load_file(newest / "state.safetensors"))

@@ -3,7 +3,7 @@
 from alignment.kinds.align.results import CURVES, AlignResults
 from alignment.kinds.align.settings import AlignConfig, TargetedSettings
 from alignment.kinds.align.words import aim, goal, tilt
-from alignment.kinds.inputs import CLASSIFIER, POLICY, PROMPTS, REFERENCE, REWARD
+from alignment.kinds.inputs import CLASSIFIER, CODE, POLICY, PROMPTS, REFERENCE, REWARD
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts, Rows
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
@@ -87,6 +87,7 @@ KIND = Kind(
         PROMPTS,
         REWARD,
         CLASSIFIER,
+        CODE,
         Input(
             role="labels",
             types=(ArtifactType.SNAPSHOT,),

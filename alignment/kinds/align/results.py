@@ -15,6 +15,7 @@ class AlignResults(StartedResults):
     """Where the policy is, seen from its reference and from its target."""
 
     families = (
+        Family("part_", _("Reward from code: {}"), _("Mean of this part of it.")),
         Family("feature_", _("Feature {}"), _("Mean of what was wished for.")),
         Family("lambda_", _("Lambda {}"), _("Weight that gives the wished mean.")),
         Family("wished_", _("Wished {}"), _("The mean that was wished for.")),

@@ -58,7 +58,9 @@ from alignment.objectives.start import FAR_PROMPTS, start_facts, start_of
 from alignment.objectives.steps import guarded, token_kls, train_step
 from alignment.objectives.stored import groups, stored
 from alignment.reward import RewardModel
+from alignment.reward.code import CodeReward
 from alignment.reward.labels import refuse_few, says_something
+from alignment.reward.reading import SharedReading
 from alignment.reward.selection import chosen_prompts
 from alignment.sampling.sampling import sample
 from alignment.seam.errors import ConfigError
@@ -186,11 +188,18 @@ def read_problem(
     turns = [prompt.messages for prompt in prompts + deployment]
     reward: Scorer = no_reward
     chance: Scorer = no_class
+    beside: SharedReading | None = None
     if config.reward_weight:
-        reward = RewardModel.load(inputs["reward"]).knowing(reference, turns).score
+        model = RewardModel.load(inputs["reward"]).knowing(reference, turns)
+        beside = SharedReading.of(model, reference)
+        reward = beside.score if beside else model.score
     if config.classed:
         known = Classifier.load(inputs["classifier"]).knowing(reference, turns)
         chance = chance_of(known, config.class_name)
+    code = None
+    if config.code_weight:
+        asked = prompts + deployment
+        code = CodeReward.load(inputs["code"], config, [reference], asked, own=not spec.run)
     return Problem(
         prompts=prompts + deployment,
         deployment=len(deployment),
@@ -206,6 +215,8 @@ def read_problem(
         else (),
         reward=reward,
         chance=chance,
+        code=code,
+        reading=beside.token_logps if beside else None,
         config=config,
         seed=spec.seed,
         told=rows.told,
@@ -239,6 +250,8 @@ def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, P
         missing.append("completions")
     if config.classed and "classifier" not in spec.inputs:
         missing.append("classifier")
+    if config.code_weight and "code" not in spec.inputs:
+        missing.append("reward from code")
     if missing:
         raise ConfigError(
             _("The run names no {missing} among its inputs.").format(
@@ -442,7 +455,7 @@ def draw_samples(problem: Problem, state: State, stage: Stage) -> Iterator[Sampl
         max_new_tokens=problem.config.max_new_tokens,
         generator=torch.Generator().manual_seed(problem.seed + 1),
     )
-    rewards = problem.target.reward(policy, rollouts).tolist()
+    rewards = problem.target.rewards(policy, rollouts)[0].tolist()
     for prompt, text, reward in zip(prompts, drawn_texts(policy, rollouts), rewards, strict=True):
         yield SampleDrawn(
             step=state.step,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from alignment.kinds.evaluate.results import CURVES, EvaluateResults
 from alignment.kinds.evaluate.settings import EvaluateConfig
-from alignment.kinds.inputs import CLASSIFIER, PROMPTS
+from alignment.kinds.inputs import CLASSIFIER, CODE, PROMPTS
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
@@ -119,6 +119,13 @@ KIND = Kind(
             empty="",
             beside=(),
             when={"classes": ("counted",)},
+        ),
+        replace(
+            CODE,
+            help=_("The one that the model was aimed at; its gain is measured as a reward's."),
+            empty=_("none, as the model was aimed at none"),
+            beside=(),
+            spared="policy",
         ),
     ),
     prompts=Prompts("test", FEWEST_HELD_OUT),

@@ -44,6 +44,7 @@ from alignment.objectives.problem import DRAWING
 from alignment.objectives.receipts import COARSE, receipts
 from alignment.objectives.samples import Term, terms_of
 from alignment.reward import RewardModel
+from alignment.reward.code import CodeReward
 from alignment.sampling.engines import warp_of
 from alignment.sampling.sampling import Rollouts, sample
 from alignment.sampling.scoring import (
@@ -260,7 +261,7 @@ def load_players(
         judge=judge,
         aimed=known is not None,
         aim=aim,
-        target=aimed_at(aim, at, reference, policy, prompts),
+        target=aimed_at(aim, at, reference, policy, prompts, own=not spec.run),
         lambdas=lambdas,
         cut=warp_of(config) if config.served else None,
     )
@@ -289,8 +290,13 @@ def aimed_at(
     reference: Policy,
     policy: Policy,
     prompts: Sequence[PromptRecord],
+    *,
+    own: bool = False,
 ) -> Target:
-    """The target of an alignment, for answers to these prompts; raises ConfigError where a reward model is missing."""
+    """The target of an alignment, for answers to these prompts; raises ConfigError where what it reads is missing.
+
+    `own` says that it may be code of whoever runs this on their own command line.
+    """
     turns = [prompt.messages for prompt in prompts]
     reward = no_reward
     if aim.reward_weight:
@@ -303,7 +309,13 @@ def aimed_at(
             )
         model = RewardModel.load(at["reward"])
         reward = model.knowing(reference, turns).knowing(policy, turns).score
-    return target_of(aim, reward, reference, class_chance(aim, at, [reference, policy], turns))
+    chance = class_chance(aim, at, [reference, policy], turns)
+    if not aim.code_weight:
+        return target_of(aim, reward, reference, chance)
+    if "code" not in at:
+        raise ConfigError(_("The policy was aimed at a reward from code; name it."))
+    code = CodeReward.load(at["code"], aim, [reference, policy], prompts, own=own)
+    return target_of(aim, reward, reference, chance, code)
 
 
 def class_chance(

@@ -2,7 +2,7 @@
 
 from alignment.kinds.align import needed_by
 from alignment.kinds.align.words import goal, tilt
-from alignment.kinds.inputs import CLASSIFIER, POLICY, PROMPTS, REFERENCE, REWARD
+from alignment.kinds.inputs import CLASSIFIER, CODE, POLICY, PROMPTS, REFERENCE, REWARD
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Prompts
 from alignment.kinds.population.results import CURVES, PopulationResults
 from alignment.kinds.population.settings import PopulationConfig
@@ -64,7 +64,7 @@ KIND = Kind(
     fixed=("inference_weight", "inference_temperature", "inference_weights"),
     results=PopulationResults,
     curves=CURVES,
-    inputs=(POLICY, REFERENCE, PROMPTS, REWARD, CLASSIFIER),
+    inputs=(POLICY, REFERENCE, PROMPTS, REWARD, CLASSIFIER, CODE),
     prompts=Prompts("train", 1),
     run="alignment.kinds.population.run:align",
     command="population",

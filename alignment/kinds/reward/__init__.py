@@ -14,12 +14,12 @@ from alignment.seam.words import _, said
 
 
 def needed_memory(config: RewardConfig, shape: memory.Shape | None) -> int:
-    """Bytes: the backbone that learns; a reward has no logits."""
-    return (
-        memory.trained(shape, moments=config.moments(shape.width)) + memory.part(shape)
-        if shape
-        else 0
-    )
+    """Bytes: the backbone that learns, or only reads; a reward has no logits."""
+    if shape is None:
+        return 0
+    if config.trunk == "frozen":
+        return memory.read(shape) + memory.part(shape)
+    return memory.trained(shape, config.lora_rank, config.moments(shape.width)) + memory.part(shape)
 
 
 def needed_seconds(config: RewardConfig, timing: Timing) -> float:
@@ -83,7 +83,7 @@ KIND = Kind(
     run="alignment.kinds.reward.run:train",
     command="reward",
     shared=True,
-    saves=False,
+    saves=True,
     encoder_decoders=ALWAYS,
     memory=needed_memory,
     seconds=needed_seconds,
