@@ -26,6 +26,7 @@ from webapp.datasets import standins
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import PromptFound, Reading
 from webapp.datasets.models import ComingRank, Intake, Preference
+from webapp.labeling.bands import Band, priority_in
 from webapp.labeling.kinds import TASK_KINDS, kind_named, kind_of_label
 from webapp.labeling.kinds.descriptor import HasText, TaskKind
 from webapp.labeling.models import Completion
@@ -71,6 +72,7 @@ class Plan(NamedTuple):
     need: int = 1
     pairs: int = PAIRS  # 0: all
     kind: str = FIRST_KIND
+    band: str = Band.NORMAL  # of the queue
 
 
 @dataclass
@@ -356,7 +358,8 @@ def _tasks(
             added.left_out[TEST] += 1
         else:
             asks += [Ask(row.pk, items, fresh=not row.here) for items in about]
-    added.tasks = create_tasks(intake.project, plan.kind, asks, need=plan.need, intake=intake.pk)
+    where = {"priority": priority_in(Band(plan.band)), "intake": intake.pk}
+    added.tasks = create_tasks(intake.project, plan.kind, asks, need=plan.need, **where)
     added.left_out[ASKED] += len(asks) - added.tasks
 
 

@@ -16,6 +16,7 @@ from django.db.backends.signals import connection_created
 
 from webapp.machine.disk import causes
 from webapp.machine.patience import ImpatientConnection
+from webapp.site.planned import NEVER_BY_ITSELF
 
 LOCK_WAIT = 3.0  # seconds that a page waits for another's lock to store what somebody sent
 LOOK_WAIT = 0.4  # seconds that one waits to store something beside what it shows
@@ -61,6 +62,7 @@ def share_connections() -> None:
     if "pool" not in options:
         database |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}  # the pool keeps them
         options["pool"] = POOL
+        options["prepare_threshold"] = NEVER_BY_ITSELF
         options["options"] = f"{options.get('options', '')} -c lock_timeout={1000 * LOCK_WAIT:.0f}"
 
 
