@@ -267,6 +267,7 @@ class MakeForm(forms.Form):
         label=BAND,
         choices=Band.choices,
         initial=Band.NORMAL,
+        required=False,
         help_text=_("Urgent tasks are handed out before all others, later ones after them."),
     )
 
@@ -275,6 +276,10 @@ class MakeForm(forms.Form):
         asks = composition_of(project)
         kinds = {name: words for name, words in kinds_to_make().items() if asks.offers(name)}
         offer_names(self, "kind", kinds.items())
+
+    def clean_band(self) -> str:
+        """The usual one, where none is named."""
+        return str(self.cleaned_data["band"] or Band.NORMAL)
 
 
 class KindFilter(forms.Form):
