@@ -23,6 +23,8 @@ LOOK_WAIT = 0.4  # seconds that one waits to store something beside what it show
 KNOWN = (
     4.0  # seconds for which a held database is known to be: nobody waits long, or all threads would
 )
+# What is planned at all is planned for whatever values come, at the first time instead of the sixth.
+ONCE = "-c plan_cache_mode=force_generic_plan"
 POOL = {
     "min_size": 2,  # kept open, so that a server that has none to spare has those
     "max_size": 16,  # of a web process: more than it has threads
@@ -63,7 +65,8 @@ def share_connections() -> None:
         database |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}  # the pool keeps them
         options["pool"] = POOL
         options["prepare_threshold"] = NEVER_BY_ITSELF
-        options["options"] = f"{options.get('options', '')} -c lock_timeout={1000 * LOCK_WAIT:.0f}"
+        told = f"-c lock_timeout={1000 * LOCK_WAIT:.0f} {ONCE}"
+        options["options"] = f"{options.get('options', '')} {told}"
 
 
 def forget_lost() -> None:
