@@ -3,6 +3,8 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 ARGS ?=
 PART ?=
+MODEL ?=
+REAL_MODEL ?=
 REQUIRE ?=
 BIN := .venv/bin
 # Some tests wait for programs they started, so two cores carry a process more.
@@ -18,9 +20,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo          the whole loop on this machine; ARGS=\"--once\" stops when it is done, --lab makes it smaller"
+	@echo "make demo MODEL=…  the same with a model of yours: its folder, or its name on the Hugging Face Hub"
 	@echo "make run           start Attune on http://127.0.0.1:8000 (ARGS=\"--port N\")"
 	@echo "make test          install what the tests need and run them; REQUIRE=all allows no skips"
-	@echo "make prove         names the long proofs; PART=NAME runs one of them"
+	@echo "make prove         names the long proofs; PART=NAME runs one of them, REAL_MODEL=FOLDER that on a real model"
 	@echo "make bench         a benchmark by its name, ARGS=\"step --size 4x128\"; without one, their names"
 	@echo "make lint fmt      check, or rewrite, the style of the code"
 	@echo "make screenshots   pictures of every page into docs/screenshots"
@@ -30,7 +33,7 @@ setup: .venv/runtime node_modules/.package-lock.json
 setup-dev: setup .venv/dev
 
 demo: setup
-	@$(BIN)/python manage.py demo $(ARGS)
+	@$(BIN)/python manage.py demo $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 run: setup
 	@$(BIN)/python manage.py stack $(ARGS)
@@ -41,7 +44,7 @@ test: setup-dev
 	  $(BIN)/python -m pytest $(PARALLEL) 2 $(ON_POSTGRES) $(ARGS)
 
 prove: setup-dev
-	@$(BIN)/python -m tests.prove $(PART) $(if $(ARGS),-- $(ARGS))
+	@REAL_MODEL="$(REAL_MODEL)" $(BIN)/python -m tests.prove $(or $(PART),$(if $(REAL_MODEL),real)) $(if $(ARGS),-- $(ARGS))
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -7,11 +7,13 @@ Exit status: 0 done or stopped as asked, 3 failed for a reason that is in the la
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from errno import EDQUOT, ENOSPC
 from functools import partial
@@ -20,18 +22,19 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from pydantic import ValidationError
-
 from alignment.command_line.commands import (
     about_rows,
     begun,
-    near,
+    instead,
+    pipe_of,
     prepared,
     processes_of,
+    read_spec,
     settled,
     share_completions,
 )
 from alignment.command_line.options import (
+    COMMANDS,
     GGUF,
     RECEIPTS,
     add_commands,
@@ -55,11 +58,12 @@ from alignment.seam.errors import (
     explained,
 )
 from alignment.seam.events import Event, Failed, Finished, dump_event, parse_event
-from alignment.seam.folders import MANIFEST
 from alignment.seam.priority import give_way
 from alignment.seam.progress import listening
 from alignment.seam.spares import take_run
-from alignment.trainer import drive, load_all
+from alignment.seam.variables import TRACKERS
+from alignment.tracking.trackers import followed_run
+from alignment.trainer import drive, load_all, set_up_process
 
 FAILED, BUG, STOPPED = 3, 1, 130  # exit statuses
 UNUSABLE = 1  # a variable of the environment, as in every program of Attune
@@ -82,19 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and do what it says; the exit status."""
     options = vars(parsed(arguments))
     command = options.pop("command")
-    if command == "fields":
-        print("\n".join(field_lines(options["kind"])))
-        return 0
-    if command == "run":
-        return _compute(options["folder"])
-    if command == "spare":
-        return _wait_and_compute(options["handle"])
-    if command == "answer":
-        return _answer(**options)
-    if command == RECEIPTS:
-        return _check(options)
-    if command == GGUF:
-        return _take_away(options)
+    if (act := ACTS.get(command)) is not None:
+        return act(**options)
     return _start(command, options)
 
 
@@ -104,7 +97,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     options, unknown = top.parse_known_args(arguments)
     if unknown:
         known = known_options(options.command)
-        top.error(f"there is no {unknown[0]}{near(unknown[0].split('=')[0], known)}")
+        name, kind = unknown[0].split("=")[0], COMMANDS.get(options.command, "")
+        top.error(f"there is no {unknown[0]}{instead(kind, name, known)}")
     return options
 
 
@@ -131,9 +125,25 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("handle", type=int)
     command.add_argument("--idle", type=float, default=600.0)
     command.add_argument("--threads", type=int, default=1)
+    command = commands.add_parser(
+        "track",
+        help="tell a tracker the events of the run in a folder, or of one that computes there",
+    )
+    command.add_argument("folder", type=Path)
+    command.add_argument("--to", choices=TRACKERS, required=True)
+    command.add_argument("--offset", type=int, default=0, help="of the file of events, in bytes")
+    command.add_argument("--follow", action="store_true", help="until it ends, or its input does")
+    command = commands.add_parser("speed", help="measure how fast this machine computes, as JSON")
+    command.add_argument("--threads", type=int, help="of the CPU (default: torch's choice)")
     command = commands.add_parser("fields", help="list the settings of a kind of run")
     command.add_argument("kind", choices=list(KINDS))
     return top
+
+
+def _list_fields(kind: str) -> int:
+    """Print the settings of a kind of run; the exit status."""
+    print("\n".join(field_lines(kind)))
+    return 0
 
 
 def _compute(folder: Path) -> int:
@@ -157,7 +167,28 @@ def _answer(*, handle: int, idle: float, threads: int) -> int:
     return 0
 
 
-def _check(options: Mapping[str, Any]) -> int:
+def _track(*, folder: Path, to: str, offset: int, follow: bool) -> int:
+    """Tell a tracker the events of a folder's run; the exit status."""
+    from alignment.tracking.following import track  # noqa: PLC0415 - no run needs it
+
+    return track(folder, to, offset=offset, follow=follow)
+
+
+def _tell_speed(*, threads: int | None) -> int:
+    """Print how fast this machine computes, and how long a trainer takes until it can; the exit status."""
+    began = time.perf_counter()
+    load_all()
+    import torch  # noqa: PLC0415 - only what computes loads it
+
+    from alignment.models.speed import measure_speed  # noqa: PLC0415 - as above
+
+    if threads:
+        torch.set_num_threads(threads)
+    print(json.dumps(measure_speed(start=time.perf_counter() - began)._asdict()))
+    return 0
+
+
+def _check(**options: Any) -> int:  # noqa: ANN401 - as the command line has them
     """Print the receipts of an alignment's settings, in words and as JSON; the exit status."""
     try:
         config = AlignConfig.model_validate(settled("align", options))
@@ -172,7 +203,7 @@ def _check(options: Mapping[str, Any]) -> int:
     return 0 if found.good else FAILED
 
 
-def _take_away(options: Mapping[str, Any]) -> int:
+def _take_away(**options: Any) -> int:  # noqa: ANN401 - as above
     """Write a model as one file and say how its answers compare; the exit status."""
     path: Path = options["output"]
     try:
@@ -195,7 +226,7 @@ def _take_away(options: Mapping[str, Any]) -> int:
 def _start(command: str, options: Mapping[str, Any]) -> int:
     """Make the run folder of a command and compute it; the exit status."""
     try:
-        processes = processes_of(command, options)
+        processes, pipe = processes_of(command, options), pipe_of(command, options)
         folder = prepared(command, options)
     except AlignmentError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
@@ -203,16 +234,20 @@ def _start(command: str, options: Mapping[str, Any]) -> int:
     for sentence in about_rows(folder):
         print(sentence, file=sys.stderr)
     try:
-        status = run(folder) if processes == 1 else run_in(folder, processes)
+        status = run(folder, pipe) if processes == 1 else run_in(folder, processes)
     except KeyboardInterrupt:
+        if RunSpec.load(folder).dry:
+            rmtree(folder)
+            return STOPPED
         print(f"\nStopped; go on with --output {folder} --resume.", file=sys.stderr)
         return STOPPED
-    if status == FAILED and not begun(folder):
+    if (status == FAILED and not begun(folder)) or RunSpec.load(folder).dry:
         rmtree(folder)
+        return status
     if (folder / "output").exists():
         if command == "generate":
             share_completions(folder)
-        print(folder / "output")
+        print(folder / "output", file=sys.stderr if pipe else sys.stdout)
     return status or _ending(folder)
 
 
@@ -226,14 +261,14 @@ def _ending(folder: Path) -> int:
     return 0 if trusted else UNPROVEN
 
 
-def run(folder: Path) -> int:
-    """Compute the run of a folder, writing its events as they come; the exit status."""
+def run(folder: Path, pipe: BinaryIO | None = None) -> int:
+    """Compute the run of a folder, writing its events as they come, also into a pipe; the exit status."""
     if os.environ.get("RANK", "0") != "0":
         return _assist(folder)
     try:
         with (folder / "events.jsonl").open("ab+") as lines:
             _end_torn_line(lines)
-            return _run(folder, lines)
+            return _run(folder, lines, display(pipe))
     except OSError as error:
         if error.errno in (ENOSPC, EDQUOT):  # there may be no room to say so
             return FULL_DISK
@@ -269,9 +304,7 @@ def watched(command: Sequence[str], folder: Path) -> int:
     return FAILED
 
 
-def _run(folder: Path, lines: BinaryIO) -> int:
-    show = display()
-
+def _run(folder: Path, lines: BinaryIO, show: Callable[[Event], None]) -> int:
     def say(event: Event) -> None:
         lines.write(dump_event(event))
         lines.flush()
@@ -282,15 +315,17 @@ def _run(folder: Path, lines: BinaryIO) -> int:
             say(event)
 
     try:
-        spec = _read(folder)
-        _prepare(spec, folder)
+        spec = read_spec(folder)
+        set_up_process(spec, folder)
         with (
             texts_watched(partial(_give_up, lines)),
+            followed_run(folder, kept=not spec.dry) as told,
             _together(spec),
             listening(say_if_there_is_room),
         ):
             for event in drive(spec, folder):
                 say(event)
+                told.add(event)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # its traceback goes to the log, what is known of it to the run
@@ -317,10 +352,10 @@ def _give_up(lines: BinaryIO, error: AlignmentError) -> None:
 def _assist(folder: Path) -> int:
     """Compute beside the first process, which alone writes; ours goes aside. The exit status."""
     try:
-        spec = _read(folder)
+        spec = read_spec(folder)
         if not spec.described.shared:
             return 0
-        _prepare(spec, folder)
+        set_up_process(spec, folder)
         inputs = {role: str((folder / path).absolute()) for role, path in spec.inputs.items()}
         saved = str((folder / spec.resume_from).absolute()) if spec.resume_from else None
         spec = spec.model_copy(update={"inputs": inputs, "resume_from": saved})
@@ -348,39 +383,17 @@ def _end_torn_line(lines: BinaryIO) -> None:
             lines.write(b"\n")
 
 
-def _read(folder: Path) -> RunSpec:
-    try:
-        spec = RunSpec.load(folder)
-        spec.settings()
-    except FileNotFoundError as error:
-        raise ConfigError("The run folder has no config.json.") from error
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("config.json is wrong. " + "; ".join(wrong)) from error
-    return spec
-
-
-def _prepare(spec: RunSpec, folder: Path) -> None:
-    """Threads, seed and determinism: the process's own switches, set here and nowhere else."""
-    import torch  # noqa: PLC0415 - help and refusals need not wait for it
-    from transformers.utils import logging  # noqa: PLC0415
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # our events tell more
-
-    threads = spec.threads
-    if spec.resume_from and (folder / spec.resume_from / MANIFEST).exists():
-        from alignment.models.checkpoints import threads_of  # noqa: PLC0415 - loads transformers
-
-        threads = threads_of(folder / spec.resume_from)
-    if threads:
-        torch.set_num_threads(threads)
-    torch.manual_seed(spec.seed)
-    if torch.cuda.is_available():
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)  # noqa: FBT003 - torch's signature
-    # It would also fill memory that is about to be written: 1.5 % of a step, for nothing that is read.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it at run time
-
+# Commands that make no run folder, with what does them.
+ACTS: Mapping[str, Callable[..., int]] = {
+    "fields": _list_fields,
+    "run": _compute,
+    "spare": _wait_and_compute,
+    "answer": _answer,
+    "track": _track,
+    "speed": _tell_speed,
+    RECEIPTS: _check,
+    GGUF: _take_away,
+}
 
 if __name__ == "__main__":
     sys.exit(program())

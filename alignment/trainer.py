@@ -5,6 +5,7 @@ Torch-free until a run is asked for: a kind imports only what it needs.
 
 import gc
 import json
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from importlib import import_module
@@ -14,6 +15,7 @@ from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import ConfigError
 from alignment.seam.events import CheckpointSaved, Event, Finished, Stopped
+from alignment.seam.folders import MANIFEST
 from alignment.seam.words import _
 
 # What every run loads beside its kind's module.
@@ -45,6 +47,28 @@ def load_all() -> None:
         import_module(module)
 
 
+def set_up_process(spec: RunSpec, folder: Path) -> None:
+    """Threads, seed and determinism: the process's own switches, set here and nowhere else."""
+    import torch  # noqa: PLC0415 - help and refusals need not wait for it
+    from transformers.utils import logging  # noqa: PLC0415
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # our events tell more
+
+    threads = spec.threads
+    if spec.resume_from and (folder / spec.resume_from / MANIFEST).exists():
+        from alignment.models.checkpoints import threads_of  # noqa: PLC0415 - loads transformers
+
+        threads = threads_of(folder / spec.resume_from)
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(spec.seed)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)  # noqa: FBT003 - torch's signature
+    # It would also fill memory that is about to be written: 1.5 % of a step, for nothing that is read.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it at run time
+
+
 def _wanted(folder: Path) -> str:
     """What `control.json` asks for: "", "save" or "now"; raises ConfigError where it is nonsense."""
     try:
@@ -62,6 +86,15 @@ def _wanted(folder: Path) -> str:
     return str(wish)
 
 
+def _events(run: Runner, spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
+    """What a run tells, or one step of everything that it would do."""
+    if spec.dry:
+        from alignment.models.rehearsal import rehearsed  # noqa: PLC0415 - loads torch
+
+        return rehearsed(run, spec, folder)
+    return run(spec, folder)
+
+
 def drive(spec: RunSpec, folder: Path) -> Iterator[Event]:
     """The events of a run that obeys its `control.json`, closed by Finished or Stopped.
 
@@ -72,7 +105,7 @@ def drive(spec: RunSpec, folder: Path) -> Iterator[Event]:
     from alignment.models.inputs import check_inputs  # noqa: PLC0415 - as above
 
     check_inputs(spec, folder)
-    with closing(run(spec, folder)) as events:
+    with closing(_events(run, spec, folder)) as events:
         event, step, saved, wish = next(events), 0, False, ""
         while True:
             if isinstance(event, Finished):
@@ -81,7 +114,7 @@ def drive(spec: RunSpec, folder: Path) -> Iterator[Event]:
             step = getattr(event, "step", step)
             saved = isinstance(event, CheckpointSaved)
             wish = agreed(_wanted(folder))
-            if wish == "now" and not isinstance(event, Finished):
+            if (wish == "now" or (wish and spec.dry)) and not isinstance(event, Finished):
                 break
             try:
                 event = events.send("save" if wish == "save" else None)

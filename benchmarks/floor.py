@@ -1,11 +1,12 @@
-"""The floor of one alignment step: bare tensor operations on a GPT-2's weights, one after another.
+"""The floor of one alignment step: bare tensor operations on a model's weights, one after another.
 
 One cached generation, one reference forward, one policy forward and backward, one update by Adam, of
-completions whose lengths are given. It imports nothing of the product, and the product nothing of it.
+completions whose lengths are given. The operations are a GPT-2's here; `llama_floor` has a Llama's. It imports nothing
+of the product, and the product nothing of it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +67,15 @@ class Network(NamedTuple):
         blocks = [weight for block in self.blocks for pair in block for weight in pair]
         return [self.tokens, self.places, *blocks, *self.last_norm]
 
+    @property
+    def kept(self) -> tuple[int, int]:
+        """Heads and their width of what a cache holds."""
+        return self.heads, self.tokens.shape[1] // self.heads
+
+    def enter(self, ids: Tensor, places: Tensor) -> tuple[Tensor, int]:
+        """Hidden states (b, length, width) of tokens at these places, and how many heads read them."""
+        return self.tokens[ids] + self.places[places], self.heads
+
     def logits(self, x: Tensor) -> Tensor:
         """Logits (n, vocabulary) of last hidden states (n, width)."""
         return (norm(x, self.last_norm) @ self.tokens.T).float()
@@ -91,7 +101,7 @@ def linear(x: Tensor, weights: tuple[Tensor, Tensor]) -> Tensor:
 
 @torch.no_grad()
 def generate(  # noqa: PLR0915 - one straight line, to be read from top to bottom
-    policy: Network, prompts: Sequence[Sequence[int]], copies: int, lengths: Tensor
+    policy: Any, prompts: Sequence[Sequence[int]], copies: int, lengths: Tensor
 ) -> Drawn:
     """`copies` completions of each prompt, of these lengths (n,).
 
@@ -107,13 +117,13 @@ def generate(  # noqa: PLR0915 - one straight line, to be read from top to botto
     ragged, seen = bool(pads.any()), columns >= pads
     causal = (columns[:width] <= columns[:width, None]) & seen[:, None, None, :width]
     causal |= torch.eye(width, dtype=torch.bool)  # a padding sees itself, else it would be nan
-    depth = policy.tokens.shape[1] // policy.heads
+    heads, depth = policy.kept
     autocast = torch.is_autocast_enabled(policy.tokens.device.type)
     dtype = torch.get_autocast_dtype(policy.tokens.device.type) if autocast else None
-    cache = torch.empty(len(policy.blocks), 2, rows, policy.heads, width + room, depth, dtype=dtype)
-    x = policy.tokens[ids] + policy.places[(columns[:width] - pads).clamp(min=0)]
+    cache = torch.empty(len(policy.blocks), 2, rows, heads, width + room, depth, dtype=dtype)
+    x, how = policy.enter(ids, (columns[:width] - pads).clamp(min=0))
     for block, (keys, values) in zip(policy.blocks, cache, strict=True):
-        q, k, v = block.project(x, policy.heads)
+        q, k, v = block.project(x, how)
         keys[:, :, :width], values[:, :, :width] = k[source], v[source]
         x = block.finish(x, attend(q, k, v, causal if ragged else None, causal=not ragged))
     x, seen, pads = x[source, -1:], seen[source, None, None], pads[source]
@@ -131,18 +141,21 @@ def generate(  # noqa: PLR0915 - one straight line, to be read from top to botto
         if step + 1 == room:
             break
         left, end = active[step + 1], width + step + 1
-        x = policy.tokens[token[:left]] + policy.places[end - 1 - pads[:left]]
+        x, how = policy.enter(token[:left], end - 1 - pads[:left])
         mask = seen[:left, :, :, :end] if ragged else None
         for block, (keys, values) in zip(policy.blocks, cache[:, :, :left, :, :end], strict=True):
-            q, keys[:, :, -1:], values[:, :, -1:] = block.project(x, policy.heads)
+            q, keys[:, :, -1:], values[:, :, -1:] = block.project(x, how)
             x = block.finish(x, attend(q, keys, values, mask))
     back = order.argsort()
     return Drawn(tokens[back], logps[back])
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
-    """softmax(q k / sqrt(depth)) v."""
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    """softmax(q k / sqrt(depth)) v, of heads that share keys in groups or not."""
+    shared = q.shape[1] != k.shape[1]
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=shared
+    )
 
 
 class Batch(NamedTuple):
@@ -174,11 +187,11 @@ def batches(
         yield Batch(picked, ids[:, :-1], predicting, ids[:, 1:][predicting], owners)
 
 
-def completion_logps(network: Network, batch: Batch) -> Tensor:
+def completion_logps(network: Any, batch: Batch) -> Tensor:
     """(b,) log-probabilities of a batch's completions."""
-    x = network.tokens[batch.ids] + network.places[: batch.ids.shape[1]]
+    x, how = network.enter(batch.ids, torch.arange(batch.ids.shape[1]))
     for block in network.blocks:
-        x = block.finish(x, attend(*block.project(x, network.heads), None, causal=True))
+        x = block.finish(x, attend(*block.project(x, how), None, causal=True))
     logits = network.logits(x[batch.predicting])
     chosen = logits.gather(1, batch.targets[:, None])[:, 0] - logits.logsumexp(-1)
     return torch.zeros(len(batch.rows)).index_add(0, batch.owners, chosen)
@@ -187,12 +200,17 @@ def completion_logps(network: Network, batch: Batch) -> Tensor:
 class Floor:
     """A policy and its reference, and what moves the one from the other."""
 
-    def __init__(self, weights: Mapping[str, Tensor], layers: int, heads: int, rate: float) -> None:
-        self.policy = Network.of(weights, layers, heads)
-        self.reference = Network.of(weights, layers, heads)
+    def __init__(self, policy: Any, reference: Any, rate: float) -> None:
+        self.policy, self.reference = policy, reference
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=rate, weight_decay=0.0, fused=True
         )
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor], layers: int, heads: int, rate: float) -> "Floor":
+        """Of a GPT2LMHeadModel's weights."""
+        policy, reference = (Network.of(weights, layers, heads) for _ in range(2))
+        return cls(policy, reference, rate)
 
     def step(
         self,

@@ -41,7 +41,7 @@ def against_floor(scene: Scene, size: Size, pairs: int) -> dict[str, float]:
     """The floor's time over that of a plain step, both in bf16."""
     ours, device = Ours.on(scene, precision="bf16"), default_device()
     weights = ours.state.policy.model.state_dict()
-    floor, seconds = Floor(weights, size.layers, size.heads, RATE), []
+    floor, seconds = Floor.of(weights, size.layers, size.heads, RATE), []
     for _ in range(WARMUP + pairs):
         mine = timed(lambda: (ours.step(), finished()))
         with device, torch.autocast(device.type, dtype=torch.bfloat16):

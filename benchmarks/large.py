@@ -10,19 +10,25 @@ from benchmarks.rows import ago, fill, hexadecimal, settle
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact, ArtifactInput
+from webapp.audit.acts import Act
+from webapp.audit.models import AuditEntry
 from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
+from webapp.labeling.asked import Question
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem
+from webapp.notifications.models import Notification
 from webapp.projects.models import Membership, Project, Prompt
 from webapp.quality.jobs import measure_now
 from webapp.rounds.config import PRESETS
 from webapp.rounds.models import Round, RoundRun
 from webapp.runs.models import Run, RunEvent, RunMetric
 from webapp.runs.points import keep_points
+from webapp.webhooks.models import Delivery, Webhook
 
 TABLES = (
     *(User, Project, Membership, Prompt, Completion, Task, TaskItem, Assignment, Label, Run),
     *(RunEvent, RunMetric, Artifact, ArtifactInput, Snapshot, Round, RoundRun, Job),
+    *(AuditEntry, Webhook, Delivery, Question, Notification),
 )
 PARTS = tuple(RoundRun.Part.values)
 KINDS = ("reward", "reward", "align", "evaluate", "generate")  # of a round's runs, as its parts
@@ -45,6 +51,9 @@ class Sizes(NamedTuple):
     snapshots: int = 400
     jobs: int = 600
     points: int = 200_000  # of one run's curves
+    acts: int = 200_000  # in the audit log, each of which a webhook is told of
+    questions: int = 5_000
+    told: int = 10_000  # notifications of whoever looks
 
     def shrunk(self, share: float) -> "Sizes":
         """A share of it all."""
@@ -68,6 +77,7 @@ def grow(before: Sizes, now: Sizes) -> None:
     fill_runs(spans, now)
     fill_stored(spans, now)
     fill_labels(spans, now)
+    fill_told(spans, now)
     settle(TABLES)
     measure_now(Project.objects.get(pk=1))
     reach(now.points // CURVES)
@@ -234,6 +244,24 @@ def fill_labels(spans: Sizes, now: Sizes) -> None:
     )
 
 
+def fill_told(spans: Sizes, now: Sizes) -> None:
+    """What was done, asked and told: the audit log, a webhook's deliveries, questions, notifications."""
+    User.objects.get_or_create(pk=LATER, username="viewer", password="!")
+    of_person = {"project_id": "1", "person_id": f"i % {now.people} + 1"}
+    acts = tuple(act.value for act in Act)
+    about = {"act": by_turns(acts), "thing": by_turns(tuple(act.partition(".")[0] for act in acts))}
+    fill(AuditEntry, spans.acts, **of_person, **about, number="i + 1", facts="'{}'")
+    hook = {"url": "'https://hooks.example/' || i", "acts": "'[]'", "salt": hexadecimal("i")}
+    fill(Webhook, range(min(spans.acts.start, 1), 1), project_id="1", **hook)
+    sent = {"state": by_turns(("delivered", "delivered", "failed")), "code": "204"}
+    fill(Delivery, spans.acts, webhook_id="1", entry_id="i + 1", **sent)
+    asked = {"project_id": "1", "by_id": of_person["person_id"], "text": "'What is meant by ' || i"}
+    answer = "CASE WHEN i % 3 = 0 THEN '' ELSE 'Just that.' END"
+    fill(Question, spans.questions, task_id=f"i % {now.tasks} + 1", answer=answer, **asked)
+    said = {"kind": "'run'", "outcome": "'succeeded'", "what": "'run ' || i", "url": "'/'"}
+    fill(Notification, spans.told, person_id=str(LATER), project_id="1", **said)
+
+
 def doubled(numbers: range) -> range:
     """Two for each."""
     return range(numbers.start * 2, numbers.stop * 2)
@@ -247,7 +275,7 @@ def by_turns(words: tuple[str, ...]) -> str:
 
 def a_place() -> Place:
     """Somebody who may see all projects as a member, at the first one."""
-    viewer = User.objects.create(pk=LATER, username="viewer", password="!")
+    viewer = User.objects.get(pk=LATER)
     everywhere = Project.objects.all()
     Membership.objects.bulk_create(
         Membership(pk=LATER + project.pk, project=project, user=viewer, role=Role.ADMIN)
@@ -257,5 +285,8 @@ def a_place() -> Place:
     card = Assignment.objects.create(
         pk=LATER, task_id=1, annotator=viewer, slot=9, state="submitted", lease_until=timezone.now()
     )
-    ids = ("task_id", "snapshot_id", "artifact_id", "round_id", "run_id", "membership_id", "job_id")
+    ids = (
+        *("task_id", "snapshot_id", "artifact_id", "round_id", "run_id", "membership_id", "job_id"),
+        *("webhook_id", "question_id"),
+    )
     return Place(first, viewer, {"project_id": 1, **dict.fromkeys(ids, 1)}, card.pk)

@@ -53,6 +53,7 @@ FILTERS = {
     "prompts": ("q=plus", "q=nowhere", "split=test"),
     "runs:start": tuple(f"kind={name}" for name, kind in KINDS.items() if kind.group),
     "runs:metrics": (),
+    "audit": ("person=5", "act=run.ended", "thing=run"),
 }
 DEEP = 0.9  # of all rows lie before a deep page
 

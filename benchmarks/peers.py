@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets import Dataset
+from peft import LoraConfig
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
@@ -26,6 +27,7 @@ class Work(NamedTuple):
     longest: int
     beta: float
     rate: float
+    lora: int = 0  # rank of an adapter on all linear layers; 0: whole weights
 
 
 class Turns(TrainerCallback):
@@ -81,11 +83,13 @@ def in_turn(
         disable_tqdm=True,
     )
     asked = [{"prompt": [m.model_dump() for m in prompt.messages]} for prompt in work.prompts]
+    adapter = LoraConfig(r=work.lora, lora_alpha=2 * work.lora, target_modules="all-linear")
     trainer(
         model=str(work.model),
         reward_funcs=rewarded,
         args=settings,
         train_dataset=Dataset.from_list(asked),
         callbacks=[turns],
+        peft_config=adapter if work.lora else None,
     ).train()
     return turns.seconds

@@ -2,6 +2,9 @@
 
 Both start from the same GPT-2 with the same tokens, batch, epochs, precision and threads, in turn. Each
 prompt is held out once, in one of the folds. A third arm is ours on whole rankings instead of pairs.
+
+With --model both start from a stored model instead, on some of the pairs and one split of them: TRL's by LoRA, ours by
+the same LoRA or, with --trunk frozen, by heads on features that are read within the time that is told.
 """
 
 import argparse
@@ -11,12 +14,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from transformers import (
     AutoModelForSequenceClassification,
     GPT2Config,
@@ -31,8 +35,10 @@ from alignment.kinds.reward.settings import RewardConfig
 from alignment.maths.estimators import paired_estimate
 from alignment.pretraining.starter import build_tokenizer
 from alignment.reward.examples import examples_of
-from alignment.reward.fitting import fit, steps_of
-from alignment.reward.labels import apart
+from alignment.reward.fitting import steps_of
+from alignment.reward.forks import common
+from alignment.reward.labels import apart, divided
+from alignment.reward.learning import Learner, Trial, empty_table
 from alignment.reward.measures import Told, measures, together
 from alignment.reward.model import RewardModel
 from alignment.reward.observation import Observation
@@ -44,6 +50,7 @@ from webapp.datasets.imports.reading import read_rows
 TREES = Path("../shared/data/oasst_en_100_tree.jsonl")
 CONTEXT, VOCABULARY = 512, 2048
 WARMUP = 0.1  # as ours
+HELD_OUT = 0.2  # of a stored model's pairs
 DRAWS = 10_000  # of a bootstrap
 
 
@@ -55,12 +62,12 @@ class Arm:
     told: Told
 
 
-def rankings(path: Path) -> list[RankingRecord]:
-    """The answers to each first turn in the order people gave them."""
+def rankings(path: Path, *, several: bool = False) -> list[RankingRecord]:
+    """The answers to each first turn in the order people gave them; or to each later one, behind several turns."""
     with path.open("rb") as file:
         prompts = read_rows(rows_of(file), "oasst").prompts.values()
     found = []
-    for prompt in (one for one in prompts if len(one.messages) == 1):
+    for prompt in (one for one in prompts if (len(one.messages) > 1) == several):
         ranked = sorted(
             (answer for answer in prompt.answers.values() if answer.rank is not None),
             key=lambda answer: (answer.rank, answer.key),
@@ -98,20 +105,33 @@ def pairs_of(labels: Sequence[LabelRecord]) -> list[LabelRecord]:
 
 
 def ours(
-    folder: Path, config: RewardConfig, fitted: Sequence[LabelRecord], held: Sequence[LabelRecord]
+    folder: Path,
+    config: RewardConfig,
+    fitted: Sequence[LabelRecord],
+    held: Sequence[LabelRecord],
+    cache: Path | None = None,
 ) -> Arm:
-    """Our reward model, timed from its first step to its last."""
-    torch.manual_seed(0)
-    model = RewardModel.fresh(folder)
-    observation = Observation(config, fitted)
-    examples, judged = examples_of(model, fitted), examples_of(model, held)
-    started = time.perf_counter()
-    for _ in fit(model, observation, examples):
-        pass
-    seconds = time.perf_counter() - started
-    return Arm(
-        config.epochs * len(pairs_of(fitted)) / seconds, measures(model, observation, judged)[0]
-    )
+    """Our reward model, timed from its first step to its last, with the reading of features where it is frozen."""
+    table, reading = None, 0.0
+    if config.trunk == "frozen":
+        table = empty_table(folder, config, str(cache) if cache else None)
+        texts = [ids for example in examples_of(table.model, fitted) for ids in example.texts]
+        started = time.perf_counter()
+        table.of(texts)
+        reading = time.perf_counter() - started
+    total = steps_of(config, len(fitted))
+    learner = Learner(folder, config, fitted, 0, count(1), total, table)
+    fit, clock = learner.learn(Trial("", list(fitted), list(held))), []
+    while True:
+        try:
+            event = next(fit)
+        except StopIteration as ended:
+            learned = ended.value
+            break
+        clock.append((time.perf_counter(), event.metrics["seconds/step"]))
+    seconds = reading + clock[-1][0] - clock[0][0] + clock[0][1]
+    told = measures(learned.model, learned.observation, learned.held)[0]
+    return Arm(config.epochs * len(pairs_of(fitted)) / seconds, told)
 
 
 class Clock(TrainerCallback):
@@ -135,7 +155,7 @@ def trls(
     )
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.float32
+        folder, num_labels=1, dtype=torch.float32, pad_token_id=reading.trunk.tokenizer.pad_token_id
     )
     clock = Clock()
     with TemporaryDirectory() as output:
@@ -164,14 +184,31 @@ def trls(
             train_dataset=dataset,
             processing_class=reading.trunk.tokenizer,
             callbacks=[clock],
+            peft_config=adapter_of(config),
         )
         trainer.train()
+    if config.lora_rank:
+        model = trainer.model.merge_and_unload()
     with torch.no_grad():
-        reading.trunk.model.load_state_dict(model.transformer.state_dict())
+        reading.trunk.model.load_state_dict(model.base_model.state_dict())
         reading.head.weight.copy_(model.score.weight)
     judged = examples_of(reading, held)
     found = measures(reading, Observation(config, held), judged)[0]
     return Arm(config.epochs * len(fitted) / (clock.ended - clock.started), found)
+
+
+def adapter_of(config: RewardConfig) -> LoraConfig | None:
+    """The adapter that ours has, as PEFT is told it; none where all weights are trained."""
+    if not config.lora_rank:
+        return None
+    rank = config.lora_rank
+    return LoraConfig(
+        task_type="SEQ_CLS",
+        r=rank,
+        lora_alpha=2 * rank,
+        target_modules="all-linear",
+        lora_dropout=0.0,
+    )
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
@@ -224,6 +261,51 @@ def blocks(
         yield block
 
 
+def some_pairs(
+    folder: Path, labels: Sequence[RankingRecord], options: argparse.Namespace
+) -> list[LabelRecord]:
+    """So many pairs of at most so many tokens: of first turns, or those that share most of what is read."""
+    reading = RewardModel.fresh(folder)
+    found = []
+    for example in examples_of(reading, pairs_of(labels)):
+        longest, (one, other) = example.length, example.texts
+        if longest <= options.tokens:
+            found.append((common(one, other) / longest, example.label))
+    if options.shape == "hh":
+        found.sort(key=lambda row: row[0], reverse=True)
+    return [label for _share, label in found[: options.pairs]]
+
+
+def with_model(options: argparse.Namespace, labels: Sequence[RankingRecord]) -> dict[str, object]:
+    """One split of some pairs on a stored model: TRL's by LoRA, and ours as the options say."""
+    folder = options.model
+    pairs = some_pairs(folder, labels, options)
+    fitted, held = divided(pairs, HELD_OUT)
+    shared = {"ties": "drop", "rankings": "pairs", "batch": options.batch}
+    shared["epochs"] = options.epochs
+    shared["learning_rate"] = options.learning_rate
+    lora = RewardConfig(**shared, lora_rank=options.lora)
+    mine = RewardConfig(**shared, trunk="frozen") if options.trunk == "frozen" else lora
+    with TemporaryDirectory() as cache:
+        arm = ours(folder, mine, fitted, held, Path(cache))
+        print(f"ours: {arm.pairs_per_second:.2f} pairs a second", flush=True)
+        result: dict[str, object] = {"pairs_fitted": len(fitted), "pairs_heldout": len(held)}
+        if options.trunk == "frozen":
+            again = ours(folder, mine, fitted, held, Path(cache))
+            result["cached_seconds_per_1000"] = 1000 * mine.epochs / again.pairs_per_second
+    if options.alone:
+        return result | {"pairs_per_second": arm.pairs_per_second}
+    theirs = trls(folder, lora.model_copy(update={"epochs": options.trl_epochs}), fitted, held)
+    return result | {
+        "pairs_per_second": arm.pairs_per_second,
+        "pairs_per_second_trl": theirs.pairs_per_second,
+        "vs_trl": arm.pairs_per_second / theirs.pairs_per_second,
+        "accuracy": arm.told.accuracy().model_dump(),
+        "accuracy_trl": theirs.told.accuracy().model_dump(),
+        "accuracy_gap": gap(arm.told, theirs.told),
+    }
+
+
 def asked() -> argparse.Namespace:
     """The options of the command line; ends where there is nothing to read."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -234,6 +316,16 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=10)
     parser.add_argument("--trees", type=Path, default=TREES, help="message trees of Open-Assistant")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--model", type=Path, help="a stored model to start from")
+    parser.add_argument("--trunk", choices=("lora", "frozen"), default="lora", help="with --model")
+    parser.add_argument("--lora", type=int, default=16, help="rank")
+    parser.add_argument("--pairs", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=256, help="of the longest text")
+    parser.add_argument(
+        "--shape", choices=("oasst", "hh"), default="oasst", help="hh: long prompts"
+    )
+    parser.add_argument("--trl-epochs", type=int, default=1, help="of TRL's arm with --model")
+    parser.add_argument("--alone", action="store_true", help="without TRL's arm")
     options = parser.parse_args()
     if not options.trees.exists():
         sys.exit(
@@ -247,7 +339,10 @@ def main() -> None:
     options = asked()
     torch.set_num_threads(options.threads)
     logging.disable_progress_bar()
-    labels = rankings(options.trees)
+    labels = rankings(options.trees, several=options.shape == "hh")
+    if options.model:
+        print(json.dumps(dict(vars(options)) | with_model(options, labels), default=str))
+        return
     layers, width = map(int, options.size.split("x"))
     with TemporaryDirectory() as place:
         folder = Path(place)

@@ -2,7 +2,9 @@
 
 64 completions of at most 32 tokens, 8 a prompt, fp32, beta = 0.05, one cheap reward function. The arms
 take turns step by step, so that whatever else the machine does falls on all of them alike. Lengths are
-`fixed` (random weights; the end of text is never drawn) or `natural` (the starter model's own).
+`fixed` (random weights; the end of text is never drawn), of a GPT-2 or of a `llama`, or `natural` (the starter
+model's own). `--model FOLDER` takes somebody's Llama with its own lengths, and then a step has 16 completions,
+4 a prompt; `--lora RANK` trains an adapter in every arm.
 """
 
 import json
@@ -21,7 +23,6 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import GPT2Model
 from transformers.utils import logging
 
 from alignment.kinds.align.settings import AlignConfig
@@ -30,18 +31,32 @@ from alignment.models.policies import Policy
 from alignment.objectives import samples
 from alignment.objectives.problem import Problem, State, begin, prepare
 from alignment.objectives.steps import prompts_of_step, train_step
-from alignment.sampling.readers.gpt2 import Reader
-from alignment.sampling.sampling import Rollouts
+from alignment.sampling.readers.gpt2 import GPT2Reader
+from alignment.sampling.readers.llama import LlamaReader
+from alignment.sampling.sampling import Rollouts, sample
 from alignment.sampling.warps import PLAIN, Warp
 from benchmarks.floor import Floor
+from benchmarks.llama_floor import LlamaNetwork, Shape
 from benchmarks.peers import PEERS, Work, in_turn
-from benchmarks.scenes import SCENES, SIZES, Scene, Size
+from benchmarks.scenes import SCENES, SIZES, Scene, brought
 
 PROMPTS, COMPLETIONS, LONGEST, BETA = 8, 8, 32, 0.05
 RATE = 1e-6  # so small that lengths stay what they are
 WARMUP = 3  # pairs that are not counted
 MICRO = 8  # completions of one of TRL's forwards: faster on a CPU than 16 or all 64
+SAMPLED = (8, 8, 48)  # prompts, completions of each and their tokens, where sampling is timed alone
 Pairs = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured, and how a step's arms learn."""
+
+    scene: Scene
+    prompts: int = PROMPTS
+    completions: int = COMPLETIONS
+    longest: int = LONGEST
+    lora: int = 0  # rank; 0: whole weights
 
 
 def reward(completions: list[list[int]]) -> list[float]:
@@ -58,6 +73,17 @@ class Ours:
     lengths: list[Tensor] = field(default_factory=list)  # of each step's completions
 
     @classmethod
+    def of(cls, asked: Asked) -> "Ours":
+        """Ready for its first step, as it is asked for."""
+        return cls.on(
+            asked.scene,
+            prompts_per_step=asked.prompts,
+            completions_per_prompt=asked.completions,
+            max_new_tokens=asked.longest,
+            lora_rank=asked.lora,
+        )
+
+    @classmethod
     def on(cls, scene: Scene, **settings: object) -> "Ours":
         """Ready for its first step, with Z estimated from the reference."""
         lengths: list[Tensor] = []
@@ -67,15 +93,17 @@ class Ours:
             found = torch.tensor(reward(rollouts.completion_ids()))
             return found.to(rollouts.tokens.device)
 
+        usual = {
+            "prompts_per_step": PROMPTS,
+            "completions_per_prompt": COMPLETIONS,
+            "max_new_tokens": LONGEST,
+        }
         config = AlignConfig(
             beta=BETA,
-            prompts_per_step=PROMPTS,
-            completions_per_prompt=COMPLETIONS,
-            max_new_tokens=LONGEST,
             learning_rate=RATE,
             warmup=0,
             prompts=len(scene.prompts),
-            **settings,
+            **(usual | settings),
         )
         reference = Policy.load(scene.model)
         reference = shared(reference) if config.lora_rank else reference
@@ -114,11 +142,27 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def against_floor(scene: Scene, size: Size, pairs: int) -> Pairs:
+def floor_of(asked: Asked) -> Floor:
+    """The bare operations of a step on the same model, with weights of their own."""
+    model = Policy.load(asked.scene.model).model
+    config, weights = model.config, model.state_dict()
+    if config.model_type == "gpt2":
+        return Floor.of(weights, config.n_layer, config.n_head, RATE)
+    shape = Shape(
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        config.num_key_value_heads,
+        config.head_dim,
+        config.rope_parameters["rope_theta"],
+        config.rms_norm_eps,
+    )
+    policy, reference = (LlamaNetwork.of(weights, shape, rank) for rank in (asked.lora, 0))
+    return Floor(policy, reference, RATE)
+
+
+def against_floor(asked: Asked, pairs: int) -> Pairs:
     """Seconds of the floor and of ours, on the same prompts and lengths."""
-    ours = Ours.on(scene)
-    weights = ours.state.policy.model.state_dict()
-    floor = Floor(weights, size.layers, size.heads, RATE)
+    ours, floor = Ours.of(asked), floor_of(asked)
     seconds = []
     for _ in range(WARMUP + pairs):
         mine = ours.step()
@@ -127,26 +171,48 @@ def against_floor(scene: Scene, size: Size, pairs: int) -> Pairs:
     return seconds[WARMUP:]
 
 
-def against_peer(name: str, scene: Scene, pairs: int) -> Pairs:
+def against_peer(name: str, asked: Asked, pairs: int) -> Pairs:
     """Seconds of TRL's trainer and of ours, on the same prompts."""
-    ours = Ours.on(scene)
+    ours, scene = Ours.of(asked), asked.scene
     total = WARMUP + pairs
     order = [
         ours.problem.prompts[i] for k in range(total) for i in prompts_of_step(ours.problem, k)
     ]
-    work = Work(scene.model, order, reward, PROMPTS, COMPLETIONS, LONGEST, BETA, RATE)
+    shape = (asked.prompts, asked.completions, asked.longest)
+    work = Work(scene.model, order, reward, *shape, BETA, RATE, asked.lora)
     return in_turn(name, work, total, MICRO, ours.step)[WARMUP:]
 
 
-def against_generate(scene: Scene, pairs: int) -> Pairs:
+def against_generate(asked: Asked, pairs: int) -> Pairs:
     """Seconds of a step that samples by transformers' `generate`, and of ours."""
-    theirs, ours = Ours.on(scene), Ours.on(scene)
+    theirs, ours = Ours.of(asked), Ours.of(asked)
     seconds = []
     for _ in range(WARMUP + pairs):
         with patch.object(samples, "sample", generated):
             slow = theirs.step()
         seconds.append((slow, ours.step()))
     return seconds[WARMUP:]
+
+
+def sampling_alone(asked: Asked, pairs: int) -> Pairs:
+    """Seconds of `generate` and of our sampler for the same prompts, as many completions and tokens as SAMPLED."""
+    policy, (count, completions, longest) = Ours.of(asked).state.policy, SAMPLED
+    prompts = [policy.prompt_ids(prompt.messages) for prompt in asked.scene.prompts[:count]]
+    seconds = []
+    for number in range(1 + pairs):
+        draws = [
+            partial(
+                draw,
+                policy,
+                prompts,
+                completions=completions,
+                max_new_tokens=longest,
+                generator=torch.Generator().manual_seed(number),
+            )
+            for draw in (generated, sample)
+        ]
+        seconds.append((timed(draws[0]), timed(draws[1])))
+    return seconds[1:]
 
 
 @torch.no_grad()
@@ -188,36 +254,42 @@ def generated(
     return Rollouts(rows, tokens, mask, logps, ended[:, -1] == 0)
 
 
-def pass_closeness(scene: Scene) -> float:
+def pass_closeness(asked: Asked) -> float:
     """Least over actual positions that are read, of a policy's and a reference's step."""
-    ours = Ours.on(scene)
+    ours = Ours.of(asked)
     least = actual = 0
     for _ in range(3):
-        with counted() as pushed:
+        with counted(ours) as pushed:
             ours.step()
         completions = ours.lengths[-1]
         prompts = torch.tensor([len(prompt) for prompt in ours.prompts()])
-        read = int((prompts.repeat_interleave(COMPLETIONS) + completions).sum())
+        read = int((prompts.repeat_interleave(asked.completions) + completions).sum())
         least += int(prompts.sum() + (completions - 1).sum()) + (1 + 3) * read
         actual += sum(pushed)
     return least / actual
 
 
 @contextmanager
-def counted() -> Iterator[list[int]]:
+def counted(ours: Ours) -> Iterator[list[int]]:
     """Positions that are read, by transformers or by ours; those to be differentiated count thrice."""
     pushed: list[int] = []
 
     def counting(read: Callable[..., object]) -> Callable[..., object]:
-        def counted(model: object, ids: Tensor, *rest: object, **options: object) -> object:
-            pushed.append((3 if torch.is_grad_enabled() else 1) * ids.numel())
-            return read(model, ids, *rest, **options)
+        def counted(
+            model: object, ids: Tensor | None = None, *rest: object, **options: object
+        ) -> object:
+            read_now = ids if ids is not None else options["input_ids"]
+            pushed.append((3 if torch.is_grad_enabled() else 1) * read_now.numel())
+            given = () if ids is None else (ids,)
+            return read(model, *given, *rest, **options)
 
         return counted
 
+    theirs = type(ours.state.policy.model.base_model)
     with (
-        patch.object(GPT2Model, "forward", counting(GPT2Model.forward)),
-        patch.object(Reader, "read", counting(Reader.read)),
+        patch.object(theirs, "forward", counting(theirs.forward)),
+        patch.object(GPT2Reader, "read", counting(GPT2Reader.read)),
+        patch.object(LlamaReader, "read", counting(LlamaReader.read)),
     ):
         yield pushed
 
@@ -234,19 +306,22 @@ def ratio(pairs: Pairs) -> dict[str, float]:
     }
 
 
-def measure(scene: Scene, size: Size, pairs: int, peer_pairs: int) -> dict[str, object]:
+def measure(asked: Asked, pairs: int, peer_pairs: int) -> dict[str, object]:
     """All figures."""
-    floor = against_floor(scene, size, pairs)
-    peers = {name: against_peer(name, scene, peer_pairs) for name in PEERS}
-    slow = against_generate(scene, peer_pairs)
+    floor = against_floor(asked, pairs)
+    peers = {name: against_peer(name, asked, peer_pairs) for name in PEERS}
     medians = np.median(np.array(floor), axis=0).round(4).tolist()
     return {
-        "pass_closeness": round(pass_closeness(scene), 3),
+        "pass_closeness": round(pass_closeness(asked), 3),
         "time_closeness": ratio(floor),
         **{f"vs_trl_{name}": ratio(found) for name, found in peers.items()},
-        "vs_generate": ratio(slow),
+        "vs_generate": ratio(against_generate(asked, peer_pairs)),
+        "sampling_vs_generate": ratio(sampling_alone(asked, peer_pairs)),
         "floor_seconds": medians[0],
         "step_seconds": medians[1],
+        "trl_seconds": {
+            name: round(float(np.median(np.array(found)[:, 0])), 4) for name, found in peers.items()
+        },
     }
 
 
@@ -255,10 +330,26 @@ def parsed() -> Namespace:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="4x128", help="layers x width")
     parser.add_argument("--lengths", choices=SCENES, default="fixed")
+    parser.add_argument(
+        "--model", type=Path, help="folder of a Llama, in place of a size and lengths"
+    )
+    parser.add_argument("--lora", type=int, default=0, help="rank; 0: whole weights")
+    parser.add_argument("--prompts", type=int, help="of a step")
+    parser.add_argument("--completions", type=int, help="of a prompt")
+    parser.add_argument("--longest", type=int, default=LONGEST, help="tokens of a completion")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--pairs", type=int, default=40, help="of steps, with the floor")
     parser.add_argument("--peer-pairs", type=int, default=20, help="of steps, with each peer")
     return parser.parse_args()
+
+
+def asked_for(options: Namespace, folder: Path) -> Asked:
+    """The scene of the command line, in a folder or as it was brought, and the shape of a step."""
+    own = options.model is not None
+    scene = brought(options.model) if own else SCENES[options.lengths](SIZES[options.size], folder)
+    prompts = options.prompts or (4 if own else PROMPTS)
+    completions = options.completions or (4 if own else COMPLETIONS)
+    return Asked(scene, prompts, completions, options.longest, options.lora)
 
 
 def main() -> int:
@@ -267,11 +358,13 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    size = SIZES[options.size]
     with TemporaryDirectory() as folder:
-        scene = SCENES[options.lengths](size, Path(folder))
-        figures = measure(scene, size, options.pairs, options.peer_pairs)
-    given = {"size": options.size, "lengths": options.lengths, "threads": options.threads}
+        asked = asked_for(options, Path(folder))
+        figures = measure(asked, options.pairs, options.peer_pairs)
+    model = {"size": options.size, "lengths": options.lengths}
+    given = {"model": options.model.name} if options.model else model
+    given |= {"lora": asked.lora, "completions": asked.prompts * asked.completions}
+    given |= {"longest": asked.longest, "threads": options.threads}
     counts = {"n": options.pairs, "n_peers": options.peer_pairs}
     seconds = {"load": os.getloadavg()[0], "seconds": round(time.perf_counter() - started, 1)}
     print(json.dumps(given | counts | figures | seconds))

@@ -29,6 +29,7 @@ from webapp.celery import app as celery_app
 from webapp.runs.errors import RunError
 from webapp.runs.models import FINAL, Intent, Run
 from webapp.runs.services import cancel_run
+from webapp.variables import SQLITE_ENGINE
 
 # How long an example takes says how busy the machine is: pytest's own limit is enough.
 hypothesis_settings.register_profile("unhurried", deadline=None)
@@ -53,7 +54,7 @@ django_settings.WHITENOISE_AUTOREFRESH = True  # else every client reads every s
 
 TransactionTestCase._fixture_teardown = delete_rows
 
-ON_SQLITE = django_settings.DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+ON_SQLITE = django_settings.DATABASES["default"]["ENGINE"] == SQLITE_ENGINE
 numbers = count()  # of tests
 STAND_IN = Path(__file__).parent / "stand_in.py"
 ROWS = {"db", "transactional_db", "live_server"}  # fixtures of a test that touches rows

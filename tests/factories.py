@@ -8,8 +8,9 @@ from uuid import uuid4
 from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
+from alignment.foreign.code_files import store_function
 from alignment.kinds import KINDS
-from alignment.seam.folders import committed
+from alignment.seam.folders import committed, file_sha256
 from alignment.seam.records import (
     Message,
     PromptRecord,
@@ -201,6 +202,20 @@ def an_artifact(project, folder: Path, type=Artifact.Type.MODEL, producer=None, 
         (aside / "weights.json").write_text(json.dumps({"number": next(NUMBER)}))
     columns = {"name": made.name, "producer_id": producer.pk if producer else None} | columns
     return store(made, project=project, type=type, **columns)
+
+
+SOURCE = (
+    b"def reward(completions, **columns):\n    return [len(text) / 10 for text in completions]\n"
+)
+
+
+def a_reward_from_code(project, folder: Path, source=SOURCE):
+    """A registered function that gives answers a number, by their length."""
+    made = folder / f"made-{next(NUMBER)}"
+    with committed(made) as aside:
+        store_function(aside, source, "reward")
+    summary = {"function": "reward", "sha256": file_sha256(made / "reward.py")}
+    return store(made, project=project, type=Artifact.Type.CODE, name="Length", summary=summary)
 
 
 def a_snapshot(project, folder, pairs=PAIRS):

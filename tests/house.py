@@ -23,7 +23,7 @@ LONGEST_LINE = 160  # characters of a template
 # What every room of one shape has: the name says which place it has in each.
 SHARED = {
     "KIND", "CURVES", "FIELDS", "Answer", "Meta", "Command", "Migration", "Progress",
-    "main", "parse", "prepare", "publish", "sentence", "needed_memory", "urlpatterns", "app_name",
+    "main", "parse", "prepare", "publish", "sentence", "needed_memory", "needed_seconds", "urlpatterns", "app_name",
     "register", "logger", "read", "fits",
 }  # fmt: skip
 

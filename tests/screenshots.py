@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -20,11 +21,6 @@ ROOT = Path(__file__).parent.parent
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SIZES = {"wide": (1280, 800), "phone": (360, 740)}
 SCHEMES = ("light", "dark")
-LISTS = (
-    "project", "advice", "labeling:label", "labeling:keys", "prompts", "guidelines", "labeling:form", "labeling:tasks", "labeling:labels",
-    "quality:report", "quality:disagreements", "quality:checks", "quality:allocation", "datasets:snapshots", "datasets:import", "datasets:export", "datasets:corpora", "datasets:texts", "rounds:list", "rounds:launch", "rounds:compare", "sweeps:list",
-    "registry:models", "registry:add", "runs:list", "runs:choose", "members", "audit", "webhooks:list", "erasure:erasures",
-)  # fmt: skip
 MESSAGES = {
     "queued": "",
     "running": "",
@@ -32,7 +28,13 @@ MESSAGES = {
     "interrupted": "The worker stopped answering; another one takes the run up.",
     "cancelled": "",
 }
-SIGNED_OUT = ("login", "setup", "invitation", "reset")
+SIGNED_OUT = {
+    "account-login",
+    "account-reset-password",
+    "account-inactive",
+    "setup",
+    "disconnected",
+}
 
 
 @contextmanager
@@ -60,43 +62,95 @@ def an_admins_session() -> str:
     session[SESSION_KEY] = str(admin.pk)
     session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
     session[HASH_SESSION_KEY] = admin.get_session_auth_hash()
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
     session.save()
     return session.session_key
 
 
 def addresses() -> dict[str, str]:
     """Every page of the demo's project and of an empty one, by the name of its picture."""
-    from django.urls import reverse
-
     from webapp.projects.models import Project
 
     full = Project.objects.order_by("pk").first()
     empty = Project.objects.create(name="An empty project")
-    pages = {"login": "/accounts/login/", "home": "/", "missing": "/p/0/"}
-    pages["new-project"] = reverse("new_project")
-    for name in LISTS:
-        pages[name.replace(":", "-")] = reverse(name, args=[full.pk])
-        pages[f"empty-{name.replace(':', '-')}"] = reverse(name, args=[empty.pk])
-    for name, row in {
-        "datasets:snapshot": full.snapshots.first(),
-        "rounds:detail": full.rounds.first(),
-        "registry:model": full.artifacts.models().first(),
-    }.items():
-        pages[name.replace(":", "-")] = reverse(name, args=[full.pk, row.pk])
-    made = full.artifacts.models()
-    for name, model in {
-        "smaller": made.filter(uses__run__kind="quantise").first(),
-        "empty-smaller": made.last(),
-    }.items():
-        if model is not None:
-            pages[f"registry-{name}"] = reverse("registry:smaller", args=[full.pk, model.pk])
+    pages = {"missing": "/p/0/"} | resolved(full, empty)
     for run in full.runs.all():
         how = "".join(
             f"-{run.config[name]}" for name in ("objective", "loss") if name in run.config
         )
-        pages[f"run-{run.kind}{how}"] = reverse("runs:detail", args=[full.pk, run.pk])
+        pages[f"run-{run.kind}{how}"] = reversed_for("runs:detail", full, run)
     pages |= start_pages(full, empty)
     return pages | run_states(full) | round_states(full) | job_states(full) | links(full)
+
+
+def resolved(full: object, empty: object) -> dict[str, str]:
+    """What the resolver knows and answers with a page: for a project with all, and for one with nothing."""
+    from tests.webapp.addresses import addresses as known
+    from webapp.accounts.models import User
+
+    client = admins_client(User.objects.get(username="shots"))
+    parts, pages = parts_of(full), {}
+    for address in known():
+        name = address.name.replace(":", "-").replace("_", "-")
+        if address.name.startswith("api") or not address.parts <= parts.keys():
+            continue
+        found = {name: address.of(parts)}
+        if address.parts == {"project_id"}:
+            found[f"empty-{name}"] = address.of({"project_id": empty.pk})
+        pages |= {name: path for name, path in found.items() if is_page(client.get(path))}
+    return pages
+
+
+def admins_client(person: object) -> object:
+    """A browser without a window."""
+    from django.test import Client
+
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(person)
+    return client
+
+
+def is_page(response: object) -> bool:
+    """Whether somebody is shown a whole page."""
+    if response.status_code != 200 or not response.get("Content-Type", "").startswith("text/html"):
+        return False
+    return not response.streaming and b"<main" in response.content
+
+
+def parts_of(project: object) -> dict[str, int]:
+    """A row of the project for each part of an address."""
+    from tests.factories import a_sweep
+    from webapp.labeling.asked import Question
+    from webapp.labeling.models import Task
+    from webapp.webhooks.models import Webhook
+
+    made = project.artifacts.models()
+    by = project.memberships.first().user
+    hook = Webhook.objects.create(
+        project=project, url="https://hooks.example/", acts=["run.ended"], salt="0" * 32
+    )
+    task = Task.objects.filter(project=project).first()
+    question = Question.objects.create(task=task, project=project, by=by, text="Is it long enough?")
+    rows = {
+        "snapshot_id": project.snapshots.first(),
+        "round_id": project.rounds.first(),
+        "artifact_id": made.filter(uses__run__kind="quantise").first() or made.first(),
+        "run_id": project.runs.first(),
+        "membership_id": project.memberships.first(),
+        "job_id": project.jobs.first(),
+        "sweep_id": a_sweep(project),
+        "webhook_id": hook,
+        "question_id": question,
+        "task_id": task,
+    }
+    return {"project_id": project.pk} | {name: row.pk for name, row in rows.items() if row}
+
+
+def reversed_for(name: str, project: object, row: object) -> str:
+    """The page of a row."""
+    from django.urls import reverse
+
+    return reverse(name, args=[project.pk, row.pk])
 
 
 def start_pages(project: object, empty: object) -> dict[str, str]:

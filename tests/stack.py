@@ -67,13 +67,13 @@ class Stack:
             os.environ
             | urls
             | times
-            | self.more
             | {
                 "ATTUNE_VAR": str(self.var),
                 "ATTUNE_NAME": settings.INSTALLATION,
                 "ATTUNE_THREADS": "1",
                 "DJANGO_SETTINGS_MODULE": self.settings,
             }
+            | self.more
         )
 
     def stand_in(self) -> "Stack":

@@ -20,6 +20,7 @@ READ = ("Refusal", "AlignmentError", "ConflictError", "BadRow", "ValidationError
 TERMINAL = (
     "alignment/__main__.py", "alignment/command_line", "webapp/operations", "webapp/demo",
     "alignment/seam/variables.py", "webapp/variables.py", "webapp/settings.py",
+    "alignment/api.py", "alignment/tracking",  # to who writes a program, and into a run's log
 )  # fmt: skip
 DATA = ("alignment/world",)
 SENTENCE = re.compile(r"[A-Z“{].* .*[.!?:…]")  # a text of several lines is data

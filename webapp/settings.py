@@ -16,7 +16,7 @@ from csp.constants import NONE, SELF
 from alignment.seam.errors import ConfigError
 from alignment.seam.variables import read
 from webapp.machine import guard
-from webapp.variables import BASE_DIR, Variables, database, in_file, unknown
+from webapp.variables import BASE_DIR, SQLITE_ENGINE, Variables, database, in_file, unknown
 
 
 def keep_private(folder: Path) -> None:
@@ -179,13 +179,13 @@ VANISHED = {
     "keepalives_count": 2,
     "tcp_user_timeout": 10_000,
 }
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+if DATABASES["default"]["ENGINE"] == SQLITE_ENGINE:
     DATABASES["default"]["OPTIONS"] = SQLITE_OPTIONS
 else:
     named = DATABASES["default"].get("OPTIONS", {})
     DATABASES["default"]["OPTIONS"] = {**VANISHED, "options": POSTGRES_OPTIONS, **named}
 # Web programs that share one socket. SQLite has one writer at a time: more than two programs only wait for it.
-ALONE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+ALONE = DATABASES["default"]["ENGINE"] == SQLITE_ENGINE
 WEBS = variables.webs or min(2 if ALONE else 4, os.cpu_count() or 1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -338,7 +338,10 @@ RESIDENT = [sys.executable, "-m", "alignment", "answer"]
 TRAINER_VARIABLES = variables.trainer_variables  # more that trainers get of our environment
 GPUS = variables.gpus  # of this worker's machine that a run shares
 TRAINER = [sys.executable, "-m", "alignment", "run"]
+TRACKERS = variables.trackers  # what runs are told to beside their folder
 SPARE = variables.spare  # whether a trainer waits for the next run
+# Measures this machine for forecasts.
+SPEED_COMMAND = [sys.executable, "-m", "alignment", "speed", "--threads", str(RUN_THREADS)]
 SPARE_TRAINER = [sys.executable, "-m", "alignment", "spare"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
 # What torchrun starts are sessions of their own: each has a guard that watches the worker's pipe.

@@ -34,6 +34,7 @@ INTERNAL = {
     "ATTUNE_TRAINERS",
 }
 SQLITE, POSTGRESQL = "sqlite", ("postgres", "postgresql", "pgsql")
+SQLITE_ENGINE = "webapp.machine.sqlite"
 LASTING = {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}  # of a connection
 OF_DJANGO = {"isolation_level", "server_side_binding", "assume_role"}  # not of libpq
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -80,7 +81,7 @@ def database(url: str) -> dict[str, Any]:
 
 def in_file(place: Path) -> dict[str, Any]:
     """An SQLite database as Django names it."""
-    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(place), **LASTING}
+    return {"ENGINE": SQLITE_ENGINE, "NAME": str(place), **LASTING}
 
 
 def _file(name: str) -> Path:

@@ -25,7 +25,7 @@ from alignment.models.loading import (
     refusing,
     stored_names,
 )
-from alignment.models.policies import Policy, default_device, fuse_activations
+from alignment.models.policies import Policy, default_device, fuse_activations, padded
 from alignment.models.sharding import load_whole
 from alignment.models.texts import drawn_texts
 from alignment.models.uses import is_masked
@@ -151,16 +151,6 @@ def headed(folder: Path, role: str, auto: Any, classes: Sequence[str]) -> tuple[
         pooler = any(POOLER in name for name in stored_names(folder))
         take_weights(made.base_model, opened, pooler=pooler)
     return made, tokenizer
-
-
-def padded(trunk: Policy, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """(n, longest) token ids, padded on the right, and which of them are real."""
-    device, width = trunk.device, max(map(len, sequences))
-    pad = int(trunk.model.config.pad_token_id or 0)
-    rows = [[*row, *[pad] * (width - len(row))] for row in sequences]
-    lengths = torch.tensor([len(row) for row in sequences], device=device)
-    mask = (torch.arange(width, device=device) < lengths[:, None]).long()
-    return torch.tensor(rows, device=device), mask
 
 
 def chance_of(one: Classifier, name: str) -> Scorer:

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from alignment.classification.model import KEPT, headed, padded
+from alignment.classification.model import KEPT, headed
 from alignment.kinds.classify.settings import HeadName
 from alignment.models import checkpoints
 from alignment.models.classifier_checks import CLASSIFIER
@@ -27,7 +27,7 @@ from alignment.models.conversations import text_ids
 from alignment.models.distributed import shard
 from alignment.models.joining import Joiner
 from alignment.models.loading import open_model
-from alignment.models.policies import Policy, default_device, fuse_activations
+from alignment.models.policies import Policy, default_device, fuse_activations, padded
 from alignment.models.sharding import load_whole
 from alignment.models.training import StepLoss, in_parts
 from alignment.models.uses import Use, is_masked

@@ -8,34 +8,41 @@ Torch-free. A YAML file holds the options by the same names; a key may have unde
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 from pydantic import ValidationError
 
 from alignment.command_line.options import (
     COMMANDS,
+    DRY_RUN,
     FILES,
     LEAVE_OUT,
     OF_A_RUN,
+    OWN_CODE,
     flag,
     own_name,
     role_of,
     roles_of,
     settings_of,
 )
+from alignment.command_line.own_code import store_own_command, store_own_function
 from alignment.command_line.trl_rows import Told, completion_rows
 from alignment.kinds import KINDS
+from alignment.kinds.extension import extension_fault, lengths_of
+from alignment.kinds.settings.drawing import WarpSettings
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import CheckpointError, ConfigError, DataError
 from alignment.seam.folders import MANIFEST, verify
 from alignment.seam.records import CompletionRecord, PromptRecord, read_jsonl, write_jsonl
 
+WEIGHING = ("align", "population")  # whose objectives take no other sampler than the policy
 READ = "inputs/read.json"  # sentences about what was read of the files, and what was not
 
 
@@ -45,15 +52,18 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     options = from_yaml(kind, given.get("config")) | dict(given)
     if options.get("resume"):
         return resumed(kind, options)
+    if "extends" in options:
+        return extended(command, options)
+    options = weighing_code(kind, options)
     config, inputs = _validated(kind, options), inputs_of(kind, options)
-    folder = Path(options["output"]) if "output" in options else new_folder(command)
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty; name another --output, or --resume its run.")
+    folder = empty_folder(command, options)
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "inputs").mkdir(parents=True)
-        told: dict[str, Told] = {role: Told(leaves_out(options)) for role in inputs}
+        leaves, keeps = chosen_of(options, LEAVE_OUT), bool(code_named(options))
+        told = {role: Told(leaves, keeps=keeps) for role in inputs}
         files = {r: _placed(kind, r, path, folder, told[r]) for r, path in inputs.items()}
+        files |= place_code(options, folder)
         read = {role: inputs[role].name for role in told if role_of(kind, role).rows}
         said = [one for role, name in read.items() for one in told[role].sentences(name, role)]
         (folder / READ).write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
@@ -65,6 +75,79 @@ def prepared(command: str, given: Mapping[str, Any]) -> Path:
     return folder
 
 
+def empty_folder(command: str, options: Mapping[str, Any]) -> Path:
+    """Where a new run is computed; raises ConfigError where something is there."""
+    folder = Path(options["output"]) if "output" in options else new_folder(command)
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty; name another --output, or --resume its run.")
+    return folder
+
+
+def extended(command: str, options: Mapping[str, Any]) -> Path:
+    """The folder of a new run that goes on from another's newest checkpoint, with more steps; raises ConfigError."""
+    kind, source = COMMANDS[command], Path(options["extends"])
+    if not (source / "config.json").is_file():
+        raise ConfigError(
+            f"There is no run in {source}; say with --extends which run to go on from."
+        )
+    before = RunSpec.load(source)
+    if before.kind != kind:
+        raise ConfigError(f"The run in {source} is of kind {before.kind}.")
+    if not lengths_of(before.described):
+        raise ConfigError(f"A run of kind {kind} cannot be extended.")
+    config = _extension_of(before, options)
+    checkpoint = _newest_checkpoint(source)
+    if checkpoint is None:
+        raise ConfigError(
+            f"The run in {source} has kept no checkpoint to go on from: one is saved every "
+            "--checkpoint-every steps, and with --keep-end of its end."
+        )
+    folder = empty_folder(command, options)
+    folder.mkdir(parents=True, exist_ok=True)
+    at = {role: str((source / path).resolve()) for role, path in before.inputs.items()}
+    changed = {"config": config, "inputs": at, "extends": str(source.resolve())}
+    changed["resume_from"] = str((source / checkpoint).resolve())
+    _store(before.model_copy(update=changed), folder)
+    return folder
+
+
+def _extension_of(before: RunSpec, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run that extends another; raises ConfigError where more than its length would change."""
+    kind = before.kind
+    known = {own_name(kind, name): value for name, value in before.config.items()}
+    config = _validated(kind, known | dict(options))
+    if (fault := extension_fault(before.described, before.config, config)) is not None:
+        name, reason = fault
+        raise ConfigError(f"{flag(own_name(kind, name))}: {reason}.")
+    return config
+
+
+def code_named(options: Mapping[str, Any]) -> str:
+    """The option that names a reward from code; empty where none does. Raises ConfigError where several do."""
+    named = [name for name in ("code", *OWN_CODE) if name in options]
+    if len(named) > 1:
+        raise ConfigError(f"A run reads one reward from code; leave {flag(named[1])} out.")
+    return "".join(named)
+
+
+def weighing_code(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by which a reward from code that is named counts, and no reward model where none is named."""
+    implied: dict[str, Any] = {}
+    if code_named(options) and "code_weight" in KINDS[kind].settings.model_fields:
+        implied = {"code_weight": 1.0} | ({} if "reward" in options else {"reward_weight": 0.0})
+    return implied | dict(options)
+
+
+def place_code(options: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Write down in a run folder which function or command of the user's own gives rewards; its path for RunSpec."""
+    store = {"reward_function": store_own_function, "reward_command": store_own_command}
+    for name in store.keys() & options.keys():
+        (folder / "inputs" / "code").mkdir()
+        store[name](folder / "inputs" / "code", str(options[name]))
+        return {"code": "inputs/code"}
+    return {}
+
+
 def settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a kind from a file and options; raises ConfigError."""
     return _validated(kind, from_yaml(kind, given.get("config")) | dict(given))
@@ -73,6 +156,8 @@ def settled(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def resumed(kind: str, options: Mapping[str, Any]) -> Path:
     """The folder of a run to go on with, from its newest checkpoint; raises ConfigError."""
     folder = Path(options.get("output", "."))
+    if chosen_of(options, DRY_RUN):
+        raise ConfigError("A dry run keeps nothing that could be gone on with; leave --resume out.")
     if not (folder / "config.json").is_file():
         raise ConfigError(f"There is no run in {folder}; say with --output which run to resume.")
     spec = RunSpec.load(folder)
@@ -91,7 +176,9 @@ def resumed(kind: str, options: Mapping[str, Any]) -> Path:
                 "begin a new run to change it."
             )
     (folder / "control.json").unlink(missing_ok=True)
-    _store(spec.model_copy(update={"resume_from": _newest_checkpoint(folder)}), folder)
+    begun_with = spec.resume_from if spec.extends else None
+    newest = _newest_checkpoint(folder) or begun_with
+    _store(spec.model_copy(update={"resume_from": newest}), folder)
     return folder
 
 
@@ -117,6 +204,19 @@ def share_completions(folder: Path) -> None:
     with (folder / "completions.jsonl").open("w", encoding="utf-8") as lines:
         for row in completion_rows(prompts, drawn):
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_spec(folder: Path) -> RunSpec:
+    """The `config.json` of a run folder; raises ConfigError."""
+    try:
+        spec = RunSpec.load(folder)
+        spec.settings()
+    except FileNotFoundError as error:
+        raise ConfigError("The run folder has no config.json.") from error
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("config.json is wrong. " + "; ".join(wrong)) from error
+    return spec
 
 
 def begun(folder: Path) -> bool:
@@ -154,11 +254,22 @@ def from_yaml(kind: str, path: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"{path} holds no options; write one on a line, as in “epochs: 2”.")
     options = {str(name).replace("-", "_"): value for name, value in found.items()}
-    known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, LEAVE_OUT]
+    known = [*settings_of(kind), *roles_of(kind), *OF_A_RUN, LEAVE_OUT, DRY_RUN]
     for name in options:
         if name not in known:
-            raise ConfigError(f"{path}: there is no “{name}”{near(name, known)}.")
+            raise ConfigError(f"{path}: there is no “{name}”{instead(kind, name, known)}.")
     return options
+
+
+def instead(kind: str, name: str, known: Iterable[str]) -> str:
+    """What was probably meant by an unknown name, or why there can be no such setting, as the end of a sentence."""
+    setting = name.strip("-").replace("-", "_")
+    if kind in WEIGHING and setting in WarpSettings.model_fields:
+        return (
+            ": it weighs completions by the policy's own chances, so it draws from the policy itself; "
+            "generate and evaluate have it"
+        )
+    return near(name, known)
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -194,11 +305,15 @@ def wrong(kind: str, problem: Mapping[str, Any]) -> str:
 
 
 def of_the_run(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Seed and threads, where they are given; raises ConfigError."""
-    found = {name: _whole(options, name) for name in ("seed", "threads") if name in options}
+    """Seed, threads and cache, where they are given, and whether one step will do; raises ConfigError."""
+    found: dict[str, Any] = {
+        name: _whole(options, name) for name in ("seed", "threads") if name in options
+    }
     if not -(2**31) <= found.get("seed", 0) < 2**31:
         raise ConfigError(f"{flag('seed')} is a whole number of 32 bits.")
-    return found
+    if "cache" in options:
+        found["cache"] = str(Path(str(options["cache"])).resolve())
+    return found | {"dry": chosen_of(options, DRY_RUN)}
 
 
 def processes_of(command: str, given: Mapping[str, Any]) -> int:
@@ -214,6 +329,23 @@ def processes_of(command: str, given: Mapping[str, Any]) -> int:
     return count
 
 
+def pipe_of(command: str, given: Mapping[str, Any]) -> BinaryIO | None:
+    """Where events are to be written as JSON lines; None where nobody asks for them. Raises ConfigError."""
+    options = from_yaml(COMMANDS[command], given.get("config")) | dict(given)
+    if (told := options.get("events")) is None:
+        return None
+    if processes_of(command, given) > 1:
+        raise ConfigError(
+            f"Of several processes none has the pipe; leave {flag('events')} out, and read FOLDER/events.jsonl."
+        )
+    try:
+        return os.fdopen(os.dup(sys.stdout.fileno() if told == "-" else int(told)), "wb")
+    except (TypeError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"{flag('events')} is - or the number of a file descriptor that is open."
+        ) from error
+
+
 def _whole(options: Mapping[str, Any], name: str) -> int:
     """An option as a whole number; raises ConfigError."""
     try:
@@ -222,17 +354,18 @@ def _whole(options: Mapping[str, Any], name: str) -> int:
         raise ConfigError(f"{flag(name)} is a whole number.") from error
 
 
-def leaves_out(options: Mapping[str, Any]) -> bool:
-    """Whether rows that cannot be read are left out; raises ConfigError."""
-    found = options.get(LEAVE_OUT, False)
+def chosen_of(options: Mapping[str, Any], name: str) -> bool:
+    """Whether an option that is there or not is there; raises ConfigError."""
+    found = options.get(name, False)
     if not isinstance(found, bool):
-        raise ConfigError(f"{flag(LEAVE_OUT)} is true or false.")
+        raise ConfigError(f"{flag(name)} is true or false.")
     return found
 
 
 def inputs_of(kind: str, options: Mapping[str, Any]) -> dict[str, Path]:
     """Where each input is, by role; raises ConfigError where one is missing."""
-    found = {role: Path(str(options[role])) for role in roles_of(kind) if role in options}
+    roles = [role for role in roles_of(kind) if role not in OWN_CODE]
+    found = {role: Path(str(options[role])) for role in roles if role in options}
     if KINDS[kind].trains_beside and "policy" in found:  # it starts where it is to stay near
         found.setdefault("reference", found["policy"])
     for group in KINDS[kind].needed:

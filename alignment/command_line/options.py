@@ -20,18 +20,25 @@ Schema = Mapping[str, Any]
 COMMANDS: Mapping[str, str] = {kind.command: name for name, kind in KINDS.items() if kind.command}
 RECEIPTS, GGUF = "receipts", "gguf"
 GGUF_WEIGHTS = ("f16", "q8_0")
-LEAVE_OUT = "leave_bad_rows_out"
+LEAVE_OUT, DRY_RUN = "leave_bad_rows_out", "dry_run"
 RENAMED = {"prompts": "max_prompts", "judge": "judged_by"}
 OF_A_RUN: Mapping[str, tuple[str, str]] = {
     "config": ("FILE.yaml", "inputs and settings by name; options given beside it count more"),
+    "extends": (
+        "FOLDER",
+        "of a run, finished or not: go on from its newest checkpoint in a run of its own, with more steps",
+    ),
     "output": ("FOLDER", "of the run: its result is FOLDER/output (default: a new one in runs/)"),
     "seed": ("N", "the same seed repeats the run (default: 0)"),
     "threads": ("N", "of the CPU (default: torch's choice)"),
+    "events": ("FD", "- or a file descriptor: each event as a JSON line, and what else is told"),
     "processes": ("N", "that share the rows of a run, one per GPU (default: 1)"),
+    "cache": ("FOLDER", "for what later runs can take from this one, by its hash (default: none)"),
 }
 
 
 OF_BAD_ROWS = "count rows that cannot be read, and go on without them; else they are refused"
+OF_DRY_RUNS = "do one step of everything, say how long the whole would take, and leave nothing"
 
 
 class _Role(NamedTuple):
@@ -59,9 +66,21 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.judged,
     ),
     "classifier": _Role("a classifier of texts"),
+    "rater": _Role(
+        "a model that AutoModelForSequenceClassification loads, of any number of outputs"
+    ),
     "answers": _Role(
         "rows with a prompt and what it should be answered, or several such answers",
         trl_rows.stored,
+    ),
+    "code": _Role(
+        "a reward from code as the dashboard stores it, which is run apart from everything"
+    ),
+    "reward_function": _Role(
+        "a function of yours that gives completions rewards: of prompts, completions and columns, lists"
+    ),
+    "reward_command": _Role(
+        "a command of yours that reads a line of JSON for each completion and writes one with its reward"
     ),
     "tokenizer": _Role("the model whose tokenizer a new one takes"),
     "backbone": _Role("the model that the reward model starts from"),
@@ -78,6 +97,11 @@ ROLES: Mapping[str, _Role] = {
         "rows with prompt and completion, generated before by any model", trl_rows.stored
     ),
     "thumbs": _Role("rows with prompt, completion and label", trl_rows.thumbs),
+    "rankings": _Role(
+        "rows with completions and ranks, or with chosen and rejected", trl_rows.labels
+    ),
+    "preferences": _Role("rows with chosen and rejected, learned from beside", trl_rows.pairs),
+    "evaluation": _Role("other rows of labels, which only measure", trl_rows.labels),
     "asked": _Role(
         "rows with chosen and rejected: pairs that people have compared, which are not proposed again",
         trl_rows.asked_pairs,
@@ -87,6 +111,7 @@ ROLES: Mapping[str, _Role] = {
         trl_rows.prompts,
     ),
 }
+OWN_CODE = {"reward_function": "FILE.py:NAME", "reward_command": "COMMAND"}
 FILES = ("corpus", "facts", "texts")  # roles of files that are read as they are
 OF_REWARD: Mapping[str, _Role] = {
     "pairs": _Role(
@@ -94,6 +119,17 @@ OF_REWARD: Mapping[str, _Role] = {
         "rating; with completions and ranks",
         trl_rows.labels,
     )
+}
+
+
+OF_KINDS: Mapping[str, Mapping[str, _Role]] = {
+    "reward": OF_REWARD,
+    "sft": {
+        "evaluation": _Role(
+            "other rows with prompt and completion, or with messages, which only measure",
+            trl_rows.demonstrations,
+        )
+    },
 }
 
 
@@ -116,6 +152,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         run = parser.add_argument_group("run")
         for name, (metavar, about) in OF_A_RUN.items():
             run.add_argument(flag(name), metavar=metavar, help=about)
+        run.add_argument(flag(DRY_RUN), action="store_true", help=OF_DRY_RUNS)
         run.add_argument("--resume", action="store_true", help="go on with the run in --output")
         run.add_argument(flag(LEAVE_OUT), action="store_true", help=OF_BAD_ROWS)
         _add_settings(parser, kind)
@@ -182,7 +219,7 @@ def own_name(kind: str, setting: str) -> str:
 
 def role_of(kind: str, role: str) -> _Role:
     """What an input of a kind is; reward models learn from every kind of label."""
-    return OF_REWARD.get(role, ROLES[role]) if kind == "reward" else ROLES[role]
+    return OF_KINDS.get(kind, {}).get(role, ROLES[role])
 
 
 def roles_of(kind: str) -> list[str]:
@@ -193,7 +230,7 @@ def roles_of(kind: str) -> list[str]:
 def known_options(command: str) -> list[str]:
     """All options of a command."""
     kind = "align" if command == RECEIPTS else COMMANDS.get(command)
-    of_a_run = [*OF_A_RUN, "resume", LEAVE_OUT]
+    of_a_run = [*OF_A_RUN, "resume", LEAVE_OUT, DRY_RUN]
     names = [*roles_of(kind), *of_a_run, *settings_of(kind)] if kind else []
     names += ["policy", "weights", "output"] if command == GGUF else []
     return [flag(name) for name in names]
@@ -257,6 +294,8 @@ def _usage(kind: str) -> str:
 
 
 def _file(role: str) -> str:
+    if role in OWN_CODE:
+        return OWN_CODE[role]
     if role in FILES:
         return "FILE"
     return "FILE.jsonl" if ROLES[role].rows else "FOLDER"

@@ -5,8 +5,9 @@ Torch-free. What speaks against a result is said in plain lines on stderr, also 
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from alignment.seam.events import (
     Checked,
@@ -16,6 +17,8 @@ from alignment.seam.events import (
     PhaseProgressed,
     PhaseStarted,
     StepDone,
+    Warned,
+    dump_event,
 )
 from alignment.seam.records import Estimate, Receipts
 
@@ -49,6 +52,8 @@ class Notes:
                 yield from self._at_the_end(summary)
 
     def _at_the_end(self, summary: Mapping[str, Any]) -> Iterator[str]:
+        if took := summary.get("tried_seconds"):
+            yield tried_in_words(took, summary.get("whole_seconds"))
         if self.skipped:
             yield (
                 f"In {len(self.skipped)} of {self.steps} steps prompts were skipped, {sum(self.skipped):,.0f} in all: "
@@ -104,6 +109,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def tried_in_words(took: float, whole: float | None) -> str:
+    """What a dry run took, and what the run would take where that is known, as a sentence."""
+    sentence = f"One step of everything took {took:.3g} s"
+    return (
+        f"{sentence}."
+        if whole is None
+        else f"{sentence}; the whole would take about {duration(whole)}."
+    )
+
+
 def is_trusted(summary: Mapping[str, Any]) -> bool:
     """Whether a run's receipts, where its kind has some, speak for its result."""
     found, checks = summary.get("receipts"), summary.get("checks", [])
@@ -117,9 +132,31 @@ def start_in_words(start: Estimate) -> str:
     return f"The policy starts {start.value:.2g} nats{between} from the reference, by {start.n} prompts."
 
 
-def display() -> Callable[[Event], None]:
-    """What shows a run's events: with progress on a terminal, else only the notes, line by line."""
+def display(pipe: BinaryIO | None = None) -> Callable[[Event], None]:
+    """What shows a run's events: with progress on a terminal, else only the notes, line by line.
+
+    Into a pipe it writes each event and each note as a JSON line.
+    """
+    if pipe is not None:
+        return _into(pipe, _in_lines())
     return _with_progress() if sys.stdout.isatty() else _in_lines()
+
+
+def _into(pipe: BinaryIO, beside: Callable[[Event], None]) -> Callable[[Event], None]:
+    notes, reads = Notes(), True  # whether somebody does, at the other end
+
+    def show(event: Event) -> None:
+        nonlocal reads
+        beside(event)
+        said = [Warned(message=note) for note in notes.of(event)]
+        with suppress(OSError, ValueError):
+            if reads:
+                reads = False
+                pipe.write(b"".join(map(dump_event, (*said, event))))
+                pipe.flush()
+                reads = True
+
+    return show
 
 
 def _in_lines() -> Callable[[Event], None]:

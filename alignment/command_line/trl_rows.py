@@ -59,6 +59,7 @@ class Told:
     """What was read of a file, and a word for everything of it that was not."""
 
     leave_out: bool = False  # rows that cannot be read, instead of refusing the file
+    keeps: bool = False  # the columns beside a prompt, for code that reads them
     rows: int = 0
     records: int = 0
     bad: Counter[str] = field(default_factory=Counter)  # why rows cannot be read
@@ -136,9 +137,16 @@ def prompts_of(row: Any, found: Found) -> Iterator[PromptRecord]:  # noqa: ANN40
     """What a row asks, whatever else it holds."""
     if isinstance(row, dict) and not format_of(row):
         _column(row, "prompt")
-    for prompt in _known(row, found, ()):
-        found.left_out[UNASKED] += len(prompt.answers)
-        yield prompt_of(prompt)
+    asked = _known(row, found, ())
+    if found.keeps:
+        found.unused.clear()
+    for prompt in asked:
+        record = prompt_of(prompt)
+        if found.keeps:
+            yield record.model_copy(update={"columns": asking.columns_of(row)})
+        else:
+            found.left_out[UNASKED] += len(prompt.answers)
+            yield record
 
 
 def demonstrations_of(row: Columns, found: Found) -> Iterator[DemonstrationRecord]:
@@ -211,7 +219,7 @@ def pairs_of(row: Columns, found: Found) -> Iterator[PairRecord]:
         _column(row, known[0] if known else "chosen")
     facts = {}
     if not (exported.fits(row) and exported.knows(row)):
-        facts = _about(row, "strength", "annotator", "group", "left_won")
+        facts = _about(row, *OF_A_PAIR) | _category(row)
     for prompt in _known(row, found, PAIR_FACTS):
         found.left_out[TIED] += sum(isinstance(label.said, Tied) for label in prompt.labels)
         yield from _preferred(prompt, facts)
@@ -239,7 +247,9 @@ def judged_of(row: Columns, found: Found) -> Iterator[JudgedRecord]:
 THUMBS = ("label", "kto_tag")
 THUMB_FACTS = ("annotator",)
 TIE = ("left", "right")
-PAIR_FACTS = ("prompt_key", "annotator", "strength", "group", "left_won")
+OF_A_PAIR = ("strength", "annotator", "group", "left_won", "margin")
+CATEGORIES = ("category", "subset")  # columns that name what a pair is about
+PAIR_FACTS = ("prompt_key", *OF_A_PAIR, *CATEGORIES)
 KINDS: Mapping[str, Callable[[Columns, Found], Iterator[LabelRecord]]] = {
     "ranks": rankings_of,
     "left": ties_of,
@@ -350,6 +360,13 @@ def _about(row: Columns, *names: str) -> dict[str, Any]:
     return {name: row[name] for name in names if row.get(name) is not None}
 
 
+def _category(row: Columns) -> dict[str, str]:
+    """What a pair is about, where a row names it; numbers are names too."""
+    told = (row.get(name) for name in CATEGORIES)
+    found = next((one for one in told if isinstance(one, str | int) and one != ""), None)
+    return {} if found is None else {"category": str(found)}
+
+
 def _column(row: Columns, name: str) -> Any:  # noqa: ANN401 - whatever JSON holds
     """A column's value; raises BadRow saying what the row has instead."""
     if row.get(name) is not None:
@@ -387,7 +404,7 @@ def _read(
     with path.open("rb") as file:
         for place, value in rows_of(file):
             told.rows += 1
-            found = Found()
+            found = Found(keeps=told.keeps)
             try:
                 records = list(read(_row(value, text=text), found))
             except (BadRow, ValidationError) as error:

@@ -6,6 +6,7 @@ To add one, write its folder and a line here; everything else is drawn from its 
 from collections.abc import Mapping
 
 from alignment.kinds import (
+    adopt,
     align,
     bring,
     classify,
@@ -14,6 +15,7 @@ from alignment.kinds import (
     evaluate,
     factorise,
     generate,
+    measure,
     population,
     prefer,
     pretrain,
@@ -34,6 +36,7 @@ KINDS: dict[str, Kind] = {
         sft.KIND,
         prefer.KIND,
         reward.KIND,
+        adopt.KIND,
         classify.KIND,
         align.KIND,
         population.KIND,
@@ -44,6 +47,7 @@ KINDS: dict[str, Kind] = {
         edit.KIND,
         evaluate.KIND,
         score.KIND,
+        measure.KIND,
         generate.KIND,
     )
 }

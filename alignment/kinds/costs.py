@@ -9,18 +9,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from alignment.kinds.evaluate import WEIGHED, WEIGHED_ANSWERS, WEIGHED_AT_ONCE
 from alignment.kinds.evaluate.settings import JUDGES
 from alignment.kinds.inputs import CLASSIFIER, LABELS, POLICY, PROMPTS
 from alignment.kinds.kind import NOTHING, ArtifactType, Input, Prompts
-from alignment.kinds.settings.costs import CALIBRATION, COSTS
+from alignment.kinds.settings.costs import CALIBRATION, COSTS, CostSettings
 from alignment.kinds.settings.divergences import DIVERGENCES
 from alignment.seam import memory
 from alignment.seam.curves import Curve, Place
 from alignment.seam.records import Estimate
 from alignment.seam.results import ModelResults, result
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 FEWEST = 8  # held-out prompts
+READINGS = 2  # of each answer, by either model
 FINEST, WIDEST = 1e-9, 1e6  # widths of intervals that are told without a power of ten
 WRITTEN = {
     "people": _("Preferred answers of people"),
@@ -143,6 +146,20 @@ def needed_memory(shape: memory.Shape | None, completions: int, models: int = 2)
     if shape is None:
         return 0
     return memory.read(shape, models) + memory.sampling(shape, memory.SAMPLED_AT_ONCE * completions)
+
+
+def compared_seconds(config: CostSettings, timing: Timing) -> float:
+    """What it takes to let both models answer and read, and to let one of them answer what a method is fitted to."""
+    limit, rows = config.max_new_tokens, config.held_out_prompts * config.completions_per_prompt
+    compared = timing.writing(config.held_out_prompts, config.completions_per_prompt, limit)
+    compared += READINGS * timing.reading(rows)
+    if config.distance == "measured":
+        compared += timing.writing(WEIGHED, WEIGHED_ANSWERS, limit, WEIGHED_AT_ONCE)
+        compared += READINGS * timing.reading(WEIGHED * WEIGHED_ANSWERS)
+    fitted: str = getattr(config, "answers", "own")
+    prompts = min(getattr(config, "prompts", 0), timing.extent.prompts)
+    own = timing.writing(prompts, config.own_answers, limit) if fitted == "own" else 0.0
+    return own + 2 * compared + timing.reading(prompts * config.own_answers)
 
 
 def cost_sentence(summary: Mapping[str, Any]) -> str:

@@ -17,6 +17,8 @@ OF_LOW_RANK = (
 )
 LEARNING = (
     LOSS,
+    Curve("heldout/loss", _("Held-out loss"), _("loss"), Place.SOME),
+    Curve("heldout/accuracy", _("Held-out accuracy"), _("share of labels"), Place.SOME),
     Curve("grad/norm", _("Gradient norm"), _("norm"), Place.MORE),
     *PACE,
     *OF_LOW_RANK,

@@ -1,6 +1,7 @@
 """Inputs that several kinds of run read, in their usual words."""
 
 from alignment.kinds.kind import ITSELF, NOTHING, ArtifactType, Input, Rows
+from alignment.kinds.settings.evaluation import OWN
 from alignment.kinds.settings.target import CLASSED
 from alignment.seam.words import _
 
@@ -26,6 +27,18 @@ LABELS = Input(
     files=("pairs",),
     rows=Rows.PAIRS,
 )
+HELD_LABELS = Input(
+    role="evaluation",
+    types=(ArtifactType.SNAPSHOT,),
+    title=_("Snapshot to measure by"),
+    help=_(
+        "Its labels of the validation prompts are held out, or those of the training prompts where the others are "
+        "learned from."
+    ),
+    topic="Evaluation",
+    rows=Rows.PAIRS,
+    when=OWN,
+)
 JUDGED = Input(
     role="judged",
     types=(ArtifactType.SNAPSHOT,),
@@ -50,5 +63,14 @@ REWARD = Input(
     help=_("Whose score the answers should raise; read where it has a weight in the target."),
     empty=NOTHING,
     beside=("reward_weight",),
+)
+CODE = Input(
+    role="code",
+    types=(ArtifactType.CODE,),
+    title=_("Reward from code"),
+    help=_("A function that gives each answer a number; read where it has a weight in the target."),
+    empty=NOTHING,
+    files=("code", "reward_function", "reward_command"),
+    beside=("code_weight",),
 )
 FACTS = Input(role="facts", optional=True)  # a file of the command line's

@@ -14,6 +14,7 @@ from alignment.seam.curves import Curve
 from alignment.seam.memory import Shape
 from alignment.seam.results import Results
 from alignment.seam.settings import ALWAYS, Settings, is_chosen
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
@@ -29,6 +30,7 @@ class ArtifactType(StrEnum):
     CORPUS = "corpus"
     TEXTS = "texts"
     CLASSIFIER = "classifier"
+    CODE = "code"
 
 
 class Work(StrEnum):
@@ -61,7 +63,12 @@ class Group(StrEnum):
 
 ITSELF = _("the start model itself")
 NOTHING = _("none")
-ASIDE = ("reward", "judge", "tokenizer")  # roles of models that rate texts, or lend their tokens
+ASIDE = (
+    "reward",
+    "judge",
+    "rater",
+    "tokenizer",
+)  # roles of models that rate texts, or lend their tokens
 
 
 Choices = Mapping[str, tuple[str, ...]]  # values of settings
@@ -183,6 +190,9 @@ class Kind(BaseModel):
     memory: Callable[
         [Any, Shape | None], int
     ]  # bytes, of settings and the model that it starts from
+    seconds: Callable[[Any, Timing], float] | None = (
+        None  # that its parts sum up to, of settings; None: nobody knows
+    )
     sentence: Callable[[Any, Given], str]  # what a run with these settings will do
 
     def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - as pydantic's
@@ -237,6 +247,11 @@ class Kind(BaseModel):
         fields = self.settings.model_fields
         chosen = {name: config.get(name, fields[name].default) for name in self.saves_when}
         return self.saves and all(chosen[name] in self.saves_when[name] for name in chosen)
+
+    def summed(self, config: Settings, timing: Timing) -> float:
+        """Seconds that a run's parts sum up to, at most the minutes that it may learn; 0 where nobody knows."""
+        found = self.seconds(config, timing) if self.seconds else 0.0
+        return min(found, 60 * float(getattr(config, "most_minutes", 0.0)) or found)
 
     def refusal(self, config: Settings, family: str) -> str:
         """Why it cannot read a model, of this family of encoder-decoders or, where it is "", no such model."""

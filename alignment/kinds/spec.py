@@ -26,6 +26,8 @@ class RunSpec(BaseModel):
     config: dict[str, Any]
     inputs: Annotated[dict[str, str], Field(default_factory=dict)]
     resume_from: str | None = None
+    dry: bool = False  # one step of everything, of which nothing is kept
+    extends: str | None = None  # folder of the run whose checkpoint this one began with
     cache: str | None = None  # folder for what may be kept between runs, by content hash
 
     @field_validator("kind")

@@ -64,12 +64,23 @@ def limited(rho: Tensor, limit: float) -> tuple[Tensor, Tensor]:
     return rho.clamp(-limit, limit) if limit else rho, cut
 
 
-def clipped_losses(shift: Tensor, advantages: Tensor, clip: float) -> tuple[Tensor, Tensor]:
-    """Losses of ratios e^shift, shift = log policy - log sampler, and which of them the clip stops."""
+def clipped_losses(
+    shift: Tensor, advantages: Tensor, clip: float, above: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Losses of ratios e^shift, shift = log policy - log sampler, and which of them the clip stops.
+
+    `above` is the clip of ratios over 1, where it is another (Yu et al., "DAPO", 2025, equation 10).
+    """
     assert shift.shape == advantages.shape
     ratios = shift.exp()
-    plain, bounded = ratios * advantages, ratios.clamp(1 - clip, 1 + clip) * advantages
+    plain, bounded = ratios * advantages, ratios.clamp(1 - clip, 1 + (above or clip)) * advantages
     return -torch.minimum(plain, bounded), bounded < plain
+
+
+def token_entropies(logits: Tensor) -> Tensor:
+    """(...) entropies in nats of distributions over a vocabulary, from logits (..., vocab)."""
+    logps = logits.log_softmax(-1)
+    return -(logps.exp() * logps).sum(-1)
 
 
 def k3(logps: Tensor, reference_logps: Tensor) -> Tensor:

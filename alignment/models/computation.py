@@ -43,8 +43,15 @@ def set_up(policy: Policy, config: ComputationSettings, *, backward: bool) -> Po
 
 
 def in_bf16(model: PreTrainedModel) -> None:
-    """Multiply in bf16, but for the layer that gives the logits: those are fp32, or better."""
-    device, head = model.device.type, output_layer(model)
+    """Multiply in bf16, but for the layer that gives the logits, where there is one: those are fp32, or better."""
+    device = model.device.type
+    if model.get_output_embeddings() is not None:  # type: ignore[no-untyped-call]  # transformers has no types for it
+        make_precise(output_layer(model), device)
+    replace_forward(model, torch.autocast(device, dtype=torch.bfloat16)(model.forward))
+
+
+def make_precise(head: torch.nn.Module, device: str) -> None:
+    """Let a layer multiply in fp32, or better, in a model that does not."""
     plain: Forward = head.forward
 
     def precise(states: Tensor) -> Tensor:
@@ -53,7 +60,6 @@ def in_bf16(model: PreTrainedModel) -> None:
             return found
 
     replace_forward(head, precise)
-    replace_forward(model, torch.autocast(device, dtype=torch.bfloat16)(model.forward))
 
 
 def computes_in_bf16(model: torch.nn.Module) -> bool:

@@ -1,5 +1,6 @@
 """The optimizer of a training, by its settings: AdamW with whole or with low-rank gradients."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,6 +24,16 @@ def adamw(groups: Groups, config: GradientSettings, **adam: Any) -> torch.optim.
         consistency=config.least_consistency,
         **adam,
     )
+
+
+def decaying(weights: Sequence[Tensor], decay: float) -> list[dict[str, Any]]:
+    """Groups for an optimizer: matrices, which decay, then norms and biases, which do not."""
+    matrices = [one for one in weights if one.ndim > 1]
+    others = [one for one in weights if one.ndim < 2]
+    return [
+        {"params": matrices, "weight_decay": decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
 
 
 def exchange(optimizer: torch.optim.Optimizer) -> dict[str, float]:

@@ -71,6 +71,8 @@ def look_at(role: str, folder: Path, spec: RunSpec) -> None:
         check_reward_files(folder)
     elif role == "classifier":
         check_classifier_files(folder)
+    elif role == "rater":
+        check_files(folder, "rater")
     elif role in POLICIES:
         check_files(folder, "masked" if is_read_masked(role, folder, spec) else "policy")
     else:

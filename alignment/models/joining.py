@@ -29,6 +29,9 @@ class Joiner:
     context: int  # tokens of the longest sequence
     marked: bool
     asked: Mapping[tuple[int, ...], Sequence[Message]] = field(default_factory=dict)  # see knowing
+    behind: tuple[int, ...] | None = (
+        None  # what is read behind an answer and what closes it; None: neither
+    )
 
     @classmethod
     def of(cls, trunk: Policy, *, marked: bool) -> "Joiner":
@@ -111,7 +114,7 @@ class Joiner:
         """The conversation that a policy reads as these tokens; none where they can be taken themselves."""
         if (turns := self.asked.get(prompt)) is not None:
             return turns
-        same = policy.tokenization == self.tokenization
+        same = policy.tokenization == self.tokenization and self.behind is None
         if same and same_tokens(policy.tokenizer, self.tokenizer):
             return []
         return [Message(role="user", content=policy.text(prompt))]
@@ -123,8 +126,10 @@ class Joiner:
         return self.join(prompt, seen)[0]
 
     def _whole(self, found: conversations.Answered) -> tuple[list[int], bool]:
-        """Prompt and answer in one, without the token that closes the turn."""
+        """Prompt and answer in one, without the token that closes the turn, or with all that stands behind it."""
         completion = found.completion[:-1] if found.closed else found.completion
+        if self.behind is not None:
+            completion = [*found.completion, *self.behind]
         return self.join(found.prompt, completion)
 
     def _begins(self, prompt: Sequence[int]) -> int:
@@ -149,6 +154,16 @@ class JoinerApart(Joiner):
         kept = completion[: self.context - self.starts]
         cut = over > 0 or len(kept) < len(completion)
         return [*prompt[:begin], *prompt[begin + over :], BORDER, *kept], cut
+
+
+def behind_turn(tokenizer: PreTrainedTokenizerBase, *, ended: bool) -> tuple[int, ...]:
+    """The tokens that the template writes behind what closes an answer; `ended`: and the end of a text, if it has none."""
+    form = conversations.form_of(tokenizer)
+    behind, end = form.behind or "", tokenizer.eos_token
+    rest = behind.removeprefix(form.closing)
+    if ended and end and not behind.endswith(str(end)):
+        rest += str(end)
+    return tuple(tokenizer(rest, add_special_tokens=False)["input_ids"]) if rest else ()
 
 
 def parted_at_border(sequence: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -31,6 +31,7 @@ from transformers import (
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME, logging
 
+from alignment.kinds.adopt.settings import EndingName
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.checks import check_apart
 from alignment.models.encoder_decoders import reads_apart, starts_of
@@ -134,7 +135,7 @@ def check_kind_of_folder(folder: Path, use: Use) -> None:
     """Raise DataError for what is another thing than a whole model."""
     if (folder / ADAPTER).is_file():
         raise DataError(_("it holds an adapter; merge it into its base first."))
-    if use != "backbone" and (folder / REWARD).is_file():
+    if use not in ("backbone", "rater") and (folder / REWARD).is_file():
         raise DataError(
             _(
                 "it holds a reward model, which rates answers and writes none; name the model it "
@@ -163,8 +164,11 @@ def check_reward_files(folder: Path) -> dict[str, Any]:
     stored = read_object(folder / REWARD)
     if isinstance(stored.get("center"), float):
         stored["center"] = [stored["center"]]
-    stored = {"pooling": None, "caution": 0.0, "temperature": 1.0} | stored
+    stored = {"pooling": None, "caution": 0.0, "temperature": 1.0, "output": None} | stored
     check_reward_numbers(stored)
+    if stored["output"] is not None:
+        check_output(folder, stored)
+        return stored
     if not (folder / HEAD).is_file():
         raise DataError(_("there is no {head}.").format(head=HEAD))
     shapes = [shape for _, _, shape in header_of(folder / HEAD)]
@@ -176,6 +180,26 @@ def check_reward_files(folder: Path) -> dict[str, Any]:
         )
     check_files(folder, "backbone")
     return stored
+
+
+def check_output(folder: Path, stored: Mapping[str, Any]) -> None:
+    """Raise DataError where a model for classes has no such output as `reward.json` takes, or is none."""
+    check_files(folder, "rater")
+    count = outputs_of(folder)
+    known = isinstance(stored["output"], int) and 0 <= stored["output"] < count
+    if not known or stored.get("reads") not in get_args(EndingName) or len(stored["center"]) != 1:
+        raise DataError(
+            _(
+                "{reward} does not say which of the {n} outputs is the reward, and how it is read."
+            ).format(reward=REWARD, n=count)
+        )
+
+
+def outputs_of(folder: Path) -> int:
+    """How many outputs the head of a model for classes has, by its config.json."""
+    config = read_object(folder / "config.json")
+    names, count = config.get("id2label"), config.get("num_labels")
+    return len(names) if isinstance(names, dict) else int(count or 2)  # as transformers takes it
 
 
 def check_reward_numbers(stored: Mapping[str, Any]) -> None:
@@ -267,6 +291,7 @@ def auto_class(folder: Path, use: Use) -> Any:  # noqa: ANN401 - transformers' a
         "classifier": AutoModelForSequenceClassification,
         "tagger": AutoModelForTokenClassification,
         "answerer": AutoModelForQuestionAnswering,
+        "rater": AutoModelForSequenceClassification,
     }
     return heads.get(use, AutoModel)
 

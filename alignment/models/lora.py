@@ -6,37 +6,50 @@ model still is the reference, which therefore needs no memory of its own.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from alignment.kinds.settings.adapters import AdapterSettings
 from alignment.models.encoder_decoders import reads_apart
 from alignment.models.forms.form import make_plain, weights_in
 from alignment.models.loading import refusing
 from alignment.models.policies import Policy
+from alignment.seam.errors import ConfigError
+from alignment.seam.words import _
 
-SCALE = 2  # of the product, whatever the rank
+SCALE = 2  # of the product, whatever the rank, where no alpha is given
+USUAL = AdapterSettings()
+ATTENTION = ("attn", "attention")  # in the name of a layer that is part of one
+ADAPTER = "adapter"  # folder of a result that holds the adapter by itself
 NO_ADAPTER = "No adapter fits this kind of model, so it can only be trained whole, with a rank of 0"
 
 
-def adapted(policy: Policy, rank: int, seed: int) -> tuple[Policy, PeftModel]:
+def adapted(
+    policy: Policy, rank: int, seed: int, how: AdapterSettings = USUAL
+) -> tuple[Policy, PeftModel]:
     """The policy with an adapter in its model, all else frozen; and the handle that can merge it.
 
-    Raises DataError for an architecture that no adapter fits.
+    Raises DataError for an architecture that no adapter fits, ConfigError where it has no such layers.
     """
     inner = policy.model.base if isinstance(policy.model, WithoutAdapter) else policy.model
     make_plain(inner)
     config = LoraConfig(
         r=rank,
-        lora_alpha=SCALE * rank,
-        target_modules="all-linear",
+        lora_alpha=how.lora_alpha or SCALE * rank,  # type: ignore[arg-type]  # PEFT takes any number
+        lora_dropout=how.dropout,
+        use_rslora=how.rslora,
+        target_modules=targets_of(inner, how),
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in inner.modules()),
     )
     with torch.random.fork_rng(devices=[]):
@@ -49,6 +62,58 @@ def adapted(policy: Policy, rank: int, seed: int) -> tuple[Policy, PeftModel]:
         more = {"decoder_input_ids": token} if reads_apart(inside) else {}
         inside(input_ids=token, use_cache=False, **more)
     return replace(policy, model=inside.eval()), handle
+
+
+def targets_of(model: PreTrainedModel, how: AdapterSettings) -> str | list[str]:
+    """The layers that get an adapter, as PEFT takes them; raises ConfigError where there are none."""
+    if how.lora_targets == "all_linear":
+        return "all-linear"
+    last, found = model.get_output_embeddings(), list[str]()  # type: ignore[no-untyped-call]  # a backbone has none
+    for name, module in model.named_modules():
+        linear = isinstance(module, nn.Linear | Conv1D) and module is not last
+        inside = any(part in name.lower() for part in ATTENTION)
+        if linear and inside == (how.lora_targets == "attention"):
+            found.append(name)
+    if not found:
+        raise ConfigError(_("The model has no such layers; let lora_targets be all_linear."))
+    return found
+
+
+@contextmanager
+def dropping(model: nn.Module, seed: int) -> Iterator[None]:
+    """The adapter's dropout works inside, by random numbers of its own; nothing else is drawn from them."""
+    layers = [
+        layer
+        for module in model.modules()
+        if isinstance(module, LoraLayer)
+        for layer in module.lora_dropout.values()
+        if isinstance(layer, nn.Dropout)
+    ]
+    if not layers:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for layer in layers:
+            layer.train()
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.eval()
+
+
+def save_adapter(handle: PeftModel, folder: Path) -> None:
+    """Write the adapter by itself below a result, as PEFT reads it; before it is merged."""
+    place = folder / ADAPTER
+    place.mkdir()
+    config: Any = copy(handle.peft_config["default"])
+    config.base_model_name_or_path, config.inference_mode = None, True
+    config.task_type = "SEQ_2_SEQ_LM" if reads_apart(handle.get_base_model()) else "CAUSAL_LM"
+    config.save_pretrained(place)
+    found = get_peft_model_state_dict(handle).items()
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in found}
+    save_file(weights, place / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def merged(policy: Policy, handle: PeftModel) -> Policy:
@@ -89,7 +154,9 @@ class WithoutAdapter(nn.Module):
         super().__init__()
         self.base = base
         self.config = base.config
-        self.generation_config = base.generation_config
+        self.generation_config = getattr(
+            base, "generation_config", None
+        )  # a backbone writes nothing
 
     def forward(self, **arguments: Any) -> Any:  # noqa: ANN401 - as the model's own
         with switched_off(self.base):

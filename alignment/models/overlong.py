@@ -14,11 +14,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
+from alignment.kinds.adopt.settings import EndingName
 from alignment.kinds.settings.overlong import OverlongName
 from alignment.models import encoder_decoders
 from alignment.models.checks import check_apart
 from alignment.models.conversations import answered, prompt_ids, text_ids
+from alignment.models.joining import behind_turn
 from alignment.models.loading import (
+    REWARD,
     check_folder_is_there,
     generation_of,
     naming,
@@ -28,6 +31,7 @@ from alignment.models.loading import (
 from alignment.seam.architectures import family_in
 from alignment.seam.errors import DataError
 from alignment.seam.events import Fitted
+from alignment.seam.modelfiles import read_object
 from alignment.seam.progress import through
 from alignment.seam.records import ClassedRecord, Message, PromptRecord, texts_of
 from alignment.seam.words import _
@@ -70,7 +74,7 @@ class Reader:
         if family_in(folder):
             return ReaderApart(tokenizer, context, end=0, starts=_starts_in(folder))
         if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
-            return cls(tokenizer, context, end=0)
+            return cls(tokenizer, context, end=_closing_in(folder, tokenizer))
         return cls(tokenizer, min(context, tokenizer.model_max_length), end=0, marks=MARKS)
 
     def longest(self, prompt: Sequence[Message], texts: Sequence[str]) -> int:
@@ -105,6 +109,17 @@ class ReaderApart(Reader):
         fits = self.starts + room - self.end <= self.context  # nobody reads an answer's end
         most = self.context if fits else 0
         return max(len(encoder_decoders.encoder_ids(self.tokenizer, prompt)), 1) - most
+
+
+def closing_tokens(tokenizer: PreTrainedTokenizerBase, reads: EndingName) -> int:
+    """How many tokens a reward model that reads so reads behind an answer."""
+    return 0 if reads == "open" else 1 + len(behind_turn(tokenizer, ended=reads == "ended"))
+
+
+def _closing_in(folder: Path, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The same of a folder's reward model; none where it is a backbone."""
+    stored = read_object(folder / REWARD) if (folder / REWARD).is_file() else {}
+    return closing_tokens(tokenizer, stored.get("reads", "open"))
 
 
 def _starts_in(folder: Path) -> int:

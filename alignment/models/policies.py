@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.activations import NewGELUActivation
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -181,3 +182,13 @@ def output_layer(model: PreTrainedModel) -> torch.nn.Module:
 def default_device() -> torch.device:
     """The first GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def padded(policy: Policy, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """(n, longest) token ids, padded on the right, and which of them are real."""
+    device, width = policy.device, max(map(len, sequences))
+    pad = int(policy.model.config.pad_token_id or 0)
+    rows = [[*row, *[pad] * (width - len(row))] for row in sequences]
+    lengths = torch.tensor([len(row) for row in sequences], device=device)
+    mask = (torch.arange(width, device=device) < lengths[:, None]).long()
+    return torch.tensor(rows, device=device), mask

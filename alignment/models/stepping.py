@@ -36,6 +36,7 @@ class Loop:
     beside: Callable[[int], Iterator[Event]] = nothing
     over: Callable[[], bool] = never
     last: int = 0  # of this training's own steps, where it is one of several; 0: the last of all
+    keeps_end: bool = False  # whether a checkpoint of the last step is saved too
 
 
 def steps(loop: Loop, done: int = 0) -> Progress:
@@ -44,8 +45,10 @@ def steps(loop: Loop, done: int = 0) -> Progress:
     "save" sent in answer to a StepDone saves a checkpoint and ends the training; what cannot be saved goes on.
     Raises DivergedError where a loss is no number.
     """
+    step = saved = done
     for step in range(done + 1, (loop.last or loop.total) + 1):
         if loop.over():
+            step -= 1
             break
         metrics = loop.take(step)
         check_finite(step, metrics.get("loss", 0.0))
@@ -53,9 +56,12 @@ def steps(loop: Loop, done: int = 0) -> Progress:
         asked = asked if loop.save else None
         if loop.save and (asked == "save" or step % loop.every == 0):
             yield loop.save(step)
+            saved = step
         if asked == "save":
             return asked
         yield from loop.beside(step)
+    if loop.save and loop.keeps_end and step > saved:
+        yield loop.save(step)
     return None
 
 

@@ -20,11 +20,17 @@ class Written:
 
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
+    counted: tuple[bool, ...] = ()  # of the completion's tokens, those that are learned; empty: all
 
     @property
     def length(self) -> int:
         """Tokens of both."""
         return len(self.prompt) + len(self.completion)
+
+    @property
+    def learned(self) -> int:
+        """How many tokens of the completion are learned."""
+        return sum(self.counted) if self.counted else len(self.completion)
 
 
 def written(policy: Policy, prompt: Sequence[Message], text: str) -> Written:
@@ -43,6 +49,31 @@ def written(policy: Policy, prompt: Sequence[Message], text: str) -> Written:
             )
         )
     return row
+
+
+def written_turns(policy: Policy, prompt: Sequence[Message], text: str) -> list[Written]:
+    """A conversation of which every answer is learned, the earlier ones of the assistant's too.
+
+    It is one row as far as the model reads earlier answers as it wrote them when they were the last; any
+    other is a row of its own. Raises DataError as `written` does.
+    """
+    last = written(policy, prompt, text)
+    whole, rows = (*last.prompt, *last.completion), []
+    spans = [range(len(last.prompt), len(whole))]
+    for place, turn in enumerate(prompt):
+        asked = any(one.role in ("user", "tool") for one in prompt[:place])
+        if turn.role != "assistant" or turn.tool_calls or not (asked and turn.content.strip()):
+            continue
+        row = written(policy, prompt[:place], turn.content)
+        if not policy.apart and whole[: row.length] == (*row.prompt, *row.completion):
+            spans.append(range(len(row.prompt), row.length))
+        else:
+            rows.append(row)
+    if len(spans) == 1:
+        return [*rows, last]
+    first = min(span.start for span in spans)
+    counted = (any(at in span for span in spans) for at in range(first, len(whole)))
+    return [*rows, Written(whole[:first], whole[first:], tuple(counted))]
 
 
 def rollouts_of(policy: Policy, rows: Sequence[Written]) -> Rollouts:

@@ -3,10 +3,10 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from peft import PeftModel
@@ -16,18 +16,22 @@ from transformers import PreTrainedModel
 from alignment.kinds.classify.settings import ClassifyConfig
 from alignment.kinds.distil.settings import DistilConfig
 from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.reward.settings import RewardConfig
+from alignment.kinds.settings.adapters import KeptAdapterSettings
+from alignment.kinds.settings.schedule import CourseSettings, RateSettings
 from alignment.kinds.sft.settings import SftConfig
 from alignment.kinds.spec import RunSpec
 from alignment.models import checkpoints
 from alignment.models.batches import similar_lengths
+from alignment.models.bounds import HeldOut, TrainingProgress
 from alignment.models.computation import set_up
-from alignment.models.distributed import all_sums, clip, world
-from alignment.models.gradients import adamw, exchange
+from alignment.models.distributed import all_max, all_sums, clip, world
+from alignment.models.gradients import adamw, decaying, exchange
 from alignment.models.loading import open_model
-from alignment.models.lora import adapted, load_trained, merged, trained
+from alignment.models.lora import adapted, dropping, load_trained, merged, save_adapter, trained
 from alignment.models.lowrank import is_compared
 from alignment.models.policies import Policy
-from alignment.models.schedules import share_of_peak
+from alignment.models.schedules import Shape, share_of_peak
 from alignment.models.sharding import SHARDING, is_spread, load_whole, spread
 from alignment.models.stepping import Loop, check_finite, steps
 from alignment.models.texts import Written, rollouts_of
@@ -44,13 +48,15 @@ Training = Generator[Event, str | None, str | None]
 # What is added to loss and metrics, part after part; each part's gradient is taken before the next.
 Parts = Iterator[tuple[Tensor, dict[str, float]]]
 StepLoss = Callable[[Sequence[int]], Parts]  # of our rows
+Read = Callable[[Policy, Sequence[Written]], Tensor]  # (n, length) log-probabilities
 
 SCORED_AT_ONCE = 64  # completions
-WARMUP = 0.1  # share of the steps
+PRIME = 1_000_003  # seeds of neighbouring runs share no step's dropout
 
 
 FitConfig = PreferConfig | SftConfig | ClassifyConfig
 TrainConfig = FitConfig | DistilConfig
+AdaptedConfig = PreferConfig | SftConfig | DistilConfig | RewardConfig
 
 
 class Learner(Protocol):
@@ -76,10 +82,8 @@ class Trainee:
     use: Use = "policy"  # of what is trained
 
     @classmethod
-    def of(
-        cls, policy: Policy, config: PreferConfig | SftConfig | DistilConfig, seed: int
-    ) -> "Trainee":
-        """A loaded policy, computing as the settings say; raises ConfigError where it cannot."""
+    def of(cls, policy: Policy, config: AdaptedConfig, seed: int, use: Use = "policy") -> "Trainee":
+        """A loaded policy, or what is read by without writing, computing as the settings say; raises ConfigError where it cannot."""
         if config.lora_rank and world().size > 1 and read(EngineVariables).sharding:
             raise ConfigError(
                 _("An adapter needs a whole model in every process; unset {sharding}.").format(
@@ -88,11 +92,11 @@ class Trainee:
             )
         adapter = None
         if config.lora_rank:
-            policy, adapter = adapted(policy, config.lora_rank, seed)
+            policy, adapter = adapted(policy, config.lora_rank, seed, config)
         set_up(policy, config, backward=True)
         if adapter is None:
             spread(policy.model)
-        return cls(policy, adapter)
+        return cls(policy, adapter, use)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -113,6 +117,12 @@ class Trainee:
         else:
             load_trained(self.model, checkpoints.below("adapter", tensors))
 
+    def save(self, folder: Path, config: KeptAdapterSettings) -> None:
+        """Write the whole policy, and its adapter by itself where it is to be kept; the last thing to ask for."""
+        if self.adapter is not None and config.keep_adapter:
+            save_adapter(self.adapter, folder)
+        self.result.save(folder)
+
     @property
     def result(self) -> Policy:
         """The policy with its adapter merged into its weights, where it has one; the last thing to ask for."""
@@ -125,11 +135,12 @@ class Run:
 
     folder: Path
     resume: Path | None
+    seed: int = 0
 
     @classmethod
     def of(cls, spec: RunSpec, folder: Path) -> "Run":
         """The run of a folder."""
-        return cls(folder, folder / spec.resume_from if spec.resume_from else None)
+        return cls(folder, folder / spec.resume_from if spec.resume_from else None, spec.seed)
 
 
 def ready(policy: Policy, count: int, config: FitConfig, run: Run) -> Ready:
@@ -139,31 +150,49 @@ def ready(policy: Policy, count: int, config: FitConfig, run: Run) -> Ready:
 
 def ready_for(policy: Policy, steps: int, run: Run) -> Ready:
     """The same of so many steps."""
+    return ready_on(policy.device, steps, run)
+
+
+def ready_on(device: torch.device, steps: int, run: Run) -> Ready:
+    """The same on a device, before anything is loaded there."""
     known = checkpoints.facts_of(run.resume) if run.resume else {}
     return Ready(
         total_steps=steps,
         threads=torch.get_num_threads(),
-        device=str(policy.device),
+        device=str(device),
         resumed_step=known.get("step", 0),
         bit_exact=not known or known["machine"] == checkpoints.machine(),
     )
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """Examples that are learned from, what a batch of them adds to the loss, and how far that has come."""
+
+    lengths: Sequence[int]  # by which those of a batch are alike
+    loss: StepLoss
+    tokens: Sequence[int] = ()  # of each, where its length is not that
+    progress: TrainingProgress = field(default_factory=TrainingProgress)
+
+
 def fit(
-    one: Learner,
-    config: FitConfig,
-    lengths: Sequence[int],
-    loss_of: StepLoss,
-    run: Run,
+    one: Learner, config: FitConfig, data: TrainingSet, run: Run, held: HeldOut | None = None
 ) -> Training:
     """Epochs of optimizer steps over batches of examples of similar length; "save" if that was asked.
 
     Uses torch's RNG for the batches alone, so that a resumed run finds its place by drawing them again.
     """
-    total = config.epochs * math.ceil(len(lengths) / config.batch)
-    epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
-    at = by_step(batch for epoch in epochs for batch in epoch)
-    return (yield from train_on(one, config, Lessons(total, lambda step: loss_of(at(step))), run))
+    total = config.epochs * math.ceil(len(data.lengths) / config.batch)
+    epochs = (similar_lengths(data.lengths, config.batch) for _ in range(config.epochs))
+    at, tokens = by_step(batch for epoch in epochs for batch in epoch), data.tokens or data.lengths
+
+    def loss(step: int) -> Parts:
+        batch = at(step)
+        data.progress.tokens += sum(tokens[place] for place in batch)
+        return data.loss(batch)
+
+    lessons = Lessons(total, loss, progress=data.progress, held=held)
+    return (yield from train_on(one, config, lessons, run))
 
 
 @dataclass(frozen=True)
@@ -173,6 +202,8 @@ class Lessons:
     total: int
     loss: Callable[[int], Parts]
     after: int = 0  # steps of what follows in the same run
+    progress: TrainingProgress = field(default_factory=TrainingProgress)
+    held: HeldOut | None = None
 
 
 def by_step(batches: Iterator[Sequence[int]]) -> Callable[[int], Sequence[int]]:
@@ -184,39 +215,75 @@ def by_step(batches: Iterator[Sequence[int]]) -> Callable[[int], Sequence[int]]:
 def train_on(one: Learner, config: TrainConfig, lessons: Lessons, run: Run) -> Training:
     """Optimizer steps, from a checkpoint on where there is one; "save" if that was asked."""
     yield PhaseStarted(name=_("training"))
-    model = one.model
-    weights = list(trained(model).values())
-    optimizer = adamw(weights, config, lr=config.learning_rate, weight_decay=0.0)
-    done = _restore(one, optimizer, run.resume) if run.resume else 0
+    optimizer, progress, held = _optimizer(one.model, config), lessons.progress, lessons.held
+    done = _restore(one, optimizer, progress, run.resume) if run.resume else 0
 
     def take(step: int) -> dict[str, float]:
         started = time.perf_counter()
-        rate = config.learning_rate * schedule(step - 1, lessons.total)
+        rate = rate_at(config, progress, step, lessons.total)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        optimizer.zero_grad()
-        metrics = backward(lessons.loss(step))
-        told = exchange(optimizer)
-        norm = clip(model.parameters(), 1.0)
-        metrics = all_sums(metrics)
-        check_finite(step, metrics["loss"], norm)
-        optimizer.step()
-        return (
-            metrics
-            | told
-            | {
-                "grad/norm": norm,
-                "lr": rate,
-                "seconds/step": time.perf_counter() - started,
-            }
-        )
+        parts = lessons.loss(step)  # which may draw a batch
+        with dropping(one.model, PRIME * run.seed + step):
+            told = _descend(one.model, optimizer, parts, step)
+        told["seconds/step"] = time.perf_counter() - started
+        if held is not None and held.is_due(step, lessons.total):
+            told |= progress.look(held, one.model, step)
+        progress.seconds += longest_of(time.perf_counter() - started, one.model.device)
+        return told
 
-    def save(step: int) -> Event:
-        return _save(one, optimizer, step, run.folder)
+    loop = Loop(
+        lessons.total + lessons.after,
+        take,
+        save=lambda step: _save(one, optimizer, progress, step, run.folder),
+        every=config.checkpoint_every,
+        over=lambda: bool(progress.ended_by(config, held)),
+        last=lessons.total,
+        keeps_end=isinstance(config, CourseSettings) and config.keep_end,
+    )
+    if (asked := (yield from steps(loop, done))) != "save":
+        progress.finish(progress.ended_by(config, held), one.model)
+    return asked
 
-    total = lessons.total + lessons.after
-    loop = Loop(total, take, save, config.checkpoint_every, last=lessons.total)
-    return (yield from steps(loop, done))
+
+def _descend(
+    model: PreTrainedModel, optimizer: torch.optim.Optimizer, parts: Parts, step: int
+) -> dict[str, float]:
+    """One optimizer step by the gradient of a loss; its metrics. Raises DivergedError."""
+    optimizer.zero_grad()
+    metrics = backward(parts)
+    told = exchange(optimizer)
+    norm = clip(model.parameters(), 1.0)
+    metrics = all_sums(metrics)
+    check_finite(step, metrics["loss"], norm)
+    optimizer.step()
+    return metrics | told | {"grad/norm": norm, "lr": float(optimizer.param_groups[0]["lr"])}
+
+
+def rate_at(config: TrainConfig, progress: TrainingProgress, step: int, total: int) -> float:
+    """The learning rate of a step, counted from 1: of the bounds, the nearest one says how far it is."""
+    at = max(step - 1, int(total * progress.spent(config)))
+    return config.learning_rate * share_at(config, min(at, total - 1), total)
+
+
+def share_at(config: RateSettings, step: int, total: int) -> float:
+    """The share of its peak that a learning rate has at a step, counted from 0."""
+    rising = max(1, round(config.warmup_share * total))
+    falling = 0 if config.schedule == "constant" else max(1, total - rising + 1)
+    shape: Shape = "cosine" if config.schedule == "cosine" else "linear"
+    return share_of_peak(step, total, rising=rising, falling=falling, shape=shape)
+
+
+def longest_of(seconds: float, device: torch.device) -> float:
+    """What the slowest process took: all have to agree on when the time is spent."""
+    return all_max(torch.tensor(seconds, dtype=torch.float64, device=device)).item()
+
+
+def _optimizer(model: PreTrainedModel, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW over what learns; matrices decay where that was asked for."""
+    weights: Any = list(trained(model).values())
+    groups = decaying(weights, config.weight_decay) if config.weight_decay else weights
+    return adamw(groups, config, lr=config.learning_rate, weight_decay=0.0)
 
 
 def backward(parts: Parts) -> dict[str, float]:
@@ -253,34 +320,56 @@ def halved(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
         yield from (group for group in groups if group)
 
 
-def _save(one: Learner, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> Event:
+def _save(
+    one: Learner,
+    optimizer: torch.optim.Optimizer,
+    progress: TrainingProgress,
+    step: int,
+    folder: Path,
+) -> Event:
     """Commit a checkpoint below the run folder."""
     folders, weights = one.kept()
     moments = checkpoints.named("optimizer", checkpoints.optimizer_tensors(optimizer))
-    return checkpoints.save(folder, step, folders, moments | weights, {})
+    best, facts = progress.stored()
+    return checkpoints.save(folder, step, folders, moments | weights | best, facts)
 
 
-def _restore(one: Learner, optimizer: torch.optim.Optimizer, checkpoint: Path) -> int:
-    """Give weights and moments the values of a checkpoint; how many steps were done."""
+def _restore(
+    one: Learner, optimizer: torch.optim.Optimizer, progress: TrainingProgress, checkpoint: Path
+) -> int:
+    """Give weights, moments and progress the values of a checkpoint; how many steps were done."""
     tensors, facts = checkpoints.load(checkpoint)
     one.restore(checkpoint, tensors)
     checkpoints.restore_optimizer(optimizer, checkpoints.below("optimizer", tensors))
+    progress.restore(tensors, facts, one.model)
     return int(facts["step"])
 
 
-def schedule(step: int, total: int) -> float:
-    """Warm-up, then down to zero, as a share of the peak; steps count from 0."""
-    warmup = max(1, round(WARMUP * total))
-    return share_of_peak(step, total, rising=warmup, falling=max(1, total - warmup + 1))
+def _read(policy: Policy, rows: Sequence[Written]) -> Tensor:
+    return completion_token_logps(policy.model, rollouts_of(policy, rows))
 
 
 @torch.no_grad()
 def scored(policy: Policy, rows: Sequence[Written]) -> Tensor:
     """(n,) log-probabilities of completions, summed over tokens."""
+    if not rows:
+        return torch.zeros(0)
     starts = range(0, len(rows), SCORED_AT_ONCE)
     parts = [rows[start : start + SCORED_AT_ONCE] for start in starts]
-    found = [
-        completion_token_logps(policy.model, rollouts_of(policy, some)).sum(1)
-        for some in through(parts, len(parts))
-    ]
+    found = [learned_logps(policy, some).sum(1) for some in through(parts, len(parts))]
     return torch.cat(found).cpu()
+
+
+def learned_logps(policy: Policy, rows: Sequence[Written], read: Read | None = None) -> Tensor:
+    """(n, length) log-probabilities of the completions' tokens that are learned, 0 elsewhere.
+
+    `read` gives those of all tokens, where it is not done row by row.
+    """
+    logps = (read or _read)(policy, rows)
+    if not any(row.counted for row in rows):
+        return logps
+    counts = torch.ones_like(logps)
+    for place, row in enumerate(rows):
+        if row.counted:
+            counts[place, : len(row.counted)] = counts.new_tensor(row.counted)
+    return logps * counts

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PretrainedConfig
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.kinds import memory_by_kind
@@ -149,6 +150,16 @@ def try_reading(policy: Policy) -> None:
 
 
 @torch.no_grad()
+def try_rating(policy: Policy) -> None:
+    """Let a model for classes read once; raises DataError where it cannot."""
+    with refusing("The model cannot read a prompt"):
+        ids = torch.tensor([policy.prompt_ids(TRIED)], device=policy.device)
+        logits = policy.model(input_ids=ids).logits
+    if not logits.isfinite().all():
+        raise DataError(_("The model reads what is not a number; its weights are damaged."))
+
+
+@torch.no_grad()
 def looks_ahead(policy: Policy, prompt: Sequence[int]) -> bool:
     """Whether another last token changes what is predicted before it; of an encoder-decoder, where it writes."""
     ids = torch.tensor([[*prompt, 0], [*prompt, policy.turn_end or 1]], device=policy.device)
@@ -187,6 +198,11 @@ def measured(policy: Policy) -> dict[str, object]:
     }
 
 
+def described_rater(policy: Policy) -> dict[str, object]:
+    """What a card says about a model for classes, or for a number."""
+    return measured(policy) | {"rater": True, "memory": {}}
+
+
 def described_encoder(policy: Policy) -> dict[str, object]:
     """What a card says about a model that only reads."""
     card = measured(policy)
@@ -196,17 +212,23 @@ def described_encoder(policy: Policy) -> dict[str, object]:
 
 def _shape_of(policy: Policy) -> memory.Shape:
     """What decides the model's memory, from its configuration."""
-    config: Any = policy.model.config.get_text_config()
+    found = shape_from(policy.model.config, size_of(policy.model))
+    return found._replace(context=policy.context_length)
+
+
+def shape_from(whole: PretrainedConfig, parameters: int) -> memory.Shape:
+    """The same from a configuration alone."""
+    config: Any = whole.get_text_config()
     heads = int(getattr(config, "num_attention_heads", 1))
     head_width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     return memory.Shape(
-        parameters=size_of(policy.model),
+        parameters=parameters,
         layers=layers_of(config),
         width=int(config.hidden_size),
         heads=heads,
         key_width=head_width * int(getattr(config, "num_key_value_heads", None) or heads),
         vocabulary=int(config.vocab_size),
-        context=policy.context_length,
+        context=int(getattr(config, "max_position_embeddings", None) or UNLIMITED),
     )
 
 

@@ -15,13 +15,14 @@ from alignment.seam.errors import DataError
 from alignment.seam.modelfiles import Tensors, printable, read_object
 from alignment.seam.words import _
 
-# It writes, is only read by, fills in what is hidden, or tells classes of texts, of words, or parts of a text.
-Use = Literal["policy", "backbone", "masked", "classifier", "tagger", "answerer"]
+# It writes, is only read by, fills in what is hidden, tells classes of texts, of words, or parts of a text, or rates.
+Use = Literal["policy", "backbone", "masked", "classifier", "tagger", "answerer", "rater"]
 
 CLASS_HEADS: Mapping[str, str] = {
     "classifier": "ForSequenceClassification",
     "tagger": "ForTokenClassification",
     "answerer": "ForQuestionAnswering",
+    "rater": "ForSequenceClassification",
 }
 WRITERS = (
     "ForCausalLM",

@@ -7,12 +7,14 @@ log-probabilities; while the policy is the sampler they are 1 exactly. 3. PPO di
 loss by the advantages' deviation, as it does the advantages, so that beta keeps its unit.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from alignment.kinds.align.settings import AlignConfig
 from alignment.maths.advantages import advantages, generalised, group_normalised, whitened
-from alignment.maths.losses import clipped_losses, k3, value_losses
+from alignment.maths.losses import clipped_losses, k3, token_entropies, value_losses
 from alignment.objectives.problem import Problem, Scored, State
 from alignment.objectives.samples import Drawn, Loss, Pass, Rated
 from alignment.objectives.values import completion_values
@@ -25,11 +27,15 @@ def rloo(problem: Problem, state: State, drawn: Drawn) -> Rated:
     """
     config = problem.config
     weights = advantages(config.beta * drawn.scored.log_weights.view(drawn.u.shape))
+    counts, bonus = counted_rows(config, drawn.scored), entropy_bonus(config, drawn.scored)
 
     def loss(done: Pass) -> Loss:
         shift = done.shift.sum(1)
-        losses, cut = clipped_losses(shift, weights[done.batch.rows].to(shift.dtype), config.clip)
-        return Loss(losses.mean(), {"ratio/clipped": cut.double().mean()})
+        worth = weights[done.batch.rows].to(shift.dtype)
+        losses, cut = clipped_losses(shift, worth, config.clip, config.clip_above)
+        counted = counts[done.batch.rows].to(shift.dtype)
+        metrics = {"ratio/clipped": cut.double().mean()}
+        return Loss((losses * counted).mean() - bonus(done, metrics), metrics)
 
     return Rated(loss, {"advantage/std": weights.std().item()})
 
@@ -41,13 +47,18 @@ def grpo(problem: Problem, state: State, drawn: Drawn) -> Rated:
     if config.kl_in == "reward":
         rewards = config.beta * scored.log_weights
     weights = group_normalised(rewards.view(drawn.u.shape), scale=config.group_scaling)
+    counts, bonus = counted_rows(config, scored), entropy_bonus(config, scored)
+    per_row = tokens_per_row(scored, counts)
 
     def loss(done: Pass) -> Loss:
         batch = done.batch
         worth = weights[batch.rows, None].to(done.logps.dtype).expand_as(done.shift)
         losses, metrics = token_losses(config, scored, done, worth, config.beta)
+        sums = losses.sum(1) * counts[batch.rows].to(losses.dtype)
+        if config.averaged == "tokens":
+            return Loss(per_row * sums.mean() - bonus(done, metrics), metrics)
         lengths = batch.mask.sum(1) if config.group_scaling else config.max_new_tokens
-        return Loss((losses.sum(1) / lengths).mean(), metrics)
+        return Loss((sums / lengths).mean() - bonus(done, metrics), metrics)
 
     return Rated(loss, {"advantage/std": weights.std().item()})
 
@@ -65,7 +76,8 @@ def ppo(problem: Problem, state: State, drawn: Drawn) -> Rated:
     gains = generalised(rewards, old, mask, config.discount, config.gae_lambda)
     returns = gains + old
     weights, spread = whitened(gains, mask)
-    per_row = len(mask) / mask.sum()  # of a mean over rows makes one over tokens
+    counts, bonus = counted_rows(config, scored), entropy_bonus(config, scored)
+    per_row = tokens_per_row(scored, counts)
 
     def loss(done: Pass) -> Loss:
         rows, length = done.batch.rows, done.logps.shape[1]
@@ -76,7 +88,8 @@ def ppo(problem: Problem, state: State, drawn: Drawn) -> Rated:
         missed = value_losses(done.values, before, wanted, config.value_clip)
         missed = missed.masked_fill(~done.batch.mask, 0.0)
         metrics["value/loss"] = per_row * missed.detach().sum(1).mean()
-        return Loss(per_row * (losses + missed).sum(1).mean(), metrics)
+        sums = (losses + missed).sum(1) * counts[rows].to(losses.dtype)
+        return Loss(per_row * sums.mean() - bonus(done, metrics), metrics)
 
     values = {
         "value/mean": old[mask].mean().item(),
@@ -89,6 +102,45 @@ def _explained(gains: Tensor, returns: Tensor, mask: Tensor) -> float:
     """The share of the returns' variance that the values foresaw, at most 1."""
     left, whole = gains[mask].var(unbiased=False), returns[mask].var(unbiased=False)
     return 1 - (left / whole.clamp(min=1e-12)).item()
+
+
+def counted_rows(config: AlignConfig, scored: Scored) -> Tensor:
+    """(n,) 1 for completions that are learned from, 0 for those that were cut, where these are left out."""
+    cut = scored.rollouts.truncated
+    return ~cut if config.leave_cut_out else torch.ones_like(cut)
+
+
+def entropy_bonus(
+    config: AlignConfig, scored: Scored
+) -> Callable[[Pass, dict[str, Tensor]], Tensor | float]:
+    """What the next token's entropy, a mean over a step's tokens, takes off the loss of a batch; its mean is told.
+
+    Nothing where it has no weight, or where the step's samples are wide enough.
+    """
+    if not config.entropy_weight or 0 < config.least_entropy <= sampled_entropy(scored):
+        return lambda _done, _metrics: 0.0
+    counts = counted_rows(config, scored)
+    per_row = tokens_per_row(scored, counts)
+
+    def bonus(done: Pass, metrics: dict[str, Tensor]) -> Tensor | float:
+        batch = done.batch
+        found = token_entropies(done.logits).gather(1, batch.places).masked_fill(~batch.mask, 0.0)
+        mean = per_row * (found.sum(1) * counts[batch.rows].to(found.dtype)).mean()
+        metrics["entropy/exact"] = mean.detach().double()
+        return config.entropy_weight * mean
+
+    return bonus
+
+
+def sampled_entropy(scored: Scored) -> float:
+    """The entropy of the next token, by a step's own tokens, in nats."""
+    rollouts = scored.rollouts
+    return -(rollouts.token_logps.sum() / rollouts.mask.sum()).item()
+
+
+def tokens_per_row(scored: Scored, counts: Tensor) -> Tensor:
+    """() what makes of a mean over completions, of each the sum of its tokens, one over all tokens that count."""
+    return len(counts) / (scored.rollouts.lengths * counts).sum().clamp(min=1)
 
 
 def energies(config: AlignConfig, scored: Scored) -> Tensor:
@@ -112,7 +164,7 @@ def token_losses(
     """(b, length) clipped losses of tokens, with k3 by its penalty if the KL is in the loss; metrics."""
     mask, length = done.batch.mask, done.logps.shape[1]
     counted = mask.sum(1)
-    losses, cut = clipped_losses(done.shift, worth, config.clip)
+    losses, cut = clipped_losses(done.shift, worth, config.clip, config.clip_above)
     metrics = {"ratio/clipped": ((cut & mask).sum(1) / counted).double().mean()}
     if config.kl_in == "loss":
         reference = scored.reference_token_logps[done.batch.rows, :length]

@@ -1,6 +1,6 @@
 """What an on-policy run is about, the state that decides its next step, and how both begin."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,13 +12,15 @@ from torch import Tensor
 from alignment.kinds.align.settings import AlignConfig
 from alignment.maths.bandits import Bandit
 from alignment.maths.estimators import ZCache
+from alignment.models.bounds import TrainingProgress
 from alignment.models.computation import set_up
-from alignment.models.gradients import adamw
+from alignment.models.gradients import adamw, decaying
 from alignment.models.lora import WithoutAdapter, adapted, trained
 from alignment.models.policies import Policy
 from alignment.models.sharding import spread
 from alignment.models.texts import Written
 from alignment.models.trials import sampler
+from alignment.objectives.pairs import Pair
 from alignment.objectives.signal import Noise
 from alignment.objectives.values import ValueHead
 from alignment.sampling.sampling import Rollouts, parted, sample
@@ -31,7 +33,7 @@ from alignment.seam.progress import split
 from alignment.seam.records import Estimate, PromptRecord
 from alignment.seam.words import _
 from alignment.targets.moments import fit_moments
-from alignment.targets.targets import Scorer, Target, Values, no_class, target_of
+from alignment.targets.targets import Coded, Scorer, Target, Values, no_class, target_of
 
 PROMPTS_AT_ONCE = 64  # of the reference phase
 DRAWING = 4  # times as long as reading, about: to draw a completion
@@ -50,8 +52,13 @@ class Problem:
     reward: Scorer
     config: AlignConfig
     chance: Scorer = no_class  # of the class that the settings name
+    code: Coded | None = None  # that gives completions a reward
+    reading: Callable[[Rollouts], Tensor] | None = (
+        None  # of the reference, where the reward has it do more
+    )
     seed: int = 0
     demonstrations: Sequence[Written] = ()  # texts whose likelihood every update raises
+    preferences: Sequence[Pair] = ()  # that every update learns from
     stored: Sequence["Stored"] = ()  # completions that others drew, in whole groups of a prompt
     deployment: int = 0
     same: bool = False  # whether the folder of the policy holds what the reference is
@@ -69,13 +76,19 @@ class Problem:
         self.reference.model.requires_grad_(requires_grad=False)
 
     def _target(self) -> Target:
-        return target_of(self.config, self.reward, self.reference, self.chance)
+        return target_of(self.config, self.reward, self.reference, self.chance, self.code)
 
     @property
     def counts(self) -> dict[str, object]:
         """What became of the inputs' rows, as a run's summary tells it."""
         found: dict[str, object] = {"rows": [told.counts for told in self.told]}
         return found | ({"prompts_passed_over": self.passed_over} if self.passed_over else {})
+
+    def reference_logps(self, rollouts: Rollouts) -> Tensor:
+        """(n, length) log-probabilities of the completions' tokens under the reference, 0 where masked."""
+        if self.reading is not None:
+            return self.reading(rollouts)
+        return completion_token_logps(self.reference.model, rollouts)
 
     @property
     def trained(self) -> int:
@@ -120,6 +133,7 @@ class State:
     measured: dict[str, Tensor] = field(default_factory=dict)  # last weights seen within the budget
     value_head: ValueHead | None = None  # PPO's
     adapter: PeftModel | None = None  # of LoRA
+    progress: TrainingProgress = field(default_factory=TrainingProgress)
     replay: list["Kept"] = field(default_factory=list)  # of the last steps, the oldest first
     stored: list["Kept"] = field(default_factory=list)  # what others drew; of the inputs, not saved
 
@@ -189,7 +203,7 @@ def starting_policy(problem: Problem) -> tuple[Policy, PeftModel | None]:
         return fully_tuned(starting_model(problem), config), None
     one_model = isinstance(problem.reference.model, WithoutAdapter)
     base = problem.reference if one_model else starting_model(problem)
-    policy, adapter = adapted(base, config.lora_rank, problem.seed)
+    policy, adapter = adapted(base, config.lora_rank, problem.seed, config)
     return set_up(policy, config, backward=True), adapter
 
 
@@ -225,15 +239,16 @@ def value_head(problem: Problem, policy: Policy) -> ValueHead | None:
 
 
 def adam(policy: Policy, head: ValueHead | None, config: AlignConfig) -> torch.optim.Optimizer:
-    """AdamW without decay: the target says how far from the reference the policy belongs.
+    """AdamW, without decay unless that was asked for: the target says how far from the reference the policy belongs.
 
-    `pace` of a group is its learning rate as a share of the policy's.
+    `pace` of a group is its learning rate as a share of the policy's, `own` says that it is the policy's.
     """
-    weights = list(trained(policy.model).values())
-    groups: list[dict[str, Any]] = [{"params": weights, "pace": 1.0}]
+    weights: list[Any] = list(trained(policy.model).values())
+    parts = decaying(weights, config.weight_decay) if config.weight_decay else [{"params": weights}]
+    groups: list[dict[str, Any]] = [{**part, "pace": 1.0, "own": True} for part in parts]
     if head is not None:
         pace = config.value_learning_rate / config.learning_rate
-        groups.append({"params": list(head.parameters()), "pace": pace})
+        groups.append({"params": list(head.parameters()), "pace": pace, "own": False})
     return adamw(
         groups, config, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True
     )
@@ -327,9 +342,7 @@ def score(
     reading, judging = split(float(token_logps is None), 1)
     if token_logps is None:
         with reading, torch.no_grad():
-            token_logps = parted(
-                rollouts, lambda part: completion_token_logps(problem.reference.model, part)
-            )
+            token_logps = parted(rollouts, problem.reference_logps)
     with judging:
         values = _asked(problem, rollouts)
     if values.rewards.isnan().any() or values.rewards.isposinf().any():
@@ -349,10 +362,13 @@ def _asked(problem: Problem, rollouts: Rollouts) -> Values:
 
     def table(part: Rollouts) -> Tensor:
         found = target.values(problem.reference, part)
-        return torch.cat([found.rewards[:, None], found.satisfied, found.features], 1)
+        columns = (found.rewards[:, None], found.satisfied, found.features, found.coded)
+        return torch.cat(columns, 1)
 
-    found, wishes = parted(rollouts, table), 1 + len(target.constraints)
-    return Values(found[:, 0], found[:, 1:wishes], found[:, wishes:])
+    found = parted(rollouts, table)
+    wishes = 1 + len(target.constraints)
+    coded = wishes + len(target.wishes)
+    return Values(found[:, 0], found[:, 1:wishes], found[:, wishes:coded], found[:, coded:])
 
 
 def learn_z(problem: Problem, z: ZCache, chosen: Sequence[int], log_weights: Tensor) -> None:

@@ -129,7 +129,7 @@ def on_the_toy(config: AlignConfig) -> AlignConfig:
         **{name: getattr(config, name) for name in kept + served},
         **{name: value for name, (value, asked) in said.items() if asked},
         beta=0.5,
-        reward_weight=sign(config.reward_weight),
+        reward_weight=sign(config.reward_weight or config.code_weight),
         more_rules=";".join(rules),
         updates_per_step=2 if learns_from_old(config) else 1,
         max_new_tokens=LENGTH,

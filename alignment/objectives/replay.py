@@ -102,6 +102,7 @@ def tensors_of(scored: Scored) -> dict[str, Tensor]:
         "rewards": values.rewards,
         "satisfied": values.satisfied,
         "features": values.features,
+        "coded": values.coded,
         "reference_token_logps": scored.reference_token_logps,
         "log_weights": scored.log_weights,
     }
@@ -114,7 +115,9 @@ def scored_of(prompts: Sequence[Sequence[int]], tensors: Mapping[str, Tensor]) -
         tuple(tuple(prompt) for prompt in prompts),
         *(table[name] for name in ("tokens", "mask", "token_logps", "truncated")),
     )
-    values = Values(*(table[name] for name in ("rewards", "satisfied", "features")))
+    none = table["features"].new_zeros(len(table["features"]), 0)  # before there was code
+    known = {name: table[name] for name in ("rewards", "satisfied", "features")}
+    values = Values(**known, coded=table.get("coded", none))
     return Scored(rollouts, values, table["reference_token_logps"], table["log_weights"])
 
 

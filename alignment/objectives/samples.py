@@ -26,6 +26,11 @@ class Term:
     temperature: float = 1.0
     int8: bool = False
 
+    @property
+    def warp(self) -> Warp:
+        """What its sampler changes: nothing but the temperature, as weights are of all completions."""
+        return Warp(temperature=self.temperature)
+
     def used(self, policy: Policy) -> AbstractContextManager[None]:
         """The policy's weights as they are in this use."""
         return int8_weights(policy.model) if self.int8 else nullcontext()
@@ -90,7 +95,7 @@ def draw(problem: Problem, state: State, chosen: Sequence[int], term: Term) -> D
             [problem.ids[place] for place in chosen],
             completions=problem.config.completions_per_prompt,
             max_new_tokens=problem.config.max_new_tokens,
-            warp=Warp(temperature=term.temperature),
+            warp=term.warp,
             generator=state.known.generator,
         )
     return placed(problem, state, chosen, score(problem, rollouts, state.lambdas), term)

@@ -11,11 +11,13 @@ from torch import Tensor
 from alignment.maths.bandits import Bandit
 from alignment.maths.estimators import ZCache
 from alignment.models import checkpoints
+from alignment.models.bounds import TrainingProgress
 from alignment.models.lora import load_trained, trained
 from alignment.models.policies import Policy
 from alignment.models.sharding import full, parted_like
 from alignment.objectives import replay
 from alignment.objectives.problem import (
+    Kept,
     Known,
     Problem,
     State,
@@ -52,6 +54,8 @@ def save_all(states: Mapping[str, State], folder: Path) -> Event:
         "tail": {name: state.noise.tail for name, state in states.items()},
         "taught": {name: state.taught for name, state in states.items()},
         "replay": {name: [kept.places for kept in state.replay] for name, state in states.items()},
+        "seconds": {name: state.progress.seconds for name, state in states.items()},
+        "tokens": {name: state.progress.tokens for name, state in states.items()},
         "fit": shared.known.fit,
         "bandit": shared.known.bandit.facts,
         "start": shared.start.model_dump() if shared.start else None,
@@ -129,14 +133,25 @@ def restore_all(problems: Mapping[str, Problem], checkpoint: Path) -> tuple[dict
                 key: parted_like(weights[key], tensor.to(policy.device))
                 for key, tensor in measured.items()
             },
+            progress=_progress_of(name, facts),
             start=start,
             value_head=head,
             adapter=adapter,
-            replay=[
-                replay.restored(
-                    problem, places, checkpoints.below(f"replay/{name}/{number}", tensors)
-                )
-                for number, places in enumerate(facts["replay"][name])
-            ],
+            replay=_replay_of(name, problem, tensors, facts),
         )
     return states, facts["machine"] == checkpoints.machine()
+
+
+def _progress_of(name: str, facts: Mapping[str, Any]) -> TrainingProgress:
+    """How long a policy of this name has learned; versions before this one did not count it."""
+    found = (facts.get(what, {}).get(name, 0) for what in ("seconds", "tokens"))
+    return TrainingProgress(*found)
+
+
+def _replay_of(
+    name: str, problem: Problem, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+) -> list[Kept]:
+    """The completions of earlier steps that a policy of this name may be shown again."""
+    each = enumerate(facts["replay"][name])
+    named = ((places, f"replay/{name}/{number}") for number, places in each)
+    return [replay.restored(problem, p, checkpoints.below(key, tensors)) for p, key in named]

@@ -75,9 +75,10 @@ def share_of_signal(
 
     `again` says that the gradient comes from the same samples as the last one. `noise` moves on.
     """
-    group = optimizer.param_groups[0]
-    decay, square_decay = group["betas"]
-    known = [(p, optimizer.state.get(p)) for p in group["params"] if p.grad is not None]
+    groups = [group for group in optimizer.param_groups if group.get("own", True)]
+    decay, square_decay = groups[0]["betas"]
+    weights = (weight for group in groups for weight in group["params"])
+    known = [(weight, optimizer.state.get(weight)) for weight in weights if weight.grad is not None]
     old, kept, cross, new = lengths(known, square_decay)
     grown = decay**2 * (kept / old if old > 0 else 0.0)
     before, own = (noise.before, noise.own) if again else (noise.energy, 0.0)

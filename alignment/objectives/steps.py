@@ -26,7 +26,10 @@ from alignment.models.lora import trained
 from alignment.models.schedules import share_of_peak
 from alignment.objectives.demonstrations import imitate
 from alignment.objectives.laps import places_of_turn
+from alignment.objectives.policy_gradients import sampled_entropy
+from alignment.objectives.preferences import learn_pairs
 from alignment.objectives.problem import Problem, Scored, State, learn_z
+from alignment.objectives.redrawing import dull_share, with_signal
 from alignment.objectives.replay import answered_anew, mixed, remember
 from alignment.objectives.samples import Drawn, Pass, Rated, draw, terms_of
 from alignment.objectives.signal import (
@@ -128,12 +131,14 @@ def guarded(take: Callable[[], dict[str, float]], step: int, fewer: str) -> dict
 def turn_of(problem: Problem, state: State) -> Turn:
     """The step's completions of every term, and what one policy learns from them."""
     config = problem.config
-    chosen, *_ = asked = prompts_of_terms(problem, state.step)
+    asked = prompts_of_terms(problem, state.step)
     drawn = [
         draw(problem, state, places, term)
         for places, term in zip(asked, terms_of(config), strict=True)
     ]
-    train = drawn[0]
+    if config.redraws:
+        asked[0], drawn[0] = with_signal(problem, state, asked[0], drawn[0])
+    chosen, train = asked[0], drawn[0]
     watch_budget(problem, state, train.scored, len(chosen))
     lessons = first = lessons_of(problem, state, chosen, drawn)
 
@@ -146,12 +151,14 @@ def turn_of(problem: Problem, state: State) -> Turn:
     def learn() -> None:
         for places, one in zip(asked, drawn, strict=True):
             learn_z(problem, state.known.z, places, one.scored.log_weights)
+            state.progress.tokens += int(one.scored.rollouts.mask.sum())
         remember(config, state, chosen, train.scored)
 
     def tell(moved: Sequence[dict[str, float]]) -> dict[str, float]:
         return {
             **moved[0],
             **first[0].rated.metrics,
+            **({"prompts/dull": dull_share(config, train)} if config.redraws else {}),
             **described(train.scored, train.u, divergence_of(config), train.known),
             **{n: column.mean().item() for n, column in parts(problem.target, train.scored.values)},
             **deployed(drawn[1:], divergence_of(config)),
@@ -194,6 +201,9 @@ def update(
     means = {name: mean.item() for name, mean in added[0].means.items()}
     if added[0].shifts and not state.stored:  # of whom no weights are known
         means["weights/ess"] = ess_fraction(torch.cat(added[0].shifts)).item()
+    if config.preference_weight:
+        means |= learn_pairs(problem, state, state.step * config.updates_per_step + turn)
+        loss += config.preference_weight * means["preference/loss"]
     if config.demonstration_weight:
         nll = imitate(problem, state, state.step * config.updates_per_step + turn)
         means["nll/demonstrations"] = nll
@@ -233,14 +243,13 @@ def descend(
         )
     if state.value_head is not None:
         clip(state.value_head.parameters(), config.max_gradient_norm)
-    rate, fall = rates_at(config, state.step)
+    at = max(state.step, int(config.steps * state.progress.spent(config)))
+    rate, fall = rates_at(config, min(at, config.steps - 1))
     taken = fall
     if config.damped:
         taken = max(way, fall * share_of_signal(state.optimizer, state.noise, again=again))
-    for number, group in enumerate(state.optimizer.param_groups):
-        group["lr"] = (
-            rate * group["pace"] * (fall if number else taken)
-        )  # the policy's own is first
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate * group["pace"] * (taken if group["own"] else fall)
     state.optimizer.step()
     return {**told, "grad/norm": norm, "lr": rate * taken}
 
@@ -248,7 +257,8 @@ def descend(
 def rates_at(config: AlignConfig, step: int) -> tuple[float, float]:
     """The learning rate of a step, counted from 0, as it rises to its peak, and its share as it falls."""
     rise = share_of_peak(step, config.steps, rising=config.warmup, falling=0)
-    fall = share_of_peak(step, config.steps, rising=0, falling=round(config.decay * config.steps))
+    falling = round(config.decay * config.steps)
+    fall = share_of_peak(step, config.steps, rising=0, falling=falling, shape=config.decay_shape)
     return config.learning_rate * rise, fall
 
 
@@ -362,7 +372,7 @@ def described(scored: Scored, u: Tensor, divergence: Divergence, known: Tensor) 
         "ess/fraction": ess_fraction(scored.log_weights.view(u.shape)).mean().item(),
         "length/mean": rollouts.lengths.double().mean().item(),
         "length/truncated": rollouts.truncated.double().mean().item(),
-        "entropy/mean": -(rollouts.token_logps.sum() / rollouts.mask.sum()).item(),
+        "entropy/mean": sampled_entropy(scored),
     }
 
 

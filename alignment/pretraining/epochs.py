@@ -13,7 +13,7 @@ from torch import Tensor
 from alignment.kinds.pretrain.settings import PretrainConfig
 from alignment.models import checkpoints
 from alignment.models.distributed import all_max, all_sums, clip, shard
-from alignment.models.gradients import adamw, exchange
+from alignment.models.gradients import adamw, decaying, exchange
 from alignment.models.policies import Policy
 from alignment.models.schedules import share_of_peak
 from alignment.models.stepping import Loop, check_finite, steps
@@ -100,10 +100,7 @@ class Pretraining:
 
     def __post_init__(self) -> None:
         weights = [one for one in self.policy.model.parameters() if one.requires_grad]
-        groups = [
-            {"params": [one for one in weights if one.ndim > 1], "weight_decay": WEIGHT_DECAY},
-            {"params": [one for one in weights if one.ndim < 2], "weight_decay": 0.0},
-        ]
+        groups = decaying(weights, WEIGHT_DECAY)
         self.optimizer = adamw(groups, self.config, lr=self.config.peak_rate, betas=BETAS)
 
     def course(self, first: int) -> Generator[Event, str | None, str | None]:

@@ -2,23 +2,29 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from alignment.kinds.reward.settings import RewardConfig
+from alignment.models import checkpoints
 from alignment.models.batches import similar_lengths
 from alignment.models.distributed import all_sum, clip, gathered, shard
 from alignment.models.gradients import adamw, exchange
+from alignment.models.lora import dropping, trained
 from alignment.models.schedules import share_of_peak
-from alignment.models.sharding import is_spread, spread
+from alignment.models.sharding import is_spread
+from alignment.models.training import PRIME, Trainee, by_step
 from alignment.reward.examples import Example, scored
 from alignment.reward.model import TOKENS, RewardModel
 from alignment.reward.observation import Observation
 from alignment.sampling.scoring import packed
 from alignment.seam.errors import DivergedError
+from alignment.seam.events import Event
 from alignment.seam.records import PairRecord, RankingRecord
 from alignment.seam.words import _
 
@@ -32,36 +38,91 @@ def steps_of(config: RewardConfig, labels: int) -> int:
     return config.epochs * math.ceil(labels / config.batch)
 
 
-def fit(
-    model: RewardModel, observation: Observation, examples: Sequence[Example]
-) -> Iterator[dict[str, float]]:
-    """Train in place; the metrics of each step. Raises DivergedError. Uses torch's RNG."""
+@dataclass(frozen=True)
+class RewardFit:
+    """A fit on its way, and all that decides its next step; steps count from 1 and are taken in their order."""
+
+    model: RewardModel
+    observation: Observation
+    examples: Sequence[Example]
+    draws: Tensor  # (labels, heads), weights of the labels
+    optimizer: torch.optim.Optimizer
+    batch_of: Callable[[int], Sequence[int]]  # the labels of a step
+    trunk: Trainee | None = None  # what of the backbone learns, and how it is kept
+    seed: int = 0  # of an adapter's dropout
+
+    @property
+    def total(self) -> int:
+        """How many steps it takes."""
+        return steps_of(self.observation.config, len(self.examples))
+
+    def take(self, step: int) -> dict[str, float]:
+        """Train in place; the metrics of this step. Raises DivergedError."""
+        started = time.perf_counter()
+        share_now = _share(step - 1, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * share_now
+        rows = self.batch_of(step)
+        mine, share = shard(rows)
+        batch = [self.examples[row] for row in mine]
+        self.optimizer.zero_grad()
+        prior = share * self.observation.prior() / len(self.examples)
+        with dropping(self.model.trunk.model, PRIME * self.seed + step):
+            loss, scores = backward(
+                self.model, self.observation, batch, self.draws[mine], share, prior
+            )
+        told = exchange(self.optimizer)
+        norm = clip(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        everyones = gathered(scores[: len(scores) if share else 0])
+        metrics = read_off(all_sum(loss), everyones, [self.examples[row] for row in rows])
+        if not math.isfinite(metrics["loss"]):
+            raise DivergedError(diverged(metrics["loss"], step, self.total))
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        known = {"grad/norm": norm, "lr": rate, "seconds/step": time.perf_counter() - started}
+        return metrics | told | known
+
+    def save(self, step: int, folder: Path) -> Event:
+        """Commit a checkpoint below a run's folder: backbone, heads, what labels are seen through, moments."""
+        folders, tensors = self.trunk.kept() if self.trunk else ({}, {})
+        parts = {
+            "optimizer": checkpoints.optimizer_tensors(self.optimizer),
+            **{name: module.state_dict() for name, module in self._modules.items()},
+        }
+        for name, part in parts.items():
+            tensors |= checkpoints.named(name, part)
+        return checkpoints.save(folder, step, folders, tensors, {})
+
+    def restore(self, checkpoint: Path) -> int:
+        """Go on from a checkpoint; how many steps were done."""
+        tensors, facts = checkpoints.load(checkpoint)
+        if self.trunk:
+            self.trunk.restore(checkpoint, tensors)
+        for name, module in self._modules.items():
+            module.load_state_dict(checkpoints.below(name, tensors))
+        checkpoints.restore_optimizer(self.optimizer, checkpoints.below("optimizer", tensors))
+        return int(facts["step"])
+
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"head": self.model.head, "observation": self.observation}
+
+
+def begin_fit(
+    model: RewardModel,
+    observation: Observation,
+    examples: Sequence[Example],
+    trunk: Trainee | None = None,
+    seed: int = 0,
+) -> RewardFit:
+    """A fit before its first step. Uses torch's RNG, for the labels' weights now and for each epoch's batches later."""
     config = observation.config
-    total = steps_of(config, len(examples))
-    spread(model.trunk.model)
     draws = resampled(examples, model.head.out_features).to(model.trunk.device)
-    optimizer = optimizer_of(model, observation)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, total))
     lengths = [example.length for example in examples]
     epochs = (similar_lengths(lengths, config.batch) for _ in range(config.epochs))
-    batches = (batch for epoch in epochs for batch in epoch)
-    for step, rows in enumerate(batches, start=1):
-        started = time.perf_counter()
-        rate = float(schedule.get_last_lr()[0])
-        mine, share = shard(rows)
-        batch = [examples[row] for row in mine]
-        optimizer.zero_grad()
-        prior = share * observation.prior() / len(lengths)
-        loss, scores = backward(model, observation, batch, draws[mine], share, prior)
-        told = exchange(optimizer)
-        clip(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        everyones = gathered(scores[: len(scores) if share else 0])
-        metrics = read_off(all_sum(loss), everyones, [examples[row] for row in rows])
-        if not math.isfinite(metrics["loss"]):
-            raise DivergedError(diverged(metrics["loss"], step, total))
-        yield metrics | told | {"lr": rate, "seconds/step": time.perf_counter() - started}
+    batch_of = by_step(batch for epoch in epochs for batch in epoch)
+    optimizer = optimizer_of(model, observation)
+    return RewardFit(model, observation, examples, draws, optimizer, batch_of, trunk, seed)
 
 
 def backward(
@@ -94,7 +155,7 @@ def in_parts(model: RewardModel, batch: Sequence[Example]) -> Iterator[list[int]
     if is_spread(model.trunk.model):
         yield list(range(len(batch)))
     else:
-        yield from packed([one.length * len(one.texts) for one in batch], TOKENS)
+        yield from packed([model.tokens_of(one.texts) for one in batch], TOKENS)
 
 
 def diverged(loss: float, step: int, total: int) -> str:
@@ -110,9 +171,16 @@ def diverged(loss: float, step: int, total: int) -> str:
 def loss_of(
     observation: Observation, scores: Tensor, batch: Sequence[Example], draws: Tensor
 ) -> Tensor:
-    """The mean over labels and heads of their negative log-likelihoods, each by its weight."""
+    """The mean over labels and heads of their negative log-likelihoods, each by its weight.
+
+    With a pull towards zero its weight times (2 mean score of a label)^2 adds to each: of a pair, that of the sum.
+    """
     weights = observation.weights(batch)[:, None] * draws
-    return (weights * observation.nll(scores, batch)).mean()
+    losses = observation.nll(scores, batch)
+    if pull := observation.config.centring_penalty:
+        each = torch.split(scores, [len(example.texts) for example in batch])
+        losses = losses + pull * torch.stack([2 * part.mean(0) for part in each]).square()
+    return (weights * losses).mean()
 
 
 def resampled(examples: Sequence[Example], heads: int) -> Tensor:
@@ -132,12 +200,19 @@ def resampled(examples: Sequence[Example], heads: int) -> Tensor:
 def optimizer_of(model: RewardModel, observation: Observation) -> torch.optim.Optimizer:
     """AdamW with a rate for each part; priors, not decay, hold what the labels are seen through."""
     config = observation.config
-    groups = [
-        {"params": list(model.trunk.model.parameters()), "lr": config.learning_rate},
-        {"params": list(model.head.parameters()), "lr": HEAD_RATE * config.learning_rate},
-        {"params": list(observation.parameters()), "lr": OBSERVATION_RATE, "weight_decay": 0.0},
+    rate, decay = config.learning_rate, config.weight_decay
+    learning = list(trained(model.trunk.model).values())
+    parts = [
+        (learning, rate, decay),
+        (list(model.head.parameters()), HEAD_RATE * rate, decay),
+        (list(observation.parameters()), OBSERVATION_RATE, 0.0),
     ]
-    return adamw(groups, config, weight_decay=config.weight_decay)
+    groups = [
+        {"params": params, "lr": peak, "peak": peak, "weight_decay": decay}
+        for params, peak, decay in parts
+        if params
+    ]
+    return adamw(groups, config)
 
 
 def read_off(loss: Tensor, scores: Tensor, batch: Sequence[Example]) -> dict[str, float]:

@@ -129,8 +129,10 @@ def divided(labels: Sequence[L], share: float) -> tuple[list[L], list[L]]:
     """Labels to fit and labels held out, by prompt; raises DataError where there is but one prompt.
 
     A prompt's own hash decides, so that new labels move no prompt across; where by chance that
-    leaves a side empty, the prompt nearest to the border crosses it.
+    leaves a side empty, the prompt nearest to the border crosses it. A share of 0 holds out none.
     """
+    if not share:
+        return list(labels), []
     places = sorted({place(label.prompt.key) for label in labels})
     if len(places) < 2:
         raise DataError(
@@ -143,6 +145,24 @@ def divided(labels: Sequence[L], share: float) -> tuple[list[L], list[L]]:
     held = [label for label in labels if place(label.prompt.key) < border]
     fitted = [label for label in labels if place(label.prompt.key) >= border]
     return fitted, held
+
+
+def held_apart(
+    labels: Sequence[L], own: Sequence[L] | None, share: float
+) -> tuple[list[L], list[L]]:
+    """Labels to fit and labels to measure by: `divided`, or where some were given for it, those.
+
+    What is said of the prompts of these is not learned from; raises DataError where nothing else is there.
+    """
+    if own is None:
+        return divided(labels, share)
+    keys = {label.prompt.key for label in own}
+    fitted = [label for label in labels if label.prompt.key not in keys]
+    if not fitted:
+        raise DataError(
+            _("All labels are about prompts of the evaluation; give others to learn from.")
+        )
+    return fitted, list(own)
 
 
 def place(key: str) -> float:

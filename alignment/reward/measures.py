@@ -40,13 +40,18 @@ class Told:
         told = [right[row] for row in rows], [prompts[row] for row in rows]
         return clipped(grouped_interval(*told))
 
+    def some(self, rows: Sequence[int]) -> "Told":
+        """Those of these numbers."""
+        pairs, lengths = [self.pairs[row] for row in rows], [self.lengths[row] for row in rows]
+        return Told(pairs, self.margins[list(rows)], lengths)
+
     def nll(self) -> Estimate:
         """How many nats a pair costs by Bradley and Terry's model."""
         losses = -F.logsigmoid(self.margins)
         return grouped_interval(losses.tolist(), self.prompts, unit="nats")
 
 
-def _told(scores: Tensor, examples: Sequence[Example]) -> Told:
+def preferences_told(scores: Tensor, examples: Sequence[Example]) -> Told:
     """The preferences among labels, from scores (texts, heads) of their completions in order."""
     rewards = iter(scores.mean(1).double().tolist())
     pairs, margins, lengths = [], [], []
@@ -78,7 +83,7 @@ def measures(
 ) -> tuple[Told, dict[str, object]]:
     """How held-out labels are told, and that in numbers with intervals over prompts."""
     scores = scored(model, examples)
-    found = _told(scores, examples)
+    found = preferences_told(scores, examples)
     summary: dict[str, object] = {}
     if found.pairs:
         summary |= {"accuracy": found.accuracy().model_dump(), "nll": found.nll().model_dump()}

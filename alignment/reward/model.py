@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
+from alignment.kinds.adopt.settings import EndingName
 from alignment.kinds.reward.settings import PoolingName
 from alignment.models.encoder_decoders import starts_of
-from alignment.models.joining import Joiner, parted_at_border
+from alignment.models.joining import Joiner, behind_turn, parted_at_border
 from alignment.models.loading import (
     HEAD,
     REWARD,
@@ -31,8 +32,10 @@ from alignment.models.loading import (
     open_model,
     refusing,
 )
-from alignment.models.policies import Policy, default_device, fuse_activations
+from alignment.models.policies import Policy, default_device, fuse_activations, padded
 from alignment.models.sharding import is_spread
+from alignment.models.uses import is_masked
+from alignment.reward.forks import forked_batches, forked_states, forks_of, reads_forks
 from alignment.sampling.encoded import Encoded
 from alignment.sampling.sampling import Rollouts
 from alignment.seam.progress import reach
@@ -52,6 +55,9 @@ class RewardModel:
     center: tuple[float, ...] = (0.0,)  # one per head
     scale: float = 1.0
     caution: float = 0.0  # deviations among heads that are taken off their mean
+    output: int | None = None  # of a model for classes, of others: which of them is the reward
+    reads: EndingName = "open"  # of such a model: up to where an answer is read
+    forks: bool = False  # whether sequences that begin alike are read as one row
     temperature: float = 1.0  # labels follow sigma(scale * difference of rewards / temperature)
     asked: Mapping[tuple[int, ...], Sequence[Message]] = field(default_factory=dict)  # see knowing
 
@@ -66,25 +72,25 @@ class RewardModel:
     ) -> "RewardModel":
         """An untrained head on a stored model, in fp32; only safetensors are read.
 
-        One head starts at zero, several at random: they differ most where no label reaches.
         Raises DataError naming folder, role and cause where it holds no model that can read.
         """
         opened, tokenizer = open_model(folder, "backbone", role)
         model: Any = opened
         fuse_activations(model)
         trunk = Policy(model.to(default_device()).eval(), tokenizer)
-        width = model.config.get_text_config().hidden_size
-        head = nn.Linear(width, heads, bias=False)
-        nn.init.normal_(head.weight, std=0.0 if heads == 1 else width**-0.5)
+        head = fresh_head(model.config.get_text_config().hidden_size, heads)
         with naming(folder, role), refusing("The model cannot read a text"):
             both = None if trunk.apart or not reads_both_ways(trunk) else pooling
-        return cls(trunk, head.to(trunk.device), both, center=(0.0,) * heads)
+        forks = both is None and not trunk.apart and reads_forks(trunk)
+        return cls(trunk, head.to(trunk.device), both, center=(0.0,) * heads, forks=forks)
 
     @classmethod
     def load(cls, folder: Path, role: str = "reward model") -> "RewardModel":
         """Read what `save` wrote, ready to score; raises DataError naming folder, role and cause."""
         with naming(folder, role):
             stored = check_reward_files(folder)
+        if stored["output"] is not None:
+            return cls._of_others(folder, stored, role)
         pooling, heads = stored["pooling"], len(stored["center"])
         model = cls.fresh(folder, heads=heads, pooling=pooling or "mean", role=role)
         with naming(folder, role), refusing(f"{HEAD} cannot be read"):
@@ -99,16 +105,43 @@ class RewardModel:
             temperature=stored["temperature"],
         )
 
+    @classmethod
+    def of_classes(cls, folder: Path, output: int, reads: EndingName, role: str) -> "RewardModel":
+        """A model for classes, or for a number, one of whose outputs is the reward; raises DataError as `load`.
+
+        What a head reads is then the outputs of all classes, of which it takes this one.
+        """
+        opened, tokenizer = open_model(folder, "rater", role)
+        model: Any = opened
+        fuse_activations(model)
+        if model.config.pad_token_id is None:  # by which a causal one finds where a text ends
+            model.config.pad_token_id = tokenizer.pad_token_id or tokenizer.eos_token_id or 0
+        trunk = Policy(model.to(default_device()).eval(), tokenizer)
+        head = nn.Linear(int(model.config.num_labels), 1, bias=False)
+        with torch.no_grad():
+            head.weight.copy_(torch.eye(head.in_features)[output : output + 1])
+        pooling: PoolingName | None = "mean" if is_masked(folder) else None
+        return cls(trunk, head.to(trunk.device), pooling, output=output, reads=reads)
+
+    @classmethod
+    def _of_others(cls, folder: Path, stored: Mapping[str, Any], role: str) -> "RewardModel":
+        numbers = {name: stored[name] for name in ("scale", "caution", "temperature")}
+        model = cls.of_classes(folder, stored["output"], stored["reads"], role)
+        return replace(model, center=tuple(stored["center"]), **numbers)
+
     def save(self, folder: Path) -> None:
         """Write trunk, tokenizer, heads and scale into an existing folder."""
         self.trunk.save(folder)
-        save_file(self.head.state_dict(), folder / HEAD)
-        names = ("pooling", "center", "scale", "caution", "temperature")
+        names = ["pooling", "center", "scale", "caution", "temperature"]
+        if self.output is None:
+            save_file(self.head.state_dict(), folder / HEAD)
+        else:
+            names += ["output", "reads"]
         stored = json.dumps({name: getattr(self, name) for name in names})
         (folder / REWARD).write_text(stored, encoding="utf-8")
 
     def parameters(self) -> list[nn.Parameter]:
-        """Everything that is trained."""
+        """Everything that may be trained."""
         return [*self.trunk.model.parameters(), *self.head.parameters()]
 
     def raw(self, sequences: Sequence[Sequence[int]]) -> Tensor:
@@ -117,32 +150,52 @@ class RewardModel:
         With gradient there is one forward of a model that is held in parts, as each process has other rows.
         """
         if torch.is_grad_enabled() and is_spread(self.trunk.model):
-            return self._read(sequences)
-        return self._in_parts(self._read, sequences)
+            scores: Tensor = self.head(self._features(sequences))
+            return scores
+        return self._in_parts(self.head, sequences)
 
     @torch.no_grad()
     def features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """(n, width) what the heads read of whole sequences."""
-        return self._in_parts(self._features, sequences)
+        return self._in_parts(lambda features: features, sequences)
+
+    def tokens_of(self, sequences: Sequence[Sequence[int]]) -> int:
+        """How many tokens one forward over these sequences reads, padding included."""
+        if self.forks:
+            return sum(fork.size for fork in forks_of(sequences, self.context_length))
+        return len(sequences) * max(map(len, sequences))
 
     def _in_parts(
-        self,
-        read: Callable[[Sequence[Sequence[int]]], Tensor],
-        sequences: Sequence[Sequence[int]],
+        self, finish: Callable[[Tensor], Tensor], sequences: Sequence[Sequence[int]]
     ) -> Tensor:
-        parts, rows = [], []
-        for batch in of_about_equal_length(sequences):
-            parts.append(read([sequences[row] for row in batch]))
+        """(n, …) what is made of the features (some, width) of each forward, in the order of the sequences."""
+        parts, rows = [], list[int]()
+        for batch, features in self._parts(sequences):
+            parts.append(finish(features))
             rows += batch
             reach(len(rows) / len(sequences))
         return torch.cat(parts)[torch.tensor(rows, device=self.trunk.device).argsort()]
 
-    def _read(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        scores: Tensor = self.head(self._features(sequences))
-        return scores
+    def _parts(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Tensor]]:
+        """Numbers of sequences with their features, a forward after the other."""
+        longest = min(TOKENS, self.context_length)
+        forked = forked_batches(sequences, longest, TOKENS) if self.forks else None
+        if forked is None:
+            for batch in of_about_equal_length(sequences):
+                yield batch, self._features([sequences[row] for row in batch])
+            return
+        for forks in forked:
+            states = forked_states(self.trunk, sequences, forks)
+            yield [row for fork in forks for row in fork.rows], self._as_read(states)
 
     def _features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        return (self._decoded if self.trunk.apart else self._whole_states)(sequences)
+        if self.output is not None:
+            return self._as_read(self._outputs(sequences))
+        return self._as_read((self._decoded if self.trunk.apart else self._whole_states)(sequences))
+
+    def _as_read(self, states: Tensor) -> Tensor:
+        """States as the heads read them: a backbone may compute in bf16."""
+        return states.to(self.head.weight.dtype)
 
     def _decoded(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """(n, width) what a decoder knows of its last tokens, once an encoder has read the prompts."""
@@ -159,6 +212,13 @@ class RewardModel:
         ).last_hidden_state
         last = torch.tensor([len(row) - 1 for row in rows], device=device)
         found: Tensor = states[torch.arange(len(rows), device=device), last]
+        return found
+
+    def _outputs(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """(n, classes) of a model for classes, which finds a causal text's end by its padding."""
+        ids, mask = padded(self.trunk, sequences)
+        arguments = {} if self.pooling else {"use_cache": False}
+        found: Tensor = self.trunk.model(input_ids=ids, attention_mask=mask, **arguments).logits
         return found
 
     def _whole_states(self, sequences: Sequence[Sequence[int]]) -> Tensor:
@@ -196,7 +256,11 @@ class RewardModel:
     @property
     def joiner(self) -> Joiner:
         """How it reads texts."""
-        return replace(Joiner.of(self.trunk, marked=self.pooling is not None), asked=self.asked)
+        plain = Joiner.of(self.trunk, marked=self.pooling is not None)
+        if self.reads == "open" or plain.marked:
+            return replace(plain, asked=self.asked)
+        behind = behind_turn(self.trunk.tokenizer, ended=self.reads == "ended")
+        return replace(plain, asked=self.asked, behind=behind)
 
     def knowing(self, policy: Policy, prompts: Sequence[Sequence[Message]]) -> "RewardModel":
         """The same model that knows these conversations by the tokens a policy reads them as."""
@@ -224,6 +288,13 @@ class RewardModel:
     def context_length(self) -> int:
         """Longest sequence: some masked models count more positions than they can use."""
         return self.joiner.context
+
+
+def fresh_head(width: int, heads: int) -> nn.Linear:
+    """One head that starts at zero, or several at random: they differ most where no label reaches."""
+    head = nn.Linear(width, heads, bias=False)
+    nn.init.normal_(head.weight, std=0.0 if heads == 1 else width**-0.5)
+    return head
 
 
 def pooled(states: Tensor, real: Tensor, lengths: Tensor, pooling: PoolingName | None) -> Tensor:

@@ -116,19 +116,26 @@ class Observation(nn.Module):
     def _compared(self, scores: Tensor, first: Tensor, labels: Sequence[Compared]) -> Tensor:
         """Pairs and ties, by Bradley and Terry's model or one with ties."""
         margins = scores[first] - scores[first + 1]
+        if self.config.margins == "subtract" and any(map(_lead, labels)):
+            margins = margins - _floats(scores, list(map(_lead, labels)))
         if self.with_annotators:
             who = _ints(scores, [self.annotators[label.annotator] for label in labels])
             stood = _floats(scores, [_stood(label) for label in labels])
             margins = self.log_scales.exp()[who] * margins + stood * self.sides[who]
-        if self.config.ties == "drop":
-            losses = bradley_terry_nll(margins)
-        else:
-            outcomes = _ints(scores, [int(isinstance(label, PairRecord)) for label in labels])
-            losses = TIES[self.config.ties](margins, outcomes, self.tie)
+        outcomes = _ints(scores, [int(isinstance(label, PairRecord)) for label in labels])
+        losses, flipped = self._outcome_nll(margins, outcomes), self.config.flipped
+        if flipped:
+            losses = (1 - flipped) * losses + flipped * self._outcome_nll(margins, -outcomes)
         if self.with_annotators:
             choices = 2 if self.config.ties == "drop" else 3
             losses = lapsed_nll(losses, self.lapse_logits.sigmoid()[who], choices)
         return losses
+
+    def _outcome_nll(self, margins: Tensor, outcomes: Tensor) -> Tensor:
+        """Nats of outcomes 1 the first, 0 neither, -1 the second."""
+        if self.config.ties == "drop":
+            return bradley_terry_nll(margins * outcomes)
+        return TIES[self.config.ties](margins, outcomes, self.tie)
 
     def _ranked(self, scores: Tensor, first: Tensor, labels: Sequence[RankingRecord]) -> Tensor:
         counts = _ints(scores, [len(label.ranks) for label in labels])
@@ -160,6 +167,11 @@ def _stood(label: Compared) -> float:
     if isinstance(label, TieRecord):
         return 1.0
     return 0.0 if label.left_won is None else 2.0 * label.left_won - 1
+
+
+def _lead(label: Compared) -> float:
+    """By how many nats the first of the two should be ahead."""
+    return label.margin if isinstance(label, PairRecord) else 0.0
 
 
 def _even(levels: int) -> Tensor:

@@ -76,4 +76,5 @@ def quietly(learner: Learner, trial: Trial) -> Generator[Event, str | None, Told
             yield step
     except StopIteration as ended:
         learned = ended.value
+    assert learned is not None  # it is told of no run that it could be saved in
     return measures(learned.model, learned.observation, learned.held)[0]

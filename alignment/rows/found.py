@@ -123,6 +123,7 @@ class ImportedPrompt:
     pairs: tuple[ImportedPair, ...] = ()
     labels: tuple[ImportedLabel, ...] = ()
     split: str = ""  # where the file says one
+    columns: str = ""  # JSON of those that it keeps for code
 
 
 @dataclass
@@ -136,6 +137,7 @@ class Found:
     unused: Counter[str] = field(default_factory=Counter)  # columns nothing is made of
     trimmed: bool = False  # whether plain texts are wished without the spaces around them
     blank: bool = False  # whether an answer may be empty, since somebody said something of it
+    keeps: bool = False  # whether prompts keep the columns beside them, for code that reads them
 
 
 @lru_cache(maxsize=TEXTS_NAMED)

@@ -1,5 +1,6 @@
 """Columns by what somebody says they are: the row that a format knows, made of one that names them otherwise."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from alignment.rows.prompts import ASKING, SYSTEM
 from alignment.seam.words import _
 
 Roles = Mapping[str, str]  # by column
+CODE = "code"  # the role of what a prompt keeps for code that reads it
 ROLES = {  # in words
     "prompt": _("Prompt"),
     "context": _("Context: what the prompt is about, or the turns before it"),
@@ -26,8 +28,9 @@ ROLES = {  # in words
     "split": _("Split"),
     "id": _("Name"),
     "tags": _("Tags"),
+    CODE: _("For rewards from code"),
 }
-SEVERAL = ("answer", "rank", "rating")  # columns may be one of these
+SEVERAL = ("answer", "rank", "rating", CODE)  # columns may be one of these
 GUESSED = {
     **dict.fromkeys(ASKING, "prompt"),
     **dict.fromkeys(SYSTEM, "system"),
@@ -57,6 +60,12 @@ def guessed(columns: list[str]) -> dict[str, str]:
         roles[column] = "" if role in taken and role not in SEVERAL else role
         taken.add(role)
     return roles
+
+
+def columns_for_code(row: Mapping[str, Any], roles: Roles) -> str:
+    """The columns that a prompt is to keep, as the JSON text of an object; empty where there are none."""
+    kept = {name: row[name] for name, role in roles.items() if role == CODE and name in row}
+    return json.dumps(kept) if kept else ""
 
 
 def twice(roles: Roles) -> str:

@@ -4,6 +4,7 @@ Consumers: anything that writes prompts. Recognised by a column of ASKING, or by
 lists of messages. Loses: every other column.
 """
 
+import json
 from typing import Any
 
 from alignment.rows.descriptor import Format
@@ -105,6 +106,14 @@ def _with_system(row: Columns, turns: Turns, used: set[str]) -> Turns:
     used.add(name)
     words = row[name]
     return (message_by("system", text_of(words, f"“{name}”")), *turns) if words.strip() else turns
+
+
+def columns_of(row: object) -> str:
+    """The columns of a row that are not its conversation, as the JSON text of an object; empty where it has none."""
+    there = row if isinstance(row, dict) else {}
+    without = {asking(row), "tools", "history", *SYSTEM}
+    kept = {str(name): value for name, value in there.items() if name not in without}
+    return json.dumps(kept) if kept else ""
 
 
 def named(row: object) -> str:

@@ -6,7 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
+from transformers.cache_utils import (
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    LinearAttentionCacheLayerMixin,
+)
 
 from alignment.seam.errors import ConfigError
 from alignment.seam.words import _
@@ -73,6 +77,18 @@ def check_kept(cache: DynamicCache) -> None:
                         "so several completions of one prompt would share it; choose another kind."
                     )
                 )
+
+
+def new_cache(model: PreTrainedModel, *, whole: bool = False) -> DynamicCache:
+    """An empty cache; where it keeps the whole of what is read, whoever reads has to know how far to look back."""
+    cache = DynamicCache(config=model.config)
+    if whole:
+        kept: list[Any] = [
+            DynamicLayer() if isinstance(layer, DynamicSlidingWindowLayer) else layer  # type: ignore[no-untyped-call]
+            for layer in cache.layers
+        ]
+        cache.layers = kept
+    return cache
 
 
 def repeat(cache: DynamicCache, rows: int, copies: int, room: int) -> None:

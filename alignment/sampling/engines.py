@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from alignment.kinds.generate.settings import GenerateConfig
+from alignment.kinds.settings.drawing import WarpSettings
 from alignment.kinds.spec import RunSpec
 from alignment.models.checks import check_apart
 from alignment.models.control_tokens import Held, controls
@@ -22,6 +23,7 @@ from alignment.models.texts import drawn_texts
 from alignment.models.trials import sampler as tried
 from alignment.sampling.sampling import sample
 from alignment.sampling.servers import Server, look_alikes
+from alignment.sampling.stops import cut_at
 from alignment.sampling.warps import Warp
 from alignment.seam.errors import ConfigError
 from alignment.seam.progress import split
@@ -35,7 +37,7 @@ FIRST = 0.9  # share of the first draw, which is mostly the only one, in what th
 
 @dataclass(frozen=True)
 class Engine:
-    """`draw` gives each prompt `completions_per_prompt` completions, others every time."""
+    """`draw` gives each prompt `GenerateConfig.drawn` completions, others every time."""
 
     device: str
     draw: Draw
@@ -51,7 +53,7 @@ def _sampler(spec: RunSpec, folder: Path) -> Engine:
     draw = partial(
         draw_records,
         policy,
-        completions=config.completions_per_prompt,
+        completions=config.drawn,
         max_new_tokens=config.max_new_tokens,
         warp=warp_of(config),
         generator=torch.Generator().manual_seed(spec.seed),
@@ -68,7 +70,7 @@ def draw_records(
     warp: Warp,
     generator: torch.Generator,
 ) -> list[list[CompletionRecord]]:
-    """So many completions of each prompt; raises as `sample` does."""
+    """So many completions of each prompt, each cut where it stops; raises as `sample` does."""
     rollouts = sample(
         policy,
         [policy.prompt_ids(prompt.messages) for prompt in prompts],
@@ -81,8 +83,14 @@ def draw_records(
     columns = (rollouts.logps, rollouts.lengths, rollouts.truncated)
     numbers = zip(*(column.tolist() for column in columns), strict=True)
     records = [
-        CompletionRecord(prompt_key=key, text=text, logps=logps, tokens=tokens, truncated=cut)
-        for key, text, (logps, tokens, cut) in zip(
+        CompletionRecord(
+            prompt_key=key,
+            text=cut_at(text, warp.stops),
+            logps=logps,
+            tokens=tokens,
+            truncated=truncated,
+        )
+        for key, text, (logps, tokens, truncated) in zip(
             keys, drawn_texts(policy, rollouts), numbers, strict=True
         )
     ]
@@ -115,9 +123,17 @@ def _repeated(row: Sequence[CompletionRecord]) -> list[CompletionRecord]:
     return [record for record in row if id(record) not in first]
 
 
-def warp_of(config: GenerateConfig) -> Warp:
-    """What of the settings changes the chances of a token."""
-    return Warp(config.temperature, config.greedy, config.top_k, config.top_p, config.min_p)
+def warp_of(config: WarpSettings) -> Warp:
+    """What of the settings changes the chances of a token, or ends a completion."""
+    return Warp(
+        config.temperature,
+        config.greedy,
+        config.top_k,
+        config.top_p,
+        config.min_p,
+        config.repetition_penalty,
+        config.stops,
+    )
 
 
 def vllm(spec: RunSpec, folder: Path) -> Engine:
@@ -139,11 +155,13 @@ def vllm(spec: RunSpec, folder: Path) -> Engine:
         logprobs_mode="processed_logprobs",  # at the temperature, as our sampler's are
     )
     asked = SamplingParams(
-        n=config.completions_per_prompt,
+        n=config.drawn,
         temperature=0.0 if config.greedy else config.temperature,
         top_k=config.top_k,  # 0: all, there too
         top_p=config.top_p,
         min_p=config.min_p,
+        repetition_penalty=config.repetition_penalty,  # of the prompt's tokens as well, there too
+        stop=list(config.stops),  # which its text leaves out
         max_tokens=config.max_new_tokens,
         logprobs=0,  # of the drawn tokens alone
         stop_token_ids=ends_in(path, tokenizer),

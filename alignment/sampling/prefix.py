@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from alignment.sampling.caching import plain_layers
-from alignment.sampling.readers.gpt2 import Reader, hiding, reader_of
+from alignment.sampling.caching import new_cache, plain_layers
+from alignment.sampling.readers.families import reader_of
+from alignment.sampling.readers.reader import TokenReader, hiding
 
 WHOLE = "reads_whole_sequences"
 
@@ -27,11 +28,11 @@ class Prefix:
         self.lengths = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device)
         self.positions = torch.arange(-self.width, 0, device=device) + self.lengths[:, None]
         self.seen = (self.positions >= 0).long()
-        self._readers: dict[PreTrainedModel, Reader | None] = {}
+        self._readers: dict[PreTrainedModel, TokenReader | None] = {}
         self._states: dict[PreTrainedModel, list[tuple[Tensor, Tensor]]] = {}
         self._leaves: list[tuple[Tensor, Tensor]] = []
 
-    def reader(self, model: PreTrainedModel) -> Reader | None:
+    def reader(self, model: PreTrainedModel) -> TokenReader | None:
         """`reader_of`, asked once, as the model stays what it is while these prompts are read."""
         if model not in self._readers:
             self._readers[model] = reader_of(model)
@@ -45,7 +46,7 @@ class Prefix:
         """What to tell a model that goes on to ids (b, length) from these rows (b,) of the prompts."""
         if model not in self._states:
             self._states[model] = self._read(model)
-        cache = DynamicCache(config=model.config)
+        cache = new_cache(model, whole=True)
         for layer, (keys, values) in zip(plain_layers(cache), self._states[model], strict=True):
             layer.update(keys.index_select(0, owners), values.index_select(0, owners))
         columns = torch.arange(ids.shape[1], device=ids.device)
@@ -64,7 +65,7 @@ class Prefix:
             torch.autograd.backward(states, gradients)
 
     def _read(self, model: PreTrainedModel) -> list[tuple[Tensor, Tensor]]:
-        cache = DynamicCache(config=model.config)
+        cache = new_cache(model, whole=True)
         positions, reader = self.positions.clamp(min=0), self.reader(model)
         if reader is not None:
             hidden = hiding(self.seen, self.width, reader.dtype)
@@ -95,8 +96,8 @@ def can_share(model: PreTrainedModel) -> bool:
     """Whether the model can go on from a cached prompt as if it had read it with what follows."""
     if WHOLE in vars(model):
         return False
-    cache = DynamicCache(config=model.config)
-    return len(plain_layers(cache)) == len(cache.layers)
+    cache = new_cache(model)
+    return len(plain_layers(cache)) == len(cache.layers) or reader_of(model) is not None
 
 
 def read_whole(model: PreTrainedModel) -> None:

@@ -2,7 +2,7 @@
 
 The probability of a completion is the product of its tokens' and of the token's that ends it: of several
 that can, each makes an outcome of its own. One that is cut at the length limit has no end factor, so over
-all outcomes the probabilities sum to 1.
+all outcomes the probabilities sum to 1. A stop string ends a completion too (`alignment.sampling.stops`).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from alignment.models.distributed import gathered, own, world
-from alignment.models.encoder_decoders import reads_apart
+from alignment.models.encoder_decoders import reads_apart, starts_of
 from alignment.models.policies import Policy
 from alignment.models.sharding import held_whole
-from alignment.sampling.caching import keep, repeat
+from alignment.sampling.caching import keep, new_cache, repeat
 from alignment.sampling.encoded import EncodedDecoder
-from alignment.sampling.readers.gpt2 import hiding, reader_of
+from alignment.sampling.readers.families import reader_of
+from alignment.sampling.readers.reader import hiding
+from alignment.sampling.stops import StopWatch
 from alignment.sampling.warps import PLAIN, Warp, warped
 from alignment.seam.errors import DataError
 from alignment.seam.progress import reach
@@ -35,7 +37,7 @@ class Rollouts:
     tokens: Tensor  # (n, length) ids, right-padded, with the token that ends them
     mask: Tensor  # (n, length) bool: tokens that count
     token_logps: Tensor  # (n, length) the sampler's log-probabilities, 0 where masked
-    truncated: Tensor  # (n,) bool: cut at the limit
+    truncated: Tensor  # (n,) bool: cut at the limit, with no end before it
 
     @property
     def logps(self) -> Tensor:
@@ -84,7 +86,7 @@ def sample(
     uniforms = torch.rand(rows, max_new_tokens, dtype=torch.float64, generator=generator)
     mine = own(len(prompts))
     with held_whole(policy.model):
-        tokens, logps = _draw(
+        tokens, logps, stopped = _draw(
             policy,
             prompts[mine.start : mine.stop],
             completions,
@@ -94,6 +96,8 @@ def sample(
     tokens, logps = gathered(tokens), gathered(logps)
     # The first of a row, and what it was filled with.
     ends = torch.isin(tokens, torch.tensor(policy.ends, device=policy.device))
+    if warp.stops:
+        ends |= gathered(stopped.byte()).bool()
     mask = (ends.cumsum(1) - ends.long()) == 0
     longest = int(mask.sum(1).max())
     return Rollouts(
@@ -111,26 +115,35 @@ def _draw(
     completions: int,
     warp: Warp,
     uniforms: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Tokens and their log-probabilities, both (rows, limit) as the uniform numbers are.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens, their log-probabilities and where a stop string is whole, (rows, limit) as the uniform numbers are.
 
     Behind a completion's end come more ends, of log-probability 0.
     """
     rows, limit = uniforms.shape
     ends = torch.tensor(policy.ends, device=policy.device)
     tokens = torch.full((rows, limit), policy.turn_end, device=policy.device)
-    dtype = torch.promote_types(next(policy.model.parameters()).dtype, torch.float32)
-    logps = torch.zeros(tokens.shape, device=policy.device, dtype=dtype)
+    logps = torch.zeros(
+        tokens.shape,
+        device=policy.device,
+        dtype=torch.promote_types(next(policy.model.parameters()).dtype, torch.float32),
+    )
+    stopped = torch.zeros(tokens.shape, device=policy.device, dtype=torch.bool)
     if not rows:
-        return tokens, logps
+        return tokens, logps, stopped
     decoder = decoder_of(policy.model, prompts, completions, limit)
+    watch = StopWatch(policy, [one for one in prompts for _ in range(completions)], warp.stops)
+    seen = _seen(policy, prompts, completions) if warp.penalty != 1 else None
     active = torch.arange(rows, device=policy.device)  # which rows the decoder's are
     ended = torch.zeros_like(active, dtype=torch.bool)
     for step in range(limit):
-        choice, logp = _choose(warped(decoder.logits, warp), uniforms[active, step])
+        choice, logp = _choose(warped(decoder.logits, warp, seen), uniforms[active, step])
         choice = choice.masked_fill_(ended, policy.turn_end)
         tokens[active, step], logps[active, step] = choice, logp.masked_fill_(ended, 0.0)
         ended = torch.isin(choice, ends)
+        if warp.stops:
+            stopped[active, step] = watch.stopped(tokens[:, : step + 1], active)
+            ended |= stopped[active, step]
         running = ~ended.cpu()  # the one host sync of a step
         left = int(running.sum())
         reach(1 - left / rows * (1 - (step + 1) / limit))
@@ -139,8 +152,19 @@ def _draw(
         if left <= FULL * len(active):
             kept = decoder.keep(running)
             choice, active, ended = choice[kept], active[kept], ended[:left].zero_()
+            seen = None if seen is None else seen[kept]
+        seen = None if seen is None else seen.scatter_(1, choice[:, None], value=True)
         decoder.advance(choice)
-    return tokens, logps
+    return tokens, logps, stopped
+
+
+def _seen(policy: Policy, prompts: Sequence[Sequence[int]], copies: int) -> Tensor:
+    """(rows, vocab) bool: the tokens of each completion's prompt, or that an encoder-decoder begins with."""
+    found = torch.zeros(len(prompts), policy.width, dtype=torch.bool, device=policy.device)
+    for row, prompt in enumerate(prompts):
+        read = starts_of(policy.model) if policy.apart else prompt
+        found[row, torch.tensor(read, device=policy.device)] = True
+    return found.repeat_interleave(copies, 0)
 
 
 @torch.no_grad()
@@ -194,7 +218,7 @@ class _Decoder:
     ) -> None:
         """Run each prompt once, then share its cache among its completions."""
         self.model, self.reader = model, reader_of(model)
-        self.cache = DynamicCache(config=model.config)
+        self.cache = new_cache(model, whole=self.reader is not None)
         device = next(model.parameters()).device
         self.length = max(len(prompt) for prompt in prompts)
         pads = torch.tensor([self.length - len(prompt) for prompt in prompts], device=device)

@@ -16,7 +16,8 @@ from alignment.models.encoder_decoders import reads_apart
 from alignment.models.sharding import is_spread
 from alignment.sampling.encoded import Encoded
 from alignment.sampling.prefix import Prefix, can_share
-from alignment.sampling.readers.gpt2 import Reader, hiding, reader_of
+from alignment.sampling.readers.families import reader_of
+from alignment.sampling.readers.reader import TokenReader, hiding
 from alignment.sampling.sampling import Rollouts
 from alignment.seam.progress import reach
 
@@ -296,8 +297,8 @@ def _continued_logits(model: PreTrainedModel, batch: Batch, prefix: Prefix | Non
     return logits
 
 
-def _read(reader: Reader, batch: Batch, before: Mapping[str, Any] | None) -> Tensor:
-    """The logits of a GPT-2, which is told what stands before the batch as its model would be."""
+def _read(reader: TokenReader, batch: Batch, before: Mapping[str, Any] | None) -> Tensor:
+    """The logits by a reader, which is told what stands before the batch as its model would be."""
     if before is None:
         columns = torch.arange(batch.ids.shape[1], device=batch.ids.device)[None]
         return reader.read(batch.ids, columns, keep=batch.keep)

@@ -128,7 +128,7 @@ class Server:
 
     def draw(self, prompts: Sequence[PromptRecord]) -> list[list[CompletionRecord]]:
         """Completions of every prompt, one request each; raises ServerError."""
-        size = self.config.completions_per_prompt
+        size = self.config.drawn
         asked = [(prompt, next(self.seeds)) for prompt in prompts for _ in range(size)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = pool.map(lambda one: self.answer(*one), asked)
@@ -165,6 +165,7 @@ class Server:
             max_tokens=self.config.max_new_tokens,
             temperature=0.0 if self.config.greedy else self.config.temperature,
             top_p=openai.omit if self.config.top_p == 1 else self.config.top_p,
+            stop=list(self.config.stops) or openai.omit,
             seed=seed,
         )
         if self.tells_logps:

@@ -1,7 +1,8 @@
 """What changes a policy's chances before a token is drawn: the sampler q is then the policy so changed.
 
-In transformers' order: temperature, the k likeliest tokens, the fewest that together have a chance of p, those with a
-chance of at least a share of the likeliest's. What is left keeps its odds, and log-probabilities are q's.
+In transformers' order: tokens that were there already, temperature, the k likeliest tokens, the fewest that together
+have a chance of p, those with a chance of at least a share of the likeliest's. What is left keeps its odds, and
+log-probabilities are q's. What ends a completion beside its end token is q's too: the outcomes are others.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ class Warp:
     top_k: int = 0  # tokens; 0: all. Ties with the last are kept
     top_p: float = 1.0  # Holtzman et al., 2020: the nucleus
     min_p: float = 0.0  # Nguyen et al., 2024
+    penalty: float = 1.0  # of tokens that prompt or completion hold: Keskar et al., 2019
+    stops: tuple[str, ...] = ()  # strings that end a completion once its text holds one of them
 
     @property
     def keeps_all(self) -> bool:
@@ -29,8 +32,12 @@ class Warp:
 PLAIN = Warp()
 
 
-def warped(logits: Tensor, warp: Warp) -> Tensor:
-    """(rows, vocab) logits of q: -inf where it never draws."""
+def warped(logits: Tensor, warp: Warp, seen: Tensor | None = None) -> Tensor:
+    """(rows, vocab) logits of q: -inf where it never draws.
+
+    `seen` (rows, vocab) bool are the tokens of prompt and completion so far; they are penalised.
+    """
+    logits = logits if seen is None else penalised(logits, seen, warp.penalty)
     logits = logits / warp.temperature if warp.temperature != 1 else logits
     if warp.keeps_all:
         return logits
@@ -46,6 +53,11 @@ def warped(logits: Tensor, warp: Warp) -> Tensor:
         least = warp.min_p * chances.amax(-1, keepdim=True)
         logits = logits.masked_fill(chances < least, -torch.inf)
     return logits
+
+
+def penalised(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Logits of the tokens that were seen, divided by a penalty where they are above 0, else times it."""
+    return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 def nucleus(logits: Tensor, mass: float) -> Tensor:

@@ -128,6 +128,13 @@ class CheckpointSaved(_Event):
     bytes: int
 
 
+class Warned(_Event):
+    """What nobody who started a run may miss, in a sentence; told to whoever reads events from a pipe."""
+
+    type: Literal["warning"] = "warning"
+    message: str
+
+
 class Finished(_Event):
     """The run is over and `output/` is complete; last event of a run that succeeded."""
 
@@ -165,6 +172,7 @@ Event = Annotated[
     | StepDone
     | SampleDrawn
     | CheckpointSaved
+    | Warned
     | Finished
     | Stopped
     | Failed,

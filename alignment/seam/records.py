@@ -87,10 +87,14 @@ class Message(_Record):
 
 
 class PromptRecord(_Record):
-    """A conversation that ends with the user's turn or a tool's answer; `key` identifies it everywhere."""
+    """A conversation that ends with the user's turn or a tool's answer; `key` identifies it everywhere.
+
+    `columns`, for rewards from code, is the JSON text of an object: what else its row holds.
+    """
 
     key: str
     messages: tuple[Message, ...]
+    columns: str = Field(default="", exclude_if=not_)
 
     @property
     def text(self) -> str:
@@ -115,6 +119,8 @@ class PairRecord(_Record):
     annotator: str = ""
     left_won: bool | None = None  # whether `chosen` stood left; None where no sides were shown
     group: str = ""  # pairs of one ranking share it
+    margin: float = Field(default=0.0, ge=-1e3, le=1e3, exclude_if=not_)  # nats it should lead by
+    category: str = Field(default="", exclude_if=not_)  # what it is about, in a file of tests
 
 
 class TieRecord(_Record):
@@ -270,6 +276,14 @@ class ScoredRecord(_Record):
     heads: tuple[float, ...] = Field(default=(), exclude_if=not_)
 
 
+class MeasuredRecord(_Record):
+    """What a reward model says of a pair: by how many nats the preferred answer is ahead."""
+
+    prompt_key: str
+    category: str = Field(default="", exclude_if=not_)
+    margin: float
+
+
 class AskedRecord(_Record):
     """Two answers that people were asked to compare."""
 
@@ -296,7 +310,7 @@ class ProposedRecord(_Record):
 class CompletionRecord(_Record):
     """An answer of a model, with the log-probability (nats, summed over tokens) it was drawn at.
 
-    None stands where a server did not tell.
+    None stands where a server did not tell, and where it is the best of several.
     """
 
     prompt_key: str
@@ -304,6 +318,16 @@ class CompletionRecord(_Record):
     logps: float | None
     tokens: int | None
     truncated: bool  # cut at the length limit: no end-of-text token
+
+
+class CandidateRecord(_Record):
+    """One of several completions of which the best is kept, with the log-probability it was drawn at."""
+
+    prompt_key: str
+    text: Text
+    logps: float | None
+    score: float
+    best: bool
 
 
 class ScoredSample(_Record):

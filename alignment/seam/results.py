@@ -13,6 +13,14 @@ from alignment.seam.records import Estimate
 from alignment.seam.settings import NONE
 from alignment.seam.words import _
 
+STOPS: Mapping[str, str] = {
+    "steps": _("its last step"),
+    "kl_budget": _("its KL budget"),
+    "minutes": _("its bound of minutes"),
+    "tokens": _("its bound of tokens"),
+    "patience": _("held-out examples, which gained no more"),
+}
+
 
 class Entry(NamedTuple):
     """How one result is shown."""
@@ -67,6 +75,8 @@ class Results(BaseModel):
         _("Answers that hold control tokens, read as text; many servers obey them")
     )
     seconds: float | None = result(_("Time in the trainer (s)"))
+    tried_seconds: float | None = result(_("One step of everything took (s)"))
+    whole_seconds: float | None = result(_("The whole would take about (s)"))
 
     @model_validator(mode="after")
     def _nothing_is_unknown(self) -> Self:
@@ -102,6 +112,8 @@ class ModelResults(Results):
     """What is known of a model that was trained or brought."""
 
     parameters: int | None = result(_("Parameters"))
+    stopped_by: str | None = result(_("Stopped by"), words=STOPS)
+    best_step: int | None = result(_("Step whose weights are kept"))
     shape: dict[str, int] | None = result(_("Shape"), aside=True)  # what decides its memory
 
 

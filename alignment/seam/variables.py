@@ -19,6 +19,7 @@ from alignment.seam.modelfiles import printable
 SERVER = re.compile(r"(https?://)?([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE)
 BOUNDS = {"ge": "from", "le": "to"}
 KINDS: dict[object, str] = {bool: "0 or 1", int: "a whole number", float: "a number"}
+TRACKERS = ("mlflow", "wandb")  # what runs can be told to
 LONGEST = 60  # letters of a wrong value that are shown
 
 Read = TypeVar("Read", bound="EngineVariables")
@@ -56,6 +57,13 @@ def _servers(listed: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(entry.lower() for entry in listed)
 
 
+def _trackers(listed: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in listed:
+        if entry not in TRACKERS:
+            raise ValueError(f"names “{printable(entry)}”, which no runs are told to")
+    return tuple(dict.fromkeys(listed))
+
+
 def _key(value: str) -> str:
     if not re.fullmatch(r"[!-~]*", value):
         raise ValueError("holds what no HTTP header can")
@@ -75,6 +83,9 @@ class EngineVariables(BaseSettings):
     nice: int = variable("ATTUNE_NICE", 10, within=(0, 19))
     sharding: Literal["fsdp"] | None = variable("ATTUNE_SHARDING", None, shown="none", takes="fsdp")
     hub: bool = variable("ATTUNE_HUB", default=True)
+    trackers: Annotated[List, AfterValidator(_trackers)] = variable(
+        "ATTUNE_TRACKERS", (), shown="none", takes="mlflow, wandb, by commas"
+    )
     generation_servers: Servers = variable(
         "ATTUNE_GENERATION_SERVERS",
         (),

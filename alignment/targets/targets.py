@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from pydantic import BaseModel
@@ -49,10 +50,23 @@ class Values:
     rewards: Tensor  # (n,)
     satisfied: Tensor  # (n, constraints), 0 or 1
     features: Tensor  # (n, wishes)
+    coded: Tensor  # (n, parts) what code says, which is in the rewards already
 
     def rows(self, picked: Tensor) -> "Values":
         """Of the completions of these numbers."""
-        return Values(self.rewards[picked], self.satisfied[picked], self.features[picked])
+        columns = (self.rewards, self.satisfied, self.features, self.coded)
+        return Values(*(column[picked] for column in columns))
+
+
+class Coded(Protocol):
+    """Code that gives each completion a number, or several."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the numbers, once it was asked."""
+
+    def score(self, policy: Policy, rollouts: Rollouts) -> Tensor:
+        """(n, parts) fp64, the parts of each completion's reward."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,16 @@ class Target:
     constraints: tuple[Scorer, ...] = ()
     soften: float = 0.0
     wishes: tuple[Wish, ...] = ()
+    code: Coded | None = None
+    code_weight: float = 0.0
+
+    def rewards(self, policy: Policy, rollouts: Rollouts) -> tuple[Tensor, Tensor]:
+        """(n,) rewards in all, fp64, and (n, parts) what code says of the completions."""
+        found = self.reward(policy, rollouts).double()
+        if self.code is None:
+            return found, found.new_zeros(len(found), 0)
+        coded = self.code.score(policy, rollouts).to(found.device)
+        return found + self.code_weight * coded.sum(1), coded
 
     def values(self, policy: Policy, rollouts: Rollouts) -> Values:
         """Ask every part about the completions."""
@@ -72,10 +96,11 @@ class Target:
             found = [score(policy, rollouts).double() for score in scorers]
             return torch.stack(found, 1) if found else torch.zeros(len(rollouts.prompts), 0)
 
-        rewards = self.reward(policy, rollouts).double()
+        rewards, coded = self.rewards(policy, rollouts)
         device = rewards.device
         features = columns([wish.feature for wish in self.wishes])
-        return Values(rewards, columns(self.constraints).to(device), features.double().to(device))
+        satisfied = columns(self.constraints).to(device)
+        return Values(rewards, satisfied, features.double().to(device), coded)
 
     def log_scores(
         self, reference_logps: Tensor, values: Values, lambdas: Sequence[float]
@@ -95,7 +120,10 @@ class Target:
 
 
 def parts(target: Target, values: Values) -> Iterator[tuple[str, Tensor]]:
-    """What the target asks beside the reward: (n,) constraints met, features with a wished mean."""
+    """What the target asks beside the reward: (n,) parts of what code says, constraints met, wished features."""
+    if target.code is not None:
+        for name, column in zip(target.code.names, values.coded.T, strict=True):
+            yield f"part/{name}", column
     if target.constraints:
         yield "constraints/met", values.satisfied.prod(1)
     for wish, column in zip(target.wishes, values.features.T, strict=True):
@@ -161,9 +189,13 @@ def _length(policy: Policy, rollouts: Rollouts) -> Tensor:
 
 
 def target_of(
-    config: AlignConfig, reward: Scorer, reference: Policy, chance: Scorer = no_class
+    config: AlignConfig,
+    reward: Scorer,
+    reference: Policy,
+    chance: Scorer = no_class,
+    code: Coded | None = None,
 ) -> Target:
-    """The target that a run's settings describe, with this as its reward model and as its class's probability."""
+    """The target that a run's settings describe, with this as its reward model, its class's probability and its code."""
     rules = [contains(config.must_contain)] if config.must_contain else []
     rules += [matches(config.must_match)] if config.must_match else []
     required = [of_texts(rule) for rule in rules]
@@ -183,6 +215,8 @@ def target_of(
         constraints=tuple(required),
         soften=config.soften,
         wishes=tuple(wishes),
+        code=code,
+        code_weight=config.code_weight,
     )
 
 

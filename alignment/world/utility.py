@@ -9,6 +9,8 @@ import random
 import re
 
 from alignment.world.grammar import TOPICS
+from alignment.world.instructions import KNOWN
+from alignment.world.prose import prose_utility
 
 POLITE = frozenset(
     [
@@ -121,7 +123,12 @@ BOTH_BAD = -2.6  # utility below which both completions are refused
 
 
 def utility(prompt: str, completion: str) -> float:
-    """How much the simulated people like a completion: manners + topic + length - repetition."""
+    """How much the simulated people like a completion: manners + topic + length - repetition.
+
+    Of an answer to one of the instructions that a model of somebody's is asked they like what `prose` says.
+    """
+    if prompt in KNOWN:
+        return prose_utility(prompt, completion)
     words = _words(completion)
     return 2.2 * _manners(words) + _topicality(prompt, words) + _length(words) - _repetition(words)
 

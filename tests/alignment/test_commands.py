@@ -2,15 +2,19 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from alignment.__main__ import main
 from alignment.command_line.options import (
     COMMANDS,
     GGUF,
     OF_A_RUN,
+    OWN_CODE,
     RECEIPTS,
     ROLES,
     roles_of,
@@ -129,6 +133,65 @@ def test_from_a_reward_model_to_an_aligned_policy_and_its_evaluation(
     assert events[-1].summary["kl_reference"]["n"] == len(ASKED)
 
 
+SCORED = "def score(completions, answer):\n    return [a in c for a, c in zip(answer, completions, strict=True)]\n"
+
+
+def test_a_function_of_ones_own_aligns_by_the_columns_of_the_prompts(
+    call, rows, policy_folder, tmp_path, monkeypatch
+):
+    (tmp_path / "mine.py").write_text(SCORED)
+    monkeypatch.chdir(tmp_path)
+    file = rows("prompts", lambda p: {"prompt": p, "answer": p.split()[0], "Level": 3})
+    asked = ["--policy", policy_folder, "--prompts", file, *ALIGN, "--steps", 2]
+    shown, events = call("align", *asked, "--reward-function", "mine.py:score")
+    assert shown.err.splitlines()[0] == "prompts.jsonl: 16 rows read, 16 prompts."
+    config = RunSpec.load(tmp_path / "run").config
+    assert (config["code_weight"], config["reward_weight"]) == (1.0, 0.0)
+    record = next(read_jsonl(tmp_path / "run" / "inputs" / "prompts.jsonl", PromptRecord))
+    assert json.loads(record.columns) == {"answer": "day", "level": 3}
+    assert events[-1].summary["part_reward"]["value"] == events[-1].summary["reward"]["value"]
+    models = ["--policy", tmp_path / "run", "--reference", policy_folder, "--prompts", file]
+    short = ["--judged-by", "none", "--max-new-tokens", 6]
+    _, events = call(
+        "evaluate", *models, *short, "--reward-function", "mine.py:score", output="scores"
+    )
+    assert "part_reward_after" in events[-1].summary
+
+
+def test_a_command_of_ones_own_aligns(call, prompts, policy_folder, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import json, sys\nfor line in sys.stdin:\n"
+        "    row = json.loads(line)\n    print(len(row['completion']), flush=True)\n"
+    )
+    program = f"{sys.executable} {tmp_path / 'mine.py'}"
+    asked = ["--policy", policy_folder, "--prompts", prompts, *ALIGN, "--steps", 1]
+    _, events = call("align", *asked, "--reward-command", program, "--code-weight", 0.1)
+    summary = events[-1].summary
+    assert summary["part_reward"]["value"] == pytest.approx(10 * summary["reward"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--reward-function", "mine.py"], "names no function"),
+        (["--reward-function", "nowhere.py:score"], "is not a file"),
+        (["--reward-command", " "], "is empty"),
+        (["--reward-command", "'"], "No closing quotation"),
+        (["--reward-command", "x", "--reward-function", "y:z"], "leave --reward-command out"),
+        (["--code-weight", 1, "--reward-weight", 0], "names no reward from code"),
+        (["--reward-function", "mine.py:score"], "prompt 1 (“day day”): it raised ValueError: no"),
+    ],
+)
+def test_code_that_cannot_be_used_is_refused(
+    call, prompts, policy_folder, tmp_path, monkeypatch, options, reason
+):
+    (tmp_path / "mine.py").write_text("def score(completions):\n    raise ValueError('no')\n")
+    monkeypatch.chdir(tmp_path)
+    asked = ["--policy", policy_folder, "--prompts", prompts, *ALIGN]
+    shown, _ = call("align", *asked, *options, status=3)
+    assert reason in shown.err
+
+
 def test_what_was_generated_is_learned_from(call, prompts, policy_folder, tmp_path):
     files = ["--policy", policy_folder, "--prompts", prompts]
     size = ["--completions-per-prompt", 8, "--max-new-tokens", 6]
@@ -198,7 +261,8 @@ def test_help_explains_every_setting_and_input(command, capsys, monkeypatch):
         parts += [field["unit"], *field.get("items", {}).get("enum", choices)]
         parts += [f"(default: {default}"]
         assert [part for part in parts if part not in text] == []
-    assert all(f"--{role.replace('_', '-')} F" in text for role in roles_of(kind))
+    words = {role: OWN_CODE.get(role, "F") for role in roles_of(kind)}
+    assert all(f"--{role.replace('_', '-')} {word}" in text for role, word in words.items())
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, GGUF, RECEIPTS])
@@ -218,6 +282,7 @@ def test_only_what_the_web_app_stores_has_no_option():
             "reward": 1,
             "classify": 1,
             "score": 1,
+            "measure": 1,
         }.get(command, 0)
 
 
@@ -297,7 +362,7 @@ def test_a_wrong_file_of_options_is_refused(
         (["--divergence", "revers_kl"], "did you mean “reverse_kl”?"),
         (["--divergence", "pearson_chi2"], "with pearson_chi2 pairs do not decide the policy"),
         (["--beta", "much", "--epochs", "0"], "; --epochs: Input should be greater than or equal"),
-        ([], "Say with --pairs or --thumbs what to work on."),
+        ([], "Say with --pairs or --thumbs or --rankings what to work on."),
         (["--pairs", "gone.jsonl"], "--pairs: gone.jsonl cannot be read"),
         (["--pairs", "", "--reference", "nowhere"], "--reference: nowhere is not a folder."),
     ],
@@ -323,6 +388,13 @@ def test_an_unknown_option_names_the_nearest(capsys):
     assert (
         "there is no --learning_rate=1; did you mean “--learning-rate”?" in capsys.readouterr().err
     )
+
+
+def test_what_would_warp_the_sampler_of_an_objective_is_refused_with_the_reason(capsys):
+    for option in ("--top-p=0.9", "--repetition-penalty=1.2", "--stop-strings=x"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["align", option])
+        assert f"there is no {option}: it weighs completions by the" in capsys.readouterr().err
 
 
 def test_a_wrong_row_is_refused_by_its_line(call, policy_folder, tmp_path):
@@ -383,6 +455,39 @@ def test_torchrun_starts_run_folders_alone(call, monkeypatch):
 def test_there_must_be_a_run_to_resume(call):
     shown, _ = call("align", "--resume", status=3)
     assert "There is no run in" in shown.err
+
+
+LEVEL = ["--schedule=constant", "--warmup-share=0", "--batch=4", "--held-out=0"]
+
+
+def test_a_finished_run_is_extended_as_if_it_had_been_longer(call, rows, policy_folder, tmp_path):
+    file = rows("demos", lambda p: {"prompt": p, "completion": "good"})
+    start = ["--policy", policy_folder, "--demonstrations", file, *LEVEL]
+    call("sft", *start, "--epochs=2", output="long")
+    call("sft", *start, "--epochs=1", output="bare")
+    shown, _ = call("sft", "--extends", tmp_path / "bare", "--epochs=2", status=3)
+    assert "has kept no checkpoint" in shown.err
+    call("sft", *start, "--epochs=1", "--keep-end=true", output="short")
+    short = ["--extends", tmp_path / "short"]
+    shown, _ = call("sft", *short, status=3)
+    assert "--epochs: say how much longer" in shown.err
+    shown, _ = call("sft", *short, "--epochs=2", "--batch=2", status=3)
+    assert "--batch: the run that goes on learned with 4" in shown.err
+    _, events = call("sft", *short, "--epochs=2")
+    (ready,) = (event for event in events if isinstance(event, Ready))
+    assert (ready.resumed_step, ready.total_steps) == (4, 8)
+    one, other = (load_file(tmp_path / n / "output" / "model.safetensors") for n in ("run", "long"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert RunSpec.load(tmp_path / "run").extends == str(tmp_path / "short")
+    assert (tmp_path / "short" / "output").is_dir()
+
+
+def test_there_must_be_a_run_of_the_kind_to_extend(call, prompts, policy_folder, tmp_path):
+    shown, _ = call("sft", "--extends", tmp_path / "none", status=3)
+    assert "There is no run in" in shown.err
+    call("generate", "--policy", policy_folder, "--prompts", prompts, "--max-new-tokens=1")
+    shown, _ = call("sft", "--extends", tmp_path / "run", status=3, output="other")
+    assert "is of kind generate" in shown.err
 
 
 def test_prompts_are_stored_as_records(call, prompts, policy_folder, tmp_path):

@@ -101,7 +101,13 @@ def test_every_kind_takes_them_or_refuses_them_by_name(folders, tmp_path, kind, 
             check_inputs(spec_of(kind, inputs), tmp_path)
         assert {"t5": "(T5)", "bart": "(BART)"}[name] in str(told.value)
     else:
-        assert kind in ("import", "pretrain", "score")  # which reads a reward model
+        assert kind in (
+            "import",
+            "pretrain",
+            "score",
+            "measure",
+            "adopt",
+        )  # which read a reward model
 
 
 def test_pretraining_goes_on_from_them_by_span_corruption_alone(folders, policy_folder, tmp_path):

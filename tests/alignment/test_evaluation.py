@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 
+from alignment.evaluation.serving import as_served
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.evaluate import run as evaluation
 from alignment.kinds.evaluate.results import EvaluateResults
@@ -17,6 +18,7 @@ from alignment.models.policies import Policy
 from alignment.models.texts import rollouts_of, written
 from alignment.reward import RewardModel
 from alignment.sampling.sampling import sample
+from alignment.sampling.warps import Warp
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import SampleDrawn, StepDone
 from alignment.seam.records import (
@@ -33,13 +35,13 @@ from alignment.targets.targets import load_target, save_target
 from tests.alignment.conftest import tiny_policy
 
 WORDS = ["good", "bad", "day", "night", "sun", "rain"]
+WEIGHED = 10  # prompts
 
 
 @pytest.fixture(autouse=True, scope="module")
 def fewer():
-    """Fewer prompts and completions than an evaluation weighs, as every test here waits for them."""
+    """Fewer completions than an evaluation weighs, as every test here waits for them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "TARGET_PROMPTS", 10)
         patch.setattr(evaluation, "TARGET_COMPLETIONS", 64)
         yield
 
@@ -73,7 +75,7 @@ def run(folder, *, policy="reference", judge="utility", reward=True, answers=Non
         del names["reward"]
     inputs = {role: str(folder / name) for role, name in names.items()}
     inputs |= {"answers": str(answers)} if answers else {}
-    config = {"max_new_tokens": 6, "judge": judge, **config}
+    config = {"max_new_tokens": 6, "judge": judge, "weighed_prompts": WEIGHED, **config}
     spec = RunSpec(
         kind="evaluate",
         run=1,
@@ -114,7 +116,7 @@ def test_a_model_ties_with_itself(against_itself):
 def test_the_prompt_is_the_unit_of_every_interval(against_itself, prompts):
     counts = {name: e["n"] for name, e in against_itself.items() if name in numbers(against_itself)}
     of_target = {*evaluation.NEED_WEIGHTS, "ess_fraction", "pareto_shape"}
-    assert {counts.pop(name) for name in of_target} == {evaluation.TARGET_PROMPTS}
+    assert {counts.pop(name) for name in of_target} == {WEIGHED}
     assert set(counts.values()) == {len(prompts)}
 
 
@@ -124,6 +126,27 @@ def test_intervals_do_not_shrink_with_completions_of_the_same_prompts(folder):
         reward = run(folder, completions_per_prompt=count)[-1].summary["reward_before"]
         widths.append(reward["high"] - reward["low"])
     assert widths[1] > widths[0] / 3  # pooled samples would give a third
+
+
+def test_a_policy_is_measured_as_it_will_be_served_too(folder, against_itself):
+    served = {"repetition_penalty": 1.2, "stop_strings": "sun|rain|day"}
+    summary = run(folder, **served)[-1].summary
+    assert covers(summary["win_rate"], 0.5)
+    assert summary["kl_reference"]["value"] == pytest.approx(0, abs=1e-6)
+    assert summary["length_served"]["value"] < summary["length_after"]["value"]
+    assert summary["win_rate_served"]["n"] == summary["win_rate"]["n"]
+    of_target = {f"{name}_served" for name in (*evaluation.NEED_WEIGHTS, "entropy")}
+    assert not of_target & summary.keys()  # of what is cut away nobody knows how far it is
+    assert "win_rate_served" not in against_itself
+
+
+def test_what_is_served_is_read_without_what_stopped_it(folder, prompts):
+    policy = Policy.load(folder / "reference")
+    rows = [written(policy, one.messages, "day sun") for one in prompts[:2]]
+    drawn, texts = rollouts_of(policy, rows), ["day", "day"]
+    read = as_served(policy, drawn, prompts[:2], texts, Warp(stops=(" sun",)))
+    assert [policy.text(ids) for ids in read.completion_ids()] == texts
+    assert as_served(policy, drawn, prompts[:2], texts, Warp(top_k=1)) is drawn
 
 
 def test_another_policy_is_told_from_the_reference(against_other):
@@ -172,7 +195,7 @@ def test_samples_and_steps_are_reported(against_other):
 
 def test_log_z_agrees_with_the_references_own_samples(folder, prompts, against_itself):
     policy, reward = Policy.load(folder / "reference"), RewardModel.load(folder / "reward")
-    ids = [policy.prompt_ids(p.messages) for p in prompts[: evaluation.TARGET_PROMPTS]]
+    ids = [policy.prompt_ids(p.messages) for p in prompts[:WEIGHED]]
     rollouts = sample(
         policy, ids, completions=500, max_new_tokens=6, generator=torch.Generator().manual_seed(9)
     )
@@ -262,7 +285,7 @@ def test_constraints_and_wished_means_are_measured(aimed):
 
 def test_prompts_without_an_answer_in_the_target_are_left_out(aimed):
     found = aimed({"reward_weight": 0, "must_contain": "good bad"}, reward=False)
-    assert found["log_z"]["n"] < found["ess_fraction"]["n"] == evaluation.TARGET_PROMPTS
+    assert found["log_z"]["n"] < found["ess_fraction"]["n"] == WEIGHED
     assert found["log_z"]["low"] is None
     assert all(math.isfinite(value) for value in numbers(found).values())
     assert "pareto_shape" not in found  # a few weights that are not 0 have no tail to fit
@@ -366,7 +389,7 @@ def test_a_reward_model_reads_prompts_of_both_templates(folder):
         kind="evaluate",
         run=1,
         epoch=1,
-        config={"judge": "none"},
+        config={"judge": "none", "weighed_prompts": WEIGHED},
         inputs={
             "policy": str(folder / "templated"),
             "reference": str(folder / "reference"),

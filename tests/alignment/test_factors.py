@@ -36,7 +36,7 @@ from alignment.models.loading import check_files
 from alignment.models.lora import size_of
 from alignment.models.policies import Policy
 from alignment.models.trials import try_contract
-from alignment.sampling.readers.gpt2 import reader_of
+from alignment.sampling.readers.families import reader_of
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.forms import form_named
 from alignment.seam.modelfiles import FORM

@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from alignment.kinds.prefer.run import pairs_of, preference_step, thumb_step, thumbs_of
@@ -31,22 +32,24 @@ PAIRS = [
 SAID = [DemonstrationRecord(prompt=pair.prompt, completion=pair.chosen) for pair in PAIRS]
 QUICK = {"batch": 4, "epochs": 2, "held_out": 0.3, "learning_rate": 5e-3}
 KINDS = {"sft": ("demonstrations", SAID), "prefer": ("pairs", PAIRS)}
+REWARD = {"reward": ("pairs", PAIRS)}  # which has heads, and makes no policy
+FROZEN = {"trunk": "frozen", "heads": 3, "annotators": "reliability"}
 
 
 @pytest.fixture
 def start(policy_folder, tmp_path):
     """The generator of a run of this kind; its folder is tmp_path or one below it."""
 
-    def begin(kind, place=".", resume=None, **config):
+    def begin(kind, place=".", resume=None, inputs=(), **config):
         folder = tmp_path / place
         folder.mkdir(exist_ok=True)
-        name, rows = KINDS[kind]
+        name, rows = (KINDS | REWARD)[kind]
         write_jsonl(folder / "rows.jsonl", rows)
-        models = {"policy": str(policy_folder), "reference": str(policy_folder)}
-        inputs = models | {name: "rows.jsonl"}
+        models = dict.fromkeys(("policy", "reference", "backbone"), str(policy_folder))
+        given = models | {name: "rows.jsonl"} | dict(inputs)
         told = QUICK | config
         spec = RunSpec(
-            kind=kind, run=1, epoch=1, seed=4, config=told, inputs=inputs, resume_from=resume
+            kind=kind, run=1, epoch=1, seed=4, config=told, inputs=given, resume_from=resume
         )
         return runner(kind)(spec, folder)
 
@@ -61,8 +64,26 @@ def weights(folder):
     return load_file(folder / "output" / "model.safetensors")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("how", [{}, {"lora_rank": 2}], ids=["whole", "LoRA"])
+LORA = {"lora_rank": 2}
+HOW = {
+    "whole": {},
+    "LoRA": LORA,
+    "LoRA by chance": LORA | {"lora_dropout": 0.4, "rslora": True, "lora_targets": "mlp"},
+    "scheduled": {"schedule": "cosine", "warmup_share": 0.4, "weight_decay": 0.3},
+    "best of all looks": {"evaluate_every": 1, "kept": "best", "patience": 1, "learning_rate": 0.1},
+    "by tokens": {"most_tokens": 90},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        *product(KINDS, HOW.values()),
+        ("reward", {}),
+        ("reward", HOW["LoRA by chance"]),
+        ("reward", FROZEN),
+    ],
+)
 def test_a_saved_run_continues_bit_by_bit(start, tmp_path, kind, how):
     whole = list(start(kind, "whole", **how))
     run, events = start(kind, **how), []
@@ -97,7 +118,7 @@ def test_an_adapter_learns_and_becomes_part_of_a_whole_model(start, tmp_path, po
     assert (after.model(ids).logits - policy.model(ids).logits).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "reward"])
 def test_precision_and_recomputing_are_offered_and_change_little(start, kind):
     plain = of(start(kind, "plain"), StepDone)[0].metrics
     how = {"precision": "bf16", "gradient_checkpointing": True}
@@ -106,6 +127,16 @@ def test_precision_and_recomputing_are_offered_and_change_little(start, kind):
     assert found["grad/norm"] == pytest.approx(plain["grad/norm"], rel=0.1)
     exact = of(start(kind, "exact", gradient_checkpointing=True), StepDone)[0].metrics
     assert exact["grad/norm"] == pytest.approx(plain["grad/norm"], rel=1e-6)
+
+
+def test_a_backbone_learns_by_an_adapter_and_is_whole_again(start, tmp_path, policy):
+    (finished,) = of(start("reward", lora_rank=4, epochs=4, learning_rate=2e-2), Finished)
+    after, before = weights(tmp_path), policy.model.transformer.state_dict()
+    assert after.keys() == before.keys()
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert "h.0.attn.c_attn.weight" in changed
+    assert "wte.weight" not in changed
+    assert finished.summary["parameters"] == sum(map(torch.numel, after.values())) + 16
 
 
 def thumbs():
@@ -164,9 +195,74 @@ def test_an_adapter_is_not_held_in_parts(policy, monkeypatch):
         Trainee.of(policy, SftConfig(lora_rank=2), seed=0)
 
 
-def test_a_checkpoint_of_an_adapter_holds_the_adapter_alone(start, tmp_path):
-    list(start("sft", lora_rank=2, checkpoint_every=2))
+@pytest.mark.parametrize("kind", ["sft", "reward"])
+def test_a_checkpoint_of_an_adapter_holds_the_adapter_alone(start, tmp_path, kind):
+    list(start(kind, lora_rank=2, checkpoint_every=2))
     newest = sorted(tmp_path.glob("ckpt-*"))[-1]
     assert not (newest / "policy").exists()
     assert any(name.startswith("adapter/") for name in load_file(newest / "state.safetensors"))
     assert json.loads((newest / "state.json").read_text())["step"] > 0
+
+
+def rates(events):
+    return [event.metrics["lr"] / QUICK["learning_rate"] for event in of(events, StepDone)]
+
+
+def test_a_rate_goes_as_the_schedule_says(start):
+    constant = rates(start("sft", "constant", schedule="constant", warmup_share=0.0))
+    assert set(constant) == {1.0}
+    (first, *_), last = (found := rates(start("sft", "cosine", schedule="cosine"))), found[-1]
+    assert (first, last) == (1.0, pytest.approx(0.5 - 0.5**1.5))  # a quarter is left
+    assert rates(start("sft", "slow", warmup_share=0.5))[:2] == [0.5, 1.0]
+
+
+def test_a_bound_of_tokens_ends_a_run_at_its_rate_s_end(start):
+    whole, short = (list(start("sft", str(n), epochs=5, most_tokens=n)) for n in (0, 150))
+    assert 1 < len(of(short, StepDone)) < len(of(whole, StepDone))
+    assert rates(short)[-1] < 0.5
+    assert of(short, Finished)[0].summary["stopped_by"] == "tokens"
+    assert "stopped_by" not in of(whole, Finished)[0].summary
+
+
+def test_a_run_stops_where_nothing_more_is_gained_and_keeps_its_best(start, tmp_path):
+    settings = {"evaluate_every": 1, "patience": 2, "epochs": 30, "learning_rate": 0.1}
+    events = list(start("sft", kept="best", **settings))
+    seen = {event.step: event.metrics["heldout/loss"] for event in of(events, StepDone)}
+    best, summary = min(seen, key=seen.get), of(events, Finished)[0].summary
+    assert (summary["stopped_by"], summary["best_step"]) == ("patience", best)
+    assert len(seen) == best + 2
+    assert summary["nll"]["value"] == pytest.approx(seen[best], rel=0.2)  # of prompts, not of rows
+    after = of(list(start("sft", "last", **settings)), Finished)[0].summary
+    assert after["nll"]["value"] > summary["nll"]["value"]
+
+
+def test_what_is_held_out_is_looked_at_as_often_as_asked(start):
+    events = of(start("prefer", evaluate_every=3), StepDone)
+    looked = [event.step for event in events if "heldout/accuracy" in event.metrics]
+    assert looked == sorted({*range(3, len(events), 3), len(events)})
+
+
+def test_nothing_held_out_is_learned_from_and_not_looked_at(start):
+    summary = of(list(start("sft", held_out=0)), Finished)[0].summary
+    assert (summary["demonstrations_train"], summary["demonstrations_heldout"]) == (len(SAID), 0)
+    assert "nll" not in summary
+    with pytest.raises(ValidationError, match="nothing would be held out"):
+        PreferConfig(held_out=0, evaluate_every=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_examples_of_their_own_measure_a_run(start, tmp_path, kind):
+    _name, rows = KINDS[kind]
+    write_jsonl(tmp_path / "others.jsonl", rows[:4])
+    own = {"evaluation": str(tmp_path / "others.jsonl")}
+    summary = of(list(start(kind, evaluate_on="own", inputs=own)), Finished)[0].summary
+    what = "demonstrations" if kind == "sft" else "pairs"
+    assert (summary[f"{what}_train"], summary[f"{what}_heldout"]) == (len(rows) - 4, 4)
+
+
+def test_only_matrices_decay(start, tmp_path):
+    for decay in (0, 10):
+        list(start("sft", str(decay), weight_decay=decay, learning_rate=1e-4, epochs=1))
+    plain, pulled = weights(tmp_path / "0"), weights(tmp_path / "10")
+    shrunk = {name for name in plain if pulled[name].norm() < 0.999 * plain[name].norm()}
+    assert shrunk == {name for name in plain if plain[name].ndim > 1}

@@ -154,12 +154,14 @@ def test_vllm_is_asked_with_the_same_settings(run, prompts, policy, policy_folde
     stand_in.LLM, stand_in.SamplingParams = VllmLLM, dict
     stand_in.__spec__ = ModuleSpec("vllm", None)
     monkeypatch.setitem(sys.modules, "vllm", stand_in)
-    _, records = run(engine="vllm", completions_per_prompt=3, temperature=0.5)
+    cut = {"stop_strings": "day", "repetition_penalty": 1.2}
+    _, records = run(engine="vllm", completions_per_prompt=3, temperature=0.5, **cut)
     settings, asked, params = VllmLLM.asked
     assert settings["model"] == str(policy_folder)
     assert settings["logprobs_mode"] == "processed_logprobs"
     assert (params["temperature"], params["max_tokens"], params["logprobs"]) == (0.5, 8, 0)
     ids = [policy.prompt_ids(prompt.messages) for prompt in prompts]
+    assert (params["stop"], params["repetition_penalty"]) == (["day"], 1.2)
     assert asked == [{"prompt_token_ids": row} for row in ids]
     found = [(record.text, record.logps, record.tokens, record.truncated) for record in records[:2]]
     assert found == [(" sun 0", 0.0, 3, False), (" sun 1", -0.5, 3, True)]

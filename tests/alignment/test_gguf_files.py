@@ -8,7 +8,14 @@ from gguf import GGMLQuantizationType as Type
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from alignment.__main__ import main
-from alignment.lab.gguf_files import check_answers, neighbours, read_gguf, write_gguf
+from alignment.lab.gguf_files import (
+    ANSWER,
+    _most_probable,
+    check_answers,
+    neighbours,
+    read_gguf,
+    write_gguf,
+)
 from alignment.models.policies import Policy
 from alignment.pretraining.starter import build_tokenizer
 from alignment.seam.errors import DataError
@@ -126,3 +133,25 @@ def test_the_command_writes_a_file_that_was_checked(tokenizer, tmp_path, capsys)
     tiny_policy().save(tmp_path / "words")
     assert main([*told[:2], str(tmp_path / "words"), "--output", str(tmp_path / "b.gguf")]) == 3
     assert not (tmp_path / "b.gguf").exists()
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_llama_cpp_writes_the_same_most_probable_tokens(kind, tokenizer, tmp_path):
+    llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    policy = policy_of(kind, tokenizer)
+    write_gguf(policy, tmp_path / "model.gguf", "f16")
+    file = llama_cpp.Llama(str(tmp_path / "model.gguf"), n_ctx=64, n_threads=1, verbose=False)
+    ids = [policy.prompt_ids(turns) for turns in ASKED]
+    ours = _most_probable(policy, ids).completion_ids()
+    assert [greedy(file, one, tokenizer.eos_token_id) for one in ids] == [list(one) for one in ours]
+
+
+def greedy(file, ids, end):
+    """The tokens that llama.cpp finds most probable, with the end where it comes."""
+    found = []
+    for token in file.generate(ids, temp=0.0, repeat_penalty=1.0, reset=True):
+        found.append(token)
+        if token == end or len(found) == ANSWER:
+            return found
+    return found

@@ -5,13 +5,11 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from alignment.models.computation import in_bf16
-from alignment.models.lora import shared
 from alignment.models.quantisation import int8_weights
 from alignment.sampling import sampling, scoring
 from alignment.sampling.readers import gpt2
-from alignment.sampling.readers.gpt2 import reader_of
+from alignment.sampling.readers.families import reader_of
 from alignment.sampling.sampling import sample
-from tests.alignment.conftest import tiny_policy
 
 RAGGED = [[3, 6], [3, 7, 8, 9, 10], [3, 11, 12]]
 EVEN = [[3, 6, 7], [3, 9, 8]]
@@ -24,13 +22,13 @@ def drawn(policy, prompts):
 
 @pytest.mark.parametrize("prompts", [RAGGED, EVEN])
 def test_tokens_and_probabilities_are_those_of_transformers(policy, prompts, monkeypatch):
-    read, calls = gpt2.Reader.read, []
+    read, calls = gpt2.GPT2Reader.read, []
 
     def counted(*arguments, **options):
         calls.append(arguments)
         return read(*arguments, **options)
 
-    monkeypatch.setattr(gpt2.Reader, "read", counted)
+    monkeypatch.setattr(gpt2.GPT2Reader, "read", counted)
     fast = drawn(policy, prompts)
     assert len(calls) == 9
     assert len({len(ids) for ids in fast.completion_ids()}) > 1  # rows end at different times
@@ -67,10 +65,6 @@ def training(policy):
 def test_a_model_that_is_more_than_gpt_2_reads_for_itself(policy, changed):
     assert reader_of(policy.model) is not None
     assert reader_of(changed(policy).model) is None
-
-
-def test_an_adapter_is_not_left_out():
-    assert reader_of(shared(tiny_policy()).model) is None
 
 
 @pytest.mark.parametrize(

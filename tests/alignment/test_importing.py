@@ -16,9 +16,12 @@ from transformers import (
     AutoModelForCausalLM,
     BertConfig,
     BertForMaskedLM,
+    BertForSequenceClassification,
     BertLMHeadModel,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GPT2Config,
+    GPT2ForSequenceClassification,
 )
 
 from alignment.kinds.spec import RunSpec
@@ -329,6 +332,29 @@ def test_an_encoder_is_kept_for_reward_models(model, add, output, template):
 def test_a_decoder_of_an_encoder_s_kind_is_a_policy(model, add):
     an_encoder(model, BertLMHeadModel, is_decoder=True)
     assert "encoder" not in add(model)[-1].summary
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_model_that_rates_is_kept_to_be_a_reward_model(model, add, output, outputs):
+    config = GPT2Config.from_pretrained(model, num_labels=outputs)
+    GPT2ForSequenceClassification(config).save_pretrained(model)
+    summary = add(model)[-1].summary
+    assert (summary["rater"], summary["architecture"]) == (True, "GPT2ForSequenceClassification")
+    assert file_sha256(output / "model.safetensors") == file_sha256(model / "model.safetensors")
+    assert (
+        RewardModel.of_classes(output, outputs - 1, "closed", "model")
+        .raw([[5, 6]])
+        .isfinite()
+        .all()
+    )
+
+
+@pytest.mark.parametrize(("outputs", "kept"), [(1, "rater"), (2, "encoder")])
+def test_an_encoder_that_gives_a_number_rates_and_one_of_classes_is_a_backbone(
+    model, add, outputs, kept
+):
+    an_encoder(model, BertForSequenceClassification, num_labels=outputs)
+    assert add(model)[-1].summary[kept] is True
 
 
 def test_a_damaged_encoder_is_refused(model, add, output):

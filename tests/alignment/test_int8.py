@@ -31,7 +31,7 @@ from alignment.models.lora import size_of, trained
 from alignment.models.policies import Policy
 from alignment.models.training import Trainee
 from alignment.models.trials import try_contract
-from alignment.sampling.readers.gpt2 import reader_of
+from alignment.sampling.readers.families import reader_of
 from alignment.seam.errors import DataError
 from alignment.seam.forms import form_named
 from alignment.seam.modelfiles import FORM

@@ -5,13 +5,25 @@ from dataclasses import replace
 
 import pytest
 import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from alignment.kinds.align.run import choose_result, read_problem, tune
 from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.settings.adapters import FitAdapterSettings as _Settings
+from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.spec import RunSpec
-from alignment.models.lora import adapted, merged, shared, size_of, trained
+from alignment.models.lora import (
+    adapted,
+    dropping,
+    merged,
+    save_adapter,
+    shared,
+    size_of,
+    trained,
+)
 from alignment.models.policies import Policy
 from alignment.objectives.problem import begin, prepare
 from alignment.objectives.steps import train_step
@@ -31,6 +43,10 @@ from tests.alignment.test_loop import (
 )
 
 RANK = {"lora_rank": 4}
+
+
+class FitAdapterSettings(ComputationSettings, _Settings):
+    """Those of an adapter, with its rank."""
 
 
 @pytest.fixture
@@ -157,6 +173,69 @@ def test_one_artifact_for_both_is_loaded_once(policy_folder, tmp_path, same):
     places = {weight.data_ptr() for weight in one.reference.model.parameters()}
     mine = {weight.data_ptr() for weight in state.policy.model.parameters()}
     assert bool(places & mine) is same
+
+
+def one_layer(how, rank=4):
+    """The policy with an adapter of these settings, and one of its layers."""
+    policy, handle = adapted(tiny_policy(), rank, 0, FitAdapterSettings(lora_rank=rank, **how))
+    layers = [m for m in policy.model.modules() if isinstance(m, LoraLayer)]
+    return policy, handle, layers
+
+
+@pytest.mark.parametrize(
+    ("how", "scale"),
+    [({}, 2), ({"lora_alpha": 12}, 3), ({"lora_alpha": 12, "rslora": True}, 6)],
+    ids=["usual", "alpha", "rsLoRA"],
+)
+def test_what_an_adapter_adds_is_scaled_as_asked(how, scale):
+    *_, layers = one_layer(how)
+    assert {layer.scaling["default"] for layer in layers} == {scale}
+
+
+@pytest.mark.parametrize(("targets", "part"), [("attention", "attn"), ("mlp", "mlp")])
+def test_an_adapter_sits_beside_the_layers_that_are_asked_for(targets, part):
+    policy, *_ = one_layer({"lora_targets": targets})
+    names = [name for name in trained(policy.model) if "lora_A" in name]
+    assert len(names) == 4
+    assert all(f".{part}." in name for name in names)
+
+
+def test_dropout_works_while_it_learns_alone_and_always_the_same(policy):
+    found, _handle, _layers = one_layer({"lora_dropout": 0.5})
+    for _name, weight in trained(found.model).items():
+        torch.nn.init.normal_(weight, std=0.3)
+    plain = logps(found)
+    state = torch.get_rng_state()
+    drawn = []
+    for seed in (1, 1, 2):
+        with dropping(found.model, seed):
+            drawn.append(logps(found))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert torch.equal(logps(found), plain)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_adapter_kept_apart_is_what_peft_reads(policy, tmp_path):
+    found, handle = some_adapter(policy)
+    expected = logps(found)
+    save_adapter(handle, tmp_path)
+    read = PeftModel.from_pretrained(tiny_policy().model, str(tmp_path / "adapter")).eval()
+    again = replace(found, model=read.get_base_model())
+    torch.testing.assert_close(logps(again), expected, atol=1e-6, rtol=0)
+    told = (tmp_path / "adapter" / "adapter_config.json").read_text()
+    assert json.loads(told)["base_model_name_or_path"] is None
+
+
+def test_a_run_keeps_its_adapter_beside_the_whole_model(problem, tmp_path):
+    one = problem(keep_adapter=True, sample_prompts=0, steps=2)
+    list(tune(one, tmp_path))
+    assert (tmp_path / "output" / "adapter" / "adapter_model.safetensors").is_file()
+    base = PeftModel.from_pretrained(
+        Policy.load(one.start).model, str(tmp_path / "output" / "adapter")
+    ).eval()
+    whole, ids = Policy.load(tmp_path / "output"), torch.arange(16)[None]
+    torch.testing.assert_close(base(ids).logits, whole.model(ids).logits, atol=1e-5, rtol=0)
 
 
 def test_an_adapter_is_not_served_in_int8():

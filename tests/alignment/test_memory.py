@@ -20,6 +20,8 @@ def test_memory_follows_the_formula_by_hand():
     assert memory.activations(SHAPE, 3, 4) == 2 * (64 * 12 * 8 + 4 * 2 * 12 * 4)
     assert memory.sampling(SHAPE, 64) == 2 * 4 * 2 * 8 * 32 * 64 + 24 * 64 * 16
     assert of("generate") == 4000 + memory.sampling(SHAPE, 64)
+    best = {"kept": "best", "best_of": 40}
+    assert of("generate", **best) == 8000 + memory.sampling(SHAPE, 80)
     learning = memory.activations(SHAPE, 64, 32) + 3 * 4 * 2048 * 16
     assert of("reward") == 16_000 + memory.activations(SHAPE, 64, 32)
     assert of("sft") == 16_000 + learning

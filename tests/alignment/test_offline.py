@@ -27,11 +27,17 @@ from alignment.kinds.spec import RunSpec
 from alignment.maths.divergences import DIVERGENCES
 from alignment.maths.preferences import Sides, kto_losses
 from alignment.models.policies import Policy
-from alignment.models.texts import rollouts_of, written
+from alignment.models.texts import rollouts_of, written, written_turns
 from alignment.models.training import scored
 from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import ConfigError, DataError
-from alignment.seam.records import DemonstrationRecord, Message, ThumbRecord, write_jsonl
+from alignment.seam.records import (
+    DemonstrationRecord,
+    Message,
+    PromptRecord,
+    ThumbRecord,
+    write_jsonl,
+)
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
 from tests.alignment.rewarding import a_pair as pair
@@ -222,6 +228,56 @@ def test_only_completions_count(policy):
     ids = torch.tensor([[*rows[0].prompt, *rows[0].completion]])
     logps = policy.model(ids).logits[:, :-1].log_softmax(-1).gather(2, ids[:, 1:, None])[0, :, 0]
     torch.testing.assert_close(loss, -logps[len(rows[0].prompt) - 1 :].mean())
+
+
+CHAT = "{% for m in messages %}<|{{ m['role'] }}|> {{ m['content'] }} {% if m['role'] == 'assistant' %}<|end|> {% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+TALK = [
+    ("user", "sun"),
+    ("assistant", "day good"),
+    ("user", "rain"),
+    ("assistant", "a b"),
+    ("user", "now"),
+]
+
+
+def of_turns(said):
+    return tuple(Message(role=role, content=content) for role, content in said)
+
+
+def each_turn(policy):
+    """Every answer of the talk as a row of its own."""
+    asked = [(TALK[:1], "day good"), (TALK[:3], "a b"), (TALK, "night")]
+    return [written(policy, of_turns(turns), answer) for turns, answer in asked]
+
+
+def test_all_turns_are_learned_in_one_row_as_they_would_be_each_in_its_own(policy):
+    policy.tokenizer.chat_template = CHAT
+    (row,) = written_turns(policy, of_turns(TALK), "night")
+    alone = each_turn(policy)
+    assert row.learned == sum(one.learned for one in alone) < len(row.completion)
+    ((loss, _),) = imitation_step(policy, [row])([0])
+    torch.testing.assert_close(loss, -scored(policy, alone).sum() / row.learned)
+
+
+def test_a_turn_that_is_read_otherwise_later_is_a_row_of_its_own(policy):
+    """The usual template of the tests writes no end behind an answer that is not the last."""
+    rows = written_turns(policy, of_turns(TALK), "night")
+    assert rows == each_turn(policy)
+    talk = written_turns(policy, of_turns([("assistant", "day"), *TALK[2:]]), "night")
+    assert len(talk) == 2  # nobody asked for the first
+
+
+def test_earlier_turns_are_learned_where_that_is_asked(run):
+    asked = [
+        PromptRecord(key=f"{place:064x}", messages=of_turns(TALK))
+        for place in range(0, 2**40, 2**35)
+    ]
+    rows = [DemonstrationRecord(prompt=prompt, completion="night") for prompt in asked]
+    totals = [
+        run("sft", rows, turns=turns, epochs=1, held_out=0)[0].total_steps
+        for turns in ("last", "all")
+    ]
+    assert totals == [4, 12]
 
 
 def test_a_template_stays_with_the_model(run, pairs, tmp_path):

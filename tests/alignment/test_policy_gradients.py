@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from datasets import Dataset
 from pydantic import ValidationError
+from trl import GRPOConfig, GRPOTrainer
 
 from alignment.kinds.align.settings import AlignConfig
 from alignment.maths.advantages import generalised, group_normalised, whitened
@@ -14,7 +16,7 @@ from alignment.objectives.problem import prepare, score
 from alignment.objectives.samples import Pass, Term, draw
 from alignment.objectives.steps import Lesson, backward, forward
 from alignment.objectives.table import OBJECTIVES
-from alignment.objectives.toy import listing, toy_policy, toy_problem, toy_state
+from alignment.objectives.toy import PROMPTS, listing, toy_policy, toy_problem, toy_state
 from alignment.objectives.values import ValueHead, completion_values
 from alignment.sampling.scoring import batches, completion_token_logps, shared_batches
 
@@ -24,9 +26,9 @@ REWARDS = torch.tensor([[0.0, -0.1, 2.0], [0.3, 1.0, 0.0]], dtype=torch.float64)
 VALUES = torch.tensor([[0.2, -0.4, 0.1], [1.0, 0.5, 0.0]], dtype=torch.float64)
 
 
-def toy(objective, **settings):
+def toy(objective, prompts=PROMPTS, **settings):
     """A problem, a policy that is not its reference, and eight completions of it."""
-    problem = toy_problem(AlignConfig(objective=objective, **SMALL, **settings))
+    problem = toy_problem(AlignConfig(objective=objective, **SMALL, **settings), prompts=prompts)
     state = toy_state(problem, toy_policy(seed=1))
     prepare(problem, state)
     return problem, state, draw(problem, state, [0, 1], Term())
@@ -263,3 +265,90 @@ def test_a_softened_constraint_and_a_wished_mean_go_with_every_objective():
 def test_what_the_others_minimise_is_reverse_kl():
     assert AlignConfig(objective="ppo").minimised == "reverse_kl"
     assert AlignConfig().minimised == "jensen_shannon"
+
+
+DRAWN = {  # what is asked of ours, and of TRL's trainer
+    "asymmetric clip": ({"clip_above": 0.4}, {"loss_type": "grpo", "epsilon_high": 0.4}),
+    "over all tokens": ({"averaged": "tokens"}, {"loss_type": "bnpo"}),
+    "without those that were cut": (
+        {"averaged": "tokens", "leave_cut_out": True, "clip_above": 0.3},
+        {"loss_type": "bnpo", "epsilon_high": 0.3},
+    ),
+    "without those that were cut, by completion": ({"leave_cut_out": True}, {"loss_type": "grpo"}),
+    "with its entropy": (
+        {"entropy_weight": 0.3, "leave_cut_out": True},
+        {"loss_type": "grpo", "entropy_coef": 0.3},
+    ),
+    "with the kl in the loss": ({"kl_in": "loss"}, {"loss_type": "grpo"}),
+}
+
+
+@pytest.fixture(scope="module")
+def trl_loss(tmp_path_factory):
+    """TRL's own loss of a policy's completions, whose sampler was another."""
+
+    def found(settings, policy, drawn, weights):
+        args = GRPOConfig(
+            str(tmp_path_factory.mktemp("trl")), report_to=[], use_cpu=True, bf16=False,
+            per_device_train_batch_size=8, num_generations=4, max_completion_length=3,
+            gradient_checkpointing=False, disable_dropout=True, beta=0.0, use_bias_correction_kl=False, **settings,
+        )  # fmt: skip
+        trainer = GRPOTrainer(
+            policy.model,
+            reward_funcs=lambda completions, **_: [0.0] * len(completions),
+            args=args,
+            train_dataset=Dataset.from_dict({"prompt": ["a b"] * 8}),
+            processing_class=policy.tokenizer,
+        )
+        rollouts = drawn.scored.rollouts
+        mask = rollouts.mask.long()
+        prompts = torch.tensor(rollouts.prompts)
+        return trainer, {
+            "prompt_ids": prompts, "prompt_mask": torch.ones_like(prompts),
+            "completion_ids": rollouts.tokens, "completion_mask": mask,
+            "advantages": weights, "old_per_token_logps": rollouts.token_logps,
+            "ref_per_token_logps": drawn.scored.reference_token_logps,
+            "num_items_in_batch": mask.sum(),
+        }  # fmt: skip
+
+    return found
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_loss_of_grpo_is_trl_s(trl_loss, name):
+    ours, theirs = DRAWN[name]
+    problem, state, drawn = toy("grpo", ("a b", "b a"), **ours)
+    drawn = replace(drawn, fresh=0)
+    with torch.no_grad():  # the policy has moved since
+        for weight in state.policy.model.parameters():
+            weight.add_(0.05 * weight.sin())
+    kl = problem.config.kl_in == "loss"
+    rewards = drawn.scored.rewards.double() if kl else 0.3 * drawn.scored.log_weights
+    weights = group_normalised(rewards.view(2, 4), scale=True)
+    trainer, batch = trl_loss(theirs, state.policy, drawn, weights)
+    if problem.config.leave_cut_out:
+        cut = drawn.scored.rollouts.truncated[:, None]
+        assert 0 < cut.sum() < len(cut)
+        batch["completion_mask"] = batch["completion_mask"] * ~cut
+    trainer.beta = 0.3 * kl
+    expected = trainer._compute_loss(trainer.model.eval(), batch)
+    found = backward(state, Lesson(drawn, OBJECTIVES["grpo"](problem, state, drawn))).loss
+    torch.testing.assert_close(found.double(), expected.double(), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["rloo", "grpo", "ppo"])
+def test_the_entropy_counts_while_it_is_low_alone(objective):
+    plain = gradient(*toy(objective))
+    close(gradient(*toy(objective, entropy_weight=1, least_entropy=1e-3)), plain)
+    wide = gradient(*toy(objective, entropy_weight=1))
+    assert any(not torch.equal(one, other) for one, other in zip(wide, plain, strict=True))
+
+
+@pytest.mark.parametrize("objective", ["rloo", "grpo", "ppo"])
+def test_what_was_cut_is_left_out_where_that_is_asked(objective):
+    problem, state, drawn = toy(objective, leave_cut_out=True)
+    found, batch, _ = worths(problem, state, drawn)
+    cut = drawn.scored.rollouts.truncated[batch.rows]
+    assert 0 < cut.sum() < len(cut)
+    assert (found[cut] == 0).all()
+    assert (found[~cut] != 0).any()

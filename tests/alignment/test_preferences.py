@@ -19,8 +19,8 @@ from trl.experimental.orpo import ORPOTrainer
 
 from alignment.kinds.prefer.run import losses, sft_weight
 from alignment.kinds.prefer.settings import PreferConfig
+from alignment.kinds.reward.settings import RewardConfig as LabelConfig
 from alignment.maths.divergences import DIVERGENCES, alpha
-from alignment.maths.likelihoods import bradley_terry_nll
 from alignment.maths.preferences import (
     Sides,
     f_dpo_margins,
@@ -31,7 +31,11 @@ from alignment.maths.preferences import (
     odds_margins,
     score_of,
 )
+from alignment.reward import fitting
+from alignment.reward.examples import Example
+from alignment.reward.observation import Observation
 from tests.alignment.conftest import tiny_policy
+from tests.alignment.rewarding import a_pair
 
 REWARDS = torch.tensor([1.0, -0.4, 0.3, 0.0, -1.3], dtype=torch.float64)
 REFERENCE = torch.tensor([0.3, -1.0, 0.2, 0.8, 0.1], dtype=torch.float64).log_softmax(0)
@@ -292,7 +296,10 @@ def test_kto_is_trl_s(tmp_path):
     torch.testing.assert_close(kto_losses(u, good, kl, 0.3).mean(), expected, atol=1e-6, rtol=1e-6)
 
 
-def test_the_reward_model_s_loss_is_trl_s(tmp_path):
+@pytest.mark.parametrize(
+    ("pull", "margins"), [(None, None), (0.3, None), (0.3, [0.5, -0.25, 2.0, 0.0])]
+)
+def test_the_reward_model_s_loss_is_trl_s(tmp_path, pull, margins):
     tokenizer = tiny_policy().tokenizer
     torch.manual_seed(3)
     shape = GPT2Config(
@@ -307,18 +314,18 @@ def test_the_reward_model_s_loss_is_trl_s(tmp_path):
     model = GPT2ForSequenceClassification(shape).eval()
     trainer = RewardTrainer(
         model,
-        RewardConfig(str(tmp_path), **QUIET),
-        train_dataset=Dataset.from_dict(PAIRS),
+        RewardConfig(str(tmp_path), center_rewards_coefficient=pull, **QUIET),
+        train_dataset=Dataset.from_dict(PAIRS | ({"margin": margins} if margins else {})),
         processing_class=tokenizer,
     )
     batch = next(iter(trainer.get_train_dataloader()))
     expected = trainer.compute_loss(model.eval(), dict(batch))
-    chosen, rejected = (
-        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-        .logits[:, 0]
-        .chunk(2)
-    )
-    found = bradley_terry_nll(chosen - rejected).mean()
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    scores = torch.stack(logits.chunk(2), 1).flatten(0, 1)  # a pair's two one after the other
+    leads = batch["margin"].tolist() if margins else [0.0] * (len(scores) // 2)
+    examples = [Example(a_pair("a", "b", "c", margin=lead), ([1], [2])) for lead in leads]
+    observation = Observation(LabelConfig(ties="drop", centring_penalty=pull or 0), [])
+    found = fitting.loss_of(observation, scores, examples, torch.ones(len(examples), 1))
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
 
 

@@ -34,7 +34,7 @@ KINDS = {
     "gemma2": {**SMALL, "sliding_window": 4},
     "bloom": {"vocab_size": 16, "hidden_size": 16, "n_layer": 2, "n_head": 2, "initializer_range": 0.4},
 }  # fmt: skip
-SHARE = {"gpt2", "llama", "bloom"}  # the others' layers forget
+SHARE = {"gpt2", "llama", "mistral", "bloom"}  # the others' layers forget, but where ours reads
 
 
 def a_policy(kind):

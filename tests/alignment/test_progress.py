@@ -38,6 +38,7 @@ from alignment.seam.progress import (
 from alignment.seam.records import JudgedRecord, StoredRecord, write_jsonl
 from alignment.trainer import runner
 from tests.alignment.conftest import tiny_policy
+from tests.alignment.test_adopt import made as rating
 from tests.alignment.test_fitting import PAIRS, SAID
 
 
@@ -205,6 +206,8 @@ RUNS = {
     ),
     "generate": (SHORT | {"prompts": 8}, {"sampling": "completions"}),
     "score": ({"pairs": 4}, {"choosing pairs": "pairs"}),
+    "measure": ({}, {"measuring": "labels"}),
+    "adopt": ({}, {"measuring": "labels"}),
     "align": (
         LOOP | STORED,
         ON_POLICY
@@ -264,7 +267,9 @@ def inputs(tmp_path):
         write_jsonl(tmp_path / f"{name}.jsonl", records)
     models = {name: str(tmp_path / "models" / name) for name in ("policy", "reference", "reward")}
     files = {name: str(tmp_path / f"{name}.jsonl") for name in rows}
+    rating(tmp_path / "models" / "rater", {0: "bad", 1: "good"})
     models |= {"backbone": models["policy"], "source": models["policy"]}
+    models["rater"] = str(tmp_path / "models" / "rater")
     return models | files | {"root": str(tmp_path)}
 
 

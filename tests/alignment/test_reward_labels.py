@@ -1,12 +1,15 @@
 """Every kind of label through a whole reward run."""
 
 import itertools
+import json
 import math
 
 import pytest
 import torch
 from scipy.stats import spearmanr
 
+from alignment.command_line import trl_rows
+from alignment.command_line.trl_rows import Told
 from alignment.kinds.reward.settings import RewardConfig
 from alignment.reward import RewardModel
 from alignment.reward.examples import Example
@@ -246,3 +249,46 @@ def test_a_file_of_pairs_needs_no_kind(tmp_path):
     path = tmp_path / "labels.jsonl"
     path.write_text(a_pair("sun", "a", "b").model_dump_json(exclude={"kind", "left_won"}))
     assert list(read_labels(path)) == [a_pair("sun", "a", "b")]
+
+
+@pytest.mark.parametrize("ties", ["drop", "davidson", "rao_kupper"])
+def test_a_share_of_wrong_labels_mixes_both_ways_around(ties):
+    """And leaves a tie as it is."""
+    labels = [a_pair("sun", "a", "b"), TieRecord(prompt=a_prompt("sun"), left="a", right="b")]
+    labels = labels[: 1 if ties == "drop" else 2]
+    examples = [Example(label, ([1], [2])) for label in labels]
+
+    def nll(scores, flipped=0.0):
+        observation = Observation(RewardConfig(ties=ties, flipped=flipped), labels)
+        return observation.nll(torch.tensor(scores * len(labels))[:, None], examples)[:, 0]
+
+    right, wrong = nll([1.5, 0.25]), nll([0.25, 1.5])
+    torch.testing.assert_close(nll([1.5, 0.25], 0.2), 0.8 * right + 0.2 * wrong)
+    torch.testing.assert_close(right[1:], wrong[1:])
+
+
+def test_a_margin_is_what_the_preferred_answer_should_be_ahead_by():
+    labels = [a_pair("sun", "a", "b", margin=0.75), a_pair("sun", "a", "b")]
+    examples = [Example(label, ([1], [2])) for label in labels]
+
+    def nll(first, **settings):
+        observation = Observation(RewardConfig(**settings), labels)
+        return observation.nll(torch.tensor([first, 0.0, 1.0, 0.0])[:, None], examples)[:, 0]
+
+    torch.testing.assert_close(nll(1.75)[0], nll(1.75)[1])
+    assert nll(1.0)[0] > nll(1.0)[1]
+    ignored = nll(1.0, margins="ignore")
+    assert ignored[0] == ignored[1]
+
+
+def test_a_file_says_margins_and_what_its_pairs_are_about(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    row = {"prompt": "sun", "chosen": "a", "rejected": "b"}
+    more = ({"margin": 0.5, "subset": "chat"}, {"category": 7}, {"margin": None}, {"margin": "far"})
+    rows.write_text("".join(json.dumps(row | one) + "\n" for one in more))
+    told = Told(leave_out=True)
+    found = list(trl_rows.labels(rows, told))
+    assert [(one.margin, one.category) for one in found] == [(0.5, "chat"), (0, "7"), (0, "")]
+    assert "“margin”" in told.first
+    assert not told.unused
+    assert "margin" not in found[1].model_dump_json()  # as before there were any

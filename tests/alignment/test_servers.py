@@ -110,7 +110,10 @@ def test_an_address_with_a_secret_in_it_is_no_setting(address):
 
 
 def test_completions_come_with_the_log_probabilities_that_a_server_tells(answered):
-    status, last, made, asked = answered(fine, temperature=0.7, max_new_tokens=9)
+    stops = r"\n\n|User:"
+    status, last, made, asked = answered(
+        fine, temperature=0.7, max_new_tokens=9, stop_strings=stops
+    )
     assert status == 0
     assert last.summary["logps/known"] == 1
     assert [record.prompt_key for record in made[::2]] == [prompt.key for prompt in records(3)]
@@ -122,6 +125,7 @@ def test_completions_come_with_the_log_probabilities_that_a_server_tells(answere
     assert (path, key) == ("/v1/chat/completions", f"Bearer {SECRET}")
     expected = {"model": "big", "temperature": 0.7, "max_tokens": 9, "logprobs": True}
     assert expected.items() <= body.items()
+    assert body["stop"] == ["\n\n", "User:"]
     assert body["messages"] == [{"role": "user", "content": body["messages"][0]["content"]}]
 
 

@@ -16,11 +16,23 @@ def scene(tmp_path_factory):
     return replace(found, prompts=found.prompts[:16])
 
 
-def test_the_floor_computes_what_the_model_does(scene):
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    found = scenes.llama(scenes.Size(1, 64), tmp_path_factory.mktemp("model"))
+    return replace(found, prompts=found.prompts[:4])
+
+
+def asked_of(scene, lora=0):
+    return step.Asked(scene, prompts=2, completions=2, longest=4, lora=lora)
+
+
+@pytest.mark.parametrize(("kind", "lora"), [("scene", 0), ("llama", 0), ("llama", 2)])
+def test_the_floor_computes_what_the_model_does(kind, lora, request):
+    scene = request.getfixturevalue(kind)
     policy = Policy.load(scene.model)
     prompts = [[5, 6], [7, 8, 9, 10, 11]]
     lengths = torch.tensor([3, 1, 4, 2])
-    network = floor.Network.of(policy.model.state_dict(), 1, 1)
+    network = step.floor_of(asked_of(scene, lora)).policy
     drawn = floor.generate(network, prompts, 2, lengths)
     assert drawn.tokens.shape == (4, 4)
     for batch in floor.batches(prompts, 2, drawn.tokens, lengths):
@@ -35,17 +47,36 @@ def test_the_floor_computes_what_the_model_does(scene):
 
 def test_the_floor_moves_its_policy(scene):
     weights = Policy.load(scene.model).model.state_dict()
-    moved = floor.Floor(weights, 1, 1, 1e-3)
+    moved = floor.Floor.of(weights, 1, 1, 1e-3)
     moved.step([[5, 6], [7, 8]], torch.tensor([2, 3, 2, 3]), step.reward, 0.05)
     assert not torch.equal(moved.policy.tokens, moved.reference.tokens)
 
 
 def test_steps_are_timed_against_the_floor_and_positions_are_counted(scene, monkeypatch):
     monkeypatch.setattr(step, "WARMUP", 1)
-    pairs = step.against_floor(scene, scenes.Size(1, 32), pairs=2)
+    asked = step.Asked(scene)
+    pairs = step.against_floor(asked, pairs=2)
     assert len(pairs) == 2
     assert all(seconds > 0 for pair in pairs for seconds in pair)
-    assert step.pass_closeness(scene) >= 0.98
+    assert step.pass_closeness(asked) >= 0.98
+
+
+def test_an_adapter_is_all_that_the_floor_trains(llama):
+    moved = step.floor_of(asked_of(llama, lora=2))
+    before = [weight.clone() for weight in moved.policy.parameters()]
+    assert sum(weight.numel() for weight in before) < moved.policy.tokens.numel() / 8
+    moved.step([[5, 6], [7, 8]], torch.tensor([2, 3, 2, 3]), step.reward, 0.05)
+    ups = [*zip(before, moved.policy.parameters(), strict=True)][1::2]
+    assert not any(torch.equal(*pair) for pair in ups)
+
+
+def test_a_llama_with_an_adapter_is_timed_against_its_floor_and_generate(llama, monkeypatch):
+    monkeypatch.setattr(step, "WARMUP", 0)
+    monkeypatch.setattr(step, "SAMPLED", (2, 2, 3))
+    asked = asked_of(llama, lora=2)
+    assert all(seconds > 0 for seconds in step.against_floor(asked, pairs=1)[0])
+    assert all(seconds > 0 for seconds in step.sampling_alone(asked, pairs=1)[0])
+    assert step.pass_closeness(asked) >= 0.98
 
 
 def test_generate_draws_what_the_policy_would(scene):

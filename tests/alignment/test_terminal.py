@@ -1,6 +1,8 @@
 """What nobody may miss is said into a pipe too, and a result nobody should trust is an exit status."""
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from alignment.seam.events import (
     PhaseProgressed,
     PhaseStarted,
     StepDone,
+    Warned,
+    parse_event,
 )
 from alignment.seam.records import Estimate, Receipts
 from tests.alignment.conftest import tiny_policy, tiny_tokenizer
@@ -119,10 +123,15 @@ QUICK = {"reward_weight": 0, "more_rules": "1 contains sun", "steps": 2, "prompt
 QUICK |= {"completions_per_prompt": 2, "reference_completions": 2, "max_new_tokens": 4}
 
 
-def test_a_run_from_elsewhere_says_so_into_a_pipe(tmp_path, prompts, capfd):
+@pytest.fixture
+def models(tmp_path):
+    """Two models that differ, whose distance is said."""
     for name, seed in (("policy", 1), ("reference", 0)):
         tiny_policy(seed=seed).save(tmp_path / name)
-    models = {name: tmp_path / name for name in ("policy", "reference")}
+    return {name: tmp_path / name for name in ("policy", "reference")}
+
+
+def test_a_run_from_elsewhere_says_so_into_a_pipe(tmp_path, prompts, models, capfd):
     status = main(["align", *options(tmp_path / "run", prompts, **models)])
     shown = capfd.readouterr()  # of every library too
     assert (status, shown.out) == (0, f"{tmp_path / 'run' / 'output'}\n")
@@ -161,3 +170,48 @@ def test_a_result_that_its_receipts_speak_against_is_an_exit_status(call, tmp_pa
     assert status == UNPROVEN
     assert "Do not trust this result" in err
     assert out == f"{tmp_path / 'run' / 'output'}\n"
+
+
+def test_events_and_what_nobody_may_miss_go_into_a_pipe(tmp_path, prompts, models, capfd):
+    status = main(["align", *options(tmp_path / "run", prompts, events="-", **models)])
+    shown = capfd.readouterr()
+    told = [parse_event(line) for line in shown.out.splitlines()]
+    kept = (tmp_path / "run" / "events.jsonl").read_bytes().splitlines()
+    assert status == 0
+    assert [one for one in told if not isinstance(one, Warned)] == [
+        parse_event(one) for one in kept
+    ]
+    assert next(one for one in told if isinstance(one, Warned)).message.startswith(
+        "The policy starts "
+    )
+    assert shown.err.splitlines()[-1] == str(tmp_path / "run" / "output")
+
+
+def test_a_pipe_that_nobody_reads_any_more_fails_no_run():
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with os.fdopen(theirs, "wb", buffering=0) as pipe:
+        show = display(pipe)
+        for step in (1, 2):
+            show(StepDone(step=step, total=2, metrics={}))
+
+
+@pytest.mark.parametrize("given", ["stdout", "987"])
+def test_a_pipe_that_is_none_is_refused(call, tmp_path, given):
+    status, _, err = call("align", policy=tmp_path, events=given)
+    assert (status, err) == (
+        3,
+        "config: --events is - or the number of a file descriptor that is open.\n",
+    )
+
+
+def test_a_dry_run_says_what_it_took_and_leaves_nothing(tmp_path, prompts, models, capsys):
+    status = main(["align", *options(tmp_path / "run", prompts, **models), "--dry-run"])
+    shown = capsys.readouterr()
+    assert (status, shown.out) == (0, ""), shown.err
+    assert re.search(
+        r"One step of everything took .* s; the whole would take about \d+ s\.", shown.err
+    )
+    assert not (tmp_path / "run").exists()
+    assert main(["align", "--resume", "--dry-run", "--output", str(tmp_path)]) == 3
+    assert "leave --resume out" in capsys.readouterr().err

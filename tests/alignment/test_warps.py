@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import (
     MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -14,7 +15,9 @@ from transformers import (
 
 from alignment.sampling.sampling import sample
 from alignment.sampling.warps import Warp, warped
+from tests.alignment.conftest import tiny_tokenizer
 from tests.alignment.test_sampling import small_policy
+from tests.architectures import policy_of
 
 WARPS = [
     Warp(temperature, False, k, p, least)
@@ -57,7 +60,51 @@ def test_a_usual_warp_changes_no_bit():
     assert warped(logits, Warp()) is logits
 
 
-@pytest.mark.parametrize("warp", [Warp(top_k=2), Warp(0.7, top_p=0.8), Warp(min_p=0.3)], ids=str)
+def test_a_penalty_is_that_of_transformers():
+    generator = torch.Generator().manual_seed(1)
+    logits = 3 * torch.randn(40, 11, generator=generator)
+    ids = torch.randint(11, (40, 5), generator=generator)
+    seen = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, ids, value=True)
+    expected = RepetitionPenaltyLogitsProcessor(1.7)(ids, logits.clone())
+    torch.testing.assert_close(warped(logits, Warp(penalty=1.7), seen), expected)
+    cold = warped(logits, Warp(0.5, top_k=3, penalty=1.7), seen)
+    torch.testing.assert_close(cold.softmax(-1), warped(expected, Warp(0.5, top_k=3)).softmax(-1))
+
+
+@pytest.mark.parametrize("name", ["t5", "gpt2"])
+def test_what_is_penalised_is_what_generate_penalises(name):
+    """Greedy, where each token decides the next: the prompt counts, or what a decoder begins with."""
+    policy = policy_of(name, tiny_tokenizer())
+    prompt = [3, 6, 7, 7]
+    expected = policy.model.generate(
+        input_ids=torch.tensor([prompt]),
+        do_sample=False,
+        repetition_penalty=1.8,
+        max_new_tokens=7,
+        eos_token_id=list(policy.ends),
+    )[0, 1 if policy.apart else len(prompt) :]
+    found = sample(
+        policy,
+        [prompt, prompt[:2]],
+        completions=1,
+        max_new_tokens=7,
+        warp=Warp(greedy=True, penalty=1.8),
+        generator=torch.Generator(),
+    )
+    assert found.completion_ids()[0] == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    "warp",
+    [
+        Warp(top_k=2),
+        Warp(0.7, top_p=0.8),
+        Warp(min_p=0.3),
+        Warp(penalty=2.5),
+        Warp(0.8, top_k=3, penalty=0.6),
+    ],
+    ids=str,
+)
 def test_what_is_drawn_follows_what_is_told(warp, generator):
     """The outcomes' probabilities sum to 1, and as many are drawn of each (chi squared, at 1e-4)."""
     policy, n = small_policy(), 4000

@@ -94,20 +94,30 @@ def test_digits_go_from_scale_to_scale_and_the_last_one_sends(page, project):
     ]
 
 
-def test_without_scripts_marks_are_sent_by_a_plain_form(project, chromium, address, ana):
-    tasks_of(project, "rate", size=2)
+def test_without_scripts_every_form_is_a_plain_one(project, chromium, address, ana):
+    for kind, size in (("rate", 2), ("thumbs", 1), ("demonstrate", 0)):
+        tasks_of(project, kind, size=size)
     context = chromium.new_context(java_script_enabled=False)
     site = address.split("/p/")[0]
     cookie = {"name": settings.SESSION_COOKIE_NAME, "value": session_of(ana), "url": site}
     context.add_cookies([cookie])
     page = context.new_page()
     page.goto(address)
-    for letter, mark in (("A", 2), ("B", 7)):
-        scale = page.get_by_role("radiogroup", name=f"{letter}: Quality")
-        scale.locator("label").nth(mark - 1).click()
-    page.get_by_role("button", name="Send").click()
+    for _ in range(3):
+        for letter, mark in (("A", 2), ("B", 7)):
+            if (scale := page.get_by_role("radiogroup", name=f"{letter}: Quality")).count():
+                scale.locator("label").nth(mark - 1).click()
+        if (box := page.locator("#demonstrated")).count():
+            box.fill("So it is.\nYes.")
+        thumb = page.locator("button[name=thumb][value=down]")
+        (thumb if thumb.count() else page.get_by_role("button", name="Send")).click()
     expect(page.get_by_text("Nothing to label now")).to_be_visible()
-    assert answers() == [{"marks": ["A:quality:2/7", "B:quality:7/7"]}]
+    told = {label.task.kind: label.answer for label in Label.objects.current()}
+    assert told == {
+        "rate": {"marks": ["A:quality:2/7", "B:quality:7/7"]},
+        "thumbs": {"thumb": "down"},
+        "demonstrate": {"text": "So it is.\nYes."},
+    }
     context.close()
 
 

@@ -137,6 +137,12 @@ PARTS: dict[str, Part] = {
         (),
         (Command(("-m", "tests.prove.learning")),),
     ),
+    "real": Part(
+        "the whole loop on a model that somebody would serve, which REAL_MODEL=FOLDER names",
+        45,
+        (),
+        (Command(("-m", "tests.faults.real")),),
+    ),
     "convergence": Part(
         "every divergence comes to every target, by the real loop",
         35,

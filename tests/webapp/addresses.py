@@ -16,6 +16,7 @@ from tests.factories import (
     a_label,
     a_project,
     a_ranking,
+    a_reward_from_code,
     a_run,
     a_sweep,
     a_user,
@@ -132,6 +133,7 @@ def a_world(folder: Path) -> World:
         "accounts:panel": {"token": token_of_panel(panel)},
         "accounts:reset": {"token": reset_link(people["annotator"], by=admin)},
         "datasets:confirm": {"job_id": _preview(project).pk},
+        "registry:source": {"artifact_id": a_reward_from_code(project, folder).pk},
         "quality:scores": {"artifact_id": some_proposals(project, folder, []).pk},
     }
     return World(project, people, parts, own)

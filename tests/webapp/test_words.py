@@ -44,7 +44,7 @@ HASH = re.compile(r"\b[0-9a-f]{12,}\b")
 
 PAGES = [
     "home", "project", "prompts", "runs:list", "runs:detail", "runs:choose", "runs:start", "rounds:list", "rounds:detail",
-    "rounds:launch", "rounds:compare", "registry:models", "registry:model", "registry:add", "members",
+    "rounds:launch", "rounds:compare", "registry:models", "registry:model", "registry:add", "registry:code", "members",
     "datasets:snapshots", "datasets:import", "datasets:export", "datasets:corpora", "datasets:texts", "new_project", "guidelines",
 ]  # fmt: skip
 

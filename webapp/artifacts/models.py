@@ -44,6 +44,7 @@ class Artifact(models.Model):
         CORPUS = "corpus", _("Corpus")
         TEXTS = "texts", _("Texts with classes")
         CLASSIFIER = "classifier", _("classifier")
+        CODE = "code", _("Reward from code")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="artifacts")
     type = models.CharField(max_length=16, choices=Type)

@@ -72,6 +72,7 @@ class Act(models.TextChoices):
     SWEEP_STARTED = "sweep.started", _("sweep started")
     SWEEP_CHANGED = "sweep.changed", _("sweep acted on")
     SWEEP_ENDED = "sweep.ended", _("sweep ended")
+    CODE_ADDED = "code.added", _("reward from code added")
     WEBHOOK_MADE = "webhook.made", _("webhook made")
     WEBHOOK_CHANGED = "webhook.changed", _("webhook changed")
     WEBHOOK_REMOVED = "webhook.removed", _("webhook removed")

@@ -52,6 +52,7 @@ ASKED = "pairs of answers that were asked about before"
 NO_KIND = "labels of which no kind of task here has words"
 UNTOLD = "answers that are no demonstrations, since others were put before them or a label says that they are bad"
 OTHER_WORDS = "answers that are here under the same name with other words; these stay"
+OTHER_COLUMNS = "columns for code of prompts that are here with others, which stay"
 OTHER_RANK = "answers that are here with another rank, which stays"
 
 
@@ -136,6 +137,7 @@ def take_part(intake: Intake, part: Portion, plan: Plan) -> Added:
     """Add what a part of a file brings, in the caller's transaction; what is there already stays as it is."""
     added = Added()
     prompts = _prompts(intake, part, added)
+    _keep_columns(prompts, part, added)
     ids = {key: row.pk for key, row in prompts.items()}
     if plan.become in (Become.PROMPTS, Become.DEMONSTRATIONS):
         answers: Answers = {}
@@ -176,6 +178,16 @@ def _prompts(intake: Intake, part: Portion, added: Added) -> dict[str, PromptRow
     rows |= {key: PromptRow(pk, here=False, split=split) for key, (pk, split) in stored.items()}
     added.prompts = len(new)
     return {key: rows[row] for key, row in zip(part, keys, strict=True)}
+
+
+def _keep_columns(prompts: Mapping[str, PromptRow], part: Portion, added: Added) -> None:
+    """Give prompts the columns that they keep for code; what one has already stays."""
+    kept = {prompts[key].pk: found.columns for key, found in part.items() if found.columns}
+    for some in _batches(list(kept)):
+        there = dict(Prompt.every.filter(pk__in=some).values_list("pk", "columns"))
+        new = [Prompt(pk=pk, columns=kept[pk]) for pk in some if not there[pk]]
+        Prompt.every.bulk_update(new, ["columns"])
+        added.left_out[OTHER_COLUMNS] += sum(there[pk] not in ("", kept[pk]) for pk in some)
 
 
 def _splits(project: Project, part: Portion) -> dict[str, str]:

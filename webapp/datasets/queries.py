@@ -281,6 +281,13 @@ def count_wanted(project: Project, wanted: SnapshotFilter) -> WantedCounts:
     )
 
 
+def count_rows(project: Project, wanted: SnapshotFilter) -> int:
+    """How many rows a snapshot by this filter would have now, but for decisions, which are few."""
+    preferences = wanted.preferences(Preference.objects.of_project(project))
+    ranked = wanted.ranked(ranked_completions(project))
+    return wanted.labels_of(project).count() + ranked.count() + preferences.count()
+
+
 class SplitCount(NamedTuple):
     """How much of a snapshot one split holds."""
 

@@ -116,14 +116,20 @@ class SnapshotRow:
 Look = Callable[[Row, Sequence[Record]], None]  # at a row and what it says
 
 
-def write(folder: Path, rows: Iterable[SnapshotRow], look: Look | None = None) -> Path:
-    """Write the rows into the folder, a group at a time, each looked at in passing; the file written."""
-    path = folder / LABELS
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as file:
-        dicts = (_counted(asdict(row), look) for row in rows)
-        while group := list(islice(dicts, ROWS_PER_GROUP)):
+def write(folder: Path, rows: Iterable[SnapshotRow], look: Look | None = None) -> Iterator[int]:
+    """Write the rows into the folder, a group at a time, each looked at in passing; how many are read, now and then."""
+    dicts, done = (_counted(asdict(row), look) for row in rows), 0
+    with pq.ParquetWriter(folder / LABELS, SCHEMA, compression="zstd") as file:
+        group: list[Row] = []
+        while part := list(islice(dicts, ROWS_PER_BATCH)):
+            group += part
+            done += len(part)
+            yield done
+            if len(group) == ROWS_PER_GROUP:
+                file.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
+                group = []
+        if group:
             file.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
-    return path
 
 
 def _counted(row: Row, look: Look | None) -> Row:

@@ -28,6 +28,7 @@ from webapp.datasets.forms import (
     ImportForm,
     TakeForm,
 )
+from webapp.datasets.freezing import is_long, start_freezing
 from webapp.datasets.imports.orders import start_import
 from webapp.datasets.models import Snapshot
 from webapp.datasets.uploads import is_too_large
@@ -70,6 +71,9 @@ def index(request: PersonRequest, project_id: int) -> HttpResponse:
 
 
 def _freeze(request: PersonRequest, project: Project, form: FreezeForm) -> HttpResponse:
+    if is_long(project, form.wanted):
+        job = start_freezing(project, form.wanted, key=f"freeze-{uuid4()}", by=request.user)
+        return redirect("jobs:detail", project.pk, job.pk)
     last = project.snapshots.first()
     try:
         made = services.freeze_snapshot(project, form.wanted, by=request.user)

@@ -4,9 +4,9 @@ Each step first looks for what an earlier run of the demo left in the database.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from django.db.models import Max, Min
 from django.urls import reverse
@@ -14,6 +14,7 @@ from django.urls import reverse
 from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.generate.settings import GenerateConfig
 from alignment.kinds.pretrain.settings import PretrainConfig
+from alignment.seam.records import Message
 from alignment.world import grammar
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
@@ -45,6 +46,7 @@ GUIDELINES = """Prefer the answer that a polite, well-informed friend would give
 PROMPTS = 900
 ANNOTATORS = 6
 SEED = 7
+NEAR = 1.5  # the factor within which a forecast is near
 
 
 STARTER = Order(kind="pretrain", name="Starter model", config=PretrainConfig(), seed=SEED, key="")
@@ -56,6 +58,31 @@ COMPLETIONS = Order(
     key="",
 )
 ROUND = RoundConfig(evaluate=EvaluateConfig(judge="utility"), seed=SEED)
+
+
+class Script(NamedTuple):
+    """What is played: in which project, with which model, and the settings of each step."""
+
+    project: str
+    guidelines: str
+    prompts: Callable[[], Iterable[Sequence[Message]]]
+    title: str  # of the step that makes or brings the model
+    model: Order
+    completions: Order
+    round: RoundConfig
+
+
+def starter_script() -> Script:
+    """The starter model, which is trained from scratch, answers prompts of its own world."""
+    return Script(
+        project=PROJECT,
+        guidelines=GUIDELINES,
+        prompts=lambda: grammar.prompts(SEED, PROMPTS),
+        title="Starter model, from scratch",
+        model=STARTER,
+        completions=COMPLETIONS,
+        round=ROUND,
+    )
 
 
 class DemoError(Exception):
@@ -78,13 +105,14 @@ class Reporter(Protocol):
 class Demo:
     """The steps, each of which does only what is not yet done."""
 
-    def __init__(self, stack: Stack, reporter: Reporter) -> None:
+    def __init__(self, stack: Stack, reporter: Reporter, script: Script | None = None) -> None:
         self.stack = stack
         self.reporter = reporter
+        self.script = script or starter_script()
 
     def play(self, project: Project) -> Round:
         """All steps in order; the finished round."""
-        training = self.begin(project, STARTER)
+        training = self.begin(project, self.script.model)
         if (snapshot := project.snapshots.order_by("number").first()) is not None:
             model = self.starter(training)
         else:  # people come while the model learns
@@ -102,16 +130,16 @@ class Demo:
         """The demo's project with its prompts."""
         self.reporter.step("Project and prompts")
         project, _ = Project.objects.get_or_create(
-            name=PROJECT, defaults={"guidelines": GUIDELINES}
+            name=self.script.project, defaults={"guidelines": self.script.guidelines}
         )
         if not project.prompts.exists():
-            add_prompts(project, grammar.prompts(SEED, PROMPTS), source=Prompt.Source.GENERATED)
+            add_prompts(project, self.script.prompts(), source=Prompt.Source.GENERATED)
         self.reporter.done(f"{project.prompts.count()} prompts", self.page("prompts", project.pk))
         return project
 
     def starter(self, training: Run) -> Artifact:
-        """The small language model everything starts from."""
-        self.reporter.step("Starter model, from scratch")
+        """The language model everything starts from."""
+        self.reporter.step(self.script.title)
         run = self.wait(training)
         model = run.outputs.get(type=Artifact.Type.MODEL)
         note = f"{run.summary['parameters']:,} parameters"
@@ -119,9 +147,10 @@ class Demo:
         return model
 
     def completions(self, project: Project, model: Artifact) -> None:
-        """Two answers to each prompt, queued as compare tasks."""
-        self.reporter.step("Completions of the starter model")
-        run = self.wait(self.begin(project, COMPLETIONS._replace(inputs={"policy": model})))
+        """Some answers to each prompt, queued as compare tasks."""
+        self.reporter.step("Completions of the model")
+        order = self.script.completions._replace(inputs={"policy": model})
+        run = self.wait(self.begin(project, order))
         asked = Task.objects.filter(items__completion__run=run).distinct()
         self.reporter.done(
             f"{asked.count()} compare tasks", self.page("labeling:tasks", project.pk)
@@ -157,7 +186,7 @@ class Demo:
         round_ = start_round(
             snapshot=snapshot,
             policy=model,
-            config=ROUND,
+            config=self.script.round,
             key=f"demo-{attempt.distinct().count()}",
         )
         for part in round_.parts.select_related("run").order_by("pk"):
@@ -230,13 +259,14 @@ def simulated_logins(project: Project) -> list[Login]:
 
 
 def _simulated_login(project: Project, number: int) -> Login:
+    """Of an account that labels in this project, in which it may be for the first time."""
     login = Login(f"simulated-{number}", secrets.token_urlsafe(24), seed=SEED + number)
     user = User.objects.filter(username=login.username, simulated=True).first()
-    if user is None:
+    if user is None or not project.memberships.filter(user=user).exists():
         add_member(project, login.username, Role.ANNOTATOR, login.password, simulated=True)
-        return login
-    user.set_password(login.password)
-    user.save(update_fields=["password"])
+    if user is not None:
+        user.set_password(login.password)
+        user.save(update_fields=["password"])
     return login
 
 
@@ -248,7 +278,8 @@ def figures(round_: Round) -> dict[str, object]:
     }
     scores = runs["evaluate"].summary
     accuracy = runs["reward"].summary["accuracy"]
-    seconds = {"starter": _seconds(first["pretrain"]), "completions": _seconds(first["generate"])}
+    model = first.get("pretrain") or first["import"]
+    seconds = {"starter": _seconds(model), "completions": _seconds(first["generate"])}
     seconds |= {"labels": _label_seconds(round_)}
     seconds |= {part: _seconds(run) for part, run in runs.items()}
     return {
@@ -264,8 +295,20 @@ def figures(round_: Round) -> dict[str, object]:
         "win_rate_ci": _ci(scores["win_rate"]),
         "distinct_2_ratio": scores["distinct_2_ratio"]["value"],
         "seconds": seconds | {"total": round(sum(seconds.values()), 1)},
-        "run_ids": [first["pretrain"].pk, first["generate"].pk, *(run.pk for run in runs.values())],
+        "forecast": forecasts([*first.values(), *runs.values()]),
+        "run_ids": [model.pk, first["generate"].pk, *(run.pk for run in runs.values())],
     }
+
+
+def forecasts(runs: Iterable[Run]) -> dict[str, object]:
+    """What runs took, of what they were expected to; and the share of them that took it within a factor."""
+    ratios = {
+        f"{run.kind} {run.pk}": round(run.seconds / run.forecast_seconds, 2)
+        for run in runs
+        if run.seconds and run.forecast_seconds
+    }
+    near = [ratio for ratio in ratios.values() if 1 / NEAR <= ratio <= NEAR]
+    return {"took_of_forecast": ratios, "near": len(near), "of": len(ratios)}
 
 
 def _ci(estimate: dict[str, float]) -> list[float]:

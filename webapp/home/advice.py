@@ -61,7 +61,11 @@ def advice_for(project: Project) -> list[Advice]:
 
 
 def _of_labels(project: Project) -> Advice:
-    runs = list(project.runs.filter(kind="reward", state=State.SUCCEEDED).order_by("-pk")[:NEWEST])
+    runs = list(
+        project.runs.filter(kind="reward", state=State.SUCCEEDED, dry=False).order_by("-pk")[
+            :NEWEST
+        ]
+    )
     rows = [Measured(point, run) for run in runs for point in _accuracies(run.summary)]
     share = _share_that_trains(runs)
     lacking = _(
@@ -156,7 +160,7 @@ def _share_that_trains(runs: Sequence[Run]) -> float:
 
 def _win_rates(project: Project) -> Iterator[Measured]:
     """Win rates of aligned models by how long they were trained, as the judge of the newest evaluation sees them."""
-    done = project.runs.filter(kind="evaluate", state=State.SUCCEEDED).order_by("-pk")
+    done = project.runs.filter(kind="evaluate", state=State.SUCCEEDED, dry=False).order_by("-pk")
     evaluations = [run for run in done[:NEWEST] if run.summary.get("win_rate")]
     given = ArtifactInput.objects.filter(
         run__in=evaluations, role="policy", artifact__producer__kind="align"

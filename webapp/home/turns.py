@@ -102,7 +102,7 @@ def _model(project: Project, now: Facts, made: Mapping[str, Run]) -> Step:
     if now.model is not None:
         url = reverse("registry:model", args=[project.pk, now.model.pk])
         return Step("model", title, DONE, now.model.name, url)
-    run = made.get("pretrain")
+    run = made.get("pretrain") or made.get("import")
     return _of_run("model", title, run) if run else Step("model", title, PENDING)
 
 

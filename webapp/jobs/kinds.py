@@ -52,6 +52,14 @@ JOB_KINDS = {
         "measured",
         "webapp.quality.jobs.measure_labels",
     ),
+    "freeze": JobKind(
+        _("Freeze the labels"),
+        _("snapshots"),
+        Action.FREEZE,
+        "datasets:snapshots",
+        "frozen",
+        "webapp.datasets.freezing.freeze",
+    ),
     "allocate": JobKind(
         _("Choose tasks that teach most"),
         _("tasks"),

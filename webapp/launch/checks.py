@@ -158,6 +158,12 @@ def classed(policy: Artifact) -> bool:
     return made is not None and any(made.config.get(name) for name in CLASSED)
 
 
+def coded(policy: Artifact) -> bool:
+    """Whether a reward from code is part of what a model was aimed at; it is not where nobody knows."""
+    made = policy.producer
+    return made is not None and bool(made.config.get("code_weight"))
+
+
 def split_of(reward: Artifact) -> str:
     """Which labels a reward model learned from; empty where nobody knows."""
     return str(reward.producer.config.get("labels", "")) if reward.producer else ""

@@ -87,7 +87,7 @@ def evaluation(
     judge = chosen["judge"] or first_of(rewards, "validation")
     reference = chosen["reference"] or read.get("reference") or read.get("policy")
     initial = {"policy": policy, "reference": reference, "reward": reward, "judge": judge}
-    initial["classifier"] = chosen["classifier"] or read.get("classifier")
+    initial |= {role: chosen[role] or read.get(role) for role in ("classifier", "code")}
     config = KINDS["evaluate"].settings()
     if initial["classifier"] is not None:
         config = config.model_copy(update={"classes": "counted"})

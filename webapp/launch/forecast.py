@@ -10,10 +10,13 @@ from webapp.launch.checks import Asked
 from webapp.launch.form import StartForm
 from webapp.launch.memory import memory_in_words
 from webapp.projects.models import Project, Split
-from webapp.runs.models import State
+from webapp.runs.forecasts import forecast_of, likely_worker, readable_prompts
+from webapp.runs.models import State, Worker
 from webapp.runs.waiting import live_workers
-from webapp.site.pages import COUNTED, count_up_to
+from webapp.site.pages import COUNTED
 from webapp.site.templatetags.display import duration
+
+STEPS = {30: 1, 120: 5, 600: 30, 7200: 60}  # of forecasts below so many seconds
 
 
 def outlook(form: StartForm) -> list[str]:
@@ -23,7 +26,7 @@ def outlook(form: StartForm) -> list[str]:
         return [_("Something has to be mended or chosen before the run can start.")]
     asked = Asked(form.config, form.inputs)
     words = form.kind.sentence(form.config, _given(form.kind, asked, form.project))
-    facts = f"{how_long(form.kind, form.project)} {where()}{memory_in_words(form.needed)}"
+    facts = f"{expected(form)} {where()}{memory_in_words(form.needed)}"
     labels = asked.inputs.get("labels")
     return [words, facts, *(labels_warned(labels.snapshot) if labels else ())]
 
@@ -59,18 +62,41 @@ def _given(kind: Kind, asked: Asked, project: Project) -> Given:
     )
 
 
-def readable_prompts(kind: Kind, project: Project, wanted: int) -> int:
-    """How many prompts of the project a kind could read; one more than are wanted stands for all beyond."""
-    if kind.prompts is None:
-        return 0
-    if kind.prompts.split == Split.TEST:
-        return count_up_to(project.prompts.of_split(Split.TEST), wanted)
-    return count_up_to(project.prompts.for_labels(), wanted)
+def expected(form: StartForm) -> str:
+    """How long the run would take that a valid form describes."""
+    worker = likely_worker()
+    found = forecast_of(form.kind, form.config, form.inputs, form.project, worker)
+    if not found.summed:
+        return how_long(form.kind, form.project)
+    return expected_in_words(found.seconds, worker, known=found.runs > 0)
+
+
+def expected_in_words(seconds: float, worker: Worker | None, *, known: bool) -> str:
+    """A forecast, and whether it is known from earlier runs how far such sums are off."""
+    time, host = duration(in_steps(seconds)), worker.host if worker else ""
+    words = (
+        _("It takes about {time}, by its settings and what earlier runs of this kind took.")
+        if known
+        else _(
+            "It takes about {time}, by its settings and how fast {host} computes: no run of this kind has finished yet."
+        )
+    )
+    return words.format(time=time, host=host)
+
+
+def in_steps(seconds: float) -> float:
+    """A forecast no finer than it is sure: to seconds, to tens of them, to minutes."""
+    step = next((step for most, step in STEPS.items() if seconds < most), 600)
+    return max(step, step * round(seconds / step))
 
 
 def how_long(kind: Kind, project: Project) -> str:
-    """What the last finished run of the kind took; the only honest forecast there is."""
-    last = project.runs.filter(kind=kind.name, state=State.SUCCEEDED).order_by("-ended_at").first()
+    """What the last finished run of the kind took, where nobody knows more."""
+    last = (
+        project.runs.filter(kind=kind.name, state=State.SUCCEEDED, dry=False)
+        .order_by("-ended_at")
+        .first()
+    )
     if last is None or last.seconds is None:
         return _("No run of this kind has finished yet, so nobody knows how long it takes.")
     return _("The last one of this kind ({name}) took {time}.").format(

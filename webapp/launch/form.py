@@ -15,7 +15,7 @@ from alignment.kinds.evaluate.settings import EvaluateConfig
 from alignment.kinds.kind import ITSELF, ArtifactType, Input, Kind
 from alignment.seam.settings import Settings
 from webapp.artifacts.models import Artifact, ArtifactQuerySet
-from webapp.launch.checks import Asked, classed, refusals, rewarded, split_of
+from webapp.launch.checks import Asked, classed, coded, refusals, rewarded, split_of
 from webapp.launch.memory import needed_memory, too_large
 from webapp.projects.models import Project
 from webapp.site.choices import FoundChoice, offer_found, share_rows
@@ -140,6 +140,9 @@ class StartForm(forms.Form):
             add_errors(self, error, section=self.kind.name)
             return self.cleaned_data
         self.inputs = self._inputs()
+        if self.cleaned_data.get("code") and not getattr(self.config, "code_weight", 1):
+            text = _("Give the reward from code a weight, or choose none.")
+            self.add_error(f"{self.kind.name}-code_weight", text)
         for field, text in refusals(Asked(self.config, self.inputs), section=self.kind.name):
             self.add_error(field, text)
         if not (self.errors or self.cleaned_data["anyway"]):
@@ -175,6 +178,8 @@ class StartForm(forms.Form):
         policy = self.cleaned_data[one.spared]
         if one.role == "classifier":
             return _("Choose the classifier that tells the class.") if classed(policy) else ""
+        if one.role == "code":
+            return _("Choose the code that the model was aimed at.") if coded(policy) else ""
         return (
             _("Choose the reward model whose score was optimised, or should be compared.")
             if rewarded(policy)

@@ -1,32 +1,17 @@
 """How much memory a run will take, and whether a worker that is there has so much."""
 
-from collections.abc import Iterable, Mapping
-
 from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
 from alignment.kinds import KINDS
 from alignment.kinds.kind import Kind
-from alignment.seam.memory import PROGRAM, Shape
+from alignment.seam.memory import PROGRAM
 from alignment.seam.memory_use import GIB, smaller
 from webapp.artifacts.models import Artifact
 from webapp.launch.checks import Asked
+from webapp.runs.forecasts import START, known_memory
 from webapp.runs.waiting import live_workers
 from webapp.site.templatetags.display import filesize
-
-GENERATIONS = 12  # looked back for an estimate of memory
-LINE = """
-    WITH RECURSIVE line(artifact, generation) AS (
-        SELECT CAST(%(model)s AS bigint), 1
-        UNION ALL
-        SELECT begun.artifact_id, generation + 1 FROM line
-        JOIN registry_artifact made ON made.id = line.artifact
-        JOIN registry_artifactinput begun ON begun.run_id = made.producer_id AND begun.role = 'policy'
-        WHERE generation < %(generations)s
-    )
-    SELECT registry_artifact.* FROM line JOIN registry_artifact ON id = artifact ORDER BY generation
-"""
-START = ("policy", "backbone")  # roles of the model that a run's memory goes by
 
 
 def memory_in_words(needed: int) -> str:
@@ -51,24 +36,6 @@ def most_memory(model: Artifact) -> int:
     if shape:
         return max(kind.memory(kind.settings(), shape) for kind in KINDS.values() if kind.inputs)
     return max(known.values(), default=0)
-
-
-def known_memory(model: Artifact) -> tuple[Shape | None, Mapping[str, int]]:
-    """What decides a model's memory, and the estimates by kind that were made before that was kept.
-
-    Its own card says it, or that of the model it was trained from.
-    """
-    estimates: Mapping[str, int] = {}
-    for earlier in trained_from(model):
-        if known := earlier.summary.get("shape"):
-            return Shape(**known), estimates
-        estimates = estimates or earlier.summary.get("memory", {})
-    return None, estimates
-
-
-def trained_from(model: Artifact) -> Iterable[Artifact]:
-    """A model, then the start of the run that made it, and so on for some generations."""
-    return Artifact.objects.raw(LINE, {"model": model.pk, "generations": GENERATIONS})
 
 
 def too_large(needed: int, config: BaseModel) -> str:

@@ -122,6 +122,11 @@ def _no_texts(_project: Project) -> Missing:
     return Missing(text, "datasets:texts", "", _("Add texts"))
 
 
+def _no_code(_project: Project) -> Missing:
+    text = _("There is no reward from code yet; an admin adds one.")
+    return Missing(text, "registry:code", "", _("Rewards from code"))
+
+
 def _none_made(type: str, words: str) -> Missing:
     """There is none of what only a run makes: that is what comes first."""
     maker = next(kind for kind in KINDS.values() if kind.group and type in kind.makes)
@@ -151,4 +156,5 @@ ARTIFACTS: Mapping[ArtifactType, tuple[Words, Callable[[Project], Missing | None
         gettext_lazy("a classifier"),
         lambda _project: _none_made(ArtifactType.CLASSIFIER, _("a classifier")),
     ),
+    ArtifactType.CODE: (gettext_lazy("a reward from code"), _no_code),
 }

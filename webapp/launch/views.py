@@ -1,5 +1,6 @@
 """Pages that start a run: what is offered, and the form of each kind."""
 
+from collections.abc import Mapping
 from uuid import uuid4
 
 from django.contrib.auth.decorators import login_required
@@ -19,7 +20,7 @@ from webapp.runs.models import Run
 from webapp.runs.services import Order, start_run
 from webapp.site.choices import found_for, sought_in
 from webapp.site.errors import Refusal
-from webapp.site.htmx import render_page
+from webapp.site.htmx import is_key, render_page
 
 
 @login_required
@@ -60,9 +61,20 @@ def start(request: PersonRequest, project_id: int) -> HttpResponse:
         "form": form,
         "kind": kind,
         "missing": missing,
+        "extended": extended(project, request.GET),
         "outlook": [] if missing and not missing.spared else outlook(form),
     }
     return render_page(request, "runs/start.html", context, partial="outlook")
+
+
+def extended(project: Project, query: Mapping[str, str]) -> Run | None:
+    """The run of the project that an address wants to go on; raises Http404 where there is no such run."""
+    if not (pk := query.get("extends", "")):
+        return None
+    found = project.runs.filter(pk=pk).first() if is_key(pk) else None
+    if found is None:
+        raise Http404
+    return found
 
 
 def _start_from(request: PersonRequest, project: Project, form: StartForm) -> Run | None:
@@ -77,7 +89,9 @@ def _start_from(request: PersonRequest, project: Project, form: StartForm) -> Ru
                 seed=form.cleaned_data["seed"],
                 inputs=form.inputs,
                 key=str(form.cleaned_data["key"]),
+                extends=extended(project, request.GET),
                 created_by=request.user,
+                dry=bool(request.POST.get("try")),
             ),
         )
     except Refusal as refusal:

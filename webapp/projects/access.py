@@ -34,6 +34,7 @@ class Action(StrEnum):
     COMPOSE_FORM = "compose how tasks are asked"
     MANAGE_MEMBERS = "manage members"
     UPLOAD_MODELS = "upload models"
+    ADD_CODE = "add rewards from code"
     IMPORT_DATA = "import data"
     EXPORT_DATA = "export data"
     MANAGE_PROJECT = "archive and delete the project"
@@ -61,6 +62,7 @@ LEAST = {
     Action.COMPOSE_FORM: Role.RESEARCHER,
     Action.MANAGE_MEMBERS: Role.ADMIN,
     Action.UPLOAD_MODELS: Role.ADMIN,
+    Action.ADD_CODE: Role.ADMIN,
     Action.IMPORT_DATA: Role.ADMIN,
     Action.EXPORT_DATA: Role.ADMIN,
     Action.MANAGE_PROJECT: Role.ADMIN,

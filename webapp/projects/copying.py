@@ -10,8 +10,9 @@ from webapp.projects.models import Membership, Project, Wish
 
 OWN = ("id", "name", "form_version", "archived_at", "delete_after", "created_at")  # not copied
 PROMPTS = """
-    INSERT INTO projects_prompt (project_id, key, messages, split, source, standing, author_id, created_at)
-    SELECT %s, key, messages, split, source, standing, author_id, created_at FROM projects_prompt
+    INSERT INTO projects_prompt
+    (project_id, key, messages, columns, split, source, standing, author_id, created_at)
+    SELECT %s, key, messages, columns, split, source, standing, author_id, created_at FROM projects_prompt
     WHERE project_id = %s AND standing IN ('accepted', 'retired')
     AND (intake_id IS NULL OR intake_id IN (SELECT id FROM datasets_intake WHERE whole)) ORDER BY id
 """

@@ -196,6 +196,7 @@ class Prompt(Coming):
     key = models.CharField(max_length=64)  # alignment.seam.records.prompt_key
     messages = models.JSONField()  # of alignment.seam.records.Message
     split = models.CharField(max_length=16, choices=Split)  # alignment.seam.records.split_of_prompt
+    columns = models.TextField(default="", db_default="", blank=True)  # JSON, for rewards from code
     source = models.CharField(max_length=16, choices=Source)
     standing = models.CharField(
         max_length=16, choices=PromptStanding, default=PromptStanding.ACCEPTED
@@ -242,7 +243,7 @@ class Prompt(Coming):
     def record(self) -> PromptRecord:
         """The prompt as it crosses the seam to the trainer."""
         turns = tuple(Message(**turn) for turn in self.messages)
-        return PromptRecord(key=self.key, messages=turns)
+        return PromptRecord(key=self.key, messages=turns, columns=self.columns)
 
 
 def with_tools(prompts: Iterable[Prompt]) -> list[str]:

@@ -7,7 +7,7 @@ from django.db.models import Max
 from django.db.models.functions import Now
 
 from webapp.jobs.models import Job
-from webapp.jobs.work import Finish, Work
+from webapp.jobs.work import Work, at_once
 from webapp.labeling.models import Label
 from webapp.projects.models import Project
 from webapp.quality.measures import Measures
@@ -29,13 +29,7 @@ def measure_labels(job: Job) -> Work:
 
 def measure_now(project: Project) -> None:
     """The same at once, for who waits for it at a terminal."""
-    steps = measure_labels(Job(project=project))
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        finish: Finish = end.value
-    finish()
+    at_once(measure_labels(Job(project=project)))
 
 
 def newest_label(project: Project) -> int:

@@ -10,6 +10,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
+from alignment.foreign.code_files import LARGEST, check_source
 from alignment.kinds import KINDS
 from alignment.kinds.bring.settings import ImportConfig
 from alignment.seam.architectures import family_in
@@ -193,6 +194,38 @@ class UploadForm(AddForm):
     def place(self, cleaned: Mapping[str, Any]) -> dict[str, str]:
         """The first file's name, for people."""
         return {"name": cleaned["files"][0].name}
+
+
+class CodeForm(forms.Form):
+    """A file of Python, and the function in it that gives rewards."""
+
+    name = forms.CharField(
+        label=_("Name"), max_length=120, help_text=_("How lists call the reward here.")
+    )
+    function = forms.CharField(
+        label=_("Function"),
+        max_length=100,
+        help_text=_("Its name in the file."),
+    )
+    file = forms.FileField(
+        label=_("File"),
+        max_length=200,
+        help_text=_("One file of Python; what it imports has to be installed here."),
+        error_messages={"required": _("Choose a file first."), "empty": _("The file is empty.")},
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what cannot be a file of Python with such a function, before anything of it is run."""
+        super().clean()
+        if not self.errors:
+            file: UploadedFile[bytes] = self.cleaned_data["file"]
+            source = file.read(LARGEST + 1)
+            try:
+                check_source(source, self.cleaned_data["function"])
+            except DataError as error:
+                self.add_error("file", str(error))
+            self.cleaned_data["source"] = source
+        return self.cleaned_data
 
 
 FORMS: dict[str, type[AddForm]] = {form.source: form for form in (HubForm, FolderForm, UploadForm)}

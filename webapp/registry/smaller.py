@@ -225,6 +225,7 @@ def healed_models(original: Artifact, small: Sequence[Artifact]) -> list[SmallMo
         run__in=Run.objects.filter(
             kind="evaluate",
             state=State.SUCCEEDED,
+            dry=False,
             inputs__role="reference",
             inputs__artifact=original,
         ),

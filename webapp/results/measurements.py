@@ -84,7 +84,13 @@ class Evaluation(NamedTuple):
 
 def evaluation_of(run: Run | None, query: QueryDict) -> Evaluation | None:
     """What an evaluation found, with a page of its samples in the order asked for; None before its end."""
-    if run is None or run.kind != "evaluate" or run.state != State.SUCCEEDED or not run.summary:
+    if (
+        run is None
+        or run.kind != "evaluate"
+        or run.state != State.SUCCEEDED
+        or not run.summary
+        or run.dry
+    ):
         return None
     order = "loss" if query.get("order") == "loss" else "gain"
     page = page_of_list(changes(run, worst_first=order == "loss"), query, SAMPLES)

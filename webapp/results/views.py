@@ -32,12 +32,14 @@ from webapp.results.words import (
     agents,
     described,
     findings,
+    forecast_in_words,
     receipts_of,
     tables,
     too_long,
 )
 from webapp.runs import waiting
 from webapp.runs.actions import ACTIONS, actions_for
+from webapp.runs.extension import can_be_extended
 from webapp.runs.models import Run, State
 from webapp.runs.points import Point, buckets_for, width_of
 from webapp.site.errors import Refusal
@@ -58,6 +60,7 @@ def detail(request: PersonRequest, project_id: int, run_id: int) -> HttpResponse
         return _live(request, project_id, run_id, stamp)
     run = run_for(request, project_id, run_id, with_history)
     context = standing(run, stamp) | evidence(run) | {"evaluation": evaluation_of(run, request.GET)}
+    context["extendable"] = can_be_extended(run)
     context["renderings"] = rendered(_texts_of(context["samples"], context["evaluation"]))
     return render_page(request, "runs/detail.html", context, partial="live")
 
@@ -105,6 +108,7 @@ def standing(run: Run, stamp: str) -> dict[str, Any]:
         "reason": waiting.waiting_reason(run),
         "receipts": receipts_of(run.summary),
         "too_long": too_long(run.summary),
+        "forecast": forecast_in_words(run),
     }
 
 

@@ -10,10 +10,12 @@ from alignment.kinds import KINDS
 from alignment.kinds.settings.divergences import DIVERGENCES, agent_title, short
 from alignment.kinds.settings.objectives import OBJECTIVES
 from alignment.seam.events import Fitted
+from alignment.seam.memory import PROGRAM
 from alignment.seam.records import Receipts
 from alignment.seam.results import Entry
 from alignment.seam.settings import extra_of, words_of
-from webapp.site.templatetags.display import estimate, number
+from webapp.runs.models import Run, State
+from webapp.site.templatetags.display import duration, estimate, filesize, number
 
 SPELLED = {
     "kl": "KL",
@@ -139,6 +141,25 @@ def too_long(summary: Mapping[str, Any]) -> list[str]:
     """A sentence for each input of which rows were dropped or cut, as too long for a model."""
     rows = [Fitted.model_validate(row) for row in summary.get("rows", [])]
     return [row.sentence for row in rows if not row.all_fit]
+
+
+def forecast_in_words(run: Run) -> str:
+    """What a run was expected to take, beside what it took once it is known; empty where nobody knew."""
+    seconds, memory = run.forecast_seconds, int(run.forecast.get("memory") or 0)
+    if not seconds or (run.is_final and run.state != State.SUCCEEDED):
+        return ""
+    if not run.is_final:
+        return _("It was expected to take about {time}.").format(time=duration(seconds))
+    words = _("Forecast: {time}; it took {took}.")
+    held = int(run.forecast.get("held") or 0)
+    if memory and held:
+        words = _("Forecast: {time} and {size} of memory; it took {took} and held {held} at most.")
+    return words.format(
+        time=duration(seconds),
+        took=duration(run.seconds),
+        size=filesize(memory + PROGRAM),
+        held=filesize(held),
+    )
 
 
 def receipts_of(summary: Mapping[str, object]) -> Receipts | None:

@@ -44,6 +44,18 @@ class RoundConfig(BaseModel):
         """What makes the policy smaller, compared with what it was made from by whoever can judge it at once."""
         return self.smaller.settings(self.evaluate.judge, self.evaluate.max_new_tokens)
 
+    @property
+    def runs(self) -> list[tuple[str, Settings]]:
+        """The runs of a round: of each its kind and what it is told."""
+        judged = self.evaluate.judge == "held_out_labels"
+        return [
+            *([(self.smaller.kind, self.shrinking)] if self.smaller.kind else []),
+            *(("reward", one) for one in (self.reward, self.judge)[: 1 + judged]),
+            ("align", self.align),
+            ("evaluate", self.evaluation),
+            ("generate", self.generate),
+        ]
+
 
 class Preset(NamedTuple):
     """A set of values under a name that says what it is good for."""

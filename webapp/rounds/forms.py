@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
-from alignment.kinds.settings.target import CLASSED
+from alignment.kinds.settings.target import CLASSED, CODED
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
 from webapp.launch.checks import steps_refused
@@ -26,7 +26,7 @@ from webapp.site.fields import (
 FIXED: dict[str, tuple[str, ...]] = {
     "smaller": (),
     "reward": ("labels",),
-    "align": ("stored_share", "class_name", *CLASSED),
+    "align": ("stored_share", "class_name", *CLASSED, *CODED),
     "evaluate": ("beta", "divergence", "alpha", "classes"),
     "generate": (),
 }

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from alignment.kinds import KINDS
 from webapp.artifacts.models import Artifact
 from webapp.datasets.models import Snapshot
-from webapp.launch.forecast import labels_warned, where
+from webapp.launch.forecast import expected_in_words, labels_warned, where
 from webapp.launch.memory import memory_in_words, most_memory
 from webapp.projects.models import Project, Split
 from webapp.results.words import aim_in_words
@@ -18,6 +18,7 @@ from webapp.rounds import queries
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
+from webapp.runs.forecasts import forecast_of, likely_worker
 from webapp.site.htmx import is_key
 from webapp.site.pages import count_up_to
 from webapp.site.templatetags.display import duration
@@ -137,7 +138,7 @@ def what_happens(
             asked=asked,
         ),
         *shrinking(config, policy),
-        f"{_how_long(project)} {where()}{memory_in_words(most_memory(policy))}",
+        f"{expected_round(project, config, snapshot, policy)} {where()}{memory_in_words(most_memory(policy))}",
         *labels_warned(snapshot),
     ]
 
@@ -162,8 +163,23 @@ def judging(config: RoundConfig, snapshot: Snapshot) -> str:
     }[config.evaluate.judge]
 
 
+def expected_round(
+    project: Project, config: RoundConfig, snapshot: Snapshot, policy: Artifact
+) -> str:
+    """How long a round takes: all its runs one after another, where that can be said of each; else what the last took."""
+    worker, labels = likely_worker(), snapshot.artifact
+    given = {"policy": policy, "backbone": policy, "labels": labels}
+    found = [
+        forecast_of(KINDS[kind], settings, given, project, worker) for kind, settings in config.runs
+    ]
+    if not all(one.summed for one in found):
+        return _how_long(project)
+    seconds = sum(one.seconds for one in found)
+    return expected_in_words(seconds, worker, known=all(one.runs for one in found))
+
+
 def _how_long(project: Project) -> str:
-    """What the last finished round took; the only honest forecast there is."""
+    """What the last finished round took, where nobody knows more."""
     for row in queries.standings(project.rounds.all()[:10]):
         if row.state == "succeeded" and row.seconds is not None:
             return _("{name} took {time}.").format(name=row.round, time=duration(row.seconds))

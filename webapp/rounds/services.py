@@ -135,7 +135,8 @@ def start_chain(made: Round, config: RoundConfig, backbone: Artifact) -> None:
         inputs={"reference": policy},
         needs={"policy": served, "reward": reward} | judges,
     )
-    start_part(made, Part.GENERATE, "generate", config.generate, needs={"policy": served})
+    chosen = {"reward": reward} if config.generate.kept == "best" else {}
+    start_part(made, Part.GENERATE, "generate", config.generate, needs={"policy": served} | chosen)
 
 
 class Edges(TypedDict, total=False):

@@ -38,6 +38,7 @@ from webapp.queue.leases import LostLease
 from webapp.runs import supervisor
 from webapp.runs.folders import folder_of, forget_deleted, prepare
 from webapp.runs.followers import Follower, tell_followers
+from webapp.runs.forecasts import keep_forecast
 from webapp.runs.kinds import half_of
 from webapp.runs.models import (
     LIVE,
@@ -168,6 +169,7 @@ def record(run: Run, batch: Batch) -> Wanted:
     if batch.end > batch.start and _first_time(run, batch):
         if batch.of(Ready):
             move(run, Change((State.STARTING,), State.RUNNING, str(run.worker)))
+            keep_forecast(run)
         _import(run, batch)
     return _look(run)
 
@@ -175,7 +177,8 @@ def record(run: Run, batch: Batch) -> Wanted:
 def finish(run: Run, outcome: Outcome) -> None:
     """End the epoch by how its trainer ended; raises LostLease."""
     try:
-        output = keep(folder_of(run) / "output") if isinstance(outcome.last, Finished) else None
+        made = isinstance(outcome.last, Finished) and not run.dry
+        output = keep(folder_of(run) / "output") if made else None
     except AlignmentError as error:
         text = f"The run's output is damaged: {error}"
         _conclude(run, Verdict(State.FAILED, error.code, text))
@@ -193,10 +196,14 @@ def settle(run: Run, outcome: Outcome, output: Path | None) -> None:
     if verdict.reason == "memory":
         most = max(gib(outcome.squeeze.room), run.worker.memory_gib if run.worker else 0)
         Run.objects.filter(pk=run.pk).update(outgrew_gib=most)
-    if verdict.to == State.SUCCEEDED and isinstance(outcome.last, Finished) and output is not None:
+    if outcome.squeeze.held:
+        run.forecast |= {"held": outcome.squeeze.held}
+        Run.objects.filter(pk=run.pk).update(forecast=run.forecast)
+    if verdict.to == State.SUCCEEDED and isinstance(outcome.last, Finished):
         run.summary = dict(outcome.last.summary)
         Run.objects.filter(pk=run.pk).update(summary=run.summary)
-        half_of(run.kind).publish(run, output)
+        if output is not None:
+            half_of(run.kind).publish(run, output)
     _conclude(run, verdict)
 
 
@@ -204,7 +211,7 @@ def _conclude(run: Run, verdict: Verdict) -> None:
     """Write the verdict on a run of ours; raises LostLease."""
     change = Change(LIVE, verdict.to, str(run.worker), verdict.reason, verdict.message)
     resume = Checkpoint.objects.filter(run=run, deleted=False).order_by("-step", "-epoch").first()
-    columns: dict[str, object] = {"resume_from": resume}
+    columns: dict[str, object] = {"resume_from": resume or run.resume_from}
     if verdict.reason in ("shutdown", "disk_full"):  # not one of the run's attempts
         columns["attempts"] = F("attempts") - 1
     if not move(run, change, only=Q(epoch=run.epoch), **columns):

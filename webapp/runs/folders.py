@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from alignment.kinds.spec import RunSpec
 from alignment.seam.errors import CheckpointError
 from alignment.seam.folders import verify
+from webapp.runs.errors import RunError
 from webapp.runs.kinds import half_of
 from webapp.runs.models import Checkpoint, Run, RunEvent
 
@@ -55,7 +57,21 @@ def newest_checkpoint(run: Run) -> Checkpoint | None:
             _pass_over(run, checkpoint, str(error))
         else:
             return checkpoint
-    return None
+    return _begun_with(run)
+
+
+def _begun_with(run: Run) -> Checkpoint | None:
+    """The checkpoint of another run that this one extends; raises RunError where that is gone or damaged."""
+    one = run.resume_from
+    if one is None or one.run_id == run.pk:
+        return None
+    try:
+        verify(Path(settings.STORE) / one.path)
+    except (CheckpointError, OSError) as error:
+        raise RunError(
+            _("The checkpoint that this run was to go on from is gone or damaged; start it anew.")
+        ) from error
+    return one
 
 
 def forget_deleted(run: Run) -> None:
@@ -83,6 +99,7 @@ def _first_spec(run: Run, folder: Path) -> RunSpec:
         seed=run.seed,
         threads=settings.RUN_THREADS,
         config=run.config,
+        dry=run.dry,
         inputs=half_of(run.kind).prepare(run, folder / INPUTS),
         cache=str(Path(settings.VAR) / "cache"),
     )

@@ -17,6 +17,7 @@ from webapp.runs.models import Run
 
 # What the trainer calls rows of a snapshot that are no pairs or labels.
 NAMED = {Rows.JUDGED: "judged", Rows.IMITATED: "demonstrations", Rows.THUMBS: "thumbs"}
+OWN_FILES = ("evaluation", "preferences")  # roles of rows that stand beside others of their kind
 Paths = dict[str, str]  # for RunSpec, by the trainer's names
 Reader = Callable[[Artifact, Split], Iterable[BaseModel]]  # of a snapshot's labels
 
@@ -55,6 +56,10 @@ def _place(run: Run, folder: Path, given: Input | None, artifact: Artifact) -> P
         return {given.role: write_stored(folder, _prompts_of(run), artifact)}
     split = Split(getattr(config, "labels", Split.TRAIN))
     name = NAMED.get(rows, "pairs")
+    if given.role == "evaluation":
+        split = Split.VALIDATION if split == Split.TRAIN else Split.TRAIN
+    if given.role in OWN_FILES:
+        name = given.role
     return {name: write_labels(folder / f"{name}.jsonl", label_reader(rows), artifact, split)}
 
 

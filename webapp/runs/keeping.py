@@ -60,7 +60,8 @@ def free_bytes() -> int:
 def drop_old_checkpoints() -> int:
     """Remove checkpoints of runs that were over long ago; how many."""
     over = Checkpoint.objects.filter(deleted=False, run__state__in=FINAL)
-    old = over.filter(run__ended_at__lt=after(-KEPT.total_seconds()))
+    asked = Run.objects.under_way().filter(resume_from__isnull=False).values("resume_from")
+    old = over.filter(run__ended_at__lt=after(-KEPT.total_seconds())).exclude(pk__in=asked)
     return sum(_drop(checkpoint) for checkpoint in old.order_by("pk")[:BATCH])
 
 

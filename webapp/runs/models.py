@@ -145,6 +145,9 @@ class Run(Leased):
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="again")
     idempotency_key = models.CharField(max_length=64)
 
+    dry = models.BooleanField(default=False)  # one step of everything, of which nothing is kept
+    forecast = models.JSONField(default=dict)  # runs.forecasts.Forecast, and what it held at most
+
     not_before = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="runs"
@@ -196,6 +199,11 @@ class Run(Leased):
         if self.started_at is None or self.ended_at is None:
             return None
         return (self.ended_at - self.started_at).total_seconds()
+
+    @property
+    def forecast_seconds(self) -> float:
+        """How long it was expected to take; 0 where nobody knew."""
+        return float(self.forecast.get("seconds") or 0)
 
     @property
     def message_kind(self) -> str:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel, ValidationError
 
 from alignment.kinds import KINDS
+from alignment.kinds.extension import extension_fault
 from alignment.kinds.kind import Kind
 from alignment.seam.settings import Settings
 from webapp.accounts.models import User
@@ -23,9 +24,10 @@ from webapp.audit.acts import Act
 from webapp.projects.models import Project
 from webapp.runs import tasks
 from webapp.runs.errors import RunError
+from webapp.runs.extension import checkpoint_to_extend, told_of
 from webapp.runs.inputs import config_of
 from webapp.runs.keeping import need_room
-from webapp.runs.models import Intent, Run, RunNeed, State
+from webapp.runs.models import Checkpoint, Intent, Run, RunNeed, State
 from webapp.runs.transitions import Change, move, note, record_run
 
 NO_INPUTS: Mapping[str, Artifact] = MappingProxyType({})
@@ -47,6 +49,8 @@ class Order(NamedTuple):
     priority: int = 100
     not_before: datetime | None = None
     parent: Run | None = None
+    dry: bool = False  # one step of everything, of which nothing is kept
+    extends: Run | None = None  # whose newest checkpoint it goes on from
 
 
 @transaction.atomic
@@ -56,10 +60,11 @@ def start_run(project: Project, order: Order) -> Run:
     row = _kind(order.kind)
     settled = _settings(row, order.config)
     _check_roles(row, settled, project, order.inputs, order.needs)
+    start = checkpoint_for(order.extends, order, settled) if order.extends else None
     run, created = Run.objects.get_or_create(
         project=project,
         idempotency_key=order.key,
-        defaults=_columns(row, settled, order),
+        defaults=_columns(row, settled, order) | {"resume_from": start},
     )
     if created:
         need_room()
@@ -70,7 +75,8 @@ def start_run(project: Project, order: Order) -> Run:
         RunNeed.objects.bulk_create(
             RunNeed(run=run, needs=needed, role=role) for role, needed in order.needs.items()
         )
-        note(run, Change((), State.QUEUED, actor_name(order.created_by)), "")
+        message = told_of(start) if start else ""
+        note(run, Change((), State.QUEUED, actor_name(order.created_by), message=message), "")
         record_run(Act.RUN_STARTED, run, order.created_by)
         transaction.on_commit(partial(tasks.send_ring, run.queue))
         run.refresh_from_db()  # its times are the database's
@@ -100,8 +106,32 @@ def _columns(row: Kind, settled: BaseModel, order: Order) -> dict[str, object]:
         "queue": row.work.value,
         "not_before": order.not_before,
         "parent": order.parent,
+        "dry": order.dry,
         "created_by": order.created_by,
     }
+
+
+def checkpoint_for(before: Run, order: Order, settled: Settings) -> Checkpoint:
+    """The checkpoint that an order's run begins with; raises RunError where it would not go on as that run did."""
+    checkpoint = checkpoint_to_extend(before)
+    if checkpoint is None or before.kind != order.kind:
+        raise RunError(
+            _("There is no checkpoint of “{name}” left to go on from.").format(name=before)
+        )
+    fault = extension_fault(KINDS[order.kind], before.config, settled.model_dump(mode="json"))
+    if fault is not None:
+        raise RunError(f"{_(settled_title(settled, fault[0]))}: {fault[1]}.")
+    read = {row.role: row.artifact_id for row in before.inputs.all()}
+    if order.seed != before.seed or read != {r: one.pk for r, one in order.inputs.items()}:
+        raise RunError(
+            _("A run that goes on reads what “{name}” read, with its seed.").format(name=before)
+        )
+    return checkpoint
+
+
+def settled_title(settled: Settings, name: str) -> str:
+    """What a setting is called."""
+    return type(settled).model_fields[name].title or name
 
 
 @transaction.atomic
@@ -184,6 +214,7 @@ def retry_run(run: Run, *, by: User) -> Run:
         created_by=by,
         priority=run.priority,
         parent=run,
+        dry=run.dry,
     )
     return start_run(run.project, order)
 

@@ -30,6 +30,11 @@ NAMED = re.compile(
     r"|TORCH|TORCHINDUCTOR|PYTORCH|TRITON|HF|TRANSFORMERS|TOKENIZERS|SAFETENSORS|VLLM|ATTUNE)_\w+",
     re.IGNORECASE,
 )
+# What says where a tracker is, for trainers that tell it their runs; a key has to be named by whoever runs us.
+TRACKED = {
+    "mlflow": ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"),
+    "wandb": ("WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_MODE", "WANDB_DIR"),
+}
 KILL_AFTER = 1 / 6  # of the grace, between SIGTERM and SIGKILL
 FENCE = 0.75  # of the lease: by then the trainer is dead, whatever the database does
 
@@ -207,10 +212,11 @@ WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "500"}
 
 def environment() -> dict[str, str]:
     """What trainers read of the worker's environment, no secrets, offline, our packages on the path."""
+    places = {name for one in settings.TRACKERS for name in TRACKED[one]}
     named = {
         name: LOGIN.sub(r"\1", value)
         for name, value in os.environ.items()
-        if NAMED.fullmatch(name) and not SECRET.search(name)
+        if name in places or (NAMED.fullmatch(name) and not SECRET.search(name))
     }
     kept = named | {
         name: value for name, value in os.environ.items() if name in settings.TRAINER_VARIABLES

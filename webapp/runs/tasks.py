@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
@@ -61,6 +62,9 @@ def on_ready(sender: Consumer, **_: object) -> None:
     sign = partial(_in_own_connection, partial(workers.seen, queue))
     sign()
     _in_own_connection(partial(_recover, queue))
+    if settings.SPARE and queue == settings.RUN_QUEUE:
+        measure = partial(workers.measure_machine, Path(settings.VAR) / "cache")
+        threading.Thread(target=_in_own_connection, args=(measure,), daemon=True).start()
     sender.timer.call_repeatedly(settings.RUN_RENEW, sign)
 
 

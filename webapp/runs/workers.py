@@ -1,18 +1,25 @@
 """Who executes runs: each worker's row, and what its machine has."""
 
+import json
 import os
 import platform
 import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
+from pathlib import Path
 
+from django.conf import settings
 from django.db.models.functions import Now
 
 from alignment.seam import memory_use
+from webapp.runs import supervisor, trainers
 from webapp.runs.models import Worker
 
 NAME = "ATTUNE_WORKER"  # in the environment, so that pool processes share their worker's row
+MEASURING = 300.0  # seconds that a trainer may take to measure a machine
+KNOWN_FOR = 7 * 86400.0  # seconds after which it is measured anew
 GPU_FACTS = ("name", "memory.total", "memory.free", "driver_version", "uuid")
 
 
@@ -30,6 +37,41 @@ def register(queue: str) -> Worker:
         defaults={"host": host, "pid": int(pid), "queue": queue, "hardware": hardware()},
     )
     return worker
+
+
+def measure_machine(folder: Path) -> None:
+    """Let a trainer measure how fast this machine computes, unless that is known, and note it with the worker's row."""
+    path = folder / f"speed-{socket.gethostname()}.json"
+    if not _is_fresh(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as found:
+            command, ours = settings.SPEED_COMMAND, supervisor.environment()
+            process = trainers.start(command, folder, found, ours)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(MEASURING)
+        supervisor.kill(process)
+    if speed := known_speed(path):
+        worker = Worker.objects.filter(name=os.environ[NAME]).first()
+        if worker is not None:
+            worker.hardware |= {"speed": speed}
+            worker.save(update_fields=["hardware"])
+
+
+def _is_fresh(path: Path) -> bool:
+    """Whether the machine was measured not long ago."""
+    return (
+        path.exists() and bool(known_speed(path)) and time.time() - path.stat().st_mtime < KNOWN_FOR
+    )
+
+
+def known_speed(path: Path) -> dict[str, float]:
+    """What was measured; nothing where that did not work."""
+    try:
+        *_, last = path.read_text(encoding="utf-8").splitlines()
+        found: dict[str, float] = json.loads(last)
+    except (OSError, ValueError):  # it was ended, or could not begin
+        return {}
+    return found
 
 
 def seen(queue: str) -> None:

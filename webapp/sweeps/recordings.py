@@ -25,7 +25,9 @@ def recordings_of(
     project: Project, kind: str, objective: Objective, search: SearchConfig
 ) -> Recordings:
     """The newest runs of a kind that report what is searched for and what rungs compare."""
-    done = list(project.runs.filter(kind=kind, state=State.SUCCEEDED).order_by("-pk")[:NEWEST])
+    done = list(
+        project.runs.filter(kind=kind, state=State.SUCCEEDED, dry=False).order_by("-pk")[:NEWEST]
+    )
     total = round(median(run.total_steps for run in done)) if done else 0
     shares = [step / total for step in search.rungs(total)]
     return Recordings(list(_recorded(done, objective, shares)) if shares else [], shares)

@@ -1,13 +1,17 @@
 """Align a policy to a target by its own completions."""
 
 from alignment.kinds.align.results import CURVES, AlignResults
-from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.align.settings import AlignConfig, TargetedSettings
 from alignment.kinds.align.words import aim, goal, tilt
-from alignment.kinds.inputs import CLASSIFIER, POLICY, PROMPTS, REFERENCE, REWARD
+from alignment.kinds.inputs import CLASSIFIER, CODE, POLICY, PROMPTS, REFERENCE, REWARD
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts, Rows
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
+
+KNOWN_AT_ONCE = 64  # prompts whose reference answers are written together
+MEASURED, FEW = 64, 4  # prompts of the final KL, and answers to each
 
 
 def needed_memory(config: AlignConfig, shape: memory.Shape | None) -> int:
@@ -21,6 +25,26 @@ def needed_memory(config: AlignConfig, shape: memory.Shape | None) -> int:
         + beside
         + memory.stepping(shape, drawn)
     )
+
+
+def needed_seconds(config: AlignConfig, timing: Timing) -> float:
+    """The reference's answers, the steps, and what the result is measured by."""
+    return needed_by(config, timing, 1)
+
+
+def needed_by(config: TargetedSettings, timing: Timing, policies: int) -> float:
+    """The same of so many policies, which learn from each other's answers."""
+    prompts = min(config.prompts, timing.extent.prompts)
+    limit, copies = config.max_new_tokens, config.completions_per_prompt
+    readers = 1 + bool(config.reward_weight) + config.classed  # of each answer
+    known = timing.writing(prompts, config.reference_completions, limit, KNOWN_AT_ONCE)
+    known += readers * timing.reading(prompts * config.reference_completions)
+    rows = config.prompts_per_step * copies
+    step = timing.writing(config.prompts_per_step, max(1, copies // policies), limit) * policies
+    step += readers * timing.reading(rows)
+    step += policies * config.updates_per_step * timing.learning(rows, rows)
+    measured = timing.writing(MEASURED, FEW, limit) + (1 + readers) * timing.reading(MEASURED * FEW)
+    return known + config.steps * step + policies * measured
 
 
 def sentence(config: AlignConfig, given: Given) -> str:
@@ -63,6 +87,7 @@ KIND = Kind(
         PROMPTS,
         REWARD,
         CLASSIFIER,
+        CODE,
         Input(
             role="labels",
             types=(ArtifactType.SNAPSHOT,),
@@ -76,6 +101,18 @@ KIND = Kind(
             files=("demonstrations", "pairs"),
             rows=Rows.IMITATED,
             beside=("demonstration_weight",),
+        ),
+        Input(
+            role="preferences",
+            types=(ArtifactType.SNAPSHOT,),
+            title=_("Preferences"),
+            help=_(
+                "A snapshot whose pairs are learned from; read where preferences have a weight."
+            ),
+            empty=NOTHING,
+            topic="Preferences",
+            rows=Rows.PAIRS,
+            beside=("preference_weight",),
         ),
         Input(
             role="completions",
@@ -99,5 +136,6 @@ KIND = Kind(
     saves=True,
     encoder_decoders=ALWAYS,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

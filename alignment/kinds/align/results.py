@@ -10,13 +10,12 @@ from alignment.seam.records import Estimate
 from alignment.seam.results import Family, StartedResults, result
 from alignment.seam.words import _
 
-STOPS = {"steps": _("its last step"), "kl_budget": _("its KL budget")}
-
 
 class AlignResults(StartedResults):
     """Where the policy is, seen from its reference and from its target."""
 
     families = (
+        Family("part_", _("Reward from code: {}"), _("Mean of this part of it.")),
         Family("feature_", _("Feature {}"), _("Mean of what was wished for.")),
         Family("lambda_", _("Lambda {}"), _("Weight that gives the wished mean.")),
         Family("wished_", _("Wished {}"), _("The mean that was wished for.")),
@@ -29,7 +28,6 @@ class AlignResults(StartedResults):
     divergence_target: Estimate | None = result(_("Divergence to the target"))
     constraints_met: Estimate | None = result(_("Constraints met"))
     steps: int | None = result(_("Steps"))
-    stopped_by: str | None = result(_("Stopped by"), words=STOPS)
     objective: str | None = result(_("Objective"), words=OBJECTIVES)
     divergence: str | None = result(_("Divergence"), words=DIVERGENCES)
     fit_ess_fraction: float | None = result(
@@ -64,6 +62,10 @@ CURVES = (
     *TARGETED,
     Curve("advantage/std", _("Spread of the advantages"), _("reward"), Place.SOME),
     Curve("ratio/clipped", _("Stopped by the clip"), _("share of ratios"), Place.SOME),
+    Curve("prompts/dull", _("Prompts whose completions have one reward"), _("share"), Place.SOME),
+    Curve("entropy/exact", _("Entropy in the loss"), _("nats / token"), Place.SOME),
+    Curve("preference/loss", _("Loss of the preferences"), _("nats / pair"), Place.SOME),
+    Curve("preference/accuracy", _("Accuracy"), _("share of pairs"), Place.SOME),
     Curve("kl/k3", _("KL in the loss"), _("k3 (nats)"), Place.SOME),
     Curve("value/loss", _("Loss of the value"), _("half squared reward"), Place.SOME),
     Curve("value/mean", _("Value"), _("mean reward to come"), Place.SOME),

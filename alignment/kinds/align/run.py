@@ -32,13 +32,15 @@ from alignment.models.control_tokens import controls, counted
 from alignment.models.distributed import world
 from alignment.models.forms.form import make_plain
 from alignment.models.inputs import same_model
-from alignment.models.lora import forget, load_trained, merged, shared, size_of
+from alignment.models.lora import forget, load_trained, merged, save_adapter, shared, size_of
 from alignment.models.overlong import Reader, fitting_labels, fitting_prompts, policies_of
 from alignment.models.policies import Policy
 from alignment.models.sharding import SHARDING, load_whole
 from alignment.models.stepping import Loop, steps
 from alignment.models.texts import drawn_texts, written
+from alignment.models.training import longest_of
 from alignment.models.trials import sampler
+from alignment.objectives.pairs import pairs_of
 from alignment.objectives.problem import (
     DRAWING,
     Problem,
@@ -56,6 +58,9 @@ from alignment.objectives.start import FAR_PROMPTS, start_facts, start_of
 from alignment.objectives.steps import guarded, token_kls, train_step
 from alignment.objectives.stored import groups, stored
 from alignment.reward import RewardModel
+from alignment.reward.code import CodeReward
+from alignment.reward.labels import refuse_few, says_something
+from alignment.reward.reading import SharedReading
 from alignment.reward.selection import chosen_prompts
 from alignment.sampling.sampling import sample
 from alignment.seam.errors import ConfigError
@@ -70,7 +75,14 @@ from alignment.seam.events import (
 )
 from alignment.seam.folders import committed
 from alignment.seam.progress import counting, split, taking
-from alignment.seam.records import DemonstrationRecord, Estimate, PromptRecord, Receipts, read_jsonl
+from alignment.seam.records import (
+    DemonstrationRecord,
+    Estimate,
+    PairRecord,
+    PromptRecord,
+    Receipts,
+    read_jsonl,
+)
 from alignment.seam.variables import EngineVariables, read
 from alignment.seam.words import _
 from alignment.targets.targets import Scorer, no_class, no_reward, parts, save_target
@@ -100,6 +112,7 @@ class Inputs:
     prompts: list[PromptRecord]
     deployment: list[PromptRecord]
     demonstrations: list[DemonstrationRecord]
+    preferences: list[PairRecord]
     told: list[Fitted]
     passed_over: int = 0  # prompts that were not chosen
 
@@ -127,11 +140,20 @@ def read_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> Inputs:
         found = fitting_labels(rows, "demonstrations", policies, config.overlong)
         imitated = found.rows
         told.append(found.told)
+    preferred: list[PairRecord] = []
+    if config.preference_weight:
+        pairs = read_jsonl(paths["preferences"], PairRecord)
+        usable = [pair for pair in pairs if says_something(pair)]
+        refuse_few(usable, "pairs with different completions")
+        found = fitting_labels(usable, "preferences", policies, config.overlong)
+        preferred = found.rows
+        told.append(found.told)
     return Inputs(
         paths=paths,
         prompts=prompts,
         deployment=fitting("deployment", deployment) if deployment else [],
         demonstrations=imitated,
+        preferences=preferred,
         told=told,
     )
 
@@ -166,11 +188,18 @@ def read_problem(
     turns = [prompt.messages for prompt in prompts + deployment]
     reward: Scorer = no_reward
     chance: Scorer = no_class
+    beside: SharedReading | None = None
     if config.reward_weight:
-        reward = RewardModel.load(inputs["reward"]).knowing(reference, turns).score
+        model = RewardModel.load(inputs["reward"]).knowing(reference, turns)
+        beside = SharedReading.of(model, reference)
+        reward = beside.score if beside else model.score
     if config.classed:
         known = Classifier.load(inputs["classifier"]).knowing(reference, turns)
         chance = chance_of(known, config.class_name)
+    code = None
+    if config.code_weight:
+        asked = prompts + deployment
+        code = CodeReward.load(inputs["code"], config, [reference], asked, own=not spec.run)
     return Problem(
         prompts=prompts + deployment,
         deployment=len(deployment),
@@ -180,11 +209,14 @@ def read_problem(
         demonstrations=[
             written(reference, row.prompt.messages, row.completion) for row in rows.demonstrations
         ],
+        preferences=pairs_of(reference, rows.preferences),
         stored=stored(inputs["completions"], reference, prompts, config)
         if config.stored_share
         else (),
         reward=reward,
         chance=chance,
+        code=code,
+        reading=beside.token_logps if beside else None,
         config=config,
         seed=spec.seed,
         told=rows.told,
@@ -212,10 +244,14 @@ def spec_inputs(spec: RunSpec, folder: Path, config: AlignConfig) -> dict[str, P
     missing = [role for role in needed if role not in spec.inputs]
     if config.demonstration_weight and not {"demonstrations", "pairs"} & spec.inputs.keys():
         missing.append("demonstrations")
+    if config.preference_weight and "preferences" not in spec.inputs:
+        missing.append("preferences")
     if config.stored_share and "completions" not in spec.inputs:
         missing.append("completions")
     if config.classed and "classifier" not in spec.inputs:
         missing.append("classifier")
+    if config.code_weight and "code" not in spec.inputs:
+        missing.append("reward from code")
     if missing:
         raise ConfigError(
             _("The run names no {missing} among its inputs.").format(
@@ -255,13 +291,9 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
         state,
         look=lambda: checked(problem, state, new=resume is None),
         show=lambda stage: draw_samples(problem, state, stage),
-        take=lambda: guarded(
-            lambda: train_step(problem, state),
-            state.step + 1,
-            _("completions per prompt, fewer prompts per step"),
-        ),
+        take=lambda: timed(state, lambda: train_step(problem, state)),
         save=lambda: save(state, folder),
-        over=lambda: state.over_budget,
+        over=lambda: state.over_budget or bool(state.progress.ended_by(problem.config)),
     )
     yield ready(course, bit_exact=bit_exact)
     if (yield from followed(course, new=resume is None)) == "save":
@@ -278,6 +310,14 @@ def tune(problem: Problem, folder: Path, resume: Path | None = None) -> Progress
     summary["receipts"] = proof.model_dump()
     summary |= problem.counts
     yield Finished(summary={**summary, "seconds": time.perf_counter() - started})
+
+
+def timed(state: State, take: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """A step, with a full GPU told in words, and its time counted."""
+    started = time.perf_counter()
+    told = guarded(take, state.step + 1, _("completions per prompt, fewer prompts per step"))
+    state.progress.seconds += longest_of(time.perf_counter() - started, state.policy.device)
+    return told
 
 
 def ready(course: Course, *, bit_exact: bool) -> Ready:
@@ -312,6 +352,7 @@ def followed(course: Course, *, new: bool) -> Generator[Event, str | None, str |
         every=config.checkpoint_every,
         beside=lambda step: samples_due(course, step),
         over=course.over,
+        keeps_end=config.keep_end,
     )
     return (yield from steps(loop, state.step))
 
@@ -347,6 +388,8 @@ def save_result(problem: Problem, state: State, checked: Receipts, folder: Path)
     """Commit `output`: the whole policy, what it was aimed at, and its receipts."""
     with committed(folder / "output") as output:
         adapter = state.adapter
+        if adapter and problem.config.keep_adapter:
+            save_adapter(adapter, output)
         (merged(state.policy, adapter) if adapter else state.policy).save(output)
         save_target(problem.config, state.lambdas, output)
         checked.store(output)
@@ -412,7 +455,7 @@ def draw_samples(problem: Problem, state: State, stage: Stage) -> Iterator[Sampl
         max_new_tokens=problem.config.max_new_tokens,
         generator=torch.Generator().manual_seed(problem.seed + 1),
     )
-    rewards = problem.target.reward(policy, rollouts).tolist()
+    rewards = problem.target.rewards(policy, rollouts)[0].tolist()
     for prompt, text, reward in zip(prompts, drawn_texts(policy, rollouts), rewards, strict=True):
         yield SampleDrawn(
             step=state.step,
@@ -453,7 +496,7 @@ def candidates(problem: Problem, state: State) -> Iterator[str]:
     The newest weights, the last ones that a step saw within the budget, the start.
     """
     if not state.over_budget:
-        yield "steps"
+        yield state.progress.ended_by(problem.config) or "steps"
     load_trained(state.policy.model, state.measured)
     yield "kl_budget"
     back_to_start(problem, state)

@@ -5,8 +5,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationInfo, model_validator
 
+from alignment.kinds.settings.adapters import AdapterSettings, KeptAdapterSettings
 from alignment.kinds.settings.computation import ComputationSettings
-from alignment.kinds.settings.divergences import DIVERGENCES, UNBOUNDED, DivergenceName
+from alignment.kinds.settings.divergences import DIVERGENCES, OFFLINE, UNBOUNDED, DivergenceName
 from alignment.kinds.settings.gradient import GradientSettings
 from alignment.kinds.settings.loop import SamplingSettings, StepSettings
 from alignment.kinds.settings.objectives import (
@@ -14,7 +15,10 @@ from alignment.kinds.settings.objectives import (
     OBJECTIVES,
     ObjectiveName,
     PolicyGradientSettings,
+    PreferenceTermSettings,
+    SignalSettings,
 )
+from alignment.kinds.settings.schedule import LoopScheduleSettings
 from alignment.kinds.settings.selection import PromptSelectionSettings
 from alignment.kinds.settings.target import TargetSettings
 from alignment.seam.settings import STORED, ConflictError, Settings, narrowed, setting
@@ -228,7 +232,17 @@ class TargetedSettings(
 
 
 # In this order the objective comes first.
-class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings, OneDivergence):
+class AlignConfig(
+    KeptAdapterSettings,
+    AdapterSettings,
+    ComputationSettings,
+    PreferenceTermSettings,
+    SignalSettings,
+    PolicyGradientSettings,
+    LoopScheduleSettings,
+    TargetedSettings,
+    OneDivergence,
+):
     """Bring a policy to the target p(x) ~ reference(x) exp(reward(x) / beta) by its own completions."""
 
     alpha: float = narrowed(TargetedSettings, "alpha", **FDPG)
@@ -300,6 +314,22 @@ class AlignConfig(ComputationSettings, PolicyGradientSettings, TargetedSettings,
                         "a tenth of a step's prompts at least has to be answered anew; lower one of the "
                         "shares"
                     )
+                ),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _preferences_decide_the_policy(self) -> "AlignConfig":
+        if self.preference_divergence not in OFFLINE:
+            raise ConflictError(
+                "preference_divergence",
+                said(
+                    _(
+                        "with {divergence} pairs do not decide the policy, as its f'(0) is finite or its "
+                        "loss unknown; take {offline}"
+                    ),
+                    divergence=self.preference_divergence,
+                    offline=", ".join(OFFLINE),
                 ),
             )
         return self

@@ -19,7 +19,8 @@ def aim(config: AlignConfig) -> str:
 
 def goal(given: Given) -> str:
     """What answers are drawn to."""
-    return given.names.get("reward") or said(_("its rules, constraints and wished means"))
+    named = given.names.get("reward") or given.names.get("code")
+    return named or said(_("its rules, constraints and wished means"))
 
 
 def tilt(config: TargetedSettings, given: Given) -> str:
@@ -28,7 +29,8 @@ def tilt(config: TargetedSettings, given: Given) -> str:
     Only of the reward model's own score: of a sum with rules the reward run knew nothing.
     """
     known = given.tilts
-    if not known or config.rules or config.class_weight or config.demands:
+    others = config.rules or config.class_weight or config.code_weight
+    if not known or others or config.demands:
         return ""
     share = known[min(known, key=lambda beta: abs(log(beta * config.reward_weight / config.beta)))]
     told = said(

@@ -24,7 +24,7 @@ KIND = Kind(
         "Somebody's own model, or a LoRA adapter of a known one: fetched, checked, tried and kept."
     ),
     group=None,
-    makes=(ArtifactType.MODEL, ArtifactType.ENCODER),
+    makes=(ArtifactType.MODEL, ArtifactType.ENCODER, ArtifactType.CLASSIFIER),
     made=_("a model"),
     suggested=_("Model"),
     opened=(),

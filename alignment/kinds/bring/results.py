@@ -16,6 +16,7 @@ class ImportResults(ModelResults):
     dtype: str | None = result(_("Dtype"))
     merged: str | None = result(_("Merged"))
     encoder: bool | None = result(_("Encoder"))
+    rater: bool | None = result(_("Rates answers"))
     chat_template: bool | None = result(_("Chat template"))
     prompt_ends_with: str | None = result(_("A prompt ends with"))
     answers_end_with: str | None = result(_("An answer ends with"))

@@ -20,17 +20,19 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.adapter_checks import check_adapter_apart
 from alignment.models.adapters import check_merged, is_adapter, merged, settings_of
 from alignment.models.checks import check_apart
-from alignment.models.loading import check_description, loaded, refusing
+from alignment.models.loading import check_description, loaded, outputs_of, refusing
 from alignment.models.policies import Policy, default_device
 from alignment.models.trials import (
     apply_template,
     described,
     described_encoder,
+    described_rater,
     drop_paths,
     try_out,
+    try_rating,
     try_reading,
 )
-from alignment.models.uses import Use, is_masked
+from alignment.models.uses import CLASS_HEADS, Use, is_masked
 from alignment.seam import archives
 from alignment.seam.architectures import family_in
 from alignment.seam.errors import ConfigError, DataError
@@ -83,13 +85,13 @@ def done(step: int) -> StepDone:
 def _add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) -> Progress:
     """A whole model, kept byte for byte but for a chosen chat template; an encoder has none.
 
-    An encoder such as BERT can be the backbone of a reward model, and no policy.
+    An encoder such as BERT can be the backbone of a reward model, and no policy; a model that rates is for rewards.
     """
     if "base" in spec.inputs:
         raise DataError(_("These files are a whole model, not an adapter; choose no base model."))
     template = ImportConfig.stored(spec.config).template
-    masked = is_masked(incoming)
-    use: Use = "backbone" if masked else "policy"
+    use = use_of(incoming)
+    written = use == "policy" or (use == "rater" and template != "own")  # by the chosen template
     check_description(incoming, tensors, use)
     drop_paths(incoming / "tokenizer_config.json")
     yield done(2)
@@ -98,23 +100,46 @@ def _add_model(spec: RunSpec, folder: Path, incoming: Path, tensors: Tensors) ->
         model, tokenizer = loaded(incoming, use)
     placed: Any = model.to(default_device())  # type: ignore[arg-type]  # transformers wraps it without its arguments
     policy = Policy(placed.eval(), tokenizer)
-    if not masked:
+    if written:
         apply_template(policy.tokenizer, template)
     yield done(3)
     yield PhaseStarted(name=_("trying"))
     with counting(100, "%"):
         trying, keeping = split(1, 1)
         with trying:
-            (try_reading if masked else try_out)(policy)
+            TRIALS[use](policy)
         with keeping, committed(folder / "output") as output:
             for path in incoming.iterdir():
                 path.rename(output / path.name)
-            if template != "own" and not masked:
+            if template != "own" and written:
                 (output / "chat_template.jinja").unlink(missing_ok=True)
                 policy.tokenizer.save_pretrained(output)
     stored = sorted(DTYPES.get(name, name.lower()) for name in tensors.dtypes)
-    card = described_encoder(policy) if masked else described(policy)
-    return {**card, "dtype": ", ".join(stored)}
+    return {**CARDS[use](policy), "dtype": ", ".join(stored)}
+
+
+def use_of(folder: Path) -> Use:
+    """What a whole model can be here: a policy, an encoder that backbones are made of, or one that rates.
+
+    An encoder that tells several classes is kept as what it reads by, without its head.
+    """
+    names = read_object(folder / "config.json").get("architectures") or []
+    rates = any(str(name).endswith(CLASS_HEADS["rater"]) for name in names)
+    if is_masked(folder):
+        return "rater" if rates and outputs_of(folder) == 1 else "backbone"
+    return "rater" if rates else "policy"
+
+
+TRIALS: Mapping[Use, Callable[[Policy], None]] = {
+    "policy": try_out,
+    "backbone": try_reading,
+    "rater": try_rating,
+}
+CARDS: Mapping[Use, Callable[[Policy], dict[str, object]]] = {
+    "policy": described,
+    "backbone": described_encoder,
+    "rater": described_rater,
+}
 
 
 def add_adapter(spec: RunSpec, folder: Path, incoming: Path) -> Progress:

@@ -8,6 +8,7 @@ from alignment.kinds.inputs import JUDGED
 from alignment.kinds.kind import ArtifactType, Given, Group, Input, Kind
 from alignment.kinds.settings.words import times
 from alignment.seam import memory
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
@@ -16,6 +17,11 @@ def needed_memory(config: ClassifyConfig, shape: memory.Shape | None) -> int:
     if shape is None:
         return 0
     return memory.trained(shape, moments=config.moments(shape.width)) + memory.part(shape)
+
+
+def needed_seconds(_config: ClassifyConfig, timing: Timing) -> float:
+    """Each text is read once by the backbone; what is learned of that is next to nothing."""
+    return timing.reading(timing.extent.rows)
 
 
 def sentence(config: ClassifyConfig, given: Given) -> str:
@@ -76,5 +82,6 @@ KIND = Kind(
     shared=True,
     saves=True,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

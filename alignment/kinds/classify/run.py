@@ -27,7 +27,7 @@ from alignment.models.distributed import shard, world
 from alignment.models.lora import size_of
 from alignment.models.overlong import Fitting, Reader, fitting_labels, fitting_texts
 from alignment.models.sharding import spread
-from alignment.models.training import Progress, Run, StepLoss, fit, in_parts, ready
+from alignment.models.training import Progress, Run, StepLoss, TrainingSet, fit, in_parts, ready
 from alignment.reward.labels import divided
 from alignment.seam.errors import DataError
 from alignment.seam.events import Finished, Fitted, PhaseStarted
@@ -66,9 +66,8 @@ def classify_texts(spec: RunSpec, folder: Path) -> Progress:
     yield ready(one.trunk, len(fitted), config, run)
     rows = one.read(fitted)
     shares = torch.tensor([kept.shares(row) for row in fitted])
-    if (
-        yield from fit(one, config, [len(row) for row in rows], class_step(one, rows, shares), run)
-    ) == "save":
+    data = TrainingSet([len(row) for row in rows], class_step(one, rows, shares))
+    if (yield from fit(one, config, data, run)) == "save":
         return
     yield PhaseStarted(name=_("measuring"))
     with counting(len(held), _("texts")), taking(1):
@@ -79,6 +78,7 @@ def classify_texts(spec: RunSpec, folder: Path) -> Progress:
         "texts_train": len(fitted),
         "texts_heldout": len(held),
         "texts_disputed": kept.disputed,
+        **data.progress.told,
         "bad_lines": kept.bad_lines,
         "reads": config.reads,
         "classes": list(kept.classes),
@@ -111,8 +111,8 @@ def classify_words(spec: RunSpec, folder: Path) -> Progress:
     spread(one.model)
     run = Run.of(spec, folder)
     yield ready(one.trunk, len(fitted), config, run)
-    step = word_step(one, fitted)
-    if (yield from fit(one, config, [len(row.ids) for row in fitted], step, run)) == "save":
+    data = TrainingSet([len(row.ids) for row in fitted], word_step(one, fitted))
+    if (yield from fit(one, config, data, run)) == "save":
         return
     yield PhaseStarted(name=_("measuring"))
     with counting(len(held), _("texts")), taking(1):
@@ -124,7 +124,7 @@ def classify_words(spec: RunSpec, folder: Path) -> Progress:
         one.save(output)
     counts = {"texts_train": len(fitted), "texts_heldout": len(held), "bad_lines": bad_lines}
     size = {"parameters": size_of(one.model), "rows": [told.counts], "classes": list(one.classes)}
-    yield Finished(summary={**found, **counts, **size, "head": config.head})
+    yield Finished(summary={**found, **counts, **size, **data.progress.told, "head": config.head})
 
 
 def names_of(records: Sequence[TaggedRecord | SpanRecord]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from alignment.kinds.pretrain.settings import BAD, BadName
 from alignment.kinds.settings.fitting import Fitting
 from alignment.kinds.settings.flags import FLAGS, FlagName
 from alignment.kinds.settings.gradient import GradientSettings
+from alignment.kinds.settings.schedule import CourseSettings
 from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
 from alignment.seam.words import _, said
@@ -200,7 +201,7 @@ class LearningSettings(Settings):
 
 
 # In this order what is told apart comes first.
-class ClassifyConfig(GradientSettings, Fitting, LearningSettings, ClassSettings):
+class ClassifyConfig(GradientSettings, Fitting, CourseSettings, LearningSettings, ClassSettings):
     """A classifier: tells the classes of texts, learned from a file or from what people said of answers."""
 
     @model_validator(mode="after")

@@ -2,11 +2,18 @@
 
 from dataclasses import replace
 
-from alignment.kinds.costs import COST_INPUTS, HELD_OUT, TRAINING, needed_memory
+from alignment.kinds.costs import (
+    COST_INPUTS,
+    HELD_OUT,
+    TRAINING,
+    compared_seconds,
+    needed_memory,
+)
 from alignment.kinds.distil.results import CURVES, DistilResults
 from alignment.kinds.distil.settings import DISTILLATIONS, STUDENT, DistilConfig
 from alignment.kinds.kind import ArtifactType, Given, Group, Input, Kind
 from alignment.seam import memory
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 WRITES_OR_READS = (ArtifactType.MODEL, ArtifactType.ENCODER)
@@ -31,6 +38,13 @@ def memory_of(config: DistilConfig, shape: memory.Shape | None) -> int:
     learned = memory.trained(shape, config.lora_rank, config.moments(shape.width))
     learning = memory.read(shape, 1) + learned + memory.learning(shape)
     return max(learning, needed_memory(shape, config.completions_per_prompt))
+
+
+def needed_seconds(config: DistilConfig, timing: Timing) -> float:
+    """The student's steps beside the teacher, and what both are compared by."""
+    rows = config.steps * config.batch
+    learned = timing.reading(rows, config.batch) + timing.learning(rows, config.batch)
+    return learned + compared_seconds(config, timing)
 
 
 def sentence(config: DistilConfig, given: Given) -> str:
@@ -68,5 +82,6 @@ KIND = Kind(
     shared=False,
     saves=True,
     memory=memory_of,
+    seconds=needed_seconds,
     sentence=sentence,
 )

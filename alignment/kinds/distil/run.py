@@ -112,6 +112,7 @@ def taught(
     result = one.result
     told = student_told(TeacherPair(pair.teacher, result), (start, end)) | {
         "objective": config.objective,
+        **lessons.progress.told,
         "answers_train": len(texts.fitted.rows),
         "answers_heldout": len(texts.held.rows),
     }
@@ -161,6 +162,7 @@ def distil_encoder(spec: RunSpec, folder: Path, config: DistilConfig) -> Progres
             "objective": config.objective,
             "encoder": True,
             **student_told(pair, (start.distance, end.distance)),
+            **lessons.progress.told,
             "answers_train": len(texts.fitted),
             "answers_heldout": len(texts.held),
             **encoder_costs(pair, end, spec.seed),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from alignment.kinds.align.settings import order
+from alignment.kinds.settings.adapters import FitAdapterSettings
 from alignment.kinds.settings.computation import ComputationSettings, saved_every
 from alignment.kinds.settings.costs import (
     CalibrationName,
@@ -13,6 +14,7 @@ from alignment.kinds.settings.costs import (
 )
 from alignment.kinds.settings.divergences import DIVERGENCES, DivergenceName
 from alignment.kinds.settings.gradient import GradientSettings
+from alignment.kinds.settings.schedule import ScheduleSettings
 from alignment.seam.settings import Settings, setting
 from alignment.seam.words import _
 
@@ -145,7 +147,13 @@ class DistillationSettings(Settings):
 
 # In this order what is chosen comes first.
 class DistilConfig(
-    CostSettings, ComputationSettings, GradientSettings, DistillationSettings, StudentSettings
+    CostSettings,
+    FitAdapterSettings,
+    ComputationSettings,
+    GradientSettings,
+    ScheduleSettings,
+    DistillationSettings,
+    StudentSettings,
 ):
     """Distillation: a smaller model that learns from a larger one, and what that costs and saves."""
 

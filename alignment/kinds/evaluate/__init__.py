@@ -4,14 +4,22 @@ from dataclasses import replace
 
 from alignment.kinds.evaluate.results import CURVES, EvaluateResults
 from alignment.kinds.evaluate.settings import EvaluateConfig
-from alignment.kinds.inputs import CLASSIFIER, PROMPTS
+from alignment.kinds.inputs import CLASSIFIER, CODE, PROMPTS
 from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 MODELS = 4  # policy, reference, reward model, judge
 FEWEST_HELD_OUT = 8  # prompts
+
+RATED = 3  # models that read each answer: policy, reference, reward model
+WEIGHED, WEIGHED_ANSWERS, WEIGHED_AT_ONCE = (
+    32,
+    128,
+    4,
+)  # prompts that log Z is of, answers, prompts at once
 
 
 def needed_memory(config: EvaluateConfig, shape: memory.Shape | None) -> int:
@@ -21,6 +29,16 @@ def needed_memory(config: EvaluateConfig, shape: memory.Shape | None) -> int:
     compared = memory.SAMPLED_AT_ONCE * config.completions_per_prompt
     rows = max(compared, memory.WEIGHED_AT_ONCE)
     return memory.read(shape, MODELS) + memory.sampling(shape, rows)
+
+
+def needed_seconds(config: EvaluateConfig, timing: Timing) -> float:
+    """Both models' answers, read by both and by whoever rates them, and many more to some prompts for log Z."""
+    prompts = min(config.prompts, timing.extent.prompts)
+    limit, copies = config.max_new_tokens, config.completions_per_prompt
+    compared = timing.writing(prompts, copies, limit) + RATED * timing.reading(prompts * copies)
+    some = min(prompts, WEIGHED)
+    weighed = timing.writing(some, WEIGHED_ANSWERS, limit, WEIGHED_AT_ONCE)
+    return 2 * compared + weighed + RATED * timing.reading(some * WEIGHED_ANSWERS)
 
 
 def sentence(config: EvaluateConfig, given: Given) -> str:
@@ -102,6 +120,13 @@ KIND = Kind(
             beside=(),
             when={"classes": ("counted",)},
         ),
+        replace(
+            CODE,
+            help=_("The one that the model was aimed at; its gain is measured as a reward's."),
+            empty=_("none, as the model was aimed at none"),
+            beside=(),
+            spared="policy",
+        ),
     ),
     prompts=Prompts("test", FEWEST_HELD_OUT),
     run="alignment.kinds.evaluate.run:evaluate",
@@ -110,5 +135,6 @@ KIND = Kind(
     saves=False,
     encoder_decoders=ALWAYS,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

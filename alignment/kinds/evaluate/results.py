@@ -15,6 +15,7 @@ class EvaluateResults(StartedResults):
     """The policy beside its reference and its target; what has a meaning is a measurement of it."""
 
     families = (
+        Family("part_", _("Reward from code: {}"), _("Mean of this part of it.")),
         Family("class_", _("Class {}"), _("Mean probability that the classifier gives it.")),
         Family("feature_", _("{}"), _("Mean of what was wished for.")),
         Family("", _("{}, served"), _("Of the policy as it will be served."), after="_served"),

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from alignment.classification.model import Classifier, chance_of
 from alignment.evaluation.beside import Beside, measured_beside, told_of
+from alignment.evaluation.serving import Cut, as_served
 from alignment.kinds.align.settings import AlignConfig
 from alignment.kinds.evaluate.settings import EvaluateConfig, JudgeName
 from alignment.kinds.spec import RunSpec
@@ -43,12 +44,15 @@ from alignment.objectives.problem import DRAWING
 from alignment.objectives.receipts import COARSE, receipts
 from alignment.objectives.samples import Term, terms_of
 from alignment.reward import RewardModel
+from alignment.reward.code import CodeReward
+from alignment.sampling.engines import warp_of
 from alignment.sampling.sampling import Rollouts, sample
 from alignment.sampling.scoring import (
     completion_token_entropies,
     completion_token_kls,
     completion_token_logps,
 )
+from alignment.sampling.stops import cut_at
 from alignment.sampling.warps import Warp
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import (
@@ -117,6 +121,7 @@ class Players:
     aim: AlignConfig  # what that was, or what the evaluation's settings take it for
     target: Target
     lambdas: list[float]
+    cut: Warp | None = None  # how the policy will be served, where that is said
 
     @property
     def sides(self) -> dict[Stage, tuple[Policy, Term]]:
@@ -128,6 +133,8 @@ class Players:
         }
         if served:
             found["served"] = (self.policy, served[0])
+        if self.cut is not None:
+            found["served"] = (self.policy, Cut(int8=bool(served) and served[0].int8, cut=self.cut))
         return found
 
     @property
@@ -176,7 +183,7 @@ def evaluate(spec: RunSpec, folder: Path) -> Progress:
     players = load_players(spec, folder, config, prompts)
     generator = torch.Generator().manual_seed(spec.seed)
     compared = math.ceil(len(prompts) / BATCH)
-    some = prompts[:TARGET_PROMPTS]
+    some = prompts[: config.weighed_prompts]
     total = compared + math.ceil(len(some) / TARGET_BATCH)
     device = str(players.policy.device)
     yield Ready(total_steps=total, threads=torch.get_num_threads(), device=device)
@@ -254,8 +261,9 @@ def load_players(
         judge=judge,
         aimed=known is not None,
         aim=aim,
-        target=aimed_at(aim, at, reference, policy, prompts),
+        target=aimed_at(aim, at, reference, policy, prompts, own=not spec.run),
         lambdas=lambdas,
+        cut=warp_of(config) if config.served else None,
     )
 
 
@@ -282,8 +290,13 @@ def aimed_at(
     reference: Policy,
     policy: Policy,
     prompts: Sequence[PromptRecord],
+    *,
+    own: bool = False,
 ) -> Target:
-    """The target of an alignment, for answers to these prompts; raises ConfigError where a reward model is missing."""
+    """The target of an alignment, for answers to these prompts; raises ConfigError where what it reads is missing.
+
+    `own` says that it may be code of whoever runs this on their own command line.
+    """
     turns = [prompt.messages for prompt in prompts]
     reward = no_reward
     if aim.reward_weight:
@@ -296,7 +309,13 @@ def aimed_at(
             )
         model = RewardModel.load(at["reward"])
         reward = model.knowing(reference, turns).knowing(policy, turns).score
-    return target_of(aim, reward, reference, class_chance(aim, at, [reference, policy], turns))
+    chance = class_chance(aim, at, [reference, policy], turns)
+    if not aim.code_weight:
+        return target_of(aim, reward, reference, chance)
+    if "code" not in at:
+        raise ConfigError(_("The policy was aimed at a reward from code; name it."))
+    code = CodeReward.load(at["code"], aim, [reference, policy], prompts, own=own)
+    return target_of(aim, reward, reference, chance, code)
 
 
 def class_chance(
@@ -379,9 +398,12 @@ def _described(
         yield name.replace("/", "_"), column.view(shape)
     yield "length", rollouts.lengths.view(shape)
     yield "truncated", rollouts.truncated.view(shape)
-    with term.used(model):
-        entropies = completion_token_entropies(model.model, rollouts, temperature=term.temperature)
-    yield "entropy", entropies.sum(1).view(shape)
+    if not isinstance(term, Cut):
+        with term.used(model):
+            entropies = completion_token_entropies(
+                model.model, rollouts, temperature=term.temperature
+            )
+        yield "entropy", entropies.sum(1).view(shape)
     if shape[1] > 1:
         yield "self_bleu", torch.tensor(self_bleu(answers.texts))[:, None]
     if answers.verdicts is not None:
@@ -401,12 +423,12 @@ def _answered(
     drawing, judging = split(DRAWING, 1)
     with drawing:
         rollouts = _drawn(model, term, prompts, count, config, generator)
-    texts = drawn_texts(model, rollouts)
+    texts = [cut_at(text, term.warp.stops) for text in drawn_texts(model, rollouts)]
+    asked = [prompt for prompt in prompts for _ in range(count)]
     with judging:
-        values = players.target.values(model, rollouts)
+        values = players.target.values(model, as_served(model, rollouts, asked, texts, term.warp))
     verdicts = None
     if players.judge is not None:
-        asked = [prompt for prompt in prompts for _ in range(count)]
         verdicts = players.judge(asked, texts).view(-1, count).cpu()
     rows = [texts[i : i + count] for i in range(0, len(texts), count)]
     return Answers(rollouts, rows, values, verdicts)
@@ -427,7 +449,7 @@ def _drawn(
             [model.prompt_ids(prompt.messages) for prompt in prompts],
             completions=count,
             max_new_tokens=config.max_new_tokens,
-            warp=Warp(temperature=term.temperature),
+            warp=term.warp,
             generator=generator,
         )
 
@@ -489,7 +511,8 @@ def weigh(
 ) -> dict[str, float]:
     """Compare the final policy with the target, on many of its completions of a few prompts."""
     started = time.perf_counter()
-    _before, *uses = players.sides.items()
+    _before, *answering = players.sides.items()
+    uses = [(side, use) for side, use in answering if not isinstance(use[1], Cut)]
     ess = 0.0
     for side, (policy, term) in through(uses, len(uses)):
         drawing, reading, judging = split(DRAWING, 1, 1)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from alignment.kinds.settings.divergences import DIVERGENCES, DivergenceName
+from alignment.kinds.settings.drawing import ServedSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
 from alignment.seam.settings import Settings, setting
 from alignment.seam.words import _
@@ -28,8 +29,8 @@ KNOWN: Mapping[KnownName, str] = {
 }
 
 
-class EvaluateConfig(Settings):
-    """Policy against reference on held-out prompts, judged by someone who is not the reward."""
+class ComparisonSettings(Settings):
+    """What is compared, who judges, and what is measured beside."""
 
     judge: JudgeName = setting(
         "held_out_labels",
@@ -89,6 +90,18 @@ class EvaluateConfig(Settings):
         choices=CLASSES,
     )
     overlong: OverlongName = overlong(_("Evaluation"))
+    weighed_prompts: int = setting(
+        32,
+        _("Prompts weighed"),
+        help=_(
+            "Of the held-out ones: 128 completions of each tell how far the policy is from its target."
+        ),
+        topic=_("Evaluation"),
+        unit=_("prompts"),
+        ge=1,
+        le=10_000,
+        advanced=True,
+    )
     beta: float = setting(
         0.35,
         _("Beta"),
@@ -119,3 +132,8 @@ class EvaluateConfig(Settings):
         advanced=True,
         when={"divergence": ("alpha",)},
     )
+
+
+# In this order the comparison comes first.
+class EvaluateConfig(ServedSettings, ComparisonSettings):
+    """Policy against reference on held-out prompts, judged by someone who is not the reward."""

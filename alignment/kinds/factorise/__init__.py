@@ -1,18 +1,34 @@
 """Keep a model's hidden layers as sub-layers of low rank."""
 
-from alignment.kinds.costs import COST_INPUTS, HELD_OUT, TRAINING, needed_memory
+from alignment.kinds.costs import (
+    COST_INPUTS,
+    HELD_OUT,
+    TRAINING,
+    compared_seconds,
+    needed_memory,
+)
 from alignment.kinds.factorise.results import CURVES, FactoriseResults
 from alignment.kinds.factorise.settings import UNITS, FactoriseConfig
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind
 from alignment.seam import memory
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
+MATRICES, STEP_BLOCKS = 4, 4  # of a block; blocks' time that a step of one takes
 MODELS = 6  # of the original's size: itself, copies, and two sets of sub-layers
 
 
 def memory_of(config: FactoriseConfig, shape: memory.Shape | None) -> int:
     """Bytes: the model, its sub-layers as they began and became, and copies that are compared."""
     return needed_memory(shape, config.completions_per_prompt, MODELS)
+
+
+def needed_seconds(config: FactoriseConfig, timing: Timing) -> float:
+    """The steps of each layer's sub-layers, the sizes that are tried, and what models are compared by."""
+    blocks = MATRICES * timing.shape.layers
+    fitted = blocks * config.steps * STEP_BLOCKS * timing.speed.block
+    tried = config.sublayers * timing.reading(min(config.prompts, timing.extent.prompts))
+    return fitted + tried + compared_seconds(config, timing)
 
 
 def sentence(config: FactoriseConfig, given: Given) -> str:
@@ -52,5 +68,6 @@ KIND = Kind(
     shared=False,
     saves=True,
     memory=memory_of,
+    seconds=needed_seconds,
     sentence=sentence,
 )

@@ -1,19 +1,33 @@
 """Answer prompts."""
 
 from alignment.kinds.generate.results import CURVES, GenerateResults
-from alignment.kinds.generate.settings import OURS, TASKS, GenerateConfig
+from alignment.kinds.generate.settings import TASKS, GenerateConfig
 from alignment.kinds.inputs import PROMPTS
-from alignment.kinds.kind import ArtifactType, Given, Group, Input, Kind, Prompts
+from alignment.kinds.kind import NOTHING, ArtifactType, Given, Group, Input, Kind, Prompts
+from alignment.kinds.settings.drawing import BEST, OURS
 from alignment.seam import memory
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
 def needed_memory(config: GenerateConfig, shape: memory.Shape | None) -> int:
-    """Bytes: the model, and the completions that it writes at once; none where a server does it."""
+    """Bytes: the model, and the completions that it writes at once; none where a server does it.
+
+    A reward model that keeps the best is as large as the model.
+    """
     if shape is None or config.engine == "server":
         return 0
-    rows = memory.SAMPLED_AT_ONCE * config.completions_per_prompt
-    return memory.read(shape) + memory.sampling(shape, rows)
+    each = config.drawn_for_each
+    rows = max(memory.SAMPLED_AT_ONCE, each) * config.completions_per_prompt
+    return memory.read(shape, 1 + (each > 1)) + memory.sampling(shape, rows)
+
+
+def needed_seconds(config: GenerateConfig, timing: Timing) -> float:
+    """What is written; 0 where a server does it, of which nobody knows."""
+    if config.engine == "server":
+        return 0.0
+    prompts = min(config.prompts, timing.extent.prompts)
+    return timing.writing(prompts, config.completions_per_prompt, config.max_new_tokens)
 
 
 def sentence(config: GenerateConfig, given: Given) -> str:
@@ -72,6 +86,15 @@ KIND = Kind(
             empty=_("none, as a server answers with its own"),
             when=OURS,
         ),
+        Input(
+            role="reward",
+            types=(ArtifactType.REWARD,),
+            title=_("Reward model"),
+            help=_("Whose best of several completions is kept."),
+            topic=_("New tasks"),
+            empty=NOTHING,
+            when=BEST,
+        ),
     ),
     prompts=Prompts("train", 1),
     run="alignment.kinds.generate.run:generate",
@@ -80,5 +103,6 @@ KIND = Kind(
     saves=False,
     encoder_decoders={"engine": ("sampler",)},
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

@@ -2,6 +2,7 @@
 
 from alignment.kinds.curves import CUT, LENGTH, PACE
 from alignment.seam.curves import Curve, Place
+from alignment.seam.records import Estimate
 from alignment.seam.results import Results, result
 from alignment.seam.words import _
 
@@ -18,6 +19,13 @@ class GenerateResults(Results):
     logps_known: float | None = result(_("With log-probabilities"), name="logps/known", share=True)
     diversity_distinct: float | None = result(
         _("Unlike the prompt's other answers"), name="diversity/distinct", share=True
+    )
+    kl_bound: float | None = result(_("KL to the sampler, at most (nats)"))
+    score_drawn: Estimate | None = result(
+        _("Score of all drawn"), meaning=_("By the reward model that chose, over prompts.")
+    )
+    score_kept: Estimate | None = result(
+        _("Score of those kept"), meaning=_("Of the best of several, over prompts.")
     )
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
+from alignment.kinds.settings.drawing import OURS, DrawingSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
-from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.settings import STORED, ConflictError, Settings, setting
 from alignment.seam.words import _, said
 
 EngineName = Literal["sampler", "vllm", "server"]
@@ -31,17 +32,10 @@ FEW = {
 }
 SERVED = {"engine": ("server",)}
 SECRETIVE = frozenset("@?#")  # before or behind these an address may hold a secret
-TokensName = Literal["drawn", "greedy"]
-TOKENS: Mapping[TokensName, str] = {
-    "drawn": _("Drawn by their chances"),
-    "greedy": _("The likeliest alone"),
-}
-DRAWN = {"tokens": ("drawn",)}
-OURS = {"engine": ("sampler", "vllm")}  # whose tokenizer is here
 
 
-class GenerateConfig(Settings):
-    """Completions of a policy for prompts; in the dashboard they become tasks."""
+class TaskSettings(Settings):
+    """How many completions, and what people are asked about them."""
 
     prompts: int = setting(
         256,
@@ -88,57 +82,12 @@ class GenerateConfig(Settings):
         ge=1,
         le=4096,
     )
-    temperature: float = setting(
-        1.0,
-        _("Temperature"),
-        help=_("Below 1 the model repeats its favourites; above 1 it wanders."),
-        topic=_("New tasks"),
-        ge=0.1,
-        le=2.0,
-        advanced=True,
-        when=DRAWN,
-    )
-    tokens: TokensName = setting(
-        "drawn",
-        _("Tokens"),
-        help=_("The likeliest ones make one completion a prompt, which is the same every time."),
-        topic=_("New tasks"),
-        advanced=True,
-        choices=TOKENS,
-    )
-    top_k: int = setting(
-        0,
-        _("Top k"),
-        help=_("Draw from so many of the likeliest tokens; 0 draws from all."),
-        topic=_("New tasks"),
-        unit=_("tokens"),
-        ge=0,
-        le=1_000_000,
-        advanced=True,
-        when={**OURS, **DRAWN},
-    )
-    top_p: float = setting(
-        1.0,
-        _("Top p"),
-        help=_("Draw from the fewest tokens that together have this chance; 1 draws from all."),
-        topic=_("New tasks"),
-        gt=0,
-        le=1,
-        advanced=True,
-        when=DRAWN,
-    )
-    min_p: float = setting(
-        0.0,
-        _("Min p"),
-        help=_(
-            "Draw from tokens with at least this share of the likeliest one's chance; 0 draws from all."
-        ),
-        topic=_("New tasks"),
-        ge=0,
-        le=1,
-        advanced=True,
-        when={**OURS, **DRAWN},
-    )
+
+
+# In this order, from the last: what is asked, how it is drawn, who draws it.
+class GenerateConfig(DrawingSettings, TaskSettings):
+    """Completions of a policy for prompts; in the dashboard they become tasks."""
+
     engine: EngineName = setting(
         "sampler",
         _("Engine"),
@@ -171,17 +120,18 @@ class GenerateConfig(Settings):
     )
 
     @property
-    def greedy(self) -> bool:
-        """Whether nothing is drawn."""
-        return self.tokens == "greedy"
+    def drawn(self) -> int:
+        """Completions that are drawn of each prompt."""
+        return self.completions_per_prompt * self.drawn_for_each
 
     @model_validator(mode="after")
-    def _enough_to_ask_about(self) -> "GenerateConfig":
+    def _enough_to_ask_about(self, info: ValidationInfo) -> "GenerateConfig":
         if self.greedy and self.completions_per_prompt > 1:
             words = _("the likeliest tokens are the same completion every time: ask for one")
             raise ConflictError("completions_per_prompt", said(words))
-        # A program that makes no tasks says nothing of them.
-        needed = FEWEST.get(self.task, 1) if "task" in self.model_fields_set else 1
+        # A program that makes no tasks says nothing of them, and what is stored says all.
+        asked = "task" in self.model_fields_set and info.context != STORED
+        needed = FEWEST.get(self.task, 1) if asked else 1
         if self.completions_per_prompt < needed:
             words = FEW[needed]
             raise ConflictError("completions_per_prompt", said(words))

@@ -1,13 +1,15 @@
 """Align several divergences from one pool of completions."""
 
+from alignment.kinds.align import needed_by
 from alignment.kinds.align.words import goal, tilt
-from alignment.kinds.inputs import CLASSIFIER, POLICY, PROMPTS, REFERENCE, REWARD
+from alignment.kinds.inputs import CLASSIFIER, CODE, POLICY, PROMPTS, REFERENCE, REWARD
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Prompts
 from alignment.kinds.population.results import CURVES, PopulationResults
 from alignment.kinds.population.settings import PopulationConfig
 from alignment.kinds.settings.divergences import DIVERGENCES, short
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
@@ -19,6 +21,11 @@ def needed_memory(config: PopulationConfig, shape: memory.Shape | None) -> int:
     agents = len(config.divergences) * memory.trained(shape, moments=config.moments(shape.width))
     beside = memory.read(shape, 1 + bool(config.reward_weight) + config.classed)
     return agents + beside + memory.stepping(shape, drawn)
+
+
+def needed_seconds(config: PopulationConfig, timing: Timing) -> float:
+    """As an alignment of several policies."""
+    return needed_by(config, timing, len(config.divergences))
 
 
 def sentence(config: PopulationConfig, given: Given) -> str:
@@ -57,7 +64,7 @@ KIND = Kind(
     fixed=("inference_weight", "inference_temperature", "inference_weights"),
     results=PopulationResults,
     curves=CURVES,
-    inputs=(POLICY, REFERENCE, PROMPTS, REWARD, CLASSIFIER),
+    inputs=(POLICY, REFERENCE, PROMPTS, REWARD, CLASSIFIER, CODE),
     prompts=Prompts("train", 1),
     run="alignment.kinds.population.run:align",
     command="population",
@@ -65,5 +72,6 @@ KIND = Kind(
     saves=True,
     encoder_decoders=ALWAYS,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

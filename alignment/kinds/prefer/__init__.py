@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from alignment.kinds.inputs import LABELS, POLICY, REFERENCE
+from alignment.kinds.inputs import HELD_LABELS, LABELS, POLICY, REFERENCE
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Rows
 from alignment.kinds.prefer.results import CURVES, PreferResults
 from alignment.kinds.prefer.settings import LOSSES, PreferConfig
@@ -10,9 +10,11 @@ from alignment.kinds.settings.divergences import DIVERGENCES
 from alignment.kinds.settings.words import times
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
-THUMBS = replace(LABELS, files=("pairs", "thumbs"), instead={("learned", "thumbs"): Rows.THUMBS})
+INSTEAD = {("learned", "thumbs"): Rows.THUMBS, ("loss", "plackett_luce"): Rows.LABELS}
+THUMBS = replace(LABELS, files=("pairs", "thumbs", "rankings"), instead=INSTEAD)
 
 
 def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
@@ -21,9 +23,18 @@ def needed_memory(config: PreferConfig, shape: memory.Shape | None) -> int:
         return 0
     return (
         memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        + memory.read(shape, int(config.keeps_best and not config.lora_rank))
         + memory.read(shape)
         + memory.learning(shape)
     )
+
+
+def needed_seconds(config: PreferConfig, timing: Timing) -> float:
+    """Both answers of a pair, learned from in every epoch, read by the reference, and those that only measure."""
+    texts = timing.extent.rows * (1 if config.learned == "thumbs" else 2)
+    fitted = texts * (1 - config.held_out)
+    read = timing.reading(texts) + timing.reading(texts - fitted)
+    return timing.learning(config.epochs * fitted, 2 * config.batch) + read
 
 
 def sentence(config: PreferConfig, given: Given) -> str:
@@ -70,7 +81,7 @@ KIND = Kind(
     settings=PreferConfig,
     results=PreferResults,
     curves=CURVES,
-    inputs=(POLICY, REFERENCE, THUMBS),
+    inputs=(POLICY, REFERENCE, THUMBS, replace(HELD_LABELS, instead=INSTEAD)),
     prompts=None,
     run="alignment.kinds.prefer.run:prefer",
     command="prefer",
@@ -78,5 +89,6 @@ KIND = Kind(
     saves=True,
     encoder_decoders=ALWAYS,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

@@ -21,6 +21,8 @@ class PreferResults(StartedResults):
     pairs_cut: int | None = result(_("Pairs cut to the context"))
     thumbs_train: int | None = result(_("Thumbs train"))
     thumbs_heldout: int | None = result(_("Thumbs heldout"))
+    rankings_train: int | None = result(_("Rankings train"))
+    rankings_heldout: int | None = result(_("Held-out rankings"))
     loss: str | None = result(_("Loss"), words=LOSSES)
 
 

@@ -3,10 +3,10 @@
 The frozen reference's log-probabilities are computed once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,12 +25,13 @@ from alignment.maths.preferences import (
     score_of,
     simpo_margins,
 )
+from alignment.models.bounds import HELD_OUT, HELD_RIGHT, HeldOut
 from alignment.models.computation import set_up
 from alignment.models.control_tokens import controls, counted
 from alignment.models.distributed import all_sum, shard
 from alignment.models.inputs import same_model
 from alignment.models.lora import size_of
-from alignment.models.overlong import Reader, fitting_labels, policies_of
+from alignment.models.overlong import Fitting, fitting_labels, policies_of
 from alignment.models.policies import Policy
 from alignment.models.texts import Written, rollouts_of, written
 from alignment.models.training import (
@@ -39,39 +40,46 @@ from alignment.models.training import (
     Run,
     StepLoss,
     Trainee,
+    TrainingSet,
     fit,
     in_parts,
     ready,
     scored,
 )
+from alignment.objectives.pairs import Pair, pairs_of, sides_of
+from alignment.objectives.rankings import (
+    RankedAnswers,
+    ranking_losses,
+    ranking_step,
+    rankings_of,
+)
 from alignment.objectives.start import start_on_answers
-from alignment.reward.labels import L, divided, refuse_few, says_something
+from alignment.reward.labels import (
+    L,
+    held_apart,
+    pairs_in,
+    ranked,
+    refuse_few,
+    says_something,
+)
 from alignment.reward.selection import choosing, passed_over
 from alignment.sampling.scoring import completion_token_logps
 from alignment.seam.errors import ConfigError, DataError
 from alignment.seam.events import Checked, Finished, PhaseStarted
 from alignment.seam.folders import committed
 from alignment.seam.progress import counting, split, through
-from alignment.seam.records import LabelRecord, PairRecord, ThumbRecord, read_jsonl, texts_of
+from alignment.seam.records import (
+    Estimate,
+    LabelRecord,
+    PairRecord,
+    RankingRecord,
+    ThumbRecord,
+    read_labels,
+    texts_of,
+)
 from alignment.seam.words import _
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two completions of a prompt with the reference's log-probabilities of both."""
-
-    key: str
-    chosen: Written
-    rejected: Written
-    chosen_reference: float
-    rejected_reference: float
-
-    @property
-    def length(self) -> int:
-        """Tokens of the longer side."""
-        return max(self.chosen.length, self.rejected.length)
 
 
 @dataclass(frozen=True)
@@ -83,111 +91,149 @@ class Thumb:
     reference: float
     good: bool
 
+    @property
+    def chosen(self) -> Written:
+        """The completion."""
+        return self.row
+
+    @property
+    def length(self) -> int:
+        """Tokens of it and its prompt."""
+        return self.row.length
+
+    tokens = length
+
+
+Example = Pair | Thumb | RankedAnswers
+
+
+class Form(NamedTuple):
+    """What is learned from: which labels say something, how they are read, and what they say of a policy."""
+
+    name: str  # in the numbers of a summary
+    usable: Callable[[Iterable[LabelRecord]], list[Any]]
+    check: Callable[[Sequence[Any], Sequence[Any]], None]  # of all and of those to fit; DataError
+    read: Callable[[Policy, Sequence[Any]], list[Any]]
+    step: Callable[[Policy, Policy, Sequence[Any], PreferConfig], StepLoss]
+    glance: Callable[[Policy, Policy, Sequence[Any], PreferConfig], Mapping[str, float]]
+    measure: Callable[[Policy, Policy, Sequence[Any], PreferConfig], Mapping[str, Any]]
+
 
 def prefer(spec: RunSpec, folder: Path) -> Progress:
-    """Run of kind prefer: train `policy` against `reference` on `pairs`, or on `thumbs`."""
+    """Run of kind prefer: train `policy` against `reference` on `pairs`, `thumbs` or `rankings`; writes `folder/output`."""
     config = PreferConfig.stored(spec.config)
     torch.manual_seed(spec.seed)
-    yield from (prefer_thumbs if "thumbs" in spec.inputs else prefer_pairs)(spec, folder, config)
-
-
-def prefer_pairs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
-    """Of two completions one was preferred; writes `folder/output`."""
-    pairs_read = list(read_jsonl(folder / spec.inputs["pairs"], PairRecord))
-    records, told = fitting_labels(
-        [pair for pair in pairs_read if says_something(pair)],
-        "pairs",
-        _readers_of(spec, folder),
-        config.overlong,
-    )
-    refuse_few(records, "pairs with different completions")
-    if not told.all_fit:
-        yield told
-    known, held = divided(records, config.held_out)
+    form = form_of(spec, config)
+    read, rows = fitting_rows(spec, folder, config, form)
+    records, told = rows[0].rows, [one.told for one in rows]
+    form.check(records, records)
+    yield from (one for one in told if not one.all_fit)
+    known, held = held_apart(records, rows[1].rows if rows[1:] else None, config.held_out)
     fitted = yield from choosing(folder / spec.inputs["policy"], config, known, spec.seed)
+    form.check(records, fitted)
     one, reference, same = models_of(spec, folder, config)
     policy, run = one.policy, Run.of(spec, folder)
     yield ready(policy, len(fitted), config, run)
     yield PhaseStarted(name=_("scoring by the reference"))
-    pairs, judged = both(lambda rows: pairs_of(reference, rows), fitted, held)
-    keys, answers = [pair.key for pair in pairs], [pair.chosen for pair in pairs]
-    start = start_on_answers(policy, reference, answers, keys, same=same)
+    learned, judged = both(lambda some: form.read(reference, some), fitted, held)
+    start = start_of_answers(policy, reference, learned, same=same)
     yield Checked(kl_start=start)
-    loss = preference_step(policy, reference, pairs, config)
-    lengths = [pair.length for pair in pairs]
-    if (yield from fit(one, config, lengths, loss, run)) == "save":
+    data = training_set(learned, form.step(policy, reference, learned, config))
+    looked_at = HeldOut.of(
+        lambda: form.glance(policy, reference, judged, config), config, len(judged)
+    )
+    if (yield from fit(one, config, data, run, looked_at)) == "save":
         return
     yield PhaseStarted(name=_("measuring"))
     summary = {
-        **measures(policy, judged, config),
-        "pairs_train": len(pairs),
-        "pairs_heldout": len(judged),
+        **(form.measure(policy, reference, judged, config) if judged else {}),
+        f"{form.name}_train": len(learned),
+        f"{form.name}_heldout": len(judged),
         **passed_over(known, fitted),
-        "pairs_without_difference": len(pairs_read) - told.read,
-        "rows": [told.counts],
+        **({"pairs_without_difference": read - told[0].read} if form.name == "pairs" else {}),
+        "rows": [one.counts for one in told],
         "loss": config.loss,
         "beta": config.beta,
+        **data.progress.told,
         "parameters": size_of(policy.model),
         **({"kl_start": start.model_dump()} if start else {}),
         **_control_tokens(policy, records),
     }
     with committed(folder / "output") as output:
-        one.result.save(output)
+        one.save(output, config)
     yield Finished(summary=summary)
 
 
-def prefer_thumbs(spec: RunSpec, folder: Path, config: PreferConfig) -> Progress:
-    """Single completions were liked or not, which KTO alone reads; writes `folder/output`."""
-    if config.loss != "kto":
-        raise ConfigError(_("Thumbs are read by KTO alone; set the loss to kto, or give pairs."))
-    thumbs_read = list(read_jsonl(folder / spec.inputs["thumbs"], ThumbRecord))
-    readers = _readers_of(spec, folder)
-    records, told = fitting_labels(thumbs_read, "thumbs", readers, config.overlong)
-    if not told.all_fit:
-        yield told
-    known, held = divided(records, config.held_out)
-    fitted = yield from choosing(folder / spec.inputs["policy"], config, known, spec.seed)
+def form_of(spec: RunSpec, config: PreferConfig) -> Form:
+    """What a run learns from; raises ConfigError where its loss does not read that."""
+    if "thumbs" in spec.inputs:
+        if config.loss != "kto":
+            raise ConfigError(
+                _("Thumbs are read by KTO alone; set the loss to kto, or give pairs.")
+            )
+        return THUMBS
+    if "rankings" in spec.inputs and config.loss != "plackett_luce":
+        raise ConfigError(
+            _("Rankings are read by Plackett and Luce's loss alone; set the loss to plackett_luce.")
+        )
+    return RANKINGS if config.loss == "plackett_luce" else PAIRS
+
+
+def fitting_rows(
+    spec: RunSpec, folder: Path, config: PreferConfig, form: Form
+) -> tuple[int, list[Fitting]]:
+    """How many labels were read; of them and of those to measure by, where these were given, what fits the models."""
+    role = next(role for role in ("pairs", "thumbs", "rankings") if role in spec.inputs)
+    given = list(read_labels(folder / spec.inputs[role]))
+    asked: dict[str, list[Any]] = {role: form.usable(given)}
+    if config.evaluate_on == "own":
+        asked["evaluation"] = form.usable(read_labels(folder / spec.inputs["evaluation"]))
+        if not asked["evaluation"]:
+            raise DataError(_("The evaluation holds no labels that this loss reads."))
+    readers = policies_of(*(folder / spec.inputs[role] for role in ("policy", "reference")))
+    return len(given), [
+        fitting_labels(rows, name, readers, config.overlong) for name, rows in asked.items()
+    ]
+
+
+def training_set(examples: Sequence[Example], loss: StepLoss) -> TrainingSet:
+    """Examples as what is fitted takes them."""
+    lengths, tokens = [one.length for one in examples], [one.tokens for one in examples]
+    return TrainingSet(lengths, loss, tokens)
+
+
+def start_of_answers(
+    policy: Policy, reference: Policy, examples: Sequence[Example], *, same: bool
+) -> Estimate | None:
+    """How far the policy is from its reference before the first step, on the best of the answers."""
+    answers, keys = [one.chosen for one in examples], [one.key for one in examples]
+    return start_on_answers(policy, reference, answers, keys, same=same)
+
+
+def usable_pairs(labels: Iterable[LabelRecord]) -> list[PairRecord]:
+    """Preferences between different texts, those of rankings included."""
+    return [pair for pair in pairs_in(labels) if says_something(pair)]
+
+
+def usable_rankings(labels: Iterable[LabelRecord]) -> list[LabelRecord]:
+    """Rankings and preferences between different texts, where pairs of one ranking are one again."""
+    return [
+        one
+        for one in ranked(labels)
+        if isinstance(one, PairRecord | RankingRecord) and says_something(one)
+    ]
+
+
+def check_thumbs(_records: Sequence[ThumbRecord], fitted: Sequence[ThumbRecord]) -> None:
+    """Raise DataError where nobody liked anything, or everybody did."""
     if {record.good for record in fitted} != {True, False}:
         raise DataError(_("KTO needs completions that were liked and others that were not."))
-    one, reference, same = models_of(spec, folder, config)
-    policy, run = one.policy, Run.of(spec, folder)
-    yield ready(policy, len(fitted), config, run)
-    yield PhaseStarted(name=_("scoring by the reference"))
-    thumbs, judged = both(lambda rows: thumbs_of(reference, rows), fitted, held)
-    keys, answers = [thumb.key for thumb in thumbs], [thumb.row for thumb in thumbs]
-    start = start_on_answers(policy, reference, answers, keys, same=same)
-    yield Checked(kl_start=start)
-    loss = thumb_step(policy, reference, thumbs, config)
-    lengths = [thumb.row.length for thumb in thumbs]
-    if (yield from fit(one, config, lengths, loss, run)) == "save":
-        return
-    yield PhaseStarted(name=_("measuring"))
-    summary = {
-        **thumb_measures(policy, reference, judged, config),
-        "thumbs_train": len(thumbs),
-        "thumbs_heldout": len(judged),
-        **passed_over(known, fitted),
-        "rows": [told.counts],
-        "loss": config.loss,
-        "beta": config.beta,
-        "parameters": size_of(policy.model),
-        **({"kl_start": start.model_dump()} if start else {}),
-        **_control_tokens(policy, records),
-    }
-    with committed(folder / "output") as output:
-        one.result.save(output)
-    yield Finished(summary=summary)
 
 
 def _control_tokens(policy: Policy, records: Sequence[LabelRecord]) -> dict[str, int]:
     """How many prompts and answers hold control tokens, which are text there, where some do."""
     texts = (text for record in records for text in texts_of(record))
     return counted(controls(policy.tokenizer).held, (row.prompt for row in records), texts)
-
-
-def _readers_of(spec: RunSpec, folder: Path) -> list[Reader]:
-    """Policy and reference, before they are loaded."""
-    return policies_of(*(folder / spec.inputs[role] for role in ("policy", "reference")))
 
 
 def models_of(spec: RunSpec, folder: Path, config: PreferConfig) -> tuple[Trainee, Policy, bool]:
@@ -211,15 +257,6 @@ def both(
             return learned, known(held)
 
 
-def pairs_of(reference: Policy, records: Sequence[PairRecord]) -> list[Pair]:
-    """The pairs as tokens, with the log-probabilities that the reference gives them."""
-    chosen = [written(reference, r.prompt.messages, r.chosen) for r in records]
-    rejected = [written(reference, r.prompt.messages, r.rejected) for r in records]
-    known = (scored(reference, side).tolist() for side in through((chosen, rejected), 2))
-    keys = [record.prompt.key for record in records]
-    return [Pair(*row) for row in zip(keys, chosen, rejected, *known, strict=True)]
-
-
 def thumbs_of(reference: Policy, records: Sequence[ThumbRecord]) -> list[Thumb]:
     """The thumbs as tokens, with the log-probabilities that the reference gives them."""
     rows = [written(reference, r.prompt.messages, r.completion) for r in records]
@@ -228,16 +265,6 @@ def thumbs_of(reference: Policy, records: Sequence[ThumbRecord]) -> list[Thumb]:
         Thumb(record.prompt.key, row, logps, record.good)
         for record, row, logps in zip(records, rows, known, strict=True)
     ]
-
-
-def sides_of(policy: Policy, pairs: Sequence[Pair]) -> Sides:
-    """What the losses know of the chosen and of the rejected completions, with gradient."""
-    rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-    logps = completion_token_logps(policy.model, rollouts_of(policy, rows)).sum(1)
-    known = [p.chosen_reference for p in pairs] + [p.rejected_reference for p in pairs]
-    tokens = logps.new_tensor([len(row.completion) for row in rows])
-    ratios = logps - logps.new_tensor(known)
-    return Sides(*ratios.chunk(2), *logps.chunk(2), *tokens.chunk(2))
 
 
 def preference_step(
@@ -371,45 +398,134 @@ def thumb_ratios(policy: Policy, thumbs: Sequence[Thumb]) -> tuple[Tensor, Tenso
 
 
 @torch.no_grad()
+def held_margins(policy: Policy, pairs: Sequence[Pair], config: PreferConfig) -> Tensor:
+    """(n,) how far the policy puts the chosen completions of held-out pairs ahead."""
+    starts = range(0, len(pairs), SCORED_AT_ONCE)
+    each = [
+        margins_of(sides_of(policy, pairs[start : start + SCORED_AT_ONCE]), config)
+        for start in through(starts, len(starts))
+    ]
+    return torch.cat(each)
+
+
 def measures(policy: Policy, pairs: Sequence[Pair], config: PreferConfig) -> dict[str, Any]:
     """How often the held-out labels' winner gained more, and the loss of the policy's implied rewards."""
-    starts = range(0, len(pairs), SCORED_AT_ONCE)
     with counting(len(pairs), _("labels")):
-        each = [
-            margins_of(sides_of(policy, pairs[start : start + SCORED_AT_ONCE]), config)
-            for start in through(starts, len(starts))
-        ]
-    margins = torch.cat(each)
-    keys = [pair.key for pair in pairs]
+        margins = held_margins(policy, pairs, config)
     right = (margins > 0).double() + 0.5 * (margins == 0).double()
-    nll = logistic_losses(margins)
+    return told_of(right, logistic_losses(margins), [pair.key for pair in pairs])
+
+
+def told_of(right: Tensor, nll: Tensor, keys: Sequence[str]) -> dict[str, Any]:
+    """How often held-out labels (n,) are told, and their loss, with intervals over prompts."""
     return {
         "accuracy": clipped(grouped_interval(right.tolist(), keys)).model_dump(),
         "nll": grouped_interval(nll.tolist(), keys, unit="nats").model_dump(),
     }
 
 
+def glance_at_pairs(
+    policy: Policy, _reference: Policy, pairs: Sequence[Pair], config: PreferConfig
+) -> dict[str, float]:
+    """Loss and accuracy of held-out pairs while others are learned from."""
+    margins = held_margins(policy, pairs, config)
+    right = (margins > 0).double().mean().item()
+    return {HELD_OUT: logistic_losses(margins).mean().item(), HELD_RIGHT: right}
+
+
+def glance_at_rankings(
+    policy: Policy, _reference: Policy, rankings: Sequence[RankedAnswers], config: PreferConfig
+) -> dict[str, float]:
+    """The same of rankings."""
+    losses, right = held_rankings(policy, rankings, config)
+    return {HELD_OUT: losses.mean().item(), HELD_RIGHT: right.mean().item()}
+
+
+def held_rankings(
+    policy: Policy, rankings: Sequence[RankedAnswers], config: PreferConfig
+) -> tuple[Tensor, Tensor]:
+    """(n,) losses of held-out rankings, and how often their best is ahead."""
+    starts = range(0, len(rankings), SCORED_AT_ONCE)
+    each = [
+        ranking_losses(policy, rankings[start : start + SCORED_AT_ONCE], config)
+        for start in through(starts, len(starts))
+    ]
+    losses, right = (torch.cat(side) for side in zip(*each, strict=True))
+    return losses, right
+
+
+def ranking_measures(
+    policy: Policy, _reference: Policy, rankings: Sequence[RankedAnswers], config: PreferConfig
+) -> dict[str, Any]:
+    """How often the best of held-out rankings is ahead of what ranks below it, and their loss."""
+    with counting(len(rankings), _("labels")):
+        losses, right = held_rankings(policy, rankings, config)
+    return told_of(right, losses, [one.key for one in rankings])
+
+
 @torch.no_grad()
+def held_thumbs(
+    policy: Policy, reference: Policy, thumbs: Sequence[Thumb], config: PreferConfig
+) -> tuple[Tensor, Tensor]:
+    """(n,) KTO's losses of held-out completions, and whether each is on its side of the mean log-ratio."""
+    starts = range(0, len(thumbs), SCORED_AT_ONCE)
+    matching, reading = split(2, 1)
+    with matching:
+        kl = mismatched(policy, reference, [thumb.row for thumb in thumbs])
+    with reading:
+        each = [
+            thumb_ratios(policy, thumbs[start : start + SCORED_AT_ONCE])
+            for start in through(starts, len(starts))
+        ]
+    ratios, good = (torch.cat(side) for side in zip(*each, strict=True))
+    return kto_losses(ratios, good, kl, config.beta), ((ratios > kl) == good).double()
+
+
+def glance_at_thumbs(
+    policy: Policy, reference: Policy, thumbs: Sequence[Thumb], config: PreferConfig
+) -> dict[str, float]:
+    """Loss and accuracy of held-out thumbs while others are learned from."""
+    losses, right = held_thumbs(policy, reference, thumbs, config)
+    return {HELD_OUT: losses.mean().item(), HELD_RIGHT: right.mean().item()}
+
+
 def thumb_measures(
     policy: Policy, reference: Policy, thumbs: Sequence[Thumb], config: PreferConfig
 ) -> dict[str, Any]:
     """How often a held-out completion is on its side of the mean log-ratio, and the loss."""
-    starts = range(0, len(thumbs), SCORED_AT_ONCE)
     with counting(len(thumbs), _("labels")):
-        matching, reading = split(2, 1)
-        with matching:
-            kl = mismatched(policy, reference, [thumb.row for thumb in thumbs])
-        with reading:
-            each = [
-                thumb_ratios(policy, thumbs[start : start + SCORED_AT_ONCE])
-                for start in through(starts, len(starts))
-            ]
-    ratios, good = (torch.cat(side) for side in zip(*each, strict=True))
+        losses, right = held_thumbs(policy, reference, thumbs, config)
     keys = [thumb.key for thumb in thumbs]
-    right = ((ratios > kl) == good).double()
     return {
         "accuracy": clipped(grouped_interval(right.tolist(), keys)).model_dump(),
-        "kto": grouped_interval(
-            kto_losses(ratios, good, kl, config.beta).tolist(), keys
-        ).model_dump(),
+        "kto": grouped_interval(losses.tolist(), keys).model_dump(),
     }
+
+
+PAIRS = Form(
+    "pairs",
+    usable_pairs,
+    lambda records, _fitted: refuse_few(records, "pairs with different completions"),
+    pairs_of,
+    preference_step,
+    glance_at_pairs,
+    lambda policy, _reference, pairs, config: measures(policy, pairs, config),
+)
+THUMBS = Form(
+    "thumbs",
+    lambda labels: [one for one in labels if isinstance(one, ThumbRecord)],
+    check_thumbs,
+    thumbs_of,
+    thumb_step,
+    glance_at_thumbs,
+    thumb_measures,
+)
+RANKINGS = Form(
+    "rankings",
+    usable_rankings,
+    lambda records, _fitted: refuse_few(records, "rankings of different completions"),
+    rankings_of,
+    ranking_step,
+    glance_at_rankings,
+    ranking_measures,
+)

@@ -5,25 +5,30 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from alignment.kinds.settings.adapters import FitAdapterSettings, KeptAdapterSettings
 from alignment.kinds.settings.computation import ComputationSettings
 from alignment.kinds.settings.divergences import DIVERGENCES, OFFLINE, DivergenceName
+from alignment.kinds.settings.evaluation import SHARE, EvaluationSettings
 from alignment.kinds.settings.fitting import Fitting
 from alignment.kinds.settings.gradient import GradientSettings
+from alignment.kinds.settings.schedule import CourseSettings
 from alignment.kinds.settings.selection import SelectionSettings
 from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
 from alignment.seam.words import _, said
 
-PreferenceName = Literal["f_dpo", "hinge", "ipo", "simpo", "orpo", "kto"]
+PreferenceName = Literal["f_dpo", "hinge", "plackett_luce", "ipo", "simpo", "orpo", "kto"]
 LOSSES: Mapping[PreferenceName, str] = {
     "f_dpo": _("f-DPO"),
     "hinge": _("Hinge"),
+    "plackett_luce": _("Plackett and Luce, of whole rankings"),
     "ipo": _("IPO"),
     "simpo": _("SimPO"),
     "orpo": _("ORPO"),
     "kto": _("KTO"),
 }
-SCORED: tuple[PreferenceName, ...] = ("f_dpo", "hinge")  # by a divergence from the reference
+# By a divergence from the reference.
+SCORED: tuple[PreferenceName, ...] = ("f_dpo", "hinge", "plackett_luce")
 LearnedName = Literal["pairs", "thumbs"]
 LEARNED: Mapping[LearnedName, str] = {
     "pairs": _("Pairs"),
@@ -38,8 +43,8 @@ class Preferences(Settings):
         "f_dpo",
         _("Loss"),
         help=_(
-            "f-DPO is DPO for reverse KL; hinge and IPO bound the margin; SimPO and ORPO look at no reference; "
-            "KTO reads a pair as two thumbs."
+            "f-DPO is DPO for reverse KL; hinge and IPO bound the margin; Plackett and Luce's reads rankings as wholes; "
+            "SimPO and ORPO look at no reference; KTO reads a pair as two thumbs."
         ),
         topic=_("Preferences"),
         choices=LOSSES,
@@ -160,11 +165,12 @@ class Preferences(Settings):
     held_out: float = setting(
         0.2,
         _("Held-out share"),
-        help=_("Share of the prompts whose pairs only measure the result."),
+        help=_("Share of the prompts whose pairs only measure the result; 0 holds out none."),
         topic=_("Preferences"),
-        ge=0.05,
+        ge=0,
         le=0.5,
         advanced=True,
+        when=SHARE,
     )
 
     @model_validator(mode="after")
@@ -184,5 +190,15 @@ class Preferences(Settings):
         return self
 
 
-class PreferConfig(ComputationSettings, GradientSettings, Fitting, SelectionSettings, Preferences):
+class PreferConfig(
+    KeptAdapterSettings,
+    FitAdapterSettings,
+    ComputationSettings,
+    GradientSettings,
+    Fitting,
+    EvaluationSettings,
+    CourseSettings,
+    SelectionSettings,
+    Preferences,
+):
     """A policy trained on pairs directly, without a reward model."""

@@ -5,7 +5,10 @@ from alignment.kinds.pretrain.results import CURVES, PretrainResults
 from alignment.kinds.pretrain.settings import OBJECTIVES, SPANS, PretrainConfig
 from alignment.kinds.settings.words import times
 from alignment.seam import memory
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
+
+GRAMMAR = 48  # tokens of what the grammar writes
 
 
 def shape_of(config: PretrainConfig) -> memory.Shape:
@@ -31,6 +34,20 @@ def needed_memory(config: PretrainConfig, start: memory.Shape | None) -> int:
     kept = memory.activations(shape, at_once, length)
     logits = memory.LOGITS * memory.FLOAT * at_once * length * shape.vocabulary
     return memory.trained(shape, moments=config.moments(shape.width)) + kept + logits
+
+
+def needed_seconds(config: PretrainConfig, timing: Timing) -> float:
+    """What is learned from: documents of a grammar, or a file as often as it is seen."""
+    start = timing.extent.shape if config.model == "continued" else None
+    if config.model == "continued" and start is None:
+        return 0.0
+    own = timing.of(start or shape_of(config))
+    if config.source == "grammar":
+        return own.learning(config.steps * config.batch, config.batch, GRAMMAR)
+    tokens = config.epochs * timing.extent.tokens
+    tokens = min(tokens, config.most_tokens or tokens)
+    length = min(config.context, own.shape.context)
+    return own.learning(tokens / length, config.batch, length)
 
 
 def sentence(config: PretrainConfig, given: Given) -> str:
@@ -105,5 +122,6 @@ KIND = Kind(
     encoder_decoders=SPANS,
     encoder_decoders_only=SPANS,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

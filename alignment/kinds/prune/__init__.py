@@ -1,6 +1,13 @@
 """Take weights out of a model."""
 
-from alignment.kinds.costs import COST_CURVES, COST_INPUTS, HELD_OUT, TRAINING, needed_memory
+from alignment.kinds.costs import (
+    COST_CURVES,
+    COST_INPUTS,
+    HELD_OUT,
+    TRAINING,
+    compared_seconds,
+    needed_memory,
+)
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind
 from alignment.kinds.prune.results import PruneResults
 from alignment.kinds.prune.settings import METHODS, PruneConfig
@@ -48,5 +55,6 @@ KIND = Kind(
     shared=False,
     saves=True,
     memory=memory_of_pruning,
+    seconds=compared_seconds,
     sentence=sentence,
 )

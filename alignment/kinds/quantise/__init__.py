@@ -5,6 +5,7 @@ from alignment.kinds.costs import (
     COST_INPUTS,
     HELD_OUT,
     TRAINING,
+    compared_seconds,
     needed_memory,
 )
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind
@@ -55,5 +56,6 @@ KIND = Kind(
     shared=False,
     saves=True,
     memory=memory_of_quantising,
+    seconds=compared_seconds,
     sentence=sentence,
 )

@@ -9,16 +9,26 @@ from alignment.kinds.reward.settings import RewardConfig
 from alignment.kinds.settings.words import times
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
 def needed_memory(config: RewardConfig, shape: memory.Shape | None) -> int:
-    """Bytes: the backbone that learns; a reward has no logits."""
-    return (
-        memory.trained(shape, moments=config.moments(shape.width)) + memory.part(shape)
-        if shape
-        else 0
-    )
+    """Bytes: the backbone that learns, or only reads; a reward has no logits."""
+    if shape is None:
+        return 0
+    if config.trunk == "frozen":
+        return memory.read(shape) + memory.part(shape)
+    return memory.trained(shape, config.lora_rank, config.moments(shape.width)) + memory.part(shape)
+
+
+def needed_seconds(config: RewardConfig, timing: Timing) -> float:
+    """Both answers of a pair, learned from in every epoch of every trial, then read for zero, unit and measures."""
+    texts = 2 * timing.extent.rows
+    fitted = texts * (1 - config.held_out)
+    trials = 1 + config.folds
+    learned = timing.learning(config.epochs * fitted, 2 * config.batch)
+    return trials * (learned + timing.reading(2 * texts - fitted))
 
 
 def sentence(config: RewardConfig, given: Given) -> str:
@@ -73,8 +83,9 @@ KIND = Kind(
     run="alignment.kinds.reward.run:train",
     command="reward",
     shared=True,
-    saves=False,
+    saves=True,
     encoder_decoders=ALWAYS,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

@@ -13,6 +13,7 @@ from alignment.kinds.spec import RunSpec
 from alignment.models.control_tokens import controls, counted
 from alignment.models.overlong import Fitting, Reader, fitting_labels
 from alignment.models.policies import default_device
+from alignment.models.training import Run, ready_on
 from alignment.models.trials import sampler
 from alignment.models.uses import is_masked
 from alignment.objectives.problem import DRAWING
@@ -20,15 +21,16 @@ from alignment.reward.buckets import accuracy_by
 from alignment.reward.calibration import calibration, temperature_of
 from alignment.reward.centring import reference_texts, standardised
 from alignment.reward.fitting import steps_of
+from alignment.reward.frozen import unfolded
 from alignment.reward.labels import contradicted, divided, learnable, pairs_in, refuse_few
-from alignment.reward.learning import Learned, Learner, Trial
+from alignment.reward.learning import Learned, Learner, Trial, feature_table
 from alignment.reward.measures import Told, measures
 from alignment.reward.model import RewardModel, cautious
 from alignment.reward.selection import choosing
 from alignment.reward.tilt import ess_by_beta
 from alignment.reward.validation import trials, validated
 from alignment.seam.errors import ConfigError
-from alignment.seam.events import Event, Finished, PhaseStarted, Ready
+from alignment.seam.events import Event, Finished, PhaseStarted
 from alignment.seam.folders import committed
 from alignment.seam.progress import counting, split
 from alignment.seam.records import LabelRecord, read_labels, texts_of
@@ -40,7 +42,7 @@ PLURALS = {"tie": "ties", "ranking": "rankings", "thumb": "thumbs", "rating": "r
 def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     """Fit a reward model to the labels in `pairs` from `backbone`; writes `folder/output`."""
     config = RewardConfig.stored(spec.config)
-    backbone = folder / spec.inputs["backbone"]
+    backbone, run = folder / spec.inputs["backbone"], Run.of(spec, folder)
     labels, told = learned_from(spec, folder, config)
     yield from () if told.all_fit else (told,)
     if config.centring == "reference":
@@ -48,17 +50,19 @@ def train(spec: RunSpec, folder: Path) -> Generator[Event, str | None, None]:
     own = yield from own_trial(backbone, config, labels, spec.seed)
     more = trials(config, own.fitted, own.held)
     total = sum(steps_of(config, len(trial.fitted)) for trial in (own, *more))
-    learner = Learner(backbone, config, labels, spec.seed, count(1), total)
-    yield Ready(total_steps=total, threads=torch.get_num_threads(), device=str(default_device()))
+    yield ready_on(default_device(), total, run)
+    table = yield from feature_table(spec, folder, [*own.fitted, *own.held])
+    learner = Learner(backbone, config, labels, spec.seed, count(1), total, table)
     yield PhaseStarted(name=own.name)
-    learned = yield from learner.learn(own)
+    if (learned := (yield from learner.learn(own, run))) is None:
+        return
     yield PhaseStarted(name=_("measuring"))
     model, tilts, found, summary = judged(learned, own, spec, folder)
     summary |= yield from validated(learner, more, own, found)
-    summary |= counts(own, labels) | _control_tokens(model, labels)
-    summary |= {"rows": [told.counts], "parameters": _size_of(model)}
-    summary |= {"center": sum(model.center) / len(model.center), "scale": model.scale}
-    summary["ess_by_beta"] = tilts
+    model = unfolded(model)
+    summary |= counts(own, labels)
+    summary |= _of_the_model(model, labels)
+    summary |= {"rows": [told.counts], "ess_by_beta": tilts}
     if found.pairs:
         summary |= {**calibration(found), "accuracy_by": accuracy_by(found, labels)}
         model = replace(model, temperature=temperature_of(found.margins))
@@ -114,15 +118,16 @@ def finished(
     return model, ess_by_beta(cautious(model.standard(raw), caution), keys)
 
 
-def _control_tokens(model: RewardModel, labels: Sequence[LabelRecord]) -> dict[str, int]:
-    """How many prompts and answers hold control tokens, which are text there, where some do."""
+def _of_the_model(model: RewardModel, labels: Sequence[LabelRecord]) -> dict[str, float]:
+    """Its size, its zero and its unit; how many prompts and answers hold control tokens, where some do."""
     texts = (text for label in labels for text in texts_of(label))
-    return counted(controls(model.trunk.tokenizer).held, (one.prompt for one in labels), texts)
-
-
-def _size_of(model: RewardModel) -> int:
-    """How many numbers were trained."""
-    return sum(weight.numel() for weight in model.parameters())
+    held = counted(controls(model.trunk.tokenizer).held, (one.prompt for one in labels), texts)
+    return {
+        **held,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "center": sum(model.center) / len(model.center),
+        "scale": model.scale,
+    }
 
 
 def zero_role(spec: RunSpec) -> str:

@@ -5,11 +5,13 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from alignment.kinds.settings.gradient import GradientSettings
+from alignment.kinds.settings.adapters import FitAdapterSettings
+from alignment.kinds.settings.computation import ComputationSettings, saved_every
+from alignment.kinds.settings.gradient import GradientName, GradientSettings
 from alignment.kinds.settings.overlong import OverlongName, overlong
 from alignment.kinds.settings.selection import SelectionSettings
 from alignment.kinds.settings.splits import SPLITS, SplitName
-from alignment.seam.settings import ConflictError, Settings, setting
+from alignment.seam.settings import ConflictError, Settings, narrowed, setting
 from alignment.seam.words import _, said
 
 StrengthName = Literal["ignore", "weigh"]
@@ -48,6 +50,17 @@ CURVES: Mapping[CurveName, str] = {
     "skip": _("No"),
     "measure": _("Yes"),
 }
+TrunkName = Literal["learned", "frozen"]
+TRUNKS: Mapping[TrunkName, str] = {
+    "learned": _("Learns along"),
+    "frozen": _("Stays as it is"),
+}
+MarginsName = Literal["subtract", "ignore"]
+MARGINS: Mapping[MarginsName, str] = {
+    "subtract": _("The preferred answer should be ahead by them"),
+    "ignore": _("Ignore"),
+}
+LEARNED = ("learned",)  # the choices of a backbone that is trained
 
 
 class LabelSettings(Settings):
@@ -215,9 +228,74 @@ class EnsembleSettings(Settings):
     )
 
 
+class LossSettings(Settings):
+    """What is asked of the scores beside the labels' likelihood."""
+
+    flipped: float = setting(
+        0.0,
+        _("Labels that are wrong"),
+        help=_("The share of pairs that people are thought to have judged the wrong way around."),
+        topic=_("Labels"),
+        ge=0,
+        le=0.45,
+        advanced=True,
+    )
+    margins: MarginsName = setting(
+        "subtract",
+        _("Margins"),
+        help=_(
+            "What a file's column “margin” says of a pair, in nats: the least difference of its scores."
+        ),
+        topic=_("Labels"),
+        choices=MARGINS,
+        advanced=True,
+    )
+    centring_penalty: float = setting(
+        0.0,
+        _("Pull of the scores towards zero"),
+        help=_(
+            "Weight of the square of a pair's summed scores in the loss, so that scores of different prompts stay "
+            "near each other."
+        ),
+        topic=_("Reward model"),
+        ge=0,
+        le=10,
+        advanced=True,
+    )
+
+
+class TrunkSettings(FitAdapterSettings, ComputationSettings):
+    """What of the backbone learns, and how it computes."""
+
+    trunk: TrunkName = setting(
+        "learned",
+        _("Backbone"),
+        help=_(
+            "It learns along, all of it or by LoRA, or stays as it is: what it says of every answer is then read "
+            "once, and heads are fitted to that in seconds, several for the price of one."
+        ),
+        topic=_("Reward model"),
+        choices=TRUNKS,
+    )
+    lora_rank: int = narrowed(ComputationSettings, "lora_rank", trunk=LEARNED)
+    gradient_checkpointing: bool = narrowed(
+        ComputationSettings, "gradient_checkpointing", trunk=LEARNED
+    )
+    checkpoint_every: int = saved_every(100)
+
+
 # In this order labels come first.
-class RewardConfig(GradientSettings, EnsembleSettings, SelectionSettings, LabelSettings):
+class RewardConfig(
+    GradientSettings,
+    TrunkSettings,
+    LossSettings,
+    EnsembleSettings,
+    SelectionSettings,
+    LabelSettings,
+):
     """A reward model trained on the labels of a snapshot, each kind by its own likelihood."""
+
+    gradient: GradientName = narrowed(GradientSettings, "gradient", trunk=LEARNED)
 
     @model_validator(mode="after")
     def _folds_leave_labels(self) -> "RewardConfig":

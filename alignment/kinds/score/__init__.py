@@ -5,12 +5,18 @@ from alignment.kinds.score.results import CURVES, ScoreResults
 from alignment.kinds.score.settings import ScoreConfig
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
 def needed_memory(config: ScoreConfig, shape: memory.Shape | None) -> int:
     """Bytes: the reward model, and what one of its forwards holds, at most what a backward would keep."""
     return memory.read(shape) + memory.part(shape) if shape else 0
+
+
+def needed_seconds(config: ScoreConfig, timing: Timing) -> float:
+    """Two answers to each prompt at least, each read once."""
+    return timing.reading(2 * min(config.prompts, timing.extent.prompts))
 
 
 def sentence(config: ScoreConfig, given: Given) -> str:
@@ -62,5 +68,6 @@ KIND = Kind(
     saves=False,
     encoder_decoders=ALWAYS,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

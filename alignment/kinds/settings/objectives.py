@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from alignment.kinds.settings.divergences import DIVERGENCES, DivergenceName
 from alignment.seam.settings import Settings, setting
 from alignment.seam.words import _
 
@@ -19,7 +20,14 @@ KL_PLACES: Mapping[KlPlaceName, str] = {
     "loss": _("The loss, by k3"),
 }
 
+AveragedName = Literal["completions", "tokens"]
+AVERAGED: Mapping[AveragedName, str] = {
+    "completions": _("Completions, each by the mean of its tokens"),
+    "tokens": _("All tokens of a step"),
+}
+
 FDPG = {"objective": ("fdpg",)}
+GROUPED = {"objective": ("rloo", "grpo")}
 CLIPPED = {"objective": ("rloo", "grpo", "ppo")}
 GRPO, PPO = {"objective": ("grpo",)}, {"objective": ("ppo",)}
 
@@ -168,4 +176,123 @@ class PolicyGradientSettings(Settings):
         le=0.9,
         when=FDPG,
         advanced=True,
+    )
+
+
+class SignalSettings(Settings):
+    """What RLOO, GRPO and PPO make of completions that say little, and how they keep the policy from narrowing."""
+
+    clip_above: float = setting(
+        0.0,
+        _("Ratio clip above"),
+        help=_(
+            "Where probabilities rise; larger than the other lets unlikely tokens become likelier, as in DAPO. 0 takes "
+            "the same for both."
+        ),
+        topic=_("Objective"),
+        ge=0,
+        le=10,
+        advanced=True,
+        when=CLIPPED,
+    )
+    averaged: AveragedName = setting(
+        "completions",
+        _("The loss is a mean over"),
+        help=_("With all tokens alike, long completions teach as much a token as short ones."),
+        topic=_("Objective"),
+        advanced=True,
+        choices=AVERAGED,
+        when=GRPO,
+    )
+    leave_cut_out: bool = setting(
+        default=False,
+        title=_("Leave cut completions out"),
+        help=_(
+            "Those that reached the length limit add nothing to the loss, as nobody knows how they end."
+        ),
+        topic=_("Objective"),
+        advanced=True,
+        when=CLIPPED,
+    )
+    redraws: int = setting(
+        0,
+        _("Draw again"),
+        help=_(
+            "A prompt whose completions have one reward teaches nothing: other prompts take the place of such ones, so "
+            "many times a step at most; 0 keeps them."
+        ),
+        topic=_("Objective"),
+        unit=_("times"),
+        ge=0,
+        le=64,
+        advanced=True,
+        when=GROUPED,
+    )
+    entropy_weight: float = setting(
+        0.0,
+        _("Weight of the entropy"),
+        help=_(
+            "Of the next token's distribution, which the loss then keeps wide; 0 leaves it out."
+        ),
+        topic=_("Objective"),
+        ge=0,
+        le=10,
+        advanced=True,
+        when=CLIPPED,
+    )
+    least_entropy: float = setting(
+        0.0,
+        _("Least entropy"),
+        help=_(
+            "The entropy counts while that of a step's completions is below this; 0 counts it always."
+        ),
+        topic=_("Objective"),
+        unit=_("nats / token"),
+        ge=0,
+        le=20,
+        advanced=True,
+        when=CLIPPED,
+        beside=("entropy_weight",),
+    )
+
+
+class PreferenceTermSettings(Settings):
+    """Pairs that people judged, learned from beside the policy's own completions."""
+
+    preference_weight: float = setting(
+        0.0,
+        _("Weight of preferences"),
+        help=_(
+            "Of f-DPO's loss of a snapshot's pairs, at the same beta, beside f-DPG's of the policy's own completions; "
+            "0 reads none."
+        ),
+        topic=_("Preferences"),
+        ge=0,
+        le=1000,
+        advanced=True,
+        when=FDPG,
+    )
+    preference_divergence: DivergenceName = setting(
+        "reverse_kl",
+        _("Divergence of the preferences"),
+        help=_(
+            "Of f-DPO's loss. With reverse KL its optimum is the target itself, where people judge by the reward."
+        ),
+        topic=_("Preferences"),
+        advanced=True,
+        choices=DIVERGENCES,
+        when=FDPG,
+        beside=("preference_weight",),
+    )
+    preferences_per_update: int = setting(
+        16,
+        _("Pairs per update"),
+        help=_("Pairs that one update learns from."),
+        topic=_("Preferences"),
+        unit=_("pairs"),
+        ge=1,
+        le=4096,
+        advanced=True,
+        when=FDPG,
+        beside=("preference_weight",),
     )

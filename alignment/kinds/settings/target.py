@@ -17,6 +17,7 @@ from alignment.kinds.settings.rules import (
 from alignment.seam.settings import ConflictError, Settings, setting
 from alignment.seam.words import _
 
+CODED = ("code_weight", "code_seconds", "code_mebibytes")  # settings of a reward from code
 CLASSED = ("class_required", "class_mean", "class_weight")  # settings that read a classifier
 
 
@@ -163,8 +164,43 @@ class RuleSettings(Settings):
         return self
 
 
-class TargetSettings(RuleSettings):
-    """What an answer should be like, by rules and by the classes that a classifier tells."""
+class CodeSettings(RuleSettings):
+    """The same with what code that somebody wrote says of an answer."""
+
+    code_weight: float = setting(
+        0.0,
+        _("Weight of the reward from code"),
+        help=_("Of the sum of its parts in the reward; 0 leaves it out."),
+        topic=_("Target"),
+        ge=-100,
+        le=100,
+    )
+    code_seconds: int = setting(
+        60,
+        _("Time for the code"),
+        help=_("That it may take over the completions of one step; then the run ends."),
+        topic=_("Target"),
+        unit=_("seconds"),
+        ge=1,
+        le=3600,
+        advanced=True,
+        beside=("code_weight",),
+    )
+    code_mebibytes: int = setting(
+        1024,
+        _("Memory for the code"),
+        help=_("That all its processes may hold together, where it is kept apart."),
+        topic=_("Target"),
+        unit=_("MiB"),
+        ge=64,
+        le=65536,
+        advanced=True,
+        beside=("code_weight",),
+    )
+
+
+class TargetSettings(CodeSettings):
+    """What an answer should be like, by rules, by code and by the classes that a classifier tells."""
 
     class_name: str = setting(
         "",
@@ -207,7 +243,8 @@ class TargetSettings(RuleSettings):
     @property
     def scored(self) -> bool:
         """Whether there is a reward."""
-        return bool(self.reward_weight or self.rules or self.class_weight)
+        models = self.reward_weight or self.class_weight
+        return bool(models or self.rules or self.code_weight)
 
     @property
     def demands(self) -> bool:

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from alignment.kinds.inputs import LABELS, POLICY
+from alignment.kinds.inputs import HELD_LABELS, LABELS, POLICY
 from alignment.kinds.kind import ArtifactType, Given, Group, Kind, Rows
 from alignment.kinds.settings.words import times
 from alignment.kinds.sft.results import CURVES, SftResults
 from alignment.kinds.sft.settings import SftConfig
 from alignment.seam import memory
-from alignment.seam.settings import ALWAYS
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
@@ -16,9 +16,18 @@ def needed_memory(config: SftConfig, shape: memory.Shape | None) -> int:
     """Bytes: the policy that learns."""
     return (
         memory.trained(shape, config.lora_rank, config.moments(shape.width))
+        + memory.read(shape, int(config.keeps_best and not config.lora_rank))
         + memory.learning(shape)
         if shape
         else 0
+    )
+
+
+def needed_seconds(config: SftConfig, timing: Timing) -> float:
+    """What is learned from in every epoch, and what only measures."""
+    fitted = timing.extent.rows * (1 - config.held_out)
+    return timing.learning(config.epochs * fitted, config.batch) + timing.reading(
+        timing.extent.rows - fitted
     )
 
 
@@ -59,13 +68,18 @@ KIND = Kind(
     settings=SftConfig,
     results=SftResults,
     curves=CURVES,
-    inputs=(POLICY, replace(LABELS, files=("demonstrations", "pairs"), rows=Rows.IMITATED)),
+    inputs=(
+        POLICY,
+        replace(LABELS, files=("demonstrations", "pairs"), rows=Rows.IMITATED),
+        replace(HELD_LABELS, rows=Rows.IMITATED),
+    ),
     prompts=None,
     run="alignment.kinds.sft.run:imitate",
     command="sft",
     shared=True,
     saves=True,
-    encoder_decoders=ALWAYS,
+    encoder_decoders={"packing": ("false",)},
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

@@ -5,15 +5,23 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from alignment.kinds.settings.adapters import FitAdapterSettings, KeptAdapterSettings
 from alignment.kinds.settings.computation import ComputationSettings
+from alignment.kinds.settings.evaluation import SHARE, EvaluationSettings
 from alignment.kinds.settings.fitting import Fitting
 from alignment.kinds.settings.gradient import GradientSettings
+from alignment.kinds.settings.schedule import CourseSettings
 from alignment.kinds.settings.selection import SelectionSettings
 from alignment.kinds.settings.splits import SPLITS, SplitName
 from alignment.seam.settings import ConflictError, Settings, setting
 from alignment.seam.words import _, said
 
 PromptTemplateName = Literal["own", "alpaca", "custom"]
+TurnsName = Literal["last", "all"]
+TURNS: Mapping[TurnsName, str] = {
+    "last": _("The last of a conversation"),
+    "all": _("All of the assistant's"),
+}
 PROMPT_TEMPLATES: Mapping[PromptTemplateName, str] = {
     "own": _("The model's own"),
     "alpaca": _("Alpaca's"),
@@ -43,6 +51,25 @@ class Imitation(Settings):
         topic=_("Imitation"),
         max_length=2000,
         when={"prompt_template": ("custom",)},
+    )
+    turns: TurnsName = setting(
+        "last",
+        _("Answers that are learned"),
+        help=_(
+            "Of conversations with several turns: the last answer alone, or the earlier ones too."
+        ),
+        topic=_("Imitation"),
+        choices=TURNS,
+    )
+    packing: bool = setting(
+        default=False,
+        title=_("Pack conversations"),
+        help=_(
+            "Several stand in one row of a forward, none of which reads another: nothing is computed for padding, "
+            "which saves time on GPUs where their lengths differ much."
+        ),
+        topic=_("Imitation"),
+        advanced=True,
     )
     labels: SplitName = setting(
         "train",
@@ -76,11 +103,12 @@ class Imitation(Settings):
     held_out: float = setting(
         0.2,
         _("Held-out share"),
-        help=_("Share of the prompts whose completions only measure the result."),
+        help=_("Share of the prompts whose completions only measure the result; 0 holds out none."),
         topic=_("Imitation"),
-        ge=0.05,
+        ge=0,
         le=0.5,
         advanced=True,
+        when=SHARE,
     )
 
     @model_validator(mode="after")
@@ -93,5 +121,15 @@ class Imitation(Settings):
 
 
 # In this order what is imitated comes first.
-class SftConfig(ComputationSettings, GradientSettings, Fitting, SelectionSettings, Imitation):
+class SftConfig(
+    KeptAdapterSettings,
+    FitAdapterSettings,
+    ComputationSettings,
+    GradientSettings,
+    Fitting,
+    EvaluationSettings,
+    CourseSettings,
+    SelectionSettings,
+    Imitation,
+):
     """Supervised fine-tuning: a policy imitates completions, with no loss on their prompts."""

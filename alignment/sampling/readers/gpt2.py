@@ -2,7 +2,7 @@
 
 A step is many small operations, and on small models transformers spends as much time on finding out
 which ones as on computing them. So completions are read here, by the model's own weights. Only a model
-that is GPT-2 and nothing more (no adapter, no hook, no other precision) is read so.
+that is GPT-2 and nothing more (no hook, no other precision, no adapter but LoRA) is read so.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,11 @@ from torch import Tensor, nn
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
-from transformers.pytorch_utils import Conv1D
 
-from alignment.models.forms.factors import FactorLinear
-from alignment.models.forms.form import StoredLayer
-from alignment.models.forms.int8 import Int8Embedding, Int8Linear
 from alignment.models.policies import output_layer
+from alignment.sampling.readers.maps import Map, computes_as_known, map_of
 
-PARTS = {GPT2LMHeadModel, GPT2Model, GPT2Block, GPT2Attention, GPT2MLP, Conv1D}
-PARTS |= {nn.ModuleList, nn.Embedding, nn.Linear, nn.LayerNorm, nn.Dropout}
-PARTS |= {Int8Linear, Int8Embedding, FactorLinear}  # which compute by themselves
+_PARTS = {GPT2LMHeadModel, GPT2Model, GPT2Block, GPT2Attention, GPT2MLP, nn.LayerNorm}
 
 
 class Norm(NamedTuple):
@@ -38,21 +33,6 @@ class Norm(NamedTuple):
         return F.layer_norm(states, states.shape[-1:], *self)
 
 
-class Affine(NamedTuple):
-    """x W + b."""
-
-    weight: Tensor  # (inner, outer)
-    bias: Tensor
-
-    def __call__(self, states: Tensor) -> Tensor:
-        """(..., outer) of states (..., inner)."""
-        found = torch.addmm(self.bias, states.view(-1, states.shape[-1]), self.weight)
-        return found.view(*states.shape[:-1], -1)
-
-
-Map = Affine | StoredLayer
-
-
 class Block(NamedTuple):
     """A transformer block."""
 
@@ -65,17 +45,17 @@ class Block(NamedTuple):
     narrow: Map
 
     @classmethod
-    def of(cls, block: Any) -> "Block":  # noqa: ANN401 - a GPT2Block, whose parts have no types
+    def of(cls, block: Any, *, adapted: bool) -> "Block":  # noqa: ANN401 - a GPT2Block, whose parts have no types
         """The weights of transformers' own."""
         attention, inner = block.attn, block.mlp
         return cls(
             norm_of(block.ln_1),
-            affine_of(attention.c_attn),
-            affine_of(attention.c_proj),
+            map_of(attention.c_attn, adapted=adapted),
+            map_of(attention.c_proj, adapted=adapted),
             norm_of(block.ln_2),
-            affine_of(inner.c_fc),
+            map_of(inner.c_fc, adapted=adapted),
             inner.act,
-            affine_of(inner.c_proj),
+            map_of(inner.c_proj, adapted=adapted),
         )
 
     def read(
@@ -94,14 +74,14 @@ class Block(NamedTuple):
         return self.narrow(self.activation(self.widen(self.norm_2(states)))).add_(states)
 
 
-class Reader(NamedTuple):
+class GPT2Reader(NamedTuple):
     """The weights of a GPT-2."""
 
     tokens: nn.Module
     places: nn.Module
     blocks: tuple[Block, ...]
     norm: Norm
-    head: nn.Module
+    head: Map
     heads: int
 
     @property
@@ -118,51 +98,27 @@ class Reader(NamedTuple):
         *,
         keep: int,
     ) -> Tensor:
-        """Logits (rows, keep, vocab) behind the last tokens of each row.
-
-        Args:
-            ids: (rows, length) tokens.
-            positions: (rows or 1, length) where they stand in their row, from 0.
-            hidden: (rows, 1, length, cached + length) what attention adds to its scores: minus infinity
-                where a token does not look; None where one that follows a cache looks everywhere.
-            cache: what was read before, which these tokens are written to; without one, rows begin here.
-            keep: of how many tokens of a row, the last ones, logits are wanted.
-        """
+        """Logits (rows, keep, vocab) behind the last tokens of each row, as `TokenReader` says."""
         states = self.tokens(ids) + self.places(positions)
         layers: Sequence[Any] = cache.layers if cache is not None else [None] * len(self.blocks)
         for block, layer in zip(self.blocks, layers, strict=True):
             states = block.read(states, self.heads, layer, hidden)
-        logits: Tensor = self.head(self.norm(states[:, -keep:]))
-        return logits
+        return self.head(self.norm(states[:, -keep:]))
 
 
-def reader_of(model: PreTrainedModel) -> Reader | None:
+def gpt2_reader(model: PreTrainedModel, *, adapted: bool) -> GPT2Reader | None:
     """How to read a GPT-2's tokens fast; None where only the model itself knows what it computes."""
     if not _is_plain(model):
         return None
     body: Any = model.transformer
-    return Reader(
+    return GPT2Reader(
         body.wte,
         body.wpe,
-        tuple(Block.of(block) for block in body.h),
+        tuple(Block.of(block, adapted=adapted) for block in body.h),
         norm_of(body.ln_f),
-        output_layer(model),
+        map_of(output_layer(model), adapted=adapted),
         model.config.n_head,
     )
-
-
-def hiding(seen: Tensor, length: int, dtype: torch.dtype) -> Tensor:
-    """What attention adds to its scores (rows, 1, length, width): minus infinity where not to look.
-
-    The last tokens, so many, look at themselves and at what is before them, but not where `seen`
-    (rows, width) is 0.
-    """
-    width = seen.shape[1]
-    upto = torch.ones(length, width, dtype=torch.bool, device=seen.device).tril(width - length)
-    itself = upto.triu(width - length)  # so that padding looks somewhere, else it would be nan
-    looks = upto & seen[:, None, None].bool() | itself
-    zeros = torch.zeros(looks.shape, dtype=dtype, device=seen.device)
-    return zeros.masked_fill_(~looks, -torch.inf)
 
 
 def norm_of(module: nn.LayerNorm) -> Norm:
@@ -170,28 +126,15 @@ def norm_of(module: nn.LayerNorm) -> Norm:
     return Norm(module.weight, module.bias, module.eps)
 
 
-def affine_of(module: Conv1D | StoredLayer) -> Map:
-    """A module's weights; one in a form computes by itself."""
-    return module if isinstance(module, StoredLayer) else Affine(module.weight, module.bias)
-
-
 def _is_plain(model: PreTrainedModel) -> bool:
     """Whether each part is GPT-2's own, computes as usual, and nobody listens to it."""
-    if type(model) is not GPT2LMHeadModel or model.training or _is_variant(model.config):
+    if type(model) is not GPT2LMHeadModel or _is_variant(model.config):
         return False
     body: Any = model.transformer
-    activations = {block.mlp.act for block in body.h}
-    return all(
-        (type(part) in PARTS or part in activations) and not _is_changed(part)
-        for part in model.modules()
-    )
+    return computes_as_known(model, _PARTS, {block.mlp.act for block in body.h})
 
 
 def _is_variant(config: GPT2Config) -> bool:
     """Whether attention is another than that of the paper."""
     usual = config.scale_attn_weights and not config.scale_attn_by_inverse_layer_idx
     return not usual or config.reorder_and_upcast_attn or config.add_cross_attention
-
-
-def _is_changed(module: nn.Module) -> bool:
-    return bool("forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks)

@@ -22,8 +22,10 @@ from tests.webapp.addresses import client_with
 from tests.webapp.api.programs import Program
 from webapp.accounts.roles import Role
 from webapp.api.tokens import make_token
+from webapp.datasets import freezing
 from webapp.jobs.execution import claim, execute
 from webapp.jobs.models import Job
+from webapp.jobs.tasks import work
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.runs.models import Run, RunMetric, State
 
@@ -316,3 +318,16 @@ def test_what_changed_since_a_snapshot_is_told_in_numbers(program, project, at):
     assert list(program.get(f"{changes}?since=2").json()["fields"]) == ["since"]
     wrong = program.post(f"{at}/snapshots", {"options": {"people": ["nobody"], "kinds": ["none"]}})
     assert set(wrong.json()["fields"]) == {"people", "kinds"}
+
+
+def test_many_labels_are_frozen_by_a_job_that_names_the_snapshot(program, project, monkeypatch):
+    monkeypatch.setattr(freezing, "FEW", 2)
+    some_labels(some_tasks(project, 3))
+    at = f"/projects/{project.pk}"
+    asked = program.post(f"{at}/snapshots", Idempotency_Key="once")
+    again = program.post(f"{at}/snapshots", Idempotency_Key="once")
+    job = asked.json()
+    assert (asked.status_code, again.json()["id"], job["state"]) == (202, job["id"], "queued")
+    work(job["id"])
+    done = program.get(f"{at}/jobs/{job['id']}").json()["result"]
+    assert program.get(f"{at}/snapshots/{done['snapshot']}").json()["labels"] == 3

@@ -206,6 +206,14 @@ PAGES = {
     "registry:upload": Case(
         Act.RUN_STARTED, {"name": "A", "files": a_file(b"{}", "config.json")}, form=True
     ),
+    "registry:code": Case(
+        Act.CODE_ADDED,
+        {
+            "name": "A",
+            "function": "f",
+            "file": a_file(b"def f(completions): return completions", "a.py"),
+        },
+    ),
     "rounds:launch": Case(
         Act.ROUND_STARTED, {"align-group_scaling": "on"}, form=True, query="?preset=quick"
     ),

@@ -1,6 +1,7 @@
 """Columns by what somebody says they are: on the page, by command, and in the words of what is refused."""
 
 import io
+import json
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -10,7 +11,10 @@ from pytest_django.asserts import assertContains, assertRedirects
 from alignment.rows.found import Preferred, Thumbed
 from alignment.rows.json_lines import Row
 from alignment.rows.mapping import ROLES, guessed, mapped, role_of, twice
-from webapp.datasets.imports.reading import read_rows
+from webapp.datasets import intake
+from webapp.datasets.imports.parts import take_in
+from webapp.datasets.imports.reading import OTHER_COLUMNS, read_rows
+from webapp.datasets.intake import Become, Plan
 from webapp.jobs.models import Job
 from webapp.jobs.tasks import work
 from webapp.labeling.models import Completion
@@ -103,6 +107,27 @@ def test_labels_splits_names_and_tags_have_their_roles():
         "validation",
     )
     assert answer.about == {"id": "r1", "tags": "sky, blue"}
+
+
+@pytest.mark.django_db
+def test_columns_for_code_stay_with_their_prompts(project):
+    roles = {"q": "prompt", "a": "code", "t": "code"}
+
+    def taken(*rows):
+        reading = read_rows([Row("line", row) for row in rows], roles=roles)
+        assert not reading.unused
+        return reading, take_in(project, reading, Plan(Become.PROMPTS))
+
+    taken({"q": "How?"})
+    reading, _added = taken(
+        {"q": "Why?", "a": 4, "t": ["\ud800"]}, {"q": "Why?", "a": 5}, {"q": "How?", "a": 1}
+    )
+    assert reading.left_out[OTHER_COLUMNS] == 1
+    _reading, added = taken({"q": "Why?", "a": 6}, {"q": "How?", "a": 1})
+    assert added.left_out[intake.OTHER_COLUMNS] == 1
+    kept = {prompt.text: json.loads(prompt.columns) for prompt in project.prompts.all()}
+    assert kept == {"Why?": {"a": 4, "t": ["\ud800"]}, "How?": {"a": 1}}
+    assert project.prompts.first().record().columns
 
 
 def test_what_is_refused_is_called_as_in_the_file():

@@ -267,5 +267,5 @@ def test_freezing_takes_a_constant_number_of_queries(project, task, django_asser
     some_labels(tasks)
     for other in tasks:
         a_ranking(other.prompt, 0, 1, 2)
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(24):
         freeze_snapshot(project)

@@ -49,6 +49,12 @@ def test_reward_and_judge_may_be_centred_on_the_start_model_s_samples(project, r
     assert found["reward"] == found["judge"] == ("reward", {}, learning)
 
 
+def test_the_round_s_own_reward_model_keeps_the_best_new_completions(project, ready):
+    config = RoundConfig.model_validate({"generate": {"kept": "best"}})
+    found = chain(start_round(**ready | {"config": config}, key="k"))
+    assert found["generate"] == ("generate", {"policy": "align", "reward": "reward"}, {})
+
+
 def test_caution_is_for_what_is_optimised_and_not_for_its_judge(project, ready):
     config = RoundConfig.model_validate({"reward": {"heads": 4, "caution": 1.0}})
     made = start_round(**ready | {"config": config}, key="k")

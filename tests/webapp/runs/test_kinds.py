@@ -235,10 +235,11 @@ def test_completions_become_rows_and_tasks(generating, tmp_path):
 
 
 def test_completions_remember_how_they_were_drawn(generating, tmp_path):
-    generating.config |= {"top_p": 0.9}
+    cut = {"top_p": 0.9, "stop_strings": "User:"}
+    generating.config |= cut
     generating.save()
     half_of("generate").publish(generating, written(generating, tmp_path, ["yes", "no"]))
-    drawn = {"temperature": 1.0, "max_new_tokens": 48, "top_p": 0.9}
+    drawn = {"temperature": 1.0, "max_new_tokens": 48, **cut}
     assert Completion.objects.first().sampling == drawn
 
 

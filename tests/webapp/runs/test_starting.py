@@ -25,11 +25,11 @@ from tests.factories import (
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.launch.defaults import proposed
-from webapp.launch.forecast import readable_prompts
 from webapp.launch.form import StartForm
 from webapp.launch.needs import Stock, needs_of, stock_of
 from webapp.launch.offers import offered, uses_of
 from webapp.projects.models import Split
+from webapp.runs.forecasts import readable_prompts
 from webapp.runs.models import Run
 
 HTMX = {"HX-Request": "true"}
@@ -153,6 +153,13 @@ def test_every_role_is_asked_for_in_words():
             assert one.help.endswith(".")
 
 
+@pytest.fixture
+def rater(project, stocked, var):
+    """What somebody's model for classes is, which one kind alone makes something of."""
+    return an_artifact(project, var, type=Artifact.Type.CLASSIFIER, name="Rater")
+
+
+@pytest.mark.usefixtures("rater")
 @pytest.mark.parametrize("kind", offered())
 def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind):
     changes = {"reference": stocked["policy"].pk} if kind == "evaluate" else {}
@@ -161,9 +168,12 @@ def test_a_form_sent_as_it_is_drawn_starts_its_run(rita, project, stocked, kind)
     run = Run.objects.get(kind=kind, name="Mine")
     assertRedirects(answer, reverse("runs:detail", args=[project.pk, run.pk]))
     roles = KINDS[kind].roles(KINDS[kind].settings(**run.config))
-    assert set(run.inputs.values_list("role", flat=True)) == set(roles)
+    there = set(project.artifacts.values_list("type", flat=True))
+    read = {role for role in roles if there & {*KINDS[kind].input_named(role).types}}
+    assert set(run.inputs.values_list("role", flat=True)) == read
 
 
+@pytest.mark.usefixtures("rater")
 @pytest.mark.parametrize("kind", offered())
 def test_the_page_shows_every_setting_and_what_will_happen(rita, project, stocked, kind):
     answer = rita.get(address(project, kind))
@@ -495,11 +505,12 @@ def test_known_answers_are_asked_for_where_some_came(rita, project, stocked):
 def test_what_an_artifact_can_be_used_for(project, stocked):
     assert [use.query for use in uses_of(stocked["judge"])] == [
         f"?kind={kind}&reward={stocked['judge'].pk}"
-        for kind in ("align", "population", "evaluate", "score")
+        for kind in ("align", "population", "evaluate", "score", "measure")
     ]
     labels = {use.query for use in uses_of(stocked["labels"])}
     learning = {
-        f"?kind={kind}&labels={stocked['labels'].pk}" for kind in ("sft", "prefer", "reward")
+        f"?kind={kind}&labels={stocked['labels'].pk}"
+        for kind in ("sft", "prefer", "reward", "measure")
     }
     assert labels == learning | {f"?kind=classify&judged={stocked['labels'].pk}"}
     by_model = {use.query.split("&")[0] for use in uses_of(stocked["policy"])}

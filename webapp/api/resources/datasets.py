@@ -1,17 +1,20 @@
 """Snapshots of labels."""
 
 from django.shortcuts import get_object_or_404
-from ninja import Query, Router
+from ninja import Query, Router, Status
 
 from webapp.api.bearer import ApiRequest, open_project
 from webapp.api.filled import filled
+from webapp.api.once import name_of
 from webapp.api.paging import ListPart, PageSchema, Paging, RowId, list_part
-from webapp.api.schemas import ChangesSchema, SnapshotSchema
+from webapp.api.schemas import ChangesSchema, JobSchema, SnapshotSchema
 from webapp.api.sent import OptionsSent, SinceAsked
 from webapp.datasets.changes import SnapshotChanges, changes_between
 from webapp.datasets.forms import EarlierForm, FreezeForm
+from webapp.datasets.freezing import is_long, start_freezing
 from webapp.datasets.models import Snapshot
 from webapp.datasets.services import freeze_snapshot
+from webapp.jobs.models import Job
 from webapp.projects.access import Action
 
 router = Router(tags=["datasets"])
@@ -53,11 +56,19 @@ def get_changes(
 
 @router.post(
     "/projects/{project_id}/snapshots",
-    response={201: SnapshotSchema},
+    response={201: SnapshotSchema, 202: JobSchema},
     operation_id="freeze_snapshot",
 )
-def freeze_labels(request: ApiRequest, project_id: RowId, sent: OptionsSent) -> Snapshot:
-    """Freeze the labels as they are; where nothing has changed, the last snapshot is answered."""
+def freeze_labels(
+    request: ApiRequest, project_id: RowId, sent: OptionsSent
+) -> Status[Snapshot | Job]:
+    """Freeze the labels as they are; where nothing has changed, the last snapshot is answered.
+
+    More than a thousand of them take a job, which is answered instead; its result names the snapshot.
+    """
     project = open_project(request, project_id, Action.FREEZE)
     form = filled(FreezeForm, sent.options, project=project)
-    return freeze_snapshot(project, form.wanted, by=request.user)
+    if is_long(project, form.wanted):
+        key = str(name_of(request))
+        return Status(202, start_freezing(project, form.wanted, key=key, by=request.user))
+    return Status(201, freeze_snapshot(project, form.wanted, by=request.user))

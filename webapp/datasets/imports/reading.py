@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import comb
 from pathlib import Path
@@ -29,7 +29,7 @@ from alignment.rows.found import (
     content_key,
 )
 from alignment.rows.json_lines import Row
-from alignment.rows.mapping import Roles, in_its_words, mapped
+from alignment.rows.mapping import Roles, columns_for_code, in_its_words, mapped
 from alignment.rows.threads import with_trees
 from alignment.seam.records import Message, opening_key, prompt_key
 from webapp.datasets.errors import ImportRefusal
@@ -50,6 +50,7 @@ ASKED_AGAIN = "prompts that stand in the file twice, taken once"
 SAID_AGAIN = "preferences that stand in the file again; each of them counts"
 SPLIT_TWICE = "splits of conversations whose beginning has another one already, which counts"
 AGAIN = "answers that stand in the file twice, taken once"
+OTHER_COLUMNS = "columns for code of prompts that came before with others, which count"
 RANKED_TWICE = "answers whose rank was given twice, and differently; the first counts"
 
 
@@ -74,6 +75,7 @@ class PromptFound:
     labels: list[ImportedLabel] = field(default_factory=list)
     said: set[ImportedPair] = field(default_factory=set)  # the pairs, to find those that come again
     split: str = ""  # where the file says one of its opening
+    columns: str = ""  # JSON of those that it keeps for code
 
     def ranked(self) -> int:
         """How many pairs the ranks of its answers imply."""
@@ -129,11 +131,11 @@ def _packed(found: PromptFound) -> list[Any]:
         ]
         for one in found.labels
     ]
-    return [turns, answers, pairs, labels, found.split]
+    return [turns, answers, pairs, labels, found.split, found.columns]
 
 
 def _unpacked(kept: list[Any]) -> PromptFound:
-    turns, answers, pairs, labels, split = kept
+    turns, answers, pairs, labels, split, columns = kept
     messages = (
         Message(role=turn[0], content=turn[1]) if isinstance(turn, list) else Message(**turn)
         for turn in turns
@@ -141,7 +143,7 @@ def _unpacked(kept: list[Any]) -> PromptFound:
     named = {one[0]: ImportedAnswer(*one) for one in answers}
     preferred = [_pair(*one) for one in pairs]
     said = [_label(*one) for one in labels]
-    return PromptFound(tuple(messages), named, preferred, said, set(preferred), split)
+    return PromptFound(tuple(messages), named, preferred, said, set(preferred), split, columns)
 
 
 def _pair(*kept: Any) -> ImportedPair:  # noqa: ANN401
@@ -237,8 +239,9 @@ class Reading:
         known = self.prompts.find(key)
         _count(self.left_out, ASKED_AGAIN, known and not prompt.answers)
         if known is None:
-            known = PromptFound(prompt.messages)
+            known = PromptFound(prompt.messages, columns=prompt.columns)
             self.prompts.add(key, known)
+        _count(self.left_out, OTHER_COLUMNS, known.columns != prompt.columns)
         if prompt.split:
             first = self.splits.setdefault(opening_key(prompt.messages), prompt.split)
             _count(self.left_out, SPLIT_TWICE, first != prompt.split)
@@ -350,6 +353,8 @@ def _added(reading: Reading, row: Row, format: str) -> list[str]:
     if not reading.roles or not isinstance(row.value, dict):
         return reading.add(row.place, *row_of(row.value, format))
     name, found = row_of(mapped(row.value, reading.roles), format)
+    if kept := columns_for_code(row.value, reading.roles):
+        found.prompts[:] = [replace(prompt, columns=kept) for prompt in found.prompts]
     found.unused = Counter(
         str(column)
         for column, value in row.value.items()

@@ -19,9 +19,10 @@ def prepare(run: Run, folder: Path) -> inputs.Paths:
 
 
 def publish(run: Run, output: Path) -> None:
-    """The model or encoder; its upload is not needed any more."""
-    reads_only = run.summary.get("encoder")
-    outputs.publish_as(run, output, ArtifactType.ENCODER if reads_only else ArtifactType.MODEL)
+    """The model, the encoder, or what rates answers; its upload is not needed any more."""
+    told = {"encoder": ArtifactType.ENCODER, "rater": ArtifactType.CLASSIFIER}
+    found = (type_ for name, type_ in told.items() if run.summary.get(name))
+    outputs.publish_as(run, output, next(found, ArtifactType.MODEL))
     transaction.on_commit(partial(uploads.forget, first_key(run)))
 
 

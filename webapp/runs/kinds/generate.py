@@ -6,6 +6,7 @@ from pathlib import Path
 from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
 from alignment.kinds.generate.settings import GenerateConfig
+from alignment.kinds.settings.drawing import DrawingSettings
 from alignment.seam.records import CompletionRecord, read_jsonl
 from webapp.artifacts.models import Artifact
 from webapp.labeling.models import Completion
@@ -53,9 +54,9 @@ def _completions(
 ) -> Iterator[Completion]:
     policy = run.inputs.filter(role="policy").values_list("artifact", flat=True).first()
     sampling = config.model_dump(include={"temperature", "max_new_tokens"})
-    usual = GenerateConfig.model_fields
-    warps = {name: getattr(config, name) for name in ("tokens", "top_k", "top_p", "min_p")}
-    sampling |= {name: value for name, value in warps.items() if value != usual[name].default}
+    usual = DrawingSettings.model_fields
+    drawn = config.model_dump(include=set(usual))
+    sampling |= {name: value for name, value in drawn.items() if value != usual[name].default}
     if config.engine == "server":
         sampling["server_model"] = config.server_model
     prompts = dict(run.project.prompts.values_list("key", "pk"))

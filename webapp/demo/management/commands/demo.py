@@ -9,9 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
+from webapp.demo.brought import script_of
 from webapp.demo.lab import lab_figures
 from webapp.demo.progress import TerminalReporter
-from webapp.demo.scenario import Demo, DemoError, figures
+from webapp.demo.scenario import Demo, DemoError, Script, figures
 from webapp.machine.keeper import StackError
 from webapp.operations.stack import (
     PORT,
@@ -34,7 +35,12 @@ class Command(BaseCommand):
     help = "Play the whole loop through the real parts, then keep the dashboard up."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--once, --lab and --port."""
+        """--model, --once, --lab and --port."""
+        parser.add_argument(
+            "--model",
+            default="",
+            help="a causal model to play with: its folder, or its name on the Hub",
+        )
         parser.add_argument(
             "--once", action="store_true", help="stop everything at the end and print JSON"
         )
@@ -45,27 +51,30 @@ class Command(BaseCommand):
             "--port", type=int, default=PORT, help="where the dashboard is to answer"
         )
 
-    def handle(self, *, once: bool, lab: bool, port: int, **_options: Any) -> None:  # noqa: ANN401
+    def handle(self, *, model: str, once: bool, lab: bool, port: int, **_options: Any) -> None:  # noqa: ANN401
         """Play the demo; Ctrl-C ends all it started."""
         try:
+            script = script_of(model) if model else None
             with ended_by_signals(), only_one(Path(settings.VAR)):
                 stack = Stack(port)  # first: a port that is taken is said at once
                 self.check()
                 prepare_database()
                 with stack:
-                    result = self._play(stack, once=once, lab=lab)
+                    result = self._play(stack, script, once=once, lab=lab)
             self.stdout.write(json.dumps(result))
         except (DemoError, StackError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             say(self.stdout, "Stopped.")
 
-    def _play(self, stack: Stack, *, once: bool, lab: bool = False) -> dict[str, object]:
+    def _play(
+        self, stack: Stack, script: Script | None = None, *, once: bool, lab: bool = False
+    ) -> dict[str, object]:
         """Say the address, play, and stay to be looked at unless it is to be once; the figures."""
         out = OutputWrapper(sys.stderr) if once else self.stdout  # what once prints is one object
         announce(stack, out)
         with TerminalReporter() as reporter:
-            demo = Demo(stack, reporter)
+            demo = Demo(stack, reporter, script)
             project = demo.project()
             reporter.say(WATCH.format(page=demo.page("project", project.pk)))
             try:

@@ -1,0 +1,150 @@
+"""Each kind of task in a real browser, by keyboard alone: how soon the next card is there, and what a decision costs.
+
+Tasks are what an import of OASST trees makes of them; reviews are of its prompts, and a conversation waits for its model
+and is left out. `next_ms`: from the last key of an answer to the frame after the one with the next card in it.
+`requests` and `bytes` (compressed, towards the browser) are all that went over the wire meanwhile, a decision.
+"""
+
+import json
+import statistics
+import sys
+from argparse import ArgumentParser
+from io import StringIO
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.urls import reverse
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.cards import LOOK, opened, signed_in
+from tests import ground
+from tests.browser.conftest import CHROMIUM
+from tests.factories import a_project, a_user
+from tests.stack import Stack
+from webapp.accounts.roles import Role
+from webapp.labeling.models import Label
+from webapp.labeling.queue import CARDS
+from webapp.labeling.reviews import ask_for_reviews
+from webapp.projects.models import Project, PromptStanding
+from webapp.projects.services import set_reviews
+
+TREES = Path("../shared/data/oasst_en_100_tree.jsonl")
+LIMITS = {"next_ms_p95": 100.0, "requests": 2.0, "bytes": 6000}  # bytes: of a comparison
+KEYS = {
+    "compare": ("2",),
+    "thumbs": ("1",),
+    "flags": ("0",),
+    "rate": ("5",),
+    "rank": ("2", "1", "3", "Enter"),
+    "edit": ("1",),
+    "demonstrate": ("e", "A", "Control+Enter"),
+    "review": ("1",),
+}
+WATCH = """() => {
+  window.times = [];
+  let [start, before] = [null, null];
+  const shown = () => document.querySelector("article:not([hidden])");
+  addEventListener("keydown", () => [start, before] = [performance.now(), shown()], true);
+  const look = () => {
+    const now = shown();
+    if (start !== null && now !== before && now?.getBoundingClientRect().height) {
+      const began = start;
+      start = null;
+      requestAnimationFrame(() => times.push(performance.now() - began));
+    }
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+
+
+def imported(kind: str, trees: Path, number: int) -> Project:
+    """A project in which tasks of a kind wait that an import has made."""
+    project = a_project(min_visible_ms=0)
+    review = kind == "review"
+    become = ("prompts",) if review else ("tasks", "--kind", kind)
+    call_command("import_feedback", project.name, trees, "--as", *become, stdout=StringIO())
+    if review:
+        set_reviews(project, reviews=1, accepts=1)
+        for prompt in project.prompts.order_by("pk")[:number]:
+            prompt.standing = PromptStanding.WAITING
+            prompt.save()
+            ask_for_reviews(prompt)
+    return project
+
+
+def answer(page: Page, keys: tuple[str, ...]) -> None:
+    """Look at a card and answer it; wait until that is saved."""
+    page.wait_for_timeout(LOOK * 1000)
+    before = page.locator("article:not([hidden])").get_attribute("data-assignment")
+    for key in keys:
+        page.keyboard.press(key)
+    page.wait_for_function(
+        """(before) => document.getElementById("saved").textContent === "saved ✓"
+          && document.querySelector("article:not([hidden])")?.dataset.assignment !== before""",
+        arg=before,
+    )
+
+
+def costs(browser: Browser, url: str, kind: str, trees: Path, number: int) -> dict[str, object]:
+    """What answers of one kind cost."""
+    project = imported(kind, trees, number + CARDS)
+    person = a_user(project, Role.ANNOTATOR)
+    with signed_in(browser, url, person) as window:
+        page = window.new_page()
+        opened(page, url + reverse("labeling:label", args=[project.pk]))
+        wire = window.new_cdp_session(page)
+        wire.send("Network.enable")
+        asked: list[str] = []
+        sizes: list[int] = []
+        wire.on("Network.requestWillBeSent", lambda event: asked.append(event["request"]["url"]))
+        wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+        page.evaluate(WATCH)
+        for _ in range(number):
+            answer(page, KEYS[kind])
+        page.wait_for_timeout(LOOK * 1000)
+        times = sorted(page.evaluate("times"))
+    stored = Label.objects.filter(project=project).current().count()
+    if stored != number:
+        raise RuntimeError(f"{kind}: {number} answers were given, {stored} are stored")
+    return {
+        "kind": kind,
+        "keys": len(KEYS[kind]),
+        "next_ms_p50": round(statistics.median(times), 1),
+        "next_ms_p95": round(times[min(len(times) - 1, int(0.95 * len(times)))], 1),
+        "requests": round(len(asked) / number, 2),
+        "bytes": round(sum(sizes) / number),
+        "n": len(times),
+    }
+
+
+def beyond(row: dict[str, object]) -> list[str]:
+    """Which limits a kind does not keep."""
+    limits = LIMITS if row["kind"] == "compare" else LIMITS | {"bytes": float("inf")}
+    return [f"{row['kind']}: {name} {row[name]}" for name in limits if row[name] > limits[name]]
+
+
+def main() -> int:
+    """Measure every kind, print the figures; 0 when all keep their limits."""
+    parser = ArgumentParser(parents=[ground.database_option()], description=__doc__)
+    parser.add_argument("--answers", type=int, default=40, help="given to tasks of each kind")
+    parser.add_argument("--trees", type=Path, default=TREES)
+    parser.add_argument("--kinds", type=lambda said: said.split(","), default=list(KEYS))
+    options = parser.parse_args()
+    with (
+        Stack(Path(settings.VAR), settings.BROKER_SOCKET) as stack,
+        sync_playwright() as playwright,
+    ):
+        url = stack.web().url
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        rows = [costs(browser, url, kind, options.trees, options.answers) for kind in options.kinds]
+        browser.close()
+    found = [line for row in rows for line in beyond(row)]
+    told = {"database": options.database, "limits": LIMITS, "kinds": rows, "beyond": found}
+    print(json.dumps(told))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

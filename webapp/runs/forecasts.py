@@ -1,0 +1,194 @@
+"""How long a run will take and how much memory it needs, told before it starts and held against what it took.
+
+What a run consists of is added up by its kind for the machine that takes it, whose speed its worker has measured. What
+earlier runs of the kind took of such a sum in this project says how far it is off; without one it stands as it is.
+"""
+
+from collections.abc import Iterable, Mapping
+from statistics import median
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from alignment.kinds import KINDS
+from alignment.kinds.kind import Kind
+from alignment.seam.memory import Shape
+from alignment.seam.settings import Settings
+from alignment.seam.timing import ANSWERED, ASKED, LETTERS, Extent, Speed, Timing
+from webapp.artifacts.models import Artifact
+from webapp.labeling.models import Completion
+from webapp.projects.models import Project, Split
+from webapp.runs.models import Run, State, Worker
+from webapp.runs.waiting import live_workers
+from webapp.site.pages import COUNTED, count_up_to
+
+GENERATIONS = 12  # looked back for the shape of a model
+LINE = """
+    WITH RECURSIVE line(artifact, generation) AS (
+        SELECT CAST(%(model)s AS bigint), 1
+        UNION ALL
+        SELECT begun.artifact_id, generation + 1 FROM line
+        JOIN registry_artifact made ON made.id = line.artifact
+        JOIN registry_artifactinput begun ON begun.run_id = made.producer_id AND begun.role IN ('policy', 'backbone')
+        WHERE generation < %(generations)s
+    )
+    SELECT registry_artifact.* FROM line JOIN registry_artifact ON id = artifact ORDER BY generation
+"""
+START = ("policy", "backbone", "reward")  # roles of the model that a run's time and memory go by
+EARLIER = 5  # runs of a kind that a forecast goes by
+RATES = ("block", "operations", "bandwidth")  # of a speed, none of which can be 0
+LOOKED_AT = 50  # prompts and answers whose lengths stand for all
+
+
+class Forecast(NamedTuple):
+    """What a run is expected to take."""
+
+    seconds: float = 0.0  # 0: nobody knows
+    summed: float = 0.0  # what its parts sum up to on the machine; 0: nobody knows
+    runs: int = 0  # earlier runs of its kind that it goes by
+    memory: int = 0  # bytes; 0: nobody knows
+
+
+def forecast_of(
+    kind: Kind,
+    config: Settings,
+    inputs: Mapping[str, Artifact],
+    project: Project,
+    worker: Worker | None,
+) -> Forecast:
+    """What a run with these settings is expected to take, by this worker."""
+    start = next((inputs[role] for role in START if role in inputs), None)
+    shape, known = (None, {}) if start is None else known_memory(start)
+    memory = kind.memory(config, shape) if shape or start is None else known.get(kind.name, 0)
+    summed = summed_seconds(kind, config, extent_of(kind, config, inputs, project, shape), worker)
+    earlier = list(_earlier(kind, project))
+    ratios = [took / before for took, before in earlier if before]
+    if summed and ratios:
+        return Forecast(summed * median(ratios), summed, len(ratios), memory)
+    if not summed and earlier:  # nobody can say how settings change it
+        return Forecast(earlier[0][0], 0.0, 1, memory)
+    return Forecast(summed, summed, 0, memory)
+
+
+def summed_seconds(kind: Kind, config: Settings, extent: Extent, worker: Worker | None) -> float:
+    """What the parts of a run sum up to; 0 where its kind, its model's shape or the machine's speed is not known."""
+    speed = speed_of(worker)
+    reads_model = any(one.role in START and one.is_read(config) for one in kind.inputs)
+    if speed is None or (reads_model and extent.shape is None):
+        return 0.0
+    found = kind.summed(config, Timing(speed, extent))
+    return found + speed.start if found else 0.0
+
+
+def speed_of(worker: Worker | None) -> Speed | None:
+    """How fast a worker's machine is; None where it has not been measured, or by another version's measures."""
+    found = worker.hardware.get("speed") if worker else None
+    if not isinstance(found, Mapping) or found.keys() != set(Speed._fields):
+        return None
+    return Speed(**found) if all(found[name] > 0 for name in RATES) else None
+
+
+def _earlier(kind: Kind, project: Project) -> Iterable[tuple[float, float]]:
+    """What the newest runs of a kind took, and what their parts summed up to before."""
+    done = project.runs.filter(kind=kind.name, state=State.SUCCEEDED, dry=False)
+    for run in done.order_by("-ended_at")[:EARLIER]:
+        if run.epoch == 1 and run.seconds:  # what was interrupted also waited
+            yield run.seconds, run.forecast.get("summed", 0.0)
+
+
+def likely_worker() -> Worker | None:
+    """The worker that will probably take the next run: one whose machine is measured, before others."""
+    there = sorted(live_workers(), key=lambda worker: (speed_of(worker) is None, worker.pk))
+    return there[0] if there else None
+
+
+def keep_forecast(run: Run) -> None:
+    """Note what a run that begins is expected to take, as far as that can be said: its worker's machine is measured by now."""
+    if run.epoch > 1 or run.dry or run.resume_from_id:  # it does not begin at its beginning
+        return
+    kind = KINDS[run.kind]
+    given = {row.role: row.artifact for row in run.inputs.select_related("artifact__snapshot")}
+    try:
+        config = kind.settings.stored(run.config)
+    except ValidationError:  # of another version: its trainer says so
+        return
+    worker = Worker.objects.filter(runs=run).first()
+    run.forecast = forecast_of(kind, config, given, run.project, worker)._asdict()
+    Run.objects.filter(pk=run.pk, epoch=run.epoch).update(forecast=run.forecast)
+
+
+def extent_of(
+    kind: Kind,
+    config: Settings,
+    inputs: Mapping[str, Artifact],
+    project: Project,
+    shape: Shape | None,
+) -> Extent:
+    """How much a run would read, and by which model."""
+    asked, answered = usual_lengths(project)
+    return Extent(
+        shape=shape,
+        rows=learned_rows(config, inputs),
+        prompts=readable_prompts(kind, project, getattr(config, "prompts", COUNTED)),
+        asked=asked,
+        answered=answered,
+        tokens=_letters_of(inputs.get("corpus")) // LETTERS,
+    )
+
+
+def learned_rows(config: Settings, inputs: Mapping[str, Artifact]) -> int:
+    """How many labels or texts a run would learn from."""
+    labels = inputs.get("labels") or inputs.get("judged")
+    if labels is not None:
+        split, snapshot = getattr(config, "labels", Split.TRAIN), labels.snapshot
+        alone = snapshot.alone_in(split) if getattr(config, "learned", "") == "thumbs" else 0
+        return alone or snapshot.pairs_in(split) + snapshot.written_in(split)
+    texts = inputs.get("texts")
+    return int(texts.summary.get("texts") or 0) if texts else 0
+
+
+def readable_prompts(kind: Kind, project: Project, wanted: int) -> int:
+    """How many prompts of the project a kind could read; one more than are wanted stands for all beyond."""
+    if kind.prompts is None:
+        return 0
+    if kind.prompts.split == Split.TEST:
+        return count_up_to(project.prompts.of_split(Split.TEST), wanted)
+    return count_up_to(project.prompts.for_labels(), wanted)
+
+
+def usual_lengths(project: Project) -> tuple[int, int]:
+    """Tokens of a prompt and of an answer, by the letters of some that the project has."""
+    prompts = list(project.prompts.of_split(Split.TRAIN)[:LOOKED_AT])
+    asked = [sum(len(str(turn.get("content") or "")) for turn in one.messages) for one in prompts]
+    texts = Completion.objects.filter(prompt__in=prompts).values_list("text", flat=True)
+    answers = [len(text) for text in texts[:LOOKED_AT]]
+    return _tokens(asked, ASKED), _tokens(answers, ANSWERED)
+
+
+def _tokens(letters: list[int], usual: int) -> int:
+    return max(1, round(sum(letters) / len(letters) / LETTERS)) if letters else usual
+
+
+def _letters_of(corpus: Artifact | None) -> int:
+    """Bytes of a stored file of documents."""
+    if corpus is None or not corpus.path.is_dir():
+        return 0
+    return sum(path.stat().st_size for path in corpus.path.iterdir())
+
+
+def known_memory(model: Artifact) -> tuple[Shape | None, Mapping[str, int]]:
+    """What decides a model's memory, and the estimates by kind that were made before that was kept.
+
+    Its own card says it, or that of the model it was trained from.
+    """
+    estimates: Mapping[str, int] = {}
+    for earlier in trained_from(model):
+        if known := earlier.summary.get("shape"):
+            return Shape(**known), estimates
+        estimates = estimates or earlier.summary.get("memory", {})
+    return None, estimates
+
+
+def trained_from(model: Artifact) -> Iterable[Artifact]:
+    """A model, then the start of the run that made it, and so on for some generations."""
+    return Artifact.objects.raw(LINE, {"model": model.pk, "generations": GENERATIONS})
