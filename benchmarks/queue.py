@@ -37,6 +37,8 @@ from webapp.accounts.models import User
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact
 from webapp.demo.annotators import JSON, Login, answers_to, sign_in
+from webapp.labeling.composition import CONVERSE
+from webapp.labeling.exchanges import Exchange
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.labeling.models import Assignment, Completion, Label, Task
 from webapp.labeling.services import Ask, create_tasks
@@ -91,12 +93,17 @@ class Annotator:
 
     def submit(self) -> None:
         """Answer the card; the answer's answer is the next one."""
-        kind = self.shown["kind"]
-        drawn = {"choice": self.chance.randint(0, 7)}
-        said = drawn if kind == KIND else next(answers_to([self.shown], self.seed))
-        form = self._form(said)
+        form = self._form(self._answer(self.shown["kind"]))
         for _ in range(2 if self.chance.random() < REPLAYED else 1):
             self._read(self.client.post(self.page, data=form, headers=JSON))
+
+    def _answer(self, kind: str) -> Mapping[str, object]:
+        if kind == KIND:
+            return {"choice": self.chance.randint(0, 7)}
+        if kind == CONVERSE:
+            lead(self.card or 0)
+            return {"ended": "yes"}
+        return next(answers_to([self.shown], self.seed))
 
     def floor(self) -> None:
         """Send as much to the barest view."""
@@ -122,8 +129,18 @@ class Annotator:
         return {**answer, **named, **token}
 
 
-# Live kinds are answered in as many requests as their conversation has turns.
-ASKED = [name for name, kind in TASK_KINDS.items() if not kind.live]
+def lead(assignment: int) -> None:
+    """Store a turn of a conversation as models and its leader leave it, past the pages: what is measured is its end."""
+    held = Assignment.objects.select_related("task").get(pk=assignment)
+    if held.exchanges.exists():
+        return
+    columns = {"prompt_id": held.task.prompt_id, "source": "model"}
+    left, right = (
+        Completion.every.create(text=side, key=f"led-{held.pk}-{side}", **columns)
+        for side in ("left", "right")
+    )
+    prompt = {"prompt_id": held.task.prompt_id}
+    Exchange.objects.create(assignment=held, number=1, left=left, right=right, choice=2, **prompt)
 
 
 def size_of(kind: str) -> int:
@@ -346,7 +363,7 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--annotators", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=20, help="of everybody labelling at once")
-    parser.add_argument("--kind", choices=ASKED, default=KIND)
+    parser.add_argument("--kind", choices=list(TASK_KINDS), default=KIND)
     parser.add_argument("--overlap", type=int, default=0, help="labels of each task; 0: mixed")
     parser.add_argument("--own", type=float, default=0.0, help="from 0 to below 1")
     options = parser.parse_args()

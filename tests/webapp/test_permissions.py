@@ -118,6 +118,7 @@ ROWS = {
     "labeling:form": {"GET": Action.COMPOSE_FORM, "POST": Action.COMPOSE_FORM},
     "labeling:tasks": {"GET": Action.SEE_DATA},
     "labeling:make": {"GET": Action.MAKE_TASKS, "POST": Action.MAKE_TASKS},
+    "labeling:bands": {"POST": Action.CHECK_LABELS},
     "labeling:dispatch": {"POST": Action.CHECK_LABELS},
     "quality:send_back": {"POST": Action.CHECK_LABELS},
     "labeling:labels": {"GET": Action.SEE_DATA},

@@ -49,6 +49,8 @@ class User(AbstractUser):
         max_length=16, blank=True, default=""
     )  # that was chosen; none: as the browser asks
 
+    reads = models.JSONField(default=list)  # codes of languages in which they are asked; none: all
+
     objects: ClassVar[People] = People()
     # The key and name of the token by which a program acts for this person in this request; none: they themselves.
     by_token: tuple[int | None, str] = (None, "")

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from webapp.api.errors import FieldsError
 
-Filled = TypeVar("Filled", bound=forms.Form)
+Filled = TypeVar("Filled", bound=forms.BaseForm)
 OFF = "false"  # as a checkbox's widget reads it
 
 
@@ -47,7 +47,7 @@ def _texts(value: object) -> list[str]:
     return [str(value.pk if isinstance(value, Model) else value)]
 
 
-def errors_of(form: forms.Form) -> dict[str, str]:
+def errors_of(form: forms.BaseForm) -> dict[str, str]:
     """What is wrong, by field; what is wrong with the whole by the name “all”."""
     return {
         "all" if name == NON_FIELD_ERRORS else name: " ".join(map(str, errors))

@@ -16,7 +16,8 @@ from webapp.jobs.models import Job
 from webapp.labeling.models import Label
 from webapp.labeling.models import Task as TaskRow
 from webapp.projects.access import role_in
-from webapp.projects.models import Project
+from webapp.projects.models import Membership, Project
+from webapp.quality.models import Adjudication
 from webapp.rounds.models import Round
 from webapp.rounds.queries import state_of
 from webapp.runs.actions import actions_for
@@ -71,6 +72,8 @@ class TaskSchema(Schema):
     done: int
     skips: int
     priority: int
+    band: str
+    language: str | None
     completions: list[int]
     created_at: datetime
 
@@ -316,6 +319,208 @@ class LabelledSchema(Schema):
     id: int
     client_id: UUID
     counted: bool
+
+
+class QualitySchema(Schema):
+    """What was measured of the labels, and how many have come since."""
+
+    made_at: datetime | None
+    figures: Json | None
+    since: int
+
+
+class SayingSchema(Schema):
+    """A label as it was given, with the places of the items as they were shown."""
+
+    id: int
+    annotator: str
+    answer: Json
+    order: list[int]
+    verdict: str
+
+    @staticmethod
+    def resolve_annotator(label: Label) -> str:
+        """Who gave it."""
+        return label.annotator.shown_name
+
+
+class DisagreementSchema(Schema):
+    """A task about which people say different things."""
+
+    task_id: int
+    kind: str
+    prompt_id: int
+    labels: list[SayingSchema]
+
+    @staticmethod
+    def resolve_kind(label: Label) -> str:
+        """Of the task."""
+        return label.task.kind
+
+    @staticmethod
+    def resolve_prompt_id(label: Label) -> int:
+        """Of the task."""
+        return label.task.prompt_id
+
+    @staticmethod
+    def resolve_labels(label: Label) -> list[Label]:
+        """All that was said of it."""
+        said: list[Label] = vars(label)["sayings"]
+        return said
+
+
+class DecisionSchema(Schema):
+    """What somebody decided about a task; it speaks for it while it stands."""
+
+    id: int
+    task_id: int
+    by: str
+    answer: Json
+    order: list[int]
+    verdict: str
+    rationale: str
+    standing: bool
+    created_at: datetime
+
+    @staticmethod
+    def resolve_by(row: Adjudication) -> str:
+        """Who decided."""
+        return row.by.shown_name
+
+
+class CheckSchema(Schema):
+    """A task of known answer; of those who `answered` it since, so many were `right`."""
+
+    id: int
+    task_id: int
+    answer: Json
+    order: list[int]
+    verdict: str
+    expected: str
+    explanation: str
+    answered: int
+    right: int
+    created_at: datetime
+
+
+class ChecksSchema(Schema):
+    """How people are checked: one task in so many is a check, or a silent repeat; 0: none."""
+
+    gold_every: int
+    repeat_every: int
+    third_if_two_differ: bool
+    daily_quota: int
+
+
+class AllocationSchema(Schema):
+    """Tasks that were chosen at once: by which method, and which share of them by chance."""
+
+    id: int
+    method: str
+    wanted: int
+    control: float
+    scores_id: int
+    created_at: datetime
+
+
+class FormSchema(Schema):
+    """How a project asks its tasks, by the number of that form."""
+
+    number: int
+    composition: Json
+
+
+class MemberSchema(Schema):
+    """A member: `active` is whether they can sign in."""
+
+    id: int
+    username: str
+    name: str
+    role: str
+    active: bool
+    simulated: bool
+    second_factor: bool
+
+    @staticmethod
+    def resolve_username(row: Membership) -> str:
+        """By which they sign in."""
+        return row.user.username
+
+    @staticmethod
+    def resolve_name(row: Membership) -> str:
+        """How pages call them."""
+        return row.user.shown_name
+
+    @staticmethod
+    def resolve_active(row: Membership) -> bool:
+        """Whether they can sign in."""
+        return row.user.is_active
+
+    @staticmethod
+    def resolve_simulated(row: Membership) -> bool:
+        """Whether they are a program."""
+        return row.user.simulated
+
+
+class InvitationSchema(Schema):
+    """An invitation that nobody has used."""
+
+    id: int
+    role: str
+    note: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class LinkSchema(Schema):
+    """A link that works once, told once."""
+
+    url: str
+
+
+class SweepSchema(Schema):
+    """A run again and again, with other values of some of its settings."""
+
+    id: int
+    number: int
+    name: str
+    kind: str
+    state: str
+    message: str
+    seed: int
+    config: Json
+    space: list[Json]
+    search: Json
+    objective: Json
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class TrialSchema(Schema):
+    """One point of a sweep, and what came of its run."""
+
+    id: int
+    number: int
+    values: Json
+    run_id: int | None
+    state: str
+    message: str
+    score: float | None
+    low: float | None
+    high: float | None
+
+
+class ChangedSchema(Schema):
+    """How many rows something has changed."""
+
+    changed: int
+
+
+class MadeSchema(Schema):
+    """How many tasks are new, and how many of those that were asked for were there."""
+
+    new: int
+    known: int
 
 
 class AuditSchema(Schema):

@@ -112,6 +112,83 @@ class RoundSent(Sent):
     settings: dict[str, Json] = {}
 
 
+class DecisionSent(Sent):
+    """What is right about a task: as a label of it says, or an answer of its kind with the items by their places."""
+
+    label: RowId | None = None
+    answer: Json = {}
+    rationale: str = ""
+
+
+class BackSent(Sent):
+    """A label that goes back to who gave it, and what they are told."""
+
+    label: RowId
+    note: str = Field("", max_length=10_000)
+
+
+class CheckSent(Sent):
+    """What people hear of a check, or that it is none any more."""
+
+    explanation: str = Field("", max_length=10_000)
+    end: bool = False
+
+
+class TasksSent(Sent):
+    """Tasks, and what is done with them: again, more, person, nobody, or the band that they come into."""
+
+    tasks: list[RowId] = Field(min_length=1, max_length=1000)
+    act: str = Field(max_length=20)
+    need: int | None = Field(None, ge=1, le=20)
+    person: RowId | None = None
+
+
+class ScaleSent(Sent):
+    """A scale of the project beside quality."""
+
+    name: str = Field(max_length=40)
+    low: str = Field("", max_length=40)
+    high: str = Field("", max_length=40)
+    levels: int = Field(7, ge=2, le=9)
+
+
+class FormSent(OptionsSent):
+    """How tasks are asked from now on; scales that are left out stay as they are."""
+
+    attributes: list[ScaleSent] | None = Field(None, max_length=4)
+
+
+class MemberSent(Sent):
+    """Somebody who has an account, and what they may do."""
+
+    username: str = Field(max_length=150)
+    role: str = Field(max_length=16)
+
+
+class RoleSent(Sent):
+    """What a member may do."""
+
+    role: str = Field(max_length=16)
+
+
+class InvitationSent(RoleSent):
+    """What an invited person may do, and who it is for."""
+
+    note: str = Field("", max_length=200)
+
+
+class SweepSent(RunSent):
+    """A run again and again: which settings it varies and over what, towards what, and how it searches."""
+
+    vary: dict[str, str] = Field(
+        description=_("The values of each setting that is varied, as its page takes them.")
+    )
+    objective: str = Field(max_length=120)
+    better: str = Field(max_length=10)
+    watched: str = Field("", max_length=120)
+    search: Json = {}
+
+
 class AuditAsked(Schema):
     """Which rows of the audit log are asked for; days are of UTC, both included."""
 

@@ -25,6 +25,7 @@ REFUSED = {
     "description": "refused, in words",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorSchema"}}},
 }
+TOO_LARGE = {**REFUSED, "description": "more than one request may send"}
 SAID = """What the pages do, as JSON. Send `Authorization: Bearer TOKEN`; the page “API tokens” makes one.
 
 Lists come in parts: send `next` as `cursor`. A request that writes may carry an `Idempotency-Key`: the same
@@ -74,6 +75,8 @@ class Service(NinjaAPI):
         for methods in schema["paths"].values():
             for operation in methods.values():
                 operation["responses"] |= {"4XX": REFUSED, "5XX": REFUSED}
+                if "requestBody" in operation:
+                    operation["responses"][413] = TOO_LARGE
         return schema
 
 

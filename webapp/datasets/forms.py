@@ -19,6 +19,8 @@ from webapp.datasets.filters import SnapshotFilter
 from webapp.datasets.intake import FIRST_KIND, PAIRS, TWO, Become
 from webapp.datasets.models import Snapshot
 from webapp.jobs.models import Job
+from webapp.labeling.bands import Band
+from webapp.labeling.forms import BAND
 from webapp.labeling.kinds import TASK_KINDS, kind_of_label
 from webapp.projects.models import Project
 from webapp.projects.tags import tags_in
@@ -214,6 +216,7 @@ class TakeForm(forms.Form):
         required=False,
         help_text=_("At most so many; 0 means all."),
     )
+    band = DrawnChoice(label=BAND, choices=Band.choices, initial=Band.NORMAL, required=False)
     leave_out = forms.BooleanField(required=False)
 
     def __init__(self, *args: Any, found: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401
@@ -224,7 +227,7 @@ class TakeForm(forms.Form):
         self.fields["become"].initial = usual(found).value
         kinds = kinds_of(found)
         offer_names(self, "kind", [(name, TASK_KINDS[name].title) for name in kinds])
-        for name in ("kind", "need", "pairs"):
+        for name in ("kind", "need", "pairs", "band"):
             drawn(self, name).asked = {"become": [Become.TASKS]}
         pairs = [name for name in kinds if TASK_KINDS[name].items == TWO]
         drawn(self, "pairs").asked = {"become": [Become.TASKS], "kind": pairs}
@@ -236,7 +239,7 @@ class TakeForm(forms.Form):
         if self.found.get("refused") and not chosen.get("leave_out"):
             raise forms.ValidationError(_("The file has bad rows: mend them, or leave them out."))
         kinds = kinds_of(self.found) or [FIRST_KIND]
-        initial = {"need": 1, "pairs": PAIRS, "kind": kinds[0]}
+        initial = {"need": 1, "pairs": PAIRS, "kind": kinds[0], "band": Band.NORMAL.value}
         return chosen | {name: initial[name] for name in initial if chosen.get(name) in (None, "")}
 
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignment.seam.records import PairRecord, RankingRecord
-from webapp.datasets.languages import language_of
 from webapp.datasets.near_duplicates import KeptSample, groups_alike
 from webapp.datasets.snapshots import Row, is_pair
 from webapp.labeling.kinds.descriptor import Record
+from webapp.projects.languages import language_of
 from webapp.projects.models import Split
 from webapp.quality.agreement import share
 

@@ -26,6 +26,7 @@ from webapp.datasets import standins
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import PromptFound, Reading
 from webapp.datasets.models import ComingRank, ComingTasks, Intake, Preference
+from webapp.labeling.bands import Band, priority_in
 from webapp.labeling.kinds import TASK_KINDS, kind_named, kind_of_label
 from webapp.labeling.kinds.descriptor import HasText, TaskKind
 from webapp.labeling.models import Completion
@@ -72,6 +73,7 @@ class Plan(NamedTuple):
     need: int = 1
     pairs: int = PAIRS  # 0: all
     kind: str = FIRST_KIND
+    band: str = Band.NORMAL  # of the queue
 
 
 @dataclass
@@ -383,7 +385,8 @@ def _tasks(
         else:
             asks += [Ask(row.pk, items, fresh=not row.here) for items in about]
     if placed := place_asks(plan.kind, asks):
-        ComingTasks.objects.create(intake=intake, kind=plan.kind, need=plan.need, placed=placed)
+        when = {"need": plan.need, "priority": priority_in(Band(plan.band))}
+        ComingTasks.objects.create(intake=intake, kind=plan.kind, placed=placed, **when)
     added.tasks = len(placed)
     added.left_out[ASKED] += len(asks) - added.tasks
 

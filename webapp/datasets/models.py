@@ -133,6 +133,7 @@ class ComingTasks(models.Model):
     intake = models.ForeignKey(Intake, models.CASCADE, related_name="tasks")
     kind = models.CharField(max_length=16)
     need = models.IntegerField()
+    priority = models.IntegerField()
     placed = models.JSONField()
 
 

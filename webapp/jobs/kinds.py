@@ -39,7 +39,8 @@ class JobKind(NamedTuple):
 UNTOLD = {
     "webhook",
     "answer",
-}  # kinds that the audit log does not tell of: they tell of it, or are a turn of a label
+    "languages",
+}  # kinds that the audit log does not tell of: they tell of it, or are a turn of a label, or look at it
 IMPORT, EXPORT = Action.IMPORT_DATA, Action.EXPORT_DATA
 IMPORTS = "webapp.datasets.imports.jobs"
 JOB_KINDS = {
@@ -119,6 +120,22 @@ JOB_KINDS = {
         "answered",
         "webapp.runs.live.answer_live",
         queue=settings.LIVE_QUEUE,
+    ),
+    "bands": JobKind(
+        _("Put tasks into another band"),
+        _("tasks"),
+        Action.CHECK_LABELS,
+        "labeling:tasks",
+        "changed",
+        "webapp.labeling.banding.put_all_in_band",
+    ),
+    "languages": JobKind(
+        _("Tell the languages of tasks"),
+        _("tasks"),
+        Action.SEE_DATA,
+        "labeling:tasks",
+        "changed",
+        "webapp.labeling.languages.tell_all",
     ),
     "webhook": JobKind(
         _("Send to a webhook"),

@@ -10,6 +10,7 @@ from django.db.models.functions import Greatest
 from webapp.accounts.models import User
 from webapp.labeling.letters import words_in_letters
 from webapp.labeling.models import Assignment, Gold, Label, Task, TaskItem
+from webapp.labeling.restrictions import Restriction
 from webapp.projects.models import Project
 from webapp.site.words import Words
 
@@ -49,21 +50,22 @@ def end_gold(task: Task) -> bool:
     return bool(Gold.objects.filter(task=task).delete()[0])
 
 
-def take_due(project: Project, annotator: User) -> Due | None:
+def take_due(project: Project, annotator: User, only: Restriction) -> Due | None:
     """A check for this person, if chance says that one is due, in a transaction that holds their row."""
-    return _due_gold(project, annotator) or _due_repeat(project, annotator)
+    return _due_gold(project, annotator, only) or _due_repeat(project, annotator, only)
 
 
 def _is_due(every: int) -> bool:
     return every > 0 and secrets.randbelow(every) == 0
 
 
-def _due_gold(project: Project, annotator: User) -> Due | None:
+def _due_gold(project: Project, annotator: User, only: Restriction) -> Due | None:
     """A place more in the oldest task of known answer that this person has never had."""
     if not _is_due(project.gold_every):
         return None
     mine = Assignment.objects.filter(task=OuterRef("task"), annotator=annotator)
-    known = Gold.objects.filter(~Exists(mine), task__project=project).order_by("pk")
+    known = Gold.objects.filter(~Exists(mine), only.matches("task__"), task__project=project)
+    known = known.order_by("pk")
     if found := known.values_list("task", "task__size").first():
         take_place_besides(found[0])
         return Due(*found)
@@ -76,21 +78,21 @@ def take_place_besides(task_id: int) -> None:
     Task.every.filter(pk=task_id).update(need=needed, taken=F("taken") + 1)
 
 
-def _due_repeat(project: Project, annotator: User) -> Due | None:
+def _due_repeat(project: Project, annotator: User, only: Restriction) -> Due | None:
     """A new task like one that this person answered a while ago, shown the other way round."""
     if not _is_due(project.repeat_every):
         return None
-    label = _to_repeat(project, annotator)
+    label = _to_repeat(project, annotator, only)
     return _repeat_of(label) if label else None
 
 
-def _to_repeat(project: Project, annotator: User) -> Label | None:
+def _to_repeat(project: Project, annotator: User, only: Restriction) -> Label | None:
     """The newest answer that lies far enough back and was not asked for again."""
     mine = Label.objects.current().filter(annotator=annotator, project=project).order_by("-pk")
     mark = mine.values_list("pk", flat=True)[GAP - 1 : GAP].first()
     repeated = Task.every.filter(repeat_of=OuterRef("task"), assignments__annotator=annotator)
     found = mine.filter(~Exists(repeated), pk__lt=mark or 0, task__repeat_of=None, task__gold=None)
-    return found.select_related("task").first()
+    return found.filter(only.matches("task__")).select_related("task").first()
 
 
 def _repeat_of(label: Label) -> Due:
@@ -106,6 +108,7 @@ def _repeat_of(label: Label) -> Due:
         key=secrets.randbits(62),
         flip=(label.order[0] + 1) % size if size else 0,
         repeat_of=task,
+        language=task.language,
     )
     TaskItem.objects.bulk_create(
         TaskItem(task=again, place=item.place, completion_id=item.completion_id)

@@ -27,16 +27,17 @@ from webapp.labeling.composition import (
 )
 from webapp.labeling.forms import FLAGS
 from webapp.labeling.kinds import TASK_KINDS
+from webapp.labeling.services import change_form
 from webapp.projects.access import Action, project_for
 from webapp.projects.errors import ProjectError
 from webapp.projects.models import FormVersion, Project
-from webapp.projects.services import save_composition
 from webapp.site.choices import FoundChoice, found_for, offer_found, share_rows, sought_in
 from webapp.site.fields import offer_names
 from webapp.site.words import Words
 
 VERSIONS_SHOWN = 20
 MODEL = Artifact.Type.MODEL
+SAME_NAME = _("Two scales have the same name; quality is there already.")
 SAMPLING = ("turns", "max_new_tokens", "temperature")
 POINTS = {
     7: _("7: much, better, slightly, a tie, and the same for the other"),
@@ -58,7 +59,9 @@ class CompositionForm(forms.Form):
         label=_("Kinds of task"),
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": _("Offer one kind at least.")},
-        help_text=_("What new tasks may ask. Those that are queued already are still handed out."),
+        help_text=_(
+            "What people are asked. Tasks of other kinds wait until their kind is offered again."
+        ),
     )
     points = forms.TypedChoiceField(
         label=_("Points of a comparison"),
@@ -164,7 +167,7 @@ def compose(request: PersonRequest, project_id: int) -> HttpResponse:
     """How tasks are asked: each change is a new version, which every label given by it names."""
     project = project_for(request.user, project_id, can=Action.COMPOSE_FORM)
     before = composition_of(project)
-    initial = _initial(project, before) | sought_in(request.GET)
+    initial = first_shown(project, before) | sought_in(request.GET)
     form = CompositionForm(request.POST or None, initial=initial, project=project)
     if (sought := found_for(request, form)) is not None:
         return sought
@@ -178,8 +181,8 @@ def compose(request: PersonRequest, project_id: int) -> HttpResponse:
     return render(request, "labeling/form.html", context)
 
 
-def _initial(project: Project, composition: Composition) -> dict[str, Any]:
-    """What the page shows first."""
+def first_shown(project: Project, composition: Composition) -> dict[str, Any]:
+    """What the form shows first: how the project asks now."""
     said = composition.model_dump(include={"points", "flags", "rationale"})
     kinds = [name for name in TASK_KINDS if composition.names(name)]
     return {**said, **_conversing(composition), "kinds": kinds, "seen": project.form_version}
@@ -197,24 +200,30 @@ def _saved(request: PersonRequest, project: Project, form: CompositionForm, scal
     """Whether what was chosen is how the project asks now; what speaks against it is said on the page."""
     said = form.cleaned_data
     attributes = tuple(row["attribute"] for row in scales.cleaned_data if row.get("attribute"))
-    everything = set(said["kinds"]) == set(TASK_KINDS)  # a kind that is added later too
     try:
-        composition = Composition(
-            kinds=() if everything else said["kinds"],
-            attributes=attributes,
-            converse=form.conversing,
-            **{name: said[name] for name in ("points", "flags", "rationale")},
-        )
-        chosen = composition.model_dump(mode="json", exclude_defaults=True)
-        save_composition(project, chosen, seen=said["seen"], by=request.user)
+        chosen = composed(form, attributes)
+        change_form(project, chosen, seen=said["seen"], by=request.user)
     except ValidationError:
-        form.add_error(None, _("Two scales have the same name; quality is there already."))
+        form.add_error(None, SAME_NAME)
     except ProjectError as refusal:
         posted = request.POST.copy()
         posted["seen"] = str(Project.objects.get(pk=project.pk).form_version)
         form.data = posted  # whoever saves again has seen the newest version below
         form.add_error(None, str(refusal))
     return form.is_valid()
+
+
+def composed(form: CompositionForm, attributes: tuple[Attribute, ...]) -> dict[str, Any]:
+    """What a valid form and scales say, as a project keeps it; pydantic's ValidationError where two scales are alike."""
+    said = form.cleaned_data
+    everything = set(said["kinds"]) == set(TASK_KINDS)  # a kind that is added later too
+    composition = Composition(
+        kinds=() if everything else said["kinds"],
+        attributes=attributes,
+        converse=form.conversing,
+        **{name: said[name] for name in ("points", "flags", "rationale")},
+    )
+    return composition.model_dump(mode="json", exclude_defaults=True)
 
 
 def _versions(project: Project) -> list[Version]:

@@ -12,6 +12,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from webapp.accounts.models import User
 from webapp.labeling.models import LAST_PLACE, Cursor, Task
+from webapp.labeling.restrictions import restriction_for
 from webapp.projects.models import Project
 from webapp.site.clock import after
 
@@ -25,11 +26,12 @@ ROUND = 600.0  # seconds from one beginning to the next, where nothing is left
 
 def move_cursor(project: Project, annotator: User) -> None:
     """Let it stand before the first task that is open for this person now, or at the end; their row is locked."""
-    first = Task.every.ahead_of(project, annotator).values_list("priority", "key")[:1]
+    only = restriction_for(project, annotator).matches()
+    first = Task.every.ahead_of(project, annotator, only).values_list("priority", "key")[:1]
     priority, key = next(iter(first), LAST_PLACE)
     place = {"priority": priority, "key": key - 1}
     now = place | {"seen": after(-SLOWEST)}
-    waits = Task.every.opened_behind(project, annotator).exists()
+    waits = Task.every.opened_behind(project, annotator, only).exists()
     if not Cursor.objects.of(project, annotator).update(**place if waits else now):
         Cursor.objects.create(project=project, annotator=annotator, **now)
 
@@ -53,6 +55,11 @@ def lead_to(project: Project, tasks: Sequence[int]) -> None:
         lead_anew(project)
     else:
         Task.every.filter(pk__in=tasks).let_open()
+
+
+def lead_person_anew(annotator: User) -> None:
+    """Let somebody go through all tasks of all their projects again."""
+    Cursor.objects.filter(annotator=annotator).delete()
 
 
 def lead_anew(project: Project) -> None:

@@ -11,6 +11,8 @@ from webapp.accounts.models import User
 from webapp.audit.acts import Act
 from webapp.audit.records import record_act
 from webapp.labeling import queue
+from webapp.labeling.banding import put_in_band
+from webapp.labeling.bands import Band
 from webapp.labeling.checks import take_place_besides
 from webapp.labeling.following import follow_answers
 from webapp.labeling.models import Assignment, Label, Task, TaskQuerySet
@@ -33,7 +35,7 @@ def change_tasks(
     need: int | None = None,
     person: User | None = None,
 ) -> int:
-    """Do what the page of tasks offers, one of the functions below; how many tasks that has changed."""
+    """Do what the page of tasks offers: one of the functions below, or a band; how many tasks that has changed."""
     number = _change(project, act, tasks, need, person)
     if number:
         record_act(
@@ -57,6 +59,8 @@ def _change(
         return ask_more(project, tasks, need)
     if act == "person" and person:
         return ask_person(project, tasks, person)
+    if act in Band.values:
+        return put_in_band(project, tasks, Band(act))
     return ask_nobody(project, tasks)
 
 

@@ -7,11 +7,13 @@ from typing import Any
 from django import forms
 from django.db.models import Exists, OuterRef
 from django.http import QueryDict
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError as NoAnswer
 
 from alignment.kinds.settings import flags
 from webapp.accounts.models import User
+from webapp.labeling.bands import Band
 from webapp.labeling.composition import Composition, composition_of, form_of
 from webapp.labeling.conversations import with_turns
 from webapp.labeling.keys import all_keys, clashes
@@ -44,6 +46,8 @@ NO_ANSWER = _("That is no answer to this question: nothing was stored.")
 NO_REASON = _("This project asks for a reason with each answer. Write one: nothing was stored.")
 NOT_YOURS = _("This task is not yours to label.")
 LARGEST = 2**63 - 1  # that a key can be
+BAND = _("Band of the queue")
+IN_BAND = _("Hand out in the band: {band}")
 
 
 class AssignmentForm(forms.Form):
@@ -259,12 +263,23 @@ class MakeForm(forms.Form):
         initial=200,
         help_text=_("What is asked already is not asked again."),
     )
+    band = forms.ChoiceField(
+        label=BAND,
+        choices=Band.choices,
+        initial=Band.NORMAL,
+        required=False,
+        help_text=_("Urgent tasks are handed out before all others, later ones after them."),
+    )
 
-    def __init__(self, data: Mapping[str, object] | None, *, project: Project) -> None:
+    def __init__(self, data: Mapping[str, object] | None = None, *, project: Project) -> None:
         super().__init__(data)
         asks = composition_of(project)
         kinds = {name: words for name, words in kinds_to_make().items() if asks.offers(name)}
         offer_names(self, "kind", kinds.items())
+
+    def clean_band(self) -> str:
+        """The usual one, where none is named."""
+        return str(self.cleaned_data["band"] or Band.NORMAL)
 
 
 class KindFilter(forms.Form):
@@ -283,7 +298,7 @@ class KindFilter(forms.Form):
 class TaskFilter(KindFilter):
     """Which tasks to list."""
 
-    field_order = ("state", "kind")
+    field_order = ("state", "kind", "band")
 
     state = forms.ChoiceField(
         choices=[
@@ -295,6 +310,7 @@ class TaskFilter(KindFilter):
         ],
         required=False,
     )
+    band = forms.ChoiceField(label=BAND, choices=[("", _("All")), *Band.choices], required=False)
 
 
 class LabelFilter(KindFilter):
@@ -330,6 +346,12 @@ class LabelFilter(KindFilter):
         offer_found(self, "annotator", User.objects.filter(Exists(given)).order_by("username"))
 
 
+class BandForm(forms.Form):
+    """The band into which all tasks come that the table lists."""
+
+    band = forms.ChoiceField(label=_("All that are listed, into the band"), choices=Band.choices)
+
+
 class DispatchForm(forms.Form):
     """What is done with the tasks that are chosen in their table."""
 
@@ -340,6 +362,7 @@ class DispatchForm(forms.Form):
             ("more", _("Ask so many people")),
             ("person", _("Keep a place for somebody")),
             ("nobody", _("Ask nobody more")),
+            *((one.value, format_lazy(IN_BAND, band=one.label)) for one in Band),
         ],
     )
     need = forms.IntegerField(

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from webapp.accounts.models import User
 from webapp.audit.acts import Act
 from webapp.audit.records import record_act
+from webapp.labeling.bands import Band, priority_in
 from webapp.labeling.kinds import TASK_KINDS, kind_named
 from webapp.labeling.kinds.descriptor import TaskKind
 from webapp.labeling.models import Completion, WrittenReview
@@ -28,6 +29,7 @@ class TasksWanted(NamedTuple):
     need: int = 1
     source: str = ""  # of answers; none: all
     split: str = ""  # of prompts; none: all that people may label
+    band: str = Band.NORMAL  # of the queue
 
 
 class TasksMade(NamedTuple):
@@ -58,7 +60,9 @@ def make_tasks(project: Project, wish: TasksWanted, *, by: User | None = None) -
         there = known_tasks([ask.identity(wish.kind) for ask in asks])
         known += len(there)
         fresh = [ask for ask in asks if ask.identity(wish.kind) not in there and not ask.alike]
-        new += create_tasks(project, wish.kind, fresh[: wish.most - new], need=wish.need)
+        some = fresh[: wish.most - new]
+        priority = priority_in(Band(wish.band))
+        new += create_tasks(project, wish.kind, some, need=wish.need, priority=priority)
         if new == wish.most:
             break
     if new:  # stored some at a time, each for good

@@ -16,6 +16,8 @@ from webapp.accounts.models import User
 from webapp.artifacts.models import Artifact
 from webapp.labeling import exchanges, sides
 from webapp.labeling.asked import Question as Question  # Django looks for it here
+from webapp.labeling.bands import Band, band_of
+from webapp.labeling.golds import Gold as Gold  # as well
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import (
     LETTERS,
@@ -91,6 +93,7 @@ class Completion(Coming):
         ]
 
 
+EVERY = Q()  # task
 OPEN = Q(taken__lt=F("need"), skips__lt=ENOUGH_SKIPS, intake__isnull=True)
 STATES = {
     "open": OPEN,  # a place is free
@@ -111,22 +114,22 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Tasks with a free place, unless too many people skipped them."""
         return self.filter(OPEN)
 
-    def open_for(self, project: Project, annotator: User) -> "TaskQuerySet":
-        """Tasks with a free place that this person neither holds, answered nor skipped, in order."""
+    def open_for(self, project: Project, annotator: User, only: Q = EVERY) -> "TaskQuerySet":
+        """Tasks with a free place that this person neither holds, answered nor skipped, in order; no others than `only`."""
         mine = Assignment.objects.filter(task=models.OuterRef("pk"), annotator=annotator)
         kept = mine.exclude(state=Assignment.State.EXPIRED).values("pk")[:1]
         # Looked up for one task after the other: for NOT EXISTS, PostgreSQL would first read all that is theirs.
         is_new = IsNull(Subquery(kept), True)  # noqa: FBT003 - as Django's
-        return self.filter(project=project).open().filter(is_new).order_by("priority", "key")
+        return self.filter(only, project=project).open().filter(is_new).order_by("priority", "key")
 
-    def ahead_of(self, project: Project, annotator: User) -> "TaskQuerySet":
+    def ahead_of(self, project: Project, annotator: User, only: Q = EVERY) -> "TaskQuerySet":
         """Those of `open_for` to which the queue has not led this person yet."""
-        return self.open_for(project, annotator).filter(_is_ahead(project, annotator))
+        return self.open_for(project, annotator, only).filter(_is_ahead(project, annotator))
 
-    def opened_behind(self, project: Project, annotator: User) -> "TaskQuerySet":
+    def opened_behind(self, project: Project, annotator: User, only: Q = EVERY) -> "TaskQuerySet":
         """Those of `open_for` that opened after the queue had led this person past them."""
         since = Cursor.objects.of(project, annotator).values("seen")
-        found = self.open_for(project, annotator).exclude(_is_ahead(project, annotator))
+        found = self.open_for(project, annotator, only).exclude(_is_ahead(project, annotator))
         found = found.filter(opened_at__gt=Subquery(since))
         return found.order_by(
             F("priority") + 0, "key"
@@ -148,6 +151,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def of_kind(self, kind: str) -> "TaskQuerySet":
         """Tasks of one kind; no name means all."""
         return self.filter(kind=kind) if kind else self
+
+    def in_band(self, band: str) -> "TaskQuerySet":
+        """Tasks of one band; no name means all."""
+        return self.filter(Band(band).holds) if band in Band.values else self
 
     def listed(self) -> "TaskQuerySet":
         """With what a row of the table shows, in the order in which they are handed out."""
@@ -178,6 +185,7 @@ class Task(Coming):
     raised = models.IntegerField(default=0)  # labels asked for besides, as two differ
     created_at = models.DateTimeField(db_default=Now())
     opened_at = models.DateTimeField(null=True)  # a place was given back, or is wanted besides
+    language = models.CharField(max_length=8, null=True)  # of its prompt; none: nobody has looked  # noqa: DJ001
 
     objects = WholeManager.from_queryset(TaskQuerySet)()
     every = TaskQuerySet.as_manager()
@@ -222,6 +230,11 @@ class Task(Coming):
     def held_back(self) -> bool:
         """Whether nobody is asked any more: it waits for the researcher."""
         return self.skips >= ENOUGH_SKIPS and self.taken < self.need
+
+    @property
+    def band(self) -> Band:
+        """When it has its turn."""
+        return band_of(self.priority)
 
     @property
     def asks(self) -> TaskKind:
@@ -284,19 +297,6 @@ def _is_ahead(project: Project, annotator: User) -> Later:
     columns = zip(("priority", "key"), FIRST_PLACE, strict=True)
     there = tuple(Coalesce(Subquery(cursor.values(column)), first) for column, first in columns)
     return Later(Tuple(F("priority"), F("key")), there)
-
-
-class Gold(models.Model):
-    """A task whose answer is known: who answers it is told, and measured by it."""
-
-    task = models.OneToOneField(Task, models.CASCADE, related_name="gold")
-    answer = models.JSONField()  # the kind's Answer, of the items in this order
-    order = models.JSONField()
-    verdict = models.CharField(max_length=LONGEST_VERDICT)
-    explanation = models.TextField(blank=True)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    after = models.BigIntegerField(default=0)  # the last label that was given before it was one
-    created_at = models.DateTimeField(db_default=Now())
 
 
 class TaskItemManager(models.Manager["TaskItem"]):

@@ -2,20 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import cast
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from webapp.accounts.models import User
 from webapp.labeling.models import NO, Assignment, Completion, Label, LabelQuerySet, Task
+from webapp.labeling.restrictions import Restriction, restriction_for
 from webapp.projects.models import Project, Prompt
 from webapp.site.clock import midnight
 from webapp.site.columns import all_columns, model_row
 from webapp.site.pages import count_up_to, number_up_to
+from webapp.site.planned import planned_cursor
 from webapp.site.returning import Asking
 
 SHOWN = f"""
@@ -102,7 +103,7 @@ def with_items(cards: list[Assignment]) -> list[Assignment]:
 
 def _shown_tasks(keys: Sequence[int]) -> dict[int, Task]:
     """Tasks with their prompts and what they are about."""
-    with connection.cursor() as cursor:
+    with planned_cursor() as cursor:
         cursor.execute(SHOWN.format(keys=", ".join(["%s"] * len(keys))), keys)
         rows = cursor.fetchall()
     tasks: dict[int, Task] = {}
@@ -131,16 +132,17 @@ def waiting_for(project: Project, annotator: User) -> int:
 
 def open_for(project: Project, annotator: User, most: int = WAITING_SHOWN) -> int:
     """Tasks this person could still be given, up to so many."""
-    [(ahead, behind)] = _counted_open(most)(annotator.pk, project.pk)
+    counted = _counted_open(most, restriction_for(project, annotator))
+    [(ahead, behind)] = counted(annotator.pk, project.pk)
     return min(int(ahead) + int(behind), most)
 
 
-@cache
-def _counted_open(most: int) -> Asking:
+@lru_cache(256)
+def _counted_open(most: int, only: Restriction) -> Asking:
     """Open tasks ahead of a person and behind them, up to so many of each."""
 
     def describe(annotator: int, project: int) -> QuerySet[Project, tuple[int, int]]:
-        whose = Project(pk=project), User(pk=annotator)
+        whose = Project(pk=project), User(pk=annotator), only.matches()
         open_ = Task.every.ahead_of(*whose), Task.every.opened_behind(*whose)
         ahead, behind = (number_up_to(tasks, "project", most) for tasks in open_)
         return Project.objects.filter(pk=project).order_by().values_list(ahead, behind)

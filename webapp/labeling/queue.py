@@ -5,13 +5,14 @@ when a transaction begins.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import count as counting
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Case, Exists, F, OuterRef, QuerySet, Subquery, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, NullIf
 
 from webapp.accounts.models import User
 from webapp.labeling import checks, cursors
@@ -24,10 +25,12 @@ from webapp.labeling.models import (
     TaskQuerySet,
 )
 from webapp.labeling.queries import labelled_today
+from webapp.labeling.restrictions import Restriction, kinds_handed_out, restriction_for
 from webapp.projects.models import Project
 from webapp.site.clock import after
 from webapp.site.columns import all_columns, model_row
 from webapp.site.deadlocks import again_after_deadlock
+from webapp.site.planned import planned_cursor
 from webapp.site.returning import Change, Returning
 from webapp.site.writers import in_turn
 
@@ -55,6 +58,8 @@ PASSED = f"""(
         ORDER BY V0.priority, V0.key LIMIT {cursors.FAR}
     ) few WHERE (few.priority, few.key) < (labeling_task.priority, labeling_task.key)
 )"""  # noqa: S608 - names of columns, and numbers
+LOCKED = "SELECT id FROM accounts_user WHERE id = %s FOR NO KEY UPDATE"
+WAYS = 256  # restrictions whose statements a program keeps
 SLOTS = f"(SELECT count(*) {OF_TASK} {HELD}), (SELECT max(slot) {OF_TASK} {HELD}), (SELECT count(*) {OF_TASK})"
 
 
@@ -96,19 +101,20 @@ class Hand(NamedTuple):
 
 
 def _prolonged(annotator: int, project: int, shown: int) -> Change:
-    """No lease is made shorter but the shown one's, which begins anew."""
+    """No lease is made shorter but the shown one's, which begins anew: without one (0), the oldest's."""
+    held = Assignment.objects.held_by(User(pk=annotator)).filter(task__project=project)
+    oldest = Subquery(held.values("pk")[:1])
     until = Case(
-        When(pk=shown, then=after(SHOWN)),
+        When(pk=Coalesce(NullIf(Value(shown), Value(0)), oldest), then=after(SHOWN)),
         When(lease_until__lt=after(AHEAD), then=after(AHEAD)),
         default=F("lease_until"),
     )
-    held = Assignment.objects.held_by(User(pk=annotator)).filter(task__project=project)
     return held, {"lease_until": until}
 
 
-def _best_taken(annotator: int, project: int) -> Change:
+def _best_taken(only: Restriction, annotator: int, project: int) -> Change:
     """A place is taken in the best open task, which stays locked: one that opened lately, else the next one."""
-    whose = Project(pk=project), User(pk=annotator)
+    whose = Project(pk=project), User(pk=annotator), only.matches()
     found = Task.every.opened_behind(*whose), Task.every.ahead_of(*whose)
     behind, ahead = (Subquery(_first_free(tasks)) for tasks in found)
     return Task.every.filter(pk=Coalesce(behind, ahead)), {"taken": F("taken") + 1}
@@ -119,21 +125,29 @@ def _first_free(tasks: TaskQuerySet) -> QuerySet[Task, Any]:
     return tasks.select_for_update(skip_locked=True).values("pk")[:1]
 
 
-def _reserved(annotator: int, project: int) -> Change:
+def _reserved(only: Restriction, annotator: int, project: int) -> Change:
     """The oldest place that waits for this person is theirs to answer now."""
-    waiting = Assignment.objects.filter(annotator=annotator, state=State.RESERVED)
+    waiting = Assignment.objects.filter(only.matches("task__"), annotator=annotator)
+    waiting = waiting.filter(state=State.RESERVED)
     oldest = waiting.filter(task__project=project).order_by("pk").values("pk")[:1]
     leased = {"state": State.LEASED, "lease_until": after(AHEAD)}
     return Assignment.objects.filter(pk=Subquery(oldest)), leased
 
 
 PROLONG = Returning(f"id, {WAITS}", _prolonged)
-TAKE_RESERVED = Returning("id", _reserved)
-TAKE_BEST = Returning(
-    f"id, size, {SLOTS}, {PASSED}",
-    _best_taken,
-    indexes=["task_opened", "task_free", "task_free"],
-)
+
+
+@lru_cache(WAYS)
+def take_reserved(only: Restriction) -> Returning:
+    """The statement that gives somebody a place which waits for them."""
+    return Returning("id", partial(_reserved, only))
+
+
+@lru_cache(WAYS)
+def take_best(only: Restriction) -> Returning:
+    """The statement that takes a place in the best task of those that this lets through."""
+    indexes = ["task_opened", "task_free", "task_free"]
+    return Returning(f"id, size, {SLOTS}, {PASSED}", partial(_best_taken, only), indexes=indexes)
 
 
 def claim(project: Project, annotator: User) -> Assignment | None:
@@ -161,8 +175,6 @@ def fill_hand(
     """
     told = PROLONG(annotator.pk, project.pk, shown or 0)
     held = sorted(pk for pk, _ in told)
-    if held and not shown:
-        PROLONG(annotator.pk, project.pk, held[0])
     room = room_today(project, annotator, count - len(held), len(held))
     fresh = list(_reserved_ones(project, annotator, room)) if waits_for(told) else []
     while len(fresh) < room and (one := _fresh(project, annotator, first=not held and not fresh)):
@@ -184,9 +196,10 @@ def room_today(project: Project, annotator: User, wanted: int, held: int) -> int
 
 
 def _reserved_ones(project: Project, annotator: User, room: int) -> Iterator[Assignment]:
-    """The places that wait for this person, up to so many."""
+    """The places that wait for this person, up to so many; whoever keeps one for them knows what they read."""
+    take = take_reserved(Restriction(kinds_handed_out(project)))
     for _ in range(room):
-        if not (taken := TAKE_RESERVED(annotator.pk, project.pk)):
+        if not (taken := take(annotator.pk, project.pk)):
             return
         yield Assignment.objects.get(pk=taken[0][0])
 
@@ -194,7 +207,7 @@ def _reserved_ones(project: Project, annotator: User, room: int) -> Iterator[Ass
 def _fresh(project: Project, annotator: User, *, first: bool) -> Assignment | None:
     """A check or a repeat where one is due, else a place in the best open task; None where there is none."""
     seconds = SHOWN if first else AHEAD
-    if due := checks.take_due(project, annotator):
+    if due := checks.take_due(project, annotator, restriction_for(project, annotator)):
         return _lease(Taken(*due, -1, None, 0), annotator, seconds, named=True)
     taken = _take_next(project, annotator)
     return _lease(taken, annotator, seconds) if taken else None
@@ -206,8 +219,10 @@ def lock(annotator: User) -> None:
     SQLite has locked everything already, as it began to write.
     """
     if connection.features.has_select_for_update:
-        row = User.objects.select_for_update(no_key=True).filter(pk=annotator.pk)
-        row.values_list("pk").get()
+        with planned_cursor() as cursor:
+            cursor.execute(LOCKED, [annotator.pk])
+            if cursor.fetchone() is None:
+                raise User.DoesNotExist
 
 
 def lock_answered(pk: int, annotator: User, client_id: UUID | None) -> Assignment | None:
@@ -217,7 +232,7 @@ def lock_answered(pk: int, annotator: User, client_id: UUID | None) -> Assignmen
     """
     name = Label._meta.get_field("client_id").get_db_prep_value(client_id, connection)
     locking = LOCKING if connection.features.has_select_for_update else ""
-    with connection.cursor() as cursor:
+    with planned_cursor() as cursor:
         cursor.execute(f"{ANSWERED} {locking}", [name, pk, annotator.pk])
         found = cursor.fetchone()
     if found is None:
@@ -290,7 +305,8 @@ def _take_next(project: Project, annotator: User) -> Taken | None:
 
     Where nothing is open, what nobody extended in time is given back at once: `tend` comes too late.
     """
-    while not (found := TAKE_BEST(annotator.pk, project.pk)):
+    take = take_best(restriction_for(project, annotator))
+    while not (found := take(annotator.pk, project.pk)):
         overdue = Assignment.objects.overdue().filter(task__project=project)
         freed = give_back(overdue.exclude(annotator=annotator))
         if not freed and not cursors.begin_again(project, annotator):

@@ -14,12 +14,15 @@ from django.db.models import F, Max
 from django.utils.translation import gettext as _
 
 from webapp.accounts.models import User
-from webapp.labeling import cursors, queue, sides
+from webapp.labeling import cursors, languages, queue, sides
+from webapp.labeling.bands import USUAL
 from webapp.labeling.following import follow_answers
 from webapp.labeling.kinds import kind_named
 from webapp.labeling.kinds.descriptor import no_objection
 from webapp.labeling.models import Assignment, Completion, Label, Task, TaskItem, identity_of
+from webapp.labeling.restrictions import kinds_handed_out
 from webapp.projects.models import Project
+from webapp.projects.services import save_composition
 from webapp.site.bulk import insert_rows, insert_values
 from webapp.site.clock import after
 from webapp.site.deadlocks import again_after_deadlock
@@ -169,7 +172,7 @@ def create_tasks(
     asks: Iterable[Ask],
     *,
     need: int,
-    priority: int = 100,
+    priority: int = USUAL,
 ) -> int:
     """Queue tasks of one kind; the number queued, known ones and those of equal texts aside."""
     tasks = insert_tasks(project, kind, place_asks(kind, asks), need=need, priority=priority)
@@ -199,7 +202,7 @@ def place_asks(kind: str, asks: Iterable[Ask]) -> list[PlacedAsk]:
 
 
 def insert_tasks(
-    project: Project, kind: str, placed: Sequence[PlacedAsk], *, need: int, priority: int = 100
+    project: Project, kind: str, placed: Sequence[PlacedAsk], *, need: int, priority: int = USUAL
 ) -> Sequence[int]:
     """Write new tasks; their ids. Who is led past them does not find them before `cursors.lead_to` or `lead_anew`."""
     rows = [
@@ -221,7 +224,22 @@ def insert_tasks(
         for place, item in enumerate(one.items)
     ]
     insert_values(TaskItem, ("task_id", "place", "completion_id"), items)
+    if languages.are_asked_for(project):
+        languages.tell_languages(tasks)
     return tasks
+
+
+@transaction.atomic
+def change_form(
+    project: Project, composition: Mapping[str, object], *, seen: int, by: User | None
+) -> None:
+    """Let tasks be asked so from now on (`save_composition`); people find those whose kind is offered again."""
+    known = Project.objects.get(pk=project.pk)
+    before = kinds_handed_out(known)
+    save_composition(project, composition, seen=seen, by=by)
+    known.composition = dict(composition)
+    if kinds_handed_out(known) != before:
+        cursors.lead_anew(project)
 
 
 def _random_keys(number: int) -> Iterator[int]:

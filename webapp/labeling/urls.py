@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern] = [
     path("form/", composing.compose, name="form"),
     path("tasks/", views.tasks, name="tasks"),
     path("tasks/new/", views.make, name="make"),
+    path("tasks/bands/", views.move_tasks, name="bands"),
     path("tasks/dispatch/", views.dispatch_tasks, name="dispatch"),
     path("labels/", views.labels, name="labels"),
 ]

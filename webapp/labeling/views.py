@@ -20,11 +20,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from webapp.accounts.models import User
 from webapp.accounts.requests import PersonRequest
 from webapp.labeling import checks, dispatch, panels, queries, queue, services, warned
+from webapp.labeling.banding import chosen_tasks, start_banding
+from webapp.labeling.bands import Band
 from webapp.labeling.composition import Composition, composition_of
 from webapp.labeling.forms import (
     FLAGS,
     LONGEST_RATIONALE,
     AssignmentForm,
+    BandForm,
     CardsForm,
     DispatchForm,
     DraftForm,
@@ -444,9 +447,9 @@ def tasks(request: PersonRequest, project_id: int) -> HttpResponse:
     form = TaskFilter(request.GET)
     form.is_valid()
     chosen = form.cleaned_data
-    found = project.tasks.of_state(chosen.get("state", "")).of_kind(chosen.get("kind", "")).listed()
+    found = chosen_tasks(project, chosen).listed()
     page = page_of(found, request.GET, "priority", "key", "pk")
-    context = _table(request, project, page) | {"form": form, "acts": acts}
+    context = _table(request, project, page) | {"form": form, "acts": acts, "bands": BandForm()}
     return render_page(request, "labeling/tasks.html", context, partial="rows")
 
 
@@ -463,6 +466,20 @@ def dispatch_tasks(request: PersonRequest, project_id: int) -> HttpResponse:
     for error in chain.from_iterable(form.errors.values()):
         messages.error(request, str(error))
     return redirect("labeling:tasks", project.pk)
+
+
+@login_required
+@require_POST
+def move_tasks(request: PersonRequest, project_id: int) -> HttpResponse:
+    """Put all tasks that the table lists into a band, as a job."""
+    project = project_for(request.user, project_id, can=Action.CHECK_LABELS)
+    form, listed = BandForm(request.POST), TaskFilter(request.GET)
+    if not (form.is_valid() and listed.is_valid()):
+        messages.error(request, _("Choose a band and which tasks, both from what is offered."))
+        return redirect("labeling:tasks", project.pk)
+    band = Band(form.cleaned_data["band"])
+    job = start_banding(project, listed.cleaned_data, band, by=request.user)
+    return redirect("jobs:detail", project.pk, job.pk)
 
 
 @login_required

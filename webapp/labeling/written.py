@@ -59,6 +59,7 @@ def _review_of(label: Label) -> Task:
             "priority": BEFORE_OTHERS,
             "key": secrets.randbits(62),
             "flip": 0,
+            "language": task.language,
         },
     )
     if created:

@@ -16,12 +16,15 @@ from django.db.backends.signals import connection_created
 
 from webapp.machine.disk import causes
 from webapp.machine.patience import ImpatientConnection
+from webapp.site.planned import NEVER_BY_ITSELF
 
 LOCK_WAIT = 3.0  # seconds that a page waits for another's lock to store what somebody sent
 LOOK_WAIT = 0.4  # seconds that one waits to store something beside what it shows
 KNOWN = (
     4.0  # seconds for which a held database is known to be: nobody waits long, or all threads would
 )
+# What is planned at all is planned for whatever values come, at the first time instead of the sixth.
+ONCE = "-c plan_cache_mode=force_generic_plan"
 POOL = {
     "min_size": 2,  # kept open, so that a server that has none to spare has those
     "max_size": 16,  # of a web process: more than it has threads
@@ -61,7 +64,9 @@ def share_connections() -> None:
     if "pool" not in options:
         database |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}  # the pool keeps them
         options["pool"] = POOL
-        options["options"] = f"{options.get('options', '')} -c lock_timeout={1000 * LOCK_WAIT:.0f}"
+        options["prepare_threshold"] = NEVER_BY_ITSELF
+        told = f"-c lock_timeout={1000 * LOCK_WAIT:.0f} {ONCE}"
+        options["options"] = f"{options.get('options', '')} {told}"
 
 
 def forget_lost() -> None:

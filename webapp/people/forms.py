@@ -12,6 +12,7 @@ from webapp.accounts import names
 from webapp.accounts.errors import AccountError
 from webapp.accounts.models import User
 from webapp.accounts.roles import Role
+from webapp.projects.languages import LANGUAGES
 from webapp.site.fields import offer_names
 
 REGIONS = (
@@ -53,10 +54,19 @@ class OwnAccountForm(forms.Form):
             "When your day begins: what you have labelled today, and a daily quota, count from then."
         ),
     )
+    reads = forms.MultipleChoiceField(
+        label=_("Languages I read"),
+        required=False,
+        widget=forms.SelectMultiple(attrs={"size": 8}),
+        help_text=_(
+            "You are given tasks in these languages, and those whose language cannot be told; choose none for all."
+        ),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Django's
         super().__init__(*args, **kwargs)
         offer_names(self, "time_zone", [("", "UTC"), *((zone, zone) for zone in time_zones())])
+        offer_names(self, "reads", LANGUAGES.items())
 
 
 @cache

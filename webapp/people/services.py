@@ -1,5 +1,7 @@
 """Accounts and memberships: new members, roles, who may no longer work here."""
 
+from collections.abc import Sequence
+
 from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
@@ -10,6 +12,8 @@ from webapp.accounts.roles import Role
 from webapp.audit.acts import Act
 from webapp.audit.records import record_act
 from webapp.labeling import queue
+from webapp.labeling.cursors import lead_person_anew
+from webapp.labeling.languages import start_telling
 from webapp.labeling.models import Assignment
 from webapp.projects.models import Membership, Project
 
@@ -62,6 +66,17 @@ def prefer_language(user: User, language: str) -> None:
 def prefer_time_zone(user: User, time_zone: str) -> None:
     """Keep where this person's days begin."""
     User.objects.filter(pk=user.pk).update(time_zone=time_zone)
+
+
+@transaction.atomic
+def prefer_languages(user: User, codes: Sequence[str]) -> None:
+    """Keep in which languages this person is asked; none: all. Tasks that nobody has looked at are, by a job."""
+    if sorted(codes) == sorted(user.reads):
+        return
+    User.objects.filter(pk=user.pk).update(reads=sorted(codes))
+    lead_person_anew(user)
+    if codes:
+        start_telling(Project.objects.current().filter(memberships__user=user), by=user)
 
 
 def prefer_raw_view(user: User, *, raw: bool) -> None:

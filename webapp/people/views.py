@@ -146,10 +146,11 @@ def forgotten(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def own_account(request: PersonRequest) -> HttpResponse:
     """What somebody sets for themselves, and the ways to all else that is theirs."""
-    there = {"time_zone": request.user.time_zone}
+    there = {"time_zone": request.user.time_zone, "reads": request.user.reads}
     form = OwnAccountForm(request.POST if request.method == "POST" else None, initial=there)
     if form.is_valid():
         services.prefer_time_zone(request.user, form.cleaned_data["time_zone"])
+        services.prefer_languages(request.user, form.cleaned_data["reads"])
         messages.success(request, _("Saved."))
         return redirect("accounts:own_account")
     return render(request, "accounts/own.html", {"form": form})

@@ -11,7 +11,6 @@ from django.contrib import auth
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessions
-from django.db import connection
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
@@ -21,6 +20,7 @@ from webapp.accounts.roles import Role
 from webapp.projects.access import Seat
 from webapp.projects.models import Project
 from webapp.site.columns import all_columns, model_row
+from webapp.site.planned import planned_cursor
 
 WHO = f"""
     SELECT session.session_data, member.role, {all_columns(User, "person")}, {all_columns(Project, "project")}
@@ -52,7 +52,7 @@ class SessionStore(DatabaseSessions):
 
     def load(self) -> dict[str, Any]:
         """What the session holds; nothing where it is over."""
-        with connection.cursor() as cursor:
+        with planned_cursor() as cursor:
             cursor.execute(WHO, [self.project_id, self.session_key])
             found = cursor.fetchone()
         if found is None:

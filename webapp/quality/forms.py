@@ -158,7 +158,7 @@ class AllocationForm(forms.Form):
         help_text=_("How many different people answer each."),
     )
 
-    def __init__(self, data: QueryDict | None, *, scores: Artifact) -> None:
+    def __init__(self, data: QueryDict | None = None, *, scores: Artifact) -> None:
         super().__init__(data, initial={"key": uuid4()})
         self.scores = scores
 

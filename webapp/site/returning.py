@@ -12,6 +12,8 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.sql import UpdateQuery
 
+from webapp.site.planned import planned_cursor
+
 Change = tuple[QuerySet[Any], dict[str, object]]  # rows, and what becomes of their columns
 NUMBER = r"\{(\d)\}"  # of an argument, in columns
 FIRST = -2_000_000_000  # a number that no row has, and every column of whole numbers could
@@ -38,8 +40,8 @@ class Asking:
         statement, constants, places = self.written[vendor]
         parameters = list(constants)
         for place, argument in places:
-            parameters[place] = numbers[argument]
-        with connection.cursor() as cursor:
+            parameters[place] = type(constants[place])(numbers[argument])  # as wide each time
+        with planned_cursor() as cursor:
             cursor.execute(statement, parameters)
             return list(cursor.fetchall())
 

@@ -13,6 +13,7 @@ from django.utils.translation import get_language
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from alignment.kinds.kind import Kind
+from webapp.accounts.models import User
 from webapp.accounts.requests import PersonRequest
 from webapp.launch.defaults import proposed
 from webapp.launch.needs import missing_for
@@ -83,7 +84,16 @@ def _form(request: PersonRequest, project: Project, kind: Kind) -> SweepForm:
 
 def _start_from(request: PersonRequest, project: Project, form: SweepForm) -> Sweep | None:
     """Start what the form describes; a refusal is told in the form."""
-    plan = SweepPlan(
+    try:
+        return start_sweep(project, sweep_plan(form, request.user))
+    except Refusal as refusal:
+        form.add_error(None, str(refusal))
+        return None
+
+
+def sweep_plan(form: SweepForm, by: User) -> SweepPlan:
+    """The sweep that a valid form describes."""
+    return SweepPlan(
         kind=form.kind.name,
         name=form.cleaned_data["name"],
         config=form.config,
@@ -93,13 +103,8 @@ def _start_from(request: PersonRequest, project: Project, form: SweepForm) -> Sw
         key=str(form.cleaned_data["key"]),
         inputs=form.inputs,
         seed=form.cleaned_data["seed"],
-        created_by=request.user,
+        created_by=by,
     )
-    try:
-        return start_sweep(project, plan)
-    except Refusal as refusal:
-        form.add_error(None, str(refusal))
-        return None
 
 
 @login_required

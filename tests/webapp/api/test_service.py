@@ -10,6 +10,8 @@ from django.test.client import ClientHandler
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode, openapi
 from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.config._checks import NEGATIVE_DATA_REJECTION_EXPECTED_STATUSES
 from schemathesis.specs.openapi import checks as conformance
 
 from tests.webapp.addresses import a_world, client_with, session_of
@@ -29,6 +31,11 @@ CHECKS = [
     conformance.response_headers_conformance,
     conformance.negative_data_rejection,
 ]
+# What is wrong and too large for one request is refused for that: the schema lists 413 where something is sent.
+REFUSALS = [*NEGATIVE_DATA_REJECTION_EXPECTED_STATUSES, "413"]
+CONFIG = SchemathesisConfig.from_dict(
+    {"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}}
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,7 @@ def schema(there, on_kept, caplog):
         start_response("200 OK", [("Content-Type", "application/json")])
         return [schema]
 
-    return openapi.from_wsgi("/openapi.json", application)
+    return openapi.from_wsgi("/openapi.json", application, config=CONFIG)
 
 
 def hurl(schema, there, examples):
@@ -108,6 +115,16 @@ def test_whatever_is_sent_it_answers_as_its_schema_says(schema, there):
 @pytest.mark.timeout(3000)
 def test_thousands_of_requests_of_each_role_break_nothing(schema, there):
     print(f"{hurl(schema, there, MANY)} requests, 0 errors, 0 violations of the schema")
+
+
+def test_too_much_for_one_request_is_listed_where_something_is_sent(program, project):
+    paths = service.get_openapi_schema()["paths"].values()
+    each = [operation for methods in paths for operation in methods.values()]
+    assert {"requestBody" in one for one in each if 413 in one["responses"]} == {True}
+    assert {413 in one["responses"] for one in each if "requestBody" in one} == {True}
+    large = {"prompts": [{"messages": [{"role": "user", "content": "x" * 200_000}]}] * 20}
+    answer = program.post(f"/projects/{project.pk}/prompts", large)
+    assert (answer.status_code, answer.json()["kind"]) == (413, "large")
 
 
 def test_the_schema_that_is_kept_is_that_of_the_code():

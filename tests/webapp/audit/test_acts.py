@@ -176,6 +176,7 @@ PAGES = {
     "reset": Case(Act.RESET_MADE),
     "labeling:form": Case(Act.FORM_SAVED, {"points": 4}, form=True),
     "labeling:make": Case(Act.TASKS_MADE, {"kind": "demonstrate", "most": 1}, form=True),
+    "labeling:bands": Case(Act.JOB_STARTED, {"band": "later"}),
     "labeling:dispatch": Case(
         Act.TASKS_CHANGED, {"act": "more", "need": 5, "task": lambda world: world.parts["task_id"]}
     ),
@@ -250,6 +251,33 @@ ASKED = {
     "draw_secret": Case(Act.WEBHOOK_CHANGED, {}),
     "act_on_webhook": Case(Act.WEBHOOK_REMOVED, {}, parts={"action": "remove"}),
     "send_again": Case(Act.WEBHOOK_CHANGED, {}),
+    "make_tasks": Case(Act.TASKS_MADE, {"options": {"kind": "demonstrate", "most": 1}}),
+    "change_tasks": Case(
+        Act.TASKS_CHANGED, {"act": "urgent", "tasks": lambda world: [world.parts["task_id"]]}
+    ),
+    "change_form": Case(Act.FORM_SAVED, {"options": {"points": 4}}),
+    "measure_quality": Case(Act.JOB_STARTED, {}),
+    "decide_task": Case(Act.TASK_DECIDED, {"label": label_of}),
+    "undecide_task": Case(Act.TASK_UNDECIDED, {}, first=decide),
+    "send_label_back": Case(Act.LABEL_SENT_BACK, {"label": label_of}),
+    "set_gold": Case(Act.CHECK_MADE, {"explanation": "So."}, first=decide),
+    "change_checks": Case(Act.CHECKS_SET, {"options": {"daily_quota": 7}}),
+    "allocate_tasks": Case(Act.JOB_STARTED, {"options": {"method": "design"}}),
+    "add_member": Case(Act.MEMBER_ADDED, {"username": an_outsider, "role": "annotator"}),
+    "change_role": Case(Act.MEMBER_CHANGED, {"role": "researcher"}),
+    "act_on_member": Case(Act.MEMBER_REMOVED, {}, parts={"action": "remove"}),
+    "invite": Case(Act.INVITATION_MADE, {"role": "annotator"}),
+    "withdraw_invitation": Case(Act.INVITATION_WITHDRAWN, {}),
+    "start_sweep": Case(
+        Act.SWEEP_STARTED,
+        {
+            "kind": "pretrain",
+            "vary": {SWEEP["vary_0"]: SWEEP["values_0"]},
+            "objective": SWEEP["objective"],
+            "better": SWEEP["better"],
+        },
+    ),
+    "act_on_sweep": Case(Act.SWEEP_CHANGED, {}),
     "start_run": Case(Act.RUN_STARTED, {"kind": "pretrain"}),
     "act_on_run": Case(Act.RUN_CHANGED, {}),
     "start_round": Case(Act.ROUND_STARTED, {"preset": "quick"}),

@@ -24,6 +24,7 @@ from webapp.datasets.intake import Become
 from webapp.datasets.uploads import is_too_large
 from webapp.jobs.models import Job, State
 from webapp.jobs.services import start_job
+from webapp.labeling.bands import Band
 from webapp.machine import uploads
 from webapp.projects.access import Action
 from webapp.projects.models import Project
@@ -68,6 +69,9 @@ def add_rows(request: ApiRequest, project_id: RowId, sent: RowsSent) -> Job:
     if sent.become not in Become.values:
         words = _("Rows become {names}.").format(names=", ".join(Become.values))
         raise FieldsError({"become": words})
+    if sent.options.get("band", Band.NORMAL) not in Band.values:
+        words = _("Tasks come into one of the bands {names}.")
+        raise FieldsError({"band": words.format(names=", ".join(Band.values))})
     payload = sent.options | {"name": "rows.jsonl", "format": GUESS, "become": sent.become}
     lines = "".join(f"{json.dumps(row)}\n" for row in sent.rows)
     file = SimpleUploadedFile("rows.jsonl", lines.encode())

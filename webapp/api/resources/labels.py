@@ -9,13 +9,21 @@ from ninja import Query, Router
 
 from webapp.api.bearer import ApiRequest, open_project
 from webapp.api.errors import FieldsError
-from webapp.api.filled import errors_of, sent_as
+from webapp.api.filled import errors_of, filled, sent_as
 from webapp.api.once import name_of
 from webapp.api.paging import ListPart, PageSchema, Paging, RowId, list_part
-from webapp.api.schemas import LabelledSchema, LabelSchema, NextSchema, TaskSchema
-from webapp.api.sent import LabelSent, SkipSent
-from webapp.labeling import queue, services
-from webapp.labeling.forms import AssignmentForm, LabelForm, SkipForm
+from webapp.api.schemas import (
+    ChangedSchema,
+    LabelledSchema,
+    LabelSchema,
+    MadeSchema,
+    NextSchema,
+    TaskSchema,
+)
+from webapp.api.sent import LabelSent, OptionsSent, SkipSent, TasksSent
+from webapp.labeling import dispatch, queue, services
+from webapp.labeling.forms import AssignmentForm, DispatchForm, LabelForm, MakeForm, SkipForm
+from webapp.labeling.making import TasksWanted, make_tasks
 from webapp.labeling.models import Assignment, Label, Task
 from webapp.labeling.queries import with_items
 from webapp.labeling.views import ANSWER
@@ -32,12 +40,41 @@ router = Router(tags=["labels"])
 
 @router.get("/projects/{project_id}/tasks", response=PageSchema[TaskSchema])
 def list_tasks(
-    request: ApiRequest, project_id: RowId, paging: Query[Paging], state: str = "", kind: str = ""
+    request: ApiRequest,
+    project_id: RowId,
+    paging: Query[Paging],
+    state: str = "",
+    kind: str = "",
+    band: str = "",
 ) -> ListPart[Task]:
-    """Tasks, the oldest first; `state` is open, leased, done or skipped."""
+    """Tasks, the oldest first; `state` is open, leased, done or skipped, `band` urgent, normal or later."""
     project = open_project(request, project_id, Action.SEE_DATA)
-    rows = project.tasks.of_state(state).of_kind(kind)
+    rows = project.tasks.of_state(state).of_kind(kind).in_band(band)
     return list_part(rows.prefetch_related("items"), paging)
+
+
+@router.post("/projects/{project_id}/tasks", response={201: MadeSchema}, operation_id="make_tasks")
+def ask_people(request: ApiRequest, project_id: RowId, sent: OptionsSent) -> dict[str, int]:
+    """Make tasks about prompts and answers that are there; what is asked already is not asked again."""
+    project = open_project(request, project_id, Action.MAKE_TASKS)
+    form = filled(MakeForm, sent.options, project=project)
+    made = make_tasks(project, TasksWanted(**form.cleaned_data), by=request.user)
+    return made._asdict()
+
+
+@router.post(
+    "/projects/{project_id}/tasks/change", response=ChangedSchema, operation_id="change_tasks"
+)
+def do_with_tasks(request: ApiRequest, project_id: RowId, sent: TasksSent) -> dict[str, int]:
+    """Ask again, ask more people, keep places for somebody, ask nobody more, or put tasks into a band."""
+    project = open_project(request, project_id, Action.CHECK_LABELS)
+    form = DispatchForm(
+        sent_as(sent.dict(exclude={"tasks"}) | {"task": sent.tasks}), project=project
+    )
+    if not form.is_valid():
+        raise FieldsError(errors_of(form))
+    changed = dispatch.change_tasks(project, by=request.user, **form.cleaned_data)
+    return {"changed": changed}
 
 
 @router.get("/projects/{project_id}/labels", response=PageSchema[LabelSchema])

@@ -97,7 +97,7 @@ def _finish(
 
 def plan_of(payload: Mapping[str, Any]) -> Plan:
     """What somebody chose; jobs from before there was a choice take what a file says of its answers."""
-    chosen = {name: payload[name] for name in ("need", "pairs", "kind") if name in payload}
+    chosen = {name: payload[name] for name in ("need", "pairs", "kind", "band") if name in payload}
     return Plan(Become(payload.get("become", Become.PREFERENCES)), **chosen)
 
 

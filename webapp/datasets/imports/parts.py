@@ -195,7 +195,8 @@ def _make_tasks(intake: Intake, most: int) -> int:
         named = {identity_of(coming.kind, one.prompt_id, one.items): one for one in placed}
         known = known_tasks(list(named))
         new = [one for name, one in named.items() if name not in known and there >= {*one.items}]
-        insert_tasks(intake.project, coming.kind, new, need=coming.need)
+        when = {"need": coming.need, "priority": coming.priority}
+        insert_tasks(intake.project, coming.kind, new, **when)
         coming.delete()
         made += len(placed)
     return made

@@ -22,6 +22,7 @@ class Migration(migrations.Migration):
                 ),
                 ("kind", models.CharField(max_length=16)),
                 ("need", models.IntegerField()),
+                ("priority", models.IntegerField()),
                 ("placed", models.JSONField()),
                 (
                     "intake",

@@ -17,6 +17,7 @@ from webapp.datasets.imports.jobs import summary, told
 from webapp.datasets.imports.parts import take_in
 from webapp.datasets.imports.reading import Lines, Reading, read
 from webapp.datasets.intake import FIRST_KIND, PAIRS, Become, Plan
+from webapp.labeling.bands import Band
 from webapp.labeling.kinds import TASK_KINDS
 from webapp.projects.models import Project
 
@@ -56,6 +57,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--pairs-per-prompt", type=int, default=PAIRS, help=f"at most; default {PAIRS}, 0: all"
         )
+        parser.add_argument("--band", choices=Band.values, default=Band.NORMAL.value)
         parser.add_argument("--leave-bad-rows-out", action="store_true", help="import the others")
         parser.add_argument("--bad-rows", type=Path, help="a file for the list of all bad rows")
         parser.add_argument("--dry-run", action="store_true", help="say what would come of it")
@@ -163,7 +165,7 @@ def _plan(reading: Reading, options: dict[str, Any]) -> Plan:
         raise CommandError(
             "A task needs at least one label, and a prompt no negative number of pairs."
         )
-    return Plan(become, need, pairs, options["kind"])
+    return Plan(become, need, pairs, options["kind"], options["band"])
 
 
 def _reasons(reading: Reading) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q
 
+from webapp.labeling.bands import Band
 from webapp.labeling.making import TasksWanted, kinds_to_make, make_tasks, nothing_made
 from webapp.labeling.models import Completion
 from webapp.projects.models import Project, Split
@@ -24,6 +25,7 @@ class Command(BaseCommand):
         sources, splits = Completion.Source.values, [Split.TRAIN.value, Split.VALIDATION.value]
         parser.add_argument("--answers", choices=sources, default="", help="all unless given")
         parser.add_argument("--prompts", choices=splits, default="", help="all unless given")
+        parser.add_argument("--band", choices=Band.values, default=Band.NORMAL.value)
 
     def handle(self, *_args: object, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         """Make them, and say how many."""
@@ -38,6 +40,7 @@ class Command(BaseCommand):
             need=options["labels_per_task"],
             source=options["answers"],
             split=options["prompts"],
+            band=options["band"],
         )
         made = make_tasks(project, wish)
         if not made.new:

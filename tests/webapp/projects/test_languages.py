@@ -2,7 +2,7 @@
 
 import pytest
 
-from webapp.datasets.languages import language_of
+from webapp.projects.languages import language_of
 
 
 @pytest.mark.parametrize(
