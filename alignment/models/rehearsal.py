@@ -71,7 +71,7 @@ def rehearsed(run: Runner, spec: RunSpec, folder: Path) -> Generator[Event, str 
     """The events of one step of everything; nothing is left of it but what its Finished says it took."""
     taken = _Taken()
     with TemporaryDirectory(prefix=".tmp-dry-", dir=folder) as place:
-        small = shortened(spec, folder, Path(place))
+        small = with_one_step(spec, folder, Path(place))
         with closing(run(small, Path(place))) as events:
             for event in events:
                 taken.see(event)
@@ -86,18 +86,20 @@ def _told(small: RunSpec, spec: RunSpec, folder: Path, taken: _Taken) -> dict[st
     told = {"tried_seconds": taken.whole}
     try:
         speed = measure_speed(start=taken.ready)
-        tried = Timing(speed, extent_of(small, folder))
-        whole = seconds_of(spec, Timing(speed, extent_of(spec, folder)))
+        tried = Timing(speed, extent_in(small, folder))
+        whole = seconds_of(spec, Timing(speed, extent_in(spec, folder)))
         done = seconds_of(small, tried)
     except (AssertionError, DataError, OSError, ValueError):  # of a shape nobody knows
         return told
     if not done:
         return told
-    left = max(0.0, whole - done) * share_of(small, tried, taken.steps, taken.whole - taken.ready)
+    left = max(0.0, whole - done) * share_taken(
+        small, tried, taken.steps, taken.whole - taken.ready
+    )
     return told | {"whole_seconds": taken.whole + left}
 
 
-def share_of(small: RunSpec, tried: Timing, steps: Sequence[float], took: float) -> float:
+def share_taken(small: RunSpec, tried: Timing, steps: Sequence[float], took: float) -> float:
     """What was done took of what it sums up to: its optimizer's steps alone, where it tells these by themselves."""
     count = small.config.get("steps")
     summed = seconds_of(small, tried)
@@ -112,7 +114,7 @@ def seconds_of(spec: RunSpec, timing: Timing) -> float:
     return spec.described.summed(spec.settings(), timing)
 
 
-def shortened(spec: RunSpec, folder: Path, place: Path) -> RunSpec:
+def with_one_step(spec: RunSpec, folder: Path, place: Path) -> RunSpec:
     """The run of a folder with one step of everything, on the first rows of its files, which go into another place."""
     usual = spec.settings()
     given = usual.model_dump(mode="json")
@@ -146,7 +148,7 @@ def _head(path: Path, count: int, place: Path) -> str:
     return str(head)
 
 
-def extent_of(spec: RunSpec, folder: Path) -> Extent:
+def extent_in(spec: RunSpec, folder: Path) -> Extent:
     """How much a run of this folder reads, and by which model."""
     at = {role: folder / path for role, path in spec.inputs.items()}
     start = next((at[role] for role in STARTS if role in at), None)

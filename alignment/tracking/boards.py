@@ -38,10 +38,10 @@ class Board:
 
     def _write(self, message: bytes) -> None:
         with self.path.open("ab") as file:
-            file.write(record(message))
+            file.write(framed(message))
 
 
-def record(data: bytes) -> bytes:
+def framed(data: bytes) -> bytes:
     """Some data with its length and both checks."""
     length = struct.pack("<Q", len(data))
     return length + _check(length) + data + _check(data)

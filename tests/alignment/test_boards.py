@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from alignment.seam.events import PhaseStarted, StepDone
-from alignment.tracking.boards import Board, checksum, event_message, record
+from alignment.tracking.boards import Board, checksum, event_message, framed
 
 LOSS, REWARD = {"loss": 0.5, "reward/mean": -2.25}, {"loss": 0.25}
 
@@ -80,5 +80,5 @@ def test_a_board_has_the_numbers_of_every_step(tmp_path):
     ("number", "kept"), [(1e300, "inf"), (-1e300, "-inf"), (float("nan"), "nan")]
 )
 def test_a_number_that_four_bytes_do_not_hold_breaks_nothing(number, kept):
-    (message,) = messages(record(event_message(1.0, 2, numbers={"loss": number})))
+    (message,) = messages(framed(event_message(1.0, 2, numbers={"loss": number})))
     assert str(numbers(message)["loss"]) == kept

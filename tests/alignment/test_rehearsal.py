@@ -7,7 +7,7 @@ import pytest
 import alignment
 from alignment.kinds import KINDS
 from alignment.kinds.spec import RunSpec
-from alignment.models.rehearsal import FACTOR, extent_of, seconds_of, shape_in, share_of
+from alignment.models.rehearsal import FACTOR, extent_in, seconds_of, shape_in, share_taken
 from alignment.models.trials import measured
 from alignment.seam.events import CheckpointSaved, StepDone, Stopped
 from alignment.seam.memory import Shape
@@ -51,7 +51,7 @@ def test_a_dry_run_that_is_asked_to_save_stops(run_folder):  # noqa: F811
 
 def test_a_run_says_how_much_it_reads(run_folder):  # noqa: F811
     folder = run_folder()
-    extent = extent_of(RunSpec.load(folder), folder)
+    extent = extent_in(RunSpec.load(folder), folder)
     assert extent.prompts == 6
     assert extent.rows == 0
     assert extent.shape == Shape(**measured(tiny_policy())["shape"])
@@ -65,12 +65,12 @@ def test_a_shape_needs_no_weights_in_memory(policy_folder):
 
 def test_what_a_step_took_is_told_by_steps_where_these_are_told(run_folder):  # noqa: F811
     spec = RunSpec.load(run_folder(steps=1))
-    timing = Timing(SPEED, extent_of(spec, run_folder()))
+    timing = Timing(SPEED, extent_in(spec, run_folder()))
     longer = spec.model_copy(update={"config": spec.config | {"steps": 2}})
     step = seconds_of(longer, timing) - seconds_of(spec, timing)
-    assert share_of(spec, timing, [1.5 * step], 1e9) == pytest.approx(1.5)
-    assert share_of(spec, timing, [], 1.5 * seconds_of(spec, timing)) == pytest.approx(1.5)
-    assert share_of(spec, timing, [100 * step], 1e9) == FACTOR
+    assert share_taken(spec, timing, [1.5 * step], 1e9) == pytest.approx(1.5)
+    assert share_taken(spec, timing, [], 1.5 * seconds_of(spec, timing)) == pytest.approx(1.5)
+    assert share_taken(spec, timing, [100 * step], 1e9) == FACTOR
 
 
 PROMPTS = [{"prompt": f"{one} {other}"} for one in WORDS[:8] for other in WORDS[:5]]

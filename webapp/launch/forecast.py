@@ -10,7 +10,7 @@ from webapp.launch.checks import Asked
 from webapp.launch.form import StartForm
 from webapp.launch.memory import memory_in_words
 from webapp.projects.models import Project, Split
-from webapp.runs.forecasts import forecast_of, likely_worker, prompts_of
+from webapp.runs.forecasts import forecast_of, likely_worker, readable_prompts
 from webapp.runs.models import State, Worker
 from webapp.runs.waiting import live_workers
 from webapp.site.pages import COUNTED
@@ -57,7 +57,7 @@ def _given(kind: Kind, asked: Asked, project: Project) -> Given:
         pairs=labels.snapshot.pairs_in(split) if labels else 0,
         alone=labels.snapshot.alone_in(split) if labels else 0,
         written=labels.snapshot.written_in(split) if labels else 0,
-        prompts=prompts_of(kind, project, getattr(asked.config, "prompts", COUNTED)),
+        prompts=readable_prompts(kind, project, getattr(asked.config, "prompts", COUNTED)),
         tilts=dict(reward.summary.get("ess_by_beta") or []) if reward else {},
     )
 

@@ -125,18 +125,18 @@ def extent_of(
     shape: Shape | None,
 ) -> Extent:
     """How much a run would read, and by which model."""
-    asked, answered = lengths_of(project)
+    asked, answered = usual_lengths(project)
     return Extent(
         shape=shape,
-        rows=rows_of(config, inputs),
-        prompts=prompts_of(kind, project, getattr(config, "prompts", COUNTED)),
+        rows=learned_rows(config, inputs),
+        prompts=readable_prompts(kind, project, getattr(config, "prompts", COUNTED)),
         asked=asked,
         answered=answered,
         tokens=_letters_of(inputs.get("corpus")) // LETTERS,
     )
 
 
-def rows_of(config: Settings, inputs: Mapping[str, Artifact]) -> int:
+def learned_rows(config: Settings, inputs: Mapping[str, Artifact]) -> int:
     """How many labels or texts a run would learn from."""
     labels = inputs.get("labels") or inputs.get("judged")
     if labels is not None:
@@ -147,7 +147,7 @@ def rows_of(config: Settings, inputs: Mapping[str, Artifact]) -> int:
     return int(texts.summary.get("texts") or 0) if texts else 0
 
 
-def prompts_of(kind: Kind, project: Project, wanted: int) -> int:
+def readable_prompts(kind: Kind, project: Project, wanted: int) -> int:
     """How many prompts of the project a kind could read; one more than are wanted stands for all beyond."""
     if kind.prompts is None:
         return 0
@@ -156,7 +156,7 @@ def prompts_of(kind: Kind, project: Project, wanted: int) -> int:
     return count_up_to(project.prompts.for_labels(), wanted)
 
 
-def lengths_of(project: Project) -> tuple[int, int]:
+def usual_lengths(project: Project) -> tuple[int, int]:
     """Tokens of a prompt and of an answer, by the letters of some that the project has."""
     prompts = list(project.prompts.of_split(Split.TRAIN)[:LOOKED_AT])
     asked = [sum(len(str(turn.get("content") or "")) for turn in one.messages) for one in prompts]

@@ -63,7 +63,7 @@ def on_ready(sender: Consumer, **_: object) -> None:
     sign()
     _in_own_connection(partial(_recover, queue))
     if settings.SPARE and queue == settings.RUN_QUEUE:
-        measure = partial(workers.measure, Path(settings.VAR) / "cache")
+        measure = partial(workers.measure_machine, Path(settings.VAR) / "cache")
         threading.Thread(target=_in_own_connection, args=(measure,), daemon=True).start()
     sender.timer.call_repeatedly(settings.RUN_RENEW, sign)
 

@@ -39,7 +39,7 @@ def register(queue: str) -> Worker:
     return worker
 
 
-def measure(folder: Path) -> None:
+def measure_machine(folder: Path) -> None:
     """Let a trainer measure how fast this machine computes, unless that is known, and note it with the worker's row."""
     path = folder / f"speed-{socket.gethostname()}.json"
     if not _is_fresh(path):

@@ -204,20 +204,20 @@ def test_a_worker_tells_how_fast_its_machine_is_measured_once(measuring):
     folder, ran = measuring
     for _ in range(2):
         row = workers.register("runs")
-        workers.measure(folder)
+        workers.measure_machine(folder)
         assert speed_of(again(row)) == Speed(**SPEED["speed"])
         workers.deregister()
     assert ran.read_text() == "."
     (known,) = folder.iterdir()
     os.utime(known, (0, 0))
-    workers.measure(folder)
+    workers.measure_machine(folder)
     assert ran.read_text() == ".."
 
 
 def test_a_machine_that_cannot_be_measured_is_none(measuring, settings):
     settings.SPEED_COMMAND = [sys.executable, "-I", "-c", "print('no')"]
     row = workers.register("runs")
-    workers.measure(measuring[0])
+    workers.measure_machine(measuring[0])
     assert speed_of(again(row)) is None
 
 

@@ -29,7 +29,7 @@ from webapp.launch.form import StartForm
 from webapp.launch.needs import Stock, needs_of, stock_of
 from webapp.launch.offers import offered, uses_of
 from webapp.projects.models import Split
-from webapp.runs.forecasts import prompts_of
+from webapp.runs.forecasts import readable_prompts
 from webapp.runs.models import Run
 
 HTMX = {"HX-Request": "true"}
@@ -633,7 +633,7 @@ def said_memory(answer):
 def test_no_more_prompts_are_counted_than_a_run_wants(project, name, wanted, found):
     some_prompts(project, 3, split=Split.TRAIN)
     some_prompts(project, 8, split=Split.TEST)
-    assert prompts_of(KINDS[name], project, wanted) == found
+    assert readable_prompts(KINDS[name], project, wanted) == found
 
 
 def test_no_more_prompts_are_counted_than_any_kind_needs(project):
