@@ -62,8 +62,8 @@ class _LearnedNorm(torch.autograd.Function):
         shrink = length.square_().div_(states.shape[-1]).add_(eps).rsqrt_()
         normed = states * shrink
         ctx.save_for_backward(normed, weight, shrink)
-        scaled: Tensor = normed * weight
-        return scaled
+        found: Tensor = normed * weight
+        return found
 
     @staticmethod
     @once_differentiable
