@@ -10,7 +10,7 @@ from webapp.launch.checks import Asked
 from webapp.launch.form import StartForm
 from webapp.launch.memory import memory_in_words
 from webapp.projects.models import Project, Split
-from webapp.runs.forecasts import forecast_of, likely_worker, readable_prompts
+from webapp.runs.forecasts import Ground, forecast_of, likely_worker, readable_prompts
 from webapp.runs.models import State, Worker
 from webapp.runs.waiting import live_workers
 from webapp.site.pages import COUNTED
@@ -65,7 +65,7 @@ def _given(kind: Kind, asked: Asked, project: Project) -> Given:
 def expected(form: StartForm) -> str:
     """How long the run would take that a valid form describes."""
     worker = likely_worker()
-    found = forecast_of(form.kind, form.config, form.inputs, form.project, worker)
+    found = forecast_of(form.kind, form.config, form.inputs, Ground(form.project), worker)
     if not found.summed:
         return how_long(form.kind, form.project)
     return expected_in_words(found.seconds, worker, known=found.runs > 0)

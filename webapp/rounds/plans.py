@@ -18,7 +18,7 @@ from webapp.rounds import queries
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
-from webapp.runs.forecasts import forecast_of, likely_worker, speed_of
+from webapp.runs.forecasts import Ground, forecast_of, likely_worker, speed_of
 from webapp.site.htmx import is_key
 from webapp.site.pages import count_up_to
 from webapp.site.templatetags.display import duration
@@ -171,8 +171,9 @@ def expected_round(
     if speed_of(worker) is None:
         return _how_long(project)
     given = {"policy": policy, "backbone": policy, "labels": labels}
+    ground = Ground(project)
     found = [
-        forecast_of(KINDS[kind], settings, given, project, worker) for kind, settings in config.runs
+        forecast_of(KINDS[kind], settings, given, ground, worker) for kind, settings in config.runs
     ]
     if not all(one.summed for one in found):
         return _how_long(project)

@@ -5,6 +5,7 @@ earlier runs of the kind took of such a sum in this project says how far it is o
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from statistics import median
 from typing import NamedTuple
 
@@ -49,19 +50,40 @@ class Forecast(NamedTuple):
     memory: int = 0  # bytes; 0: nobody knows
 
 
+class Ground:
+    """What forecasts for one project go by, read once for all of a request."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._memory: dict[int, tuple[Shape | None, Mapping[str, int]]] = {}
+
+    @cached_property
+    def lengths(self) -> tuple[int, int]:
+        """As `usual_lengths` has them."""
+        return usual_lengths(self.project)
+
+    def memory_of(self, model: Artifact) -> tuple[Shape | None, Mapping[str, int]]:
+        """As `known_memory` has it."""
+        if model.pk not in self._memory:
+            self._memory[model.pk] = known_memory(model)
+        return self._memory[model.pk]
+
+
 def forecast_of(
     kind: Kind,
     config: Settings,
     inputs: Mapping[str, Artifact],
-    project: Project,
+    ground: Ground,
     worker: Worker | None,
 ) -> Forecast:
     """What a run with these settings is expected to take, by this worker."""
     start = next((inputs[role] for role in START if role in inputs), None)
-    shape, known = (None, {}) if start is None else known_memory(start)
+    shape, known = (None, {}) if start is None else ground.memory_of(start)
     memory = kind.memory(config, shape) if shape or start is None else known.get(kind.name, 0)
-    summed = summed_seconds(kind, config, extent_of(kind, config, inputs, project, shape), worker)
-    earlier = list(_earlier(kind, project))
+    summed = 0.0
+    if (speed := speed_of(worker)) is not None:
+        summed = summed_seconds(kind, config, extent_of(kind, config, inputs, ground, shape), speed)
+    earlier = list(_earlier(kind, ground.project))
     ratios = [took / before for took, before in earlier if before]
     if summed and ratios:
         return Forecast(summed * median(ratios), summed, len(ratios), memory)
@@ -70,11 +92,10 @@ def forecast_of(
     return Forecast(summed, summed, 0, memory)
 
 
-def summed_seconds(kind: Kind, config: Settings, extent: Extent, worker: Worker | None) -> float:
-    """What the parts of a run sum up to; 0 where its kind, its model's shape or the machine's speed is not known."""
-    speed = speed_of(worker)
+def summed_seconds(kind: Kind, config: Settings, extent: Extent, speed: Speed) -> float:
+    """What the parts of a run sum up to; 0 where its kind or its model's shape is not known."""
     reads_model = any(one.role in START and one.is_read(config) for one in kind.inputs)
-    if speed is None or (reads_model and extent.shape is None):
+    if reads_model and extent.shape is None:
         return 0.0
     found = kind.summed(config, Timing(speed, extent))
     return found + speed.start if found else 0.0
@@ -113,7 +134,7 @@ def keep_forecast(run: Run) -> None:
     except ValidationError:  # of another version: its trainer says so
         return
     worker = Worker.objects.filter(runs=run).first()
-    run.forecast = forecast_of(kind, config, given, run.project, worker)._asdict()
+    run.forecast = forecast_of(kind, config, given, Ground(run.project), worker)._asdict()
     Run.objects.filter(pk=run.pk, epoch=run.epoch).update(forecast=run.forecast)
 
 
@@ -121,15 +142,15 @@ def extent_of(
     kind: Kind,
     config: Settings,
     inputs: Mapping[str, Artifact],
-    project: Project,
+    ground: Ground,
     shape: Shape | None,
 ) -> Extent:
     """How much a run would read, and by which model."""
-    asked, answered = usual_lengths(project)
+    asked, answered = ground.lengths
     return Extent(
         shape=shape,
         rows=learned_rows(config, inputs),
-        prompts=readable_prompts(kind, project, getattr(config, "prompts", COUNTED)),
+        prompts=readable_prompts(kind, ground.project, getattr(config, "prompts", COUNTED)),
         asked=asked,
         answered=answered,
         tokens=_letters_of(inputs.get("corpus")) // LETTERS,

@@ -32,6 +32,7 @@ from webapp.results.words import forecast_in_words
 from webapp.runs import execution, workers
 from webapp.runs.forecasts import (
     Forecast,
+    Ground,
     extent_of,
     forecast_of,
     keep_forecast,
@@ -82,7 +83,7 @@ def done(project, kind, seconds, forecast, **columns):
 def forecast(project, worker, kind="pretrain", inputs=(), **settings):
     row = KINDS[kind]
     config = row.settings().model_copy(update=settings)
-    return forecast_of(row, config, dict(inputs), project, worker)
+    return forecast_of(row, config, dict(inputs), Ground(project), worker)
 
 
 def test_without_an_earlier_run_its_parts_are_summed_up(project, worker):
@@ -120,7 +121,7 @@ def test_a_model_whose_shape_nobody_knows_has_no_sum(project, worker, inputs, tm
 
 def test_what_a_run_reads_is_counted(project, inputs):
     kind = KINDS["align"]
-    found = extent_of(kind, kind.settings(), inputs, project, None)
+    found = extent_of(kind, kind.settings(), inputs, Ground(project), None)
     assert found.prompts == project.prompts.of_split(Split.TRAIN).count()
     assert found.rows == inputs["labels"].snapshot.pairs_in(Split.TRAIN)
     assert found.asked >= 1
@@ -256,3 +257,13 @@ def test_trackers_that_are_asked_for_get_where_they_are_and_no_key(monkeypatch, 
     assert told["MLFLOW_TRACKING_URI"] == "https://mlflow.example"
     assert told["WANDB_PROJECT"] == "ours"
     assert "WANDB_API_KEY" not in told
+
+
+def test_a_rounds_form_reads_a_project_once_for_all_its_runs(
+    project, worker, inputs, django_assert_max_num_queries
+):
+    ground = Ground(project)
+    align = KINDS["align"]
+    forecast_of(align, align.settings(), inputs, ground, worker)
+    with django_assert_max_num_queries(2):  # earlier runs, and how many prompts there are
+        forecast_of(align, align.settings(), inputs, ground, worker)
