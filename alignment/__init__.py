@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from alignment.kinds.factorise.settings import FactoriseConfig
     from alignment.kinds.generate.results import GenerateResults
     from alignment.kinds.generate.settings import GenerateConfig
+    from alignment.kinds.measure.results import MeasureResults
+    from alignment.kinds.measure.settings import MeasureConfig
     from alignment.kinds.population.results import PopulationResults
     from alignment.kinds.population.settings import PopulationConfig
     from alignment.kinds.prefer.results import PreferResults
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     evaluate: Call[EvaluateConfig, EvaluateResults]
     factorise: Call[FactoriseConfig, FactoriseResults]
     generate: Call[GenerateConfig, GenerateResults]
+    measure: Call[MeasureConfig, MeasureResults]
     population: Call[PopulationConfig, PopulationResults]
     prefer: Call[PreferConfig, PreferResults]
     pretrain: Call[PretrainConfig, PretrainResults]

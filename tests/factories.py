@@ -204,6 +204,16 @@ def an_artifact(project, folder: Path, type=Artifact.Type.MODEL, producer=None, 
     return store(made, project=project, type=type, **columns)
 
 
+def a_kept_adapter(project, folder: Path):
+    """A model beside which its run kept an adapter."""
+    made = folder / f"adapted-{next(NUMBER)}"
+    with committed(made) as aside:
+        (aside / "weights.json").write_text(json.dumps({"number": next(NUMBER)}))
+        (aside / "adapter").mkdir()
+        (aside / "adapter" / "adapter_config.json").write_text("{}")
+    return store(made, project=project, type=Artifact.Type.MODEL, name=made.name)
+
+
 SOURCE = (
     b"def reward(completions, **columns):\n    return [len(text) / 10 for text in completions]\n"
 )

@@ -41,5 +41,5 @@ def some_labels(lab: Project, folder: Path, **columns: object) -> Artifact:
         for prompt in lab.prompts.order_by("key")
     ]
     with committed(folder / "snapshot") as aside:
-        write(aside, rows)
+        list(write(aside, rows))
     return store(folder / "snapshot", project=lab, type=Artifact.Type.SNAPSHOT, name="Snapshot 1")

@@ -11,7 +11,8 @@ from alignment.models.policies import default_device
 from alignment.seam.memory import FLOAT
 from alignment.seam.timing import Speed
 
-WIDTH, HEADS, TOKENS = 256, 4, 512  # of the block that is timed
+WIDTH, HEADS = 256, 4  # of the block that is timed
+ROWS, LENGTH = 4, 32  # that it reads: few enough to be through before another program has its turn
 TIMES = 40  # at most; the best counts: whatever else ran meanwhile made others slower
 LONG = 0.2  # seconds after which a few will do
 FEW = 4
@@ -44,13 +45,13 @@ def measure_speed(device: torch.device | None = None, start: float = 0.0) -> Spe
     device = device or default_device()
     block = _Block().to(device).eval()
     one = torch.zeros(1, 1, WIDTH, device=device)
-    many = torch.zeros(TOKENS // 64, 64, WIDTH, device=device)
+    many = torch.zeros(ROWS, LENGTH, WIDTH, device=device)
     source, target = torch.zeros(2, COPIED, device=device)
     begun = _best(lambda: block(one), device)
     computed = max(_best(lambda: block(many), device) - begun, 1e-9)
     copied = _best(lambda: target.copy_(source), device)
     size = sum(weight.numel() for weight in block.parameters())
-    operations = TOKENS * (2 * size + 4 * WIDTH * 64)
+    operations = ROWS * LENGTH * (2 * size + 4 * WIDTH * LENGTH)
     return Speed(
         block=begun,
         operations=operations / computed,

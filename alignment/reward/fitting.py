@@ -20,7 +20,7 @@ from alignment.models.schedules import share_of_peak
 from alignment.models.sharding import is_spread
 from alignment.models.training import PRIME, Trainee, by_step
 from alignment.reward.examples import Example, scored
-from alignment.reward.model import TOKENS, RewardModel
+from alignment.reward.model import TOKENS, RewardModel, tokens_at_once
 from alignment.reward.observation import Observation
 from alignment.sampling.scoring import packed
 from alignment.seam.errors import DivergedError
@@ -155,7 +155,8 @@ def in_parts(model: RewardModel, batch: Sequence[Example]) -> Iterator[list[int]
     if is_spread(model.trunk.model):
         yield list(range(len(batch)))
     else:
-        yield from packed([model.tokens_of(one.texts) for one in batch], TOKENS)
+        most = min(TOKENS, tokens_at_once(model.trunk.device))
+        yield from packed([model.tokens_of(one.texts) for one in batch], most)
 
 
 def diverged(loss: float, step: int, total: int) -> str:

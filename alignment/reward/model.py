@@ -38,6 +38,7 @@ from alignment.models.uses import is_masked
 from alignment.reward.forks import forked_batches, forked_states, forks_of, reads_forks
 from alignment.sampling.encoded import Encoded
 from alignment.sampling.sampling import Rollouts
+from alignment.sampling.scoring import budget
 from alignment.seam.progress import reach
 from alignment.seam.records import Message
 
@@ -178,10 +179,11 @@ class RewardModel:
 
     def _parts(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Tensor]]:
         """Numbers of sequences with their features, a forward after the other."""
-        longest = min(TOKENS, self.context_length)
-        forked = forked_batches(sequences, longest, TOKENS) if self.forks else None
+        most = tokens_at_once(self.trunk.device)
+        longest = min(most, self.context_length)
+        forked = forked_batches(sequences, longest, most) if self.forks else None
         if forked is None:
-            for batch in of_about_equal_length(sequences):
+            for batch in of_about_equal_length(sequences, most):
                 yield batch, self._features([sequences[row] for row in batch])
             return
         for forks in forked:
@@ -311,11 +313,16 @@ def cautious(heads: Tensor, caution: float) -> Tensor:
     return heads.mean(1) - caution * heads.std(1, correction=0)
 
 
-def of_about_equal_length(sequences: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Rows by length, the longest first, in batches of at most about TOKENS padded tokens."""
+def tokens_at_once(device: torch.device) -> int:
+    """Padded tokens of one forward: on a CPU few enough that their activations stay in its caches."""
+    return min(TOKENS, budget(device))
+
+
+def of_about_equal_length(sequences: Sequence[Sequence[int]], most: int = 0) -> Iterator[list[int]]:
+    """Rows by length, the longest first, in batches of at most about so many padded tokens, or TOKENS."""
     order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]), reverse=True)
     while order:
-        size = max(1, TOKENS // max(1, len(sequences[order[0]])))
+        size = max(1, (most or TOKENS) // max(1, len(sequences[order[0]])))
         yield order[:size]
         order = order[size:]
 

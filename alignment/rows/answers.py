@@ -290,10 +290,17 @@ def answer_of(
     return ImportedAnswer(content_key(text), text, about=kept(facts, what, found))
 
 
+def said_in(item: object, turns: Turns, what: str, found: Found) -> str:
+    """The text of an answer, however it is written."""
+    if isinstance(item, str):
+        return _after(text_of(item, what, blank=found.blank), what, turns, found)
+    return answer_of(item, turns, what, found).text
+
+
 def _after(text: str, what: str, turns: Turns, found: Found) -> str:
-    """The last turn of a transcript that begins with the prompt; any other text as it is."""
+    """The last turn of a transcript that begins with the prompt; any other text, which was looked at, as it is."""
     if USER not in text:
-        return plain(text, what, found, blank=found.blank)
+        return text.strip() if found.trimmed else text
     heard = Found(trimmed=found.trimmed, blank=found.blank)
     talk: tuple[Turns, str] | None = (), ""
     with suppress(BadRow):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from alignment.rows.answers import EQUAL, answer_of
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -89,5 +89,6 @@ FORMAT = Format(
     loses=_("columns that say nothing of an answer."),
     fits=fits,
     read=read,
+    may=with_columns({*TEXTS, *ENDS}),
     flat=True,
 )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from alignment.rows import answers, preferences, prompts
 from alignment.rows.beside import annotator_name
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, Names
 from alignment.rows.found import BadRow, Columns, Found, ImportedLabel, ImportedPrompt, Said
 from alignment.rows.judgements import (
     count_unsaid,
@@ -52,6 +52,11 @@ def fits(row: object) -> bool:
     if any(_question(name) for name in there):
         return answers.fits(there) or prompts.fits(there)
     return isinstance(there.get("fields"), dict) and isinstance(there.get("responses"), dict | list)
+
+
+def may_be_record(names: Names) -> bool:
+    """Whether columns of these names may hold a record with its responses."""
+    return any(map(_question, names)) or {"fields", "responses"} <= names
 
 
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
@@ -181,4 +186,5 @@ FORMAT = Format(
     loses=_("responses that were not submitted, suggestions, vectors and metadata."),
     fits=fits,
     read=read,
+    may=may_be_record,
 )

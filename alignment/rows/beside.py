@@ -32,6 +32,8 @@ LONGEST_TAGS = 500  # characters, together
 def add_beside(row: Columns, used: set[str], found: Found) -> None:
     """Give what was found in a row what other columns say of it; raises BadRow."""
     there = {name for name, value in row.items() if value is not None} - used
+    if not there:
+        return
     found.prompts[:] = map(_add, found.prompts, _facts(row, there, used, found))
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from alignment.rows.cells import MARKED, unmarked
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -178,4 +178,5 @@ FORMAT = Format(
     loses=_("what an export does not hold: ties, reasons, flags, times, and who was simulated."),
     fits=fits,
     read=read,
+    may=with_columns(COLUMNS),
 )

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from alignment.rows import (
@@ -25,6 +26,7 @@ from alignment.rows.descriptor import Format
 from alignment.rows.found import BadRow, Columns, Found
 
 GUESS = "guess"
+HEADERS = 16  # sets of columns that are remembered: most files have one
 
 
 FORMATS: Mapping[str, Format] = {  # recognised in this order
@@ -47,12 +49,20 @@ FORMATS: Mapping[str, Format] = {  # recognised in this order
 
 def format_of(row: object) -> str:
     """The first format that knows such a row; nothing where none does."""
-    return next((name for name, known in FORMATS.items() if known.fits(row)), "")
+    possible = _possible(tuple(row)) if isinstance(row, dict) else FORMATS
+    return next((name for name in possible if FORMATS[name].fits(row)), "")
+
+
+@lru_cache(maxsize=HEADERS)
+def _possible(names: tuple[object, ...]) -> Collection[str]:
+    """The formats that rows of these columns may be in."""
+    there = frozenset(names)
+    return tuple(name for name, known in FORMATS.items() if known.may(there))
 
 
 def row_of(row: object, format: str, found: Found | None = None) -> tuple[str, Found]:
     """What one row becomes, and the format it was read in; raises BadRow. Adds to what was `found`."""
-    written = _written(row)
+    written = _names_in_file(row)
     small = _renamed(row, written)
     name = format_of(small) if format == GUESS else format
     if not name:
@@ -60,7 +70,7 @@ def row_of(row: object, format: str, found: Found | None = None) -> tuple[str, F
     found, known = found or Found(), FORMATS[name]
     fits = format == GUESS or known.fits(small)
     used = set(known.read(small if fits else row, found))  # names as they are, if refused
-    if isinstance(small, dict):
+    if isinstance(small, dict) and small.keys() - used:
         add_beside(small, used, found)
         rest = {key for key in small.keys() - used if small[key] is not None}
         found.unused.update(str(written.get(key, key)) for key in rest)
@@ -73,16 +83,20 @@ def row_of(row: object, format: str, found: Found | None = None) -> tuple[str, F
 
 def in_small_letters(row: object) -> object:
     """The row with its columns in small letters, but for those that would be one."""
-    return _renamed(row, _written(row))
+    return _renamed(row, _names_in_file(row))
 
 
 def _renamed(row: object, written: Mapping[Any, Any]) -> object:
     return {n: row[key] for n, key in written.items()} if isinstance(row, dict) and written else row
 
 
-def _written(row: object) -> dict[Any, Any]:
+def _names_in_file(row: object) -> Mapping[Any, Any]:
+    return _written(tuple(row)) if isinstance(row, dict) else {}
+
+
+@lru_cache(maxsize=HEADERS)
+def _written(keys: tuple[object, ...]) -> Mapping[Any, Any]:
     """Each column in small letters, unless two would be one, with its name in the file; or nothing."""
-    keys = list(row) if isinstance(row, dict) else []
     if all(not isinstance(key, str) or key.islower() for key in keys):
         return {}
     times = Counter(str(key).lower() for key in keys)

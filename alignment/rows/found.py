@@ -126,15 +126,20 @@ class ImportedPrompt:
     columns: str = ""  # JSON of those that it keeps for code
 
 
+def _no_counts() -> Counter[str]:
+    """An empty one, without the update that its own beginning makes: there are three for each row."""
+    return Counter.__new__(Counter)
+
+
 @dataclass
 class Found:
     """What one row holds: its prompts, and every part of it that goes no further, with why."""
 
     prompts: list[ImportedPrompt] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)  # parts that cannot be read
-    left_out: Counter[str] = field(default_factory=Counter)  # readable parts that are not taken
-    notes: Counter[str] = field(default_factory=Counter)  # how something was understood
-    unused: Counter[str] = field(default_factory=Counter)  # columns nothing is made of
+    left_out: Counter[str] = field(default_factory=_no_counts)  # readable parts that are not taken
+    notes: Counter[str] = field(default_factory=_no_counts)  # how something was understood
+    unused: Counter[str] = field(default_factory=_no_counts)  # columns nothing is made of
     trimmed: bool = False  # whether plain texts are wished without the spaces around them
     blank: bool = False  # whether an answer may be empty, since somebody said something of it
     keeps: bool = False  # whether prompts keep the columns beside them, for code that reads them

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from alignment.rows import answers, prompts
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -122,5 +122,6 @@ FORMAT = Format(
     loses=_("what single annotators wrote, domains and languages."),
     fits=fits,
     read=read,
+    may=with_columns({*ATTRIBUTES}, *({one} for one in STRENGTHS)),
     flat=True,
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from alignment.rows import answers, preferences, prompts
 from alignment.rows.beside import annotator_name
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import BadRow, Columns, Found, ImportedLabel, ImportedPrompt, Said
 from alignment.rows.judgements import (
     count_unsaid,
@@ -150,4 +150,5 @@ FORMAT = Format(
     ),
     fits=fits,
     read=read,
+    may=with_columns({"data", "annotations"}),
 )

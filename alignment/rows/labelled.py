@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from alignment.rows.cells import MARKED, unmarked
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.exported import name_of, strength_of
 from alignment.rows.found import (
     Answered,
@@ -159,4 +159,5 @@ FORMAT = Format(
     ),
     fits=fits,
     read=read,
+    may=with_columns(COLUMNS),
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alignment.rows.answers import MOST_ANSWERS, kept, rank_of
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import BadRow, Columns, Found, ImportedAnswer, ImportedPrompt, Turns
 from alignment.rows.texts import message_by, text_of
 from alignment.seam.records import Message
@@ -131,4 +131,5 @@ FORMAT = Format(
     loses=_("deleted messages with all that follows them, languages, reviews and emojis."),
     fits=fits,
     read=read,
+    may=with_columns({"prompt"}),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from alignment.rows.answers import EQUAL, kept
 from alignment.rows.beside import annotator_name
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -141,4 +141,5 @@ FORMAT = Format(
     loses=_("the rest of each chat, and details of a rating."),
     fits=fits,
     read=read,
+    may=with_columns({"data", "snapshot"}),
 )

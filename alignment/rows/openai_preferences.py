@@ -7,7 +7,7 @@ Loses: how tools may be called; it names it.
 from typing import Any
 
 from alignment.rows import preferences, prompts
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import BadRow, Found
 from alignment.seam.words import _
 
@@ -49,4 +49,5 @@ FORMAT = Format(
     loses=_("how tools may be called."),
     fits=fits,
     read=read,
+    may=with_columns({"input", *OUTPUTS}),
 )

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from alignment.rows import answers, prompts
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import (
     BadRow,
     Columns,
@@ -55,8 +55,10 @@ def fits(row: object) -> bool:
 def sides_of(row: object) -> tuple[str, ...]:
     """The columns of the better and the worse answer; nothing where a row has none."""
     there = row if isinstance(row, dict) else {}
-    known = (names for names in NAMED if all(there.get(name) is not None for name in names))
-    return next(known, ())
+    for better, worse in NAMED:
+        if there.get(better) is not None and there.get(worse) is not None:
+            return better, worse
+    return ()
 
 
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds
@@ -75,8 +77,13 @@ def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row
     else:  # “messages” repeats the chosen side
         turns, texts, used = *_apart([row[name] for name in names], found), set()
         turns = prompts.with_beginning(row, turns, used)
+    said_beside = row.keys() - used - {*names}
     both = tuple(
-        ImportedAnswer(content_key(text), text, about=_beside(row, name, used, found))
+        ImportedAnswer(
+            content_key(text),
+            text,
+            about=_beside(row, name, used, found) if said_beside else {},
+        )
         for name, text in zip(SIDES, texts, strict=True)
     )
     pairs: tuple[ImportedPair, ...] = (ImportedPair(both[0].key, both[1].key),)
@@ -104,10 +111,9 @@ def _answers_to(
     whole = before and before == other
     if whole and (same(turns, before[-size:]) or same(turns, before[:size])):
         turns = before
-    texts = [answers.answer_of(row[name], turns, name, found).text for name in names]
-    found.notes[REPEATED] += bool(turns) and all(
-        text.startswith(turns[-1].content) for text in texts
-    )
+    texts = [answers.said_in(row[name], turns, name, found) for name in names]
+    if turns and all(map(str.startswith, texts, (turns[-1].content,) * len(texts))):
+        found.notes[REPEATED] += 1
     return turns, texts
 
 
@@ -184,5 +190,6 @@ FORMAT = Format(
     loses=_("pairs of two equal answers, and columns that say nothing of an answer."),
     fits=fits,
     read=read,
+    may=with_columns(*map(frozenset, NAMED)),
     flat=True,
 )

@@ -29,7 +29,10 @@ def fits(row: object) -> bool:
 def asking(row: object) -> str:
     """The column that holds the prompt; nothing where there is none."""
     there = row if isinstance(row, dict) else {}
-    return next((name for name in ASKING if there.get(name) is not None), "")
+    for name in ASKING:
+        if there.get(name) is not None:
+            return name
+    return ""
 
 
 def read(row: Any, found: Found) -> set[str]:  # noqa: ANN401 - whatever the row holds

@@ -7,7 +7,7 @@ arguments of the program and the numbers of each sampling; their name and the mo
 from typing import Any
 
 from alignment.rows import answers, prompts
-from alignment.rows.descriptor import Format
+from alignment.rows.descriptor import Format, with_columns
 from alignment.rows.found import BadRow, Found, ImportedAnswer, ImportedPrompt
 from alignment.rows.texts import asked
 from alignment.seam.words import _
@@ -56,4 +56,5 @@ FORMAT = Format(
     ),
     fits=fits,
     read=read,
+    may=with_columns({"results"}),
 )

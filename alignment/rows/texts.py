@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from alignment.rows import tools
-from alignment.rows.found import BadRow, Found, Turns
+from alignment.rows.found import TEXTS_NAMED, BadRow, Found, Turns
 from alignment.seam.records import Message, ToolCall
 from alignment.seam.words import _
 
@@ -64,7 +65,7 @@ def plain(value: object, what: str, found: Found, *, blank: bool = False) -> str
 def conversation_of(value: object, what: str, found: Found) -> Turns:
     """A conversation: text is the user's turn, or a transcript that names who speaks."""
     if isinstance(value, str):
-        return transcript_of(value, what, found) or (message_by("user", plain(value, what, found)),)
+        return transcript_of(value, what, found) or asked_alone(plain(value, what, found))
     if not isinstance(value, list) or not value:
         raise BadRow(_("{what} is not a string, and not a list of messages").format(what=what))
     turns = (turn_of(turn, what, found) for turn in value)
@@ -177,6 +178,12 @@ def _named(value: object) -> str:
 def message_by(role: Role, text: str) -> Message:
     """A turn."""
     return Message(role=role, content=text)
+
+
+@lru_cache(maxsize=TEXTS_NAMED)
+def asked_alone(text: str) -> Turns:
+    """A prompt of one turn: rows about the same one mostly stand together, and share it."""
+    return (message_by("user", text),)
 
 
 def asked(turns: Sequence[Message]) -> Turns:

@@ -6,6 +6,7 @@ Torch-free: the web app writes and reads them, the trainer does too.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from json.encoder import encode_basestring
 from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -413,13 +414,15 @@ def texts_of(
 
 def prompt_key(messages: Iterable[Message]) -> str:
     """SHA-256 of the conversation: the same prompt has the same key in every project."""
-    turns = [
-        [message.role, message.content]
-        if message.is_plain
-        else [message.role, message.content, message.model_dump(exclude={"role", "content"})]
-        for message in messages
-    ]
-    return hashlib.sha256(_written(turns).encode()).hexdigest()
+    return hashlib.sha256(f"[{', '.join(map(_in_key, messages))}]".encode()).hexdigest()
+
+
+def _in_key(message: Message) -> str:
+    """A turn as JSON; a plain one without the encoder, since files have millions."""
+    if message.is_plain:
+        return f'["{message.role}", {encode_basestring(message.content)}]'
+    rest = message.model_dump(exclude={"role", "content"})
+    return _written([message.role, message.content, rest])
 
 
 def split_of(key: str) -> Split:

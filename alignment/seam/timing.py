@@ -17,9 +17,11 @@ from alignment.seam.memory import FLOAT, SAMPLED_AT_ONCE, Shape
 LETTERS = 4  # of a token, in usual texts
 ASKED, ANSWERED = 24, 24  # tokens of a prompt and of an answer, where nobody knows
 TAIL = 3  # times the mean length is that of a batch's longest answer
-ROW_OVERHEAD = 3  # blocks' worth of choosing a token beside the layers
+ROW_OVERHEAD = 6  # blocks' worth of choosing a token beside the layers
 OPTIMIZER = 16 * FLOAT  # bytes that an update reads and writes for each parameter
 READ_AT_ONCE = 64  # texts
+# What masks, losses, hooks and the interpreter add to bare blocks, by runs of the demo: a factor of 1.3 to 1.5.
+BESIDE = 1.4
 
 
 class Speed(NamedTuple):
@@ -69,7 +71,7 @@ class Timing:
         length = length or self.length
         each = 2 * self.shape.parameters + 4 * self.shape.layers * self.shape.width * length
         begun = math.ceil(rows / at_once) * self.shape.layers * self.speed.block
-        return begun + rows * length * each / self.speed.operations
+        return BESIDE * (begun + rows * length * each / self.speed.operations)
 
     def learning(self, rows: float, batch: float, length: int = 0) -> float:
         """So many texts are learned from, in batches: forward, backward, and an update each."""
@@ -87,6 +89,5 @@ class Timing:
         weights = FLOAT * self.shape.parameters / self.speed.bandwidth
         choosing = 2 * (FLOAT + 8) * self.shape.vocabulary / self.speed.bandwidth
         computed = rows * answered * (2 * self.shape.parameters / self.speed.operations + choosing)
-        return (
-            self.reading(prompts, at_once, self.extent.asked) + steps * (begun + weights) + computed
-        )
+        written = steps * (begun + weights) + computed
+        return self.reading(prompts, at_once, self.extent.asked) + BESIDE * written

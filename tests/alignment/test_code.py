@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from alignment.command_line.own_code import store_own_function
+from alignment.foreign.code_files import store_function
+from alignment.foreign.rewards import confinement_fault
 from alignment.kinds.align.run import align
 from alignment.kinds.evaluate.run import evaluate
 from alignment.kinds.spec import RunSpec
@@ -15,6 +17,7 @@ from alignment.seam.events import CheckpointSaved, Finished, StepDone
 from alignment.seam.records import write_jsonl
 from alignment.targets.targets import load_target
 from tests.alignment.test_loop import SMALL, of, records, weights
+from tests.alignment.test_targets import ensured
 
 SUN = "def score(completions, **columns):\n    return [{} for c in completions]\n"
 ALONE = SMALL | {"reward_weight": 0, "kl_budget": 999, "steps": 2, "checkpoint_every": 1}
@@ -113,6 +116,43 @@ def test_code_of_a_command_line_is_refused_in_a_run_of_the_dashboard(aligned, po
     )
     with pytest.raises(DataError, match="was not registered"):
         list(align(spec, folder))
+
+
+@pytest.fixture
+def registered(policy_folder, tmp_path):
+    """The events of a run of the dashboard whose reward is a file of this source."""
+    if fault := confinement_fault():
+        pytest.skip(f"namespaces: {fault}")
+
+    def run(source):
+        store_function(ensured(tmp_path / "code"), source.encode(), "score")
+        write_jsonl(tmp_path / "prompts.jsonl", records(6))
+        inputs = dict.fromkeys(("policy", "reference"), str(policy_folder))
+        inputs |= {"prompts": "prompts.jsonl", "code": "code"}
+        config = ALONE | CODE | {"steps": 1, "code_seconds": 1, "code_mebibytes": 256}
+        spec = RunSpec(kind="align", run=7, epoch=1, config=config, inputs=inputs)
+        return list(align(spec, tmp_path))
+
+    return run
+
+
+def test_a_registered_function_aligns_apart_from_everything(registered):
+    hidden = f"def score(completions):\n    return [float(not os.path.exists({__file__!r})) for _ in completions]\n"
+    events = registered(f"import os\n{hidden}")
+    assert of(events, StepDone)[0].metrics["part/reward"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("while True: pass", "it did not finish within 1 s"),
+        ("bytearray(10 << 30)", "it asked for more than 256 MiB of memory"),
+        ("os._exit(9)", "its program ended before it had answered"),
+    ],
+)
+def test_hostile_code_ends_the_run_with_a_sentence(registered, body, reason):
+    with pytest.raises(DataError, match=rf"failed on prompt 1 \(“good good”\): {reason}"):
+        registered(f"import os\ndef score(completions):\n    {body}\n")
 
 
 def test_an_evaluation_measures_the_parts_of_what_was_aimed_at(aligned, policy_folder):

@@ -162,7 +162,7 @@ def all_outcomes(policy, rollouts, energies, term):
     reference = completion_token_logps(policy.model, rollouts).detach()
     weights = reference.sum(1) + energies - drawn.logps
     log_z = (reference.sum(1) + energies).logsumexp(0, keepdim=True)
-    values = Values(energies, torch.zeros(n, 0), torch.zeros(n, 0))
+    values = Values(energies, *[torch.zeros(n, 0)] * 3)
     scored = Scored(drawn, values, reference, weights)
     known, owners = torch.tensor([True]), torch.tensor([0])
     return Drawn(term, scored, log_z, known, log_z - weights[None], owners, fresh=0)

@@ -114,7 +114,7 @@ def every_pool(agents, every, owners):
     drawn = owners.repeat(len(picks))
     token_logps = torch.stack(sampled)[drawn, torch.arange(len(drawn))]
     log_weights = every.log_scores[0, picks].flatten() - token_logps.sum(1)
-    values = Values(log_weights, torch.zeros(0), torch.zeros(0))
+    values = Values(log_weights, *[torch.zeros(0)] * 3)
     scored = Scored(replace(rollouts, token_logps=token_logps), values, log_weights, log_weights)
     known = torch.ones(len(picks), dtype=torch.bool)
     pool = Pool(scored, owners, torch.full((len(picks),), LOG_Z, dtype=torch.float64), known)

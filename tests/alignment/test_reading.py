@@ -1,17 +1,25 @@
 """A reward's heads on the reference's own states: both are what each would say by itself, at one forward."""
 
+import json
+
 import pytest
 import torch
 
+from alignment.kinds.align.run import read_problem
+from alignment.kinds.align.settings import AlignConfig
+from alignment.kinds.spec import RunSpec
 from alignment.models.lora import adapted, shared
 from alignment.models.policies import Policy
 from alignment.models.texts import rollouts_of, written
+from alignment.objectives.problem import begin, prepare
+from alignment.objectives.steps import train_step
 from alignment.reward.model import RewardModel
 from alignment.reward.reading import SharedReading
 from alignment.sampling.sampling import sample
 from alignment.sampling.scoring import completion_token_logps
-from alignment.seam.records import Message
+from alignment.seam.records import Message, write_jsonl
 from tests.alignment.conftest import tiny_policy
+from tests.alignment.test_loop import SMALL, records
 
 TURNS = [[Message(role="user", content=text)] for text in ("sun day", "rain", "a b")]
 
@@ -102,3 +110,34 @@ def test_a_model_that_does_more_to_its_logits_is_read_as_ever(heads, reference, 
 
     monkeypatch.setattr(reference.model, "forward", capped)
     assert SharedReading.of(heads, reference) is None
+
+
+@pytest.mark.parametrize("how", [{"lora_rank": 2}, {}], ids=["LoRA", "whole"])
+def test_an_alignment_reads_once_where_the_reward_stayed_on_its_reference(
+    heads, saved_policy, tmp_path, forwards, monkeypatch, how
+):
+    """And learns as one does whose reward reads for itself."""
+    (tmp_path / "reward").mkdir()
+    heads.save(tmp_path / "reward")
+    write_jsonl(tmp_path / "prompts.jsonl", records(4))
+    roles = {"policy": saved_policy, "reference": saved_policy, "reward": tmp_path / "reward"}
+    inputs = {
+        role: str(path) for role, path in (roles | {"prompts": tmp_path / "prompts.jsonl"}).items()
+    }
+    config = AlignConfig(**SMALL, **how)
+    spec = RunSpec(
+        kind="align", run=1, epoch=1, config=json.loads(config.model_dump_json()), inputs=inputs
+    )
+    found, read = [], []
+    for shares in (True, False):
+        if not shares:
+            monkeypatch.setattr(SharedReading, "of", lambda model, reference: None)
+        problem = read_problem(spec, tmp_path, config)
+        assert (problem.reading is not None) is shares
+        state = begin(problem)
+        prepare(problem, state)
+        del forwards[:]
+        found.append(train_step(problem, state)["reward/mean"])
+        read.append(len(forwards))
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+    assert read[0] < 32  # whose texts hold special tokens, which rewards do not read

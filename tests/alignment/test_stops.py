@@ -17,6 +17,7 @@ from alignment.sampling.scoring import completion_token_logps
 from alignment.sampling.stops import StopWatch, cut_at
 from alignment.sampling.warps import Warp
 from alignment.seam.records import Message, PromptRecord
+from tests.alignment.conftest import tiny_policy
 
 END = "<|end|>"
 PIECES = ["a", "b", "Ġa", "Ċ", "ab", "Ã", "©"]  # bytes: a space, a line break, two halves of é
@@ -102,8 +103,17 @@ def test_a_record_is_what_stands_before_the_stop(generator):
 
 def test_the_first_of_several_strings_cuts():
     assert cut_at("one. Two\n\nthree", ("\n", ". ")) == "one"
+    assert cut_at("one, two, three", (", ",)) == "one"
     assert cut_at("one", ("x",)) == "one"
     assert cut_at("xone", ("x",)) == ""
+
+
+def test_a_space_that_any_token_may_bring_ends_a_stop_string():
+    policy = tiny_policy()  # words, with a space between any two
+    sun, rain = policy.tokenizer.convert_tokens_to_ids(["sun", "rain"])
+    watch = StopWatch(policy, [[3]], ("sun ",))
+    assert watch.stopped(torch.tensor([[sun, rain]]), torch.arange(1)).tolist() == [True]
+    assert watch.stopped(torch.tensor([[rain, sun]]), torch.arange(1)).tolist() == [False]
 
 
 def test_texts_are_read_only_where_the_last_letter_of_a_string_came():

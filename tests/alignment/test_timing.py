@@ -4,7 +4,7 @@ import pytest
 
 from alignment.kinds import KINDS
 from alignment.seam.memory import Shape
-from alignment.seam.timing import Extent, Speed, Timing
+from alignment.seam.timing import BESIDE, Extent, Speed, Timing
 
 SMALL = Shape(
     parameters=600_000, layers=2, width=128, heads=4, key_width=128, vocabulary=2048, context=128
@@ -29,12 +29,12 @@ def test_reading_is_two_operations_a_weight_and_token_where_nothing_else_counts(
     rows, length = 8, 10
     looked = 4 * SMALL.layers * SMALL.width * length
     each = (2 * SMALL.parameters + looked) / SPEED.operations
-    assert timing.reading(rows, 4, length) == pytest.approx(rows * length * each)
+    assert timing.reading(rows, 4, length) == pytest.approx(BESIDE * rows * length * each)
 
 
 def test_what_a_small_model_takes_is_the_beginning_of_its_blocks():
     timing = Timing(SPEED._replace(operations=1e30), READ)
-    assert timing.reading(8, 4) == pytest.approx(2 * SMALL.layers * SPEED.block)
+    assert timing.reading(8, 4) == pytest.approx(BESIDE * 2 * SMALL.layers * SPEED.block)
 
 
 def test_learning_takes_three_times_reading_and_an_update_for_each_batch():
@@ -66,8 +66,9 @@ def test_a_larger_model_takes_longer(name):
     assert kind.seconds(config, TIMING) < kind.seconds(config, large)
 
 
-def test_every_kind_but_bringing_a_model_says_what_it_takes():
-    assert {name for name, kind in KINDS.items() if kind.seconds is None} == {"import"}
+def test_every_kind_but_those_that_bring_a_model_says_what_it_takes():
+    unknown = {name for name, kind in KINDS.items() if kind.seconds is None}
+    assert unknown == {"import", "adopt"}
 
 
 def test_nobody_knows_how_fast_a_server_answers():

@@ -1,10 +1,10 @@
 """`REAL_MODEL=FOLDER python -m tests.faults.real`: the whole loop on a model that somebody would serve.
 
-By the dashboard's own endpoints, as the demo plays it: the model is added by its form, answers instructions, simulated
-people compare the answers over HTTP, a reward model learns from them, f-DPG with LoRA follows it, and held-out
-prompts decide. The trainer of the alignment is killed once in the middle; the same alignment that nobody disturbs
-ends with the same bits. Prints a line a step, with its seconds and the most memory that its trainer held; the last line is one
-JSON object of figures. Exits with 1 where a bar is missed.
+By the dashboard's own endpoints, as the demo plays it: the model is added by its form, answers instructions,
+simulated people compare the answers over HTTP, reward models learn from them (a frozen backbone's heads, and LoRA),
+f-DPG with LoRA follows it, and held-out prompts decide. The trainer of the alignment is killed once in the middle;
+the same alignment that nobody disturbs ends with the same bits. Prints a line a step, with its seconds and the most
+memory that its trainer held; the last line is one JSON object of figures. Exits with 1 where a bar is missed.
 """
 
 import json
@@ -22,6 +22,7 @@ import psutil
 from django.conf import settings
 from pydantic import BaseModel
 
+from alignment.kinds.reward.settings import RewardConfig
 from alignment.seam.memory_use import held
 from alignment.world.instructions import instructions
 from tests import ground
@@ -46,6 +47,7 @@ LOOK = 0.5  # seconds
 VARIETY = 0.7  # distinct pairs of tokens that are kept, at least
 PARTS = ("reward", "align", "evaluate", "generate")
 GIB = 2**30
+LORA = RewardConfig(lora_rank=16, epochs=1, batch=16)  # beside the round's frozen backbone
 
 
 class Loop:
@@ -89,17 +91,20 @@ class Loop:
             "settings": changed(config),
             "inputs": inputs,
         }
-        made = self.client.post(f"{self.at}/runs", sent | {"anyway": True}, key=name)
+        key = name.replace(" ", "-")
+        made = self.client.post(f"{self.at}/runs", sent | {"anyway": True}, key=key)
         return self.watched(name, Run.objects.get(pk=made["id"]))
 
-    def labels(self) -> int:
-        """All tasks answered by simulated people over HTTP and frozen; the snapshot's number."""
+    def labels(self) -> dict[str, Any]:
+        """All tasks answered by simulated people over HTTP and frozen; the snapshot."""
         began = time.monotonic()
         with signed_in(self.machine.url, simulated_logins(self.project)) as people:
             given = label_all(self.project.pk, people, lambda: None)
-        snapshot = self.client.post(f"{self.at}/snapshots", {"options": {}}, key="snapshot")
+        snapshot: dict[str, Any] = self.client.post(
+            f"{self.at}/snapshots", {"options": {}}, key="snapshot"
+        )
         self.tell("labels", time.monotonic() - began, 0, f"{given} labels")
-        return int(snapshot["id"])
+        return snapshot
 
     def round(self, snapshot: int, policy: int) -> dict[str, Run]:
         """A round by the API, the trainer of whose alignment is killed in the middle; its runs by part."""
@@ -159,19 +164,28 @@ def prove(folder: Path) -> dict[str, Any]:
         loop.add_prompts()
         policy = loop.add_model(folder)
         loop.started("completions", "generate", COMPLETIONS, {"policy": policy})
-        runs = loop.round(loop.labels(), policy)
+        snapshot = loop.labels()
+        labels = {"backbone": policy, "labels": snapshot["artifact_id"]}
+        by_lora = loop.started("reward by LoRA", "reward", LORA, labels)
+        runs = loop.round(snapshot["id"], policy)
         reward = runs["reward"].outputs.get().pk
         inputs = {"policy": policy, "reference": policy, "reward": reward}
         undisturbed = loop.started("undisturbed", "align", ROUND.align, inputs)
-    scores, summary = runs["evaluate"].summary, runs["reward"].summary
+    scores = runs["evaluate"].summary
     return {
         "model": folder.name,
         "steps": loop.steps,
-        "accuracy": {key: summary["accuracy"][key] for key in ("value", "low", "high")},
+        "accuracy_frozen": accuracy(runs["reward"]),
+        "accuracy_lora": accuracy(by_lora),
         **{name: scores[name] for name in ("win_rate", "distinct_2_ratio", "kl_reference")},
         "epochs": runs["align"].epoch,
         "identical": weights(runs["align"]) == weights(undisturbed),
     }
+
+
+def accuracy(run: Run) -> dict[str, float]:
+    """A reward model's accuracy on held-out labels, with its interval."""
+    return {key: run.summary["accuracy"][key] for key in ("value", "low", "high")}
 
 
 def missed(figures: dict[str, Any]) -> list[str]:

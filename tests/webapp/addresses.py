@@ -13,6 +13,7 @@ from django.test.client import ClientHandler
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from tests.factories import (
+    a_kept_adapter,
     a_label,
     a_project,
     a_ranking,
@@ -133,6 +134,7 @@ def a_world(folder: Path) -> World:
         "accounts:panel": {"token": token_of_panel(panel)},
         "accounts:reset": {"token": reset_link(people["annotator"], by=admin)},
         "datasets:confirm": {"job_id": _preview(project).pk},
+        "registry:adapter": {"artifact_id": a_kept_adapter(project, folder).pk},
         "registry:source": {"artifact_id": a_reward_from_code(project, folder).pk},
         "quality:scores": {"artifact_id": some_proposals(project, folder, []).pk},
     }

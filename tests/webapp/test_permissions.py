@@ -149,6 +149,7 @@ ROWS = {
     "registry:code": {"GET": Action.SEE_MODELS, "POST": Action.ADD_CODE},
     "registry:source": {"GET": Action.SEE_MODELS},
     "registry:model": {"GET": Action.SEE_MODELS},
+    "registry:adapter": {"GET": Action.SEE_MODELS},
     "registry:smaller": {"GET": Action.SEE_MODELS},
     "rounds:list": {"GET": Action.SEE_ROUNDS},
     "rounds:compare": {"GET": Action.SEE_ROUNDS},

@@ -25,14 +25,14 @@ from alignment.seam.records import Message, opening_key, prompt_key, split_of_pr
 from webapp.datasets import standins
 from webapp.datasets.errors import ImportRefusal
 from webapp.datasets.imports.reading import PromptFound, Reading
-from webapp.datasets.models import ComingRank, Intake, Preference
+from webapp.datasets.models import ComingRank, ComingTasks, Intake, Preference
 from webapp.labeling.bands import Band, priority_in
 from webapp.labeling.kinds import TASK_KINDS, kind_named, kind_of_label
 from webapp.labeling.kinds.descriptor import HasText, TaskKind
 from webapp.labeling.models import Completion
-from webapp.labeling.services import Ask, create_tasks
+from webapp.labeling.services import Ask, place_asks
 from webapp.projects.models import Project, Prompt, Split
-from webapp.projects.services import insert_prompts
+from webapp.projects.services import PromptDraft, draft_prompt, insert_prompts
 from webapp.site.bulk import insert_values
 
 T = TypeVar("T")
@@ -105,6 +105,7 @@ class Added:
 
 BROUGHT = ("prompts", "completions", "tasks", "preferences", "labels")
 Portion = Mapping[str, PromptFound]  # some prompts of a file, by their keys
+Drafts = Mapping[str, PromptDraft]  # the rows that they become where they are new
 
 
 class PromptRow(NamedTuple):
@@ -130,13 +131,18 @@ class AnswerRow:
 
 
 StoredAnswer = Completion | AnswerRow
-Answers = dict[tuple[str, str], StoredAnswer]  # by the keys of prompt and answer
+Answers = dict[str, dict[str, StoredAnswer]]  # by the key of the prompt, then of the answer
 
 
-def take_part(intake: Intake, part: Portion, plan: Plan) -> Added:
+def draft_part(part: Portion) -> Drafts:
+    """What of `take_part` can be done before its transaction."""
+    return {key: draft_prompt(key, found.messages) for key, found in part.items()}
+
+
+def take_part(intake: Intake, part: Portion, drafts: Drafts, plan: Plan) -> Added:
     """Add what a part of a file brings, in the caller's transaction; what is there already stays as it is."""
     added = Added()
-    prompts = _prompts(intake, part, added)
+    prompts = _prompts(intake, part, drafts, added)
     _keep_columns(prompts, part, added)
     ids = {key: row.pk for key, row in prompts.items()}
     if plan.become in (Become.PROMPTS, Become.DEMONSTRATIONS):
@@ -163,7 +169,7 @@ def judgements(part: Portion) -> int:
     return sum(one.ranked() + len(one.pairs) + len(one.labels) for one in part.values())
 
 
-def _prompts(intake: Intake, part: Portion, added: Added) -> dict[str, PromptRow]:
+def _prompts(intake: Intake, part: Portion, drafts: Drafts, added: Added) -> dict[str, PromptRow]:
     """Add the prompts that are new; the row of each key of the part."""
     project = Project.objects.select_for_update().get(pk=intake.project_id)  # one bulk at a time
     aliases = dict(_stored_trimmed(project, part))
@@ -172,10 +178,14 @@ def _prompts(intake: Intake, part: Portion, added: Added) -> dict[str, PromptRow
     for some in _batches(keys):
         there = Prompt.every.filter(project=project, key__in=some).values_list("key", "pk")
         rows.update((key, PromptRow(pk, here=True)) for key, pk in there)
-    new = {key: found.messages for key, found in part.items() if aliases.get(key, key) not in rows}
+    new = [key for key, row in zip(part, keys, strict=True) if row not in rows]
     splits = _splits(project, {key: part[key] for key in new})
-    stored = insert_prompts(project, new, intake=intake.pk, splits=splits)
-    rows |= {key: PromptRow(pk, here=False, split=split) for key, (pk, split) in stored.items()}
+    coming = [
+        drafts[key]._replace(split=splits[key]) if key in splits else drafts[key] for key in new
+    ]
+    ids = insert_prompts(project, coming, intake=intake.pk)
+    for pk, one in zip(ids, coming, strict=True):
+        rows[one.key] = PromptRow(pk, here=False, split=one.split)
     added.prompts = len(new)
     return {key: rows[row] for key, row in zip(part, keys, strict=True)}
 
@@ -227,29 +237,28 @@ def _answers(
     intake: Intake, prompts: Mapping[str, PromptRow], part: Portion, added: Added, *, ranked: bool
 ) -> Answers:
     """Add the answers that are new; the row of each answer of the part."""
-    named, worded = _known_answers(row.pk for row in prompts.values() if row.here)
+    there = _KnownAnswers(row.pk for row in prompts.values() if row.here)
     found: Answers = {}
-    new: dict[tuple[int, str], StoredAnswer] = {}
+    new: list[StoredAnswer] = []
     ranks: list[StoredAnswer] = []
-    for prompt_key_, prompt in part.items():
-        prompt_id = prompts[prompt_key_].pk
+    for name, prompt in part.items():
+        row = prompts[name]
+        rows = found[name] = {}
         for key, answer in prompt.answers.items():
-            known = named.get((prompt_id, key)) or new.get((prompt_id, key))
-            if known is None and worded and key == content_key(answer.text):
-                known = worded.get((prompt_id, key))
+            known = there.find(row.pk, answer) if row.here else None
             if known is None:
-                known = new[prompt_id, key] = _answer_row(prompt_id, answer, ranked=ranked)
+                known = _answer_row(row.pk, answer, ranked=ranked)
+                new.append(known)
+                if row.here:
+                    there.named[row.pk, key] = known
             else:
                 ranks += _rank(known, answer, added) if known.pk and ranked else ()
                 added.left_out[OTHER_WORDS] += known.text != answer.text
-            found[prompt_key_, key] = known
+            rows[key] = known
     if ranked:
-        fresh = {id(row) for row in (*new.values(), *ranks)}
-        added.preferences += sum(
-            _ranked_pairs([found[name, key] for key in prompt.answers], fresh)
-            for name, prompt in part.items()
-        )
-    _insert_answers(intake, list(new.values()))
+        fresh = {id(row) for row in (*new, *ranks)}
+        added.preferences += sum(_ranked_pairs(rows.values(), fresh) for rows in found.values())
+    _insert_answers(intake, new)
     _keep_ranks(intake, ranks)
     added.completions = len(new)
     return found
@@ -282,7 +291,7 @@ def _keep_ranks(intake: Intake, ranked: Iterable[StoredAnswer]) -> None:
     ComingRank.objects.bulk_create(rows, batch_size=BATCH)
 
 
-def _ranked_pairs(rows: Sequence[StoredAnswer], fresh: set[int]) -> int:
+def _ranked_pairs(rows: Iterable[StoredAnswer], fresh: set[int]) -> int:
     """How many pairs the ranks imply of which one answer got its rank just now."""
     together = defaultdict(list)
     for row in rows:
@@ -295,17 +304,23 @@ def _ranked_pairs(rows: Sequence[StoredAnswer], fresh: set[int]) -> int:
     )
 
 
-def _known_answers(
-    prompts: Iterable[int],
-) -> tuple[dict[tuple[int, str], Completion], dict[tuple[int, str], Completion]]:
-    """The answers that are there, by their prompt and name, and by their prompt and words."""
-    named: dict[tuple[int, str], Completion] = {}
-    worded: dict[tuple[int, str], Completion] = {}
-    for some in _batches(list(prompts)):
-        for completion in Completion.every.filter(prompt__in=some).order_by("pk"):
-            named[completion.prompt_id, completion.key] = completion
-            worded.setdefault((completion.prompt_id, content_key(completion.text)), completion)
-    return named, worded
+class _KnownAnswers:
+    """The answers to prompts that are there."""
+
+    def __init__(self, prompts: Iterable[int]) -> None:
+        self.named: dict[tuple[int, str], StoredAnswer] = {}  # by their prompt and name
+        self.worded: dict[tuple[int, str], StoredAnswer] = {}  # by their prompt and words
+        for some in _batches(list(prompts)):
+            for one in Completion.every.filter(prompt__in=some).order_by("pk"):
+                self.named[one.prompt_id, one.key] = one
+                self.worded.setdefault((one.prompt_id, content_key(one.text)), one)
+
+    def find(self, prompt_id: int, answer: ImportedAnswer) -> StoredAnswer | None:
+        """The one of this name or, where that is made of the words, of these words."""
+        known = self.named.get((prompt_id, answer.key))
+        if known is None and answer.key == content_key(answer.text):
+            known = self.worded.get((prompt_id, answer.key))
+        return known
 
 
 def _answer_row(prompt_id: int, answer: ImportedAnswer, *, ranked: bool) -> AnswerRow:
@@ -356,12 +371,11 @@ def _tasks(
     plan: Plan,
     added: Added,
 ) -> None:
-    """Queue what a kind of task asks about the part, but nothing about a prompt that is kept for testing."""
+    """Keep what a kind of task asks about the part, but nothing about a prompt that is kept for testing."""
     kind, asked = kind_named(plan.kind), _labelled(prompts.values())
     asks: list[Ask] = []
-    for key, found in part.items():
-        row = prompts[key]
-        there = {answers[key, name].pk: answers[key, name] for name in found.answers}.values()
+    for key, row in prompts.items():
+        there = {one.pk: one for one in answers[key].values()}.values()
         rows = distinct(there)
         added.left_out[ALIKE] += len(there) - len(rows)
         about = items_asked(kind, rows, plan.pairs)
@@ -370,8 +384,10 @@ def _tasks(
             added.left_out[TEST] += 1
         else:
             asks += [Ask(row.pk, items, fresh=not row.here) for items in about]
-    where = {"priority": priority_in(Band(plan.band)), "intake": intake.pk}
-    added.tasks = create_tasks(intake.project, plan.kind, asks, need=plan.need, **where)
+    if placed := place_asks(plan.kind, asks):
+        when = {"need": plan.need, "priority": priority_in(Band(plan.band))}
+        ComingTasks.objects.create(intake=intake, kind=plan.kind, placed=placed, **when)
+    added.tasks = len(placed)
     added.left_out[ASKED] += len(asks) - added.tasks
 
 
@@ -442,7 +458,7 @@ def _preferences(intake: Intake, part: Portion, answers: Answers) -> int:
     rows: list[Preference] = []
     for key, found in part.items():
         for pair in found.pairs:
-            row = _preference(pair, answers[key, pair.better], answers[key, pair.worse])
+            row = _preference(pair, answers[key][pair.better], answers[key][pair.worse])
             about = _said(row)
             row.intake, row.number = intake, said[about]
             said[about] += 1
@@ -488,7 +504,7 @@ def _labels(
     for key, found in part.items():
         for label in found.labels:
             if heard := kind_of_label(label.said, len(label.items)):
-                shown = tuple(answers[key, name] for name in label.items)
+                shown = tuple(answers[key][name] for name in label.items)
                 given.append(standins.Given(label, ids[key], key, shown, *heard))
             else:
                 added.left_out[NO_KIND] += 1

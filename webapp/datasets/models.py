@@ -89,16 +89,21 @@ class IntakeQuerySet(models.QuerySet["Intake"]):
         over = models.Q(job__state__in=FINAL) | models.Q(job=None, lease_until__lt=Now())
         return self.filter(models.Q(taken=SWEPT) | over, whole=False)
 
+    def unsettled(self) -> "IntakeQuerySet":
+        """Those that are whole, and of which something is still to be done."""
+        return self.filter(whole=True, settled=False)
+
 
 SWEPT = -1  # parts that are taken: its rows are being removed
 
 
 class Intake(models.Model):
-    """A file that comes in, in many short transactions; its rows are seen once it is whole."""
+    """A file that comes in, in many short transactions; its rows are seen once it is whole, and name it ever after."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="intakes")
     job = models.OneToOneField(Job, models.SET_NULL, null=True, related_name="intake")
     whole = models.BooleanField(default=False)
+    settled = models.BooleanField(default=False)  # what waited for all of it is done
     taken = models.IntegerField(default=0)  # prompts of the file whose rows are stored
     added = models.JSONField(default=dict)  # what that brought: `intake.Added`
     lease_until = models.DateTimeField()  # of a command, which has no job
@@ -120,6 +125,16 @@ class ComingRank(models.Model):
     completion = models.ForeignKey(Completion, models.CASCADE, related_name="+")
     rank = models.IntegerField()
     ranking = models.TextField(blank=True)
+
+
+class ComingTasks(models.Model):
+    """Tasks of one kind, many a row, that are made once their intake is whole: a `PlacedAsk` each."""
+
+    intake = models.ForeignKey(Intake, models.CASCADE, related_name="tasks")
+    kind = models.CharField(max_length=16)
+    need = models.IntegerField()
+    priority = models.IntegerField()
+    placed = models.JSONField()
 
 
 class PreferenceQuerySet(models.QuerySet["Preference"]):

@@ -25,7 +25,7 @@ LENGTH = 48  # tokens: most answers of a small model are longer, and can learn n
 ALLOWED = "ATTUNE_MODEL_FOLDERS"  # which the programs that we start read
 COMPLETIONS = GenerateConfig(prompts=120, completions_per_prompt=6, max_new_tokens=LENGTH)
 ROUND = RoundConfig(
-    reward=RewardConfig(epochs=2, batch=16, learning_rate=5e-5),
+    reward=RewardConfig(trunk="frozen", epochs=10, batch=16),
     align=AlignConfig(
         lora_rank=16,
         steps=24,

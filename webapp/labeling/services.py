@@ -173,19 +173,41 @@ def create_tasks(
     *,
     need: int,
     priority: int = USUAL,
-    intake: int | None = None,
 ) -> int:
     """Queue tasks of one kind; the number queued, known ones and those of equal texts aside."""
+    tasks = insert_tasks(project, kind, place_asks(kind, asks), need=need, priority=priority)
+    cursors.lead_to(project, tasks)
+    return len(tasks)
+
+
+class PlacedAsk(NamedTuple):
+    """What a new task asks about: a prompt, the place that is shown first, and the ids of its items by place."""
+
+    prompt_id: int
+    flip: int
+    items: Sequence[int]
+
+
+def place_asks(kind: str, asks: Iterable[Ask]) -> list[PlacedAsk]:
+    """Those that no task asks yet, but none of equal texts."""
     named = {ask.identity(kind): ask for ask in asks}
     _check_sizes(kind, named.values())
     known = known_tasks([name for name, ask in named.items() if not ask.fresh])
-    new = {name: ask for name, ask in named.items() if name not in known and not ask.alike}
-    placed = [ask.placed for ask in new.values()]
+    new = [ask for name, ask in named.items() if name not in known and not ask.alike]
+    placed = [ask.placed for ask in new]
+    return [
+        PlacedAsk(ask.prompt_id, flip, [one.pk for one in items])
+        for ask, flip, items in zip(new, sides.flips(placed), placed, strict=True)
+    ]
+
+
+def insert_tasks(
+    project: Project, kind: str, placed: Sequence[PlacedAsk], *, need: int, priority: int = USUAL
+) -> Sequence[int]:
+    """Write new tasks; their ids. Who is led past them does not find them before `cursors.lead_to` or `lead_anew`."""
     rows = [
-        (ask.prompt_id, len(ask.items), name, flip, key)
-        for (name, ask), flip, key in zip(
-            new.items(), sides.flips(placed), _random_keys(len(new)), strict=True
-        )
+        (one.prompt_id, len(one.items), identity_of(kind, one.prompt_id, one.items), one.flip, key)
+        for one, key in zip(placed, _random_keys(len(placed)), strict=True)
     ]
     tasks = insert_values(
         Task,
@@ -195,19 +217,16 @@ def create_tasks(
         kind=kind,
         need=need,
         priority=priority,
-        intake_id=intake,
     )
     items = [
-        (task, place, one.pk)
-        for task, there in zip(tasks, placed, strict=True)
-        for place, one in enumerate(there)
+        (task, place, item)
+        for task, one in zip(tasks, placed, strict=True)
+        for place, item in enumerate(one.items)
     ]
     insert_values(TaskItem, ("task_id", "place", "completion_id"), items)
     if languages.are_asked_for(project):
         languages.tell_languages(tasks)
-    if intake is None:
-        cursors.lead_to(project, tasks)
-    return len(tasks)
+    return tasks
 
 
 @transaction.atomic

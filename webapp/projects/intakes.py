@@ -1,8 +1,9 @@
 """Rows that come in many short transactions, and are there for everybody at once.
 
 SQLite has one writer at a time: a transaction that stored a whole file would keep all others waiting. So the rows
-of an intake name it; no page, queue or snapshot sees them until its one row says that it is whole. Then they lose
-the name, batch by batch.
+of an intake name it; no page, queue or snapshot sees them until its one row says that it is whole. They keep the
+name: to take it from each would be to write them all again. Only labels and tasks lose it, batch by batch, since their
+indexes know no other rows.
 """
 
 from typing import TypeVar

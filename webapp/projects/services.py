@@ -1,8 +1,9 @@
 """Projects and their prompts."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -15,7 +16,7 @@ from webapp.audit.acts import Act
 from webapp.audit.records import record_act
 from webapp.projects.errors import ProjectError
 from webapp.projects.models import Membership, Project, Prompt, PromptStanding, PromptWording
-from webapp.site.bulk import insert_values
+from webapp.site.bulk import WrittenJson, insert_values
 
 BATCH = 500  # rows per INSERT, and keys per query: SQLite bounds both
 STARTER_PROMPTS = 800
@@ -113,31 +114,32 @@ def add_prompts(
     return len(new) + shown
 
 
+class PromptDraft(NamedTuple):
+    """A conversation as its row will have it."""
+
+    key: str
+    messages: WrittenJson
+    split: str
+
+
+def draft_prompt(key: str, messages: Sequence[Message]) -> PromptDraft:
+    """What takes time about a row of a conversation, and may be done before its transaction."""
+    turns = json.dumps([message.model_dump() for message in messages])
+    return PromptDraft(key, WrittenJson(turns), split_of_prompt(messages))
+
+
 def insert_prompts(
-    project: Project,
-    conversations: Mapping[str, Sequence[Message]],
-    *,
-    intake: int,
-    splits: Mapping[str, str],
-) -> dict[str, tuple[int, str]]:
-    """Write conversations that an intake brings and are not there, by their keys; the id and split of each."""
-    rows = [
-        (
-            key,
-            [message.model_dump() for message in messages],
-            splits.get(key) or split_of_prompt(messages),
-        )
-        for key, messages in conversations.items()
-    ]
-    ids = insert_values(
+    project: Project, drafts: Sequence[PromptDraft], *, intake: int
+) -> Sequence[int]:
+    """Write conversations that an intake brings and are not there; their ids."""
+    return insert_values(
         Prompt,
-        ("key", "messages", "split"),
-        rows,
+        PromptDraft._fields,
+        drafts,
         project_id=project.pk,
         source=Prompt.Source.IMPORTED,
         intake_id=intake,
     )
-    return {key: (pk, split) for pk, (key, _turns, split) in zip(ids, rows, strict=True)}
 
 
 def _show_coming(project: Project, keys: Sequence[str]) -> int:

@@ -12,5 +12,6 @@ urlpatterns: list[URLPattern] = [
     path("models/code/<row:artifact_id>/", code_pages.source, name="source"),
     path("models/upload/", views.upload, name="upload"),
     path("models/<row:artifact_id>/", views.detail, name="model"),
+    path("models/<row:artifact_id>/adapter/", views.adapter, name="adapter"),
     path("models/<row:artifact_id>/smaller/", views.smaller, name="smaller"),
 ]

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
-from django.http import Http404, HttpResponse
+from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -19,6 +19,7 @@ from webapp.machine.bodies import body_limit, takes, was_cut
 from webapp.projects.access import Action, may, project_for, role_in
 from webapp.projects.models import Project
 from webapp.registry import queries
+from webapp.registry.adapters import adapter_in, packed_adapter
 from webapp.registry.adding import add_model
 from webapp.registry.forms import FORMS, AddForm
 from webapp.registry.plot import picture_of
@@ -137,6 +138,7 @@ def detail(request: PersonRequest, project_id: int, artifact_id: int) -> HttpRes
     context = {
         "project": project,
         "model": model,
+        "has_adapter": adapter_in(model) is not None,
         "numbers": queries.numbers(model),
         "memory": queries.memory(model),
         "ancestors": (ancestors := queries.ancestors(model)),
@@ -144,6 +146,18 @@ def detail(request: PersonRequest, project_id: int, artifact_id: int) -> HttpRes
         "uses": queries.uses(model)[:MOST_SHOWN],
     }
     return render(request, "registry/model.html", context)
+
+
+@login_required
+@require_safe
+def adapter(request: PersonRequest, project_id: int, artifact_id: int) -> FileResponse:
+    """The adapter that was kept beside a model, as one file."""
+    project = project_for(request.user, project_id, can=Action.SEE_MODELS)
+    model = get_object_or_404(queries.listed(project), pk=artifact_id)
+    if (folder := adapter_in(model)) is None:
+        raise Http404
+    name = f"adapter-{model.pk}.zip"
+    return FileResponse(packed_adapter(folder), as_attachment=True, filename=name)
 
 
 @login_required

@@ -18,7 +18,7 @@ from webapp.rounds import queries
 from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
-from webapp.runs.forecasts import forecast_of, likely_worker
+from webapp.runs.forecasts import forecast_of, likely_worker, speed_of
 from webapp.site.htmx import is_key
 from webapp.site.pages import count_up_to
 from webapp.site.templatetags.display import duration
@@ -168,6 +168,8 @@ def expected_round(
 ) -> str:
     """How long a round takes: all its runs one after another, where that can be said of each; else what the last took."""
     worker, labels = likely_worker(), snapshot.artifact
+    if speed_of(worker) is None:
+        return _how_long(project)
     given = {"policy": policy, "backbone": policy, "labels": labels}
     found = [
         forecast_of(KINDS[kind], settings, given, project, worker) for kind, settings in config.runs

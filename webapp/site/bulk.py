@@ -4,14 +4,21 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import DateTimeField, Field, JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 
+NONE: Mapping[Any, object] = {}
 EMPTY: Mapping[type, str] = {dict: "{}", list: "[]"}  # as JSON
 Prepare = Callable[[Any], object]
+
+
+class WrittenJson(NamedTuple):
+    """A value of a column of JSON, in the text that is stored."""
+
+    text: str
 
 
 def insert_values(
@@ -24,12 +31,12 @@ def insert_values(
     if not rows:
         return []
     varying, beside = _fields_written(model, tuple(names), frozenset(same))
-    rest = tuple(_driven(field, same.get(field.attname, field.get_default())) for field in beside)
+    rest = {one: _driven(one, same.get(one.attname, one.get_default())) for one in beside}
     ways = {place: way for place, one in enumerate(varying) if (way := _prepared(one))}
     numbers = _free_ids(model, len(rows))
     prepared = (_changed(row, ways) for row in rows) if ways else rows
-    values = ((number, *row, *rest) for number, row in zip(numbers, prepared, strict=True))
-    _write(model, [_own_id(model), *varying, *beside], values)
+    values = ((number, *row) for number, row in zip(numbers, prepared, strict=True))
+    _write(model, [_own_id(model), *varying], values, rest)
     return numbers
 
 
@@ -123,25 +130,39 @@ def _prepared(field: "Field[Any, Any]") -> Prepare | None:
 
 
 def _as_json(value: object) -> str | None:
-    if value is None:
-        return None
+    if value is None or isinstance(value, WrittenJson):
+        return value and value.text
     return json.dumps(value) if value else EMPTY.get(type(value)) or json.dumps(value)
 
 
 def _write(
-    model: type[Model], fields: Sequence["Field[Any, Any]"], values: Iterator[tuple[Any, ...]]
+    model: type[Model],
+    fields: Sequence["Field[Any, Any]"],
+    values: Iterator[tuple[Any, ...]],
+    same: Mapping["Field[Any, Any]", object] = NONE,
 ) -> None:
+    """Write rows by the values of these fields, and of those that have the `same` in all."""
     quoted = connection.ops.quote_name
     table = quoted(model._meta.db_table)
-    columns = ", ".join(quoted(str(field.column)) for field in fields)
+    columns = ", ".join(quoted(str(field.column)) for field in (*fields, *same))
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             with (
                 connection.wrap_database_errors,
                 cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as into,
             ):
+                rest = tuple(same.values())
                 for row in values:
-                    into.write_row(row)
+                    into.write_row((*row, *rest))
         else:
-            places = ", ".join(["%s"] * len(fields))
+            places = ", ".join([*["%s"] * len(fields), *map(_literal, same.values())])
             cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", list(values))  # noqa: S608 - our own
+
+
+def _literal(value: object) -> str:
+    """A value in a statement of SQLite, where it is bound once and not with each row."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, int | float):
+        return repr(+value)  # of a truth a number
+    return "'{}'".format(str(value).replace("'", "''").replace("%", "%%"))

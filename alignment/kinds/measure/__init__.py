@@ -8,12 +8,18 @@ from alignment.kinds.measure.results import CURVES, MeasureResults
 from alignment.kinds.measure.settings import MeasureConfig
 from alignment.seam import memory
 from alignment.seam.settings import ALWAYS
+from alignment.seam.timing import Timing
 from alignment.seam.words import _, said
 
 
 def needed_memory(_config: MeasureConfig, shape: memory.Shape | None) -> int:
     """Bytes: the reward model, and what one of its forwards holds, at most what a backward would keep."""
     return memory.read(shape) + memory.part(shape) if shape else 0
+
+
+def needed_seconds(_config: MeasureConfig, timing: Timing) -> float:
+    """Both answers of a pair are read once."""
+    return timing.reading(2 * timing.extent.rows)
 
 
 def sentence(config: MeasureConfig, given: Given) -> str:
@@ -60,5 +66,6 @@ KIND = Kind(
     saves=False,
     encoder_decoders=ALWAYS,
     memory=needed_memory,
+    seconds=needed_seconds,
     sentence=sentence,
 )

@@ -80,7 +80,7 @@ class KeptAdapterSettings(Settings):
         default=False,
         title=_("Keep the adapter"),
         help=_(
-            "Beside the whole model, in its folder “adapter”, as PEFT and servers read it; a download has both."
+            "Beside the whole model, as PEFT and servers read it; the model's page has it as one file."
         ),
         topic=LORA,
         advanced=True,

@@ -8,9 +8,9 @@ from alignment.seam.words import _
 
 ShapeName = Literal["linear", "cosine", "constant"]
 SHAPES: Mapping[ShapeName, str] = {
-    "linear": _("A straight line down to zero"),
-    "cosine": _("Half a cosine down to zero"),
-    "constant": _("Its peak, to the end"),
+    "linear": _("Linear, to zero"),
+    "cosine": _("Cosine, to zero"),
+    "constant": _("Constant"),
 }
 FallName = Literal["linear", "cosine"]
 FALLS: Mapping[FallName, str] = {name: SHAPES[name] for name in ("linear", "cosine")}

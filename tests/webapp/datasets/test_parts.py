@@ -29,8 +29,8 @@ from webapp.datasets.imports.parts import (
     tend_intakes,
 )
 from webapp.datasets.imports.reading import read_rows
-from webapp.datasets.intake import JUDGED, Become, Plan
-from webapp.datasets.models import ComingRank, Intake, Preference
+from webapp.datasets.intake import ASKED, JUDGED, Become, Plan
+from webapp.datasets.models import ComingRank, ComingTasks, Intake, Preference
 from webapp.datasets.queries import newest, unfrozen
 from webapp.datasets.services import freeze_snapshot
 from webapp.home.queries import counts_of, facts
@@ -128,10 +128,40 @@ def test_all_of_it_is_there_at_once(project):
     for _ in store_parts(intake, held(rows_of(3)), Plan(Become.TASKS, need=2)):
         assert seen(project) == NOTHING
     complete_intake(intake)
-    assert seen(project) == stored() == NOTHING | {"Prompt": 3, "Completion": 6, "Task": 3}
+    there = NOTHING | {"Prompt": 3, "Completion": 6}
+    assert seen(project) == stored() == there
     settle_intake(intake)
-    assert (project.tasks.open().count(), Intake.objects.count()) == (3, 0)
-    assert not any(model.every.filter(intake__isnull=False).exists() for model in MODELS)
+    assert seen(project) == stored() == there | {"Task": 3}
+    assert (project.tasks.open().count(), Intake.objects.unsettled().count()) == (3, 0)
+    assert not any(model.every.filter(intake__isnull=False).exists() for model in (Task, Label))
+    assert not ComingTasks.objects.exists()
+
+
+def test_tasks_that_somebody_made_meanwhile_are_not_made_again(project):
+    intake = begin_intake(project)
+    list(store_parts(intake, held(rows_of(3)), Plan(Become.TASKS)))
+    complete_intake(intake)
+    pair = Completion.objects.filter(prompt=Prompt.objects.first())
+    assert compare(project, [list(pair)]) == 1
+    settle_intake(intake)
+    assert seen(project)["Task"] == 3
+
+
+def test_no_task_is_made_about_an_answer_that_is_gone(project):
+    intake = begin_intake(project)
+    list(store_parts(intake, held(rows_of(3)), Plan(Become.TASKS)))
+    complete_intake(intake)
+    Completion.objects.order_by("pk").last().delete()
+    settle_intake(intake)
+    assert seen(project)["Task"] == 2
+
+
+def test_an_import_begins_once_the_tasks_of_another_are_there(project):
+    first = begin_intake(project)
+    list(store_parts(first, held(rows_of(3)), Plan(Become.TASKS)))
+    complete_intake(first)
+    added = take_in(project, held(rows_of(4)), Plan(Become.TASKS))
+    assert (added.tasks, added.left_out[ASKED], project.tasks.open().count()) == (1, 3, 4)
 
 
 def test_what_was_stopped_goes_on_where_it_was(project, job_of):
@@ -150,6 +180,7 @@ def test_what_was_stopped_goes_on_where_it_was(project, job_of):
     assert list(Prompt.objects.order_by("pk").values_list("pk", flat=True)[:2]) == made
     with pytest.raises(LostLease):  # whoever was thought to be dead is not let go on
         list(doing)
+    assert tend_intakes() == 1  # no test commits, after which its worker would do that
     assert stored() == NOTHING | {"Prompt": 5, "Completion": 10, "Task": 5}
 
 
@@ -220,7 +251,7 @@ def test_a_sweep_that_takes_long_goes_on_at_the_next_turn(project, half):
 def test_what_was_left_whole_is_ended(project, half):
     complete_intake(half)
     assert (tend_intakes(), tend_intakes()) == (1, 0)
-    assert not Prompt.every.filter(intake__isnull=False).exists()
+    assert not Task.every.filter(intake__isnull=False).exists()
     assert sweep_intake(half)
     assert seen(project)["Prompt"] == 2
 
@@ -273,7 +304,7 @@ def test_ranks_of_answers_that_were_here_are_given_at_the_end(project):
     complete_intake(intake)
     settle_intake(intake)
     assert [(one.rank, one.sampling["ranking"]) for one in answers.all()] == [(0, "t"), (1, "t")]
-    assert not Intake.objects.exists()
+    assert not Intake.objects.unsettled().exists()
 
 
 def test_labels_about_a_task_that_was_here_count_once_it_is_whole(project):

@@ -63,3 +63,19 @@ def test_a_file_of_every_format_is_read_the_same(monkeypatch):
     assert read(rows).judgements() == sum(
         one.ranked() + len(one.pairs) + len(one.labels) for one in whole.prompts.values()
     )
+
+
+def test_a_filter_knows_each_key_that_was_added_and_few_others():
+    known = scratch.KeyFilter()
+    for number in range(2000):
+        known.add(str(number))
+    assert all(str(number) in known for number in range(2000))
+    assert sum(str(number) in known for number in range(2000, 6000)) < 4
+
+
+def test_a_filter_that_takes_every_key_for_known_changes_nothing(held, monkeypatch):
+    monkeypatch.setattr(scratch.KeyFilter, "__contains__", lambda _filter, _key: True)
+    held.update({str(number): [number] for number in range(9)})
+    assert held.find("9") is None
+    held.add("9", [9])
+    assert list(held.values()) == [[number] for number in range(10)]

@@ -294,6 +294,7 @@ def test_the_queue_is_drawn_once_for_all_who_watch(admin, world, client, django_
 
 
 OTHERS = {"CharField": "stopping", "TextField": "a word", "DateTimeField": timezone.now()}
+OTHERS |= {"BooleanField": True}
 
 
 # A run is made with these; and one that is not over has no end, or it would be no row of the queue.

@@ -1,8 +1,19 @@
+from io import BytesIO
+from zipfile import ZipFile
+
 import pytest
 from django.urls import reverse
 from pytest_django.asserts import assertContains, assertNotContains
 
-from tests.factories import a_label, a_project, a_run, a_user, an_artifact, some_tasks
+from tests.factories import (
+    a_kept_adapter,
+    a_label,
+    a_project,
+    a_run,
+    a_user,
+    an_artifact,
+    some_tasks,
+)
 from webapp.accounts.roles import Role
 from webapp.artifacts.models import Artifact, ArtifactInput
 from webapp.datasets.services import freeze_snapshot
@@ -171,3 +182,13 @@ def test_memory_is_told_by_the_title_of_each_kind_of_run_and_by_the_name_of_an_u
     answer = inside.get(page_of(an_artifact(project, var, summary=summary)))
     assertContains(answer, "Fine-tune on answers")
     assertContains(answer, "Distil")
+
+
+def test_an_adapter_that_was_kept_is_downloaded_from_its_model_s_page(project, inside, var):
+    model, plain = a_kept_adapter(project, var), an_artifact(project, var)
+    here = reverse("registry:adapter", args=[project.pk, model.pk])
+    assertContains(inside.get(page_of(model)), here)
+    with ZipFile(BytesIO(b"".join(inside.get(here)))) as archive:
+        assert archive.namelist() == ["adapter/adapter_config.json"]
+    assertNotContains(inside.get(page_of(plain)), "/adapter/")
+    assert inside.get(reverse("registry:adapter", args=[project.pk, plain.pk])).status_code == 404

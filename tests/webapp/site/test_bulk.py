@@ -40,6 +40,14 @@ def test_a_time_that_only_some_rows_give_is_refused(project):
         insert_rows([new_completion(there.prompt), dated])
 
 
+def test_what_is_the_same_in_all_rows_is_any_text(project):
+    words = """it's 100 %s "so"; \\N"""
+    values = {"text": words, "source": "imported", "sampling": {"say": words}}
+    (one,) = insert_values(Completion, ("key",), [("a",)], prompt_id=a_prompt(project).pk, **values)
+    stored = Completion.objects.get(pk=one)
+    assert (stored.text, stored.sampling, stored.logps) == (words, {"say": words}, None)
+
+
 def test_no_rows_ask_the_database_nothing(django_assert_num_queries, db):
     with django_assert_num_queries(0, connection=connection):
         insert_rows([])

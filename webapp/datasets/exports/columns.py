@@ -6,6 +6,7 @@ Either is told as lines of JSON and as a table of Arrow, in the same letters.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,7 +43,7 @@ class TextColumn:
 
     def texts(self) -> Iterable[str]:
         """Each in quotation marks."""
-        return map(_written, values_in(self.values))
+        return map(encode_basestring, values_in(self.values))
 
     def array(self, field: pa.Field) -> pa.Array:
         """As they are."""
@@ -57,7 +58,7 @@ class AnswerColumn:
 
     def texts(self) -> Iterable[str]:
         """A list of one message each."""
-        said = map(_written, values_in(self.values))
+        said = map(encode_basestring, values_in(self.values))
         return [f'[{{"role": "assistant", "content": {one}}}]' for one in said]
 
     def array(self, field: pa.Field) -> pa.Array:

@@ -6,7 +6,8 @@ The same snapshot gives the same bytes, so that a hash identifies what somebody 
 import shutil
 import zipfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -53,8 +54,9 @@ def write_folder(
                 for split in Split.values
             }
             filled = _of_pairs if form.of_pairs else _of_entries
-            for passed in filled(parts, snapshot.artifact.path, form):
-                yield passed, total
+            with closing(filled(parts, snapshot.artifact.path, form)) as filling:
+                for passed in filling:
+                    yield passed, total
             counts = {split: part.finish() for split, part in parts.items()}
         counts = {split: rows for split, rows in counts.items() if rows}
         if not counts:
@@ -67,19 +69,36 @@ def write_folder(
 
 
 Parts = Mapping[str, "Part"]  # by split
+Filling = Generator[int]
 
 
-def _of_pairs(parts: Parts, folder: Path, form: ExportFormat) -> Iterator[int]:
-    """Write the preferences of a snapshot's folder, many at once; how many of its rows are read."""
+def _of_pairs(parts: Parts, folder: Path, form: ExportFormat) -> Filling:
+    """Write the preferences of a snapshot's folder, many at once; how many of its rows are read.
+
+    Those of one batch are written while the next one is made.
+    """
     passed = 0
-    for batch in record_batches(folder):
-        for split, part in parts.items():
-            if form.of_pairs and len(pairs := preferences_in(batch, split)):
-                part.write(ColumnGroup(form.of_pairs(pairs), len(pairs)))
-        yield (passed := passed + len(batch))
+    with ThreadPoolExecutor(1) as aside:
+        written: list[Future[None]] = []
+        for batch in record_batches(folder):
+            groups = list(_groups_of(parts, batch, form))
+            for before in written:
+                before.result()
+            written = [aside.submit(part.write, group) for part, group in groups]
+            yield (passed := passed + len(batch))
+        for before in written:
+            before.result()
 
 
-def _of_entries(parts: Parts, folder: Path, form: ExportFormat) -> Iterator[int]:
+def _groups_of(
+    parts: Parts, batch: pa.RecordBatch, form: ExportFormat
+) -> Iterator[tuple["Part", ColumnGroup]]:
+    for split, part in parts.items():
+        if form.of_pairs and len(pairs := preferences_in(batch, split)):
+            yield part, ColumnGroup(form.of_pairs(pairs), len(pairs))
+
+
+def _of_entries(parts: Parts, folder: Path, form: ExportFormat) -> Filling:
     """The same of all that labels say, one by one."""
     for passed, entry in enumerate(entries_of(folder, form.reads), 1):
         parts[entry.row["split"]].add(entry)

@@ -1,32 +1,47 @@
 """Preferences as two transcripts, as in the data set HH-RLHF."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from operator import add
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from alignment.rows.texts import TRANSCRIPT
-from alignment.seam.records import Message
+from alignment.seam.records import Message, PromptRecord
 from webapp.datasets.errors import ExportRefusal
+from webapp.datasets.exports.columns import Column, Columns, DistinctColumn
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
-from webapp.datasets.exports.texts import check_without_tools
-from webapp.datasets.snapshots import Entry
+from webapp.datasets.exports.texts import check_without_tools, prompt_columns
+from webapp.datasets.snapshots import values_in
 
 SPEAKERS = {"user": "Human", "assistant": "Assistant"}
+NO_TURNS = gettext_noop(
+    "Some texts hold “Human:” or “Assistant:” at the beginning of a paragraph and would be read as "
+    "turns. Export lists of messages instead."
+)
 
 
-def rows(entry: Entry) -> Iterator[Row]:
+def _columns(pairs: pa.RecordBatch) -> Columns:
     """Preferences as two transcripts; raises ExportRefusal for what one cannot say."""
-    for pair in entry.pairs:
-        check_without_tools(pair.prompt)
-        turns = pair.prompt.messages
-        sides = {"chosen": pair.chosen, "rejected": pair.rejected}
-        yield {name: transcript([*turns, _answer(text)]) for name, text in sides.items()}
+    asked = prompt_columns(pairs["messages"], _begun)["begun"]
+    begun = [asked.values[place] for place in asked.places.to_pylist()]
+    return {name: _ended(begun, pairs[name]) for name in ("chosen", "rejected")}
 
 
-def _answer(text: str) -> Message:
-    return Message.model_construct(role="assistant", content=text)  # which may be empty
+def _begun(prompt: PromptRecord) -> Row:
+    """A prompt up to where its answer begins."""
+    check_without_tools(prompt)
+    nothing = Message.model_construct(role="assistant", content="")
+    return {"begun": transcript([*prompt.messages, nothing])}
+
+
+def _ended(begun: Sequence[str], answers: pa.Array) -> Column:
+    """Transcripts with their answers, before which a space stands: no name of a speaker begins earlier."""
+    if pc.any(pc.match_substring_regex(answers, TRANSCRIPT.pattern)).as_py():
+        raise ExportRefusal(_(NO_TURNS))
+    return DistinctColumn.each(map(add, begun, values_in(answers)))
 
 
 def transcript(turns: Sequence[Message]) -> str:
@@ -41,12 +56,7 @@ def transcript(turns: Sequence[Message]) -> str:
         )
     text = "".join(f"\n\n{SPEAKERS[turn.role]}: {turn.content}" for turn in turns)
     if TRANSCRIPT.split(text)[2::2] != [f" {turn.content}" for turn in turns]:
-        raise ExportRefusal(
-            _(
-                "Some texts hold “Human:” or “Assistant:” at the beginning of a paragraph and would be read as "
-                "turns. Export lists of messages instead."
-            )
-        )
+        raise ExportRefusal(_(NO_TURNS))
     return text
 
 
@@ -58,7 +68,7 @@ FORMAT = ExportFormat(
     help=gettext_lazy("“Human:” and “Assistant:” in one text each; no system messages."),
     config="transcripts",
     schema=pa.schema([("chosen", pa.string()), ("rejected", pa.string())]),
-    rows=rows,
+    of_pairs=_columns,
     keeps=frozenset(["preferences", "pairings", "turns"]),
     refuses=frozenset(["tools"]),
     card=CardText(

@@ -1,9 +1,10 @@
 """Preferences for LLaMA-Factory in the columns of Alpaca."""
 
-from collections.abc import Iterator
-
+import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
+from alignment.seam.records import PromptRecord
+from webapp.datasets.exports.columns import Columns, TextColumn
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
 from webapp.datasets.exports.llama_factory import (
     COLUMNS,
@@ -13,9 +14,8 @@ from webapp.datasets.exports.llama_factory import (
     described,
     system_and_talk,
 )
-from webapp.datasets.exports.texts import check_without_tools
+from webapp.datasets.exports.texts import check_without_tools, prompt_columns
 from webapp.datasets.exports.writers import JSON_LINES
-from webapp.datasets.snapshots import Entry
 
 CONFIG = "alpaca_preference"
 ABOUT = {
@@ -31,20 +31,28 @@ ABOUT = {
 }
 
 
-def rows(entry: Entry) -> Iterator[Row]:
+def _columns(pairs: pa.RecordBatch) -> Columns:
     """Preferences; raises ExportRefusal for a prompt that has no such columns."""
-    for pair in entry.pairs:
-        check_without_tools(pair.prompt)
-        system, talk = system_and_talk(pair.prompt.messages)
-        said = [turn.content for turn in talk[:-1]]
-        yield {
-            "instruction": talk[-1].content,
-            "input": "",
-            "chosen": pair.chosen,
-            "rejected": pair.rejected,
-            "system": system,
-            "history": [list(both) for both in zip(said[::2], said[1::2], strict=True)],
-        }
+    asked = prompt_columns(pairs["messages"], _asked)
+    return {
+        "instruction": asked["instruction"],
+        "input": asked["input"],
+        **{name: TextColumn(pairs[name]) for name in ("chosen", "rejected")},
+        "system": asked["system"],
+        "history": asked["history"],
+    }
+
+
+def _asked(prompt: PromptRecord) -> Row:
+    check_without_tools(prompt)
+    system, talk = system_and_talk(prompt.messages)
+    said = [turn.content for turn in talk[:-1]]
+    return {
+        "instruction": talk[-1].content,
+        "input": "",
+        "system": system,
+        "history": [list(both) for both in zip(said[::2], said[1::2], strict=True)],
+    }
 
 
 FORMAT = ExportFormat(
@@ -54,7 +62,7 @@ FORMAT = ExportFormat(
     consumer=CONSUMER,
     help=_("instruction, chosen and rejected, with the description of the files that it asks for."),
     config=CONFIG,
-    rows=rows,
+    of_pairs=_columns,
     writers=(JSON_LINES,),
     beside=described(CONFIG, ABOUT),
     keeps=KEEPS,

@@ -1,14 +1,15 @@
 """Preferences for LLaMA-Factory as conversations of ShareGPT."""
 
 import json
-from collections.abc import Iterator
 
+import pyarrow as pa
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from alignment.seam.records import Message, PromptRecord
 from alignment.seam.tools import tools_of, written_json
 from webapp.datasets.errors import ExportRefusal
+from webapp.datasets.exports.columns import Column, Columns, DistinctColumn
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
 from webapp.datasets.exports.llama_factory import (
     COLUMNS,
@@ -18,8 +19,9 @@ from webapp.datasets.exports.llama_factory import (
     described,
     system_and_talk,
 )
+from webapp.datasets.exports.texts import prompt_columns
 from webapp.datasets.exports.writers import JSON_LINES
-from webapp.datasets.snapshots import Entry
+from webapp.datasets.snapshots import values_in
 
 CONFIG = "sharegpt_preference"
 SPEAKERS = {"user": "human", "assistant": "gpt", "tool": "observation"}
@@ -36,17 +38,28 @@ ABOUT = {
 }
 
 
-def rows(entry: Entry) -> Iterator[Row]:
+def _columns(pairs: pa.RecordBatch) -> Columns:
     """Preferences; raises ExportRefusal for a prompt that is no such conversation."""
-    for pair in entry.pairs:
-        system, talk = system_and_talk(pair.prompt.messages)
-        yield {
-            "conversations": list(map(_turn, talk)),
-            "chosen": _said("assistant", pair.chosen),
-            "rejected": _said("assistant", pair.rejected),
-            "system": system,
-            "tools": _described(pair.prompt),
-        }
+    asked = prompt_columns(pairs["messages"], _asked)
+    return {
+        "conversations": asked["conversations"],
+        **{name: _answers(pairs[name]) for name in ("chosen", "rejected")},
+        "system": asked["system"],
+        "tools": asked["tools"],
+    }
+
+
+def _asked(prompt: PromptRecord) -> Row:
+    system, talk = system_and_talk(prompt.messages)
+    return {
+        "conversations": list(map(_turn, talk)),
+        "system": system,
+        "tools": _described(prompt),
+    }
+
+
+def _answers(texts: pa.Array) -> Column:
+    return DistinctColumn.each(_said("assistant", text) for text in values_in(texts))
 
 
 def _turn(turn: Message) -> dict[str, str]:
@@ -83,7 +96,7 @@ FORMAT = ExportFormat(
         "conversations with a chosen and a rejected answer, with the description of the files."
     ),
     config=CONFIG,
-    rows=rows,
+    of_pairs=_columns,
     writers=(JSON_LINES,),
     beside=described(CONFIG, ABOUT),
     keeps=KEEPS | {"tools"},

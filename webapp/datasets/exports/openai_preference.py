@@ -1,29 +1,29 @@
 """Preferences for DPO at OpenAI and whoever takes the same files."""
 
-from collections.abc import Iterator
-
+import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
+from alignment.seam.records import PromptRecord
 from alignment.seam.tools import tools_of
+from webapp.datasets.exports.columns import AnswerColumn, Columns
 from webapp.datasets.exports.descriptor import CardText, ExportFormat, Row
 from webapp.datasets.exports.openai_chat import READER
-from webapp.datasets.exports.texts import answer_turns, as_openai
+from webapp.datasets.exports.texts import as_openai, prompt_columns
 from webapp.datasets.exports.writers import JSON_LINES
-from webapp.datasets.snapshots import Entry
 
 
-def rows(entry: Entry) -> Iterator[Row]:
+def _columns(pairs: pa.RecordBatch) -> Columns:
     """Preferences, each with what was asked and the two outputs."""
-    for pair in entry.pairs:
-        yield {
-            "input": {
-                "messages": as_openai(pair.prompt),
-                "tools": tools_of(pair.prompt.messages),
-                "parallel_tool_calls": True,
-            },
-            "preferred_output": answer_turns(pair.chosen),
-            "non_preferred_output": answer_turns(pair.rejected),
-        }
+    return {
+        **prompt_columns(pairs["messages"], _input),
+        "preferred_output": AnswerColumn(pairs["chosen"]),
+        "non_preferred_output": AnswerColumn(pairs["rejected"]),
+    }
+
+
+def _input(prompt: PromptRecord) -> Row:
+    tools = tools_of(prompt.messages)
+    return {"input": {"messages": as_openai(prompt), "tools": tools, "parallel_tool_calls": True}}
 
 
 FORMAT = ExportFormat(
@@ -35,7 +35,7 @@ FORMAT = ExportFormat(
     ),
     help=_("what was asked, with the preferred and the other output."),
     config="preference",
-    rows=rows,
+    of_pairs=_columns,
     writers=(JSON_LINES,),
     keeps=frozenset(["preferences", "pairings", "turns", "tools"]),
     card=CardText(

@@ -1,7 +1,7 @@
 """How formats of export write prompts and answers: as lists of messages, or as plain text."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -45,6 +45,17 @@ class Spelling(NamedTuple):
         beside = [self.beside(prompt).get("tools") for prompt in prompts]
         tools = {"tools": DistinctColumn(beside, coded.indices, lacking="")} if any(beside) else {}
         return DistinctColumn([*map(self.prompt, prompts)], coded.indices), tools
+
+
+def prompt_columns(
+    messages: pa.Array, make: Callable[[PromptRecord], Mapping[str, Any]]
+) -> Mapping[str, DistinctColumn]:
+    """Columns about prompts, made once for each of them, by the JSON of their turns."""
+    coded = messages.dictionary_encode()
+    stored = json.loads(f"[{','.join(coded.dictionary.to_pylist())}]")
+    made = [make(_as_record(turns)) for turns in stored]
+    names = made[0] if made else ()
+    return {name: DistinctColumn([one[name] for one in made], coded.indices) for name in names}
 
 
 def _without_tools(turns: Sequence[Turn]) -> bool:

@@ -9,9 +9,8 @@ from typing import Any
 import pyarrow as pa
 from django.utils.translation import gettext_lazy as _
 
-from alignment.seam.records import PairRecord
 from webapp.datasets.exports.columns import Columns, DistinctColumn, ShortColumn
-from webapp.datasets.exports.descriptor import CardText, OfPairs, Row
+from webapp.datasets.exports.descriptor import CardText, OfPairs
 from webapp.datasets.exports.texts import Spelling
 from webapp.datasets.snapshots import values_in
 
@@ -44,15 +43,9 @@ BESIDE = (
 )
 
 
-def columns_beside(pair: PairRecord) -> Row:
-    """What a row says of a preference besides its texts."""
-    return {
-        "prompt_key": pair.prompt.key,
-        "group": pair.group,
-        "strength": pair.strength,
-        "annotator": pair.annotator,
-        "left_won": pair.left_won,
-    }
+def columns_beside(pairs: pa.RecordBatch) -> Columns:
+    """What preferences say besides their texts."""
+    return {name: ShortColumn(pairs[name]) for name, _type in BESIDE}
 
 
 def explicit_in(way: Spelling) -> OfPairs:
@@ -61,7 +54,7 @@ def explicit_in(way: Spelling) -> OfPairs:
     def columns(pairs: pa.RecordBatch) -> Columns:
         asked, tools = way.asked(pairs["messages"])
         sides = {name: way.answers(pairs[name]) for name in SIDES}
-        return {"prompt": asked, **sides, **_beside(pairs), **tools}
+        return {"prompt": asked, **sides, **columns_beside(pairs), **tools}
 
     return columns
 
@@ -75,13 +68,9 @@ def implicit_in(way: Spelling, between: Any) -> OfPairs:  # noqa: ANN401 - of th
         begin = [known[place] for place in asked.places.to_pylist()]
         answers = {name: map(way.answer, values_in(pairs[name])) for name in SIDES}
         sides = {name: DistinctColumn.each(map(add, begin, said)) for name, said in answers.items()}
-        return {**sides, **_beside(pairs), **tools}
+        return {**sides, **columns_beside(pairs), **tools}
 
     return columns
-
-
-def _beside(pairs: pa.RecordBatch) -> Columns:
-    return {name: ShortColumn(pairs[name]) for name, _type in BESIDE}
 
 
 def preference_schema(way: Spelling, *names: str) -> pa.Schema:

@@ -1,14 +1,15 @@
 """An import in short transactions: begun, gone on with where it was stopped, whole at once; or swept.
 
-Its rows name its intake (`projects/intakes.py`), so that nobody sees a part. One intake of a project is on its way at
-a time: else one would build on rows of another that is swept.
+Its rows name their intake (`projects/intakes.py`), so that nobody sees a part; its tasks are made at the end. One intake
+of a project is on its way at a time: else one would build on rows of another that is swept.
 """
 
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -19,11 +20,12 @@ from django.db import IntegrityError, models, transaction
 from webapp.datasets import standins
 from webapp.datasets.errors import IntakeUnderWay
 from webapp.datasets.imports.reading import Reading
-from webapp.datasets.intake import Added, Plan, Portion, check_size, take_part
-from webapp.datasets.models import SWEPT, ComingRank, Intake, Preference
+from webapp.datasets.intake import Added, Plan, check_size, draft_part, take_part
+from webapp.datasets.models import SWEPT, ComingRank, ComingTasks, Intake, Preference
 from webapp.jobs.models import FINAL, Job
 from webapp.labeling.cursors import lead_anew
-from webapp.labeling.models import Assignment, Completion, Label, Task
+from webapp.labeling.models import Assignment, Completion, Label, Task, identity_of
+from webapp.labeling.services import PlacedAsk, insert_tasks, known_tasks
 from webapp.projects.models import Project, Prompt
 from webapp.queue.leases import LostLease
 from webapp.site.batches import Batches
@@ -72,6 +74,8 @@ def _begin_when_free(project: Project) -> Intake:
 
 def begin_intake(project: Project, job: Job | None = None) -> Intake:
     """A new intake, or the job's own where it was stopped; raises IntakeUnderWay while there is another one."""
+    for whole in Intake.objects.unsettled().filter(project=project):
+        settle_intake(whole)
     while (there := Intake.objects.filter(project=project, whole=False).first()) is not None:
         if job is not None and there.job_id == job.pk and there.taken != SWEPT:
             return there
@@ -95,18 +99,19 @@ def store_parts(intake: Intake, reading: Reading, plan: Plan) -> Iterator[int]:
     batches = Batches(FIRST, least=FIRST)
     left = islice(reading.prompts.items(), intake.taken, None)
     while part := dict(islice(left, batches.size)):
-        _take(batches, intake, part, plan)
+        drafts = draft_part(part)
+        _take(batches, intake, partial(take_part, intake, part, drafts, plan), len(part))
         yield intake.taken
 
 
 @again_after_deadlock
-def _take(batches: Batches, intake: Intake, part: Portion, plan: Plan) -> None:
+def _take(batches: Batches, intake: Intake, take: Callable[[], Added], size: int) -> None:
     with batches.turn():
-        taken = intake.taken + len(part)
+        taken = intake.taken + size
         if not Intake.objects.of(intake).update(taken=taken, lease_until=_lease()):
             raise LostLease(intake.pk)
         added = Added.of(intake.added)
-        added.count(take_part(intake, part, plan))
+        added.count(take())
         stored = added.stored()
         Intake.objects.filter(pk=intake.pk).update(added=stored)
     intake.taken, intake.added = taken, stored
@@ -119,7 +124,7 @@ def complete_intake(intake: Intake) -> None:
 
 
 def settle_intake(intake: Intake) -> None:
-    """Let the rows of a whole intake be as all others, its tasks last: only then are they handed out."""
+    """Do what waited until all of an intake is there, its tasks last: only then are they handed out."""
     batches = Batches(FIRST)
     while not _done(batches, intake, SETTLING):
         continue
@@ -129,13 +134,12 @@ def settle_intake(intake: Intake) -> None:
 def _done(batches: Batches, intake: Intake, steps: Sequence[Act]) -> bool:
     """One transaction, of nobody else at the same time; whether all steps are done, and with them the intake."""
     with batches.turn():
-        there = Intake.objects.select_for_update().filter(pk=intake.pk).first()
+        there = Intake.objects.select_for_update().filter(pk=intake.pk, settled=False).first()
         left = batches.size
         for step in steps if there else ():
             left -= step(intake, left)
             if left <= 0:
                 return False
-        Intake.objects.filter(pk=intake.pk).delete()
     return True
 
 
@@ -182,6 +186,31 @@ def _give_ranks(intake: Intake, most: int) -> int:
     return len(coming)
 
 
+def _make_tasks(intake: Intake, most: int) -> int:
+    """Queue what was kept until now, but what somebody else has queued meanwhile, or of which an answer is gone."""
+    made = 0
+    while made < most and (coming := intake.tasks.order_by("pk").first()):
+        placed = [PlacedAsk(*one) for one in coming.placed]
+        there = _answers_there({item for one in placed for item in one.items})
+        named = {identity_of(coming.kind, one.prompt_id, one.items): one for one in placed}
+        known = known_tasks(list(named))
+        new = [one for name, one in named.items() if name not in known and there >= {*one.items}]
+        when = {"need": coming.need, "priority": coming.priority}
+        insert_tasks(intake.project, coming.kind, new, **when)
+        coming.delete()
+        made += len(placed)
+    return made
+
+
+def _answers_there(keys: Collection[int]) -> set[int]:
+    """Those of these answers that are there."""
+    wanted, there = sorted(keys), set[int]()
+    for start in range(0, len(wanted), CHUNK):
+        found = Completion.every.filter(pk__in=wanted[start : start + CHUNK])
+        there.update(found.values_list("pk", flat=True))
+    return there
+
+
 def sweep_intake(intake: Intake, until: float = math.inf) -> bool:
     """Remove what is stored of an intake that nobody goes on with; whether all of it is gone.
 
@@ -200,6 +229,12 @@ def sweep_intake(intake: Intake, until: float = math.inf) -> bool:
 def _say_swept(intake: Intake, _most: int) -> int:
     standins.forget_unused(intake.project)
     Job.objects.filter(intake=intake, state__in=FINAL).update(result={"swept": True})
+    Intake.objects.filter(pk=intake.pk).delete()
+    return 0
+
+
+def _say_settled(intake: Intake, _most: int) -> int:
+    Intake.objects.filter(pk=intake.pk).update(settled=True)
     return 0
 
 
@@ -250,14 +285,15 @@ def _lead_to_tasks(intake: Intake, _most: int) -> int:
 
 SETTLING: tuple[Act, ...] = (
     _give_ranks,
-    *map(_shower, (Prompt, Completion, Preference)),
     _count_labels,
     _shower(Task),
+    _make_tasks,
     _lead_to_tasks,
+    _say_settled,
 )
 SWEEPING: tuple[Act, ...] = (
     _drop_labels,
-    *map(_dropper, (ComingRank, Task, Preference, Completion, Prompt)),
+    *map(_dropper, (ComingRank, ComingTasks, Task, Preference, Completion, Prompt)),
     _say_swept,
 )
 
@@ -266,7 +302,7 @@ def tend_intakes() -> int:
     """Sweep what was left half-way, and end what was left whole; how many."""
     until = time.monotonic() + TURN
     left = sum(sweep_intake(intake, until) for intake in Intake.objects.left())
-    whole = list(Intake.objects.filter(whole=True))
+    whole = list(Intake.objects.unsettled())
     for intake in whole:
         settle_intake(intake)
     return left + len(whole)

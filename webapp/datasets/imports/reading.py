@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import comb
@@ -193,6 +193,7 @@ class Reading:
         default_factory=dict
     )  # answers with names of their own
     splits: dict[str, str] = field(default_factory=dict)  # by the openings of prompts
+    last: tuple[Turns | None, str] = field(default=(None, ""), compare=False)  # prompt, and its key
     roles: Roles = field(default_factory=dict)  # of columns, where somebody gave them some
     columns: dict[str, str] = field(default_factory=dict)  # the first ones, with a first value
 
@@ -217,6 +218,12 @@ class Reading:
             self._merge(prompt, answers)
         self.rows += 1
         self.formats[name] += 1
+        if found.left_out or found.notes or found.unused:
+            self._count_beside(found)
+        return bad
+
+    def _count_beside(self, found: Found) -> None:
+        """Add what of a row is not taken, and how it was understood."""
         for what, number in found.left_out.items():
             known = what in self.left_out or len(self.left_out) < MOST_KINDS
             self.left_out[what if known else what.partition(": ")[0] + OTHER_ONES] += number
@@ -224,7 +231,6 @@ class Reading:
         for column, number in found.unused.items():
             known = column in self.unused or len(self.unused) < MOST_NAMES
             self.unused[column if known else OTHERS] += number
-        return bad
 
     def _clash(self, answer: ImportedAnswer, place: str) -> str:
         """The same answer may come twice, but not two answers under one name."""
@@ -235,7 +241,9 @@ class Reading:
         return "" if text == said else f"the reply {answer.key} is in {first} too, with other words"
 
     def _merge(self, prompt: ImportedPrompt, answers: list[ImportedAnswer]) -> None:
-        key = prompt_key(prompt.messages)
+        if prompt.messages is not self.last[0]:
+            self.last = prompt.messages, prompt_key(prompt.messages)
+        key = self.last[1]
         known = self.prompts.find(key)
         _count(self.left_out, ASKED_AGAIN, known and not prompt.answers)
         if known is None:
@@ -259,15 +267,20 @@ class Reading:
             if same is not answer and not prompt.labels and not prompt.pairs:
                 self.left_out[AGAIN] += 1
                 _count(self.left_out, RANKED_TWICE, _rank_of(same) != _rank_of(answer))
-        for pair in prompt.pairs:
-            if {pair.better, pair.worse} <= there:
-                _count(self.notes, SAID_AGAIN, pair in known.said)
-                known.said.add(pair)
-                known.pairs.append(pair)
-                self.said += 1
+            self.ranked = self.ranked or answer.rank is not None
+        self._merge_pairs(
+            known, [p for p in prompt.pairs if p.better in there and p.worse in there]
+        )
         known.labels += prompt.labels  # whose answers are known by their words: none can clash
         self.said += len(prompt.labels)
-        self.ranked = self.ranked or any(answer.rank is not None for answer in answers)
+
+    def _merge_pairs(self, known: PromptFound, pairs: Collection[ImportedPair]) -> None:
+        for pair in pairs:
+            before = len(known.said)
+            known.said.add(pair)
+            known.pairs.append(pair)
+            _count(self.notes, SAID_AGAIN, len(known.said) == before)
+        self.said += len(pairs)
 
     def settle_splits(self) -> None:
         """Give each prompt the split that the file says of its opening, whichever row says so."""

@@ -11,9 +11,35 @@ from typing import Any, TypeVar
 V = TypeVar("V")
 KEPT = 10_000  # values in memory
 AT_ONCE = 1_000  # values that are read from the file
-TABLE = "CREATE TABLE held (number INTEGER PRIMARY KEY, key TEXT UNIQUE, content TEXT)"
+BITS = 25  # of a place in the filter, which has 4 MB then: among a million keys one in 5,000 is mistaken
+STEPS = (0, 13, 26, 39)  # between the places of a key, in bits of its hash
+TABLE = "CREATE TABLE held (number INTEGER PRIMARY KEY, key TEXT, content TEXT)"
+INDEX = "CREATE INDEX IF NOT EXISTS held_by_key ON held (key)"
 STORE = "INSERT OR REPLACE INTO held VALUES (?, ?, ?)"
 QUICK = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;"
+
+
+class KeyFilter:
+    """Keys that were added (Bloom 1970): of others it says so, but for a few."""
+
+    def __init__(self) -> None:
+        self.bits = bytearray(1 << (BITS - 3))
+        self.mask = (1 << BITS) - 1
+
+    def __contains__(self, key: str) -> bool:
+        known, bits, mask = hash(key), self.bits, self.mask
+        for step in STEPS:
+            place = known >> step & mask
+            if not bits[place >> 3] >> (place & 7) & 1:
+                return False
+        return True
+
+    def add(self, key: str) -> None:
+        """Know this one from now on."""
+        known, bits, mask = hash(key), self.bits, self.mask
+        for step in STEPS:
+            place = known >> step & mask
+            bits[place >> 3] |= 1 << (place & 7)
 
 
 class ScratchDict(MutableMapping[str, V]):
@@ -28,6 +54,8 @@ class ScratchDict(MutableMapping[str, V]):
         self.recent: dict[str, tuple[int, V]] = {}
         self.size = 0
         self.file: sqlite3.Connection | None = None
+        self.stored: KeyFilter | None = None  # the keys in the file
+        self.indexed = False  # from the first look on: most files hold what is asked in one place
 
     def __len__(self) -> int:
         return self.size
@@ -69,15 +97,25 @@ class ScratchDict(MutableMapping[str, V]):
         return (value for _key, value in self._each())
 
     def _found(self, key: str) -> tuple[int, V] | None:
-        if self.file is None or (known := self.recent.get(key)) is not None:
-            return self.recent.get(key)
-        found = self.file.execute("SELECT number, content FROM held WHERE key = ? LIMIT 1", [key])
-        if (row := found.fetchone()) is None:
+        known = self.recent.get(key)
+        if known is not None or self.stored is None or key not in self.stored:
+            return known
+        if (row := self._looked_up(key)) is None:
             return None
         self._make_room()
         number, content = row
         known = self.recent[key] = number, self._read(content)
         return known
+
+    def _looked_up(self, key: str) -> tuple[int, str] | None:
+        """The number and content of a key that may be in the file."""
+        file = self._opened()
+        if not self.indexed:
+            file.execute(INDEX)
+            self.indexed = True
+        found = file.execute("SELECT number, content FROM held WHERE key = ? LIMIT 1", [key])
+        row: tuple[int, str] | None = found.fetchone()
+        return row
 
     def _make_room(self) -> None:
         if len(self.recent) >= KEPT:
@@ -85,17 +123,24 @@ class ScratchDict(MutableMapping[str, V]):
 
     def _store(self) -> None:
         """Write what is in memory into the file."""
-        if self.file is None:
-            self.file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            self.file.executescript(QUICK + TABLE)
+        file, stored = self._opened(), self.stored or KeyFilter()
         rows = (
             (number, key, json.dumps(self.pack(value)))
             for key, (number, value) in self.recent.items()
         )
-        self.file.execute("BEGIN")
-        self.file.executemany(STORE, rows)
-        self.file.execute("COMMIT")
+        file.execute("BEGIN")
+        file.executemany(STORE, rows)
+        file.execute("COMMIT")
+        for key in self.recent:
+            stored.add(key)
+        self.stored = stored
         self.recent.clear()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self.file is None:
+            self.file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+            self.file.executescript(QUICK + TABLE)
+        return self.file
 
     def _read(self, content: str) -> V:
         return self.unpack(json.loads(content))
