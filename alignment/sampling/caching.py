@@ -84,7 +84,7 @@ def new_cache(model: PreTrainedModel, *, whole: bool = False) -> DynamicCache:
     cache = DynamicCache(config=model.config)
     if whole:
         kept: list[Any] = [
-            DynamicLayer() if isinstance(layer, DynamicSlidingWindowLayer) else layer  # type: ignore[no-untyped-call]
+            DynamicLayer() if isinstance(layer, DynamicSlidingWindowLayer) else layer  # type: ignore[no-untyped-call]  # transformers has no types for it
             for layer in cache.layers
         ]
         cache.layers = kept

@@ -107,9 +107,9 @@ def test_without_scripts_every_form_is_a_plain_one(project, chromium, address, a
         for letter, mark in (("A", 2), ("B", 7)):
             if (scale := page.get_by_role("radiogroup", name=f"{letter}: Quality")).count():
                 scale.locator("label").nth(mark - 1).click()
-        if (box := page.locator("#demonstrated")).count():
+        if (box := page.locator("#demonstrated:visible")).count():
             box.fill("So it is.\nYes.")
-        thumb = page.locator("button[name=thumb][value=down]")
+        thumb = page.locator("button[name=thumb][value=down]:visible")
         (thumb if thumb.count() else page.get_by_role("button", name="Send")).click()
     expect(page.get_by_text("Nothing to label now")).to_be_visible()
     told = {label.task.kind: label.answer for label in Label.objects.current()}

@@ -1,5 +1,7 @@
 """What a run will do if its form is sent as it is, in sentences, before anybody waits for it."""
 
+from collections.abc import Iterable
+
 from django.utils.translation import gettext as _
 
 from alignment.kinds.kind import Given, Kind
@@ -104,9 +106,10 @@ def how_long(kind: Kind, project: Project) -> str:
     )
 
 
-def where() -> str:
-    """Which machines are there to do it."""
-    hosts = sorted({worker.host for worker in live_workers()})
+def where(workers: Iterable[Worker] | None = None) -> str:
+    """Which machines are there to do it: those of these workers, or of all that live."""
+    there = live_workers() if workers is None else workers
+    hosts = sorted({worker.host for worker in there})
     if not hosts:
         return _("No worker is running: it waits until one is started.")
     return _("It runs on {hosts}.").format(hosts=", ".join(hosts))

@@ -16,8 +16,8 @@ from django.db.backends.signals import connection_created
 
 from webapp.machine.disk import causes
 from webapp.machine.patience import ImpatientConnection
-from webapp.site.planned import NEVER_BY_ITSELF
 
+NEVER_BY_ITSELF = 2**31 - 1  # times that a statement is asked before PostgreSQL keeps its plan
 LOCK_WAIT = 3.0  # seconds that a page waits for another's lock to store what somebody sent
 LOOK_WAIT = 0.4  # seconds that one waits to store something beside what it shows
 KNOWN = (

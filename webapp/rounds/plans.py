@@ -1,6 +1,6 @@
 """What a launch form starts from, and what it says will happen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,6 +19,8 @@ from webapp.rounds.config import PRESETS, RoundConfig
 from webapp.rounds.forms import RoundForm
 from webapp.rounds.models import Round, RoundRun
 from webapp.runs.forecasts import Ground, forecast_of, likely_worker, speed_of
+from webapp.runs.models import Worker
+from webapp.runs.waiting import live_workers
 from webapp.site.htmx import is_key
 from webapp.site.pages import count_up_to
 from webapp.site.templatetags.display import duration
@@ -117,6 +119,7 @@ def what_happens(
     judged_on = config.evaluate.prompts
     held_out = min(judged_on, count_up_to(project.prompts.of_split(Split.TEST), judged_on))
     wanted = config.generate.prompts
+    workers = list(live_workers())
     asked = min(wanted, count_up_to(project.prompts.for_labels(), wanted))
     return [
         _(
@@ -138,7 +141,8 @@ def what_happens(
             asked=asked,
         ),
         *shrinking(config, policy),
-        f"{expected_round(project, config, snapshot, policy)} {where()}{memory_in_words(most_memory(policy))}",
+        f"{expected_round(project, config, snapshot, policy, workers)} {where(workers)}"
+        f"{memory_in_words(most_memory(policy))}",
         *labels_warned(snapshot),
     ]
 
@@ -164,10 +168,14 @@ def judging(config: RoundConfig, snapshot: Snapshot) -> str:
 
 
 def expected_round(
-    project: Project, config: RoundConfig, snapshot: Snapshot, policy: Artifact
+    project: Project,
+    config: RoundConfig,
+    snapshot: Snapshot,
+    policy: Artifact,
+    workers: Iterable[Worker],
 ) -> str:
     """How long a round takes: all its runs one after another, where that can be said of each; else what the last took."""
-    worker, labels = likely_worker(), snapshot.artifact
+    worker, labels = likely_worker(workers), snapshot.artifact
     if speed_of(worker) is None:
         return _how_long(project)
     given = {"policy": policy, "backbone": policy, "labels": labels}

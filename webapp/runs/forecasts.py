@@ -117,9 +117,10 @@ def _earlier(kind: Kind, project: Project) -> Iterable[tuple[float, float]]:
             yield run.seconds, run.forecast.get("summed", 0.0)
 
 
-def likely_worker() -> Worker | None:
-    """The worker that will probably take the next run: one whose machine is measured, before others."""
-    there = sorted(live_workers(), key=lambda worker: (speed_of(worker) is None, worker.pk))
+def likely_worker(workers: Iterable[Worker] | None = None) -> Worker | None:
+    """Which of these, or of all that live, will probably take the next run: one whose machine is measured, before others."""
+    known = live_workers() if workers is None else workers
+    there = sorted(known, key=lambda worker: (speed_of(worker) is None, worker.pk))
     return there[0] if there else None
 
 

@@ -12,8 +12,6 @@ from psycopg import Cursor
 from psycopg.abc import Params
 from psycopg.rows import TupleRow
 
-NEVER_BY_ITSELF = 2**31 - 1  # times that another statement is asked before it is kept as well
-
 
 class PlannedCursor(Cursor[TupleRow]):
     """Its values go beside its statements, which are kept."""

@@ -4,7 +4,8 @@ import pytest
 from django.db import connection
 
 from tests.factories import a_user
-from webapp.site.planned import NEVER_BY_ITSELF, planned_cursor
+from webapp.machine.database import NEVER_BY_ITSELF
+from webapp.site.planned import planned_cursor
 
 pytestmark = pytest.mark.django_db
 NAMED = "SELECT username FROM accounts_user WHERE id = %s"
