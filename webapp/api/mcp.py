@@ -76,7 +76,10 @@ def mcp(request: HttpRequest) -> HttpResponse:
 def _is_own(request: HttpRequest) -> bool:
     """Whether no page of another site has sent this: a browser says whose page it shows."""
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.get_host()
+    try:
+        return origin is None or urlsplit(origin).netloc == request.get_host()
+    except ValueError:  # no address at all
+        return False
 
 
 def _message_of(request: HttpRequest) -> dict[str, Any]:
