@@ -172,10 +172,10 @@ def _change_root(files: Mapping[str, str]) -> None:
         if not os.path.lexists(_within(path)):
             _within(path).parent.mkdir(parents=True, exist_ok=True)
             _within(path).symlink_to(target)
-    Path(ROOT + PLACE).mkdir()
+    Path(ROOT + PLACE).mkdir(exist_ok=True)  # Python itself may lie below, as it may below /tmp
     for name, text in files.items():
         Path(ROOT + PLACE, name).write_text(text, encoding="utf-8")
-    Path(ROOT, "tmp").mkdir()
+    Path(ROOT, "tmp").mkdir(exist_ok=True)
     Path(ROOT, "tmp").chmod(0o1777)  # the only place that it may write to
     os.chdir(ROOT)
     _call("syscall", PIVOT_ROOT.get(platform.machine(), -1), b".", b".")

@@ -3,8 +3,10 @@
 import socket
 import sys
 import time
+import venv
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -316,6 +318,14 @@ def test_nothing_of_it_outlives_who_asked(tmp_path):
     assert code.parts(ROWS[:1]) == [{"reward": 1.0}]
     code.end()
     assert not [one for one in Path("/proc").glob("[0-9]*/cmdline") if b"mine.py" in _read(one)]
+
+
+def test_python_may_lie_below_a_folder_that_a_cell_makes_itself(apart, monkeypatch):
+    with TemporaryDirectory(dir="/tmp") as folder:
+        venv.create(folder, symlinks=True)
+        monkeypatch.setattr(sys, "executable", f"{folder}/bin/python")
+        found = apart(f"return [sys.prefix == {folder!r} for _ in completions]")
+    assert found == [{"reward": 1.0}] * len(ROWS)
 
 
 def _read(path):
