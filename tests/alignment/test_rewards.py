@@ -317,7 +317,11 @@ def test_nothing_of_it_outlives_who_asked(tmp_path):
     code = RewardCode(Code(tmp_path / "mine.py", "score"), Limits(5, 256))
     assert code.parts(ROWS[:1]) == [{"reward": 1.0}]
     code.end()
-    assert not [one for one in Path("/proc").glob("[0-9]*/cmdline") if b"mine.py" in _read(one)]
+    assert not [
+        one
+        for one in Path("/proc").glob("[0-9]*/cmdline")
+        if bytes(tmp_path / "mine.py") in _read(one)
+    ]
 
 
 def test_python_may_lie_below_a_folder_that_a_cell_makes_itself(apart, monkeypatch):
