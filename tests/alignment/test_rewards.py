@@ -316,12 +316,15 @@ def test_nothing_of_it_outlives_who_asked(tmp_path):
     )
     code = RewardCode(Code(tmp_path / "mine.py", "score"), Limits(5, 256))
     assert code.parts(ROWS[:1]) == [{"reward": 1.0}]
+    assert running(tmp_path / "mine.py")
     code.end()
-    assert not [
-        one
-        for one in Path("/proc").glob("[0-9]*/cmdline")
-        if bytes(tmp_path / "mine.py") in _read(one)
-    ]
+    assert not running(tmp_path / "mine.py")
+
+
+def running(file):
+    """The processes that are named after a file."""
+    found = Path("/proc").glob("[0-9]*/cmdline")
+    return [one for one in found if bytes(file) in _read(one)]
 
 
 def test_python_may_lie_below_a_folder_that_a_cell_makes_itself(apart, monkeypatch):
