@@ -73,7 +73,7 @@ def addresses() -> dict[str, str]:
 
     full = Project.objects.order_by("pk").first()
     empty = Project.objects.create(name="An empty project")
-    pages = {"missing": "/p/0/"} | resolved(full, empty)
+    pages = {"missing": "/p/0/", "account-login": "/accounts/login/"} | resolved(full, empty)
     for run in full.runs.all():
         how = "".join(
             f"-{run.config[name]}" for name in ("objective", "loss") if name in run.config

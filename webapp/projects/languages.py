@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from babel import Locale
 from django.conf.locale import LANG_INFO
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
@@ -16,12 +17,30 @@ CODES = (
     "rw sa sdh se si sk sl sn so sq sr st sv sw ta te tg th tk tl tr tt ug uk ur uz uzs vec vi vo wa wuu xh yo "
     "yue zh zu"
 )  # that `language_of` tells
-OTHER_NAMES = {"zh": "中文"}
-# What each calls itself; the code where that is not known.
-LANGUAGES = {
-    code: LANG_INFO.get(code, {}).get("name_local") or OTHER_NAMES.get(code, code)
-    for code in CODES.split()
+OTHER_NAMES = {
+    **Locale("en").languages,
+    "zh": "中文",
+    "bcl": "Central Bikol",
+    "fuv": "Nigerian Fulfulde",
+    "gcf": "Guadeloupean Creole",
+    "gcr": "Guianese Creole",
+    "gom": "Goan Konkani",
+    "gug": "Paraguayan Guarani",
+    "guw": "Gun",
+    "hbo": "Ancient Hebrew",
+    "kik": "Kikuyu",
+    "uzs": "Southern Uzbek",
 }
+# What each calls itself, else its name in English; by their names.
+LANGUAGES = dict(
+    sorted(
+        (
+            (code, LANG_INFO.get(code, {}).get("name_local") or OTHER_NAMES.get(code, code))
+            for code in CODES.split()
+        ),
+        key=lambda named: named[1].casefold(),
+    )
+)
 
 
 def language_of(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webapp.projects.languages import language_of
+from webapp.projects.languages import LANGUAGES, language_of
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,9 @@ from webapp.projects.languages import language_of
 )
 def test_a_text_is_told_where_there_is_enough_of_it(text, code):
     assert language_of(text) == code
+
+
+def test_every_language_has_a_name_and_people_find_it_by_that():
+    assert not [code for code, name in LANGUAGES.items() if code == name]
+    names = [name.casefold() for name in LANGUAGES.values()]
+    assert names == sorted(names)
