@@ -9,7 +9,8 @@ from functools import cached_property
 from statistics import median
 from typing import NamedTuple
 
-from django.utils import timezone
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
 from pydantic import ValidationError
 
 from alignment.kinds import KINDS
@@ -39,9 +40,7 @@ LINE = """
 START = ("policy", "backbone", "reward")  # roles of the model that a run's time and memory go by
 EARLIER = 5  # runs of a kind that a forecast goes by
 RATES = ("block", "operations", "bandwidth")  # of a speed, none of which can be 0
-AROUND = (
-    1.0  # seconds of each run for its folder, its files and what it leaves, which no model computes
-)
+AROUND = 0.5  # seconds of each run for its folder, its files and what it leaves
 LOOKED_AT = 50  # prompts and answers whose lengths stand for all
 
 
@@ -145,10 +144,10 @@ def keep_forecast(run: Run) -> None:
         config = kind.settings.stored(run.config)
     except ValidationError:  # of another version: its trainer says so
         return
-    worker = Worker.objects.filter(runs=run).first()
-    if worker is not None and speed_of(worker) is not None and run.started_at is not None:
-        loading = (timezone.now() - run.started_at).total_seconds()
-        worker.hardware["speed"] |= {"start": max(0.0, loading)}
+    taken = ExpressionWrapper(Now() - F("runs__started_at"), output_field=DurationField())
+    worker = Worker.objects.filter(runs=run).annotate(loading=taken).first()
+    if worker is not None and speed_of(worker) is not None and worker.loading is not None:
+        worker.hardware["speed"] |= {"start": max(0.0, worker.loading.total_seconds())}
     run.forecast = forecast_of(kind, config, given, Ground(run.project), worker)._asdict()
     Run.objects.filter(pk=run.pk, epoch=run.epoch).update(forecast=run.forecast)
 

@@ -143,8 +143,9 @@ def test_a_worker_that_has_had_a_run_has_loaded_for_the_next(project, worker):
 
 
 def test_a_run_that_begins_knows_how_long_its_trainer_took_to_load(project, worker):
-    run = a_run(project, "pretrain", {})
     now = timezone.now()
+    run_at(a_run(project, "pretrain", {}), worker=worker, started_at=now - timedelta(days=1))
+    run = a_run(project, "pretrain", {})
     run_at(run, epoch=1, worker=worker, started_at=now - timedelta(seconds=100))
     keep_forecast(late := again(run))
     run_at(run, started_at=now)
