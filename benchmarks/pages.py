@@ -33,6 +33,7 @@ from alignment.kinds import KINDS
 from benchmarks.large import NOTHING, Place, Sizes, a_place, grow
 from tests import ground
 from tests.webapp.addresses import addresses
+from webapp.machine.database import share_connections
 from webapp.rounds.queries import stamp_of_round
 from webapp.runs.waiting import stamp_of_queue
 from webapp.site import pages, stamps
@@ -243,6 +244,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     settings.ROOT_URLCONF = "benchmarks.bare"
+    share_connections()
     whole = Sizes().shrunk(options.scale)
     grow(
         NOTHING, tenth := whole.shrunk(TENTH)._replace(projects=whole.projects, people=whole.people)
